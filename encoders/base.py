@@ -1,0 +1,55 @@
+"""The one protocol every encoder family implements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from typing import Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL.Image import Image
+
+Vectors: TypeAlias = NDArray[np.float32]
+"""(n, dim) float32; every row has unit length."""
+
+ImageInput: TypeAlias = "Image | NDArray[np.uint8] | bytes | str | PathLike[str]"
+"""A decoded picture, an (h, w), (h, w, 3) or (h, w, 4) uint8 array, an encoded file's bytes, or its path."""
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """What an encoder is, apart from how it is run."""
+
+    name: str  # the string that loads it: "starter", "open_clip:ViT-B-32/laion2b_s34b_b79k"
+    dim: int  # length of its vectors
+    image_size: int  # side in pixels of the square its picture tower sees
+    fingerprint: str  # hex digest of everything that changes its vectors: weights, preprocessing, tokeniser
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Pictures and texts to unit vectors in one space, where a larger dot product means more alike."""
+
+    @property
+    def spec(self) -> EncoderSpec: ...
+
+    def encode_images(self, images: Sequence[ImageInput]) -> Vectors:
+        """Encode pictures, in order.
+
+        Returns:
+            (n, dim) float32, unit rows; (0, dim) for no pictures.
+
+        Raises:
+            MediaError: a picture cannot be read; the message says which one by its position.
+        """
+        ...
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        """Encode texts, in order; over-long texts are truncated to the model's context.
+
+        Returns:
+            (n, dim) float32, unit rows; (0, dim) for no texts.
+        """
+        ...

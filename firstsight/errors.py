@@ -1,0 +1,77 @@
+"""Every exception firstsight raises on purpose, as one tree.
+
+    FirstsightError
+    ├── CatalogError              a catalogue that cannot be read, or a row that breaks its rules
+    ├── MediaError                one picture or video that cannot be used; carries a `reason`
+    ├── EncoderError              an encoder that cannot be loaded or run
+    │   └── OptionalDependencyError   an extra that is not installed; names the command that installs it
+    ├── StoreError                a database that cannot be opened, read or written
+    │   ├── DatabaseBusyError     another process is writing to it
+    │   └── EncoderMismatchError  its vectors come from another encoder
+    └── QueryError                a query that cannot be answered: empty, unknown item, wrong filter
+
+Each message says what was wrong, with the value and the place, and what to do about it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+FailureReason = Literal[
+    "missing",  # no such file or address
+    "forbidden",  # the address guard or the file system said no
+    "unreachable",  # network error, or the server did not answer with the file
+    "timeout",  # fetching or decoding took longer than allowed
+    "too_large",  # more bytes or more pixels than allowed
+    "unsupported",  # a format that is recognised and not read
+    "corrupt",  # empty, truncated, or not what it says it is
+    "crashed",  # the decoder's process died on it
+    "empty",  # an item with no title, no text and no media
+]
+"""Why a medium could not be used: the closed list of the `failures` table."""
+
+FAILURE_REASONS: tuple[FailureReason, ...] = get_args(FailureReason)
+
+
+class FirstsightError(Exception):
+    """Base of every error firstsight raises on purpose."""
+
+
+class CatalogError(FirstsightError):
+    """A catalogue that cannot be read, or a row that breaks its rules."""
+
+
+class MediaError(FirstsightError):
+    """One picture or video that cannot be used; it costs itself, never its batch.
+
+    Attributes:
+        reason: one of `FAILURE_REASONS`.
+    """
+
+    def __init__(self, reason: FailureReason, message: str) -> None:
+        super().__init__(message)
+        self.reason: FailureReason = reason
+
+
+class EncoderError(FirstsightError):
+    """An encoder that cannot be loaded or run."""
+
+
+class OptionalDependencyError(EncoderError):
+    """A package that only an extra installs is needed and not there."""
+
+
+class StoreError(FirstsightError):
+    """A database that cannot be opened, read or written."""
+
+
+class DatabaseBusyError(StoreError):
+    """Another process is writing to this database."""
+
+
+class EncoderMismatchError(StoreError):
+    """The database holds vectors of another encoder."""
+
+
+class QueryError(FirstsightError):
+    """A query that cannot be answered: empty, unknown item, wrong filter."""
