@@ -6,6 +6,7 @@
     ├── EncoderError              an encoder that cannot be loaded or run
     │   └── OptionalDependencyError   an extra that is not installed; names the command that installs it
     ├── StoreError                a database that cannot be opened, read or written
+    │   ├── MissingDatabaseError  there is none at that place
     │   ├── DatabaseBusyError     another process is writing to it
     │   └── EncoderMismatchError  its vectors come from another encoder
     └── QueryError                a query that cannot be answered: empty, unknown item, wrong filter
@@ -63,6 +64,10 @@ class OptionalDependencyError(EncoderError):
 
 class StoreError(FirstsightError):
     """A database that cannot be opened, read or written."""
+
+
+class MissingDatabaseError(StoreError):
+    """There is no database at that place."""
 
 
 class DatabaseBusyError(StoreError):

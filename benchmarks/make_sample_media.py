@@ -1,0 +1,421 @@
+"""Rebuild the pictures, clips and credits of ``sample_media/`` from public-domain sources.
+
+    python benchmarks/make_sample_media.py OPENCLIPART [--out sample_media]
+
+OPENCLIPART is the folder ``usr/share/openclipart/png`` of Debian's package ``openclipart-png`` 0.18 (get it with
+``apt-get download openclipart-png`` and unpack it with ``dpkg -x``). The photographs come with scikit-image's
+package. Needs ``pillow``, ``numpy``, ``scikit-image`` and ``av``. ``catalogue.csv`` and ``README.md`` are written by
+hand and left alone; the script ends by checking that the catalogue and the files fit together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+import av
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
+
+RGB = tuple[int, int, int]
+Box = tuple[float, float, float]  # centre x, centre y (shares of the still), zoom
+PICTURE_SIDES = (320, 640)  # px, the least and the greatest side of a product picture
+STILL_SIZE = (1280, 720)  # px, what a scene's camera moves over
+CLIP_SIZE = (640, 360)
+CLIP_FPS = 24
+BROKEN_SHARE = 0.45  # of the bytes that the picture broken on purpose keeps
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture to make: where it comes from and what is done to it."""
+
+    file: str
+    source: str  # a path in the openclipart folder, or "skimage:NAME"
+    hue: int | None = None  # degrees to turn the hue by
+    saturation: float = 1.0
+    tint: RGB | None = None  # paint the whole shape in this colour
+    crop: tuple[float, float, float, float] | None = None  # left, top, right, bottom as shares
+    broken: bool = False
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One shot of a clip: a picture, and a camera that moves from one box to another."""
+
+    source: str
+    start: Box
+    end: Box
+    seconds: float
+    wall: RGB = (236, 228, 214)
+    turn: int = 0  # degrees anticlockwise
+
+
+@dataclass(frozen=True)
+class Clip:
+    file: str
+    scenes: tuple[Scene, ...]
+    badge: bool = False  # a red LIVE badge in the corner
+
+
+CLOTHING = "people/clothing"
+FRUIT = "food/fruit"
+DRINKS = "food/beverages"
+MUSIC = "recreation/music"
+SPORTS = "recreation/sports"
+TOYS = "recreation/toys"
+HOME = "buildings/furniture"
+SNEAKERS = f"{SPORTS}/tennis_shoes_jarno_vasam_.png"
+ACOUSTIC = f"{MUSIC}/guitar_jarno_vasamaa1.png"
+ELECTRIC = f"{MUSIC}/guitar_jarno_vasamaa2.png"
+DRUMS = f"{MUSIC}/drums_jarno_vasamaa_.png"
+VIOLIN = f"{MUSIC}/violin_colour_ganson.png"
+TRUMPET = f"{MUSIC}/trumpet_b_flat_colour_ganso.png"
+KETTLE = f"{DRINKS}/a_teapot_01.png"
+COFFEE = "skimage:coffee.png"
+CAT = "skimage:chelsea.png"
+
+PICTURES = (
+    Picture("pictures/sneakers-sky.jpg", SNEAKERS),
+    Picture("pictures/sneakers-red.jpg", SNEAKERS, hue=155, saturation=4.0),
+    Picture("pictures/sneakers-green.jpg", SNEAKERS, hue=-75, saturation=2.6),
+    Picture("pictures/hiking-boot.png", "recreation/holiday/hiking_boot_jarno_vasama_.png"),
+    Picture("pictures/flip-flops.jpg", f"{CLOTHING}/thongs_01.png"),
+    Picture("pictures/ice-skate.jpg", f"{CLOTHING}/pattino_architetto_franc_01.png"),
+    Picture("pictures/fedora-brown.jpg", f"{CLOTHING}/adventurer_hat_nicu_bucu_01.png"),
+    Picture("pictures/fedora-red.png", f"{CLOTHING}/hats/red_fedora.png"),
+    Picture("pictures/fedora-blue.png", f"{CLOTHING}/hats/blue_fedora.png"),
+    Picture("pictures/baseball-cap.jpg", f"{SPORTS}/baseball_cap_ganson.png"),
+    Picture("pictures/bobble-hat.webp", f"{CLOTHING}/winter_hat_nathan_eady_01.png"),
+    Picture("pictures/tee-black.jpg", f"{CLOTHING}/t-shirt_01.png"),
+    Picture("pictures/tee-red.jpg", f"{CLOTHING}/t-shirt_01.png", tint=(200, 32, 38)),
+    Picture("pictures/silk-shirt.jpg", f"{CLOTHING}/camicia_in_seta_architet_01.png"),
+    Picture("pictures/sunglasses.png", f"{CLOTHING}/sunglasses_01.png"),
+    Picture("pictures/swim-shorts.webp", f"{CLOTHING}/wild_summer_shorts_natha_01.png"),
+    Picture("pictures/backpack.jpg", "unsorted/zaino_per_montagna.png"),
+    Picture("pictures/beach-bag.jpg", "containers/borsa_estiva_architetto__01.png"),
+    Picture("pictures/umbrella.png", "tools/umbrella.png"),
+    Picture("pictures/espresso-cup.jpg", COFFEE),
+    Picture("pictures/espresso-cup-close.jpg", COFFEE, crop=(0.25, 0.0, 0.72, 0.85)),
+    Picture("pictures/green-mug.jpg", f"{DRINKS}/zielony_kubek_herbaty_-_01.png"),
+    Picture("pictures/electric-kettle.png", KETTLE),
+    Picture("pictures/teacup-blue.jpg", f"{DRINKS}/teacup_ganson.png"),
+    Picture("pictures/broken-teapot.jpg", f"{DRINKS}/teapot_ganson.png", broken=True),
+    Picture("pictures/wooden-utensils.jpg", "food/food_leif_lodahl_01.png"),
+    Picture("pictures/fondue-pot.jpg", "recreation/party/fondue_uliphant_01.png"),
+    Picture("pictures/grapes.jpg", f"{FRUIT}/grapes_leif_lodahl_02.png"),
+    Picture("pictures/fruit-basket.jpg", f"{FRUIT}/fruitcollection_leif_lod_07.png"),
+    Picture("pictures/watermelon.jpg", f"{FRUIT}/watermelon_james_kilfige_01.png"),
+    Picture("pictures/watermelon-half.jpg", f"{FRUIT}/pasteque_01.png"),
+    Picture("pictures/pineapple.png", f"{FRUIT}/pineapple.png"),
+    Picture("pictures/bananas.jpg", f"{FRUIT}/bananas_nicu_buculei_01.png"),
+    Picture("pictures/lemon.jpg", f"{FRUIT}/lemon_whole_ganson.png"),
+    Picture("pictures/guitar-acoustic.jpg", ACOUSTIC),
+    Picture("pictures/guitar-acoustic-body.jpg", ACOUSTIC, crop=(0.0, 0.55, 1.0, 1.0)),
+    Picture("pictures/guitar-electric.jpg", ELECTRIC),
+    Picture("pictures/bass-guitar.jpg", f"{MUSIC}/bass_guitar_a.j._ashton_.png"),
+    Picture("pictures/drum-kit.jpg", DRUMS),
+    Picture("pictures/gramophone.png", f"{MUSIC}/gramophone.png"),
+    Picture("pictures/xylophone.jpg", f"{MUSIC}/xylophone_ganson.png"),
+    Picture("pictures/violin.jpg", VIOLIN),
+    Picture("pictures/trumpet.webp", TRUMPET),
+    Picture("pictures/digital-camera.jpg", "electronics/macchina_fotografica_di_01.png"),
+    Picture("pictures/camcorder.jpg", "electronics/camcorder_jaime_sanchez1.png"),
+    Picture("pictures/laptop.png", "computer/hardware/laptop.png"),
+    Picture("pictures/television.jpg", f"{HOME}/television_peterm_.png"),
+    Picture("pictures/joystick-black.jpg", "computer/joystick_black_red_petri_01.png"),
+    Picture("pictures/joystick-beige.jpg", "computer/joystick_beige_gray_petr_01.png"),
+    Picture("pictures/red-telephone.jpg", "office/telephone/red_telephone_mimooh_01.png"),
+    Picture("pictures/folding-chair.jpg", f"{HOME}/sedia_in_legno_architett_01.png"),
+    Picture("pictures/wooden-table.jpg", f"{HOME}/tavolo_in_legno_architet_01.png"),
+    Picture("pictures/desk-lamp.jpg", "office/desk_lamp_gerald_g._01.png"),
+    Picture("pictures/glass-lamp.jpg", "office/liberty_architetto_franc_01.png"),
+    Picture("pictures/alarm-clock.jpg", "signs_and_symbols/clocks/alarm_clock_mike_powers_.png"),
+    Picture("pictures/parasol-set.jpg", f"{HOME}/sedia_e_ombrelloni_archi_01.png"),
+    Picture("pictures/teddy-bear.jpg", f"{TOYS}/teddybear_jarno_vasamaa_.png"),
+    Picture("pictures/toy-wagon.webp", f"{TOYS}/wagon_01.png"),
+    Picture("pictures/rubber-duck.jpg", f"{TOYS}/rubber_duck1_ganson.png"),
+    Picture("pictures/abc-blocks.jpg", f"{TOYS}/abc_blocks_petri_lummema_01.png"),
+    Picture("pictures/toy-train.png", f"{TOYS}/kiddy_train_orlando_kara_.png"),
+    Picture("pictures/beach-ball.jpg", f"{TOYS}/beach_ball_01.png"),
+    Picture("pictures/football.jpg", f"{SPORTS}/soccer_ballon_tanguy_jac_.png"),
+    Picture("pictures/tennis-racket.jpg", f"{SPORTS}/tennis_racket_01.png"),
+    Picture("pictures/bicycle.jpg", "transportation/vehicles/bicycle_01.png"),
+    Picture("pictures/tent.jpg", "unsorted/tenda_da_campeggio_archi_01.png"),
+    Picture("pictures/garden-shears.jpg", "tools/hedgeshear_benji_park_01.png"),
+    Picture("pictures/leaf-rake.jpg", "tools/leafrake_benji_park_01.png"),
+    Picture("pictures/geranium.jpg", "plants/flowers/geranium_ganson.png"),
+    Picture("pictures/tulips.webp", "plants/tulips_ganson.png"),
+    Picture("pictures/poster-galaxies.jpg", "skimage:hubble_deep_field.jpg"),
+    Picture("pictures/poster-rocket.jpg", "skimage:rocket.jpg"),
+    Picture("pictures/poster-cat.jpg", CAT),
+    Picture("queries/guitar.jpg", f"{MUSIC}/guitar_profile_philippe__01.png"),
+    Picture("queries/running-shoe.png", f"{SPORTS}/tennis_shoe_jarno_vasama_.png"),
+)
+
+STAGE = (70, 52, 92)
+CLIPS = (
+    Clip("clips/espresso-cup.mp4", (Scene(COFFEE, (0.5, 0.5, 1.0), (0.44, 0.42, 1.9), 5.0),)),
+    Clip(
+        "clips/kitchen-haul.mp4",
+        (
+            Scene(COFFEE, (0.45, 0.5, 1.1), (0.45, 0.45, 1.5), 3.0),
+            Scene(KETTLE, (0.42, 0.5, 1.0), (0.55, 0.5, 1.25), 3.0, wall=(214, 228, 236)),
+            Scene(f"{FRUIT}/grapes_leif_lodahl_02.png", (0.55, 0.5, 1.4), (0.5, 0.5, 1.0), 3.0, wall=(255, 255, 255)),
+        ),
+    ),
+    Clip(
+        "clips/guitar-lesson.mp4",
+        (
+            Scene(ACOUSTIC, (0.5, 0.5, 1.0), (0.35, 0.5, 1.8), 3.0, turn=-90),
+            Scene(ACOUSTIC, (0.35, 0.5, 2.0), (0.7, 0.5, 2.0), 2.5, turn=-90),
+            Scene(ELECTRIC, (0.4, 0.5, 1.5), (0.5, 0.5, 1.0), 3.0, wall=(206, 220, 210), turn=-90),
+        ),
+    ),
+    Clip(
+        "clips/cat.mp4",
+        (
+            Scene(CAT, (0.5, 0.5, 1.0), (0.42, 0.38, 1.5), 3.5),
+            Scene(CAT, (0.36, 0.36, 2.2), (0.62, 0.42, 2.2), 2.5),
+        ),
+    ),
+    Clip(
+        "clips/band-night.mp4",
+        (
+            Scene(DRUMS, (0.5, 0.5, 1.0), (0.5, 0.45, 1.4), 3.0, wall=STAGE),
+            Scene(VIOLIN, (0.4, 0.5, 1.3), (0.58, 0.5, 1.3), 2.5, wall=(52, 74, 96)),
+            Scene(TRUMPET, (0.6, 0.5, 1.0), (0.45, 0.5, 1.3), 2.5, wall=STAGE),
+        ),
+        badge=True,
+    ),
+    Clip(
+        "queries/tea-time.mp4",
+        (
+            Scene(f"{DRINKS}/coffee.png", (0.5, 0.5, 1.0), (0.5, 0.5, 1.4), 2.5),
+            Scene(f"{DRINKS}/mug.png", (0.45, 0.5, 1.3), (0.55, 0.5, 1.0), 2.5, wall=(232, 214, 206)),
+        ),
+    ),
+)
+
+PHOTOGRAPHS = {  # as stated in scikit-image's own documentation of each picture
+    COFFEE: ("Coffee cup", "Rachel Michetti", "CC0"),
+    CAT: ("Chelsea the cat", "Stefan van der Walt", "CC0"),
+    "skimage:hubble_deep_field.jpg": ("Hubble eXtreme Deep Field", "NASA / HubbleSite", "public domain"),
+    "skimage:rocket.jpg": ("Launch photograph of a rocket", "SpaceX", "public domain"),
+}
+SERIES_TITLES = ("Clipart by", "Various Cliparts", "Etiquette Icons", "Diner Menu")  # name a set, not the picture
+CREDITS_HEAD = """# Credits
+
+Every picture and clip here is made from works in the public domain, and stays there. Clip art: the Open Clip Art
+Library 0.18, Creative Commons Public Domain Dedication (Debian package `openclipart-png`; titles and authors as its
+files state them). Photographs: scikit-image's package, with the licence its documentation states for each. Changed
+here: trimmed, placed on a square, recoloured where the title names another colour, rendered into clips.
+
+| file | title | author | source | licence |
+|---|---|---|---|---|
+"""
+
+
+def source_path(source: str, openclipart: Path) -> Path:
+    name = source.removeprefix("skimage:")
+    if name == source:
+        return openclipart / source
+    package = find_spec("skimage")
+    if package is None or package.origin is None:
+        raise SystemExit("scikit-image is not installed: pip install scikit-image")
+    return Path(package.origin).parent / "data" / name
+
+
+def load(source: str, openclipart: Path) -> Image.Image:
+    """The source in RGBA, trimmed to what can be seen of it."""
+    with Image.open(source_path(source, openclipart)) as opened:
+        image = opened.convert("RGBA")
+    return image.crop(image.getchannel("A").getbbox())
+
+
+def recolour(image: Image.Image, hue: int, saturation: float) -> Image.Image:
+    h, s, v = image.convert("RGB").convert("HSV").split()
+    turned = h.point([(value + round(hue * 256 / 360)) % 256 for value in range(256)])
+    deeper = s.point([min(255, round(value * saturation)) for value in range(256)])
+    changed = Image.merge("HSV", (turned, deeper, v)).convert("RGB")
+    changed.putalpha(image.getchannel("A"))
+    return changed
+
+
+def paint(image: Image.Image, colour: RGB) -> Image.Image:
+    """The shape filled with one colour, with a darker outline."""
+    shape = image.getchannel("A")
+    inside = shape.filter(ImageFilter.MinFilter(5))
+    painted = Image.new("RGB", image.size, tuple(channel // 3 for channel in colour))
+    painted.paste(colour, mask=inside)
+    painted.putalpha(shape)
+    return painted
+
+
+def on_square(image: Image.Image) -> Image.Image:
+    least, greatest = PICTURE_SIDES
+    side = max(least, min(greatest, round(max(image.size) * 1.12)))
+    scale = side / 1.12 / max(image.size)
+    fitted = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
+    square = Image.new("RGBA", (side, side), (255, 255, 255, 0))
+    square.alpha_composite(fitted, ((side - fitted.width) // 2, (side - fitted.height) // 2))
+    return square
+
+
+def flatten(image: Image.Image) -> Image.Image:
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image).convert("RGB")
+
+
+def make_picture(picture: Picture, openclipart: Path) -> bytes:
+    """The encoded picture: PNG keeps its transparency, the others stand on white."""
+    image = load(picture.source, openclipart)
+    if picture.crop is not None:
+        left, top, right, bottom = picture.crop
+        width, height = image.size
+        image = image.crop((round(left * width), round(top * height), round(right * width), round(bottom * height)))
+    if picture.hue is not None:
+        image = recolour(image, picture.hue, picture.saturation)
+    if picture.tint is not None:
+        image = paint(image, picture.tint)
+    if picture.source.startswith("skimage:"):
+        image.thumbnail((PICTURE_SIDES[1], PICTURE_SIDES[1]), Image.Resampling.LANCZOS)
+    else:
+        image = on_square(image)
+    encoded = io.BytesIO()
+    suffix = Path(picture.file).suffix
+    if suffix == ".png":
+        image.save(encoded, "PNG", optimize=True)
+    elif suffix == ".webp":
+        flatten(image).save(encoded, "WEBP", quality=85)
+    else:
+        flatten(image).save(encoded, "JPEG", quality=87, optimize=True)
+    content = encoded.getvalue()
+    return content[: int(len(content) * BROKEN_SHARE)] if picture.broken else content
+
+
+def make_still(scene: Scene, openclipart: Path) -> Image.Image:
+    """A photograph fills the still; a cut-out stands before a wall that darkens towards the floor."""
+    image = load(scene.source, openclipart).rotate(scene.turn, expand=True)
+    width, height = STILL_SIZE
+    if scene.source.startswith("skimage:"):
+        scale = max(width / image.width, height / image.height)
+    else:
+        scale = min(0.85 * width / image.width, 0.8 * height / image.height)
+    image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
+    shade = np.linspace(1.0, 0.82, height)[:, None, None] * np.array(scene.wall, dtype=np.float64)
+    if scene.wall == (255, 255, 255):
+        shade = np.full((height, 1, 3), 255.0)
+    still = Image.fromarray(np.broadcast_to(shade, (height, width, 3)).astype(np.uint8)).convert("RGBA")
+    still.paste(image, ((width - image.width) // 2, (height - image.height) // 2), image)
+    return still.convert("RGB")
+
+
+def look_through(still: Image.Image, box: Box) -> Image.Image:
+    x, y, zoom = box
+    width, height = still.width / zoom, still.height / zoom
+    left = min(max(x * still.width - width / 2, 0.0), still.width - width)
+    top = min(max(y * still.height - height / 2, 0.0), still.height - height)
+    return still.resize(CLIP_SIZE, Image.Resampling.BICUBIC, box=(left, top, left + width, top + height))
+
+
+def draw_badge(frame: Image.Image) -> None:
+    draw = ImageDraw.Draw(frame)
+    draw.rounded_rectangle((18, 16, 92, 46), radius=6, fill=(214, 32, 40))
+    draw.text((55, 31), "LIVE", fill="white", font=ImageFont.load_default(20), anchor="mm")
+
+
+def make_clip(clip: Clip, openclipart: Path, target: Path) -> None:
+    """Render a silent H.264 clip (yuv420p) with hard cuts between its scenes."""
+    with av.open(str(target), "w", options={"movflags": "+faststart"}) as container:
+        stream = container.add_stream("libx264", rate=CLIP_FPS, options={"crf": "24", "preset": "slow", "threads": "1"})
+        stream.width, stream.height = CLIP_SIZE
+        stream.pix_fmt = "yuv420p"
+        for scene in clip.scenes:
+            still = make_still(scene, openclipart)
+            for share in np.linspace(0.0, 1.0, round(scene.seconds * CLIP_FPS)):
+                x, y, zoom = (a + (b - a) * float(share) for a, b in zip(scene.start, scene.end, strict=True))
+                frame = look_through(still, (x, y, zoom))
+                if clip.badge:
+                    draw_badge(frame)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(frame), format="rgb24")))
+        container.mux(stream.encode())
+
+
+def credit(file: str, source: str, openclipart: Path) -> str:
+    """One row of the credits' table."""
+    if source in PHOTOGRAPHS:
+        title, author, licence = PHOTOGRAPHS[source]
+        return f"| {file} | {title} | {author} | scikit-image, `{source.removeprefix('skimage:')}` | {licence} |"
+    with Image.open(source_path(source, openclipart)) as opened:
+        title = str(opened.info.get("Title", "")).strip()
+        author = str(opened.info.get("Author", "")).strip()
+    if not title or title.startswith(SERIES_TITLES):
+        title = Path(source).stem.replace("_", " ").strip()
+    return f"| {file} | {title} | {author or 'not stated'} | openclipart, `{source}` | public domain |"
+
+
+def write_credits(out: Path, openclipart: Path) -> None:
+    rows = [credit(picture.file, picture.source, openclipart) for picture in PICTURES]
+    for clip in CLIPS:
+        sources = dict.fromkeys(scene.source for scene in clip.scenes)
+        rows += [credit(clip.file, source, openclipart) for source in sources]
+    (out / "CREDITS.md").write_text(CREDITS_HEAD + "\n".join(rows) + "\n", encoding="utf-8")
+
+
+def picture_state(path: Path) -> Literal["good", "broken"]:
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except OSError:
+        return "broken"
+    return "good"
+
+
+def check(out: Path) -> list[str]:
+    """What is wrong between the catalogue and the files, one sentence each."""
+    with (out / "catalogue.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    wrong = []
+    ids = [row["item_id"] for row in rows]
+    wrong += [f"item_id {name!r} is used twice" for name in sorted({name for name in ids if ids.count(name) > 1})]
+    named = {path for row in rows for column in ("images", "videos") for path in row[column].split("|") if path}
+    made = {picture.file for picture in PICTURES} | {clip.file for clip in CLIPS}
+    wrong += [f"{path} is in the catalogue, but is not made here" for path in sorted(named - made)]
+    unused = sorted(path for path in made - named if not path.startswith("queries/"))
+    wrong += [f"{path} is made, but no item uses it" for path in unused]
+    for picture in PICTURES:
+        if picture_state(out / picture.file) != ("broken" if picture.broken else "good"):
+            wrong.append(f"{picture.file} should be {'broken' if picture.broken else 'good'}, and is not")
+    return wrong
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Rebuild the pictures, clips and credits of sample_media/.")
+    parser.add_argument("openclipart", type=Path, help="the folder usr/share/openclipart/png of openclipart-png")
+    parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent.parent / "sample_media")
+    arguments = parser.parse_args()
+    openclipart: Path = arguments.openclipart
+    out: Path = arguments.out
+    if not (openclipart / SNEAKERS).is_file():
+        parser.error(f"{openclipart} does not hold {SNEAKERS}: give the folder usr/share/openclipart/png")
+    for folder in ("pictures", "clips", "queries"):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    for picture in PICTURES:
+        (out / picture.file).write_bytes(make_picture(picture, openclipart))
+    for clip in CLIPS:
+        make_clip(clip, openclipart, out / clip.file)
+    write_credits(out, openclipart)
+    wrong = check(out)
+    print("\n".join(wrong) or f"{len(PICTURES)} pictures and {len(CLIPS)} clips in {out}, as the catalogue names them")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,6 @@
+"""Exit codes, beside typer's own 0 for success and 2 for wrong usage."""
+
+ERROR = 1
+USAGE = 2
+TOO_MANY_FAILURES = 3
+INTERRUPTED = 130

@@ -1,0 +1,162 @@
+"""`firstsight index`: bring a database up to date with a catalogue."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from firstsight.cli import options
+from firstsight.cli.exits import INTERRUPTED, TOO_MANY_FAILURES
+from firstsight.cli.output import print_json_lines, wants_json
+from firstsight.cli.progress import Progress
+
+if TYPE_CHECKING:
+    from firstsight.indexer.pipeline import IndexReport
+
+EPILOG = """
+**Examples**
+
+`firstsight index catalogue.csv`
+
+`firstsight index pictures/ --db shop-db`
+
+`firstsight index feed.parquet --map title=name,images=image_url+extra_images --prune`
+
+`zcat feed.jsonl.gz | firstsight index -`
+
+`firstsight index --retry`
+"""
+
+
+def index(
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A .csv, .tsv, .jsonl or .parquet file, a folder of pictures and videos, or - for JSON Lines on "
+            "stdin. Left out only with --retry.",
+            show_default=False,
+        ),
+    ] = None,
+    db: options.Db = None,
+    encoder: options.Encoder = None,
+    mapping: Annotated[
+        str,
+        typer.Option(
+            "--map", metavar="OURS=THEIRS,…",
+            help="Rename columns: title=name,images=front+back. Ours are item_id, kind, title, text, images, videos, "
+            "created_at, starts_at, expires_at.",
+        ),
+    ] = "",
+    drop: Annotated[str, typer.Option("--drop", metavar="NAME,…", help="Columns not to keep.")] = "",
+    encoding: Annotated[str, typer.Option("--encoding", help="Of a CSV or JSON Lines file.")] = "utf-8",
+    list_separator: Annotated[
+        str, typer.Option("--list-separator", help="Between several media in one cell.")
+    ] = "|",
+    frames: Annotated[int, typer.Option("--frames", min=1, max=1000, help="Frames taken from each video.")] = 8,
+    retry: Annotated[bool, typer.Option("--retry", help="Encode again just the items with failed media.")] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove items that SOURCE does not have.")] = False,
+    skip_bad_rows: Annotated[
+        bool, typer.Option("--skip-bad-rows", help="Leave unusable catalogue rows out instead of refusing it all.")
+    ] = False,
+    max_failures: Annotated[
+        float, typer.Option("--max-failures", min=0, max=1, help="Share of media that may fail before exit code 3.")
+    ] = 0.05,
+    allow_private: options.AllowPrivate = False,
+    allow_anywhere: Annotated[
+        bool, typer.Option("--allow-anywhere", help="Let the catalogue name files outside its own folder.")
+    ] = False,
+    wait: Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for another writer.")] = 0.0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    json: options.Json = False,
+) -> None:
+    """Index a catalogue: encode what is new or changed, leave the rest alone.
+
+    Safe to stop at any moment and run again. A medium that cannot be used costs itself: see `firstsight failures`.
+    """
+    import firstsight
+    from firstsight.indexer.catalog import parse_mapping
+
+    if source is None and not retry:
+        raise typer.BadParameter("name a catalogue, or use --retry", param_hint="SOURCE")
+    if retry and prune:
+        raise typer.BadParameter("--retry looks at failed items only; run --prune without it", param_hint="--prune")
+    read = firstsight.CatalogOptions(
+        mapping=parse_mapping(mapping),
+        drop=frozenset(name.strip() for name in drop.split(",") if name.strip()),
+        encoding=encoding,
+        list_separator=list_separator,
+        skip_bad_rows=skip_bad_rows,
+    )
+    made = firstsight.IndexSettings(frames=frames)
+    database = firstsight.open(
+        db, encoder=encoder, policy=firstsight.MediaPolicy(allow_private=allow_private, allow_anywhere=allow_anywhere)
+    )
+    with _ctrl_c() as stopping, Progress(quiet) as progress:
+        how = {"wait_s": wait, "on_progress": progress.show, "should_stop": stopping.is_set}
+        if source is None:
+            reports = database.retry(**how)
+        elif retry:
+            reports = database.retry(source, options=read, settings=made, **how)
+        else:
+            reports = [database.index(source, options=read, settings=made, prune=prune, **how)]
+    _tell(reports, database.uri, quiet=quiet, as_json=wants_json(json))
+    if any(report.outcome == "stopped" for report in reports):
+        raise typer.Exit(INTERRUPTED)
+    if any(report.counts.failure_rate > max_failures for report in reports):
+        raise typer.Exit(TOO_MANY_FAILURES)
+
+
+@contextmanager
+def _ctrl_c() -> Iterator[threading.Event]:
+    """The first Ctrl-C asks the run to stop; the second ends it."""
+    stopping = threading.Event()
+
+    def ask(signum: int, frame: FrameType | None) -> None:
+        if stopping.is_set():
+            raise KeyboardInterrupt
+        stopping.set()
+        print("stopping: the batch in hand is finished first; Ctrl-C again to stop at once", file=sys.stderr)  # noqa: T201
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield stopping
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _tell(reports: list[IndexReport], db: str, *, quiet: bool, as_json: bool) -> None:
+    if as_json:
+        print_json_lines(asdict(report) | {"db": db} for report in reports)
+    if quiet:
+        return
+    if not reports:
+        print("nothing has failed, so there is nothing to try again", file=sys.stderr)  # noqa: T201
+    for report in reports:
+        for line in _summary(report, db):
+            print(line, file=sys.stderr)  # noqa: T201
+
+
+def _summary(report: IndexReport, db: str) -> Iterator[str]:
+    c = report.counts
+    parts = [f"{c.encoded:,} encoded"]
+    parts += [f"{n:,} {what}" for n, what in ((c.refreshed, "refreshed"), (c.unchanged, "unchanged")) if n]
+    parts += [f"{n:,} {what}" for n, what in ((c.pruned, "pruned"), (c.skipped_rows, "bad rows skipped")) if n]
+    encoded = f"{c.texts:,} titles, {c.pictures:,} pictures, {c.frames:,} video frames"
+    yield f"{db}: {c.items:,} of {c.total:,} items in {report.seconds:.1f} s: {', '.join(parts)} ({encoded})"
+    if c.failed_media:
+        reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(report.reasons.items()))
+        yield (
+            f"{c.failed_media:,} of {c.media:,} media could not be used ({reasons}); see: firstsight failures --db {db}; "
+            f"try them again: firstsight index --retry --db {db}"
+        )
+    if report.outcome == "stopped":
+        yield "stopped before the end; run the same command again to go on from here"

@@ -1,0 +1,81 @@
+"""`firstsight get`, `status` and `failures`: what a database holds."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from firstsight.cli import options
+from firstsight.cli.output import clock, print_json_lines, print_table, wants_json
+
+
+def get(
+    item_id: Annotated[str, typer.Argument(metavar="ITEM", help="The item's id.")],
+    db: options.Db = None,
+    json: options.Json = False,
+    vectors: Annotated[bool, typer.Option("--vectors", help="Print the vectors, too (with --json).")] = False,
+) -> None:
+    """Show one item with its views. Example: `firstsight get guitar-acoustic --json --vectors`"""
+    import firstsight
+
+    item = firstsight.open(db).get(item_id)
+    if wants_json(json):
+        print_json_lines([item if vectors else _without_vectors(item)])
+        return
+    print_table(["column", "value"], [(name, value) for name, value in _without_vectors(item).items() if name != "views"])
+    print_table(
+        ["view", "second", "of"], [(v["part"], clock(v["time_s"]), v["uri"] or item["title"]) for v in item["views"]]
+    )
+
+
+def status(db: options.Db = None, json: options.Json = False) -> None:
+    """Show what a database holds and the runs that made it. Example: `firstsight status --db shop-db`"""
+    import firstsight
+
+    state = firstsight.open(db).status()
+    if wants_json(json):
+        print_json_lines([asdict(state)])
+        return
+    print_table(
+        ["", state.db],
+        [
+            ("encoder", f"{state.encoder.name} ({state.encoder.dim} dimensions, {state.encoder.fingerprint[:12]})"),
+            ("items", f"{state.items:,}"),
+            ("views", f"{state.views:,}"),
+            ("failed media", f"{state.failures:,}"),
+            ("columns", ", ".join(state.columns)),
+        ],
+    )
+    print_table(
+        ["run", "started", "outcome", "encoded", "unchanged", "failed", "source"],
+        [
+            (r["run_id"], f"{r['started_at']:%Y-%m-%d %H:%M}", r["outcome"], r["counts"]["encoded"])
+            + (r["counts"]["unchanged"], r["counts"]["failed_media"], r["source"])
+            for r in state.runs[-10:]
+        ],
+        right=["encoded", "unchanged", "failed"],
+    )
+
+
+def failures(db: options.Db = None, json: options.Json = False) -> None:
+    """List the media that could not be used, and why. Try them again with `firstsight index --retry`."""
+    import firstsight
+
+    rows = firstsight.open(db).failures()
+    if wants_json(json):
+        print_json_lines(rows)
+    elif rows:
+        print_table(
+            ["item", "medium", "stage", "reason", "tries", "what happened"],
+            [(r["item_id"], r["uri"], r["stage"], r["reason"], r["attempts"], r["message"]) for r in rows],
+            right=["tries"],
+        )
+    else:
+        typer.echo("no medium has failed", err=True)
+
+
+def _without_vectors(item: dict[str, Any]) -> dict[str, Any]:
+    views = [{name: value for name, value in view.items() if name != "vector"} for view in item["views"]]
+    return {name: value for name, value in item.items() if name != "vector"} | {"views": views}

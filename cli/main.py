@@ -1,0 +1,63 @@
+"""The `firstsight` command: its sub-commands, and how an error becomes one sentence and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+import firstsight
+from firstsight.cli import index, inspect, search
+from firstsight.cli.exits import ERROR, INTERRUPTED, USAGE
+from firstsight.errors import FirstsightError, MissingDatabaseError, QueryError
+
+app = typer.Typer(
+    name="firstsight",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 fine, 1 error, 2 wrong usage, 3 finished but more media failed than --max-failures, "
+    "130 stopped by Ctrl-C.",
+)
+app.command("index", epilog=index.EPILOG)(index.index)
+app.command("search", epilog=search.EPILOG)(search.search)
+app.command("get")(inspect.get)
+app.command("status")(inspect.status)
+app.command("failures")(inspect.failures)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"firstsight {firstsight.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Understand items at first sight: index a catalogue of products and videos, search it by text, picture or video."""
+
+
+def main() -> None:
+    """Run the command line; a firstsight error is printed as one sentence on stderr, never as a traceback."""
+    try:
+        app()
+    except (QueryError, MissingDatabaseError) as error:
+        sys.exit(_say(error, USAGE))
+    except FirstsightError as error:
+        sys.exit(_say(error, ERROR))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader, such as head, has what it wants
+        sys.exit(0)
+
+
+def _say(error: FirstsightError, code: int) -> int:
+    print(f"firstsight: {error}", file=sys.stderr)  # noqa: T201
+    return code

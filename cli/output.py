@@ -1,0 +1,48 @@
+"""Printing: a table for people on a terminal, JSON lines with --json or in a pipe."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+def wants_json(asked: bool) -> bool:
+    """Whether to print JSON lines: when asked to, or when nobody is watching."""
+    return asked or not sys.stdout.isatty()
+
+
+def print_json_lines(rows: Iterable[Mapping[str, Any]]) -> None:
+    """One object a line, as UTF-8."""
+    for row in rows:
+        sys.stdout.write(json.dumps(row, ensure_ascii=False, default=_plain) + "\n")
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], right: Iterable[str] = ()) -> None:
+    """A table; `right` names the columns of numbers. Cells are taken as they are, never as markup."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    aligned = set(right)
+    for name in columns:
+        table.add_column(name, justify="right" if name in aligned else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+    Console().print(table)
+
+
+def clock(seconds: float | None) -> str:
+    """Seconds as m:ss, or empty."""
+    return "" if seconds is None else f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value)} is not JSON")

@@ -1,0 +1,143 @@
+"""Running a torch tower as an OpenVINO graph: exported once, kept in the cache folder, loaded without torch."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import tempfile
+import warnings
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from firstsight.config import cache_dir
+from firstsight.errors import EncoderError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+log = logging.getLogger(__name__)
+
+
+class OpenVinoTower:
+    """A compiled graph on the CPU.
+
+    Args:
+        graph: what to run.
+        streams: requests in flight at once.
+        threads: CPU threads shared by the streams.
+        rows: at most, of one request.
+    """
+
+    def __init__(self, graph: ov.Model, *, streams: int, threads: int, rows: int) -> None:
+        settings = {
+            # Not this runtime's own default (bf16 where the CPU has it): see the measurement in starter.py.
+            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": streams,
+        }
+        compiled = ov.Core().compile_model(graph, "CPU", settings)
+        self._rows = rows
+        self._requests = [compiled.create_infer_request() for _ in range(streams)]
+        self._outputs = len(compiled.outputs)
+
+    def run(self, *inputs: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
+        """The graph's outputs for inputs of n >= 1 rows each, n rows each."""
+        # Requests take turns and are waited for here. AsyncInferQueue does the same through Python callbacks on the
+        # runtime's own threads, and one of those that outlives the interpreter aborts the process.
+        parts: list[list[NDArray[np.float32]]] = []
+        running: deque[ov.InferRequest] = deque()
+
+        def finish() -> None:
+            request = running.popleft()
+            request.wait()
+            # Copied, because the request's memory is written again by the rows of its next turn.
+            parts.append([request.get_output_tensor(i).data.copy() for i in range(self._outputs)])
+
+        for turn, start in enumerate(range(0, len(inputs[0]), self._rows)):
+            if len(running) == len(self._requests):
+                finish()
+            request = self._requests[turn % len(self._requests)]
+            request.start_async({i: rows[start : start + self._rows] for i, rows in enumerate(inputs)})
+            running.append(request)
+        while running:
+            finish()
+        return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+
+
+def load_graph(key: str, build: Callable[[], ov.Model]) -> ov.Model:
+    """The graph stored under `key` in the cache folder, built and stored first when it is not there.
+
+    A folder that cannot be written costs the time to build the graph again in every process, nothing else.
+
+    Args:
+        key: a file name that changes whenever the graph does; this runtime's version is added to it.
+        build: makes the graph; called when nothing usable is stored.
+    """
+    folder = cache_dir() / "graphs" / f"{key}-openvino{ov.__version__.split('-')[0]}"
+    stored = folder / "graph.xml"
+    if stored.exists():
+        try:
+            return ov.Core().read_model(stored)
+        except RuntimeError as error:  # a disk that filled up, a file cut short by hand
+            log.warning("%s cannot be read and is made again: %s", stored, error)
+            shutil.rmtree(folder, ignore_errors=True)
+    graph = build()
+    _store(graph, folder)
+    return graph
+
+
+def _store(graph: ov.Model, folder: Path) -> None:
+    """Write the graph beside its place and rename it there, so a reader sees all of it or none."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=folder.parent))
+    except OSError as error:
+        log.info("the exported graph is not kept: %s", error)
+        return
+    try:
+        # Not compressed to fp16: that would move the vectors away from those of torch.
+        ov.save_model(graph, draft / "graph.xml", compress_to_fp16=False)
+        # Refused when another process was faster; its graph is the same one.
+        with contextlib.suppress(FileExistsError, OSError):
+            draft.rename(folder)
+    except (OSError, RuntimeError) as error:
+        log.info("the exported graph is not kept: %s", error)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def export(module: nn.Module, example: tuple[Tensor, ...], shapes: tuple[tuple[int, ...], ...]) -> ov.Model:
+    """A torch module as an OpenVINO graph.
+
+    Goes to the PyTorch frontend directly, because `openvino.convert_model` reports its use over the network
+    unless the user has opted out.
+
+    Args:
+        module: in evaluation mode.
+        example: inputs to trace it with.
+        shapes: of the graph's inputs, -1 where a size may vary.
+    """
+    import torch
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    with warnings.catch_warnings(), torch.inference_mode():
+        # Tracing is deprecated in torch and warns where Python reads a shape; the shapes read here are fixed.
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(module, example, check_trace=False)
+        frontend = FrontEndManager().load_by_framework("pytorch")
+        if frontend is None:
+            raise EncoderError("this OpenVINO has no PyTorch frontend: reinstall `openvino`, or use runtime='torch'")
+        decoder = TorchScriptPythonDecoder(traced, example_input=example)  # must outlive the conversion: keep the name
+        graph = frontend.convert(frontend.load(decoder))
+    graph.reshape({index: ov.PartialShape(list(shape)) for index, shape in enumerate(shapes)})
+    graph.validate_nodes_and_infer_types()
+    return graph
+

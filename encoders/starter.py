@@ -1,0 +1,239 @@
+"""`starter`: the built-in encoder. Small and real; its towers are ordinary packages, so nothing is downloaded."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from firstsight.encoders.base import EncoderSpec, ImageInput, Vectors
+from firstsight.encoders.bridge import Bridge
+from firstsight.encoders.packaged import PICTURE_WEIGHTS, TEXT_WEIGHTS, TOKENIZER, PackagedFile
+from firstsight.errors import EncoderError, MediaError
+from firstsight.media.pictures import open_picture
+
+if TYPE_CHECKING:
+    import openvino as ov
+    from tokenizers import Tokenizer
+
+Runtime: TypeAlias = Literal["auto", "torch", "openvino"]
+
+NAME = "starter"
+DIM = 384
+IMAGE_SIZE = 260
+MAX_TOKENS = 256  # the context all-MiniLM-L6-v2 was trained with; a title is 5 to 30
+IMAGE_BATCH = 32
+TEXT_BATCH = 64
+
+# Raise when decoding, resizing, tokenising or a tower's arithmetic changes: it enters the fingerprint, and it names
+# the exported graphs.
+PREPROCESSING = 1
+
+BRIDGE_PATH = Path(__file__).parent / "weights" / "starter-bridge.safetensors"
+
+
+class Tower(Protocol):
+    """A pretrained network under one of the runtimes."""
+
+    def run(self, *inputs: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
+        """Its outputs for inputs of n rows each, n rows each."""
+        ...
+
+
+def _fingerprint() -> str:
+    """Digest of everything that changes the vectors.
+
+    The towers count by their recorded digests: hashing 115 MB would add a third of a second to every start. Their
+    sizes are checked whenever they are opened, and their bytes before a graph is exported. The bridge, which a
+    developer may train again, is hashed itself.
+    """
+    digest = hashlib.sha256(f"{NAME} preprocessing {PREPROCESSING}".encode())
+    for file in (PICTURE_WEIGHTS, TEXT_WEIGHTS, TOKENIZER):
+        digest.update(bytes.fromhex(file.sha256))
+    try:
+        digest.update(BRIDGE_PATH.read_bytes())
+    except OSError as error:
+        raise EncoderError(f"the bridge of {NAME} cannot be read ({error}): install firstsight again") from error
+    return digest.hexdigest()
+
+
+def fit_square(picture: Image.Image, side: int = IMAGE_SIZE) -> NDArray[np.uint8]:
+    """The whole picture scaled (antialiased bicubic) into the middle of a white square.
+
+    Padded rather than cropped, because a product fills its picture: cropping cuts shoes and trousers off.
+
+    Args:
+        picture: RGB.
+
+    Returns:
+        (side, side, 3) uint8.
+    """
+    scale = side / max(picture.size)
+    width, height = (max(1, round(length * scale)) for length in picture.size)
+    small = picture.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
+    square = np.full((side, side, 3), 255, dtype=np.uint8)
+    top, left = (side - height) // 2, (side - width) // 2
+    square[top : top + height, left : left + width] = np.asarray(small)
+    return square
+
+
+class StarterEncoder:
+    """EfficientNet-Lite2 for pictures and all-MiniLM-L6-v2 for texts, joined by a bridge trained in this project.
+
+    Each tower is loaded on its first use, so a text query never loads the picture tower. One encoder must not be
+    used by two threads at once: make one per thread, or take turns.
+
+    Args:
+        runtime: what runs the towers. "auto" takes OpenVINO where there is no CUDA device and it is installed, torch
+            elsewhere. Both give the same vectors (cosine above 0.999), so it is no part of the fingerprint.
+        threads: CPU threads, those this process may use by default.
+
+    Raises:
+        EncoderError: an unknown runtime, or a bridge that cannot be read.
+    """
+
+    def __init__(self, runtime: Runtime = "auto", threads: int | None = None) -> None:
+        if runtime not in get_args(Runtime):
+            raise EncoderError(f"no runtime {runtime!r} for {NAME}: choose one of {', '.join(get_args(Runtime))}")
+        if threads is not None and threads < 1:
+            raise EncoderError(f"threads must be at least 1, not {threads}")
+        self._runtime = _choose_runtime() if runtime == "auto" else runtime
+        self._threads = threads or _usable_cpus()
+        self.spec = EncoderSpec(NAME, DIM, IMAGE_SIZE, _fingerprint())
+
+    def encode_images(self, images: Sequence[ImageInput]) -> Vectors:
+        """Encode pictures, in order; each is padded with white to a square, nothing is cropped.
+
+        Returns:
+            (n, 384) float32, unit rows; (0, 384) for no pictures.
+
+        Raises:
+            MediaError: a picture cannot be read; the message says which one by its position.
+        """
+        vectors = np.empty((len(images), DIM), dtype=np.float32)
+        for start in range(0, len(images), IMAGE_BATCH):
+            pixels = np.stack([_read(image, start + i) for i, image in enumerate(images[start : start + IMAGE_BATCH])])
+            features, logits = self._picture_tower.run(pixels)
+            vectors[start : start + len(pixels)] = self._bridge.pictures(features, logits)
+        return vectors
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        """Encode texts, in order; what is past 256 tokens (some 190 words) is not read.
+
+        Returns:
+            (n, 384) float32, unit rows; (0, 384) for no texts.
+        """
+        vectors = np.empty((len(texts), DIM), dtype=np.float32)
+        if not texts:
+            return vectors
+        tokens = [np.asarray(encoding.ids, dtype=np.int64) for encoding in self._tokenizer.encode_batch(list(texts))]
+        # By length, so that a batch is padded little: attention is masked, which makes the padding exact.
+        order = sorted(range(len(tokens)), key=lambda i: len(tokens[i]))
+        for start in range(0, len(order), TEXT_BATCH):
+            chosen = order[start : start + TEXT_BATCH]
+            (sentences,) = self._text_tower.run(*_pad([tokens[i] for i in chosen]))
+            vectors[chosen] = self._bridge.texts(sentences)
+        return vectors
+
+    @cached_property
+    def _bridge(self) -> Bridge:
+        return Bridge.load(BRIDGE_PATH)
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_file(str(TOKENIZER.locate()))
+        # The file's own settings cut and pad every text to 128 tokens.
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(MAX_TOKENS)
+        return tokenizer
+
+    @cached_property
+    def _picture_tower(self) -> Tower:
+        if self._runtime == "torch":
+            from firstsight.encoders.towers import TorchTower, load_picture_tower
+
+            return TorchTower(load_picture_tower(PICTURE_WEIGHTS.verify()), threads=self._threads)
+        from firstsight.encoders.openvino_runtime import OpenVinoTower, load_graph
+
+        graph = load_graph(_graph_name("pictures", PICTURE_WEIGHTS), _export_picture_tower)
+        # Pictures a second on 2 cores: f32 98 one by one on 2 streams of 1 thread, 90 on 1 stream of 2, 82 in batches
+        # of 32; torch 47 at best. One by one also makes a vector independent of its batch.
+        return OpenVinoTower(graph, streams=self._threads, threads=self._threads, rows=1)
+
+    @cached_property
+    def _text_tower(self) -> Tower:
+        if self._runtime == "torch":
+            from firstsight.encoders.towers import TorchTower, load_text_tower
+
+            return TorchTower(load_text_tower(TEXT_WEIGHTS.verify()), threads=self._threads)
+        from firstsight.encoders.openvino_runtime import OpenVinoTower, load_graph
+
+        TEXT_WEIGHTS.locate()
+        graph = load_graph(_graph_name("texts", TEXT_WEIGHTS), _export_text_tower)
+        # One stream: as fast as two on long lists (460 titles a second), and a lone query has every thread.
+        return OpenVinoTower(graph, streams=1, threads=self._threads, rows=TEXT_BATCH)
+
+
+def _read(image: ImageInput, position: int) -> NDArray[np.uint8]:
+    try:
+        # A JPEG may be decoded at a reduced scale, as long as twice the pixels needed remain.
+        return fit_square(open_picture(image, min_side=2 * IMAGE_SIZE))
+    except MediaError as error:
+        raise MediaError(error.reason, f"picture {position}: {error}") from error
+
+
+def _pad(tokens: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Token ids of several texts as (n, longest) ids and their 0/1 mask."""
+    ids = np.zeros((len(tokens), max(map(len, tokens))), dtype=np.int64)
+    mask = np.zeros_like(ids)
+    for row, text in enumerate(tokens):
+        ids[row, : len(text)] = text
+        mask[row, : len(text)] = 1
+    return ids, mask
+
+
+def _usable_cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _choose_runtime() -> Literal["torch", "openvino"]:
+    # Asked of the driver's own file, because asking torch would import it: seconds, before every search.
+    has_cuda = Path("/proc/driver/nvidia/version").exists()
+    return "torch" if has_cuda or find_spec("openvino") is None else "openvino"
+
+
+def _graph_name(tower: str, weights: PackagedFile) -> str:
+    return f"{NAME}-{tower}-{PREPROCESSING}-{weights.sha256[:16]}"
+
+
+def _export_picture_tower() -> ov.Model:
+    import torch
+
+    from firstsight.encoders.openvino_runtime import export
+    from firstsight.encoders.towers import load_picture_tower
+
+    tower = load_picture_tower(PICTURE_WEIGHTS.verify())
+    shape = (1, IMAGE_SIZE, IMAGE_SIZE, 3)
+    return export(tower, (torch.zeros(shape, dtype=torch.uint8),), (shape,))
+
+
+def _export_text_tower() -> ov.Model:
+    import torch
+
+    from firstsight.encoders.openvino_runtime import export
+    from firstsight.encoders.towers import load_text_tower
+
+    example = torch.ones((2, 7), dtype=torch.int64)
+    return export(load_text_tower(TEXT_WEIGHTS.verify()), (example, example), ((-1, -1), (-1, -1)))

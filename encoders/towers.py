@@ -1,0 +1,220 @@
+"""The two pretrained towers of the `starter` encoder, as plain torch modules over their packaged weights.
+
+EfficientNet-Lite2 (R. Liu, "Higher accuracy on vision models with EfficientNet-Lite", 2020; the network of Tan and Le,
+2019, without squeeze-and-excitation and with ReLU6) and all-MiniLM-L6-v2 (Wang et al., "MiniLM", 2020; Reimers and
+Gurevych, "Sentence-BERT", 2019). Written out here because both are small, and because a text query should not
+have to import timm or transformers. This file imports torch: import it only to run torch or to export a graph.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+PIXEL_MEAN, PIXEL_STD = 0.498, 0.502  # of pixels in [0, 1]: (x - 127) / 128, as the network was trained
+
+# (blocks, kernel, stride of the first block, expansion, channels) of each stage of EfficientNet-Lite2: the base
+# network at width 1.1 and depth 1.2, its first and last stage not deepened.
+_STAGES = (
+    (1, 3, 1, 1, 16),
+    (3, 3, 2, 6, 24),
+    (3, 5, 2, 6, 48),
+    (4, 3, 2, 6, 88),
+    (4, 5, 1, 6, 120),
+    (5, 5, 2, 6, 208),
+    (1, 3, 1, 6, 352),
+)
+
+
+class _SameConv(nn.Conv2d):
+    """A convolution padded as TensorFlow's SAME: the odd pixel goes right and below, not left and above."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        pads: list[int] = []
+        for side, kernel, stride in zip(x.shape[:1:-1], self.kernel_size[::-1], self.stride[::-1], strict=True):
+            total = max((-(-int(side) // stride) - 1) * stride + kernel - int(side), 0)
+            pads += [total // 2, total - total // 2]
+        return functional.conv2d(
+            functional.pad(x, pads), self.weight, self.bias, self.stride, 0, self.dilation, self.groups
+        )
+
+
+def _norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=1e-3)
+
+
+class _Block(nn.Module):
+    """Inverted residual: expand, depthwise, project. Names are those of the packaged weights."""
+
+    def __init__(self, before: int, after: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        wide = before * expansion
+        self.expands = expansion > 1
+        if self.expands:
+            self._expand_conv = nn.Conv2d(before, wide, 1, bias=False)
+            self._bn0 = _norm(wide)
+        self._depthwise_conv = _SameConv(wide, wide, kernel, stride, groups=wide, bias=False)
+        self._bn1 = _norm(wide)
+        self._project_conv = nn.Conv2d(wide, after, 1, bias=False)
+        self._bn2 = _norm(after)
+        self.skips = stride == 1 and before == after
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = functional.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
+        y = functional.relu6(self._bn1(self._depthwise_conv(y)))
+        y = self._bn2(self._project_conv(y))
+        return x + y if self.skips else y
+
+
+class EfficientNetLite2(nn.Module):
+    """Pictures to what the bridge reads: pooled features and ImageNet-1k logits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._conv_stem = _SameConv(3, 32, 3, 2, bias=False)
+        self._bn0 = _norm(32)
+        blocks: list[nn.Module] = []
+        widths = [32, *(stage[-1] for stage in _STAGES)]
+        for (before, after), (count, kernel, stride, expansion, _) in zip(pairwise(widths), _STAGES, strict=True):
+            blocks.append(_Block(before, after, kernel, stride, expansion))
+            blocks += [_Block(after, after, kernel, 1, expansion) for _ in range(count - 1)]
+        self._blocks = nn.ModuleList(blocks)
+        self._conv_head = nn.Conv2d(352, 1280, 1, bias=False)
+        self._bn1 = _norm(1280)
+        self._fc = nn.Linear(1280, 1000)
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, 260, 260, 3) uint8 RGB -> (n, 1280) float32 features, (n, 1000) float32 logits."""
+        x = (pixels.permute(0, 3, 1, 2).float() / 255.0 - PIXEL_MEAN) / PIXEL_STD
+        x = functional.relu6(self._bn0(self._conv_stem(x)))
+        for block in self._blocks:
+            x = block(x)
+        x = functional.relu6(self._bn1(self._conv_head(x)))
+        features = x.mean(dim=(2, 3))
+        return features, self._fc(features)
+
+
+class _Layer(nn.Module):
+    """One post-norm transformer layer of BERT."""
+
+    def __init__(self, dim: int, heads: int, hidden: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query, self.key, self.value = nn.Linear(dim, dim), nn.Linear(dim, dim), nn.Linear(dim, dim)
+        self.out, self.out_norm = nn.Linear(dim, dim), nn.LayerNorm(dim, eps=1e-12)
+        self.up, self.down = nn.Linear(dim, hidden), nn.Linear(hidden, dim)
+        self.norm = nn.LayerNorm(dim, eps=1e-12)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        def split(y: Tensor) -> Tensor:
+            return y.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+        attended = functional.scaled_dot_product_attention(
+            split(self.query(x)), split(self.key(x)), split(self.value(x)), attn_mask=mask
+        )
+        x = self.out_norm(x + self.out(attended.transpose(1, 2).flatten(2)))
+        y: Tensor = self.norm(x + self.down(functional.gelu(self.up(x))))
+        return y
+
+
+class MiniLM(nn.Module):
+    """Token ids to sentence vectors: a 6-layer BERT whose token outputs are averaged."""
+
+    def __init__(self, dim: int = 384, layers: int = 6, heads: int = 12, hidden: int = 1536) -> None:
+        super().__init__()
+        self.words, self.positions = nn.Embedding(30522, dim), nn.Embedding(512, dim)
+        self.kind = nn.Parameter(torch.zeros(dim))  # the vector of token type 0: a sentence has no second part
+        self.norm = nn.LayerNorm(dim, eps=1e-12)
+        self.layers = nn.ModuleList(_Layer(dim, heads, hidden) for _ in range(layers))
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """(n, length) int64 token ids and their 0/1 mask -> (n, 384) float32 mean over the tokens, not yet unit."""
+        places = torch.arange(ids.shape[1], device=ids.device)
+        x = self.norm(self.words(ids) + self.positions(places) + self.kind)
+        real = mask.to(x.dtype)
+        # An added bias rather than a boolean mask: both runtimes then do the same arithmetic.
+        bias = (1.0 - real)[:, None, None, :] * torch.finfo(torch.float32).min
+        for layer in self.layers:
+            x = layer(x, bias)
+        weights = real[:, :, None]
+        return (x * weights).sum(dim=1) / weights.sum(dim=1)
+
+
+_BERT_LAYER_NAMES = {
+    "attention.self.query": "query",
+    "attention.self.key": "key",
+    "attention.self.value": "value",
+    "attention.output.dense": "out",
+    "attention.output.LayerNorm": "out_norm",
+    "intermediate.dense": "up",
+    "output.dense": "down",
+    "output.LayerNorm": "norm",
+}
+
+
+def load_picture_tower(weights: Path) -> EfficientNetLite2:
+    """EfficientNet-Lite2 over its packaged weights, in evaluation mode.
+
+    The file is a pickle, so it is read with `weights_only`: tensors, no code.
+    """
+    tower = EfficientNetLite2()
+    tower.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    return tower.eval()
+
+
+def load_text_tower(weights: Path) -> MiniLM:
+    """all-MiniLM-L6-v2 over its packaged safetensors, in evaluation mode."""
+    stored = load_file(weights)
+    state = {
+        "words.weight": stored["embeddings.word_embeddings.weight"],
+        "positions.weight": stored["embeddings.position_embeddings.weight"],
+        "kind": stored["embeddings.token_type_embeddings.weight"][0],
+        "norm.weight": stored["embeddings.LayerNorm.weight"],
+        "norm.bias": stored["embeddings.LayerNorm.bias"],
+    }
+    tower = MiniLM()
+    for index in range(len(tower.layers)):
+        for theirs, ours in _BERT_LAYER_NAMES.items():
+            for kind in ("weight", "bias"):
+                state[f"layers.{index}.{ours}.{kind}"] = stored[f"encoder.layer.{index}.{theirs}.{kind}"]
+    tower.load_state_dict(state)
+    return tower.eval()
+
+
+class TorchTower:
+    """A tower run by torch itself: on the GPU where there is one, otherwise on the CPU.
+
+    Args:
+        module: in evaluation mode.
+        threads: CPU threads while it runs.
+    """
+
+    def __init__(self, module: nn.Module, *, threads: int) -> None:
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._module = module.to(self._device)
+        self._threads = threads
+        # On a CPU small batches stay in its caches: pictures a second at 4, 47; at 32, 16.
+        self._rows = 64 if self._device.type == "cuda" else 4
+
+    @torch.inference_mode()
+    def run(self, *inputs: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
+        """The tower's outputs for inputs of n rows each, n rows each."""
+        parts: list[tuple[Tensor, ...]] = []
+        before = torch.get_num_threads()  # one setting for the whole process, so it is put back
+        torch.set_num_threads(self._threads)
+        try:
+            for start in range(0, len(inputs[0]), self._rows):
+                rows = [torch.from_numpy(x[start : start + self._rows]).to(self._device) for x in inputs]
+                outputs = self._module(*rows)
+                parts.append(outputs if isinstance(outputs, tuple) else (outputs,))
+        finally:
+            torch.set_num_threads(before)
+        return tuple(torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True))

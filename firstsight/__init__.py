@@ -1,0 +1,117 @@
+"""firstsight understands an item at first sight: embeddings of products and videos before anyone has clicked.
+
+    import firstsight
+
+    db = firstsight.open("shop-db")
+    db.index("catalogue.csv")
+    for result in db.search("red running shoes", k=5, where="price < 50"):
+        print(result.score, result.title, result.view)
+
+    encoder = firstsight.load_encoder("starter")
+    encoder.encode_texts(["a red shoe"])         # (1, 384) float32, unit rows
+    encoder.encode_images(["shoe.jpg"])          # paths, PIL pictures, arrays or bytes
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import TYPE_CHECKING
+
+from firstsight.errors import (
+    CatalogError,
+    DatabaseBusyError,
+    EncoderError,
+    EncoderMismatchError,
+    FirstsightError,
+    MediaError,
+    MissingDatabaseError,
+    OptionalDependencyError,
+    QueryError,
+    StoreError,
+)
+
+if TYPE_CHECKING:
+    from firstsight.database import Database, Status
+    from firstsight.encoders.base import Encoder, EncoderSpec
+    from firstsight.encoders.registry import load_encoder
+    from firstsight.indexer.catalog import CatalogOptions
+    from firstsight.indexer.pipeline import Counts, IndexReport
+    from firstsight.indexer.settings import IndexSettings
+    from firstsight.media.policy import MediaPolicy
+    from firstsight.retrieval.results import SearchResult, ViewMatch
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CatalogError",
+    "CatalogOptions",
+    "Counts",
+    "Database",
+    "DatabaseBusyError",
+    "Encoder",
+    "EncoderError",
+    "EncoderMismatchError",
+    "EncoderSpec",
+    "FirstsightError",
+    "IndexReport",
+    "IndexSettings",
+    "MediaError",
+    "MediaPolicy",
+    "MissingDatabaseError",
+    "OptionalDependencyError",
+    "QueryError",
+    "SearchResult",
+    "Status",
+    "StoreError",
+    "ViewMatch",
+    "__version__",
+    "load_encoder",
+    "open",
+]
+
+# imported when first asked for: lancedb and pyarrow take a second that `firstsight --help` must not pay
+_LAZY = {
+    "CatalogOptions": "firstsight.indexer.catalog",
+    "Counts": "firstsight.indexer.pipeline",
+    "Database": "firstsight.database",
+    "Encoder": "firstsight.encoders.base",
+    "EncoderSpec": "firstsight.encoders.base",
+    "IndexReport": "firstsight.indexer.pipeline",
+    "IndexSettings": "firstsight.indexer.settings",
+    "MediaPolicy": "firstsight.media.policy",
+    "SearchResult": "firstsight.retrieval.results",
+    "Status": "firstsight.database",
+    "ViewMatch": "firstsight.retrieval.results",
+    "load_encoder": "firstsight.encoders.registry",
+}
+
+
+def open(
+    db: str | os.PathLike[str] | None = None,
+    *,
+    encoder: str | Encoder | None = None,
+    policy: MediaPolicy | None = None,
+) -> Database:
+    """Open a database; a new one is made by its first `index`.
+
+    Args:
+        db: a folder, or an s3://, gs:// or az:// address; `$FIRSTSIGHT_DB`, else `./firstsight-db` by default.
+        encoder: a name for `load_encoder`, or an encoder; the database's own, else `starter` by default.
+        policy: where media may come from and how large they may be; `root` is set to each catalogue's folder.
+    """
+    from firstsight.config import default_db
+    from firstsight.database import Database
+    from firstsight.media.policy import MediaPolicy
+
+    return Database(os.fspath(db) if db is not None else default_db(), encoder, policy or MediaPolicy())
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'firstsight' has no attribute {name!r}")
+    return getattr(importlib.import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,308 @@
+"""The Python API over one database: index, search, get, status."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from firstsight.encoders.base import Encoder, EncoderSpec, ImageInput
+from firstsight.encoders.registry import load_encoder
+from firstsight.errors import CatalogError, EncoderMismatchError, MissingDatabaseError, QueryError
+from firstsight.indexer.assembly import unit
+from firstsight.indexer.catalog import Catalog, CatalogOptions, catalog_root, check_catalog
+from firstsight.indexer.pipeline import Counts, IndexReport, IndexRun
+from firstsight.indexer.recipe import Recipe
+from firstsight.indexer.settings import IndexSettings
+from firstsight.indexer.sources import STDIN, open_source
+from firstsight.indexer.store import Store
+from firstsight.indexer.tables import HIDDEN_COLUMNS
+from firstsight.media.policy import MediaPolicy
+from firstsight.retrieval.results import SearchResult, locate
+from firstsight.retrieval.search import check_query, item_vector, nearest_items
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+QUERY_FRAMES = 8
+"""Frames of a query video; their mean is the query."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a database holds."""
+
+    db: str
+    encoder: EncoderSpec
+    items: int
+    views: int
+    failures: int  # media that could not be used
+    columns: tuple[str, ...]  # that a filter can name
+    runs: tuple[dict[str, Any], ...]  # oldest first
+
+
+class Database:
+    """Items, their views and the searches over them, bound to one encoder.
+
+    Made by `firstsight.open`. Reading calls see what other processes have committed; the encoder is loaded
+    at the first call that needs it. Not for use by several threads at once.
+    """
+
+    def __init__(self, uri: str, encoder: str | Encoder | None, policy: MediaPolicy) -> None:
+        self.uri = uri
+        self._wanted = encoder
+        self._policy = policy
+        self._store: Store | None = None
+        self._encoder: Encoder | None = None
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder, loaded on first use: the one asked for, else the database's own, else `starter`.
+
+        Raises:
+            EncoderError: it cannot be loaded.
+            EncoderMismatchError: the database holds another encoder's vectors.
+        """
+        if self._encoder is None:
+            store = self._existing()
+            wanted = self._wanted or (store.spec.name if store else "starter")
+            # a name is compared before its weights are read, which may take minutes
+            if store and isinstance(wanted, str) and wanted != store.spec.name:
+                raise EncoderMismatchError(
+                    f"{self.uri} holds vectors of {store.spec.name}, not of {wanted}; their vectors do not compare. "
+                    f"Use --encoder {store.spec.name}, or index into another --db"
+                )
+            encoder = load_encoder(wanted) if isinstance(wanted, str) else wanted
+            if store:
+                store.require(encoder.spec)
+            self._encoder = encoder
+        return self._encoder
+
+    def index(
+        self,
+        source: str | os.PathLike[str],
+        *,
+        options: CatalogOptions | None = None,
+        settings: IndexSettings | None = None,
+        prune: bool = False,
+        wait_s: float = 0.0,
+        on_progress: Callable[[Counts], None] = lambda counts: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> IndexReport:
+        """Bring the database up to date with a catalogue; what has not changed is not encoded again.
+
+        Args:
+            source: a CSV, TSV, JSON Lines or Parquet file, a folder of pictures and videos, or `-` for
+                JSON Lines on standard input.
+            options: how the catalogue's columns are read.
+            settings: batch sizes, frames per video, weights of the parts.
+            prune: remove items that the catalogue does not have.
+            wait_s: seconds to wait for another process that is writing.
+            on_progress: told the counts now and then, in the calling thread.
+            should_stop: asked between items; once true, what is in hand is finished and written.
+
+        Returns:
+            What was done; `outcome` is "stopped" where `should_stop` said so.
+
+        Raises:
+            CatalogError: the catalogue cannot be used; nothing was written.
+            DatabaseBusyError: another process is writing.
+            EncoderError, EncoderMismatchError, StoreError: see their own words.
+        """
+        recipe = Recipe.of(os.fspath(source), options, settings)
+        with self._prepared(recipe, wait_s) as (store, catalog):
+            run = self._run(store, catalog, recipe, on_progress=on_progress, should_stop=should_stop)
+            return run.run(recipe.as_dict(), prune=prune)
+
+    def retry(
+        self,
+        source: str | os.PathLike[str] | None = None,
+        *,
+        options: CatalogOptions | None = None,
+        settings: IndexSettings | None = None,
+        wait_s: float = 0.0,
+        on_progress: Callable[[Counts], None] = lambda counts: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> list[IndexReport]:
+        """Encode again the items that have media in `failures`, and no others.
+
+        Args:
+            source: the catalogue to read them from; None for the one each of them came from.
+            options, settings: None for those of the run that each of them came from.
+
+        Returns:
+            One report per catalogue; none where nothing has failed.
+
+        Raises:
+            CatalogError: a catalogue is gone, or was standard input.
+        """
+        reports: list[IndexReport] = []
+        for origin, item_ids in self._failed_items():
+            if origin.source == STDIN and source is None:
+                raise CatalogError(
+                    f"{len(item_ids)} failed items came from standard input, which is gone; "
+                    "name their catalogue: firstsight index CATALOGUE --retry"
+                )
+            named = os.fspath(source) if source is not None else origin.source
+            recipe = Recipe.of(named, options or origin.options, settings or origin.settings)
+            with self._prepared(recipe, wait_s) as (store, catalog):
+                run = self._run(
+                    store, catalog, recipe, only=item_ids, on_progress=on_progress, should_stop=should_stop
+                )
+                reports.append(run.run(recipe.as_dict()))
+        return reports
+
+    def search(
+        self,
+        text: str | None = None,
+        *,
+        image: ImageInput | None = None,
+        video: str | os.PathLike[str] | None = None,
+        item: str | None = None,
+        k: int = 10,
+        where: str | None = None,
+        kinds: Sequence[str] = (),
+    ) -> list[SearchResult]:
+        """Find the items nearest to one text, picture, video or item.
+
+        Args:
+            text: words that describe what is wanted.
+            image: a picture, an array, a file's bytes, a path, or an http(s) or object-store address.
+            video: a path or address; eight of its frames are the query.
+            item: an item's id: more like it, itself left out. Needs no encoder.
+            k: most results, 1 to 10,000.
+            where: an SQL condition over the columns, such as "price < 50 AND category = 'shoes'".
+            kinds: "product", "video", "live"; none for all.
+
+        Returns:
+            At most k results, best first, no item twice.
+
+        Raises:
+            QueryError: nothing or several things to search by, an unknown item, an empty database, or a
+                condition that cannot be read.
+            MediaError: the query picture or video cannot be used.
+        """
+        given = [name for name, value in (("text", text), ("image", image), ("video", video), ("item", item)) if value is not None]
+        if len(given) != 1:
+            raise QueryError(
+                "give one thing to search by: a text, --image, --video or --item"
+                + (f"; these are {len(given)}: {', '.join(given)}" if given else "")
+            )
+        store = self._open()
+        condition = check_query(store, k=k, where=where, kinds=kinds)
+        if item is not None:
+            return nearest_items(store, item_vector(store, item), k=k, condition=condition, exclude=item)
+        if text is not None:
+            if not text.strip():
+                raise QueryError("the query is empty; say what to look for")
+            vector = self.encoder.encode_texts([text])[0]
+        elif image is not None:
+            vector = self.encoder.encode_images([self._query_picture(image)])[0]
+        else:
+            assert video is not None
+            vector = self._video_vector(os.fspath(video))
+        return nearest_items(store, vector, k=k, condition=condition)
+
+    def get(self, item_id: str) -> dict[str, Any]:
+        """An item's columns, and its `views`: part, uri, time_s and the unit vector of each.
+
+        Raises:
+            QueryError: there is no such item.
+        """
+        store = self._open()
+        row = store.item_rows([item_id]).get(item_id)
+        if row is None:
+            raise QueryError(f"there is no item {item_id!r} in {self.uri}")
+        views = store.view_rows([item_id]).sort_by("view_id").to_pylist()
+        for view in views:
+            view["uri"] = locate(view["uri"], row["catalog_dir"]) if view["uri"] else None
+            view["vector"] = np.asarray(view["vector"], dtype=np.float32)
+        shown = {name: value for name, value in row.items() if name not in HIDDEN_COLUMNS}
+        vector = None if row["vector"] is None else np.asarray(row["vector"], dtype=np.float32)
+        return shown | {"indexed_at": row["indexed_at"], "vector": vector, "views": views}
+
+    def failures(self) -> list[dict[str, Any]]:
+        """The media that could not be used: item_id, uri, stage, reason, message, attempts, last_seen."""
+        return [
+            {name: value for name, value in row.items() if name not in {"failure_id", "run_id"}}
+            for row in self._open().failure_rows()
+        ]
+
+    def status(self) -> Status:
+        """What the database holds, and the runs that made it."""
+        store = self._open()
+        return Status(
+            db=self.uri,
+            encoder=store.spec,
+            items=store.items.count_rows(),
+            views=store.views.count_rows(),
+            failures=store.failures.count_rows(),
+            columns=tuple(name for name in store.items.schema.names if name not in HIDDEN_COLUMNS),
+            runs=tuple(store.run_rows()),
+        )
+
+    # ---- inside
+
+    def _open(self) -> Store:
+        if self._store is None:
+            self._store = Store.open(self.uri)
+        else:
+            self._store.refresh()
+        return self._store
+
+    def _existing(self) -> Store | None:
+        try:
+            return self._open()
+        except MissingDatabaseError:
+            return None
+
+    @contextmanager
+    def _prepared(self, recipe: Recipe, wait_s: float) -> Iterator[tuple[Store, Catalog]]:
+        """The catalogue, checked from end to end before the database is touched; then the writer's lock."""
+        existing = self._existing()
+        catalog = check_catalog(
+            open_source(recipe.source, encoding=recipe.options.encoding),
+            recipe.options,
+            stored_kinds=existing.column_kinds() if existing else None,
+        )
+        try:
+            self._store = Store.create(self.uri, self.encoder.spec)
+            with self._store.writing(wait_s):
+                yield self._store, catalog
+        finally:
+            catalog.close()
+
+    def _run(self, store: Store, catalog: Catalog, recipe: Recipe, **how: Any) -> IndexRun:
+        policy = replace(self._policy, root=catalog_root(catalog))
+        return IndexRun(store, self.encoder, catalog, policy, recipe.settings, **how)
+
+    def _failed_items(self) -> list[tuple[Recipe, set[str]]]:
+        """Items with failures, by the recipe they were indexed with."""
+        store = self._open()
+        recipes = {run["run_id"]: json.dumps(run["settings"], sort_keys=True) for run in store.run_rows()}
+        failed: dict[str, set[str]] = {}
+        for row in store.failure_rows():
+            failed.setdefault(recipes[row["run_id"]], set()).add(row["item_id"])
+        return [(Recipe.from_dict(json.loads(recipe)), item_ids) for recipe, item_ids in failed.items()]
+
+    def _query_picture(self, image: ImageInput) -> ImageInput:
+        if isinstance(image, str) and "://" in image:
+            from firstsight.media.fetch import fetch_bytes
+
+            return fetch_bytes(image, self._policy)
+        return image
+
+    def _video_vector(self, video: str) -> NDArray[np.float32]:
+        from firstsight.media.fetch import fetch_file
+        from firstsight.media.videos import VideoSampler
+
+        # the person asking names the file, so it may lie anywhere
+        policy = replace(self._policy, allow_anywhere=True)
+        with fetch_file(video, policy) as path, VideoSampler() as sampler:
+            frames = sampler.sample(path, count=QUERY_FRAMES, min_side=2 * self.encoder.spec.image_size)
+        return unit(self.encoder.encode_images([frame.picture for frame in frames]).mean(axis=0))

@@ -1,0 +1,1 @@
+"""Catalogue rows to embeddings in LanceDB: sources, batching, resume, failure ledger."""

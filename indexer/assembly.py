@@ -1,0 +1,138 @@
+"""One item on its way through the pipeline: what it waits for, its views, its fused vector."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstsight.errors import MediaError
+from firstsight.indexer.catalog import CatalogItem
+from firstsight.indexer.settings import IndexSettings
+from firstsight.indexer.tables import Failure, Part
+from firstsight.media.fetch import identity
+from firstsight.media.policy import MediaPolicy
+
+Vector = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class View:
+    """One thing that was encoded."""
+
+    view_id: str
+    part: Part
+    uri: str | None
+    time_s: float | None
+    vector: Vector
+
+
+@dataclass(eq=False)
+class ItemInHand:
+    """An item being encoded; done when `waiting` is zero."""
+
+    item: CatalogItem
+    digest: str
+    row_digest: str
+    replaces: bool  # the database has an older version of it
+    waiting: int = 0  # media not yet loaded, and pictures and texts not yet encoded
+    views: list[View] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+    @property
+    def title_text(self) -> str | None:
+        """What its title view encodes: the title, or the text where there is no title."""
+        return self.item.title or self.item.text
+
+    def add_view(self, part: Part, place: str, vector: Vector, uri: str | None = None, time_s: float | None = None) -> None:
+        """Keep an encoded view; `place` tells apart the views of one part."""
+        view_id = f"{self.item.item_id}#{part}{place}"
+        if np.isfinite(vector).all():
+            self.views.append(View(view_id, part, uri, time_s, vector))
+        else:
+            self.fail("encode", uri or "", MediaError("corrupt", f"the encoder gave no finite vector for its {part}"))
+
+    def fail(self, stage: str, uri: str, error: MediaError) -> None:
+        """Keep why a medium could not be used."""
+        self.failures.append(
+            Failure(item_id=self.item.item_id, uri=uri, stage=stage, reason=error.reason, message=str(error))
+        )
+
+    def view_rows(self) -> list[dict[str, Any]]:
+        """Its rows of `views`."""
+        return [
+            {"view_id": v.view_id, "item_id": self.item.item_id, "part": v.part, "uri": v.uri, "time_s": v.time_s}
+            | {"vector": v.vector}
+            for v in self.views
+        ]
+
+    def item_row(self, weights: Mapping[Part, float], **written: Any) -> dict[str, Any]:
+        """Its row of `items`; `written` names catalog_dir, indexed_at and run_id."""
+        vector = fuse(self.views, weights)
+        return catalog_row(self.item) | {"vector": vector, "digest": self.digest, "row_digest": self.row_digest} | written
+
+
+def catalog_row(item: CatalogItem) -> dict[str, Any]:
+    """The columns of `items` that come straight from the catalogue."""
+    return {
+        "item_id": item.item_id,
+        "kind": item.kind,
+        "title": item.title,
+        "text": item.text,
+        "created_at": item.created_at,
+        "starts_at": item.starts_at,
+        "expires_at": item.expires_at,
+        **item.columns,
+    }
+
+
+def fuse(views: Iterable[View], weights: Mapping[Part, float]) -> Vector | None:
+    """The weighted mean of an item's parts, as a unit vector; a part it does not have drops out.
+
+    Each part counts once, however many views it has: the mean of its views, renormalised.
+
+    Returns:
+        (dim,) float32 of unit length, or None where there is nothing to fuse.
+    """
+    parts: dict[Part, list[Vector]] = {}
+    for view in views:
+        parts.setdefault(view.part, []).append(view.vector)
+    total = sum(
+        (weights.get(part, 0.0) * unit(np.mean(np.stack(vectors), axis=0)) for part, vectors in parts.items()),
+        start=np.zeros(1, dtype=np.float32),
+    )
+    return unit(total) if np.any(total) else None
+
+
+def unit(vector: NDArray[Any]) -> Vector:
+    """A vector scaled to length 1; a zero vector stays zero."""
+    length = float(np.linalg.norm(vector))
+    return np.asarray(vector / length if length else vector, dtype=np.float32)
+
+
+def encode_digest(item: CatalogItem, settings: IndexSettings, policy: MediaPolicy) -> str:
+    """A digest of all that its vectors depend on, its media files' size and time among it."""
+    media = [[(uri, identity(uri, policy)) for uri in uris] for uris in (item.images, item.videos)]
+    return _digest([item.title or item.text, media, settings.frames, sorted(settings.weights.items())])
+
+
+def row_digest(item: CatalogItem, catalog_dir: str) -> str:
+    """A digest of the rest of its row: what can change without encoding it again."""
+    return _digest([catalog_row(item), catalog_dir])
+
+
+def _digest(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, default=_plain)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(f"no digest for {type(value)}")

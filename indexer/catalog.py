@@ -1,0 +1,325 @@
+"""What a catalogue's columns mean, and the check of all of it before anything is encoded.
+
+A catalogue is read twice. The first pass checks every row, finds duplicated ids and settles each column's
+kind; it costs seconds where encoding costs hours, so a mistake in row 90,000 is answered now. The second
+pass yields the items. Ids wait in a temporary SQLite file, so memory stays flat whatever the size.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import Literal, cast, get_args
+
+from firstsight.errors import CatalogError
+from firstsight.indexer.columns import ColumnKind, Value, WrongKindError, as_text, as_utc, convert, join, kind_of
+from firstsight.indexer.sources import BadRow, Row, Source
+
+ItemKind = Literal["product", "video", "live"]
+KINDS: tuple[ItemKind, ...] = get_args(ItemKind)
+
+TIMES = ("created_at", "starts_at", "expires_at")
+KNOWN = ("item_id", "kind", "title", "text", "images", "videos", *TIMES)
+RESERVED = frozenset(
+    {"vector", "digest", "row_digest", "catalog_dir", "indexed_at", "run_id", "score", "view"}
+)  # columns the tables add themselves, and what a search result adds to a row
+
+SHOWN_PROBLEMS = 10
+MAX_ID = 512  # characters; longer ids are a mapping mistake
+
+
+class FatalCatalogError(CatalogError):
+    """A mistake that holds for every row, so that one sentence is enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogItem:
+    """One row of a catalogue, checked."""
+
+    item_id: str
+    kind: ItemKind
+    title: str | None
+    text: str | None
+    images: tuple[str, ...]
+    videos: tuple[str, ...]
+    created_at: datetime | None
+    starts_at: datetime | None
+    expires_at: datetime | None
+    columns: Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class CatalogOptions:
+    """How a catalogue's columns are read."""
+
+    mapping: Mapping[str, Sequence[str]] = field(default_factory=dict)  # ours -> theirs; several only for media
+    drop: frozenset[str] = frozenset()  # columns left out
+    encoding: str = "utf-8"  # of text formats
+    list_separator: str = "|"  # between several media in one cell of text
+    skip_bad_rows: bool = False  # leave unusable rows out instead of refusing the catalogue
+
+
+def parse_mapping(text: str) -> dict[str, tuple[str, ...]]:
+    """Read `--map`: `title=name,images=front+back` is {"title": ("name",), "images": ("front", "back")}.
+
+    Raises:
+        CatalogError: not of that form, or a target that is not one of ours.
+    """
+    mapping: dict[str, tuple[str, ...]] = {}
+    for pair in filter(None, (part.strip() for part in text.split(","))):
+        ours, equals, theirs = (part.strip() for part in pair.partition("="))
+        names = tuple(name.strip() for name in theirs.split("+"))
+        if not equals or not all(names):
+            raise CatalogError(f"--map {pair!r} is not of the form OURS=THEIRS, such as title=name")
+        if ours not in KNOWN:
+            raise CatalogError(f"--map {pair!r}: {ours!r} is not one of {', '.join(KNOWN)}")
+        if len(names) > 1 and ours not in {"images", "videos"}:
+            raise CatalogError(f"--map {pair!r}: only images and videos can come from several columns")
+        mapping[ours] = names
+    return mapping
+
+
+class Catalog:
+    """A checked catalogue: its items, its columns' kinds, and which ids it has.
+
+    Made by `check_catalog`. Close it to remove its temporary file.
+    """
+
+    def __init__(self, source: Source, options: CatalogOptions) -> None:
+        self.source = source
+        self.options = options
+        self.kinds: dict[str, ColumnKind] = {}
+        self.problems: list[str] = []
+        self.bad_rows = 0
+        self.size = 0
+        self._file = tempfile.NamedTemporaryFile(prefix="firstsight-ids-", suffix=".sqlite")  # noqa: SIM115
+        self._ids = sqlite3.connect(self._file.name, isolation_level=None, check_same_thread=False)
+        self._ids.execute("PRAGMA journal_mode = OFF")
+        self._ids.execute("PRAGMA synchronous = OFF")
+        self._ids.execute("CREATE TABLE ids (item_id TEXT PRIMARY KEY, place INTEGER) WITHOUT ROWID")
+        self._ids.execute("CREATE TABLE bad (place INTEGER PRIMARY KEY)")
+        self._ids.execute("BEGIN")
+
+    def close(self) -> None:
+        self._ids.close()
+        self._file.close()
+
+    def items(self) -> Iterator[CatalogItem]:
+        """Yield every usable item, in the catalogue's order."""
+        for place, row in self.source.rows():
+            if self._is_bad(place) or isinstance(row, BadRow):
+                continue
+            yield self._item(row)
+
+    def has(self, item_ids: Sequence[str]) -> set[str]:
+        """Which of these ids the catalogue has."""
+        found: set[str] = set()
+        for start in range(0, len(item_ids), 500):
+            part = item_ids[start : start + 500]
+            marks = ",".join("?" * len(part))
+            found.update(row[0] for row in self._ids.execute(f"SELECT item_id FROM ids WHERE item_id IN ({marks})", part))
+        return found
+
+    def check(self, stored_kinds: Mapping[str, ColumnKind]) -> None:
+        """Read everything once; see `check_catalog`."""
+        seen: dict[str, ColumnKind | None] = {}
+        for place, row in self.source.rows():
+            self.size += 1
+            try:
+                if isinstance(row, BadRow):
+                    raise CatalogError(str(row))
+                if self.size == 1 or len(row) > len(seen):
+                    self._check_columns(row, place)
+                self._check_row(row, place, seen, stored_kinds)
+            except FatalCatalogError:
+                raise
+            except CatalogError as error:
+                self._refuse(place, str(error))
+        if not self.size:
+            raise CatalogError(f"{self.source.name} has no rows; nothing to index")
+        if self.bad_rows and not self.options.skip_bad_rows:
+            raise CatalogError(self._summary())
+        if self.bad_rows == self.size:
+            raise CatalogError(f"not one row can be used. {self._summary()}")
+        self.size -= self.bad_rows
+        for name, kind in seen.items():
+            if settled := stored_kinds.get(name, kind):
+                self.kinds[name] = settled
+
+    def _is_bad(self, place: int) -> bool:
+        return bool(self.bad_rows) and bool(
+            self._ids.execute("SELECT 1 FROM bad WHERE place = ?", (place,)).fetchone()
+        )
+
+    def _refuse(self, place: int, reason: str) -> None:
+        self.bad_rows += 1
+        self._ids.execute("INSERT OR IGNORE INTO bad VALUES (?)", (place,))
+        if len(self.problems) < SHOWN_PROBLEMS:
+            self.problems.append(f"{self.source.place} {place}: {reason}")
+
+    def _summary(self) -> str:
+        more = self.bad_rows - len(self.problems)
+        return (
+            f"{self.source.name}: {self.bad_rows} of {self.size} rows cannot be used "
+            f"(mend them, or leave them out with --skip-bad-rows)\n  "
+            + "\n  ".join(self.problems)
+            + (f"\n  … and {more} more" if more else "")
+        )
+
+    def _check_columns(self, row: Row, place: int) -> None:
+        """Names that would clash or that nothing can be done with cost the whole catalogue, at once."""
+        for ours, theirs in self.options.mapping.items():
+            for name in theirs:
+                if self.size == 1 and name not in row and self.source.place != "line":
+                    raise self._fatal(f"--map {ours}={name}: there is no column {name!r}; it has {', '.join(row)}")
+        if self.size == 1 and not any(name in row for name in self._theirs("item_id")):
+            wanted = self._theirs("item_id")[0]
+            near = difflib.get_close_matches(wanted, list(row), n=1, cutoff=0.3)
+            hint = near[0] if near else next(iter(row), "sku")
+            raise self._fatal(
+                f"{self.source.place} {place}: no column {wanted!r}; the columns are {', '.join(row)}. "
+                f"Name yours with --map item_id={hint}"
+            )
+        names: dict[str, str] = {}
+        for name in row:
+            if name.lower() in RESERVED and name not in self.options.drop:
+                raise self._fatal(f"column {name!r} is a name firstsight uses itself; rename it or --drop {name}")
+            if (other := names.setdefault(name.lower(), name)) != name:
+                raise self._fatal(f"columns {other!r} and {name!r} differ only in case; rename or --drop one")
+
+    def _fatal(self, message: str) -> CatalogError:
+        return FatalCatalogError(f"{self.source.name}, {message}")
+
+    def _check_row(
+        self, row: Row, place: int, seen: dict[str, ColumnKind | None], stored: Mapping[str, ColumnKind]
+    ) -> None:
+        item_id = self._id(row)
+        self._known(row)
+        first = self._ids.execute("SELECT place FROM ids WHERE item_id = ?", (item_id,)).fetchone()
+        if first is not None:
+            raise CatalogError(f"item_id {item_id!r} stands already in {self.source.place} {first[0]}")
+        found = dict(self._own_kinds(row, stored))
+        self._ids.execute("INSERT INTO ids VALUES (?, ?)", (item_id, place))
+        for name, kind in found.items():
+            seen[name] = join(seen.get(name), kind)
+
+    def _own_kinds(self, row: Row, stored: Mapping[str, ColumnKind]) -> Iterator[tuple[str, ColumnKind | None]]:
+        for name, value in self._own(row):
+            try:
+                kind = kind_of(value)
+                if name in stored:
+                    convert(value, stored[name])
+            except WrongKindError as error:
+                shown = "" if isinstance(value, bytes) else f"{value!r} "
+                raise CatalogError(
+                    f"column {name!r}: {shown}{error}"
+                    + (f", as it is in the database; rename the column or --drop {name}" if name in stored else "")
+                ) from None
+            yield name, kind
+
+    def _item(self, row: Row) -> CatalogItem:
+        return CatalogItem(
+            item_id=self._id(row),
+            columns={name: convert(value, self.kinds[name]) for name, value in self._own(row) if name in self.kinds},
+            **self._known(row),  # type: ignore[arg-type]  # the keys are CatalogItem's own
+        )
+
+    def _known(self, row: Row) -> dict[str, object]:
+        kind = self._text(row, "kind") or "product"
+        if kind not in KINDS:
+            raise CatalogError(f"kind {kind!r} is not one of {', '.join(KINDS)}")
+        return {
+            "kind": kind,
+            "title": self._text(row, "title"),
+            "text": self._text(row, "text"),
+            "images": self._media(row, "images"),
+            "videos": self._media(row, "videos"),
+            **{name: self._time(row, name) for name in TIMES},
+        }
+
+    def _id(self, row: Row) -> str:
+        item_id = self._text(row, "item_id")
+        if item_id is None:
+            raise CatalogError("item_id is empty; every row needs its own")
+        if len(item_id) > MAX_ID or not item_id.isprintable():
+            raise CatalogError(f"item_id {item_id[:40]!r}… is over {MAX_ID} characters or has control characters in it")
+        return item_id
+
+    def _text(self, row: Row, ours: str) -> str | None:
+        value = row.get(self._theirs(ours)[0])
+        if value is None or (isinstance(value, float) and value != value):
+            return None
+        if isinstance(value, list | dict | bytes):
+            raise CatalogError(f"{ours} must be text, not {type(value).__name__}")
+        return as_text(value).strip() or None
+
+    def _media(self, row: Row, ours: str) -> tuple[str, ...]:
+        return tuple(uri for name in self._theirs(ours) for uri in self._uris(row.get(name), ours))
+
+    def _uris(self, value: object, ours: str) -> Iterable[str]:
+        if value is None or value != value:
+            return ()
+        if isinstance(value, str):
+            text = value.strip()
+            if not text.startswith("["):
+                return [uri for part in text.split(self.options.list_separator) if (uri := part.strip())]
+            try:
+                value = json.loads(text)
+            except json.JSONDecodeError as error:
+                raise CatalogError(f"{ours} starts with [ and is not a JSON list ({error})") from None
+        if not isinstance(value, list) or not all(isinstance(uri, str) for uri in value):
+            raise CatalogError(f"{ours} must be text or a list of texts, not {value!r:.80}")
+        return [uri.strip() for uri in cast("list[str]", value) if uri.strip()]
+
+    def _time(self, row: Row, ours: str) -> datetime | None:
+        value = row.get(self._theirs(ours)[0])
+        if value is None or value == "":
+            return None
+        if isinstance(value, date):
+            return as_utc(value)
+        try:
+            return as_utc(datetime.fromisoformat(str(value).strip()))
+        except ValueError:
+            raise CatalogError(f"{ours} {value!r} is not an ISO 8601 time such as 2026-05-01T12:00:00Z") from None
+
+    def _theirs(self, ours: str) -> Sequence[str]:
+        return self.options.mapping.get(ours, (ours,))
+
+    def _own(self, row: Row) -> Iterator[tuple[str, object]]:
+        """The catalogue's own columns: neither ours, nor mapped onto ours, nor dropped."""
+        taken = {name for ours in KNOWN for name in self._theirs(ours)} | set(KNOWN) | self.options.drop
+        return ((name, value) for name, value in row.items() if name not in taken)
+
+
+def check_catalog(
+    source: Source, options: CatalogOptions | None = None, stored_kinds: Mapping[str, ColumnKind] | None = None
+) -> Catalog:
+    """Check a whole catalogue and settle its columns' kinds.
+
+    Args:
+        source: from `open_source`.
+        options: how its columns are read.
+        stored_kinds: kinds the database already holds; they win over what the file suggests.
+
+    Raises:
+        CatalogError: unreadable, empty, no item_id column, or (unless `skip_bad_rows`) any row that is
+            malformed or repeats an id; the message names the first ten by line or row.
+    """
+    catalog = Catalog(source, options or CatalogOptions())
+    try:
+        catalog.check(stored_kinds or {})
+    except BaseException:
+        catalog.close()
+        raise
+    return catalog
+
+
+def catalog_root(catalog: Catalog) -> Path:
+    """The folder that relative media paths start from."""
+    return catalog.source.root.resolve()

@@ -1,0 +1,300 @@
+"""An index run: plan, load, encode, write, overlapped, in flat memory, safe to kill at any moment.
+
+    catalogue -> plan: unchanged items stop here -> load: threads fetch and decode ahead
+              -> encode: full batches across items, in the calling thread -> write: one thread, large upserts
+
+An item is committed by its row in `items`, written after its failures and views. A run that dies between
+the two leaves views that the next run writes again under the same ids; nothing is doubled, and what was
+committed is not encoded again.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+from uuid import uuid4
+
+from firstsight.encoders.base import Encoder
+from firstsight.errors import MediaError
+from firstsight.indexer.assembly import ItemInHand, catalog_row, encode_digest, row_digest
+from firstsight.indexer.catalog import Catalog, CatalogItem, catalog_root
+from firstsight.indexer.loading import Loaded, MediaJob, MediaLoader
+from firstsight.indexer.settings import IndexSettings
+from firstsight.indexer.store import Store
+from firstsight.media.policy import MediaPolicy
+
+ITEMS_PER_LOOKUP = 1_000
+
+
+@dataclass
+class Counts:
+    """What a run has done so far."""
+
+    total: int = 0  # items it has to look at
+    items: int = 0  # items done: the sum of the next four
+    encoded: int = 0  # encoded and written
+    refreshed: int = 0  # only columns changed: written, not encoded
+    unchanged: int = 0  # left alone
+    skipped_rows: int = 0  # catalogue rows left out by --skip-bad-rows
+    pruned: int = 0  # removed, since the catalogue no longer has them
+    pictures: int = 0  # catalogue pictures encoded
+    frames: int = 0  # video frames encoded
+    texts: int = 0  # titles encoded
+    media: int = 0  # pictures and videos tried
+    failed_media: int = 0  # of these, not usable
+
+    @property
+    def failure_rate(self) -> float:
+        """Share of the media tried that could not be used, 0 to 1."""
+        return self.failed_media / self.media if self.media else 0.0
+
+
+@dataclass(frozen=True)
+class IndexReport:
+    """What an index run did."""
+
+    run_id: str
+    outcome: str  # "finished", or "stopped" when asked to
+    seconds: float
+    counts: Counts
+    reasons: dict[str, int] = field(default_factory=dict)  # failure reason -> media
+
+
+class IndexRun:
+    """One pass of a catalogue over a database; the caller holds the writer lock."""
+
+    def __init__(
+        self,
+        store: Store,
+        encoder: Encoder,
+        catalog: Catalog,
+        policy: MediaPolicy,
+        settings: IndexSettings,
+        *,
+        only: Collection[str] | None = None,
+        on_progress: Callable[[Counts], None] = lambda counts: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Prepare a run.
+
+        Args:
+            only: encode just these items, even where nothing changed; None for whatever has changed.
+            on_progress: told the counts after each batch, in the calling thread.
+            should_stop: asked between items; once true, what is in hand is finished and written.
+        """
+        self.run_id = f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S}-{uuid4().hex[:8]}"
+        self.counts = Counts(total=len(only) if only is not None else catalog.size, skipped_rows=catalog.bad_rows)
+        self.reasons: dict[str, int] = {}
+        self._store = store
+        self._encoder = encoder
+        self._catalog = catalog
+        self._catalog_dir = str(catalog_root(catalog))
+        self._policy = policy
+        self._settings = settings
+        self._only = only
+        self._on_progress = on_progress
+        self._should_stop = should_stop
+        self._stopped = False
+        self._after_a_kill = False
+        self._pictures: deque[tuple[ItemInHand, MediaJob, int, Loaded]] = deque()
+        self._texts: list[ItemInHand] = []
+        self._done: list[ItemInHand] = []
+        self._refreshed: list[CatalogItem] = []
+        self._last_write = time.monotonic()
+        self._writing: Future[None] | None = None
+        self._written: tuple[Sequence[ItemInHand], Sequence[CatalogItem]] = ((), ())
+
+    def run(self, recorded_settings: dict[str, Any], *, prune: bool = False) -> IndexReport:
+        """Index the catalogue.
+
+        Args:
+            recorded_settings: kept with the run, to repeat it and to retry its failures.
+            prune: remove stored items that the catalogue does not have; not after a stop.
+        """
+        started = time.monotonic()
+        self._after_a_kill = self._store.mark_killed_runs()
+        row = {
+            "run_id": self.run_id,
+            "started_at": datetime.now(timezone.utc),
+            "source": self._catalog.source.name,
+            "encoder": self._encoder.spec.name,
+            "fingerprint": self._encoder.spec.fingerprint,
+            "settings": recorded_settings,
+        }
+        self._store.write_run(row | {"outcome": "running", "counts": asdict(self.counts)})
+        outcome = "failed"
+        try:
+            self._store.add_columns(self._catalog.kinds)
+            self._index()
+            if prune and not self._stopped:
+                self._prune()
+            outcome = "stopped" if self._stopped else "finished"
+        finally:
+            ended = {"finished_at": datetime.now(timezone.utc), "outcome": outcome, "counts": asdict(self.counts)}
+            self._store.write_run(row | ended)
+        return IndexReport(self.run_id, outcome, time.monotonic() - started, self.counts, self.reasons)
+
+    def _index(self) -> None:
+        with ExitStack() as stack:
+            loader = stack.enter_context(
+                MediaLoader(self._policy, self._settings, min_side=2 * self._encoder.spec.image_size)
+            )
+            self._writer = stack.enter_context(ThreadPoolExecutor(1, "firstsight-write"))
+            for job, loaded in loader.load_ahead(self._jobs()):
+                self._take(job, loaded)
+                while len(self._pictures) >= self._settings.batch_size:
+                    self._encode_pictures()
+                if len(self._texts) >= self._settings.text_batch_size:
+                    self._encode_texts()
+                self._write_when_due()
+            while self._pictures:
+                self._encode_pictures()
+            self._encode_texts()
+            self._write()
+            self._finish_writing()
+
+    # ---- plan
+
+    def _jobs(self) -> Iterator[MediaJob]:
+        """The media of every item that has to be encoded; texts join their queue on the way."""
+        wanted = self._wanted()
+        while chunk := list(itertools.islice(wanted, ITEMS_PER_LOOKUP)):
+            stored = self._store.digests([item.item_id for item in chunk])
+            for item in chunk:
+                if self._should_stop():
+                    self._stopped = True
+                    return
+                hand = self._plan(item, stored.get(item.item_id))
+                if hand is not None:
+                    yield from self._open(hand)
+            self._on_progress(self.counts)
+
+    def _wanted(self) -> Iterator[CatalogItem]:
+        items = self._catalog.items()
+        return items if self._only is None else (item for item in items if item.item_id in self._only)
+
+    def _plan(self, item: CatalogItem, stored: tuple[str, str] | None) -> ItemInHand | None:
+        """The item to encode, or None where its vectors are there already."""
+        digest = encode_digest(item, self._settings, self._policy)
+        row = row_digest(item, self._catalog_dir)
+        if stored is None or stored[0] != digest or self._only is not None:
+            return ItemInHand(item, digest, row, replaces=stored is not None)
+        if stored[1] == row:
+            self.counts.unchanged += 1
+            self.counts.items += 1
+        else:
+            self._refreshed.append(item)
+        return None
+
+    def _open(self, hand: ItemInHand) -> Iterator[MediaJob]:
+        item = hand.item
+        jobs = [MediaJob(hand, "image", n, uri) for n, uri in enumerate(item.images)]
+        jobs += [MediaJob(hand, "video", n, uri) for n, uri in enumerate(item.videos)]
+        hand.waiting = len(jobs) + (hand.title_text is not None)
+        if hand.title_text is not None:
+            self._texts.append(hand)
+        if not hand.waiting:
+            hand.fail("catalog", "", MediaError("empty", "it has no title, no text, no picture and no video"))
+            self._done.append(hand)
+        return iter(jobs)
+
+    # ---- load and encode
+
+    def _take(self, job: MediaJob, loaded: list[Loaded] | MediaError) -> None:
+        hand = job.hand
+        self.counts.media += 1
+        if isinstance(loaded, MediaError):
+            hand.fail(job.stage, job.uri, loaded)
+        else:
+            hand.waiting += len(loaded)
+            self._pictures.extend((hand, job, n, picture) for n, picture in enumerate(loaded))
+        self._release(hand)
+
+    def _encode_pictures(self) -> None:
+        batch = [self._pictures.popleft() for _ in range(min(self._settings.batch_size, len(self._pictures)))]
+        vectors = self._encoder.encode_images([loaded.picture for _, _, _, loaded in batch])
+        for (hand, job, n, loaded), vector in zip(batch, vectors, strict=True):
+            if job.medium == "image":
+                hand.add_view("image", f"-{job.index}", vector, job.uri)
+                self.counts.pictures += 1
+            else:
+                hand.add_view("frame", f"-{job.index}-{n}", vector, job.uri, loaded.time_s)
+                self.counts.frames += 1
+            self._release(hand)
+
+    def _encode_texts(self) -> None:
+        hands, self._texts = self._texts, []
+        vectors = self._encoder.encode_texts([hand.title_text or "" for hand in hands])
+        for hand, vector in zip(hands, vectors, strict=True):
+            hand.add_view("title", "", vector)
+            self.counts.texts += 1
+            self._release(hand)
+
+    def _release(self, hand: ItemInHand) -> None:
+        hand.waiting -= 1
+        if not hand.waiting:
+            self._done.append(hand)
+
+    # ---- write
+
+    def _write_when_due(self) -> None:
+        full = len(self._done) + len(self._refreshed) >= self._settings.write_items
+        if full or time.monotonic() - self._last_write > self._settings.write_seconds:
+            self._encode_texts()
+            self._write()
+
+    def _write(self) -> None:
+        done, self._done = self._done, []
+        refreshed, self._refreshed = self._refreshed, []
+        self._last_write = time.monotonic()
+        self._finish_writing()
+        if done or refreshed:
+            self._writing = self._writer.submit(self._commit, done, refreshed)
+            self._written = (done, refreshed)
+
+    def _finish_writing(self) -> None:
+        """Wait for the write in flight; only what is on disk counts as done."""
+        if self._writing is None:
+            return
+        self._writing.result()
+        self._writing = None
+        done, refreshed = self._written
+        self.counts.encoded += len(done)
+        self.counts.refreshed += len(refreshed)
+        self.counts.items += len(done) + len(refreshed)
+        for failure in (failure for hand in done for failure in hand.failures):
+            self.counts.failed_media += 1
+            self.reasons[failure["reason"]] = self.reasons.get(failure["reason"], 0) + 1
+        self._on_progress(self.counts)
+
+    def _commit(self, done: Sequence[ItemInHand], refreshed: Sequence[CatalogItem]) -> None:
+        """Write items: failures, then views, then the rows that make them count."""
+        ids = [hand.item.item_id for hand in done]
+        self._store.write_failures([f for hand in done for f in hand.failures], self.run_id, tried=ids)
+        self._store.write_views(
+            [row for hand in done for row in hand.view_rows()],
+            replaced=[hand.item.item_id for hand in done if hand.replaces or self._after_a_kill],
+        )
+        written = {"catalog_dir": self._catalog_dir, "indexed_at": datetime.now(timezone.utc), "run_id": self.run_id}
+        rows = [hand.item_row(self._settings.weights, **written) for hand in done]
+        self._store.write_items(rows + self._refreshed_rows(refreshed, written))
+
+    def _refreshed_rows(self, items: Sequence[CatalogItem], written: dict[str, Any]) -> list[dict[str, Any]]:
+        stored = self._store.item_rows([item.item_id for item in items])
+        return [
+            stored[item.item_id] | catalog_row(item) | {"row_digest": row_digest(item, self._catalog_dir)} | written
+            for item in items
+        ]
+
+    def _prune(self) -> None:
+        for ids in list(self._store.item_ids()):
+            gone = sorted(set(ids) - self._catalog.has(ids))
+            self._store.delete_items(gone)
+            self.counts.pruned += len(gone)

@@ -1,0 +1,42 @@
+"""What an index run was asked for, kept with the run so that its failures can be tried again the same way."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from firstsight.indexer.catalog import CatalogOptions
+from firstsight.indexer.settings import IndexSettings
+from firstsight.indexer.sources import STDIN
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A catalogue, and how to read and encode it."""
+
+    source: str  # absolute path, or "-"
+    options: CatalogOptions
+    settings: IndexSettings
+
+    @classmethod
+    def of(cls, source: str, options: CatalogOptions | None, settings: IndexSettings | None) -> Recipe:
+        """A recipe whose source is found again from any working directory."""
+        absolute = source if source == STDIN else str(Path(source).absolute())
+        return cls(absolute, options or CatalogOptions(), settings or IndexSettings())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values that JSON can hold; `from_dict` reads them back."""
+        plain = asdict(self)
+        plain["options"]["drop"] = sorted(self.options.drop)
+        plain["options"]["mapping"] = {ours: list(theirs) for ours, theirs in self.options.mapping.items()}
+        plain["settings"]["weights"] = dict(self.settings.weights)
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> Recipe:
+        """The recipe a run was recorded with; settings that no longer exist are left out."""
+        options = plain["options"] | {"drop": frozenset(plain["options"]["drop"])}
+        known = {f.name for f in fields(IndexSettings)}
+        settings = {name: value for name, value in plain["settings"].items() if name in known}
+        return cls(plain["source"], CatalogOptions(**options), IndexSettings(**settings))

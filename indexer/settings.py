@@ -1,0 +1,32 @@
+"""How an index run is made: every number with its default beside its meaning."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from firstsight.indexer.tables import Part
+
+DEFAULT_WEIGHTS: Mapping[Part, float] = {"title": 1.0, "image": 1.0, "frame": 1.0}
+
+
+@dataclass(frozen=True)
+class IndexSettings:
+    """What shapes an index run; `frames` and `weights` change vectors and so enter every item's digest."""
+
+    frames: int = 8  # frames taken uniformly from each video
+    weights: Mapping[Part, float] = field(default_factory=lambda: DEFAULT_WEIGHTS)  # of the parts in an item's vector
+    batch_size: int = 32  # pictures encoded at once
+    text_batch_size: int = 128  # titles encoded at once: enough of one length to waste no padding
+    decode_threads: int = max(2, (os.cpu_count() or 2))  # fetching waits, decoding releases the GIL
+    pictures_ahead: int = 96  # decoded pictures waiting at most: three batches; bounds memory
+    write_items: int = 1_000  # items in one write; small writes cost the database more than big ones
+    write_seconds: float = 10.0  # a write at least this often, so that a killed run loses little
+
+    def __post_init__(self) -> None:
+        for name in ("frames", "batch_size", "text_batch_size", "decode_threads", "pictures_ahead", "write_items"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
+        if not any(self.weights.values()) or any(weight < 0 for weight in self.weights.values()):
+            raise ValueError(f"weights must be 0 or more, and one above 0, not {dict(self.weights)}")

@@ -1,0 +1,51 @@
+"""What a search gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from firstsight.indexer.tables import Part
+
+
+@dataclass(frozen=True)
+class ViewMatch:
+    """The view of an item that is nearest to the query."""
+
+    part: Part
+    uri: str | None  # of the picture or video, as a path or address that can be opened; None for a title
+    time_s: float | None  # second of a video's frame
+    score: float  # cosine of this view to the query, -1 to 1
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """One item, with why it was found."""
+
+    item_id: str
+    kind: str
+    title: str | None
+    score: float  # cosine of the item's fused vector to the query, -1 to 1
+    view: ViewMatch | None
+    columns: Mapping[str, Any]  # text, times, and the catalogue's own columns
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result as plain values that JSON can hold."""
+        view = None
+        if self.view is not None:
+            view = {"part": self.view.part, "uri": self.view.uri, "time_s": self.view.time_s}
+            view["score"] = round(self.view.score, 4)
+        head = {"item_id": self.item_id, "kind": self.kind, "title": self.title, "score": round(self.score, 4)}
+        return head | {"view": view} | {name: _plain(value) for name, value in self.columns.items()}
+
+
+def _plain(value: object) -> object:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def locate(uri: str, catalog_dir: str) -> str:
+    """A view's address as something that can be opened: relative paths start at the catalogue's folder."""
+    return uri if "://" in uri else str(Path(catalog_dir) / uri)
