@@ -60,7 +60,10 @@ def status(db: options.Db = None, json: options.Json = False) -> None:
 
 
 def failures(db: options.Db = None, json: options.Json = False) -> None:
-    """List the media that could not be used, and why. Try them again with `firstsight index --retry`."""
+    """List the media that could not be used, and why. Example: `firstsight failures --json | head`
+
+    Try them again with `firstsight index --retry`.
+    """
     import firstsight
 
     rows = firstsight.open(db).failures()

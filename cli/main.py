@@ -9,7 +9,7 @@ import typer
 
 import firstsight
 from firstsight.cli import index, inspect, search
-from firstsight.cli.exits import ERROR, INTERRUPTED, USAGE
+from firstsight.cli.exits import ERROR, USAGE
 from firstsight.errors import FirstsightError, MissingDatabaseError, QueryError
 
 app = typer.Typer(
@@ -51,11 +51,6 @@ def main() -> None:
         sys.exit(_say(error, USAGE))
     except FirstsightError as error:
         sys.exit(_say(error, ERROR))
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader, such as head, has what it wants
-        sys.exit(0)
 
 
 def _say(error: FirstsightError, code: int) -> int:

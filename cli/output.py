@@ -22,6 +22,7 @@ def print_json_lines(rows: Iterable[Mapping[str, Any]]) -> None:
     """One object a line, as UTF-8."""
     for row in rows:
         sys.stdout.write(json.dumps(row, ensure_ascii=False, default=_plain) + "\n")
+    sys.stdout.flush()  # a reader that has gone, such as head, is noticed here and not at exit
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], right: Iterable[str] = ()) -> None:

@@ -61,13 +61,17 @@ def search(
     """Find the items nearest to a text, a picture, a video or another item; each result names the view that matched."""
     import firstsight
 
-    database = firstsight.open(db, encoder=encoder, policy=firstsight.MediaPolicy(allow_private=allow_private))
+    policy = firstsight.MediaPolicy(allow_private=allow_private)
+    database = firstsight.open(db, encoder=encoder, policy=policy)
     results = database.search(text, image=image, video=video, item=item, k=k, where=where, kinds=kind or ())
     if html is not None:
         from firstsight.retrieval.contact_sheet import write_contact_sheet
 
         asked = text or image or video or f"more like {item}"
-        write_contact_sheet(html, asked, results, policy=firstsight.MediaPolicy(allow_private=allow_private))
+        try:
+            write_contact_sheet(html, asked, results, policy=policy)
+        except OSError as error:
+            raise typer.BadParameter(f"{html} cannot be written ({error.strerror})", param_hint="--html") from None
         print(f"wrote {html}", file=sys.stderr)  # noqa: T201
     if wants_json(json):
         print_json_lines(result.as_dict() for result in results)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from os import PathLike
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL.Image import Image
+
+from firstsight.media.pictures import ImageInput
+
+__all__ = ["Encoder", "EncoderSpec", "ImageInput", "Vectors"]
 
 Vectors: TypeAlias = NDArray[np.float32]
 """(n, dim) float32; every row has unit length."""
-
-ImageInput: TypeAlias = "Image | NDArray[np.uint8] | bytes | str | PathLike[str]"
-"""A decoded picture, an (h, w), (h, w, 3) or (h, w, 4) uint8 array, an encoded file's bytes, or its path."""
-
 
 @dataclass(frozen=True)
 class EncoderSpec:

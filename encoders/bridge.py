@@ -56,17 +56,27 @@ class Bridge:
         except (OSError, SafetensorError) as error:
             raise EncoderError(f"the starter bridge {path} cannot be read ({error}): install firstsight again") from error
 
+    def untrained(self) -> Bridge:
+        """ConSE over the same towers, centred as this bridge is: what training started from."""
+        return Bridge({name: self._weights[name] for name in ("text_mean", "class_vectors")})
+
     def texts(self, sentences: NDArray[np.float32]) -> Vectors:
         """(n, 384) sentence vectors of the text tower -> (n, 384) unit rows."""
-        return unit(unit(sentences) - self._weights["text_mean"])
+        return self._adapted(unit(unit(sentences) - self._weights["text_mean"]))
 
     def pictures(self, features: NDArray[np.float32], logits: NDArray[np.float32]) -> Vectors:
         """(n, 1280) features and (n, 1000) logits of the picture tower -> (n, 384) unit rows."""
         weights = self._weights
-        start = unit(softmax(logits / np.float32(TEMPERATURE)) @ weights["class_vectors"])
+        start = unit(softmax(logits / np.float32(TEMPERATURE)) @ weights["class_vectors"] - weights["text_mean"])
+        start = self._adapted(start)
         if "linear" not in weights:
             return start
-        features = unit(features)
         inner = np.concatenate([features, start], axis=1) @ weights["hidden"] + weights["hidden_bias"]
         change = features @ weights["linear"] + np.maximum(inner, 0) @ weights["out"] + weights["out_bias"]
         return unit(start + change)
+
+    def _adapted(self, centred: Vectors) -> Vectors:
+        """The centred text vectors turned by the trained linear map."""
+        if "text_linear" not in self._weights:
+            return centred
+        return unit(centred + centred @ self._weights["text_linear"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
+import sys
 import tempfile
 import warnings
 from collections import deque
@@ -13,7 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import openvino as ov
+
+# openvino_telemetry reports every import of openvino to its maker, from a forked process. Nobody asked for that,
+# and a fork beside LanceDB's threads can hang; where the package is not to be had, openvino does without it.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+import openvino as ov  # noqa: E402
 from numpy.typing import NDArray
 
 from firstsight.config import cache_dir

@@ -120,9 +120,8 @@ class StarterEncoder:
         """
         vectors = np.empty((len(images), DIM), dtype=np.float32)
         for start in range(0, len(images), IMAGE_BATCH):
-            pixels = np.stack([_read(image, start + i) for i, image in enumerate(images[start : start + IMAGE_BATCH])])
-            features, logits = self._picture_tower.run(pixels)
-            vectors[start : start + len(pixels)] = self._bridge.pictures(features, logits)
+            pixels = self.pixels(images[start : start + IMAGE_BATCH], first=start)
+            vectors[start : start + len(pixels)] = self.bridge.pictures(*self.picture_outputs(pixels))
         return vectors
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
@@ -131,6 +130,31 @@ class StarterEncoder:
         Returns:
             (n, 384) float32, unit rows; (0, 384) for no texts.
         """
+        return self.bridge.texts(self.sentence_vectors(texts))
+
+    def pixels(self, images: Sequence[ImageInput], first: int = 0) -> NDArray[np.uint8]:
+        """Pictures as the picture tower takes them: (n, 260, 260, 3) RGB, n >= 1.
+
+        Args:
+            images: n >= 1 pictures.
+            first: the position that messages give the first one.
+        """
+        return np.stack([_read(image, first + i) for i, image in enumerate(images)])
+
+    def picture_outputs(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What the picture tower says before the bridge, which is trained on it.
+
+        Args:
+            pixels: (n, 260, 260, 3) RGB, n >= 1.
+
+        Returns:
+            (n, 1280) pooled features and (n, 1000) ImageNet logits.
+        """
+        features, logits = self._picture_tower.run(pixels)
+        return features, logits
+
+    def sentence_vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(n, 384) vectors of the text tower before the bridge, not yet unit length."""
         vectors = np.empty((len(texts), DIM), dtype=np.float32)
         if not texts:
             return vectors
@@ -139,12 +163,12 @@ class StarterEncoder:
         order = sorted(range(len(tokens)), key=lambda i: len(tokens[i]))
         for start in range(0, len(order), TEXT_BATCH):
             chosen = order[start : start + TEXT_BATCH]
-            (sentences,) = self._text_tower.run(*_pad([tokens[i] for i in chosen]))
-            vectors[chosen] = self._bridge.texts(sentences)
+            (vectors[chosen],) = self._text_tower.run(*_pad([tokens[i] for i in chosen]))
         return vectors
 
     @cached_property
-    def _bridge(self) -> Bridge:
+    def bridge(self) -> Bridge:
+        """What joins the towers."""
         return Bridge.load(BRIDGE_PATH)
 
     @cached_property

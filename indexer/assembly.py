@@ -50,7 +50,9 @@ class ItemInHand:
         """What its title view encodes: the title, or the text where there is no title."""
         return self.item.title or self.item.text
 
-    def add_view(self, part: Part, place: str, vector: Vector, uri: str | None = None, time_s: float | None = None) -> None:
+    def add_view(
+        self, part: Part, place: str, vector: Vector, uri: str | None = None, time_s: float | None = None
+    ) -> None:
         """Keep an encoded view; `place` tells apart the views of one part."""
         view_id = f"{self.item.item_id}#{part}{place}"
         if np.isfinite(vector).all():
@@ -74,8 +76,8 @@ class ItemInHand:
 
     def item_row(self, weights: Mapping[Part, float], **written: Any) -> dict[str, Any]:
         """Its row of `items`; `written` names catalog_dir, indexed_at and run_id."""
-        vector = fuse(self.views, weights)
-        return catalog_row(self.item) | {"vector": vector, "digest": self.digest, "row_digest": self.row_digest} | written
+        computed = {"vector": fuse(self.views, weights), "digest": self.digest, "row_digest": self.row_digest}
+        return catalog_row(self.item) | computed | written
 
 
 def catalog_row(item: CatalogItem) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,6 +33,9 @@ RESERVED = frozenset(
 
 SHOWN_PROBLEMS = 10
 MAX_ID = 512  # characters; longer ids are a mapping mistake
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+UNUSABLE_NAME = re.compile(r"^_|^\s*$|[.`]|" + CONTROL.pattern)
+"""Column names the database cannot hold or a filter cannot name; it keeps those that start with _ for itself."""
 
 
 class FatalCatalogError(CatalogError):
@@ -98,6 +102,10 @@ class Catalog:
         self.problems: list[str] = []
         self.bad_rows = 0
         self.size = 0
+        mapped = {name for ours in KNOWN for name in self._theirs(ours)}
+        self._not_own = mapped | set(KNOWN) | options.drop
+        self._met: set[str] = set()  # names of columns met so far
+        self._names = {name: name for name in KNOWN}  # and of those that are kept, by their lower case
         self._file = tempfile.NamedTemporaryFile(prefix="firstsight-ids-", suffix=".sqlite")  # noqa: SIM115
         self._ids = sqlite3.connect(self._file.name, isolation_level=None, check_same_thread=False)
         self._ids.execute("PRAGMA journal_mode = OFF")
@@ -115,7 +123,11 @@ class Catalog:
         for place, row in self.source.rows():
             if self._is_bad(place) or isinstance(row, BadRow):
                 continue
-            yield self._item(row)
+            try:
+                item = self._item(row)
+            except WrongKindError:
+                raise CatalogError(f"{self.source.name} changed while it was being read; run again") from None
+            yield item
 
     def has(self, item_ids: Sequence[str]) -> set[str]:
         """Which of these ids the catalogue has."""
@@ -123,19 +135,20 @@ class Catalog:
         for start in range(0, len(item_ids), 500):
             part = item_ids[start : start + 500]
             marks = ",".join("?" * len(part))
-            found.update(row[0] for row in self._ids.execute(f"SELECT item_id FROM ids WHERE item_id IN ({marks})", part))
+            query = f"SELECT item_id FROM ids WHERE item_id IN ({marks})"  # noqa: S608 - question marks only
+            found.update(row[0] for row in self._ids.execute(query, part))
         return found
 
     def check(self, stored_kinds: Mapping[str, ColumnKind]) -> None:
         """Read everything once; see `check_catalog`."""
         seen: dict[str, ColumnKind | None] = {}
+        self._names.update((name.lower(), name) for name in stored_kinds)
         for place, row in self.source.rows():
             self.size += 1
             try:
                 if isinstance(row, BadRow):
                     raise CatalogError(str(row))
-                if self.size == 1 or len(row) > len(seen):
-                    self._check_columns(row, place)
+                self._check_columns(row, place)
                 self._check_row(row, place, seen, stored_kinds)
             except FatalCatalogError:
                 raise
@@ -143,6 +156,7 @@ class Catalog:
                 self._refuse(place, str(error))
         if not self.size:
             raise CatalogError(f"{self.source.name} has no rows; nothing to index")
+        self._check_mapping()
         if self.bad_rows and not self.options.skip_bad_rows:
             raise CatalogError(self._summary())
         if self.bad_rows == self.size:
@@ -153,9 +167,7 @@ class Catalog:
                 self.kinds[name] = settled
 
     def _is_bad(self, place: int) -> bool:
-        return bool(self.bad_rows) and bool(
-            self._ids.execute("SELECT 1 FROM bad WHERE place = ?", (place,)).fetchone()
-        )
+        return bool(self.bad_rows) and bool(self._ids.execute("SELECT 1 FROM bad WHERE place = ?", (place,)).fetchone())
 
     def _refuse(self, place: int, reason: str) -> None:
         self.bad_rows += 1
@@ -173,12 +185,8 @@ class Catalog:
         )
 
     def _check_columns(self, row: Row, place: int) -> None:
-        """Names that would clash or that nothing can be done with cost the whole catalogue, at once."""
-        for ours, theirs in self.options.mapping.items():
-            for name in theirs:
-                if self.size == 1 and name not in row and self.source.place != "line":
-                    raise self._fatal(f"--map {ours}={name}: there is no column {name!r}; it has {', '.join(row)}")
-        if self.size == 1 and not any(name in row for name in self._theirs("item_id")):
+        """A column that nothing can be done with costs the whole catalogue, at once."""
+        if not self._met and not any(name in row for name in self._theirs("item_id")):
             wanted = self._theirs("item_id")[0]
             near = difflib.get_close_matches(wanted, list(row), n=1, cutoff=0.3)
             hint = near[0] if near else next(iter(row), "sku")
@@ -186,12 +194,30 @@ class Catalog:
                 f"{self.source.place} {place}: no column {wanted!r}; the columns are {', '.join(row)}. "
                 f"Name yours with --map item_id={hint}"
             )
-        names: dict[str, str] = {}
-        for name in row:
-            if name.lower() in RESERVED and name not in self.options.drop:
-                raise self._fatal(f"column {name!r} is a name firstsight uses itself; rename it or --drop {name}")
-            if (other := names.setdefault(name.lower(), name)) != name:
-                raise self._fatal(f"columns {other!r} and {name!r} differ only in case; rename or --drop one")
+        for name in row.keys() - self._met:
+            self._met.add(name)
+            if name not in self._not_own:
+                self._check_name(name)
+
+    def _check_name(self, name: str) -> None:
+        if name.lower() in RESERVED:
+            raise self._fatal(f"column {name!r} is a name firstsight uses itself; rename it or --drop {name}")
+        if UNUSABLE_NAME.search(name):
+            raise self._fatal(
+                f"column {name!r} cannot be kept under this name: names are not empty, do not start with _ and have no "
+                f"dot, backtick or control character in them; rename it or --drop {name}"
+            )
+        other = self._names.setdefault(name.lower(), name)
+        if other != name:
+            remedy = f"read it with --map {other}={name}, or leave it out with" if other in KNOWN else "rename one or"
+            raise self._fatal(f"columns {other!r} and {name!r} differ only in case; {remedy} --drop {name}")
+
+    def _check_mapping(self) -> None:
+        for ours, theirs in self.options.mapping.items():
+            for name in theirs:
+                if self._met and name not in self._met:
+                    has = ", ".join(sorted(self._met))
+                    raise self._fatal(f"--map {ours}={name}: there is no column {name!r}; it has {has}")
 
     def _fatal(self, message: str) -> CatalogError:
         return FatalCatalogError(f"{self.source.name}, {message}")
@@ -247,8 +273,10 @@ class Catalog:
         item_id = self._text(row, "item_id")
         if item_id is None:
             raise CatalogError("item_id is empty; every row needs its own")
-        if len(item_id) > MAX_ID or not item_id.isprintable():
-            raise CatalogError(f"item_id {item_id[:40]!r}… is over {MAX_ID} characters or has control characters in it")
+        if len(item_id) > MAX_ID:
+            raise CatalogError(f"item_id {item_id[:40]!r}… has {len(item_id):,} characters; {MAX_ID} is the most")
+        if CONTROL.search(item_id):
+            raise CatalogError(f"item_id {item_id!r} has control characters in it; take them out")
         return item_id
 
     def _text(self, row: Row, ours: str) -> str | None:
@@ -281,11 +309,11 @@ class Catalog:
         value = row.get(self._theirs(ours)[0])
         if value is None or value == "":
             return None
-        if isinstance(value, date):
-            return as_utc(value)
         try:
+            if isinstance(value, date):
+                return as_utc(value)
             return as_utc(datetime.fromisoformat(str(value).strip()))
-        except ValueError:
+        except (ValueError, OverflowError):  # the latter: before year 1 once it is UTC
             raise CatalogError(f"{ours} {value!r} is not an ISO 8601 time such as 2026-05-01T12:00:00Z") from None
 
     def _theirs(self, ours: str) -> Sequence[str]:
@@ -293,8 +321,7 @@ class Catalog:
 
     def _own(self, row: Row) -> Iterator[tuple[str, object]]:
         """The catalogue's own columns: neither ours, nor mapped onto ours, nor dropped."""
-        taken = {name for ours in KNOWN for name in self._theirs(ours)} | set(KNOWN) | self.options.drop
-        return ((name, value) for name, value in row.items() if name not in taken)
+        return ((name, value) for name, value in row.items() if name not in self._not_own)
 
 
 def check_catalog(

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from datetime import date, datetime, time, timezone
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -98,14 +98,16 @@ def as_text(value: object) -> str:
         return str(int(value))
     if isinstance(value, int | float | Decimal):
         return str(value)
-    return json.dumps(value, ensure_ascii=False, default=str, sort_keys=True)
+    if isinstance(value, list | tuple | dict):
+        return json.dumps(value, ensure_ascii=False, default=str, sort_keys=True)
+    return str(value)
 
 
 def as_utc(value: date | datetime) -> datetime:
     """A date or time as UTC; one without a zone is taken as UTC already."""
     if not isinstance(value, datetime):
         value = datetime(value.year, value.month, value.day)
-    return value.replace(tzinfo=timezone.utc) if value.tzinfo is None else value.astimezone(timezone.utc)
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 def arrow_type(kind: ColumnKind) -> pa.DataType:

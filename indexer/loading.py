@@ -47,7 +47,7 @@ class MediaLoader:
         self._settings = settings
         self._min_side = min_side
         self._pool = ThreadPoolExecutor(settings.decode_threads, "firstsight-load")
-        self._videos = VideoSampler()
+        self._videos = VideoSampler(max_pixels=policy.max_pixels)
 
     def __enter__(self) -> MediaLoader:
         return self
@@ -80,6 +80,9 @@ class MediaLoader:
             return job, future.result()
         except MediaError as error:
             return job, error
+        except OSError as error:  # the file or the disk went away while it was being read
+            reason = error.strerror or error
+            return job, MediaError("unreachable", f"{job.uri} could not be read ({reason}); try --retry")
 
     def _load(self, job: MediaJob) -> list[Loaded]:
         if job.medium == "image":

@@ -3,9 +3,9 @@
     catalogue -> plan: unchanged items stop here -> load: threads fetch and decode ahead
               -> encode: full batches across items, in the calling thread -> write: one thread, large upserts
 
-An item is committed by its row in `items`, written after its failures and views. A run that dies between
-the two leaves views that the next run writes again under the same ids; nothing is doubled, and what was
-committed is not encoded again.
+An item is committed by its row in `items`, written after its failures and views. Before each such write the
+run notes which items it is about; when it dies in the middle, the next run reads the note and settles those
+items first (`Store.recover`). Nothing is doubled, and what was committed is not encoded again.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 from firstsight.encoders.base import Encoder
-from firstsight.errors import MediaError
+from firstsight.errors import MediaError, StoreError
 from firstsight.indexer.assembly import ItemInHand, catalog_row, encode_digest, row_digest
 from firstsight.indexer.catalog import Catalog, CatalogItem, catalog_root
 from firstsight.indexer.loading import Loaded, MediaJob, MediaLoader
@@ -89,7 +89,7 @@ class IndexRun:
             on_progress: told the counts after each batch, in the calling thread.
             should_stop: asked between items; once true, what is in hand is finished and written.
         """
-        self.run_id = f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S}-{uuid4().hex[:8]}"
+        self.run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:8]}"
         self.counts = Counts(total=len(only) if only is not None else catalog.size, skipped_rows=catalog.bad_rows)
         self.reasons: dict[str, int] = {}
         self._store = store
@@ -102,7 +102,6 @@ class IndexRun:
         self._on_progress = on_progress
         self._should_stop = should_stop
         self._stopped = False
-        self._after_a_kill = False
         self._pictures: deque[tuple[ItemInHand, MediaJob, int, Loaded]] = deque()
         self._texts: list[ItemInHand] = []
         self._done: list[ItemInHand] = []
@@ -119,26 +118,28 @@ class IndexRun:
             prune: remove stored items that the catalogue does not have; not after a stop.
         """
         started = time.monotonic()
-        self._after_a_kill = self._store.mark_killed_runs()
+        self._store.recover()
         row = {
             "run_id": self.run_id,
-            "started_at": datetime.now(timezone.utc),
+            "started_at": datetime.now(UTC),
             "source": self._catalog.source.name,
             "encoder": self._encoder.spec.name,
             "fingerprint": self._encoder.spec.fingerprint,
             "settings": recorded_settings,
         }
         self._store.write_run(row | {"outcome": "running", "counts": asdict(self.counts)})
-        outcome = "failed"
         try:
             self._store.add_columns(self._catalog.kinds)
             self._index()
             if prune and not self._stopped:
                 self._prune()
-            outcome = "stopped" if self._stopped else "finished"
-        finally:
-            ended = {"finished_at": datetime.now(timezone.utc), "outcome": outcome, "counts": asdict(self.counts)}
-            self._store.write_run(row | ended)
+        except BaseException:
+            with suppress(StoreError):  # where nothing can be written, the run is taken for killed
+                self._store.fail_run(self.run_id, asdict(self.counts))
+            raise
+        outcome = "stopped" if self._stopped else "finished"
+        ended = {"finished_at": datetime.now(UTC), "outcome": outcome, "counts": asdict(self.counts)}
+        self._store.write_run(row | ended)
         return IndexReport(self.run_id, outcome, time.monotonic() - started, self.counts, self.reasons)
 
     def _index(self) -> None:
@@ -151,9 +152,7 @@ class IndexRun:
                 self._take(job, loaded)
                 while len(self._pictures) >= self._settings.batch_size:
                     self._encode_pictures()
-                if len(self._texts) >= self._settings.text_batch_size:
-                    self._encode_texts()
-                self._write_when_due()
+                self._keep_up()
             while self._pictures:
                 self._encode_pictures()
             self._encode_texts()
@@ -174,6 +173,7 @@ class IndexRun:
                 hand = self._plan(item, stored.get(item.item_id))
                 if hand is not None:
                     yield from self._open(hand)
+                self._keep_up()  # here too: items without media make no jobs
             self._on_progress(self.counts)
 
     def _wanted(self) -> Iterator[CatalogItem]:
@@ -202,6 +202,7 @@ class IndexRun:
             self._texts.append(hand)
         if not hand.waiting:
             hand.fail("catalog", "", MediaError("empty", "it has no title, no text, no picture and no video"))
+            self.counts.media += 1
             self._done.append(hand)
         return iter(jobs)
 
@@ -231,6 +232,8 @@ class IndexRun:
 
     def _encode_texts(self) -> None:
         hands, self._texts = self._texts, []
+        if not hands:
+            return
         vectors = self._encoder.encode_texts([hand.title_text or "" for hand in hands])
         for hand, vector in zip(hands, vectors, strict=True):
             hand.add_view("title", "", vector)
@@ -244,7 +247,10 @@ class IndexRun:
 
     # ---- write
 
-    def _write_when_due(self) -> None:
+    def _keep_up(self) -> None:
+        """Encode texts and write as soon as there are enough of them, so that nothing piles up."""
+        if len(self._texts) >= self._settings.text_batch_size:
+            self._encode_texts()
         full = len(self._done) + len(self._refreshed) >= self._settings.write_items
         if full or time.monotonic() - self._last_write > self._settings.write_seconds:
             self._encode_texts()
@@ -269,22 +275,26 @@ class IndexRun:
         self.counts.encoded += len(done)
         self.counts.refreshed += len(refreshed)
         self.counts.items += len(done) + len(refreshed)
-        for failure in (failure for hand in done for failure in hand.failures):
-            self.counts.failed_media += 1
-            self.reasons[failure["reason"]] = self.reasons.get(failure["reason"], 0) + 1
+        for hand in done:
+            for reason in {failure["uri"]: failure["reason"] for failure in hand.failures}.values():
+                self.counts.failed_media += 1
+                self.reasons[reason] = self.reasons.get(reason, 0) + 1
         self._on_progress(self.counts)
 
     def _commit(self, done: Sequence[ItemInHand], refreshed: Sequence[CatalogItem]) -> None:
-        """Write items: failures, then views, then the rows that make them count."""
+        """Write items: failures, then views, then the rows that make them count; last, forget what was mended."""
         ids = [hand.item.item_id for hand in done]
-        self._store.write_failures([f for hand in done for f in hand.failures], self.run_id, tried=ids)
+        failures = [failure for hand in done for failure in hand.failures]
+        self._store.begin_write(self.run_id, ids, failures)
+        mended = self._store.write_failures(failures, self.run_id, tried=ids)
         self._store.write_views(
             [row for hand in done for row in hand.view_rows()],
-            replaced=[hand.item.item_id for hand in done if hand.replaces or self._after_a_kill],
+            replaced=[hand.item.item_id for hand in done if hand.replaces],
         )
-        written = {"catalog_dir": self._catalog_dir, "indexed_at": datetime.now(timezone.utc), "run_id": self.run_id}
+        written = {"catalog_dir": self._catalog_dir, "indexed_at": datetime.now(UTC), "run_id": self.run_id}
         rows = [hand.item_row(self._settings.weights, **written) for hand in done]
         self._store.write_items(rows + self._refreshed_rows(refreshed, written))
+        self._store.delete_failures(mended)
 
     def _refreshed_rows(self, items: Sequence[CatalogItem], written: dict[str, Any]) -> list[dict[str, Any]]:
         stored = self._store.item_rows([item.item_id for item in items])
@@ -294,7 +304,8 @@ class IndexRun:
         ]
 
     def _prune(self) -> None:
-        for ids in list(self._store.item_ids()):
-            gone = sorted(set(ids) - self._catalog.has(ids))
-            self._store.delete_items(gone)
-            self.counts.pruned += len(gone)
+        for ids in self._store.item_ids():
+            if gone := sorted(set(ids) - self._catalog.has(ids)):
+                self._store.begin_write(self.run_id, gone)
+                self._store.delete_items(gone)
+                self.counts.pruned += len(gone)

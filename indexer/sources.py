@@ -7,11 +7,15 @@ formats and nothing of what the columns mean: `firstsight.indexer.catalog` does.
 
 from __future__ import annotations
 
+import codecs
 import csv
+import itertools
 import json
+import os
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +33,9 @@ STDIN = "-"
 
 PARQUET_ROWS = 1_000
 """Rows decoded at once from Parquet: small enough that wide rows stay cheap, large enough to be fast."""
+
+PARQUET_BUFFER = 1 << 20
+"""Bytes of each column read at once: without a buffer size, Arrow reads a row group's columns whole."""
 
 
 class BadRow(Exception):  # noqa: N818 - carried as a value, one per unusable row
@@ -67,7 +74,7 @@ def open_source(source: str, *, encoding: str = "utf-8", stdin: BinaryIO | None 
     """
     try:
         "".encode(encoding)
-    except LookupError:
+    except (LookupError, UnicodeError):
         raise CatalogError(f"no encoding is called {encoding!r}; try utf-8, latin-1, cp1252 or utf-16") from None
     if source == STDIN:
         return _spool(stdin or sys.stdin.buffer, encoding)
@@ -76,9 +83,11 @@ def open_source(source: str, *, encoding: str = "utf-8", stdin: BinaryIO | None 
         return FolderSource(source, path)
     if not path.exists():
         raise CatalogError(f"there is no file or folder {source!r}; give {FORMATS}")
+    if not path.is_file():
+        raise CatalogError(f"{source} is a pipe or a device, and a catalogue is read twice; pipe JSON Lines into -")
     suffix = path.suffix.lower()
     if suffix in {".csv", ".tsv"}:
-        return CsvSource(source, path, encoding, "\t" if suffix == ".tsv" else ",")
+        return CsvSource(source, path, encoding, "\t" if suffix == ".tsv" else None)
     if suffix in {".jsonl", ".ndjson"}:
         return JsonLinesSource(source, path, encoding, path.parent)
     if suffix == ".parquet":
@@ -88,12 +97,12 @@ def open_source(source: str, *, encoding: str = "utf-8", stdin: BinaryIO | None 
 
 @dataclass(frozen=True)
 class CsvSource:
-    """Comma- or tab-separated rows under one header line (RFC 4180 quoting)."""
+    """Rows under one header line, as RFC 4180 quotes them."""
 
     name: str
     path: Path
     encoding: str
-    delimiter: str
+    delimiter: str | None  # None: the comma, or what the header has in its place
     place: str = "line"
 
     @property
@@ -101,8 +110,11 @@ class CsvSource:
         return self.path.parent
 
     def rows(self) -> Iterator[tuple[int, Row | BadRow]]:
-        with self.path.open("rb") as file:
-            reader = csv.reader(_lines(file, self.encoding, self.name), delimiter=self.delimiter, strict=True)
+        with _open(self.path, self.name) as file:
+            lines = _lines(file, self.encoding, self.name)
+            first = next(lines, "")
+            delimiter = self.delimiter or next((mark for mark in ",;\t" if mark in first), ",")
+            reader = csv.reader(itertools.chain([first], lines), delimiter=delimiter, strict=True)
             header = self._header(reader)
             while True:
                 start = reader.line_num + 1
@@ -148,19 +160,19 @@ class JsonLinesSource:
     temporary: object = None  # keeps a spooled file alive as long as its source
 
     def rows(self) -> Iterator[tuple[int, Row | BadRow]]:
-        with self.path.open("rb") as file:
+        with _open(self.path, self.name) as file:
             for number, line in enumerate(_lines(file, self.encoding, self.name), 1):
                 if not line.strip():
                     continue
                 try:
-                    row = json.loads(line)
-                except (json.JSONDecodeError, RecursionError) as error:
+                    row = _parse(line)
+                except (ValueError, RecursionError) as error:
                     yield number, BadRow(f"not JSON ({error})")
                     continue
                 if isinstance(row, dict):
                     yield number, row
                 else:
-                    yield number, BadRow("not a JSON object; every line must look like {\"item_id\": …}")
+                    yield number, BadRow('not a JSON object; every line must look like {"item_id": …}')
 
 
 @dataclass(frozen=True)
@@ -181,12 +193,15 @@ class ParquetSource:
 
         number = 0
         try:
-            with pq.ParquetFile(self.path, pre_buffer=False) as file:
+            with pq.ParquetFile(self.path, pre_buffer=False, buffer_size=PARQUET_BUFFER) as file:
+                for name, times in Counter(file.schema_arrow.names).items():
+                    if times > 1:
+                        raise CatalogError(f"{self.name}: {times} columns are called {name!r}; rename all but one")
                 for batch in file.iter_batches(batch_size=PARQUET_ROWS, use_threads=False):
                     for row in batch.to_pylist():
                         number += 1
                         yield number, row
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError, OverflowError) as error:  # the last two: times no date can hold
             raise CatalogError(f"{self.name}: not a readable Parquet file ({_first_line(error)})") from None
 
 
@@ -206,18 +221,28 @@ class FolderSource:
                 continue
             number += 1
             relative = path.relative_to(self.root).as_posix()
+            if not _is_unicode(relative):
+                yield number, BadRow(f"the name of {os.fsencode(relative)!r} is not UTF-8; rename it")
+                continue
             title = path.stem.replace("_", " ").replace("-", " ").strip()
-            yield number, {
-                "item_id": relative,
-                "kind": "product" if medium == "picture" else "video",
-                "title": title or None,
-                "images" if medium == "picture" else "videos": [relative],
-            }
+            yield (
+                number,
+                {
+                    "item_id": relative,
+                    "kind": "product" if medium == "picture" else "video",
+                    "title": title or None,
+                    "images" if medium == "picture" else "videos": [relative],
+                },
+            )
 
 
 def _walk(folder: Path) -> Iterator[Path]:
     """Files below a folder in a stable order, one folder's names in memory at a time; hidden ones left out."""
-    for path in sorted(folder.iterdir()):
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        raise CatalogError(f"the folder {folder} cannot be read ({error.strerror}); check its permissions") from None
+    for path in paths:
         if path.name.startswith("."):
             continue
         if path.is_dir() and not path.is_symlink():
@@ -234,9 +259,29 @@ def _spool(stream: BinaryIO, encoding: str) -> JsonLinesSource:
     return JsonLinesSource("standard input", Path(spooled.name), encoding, Path.cwd(), temporary=spooled)
 
 
+def _open(path: Path, name: str) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise CatalogError(f"{name} cannot be read ({error.strerror}); check that it is there and readable") from None
+
+
+def _parse(line: str) -> object:
+    """One line of JSON; half a surrogate pair, as cutting a text within an emoji leaves it, becomes U+FFFD."""
+    value: object = json.loads(line)
+    if "\\ud" in line.lower():
+        wide = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass")
+        value = json.loads(wide.decode("utf-16", "replace"))
+    return value
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def _lines(file: BinaryIO, encoding: str, name: str) -> Iterator[str]:
     """Decode line by line, so that a wrong byte is answered with the line it stands in."""
-    if encoding.lower().replace("_", "-").startswith(("utf-16", "utf-32")):
+    if codecs.lookup(encoding).name.startswith(("utf-16", "utf-32")):
         yield from _wide_lines(file, encoding, name)
         return
     for number, line in enumerate(file, 1):
@@ -258,7 +303,8 @@ def _wide_lines(file: BinaryIO, encoding: str, name: str) -> Iterator[str]:
     import io
 
     try:
-        yield from io.TextIOWrapper(file, encoding=encoding, newline="")
+        for number, line in enumerate(io.TextIOWrapper(file, encoding=encoding, newline=""), 1):
+            yield line.removeprefix("\ufeff") if number == 1 else line  # utf-16-le and its like keep the mark
     except UnicodeError as error:
         raise CatalogError(f"{name} is not {encoding} ({error}); name its encoding with --encoding") from None
 

@@ -6,22 +6,21 @@ import contextlib
 import hashlib
 import json
 import os
-import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import lancedb
 import pyarrow as pa
-from filelock import FileLock, Timeout
 from lancedb.table import Table
 
 from firstsight.encoders.base import EncoderSpec
-from firstsight.errors import DatabaseBusyError, EncoderMismatchError, MissingDatabaseError, StoreError
+from firstsight.errors import EncoderMismatchError, MissingDatabaseError, StoreError
 from firstsight.indexer import tables
 from firstsight.indexer.columns import ColumnKind, arrow_type, kind_of_arrow
+from firstsight.indexer.locks import creation_lock, writer_lock
 from firstsight.indexer.tables import Failure
 
 IDS_PER_LOOKUP = 1_000
@@ -61,7 +60,13 @@ class Store:
             items = connection.open_table("items")
         except (ValueError, FileNotFoundError):
             raise MissingDatabaseError(missing) from None
-        return cls(uri, _stored_spec(uri, items), connection)
+        except (RuntimeError, OSError) as error:
+            raise StoreError(f"{uri} cannot be read ({_first_line(error)}); restore it from a copy") from None
+        spec = _stored_spec(uri, items)
+        try:
+            return cls(uri, spec, connection)
+        except (ValueError, RuntimeError, OSError) as error:
+            raise StoreError(f"{uri} is not whole ({_first_line(error)}); restore it from a copy") from None
 
     @classmethod
     def create(cls, uri: str | os.PathLike[str], spec: EncoderSpec) -> Store:
@@ -72,16 +77,12 @@ class Store:
             StoreError: the folder holds something else, or cannot be written.
         """
         uri = os.fspath(uri)
-        if not _is_remote(uri):
-            _make_folder(Path(uri))
-        connection = _connect(uri)
-        metadata = json.dumps({"format": tables.FORMAT, "encoder": asdict(spec)}, sort_keys=True).encode()
-        # items comes last: a database exists once it does, and then it is whole
-        connection.create_table("runs", schema=tables.runs_schema(), exist_ok=True)
-        connection.create_table("failures", schema=tables.failures_schema(), exist_ok=True)
-        connection.create_table("views", schema=tables.views_schema(spec.dim), exist_ok=True)
-        connection.create_table("items", schema=tables.items_schema(spec.dim, metadata), exist_ok=True)
-        store = cls.open(uri)
+        with contextlib.nullcontext() if _is_remote(uri) else creation_lock(Path(uri)):
+            try:
+                store = cls.open(uri)
+            except MissingDatabaseError:
+                _create_tables(uri, spec)
+                store = cls.open(uri)
         store.require(spec)
         return store
 
@@ -101,7 +102,7 @@ class Store:
     def refresh(self) -> None:
         """See what other processes have written since."""
         for table in (self.items, self.views, self.failures, self.runs):
-            table.checkout_latest()
+            table.checkout_latest()  # type: ignore[no-untyped-call]
 
     @contextlib.contextmanager
     def writing(self, wait_s: float = 0.0) -> Iterator[None]:
@@ -115,22 +116,9 @@ class Store:
         if _is_remote(self.uri):
             yield
             return
-        folder = Path(self.uri)
-        holder = folder / ".writer.json"
-        lock = FileLock(folder / ".writer.lock")
-        try:
-            lock.acquire(timeout=wait_s)
-        except Timeout:
-            raise DatabaseBusyError(f"{self.uri} is being written {_describe(holder)}; wait for it (--wait 600)") from None
-        try:
-            holder.write_text(
-                json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": _now().isoformat()})
-            )
+        with writer_lock(Path(self.uri), wait_s):
             self.refresh()
             yield
-        finally:
-            holder.unlink(missing_ok=True)
-            lock.release()
 
     # ---- reading
 
@@ -165,12 +153,15 @@ class Store:
     def item_ids(self) -> Iterator[list[str]]:
         """Every stored id, in batches."""
         for batch in self.items.search().select(["item_id"]).limit(None).to_batches(10_000):
-            yield batch["item_id"].to_pylist()
+            yield [str(item_id) for item_id in batch["item_id"].to_pylist()]
 
     def run_rows(self) -> list[dict[str, Any]]:
         """Every index run, oldest first, with `settings` and `counts` as dictionaries."""
-        rows = self.runs.search().limit(None).to_arrow().sort_by("started_at").to_pylist()
-        return [row | {"settings": json.loads(row["settings"]), "counts": json.loads(row["counts"])} for row in rows]
+        rows = self.runs.search().limit(None).to_arrow().drop_columns("pending").sort_by("started_at").to_pylist()
+        return [
+            {name: json.loads(value) if name in {"settings", "counts"} else value for name, value in row.items()}
+            for row in rows
+        ]
 
     def _by_id(self, table: Table, item_ids: Sequence[str], columns: list[str] | None) -> Iterator[dict[str, Any]]:
         for part in _chunks(item_ids):
@@ -180,29 +171,43 @@ class Store:
     # ---- writing: every call is safe to repeat
 
     def add_columns(self, kinds: Mapping[str, ColumnKind]) -> None:
-        """Add the catalogue's columns that the items table does not have yet."""
-        known = set(self.items.schema.names)
+        """Add the catalogue's columns that the items table does not have yet.
+
+        Raises:
+            StoreError: it has one of them as another kind by now; the catalogue was checked before that.
+        """
+        known = self.column_kinds()
+        for name in kinds.keys() & known.keys():
+            if kinds[name] != known[name]:
+                raise StoreError(f"another run has added column {name!r} as {known[name]} meanwhile; run again")
         new = [pa.field(name, arrow_type(kind)) for name, kind in kinds.items() if name not in known]
         if new:
-            self.items.add_columns(new)
+            with self._writes():
+                self.items.add_columns(new)
 
     def write_items(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Upsert rows of `items`; a column a row does not name becomes null."""
-        _upsert(self.items, "item_id", rows)
+        self._upsert(self.items, "item_id", rows)
 
     def write_views(self, rows: Sequence[Mapping[str, Any]], replaced: Sequence[str]) -> None:
         """Upsert views, and drop the views that `replaced` items had and no longer have."""
-        _upsert(self.views, "view_id", rows)
+        self._upsert(self.views, "view_id", rows)
         kept: dict[str, list[str]] = {}
         for row in rows:
             kept.setdefault(row["item_id"], []).append(row["view_id"])
         for part in _chunks(replaced):
             keep = [view_id for item_id in part for view_id in kept.get(item_id, ())]
             stale = _is_in("item_id", part)
-            self.views.delete(f"{stale} AND NOT ({_is_in('view_id', keep)})" if keep else stale)
+            with self._writes():
+                self.views.delete(f"{stale} AND NOT ({_is_in('view_id', keep)})" if keep else stale)
 
-    def write_failures(self, failures: Sequence[Failure], run_id: str, tried: Sequence[str]) -> None:
-        """Replace the failures of the items just tried, counting attempts on."""
+    def write_failures(self, failures: Sequence[Failure], run_id: str, tried: Sequence[str]) -> list[str]:
+        """Upsert the failures of the items just tried, counting attempts on.
+
+        Returns:
+            Ids of the failures these items had and no longer have; `delete_failures` takes them away once
+            the items themselves are written, so that a kill before that leaves them to be tried again.
+        """
         before = {row["failure_id"]: row["attempts"] for row in self._by_id(self.failures, tried, None)}
         now = _now()
         rows = {
@@ -210,33 +215,89 @@ class Store:
             for failure in failures
             for key in [_failure_id(failure)]
         }
-        _upsert(self.failures, "failure_id", list(rows.values()))
-        mended = [key for key in before if key not in rows]
-        for part in _chunks(mended):
-            self.failures.delete(_is_in("failure_id", part))
+        self._upsert(self.failures, "failure_id", list(rows.values()))
+        return [key for key in before if key not in rows]
+
+    def delete_failures(self, failure_ids: Sequence[str]) -> None:
+        """Remove failures."""
+        for part in _chunks(failure_ids):
+            with self._writes():
+                self.failures.delete(_is_in("failure_id", part))
 
     def delete_items(self, item_ids: Sequence[str]) -> None:
         """Remove items with all that hangs on them; the item row goes last, so a kill leaves it to be found."""
         for part in _chunks(item_ids):
             for table in (self.failures, self.views, self.items):
-                table.delete(_is_in("item_id", part))
+                with self._writes():
+                    table.delete(_is_in("item_id", part))
 
     def write_run(self, row: Mapping[str, Any]) -> None:
         """Upsert one row of `runs`; `settings` and `counts` are dictionaries."""
-        _upsert(
+        self._upsert(
             self.runs,
             "run_id",
             [{**row, "settings": json.dumps(row["settings"]), "counts": json.dumps(row["counts"])}],
         )
 
-    def mark_killed_runs(self) -> bool:
-        """Mark runs that died: whoever holds the writer lock knows that a run still called running is not.
+    # ---- a write of several tables, settled after a kill
 
-        Returns:
-            Whether any run ever died, so that views without an item may be lying about.
-        """
-        self.runs.update(where="outcome = 'running'", values={"outcome": "killed"})
-        return self.runs.count_rows("outcome IN ('killed', 'failed')") > 0
+    def begin_write(self, run_id: str, item_ids: Sequence[str], failures: Sequence[Failure] = ()) -> None:
+        """Note in the run what the next writes are about, for `recover`; each replaces the note before it."""
+        pending = json.dumps({"items": list(item_ids), "failures": [_failure_id(failure) for failure in failures]})
+        with self._writes():
+            self.runs.update(where=f"run_id = {quote(run_id)}", values={"pending": pending})
+
+    def fail_run(self, run_id: str, counts: Mapping[str, Any]) -> None:
+        """Mark a run as failed; what it was writing stays noted for `recover`."""
+        values = {"outcome": "failed", "finished_at": _now(), "counts": json.dumps(counts)}
+        with self._writes():
+            self.runs.update(where=f"run_id = {quote(run_id)}", values=values)
+
+    def recover(self) -> None:
+        """Settle the writes that died half-way, and mark their runs; the caller holds the writer lock."""
+        died = self.runs.search().where("outcome = 'running' OR pending IS NOT NULL").limit(None)
+        for run in died.select(["run_id", "outcome", "pending"]).to_arrow().to_pylist():
+            if run["pending"] is not None:
+                self._settle(run["run_id"], **json.loads(run["pending"]))
+            outcome = "killed" if run["outcome"] == "running" else run["outcome"]
+            with self._writes():
+                self.runs.update(
+                    where=f"run_id = {quote(run['run_id'])}",
+                    values_sql={"outcome": quote(outcome), "pending": "CAST(NULL AS STRING)"},
+                )
+
+    def _settle(self, run_id: str, items: Sequence[str], failures: Sequence[str]) -> None:
+        """Finish what was written of each item, or make it an item to be encoded again."""
+        stored = {row["item_id"]: row["run_id"] for row in self._by_id(self.items, items, ["item_id", "run_id"])}
+        committed = [item_id for item_id in items if stored.get(item_id) == run_id]
+        listed = [row["failure_id"] for row in self._by_id(self.failures, committed, ["failure_id"])]
+        self.delete_failures(sorted(set(listed) - set(failures)))
+        self.delete_items([item_id for item_id in items if item_id not in stored])
+        older = [item_id for item_id in stored if stored[item_id] != run_id]
+        for part in _chunks(older):  # its views may be of either version, so that no digest is true of it
+            with self._writes():
+                self.items.update(where=_is_in("item_id", part), values={"digest": ""})
+
+    def _upsert(self, table: Table, key: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        if not rows:
+            return
+        once = {row[key]: row for row in rows}  # a new id twice in one batch would be inserted twice
+        with self._writes():
+            # use_index(False): with the id index, concurrent upserts of one new id were seen to insert it twice
+            table.merge_insert(key).when_matched_update_all().when_not_matched_insert_all().use_index(False).execute(
+                pa.Table.from_pylist(list(once.values()), schema=table.schema)
+            )
+
+    @contextlib.contextmanager
+    def _writes(self) -> Iterator[None]:
+        """Answer what LanceDB raises for a full disk, a lost connection or a conflicting write."""
+        try:
+            yield
+        except (OSError, RuntimeError) as error:
+            raise StoreError(
+                f"{self.uri} could not be written ({_first_line(error)}); what was written before is safe: "
+                "see that there is room and access, then run again"
+            ) from error
 
 
 def _connect(uri: str) -> lancedb.DBConnection:
@@ -246,18 +307,32 @@ def _connect(uri: str) -> lancedb.DBConnection:
         raise StoreError(f"{uri} cannot be opened: {error}") from None
 
 
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
 def _is_remote(uri: str) -> bool:
     return "://" in uri
 
 
-def _make_folder(folder: Path) -> None:
+def _create_tables(uri: str, spec: EncoderSpec) -> None:
+    """Make the empty tables, over those that a kill left half made."""
+    metadata = json.dumps({"format": tables.FORMAT, "encoder": asdict(spec)}, sort_keys=True).encode()
+    schemas = {
+        "runs": tables.runs_schema(),
+        "failures": tables.failures_schema(),
+        "views": tables.views_schema(spec.dim),
+        "items": tables.items_schema(spec.dim, metadata),  # last: a database exists once it does, and then it is whole
+    }
+    connection = _connect(uri)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        strangers = [p.name for p in folder.iterdir() if p.suffix != ".lance" and not p.name.startswith(".")]
-    except OSError as error:
-        raise StoreError(f"{folder} cannot be used as a database ({error.strerror}); choose another --db") from None
-    if strangers:
-        raise StoreError(f"{folder} holds other things ({strangers[0]}); give the database a folder of its own with --db")
+        for name, schema in schemas.items():
+            try:
+                connection.create_table(name, schema=schema, exist_ok=True)
+            except ValueError:  # left over from making it for an encoder of another dimension
+                connection.create_table(name, schema=schema, mode="overwrite")
+    except (RuntimeError, OSError) as error:
+        raise StoreError(f"{uri} cannot be made ({_first_line(error)}); choose another --db") from error
 
 
 def _stored_spec(uri: str, items: Table) -> EncoderSpec:
@@ -268,23 +343,6 @@ def _stored_spec(uri: str, items: Table) -> EncoderSpec:
     if stored["format"] > tables.FORMAT:
         raise StoreError(f"{uri} was written by a newer firstsight (layout {stored['format']}); upgrade firstsight")
     return EncoderSpec(**stored["encoder"])
-
-
-def _describe(holder: Path) -> str:
-    try:
-        facts = json.loads(holder.read_text())
-        return f"by process {facts['pid']} on {facts['host']} since {facts['since'][:19]}Z"
-    except (OSError, ValueError, KeyError):
-        return "by another process"
-
-
-def _upsert(table: Table, key: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    if not rows:
-        return
-    # use_index(False): with the id index, concurrent upserts of one new id were seen to insert it twice
-    table.merge_insert(key).when_matched_update_all().when_not_matched_insert_all().use_index(False).execute(
-        pa.Table.from_pylist(list(rows), schema=table.schema)
-    )
 
 
 def _chunks(ids: Sequence[str]) -> Iterable[Sequence[str]]:
@@ -305,4 +363,4 @@ def _failure_id(failure: Failure) -> str:
 
 
 def _now() -> datetime:
-    return datetime.now(timezone.utc)
+    return datetime.now(UTC)

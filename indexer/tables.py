@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 import pyarrow as pa
 
@@ -46,16 +46,14 @@ class Failure(TypedDict):
 
     item_id: str
     uri: str
-    stage: str  # "fetch", "decode" or "encode"
+    stage: str  # "catalog", "fetch", "decode" or "encode"
     reason: str  # one of firstsight.errors.FAILURE_REASONS
     message: str
 
 
-def _key(name: str) -> pa.Field:
+def _key(name: str) -> pa.Field[Any]:
     # lance reads this as the table's primary key: concurrent upserts of one new id then never double it
-    return pa.field(
-        name, pa.string(), nullable=False, metadata={b"lance-schema:unenforced-primary-key": b"true"}
-    )
+    return pa.field(name, pa.string(), nullable=False, metadata={b"lance-schema:unenforced-primary-key": b"true"})
 
 
 def vector_type(dim: int) -> pa.DataType:
@@ -130,5 +128,6 @@ def runs_schema() -> pa.Schema:
             pa.field("fingerprint", pa.string(), nullable=False),
             pa.field("settings", pa.string(), nullable=False),
             pa.field("counts", pa.string(), nullable=False),
+            pa.field("pending", pa.string()),  # JSON: the write in hand, from which `Store.recover` settles a dead run
         ]
     )

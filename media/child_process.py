@@ -18,11 +18,11 @@ START_TIMEOUT_S: Final = 60.0
 _KEPT_NOISE: Final = 4096
 
 
-class ChildDied(Exception):
+class ChildDiedError(Exception):
     """The child ended without an answer; the message is the end of what it wrote to stderr."""
 
 
-class ChildHung(Exception):
+class ChildHungError(Exception):
     """The child did not answer in time and was killed."""
 
 
@@ -33,7 +33,7 @@ class ChildProcess:
     several threads at once.
 
     Raises:
-        ChildDied, ChildHung: it did not start.
+        ChildDiedError, ChildHungError: it did not start.
     """
 
     def __init__(self, command: Sequence[str], *, start_timeout_s: float = START_TIMEOUT_S) -> None:
@@ -59,14 +59,14 @@ class ChildProcess:
         """Send one message and wait for its answer; after an exception the child is gone.
 
         Raises:
-            ChildDied: it ended, or answered something that is not a message.
-            ChildHung: it had not answered after `timeout_s` seconds.
+            ChildDiedError: it ended, or answered something that is not a message.
+            ChildHungError: it had not answered after `timeout_s` seconds.
         """
         assert self._process.stdin is not None
         try:
             wire.send(self._process.stdin, header)
         except OSError as error:
-            raise ChildDied(self._last_words()) from error
+            raise ChildDiedError(self._last_words()) from error
         return self._receive(timeout_s, max_body)
 
     def close(self) -> None:
@@ -98,8 +98,8 @@ class ChildProcess:
         except (EOFError, ValueError, OSError) as error:
             words = self._last_words()
             if expired.is_set():
-                raise ChildHung(words) from error
-            raise ChildDied(words) from error
+                raise ChildHungError(words) from error
+            raise ChildDiedError(words) from error
         except BaseException:  # Ctrl-C in mid-answer: the rest of it would be taken for the next one
             self._last_words()
             raise

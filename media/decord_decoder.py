@@ -16,8 +16,10 @@ from firstsight.media.pictures import shrink
 decord.logging.set_level(decord.logging.QUIET)
 
 
-def read_frames(path: Path, *, count: int, min_side: int | None, max_pixels: int) -> Iterator[Frame]:
-    """Decode `count` frames uniformly, one at a time, each shrunk before the next is decoded.
+def read_frames(
+    path: Path, *, min_side: int | None, max_pixels: int, count: int = 1, at_s: float | None = None
+) -> Iterator[Frame]:
+    """Decode `count` frames uniformly, or the one nearest to `at_s`, each shrunk before the next is decoded.
 
     decord applies rotation metadata. Frames of MPEG-TS, MPEG-PS, AVI with B-frames and MP4 with edit lists
     may be off by up to a group of pictures.
@@ -32,7 +34,7 @@ def read_frames(path: Path, *, count: int, min_side: int | None, max_pixels: int
         total = len(reader)
         if total < 1:
             raise MediaError("corrupt", f"{name} has no frames; replace it")
-        for index in uniform_indices(total, count):
+        for index in uniform_indices(total, count) if at_s is None else [_nearest(reader, total, at_s)]:
             pixels = reader[index].asnumpy()
             height, width = pixels.shape[:2]
             if width * height > max_pixels:
@@ -47,6 +49,11 @@ def read_frames(path: Path, *, count: int, min_side: int | None, max_pixels: int
         raise MediaError("unsupported", f"{name!r} is not a UTF-8 file name; rename the file") from error
     except (decord.DECORDError, RuntimeError) as error:
         raise _explained(name, str(error)) from error
+
+
+def _nearest(reader: decord.VideoReader, total: int, at_s: float) -> int:
+    starts = reader.get_frame_timestamp(range(total))[:, 0].astype(float)
+    return int(abs(starts - at_s).argmin())
 
 
 def _explained(name: str, complaint: str) -> MediaError:

@@ -27,7 +27,9 @@ from firstsight.media.policy import MediaPolicy
 _OBJECT_STORES: Final = {"s3": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az"}
 """The scheme of an object store's address to the extra that installs its client."""
 
-_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)(?:://|::)|(data|file|javascript):", re.ASCII)
+_SCHEME: Final = re.compile(
+    r"([A-Za-z][A-Za-z0-9+.-]+)(?:://|::)|(data|file|javascript):", re.ASCII | re.IGNORECASE
+)
 _CHUNK: Final = 1 << 16
 
 

@@ -5,10 +5,10 @@ This module imports httpx; `fetch` imports it only when a remote address is met.
 
 from __future__ import annotations
 
+import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
 
@@ -85,10 +85,23 @@ class HttpSource:
         )
 
 
-@cache
+_shared: Final[dict[bool, HttpSource]] = {}
+_shared_lock: Final = threading.Lock()
+
+
 def shared_source(allow_private: bool) -> HttpSource:
     """The process's one source per setting: a connection made without the check is never reused under it."""
-    return HttpSource(GuardedBackend(allow_private=allow_private))
+    with _shared_lock:
+        if allow_private not in _shared:
+            _shared[allow_private] = HttpSource(GuardedBackend(allow_private=allow_private))
+        return _shared[allow_private]
+
+
+def close_shared_sources() -> None:
+    """Close the process's pooled connections; the next fetch opens new ones."""
+    with _shared_lock:
+        while _shared:
+            _shared.popitem()[1].close()
 
 
 class _PoolTransport(httpx.BaseTransport):

@@ -42,10 +42,9 @@ def _answer(request: wire.Header) -> tuple[wire.Header, list[bytes]]:
         _require_video(path)
         from firstsight.media.decord_decoder import read_frames
 
+        which = {name: request[name] for name in ("count", "at_s") if name in request}
         frames = list(
-            read_frames(
-                path, count=request["count"], min_side=request["min_side"], max_pixels=request["max_pixels"]
-            )
+            read_frames(path, min_side=request["min_side"], max_pixels=request["max_pixels"], **which)
         )
     except MediaError as error:
         return {"reason": error.reason, "message": str(error)}, []

@@ -13,7 +13,7 @@ from PIL import Image
 
 from firstsight.errors import FAILURE_REASONS, MediaError
 from firstsight.media import wire
-from firstsight.media.child_process import ChildDied, ChildHung, ChildProcess
+from firstsight.media.child_process import ChildDiedError, ChildHungError, ChildProcess
 from firstsight.media.frames import Frame
 from firstsight.media.policy import DEFAULT_MAX_PIXELS
 
@@ -99,13 +99,27 @@ class VideoSampler:
         """
         if count < 1:
             raise ValueError(f"count is {count}; ask for at least 1 frame")
+        return self._decode(path, min_side, count=count)
+
+    def frame_at(
+        self, path: str | os.PathLike[str], time_s: float, *, min_side: int | None = None
+    ) -> Frame:
+        """Decode the one frame whose presentation time is nearest to a second of the video.
+
+        Args and errors are those of `sample`.
+        """
+        return self._decode(path, min_side, at_s=time_s)[0]
+
+    def _decode(
+        self, path: str | os.PathLike[str], min_side: int | None, **which: float
+    ) -> list[Frame]:
         name = os.path.abspath(path)
         request = {
             "path": name,
-            "count": count,
             "min_side": min_side,
             "max_pixels": self._max_pixels,
             "timeout_s": self._timeout_s,
+            **which,
         }
         with self._lock:
             header, body = self._ask(request, name)
@@ -119,12 +133,12 @@ class VideoSampler:
             child = self._ready_child()
             self._files += 1
             return child.ask(request, timeout_s=self._timeout_s, max_body=_MAX_ANSWER_BYTES)
-        except ChildHung as error:
+        except ChildHungError as error:
             self._child = None
             raise MediaError(
                 "timeout", f"{name} was not decoded within {self._timeout_s:g} seconds; check that it plays"
             ) from error
-        except ChildDied as error:
+        except ChildDiedError as error:
             self._child = None
             noise = str(error)
             if "bad_alloc" in noise or "MemoryError" in noise:

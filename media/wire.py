@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Sequence
-from typing import Any, BinaryIO, Final, TypeAlias
+from typing import IO, Any, Final, TypeAlias
 
 Header: TypeAlias = dict[str, Any]
 """A JSON object; who receives it checks what is inside."""
@@ -14,7 +14,7 @@ _LENGTHS: Final = struct.Struct(">IQ")
 _MAX_HEADER: Final = 1 << 20
 
 
-def send(stream: BinaryIO, header: Header, body: Sequence[bytes] = ()) -> None:
+def send(stream: IO[bytes], header: Header, body: Sequence[bytes] = ()) -> None:
     """Write one message; the parts of the body are joined."""
     encoded = json.dumps(header).encode("ascii")  # lone surrogates of file names survive as escapes
     stream.write(_LENGTHS.pack(len(encoded), sum(map(len, body))))
@@ -24,7 +24,7 @@ def send(stream: BinaryIO, header: Header, body: Sequence[bytes] = ()) -> None:
     stream.flush()
 
 
-def receive(stream: BinaryIO, *, max_body: int = 0) -> tuple[Header, bytes]:
+def receive(stream: IO[bytes], *, max_body: int = 0) -> tuple[Header, bytes]:
     """Read one message.
 
     Raises:
@@ -40,7 +40,7 @@ def receive(stream: BinaryIO, *, max_body: int = 0) -> tuple[Header, bytes]:
     return header, _exactly(stream, body_length)
 
 
-def _exactly(stream: BinaryIO, length: int) -> bytes:
+def _exactly(stream: IO[bytes], length: int) -> bytes:
     data = stream.read(length)
     if len(data) < length:
         raise EOFError(f"the stream ended {length - len(data)} bytes early")

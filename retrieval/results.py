@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -29,17 +29,19 @@ class SearchResult:
     kind: str
     title: str | None
     score: float  # cosine of the item's fused vector to the query, -1 to 1
-    view: ViewMatch | None
+    view: ViewMatch | None  # the nearest of its views
+    picture: ViewMatch | None  # the nearest of its pictures and frames: what to show
     columns: Mapping[str, Any]  # text, times, and the catalogue's own columns
 
     def as_dict(self) -> dict[str, Any]:
         """The result as plain values that JSON can hold."""
-        view = None
-        if self.view is not None:
-            view = {"part": self.view.part, "uri": self.view.uri, "time_s": self.view.time_s}
-            view["score"] = round(self.view.score, 4)
         head = {"item_id": self.item_id, "kind": self.kind, "title": self.title, "score": round(self.score, 4)}
-        return head | {"view": view} | {name: _plain(value) for name, value in self.columns.items()}
+        views = {"view": _view(self.view), "picture": _view(self.picture)}
+        return head | views | {name: _plain(value) for name, value in self.columns.items()}
+
+
+def _view(view: ViewMatch | None) -> dict[str, Any] | None:
+    return None if view is None else asdict(view) | {"score": round(view.score, 4)}
 
 
 def _plain(value: object) -> object:

@@ -7,15 +7,14 @@ compared with the query, too, and the nearest one is named as the evidence.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from firstsight.errors import QueryError
 from firstsight.indexer.assembly import Vector
-from firstsight.indexer.catalog import KINDS, ItemKind
+from firstsight.indexer.catalog import KINDS
 from firstsight.indexer.store import Store, quote
 from firstsight.indexer.tables import HIDDEN_COLUMNS
 from firstsight.retrieval.results import SearchResult, ViewMatch, locate
@@ -69,7 +68,7 @@ def item_vector(store: Store, item_id: str) -> Vector:
 
 
 def nearest_items(
-    store: Store, vector: NDArray[np.float32], *, k: int, condition: str | None, exclude: str | None = None
+    store: Store, vector: Vector, *, k: int, condition: str | None, exclude: str | None = None
 ) -> list[SearchResult]:
     """The k items nearest to a vector, best first, each with its best view.
 
@@ -86,44 +85,79 @@ def nearest_items(
     rows = query.select([*shown, "_distance"]).to_arrow().to_pylist()
     # equal scores keep one order from call to call
     rows.sort(key=lambda row: (row["_distance"], row["item_id"]))
-    best = _best_views(store, vector, {row["item_id"]: row["catalog_dir"] for row in rows})
-    return [_result(row, best.get(row["item_id"])) for row in rows]
+    matches = _view_matches(store, vector, {row["item_id"]: row["catalog_dir"] for row in rows})
+    return [_result(row, matches.get(row["item_id"], [])) for row in rows]
 
 
-def _result(row: dict[str, Any], view: ViewMatch | None) -> SearchResult:
-    columns = {name: value for name, value in row.items() if name not in _HEAD}
-    score = 1.0 - row["_distance"]
-    return SearchResult(row["item_id"], row["kind"], row["title"], score, view, columns)
+_HEAD = frozenset({"item_id", "kind", "title", "catalog_dir", "_distance"})
+"""Columns that a result holds in fields of its own, or not at all."""
 
 
-_HEAD = {"item_id", "kind", "title", "catalog_dir", "_distance"}
+def _result(row: dict[str, Any], matches: Sequence[ViewMatch]) -> SearchResult:
+    return SearchResult(
+        item_id=row["item_id"],
+        kind=row["kind"],
+        title=row["title"],
+        score=1.0 - row["_distance"],
+        view=matches[0] if matches else None,
+        picture=next((match for match in matches if match.part != "title"), None),
+        columns={name: value for name, value in row.items() if name not in _HEAD},
+    )
 
 
-def _best_views(store: Store, vector: NDArray[np.float32], folders: dict[str, str]) -> dict[str, ViewMatch]:
+def _view_matches(store: Store, vector: Vector, folders: Mapping[str, str]) -> dict[str, list[ViewMatch]]:
+    """The views of items with their cosine to the query, best first, by item."""
     views = store.view_rows(list(folders))
     if not views.num_rows:
         return {}
-    column = views["vector"].combine_chunks()
-    scores = column.flatten().to_numpy().reshape(views.num_rows, -1) @ vector
-    best: dict[str, ViewMatch] = {}
+    scores = views["vector"].combine_chunks().flatten().to_numpy().reshape(views.num_rows, -1) @ vector
     rows = views.select(["item_id", "part", "uri", "time_s"]).to_pylist()
+    matches: dict[str, list[ViewMatch]] = {}
     for index in np.argsort(-scores, kind="stable"):
         row = rows[index]
-        if row["item_id"] not in best:
-            uri = None if row["uri"] is None else locate(row["uri"], folders[row["item_id"]])
-            best[row["item_id"]] = ViewMatch(row["part"], uri, row["time_s"], float(scores[index]))
-    return best
+        uri = None if row["uri"] is None else locate(row["uri"], folders[row["item_id"]])
+        match = ViewMatch(row["part"], uri, row["time_s"], float(scores[index]))
+        matches.setdefault(row["item_id"], []).append(match)
+    return matches
 
 
 def _check_where(store: Store, where: str) -> None:
     """Let LanceDB plan the filter, and answer what it does not understand in terms of this database."""
     if not where.strip():
         raise QueryError("the filter is empty; leave --where out, or give a condition such as price < 50")
-    plan: Callable[[], str] = store.items.search().where(where).limit(1).explain_plan
+    _check_stands_alone(where)
     try:
-        plan()
+        store.items.search().where(f"({where})").limit(1).explain_plan()
     except (ValueError, RuntimeError, OSError) as error:
         raise QueryError(_explain(store, where, str(error))) from None
+
+
+def _check_stands_alone(where: str) -> None:
+    """Refuse a filter that would reach past the parentheses it is put into and undo the conditions beside it.
+
+    LanceDB's parser reads one condition and ignores what follows, so "a = 1; b" passes there, and so does
+    "a = 1) OR (b = 2" in parentheses.
+    """
+    depth = 0
+    for token in _TOKEN.findall(where):
+        if token in {";", "--", "/*", "\\'"}:
+            raise QueryError(f"the filter {where!r} has {token} in it; give one plain condition such as price < 50")
+        depth += {"(": 1, ")": -1}.get(token, 0)
+        if depth < 0:
+            raise QueryError(f"the filter {where!r} closes a parenthesis that it has not opened")
+
+
+_TOKEN = re.compile(r"\\'|'(?:[^'\\]|''|\\(?!'))*'|\"[^\"]*\"|`[^`]*`|--|/\*|[;()]")
+"""Literals and quoted names as one token each, so that what stands in them counts for nothing."""
+
+_NOISE = (
+    r"(Invalid (user )?input, |Invalid user input: |Error parsing (statement|function): |Error during planning: )",
+    r"SELECT 1 FROM t WHERE .*\(sql parser error: ",
+    r"(Error resolving filter expression .*?: |invalid SQL predicate: |sql parser error: )",
+    r",? ?\S+\.rs:[\d:]+$",
+    r"[ .)]+$",
+)
+"""What LanceDB's parser says around its reason: its own layers, the statement it builds, places in its source."""
 
 
 def _explain(store: Store, where: str, message: str) -> str:
@@ -132,6 +166,7 @@ def _explain(store: Store, where: str, message: str) -> str:
     if unknown:
         name = unknown.group(1).rstrip(".").strip("`\"")
         return f"the filter {where!r} asks for {name!r}, which is no column; the columns are {columns}"
-    reason = re.search(r"(?:sql parser error: |Invalid user input: |Error during planning: )([^\n]*?)(?:\)*, [^ ]*\.rs:|\)?$)", message)
-    said = reason.group(1) if reason else message.splitlines()[0]
-    return f"the filter {where!r} cannot be read: {said}. The columns are {columns}"
+    said = message.splitlines()[0]
+    for noise in _NOISE:
+        said = re.sub(noise, "", said)
+    return f"the filter {where!r} cannot be read ({said}); the columns are {columns}"

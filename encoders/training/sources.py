@@ -25,7 +25,8 @@ class Drawing:
     picture: Image.Image  # RGBA
     captions: tuple[str, ...]
     source: str
-    natural: bool  # in its own colours; otherwise grey, to be coloured
+    natural: bool = True  # in its own colours; otherwise grey, to be coloured
+    paintable: bool = True  # still the same thing in another colour, as a flag is not
 
 
 # Folders of openclipart whose titles do not say what is to be seen.
@@ -33,6 +34,7 @@ _OPAQUE_FOLDERS = re.compile(
     r"^(shapes|special|buttons|computer/(icons|buttons|folders|diagrams)|recreation/games/cards|signs_and_symbols/led)\b"
 )
 _GENERIC_TITLE = re.compile(r"clip ?art|collection|theme|symbol_signs|map symbols|^icons?$", re.IGNORECASE)
+_EMPTY_CAPTIONS = {"", "unsorted", "duplicates", "aiga-symbols"}
 _TITLE_USED_OFTEN = 6
 _MAX_PIXELS = 20_000_000  # a handful are posters of a hundred million
 
@@ -59,14 +61,12 @@ def openclipart(root: Path) -> Iterator[Drawing]:
             title = path.stem
         name = _words(title, drop=author)
         folder = _words(_folder(path, root).split("/")[-1])
-        flag = "flags/" in f"{_folder(path, root)}/"
-        if flag and "flag" not in name:
-            name = f"flag of {name}"
-        captions = tuple(dict.fromkeys(caption for caption in (name, folder) if caption))
-        if captions and folder not in ("unsorted", "duplicates"):
-            yield Drawing(_open(path), captions, "openclipart", natural=True)
-        elif name:
-            yield Drawing(_open(path), (name,), "openclipart", natural=True)
+        flag = "/flags" in _folder(path, root)
+        if flag:
+            name, folder = (name if "flag" in name else f"flag of {name}"), "flag"
+        captions = tuple(caption for caption in dict.fromkeys((name, folder)) if caption not in _EMPTY_CAPTIONS)
+        if captions:
+            yield Drawing(_open(path), captions, "openclipart", paintable=not flag)
 
 
 _VENDORS = ("apple", "google", "facebook", "twitter")
@@ -91,7 +91,7 @@ def emoji(root: Path) -> Iterator[Drawing]:
             names = [entry["name"].lower(), *(name.replace("_", " ").replace("-", " ") for name in entry["short_names"])]
             captions = tuple(dict.fromkeys(_words(name) for name in names if not re.search(r"\d", name)))
             if captions:
-                yield Drawing(_open(path), captions, "emoji", natural=True)
+                yield Drawing(_open(path), captions, "emoji")
 
 
 # The ten class names with the everyday words for the same thing.

@@ -27,15 +27,17 @@ COLOURS: Final[dict[str, tuple[int, int, int]]] = {
 WHITE = (255, 255, 255)
 
 
-def views(drawing: Drawing, generator: np.random.Generator) -> Iterator[tuple[Image.Image, tuple[str, ...], bool]]:
-    """Views of a drawing as RGB pictures, the captions that hold for each, and whether a colour was put into them."""
+def views(drawing: Drawing, generator: np.random.Generator) -> Iterator[tuple[Image.Image, tuple[str, ...], str]]:
+    """Views of a drawing as RGB pictures, the captions that hold for each, and the colour put into it."""
     if drawing.natural:
-        yield _flatten(drawing.picture, WHITE), drawing.captions, False
-        yield _flatten(_moved(drawing.picture, generator), _background(generator)), drawing.captions, False
+        yield _flatten(drawing.picture, WHITE), drawing.captions, ""
+    yield _flatten(_moved(drawing.picture, generator), _background(generator)), drawing.captions, ""
+    if not drawing.paintable:
+        return
     colour = str(generator.choice(list(COLOURS)))
     coloured = _moved(_tinted(drawing.picture, colour, generator), generator)
     captions = tuple(f"{colour} {caption}" for caption in drawing.captions)
-    yield _flatten(coloured, WHITE if generator.random() < 0.7 else _background(generator)), captions, True
+    yield _flatten(coloured, WHITE if generator.random() < 0.7 else _background(generator)), captions, colour
 
 
 def _tinted(picture: Image.Image, colour: str, generator: np.random.Generator) -> Image.Image:

@@ -1,0 +1,86 @@
+"""What the picture tower says of every training view, computed once and kept in one file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstsight.encoders.starter import StarterEncoder, fit_square
+from firstsight.encoders.training.sources import Drawing
+from firstsight.encoders.training.views import views
+
+_BATCH = 64
+
+
+class View(TypedDict):
+    """The record of one view; its row number is that of its features."""
+
+    captions: list[str]
+    group: str  # the drawing's first caption: views, vendors and namesakes that must not be split apart
+    source: str
+    plain: bool  # the drawing as it is, on white
+    colour: str  # put into the picture and its captions, or empty
+
+
+@dataclass(frozen=True)
+class ViewFeatures:
+    """Tower outputs of n views."""
+
+    records: list[View]
+    features: NDArray[np.float32]  # (n, 1280)
+    logits: NDArray[np.float32]  # (n, 1000)
+
+
+def compute(drawings: Iterable[Drawing], encoder: StarterEncoder, generator: np.random.Generator) -> ViewFeatures:
+    """Run the picture tower over every view of every drawing."""
+    records: list[View] = []
+    features: list[NDArray[np.float32]] = []
+    logits: list[NDArray[np.float32]] = []
+
+    def pictures() -> Iterable[NDArray[np.uint8]]:
+        for drawing in drawings:
+            for number, (picture, captions, colour) in enumerate(views(drawing, generator)):
+                records.append(
+                    View(
+                        captions=list(captions),
+                        group=drawing.captions[0],
+                        source=drawing.source,
+                        plain=drawing.natural and number == 0,
+                        colour=colour,
+                    )
+                )
+                yield fit_square(picture)
+
+    stream = iter(pictures())
+    while batch := list(islice(stream, _BATCH)):
+        outputs = encoder.picture_outputs(np.stack(batch))
+        features.append(outputs[0])
+        logits.append(outputs[1])
+    return ViewFeatures(records, np.concatenate(features), np.concatenate(logits))
+
+
+def save(views: ViewFeatures, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        np.savez(
+            file,
+            records=np.array(json.dumps(views.records)),
+            features=views.features.astype(np.float16),
+            logits=views.logits.astype(np.float16),
+        )
+
+
+def load(path: Path) -> ViewFeatures:
+    with np.load(path, allow_pickle=False) as stored:
+        return ViewFeatures(
+            json.loads(str(stored["records"])),
+            stored["features"].astype(np.float32),
+            stored["logits"].astype(np.float32),
+        )

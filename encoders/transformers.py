@@ -1,0 +1,102 @@
+"""`transformers:ORG/NAME` and `transformers:FOLDER`: dual encoders of Hugging Face transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from firstsight.encoders.base import EncoderSpec, ImageInput, Vectors
+from firstsight.encoders.torch_dual import (
+    IMAGE_BATCH,
+    TEXT_BATCH,
+    best_device,
+    encode_in_batches,
+    open_all,
+    weights_digest,
+)
+from firstsight.errors import EncoderError
+
+PADDED_TO_CONTEXT = frozenset({"siglip", "siglip2"})
+"""Families trained on texts padded to their whole context, without a mask."""
+
+
+class TransformersEncoder:
+    """A model with `get_image_features` and `get_text_features` in float32, with its own processor.
+
+    Args:
+        model: a name on the Hugging Face hub, downloaded once into its cache, or a folder in its format. Weights are
+            read from safetensors or with `weights_only`; code that a model brings along is never run.
+
+    Raises:
+        EncoderError: no such model or folder, no network, or a model without a text or picture tower.
+    """
+
+    def __init__(self, model: str) -> None:
+        self._device = best_device()
+        self._model, self._processor = _load(model)
+        self._model.to(self._device)
+        family = self._model.config.model_type
+        self._context = getattr(self._model.config.text_config, "max_position_embeddings", None)
+        self._padding = "max_length" if family in PADDED_TO_CONTEXT else True
+        vision = self._model.config.vision_config
+        with torch.inference_mode():
+            dim = self._text_features(["a"]).shape[-1]
+        image_processor = self._processor.image_processor.to_dict()
+        fingerprint = weights_digest(self._model, sorted(image_processor.items(), key=str), self._context, self._padding)
+        self.spec = EncoderSpec(f"transformers:{model}", dim, int(vision.image_size), fingerprint)
+
+    def encode_images(self, images: Sequence[ImageInput]) -> Vectors:
+        """Encode pictures, in order; (n, dim) float32, unit rows.
+
+        Raises:
+            MediaError: a picture cannot be read; the message says which one by its position.
+        """
+        return encode_in_batches(open_all(images), IMAGE_BATCH, self.spec.dim, self._image_features)
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        """Encode texts, in order, cut at the model's context; (n, dim) float32, unit rows."""
+        return encode_in_batches(texts, TEXT_BATCH, self.spec.dim, self._text_features)
+
+    def _image_features(self, pictures: Sequence[Any]) -> torch.Tensor:
+        inputs = self._processor.image_processor(images=list(pictures), return_tensors="pt").to(self._device)
+        return _pooled(self._model.get_image_features(**inputs))
+
+    def _text_features(self, texts: Sequence[str]) -> torch.Tensor:
+        inputs = self._processor.tokenizer(
+            list(texts), padding=self._padding, max_length=self._context, truncation=True, return_tensors="pt"
+        ).to(self._device)
+        return _pooled(self._model.get_text_features(**inputs))
+
+
+def _pooled(output: Any) -> torch.Tensor:
+    """Feature tensors; newer releases wrap them in an output object."""
+    features: torch.Tensor = output if isinstance(output, torch.Tensor) else output.pooler_output
+    return features
+
+
+def _load(model: str) -> tuple[Any, Any]:
+    looks_local = model.startswith(("/", "./", "../", "~")) or model.count("/") > 1
+    place = Path(model).expanduser()
+    if looks_local and not place.is_dir():
+        raise EncoderError(f"there is no folder {model!r}; give one that holds config.json, tokeniser and weights")
+    name = str(place) if place.is_dir() else model
+    try:
+        found = transformers.AutoModel.from_pretrained(name, trust_remote_code=False, dtype=torch.float32)
+        _require_both_towers(found, model)
+        processor = transformers.AutoProcessor.from_pretrained(name, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise EncoderError(
+            f"transformers cannot load {model!r}: {first}; without a network, download the model elsewhere "
+            "and give its folder: transformers:/path/to/folder"
+        ) from error
+    return found.eval(), processor
+
+
+def _require_both_towers(found: Any, model: str) -> None:
+    if not hasattr(found, "get_image_features") or not hasattr(found, "get_text_features"):
+        raise EncoderError(f"{model!r} is a {found.config.model_type} model without both a text and a picture tower")

@@ -1,0 +1,237 @@
+"""The command line, called as its users call it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import firstsight
+from firstsight.cli.main import main
+
+SAMPLE = Path(__file__).parents[2] / "sample_media"
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], sample_db: Path) -> Run:
+    """Call the command in this process on the sample index; gives exit code, stdout and stderr."""
+    monkeypatch.setenv("FIRSTSIGHT_DB", str(sample_db))
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["firstsight", *arguments])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        out, err = capsys.readouterr()
+        return int(exit_.value.code or 0), out, err
+
+    return call
+
+
+def lines(out: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def test_a_text_search_in_a_pipe_prints_json_lines(run: Run) -> None:
+    code, out, err = run("search", "red running shoes", "-k", "3")
+    assert (code, err) == (0, "")
+    results = lines(out)
+    assert len(results) == 3
+    assert results[0]["item_id"] == "sneakers-red"
+    assert {"score", "kind", "title", "view", "picture", "price", "category"} <= set(results[0])
+
+
+def test_a_picture_search_finds_what_it_shows(run: Run) -> None:
+    _, out, _ = run("search", "--image", str(SAMPLE / "queries" / "guitar.jpg"), "-k", "3")
+    assert all("guitar" in str(result["title"]).lower() for result in lines(out))
+
+
+def test_a_video_search_names_the_second_that_matched(run: Run) -> None:
+    _, out, _ = run("search", "--video", str(SAMPLE / "queries" / "tea-time.mp4"), "--kind", "video", "-k", "1")
+    (result,) = lines(out)
+    view = result["picture"]
+    assert isinstance(view, dict)
+    assert view["part"] == "frame"
+    assert view["time_s"] > 0
+
+
+def test_more_like_an_item_leaves_it_out(run: Run) -> None:
+    _, out, _ = run("search", "--item", "guitar-acoustic")
+    ids = [result["item_id"] for result in lines(out)]
+    assert "guitar-acoustic" not in ids
+    assert len(ids) == len(set(ids)) == 10
+
+
+def test_a_filter_holds_for_every_result(run: Run) -> None:
+    _, out, _ = run("search", "music", "--where", "price < 100 AND category = 'music'")
+    results = lines(out)
+    assert results
+    assert all(r["category"] == "music" and float(str(r["price"])) < 100 for r in results)
+
+
+def test_kinds_can_be_combined(run: Run) -> None:
+    _, out, _ = run("search", "guitar", "--kind", "video", "--kind", "live")
+    assert {str(r["kind"]) for r in lines(out)} == {"video", "live"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["search", ""], "the query is empty"),
+        (["search"], "give one thing to search by"),
+        (["search", "shoe", "--item", "tent"], "these are 2: text, item"),
+        (["search", "--item", "nobody"], "there is no item 'nobody'"),
+        (["search", "shoe", "--where", "colour = 'red'"], "'colour', which is no column; the columns are item_id, kind"),
+        (["search", "shoe", "--where", "price <"], "cannot be read"),
+        (["search", "shoe", "--where", "price = 'cheap"], "cannot be read"),
+        (["search", "shoe", "--kind", "film"], "kind 'film' is not one of product, video, live"),
+        (["search", "shoe", "-k", "0"], "k must be between 1 and"),
+        (["get", "nobody"], "there is no item 'nobody'"),
+        (["index"], "name a catalogue, or use --retry"),
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_exit_code_2(run: Run, arguments: list[str], said: str) -> None:
+    code, out, err = run(*arguments)
+    assert code == 2
+    assert out == ""
+    assert said in " ".join(err.split())
+
+
+def test_a_database_that_is_not_there_is_exit_code_2_and_is_not_made(run: Run, tmp_path: Path) -> None:
+    code, _, err = run("search", "shoe", "--db", str(tmp_path / "none"))
+    assert code == 2
+    assert "make one with: firstsight index" in err
+    assert not (tmp_path / "none").exists()
+
+
+def test_an_empty_database_says_so(run: Run, tmp_path: Path) -> None:
+    from firstsight.indexer.store import Store
+
+    Store.create(tmp_path / "empty", firstsight.load_encoder("starter").spec)
+    code, _, err = run("search", "shoe", "--db", str(tmp_path / "empty"))
+    assert code == 2
+    assert "has no items yet" in err
+
+
+def test_a_catalogue_that_cannot_be_used_is_exit_code_1_and_writes_nothing(run: Run, tmp_path: Path) -> None:
+    catalogue = tmp_path / "catalogue.csv"
+    catalogue.write_text("item_id,title\na,One\na,Two\n")
+    code, _, err = run("index", str(catalogue), "--db", str(tmp_path / "db"))
+    assert code == 1
+    assert "line 3: item_id 'a' stands already in line 2" in err
+    assert not (tmp_path / "db").exists()
+
+
+def test_a_picture_that_cannot_be_searched_by_is_exit_code_1(run: Run) -> None:
+    code, _, err = run("search", "--image", str(SAMPLE / "pictures" / "broken-teapot.jpg"))
+    assert code == 1
+    assert err.startswith("firstsight: ")
+    assert "truncated" in err
+
+
+def test_more_failures_than_allowed_is_exit_code_3_and_the_items_are_there(run: Run, tmp_path: Path) -> None:
+    catalogue = tmp_path / "catalogue.csv"
+    catalogue.write_text("item_id,title,images\na,A red shoe,gone.jpg\n")
+    code, out, err = run("index", str(catalogue), "--db", str(tmp_path / "db"))
+    assert code == 3
+    assert lines(out)[0]["counts"]["encoded"] == 1  # type: ignore[index]
+    assert "1 of 1 media could not be used (1 missing)" in err
+    assert run("index", str(catalogue), "--db", str(tmp_path / "db2"), "--max-failures", "1")[0] == 0
+
+
+def test_failures_names_medium_stage_reason_and_what_happened(run: Run) -> None:
+    code, out, _ = run("failures")
+    assert code == 0
+    (failure,) = lines(out)
+    assert (failure["item_id"], failure["stage"], failure["reason"]) == ("teapot-blue", "decode", "corrupt")
+
+
+def test_status_tells_what_is_there(run: Run) -> None:
+    _, out, _ = run("status")
+    (state,) = lines(out)
+    assert (state["items"], state["failures"]) == (75, 1)
+    assert state["encoder"]["name"] == "starter"  # type: ignore[index]
+    assert state["runs"][-1]["outcome"] == "finished"  # type: ignore[index]
+
+
+def test_get_shows_views_and_vectors_when_asked(run: Run) -> None:
+    _, out, _ = run("get", "video-cat", "--vectors")
+    (item,) = lines(out)
+    views = item["views"]
+    assert isinstance(views, list)
+    assert [view["part"] for view in views] == ["frame"] * 8 + ["title"]
+    assert len(views[0]["vector"]) == 384
+    assert "vector" not in lines(run("get", "video-cat")[1])[0]
+
+
+def test_the_page_holds_its_pictures_titles_and_the_second_of_a_video(run: Run, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    code, _, err = run("search", "a cat <b>", "-k", "4", "--html", str(page))
+    assert (code, err) == (0, f"wrote {page}\n")
+    html = page.read_text()
+    assert html.count("data:image/jpeg;base64,") == 4
+    assert "a cat &lt;b&gt;" in html
+    assert "<b>" not in html
+    assert "video · 0:0" in html
+    assert "http" not in html.replace("http-equiv", "")
+
+
+def test_the_page_says_why_a_picture_is_missing(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "shoe.jpg").write_bytes((SAMPLE / "pictures" / "sneakers-red.jpg").read_bytes())
+    (tmp_path / "catalogue.csv").write_text("item_id,title,images\na,A red shoe,shoe.jpg\n")
+    run("index", str(tmp_path / "catalogue.csv"), "--db", str(tmp_path / "db"))
+    (tmp_path / "shoe.jpg").unlink()
+    run("search", "shoe", "--db", str(tmp_path / "db"), "--html", str(tmp_path / "page.html"))
+    assert "shoe.jpg" in (tmp_path / "page.html").read_text()
+
+
+def test_a_page_that_cannot_be_written_is_one_sentence(run: Run, tmp_path: Path) -> None:
+    code, _, err = run("search", "shoe", "--html", str(tmp_path / "none" / "page.html"))
+    assert code == 2
+    assert "cannot be written" in " ".join(err.split())
+
+
+def test_on_a_terminal_results_are_a_table(sample_db: Path) -> None:
+    parent, child = pty.openpty()
+    command = [sys.executable, "-m", "firstsight", "search", "a cat", "-k", "2", "--db", str(sample_db)]
+    environment = os.environ | {"COLUMNS": "120", "TERM": "xterm"}
+    with subprocess.Popen(command, stdout=child, stderr=subprocess.PIPE, env=environment) as process:
+        os.close(child)
+        shown = b""
+        try:
+            while chunk := os.read(parent, 4096):
+                shown += chunk
+        except OSError:  # how a pseudo-terminal says that the other end is closed
+            pass
+    os.close(parent)
+    assert process.returncode == 0
+    table = shown.decode()
+    assert "score" in table
+    assert "video-cat" in table
+    assert "{" not in table
+
+
+def test_a_reader_that_has_enough_is_no_error(sample_db: Path) -> None:
+    command = f"{sys.executable} -m firstsight search shoe -k 75 --db {sample_db} | head -1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert len(done.stdout.splitlines()) == 1
+
+
+def test_the_version_is_printed(run: Run) -> None:
+    assert run("--version")[1] == f"firstsight {firstsight.__version__}\n"
+
+
+@pytest.mark.parametrize("command", ["index", "search", "get", "status", "failures"])
+def test_every_command_has_help_with_an_example(run: Run, command: str) -> None:
+    code, out, _ = run(command, "--help")
+    assert code == 0
+    assert f"firstsight {command}" in " ".join(out.split())
+    assert "xample" in out

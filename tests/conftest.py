@@ -1,0 +1,19 @@
+"""What several tests share: the sample catalogue, indexed once with the real starter encoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import firstsight
+
+SAMPLE_CATALOGUE = Path(__file__).parent.parent / "sample_media" / "catalogue.csv"
+
+
+@pytest.fixture(scope="session")
+def sample_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of the sample catalogue; not to be written to."""
+    path = tmp_path_factory.mktemp("sample") / "db"
+    firstsight.open(path).index(SAMPLE_CATALOGUE)
+    return path

@@ -1,0 +1,160 @@
+"""open_clip and transformers models: loaded from local files in the real formats, equal to the libraries' own path."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+import transformers
+from PIL import Image
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+import firstsight
+from firstsight.errors import EncoderError
+
+ARCH = "firstsight-tiny"
+TINY = {
+    "embed_dim": 32,
+    "vision_cfg": {"image_size": 64, "layers": 2, "width": 64, "head_width": 32, "patch_size": 16},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[Image.Image]:
+    rng = np.random.default_rng(0)
+    sizes = ((90, 70), (64, 64), (50, 120))
+    return [Image.fromarray(rng.integers(0, 255, (*size, 3), dtype=np.uint8)) for size in sizes]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny_arch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    config = tmp_path_factory.mktemp("config") / f"{ARCH}.json"
+    config.write_text(json.dumps(TINY))
+    open_clip.add_model_config(config)
+    yield
+    open_clip.factory._MODEL_CONFIGS.pop(ARCH, None)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "tiny.pt"
+    torch.save(open_clip.create_model(ARCH).state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clip")
+    torch.manual_seed(0)
+    words = ["<pad>", "<eos>", "<unk>", "a", "red", "blue", "shoe"]
+    tokenizer = Tokenizer(models.WordLevel({word: n for n, word in enumerate(words)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    fast = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>", model_max_length=16
+    )
+    text = {"vocab_size": len(words), "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    text |= {"intermediate_size": 64, "max_position_embeddings": 16, "eos_token_id": 1, "pad_token_id": 0}
+    vision = {"image_size": 64, "patch_size": 16, "hidden_size": 32, "num_hidden_layers": 2}
+    vision |= {"num_attention_heads": 2, "intermediate_size": 64}
+    config = transformers.CLIPConfig(text_config=text, vision_config=vision, projection_dim=24)
+    transformers.CLIPModel(config).save_pretrained(folder)
+    size = {"size": {"shortest_edge": 64}, "crop_size": {"height": 64, "width": 64}}
+    images = transformers.CLIPImageProcessor(**size)
+    transformers.CLIPProcessor(images, fast).save_pretrained(folder)
+    return folder
+
+
+def test_open_clip_vectors_equal_open_clips_own(checkpoint: Path, pictures: list[Image.Image]) -> None:
+    encoder = firstsight.load_encoder(f"open_clip:{ARCH}@{checkpoint}")
+    model, _, preprocess = open_clip.create_model_and_transforms(ARCH, pretrained=str(checkpoint))
+    tokenizer = open_clip.get_tokenizer(ARCH)
+    texts = ["a red shoe", "a blue teapot on a wooden table"]
+    with torch.inference_mode():
+        image_features = model.eval().encode_image(torch.stack([preprocess(p) for p in pictures]), normalize=True)
+        text_features = model.encode_text(tokenizer(texts), normalize=True)
+    assert encoder.spec.dim == 32
+    np.testing.assert_allclose(encoder.encode_images(pictures), image_features.numpy(), atol=1e-6)
+    np.testing.assert_allclose(encoder.encode_texts(texts), text_features.numpy(), atol=1e-6)
+
+
+def test_transformers_vectors_equal_transformers_own(clip_folder: Path, pictures: list[Image.Image]) -> None:
+    encoder = firstsight.load_encoder(f"transformers:{clip_folder}")
+    model = transformers.CLIPModel.from_pretrained(clip_folder).eval()
+    processor = transformers.CLIPProcessor.from_pretrained(clip_folder)
+    texts = ["a red shoe", "blue"]
+    inputs = processor(text=texts, images=pictures, padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        output = model(**inputs)
+    assert encoder.spec.dim == 24
+    np.testing.assert_allclose(encoder.encode_images(pictures), output.image_embeds.numpy(), atol=1e-6)
+    np.testing.assert_allclose(encoder.encode_texts(texts), output.text_embeds.numpy(), atol=1e-6)
+
+
+def test_other_weights_have_another_fingerprint(checkpoint: Path, tmp_path: Path) -> None:
+    weights = torch.load(checkpoint, weights_only=True)
+    weights["logit_scale"] = weights["logit_scale"] + 1
+    torch.save(weights, tmp_path / "other.pt")
+    first = firstsight.load_encoder(f"open_clip:{ARCH}@{checkpoint}").spec.fingerprint
+    again = firstsight.load_encoder(f"open_clip:{ARCH}@{checkpoint}").spec.fingerprint
+    other = firstsight.load_encoder(f"open_clip:{ARCH}@{tmp_path / 'other.pt'}").spec.fingerprint
+    assert first == again != other
+
+
+def test_a_catalogue_can_be_indexed_and_searched_with_another_encoder(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "catalogue.csv").write_text("item_id,title\na,A red shoe\nb,A blue teapot\n")
+    db = firstsight.open(tmp_path / "db", encoder=f"open_clip:{ARCH}@{checkpoint}")
+    db.index(tmp_path / "catalogue.csv")
+    found = firstsight.open(tmp_path / "db").search("A red shoe", k=1)
+    assert found[0].item_id == "a"
+    assert found[0].score == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("starter:small", "starter takes no model name"),
+        ("openclip:ViT-B-32/openai", "Did you mean 'open_clip'?"),
+        ("open_clip:ViT-B-23/openai", "near it are ViT-B-32"),
+        ("open_clip:ViT-B-32/opena", "there are openai"),
+        ("open_clip:ViT-B-32@/nowhere/x.pt", "there is no checkpoint '/nowhere/x.pt'"),
+        ("transformers:/nowhere/clip", "there is no folder '/nowhere/clip'"),
+    ],
+)
+def test_a_name_that_leads_nowhere_is_answered_with_what_there_is(name: str, said: str) -> None:
+    with pytest.raises(EncoderError, match=said.replace("?", r"\?")):
+        firstsight.load_encoder(name)
+
+
+def test_a_checkpoint_with_code_in_it_is_refused_and_not_run(tmp_path: Path) -> None:
+    class Attack:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (Path.touch, (tmp_path / "attacked",))  # type: ignore[return-value]
+
+    torch.save({"weight": Attack()}, tmp_path / "evil.pt")
+    with pytest.raises(EncoderError, match="cannot load"):
+        firstsight.load_encoder(f"open_clip:{ARCH}@{tmp_path / 'evil.pt'}")
+    assert not (tmp_path / "attacked").exists()
+
+
+def test_a_checkpoint_of_another_architecture_is_one_sentence(tmp_path: Path) -> None:
+    torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pt")
+    with pytest.raises(EncoderError, match="check that it was saved from this architecture"):
+        firstsight.load_encoder(f"open_clip:{ARCH}@{tmp_path / 'other.pt'}")
+
+
+def test_a_model_without_a_picture_tower_is_refused(tmp_path: Path, clip_folder: Path) -> None:
+    config = transformers.BertConfig(
+        vocab_size=8, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
+    )
+    transformers.BertModel(config).save_pretrained(tmp_path)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes((clip_folder / name).read_bytes())
+    with pytest.raises(EncoderError, match="bert model without both"):
+        firstsight.load_encoder(f"transformers:{tmp_path}")
