@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from firstsight.indexer.pipeline import IndexReport
 
 EPILOG = """
-**Examples**
+[bold]Examples[/bold]
 
-`firstsight index catalogue.csv`
+firstsight index catalogue.csv
 
-`firstsight index pictures/ --db shop-db`
+firstsight index pictures/ --db shop-db
 
-`firstsight index feed.parquet --map title=name,images=image_url+extra_images --prune`
+firstsight index feed.parquet --map title=name,images=image_url+extra_images --prune
 
-`zcat feed.jsonl.gz | firstsight index -`
+zcat feed.jsonl.gz | firstsight index -
 
-`firstsight index --retry`
+firstsight index --retry
 """
 
 
@@ -51,16 +51,15 @@ def index(
     mapping: Annotated[
         str,
         typer.Option(
-            "--map", metavar="OURS=THEIRS,…",
+            "--map",
+            metavar="OURS=THEIRS,…",
             help="Rename columns: title=name,images=front+back. Ours are item_id, kind, title, text, images, videos, "
             "created_at, starts_at, expires_at.",
         ),
     ] = "",
     drop: Annotated[str, typer.Option("--drop", metavar="NAME,…", help="Columns not to keep.")] = "",
     encoding: Annotated[str, typer.Option("--encoding", help="Of a CSV or JSON Lines file.")] = "utf-8",
-    list_separator: Annotated[
-        str, typer.Option("--list-separator", help="Between several media in one cell.")
-    ] = "|",
+    list_separator: Annotated[str, typer.Option("--list-separator", help="Between several media in one cell.")] = "|",
     frames: Annotated[int, typer.Option("--frames", min=1, max=1000, help="Frames taken from each video.")] = 8,
     retry: Annotated[bool, typer.Option("--retry", help="Encode again just the items with failed media.")] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Remove items that SOURCE does not have.")] = False,
@@ -80,7 +79,7 @@ def index(
 ) -> None:
     """Index a catalogue: encode what is new or changed, leave the rest alone.
 
-    Safe to stop at any moment and run again. A medium that cannot be used costs itself: see `firstsight failures`.
+    Safe to stop at any moment and run again. A medium that cannot be used costs itself: see firstsight failures.
     """
     import firstsight
     from firstsight.indexer.catalog import parse_mapping
@@ -101,13 +100,27 @@ def index(
         db, encoder=encoder, policy=firstsight.MediaPolicy(allow_private=allow_private, allow_anywhere=allow_anywhere)
     )
     with _ctrl_c() as stopping, Progress(quiet) as progress:
-        how = {"wait_s": wait, "on_progress": progress.show, "should_stop": stopping.is_set}
-        if source is None:
-            reports = database.retry(**how)
-        elif retry:
-            reports = database.retry(source, options=read, settings=made, **how)
+        if retry:
+            reports = database.retry(
+                source,
+                options=read if source else None,  # None: as each item was read when it failed
+                settings=made if source else None,
+                wait_s=wait,
+                on_progress=progress.show,
+                should_stop=stopping.is_set,
+            )
         else:
-            reports = [database.index(source, options=read, settings=made, prune=prune, **how)]
+            assert source is not None
+            report = database.index(
+                source,
+                options=read,
+                settings=made,
+                prune=prune,
+                wait_s=wait,
+                on_progress=progress.show,
+                should_stop=stopping.is_set,
+            )
+            reports = [report]
     _tell(reports, database.uri, quiet=quiet, as_json=wants_json(json))
     if any(report.outcome == "stopped" for report in reports):
         raise typer.Exit(INTERRUPTED)
@@ -155,8 +168,8 @@ def _summary(report: IndexReport, db: str) -> Iterator[str]:
     if c.failed_media:
         reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(report.reasons.items()))
         yield (
-            f"{c.failed_media:,} of {c.media:,} media could not be used ({reasons}); see: firstsight failures --db {db}; "
-            f"try them again: firstsight index --retry --db {db}"
+            f"{c.failed_media:,} of {c.media:,} media could not be used ({reasons}); "
+            f"see: firstsight failures --db {db}; try them again: firstsight index --retry --db {db}"
         )
     if report.outcome == "stopped":
         yield "stopped before the end; run the same command again to go on from here"

@@ -17,21 +17,23 @@ def get(
     json: options.Json = False,
     vectors: Annotated[bool, typer.Option("--vectors", help="Print the vectors, too (with --json).")] = False,
 ) -> None:
-    """Show one item with its views. Example: `firstsight get guitar-acoustic --json --vectors`"""
+    """Show one item with its views. Example: firstsight get guitar-acoustic --json --vectors"""
     import firstsight
 
     item = firstsight.open(db).get(item_id)
     if wants_json(json):
         print_json_lines([item if vectors else _without_vectors(item)])
         return
-    print_table(["column", "value"], [(name, value) for name, value in _without_vectors(item).items() if name != "views"])
+    print_table(
+        ["column", "value"], [(name, value) for name, value in _without_vectors(item).items() if name != "views"]
+    )
     print_table(
         ["view", "second", "of"], [(v["part"], clock(v["time_s"]), v["uri"] or item["title"]) for v in item["views"]]
     )
 
 
 def status(db: options.Db = None, json: options.Json = False) -> None:
-    """Show what a database holds and the runs that made it. Example: `firstsight status --db shop-db`"""
+    """Show what a database holds and the runs that made it. Example: firstsight status --db shop-db"""
     import firstsight
 
     state = firstsight.open(db).status()
@@ -51,8 +53,15 @@ def status(db: options.Db = None, json: options.Json = False) -> None:
     print_table(
         ["run", "started", "outcome", "encoded", "unchanged", "failed", "source"],
         [
-            (r["run_id"], f"{r['started_at']:%Y-%m-%d %H:%M}", r["outcome"], r["counts"]["encoded"])
-            + (r["counts"]["unchanged"], r["counts"]["failed_media"], r["source"])
+            (
+                r["run_id"],
+                f"{r['started_at']:%Y-%m-%d %H:%M}",
+                r["outcome"],
+                r["counts"]["encoded"],
+                r["counts"]["unchanged"],
+                r["counts"]["failed_media"],
+                r["source"],
+            )
             for r in state.runs[-10:]
         ],
         right=["encoded", "unchanged", "failed"],
@@ -60,9 +69,9 @@ def status(db: options.Db = None, json: options.Json = False) -> None:
 
 
 def failures(db: options.Db = None, json: options.Json = False) -> None:
-    """List the media that could not be used, and why. Example: `firstsight failures --json | head`
+    """List the media that could not be used, and why. Example: firstsight failures --json | head
 
-    Try them again with `firstsight index --retry`.
+    Try them again with: firstsight index --retry
     """
     import firstsight
 

@@ -15,7 +15,7 @@ from firstsight.errors import FirstsightError, MissingDatabaseError, QueryError
 app = typer.Typer(
     name="firstsight",
     no_args_is_help=True,
-    rich_markup_mode="markdown",
+    rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 fine, 1 error, 2 wrong usage, 3 finished but more media failed than --max-failures, "
@@ -40,7 +40,7 @@ def root(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Understand items at first sight: index a catalogue of products and videos, search it by text, picture or video."""
+    """Understand items at first sight: index products and videos, search them by text, picture or video."""
 
 
 def main() -> None:

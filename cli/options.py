@@ -11,16 +11,21 @@ from firstsight.config import DB_VARIABLE
 Db = Annotated[
     str | None,
     typer.Option(
-        "--db", metavar="DIR", help=f"The database: a folder, or an s3://, gs:// or az:// address. "
-        f"[default: ${DB_VARIABLE}, else ./firstsight-db]", show_default=False,
+        "--db",
+        metavar="DIR",
+        help=f"The database: a folder, or an s3://, gs:// or az:// address. "
+        f"[default: ${DB_VARIABLE}, else ./firstsight-db]",
+        show_default=False,
     ),
 ]
 Encoder = Annotated[
     str | None,
     typer.Option(
-        "--encoder", metavar="NAME",
+        "--encoder",
+        metavar="NAME",
         help="starter, open_clip:ARCH/TAG, open_clip:ARCH@FILE, transformers:ORG/NAME or transformers:FOLDER. "
-        "[default: the database's own, else starter]", show_default=False,
+        "[default: the database's own, else starter]",
+        show_default=False,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON lines; so it is in a pipe, too.")]

@@ -8,10 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 
 def wants_json(asked: bool) -> bool:
     """Whether to print JSON lines: when asked to, or when nobody is watching."""
@@ -27,6 +23,10 @@ def print_json_lines(rows: Iterable[Mapping[str, Any]]) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], right: Iterable[str] = ()) -> None:
     """A table; `right` names the columns of numbers. Cells are taken as they are, never as markup."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     aligned = set(right)
     for name in columns:

@@ -70,9 +70,7 @@ class _Bar:
 
     def show(self, counts: Counts) -> None:
         rate = counts.items / max(time.monotonic() - self._started, 1e-3)
-        self._rich.update(
-            self._task, completed=counts.items, total=counts.total, rate=rate, failed=counts.failed_media
-        )
+        self._rich.update(self._task, completed=counts.items, total=counts.total, rate=rate, failed=counts.failed_media)
 
     def say(self, line: str) -> None:
         self._rich.console.print(line, markup=False, highlight=False)

@@ -12,15 +12,15 @@ from firstsight.cli import options
 from firstsight.cli.output import clock, print_json_lines, print_table, wants_json
 
 EPILOG = """
-**Examples**
+[bold]Examples[/bold]
 
-`firstsight search "red running shoes"`
+firstsight search "red running shoes"
 
-`firstsight search --image photo.jpg --kind product -k 5`
+firstsight search --image photo.jpg --kind product -k 5
 
-`firstsight search --video clip.mp4 --html page.html`
+firstsight search --video clip.mp4 --html page.html
 
-`firstsight search --item guitar-acoustic --where "price < 200 AND category = 'music'"`
+firstsight search --item guitar-acoustic --where "price < 200 AND category = 'music'"
 """
 
 
@@ -41,7 +41,9 @@ def search(
     where: Annotated[
         str | None,
         typer.Option(
-            "--where", metavar="SQL", help="A condition over the columns: \"price < 50 AND category = 'shoes'\".",
+            "--where",
+            metavar="SQL",
+            help="A condition over the columns: \"price < 50 AND category = 'shoes'\".",
             show_default=False,
         ),
     ] = None,

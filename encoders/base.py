@@ -16,6 +16,7 @@ __all__ = ["Encoder", "EncoderSpec", "ImageInput", "Vectors"]
 Vectors: TypeAlias = NDArray[np.float32]
 """(n, dim) float32; every row has unit length."""
 
+
 @dataclass(frozen=True)
 class EncoderSpec:
     """What an encoder is, apart from how it is run."""

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from firstsight.encoders.base import Vectors
 from firstsight.errors import EncoderError
 
-TEMPERATURE = 2.0
+TEMPERATURE = 1.5
 """Of the classifier's softmax: above 1 the classes it is less sure of count as well."""
 
 
 def unit(rows: NDArray[np.float32]) -> Vectors:
     """Rows scaled to length 1; a row of zeros stays as it is."""
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.float32(1e-12))
+    scaled: Vectors = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.float32(1e-12))
+    return scaled
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -54,7 +55,8 @@ class Bridge:
         try:
             return cls(load_file(path))
         except (OSError, SafetensorError) as error:
-            raise EncoderError(f"the starter bridge {path} cannot be read ({error}): install firstsight again") from error
+            message = f"the starter bridge {path} cannot be read ({error}): install firstsight again"
+            raise EncoderError(message) from error
 
     def untrained(self) -> Bridge:
         """ConSE over the same towers, centred as this bridge is: what training started from."""
@@ -62,21 +64,14 @@ class Bridge:
 
     def texts(self, sentences: NDArray[np.float32]) -> Vectors:
         """(n, 384) sentence vectors of the text tower -> (n, 384) unit rows."""
-        return self._adapted(unit(unit(sentences) - self._weights["text_mean"]))
+        return unit(unit(sentences) - self._weights["text_mean"])
 
     def pictures(self, features: NDArray[np.float32], logits: NDArray[np.float32]) -> Vectors:
         """(n, 1280) features and (n, 1000) logits of the picture tower -> (n, 384) unit rows."""
         weights = self._weights
-        start = unit(softmax(logits / np.float32(TEMPERATURE)) @ weights["class_vectors"] - weights["text_mean"])
-        start = self._adapted(start)
+        start = unit(softmax(logits / np.float32(TEMPERATURE)) @ weights["class_vectors"])
         if "linear" not in weights:
             return start
         inner = np.concatenate([features, start], axis=1) @ weights["hidden"] + weights["hidden_bias"]
         change = features @ weights["linear"] + np.maximum(inner, 0) @ weights["out"] + weights["out_bias"]
         return unit(start + change)
-
-    def _adapted(self, centred: Vectors) -> Vectors:
-        """The centred text vectors turned by the trained linear map."""
-        if "text_linear" not in self._weights:
-            return centred
-        return unit(centred + centred @ self._weights["text_linear"])

@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+from firstsight.config import cache_dir
+from firstsight.errors import EncoderError
 
 # openvino_telemetry reports every import of openvino to its maker, from a forked process. Nobody asked for that,
 # and a fork beside LanceDB's threads can hang; where the package is not to be had, openvino does without it.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 import openvino as ov  # noqa: E402
-from numpy.typing import NDArray
-
-from firstsight.config import cache_dir
-from firstsight.errors import EncoderError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -146,4 +146,3 @@ def export(module: nn.Module, example: tuple[Tensor, ...], shapes: tuple[tuple[i
     graph.reshape({index: ov.PartialShape(list(shape)) for index, shape in enumerate(shapes)})
     graph.validate_nodes_and_infer_types()
     return graph
-

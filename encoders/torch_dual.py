@@ -59,5 +59,7 @@ def weights_digest(module: torch.nn.Module, *preprocessing: object) -> str:
     digest = hashlib.sha256(repr(preprocessing).encode())
     for name, value in sorted(module.state_dict().items()):
         digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
-        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy() if value.ndim else str(value.item()).encode())
+        digest.update(
+            value.detach().cpu().contiguous().view(torch.uint8).numpy() if value.ndim else str(value.item()).encode()
+        )
     return digest.hexdigest()

@@ -68,7 +68,7 @@ class _Block(nn.Module):
         self.skips = stride == 1 and before == after
 
     def forward(self, x: Tensor) -> Tensor:
-        y = functional.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
+        y: Tensor = functional.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
         y = functional.relu6(self._bn1(self._depthwise_conv(y)))
         y = self._bn2(self._project_conv(y))
         return x + y if self.skips else y
@@ -115,7 +115,8 @@ class _Layer(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         def split(y: Tensor) -> Tensor:
-            return y.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            heads: Tensor = y.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            return heads
 
         attended = functional.scaled_dot_product_attention(
             split(self.query(x)), split(self.key(x)), split(self.value(x)), attn_mask=mask
@@ -145,7 +146,8 @@ class MiniLM(nn.Module):
         for layer in self.layers:
             x = layer(x, bias)
         weights = real[:, :, None]
-        return (x * weights).sum(dim=1) / weights.sum(dim=1)
+        mean: Tensor = (x * weights).sum(dim=1) / weights.sum(dim=1)
+        return mean
 
 
 _BERT_LAYER_NAMES = {

@@ -46,7 +46,9 @@ class TransformersEncoder:
         with torch.inference_mode():
             dim = self._text_features(["a"]).shape[-1]
         image_processor = self._processor.image_processor.to_dict()
-        fingerprint = weights_digest(self._model, sorted(image_processor.items(), key=str), self._context, self._padding)
+        fingerprint = weights_digest(
+            self._model, sorted(image_processor.items(), key=str), self._context, self._padding
+        )
         self.spec = EncoderSpec(f"transformers:{model}", dim, int(vision.image_size), fingerprint)
 
     def encode_images(self, images: Sequence[ImageInput]) -> Vectors:

@@ -1,15 +1,15 @@
 """firstsight understands an item at first sight: embeddings of products and videos before anyone has clicked.
 
-    import firstsight
+import firstsight
 
-    db = firstsight.open("shop-db")
-    db.index("catalogue.csv")
-    for result in db.search("red running shoes", k=5, where="price < 50"):
-        print(result.score, result.title, result.view)
+db = firstsight.open("shop-db")
+db.index("catalogue.csv")
+for result in db.search("red running shoes", k=5, where="price < 50"):
+    print(result.score, result.title, result.view)
 
-    encoder = firstsight.load_encoder("starter")
-    encoder.encode_texts(["a red shoe"])         # (1, 384) float32, unit rows
-    encoder.encode_images(["shoe.jpg"])          # paths, PIL pictures, arrays or bytes
+encoder = firstsight.load_encoder("starter")
+encoder.encode_texts(["a red shoe"])         # (1, 384) float32, unit rows
+encoder.encode_images(["shoe.jpg"])          # paths, PIL pictures, arrays or bytes
 """
 
 from __future__ import annotations

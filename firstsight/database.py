@@ -143,6 +143,8 @@ class Database:
         """
         reports: list[IndexReport] = []
         for origin, item_ids in self._failed_items():
+            if should_stop():
+                break
             if origin.source == STDIN and source is None:
                 raise CatalogError(
                     f"{len(item_ids)} failed items came from standard input, which is gone; "
@@ -151,9 +153,7 @@ class Database:
             named = os.fspath(source) if source is not None else origin.source
             recipe = Recipe.of(named, options or origin.options, settings or origin.settings)
             with self._prepared(recipe, wait_s) as (store, catalog):
-                run = self._run(
-                    store, catalog, recipe, only=item_ids, on_progress=on_progress, should_stop=should_stop
-                )
+                run = self._run(store, catalog, recipe, only=item_ids, on_progress=on_progress, should_stop=should_stop)
                 reports.append(run.run(recipe.as_dict()))
         return reports
 
@@ -187,7 +187,11 @@ class Database:
                 condition that cannot be read.
             MediaError: the query picture or video cannot be used.
         """
-        given = [name for name, value in (("text", text), ("image", image), ("video", video), ("item", item)) if value is not None]
+        given = [
+            name
+            for name, value in (("text", text), ("image", image), ("video", video), ("item", item))
+            if value is not None
+        ]
         if len(given) != 1:
             raise QueryError(
                 "give one thing to search by: a text, --image, --video or --item"

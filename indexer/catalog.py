@@ -13,6 +13,7 @@ import re
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -226,12 +227,13 @@ class Catalog:
         self, row: Row, place: int, seen: dict[str, ColumnKind | None], stored: Mapping[str, ColumnKind]
     ) -> None:
         item_id = self._id(row)
-        self._known(row)
         first = self._ids.execute("SELECT place FROM ids WHERE item_id = ?", (item_id,)).fetchone()
         if first is not None:
             raise CatalogError(f"item_id {item_id!r} stands already in {self.source.place} {first[0]}")
-        found = dict(self._own_kinds(row, stored))
+        # before the rest is checked: an item whose row is bad today is not gone, and --prune must leave it
         self._ids.execute("INSERT INTO ids VALUES (?, ?)", (item_id, place))
+        self._known(row)
+        found = dict(self._own_kinds(row, stored))
         for name, kind in found.items():
             seen[name] = join(seen.get(name), kind)
 
@@ -338,12 +340,15 @@ def check_catalog(
         CatalogError: unreadable, empty, no item_id column, or (unless `skip_bad_rows`) any row that is
             malformed or repeats an id; the message names the first ten by line or row.
     """
-    catalog = Catalog(source, options or CatalogOptions())
-    try:
-        catalog.check(stored_kinds or {})
-    except BaseException:
-        catalog.close()
-        raise
+    with ExitStack() as undo:
+        try:
+            catalog = Catalog(source, options or CatalogOptions())
+            undo.callback(catalog.close)
+            catalog.check(stored_kinds or {})
+        except sqlite3.Error as error:
+            place = tempfile.gettempdir()
+            raise CatalogError(f"the ids cannot be kept in {place} ({error}); make room there or set TMPDIR") from error
+        undo.pop_all()
     return catalog
 
 

@@ -44,16 +44,16 @@ def kind_of(value: object) -> ColumnKind | None:
         return None
     if isinstance(value, bool):
         return "flag"
-    if isinstance(value, int):
-        return "number" if abs(value) <= EXACT else "text"
-    if isinstance(value, float | Decimal):
+    if isinstance(value, int | Decimal):
+        return "number" if -EXACT <= value <= EXACT else "text"
+    if isinstance(value, float):
         return "number"
     if isinstance(value, date):  # datetime is one, too
         return "time"
     if isinstance(value, bytes):
         raise WrongKindError("binary data, which is not kept; leave the column out with --drop")
     if isinstance(value, str):
-        if NUMBER.fullmatch(value) and math.isfinite(number := float(value)) and abs(number) <= EXACT:
+        if NUMBER.fullmatch(value) and abs(Decimal(value)) <= EXACT:
             return "number"
         return "flag" if value.lower() in {"true", "false"} else "text"
     return "text"

@@ -38,7 +38,7 @@ class Counts:
     """What a run has done so far."""
 
     total: int = 0  # items it has to look at
-    items: int = 0  # items done: the sum of the next four
+    items: int = 0  # items done, the last of them perhaps not written yet
     encoded: int = 0  # encoded and written
     refreshed: int = 0  # only columns changed: written, not encoded
     unchanged: int = 0  # left alone
@@ -152,6 +152,8 @@ class IndexRun:
                 self._take(job, loaded)
                 while len(self._pictures) >= self._settings.batch_size:
                     self._encode_pictures()
+                    self._encode_texts()  # of the same items, so that they are done
+                    self._on_progress(self.counts)
                 self._keep_up()
             while self._pictures:
                 self._encode_pictures()
@@ -191,6 +193,7 @@ class IndexRun:
             self.counts.items += 1
         else:
             self._refreshed.append(item)
+            self.counts.items += 1
         return None
 
     def _open(self, hand: ItemInHand) -> Iterator[MediaJob]:
@@ -203,7 +206,7 @@ class IndexRun:
         if not hand.waiting:
             hand.fail("catalog", "", MediaError("empty", "it has no title, no text, no picture and no video"))
             self.counts.media += 1
-            self._done.append(hand)
+            self._finish(hand)
         return iter(jobs)
 
     # ---- load and encode
@@ -243,7 +246,11 @@ class IndexRun:
     def _release(self, hand: ItemInHand) -> None:
         hand.waiting -= 1
         if not hand.waiting:
-            self._done.append(hand)
+            self._finish(hand)
+
+    def _finish(self, hand: ItemInHand) -> None:
+        self._done.append(hand)
+        self.counts.items += 1
 
     # ---- write
 
@@ -266,7 +273,7 @@ class IndexRun:
             self._written = (done, refreshed)
 
     def _finish_writing(self) -> None:
-        """Wait for the write in flight; only what is on disk counts as done."""
+        """Wait for the write in flight; only what is on disk counts as encoded."""
         if self._writing is None:
             return
         self._writing.result()
@@ -274,7 +281,6 @@ class IndexRun:
         done, refreshed = self._written
         self.counts.encoded += len(done)
         self.counts.refreshed += len(refreshed)
-        self.counts.items += len(done) + len(refreshed)
         for hand in done:
             for reason in {failure["uri"]: failure["reason"] for failure in hand.failures}.values():
                 self.counts.failed_media += 1
@@ -298,8 +304,13 @@ class IndexRun:
 
     def _refreshed_rows(self, items: Sequence[CatalogItem], written: dict[str, Any]) -> list[dict[str, Any]]:
         stored = self._store.item_rows([item.item_id for item in items])
+        no_columns = dict.fromkeys(self._store.column_kinds())  # one the catalogue no longer has becomes null
         return [
-            stored[item.item_id] | catalog_row(item) | {"row_digest": row_digest(item, self._catalog_dir)} | written
+            stored[item.item_id]
+            | no_columns
+            | catalog_row(item)
+            | {"row_digest": row_digest(item, self._catalog_dir)}
+            | written
             for item in items
         ]
 

@@ -303,8 +303,9 @@ def _wide_lines(file: BinaryIO, encoding: str, name: str) -> Iterator[str]:
     import io
 
     try:
-        for number, line in enumerate(io.TextIOWrapper(file, encoding=encoding, newline=""), 1):
-            yield line.removeprefix("\ufeff") if number == 1 else line  # utf-16-le and its like keep the mark
+        with io.TextIOWrapper(file, encoding=encoding, newline="") as text:
+            for number, line in enumerate(text, 1):
+                yield line.removeprefix("\ufeff") if number == 1 else line  # utf-16-le and its like keep the mark
     except UnicodeError as error:
         raise CatalogError(f"{name} is not {encoding} ({error}); name its encoding with --encoding") from None
 

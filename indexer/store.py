@@ -283,9 +283,10 @@ class Store:
             return
         once = {row[key]: row for row in rows}  # a new id twice in one batch would be inserted twice
         with self._writes():
-            # use_index(False): with the id index, concurrent upserts of one new id were seen to insert it twice
+            # use_index(False): with the id index, concurrent upserts of one new id were seen to insert it twice;
+            # on_bad_vectors: an item of which nothing could be encoded has no vector
             table.merge_insert(key).when_matched_update_all().when_not_matched_insert_all().use_index(False).execute(
-                pa.Table.from_pylist(list(once.values()), schema=table.schema)
+                pa.Table.from_pylist(list(once.values()), schema=table.schema), on_bad_vectors="null"
             )
 
     @contextlib.contextmanager

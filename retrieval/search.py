@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import pyarrow.compute as pc
 
 from firstsight.errors import QueryError
 from firstsight.indexer.assembly import Vector
@@ -18,6 +19,9 @@ from firstsight.indexer.catalog import KINDS
 from firstsight.indexer.store import Store, quote
 from firstsight.indexer.tables import HIDDEN_COLUMNS
 from firstsight.retrieval.results import SearchResult, ViewMatch, locate
+
+if TYPE_CHECKING:
+    from lancedb.query import LanceVectorQueryBuilder
 
 MAX_RESULTS = 10_000
 """Most results one query may ask for."""
@@ -63,7 +67,9 @@ def item_vector(store: Store, item_id: str) -> Vector:
     if row is None:
         raise QueryError(f"there is no item {item_id!r} in {store.uri}")
     if row["vector"] is None:
-        raise QueryError(f"item {item_id!r} has no vector, since nothing of it could be encoded; see: firstsight failures")
+        raise QueryError(
+            f"item {item_id!r} has no vector, since nothing of it could be encoded; see: firstsight failures"
+        )
     return np.asarray(row["vector"], dtype=np.float32)
 
 
@@ -79,7 +85,8 @@ def nearest_items(
     """
     conditions = [c for c in (condition, f"item_id != {quote(exclude)}" if exclude is not None else None) if c]
     shown = [name for name in store.items.schema.names if name not in HIDDEN_COLUMNS - {"catalog_dir"}]
-    query = store.items.search(vector, vector_column_name="vector").distance_type("cosine").limit(k)
+    query = cast("LanceVectorQueryBuilder", store.items.search(vector, vector_column_name="vector"))
+    query = query.distance_type("cosine").limit(k)
     if conditions:
         query = query.where(" AND ".join(conditions), prefilter=True)
     rows = query.select([*shown, "_distance"]).to_arrow().to_pylist()
@@ -110,7 +117,8 @@ def _view_matches(store: Store, vector: Vector, folders: Mapping[str, str]) -> d
     views = store.view_rows(list(folders))
     if not views.num_rows:
         return {}
-    scores = views["vector"].combine_chunks().flatten().to_numpy().reshape(views.num_rows, -1) @ vector
+    vectors = pc.list_flatten(views["vector"]).to_numpy().reshape(views.num_rows, -1)
+    scores = vectors @ vector
     rows = views.select(["item_id", "part", "uri", "time_s"]).to_pylist()
     matches: dict[str, list[ViewMatch]] = {}
     for index in np.argsort(-scores, kind="stable"):
@@ -164,7 +172,7 @@ def _explain(store: Store, where: str, message: str) -> str:
     columns = ", ".join(name for name in store.items.schema.names if name not in HIDDEN_COLUMNS)
     unknown = re.search(r"No field named ([^\s.]+(?:\.[^\s.]+)*)", message)
     if unknown:
-        name = unknown.group(1).rstrip(".").strip("`\"")
+        name = unknown.group(1).rstrip(".").strip('`"')
         return f"the filter {where!r} asks for {name!r}, which is no column; the columns are {columns}"
     said = message.splitlines()[0]
     for noise in _NOISE:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import firstsight
+from firstsight.encoders.base import Encoder
 
 SAMPLE_CATALOGUE = Path(__file__).parent.parent / "sample_media" / "catalogue.csv"
 
@@ -17,3 +18,9 @@ def sample_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sample") / "db"
     firstsight.open(path).index(SAMPLE_CATALOGUE)
     return path
+
+
+@pytest.fixture(scope="session")
+def starter() -> Encoder:
+    """The real encoder, loaded once."""
+    return firstsight.load_encoder("starter")

@@ -17,7 +17,9 @@ NOT_INSTALLED = {"tests", "benchmarks", "docs", "sample_media"}
 
 
 def code_folders() -> set[str]:
-    found = {path.parent.relative_to(ROOT) for path in ROOT.glob("*/**/*.py") if not path.is_relative_to(ROOT / ".venv")}
+    found = {
+        path.parent.relative_to(ROOT) for path in ROOT.glob("*/**/*.py") if not path.is_relative_to(ROOT / ".venv")
+    }
     linked = {ROOT.joinpath(folder) for folder in found}
     real = {folder for folder in linked if folder.resolve() == folder}
     names = {folder.relative_to(ROOT).as_posix() for folder in real}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -67,6 +67,7 @@ def compute(drawings: Iterable[Drawing], encoder: StarterEncoder, generator: np.
 
 
 def save(views: ViewFeatures, path: Path) -> None:
+    """Write them to an .npz file, at half precision."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         np.savez(
@@ -78,9 +79,25 @@ def save(views: ViewFeatures, path: Path) -> None:
 
 
 def load(path: Path) -> ViewFeatures:
+    """Read what `save` wrote."""
     with np.load(path, allow_pickle=False) as stored:
         return ViewFeatures(
             json.loads(str(stored["records"])),
             stored["features"].astype(np.float32),
             stored["logits"].astype(np.float32),
         )
+
+
+def join(parts: Sequence[ViewFeatures]) -> ViewFeatures:
+    """Several sets as one."""
+    return ViewFeatures(
+        [record for part in parts for record in part.records],
+        np.concatenate([part.features for part in parts]),
+        np.concatenate([part.logits for part in parts]),
+    )
+
+
+def select(views: ViewFeatures, wanted: NDArray[np.bool_]) -> ViewFeatures:
+    """Those views for which `wanted` is true."""
+    records = [record for record, keep in zip(views.records, wanted, strict=True) if keep]
+    return ViewFeatures(records, views.features[wanted], views.logits[wanted])

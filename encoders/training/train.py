@@ -19,18 +19,21 @@ Weights = dict[str, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Settings:
-    """Chosen on held-out groups of the training sets."""
+    """Chosen on held-out groups of the training sets and, `trust` and `sharpness`, by training without the emoji and
+    measuring on them: what helps on drawings of another style."""
 
     hidden: int = 384
-    epochs: int = 20
+    epochs: int = 8
     batch: int = 1024
     rate: float = 1e-3
     decay: float = 0.05
-    dropout: float = 0.3
-    noise: float = 0.1  # of the standardised features
-    sharpness: float = 20.0  # of the contrastive softmax: one over its temperature
+    dropout: float = 0.5
+    noise: float = 0.3  # of the standardised features
+    sharpness: float = 10.0  # of the contrastive softmax: one over its temperature
     pull: float = 1.0  # weight of the plain cosine loss beside it
-    keep: float = 10.0  # weight of the loss that keeps similarities between texts
+    # What was learned counts this much beside the untrained start in the end, which carries better to pictures unlike
+    # those trained on (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
+    trust: float = 0.7
     templates: float = 0.5  # share of captions that are put into a sentence
 
 
@@ -50,7 +53,7 @@ class Texts:
 
     captions: dict[str, int]  # every variant of every caption -> row of `vectors`
     vectors: NDArray[np.float32]  # (m, 384) unit rows, not centred
-    classes: NDArray[np.float32]  # (1000, 384) unit rows, not centred: the ImageNet class names
+    classes: NDArray[np.float32]  # (1000, 384) the ImageNet classes, centred
 
 
 def held_out(views: ViewFeatures, share: float = 0.1) -> NDArray[np.bool_]:
@@ -75,23 +78,19 @@ class _Bridge(nn.Module):
         self.linear = nn.Linear(1280, 384, bias=False)
         self.hidden = nn.Linear(1280 + 384, hidden)
         self.out = nn.Linear(hidden, 384)
-        self.text = nn.Linear(384, 384, bias=False)
         self.dropout = nn.Dropout(dropout)
-        for layer in (self.linear, self.out, self.text):
+        for layer in (self.linear, self.out):
             nn.init.zeros_(layer.weight)
         nn.init.zeros_(self.out.bias)
 
     def standard(self, features: Tensor) -> Tensor:
         return (features - self.get_buffer("mean")) / self.get_buffer("deviation")
 
-    def sentences(self, centred: Tensor) -> Tensor:
-        return functional.normalize(centred + self.text(centred), dim=1)
-
-    def forward(self, standard: Tensor, start: Tensor) -> Tensor:
-        start = self.sentences(start)
+    def change(self, standard: Tensor, start: Tensor) -> Tensor:
+        """What is added to the start: (n, 384)."""
         inner = self.hidden(torch.cat([standard, start * START_SCALE], dim=1))
-        change = self.linear(standard) * LINEAR_SCALE + self.out(self.dropout(functional.relu(inner)))
-        return functional.normalize(start + change, dim=1)
+        added: Tensor = self.linear(standard) * LINEAR_SCALE + self.out(self.dropout(functional.relu(inner)))
+        return added
 
 
 # Unit rows have entries of about 1/20, standardised features of about 1: brought to one scale for the hidden layer,
@@ -112,7 +111,7 @@ def train(views: ViewFeatures, texts: Texts, text_mean: NDArray[np.float32], set
     torch.manual_seed(seed)
     generator = np.random.default_rng(seed)
     features = torch.from_numpy(views.features)
-    start = torch.from_numpy(unit(softmax(views.logits / np.float32(TEMPERATURE)) @ texts.classes - text_mean))
+    start = torch.from_numpy(unit(softmax(views.logits / np.float32(TEMPERATURE)) @ texts.classes))
     centred = torch.from_numpy(unit(texts.vectors - text_mean))
     bridge = _Bridge(features.mean(dim=0), features.std(dim=0) + 1e-3, settings.hidden, settings.dropout)
     standard = bridge.standard(features)
@@ -131,9 +130,8 @@ def train(views: ViewFeatures, texts: Texts, text_mean: NDArray[np.float32], set
                 continue
             chosen = torch.from_numpy(batch)
             noisy = standard[chosen] + settings.noise * torch.randn(len(batch), 1280)
-            pictures = bridge(noisy, start[chosen])
-            before = centred[torch.from_numpy(rows[batch])]
-            sentences = bridge.sentences(before)
+            pictures = functional.normalize(start[chosen] + bridge.change(noisy, start[chosen]), dim=1)
+            sentences = centred[torch.from_numpy(rows[batch])]
             names = torch.from_numpy(captions[batch])
             same = names[:, None] == names[None, :]
             # "cat" is true of the picture captioned "cat face", but "red cat" is not true of the blue one.
@@ -143,13 +141,11 @@ def train(views: ViewFeatures, texts: Texts, text_mean: NDArray[np.float32], set
             ignored = (groups[chosen][:, None] == groups[chosen][None, :]) & compatible & ~same
             loss = _contrast(pictures @ sentences.T * settings.sharpness, same, ignored)
             loss = loss + settings.pull * (1 - (pictures * sentences).sum(dim=1)).mean()
-            # Texts are searched by texts as well: how alike two of them are must not change much.
-            loss = loss + settings.keep * functional.mse_loss(sentences @ sentences.T, before @ before.T)
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
             schedule.step()
-    return _exported(bridge, texts, text_mean)
+    return _exported(bridge, texts, text_mean, settings.trust)
 
 
 def _draw_captions(
@@ -178,7 +174,7 @@ def _contrast(scores: Tensor, same: Tensor, ignored: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def _exported(bridge: _Bridge, texts: Texts, text_mean: NDArray[np.float32]) -> Weights:
+def _exported(bridge: _Bridge, texts: Texts, text_mean: NDArray[np.float32], trust: float) -> Weights:
     """The weights with standardising and scales folded in."""
     mean, deviation = bridge.get_buffer("mean"), bridge.get_buffer("deviation")
     linear = bridge.linear.weight.T * LINEAR_SCALE / deviation[:, None]
@@ -188,12 +184,11 @@ def _exported(bridge: _Bridge, texts: Texts, text_mean: NDArray[np.float32]) -> 
     return {
         "text_mean": text_mean,
         "class_vectors": texts.classes,
-        "text_linear": bridge.text.weight.T.clone().numpy(),
-        "linear": linear.numpy(),
+        "linear": (trust * linear).numpy(),
         "hidden": hidden.numpy(),
         "hidden_bias": (bridge.hidden.bias - mean @ hidden[:1280]).numpy(),
-        "out": bridge.out.weight.T.clone().numpy(),
-        "out_bias": (bridge.out.bias - mean @ linear).numpy(),
+        "out": (trust * bridge.out.weight.T).numpy(),
+        "out_bias": (trust * (bridge.out.bias - mean @ linear)).numpy(),
     }
 
 
@@ -203,10 +198,9 @@ def fold(bridges: list[Weights]) -> Weights:
     return {
         "text_mean": bridges[0]["text_mean"],
         "class_vectors": bridges[0]["class_vectors"],
-        "text_linear": sum((b["text_linear"] for b in bridges), np.zeros((384, 384), np.float32)) / count,
-        "linear": sum((b["linear"] for b in bridges), np.zeros((1280, 384), np.float32)) / count,
+        "linear": np.mean([b["linear"] for b in bridges], axis=0),
         "hidden": np.concatenate([b["hidden"] for b in bridges], axis=1),
         "hidden_bias": np.concatenate([b["hidden_bias"] for b in bridges]),
-        "out": np.concatenate([b["out"] for b in bridges]) / count,
-        "out_bias": sum((b["out_bias"] for b in bridges), np.zeros(384, np.float32)) / count,
+        "out": np.concatenate([b["out"] for b in bridges]) / np.float32(count),
+        "out_bias": np.mean([b["out_bias"] for b in bridges], axis=0),
     }

@@ -88,7 +88,10 @@ def test_kinds_can_be_combined(run: Run) -> None:
         (["search"], "give one thing to search by"),
         (["search", "shoe", "--item", "tent"], "these are 2: text, item"),
         (["search", "--item", "nobody"], "there is no item 'nobody'"),
-        (["search", "shoe", "--where", "colour = 'red'"], "'colour', which is no column; the columns are item_id, kind"),
+        (
+            ["search", "shoe", "--where", "colour = 'red'"],
+            "'colour', which is no column; the columns are item_id, kind",
+        ),
         (["search", "shoe", "--where", "price <"], "cannot be read"),
         (["search", "shoe", "--where", "price = 'cheap"], "cannot be read"),
         (["search", "shoe", "--kind", "film"], "kind 'film' is not one of product, video, live"),

@@ -65,8 +65,7 @@ def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     vision |= {"num_attention_heads": 2, "intermediate_size": 64}
     config = transformers.CLIPConfig(text_config=text, vision_config=vision, projection_dim=24)
     transformers.CLIPModel(config).save_pretrained(folder)
-    size = {"size": {"shortest_edge": 64}, "crop_size": {"height": 64, "width": 64}}
-    images = transformers.CLIPImageProcessor(**size)
+    images = transformers.CLIPImageProcessor(size={"shortest_edge": 64}, crop_size={"height": 64, "width": 64})
     transformers.CLIPProcessor(images, fast).save_pretrained(folder)
     return folder
 

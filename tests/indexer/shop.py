@@ -54,7 +54,7 @@ class ColourEncoder:
 
     def _unit(self, rows: Sequence[np.ndarray[Any, Any]]) -> Vectors:
         array = np.array(rows, dtype=np.float32).reshape(len(rows), self.spec.dim)
-        return array / np.linalg.norm(array, axis=1, keepdims=True)
+        return np.asarray(array / np.linalg.norm(array, axis=1, keepdims=True), dtype=np.float32)
 
 
 def picture(seed: int, *, side: int = 48, format: str = "PNG") -> bytes:

@@ -148,7 +148,7 @@ def test_a_file_that_is_no_parquet_is_named(tmp_path: Path) -> None:
 
 
 def test_parquet_times_that_no_date_holds_are_a_catalogue_error(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"item_id": ["a"], "t": pa.array([2**62], pa.timestamp("s"))}), tmp_path / "c.parquet")
+    pq.write_table(pa.table({"item_id": ["a"], "t": pa.array([2**62], pa.timestamp("us"))}), tmp_path / "c.parquet")
     with pytest.raises(CatalogError, match="not a readable Parquet file"):
         read(tmp_path / "c.parquet")
 
@@ -221,7 +221,17 @@ def test_a_csv_row_that_is_malformed_does_not_cost_those_after_it(tmp_path: Path
 
 @pytest.mark.parametrize(
     "line",
-    ['{"item_id": ', "[1]", "7", '"text"', "null", "nonsense", "[" * 100_000, '{"a": ' * 100_000, '{"n": ' + "1" * 5000],
+    [
+        '{"item_id": ',
+        "[1]",
+        "7",
+        '"text"',
+        "null",
+        "nonsense",
+        "[" * 100_000,
+        '{"a": ' * 100_000,
+        '{"n": ' + "1" * 5000,
+    ],
     ids=lambda line: line[:12],
 )
 def test_a_line_that_is_no_json_object_costs_itself(tmp_path: Path, line: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 import firstsight
+from firstsight.encoders.base import ImageInput
 from firstsight.errors import EncoderMismatchError, MediaError, QueryError
 
 SAMPLE = Path(__file__).parents[2] / "sample_media"
@@ -66,7 +67,7 @@ def test_a_picture_that_is_in_the_index_finds_itself_first(db: firstsight.Databa
 def test_a_query_picture_may_come_in_every_form(db: firstsight.Database, how: str) -> None:
     path = SAMPLE / "queries" / "guitar.jpg"
     picture = Image.open(path).convert("RGB")
-    forms = {
+    forms: dict[str, ImageInput] = {
         "path": path,
         "text path": str(path),
         "bytes": path.read_bytes(),
@@ -102,7 +103,9 @@ def test_a_filter_that_lets_nothing_through_gives_nothing(db: firstsight.Databas
     assert db.search("shoe", where="price < 0") == []
 
 
-@pytest.mark.parametrize("where", ["price < ", "prize < 3", "category = 3 AND", "nothing()", "title = 'a", "(price > 3"])
+@pytest.mark.parametrize(
+    "where", ["price < ", "prize < 3", "category = 3 AND", "nothing()", "title = 'a", "(price > 3"]
+)
 def test_a_filter_that_cannot_be_read_names_the_columns(db: firstsight.Database, where: str) -> None:
     with pytest.raises(QueryError, match="columns are item_id, kind"):
         db.search("shoe", where=where)

@@ -1,0 +1,152 @@
+"""Index runs against the bare encoder: efficiency, memory, running again, starting up.
+
+    python -m benchmarks.pipeline efficiency     # index wall time over the bare encoder's on the same decoded batches
+    python -m benchmarks.pipeline memory         # peak memory at 20,000 items less that at 2,000
+    python -m benchmarks.pipeline again          # running again on 20,000 unchanged items over the first run
+    python -m benchmarks.pipeline start          # --help, and where the time of a first text search goes
+
+Figures are medians of runs made in turn: these are ratios, since absolute times are the machine's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.catalogues import make_catalogue
+
+
+def efficiency(items: int, side: int, rounds: int) -> None:
+    """Print bare encoder time / index wall time; 1 would be an index run that costs nothing beside encoding."""
+    import firstsight
+    from firstsight.media.pictures import open_picture
+
+    with tempfile.TemporaryDirectory() as folder:
+        catalogue = make_catalogue(Path(folder) / "catalogue", items, side)
+        with catalogue.open(encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        encoder = firstsight.load_encoder("starter")
+        min_side = 2 * encoder.spec.image_size
+        settings = firstsight.IndexSettings()
+        pictures = [open_picture(catalogue.parent / row["images"], min_side=min_side) for row in rows]
+        batches = [pictures[n : n + settings.batch_size] for n in range(0, items, settings.batch_size)]
+        titles = [row["title"] for row in rows]
+        texts = [titles[n : n + settings.text_batch_size] for n in range(0, items, settings.text_batch_size)]
+        encoder.encode_images(batches[0])
+        encoder.encode_texts(texts[0])
+        ratios = []
+        for round_ in range(rounds):
+            bare = time.perf_counter()
+            for batch in batches:
+                encoder.encode_images(batch)
+            for text in texts:
+                encoder.encode_texts(text)
+            bare = time.perf_counter() - bare
+            whole = time.perf_counter()
+            report = firstsight.open(Path(folder) / f"db-{round_}", encoder=encoder).index(catalogue)
+            whole = time.perf_counter() - whole
+            assert report.counts.encoded == items
+            ratios.append(bare / whole)
+            print(f"round {round_ + 1}: encoder {bare:.2f} s, index {whole:.2f} s, efficiency {bare / whole:.3f}")
+    print(f"{items} pictures of {side} x {side}: efficiency {statistics.median(ratios):.3f} (median of {rounds})")
+
+
+def memory(small: int, large: int) -> None:
+    """Print the peak resident memory of index runs of two sizes, each in a process of its own."""
+    peaks = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for items in (small, large):
+            catalogue = make_catalogue(Path(folder) / str(items), items, side=96)
+            peaks[items] = _index_in_a_process(catalogue, Path(folder) / f"db-{items}")[1]
+            shutil.rmtree(catalogue.parent)
+            print(f"{items} items: peak {peaks[items] / 2**20:.0f} MiB")
+    print(f"{large} items less {small} items: {(peaks[large] - peaks[small]) / 2**20:.0f} MiB")
+
+
+def again(items: int, rounds: int) -> None:
+    """Print the time of a second run on an unchanged catalogue over that of the first."""
+    with tempfile.TemporaryDirectory() as folder:
+        catalogue = make_catalogue(Path(folder) / "catalogue", items, side=96)
+        first = _index_in_a_process(catalogue, Path(folder) / "db")[0]
+        seconds = [_index_in_a_process(catalogue, Path(folder) / "db")[0] for _ in range(rounds)]
+    second = statistics.median(seconds)
+    print(f"{items} items: first run {first:.1f} s, again {second:.2f} s, {100 * second / first:.2f} % of the first")
+
+
+def _index_in_a_process(catalogue: Path, db: Path) -> tuple[float, int]:
+    """Wall seconds of `firstsight index`, and its peak resident bytes, the decoding child's not among them."""
+    command = [sys.executable, "-m", "firstsight", "index", str(catalogue), "--db", str(db), "--quiet"]
+    started = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, process.returncode
+    return time.perf_counter() - started, usage.ru_maxrss * 1024
+
+
+def start(rounds: int) -> None:
+    """Print how long `--help` and a first text search take, and where the search's time goes."""
+    sample = Path(__file__).parent.parent / "sample_media" / "catalogue.csv"
+    with tempfile.TemporaryDirectory() as folder:
+        db = Path(folder) / "db"
+        _index_in_a_process(sample, db)
+        for words in (["--help"], ["search", "red running shoes", "--db", str(db)]):
+            seconds = []
+            for _ in range(rounds):
+                began = time.perf_counter()
+                subprocess.run([sys.executable, "-m", "firstsight", *words], stdout=subprocess.DEVNULL, check=True)
+                seconds.append(time.perf_counter() - began)
+            print(f"firstsight {words[0]}: {statistics.median(seconds):.3f} s (median of {rounds})")
+        parts = [json.loads(_run(_PARTS, str(db))) for _ in range(rounds)]
+        for name in parts[0]:
+            print(f"  {name}: {statistics.median(part[name] for part in parts):.3f} s")
+
+
+def _run(code: str, *arguments: str) -> str:
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True).stdout
+
+
+_PARTS = """
+import json, sys, time
+marks = [("", time.perf_counter())]
+def mark(name): marks.append((name, time.perf_counter()))
+import lancedb, pyarrow; mark("importing lancedb and pyarrow")
+import firstsight; from firstsight.database import Database; mark("importing the rest of firstsight")
+db = firstsight.open(sys.argv[1]); db.status(); mark("opening the database")
+import openvino; mark("importing openvino")
+encoder = db.encoder; encoder.encode_texts(["warm"]); mark("loading the text tower, first text")
+encoder.encode_texts(["red running shoes"]); mark("encoding the query")
+db.search("red running shoes"); mark("encoding again and searching")
+print(json.dumps({name: t - before for (_, before), (name, t) in zip(marks, marks[1:])}))
+"""
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["efficiency", "memory", "again", "start"])
+    parser.add_argument("--items", type=int, help="items; 1,000 for efficiency, 20,000 for memory and again")
+    parser.add_argument("--side", type=int, default=800, help="picture side in pixels, for efficiency")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    if options.what == "efficiency":
+        efficiency(options.items or 1_000, options.side, options.rounds)
+    elif options.what == "memory":
+        memory((options.items or 20_000) // 10, options.items or 20_000)
+    elif options.what == "again":
+        again(options.items or 20_000, options.rounds)
+    else:
+        start(options.rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""What the built-in encoder promises, on the real towers and without any network."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from firstsight.encoders import starter
+from firstsight.encoders.base import Encoder, Vectors
+from firstsight.encoders.starter import StarterEncoder, fit_square
+from firstsight.errors import EncoderError, MediaError
+
+TITLES = ["red running shoes", "a cup of coffee", "", "Ünïcode 靴 👟", "wooden chair with four legs " * 80]
+
+
+@pytest.fixture(scope="module")
+def encoder() -> StarterEncoder:
+    return StarterEncoder("openvino", threads=2)
+
+
+def scenes() -> list[Image.Image]:
+    """Drawn pictures of several shapes: flat, striped, round, noisy, and one pixel."""
+    generator = np.random.default_rng(7)
+    stripes = Image.fromarray(np.tile(np.arange(300, dtype=np.uint8)[None, :, None] % 64 * 3, (120, 1, 3)))
+    ball = Image.new("RGB", (200, 400), "white")
+    ImageDraw.Draw(ball).ellipse((30, 120, 170, 260), fill=(250, 130, 20), outline="black", width=4)
+    noise = Image.fromarray(generator.integers(0, 256, (280, 280, 3), dtype=np.uint8))
+    return [stripes, ball, noise, Image.new("RGB", (640, 480), (30, 90, 200)), Image.new("RGB", (1, 1), "green")]
+
+
+def photos() -> list[Image.Image]:
+    """scikit-image's CC0 pictures, where it is installed."""
+    data = pytest.importorskip("skimage.data")
+    return [Image.fromarray(getattr(data, name)()) for name in ("chelsea", "coffee", "rocket")]
+
+
+def cosines(one: Vectors, other: Vectors) -> Vectors:
+    return np.asarray((one * other).sum(axis=1), dtype=np.float32)
+
+
+def assert_unit_rows(vectors: Vectors, rows: int) -> None:
+    assert vectors.shape == (rows, 384)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+
+
+def test_it_is_an_encoder(encoder: StarterEncoder) -> None:
+    assert isinstance(encoder, Encoder)
+    assert (encoder.spec.name, encoder.spec.dim, encoder.spec.image_size) == ("starter", 384, 260)
+
+
+def test_texts_and_pictures_become_unit_rows(encoder: StarterEncoder) -> None:
+    assert_unit_rows(encoder.encode_texts(TITLES), len(TITLES))
+    assert_unit_rows(encoder.encode_images(scenes()), 5)
+
+
+@pytest.mark.parametrize("runtime", ["openvino", "torch"])
+def test_nothing_becomes_no_rows(runtime: starter.Runtime) -> None:
+    empty = StarterEncoder(runtime)
+    assert empty.encode_texts([]).shape == (0, 384)
+    assert empty.encode_images([]).shape == (0, 384)
+
+
+def test_texts_keep_their_order_and_do_not_depend_on_their_batch(encoder: StarterEncoder) -> None:
+    generator = np.random.default_rng(3)
+    texts = [" ".join(generator.choice(["blue", "cat", "on", "sofa"], size)) for size in generator.integers(1, 30, 150)]
+    together = encoder.encode_texts(texts)
+    for position in (0, 63, 64, 149):
+        np.testing.assert_allclose(together[position], encoder.encode_texts([texts[position]])[0], atol=1e-4)
+
+
+def test_pictures_keep_their_order_and_do_not_depend_on_their_batch(encoder: StarterEncoder) -> None:
+    pictures = [scenes()[i % 5] for i in range(starter.IMAGE_BATCH + 3)]
+    together = encoder.encode_images(pictures)
+    alone = np.concatenate([encoder.encode_images([picture]) for picture in scenes()])
+    np.testing.assert_allclose(together, alone[np.arange(len(pictures)) % 5], atol=1e-5)
+
+
+def test_both_runtimes_give_the_same_vectors(encoder: StarterEncoder) -> None:
+    other = StarterEncoder("torch", threads=2)
+    pictures = [*scenes(), *photos()]
+    assert other.spec == encoder.spec
+    assert cosines(encoder.encode_images(pictures), other.encode_images(pictures)).min() > 0.9999
+    assert cosines(encoder.encode_texts(TITLES), other.encode_texts(TITLES)).min() > 0.9999
+
+
+def test_every_kind_of_input_gives_the_same_vector(encoder: StarterEncoder, tmp_path: Path) -> None:
+    picture = scenes()[1]
+    path = tmp_path / "ball.png"
+    picture.save(path)
+    inputs: Sequence[starter.ImageInput] = [picture, np.asarray(picture), path.read_bytes(), path, str(path)]
+    vectors = encoder.encode_images(inputs)
+    np.testing.assert_allclose(vectors, np.repeat(vectors[:1], 5, axis=0), atol=1e-5)
+
+
+def test_a_text_finds_its_picture(encoder: StarterEncoder) -> None:
+    scores = encoder.encode_texts(["a cat", "espresso in a cup", "rocket launch"]) @ encoder.encode_images(photos()).T
+    assert scores.argmax(axis=1).tolist() == [0, 1, 2]
+
+
+def test_known_vectors_stay(encoder: StarterEncoder) -> None:
+    """Recorded values: when they move, the fingerprint must move too (raise PREPROCESSING)."""
+    text, picture = encoder.encode_texts(["red running shoes"])[0], encoder.encode_images(scenes()[1:2])[0]
+    np.testing.assert_allclose(text[:6], KNOWN_TEXT, atol=2e-3)
+    np.testing.assert_allclose(picture[:6], KNOWN_PICTURE, atol=2e-3)
+
+
+def test_the_fingerprint_is_the_same_in_every_runtime_and_changes_with_the_bridge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = StarterEncoder("torch").spec.fingerprint
+    assert first == StarterEncoder("openvino", threads=1).spec.fingerprint
+    other = tmp_path / "bridge.safetensors"
+    other.write_bytes(starter.BRIDGE_PATH.read_bytes() + b" ")
+    monkeypatch.setattr(starter, "BRIDGE_PATH", other)
+    assert StarterEncoder("torch").spec.fingerprint != first
+
+
+def test_a_picture_that_cannot_be_read_is_named_by_its_position(encoder: StarterEncoder) -> None:
+    pictures: list[starter.ImageInput] = [scenes()[0]] * 40
+    pictures[37] = b"no picture at all"
+    with pytest.raises(MediaError, match="picture 37") as caught:
+        encoder.encode_images(pictures)
+    assert caught.value.reason in ("corrupt", "unsupported")
+
+
+def test_an_unknown_runtime_is_an_error() -> None:
+    with pytest.raises(EncoderError, match=r"cuda.*auto, torch, openvino"):
+        StarterEncoder("cuda")  # type: ignore[arg-type]
+
+
+def test_no_threads_is_an_error() -> None:
+    with pytest.raises(EncoderError, match="at least 1"):
+        StarterEncoder(threads=0)
+
+
+def test_a_picture_is_padded_with_white_not_cropped() -> None:
+    square = fit_square(Image.new("RGB", (400, 100), "black"))
+    assert square.shape == (260, 260, 3)
+    assert (np.concatenate([square[:90], square[-90:]]) == 255).all()
+    assert (square[110:150] == 0).all()
+
+
+def test_transparent_is_white(encoder: StarterEncoder) -> None:
+    clear, white = io.BytesIO(), Image.new("RGB", (50, 50), "white")
+    Image.new("RGBA", (50, 50), (200, 0, 0, 0)).save(clear, "PNG")
+    np.testing.assert_allclose(*encoder.encode_images([clear.getvalue(), white]), atol=1e-5)
+
+
+COLD_SEARCH = """
+import json, sys
+from firstsight.encoders.starter import StarterEncoder
+vectors = StarterEncoder("openvino").encode_texts(["red running shoes"])
+heavy = [name for name in ("torch", "transformers", "timm") if name in sys.modules]
+print(json.dumps({"heavy": heavy, "first": float(vectors[0, 0])}))
+"""
+
+
+def run_cold(cache: Path) -> dict[str, object]:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", COLD_SEARCH],
+        env=os.environ | {"FIRSTSIGHT_CACHE": str(cache)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    answer: dict[str, object] = json.loads(done.stdout)
+    return answer
+
+
+def test_a_text_query_imports_no_torch_once_the_graph_is_cached(tmp_path: Path) -> None:
+    first = run_cold(tmp_path)
+    assert first["heavy"] == ["torch"]  # to export the graph
+    assert run_cold(tmp_path) == {"heavy": [], "first": first["first"]}
+    assert not list(tmp_path.rglob(".draft-*"))
+
+
+def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    assert run_cold(blocked)["heavy"] == ["torch"]
+
+
+def test_a_damaged_graph_is_made_again(tmp_path: Path) -> None:
+    first = run_cold(tmp_path)
+    (graph,) = tmp_path.rglob("graph.xml")
+    graph.write_text("cut short")
+    assert run_cold(tmp_path) == first
+
+
+# First six entries, from OpenVINO on an x86-64 CPU.
+KNOWN_TEXT: list[float] = []
+KNOWN_PICTURE: list[float] = []

@@ -1,0 +1,62 @@
+"""Processes that index beside the test's own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+class Worker:
+    """A running `index_worker`."""
+
+    def __init__(self, asked: dict[str, Any]) -> None:
+        command = [sys.executable, "-m", "tests.indexer.index_worker", json.dumps(asked)]
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert self.answer() == "ready"
+
+    def go(self) -> None:
+        """Let it begin, or go on."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def answer(self) -> str:
+        """Its next line."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline().rstrip("\n")
+        if not line and self.process.wait() != -9:
+            assert self.process.stderr is not None
+            raise AssertionError(self.process.stderr.read())
+        return line
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+class StartWorker(Protocol):
+    def __call__(self, **asked: Any) -> Worker: ...
+
+
+@pytest.fixture
+def start_worker() -> Iterator[StartWorker]:
+    """Start a process that is ready to index; it ends with the test."""
+    workers: list[Worker] = []
+
+    def start(**asked: Any) -> Worker:
+        workers.append(Worker({name: str(v) if isinstance(v, Path) else v for name, v in asked.items()}))
+        return workers[-1]
+
+    yield start
+    for worker in workers:
+        worker.end()

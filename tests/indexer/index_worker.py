@@ -1,0 +1,48 @@
+"""Indexes in a process of its own, for tests that kill, crowd or limit it: `python -m tests.indexer.index_worker`.
+
+Reads one JSON object from its arguments, prints "ready" when all is imported, waits for a line, indexes, prints
+the outcome.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from typing import Any
+
+import firstsight
+from firstsight.indexer.settings import IndexSettings
+from firstsight.indexer.store import Store
+from tests.indexer.shop import DIM, ColourEncoder
+
+
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    asked: dict[str, Any] = json.loads(sys.argv[1])
+    encoder = ColourEncoder(dim=asked.get("dim", DIM))
+    encoder.encode_texts(["warm"])
+    database = firstsight.open(asked["db"], encoder=encoder)
+    say("ready")
+    sys.stdin.readline()
+    if "file_bytes" in asked:  # no file may grow beyond this, as if the disk were full
+        resource.setrlimit(resource.RLIMIT_FSIZE, (asked["file_bytes"], asked["file_bytes"]))
+    if asked.get("hold"):  # the writer lock, until another line comes
+        with Store.create(asked["db"], encoder.spec).writing():
+            say("holding")
+            sys.stdin.readline()
+        return
+    settings = IndexSettings(**asked.get("settings", {}))
+    how = {"settings": settings, "prune": asked.get("prune", False), "wait_s": asked.get("wait_s", 0.0)}
+    try:
+        say(database.index(asked["source"], **how).outcome)
+    except firstsight.FirstsightError as error:
+        say(f"{type(error).__name__}: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""Ctrl-C on the command itself: the batch in hand is finished, and the same command goes on from there."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import firstsight
+from tests.indexer.shop import make_shop, write_csv
+
+
+def test_ctrl_c_ends_with_130_and_running_again_completes(tmp_path: Path) -> None:
+    """All in one process group, as under a terminal, so that the interrupt reaches every child too."""
+    catalogue = write_csv(tmp_path / "shop" / "c.csv", make_shop(tmp_path / "shop", 3_000))
+    db = tmp_path / "db"
+    command = [sys.executable, "-m", "firstsight", "index", str(catalogue), "--db", str(db), "--json"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    holder = db / ".writer.json"  # there while the run writes
+    while not holder.exists():
+        assert process.poll() is None, process.communicate()
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate()
+    assert process.returncode == 130, err
+    assert "stopping: the batch in hand is finished first" in err
+    assert "stopped before the end; run the same command again to go on from here" in err
+    assert "Traceback" not in err
+    report = json.loads(out)
+    assert report["outcome"] == "stopped"
+    done = report["counts"]["encoded"]
+    assert done < 3_000
+    assert firstsight.open(db).status().items == done
+    again = write_csv(tmp_path / "shop" / "c.csv", make_shop(tmp_path / "shop", done + 20))
+    finished = subprocess.run([*command[:4], str(again), *command[5:]], capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    counts = json.loads(finished.stdout)["counts"]
+    assert counts["items"] == done + 20
