@@ -1,8 +1,7 @@
 """Index runs against the bare encoder: efficiency, memory, running again, starting up.
 
     python -m benchmarks.pipeline efficiency     # index wall time over the bare encoder's on the same decoded batches
-    python -m benchmarks.pipeline memory         # peak memory at 20,000 items less that at 2,000
-    python -m benchmarks.pipeline again          # running again on 20,000 unchanged items over the first run
+    python -m benchmarks.pipeline scale          # peak memory at 20,000 items less that at 2,000; running again
     python -m benchmarks.pipeline start          # --help, and where the time of a first text search goes
 
 Figures are medians of runs made in turn: these are ratios, since absolute times are the machine's.
@@ -14,7 +13,6 @@ import argparse
 import csv
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -60,26 +58,19 @@ def efficiency(items: int, side: int, rounds: int) -> None:
     print(f"{items} pictures of {side} x {side}: efficiency {statistics.median(ratios):.3f} (median of {rounds})")
 
 
-def memory(small: int, large: int) -> None:
-    """Print the peak resident memory of index runs of two sizes, each in a process of its own."""
-    peaks = {}
+def scale(items: int, rounds: int) -> None:
+    """Print peak resident memory at `items` less that at a tenth of them, and what running again costs."""
     with tempfile.TemporaryDirectory() as folder:
-        for items in (small, large):
-            catalogue = make_catalogue(Path(folder) / str(items), items, side=96)
-            peaks[items] = _index_in_a_process(catalogue, Path(folder) / f"db-{items}")[1]
-            shutil.rmtree(catalogue.parent)
-            print(f"{items} items: peak {peaks[items] / 2**20:.0f} MiB")
-    print(f"{large} items less {small} items: {(peaks[large] - peaks[small]) / 2**20:.0f} MiB")
-
-
-def again(items: int, rounds: int) -> None:
-    """Print the time of a second run on an unchanged catalogue over that of the first."""
-    with tempfile.TemporaryDirectory() as folder:
-        catalogue = make_catalogue(Path(folder) / "catalogue", items, side=96)
-        first = _index_in_a_process(catalogue, Path(folder) / "db")[0]
-        seconds = [_index_in_a_process(catalogue, Path(folder) / "db")[0] for _ in range(rounds)]
-    second = statistics.median(seconds)
-    print(f"{items} items: first run {first:.1f} s, again {second:.2f} s, {100 * second / first:.2f} % of the first")
+        peaks = []
+        for size in (items // 10, items):
+            catalogue = make_catalogue(Path(folder) / str(size), size, side=96)
+            db = Path(folder) / f"db-{size}"
+            first, peak = _index_in_a_process(catalogue, db)
+            peaks.append(peak / 2**20)
+            print(f"{size} items: {first:.1f} s, peak {peaks[-1]:.0f} MiB", flush=True)
+        print(f"{items} items less {items // 10}: {peaks[1] - peaks[0]:.0f} MiB")
+        again = statistics.median(_index_in_a_process(catalogue, db)[0] for _ in range(rounds))
+    print(f"{items} items again, unchanged: {again:.2f} s, {100 * again / first:.2f} % of the first run")
 
 
 def _index_in_a_process(catalogue: Path, db: Path) -> tuple[float, int]:
@@ -133,17 +124,15 @@ print(json.dumps({name: t - before for (_, before), (name, t) in zip(marks, mark
 def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["efficiency", "memory", "again", "start"])
-    parser.add_argument("--items", type=int, help="items; 1,000 for efficiency, 20,000 for memory and again")
+    parser.add_argument("what", choices=["efficiency", "scale", "start"])
+    parser.add_argument("--items", type=int, help="items; 1,000 for efficiency, 20,000 for scale")
     parser.add_argument("--side", type=int, default=800, help="picture side in pixels, for efficiency")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     if options.what == "efficiency":
         efficiency(options.items or 1_000, options.side, options.rounds)
-    elif options.what == "memory":
-        memory((options.items or 20_000) // 10, options.items or 20_000)
-    elif options.what == "again":
-        again(options.items or 20_000, options.rounds)
+    elif options.what == "scale":
+        scale(options.items or 20_000, options.rounds)
     else:
         start(options.rounds)
 

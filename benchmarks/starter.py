@@ -1,4 +1,7 @@
-"""Retrieval quality of the `starter` encoder, beside chance and beside its untrained start (ConSE).
+"""Retrieval quality of the `starter` encoder, beside chance and beside its untrained start.
+
+"untrained" is ConSE as published (bare class names, temperature 2), "start" what training started from here (names and
+definitions, temperature 1.5).
 
     python benchmarks/starter.py --stamps /usr/share/tuxpaint/stamps --luma DIR [--json]
 
@@ -31,7 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vectors
-from firstsight.encoders.bridge import Bridge
+from firstsight.encoders.bridge import TEMPERATURE, Bridge, unit
 from firstsight.encoders.starter import StarterEncoder
 
 Figures = dict[str, float]
@@ -168,6 +171,20 @@ class TowerOutputs:
     sentences: dict[str, NDArray[np.float32]]
     pictures: dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
 
+    def with_temperature(self, temperature: float) -> TowerOutputs:
+        """As if the bridge's softmax had another temperature."""
+        scale = np.float32(TEMPERATURE / temperature)
+        return TowerOutputs(self.sentences, {name: (f, logits * scale) for name, (f, logits) in self.pictures.items()})
+
+
+def conse(encoder: StarterEncoder) -> Bridge:
+    """ConSE as published, over the bare names of the ImageNet classes, centred on both sides."""
+    from torchvision.models import EfficientNet_B0_Weights
+
+    names = EfficientNet_B0_Weights.IMAGENET1K_V1.meta["categories"]
+    vectors = unit(encoder.sentence_vectors(names))
+    return Bridge({"text_mean": encoder.bridge.text_mean, "class_vectors": vectors - vectors.mean(axis=0)})
+
 
 def tower_outputs(encoder: StarterEncoder, stamps: Stamps | None, luma: Luma | None) -> TowerOutputs:
     sentences, pictures = {}, {}
@@ -219,9 +236,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     encoder = StarterEncoder()
     outputs = tower_outputs(encoder, stamps, luma)
     trained = encoder.bridge
+    untrained, softer = conse(encoder), outputs.with_temperature(2.0)
     table = {
         "chance": chance(stamps, luma),
-        "untrained": measure_bridge(trained.untrained(), outputs, stamps, luma),
+        "untrained": measure_bridge(untrained, softer, stamps, luma),
+        "start": measure_bridge(trained.untrained(), outputs, stamps, luma),
         "trained": measure_bridge(trained, outputs, stamps, luma),
     }
     if options.json:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -15,11 +13,11 @@ import typer
 
 from firstsight.cli import options
 from firstsight.cli.exits import INTERRUPTED, TOO_MANY_FAILURES
-from firstsight.cli.output import print_json_lines, wants_json
+from firstsight.cli.output import print_json_lines, tell, wants_json
 from firstsight.cli.progress import Progress
 
 if TYPE_CHECKING:
-    from firstsight.indexer.pipeline import IndexReport
+    from firstsight.indexer.pipeline import Counts, IndexReport
 
 EPILOG = """
 [bold]Examples[/bold]
@@ -42,7 +40,7 @@ def index(
         typer.Argument(
             metavar="SOURCE",
             help="A .csv, .tsv, .jsonl or .parquet file, a folder of pictures and videos, or - for JSON Lines on "
-            "stdin. Left out only with --retry.",
+            "stdin. With --retry it may be left out.",
             show_default=False,
         ),
     ] = None,
@@ -58,8 +56,10 @@ def index(
         ),
     ] = "",
     drop: Annotated[str, typer.Option("--drop", metavar="NAME,…", help="Columns not to keep.")] = "",
-    encoding: Annotated[str, typer.Option("--encoding", help="Of a CSV or JSON Lines file.")] = "utf-8",
-    list_separator: Annotated[str, typer.Option("--list-separator", help="Between several media in one cell.")] = "|",
+    encoding: Annotated[str, typer.Option("--encoding", help="Encoding of a CSV or JSON Lines file.")] = "utf-8",
+    list_separator: Annotated[
+        str, typer.Option("--list-separator", help="What stands between several media in one cell.")
+    ] = "|",
     frames: Annotated[int, typer.Option("--frames", min=1, max=1000, help="Frames taken from each video.")] = 8,
     retry: Annotated[bool, typer.Option("--retry", help="Encode again just the items with failed media.")] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Remove items that SOURCE does not have.")] = False,
@@ -74,7 +74,10 @@ def index(
         bool, typer.Option("--allow-anywhere", help="Let the catalogue name files outside its own folder.")
     ] = False,
     wait: Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for another writer.")] = 0.0,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress, and no summary of a run that went well.")
+    ] = False,
+    timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds to fetch or decode one medium.")] = 30.0,
     json: options.Json = False,
 ) -> None:
     """Index a catalogue: encode what is new or changed, leave the rest alone.
@@ -82,14 +85,13 @@ def index(
     Safe to stop at any moment and run again. A medium that cannot be used costs itself: see firstsight failures.
     """
     import firstsight
-    from firstsight.indexer.catalog import parse_mapping
 
     if source is None and not retry:
         raise typer.BadParameter("name a catalogue, or use --retry", param_hint="SOURCE")
     if retry and prune:
         raise typer.BadParameter("--retry looks at failed items only; run --prune without it", param_hint="--prune")
     read = firstsight.CatalogOptions(
-        mapping=parse_mapping(mapping),
+        mapping=_parsed(mapping),
         drop=frozenset(name.strip() for name in drop.split(",") if name.strip()),
         encoding=encoding,
         list_separator=list_separator,
@@ -97,17 +99,19 @@ def index(
     )
     made = firstsight.IndexSettings(frames=frames)
     database = firstsight.open(
-        db, encoder=encoder, policy=firstsight.MediaPolicy(allow_private=allow_private, allow_anywhere=allow_anywhere)
+        db,
+        encoder=encoder,
+        policy=firstsight.MediaPolicy(allow_private=allow_private, allow_anywhere=allow_anywhere, timeout_s=timeout),
     )
-    with _ctrl_c() as stopping, Progress(quiet) as progress:
+    with Progress(quiet) as progress, (interrupt := _Interrupt(progress)).watching():
         if retry:
             reports = database.retry(
                 source,
                 options=read if source else None,  # None: as each item was read when it failed
                 settings=made if source else None,
                 wait_s=wait,
-                on_progress=progress.show,
-                should_stop=stopping.is_set,
+                on_progress=interrupt.on_progress,
+                should_stop=interrupt.should_stop,
             )
         else:
             assert source is not None
@@ -117,8 +121,8 @@ def index(
                 settings=made,
                 prune=prune,
                 wait_s=wait,
-                on_progress=progress.show,
-                should_stop=stopping.is_set,
+                on_progress=interrupt.on_progress,
+                should_stop=interrupt.should_stop,
             )
             reports = [report]
     _tell(reports, database.uri, quiet=quiet, as_json=wants_json(json))
@@ -128,48 +132,81 @@ def index(
         raise typer.Exit(TOO_MANY_FAILURES)
 
 
-@contextmanager
-def _ctrl_c() -> Iterator[threading.Event]:
-    """The first Ctrl-C asks the run to stop; the second ends it."""
-    stopping = threading.Event()
+def _parsed(mapping: str) -> dict[str, tuple[str, ...]]:
+    from firstsight.errors import CatalogError
+    from firstsight.indexer.catalog import parse_mapping
 
-    def ask(signum: int, frame: FrameType | None) -> None:
-        if stopping.is_set():
-            raise KeyboardInterrupt
-        stopping.set()
-        print("stopping: the batch in hand is finished first; Ctrl-C again to stop at once", file=sys.stderr)  # noqa: T201
-
-    before = signal.signal(signal.SIGINT, ask)
     try:
-        yield stopping
-    finally:
-        signal.signal(signal.SIGINT, before)
+        return parse_mapping(mapping)
+    except CatalogError as error:
+        raise typer.BadParameter(str(error), param_hint="--map") from None
+
+
+class _Interrupt:
+    """Ctrl-C: before the run begins it ends the command; in the run, the first one asks it to stop."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._running = False
+        self.asked = False
+
+    def on_progress(self, counts: Counts) -> None:
+        """Show the counts; the first call is the run's beginning."""
+        self._running = True
+        self._progress.show(counts)
+
+    def should_stop(self) -> bool:
+        return self.asked
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Take over SIGINT for a while."""
+        before = signal.signal(signal.SIGINT, self._handle)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        if self.asked or not self._running:
+            raise KeyboardInterrupt
+        self.asked = True
+        tell("stopping: the batch in hand is finished first; Ctrl-C again to stop at once")
 
 
 def _tell(reports: list[IndexReport], db: str, *, quiet: bool, as_json: bool) -> None:
+    """The reports on stdout, and in words on stderr; quiet leaves out the words of a run that went well."""
     if as_json:
         print_json_lines(asdict(report) | {"db": db} for report in reports)
-    if quiet:
-        return
-    if not reports:
-        print("nothing has failed, so there is nothing to try again", file=sys.stderr)  # noqa: T201
+    if not reports and not quiet:
+        tell("nothing has failed, so there is nothing to try again")
     for report in reports:
-        for line in _summary(report, db):
-            print(line, file=sys.stderr)  # noqa: T201
+        for line in _summary(report, db, quiet):
+            tell(line)
 
 
-def _summary(report: IndexReport, db: str) -> Iterator[str]:
+def _summary(report: IndexReport, db: str, quiet: bool) -> Iterator[str]:
     c = report.counts
-    parts = [f"{c.encoded:,} encoded"]
-    parts += [f"{n:,} {what}" for n, what in ((c.refreshed, "refreshed"), (c.unchanged, "unchanged")) if n]
-    parts += [f"{n:,} {what}" for n, what in ((c.pruned, "pruned"), (c.skipped_rows, "bad rows skipped")) if n]
-    encoded = f"{c.texts:,} titles, {c.pictures:,} pictures, {c.frames:,} video frames"
-    yield f"{db}: {c.items:,} of {c.total:,} items in {report.seconds:.1f} s: {', '.join(parts)} ({encoded})"
+    if not quiet:
+        yield _counted(report, db)
     if c.failed_media:
         reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(report.reasons.items()))
         yield (
             f"{c.failed_media:,} of {c.media:,} media could not be used ({reasons}); "
             f"see: firstsight failures --db {db}; try them again: firstsight index --retry --db {db}"
         )
+    if c.empty:
+        yield f"{c.empty:,} items have no title, no text and no media, so there is nothing to find them by"
     if report.outcome == "stopped":
         yield "stopped before the end; run the same command again to go on from here"
+    elif c.items < c.total:
+        yield f"{c.total - c.items:,} items with failed media are not in this catalogue"
+
+
+def _counted(report: IndexReport, db: str) -> str:
+    c = report.counts
+    parts = [f"{c.encoded:,} encoded"]
+    parts += [f"{n:,} {what}" for n, what in ((c.refreshed, "refreshed"), (c.unchanged, "unchanged")) if n]
+    parts += [f"{n:,} {what}" for n, what in ((c.pruned, "pruned"), (c.skipped_rows, "bad rows skipped")) if n]
+    encoded = f"{c.texts:,} titles, {c.pictures:,} pictures, {c.frames:,} video frames"
+    return f"{db}: {c.items:,} of {c.total:,} items in {report.seconds:.1f} s: {', '.join(parts)} ({encoded})"

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from firstsight.cli import options
-from firstsight.cli.output import clock, print_json_lines, print_table, wants_json
+from firstsight.cli.output import clock, print_json_lines, print_table, tell, wants_json
 
 
 def get(
@@ -24,9 +24,8 @@ def get(
     if wants_json(json):
         print_json_lines([item if vectors else _without_vectors(item)])
         return
-    print_table(
-        ["column", "value"], [(name, value) for name, value in _without_vectors(item).items() if name != "views"]
-    )
+    shown = {name: value for name, value in item.items() if name not in {"vector", "views", "columns"}}
+    print_table(["column", "value"], (shown | item["columns"]).items())
     print_table(
         ["view", "second", "of"], [(v["part"], clock(v["time_s"]), v["uri"] or item["title"]) for v in item["views"]]
     )
@@ -85,7 +84,7 @@ def failures(db: options.Db = None, json: options.Json = False) -> None:
             right=["tries"],
         )
     else:
-        typer.echo("no medium has failed", err=True)
+        tell("no medium has failed")
 
 
 def _without_vectors(item: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import typer
 import firstsight
 from firstsight.cli import index, inspect, search
 from firstsight.cli.exits import ERROR, USAGE
+from firstsight.cli.output import tell
 from firstsight.errors import FirstsightError, MissingDatabaseError, QueryError
 
 app = typer.Typer(
@@ -54,5 +55,5 @@ def main() -> None:
 
 
 def _say(error: FirstsightError, code: int) -> int:
-    print(f"firstsight: {error}", file=sys.stderr)  # noqa: T201
+    tell(f"firstsight: {error}")
     return code

@@ -14,7 +14,7 @@ Db = Annotated[
         "--db",
         metavar="DIR",
         help=f"The database: a folder, or an s3://, gs:// or az:// address. "
-        f"[default: ${DB_VARIABLE}, else ./firstsight-db]",
+        f"By default ${DB_VARIABLE}, else ./firstsight-db.",
         show_default=False,
     ),
 ]
@@ -24,11 +24,11 @@ Encoder = Annotated[
         "--encoder",
         metavar="NAME",
         help="starter, open_clip:ARCH/TAG, open_clip:ARCH@FILE, transformers:ORG/NAME or transformers:FOLDER. "
-        "[default: the database's own, else starter]",
+        "By default the database's own, else starter.",
         show_default=False,
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON lines; so it is in a pipe, too.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON lines, as in a pipe.")]
 AllowPrivate = Annotated[
     bool, typer.Option("--allow-private", help="Let media addresses reach private and loopback hosts.")
 ]

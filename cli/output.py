@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -32,8 +33,22 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], right:
     for name in columns:
         table.add_column(name, justify="right" if name in aligned else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+        table.add_row(*(Text("" if cell is None else harmless(str(cell))) for cell in row))
     Console().print(table)
+
+
+def tell(line: str) -> None:
+    """One line to the person, on stderr."""
+    print(harmless(line), file=sys.stderr, flush=True)  # noqa: T201
+
+
+def harmless(text: str) -> str:
+    """Text without control and direction characters, which in a title could steer the terminal."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""C0 and C1 but tab and newline, and what overrides the direction of writing."""
 
 
 def clock(seconds: float | None) -> str:

@@ -7,6 +7,8 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from firstsight.cli.output import tell
+
 if TYPE_CHECKING:
     from firstsight.indexer.pipeline import Counts
 
@@ -46,7 +48,7 @@ class Progress:
         if self._bar:
             self._bar.say(line)
         elif not self._quiet:
-            print(line, file=sys.stderr, flush=True)  # noqa: T201
+            tell(line)
 
 
 class _Bar:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from firstsight.cli import options
-from firstsight.cli.output import clock, print_json_lines, print_table, wants_json
+from firstsight.cli.output import clock, print_json_lines, print_table, tell, wants_json
 
 EPILOG = """
 [bold]Examples[/bold]
@@ -26,7 +25,7 @@ firstsight search --item guitar-acoustic --where "price < 200 AND category = 'mu
 
 def search(
     text: Annotated[
-        str | None, typer.Argument(metavar="[TEXT]", help="What to look for, in words.", show_default=False)
+        str | None, typer.Argument(metavar="TEXT", help="What to look for, in words.", show_default=False)
     ] = None,
     image: Annotated[
         str | None, typer.Option("--image", metavar="FILE|URL", help="Search by a picture.", show_default=False)
@@ -43,7 +42,8 @@ def search(
         typer.Option(
             "--where",
             metavar="SQL",
-            help="A condition over the columns: \"price < 50 AND category = 'shoes'\".",
+            help="A condition over the columns: \"price < 50 AND category = 'shoes'\". "
+            "A name with blanks stands in `backticks`.",
             show_default=False,
         ),
     ] = None,
@@ -74,7 +74,7 @@ def search(
             write_contact_sheet(html, asked, results, policy=policy)
         except OSError as error:
             raise typer.BadParameter(f"{html} cannot be written ({error.strerror})", param_hint="--html") from None
-        print(f"wrote {html}", file=sys.stderr)  # noqa: T201
+        tell(f"wrote {html}")
     if wants_json(json):
         print_json_lines(result.as_dict() for result in results)
     elif results:
@@ -88,4 +88,4 @@ def search(
             right=["score"],
         )
     else:
-        typer.echo("no item passes the filter", err=True)
+        tell("no item passes the filter")

@@ -1,7 +1,7 @@
 """The bridge of the `starter` encoder: from what its two towers say to vectors in one space. NumPy alone.
 
 Pictures start from ConSE (Norouzi et al., "Zero-Shot Learning by Convex Combination of Semantic Embeddings", 2014,
-section 3): the mean of the ImageNet class names' text vectors, weighted by the classifier's softmax. A linear map
+section 3): the mean of the ImageNet classes' text vectors, weighted by the classifier's softmax. A linear map
 of the picture features and a small residual network, both trained here, are added to it. Texts lose the mean
 vector of the training captions, which all texts share and which tells no two of them apart.
 """
@@ -38,7 +38,7 @@ class Bridge:
     """Maps tower outputs to unit vectors.
 
     Args:
-        weights: `text_mean` (384), `class_vectors` (1000, 384) and, once trained, `linear` (1280, 384),
+        weights: `text_mean` (384), `class_vectors` (1000, 384, centred) and, once trained, `linear` (1280, 384),
             `hidden` (1280 + 384, h), `hidden_bias` (h), `out` (h, 384) and `out_bias` (384).
     """
 
@@ -57,6 +57,11 @@ class Bridge:
         except (OSError, SafetensorError) as error:
             message = f"the starter bridge {path} cannot be read ({error}): install firstsight again"
             raise EncoderError(message) from error
+
+    @property
+    def text_mean(self) -> NDArray[np.float32]:
+        """(384,) what texts lose: the mean vector of the training captions."""
+        return self._weights["text_mean"]
 
     def untrained(self) -> Bridge:
         """ConSE over the same towers, centred as this bridge is: what training started from."""

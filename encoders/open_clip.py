@@ -20,7 +20,7 @@ from firstsight.encoders.torch_dual import (
     open_all,
     weights_digest,
 )
-from firstsight.errors import EncoderError
+from firstsight.errors import EncoderError, first_line
 
 
 class OpenClipEncoder:
@@ -45,7 +45,9 @@ class OpenClipEncoder:
         with torch.inference_mode():
             dim = self._model.encode_text(self._tokenizer(["a"]).to(self._device)).shape[-1]
         fingerprint = weights_digest(self._model, arch, repr(self._preprocess), context)
-        self.spec = EncoderSpec(f"open_clip:{model}", dim, side, fingerprint)
+        # absolute, so that a database finds its encoder from any working directory
+        name = f"{arch}@{Path(weights).resolve()}" if "@" in model else model
+        self.spec = EncoderSpec(f"open_clip:{name}", dim, side, fingerprint)
 
     def encode_images(self, images: Sequence[ImageInput]) -> Vectors:
         """Encode pictures, in order; (n, dim) float32, unit rows.
@@ -102,11 +104,7 @@ def _load(arch: str, weights: str, device: torch.device) -> tuple[Any, Any]:
             if Path(weights).is_file()
             else f"without a network, download it elsewhere and load the file: open_clip:{arch}@FILE"
         )
-        raise EncoderError(f"open_clip cannot load {weights} into {arch}: {_first_line(error)}; {hint}") from error
+        raise EncoderError(f"open_clip cannot load {weights} into {arch}: {first_line(error)}; {hint}") from error
     finally:
         logging.disable(logging.NOTSET)
     return model.eval(), preprocess
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -43,7 +43,8 @@ class OpenVinoTower:
 
     def __init__(self, graph: ov.Model, *, streams: int, threads: int, rows: int) -> None:
         settings = {
-            # Not this runtime's own default (bf16 where the CPU has it): see the measurement in starter.py.
+            # Not this runtime's own default, bf16 where the CPU has it. On 285 pictures bf16 was twice as fast, with
+            # cosines to torch of .9987 on average and .974 at worst; f32 stays above .9999999.
             "INFERENCE_PRECISION_HINT": "f32",
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": streams,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
+from pathlib import Path
 
 from firstsight.encoders.base import Encoder
 from firstsight.errors import EncoderError
@@ -35,6 +36,12 @@ FAMILIES: dict[str, Callable[[str], Encoder]] = {
     "transformers": _transformers,
 }
 """What stands before the colon of a name, and what makes the encoder from what stands behind it."""
+
+
+def names_a_file(name: str) -> bool:
+    """Whether a name leads to a file or folder of the user's, which may move while its weights stay the same."""
+    family, _, rest = name.partition(":")
+    return "@" in rest or (family == "transformers" and Path(rest).expanduser().is_dir())
 
 
 def load_encoder(name: str = "starter") -> Encoder:

@@ -18,7 +18,7 @@ from firstsight.encoders.torch_dual import (
     open_all,
     weights_digest,
 )
-from firstsight.errors import EncoderError
+from firstsight.errors import EncoderError, first_line
 
 PADDED_TO_CONTEXT = frozenset({"siglip", "siglip2"})
 """Families trained on texts padded to their whole context, without a mask."""
@@ -45,11 +45,18 @@ class TransformersEncoder:
         vision = self._model.config.vision_config
         with torch.inference_mode():
             dim = self._text_features(["a"]).shape[-1]
-        image_processor = self._processor.image_processor.to_dict()
-        fingerprint = weights_digest(
-            self._model, sorted(image_processor.items(), key=str), self._context, self._padding
+        place = Path(model).expanduser()
+        # absolute, so that a database finds its encoder from any working directory
+        name = str(place.resolve()) if place.is_dir() else model
+        preprocessing = (
+            sorted(self._processor.image_processor.to_dict().items(), key=str),
+            sorted(self._processor.tokenizer.get_vocab().items()),
+            _plain_config(self._model.config),
+            self._context,
+            self._padding,
         )
-        self.spec = EncoderSpec(f"transformers:{model}", dim, int(vision.image_size), fingerprint)
+        fingerprint = weights_digest(self._model, *preprocessing)
+        self.spec = EncoderSpec(f"transformers:{name}", dim, int(vision.image_size), fingerprint)
 
     def encode_images(self, images: Sequence[ImageInput]) -> Vectors:
         """Encode pictures, in order; (n, dim) float32, unit rows.
@@ -74,6 +81,12 @@ class TransformersEncoder:
         return _pooled(self._model.get_text_features(**inputs))
 
 
+def _plain_config(config: Any) -> list[tuple[str, Any]]:
+    """A model's configuration without what does not change its vectors: where it came from and who saved it."""
+    plain = config.to_dict()
+    return sorted((k, v) for k, v in plain.items() if k not in {"_name_or_path", "transformers_version"})
+
+
 def _pooled(output: Any) -> torch.Tensor:
     """Feature tensors; newer releases wrap them in an output object."""
     features: torch.Tensor = output if isinstance(output, torch.Tensor) else output.pooler_output
@@ -91,9 +104,8 @@ def _load(model: str) -> tuple[Any, Any]:
         _require_both_towers(found, model)
         processor = transformers.AutoProcessor.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise EncoderError(
-            f"transformers cannot load {model!r}: {first}; without a network, download the model elsewhere "
+            f"transformers cannot load {model!r}: {first_line(error)}; without a network, download the model elsewhere "
             "and give its folder: transformers:/path/to/folder"
         ) from error
     return found.eval(), processor

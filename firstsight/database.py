@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from firstsight.encoders.base import Encoder, EncoderSpec, ImageInput
-from firstsight.encoders.registry import load_encoder
+from firstsight.encoders.registry import load_encoder, names_a_file
 from firstsight.errors import CatalogError, EncoderMismatchError, MissingDatabaseError, QueryError
 from firstsight.indexer.assembly import unit
-from firstsight.indexer.catalog import Catalog, CatalogOptions, catalog_root, check_catalog
+from firstsight.indexer.catalog import TIMES, Catalog, CatalogOptions, catalog_root, check_catalog
 from firstsight.indexer.pipeline import Counts, IndexReport, IndexRun
 from firstsight.indexer.recipe import Recipe
 from firstsight.indexer.settings import IndexSettings
@@ -71,8 +71,8 @@ class Database:
         if self._encoder is None:
             store = self._existing()
             wanted = self._wanted or (store.spec.name if store else "starter")
-            # a name is compared before its weights are read, which may take minutes
-            if store and isinstance(wanted, str) and wanted != store.spec.name:
+            # a published name is compared before its weights are read, which may take minutes
+            if store and isinstance(wanted, str) and wanted != store.spec.name and not names_a_file(wanted):
                 raise EncoderMismatchError(
                     f"{self.uri} holds vectors of {store.spec.name}, not of {wanted}; their vectors do not compare. "
                     f"Use --encoder {store.spec.name}, or index into another --db"
@@ -114,7 +114,7 @@ class Database:
             DatabaseBusyError: another process is writing.
             EncoderError, EncoderMismatchError, StoreError: see their own words.
         """
-        recipe = Recipe.of(os.fspath(source), options, settings)
+        recipe = Recipe.of(os.fspath(source), options, settings, self._policy)
         with self._prepared(recipe, wait_s) as (store, catalog):
             run = self._run(store, catalog, recipe, on_progress=on_progress, should_stop=should_stop)
             return run.run(recipe.as_dict(), prune=prune)
@@ -132,8 +132,11 @@ class Database:
         """Encode again the items that have media in `failures`, and no others.
 
         Args:
-            source: the catalogue to read them from; None for the one each of them came from.
-            options, settings: None for those of the run that each of them came from.
+            source: the catalogue to read them all from, with `options` and `settings`; None for the one that each
+                of them came from, read as it was then, and with what was allowed then.
+            options: how the columns of `source` are read.
+            settings: batch sizes, frames per video, weights of the parts.
+            wait_s, on_progress, should_stop: as for `index`.
 
         Returns:
             One report per catalogue; none where nothing has failed.
@@ -141,17 +144,19 @@ class Database:
         Raises:
             CatalogError: a catalogue is gone, or was standard input.
         """
+        failed = self._failed_items()
+        if failed and source is not None:
+            item_ids = {item_id for _, ids in failed for item_id in ids}
+            failed = [(Recipe.of(os.fspath(source), options, settings, self._policy), item_ids)]
         reports: list[IndexReport] = []
-        for origin, item_ids in self._failed_items():
+        for recipe, item_ids in failed:
             if should_stop():
                 break
-            if origin.source == STDIN and source is None:
+            if recipe.source == STDIN and source is None:
                 raise CatalogError(
                     f"{len(item_ids)} failed items came from standard input, which is gone; "
                     "name their catalogue: firstsight index CATALOGUE --retry"
                 )
-            named = os.fspath(source) if source is not None else origin.source
-            recipe = Recipe.of(named, options or origin.options, settings or origin.settings)
             with self._prepared(recipe, wait_s) as (store, catalog):
                 run = self._run(store, catalog, recipe, only=item_ids, on_progress=on_progress, should_stop=should_stop)
                 reports.append(run.run(recipe.as_dict()))
@@ -213,7 +218,11 @@ class Database:
         return nearest_items(store, vector, k=k, condition=condition)
 
     def get(self, item_id: str) -> dict[str, Any]:
-        """An item's columns, and its `views`: part, uri, time_s and the unit vector of each.
+        """An item: item_id, kind, title, text, times, vector, the catalogue's own `columns`, and its `views`.
+
+        Returns:
+            `vector` is (dim,) float32 of unit length, or None where nothing could be encoded; each of `views` has
+            view_id, part, uri, time_s and its unit vector.
 
         Raises:
             QueryError: there is no such item.
@@ -226,9 +235,13 @@ class Database:
         for view in views:
             view["uri"] = locate(view["uri"], row["catalog_dir"]) if view["uri"] else None
             view["vector"] = np.asarray(view["vector"], dtype=np.float32)
-        shown = {name: value for name, value in row.items() if name not in HIDDEN_COLUMNS}
         vector = None if row["vector"] is None else np.asarray(row["vector"], dtype=np.float32)
-        return shown | {"indexed_at": row["indexed_at"], "vector": vector, "views": views}
+        return {
+            **{name: row[name] for name in ("item_id", "kind", "title", "text", *TIMES, "indexed_at")},
+            "columns": {name: row[name] for name in store.column_kinds()},
+            "vector": vector,
+            "views": views,
+        }
 
     def failures(self) -> list[dict[str, Any]]:
         """The media that could not be used: item_id, uri, stage, reason, message, attempts, last_seen."""
@@ -282,7 +295,12 @@ class Database:
             catalog.close()
 
     def _run(self, store: Store, catalog: Catalog, recipe: Recipe, **how: Any) -> IndexRun:
-        policy = replace(self._policy, root=catalog_root(catalog))
+        policy = replace(
+            self._policy,
+            root=catalog_root(catalog),
+            allow_private=self._policy.allow_private or recipe.allow_private,
+            allow_anywhere=self._policy.allow_anywhere or recipe.allow_anywhere,
+        )
         return IndexRun(store, self.encoder, catalog, policy, recipe.settings, **how)
 
     def _failed_items(self) -> list[tuple[Recipe, set[str]]]:

@@ -80,3 +80,8 @@ class EncoderMismatchError(StoreError):
 
 class QueryError(FirstsightError):
     """A query that cannot be answered: empty, unknown item, wrong filter."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what another library says, at most 300 characters: the part worth repeating."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -29,8 +29,8 @@ KINDS: tuple[ItemKind, ...] = get_args(ItemKind)
 TIMES = ("created_at", "starts_at", "expires_at")
 KNOWN = ("item_id", "kind", "title", "text", "images", "videos", *TIMES)
 RESERVED = frozenset(
-    {"vector", "digest", "row_digest", "catalog_dir", "indexed_at", "run_id", "score", "view"}
-)  # columns the tables add themselves, and what a search result adds to a row
+    {"vector", "digest", "row_digest", "catalog_dir", "indexed_at", "run_id"}
+)  # columns the items table has for itself
 
 SHOWN_PROBLEMS = 10
 MAX_ID = 512  # characters; longer ids are a mapping mistake

@@ -47,6 +47,8 @@ def kind_of(value: object) -> ColumnKind | None:
     if isinstance(value, int | Decimal):
         return "number" if -EXACT <= value <= EXACT else "text"
     if isinstance(value, float):
+        if math.isinf(value):
+            raise WrongKindError("is not a finite number")
         return "number"
     if isinstance(value, date):  # datetime is one, too
         return "time"

@@ -47,7 +47,7 @@ class MediaLoader:
         self._settings = settings
         self._min_side = min_side
         self._pool = ThreadPoolExecutor(settings.decode_threads, "firstsight-load")
-        self._videos = VideoSampler(max_pixels=policy.max_pixels)
+        self._videos = VideoSampler(max_pixels=policy.max_pixels, timeout_s=policy.timeout_s)
 
     def __enter__(self) -> MediaLoader:
         return self

@@ -6,7 +6,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,11 +26,14 @@ def writer_lock(folder: Path, wait_s: float) -> Iterator[None]:
     lock = FileLock(folder / ".writer.lock")
     try:
         lock.acquire(timeout=wait_s)
-    except Timeout:
+    except Timeout:  # an OSError, too
         raise DatabaseBusyError(f"{folder} is being written {_describe(holder)}; wait for it (--wait 600)") from None
+    except OSError as error:
+        raise _unwritable(folder, error) from None
     try:
         since = datetime.now(UTC).isoformat()
-        holder.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since}))
+        with suppress(OSError):  # it only names the holder; a full disk is answered by the first write
+            holder.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since}))
         yield
     finally:
         holder.unlink(missing_ok=True)
@@ -48,11 +51,22 @@ def creation_lock(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         strangers = [p.name for p in folder.iterdir() if p.suffix != ".lance" and not p.name.startswith(".")]
     except OSError as error:
-        raise StoreError(f"{folder} cannot be used as a database ({error.strerror}); choose another --db") from None
-    if strangers:
+        raise _unwritable(folder, error) from None
+    if strangers and not (folder / "items.lance").is_dir():
         raise StoreError(f"{folder} holds other things ({strangers[0]}); give the database its own folder with --db")
-    with FileLock(folder / ".create.lock"):
+    lock = FileLock(folder / ".create.lock")
+    try:
+        lock.acquire()
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+    try:
         yield
+    finally:
+        lock.release()
+
+
+def _unwritable(folder: Path, error: OSError) -> StoreError:
+    return StoreError(f"{folder} cannot be written ({error.strerror}); see to its permissions, or choose another --db")
 
 
 def _describe(holder: Path) -> str:

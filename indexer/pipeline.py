@@ -42,6 +42,7 @@ class Counts:
     encoded: int = 0  # encoded and written
     refreshed: int = 0  # only columns changed: written, not encoded
     unchanged: int = 0  # left alone
+    empty: int = 0  # of the encoded: items with nothing in them to encode
     skipped_rows: int = 0  # catalogue rows left out by --skip-bad-rows
     pruned: int = 0  # removed, since the catalogue no longer has them
     pictures: int = 0  # catalogue pictures encoded
@@ -86,7 +87,7 @@ class IndexRun:
 
         Args:
             only: encode just these items, even where nothing changed; None for whatever has changed.
-            on_progress: told the counts after each batch, in the calling thread.
+            on_progress: told the counts when the run begins and after each batch, in the calling thread.
             should_stop: asked between items; once true, what is in hand is finished and written.
         """
         self.run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:8]}"
@@ -128,6 +129,7 @@ class IndexRun:
             "settings": recorded_settings,
         }
         self._store.write_run(row | {"outcome": "running", "counts": asdict(self.counts)})
+        self._on_progress(self.counts)
         try:
             self._store.add_columns(self._catalog.kinds)
             self._index()
@@ -205,7 +207,6 @@ class IndexRun:
             self._texts.append(hand)
         if not hand.waiting:
             hand.fail("catalog", "", MediaError("empty", "it has no title, no text, no picture and no video"))
-            self.counts.media += 1
             self._finish(hand)
         return iter(jobs)
 
@@ -283,6 +284,9 @@ class IndexRun:
         self.counts.refreshed += len(refreshed)
         for hand in done:
             for reason in {failure["uri"]: failure["reason"] for failure in hand.failures}.values():
+                if reason == "empty":  # no medium of it has failed
+                    self.counts.empty += 1
+                    continue
                 self.counts.failed_media += 1
                 self.reasons[reason] = self.reasons.get(reason, 0) + 1
         self._on_progress(self.counts)

@@ -9,6 +9,7 @@ from typing import Any
 from firstsight.indexer.catalog import CatalogOptions
 from firstsight.indexer.settings import IndexSettings
 from firstsight.indexer.sources import STDIN
+from firstsight.media.policy import MediaPolicy
 
 
 @dataclass(frozen=True)
@@ -18,12 +19,22 @@ class Recipe:
     source: str  # absolute path, or "-"
     options: CatalogOptions
     settings: IndexSettings
+    allow_private: bool  # of the media policy: what it let through once must not be lost when tried again
+    allow_anywhere: bool
 
     @classmethod
-    def of(cls, source: str, options: CatalogOptions | None, settings: IndexSettings | None) -> Recipe:
+    def of(
+        cls, source: str, options: CatalogOptions | None, settings: IndexSettings | None, policy: MediaPolicy
+    ) -> Recipe:
         """A recipe whose source is found again from any working directory."""
         absolute = source if source == STDIN else str(Path(source).absolute())
-        return cls(absolute, options or CatalogOptions(), settings or IndexSettings())
+        return cls(
+            absolute,
+            options or CatalogOptions(),
+            settings or IndexSettings(),
+            policy.allow_private,
+            policy.allow_anywhere,
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values that JSON can hold; `from_dict` reads them back."""
@@ -39,4 +50,5 @@ class Recipe:
         options = plain["options"] | {"drop": frozenset(plain["options"]["drop"])}
         known = {f.name for f in fields(IndexSettings)}
         settings = {name: value for name, value in plain["settings"].items() if name in known}
-        return cls(plain["source"], CatalogOptions(**options), IndexSettings(**settings))
+        allowed = (plain["allow_private"], plain["allow_anywhere"])
+        return cls(plain["source"], CatalogOptions(**options), IndexSettings(**settings), *allowed)

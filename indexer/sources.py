@@ -12,6 +12,7 @@ import csv
 import itertools
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from firstsight.errors import CatalogError
+from firstsight.errors import CatalogError, first_line
 from firstsight.media.kinds import media_kind
 
 Row = Mapping[str, object]
@@ -113,7 +114,7 @@ class CsvSource:
         with _open(self.path, self.name) as file:
             lines = _lines(file, self.encoding, self.name)
             first = next(lines, "")
-            delimiter = self.delimiter or next((mark for mark in ",;\t" if mark in first), ",")
+            delimiter = self.delimiter or max(",;\t", key=re.sub(r'"[^"]*"', "", first).count)
             reader = csv.reader(itertools.chain([first], lines), delimiter=delimiter, strict=True)
             header = self._header(reader)
             while True:
@@ -202,7 +203,7 @@ class ParquetSource:
                         number += 1
                         yield number, row
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:  # the last two: times no date can hold
-            raise CatalogError(f"{self.name}: not a readable Parquet file ({_first_line(error)})") from None
+            raise CatalogError(f"{self.name}: not a readable Parquet file ({first_line(error)})") from None
 
 
 @dataclass(frozen=True)
@@ -308,7 +309,3 @@ def _wide_lines(file: BinaryIO, encoding: str, name: str) -> Iterator[str]:
                 yield line.removeprefix("\ufeff") if number == 1 else line  # utf-16-le and its like keep the mark
     except UnicodeError as error:
         raise CatalogError(f"{name} is not {encoding} ({error}); name its encoding with --encoding") from None
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -17,7 +17,7 @@ import pyarrow as pa
 from lancedb.table import Table
 
 from firstsight.encoders.base import EncoderSpec
-from firstsight.errors import EncoderMismatchError, MissingDatabaseError, StoreError
+from firstsight.errors import EncoderMismatchError, MissingDatabaseError, StoreError, first_line
 from firstsight.indexer import tables
 from firstsight.indexer.columns import ColumnKind, arrow_type, kind_of_arrow
 from firstsight.indexer.locks import creation_lock, writer_lock
@@ -61,12 +61,12 @@ class Store:
         except (ValueError, FileNotFoundError):
             raise MissingDatabaseError(missing) from None
         except (RuntimeError, OSError) as error:
-            raise StoreError(f"{uri} cannot be read ({_first_line(error)}); restore it from a copy") from None
+            raise StoreError(f"{uri} cannot be read ({first_line(error)}); restore it from a copy") from None
         spec = _stored_spec(uri, items)
         try:
             return cls(uri, spec, connection)
         except (ValueError, RuntimeError, OSError) as error:
-            raise StoreError(f"{uri} is not whole ({_first_line(error)}); restore it from a copy") from None
+            raise StoreError(f"{uri} is not whole ({first_line(error)}); restore it from a copy") from None
 
     @classmethod
     def create(cls, uri: str | os.PathLike[str], spec: EncoderSpec) -> Store:
@@ -92,12 +92,18 @@ class Store:
         Raises:
             EncoderMismatchError: naming both encoders.
         """
-        if spec.fingerprint != self.spec.fingerprint:
+        if spec.fingerprint == self.spec.fingerprint:
+            return
+        if spec.name == self.spec.name:
             raise EncoderMismatchError(
-                f"{self.uri} holds vectors of {self.spec.name} ({self.spec.fingerprint[:12]}), not of "
-                f"{spec.name} ({spec.fingerprint[:12]}); their vectors do not compare. "
-                f"Use --encoder {self.spec.name}, or index into another --db"
+                f"{self.uri} holds vectors of another version of {spec.name} ({self.spec.fingerprint[:12]}, here it is "
+                f"{spec.fingerprint[:12]}); their vectors do not compare. Index into another --db"
             )
+        raise EncoderMismatchError(
+            f"{self.uri} holds vectors of {self.spec.name} ({self.spec.fingerprint[:12]}), not of "
+            f"{spec.name} ({spec.fingerprint[:12]}); their vectors do not compare. "
+            f"Use --encoder {self.spec.name}, or index into another --db"
+        )
 
     def refresh(self) -> None:
         """See what other processes have written since."""
@@ -142,12 +148,9 @@ class Store:
         ]
         return pa.concat_tables(parts) if parts else self.views.schema.empty_table()
 
-    def failure_rows(self, item_ids: Sequence[str] | None = None) -> list[dict[str, Any]]:
-        """Rows of `failures`, of these items or of all, in a stable order."""
-        if item_ids is None:
-            rows = self.failures.search().limit(None).to_arrow().to_pylist()
-        else:
-            rows = list(self._by_id(self.failures, item_ids, None))
+    def failure_rows(self) -> list[dict[str, Any]]:
+        """Every row of `failures`, in a stable order."""
+        rows: list[dict[str, Any]] = self.failures.search().limit(None).to_arrow().to_pylist()
         return sorted(rows, key=lambda row: (row["item_id"], row["uri"]))
 
     def item_ids(self) -> Iterator[list[str]]:
@@ -296,7 +299,7 @@ class Store:
             yield
         except (OSError, RuntimeError) as error:
             raise StoreError(
-                f"{self.uri} could not be written ({_first_line(error)}); what was written before is safe: "
+                f"{self.uri} could not be written ({first_line(error)}); what was written before is safe: "
                 "see that there is room and access, then run again"
             ) from error
 
@@ -306,10 +309,6 @@ def _connect(uri: str) -> lancedb.DBConnection:
         return lancedb.connect(uri)
     except (OSError, ValueError, RuntimeError) as error:
         raise StoreError(f"{uri} cannot be opened: {error}") from None
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
 def _is_remote(uri: str) -> bool:
@@ -333,7 +332,7 @@ def _create_tables(uri: str, spec: EncoderSpec) -> None:
             except ValueError:  # left over from making it for an encoder of another dimension
                 connection.create_table(name, schema=schema, mode="overwrite")
     except (RuntimeError, OSError) as error:
-        raise StoreError(f"{uri} cannot be made ({_first_line(error)}); choose another --db") from error
+        raise StoreError(f"{uri} cannot be made ({first_line(error)}); choose another --db") from error
 
 
 def _stored_spec(uri: str, items: Table) -> EncoderSpec:

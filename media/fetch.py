@@ -27,9 +27,7 @@ from firstsight.media.policy import MediaPolicy
 _OBJECT_STORES: Final = {"s3": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az"}
 """The scheme of an object store's address to the extra that installs its client."""
 
-_SCHEME: Final = re.compile(
-    r"([A-Za-z][A-Za-z0-9+.-]+)(?:://|::)|(data|file|javascript):", re.ASCII | re.IGNORECASE
-)
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)(?:://|::)|(data|file|javascript):", re.ASCII | re.IGNORECASE)
 _CHUNK: Final = 1 << 16
 
 
@@ -49,9 +47,7 @@ def resolve(uri: str, policy: MediaPolicy) -> Path | str:
         return uri
     if scheme in _OBJECT_STORES:
         if "::" in uri:
-            raise MediaError(
-                "forbidden", f"{uri} chains addresses with '::'; give the address of the file itself"
-            )
+            raise MediaError("forbidden", f"{uri} chains addresses with '::'; give the address of the file itself")
         return uri
     raise MediaError(
         "forbidden" if scheme in ("data", "file") or "::" in uri else "unsupported",
@@ -160,9 +156,7 @@ def _bounded(chunks: Iterator[bytes], uri: str, limit: int) -> Iterator[bytes]:
 
 def _check_size(size: int, uri: str, limit: int) -> None:
     if size > limit:
-        raise MediaError(
-            "too_large", f"{uri} is larger than the limit of {limit:,} bytes; make the file smaller"
-        )
+        raise MediaError("too_large", f"{uri} is larger than the limit of {limit:,} bytes; make the file smaller")
 
 
 def _object_chunks(uri: str, policy: MediaPolicy, limit: int) -> Iterator[bytes]:
@@ -180,7 +174,7 @@ def _object_chunks(uri: str, policy: MediaPolicy, limit: int) -> Iterator[bytes]
             while chunk := file.read(_CHUNK):
                 if time.monotonic() > until:
                     raise MediaError(
-                        "timeout", f"{uri} took longer than allowed; raise the time limit or try --retry"
+                        "timeout", f"{uri} took longer than allowed; raise the time limit (--timeout) or try again"
                     )
                 yield chunk
     except MediaError:
@@ -194,13 +188,7 @@ def _object_chunks(uri: str, policy: MediaPolicy, limit: int) -> Iterator[bytes]
     except FileNotFoundError as error:
         raise MediaError("missing", f"{uri} does not exist; correct the address") from error
     except PermissionError as error:
-        raise MediaError(
-            "forbidden", f"{uri} may not be read with the credentials in use; check them"
-        ) from error
-    except (
-        Exception
-    ) as error:  # each client has its own tree of errors, and the message is what can be passed on
+        raise MediaError("forbidden", f"{uri} may not be read with the credentials in use; check them") from error
+    except Exception as error:  # each client has its own tree of errors, and the message is what can be passed on
         detail = " ".join(str(error).split())[:200] or type(error).__name__
-        raise MediaError(
-            "unreachable", f"{uri} could not be fetched ({detail}); try again with --retry"
-        ) from error
+        raise MediaError("unreachable", f"{uri} could not be fetched ({detail}); try again") from error

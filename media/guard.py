@@ -32,9 +32,7 @@ _REFUSED_IPV4: Final = tuple(
 _GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
 # Protocol assignments with Teredo, documentation, 6to4: tunnels carry an IPv4 address that nothing would
 # check.
-_REFUSED_IPV6: Final = tuple(
-    map(ipaddress.IPv6Network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))
-)
+_REFUSED_IPV6: Final = tuple(map(ipaddress.IPv6Network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")))
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
 _deadline: ContextVar[float] = ContextVar("firstsight_fetch_deadline", default=float("inf"))

@@ -80,9 +80,7 @@ class HttpSource:
                     "forbidden", f"{url} redirects from https to {following.url.scheme}; use the new address"
                 )
             request = following
-        raise MediaError(
-            "unreachable", f"{url} redirects more than {MAX_REDIRECTS} times; use the final address"
-        )
+        raise MediaError("unreachable", f"{url} redirects more than {MAX_REDIRECTS} times; use the final address")
 
 
 _shared: Final[dict[bool, HttpSource]] = {}
@@ -151,9 +149,7 @@ class _PooledBody(httpx.SyncByteStream):
 
 def _require_plain_address(address: httpx.URL, url: str) -> None:
     if address.scheme not in ("http", "https") or not address.host:
-        raise MediaError(
-            "forbidden", f"{url} leads to {address.scheme!r}; media are fetched over http and https only"
-        )
+        raise MediaError("forbidden", f"{url} leads to {address.scheme!r}; media are fetched over http and https only")
     if address.userinfo:
         raise MediaError(
             "forbidden", f"{address.host}: an address with a user name or password is not fetched; remove it"
@@ -167,12 +163,8 @@ def _require_file(response: httpx.Response, url: str) -> None:
     response.close()
     phrase = f"{status} {response.reason_phrase}".strip()
     if status in (404, 410):
-        raise MediaError(
-            "missing", f"{url} does not exist (the server answered {phrase}); correct the address"
-        )
-    raise MediaError(
-        "unreachable", f"{url} was not sent (the server answered {phrase}); try again later with --retry"
-    )
+        raise MediaError("missing", f"{url} does not exist (the server answered {phrase}); correct the address")
+    raise MediaError("unreachable", f"{url} was not sent (the server answered {phrase}); try again later")
 
 
 def _decoded(response: httpx.Response, url: str) -> Iterator[bytes]:
@@ -184,9 +176,7 @@ def _decoded(response: httpx.Response, url: str) -> Iterator[bytes]:
                 yield piece[start : start + _CHUNK]
         return
     if encodings not in ("gzip", "x-gzip", "deflate"):
-        raise MediaError(
-            "unsupported", f"{url} is sent with content encoding {encodings!r}; serve it without"
-        )
+        raise MediaError("unsupported", f"{url} is sent with content encoding {encodings!r}; serve it without")
     inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # | 32: gzip or zlib, by the header
     for piece in response.iter_raw():
         while piece and not inflater.eof:
@@ -194,9 +184,7 @@ def _decoded(response: httpx.Response, url: str) -> Iterator[bytes]:
             piece = inflater.unconsumed_tail
     yield inflater.flush()
     if not inflater.eof:
-        raise MediaError(
-            "unreachable", f"{url} ended early, within its {encodings} encoding; try again with --retry"
-        )
+        raise MediaError("unreachable", f"{url} ended early, within its {encodings} encoding; try again")
 
 
 @contextmanager
@@ -205,13 +193,11 @@ def _errors_as_media_errors(url: str) -> Iterator[None]:
         yield
     except httpcore.TimeoutException as error:
         raise MediaError(
-            "timeout", f"{url} took longer than allowed; raise the time limit or try --retry"
+            "timeout", f"{url} took longer than allowed; raise the time limit (--timeout) or try again"
         ) from error
     except (httpcore.NetworkError, httpcore.ProtocolError, zlib.error) as error:
         detail = str(error) or type(error).__name__
-        raise MediaError(
-            "unreachable", f"{url} could not be fetched ({detail}); try again with --retry"
-        ) from error
+        raise MediaError("unreachable", f"{url} could not be fetched ({detail}); try again") from error
     except (
         httpx.InvalidURL,
         httpx.UnsupportedProtocol,

@@ -138,8 +138,6 @@ def _text_format(head: bytes) -> str | None:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if text.startswith((b"<svg", b"<?xml", b"<!--", b"<!doctype svg")) and b"<svg" in text:
         return "SVG"
-    if text.startswith((b"<!doctype html", b"<html", b"<head")) or (
-        text.startswith(b"<") and b"<html" in text
-    ):
+    if text.startswith((b"<!doctype html", b"<html", b"<head")) or (text.startswith(b"<") and b"<html" in text):
         return "HTML"
     return "XML" if text.startswith(b"<?xml") else None

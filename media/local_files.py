@@ -40,12 +40,7 @@ def open_regular(path: str | PathLike[str]) -> BinaryIO:
     """
     try:
         # O_NONBLOCK: a named pipe swapped in under this name would otherwise block the open for ever.
-        flags = (
-            os.O_RDONLY
-            | getattr(os, "O_NONBLOCK", 0)
-            | getattr(os, "O_BINARY", 0)
-            | getattr(os, "O_CLOEXEC", 0)
-        )
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
         descriptor = os.open(path, flags)
     except (OSError, ValueError) as error:
         raise _refusal(os.fspath(path), error) from error
@@ -80,6 +75,6 @@ def _require_regular(mode: int, name: str) -> None:
 
 def _refusal(name: str, error: Exception) -> MediaError:
     if isinstance(error, FileNotFoundError | NotADirectoryError | ValueError):
-        return MediaError("missing", f"{name!r} does not exist; check the path in the catalogue")
+        return MediaError("missing", f"{name!r} does not exist; check the path")
     detail = error.strerror if isinstance(error, OSError) else None
     return MediaError("forbidden", f"{name} cannot be read: {detail or error}; check its permissions")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 from os import PathLike
 from typing import BinaryIO, Final, TypeAlias
@@ -92,8 +93,16 @@ def open_picture(
 
 
 def shrink(picture: Image.Image, min_side: int | None) -> Image.Image:
-    """Shrink a picture by the largest whole factor that leaves its shorter side `min_side` pixels or more."""
-    factor = min(picture.size) // min_side if min_side else 1
+    """Shrink a picture by the largest whole factor that leaves its shorter side `min_side` pixels or more.
+
+    A picture that is still larger than 16 squares of that side, a long thin one, is shrunk to about as much: it
+    would take hundreds of megabytes, and no encoder sees more of it.
+    """
+    if not min_side:
+        return picture
+    width, height = picture.size
+    area = math.ceil(math.sqrt(width * height / (16 * min_side**2)))
+    factor = min(max(min(width, height) // min_side, area), width, height)
     return picture.reduce(factor) if factor > 1 else picture
 
 
@@ -112,9 +121,7 @@ def _from_file(file: BinaryIO, name: str, min_side: int | None, max_pixels: int)
     except MediaError:
         raise
     except MemoryError as error:
-        raise MediaError(
-            "too_large", f"{name} needs more memory than there is; make the picture smaller"
-        ) from error
+        raise MediaError("too_large", f"{name} needs more memory than there is; make the picture smaller") from error
     except Exception as error:  # hostile bytes make Pillow's readers raise nearly every built-in exception
         raise MediaError(
             "corrupt", f"{name} is a broken or truncated {sniff(head)} file ({_reason(error)}); replace it"
@@ -126,25 +133,19 @@ def _from_image(picture: Image.Image, min_side: int | None, max_pixels: int) -> 
     try:
         return _upright_rgb(picture, min_side)
     except Exception as error:  # a lazily opened file fails here with whatever its reader raises
-        raise MediaError(
-            "corrupt", f"the picture cannot be decoded ({_reason(error)}); replace it"
-        ) from error
+        raise MediaError("corrupt", f"the picture cannot be decoded ({_reason(error)}); replace it") from error
 
 
 def _from_array(array: NDArray[np.uint8], min_side: int | None, max_pixels: int) -> Image.Image:
     shape = "x".join(map(str, array.shape))
     if array.dtype != np.uint8:
-        raise MediaError(
-            "unsupported", f"the picture is an array of {array.dtype}; give uint8 values from 0 to 255"
-        )
+        raise MediaError("unsupported", f"the picture is an array of {array.dtype}; give uint8 values from 0 to 255")
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
         raise MediaError(
             "unsupported", f"the picture is an array of shape {shape}; give (h, w), (h, w, 3) or (h, w, 4)"
         )
     if array.size == 0:
-        raise MediaError(
-            "corrupt", f"the picture is an empty array of shape {shape}; give at least one pixel"
-        )
+        raise MediaError("corrupt", f"the picture is an empty array of shape {shape}; give at least one pixel")
     _check_size((array.shape[1], array.shape[0]), "the picture", max_pixels)
     return _upright_rgb(Image.fromarray(np.ascontiguousarray(array)), min_side)
 
@@ -213,18 +214,12 @@ def _not_a_picture(head: bytes, name: str) -> MediaError:
         return MediaError("corrupt", f"{name} is empty (0 bytes); replace it")
     found = sniff(head)
     if found is None:
-        return MediaError(
-            "corrupt", f"{name} is not a picture (it starts with {head[:8]!r}); give a {_READABLE} file"
-        )
+        return MediaError("corrupt", f"{name} is not a picture (it starts with {head[:8]!r}); give a {_READABLE} file")
     if found == "HTML":
-        return MediaError(
-            "corrupt", f"{name} is a web page, not a picture; give the address of the picture itself"
-        )
+        return MediaError("corrupt", f"{name} is a web page, not a picture; give the address of the picture itself")
     if found in VIDEO_FORMATS:
         return MediaError("unsupported", f"{name} is a video ({found}), not a picture; list it under videos")
-    return MediaError(
-        "unsupported", f"{name} is {found}, which is not read; convert it to a {_READABLE} file"
-    )
+    return MediaError("unsupported", f"{name} is {found}, which is not read; convert it to a {_READABLE} file")
 
 
 def _reason(error: Exception) -> str:

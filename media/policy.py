@@ -38,4 +38,4 @@ class MediaPolicy:
     """Pixels (width x height) of one picture or video frame."""
 
     timeout_s: float = 30.0
-    """Seconds for fetching one medium, redirects and all, from the first lookup to the last byte."""
+    """Seconds for fetching one medium, redirects and all, and as many again for decoding a video."""

@@ -43,9 +43,7 @@ def _answer(request: wire.Header) -> tuple[wire.Header, list[bytes]]:
         from firstsight.media.decord_decoder import read_frames
 
         which = {name: request[name] for name in ("count", "at_s") if name in request}
-        frames = list(
-            read_frames(path, min_side=request["min_side"], max_pixels=request["max_pixels"], **which)
-        )
+        frames = list(read_frames(path, min_side=request["min_side"], max_pixels=request["max_pixels"], **which))
     except MediaError as error:
         return {"reason": error.reason, "message": str(error)}, []
     except MemoryError:
@@ -87,9 +85,7 @@ def _own_pipes() -> tuple[BinaryIO, BinaryIO]:
 
 
 def _limit_process(memory_bytes: int) -> None:
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches the whole group; the parent decides what it means
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what it means
     if sys.platform != "win32":
         import resource
 

@@ -81,9 +81,7 @@ class VideoSampler:
         child = self._child
         return child.pid if child else None
 
-    def sample(
-        self, path: str | os.PathLike[str], *, count: int = 8, min_side: int | None = None
-    ) -> list[Frame]:
+    def sample(self, path: str | os.PathLike[str], *, count: int = 8, min_side: int | None = None) -> list[Frame]:
         """Decode `count` frames at the centres of equal stretches of a video, or all when it has no more.
 
         Args:
@@ -101,18 +99,14 @@ class VideoSampler:
             raise ValueError(f"count is {count}; ask for at least 1 frame")
         return self._decode(path, min_side, count=count)
 
-    def frame_at(
-        self, path: str | os.PathLike[str], time_s: float, *, min_side: int | None = None
-    ) -> Frame:
+    def frame_at(self, path: str | os.PathLike[str], time_s: float, *, min_side: int | None = None) -> Frame:
         """Decode the one frame whose presentation time is nearest to a second of the video.
 
         Args and errors are those of `sample`.
         """
         return self._decode(path, min_side, at_s=time_s)[0]
 
-    def _decode(
-        self, path: str | os.PathLike[str], min_side: int | None, **which: float
-    ) -> list[Frame]:
+    def _decode(self, path: str | os.PathLike[str], min_side: int | None, **which: float) -> list[Frame]:
         name = os.path.abspath(path)
         request = {
             "path": name,
@@ -146,9 +140,7 @@ class VideoSampler:
                     "too_large", f"{name} needs more memory than a decoder may use; make it smaller"
                 ) from error
             last = next((line.strip() for line in reversed(noise.splitlines()) if line.strip()), "no message")
-            raise MediaError(
-                "crashed", f"{name} ended its decoder ({last[:120]}); check that it plays"
-            ) from error
+            raise MediaError("crashed", f"{name} ended its decoder ({last[:120]}); check that it plays") from error
         except BaseException:
             self._child = None
             raise

@@ -34,10 +34,10 @@ class SearchResult:
     columns: Mapping[str, Any]  # text, times, and the catalogue's own columns
 
     def as_dict(self) -> dict[str, Any]:
-        """The result as plain values that JSON can hold."""
+        """The result as plain values that JSON can hold; the catalogue's columns under `columns`."""
         head = {"item_id": self.item_id, "kind": self.kind, "title": self.title, "score": round(self.score, 4)}
         views = {"view": _view(self.view), "picture": _view(self.picture)}
-        return head | views | {name: _plain(value) for name, value in self.columns.items()}
+        return head | views | {"columns": {name: _plain(value) for name, value in self.columns.items()}}
 
 
 def _view(view: ViewMatch | None) -> dict[str, Any] | None:

@@ -89,7 +89,12 @@ def nearest_items(
     query = query.distance_type("cosine").limit(k)
     if conditions:
         query = query.where(" AND ".join(conditions), prefilter=True)
-    rows = query.select([*shown, "_distance"]).to_arrow().to_pylist()
+    try:
+        rows = query.select([*shown, "_distance"]).to_arrow().to_pylist()
+    except (ValueError, RuntimeError, OSError) as error:
+        if condition is None:
+            raise
+        raise QueryError(_explain(store, condition, str(error))) from None  # such as a CAST that fails on a row
     # equal scores keep one order from call to call
     rows.sort(key=lambda row: (row["_distance"], row["item_id"]))
     matches = _view_matches(store, vector, {row["item_id"]: row["catalog_dir"] for row in rows})

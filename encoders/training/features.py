@@ -12,6 +12,7 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from firstsight.encoders.bridge import unit
 from firstsight.encoders.starter import StarterEncoder, fit_square
 from firstsight.encoders.training.sources import Drawing
 from firstsight.encoders.training.views import views
@@ -86,6 +87,21 @@ def load(path: Path) -> ViewFeatures:
             stored["features"].astype(np.float32),
             stored["logits"].astype(np.float32),
         )
+
+
+def without_copies(views: ViewFeatures, pictures: NDArray[np.float32], alike: float = 0.8) -> ViewFeatures:
+    """The views whose drawing is in none of the pictures: free clip art turns up in more than one collection.
+
+    Args:
+        views: in the order `compute` gives them, every drawing's plain view before its others.
+        pictures: (m, 1280) features of what is to be left out.
+        alike: cosine of the centred features from which two count as one; 0.8 also takes near-copies.
+    """
+    plain = np.array([record["plain"] for record in views.records])
+    drawings = np.cumsum(plain) - 1
+    middle = views.features[plain].mean(axis=0)
+    closest = (unit(views.features[plain] - middle) @ unit(pictures - middle).T).max(axis=1)
+    return select(views, closest[drawings] < alike)
 
 
 def join(parts: Sequence[ViewFeatures]) -> ViewFeatures:

@@ -45,7 +45,7 @@ def _tinted(picture: Image.Image, colour: str, generator: np.random.Generator) -
     pixels = np.asarray(picture, dtype=np.float32)
     light = pixels[..., :3] @ np.array([0.299, 0.587, 0.114], dtype=np.float32) / 255
     seen = light[pixels[..., 3] > 128]
-    low, high = (np.percentile(seen, [2, 98]) if seen.size else (0.0, 1.0))
+    low, high = np.percentile(seen, [2, 98]) if seen.size else (0.0, 1.0)
     light = np.clip((light - low) / max(high - low, 0.05), 0, 1)
     base = np.clip(np.array(COLOURS[colour]) + generator.normal(0, 14, 3), 0, 255)
     depth = 0.12 if colour == "white" else 0.45
