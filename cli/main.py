@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -46,6 +47,8 @@ def root(
 
 def main() -> None:
     """Run the command line; a firstsight error is printed as one sentence on stderr, never as a traceback."""
+    # Pillow warns about broken EXIF and the like, once per line of its code: a medium that matters is in `failures`
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
         app()
     except (QueryError, MissingDatabaseError) as error:

@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import open_clip
 import pytest
+
+from firstsight.encoders.registry import FAMILIES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -48,10 +51,36 @@ def test_the_python_example_runs(checkout: Path) -> None:
     assert "Red running shoes" in done.stdout
 
 
-def test_the_make_targets_it_names_are_there() -> None:
+def test_make_demo_prints_what_it_found_and_where_the_pages_are(checkout: Path) -> None:
+    # -o: this environment is the installed one already
+    made = ["make", "-f", str(ROOT / "Makefile"), "demo", f"VENV={sys.prefix}", "-o", f"{sys.prefix}/.installed"]
+    done = subprocess.run(made, cwd=checkout, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for item in ("sneakers-red", "guitar-acoustic", "green-mug"):
+        assert item in done.stdout
+    pages = re.findall(r"file://(\S+\.html)", done.stdout)
+    assert len(pages) == 3
+    assert all("data:image/jpeg" in Path(page).read_text() for page in pages)
+
+
+def test_every_block_is_of_a_language_that_is_looked_at() -> None:
+    assert set(re.findall(r"^```(\w*)$", README, re.MULTILINE)) == {"", "console", "bash", "python", "text"}
+    assert README.count("```") == 2 * len(re.findall(r"^```\w+$", README, re.MULTILINE))
+
+
+def test_its_console_lines_are_make_targets_encoders_that_exist_and_pip() -> None:
+    """What cannot run in a test, since it installs or downloads, is at least held to what there is."""
     makefile = (ROOT / "Makefile").read_text()
-    for target in re.findall(r"^make (\w+)", README, re.MULTILINE):
-        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+    for line in "".join(blocks("console")).splitlines():
+        if target := re.match(r"make (\w+)", line):
+            assert re.search(rf"^{target[1]}:", makefile, re.MULTILINE)
+        elif encoder := re.match(r"firstsight index \S+ --db \S+ --encoder (\w+):(\S+)$", line):
+            assert encoder[1] in FAMILIES
+            arch, _, tag = encoder[2].partition("/")
+            if encoder[1] == "open_clip" and "@" not in encoder[2]:
+                assert tag in open_clip.list_pretrained_tags_by_model(arch)
+        else:
+            assert line.startswith("python3 -m venv .venv && .venv/bin/pip install torch torchvision")
 
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(([\w/.-]+)\)", README))))

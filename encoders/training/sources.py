@@ -94,19 +94,23 @@ def emoji(root: Path) -> Iterator[Drawing]:
                 yield Drawing(_open(path), captions, "emoji")
 
 
-# The ten class names with the everyday words for the same thing.
+# The ten class names with the everyday words for the same thing, as shops write them too.
 FASHION_NAMES = (
-    ("t-shirt", "tee", "top"),
-    ("trousers", "pants"),
-    ("pullover", "sweatshirt", "sweater"),
+    ("t-shirt", "tee", "tees", "t-shirts", "men's tee", "top"),
+    ("trousers", "pants", "sweatpants", "men's pants"),
+    ("pullover", "sweatshirt", "sweater", "hoodie", "hoodies & sweatshirts"),
     ("dress", "gown"),
-    ("coat", "jacket"),
+    ("coat", "jacket", "jackets", "men's jacket"),
     ("sandals", "sandal"),
     ("shirt", "blouse", "long-sleeved shirt"),
     ("sneakers", "sneaker", "running shoe"),
-    ("bag", "handbag"),
+    ("bag", "handbag", "bags"),
     ("ankle boots", "boot"),
 )
+_TOPS, _TROUSERS = 0, 1
+# What Fashion-MNIST has no class for: a part of its "T-shirt/top" has no sleeves, and trousers cut short are shorts.
+TANK_NAMES = ("tank top", "tank", "tanks", "sleeveless top", "men's tank top", "singlet")
+SHORTS_NAMES = ("shorts", "men's shorts", "short pants", "running shorts")
 
 
 def fashion_mnist(root: Path, per_class: int, generator: np.random.Generator) -> Iterator[Drawing]:
@@ -117,12 +121,89 @@ def fashion_mnist(root: Path, per_class: int, generator: np.random.Generator) ->
         per_class: how many of each of the ten classes.
         generator: draws which.
     """
-    labels = np.frombuffer(gzip.decompress((root / "train-labels-idx1-ubyte.gz").read_bytes()), np.uint8, offset=8)
-    pixels = np.frombuffer(gzip.decompress((root / "train-images-idx3-ubyte.gz").read_bytes()), np.uint8, offset=16)
-    pictures = pixels.reshape(-1, 28, 28)
+    pictures, labels = _fashion_pictures(root)
     for label, names in enumerate(FASHION_NAMES):
         for index in generator.choice(np.flatnonzero(labels == label), per_class, replace=False):
-            yield Drawing(_cut_out(pictures[index]), names, "fashion-mnist", natural=False)
+            sleeveless = label == _TOPS and _is_sleeveless(pictures[index])
+            captions = TANK_NAMES if sleeveless else names
+            yield Drawing(_cut_out(pictures[index]), captions, "fashion-mnist", natural=False)
+
+
+def tanks_and_shorts(root: Path, count: int, generator: np.random.Generator) -> Iterator[Drawing]:
+    """Garments that Fashion-MNIST has, but does not name: sleeveless tops, and shorts made of its trousers.
+
+    Args:
+        root: as for `fashion_mnist`.
+        count: how many of each: tanks, shorts, and shorts with bare legs below.
+        generator: draws which, and the colours of the shorts and legs.
+    """
+    pictures, labels = _fashion_pictures(root)
+    tops = [int(index) for index in np.flatnonzero(labels == _TOPS) if _is_sleeveless(pictures[index])]
+    for index in generator.choice(tops, count, replace=False):
+        yield Drawing(_cut_out(pictures[index]), TANK_NAMES, "fashion-mnist", natural=False)
+    for index in generator.choice(np.flatnonzero(labels == _TROUSERS), count, replace=False):
+        trousers = _cut_out(pictures[index])
+        yield Drawing(_shortened(trousers, generator), SHORTS_NAMES, "fashion-mnist", natural=False)
+        worn = _worn_short(trousers, generator)
+        yield Drawing(worn, SHORTS_NAMES, "fashion-mnist", natural=False, paintable=False)
+
+
+def _fashion_pictures(root: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """(60000, 28, 28) grey pictures and their labels."""
+    labels = np.frombuffer(gzip.decompress((root / "train-labels-idx1-ubyte.gz").read_bytes()), np.uint8, offset=8)
+    pixels = np.frombuffer(gzip.decompress((root / "train-images-idx3-ubyte.gz").read_bytes()), np.uint8, offset=16)
+    return pixels.reshape(-1, 28, 28), labels
+
+
+_HEM_AT_MOST = 20  # of 28 pixels: pictures are as high as the garment, and with sleeves it is about as wide as high
+
+
+def _is_sleeveless(grey: NDArray[np.uint8]) -> bool:
+    """Whether a top is narrow, and nowhere wider above than at its hem."""
+    cloth = grey > 24
+    widths = cloth.shape[1] - cloth.argmax(axis=1) - cloth[:, ::-1].argmax(axis=1)
+    widths[~cloth.any(axis=1)] = 0
+    hem = np.median(widths[16:25])
+    return bool(widths[3:12].max() <= hem <= _HEM_AT_MOST)
+
+
+def _shortened(trousers: Image.Image, generator: np.random.Generator) -> Image.Image:
+    """The upper part of trousers, widened to the proportions of shorts."""
+    left, top, right, bottom = _extent(trousers)
+    length = max(round((bottom - top) * generator.uniform(0.38, 0.52)), 8)
+    width = max(round(length * generator.uniform(0.85, 1.15)), 8)
+    return trousers.crop((left, top, right, top + length)).resize((width, length), Image.Resampling.BICUBIC)
+
+
+def _extent(garment: Image.Image) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of what can be seen."""
+    seen = garment.getchannel("A").point(lambda alpha: 255 * (alpha > 128))
+    return seen.getbbox() or (0, 0, *garment.size)
+
+
+# From dark to light.
+_SKINS = ((92, 60, 44), (141, 94, 66), (188, 134, 100), (224, 177, 144))
+
+
+def _worn_short(trousers: Image.Image, generator: np.random.Generator) -> Image.Image:
+    """Shorts in some colour with the wearer's bare legs below, which are the trousers' legs."""
+    shorts = _dyed(_shortened(trousers, generator), generator.integers(20, 246, 3))
+    left, top, right, bottom = _extent(trousers)
+    knees = top + (bottom - top) // 2
+    legs = trousers.crop((left, knees, right, bottom))
+    legs = legs.resize((round(shorts.width * 0.8), round(shorts.height * generator.uniform(0.6, 1.0))))
+    legs = _dyed(legs, np.array(_SKINS[int(generator.integers(len(_SKINS)))]))
+    figure = Image.new("RGBA", (shorts.width, shorts.height + legs.height))
+    figure.paste(legs, ((shorts.width - legs.width) // 2, shorts.height))
+    figure.paste(shorts, (0, 0))
+    return figure
+
+
+def _dyed(picture: Image.Image, colour: NDArray[np.int64]) -> Image.Image:
+    """The picture's light and shade in a colour."""
+    pixels = np.asarray(picture, dtype=np.float32)
+    dyed = pixels[..., :3] / 255 * colour
+    return Image.fromarray(np.concatenate([dyed, pixels[..., 3:]], axis=-1).astype(np.uint8), "RGBA")
 
 
 def _cut_out(grey: NDArray[np.uint8]) -> Image.Image:

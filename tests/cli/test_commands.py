@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], sam
     return call
 
 
-def lines(out: str) -> list[dict[str, object]]:
+def lines(out: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in out.splitlines()]
 
 
@@ -45,7 +46,8 @@ def test_a_text_search_in_a_pipe_prints_json_lines(run: Run) -> None:
     results = lines(out)
     assert len(results) == 3
     assert results[0]["item_id"] == "sneakers-red"
-    assert {"score", "kind", "title", "view", "picture", "price", "category"} <= set(results[0])
+    assert list(results[0]) == ["item_id", "kind", "title", "score", "view", "picture", "columns"]
+    assert {"price", "category", "text"} <= set(results[0]["columns"])
 
 
 def test_a_picture_search_finds_what_it_shows(run: Run) -> None:
@@ -57,7 +59,6 @@ def test_a_video_search_names_the_second_that_matched(run: Run) -> None:
     _, out, _ = run("search", "--video", str(SAMPLE / "queries" / "tea-time.mp4"), "--kind", "video", "-k", "1")
     (result,) = lines(out)
     view = result["picture"]
-    assert isinstance(view, dict)
     assert view["part"] == "frame"
     assert view["time_s"] > 0
 
@@ -73,7 +74,7 @@ def test_a_filter_holds_for_every_result(run: Run) -> None:
     _, out, _ = run("search", "music", "--where", "price < 100 AND category = 'music'")
     results = lines(out)
     assert results
-    assert all(r["category"] == "music" and float(str(r["price"])) < 100 for r in results)
+    assert all(r["columns"]["category"] == "music" and r["columns"]["price"] < 100 for r in results)
 
 
 def test_kinds_can_be_combined(run: Run) -> None:
@@ -98,6 +99,8 @@ def test_kinds_can_be_combined(run: Run) -> None:
         (["search", "shoe", "-k", "0"], "k must be between 1 and"),
         (["get", "nobody"], "there is no item 'nobody'"),
         (["index"], "name a catalogue, or use --retry"),
+        (["index", "x.csv", "--map", "name"], "is not of the form OURS=THEIRS"),
+        (["search", "shoe", "--where", "CAST(title AS INT) > 3"], "cannot be read"),
     ],
 )
 def test_wrong_usage_is_one_sentence_and_exit_code_2(run: Run, arguments: list[str], said: str) -> None:
@@ -144,8 +147,9 @@ def test_more_failures_than_allowed_is_exit_code_3_and_the_items_are_there(run: 
     catalogue.write_text("item_id,title,images\na,A red shoe,gone.jpg\n")
     code, out, err = run("index", str(catalogue), "--db", str(tmp_path / "db"))
     assert code == 3
-    assert lines(out)[0]["counts"]["encoded"] == 1  # type: ignore[index]
+    assert lines(out)[0]["counts"]["encoded"] == 1
     assert "1 of 1 media could not be used (1 missing)" in err
+    assert "1 of 1 media" in run("index", str(catalogue), "--db", str(tmp_path / "db3"), "--quiet")[2]
     assert run("index", str(catalogue), "--db", str(tmp_path / "db2"), "--max-failures", "1")[0] == 0
 
 
@@ -160,15 +164,14 @@ def test_status_tells_what_is_there(run: Run) -> None:
     _, out, _ = run("status")
     (state,) = lines(out)
     assert (state["items"], state["failures"]) == (75, 1)
-    assert state["encoder"]["name"] == "starter"  # type: ignore[index]
-    assert state["runs"][-1]["outcome"] == "finished"  # type: ignore[index]
+    assert state["encoder"]["name"] == "starter"
+    assert state["runs"][-1]["outcome"] == "finished"
 
 
 def test_get_shows_views_and_vectors_when_asked(run: Run) -> None:
     _, out, _ = run("get", "video-cat", "--vectors")
     (item,) = lines(out)
     views = item["views"]
-    assert isinstance(views, list)
     assert [view["part"] for view in views] == ["frame"] * 8 + ["title"]
     assert len(views[0]["vector"]) == 384
     assert "vector" not in lines(run("get", "video-cat")[1])[0]
@@ -228,6 +231,49 @@ def test_a_reader_that_has_enough_is_no_error(sample_db: Path) -> None:
     assert len(done.stdout.splitlines()) == 1
 
 
+def test_a_quiet_run_that_went_well_says_nothing(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "catalogue.csv").write_text("item_id,title\na,A red shoe\n")
+    code, _, err = run("index", str(tmp_path / "catalogue.csv"), "--db", str(tmp_path / "db"), "--quiet")
+    assert (code, err) == (0, "")
+
+
+def test_an_item_with_nothing_in_it_is_no_failed_medium(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "catalogue.csv").write_text("item_id,title\na,A red shoe\nb,\n")
+    code, out, err = run("index", str(tmp_path / "catalogue.csv"), "--db", str(tmp_path / "db"))
+    assert code == 0
+    assert (lines(out)[0]["counts"]["empty"], lines(out)[0]["counts"]["failed_media"]) == (1, 0)
+    assert "1 items have no title, no text and no media" in err
+
+
+def test_trying_again_keeps_what_was_allowed(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "shoe.jpg").write_bytes((SAMPLE / "pictures" / "sneakers-red.jpg").read_bytes())
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "catalogue.csv").write_text("item_id,title,images\na,A shoe,../shoe.jpg|gone.jpg\n")
+    db = ["--db", str(tmp_path / "db"), "--max-failures", "1"]
+    run("index", str(tmp_path / "shop" / "catalogue.csv"), "--allow-anywhere", *db)
+    code, out, _ = run("index", "--retry", *db)
+    assert code == 0
+    assert lines(out)[0]["reasons"] == {"missing": 1}
+    assert [view["part"] for view in lines(run("get", "a", "--db", db[1])[1])[0]["views"]] == ["image", "title"]
+
+
+def test_trying_again_from_a_catalogue_without_the_items_says_so(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "one.csv").write_text("item_id,title,images\na,A shoe,gone.jpg\n")
+    (tmp_path / "other.csv").write_text("item_id,title\nb,A hat\n")
+    db = ["--db", str(tmp_path / "db"), "--max-failures", "1"]
+    run("index", str(tmp_path / "one.csv"), *db)
+    assert "1 items with failed media are not in this catalogue" in run(
+        "index", str(tmp_path / "other.csv"), "--retry", *db
+    )[2]
+
+
+def test_a_title_cannot_steer_the_terminal() -> None:
+    from firstsight.cli.output import harmless
+
+    assert harmless("a\x1b]0;owned\x07b\u202ec") == "a\ufffd]0;owned\ufffdb\ufffdc"
+    assert harmless("two\nlines\tand ünïcödé 漢字 👟") == "two\nlines\tand ünïcödé 漢字 👟"
+
+
 def test_the_version_is_printed(run: Run) -> None:
     assert run("--version")[1] == f"firstsight {firstsight.__version__}\n"
 
@@ -238,3 +284,9 @@ def test_every_command_has_help_with_an_example(run: Run, command: str) -> None:
     assert code == 0
     assert f"firstsight {command}" in " ".join(out.split())
     assert "xample" in out
+
+
+@pytest.mark.parametrize("command", ["index", "search", "get", "status", "failures"])
+def test_help_says_which_database_is_the_default(run: Run, command: str) -> None:
+    text = " ".join(run(command, "--help")[1].replace("│", " ").split())
+    assert "By default $FIRSTSIGHT_DB, else ./firstsight-db." in text

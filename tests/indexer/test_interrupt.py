@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -9,8 +10,27 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import firstsight
+from firstsight.errors import MissingDatabaseError
+from firstsight.indexer.store import Store
 from tests.indexer.shop import make_shop, write_csv
+
+
+def items_in(db: Path) -> int:
+    try:
+        return firstsight.open(db).status().items
+    except MissingDatabaseError:
+        return 0
+
+
+def opened_by(pid: int) -> set[str]:
+    found = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):  # closed meanwhile
+            found.add(link.readlink().name)
+    return found
 
 
 def test_ctrl_c_ends_with_130_and_running_again_completes(tmp_path: Path) -> None:
@@ -21,8 +41,7 @@ def test_ctrl_c_ends_with_130_and_running_again_completes(tmp_path: Path) -> Non
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    holder = db / ".writer.json"  # there while the run writes
-    while not holder.exists():
+    while not items_in(db):
         assert process.poll() is None, process.communicate()
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate()
@@ -40,3 +59,19 @@ def test_ctrl_c_ends_with_130_and_running_again_completes(tmp_path: Path) -> Non
     assert finished.returncode == 0, finished.stderr
     counts = json.loads(finished.stdout)["counts"]
     assert counts["items"] == done + 20
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="sees another process's open files through /proc")
+def test_ctrl_c_while_waiting_for_another_writer_ends_at_once(tmp_path: Path) -> None:
+    catalogue = write_csv(tmp_path / "shop" / "c.csv", make_shop(tmp_path / "shop", 3))
+    store = Store.create(tmp_path / "db", firstsight.load_encoder("starter").spec)
+    command = [sys.executable, "-m", "firstsight", "index", str(catalogue), "--db", str(tmp_path / "db")]
+    with store.writing():
+        process = subprocess.Popen([*command, "--wait", "600"], stderr=subprocess.PIPE, text=True)
+        while ".writer.lock" not in opened_by(process.pid):
+            assert process.poll() is None, process.communicate()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate()
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert store.items.count_rows() == 0

@@ -220,3 +220,11 @@ def test_compressed_tiffs_are_read(compression: str) -> None:
     source = red("1") if compression == "group4" else red()
     assert open_picture(encoded(source, "TIFF", compression=compression)).mode == "RGB"
     assert TiffImagePlugin.READ_LIBTIFF is False  # a process-wide switch that reading must leave alone
+
+
+def test_a_long_thin_picture_is_shrunk_though_its_shorter_side_is_short_already() -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (1030, 90_000)).save(buffer, "PNG")
+    picture = open_picture(buffer.getvalue(), min_side=520)
+    assert picture.width * picture.height <= 16 * 520**2
+    assert picture.height / picture.width == pytest.approx(90_000 / 1030, rel=0.01)
