@@ -195,7 +195,7 @@ class Catalog:
                 f"{self.source.place} {place}: no column {wanted!r}; the columns are {', '.join(row)}. "
                 f"Name yours with --map item_id={hint}"
             )
-        for name in row.keys() - self._met:
+        for name in [name for name in row if name not in self._met]:  # in the row's order, and so the answer's
             self._met.add(name)
             if name not in self._not_own:
                 self._check_name(name)

@@ -51,7 +51,7 @@ def creation_lock(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         strangers = [p.name for p in folder.iterdir() if p.suffix != ".lance" and not p.name.startswith(".")]
     except OSError as error:
-        raise _unwritable(folder, error) from None
+        raise StoreError(f"{folder} cannot be used as a database ({error.strerror}); choose another --db") from None
     if strangers and not (folder / "items.lance").is_dir():
         raise StoreError(f"{folder} holds other things ({strangers[0]}); give the database its own folder with --db")
     lock = FileLock(folder / ".create.lock")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ FASHION_NAMES = (
     ("bag", "handbag", "bags"),
     ("ankle boots", "boot"),
 )
-_TOPS, _TROUSERS = 0, 1
+_TOPS, _TROUSERS, _PULLOVERS, _COATS = 0, 1, 2, 4
 # What Fashion-MNIST has no class for: a part of its "T-shirt/top" has no sleeves, and trousers cut short are shorts.
 TANK_NAMES = ("tank top", "tank", "tanks", "sleeveless top", "men's tank top", "singlet")
 SHORTS_NAMES = ("shorts", "men's shorts", "short pants", "running shorts")
@@ -129,23 +129,38 @@ def fashion_mnist(root: Path, per_class: int, generator: np.random.Generator) ->
             yield Drawing(_cut_out(pictures[index]), captions, "fashion-mnist", natural=False)
 
 
-def tanks_and_shorts(root: Path, count: int, generator: np.random.Generator) -> Iterator[Drawing]:
-    """Garments that Fashion-MNIST has, but does not name: sleeveless tops, and shorts made of its trousers.
+def worn_garments(root: Path, count: int, generator: np.random.Generator) -> Iterator[Drawing]:
+    """Garments that Fashion-MNIST has but does not name (sleeveless tops, and shorts made of its trousers), and
+    garments on a roughly drawn wearer, as shops show them.
 
     Args:
         root: as for `fashion_mnist`.
-        count: how many of each: tanks, shorts, and shorts with bare legs below.
-        generator: draws which, and the colours of the shorts and legs.
+        count: how many of each.
+        generator: draws which, and the colours of garments and wearers.
     """
     pictures, labels = _fashion_pictures(root)
-    tops = [int(index) for index in np.flatnonzero(labels == _TOPS) if _is_sleeveless(pictures[index])]
-    for index in generator.choice(tops, count, replace=False):
-        yield Drawing(_cut_out(pictures[index]), TANK_NAMES, "fashion-mnist", natural=False)
+    tops = np.flatnonzero(labels == _TOPS)
+    sleeveless = np.array([_is_sleeveless(pictures[index]) for index in tops])
+    for index in generator.choice(tops[sleeveless], count, replace=False):
+        tank = _cut_out(pictures[index])
+        yield Drawing(tank, TANK_NAMES, "fashion-mnist", natural=False)
+        yield _worn(_worn_top(tank, generator, sleeve=0.15), TANK_NAMES)
     for index in generator.choice(np.flatnonzero(labels == _TROUSERS), count, replace=False):
         trousers = _cut_out(pictures[index])
         yield Drawing(_shortened(trousers, generator), SHORTS_NAMES, "fashion-mnist", natural=False)
-        worn = _worn_short(trousers, generator)
-        yield Drawing(worn, SHORTS_NAMES, "fashion-mnist", natural=False, paintable=False)
+        yield _worn(_worn_shorts(trousers, generator), SHORTS_NAMES)
+    for label, indices, sleeve in (
+        (_TOPS, tops[~sleeveless], 0.3),
+        (_PULLOVERS, np.flatnonzero(labels == _PULLOVERS), 1.0),
+        (_COATS, np.flatnonzero(labels == _COATS), 1.0),
+    ):
+        for index in generator.choice(indices, count, replace=False):
+            yield _worn(_worn_top(_cut_out(pictures[index]), generator, sleeve), FASHION_NAMES[label])
+
+
+def _worn(picture: Image.Image, captions: tuple[str, ...]) -> Drawing:
+    # Painting would dye the wearer too.
+    return Drawing(picture, captions, "fashion-mnist", natural=False, paintable=False)
 
 
 def _fashion_pictures(root: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -185,18 +200,49 @@ def _extent(garment: Image.Image) -> tuple[int, int, int, int]:
 _SKINS = ((92, 60, 44), (141, 94, 66), (188, 134, 100), (224, 177, 144))
 
 
-def _worn_short(trousers: Image.Image, generator: np.random.Generator) -> Image.Image:
+def _worn_shorts(trousers: Image.Image, generator: np.random.Generator) -> Image.Image:
     """Shorts in some colour with the wearer's bare legs below, which are the trousers' legs."""
-    shorts = _dyed(_shortened(trousers, generator), generator.integers(20, 246, 3))
+    shorts = _dyed(_shortened(trousers, generator), _cloth_colour(generator))
     left, top, right, bottom = _extent(trousers)
-    knees = top + (bottom - top) // 2
-    legs = trousers.crop((left, knees, right, bottom))
+    legs = trousers.crop((left, (top + bottom) // 2, right, bottom))
     legs = legs.resize((round(shorts.width * 0.8), round(shorts.height * generator.uniform(0.6, 1.0))))
-    legs = _dyed(legs, np.array(_SKINS[int(generator.integers(len(_SKINS)))]))
+    legs = _dyed(legs, _skin(generator))
     figure = Image.new("RGBA", (shorts.width, shorts.height + legs.height))
     figure.paste(legs, ((shorts.width - legs.width) // 2, shorts.height))
     figure.paste(shorts, (0, 0))
     return figure
+
+
+def _worn_top(top: Image.Image, generator: np.random.Generator, sleeve: float) -> Image.Image:
+    """A top in some colour on a wearer: head, hips, and arms that are bare from `sleeve` of its height on."""
+    cloth = _dyed(top.crop(_extent(top)), _cloth_colour(generator))
+    height = cloth.height
+    if cloth.width < 0.75 * height:
+        cloth = cloth.resize((round(height * generator.uniform(0.65, 0.9)), height), Image.Resampling.BICUBIC)
+    width, margin, head = cloth.width, round(height * 0.15), round(height * 0.4)
+    figure = Image.new("RGBA", (width + 2 * margin, head + round(height * 1.2)))
+    draw = ImageDraw.Draw(figure)
+    red, green, blue = (int(value) for value in _skin(generator))
+    skin, middle = (red, green, blue), figure.width / 2
+    draw.ellipse((middle - head * 0.3, 0, middle + head * 0.3, head * 0.85), fill=skin)
+    draw.rectangle((middle - head * 0.2, head * 0.6, middle + head * 0.2, head + height * 0.15), fill=skin)
+    hips = (margin + width * 0.2, head + height * 0.9, margin + width * 0.8, figure.height)
+    draw.rectangle(hips, fill=tuple(int(value) for value in _cloth_colour(generator)))
+    if sleeve < 1:
+        shoulder, wrist = head + height * sleeve, head + height * generator.uniform(0.85, 1.1)
+        thick = round(height * 0.13)
+        draw.line((margin + width * 0.06, shoulder, margin * 0.7, wrist), fill=skin, width=thick)
+        draw.line((margin + width * 0.94, shoulder, margin * 1.3 + width, wrist), fill=skin, width=thick)
+    figure.alpha_composite(cloth, (margin, head))
+    return figure
+
+
+def _cloth_colour(generator: np.random.Generator) -> NDArray[np.int64]:
+    return generator.integers(20, 246, 3)
+
+
+def _skin(generator: np.random.Generator) -> NDArray[np.int64]:
+    return np.array(_SKINS[int(generator.integers(len(_SKINS)))])
 
 
 def _dyed(picture: Image.Image, colour: NDArray[np.int64]) -> Image.Image:

@@ -262,9 +262,10 @@ def test_trying_again_from_a_catalogue_without_the_items_says_so(run: Run, tmp_p
     (tmp_path / "other.csv").write_text("item_id,title\nb,A hat\n")
     db = ["--db", str(tmp_path / "db"), "--max-failures", "1"]
     run("index", str(tmp_path / "one.csv"), *db)
-    assert "1 items with failed media are not in this catalogue" in run(
-        "index", str(tmp_path / "other.csv"), "--retry", *db
-    )[2]
+    assert (
+        "1 items with failed media are not in this catalogue"
+        in run("index", str(tmp_path / "other.csv"), "--retry", *db)[2]
+    )
 
 
 def test_a_title_cannot_steer_the_terminal() -> None:

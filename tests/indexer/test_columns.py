@@ -105,7 +105,7 @@ def test_a_time_with_a_zone_is_kept_as_the_same_moment_in_utc() -> None:
 values = (
     st.text()
     | st.integers()
-    | st.floats()
+    | st.floats(allow_infinity=False)
     | st.booleans()
     | st.datetimes(min_value=datetime(1900, 1, 1))
     | st.lists(st.integers(), max_size=3)
@@ -148,3 +148,9 @@ def test_values_always_fit_the_kind_they_join_to(column: list[object]) -> None:
 @pytest.mark.parametrize("kind", ["number", "flag", "time", "text"])
 def test_a_kind_is_recognised_by_the_type_it_is_stored_as(kind: ColumnKind) -> None:
     assert kind_of_arrow(arrow_type(kind)) == kind
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf")])
+def test_a_number_that_is_not_finite_is_refused(value: float) -> None:
+    with pytest.raises(WrongKindError, match="not a finite number"):
+        kind_of(value)

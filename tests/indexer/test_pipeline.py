@@ -119,10 +119,9 @@ def test_an_item_with_nothing_to_encode_is_stored_without_a_vector(db: Path, tmp
         db, write_jsonl(tmp_path / "c.jsonl", [{"item_id": "bare", "price": 5}, {"item_id": "b", "title": "x"}])
     )
     item = firstsight.open(db).get("bare")
-    assert (item["vector"], item["views"], item["price"]) == (None, [], 5.0)
+    assert (item["vector"], item["views"], item["columns"]["price"]) == (None, [], 5.0)
     assert failed(db) == [("bare", "", "catalog", "empty", 1)]
-    assert report.reasons == {"empty": 1}
-    assert report.counts.failure_rate <= 1
+    assert (report.counts.empty, report.counts.failed_media, report.reasons) == (1, 0, {})
 
 
 def test_an_item_whose_every_medium_fails_is_stored_without_a_vector(db: Path, tmp_path: Path) -> None:
@@ -281,14 +280,14 @@ def test_a_new_column_is_stored_without_encoding(db: Path, shop: Path) -> None:
     encoder = ColourEncoder()
     report = index(db, shop, encoder)
     assert (encoder.texts, encoder.images, report.counts.refreshed) == (0, 0, 12)
-    assert firstsight.open(db).get("item-5")["colour"] == "red"
+    assert firstsight.open(db).get("item-5")["columns"]["colour"] == "red"
 
 
 def test_a_column_that_is_left_out_later_becomes_missing(db: Path, shop: Path) -> None:
     index(db, shop)
     edit(shop, lambda rows: [row.pop("price") for row in rows])
     index(db, shop)
-    assert firstsight.open(db).get("item-5")["price"] is None
+    assert firstsight.open(db).get("item-5")["columns"]["price"] is None
 
 
 def test_a_picture_taken_out_takes_its_view_along(db: Path, shop: Path) -> None:
@@ -464,7 +463,9 @@ def test_an_encoder_that_breaks_ends_the_run_and_keeps_what_was_written(db: Path
 def test_vectors_of_two_encoders_never_mix(db: Path, shop: Path, other: ColourEncoder) -> None:
     index(db, shop)
     before = contents(db)
-    with pytest.raises(EncoderMismatchError, match=r"holds vectors of colours \(c0105\), not of colours \(another\)"):
+    with pytest.raises(
+        EncoderMismatchError, match=r"holds vectors of another version of colours \(c0105, here it is another\)"
+    ):
         index(db, shop, other)
     assert_same(before, contents(db))
 
@@ -478,7 +479,7 @@ def test_the_encoder_sees_full_batches(db: Path, tmp_path: Path) -> None:
     index(db, shop, encoder, settings=IndexSettings(write_items=100))
     assert encoder.images == encoder.texts == 500
     assert encoder.image_batches == [32] * 15 + [20]
-    assert np.mean(encoder.text_batches) >= 50
+    assert min(encoder.text_batches[:-1]) == 32  # with each batch of pictures those of the same items
 
 
 def test_items_without_pictures_are_encoded_and_written_as_they_come(db: Path, tmp_path: Path) -> None:

@@ -61,9 +61,7 @@ def test_a_linked_folder_out_of_the_folder_is_forbidden(policy: MediaPolicy, tmp
     assert reason("up/secret.jpg", policy) == "forbidden"
 
 
-def test_a_sibling_whose_name_starts_like_the_folder_is_forbidden(
-    policy: MediaPolicy, tmp_path: Path
-) -> None:
+def test_a_sibling_whose_name_starts_like_the_folder_is_forbidden(policy: MediaPolicy, tmp_path: Path) -> None:
     (tmp_path / "shop2").mkdir()
     (tmp_path / "shop2" / "a.jpg").write_bytes(b"x")
     assert reason("../shop2/a.jpg", policy) == "forbidden"

@@ -96,9 +96,7 @@ def test_no_server_is_unreachable(server: Server) -> None:
     assert refusal(url).reason == "unreachable"
 
 
-@pytest.mark.parametrize(
-    "url", ["http://", "http:///a.jpg", "http://[::1/a.jpg", "http://a b/", "http://x:99999/"]
-)
+@pytest.mark.parametrize("url", ["http://", "http:///a.jpg", "http://[::1/a.jpg", "http://a b/", "http://x:99999/"])
 def test_an_address_that_is_none_is_a_media_error(url: str) -> None:
     assert refusal(url).reason in ("unreachable", "forbidden")
 
@@ -109,9 +107,7 @@ def test_an_address_with_a_password_is_forbidden_and_the_password_not_repeated(s
     assert "hunter2" not in str(error)
 
 
-def test_no_cookies_are_kept_and_nothing_of_ours_is_sent(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_cookies_are_kept_and_nothing_of_ours_is_sent(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     url = server.answer("/a.jpg", b"x", Set_Cookie="track=1; Path=/")
     fetch_bytes(url, LOCAL)
@@ -203,9 +199,7 @@ def test_an_unknown_content_encoding_is_unsupported(server: Server) -> None:
 def test_several_threads_share_the_connections(server: Server) -> None:
     urls = [server.answer(f"/{i}.jpg", b"%d" % i * 1000) for i in range(20)]
     with ThreadPoolExecutor(6) as pool:
-        assert list(pool.map(lambda url: fetch_bytes(url, LOCAL), urls)) == [
-            b"%d" % i * 1000 for i in range(20)
-        ]
+        assert list(pool.map(lambda url: fetch_bytes(url, LOCAL), urls)) == [b"%d" % i * 1000 for i in range(20)]
 
 
 def test_a_remote_video_is_a_temporary_file_that_is_removed(server: Server) -> None:
@@ -269,9 +263,7 @@ def test_a_slow_object_runs_into_the_time_limit(bucket: InMemoryS3) -> None:
     assert refusal("s3://shop/a.jpg", MediaPolicy(timeout_s=0.0)).reason == "timeout"
 
 
-def test_an_object_that_may_not_be_read_is_forbidden(
-    bucket: InMemoryS3, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_object_that_may_not_be_read_is_forbidden(bucket: InMemoryS3, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError("AccessDenied")
 

@@ -84,9 +84,7 @@ def test_addresses_that_are_not_public_are_known(address: str) -> None:
     assert not is_public(address)
 
 
-@pytest.mark.parametrize(
-    "address", [PUBLIC, "1.1.1.1", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101"]
-)
+@pytest.mark.parametrize("address", [PUBLIC, "1.1.1.1", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101"])
 def test_public_addresses_are_known(address: str) -> None:
     assert is_public(address)
 
@@ -176,9 +174,7 @@ def test_a_name_without_an_answer_is_unreachable() -> None:
 
 def test_allow_private_leaves_the_check_out() -> None:
     network = RecordedNetwork(ANSWER)
-    source = HttpSource(
-        GuardedBackend(allow_private=True, resolve=lambda host, port: ["127.0.0.1"], network=network)
-    )
+    source = HttpSource(GuardedBackend(allow_private=True, resolve=lambda host, port: ["127.0.0.1"], network=network))
     assert read(source, "http://shop.example/a.jpg") == b"ok"
 
 

@@ -35,12 +35,7 @@ def png_bomb(side: int) -> bytes:
     """A PNG of a few kilobytes that announces side x side black pixels."""
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     pixels = zlib.compress(bytes(side * 3 + 1) * 8)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + png_chunk(b"IHDR", header)
-        + png_chunk(b"IDAT", pixels)
-        + png_chunk(b"IEND", b"")
-    )
+    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", pixels) + png_chunk(b"IEND", b"")
 
 
 def zip_archive() -> bytes:
@@ -165,9 +160,7 @@ SAMPLES = [
     kept=st.floats(0.1, 1),
     min_side=st.sampled_from([None, 10]),
 )
-@pytest.mark.filterwarnings(
-    "default"
-)  # Pillow warns about broken metadata of pictures that it reads all the same
+@pytest.mark.filterwarnings("default")  # Pillow warns about broken metadata of pictures that it reads all the same
 def test_corrupted_bytes_give_rgb_or_a_media_error(
     sample: bytes, flips: list[tuple[float, int]], kept: float, min_side: int | None
 ) -> None:

@@ -59,9 +59,7 @@ def test_a_pillow_image_is_left_as_it_is() -> None:
     assert result is not source
 
 
-@pytest.mark.parametrize(
-    "mode", ["L", "LA", "P", "PA", "1", "RGBA", "CMYK", "YCbCr", "HSV", "I", "F", "I;16"]
-)
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "PA", "1", "RGBA", "CMYK", "YCbCr", "HSV", "I", "F", "I;16"])
 def test_a_pillow_image_of_every_mode_becomes_rgb(mode: str) -> None:
     assert open_picture(Image.new(mode, (6, 4))).mode == "RGB"
 

@@ -307,9 +307,7 @@ def test_the_child_never_imports_torch(make_video: MakeVideo) -> None:
         "print(sorted({'torch', 'lancedb', 'transformers', 'pyarrow', 'httpx'} & set(sys.modules)))\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True)
     assert done.stdout == "[]\n", done.stderr
 
 
