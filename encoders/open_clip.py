@@ -10,20 +10,14 @@ from typing import Any
 
 import open_clip
 import torch
+from PIL import Image
 
-from firstsight.encoders.base import EncoderSpec, ImageInput, Vectors
-from firstsight.encoders.torch_dual import (
-    IMAGE_BATCH,
-    TEXT_BATCH,
-    best_device,
-    encode_in_batches,
-    open_all,
-    weights_digest,
-)
+from firstsight.encoders.base import EncoderSpec
+from firstsight.encoders.torch_dual import TorchDualEncoder, best_device, weights_digest
 from firstsight.errors import EncoderError, first_line
 
 
-class OpenClipEncoder:
+class OpenClipEncoder(TorchDualEncoder):
     """A model of open_clip in float32, with its own tokeniser and preprocessing.
 
     Args:
@@ -49,19 +43,7 @@ class OpenClipEncoder:
         name = f"{arch}@{Path(weights).resolve()}" if "@" in model else model
         self.spec = EncoderSpec(f"open_clip:{name}", dim, side, fingerprint)
 
-    def encode_images(self, images: Sequence[ImageInput]) -> Vectors:
-        """Encode pictures, in order; (n, dim) float32, unit rows.
-
-        Raises:
-            MediaError: a picture cannot be read; the message says which one by its position.
-        """
-        return encode_in_batches(open_all(images), IMAGE_BATCH, self.spec.dim, self._image_features)
-
-    def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Encode texts, in order, cut at the model's context; (n, dim) float32, unit rows."""
-        return encode_in_batches(texts, TEXT_BATCH, self.spec.dim, self._text_features)
-
-    def _image_features(self, pictures: Sequence[Any]) -> torch.Tensor:
+    def _image_features(self, pictures: Sequence[Image.Image]) -> torch.Tensor:
         pixels = torch.stack([self._preprocess(picture) for picture in pictures])
         features: torch.Tensor = self._model.encode_image(pixels.to(self._device))
         return features

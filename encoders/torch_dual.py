@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from firstsight.encoders.base import ImageInput, Vectors
+from firstsight.encoders.base import EncoderSpec, ImageInput, Vectors
 from firstsight.errors import MediaError
 from firstsight.media.pictures import open_picture
 
@@ -26,17 +27,38 @@ def best_device() -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def encode_in_batches(
-    inputs: Sequence[Any], size: int, dim: int, features: Callable[[Sequence[Any]], Tensor]
-) -> Vectors:
-    """Run `features` over batches; (n, dim) float32 unit rows, in order."""
-    vectors = np.empty((len(inputs), dim), dtype=np.float32)
-    with torch.inference_mode():
-        for start in range(0, len(inputs), size):
-            batch = features(inputs[start : start + size]).float()
-            unit = torch.nn.functional.normalize(batch, dim=-1)
-            vectors[start : start + len(unit)] = unit.cpu().numpy()
-    return vectors
+class TorchDualEncoder(ABC):
+    """A dual encoder run by torch in float32; a family gives the features of one batch."""
+
+    spec: EncoderSpec
+
+    def encode_images(self, images: Sequence[ImageInput]) -> Vectors:
+        """Encode pictures, in order; (n, dim) float32, unit rows.
+
+        Raises:
+            MediaError: a picture cannot be read; the message says which one by its position.
+        """
+        return self._encode(open_all(images), IMAGE_BATCH, self._image_features)
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        """Encode texts, in order, cut at the model's context; (n, dim) float32, unit rows."""
+        return self._encode(texts, TEXT_BATCH, self._text_features)
+
+    @abstractmethod
+    def _image_features(self, pictures: Sequence[Image.Image]) -> Tensor:
+        """(n, dim) for a batch of RGB pictures."""
+
+    @abstractmethod
+    def _text_features(self, texts: Sequence[str]) -> Tensor:
+        """(n, dim) for a batch of texts."""
+
+    def _encode(self, inputs: Sequence[Any], size: int, features: Callable[[Sequence[Any]], Tensor]) -> Vectors:
+        vectors = np.empty((len(inputs), self.spec.dim), dtype=np.float32)
+        with torch.inference_mode():
+            for start in range(0, len(inputs), size):
+                unit = torch.nn.functional.normalize(features(inputs[start : start + size]).float(), dim=-1)
+                vectors[start : start + len(unit)] = unit.cpu().numpy()
+        return vectors
 
 
 def open_all(images: Sequence[ImageInput]) -> list[Image.Image]:

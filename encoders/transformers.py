@@ -8,23 +8,17 @@ from typing import Any
 
 import torch
 import transformers
+from PIL import Image
 
-from firstsight.encoders.base import EncoderSpec, ImageInput, Vectors
-from firstsight.encoders.torch_dual import (
-    IMAGE_BATCH,
-    TEXT_BATCH,
-    best_device,
-    encode_in_batches,
-    open_all,
-    weights_digest,
-)
+from firstsight.encoders.base import EncoderSpec
+from firstsight.encoders.torch_dual import TorchDualEncoder, best_device, weights_digest
 from firstsight.errors import EncoderError, first_line
 
 PADDED_TO_CONTEXT = frozenset({"siglip", "siglip2"})
 """Families trained on texts padded to their whole context, without a mask."""
 
 
-class TransformersEncoder:
+class TransformersEncoder(TorchDualEncoder):
     """A model with `get_image_features` and `get_text_features` in float32, with its own processor.
 
     Args:
@@ -58,19 +52,7 @@ class TransformersEncoder:
         fingerprint = weights_digest(self._model, *preprocessing)
         self.spec = EncoderSpec(f"transformers:{name}", dim, int(vision.image_size), fingerprint)
 
-    def encode_images(self, images: Sequence[ImageInput]) -> Vectors:
-        """Encode pictures, in order; (n, dim) float32, unit rows.
-
-        Raises:
-            MediaError: a picture cannot be read; the message says which one by its position.
-        """
-        return encode_in_batches(open_all(images), IMAGE_BATCH, self.spec.dim, self._image_features)
-
-    def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Encode texts, in order, cut at the model's context; (n, dim) float32, unit rows."""
-        return encode_in_batches(texts, TEXT_BATCH, self.spec.dim, self._text_features)
-
-    def _image_features(self, pictures: Sequence[Any]) -> torch.Tensor:
+    def _image_features(self, pictures: Sequence[Image.Image]) -> torch.Tensor:
         inputs = self._processor.image_processor(images=list(pictures), return_tensors="pt").to(self._device)
         return _pooled(self._model.get_image_features(**inputs))
 
