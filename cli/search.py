@@ -69,7 +69,7 @@ def search(
     if html is not None:
         from firstsight.retrieval.contact_sheet import write_contact_sheet
 
-        asked = text or image or video or f"more like {item}"
+        asked = text or f"more like {item or Path(image or video or '').name}"
         try:
             write_contact_sheet(html, asked, results, policy=policy)
         except OSError as error:

@@ -16,7 +16,7 @@ from firstsight.media.policy import MediaPolicy
 class Recipe:
     """A catalogue, and how to read and encode it."""
 
-    source: str  # absolute path, or "-"
+    source: str  # as the user named it; a recorded one is absolute, or "-"
     options: CatalogOptions
     settings: IndexSettings
     allow_private: bool  # of the media policy: what it let through once must not be lost when tried again
@@ -26,10 +26,9 @@ class Recipe:
     def of(
         cls, source: str, options: CatalogOptions | None, settings: IndexSettings | None, policy: MediaPolicy
     ) -> Recipe:
-        """A recipe whose source is found again from any working directory."""
-        absolute = source if source == STDIN else str(Path(source).absolute())
+        """A recipe for one run."""
         return cls(
-            absolute,
+            source,
             options or CatalogOptions(),
             settings or IndexSettings(),
             policy.allow_private,
@@ -37,8 +36,9 @@ class Recipe:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values that JSON can hold; `from_dict` reads them back."""
+        """Plain values that JSON can hold, from which `from_dict` makes it again in any working directory."""
         plain = asdict(self)
+        plain["source"] = self.source if self.source == STDIN else str(Path(self.source).absolute())
         plain["options"]["drop"] = sorted(self.options.drop)
         plain["options"]["mapping"] = {ours: list(theirs) for ours, theirs in self.options.mapping.items()}
         plain["settings"]["weights"] = dict(self.settings.weights)
