@@ -37,6 +37,7 @@ from firstsight.encoders.training.validation import validate
 
 SEED = 1
 GARMENTS_PER_CLASS = 500
+WORN_PER_KIND = 250
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,6 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "emoji": lambda: sources.emoji(options.emoji),
         "fashion-mnist": lambda: sources.fashion_mnist(
             options.fashion_mnist, GARMENTS_PER_CLASS, np.random.default_rng(SEED)
+        ),
+        "worn-garments": lambda: sources.worn_garments(
+            options.fashion_mnist, WORN_PER_KIND, np.random.default_rng(SEED)
         ),
     }
     left_out = _features(sorted(options.leave_out.rglob("*.png")), encoder) if options.leave_out else None

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 
 @dataclass(frozen=True)
@@ -94,19 +94,23 @@ def emoji(root: Path) -> Iterator[Drawing]:
                 yield Drawing(_open(path), captions, "emoji")
 
 
-# The ten class names with the everyday words for the same thing.
+# The ten class names with the everyday words for the same thing, as shops write them too.
 FASHION_NAMES = (
-    ("t-shirt", "tee", "top"),
-    ("trousers", "pants"),
-    ("pullover", "sweatshirt", "sweater"),
+    ("t-shirt", "tee", "tees", "t-shirts", "men's tee", "top"),
+    ("trousers", "pants", "sweatpants", "men's pants"),
+    ("pullover", "sweatshirt", "sweater", "hoodie", "hoodies & sweatshirts"),
     ("dress", "gown"),
-    ("coat", "jacket"),
+    ("coat", "jacket", "jackets", "men's jacket"),
     ("sandals", "sandal"),
     ("shirt", "blouse", "long-sleeved shirt"),
     ("sneakers", "sneaker", "running shoe"),
-    ("bag", "handbag"),
+    ("bag", "handbag", "bags"),
     ("ankle boots", "boot"),
 )
+_TOPS, _TROUSERS = 0, 1
+# What Fashion-MNIST has no class for: a part of its "T-shirt/top" has no sleeves, and trousers cut short are shorts.
+TANK_NAMES = ("tank top", "tank", "tanks", "sleeveless top", "men's tank top", "singlet")
+SHORTS_NAMES = ("shorts", "men's shorts", "short pants", "running shorts")
 
 
 def fashion_mnist(root: Path, per_class: int, generator: np.random.Generator) -> Iterator[Drawing]:
@@ -117,12 +121,129 @@ def fashion_mnist(root: Path, per_class: int, generator: np.random.Generator) ->
         per_class: how many of each of the ten classes.
         generator: draws which.
     """
-    labels = np.frombuffer(gzip.decompress((root / "train-labels-idx1-ubyte.gz").read_bytes()), np.uint8, offset=8)
-    pixels = np.frombuffer(gzip.decompress((root / "train-images-idx3-ubyte.gz").read_bytes()), np.uint8, offset=16)
-    pictures = pixels.reshape(-1, 28, 28)
+    pictures, labels = _fashion_pictures(root)
     for label, names in enumerate(FASHION_NAMES):
         for index in generator.choice(np.flatnonzero(labels == label), per_class, replace=False):
-            yield Drawing(_cut_out(pictures[index]), names, "fashion-mnist", natural=False)
+            sleeveless = label == _TOPS and _is_sleeveless(pictures[index])
+            captions = TANK_NAMES if sleeveless else names
+            yield Drawing(_cut_out(pictures[index]), captions, "fashion-mnist", natural=False)
+
+
+def worn_garments(root: Path, count: int, generator: np.random.Generator) -> Iterator[Drawing]:
+    """Garments that Fashion-MNIST has but does not name (sleeveless tops, and shorts made of its trousers), and
+    garments on a roughly drawn wearer, as shops show them.
+
+    Args:
+        root: as for `fashion_mnist`.
+        count: how many of each.
+        generator: draws which, and the colours of garments and wearers.
+    """
+    pictures, labels = _fashion_pictures(root)
+    tops = np.flatnonzero(labels == _TOPS)
+    sleeveless = np.array([_is_sleeveless(pictures[index]) for index in tops])
+    for index in generator.choice(tops[sleeveless], count, replace=False):
+        tank = _cut_out(pictures[index])
+        yield Drawing(tank, TANK_NAMES, "fashion-mnist", natural=False)
+        yield _worn(_worn_top(tank, generator, sleeve=0.15), TANK_NAMES)
+    for index in generator.choice(np.flatnonzero(labels == _TROUSERS), count, replace=False):
+        trousers = _cut_out(pictures[index])
+        yield Drawing(_shortened(trousers, generator), SHORTS_NAMES, "fashion-mnist", natural=False)
+        yield _worn(_worn_shorts(trousers, generator), SHORTS_NAMES)
+    for index in generator.choice(tops[~sleeveless], count, replace=False):
+        yield _worn(_worn_top(_cut_out(pictures[index]), generator, sleeve=0.3), FASHION_NAMES[_TOPS])
+
+
+def _worn(picture: Image.Image, captions: tuple[str, ...]) -> Drawing:
+    # Painting would dye the wearer too.
+    return Drawing(picture, captions, "fashion-mnist", natural=False, paintable=False)
+
+
+def _fashion_pictures(root: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """(60000, 28, 28) grey pictures and their labels."""
+    labels = np.frombuffer(gzip.decompress((root / "train-labels-idx1-ubyte.gz").read_bytes()), np.uint8, offset=8)
+    pixels = np.frombuffer(gzip.decompress((root / "train-images-idx3-ubyte.gz").read_bytes()), np.uint8, offset=16)
+    return pixels.reshape(-1, 28, 28), labels
+
+
+_HEM_AT_MOST = 20  # of 28 pixels: pictures are as high as the garment, and with sleeves it is about as wide as high
+
+
+def _is_sleeveless(grey: NDArray[np.uint8]) -> bool:
+    """Whether a top is narrow, and nowhere wider above than at its hem."""
+    cloth = grey > 24
+    widths = cloth.shape[1] - cloth.argmax(axis=1) - cloth[:, ::-1].argmax(axis=1)
+    widths[~cloth.any(axis=1)] = 0
+    hem = np.median(widths[16:25])
+    return bool(widths[3:12].max() <= hem <= _HEM_AT_MOST)
+
+
+def _shortened(trousers: Image.Image, generator: np.random.Generator) -> Image.Image:
+    """The upper part of trousers, widened to the proportions of shorts."""
+    left, top, right, bottom = _extent(trousers)
+    length = max(round((bottom - top) * generator.uniform(0.38, 0.52)), 8)
+    width = max(round(length * generator.uniform(0.85, 1.15)), 8)
+    return trousers.crop((left, top, right, top + length)).resize((width, length), Image.Resampling.BICUBIC)
+
+
+def _extent(garment: Image.Image) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of what can be seen."""
+    seen = garment.getchannel("A").point(lambda alpha: 255 * (alpha > 128))
+    return seen.getbbox() or (0, 0, *garment.size)
+
+
+# From dark to light.
+_SKINS = ((92, 60, 44), (141, 94, 66), (188, 134, 100), (224, 177, 144))
+
+
+def _worn_shorts(trousers: Image.Image, generator: np.random.Generator) -> Image.Image:
+    """Shorts in some colour with the wearer's bare legs below, which are the trousers' legs."""
+    shorts = _dyed(_shortened(trousers, generator), _cloth_colour(generator))
+    left, top, right, bottom = _extent(trousers)
+    legs = trousers.crop((left, (top + bottom) // 2, right, bottom))
+    legs = legs.resize((round(shorts.width * 0.8), round(shorts.height * generator.uniform(0.6, 1.0))))
+    legs = _dyed(legs, _skin(generator))
+    figure = Image.new("RGBA", (shorts.width, shorts.height + legs.height))
+    figure.paste(legs, ((shorts.width - legs.width) // 2, shorts.height))
+    figure.paste(shorts, (0, 0))
+    return figure
+
+
+def _worn_top(top: Image.Image, generator: np.random.Generator, sleeve: float) -> Image.Image:
+    """A top in some colour on a wearer: head, hips, and arms that are bare from `sleeve` of its height on."""
+    cloth = _dyed(top.crop(_extent(top)), _cloth_colour(generator))
+    height = cloth.height
+    if cloth.width < 0.75 * height:
+        cloth = cloth.resize((round(height * generator.uniform(0.65, 0.9)), height), Image.Resampling.BICUBIC)
+    width, margin, head = cloth.width, round(height * 0.15), round(height * 0.4)
+    figure = Image.new("RGBA", (width + 2 * margin, head + round(height * 1.2)))
+    draw = ImageDraw.Draw(figure)
+    red, green, blue = (int(value) for value in _skin(generator))
+    skin, middle = (red, green, blue), figure.width / 2
+    draw.ellipse((middle - head * 0.3, 0, middle + head * 0.3, head * 0.85), fill=skin)
+    draw.rectangle((middle - head * 0.2, head * 0.6, middle + head * 0.2, head + height * 0.15), fill=skin)
+    hips = (margin + width * 0.2, head + height * 0.9, margin + width * 0.8, figure.height)
+    draw.rectangle(hips, fill=tuple(int(value) for value in _cloth_colour(generator)))
+    shoulder, wrist = head + height * sleeve, head + height * generator.uniform(0.85, 1.1)
+    thick = round(height * 0.13)
+    draw.line((margin + width * 0.06, shoulder, margin * 0.7, wrist), fill=skin, width=thick)
+    draw.line((margin + width * 0.94, shoulder, margin * 1.3 + width, wrist), fill=skin, width=thick)
+    figure.alpha_composite(cloth, (margin, head))
+    return figure
+
+
+def _cloth_colour(generator: np.random.Generator) -> NDArray[np.int64]:
+    return generator.integers(20, 246, 3)
+
+
+def _skin(generator: np.random.Generator) -> NDArray[np.int64]:
+    return np.array(_SKINS[int(generator.integers(len(_SKINS)))])
+
+
+def _dyed(picture: Image.Image, colour: NDArray[np.int64]) -> Image.Image:
+    """The picture's light and shade in a colour."""
+    pixels = np.asarray(picture, dtype=np.float32)
+    dyed = pixels[..., :3] / 255 * colour
+    return Image.fromarray(np.concatenate([dyed, pixels[..., 3:]], axis=-1).astype(np.uint8), "RGBA")
 
 
 def _cut_out(grey: NDArray[np.uint8]) -> Image.Image:
