@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,7 +30,7 @@ NAME = "starter"
 DIM = 384
 IMAGE_SIZE = 260
 MAX_TOKENS = 256  # the context all-MiniLM-L6-v2 was trained with; a title is 5 to 30
-IMAGE_BATCH = 8  # of 32 that a caller gives, the tower waits for the first 8 to be scaled
+IMAGE_BATCH = 32  # scaled, then encoded; scaling the next in a thread meanwhile gained nothing on two cores
 TEXT_BATCH = 64
 
 # Raise when decoding, resizing, tokenising or a tower's arithmetic changes: it enters the fingerprint, and it names
@@ -120,7 +119,8 @@ class StarterEncoder:
             MediaError: a picture cannot be read; the message says which one by its position.
         """
         vectors = np.empty((len(images), DIM), dtype=np.float32)
-        for start, pixels in self._scaled_ahead(images):
+        for start in range(0, len(images), IMAGE_BATCH):
+            pixels = self.pixels(images[start : start + IMAGE_BATCH], first=start)
             vectors[start : start + len(pixels)] = self.bridge.pictures(*self.picture_outputs(pixels))
         return vectors
 
@@ -131,20 +131,6 @@ class StarterEncoder:
             (n, 384) float32, unit rows; (0, 384) for no texts.
         """
         return self.bridge.texts(self.sentence_vectors(texts))
-
-    def _scaled_ahead(self, images: Sequence[ImageInput]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        """`pixels` of a few pictures at a time, the next scaled in a thread while the tower works on the last.
-
-        Both let go of the interpreter's lock, so neither waits for the other.
-        """
-        last: tuple[int, Future[NDArray[np.uint8]]] | None = None
-        for start in range(0, len(images), IMAGE_BATCH):
-            scaled = self._scaling.submit(self.pixels, images[start : start + IMAGE_BATCH], start)
-            if last is not None:
-                yield last[0], last[1].result()
-            last = start, scaled
-        if last is not None:
-            yield last[0], last[1].result()
 
     def pixels(self, images: Sequence[ImageInput], first: int = 0) -> NDArray[np.uint8]:
         """Pictures as the picture tower takes them: (n, 260, 260, 3) RGB, n >= 1.
@@ -184,10 +170,6 @@ class StarterEncoder:
     def bridge(self) -> Bridge:
         """What joins the towers."""
         return Bridge.load(BRIDGE_PATH)
-
-    @cached_property
-    def _scaling(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(1, "firstsight-scale")
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
