@@ -33,8 +33,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from firstsight.encoders.base import Vectors
-from firstsight.encoders.bridge import TEMPERATURE, Bridge, unit
+from firstsight.encoders.base import Vectors, unit
+from firstsight.encoders.bridge import TEMPERATURE, Bridge
 from firstsight.encoders.starter import StarterEncoder
 
 Figures = dict[str, float]

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.media.pictures import ImageInput
 
-__all__ = ["Encoder", "EncoderSpec", "ImageInput", "Vectors"]
+__all__ = ["Encoder", "EncoderSpec", "ImageInput", "Vector", "Vectors", "unit"]
 
 Vectors: TypeAlias = NDArray[np.float32]
 """(n, dim) float32; every row has unit length."""
+
+
+Vector: TypeAlias = NDArray[np.float32]
+"""(dim,) float32 of unit length."""
+
+
+def unit(vectors: NDArray[Any]) -> NDArray[np.float32]:
+    """Vectors, along the last axis, scaled to length 1; one of zeros stays as it is."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, np.float32(1e-12)), dtype=np.float32)
 
 
 @dataclass(frozen=True)

@@ -14,17 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firstsight.encoders.base import Vectors
+from firstsight.encoders.base import Vectors, unit
 from firstsight.errors import EncoderError
 
 TEMPERATURE = 1.5
 """Of the classifier's softmax: above 1 the classes it is less sure of count as well."""
-
-
-def unit(rows: NDArray[np.float32]) -> Vectors:
-    """Rows scaled to length 1; a row of zeros stays as it is."""
-    scaled: Vectors = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.float32(1e-12))
-    return scaled
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from firstsight.encoders.base import Encoder, EncoderSpec, ImageInput
+from firstsight.encoders.base import Encoder, EncoderSpec, ImageInput, unit
 from firstsight.encoders.registry import load_encoder, names_a_file
 from firstsight.errors import CatalogError, EncoderMismatchError, MissingDatabaseError, QueryError
-from firstsight.indexer.assembly import unit
 from firstsight.indexer.catalog import TIMES, Catalog, CatalogOptions, catalog_root, check_catalog
 from firstsight.indexer.pipeline import Counts, IndexReport, IndexRun
 from firstsight.indexer.recipe import Recipe

@@ -10,16 +10,14 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from firstsight.encoders.base import Vector, unit
 from firstsight.errors import MediaError
 from firstsight.indexer.catalog import CatalogItem
 from firstsight.indexer.settings import IndexSettings
 from firstsight.indexer.tables import Failure, Part
 from firstsight.media.fetch import identity
 from firstsight.media.policy import MediaPolicy
-
-Vector = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -110,12 +108,6 @@ def fuse(views: Iterable[View], weights: Mapping[Part, float]) -> Vector | None:
         start=np.zeros(1, dtype=np.float32),
     )
     return unit(total) if np.any(total) else None
-
-
-def unit(vector: NDArray[Any]) -> Vector:
-    """A vector scaled to length 1; a zero vector stays zero."""
-    length = float(np.linalg.norm(vector))
-    return np.asarray(vector / length if length else vector, dtype=np.float32)
 
 
 def encode_digest(item: CatalogItem, settings: IndexSettings, policy: MediaPolicy) -> str:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pyarrow.compute as pc
 
+from firstsight.encoders.base import Vector
 from firstsight.errors import QueryError
-from firstsight.indexer.assembly import Vector
 from firstsight.indexer.catalog import KINDS
 from firstsight.indexer.store import Store, quote
 from firstsight.indexer.tables import HIDDEN_COLUMNS

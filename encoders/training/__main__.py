@@ -26,7 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from firstsight.encoders.bridge import Bridge, unit
+from firstsight.encoders.base import unit
+from firstsight.encoders.bridge import Bridge
 from firstsight.encoders.starter import BRIDGE_PATH, IMAGE_BATCH, StarterEncoder
 from firstsight.encoders.training import features, sources
 from firstsight.encoders.training.classes import class_vectors

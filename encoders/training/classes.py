@@ -7,7 +7,7 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import NDArray
 
-from firstsight.encoders.bridge import unit
+from firstsight.encoders.base import unit
 from firstsight.encoders.starter import StarterEncoder
 
 

@@ -12,7 +12,7 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from firstsight.encoders.bridge import unit
+from firstsight.encoders.base import unit
 from firstsight.encoders.starter import StarterEncoder, fit_square
 from firstsight.encoders.training.sources import Drawing
 from firstsight.encoders.training.views import views

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from firstsight.encoders.bridge import TEMPERATURE, softmax, unit
+from firstsight.encoders.base import unit
+from firstsight.encoders.bridge import TEMPERATURE, softmax
 from firstsight.encoders.training.features import ViewFeatures
 
 Weights = dict[str, NDArray[np.float32]]

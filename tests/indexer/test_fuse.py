@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from firstsight.indexer.assembly import Vector, View, fuse, unit
+from firstsight.encoders.base import Vector, unit
+from firstsight.indexer.assembly import View, fuse
 from firstsight.indexer.tables import Part
 
 WEIGHTS: dict[Part, float] = {"title": 1.0, "image": 2.0, "frame": 0.5}
