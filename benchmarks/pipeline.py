@@ -42,7 +42,7 @@ def efficiency(items: int, side: int, rounds: int) -> bool:
         with catalogue.open(encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         encoder = firstsight.load_encoder("starter")
-        min_side = 2 * encoder.spec.image_size
+        min_side = encoder.spec.min_side
         settings = firstsight.IndexSettings()
         pictures = [open_picture(catalogue.parent / row["images"], min_side=min_side) for row in rows]
         batches = [pictures[n : n + settings.batch_size] for n in range(0, items, settings.batch_size)]

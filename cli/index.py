@@ -46,6 +46,9 @@ def index(
     ] = None,
     db: options.Db = None,
     encoder: options.Encoder = None,
+    runtime: options.Runtime = "auto",
+    device: options.Device = None,
+    trust_remote_code: options.TrustRemoteCode = False,
     mapping: Annotated[
         str,
         typer.Option(
@@ -101,6 +104,7 @@ def index(
     database = firstsight.open(
         db,
         encoder=encoder,
+        encoder_options=firstsight.EncoderOptions(runtime, device, trust_remote_code=trust_remote_code),
         policy=firstsight.MediaPolicy(allow_private=allow_private, allow_anywhere=allow_anywhere, timeout_s=timeout),
     )
     with Progress(quiet) as progress, (interrupt := _Interrupt(progress)).watching():

@@ -23,10 +23,32 @@ Encoder = Annotated[
     typer.Option(
         "--encoder",
         metavar="NAME",
-        help="starter, open_clip:ARCH/TAG, open_clip:ARCH@FILE, transformers:ORG/NAME or transformers:FOLDER. "
-        "By default the database's own, else starter.",
+        help="starter, open_clip:ARCH/TAG, open_clip:ARCH@FILE, transformers:ORG/NAME, a folder after either colon; "
+        "see firstsight models. By default the database's own, else starter.",
         show_default=False,
     ),
+]
+Runtime = Annotated[
+    str,
+    typer.Option(
+        "--runtime",
+        metavar="NAME",
+        envvar="FIRSTSIGHT_RUNTIME",
+        help="What runs the encoder: auto, the fastest that gives the reference's vectors; fast, which allows int8 "
+        "where it was calibrated; or ENGINE:PRECISION, such as torch:fp32, openvino:bf16.",
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help="cpu, cuda, cuda:1 or mps. By default the best there is.",
+        show_default=False,
+    ),
+]
+TrustRemoteCode = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Let a model bring Python code along and run it.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON lines, as in a pipe.")]
 AllowPrivate = Annotated[

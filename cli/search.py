@@ -57,6 +57,9 @@ def search(
     ] = None,
     db: options.Db = None,
     encoder: options.Encoder = None,
+    runtime: options.Runtime = "auto",
+    device: options.Device = None,
+    trust_remote_code: options.TrustRemoteCode = False,
     allow_private: options.AllowPrivate = False,
     json: options.Json = False,
 ) -> None:
@@ -64,7 +67,8 @@ def search(
     import firstsight
 
     policy = firstsight.MediaPolicy(allow_private=allow_private)
-    database = firstsight.open(db, encoder=encoder, policy=policy)
+    how = firstsight.EncoderOptions(runtime, device, trust_remote_code=trust_remote_code)
+    database = firstsight.open(db, encoder=encoder, encoder_options=how, policy=policy)
     results = database.search(text, image=image, video=video, item=item, k=k, where=where, kinds=kind or ())
     if html is not None:
         from firstsight.retrieval.contact_sheet import write_contact_sheet

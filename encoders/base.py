@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from firstsight.media.pictures import ImageInput
 
-__all__ = ["Encoder", "EncoderSpec", "ImageInput", "Vector", "Vectors", "unit"]
+__all__ = ["Arrays", "Encoder", "EncoderSpec", "ImageInput", "Outputs", "Tower", "Vector", "Vectors", "unit"]
 
 Vectors: TypeAlias = NDArray[np.float32]
 """(n, dim) float32; every row has unit length."""
@@ -19,6 +19,14 @@ Vectors: TypeAlias = NDArray[np.float32]
 
 Vector: TypeAlias = NDArray[np.float32]
 """(dim,) float32 of unit length."""
+
+
+Arrays: TypeAlias = tuple[NDArray[Any], ...]
+"""What a tower takes for a batch: arrays of n rows each."""
+
+
+Outputs: TypeAlias = tuple[NDArray[np.float32], ...]
+"""What a tower gives for a batch: arrays of n rows each."""
 
 
 def unit(vectors: NDArray[Any]) -> NDArray[np.float32]:
@@ -35,6 +43,12 @@ class EncoderSpec:
     dim: int  # length of its vectors
     image_size: int  # side in pixels of the square its picture tower sees
     fingerprint: str  # hex digest of everything that changes its vectors: weights, preprocessing, tokeniser
+    decode_factor: int = 3  # a picture may be shrunk while it is decoded, as long as this many times image_size remain
+
+    @property
+    def min_side(self) -> int:
+        """What the shorter side of a picture handed to the encoder should have at least, in pixels, where it has it."""
+        return self.decode_factor * self.image_size
 
 
 @runtime_checkable
@@ -61,4 +75,21 @@ class Encoder(Protocol):
         Returns:
             (n, dim) float32, unit rows; (0, dim) for no texts.
         """
+        ...
+
+
+class Tower(Protocol):
+    """One half of a dual encoder under some runtime."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows a batch had best have."""
+        ...
+
+    def run(self, *inputs: NDArray[Any]) -> Outputs:
+        """Its outputs for inputs of n >= 1 rows each, n rows each."""
+        ...
+
+    def run_all(self, batches: Iterable[Arrays]) -> Iterator[Outputs]:
+        """The outputs of each batch, in order; the next batch is asked for while one is computed, where it can be."""
         ...

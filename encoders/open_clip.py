@@ -1,92 +1,280 @@
-"""`open_clip:ARCH/TAG` and `open_clip:ARCH@FILE`: models of open_clip, run as its own code runs them."""
+"""`open_clip:ARCH/TAG`, `open_clip:ARCH@FILE`, `open_clip:hf-hub:ORG/NAME` and `open_clip:FOLDER`."""
 
 from __future__ import annotations
 
+import copy
 import difflib
 import logging
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import open_clip
 import torch
+from open_clip.transformer import TextTransformer, text_global_pool
 from PIL import Image
+from torchvision.transforms.v2 import InterpolationMode
 
-from firstsight.encoders.base import EncoderSpec
-from firstsight.encoders.torch_dual import TorchDualEncoder, best_device, weights_digest
+from firstsight.encoders.base import Arrays, EncoderSpec
+from firstsight.encoders.dual import DualEncoder, DualModel, Tokens
+from firstsight.encoders.fingerprint import tokenizer_state, weights_digest
+from firstsight.encoders.options import EncoderOptions, looks_like_a_path
+from firstsight.encoders.picture_transform import FromBytes, SquareTransform, is_faithful, probe_pictures
 from firstsight.errors import EncoderError, first_line
 
+HUB = "hf-hub:"
 
-class OpenClipEncoder(TorchDualEncoder):
-    """A model of open_clip in float32, with its own tokeniser and preprocessing.
+
+def load(model: str, options: EncoderOptions) -> DualEncoder:
+    """A model of open_clip, with its own tokeniser and preprocessing.
 
     Args:
-        model: `ARCH/TAG` for published weights, downloaded once into the Hugging Face cache, or `ARCH@FILE` for a
-            checkpoint (.pt, .bin or .safetensors), read with `weights_only`: a pickle in it is never run.
+        model: `ARCH/TAG` for published weights, downloaded once into the Hugging Face cache; `ARCH@FILE` for a
+            checkpoint (.pt, .bin or .safetensors), read with `weights_only`: a pickle in it is never run;
+            `hf-hub:ORG/NAME`; or a folder with `open_clip_config.json`, weights and tokeniser files.
 
     Raises:
-        EncoderError: no such architecture, tag or file; a checkpoint that does not fit; no network.
+        EncoderError: no such architecture, tag or file; a checkpoint that does not fit; no network; a runtime that
+            cannot run it.
+    """
+    return DualEncoder(load_model(model, options), options)
+
+
+def load_model(model: str, options: EncoderOptions) -> DualModel:
+    """The model taken apart, in float32 on the CPU; raises as `load`."""
+    source, weights, name = _parse(model)
+    tokenize = _tokenizer(source, options)
+    found, preprocess = _create(source, weights, model)
+    side = int(np.max(found.visual.image_size))
+    context = getattr(found, "context_length", None)
+    config = open_clip.get_model_config(source) or {}
+    rules = tokenizer_state(getattr(tokenize, "tokenizer", tokenize))
+    fingerprint = weights_digest(found, config, repr(preprocess), context, rules)
+    text_tower = _text_tower(found)
+    with torch.inference_mode():
+        dim = int(text_tower(tokenize(["a"])).shape[-1])
+    spec = EncoderSpec(f"open_clip:{name}", dim, side, fingerprint)
+    transform = _transform(preprocess, found)
+    picture_tower = _Whole(found, "encode_image")
+    return DualModel(
+        spec,
+        prepare_pictures=transform or _as_arrays(preprocess),
+        prepare_texts=_Tokenize(tokenize),
+        picture_tower=FromBytes(picture_tower, transform) if transform else picture_tower,
+        text_tower=text_tower,
+        reference_pictures=lambda pictures: found.encode_image(torch.stack([preprocess(p) for p in pictures])),
+        reference_texts=lambda texts: found.encode_text(tokenize(list(texts))),
+    )
+
+
+class _Tokenize:
+    """open_clip's tokenisers give ids without a mask; their padding is the id after the last word."""
+
+    def __init__(self, tokenizer: Callable[[list[str]], torch.Tensor]) -> None:
+        self._tokenizer = tokenizer
+        hugging_face = getattr(tokenizer, "tokenizer", None)
+        self._padding = getattr(hugging_face, "pad_token_id", None) or 0
+
+    def __call__(self, texts: Sequence[str]) -> Tokens:
+        ids = self._tokenizer(list(texts)).numpy()
+        used = (ids != self._padding)[:, ::-1]
+        lengths = np.where(used.any(axis=1), ids.shape[1] - used.argmax(axis=1), 1)
+        return Tokens((ids,), lengths)
+
+
+class _CausalText(torch.nn.Module):
+    """open_clip's text towers without a pad mask, for rows of ids shorter than the context.
+
+    Its own `encode_text` adds the whole context's positions and mask. Where each position sees only those before it
+    and the vector is read at the last word, what would follow changes nothing, so both are cut to the row.
     """
 
-    def __init__(self, model: str) -> None:
-        arch, weights = _parse(model)
-        self._device = best_device()
-        self._model, self._preprocess = _load(arch, weights, self._device)
-        self._tokenizer = open_clip.get_tokenizer(arch)
-        size = self._model.visual.image_size
-        side = size if isinstance(size, int) else max(size)
-        context = getattr(self._model, "context_length", None)
-        with torch.inference_mode():
-            dim = self._model.encode_text(self._tokenizer(["a"]).to(self._device)).shape[-1]
-        fingerprint = weights_digest(self._model, arch, repr(self._preprocess), context)
-        # absolute, so that a database finds its encoder from any working directory
-        name = f"{arch}@{Path(weights).resolve()}" if "@" in model else model
-        self.spec = EncoderSpec(f"open_clip:{name}", dim, side, fingerprint)
+    def __init__(self, text: Any, pool: str, eos: int | None) -> None:
+        super().__init__()
+        self.token_embedding = text.token_embedding
+        self.positional_embedding = text.positional_embedding
+        self.transformer = text.transformer
+        self.ln_final = text.ln_final
+        self.text_projection: Any = text.text_projection
+        self.attn_mask: torch.Tensor | None
+        self.register_buffer("attn_mask", text.attn_mask, persistent=False)
+        self._pool, self._eos = pool, eos
 
-    def _image_features(self, pictures: Sequence[Image.Image]) -> torch.Tensor:
-        pixels = torch.stack([self._preprocess(picture) for picture in pictures])
-        features: torch.Tensor = self._model.encode_image(pixels.to(self._device))
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """(n, width) ids -> (n, dim)."""
+        dtype = self.ln_final.weight.dtype
+        width = ids.shape[1]
+        x: torch.Tensor = self.token_embedding(ids).to(dtype) + self.positional_embedding[:width].to(dtype)
+        mask = None if self.attn_mask is None else self.attn_mask[:width, :width]
+        x = self.ln_final(self.transformer(x, attn_mask=mask))
+        features: torch.Tensor = text_global_pool(x, ids, self._pool, eos_token_id=self._eos)
+        if self.text_projection is None:
+            return features
+        if isinstance(self.text_projection, torch.nn.Linear):
+            features = self.text_projection(features)
+            return features
+        features = features @ self.text_projection
         return features
 
-    def _text_features(self, texts: Sequence[str]) -> torch.Tensor:
-        features: torch.Tensor = self._model.encode_text(self._tokenizer(list(texts)).to(self._device))
+
+class _Whole(torch.nn.Module):
+    """A tower called as open_clip calls it: `encode_image` or `encode_text`."""
+
+    def __init__(self, model: torch.nn.Module, method: str) -> None:
+        super().__init__()
+        self.model = copy.copy(model)
+        pictures = method == "encode_image"
+        self.model._modules = {name: part for name, part in model._modules.items() if (name == "visual") == pictures}
+        self._method = method
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """(n, …) pixels or ids -> (n, dim)."""
+        features: torch.Tensor = getattr(self.model, self._method)(inputs)
         return features
 
 
-def _parse(model: str) -> tuple[str, str]:
-    """Architecture, and tag or file."""
+def _text_tower(model: Any) -> torch.nn.Module:
+    if isinstance(model, open_clip.CLIP):
+        return _CausalText(model, model.text_pool_type, model.text_eos_id)
+    text = getattr(model, "text", None)
+    if isinstance(text, TextTransformer) and text.cls_emb is None and not (text.use_pad_mask or text.output_tokens):
+        return _CausalText(text, text.pool_type, text.eos_id)
+    return _Whole(model, "encode_text")
+
+
+def _transform(preprocess: Any, model: Any) -> SquareTransform | None:
+    """open_clip's preprocessing as a transform of bytes; None where it is of another kind."""
+    config = open_clip.get_model_preprocess_cfg(model)
+    size, resize = config["size"], config.get("resize_mode", "shortest")
+    height, width = (size, size) if isinstance(size, int) else size
+    if resize not in ("shortest", "squash") or (resize == "shortest" and height != width):
+        return None
+    kernel = InterpolationMode.BILINEAR if config.get("interpolation") == "bilinear" else InterpolationMode.BICUBIC
+    transform = SquareTransform(
+        (height, width),
+        resize,
+        height,
+        kernel,
+        crop_start=round,
+        mean=tuple(map(float, config["mean"])),
+        std=tuple(map(float, config["std"])),
+    )
+    pictures = probe_pictures(4)
+    reference = torch.stack([preprocess(picture) for picture in pictures]).numpy()
+    return transform if is_faithful(transform, reference, pictures) else None
+
+
+def _as_arrays(preprocess: Any) -> Callable[[Sequence[Image.Image]], Arrays]:
+    return lambda pictures: (torch.stack([preprocess(picture) for picture in pictures]).numpy(),)
+
+
+def _parse(model: str) -> tuple[str, str | None, str]:
+    """What open_clip calls the architecture, its tag or file, and the name to keep.
+
+    Paths are kept absolute, so that a database finds its encoder from any working directory.
+    """
+    if model.startswith(HUB):
+        return model, None, model
+    if looks_like_a_path(model):
+        folder = Path(model).expanduser().resolve()
+        if not (folder / "open_clip_config.json").is_file():
+            raise EncoderError(
+                f"there is no open_clip_config.json in {model!r}; give a folder that holds it beside the weights, "
+                "or a checkpoint as open_clip:ARCH@FILE"
+            )
+        return f"local-dir:{folder}", None, str(folder)
     if "@" in model:
         arch, _, weights = model.partition("@")
-        if not Path(weights).is_file():
+        file = Path(weights).expanduser().resolve()
+        if not file.is_file():
             raise EncoderError(f"there is no checkpoint {weights!r}; give the path of a .pt, .bin or .safetensors file")
-    else:
-        arch, _, weights = model.partition("/")
+        _require_arch(arch)
+        return arch, str(file), f"{arch}@{file}"
+    arch, _, tag = model.partition("/")
+    _require_arch(arch)
+    tags = open_clip.list_pretrained_tags_by_model(arch)
+    if tag not in tags:
+        raise EncoderError(
+            f"open_clip has no weights {tag!r} for {arch}; there are {', '.join(tags) or 'none'}; "
+            f"for a file of your own: open_clip:{arch}@FILE"
+        )
+    _require_activation(arch, tag)
+    return arch, tag, model
+
+
+def _require_arch(arch: str) -> None:
     known = open_clip.list_models()
     if arch not in known:
         near = ", ".join(difflib.get_close_matches(arch, known, n=3, cutoff=0.4))
         raise EncoderError(f"open_clip has no architecture {arch!r}; near it are {near or ', '.join(known[:5])}")
-    if "@" not in model:
-        tags = open_clip.list_pretrained_tags_by_model(arch)
-        if weights not in tags:
-            raise EncoderError(
-                f"open_clip has no weights {weights!r} for {arch}; there are {', '.join(tags) or 'none'}; "
-                f"for a file of your own: open_clip:{arch}@FILE"
-            )
-    return arch, weights
 
 
-def _load(arch: str, weights: str, device: torch.device) -> tuple[Any, Any]:
+def _require_activation(arch: str, tag: str) -> None:
+    """open_clip only warns where weights trained with QuickGELU are put into an architecture with GELU."""
+    trained = bool(open_clip.get_pretrained_cfg(arch, tag).get("quick_gelu"))
+    built = bool((open_clip.get_model_config(arch) or {}).get("quick_gelu"))
+    if trained != built:
+        other = f"{arch}-quickgelu" if trained else arch.removesuffix("-quickgelu")
+        raise EncoderError(
+            f"the weights {tag!r} were trained {'with' if trained else 'without'} QuickGELU, so their vectors would be "
+            f"wrong in {arch}; use open_clip:{other}/{tag}"
+        )
+
+
+def _create(source: str, weights: str | None, model: str) -> tuple[Any, Any]:
+    """The model, in evaluation mode, and its preprocessing."""
     # open_clip logs each of its errors before it raises it; the sentence below is enough
     logging.disable(logging.ERROR)
     try:
-        model, _, preprocess = open_clip.create_model_and_transforms(arch, pretrained=weights, device=device)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found, _, preprocess = open_clip.create_model_and_transforms(
+                source, pretrained=weights, require_pretrained=True, weights_only=True, **_published(weights, source)
+            )
     except Exception as error:  # whatever a bad checkpoint makes torch, safetensors or the hub raise
-        hint = (
-            "check that it was saved from this architecture"
-            if Path(weights).is_file()
-            else f"without a network, download it elsewhere and load the file: open_clip:{arch}@FILE"
-        )
-        raise EncoderError(f"open_clip cannot load {weights} into {arch}: {first_line(error)}; {hint}") from error
+        raise EncoderError(f"open_clip cannot load {model}: {first_line(error)}; {_remedy(source, weights)}") from error
     finally:
         logging.disable(logging.NOTSET)
-    return model.eval(), preprocess
+    return found.eval(), preprocess
+
+
+def _published(weights: str | None, arch: str) -> dict[str, Any]:
+    """For a checkpoint of one's own, the preprocessing that every published checkpoint of its architecture has.
+
+    Left alone, open_clip takes OpenAI's mean and crop for any file, which is wrong for every SigLIP. Where the
+    published ones do not agree, a file says nothing, and open_clip's own choice stands; a folder says it all.
+    """
+    if weights is None or not Path(weights).is_file():
+        return {}
+    said = [open_clip.get_pretrained_cfg(arch, tag) for tag in open_clip.list_pretrained_tags_by_model(arch)]
+    names = ("mean", "std", "interpolation", "resize_mode")
+    kinds = {tuple(str(tag.get(name)) for name in names) for tag in said}
+    if len(kinds) != 1:
+        return {}
+    return {f"image_{name}": said[0][name] for name in names if said[0].get(name) is not None}
+
+
+def _remedy(source: str, weights: str | None) -> str:
+    if source.startswith("local-dir:"):
+        return "check that the folder holds the weights this open_clip_config.json describes"
+    if weights is not None and Path(weights).is_file():
+        return "check that it was saved from this architecture"
+    if source.startswith(HUB):
+        return "without a network, download the repository elsewhere and load its folder: open_clip:FOLDER"
+    return f"without a network, download it elsewhere and load the file: open_clip:{source}@FILE"
+
+
+def _tokenizer(source: str, options: EncoderOptions) -> Any:
+    config = open_clip.get_model_config(source) or {}
+    brings = config.get("text_cfg", {}).get("tokenizer_kwargs", {})
+    if brings.get("trust_remote_code") and not options.trust_remote_code:
+        raise EncoderError(f"the tokeniser of {source} wants to run its own code; allow it with --trust-remote-code")
+    try:
+        return open_clip.get_tokenizer(source)
+    except Exception as error:  # a tokeniser of the hub, without a network
+        raise EncoderError(
+            f"open_clip cannot load the tokeniser of {source}: {first_line(error)}; without a network, put its files "
+            "into a folder with open_clip_config.json and the weights, and load open_clip:FOLDER"
+        ) from error

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from firstsight.encoders.base import EncoderSpec, ImageInput, Vectors
+from firstsight.encoders.base import EncoderSpec, ImageInput, Tower, Vectors
 from firstsight.encoders.bridge import Bridge
+from firstsight.encoders.options import AUTO, FAST, EncoderOptions, Runtime
 from firstsight.encoders.packaged import PICTURE_WEIGHTS, TEXT_WEIGHTS, TOKENIZER, PackagedFile
 from firstsight.errors import EncoderError, MediaError
 from firstsight.media.pictures import open_picture
@@ -23,8 +23,6 @@ from firstsight.media.pictures import open_picture
 if TYPE_CHECKING:
     import openvino as ov
     from tokenizers import Tokenizer
-
-Runtime: TypeAlias = Literal["auto", "torch", "openvino"]
 
 NAME = "starter"
 DIM = 384
@@ -37,15 +35,9 @@ TEXT_BATCH = 64
 # the exported graphs.
 PREPROCESSING = 1
 
+RUNTIMES = (Runtime("openvino"), Runtime("torch"))
+
 BRIDGE_PATH = Path(__file__).parent / "weights" / "starter-bridge.safetensors"
-
-
-class Tower(Protocol):
-    """A pretrained network under one of the runtimes."""
-
-    def run(self, *inputs: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
-        """Its outputs for inputs of n rows each, n rows each."""
-        ...
 
 
 def _fingerprint() -> str:
@@ -92,22 +84,26 @@ class StarterEncoder:
     used by two threads at once: make one per thread, or take turns.
 
     Args:
-        runtime: what runs the towers. "auto" takes OpenVINO where there is no CUDA device and it is installed, torch
-            elsewhere. Both give the same vectors (cosine above 0.999), so it is no part of the fingerprint.
+        runtime: what runs the towers: "torch" or "openvino". "auto" (and "fast") takes OpenVINO where there is no
+            CUDA device, torch elsewhere. Both give the same vectors (cosine above .9999).
         threads: CPU threads, those this process may use by default.
 
     Raises:
         EncoderError: an unknown runtime, or a bridge that cannot be read.
     """
 
-    def __init__(self, runtime: Runtime = "auto", threads: int | None = None) -> None:
-        if runtime not in get_args(Runtime):
-            raise EncoderError(f"no runtime {runtime!r} for {NAME}: choose one of {', '.join(get_args(Runtime))}")
-        if threads is not None and threads < 1:
-            raise EncoderError(f"threads must be at least 1, not {threads}")
-        self._runtime = _choose_runtime() if runtime == "auto" else runtime
-        self._threads = threads or _usable_cpus()
-        self.spec = EncoderSpec(NAME, DIM, IMAGE_SIZE, _fingerprint())
+    def __init__(self, runtime: str = AUTO, threads: int | None = None) -> None:
+        options = EncoderOptions(runtime, threads=threads)
+        chosen = _fastest() if runtime in (AUTO, FAST) else Runtime.parse(runtime)
+        if chosen not in RUNTIMES:
+            raise EncoderError(
+                f"{NAME} does not run as {chosen}, only as {' or '.join(map(str, RUNTIMES))}: in smaller numbers its "
+                "EfficientNet loses too much (bf16: a cosine of .974 at worst)"
+            )
+        self.runtime = str(chosen)
+        self._engine = chosen.engine
+        self._threads = options.cpu_threads
+        self.spec = EncoderSpec(NAME, DIM, IMAGE_SIZE, _fingerprint(), decode_factor=2)
 
     def encode_images(self, images: Sequence[ImageInput]) -> Vectors:
         """Encode pictures, in order; each is padded with white to a square, nothing is cropped.
@@ -183,8 +179,9 @@ class StarterEncoder:
 
     @cached_property
     def _picture_tower(self) -> Tower:
-        if self._runtime == "torch":
-            from firstsight.encoders.towers import TorchTower, load_picture_tower
+        if self._engine == "torch":
+            from firstsight.encoders.torch_runtime import TorchTower
+            from firstsight.encoders.towers import load_picture_tower
 
             return TorchTower(load_picture_tower(PICTURE_WEIGHTS.verify()), threads=self._threads)
         from firstsight.encoders.openvino_runtime import OpenVinoTower, load_graph
@@ -196,8 +193,9 @@ class StarterEncoder:
 
     @cached_property
     def _text_tower(self) -> Tower:
-        if self._runtime == "torch":
-            from firstsight.encoders.towers import TorchTower, load_text_tower
+        if self._engine == "torch":
+            from firstsight.encoders.torch_runtime import TorchTower
+            from firstsight.encoders.towers import load_text_tower
 
             return TorchTower(load_text_tower(TEXT_WEIGHTS.verify()), threads=self._threads)
         from firstsight.encoders.openvino_runtime import OpenVinoTower, load_graph
@@ -210,7 +208,6 @@ class StarterEncoder:
 
 def _read(image: ImageInput, position: int) -> NDArray[np.uint8]:
     try:
-        # A JPEG may be decoded at a reduced scale, as long as twice the pixels needed remain.
         return fit_square(open_picture(image, min_side=2 * IMAGE_SIZE))
     except MediaError as error:
         raise MediaError(error.reason, f"picture {position}: {error}") from error
@@ -226,16 +223,12 @@ def _pad(tokens: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArra
     return ids, mask
 
 
-def _usable_cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _choose_runtime() -> Literal["torch", "openvino"]:
-    # Asked of the driver's own file, because asking torch would import it: seconds, before every search.
-    has_cuda = Path("/proc/driver/nvidia/version").exists()
-    return "torch" if has_cuda or find_spec("openvino") is None else "openvino"
+def _fastest() -> Runtime:
+    # Asked of files, because asking torch would import it: seconds, before every search.
+    torch = find_spec("torch")
+    built_for_cuda = torch is not None and any(Path(str(torch.origin)).parent.glob("lib/*torch_cuda.*"))
+    has_cuda = built_for_cuda and Path("/proc/driver/nvidia/version").exists()
+    return RUNTIMES[1] if has_cuda or find_spec("openvino") is None else RUNTIMES[0]
 
 
 def _graph_name(tower: str, weights: PackagedFile) -> str:

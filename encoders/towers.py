@@ -10,11 +10,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -189,34 +186,3 @@ def load_text_tower(weights: Path) -> MiniLM:
                 state[f"layers.{index}.{ours}.{kind}"] = stored[f"encoder.layer.{index}.{theirs}.{kind}"]
     tower.load_state_dict(state)
     return tower.eval()
-
-
-class TorchTower:
-    """A tower run by torch itself: on the GPU where there is one, otherwise on the CPU.
-
-    Args:
-        module: in evaluation mode.
-        threads: CPU threads while it runs.
-    """
-
-    def __init__(self, module: nn.Module, *, threads: int) -> None:
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._module = module.to(self._device)
-        self._threads = threads
-        # On a CPU small batches stay in its caches: pictures a second at 4, 47; at 32, 16.
-        self._rows = 64 if self._device.type == "cuda" else 4
-
-    @torch.inference_mode()
-    def run(self, *inputs: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
-        """The tower's outputs for inputs of n rows each, n rows each."""
-        parts: list[tuple[Tensor, ...]] = []
-        before = torch.get_num_threads()  # one setting for the whole process, so it is put back
-        torch.set_num_threads(self._threads)
-        try:
-            for start in range(0, len(inputs[0]), self._rows):
-                rows = [torch.from_numpy(x[start : start + self._rows]).to(self._device) for x in inputs]
-                outputs = self._module(*rows)
-                parts.append(outputs if isinstance(outputs, tuple) else (outputs,))
-        finally:
-            torch.set_num_threads(before)
-        return tuple(torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True))

@@ -2,65 +2,188 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
+import numpy as np
 import torch
 import transformers
 from PIL import Image
+from torchvision.transforms.v2 import InterpolationMode
 
-from firstsight.encoders.base import EncoderSpec
-from firstsight.encoders.torch_dual import TorchDualEncoder, best_device, weights_digest
+from firstsight.encoders.base import Arrays, EncoderSpec
+from firstsight.encoders.dual import DualEncoder, DualModel, Tokens
+from firstsight.encoders.fingerprint import tokenizer_state, weights_digest
+from firstsight.encoders.options import EncoderOptions, looks_like_a_path
+from firstsight.encoders.picture_transform import FromBytes, SquareTransform, is_faithful, probe_pictures
 from firstsight.errors import EncoderError, first_line
 
 PADDED_TO_CONTEXT = frozenset({"siglip", "siglip2"})
 """Families trained on texts padded to their whole context, without a mask."""
 
 
-class TransformersEncoder(TorchDualEncoder):
-    """A model with `get_image_features` and `get_text_features` in float32, with its own processor.
+def load(model: str, options: EncoderOptions) -> DualEncoder:
+    """A model with `get_image_features` and `get_text_features`, with its own processor.
 
     Args:
         model: a name on the Hugging Face hub, downloaded once into its cache, or a folder in its format. Weights are
-            read from safetensors or with `weights_only`; code that a model brings along is never run.
+            read from safetensors or with `weights_only`; code that a model brings along runs only where the options
+            say so.
 
     Raises:
-        EncoderError: no such model or folder, no network, or a model without a text or picture tower.
+        EncoderError: no such model or folder, no network, a model without a text or picture tower, or a runtime that
+            cannot run it.
     """
+    return DualEncoder(load_model(model, options), options)
 
-    def __init__(self, model: str) -> None:
-        self._device = best_device()
-        self._model, self._processor = _load(model)
-        self._model.to(self._device)
-        family = self._model.config.model_type
-        self._context = getattr(self._model.config.text_config, "max_position_embeddings", None)
-        self._padding = "max_length" if family in PADDED_TO_CONTEXT else True
-        vision = self._model.config.vision_config
-        with torch.inference_mode():
-            dim = self._text_features(["a"]).shape[-1]
-        place = Path(model).expanduser()
-        # absolute, so that a database finds its encoder from any working directory
-        name = str(place.resolve()) if place.is_dir() else model
-        preprocessing = (
-            sorted(self._processor.image_processor.to_dict().items(), key=str),
-            sorted(self._processor.tokenizer.get_vocab().items()),
-            _plain_config(self._model.config),
-            self._context,
-            self._padding,
+
+def load_model(model: str, options: EncoderOptions) -> DualModel:
+    """The model taken apart, in float32 on the CPU; raises as `load`."""
+    found, processor = _load(model, options.trust_remote_code)
+    tokenize = _Tokenize(found, processor)
+    pictures = _Pictures(found, processor.image_processor)
+    with torch.inference_mode():
+        dim = int(tokenize.features(["a"]).shape[-1])
+    preprocessing = (
+        sorted(processor.image_processor.to_dict().items(), key=str),
+        tokenizer_state(processor.tokenizer),
+        _plain_config(found.config),
+        tokenize.context,
+        tokenize.padding,
+        tokenize.names,
+    )
+    place = Path(model).expanduser()
+    # absolute, so that a database finds its encoder from any working directory
+    name = str(place.resolve()) if place.is_dir() else model
+    spec = EncoderSpec(f"transformers:{name}", dim, pictures.side, weights_digest(found, *preprocessing))
+    transform = pictures.as_transform()
+    return DualModel(
+        spec,
+        prepare_pictures=transform or pictures,
+        prepare_texts=tokenize,
+        picture_tower=FromBytes(pictures.tower, transform) if transform else pictures.tower,
+        text_tower=tokenize.tower,
+        reference_pictures=pictures.features,
+        reference_texts=tokenize.features,
+    )
+
+
+class _Tower(torch.nn.Module):
+    """One of the model's two feature methods, its inputs by position."""
+
+    def __init__(self, model: Any, method: str, names: Sequence[str]) -> None:
+        super().__init__()
+        self.model = model
+        self._method = method
+        self._names = tuple(names)
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        """Arrays of n rows -> (n, dim)."""
+        dtype = self.model.dtype
+        named = {
+            name: value.to(dtype) if value.is_floating_point() else value
+            for name, value in zip(self._names, inputs, strict=True)
+        }
+        return _pooled(getattr(self.model, self._method)(**named))
+
+
+class _Tokenize:
+    """Texts to ids, padded as the family was trained; a mask where its tokeniser makes one."""
+
+    def __init__(self, model: Any, processor: Any) -> None:
+        self._model = model
+        self._tokenizer = processor.tokenizer
+        family = model.config.model_type
+        limits = (
+            getattr(model.config.text_config, "max_position_embeddings", None),
+            self._tokenizer.model_max_length,
+            _default_length(processor),
         )
-        fingerprint = weights_digest(self._model, *preprocessing)
-        self.spec = EncoderSpec(f"transformers:{name}", dim, int(vision.image_size), fingerprint)
+        self.context = min(limit for limit in limits if limit)
+        self.padding: str | bool = "max_length" if family in PADDED_TO_CONTEXT else True
+        self.names = [name for name in self._tokenize(["a"]) if name in ("input_ids", "attention_mask")]
+        self.tower = _Tower(model, "get_text_features", self.names)
 
-    def _image_features(self, pictures: Sequence[Image.Image]) -> torch.Tensor:
-        inputs = self._processor.image_processor(images=list(pictures), return_tensors="pt").to(self._device)
-        return _pooled(self._model.get_image_features(**inputs))
+    def __call__(self, texts: Sequence[str]) -> Tokens:
+        found = self._tokenize(texts)
+        arrays = tuple(found[name].numpy() for name in self.names)
+        # Without a mask, nothing says which columns are padding and nothing is cut.
+        masks = [array for name, array in zip(self.names, arrays, strict=True) if name == "attention_mask"]
+        lengths = masks[0].sum(axis=1) if masks else np.full(len(texts), arrays[0].shape[1])
+        return Tokens(arrays, np.maximum(lengths, 1))
 
-    def _text_features(self, texts: Sequence[str]) -> torch.Tensor:
-        inputs = self._processor.tokenizer(
-            list(texts), padding=self._padding, max_length=self._context, truncation=True, return_tensors="pt"
-        ).to(self._device)
-        return _pooled(self._model.get_text_features(**inputs))
+    def features(self, texts: Sequence[str]) -> torch.Tensor:
+        """(n, dim) as the library makes them."""
+        return _pooled(self._model.get_text_features(**self._tokenize(texts)))
+
+    def _tokenize(self, texts: Sequence[str]) -> Any:
+        return self._tokenizer(
+            list(texts), padding=self.padding, max_length=self.context, truncation=True, return_tensors="pt"
+        )
+
+
+class _Pictures:
+    """Pictures to what the model's own image processor makes of them."""
+
+    def __init__(self, model: Any, processor: Any) -> None:
+        self._model = model
+        self._processor = processor
+        made = self._process(probe_pictures(1))
+        self.names = list(made)
+        self.side = int(max(made["pixel_values"].shape[-2:])) if made["pixel_values"].ndim == 4 else _config_side(model)
+        self.tower = _Tower(model, "get_image_features", self.names)
+
+    def __call__(self, pictures: Sequence[Image.Image]) -> Arrays:
+        made = self._process(pictures)
+        return tuple(made[name].numpy() for name in self.names)
+
+    def features(self, pictures: Sequence[Image.Image]) -> torch.Tensor:
+        """(n, dim) as the library makes them."""
+        return _pooled(self._model.get_image_features(**self._process(pictures)))
+
+    def as_transform(self) -> SquareTransform | None:
+        """The processor as a transform of bytes; None where it does something else."""
+        said = self._processor.to_dict()
+        size, crop = said.get("size") or {}, said.get("crop_size") or {}
+        if self.names != ["pixel_values"] or not (said.get("do_resize") and said.get("do_normalize")):
+            return None
+        kernel = {2: InterpolationMode.BILINEAR, 3: InterpolationMode.BICUBIC}.get(said.get("resample"))
+        cropped = bool(said.get("do_center_crop"))
+        target = crop if cropped else size
+        if kernel is None or "height" not in target or cropped != ("shortest_edge" in size):
+            return None
+        transform = SquareTransform(
+            (target["height"], target["width"]),
+            "shortest" if cropped else "squash",
+            size["shortest_edge"] if cropped else size["height"],
+            kernel,
+            crop_start=int,
+            mean=tuple(said["image_mean"]),
+            std=tuple(said["image_std"]),
+        )
+        pictures = probe_pictures(4)
+        return transform if is_faithful(transform, self(pictures)[0], pictures) else None
+
+    def _process(self, pictures: Sequence[Image.Image]) -> Any:
+        return self._processor(images=list(pictures), return_tensors="pt")
+
+
+def _config_side(model: Any) -> int:
+    """The side of the square that a model of variable picture sizes was configured for."""
+    vision = model.config.vision_config
+    side = getattr(vision, "image_size", None)
+    return int(side) if side else int(vision.patch_size * vision.num_patches**0.5)
+
+
+def _default_length(processor: Any) -> int | None:
+    """The length in tokens that a family's processor cuts texts at by itself."""
+    kwargs = getattr(type(processor), "valid_processor_kwargs", None)
+    defaults = getattr(kwargs, "_defaults", {}).get("text_kwargs", {})
+    length: int | None = defaults.get("max_length")
+    return length
 
 
 def _plain_config(config: Any) -> list[tuple[str, Any]]:
@@ -75,22 +198,40 @@ def _pooled(output: Any) -> torch.Tensor:
     return features
 
 
-def _load(model: str) -> tuple[Any, Any]:
-    looks_local = model.startswith(("/", "./", "../", "~")) or model.count("/") > 1
+def _load(model: str, trust_remote_code: bool) -> tuple[Any, Any]:
     place = Path(model).expanduser()
-    if looks_local and not place.is_dir():
+    if (looks_like_a_path(model) or model.count("/") > 1) and not place.is_dir():
         raise EncoderError(f"there is no folder {model!r}; give one that holds config.json, tokeniser and weights")
     name = str(place) if place.is_dir() else model
     try:
-        found = transformers.AutoModel.from_pretrained(name, trust_remote_code=False, dtype=torch.float32)
-        _require_both_towers(found, model)
-        processor = transformers.AutoProcessor.from_pretrained(name, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        with _quietly():
+            found = transformers.AutoModel.from_pretrained(
+                name, trust_remote_code=trust_remote_code, dtype=torch.float32
+            )
+            _require_both_towers(found, model)
+            processor = transformers.AutoProcessor.from_pretrained(name, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         raise EncoderError(
             f"transformers cannot load {model!r}: {first_line(error)}; without a network, download the model elsewhere "
             "and give its folder: transformers:/path/to/folder"
         ) from error
     return found.eval(), processor
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without transformers' own warnings and its bar over the reading of weights; a download keeps its bar."""
+    say = transformers.utils.logging
+    verbosity, bars = say.get_verbosity(), say.is_progress_bar_enabled()
+    say.set_verbosity_error()
+    say.disable_progress_bar()
+    huggingface_hub.utils.enable_progress_bars()  # type: ignore[attr-defined]  # the line above turns them off too
+    try:
+        yield
+    finally:
+        say.set_verbosity(verbosity)
+        if bars:
+            say.enable_progress_bar()
 
 
 def _require_both_towers(found: Any, model: str) -> None:

@@ -34,6 +34,7 @@ from firstsight.errors import (
 if TYPE_CHECKING:
     from firstsight.database import Database, Status
     from firstsight.encoders.base import Encoder, EncoderSpec
+    from firstsight.encoders.options import EncoderOptions
     from firstsight.encoders.registry import load_encoder
     from firstsight.indexer.catalog import CatalogOptions
     from firstsight.indexer.pipeline import Counts, IndexReport
@@ -52,6 +53,7 @@ __all__ = [
     "Encoder",
     "EncoderError",
     "EncoderMismatchError",
+    "EncoderOptions",
     "EncoderSpec",
     "FirstsightError",
     "IndexReport",
@@ -76,6 +78,7 @@ _LAZY = {
     "Counts": "firstsight.indexer.pipeline",
     "Database": "firstsight.database",
     "Encoder": "firstsight.encoders.base",
+    "EncoderOptions": "firstsight.encoders.options",
     "EncoderSpec": "firstsight.encoders.base",
     "IndexReport": "firstsight.indexer.pipeline",
     "IndexSettings": "firstsight.indexer.settings",
@@ -91,6 +94,7 @@ def open(
     db: str | os.PathLike[str] | None = None,
     *,
     encoder: str | Encoder | None = None,
+    encoder_options: EncoderOptions | None = None,
     policy: MediaPolicy | None = None,
 ) -> Database:
     """Open a database; a new one is made by its first `index`.
@@ -98,13 +102,16 @@ def open(
     Args:
         db: a folder, or an s3://, gs:// or az:// address; `$FIRSTSIGHT_DB`, else `./firstsight-db` by default.
         encoder: a name for `load_encoder`, or an encoder; the database's own, else `starter` by default.
+        encoder_options: how it is run: runtime, device, threads. No part of what the database remembers.
         policy: where media may come from and how large they may be; `root` is set to each catalogue's folder.
     """
     from firstsight.config import default_db
     from firstsight.database import Database
+    from firstsight.encoders.options import EncoderOptions
     from firstsight.media.policy import MediaPolicy
 
-    return Database(os.fspath(db) if db is not None else default_db(), encoder, policy or MediaPolicy())
+    uri = os.fspath(db) if db is not None else default_db()
+    return Database(uri, encoder, encoder_options or EncoderOptions(), policy or MediaPolicy())
 
 
 def __getattr__(name: str) -> object:

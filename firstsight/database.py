@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from firstsight.encoders.base import Encoder, EncoderSpec, ImageInput, unit
-from firstsight.encoders.registry import load_encoder, names_a_file
+from firstsight.encoders.options import EncoderOptions
+from firstsight.encoders.registry import load_with, names_a_file
 from firstsight.errors import CatalogError, EncoderMismatchError, MissingDatabaseError, QueryError
 from firstsight.indexer.catalog import TIMES, Catalog, CatalogOptions, catalog_root, check_catalog
 from firstsight.indexer.pipeline import Counts, IndexReport, IndexRun
@@ -52,9 +53,12 @@ class Database:
     at the first call that needs it. Not for use by several threads at once.
     """
 
-    def __init__(self, uri: str, encoder: str | Encoder | None, policy: MediaPolicy) -> None:
+    def __init__(
+        self, uri: str, encoder: str | Encoder | None, encoder_options: EncoderOptions, policy: MediaPolicy
+    ) -> None:
         self.uri = uri
         self._wanted = encoder
+        self._encoder_options = encoder_options
         self._policy = policy
         self._store: Store | None = None
         self._encoder: Encoder | None = None
@@ -76,7 +80,7 @@ class Database:
                     f"{self.uri} holds vectors of {store.spec.name}, not of {wanted}; their vectors do not compare. "
                     f"Use --encoder {store.spec.name}, or index into another --db"
                 )
-            encoder = load_encoder(wanted) if isinstance(wanted, str) else wanted
+            encoder = load_with(wanted, self._encoder_options) if isinstance(wanted, str) else wanted
             if store:
                 store.require(encoder.spec)
             self._encoder = encoder
@@ -116,7 +120,7 @@ class Database:
         recipe = Recipe.of(os.fspath(source), options, settings, self._policy)
         with self._prepared(recipe, wait_s) as (store, catalog):
             run = self._run(store, catalog, recipe, on_progress=on_progress, should_stop=should_stop)
-            return run.run(recipe.as_dict(), prune=prune)
+            return run.run(self._recorded(recipe), prune=prune)
 
     def retry(
         self,
@@ -158,7 +162,7 @@ class Database:
                 )
             with self._prepared(recipe, wait_s) as (store, catalog):
                 run = self._run(store, catalog, recipe, only=item_ids, on_progress=on_progress, should_stop=should_stop)
-                reports.append(run.run(recipe.as_dict()))
+                reports.append(run.run(self._recorded(recipe)))
         return reports
 
     def search(
@@ -293,6 +297,10 @@ class Database:
         finally:
             catalog.close()
 
+    def _recorded(self, recipe: Recipe) -> dict[str, Any]:
+        """What a run keeps of how it was made."""
+        return recipe.as_dict() | {"runtime": getattr(self.encoder, "runtime", "")}
+
     def _run(self, store: Store, catalog: Catalog, recipe: Recipe, **how: Any) -> IndexRun:
         policy = replace(
             self._policy,
@@ -325,5 +333,5 @@ class Database:
         # the person asking names the file, so it may lie anywhere
         policy = replace(self._policy, allow_anywhere=True)
         with fetch_file(video, policy) as path, VideoSampler() as sampler:
-            frames = sampler.sample(path, count=QUERY_FRAMES, min_side=2 * self.encoder.spec.image_size)
+            frames = sampler.sample(path, count=QUERY_FRAMES, min_side=self.encoder.spec.min_side)
         return unit(self.encoder.encode_images([frame.picture for frame in frames]).mean(axis=0))

@@ -147,7 +147,7 @@ class IndexRun:
     def _index(self) -> None:
         with ExitStack() as stack:
             loader = stack.enter_context(
-                MediaLoader(self._policy, self._settings, min_side=2 * self._encoder.spec.image_size)
+                MediaLoader(self._policy, self._settings, min_side=self._encoder.spec.min_side)
             )
             self._writer = stack.enter_context(ThreadPoolExecutor(1, "firstsight-write"))
             for job, loaded in loader.load_ahead(self._jobs()):

@@ -1,4 +1,4 @@
-"""open_clip and transformers models: loaded from local files in the real formats, equal to the libraries' own path."""
+"""Names of open_clip and transformers models: what they lead to, and what is said where they lead nowhere."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import open_clip
 import pytest
 import torch
 import transformers
-from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 import firstsight
@@ -23,13 +21,6 @@ TINY = {
     "vision_cfg": {"image_size": 64, "layers": 2, "width": 64, "head_width": 32, "patch_size": 16},
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
 }
-
-
-@pytest.fixture(scope="module")
-def pictures() -> list[Image.Image]:
-    rng = np.random.default_rng(0)
-    sizes = ((90, 70), (64, 64), (50, 120))
-    return [Image.fromarray(rng.integers(0, 255, (*size, 3), dtype=np.uint8)) for size in sizes]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -68,32 +59,6 @@ def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     images = transformers.CLIPImageProcessor(size={"shortest_edge": 64}, crop_size={"height": 64, "width": 64})
     transformers.CLIPProcessor(images, fast).save_pretrained(folder)
     return folder
-
-
-def test_open_clip_vectors_equal_open_clips_own(checkpoint: Path, pictures: list[Image.Image]) -> None:
-    encoder = firstsight.load_encoder(f"open_clip:{ARCH}@{checkpoint}")
-    model, _, preprocess = open_clip.create_model_and_transforms(ARCH, pretrained=str(checkpoint))
-    tokenizer = open_clip.get_tokenizer(ARCH)
-    texts = ["a red shoe", "a blue teapot on a wooden table"]
-    with torch.inference_mode():
-        image_features = model.eval().encode_image(torch.stack([preprocess(p) for p in pictures]), normalize=True)
-        text_features = model.encode_text(tokenizer(texts), normalize=True)
-    assert encoder.spec.dim == 32
-    np.testing.assert_allclose(encoder.encode_images(pictures), image_features.numpy(), atol=1e-6)
-    np.testing.assert_allclose(encoder.encode_texts(texts), text_features.numpy(), atol=1e-6)
-
-
-def test_transformers_vectors_equal_transformers_own(clip_folder: Path, pictures: list[Image.Image]) -> None:
-    encoder = firstsight.load_encoder(f"transformers:{clip_folder}")
-    model = transformers.CLIPModel.from_pretrained(clip_folder).eval()
-    processor = transformers.CLIPProcessor.from_pretrained(clip_folder)
-    texts = ["a red shoe", "blue"]
-    inputs = processor(text=texts, images=pictures, padding=True, return_tensors="pt")
-    with torch.inference_mode():
-        output = model(**inputs)
-    assert encoder.spec.dim == 24
-    np.testing.assert_allclose(encoder.encode_images(pictures), output.image_embeds.numpy(), atol=1e-6)
-    np.testing.assert_allclose(encoder.encode_texts(texts), output.text_embeds.numpy(), atol=1e-6)
 
 
 def test_other_weights_have_another_fingerprint(checkpoint: Path, tmp_path: Path) -> None:
