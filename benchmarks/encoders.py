@@ -4,6 +4,7 @@
     python -m benchmarks.encoders titles       # titles/s, and one query
     python -m benchmarks.encoders limit        # share of the matrix-multiply limit that a picture tower reaches
     python -m benchmarks.encoders files        # from JPEG files to vectors
+    python -m benchmarks.encoders drift        # what reading large files at a reduced scale changes
     python -m benchmarks.encoders parity       # vectors of every runtime beside those of the model's own library
     python -m benchmarks.encoders all
 
@@ -18,6 +19,7 @@ A library that needs other versions than these gets an interpreter of its own, w
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import subprocess
 import sys
@@ -29,11 +31,22 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from PIL import Image
+from torchvision.transforms.v2 import InterpolationMode
 
 from benchmarks import random_models
-from benchmarks.contenders import PLAIN, ContenderError
+from benchmarks.contenders import PLAIN, ContenderError, Rows
 from benchmarks.pipeline import goal
-from firstsight.encoders.int8 import neighbour_overlap
+from firstsight.encoders import verdicts
+from firstsight.encoders.base import DECODE_FACTOR, unit
+from firstsight.encoders.int8 import LEAST, calibrate, neighbour_overlap
+from firstsight.encoders.options import EncoderOptions
+from firstsight.encoders.picture_transform import SquareTransform
+from firstsight.encoders.registry import load_dual_model
+from firstsight.encoders.runtimes import INT8 as INT8_RUNTIME
+from firstsight.encoders.runtimes import machine
+from firstsight.encoders.starter import StarterEncoder
+from firstsight.media.pictures import open_picture
 
 ROOT = Path(__file__).parent.parent
 AUTO = "ours auto"
@@ -299,6 +312,37 @@ def files(plan: Plan) -> bool:
     return True
 
 
+def drift(plan: Plan) -> bool:
+    """What decoding large JPEGs at a reduced scale, and scaling bytes, change in the vectors of a trained network."""
+    encoder, side = StarterEncoder(), 260
+    transform = SquareTransform(
+        (side, side), "shortest", side, InterpolationMode.BICUBIC, round, (0.0,) * 3, (1.0,) * 3
+    )
+
+    def features(prepared: list[Image.Image]) -> Rows:
+        (pixels,) = transform(prepared)
+        return unit(encoder.picture_outputs(pixels)[0])
+
+    rows, worst = [], 1.0
+    for size, count in (((1000, 1000), plan.count), ((3000, 2000), plan.count // 3)):
+        paths = plan.jpegs(count, size)
+        whole = features([open_picture(path) for path in paths])
+        by_pillow = [open_picture(path).resize((side, side), Image.Resampling.BICUBIC) for path in paths]
+        if size[0] == size[1]:
+            cosines = (features(by_pillow) * whole).sum(axis=1)
+            rows.append([f"{size[0]} x {size[1]}", "Pillow's resize", f"{cosines.mean():.5f}", f"{cosines.min():.5f}"])
+        for factor in (2, 3, 4):
+            shrunk = [open_picture(path, min_side=factor * side) for path in paths]
+            cosines = (features(shrunk) * whole).sum(axis=1)
+            label = f"at least {factor} x {side} pixels decoded"
+            rows.append([f"{size[0]} x {size[1]}", label, f"{cosines.mean():.5f}", f"{cosines.min():.5f}"])
+            if factor == DECODE_FACTOR:
+                worst = min(worst, float(cosines.mean()))
+    table(["JPEG", "against the whole picture, scaled as bytes", "cosine mean", "min"], rows)
+    print("the trained network is starter's EfficientNet-Lite2, its pooled features")
+    return goal("mean cosine at the factor that is used", worst, 0.9995, at_least=True)
+
+
 def parity(plan: Plan) -> bool:
     """Vectors of every runtime beside those of the model's own library in float32, on real pictures and titles."""
     real = random_models.pictures_in(plan.pictures)[:240]
@@ -325,11 +369,25 @@ def parity(plan: Plan) -> bool:
     return goal("least cosine of a picture, int8 aside", min(exact), 0.999, at_least=True)
 
 
+def calibrated(plan: Plan) -> None:
+    """Calibrate int8 for ViT-B-32, once for a cache folder, where there are pictures to do it with."""
+    name = f"open_clip:{random_models.ARCH}@{random_models.open_clip_checkpoint(plan.work)}"
+    found = random_models.pictures_in(plan.pictures)
+    if len(found) < LEAST or importlib.util.find_spec("nncf") is None:
+        print("no int8: it needs NNCF and 200 pictures (--pictures)")
+        return
+    options = EncoderOptions()
+    spec = load_dual_model(name, options).spec
+    if verdicts.read(spec.fingerprint, machine(INT8_RUNTIME, None)) is None:
+        print(calibrate(name, found, options, lambda step: print(step, file=sys.stderr)))
+
+
 MEASURES: dict[str, Callable[[Plan], bool]] = {
     "pictures": pictures,
     "titles": titles,
     "limit": limit,
     "files": files,
+    "drift": drift,
     "parity": parity,
 }
 
@@ -354,6 +412,7 @@ def main() -> None:
     # made before anything is timed
     for make in (random_models.clip_folder, random_models.siglip_folder):
         make(work)
+    calibrated(plan)
     chosen = list(MEASURES) if options.what == "all" else [options.what]
     reached = []
     for name in chosen:

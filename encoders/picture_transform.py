@@ -14,13 +14,6 @@ from torchvision.transforms.v2 import InterpolationMode, functional
 
 from firstsight.encoders.base import Arrays
 
-DECODE_FACTOR = 3
-"""A picture may be shrunk while it is decoded as long as this many times the size the resize makes remain.
-
-Vectors of a trained network then move by a cosine of .0002 on average and .0004 at worst (1000 x 1000 and 3000 x 2000
-JPEGs); at twice the size, by .0006 and .0011.
-"""
-
 
 @dataclass(frozen=True)
 class SquareTransform:

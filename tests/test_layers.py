@@ -16,7 +16,7 @@ ALLOWED = {
     "encoders": BASE | {"media"},
     "indexer": BASE | {"media", "encoders"},
     "retrieval": BASE | {"media", "encoders", "indexer"},
-    "cli": BASE | {"", "indexer", "retrieval"},  # "": the public API
+    "cli": BASE | {"", "encoders", "indexer", "retrieval"},  # "": the public API
 }
 
 
