@@ -98,6 +98,27 @@ def download(name: str, *, trust_remote_code: bool = False) -> Download:
     return Download(name, tuple(str(folder) for folder, _ in fetched), len(sizes), sum(sizes), "")
 
 
+@contextmanager
+def at_hand(name: str, options: EncoderOptions) -> Iterator[None]:
+    """Everything a name needs is on disk, fetched first where it was not; inside, nobody asks the hub.
+
+    Left to themselves, the libraries ask it for every file at every start, those that a repository does not have too,
+    and without a network each of these questions takes half a minute to fail.
+
+    Raises:
+        EncoderError: as `download`.
+    """
+    parts, _, _ = _parts(name)
+    if not all(_on_disk(part) for part in parts):
+        download(name, trust_remote_code=options.trust_remote_code)
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
 def cached_repositories() -> dict[str, Cached]:
     """The models in the Hugging Face cache, by their names on the hub, at the revision that a bare name loads."""
     try:
@@ -141,8 +162,10 @@ def _parts(name: str) -> tuple[list[Part], str, str]:
         return _open_clip_parts(model)
     if family != "transformers":
         return [], "", f"{name} belongs to another package, which brings its own weights; nothing was downloaded"
+    if not model:
+        raise EncoderError("transformers: names no model; give transformers:ORG/NAME or transformers:FOLDER")
     place = Path(model).expanduser()
-    if model and place.is_dir():
+    if place.is_dir():
         return [], str(place.resolve()), f"{model} is a folder; there is nothing to download"
     if looks_like_a_path(model) or model.count("/") > 1:
         raise EncoderError(f"there is no folder {model!r}; give one that holds config.json, tokeniser and weights")
@@ -150,18 +173,18 @@ def _parts(name: str) -> tuple[list[Part], str, str]:
 
 
 def _open_clip_parts(model: str) -> tuple[list[Part], str, str]:
-    from firstsight.encoders.open_clip import HUB, _parse
+    from firstsight.encoders.open_clip import HUB, parse
 
-    source, weights, kept = _parse(model)
+    source, weights, kept = parse(model)
     if source.startswith(HUB):
         return [Part(source.removeprefix(HUB), open_clip_weights(""))], "", ""
     if weights is None:
         return [], kept, f"{kept} is a folder; there is nothing to download"
-    if "@" in kept:
-        return [], weights, f"{weights} is a file; there is nothing to download"
+    texts = [Part(repo) for repo in _text_repositories(arch_config(source))]
+    if "@" in kept:  # a tokeniser of the hub beside weights of one's own
+        return texts, weights, "" if texts else f"{weights} is a file; there is nothing to download"
     part = pair_part(source, weights)
-    others = [Part(repo) for repo in _text_repositories(arch_config(source)) if repo != part.repo]
-    return [part, *others], "", ""
+    return [part, *(text for text in texts if text.repo != part.repo)], "", ""
 
 
 def pair_part(arch: str, tag: str) -> Part:

@@ -20,6 +20,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from firstsight.encoders.base import Arrays, EncoderSpec
 from firstsight.encoders.dual import DualEncoder, DualModel, Tokens
 from firstsight.encoders.fingerprint import tokenizer_state, weights_digest
+from firstsight.encoders.hub import at_hand
 from firstsight.encoders.options import EncoderOptions, looks_like_a_path
 from firstsight.encoders.picture_transform import FromBytes, SquareTransform, is_faithful, probe_pictures
 from firstsight.errors import EncoderError, first_line
@@ -44,9 +45,10 @@ def load(model: str, options: EncoderOptions) -> DualEncoder:
 
 def load_model(model: str, options: EncoderOptions) -> DualModel:
     """The model taken apart, in float32 on the CPU; raises as `load`."""
-    source, weights, name = _parse(model)
-    tokenize = _tokenizer(source, options)
-    found, preprocess = _create(source, weights, model)
+    source, weights, name = parse(model)
+    with at_hand(f"open_clip:{model}", options):
+        tokenize = _tokenizer(source, options)
+        found, preprocess = _create(source, weights, model)
     side = int(np.max(found.visual.image_size))
     context = getattr(found, "context_length", None)
     config = open_clip.get_model_config(source) or {}
@@ -131,6 +133,8 @@ class _Whole(torch.nn.Module):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """(n, …) pixels or ids -> (n, dim)."""
+        if inputs.is_floating_point():
+            inputs = inputs.to(next(self.model.parameters()).dtype)
         features: torch.Tensor = getattr(self.model, self._method)(inputs)
         return features
 
@@ -170,8 +174,8 @@ def _as_arrays(preprocess: Any) -> Callable[[Sequence[Image.Image]], Arrays]:
     return lambda pictures: (torch.stack([preprocess(picture) for picture in pictures]).numpy(),)
 
 
-def _parse(model: str) -> tuple[str, str | None, str]:
-    """What open_clip calls the architecture, its tag or file, and the name to keep.
+def parse(model: str) -> tuple[str, str | None, str]:
+    """What open_clip calls the architecture, its tag or file (None for a folder or the hub), and the name to keep.
 
     Paths are kept absolute, so that a database finds its encoder from any working directory.
     """
@@ -261,9 +265,7 @@ def _remedy(source: str, weights: str | None) -> str:
         return "check that the folder holds the weights this open_clip_config.json describes"
     if weights is not None and Path(weights).is_file():
         return "check that it was saved from this architecture"
-    if source.startswith(HUB):
-        return "without a network, download the repository elsewhere and load its folder: open_clip:FOLDER"
-    return f"without a network, download it elsewhere and load the file: open_clip:{source}@FILE"
+    return "what is on disk of it may be broken: see firstsight models"
 
 
 def _tokenizer(source: str, options: EncoderOptions) -> Any:
@@ -273,8 +275,8 @@ def _tokenizer(source: str, options: EncoderOptions) -> Any:
         raise EncoderError(f"the tokeniser of {source} wants to run its own code; allow it with --trust-remote-code")
     try:
         return open_clip.get_tokenizer(source)
-    except Exception as error:  # a tokeniser of the hub, without a network
+    except Exception as error:  # whatever its files make transformers raise
         raise EncoderError(
-            f"open_clip cannot load the tokeniser of {source}: {first_line(error)}; without a network, put its files "
-            "into a folder with open_clip_config.json and the weights, and load open_clip:FOLDER"
+            f"open_clip cannot load the tokeniser of {source}: {first_line(error)}; put its files into a folder with "
+            "open_clip_config.json and the weights, and load open_clip:FOLDER"
         ) from error

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 import numpy as np
 import torch
 import transformers
@@ -17,7 +16,8 @@ from torchvision.transforms.v2 import InterpolationMode
 from firstsight.encoders.base import Arrays, EncoderSpec
 from firstsight.encoders.dual import DualEncoder, DualModel, Tokens
 from firstsight.encoders.fingerprint import tokenizer_state, weights_digest
-from firstsight.encoders.options import EncoderOptions, looks_like_a_path
+from firstsight.encoders.hub import at_hand
+from firstsight.encoders.options import EncoderOptions
 from firstsight.encoders.picture_transform import FromBytes, SquareTransform, is_faithful, probe_pictures
 from firstsight.errors import EncoderError, first_line
 
@@ -42,7 +42,8 @@ def load(model: str, options: EncoderOptions) -> DualEncoder:
 
 def load_model(model: str, options: EncoderOptions) -> DualModel:
     """The model taken apart, in float32 on the CPU; raises as `load`."""
-    found, processor = _load(model, options.trust_remote_code)
+    with at_hand(f"transformers:{model}", options):
+        found, processor = _load(model, options.trust_remote_code)
     tokenize = _Tokenize(found, processor)
     pictures = _Pictures(found, processor.image_processor)
     with torch.inference_mode():
@@ -200,8 +201,6 @@ def _pooled(output: Any) -> torch.Tensor:
 
 def _load(model: str, trust_remote_code: bool) -> tuple[Any, Any]:
     place = Path(model).expanduser()
-    if (looks_like_a_path(model) or model.count("/") > 1) and not place.is_dir():
-        raise EncoderError(f"there is no folder {model!r}; give one that holds config.json, tokeniser and weights")
     name = str(place) if place.is_dir() else model
     try:
         with _quietly():
@@ -212,20 +211,19 @@ def _load(model: str, trust_remote_code: bool) -> tuple[Any, Any]:
             processor = transformers.AutoProcessor.from_pretrained(name, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         raise EncoderError(
-            f"transformers cannot load {model!r}: {first_line(error)}; without a network, download the model elsewhere "
-            "and give its folder: transformers:/path/to/folder"
+            f"transformers cannot load {model!r}: {first_line(error)}; it takes a folder with config.json, "
+            "preprocessor_config.json, tokeniser files and weights, as from_pretrained does"
         ) from error
     return found.eval(), processor
 
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Without transformers' own warnings and its bar over the reading of weights; a download keeps its bar."""
+    """Without transformers' own warnings and its bar over the reading of weights."""
     say = transformers.utils.logging
     verbosity, bars = say.get_verbosity(), say.is_progress_bar_enabled()
     say.set_verbosity_error()
     say.disable_progress_bar()
-    huggingface_hub.utils.enable_progress_bars()  # type: ignore[attr-defined]  # the line above turns them off too
     try:
         yield
     finally:

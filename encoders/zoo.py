@@ -130,11 +130,11 @@ def _open_clip_pairs(cached: dict[str, Cached]) -> Iterator[ModelEntry]:
     """Every architecture and tag of open_clip that belong together."""
     import open_clip
 
-    from firstsight.encoders.open_clip import _parse
+    from firstsight.encoders.open_clip import parse
 
     for arch, tag in open_clip.list_pretrained():
         try:
-            _parse(f"{arch}/{tag}")
+            parse(f"{arch}/{tag}")
         except EncoderError:  # weights trained with QuickGELU in an architecture without it, or the reverse
             continue
         yield _entry(f"open_clip:{arch}/{tag}", _open_clip_shape(arch_config(arch)), pair_part(arch, tag), cached)

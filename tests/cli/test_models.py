@@ -9,7 +9,6 @@ import pty
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -204,8 +203,9 @@ def test_what_is_downloaded_is_listed_and_passes_its_check_without_a_network(
     assert listed["weights_bytes"] == wanted["model.safetensors"]
 
     chosen = ["--runtime", "torch", "--pictures", str(SAMPLE_PICTURES)]
-    code, out, err = run_alone("check", name, *chosen, HF_HUB_OFFLINE="1")
+    code, out, err = run_alone("check", name, *chosen)
     assert code == 0, err
+    assert "Retrying" not in err  # nobody asked the hub, which is gone
     (found,) = lines(out)
     assert (found["name"], found["dim"], found["image_size"], found["runtime"]) == (name, 32, 48, "torch:fp32")
     assert (found["pictures"] + found["unreadable"], found["texts"]) == (
@@ -232,10 +232,8 @@ def test_a_repository_without_weights_is_one_sentence(run_alone: Run, hub: tuple
     assert "me/words holds none of the weights that can be loaded here: model.safetensors" in err
 
 
-def test_without_a_network_downloading_says_so_at_once(run_alone: Run) -> None:
-    begin = time.monotonic()
+def test_without_a_network_downloading_says_so(run_alone: Run) -> None:
     code, out, err = run_alone("download", "open_clip:ViT-B-32/laion2b_s34b_b79k")
-    assert time.monotonic() - begin < 60  # trying it again as the hub does would take longer
     assert (code, out) == (1, "")
     assert len(err.splitlines()) == 1
     assert "hf download laion/CLIP-ViT-B-32-laion2B-s34B-b79K --local-dir FOLDER" in err

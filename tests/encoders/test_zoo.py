@@ -213,7 +213,7 @@ def test_a_repository_of_open_clip_names_its_tokeniser_itself(cache: Path) -> No
         ("open_clip:ViT-B-32@/none.pt", "there is no checkpoint '/none.pt'"),
         ("transformers:./none", "there is no folder './none'"),
         ("transformers:a b", "'a b' is no name on the Hugging Face hub"),
-        ("transformers:", "there is no folder ''"),
+        ("transformers:", "transformers: names no model; give transformers:ORG/NAME"),
         ("transformers:me/clip", "me/clip cannot be fetched from .* load it as transformers:FOLDER"),
     ],
 )
