@@ -67,7 +67,7 @@ def search(
     import firstsight
 
     policy = firstsight.MediaPolicy(allow_private=allow_private)
-    how = firstsight.EncoderOptions(runtime, device, trust_remote_code=trust_remote_code)
+    how = firstsight.EncoderOptions(runtime, device, trust_remote_code=trust_remote_code, on_progress=tell)
     database = firstsight.open(db, encoder=encoder, encoder_options=how, policy=policy)
     results = database.search(text, image=image, video=video, item=item, k=k, where=where, kinds=kind or ())
     if html is not None:

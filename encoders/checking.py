@@ -16,6 +16,7 @@ from PIL import Image
 
 from firstsight.encoders.base import Encoder, Vectors, unit
 from firstsight.encoders.dual import DualModel
+from firstsight.encoders.int8 import MIN_INT8_COSINE
 from firstsight.encoders.options import AUTO, EncoderOptions, Runtime
 from firstsight.encoders.picture_transform import probe_pictures
 from firstsight.encoders.registry import load_dual_model, load_with
@@ -24,7 +25,6 @@ from firstsight.errors import EncoderError, MediaError
 from firstsight.media.kinds import media_kind
 from firstsight.media.pictures import open_picture
 
-MIN_INT8_MEAN: Final = 0.99
 MOST_PICTURES: Final = 64
 DRAWN_PICTURES: Final = 16
 REFERENCE_ROWS: Final = 8
@@ -77,8 +77,8 @@ def check(
 ) -> Check:
     """Load a model, encode pictures and texts, and compare with the library's own way in float32.
 
-    Both get the pictures as the encoder opens them. That large ones are shrunk while they are decoded moves vectors as
-    well, by what `picture_transform.DECODE_FACTOR` says, whichever runtime is used.
+    Both get the pictures as the encoder opens them. That large files are shrunk while they are decoded moves vectors as
+    well, by what `base.DECODE_FACTOR` says, whichever runtime is used.
 
     Args:
         name: as `load_encoder` takes it.
@@ -143,9 +143,9 @@ def problem_of(runtime: str, pictures: Vectors, texts: Vectors) -> str:
     # so written that not-a-number is a problem too
     if runtime == str(INT8):
         mean = float(pictures.mean())
-        if mean >= MIN_INT8_MEAN:
+        if mean >= MIN_INT8_COSINE:
             return ""
-        return f"its pictures keep a cosine of {mean:.4f} on average to the reference's, not {MIN_INT8_MEAN}"
+        return f"its pictures keep a cosine of {mean:.4f} on average to the reference's, not {MIN_INT8_COSINE}"
     if least >= MIN_COSINE:
         return ""
     return f"its vectors keep a cosine of {least:.4f} at worst to the reference's, not {MIN_COSINE}; try --runtime auto"
@@ -216,7 +216,8 @@ def _reference(
 def _opened(sources: Sequence[Path | Image.Image], min_side: int) -> Iterator[list[Image.Image]]:
     """The pictures as the encoder opens them, a few at a time."""
     for start in range(0, len(sources), REFERENCE_ROWS):
-        yield [open_picture(source, min_side=min_side) for source in sources[start : start + REFERENCE_ROWS]]
+        batch = sources[start : start + REFERENCE_ROWS]
+        yield [open_picture(s, min_side=None if isinstance(s, Image.Image) else min_side) for s in batch]
 
 
 def _cosines(vectors: Vectors, expected: Vectors) -> Vectors:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -55,7 +56,8 @@ class EncoderOptions:
             int8 where it was calibrated, or ENGINE:PRECISION.
         device: "cpu", "cuda", "cuda:1" or "mps" for torch; None for the best there is.
         threads: CPU threads; None for those this process may use.
-        trust_remote_code: let a model of the hub bring Python code along and run it.
+        trust_remote_code: let a model bring Python code along and run it.
+        on_progress: told in words of what takes long and is done once: exporting a model, comparing a runtime.
 
     Raises:
         EncoderError: a runtime that does not exist, or fewer than one thread.
@@ -65,6 +67,7 @@ class EncoderOptions:
     device: str | None = None
     threads: int | None = None
     trust_remote_code: bool = False
+    on_progress: Callable[[str], None] = field(default=lambda step: None, compare=False)
 
     def __post_init__(self) -> None:
         if self.threads is not None and self.threads < 1:

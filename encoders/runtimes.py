@@ -120,6 +120,7 @@ def judge(model: DualModel, runtime: Runtime, options: EncoderOptions) -> Verdic
         return Verdict(**known)
     if runtime == INT8:
         return Verdict(0, 0, f"not calibrated yet; run: firstsight models calibrate {model.spec.name} PICTURES_FOLDER")
+    options.on_progress(f"preparing {model.spec.name} for {runtime} and comparing its vectors; once on this machine")
     try:
         verdict = gate(model, runtime, options)
     except Exception as error:  # whatever exporting, compiling or running a model in other numbers may raise

@@ -73,9 +73,12 @@ def test_other_weights_have_another_fingerprint(checkpoint: Path, tmp_path: Path
 
 def test_a_catalogue_can_be_indexed_and_searched_with_another_encoder(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "catalogue.csv").write_text("item_id,title\na,A red shoe\nb,A blue teapot\n")
-    db = firstsight.open(tmp_path / "db", encoder=f"open_clip:{ARCH}@{checkpoint}")
+    how = firstsight.EncoderOptions("torch")
+    db = firstsight.open(tmp_path / "db", encoder=f"open_clip:{ARCH}@{checkpoint}", encoder_options=how)
     db.index(tmp_path / "catalogue.csv")
-    found = firstsight.open(tmp_path / "db").search("A red shoe", k=1)
+    assert db.status().runs[0]["settings"]["runtime"] == "torch:fp32"
+    how = firstsight.EncoderOptions("openvino")  # another runtime of the same model, over the same vectors
+    found = firstsight.open(tmp_path / "db", encoder_options=how).search("A red shoe", k=1)
     assert found[0].item_id == "a"
     assert found[0].score == pytest.approx(1.0, abs=1e-5)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from firstsight.encoders.int8 import calibrate, neighbour_overlap
 from firstsight.encoders.openvino_runtime import computes_in_bf16, graph_folder
 from firstsight.encoders.options import EncoderOptions, Runtime
 from firstsight.encoders.registry import load_dual_model
+from firstsight.encoders.torch_runtime import TorchTower
 from firstsight.errors import EncoderError
 from tests.encoders import checkpoints
 
@@ -106,12 +108,25 @@ def test_a_trace_that_froze_a_pictures_shape_is_refused(tmp_path: Path) -> None:
         firstsight.load_encoder(name, runtime="openvino")
 
 
-def test_a_verdict_is_reached_once(model: DualModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    runtime = Runtime("openvino", "fp32")
-    first = runtimes.judge(model, runtime, OPTIONS)
+def test_a_verdict_is_announced_and_reached_once(model: DualModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime, said = Runtime("openvino", "fp32"), list[str]()
+    options = replace(OPTIONS, on_progress=said.append)
+    first = runtimes.judge(model, runtime, options)
     assert first.min_cosine > 0.99999
     monkeypatch.setattr(runtimes, "gate", None)
-    assert runtimes.judge(model, runtime, OPTIONS) == first
+    assert runtimes.judge(model, runtime, options) == first
+    assert [line.split(";")[1] for line in said] == [" once on this machine"]
+
+
+def test_a_compiled_tower_gives_the_same_vectors() -> None:
+    if shutil.which("g++") is None:
+        pytest.skip("torch.compile needs a C++ compiler")
+    torch.manual_seed(0)
+    tower = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.GELU(), torch.nn.Linear(16, 4)).eval()
+    rows = np.random.default_rng(0).normal(size=(9, 8)).astype(np.float32)
+    (exact,) = TorchTower(tower, threads=2, device="cpu").run(rows)
+    (compiled,) = TorchTower(tower, threads=2, device="cpu", compiled=True).run(rows)
+    np.testing.assert_allclose(compiled, exact, atol=1e-5)
 
 
 def test_broken_verdicts_are_reached_again(model: DualModel, cache: Path) -> None:
