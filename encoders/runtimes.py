@@ -116,7 +116,9 @@ def judge(model: DualModel, runtime: Runtime, options: EncoderOptions) -> Verdic
     if runtime == REFERENCE:
         return Verdict(1.0, 1.0)
     where = machine(runtime, options.device)
-    if known := verdicts.read(model.spec.fingerprint, where):
+    known = verdicts.read(model.spec.fingerprint, where)
+    # what failed by an error may be mended by now (a compiler, memory): tried again for whoever asks for it by name
+    if known and (known["min_cosine"] or options.runtime == AUTO):
         return Verdict(**known)
     if runtime == INT8:
         return Verdict(0, 0, f"not calibrated yet; run: firstsight models calibrate {model.spec.name} PICTURES_FOLDER")

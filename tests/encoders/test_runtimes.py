@@ -118,6 +118,17 @@ def test_a_verdict_is_announced_and_reached_once(model: DualModel, monkeypatch: 
     assert [line.split(";")[1] for line in said] == [" once on this machine"]
 
 
+def test_a_runtime_that_failed_is_tried_again_when_asked_for_by_name(
+    model: DualModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = Runtime("openvino", "fp32")
+    with monkeypatch.context() as patch:
+        patch.setattr(runtimes, "gate", lambda *_: np.empty(-1))  # numpy's own error: no memory for it, say
+        assert runtimes.judge(model, runtime, OPTIONS).refused.startswith("it fails (")
+    assert runtimes.judge(model, runtime, OPTIONS).refused.startswith("it fails (")  # auto does not try again
+    assert runtimes.judge(model, runtime, replace(OPTIONS, runtime="openvino")).refused == ""
+
+
 def test_a_compiled_tower_gives_the_same_vectors() -> None:
     if shutil.which("g++") is None:
         pytest.skip("torch.compile needs a C++ compiler")
