@@ -347,7 +347,7 @@ def parity(plan: Plan) -> bool:
     paths = [str(path) for path in (real if len(real) >= 200 else plan.jpegs(200, (600, 600)))]
     texts = random_models.titles_from(plan.titles, 500)
     rows = []
-    for model, own in (("clip", PLAIN), ("clip-folder", "transformers"), ("siglip", "transformers")):
+    for model, own in (("clip", PLAIN), ("siglip", "transformers")):
         with Field([own, *(f"ours {runtime}" for runtime in RUNTIMES)], model, plan) as field:
             for one in field.running:
                 seen, read = plan.vectors(f"{model} {one.name} pictures"), plan.vectors(f"{model} {one.name} titles")
