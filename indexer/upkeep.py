@@ -307,7 +307,7 @@ class RunUpkeep:
     def _look_after(self, *, during_run: bool) -> None:
         try:
             look_after(self._store, during_run=during_run)
-        except StoreError as error:
+        except (StoreError, ValueError) as error:  # ValueError: LanceDB's, such as for too few vectors to build from
             report = UpkeepReport(f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:8]}", 0.0, ())
             with contextlib.suppress(StoreError):
                 _record(self._store, report, datetime.now(UTC), by_hand=False, error=str(error))

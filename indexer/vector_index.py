@@ -226,4 +226,6 @@ def _effort(partitions: int, share: float, refine: int) -> tuple[int, int]:
 
 def _matrix(column: pa.Array[Any]) -> Vectors:
     vectors = cast("pa.FixedSizeListArray[Any, Any]", column.drop_null())
-    return np.asarray(vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(vectors), -1), dtype=np.float32)
+    return np.asarray(
+        vectors.flatten().to_numpy(zero_copy_only=False).reshape(-1, vectors.type.list_size), dtype=np.float32
+    )
