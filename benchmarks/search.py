@@ -6,8 +6,8 @@
     python -m benchmarks.search ids --rows 1000000        # 1,000 ids looked up, without and with their index
     python -m benchmarks.search writing --rows 100000     # searching while an index run goes on
 
-Vectors are made, unit length, around one centre per 100 rows, and 1,000 at least; queries are of the same kind and not stored. They
-are written once to --work. Peers (`pip install faiss-cpu usearch`) are left out where they are not installed.
+Vectors are made, unit length, around one centre per 100 rows (1,000 at least); queries are of the same kind and not
+stored. They are written once to --work. Peers (`pip install faiss-cpu usearch`) are left out where they are not installed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import psutil
+import psutil  # type: ignore[import-untyped]
 import pyarrow as pa
 
 from benchmarks.pipeline import goal
@@ -36,7 +36,7 @@ from firstsight.encoders.base import EncoderSpec, Vectors
 from firstsight.indexer import vector_index
 from firstsight.indexer.store import Store
 from firstsight.indexer.upkeep import look_after, table_state
-from firstsight.indexer.vector_index import exact_distances, nearest_rows
+from firstsight.indexer.vector_index import exact_distances, matrix, nearest_rows
 
 T = TypeVar("T")
 
@@ -174,7 +174,7 @@ def ann(work: Path, rows: int, dim: int) -> bool:
 def _peers(store: Store, queries: Vectors, tenth: Vectors, wanted: float) -> None:
     """faiss IVF and usearch HNSW in memory, at the least effort that reaches our recall."""
     blocks = store.items.search().select(["vector"]).limit(None).to_batches(BATCH)
-    stored = np.concatenate([b["vector"].flatten().to_numpy().reshape(len(b), -1) for b in blocks])
+    stored = np.concatenate([matrix(batch["vector"]) for batch in blocks])
     rows, dim = stored.shape
     if importlib.util.find_spec("faiss"):
         import faiss
@@ -201,7 +201,7 @@ def _peers(store: Store, queries: Vectors, tenth: Vectors, wanted: float) -> Non
 
         graph = Index(ndim=dim, metric="cos", dtype="f32")
         _, build_s, build_mb = peak_of(lambda: graph.add(np.arange(rows), stored))
-        for graph.expansion_search in (16, 32, 64, 128, 256, 512, 1024):
+        for graph.expansion_search in (16, 32, 64, 128, 256, 512, 1024):  # type: ignore[misc]  # it can be set
             if recall(graph.search(queries, 10).distances.tolist(), tenth) >= wanted:
                 break
         p50, p95 = times_ms(lambda query: graph.search(query[0], 10), queries)
@@ -257,7 +257,7 @@ def filters(work: Path, rows: int, dim: int) -> bool:
     for share in (10, 100, 1_000):
         condition = f"price % {share} = 0"
         asked = store.items.search().where(condition).select(["vector"]).limit(None).to_arrow()["vector"]
-        kept = asked.combine_chunks().flatten().to_numpy().reshape(-1, dim)
+        kept = matrix(asked.combine_chunks())
         tenth = np.sort(1 - queries @ kept.T, axis=1)[:, 9]
         search = searcher(store, condition)
         found, (p50, p95) = recall(search(queries), tenth), times_ms(search, queries)
@@ -320,7 +320,8 @@ def writing(work: Path, rows: int, dim: int, seconds: float) -> bool:
         text=True,
     )
     assert writer.stdout is not None
-    spent, delays = [], []
+    spent: list[float] = []
+    delays: list[float] = []
     written: list[dict[str, Any]] = []
     reading = threading.Thread(target=lambda: written.extend(map(json.loads, writer.stdout or ())))
     reading.start()

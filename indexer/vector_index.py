@@ -196,7 +196,7 @@ def sample_vectors(handle: Table, count: int, seed: int = 0) -> Vectors:
     rows = handle.count_rows()
     offsets = np.random.default_rng(seed).choice(rows, size=min(rows, count), replace=False)
     found = handle.take_offsets(sorted(offsets.tolist())).select([COLUMN]).to_arrow()
-    return _matrix(found[COLUMN].combine_chunks())
+    return matrix(found[COLUMN].combine_chunks())
 
 
 def exact_distances(handle: Table, queries: Vectors, k: int) -> Vectors:
@@ -206,7 +206,7 @@ def exact_distances(handle: Table, queries: Vectors, k: int) -> Vectors:
     """
     best = np.full((len(queries), k), -np.inf, dtype=np.float32)
     for batch in handle.search().select([COLUMN]).limit(None).to_batches(_SCAN_ROWS):
-        block = _matrix(batch[COLUMN])
+        block = matrix(batch[COLUMN])
         if len(block):
             scores = np.concatenate([best, queries @ block.T], axis=1)
             best = np.partition(scores, scores.shape[1] - k, axis=1)[:, -k:]
@@ -224,7 +224,8 @@ def _effort(partitions: int, share: float, refine: int) -> tuple[int, int]:
     return max(1, math.ceil(share * partitions)), refine
 
 
-def _matrix(column: pa.Array[Any]) -> Vectors:
+def matrix(column: pa.Array[Any]) -> Vectors:
+    """Stored vectors, (n, dim) float32; rows without one are left out."""
     vectors = cast("pa.FixedSizeListArray[Any, Any]", column.drop_null())
     return np.asarray(
         vectors.flatten().to_numpy(zero_copy_only=False).reshape(-1, vectors.type.list_size), dtype=np.float32

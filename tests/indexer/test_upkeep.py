@@ -153,7 +153,7 @@ def test_a_reader_goes_on_with_the_version_it_has(shop: Path) -> None:
 
 def test_work_begins_again_from_the_newest_version_where_a_write_came_between(shop: Path) -> None:
     store, other = Store.open(shop), Store.open(shop)
-    conflicts = []
+    conflicts: list[str] = []
 
     def compact_late(table: object) -> None:
         if not conflicts:  # rewrites the very files that are about to be merged

@@ -225,5 +225,6 @@ def test_a_dimension_that_rabitq_does_not_take_gets_an_index_that_holds(tmp_path
     store = make_store(tmp_path / "db", dim=12)
     add_items(store, clustered(10_000, 12))
     tuning = tune(store.items, build_index(store.items))
-    assert store.items.index_stats(vector_index.NAME).index_type == "IVF_SQ"
+    (index,) = store.items.list_indices()
+    assert index.index_type == "IvfSq"
     assert tuning.holds
