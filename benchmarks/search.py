@@ -7,7 +7,7 @@
     python -m benchmarks.search writing --rows 100000     # searching while an index run goes on
 
 Vectors are made, unit length, around one centre per 100 rows (1,000 at least); queries are of the same kind and not
-stored. They are written once to --work. Peers (`pip install faiss-cpu usearch`) are left out where they are not installed.
+stored. They are written once to --work. Peers (`pip install faiss-cpu usearch`) are left out where they are missing.
 """
 
 from __future__ import annotations

@@ -3,4 +3,4 @@
 import os
 
 # read when lancedb is imported: it warns on stderr of inner steps, such as partitions that an extension leaves empty
-os.environ.setdefault("LANCE_LOG", "error")
+os.environ.setdefault("LANCEDB_LOG", "error")
