@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from firstsight.cli import options
 from firstsight.cli.output import clock, print_json_lines, print_table, tell, wants_json
+
+if TYPE_CHECKING:
+    from firstsight.indexer.upkeep import TableState
 
 
 def get(
@@ -47,6 +50,7 @@ def status(db: options.Db = None, json: options.Json = False) -> None:
             ("views", f"{state.views:,}"),
             ("failed media", f"{state.failures:,}"),
             ("columns", ", ".join(state.columns)),
+            *((f"search in {table.table}", search_effort(table)) for table in state.tables),
         ],
     )
     print_table(
@@ -85,6 +89,18 @@ def failures(db: options.Db = None, json: options.Json = False) -> None:
         )
     else:
         tell("no medium has failed")
+
+
+def search_effort(table: TableState) -> str:
+    """How a table is searched, in words."""
+    tuning = table.tuning
+    if tuning is None:
+        return "exact"
+    recall = "recall not measured: run firstsight optimize"
+    if tuning.recall is not None:
+        recall = f"recall@10 {tuning.recall:.3f}" + ("" if tuning.holds else ", below 0.95 at the most effort")
+    probes = f"{tuning.nprobes} of {tuning.partitions} partitions, refined x{tuning.refine}"
+    return f"index, {recall}; {probes}; {table.unindexed:,} rows not in it"
 
 
 def _without_vectors(item: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import firstsight
-from firstsight.cli import index, inspect, models, search
+from firstsight.cli import index, inspect, models, optimize, search
 from firstsight.cli.exits import ERROR, USAGE
 from firstsight.cli.output import tell
 from firstsight.errors import FirstsightError, MissingDatabaseError, QueryError
@@ -28,6 +28,7 @@ app.command("search", epilog=search.EPILOG)(search.search)
 app.command("get")(inspect.get)
 app.command("status")(inspect.status)
 app.command("failures")(inspect.failures)
+app.command("optimize", epilog=optimize.EPILOG)(optimize.optimize)
 app.add_typer(models.app, name="models")
 
 

@@ -22,6 +22,7 @@ from firstsight.indexer.settings import IndexSettings
 from firstsight.indexer.sources import STDIN, open_source
 from firstsight.indexer.store import Store
 from firstsight.indexer.tables import HIDDEN_COLUMNS
+from firstsight.indexer.upkeep import Step, TableState, UpkeepReport, look_after, table_state
 from firstsight.media.policy import MediaPolicy
 from firstsight.retrieval.results import SearchResult, locate
 from firstsight.retrieval.search import check_query, item_vector, nearest_items
@@ -43,7 +44,9 @@ class Status:
     views: int
     failures: int  # media that could not be used
     columns: tuple[str, ...]  # that a filter can name
-    runs: tuple[dict[str, Any], ...]  # oldest first
+    runs: tuple[dict[str, Any], ...]  # index runs, oldest first
+    tables: tuple[TableState, ...]  # files and indexes of `items` and `views`
+    upkeep: tuple[dict[str, Any], ...]  # what was done to them, by hand or on its own; rows of `runs`, oldest first
 
 
 class Database:
@@ -256,6 +259,7 @@ class Database:
     def status(self) -> Status:
         """What the database holds, and the runs that made it."""
         store = self._open()
+        runs = store.run_rows()
         return Status(
             db=self.uri,
             encoder=store.spec,
@@ -263,8 +267,36 @@ class Database:
             views=store.views.count_rows(),
             failures=store.failures.count_rows(),
             columns=tuple(name for name in store.items.schema.names if name not in HIDDEN_COLUMNS),
-            runs=tuple(store.run_rows()),
+            runs=tuple(run for run in runs if run["settings"].get("kind") != "optimize"),
+            tables=tuple(table_state(table) for table in (store.items, store.views)),
+            upkeep=tuple(run for run in runs if run["settings"].get("kind") == "optimize"),
         )
+
+    def optimize(
+        self,
+        *,
+        rebuild: bool = False,
+        wait_s: float = 0.0,
+        on_step: Callable[[str, Step], None] = lambda table, step: None,
+    ) -> UpkeepReport:
+        """Merge files, bring indexes up to date and measure them: by hand what index runs do when it is due.
+
+        Versions that readers may still use, up to six hours old, stay.
+
+        Args:
+            rebuild: build the vector indexes anew, where there are rows enough for one.
+            wait_s: seconds to wait for another process that is writing.
+            on_step: told the table and the step ("compact", "ids", "build", "measure") that begins.
+
+        Raises:
+            DatabaseBusyError: another process is writing.
+            StoreError: the disk is full, or the like; nothing is lost.
+        """
+        store = self._open()
+        with store.writing(wait_s):
+            report = look_after(store, by_hand=True, rebuild=rebuild, on_step=on_step)
+        assert report is not None  # by hand there is always something to do
+        return report
 
     # ---- inside
 

@@ -28,6 +28,7 @@ from firstsight.indexer.catalog import Catalog, CatalogItem, catalog_root
 from firstsight.indexer.loading import Loaded, MediaJob, MediaLoader
 from firstsight.indexer.settings import IndexSettings
 from firstsight.indexer.store import Store
+from firstsight.indexer.upkeep import RunUpkeep
 from firstsight.media.policy import MediaPolicy
 
 ITEMS_PER_LOOKUP = 1_000
@@ -110,6 +111,7 @@ class IndexRun:
         self._last_write = time.monotonic()
         self._writing: Future[None] | None = None
         self._written: tuple[Sequence[ItemInHand], Sequence[CatalogItem]] = ((), ())
+        self._upkeep = RunUpkeep(store)
 
     def run(self, recorded_settings: dict[str, Any], *, prune: bool = False) -> IndexReport:
         """Index the catalogue.
@@ -142,6 +144,8 @@ class IndexRun:
         outcome = "stopped" if self._stopped else "finished"
         ended = {"finished_at": datetime.now(UTC), "outcome": outcome, "counts": asdict(self.counts)}
         self._store.write_run(row | ended)
+        if not self._stopped:  # who stops it wants to have it over
+            self._upkeep.at_end()
         return IndexReport(self.run_id, outcome, time.monotonic() - started, self.counts, self.reasons)
 
     def _index(self) -> None:
@@ -305,6 +309,7 @@ class IndexRun:
         rows = [hand.item_row(self._settings.weights, **written) for hand in done]
         self._store.write_items(rows + self._refreshed_rows(refreshed, written))
         self._store.delete_failures(mended)
+        self._upkeep.after_write()  # in the thread that writes, so that nothing else does meanwhile
 
     def _refreshed_rows(self, items: Sequence[CatalogItem], written: dict[str, Any]) -> list[dict[str, Any]]:
         stored = self._store.item_rows([item.item_id for item in items])

@@ -6,11 +6,11 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import lancedb
 import pyarrow as pa
@@ -22,6 +22,11 @@ from firstsight.indexer import tables
 from firstsight.indexer.columns import ColumnKind, arrow_type, kind_of_arrow
 from firstsight.indexer.locks import creation_lock, writer_lock
 from firstsight.indexer.tables import Failure
+
+T = TypeVar("T")
+
+CONFLICT_TRIES = 5
+"""Times that work on a table is begun again on its newest version, where another process has written meanwhile."""
 
 IDS_PER_LOOKUP = 1_000
 """Ids in one `IN (…)` filter: the planner's time grows with the list."""
@@ -105,9 +110,19 @@ class Store:
             f"Use --encoder {self.spec.name}, or index into another --db"
         )
 
+    @property
+    def tables(self) -> tuple[Table, Table, Table, Table]:
+        """All tables, those that hold the items first."""
+        return self.items, self.views, self.failures, self.runs
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the database is on disk; None at an object-store address."""
+        return None if _is_remote(self.uri) else Path(self.uri)
+
     def refresh(self) -> None:
         """See what other processes have written since."""
-        for table in (self.items, self.views, self.failures, self.runs):
+        for table in self.tables:
             table.checkout_latest()  # type: ignore[no-untyped-call]
 
     @contextlib.contextmanager
@@ -159,7 +174,7 @@ class Store:
             yield [str(item_id) for item_id in batch["item_id"].to_pylist()]
 
     def run_rows(self) -> list[dict[str, Any]]:
-        """Every index run, oldest first, with `settings` and `counts` as dictionaries."""
+        """Every index run and upkeep, oldest first, with `settings` and `counts` as dictionaries."""
         rows = self.runs.search().limit(None).to_arrow().drop_columns("pending").sort_by("started_at").to_pylist()
         return [
             {name: json.loads(value) if name in {"settings", "counts"} else value for name, value in row.items()}
@@ -241,6 +256,22 @@ class Store:
             "run_id",
             [{**row, "settings": json.dumps(row["settings"]), "counts": json.dumps(row["counts"])}],
         )
+
+    def maintain(self, table: Table, work: Callable[[Table], T]) -> T:
+        """Do work on a table that changes no row of it, again from its newest version where a write came between.
+
+        Raises:
+            StoreError: it cannot be done, or others write all the time.
+        """
+        with self._writes():
+            for _ in range(CONFLICT_TRIES - 1):
+                try:
+                    return work(table)
+                except RuntimeError as error:
+                    if "conflict" not in str(error).lower():
+                        raise
+                table.checkout_latest()  # type: ignore[no-untyped-call]
+            return work(table)
 
     # ---- a write of several tables, settled after a kill
 

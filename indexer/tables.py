@@ -37,6 +37,9 @@ OWN_COLUMNS = (
 )
 """Columns of `items` that are not the catalogue's own."""
 
+KEYS = {"items": "item_id", "views": "view_id", "failures": "failure_id", "runs": "run_id"}
+"""The primary key of each table."""
+
 HIDDEN_COLUMNS = frozenset({"vector", "digest", "row_digest", "catalog_dir", "indexed_at", "run_id"})
 """Columns of `items` that a person does not want in a search result."""
 
@@ -116,7 +119,7 @@ def failures_schema() -> pa.Schema:
 
 
 def runs_schema() -> pa.Schema:
-    """One row per index run; counts and rates are JSON, so that a new counter needs no migration."""
+    """One row per index run and per upkeep; counts and rates are JSON, so that a new counter needs no migration."""
     return pa.schema(
         [
             _key("run_id"),
