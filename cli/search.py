@@ -173,7 +173,7 @@ def search(
     allow_private: options.AllowPrivate = False,
     json: options.Json = False,
 ) -> None:
-    """Find the items that match a text, pictures, videos, items, or several of them; each names the view that matched."""
+    """Find items by a text, pictures, videos, items, or several of them; each result names the view that matched."""
     import firstsight
 
     asked: dict[str, Any] = {

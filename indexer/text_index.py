@@ -94,6 +94,12 @@ def index_texts(store: Store, language: str | None = None) -> None:
                 ) from error
 
 
+def index_columns(items: Table, language: str = DEFAULT_LANGUAGE) -> None:
+    """Make both indexes on a table that has the columns of `items`."""
+    for column in COLUMNS:
+        items.create_index(column, config=_config(language), replace=True)
+
+
 def _is_behind(items: Table, column: str) -> bool:
     name = next((index.name for index in items.list_indices() if index.columns == [column]), None)
     stats = None if name is None else items.index_stats(name)

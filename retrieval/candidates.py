@@ -27,7 +27,7 @@ from firstsight.retrieval.filters import explain
 from firstsight.retrieval.fusion import reciprocal_rank, weighted
 from firstsight.retrieval.nearest import nearest_rows
 from firstsight.retrieval.relevance import Background
-from firstsight.retrieval.words import find_words, read_words
+from firstsight.retrieval.words import WordQuery, find_words, read_words
 
 FIRST_READ = 64
 """Rows read first, at least: a page and what may stand before it."""
@@ -222,7 +222,7 @@ class Ranker:
             if complete or len(sure) >= need:
                 break
             limit *= 4
-        every = self._having_every_word([item_id for item_id, _ in sure])
+        every = self._having_every(words, [item_id for item_id, _ in sure])
         cosines = self._cosines([item_id for item_id, _ in sure])
         # what was not read may be of any cosine
         return Ranking([Candidate(i, cosines[i], score, i in every) for i, score in sure], 1.0, complete)
@@ -235,7 +235,8 @@ class Ranker:
         cosines = {c.item_id: c.cosine for c in near.candidates[:POOL]}
         assert query.text is not None
         left_out = set(query.items)
-        hits = find_words(self.store, read_words(self.store, query.text), limit=POOL, condition=self.condition)
+        words = read_words(self.store, query.text)
+        hits = find_words(self.store, words, limit=POOL, condition=self.condition)
         hits = [(item_id, score) for item_id, score in hits if item_id not in left_out]
         found = {**self._cosines([item_id for item_id, _ in hits if item_id not in cosines]), **cosines}
         if query.fusion == "rrf":
@@ -244,7 +245,7 @@ class Ranker:
             fused = weighted(found, dict(hits), floor=self.background.floor)
         penalties = self.penalties(list(fused))
         values = {item_id: score * (1.0 - penalties.get(item_id, 0.0)) for item_id, score in fused.items()}
-        every = self._having_every_word([item_id for item_id, _ in hits])
+        every = self._having_every(words, [item_id for item_id, _ in hits])
         order = sorted(values, key=lambda item_id: (-values[item_id], -found[item_id], item_id))
         first = [Candidate(i, found[i], values[i], i in every) for i in order]
         complete = near.complete and len(near.candidates) <= POOL
@@ -255,12 +256,9 @@ class Ranker:
         after = [c for c in rest.candidates if c.item_id not in values]
         return Ranking(first + after, rest.bound, rest.complete)
 
-    def _having_every_word(self, item_ids: Sequence[str]) -> set[str]:
-        text = self.asked.query.text
-        assert text is not None
+    def _having_every(self, words: WordQuery, item_ids: Sequence[str]) -> set[str]:
         if not item_ids:
             return set()
-        words = read_words(self.store, text)
         hits = find_words(self.store, words, limit=len(item_ids), condition=_is_in(item_ids), every=True)
         return {item_id for item_id, _ in hits}
 
@@ -273,7 +271,7 @@ class Ranker:
         for start in range(0, len(item_ids), IDS_PER_LOOKUP):
             among = f"{_is_in(item_ids[start : start + IDS_PER_LOOKUP])} AND vector IS NOT NULL"
             found = self.store.items.search().where(among).select(["item_id", "vector"]).limit(None).to_arrow()
-            ids += found["item_id"].to_pylist()
+            ids += (str(item_id) for item_id in found["item_id"].to_pylist())
             vectors.append(pc.list_flatten(found["vector"]).to_numpy().reshape(found.num_rows, -1))
         return ids, np.concatenate(vectors)
 

@@ -131,7 +131,7 @@ class Query:
             if not isinstance(image, str):
                 raise QueryError(f"a picture given as {type(image).__name__} has no plain form; give a path or address")
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
-        blank = {field.name: [] if field.default == () else field.default for field in fields(self)}
+        blank: dict[str, Any] = {field.name: [] if field.default == () else field.default for field in fields(self)}
         return {name: value for name, value in plain.items() if value != blank[name]}
 
     # ---- checks

@@ -2,7 +2,10 @@
 
 Words are cut, folded to ASCII and stemmed as the indexes were made (`firstsight.indexer.text_index`). An item's
 score is the sum of BM25 (Robertson and Zaragoza, 2009) over its title, which counts double, and its text. A word of
-five letters or more that stands nowhere in the catalogue is taken as misspelt: words one edit away from it count.
+five letters or more that stands nowhere in the catalogue is taken as misspelt: stems one edit away from it count.
+
+A database that was made before there were text indexes is not written to by a search: its texts are read into an index
+in memory, once for each of its states.
 """
 
 from __future__ import annotations
@@ -12,9 +15,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import lancedb
 from lancedb.query import BooleanQuery, FullTextQuery, MatchQuery, Occur
+from lancedb.table import Table
 
 from firstsight.indexer.store import Store
+from firstsight.indexer.text_index import index_columns, stored_language
 
 BOOSTS = {"title": 2.0, "text": 1.0}
 """What a word counts in each column."""
@@ -94,10 +100,28 @@ def _stands(store: Store, query: FullTextQuery) -> bool:
     return bool(_search(store, query, ["item_id", "_score"], 1, None))
 
 
+_MADE: dict[tuple[str, int], Table] = {}
+"""The index in memory last made, by the address and version of the items it is of."""
+
+
+def _in_memory(store: Store) -> Table:
+    """A copy of `items` without its vectors, indexed; filters hold there as they do in the database."""
+    state = (store.uri, store.items.version)
+    if state not in _MADE:
+        columns = [name for name in store.items.schema.names if name != "vector"]
+        rows = store.items.search().select(columns).limit(None).to_arrow()
+        table = lancedb.connect("memory://").create_table("items", rows)
+        index_columns(table)
+        _MADE.clear()
+        _MADE[state] = table
+    return _MADE[state]
+
+
 def _search(
     store: Store, query: FullTextQuery, columns: Sequence[str], limit: int, condition: str | None
 ) -> list[dict[str, Any]]:
-    search = store.items.search(query, query_type="fts").limit(limit)
+    table = store.items if stored_language(store) is not None else _in_memory(store)
+    search = table.search(query, query_type="fts").limit(limit)
     if condition is not None:
         search = search.where(condition, prefilter=True)
     rows: list[dict[str, Any]] = search.select(list(columns)).to_arrow().to_pylist()
