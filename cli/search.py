@@ -16,8 +16,7 @@ from firstsight.cli.output import clock, print_json_lines, print_table, tell, wa
 from firstsight.errors import FirstsightError, QueryError
 
 if TYPE_CHECKING:
-    from firstsight.database import Database
-    from firstsight.retrieval.results import SearchResults
+    from firstsight import Database, Query, SearchResults
 
 EPILOG = """
 [bold]Examples[/bold]
@@ -224,7 +223,7 @@ def search(
         _print(results, query)
 
 
-def _print(results: SearchResults, query: Any) -> None:
+def _print(results: SearchResults, query: Query) -> None:
     if not results:
         tell("nothing matches" if not query.offset else f"there are no more than {query.offset} results")
         return
@@ -253,18 +252,19 @@ def _answers(database: Database, path: Path) -> Iterator[dict[str, Any]]:
         numbered = ((n, line) for n, line in enumerate(file, start=1) if line.strip())
         while lines := list(islice(numbered, BATCH)):
             read = [_read(n, line) for n, line in lines]
-            found = iter(database.search_many([one for _, one in read if not isinstance(one, QueryError)]))
+            asked = [one for _, one in read if not isinstance(one, QueryError)]
+            found = iter(database.search_many(asked))
             for head, one in read:
-                answer = one if isinstance(one, QueryError) else next(found)
+                answer: FirstsightError | SearchResults = one if isinstance(one, QueryError) else next(found)
                 if isinstance(answer, FirstsightError):
                     yield head | {"error": str(answer)}
                 else:
                     yield head | {"snapshot": answer.snapshot, "results": [r.as_dict() for r in answer]}
 
 
-def _read(number: int, line: str) -> tuple[dict[str, Any], Any]:
+def _read(number: int, line: str) -> tuple[dict[str, Any], Query | QueryError]:
     """A line's number and id, and its query or what is wrong with it."""
-    from firstsight.retrieval.query import Query
+    from firstsight import Query
 
     head: dict[str, Any] = {"line": number}
     try:

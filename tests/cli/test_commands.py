@@ -131,7 +131,7 @@ def test_a_file_of_queries_is_answered_line_by_line(run: Run, tmp_path: Path) ->
         (5, None),
         (6, None),
     ]
-    assert [result["item_id"] for result in answers[0]["results"]][0] == "sneakers-red"
+    assert answers[0]["results"][0]["item_id"] == "sneakers-red"
     assert len(answers[0]["results"]) == 2
     assert "line 2 is no JSON" in answers[1]["error"]
     assert "did you mean text" in answers[2]["error"]

@@ -10,6 +10,7 @@ import pytest
 import firstsight
 from firstsight import Query
 from firstsight.errors import FirstsightError, MediaError
+from firstsight.retrieval.query import Mode
 
 SAMPLE = Path(__file__).parents[2] / "sample_media"
 GUITAR = str(SAMPLE / "queries" / "guitar.jpg")
@@ -93,9 +94,10 @@ def test_a_query_video_is_the_mean_of_its_frames_and_can_be_weighed(db: firstsig
 
 
 def test_items_that_are_asked_with_are_left_out_in_every_mode(db: firstsight.Database) -> None:
-    for mode in ("vector", "hybrid"):
+    modes: tuple[Mode, ...] = ("vector", "hybrid")
+    for mode in modes:
         assert not {"violin", "guitar-acoustic"} & set(
-            ids(db.search(Query("violin", items=["violin", "guitar-acoustic"], mode=mode, k=75)))  # type: ignore[arg-type]
+            ids(db.search(Query("violin", items=["violin", "guitar-acoustic"], mode=mode, k=75)))
         )
 
 

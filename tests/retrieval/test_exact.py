@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from firstsight.errors import FirstsightError, QueryError
 from tests.retrieval.synthetic import Drawn, DrawnEncoder
 
 PARTS = ["item", "title", "image", "frame", "any"]
-FILTERS = {
+FILTERS: dict[str, tuple[str | None, Callable[[dict[str, Any]], bool]]] = {
     "all": (None, lambda row: True),
     "a tenth": ("price < 10", lambda row: row["price"] < 10),
     "4 of 2,000": ("rare", lambda row: row["rare"]),
@@ -68,7 +70,7 @@ def test_something_to_avoid_reorders_exactly_as_written_down(drawn: Drawn, part:
 
 @pytest.mark.parametrize("mode", ["vector", "hybrid", "words"])
 @pytest.mark.parametrize("settings", [{}, {"diversity": 0.5}, {"collapse": "group"}, {"minus": ["avoid"]}])
-def test_pages_are_cut_from_one_ranking(drawn: Drawn, mode: str, settings: dict[str, object]) -> None:
+def test_pages_are_cut_from_one_ranking(drawn: Drawn, mode: str, settings: dict[str, Any]) -> None:
     if mode == "words" and "minus" in settings:
         settings = {"where": "price > 5"}
     whole = drawn.db.search("thing 17", mode=mode, k=450, **settings)
@@ -167,18 +169,13 @@ def test_a_least_score_cuts_the_ranking_there(drawn: Drawn, part: str) -> None:
 
 
 def test_many_queries_at_once_are_answered_as_each_alone(drawn: Drawn) -> None:
-    queries = [
-        Query(f"query {n}", mode=mode, part=part, where=where, k=7)
-        for n, (mode, part, where) in enumerate(
-            [
-                ("vector", "item", None),
-                ("vector", "any", "price < 3"),
-                ("hybrid", "item", "rare"),
-                ("words", "item", None),
-            ]
-            * 20
-        )
+    kinds: list[dict[str, Any]] = [
+        {"mode": "vector"},
+        {"mode": "vector", "part": "any", "where": "price < 3"},
+        {"mode": "hybrid", "where": "rare"},
+        {"mode": "words"},
     ]
+    queries = [Query(f"thing {n}", k=7, **kinds[n % 4]) for n in range(80)]
     db = drawn.db
     together = db.search(queries)
     assert len(together) == 80

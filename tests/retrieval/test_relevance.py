@@ -97,7 +97,7 @@ def test_calibration_reads_rows_of_the_database_only_once_for_a_state(db: firsts
 def test_every_medium_and_part_has_a_background_of_its_own(sample_db: Path) -> None:
     calibration = Calibration.sample(Store.open(sample_db))
     middles = {
-        (medium, part): calibration.background(medium, part).middle  # type: ignore[arg-type]
+        (medium, part): calibration.background(medium, part).middle
         for medium in ("words", "pictures", "mixed")
         for part in ("item", "title", "image", "frame", "any")
     }

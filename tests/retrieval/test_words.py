@@ -33,6 +33,12 @@ def db(tmp_path_factory: pytest.TempPathFactory, starter: Encoder) -> firstsight
     return db
 
 
+def unindexed(store: Store) -> int:
+    stats = store.items.index_stats("title_idx")
+    assert stats is not None
+    return stats.num_unindexed_rows
+
+
 def found(db: firstsight.Database, text: str, **how: Any) -> list[str]:
     return [result.item_id for result in db.search(text, **how)]
 
@@ -107,12 +113,12 @@ def test_rows_that_are_not_in_the_index_yet_are_found(tmp_path: Path, starter: E
     row = store.item_rows(["shoes"])["shoes"]
     with store.writing():
         store.write_items([row | {"item_id": "new", "title": "SPP9 trainers by Ostergaard", "text": None}])
-    assert store.items.index_stats("title_idx").num_unindexed_rows == 1
+    assert unindexed(store) == 1
     assert found(db, "SPP9", mode="words") == ["new"]
     assert found(db, "trainer", mode="words") == ["new", "shoes"]  # stemmed as the others are
     with store.writing():
         index_texts(store)
-    assert Store.open(tmp_path / "db").items.index_stats("title_idx").num_unindexed_rows == 0
+    assert unindexed(Store.open(tmp_path / "db")) == 0
     assert found(db, "SPP9", mode="words") == ["new"]
     assert found(db, "ostergard", mode="words") == ["new"]  # misspelt: the index finds it now
 
