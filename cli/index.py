@@ -63,6 +63,16 @@ def index(
     list_separator: Annotated[
         str, typer.Option("--list-separator", help="What stands between several media in one cell.")
     ] = "|",
+    language: Annotated[
+        str | None,
+        typer.Option(
+            "--language",
+            metavar="NAME",
+            help="Of titles and texts, for search by words: English, German, French, …, or other. "
+            "By default the database's own, else English.",
+            show_default=False,
+        ),
+    ] = None,
     frames: Annotated[int, typer.Option("--frames", min=1, max=1000, help="Frames taken from each video.")] = 8,
     retry: Annotated[bool, typer.Option("--retry", help="Encode again just the items with failed media.")] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Remove items that SOURCE does not have.")] = False,
@@ -126,6 +136,7 @@ def index(
                 options=read,
                 settings=made,
                 prune=prune,
+                language=language,
                 wait_s=wait,
                 on_progress=interrupt.on_progress,
                 should_stop=interrupt.should_stop,

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from firstsight.indexer.pipeline import Counts, IndexReport
     from firstsight.indexer.settings import IndexSettings
     from firstsight.media.policy import MediaPolicy
-    from firstsight.retrieval.results import SearchResult, ViewMatch
+    from firstsight.retrieval.query import Query
+    from firstsight.retrieval.results import SearchResult, SearchResults, ViewMatch
 
 __version__ = "0.1.0"
 
@@ -62,8 +63,10 @@ __all__ = [
     "MediaPolicy",
     "MissingDatabaseError",
     "OptionalDependencyError",
+    "Query",
     "QueryError",
     "SearchResult",
+    "SearchResults",
     "Status",
     "StoreError",
     "ViewMatch",
@@ -83,7 +86,9 @@ _LAZY = {
     "IndexReport": "firstsight.indexer.pipeline",
     "IndexSettings": "firstsight.indexer.settings",
     "MediaPolicy": "firstsight.media.policy",
+    "Query": "firstsight.retrieval.query",
     "SearchResult": "firstsight.retrieval.results",
+    "SearchResults": "firstsight.retrieval.results",
     "Status": "firstsight.database",
     "ViewMatch": "firstsight.retrieval.results",
     "load_encoder": "firstsight.encoders.registry",

@@ -6,15 +6,16 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from typing import Any, overload
 
 import numpy as np
 
-from firstsight.encoders.base import Encoder, EncoderSpec, ImageInput, unit
+from firstsight.encoders.base import Encoder, EncoderSpec, ImageInput
 from firstsight.encoders.options import EncoderOptions
 from firstsight.encoders.registry import load_with, names_a_file
-from firstsight.errors import CatalogError, EncoderMismatchError, MissingDatabaseError, QueryError
+from firstsight.errors import CatalogError, EncoderMismatchError, FirstsightError, MissingDatabaseError, QueryError
 from firstsight.indexer.catalog import TIMES, Catalog, CatalogOptions, catalog_root, check_catalog
 from firstsight.indexer.pipeline import Counts, IndexReport, IndexRun
 from firstsight.indexer.recipe import Recipe
@@ -22,16 +23,14 @@ from firstsight.indexer.settings import IndexSettings
 from firstsight.indexer.sources import STDIN, open_source
 from firstsight.indexer.store import Store
 from firstsight.indexer.tables import HIDDEN_COLUMNS
+from firstsight.indexer.text_index import check_language, index_texts
 from firstsight.indexer.upkeep import Step, TableState, UpkeepReport, look_after, table_state
 from firstsight.media.policy import MediaPolicy
-from firstsight.retrieval.results import SearchResult, locate
-from firstsight.retrieval.search import check_query, item_vector, nearest_items
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-QUERY_FRAMES = 8
-"""Frames of a query video; their mean is the query."""
+from firstsight.retrieval.query import Query
+from firstsight.retrieval.relevance import Calibration
+from firstsight.retrieval.results import SearchResults, locate
+from firstsight.retrieval.search import search_many
+from firstsight.retrieval.snapshots import name_snapshot, open_snapshot
 
 
 @dataclass(frozen=True)
@@ -65,6 +64,7 @@ class Database:
         self._policy = policy
         self._store: Store | None = None
         self._encoder: Encoder | None = None
+        self._calibrated: tuple[str, Calibration] | None = None
 
     @property
     def encoder(self) -> Encoder:
@@ -96,6 +96,7 @@ class Database:
         options: CatalogOptions | None = None,
         settings: IndexSettings | None = None,
         prune: bool = False,
+        language: str | None = None,
         wait_s: float = 0.0,
         on_progress: Callable[[Counts], None] = lambda counts: None,
         should_stop: Callable[[], bool] = lambda: False,
@@ -108,6 +109,8 @@ class Database:
             options: how the catalogue's columns are read.
             settings: batch sizes, frames per video, weights of the parts.
             prune: remove items that the catalogue does not have.
+            language: that search by words takes titles and texts to be in: "English", "German", …, or "other"; the
+                database's own, else English by default.
             wait_s: seconds to wait for another process that is writing.
             on_progress: told the counts now and then, in the calling thread.
             should_stop: asked between items; once true, what is in hand is finished and written.
@@ -121,7 +124,8 @@ class Database:
             EncoderError, EncoderMismatchError, StoreError: see their own words.
         """
         recipe = Recipe.of(os.fspath(source), options, settings, self._policy)
-        with self._prepared(recipe, wait_s) as (store, catalog):
+        language = check_language(language) if language else None
+        with self._prepared(recipe, wait_s, language) as (store, catalog):
             run = self._run(store, catalog, recipe, on_progress=on_progress, should_stop=should_stop)
             return run.run(self._recorded(recipe), prune=prune)
 
@@ -168,60 +172,93 @@ class Database:
                 reports.append(run.run(self._recorded(recipe)))
         return reports
 
+    @overload
     def search(
         self,
-        text: str | None = None,
+        text: str | Query | None = None,
         *,
         image: ImageInput | None = None,
         video: str | os.PathLike[str] | None = None,
         item: str | None = None,
-        k: int = 10,
-        where: str | None = None,
-        kinds: Sequence[str] = (),
-    ) -> list[SearchResult]:
-        """Find the items nearest to one text, picture, video or item.
+        **settings: Any,
+    ) -> SearchResults: ...
+
+    @overload
+    def search(self, text: Sequence[Query]) -> list[SearchResults]: ...
+
+    def search(
+        self,
+        text: str | Query | Sequence[Query] | None = None,
+        *,
+        image: ImageInput | None = None,
+        video: str | os.PathLike[str] | None = None,
+        item: str | None = None,
+        **settings: Any,
+    ) -> SearchResults | list[SearchResults]:
+        """Find the items that match a text, a picture, a video, an item, or several of them.
 
         Args:
-            text: words that describe what is wanted.
+            text: words that describe what is wanted; or a whole `Query`, or a list of them, and then nothing else.
             image: a picture, an array, a file's bytes, a path, or an http(s) or object-store address.
             video: a path or address; eight of its frames are the query.
             item: an item's id: more like it, itself left out. Needs no encoder.
-            k: most results, 1 to 10,000.
-            where: an SQL condition over the columns, such as "price < 50 AND category = 'shoes'".
-            kinds: "product", "video", "live"; none for all.
+            settings: any other field of `Query`: k, offset, where, kinds, mode, part, minus, images, min_relevance, …
 
         Returns:
-            At most k results, best first, no item twice.
+            At most k results, best first, no item twice, with the `snapshot` that the next page is asked with; for a
+            list of queries, a list of such, in order.
 
         Raises:
-            QueryError: nothing or several things to search by, an unknown item, an empty database, or a
+            QueryError: nothing to search by, a value out of range, an unknown item, an empty database, or a
                 condition that cannot be read.
             MediaError: the query picture or video cannot be used.
         """
-        given = [
-            name
-            for name, value in (("text", text), ("image", image), ("video", video), ("item", item))
-            if value is not None
-        ]
-        if len(given) != 1:
-            raise QueryError(
-                "give one thing to search by: a text, --image, --video or --item"
-                + (f"; these are {len(given)}: {', '.join(given)}" if given else "")
-            )
-        store = self._open()
-        condition = check_query(store, k=k, where=where, kinds=kinds)
-        if item is not None:
-            return nearest_items(store, item_vector(store, item), k=k, condition=condition, exclude=item)
-        if text is not None:
-            if not text.strip():
-                raise QueryError("the query is empty; say what to look for")
-            vector = self.encoder.encode_texts([text])[0]
-        elif image is not None:
-            vector = self.encoder.encode_images([self._query_picture(image)])[0]
-        else:
-            assert video is not None
-            vector = self._video_vector(os.fspath(video))
-        return nearest_items(store, vector, k=k, condition=condition)
+        if text is not None and not isinstance(text, str):
+            if image is not None or video is not None or item is not None or settings:
+                raise QueryError("a Query holds all there is to ask; set its own fields instead")
+            answers = self.search_many([text] if isinstance(text, Query) else text)
+            found = [_or_raise(answer) for answer in answers]
+            return found[0] if isinstance(text, Query) else found
+        unknown = settings.keys() - {field.name for field in fields(Query)}
+        if unknown:
+            raise TypeError(f"search() got an unexpected keyword argument {sorted(unknown)[0]!r}")
+        several: dict[str, Any] = {
+            "images": [*([] if image is None else [image]), *settings.pop("images", ())],
+            "videos": [*([] if video is None else [os.fspath(video)]), *settings.pop("videos", ())],
+            "items": [*([] if item is None else [item]), *settings.pop("items", ())],
+        }
+        return _or_raise(self.search_many([Query(text, **several, **settings)])[0])
+
+    def search_many(self, queries: Sequence[Query]) -> list[SearchResults | FirstsightError]:
+        """Answer many queries at once: encoded in batches, compared in batches, faster than one by one.
+
+        Returns:
+            For each query, in order, its results, or the error that it alone has.
+
+        Raises:
+            QueryError: an empty database.
+            EncoderError, EncoderMismatchError: the encoder cannot be loaded, or is not the database's.
+        """
+        newest = self._open()
+        answers: list[SearchResults | FirstsightError | None] = [None] * len(queries)
+        for token in dict.fromkeys(query.snapshot for query in queries):
+            places = [n for n, query in enumerate(queries) if query.snapshot == token]
+            found: Sequence[SearchResults | FirstsightError]
+            try:
+                store = newest if token is None else open_snapshot(newest, token)
+            except QueryError as error:
+                found = [error] * len(places)
+            else:
+                found = search_many(
+                    store,
+                    [queries[n] for n in places],
+                    encoder=lambda: self.encoder,
+                    policy=self._policy,
+                    calibration=partial(self._calibration, store),
+                )
+            for n, answer in zip(places, found, strict=True):
+                answers[n] = answer
+        return [answer for answer in answers if answer is not None]
 
     def get(self, item_id: str) -> dict[str, Any]:
         """An item: item_id, kind, title, text, times, vector, the catalogue's own `columns`, and its `views`.
@@ -314,7 +351,7 @@ class Database:
             return None
 
     @contextmanager
-    def _prepared(self, recipe: Recipe, wait_s: float) -> Iterator[tuple[Store, Catalog]]:
+    def _prepared(self, recipe: Recipe, wait_s: float, language: str | None = None) -> Iterator[tuple[Store, Catalog]]:
         """The catalogue, checked from end to end before the database is touched; then the writer's lock."""
         existing = self._existing()
         catalog = check_catalog(
@@ -325,7 +362,9 @@ class Database:
         try:
             self._store = Store.create(self.uri, self.encoder.spec)
             with self._store.writing(wait_s):
+                index_texts(self._store, language)  # before the first rows, so that they are found as they come
                 yield self._store, catalog
+                index_texts(self._store)
         finally:
             catalog.close()
 
@@ -351,19 +390,15 @@ class Database:
             failed.setdefault(recipes[row["run_id"]], set()).add(row["item_id"])
         return [(Recipe.from_dict(json.loads(recipe)), item_ids) for recipe, item_ids in failed.items()]
 
-    def _query_picture(self, image: ImageInput) -> ImageInput:
-        if isinstance(image, str) and "://" in image:
-            from firstsight.media.fetch import fetch_bytes
+    def _calibration(self, store: Store) -> Calibration:
+        """What cosines mean in this state of the database, sampled once for each."""
+        state = name_snapshot(store)
+        if self._calibrated is None or self._calibrated[0] != state:
+            self._calibrated = (state, Calibration.sample(store))
+        return self._calibrated[1]
 
-            return fetch_bytes(image, self._policy)
-        return image
 
-    def _video_vector(self, video: str) -> NDArray[np.float32]:
-        from firstsight.media.fetch import fetch_file
-        from firstsight.media.videos import VideoSampler
-
-        # the person asking names the file, so it may lie anywhere
-        policy = replace(self._policy, allow_anywhere=True)
-        with fetch_file(video, policy) as path, VideoSampler() as sampler:
-            frames = sampler.sample(path, count=QUERY_FRAMES, min_side=self.encoder.spec.min_side)
-        return unit(self.encoder.encode_images([frame.picture for frame in frames]).mean(axis=0))
+def _or_raise(answer: SearchResults | FirstsightError) -> SearchResults:
+    if isinstance(answer, FirstsightError):
+        raise answer
+    return answer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -28,16 +28,34 @@ class SearchResult:
     item_id: str
     kind: str
     title: str | None
-    score: float  # cosine of the item's fused vector to the query, -1 to 1
-    view: ViewMatch | None  # the nearest of its views
+    score: float  # cosine of what was compared to the query, -1 to 1; 0 for an item without a vector
+    relevance: float  # 0 to 1: what that means in this database; 1 where the item has every word of a text
+    view: ViewMatch | None  # the nearest of its views, of those compared
     picture: ViewMatch | None  # the nearest of its pictures and frames: what to show
     columns: Mapping[str, Any]  # text, times, and the catalogue's own columns
+    others: int | None = None  # with collapse: items of the same group that pass the filter, beside this one
 
     def as_dict(self) -> dict[str, Any]:
         """The result as plain values that JSON can hold; the catalogue's columns under `columns`."""
-        head = {"item_id": self.item_id, "kind": self.kind, "title": self.title, "score": round(self.score, 4)}
+        head = {"item_id": self.item_id, "kind": self.kind, "title": self.title}
+        scores = {"score": round(self.score, 4), "relevance": round(self.relevance, 4)}
+        group = {} if self.others is None else {"others": self.others}
         views = {"view": _view(self.view), "picture": _view(self.picture)}
-        return head | views | {"columns": {name: _plain(value) for name, value in self.columns.items()}}
+        columns = {"columns": {name: _plain(value) for name, value in self.columns.items()}}
+        return head | scores | group | views | columns
+
+
+class SearchResults(list[SearchResult]):
+    """The results of one query, best first.
+
+    Attributes:
+        snapshot: names the rows that were searched; given with the next offset, the next page is cut from the same
+            ranking, whatever has been written since.
+    """
+
+    def __init__(self, results: Iterable[SearchResult], snapshot: str) -> None:
+        super().__init__(results)
+        self.snapshot = snapshot
 
 
 def _view(view: ViewMatch | None) -> dict[str, Any] | None:

@@ -1,185 +1,252 @@
-"""Similarity search: a text, a picture, a video or an item in, the nearest items out.
+"""Search: queries in, ranked items out, each with the view that matched.
 
-Items are ranked by the cosine of their fused vector to the query. For the items found, their views are
-compared with the query, too, and the nearest one is named as the evidence.
+Query -> encoding.py: its vector -> candidates.py: a ranking, read as far as needed (nearest.py, words.py, fusion.py)
+      -> here: thresholds, collapse, diversity, the page -> results with their evidence
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
 
-from firstsight.encoders.base import Vector
-from firstsight.errors import QueryError
-from firstsight.indexer.catalog import KINDS
-from firstsight.indexer.store import Store, quote
+from firstsight.encoders.base import Encoder, Vector
+from firstsight.errors import FirstsightError, QueryError
+from firstsight.indexer.store import Store
 from firstsight.indexer.tables import HIDDEN_COLUMNS
-from firstsight.retrieval.results import SearchResult, ViewMatch, locate
+from firstsight.media.policy import MediaPolicy
+from firstsight.retrieval.candidates import Candidate, Fetching, Ranker, run_together
+from firstsight.retrieval.diversity import maximal_marginal_relevance
+from firstsight.retrieval.encoding import EncodedQuery, encode_queries
+from firstsight.retrieval.filters import build_condition, check_column
+from firstsight.retrieval.query import PartChoice, Query
+from firstsight.retrieval.relevance import Calibration
+from firstsight.retrieval.results import SearchResult, SearchResults, ViewMatch, locate
+from firstsight.retrieval.snapshots import name_snapshot
 
-if TYPE_CHECKING:
-    from lancedb.query import LanceVectorQueryBuilder
+TOGETHER = 64
+"""Queries that are encoded and searched at once: bounds memory."""
 
-MAX_RESULTS = 10_000
-"""Most results one query may ask for."""
+DIVERSITY_POOL = 200
+"""Items that diversity reorders, whatever the page; after them the ranking goes on as it was."""
 
 
-def check_query(store: Store, *, k: int, where: str | None, kinds: Sequence[str]) -> str | None:
-    """Check all of a query but its vector, before an encoder is loaded for it.
+def search_many(
+    store: Store,
+    queries: Sequence[Query],
+    *,
+    encoder: Callable[[], Encoder],
+    policy: MediaPolicy,
+    calibration: Callable[[], Calibration],
+) -> list[SearchResults | FirstsightError]:
+    """Answer queries over one state of a database, in order.
 
     Args:
-        where: an SQL condition over the columns of `items`.
-        kinds: "product", "video", "live"; none means all of them.
+        store: what is searched; the queries' own `snapshot` is not looked at.
+        encoder: called where a query has a text, a picture or a video.
+        policy: where query media may come from.
+        calibration: of this state of the database.
 
     Returns:
-        The condition that LanceDB filters with, or None.
+        For each query its results or the error that it alone has.
 
     Raises:
-        QueryError: an empty database, a k out of range, an unknown kind, or a condition that does not
-            parse or names a column that is not there.
+        QueryError: an empty database.
+        EncoderError, EncoderMismatchError: the encoder cannot be loaded, or is not the database's.
     """
-    if not 1 <= k <= MAX_RESULTS:
-        raise QueryError(f"k must be between 1 and {MAX_RESULTS}, not {k}")
-    for kind in kinds:
-        if kind not in KINDS:
-            raise QueryError(f"kind {kind!r} is not one of {', '.join(KINDS)}")
     if not store.items.count_rows():
         raise QueryError(f"{store.uri} has no items yet; index a catalogue first: firstsight index CATALOGUE")
-    conditions = []
-    if where is not None:
-        _check_where(store, where)
-        conditions.append(f"({where})")
-    if kinds:
-        conditions.append(f"kind IN ({', '.join(quote(kind) for kind in kinds)})")
-    return " AND ".join(conditions) or None
+    answers: list[SearchResults | FirstsightError] = []
+    for start in range(0, len(queries), TOGETHER):
+        answers += _answer(store, queries[start : start + TOGETHER], encoder, policy, calibration)
+    return answers
 
 
-def item_vector(store: Store, item_id: str) -> Vector:
-    """An item's fused vector, (dim,) of unit length.
+@dataclass(frozen=True)
+class _Hit:
+    """An item on the page."""
 
-    Raises:
-        QueryError: no such item, or nothing of it could be encoded.
-    """
-    row = store.item_rows([item_id]).get(item_id)
-    if row is None:
-        raise QueryError(f"there is no item {item_id!r} in {store.uri}")
-    if row["vector"] is None:
-        raise QueryError(
-            f"item {item_id!r} has no vector, since nothing of it could be encoded; see: firstsight failures"
-        )
-    return np.asarray(row["vector"], dtype=np.float32)
+    candidate: Candidate
+    relevance: float
+    others: int | None = None
 
 
-def nearest_items(
-    store: Store, vector: Vector, *, k: int, condition: str | None, exclude: str | None = None
-) -> list[SearchResult]:
-    """The k items nearest to a vector, best first, each with its best view.
+def _answer(
+    store: Store,
+    queries: Sequence[Query],
+    encoder: Callable[[], Encoder],
+    policy: MediaPolicy,
+    calibration: Callable[[], Calibration],
+) -> list[SearchResults | FirstsightError]:
+    conditions = [_checked(store, query) for query in queries]
+    fine = [n for n, condition in enumerate(conditions) if not isinstance(condition, FirstsightError)]
+    encoded = dict(
+        zip(fine, encode_queries(store, [queries[n] for n in fine], encoder=encoder, policy=policy), strict=True)
+    )
+    asked = {n: one for n, one in encoded.items() if not isinstance(one, FirstsightError)}
+    rankers = []
+    for n, one in asked.items():
+        condition = conditions[n]
+        assert not isinstance(condition, FirstsightError)
+        rankers.append(Ranker(store, one, condition, calibration().background(one.medium, one.query.part)))
+    pages = dict(zip(asked, run_together(store, [_page(ranker) for ranker in rankers]), strict=True))
+    found = {n: page for n, page in pages.items() if not isinstance(page, FirstsightError)}
+    shown = _Shown.read(store, [hit.candidate.item_id for page in found.values() for hit in page])
+    snapshot = name_snapshot(store)
+    results: list[SearchResults | FirstsightError] = []
+    for n, condition in enumerate(conditions):
+        error = next((e for e in (condition, encoded.get(n), pages.get(n)) if isinstance(e, FirstsightError)), None)
+        results.append(error or SearchResults((shown.result(asked[n], hit) for hit in found[n]), snapshot))
+    return results
 
-    Args:
-        vector: (dim,) float32, unit length.
-        condition: from `check_query`.
-        exclude: an item left out: the one that asked.
-    """
-    conditions = [c for c in (condition, f"item_id != {quote(exclude)}" if exclude is not None else None) if c]
-    shown = [name for name in store.items.schema.names if name not in HIDDEN_COLUMNS - {"catalog_dir"}]
-    query = cast("LanceVectorQueryBuilder", store.items.search(vector, vector_column_name="vector"))
-    query = query.distance_type("cosine").limit(k)
-    if conditions:
-        query = query.where(" AND ".join(conditions), prefilter=True)
+
+def _checked(store: Store, query: Query) -> str | FirstsightError | None:
+    """The query's condition, or what is wrong with it, before an encoder is loaded for it."""
     try:
-        rows = query.select([*shown, "_distance"]).to_arrow().to_pylist()
-    except (ValueError, RuntimeError, OSError) as error:
-        if condition is None:
-            raise
-        raise QueryError(_explain(store, condition, str(error))) from None  # such as a CAST that fails on a row
-    # equal scores keep one order from call to call
-    rows.sort(key=lambda row: (row["_distance"], row["item_id"]))
-    matches = _view_matches(store, vector, {row["item_id"]: row["catalog_dir"] for row in rows})
-    return [_result(row, matches.get(row["item_id"], [])) for row in rows]
+        if query.collapse is not None:
+            check_column(store, query.collapse)
+        return build_condition(store, query.where, query.kinds)
+    except QueryError as error:
+        return error
 
 
-_HEAD = frozenset({"item_id", "kind", "title", "catalog_dir", "_distance"})
-"""Columns that a result holds in fields of its own, or not at all."""
+def _page(ranker: Ranker) -> Fetching[list[_Hit]]:
+    """The items of the page that was asked for."""
+    query = ranker.asked.query
+    end = query.offset + query.k
+    want = max(end, DIVERSITY_POOL) if query.diversity else end
+    need = want
+    least = _least_cosine(ranker)
+    while True:
+        ranking = yield from ranker.rank(need)
+        hits = [_Hit(c, 1.0 if c.every_word else ranker.background.relevance(c.cosine)) for c in ranking.candidates]
+        hits = [hit for hit in hits if _is_enough(query, hit)]
+        groups = _first_of_groups(ranker, hits) if query.collapse else hits
+        # no item that was not read can be good enough
+        none_left = ranking.complete or (least is not None and ranking.bound < least)
+        if none_left or len(groups) >= want:
+            break
+        need *= 4
+    if query.diversity:
+        groups = _diverse(ranker, groups)
+    page = groups[query.offset : end]
+    return _count_others(ranker, page) if query.collapse else page
 
 
-def _result(row: dict[str, Any], matches: Sequence[ViewMatch]) -> SearchResult:
-    return SearchResult(
-        item_id=row["item_id"],
-        kind=row["kind"],
-        title=row["title"],
-        score=1.0 - row["_distance"],
-        view=matches[0] if matches else None,
-        picture=next((match for match in matches if match.part != "title"), None),
-        columns={name: value for name, value in row.items() if name not in _HEAD},
+def _is_enough(query: Query, hit: _Hit) -> bool:
+    return (query.min_score is None or hit.candidate.cosine >= query.min_score) and (
+        query.min_relevance is None or hit.relevance >= query.min_relevance
     )
 
 
-def _view_matches(store: Store, vector: Vector, folders: Mapping[str, str]) -> dict[str, list[ViewMatch]]:
-    """The views of items with their cosine to the query, best first, by item."""
-    views = store.view_rows(list(folders))
-    if not views.num_rows:
-        return {}
-    vectors = pc.list_flatten(views["vector"]).to_numpy().reshape(views.num_rows, -1)
-    scores = vectors @ vector
-    rows = views.select(["item_id", "part", "uri", "time_s"]).to_pylist()
-    matches: dict[str, list[ViewMatch]] = {}
-    for index in np.argsort(-scores, kind="stable"):
-        row = rows[index]
-        uri = None if row["uri"] is None else locate(row["uri"], folders[row["item_id"]])
-        match = ViewMatch(row["part"], uri, row["time_s"], float(scores[index]))
-        matches.setdefault(row["item_id"], []).append(match)
-    return matches
+def _least_cosine(ranker: Ranker) -> float | None:
+    """The cosine below which nothing is wanted; None where everything is."""
+    query = ranker.asked.query
+    bounds = [] if query.min_score is None else [query.min_score]
+    if query.min_relevance is not None:
+        bounds.append(ranker.background.cosine(query.min_relevance))
+    return max(bounds, default=None)
 
 
-def _check_where(store: Store, where: str) -> None:
-    """Let LanceDB plan the filter, and answer what it does not understand in terms of this database."""
-    if not where.strip():
-        raise QueryError("the filter is empty; leave --where out, or give a condition such as price < 50")
-    _check_stands_alone(where)
-    try:
-        store.items.search().where(f"({where})").limit(1).explain_plan()
-    except (ValueError, RuntimeError, OSError) as error:
-        raise QueryError(_explain(store, where, str(error))) from None
+def _first_of_groups(ranker: Ranker, hits: Sequence[_Hit]) -> list[_Hit]:
+    """The best item of each value of the column; one without a value is a group of its own."""
+    column = ranker.asked.query.collapse
+    assert column is not None
+    values = ranker.values_of([hit.candidate.item_id for hit in hits], column)
+    seen: set[object] = set()
+    first = []
+    for hit in hits:
+        value = values[hit.candidate.item_id]
+        if value is None or value not in seen:
+            seen.add(value)
+            first.append(hit)
+    return first
 
 
-def _check_stands_alone(where: str) -> None:
-    """Refuse a filter that would reach past the parentheses it is put into and undo the conditions beside it.
-
-    LanceDB's parser reads one condition and ignores what follows, so "a = 1; b" passes there, and so does
-    "a = 1) OR (b = 2" in parentheses.
-    """
-    depth = 0
-    for token in _TOKEN.findall(where):
-        if token in {";", "--", "/*", "\\'"}:
-            raise QueryError(f"the filter {where!r} has {token} in it; give one plain condition such as price < 50")
-        depth += {"(": 1, ")": -1}.get(token, 0)
-        if depth < 0:
-            raise QueryError(f"the filter {where!r} closes a parenthesis that it has not opened")
+def _count_others(ranker: Ranker, page: Sequence[_Hit]) -> list[_Hit]:
+    column = ranker.asked.query.collapse
+    assert column is not None
+    values = ranker.values_of([hit.candidate.item_id for hit in page], column)
+    named = [value for value in dict.fromkeys(values.values()) if value is not None]
+    sizes = ranker.group_sizes(column, named)
+    return [replace(hit, others=sizes.get(values[hit.candidate.item_id], 1) - 1) for hit in page]
 
 
-_TOKEN = re.compile(r"\\'|'(?:[^'\\]|''|\\(?!'))*'|\"[^\"]*\"|`[^`]*`|--|/\*|[;()]")
-"""Literals and quoted names as one token each, so that what stands in them counts for nothing."""
+def _diverse(ranker: Ranker, hits: Sequence[_Hit]) -> list[_Hit]:
+    pool, rest = list(hits[:DIVERSITY_POOL]), list(hits[DIVERSITY_POOL:])
+    ids, vectors = ranker.vectors([hit.candidate.item_id for hit in pool])
+    known = dict(zip(ids, vectors, strict=True))
+    blank = np.zeros(ranker.store.spec.dim, dtype=np.float32)
+    matrix = np.array([known.get(hit.candidate.item_id, blank) for hit in pool], dtype=np.float32)
+    order = maximal_marginal_relevance(
+        _on_a_cosines_scale(ranker, pool), matrix.reshape(len(pool), -1), diversity=ranker.asked.query.diversity
+    )
+    return [pool[n] for n in order] + rest
 
-_NOISE = (
-    r"(Invalid (user )?input, |Invalid user input: |Error parsing (statement|function): |Error during planning: )",
-    r"SELECT 1 FROM t WHERE .*\(sql parser error: ",
-    r"(Error resolving filter expression .*?: |invalid SQL predicate: |sql parser error: )",
-    r",? ?\S+\.rs:[\d:]+$",
-    r"[ .)]+$",
-)
-"""What LanceDB's parser says around its reason: its own layers, the statement it builds, places in its source."""
+
+def _on_a_cosines_scale(ranker: Ranker, pool: Sequence[_Hit]) -> list[float]:
+    """What ranks the items, as it can be weighed against cosines: fused and BM25 scores as shares of the best."""
+    values = [hit.candidate.value for hit in pool]
+    best = max(values, default=0.0)
+    if ranker.asked.query.resolved_mode == "vector" or best <= 0:
+        return values
+    return [value / best for value in values]
 
 
-def _explain(store: Store, where: str, message: str) -> str:
-    columns = ", ".join(name for name in store.items.schema.names if name not in HIDDEN_COLUMNS)
-    unknown = re.search(r"No field named ([^\s.]+(?:\.[^\s.]+)*)", message)
-    if unknown:
-        name = unknown.group(1).rstrip(".").strip('`"')
-        return f"the filter {where!r} asks for {name!r}, which is no column; the columns are {columns}"
-    said = message.splitlines()[0]
-    for noise in _NOISE:
-        said = re.sub(noise, "", said)
-    return f"the filter {where!r} cannot be read ({said}); the columns are {columns}"
+@dataclass(frozen=True)
+class _Shown:
+    """The rows of the items on the pages, with their views."""
+
+    items: dict[str, dict[str, Any]]
+    views: list[dict[str, Any]]
+    vectors: Vector  # (views, dim)
+    places: dict[str, list[int]]  # where an item's views stand
+
+    @classmethod
+    def read(cls, store: Store, item_ids: Sequence[str]) -> _Shown:
+        wanted = list(dict.fromkeys(item_ids))
+        table = store.view_rows(wanted)
+        flat = pc.list_flatten(table["vector"]).to_numpy()
+        views = table.select(["item_id", "part", "uri", "time_s"]).to_pylist()
+        places: dict[str, list[int]] = {}
+        for n, view in enumerate(views):
+            places.setdefault(view["item_id"], []).append(n)
+        return cls(store.item_rows(wanted), views, flat.reshape(len(views), store.spec.dim), places)
+
+    def result(self, asked: EncodedQuery, hit: _Hit) -> SearchResult:
+        item_id = hit.candidate.item_id
+        row = self.items[item_id]
+        matches = self._matches(item_id, asked.vector, row["catalog_dir"])
+        return SearchResult(
+            item_id=item_id,
+            kind=row["kind"],
+            title=row["title"],
+            score=hit.candidate.cosine,
+            relevance=hit.relevance,
+            view=next((match for match in matches if _is_compared(match, asked.query.part)), None),
+            picture=next((match for match in matches if match.part != "title"), None),
+            columns={name: value for name, value in row.items() if name not in _HEAD | HIDDEN_COLUMNS},
+            others=hit.others,
+        )
+
+    def _matches(self, item_id: str, vector: Vector, folder: str) -> list[ViewMatch]:
+        """The item's views with their cosine to the query, best first."""
+        places = self.places.get(item_id, [])
+        scores = self.vectors[places] @ vector
+        matches = []
+        for n in np.argsort(-scores, kind="stable"):
+            view = self.views[places[n]]
+            uri = None if view["uri"] is None else locate(view["uri"], folder)
+            matches.append(ViewMatch(view["part"], uri, view["time_s"], float(scores[n])))
+        return matches
+
+
+_HEAD = frozenset({"item_id", "kind", "title"})
+"""Columns that a result holds in fields of its own."""
+
+
+def _is_compared(match: ViewMatch, part: PartChoice) -> bool:
+    return part in {"item", "any", match.part}

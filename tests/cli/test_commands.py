@@ -46,7 +46,17 @@ def test_a_text_search_in_a_pipe_prints_json_lines(run: Run) -> None:
     results = lines(out)
     assert len(results) == 3
     assert results[0]["item_id"] == "sneakers-red"
-    assert list(results[0]) == ["item_id", "kind", "title", "score", "view", "picture", "columns"]
+    assert list(results[0]) == [
+        "item_id",
+        "kind",
+        "title",
+        "score",
+        "relevance",
+        "view",
+        "picture",
+        "columns",
+        "snapshot",
+    ]
     assert {"price", "category", "text"} <= set(results[0]["columns"])
 
 
@@ -77,6 +87,58 @@ def test_a_filter_holds_for_every_result(run: Run) -> None:
     assert all(r["columns"]["category"] == "music" and r["columns"]["price"] < 100 for r in results)
 
 
+def test_parts_weights_and_what_to_avoid_are_options(run: Run) -> None:
+    guitar = str(SAMPLE / "queries" / "guitar.jpg")
+    _, out, _ = run("search", "electric", "--image", guitar, "--image-weight", "0.5", "--minus", "acoustic", "-k", "3")
+    assert "electric" in str(lines(out)[0]["title"]).lower()
+    _, out, _ = run("search", "cat", "--part", "frame", "-k", "1")
+    assert lines(out)[0]["view"]["part"] == "frame"
+
+
+def test_words_collapse_and_a_least_relevance_are_options(run: Run) -> None:
+    assert lines(run("search", "laces", "--mode", "words")[1])
+    shoes = lines(run("search", "running shoes with black laces", "--collapse", "parent", "-k", "5")[1])
+    assert [shoe["columns"]["parent"] for shoe in shoes].count("sneakers") == 1
+    assert shoes[0]["others"] == 2
+    code, out, err = run("search", "mortgage refinancing rates", "--min-relevance", "0.5")
+    assert (code, out, err) == (0, "", "")
+
+
+def test_pages_follow_one_another_by_offset_and_snapshot(run: Run) -> None:
+    whole = [result["item_id"] for result in lines(run("search", "shoe", "--limit", "12")[1])]
+    first = lines(run("search", "shoe", "--limit", "6")[1])
+    second = lines(run("search", "shoe", "--limit", "6", "--offset", "6", "--snapshot", first[0]["snapshot"])[1])
+    assert [result["item_id"] for result in [*first, *second]] == whole
+
+
+def test_a_file_of_queries_is_answered_line_by_line(run: Run, tmp_path: Path) -> None:
+    asked = [
+        '{"id": "q1", "text": "red running shoes", "k": 2}',
+        "not json",
+        "",
+        '{"id": 7, "txt": "shoes"}',
+        '{"items": ["nobody"]}',
+        '{"text": "cat", "part": "frame", "k": 1}',
+    ]
+    (tmp_path / "q.jsonl").write_text("\n".join(asked))
+    code, out, err = run("search", "--queries", str(tmp_path / "q.jsonl"))
+    assert (code, err) == (0, "")
+    answers = lines(out)
+    assert [(answer["line"], answer.get("id")) for answer in answers] == [
+        (1, "q1"),
+        (2, None),
+        (4, 7),
+        (5, None),
+        (6, None),
+    ]
+    assert answers[0]["results"][0]["item_id"] == "sneakers-red"
+    assert len(answers[0]["results"]) == 2
+    assert "line 2 is no JSON" in answers[1]["error"]
+    assert "did you mean text" in answers[2]["error"]
+    assert "there is no item 'nobody'" in answers[3]["error"]
+    assert answers[4]["results"][0]["view"]["part"] == "frame"
+
+
 def test_kinds_can_be_combined(run: Run) -> None:
     _, out, _ = run("search", "guitar", "--kind", "video", "--kind", "live")
     assert {str(r["kind"]) for r in lines(out)} == {"video", "live"}
@@ -86,8 +148,14 @@ def test_kinds_can_be_combined(run: Run) -> None:
     ("arguments", "said"),
     [
         (["search", ""], "the query is empty"),
-        (["search"], "give one thing to search by"),
-        (["search", "shoe", "--item", "tent"], "these are 2: text, item"),
+        (["search"], "there is nothing to search by; give a text, a picture, a video or an item"),
+        (["search", "shoe", "--image-weight", "2"], "there are 1 image weights for 0 images"),
+        (["search", "shoe", "--mode", "magic"], "mode must be one of vector, words, hybrid, not 'magic'"),
+        (["search", "shoe", "--collapse", "parrent"], "no column 'parrent' to collapse by; the columns are item_id"),
+        (["search", "shoe", "--min-relevance", "7"], "min_relevance must be between 0 and 1, not 7"),
+        (["search", "shoe", "--snapshot", "x"], "snapshot 'x' is no token"),
+        (["search", "--queries", "none.jsonl"], "none.jsonl cannot be read"),
+        (["search", "shoe", "--queries", "none.jsonl"], "a file of queries is searched by alone"),
         (["search", "--item", "nobody"], "there is no item 'nobody'"),
         (
             ["search", "shoe", "--where", "colour = 'red'"],

@@ -1,0 +1,92 @@
+"""Conditions over the columns of `items`: checked, joined, and explained when they cannot be read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from firstsight.errors import QueryError
+from firstsight.indexer.store import Store, quote
+from firstsight.indexer.tables import HIDDEN_COLUMNS
+
+
+def build_condition(store: Store, where: str | None, kinds: Sequence[str]) -> str | None:
+    """The condition that LanceDB filters with, or None.
+
+    Args:
+        where: an SQL condition over the columns of `items`.
+        kinds: "product", "video", "live"; none means all of them.
+
+    Raises:
+        QueryError: a condition that does not parse or names a column that is not there.
+    """
+    conditions = []
+    if where is not None:
+        _check_where(store, where)
+        conditions.append(f"({where})")
+    if kinds:
+        conditions.append(f"kind IN ({', '.join(quote(kind) for kind in kinds)})")
+    return " AND ".join(conditions) or None
+
+
+def check_column(store: Store, name: str) -> None:
+    """Refuse a column to collapse by that is not there.
+
+    Raises:
+        QueryError: naming the columns.
+    """
+    shown = [column for column in store.items.schema.names if column not in HIDDEN_COLUMNS]
+    if name not in shown:
+        raise QueryError(f"there is no column {name!r} to collapse by; the columns are {', '.join(shown)}")
+
+
+def _check_where(store: Store, where: str) -> None:
+    """Let LanceDB plan the filter, and answer what it does not understand in terms of this database."""
+    if not where.strip():
+        raise QueryError("the filter is empty; leave --where out, or give a condition such as price < 50")
+    _check_stands_alone(where)
+    try:
+        store.items.search().where(f"({where})").limit(1).explain_plan()
+    except (ValueError, RuntimeError, OSError) as error:
+        raise QueryError(explain(store, where, str(error))) from None
+
+
+def _check_stands_alone(where: str) -> None:
+    """Refuse a filter that would reach past the parentheses it is put into and undo the conditions beside it.
+
+    LanceDB's parser reads one condition and ignores what follows, so "a = 1; b" passes there, and so does
+    "a = 1) OR (b = 2" in parentheses.
+    """
+    depth = 0
+    for token in _TOKEN.findall(where):
+        if token in {";", "--", "/*", "\\'"}:
+            raise QueryError(f"the filter {where!r} has {token} in it; give one plain condition such as price < 50")
+        depth += {"(": 1, ")": -1}.get(token, 0)
+        if depth < 0:
+            raise QueryError(f"the filter {where!r} closes a parenthesis that it has not opened")
+
+
+_TOKEN = re.compile(r"\\'|'(?:[^'\\]|''|\\(?!'))*'|\"[^\"]*\"|`[^`]*`|--|/\*|[;()]")
+"""Literals and quoted names as one token each, so that what stands in them counts for nothing."""
+
+_NOISE = (
+    r"(Invalid (user )?input, |Invalid user input: |Error parsing (statement|function): |Error during planning: )",
+    r"SELECT 1 FROM t WHERE .*\(sql parser error: ",
+    r"(Error resolving filter expression .*?: |invalid SQL predicate: |sql parser error: )",
+    r",? ?\S+\.rs:[\d:]+$",
+    r"[ .)]+$",
+)
+"""What LanceDB's parser says around its reason: its own layers, the statement it builds, places in its source."""
+
+
+def explain(store: Store, where: str, message: str) -> str:
+    """What LanceDB says of a condition, in terms of this database."""
+    columns = ", ".join(name for name in store.items.schema.names if name not in HIDDEN_COLUMNS)
+    unknown = re.search(r"No field named ([^\s.]+(?:\.[^\s.]+)*)", message)
+    if unknown:
+        name = unknown.group(1).rstrip(".").strip('`"')
+        return f"the filter {where!r} asks for {name!r}, which is no column; the columns are {columns}"
+    said = message.splitlines()[0]
+    for noise in _NOISE:
+        said = re.sub(noise, "", said)
+    return f"the filter {where!r} cannot be read ({said}); the columns are {columns}"

@@ -1,0 +1,235 @@
+"""What is asked for: one query, of one or several parts, with how its answer is ranked and cut.
+
+The algebra, for parts p (a text, pictures, videos, items) with weights w_p:
+
+    q(item)     = unit( sum_p  w_p * unit(p) )                         the query's vector
+    score       = cos(item, q)                                          -1 to 1
+    penalty     = minus_weight * max(0, max_m cos(item, unit(m)))       0 to minus_weight, m over the minus parts
+    vector mode ranks by   score - penalty
+    hybrid mode ranks by   fused * (1 - penalty)                        fused: see `firstsight.retrieval.fusion`
+
+A sum does not depend on the order of its parts, and a part of weight 0 is as good as not given. What is to be
+avoided costs an item a bounded penalty; it never moves the query's vector, which a subtraction could turn around.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from firstsight.errors import QueryError
+
+if TYPE_CHECKING:
+    from firstsight.encoders.base import ImageInput
+
+Mode = Literal["vector", "words", "hybrid"]
+"""vector: by meaning; words: by BM25 over title and text; hybrid: both, fused."""
+
+PartChoice = Literal["item", "title", "image", "frame", "any"]
+"""What of an item is compared: its fused vector, its best view of one part, or its best view of any part."""
+
+Fusion = Literal["rrf", "weighted"]
+"""How hybrid joins its two rankings; see `firstsight.retrieval.fusion`."""
+
+MAX_RESULTS = 10_000
+"""Most results one query may reach: offset and k together."""
+
+KINDS = ("product", "video", "live")
+
+
+@dataclass(frozen=True)
+class Query:
+    """One query; checks itself when it is made.
+
+    Raises:
+        QueryError: a value is of the wrong type or out of range, nothing is asked for, or two settings contradict
+            each other; one sentence that names the value and the remedy.
+    """
+
+    text: str | None = None  # words that describe what is wanted
+    text_weight: float = 1.0  # of the text in the query's vector, 0 or more
+    images: Sequence[ImageInput] = ()  # pictures: paths, addresses, bytes, PIL pictures, arrays
+    image_weights: Sequence[float] = ()  # one for each picture; none for 1 each
+    videos: Sequence[str] = ()  # paths or addresses; eight frames of each are averaged
+    video_weights: Sequence[float] = ()
+    items: Sequence[str] = ()  # ids: more like these, themselves left out
+    item_weights: Sequence[float] = ()
+    minus: Sequence[str] = ()  # texts to avoid
+    minus_images: Sequence[ImageInput] = ()  # pictures to avoid
+    minus_weight: float = 0.5  # most that what is to be avoided can cost an item, 0 to 1
+    mode: Mode | None = None  # None: hybrid for a text alone, else vector
+    fusion: Fusion = "weighted"
+    part: PartChoice = "item"
+    k: int = 10  # most results, 1 to 10,000
+    offset: int = 0  # results left out before the first; offset + k is at most 10,000
+    where: str | None = None  # an SQL condition over the columns of `items`
+    kinds: Sequence[str] = ()  # "product", "video", "live"; none for all
+    min_score: float | None = None  # least cosine, -1 to 1
+    min_relevance: float | None = None  # least relevance, 0 to 1
+    diversity: float = 0.0  # 0: by rank alone, 1: by difference alone (1 - lambda of MMR)
+    collapse: str | None = None  # a column: only the best item of each of its values
+    snapshot: str | None = None  # from an earlier answer: search the rows there were then
+
+    def __post_init__(self) -> None:
+        for name in _LISTS:
+            object.__setattr__(self, name, _as_tuple(name, getattr(self, name)))
+        self._check_types()
+        self._check_parts()
+        self._check_ranges()
+
+    # ---- what follows from it
+
+    @property
+    def resolved_mode(self) -> Mode:
+        """The mode that is used: the one asked for, else hybrid for a text alone over whole items, else vector."""
+        if self.mode is not None:
+            return self.mode
+        others = self.images or self.videos or self.items
+        return "hybrid" if self.text is not None and not others and self.part == "item" else "vector"
+
+    @property
+    def describes(self) -> str:
+        """The query in a few words, for a heading."""
+        parts = [self.text] if self.text else []
+        parts += [f"more like {_name_of(thing)}" for thing in (*self.items, *self.images, *self.videos)]
+        avoided = ", ".join([*self.minus, *(_name_of(image) for image in self.minus_images)])
+        return " + ".join(parts) + (f", without {avoided}" if avoided else "")
+
+    # ---- to and from JSON
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Query:
+        """A query from the keys and values that JSON can hold: those of this class, pictures as paths or addresses.
+
+        Raises:
+            QueryError: an unknown key, with the names near to it; or as for the class.
+        """
+        if not isinstance(plain, Mapping):
+            raise QueryError(f'a query is an object such as {{"text": "red shoes"}}, not {_shown(plain)}')
+        known = [field.name for field in fields(cls)]
+        for key in plain:
+            if key not in known:
+                near = difflib.get_close_matches(str(key), known, n=3)
+                hint = f"did you mean {' or '.join(near)}" if near else f"the keys are {', '.join(known)}"
+                raise QueryError(f"a query has no {str(key)!r}; {hint}")
+        for name in ("images", "minus_images"):
+            for image in _as_tuple(name, plain.get(name, ())):
+                if not isinstance(image, str):
+                    raise QueryError(f"{name} holds {_shown(image)}; give paths or addresses")
+        return cls(**plain)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What is not at its default, as plain values from which `from_dict` makes the query again.
+
+        Raises:
+            QueryError: a picture of it is no path or address.
+        """
+        for image in (*self.images, *self.minus_images):
+            if not isinstance(image, str):
+                raise QueryError(f"a picture given as {type(image).__name__} has no plain form; give a path or address")
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        blank: dict[str, Any] = {field.name: [] if field.default == () else field.default for field in fields(self)}
+        return {name: value for name, value in plain.items() if value != blank[name]}
+
+    # ---- checks
+
+    def _check_types(self) -> None:
+        for name in ("text", "where", "collapse", "snapshot"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str):
+                raise QueryError(f"{name} must be a text, not {_shown(value)}")
+        for name in ("videos", "items", "minus", "kinds"):
+            for value in getattr(self, name):
+                if not isinstance(value, str):
+                    raise QueryError(f"{name} holds {_shown(value)}, which is no text")
+        for name, choices in (("mode", Mode), ("fusion", Fusion), ("part", PartChoice)):
+            value = getattr(self, name)
+            if value not in get_args(choices) and not (name == "mode" and value is None):
+                raise QueryError(f"{name} must be one of {', '.join(get_args(choices))}, not {_shown(value)}")
+        for kind in self.kinds:
+            if kind not in KINDS:
+                raise QueryError(f"kind {kind!r} is not one of {', '.join(KINDS)}")
+
+    def _check_parts(self) -> None:
+        if self.text is not None and not self.text.strip():
+            raise QueryError("the query is empty; say what to look for")
+        for name in ("image", "video", "item"):
+            weights, things = getattr(self, f"{name}_weights"), getattr(self, f"{name}s")
+            if weights and len(weights) != len(things):
+                raise QueryError(
+                    f"there are {len(weights)} {name} weights for {len(things)} {name}s; one each, or none"
+                )
+        weights = self._weights()
+        if not weights:
+            raise QueryError("there is nothing to search by; give a text, a picture, a video or an item")
+        for weight in weights:
+            _check_number("a weight", weight, 0, math.inf)
+        if not any(weights):
+            raise QueryError("every weight of the query is 0; give one part a weight above 0")
+        if any(not text.strip() for text in self.minus):
+            raise QueryError("a text to avoid is empty; say what to avoid, or leave it out")
+        mode = self.resolved_mode
+        if mode != "vector" and self.text is None:
+            raise QueryError(f"mode {mode} needs a text; give one, or use mode vector")
+        if mode == "words" and (len(weights) > 1 or self.minus or self.minus_images):
+            raise QueryError("mode words takes a text alone; with pictures, items or things to avoid use mode hybrid")
+        if mode != "vector" and self.part != "item":
+            raise QueryError(f"mode {mode} ranks whole items; with part {self.part} use mode vector")
+
+    def _weights(self) -> list[float]:
+        text = [self.text_weight] if self.text is not None else []
+        media = [
+            weight
+            for name in ("image", "video", "item")
+            for weight in getattr(self, f"{name}_weights") or [1.0] * len(getattr(self, f"{name}s"))
+        ]
+        return text + media
+
+    def _check_ranges(self) -> None:
+        _check_whole("k", self.k, 1, MAX_RESULTS)
+        _check_whole("offset", self.offset, 0, MAX_RESULTS - 1)
+        if self.offset + self.k > MAX_RESULTS:
+            raise QueryError(f"offset {self.offset} and k {self.k} reach past {MAX_RESULTS}; narrow the query instead")
+        _check_number("minus_weight", self.minus_weight, 0, 1)
+        _check_number("diversity", self.diversity, 0, 1)
+        if self.min_score is not None:
+            _check_number("min_score", self.min_score, -1, 1)
+        if self.min_relevance is not None:
+            _check_number("min_relevance", self.min_relevance, 0, 1)
+
+
+_LISTS = tuple(
+    field.name for field in fields(Query) if field.default == () and field.name != "snapshot"
+)  # every field that holds several values
+
+
+def _as_tuple(name: str, value: object) -> tuple[Any, ...]:
+    # a text is a sequence of its letters, and bytes of numbers: never what is meant by several
+    if isinstance(value, str | bytes) or not isinstance(value, Sequence):
+        raise QueryError(f"{name} must be a list, not {_shown(value)}")
+    return tuple(value)
+
+
+def _check_whole(name: str, value: object, low: int, high: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise QueryError(f"{name} must be between {low} and {high}, not {_shown(value)}")
+
+
+def _check_number(name: str, value: object, low: float, high: float) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or not low <= value <= high:  # type: ignore[operator]  # a number by now
+        between = f"{low:g} or more" if high == math.inf else f"between {low:g} and {high:g}"
+        raise QueryError(f"{name} must be {between}, not {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    return repr(value)[:80]
+
+
+def _name_of(thing: object) -> str:
+    if isinstance(thing, str) or hasattr(thing, "__fspath__"):
+        return str(thing).rstrip("/").rpartition("/")[2]
+    return "a picture"

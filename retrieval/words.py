@@ -1,0 +1,128 @@
+"""Search by words: BM25 over title and text, through LanceDB's full-text indexes.
+
+Words are cut, folded to ASCII and stemmed as the indexes were made (`firstsight.indexer.text_index`). An item's
+score is the sum of BM25 (Robertson and Zaragoza, 2009) over its title, which counts double, and its text. A word of
+five letters or more that stands nowhere in the catalogue is taken as misspelt: stems one edit away from it count.
+
+A database that was made before there were text indexes is not written to by a search: its texts are read into an index
+in memory, once for each of its states.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import lancedb
+from lancedb.query import BooleanQuery, FullTextQuery, MatchQuery, Occur
+from lancedb.table import Table
+
+from firstsight.indexer.store import Store
+from firstsight.indexer.text_index import index_columns, stored_language
+
+BOOSTS = {"title": 2.0, "text": 1.0}
+"""What a word counts in each column."""
+
+TYPO_LETTERS = 5
+"""Letters a word must have to be taken as misspelt: of shorter ones, too many are one edit apart."""
+
+MAX_WORDS = 64
+"""Words of a query that are looked for, the first ones; a pasted page is no query."""
+
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True)
+class WordQuery:
+    """A text as it is looked for: its words, with the misspelt among them."""
+
+    words: tuple[str, ...]
+    misspelt: frozenset[str]  # stand nowhere, and are matched with one edit
+    missing: bool  # one that matters stands nowhere even so: no item has all of them
+
+
+def read_words(store: Store, text: str) -> WordQuery:
+    """Cut a text into words and see which of them the catalogue has, in any of its items."""
+    words = tuple(dict.fromkeys(_WORD.findall(text)))[:MAX_WORDS]
+    misspelt, missing = set(), False
+    kept = []
+    for word in words:
+        if _stands(store, _match(word)):
+            kept.append(word)
+        elif len(word) >= TYPO_LETTERS and not any(c.isdigit() for c in word):
+            if _stands(store, _match(word, fuzziness=1)):
+                kept.append(word)
+                misspelt.add(word)
+            else:
+                missing = True
+        elif any(c.isdigit() for c in word):  # another code is another thing, however near
+            missing = True
+    return WordQuery(tuple(kept), frozenset(misspelt), missing)  # what is left are short words, mostly stop words
+
+
+def find_words(
+    store: Store, asked: WordQuery, *, limit: int, condition: str | None, every: bool = False
+) -> list[tuple[str, float]]:
+    """The items with these words, best first.
+
+    Args:
+        limit: most items.
+        condition: from `build_condition`; applied before the best are chosen.
+        every: only items in which all words stand, each in the title or the text.
+
+    Returns:
+        `(item_id, BM25 score)`; items of one score in the order of their ids.
+
+    Raises:
+        ValueError, RuntimeError, OSError: from LanceDB, such as for a condition that fails on a row.
+    """
+    if not asked.words or (every and asked.missing):
+        return []
+    occur = Occur.MUST if every else Occur.SHOULD
+    parts = [(occur, _match(word, fuzziness=int(word in asked.misspelt))) for word in asked.words]
+    rows = _search(store, BooleanQuery(parts), ["item_id", "_score"], limit, condition)
+    return sorted(((row["item_id"], row["_score"]) for row in rows), key=lambda hit: (-hit[1], hit[0]))
+
+
+def _match(word: str, *, fuzziness: int = 0) -> FullTextQuery:
+    fields = [(Occur.SHOULD, _match_in(column, word, boost, fuzziness)) for column, boost in BOOSTS.items()]
+    return BooleanQuery(fields)
+
+
+def _match_in(column: str, word: str, boost: float, fuzziness: int) -> FullTextQuery:
+    # the type stubs take the two defaults at the end for required
+    return MatchQuery(word, column, boost=boost, fuzziness=fuzziness)  # type: ignore[call-arg]
+
+
+def _stands(store: Store, query: FullTextQuery) -> bool:
+    return bool(_search(store, query, ["item_id", "_score"], 1, None))
+
+
+_MADE: dict[tuple[str, int], Table] = {}
+"""The index in memory last made, by the address and version of the items it is of."""
+
+
+def _in_memory(store: Store) -> Table:
+    """A copy of `items` without its vectors, indexed; filters hold there as they do in the database."""
+    state = (store.uri, store.items.version)
+    if state not in _MADE:
+        columns = [name for name in store.items.schema.names if name != "vector"]
+        rows = store.items.search().select(columns).limit(None).to_arrow()
+        table = lancedb.connect("memory://").create_table("items", rows)
+        index_columns(table)
+        _MADE.clear()
+        _MADE[state] = table
+    return _MADE[state]
+
+
+def _search(
+    store: Store, query: FullTextQuery, columns: Sequence[str], limit: int, condition: str | None
+) -> list[dict[str, Any]]:
+    table = store.items if stored_language(store) is not None else _in_memory(store)
+    search = table.search(query, query_type="fts").limit(limit)
+    if condition is not None:
+        search = search.where(condition, prefilter=True)
+    rows: list[dict[str, Any]] = search.select(list(columns)).to_arrow().to_pylist()
+    return rows
