@@ -78,10 +78,22 @@ def _restored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     open_clip.factory._MODEL_CONFIGS.update(configs)
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
-def family(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
+@pytest.fixture(
+    scope="module", params=[(name, runtime) for name in FAMILIES for runtime in RUNTIMES[name]], ids=" in ".join
+)
+def case(request: pytest.FixtureRequest) -> tuple[str, str]:
+    family, runtime = request.param
+    return family, runtime
+
+
+@pytest.fixture(scope="module")
+def family(case: tuple[str, str]) -> str:
+    return case[0]
+
+
+@pytest.fixture(scope="module")
+def runtime(case: tuple[str, str]) -> str:
+    return case[1]
 
 
 @pytest.fixture(scope="module")
@@ -92,14 +104,6 @@ def checkpoint(family: str, tmp_path_factory: pytest.TempPathFactory) -> Checkpo
 @pytest.fixture(scope="module")
 def own(checkpoint: Checkpoint) -> Own:
     return _open_clips_own(checkpoint) if isinstance(checkpoint, OpenClipCheckpoint) else _transformers_own(checkpoint)
-
-
-@pytest.fixture(scope="module", params=["torch", "openvino", "auto"])
-def runtime(request: pytest.FixtureRequest, family: str) -> str:
-    name: str = request.param
-    if name not in RUNTIMES[family]:
-        pytest.skip("tried with other families")
-    return name
 
 
 @pytest.fixture(scope="module")
