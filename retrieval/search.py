@@ -1,6 +1,6 @@
 """Search: queries in, ranked items out, each with the view that matched.
 
-Query -> encoding.py: its vector -> candidates.py: a ranking, read as far as needed (nearest.py, words.py, fusion.py)
+Query -> encoding.py: its vector -> candidates.py: a ranking, read as far as needed (words.py, fusion.py)
       -> here: thresholds, collapse, diversity, the page -> results with their evidence
 """
 
