@@ -13,7 +13,6 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-import numpy as np
 import pytest
 from lancedb.table import Table
 
@@ -287,5 +286,5 @@ def test_killed_while_it_works_and_run_again(copy: Path) -> None:
     assert report.tables[0].after.tuning is not None
     assert report.tables[0].after.tuning.holds
     index(copy, write_jsonl(copy.parent / "c.jsonl", [{"item_id": "new", "title": "new"}]), ColourEncoder(dim=32))
-    assert len(database.search("new", k=3)) == 3
-    assert np.isclose(database.search(item="new", k=1)[0].score, database.search("new", k=2)[1].score, atol=1e-5)
+    assert [result.item_id for result in database.search("new", k=3)][0] == "new"
+    assert len(database.search(item="new", k=3)) == 3
