@@ -29,6 +29,8 @@ from firstsight.retrieval.search import check_query, item_vector, nearest_items
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from firstsight.retrieval.evaluation import Task
+
 QUERY_FRAMES = 8
 """Frames of a query video; their mean is the query."""
 
@@ -265,6 +267,41 @@ class Database:
             columns=tuple(name for name in store.items.schema.names if name not in HIDDEN_COLUMNS),
             runs=tuple(store.run_rows()),
         )
+
+    def evaluate(
+        self,
+        judgements: str | os.PathLike[str] | None = None,
+        *,
+        k: int = 10,
+        modes: Sequence[str] = ("vector",),
+        queries: int = 200,
+        seed: int = 0,
+        group_by: Sequence[str] | None = None,
+    ) -> tuple[list[Task], Store]:
+        """Measure how well search ranks: by judgements, or without them by queries made from the catalogue.
+
+        Args:
+            judgements: a file of graded items, see `firstsight.retrieval.judgements.read_judgements`.
+            k: depth of the measures, 1 to 1,000.
+            modes: "vector", "words", "hybrid", as far as search has them.
+            queries, seed, group_by: see `firstsight.retrieval.smoke.smoke_tasks`; without judgements only.
+
+        Returns:
+            The tasks with their figures, and the store, from which a report takes titles and pictures.
+
+        Raises:
+            QueryError: judgements that cannot be used, or nothing to make queries from.
+        """
+        from firstsight.retrieval.evaluation import evaluate
+        from firstsight.retrieval.judgements import read_judgements
+        from firstsight.retrieval.smoke import smoke_tasks
+
+        if judgements is None:
+            store = self._open()
+            return smoke_tasks(self, store, k=k, modes=modes, queries=queries, seed=seed, group_by=group_by), store
+        judged = read_judgements(os.fspath(judgements))
+        store = self._open()
+        return [evaluate(self, judged, k=k, modes=modes, known=lambda ids: set(store.item_rows(ids)))], store
 
     # ---- inside
 
