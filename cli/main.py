@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import firstsight
-from firstsight.cli import index, inspect, models, optimize, search
+from firstsight.cli import evaluate, index, inspect, models, optimize, search
 from firstsight.cli.exits import ERROR, USAGE
 from firstsight.cli.output import tell
 from firstsight.errors import FirstsightError, MissingDatabaseError, QueryError
@@ -30,6 +30,7 @@ app.command("status")(inspect.status)
 app.command("failures")(inspect.failures)
 app.command("optimize", epilog=optimize.EPILOG)(optimize.optimize)
 app.add_typer(models.app, name="models")
+app.add_typer(evaluate.app, name="evaluate")
 
 
 def _print_version(wanted: bool) -> None:

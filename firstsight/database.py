@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -31,6 +31,9 @@ from firstsight.retrieval.relevance import Calibration
 from firstsight.retrieval.results import SearchResults, locate
 from firstsight.retrieval.search import search_many
 from firstsight.retrieval.snapshots import name_snapshot, open_snapshot
+
+if TYPE_CHECKING:
+    from firstsight.retrieval.evaluation import Task
 
 
 @dataclass(frozen=True)
@@ -334,6 +337,41 @@ class Database:
             report = look_after(store, by_hand=True, rebuild=rebuild, on_step=on_step)
         assert report is not None  # by hand there is always something to do
         return report
+
+    def evaluate(
+        self,
+        judgements: str | os.PathLike[str] | None = None,
+        *,
+        k: int = 10,
+        modes: Sequence[str] = ("vector",),
+        queries: int = 200,
+        seed: int = 0,
+        group_by: Sequence[str] | None = None,
+    ) -> tuple[list[Task], Store]:
+        """Measure how well search ranks: by judgements, or without them by queries made from the catalogue.
+
+        Args:
+            judgements: a file of graded items, see `firstsight.retrieval.judgements.read_judgements`.
+            k: depth of the measures, 1 to 1,000.
+            modes: "vector", "words", "hybrid", as far as search has them.
+            queries, seed, group_by: see `firstsight.retrieval.smoke.smoke_tasks`; without judgements only.
+
+        Returns:
+            The tasks with their figures, and the store, from which a report takes titles and pictures.
+
+        Raises:
+            QueryError: judgements that cannot be used, or nothing to make queries from.
+        """
+        from firstsight.retrieval.evaluation import evaluate
+        from firstsight.retrieval.judgements import read_judgements
+        from firstsight.retrieval.smoke import smoke_tasks
+
+        if judgements is None:
+            store = self._open()
+            return smoke_tasks(self, store, k=k, modes=modes, queries=queries, seed=seed, group_by=group_by), store
+        judged = read_judgements(os.fspath(judgements))
+        store = self._open()
+        return [evaluate(self, judged, k=k, modes=modes, known=lambda ids: set(store.item_rows(ids)))], store
 
     # ---- inside
 

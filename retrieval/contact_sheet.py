@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import jinja2
-from PIL import Image
 
 from firstsight.errors import MediaError
-from firstsight.media.fetch import fetch_bytes, fetch_file
-from firstsight.media.pictures import open_picture
 from firstsight.media.policy import MediaPolicy
 from firstsight.media.videos import VideoSampler
 from firstsight.retrieval.results import SearchResult, ViewMatch
+from firstsight.retrieval.thumbnails import jpeg_uri, load_picture
 
 THUMBNAIL = 320
 """Longest side of a picture on the page, in pixels: sharp at twice the density of its 160-pixel place."""
@@ -58,7 +54,10 @@ def _card(result: SearchResult, policy: MediaPolicy, sampler: VideoSampler) -> d
     picture, problem = None, "no picture"
     if result.picture is not None:
         try:
-            picture = _data_uri(_load(result.picture, policy, sampler))
+            view = result.picture
+            assert view.uri is not None
+            loaded = load_picture(view.uri, view.time_s, policy, sampler, min_side=THUMBNAIL)
+            picture = jpeg_uri(loaded, THUMBNAIL)
         except MediaError as error:
             problem = str(error)
     columns = {name: value for name, value in result.columns.items() if name not in OWN and value is not None}
@@ -70,22 +69,6 @@ def _card(result: SearchResult, policy: MediaPolicy, sampler: VideoSampler) -> d
         "second": None if result.picture is None else _clock(result.picture.time_s),
         "columns": list(columns.items())[:SHOWN_COLUMNS],
     }
-
-
-def _load(view: ViewMatch, policy: MediaPolicy, sampler: VideoSampler) -> Image.Image:
-    assert view.uri is not None
-    if view.time_s is None:
-        return open_picture(fetch_bytes(view.uri, policy), min_side=THUMBNAIL)
-    with fetch_file(view.uri, policy) as path:
-        return sampler.frame_at(path, view.time_s, min_side=THUMBNAIL).picture
-
-
-def _data_uri(picture: Image.Image) -> str:
-    small = picture.copy()
-    small.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def _matched(view: ViewMatch | None) -> str:

@@ -286,5 +286,5 @@ def test_killed_while_it_works_and_run_again(copy: Path) -> None:
     assert report.tables[0].after.tuning is not None
     assert report.tables[0].after.tuning.holds
     index(copy, write_jsonl(copy.parent / "c.jsonl", [{"item_id": "new", "title": "new"}]), ColourEncoder(dim=32))
-    assert [result.item_id for result in database.search("new", k=3)][0] == "new"
+    assert next(result.item_id for result in database.search("new", k=3)) == "new"
     assert len(database.search(item="new", k=3)) == 3

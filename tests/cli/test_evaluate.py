@@ -1,0 +1,82 @@
+"""`firstsight evaluate`: figures, page and errors as its users meet them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from firstsight.cli.main import main
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], sample_db: Path) -> Run:
+    """Call the command in this process on the sample index; gives exit code, stdout and stderr."""
+    monkeypatch.setenv("FIRSTSIGHT_DB", str(sample_db))
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["firstsight", *arguments])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        out, err = capsys.readouterr()
+        return int(exit_.value.code or 0), out, err
+
+    return call
+
+
+def lines(out: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def test_judged_queries_give_figures_and_a_page(run: Run, tmp_path: Path) -> None:
+    judged = tmp_path / "judged.csv"
+    judged.write_text("query,item_id,grade\nred running shoes,sneakers-red,3\n<b>a cat</b>,sneakers-red,1\n")
+    page = tmp_path / "page.html"
+    code, out, err = run("evaluate", "search", "--judgements", str(judged), "--html", str(page))
+    assert code == 0, err
+    (task,) = lines(out)
+    assert task["queries"] == 2
+    assert set(task["modes"]["vector"]) == {"ndcg", "rr", "recall", "p"}
+    html = page.read_text()
+    assert "&lt;b&gt;a cat&lt;/b&gt;" in html
+    assert "<b>a cat" not in html
+    assert "data:image/jpeg" in html
+    assert "http" not in html.split("</head>")[1]
+
+
+def test_without_judgements_the_catalogue_asks_its_own_questions(run: Run) -> None:
+    code, out, err = run("evaluate", "search", "--queries", "5")
+    assert code == 0, err
+    assert [task["task"] for task in lines(out)] == [
+        "title to its own picture",
+        "picture to another of the same item",
+        "color + category to items",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--judgements", "none.csv"], "there is no file 'none.csv'"),
+        (["--group-by", "colour"], "'colour', which is no column; the columns are item_id"),
+        (["-k", "0"], "k must be between 1 and 1000, not 0"),
+        (["--queries", "0"], "must be 1 or more, not 0"),
+        (["--mode", "psychic"], "mode 'psychic' is not one of vector, words, hybrid"),
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_exit_code_2(run: Run, arguments: list[str], said: str) -> None:
+    code, out, err = run("evaluate", "search", *arguments)
+    assert (code, out) == (2, "")
+    assert said in " ".join(err.split())
+
+
+def test_a_page_that_cannot_be_written_is_wrong_usage(run: Run, tmp_path: Path) -> None:
+    code, _, err = run("evaluate", "search", "--queries", "2", "--html", str(tmp_path / "no" / "page.html"))
+    assert code == 2
+    assert "cannot be written" in err
