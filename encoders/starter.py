@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from firstsight.encoders.base import EncoderSpec, ImageInput, Tower, Vectors
-from firstsight.encoders.bridge import Bridge
+from firstsight.encoders.bridge import TEMPERATURE, Bridge
 from firstsight.encoders.options import AUTO, FAST, EncoderOptions, Runtime
 from firstsight.encoders.packaged import PICTURE_WEIGHTS, TEXT_WEIGHTS, TOKENIZER, PackagedFile
 from firstsight.errors import EncoderError, MediaError
@@ -47,7 +47,7 @@ def _fingerprint() -> str:
     sizes are checked whenever they are opened, and their bytes before a graph is exported. The bridge, which a
     developer may train again, is hashed itself.
     """
-    digest = hashlib.sha256(f"{NAME} preprocessing {PREPROCESSING}".encode())
+    digest = hashlib.sha256(f"{NAME} preprocessing {PREPROCESSING} temperature {TEMPERATURE}".encode())
     for file in (PICTURE_WEIGHTS, TEXT_WEIGHTS, TOKENIZER):
         digest.update(bytes.fromhex(file.sha256))
     try:
