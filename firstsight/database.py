@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from firstsight.retrieval.evaluation import Task
+    from firstsight.retrieval.space_map import SpaceMap
 
 QUERY_FRAMES = 8
 """Frames of a query video; their mean is the query."""
@@ -302,6 +303,12 @@ class Database:
         judged = read_judgements(os.fspath(judgements))
         store = self._open()
         return [evaluate(self, judged, k=k, modes=modes, known=lambda ids: set(store.item_rows(ids)))], store
+
+    def space_map(self, **how: Any) -> SpaceMap:
+        """Place the items on a plane; arguments and errors as `firstsight.retrieval.space_map.space_map`."""
+        from firstsight.retrieval.space_map import space_map
+
+        return space_map(self._open(), **how)
 
     # ---- inside
 
