@@ -10,6 +10,7 @@ import typer
 
 import firstsight
 from firstsight.cli import evaluate, index, inspect, models, optimize, search
+from firstsight.cli import map as map_
 from firstsight.cli.exits import ERROR, USAGE
 from firstsight.cli.output import tell
 from firstsight.errors import FirstsightError, MissingDatabaseError, QueryError
@@ -29,6 +30,7 @@ app.command("get")(inspect.get)
 app.command("status")(inspect.status)
 app.command("failures")(inspect.failures)
 app.command("optimize", epilog=optimize.EPILOG)(optimize.optimize)
+app.command("map", epilog=map_.EPILOG)(map_.space_map)
 app.add_typer(models.app, name="models")
 app.add_typer(evaluate.app, name="evaluate")
 

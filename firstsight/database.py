@@ -34,6 +34,7 @@ from firstsight.retrieval.snapshots import name_snapshot, open_snapshot
 
 if TYPE_CHECKING:
     from firstsight.retrieval.evaluation import Task
+    from firstsight.retrieval.space_map import SpaceMap
 
 
 @dataclass(frozen=True)
@@ -372,6 +373,12 @@ class Database:
         judged = read_judgements(os.fspath(judgements))
         store = self._open()
         return [evaluate(self, judged, k=k, modes=modes, known=lambda ids: set(store.item_rows(ids)))], store
+
+    def space_map(self, **how: Any) -> SpaceMap:
+        """Place the items on a plane; arguments and errors as `firstsight.retrieval.space_map.space_map`."""
+        from firstsight.retrieval.space_map import space_map
+
+        return space_map(self._open(), **how)
 
     # ---- inside
 

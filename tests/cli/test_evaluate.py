@@ -1,4 +1,4 @@
-"""`firstsight evaluate`: figures, page and errors as its users meet them."""
+"""`firstsight evaluate` and `map`: figures, page and errors as its users meet them."""
 
 from __future__ import annotations
 
@@ -80,3 +80,18 @@ def test_a_page_that_cannot_be_written_is_wrong_usage(run: Run, tmp_path: Path) 
     code, _, err = run("evaluate", "search", "--queries", "2", "--html", str(tmp_path / "no" / "page.html"))
     assert code == 2
     assert "cannot be written" in err
+
+
+def test_the_map_is_written_and_says_what_is_on_it(run: Run, tmp_path: Path) -> None:
+    page = tmp_path / "map.html"
+    code, out, err = run("map", "--html", str(page), "--method", "pca", "--color-by", "category", "--sample", "20")
+    assert (code, out) == (0, "")
+    assert "20 of 75 items" in err
+    assert "<canvas" in page.read_text()
+
+
+def test_a_map_by_a_column_that_is_not_there_is_wrong_usage(run: Run, tmp_path: Path) -> None:
+    code, _, err = run("map", "--html", str(tmp_path / "map.html"), "--color-by", "colour")
+    assert code == 2
+    assert "'colour', which is no column to colour by" in err
+    assert not (tmp_path / "map.html").exists()
