@@ -109,7 +109,8 @@ def at_hand(name: str, options: EncoderOptions) -> Iterator[None]:
         EncoderError: as `download`.
     """
     parts, _, _ = _parts(name)
-    if not all(_on_disk(part) for part in parts):
+    cached = cached_repositories() if parts else {}
+    if not all(_on_disk(part, cached) for part in parts):
         download(name, trust_remote_code=options.trust_remote_code)
     before = constants.HF_HUB_OFFLINE
     constants.HF_HUB_OFFLINE = True
@@ -244,7 +245,7 @@ def _fetch(part: Part, family: str, code: bool) -> tuple[Path, list[str]]:
             f"{constants.ENDPOINT}"
         ) from error
     except Exception as error:  # of whichever HTTP library this release of huggingface_hub uses
-        if here := _on_disk(part):
+        if here := _on_disk(part, cached_repositories()):
             return here.folder, _wanted(list(here.files), part, code)
         where = f"{family}:FOLDER"
         raise EncoderError(
@@ -253,8 +254,8 @@ def _fetch(part: Part, family: str, code: bool) -> tuple[Path, list[str]]:
         ) from error
 
 
-def _on_disk(part: Part) -> Cached | None:
-    found = cached_repositories().get(part.repo)
+def _on_disk(part: Part, cached: dict[str, Cached]) -> Cached | None:
+    found = cached.get(part.repo)
     whole = found is not None and bool(weights_among(found.files, part) if part.weights else found.files)
     return found if whole else None
 

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vectors
 from firstsight.indexer.store import Store
+from firstsight.indexer.vector_index import matrix
 from firstsight.retrieval.query import PartChoice
 
 Medium = Literal["words", "pictures", "mixed"]
@@ -96,7 +97,7 @@ class Calibration:
         drawn = drawn.filter(pc.is_valid(drawn["vector"]))
         owners = [str(item_id) for item_id in drawn["item_id"].to_pylist()]
         views = store.view_rows(owners).select(["view_id", "item_id", "part", "vector"]).sort_by("view_id")
-        return cls(owners, _matrix(drawn, store.spec.dim), views)
+        return cls(owners, matrix(drawn["vector"].combine_chunks()), views)
 
     def background(self, medium: Medium, part: PartChoice) -> Background:
         """What random items score for queries of this medium, compared by this part."""
@@ -122,7 +123,7 @@ class Calibration:
             owners, vectors = self.owners, self.items
         else:
             wanted = self.views.filter(pc.is_in(self.views["part"], pa.array(_PARTS[medium])))
-            owners, vectors = _column(wanted, "item_id"), _matrix(wanted, self.items.shape[1])
+            owners, vectors = _column(wanted, "item_id"), matrix(wanted["vector"].combine_chunks())
         draw = np.random.default_rng(1).permutation(len(owners))[:SAMPLED_QUERIES]
         return [owners[n] for n in draw], vectors[draw]
 
@@ -135,7 +136,7 @@ class Calibration:
         if not views.num_rows:
             return np.empty(0, dtype=object), np.empty((len(queries), 0), dtype=np.float32)
         owners, starts = np.unique(np.array(_column(views, "item_id"), dtype=object), return_index=True)
-        cosines = queries @ _matrix(views, self.items.shape[1]).T
+        cosines = queries @ matrix(views["vector"].combine_chunks()).T
         return owners, np.maximum.reduceat(cosines, starts, axis=1)
 
 
@@ -147,11 +148,6 @@ _ONE_SIGMA_DOWN = 0.158655
 
 def _column(table: pa.Table, name: str) -> list[str]:
     return [str(value) for value in table[name].to_pylist()]
-
-
-def _matrix(table: pa.Table, dim: int) -> Vectors:
-    flat = pc.list_flatten(table["vector"]).to_numpy()
-    return np.asarray(flat, dtype=np.float32).reshape(table.num_rows, dim)
 
 
 def _log10_tail(z: float) -> float:

@@ -15,13 +15,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from firstsight.encoders.base import Vectors
 from firstsight.errors import QueryError
 from firstsight.indexer.store import Store, quote
 from firstsight.indexer.tables import HIDDEN_COLUMNS
+from firstsight.indexer.vector_index import matrix
 from firstsight.retrieval.evaluation import Rankings, Searchable, Task, check_depth, evaluate, measure
 from firstsight.retrieval.judgements import JudgedQuery
 from firstsight.retrieval.results import locate
@@ -190,7 +189,7 @@ def nearest_by_views(
     for batch in reader.to_batches(BATCH):
         if not batch.num_rows:
             continue
-        scores = _matrix(batch["vector"]) @ vectors.T
+        scores = matrix(batch["vector"]) @ vectors.T
         if left_out is not None:
             place = {view_id: n for n, view_id in enumerate(batch["view_id"].to_pylist())}
             for query, view_id in enumerate(left_out):
@@ -256,15 +255,10 @@ def _vectors(store: Store, rows: Sequence[Mapping[str, Any]]) -> Vectors:
     ids = ", ".join(quote(row["view_id"]) for row in rows)
     found = store.views.search().where(f"view_id IN ({ids})").select(["view_id", "vector"]).limit(None).to_arrow()
     place = {view_id: n for n, view_id in enumerate(found["view_id"].to_pylist())}
-    vectors = _matrix(found["vector"].combine_chunks())
+    vectors = matrix(found["vector"].combine_chunks())
     return vectors[[place[row["view_id"]] for row in rows]]
 
 
 def _items(store: Store, names: list[str]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = store.items.search().select(names).limit(None).to_arrow().to_pylist()
     return rows
-
-
-def _matrix(column: pa.Array[Any]) -> Vectors:
-    flat = pc.list_flatten(column).to_numpy(zero_copy_only=False)
-    return np.asarray(flat, dtype=np.float32).reshape(len(column), -1)

@@ -2,42 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
-import pty
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import firstsight
-from firstsight.cli.main import main
+from tests.cli.calling import Run, call_on_a_terminal, lines
 
 SAMPLE = Path(__file__).parents[2] / "sample_media"
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], sample_db: Path) -> Run:
-    """Call the command in this process on the sample index; gives exit code, stdout and stderr."""
-    monkeypatch.setenv("FIRSTSIGHT_DB", str(sample_db))
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["firstsight", *arguments])
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        out, err = capsys.readouterr()
-        return int(exit_.value.code or 0), out, err
-
-    return call
-
-
-def lines(out: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in out.splitlines()]
 
 
 def test_a_text_search_in_a_pipe_prints_json_lines(run: Run) -> None:
@@ -273,20 +248,9 @@ def test_a_page_that_cannot_be_written_is_one_sentence(run: Run, tmp_path: Path)
 
 
 def test_on_a_terminal_results_are_a_table(sample_db: Path) -> None:
-    parent, child = pty.openpty()
-    command = [sys.executable, "-m", "firstsight", "search", "a cat", "-k", "2", "--db", str(sample_db)]
     environment = os.environ | {"COLUMNS": "120", "TERM": "xterm"}
-    with subprocess.Popen(command, stdout=child, stderr=subprocess.PIPE, env=environment) as process:
-        os.close(child)
-        shown = b""
-        try:
-            while chunk := os.read(parent, 4096):
-                shown += chunk
-        except OSError:  # how a pseudo-terminal says that the other end is closed
-            pass
-    os.close(parent)
-    assert process.returncode == 0
-    table = shown.decode()
+    code, table, _ = call_on_a_terminal(["search", "a cat", "-k", "2", "--db", str(sample_db)], environment)
+    assert code == 0
     assert "score" in table
     assert "video-cat" in table
     assert "{" not in table

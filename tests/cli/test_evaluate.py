@@ -2,36 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from firstsight.cli.main import main
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], sample_db: Path) -> Run:
-    """Call the command in this process on the sample index; gives exit code, stdout and stderr."""
-    monkeypatch.setenv("FIRSTSIGHT_DB", str(sample_db))
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["firstsight", *arguments])
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        out, err = capsys.readouterr()
-        return int(exit_.value.code or 0), out, err
-
-    return call
-
-
-def lines(out: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in out.splitlines()]
+from tests.cli.calling import Run, lines
 
 
 def test_judged_queries_give_figures_and_a_page(run: Run, tmp_path: Path) -> None:

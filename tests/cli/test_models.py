@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import pty
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,13 +16,11 @@ from typing import Any
 
 import pytest
 
-from firstsight.cli.main import main
+from tests.cli.calling import Run, call_in_process, call_on_a_terminal, lines
 from tests.encoders import checkpoints
 
 SAMPLE_PICTURES = Path(__file__).parents[2] / "sample_media" / "pictures"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-
-Run = Callable[..., tuple[int, str, str]]
 
 
 class _Hub(BaseHTTPRequestHandler):
@@ -104,14 +101,7 @@ def run(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setenv("FIRSTSIGHT_CACHE", environment["FIRSTSIGHT_CACHE"])
 
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["firstsight", "models", *arguments])
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        out, err = capsys.readouterr()
-        return int(exit_.value.code or 0), out, err
-
-    return call
+    return partial(call_in_process, monkeypatch, capsys, "models")
 
 
 @pytest.fixture
@@ -129,10 +119,6 @@ def run_alone(environment: dict[str, str]) -> Run:
         return done.returncode, done.stdout, done.stderr
 
     return call
-
-
-def lines(out: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in out.splitlines()]
 
 
 def test_alone_it_lists_models_as_json_lines_in_a_pipe(run: Run) -> None:
@@ -157,20 +143,8 @@ def test_a_filter_that_finds_nothing_is_exit_code_1(run: Run) -> None:
 
 
 def test_on_a_terminal_the_list_is_a_table(environment: dict[str, str]) -> None:
-    parent, child = pty.openpty()
-    command = [sys.executable, "-m", "firstsight", "models"]
-    with subprocess.Popen(command, stdout=child, stderr=subprocess.PIPE, env=environment) as process:
-        os.close(child)
-        shown = b""
-        try:
-            while chunk := os.read(parent, 4096):
-                shown += chunk
-        except OSError:  # how a pseudo-terminal says that the other end is closed
-            pass
-        assert process.stderr is not None
-        said = process.stderr.read().decode()
-    os.close(parent)
-    (row,) = [line.split() for line in shown.decode().splitlines() if "laion2b_s34b_b79k" in line]
+    _, shown, said = call_on_a_terminal(["models"], environment)
+    (row,) = [line.split() for line in shown.splitlines() if "laion2b_s34b_b79k" in line]
     assert row[:6] == ["open_clip:ViT-B-32/laion2b_s34b_b79k", "512", "224", "605", "MB", "no"]
     assert f"downloaded models lie in {environment['HF_HUB_CACHE']}" in said
 

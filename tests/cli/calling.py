@@ -1,0 +1,51 @@
+"""How the tests of the command line call it and read what it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from firstsight.cli.main import main
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def call_in_process(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str
+) -> tuple[int, str, str]:
+    """Call `firstsight` in this process; gives exit code, stdout and stderr."""
+    monkeypatch.setattr(sys, "argv", ["firstsight", *arguments])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    out, err = capsys.readouterr()
+    return int(exit_.value.code or 0), out, err
+
+
+def call_on_a_terminal(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str, str]:
+    """Call `firstsight` with a terminal as its stdout; gives exit code, what the terminal shows, and stderr."""
+    parent, child = pty.openpty()
+    command = [sys.executable, "-m", "firstsight", *arguments]
+    with subprocess.Popen(command, stdout=child, stderr=subprocess.PIPE, env=environment) as process:
+        os.close(child)
+        shown = b""
+        try:
+            while chunk := os.read(parent, 4096):
+                shown += chunk
+        except OSError:  # how a pseudo-terminal says that the other end is closed
+            pass
+        assert process.stderr is not None
+        said = process.stderr.read().decode()
+    os.close(parent)
+    return process.returncode, shown.decode(), said
+
+
+def lines(out: str) -> list[dict[str, Any]]:
+    """The JSON lines of an output."""
+    return [json.loads(line) for line in out.splitlines()]
