@@ -81,7 +81,7 @@ def search(
     from firstsight.retrieval.evaluation_report import write_evaluation
 
     policy = firstsight.MediaPolicy(allow_private=allow_private)
-    how = firstsight.EncoderOptions(runtime, device, trust_remote_code=trust_remote_code)
+    how = options.encoder_options(runtime, device, trust_remote_code)
     database = firstsight.open(db, encoder=encoder, encoder_options=how, policy=policy)
     columns = None if group_by is None else [name.strip() for name in group_by.split(",") if name.strip()]
     tasks, store = database.evaluate(

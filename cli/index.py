@@ -114,9 +114,7 @@ def index(
     database = firstsight.open(
         db,
         encoder=encoder,
-        encoder_options=firstsight.EncoderOptions(
-            runtime, device, trust_remote_code=trust_remote_code, on_progress=tell
-        ),
+        encoder_options=options.encoder_options(runtime, device, trust_remote_code),
         policy=firstsight.MediaPolicy(allow_private=allow_private, allow_anywhere=allow_anywhere, timeout_s=timeout),
     )
     with Progress(quiet) as progress, (interrupt := _Interrupt(progress)).watching():

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from firstsight.cli.output import tell
 from firstsight.config import DB_VARIABLE
+
+if TYPE_CHECKING:
+    from firstsight import EncoderOptions
 
 Db = Annotated[
     str | None,
@@ -54,3 +58,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON lines, as in a pi
 AllowPrivate = Annotated[
     bool, typer.Option("--allow-private", help="Let media addresses reach private and loopback hosts.")
 ]
+
+
+def encoder_options(runtime: str, device: str | None, trust_remote_code: bool) -> EncoderOptions:
+    """How to run the encoder, as the options above say; what takes long is told on stderr."""
+    import firstsight
+
+    return firstsight.EncoderOptions(runtime, device, trust_remote_code=trust_remote_code, on_progress=tell)

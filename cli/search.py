@@ -200,7 +200,7 @@ def search(
         "collapse": collapse,
     }
     policy = firstsight.MediaPolicy(allow_private=allow_private)
-    how = firstsight.EncoderOptions(runtime, device, trust_remote_code=trust_remote_code, on_progress=tell)
+    how = options.encoder_options(runtime, device, trust_remote_code)
     database = firstsight.open(db, encoder=encoder, encoder_options=how, policy=policy)
     if queries is not None:
         if text or image or video or item or html:
