@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
 import numpy as np
+from PIL.Image import Image
 
 from firstsight.encoders.base import Vector, unit
 from firstsight.errors import MediaError
@@ -21,14 +22,32 @@ from firstsight.media.policy import MediaPolicy
 
 
 @dataclass(frozen=True)
+class Loaded:
+    """One picture or frame ready for the encoder."""
+
+    picture: Image
+    uri: str
+    time_s: float | None = None  # second of a frame in its video
+    start_s: float | None = None  # of the shot that the frame stands for
+    end_s: float | None = None
+    fingerprint: bytes | None = None  # PDQ, 32 bytes; None for a flat picture
+
+
+_OF_A_PICTURE = tuple(field.name for field in fields(Loaded) if field.name != "picture")
+
+
+@dataclass(frozen=True)
 class View:
     """One thing that was encoded."""
 
     view_id: str
     part: Part
-    uri: str | None
-    time_s: float | None
     vector: Vector
+    uri: str | None = None
+    time_s: float | None = None
+    start_s: float | None = None
+    end_s: float | None = None
+    fingerprint: bytes | None = None  # PDQ, 32 bytes
 
 
 @dataclass(eq=False)
@@ -48,15 +67,18 @@ class ItemInHand:
         """What its title view encodes: the title, or the text where there is no title."""
         return self.item.title or self.item.text
 
-    def add_view(
-        self, part: Part, place: str, vector: Vector, uri: str | None = None, time_s: float | None = None
-    ) -> None:
-        """Keep an encoded view; `place` tells apart the views of one part."""
+    def add_view(self, part: Part, place: str, vector: Vector, loaded: Loaded | None = None) -> None:
+        """Keep an encoded view; `place` tells apart the views of one part, `loaded` is None for a title."""
         view_id = f"{self.item.item_id}#{part}{place}"
         if np.isfinite(vector).all():
-            self.views.append(View(view_id, part, uri, time_s, vector))
+            shown = {} if loaded is None else {name: getattr(loaded, name) for name in _OF_A_PICTURE}
+            self.views.append(View(view_id, part, vector, **shown))
         else:
-            self.fail("encode", uri or "", MediaError("corrupt", f"the encoder gave no finite vector for its {part}"))
+            self.fail(
+                "encode",
+                loaded.uri if loaded else "",
+                MediaError("corrupt", f"the encoder gave no finite vector for its {part}"),
+            )
 
     def fail(self, stage: str, uri: str, error: MediaError) -> None:
         """Keep why a medium could not be used."""
@@ -66,11 +88,7 @@ class ItemInHand:
 
     def view_rows(self) -> list[dict[str, Any]]:
         """Its rows of `views`."""
-        return [
-            {"view_id": v.view_id, "item_id": self.item.item_id, "part": v.part, "uri": v.uri, "time_s": v.time_s}
-            | {"vector": v.vector}
-            for v in self.views
-        ]
+        return [{**vars(view), "item_id": self.item.item_id} for view in self.views]
 
     def item_row(self, weights: Mapping[Part, float], **written: Any) -> dict[str, Any]:
         """Its row of `items`; `written` names catalog_dir, indexed_at and run_id."""

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal
 
-from PIL.Image import Image
-
 from firstsight.errors import MediaError
-from firstsight.indexer.assembly import ItemInHand
+from firstsight.indexer.assembly import ItemInHand, Loaded
 from firstsight.indexer.settings import IndexSettings
 from firstsight.media.fetch import fetch_bytes, fetch_file
 from firstsight.media.pictures import open_picture
@@ -29,14 +27,6 @@ class MediaJob:
     index: int  # its position among the item's pictures, or among its videos
     uri: str
     stage: Literal["fetch", "decode"] = "fetch"  # how far it came
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """One picture ready for the encoder."""
-
-    picture: Image
-    time_s: float | None = None  # of a video's frame
 
 
 class MediaLoader:
@@ -88,8 +78,9 @@ class MediaLoader:
         if job.medium == "image":
             data = fetch_bytes(job.uri, self._policy)
             job.stage = "decode"
-            return [Loaded(open_picture(data, min_side=self._min_side, max_pixels=self._policy.max_pixels))]
+            picture = open_picture(data, min_side=self._min_side, max_pixels=self._policy.max_pixels)
+            return [Loaded(picture, job.uri)]
         with fetch_file(job.uri, self._policy) as path:
             job.stage = "decode"
             frames = self._videos.sample(path, count=self._settings.frames, min_side=self._min_side)
-        return [Loaded(frame.picture, frame.time_s) for frame in frames]
+        return [Loaded(frame.picture, job.uri, frame.time_s, frame.start_s, frame.end_s) for frame in frames]

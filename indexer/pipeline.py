@@ -23,9 +23,9 @@ from uuid import uuid4
 
 from firstsight.encoders.base import Encoder
 from firstsight.errors import MediaError, StoreError
-from firstsight.indexer.assembly import ItemInHand, catalog_row, encode_digest, row_digest
+from firstsight.indexer.assembly import ItemInHand, Loaded, catalog_row, encode_digest, row_digest
 from firstsight.indexer.catalog import Catalog, CatalogItem, catalog_root
-from firstsight.indexer.loading import Loaded, MediaJob, MediaLoader
+from firstsight.indexer.loading import MediaJob, MediaLoader
 from firstsight.indexer.settings import IndexSettings
 from firstsight.indexer.store import Store
 from firstsight.indexer.upkeep import RunUpkeep
@@ -231,10 +231,10 @@ class IndexRun:
         vectors = self._encoder.encode_images([loaded.picture for _, _, _, loaded in batch])
         for (hand, job, n, loaded), vector in zip(batch, vectors, strict=True):
             if job.medium == "image":
-                hand.add_view("image", f"-{job.index}", vector, job.uri)
+                hand.add_view("image", f"-{job.index}", vector, loaded)
                 self.counts.pictures += 1
             else:
-                hand.add_view("frame", f"-{job.index}-{n}", vector, job.uri, loaded.time_s)
+                hand.add_view("frame", f"-{job.index}-{n}", vector, loaded)
                 self.counts.frames += 1
             self._release(hand)
 

@@ -135,10 +135,12 @@ class Store:
             DatabaseBusyError: another process holds it, named by process, host and start.
         """
         if _is_remote(self.uri):
+            self._add_view_columns()
             yield
             return
         with writer_lock(Path(self.uri), wait_s):
             self.refresh()
+            self._add_view_columns()
             yield
 
     # ---- reading
@@ -202,6 +204,13 @@ class Store:
         if new:
             with self._writes():
                 self.items.add_columns(new)
+
+    def _add_view_columns(self) -> None:
+        """Add to a database of an earlier version the columns of `views` that it lacks; old views have null there."""
+        new = [field for field in tables.views_schema(self.spec.dim) if field.name not in self.views.schema.names]
+        if new:
+            with self._writes():
+                self.views.add_columns(new)
 
     def write_items(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Upsert rows of `items`; a column a row does not name becomes null."""

@@ -96,6 +96,9 @@ def views_schema(dim: int) -> pa.Schema:
             pa.field("part", pa.string(), nullable=False),
             pa.field("uri", pa.string()),  # as the catalogue has it; null for a title
             pa.field("time_s", pa.float64()),  # second of a frame in its video
+            pa.field("start_s", pa.float64()),  # of the shot that the frame stands for
+            pa.field("end_s", pa.float64()),
+            pa.field("fingerprint", pa.binary(32)),  # PDQ of the picture or frame; null for a title or a flat picture
             pa.field("vector", vector_type(dim), nullable=False),
         ]
     )

@@ -25,7 +25,7 @@ def vector(seed: int, dim: int = 8) -> Vector:
 
 
 def view(part: Part, seed: int) -> View:
-    return View(f"a#{part}-{seed}", part, None, None, vector(seed))
+    return View(f"a#{part}-{seed}", part, vector(seed))
 
 
 def fused(views: Sequence[View]) -> Vector:
