@@ -148,11 +148,12 @@ class Ranker:
     # ---- by vectors
 
     def _by_items(self, need: int) -> Fetching[Ranking]:
-        condition = _join(self.condition, self._left_out())
-        k = _first_read(need)
+        left_out = set(self.asked.query.items)  # not by a condition: one that nearly all rows pass costs as any other
+        k = _first_read(need + len(left_out))
         while True:
-            rows = yield Fetch("items", self.asked.vector, k, condition, "item_id")
+            rows = yield Fetch("items", self.asked.vector, k, self.condition, "item_id")
             cosines = {str(row["item_id"]): 1.0 - float(row["_distance"]) for row in rows}
+            cosines = {item_id: cosine for item_id, cosine in cosines.items() if item_id not in left_out}
             ranking = self._certain(cosines, last=_last(rows), complete=len(rows) < k)
             if ranking.complete or len(ranking.candidates) >= need:
                 return ranking
@@ -160,14 +161,14 @@ class Ranker:
 
     def _by_views(self, need: int) -> Fetching[Ranking]:
         part = self.asked.query.part
-        condition = _join(None if part == "any" else f"part = {quote(part)}", self._left_out())
+        condition = None if part == "any" else f"part = {quote(part)}"
         few = self._few_items()
         if few is not None:
             if not few:
                 return Ranking([], -1.0, complete=True)
             condition = _join(condition, _is_in(few))
         k = _first_read(need) * 2  # an item has several views
-        allowed: dict[str, bool] = {}
+        allowed = dict.fromkeys(self.asked.query.items, False)
         while True:
             rows = yield Fetch("views", self.asked.vector, k, condition, "item_id")
             best: dict[str, float] = {}
@@ -298,10 +299,6 @@ class Ranker:
         for start in range(0, len(item_ids), IDS_PER_LOOKUP):
             among = _join(condition, _is_in(item_ids[start : start + IDS_PER_LOOKUP]))
             yield from self.store.items.search().where(among).select(wanted).limit(None).to_arrow().to_pylist()
-
-    def _left_out(self) -> str | None:
-        items = self.asked.query.items
-        return f"NOT ({_is_in(items)})" if items else None
 
 
 def _literal(value: object) -> str:
