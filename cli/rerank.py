@@ -77,7 +77,7 @@ def fit(
 
     how = options.encoder_options(runtime, device, trust_remote_code)
     database = firstsight.open(db, encoder=encoder, encoder_options=how)
-    made = database.fit_reranker(judgements=judgements, events=events, columns=column, mode=mode)
+    made = database.fit_reranker(judgements=judgements, events=events, columns=column, mode=mode, on_progress=tell)
     if wants_json(json):
         print_json_lines([made.as_dict()])
     else:
@@ -95,7 +95,7 @@ def status(db: options.Db = None, json: options.Json = False) -> None:
     elif versions:
         _print(versions)
     else:
-        tell("no reranker has been fitted; results come in the search's own order")
+        tell("no reranker has been fitted: results come in the search's own order")
 
 
 @app.command("promote", epilog="Examples: firstsight rerank promote · firstsight rerank promote 3")

@@ -146,6 +146,7 @@ class Writing(Connection):
         columns: Sequence[str] | None = None,
         mode: str = "hybrid",
         wait_s: float = FIT_WAIT_S,
+        on_progress: Callable[[str], None] = lambda step: None,
     ) -> RerankerVersion:
         """Learn an order of results from judgements or events, measured on held-out queries; kept, not promoted.
 
@@ -154,6 +155,7 @@ class Writing(Connection):
             columns: numbers and flags of the catalogue to learn from, such as price and sales; all of them by default.
             mode: of the searches that are learned from and reranked: "hybrid", "vector" or "words".
             wait_s: seconds to wait, at the end, for another process that is writing.
+            on_progress: told each step.
 
         Returns:
             The new version; `figures` has queries, ndcg_before, ndcg_after and p, all of held-out queries.
@@ -179,7 +181,7 @@ class Writing(Connection):
             policy=self._policy,
             calibration=partial(self._calibration, store),
         )
-        made = fit(store, judged, rankers=rankers, columns=columns, mode=mode)
+        made = fit(store, judged, rankers=rankers, columns=columns, mode=mode, on_progress=on_progress)
         with store.writing(wait_s):
             return self._shelf.add(made)
 

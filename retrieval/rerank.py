@@ -92,8 +92,8 @@ def choose(
         OptionalDependencyError, StoreError: as `Reranker.of`.
     """
     modes = [mode_to_rerank(query) for query in queries]
-    ready = {mode: Reranker.of(promoted[mode], store, day) for mode in set(modes) if mode in promoted}
-    return [ready.get(mode) if mode is not None else None for mode in modes]
+    ready = {mode: Reranker.of(version, store, day) for mode, version in promoted.items() if mode in modes}
+    return [None if mode is None else ready.get(mode) for mode in modes]
 
 
 @lru_cache(maxsize=4)

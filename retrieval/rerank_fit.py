@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast, get_args
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from firstsight.errors import FirstsightError, QueryError
 from firstsight.indexer.store import Store
-from firstsight.retrieval.candidates import Fetching, Ranker, run_together
+from firstsight.retrieval.candidates import Candidate, Fetching, Ranker, run_together
 from firstsight.retrieval.evaluation import paired_p_value, score
 from firstsight.retrieval.judgements import JudgedQuery
 from firstsight.retrieval.query import Mode, Query
@@ -32,7 +32,12 @@ DEPTH = 10
 
 RULE = f"promoted when NDCG@{DEPTH} on held-out queries is higher with p < {MAX_P} (paired randomisation test)"
 
+TOGETHER = 64
+"""Queries that are searched at once: bounds memory."""
+
 T = TypeVar("T")
+MakeRankers = Callable[[Sequence[Query]], Sequence[Ranker | FirstsightError]]
+Ranked = tuple[JudgedQuery, Ranker, list[Candidate] | FirstsightError]
 
 
 @dataclass(frozen=True)
@@ -54,10 +59,11 @@ def fit(
     store: Store,
     queries: Sequence[JudgedQuery],
     *,
-    rankers: Callable[[Sequence[Query]], Sequence[Ranker | FirstsightError]],
+    rankers: MakeRankers,
     columns: Sequence[str] | None = None,
     mode: str = "hybrid",
     seed: int = 0,
+    on_progress: Callable[[str], None] = lambda step: None,
 ) -> RerankerVersion:
     """Learn a reranker from judged text queries and measure it on held-out ones.
 
@@ -71,6 +77,7 @@ def fit(
         columns: numbers and flags of the catalogue to learn from; all of them by default.
         mode: of the searches that are learned from and reranked: "hybrid", "vector" or "words".
         seed: of the folds.
+        on_progress: told each step.
 
     Returns:
         The version, numbered 0 and not kept yet; its figures say whether it may be promoted.
@@ -85,6 +92,7 @@ def fit(
         raise QueryError(f"mode {mode!r} is not one of {', '.join(get_args(Mode))}")
     columns = _checked(store, columns)
     asked = [query for query in queries if query.text is not None and query.wanted]
+    on_progress(f"searching for {len(asked):,} queries")
     examples = _examples(store, asked, rankers, columns, cast("Mode", mode)) if len(asked) >= MIN_QUERIES else []
     usable = [example for example in examples if example.teaches]
     if len(usable) < MIN_QUERIES:
@@ -96,6 +104,7 @@ def fit(
     def train(some: Sequence[Example]) -> Any:
         return lambdamart.train([e.table for e in some], [e.grades for e in some], feature_names(columns))
 
+    on_progress(f"fitting to {len(usable):,} queries, and {FOLDS} times to those that are not held out")
     held_out = _held_out(examples, train, lambdamart.scores, seed)
     judged = [example.query for example in examples]
     before = [values["ndcg"] for values in score(judged, [example.ids[:DEPTH] for example in examples], DEPTH)]
@@ -165,16 +174,14 @@ def helps(version: RerankerVersion) -> bool:
 def _examples(
     store: Store,
     queries: Sequence[JudgedQuery],
-    rankers: Callable[[Sequence[Query]], Sequence[Ranker | FirstsightError]],
+    rankers: MakeRankers,
     columns: tuple[str, ...],
     mode: Mode,
 ) -> list[Example]:
     """The candidates of each query, found and described as a search finds and describes them."""
-    made = [_or_raise(one) for one in rankers([Query(query.text, mode=mode, k=CANDIDATES) for query in queries])]
-    rankings = run_together(store, [_first(ranker) for ranker in made])
     today = datetime.now(UTC).date()
     examples = []
-    for query, ranker, ranking in zip(queries, made, rankings, strict=True):
+    for query, ranker, ranking in _ranked(store, queries, rankers, mode):
         candidates = _or_raise(ranking)
         ids = tuple(candidate.item_id for candidate in candidates)
         assert query.text is not None
@@ -184,7 +191,14 @@ def _examples(
     return examples
 
 
-def _first(ranker: Ranker) -> Fetching[Any]:
+def _ranked(store: Store, queries: Sequence[JudgedQuery], rankers: MakeRankers, mode: Mode) -> Iterator[Ranked]:
+    for start in range(0, len(queries), TOGETHER):
+        some = queries[start : start + TOGETHER]
+        made = [_or_raise(one) for one in rankers([Query(query.text, mode=mode, k=CANDIDATES) for query in some])]
+        yield from zip(some, made, run_together(store, [_first(ranker) for ranker in made]), strict=True)
+
+
+def _first(ranker: Ranker) -> Fetching[list[Candidate]]:
     ranking = yield from ranker.rank(CANDIDATES)
     return ranking.candidates[:CANDIDATES]
 

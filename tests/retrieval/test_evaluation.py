@@ -108,6 +108,15 @@ def test_events_become_the_strongest_grade_they_show(tmp_path: Path) -> None:
         read_events(path)
 
 
+def test_a_weight_says_what_an_event_of_any_name_counts(tmp_path: Path) -> None:
+    path = tmp_path / "e.csv"
+    path.write_text("query,item_id,event,weight\nx,a,teleport,7\nx,a,click,2\nx,b,click,\n")
+    assert read_events(path) == [JudgedQuery("x", "x", None, {"a": 7, "b": 1})]
+    path.write_text("query,item_id,weight\nx,a,0.5\n")
+    with pytest.raises(QueryError, match=r"line 2: weight .* is not a whole number from 0 to 100"):
+        read_events(path)
+
+
 # ---- measures
 
 
