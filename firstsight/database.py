@@ -235,8 +235,10 @@ class Database(Writing):
         store = self._open()
         rerankers = shown_beside(self._shelf, modes)
         if judged is None:
-            made = {"queries": queries, "seed": seed, "group_by": group_by}
-            return smoke_tasks(self, store, k=k, modes=modes, rerankers=rerankers, **made), store
+            tasks = smoke_tasks(
+                self, store, k=k, modes=modes, rerankers=rerankers, queries=queries, seed=seed, group_by=group_by
+            )
+            return tasks, store
         known = partial(_known, store)
         return [evaluate(self, judged, k=k, modes=modes, rerankers=rerankers, known=known)], store
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -294,7 +295,9 @@ def test_the_nearest_by_views_are_those_of_a_comparison_with_every_view(
 
 def test_items_of_one_title_answer_it_alike(synthetic: Store) -> None:
     class Nothing:
-        def search(self, *_: object, **__: object) -> list[firstsight.SearchResult]:
+        def search_many(
+            self, queries: Sequence[firstsight.Query], *, reranker: int | None = None
+        ) -> list[firstsight.SearchResults | firstsight.FirstsightError]:
             raise AssertionError("no group columns, so nothing is searched")
 
     titles, pictures = smoke_tasks(Nothing(), synthetic, queries=400)
