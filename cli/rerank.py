@@ -28,7 +28,7 @@ firstsight rerank drop
 
 Judgements have the columns query, item_id and grade (0 for an item that does not answer the query); events have query,
 item_id and event (impression, click, like, add_to_cart, purchase) or weight, a whole number. CSV, TSV, JSON Lines or
-Parquet. LightGBM learns: pip install 'firstsight[rerank]'
+Parquet. LightGBM learns: pip install 'firstsight\\[rerank]'
 """
 
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True, epilog=EPILOG)

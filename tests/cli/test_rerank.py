@@ -83,3 +83,7 @@ def test_every_command_has_help_with_an_example(run: Run, command: str) -> None:
     code, out, _ = run("rerank", command, "--help")
     assert code == 0
     assert f"firstsight rerank {command}" in " ".join(out.split())
+
+
+def test_help_names_the_extra(run: Run) -> None:
+    assert "pip install 'firstsight[rerank]'" in " ".join(run("rerank", "--help")[1].split())
