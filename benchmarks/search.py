@@ -209,7 +209,8 @@ def _peers(store: Store, queries: Vectors, tenth: Vectors, wanted: float) -> Non
 
         graph = Index(ndim=dim, metric="cos", dtype="f32")
         _, build_s, build_mb = peak_of(lambda: graph.add(np.arange(rows), stored))
-        for graph.expansion_search in (16, 32, 64, 128, 256, 512, 1024):
+        for expansion in (16, 32, 64, 128, 256, 512, 1024):
+            graph.expansion_search = expansion  # type: ignore[misc,unused-ignore]
             if recall(graph.search(queries, 10).distances.tolist(), tenth) >= wanted:
                 break
         p50, p95 = times_ms(lambda query: graph.search(query[0], 10), queries)
