@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 import firstsight
 
-QUERIES = 150
+QUERIES = 300
 DEPTH = 10
 
 Row = dict[str, str]
@@ -61,6 +61,13 @@ def half_a_title(row: Row, rng: np.random.Generator) -> str | None:
 def description(row: Row, rng: np.random.Generator) -> str | None:
     """The beginning of the description without the brand: fifteen words that somebody else chose."""
     rest = without(row["description"], row.get("brand") or row["title"].split()[0])
+    return " ".join(rest[:15]) if len(rest) >= 8 else None
+
+
+def other_words(row: Row, rng: np.random.Generator) -> str | None:
+    """As `description`, without any word of the title or near to one: what a paraphrase leaves to the vectors."""
+    titled = {word.lower()[:4] for word in words(row["title"])}
+    rest = [word for word in without(row["description"], row.get("brand") or "") if word.lower()[:4] not in titled]
     return " ".join(rest[:15]) if len(rest) >= 8 else None
 
 
@@ -113,12 +120,19 @@ MODES: dict[str, dict[str, object]] = {
 }
 
 
-def measure(title: str, db: firstsight.Database, rows: Sequence[Row], makes: Sequence[Make], right: str) -> None:
+Found = dict[str, list[NDArray[np.float64]]]
+
+
+def measure(
+    title: str, db: firstsight.Database, rows: Sequence[Row], makes: Sequence[Make], right: str, overall: Found
+) -> None:
     print(f"\n{title}: {len(rows)} items; MRR@{DEPTH}, and p against the better of vector and words")
     print(f"{'queries':18s} {'n':>4s}  " + "  ".join(f"{mode:>22s}" for mode in MODES))
     for make in makes:
         asked = ask(rows, make, right)
         found = {mode: reciprocal_ranks(db, asked, right, **how) for mode, how in MODES.items()}
+        for mode, ranks in found.items():
+            overall.setdefault(mode, []).append(ranks)
         better = max((found["vector"], found["words"]), key=lambda ranks: float(ranks.mean()))
         cells = [
             f"{ranks.mean():.3f}" + (f" (p {p_value(ranks, better):.3f})" if mode.startswith("hybrid") else "")
@@ -140,15 +154,23 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         work = arguments.work or Path(temporary)
         source = arguments.data / "amazon_industrial" / "items.csv"
+        overall: Found = {}
         db = firstsight.open(work / "amazon")
         # the description stays a column of the catalogue: not searched
         db.index(source)
-        makes = [brand_and_words, half_a_title, description, code]
-        measure("amazon_industrial", db, read(source), makes, "item_id")
+        makes = [brand_and_words, half_a_title, description, other_words, code]
+        measure("amazon_industrial", db, read(source), makes, "item_id", overall)
         source = arguments.data / "luma_men_gear" / "catalog.csv"
         db = firstsight.open(work / "luma")
         db.index(source, options=firstsight.CatalogOptions(mapping={"images": ("image",)}))
-        measure("luma_men_gear", db, read(source), [name, description], "parent")
+        measure("luma_men_gear", db, read(source), [name, description, other_words], "parent", overall)
+    print("\nAll queries, and each half: the share of the vectors was chosen on the first")
+    for mode, groups in overall.items():
+        ranks = np.concatenate(groups)
+        halves = [np.mean([group[start::2].mean() for group in groups]) for start in (0, 1)]
+        p = p_value(ranks, np.concatenate(overall["words"]))
+        print(f"{mode:18s} {ranks.mean():.4f} (p against words {p:.3f}); groups' mean in each half: ", end="")
+        print(*(f"{half:.4f}" for half in halves))
 
 
 if __name__ == "__main__":

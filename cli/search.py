@@ -151,6 +151,9 @@ def search(
             show_default=False,
         ),
     ] = None,
+    no_rerank: Annotated[
+        bool, typer.Option("--no-rerank", help="Keep the search's own order where a reranker is promoted.")
+    ] = False,
     queries: Annotated[
         Path | None,
         typer.Option(
@@ -198,6 +201,7 @@ def search(
         "min_score": min_score,
         "diversity": diversity,
         "collapse": collapse,
+        "rerank": not no_rerank,
     }
     policy = firstsight.MediaPolicy(allow_private=allow_private)
     how = options.encoder_options(runtime, device, trust_remote_code)
@@ -238,6 +242,8 @@ def _print(results: SearchResults, query: Query) -> None:
         ],
         right=["score", "relevance", "others"],
     )
+    if results.reranker is not None:
+        tell(f"the first 100 are in the order of reranker {results.reranker}; --no-rerank for the search's own")
     if query.offset or query.snapshot:  # somebody turns pages
         tell(f"next page: --offset {query.offset + query.k} --snapshot {results.snapshot}")
 
@@ -259,7 +265,8 @@ def _answers(database: Database, path: Path) -> Iterator[dict[str, Any]]:
                 if isinstance(answer, FirstsightError):
                     yield head | {"error": str(answer)}
                 else:
-                    yield head | {"snapshot": answer.snapshot, "results": [r.as_dict() for r in answer]}
+                    ranker = {} if answer.reranker is None else {"reranker": answer.reranker}
+                    yield head | {"snapshot": answer.snapshot} | ranker | {"results": [r.as_dict() for r in answer]}
 
 
 def _read(number: int, line: str) -> tuple[dict[str, Any], Query | QueryError]:

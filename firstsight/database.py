@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from firstsight.encoders.base import Encoder, EncoderSpec, ImageInput
-from firstsight.encoders.options import EncoderOptions
-from firstsight.encoders.registry import load_with, names_a_file
-from firstsight.errors import CatalogError, EncoderMismatchError, FirstsightError, MissingDatabaseError, QueryError
-from firstsight.indexer.catalog import TIMES, Catalog, CatalogOptions, catalog_root, check_catalog
-from firstsight.indexer.pipeline import Counts, IndexReport, IndexRun
-from firstsight.indexer.recipe import Recipe
-from firstsight.indexer.settings import IndexSettings
-from firstsight.indexer.sources import STDIN, open_source
-from firstsight.indexer.store import Store
+from firstsight.encoders.base import EncoderSpec, ImageInput
+from firstsight.errors import FirstsightError, QueryError
+from firstsight.indexer.catalog import TIMES
 from firstsight.indexer.tables import HIDDEN_COLUMNS
-from firstsight.indexer.text_index import check_language, index_texts
-from firstsight.indexer.upkeep import Step, TableState, UpkeepReport, look_after, table_state
-from firstsight.media.policy import MediaPolicy
+from firstsight.indexer.upkeep import TableState, table_state
 from firstsight.retrieval.query import Query
-from firstsight.retrieval.relevance import Calibration
+from firstsight.retrieval.rerank import choose
+from firstsight.retrieval.rerank_store import RerankerVersion, chosen, shown_beside
 from firstsight.retrieval.results import SearchResults, locate
 from firstsight.retrieval.search import search_many
-from firstsight.retrieval.snapshots import name_snapshot, open_snapshot
+from firstsight.retrieval.snapshots import name_order, name_snapshot, open_snapshot, order_of
+from firstsight.writing import Writing
 
 if TYPE_CHECKING:
+    from firstsight.indexer.store import Store
     from firstsight.retrieval.evaluation import Task
     from firstsight.retrieval.space_map import SpaceMap
 
@@ -52,129 +45,12 @@ class Status:
     upkeep: tuple[dict[str, Any], ...]  # what was done to them, by hand or on its own; rows of `runs`, oldest first
 
 
-class Database:
+class Database(Writing):
     """Items, their views and the searches over them, bound to one encoder.
 
     Made by `firstsight.open`. Reading calls see what other processes have committed; the encoder is loaded
     at the first call that needs it. Not for use by several threads at once.
     """
-
-    def __init__(
-        self, uri: str, encoder: str | Encoder | None, encoder_options: EncoderOptions, policy: MediaPolicy
-    ) -> None:
-        self.uri = uri
-        self._wanted = encoder
-        self._encoder_options = encoder_options
-        self._policy = policy
-        self._store: Store | None = None
-        self._encoder: Encoder | None = None
-        self._calibrated: tuple[str, Calibration] | None = None
-
-    @property
-    def encoder(self) -> Encoder:
-        """The encoder, loaded on first use: the one asked for, else the database's own, else `starter`.
-
-        Raises:
-            EncoderError: it cannot be loaded.
-            EncoderMismatchError: the database holds another encoder's vectors.
-        """
-        if self._encoder is None:
-            store = self._existing()
-            wanted = self._wanted or (store.spec.name if store else "starter")
-            # a published name is compared before its weights are read, which may take minutes
-            if store and isinstance(wanted, str) and wanted != store.spec.name and not names_a_file(wanted):
-                raise EncoderMismatchError(
-                    f"{self.uri} holds vectors of {store.spec.name}, not of {wanted}; their vectors do not compare. "
-                    f"Use --encoder {store.spec.name}, or index into another --db"
-                )
-            encoder = load_with(wanted, self._encoder_options) if isinstance(wanted, str) else wanted
-            if store:
-                store.require(encoder.spec)
-            self._encoder = encoder
-        return self._encoder
-
-    def index(
-        self,
-        source: str | os.PathLike[str],
-        *,
-        options: CatalogOptions | None = None,
-        settings: IndexSettings | None = None,
-        prune: bool = False,
-        language: str | None = None,
-        wait_s: float = 0.0,
-        on_progress: Callable[[Counts], None] = lambda counts: None,
-        should_stop: Callable[[], bool] = lambda: False,
-    ) -> IndexReport:
-        """Bring the database up to date with a catalogue; what has not changed is not encoded again.
-
-        Args:
-            source: a CSV, TSV, JSON Lines or Parquet file, a folder of pictures and videos, or `-` for
-                JSON Lines on standard input.
-            options: how the catalogue's columns are read.
-            settings: batch sizes, frames per video, weights of the parts.
-            prune: remove items that the catalogue does not have.
-            language: that search by words takes titles and texts to be in: "English", "German", …, or "other"; the
-                database's own, else English by default.
-            wait_s: seconds to wait for another process that is writing.
-            on_progress: told the counts now and then, in the calling thread.
-            should_stop: asked between items; once true, what is in hand is finished and written.
-
-        Returns:
-            What was done; `outcome` is "stopped" where `should_stop` said so.
-
-        Raises:
-            CatalogError: the catalogue cannot be used; nothing was written.
-            DatabaseBusyError: another process is writing.
-            EncoderError, EncoderMismatchError, StoreError: see their own words.
-        """
-        recipe = Recipe.of(os.fspath(source), options, settings, self._policy)
-        language = check_language(language) if language else None
-        with self._prepared(recipe, wait_s, language) as (store, catalog):
-            run = self._run(store, catalog, recipe, on_progress=on_progress, should_stop=should_stop)
-            return run.run(self._recorded(recipe), prune=prune)
-
-    def retry(
-        self,
-        source: str | os.PathLike[str] | None = None,
-        *,
-        options: CatalogOptions | None = None,
-        settings: IndexSettings | None = None,
-        wait_s: float = 0.0,
-        on_progress: Callable[[Counts], None] = lambda counts: None,
-        should_stop: Callable[[], bool] = lambda: False,
-    ) -> list[IndexReport]:
-        """Encode again the items that have media in `failures`, and no others.
-
-        Args:
-            source: the catalogue to read them all from, with `options` and `settings`; None for the one that each
-                of them came from, read as it was then, and with what was allowed then.
-            options: how the columns of `source` are read.
-            settings: batch sizes, frames per video, weights of the parts.
-            wait_s, on_progress, should_stop: as for `index`.
-
-        Returns:
-            One report per catalogue; none where nothing has failed.
-
-        Raises:
-            CatalogError: a catalogue is gone, or was standard input.
-        """
-        failed = self._failed_items()
-        if failed and source is not None:
-            item_ids = {item_id for _, ids in failed for item_id in ids}
-            failed = [(Recipe.of(os.fspath(source), options, settings, self._policy), item_ids)]
-        reports: list[IndexReport] = []
-        for recipe, item_ids in failed:
-            if should_stop():
-                break
-            if recipe.source == STDIN and source is None:
-                raise CatalogError(
-                    f"{len(item_ids)} failed items came from standard input, which is gone; "
-                    "name their catalogue: firstsight index CATALOGUE --retry"
-                )
-            with self._prepared(recipe, wait_s) as (store, catalog):
-                run = self._run(store, catalog, recipe, only=item_ids, on_progress=on_progress, should_stop=should_stop)
-                reports.append(run.run(self._recorded(recipe)))
-        return reports
 
     @overload
     def search(
@@ -233,33 +109,46 @@ class Database:
         }
         return _or_raise(self.search_many([Query(text, **several, **settings)])[0])
 
-    def search_many(self, queries: Sequence[Query]) -> list[SearchResults | FirstsightError]:
+    def search_many(
+        self, queries: Sequence[Query], *, reranker: int | None = None
+    ) -> list[SearchResults | FirstsightError]:
         """Answer many queries at once: encoded in batches, compared in batches, faster than one by one.
+
+        Args:
+            reranker: the version that orders results in its mode, promoted or not; the promoted ones by default.
 
         Returns:
             For each query, in order, its results, or the error that it alone has.
 
         Raises:
-            QueryError: an empty database.
+            QueryError: an empty database, or no such reranker.
             EncoderError, EncoderMismatchError: the encoder cannot be loaded, or is not the database's.
+            OptionalDependencyError: a reranker is to be used, and LightGBM is not installed.
+            StoreError: a reranker is to be used, and is none for this database.
         """
         newest = self._open()
+        state, today = self._shelf.state(), datetime.now(UTC).date()
+        forced = None if reranker is None else chosen(self._shelf, reranker)
         answers: list[SearchResults | FirstsightError | None] = [None] * len(queries)
         for token in dict.fromkeys(query.snapshot for query in queries):
             places = [n for n, query in enumerate(queries) if query.snapshot == token]
-            found: Sequence[SearchResults | FirstsightError]
+            some = [queries[n] for n in places]
             try:
                 store = newest if token is None else open_snapshot(newest, token)
+                then, day = (state, today) if token is None else order_of(token) or (None, today)
+                promoted = {forced.mode: forced} if forced else self._shelf.promoted(then)
             except QueryError as error:
-                found = [error] * len(places)
-            else:
-                found = search_many(
-                    store,
-                    [queries[n] for n in places],
-                    encoder=lambda: self.encoder,
-                    policy=self._policy,
-                    calibration=partial(self._calibration, store),
-                )
+                answers = [error if n in places else answer for n, answer in enumerate(answers)]
+                continue
+            found = search_many(
+                store,
+                some,
+                encoder=lambda: self.encoder,
+                policy=self._policy,
+                calibration=partial(self._calibration, store),
+                rerankers=choose(promoted, store, some, day),
+                snapshot=name_order(name_snapshot(store), then, day),
+            )
             for n, answer in zip(places, found, strict=True):
                 answers[n] = answer
         return [answer for answer in answers if answer is not None]
@@ -313,32 +202,6 @@ class Database:
             upkeep=tuple(run for run in runs if run["settings"].get("kind") == "optimize"),
         )
 
-    def optimize(
-        self,
-        *,
-        rebuild: bool = False,
-        wait_s: float = 0.0,
-        on_step: Callable[[str, Step], None] = lambda table, step: None,
-    ) -> UpkeepReport:
-        """Merge files, bring indexes up to date and measure them: by hand what index runs do when it is due.
-
-        Versions that readers may still use, up to six hours old, stay.
-
-        Args:
-            rebuild: build the vector indexes anew, where there are rows enough for one.
-            wait_s: seconds to wait for another process that is writing.
-            on_step: told the table and the step ("compact", "ids", "build", "measure") that begins.
-
-        Raises:
-            DatabaseBusyError: another process is writing.
-            StoreError: the disk is full, or the like; nothing is lost.
-        """
-        store = self._open()
-        with store.writing(wait_s):
-            report = look_after(store, by_hand=True, rebuild=rebuild, on_step=on_step)
-        assert report is not None  # by hand there is always something to do
-        return report
-
     def evaluate(
         self,
         judgements: str | os.PathLike[str] | None = None,
@@ -354,7 +217,8 @@ class Database:
         Args:
             judgements: a file of graded items, see `firstsight.retrieval.judgements.read_judgements`.
             k: depth of the measures, 1 to 1,000.
-            modes: "vector", "words", "hybrid", as far as search has them.
+            modes: "vector", "words", "hybrid", each without a reranker. Beside a mode stands the reranker promoted for
+                it, and one that was fitted to it since.
             queries, seed, group_by: see `firstsight.retrieval.smoke.smoke_tasks`; without judgements only.
 
         Returns:
@@ -367,12 +231,21 @@ class Database:
         from firstsight.retrieval.judgements import read_judgements
         from firstsight.retrieval.smoke import smoke_tasks
 
-        if judgements is None:
-            store = self._open()
-            return smoke_tasks(self, store, k=k, modes=modes, queries=queries, seed=seed, group_by=group_by), store
-        judged = read_judgements(os.fspath(judgements))
+        judged = None if judgements is None else read_judgements(os.fspath(judgements))
         store = self._open()
-        return [evaluate(self, judged, k=k, modes=modes, known=lambda ids: set(store.item_rows(ids)))], store
+        rerankers = shown_beside(self._shelf, modes)
+        if judged is None:
+            tasks = smoke_tasks(
+                self, store, k=k, modes=modes, rerankers=rerankers, queries=queries, seed=seed, group_by=group_by
+            )
+            return tasks, store
+        known = partial(_known, store)
+        return [evaluate(self, judged, k=k, modes=modes, rerankers=rerankers, known=known)], store
+
+    def rerankers(self) -> list[RerankerVersion]:
+        """Every reranker that was fitted, oldest first, with its held-out figures and whether searches use it."""
+        self._open()
+        return self._shelf.versions()
 
     def space_map(self, **how: Any) -> SpaceMap:
         """Place the items on a plane; arguments and errors as `firstsight.retrieval.space_map.space_map`."""
@@ -380,67 +253,9 @@ class Database:
 
         return space_map(self._open(), **how)
 
-    # ---- inside
 
-    def _open(self) -> Store:
-        if self._store is None:
-            self._store = Store.open(self.uri)
-        else:
-            self._store.refresh()
-        return self._store
-
-    def _existing(self) -> Store | None:
-        try:
-            return self._open()
-        except MissingDatabaseError:
-            return None
-
-    @contextmanager
-    def _prepared(self, recipe: Recipe, wait_s: float, language: str | None = None) -> Iterator[tuple[Store, Catalog]]:
-        """The catalogue, checked from end to end before the database is touched; then the writer's lock."""
-        existing = self._existing()
-        catalog = check_catalog(
-            open_source(recipe.source, encoding=recipe.options.encoding),
-            recipe.options,
-            stored_kinds=existing.column_kinds() if existing else None,
-        )
-        try:
-            self._store = Store.create(self.uri, self.encoder.spec)
-            with self._store.writing(wait_s):
-                index_texts(self._store, language)  # before the first rows, so that they are found as they come
-                yield self._store, catalog
-                index_texts(self._store)
-        finally:
-            catalog.close()
-
-    def _recorded(self, recipe: Recipe) -> dict[str, Any]:
-        """What a run keeps of how it was made."""
-        return recipe.as_dict() | {"runtime": getattr(self.encoder, "runtime", "")}
-
-    def _run(self, store: Store, catalog: Catalog, recipe: Recipe, **how: Any) -> IndexRun:
-        policy = replace(
-            self._policy,
-            root=catalog_root(catalog),
-            allow_private=self._policy.allow_private or recipe.allow_private,
-            allow_anywhere=self._policy.allow_anywhere or recipe.allow_anywhere,
-        )
-        return IndexRun(store, self.encoder, catalog, policy, recipe.settings, **how)
-
-    def _failed_items(self) -> list[tuple[Recipe, set[str]]]:
-        """Items with failures, by the recipe they were indexed with."""
-        store = self._open()
-        recipes = {run["run_id"]: json.dumps(run["settings"], sort_keys=True) for run in store.run_rows()}
-        failed: dict[str, set[str]] = {}
-        for row in store.failure_rows():
-            failed.setdefault(recipes[row["run_id"]], set()).add(row["item_id"])
-        return [(Recipe.from_dict(json.loads(recipe)), item_ids) for recipe, item_ids in failed.items()]
-
-    def _calibration(self, store: Store) -> Calibration:
-        """What cosines mean in this state of the database, sampled once for each."""
-        state = name_snapshot(store)
-        if self._calibrated is None or self._calibrated[0] != state:
-            self._calibrated = (state, Calibration.sample(store))
-        return self._calibrated[1]
+def _known(store: Store, item_ids: Sequence[str]) -> set[str]:
+    return set(store.item_rows(item_ids))
 
 
 def _or_raise(answer: SearchResults | FirstsightError) -> SearchResults:

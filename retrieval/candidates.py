@@ -62,6 +62,8 @@ class Candidate:
     cosine: float  # of what is compared to the query
     value: float  # what ranks it
     every_word: bool = False  # it was found by words, and has all of them
+    words: float | None = None  # its BM25 score, 0 without the words; None where no words were compared
+    rank_score: float | None = None  # what a reranker gave it, where one did
 
 
 @dataclass(frozen=True)
@@ -148,11 +150,12 @@ class Ranker:
     # ---- by vectors
 
     def _by_items(self, need: int) -> Fetching[Ranking]:
-        condition = _join(self.condition, self._left_out())
-        k = _first_read(need)
+        left_out = set(self.asked.query.items)  # not by a condition: one that nearly all rows pass costs as any other
+        k = _first_read(need + len(left_out))
         while True:
-            rows = yield Fetch("items", self.asked.vector, k, condition, "item_id")
+            rows = yield Fetch("items", self.asked.vector, k, self.condition, "item_id")
             cosines = {str(row["item_id"]): 1.0 - float(row["_distance"]) for row in rows}
+            cosines = {item_id: cosine for item_id, cosine in cosines.items() if item_id not in left_out}
             ranking = self._certain(cosines, last=_last(rows), complete=len(rows) < k)
             if ranking.complete or len(ranking.candidates) >= need:
                 return ranking
@@ -160,14 +163,14 @@ class Ranker:
 
     def _by_views(self, need: int) -> Fetching[Ranking]:
         part = self.asked.query.part
-        condition = _join(None if part == "any" else f"part = {quote(part)}", self._left_out())
+        condition = None if part == "any" else f"part = {quote(part)}"
         few = self._few_items()
         if few is not None:
             if not few:
                 return Ranking([], -1.0, complete=True)
-            condition = _join(condition, _is_in(few))
+            condition = _join(condition, is_in(few))
         k = _first_read(need) * 2  # an item has several views
-        allowed: dict[str, bool] = {}
+        allowed = dict.fromkeys(self.asked.query.items, False)
         while True:
             rows = yield Fetch("views", self.asked.vector, k, condition, "item_id")
             best: dict[str, float] = {}
@@ -225,7 +228,7 @@ class Ranker:
         every = self._having_every(words, [item_id for item_id, _ in sure])
         cosines = self._cosines([item_id for item_id, _ in sure])
         # what was not read may be of any cosine
-        return Ranking([Candidate(i, cosines[i], score, i in every) for i, score in sure], 1.0, complete)
+        return Ranking([Candidate(i, cosines[i], score, i in every, score) for i, score in sure], 1.0, complete)
 
     def _by_both(self, need: int) -> Fetching[Ranking]:
         """Hybrid: what both sides found, fused; after it, the nearest of the rest."""
@@ -247,7 +250,8 @@ class Ranker:
         values = {item_id: score * (1.0 - penalties.get(item_id, 0.0)) for item_id, score in fused.items()}
         every = self._having_every(words, [item_id for item_id, _ in hits])
         order = sorted(values, key=lambda item_id: (-values[item_id], -found[item_id], item_id))
-        first = [Candidate(i, found[i], values[i], i in every) for i in order]
+        bm25 = dict(hits)
+        first = [Candidate(i, found[i], values[i], i in every, bm25.get(i, 0.0)) for i in order]
         complete = near.complete and len(near.candidates) <= POOL
         if complete or len(first) >= need:
             last = near.candidates[POOL - 1].cosine if not complete else -1.0
@@ -259,7 +263,7 @@ class Ranker:
     def _having_every(self, words: WordQuery, item_ids: Sequence[str]) -> set[str]:
         if not item_ids:
             return set()
-        hits = find_words(self.store, words, limit=len(item_ids), condition=_is_in(item_ids), every=True)
+        hits = find_words(self.store, words, limit=len(item_ids), condition=is_in(item_ids), every=True)
         return {item_id for item_id, _ in hits}
 
     # ---- rows by id
@@ -269,7 +273,7 @@ class Ranker:
         ids: list[str] = []
         vectors = [np.empty((0, self.store.spec.dim), dtype=np.float32)]
         for start in range(0, len(item_ids), IDS_PER_LOOKUP):
-            among = f"{_is_in(item_ids[start : start + IDS_PER_LOOKUP])} AND vector IS NOT NULL"
+            among = f"{is_in(item_ids[start : start + IDS_PER_LOOKUP])} AND vector IS NOT NULL"
             found = self.store.items.search().where(among).select(["item_id", "vector"]).limit(None).to_arrow()
             ids += (str(item_id) for item_id in found["item_id"].to_pylist())
             vectors.append(pc.list_flatten(found["vector"]).to_numpy().reshape(found.num_rows, -1))
@@ -296,12 +300,8 @@ class Ranker:
     def _rows(self, item_ids: Sequence[str], columns: list[str], condition: str | None) -> Iterator[dict[str, Any]]:
         wanted = list(dict.fromkeys(columns))
         for start in range(0, len(item_ids), IDS_PER_LOOKUP):
-            among = _join(condition, _is_in(item_ids[start : start + IDS_PER_LOOKUP]))
+            among = _join(condition, is_in(item_ids[start : start + IDS_PER_LOOKUP]))
             yield from self.store.items.search().where(among).select(wanted).limit(None).to_arrow().to_pylist()
-
-    def _left_out(self) -> str | None:
-        items = self.asked.query.items
-        return f"NOT ({_is_in(items)})" if items else None
 
 
 def _literal(value: object) -> str:
@@ -323,7 +323,8 @@ def _last(rows: Sequence[dict[str, Any]]) -> float:
     return 1.0 - float(rows[-1]["_distance"]) if rows else -1.0
 
 
-def _is_in(item_ids: Sequence[str]) -> str:
+def is_in(item_ids: Sequence[str]) -> str:
+    """The condition that an item is one of these."""
     return f"item_id IN ({', '.join(quote(item_id) for item_id in item_ids)})"
 
 

@@ -13,10 +13,11 @@ from ir_measures import RR, P, R, nDCG
 from numpy.typing import NDArray
 from scipy.stats import permutation_test
 
-from firstsight.errors import MediaError, QueryError
+from firstsight.errors import FirstsightError, MediaError, OptionalDependencyError, QueryError, StoreError
 from firstsight.retrieval.judgements import JudgedQuery
 from firstsight.retrieval.query import Query
-from firstsight.retrieval.results import SearchResult
+from firstsight.retrieval.rerank_store import RerankerVersion, digest
+from firstsight.retrieval.results import SearchResults
 
 Mode = Literal["vector", "words", "hybrid"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -34,8 +35,9 @@ FLIP_BYTES = 64 * 2**20
 class Searchable(Protocol):
     """What is evaluated: `firstsight.Database`, or anything that searches as it does."""
 
-    @property
-    def search(self) -> Callable[..., Any]: ...
+    def search_many(
+        self, queries: Sequence[Query], *, reranker: int | None = None
+    ) -> list[SearchResults | FirstsightError]: ...
 
 
 @dataclass(frozen=True)
@@ -107,20 +109,33 @@ class Rankings:
     notes: list[str] = field(default_factory=list)
 
 
-def run_queries(database: Searchable, queries: Sequence[JudgedQuery], k: int, mode: str) -> list[list[SearchResult]]:
+def run_queries(
+    database: Searchable, queries: Sequence[JudgedQuery], k: int, mode: str, reranker: int | None = None
+) -> list[SearchResults]:
     """Search for every query in one mode: the one place where evaluation meets search.
 
+    Args:
+        reranker: the version that orders the results; None for the search's own order.
+
     Raises:
-        QueryError: the database's search has no such mode.
-        MediaError: a query picture that cannot be read.
+        QueryError: the database's search has no such mode, or a query picture cannot be read.
+        OptionalDependencyError, StoreError: the reranker cannot be used.
     """
     asked = [
-        Query(text=query.text, mode=cast("Mode", mode), k=k)  # a mode that is none is refused there
+        # a mode that is none is refused there
+        Query(text=query.text, mode=cast("Mode", mode), k=k, rerank=reranker is not None)
         if query.text is not None
         else Query(images=[str(query.image)], k=k)
         for query in queries
     ]
-    return [list(results) for results in database.search(asked)]
+    answers = []
+    for query, answer in zip(queries, database.search_many(asked, reranker=reranker), strict=True):
+        if isinstance(answer, MediaError):
+            raise QueryError(f"the picture of query {query.query_id!r} cannot be used: {answer}")
+        if isinstance(answer, FirstsightError):
+            raise answer
+        answers.append(answer)
+    return answers
 
 
 def evaluate(
@@ -129,6 +144,7 @@ def evaluate(
     *,
     k: int = 10,
     modes: Sequence[str] = ("vector",),
+    rerankers: Sequence[RerankerVersion] = (),
     known: Callable[[Sequence[str]], set[str]] | None = None,
     name: str = "judgements",
     about: str = "",
@@ -143,7 +159,8 @@ def evaluate(
         database: searched once per query and mode.
         queries: from `read_judgements`.
         k: depth of every measure, 1 to 1,000.
-        modes: "vector", "words", "hybrid", as far as the search has them; each once.
+        modes: "vector", "words", "hybrid", as far as the search has them, without a reranker; each once.
+        rerankers: each is one more row beside its mode.
         known: which of some ids are in the database, for the note about those that are not.
         name, about: of the task, for the report.
 
@@ -169,15 +186,26 @@ def evaluate(
             notes.append(f"{len(absent)} of {len(asked)} wanted items are not in the database (such as {some})")
     rankings = []
     for mode in modes:
-        found = []
-        for query in usable:
+        rankings.append(Rankings(mode, _found(run_queries(database, usable, k, mode))))
+        for reranker in (one for one in rerankers if one.mode == mode):
             try:
-                (results,) = run_queries(database, [query], k, mode)
-            except MediaError as error:
-                raise QueryError(f"the picture of query {query.query_id!r} cannot be used: {error}") from None
-            found.append(tuple(result.item_id for result in results))
-        rankings.append(Rankings(mode, found))
+                results = run_queries(database, usable, k, mode, reranker.version)
+            except (OptionalDependencyError, StoreError) as error:
+                notes.append(f"reranker {reranker.version} is left out: {error}")
+                continue
+            row = f"{mode} + reranker {reranker.version}" + ("" if reranker.promoted else " (not promoted)")
+            rankings.append(Rankings(row, _found(results)))
+            learned = sum(digest(query.text) in reranker.learned for query in usable if query.text is not None)
+            if learned:
+                notes.append(
+                    f"reranker {reranker.version} has learned from {learned} of these {len(usable)} queries, which "
+                    "flatters its row; firstsight rerank status has its held-out figures"
+                )
     return measure(usable, rankings, k=k, name=name, about=about, notes=notes)
+
+
+def _found(answers: Sequence[SearchResults]) -> list[tuple[str, ...]]:
+    return [tuple(result.item_id for result in results) for results in answers]
 
 
 def measure(

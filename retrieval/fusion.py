@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 RRF_K = 60
 """The constant of reciprocal rank fusion; Cormack et al. found results to depend little on it."""
 
-VECTOR_SHARE = 0.3
+VECTOR_SHARE = 0.2
 """What the vectors' side counts in weighted fusion, the words' side counting the rest."""
 
 

@@ -20,6 +20,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "item_id": ("item_id", "item", "doc_id", "product_id"),
     "grade": ("grade", "relevance", "label", "rel"),
     "event": ("event", "event_type"),
+    "weight": ("weight", "event_weight"),
 }
 """Ours to the names a file may use; the first that it has counts."""
 
@@ -80,11 +81,12 @@ def read_judgements(path: str | Path) -> list[JudgedQuery]:
 def read_events(path: str | Path) -> list[JudgedQuery]:
     """Read a log of what people did with results as judgements: columns `query` or `image`, `item_id`, `event`.
 
-    An item's grade is that of the strongest event it had for the query (`EVENT_GRADES`). What was shown first is
+    An item's grade is that of the strongest event it had for the query (`EVENT_GRADES`); a column `weight`, whole
+    numbers from 0 to 100, says it in a file's own way, whatever its events are called. What was shown first is
     clicked first, whatever it is: grades from events carry the old ranking's order in them.
 
     Raises:
-        QueryError: as `read_judgements`, and for an event of unknown name.
+        QueryError: as `read_judgements`, and for an event of unknown name without a weight.
     """
     return _read(Path(path), events=True)
 
@@ -149,21 +151,31 @@ class _Table:
         return [JudgedQuery(key, *asked, grades=self._grades[key]) for key, asked in self._asked.items()]
 
     def _grade(self, row: Row) -> int | str:
-        value = _cell(row, "event" if self._events else "grade")
-        if self._events:
-            event = str(value or "").strip().lower()
-            if event not in EVENT_GRADES:
-                return f"event {event!r} is not one of {', '.join(EVENT_GRADES)}"
-            return EVENT_GRADES[event]
-        if value is None:
-            return "it has no grade; give 0 for an item that does not answer the query, 1 and more for one that does"
-        try:
-            grade = float(str(value))
-        except ValueError:
-            grade = math.nan
-        if not grade.is_integer() or not 0 <= grade <= MAX_GRADE:
-            return f"grade {value!r} is not a whole number from 0 to {MAX_GRADE}; 0 is for an item that does not answer"
-        return int(grade)
+        if not self._events:
+            value = _cell(row, "grade")
+            if value is None:
+                return (
+                    "it has no grade; give 0 for an item that does not answer the query, 1 and more for one that does"
+                )
+            return _whole("grade", value)
+        weight = _cell(row, "weight")
+        if weight is not None:
+            return _whole("weight", weight)
+        event = str(_cell(row, "event") or "").strip().lower()
+        if event not in EVENT_GRADES:
+            return f"event {event!r} is not one of {', '.join(EVENT_GRADES)}; name one of them, or give a weight"
+        return EVENT_GRADES[event]
+
+
+def _whole(name: str, value: object) -> int | str:
+    """A grade or weight, or what is wrong with it."""
+    try:
+        number = float(str(value))
+    except ValueError:
+        number = math.nan
+    if not number.is_integer() or not 0 <= number <= MAX_GRADE:
+        return f"{name} {value!r} is not a whole number from 0 to {MAX_GRADE}; 0 is for an item that does not answer"
+    return int(number)
 
 
 def _cell(row: Row, ours: str) -> object:

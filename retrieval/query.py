@@ -72,6 +72,7 @@ class Query:
     diversity: float = 0.0  # 0: by rank alone, 1: by difference alone (1 - lambda of MMR)
     collapse: str | None = None  # a column: only the best item of each of its values
     snapshot: str | None = None  # from an earlier answer: search the rows there were then
+    rerank: bool = True  # let the promoted reranker order the first results, where there is one for such queries
 
     def __post_init__(self) -> None:
         for name in _LISTS:
@@ -141,6 +142,8 @@ class Query:
             value = getattr(self, name)
             if value is not None and not isinstance(value, str):
                 raise QueryError(f"{name} must be a text, not {_shown(value)}")
+        if not isinstance(self.rerank, bool):
+            raise QueryError(f"rerank must be true or false, not {_shown(self.rerank)}")
         for name in ("videos", "items", "minus", "kinds"):
             for value in getattr(self, name):
                 if not isinstance(value, str):

@@ -34,15 +34,17 @@ class SearchResult:
     picture: ViewMatch | None  # the nearest of its pictures and frames: what to show
     columns: Mapping[str, Any]  # text, times, and the catalogue's own columns
     others: int | None = None  # with collapse: items of the same group that pass the filter, beside this one
+    rank_score: float | None = None  # what a reranker gave it, only comparable within one query; None where none did
 
     def as_dict(self) -> dict[str, Any]:
         """The result as plain values that JSON can hold; the catalogue's columns under `columns`."""
         head = {"item_id": self.item_id, "kind": self.kind, "title": self.title}
         scores = {"score": round(self.score, 4), "relevance": round(self.relevance, 4)}
+        rank = {} if self.rank_score is None else {"rank_score": round(self.rank_score, 4)}
         group = {} if self.others is None else {"others": self.others}
         views = {"view": _view(self.view), "picture": _view(self.picture)}
         columns = {"columns": {name: _plain(value) for name, value in self.columns.items()}}
-        return head | scores | group | views | columns
+        return head | scores | rank | group | views | columns
 
 
 class SearchResults(list[SearchResult]):
@@ -51,11 +53,13 @@ class SearchResults(list[SearchResult]):
     Attributes:
         snapshot: names the rows that were searched; given with the next offset, the next page is cut from the same
             ranking, whatever has been written since.
+        reranker: the version of the reranker that ordered them; None where the search's own order stands.
     """
 
-    def __init__(self, results: Iterable[SearchResult], snapshot: str) -> None:
+    def __init__(self, results: Iterable[SearchResult], snapshot: str, reranker: int | None = None) -> None:
         super().__init__(results)
         self.snapshot = snapshot
+        self.reranker = reranker
 
 
 def _view(view: ViewMatch | None) -> dict[str, Any] | None:

@@ -1,6 +1,7 @@
 """Search: queries in, ranked items out, each with the view that matched.
 
 Query -> encoding.py: its vector -> candidates.py: a ranking, read as far as needed (words.py, fusion.py)
+      -> rerank.py: a learned order of its first items, where one is promoted
       -> here: thresholds, collapse, diversity, the page -> results with their evidence
 """
 
@@ -24,6 +25,7 @@ from firstsight.retrieval.encoding import EncodedQuery, encode_queries
 from firstsight.retrieval.filters import build_condition, check_column
 from firstsight.retrieval.query import PartChoice, Query
 from firstsight.retrieval.relevance import Calibration
+from firstsight.retrieval.rerank import CANDIDATES, Reranker
 from firstsight.retrieval.results import SearchResult, SearchResults, ViewMatch, locate
 from firstsight.retrieval.snapshots import name_snapshot
 
@@ -41,6 +43,8 @@ def search_many(
     encoder: Callable[[], Encoder],
     policy: MediaPolicy,
     calibration: Callable[[], Calibration],
+    rerankers: Sequence[Reranker | None] | None = None,
+    snapshot: str | None = None,
 ) -> list[SearchResults | FirstsightError]:
     """Answer queries over one state of a database, in order.
 
@@ -49,6 +53,8 @@ def search_many(
         encoder: called where a query has a text, a picture or a video.
         policy: where query media may come from.
         calibration: of this state of the database.
+        rerankers: one for each query, or None where the search's own order stands.
+        snapshot: the token that the answers carry; that of the store's rows by default.
 
     Returns:
         For each query its results or the error that it alone has.
@@ -59,9 +65,12 @@ def search_many(
     """
     if not store.items.count_rows():
         raise QueryError(f"{store.uri} has no items yet; index a catalogue first: firstsight index CATALOGUE")
+    chosen = rerankers or [None] * len(queries)
     answers: list[SearchResults | FirstsightError] = []
     for start in range(0, len(queries), TOGETHER):
-        answers += _answer(store, queries[start : start + TOGETHER], encoder, policy, calibration)
+        some = slice(start, start + TOGETHER)
+        rankers = make_rankers(store, queries[some], encoder=encoder, policy=policy, calibration=calibration)
+        answers += _answer(store, rankers, chosen[some], snapshot or name_snapshot(store))
     return answers
 
 
@@ -74,33 +83,52 @@ class _Hit:
     others: int | None = None
 
 
-def _answer(
+def make_rankers(
     store: Store,
     queries: Sequence[Query],
+    *,
     encoder: Callable[[], Encoder],
     policy: MediaPolicy,
     calibration: Callable[[], Calibration],
-) -> list[SearchResults | FirstsightError]:
+) -> list[Ranker | FirstsightError]:
+    """For each query what makes its rankings, or what is wrong with it; arguments as for `search_many`."""
     conditions = [_checked(store, query) for query in queries]
     fine = [n for n, condition in enumerate(conditions) if not isinstance(condition, FirstsightError)]
     encoded = dict(
         zip(fine, encode_queries(store, [queries[n] for n in fine], encoder=encoder, policy=policy), strict=True)
     )
-    asked = {n: one for n, one in encoded.items() if not isinstance(one, FirstsightError)}
-    rankers = []
-    for n, one in asked.items():
-        condition = conditions[n]
+    rankers: list[Ranker | FirstsightError] = []
+    for n, condition in enumerate(conditions):
+        one = condition if isinstance(condition, FirstsightError) else encoded[n]
+        if isinstance(one, FirstsightError):
+            rankers.append(one)
+            continue
         assert not isinstance(condition, FirstsightError)
         rankers.append(Ranker(store, one, condition, calibration().background(one.medium, one.query.part)))
-    pages = dict(zip(asked, run_together(store, [_page(ranker) for ranker in rankers]), strict=True))
+    return rankers
+
+
+def _answer(
+    store: Store,
+    rankers: Sequence[Ranker | FirstsightError],
+    rerankers: Sequence[Reranker | None],
+    snapshot: str,
+) -> list[SearchResults | FirstsightError]:
+    asked = {n: ranker for n, ranker in enumerate(rankers) if isinstance(ranker, Ranker)}
+    asking = [_page(ranker, rerankers[n]) for n, ranker in asked.items()]
+    pages = dict(zip(asked, run_together(store, asking), strict=True))
     found = {n: page for n, page in pages.items() if not isinstance(page, FirstsightError)}
     shown = _Shown.read(store, [hit.candidate.item_id for page in found.values() for hit in page])
-    snapshot = name_snapshot(store)
-    results: list[SearchResults | FirstsightError] = []
-    for n, condition in enumerate(conditions):
-        error = next((e for e in (condition, encoded.get(n), pages.get(n)) if isinstance(e, FirstsightError)), None)
-        results.append(error or SearchResults((shown.result(asked[n], hit) for hit in found[n]), snapshot))
-    return results
+    answers: list[SearchResults | FirstsightError] = []
+    for n, ranker in enumerate(rankers):
+        error = next((e for e in (ranker, pages.get(n)) if isinstance(e, FirstsightError)), None)
+        if error is not None:
+            answers.append(error)
+            continue
+        reranker = rerankers[n]
+        results = (shown.result(asked[n].asked, hit) for hit in found[n])
+        answers.append(SearchResults(results, snapshot, reranker.version.version if reranker else None))
+    return answers
 
 
 def _checked(store: Store, query: Query) -> str | FirstsightError | None:
@@ -113,16 +141,22 @@ def _checked(store: Store, query: Query) -> str | FirstsightError | None:
         return error
 
 
-def _page(ranker: Ranker) -> Fetching[list[_Hit]]:
+def _page(ranker: Ranker, reranker: Reranker | None) -> Fetching[list[_Hit]]:
     """The items of the page that was asked for."""
     query = ranker.asked.query
     end = query.offset + query.k
     want = max(end, DIVERSITY_POOL) if query.diversity else end
-    need = want
+    # the same items are reranked whatever the page, and whatever the thresholds leave of them
+    need = max(want, CANDIDATES) if reranker else want
+    reranked: list[Candidate] = []
     least = _least_cosine(ranker)
     while True:
         ranking = yield from ranker.rank(need)
-        hits = [_Hit(c, 1.0 if c.every_word else ranker.background.relevance(c.cosine)) for c in ranking.candidates]
+        candidates = ranking.candidates
+        if reranker:
+            reranked = reranked or reranker.order(ranker.store, ranker.asked, candidates[:CANDIDATES])
+            candidates = [*reranked, *candidates[CANDIDATES:]]
+        hits = [_Hit(c, 1.0 if c.every_word else ranker.background.relevance(c.cosine)) for c in candidates]
         hits = [hit for hit in hits if _is_enough(query, hit)]
         groups = _first_of_groups(ranker, hits) if query.collapse else hits
         # no item that was not read can be good enough
@@ -230,6 +264,7 @@ class _Shown:
             picture=next((match for match in matches if match.part != "title"), None),
             columns={name: value for name, value in row.items() if name not in _HEAD | HIDDEN_COLUMNS},
             others=hit.others,
+            rank_score=hit.candidate.rank_score,
         )
 
     def _matches(self, item_id: str, vector: Vector, folder: str) -> list[ViewMatch]:

@@ -23,6 +23,7 @@ from firstsight.indexer.tables import HIDDEN_COLUMNS
 from firstsight.indexer.vector_index import matrix
 from firstsight.retrieval.evaluation import Rankings, Searchable, Task, check_depth, evaluate, measure
 from firstsight.retrieval.judgements import JudgedQuery
+from firstsight.retrieval.rerank_store import RerankerVersion
 from firstsight.retrieval.results import locate
 
 BATCH = 10_000
@@ -41,6 +42,7 @@ def smoke_tasks(
     *,
     k: int = 10,
     modes: Sequence[str] = ("vector",),
+    rerankers: Sequence[RerankerVersion] = (),
     queries: int = 200,
     seed: int = 0,
     group_by: Sequence[str] | None = None,
@@ -52,6 +54,7 @@ def smoke_tasks(
         store: of the same database; the other two tasks compare its stored vectors.
         k: depth of every measure, 1 to 1,000.
         modes: for the colour and category task; the other two are about vectors.
+        rerankers: for the colour and category task, each one more row beside its mode.
         queries: most queries of a task, drawn by `seed`; the same draw for the same items whatever their order.
         group_by: columns whose values together name a group of items, such as color and category; guessed by their
             names when None.
@@ -67,7 +70,7 @@ def smoke_tasks(
     tasks = [
         _titles_to_pictures(store, k, queries, seed),
         _pictures_to_pictures(store, k, queries, seed),
-        _groups(database, store, names, k, modes, queries, seed, total) if names else None,
+        _groups(database, store, names, k, modes, rerankers, queries, seed, total) if names else None,
     ]
     found = [task for task in tasks if task is not None]
     if not found:
@@ -141,6 +144,7 @@ def _groups(
     names: Sequence[str],
     k: int,
     modes: Sequence[str],
+    rerankers: Sequence[RerankerVersion],
     count: int,
     seed: int,
     total: int,
@@ -164,6 +168,7 @@ def _groups(
         asked,
         k=k,
         modes=modes,
+        rerankers=rerankers,
         name=f"{' + '.join(names)} to items",
         about=f"The words of {' and '.join(names)} are asked for; every item that has them all is wanted.",
     )

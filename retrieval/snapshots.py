@@ -1,15 +1,20 @@
-"""The rows that a search reads, named so that the next page reads the same ones."""
+"""The rows and rerankers that a search reads, named so that the next page is cut from the same ranking.
+
+A token is `ITEMS.VIEWS`, the versions of those tables; where the database has rerankers, `ITEMS.VIEWS.RERANKERS.DAY`,
+with the version of their table and the day that ages are counted to.
+"""
 
 from __future__ import annotations
 
 import re
+from datetime import date
 
 from firstsight.errors import QueryError, first_line
 from firstsight.indexer.store import Store
 
 
 def name_snapshot(store: Store) -> str:
-    """The versions of the tables that this store reads, as a token."""
+    """The versions of the tables that this store reads, as a token without rerankers."""
     return f"{store.items.version}.{store.views.version}"
 
 
@@ -19,11 +24,11 @@ def open_snapshot(store: Store, token: str) -> Store:
     Raises:
         QueryError: no token of this database, or its versions have been cleaned up since.
     """
-    if token == name_snapshot(store):
-        return store
-    if not re.fullmatch(r"\d+\.\d+", token):
+    if not re.fullmatch(r"\d+\.\d+(\.\d+\.\d+)?", token):
         raise QueryError(f"snapshot {token[:40]!r} is no token of an earlier answer, such as {name_snapshot(store)}")
-    items, views = (int(version) for version in token.split("."))
+    items, views = (int(version) for version in token.split(".")[:2])
+    if name_snapshot(store) == f"{items}.{views}":
+        return store
     then = Store.open(store.uri)
     try:
         then.items.checkout(items)
@@ -33,3 +38,23 @@ def open_snapshot(store: Store, token: str) -> Store:
             f"snapshot {token} is not there any more ({first_line(error)}); begin again at the first page, without it"
         ) from None
     return then
+
+
+def name_order(rows: str, rerankers: int | None, day: date) -> str:
+    """A whole token: that of the rows, with the version of the table of rerankers, if there is one, and the day."""
+    return rows if rerankers is None else f"{rows}.{rerankers}.{day.toordinal()}"
+
+
+def order_of(token: str) -> tuple[int, date] | None:
+    """The version of the table of rerankers and the day that a token names; None where there was no such table.
+
+    Raises:
+        QueryError: its day is none.
+    """
+    parts = token.split(".")
+    if len(parts) < 4:
+        return None
+    try:
+        return int(parts[2]), date.fromordinal(int(parts[3]))
+    except (ValueError, OverflowError):
+        raise QueryError(f"snapshot {token[:40]!r} is no token of an earlier answer") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,15 @@ def test_events_become_the_strongest_grade_they_show(tmp_path: Path) -> None:
     assert read_events(path) == [JudgedQuery("x", "x", None, {"a": 3, "b": 0})]
     path.write_text("query,item_id,event\nx,a,teleport\n")
     with pytest.raises(QueryError, match="line 2: event 'teleport' is not one of impression"):
+        read_events(path)
+
+
+def test_a_weight_says_what_an_event_of_any_name_counts(tmp_path: Path) -> None:
+    path = tmp_path / "e.csv"
+    path.write_text("query,item_id,event,weight\nx,a,teleport,7\nx,a,click,2\nx,b,click,\n")
+    assert read_events(path) == [JudgedQuery("x", "x", None, {"a": 7, "b": 1})]
+    path.write_text("query,item_id,weight\nx,a,0.5\n")
+    with pytest.raises(QueryError, match=r"line 2: weight .* is not a whole number from 0 to 100"):
         read_events(path)
 
 
@@ -285,7 +295,9 @@ def test_the_nearest_by_views_are_those_of_a_comparison_with_every_view(
 
 def test_items_of_one_title_answer_it_alike(synthetic: Store) -> None:
     class Nothing:
-        def search(self, *_: object, **__: object) -> list[firstsight.SearchResult]:
+        def search_many(
+            self, queries: Sequence[firstsight.Query], *, reranker: int | None = None
+        ) -> list[firstsight.SearchResults | firstsight.FirstsightError]:
             raise AssertionError("no group columns, so nothing is searched")
 
     titles, pictures = smoke_tasks(Nothing(), synthetic, queries=400)

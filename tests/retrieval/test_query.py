@@ -30,6 +30,7 @@ from firstsight.errors import QueryError
         ({"text": "a", "offset": 9_999, "k": 2}, "reach past 10000"),
         ({"text": "a", "mode": "magic"}, "mode must be one of vector, words, hybrid, not 'magic'"),
         ({"text": "a", "part": "sound"}, "part must be one of item, title, image, frame, any, not 'sound'"),
+        ({"text": "a", "rerank": "no"}, "rerank must be true or false, not 'no'"),
         ({"text": "a", "kinds": ["film"]}, "kind 'film' is not one of product, video, live"),
         ({"text": "a", "kinds": "product"}, "kinds must be a list, not 'product'"),
         ({"text": "a", "images": [3]}, "images holds 3; give paths or addresses"),

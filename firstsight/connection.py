@@ -1,0 +1,72 @@
+"""A database and its encoder, opened when they are first needed: what reading and writing share."""
+
+from __future__ import annotations
+
+from firstsight.encoders.base import Encoder
+from firstsight.encoders.options import EncoderOptions
+from firstsight.encoders.registry import load_with, names_a_file
+from firstsight.errors import EncoderMismatchError, MissingDatabaseError
+from firstsight.indexer.store import Store
+from firstsight.media.policy import MediaPolicy
+from firstsight.retrieval.relevance import Calibration
+from firstsight.retrieval.rerank_store import RerankerShelf
+from firstsight.retrieval.snapshots import name_snapshot
+
+
+class Connection:
+    """The address of a database, its store and its encoder."""
+
+    def __init__(
+        self, uri: str, encoder: str | Encoder | None, encoder_options: EncoderOptions, policy: MediaPolicy
+    ) -> None:
+        self.uri = uri
+        self._wanted = encoder
+        self._encoder_options = encoder_options
+        self._policy = policy
+        self._store: Store | None = None
+        self._encoder: Encoder | None = None
+        self._calibrated: tuple[str, Calibration] | None = None
+        self._shelf = RerankerShelf(uri)
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder, loaded on first use: the one asked for, else the database's own, else `starter`.
+
+        Raises:
+            EncoderError: it cannot be loaded.
+            EncoderMismatchError: the database holds another encoder's vectors.
+        """
+        if self._encoder is None:
+            store = self._existing()
+            wanted = self._wanted or (store.spec.name if store else "starter")
+            # a published name is compared before its weights are read, which may take minutes
+            if store and isinstance(wanted, str) and wanted != store.spec.name and not names_a_file(wanted):
+                raise EncoderMismatchError(
+                    f"{self.uri} holds vectors of {store.spec.name}, not of {wanted}; their vectors do not compare. "
+                    f"Use --encoder {store.spec.name}, or index into another --db"
+                )
+            encoder = load_with(wanted, self._encoder_options) if isinstance(wanted, str) else wanted
+            if store:
+                store.require(encoder.spec)
+            self._encoder = encoder
+        return self._encoder
+
+    def _open(self) -> Store:
+        if self._store is None:
+            self._store = Store.open(self.uri)
+        else:
+            self._store.refresh()
+        return self._store
+
+    def _existing(self) -> Store | None:
+        try:
+            return self._open()
+        except MissingDatabaseError:
+            return None
+
+    def _calibration(self, store: Store) -> Calibration:
+        """What cosines mean in this state of the database, sampled once for each."""
+        state = name_snapshot(store)
+        if self._calibrated is None or self._calibrated[0] != state:
+            self._calibrated = (state, Calibration.sample(store))
+        return self._calibrated[1]

@@ -1,0 +1,87 @@
+"""LambdaMART by LightGBM: the one file that knows it, imported only where a reranker is fitted or used.
+
+LambdaMART: Burges, "From RankNet to LambdaRank to LambdaMART: An Overview", MSR-TR-2010-82. A model is kept as
+LightGBM's own text, numbers and nothing that runs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstsight.errors import OptionalDependencyError, StoreError, first_line
+
+try:
+    import lightgbm
+except ImportError:
+    raise OptionalDependencyError(
+        "reranking needs LightGBM, which is not installed: pip install 'firstsight[rerank]'"
+    ) from None
+
+DEPTH = 10
+"""Places that count: the ranker is trained and judged by NDCG at this depth."""
+
+ROUNDS = 120
+
+PARAMETERS = {
+    "objective": "lambdarank",
+    "lambdarank_truncation_level": DEPTH + 5,  # a little above the depth, as LightGBM's documentation advises
+    "num_leaves": 7,  # small trees: judgements are few
+    "min_data_in_leaf": 10,
+    "learning_rate": 0.05,
+    "lambda_l2": 1.0,
+    "seed": 0,
+    "deterministic": True,
+    "force_row_wise": True,
+    "num_threads": 1,  # the tables are small: on two busy cores, two threads took three times as long
+    "verbosity": -1,
+}
+
+
+def train(
+    tables: Sequence[NDArray[np.float32]], grades: Sequence[NDArray[np.int32]], names: Sequence[str]
+) -> lightgbm.Booster:
+    """Learn to order candidates.
+
+    Args:
+        tables: for each query its candidates' features, (n, len(names)); NaN for what is not known.
+        grades: for each query its candidates' grades, (n,), 0 or more; a grade is its own gain, as in the NDCG that
+            is measured.
+        names: of the features.
+    """
+    labels = np.concatenate(grades)
+    data = lightgbm.Dataset(
+        np.concatenate(tables), label=labels, group=[len(table) for table in tables], feature_name=_plain(names)
+    )
+    gains = list(range(int(labels.max()) + 1))
+    return lightgbm.train(PARAMETERS | {"label_gain": gains}, data, num_boost_round=ROUNDS)
+
+
+def load(text: str, names: Sequence[str]) -> lightgbm.Booster:
+    """A model from its text.
+
+    Raises:
+        StoreError: it is no model, or one of other features.
+    """
+    try:
+        booster = lightgbm.Booster(model_str=text)
+    except lightgbm.basic.LightGBMError as error:
+        raise StoreError(f"it cannot be read ({first_line(error)})") from None
+    if booster.feature_name() != _plain(names):
+        raise StoreError("it was fitted by another version of firstsight, with other features")
+    return booster
+
+
+def scores(booster: lightgbm.Booster, table: NDArray[np.float32]) -> list[float]:
+    """What the model gives each candidate, more is better; only comparable within one query."""
+    if not len(table):
+        return []
+    return [float(score) for score in np.asarray(booster.predict(table, num_threads=1))]
+
+
+def _plain(names: Sequence[str]) -> list[str]:
+    """Names as LightGBM's text takes them: a catalogue's column may be called anything."""
+    return [f"f{n}_{re.sub('[^A-Za-z0-9]', '_', name)}" for n, name in enumerate(names)]
