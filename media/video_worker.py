@@ -14,8 +14,8 @@ from typing import BinaryIO, Final
 
 from firstsight.errors import MediaError
 from firstsight.media import wire
-from firstsight.media.kinds import PICTURE_FORMATS, SNIFF_BYTES, VIDEO_FORMATS, sniff
-from firstsight.media.local_files import open_regular
+from firstsight.media.decoders import decode
+from firstsight.media.frames import Frame, VideoReader, uniform_indices
 
 _GRACE_S: Final = 5.0
 
@@ -39,11 +39,7 @@ def main(memory_bytes: int) -> None:
 def _answer(request: wire.Header) -> tuple[wire.Header, list[bytes]]:
     path = Path(request["path"])
     try:
-        _require_video(path)
-        from firstsight.media.decord_decoder import read_frames
-
-        which = {name: request[name] for name in ("count", "at_s") if name in request}
-        frames = list(read_frames(path, min_side=request["min_side"], max_pixels=request["max_pixels"], **which))
+        frames = decode(path, lambda reader: _frames(reader, request), max_pixels=request["max_pixels"])
     except MediaError as error:
         return {"reason": error.reason, "message": str(error)}, []
     except MemoryError:
@@ -51,27 +47,19 @@ def _answer(request: wire.Header) -> tuple[wire.Header, list[bytes]]:
             "reason": "too_large",
             "message": f"{path} needs more memory than a decoder may use; make it smaller",
         }, []
-    except ImportError as error:
-        message = f"{path} cannot be decoded: {error}; install decord for this Python and platform"
-        return {"reason": "unsupported", "message": message}, []
     described = [[frame.time_s, frame.picture.width, frame.picture.height] for frame in frames]
     return {"frames": described}, [frame.picture.tobytes() for frame in frames]
 
 
-def _require_video(path: Path) -> None:
-    """Let only known containers through: FFmpeg would follow a playlist named .mp4 to other files."""
-    with open_regular(path) as file:
-        head = file.read(SNIFF_BYTES)
-    found = sniff(head)
-    if found in VIDEO_FORMATS:
-        return
-    if not head:
-        raise MediaError("corrupt", f"{path} is empty (0 bytes); replace it")
-    if found is None:
-        raise MediaError("corrupt", f"{path} is not a video (it starts with {head[:8]!r}); replace it")
-    if found in PICTURE_FORMATS:
-        raise MediaError("unsupported", f"{path} is a picture ({found}), not a video; list it under images")
-    raise MediaError("unsupported", f"{path} is {found}, not a video; give an MP4, WebM or Matroska file")
+def _frames(reader: VideoReader, request: wire.Header) -> list[Frame]:
+    """The frames a request asks for: `count` uniformly, or the one nearest to second `at_s`."""
+    times = reader.times
+    if "at_s" in request:
+        indices = [int(abs(times - request["at_s"]).argmin())]
+    else:
+        indices = uniform_indices(len(times), request["count"])
+    pictures = reader.read(indices, min_side=request["min_side"])
+    return [Frame(round(float(times[i]), 6), picture) for i, picture in zip(indices, pictures, strict=True)]
 
 
 def _own_pipes() -> tuple[BinaryIO, BinaryIO]:
