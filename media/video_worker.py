@@ -14,8 +14,10 @@ from typing import BinaryIO, Final
 
 from firstsight.errors import MediaError
 from firstsight.media import wire
+from firstsight.media.choosing import choose_frames
 from firstsight.media.decoders import decode
-from firstsight.media.frames import Frame, VideoReader, uniform_indices
+from firstsight.media.frame_rules import FrameRule
+from firstsight.media.frames import Frame, VideoReader
 
 _GRACE_S: Final = 5.0
 
@@ -47,19 +49,23 @@ def _answer(request: wire.Header) -> tuple[wire.Header, list[bytes]]:
             "reason": "too_large",
             "message": f"{path} needs more memory than a decoder may use; make it smaller",
         }, []
-    described = [[frame.time_s, frame.picture.width, frame.picture.height] for frame in frames]
+    described = [
+        [frame.time_s, frame.picture.width, frame.picture.height, frame.start_s, frame.end_s] for frame in frames
+    ]
     return {"frames": described}, [frame.picture.tobytes() for frame in frames]
 
 
 def _frames(reader: VideoReader, request: wire.Header) -> list[Frame]:
-    """The frames a request asks for: `count` uniformly, or the one nearest to second `at_s`."""
+    """The frames a request asks for: by `rule` and `max_frames`, or the one nearest to second `at_s`."""
+    min_side = request["min_side"]
+    if "at_s" not in request:
+        return choose_frames(
+            reader, FrameRule.parse(request["rule"], max_frames=request["max_frames"]), min_side=min_side
+        )
     times = reader.times
-    if "at_s" in request:
-        indices = [int(abs(times - request["at_s"]).argmin())]
-    else:
-        indices = uniform_indices(len(times), request["count"])
-    pictures = reader.read(indices, min_side=request["min_side"])
-    return [Frame(round(float(times[i]), 6), picture) for i, picture in zip(indices, pictures, strict=True)]
+    index = int(abs(times - request["at_s"]).argmin())
+    (picture,) = reader.read([index], min_side=min_side)
+    return [Frame(round(float(times[index]), 6), picture)]
 
 
 def _own_pipes() -> tuple[BinaryIO, BinaryIO]:

@@ -14,6 +14,7 @@ from PIL import Image
 from firstsight.errors import FAILURE_REASONS, MediaError
 from firstsight.media import wire
 from firstsight.media.child_process import ChildDiedError, ChildHungError, ChildProcess
+from firstsight.media.frame_rules import DEFAULT_MAX_FRAMES, FrameRule
 from firstsight.media.frames import Frame
 from firstsight.media.policy import DEFAULT_MAX_PIXELS
 
@@ -81,23 +82,35 @@ class VideoSampler:
         child = self._child
         return child.pid if child else None
 
-    def sample(self, path: str | os.PathLike[str], *, count: int = 8, min_side: int | None = None) -> list[Frame]:
-        """Decode `count` frames at the centres of equal stretches of a video, or all when it has no more.
+    def sample(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        count: int = 8,
+        rule: str | None = None,
+        max_frames: int = DEFAULT_MAX_FRAMES,
+        min_side: int | None = None,
+    ) -> list[Frame]:
+        """Decode `count` frames at the centres of equal stretches of a video, or those that a rule names.
 
         Args:
             path: a local file; `fetch.fetch_file` gives one for every address.
-            count: how many frames, at least 1.
+            count: how many frames, 1 to `frame_rules.MOST_FRAMES`; a video with fewer gives all it has.
+            rule: in place of `count`: auto, uniform:N, every:SECONDS, keyframes or all; see `frame_rules.FrameRule`.
+            max_frames: most frames that `rule` may take.
             min_side: shrink frames by whole factors as long as the shorter side keeps this many pixels.
 
         Returns:
-            Frames in the order they are shown, upright RGB.
+            Frames in the order they are shown, upright RGB; with the rule auto each has the bounds of its shot.
 
         Raises:
             MediaError: "missing", "forbidden", "corrupt", "unsupported", "too_large", "timeout" or "crashed".
+            ValueError: there is no such rule.
         """
-        if count < 1:
-            raise ValueError(f"count is {count}; ask for at least 1 frame")
-        return self._decode(path, min_side, count=count)
+        if rule is None:
+            rule, max_frames = f"uniform:{count}", count
+        wanted = FrameRule.parse(rule, max_frames=max_frames)
+        return self._decode(path, min_side, rule=str(wanted), max_frames=wanted.max_frames)
 
     def frame_at(self, path: str | os.PathLike[str], time_s: float, *, min_side: int | None = None) -> Frame:
         """Decode the one frame whose presentation time is nearest to a second of the video.
@@ -106,7 +119,7 @@ class VideoSampler:
         """
         return self._decode(path, min_side, at_s=time_s)[0]
 
-    def _decode(self, path: str | os.PathLike[str], min_side: int | None, **which: float) -> list[Frame]:
+    def _decode(self, path: str | os.PathLike[str], min_side: int | None, **which: float | str) -> list[Frame]:
         name = os.path.abspath(path)
         request = {
             "path": name,
@@ -161,14 +174,15 @@ class VideoSampler:
         self._child = None
 
 
-def _unpack(described: list[list[float]], body: bytes, name: str) -> list[Frame]:
+def _unpack(described: list[list[float | None]], body: bytes, name: str) -> list[Frame]:
     frames: list[Frame] = []
     start = 0
     try:
-        for time_s, width, height in described:
-            size = (int(width), int(height))
+        for time_s, width, height, shot_start_s, shot_end_s in described:
+            size = (int(width or 0), int(height or 0))
             end = start + size[0] * size[1] * 3
-            frames.append(Frame(float(time_s), Image.frombytes("RGB", size, body[start:end])))
+            picture = Image.frombytes("RGB", size, body[start:end])
+            frames.append(Frame(float(time_s or 0), picture, shot_start_s, shot_end_s))
             start = end
     except (TypeError, ValueError) as error:
         raise MediaError(
