@@ -5,7 +5,7 @@ the longest stretches without any until there are 8 and none is over 10 s. Where
 tells where the cut is, frames between them are looked at as well. Then, shot by shot:
 
     black and flat frames are dropped, then frames like one that was kept of the same shot;
-    every shot keeps at least one (the longest shots where there are more than the cap);
+    every shot keeps at least one; where there are more shots than the cap, those kept are spread evenly over them;
     of what is left, the frames farthest in time from those kept, up to the cap.
 
 The cap is 8 frames and one more for every 5 s. Whatever the length, four frames are looked at for each that may be
@@ -62,7 +62,11 @@ def choose_frames(reader: VideoReader, rule: FrameRule, *, min_side: int | None 
     indices = _asked_for(reader, rule)
     taken = [indices[n] for n in uniform_indices(len(indices), rule.at_most)]
     pictures = reader.read(taken, min_side=min_side)
-    return [Frame(float(times[n]), picture) for n, picture in zip(taken, pictures, strict=True)]
+    return [Frame(_seconds(times[n]), picture) for n, picture in zip(taken, pictures, strict=True)]
+
+
+def _seconds(second: float) -> float:
+    return round(float(second), 6)  # decoders keep float32, whose digits end there
 
 
 def _asked_for(reader: VideoReader, rule: FrameRule) -> Sequence[int]:
@@ -70,9 +74,9 @@ def _asked_for(reader: VideoReader, rule: FrameRule) -> Sequence[int]:
     if rule.kind == "keyframes":
         return [int(n) for n in reader.keyframes]
     if rule.kind == "every":
-        steps = 1 + int(float(times[-1]) / rule.seconds) if rule.seconds <= times[-1] else 1
-        wanted = np.arange(min(steps, len(times))) * max(rule.seconds, float(times[-1]) / len(times))
-        return sorted(set(_nearest(times, wanted)))
+        steps = 1 + float(times[-1]) / rule.seconds
+        if steps < len(times):
+            return sorted(set(_nearest(times, np.arange(int(steps)) * rule.seconds)))
     return range(len(times))
 
 
@@ -87,7 +91,6 @@ class _Seen:
     time_s: float
     summary: Summary
     picture: Image
-    keyframe: bool
 
 
 @dataclass(frozen=True)
@@ -105,14 +108,14 @@ def _auto(reader: VideoReader, rule: FrameRule, min_side: int | None) -> list[Fr
     cap = rule.cap(end_s)
     budget = 4 * cap + FEWEST
     rhythm = _Rhythm(times, reader.keyframes)
-    seen = _look(reader, rhythm, _candidates(times, reader.keyframes, end_s, budget), min_side)
+    seen = _look(reader, _candidates(times, reader.keyframes, end_s, budget), min_side)
     between = _between_vague_cuts(seen, rhythm, times, budget - len(seen))
     if between:
-        seen = sorted(seen + _look(reader, rhythm, between, min_side), key=lambda frame: frame.index)
+        seen = sorted(seen + _look(reader, between, min_side), key=lambda frame: frame.index)
     shots = _shots(seen, rhythm, end_s)
     kept = _keep(shots, cap)
     return [
-        Frame(frame.time_s, frame.picture, shot.start_s, shot.end_s)
+        Frame(_seconds(frame.time_s), frame.picture, _seconds(shot.start_s), _seconds(shot.end_s))
         for shot in shots
         for frame in shot.frames
         if frame.index in kept
@@ -120,26 +123,23 @@ def _auto(reader: VideoReader, rule: FrameRule, min_side: int | None) -> list[Fr
 
 
 class _Rhythm:
-    """How often a video has keyframes: one that comes sooner than usual stands where an encoder saw a cut."""
+    """How often a video has keyframes: one that does not come at a fixed distance stands where an encoder saw a cut."""
 
     def __init__(self, times: NDArray[np.float64], keyframes: NDArray[np.int64]) -> None:
         starts = times[keyframes]
         gaps = np.diff(starts)
-        usual = float(gaps.max()) if len(gaps) else 0.0
-        self._keyframes = {int(n) for n in keyframes}
-        self._early = {int(n) for n, gap in zip(keyframes[1:], gaps, strict=True) if gap < usual - REGULAR_S}
-
-    def is_keyframe(self, index: int) -> bool:
-        return index in self._keyframes
+        regular = gaps > gaps.max(initial=0.0) - REGULAR_S
+        # the longest distance met only once is no rhythm, unless it is all there is
+        self._early = {int(n) for n in keyframes[1:][~regular | ((len(gaps) > 1) & (regular.sum() == 1))]}
 
     def marks_a_cut(self, index: int) -> bool:
         return index in self._early
 
 
-def _look(reader: VideoReader, rhythm: _Rhythm, indices: Sequence[int], min_side: int | None) -> list[_Seen]:
+def _look(reader: VideoReader, indices: Sequence[int], min_side: int | None) -> list[_Seen]:
     times = reader.times
     return [
-        _Seen(index, float(times[index]), summarise(picture), picture, rhythm.is_keyframe(index))
+        _Seen(index, float(times[index]), summarise(picture), picture)
         for index, picture in zip(indices, reader.read(indices, min_side=min_side), strict=True)
     ]
 
@@ -205,10 +205,7 @@ def _keep(shots: Sequence[_Shot], cap: int) -> set[int]:
     worth = [distinct for shot in shots if (distinct := _distinct(shot))]
     if not worth:  # nothing but black and flat frames: the one that shows most
         return {max((frame for shot in shots for frame in shot.frames), key=lambda frame: frame.summary.contrast).index}
-    length = {shot.frames[0].index: shot.end_s - shot.start_s for shot in shots}
-    first_of = {frame.index: shot.frames[0].index for shot in shots for frame in shot.frames}
-    worth.sort(key=lambda frames: -length[first_of[frames[0].index]])
-    kept = [frames[0] for frames in worth[:cap]]
+    kept = [worth[n][0] for n in uniform_indices(len(worth), cap)]
     rest = [frame for frames in worth for frame in frames[1:]]
     away = np.array([min(abs(frame.time_s - other.time_s) for other in kept) for frame in rest])
     while rest and len(kept) < cap:

@@ -108,6 +108,8 @@ class VideoSampler:
             ValueError: there is no such rule.
         """
         if rule is None:
+            if count < 1:
+                raise ValueError(f"count is {count}; ask for at least 1 frame")
             rule, max_frames = f"uniform:{count}", count
         wanted = FrameRule.parse(rule, max_frames=max_frames)
         return self._decode(path, min_side, rule=str(wanted), max_frames=wanted.max_frames)

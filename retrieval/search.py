@@ -22,6 +22,7 @@ from firstsight.retrieval.candidates import Candidate, Fetching, Ranker, run_tog
 from firstsight.retrieval.diversity import maximal_marginal_relevance
 from firstsight.retrieval.encoding import EncodedQuery, encode_queries
 from firstsight.retrieval.filters import build_condition, check_column
+from firstsight.retrieval.moments import Moment, find_moments
 from firstsight.retrieval.query import PartChoice, Query
 from firstsight.retrieval.relevance import Calibration
 from firstsight.retrieval.results import SearchResult, SearchResults, ViewMatch, locate
@@ -29,6 +30,9 @@ from firstsight.retrieval.snapshots import name_snapshot
 
 TOGETHER = 64
 """Queries that are encoded and searched at once: bounds memory."""
+
+MOST_MOMENTS = 5
+"""Moments of one result, at most."""
 
 DIVERSITY_POOL = 200
 """Items that diversity reorders, whatever the page; after them the ranking goes on as it was."""
@@ -92,6 +96,7 @@ def _answer(
         condition = conditions[n]
         assert not isinstance(condition, FirstsightError)
         rankers.append(Ranker(store, one, condition, calibration().background(one.medium, one.query.part)))
+    floors = {n: calibration().background(one.medium, "frame").floor for n, one in asked.items() if one.query.moments}
     pages = dict(zip(asked, run_together(store, [_page(ranker) for ranker in rankers]), strict=True))
     found = {n: page for n, page in pages.items() if not isinstance(page, FirstsightError)}
     shown = _Shown.read(store, [hit.candidate.item_id for page in found.values() for hit in page])
@@ -99,7 +104,9 @@ def _answer(
     results: list[SearchResults | FirstsightError] = []
     for n, condition in enumerate(conditions):
         error = next((e for e in (condition, encoded.get(n), pages.get(n)) if isinstance(e, FirstsightError)), None)
-        results.append(error or SearchResults((shown.result(asked[n], hit) for hit in found[n]), snapshot))
+        results.append(
+            error or SearchResults((shown.result(asked[n], hit, floors.get(n)) for hit in found[n]), snapshot)
+        )
     return results
 
 
@@ -210,13 +217,14 @@ class _Shown:
         wanted = list(dict.fromkeys(item_ids))
         table = store.view_rows(wanted)
         flat = pc.list_flatten(table["vector"]).to_numpy()
-        views = table.select(["item_id", "part", "uri", "time_s"]).to_pylist()
+        views = table.select(["item_id", "part", "uri", "time_s", "start_s", "end_s"]).to_pylist()
         places: dict[str, list[int]] = {}
         for n, view in enumerate(views):
             places.setdefault(view["item_id"], []).append(n)
         return cls(store.item_rows(wanted), views, flat.reshape(len(views), store.spec.dim), places)
 
-    def result(self, asked: EncodedQuery, hit: _Hit) -> SearchResult:
+    def result(self, asked: EncodedQuery, hit: _Hit, floor: float | None = None) -> SearchResult:
+        """An item as it is shown; `floor`, the cosine of a random item, asks for moments."""
         item_id = hit.candidate.item_id
         row = self.items[item_id]
         matches = self._matches(item_id, asked.vector, row["catalog_dir"])
@@ -230,6 +238,7 @@ class _Shown:
             picture=next((match for match in matches if match.part != "title"), None),
             columns={name: value for name, value in row.items() if name not in _HEAD | HIDDEN_COLUMNS},
             others=hit.others,
+            moments=None if floor is None else self._moments(item_id, asked.vector, row["catalog_dir"], floor),
         )
 
     def _matches(self, item_id: str, vector: Vector, folder: str) -> list[ViewMatch]:
@@ -242,6 +251,21 @@ class _Shown:
             uri = None if view["uri"] is None else locate(view["uri"], folder)
             matches.append(ViewMatch(view["part"], uri, view["time_s"], float(scores[n])))
         return matches
+
+    def _moments(self, item_id: str, vector: Vector, folder: str, floor: float) -> tuple[Moment, ...]:
+        """The stretches of the item's videos that match, best first."""
+        videos: dict[str, list[int]] = {}
+        for place in self.places.get(item_id, []):
+            if self.views[place]["part"] == "frame":
+                videos.setdefault(self.views[place]["uri"], []).append(place)
+        found: list[Moment] = []
+        for uri, places in videos.items():
+            views = [self.views[place] for place in places]
+            times = [view["time_s"] for view in views]
+            shots = [None if view["start_s"] is None else (view["start_s"], view["end_s"]) for view in views]
+            cosines = [float(cosine) for cosine in self.vectors[places] @ vector]
+            found += find_moments(locate(uri, folder), times, shots, cosines, floor=floor)
+        return tuple(sorted(found, key=lambda moment: -moment.score)[:MOST_MOMENTS])
 
 
 _HEAD = frozenset({"item_id", "kind", "title"})

@@ -301,7 +301,8 @@ def test_the_child_never_imports_torch(make_video: MakeVideo) -> None:
     script = (
         "import sys; sys.argv = ['worker']\n"
         "from firstsight.media import video_worker as w\n"
-        f"request = dict(path={str(make_video('a.mp4'))!r}, count=2, min_side=None, max_pixels=10**8)\n"
+        f"request = dict(path={str(make_video('a.mp4'))!r}, rule='uniform:2', max_frames=2)\n"
+        "request |= dict(min_side=None, max_pixels=10**8)\n"
         "header, body = w._answer(request)\n"
         "assert len(header['frames']) == 2, header\n"
         "print(sorted({'torch', 'lancedb', 'transformers', 'pyarrow', 'httpx'} & set(sys.modules)))\n"
