@@ -16,6 +16,7 @@ START_TIMEOUT_S: Final = 60.0
 """Seconds a child gets to say that it is ready: importing takes 0.5 s on an idle machine."""
 
 _KEPT_NOISE: Final = 4096
+_PIPE_BYTES: Final = 2**20  # a picture in two pieces, not in thirty; what only Linux can set is ignored elsewhere
 
 
 class ChildDiedError(Exception):
@@ -38,12 +39,17 @@ class ChildProcess:
 
     def __init__(self, command: Sequence[str], *, start_timeout_s: float = START_TIMEOUT_S) -> None:
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment()
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=_environment(),
+            pipesize=_PIPE_BYTES,
         )
         self._noise = bytearray()
         self._drain = threading.Thread(target=self._read_noise, name="firstsight-child-stderr", daemon=True)
         self._drain.start()
-        self._receive(start_timeout_s, 0)
+        self._talk(None, b"", start_timeout_s, 0)
 
     @property
     def pid(self) -> int:
@@ -55,19 +61,16 @@ class ChildProcess:
         """Whether the child can still be asked."""
         return self._process.poll() is None
 
-    def ask(self, header: wire.Header, *, timeout_s: float, max_body: int) -> tuple[wire.Header, bytes]:
+    def ask(
+        self, header: wire.Header, body: bytes = b"", *, timeout_s: float, max_body: int
+    ) -> tuple[wire.Header, bytes]:
         """Send one message and wait for its answer; after an exception the child is gone.
 
         Raises:
             ChildDiedError: it ended, or answered something that is not a message.
             ChildHungError: it had not answered after `timeout_s` seconds.
         """
-        assert self._process.stdin is not None
-        try:
-            wire.send(self._process.stdin, header)
-        except OSError as error:
-            raise ChildDiedError(self._last_words()) from error
-        return self._receive(timeout_s, max_body)
+        return self._talk(header, body, timeout_s, max_body)
 
     def close(self) -> None:
         """Let the child end by itself, or kill it when it takes longer than a moment."""
@@ -80,7 +83,10 @@ class ChildProcess:
             self._process.kill()
         self._reap()
 
-    def _receive(self, timeout_s: float, max_body: int) -> tuple[wire.Header, bytes]:
+    def _talk(
+        self, header: wire.Header | None, body: bytes, timeout_s: float, max_body: int
+    ) -> tuple[wire.Header, bytes]:
+        assert self._process.stdin is not None
         assert self._process.stdout is not None
         expired = threading.Event()
 
@@ -88,12 +94,13 @@ class ChildProcess:
             expired.set()
             self._process.kill()
 
-        # Killing the child ends the blocking read below; pipes cannot be waited on with a limit on every
-        # platform.
+        # Killing the child ends the blocking calls below; pipes cannot be waited on with a limit on every platform.
         timer = threading.Timer(timeout_s, expire)
         timer.daemon = True
         timer.start()
         try:
+            if header is not None:
+                wire.send(self._process.stdin, header, [body])
             answer = wire.receive(self._process.stdout, max_body=max_body)
         except (EOFError, ValueError, OSError) as error:
             words = self._last_words()

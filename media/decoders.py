@@ -13,13 +13,18 @@ from pathlib import Path
 from typing import Final, Protocol, TypeVar, cast
 
 from firstsight.errors import MediaError
+from firstsight.media.frame_pictures import HDR_TRANSFERS
 from firstsight.media.frames import VideoReader
-from firstsight.media.kinds import PICTURE_FORMATS, SNIFF_BYTES, VIDEO_FORMATS, sniff
-from firstsight.media.local_files import open_regular
+from firstsight.media.kinds import ANIMATION_FORMATS
+from firstsight.media.packet_index import open_container, video_format
 
 DECODERS: Final[dict[str, str]] = {
     "decord": "firstsight.media.decord_decoder",
+    "pillow": "firstsight.media.pillow_decoder",
+    "pyav": "firstsight.media.pyav_decoder",
 }
+_DECORD_IS_RIGHT: Final = frozenset({"MP4", "Matroska"})  # in MPEG-TS, MPEG-PS and AVI it is late
+_DECORD_CANNOT: Final = frozenset({"av1", "libdav1d", "libaom-av1"})
 
 T = TypeVar("T")
 
@@ -66,25 +71,27 @@ def decoders_for(path: Path) -> list[str]:
     Raises:
         MediaError: "missing", "forbidden", or why it is no video.
     """
-    _video_format(path)
-    return ["decord"]
+    found = video_format(path)
+    if found in ANIMATION_FORMATS:
+        return ["pyav"] if found == "GIF" else ["pillow"]
+    if found in _DECORD_IS_RIGHT and not _needs_pyav(path, found):
+        return ["decord", "pyav"]
+    return ["pyav"]
+
+
+def _needs_pyav(path: Path, found: str) -> bool:
+    """Whether decord would be wrong about this file, or does less: edit lists, AV1, HDR, transparency, tall pixels."""
+    container, stream = open_container(path, found)
+    with closing(container):
+        context = stream.codec_context
+        return (
+            context.name in _DECORD_CANNOT
+            or context.color_trc in HDR_TRANSFERS
+            or any(component.is_alpha for component in (context.format.components if context.format else ()))
+            or context.sample_aspect_ratio not in (None, 0, 1)
+            or any(entry.is_discard for entry in stream.index_entries)
+        )
 
 
 def _decoder(name: str) -> Decoder:
     return cast(Decoder, importlib.import_module(DECODERS[name]))
-
-
-def _video_format(path: Path) -> str:
-    """Let only known containers through: FFmpeg would follow a playlist named .mp4 to other files."""
-    with open_regular(path) as file:
-        head = file.read(SNIFF_BYTES)
-    found = sniff(head)
-    if found in VIDEO_FORMATS:
-        return found
-    if not head:
-        raise MediaError("corrupt", f"{path} is empty (0 bytes); replace it")
-    if found is None:
-        raise MediaError("corrupt", f"{path} is not a video (it starts with {head[:8]!r}); replace it")
-    if found in PICTURE_FORMATS:
-        raise MediaError("unsupported", f"{path} is a picture ({found}), not a video; list it under images")
-    raise MediaError("unsupported", f"{path} is {found}, not a video; give an MP4, WebM or Matroska file")

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-import av
 import decord
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from firstsight.errors import MediaError
-from firstsight.media.packet_index import index_packets
+from firstsight.media.packet_index import index_packets, open_container, video_format
 from firstsight.media.pictures import shrink
 
 decord.logging.set_level(decord.logging.QUIET)
@@ -67,7 +67,7 @@ class DecordReader:
     def keyframes(self) -> NDArray[np.int64]:
         # decord's own key indices are off by the reordering delay of HEVC
         if self._keyframes is None:
-            self._keyframes = _keyframes(self._name, self._times)
+            self._keyframes = _keyframes(self._path, self._times)
         return self._keyframes
 
     def read(self, indices: Sequence[int], *, min_side: int | None = None) -> Iterator[Image.Image]:
@@ -89,15 +89,13 @@ class DecordReader:
         del self._reader
 
 
-def _keyframes(name: str, times: NDArray[np.float64]) -> NDArray[np.int64]:
+def _keyframes(path: Path, times: NDArray[np.float64]) -> NDArray[np.int64]:
     """Indices of the frames shown at the times of key packets; the first frame is one in any case."""
-    try:
-        with av.open(name) as container:
-            stream = container.streams.video[0]
-            index = index_packets(container, stream)
-            seconds = (index.pts - index.pts[:1]) * float(stream.time_base or 0)
-    except av.FFmpegError as error:
-        raise _explained(name, str(error)) from error
+    container, stream = open_container(path, video_format(path))
+    with closing(container):  # the stream is not to be looked at once it is closed: PyAV reads freed memory then
+        index = index_packets(container, stream)
+        unit = float(stream.time_base or 1)
+    seconds = (index.pts - index.pts[:1]) * unit
     after = np.searchsorted(times, seconds[index.is_key] - _SAME_TIME_S)
     return np.unique(np.concatenate([[0], after[after < times.size]])).astype(np.int64)
 

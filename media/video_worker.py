@@ -1,6 +1,6 @@
-"""The decoding child: requests on stdin, frames on stdout, until stdin ends. Never imports torch.
+"""The decoding child: requests on stdin, frames and pictures on stdout, until stdin ends. Never imports torch.
 
-Run as `python -m firstsight.media.video_worker MEMORY_BYTES` by `videos.VideoSampler`.
+Run as `python -m firstsight.media.video_worker MEMORY_BYTES` by `decoding_pool.DecodingPool`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from typing import BinaryIO, Final
 from firstsight.errors import MediaError
 from firstsight.media import wire
 from firstsight.media.choosing import choose_frames
-from firstsight.media.decoders import decode
 from firstsight.media.frame_rules import FrameRule
 from firstsight.media.frames import Frame, VideoReader
+from firstsight.media.pictures import open_picture
 
 _GRACE_S: Final = 5.0
+_MAX_FILE_BYTES: Final = 2**31
 
 
 def main(memory_bytes: int) -> None:
@@ -29,26 +30,36 @@ def main(memory_bytes: int) -> None:
     wire.send(answers, {"ready": os.getpid()})
     while True:
         try:
-            request, _ = wire.receive(requests)
+            request, body = wire.receive(requests, max_body=_MAX_FILE_BYTES)
         except EOFError:  # the parent is done, or gone
             return
         _limit_time(float(request["timeout_s"]) + _GRACE_S)
-        header, body = _answer(request)
+        header, answer = _answer(request, body)
         _limit_time(0)
-        wire.send(answers, header, body)
+        wire.send(answers, header, answer)
 
 
-def _answer(request: wire.Header) -> tuple[wire.Header, list[bytes]]:
-    path = Path(request["path"])
+def _answer(request: wire.Header, body: bytes = b"") -> tuple[wire.Header, list[bytes]]:
     try:
-        frames = decode(path, lambda reader: _frames(reader, request), max_pixels=request["max_pixels"])
+        return _picture(request, body) if request.get("picture") else _video(request)
     except MediaError as error:
         return {"reason": error.reason, "message": str(error)}, []
     except MemoryError:
-        return {
-            "reason": "too_large",
-            "message": f"{path} needs more memory than a decoder may use; make it smaller",
-        }, []
+        name = request.get("path", "the picture")
+        message = f"{name} needs more memory than a decoder may use; make it smaller"
+        return {"reason": "too_large", "message": message}, []
+
+
+def _picture(request: wire.Header, body: bytes) -> tuple[wire.Header, list[bytes]]:
+    picture = open_picture(request.get("path", body), min_side=request["min_side"], max_pixels=request["max_pixels"])
+    return {"size": picture.size}, [picture.tobytes()]
+
+
+def _video(request: wire.Header) -> tuple[wire.Header, list[bytes]]:
+    from firstsight.media.decoders import decode  # FFmpeg, twice: nothing that a picture needs
+
+    path = Path(request["path"])
+    frames = decode(path, lambda reader: _frames(reader, request), max_pixels=request["max_pixels"])
     described = [
         [frame.time_s, frame.picture.width, frame.picture.height, frame.start_s, frame.end_s] for frame in frames
     ]
