@@ -111,7 +111,7 @@ class Database:
             source: a CSV, TSV, JSON Lines or Parquet file, a folder of pictures and videos, or `-` for
                 JSON Lines on standard input.
             options: how the catalogue's columns are read.
-            settings: batch sizes, frames per video, weights of the parts.
+            settings: batch sizes, which frames of each video, weights of the parts.
             prune: remove items that the catalogue does not have.
             language: that search by words takes titles and texts to be in: "English", "German", …, or "other"; the
                 database's own, else English by default.

@@ -1,7 +1,7 @@
 """Choosing the frames of a video that are worth encoding; pure functions over any decoder's `VideoReader`.
 
 `auto` looks at few frames, since decoding is what costs: the keyframes, which stand alone, and more in the middle of
-the longest stretches without any until there are 8 and none is over 10 s. Where two neighbours differ and no keyframe
+the longest stretches without any until there are 8 and none is over 11 s. Where two neighbours differ and no keyframe
 tells where the cut is, frames between them are looked at as well. Then, shot by shot:
 
     black and flat frames are dropped, then frames like one that was kept of the same shot;
@@ -28,8 +28,9 @@ from firstsight.media.frame_rules import FEWEST, FrameRule
 from firstsight.media.frames import Frame, VideoReader, uniform_indices
 from firstsight.media.shots import Summary, is_alike, is_cut, summarise
 
-LONGEST_GAP_S: Final = 10.0
-"""Between frames that are looked at, as long as the number of them allows."""
+LONGEST_GAP_S: Final = 11.0
+"""Between frames that are looked at, as long as the number of them allows: 250 frames, a common distance of keyframes,
+are 10.4 s of film."""
 
 CLOSEST_S: Final = 0.5
 """Keyframes nearer to the one before are passed over: every frame of some codecs is one."""
@@ -38,6 +39,9 @@ VAGUE_S: Final = 2.5
 """A cut known no better than this is looked for between its neighbours, frame by frame at PROBE_S."""
 
 PROBE_S: Final = 1.0
+
+MOST_PROBED_S: Final = 60.0
+"""Of a video that is looked at so closely: it has to be decoded in full, and there is a limit of time."""
 
 REGULAR_S: Final = 0.1
 """Keyframes whose distances differ less come at a fixed rhythm."""
@@ -177,15 +181,20 @@ def _nearest(times: NDArray[np.float64], wanted: Iterable[float]) -> list[int]:
 
 def _between_vague_cuts(seen: Sequence[_Seen], rhythm: _Rhythm, times: NDArray[np.float64], budget: int) -> list[int]:
     """Frames to look at between neighbours that differ, where nothing tells the second of the cut."""
+    vague = [
+        (a, b)
+        for a, b in pairwise(seen)
+        if b.time_s - a.time_s > VAGUE_S and not rhythm.marks_a_cut(b.index) and is_cut(a.summary, b.summary)
+    ]
     found: list[int] = []
-    for a, b in pairwise(seen):
-        gap = b.time_s - a.time_s
-        if gap <= VAGUE_S or rhythm.marks_a_cut(b.index) or not is_cut(a.summary, b.summary):
-            continue
-        steps = int(np.ceil(gap / PROBE_S))
-        wanted = np.linspace(a.time_s, b.time_s, steps + 1)[1:-1]
+    left_s = MOST_PROBED_S
+    for a, b in sorted(vague, key=lambda pair: pair[0].time_s - pair[1].time_s):  # the longest first
+        left_s -= b.time_s - a.time_s
+        if left_s < 0:
+            break
+        wanted = np.linspace(a.time_s, b.time_s, int(np.ceil((b.time_s - a.time_s) / PROBE_S)) + 1)[1:-1]
         found += [n for n in dict.fromkeys(_nearest(times, wanted)) if a.index < n < b.index]
-    return [found[n] for n in uniform_indices(len(found), max(budget, 0))] if budget > 0 else []
+    return sorted(found[: max(budget, 0)])
 
 
 def _shots(seen: Sequence[_Seen], rhythm: _Rhythm, end_s: float) -> list[_Shot]:

@@ -149,7 +149,8 @@ def test_shots_cover_the_video_without_overlap(compose: Compose) -> None:
 class Counting:
     """A reader of an endless lecture: what a video of hours costs is what is read of it."""
 
-    def __init__(self, hours: float, *, keyframe_s: float = 2.0) -> None:
+    def __init__(self, hours: float, *, keyframe_s: float = 2.0, slide_s: int = 120) -> None:
+        self.slide_s = slide_s
         self.times = np.arange(0, hours * 3600, 0.04)
         self.duration_s = hours * 3600.0
         self.keyframes = np.arange(0, len(self.times), int(keyframe_s / 0.04))
@@ -159,7 +160,7 @@ class Counting:
         assert list(indices) == sorted(set(indices))
         for index in indices:
             self.read_frames += 1
-            yield Image.fromarray(still(f"slide {int(self.times[index]) // 120}"))
+            yield Image.fromarray(still(f"slide {int(self.times[index]) // self.slide_s}"))
 
     def close(self) -> None:
         pass
@@ -172,6 +173,12 @@ def test_a_video_of_hours_costs_what_the_cap_says(keyframe_s: float) -> None:
     assert lecture.read_frames <= 4 * 64 + 8
     assert len(frames) == 64
     assert np.diff([0.0, *(frame.time_s for frame in frames), 3 * 3600]).max() < 600  # spread over all of it
+
+
+def test_little_of_a_long_video_is_decoded_in_full_for_cuts_that_no_keyframe_marks() -> None:
+    lecture = Counting(0.25, keyframe_s=10.0, slide_s=7)
+    choose_frames(lecture, FrameRule())
+    assert 90 < lecture.read_frames <= 90 + 60  # its keyframes, and a frame for each second of a minute
 
 
 @pytest.mark.parametrize(("rule", "gap"), [("every:1", 10800 / 50), ("all", 10800 / 50), ("keyframes", 10800 / 50)])
