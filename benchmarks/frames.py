@@ -5,8 +5,8 @@
 Each clip is a minute of shots of 2 to 12 seconds: pictures of sample_media and photographs of scikit-image under a
 moving camera with grain, now and then a second of black between two; written by x264 in three ways: keyframes where it
 sees a cut, every 2 seconds, and every 10 seconds whatever is shown. Printed for each rule: the share of shots with at
-least one frame, frames taken, how many of them show nothing but black, seconds of the processor for decoding as a share of those for every
-frame, and, for `auto`, how far the start of a shot is from the true cut.
+least one frame, frames taken, how many of them show nothing but black, processor time of decoding and choosing as a share
+of that of decoding every frame, and, for `auto`, how far the start of a shot is from the true cut.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def measure(clip: Clip, rule: FrameRule) -> Figures:
 
 
 def everything(clip: Clip) -> float:
-    """Seconds to decode every frame and shrink it."""
+    """Seconds of the processor to decode every frame and shrink it."""
 
     def drain(reader: VideoReader) -> list[Frame]:
         for _ in reader.read(range(len(reader.times)), min_side=224):
@@ -165,7 +165,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     asked = parser.parse_args()
     print(f"seeds {asked.seeds}, {asked.seconds:g} s each; medians over the clips")
-    print("gop | rule | shots covered | frames | of them black | decoding, share of all | start off by, s")
+    print("gop | rule | shots covered | frames | of them black | processor, share of all | start off by, s")
     with tempfile.TemporaryDirectory() as folder:
         composed = [compose(Path(folder), seed, asked.seconds) for seed in asked.seeds]
         for name in GOPS:

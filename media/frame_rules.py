@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 DEFAULT_FRAMES: Final = "auto"
 DEFAULT_MAX_FRAMES: Final = 64
@@ -50,7 +50,7 @@ class FrameRule:
             raise ValueError(f"max frames is {max_frames}; it may be 1 to {MOST_FRAMES}")
         name, colon, value = text.partition(":")
         if name in ("auto", "keyframes", "all") and not colon:
-            return cls(name, max_frames=max_frames)
+            return cls(cast(Kind, name), max_frames=max_frames)
         if name == "uniform" and value.isascii() and value.isdigit() and int(value):
             count = int(value)
             if count > max_frames:
