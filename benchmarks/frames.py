@@ -5,7 +5,7 @@
 Each clip is a minute of shots of 2 to 12 seconds: pictures of sample_media and photographs of scikit-image under a
 moving camera with grain, now and then a second of black between two; written by x264 in three ways: keyframes where it
 sees a cut, every 2 seconds, and every 10 seconds whatever is shown. Printed for each rule: the share of shots with at
-least one frame, frames taken, how many of them show nothing but black, processor time of decoding and choosing as a share
+least one frame, frames taken, how many of them show nothing but black, processor time of decoding and choosing as share
 of that of decoding every frame, and, for `auto`, how far the start of a shot is from the true cut.
 """
 
