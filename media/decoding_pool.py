@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from queue import LifoQueue
-from typing import Final
+from typing import Final, TypeVar
 
 from firstsight.errors import FAILURE_REASONS, MediaError
 from firstsight.media import wire
@@ -15,6 +15,8 @@ DEFAULT_MEMORY_BYTES: Final = 3 * 2**30
 """Address space of one decoding child."""
 
 _MAX_ANSWER_BYTES: Final = 2 * 2**30
+
+T = TypeVar("T")
 
 
 class DecodingPool:
@@ -63,16 +65,20 @@ class DecodingPool:
             slot.drop_child()
             self._free.put(slot)
 
-    def ask(self, request: wire.Header, name: str, body: bytes = b"") -> tuple[wire.Header, memoryview]:
+    def ask(
+        self, request: wire.Header, name: str, unpack: Callable[[wire.Header, memoryview], T], body: bytes = b""
+    ) -> T:
         """Have one file decoded; waits until a child is free.
 
         Args:
             request: as `video_worker` takes it, less the time limit.
             name: of the file, for messages.
+            unpack: makes pictures of an answer's header and body, which is gone afterwards; what it raises as
+                KeyError, TypeError or ValueError is the child's fault.
             body: the file's bytes, where the request has no path.
 
         Returns:
-            The child's answer.
+            What `unpack` made of the answer.
 
         Raises:
             MediaError: what the child said, or "timeout", "crashed" or "too_large" when it said nothing.
@@ -82,12 +88,15 @@ class DecodingPool:
             if self._closed:
                 raise RuntimeError("this decoder is closed; make a new one")
             header, answer = slot.ask(request, name, body)
+            if "reason" in header:
+                reason = header["reason"]
+                raise MediaError(reason if reason in FAILURE_REASONS else "crashed", str(header.get("message")))
+            return unpack(header, answer)
+        except (KeyError, TypeError, ValueError) as error:
+            message = f"{name} made its decoder answer with broken frames; check that it opens"
+            raise MediaError("crashed", message) from error
         finally:
             self._free.put(slot)
-        if "reason" in header:
-            reason = header["reason"]
-            raise MediaError(reason if reason in FAILURE_REASONS else "crashed", str(header.get("message")))
-        return header, memoryview(answer)
 
 
 class _Slot:
@@ -110,7 +119,7 @@ class _Slot:
             self._child.close()
         self._child = None
 
-    def ask(self, request: wire.Header, name: str, body: bytes) -> tuple[wire.Header, bytes]:
+    def ask(self, request: wire.Header, name: str, body: bytes) -> tuple[wire.Header, memoryview]:
         try:
             child = self._ready_child()
             self._files += 1

@@ -8,7 +8,7 @@ from types import TracebackType
 
 from PIL import Image
 
-from firstsight.errors import MediaError
+from firstsight.media import wire
 from firstsight.media.decoding_pool import DEFAULT_MEMORY_BYTES, DecodingPool
 from firstsight.media.policy import DEFAULT_MAX_PIXELS
 
@@ -71,16 +71,13 @@ class PictureDecoder:
         Raises:
             MediaError: "missing", "forbidden", "corrupt", "unsupported", "too_large", "timeout" or "crashed".
         """
-        request: dict[str, object] = {"picture": True, "min_side": min_side, "max_pixels": self._max_pixels}
+        request: wire.Header = {"picture": True, "min_side": min_side, "max_pixels": self._max_pixels}
         if isinstance(source, bytes):
-            name = "the picture"
-            header, body = self._pool.ask(request, name, source)
-        else:
-            name = os.path.abspath(source)
-            header, body = self._pool.ask({**request, "path": name}, name)
-        try:
-            width, height = map(int, header["size"])
-            return Image.frombytes("RGB", (width, height), body)
-        except (KeyError, TypeError, ValueError) as error:
-            message = f"{name} made its decoder answer with a broken picture; check that it opens"
-            raise MediaError("crashed", message) from error
+            return self._pool.ask(request, "the picture", _unpack, source)
+        name = os.path.abspath(source)
+        return self._pool.ask({**request, "path": name}, name, _unpack)
+
+
+def _unpack(header: wire.Header, body: memoryview) -> Image.Image:
+    width, height = header["size"]
+    return Image.frombytes("RGB", (int(width), int(height)), body)

@@ -131,7 +131,7 @@ def open_lazily(file: BinaryIO, name: str, max_pixels: int) -> ImageFile.ImageFi
 
 def _opened(file: BinaryIO, name: str, found: str, max_pixels: int) -> ImageFile.ImageFile:
     with _complaints(name, found):
-        picture = _READERS[found](file)
+        picture = _reader(found, name)(file)
         _check_size(picture.size, name, max_pixels)
         return picture
 
@@ -140,9 +140,22 @@ def _picture_format(file: BinaryIO, name: str) -> str:
     head = file.read(SNIFF_BYTES)
     file.seek(0)
     found = sniff(head)
-    if found not in _READERS:
+    if found not in _READERS and found != "HEIC":
         raise _not_a_picture(head, name)
     return str(found)
+
+
+def _reader(found: str, name: str) -> type[ImageFile.ImageFile]:
+    if found != "HEIC":
+        return _READERS[found]
+    try:
+        from pillow_heif import HeifImageFile
+    except ImportError as error:
+        raise MediaError(
+            "unsupported", f"{name} is HEIC, which needs an extra: pip install 'firstsight[heic]', or convert it"
+        ) from error
+    reader: type[ImageFile.ImageFile] = HeifImageFile
+    return reader
 
 
 @contextlib.contextmanager

@@ -6,14 +6,17 @@ Run as `python -m firstsight.media.video_worker MEMORY_BYTES` by `decoding_pool.
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from firstsight.errors import MediaError
 from firstsight.media import wire
+from firstsight.media.child_process import SHARED_LENGTH, SHARED_MEMORY
 from firstsight.media.choosing import choose_frames
 from firstsight.media.frame_rules import FrameRule
 from firstsight.media.frames import Frame, VideoReader
@@ -27,6 +30,8 @@ def main(memory_bytes: int) -> None:
     """Answer requests until stdin ends."""
     requests, answers = _own_pipes()
     _limit_process(memory_bytes)
+    descriptor = os.environ.get(SHARED_MEMORY)
+    shared = mmap.mmap(int(descriptor), 0) if descriptor else None
     wire.send(answers, {"ready": os.getpid()})
     while True:
         try:
@@ -36,7 +41,16 @@ def main(memory_bytes: int) -> None:
         _limit_time(float(request["timeout_s"]) + _GRACE_S)
         header, answer = _answer(request, body)
         _limit_time(0)
+        if shared is not None and sum(map(len, answer)) <= len(shared):
+            header, answer = {**header, SHARED_LENGTH: _put(shared, answer)}, []
         wire.send(answers, header, answer)
+
+
+def _put(shared: mmap.mmap, parts: Sequence[bytes]) -> int:
+    shared.seek(0)
+    for part in parts:
+        shared.write(part)
+    return shared.tell()
 
 
 def _answer(request: wire.Header, body: bytes = b"") -> tuple[wire.Header, list[bytes]]:

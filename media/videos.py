@@ -8,7 +8,7 @@ from types import TracebackType
 
 from PIL import Image
 
-from firstsight.errors import MediaError
+from firstsight.media import wire
 from firstsight.media.decoding_pool import DEFAULT_MEMORY_BYTES, DecodingPool
 from firstsight.media.frame_rules import DEFAULT_MAX_FRAMES, FrameRule
 from firstsight.media.frames import Frame
@@ -109,24 +109,15 @@ class VideoSampler:
     def _decode(self, path: str | os.PathLike[str], min_side: int | None, **which: float | str) -> list[Frame]:
         name = os.path.abspath(path)
         request = {"path": name, "min_side": min_side, "max_pixels": self._max_pixels, **which}
-        header, body = self._pool.ask(request, name)
-        return _unpack(header.get("frames"), body, name)
+        return self._pool.ask(request, name, _unpack)
 
 
-def _unpack(described: object, body: memoryview, name: str) -> list[Frame]:
+def _unpack(header: wire.Header, body: memoryview) -> list[Frame]:
     frames: list[Frame] = []
     start = 0
-    try:
-        if not isinstance(described, list):
-            raise TypeError("no frames")
-        for time_s, width, height, *shot in described:
-            size = (int(width), int(height))
-            end = start + size[0] * size[1] * 3
-            picture = Image.frombytes("RGB", size, body[start:end])
-            frames.append(Frame(float(time_s), picture, *shot))
-            start = end
-    except (TypeError, ValueError) as error:
-        raise MediaError(
-            "crashed", f"{name} made its decoder answer with broken frames; check that it plays"
-        ) from error
+    for time_s, width, height, *shot in header["frames"]:
+        size = (int(width), int(height))
+        end = start + size[0] * size[1] * 3
+        frames.append(Frame(float(time_s), Image.frombytes("RGB", size, body[start:end]), *shot))
+        start = end
     return frames
