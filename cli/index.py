@@ -30,6 +30,8 @@ firstsight index feed.parquet --map title=name,images=image_url+extra_images --p
 
 zcat feed.jsonl.gz | firstsight index -
 
+firstsight index lectures/ --frames every:30 --max-frames 240
+
 firstsight index --retry
 """
 
@@ -73,7 +75,24 @@ def index(
             show_default=False,
         ),
     ] = None,
-    frames: Annotated[int, typer.Option("--frames", min=1, max=1000, help="Frames taken from each video.")] = 8,
+    frames: Annotated[
+        str,
+        typer.Option(
+            "--frames",
+            metavar="RULE",
+            help="Frames taken from each video: auto (those that differ, shot by shot), uniform:N, every:SECONDS, "
+            "keyframes or all.",
+        ),
+    ] = "auto",
+    max_frames: Annotated[
+        int,
+        typer.Option(
+            "--max-frames",
+            min=1,
+            max=1000,
+            help="Most frames of one video. Where a rule names more, they are spread evenly over the video.",
+        ),
+    ] = 64,
     retry: Annotated[bool, typer.Option("--retry", help="Encode again just the items with failed media.")] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Remove items that SOURCE does not have.")] = False,
     skip_bad_rows: Annotated[
@@ -110,7 +129,10 @@ def index(
         list_separator=list_separator,
         skip_bad_rows=skip_bad_rows,
     )
-    made = firstsight.IndexSettings(frames=frames)
+    try:
+        made = firstsight.IndexSettings(frames=int(frames) if frames.isdecimal() else frames, max_frames=max_frames)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--frames") from None
     database = firstsight.open(
         db,
         encoder=encoder,

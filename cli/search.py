@@ -16,7 +16,7 @@ from firstsight.cli.output import clock, print_json_lines, print_table, tell, wa
 from firstsight.errors import FirstsightError, QueryError
 
 if TYPE_CHECKING:
-    from firstsight import Database, Query, SearchResults
+    from firstsight import Database, Query, SearchResult, SearchResults
 
 EPILOG = """
 [bold]Examples[/bold]
@@ -34,6 +34,8 @@ firstsight search SPP6 --mode words
 firstsight search "running shoes" --collapse parent --diversity 0.3 --min-relevance 0.5
 
 firstsight search --video clip.mp4 --html page.html
+
+firstsight search "pouring tea" --kind video --moments
 
 firstsight search --queries queries.jsonl --json
 
@@ -154,6 +156,9 @@ def search(
     no_rerank: Annotated[
         bool, typer.Option("--no-rerank", help="Keep the search's own order where a reranker is promoted.")
     ] = False,
+    moments: Annotated[
+        bool, typer.Option("--moments", help="Of each video, also the seconds from and to which it matches.")
+    ] = False,
     queries: Annotated[
         Path | None,
         typer.Option(
@@ -202,6 +207,7 @@ def search(
         "diversity": diversity,
         "collapse": collapse,
         "rerank": not no_rerank,
+        "moments": moments,
     }
     policy = firstsight.MediaPolicy(allow_private=allow_private)
     how = options.encoder_options(runtime, device, trust_remote_code)
@@ -233,11 +239,14 @@ def _print(results: SearchResults, query: Query) -> None:
         return
     shared = query.collapse is not None
     print_table(
-        ["score", "relevance", "item", "kind", "title", "matched", "at"] + ["others"] * shared,
+        ["score", "relevance", "item", "kind", "title", "matched", "at"]
+        + ["others"] * shared
+        + ["moments"] * query.moments,
         [
             (f"{r.score:.3f}", f"{r.relevance:.2f}", r.item_id, r.kind, r.title)
             + ((r.view.part, clock(r.view.time_s)) if r.view else ("", ""))
             + (r.others,) * shared
+            + (_moments(r),) * query.moments
             for r in results
         ],
         right=["score", "relevance", "others"],
@@ -246,6 +255,10 @@ def _print(results: SearchResults, query: Query) -> None:
         tell(f"the first 100 are in the order of reranker {results.reranker}; --no-rerank for the search's own")
     if query.offset or query.snapshot:  # somebody turns pages
         tell(f"next page: --offset {query.offset + query.k} --snapshot {results.snapshot}")
+
+
+def _moments(result: SearchResult) -> str:
+    return ", ".join(f"{clock(moment.start_s)}-{clock(moment.end_s)}" for moment in result.moments or ())
 
 
 def _answers(database: Database, path: Path) -> Iterator[dict[str, Any]]:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from firstsight.indexer.pipeline import Counts, IndexReport
     from firstsight.indexer.settings import IndexSettings
     from firstsight.media.policy import MediaPolicy
+    from firstsight.retrieval.moments import Moment
     from firstsight.retrieval.query import Query
     from firstsight.retrieval.results import SearchResult, SearchResults, ViewMatch
 
@@ -62,6 +63,7 @@ __all__ = [
     "MediaError",
     "MediaPolicy",
     "MissingDatabaseError",
+    "Moment",
     "OptionalDependencyError",
     "Query",
     "QueryError",
@@ -86,6 +88,7 @@ _LAZY = {
     "IndexReport": "firstsight.indexer.pipeline",
     "IndexSettings": "firstsight.indexer.settings",
     "MediaPolicy": "firstsight.media.policy",
+    "Moment": "firstsight.retrieval.moments",
     "Query": "firstsight.retrieval.query",
     "SearchResult": "firstsight.retrieval.results",
     "SearchResults": "firstsight.retrieval.results",

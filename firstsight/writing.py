@@ -47,7 +47,7 @@ class Writing(Connection):
             source: a CSV, TSV, JSON Lines or Parquet file, a folder of pictures and videos, or `-` for
                 JSON Lines on standard input.
             options: how the catalogue's columns are read.
-            settings: batch sizes, frames per video, weights of the parts.
+            settings: batch sizes, which frames of each video, weights of the parts.
             prune: remove items that the catalogue does not have.
             language: that search by words takes titles and texts to be in: "English", "German", …, or "other"; the
                 database's own, else English by default.
@@ -85,7 +85,7 @@ class Writing(Connection):
             source: the catalogue to read them all from, with `options` and `settings`; None for the one that each
                 of them came from, read as it was then, and with what was allowed then.
             options: how the columns of `source` are read.
-            settings: batch sizes, frames per video, weights of the parts.
+            settings: batch sizes, which frames of each video, weights of the parts.
             wait_s, on_progress, should_stop: as for `index`.
 
         Returns:

@@ -131,7 +131,8 @@ def fuse(views: Iterable[View], weights: Mapping[Part, float]) -> Vector | None:
 def encode_digest(item: CatalogItem, settings: IndexSettings, policy: MediaPolicy) -> str:
     """A digest of all that its vectors depend on, its media files' size and time among it."""
     media = [[(uri, identity(uri, policy)) for uri in uris] for uris in (item.images, item.videos)]
-    return _digest([item.title or item.text, media, settings.frames, sorted(settings.weights.items())])
+    frames = [settings.frames, settings.max_frames] if item.videos else None
+    return _digest([item.title or item.text, media, frames, sorted(settings.weights.items())])
 
 
 def row_digest(item: CatalogItem, catalog_dir: str) -> str:

@@ -62,7 +62,7 @@ class MediaLoader:
             yield self._result(*ahead.popleft())
 
     def _weight(self, job: MediaJob) -> int:
-        return self._settings.frames if job.medium == "video" else 1
+        return self._settings.frame_rule.at_most if job.medium == "video" else 1
 
     @staticmethod
     def _result(job: MediaJob, future: Future[list[Loaded]]) -> tuple[MediaJob, list[Loaded] | MediaError]:
@@ -82,5 +82,6 @@ class MediaLoader:
             return [Loaded(picture, job.uri)]
         with fetch_file(job.uri, self._policy) as path:
             job.stage = "decode"
-            frames = self._videos.sample(path, count=self._settings.frames, min_side=self._min_side)
+            rule, most = str(self._settings.frames), self._settings.max_frames
+            frames = self._videos.sample(path, rule=rule, max_frames=most, min_side=self._min_side)
         return [Loaded(frame.picture, job.uri, frame.time_s, frame.start_s, frame.end_s) for frame in frames]

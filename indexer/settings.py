@@ -7,15 +7,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from firstsight.indexer.tables import Part
+from firstsight.media.frame_rules import DEFAULT_FRAMES, DEFAULT_MAX_FRAMES, FrameRule
 
 DEFAULT_WEIGHTS: Mapping[Part, float] = {"title": 1.0, "image": 1.0, "frame": 1.0}
 
 
 @dataclass(frozen=True)
 class IndexSettings:
-    """What shapes an index run; `frames` and `weights` change vectors and so enter every item's digest."""
+    """What shapes an index run; frames, max_frames and weights change vectors and so enter items' digests.
 
-    frames: int = 8  # frames taken uniformly from each video
+    Raises:
+        ValueError: a value is out of range; one sentence that names it.
+    """
+
+    frames: str | int = DEFAULT_FRAMES  # of each video, as `FrameRule.parse` reads it; N stands for uniform:N
+    max_frames: int = DEFAULT_MAX_FRAMES  # of each video, whatever the rule
     weights: Mapping[Part, float] = field(default_factory=lambda: DEFAULT_WEIGHTS)  # of the parts in an item's vector
     batch_size: int = 32  # pictures encoded at once
     text_batch_size: int = 128  # titles encoded at once: enough of one length to waste no padding
@@ -25,8 +31,16 @@ class IndexSettings:
     write_seconds: float = 10.0  # a write at least this often, so that a killed run loses little
 
     def __post_init__(self) -> None:
-        for name in ("frames", "batch_size", "text_batch_size", "decode_threads", "pictures_ahead", "write_items"):
+        if isinstance(self.frames, int):
+            object.__setattr__(self, "frames", f"uniform:{self.frames}")
+        object.__setattr__(self, "frames", str(self.frame_rule))  # one spelling: it enters digests
+        for name in ("batch_size", "text_batch_size", "decode_threads", "pictures_ahead", "write_items"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
         if not any(self.weights.values()) or any(weight < 0 for weight in self.weights.values()):
             raise ValueError(f"weights must be 0 or more, and one above 0, not {dict(self.weights)}")
+
+    @property
+    def frame_rule(self) -> FrameRule:
+        """Which frames of a video are taken."""
+        return FrameRule.parse(str(self.frames), max_frames=self.max_frames)

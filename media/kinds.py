@@ -87,6 +87,8 @@ _MP4_BOXES: Final = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wi
 
 PICTURE_FORMATS: Final = frozenset({"JPEG", "PNG", "GIF", "BMP", "TIFF", "PPM", "WebP", "AVIF"})
 VIDEO_FORMATS: Final = frozenset({"MP4", "Matroska", "AVI", "FLV", "MPEG-PS", "MPEG-TS", "ASF", "Ogg"})
+ANIMATION_FORMATS: Final = frozenset({"GIF", "WebP", "PNG", "AVIF"})
+"""Picture formats that may hold an animation, which counts as a video where it is listed as one."""
 
 
 def media_kind(name: str | PathLike[str]) -> Kind | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import os
+from collections.abc import Iterator
 from os import PathLike
 from typing import BinaryIO, Final, TypeAlias
 
@@ -98,40 +100,92 @@ def shrink(picture: Image.Image, min_side: int | None) -> Image.Image:
     A picture that is still larger than 16 squares of that side, a long thin one, is shrunk to about as much: it
     would take hundreds of megabytes, and no encoder sees more of it.
     """
-    if not min_side:
-        return picture
-    width, height = picture.size
-    area = math.ceil(math.sqrt(width * height / (16 * min_side**2)))
-    factor = min(max(min(width, height) // min_side, area), width, height)
+    factor = shrink_factor(picture.size, min_side)
     return picture.reduce(factor) if factor > 1 else picture
 
 
-def _from_file(file: BinaryIO, name: str, min_side: int | None, max_pixels: int) -> Image.Image:
+def shrink_factor(size: tuple[int, int], min_side: int | None) -> int:
+    """The whole factor, 1 or more, that `shrink` uses for a picture of this width and height."""
+    if not min_side:
+        return 1
+    width, height = size
+    area = math.ceil(math.sqrt(width * height / (16 * min_side**2)))
+    return max(1, min(max(min(width, height) // min_side, area), width, height))
+
+
+def on_white(picture: Image.Image) -> Image.Image:
+    """An RGBA picture as RGB, what is transparent turned white."""
+    white = Image.new("RGB", picture.size, "white")
+    white.paste(picture, mask=picture.getchannel("A"))
+    return white
+
+
+def open_lazily(file: BinaryIO, name: str, max_pixels: int) -> ImageFile.ImageFile:
+    """Open a picture file by its first bytes, its size checked, nothing decoded.
+
+    Raises:
+        MediaError: "too_large", "unsupported" or "corrupt".
+    """
+    return _opened(file, name, _picture_format(file, name), max_pixels)
+
+
+def _opened(file: BinaryIO, name: str, found: str, max_pixels: int) -> ImageFile.ImageFile:
+    with _complaints(name, found):
+        picture = _reader(found, name)(file)
+        _check_size(picture.size, name, max_pixels)
+        return picture
+
+
+def _picture_format(file: BinaryIO, name: str) -> str:
     head = file.read(SNIFF_BYTES)
     file.seek(0)
-    reader = _READERS.get(sniff(head) or "")
-    if reader is None:
+    found = sniff(head)
+    if found not in _READERS and found != "HEIC":
         raise _not_a_picture(head, name)
+    return str(found)
+
+
+def _reader(found: str, name: str) -> type[ImageFile.ImageFile]:
+    if found != "HEIC":
+        return _READERS[found]
     try:
-        picture = reader(file)
-        _check_size(picture.size, name, max_pixels)
-        if min_side and picture.format == "JPEG":
-            picture.draft(None, (min_side, min_side))
-        return _upright_rgb(picture, min_side)
+        from pillow_heif import HeifImageFile
+    except ImportError as error:
+        raise MediaError(
+            "unsupported", f"{name} is HEIC, which needs an extra: pip install 'firstsight[heic]', or convert it"
+        ) from error
+    reader: type[ImageFile.ImageFile] = HeifImageFile
+    return reader
+
+
+@contextlib.contextmanager
+def _complaints(name: str, found: str) -> Iterator[None]:
+    """Turn what Pillow's readers raise into MediaError."""
+    try:
+        yield
     except MediaError:
         raise
     except MemoryError as error:
         raise MediaError("too_large", f"{name} needs more memory than there is; make the picture smaller") from error
     except Exception as error:  # hostile bytes make Pillow's readers raise nearly every built-in exception
         raise MediaError(
-            "corrupt", f"{name} is a broken or truncated {sniff(head)} file ({_reason(error)}); replace it"
+            "corrupt", f"{name} is a broken or truncated {found} file ({_reason(error)}); replace it"
         ) from error
+
+
+def _from_file(file: BinaryIO, name: str, min_side: int | None, max_pixels: int) -> Image.Image:
+    found = _picture_format(file, name)
+    picture = _opened(file, name, found, max_pixels)
+    with _complaints(name, found):
+        if min_side and picture.format == "JPEG":
+            picture.draft(None, (min_side, min_side))
+        return upright_rgb(picture, min_side)
 
 
 def _from_image(picture: Image.Image, min_side: int | None, max_pixels: int) -> Image.Image:
     _check_size(picture.size, "the picture", max_pixels)
     try:
-        return _upright_rgb(picture, min_side)
+        return upright_rgb(picture, min_side)
     except Exception as error:  # a lazily opened file fails here with whatever its reader raises
         raise MediaError("corrupt", f"the picture cannot be decoded ({_reason(error)}); replace it") from error
 
@@ -147,7 +201,7 @@ def _from_array(array: NDArray[np.uint8], min_side: int | None, max_pixels: int)
     if array.size == 0:
         raise MediaError("corrupt", f"the picture is an empty array of shape {shape}; give at least one pixel")
     _check_size((array.shape[1], array.shape[0]), "the picture", max_pixels)
-    return _upright_rgb(Image.fromarray(np.ascontiguousarray(array)), min_side)
+    return upright_rgb(Image.fromarray(np.ascontiguousarray(array)), min_side)
 
 
 def _check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
@@ -161,16 +215,15 @@ def _check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
         )
 
 
-def _upright_rgb(picture: Image.Image, min_side: int | None) -> Image.Image:
+def upright_rgb(picture: Image.Image, min_side: int | None) -> Image.Image:
+    """A Pillow picture as a new upright RGB one, shrunk like `shrink`; raises whatever its reader does."""
     picture.load()
     orientation = _orientation(
         picture
     )  # after load: the TIFF reader has turned the picture and dropped the tag by then
     result = shrink(_eight_bit(picture), min_side)
     if result.mode == "RGBA":
-        white = Image.new("RGB", result.size, "white")
-        white.paste(result, mask=result.getchannel("A"))
-        result = white
+        result = on_white(result)
     if orientation in _UPRIGHT:
         result = result.transpose(_UPRIGHT[orientation])
     if result.mode != "RGB":

@@ -1,77 +1,96 @@
-"""The decoding child: requests on stdin, frames on stdout, until stdin ends. Never imports torch.
+"""The decoding child: requests on stdin, frames and pictures on stdout, until stdin ends. Never imports torch.
 
-Run as `python -m firstsight.media.video_worker MEMORY_BYTES` by `videos.VideoSampler`.
+Run as `python -m firstsight.media.video_worker MEMORY_BYTES` by `decoding_pool.DecodingPool`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from firstsight.errors import MediaError
 from firstsight.media import wire
-from firstsight.media.kinds import PICTURE_FORMATS, SNIFF_BYTES, VIDEO_FORMATS, sniff
-from firstsight.media.local_files import open_regular
+from firstsight.media.child_process import SHARED_LENGTH, SHARED_MEMORY
+from firstsight.media.choosing import choose_frames
+from firstsight.media.frame_rules import FrameRule
+from firstsight.media.frames import Frame, VideoReader
+from firstsight.media.pictures import open_picture
 
 _GRACE_S: Final = 5.0
+_MAX_FILE_BYTES: Final = 2**31
 
 
 def main(memory_bytes: int) -> None:
     """Answer requests until stdin ends."""
     requests, answers = _own_pipes()
     _limit_process(memory_bytes)
+    descriptor = os.environ.get(SHARED_MEMORY)
+    shared = mmap.mmap(int(descriptor), 0) if descriptor else None
     wire.send(answers, {"ready": os.getpid()})
     while True:
         try:
-            request, _ = wire.receive(requests)
+            request, body = wire.receive(requests, max_body=_MAX_FILE_BYTES)
         except EOFError:  # the parent is done, or gone
             return
         _limit_time(float(request["timeout_s"]) + _GRACE_S)
-        header, body = _answer(request)
+        header, answer = _answer(request, body)
         _limit_time(0)
-        wire.send(answers, header, body)
+        if shared is not None and sum(map(len, answer)) <= len(shared):
+            header, answer = {**header, SHARED_LENGTH: _put(shared, answer)}, []
+        wire.send(answers, header, answer)
 
 
-def _answer(request: wire.Header) -> tuple[wire.Header, list[bytes]]:
-    path = Path(request["path"])
+def _put(shared: mmap.mmap, parts: Sequence[bytes]) -> int:
+    shared.seek(0)
+    for part in parts:
+        shared.write(part)
+    return shared.tell()
+
+
+def _answer(request: wire.Header, body: bytes = b"") -> tuple[wire.Header, list[bytes]]:
     try:
-        _require_video(path)
-        from firstsight.media.decord_decoder import read_frames
-
-        which = {name: request[name] for name in ("count", "at_s") if name in request}
-        frames = list(read_frames(path, min_side=request["min_side"], max_pixels=request["max_pixels"], **which))
+        return _picture(request, body) if request.get("picture") else _video(request)
     except MediaError as error:
         return {"reason": error.reason, "message": str(error)}, []
     except MemoryError:
-        return {
-            "reason": "too_large",
-            "message": f"{path} needs more memory than a decoder may use; make it smaller",
-        }, []
-    except ImportError as error:
-        message = f"{path} cannot be decoded: {error}; install decord for this Python and platform"
-        return {"reason": "unsupported", "message": message}, []
-    described = [[frame.time_s, frame.picture.width, frame.picture.height] for frame in frames]
+        name = request.get("path", "the picture")
+        message = f"{name} needs more memory than a decoder may use; make it smaller"
+        return {"reason": "too_large", "message": message}, []
+
+
+def _picture(request: wire.Header, body: bytes) -> tuple[wire.Header, list[bytes]]:
+    picture = open_picture(request.get("path", body), min_side=request["min_side"], max_pixels=request["max_pixels"])
+    return {"size": picture.size}, [picture.tobytes()]
+
+
+def _video(request: wire.Header) -> tuple[wire.Header, list[bytes]]:
+    from firstsight.media.decoders import decode  # FFmpeg, twice: nothing that a picture needs
+
+    path = Path(request["path"])
+    frames = decode(path, lambda reader: _frames(reader, request), max_pixels=request["max_pixels"])
+    described = [
+        [frame.time_s, frame.picture.width, frame.picture.height, frame.start_s, frame.end_s] for frame in frames
+    ]
     return {"frames": described}, [frame.picture.tobytes() for frame in frames]
 
 
-def _require_video(path: Path) -> None:
-    """Let only known containers through: FFmpeg would follow a playlist named .mp4 to other files."""
-    with open_regular(path) as file:
-        head = file.read(SNIFF_BYTES)
-    found = sniff(head)
-    if found in VIDEO_FORMATS:
-        return
-    if not head:
-        raise MediaError("corrupt", f"{path} is empty (0 bytes); replace it")
-    if found is None:
-        raise MediaError("corrupt", f"{path} is not a video (it starts with {head[:8]!r}); replace it")
-    if found in PICTURE_FORMATS:
-        raise MediaError("unsupported", f"{path} is a picture ({found}), not a video; list it under images")
-    raise MediaError("unsupported", f"{path} is {found}, not a video; give an MP4, WebM or Matroska file")
+def _frames(reader: VideoReader, request: wire.Header) -> list[Frame]:
+    """The frames a request asks for: by `rule` and `max_frames`, or the one nearest to second `at_s`."""
+    min_side = request["min_side"]
+    if "at_s" not in request:
+        return choose_frames(
+            reader, FrameRule.parse(request["rule"], max_frames=request["max_frames"]), min_side=min_side
+        )
+    times = reader.times
+    index = int(abs(times - request["at_s"]).argmin())
+    (picture,) = reader.read([index], min_side=min_side)
+    return [Frame(round(float(times[index]), 6), picture)]
 
 
 def _own_pipes() -> tuple[BinaryIO, BinaryIO]:

@@ -127,6 +127,7 @@ class Ranker:
     asked: EncodedQuery
     condition: str | None  # from `build_condition`
     background: Background
+    frames: Background | None = None  # of frames, where moments are asked for
 
     def rank(self, need: int) -> Fetching[Ranking]:
         """At least `need` items certain of their places, or all there are.

@@ -67,6 +67,10 @@ def _card(result: SearchResult, policy: MediaPolicy, sampler: VideoSampler) -> d
         "problem": problem,
         "matched": _matched(result.view),
         "second": None if result.picture is None else _clock(result.picture.time_s),
+        "moments": [
+            f"{_clock(moment.start_s)} to {_clock(moment.end_s)} ({moment.score:.2f})"
+            for moment in result.moments or ()
+        ],
         "columns": list(columns.items())[:SHOWN_COLUMNS],
     }
 

@@ -71,6 +71,7 @@ class Query:
     min_relevance: float | None = None  # least relevance, 0 to 1
     diversity: float = 0.0  # 0: by rank alone, 1: by difference alone (1 - lambda of MMR)
     collapse: str | None = None  # a column: only the best item of each of its values
+    moments: bool = False  # of each video, also the stretches that match
     snapshot: str | None = None  # from an earlier answer: search the rows there were then
     rerank: bool = True  # let the promoted reranker order the first results, where there is one for such queries
 
@@ -142,8 +143,10 @@ class Query:
             value = getattr(self, name)
             if value is not None and not isinstance(value, str):
                 raise QueryError(f"{name} must be a text, not {_shown(value)}")
-        if not isinstance(self.rerank, bool):
-            raise QueryError(f"rerank must be true or false, not {_shown(self.rerank)}")
+        for name in ("rerank", "moments"):
+            value = getattr(self, name)
+            if not isinstance(value, bool):
+                raise QueryError(f"{name} must be true or false, not {_shown(value)}")
         for name in ("videos", "items", "minus", "kinds"):
             for value in getattr(self, name):
                 if not isinstance(value, str):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from firstsight.indexer.tables import Part
+from firstsight.retrieval.moments import Moment
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,15 @@ class SearchResult:
     columns: Mapping[str, Any]  # text, times, and the catalogue's own columns
     others: int | None = None  # with collapse: items of the same group that pass the filter, beside this one
     rank_score: float | None = None  # what a reranker gave it, only comparable within one query; None where none did
+    moments: tuple[Moment, ...] | None = None  # with moments: the stretches of its videos that match, best first
 
     def as_dict(self) -> dict[str, Any]:
         """The result as plain values that JSON can hold; the catalogue's columns under `columns`."""
         head = {"item_id": self.item_id, "kind": self.kind, "title": self.title}
         scores = {"score": round(self.score, 4), "relevance": round(self.relevance, 4)}
         rank = {} if self.rank_score is None else {"rank_score": round(self.rank_score, 4)}
-        group = {} if self.others is None else {"others": self.others}
+        group: dict[str, Any] = {} if self.others is None else {"others": self.others}
+        group |= {} if self.moments is None else {"moments": [_moment(moment) for moment in self.moments]}
         views = {"view": _view(self.view), "picture": _view(self.picture)}
         columns = {"columns": {name: _plain(value) for name, value in self.columns.items()}}
         return head | scores | rank | group | views | columns
@@ -64,6 +67,11 @@ class SearchResults(list[SearchResult]):
 
 def _view(view: ViewMatch | None) -> dict[str, Any] | None:
     return None if view is None else asdict(view) | {"score": round(view.score, 4)}
+
+
+def _moment(moment: Moment) -> dict[str, Any]:
+    seconds = {"start_s": round(moment.start_s, 3), "end_s": round(moment.end_s, 3)}
+    return {"uri": moment.uri, **seconds, "score": round(moment.score, 4)}
 
 
 def _plain(value: object) -> object:

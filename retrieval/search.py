@@ -21,8 +21,9 @@ from firstsight.indexer.tables import HIDDEN_COLUMNS
 from firstsight.media.policy import MediaPolicy
 from firstsight.retrieval.candidates import Candidate, Fetching, Ranker, run_together
 from firstsight.retrieval.diversity import maximal_marginal_relevance
-from firstsight.retrieval.encoding import EncodedQuery, encode_queries
+from firstsight.retrieval.encoding import encode_queries
 from firstsight.retrieval.filters import build_condition, check_column
+from firstsight.retrieval.moments import Moment, find_moments
 from firstsight.retrieval.query import PartChoice, Query
 from firstsight.retrieval.relevance import Calibration
 from firstsight.retrieval.rerank import CANDIDATES, Reranker
@@ -31,6 +32,9 @@ from firstsight.retrieval.snapshots import name_snapshot
 
 TOGETHER = 64
 """Queries that are encoded and searched at once: bounds memory."""
+
+MOST_MOMENTS = 5
+"""Moments of one result, at most."""
 
 DIVERSITY_POOL = 200
 """Items that diversity reorders, whatever the page; after them the ranking goes on as it was."""
@@ -104,7 +108,9 @@ def make_rankers(
             rankers.append(one)
             continue
         assert not isinstance(condition, FirstsightError)
-        rankers.append(Ranker(store, one, condition, calibration().background(one.medium, one.query.part)))
+        background = calibration().background(one.medium, one.query.part)
+        frames = calibration().background(one.medium, "frame") if one.query.moments else None
+        rankers.append(Ranker(store, one, condition, background, frames))
     return rankers
 
 
@@ -126,7 +132,7 @@ def _answer(
             answers.append(error)
             continue
         reranker = rerankers[n]
-        results = (shown.result(asked[n].asked, hit) for hit in found[n])
+        results = (shown.result(asked[n], hit) for hit in found[n])
         answers.append(SearchResults(results, snapshot, reranker.version.version if reranker else None))
     return answers
 
@@ -244,13 +250,15 @@ class _Shown:
         wanted = list(dict.fromkeys(item_ids))
         table = store.view_rows(wanted)
         flat = pc.list_flatten(table["vector"]).to_numpy()
-        views = table.select(["item_id", "part", "uri", "time_s"]).to_pylist()
+        views = table.select(["item_id", "part", "uri", "time_s", "start_s", "end_s"]).to_pylist()
         places: dict[str, list[int]] = {}
         for n, view in enumerate(views):
             places.setdefault(view["item_id"], []).append(n)
         return cls(store.item_rows(wanted), views, flat.reshape(len(views), store.spec.dim), places)
 
-    def result(self, asked: EncodedQuery, hit: _Hit) -> SearchResult:
+    def result(self, ranker: Ranker, hit: _Hit) -> SearchResult:
+        """An item as it is shown."""
+        asked, frames = ranker.asked, ranker.frames
         item_id = hit.candidate.item_id
         row = self.items[item_id]
         matches = self._matches(item_id, asked.vector, row["catalog_dir"])
@@ -265,6 +273,7 @@ class _Shown:
             columns={name: value for name, value in row.items() if name not in _HEAD | HIDDEN_COLUMNS},
             others=hit.others,
             rank_score=hit.candidate.rank_score,
+            moments=None if frames is None else self._moments(item_id, asked.vector, row["catalog_dir"], frames.floor),
         )
 
     def _matches(self, item_id: str, vector: Vector, folder: str) -> list[ViewMatch]:
@@ -277,6 +286,21 @@ class _Shown:
             uri = None if view["uri"] is None else locate(view["uri"], folder)
             matches.append(ViewMatch(view["part"], uri, view["time_s"], float(scores[n])))
         return matches
+
+    def _moments(self, item_id: str, vector: Vector, folder: str, floor: float) -> tuple[Moment, ...]:
+        """The stretches of the item's videos that match, best first."""
+        videos: dict[str, list[int]] = {}
+        for place in self.places.get(item_id, []):
+            if self.views[place]["part"] == "frame":
+                videos.setdefault(self.views[place]["uri"], []).append(place)
+        found: list[Moment] = []
+        for uri, places in videos.items():
+            views = [self.views[place] for place in places]
+            times = [view["time_s"] for view in views]
+            shots = [None if view["start_s"] is None else (view["start_s"], view["end_s"]) for view in views]
+            cosines = [float(cosine) for cosine in self.vectors[places] @ vector]
+            found += find_moments(locate(uri, folder), times, shots, cosines, floor=floor)
+        return tuple(sorted(found, key=lambda moment: -moment.score)[:MOST_MOMENTS])
 
 
 _HEAD = frozenset({"item_id", "kind", "title"})

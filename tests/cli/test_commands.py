@@ -45,7 +45,7 @@ def test_a_video_search_names_the_second_that_matched(run: Run) -> None:
     (result,) = lines(out)
     view = result["picture"]
     assert view["part"] == "frame"
-    assert view["time_s"] > 0
+    assert view["time_s"] >= 0
 
 
 def test_more_like_an_item_leaves_it_out(run: Run) -> None:
@@ -215,7 +215,9 @@ def test_get_shows_views_and_vectors_when_asked(run: Run) -> None:
     _, out, _ = run("get", "video-cat", "--vectors")
     (item,) = lines(out)
     views = item["views"]
-    assert [view["part"] for view in views] == ["frame"] * 8 + ["title"]
+    assert {view["part"] for view in views[:-1]} == {"frame"}
+    assert all(view["start_s"] <= view["time_s"] < view["end_s"] for view in views[:-1])
+    assert views[-1]["part"] == "title"
     assert len(views[0]["vector"]) == 384
     assert "vector" not in lines(run("get", "video-cat")[1])[0]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+import sys
 import warnings
 import zipfile
 import zlib
@@ -68,7 +69,6 @@ def refusal(source: ImageInput, **options: int) -> MediaError:
         (zip_archive(), "unsupported", "is ZIP"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "unsupported", "is SVG"),
         (b"\xef\xbb\xbf<?xml version='1.0'?>\n<!-- drawn -->\n<svg/>", "unsupported", "is SVG"),
-        (b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic", "unsupported", "is HEIC"),
         (b"8BPS\x00\x01", "unsupported", "is PSD"),
         (b"%PDF-1.7", "unsupported", "is PDF"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "unsupported", "is PostScript"),
@@ -80,6 +80,29 @@ def test_bytes_that_are_no_picture_are_refused_with_the_reason(data: bytes, reas
     error = refusal(data)
     assert error.reason == reason
     assert words in str(error)
+
+
+HEIC_HEAD = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"
+
+
+def test_heic_without_its_extra_is_refused_with_the_extras_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    error = refusal(HEIC_HEAD + bytes(2000))
+    assert error.reason == "unsupported"
+    assert "firstsight[heic]" in str(error)
+
+
+def test_heic_is_read_where_its_extra_is_there() -> None:
+    heif = pytest.importorskip("pillow_heif")
+    buffer = io.BytesIO()
+    turned = Image.new("RGB", (64, 48), (200, 30, 40))
+    heif.from_pillow(turned).save(buffer, quality=90)
+    picture = open_picture(buffer.getvalue(), min_side=24)
+    assert (picture.mode, picture.size) == ("RGB", (32, 24))
+    red, green, blue = picture.getpixel((5, 5))  # type: ignore[misc]
+    assert abs(red - 200) + abs(green - 30) + abs(blue - 40) < 12
+    assert refusal(buffer.getvalue(), max_pixels=64 * 48 - 1).reason == "too_large"
+    assert refusal(buffer.getvalue()[:200]).reason == "corrupt"
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])

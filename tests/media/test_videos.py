@@ -121,7 +121,8 @@ def test_a_missing_file_is_missing(sampler: VideoSampler, tmp_path: Path) -> Non
         (bytes(range(256)) * 16, "corrupt", "is not a video"),
         (b"\x00\x00\x00\x18ftypisom\x00\x00\x00\x00isom" + bytes(5000), "corrupt", "broken or truncated"),
         (b"\x1aE\xdf\xa3" + bytes(5000), "corrupt", "broken or truncated"),
-        (b"GIF89a" + bytes(500), "unsupported", "is a picture (GIF)"),
+        (b"GIF89a" + bytes(500), "corrupt", "broken or truncated"),
+        (b"\xff\xd8\xff\xe0" + bytes(500), "unsupported", "is a picture (JPEG)"),
         (b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", "unsupported", "is playlist"),
         (b"ffconcat version 1.0\nfile /etc/passwd\n", "unsupported", "is playlist"),
         (b"PK\x03\x04" + bytes(500), "unsupported", "is ZIP"),
@@ -186,10 +187,9 @@ def test_asking_for_no_frames_is_a_programmers_error(sampler: VideoSampler, make
 
 def test_the_child_starts_at_the_first_file_and_ends_with_the_sampler(make_video: MakeVideo) -> None:
     with VideoSampler() as own:
-        assert own.child_pid is None
+        assert own.child_pids == []
         own.sample(make_video("a.mp4"))
-        pid = own.child_pid
-        assert pid is not None
+        (pid,) = own.child_pids
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     with pytest.raises(RuntimeError, match="closed"):
@@ -202,7 +202,7 @@ def test_the_child_is_replaced_after_its_share_of_files(make_video: MakeVideo) -
     with VideoSampler(files_per_child=2) as own:
         for _ in range(4):
             own.sample(path, count=1)
-            pids.append(own.child_pid)
+            pids += own.child_pids
     assert pids[0] == pids[1] != pids[2] == pids[3]
 
 
@@ -213,13 +213,48 @@ def test_several_threads_share_a_sampler(sampler: VideoSampler, make_video: Make
     assert counts == [1, 2, 3, 4, 5, 6]
 
 
+def test_as_many_files_are_decoded_at_once_as_there_are_workers(tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    # Each child says that it is there and waits for the other one.
+    meet = (
+        f"open(os.path.join({str(here)!r}, str(os.getpid())), 'w').close()\n"
+        f"    while len(os.listdir({str(here)!r})) < 2: time.sleep(0.01)"
+    )
+    with VideoSampler(workers=2, command=misbehaving(meet), timeout_s=30) as own, ThreadPoolExecutor(2) as pool:
+        frames = list(pool.map(own.sample, ["bad-1.mp4", "bad-2.mp4"]))
+        assert [len(found) for found in frames] == [1, 1]
+        assert len(set(own.child_pids)) == 2
+
+
+def test_closing_waits_for_the_file_in_hand(tmp_path: Path) -> None:
+    started, go = tmp_path / "started", tmp_path / "go"
+    wait = f"open({str(started)!r}, 'w').close()\n    while not os.path.exists({str(go)!r}): time.sleep(0.01)"
+    with ThreadPoolExecutor(2) as pool:
+        own = VideoSampler(command=misbehaving(wait), timeout_s=30)
+        found = pool.submit(own.sample, "bad.mp4")
+        while not started.exists():
+            threading.Event().wait(0.01)
+        closed = pool.submit(own.close)
+        assert not closed.done()
+        go.touch()
+        closed.result()
+        assert len(found.result()) == 1
+    assert own.child_pids == []
+
+
+def test_at_least_one_worker_is_needed() -> None:
+    with pytest.raises(ValueError, match="workers is 0"):
+        VideoSampler(workers=0)
+
+
 def test_a_child_killed_between_files_goes_unnoticed(make_video: MakeVideo) -> None:
     path = make_video("a.mp4")
     with VideoSampler() as own:
         own.sample(path)
-        assert own.child_pid
-        os.kill(own.child_pid, signal.SIGKILL)
-        os.waitid(os.P_PID, own.child_pid, os.WEXITED | os.WNOWAIT)
+        (pid,) = own.child_pids
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         assert len(own.sample(path)) == 8
 
 
@@ -278,12 +313,11 @@ def test_a_child_killed_in_mid_file_costs_that_file_and_the_next_one_works(tmp_p
         own.sample("good.mp4")
         errors: list[MediaError] = []
         victim = threading.Thread(target=lambda: errors.append(refusal(own, tmp_path / "bad.mp4")))
-        before = own.child_pid
+        before = own.child_pids
         victim.start()
-        while own.child_pid in (None, before):  # until the child of the bad file is there
+        while own.child_pids in ([], before):  # until the child of the bad file is there
             threading.Event().wait(0.01)
-        pid = own.child_pid
-        assert pid
+        (pid,) = own.child_pids
         os.kill(pid, signal.SIGKILL)
         victim.join()
         assert errors[0].reason == "crashed"
@@ -301,7 +335,8 @@ def test_the_child_never_imports_torch(make_video: MakeVideo) -> None:
     script = (
         "import sys; sys.argv = ['worker']\n"
         "from firstsight.media import video_worker as w\n"
-        f"request = dict(path={str(make_video('a.mp4'))!r}, count=2, min_side=None, max_pixels=10**8)\n"
+        f"request = dict(path={str(make_video('a.mp4'))!r}, rule='uniform:2', max_frames=2)\n"
+        "request |= dict(min_side=None, max_pixels=10**8)\n"
         "header, body = w._answer(request)\n"
         "assert len(header['frames']) == 2, header\n"
         "print(sorted({'torch', 'lancedb', 'transformers', 'pyarrow', 'httpx'} & set(sys.modules)))\n"
@@ -316,7 +351,7 @@ def test_the_child_ends_when_its_parent_does(make_video: MakeVideo) -> None:
         "import os\n"
         "from firstsight.media.videos import VideoSampler\n"
         f"sampler = VideoSampler()\nsampler.sample({str(make_video('a.mp4'))!r})\n"
-        "print(sampler.child_pid, flush=True)\n"
+        "print(*sampler.child_pids, flush=True)\n"
         "os.kill(os.getpid(), 9)\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

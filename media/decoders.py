@@ -1,0 +1,97 @@
+"""Video decoders by name, and which of them a file goes to. For the decoding child only.
+
+A decoder is a module with `open_video(path, *, max_pixels) -> VideoReader` and one line in `DECODERS`; it is imported
+when a file needs it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Final, Protocol, TypeVar, cast
+
+from firstsight.errors import MediaError
+from firstsight.media.frame_pictures import HDR_TRANSFERS
+from firstsight.media.frames import VideoReader
+from firstsight.media.kinds import ANIMATION_FORMATS
+from firstsight.media.packet_index import open_container, video_format
+
+DECODERS: Final[dict[str, str]] = {
+    "decord": "firstsight.media.decord_decoder",
+    "pillow": "firstsight.media.pillow_decoder",
+    "pyav": "firstsight.media.pyav_decoder",
+}
+_DECORD_IS_RIGHT: Final = frozenset({"MP4", "Matroska"})  # in MPEG-TS, MPEG-PS and AVI it is late
+_DECORD_CANNOT: Final = frozenset({"av1", "libdav1d", "libaom-av1"})
+
+T = TypeVar("T")
+
+
+class Decoder(Protocol):
+    """What a decoder's module offers."""
+
+    def open_video(self, path: Path, *, max_pixels: int) -> VideoReader:
+        """Open a video.
+
+        Raises:
+            MediaError: "unsupported", "too_large" or "corrupt".
+        """
+
+
+def decode(path: Path, work: Callable[[VideoReader], T], *, max_pixels: int) -> T:
+    """Do something with an open video: by the decoder that is right about its format, else by the next one.
+
+    Args:
+        work: called with the reader, and once more with another decoder's when the first one fails; the reader is
+            closed when it returns.
+        max_pixels: largest frame, width x height.
+
+    Raises:
+        MediaError: what the last decoder said, or why none was asked.
+    """
+    failure: MediaError | None = None
+    for name in decoders_for(path):
+        try:
+            with closing(_decoder(name).open_video(path, max_pixels=max_pixels)) as reader:
+                return work(reader)
+        except MediaError as error:
+            failure = error
+        except ImportError as error:
+            message = f"{path} cannot be decoded: {error}; install {name} for this Python and platform"
+            failure = failure or MediaError("unsupported", message)
+    assert failure is not None
+    raise failure
+
+
+def decoders_for(path: Path) -> list[str]:
+    """Names of the decoders to try, best first, by what the file's bytes say it is.
+
+    Raises:
+        MediaError: "missing", "forbidden", or why it is no video.
+    """
+    found = video_format(path)
+    if found in ANIMATION_FORMATS:
+        return ["pyav"] if found == "GIF" else ["pillow"]
+    if found in _DECORD_IS_RIGHT and not _needs_pyav(path, found):
+        return ["decord", "pyav"]
+    return ["pyav"]
+
+
+def _needs_pyav(path: Path, found: str) -> bool:
+    """Whether decord would be wrong about this file, or does less: edit lists, AV1, HDR, transparency, tall pixels."""
+    container, stream = open_container(path, found)
+    with closing(container):
+        context = stream.codec_context
+        return (
+            context.name in _DECORD_CANNOT
+            or context.color_trc in HDR_TRANSFERS
+            or any(component.is_alpha for component in (context.format.components if context.format else ()))
+            or context.sample_aspect_ratio not in (None, 0, 1)
+            or any(entry.is_discard for entry in stream.index_entries)
+        )
+
+
+def _decoder(name: str) -> Decoder:
+    return cast(Decoder, importlib.import_module(DECODERS[name]))

@@ -1,0 +1,105 @@
+"""A decoded frame, whatever its pixels: to an upright 8-bit RGB picture with square pixels."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final
+
+import av
+import numpy as np
+from av.sidedata.sidedata import Type
+from numpy.typing import NDArray
+from PIL import Image
+
+from firstsight.media.pictures import on_white, shrink, shrink_factor
+
+_PQ: Final = 16
+_HLG: Final = 18
+HDR_TRANSFERS: Final = frozenset({_PQ, _HLG})
+"""Transfer characteristics (ITU-T H.273) whose values are far from those of sRGB: PQ and HLG."""
+
+_WHITE_NITS: Final = 203.0  # diffuse white of HDR programmes, ITU-R BT.2408
+_KNEE: Final = 0.8  # of diffuse white: what is brighter is pressed into what is left
+_BT2020_TO_BT709: Final = np.array(  # linear light, ITU-R BT.2087
+    [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], np.float32
+)
+_ODD_ASPECT: Final = 8.0
+
+
+def to_picture(frame: av.VideoFrame, min_side: int | None, pixel_aspect: float = 1.0) -> Image.Image:
+    """Convert one frame: HDR to sRGB, transparency on white, shrunk, pixels made square, turned upright.
+
+    Args:
+        min_side: as `pictures.shrink` takes it.
+        pixel_aspect: width of a pixel over its height.
+    """
+    if frame.color_trc in HDR_TRANSFERS:
+        picture = _from_hdr(frame, min_side)
+    elif any(component.is_alpha for component in frame.format.components):
+        picture = on_white(shrink(Image.fromarray(frame.to_ndarray(format="rgba")), min_side))
+    else:
+        picture = shrink(Image.fromarray(frame.to_ndarray(format="rgb24")), min_side)
+    return _upright(_square_pixels(picture, pixel_aspect), frame)
+
+
+def _square_pixels(picture: Image.Image, aspect: float) -> Image.Image:
+    if aspect == 1 or not 1 / _ODD_ASPECT < aspect < _ODD_ASPECT:
+        return picture
+    width, height = picture.size
+    size = (round(width * aspect), height) if aspect > 1 else (width, round(height / aspect))
+    return picture.resize(size, Image.Resampling.BICUBIC)
+
+
+def _upright(picture: Image.Image, frame: av.VideoFrame) -> Image.Image:
+    """Turn and mirror a picture as the display matrix says, in quarter turns."""
+    side_data = frame.side_data.get(Type.DISPLAYMATRIX)
+    if side_data is None:
+        return picture
+    (a, b, _), (c, d, _) = np.frombuffer(bytes(side_data), np.int32).reshape(3, 3)[:2].tolist()
+    if abs(b) + abs(c) > abs(a) + abs(d):  # x goes to y
+        picture = picture.transpose(Image.Transpose.TRANSPOSE)
+        a, d = c, b
+    if a < 0:
+        picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if d < 0:
+        picture = picture.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+    return picture
+
+
+def _from_hdr(frame: av.VideoFrame, min_side: int | None) -> Image.Image:
+    factor = shrink_factor((frame.width, frame.height), min_side)
+    size = (frame.width // factor, frame.height // factor)
+    values = frame.reformat(*size, format="rgb48le", interpolation="AREA").to_ndarray()
+    light = _light(int(frame.color_trc))[values]  # (h, w, 3), 1 is diffuse white
+    if frame.color_primaries == _BT2020_PRIMARIES:
+        light = light @ _BT2020_TO_BT709.T
+    light = light.clip(0)
+    brightest = light.max(axis=2, keepdims=True)
+    over = _KNEE + (1 - _KNEE) * (1 - np.exp(-(brightest - _KNEE) / (1 - _KNEE)))
+    light *= np.where(brightest > _KNEE, over / np.maximum(brightest, _KNEE), 1)
+    return Image.fromarray(_srgb_bytes()[(light * 4095 + 0.5).astype(np.uint16).clip(0, 4095)])
+
+
+_BT2020_PRIMARIES: Final = 9
+
+
+@cache
+def _light(transfer: int) -> NDArray[np.float32]:
+    """(65536,) linear light of each 16-bit value, in units of diffuse white: SMPTE ST 2084, or ARIB STD-B67."""
+    value = np.linspace(0, 1, 65536)
+    if transfer == _PQ:
+        m1, m2, c1, c2, c3 = 0.1593017578125, 78.84375, 0.8359375, 18.8515625, 18.6875
+        root = value ** (1 / m2)
+        nits = 10_000 * (np.maximum(root - c1, 0) / (c2 - c3 * root)) ** (1 / m1)
+    else:
+        scene = np.where(value <= 0.5, value**2 / 3, (np.exp((value - 0.55991073) / 0.17883277) + 0.28466892) / 12)
+        nits = 1000 * scene**1.2  # a display of 1,000 nits, its system gamma taken per channel
+    return (nits / _WHITE_NITS).astype(np.float32)
+
+
+@cache
+def _srgb_bytes() -> NDArray[np.uint8]:
+    """(4096,) sRGB value of linear light from 0 to 1."""
+    light = np.linspace(0, 1, 4096)
+    encoded = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    return np.rint(encoded * 255).astype(np.uint8)
