@@ -76,6 +76,8 @@ class DecordReader:
                 pixels = self._reader[index].asnumpy()
             except (decord.DECORDError, RuntimeError) as error:
                 raise _explained(self._name, str(error)) from error
+            if pixels.ndim != 3 or pixels.shape[2] != 3:  # frames of 8 x 8 pixels
+                raise MediaError("corrupt", f"{self._name} has frames that decord does not lay out as pictures")
             height, width = pixels.shape[:2]
             if width * height > self._max_pixels:
                 raise MediaError(

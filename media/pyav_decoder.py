@@ -18,6 +18,7 @@ from PIL import Image
 
 from firstsight.errors import MediaError
 from firstsight.media.frame_pictures import to_picture
+from firstsight.media.kinds import ANIMATION_FORMATS
 from firstsight.media.packet_index import PacketIndex, broken, index_packets, open_container, packet_time, video_format
 
 Shown: TypeAlias = tuple[int, av.VideoFrame]
@@ -95,8 +96,10 @@ class PyavReader:
         index = index_packets(self._container, self._stream, by_decoding=self._counted)
         if index.pts.size == 0:
             raise MediaError("corrupt", f"{self._path} has no frames; replace it")
-        if index.pts.size == 1 and self._format == "GIF":
-            raise MediaError("unsupported", f"{self._path} is a picture (GIF), not a video; list it under images")
+        if index.pts.size == 1 and self._format in ANIMATION_FORMATS:
+            raise MediaError(
+                "unsupported", f"{self._path} is a picture ({self._format}), not a video; list it under images"
+            )
         return index
 
     def _key_number(self, pts: int) -> int:
