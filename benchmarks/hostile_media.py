@@ -18,7 +18,7 @@ PICTURES = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 VIDEOS = (("mp4", "libx264"), ("mkv", "libx264"), ("webm", "libvpx"), ("ts", "mpeg2video"), ("avi", "mpeg4"))
 
 
-def make_hostile(folder: Path, *, cuts: int = 9, flips: int = 6) -> list[tuple[Path, str]]:
+def make_hostile(folder: Path, *, cuts: int = 10, flips: int = 6) -> list[tuple[Path, str]]:
     """Write the files and tell as what a catalogue would list each: "picture" or "video".
 
     Args:
@@ -134,7 +134,7 @@ def video(path: Path, codec: str, frames: int = 40) -> bytes:
         stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
         for _ in range(frames):
             coarse = Image.fromarray(rng.integers(0, 256, (12, 16, 3), np.uint8)).resize((160, 120))
-            container.mux(stream.encode(av.VideoFrame.from_image(coarse)))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(coarse), "rgb24")))
         container.mux(stream.encode())
     return path.read_bytes()
 

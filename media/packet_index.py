@@ -101,7 +101,7 @@ def index_packets(container: InputContainer, stream: av.VideoStream, *, by_decod
     return PacketIndex(pts, is_key, np.array(key_pts, np.int64), key_dts, end, hidden, open_groups)
 
 
-def packet_time(packet: av.Packet, *, by_decoding: bool = False) -> int | None:
+def packet_time(packet: av.Packet[av.VideoStream], *, by_decoding: bool = False) -> int | None:
     """When a packet's frame is shown, in units of its stream's time base; when it is decoded, where that is unknown."""
     return packet.dts if by_decoding or packet.pts is None else packet.pts
 

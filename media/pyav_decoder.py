@@ -61,7 +61,8 @@ class PyavReader:
 
     @property
     def times(self) -> NDArray[np.float64]:
-        return (self._index.pts - self._index.pts[0]) * self._unit
+        seconds: NDArray[np.float64] = (self._index.pts - self._index.pts[0]) * self._unit
+        return seconds
 
     @property
     def duration_s(self) -> float:
@@ -119,7 +120,7 @@ class PyavReader:
         for pts, frame in zip(self._index.pts[max(start, 0) :], self._decoded(packets), strict=False):
             yield int(pts), frame
 
-    def _packets_from(self, key: int) -> tuple[int, Iterator[av.Packet]]:
+    def _packets_from(self, key: int) -> tuple[int, Iterator[av.Packet[av.VideoStream]]]:
         """The packets from the last key packet on that seeking can reach, not after the one asked for, and its time."""
         step = 0
         while key - step > 0:
@@ -139,18 +140,18 @@ class PyavReader:
         self._container, self._stream = open_container(self._path, self._format)
         return int(self._index.key_pts[0] if self._index.key_pts.size else self._index.pts[0]), self._packets()
 
-    def _packets(self) -> Iterator[av.Packet]:
+    def _packets(self) -> Iterator[av.Packet[av.VideoStream]]:
         with contextlib.suppress(av.FFmpegError):  # the packets before a break are good
             yield from self._container.demux(self._stream)
 
-    def _decoded(self, packets: Iterator[av.Packet]) -> Iterator[av.VideoFrame]:
+    def _decoded(self, packets: Iterator[av.Packet[av.VideoStream]]) -> Iterator[av.VideoFrame]:
         context = self._stream.codec_context
         for packet in packets:
             yield from self._put_out(packet)
         if context.is_open:  # packets that end in a break end without the one that empties the decoder
             yield from self._put_out(None)
 
-    def _put_out(self, packet: av.Packet | None) -> list[av.VideoFrame]:
+    def _put_out(self, packet: av.Packet[av.VideoStream] | None) -> list[av.VideoFrame]:
         try:
             frames = self._stream.codec_context.decode(packet)
         except MemoryError as error:
@@ -170,6 +171,8 @@ class PyavReader:
             )
 
 
-def _chain(first: av.Packet, rest: Iterator[av.Packet]) -> Iterator[av.Packet]:
+def _chain(
+    first: av.Packet[av.VideoStream], rest: Iterator[av.Packet[av.VideoStream]]
+) -> Iterator[av.Packet[av.VideoStream]]:
     yield first
     yield from rest
