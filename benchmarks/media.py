@@ -34,7 +34,7 @@ from firstsight.media.isolated_pictures import PictureDecoder
 from firstsight.media.pictures import open_picture
 from firstsight.media.videos import VideoSampler
 
-SIDE = 224  # of an encoder's input; pictures are decoded to at least three times that
+SIDE = 260  # of an encoder's input; pictures are decoded to at least three times that
 TIMEOUT_S = 10.0
 SAME_LEVELS = 3.0  # mean difference, of 255, below which two pictures are the same frame: dithering of 10 bits
 SAME_S = 0.002

@@ -58,7 +58,10 @@ def open_container(path: Path, container: str) -> tuple[InputContainer, av.Video
         raise MediaError("unsupported", f"{str(path)!r} is not a UTF-8 file name; rename the file") from error
     except (av.FFmpegError, ValueError) as error:
         raise broken(path, error) from error
-    stream = opened.streams.best("video")
+    try:
+        stream = opened.streams.best("video")
+    except IndexError:  # PyAV, of a stream that turned up too late
+        stream = None
     if not isinstance(stream, av.VideoStream) or stream.codec_context is None:
         opened.close()
         raise MediaError(
