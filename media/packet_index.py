@@ -31,6 +31,9 @@ DEMUXERS: Final = {
 """FFmpeg's demuxer for each container that `kinds.sniff` names. Naming it keeps the others, which follow playlists to
 other files, out of reach."""
 
+BREAKS: Final = (av.FFmpegError, IndexError)
+"""What demuxing raises where a file breaks; IndexError when a stream turns up that was not there at the start."""
+
 
 @dataclass(frozen=True)
 class PacketIndex:
@@ -58,10 +61,7 @@ def open_container(path: Path, container: str) -> tuple[InputContainer, av.Video
         raise MediaError("unsupported", f"{str(path)!r} is not a UTF-8 file name; rename the file") from error
     except (av.FFmpegError, ValueError) as error:
         raise broken(path, error) from error
-    try:
-        stream = opened.streams.best("video")
-    except IndexError:  # PyAV, of a stream that turned up too late
-        stream = None
+    stream = opened.streams.best("video")
     if not isinstance(stream, av.VideoStream) or stream.codec_context is None:
         opened.close()
         raise MediaError(
@@ -82,7 +82,7 @@ def index_packets(container: InputContainer, stream: av.VideoStream, *, by_decod
     found: dict[int, tuple[bool, int]] = {}
     keys: dict[int, int] = {}
     hidden = open_groups = False
-    with contextlib.suppress(av.FFmpegError):  # the packets before a break are good
+    with contextlib.suppress(*BREAKS):  # the packets before a break are good
         for packet in container.demux(stream):
             time = packet_time(packet, by_decoding=by_decoding)
             if time is None or packet.size == 0:

@@ -19,7 +19,15 @@ from PIL import Image
 from firstsight.errors import MediaError
 from firstsight.media.frame_pictures import to_picture
 from firstsight.media.kinds import ANIMATION_FORMATS
-from firstsight.media.packet_index import PacketIndex, broken, index_packets, open_container, packet_time, video_format
+from firstsight.media.packet_index import (
+    BREAKS,
+    PacketIndex,
+    broken,
+    index_packets,
+    open_container,
+    packet_time,
+    video_format,
+)
 
 Shown: TypeAlias = tuple[int, av.VideoFrame]
 """A presentation timestamp and the frame shown from then on."""
@@ -141,7 +149,7 @@ class PyavReader:
         return int(self._index.key_pts[0] if self._index.key_pts.size else self._index.pts[0]), self._packets()
 
     def _packets(self) -> Iterator[av.Packet[av.VideoStream]]:
-        with contextlib.suppress(av.FFmpegError):  # the packets before a break are good
+        with contextlib.suppress(*BREAKS):  # the packets before a break are good
             yield from self._container.demux(self._stream)
 
     def _decoded(self, packets: Iterator[av.Packet[av.VideoStream]]) -> Iterator[av.VideoFrame]:
