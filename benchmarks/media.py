@@ -52,11 +52,11 @@ def exact(work: Path) -> bool:
     for path in make_videos(work / "videos"):
         names: list[str] = []
 
-        def all_frames(reader: object, names: list[str] = names) -> tuple[np.ndarray, list[np.ndarray]]:  # type: ignore[type-arg]
+        def all_frames(reader: object, names: list[str] = names) -> tuple[np.ndarray, list[np.ndarray]]:
             names.append(type(reader).__name__.removesuffix("Reader").lower())
             times = reader.times  # type: ignore[attr-defined]
             # backwards in strides, so that most frames are reached by seeking
-            found: dict[int, np.ndarray] = {}  # type: ignore[type-arg]
+            found: dict[int, np.ndarray] = {}
             for start in reversed(range(7)):
                 some = list(range(start, len(times), 7))
                 found.update(zip(some, map(np.asarray, reader.read(some)), strict=True))  # type: ignore[attr-defined]
@@ -83,14 +83,14 @@ def exact(work: Path) -> bool:
     return good
 
 
-def _is_frame(frame: np.ndarray, reference: np.ndarray, number: int) -> bool:  # type: ignore[type-arg]
+def _is_frame(frame: np.ndarray, reference: np.ndarray, number: int) -> bool:
     """Whether a picture is frame `number`: nearly equal to it, and to no neighbour more."""
     first = max(0, number - 5)
     apart = [np.abs(frame.astype(int) - other).mean() for other in reference[first : number + 6]]
     return bool(number < len(reference) and apart[number - first] == min(apart) < SAME_LEVELS)
 
 
-def _full_decode(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, list[float]]:  # type: ignore[type-arg]
+def _full_decode(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, list[float]]:
     """Every frame as ffmpeg puts it out, and its second from the first one."""
     show = ["ffmpeg", "-v", "info", "-nostdin", "-i", str(path), "-map", "0:v:0", "-fps_mode", "passthrough"]
     done = subprocess.run([*show, "-vf", "showinfo", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"], capture_output=True)
@@ -202,11 +202,11 @@ def pictures(work: Path) -> bool:
     )
     encoder = StarterEncoder()
 
-    def features(pixels: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    def features(pixels: np.ndarray) -> np.ndarray:
         found = encoder.picture_outputs(pixels)[0]
         return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True))
 
-    def plain(path: Path) -> np.ndarray:  # type: ignore[type-arg]
+    def plain(path: Path) -> np.ndarray:
         whole = Image.open(path).convert("RGB")
         scale = SIDE / min(whole.size)
         small = whole.resize((round(whole.width * scale), round(whole.height * scale)), Image.Resampling.BICUBIC)
@@ -221,7 +221,7 @@ def pictures(work: Path) -> bool:
                 path.write_bytes(_photograph(size, number))
             many = [paths[n % 8] for n in range(count)]
 
-            def ours(path: Path) -> np.ndarray:  # type: ignore[type-arg]
+            def ours(path: Path) -> np.ndarray:
                 return transform([open_picture(path, min_side=3 * SIDE)])[0]
 
             cosines = (
