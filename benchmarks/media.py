@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import psutil
+import psutil  # type: ignore[import-untyped]
 from PIL import Image
 
 from benchmarks.hostile_media import make_hostile, picture, video
