@@ -16,7 +16,7 @@ from firstsight.errors import MediaError
 from firstsight.media.frame_pictures import HDR_TRANSFERS
 from firstsight.media.frames import VideoReader
 from firstsight.media.kinds import ANIMATION_FORMATS
-from firstsight.media.packet_index import open_container, video_format
+from firstsight.media.packet_index import DEMUXERS, index_packets, open_container, video_format
 
 DECODERS: Final[dict[str, str]] = {
     "decord": "firstsight.media.decord_decoder",
@@ -24,7 +24,8 @@ DECODERS: Final[dict[str, str]] = {
     "pyav": "firstsight.media.pyav_decoder",
 }
 _DECORD_IS_RIGHT: Final = frozenset({"MP4", "Matroska"})  # in MPEG-TS, MPEG-PS and AVI it is late
-_DECORD_CANNOT: Final = frozenset({"av1", "libdav1d", "libaom-av1"})
+# AV1 it does not know, and in HEVC it seeks to the wrong key frames
+_WRONG_CODECS: Final = frozenset({"av1", "libdav1d", "libaom-av1", "hevc"})
 
 T = TypeVar("T")
 
@@ -73,24 +74,30 @@ def decoders_for(path: Path) -> list[str]:
     """
     found = video_format(path)
     if found in ANIMATION_FORMATS:
-        return ["pyav"] if found == "GIF" else ["pillow"]
+        return ["pyav", "pillow"] if found in DEMUXERS else ["pillow"]  # Pillow tells of a still picture
     if found in _DECORD_IS_RIGHT and not _needs_pyav(path, found):
         return ["decord", "pyav"]
     return ["pyav"]
 
 
 def _needs_pyav(path: Path, found: str) -> bool:
-    """Whether decord would be wrong about this file, or does less: edit lists, AV1, HDR, transparency, tall pixels."""
+    """Whether decord would be wrong about this file, or does less.
+
+    decord obeys no edit list, seeks to the wrong frames in open groups of pictures, and knows no HDR, no transparency
+    and no pixels that are not square.
+    """
     container, stream = open_container(path, found)
     with closing(container):
         context = stream.codec_context
-        return (
-            context.name in _DECORD_CANNOT
+        if (
+            context.name in _WRONG_CODECS
             or context.color_trc in HDR_TRANSFERS
             or any(component.is_alpha for component in (context.format.components if context.format else ()))
             or context.sample_aspect_ratio not in (None, 0, 1)
-            or any(entry.is_discard for entry in stream.index_entries)
-        )
+        ):
+            return True
+        index = index_packets(container, stream)
+        return index.hidden or index.open_groups
 
 
 def _decoder(name: str) -> Decoder:

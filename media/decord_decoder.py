@@ -52,7 +52,7 @@ class DecordReader:
             raise MediaError("unsupported", f"{self._name!r} is not a UTF-8 file name; rename the file") from error
         except (decord.DECORDError, RuntimeError) as error:
             raise _explained(self._name, str(error)) from error
-        self._times = spans[:, 0] - spans[0, 0]
+        self._times: NDArray[np.float64] = spans[:, 0] - spans[0, 0]
         self._duration_s = max(float(spans[-1, 1] - spans[0, 0]), float(self._times[-1]))
 
     @property
@@ -76,6 +76,8 @@ class DecordReader:
                 pixels = self._reader[index].asnumpy()
             except (decord.DECORDError, RuntimeError) as error:
                 raise _explained(self._name, str(error)) from error
+            if pixels.ndim != 3 or pixels.shape[2] != 3:  # frames of 8 x 8 pixels
+                raise MediaError("corrupt", f"{self._name} has frames that decord does not lay out as pictures")
             height, width = pixels.shape[:2]
             if width * height > self._max_pixels:
                 raise MediaError(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
-from typing import Final
+from typing import Final, cast
 
 import av
 import numpy as np
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideData, Type
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -52,7 +53,9 @@ def _square_pixels(picture: Image.Image, aspect: float) -> Image.Image:
 
 def _upright(picture: Image.Image, frame: av.VideoFrame) -> Image.Image:
     """Turn and mirror a picture as the display matrix says, in quarter turns."""
-    side_data = frame.side_data.get(Type.DISPLAYMATRIX)
+    side_data = next(
+        (data for data in cast("Iterable[SideData]", frame.side_data) if data.type == Type.DISPLAYMATRIX), None
+    )
     if side_data is None:
         return picture
     (a, b, _), (c, d, _) = np.frombuffer(bytes(side_data), np.int32).reshape(3, 3)[:2].tolist()
@@ -102,4 +105,5 @@ def _srgb_bytes() -> NDArray[np.uint8]:
     """(4096,) sRGB value of linear light from 0 to 1."""
     light = np.linspace(0, 1, 4096)
     encoded = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-    return np.rint(encoded * 255).astype(np.uint8)
+    levels: NDArray[np.uint8] = np.rint(encoded * 255).astype(np.uint8)
+    return levels

@@ -26,9 +26,13 @@ DEMUXERS: Final = {
     "MPEG-TS": "mpegts",
     "Matroska": "matroska",
     "Ogg": "ogg",
+    "PNG": "apng",
 }
 """FFmpeg's demuxer for each container that `kinds.sniff` names. Naming it keeps the others, which follow playlists to
 other files, out of reach."""
+
+BREAKS: Final = (av.FFmpegError, IndexError)
+"""What demuxing raises where a file breaks; IndexError when a stream turns up that was not there at the start."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,8 @@ class PacketIndex:
     key_pts: NDArray[np.int64]  # (k,) of every key packet, those that an edit list hides too, rising
     key_dts: NDArray[np.int64]  # (k,) decoding timestamps of the same packets
     end: int  # timestamp at which the last frame ends
+    hidden: bool  # an edit list cuts packets off
+    open_groups: bool  # frames shown before a key frame come after it and need those before it
 
 
 def open_container(path: Path, container: str) -> tuple[InputContainer, av.VideoStream]:
@@ -75,11 +81,14 @@ def index_packets(container: InputContainer, stream: av.VideoStream, *, by_decod
     """
     found: dict[int, tuple[bool, int]] = {}
     keys: dict[int, int] = {}
-    with contextlib.suppress(av.FFmpegError):  # the packets before a break are good
+    hidden = open_groups = False
+    with contextlib.suppress(*BREAKS):  # the packets before a break are good
         for packet in container.demux(stream):
             time = packet_time(packet, by_decoding=by_decoding)
             if time is None or packet.size == 0:
                 continue
+            hidden = hidden or packet.is_discard
+            open_groups = open_groups or (len(keys) > 1 and time < next(reversed(keys)))
             if packet.is_keyframe:
                 keys.setdefault(time, time if packet.dts is None else packet.dts)
             if not packet.is_discard:
@@ -91,10 +100,11 @@ def index_packets(container: InputContainer, stream: av.VideoStream, *, by_decod
         gap = int(np.median(np.diff(pts))) if pts.size > 1 else 0
         end = int(pts[-1]) + (found[int(pts[-1])][1] or gap)
     key_pts = sorted(keys)
-    return PacketIndex(pts, is_key, np.array(key_pts, np.int64), np.array([keys[t] for t in key_pts], np.int64), end)
+    key_dts = np.array([keys[time] for time in key_pts], np.int64)
+    return PacketIndex(pts, is_key, np.array(key_pts, np.int64), key_dts, end, hidden, open_groups)
 
 
-def packet_time(packet: av.Packet, *, by_decoding: bool = False) -> int | None:
+def packet_time(packet: av.Packet[av.VideoStream], *, by_decoding: bool = False) -> int | None:
     """When a packet's frame is shown, in units of its stream's time base; when it is decoded, where that is unknown."""
     return packet.dts if by_decoding or packet.pts is None else packet.pts
 

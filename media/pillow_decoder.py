@@ -1,4 +1,4 @@
-"""Animated WebP, PNG and AVIF through Pillow, which FFmpeg does not read. For the decoding child only."""
+"""Animated WebP and AVIF through Pillow, which FFmpeg does not read. For the decoding child only."""
 
 from __future__ import annotations
 

@@ -18,7 +18,16 @@ from PIL import Image
 
 from firstsight.errors import MediaError
 from firstsight.media.frame_pictures import to_picture
-from firstsight.media.packet_index import PacketIndex, broken, index_packets, open_container, packet_time, video_format
+from firstsight.media.kinds import ANIMATION_FORMATS
+from firstsight.media.packet_index import (
+    BREAKS,
+    PacketIndex,
+    broken,
+    index_packets,
+    open_container,
+    packet_time,
+    video_format,
+)
 
 Shown: TypeAlias = tuple[int, av.VideoFrame]
 """A presentation timestamp and the frame shown from then on."""
@@ -60,7 +69,8 @@ class PyavReader:
 
     @property
     def times(self) -> NDArray[np.float64]:
-        return (self._index.pts - self._index.pts[0]) * self._unit
+        seconds: NDArray[np.float64] = (self._index.pts - self._index.pts[0]) * self._unit
+        return seconds
 
     @property
     def duration_s(self) -> float:
@@ -95,8 +105,10 @@ class PyavReader:
         index = index_packets(self._container, self._stream, by_decoding=self._counted)
         if index.pts.size == 0:
             raise MediaError("corrupt", f"{self._path} has no frames; replace it")
-        if index.pts.size == 1 and self._format == "GIF":
-            raise MediaError("unsupported", f"{self._path} is a picture (GIF), not a video; list it under images")
+        if index.pts.size == 1 and self._format in ANIMATION_FORMATS:
+            raise MediaError(
+                "unsupported", f"{self._path} is a picture ({self._format}), not a video; list it under images"
+            )
         return index
 
     def _key_number(self, pts: int) -> int:
@@ -116,7 +128,7 @@ class PyavReader:
         for pts, frame in zip(self._index.pts[max(start, 0) :], self._decoded(packets), strict=False):
             yield int(pts), frame
 
-    def _packets_from(self, key: int) -> tuple[int, Iterator[av.Packet]]:
+    def _packets_from(self, key: int) -> tuple[int, Iterator[av.Packet[av.VideoStream]]]:
         """The packets from the last key packet on that seeking can reach, not after the one asked for, and its time."""
         step = 0
         while key - step > 0:
@@ -136,18 +148,18 @@ class PyavReader:
         self._container, self._stream = open_container(self._path, self._format)
         return int(self._index.key_pts[0] if self._index.key_pts.size else self._index.pts[0]), self._packets()
 
-    def _packets(self) -> Iterator[av.Packet]:
-        with contextlib.suppress(av.FFmpegError):  # the packets before a break are good
+    def _packets(self) -> Iterator[av.Packet[av.VideoStream]]:
+        with contextlib.suppress(*BREAKS):  # the packets before a break are good
             yield from self._container.demux(self._stream)
 
-    def _decoded(self, packets: Iterator[av.Packet]) -> Iterator[av.VideoFrame]:
+    def _decoded(self, packets: Iterator[av.Packet[av.VideoStream]]) -> Iterator[av.VideoFrame]:
         context = self._stream.codec_context
         for packet in packets:
             yield from self._put_out(packet)
         if context.is_open:  # packets that end in a break end without the one that empties the decoder
             yield from self._put_out(None)
 
-    def _put_out(self, packet: av.Packet | None) -> list[av.VideoFrame]:
+    def _put_out(self, packet: av.Packet[av.VideoStream] | None) -> list[av.VideoFrame]:
         try:
             frames = self._stream.codec_context.decode(packet)
         except MemoryError as error:
@@ -167,6 +179,8 @@ class PyavReader:
             )
 
 
-def _chain(first: av.Packet, rest: Iterator[av.Packet]) -> Iterator[av.Packet]:
+def _chain(
+    first: av.Packet[av.VideoStream], rest: Iterator[av.Packet[av.VideoStream]]
+) -> Iterator[av.Packet[av.VideoStream]]:
     yield first
     yield from rest
