@@ -32,8 +32,8 @@ class RecordedNetwork(httpcore.MockBackend):
 
 
 def read(source: HttpSource, url: str) -> bytes:
-    with source.stream(url, timeout_s=5) as chunks:
-        return b"".join(chunks)
+    with source.stream(url, timeout_s=5) as answer:
+        return b"".join(answer.chunks)
 
 
 @pytest.mark.parametrize(
