@@ -93,6 +93,7 @@ class Fetched:
         path: Path | None = None,
         file: IO[bytes] | None = None,
         folder: tempfile.TemporaryDirectory[str] | None = None,
+        copied: int = 0,
         version: str = "",
     ) -> None:
         self._uri = uri
@@ -100,6 +101,7 @@ class Fetched:
         self._path = path
         self._file = file
         self._folder = folder
+        self._copied = copied
         self.version = version
         """What its server says to tell this version of it by; empty for a local file and where it says nothing."""
 
@@ -113,8 +115,13 @@ class Fetched:
 
     @property
     def memory_bytes(self) -> int:
-        """Memory it takes while it waits; large files wait on disk."""
-        return 0 if self._file is None else min(self._file.seek(0, os.SEEK_END), SPOOL_BYTES)
+        """Memory it takes while it waits for its decoder; 0 where it waits on disk."""
+        return self._copied if self._file is not None and self._copied <= SPOOL_BYTES else 0
+
+    @property
+    def disk_bytes(self) -> int:
+        """Disk that its copy takes until it is closed."""
+        return self._copied - self.memory_bytes
 
     def read(self) -> bytes:
         """All its bytes.
@@ -167,7 +174,8 @@ def fetch(uri: str, policy: MediaPolicy, kind: Kind) -> Fetched:
     if kind == "picture":
         file = tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115  # Fetched closes it
         try:
-            return Fetched(uri, limit, file=file, version=_fetch_into(file, uri, policy, limit, kind))
+            version = _fetch_into(file, uri, policy, limit, kind)
+            return Fetched(uri, limit, file=file, copied=file.seek(0, os.SEEK_END), version=version)
         except BaseException:
             file.close()
             raise
@@ -177,7 +185,8 @@ def fetch(uri: str, policy: MediaPolicy, kind: Kind) -> Fetched:
     try:
         with Path(folder.name, name).open("w+b") as copy:
             version = _fetch_into(copy, uri, policy, limit, kind)
-        return Fetched(uri, limit, path=Path(folder.name, name), folder=folder, version=version)
+            copied = copy.seek(0, os.SEEK_END)
+        return Fetched(uri, limit, path=Path(folder.name, name), folder=folder, copied=copied, version=version)
     except BaseException:
         folder.cleanup()
         raise
