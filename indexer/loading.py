@@ -200,13 +200,14 @@ class MediaLoader:
         data = fetched.read()
         job.stage = "decode"
         picture = open_picture(data, min_side=self._min_side, max_pixels=self._policy.max_pixels)
-        return [Loaded(picture, job.uri)]
+        return [Loaded(picture, job.uri, version=fetched.version or None)]
 
     def _sample(self, job: MediaJob, fetched: Fetched) -> list[Loaded]:
         path = fetched.path()
         job.stage = "decode"
         frames = self._videos.sample(path, count=self._settings.frames, min_side=self._min_side)
-        return [Loaded(frame.picture, job.uri, frame.time_s, frame.start_s, frame.end_s) for frame in frames]
+        version = fetched.version or None
+        return [Loaded(f.picture, job.uri, f.time_s, f.start_s, f.end_s, version=version) for f in frames]
 
     def _weight(self, place: _Place) -> int:
         """Pictures it may become."""

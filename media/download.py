@@ -40,6 +40,12 @@ class Version:
     def __str__(self) -> str:
         return f"etag {self.etag}" if self.etag else f"modified {self.last_modified}" if self.last_modified else ""
 
+    @classmethod
+    def parse(cls, text: str) -> Version:
+        """The version that `str` wrote, as far as it can be asked for."""
+        kind, _, value = text.partition(" ")
+        return cls(etag=value) if kind == "etag" else cls(last_modified=value) if kind == "modified" else cls()
+
 
 @dataclass(frozen=True)
 class Received:
