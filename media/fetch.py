@@ -68,7 +68,7 @@ def identity(uri: str, policy: MediaPolicy) -> str:
 
     Local files answer with their size and modification time, or with the reason why they cannot be read
     ("missing", "forbidden"). Remote addresses answer "remote": an address is taken to stand for the same
-    bytes for ever.
+    bytes for ever, unless a run is told to ask (`MediaPolicy.refresh`).
     """
     try:
         found = resolve(uri, policy)
@@ -190,6 +190,18 @@ def fetch(uri: str, policy: MediaPolicy, kind: Kind) -> Fetched:
     except BaseException:
         folder.cleanup()
         raise
+
+
+def require_cache(policy: MediaPolicy) -> None:
+    """Make sure that fetched media can be kept where the policy says, before a run that would find out late.
+
+    Raises:
+        StoreError: the folder cannot be used.
+    """
+    if policy.cache_dir is not None:
+        from firstsight.media.cache import open_cache
+
+        open_cache(policy)
 
 
 def fetch_bytes(uri: str, policy: MediaPolicy) -> bytes:
