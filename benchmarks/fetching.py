@@ -2,8 +2,8 @@
 
     python -m benchmarks.fetching     # a sequential httpx loop, the index run's loader, and its cache cold and warm
 
-Each way fetches and decodes the same pictures; the server is a process of its own. Figures are medians of rounds made in
-turn, with each picture's first request answered by a 503 or not, the same for all.
+Each way fetches and decodes the same pictures; the server is a process of its own. Figures are medians of rounds made
+in turn, with each picture's first request answered by a 503 or not, the same for all.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def loader(urls: Sequence[str], policy: MediaPolicy) -> int:
 
 
 def measure(pictures: int, side: int, rounds: int, latency_s: float, failing: float) -> bool:
-    """Print seconds and failures of each way; whether no picture was lost and eight at once are five times one."""
+    """Print seconds and failures of each way; whether none is lost, and eight at once are five times as fast as one."""
     seconds: dict[str, list[float]] = {}
     failures: dict[str, int] = {}
     with tempfile.TemporaryDirectory() as name:

@@ -22,7 +22,7 @@ from firstsight.errors import MediaError
 from firstsight.indexer.assembly import ItemInHand, Loaded
 from firstsight.indexer.fetching import FetchQueue, Held
 from firstsight.indexer.settings import IndexSettings
-from firstsight.media.fetch import Fetched, fetch, host_of
+from firstsight.media.fetch import Fetched, fetch, host_of, require_cache
 from firstsight.media.pictures import open_picture
 from firstsight.media.policy import MediaPolicy
 from firstsight.media.videos import VideoSampler
@@ -53,9 +53,14 @@ class _Place:
 
 
 class MediaLoader:
-    """Loads media, a bounded number of pictures and bytes ahead; a context manager."""
+    """Loads media, a bounded number of pictures and bytes ahead; a context manager.
+
+    Raises:
+        StoreError: fetched media cannot be kept where the policy says.
+    """
 
     def __init__(self, policy: MediaPolicy, settings: IndexSettings, min_side: int) -> None:
+        require_cache(policy)
         self._policy = policy
         self._settings = settings
         self._min_side = min_side

@@ -30,7 +30,6 @@ from firstsight.indexer.refresh import changed_items
 from firstsight.indexer.settings import IndexSettings
 from firstsight.indexer.store import Store
 from firstsight.indexer.upkeep import RunUpkeep
-from firstsight.media.fetch import require_cache
 from firstsight.media.policy import MediaPolicy
 
 ITEMS_PER_LOOKUP = 1_000
@@ -123,7 +122,6 @@ class IndexRun:
             prune: remove stored items that the catalogue does not have; not after a stop.
         """
         started = time.monotonic()
-        require_cache(self._policy)
         self._store.recover()
         row = {
             "run_id": self.run_id,

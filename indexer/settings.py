@@ -28,9 +28,10 @@ class IndexSettings:
     write_seconds: float = 10.0  # a write at least this often, so that a killed run loses little
 
     def __post_init__(self) -> None:
-        counts = ("frames", "batch_size", "text_batch_size", "decode_threads", "write_items")
-        for name in (*counts, "pictures_ahead", "media_ahead", "bytes_ahead", "disk_ahead"):
+        for name in ("frames", "batch_size", "text_batch_size", "decode_threads", "pictures_ahead", "write_items"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
         if not any(self.weights.values()) or any(weight < 0 for weight in self.weights.values()):
             raise ValueError(f"weights must be 0 or more, and one above 0, not {dict(self.weights)}")
+        if min(self.media_ahead, self.bytes_ahead, self.disk_ahead) < 1:
+            raise ValueError("media_ahead, bytes_ahead and disk_ahead must be 1 or more")

@@ -238,14 +238,15 @@ def _fetch_into(file: IO[bytes], uri: str, policy: MediaPolicy, limit: int, kind
         return fetch_object(uri, _OBJECT_STORES[_scheme(uri) or ""], file, policy, limit)
     # httpx takes 0.1 s that local catalogues need not wait
     from firstsight.media.cache import open_cache
-    from firstsight.media.download import download
+    from firstsight.media.download import Received, download
 
     check = partial(_require_video, uri) if kind == "video" else _accept
     cache = open_cache(policy)
-    if cache is None:
-        received = download(uri, file, policy, limit=limit, check_head=check)
+    if cache is not None:
+        received: Received | None = cache.download(uri, file, policy, limit=limit, check_head=check)
     else:
-        received = cache.download(uri, file, policy, limit=limit, check_head=check)
+        received = download(uri, file, policy, limit=limit, check_head=check)
+    assert received is not None  # no version was known
     return str(received.version)
 
 
