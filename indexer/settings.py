@@ -19,7 +19,7 @@ class IndexSettings:
     weights: Mapping[Part, float] = field(default_factory=lambda: DEFAULT_WEIGHTS)  # of the parts in an item's vector
     batch_size: int = 32  # pictures encoded at once
     text_batch_size: int = 128  # titles encoded at once: enough of one length to waste no padding
-    decode_threads: int = max(2, (os.cpu_count() or 2))  # decoding releases the GIL; fetching has its own threads
+    decode_threads: int = max(2, (os.cpu_count() or 2))  # decoding releases the GIL; fetching has threads of its own
     pictures_ahead: int = 96  # decoded pictures waiting at most: three batches; bounds memory
     media_ahead: int = 512  # remote media asked for at most: what slow hosts may hold before others wait for them
     bytes_ahead: int = 256 * 2**20  # of fetched pictures that wait to be decoded, in memory

@@ -154,7 +154,7 @@ def test_one_bad_medium_costs_no_other(server: Server, tmp_path: Path) -> None:
     server.routes["/a.png"] = serve_png
     bad = [str(tmp_path / "broken.png"), server.answer("/gone.png", status=404), "http://127.0.0.1:1/x", "ftp://x/y"]
     uris = [uri for n in range(8) for uri in (server.url(f"/a.png?{n}"), bad[n % 4])]
-    policy = MediaPolicy(allow_private=True, allow_anywhere=True, timeout_s=1.0, tries=1)
+    policy = MediaPolicy(allow_private=True, allow_anywhere=True, timeout_s=20.0, tries=1)
     with MediaLoader(policy, IndexSettings(), 32) as loader:
         found = {(done.uri, isinstance(loaded, MediaError)) for done, loaded in loader.load_ahead(map(job, uris))}
     assert found == {(uri, uri in bad) for uri in uris}
