@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,6 +34,8 @@ zcat feed.jsonl.gz | firstsight index -
 firstsight index lectures/ --frames every:30 --max-frames 240
 
 firstsight index --retry
+
+firstsight index feed.csv --refresh-media --media-cache ~/.cache/shop-media
 """
 
 
@@ -110,6 +113,28 @@ def index(
         bool, typer.Option("--quiet", "-q", help="No progress, and no summary of a run that went well.")
     ] = False,
     timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds to fetch or decode one medium.")] = 30.0,
+    per_host: Annotated[
+        int, typer.Option("--fetches-per-host", min=1, help="Media fetched at once from one host; 32 in all.")
+    ] = 8,
+    refresh_media: Annotated[
+        bool,
+        typer.Option(
+            "--refresh-media", help="Ask servers whether media that are in the index have changed at their address."
+        ),
+    ] = False,
+    media_cache: Annotated[
+        Path | None,
+        typer.Option(
+            "--media-cache",
+            metavar="DIR",
+            envvar="FIRSTSIGHT_MEDIA_CACHE",
+            help="Keep fetched media in this folder, to fetch again only what has changed. By default nothing is kept.",
+            show_default=False,
+        ),
+    ] = None,
+    media_cache_size: Annotated[
+        float, typer.Option("--media-cache-size", min=0, metavar="GIB", help="Size of that folder, in GiB.")
+    ] = 10.0,
     json: options.Json = False,
 ) -> None:
     """Index a catalogue: encode what is new or changed, leave the rest alone.
@@ -137,7 +162,16 @@ def index(
         db,
         encoder=encoder,
         encoder_options=options.encoder_options(runtime, device, trust_remote_code),
-        policy=firstsight.MediaPolicy(allow_private=allow_private, allow_anywhere=allow_anywhere, timeout_s=timeout),
+        policy=firstsight.MediaPolicy(
+            allow_private=allow_private,
+            allow_anywhere=allow_anywhere,
+            timeout_s=timeout,
+            fetches=max(32, per_host),
+            fetches_per_host=per_host,
+            refresh=refresh_media,
+            cache_dir=media_cache and media_cache.expanduser(),
+            cache_bytes=int(media_cache_size * 2**30),
+        ),
     )
     with Progress(quiet) as progress, (interrupt := _Interrupt(progress)).watching():
         if retry:

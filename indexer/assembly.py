@@ -31,6 +31,7 @@ class Loaded:
     start_s: float | None = None  # of the shot that the frame stands for
     end_s: float | None = None
     fingerprint: bytes | None = None  # PDQ, 32 bytes; None for a flat picture
+    version: str | None = None  # what its server tells this version of the file by
 
 
 _OF_A_PICTURE = tuple(field.name for field in fields(Loaded) if field.name != "picture")
@@ -48,6 +49,7 @@ class View:
     start_s: float | None = None
     end_s: float | None = None
     fingerprint: bytes | None = None  # PDQ, 32 bytes
+    version: str | None = None  # of the file it comes from, as its server tells it
 
 
 @dataclass(eq=False)
@@ -85,6 +87,32 @@ class ItemInHand:
         self.failures.append(
             Failure(item_id=self.item.item_id, uri=uri, stage=stage, reason=error.reason, message=str(error))
         )
+
+    @property
+    def out_of_reach(self) -> set[str]:
+        """Addresses of its media that could not be fetched this time, and are not known to be gone."""
+        return {
+            failure["uri"]
+            for failure in self.failures
+            if failure["stage"] == "fetch" and failure["reason"] in ("unreachable", "timeout")
+        }
+
+    def keep_views(self, before: Iterable[Mapping[str, Any]]) -> None:
+        """Take over the views, of those it had before, that show media which are out of reach now."""
+        kept = set()
+        for row in before:
+            addresses = self.item.images if row["part"] == "image" else self.item.videos
+            if row["uri"] in self.out_of_reach and row["uri"] in addresses:
+                # the medium may stand at another place among its media by now: image-0, frame-0-3
+                _, *frame = row["view_id"].removeprefix(f"{self.item.item_id}#{row['part']}-").split("-")
+                place = "-".join([f"{row['part']}-{addresses.index(row['uri'])}", *frame])
+                shown = {name: row[name] for name in _OF_A_PICTURE}
+                view_id = f"{self.item.item_id}#{place}"
+                self.views.append(View(view_id, row["part"], np.asarray(row["vector"], np.float32), **shown))
+                kept.add(row["uri"])
+        for failure in self.failures:
+            if failure["uri"] in kept:
+                failure["message"] += "; what was indexed of it before is kept"
 
     def view_rows(self) -> list[dict[str, Any]]:
         """Its rows of `views`."""

@@ -1,21 +1,34 @@
-"""Fetching and decoding ahead of the encoder: threads for pictures, a worker process for videos."""
+"""Fetching and decoding ahead of the encoder, apart from each other.
+
+    jobs ──┬─ local ───────────────────────────────────────┐
+           └─ remote ── FetchQueue: threads, so many at    ├─ decode: threads, at most `pictures_ahead` decoded
+                        once, so many from one host ───────┘
+
+A slow host holds its own fetches and nothing else: who is decoded next is whoever is there. So local media come
+in the order asked for, and a remote one that is not here yet is overtaken by those behind it.
+"""
 
 from __future__ import annotations
 
-from collections import deque
+import heapq
+import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal
 
 from firstsight.errors import MediaError
 from firstsight.indexer.assembly import ItemInHand, Loaded
+from firstsight.indexer.fetching import FetchQueue, Held
 from firstsight.indexer.settings import IndexSettings
-from firstsight.media.fetch import fetch_bytes, fetch_file
-from firstsight.media.pictures import open_picture
+from firstsight.media.fetch import Fetched, fetch, host_of, require_cache
+from firstsight.media.isolated_pictures import PictureDecoder
 from firstsight.media.policy import MediaPolicy
 from firstsight.media.videos import VideoSampler
+
+USUAL_FRAMES = 16
+"""Frames that a video is taken to give until it is decoded: most are short, and give fewer than their rule allows."""
 
 
 @dataclass
@@ -29,15 +42,50 @@ class MediaJob:
     stage: Literal["fetch", "decode"] = "fetch"  # how far it came
 
 
+@dataclass(order=True)
+class _Place:
+    """A job's place in the order asked for."""
+
+    number: int
+    job: MediaJob = field(compare=False)
+    remote: bool = field(compare=False)
+    pictures: int = field(compare=False)  # that it becomes: a guess until it is decoded
+    loaded: Future[list[Loaded]] = field(compare=False, default_factory=Future)
+    fetched: Fetched | None = field(compare=False, default=None)
+    held: Held = field(compare=False, default=Held())
+    decoding: Future[None] | None = field(compare=False, default=None)
+
+
 class MediaLoader:
-    """Loads media in the order asked for, a bounded number of pictures ahead; a context manager."""
+    """Loads media, a bounded number of pictures and bytes ahead; a context manager.
+
+    Raises:
+        StoreError: fetched media cannot be kept where the policy says.
+    """
 
     def __init__(self, policy: MediaPolicy, settings: IndexSettings, min_side: int) -> None:
+        require_cache(policy)
         self._policy = policy
         self._settings = settings
         self._min_side = min_side
-        self._pool = ThreadPoolExecutor(settings.decode_threads, "firstsight-load")
-        self._videos = VideoSampler(max_pixels=policy.max_pixels, timeout_s=policy.timeout_s)
+        self._decoders = ThreadPoolExecutor(settings.decode_threads, "firstsight-decode")
+        workers, timeout_s, max_pixels = settings.decode_threads, policy.timeout_s, policy.max_pixels
+        self._images = PictureDecoder(workers=workers, timeout_s=timeout_s, max_pixels=max_pixels)
+        self._videos = VideoSampler(workers=workers, timeout_s=timeout_s, max_pixels=max_pixels)
+        self._fetches = FetchQueue[_Place](
+            self._fetch,
+            at_once=policy.fetches,
+            per_host=policy.fetches_per_host,
+            ahead=Held(settings.bytes_ahead, settings.disk_ahead),
+        )
+        # of these, only the thread that calls load_ahead removes from _here; all of it is under the lock
+        self._changed = threading.Condition()
+        self._away = 0  # remote media being fetched, or waiting to be
+        self._here: list[_Place] = []  # a heap: given to a decoder and not yet yielded
+        self._waiting: list[_Place] = []  # a heap: fetched, or local, and waiting for room among the decoded
+        self._pictures = 0  # of those in _here
+        self._local = 0  # pictures of the local ones in _waiting
+        self._closed = False
 
     def __enter__(self) -> MediaLoader:
         return self
@@ -45,43 +93,153 @@ class MediaLoader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.shutdown(wait=kind is None, cancel_futures=True)
+        with self._changed:
+            self._closed = True
+        self._fetches.close(wait=kind is None)
+        self._decoders.shutdown(wait=kind is None, cancel_futures=True)
+        self._images.close()
         self._videos.close()
+        for place in self._waiting + self._here:  # what was fetched for nothing
+            if place.fetched and (place.decoding is None or place.decoding.cancelled()):
+                place.fetched.close()
 
     def load_ahead(self, jobs: Iterable[MediaJob]) -> Iterator[tuple[MediaJob, list[Loaded] | MediaError]]:
-        """Yield each job with its pictures, or with why there are none, in the jobs' order."""
-        ahead: deque[tuple[MediaJob, Future[list[Loaded]]]] = deque()
-        pictures = 0
-        for job in jobs:
-            ahead.append((job, self._pool.submit(self._load, job)))
-            pictures += self._weight(job)
-            while pictures > self._settings.pictures_ahead and ahead:
-                pictures -= self._weight(ahead[0][0])
-                yield self._result(*ahead.popleft())
-        while ahead:
-            yield self._result(*ahead.popleft())
+        """Yield each job with its pictures, or with why there are none.
 
-    def _weight(self, job: MediaJob) -> int:
-        return self._settings.frame_rule.at_most if job.medium == "video" else 1
+        Local media come in the jobs' order; a remote one comes as soon as it is there, before the others that
+        are. `jobs` is read in the calling thread: as far ahead as there is room for decoded pictures, and for
+        `media_ahead` media that are being fetched.
+        """
+        waiting_jobs = iter(jobs)
+        more = True
+        number = 0
+        while True:
+            while more and self._has_room():
+                job = next(waiting_jobs, None)
+                if job is None:
+                    more = False
+                else:
+                    self._begin(_Place(number, job, host_of(job.uri) is not None, self._guess(job)))
+                    number += 1
+            place = self._next(wait_for_arrival=not (more and self._has_room()))
+            if place is not None:
+                yield self._result(place)
+            elif not more:
+                return
+
+    def _has_room(self) -> bool:
+        with self._changed:
+            return (
+                self._pictures + self._local <= self._settings.pictures_ahead
+                and self._away + len(self._waiting) < self._settings.media_ahead
+            )
+
+    def _begin(self, place: _Place) -> None:
+        if place.remote:
+            with self._changed:
+                self._away += 1
+            self._fetches.put(place, host_of(place.job.uri) or "")
+        else:
+            with self._changed:
+                heapq.heappush(self._waiting, place)
+                self._local += place.pictures
+                self._decode_more()
+
+    def _next(self, *, wait_for_arrival: bool) -> _Place | None:
+        """The first of those that are here, once it is decoded; None where nothing is on its way."""
+        with self._changed:
+            while not self._here:
+                if not self._away or not wait_for_arrival:
+                    return None
+                self._changed.wait()
+            place = self._here[0]
+        place.loaded.exception()  # outside the lock: others go on being fetched and decoded meanwhile
+        with self._changed:
+            self._here.remove(place)  # one that came meanwhile may stand before it
+            heapq.heapify(self._here)
+            self._pictures -= place.pictures
+            self._decode_more()
+        return place
+
+    # ---- in threads of their own
+
+    def _fetch(self, place: _Place) -> Held:
+        """Fetch one medium; returns what it holds until it is decoded."""
+        try:
+            place.fetched = fetch(place.job.uri, self._policy, _kind(place.job))
+            place.held = Held(place.fetched.memory_bytes, place.fetched.disk_bytes)
+        except BaseException as error:  # raised, or yielded, in the thread that asked for it
+            place.loaded.set_exception(error)
+        with self._changed:
+            self._away -= 1
+            if self._closed and place.fetched:
+                place.fetched.close()
+            elif not self._closed:
+                heapq.heappush(self._waiting, place)
+                self._decode_more()
+            self._changed.notify()
+        return place.held
+
+    def _decode_more(self) -> None:
+        """Give to the decoders what there is room for, in the jobs' order; the caller holds the lock."""
+        while self._waiting:
+            pictures = self._waiting[0].pictures
+            if self._here and self._pictures + pictures > self._settings.pictures_ahead:
+                return
+            place = heapq.heappop(self._waiting)
+            heapq.heappush(self._here, place)
+            self._pictures += pictures
+            if not place.remote:
+                self._local -= pictures
+            if not place.loaded.done():  # as where fetching has failed
+                place.decoding = self._decoders.submit(self._decode, place)
+
+    def _decode(self, place: _Place) -> None:
+        job = place.job
+        try:
+            with place.fetched or fetch(job.uri, self._policy, _kind(job)) as fetched:
+                loaded = self._open_picture(job, fetched) if job.medium == "image" else self._sample(job, fetched)
+        except BaseException as error:  # raised, or yielded, in the thread that asked for it
+            place.loaded.set_exception(error)
+        else:
+            with self._changed:
+                self._pictures += len(loaded) - place.pictures
+                place.pictures = len(loaded)
+            place.loaded.set_result(loaded)
+        finally:
+            self._fetches.release(place.held)
+
+    # ---- the decoders
+
+    def _open_picture(self, job: MediaJob, fetched: Fetched) -> list[Loaded]:
+        data = fetched.read()
+        job.stage = "decode"
+        picture = self._images.open(data, min_side=self._min_side)
+        return [Loaded(picture, job.uri, version=fetched.version or None)]
+
+    def _sample(self, job: MediaJob, fetched: Fetched) -> list[Loaded]:
+        path = fetched.path()
+        job.stage = "decode"
+        rule, most = str(self._settings.frames), self._settings.max_frames
+        frames = self._videos.sample(path, rule=rule, max_frames=most, min_side=self._min_side)
+        version = fetched.version or None
+        return [Loaded(f.picture, job.uri, f.time_s, f.start_s, f.end_s, version=version) for f in frames]
+
+    def _guess(self, job: MediaJob) -> int:
+        """Pictures it may become."""
+        return min(self._settings.frame_rule.at_most, USUAL_FRAMES) if job.medium == "video" else 1
 
     @staticmethod
-    def _result(job: MediaJob, future: Future[list[Loaded]]) -> tuple[MediaJob, list[Loaded] | MediaError]:
+    def _result(place: _Place) -> tuple[MediaJob, list[Loaded] | MediaError]:
+        job = place.job
         try:
-            return job, future.result()
+            return job, place.loaded.result()
         except MediaError as error:
             return job, error
         except OSError as error:  # the file or the disk went away while it was being read
             reason = error.strerror or error
             return job, MediaError("unreachable", f"{job.uri} could not be read ({reason}); try --retry")
 
-    def _load(self, job: MediaJob) -> list[Loaded]:
-        if job.medium == "image":
-            data = fetch_bytes(job.uri, self._policy)
-            job.stage = "decode"
-            picture = open_picture(data, min_side=self._min_side, max_pixels=self._policy.max_pixels)
-            return [Loaded(picture, job.uri)]
-        with fetch_file(job.uri, self._policy) as path:
-            job.stage = "decode"
-            rule, most = str(self._settings.frames), self._settings.max_frames
-            frames = self._videos.sample(path, rule=rule, max_frames=most, min_side=self._min_side)
-        return [Loaded(frame.picture, job.uri, frame.time_s, frame.start_s, frame.end_s) for frame in frames]
+
+def _kind(job: MediaJob) -> Literal["picture", "video"]:
+    return "picture" if job.medium == "image" else "video"

@@ -1,6 +1,6 @@
 """An index run: plan, load, encode, write, overlapped, in flat memory, safe to kill at any moment.
 
-    catalogue -> plan: unchanged items stop here -> load: threads fetch and decode ahead
+    catalogue -> plan: unchanged items stop here -> load: threads fetch ahead, others decode ahead
               -> encode: full batches across items, in the calling thread -> write: one thread, large upserts
 
 An item is committed by its row in `items`, written after its failures and views. Before each such write the
@@ -26,6 +26,7 @@ from firstsight.errors import MediaError, StoreError
 from firstsight.indexer.assembly import ItemInHand, Loaded, catalog_row, encode_digest, row_digest
 from firstsight.indexer.catalog import Catalog, CatalogItem, catalog_root
 from firstsight.indexer.loading import MediaJob, MediaLoader
+from firstsight.indexer.refresh import changed_items
 from firstsight.indexer.settings import IndexSettings
 from firstsight.indexer.store import Store
 from firstsight.indexer.upkeep import RunUpkeep
@@ -174,11 +175,12 @@ class IndexRun:
         wanted = self._wanted()
         while chunk := list(itertools.islice(wanted, ITEMS_PER_LOOKUP)):
             stored = self._store.digests([item.item_id for item in chunk])
+            changed = changed_items(self._store, chunk, self._policy) if self._policy.refresh else set()
             for item in chunk:
                 if self._should_stop():
                     self._stopped = True
                     return
-                hand = self._plan(item, stored.get(item.item_id))
+                hand = self._plan(item, stored.get(item.item_id), changed)
                 if hand is not None:
                     yield from self._open(hand)
                 self._keep_up()  # here too: items without media make no jobs
@@ -188,11 +190,11 @@ class IndexRun:
         items = self._catalog.items()
         return items if self._only is None else (item for item in items if item.item_id in self._only)
 
-    def _plan(self, item: CatalogItem, stored: tuple[str, str] | None) -> ItemInHand | None:
+    def _plan(self, item: CatalogItem, stored: tuple[str, str] | None, changed: set[str]) -> ItemInHand | None:
         """The item to encode, or None where its vectors are there already."""
         digest = encode_digest(item, self._settings, self._policy)
         row = row_digest(item, self._catalog_dir)
-        if stored is None or stored[0] != digest or self._only is not None:
+        if stored is None or stored[0] != digest or item.item_id in changed or self._only is not None:
             return ItemInHand(item, digest, row, replaces=stored is not None)
         if stored[1] == row:
             self.counts.unchanged += 1
@@ -298,6 +300,7 @@ class IndexRun:
     def _commit(self, done: Sequence[ItemInHand], refreshed: Sequence[CatalogItem]) -> None:
         """Write items: failures, then views, then the rows that make them count; last, forget what was mended."""
         ids = [hand.item.item_id for hand in done]
+        self._keep_out_of_reach(done)
         failures = [failure for hand in done for failure in hand.failures]
         self._store.begin_write(self.run_id, ids, failures)
         mended = self._store.write_failures(failures, self.run_id, tried=ids)
@@ -310,6 +313,15 @@ class IndexRun:
         self._store.write_items(rows + self._refreshed_rows(refreshed, written))
         self._store.delete_failures(mended)
         self._upkeep.after_write()  # in the thread that writes, so that nothing else does meanwhile
+
+    def _keep_out_of_reach(self, done: Sequence[ItemInHand]) -> None:
+        """A server that is down for an hour must not cost items their views."""
+        hands = {hand.item.item_id: hand for hand in done if hand.replaces and hand.out_of_reach}
+        before: dict[str, list[dict[str, Any]]] = {}
+        for row in self._store.view_rows(list(hands)).to_pylist():
+            before.setdefault(row["item_id"], []).append(row)
+        for item_id, rows in before.items():
+            hands[item_id].keep_views(rows)
 
     def _refreshed_rows(self, items: Sequence[CatalogItem], written: dict[str, Any]) -> list[dict[str, Any]]:
         stored = self._store.item_rows([item.item_id for item in items])

@@ -99,6 +99,7 @@ def views_schema(dim: int) -> pa.Schema:
             pa.field("start_s", pa.float64()),  # of the shot that the frame stands for
             pa.field("end_s", pa.float64()),
             pa.field("fingerprint", pa.binary(32)),  # PDQ of the picture or frame; null for a title or a flat picture
+            pa.field("version", pa.string()),  # ETag or Last-Modified of a remote medium when it was encoded
             pa.field("vector", vector_type(dim), nullable=False),
         ]
     )

@@ -10,8 +10,10 @@ from __future__ import annotations
 import ipaddress
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final, TypeAlias
@@ -35,22 +37,33 @@ _GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
 _REFUSED_IPV6: Final = tuple(map(ipaddress.IPv6Network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")))
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
+# Answers of the resolver that the next try would not change.
+_NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
+
 _deadline: ContextVar[float] = ContextVar("firstsight_fetch_deadline", default=float("inf"))
 
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """Bound all that this thread does over guarded connections: handshakes, headers and bodies together."""
-    token = _deadline.set(time.monotonic() + seconds)
+    """Bound all that this thread does over guarded connections: names, handshakes, headers and bodies together.
+
+    Within another one the earlier of the two holds.
+    """
+    token = _deadline.set(min(_deadline.get(), time.monotonic() + seconds))
     try:
         yield
     finally:
         _deadline.reset(token)
 
 
+def time_left() -> float:
+    """Seconds left until the deadline; negative when it has passed."""
+    return _deadline.get() - time.monotonic()
+
+
 def check_deadline() -> float:
     """Seconds left until the deadline; raises httpcore.ReadTimeout when it has passed."""
-    left = _deadline.get() - time.monotonic()
+    left = time_left()
     if left <= 0:
         raise httpcore.ReadTimeout("the time limit was reached")
     return left
@@ -115,13 +128,10 @@ class GuardedBackend(httpcore.NetworkBackend):
         """Connect to the first address of `host` that answers, after all of them passed the check.
 
         Raises:
-            MediaError: "forbidden" when one of the addresses is not public.
-            httpcore.ConnectError, httpcore.ConnectTimeout: there is no such name, or nobody answers.
+            MediaError: "forbidden" when one of the addresses is not public, "unreachable" when there is no such name.
+            httpcore.ConnectError, httpcore.ConnectTimeout: the name cannot be looked up now, or nobody answers.
         """
-        try:
-            addresses = self._resolve(host.strip("[]"), port)
-        except (OSError, UnicodeError) as error:
-            raise httpcore.ConnectError(f"{host} cannot be looked up: {error}") from error
+        addresses = self._addresses(host, port, _smaller(timeout, check_deadline()))
         if not self._allow_private:
             self._require_public(host, addresses)
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
@@ -136,6 +146,30 @@ class GuardedBackend(httpcore.NetworkBackend):
             else:
                 return _TimedStream(stream)
         raise failure
+
+    def _addresses(self, host: str, port: int, timeout: float | None) -> Sequence[str]:
+        """Look a name up in a thread of its own: the system's resolver knows no time limit."""
+        answer: Future[Sequence[str]] = Future()
+
+        def look() -> None:
+            try:
+                answer.set_result(self._resolve(host.strip("[]"), port))
+            except BaseException as error:  # handed to the thread that waits
+                answer.set_exception(error)
+
+        threading.Thread(target=look, name="firstsight-dns", daemon=True).start()  # daemon: never held up by it
+        try:
+            return answer.result(timeout)
+        except TimeoutError as error:
+            if answer.done():  # the resolver's own, an OSError
+                raise httpcore.ConnectError(f"{host} cannot be looked up: {error}") from error
+            raise httpcore.ConnectTimeout(f"{host} was not looked up in time") from error
+        except (OSError, UnicodeError) as error:
+            if isinstance(error, UnicodeError) or error.errno in _NO_SUCH_NAME:
+                raise MediaError(
+                    "unreachable", f"{host} cannot be looked up ({error}); correct the address, or try again"
+                ) from error
+            raise httpcore.ConnectError(f"{host} cannot be looked up: {error}") from error
 
     def _require_public(self, host: str, addresses: Sequence[str]) -> None:
         for address in addresses:

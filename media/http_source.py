@@ -6,16 +6,19 @@ This module imports httpx; `fetch` imports it only when a remote address is met.
 from __future__ import annotations
 
 import threading
+import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
 
 import httpcore
 import httpx
 
-from firstsight.errors import MediaError
+from firstsight.errors import FailureReason, MediaError
 from firstsight.media.guard import GuardedBackend, deadline
 
 MAX_REDIRECTS: Final = 5
@@ -25,6 +28,27 @@ _HEADERS: Final = {
     "Accept": "image/*, video/*, */*;q=0.5",
     "Accept-Encoding": "identity",  # media are compressed already; what comes anyway is undone in small steps
 }
+
+
+class TryAgainError(MediaError):
+    """A failure that may be gone at the next try: 429, 5xx, a time-out or a dropped connection.
+
+    Attributes:
+        after_s: seconds to wait that the server asked for (Retry-After), or None.
+    """
+
+    def __init__(self, reason: FailureReason, message: str, after_s: float | None = None) -> None:
+        super().__init__(reason, message)
+        self.after_s = after_s
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server sent: the whole file (200), the rest of it (206), or word that it has not changed (304)."""
+
+    status: int
+    headers: Mapping[str, str]  # names in any case
+    chunks: Iterator[bytes]  # of at most 64 KiB, any content encoding undone
 
 
 class HttpSource:
@@ -47,32 +71,35 @@ class HttpSource:
         self._client.close()
 
     @contextmanager
-    def stream(self, url: str, *, timeout_s: float) -> Iterator[Iterator[bytes]]:
-        """Open an address and iterate over its decoded bytes, in chunks of at most 64 KiB.
+    def stream(self, url: str, *, timeout_s: float, headers: Mapping[str, str] | None = None) -> Iterator[Answer]:
+        """Open an address, once, and iterate over its decoded bytes.
 
         Args:
             url: an http or https address.
-            timeout_s: seconds for all of it, redirects and the whole body included.
+            timeout_s: seconds for all of it, redirects and the whole body included. A connection gets a third of
+                it and each wait for bytes a half, so that there is time for another try.
+            headers: sent besides the usual ones; with a Range the answer may be a 206, with a condition a 304.
 
         Raises:
             MediaError: "forbidden", "missing", "unreachable", "timeout" or "unsupported"; also while
-                iterating.
+                iterating. `TryAgainError` where another try may mend it.
         """
         with _errors_as_media_errors(url), deadline(timeout_s):
-            response = self._open(url, timeout_s)
+            response = self._open(url, timeout_s, headers or {})
             try:
-                yield _decoded(response, url)
+                yield Answer(response.status_code, response.headers, _decoded(response, url))
             finally:
                 response.close()
 
-    def _open(self, url: str, timeout_s: float) -> httpx.Response:
-        request = self._client.build_request("GET", url, timeout=timeout_s)
+    def _open(self, url: str, timeout_s: float, headers: Mapping[str, str]) -> httpx.Response:
+        limits = httpx.Timeout(timeout_s / 2, connect=timeout_s / 3, pool=timeout_s)
+        request = self._client.build_request("GET", url, headers=dict(headers), timeout=limits)
         for _ in range(MAX_REDIRECTS + 1):
             _require_plain_address(request.url, url)
             response = self._client.send(request, stream=True)
             following = response.next_request
             if following is None:
-                _require_file(response, url)
+                _require_file(response, url, headers)
                 return response
             response.close()
             if request.url.scheme == "https" and following.url.scheme != "https":
@@ -108,8 +135,8 @@ class _PoolTransport(httpx.BaseTransport):
     def __init__(self, backend: httpcore.NetworkBackend) -> None:
         self._pool = httpcore.ConnectionPool(
             ssl_context=httpx.create_ssl_context(),
-            max_connections=32,
-            max_keepalive_connections=16,
+            max_connections=64,  # who fetches has a limit of its own, and of connections to one host
+            max_keepalive_connections=32,
             keepalive_expiry=15.0,
             network_backend=backend,
         )
@@ -156,15 +183,29 @@ def _require_plain_address(address: httpx.URL, url: str) -> None:
         )
 
 
-def _require_file(response: httpx.Response, url: str) -> None:
+def _require_file(response: httpx.Response, url: str, asked: Mapping[str, str]) -> None:
     status = response.status_code
-    if status == 200:
+    conditional = "If-None-Match" in asked or "If-Modified-Since" in asked
+    if status == 200 or (status == 206 and "Range" in asked) or (status == 304 and conditional):
         return
     response.close()
     phrase = f"{status} {response.reason_phrase}".strip()
     if status in (404, 410):
         raise MediaError("missing", f"{url} does not exist (the server answered {phrase}); correct the address")
-    raise MediaError("unreachable", f"{url} was not sent (the server answered {phrase}); try again later")
+    message = f"{url} was not sent (the server answered {phrase}); try again later"
+    if status == 429 or status >= 500:
+        raise TryAgainError("unreachable", message, _retry_after(response.headers.get("retry-after", "")))
+    raise MediaError("unreachable", message)
+
+
+def _retry_after(value: str) -> float | None:
+    """Seconds that a Retry-After header asks for, given as seconds or as a date (RFC 9110, 10.2.3)."""
+    if value.strip().isdecimal():
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None
 
 
 def _decoded(response: httpx.Response, url: str) -> Iterator[bytes]:
@@ -192,12 +233,14 @@ def _errors_as_media_errors(url: str) -> Iterator[None]:
     try:
         yield
     except httpcore.TimeoutException as error:
-        raise MediaError(
+        raise TryAgainError(
             "timeout", f"{url} took longer than allowed; raise the time limit (--timeout) or try again"
         ) from error
-    except (httpcore.NetworkError, httpcore.ProtocolError, zlib.error) as error:
+    except (httpcore.NetworkError, httpcore.RemoteProtocolError) as error:
         detail = str(error) or type(error).__name__
-        raise MediaError("unreachable", f"{url} could not be fetched ({detail}); try again") from error
+        raise TryAgainError("unreachable", f"{url} could not be fetched ({detail}); try again") from error
+    except (httpcore.ProtocolError, zlib.error) as error:
+        raise MediaError("unreachable", f"{url} could not be fetched ({error}); try again") from error
     except (
         httpx.InvalidURL,
         httpx.UnsupportedProtocol,

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from firstsight.errors import MediaError
+
 DEFAULT_MAX_PIXELS: Final = 100_000_000
 """Pixels of one picture or frame: above every camera on sale, 300 MB once decoded to RGB."""
 
@@ -38,4 +40,39 @@ class MediaPolicy:
     """Pixels (width x height) of one picture or video frame."""
 
     timeout_s: float = 30.0
-    """Seconds for fetching one medium, redirects and all, and as many again for decoding a video."""
+    """Seconds for fetching one medium, redirects, tries and all, and as many again for decoding a video."""
+
+    tries: int = 4
+    """Times an http(s) address is asked where a try may mend it: 429, 5xx, time-outs and dropped connections."""
+
+    backoff_s: float = 0.5
+    """Longest wait before the second try, in seconds; it doubles from try to try. A server's Retry-After goes
+    before it."""
+
+    fetches: int = 32
+    """Remote media fetched at once by an index run."""
+
+    fetches_per_host: int = 8
+    """Of these, from one host."""
+
+    cache_dir: Path | None = None
+    """Folder that keeps what was fetched over http(s), to be asked for again only where it has changed. None: off."""
+
+    cache_bytes: int = 10 * 2**30
+    """Size of the files in that folder; those not used for longest go first."""
+
+    refresh: bool = False
+    """Ask the servers of media that are in the index whether they have changed; otherwise an address is taken to
+    stand for the same bytes for ever."""
+
+    def __post_init__(self) -> None:
+        for name in ("tries", "fetches", "fetches_per_host"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
+        if self.backoff_s < 0 or self.cache_bytes < 0:
+            raise ValueError("backoff_s and cache_bytes must be 0 or more")
+
+
+def too_large(uri: str, limit: int) -> MediaError:
+    """The error for a file above a limit in bytes."""
+    return MediaError("too_large", f"{uri} is larger than the limit of {limit:,} bytes; make the file smaller")

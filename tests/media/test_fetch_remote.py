@@ -25,9 +25,11 @@ from firstsight.media.policy import MediaPolicy
 if TYPE_CHECKING:
     from tests.media.conftest import Server
 
-LOCAL = MediaPolicy(allow_private=True, timeout_s=5.0)
+LOCAL = MediaPolicy(allow_private=True, timeout_s=5.0, backoff_s=0.01)
 HURRIED = MediaPolicy(allow_private=True, timeout_s=0.4)
-SMALL = MediaPolicy(allow_private=True, timeout_s=5.0, max_picture_bytes=100_000, max_video_bytes=100_000)
+SMALL = MediaPolicy(
+    allow_private=True, timeout_s=5.0, backoff_s=0.01, max_picture_bytes=100_000, max_video_bytes=100_000
+)
 
 
 def refusal(uri: str, policy: MediaPolicy = LOCAL) -> MediaError:

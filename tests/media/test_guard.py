@@ -32,8 +32,8 @@ class RecordedNetwork(httpcore.MockBackend):
 
 
 def read(source: HttpSource, url: str) -> bytes:
-    with source.stream(url, timeout_s=5) as chunks:
-        return b"".join(chunks)
+    with source.stream(url, timeout_s=5) as answer:
+        return b"".join(answer.chunks)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,9 @@ def read(source: HttpSource, url: str) -> bytes:
         "::127.0.0.1",
         "::ffff:127.0.0.1",
         "::ffff:10.0.0.1",
+        "::ffff:0:127.0.0.1",
         "64:ff9b::7f00:1",
+        "64:ff9b::a9fe:a9fe",
         "64:ff9b:1::1",
         "100::1",
         "2001::1",
