@@ -33,6 +33,7 @@ from firstsight.retrieval.search import search_many
 from firstsight.retrieval.snapshots import name_snapshot, open_snapshot
 
 if TYPE_CHECKING:
+    from firstsight.indexer.duplicates import DuplicateGroup
     from firstsight.retrieval.evaluation import Task
     from firstsight.retrieval.space_map import SpaceMap
 
@@ -101,6 +102,7 @@ class Database:
         settings: IndexSettings | None = None,
         prune: bool = False,
         language: str | None = None,
+        warn_duplicates: bool = False,
         wait_s: float = 0.0,
         on_progress: Callable[[Counts], None] = lambda counts: None,
         should_stop: Callable[[], bool] = lambda: False,
@@ -115,6 +117,8 @@ class Database:
             prune: remove items that the catalogue does not have.
             language: that search by words takes titles and texts to be in: "English", "German", …, or "other"; the
                 database's own, else English by default.
+            warn_duplicates: look afterwards for near-duplicates of the items encoded; they are in the report's
+                `duplicates` and counted in the run's counts.
             wait_s: seconds to wait for another process that is writing.
             on_progress: told the counts now and then, in the calling thread.
             should_stop: asked between items; once true, what is in hand is finished and written.
@@ -131,7 +135,7 @@ class Database:
         language = check_language(language) if language else None
         with self._prepared(recipe, wait_s, language) as (store, catalog):
             run = self._run(store, catalog, recipe, on_progress=on_progress, should_stop=should_stop)
-            return run.run(self._recorded(recipe), prune=prune)
+            return run.run(self._recorded(recipe), prune=prune, warn_duplicates=warn_duplicates)
 
     def retry(
         self,
@@ -312,6 +316,27 @@ class Database:
             tables=tuple(table_state(table) for table in (store.items, store.views)),
             upkeep=tuple(run for run in runs if run["settings"].get("kind") == "optimize"),
         )
+
+    def duplicates(self, *, items: Sequence[str] | None = None, **settings: Any) -> list[DuplicateGroup]:
+        """Groups of items that show the same, the largest first, with what says so.
+
+        Args:
+            items: ids; only groups that hold one of them. None for all groups.
+            settings: fields of `firstsight.indexer.duplicates.DuplicateSettings`: max_distance, min_cosine, …
+
+        Raises:
+            QueryError: an unknown item, or a setting out of range.
+        """
+        from firstsight.indexer.duplicates import DuplicateSettings, find_duplicates, group_pairs
+
+        unknown = settings.keys() - {field.name for field in fields(DuplicateSettings)}
+        if unknown:
+            raise TypeError(f"duplicates() got an unexpected keyword argument {sorted(unknown)[0]!r}")
+        store = self._open()
+        for missing in sorted(set(items or ()) - store.item_rows(items or ()).keys()):
+            raise QueryError(f"there is no item {missing!r} in {self.uri}")
+        groups = group_pairs(find_duplicates(store, DuplicateSettings(**settings)))
+        return groups if items is None else [group for group in groups if group.item_ids & set(items)]
 
     def optimize(
         self,

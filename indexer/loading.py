@@ -13,6 +13,7 @@ from firstsight.errors import MediaError
 from firstsight.indexer.assembly import ItemInHand, Loaded
 from firstsight.indexer.settings import IndexSettings
 from firstsight.media.fetch import fetch_bytes, fetch_file
+from firstsight.media.fingerprints import fingerprint
 from firstsight.media.pictures import open_picture
 from firstsight.media.policy import MediaPolicy
 from firstsight.media.videos import VideoSampler
@@ -79,8 +80,10 @@ class MediaLoader:
             data = fetch_bytes(job.uri, self._policy)
             job.stage = "decode"
             picture = open_picture(data, min_side=self._min_side, max_pixels=self._policy.max_pixels)
-            return [Loaded(picture, job.uri)]
+            return [Loaded(picture, job.uri, fingerprint=fingerprint(picture))]
         with fetch_file(job.uri, self._policy) as path:
             job.stage = "decode"
             frames = self._videos.sample(path, count=self._settings.frames, min_side=self._min_side)
-        return [Loaded(frame.picture, job.uri, frame.time_s, frame.start_s, frame.end_s) for frame in frames]
+        return [
+            Loaded(f.picture, job.uri, f.time_s, f.start_s, f.end_s, fingerprint=fingerprint(f.picture)) for f in frames
+        ]
