@@ -11,6 +11,7 @@ rare, beside the rarest of its item.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -157,23 +158,37 @@ def groups(store: Store, settings: DuplicateSettings | None = None) -> dict[str,
 
 
 def group_pairs(pairs: Sequence[Pair]) -> list[DuplicateGroup]:
-    """Groups, the largest first, each around the item with the most near-duplicates, so that a chain never makes one.
+    """Groups, the largest first, each around the item with the most near-duplicates left, so that no chain is a group.
 
-    An item that is a near-duplicate of several groups' items is in the first of them.
+    An item is in one group, but for those around which others of its near-duplicates, that are in no group else, stand.
     """
     near: dict[str, dict[str, Pair]] = {}
     for pair in pairs:
         near.setdefault(pair.item_id, {})[pair.other_id] = pair.turned()
         near.setdefault(pair.other_id, {})[pair.item_id] = pair
+    left = {item_id: len(others) for item_id, others in near.items()}  # near-duplicates that are in no group yet
+    queue = [(-count, item_id) for item_id, count in left.items()]
+    heapq.heapify(queue)
     taken: set[str] = set()
     found = []
-    for item_id in sorted(near, key=lambda one: (-len(near[one]), one)):
+    while queue:
+        count, item_id = heapq.heappop(queue)
         if item_id in taken:
             continue
-        others = {other: pair for other, pair in near[item_id].items() if other not in taken}
-        if others:
-            taken |= {item_id, *others}
-            found.append(DuplicateGroup(item_id, tuple(others[other] for other in sorted(others))))
+        if -count != left[item_id]:  # some have gone into other groups meanwhile
+            heapq.heappush(queue, (-left[item_id], item_id))
+            continue
+        if not left[item_id]:  # all have: with the nearest of them, so that it does not go unlisted
+            nearest = min(near[item_id].values(), key=lambda pair: (pair.evidence.distance, pair.item_id))
+            found.append(DuplicateGroup(nearest.item_id, (nearest.turned(),)))
+            taken.add(item_id)
+            continue
+        members = sorted(other for other in near[item_id] if other not in taken)
+        found.append(DuplicateGroup(item_id, tuple(near[item_id][other] for other in members)))
+        for member in (item_id, *members):
+            taken.add(member)
+            for other in near[member]:
+                left[other] -= 1
     return sorted(found, key=lambda group: (-len(group.duplicates), group.item_id))
 
 
@@ -195,6 +210,8 @@ def pairs_of_views(
         probes: rows of which each pair of views has to hold one; None for all pairs.
         weigh: count what many items have in common little. Without it a pair does not depend on what else there is.
     """
+    if not len(views):
+        return []
     settings = settings or DuplicateSettings()
     links = find_links(views, probes)
     same = links.only(_are_same(links, settings))
@@ -259,7 +276,7 @@ def _by_pictures(views: PictureViews, same: Links, weights: NDArray[np.float64])
 def _by_videos(views: PictureViews, links: Links, weights: NDArray[np.float64]) -> Iterator[Pair]:
     """Items with videos that show the same for long enough; of several such videos, those that share most."""
     best: dict[tuple[int, int], tuple[Alignment, int, int]] = {}
-    starts = np.flatnonzero(np.append(True, np.diff(views.videos) != 0)) if len(views) else np.zeros(0, np.int64)
+    starts = np.flatnonzero(np.append(True, np.diff(views.videos) != 0))
     ends = np.append(starts[1:], len(views))
     rows_of = {int(views.videos[start]): slice(start, end) for start, end in zip(starts, ends, strict=True)}
     for first, second in _videos_to_align(views, links, weights):
@@ -268,7 +285,7 @@ def _by_videos(views: PictureViews, links: Links, weights: NDArray[np.float64]) 
         if found is not None:
             key = int(views.items[left.start]), int(views.items[right.start])
             if key not in best or found.share > best[key][0].share:
-                best[key] = found, left.start, right.start
+                best[key] = found, int(left.start), int(right.start)
     for found, left_start, right_start in best.values():
         yield _pair(
             views,

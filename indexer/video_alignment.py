@@ -71,6 +71,7 @@ def align(first: Frames, second: Frames) -> Alignment | None:
     i, j = np.nonzero(matches)
     if len(i) > _MATCHES:
         best = np.argsort(bits[i, j] - 100 * cosines[i, j], kind="stable")[:_MATCHES]
+        best.sort()
         i, j = i[best], j[best]
     offset, speed, agreeing = _vote(first, second, i, j)
     i, j = i[agreeing], j[agreeing]
@@ -108,14 +109,14 @@ def _vote(
     """The offset and speed that most frames agree with, and which of the matches (i, j) do."""
     reach = np.minimum(_reach(first.times)[i], _reach(second.times)[j]) + _SLACK_S
     weights = first.weights[i] * second.weights[j]
+    starts = np.flatnonzero(np.append(True, np.diff(i) > 0))
     best: tuple[float, float, float, NDArray[np.bool_]] | None = None
     for speed in SPEEDS:
         offsets = second.times[j] - speed * first.times[i]  # of each match, and each proposes its own
         apart = np.abs(offsets[None, :] - offsets[:, None]) / reach
         agree = np.where(apart <= 1, (1.0 - 0.2 * apart) * weights, 0.0)  # (proposals, matches)
-        of_frames = np.zeros((len(i), len(first.times)))
-        np.maximum.at(of_frames, (slice(None), i), agree)  # a frame counts once
-        scores = of_frames.sum(axis=1)
+        # a frame counts once; i rises, so that the matches of one frame stand together
+        scores = np.maximum.reduceat(agree, starts, axis=1).sum(axis=1)
         at = int(np.argmax(scores))
         if best is None or scores[at] > best[0] * 1.02:  # another speed has to be better, not as good
             voters = agree[at] > 0

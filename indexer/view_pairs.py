@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from firstsight.encoders.base import Vectors
 from firstsight.indexer.store import Store, quote
 from firstsight.indexer.vector_index import matrix
-from firstsight.media.fingerprints import BYTES, MAX_DISTANCE, Fingerprints, turn
+from firstsight.media.fingerprints import BYTES, MAX_DISTANCE, Fingerprints, distances, turn
 from firstsight.media.near_codes import Pairs, banded_pairs, near_pairs
 
 LOOSE_DISTANCE = 90
@@ -22,6 +23,10 @@ LOOSE_COSINE = 0.93
 COPIES = 32
 """Views with one and the same fingerprint that are compared with each other; further ones only with the first."""
 
+EXHAUSTIVE = 2_000
+"""Views up to which each is compared with each."""
+
+_BLOCK = 256
 _BANDS = 8
 _READ_ROWS = 16_384
 _COMPARED = 1 << 15  # pairs whose vectors are compared at once: 100 MB
@@ -57,24 +62,22 @@ class PictureViews:
         return cls.of(batches, store.spec.dim)
 
     @classmethod
-    def of(cls, batches: Sequence[pa.RecordBatch] | pa.RecordBatchReader, dim: int) -> PictureViews:
+    def of(cls, batches: Iterable[pa.RecordBatch], dim: int) -> PictureViews:
         """Put rows of `views` together, ordered by item, video and time."""
         rows: list[tuple[str, str, str | None, float, str]] = []
         codes, vectors = [np.zeros((0, BYTES), np.uint8)], [np.zeros((0, dim), np.float32)]
         for batch in batches:
             if not batch.num_rows:
                 continue
-            uris = [
-                uri if part == "frame" else None
-                for part, uri in zip(batch["part"].to_pylist(), batch["uri"].to_pylist(), strict=True)
-            ]
-            times = [time_s or 0.0 for time_s in batch["time_s"].to_pylist()]
-            names = batch["item_id"].to_pylist(), batch["view_id"].to_pylist()
+            plain = cast("dict[str, list[Any]]", batch.drop_columns(["vector"]).to_pydict())
+            uris = [u if part == "frame" else None for part, u in zip(plain["part"], plain["uri"], strict=True)]
             rows += [
-                (item, uri or "", uri, time_s, view)
-                for item, uri, time_s, view in zip(names[0], uris, times, names[1], strict=True)
+                (item, uri or "", uri, time_s or 0.0, view)
+                for item, uri, time_s, view in zip(
+                    plain["item_id"], uris, plain["time_s"], plain["view_id"], strict=True
+                )
             ]
-            codes.append(np.frombuffer(b"".join(batch["fingerprint"].to_pylist()), np.uint8).reshape(-1, BYTES))
+            codes.append(np.frombuffer(b"".join(plain["fingerprint"]), np.uint8).reshape(-1, BYTES))
             vectors.append(matrix(batch["vector"]))
         order = sorted(range(len(rows)), key=lambda n: (rows[n][0], rows[n][1], rows[n][3], rows[n][4]))
         item_ids = list(dict.fromkeys(rows[n][0] for n in order))
@@ -115,13 +118,18 @@ def find_links(views: PictureViews, probes: NDArray[np.int64] | None = None) -> 
 
     Every pair within 31 bits is found. Of those that only embedding and fingerprint together make worth a look
     (90 bits, cosine .93), pairs are proposed by the signs of 128 random projections of the centred vectors (Charikar,
-    STOC 2002): 95 % of those with a cosine of .95.
+    STOC 2002), and nearly all are found. Up to 2,000 views are compared each with each.
 
     Args:
         probes: rows of which each pair has to hold one; None for all pairs. Time grows with their number.
     """
     active, first_of, extra = _copies(views.fingerprints)
     codes = views.fingerprints[active]
+    if len(views) <= EXHAUSTIVE:
+        rows = active if probes is None else probes
+        found = [(_all_pairs(views.fingerprints[rows], codes, LOOSE_DISTANCE), False)]
+        found.append((_all_pairs(turn(views.fingerprints[rows], "mirror"), codes, MAX_DISTANCE), True))
+        return _joined(views, found, rows, active, first_of, extra)
     signs = _signs(views.vectors, active)
     if probes is None:
         found = [
@@ -139,6 +147,28 @@ def find_links(views: PictureViews, probes: NDArray[np.int64] | None = None) -> 
             (near_pairs(turn(asked, "mirror"), codes), True),
             (banded_pairs(asked, codes, keys=keys, max_distance=LOOSE_DISTANCE, bands=_BANDS), False),
         ]
+    return _joined(views, found, left_rows, active, first_of, extra)
+
+
+def _all_pairs(codes: Fingerprints, others: Fingerprints, max_distance: int) -> Pairs:
+    """Each compared with each."""
+    parts = [distances(codes[start : start + _BLOCK, None], others) for start in range(0, len(codes), _BLOCK)] or [
+        np.zeros((0, len(others)), dtype=np.int64)
+    ]
+    bits = np.concatenate(parts)
+    left, right = np.nonzero(bits <= max_distance)
+    return Pairs(left, right, bits[left, right])
+
+
+def _joined(
+    views: PictureViews,
+    found: Sequence[tuple[Pairs, bool]],
+    left_rows: NDArray[np.int64],
+    active: NDArray[np.int64],
+    first_of: NDArray[np.int64],
+    extra: NDArray[np.int64],
+) -> Links:
+    """What was found in several ways, once."""
     nothing = np.zeros(len(extra), dtype=np.int64)
     links = [_links(views, Pairs(extra, first_of, nothing), mirrored=False)]
     links += [

@@ -34,12 +34,15 @@ class SearchResult:
     picture: ViewMatch | None  # the nearest of its pictures and frames: what to show
     columns: Mapping[str, Any]  # text, times, and the catalogue's own columns
     others: int | None = None  # with collapse: items of the same group that pass the filter, beside this one
+    duplicates: tuple[str, ...] | None = None  # with collapse="duplicates": their ids, of the results read
 
     def as_dict(self) -> dict[str, Any]:
         """The result as plain values that JSON can hold; the catalogue's columns under `columns`."""
         head = {"item_id": self.item_id, "kind": self.kind, "title": self.title}
         scores = {"score": round(self.score, 4), "relevance": round(self.relevance, 4)}
-        group = {} if self.others is None else {"others": self.others}
+        group: dict[str, Any] = {} if self.others is None else {"others": self.others}
+        if self.duplicates is not None:
+            group["duplicates"] = list(self.duplicates)
         views = {"view": _view(self.view), "picture": _view(self.picture)}
         columns = {"columns": {name: _plain(value) for name, value in self.columns.items()}}
         return head | scores | group | views | columns

@@ -19,6 +19,7 @@ from firstsight.indexer.store import Store
 from firstsight.indexer.tables import HIDDEN_COLUMNS
 from firstsight.media.policy import MediaPolicy
 from firstsight.retrieval.candidates import Candidate, Fetching, Ranker, run_together
+from firstsight.retrieval.collapsing import DUPLICATES, collapse_duplicates
 from firstsight.retrieval.diversity import maximal_marginal_relevance
 from firstsight.retrieval.encoding import EncodedQuery, encode_queries
 from firstsight.retrieval.filters import build_condition, check_column
@@ -72,6 +73,7 @@ class _Hit:
     candidate: Candidate
     relevance: float
     others: int | None = None
+    duplicates: tuple[str, ...] | None = None
 
 
 def _answer(
@@ -106,7 +108,8 @@ def _answer(
 def _checked(store: Store, query: Query) -> str | FirstsightError | None:
     """The query's condition, or what is wrong with it, before an encoder is loaded for it."""
     try:
-        if query.collapse is not None:
+        if query.collapse not in {None, DUPLICATES}:
+            assert query.collapse is not None
             check_column(store, query.collapse)
         return build_condition(store, query.where, query.kinds)
     except QueryError as error:
@@ -133,7 +136,7 @@ def _page(ranker: Ranker) -> Fetching[list[_Hit]]:
     if query.diversity:
         groups = _diverse(ranker, groups)
     page = groups[query.offset : end]
-    return _count_others(ranker, page) if query.collapse else page
+    return _count_others(ranker, page) if query.collapse not in {None, DUPLICATES} else page
 
 
 def _is_enough(query: Query, hit: _Hit) -> bool:
@@ -152,9 +155,16 @@ def _least_cosine(ranker: Ranker) -> float | None:
 
 
 def _first_of_groups(ranker: Ranker, hits: Sequence[_Hit]) -> list[_Hit]:
-    """The best item of each value of the column; one without a value is a group of its own."""
+    """The best item of each value of the column, one without a value a group of its own; or of near-duplicates."""
     column = ranker.asked.query.collapse
     assert column is not None
+    if column == DUPLICATES:
+        kept = collapse_duplicates(ranker.store, [hit.candidate.item_id for hit in hits])
+        return [
+            replace(hit, others=len(kept[hit.candidate.item_id]), duplicates=kept[hit.candidate.item_id])
+            for hit in hits
+            if hit.candidate.item_id in kept
+        ]
     values = ranker.values_of([hit.candidate.item_id for hit in hits], column)
     seen: set[object] = set()
     first = []
@@ -230,6 +240,7 @@ class _Shown:
             picture=next((match for match in matches if match.part != "title"), None),
             columns={name: value for name, value in row.items() if name not in _HEAD | HIDDEN_COLUMNS},
             others=hit.others,
+            duplicates=hit.duplicates,
         )
 
     def _matches(self, item_id: str, vector: Vector, folder: str) -> list[ViewMatch]:
