@@ -21,6 +21,9 @@ SPEEDS = tuple(1.1 ** (step / 4) for step in (0, -1, 1, -2, 2, -3, 3, -4, 4))
 LEAST_COSINE, MOST_COSINE = 0.85, 0.95
 """Bounds of the cosine from which two frames match: between them, the median among the videos' own frames."""
 
+NEAR_DISTANCE, NEAR_COSINE = 64, 0.6
+"""Two frames match at this distance and this cosine, too: a poor copy, or a camera that has moved a little."""
+
 MIN_FRAMES = 3
 MIN_SECONDS = 2.0
 MIN_OVERLAP = 0.6
@@ -31,6 +34,7 @@ MIN_SHARE = 0.5
 """Share of a whole video that has to be in the other, by weight: of the one of which more is."""
 
 _SLACK_S = 0.5
+_CLEARLY = 1.1  # another speed has to explain more, since frames taken at other moments suit a wrong one as well
 _MATCHES = 300  # the most alike pairs of frames that may vote
 
 
@@ -66,6 +70,7 @@ def align(first: Frames, second: Frames) -> Alignment | None:
     turned = distances(turn(first.fingerprints, "mirror")[:, None], second.fingerprints)
     bits = np.minimum(plain, turned)
     matches = (cosines >= _least_cosine(first, second)) | (bits <= MAX_DISTANCE)
+    matches |= (bits <= NEAR_DISTANCE) & (cosines >= NEAR_COSINE)
     if min(matches.any(axis=1).sum(), matches.any(axis=0).sum()) < 2:
         return None
     i, j = np.nonzero(matches)
@@ -118,7 +123,7 @@ def _vote(
         # a frame counts once; i rises, so that the matches of one frame stand together
         scores = np.maximum.reduceat(agree, starts, axis=1).sum(axis=1)
         at = int(np.argmax(scores))
-        if best is None or scores[at] > best[0] * 1.02:  # another speed has to be better, not as good
+        if best is None or scores[at] > best[0] * _CLEARLY:
             voters = agree[at] > 0
             best = float(scores[at]), float(np.median(offsets[voters])), speed, voters
     assert best is not None
