@@ -100,7 +100,7 @@ def write(
 
 
 def sped_up(frames: Pixels, factor: float) -> Pixels:
-    return frames[np.arange(0, len(frames) - 1, factor).astype(int)]
+    return np.asarray(frames[np.arange(0, len(frames) - 1, factor).astype(int)])
 
 
 def write_video_copies(folder: Path, name: str, video: Video, intro: Pixels) -> dict[str, tuple[str, float]]:

@@ -67,9 +67,9 @@ def drawn(store: Store, items: int) -> dict[str, str]:
     for row, bits in zip(flipped, rng.integers(0, 26, len(source)), strict=True):
         row[rng.choice(256, bits, replace=False)] = 1
     vectors = np.concatenate([vectors, near]).astype(np.float32)
-    codes = np.concatenate([codes, codes[source] ^ np.packbits(flipped, axis=1)])
+    codes = np.concatenate([codes, np.bitwise_xor(codes[source], np.packbits(flipped, axis=1))])
     now = datetime.now(UTC)
-    row = {"kind": "product", "digest": "d", "row_digest": "r", "catalog_dir": "/", "run_id": "r", "indexed_at": now}
+    every = {"kind": "product", "digest": "d", "row_digest": "r", "catalog_dir": "/", "run_id": "r", "indexed_at": now}
     with store.writing():
         for start in range(0, items, 10_000):
             places = range(start, min(start + 10_000, items))
@@ -79,7 +79,7 @@ def drawn(store: Store, items: int) -> dict[str, str]:
                 for n in places
             ]
             store.write_views(views, replaced=[])
-            store.write_items([row | {"item_id": f"{n:07d}", "vector": vectors[n]} for n in places])
+            store.write_items([every | {"item_id": f"{n:07d}", "vector": vectors[n]} for n in places])
     return {f"{count + n:07d}": f"{of:07d}" for n, of in enumerate(source.tolist())}
 
 
@@ -120,7 +120,9 @@ def pictures(paths: Sequence[Path], products: Mapping[str, str], copied: int) ->
     chosen = set(rng.sample(list(paths), min(copied, len(paths))))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        rows, copies_of, groups = [], {how: {} for how in copies.PICTURE_COPIES}, {}
+        rows: list[dict[str, str]] = []
+        groups: dict[str, str] = {}
+        copies_of: dict[str, dict[str, str]] = {how: {} for how in copies.PICTURE_COPIES}
         for path in paths:
             with Image.open(path) as file:
                 picture = file.convert("RGB")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -69,7 +68,7 @@ class PictureViews:
         for batch in batches:
             if not batch.num_rows:
                 continue
-            plain = cast("dict[str, list[Any]]", batch.drop_columns(["vector"]).to_pydict())
+            plain = batch.drop_columns(["vector"]).to_pydict()
             uris = [u if part == "frame" else None for part, u in zip(plain["part"], plain["uri"], strict=True)]
             rows += [
                 (item, uri or "", uri, time_s or 0.0, view)

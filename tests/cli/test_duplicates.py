@@ -28,8 +28,8 @@ def copy_small(source: Path, target: Path, *, from_s: float) -> None:
         stream.width, stream.height = shown.width // 4 * 2, shown.height // 4 * 2
         for frame in read.decode(video=0):
             if frame.time is not None and frame.time >= from_s:
-                pixels = frame.reformat(stream.width, stream.height, "rgb24").to_ndarray()
-                written.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "rgb24")))
+                pixels = frame.reformat(stream.width, stream.height, "rgb24").to_ndarray().astype(np.uint8)
+                written.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
         written.mux(stream.encode())
 
 

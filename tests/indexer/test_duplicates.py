@@ -171,11 +171,15 @@ def test_through_the_index_the_same_pairs_are_found_as_by_comparing_all(monkeypa
     codes = rng.integers(0, 256, (count, 32), dtype=np.uint8)
     near = unit(vectors[:400] + 0.2 / np.sqrt(DIM) * rng.normal(size=(400, DIM)))
     flips = (rng.random((400, 256)) < rng.uniform(0, 0.3, (400, 1))).astype(np.uint8)
+    names = [f"i{n:04d}" for n in range(count + 400)]
     views = PictureViews(
-        *([f"v{n}" for n in range(count + 400)], [f"i{n:04d}" for n in range(count + 400)]),
-        *(np.arange(count + 400), np.full(count + 400, -1), np.zeros(count + 400)),
-        np.concatenate([codes, codes[:400] ^ np.packbits(flips, axis=1)]),
-        np.concatenate([vectors, near]).astype(np.float32),
+        view_ids=names,
+        item_ids=names,
+        items=np.arange(count + 400),
+        videos=np.full(count + 400, -1),
+        times=np.zeros(count + 400),
+        fingerprints=np.concatenate([codes, codes[:400] ^ np.packbits(flips, axis=1)]),
+        vectors=np.concatenate([vectors, near]).astype(np.float32),
     )
     exact = {(p.item_id, p.other_id) for p in pairs_of_views(views)}
     probes = np.arange(0, count + 400, 7)
