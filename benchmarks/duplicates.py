@@ -33,7 +33,7 @@ INTRO_S = 4
 
 
 def curve(sizes: Sequence[int]) -> None:
-    print("items, a tenth of them copies | seconds | found of the copies | other pairs | peak GB")
+    print("items, a tenth of them copies | seconds | found of the copies | wrong pairs | peak GB")
     for items in sizes:
         with tempfile.TemporaryDirectory() as folder:
             store = Store.create(Path(folder) / "db", EncoderSpec("drawn", DIM, 32, "d"))
@@ -42,9 +42,11 @@ def curve(sizes: Sequence[int]) -> None:
             pairs = find_duplicates(store)
             seconds = time.perf_counter() - started
         right = sum(originals.get(p.item_id) == p.other_id or originals.get(p.other_id) == p.item_id for p in pairs)
+        of = [(originals.get(p.item_id, p.item_id), originals.get(p.other_id, p.other_id)) for p in pairs]
+        wrong = sum(first != second for first, second in of)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         print(
-            f"{items:>8,} | {seconds:6.1f} | {right / len(originals):.4f} | {len(pairs) - right} | {peak:.2f}",
+            f"{items:>8,} | {seconds:6.1f} | {right / len(originals):.4f} | {wrong} | {peak:.2f}",
             flush=True,
         )
 
