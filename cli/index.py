@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -37,6 +37,10 @@ firstsight index --retry
 
 firstsight index feed.csv --refresh-media --media-cache ~/.cache/shop-media
 """
+
+
+MOST_TOLD = 20
+"""Pairs of near-duplicates that are told one by one; --json has all."""
 
 
 def index(
@@ -98,6 +102,10 @@ def index(
     ] = 64,
     retry: Annotated[bool, typer.Option("--retry", help="Encode again just the items with failed media.")] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Remove items that SOURCE does not have.")] = False,
+    warn_duplicates: Annotated[
+        bool,
+        typer.Option("--warn-duplicates", help="List the items encoded that are near-duplicates of stored ones."),
+    ] = False,
     skip_bad_rows: Annotated[
         bool, typer.Option("--skip-bad-rows", help="Leave unusable catalogue rows out instead of refusing it all.")
     ] = False,
@@ -145,6 +153,10 @@ def index(
 
     if source is None and not retry:
         raise typer.BadParameter("name a catalogue, or use --retry", param_hint="SOURCE")
+    if retry and warn_duplicates:
+        raise typer.BadParameter(
+            "--retry does not look for them; use firstsight duplicates", param_hint="--warn-duplicates"
+        )
     if retry and prune:
         raise typer.BadParameter("--retry looks at failed items only; run --prune without it", param_hint="--prune")
     read = firstsight.CatalogOptions(
@@ -191,6 +203,7 @@ def index(
                 settings=made,
                 prune=prune,
                 language=language,
+                warn_duplicates=warn_duplicates,
                 wait_s=wait,
                 on_progress=interrupt.on_progress,
                 should_stop=interrupt.should_stop,
@@ -248,12 +261,17 @@ class _Interrupt:
 def _tell(reports: list[IndexReport], db: str, *, quiet: bool, as_json: bool) -> None:
     """The reports on stdout, and in words on stderr; quiet leaves out the words of a run that went well."""
     if as_json:
-        print_json_lines(asdict(report) | {"db": db} for report in reports)
+        print_json_lines(_as_dict(report) | {"db": db} for report in reports)
     if not reports and not quiet:
         tell("nothing has failed, so there is nothing to try again")
     for report in reports:
         for line in _summary(report, db, quiet):
             tell(line)
+
+
+def _as_dict(report: IndexReport) -> dict[str, Any]:
+    duplicates = [{"item_id": p.item_id, "other_id": p.other_id, **p.evidence.as_dict()} for p in report.duplicates]
+    return asdict(report) | {"duplicates": duplicates}
 
 
 def _summary(report: IndexReport, db: str, quiet: bool) -> Iterator[str]:
@@ -268,6 +286,12 @@ def _summary(report: IndexReport, db: str, quiet: bool) -> Iterator[str]:
         )
     if c.empty:
         yield f"{c.empty:,} items have no title, no text and no media, so there is nothing to find them by"
+    if c.duplicates:
+        yield f"{c.duplicates:,} items encoded are near-duplicates; all groups: firstsight duplicates --db {db}"
+        for pair in report.duplicates[:MOST_TOLD]:
+            yield f"  {pair.item_id} is a near-duplicate of {pair.other_id}"
+        if len(report.duplicates) > MOST_TOLD:
+            yield f"  and {len(report.duplicates) - MOST_TOLD:,} more pairs"
     if report.outcome == "stopped":
         yield "stopped before the end; run the same command again to go on from here"
     elif c.items < c.total:

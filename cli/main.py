@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import firstsight
-from firstsight.cli import evaluate, index, inspect, models, optimize, rerank, search
+from firstsight.cli import duplicates, evaluate, index, inspect, models, optimize, rerank, search
 from firstsight.cli import map as map_
 from firstsight.cli.exits import ERROR, USAGE
 from firstsight.cli.output import tell
@@ -29,6 +29,7 @@ app.command("search", epilog=search.EPILOG)(search.search)
 app.command("get")(inspect.get)
 app.command("status")(inspect.status)
 app.command("failures")(inspect.failures)
+app.command("duplicates", epilog=duplicates.EPILOG)(duplicates.duplicates)
 app.command("optimize", epilog=optimize.EPILOG)(optimize.optimize)
 app.command("map", epilog=map_.EPILOG)(map_.space_map)
 app.add_typer(models.app, name="models")

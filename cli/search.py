@@ -149,7 +149,7 @@ def search(
         typer.Option(
             "--collapse",
             metavar="COLUMN",
-            help="Only the best item of each value of a column, such as parent.",
+            help="Only the best item of each value of a column, such as parent; or duplicates: of near-duplicates.",
             show_default=False,
         ),
     ] = None,

@@ -25,6 +25,7 @@ from firstsight.retrieval.snapshots import name_order, name_snapshot, open_snaps
 from firstsight.writing import Writing
 
 if TYPE_CHECKING:
+    from firstsight.indexer.duplicates import DuplicateGroup
     from firstsight.indexer.store import Store
     from firstsight.retrieval.evaluation import Task
     from firstsight.retrieval.space_map import SpaceMap
@@ -201,6 +202,27 @@ class Database(Writing):
             tables=tuple(table_state(table) for table in (store.items, store.views)),
             upkeep=tuple(run for run in runs if run["settings"].get("kind") == "optimize"),
         )
+
+    def duplicates(self, *, items: Sequence[str] | None = None, **settings: Any) -> list[DuplicateGroup]:
+        """Groups of items that show the same, the largest first, with what says so.
+
+        Args:
+            items: ids; only groups that hold one of them. None for all groups.
+            settings: fields of `firstsight.indexer.duplicates.DuplicateSettings`: max_distance, min_cosine, …
+
+        Raises:
+            QueryError: an unknown item, or a setting out of range.
+        """
+        from firstsight.indexer.duplicates import DuplicateSettings, find_duplicates, group_pairs
+
+        unknown = settings.keys() - {field.name for field in fields(DuplicateSettings)}
+        if unknown:
+            raise TypeError(f"duplicates() got an unexpected keyword argument {sorted(unknown)[0]!r}")
+        store = self._open()
+        for missing in sorted(set(items or ()) - store.item_rows(items or ()).keys()):
+            raise QueryError(f"there is no item {missing!r} in {self.uri}")
+        groups = group_pairs(find_duplicates(store, DuplicateSettings(**settings)))
+        return groups if items is None else [group for group in groups if group.item_ids & set(items)]
 
     def evaluate(
         self,

@@ -37,6 +37,7 @@ class Writing(Connection):
         settings: IndexSettings | None = None,
         prune: bool = False,
         language: str | None = None,
+        warn_duplicates: bool = False,
         wait_s: float = 0.0,
         on_progress: Callable[[Counts], None] = lambda counts: None,
         should_stop: Callable[[], bool] = lambda: False,
@@ -51,6 +52,8 @@ class Writing(Connection):
             prune: remove items that the catalogue does not have.
             language: that search by words takes titles and texts to be in: "English", "German", …, or "other"; the
                 database's own, else English by default.
+            warn_duplicates: look afterwards for near-duplicates of the items encoded; they are in the report's
+                `duplicates` and counted in the run's counts.
             wait_s: seconds to wait for another process that is writing.
             on_progress: told the counts now and then, in the calling thread.
             should_stop: asked between items; once true, what is in hand is finished and written.
@@ -67,7 +70,7 @@ class Writing(Connection):
         language = check_language(language) if language else None
         with self._prepared(recipe, wait_s, language) as (store, catalog):
             run = self._run(store, catalog, recipe, on_progress=on_progress, should_stop=should_stop)
-            return run.run(self._recorded(recipe), prune=prune)
+            return run.run(self._recorded(recipe), prune=prune, warn_duplicates=warn_duplicates)
 
     def retry(
         self,

@@ -23,6 +23,7 @@ from firstsight.indexer.assembly import ItemInHand, Loaded
 from firstsight.indexer.fetching import FetchQueue, Held
 from firstsight.indexer.settings import IndexSettings
 from firstsight.media.fetch import Fetched, fetch, host_of, require_cache
+from firstsight.media.fingerprints import fingerprint
 from firstsight.media.isolated_pictures import PictureDecoder
 from firstsight.media.policy import MediaPolicy
 from firstsight.media.videos import VideoSampler
@@ -215,7 +216,7 @@ class MediaLoader:
         data = fetched.read()
         job.stage = "decode"
         picture = self._images.open(data, min_side=self._min_side)
-        return [Loaded(picture, job.uri, version=fetched.version or None)]
+        return [Loaded(picture, job.uri, fingerprint=fingerprint(picture), version=fetched.version or None)]
 
     def _sample(self, job: MediaJob, fetched: Fetched) -> list[Loaded]:
         path = fetched.path()
@@ -223,7 +224,9 @@ class MediaLoader:
         rule, most = str(self._settings.frames), self._settings.max_frames
         frames = self._videos.sample(path, rule=rule, max_frames=most, min_side=self._min_side)
         version = fetched.version or None
-        return [Loaded(f.picture, job.uri, f.time_s, f.start_s, f.end_s, version=version) for f in frames]
+        return [
+            Loaded(f.picture, job.uri, f.time_s, f.start_s, f.end_s, fingerprint(f.picture), version) for f in frames
+        ]
 
     def _guess(self, job: MediaJob) -> int:
         """Pictures it may become."""

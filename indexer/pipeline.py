@@ -25,6 +25,7 @@ from firstsight.encoders.base import Encoder
 from firstsight.errors import MediaError, StoreError
 from firstsight.indexer.assembly import ItemInHand, Loaded, catalog_row, encode_digest, row_digest
 from firstsight.indexer.catalog import Catalog, CatalogItem, catalog_root
+from firstsight.indexer.duplicates import Pair, find_duplicates
 from firstsight.indexer.loading import MediaJob, MediaLoader
 from firstsight.indexer.refresh import changed_items
 from firstsight.indexer.settings import IndexSettings
@@ -52,6 +53,7 @@ class Counts:
     texts: int = 0  # titles encoded
     media: int = 0  # pictures and videos tried
     failed_media: int = 0  # of these, not usable
+    duplicates: int = 0  # of the encoded: near-duplicates of another item, where they were looked for
 
     @property
     def failure_rate(self) -> float:
@@ -68,6 +70,7 @@ class IndexReport:
     seconds: float
     counts: Counts
     reasons: dict[str, int] = field(default_factory=dict)  # failure reason -> media
+    duplicates: tuple[Pair, ...] = ()  # of items encoded with any other, where they were looked for
 
 
 class IndexRun:
@@ -113,15 +116,21 @@ class IndexRun:
         self._writing: Future[None] | None = None
         self._written: tuple[Sequence[ItemInHand], Sequence[CatalogItem]] = ((), ())
         self._upkeep = RunUpkeep(store)
+        self._keep_ids = False
+        self._encoded_ids: set[str] = set()
 
-    def run(self, recorded_settings: dict[str, Any], *, prune: bool = False) -> IndexReport:
+    def run(
+        self, recorded_settings: dict[str, Any], *, prune: bool = False, warn_duplicates: bool = False
+    ) -> IndexReport:
         """Index the catalogue.
 
         Args:
             recorded_settings: kept with the run, to repeat it and to retry its failures.
             prune: remove stored items that the catalogue does not have; not after a stop.
+            warn_duplicates: look for near-duplicates of what was encoded; not after a stop.
         """
         started = time.monotonic()
+        self._keep_ids = warn_duplicates
         self._store.recover()
         row = {
             "run_id": self.run_id,
@@ -138,6 +147,7 @@ class IndexRun:
             self._index()
             if prune and not self._stopped:
                 self._prune()
+            duplicates = self._find_duplicates() if warn_duplicates and not self._stopped else ()
         except BaseException:
             with suppress(StoreError):  # where nothing can be written, the run is taken for killed
                 self._store.fail_run(self.run_id, asdict(self.counts))
@@ -147,7 +157,7 @@ class IndexRun:
         self._store.write_run(row | ended)
         if not self._stopped:  # who stops it wants to have it over
             self._upkeep.at_end()
-        return IndexReport(self.run_id, outcome, time.monotonic() - started, self.counts, self.reasons)
+        return IndexReport(self.run_id, outcome, time.monotonic() - started, self.counts, self.reasons, duplicates)
 
     def _index(self) -> None:
         with ExitStack() as stack:
@@ -287,6 +297,7 @@ class IndexRun:
         self._writing = None
         done, refreshed = self._written
         self.counts.encoded += len(done)
+        self._encoded_ids.update(hand.item.item_id for hand in done if self._keep_ids)
         self.counts.refreshed += len(refreshed)
         for hand in done:
             for reason in {failure["uri"]: failure["reason"] for failure in hand.failures}.values():
@@ -334,6 +345,16 @@ class IndexRun:
             | written
             for item in items
         ]
+
+    def _find_duplicates(self) -> tuple[Pair, ...]:
+        """Near-duplicates of what this run has encoded, among all that is stored; each as seen from an item encoded."""
+        if not self._encoded_ids:
+            return ()
+        pairs = find_duplicates(self._store, only=self._encoded_ids)
+        found = tuple(pair if pair.item_id in self._encoded_ids else pair.turned() for pair in pairs)
+        ends = {name for pair in found for name in (pair.item_id, pair.other_id)}
+        self.counts.duplicates = len(ends & self._encoded_ids)
+        return found
 
     def _prune(self) -> None:
         for ids in self._store.item_ids():

@@ -70,7 +70,7 @@ class Query:
     min_score: float | None = None  # least cosine, -1 to 1
     min_relevance: float | None = None  # least relevance, 0 to 1
     diversity: float = 0.0  # 0: by rank alone, 1: by difference alone (1 - lambda of MMR)
-    collapse: str | None = None  # a column: only the best item of each of its values
+    collapse: str | None = None  # a column: only the best item of each of its values; "duplicates": of near-duplicates
     moments: bool = False  # of each video, also the stretches that match
     snapshot: str | None = None  # from an earlier answer: search the rows there were then
     rerank: bool = True  # let the promoted reranker order the first results, where there is one for such queries

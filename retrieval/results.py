@@ -37,6 +37,7 @@ class SearchResult:
     others: int | None = None  # with collapse: items of the same group that pass the filter, beside this one
     rank_score: float | None = None  # what a reranker gave it, only comparable within one query; None where none did
     moments: tuple[Moment, ...] | None = None  # with moments: the stretches of its videos that match, best first
+    duplicates: tuple[str, ...] | None = None  # with collapse="duplicates": their ids, of the results read
 
     def as_dict(self) -> dict[str, Any]:
         """The result as plain values that JSON can hold; the catalogue's columns under `columns`."""
@@ -45,6 +46,7 @@ class SearchResult:
         rank = {} if self.rank_score is None else {"rank_score": round(self.rank_score, 4)}
         group: dict[str, Any] = {} if self.others is None else {"others": self.others}
         group |= {} if self.moments is None else {"moments": [_moment(moment) for moment in self.moments]}
+        group |= {} if self.duplicates is None else {"duplicates": list(self.duplicates)}
         views = {"view": _view(self.view), "picture": _view(self.picture)}
         columns = {"columns": {name: _plain(value) for name, value in self.columns.items()}}
         return head | scores | rank | group | views | columns

@@ -20,6 +20,7 @@ from firstsight.indexer.store import Store
 from firstsight.indexer.tables import HIDDEN_COLUMNS
 from firstsight.media.policy import MediaPolicy
 from firstsight.retrieval.candidates import Candidate, Fetching, Ranker, run_together
+from firstsight.retrieval.collapsing import DUPLICATES, collapse_duplicates
 from firstsight.retrieval.diversity import maximal_marginal_relevance
 from firstsight.retrieval.encoding import encode_queries
 from firstsight.retrieval.filters import build_condition, check_column
@@ -85,6 +86,7 @@ class _Hit:
     candidate: Candidate
     relevance: float
     others: int | None = None
+    duplicates: tuple[str, ...] | None = None
 
 
 def make_rankers(
@@ -140,7 +142,8 @@ def _answer(
 def _checked(store: Store, query: Query) -> str | FirstsightError | None:
     """The query's condition, or what is wrong with it, before an encoder is loaded for it."""
     try:
-        if query.collapse is not None:
+        if query.collapse not in {None, DUPLICATES}:
+            assert query.collapse is not None
             check_column(store, query.collapse)
         return build_condition(store, query.where, query.kinds)
     except QueryError as error:
@@ -173,7 +176,7 @@ def _page(ranker: Ranker, reranker: Reranker | None) -> Fetching[list[_Hit]]:
     if query.diversity:
         groups = _diverse(ranker, groups)
     page = groups[query.offset : end]
-    return _count_others(ranker, page) if query.collapse else page
+    return _count_others(ranker, page) if query.collapse not in {None, DUPLICATES} else page
 
 
 def _is_enough(query: Query, hit: _Hit) -> bool:
@@ -192,9 +195,16 @@ def _least_cosine(ranker: Ranker) -> float | None:
 
 
 def _first_of_groups(ranker: Ranker, hits: Sequence[_Hit]) -> list[_Hit]:
-    """The best item of each value of the column; one without a value is a group of its own."""
+    """The best item of each value of the column, one without a value a group of its own; or of near-duplicates."""
     column = ranker.asked.query.collapse
     assert column is not None
+    if column == DUPLICATES:
+        kept = collapse_duplicates(ranker.store, [hit.candidate.item_id for hit in hits])
+        return [
+            replace(hit, others=len(kept[hit.candidate.item_id]), duplicates=kept[hit.candidate.item_id])
+            for hit in hits
+            if hit.candidate.item_id in kept
+        ]
     values = ranker.values_of([hit.candidate.item_id for hit in hits], column)
     seen: set[object] = set()
     first = []
@@ -274,6 +284,7 @@ class _Shown:
             others=hit.others,
             rank_score=hit.candidate.rank_score,
             moments=None if frames is None else self._moments(item_id, asked.vector, row["catalog_dir"], frames.floor),
+            duplicates=hit.duplicates,
         )
 
     def _matches(self, item_id: str, vector: Vector, folder: str) -> list[ViewMatch]:

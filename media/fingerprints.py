@@ -1,0 +1,121 @@
+"""PDQ fingerprints of pictures: 256 bits that stay nearly the same when a picture is resized or encoded again.
+
+A fingerprint is 32 bytes, the signs of 16 x 16 DCT coefficients row by row, first bit highest: its hexadecimal form
+is that of ThreatExchange's own tools. Copies differ in few bits, unrelated pictures in about 128.
+
+Source: Meta, "The TMK+PDQF Video-Hashing Algorithm and the PDQ Image-Hashing Algorithm", 2019; the hash itself is
+computed by the package `pdqhash`, which wraps their code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import numpy as np
+import pdqhash
+from numpy.typing import NDArray
+from PIL import Image
+
+BYTES = 32
+
+MAX_DISTANCE = 31
+"""Bits that fingerprints of one picture may differ in: the distance that PDQ's makers advise."""
+
+MIN_QUALITY = 50
+"""PDQ's own measure of how much there is in a picture, 0 to 100, below which its fingerprint says nothing."""
+
+SIDE = 512
+"""Longest side of the picture that is hashed: PDQ looks at 64 x 64 averages of it, whatever it is given."""
+
+Fingerprints = NDArray[np.uint8]
+"""(n, 32): one fingerprint a row."""
+
+Turn = Literal["none", "rotate90", "rotate180", "rotate270", "flip", "mirror", "transpose", "transverse"]
+"""How a picture was turned: rotations are counter-clockwise, `flip` is upside down, `mirror` left to right;
+`transpose` and `transverse` as Pillow has them."""
+
+TURNS: tuple[Turn, ...] = get_args(Turn)
+
+
+def fingerprint(picture: Image.Image) -> bytes | None:
+    """A picture's PDQ fingerprint, 32 bytes; None for a flat one (quality below 50), such as a black frame.
+
+    Args:
+        picture: upright RGB, of any size.
+    """
+    bits, quality = pdqhash.compute(_pixels(picture))
+    return np.packbits(bits.astype(bool)).tobytes() if quality >= MIN_QUALITY else None
+
+
+def turned_fingerprints(picture: Image.Image) -> dict[Turn, bytes] | None:
+    """The fingerprints of a picture's eight turns, from one pass over its pixels; None for a flat picture."""
+    variants, quality = pdqhash.compute_dihedral(_pixels(picture))
+    if quality < MIN_QUALITY:
+        return None
+    return {turn: np.packbits(bits.astype(bool)).tobytes() for turn, bits in zip(_PDQ_ORDER, variants, strict=True)}
+
+
+_PDQ_ORDER: tuple[Turn, ...] = (
+    *("none", "rotate90", "rotate180", "rotate270"),
+    *("flip", "mirror", "transpose", "transverse"),
+)
+
+
+def as_array(fingerprints: Sequence[bytes]) -> Fingerprints:
+    """Fingerprints of 32 bytes each as an array.
+
+    Raises:
+        ValueError: one of them has another length.
+    """
+    for one in fingerprints:
+        if len(one) != BYTES:
+            raise ValueError(f"a PDQ fingerprint is {BYTES} bytes, and this one {len(one)}: {one.hex()[:80]}")
+    return np.frombuffer(b"".join(fingerprints), dtype=np.uint8).reshape(-1, BYTES)
+
+
+def turn(fingerprints: Fingerprints, how: Turn) -> Fingerprints:
+    """About the fingerprints that the turned pictures would have, from the fingerprints alone.
+
+    A turn of a picture permutes its DCT coefficients and flips the signs of some. PDQ compares them with their median,
+    which is near zero but not zero, and its blocks of pixels are not cut alike from both sides: of Luma's pictures, 13
+    bits of 256 are wrong on average, 11 to 20 with PDQ's own `turned_fingerprints`.
+    """
+    bits = np.unpackbits(fingerprints, axis=1).reshape(-1, 16, 16)
+    transposed, odd_rows, odd_columns = _SIGNS[how]
+    if transposed:
+        bits = bits.transpose(0, 2, 1)
+    odd = np.arange(16, dtype=np.uint8) % 2
+    # the bits run from frequency 16 down to 1: every second one stands for an odd frequency, whose sign a turn flips
+    signs = (odd[:, None] * np.uint8(odd_rows)) ^ (odd[None, :] * np.uint8(odd_columns))
+    return np.packbits((bits ^ signs).reshape(-1, 256), axis=1)
+
+
+_SIGNS: dict[Turn, tuple[bool, bool, bool]] = {
+    "none": (False, False, False),
+    "rotate180": (False, True, True),
+    "flip": (False, True, False),
+    "mirror": (False, False, True),
+    "rotate90": (True, True, False),
+    "rotate270": (True, False, True),
+    "transpose": (True, False, False),
+    "transverse": (True, True, True),
+}
+"""Whether the coefficients are transposed, and the signs of every second row or column flipped."""
+
+
+def distances(left: Fingerprints, right: Fingerprints) -> NDArray[np.int64]:
+    """Bits in which fingerprints differ, 0 to 256, row by row: (n,) for two arrays of n rows, or (n, m) by broadcasting
+    (n, 1, 32) with (m, 32)."""
+    return np.asarray(np.bitwise_count(_words(left) ^ _words(right)).sum(axis=-1, dtype=np.int64))
+
+
+def _words(fingerprints: Fingerprints) -> NDArray[np.uint64]:
+    return np.ascontiguousarray(fingerprints).view(np.uint64)
+
+
+def _pixels(picture: Image.Image) -> NDArray[np.uint8]:
+    if max(picture.size) > SIDE:
+        picture = picture.copy()
+        picture.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
+    return np.asarray(picture, dtype=np.uint8)
