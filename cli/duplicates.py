@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from firstsight.cli import options
-from firstsight.cli.output import clock, print_json_lines, print_table, tell, wants_json
+from firstsight.cli.output import print_json_lines, print_table, tell, wants_json
 
 if TYPE_CHECKING:
     from firstsight.indexer.duplicates import DuplicateGroup
@@ -80,4 +80,4 @@ def _second(offset_s: float | None) -> str:
     """Where in the other video the item's begins; negative where the item has more before it."""
     if offset_s is None:
         return ""
-    return ("-" if offset_s <= -1 else "") + clock(abs(offset_s))
+    return f"{offset_s:+.1f} s"

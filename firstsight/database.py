@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -159,7 +160,8 @@ class Database(Writing):
 
         Returns:
             `vector` is (dim,) float32 of unit length, or None where nothing could be encoded; each of `views` has
-            view_id, part, uri, time_s and its unit vector.
+            view_id, part, uri, time_s, start_s and end_s of its shot, the picture's PDQ `fingerprint` in hexadecimal
+            digits, and its unit vector.
 
         Raises:
             QueryError: there is no such item.
@@ -168,8 +170,9 @@ class Database(Writing):
         row = store.item_rows([item_id]).get(item_id)
         if row is None:
             raise QueryError(f"there is no item {item_id!r} in {self.uri}")
-        views = store.view_rows([item_id]).sort_by("view_id").to_pylist()
+        views = sorted(store.view_rows([item_id]).to_pylist(), key=lambda view: _numbers_by_value(view["view_id"]))
         for view in views:
+            view["fingerprint"] = view["fingerprint"].hex() if view.get("fingerprint") else None
             view["uri"] = locate(view["uri"], row["catalog_dir"]) if view["uri"] else None
             view["vector"] = np.asarray(view["vector"], dtype=np.float32)
         vector = None if row["vector"] is None else np.asarray(row["vector"], dtype=np.float32)
@@ -274,6 +277,11 @@ class Database(Writing):
         from firstsight.retrieval.space_map import space_map
 
         return space_map(self._open(), **how)
+
+
+def _numbers_by_value(view_id: str) -> list[tuple[int, str]]:
+    """A key that sorts the tenth frame after the second."""
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"([0-9]+)", view_id)]
 
 
 def _known(store: Store, item_ids: Sequence[str]) -> set[str]:
