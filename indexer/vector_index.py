@@ -38,7 +38,7 @@ TARGET_RECALL = 0.95
 """Share of the true ten nearest that a search is to find."""
 
 EFFORTS = (
-    *((0.04, 5), (0.08, 5), (0.12, 5), (0.16, 5), (0.24, 5), (0.32, 5)),
+    *((share, 5) for share in (0.04, 0.08, 0.12, 0.16, 0.2, 0.24, 0.28, 0.32)),
     *((0.32, 10), (0.5, 10), (1.0, 10), (1.0, 20), (1.0, 40), (1.0, 100)),
 )
 """What is tried in turn: the share of the partitions probed, and candidates compared again per result wanted."""
