@@ -61,7 +61,6 @@ def test_a_copy_is_near_and_another_picture_is_far() -> None:
 
 
 def test_a_fingerprint_is_the_same_whatever_the_size_it_was_shrunk_from() -> None:
-    """1,600 pixels are hashed through 512; PDQ's own bytes are kept where nothing is shrunk."""
     picture = opened("guitar-acoustic.jpg").resize((512, 384))
     large = picture.resize((2048, 1536), Image.Resampling.NEAREST)
     assert fingerprint(large) == fingerprint(picture)
