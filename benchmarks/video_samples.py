@@ -37,7 +37,7 @@ SAMPLES: dict[str, tuple[str, str]] = {
     "theora.ogv": (SOURCE, "-c:v libtheora"),
     "msmpeg4.wmv": (SOURCE, "-c:v msmpeg4"),
     "animation.gif": ("testsrc2=s=160x120:r=10:d=3", ""),
-    "animation.webp": ("testsrc2=s=160x120:r=10:d=3", "-c:v libwebp_anim -lossless 1 -loop 0"),
+    "animation.webp": ("testsrc2=s=160x120:r=10:d=3", "-c:v libwebp_anim -lossless 1 -pix_fmt bgra -loop 0"),
     "animation.png": ("testsrc2=s=160x120:r=10:d=3", "-c:v apng -f apng"),
     "edit-list.mp4": ("h264.mp4", "-c copy"),
     "rotated.mp4": ("h264.mp4", "-c copy -metadata:s:v rotate=90"),
