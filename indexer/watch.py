@@ -96,7 +96,7 @@ class WatchRun:
                     self._row = {
                         "run_id": self.run_id,
                         "started_at": began,
-                        "source": sampler.name,
+                        "source": sampler.name if sampler.live else self._uri,
                         "encoder": self._encoder.spec.name,
                         "fingerprint": self._encoder.spec.fingerprint,
                         "settings": {"kind": "watch", "item_id": self._item_id, **asdict(self._settings)},
@@ -105,6 +105,7 @@ class WatchRun:
                     message = str(sampler.error or "")
                 with self._store.writing(self._settings.last_write_s):
                     self._record(outcome)
+                    index_texts(self._store)  # its row was written anew each time
                     if outcome != "stopped":  # who stops it wants to have it over
                         self._upkeep.at_end()
             except BaseException:

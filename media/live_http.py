@@ -63,6 +63,10 @@ class LiveHttp:
                 wanted = following
         raise MediaError("unreachable", f"{url} redirects more than {MAX_REDIRECTS} times; use the final address")
 
+    def close(self) -> None:
+        """Close all connections."""
+        self._pool.close()
+
     def _send(self, url: str) -> httpcore.Response:
         # spaces and the like, as players let playlists have them
         plain = re.sub(r"[^!-~]", lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), url)

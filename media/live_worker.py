@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _GRACE_S: Final = 5.0
 _BEAT_S: Final = 1.0
 _NEVER: Final = float("inf")
+_SAME_S: Final = 0.002  # timestamps are rounded to a millisecond in some containers
 _RTSP_PORTS: Final = {"rtsp": 554, "rtsps": 322}
 
 _HTTP_FORMATS: Final = "hls,mpegts,flv,mov,matroska,ogg,asf,aac,mp3,ac3,eac3,webvtt"
@@ -40,11 +41,19 @@ _HTTP_FORMATS: Final = "hls,mpegts,flv,mov,matroska,ogg,asf,aac,mp3,ac3,eac3,web
 the subtitles that a playlist may list beside its pictures."""
 
 
+_QUICK: Final = {"analyzeduration": "2000000", "fpsprobesize": "1"}
+"""Two seconds of a stream are looked at before its first frame; by itself FFmpeg takes five, and counts twenty frames."""
+
 HTTP_OPTIONS: Final = {
     "protocol_whitelist": "http,https",
     "format_whitelist": _HTTP_FORMATS,
+    # FFmpeg's own defences against playlists that name files, which here have to go through `LiveHttp` anyway
+    "extension_picky": "0",
+    "allowed_extensions": "ALL",
+    "allowed_segment_extensions": "ALL",
     "http_persistent": "0",  # FFmpeg would look for its own connections behind what `io_open` gives
     "http_multiple": "0",
+    **_QUICK,
 }
 
 
@@ -125,6 +134,7 @@ def _open_rtsp(request: wire.Header) -> tuple[InputContainer, av.VideoStream]:
         "allowed_media_types": "video",
         "protocol_whitelist": "rtsp,rtsps,rtp,tcp,tls",
         "timeout": str(int(request["stall_s"] * 1e6)),
+        **_QUICK,
     }
     with _broken(request):
         container = av.open(request["url"], format="rtsp", options=options)
@@ -174,18 +184,18 @@ def _frames(
             if at < before - every_s - 1:  # the clock began again
                 due, origin, last_key = -_NEVER, None, None
             if packet.is_keyframe:
-                was, keys_only = keys_only, last_key is not None and 0 < at - last_key <= every_s
+                was, keys_only = keys_only, last_key is not None and 0 < at - last_key <= every_s + _SAME_S
                 last_key = at
                 if keys_only and not was:
                     context.flush_buffers()
             yield at, None
-            if keys_only and packet.size and not (packet.is_keyframe and at >= due):
+            if keys_only and packet.size and not (packet.is_keyframe and at >= due - _SAME_S):
                 continue
             for frame in _decoded(context, packet, alone=keys_only):
                 shown = at if frame.pts is None else frame.pts * unit
-                if shown >= due:
+                if shown >= due - _SAME_S:
                     origin = shown if origin is None else origin
-                    due = origin + ((shown - origin) // every_s + 1) * every_s
+                    due = origin + ((shown - origin + _SAME_S) // every_s + 1) * every_s
                     yield shown, frame
 
 
