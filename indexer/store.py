@@ -302,11 +302,15 @@ class Store:
         with self._writes():
             self.runs.update(where=f"run_id = {quote(run_id)}", values=values)
 
-    def recover(self) -> None:
-        """Settle the writes that died half-way, and mark their runs; the caller holds the writer lock."""
+    def recover(self, watch: tuple[str, str] | None = None) -> None:
+        """Settle the writes that died half-way, and mark their runs; the caller holds the writer lock.
+
+        Args:
+            watch: run and item of the caller, where it holds `locks.watch_lock` of that item.
+        """
         died = self.runs.search().where("outcome IN ('running', 'watching') OR pending IS NOT NULL").limit(None)
         for run in died.select(["run_id", "outcome", "pending", "settings"]).to_arrow().to_pylist():
-            if run["outcome"] == "watching" and self._lives(run):
+            if run["outcome"] == "watching" and self._lives(run, watch):
                 continue
             if run["pending"] is not None:
                 self._settle(run["run_id"], **json.loads(run["pending"]))
@@ -317,12 +321,13 @@ class Store:
                     values_sql={"outcome": quote(outcome), "pending": "CAST(NULL AS STRING)"},
                 )
 
-    def _lives(self, watch: Mapping[str, Any]) -> bool:
+    def _lives(self, run: Mapping[str, Any], own: tuple[str, str] | None) -> bool:
         """Whether a watch is under way: it holds the writer lock for its writes only. Not known where there are no
         locks; there its last write having ended is taken for it."""
-        if self.folder is None:
-            return watch["pending"] is None
-        return is_watched(self.folder, json.loads(watch["settings"])["item_id"])
+        item_id = json.loads(run["settings"])["item_id"]
+        if own is not None and own[1] == item_id:
+            return bool(run["run_id"] == own[0])
+        return run["pending"] is None if self.folder is None else is_watched(self.folder, item_id)
 
     def _settle(self, run_id: str, items: Sequence[str], failures: Sequence[str]) -> None:
         """Finish what was written of each item, or make it an item to be encoded again."""

@@ -208,7 +208,7 @@ class WatchRun:
 
     def _commit(self) -> None:
         """Views, then those that fell out, then the row that makes them count: the order of an index run."""
-        self._store.recover()
+        self._store.recover((self.run_id, self._item_id))
         self._record("watching")
         row = self._store.item_rows([self._item_id]).get(self._item_id)
         stored = [] if row is None else self._store.view_rows([self._item_id]).to_pylist()

@@ -42,7 +42,7 @@ the subtitles that a playlist may list beside its pictures."""
 
 
 _QUICK: Final = {"analyzeduration": "2000000", "fpsprobesize": "1"}
-"""Two seconds of a stream are looked at before its first frame; by itself FFmpeg takes five, and counts twenty frames."""
+"""Two seconds of a stream are looked at before its first frame; FFmpeg takes five, and counts twenty frames."""
 
 HTTP_OPTIONS: Final = {
     "protocol_whitelist": "http,https",
