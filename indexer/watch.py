@@ -135,8 +135,9 @@ class WatchRun:
             )
         if row is not None and self._title not in (None, row["title"]):
             raise QueryError(f"item {self._item_id!r} has a title, {row['title']!r}; leave --title out")
-        if row is None:
+        if row is None or (self._title is not None and not row["row_digest"]):  # one that a watch has made
             self._make_item()
+        if row is None:
             return
         made_by = next((run for run in self._store.run_rows() if run["run_id"] == row["run_id"]), None)
         recorded = made_by["settings"].get("settings", {}) if made_by else {}

@@ -228,6 +228,25 @@ def test_a_running_watch_puts_its_frames_back_after_an_index_run(db: Path, catal
     assert [run["outcome"] for run in open_(db).status().runs] == ["finished"] * 3
 
 
+def test_a_running_watch_makes_its_item_again_and_ends_where_the_catalogues_is_gone(
+    db: Path, catalogue: Path, clip: Path
+) -> None:
+    def prune(counts: WatchCounts) -> None:
+        if counts.updates == 1:
+            index(db, write_csv(catalogue, make_shop(catalogue.parent, 2)), prune=True)
+
+    for _ in range(2):  # made by this watch, and by the one before
+        watch(db, clip, "show", title="A show", every_s=0.1, on_update=prune)
+        item = open_(db).get("show")
+        assert sum(view["part"] == "frame" for view in item["views"]) == 80
+        np.testing.assert_allclose(item["vector"], fused(item), atol=1e-5)
+    index(db, write_csv(catalogue, make_shop(catalogue.parent, 5)))
+    with pytest.raises(QueryError, match="has been removed from"):
+        watch(db, clip, every_s=0.1, on_update=prune)
+    assert open_(db).status().runs[-1]["outcome"] == "finished"
+    assert "failed" in {run["outcome"] for run in open_(db).status().runs}
+
+
 def test_a_watch_waits_with_its_writes_while_another_process_writes(db: Path, clip: Path) -> None:
     with Store.open(db).writing(), pytest.raises(DatabaseBusyError):
         watch(db, clip, last_write_s=0)
