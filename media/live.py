@@ -103,6 +103,7 @@ class LiveSampler:
         self._closing = threading.Event()
         self._over = False
         self._frames = 0
+        self._fault: Exception | None = None  # of the sampler itself, or of `on_event`
         self.error: MediaError | None = None  # why the stream was given up
         self.reconnects = 0
         self.dropped = 0  # frames that nobody took in time
@@ -139,6 +140,8 @@ class LiveSampler:
             self._changed.wait_for(lambda: self._waiting or self._over, timeout_s)
             taken = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
             self._changed.notify_all()
+            if self._fault is not None:
+                raise self._fault
             if self._over and self.error is not None and not self._frames:
                 raise self.error
         return taken
@@ -159,8 +162,8 @@ class LiveSampler:
             self._reconnecting()
         except MediaError as error:
             self.error = error
-        except Exception as error:  # a fault of ours must not leave the other thread waiting
-            self.error = MediaError("crashed", f"{self.name} could not be watched ({error!r}); report this")
+        except Exception as error:  # for the other thread, which would wait for ever
+            self._fault = error
         finally:
             with self._changed:
                 self._over = True

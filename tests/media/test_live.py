@@ -252,6 +252,15 @@ def test_closing_hangs_up_at_once_and_leaves_no_process(tmp_path: Path, folder_s
         os.kill(pid, 0)
 
 
+def test_a_fault_in_the_samplers_thread_reaches_who_takes_frames() -> None:
+    def fault(event: str) -> None:
+        raise ZeroDivisionError(event)
+
+    url = f"http://127.0.0.1:{free_port()}/live"
+    with LiveSampler(url, every_s=1, policy=PRIVATE, on_event=fault) as sampler, pytest.raises(ZeroDivisionError):
+        sampler.take(1, WAIT_S)
+
+
 # ---- the guard
 
 
