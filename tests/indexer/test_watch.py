@@ -17,6 +17,7 @@ from firstsight.encoders.base import Encoder, unit
 from firstsight.errors import DatabaseBusyError, MediaError, QueryError
 from firstsight.indexer.locks import watch_lock
 from firstsight.indexer.store import Store
+from firstsight.indexer.tables import Part
 from firstsight.indexer.watch_settings import WatchCounts, WatchReport, WatchSettings
 from tests.indexer.shop import ColourEncoder, assert_same, contents, index, make_shop, write_csv
 from tests.indexer.test_kill import Died, dying_after
@@ -135,7 +136,7 @@ def test_the_catalogues_own_columns_and_other_items_stay(db: Path, clip: Path) -
 
 
 def test_weights_of_the_run_that_made_the_item_are_kept(tmp_path: Path, catalogue: Path, clip: Path) -> None:
-    weights = {"title": 0.0, "image": 0.0, "frame": 1.0}
+    weights: dict[Part, float] = {"title": 0.0, "image": 0.0, "frame": 1.0}
     index(tmp_path / "db", catalogue, settings=firstsight.IndexSettings(weights=weights))
     watch(tmp_path / "db", clip)
     item = open_(tmp_path / "db").get("item-3")
@@ -212,7 +213,7 @@ def test_a_running_watch_puts_its_frames_back_after_an_index_run(db: Path, catal
     rows = make_shop(catalogue.parent, 5)
     rows[3]["title"] = "another title"
     write_csv(catalogue, rows)
-    reports = []
+    reports: list[firstsight.IndexReport] = []
 
     def on_update(counts: WatchCounts) -> None:
         if not reports:

@@ -9,6 +9,7 @@ from contextlib import closing
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import av
 import httpcore
@@ -80,14 +81,15 @@ def test_only_keyframes_that_are_due_are_decoded_where_they_come_often_enough(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key_every: int, decoded: int
 ) -> None:
     clip = grey_clip(tmp_path / "c.ts", 8, key_every=key_every)
-    calls = []
-    before = live_worker._decoded
-    monkeypatch.setattr(live_worker, "_decoded", lambda *a, **k: calls.append(a) or before(*a, **k))
+    decoder = Mock(wraps=live_worker._decoded)
+    monkeypatch.setattr(live_worker, "_decoded", decoder)
     with av.open(str(clip)) as container:
         seen = list(live_worker._frames({"every_s": 2.0, "name": "c"}, container, container.streams.video[0]))
     shown = [at - seen[0][0] for at, frame in seen if frame is not None]
     assert shown == pytest.approx([0, 2, 4, 6], abs=1e-6)
-    assert len(calls) == decoded  # the first group of pictures whole, who knows when the next comes; and the end
+    assert (
+        decoder.call_count == decoded
+    )  # the first group of pictures whole, who knows when the next comes; and the end
 
 
 def test_a_file_that_is_no_video_or_is_missing_says_so(tmp_path: Path) -> None:
