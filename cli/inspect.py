@@ -60,9 +60,9 @@ def status(db: options.Db = None, json: options.Json = False) -> None:
                 r["run_id"],
                 f"{r['started_at']:%Y-%m-%d %H:%M}",
                 r["outcome"],
-                r["counts"]["encoded"],
-                r["counts"]["unchanged"],
-                r["counts"]["failed_media"],
+                r["counts"].get("encoded", r["counts"].get("frames")),  # a watch encodes frames, and has no more to say
+                r["counts"].get("unchanged", ""),
+                r["counts"].get("failed_media", ""),
                 r["source"],
             )
             for r in state.runs[-10:]

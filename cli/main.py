@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import firstsight
-from firstsight.cli import duplicates, evaluate, index, inspect, models, optimize, rerank, search
+from firstsight.cli import duplicates, evaluate, index, inspect, models, optimize, rerank, search, watch
 from firstsight.cli import map as map_
 from firstsight.cli.exits import ERROR, USAGE
 from firstsight.cli.output import tell
@@ -25,6 +25,7 @@ app = typer.Typer(
     "130 stopped by Ctrl-C.",
 )
 app.command("index", epilog=index.EPILOG)(index.index)
+app.command("watch", epilog=watch.EPILOG)(watch.watch)
 app.command("search", epilog=search.EPILOG)(search.search)
 app.command("get")(inspect.get)
 app.command("status")(inspect.status)

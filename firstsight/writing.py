@@ -1,4 +1,4 @@
-"""The writing half of the Python API: index, retry, upkeep, rerankers."""
+"""The writing half of the Python API: index, retry, watch, upkeep, rerankers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from firstsight.connection import Connection
 from firstsight.errors import CatalogError, QueryError
@@ -21,6 +21,9 @@ from firstsight.indexer.store import Store
 from firstsight.indexer.text_index import check_language, index_texts
 from firstsight.indexer.upkeep import Step, UpkeepReport, look_after
 from firstsight.retrieval.rerank_store import RerankerVersion
+
+if TYPE_CHECKING:
+    from firstsight.indexer.watch_settings import WatchCounts, WatchReport
 
 FIT_WAIT_S = 60.0
 """For another process that is writing: what was fitted should not be lost to it."""
@@ -114,6 +117,57 @@ class Writing(Connection):
                 run = self._run(store, catalog, recipe, only=item_ids, on_progress=on_progress, should_stop=should_stop)
                 reports.append(run.run(self._recorded(recipe)))
         return reports
+
+    def watch(
+        self,
+        source: str | os.PathLike[str],
+        *,
+        item_id: str,
+        title: str | None = None,
+        on_update: Callable[[WatchCounts], None] = lambda counts: None,
+        on_event: Callable[[str], None] = lambda event: None,
+        should_stop: Callable[[], bool] = lambda: False,
+        **settings: Any,
+    ) -> WatchReport:
+        """Keep the latest frames of a running stream as views of an item, until the stream ends.
+
+        Args:
+            source: an http(s) address (an HLS playlist, or a video sent without end), an rtsp(s) address, or a local
+                file, which is gone through as fast as it can be encoded.
+            item_id: an item of the index, or a new one, of kind "live".
+            title: of a new item.
+            on_update: told the counts after each write, in the calling thread.
+            on_event: told in a sentence, in another thread, when a connection is lost.
+            should_stop: asked several times a second; once true, what has come is written and the watch ends.
+            settings: any field of `firstsight.indexer.watch_settings.WatchSettings`: every_s, window_s, for_s, …
+
+        Returns:
+            What was done; `outcome` is "finished", "stopped", or "failed" where the stream was lost for good.
+
+        Raises:
+            QueryError: there is no such item and no title, or it has another title.
+            MediaError: nothing came of the stream.
+            DatabaseBusyError: another process watches for this item, or was writing when all was over.
+            ValueError: a setting is out of range.
+            EncoderError, EncoderMismatchError, StoreError: see their own words.
+        """
+        from firstsight.indexer.watch import WatchRun
+        from firstsight.indexer.watch_settings import WatchSettings
+
+        told = WatchSettings(**settings)
+        store = self._open() if title is None else Store.create(self.uri, self.encoder.spec)
+        return WatchRun(
+            store,
+            self.encoder,
+            os.fspath(source),
+            item_id,
+            self._policy,
+            told,
+            title=title,
+            on_update=on_update,
+            on_event=on_event,
+            should_stop=should_stop,
+        ).run()
 
     def optimize(
         self,

@@ -1,7 +1,8 @@
-"""Locks on a database folder: one writer at a time, and one process at a time that makes the tables."""
+"""Locks on a database folder: one writer at a time, one process that makes the tables, one that watches for an item."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import socket
@@ -63,6 +64,43 @@ def creation_lock(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def watch_lock(folder: Path, item_id: str) -> Iterator[None]:
+    """Hold the right to watch a stream for an item; the system lets go of it when the process dies.
+
+    Raises:
+        DatabaseBusyError: another process does so.
+    """
+    lock = _watch_lock(folder, item_id)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:  # an OSError, too
+        raise DatabaseBusyError(
+            f"another process watches a stream for item {item_id!r} in {folder}; stop that one first"
+        ) from None
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_watched(folder: Path, item_id: str) -> bool:
+    """Whether a living process holds `watch_lock`."""
+    lock = _watch_lock(folder, item_id)
+    try:
+        lock.acquire(timeout=0)
+    except OSError:  # Timeout is one
+        return True
+    lock.release()
+    return False
+
+
+def _watch_lock(folder: Path, item_id: str) -> FileLock:
+    return FileLock(folder / f".watch-{hashlib.blake2b(item_id.encode(), digest_size=8).hexdigest()}.lock")
 
 
 def _unwritable(folder: Path, error: OSError) -> StoreError:

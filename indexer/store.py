@@ -20,7 +20,7 @@ from firstsight.encoders.base import EncoderSpec
 from firstsight.errors import EncoderMismatchError, MissingDatabaseError, StoreError, first_line
 from firstsight.indexer import tables
 from firstsight.indexer.columns import ColumnKind, arrow_type, kind_of_arrow
-from firstsight.indexer.locks import creation_lock, writer_lock
+from firstsight.indexer.locks import creation_lock, is_watched, writer_lock
 from firstsight.indexer.tables import Failure
 
 T = TypeVar("T")
@@ -228,6 +228,12 @@ class Store:
             with self._writes():
                 self.views.delete(f"{stale} AND NOT ({_is_in('view_id', keep)})" if keep else stale)
 
+    def delete_views(self, view_ids: Sequence[str]) -> None:
+        """Remove views."""
+        for part in _chunks(view_ids):
+            with self._writes():
+                self.views.delete(_is_in("view_id", part))
+
     def write_failures(self, failures: Sequence[Failure], run_id: str, tried: Sequence[str]) -> list[str]:
         """Upsert the failures of the items just tried, counting attempts on.
 
@@ -296,18 +302,32 @@ class Store:
         with self._writes():
             self.runs.update(where=f"run_id = {quote(run_id)}", values=values)
 
-    def recover(self) -> None:
-        """Settle the writes that died half-way, and mark their runs; the caller holds the writer lock."""
-        died = self.runs.search().where("outcome = 'running' OR pending IS NOT NULL").limit(None)
-        for run in died.select(["run_id", "outcome", "pending"]).to_arrow().to_pylist():
+    def recover(self, watch: tuple[str, str] | None = None) -> None:
+        """Settle the writes that died half-way, and mark their runs; the caller holds the writer lock.
+
+        Args:
+            watch: run and item of the caller, where it holds `locks.watch_lock` of that item.
+        """
+        died = self.runs.search().where("outcome IN ('running', 'watching') OR pending IS NOT NULL").limit(None)
+        for run in died.select(["run_id", "outcome", "pending", "settings"]).to_arrow().to_pylist():
+            if run["outcome"] == "watching" and self._lives(run, watch):
+                continue
             if run["pending"] is not None:
                 self._settle(run["run_id"], **json.loads(run["pending"]))
-            outcome = "killed" if run["outcome"] == "running" else run["outcome"]
+            outcome = "killed" if run["outcome"] in {"running", "watching"} else run["outcome"]
             with self._writes():
                 self.runs.update(
                     where=f"run_id = {quote(run['run_id'])}",
                     values_sql={"outcome": quote(outcome), "pending": "CAST(NULL AS STRING)"},
                 )
+
+    def _lives(self, run: Mapping[str, Any], own: tuple[str, str] | None) -> bool:
+        """Whether a watch is under way: it holds the writer lock for its writes only. Not known where there are no
+        locks; there its last write having ended is taken for it."""
+        item_id = json.loads(run["settings"])["item_id"]
+        if own is not None and own[1] == item_id:
+            return bool(run["run_id"] == own[0])
+        return run["pending"] is None if self.folder is None else is_watched(self.folder, item_id)
 
     def _settle(self, run_id: str, items: Sequence[str], failures: Sequence[str]) -> None:
         """Finish what was written of each item, or make it an item to be encoded again."""

@@ -123,13 +123,13 @@ def failures_schema() -> pa.Schema:
 
 
 def runs_schema() -> pa.Schema:
-    """One row per index run and per upkeep; counts and rates are JSON, so that a new counter needs no migration."""
+    """One row per index run, watch and upkeep; counts and rates are JSON, so that a new counter needs no migration."""
     return pa.schema(
         [
             _key("run_id"),
             pa.field("started_at", TIME, nullable=False),
             pa.field("finished_at", TIME),
-            pa.field("outcome", pa.string(), nullable=False),  # running, finished, stopped, failed, killed
+            pa.field("outcome", pa.string(), nullable=False),  # running, watching, finished, stopped, failed, killed
             pa.field("source", pa.string(), nullable=False),
             pa.field("encoder", pa.string(), nullable=False),
             pa.field("fingerprint", pa.string(), nullable=False),

@@ -97,6 +97,14 @@ class ChildProcess:
             return answer, memoryview(sent)
         return answer, memoryview(self._shared)[:length]
 
+    def listen(self, *, timeout_s: float, max_body: int) -> tuple[wire.Header, bytes]:
+        """Wait for a message that was not asked for; errors as those of `ask`."""
+        return self._talk(None, b"", timeout_s, max_body)
+
+    def kill(self) -> None:
+        """End the child at once, from any thread: who waits for it sees it die."""
+        self._process.kill()
+
     def close(self) -> None:
         """Let the child end by itself, or kill it when it takes longer than a moment."""
         assert self._process.stdin is not None

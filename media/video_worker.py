@@ -5,17 +5,16 @@ Run as `python -m firstsight.media.video_worker MEMORY_BYTES` by `decoding_pool.
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from firstsight.errors import MediaError
 from firstsight.media import wire
+from firstsight.media.child_limits import limit_process, limit_time, own_pipes
 from firstsight.media.child_process import SHARED_LENGTH, SHARED_MEMORY
 from firstsight.media.choosing import choose_frames
 from firstsight.media.frame_rules import FrameRule
@@ -28,8 +27,8 @@ _MAX_FILE_BYTES: Final = 2**31
 
 def main(memory_bytes: int) -> None:
     """Answer requests until stdin ends."""
-    requests, answers = _own_pipes()
-    _limit_process(memory_bytes)
+    requests, answers = own_pipes()
+    limit_process(memory_bytes)
     descriptor = os.environ.get(SHARED_MEMORY)
     shared = mmap.mmap(int(descriptor), 0) if descriptor else None
     wire.send(answers, {"ready": os.getpid()})
@@ -38,9 +37,9 @@ def main(memory_bytes: int) -> None:
             request, body = wire.receive(requests, max_body=_MAX_FILE_BYTES)
         except EOFError:  # the parent is done, or gone
             return
-        _limit_time(float(request["timeout_s"]) + _GRACE_S)
+        limit_time(float(request["timeout_s"]) + _GRACE_S)
         header, answer = _answer(request, body)
-        _limit_time(0)
+        limit_time(0)
         if shared is not None and sum(map(len, answer)) <= len(shared):
             header, answer = {**header, SHARED_LENGTH: _put(shared, answer)}, []
         wire.send(answers, header, answer)
@@ -91,32 +90,6 @@ def _frames(reader: VideoReader, request: wire.Header) -> list[Frame]:
     index = int(abs(times - request["at_s"]).argmin())
     (picture,) = reader.read([index], min_side=min_side)
     return [Frame(round(float(times[index]), 6), picture)]
-
-
-def _own_pipes() -> tuple[BinaryIO, BinaryIO]:
-    """Move stdin and stdout out of the reach of C libraries: what they print goes to stderr."""
-    requests, answers = os.dup(0), os.dup(1)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    os.dup2(2, 1)
-    return os.fdopen(requests, "rb"), os.fdopen(answers, "wb")
-
-
-def _limit_process(memory_bytes: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what it means
-    if sys.platform != "win32":
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        with contextlib.suppress(ValueError, OSError):  # macOS does not limit address space
-            resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-
-
-def _limit_time(seconds: float) -> None:
-    """End this process by SIGALRM, even inside C code, should the parent that kills it be gone."""
-    if sys.platform != "win32":
-        signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 if __name__ == "__main__":

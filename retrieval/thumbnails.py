@@ -7,6 +7,7 @@ import io
 
 from PIL import Image
 
+from firstsight.errors import MediaError
 from firstsight.media.fetch import fetch_bytes, fetch_file
 from firstsight.media.pictures import open_picture
 from firstsight.media.policy import MediaPolicy
@@ -21,6 +22,8 @@ def load_picture(
     Raises:
         MediaError: it can no longer be read, or the policy forbids it.
     """
+    if uri.startswith("live+"):
+        raise MediaError("missing", f"a frame of {uri.removeprefix('live+')}, a live stream; its pictures are not kept")
     if time_s is None:
         return open_picture(fetch_bytes(uri, policy), min_side=min_side)
     with fetch_file(uri, policy) as path:

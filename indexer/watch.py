@@ -1,0 +1,255 @@
+"""Watching a stream: its latest frames are views of an item, for as long as it runs.
+
+    sampler (a thread and a child) -> encode: small batches, in the calling thread -> window -> write, now and then
+
+The writer lock is held for each write only, so that index runs go on beside a watch: it writes when they let it, and
+keeps no more than its window until then. A write makes the views what the window is, whatever was there, and so repairs
+what a dead watch or an index run in between has left; see `Store.recover` for a kill in the middle of one.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import uuid4
+
+import numpy as np
+
+from firstsight.encoders.base import Encoder
+from firstsight.errors import DatabaseBusyError, QueryError, StoreError
+from firstsight.indexer.assembly import View, fuse
+from firstsight.indexer.locks import watch_lock
+from firstsight.indexer.settings import DEFAULT_WEIGHTS
+from firstsight.indexer.store import Store
+from firstsight.indexer.text_index import index_texts
+from firstsight.indexer.upkeep import RunUpkeep
+from firstsight.indexer.watch_settings import WatchCounts, WatchReport, WatchSettings
+from firstsight.media.live import MOST_WAITING, LiveFrame, LiveSampler
+from firstsight.media.policy import MediaPolicy
+
+_BATCH: Final = 8
+_TICK_S: Final = 0.2  # between two looks at whether to stop
+
+
+class WatchRun:
+    """One watch of one stream for one item; the caller holds no lock."""
+
+    def __init__(
+        self,
+        store: Store,
+        encoder: Encoder,
+        source: str,
+        item_id: str,
+        policy: MediaPolicy,
+        settings: WatchSettings,
+        *,
+        title: str | None = None,
+        on_update: Callable[[WatchCounts], None] = lambda counts: None,
+        on_event: Callable[[str], None] = lambda event: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Prepare a watch; arguments as those of `Database.watch`."""
+        self.run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:8]}"
+        self.counts = WatchCounts()
+        self._store = store
+        self._encoder = encoder
+        self._source = source
+        self._item_id = item_id
+        self._policy = policy
+        self._settings = settings
+        self._title = title
+        self._on_update = on_update
+        self._on_event = on_event
+        self._should_stop = should_stop
+        self._prefix = f"{item_id}#frame-live-"
+        self._uri = ""  # of its frames; nothing that could be fetched again, but for a file
+        self._row: dict[str, Any] = {}  # of `runs`
+        self._window: deque[View] = deque()
+        self._written: set[str] = set()  # ids of the window, by this watch: an earlier one's views have the same
+        self._newest: LiveFrame | None = None
+        self._new: tuple[dict[str, Any], View] | None = None  # row and title of an item that the index did not have
+        self._weights: Mapping[Any, float] = DEFAULT_WEIGHTS
+        self._upkeep = RunUpkeep(store)
+
+    def run(self) -> WatchReport:
+        """Watch until the stream ends, its time is over, or it is told to stop.
+
+        Raises:
+            QueryError: the item is not in the index and has no title, or is there with another one.
+            MediaError: nothing came of the stream.
+            DatabaseBusyError: another process watches for this item, or wrote for longer than the last write waits.
+            StoreError: the disk is full, or the like.
+        """
+        folder = self._store.folder
+        with nullcontext() if folder is None else watch_lock(folder, self._item_id):
+            self._find_item()
+            began, started = datetime.now(UTC), time.monotonic()
+            try:
+                with self._sampler() as sampler:
+                    self._uri = f"live+{sampler.name}" if sampler.live else os.path.abspath(self._source)
+                    self._row = {
+                        "run_id": self.run_id,
+                        "started_at": began,
+                        "source": sampler.name if sampler.live else self._uri,
+                        "encoder": self._encoder.spec.name,
+                        "fingerprint": self._encoder.spec.fingerprint,
+                        "settings": {"kind": "watch", "item_id": self._item_id, **asdict(self._settings)},
+                    }
+                    outcome = self._follow(sampler, started)
+                    message = str(sampler.error or "")
+                with self._store.writing(self._settings.last_write_s):
+                    self._record(outcome)
+                    index_texts(self._store)  # its row was written anew each time
+                    if outcome != "stopped":  # who stops it wants to have it over
+                        self._upkeep.at_end()
+            except BaseException:
+                with suppress(StoreError):
+                    self._store.fail_run(self.run_id, asdict(self.counts))
+                raise
+        return WatchReport(self.run_id, self._item_id, outcome, time.monotonic() - started, self.counts, message)
+
+    def _sampler(self) -> LiveSampler:
+        return LiveSampler(
+            self._source,
+            every_s=self._settings.every_s,
+            min_side=self._encoder.spec.min_side,
+            policy=self._policy,
+            stall_s=self._settings.stall_s,
+            reconnect_for_s=self._settings.reconnect_for_s,
+            on_event=self._on_event,
+        )
+
+    def _find_item(self) -> None:
+        """See what the index has of the item, or make a row for it."""
+        row = self._store.item_rows([self._item_id]).get(self._item_id)
+        if row is None and self._title is None:
+            raise QueryError(
+                f"there is no item {self._item_id!r} in {self._store.uri}; give it a --title, "
+                "or index its catalogue first"
+            )
+        if row is not None and self._title not in (None, row["title"]):
+            raise QueryError(f"item {self._item_id!r} has a title, {row['title']!r}; leave --title out")
+        if row is None or (self._title is not None and not row["row_digest"]):  # one that a watch has made
+            self._make_item()
+        if row is None:
+            return
+        made_by = next((run for run in self._store.run_rows() if run["run_id"] == row["run_id"]), None)
+        recorded = made_by["settings"].get("settings", {}) if made_by else {}
+        self._weights = recorded.get("weights", DEFAULT_WEIGHTS)
+
+    def _make_item(self) -> None:
+        assert self._title is not None
+        (vector,) = self._encoder.encode_texts([self._title])
+        row = {
+            "item_id": self._item_id,
+            "kind": "live",
+            "title": self._title,
+            "digest": "",  # of no catalogue's row: an index run that meets it encodes it
+            "row_digest": "",
+            "catalog_dir": "",
+            "run_id": self.run_id,
+        }
+        self._new = (row, View(f"{self._item_id}#title", "title", vector))
+
+    # ---- follow
+
+    def _follow(self, sampler: LiveSampler, started: float) -> str:
+        """Encode and write as frames come, to the end; gives the outcome."""
+        for_s = float("inf") if self._settings.for_s is None else self._settings.for_s
+        next_write, dirty = started, False
+        while True:
+            stop = self._should_stop()
+            last = stop or time.monotonic() - started >= for_s
+            if last:
+                sampler.close()
+            frames = sampler.take(MOST_WAITING, 0.0) if last else sampler.take(_BATCH, _TICK_S)
+            if frames:
+                self._encode(frames)
+                dirty = True
+            self.counts = replace(self.counts, reconnects=sampler.reconnects, dropped=sampler.dropped)
+            last = last or sampler.ended
+            if dirty and (last or time.monotonic() >= next_write):
+                dirty = not self._write(last)
+                next_write = time.monotonic() + self._settings.update_s
+            if last:
+                return "stopped" if stop else "failed" if sampler.error else "finished"
+
+    def _encode(self, frames: list[LiveFrame]) -> None:
+        vectors = self._encoder.encode_images([frame.picture for frame in frames])
+        for frame, vector in zip(frames, vectors, strict=True):
+            if np.isfinite(vector).all():
+                time_s = round(frame.time_s, 3)
+                self._window.append(View(f"{self._prefix}{frame.number}", "frame", vector, self._uri, time_s))
+        self._newest = frames[-1]
+        oldest_s = self._newest.time_s - self._settings.window_s
+        while self._window and (self._window[0].time_s or 0.0) <= oldest_s:
+            self._window.popleft()
+        self.counts = replace(self.counts, frames=self.counts.frames + len(frames))
+
+    # ---- write
+
+    def _write(self, last: bool) -> bool:
+        """Bring the index up to date; False where another process is writing, which is waited for only at the end."""
+        try:
+            with self._store.writing(self._settings.last_write_s if last else 0.0):
+                self._commit()
+        except DatabaseBusyError:
+            if last:
+                raise
+            self.counts = replace(self.counts, busy=self.counts.busy + 1)
+            return False
+        self._on_update(self.counts)
+        return True
+
+    def _commit(self) -> None:
+        """Views, then those that fell out, then the row that makes them count: the order of an index run."""
+        self._store.recover((self.run_id, self._item_id))
+        self._record("watching")
+        row = self._store.item_rows([self._item_id]).get(self._item_id)
+        stored = [] if row is None else self._store.view_rows([self._item_id]).to_pylist()
+        live = {view["view_id"] for view in stored if view["view_id"].startswith(self._prefix)}
+        others = [
+            View(view["view_id"], view["part"], np.asarray(view["vector"], dtype=np.float32))
+            for view in stored
+            if view["view_id"] not in live
+        ]
+        added = [view for view in self._window if view.view_id not in live & self._written]
+        made = row is None
+        if row is None:
+            row, title = self._made()
+            others, added = [title], [title, *added]
+        self._store.begin_write(self.run_id, [self._item_id])
+        self._store.write_views([{**vars(view), "item_id": self._item_id} for view in added], replaced=())
+        self._store.delete_views(sorted(live - {view.view_id for view in self._window}))
+        vector = fuse([*others, *self._window], self._weights)
+        self._store.write_items([row | {"vector": vector, "indexed_at": datetime.now(UTC)}])
+        if made:
+            index_texts(self._store)
+        self._written = {view.view_id for view in self._window}
+        newest = self._newest
+        assert newest is not None  # there is nothing to write before the first frame
+        self.counts = replace(
+            self.counts,
+            window=len(self._window),
+            updates=self.counts.updates + 1,
+            time_s=round(newest.time_s, 3),
+            behind_s=round(time.monotonic() - newest.received_s, 3),
+        )
+        self._record("watching")  # and the note of what was being written is gone
+        self._upkeep.after_write()
+
+    def _made(self) -> tuple[dict[str, Any], View]:
+        if self._new is None:
+            raise QueryError(f"item {self._item_id!r} has been removed from {self._store.uri} meanwhile")
+        return self._new
+
+    def _record(self, outcome: str) -> None:
+        """Write the watch's row of `runs`."""
+        ended = {} if outcome == "watching" else {"finished_at": datetime.now(UTC)}
+        self._store.write_run({**self._row, **ended, "outcome": outcome, "counts": asdict(self.counts)})

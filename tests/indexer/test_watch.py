@@ -1,0 +1,351 @@
+"""Watching a stream for an item: a window of frames in the index while it runs, whatever comes between."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import firstsight
+from firstsight.encoders.base import Encoder, unit
+from firstsight.errors import DatabaseBusyError, MediaError, QueryError
+from firstsight.indexer.locks import watch_lock
+from firstsight.indexer.store import Store
+from firstsight.indexer.tables import Part
+from firstsight.indexer.watch_settings import WatchCounts, WatchReport, WatchSettings
+from tests.indexer.shop import ColourEncoder, assert_same, contents, index, make_shop, write_csv
+from tests.indexer.test_kill import Died, dying_after
+from tests.media.streams import FolderServer, grey_clip, hls_in_real_time, needs_ffmpeg, write_clip, write_hls
+
+ROOT = Path(__file__).parents[2]
+
+
+def open_(db: Path, encoder: ColourEncoder | None = None) -> firstsight.Database:
+    return firstsight.open(db, encoder=encoder or ColourEncoder())
+
+
+def watch(db: Path, source: Path | str, item_id: str = "item-3", **how: Any) -> WatchReport:
+    return open_(db).watch(source, item_id=item_id, **{"every_s": 1, "update_s": 0, **how})
+
+
+def live_views(db: Path, item_id: str = "item-3") -> list[dict[str, Any]]:
+    views = [view for view in open_(db).get(item_id)["views"] if "#frame-live-" in view["view_id"]]
+    return sorted(views, key=lambda view: int(view["view_id"].rpartition("-")[2]))
+
+
+def fused(item: dict[str, Any]) -> np.ndarray[Any, Any]:
+    parts: dict[str, list[Any]] = {}
+    for view in item["views"]:
+        parts.setdefault(view["part"], []).append(view["vector"])
+    return unit(np.sum([unit(np.mean(vectors, axis=0)) for vectors in parts.values()], axis=0))
+
+
+@pytest.fixture
+def catalogue(tmp_path: Path) -> Path:
+    return write_csv(tmp_path / "shop" / "c.csv", make_shop(tmp_path / "shop", 5))
+
+
+@pytest.fixture
+def db(tmp_path: Path, catalogue: Path) -> Path:
+    index(tmp_path / "db", catalogue)
+    return tmp_path / "db"
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return grey_clip(tmp_path / "c.ts", 8)
+
+
+# ---- the real thing
+
+
+@needs_ffmpeg
+def test_a_stream_is_found_by_what_it_shows_while_it_runs(tmp_path: Path, starter: Encoder) -> None:
+    """Two products, one after the other, over HLS in real time, with the real encoder: the index follows."""
+    pictures = [
+        Image.open(ROOT / "sample_media" / "pictures" / name).convert("RGB").resize((320, 320))
+        for name in ("guitar-acoustic.jpg", "bananas.jpg")
+    ]
+    clip = write_clip(tmp_path / "c.ts", [pictures[0]] * 30 + [pictures[1]] * 40)
+    (tmp_path / "hls").mkdir()
+    server = FolderServer(tmp_path / "hls")
+    policy = firstsight.MediaPolicy(allow_private=True)
+    searched = firstsight.open(tmp_path / "db", encoder=starter)
+    seen: list[tuple[bool, float, float]] = []
+
+    def on_update(counts: WatchCounts) -> None:
+        (guitar,) = searched.search("an acoustic guitar", mode="vector", part="frame")
+        (bananas,) = searched.search("bananas", mode="vector", part="frame")
+        seen.append((encoder.poll() is None, guitar.score, bananas.score))
+
+    with hls_in_real_time(clip, tmp_path / "hls") as encoder:
+        report = firstsight.open(tmp_path / "db", encoder=starter, policy=policy).watch(
+            server.url("live.m3u8"),
+            item_id="show",
+            title="A show",
+            every_s=0.5,
+            window_s=2,
+            update_s=0.5,
+            on_update=on_update,
+        )
+    server.stop()
+    assert report.outcome == "finished"
+    running = [(guitar, bananas) for alive, guitar, bananas in seen if alive]
+    assert len(running) >= 2, "nothing was in the index before the stream was over"
+    assert running[0][0] > running[0][1]
+    assert seen[-1][2] > seen[-1][1]
+    (found,) = searched.search("show", mode="words")  # its row was written several times, and its words are found
+    assert (found.item_id, found.kind) == ("show", "live")
+    assert found.picture is not None
+    assert found.picture.uri == f"live+{server.url('live.m3u8')}"
+
+
+# ---- the window
+
+
+def test_the_window_slides_and_the_items_vector_follows(db: Path, clip: Path) -> None:
+    at: list[list[float]] = []
+    report = watch(db, clip, window_s=3, on_update=lambda counts: at.append([v["time_s"] for v in live_views(db)]))
+    item = open_(db).get("item-3")
+    assert [view["time_s"] for view in live_views(db)] == [5, 6, 7]
+    assert [view["view_id"] for view in live_views(db)] == [f"item-3#frame-live-{n}" for n in (5, 6, 7)]
+    assert sorted(view["part"] for view in item["views"]) == ["frame"] * 3 + ["image", "title"]
+    np.testing.assert_allclose(item["vector"], fused(item), atol=1e-5)
+    assert all(times == sorted(times) and times[-1] - times[0] < 3 for times in at)
+    assert report.counts.frames == 8
+    assert report.counts.window == 3
+    assert report.counts.updates == len(at)
+    assert report.counts.time_s == 7
+
+
+def test_the_catalogues_own_columns_and_other_items_stay(db: Path, clip: Path) -> None:
+    before = contents(db)
+    watch(db, clip)
+    after = contents(db)
+    row, was = after["items"]["item-3"], before["items"]["item-3"]
+    assert {n: v for n, v in row.items() if n != "vector"} == {n: v for n, v in was.items() if n != "vector"}
+    assert {k: v for k, v in after["items"].items() if k != "item-3"} == {
+        k: v for k, v in before["items"].items() if k != "item-3"
+    }
+
+
+def test_weights_of_the_run_that_made_the_item_are_kept(tmp_path: Path, catalogue: Path, clip: Path) -> None:
+    weights: dict[Part, float] = {"title": 0.0, "image": 0.0, "frame": 1.0}
+    index(tmp_path / "db", catalogue, settings=firstsight.IndexSettings(weights=weights))
+    watch(tmp_path / "db", clip)
+    item = open_(tmp_path / "db").get("item-3")
+    frames = np.mean([view["vector"] for view in item["views"] if view["part"] == "frame"], axis=0)
+    np.testing.assert_allclose(item["vector"], unit(frames), atol=1e-5)
+
+
+def test_a_second_watch_replaces_the_first_ones_frames(tmp_path: Path, db: Path, clip: Path) -> None:
+    watch(db, clip)
+    short = grey_clip(tmp_path / "short.ts", 2)
+    watch(db, short)
+    views = live_views(db)
+    assert [view["time_s"] for view in views] == [0, 1]
+    assert {view["uri"] for view in views} == {str(short)}
+
+
+# ---- items
+
+
+def test_an_item_that_is_not_there_is_made_with_a_title_and_found_by_it(tmp_path: Path, clip: Path) -> None:
+    db = tmp_path / "new"
+    watch(db, clip, "show", title="The evening show")
+    item = open_(db).get("show")
+    assert (item["kind"], item["title"]) == ("live", "The evening show")
+    np.testing.assert_allclose(item["vector"], fused(item), atol=1e-5)
+    watch(db, clip, "show", title="The evening show")  # the same command again
+    watch(db, clip, "show")
+
+
+def test_an_unknown_item_without_a_title_is_refused_and_so_is_another_title(db: Path, clip: Path) -> None:
+    with pytest.raises(QueryError, match=r"no item 'show' in .*; give it a --title, or index its catalogue first"):
+        watch(db, clip, "show")
+    with pytest.raises(QueryError, match=r"item 'item-3' has a title, 'thing number 3'; leave --title out"):
+        watch(db, clip, title="something else")
+    with pytest.raises(firstsight.MissingDatabaseError):
+        watch(db.parent / "nowhere", clip)
+
+
+def test_a_stream_of_which_nothing_came_is_an_error_and_leaves_the_item_as_it_was(db: Path, tmp_path: Path) -> None:
+    before = contents(db)
+    (tmp_path / "broken.mp4").write_bytes(b"not a video")
+    with pytest.raises(MediaError, match="is not a video"):
+        watch(db, tmp_path / "broken.mp4")
+    assert_same(contents(db), before)
+
+
+# ---- beside index runs
+
+
+def test_an_index_run_leaves_the_frames_of_an_unchanged_item(db: Path, catalogue: Path, clip: Path) -> None:
+    watch(db, clip)
+    watch(db, clip, "show", title="A show")
+    before = contents(db)
+    report = index(db, catalogue)
+    assert report.counts.unchanged == 5
+    assert_same(contents(db), before)
+    assert open_(db).retry() == []
+
+
+def test_an_index_run_encodes_a_changed_item_without_its_frames_and_prunes_one_of_no_catalogue(
+    db: Path, catalogue: Path, clip: Path
+) -> None:
+    watch(db, clip)
+    watch(db, clip, "show", title="A show")
+    rows = make_shop(catalogue.parent, 5)
+    rows[3]["title"] = "another title"
+    index(db, write_csv(catalogue, rows), prune=True)
+    assert live_views(db) == []
+    assert open_(db).status().items == 5
+    np.testing.assert_allclose((item := open_(db).get("item-3"))["vector"], fused(item), atol=1e-5)
+
+
+def test_a_running_watch_puts_its_frames_back_after_an_index_run(db: Path, catalogue: Path, clip: Path) -> None:
+    rows = make_shop(catalogue.parent, 5)
+    rows[3]["title"] = "another title"
+    write_csv(catalogue, rows)
+    reports: list[firstsight.IndexReport] = []
+
+    def on_update(counts: WatchCounts) -> None:
+        if not reports:
+            reports.append(index(db, catalogue))
+            assert live_views(db) == []
+
+    watch(db, clip, on_update=on_update)
+    assert reports[0].counts.encoded >= 1
+    item = open_(db).get("item-3")
+    assert item["title"] == "another title"
+    assert [view["time_s"] for view in live_views(db)] == list(range(8))
+    np.testing.assert_allclose(item["vector"], fused(item), atol=1e-5)
+    assert [run["outcome"] for run in open_(db).status().runs] == ["finished"] * 3
+
+
+def test_a_running_watch_makes_its_item_again_and_ends_where_the_catalogues_is_gone(
+    db: Path, catalogue: Path, clip: Path
+) -> None:
+    def prune(counts: WatchCounts) -> None:
+        if counts.updates == 1:
+            index(db, write_csv(catalogue, make_shop(catalogue.parent, 2)), prune=True)
+
+    for _ in range(2):  # made by this watch, and by the one before
+        watch(db, clip, "show", title="A show", every_s=0.1, on_update=prune)
+        item = open_(db).get("show")
+        assert sum(view["part"] == "frame" for view in item["views"]) == 80
+        np.testing.assert_allclose(item["vector"], fused(item), atol=1e-5)
+    index(db, write_csv(catalogue, make_shop(catalogue.parent, 5)))
+    with pytest.raises(QueryError, match="has been removed from"):
+        watch(db, clip, every_s=0.1, on_update=prune)
+    assert open_(db).status().runs[-1]["outcome"] == "finished"
+    assert "failed" in {run["outcome"] for run in open_(db).status().runs}
+
+
+def test_a_watch_waits_with_its_writes_while_another_process_writes(db: Path, clip: Path) -> None:
+    with Store.open(db).writing(), pytest.raises(DatabaseBusyError):
+        watch(db, clip, last_write_s=0)
+    encoder = ColourEncoder()
+    with ExitStack() as other:
+        other.enter_context(Store.open(db).writing())
+
+        def should_stop() -> bool:
+            if encoder.images:  # and so a write was tried
+                other.close()
+            return False
+
+        report = open_(db, encoder).watch(clip, item_id="item-3", every_s=0.1, update_s=0, should_stop=should_stop)
+    assert report.counts.busy == 1
+    assert len(live_views(db)) == report.counts.frames == 80  # and nothing was lost
+
+
+def test_only_one_process_watches_for_an_item(db: Path, clip: Path) -> None:
+    with watch_lock(db, "item-3"), pytest.raises(DatabaseBusyError, match="another process watches"):
+        watch(db, clip)
+    watch(db, clip)
+
+
+# ---- its end
+
+
+def test_told_to_stop_it_writes_what_has_come(db: Path, clip: Path) -> None:
+    updates: list[WatchCounts] = []
+    report = watch(db, clip, update_s=1e6, on_update=updates.append, should_stop=lambda: len(updates) > 0)
+    assert report.outcome == "stopped"
+    assert len(live_views(db)) == report.counts.window >= 1
+    assert report.counts.window == report.counts.frames
+    assert open_(db).status().runs[-1]["outcome"] == "stopped"
+
+
+def test_it_ends_when_its_time_is_over(db: Path, tmp_path: Path) -> None:
+    (tmp_path / "hls").mkdir()
+    write_hls(tmp_path / "hls", grey_clip(tmp_path / "x.ts", 2), ended=False)
+    server = FolderServer(tmp_path / "hls")
+    policy = firstsight.MediaPolicy(allow_private=True)
+    try:
+        report = firstsight.open(db, encoder=ColourEncoder(), policy=policy).watch(
+            server.url("live.m3u8"), item_id="item-3", every_s=1, for_s=2
+        )
+    finally:
+        server.stop()
+    assert report.outcome == "finished"
+    assert 2 <= report.seconds < 20
+    assert [view["time_s"] for view in live_views(db)] == [0, 1]
+
+
+def test_the_watch_is_a_row_of_runs(db: Path, clip: Path) -> None:
+    during: list[str] = []
+    report = watch(db, clip, on_update=lambda c: during.append(open_(db).status().runs[-1]["outcome"]))
+    run = open_(db).status().runs[-1]
+    assert set(during) == {"watching"}
+    assert (run["run_id"], run["outcome"], run["source"]) == (report.run_id, "finished", str(clip))
+    assert run["settings"]["kind"] == "watch"
+    assert run["settings"]["item_id"] == "item-3"
+    assert run["counts"] == json.loads(json.dumps(vars(report.counts)))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"every_s": 0}, {"window_s": -1}, {"for_s": 0}, {"update_s": -1}, {"every_s": float("nan")}, {"window_s": 1e6}],
+)
+def test_settings_out_of_range_are_named(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=r"must be|more than"):
+        WatchSettings(**wrong)
+
+
+# ---- kills
+
+
+def test_a_watch_may_die_after_any_write(
+    tmp_path: Path, db: Path, catalogue: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An index run makes all well after every other write, and after the rest a new watch goes on as if nothing was."""
+    how: dict[str, Any] = {"every_s": 0.1, "window_s": 3, "update_s": 1e6}  # 80 frames: two updates, or more
+    whole = tmp_path / "whole"
+    shutil.copytree(db, whole)
+    with dying_after(10_000, monkeypatch) as counted:
+        watch(whole, clip, **how)
+    expected = contents(whole)
+    assert counted[0] >= 10
+    for allowed in range(counted[0]):
+        died = tmp_path / f"dies-after-{allowed}"
+        shutil.copytree(db, died)
+        with dying_after(allowed, monkeypatch), pytest.raises(Died):
+            watch(died, clip, **how)
+        if allowed % 2:
+            index(died, catalogue)
+            item = open_(died).get("item-3")
+            np.testing.assert_allclose(item["vector"], fused(item), atol=1e-4)
+        else:
+            watch(died, clip, **how)
+            again = contents(died)
+            again["items"]["item-3"]["digest"] = expected["items"]["item-3"]["digest"]  # empty: encode it again
+            assert_same(again, expected)
+        assert {run["outcome"] for run in open_(died).status().runs} <= {"finished", "killed"}
+        shutil.rmtree(died)
