@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +20,7 @@ from firstsight.errors import EncoderMismatchError, MissingDatabaseError, StoreE
 from firstsight.indexer import tables
 from firstsight.indexer.columns import ColumnKind, arrow_type, kind_of_arrow
 from firstsight.indexer.locks import creation_lock, is_watched, writer_lock
+from firstsight.indexer.opening import connect, create_tables, is_remote, stored_spec
 from firstsight.indexer.tables import Failure
 
 T = TypeVar("T")
@@ -58,16 +58,16 @@ class Store:
         """
         uri = os.fspath(uri)
         missing = f"there is no database at {uri}; make one with: firstsight index CATALOGUE --db {uri}"
-        if not _is_remote(uri) and not (Path(uri) / "items.lance").is_dir():
+        if not is_remote(uri) and not (Path(uri) / "items.lance").is_dir():
             raise MissingDatabaseError(missing)  # LanceDB's connect would make the folder
-        connection = _connect(uri)
+        connection = connect(uri)
         try:
             items = connection.open_table("items")
         except (ValueError, FileNotFoundError):
             raise MissingDatabaseError(missing) from None
         except (RuntimeError, OSError) as error:
             raise StoreError(f"{uri} cannot be read ({first_line(error)}); restore it from a copy") from None
-        spec = _stored_spec(uri, items)
+        spec = stored_spec(uri, items)
         try:
             return cls(uri, spec, connection)
         except (ValueError, RuntimeError, OSError) as error:
@@ -82,11 +82,11 @@ class Store:
             StoreError: the folder holds something else, or cannot be written.
         """
         uri = os.fspath(uri)
-        with contextlib.nullcontext() if _is_remote(uri) else creation_lock(Path(uri)):
+        with contextlib.nullcontext() if is_remote(uri) else creation_lock(Path(uri)):
             try:
                 store = cls.open(uri)
             except MissingDatabaseError:
-                _create_tables(uri, spec)
+                create_tables(uri, spec)
                 store = cls.open(uri)
         store.require(spec)
         return store
@@ -118,7 +118,7 @@ class Store:
     @property
     def folder(self) -> Path | None:
         """Where the database is on disk; None at an object-store address."""
-        return None if _is_remote(self.uri) else Path(self.uri)
+        return None if is_remote(self.uri) else Path(self.uri)
 
     def refresh(self) -> None:
         """See what other processes have written since."""
@@ -134,7 +134,7 @@ class Store:
         Raises:
             DatabaseBusyError: another process holds it, named by process, host and start.
         """
-        if _is_remote(self.uri):
+        if is_remote(self.uri):
             self._add_view_columns()
             yield
             return
@@ -362,47 +362,6 @@ class Store:
                 f"{self.uri} could not be written ({first_line(error)}); what was written before is safe: "
                 "see that there is room and access, then run again"
             ) from error
-
-
-def _connect(uri: str) -> lancedb.DBConnection:
-    try:
-        return lancedb.connect(uri)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise StoreError(f"{uri} cannot be opened: {error}") from None
-
-
-def _is_remote(uri: str) -> bool:
-    return "://" in uri
-
-
-def _create_tables(uri: str, spec: EncoderSpec) -> None:
-    """Make the empty tables, over those that a kill left half made."""
-    metadata = json.dumps({"format": tables.FORMAT, "encoder": asdict(spec)}, sort_keys=True).encode()
-    schemas = {
-        "runs": tables.runs_schema(),
-        "failures": tables.failures_schema(),
-        "views": tables.views_schema(spec.dim),
-        "items": tables.items_schema(spec.dim, metadata),  # last: a database exists once it does, and then it is whole
-    }
-    connection = _connect(uri)
-    try:
-        for name, schema in schemas.items():
-            try:
-                connection.create_table(name, schema=schema, exist_ok=True)
-            except ValueError:  # left over from making it for an encoder of another dimension
-                connection.create_table(name, schema=schema, mode="overwrite")
-    except (RuntimeError, OSError) as error:
-        raise StoreError(f"{uri} cannot be made ({first_line(error)}); choose another --db") from error
-
-
-def _stored_spec(uri: str, items: Table) -> EncoderSpec:
-    raw = (items.schema.metadata or {}).get(tables.SPEC_KEY)
-    if raw is None:
-        raise StoreError(f"{uri} has an items table that firstsight did not make; choose another --db")
-    stored = json.loads(raw)
-    if stored["format"] > tables.FORMAT:
-        raise StoreError(f"{uri} was written by a newer firstsight (layout {stored['format']}); upgrade firstsight")
-    return EncoderSpec(**stored["encoder"])
 
 
 def _chunks(ids: Sequence[str]) -> Iterable[Sequence[str]]:

@@ -26,9 +26,10 @@ MIN_QUALITY = 50
 """PDQ's own measure of how much there is in a picture, 0 to 100, below which its fingerprint says nothing."""
 
 SIDE = 64
-"""Sides of what is hashed. PDQ averages every picture to 64 x 64 by a filter of its own that depends on the size; done
-by an antialiased resize instead, it takes a tenth of the time, copies of other sizes stay nearer (1.6 bits instead of 8),
-and the result is 5 bits of 256 from PDQ's own of the whole picture (measured on photos of 800 pixels)."""
+"""Sides of what is hashed. PDQ averages every picture to 64 x 64 by a filter of its own that depends on the size.
+Done by an antialiased resize instead it takes a tenth of the time, copies of other sizes stay nearer (1.6 bits instead
+of 8), and the result is 5 bits of 256 from PDQ's own of the whole picture (measured on photos of 800 pixels).
+"""
 
 Fingerprints = NDArray[np.uint8]
 """(n, 32): one fingerprint a row."""
