@@ -30,6 +30,7 @@ from firstsight.indexer.store import Store
 from firstsight.indexer.text_index import index_texts
 from firstsight.indexer.upkeep import RunUpkeep
 from firstsight.indexer.watch_settings import WatchCounts, WatchReport, WatchSettings
+from firstsight.media.fingerprints import fingerprint
 from firstsight.media.live import MOST_WAITING, LiveFrame, LiveSampler
 from firstsight.media.policy import MediaPolicy
 
@@ -185,7 +186,8 @@ class WatchRun:
         for frame, vector in zip(frames, vectors, strict=True):
             if np.isfinite(vector).all():
                 time_s = round(frame.time_s, 3)
-                self._window.append(View(f"{self._prefix}{frame.number}", "frame", vector, self._uri, time_s))
+                view_id, marks = f"{self._prefix}{frame.number}", fingerprint(frame.picture)
+                self._window.append(View(view_id, "frame", vector, self._uri, time_s, fingerprint=marks))
         self._newest = frames[-1]
         oldest_s = self._newest.time_s - self._settings.window_s
         while self._window and (self._window[0].time_s or 0.0) <= oldest_s:
