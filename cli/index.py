@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from firstsight.cli import options
 from firstsight.cli.exits import INTERRUPTED, TOO_MANY_FAILURES
+from firstsight.cli.interrupt import Interrupt
 from firstsight.cli.output import print_json_lines, tell, wants_json
 from firstsight.cli.progress import Progress
 
@@ -185,14 +183,20 @@ def index(
             cache_bytes=int(media_cache_size * 2**30),
         ),
     )
-    with Progress(quiet) as progress, (interrupt := _Interrupt(progress)).watching():
+    interrupt = Interrupt("the batch in hand is finished first")
+    with Progress(quiet) as progress, interrupt.watching():
+
+        def show(counts: Counts) -> None:
+            interrupt.begin()
+            progress.show(counts)
+
         if retry:
             reports = database.retry(
                 source,
                 options=read if source else None,  # None: as each item was read when it failed
                 settings=made if source else None,
                 wait_s=wait,
-                on_progress=interrupt.on_progress,
+                on_progress=show,
                 should_stop=interrupt.should_stop,
             )
         else:
@@ -205,7 +209,7 @@ def index(
                 language=language,
                 warn_duplicates=warn_duplicates,
                 wait_s=wait,
-                on_progress=interrupt.on_progress,
+                on_progress=show,
                 should_stop=interrupt.should_stop,
             )
             reports = [report]
@@ -224,38 +228,6 @@ def _parsed(mapping: str) -> dict[str, tuple[str, ...]]:
         return parse_mapping(mapping)
     except CatalogError as error:
         raise typer.BadParameter(str(error), param_hint="--map") from None
-
-
-class _Interrupt:
-    """Ctrl-C: before the run begins it ends the command; in the run, the first one asks it to stop."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._running = False
-        self.asked = False
-
-    def on_progress(self, counts: Counts) -> None:
-        """Show the counts; the first call is the run's beginning."""
-        self._running = True
-        self._progress.show(counts)
-
-    def should_stop(self) -> bool:
-        return self.asked
-
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Take over SIGINT for a while."""
-        before = signal.signal(signal.SIGINT, self._handle)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
-
-    def _handle(self, signum: int, frame: FrameType | None) -> None:
-        if self.asked or not self._running:
-            raise KeyboardInterrupt
-        self.asked = True
-        tell("stopping: the batch in hand is finished first; Ctrl-C again to stop at once")
 
 
 def _tell(reports: list[IndexReport], db: str, *, quiet: bool, as_json: bool) -> None:

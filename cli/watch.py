@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from firstsight.cli import options
 from firstsight.cli.exits import ERROR, INTERRUPTED
+from firstsight.cli.interrupt import Interrupt
 from firstsight.cli.output import clock, print_json_lines, tell, wants_json
 from firstsight.cli.progress import LINE_EVERY_S
 
@@ -93,7 +90,12 @@ def watch(
         policy=firstsight.MediaPolicy(allow_private=allow_private),
     )
     shown = _Shown(quiet, wants_json(json))
-    interrupt = _Interrupt()
+    interrupt = Interrupt("what has come is written first")
+
+    def should_stop() -> bool:
+        interrupt.begin()  # the watch's first question is its beginning
+        return interrupt.should_stop()
+
     with interrupt.watching():
         try:
             report = database.watch(
@@ -102,7 +104,7 @@ def watch(
                 title=title,
                 on_update=shown.update,
                 on_event=shown.event,
-                should_stop=interrupt.should_stop,
+                should_stop=should_stop,
                 every_s=every,
                 window_s=window,
                 update_s=update,
@@ -151,31 +153,3 @@ def _counted(c: WatchCounts) -> str:
     parts = [f"{c.frames:,} frames, {c.window:,} of them in the index, {c.behind_s:.1f} s behind at {clock(c.time_s)}"]
     named = ((c.reconnects, "reconnects"), (c.dropped, "frames dropped"), (c.busy, "writes put off"))
     return ", ".join(parts + [f"{n:,} {what}" for n, what in named if n])
-
-
-class _Interrupt:
-    """Ctrl-C: before the watch runs it ends the command; in it, the first one asks it to end."""
-
-    def __init__(self) -> None:
-        self._running = False
-        self._asked = False
-
-    def should_stop(self) -> bool:
-        """As the watch asks; its first question is its beginning."""
-        self._running = True
-        return self._asked
-
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Take over SIGINT for a while."""
-        before = signal.signal(signal.SIGINT, self._handle)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
-
-    def _handle(self, signum: int, frame: FrameType | None) -> None:
-        if self._asked or not self._running:
-            raise KeyboardInterrupt
-        self._asked = True
-        tell("stopping: what has come is written first; Ctrl-C again to stop at once")

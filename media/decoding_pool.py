@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from queue import LifoQueue
-from typing import Final, TypeVar
+from types import TracebackType
+from typing import ClassVar, Final, Self, TypeVar
 
 from firstsight.errors import FAILURE_REASONS, MediaError
 from firstsight.media import wire
 from firstsight.media.child_process import ChildDiedError, ChildHungError, ChildProcess
+from firstsight.media.policy import DEFAULT_MAX_PIXELS
 
 DEFAULT_MEMORY_BYTES: Final = 3 * 2**30
 """Address space of one decoding child."""
@@ -97,6 +99,57 @@ class DecodingPool:
             raise MediaError("crashed", message) from error
         finally:
             self._free.put(slot)
+
+
+class PooledDecoder:
+    """A decoder for any number of threads; each child takes one file at a time.
+
+    Args:
+        workers: decoding children, at most.
+        timeout_s: seconds for one file; a child that takes longer is killed.
+        memory_bytes: address space of a child (POSIX only).
+        max_pixels: largest width x height of a picture or frame.
+        files_per_child: files after which a child is replaced, since decoders leak; None for what is usual.
+        command: what to start in place of the decoding child, for tests; it must speak `wire`.
+    """
+
+    _FILES_PER_CHILD: ClassVar[int]
+
+    def __init__(
+        self,
+        *,
+        workers: int = 2,
+        timeout_s: float = 30.0,
+        memory_bytes: int = DEFAULT_MEMORY_BYTES,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+        files_per_child: int | None = None,
+        command: Sequence[str] | None = None,
+    ) -> None:
+        self._max_pixels = max_pixels
+        self._pool = DecodingPool(
+            workers=workers,
+            timeout_s=timeout_s,
+            memory_bytes=memory_bytes,
+            files_per_child=files_per_child or self._FILES_PER_CHILD,
+            command=command,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Wait for files in hand and end the children; decoding after this raises RuntimeError."""
+        self._pool.close()
+
+    @property
+    def child_pids(self) -> list[int]:
+        """Process ids of the running children: none before the first file."""
+        return self._pool.child_pids
 
 
 class _Slot:

@@ -3,69 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from types import TracebackType
 
 from PIL import Image
 
 from firstsight.media import wire
-from firstsight.media.decoding_pool import DEFAULT_MEMORY_BYTES, DecodingPool
+from firstsight.media.decoding_pool import PooledDecoder
 from firstsight.media.frame_rules import DEFAULT_MAX_FRAMES, FrameRule
 from firstsight.media.frames import Frame
-from firstsight.media.policy import DEFAULT_MAX_PIXELS
 
 __all__ = ["Frame", "VideoSampler"]
 
 
-class VideoSampler:
-    """Samples frames of video files through decoding children, started when needed and again when lost.
+class VideoSampler(PooledDecoder):
+    """Samples frames of video files through decoding children, started when needed and again when lost."""
 
-    Several threads may share a sampler: as many files are decoded at once as it has workers.
-
-    Args:
-        workers: decoding children, at most; each takes one file at a time.
-        timeout_s: seconds for one file; a child that takes longer is killed.
-        memory_bytes: address space of a child (POSIX only).
-        max_pixels: largest frame, width x height.
-        files_per_child: files after which a child is replaced, since decoders leak.
-        command: what to start in place of the decoding child, for tests; it must speak `wire`.
-    """
-
-    def __init__(
-        self,
-        *,
-        workers: int = 2,
-        timeout_s: float = 30.0,
-        memory_bytes: int = DEFAULT_MEMORY_BYTES,
-        max_pixels: int = DEFAULT_MAX_PIXELS,
-        files_per_child: int = 200,
-        command: Sequence[str] | None = None,
-    ) -> None:
-        self._max_pixels = max_pixels
-        self._pool = DecodingPool(
-            workers=workers,
-            timeout_s=timeout_s,
-            memory_bytes=memory_bytes,
-            files_per_child=files_per_child,
-            command=command,
-        )
-
-    def __enter__(self) -> VideoSampler:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Wait for files in hand and end the children; sampling after this raises RuntimeError."""
-        self._pool.close()
-
-    @property
-    def child_pids(self) -> list[int]:
-        """Process ids of the running children: none before the first file."""
-        return self._pool.child_pids
+    _FILES_PER_CHILD = 200
 
     def sample(
         self,
