@@ -92,7 +92,7 @@ def test_a_rule_that_is_broken_is_said_with_its_place(text: str, says: str) -> N
 
 
 def test_a_file_that_is_not_there_and_a_policy_that_is_not_there_are_named(tmp_path: Path) -> None:
-    with pytest.raises(SafetyError, match="none.yaml cannot be read"):
+    with pytest.raises(SafetyError, match=r"none.yaml cannot be read"):
         load_policies(tmp_path / "none.yaml")
     with pytest.raises(SafetyError, match="no policy 'spoons'; the policies are weapons, knives"):
         parse_policies(TREE, "p.yaml")["spoons"]
