@@ -58,7 +58,7 @@ class Catalogue:
                 shows = n % 10 == 0 and place == ("-0-2" if n % 20 else "-1")
                 if shows:
                     self.bad[item_id] = view_id
-                vector = unit(noise + self.gaps[part] + (1.5 * self.weapon if shows else 0.0))
+                vector = unit(noise + self.gaps[part] + (2.2 * self.weapon if shows else 0.0))
                 uri = None if part == "title" else f"{item_id}.{'jpg' if part == 'image' else 'mp4'}"
                 time_s = 10.0 * int(place[-1]) if part == "frame" else None
                 own.append(
