@@ -28,6 +28,7 @@ from firstsight.errors import (
     MissingDatabaseError,
     OptionalDependencyError,
     QueryError,
+    SafetyError,
     StoreError,
 )
 
@@ -67,6 +68,7 @@ __all__ = [
     "OptionalDependencyError",
     "Query",
     "QueryError",
+    "SafetyError",
     "SearchResult",
     "SearchResults",
     "Status",

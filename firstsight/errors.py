@@ -9,7 +9,8 @@
     │   ├── MissingDatabaseError  there is none at that place
     │   ├── DatabaseBusyError     another process is writing to it
     │   └── EncoderMismatchError  its vectors come from another encoder
-    └── QueryError                a query that cannot be answered: empty, unknown item, wrong filter
+    ├── QueryError                a query that cannot be answered: empty, unknown item, wrong filter
+    └── SafetyError               a policy, label, head or decision that cannot be read, made or kept
 
 Each message says what was wrong, with the value and the place, and what to do about it.
 """
@@ -80,6 +81,10 @@ class EncoderMismatchError(StoreError):
 
 class QueryError(FirstsightError):
     """A query that cannot be answered: empty, unknown item, wrong filter."""
+
+
+class SafetyError(FirstsightError):
+    """A policy, label, head or decision that cannot be read, made or kept."""
 
 
 def first_line(error: BaseException) -> str:

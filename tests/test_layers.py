@@ -16,7 +16,8 @@ ALLOWED = {
     "encoders": BASE | {"media"},
     "indexer": BASE | {"media", "encoders"},
     "retrieval": BASE | {"media", "encoders", "indexer"},
-    "cli": BASE | {"", "encoders", "indexer", "retrieval"},  # "": the public API
+    "safety": BASE | {"media", "encoders", "indexer"},
+    "cli": BASE | {"", "encoders", "indexer", "retrieval", "safety"},  # "": the public API
 }
 
 
