@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import typer
 
-from firstsight.cli import safety_hashes
+from firstsight.cli import safety_hashes, safety_review
 
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
 app.add_typer(safety_hashes.app, name="hashes")
+safety_review.register(app)
 
 
 @app.callback()

@@ -194,11 +194,13 @@ class AuditLog:
             SafetyError: a line cannot be read; the others are not looked at, since it may have been one of them.
         """
         wanted = None if kinds is None else set(kinds)
-        about = None if subject is None else b'"subject":' + canonical(subject)
+        # most lines are passed over without being parsed: what is looked for is escaped wherever else it stands
+        about = [] if subject is None else [b'"subject":' + canonical(subject)]
+        of_kind = [b'"kind":' + canonical(kind) for kind in wanted or ()]
         for number, line in self._lines():
             if not line.endswith(b"\n"):  # half an entry, being written or left by a kill
                 break
-            if about is not None and about not in line:  # most lines, without being parsed
+            if any(text not in line for text in about) or (of_kind and not any(text in line for text in of_kind)):
                 continue
             entry = parsed(line)
             if entry is None:
