@@ -31,7 +31,7 @@ firstsight safety hashes export ours.csv
 
 firstsight safety hashes list --policy weapons
 
-firstsight safety hashes remove f8f8f0cee0f4a84f06370a22038f63f0b36e2ed596621e1d33e6b39c4e9c9b22
+firstsight safety hashes remove --source knife.jpg
 """
 
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True, epilog=EPILOG)
@@ -59,6 +59,9 @@ def add(
     ] = None,
     policy: Policy = None,
     good: Annotated[bool, typer.Option("--good", help="Known to be fine: takes back false matches.")] = False,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Without the hashes of smaller, mirrored and lightly cropped variants.")
+    ] = False,
     tag: Annotated[list[str] | None, typer.Option("--tag", help="A word to find them by.", show_default=False)] = None,
     by: By = None,
     wait: Wait = 0.0,
@@ -77,7 +80,7 @@ def add(
     store = _open(db)
     tags = [check_tag(one) for one in tag or ()]
     in_set: Literal["bad", "good"] = "good" if good else "bad"
-    found, failed = hashes_of_files(files or (), of_set=in_set, policy_id=policy or "", tags=tags)
+    found, failed = hashes_of_files(files or (), of_set=in_set, policy_id=policy or "", tags=tags, exact=exact)
     found += hashes_of_items(store, item or (), of_set=in_set, policy_id=policy or "", tags=tags)
     new = HashBank(store).add(found, AuditLog.of(store.uri), by=_who(by), wait_s=wait)
     for error in failed:
@@ -181,24 +184,32 @@ def list_(policy: Policy = None, db: options.Db = None, json: options.Json = Fal
         tell("the hash bank is empty")
 
 
-@app.command("remove", epilog="Example: firstsight safety hashes remove f8f8f0cee0f4a84f… (64 digits)")
+@app.command("remove", epilog="Example: firstsight safety hashes remove --source knife.jpg")
 def remove(
-    hash_: Annotated[list[str], typer.Argument(metavar="HASH...", help="64 hexadecimal digits each.")],
+    hash_: Annotated[
+        list[str] | None, typer.Argument(metavar="[HASH]...", help="64 hexadecimal digits each.", show_default=False)
+    ] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option("--source", metavar="NAME", help="All that came from it; may be given again.", show_default=False),
+    ] = None,
     by: By = None,
     wait: Wait = 0.0,
     db: options.Db = None,
 ) -> None:
-    """Remove hashes from the bank, whatever they are known as."""
+    """Remove hashes from the bank, or all of a file, list or item, whatever they are known as."""
     from firstsight.safety.audit import AuditLog
     from firstsight.safety.hash_bank import HashBank
     from firstsight.safety.hash_lists import parse_hash
 
+    if not hash_ and not source:
+        raise typer.BadParameter("name a hash or a --source")
     try:
-        codes = [parse_hash(one) for one in hash_]
+        codes = [parse_hash(one) for one in hash_ or ()]
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     store = _open(db)
-    gone = HashBank(store).remove(codes, AuditLog.of(store.uri), by=_who(by), wait_s=wait)
+    gone = HashBank(store).remove(codes, AuditLog.of(store.uri), by=_who(by), sources=source or (), wait_s=wait)
     tell(f"{gone:,} entries removed")
 
 

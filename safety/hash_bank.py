@@ -154,9 +154,9 @@ class KnownHashes:
 
         Rows without a fingerprint (titles, flat pictures) match nothing.
         """
-        codes = views["fingerprint"].to_pylist()
+        codes: list[bytes | None] = views["fingerprint"].to_pylist()
         rows = [n for n, code in enumerate(codes) if code is not None]
-        found = self.nearest(as_array([codes[n] for n in rows]), max_distance)
+        found = self.nearest(as_array([code for code in codes if code is not None]), max_distance)
         plain = {name: views[name] for name in _VIEW_COLUMNS if name != "fingerprint"}
         return [
             HashMatch(
@@ -211,15 +211,17 @@ class HashBank:
             upsert(self._store, TABLE, SCHEMA, "key", rows)
         return len(once.keys() - before)
 
-    def remove(self, codes: Sequence[bytes], log: AuditLog, *, by: str, wait_s: float = 0.0) -> int:
-        """Remove hashes from both sets and every policy; errors as `add`.
+    def remove(
+        self, codes: Sequence[bytes], log: AuditLog, *, by: str, sources: Sequence[str] = (), wait_s: float = 0.0
+    ) -> int:
+        """Remove hashes, and all of some sources, from both sets and every policy; errors as `add`.
 
         Returns:
             How many entries went.
         """
-        wanted = set(codes)
+        wanted, from_ = set(codes), set(sources)
         with self._store.writing(wait_s):
-            gone = [one for one in self.hashes() if one.fingerprint in wanted]
+            gone = [one for one in self.hashes() if one.fingerprint in wanted or one.source in from_]
             table = open_side_table(self._store, TABLE)
             if not gone or table is None:
                 return 0

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageOps
 
 from firstsight.safety.audit import AuditLog
 from tests.cli.calling import Run, call_on_a_terminal, lines
@@ -26,7 +27,9 @@ def test_a_picture_is_added_matched_exported_removed_and_imported(run: Run, db: 
     at = ["--db", str(db)]
     assert run("safety", "hashes", "list", *at) == (0, "", "")
     assert run("safety", "hashes", "match", *at) == (0, "", "")
-    added = run("safety", "hashes", "add", str(GUITAR), "--policy", "weapons", "--tag", "batch-7", "--by", "ana", *at)
+    added = run(
+        "safety", "hashes", "add", str(GUITAR), "--policy", "weapons", "--tag", "batch-7", "--by", "ana", "--exact", *at
+    )
     assert added == (0, "", "1 hashes, 1 of them new\n")
     (entry,) = lines(run("safety", "hashes", "list", *at)[1])
     assert (entry["set"], entry["policy"], entry["tags"]) == ("bad", "weapons", ["batch-7"])
@@ -46,10 +49,26 @@ def test_a_picture_is_added_matched_exported_removed_and_imported(run: Run, db: 
     assert log.verify().ok
 
 
+def test_a_mirrored_copy_is_found_by_the_variants_which_go_with_their_source(
+    run: Run, db: Path, tmp_path: Path
+) -> None:
+    at = ["--db", str(db)]
+    with Image.open(GUITAR) as file:
+        ImageOps.mirror(file.convert("RGB")).save(tmp_path / "mirrored.png")
+    assert run("safety", "hashes", "add", str(tmp_path / "mirrored.png"), "--policy", "weapons", "--exact", *at)[0] == 0
+    assert lines(run("safety", "hashes", "match", *at)[1]) == []
+    assert run("safety", "hashes", "add", str(tmp_path / "mirrored.png"), "--policy", "weapons", *at)[0] == 0
+    (match,) = lines(run("safety", "hashes", "match", *at)[1])
+    assert (match["uri"], match["tags"]) == (f"pictures/{GUITAR.name}", ["variant-mirrored"])
+    assert run("safety", "hashes", "remove", "--source", str(tmp_path / "mirrored.png"), *at)[0] == 0
+    assert lines(run("safety", "hashes", "list", *at)[1]) == []
+
+
 def test_a_good_item_takes_a_match_back(run: Run, db: Path) -> None:
     at = ["--db", str(db)]
     assert run("safety", "hashes", "add", str(GUITAR), "--policy", "weapons", *at)[0] == 0
     (match,) = lines(run("safety", "hashes", "match", *at)[1])
+    assert match["set"] == "bad"
     assert run("safety", "hashes", "add", "--item", match["item_id"], "--good", *at)[0] == 0
     assert {one["set"] for one in lines(run("safety", "hashes", "match", *at)[1])} == {"good"}
 
@@ -72,6 +91,7 @@ def test_bad_rows_are_named_and_the_others_kept(run: Run, db: Path, tmp_path: Pa
         (["add", "--item", "nobody", "--good"], 1, "there is no item 'nobody'"),
         (["add", str(GUITAR), "--good", "--tag", "two words"], 1, "is no tag"),
         (["remove", "abc"], 2, "is no PDQ hash"),
+        (["remove"], 2, "name a hash"),
         (["import", "gone.txt"], 1, "gone.txt cannot be read"),
         (["match", "--max-distance", "32"], 2, "31"),
     ],

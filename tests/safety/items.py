@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -35,7 +36,12 @@ def make_store(path: Path, scored: Scored, *, with_decisions: bool = True) -> St
     now = datetime.now(UTC)
     rows = []
     for item_id, (decision, scores, views) in scored.items():
-        row = {"item_id": item_id, "kind": "product", "title": f"thing {item_id}", "digest": f"digest-{item_id}"}
+        row: dict[str, Any] = {
+            "item_id": item_id,
+            "kind": "product",
+            "title": f"thing {item_id}",
+            "digest": f"digest-{item_id}",
+        }
         row |= {"row_digest": "r", "catalog_dir": "/", "run_id": "r", "indexed_at": now, "views": views}
         row |= {"vector": np.eye(8, dtype=np.float32)[0]}
         rows.append(

@@ -62,7 +62,10 @@ def test_an_empty_log_is_whole_and_an_unknown_entry_is_named(tmp_path: Path) -> 
         log.get("7-00")
 
 
-def test_every_flipped_byte_of_log_and_head_is_found(log: AuditLog) -> None:
+def test_every_flipped_byte_of_log_and_head_is_found(tmp_path: Path) -> None:
+    log = AuditLog(tmp_path / LOG_FILE)
+    for n in range(3):
+        log.append("decision", f"item-{n}", {"score": n / 7, "why": "Küche"})
     for path in (log.path, log.path.with_name("safety-log.head.json")):
         whole = path.read_bytes()
         for place in range(len(whole)):
