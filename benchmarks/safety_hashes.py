@@ -152,7 +152,9 @@ def rates(pictures: Sequence[tuple[Path, Image.Image, bytes]]) -> None:
             flush=True,
         )
     print(f"unrelated pairs {pairs:,}, false matches {false}, the nearest {nearest} bits apart")
-    print(f"with variants, {pairs * len(varied.entries) // len(bank.entries):,} pairs: false matches {false_varied}")
+    print(
+        f"with variants, about {pairs * len(varied.entries) // len(bank.entries):,} pairs: false matches {false_varied}"
+    )
 
 
 def _told(

@@ -18,15 +18,8 @@ CUTS = {"weapons": [0.3, 0.9], "alcohol": [0.5, None]}
 
 
 def evidence(policy: str, score: float, **rest: Any) -> Evidence:
-    plain = {
-        "view_id": "i#frame-3",
-        "part": "frame",
-        "uri": "a.mp4",
-        "time_s": 2.5,
-        "cut": 0.3,
-        "source": "head",
-    } | rest
-    return Evidence(policy_id=policy, score=score, **plain)
+    plain: dict[str, Any] = {"view_id": "i#frame-3", "part": "frame", "uri": "a.mp4", "time_s": 2.5, "cut": 0.3}
+    return Evidence(**{"policy_id": policy, "score": score, "source": "head", **plain, **rest})
 
 
 def recorded(tmp_path: Path, action: Action, *found: Evidence, cuts: dict[str, Any] = CUTS) -> tuple[AuditLog, Replay]:
