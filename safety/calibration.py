@@ -1,8 +1,8 @@
 """From a head's logits to probabilities, fitted on units the head did not see.
 
 Platt's sigmoid (Platt, 1999, with his smoothed targets); isotonic regression (Zadrozny and Elkan, 2002) only above
-1,000 units, and only where it is the better one in cross-validation. Where negatives were sampled, the odds are moved to the
-real prevalence afterwards (Elkan, 2001; King and Zeng, 2001).
+1,000 units, and only where it is the better one in cross-validation. Where negatives were sampled, the odds are moved
+to the real prevalence afterwards (Elkan, 2001; King and Zeng, 2001).
 """
 
 from __future__ import annotations
