@@ -8,11 +8,15 @@ from typing import Any
 
 from firstsight.errors import SafetyError
 from firstsight.safety.audit_entries import AuditEntry
-from firstsight.safety.decisions import Action, Decision, Evidence, gravest
+from firstsight.safety.decisions import Action, Decision, gravest
 from firstsight.safety.reviews import OVERRIDE, OVERTURN
 
 DECISION = "decision"
-"""Kind of the entries that scoring makes: `Decision.as_dict()` with `cuts`, policy id -> [review, block or null]."""
+"""Kind of the entries that scoring makes: `Decision.as_dict()` with what it was made from.
+
+That is `scores` (policy id -> probability), `cuts` (policy id -> [review, block or null]) and `standing` (null, or the
+action and whether a person said so).
+"""
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class Replay:
     entry_id: str
     recorded: Action
     replayed: Action
-    steps: tuple[str, ...]  # what each piece of evidence comes to, and why
+    steps: tuple[str, ...]  # what each score comes to, and what stood beside them
 
     @property
     def same(self) -> bool:
@@ -50,27 +54,26 @@ def replay(entry: AuditEntry) -> Replay:
         decision = Decision.from_dict(entry.record)
     except (KeyError, TypeError, ValueError) as error:
         raise SafetyError(f"entry {entry.entry_id} does not record a whole decision ({error!r})") from None
-    cuts = entry.record.get("cuts", {})
+    scores, cuts = entry.record.get("scores"), entry.record.get("cuts")
+    if not isinstance(scores, Mapping) or not isinstance(cuts, Mapping) or not scores.keys() <= cuts.keys():
+        raise SafetyError(f"entry {entry.entry_id} does not record the scores and cuts that it was made from")
     actions: list[Action] = []
     steps = []
-    for one in decision.evidence:
-        action, why = _outcome(one, cuts, entry.entry_id)
+    for policy_id, score in scores.items():
+        action, why = _outcome(score, *cuts[policy_id])
         actions.append(action)
-        steps.append(f"{one.policy_id} {one.view_id}: {why}, so {action}")
-    return Replay(entry.entry_id, decision.action, gravest(actions), tuple(steps))
+        steps.append(f"{policy_id}: {why}, so {action}")
+    replayed = gravest(actions)
+    if standing := entry.record.get("standing"):
+        who = "a person" if standing["human"] else "a known picture, or a change since a person's block,"
+        steps.append(f"{who} says {standing['action']}")
+        replayed = standing["action"] if standing["human"] else gravest([replayed, standing["action"]])
+    return Replay(entry.entry_id, decision.action, replayed, tuple(steps))
 
 
-def _outcome(one: Evidence, cuts: Mapping[str, Any], entry_id: str) -> tuple[Action, str]:
-    if one.source == "hash":
-        known = one.score <= one.cut
-        return "block" if known else "allow", f"{one.score:.0f} bits {'within' if known else 'beyond'} {one.cut:.0f}"
-    if one.policy_id not in cuts:
-        raise SafetyError(
-            f"entry {entry_id} records no cuts of policy {one.policy_id!r}, so that it cannot be replayed"
-        )
-    review, block = cuts[one.policy_id]
-    if block is not None and one.score >= block:
-        return "block", f"score {one.score:.4f} reaches the block cut {block:.4f}"
-    if one.score >= review:
-        return "review", f"score {one.score:.4f} reaches the review cut {review:.4f}"
-    return "allow", f"score {one.score:.4f} is below the review cut {review:.4f}"
+def _outcome(score: float, review: float, block: float | None) -> tuple[Action, str]:
+    if block is not None and score >= block:
+        return "block", f"score {score:.4f} reaches the block cut {block:.4f}"
+    if score >= review:
+        return "review", f"score {score:.4f} reaches the review cut {review:.4f}"
+    return "allow", f"score {score:.4f} is below the review cut {review:.4f}"

@@ -20,7 +20,7 @@ from firstsight.safety.policies import Policies
 from firstsight.safety.reviews import APPEAL, OVERRIDE, OVERTURN, DecisionLabel, HumanDecision, Reviews
 
 DECISION_COLUMN = "safety_decision"
-"""Column of `items` that says what happens to an item: allow, review or block; null before it was scored."""
+"""Column of `items`: review or block; null for what is shown, and for what was never scored."""
 
 REASON_LENGTH = 4_000
 
@@ -69,7 +69,7 @@ def appeal(store: Store, log: AuditLog, item_id: str, *, reason: str, by: str) -
     _check_words(reason, by)
     before = _as_it_is(store, item_id)
     reviews = Reviews.read(log, item_id)
-    if before["before"] in (None, "allow") and item_id not in reviews.decisions:
+    if before["before"] == "allow" and item_id not in reviews.decisions:
         raise SafetyError(f"item {item_id!r} is neither blocked nor in review: there is nothing to appeal")
     if item_id in reviews.appeals:
         there = reviews.appeals[item_id]
@@ -99,14 +99,12 @@ def overturn(
         policies, reason, by, wait_s: as for `decide`.
 
     Raises:
-        SafetyError: nothing stands that could be overturned, or `action` is what stands already; else as `decide`.
+        SafetyError: `action` is what stands already; else as `decide`.
     """
     with store.writing(wait_s):
         facts = _as_it_is(store, item_id)
         made = Reviews.read(log, item_id).in_force(item_id, facts["digest"])
-        stood = facts["before"] if made is None else made.action
-        if stood is None:
-            raise SafetyError(f"nothing was decided about item {item_id!r} that could be overturned; decide it instead")
+        stood: Action = facts["before"] if made is None else made.action
         chosen: Action = action or ("block" if stood == "allow" else "allow")
         if chosen == stood:
             raise SafetyError(f"item {item_id!r} is on {stood!r} already; an overturn changes it")
@@ -121,7 +119,7 @@ def overturn(
 def apply_reviews(store: Store, reviews: Reviews) -> int:
     """Write to `items` what people decided, where it is not there; the caller holds the writer lock.
 
-    A database that was never scored has no column for it, and is left as it is.
+    The columns are made where the database was never scored.
 
     Returns:
         How many items changed.
@@ -130,18 +128,19 @@ def apply_reviews(store: Store, reviews: Reviews) -> int:
         StoreError: the database cannot be written.
     """
     if DECISION_COLUMN not in store.items.schema.names:
-        return 0
+        store.write_safety({})
     ids = sorted(reviews.decisions)
     wrong: dict[Action, list[str]] = {action: [] for action in ACTIONS}
     for item_id, row in _rows(store, ids):
         made = reviews.in_force(item_id, row["digest"])
-        if made is not None and row[DECISION_COLUMN] != made.action:
+        if made is not None and (row[DECISION_COLUMN] or "allow") != made.action:
             wrong[made.action].append(item_id)
     for action, items in wrong.items():
         for start in range(0, len(items), IDS_PER_LOOKUP):
             listed = ", ".join(quote(one) for one in items[start : start + IDS_PER_LOOKUP])
             try:
-                store.items.update(where=f"item_id IN ({listed})", values={DECISION_COLUMN: action})
+                shown = "CAST(NULL AS STRING)" if action == "allow" else quote(action)
+                store.items.update(where=f"item_id IN ({listed})", values_sql={DECISION_COLUMN: shown})
             except (OSError, RuntimeError) as error:
                 raise StoreError(
                     f"{store.uri} could not be written ({first_line(error)}); the decision is in the audit log, and is "
@@ -190,7 +189,7 @@ def _as_it_is(store: Store, item_id: str) -> dict[str, Any]:
         raise SafetyError(
             f"item {item_id!r} was left half written by a run that died; run firstsight index again first"
         )
-    return {"digest": found["digest"], "before": found.get(DECISION_COLUMN)}
+    return {"digest": found["digest"], "before": found.get(DECISION_COLUMN) or "allow"}
 
 
 def _rows(store: Store, item_ids: Sequence[str]) -> Iterable[tuple[str, dict[str, Any]]]:

@@ -24,7 +24,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 def db(tmp_path: Path) -> Path:
     """A small scored database, with policies beside it."""
     (tmp_path / "policies.yaml").write_text(POLICIES_TEXT)
-    scored = {"knife": ("review", {"weapons": 0.5}, 9.0), "mug": ("allow", {"weapons": 0.1}, 2.0)}
+    scored = {"knife": ("review", {"weapons": 0.5}, 9.0), "mug": (None, {"weapons": 0.1}, 2.0)}
     make_store(tmp_path / "db", scored)
     return tmp_path / "db"
 

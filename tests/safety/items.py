@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from firstsight.encoders.base import EncoderSpec
 from firstsight.indexer.store import Store
@@ -30,9 +29,8 @@ def make_store(path: Path, scored: Scored, *, with_decisions: bool = True) -> St
     """Write items with digests, decisions, scores, and a column `views` that tells their reach."""
     store = Store.create(path, EncoderSpec("drawn", 8, 32, "d"))
     store.add_columns({"views": "number", "colour": "text"})
-    missing = {"safety_decision", "safety_scores"} - set(store.items.schema.names)
-    if with_decisions and missing:
-        store.items.add_columns([pa.field(name, pa.string()) for name in sorted(missing)])
+    if with_decisions:
+        store.write_safety({})
     now = datetime.now(UTC)
     rows = []
     for item_id, (decision, scores, views) in scored.items():
@@ -58,8 +56,8 @@ def change(store: Store, item_id: str) -> None:
         store.items.update(where=f"item_id = '{item_id}'", values={"digest": "another"})
 
 
-def decision_of(store: Store, item_id: str) -> str | None:
+def decision_of(store: Store, item_id: str) -> str:
     """What happens to an item now."""
     store.refresh()
     found: str | None = store.item_rows([item_id])[item_id]["safety_decision"]
-    return found
+    return found or "allow"
