@@ -110,7 +110,7 @@ def overturn(
             raise SafetyError(f"item {item_id!r} is on {stood!r} already; an overturn changes it")
         judged = list(policy_ids) or ([] if made is None else list(made.policies))
         _check(policies, judged, chosen, reason, by)
-        record = {"action": chosen, "policies": judged, "reason": reason, "by": by, "stood": stood}
+        record: dict[str, Any] = {"action": chosen, "policies": judged, "reason": reason, "by": by, "stood": stood}
         record |= {"overturns": None if made is None else made.entry_id, "policy_version": policies.version}
         log.append(OVERTURN, item_id, record | facts)
         return _apply_one(store, log, item_id)
