@@ -1,13 +1,15 @@
-"""`firstsight safety`: policies, heads, scores, decisions."""
+"""`firstsight safety`: policies, heads, scores, decisions, known pictures and people's review."""
 
 from __future__ import annotations
 
 import typer
 
-from firstsight.cli import safety_scores
+from firstsight.cli import safety_hashes, safety_review, safety_scores
 
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
 safety_scores.register(app)
+safety_review.register(app)
+app.add_typer(safety_hashes.app, name="hashes")
 
 
 @app.callback()

@@ -182,16 +182,22 @@ def score(
     """Score new and changed items and decide about them; searches leave blocked items out from then on."""
     from dataclasses import asdict
 
+    from firstsight.safety.audit import AuditLog
     from firstsight.safety.policies import load_policies
     from firstsight.safety.scoring import score as score_items
+    from firstsight.safety.standing import standing_decisions
 
+    store = _store(db)
+    log = AuditLog.of(store.uri)
     report = score_items(
-        _store(db),
+        store,
         load_policies(file),
         encoder=None if no_zero_shot else _encoder(db, encoder, runtime, device, trust_remote_code),
         region=region,
+        standing=standing_decisions(store, log),
         everything=everything,
         budget=budget,
+        record=log.append_many,
     )
     if wants_json(json):
         print_json_lines([asdict(report)])

@@ -275,7 +275,7 @@ class _Run:
             plain = decision.as_dict()
             records[int(n)] = json.dumps(plain)
             if decision.action != "allow":
-                self.entries.append(("decision", decision.item_id, plain))
+                self.entries.append(("decision", decision.item_id, plain | self._grounds(decision.item_id, scores[n])))
         for name, count in zip(ACTIONS, np.bincount(actions, minlength=3), strict=True):
             setattr(self.report, name, getattr(self.report, name) + int(count))
         self.report.scored += len(names)
@@ -295,6 +295,21 @@ class _Run:
             ],
             schema=SCHEMA,
         )
+
+    def _grounds(self, item_id: str, scores: NDArray[np.float64]) -> dict[str, Any]:
+        """What a decision can be made from again: exact scores and cuts, and what stood beside them."""
+        cuts = zip(self.cuts.review.tolist(), self.cuts.block.tolist(), strict=True)
+        standing = self.standing.get(item_id)
+        return {
+            "scores": {
+                policy: score for policy, score in zip(self.versions, scores.tolist(), strict=True) if score == score
+            },
+            "cuts": {
+                policy: [review, None if np.isinf(block) else block]
+                for policy, (review, block) in zip(self.versions, cuts, strict=True)
+            },
+            "standing": standing and {"action": standing.action, "human": standing.human},
+        }
 
     def _decision(self, item_id: str, scored: int, evidence: tuple[Evidence, ...]) -> Decision:
         standing = self.standing.get(item_id)

@@ -1,0 +1,72 @@
+"""What happened to one item, told from the audit log: the log's part of `firstsight safety explain`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from firstsight.safety.audit import AuditLog
+from firstsight.safety.audit_entries import AuditEntry
+from firstsight.safety.reviews import APPEAL, OVERRIDE, OVERTURN
+
+
+@dataclass(frozen=True)
+class Event:
+    """One entry of the log, in words."""
+
+    time: str  # UTC, ISO 8601
+    kind: str
+    entry_id: str
+    text: str  # one sentence
+    record: Mapping[str, Any]  # all that was recorded
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain values for a line of JSON."""
+        return {**vars(self), "record": dict(self.record)}
+
+
+def history(log: AuditLog, subject: str) -> list[Event]:
+    """Everything the log says about an item, or a policy, oldest first.
+
+    Raises:
+        SafetyError: the log cannot be read.
+    """
+    return [event(entry) for entry in log.entries(subject=subject)]
+
+
+def event(entry: AuditEntry) -> Event:
+    """An entry in words; what is of a kind that is not known here is shown as it was recorded."""
+    record = entry.record
+    try:
+        text = _told(entry.kind, record)
+    except (KeyError, TypeError, IndexError, ValueError):  # of another version: better shown plainly than not at all
+        text = f"{entry.kind}: " + ", ".join(f"{name} {value}" for name, value in record.items())
+    return Event(entry.time, entry.kind, entry.entry_id, text, record)
+
+
+def _told(kind: str, record: Mapping[str, Any]) -> str:
+    if kind == OVERRIDE:
+        return f"{record['by']} decided {record['action']} under {_listed(record['policies'])}: {record['reason']}"
+    if kind == APPEAL:
+        return f"{record['by']} appealed: {record['reason']}"
+    if kind == OVERTURN:
+        stood, action, policies = record["stood"], record["action"], _listed(record["policies"])
+        return f"{record['by']} overturned {stood} to {action} under {policies}: {record['reason']}"
+    if kind == "decision":
+        evidence = "; ".join(_evidence(one) for one in record["evidence"]) or "nothing spoke against it"
+        return f"scores decided {record['action']} under policies {record['policy_version']}: {evidence}"
+    raise KeyError(kind)
+
+
+def _evidence(one: Mapping[str, Any]) -> str:
+    where = one["view_id"] or "the item"
+    if one["time_s"] is not None:
+        where += f" at {one['time_s']:.1f} s"
+    if one["source"] == "hash":
+        return f"{one['policy_id']}: {where} is {one['score']:.0f} bits from a known hash"
+    return f"{one['policy_id']}: {where} has {one['score']:.3f}, cut {one['cut']:.3f} ({one['source']})"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)

@@ -1,0 +1,75 @@
+"""Known pictures and people beside scores: what a scoring then decides, and that its records give it again."""
+
+from __future__ import annotations
+
+import pytest
+
+from firstsight.safety import review
+from firstsight.safety.audit import AuditLog
+from firstsight.safety.hash_bank import HashBank
+from firstsight.safety.hash_lists import KnownHash
+from firstsight.safety.policies import Policies
+from firstsight.safety.replay import replay
+from firstsight.safety.reviews import Reviews
+from firstsight.safety.score_table import ScoreTable
+from firstsight.safety.scoring import score
+from firstsight.safety.standing import standing_decisions
+from tests.safety.conftest import Catalogue
+from tests.safety.items import change, decision_of
+from tests.safety.test_scoring import made_head, promote
+
+CODE = bytes(range(32))
+
+
+@pytest.fixture
+def log(catalogue: Catalogue) -> AuditLog:
+    """The log of a catalogue that a head scores."""
+    promote(catalogue.store, made_head(catalogue))
+    return AuditLog.of(catalogue.store.uri)
+
+
+def scored(catalogue: Catalogue, policies: Policies, log: AuditLog) -> None:
+    score(catalogue.store, policies, standing=standing_decisions(catalogue.store, log), record=log.append_many)
+
+
+def test_a_known_picture_blocks_and_a_person_counts_above_all(
+    catalogue: Catalogue, policies: Policies, log: AuditLog
+) -> None:
+    store, fine, bad = catalogue.store, "i00001", next(iter(catalogue.bad))
+    with store.writing():
+        picture = store.view_rows([fine]).filter(store.view_rows([fine])["part"].to_numpy() == "image").slice(0, 1)
+        store.write_views([picture.to_pylist()[0] | {"fingerprint": CODE}], [])
+    HashBank(store).add([KnownHash(CODE, "bad", "weapons", "list")], log, by="ana")
+    scored(catalogue, policies, log)
+    assert decision_of(store, fine) == "block"
+    row = ScoreTable(store).row(fine)
+    assert row is not None
+    assert [(one.source, one.part, one.score, one.cut) for one in row["record"].evidence] == [("hash", "image", 0, 31)]
+    flagged = decision_of(store, bad)
+    assert flagged != "allow"
+    for item_id in (fine, bad):
+        review.decide(store, log, item_id, "allow", policies=policies, policy_ids=["weapons"], reason="a toy", by="ana")
+        assert decision_of(store, item_id) == "allow"
+    scored(catalogue, policies, log)
+    assert [decision_of(store, item_id) for item_id in (fine, bad)] == ["allow", "allow"]
+    for item_id in (fine, bad):
+        change(store, item_id)
+    scored(catalogue, policies, log)
+    assert [decision_of(store, item_id) for item_id in (fine, bad)] == ["block", flagged]
+    made = [replay(entry) for entry in log.entries(kinds=["decision"])]
+    assert len(made) >= len(catalogue.bad)
+    assert all(one.same for one in made)
+    assert log.verify().ok
+
+
+def test_a_blocked_item_that_changes_is_reviewed_though_its_scores_are_fine(
+    catalogue: Catalogue, policies: Policies, log: AuditLog
+) -> None:
+    store = catalogue.store
+    review.decide(store, log, "i00001", "block", policies=policies, policy_ids=["weapons"], reason="a gun", by="ana")
+    scored(catalogue, policies, log)
+    assert decision_of(store, "i00001") == "block"
+    change(store, "i00001")
+    scored(catalogue, policies, log)
+    assert decision_of(store, "i00001") == "review"
+    assert Reviews.read(log).decisions["i00001"].action == "block"
