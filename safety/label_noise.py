@@ -7,12 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from firstsight.errors import SafetyError
 from firstsight.safety.intervals import Floats
 
 FOLDS = 5
+
+STRENGTH = 0.3
+"""Inverse of regularisation: low, so that wrong labels are not learned by heart."""
+
+ROUNDS = 2
+"""In the second, suspects of the first are not learned from: wrong labels hide each other."""
 
 
 @dataclass(frozen=True)
@@ -23,14 +29,45 @@ class LabelSuspects:
     chance: Floats  # of the other label, 0 to 1, as rows that were not asked about this one say
 
 
+def find_suspects(
+    vectors: ArrayLike,
+    labels: ArrayLike,
+    *,
+    groups: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    rounds: int = ROUNDS,
+    seed: int = 0,
+) -> LabelSuspects:
+    """Rows whose label cross-validation speaks against: `out_of_fold`, then `label_suspects`, twice.
+
+    Args:
+        vectors: `(n, d)`, unit rows.
+        labels: `(n,)` of 0 and 1.
+        groups: `(n,)` of near-duplicates.
+        weights: `(n,)`.
+
+    Raises:
+        SafetyError: fewer than two groups of a class.
+    """
+    y = np.asarray(labels).astype(np.int8)
+    trusted = np.ones(len(y), bool)
+    for _ in range(rounds):
+        said = out_of_fold(vectors, y, groups=groups, weights=weights, trusted=trusted, seed=seed)
+        found = label_suspects(y, said)
+        trusted = np.ones(len(y), bool)
+        trusted[found.rows] = False
+    return found
+
+
 def out_of_fold(
     vectors: ArrayLike,
     labels: ArrayLike,
     *,
     groups: ArrayLike | None = None,
     weights: ArrayLike | None = None,
+    trusted: ArrayLike | None = None,
     folds: int = FOLDS,
-    strength: float = 1.0,
+    strength: float = STRENGTH,
     seed: int = 0,
 ) -> Floats:
     """Each row's probability by a logistic regression that saw neither the row nor its near-duplicates.
@@ -40,8 +77,9 @@ def out_of_fold(
         labels: `(n,)` of 0 and 1.
         groups: `(n,)`; rows of one group are never on both sides.
         weights: `(n,)`.
+        trusted: `(n,)` of true and false; only rows that are trusted are learned from. All by default.
         folds: at most so many; fewer where a class has fewer groups.
-        strength: inverse of regularisation (C). Low keeps the regression from learning wrong labels by heart.
+        strength: inverse of regularisation (C).
 
     Returns:
         `(n,)` probabilities of label 1.
@@ -52,11 +90,15 @@ def out_of_fold(
     x, y = np.asarray(vectors), np.asarray(labels).astype(np.int8)
     by = np.arange(len(y)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
     w = np.ones(len(y)) if weights is None else np.asarray(weights, np.float64)
+    believed = np.ones(len(y), bool) if trusted is None else np.asarray(trusted, bool)
     fewest = min(len(np.unique(by[y == label])) for label in (0, 1))
     if fewest < 2:
         raise SafetyError(f"a class has {fewest} independent rows: cross-validation needs 2 of each")
     said = np.full(len(y), np.nan)
-    for train, held in StratifiedGroupKFold(min(folds, fewest), shuffle=True, random_state=seed).split(x, y, by):
+    # the one that knows of groups takes seconds for thousands of them
+    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    for train, held in kind(min(folds, fewest), shuffle=True, random_state=seed).split(x, y, by):
+        train = train[believed[train]]
         if len(np.unique(y[train])) < 2:
             # groups that hold most of a class can leave a fold's training rows without it
             said[held] = np.average(y, weights=w)

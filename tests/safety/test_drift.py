@@ -49,6 +49,16 @@ def test_shares_are_whole_and_the_index_is_never_negative(a: list[int], b: list[
     assert score_drift(a, a).psi == pytest.approx(0)
 
 
+def test_weights_stand_for_the_rows_that_were_not_drawn() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.random(40_000) < 0.05
+    scores = np.where(labels, rng.beta(8, 2, 40_000), rng.beta(1, 20, 40_000))
+    keep = labels | (rng.random(40_000) < 0.05)
+    today = rng.permutation(scores)[:5_000]
+    assert score_drift(scores[keep], today).verdict == "large"
+    assert score_drift(scores[keep], today, weights=np.where(labels[keep], 1, 20)).verdict == "none"
+
+
 def test_a_side_without_scores_is_named() -> None:
     with pytest.raises(SafetyError, match="scores of today: 0"):
         score_drift([0.1], [])
