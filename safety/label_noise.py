@@ -88,10 +88,10 @@ def out_of_fold(
         SafetyError: fewer than two groups of a class.
     """
     x, y = np.asarray(vectors), np.asarray(labels).astype(np.int8)
-    by = np.arange(len(y)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    by = None if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
     w = np.ones(len(y)) if weights is None else np.asarray(weights, np.float64)
     believed = np.ones(len(y), bool) if trusted is None else np.asarray(trusted, bool)
-    fewest = min(len(np.unique(by[y == label])) for label in (0, 1))
+    fewest = min(int((y == label).sum()) if by is None else len(np.unique(by[y == label])) for label in (0, 1))
     if fewest < 2:
         raise SafetyError(f"a class has {fewest} independent rows: cross-validation needs 2 of each")
     said = np.full(len(y), np.nan)

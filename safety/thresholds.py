@@ -168,7 +168,7 @@ def _precision_cut(sample: _Sample, target: float, risk: float) -> tuple[float, 
             level = 0.0
     if best is None:
         return (
-            f"not attainable with {sample.positives} positives: the best precision that {n} rows show at any cut is "
+            f"not attainable with {sample.positives} positives: the best bound of {len(ranks)} cuts is "
             f"{bounds.max():.3f}, and {target:g} was asked for"
         )
     return best
