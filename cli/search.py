@@ -156,6 +156,9 @@ def search(
     no_rerank: Annotated[
         bool, typer.Option("--no-rerank", help="Keep the search's own order where a reranker is promoted.")
     ] = False,
+    include_blocked: Annotated[
+        bool, typer.Option("--include-blocked", help="Also items that a safety decision keeps out.")
+    ] = False,
     moments: Annotated[
         bool, typer.Option("--moments", help="Of each video, also the seconds from and to which it matches.")
     ] = False,
@@ -207,6 +210,7 @@ def search(
         "diversity": diversity,
         "collapse": collapse,
         "rerank": not no_rerank,
+        "include_blocked": include_blocked,
         "moments": moments,
     }
     policy = firstsight.MediaPolicy(allow_private=allow_private)

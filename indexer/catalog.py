@@ -29,7 +29,10 @@ KINDS: tuple[ItemKind, ...] = get_args(ItemKind)
 TIMES = ("created_at", "starts_at", "expires_at")
 KNOWN = ("item_id", "kind", "title", "text", "images", "videos", *TIMES)
 RESERVED = frozenset(
-    {"vector", "digest", "row_digest", "catalog_dir", "indexed_at", "run_id"}
+    {
+        *("vector", "digest", "row_digest", "catalog_dir", "indexed_at", "run_id"),
+        *("safety_decision", "safety_scores", "safety_policy_version", "safety_min_age"),
+    }
 )  # columns the items table has for itself
 
 SHOWN_PROBLEMS = 10

@@ -320,7 +320,9 @@ class IndexRun:
             replaced=[hand.item.item_id for hand in done if hand.replaces],
         )
         written = {"catalog_dir": self._catalog_dir, "indexed_at": datetime.now(UTC), "run_id": self.run_id}
-        rows = [hand.item_row(self._settings.weights, **written) for hand in done]
+        # what was decided about an item stands until it is scored again
+        decided = self._store.safety_rows([hand.item.item_id for hand in done if hand.replaces])
+        rows = [hand.item_row(self._settings.weights, **written) | decided.get(hand.item.item_id, {}) for hand in done]
         self._store.write_items(rows + self._refreshed_rows(refreshed, written))
         self._store.delete_failures(mended)
         self._upkeep.after_write()  # in the thread that writes, so that nothing else does meanwhile

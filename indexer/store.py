@@ -183,6 +183,13 @@ class Store:
             for row in rows
         ]
 
+    def safety_rows(self, item_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """The safety columns of those of these items that have a decision."""
+        if "safety_decision" not in self.items.schema.names:
+            return {}
+        rows = self._by_id(self.items, item_ids, ["item_id", *tables.SAFETY_COLUMNS])
+        return {row.pop("item_id"): row for row in rows if row["safety_decision"] is not None}
+
     def _by_id(self, table: Table, item_ids: Sequence[str], columns: list[str] | None) -> Iterator[dict[str, Any]]:
         for part in _chunks(item_ids):
             query = table.search().where(_is_in("item_id", part)).limit(None)
@@ -211,6 +218,21 @@ class Store:
         if new:
             with self._writes():
                 self.views.add_columns(new)
+
+    def write_safety(self, columns: Mapping[str, Mapping[str, Any]]) -> None:
+        """Write the safety columns of some items, all in one commit; a column that is not named becomes null.
+
+        Whole rows are written: an update of single columns rewrites rows as well and takes as long, and a merge of
+        single columns is refused for the key. Rows written leave the indexes until the next upkeep, so write what has
+        changed, not everything.
+        """
+        new = [pa.field(n, t) for n, t in tables.SAFETY_COLUMNS.items() if n not in self.items.schema.names]
+        if new:
+            with self._writes():
+                self.items.add_columns(new)
+        blank = dict.fromkeys(tables.SAFETY_COLUMNS)
+        rows = self.item_rows(list(columns))
+        self._upsert(self.items, "item_id", [row | blank | columns[item_id] for item_id, row in rows.items()])
 
     def write_items(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Upsert rows of `items`; a column a row does not name becomes null."""

@@ -20,6 +20,14 @@ SPEC_KEY = b"firstsight"
 FORMAT = 1
 """Version of this layout, stored beside the encoder; a newer one is refused."""
 
+SAFETY_COLUMNS: dict[str, pa.DataType] = {
+    "safety_decision": pa.string(),  # review or block; null for what is shown, and for what was never scored
+    "safety_scores": pa.string(),  # JSON: policy -> probability
+    "safety_policy_version": pa.string(),
+    "safety_min_age": pa.int64(),  # years; null for any age
+}
+"""Columns that `items` has once it was scored for safety, filled for what is not simply shown."""
+
 OWN_COLUMNS = (
     "item_id",
     "kind",
@@ -34,6 +42,7 @@ OWN_COLUMNS = (
     "catalog_dir",
     "indexed_at",
     "run_id",
+    *SAFETY_COLUMNS,
 )
 """Columns of `items` that are not the catalogue's own."""
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, TypeAlias, TypeVar, overload
 
@@ -128,6 +128,7 @@ class Ranker:
     condition: str | None  # from `build_condition`
     background: Background
     frames: Background | None = None  # of frames, where moments are asked for
+    left_out: frozenset[str] | None = None  # what `condition` keeps out, where it keeps out nothing else
 
     def rank(self, need: int) -> Fetching[Ranking]:
         """At least `need` items certain of their places, or all there are.
@@ -151,10 +152,13 @@ class Ranker:
     # ---- by vectors
 
     def _by_items(self, need: int) -> Fetching[Ranking]:
-        left_out = set(self.asked.query.items)  # not by a condition: one that nearly all rows pass costs as any other
+        # not by a condition: one that nearly all rows pass costs as any other
+        condition = self.condition if self.left_out is None else None
+        left_out = set(self.asked.query.items)
         k = _first_read(need + len(left_out))
+        left_out |= self.left_out or set()
         while True:
-            rows = yield Fetch("items", self.asked.vector, k, self.condition, "item_id")
+            rows = yield Fetch("items", self.asked.vector, k, condition, "item_id")
             cosines = {str(row["item_id"]): 1.0 - float(row["_distance"]) for row in rows}
             cosines = {item_id: cosine for item_id, cosine in cosines.items() if item_id not in left_out}
             ranking = self._certain(cosines, last=_last(rows), complete=len(rows) < k)
@@ -188,7 +192,11 @@ class Ranker:
 
     def _few_items(self) -> list[str] | None:
         """The ids that the filter leaves, where they are few; views have none of the columns it names."""
-        if self.condition is None or self.store.items.count_rows(self.condition) > SELECTIVE:
+        if (
+            self.condition is None
+            or self.left_out is not None
+            or self.store.items.count_rows(self.condition) > SELECTIVE
+        ):
             return None
         found = self.store.items.search().where(self.condition).select(["item_id"]).limit(None).to_arrow()
         return [str(item_id) for item_id in found["item_id"].to_pylist()]
@@ -234,7 +242,7 @@ class Ranker:
     def _by_both(self, need: int) -> Fetching[Ranking]:
         """Hybrid: what both sides found, fused; after it, the nearest of the rest."""
         query = self.asked.query
-        plain = Ranker(self.store, _without_minus(self.asked), self.condition, self.background)
+        plain = replace(self, asked=_without_minus(self.asked))
         near = yield from plain._by_items(POOL)
         cosines = {c.item_id: c.cosine for c in near.candidates[:POOL]}
         assert query.text is not None

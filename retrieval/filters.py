@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from weakref import WeakKeyDictionary
 
 from firstsight.errors import QueryError
 from firstsight.indexer.store import Store, quote
@@ -27,6 +28,30 @@ def build_condition(store: Store, where: str | None, kinds: Sequence[str]) -> st
     if kinds:
         conditions.append(f"kind IN ({', '.join(quote(kind) for kind in kinds)})")
     return " AND ".join(conditions) or None
+
+
+NOT_BLOCKED = "(safety_decision IS NULL OR safety_decision != 'block')"
+"""The condition that a safety decision does not keep an item out."""
+
+FEW_BLOCKED = 5_000
+"""Blocked items up to which they are read past: a vector search under a condition looks into every partition."""
+
+_BLOCKED: WeakKeyDictionary[Store, tuple[int, frozenset[str] | None]] = WeakKeyDictionary()
+"""What `blocked_items` has found, by the version of the items that it is of."""
+
+
+def blocked_items(store: Store) -> frozenset[str] | None:
+    """The ids of the items that a safety decision keeps out; None where they are more than can be read past."""
+    if "safety_decision" not in store.items.schema.names:
+        return frozenset()
+    version = store.items.version
+    state, blocked = _BLOCKED.get(store, (-1, None))
+    if state != version:
+        search = store.items.search().where("safety_decision = 'block'").select(["item_id"]).limit(FEW_BLOCKED + 1)
+        found = search.to_arrow()["item_id"].to_pylist()
+        blocked = None if len(found) > FEW_BLOCKED else frozenset(str(item_id) for item_id in found)
+        _BLOCKED[store] = (version, blocked)
+    return blocked
 
 
 def check_column(store: Store, name: str) -> None:

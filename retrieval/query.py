@@ -73,6 +73,7 @@ class Query:
     collapse: str | None = None  # a column: only the best item of each of its values; "duplicates": of near-duplicates
     moments: bool = False  # of each video, also the stretches that match
     snapshot: str | None = None  # from an earlier answer: search the rows there were then
+    include_blocked: bool = False  # also items that a safety decision keeps out
     rerank: bool = True  # let the promoted reranker order the first results, where there is one for such queries
 
     def __post_init__(self) -> None:
@@ -143,7 +144,7 @@ class Query:
             value = getattr(self, name)
             if value is not None and not isinstance(value, str):
                 raise QueryError(f"{name} must be a text, not {_shown(value)}")
-        for name in ("rerank", "moments"):
+        for name in ("rerank", "moments", "include_blocked"):
             value = getattr(self, name)
             if not isinstance(value, bool):
                 raise QueryError(f"{name} must be true or false, not {_shown(value)}")

@@ -23,7 +23,7 @@ from firstsight.retrieval.candidates import Candidate, Fetching, Ranker, run_tog
 from firstsight.retrieval.collapsing import DUPLICATES, collapse_duplicates
 from firstsight.retrieval.diversity import maximal_marginal_relevance
 from firstsight.retrieval.encoding import encode_queries
-from firstsight.retrieval.filters import build_condition, check_column
+from firstsight.retrieval.filters import NOT_BLOCKED, blocked_items, build_condition, check_column
 from firstsight.retrieval.moments import Moment, find_moments
 from firstsight.retrieval.query import PartChoice, Query
 from firstsight.retrieval.relevance import Calibration
@@ -112,7 +112,8 @@ def make_rankers(
         assert not isinstance(condition, FirstsightError)
         background = calibration().background(one.medium, one.query.part)
         frames = calibration().background(one.medium, "frame") if one.query.moments else None
-        rankers.append(Ranker(store, one, condition, background, frames))
+        condition, left_out = _without_blocked(store, one.query, condition)
+        rankers.append(Ranker(store, one, condition, background, frames, left_out))
     return rankers
 
 
@@ -148,6 +149,14 @@ def _checked(store: Store, query: Query) -> str | FirstsightError | None:
         return build_condition(store, query.where, query.kinds)
     except QueryError as error:
         return error
+
+
+def _without_blocked(store: Store, query: Query, condition: str | None) -> tuple[str | None, frozenset[str] | None]:
+    """The condition that keeps blocked items out as well, and what it keeps out where that is all it does."""
+    blocked = frozenset[str]() if query.include_blocked else blocked_items(store)
+    if blocked is not None and not blocked:
+        return condition, None
+    return (NOT_BLOCKED, blocked) if condition is None else (f"{condition} AND {NOT_BLOCKED}", None)
 
 
 def _page(ranker: Ranker, reranker: Reranker | None) -> Fetching[list[_Hit]]:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from firstsight.indexer.tables import Part
+
+if TYPE_CHECKING:
+    from firstsight.safety.heads import Head
+    from firstsight.safety.policies import Policy
 
 Action = Literal["allow", "review", "block"]
 """What happens to an item: it is shown, a person looks at it, it is left out."""
@@ -75,3 +82,57 @@ class Decision:
 def gravest(actions: list[Action]) -> Action:
     """The most severe of some actions; allow where there are none."""
     return max(actions, key=ACTIONS.index, default="allow")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A decision about an item that does not come from scores: a hash that matched, words, a person's word."""
+
+    action: Action
+    evidence: tuple[Evidence, ...]
+
+    @property
+    def human(self) -> bool:
+        """Whether a person decided: then nothing else counts."""
+        return any(one.source == "human" for one in self.evidence)
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """The cuts of several policies in one region, ready to be compared with many scores."""
+
+    review: NDArray[np.float64]  # (policies,)
+    block: NDArray[np.float64]  # (policies,) infinite where nothing is blocked
+    min_age: NDArray[np.int64]  # (policies,) 0 where there is none
+
+    @classmethod
+    def of(cls, heads: Sequence[Head], policies: Mapping[str, Policy], region: str | None = None) -> Cuts:
+        """The cuts of heads in a region."""
+        review, block, ages = [], [], []
+        for head in heads:
+            policy = policies[head.policy_id]
+            low, high = head.cuts(policy, region)
+            if region in policy.blocked_regions and head.calibrated:
+                high = low
+            elif policy.min_age is not None:
+                high = None  # kept from younger people, not from all
+            review.append(low)
+            block.append(np.inf if high is None else high)
+            ages.append(policy.min_age or 0)
+        return cls(np.array(review), np.array(block), np.array(ages, dtype=np.int64))
+
+    def places(self, scores: NDArray[np.float64]) -> NDArray[np.int64]:
+        """(n,) places in `ACTIONS` for (n, policies) scores; NaN passes no cut."""
+        passed = np.where(scores >= self.block, 2, np.where(scores >= self.review, 1, 0))
+        return np.asarray(passed.max(axis=1, initial=0), dtype=np.int64)
+
+    def ages(self, scores: NDArray[np.float64]) -> NDArray[np.int64]:
+        """(n,) the least age that items with these scores are for, in years; 0 for any."""
+        return np.asarray(np.where(scores >= self.review, self.min_age, 0).max(axis=1, initial=0), dtype=np.int64)
+
+
+def combine(scored: Action, standing: Standing | None) -> Action:
+    """The graver of what scores say and what stands; what a person said where one did."""
+    if standing is None:
+        return scored
+    return standing.action if standing.human else gravest([scored, standing.action])

@@ -1,0 +1,118 @@
+"""Views to items in flat memory: the highest logit of each item's views, for every head.
+
+Views are read as they lie, batch by batch, and each batch leaves one row per item and batch. Of large tables these rows
+are dealt out to files by a hash of the item's id, and each file is joined by itself, so that memory does not grow with
+the table.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from firstsight.indexer.store import Store
+from firstsight.safety.background import matrix, part_places
+from firstsight.safety.heads import HeadStack
+
+ROWS_PER_BATCH = 16_384
+"""Views scored at once; 512-d vectors of so many take 32 MB."""
+
+VIEWS_PER_SHARD = 4_000_000
+"""Views whose items are joined at once."""
+
+LOOKUP_ITEMS = 20_000
+"""Changed items up to which views are looked up by id; of more, all views are read and the others passed over."""
+
+Logits = NDArray[np.float32]
+
+
+def item_logits(store: Store, stack: HeadStack, only: pa.Array | None = None) -> Iterator[tuple[pa.Array, Logits]]:
+    """Items with their logits, in parts of which none holds an item of another.
+
+    Args:
+        stack: the heads.
+        only: ids of the items wanted; None for all.
+
+    Yields:
+        Ids, and (n, heads) float32 logits, NaN where no view is of a part that the policy looks at.
+    """
+    shards = 1 if only is not None else -(-max(store.views.count_rows(), 1) // VIEWS_PER_SHARD)
+    batches = (_reduced(batch, stack, store.spec.dim) for batch in _views(store, only) if batch.num_rows)
+    if shards == 1:
+        yield from _joined(list(batches))
+        return
+    with tempfile.TemporaryDirectory(prefix="firstsight-") as folder:
+        files = [Path(folder) / f"{n}.arrow" for n in range(shards)]
+        _deal(batches, files)
+        for file in files:
+            if file.exists():
+                with pa.ipc.open_stream(file) as reader:
+                    yield from _joined([_unpacked(batch) for batch in reader])
+
+
+def _views(store: Store, only: pa.Array | None) -> Iterator[Any]:
+    columns = ["item_id", "part", "vector"]
+    if only is not None and len(only) <= LOOKUP_ITEMS:
+        ids = only.to_pylist()
+        for start in range(0, len(ids), 1_000):
+            yield store.view_rows(ids[start : start + 1_000]).select(columns)
+        return
+    wanted = None if only is None else set(only.to_pylist())
+    for batch in store.views.search().select(columns).limit(None).to_batches(ROWS_PER_BATCH):
+        if wanted is None:
+            yield batch
+        else:
+            yield batch.filter(pa.array([item_id in wanted for item_id in batch["item_id"].to_pylist()]))
+
+
+def _reduced(batch: Any, stack: HeadStack, dim: int) -> tuple[pa.Array, Logits]:
+    """One row per item of a batch."""
+    ids = batch["item_id"]
+    logits = stack.logits(matrix(batch["vector"], dim), part_places(batch["part"]))
+    return _highest(ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids, logits)
+
+
+def _highest(ids: pa.Array, logits: Logits) -> tuple[pa.Array, Logits]:
+    coded = ids.dictionary_encode()
+    codes = coded.indices.to_numpy()
+    if len(coded.dictionary) == len(codes):
+        return ids, logits
+    order = np.argsort(codes, kind="stable")  # codes are numbered as they come, so that every one of them occurs
+    starts = np.searchsorted(codes[order], np.arange(len(coded.dictionary)))
+    return coded.dictionary, np.fmax.reduceat(logits[order], starts, axis=0)
+
+
+def _joined(parts: list[tuple[pa.Array, Logits]]) -> Iterator[tuple[pa.Array, Logits]]:
+    if parts:
+        yield _highest(pa.concat_arrays([ids for ids, _ in parts]), np.concatenate([logits for _, logits in parts]))
+
+
+def _deal(batches: Iterable[tuple[pa.Array, Logits]], files: list[Path]) -> None:
+    with ExitStack() as stack:
+        writers: dict[int, Any] = {}
+        for ids, logits in batches:
+            shard = np.array([zlib.crc32(item_id.encode()) for item_id in ids.to_pylist()]) % len(files)
+            for n in np.unique(shard):
+                rows = np.flatnonzero(shard == n)
+                packed = _packed(ids.take(pa.array(rows)), logits[rows])
+                if n not in writers:
+                    writers[n] = stack.enter_context(pa.ipc.new_stream(files[n], packed.schema))
+                writers[n].write_batch(packed)
+
+
+def _packed(ids: pa.Array, logits: Logits) -> pa.RecordBatch:
+    flat = pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(logits).ravel()), logits.shape[1])
+    return pa.record_batch({"item_id": ids, "logits": flat})
+
+
+def _unpacked(batch: pa.RecordBatch) -> tuple[pa.Array, Logits]:
+    flat = batch["logits"].flatten().to_numpy(zero_copy_only=False)
+    return batch["item_id"], flat.reshape(batch.num_rows, -1)

@@ -1,0 +1,140 @@
+"""The table `safety_scores`: what every scored item was given, and the decision with its evidence.
+
+Scores of all items live here and not in `items`: writing a row of `items` takes it out of the vector index, so that
+only items that are not simply shown are written there. A scoring commits this table as a whole; `settle` then brings
+the columns of `items` in line with it, so that a kill between the two is made good by the next scoring.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import lancedb
+import pyarrow as pa
+from lancedb.table import Table
+
+from firstsight.errors import StoreError, first_line
+from firstsight.indexer.store import Store, quote
+from firstsight.indexer.tables import TIME
+from firstsight.safety.decisions import Decision
+
+TABLE = "safety_scores"
+
+_FIELDS: list[pa.Field[Any]] = [
+    pa.field("item_id", pa.string(), nullable=False, metadata={b"lance-schema:unenforced-primary-key": b"true"}),
+    pa.field("decision", pa.string(), nullable=False),
+    pa.field("min_age", pa.int64()),
+    pa.field("policies", pa.string(), nullable=False),  # ids, joined by blanks, in the order of the scores
+    pa.field("scores", pa.list_(pa.float32()), nullable=False),  # probabilities; null where nothing was looked at
+    pa.field("policy_version", pa.string(), nullable=False),
+    pa.field("record", pa.string()),  # the whole `Decision` as JSON; null for an item that is simply shown
+    pa.field("standing", pa.bool_(), nullable=False),  # whether it rests on more than scores
+    pa.field("scored_at", TIME, nullable=False),
+]
+SCHEMA = pa.schema(_FIELDS)
+
+ROWS_PER_COMMIT = 20_000
+"""Rows of `items` that are written at once: memory, against how much a kill leaves for the next scoring to settle."""
+
+
+class ScoreTable:
+    """The scores of one database; writing calls are made by the holder of the writer lock."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def open(self) -> Table | None:
+        """The table; None where nothing was ever scored."""
+        uri = self.store.uri
+        if "://" not in uri and not (Path(uri) / f"{TABLE}.lance").is_dir():
+            return None
+        try:
+            return lancedb.connect(uri).open_table(TABLE)
+        except (ValueError, FileNotFoundError):
+            return None
+
+    def replace(self, batches: Iterable[pa.RecordBatch]) -> None:
+        """Put other rows in the place of all rows, in one commit."""
+        reader = pa.RecordBatchReader.from_batches(SCHEMA, batches)
+        try:
+            lancedb.connect(self.store.uri).create_table(TABLE, reader, schema=SCHEMA, mode="overwrite")
+        except (OSError, RuntimeError) as error:
+            raise self._unwritable(error) from error
+
+    def update(self, batches: Iterable[pa.RecordBatch]) -> None:
+        """Upsert rows, in one commit."""
+        table = self.open()
+        assert table is not None  # the caller has found rows in it
+        rows = pa.Table.from_batches(batches, SCHEMA)
+        if not rows.num_rows:
+            return
+        try:
+            merge = table.merge_insert("item_id").when_matched_update_all().when_not_matched_insert_all()
+            merge.use_index(False).execute(rows)
+        except (OSError, RuntimeError) as error:
+            raise self._unwritable(error) from error
+
+    def row(self, item_id: str) -> dict[str, Any] | None:
+        """An item's row with `scores` as a mapping of policy ids and `record` as a `Decision`; None if it has none."""
+        table = self.open()
+        if table is None:
+            return None
+        rows = table.search().where(f"item_id = {quote(item_id)}").limit(None).to_arrow().to_pylist()
+        return _readable(rows[0]) if rows else None
+
+    def scores(self) -> Iterator[tuple[list[str], dict[str, Any]]]:
+        """Batches of all rows: item ids, and for each policy (n,) float32 scores, NaN where nothing was looked at."""
+        table = self.open()
+        if table is None:
+            return
+        for batch in table.search().select(["item_id", "policies", "scores"]).limit(None).to_batches(50_000):
+            if batch.num_rows:
+                names = batch["policies"][0].as_py().split()
+                flat = batch["scores"].flatten().to_numpy(zero_copy_only=False).reshape(batch.num_rows, -1)
+                yield batch["item_id"].to_pylist(), {name: flat[:, n] for n, name in enumerate(names)}
+
+    def settle(self) -> int:
+        """Bring `items` in line with this table; how many items were written."""
+        table = self.open()
+        wanted: dict[str, dict[str, Any]] = {}
+        if table is not None:
+            shown = "decision != 'allow' OR min_age IS NOT NULL"
+            for row in table.search().where(shown).limit(None).to_arrow().to_pylist():
+                wanted[row["item_id"]] = {
+                    "safety_decision": row["decision"],
+                    "safety_scores": json.dumps(_readable(row)["scores"]),
+                    "safety_policy_version": row["policy_version"],
+                    "safety_min_age": row["min_age"],
+                }
+        there = self._in_items()
+        changed = {item_id: columns for item_id, columns in wanted.items() if there.get(item_id) != columns}
+        changed |= {item_id: {} for item_id in there.keys() - wanted.keys()}
+        ids = sorted(changed)
+        for start in range(0, len(ids), ROWS_PER_COMMIT):
+            self.store.write_safety({item_id: changed[item_id] for item_id in ids[start : start + ROWS_PER_COMMIT]})
+        if not ids and "safety_decision" not in self.store.items.schema.names:
+            self.store.write_safety({})
+        return len(ids)
+
+    def _in_items(self) -> dict[str, dict[str, Any]]:
+        if "safety_decision" not in self.store.items.schema.names:
+            return {}
+        columns = ["safety_decision", "safety_scores", "safety_policy_version", "safety_min_age"]
+        found = self.store.items.search().where("safety_decision IS NOT NULL").select(["item_id", *columns])
+        return {row.pop("item_id"): row for row in found.limit(None).to_arrow().to_pylist()}
+
+    def _unwritable(self, error: Exception) -> StoreError:
+        return StoreError(
+            f"{self.store.uri} could not be written ({first_line(error)}); the scores before are still in force: see "
+            "that there is room and access"
+        )
+
+
+def _readable(row: Mapping[str, Any]) -> dict[str, Any]:
+    pairs = zip(row["policies"].split(), row["scores"], strict=True)
+    scores = {name: round(score, 4) for name, score in pairs if score is not None and score == score}
+    record = None if row["record"] is None else Decision.from_dict(json.loads(row["record"]))
+    return {**row, "scores": scores, "record": record}

@@ -1,0 +1,65 @@
+"""Searches leave blocked items out, and can be asked for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import firstsight
+from firstsight.indexer.store import Store
+from firstsight.retrieval import filters
+from tests.retrieval.synthetic import Drawn, DrawnEncoder
+
+BLOCKED = [f"i{n:05d}" for n in range(0, 300, 2)]
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Drawn:
+    made = Drawn(tmp_path_factory.mktemp("safe") / "db", 600)
+    with made.store.writing():
+        made.store.write_safety(
+            {i: {"safety_decision": "block"} for i in BLOCKED} | {"i00001": {"safety_decision": "review"}}
+        )
+    return made
+
+
+QUERIES = [
+    {"text": "thing"},
+    {"text": "thing", "mode": "vector"},
+    {"text": "thing", "mode": "words"},
+    {"item": "i00003"},
+    {"item": "i00003", "part": "image"},
+    {"item": "i00003", "where": "price < 50"},
+    {"item": "i00003", "part": "any", "where": "price < 50"},
+    {"item": "i00003", "collapse": "group"},
+]
+
+
+@pytest.mark.parametrize("few", [5_000, 10])
+@pytest.mark.parametrize("query", QUERIES, ids=str)
+def test_blocked_items_are_left_out_of_every_kind_of_search(
+    drawn: Drawn, query: dict[str, str], few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filters, "FEW_BLOCKED", few)
+    db = firstsight.open(drawn.path, encoder=DrawnEncoder())
+    results = db.search(**query, k=400)  # type: ignore[call-overload]
+    everything = db.search(**query, k=400, include_blocked=True)  # type: ignore[call-overload]
+    found, all_ = [r.item_id for r in results], [r.item_id for r in everything]
+    assert found
+    assert set(found).isdisjoint(BLOCKED)
+    assert set(all_) & set(BLOCKED)
+    if "collapse" not in query and query.get("mode") != "words" and "item" in query:
+        kept = [item_id for item_id in all_ if item_id not in BLOCKED]
+        assert found[: len(kept)] == kept  # the order is that of the search without them
+
+
+def test_what_waits_for_review_is_shown_and_a_database_that_was_never_scored_is_as_before(
+    drawn: Drawn, tmp_path: Path
+) -> None:
+    db = firstsight.open(drawn.path, encoder=DrawnEncoder())
+    assert "i00001" in [r.item_id for r in db.search(item="i00003", k=600)]
+    assert [r.item_id for r in db.search(item="i00003", where="safety_decision = 'review'")] == ["i00001"]
+    plain = Drawn(tmp_path / "db", 50)
+    assert "safety_decision" not in Store.open(plain.path).items.schema.names
+    assert len(firstsight.open(plain.path, encoder=DrawnEncoder()).search(item="i00003", k=50)) == 49
