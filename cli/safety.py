@@ -1,0 +1,15 @@
+"""`firstsight safety`: policies, heads, scores, decisions."""
+
+from __future__ import annotations
+
+import typer
+
+from firstsight.cli import safety_report
+
+app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
+safety_report.register(app)
+
+
+@app.callback()
+def safety() -> None:
+    """Find what policies forbid, decide about it with evidence, and keep a log that shows every change."""
