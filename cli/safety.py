@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from firstsight.cli import safety_report
+from firstsight.cli import safety_report, safety_scores
 
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
+safety_scores.register(app)
 safety_report.register(app)
 
 
