@@ -54,7 +54,8 @@ class Calibration:
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Calibration:
         """A calibration from what `as_dict` gave."""
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()})
+        values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in plain.items()}
+        return cls(**values)
 
 
 def calibrate(logits: Floats, labels: Labels, *, prevalence: float | None = None) -> Calibration:

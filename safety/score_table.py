@@ -8,7 +8,7 @@ the columns of `items` in line with it, so that a kill between the two is made g
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,16 @@ class ScoreTable:
         except (OSError, RuntimeError) as error:
             raise self._unwritable(error) from error
 
+    def remove(self, item_ids: Sequence[str]) -> None:
+        """Forget items."""
+        table = self.open()
+        for start in range(0, len(item_ids), 1_000) if table is not None else ():
+            some = ", ".join(quote(item_id) for item_id in item_ids[start : start + 1_000])
+            try:
+                table.delete(f"item_id IN ({some})")
+            except (OSError, RuntimeError) as error:
+                raise self._unwritable(error) from error
+
     def row(self, item_id: str) -> dict[str, Any] | None:
         """An item's row with `scores` as a mapping of policy ids and `record` as a `Decision`; None if it has none."""
         table = self.open()
@@ -111,6 +121,10 @@ class ScoreTable:
                 }
         there = self._in_items()
         changed = {item_id: columns for item_id, columns in wanted.items() if there.get(item_id) != columns}
+        new = sorted(changed.keys() - there.keys())
+        gone = set(new) - self.store.digests(new).keys()  # pruned since
+        self.remove(sorted(gone))
+        changed = {item_id: columns for item_id, columns in changed.items() if item_id not in gone}
         changed |= {item_id: {} for item_id in there.keys() - wanted.keys()}
         ids = sorted(changed)
         for start in range(0, len(ids), ROWS_PER_COMMIT):

@@ -96,6 +96,8 @@ def score(
     started = time.monotonic()
     with store.writing(wait_s):
         store.recover()
+        if not store.items.count_rows():
+            raise SafetyError(f"{store.uri} has no items yet; index a catalogue first: firstsight index CATALOGUE")
         heads = _heads(store, policies, encoder, budget)
         run = _Run(store, policies, heads, region, dict(standing or {}))
         run.run(everything)
@@ -163,6 +165,7 @@ class _Run:
         self.standing = standing
         self.now = datetime.now(UTC)
         self.entries: list[Entry] = []
+        self._seen: set[str] = set()  # of what is scored again, the items that there are
         self.versions = {head.policy_id: head.version for head in heads}
         scored = set(self.versions)
         self.report = ScoreReport(
@@ -185,7 +188,9 @@ class _Run:
         else:
             assert covered is not None
             self.settings["covers"] = sorted(current - covered)
-            self.table.update(self._rows(self._changed(covered)))
+            changed = self._changed(covered)
+            self.table.update(self._rows(changed))
+            self.table.remove(sorted(set(changed.to_pylist()) - self._seen))  # gone, or nothing of them is encoded
         self.report.written = self.table.settle()
 
     def note(self, started: float) -> None:
@@ -242,15 +247,19 @@ class _Run:
 
     def _rows(self, only: pa.Array | None) -> Iterator[pa.RecordBatch]:
         left = dict(self.standing)
+        self._seen = set()
         for ids, logits in item_logits(self.store, self.stack, only):
             for start in range(0, len(ids), ROWS_PER_BATCH):
                 some = ids.slice(start, ROWS_PER_BATCH)
                 batch = self._batch(some, self.stack.scores(logits[start : start + ROWS_PER_BATCH]))
                 for item_id in some.to_pylist() if left else ():
                     left.pop(item_id, None)
+                if only is not None:
+                    self._seen.update(some.to_pylist())
                 yield batch
         blind = sorted(self.store.digests(sorted(left)))  # nothing of them was encoded
         if blind:
+            self._seen.update(blind)
             yield self._batch(pa.array(blind, pa.string()), np.full((len(blind), len(self.versions)), np.nan))
 
     def _batch(self, ids: pa.Array, scores: NDArray[np.float64]) -> pa.RecordBatch:

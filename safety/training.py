@@ -30,7 +30,7 @@ from firstsight.safety.background import Background, budget_cut, matrix
 from firstsight.safety.calibration import Calibration, Floats, Labels, calibrate
 from firstsight.safety.fitting import Fit, TrainingSet, cross_logits, fit_best, folds_of
 from firstsight.safety.heads import Head
-from firstsight.safety.labels import Label
+from firstsight.safety.labels import SHOWN_PROBLEMS, Label
 from firstsight.safety.labels import Labels as LabelRows
 from firstsight.safety.policies import DEFAULT_CUTS, PARTS, Policy
 from firstsight.safety.thresholds import Threshold, choose_threshold
@@ -211,6 +211,7 @@ def _training_set(rows: Sequence[Label], policy: Policy, views: pa.Table, groups
                 of_uri.setdefault(uri, []).append(n)
     places: list[int] = []
     units: list[int] = []
+    blind: list[str] = []
     for unit, row in enumerate(rows):
         if row.named == "item":
             mine = of_item.get(row.name, [])
@@ -221,12 +222,17 @@ def _training_set(rows: Sequence[Label], policy: Policy, views: pa.Table, groups
                 n for uri, several in of_uri.items() if row.name == uri or row.name.endswith(f"/{uri}") for n in several
             ]
         if not mine:
-            raise SafetyError(
-                f"row {row.row}: {row.named} {row.name!r} has no view of {', '.join(sorted(policy.parts))}, which are "
-                f"what policy {policy.id} looks at; leave the row out"
-            )
+            blind.append(f"row {row.row}: {row.named} {row.name!r}")
         places += mine
         units += [unit] * len(mine)
+    if blind:
+        listed = ", ".join(blind[:SHOWN_PROBLEMS]) + (
+            f" and {len(blind) - SHOWN_PROBLEMS} more" if len(blind) > SHOWN_PROBLEMS else ""
+        )
+        parts_seen = ", ".join(sorted(policy.parts))
+        raise SafetyError(
+            f"no view of {parts_seen}, which policy {policy.id} looks at, has {listed}; leave these rows out"
+        )
     vectors = matrix(views["vector"], views.schema.field("vector").type.list_size)
     first = {unit: items[place] for place, unit in zip(reversed(places), reversed(units), strict=True)}
     owners = np.array([groups.get(first[unit], first[unit]) for unit in range(len(rows))], dtype=object)

@@ -190,6 +190,24 @@ def test_a_policy_that_is_gone_and_nothing_to_score_with_are_refused(catalogue: 
         score(catalogue.store, policies)
 
 
+def test_items_that_are_gone_are_forgotten(scored: Catalogue, policies: Policies) -> None:
+    pruned, emptied = list(scored.bad)[:2]
+    row = scored.store.item_rows([emptied])[emptied]
+    scored.store.delete_items([pruned])
+    scored.store.write_views([], [emptied])
+    scored.store.write_items([row | {"run_id": "run-2", "vector": None}])
+    assert score(scored.store, policies).scored == 0
+    assert set(decisions(scored.store)) == set(scored.bad) - {pruned, emptied}
+    assert ScoreTable(scored.store).row(pruned) is None
+    assert ScoreTable(scored.store).row(emptied) is None
+    assert score(scored.store, policies).written == 0
+
+
+def test_an_empty_database_is_refused(tmp_path: Path, policies: Policies) -> None:
+    with pytest.raises(SafetyError, match="has no items yet"):
+        score(Catalogue(tmp_path / "empty", 0).store, policies)
+
+
 CHILD = """
 import sys
 from firstsight.indexer.store import Store

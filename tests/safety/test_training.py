@@ -98,7 +98,9 @@ def test_views_and_files_can_be_labelled_too(catalogue: Catalogue, policies: Pol
     assert made.units[-1] == "path:/data/i00399.jpg"
     assert average_precision(catalogue, made.head, catalogue.ids) > 0.9
     path.write_text("path,policy,label\n/data/none.jpg,weapons,1\n/data/i00001.jpg,weapons,0\n")
-    with pytest.raises(SafetyError, match=r"row 2: path '/data/none.jpg' has no view"):
+    with pytest.raises(
+        SafetyError, match=r"no view of frame, image, title, .* has row 2: path '/data/none.jpg'; leave"
+    ):
         train(catalogue.store, read_labels(path, policies, catalogue.store), {p.id: p for p in policies.all}, groups={})
 
 
