@@ -195,8 +195,9 @@ def _ranks(n: int, share: float, risk: float) -> tuple[NDArray[np.int64], Floats
 def _past_ties(scores: Floats, ranks: NDArray[np.int64], allowance: Floats) -> tuple[NDArray[np.int64], Floats]:
     """Ranks moved on to the last row of the same score; those that fall together add up what is theirs."""
     moved = np.searchsorted(-scores, -scores[ranks - 1], side="right")
-    kept, place = np.unique(moved, return_inverse=True)
-    summed = np.bincount(place, weights=allowance, minlength=len(kept)) if len(kept) else allowance
+    kept, place = np.unique(moved.astype(np.int64), return_inverse=True)
+    summed = np.zeros(len(kept))
+    np.add.at(summed, place, allowance)
     inside = kept < len(scores)
     return kept[inside], summed[inside]
 

@@ -1,0 +1,239 @@
+"""What heads, thresholds and reports keep of what they promise: python -m benchmarks.safety --work FOLDER
+
+Real product pictures, no real violations, of which no labelled set can be had: each class of Debian's
+`dataset-fashion-mnist` (apt-get install) stands in turn for what a policy forbids, at a prevalence of 1 % where not
+said otherwise. Pictures are 28 x 28 and grey, which no encoder was made for: figures compare methods, not products. The
+first run encodes 10,000 pictures with starter and keeps their vectors in FOLDER.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from sklearn.metrics import average_precision_score
+
+import firstsight
+from firstsight.encoders.base import Vectors
+from firstsight.safety.calibration import Calibration, calibrate
+from firstsight.safety.curves import reliability
+from firstsight.safety.fitting import TrainingSet, fit_best, folds_of
+from firstsight.safety.label_noise import find_suspects
+from firstsight.safety.policies import PARTS, Policies, parse_policies
+from firstsight.safety.slices import slice_rates
+from firstsight.safety.thresholds import choose_threshold
+from firstsight.safety.zero_shot import prompt_directions
+
+DATASET = Path("/usr/share/datasets/fashion-mnist")
+CLASSES = ("t-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+PREVALENCE = 0.01
+SHOTS = (1, 2, 4, 8, 16, 32, 64)
+NEGATIVES = 256
+SEEDS = 5
+SPLITS = 200
+
+Labels = NDArray[np.int8]
+Floats = NDArray[np.float64]
+
+
+def pictures(work: Path, encoder: firstsight.Encoder) -> tuple[Vectors, NDArray[np.uint8]]:
+    """(10,000, dim) vectors and classes of the test pictures."""
+    with gzip.open(DATASET / "t10k-labels-idx1-ubyte.gz") as file:
+        classes = np.frombuffer(file.read(), np.uint8, offset=8)
+    kept = work / f"fashion-{encoder.spec.name}-{len(classes)}.npy"
+    if not kept.exists():
+        with gzip.open(DATASET / "t10k-images-idx3-ubyte.gz") as file:
+            pixels = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 28, 28)
+        parts = []
+        for start in range(0, len(pixels), 500):
+            # on white, as in a shop
+            some = [Image.fromarray(255 - one).convert("RGB") for one in pixels[start : start + 500]]
+            parts.append(encoder.encode_images(some))
+        np.save(kept, np.concatenate(parts))
+    return np.load(kept), classes
+
+
+def policies() -> Policies:
+    rows = [
+        f"  - {{id: {name.replace(' ', '-')}, name: {name}, severity: 1, parts: [image],"
+        f' prompts: ["a photo of a {name}"],'
+        ' neutral_prompts: ["a photo of clothes", "a photo of a product"]}'
+        for name in CLASSES
+    ]
+    return parse_policies("policies:\n" + "\n".join(rows), "fashion")
+
+
+def training_set(vectors: Vectors, labels: Labels) -> TrainingSet:
+    n = len(labels)
+    ids = np.arange(n)
+    image = np.full(n, PARTS.index("image"), np.int8)
+    return TrainingSet(vectors, image, ids, tuple(map(str, ids)), labels, np.ones(n), ids.astype(str).astype(object))
+
+
+def at_prevalence(labels: Labels, share: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Rows in which positives have a share: all negatives, as many positives as it takes."""
+    negatives = np.flatnonzero(labels == 0)
+    positives = np.flatnonzero(labels == 1)
+    count = round(len(negatives) * share / (1 - share))
+    return np.concatenate([negatives, rng.choice(positives, count, replace=False)])
+
+
+def few_shots(vectors: Vectors, classes: NDArray[np.uint8], encoder: firstsight.Encoder) -> None:
+    """Average precision at 1 %: head beside zero-shot and nearest centroid, all classes, mean of five seeds."""
+    chosen = policies()
+    directions = prompt_directions(chosen.all, encoder)
+    found: dict[str, dict[int, list[float]]] = {"head": {}, "zero-shot": {}, "nearest centroid": {}}
+    mean = vectors.mean(axis=0)
+    means = dict.fromkeys(PARTS, mean)
+    for number, policy in enumerate(chosen.all):
+        labels = (classes == number).astype(np.int8)
+        for seed in range(SEEDS):
+            rng = np.random.default_rng([number, seed])
+            order = rng.permutation(len(labels))
+            pool, held = order[: len(order) // 2], order[len(order) // 2 :]
+            test = held[at_prevalence(labels[held], PREVALENCE, rng)]
+            positives = pool[labels[pool] == 1]
+            negatives = pool[labels[pool] == 0][:NEGATIVES]
+            said = vectors[test] @ directions[policy.id]
+            for shots in SHOTS:
+                rows = np.concatenate([positives[:shots], negatives])
+                data = training_set(vectors[rows], labels[rows])
+                fit = fit_best(data, means, directions[policy.id], folds=folds_of(data))
+                near = vectors[positives[:shots]].mean(axis=0) - vectors[negatives].mean(axis=0)
+                of_test = training_set(vectors[test], labels[test])
+                for name, scores in (
+                    ("head", fit.unit_logits(of_test)),
+                    ("zero-shot", said),
+                    ("nearest centroid", vectors[test] @ near),
+                ):
+                    found[name].setdefault(shots, []).append(float(average_precision_score(labels[test], scores)))
+    print(f"average precision at {PREVALENCE:.0%}, {len(CLASSES)} classes x {SEEDS} seeds, {NEGATIVES} negatives")
+    print("shots             " + "".join(f"{shots:>8d}" for shots in SHOTS))
+    for name, curve in found.items():
+        print(f"{name:18s}" + "".join(f"{np.mean(curve[shots]):8.3f}" for shots in SHOTS), flush=True)
+
+
+def scored(vectors: Vectors, labels: Labels, rows: int = 2_000) -> tuple[Floats, NDArray[np.int64]]:
+    """Logits of the rows that a head trained on the first rows did not see, and which those are."""
+    order = np.random.default_rng(0).permutation(len(labels))
+    learned, rest = order[:rows], order[rows:]
+    data = training_set(vectors[learned], labels[learned])
+    fit = fit_best(data, dict.fromkeys(PARTS, vectors.mean(axis=0)), None, folds=folds_of(data))
+    return fit.unit_logits(training_set(vectors[rest], labels[rest])), rest
+
+
+def splits(logits: Floats, labels: Labels, name: str) -> None:
+    """Targets missed over draws with replacement, so that the population, and what is missed in it, is known."""
+    rows = at_prevalence(labels, PREVALENCE, np.random.default_rng(0))
+    logits, labels = logits[rows], labels[rows]
+    for target, value in (("precision", 0.5), ("precision", 0.8), ("precision", 0.9), ("recall", 0.8), ("recall", 0.9)):
+        missed = attained = 0
+        other = []
+        for seed in range(SPLITS):
+            drawn = np.random.default_rng(seed).integers(0, len(labels), 20_000)
+            found = choose_threshold(logits[drawn], labels[drawn], **{target: value})  # type: ignore[arg-type]
+            if not found.attainable:
+                continue
+            attained += 1
+            flagged = logits >= found.cut
+            hits = labels[flagged].sum()
+            real = {"precision": hits / max(flagged.sum(), 1), "recall": hits / labels.sum()}
+            missed += real[target] < value
+            other.append(real["recall" if target == "precision" else "precision"])
+        with_it = f", {'recall' if target == 'precision' else 'precision'} {np.mean(other):.3f}" if other else ""
+        print(
+            f"{name:10s} {target:9s} {value}: missed in {missed} of {SPLITS} draws, attained in {attained}{with_it}",
+            flush=True,
+        )
+
+
+def calibration(logits: Floats, labels: Labels, name: str) -> None:
+    """Calibration error and Brier score on 5,000 rows that calibration did not see, beside the plain sigmoid."""
+    order = np.random.default_rng(1).permutation(len(labels))
+    for share, how in ((None, "as drawn, 10 %"), (PREVALENCE, "at 1 %")):
+        some, rest = order[:-5_000], order[-5_000:]
+        if share is not None:
+            rng = np.random.default_rng(2)
+            some, rest = (part[at_prevalence(labels[part], share, rng)] for part in (some, rest))
+        fitted = calibrate(logits[some], labels[some])
+        after = reliability(fitted(logits[rest]), labels[rest])
+        before = reliability(Calibration()(logits[rest]), labels[rest])
+        print(
+            f"{name:10s} {how:15s} {len(rest)} rows, {fitted.method:8s}: calibration error "
+            f"{after.calibration_error:.4f} (plain {before.calibration_error:.4f}), Brier {after.brier:.5f} (plain "
+            f"{before.brier:.5f})",
+            flush=True,
+        )
+
+
+def label_noise(vectors: Vectors, classes: NDArray[np.uint8]) -> None:
+    """One label of ten flipped, among 2,000 rows."""
+    footwear = np.isin(classes, (5, 7, 9))
+    for name, positive in (("footwear", footwear), ("bag", classes == 8), ("coat", classes == 4)):
+        figures = []
+        for seed in range(3):
+            rng = np.random.default_rng(seed)
+            rows = rng.choice(len(classes), 2_000, replace=False)
+            labels = positive[rows].astype(np.int8)
+            flipped = rng.random(len(rows)) < 0.1
+            found = find_suspects(vectors[rows], np.where(flipped, 1 - labels, labels)).rows
+            figures.append((flipped[found].sum() / flipped.sum(), flipped[found].mean()))
+        recall, precision = np.mean(figures, axis=0)
+        print(f"{name:10s} {positive.mean():.0%} positive: {recall:.0%} of flips found, precision {precision:.0%}")
+
+
+def slices(logits: Floats, labels: Labels) -> None:
+    """Slices drawn at random, once even and once with 3 % of one slice's negatives flagged as well; 20 seeds."""
+    cut = choose_threshold(logits, labels, recall=0.9).cut
+    planted = even = echoes = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        columns = {"language": rng.integers(0, 6, len(labels)), "seller": rng.integers(0, 40, len(labels))}
+        flagged = logits >= cut
+        even += any(one.differs for one in slice_rates(flagged, labels, columns))
+        more = flagged | ((columns["language"] == 0) & (labels == 0) & (rng.random(len(labels)) < 0.03))
+        odd = [(one.column, one.value) for one in slice_rates(more, labels, columns) if one.differs]
+        planted += ("language", "0") in odd
+        echoes += any(one != ("language", "0") for one in odd)
+    print(
+        f"slices, 46 of them: planted gap flagged in {planted} of 20 seeds, another beside it in {echoes}; even tables "
+    )
+    print(f"flagged in {even} of 20", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--only", choices=["shots", "splits", "calibration", "noise", "slices"])
+    arguments = parser.parse_args()
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    encoder = firstsight.load_encoder("starter")
+    vectors, classes = pictures(arguments.work, encoder)
+    heads: list[tuple[str, Floats, Labels]] = []
+    for number in (1, 8, 4):  # easy, middling, hard: trousers, bags, coats
+        labels = (classes == number).astype(np.int8)
+        logits, rest = scored(vectors, labels)
+        heads.append((CLASSES[number], logits, labels[rest]))
+    parts: dict[str, Callable[[], Any]] = {
+        "shots": lambda: few_shots(vectors, classes, encoder),
+        "splits": lambda: [splits(logits, labels, name) for name, logits, labels in heads],
+        "calibration": lambda: [calibration(logits, labels, name) for name, logits, labels in heads],
+        "noise": lambda: label_noise(vectors, classes),
+        "slices": lambda: slices(heads[1][1], heads[1][2]),
+    }
+    for name, run in parts.items():
+        if arguments.only in (None, name):
+            start = time.perf_counter()
+            run()
+            print(f"({name}: {time.perf_counter() - start:.0f} s)\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()

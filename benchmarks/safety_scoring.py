@@ -1,0 +1,139 @@
+"""Scoring stored vectors for ten policies beside a bare product: python -m benchmarks.safety_scoring --work FOLDER
+
+Random unit vectors of 512 dimensions, one picture to an item, in a real database; heads of random direction, whose cuts
+send 1 % to review. The product runs over the same rows, mapped from a file in blocks of 50,000; the scoring reads from
+LanceDB, decides, and writes scores and decisions. Each in a process of its own, for its peak memory, three times.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from firstsight.encoders.base import EncoderSpec, Vectors
+from firstsight.indexer.store import Store
+from firstsight.safety.calibration import Calibration
+from firstsight.safety.heads import Head, HeadShelf
+from firstsight.safety.policies import PARTS, Policies, parse_policies
+from firstsight.safety.scoring import score
+
+DIM = 512
+HEADS = 10
+BLOCK = 50_000
+SPEC = EncoderSpec("drawn", DIM, 32, "d4a3")
+
+
+def policies() -> Policies:
+    rows = [f"  - {{id: p{n}, name: P{n}, severity: 1, parts: [image], prompts: []}}" for n in range(HEADS)]
+    return parse_policies("policies:\n" + "\n".join(rows), "drawn")
+
+
+def coefficients() -> Vectors:
+    drawn = np.random.default_rng(1).normal(size=(HEADS, DIM))
+    return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+
+
+def make(work: Path, rows: int) -> None:
+    """The database and the file; kept for the next time."""
+    store = Store.create(work / "db", SPEC)
+    if store.views.count_rows() == rows:
+        return
+    rng = np.random.default_rng(0)
+    file = np.lib.format.open_memmap(work / "vectors.npy", "w+", np.float32, (rows, DIM))
+    now = datetime.now(UTC)
+    for start in range(0, rows, BLOCK):
+        block = rng.normal(size=(min(BLOCK, rows - start), DIM)).astype(np.float32)
+        block /= np.linalg.norm(block, axis=1, keepdims=True)
+        file[start : start + len(block)] = block
+        ids = [f"i{n:08d}" for n in range(start, start + len(block))]
+        vectors = pa.FixedSizeListArray.from_arrays(pa.array(block.ravel()), DIM)
+        # appended, where an index run would upsert: the same table, sooner
+        fixed = {"kind": "product", "digest": "d", "row_digest": "r", "catalog_dir": "/", "run_id": "run-0"}
+        items: dict[str, object] = {"item_id": ids, "vector": vectors, "indexed_at": [now] * len(ids)}
+        items |= {name: [value] * len(ids) for name, value in fixed.items()}
+        views = {"view_id": [f"{i}#image-0" for i in ids], "item_id": ids, "part": ["image"] * len(ids)}
+        store.views.add(_table(store.views.schema, views | {"vector": vectors}, len(ids)))
+        store.items.add(_table(store.items.schema, items, len(ids)))
+    shelf = HeadShelf(store)
+    heads = [
+        Head(
+            policy_id=f"p{n}",
+            kind="head",
+            fingerprint=SPEC.fingerprint,
+            coef=coef,
+            scales=dict.fromkeys(PARTS, 1.0),
+            intercepts=dict.fromkeys(PARTS, 0.0),
+            trained_at=now,
+            calibration=Calibration("platt", slope=DIM**0.5, shift=-3.0),
+            review=float(1 / (1 + np.exp(3.0 - 3.1))),  # a normal deviate of 3.1: one in a thousand of each policy
+        )
+        for n, coef in enumerate(coefficients())
+    ]
+    with store.writing():
+        shelf.promote([head.version for head in shelf.add(heads)])
+
+
+def _table(schema: pa.Schema, columns: dict[str, object], rows: int) -> pa.Table:
+    arrays = [
+        pa.array(columns[field.name], field.type)
+        if isinstance(columns.get(field.name), list)
+        else columns.get(field.name, pa.nulls(rows, field.type))
+        for field in schema
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def product(work: Path) -> float:
+    """Rows a second of the bare product."""
+    file = np.load(work / "vectors.npy", mmap_mode="r")
+    weights = np.ascontiguousarray(coefficients().T)
+    start = time.perf_counter()
+    for at in range(0, len(file), BLOCK):
+        file[at : at + BLOCK] @ weights
+    return len(file) / (time.perf_counter() - start)
+
+
+def scoring(work: Path) -> float:
+    """Rows a second of a whole scoring."""
+    report = score(Store.open(work / "db"), policies(), everything=True)
+    return report.scored / report.seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--child", choices=["product", "scoring"], help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        rate = {"product": product, "scoring": scoring}[arguments.child](arguments.work)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(f"{arguments.child:8s} {rate:12,.0f} rows/s, peak {peak:,.0f} MB", flush=True)
+        return
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    make(arguments.work, arguments.rows)
+    print(f"{arguments.rows:,} x {DIM} for {HEADS} policies", flush=True)
+    for _ in range(3):
+        for child in ("product", "scoring"):
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.safety_scoring",
+                "--work",
+                str(arguments.work),
+                "--child",
+                child,
+            ]
+            subprocess.run(command, check=True)
+
+
+if __name__ == "__main__":
+    main()
