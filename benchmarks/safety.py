@@ -13,7 +13,6 @@ import gzip
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,8 +128,13 @@ def scored(vectors: Vectors, labels: Labels, rows: int = 2_000) -> tuple[Floats,
     return fit.unit_logits(training_set(vectors[rest], labels[rest])), rest
 
 
-def splits(logits: Floats, labels: Labels, name: str) -> None:
+def splits(heads: list[tuple[str, Floats, Labels]]) -> None:
     """Targets missed over draws with replacement, so that the population, and what is missed in it, is known."""
+    for name, logits, labels in heads:
+        _splits(logits, labels, name)
+
+
+def _splits(logits: Floats, labels: Labels, name: str) -> None:
     rows = at_prevalence(labels, PREVALENCE, np.random.default_rng(0))
     logits, labels = logits[rows], labels[rows]
     for target, value in (("precision", 0.5), ("precision", 0.8), ("precision", 0.9), ("recall", 0.8), ("recall", 0.9)):
@@ -138,7 +142,7 @@ def splits(logits: Floats, labels: Labels, name: str) -> None:
         other = []
         for seed in range(SPLITS):
             drawn = np.random.default_rng(seed).integers(0, len(labels), 20_000)
-            found = choose_threshold(logits[drawn], labels[drawn], **{target: value})  # type: ignore[arg-type]
+            found = choose_threshold(logits[drawn], labels[drawn], **{target: value})
             if not found.attainable:
                 continue
             attained += 1
@@ -154,8 +158,13 @@ def splits(logits: Floats, labels: Labels, name: str) -> None:
         )
 
 
-def calibration(logits: Floats, labels: Labels, name: str) -> None:
+def calibration(heads: list[tuple[str, Floats, Labels]]) -> None:
     """Calibration error and Brier score on 5,000 rows that calibration did not see, beside the plain sigmoid."""
+    for name, logits, labels in heads:
+        _calibration(logits, labels, name)
+
+
+def _calibration(logits: Floats, labels: Labels, name: str) -> None:
     order = np.random.default_rng(1).permutation(len(labels))
     for share, how in ((None, "as drawn, 10 %"), (PREVALENCE, "at 1 %")):
         some, rest = order[:-5_000], order[-5_000:]
@@ -203,9 +212,10 @@ def slices(logits: Floats, labels: Labels) -> None:
         planted += ("language", "0") in odd
         echoes += any(one != ("language", "0") for one in odd)
     print(
-        f"slices, 46 of them: planted gap flagged in {planted} of 20 seeds, another beside it in {echoes}; even tables "
+        f"46 slices, 92 rates: planted gap flagged in {planted} of 20 seeds, another beside it in {echoes}; an even "
+        f"table in {even} of 20",
+        flush=True,
     )
-    print(f"flagged in {even} of 20", flush=True)
 
 
 def main() -> None:
@@ -221,10 +231,10 @@ def main() -> None:
         labels = (classes == number).astype(np.int8)
         logits, rest = scored(vectors, labels)
         heads.append((CLASSES[number], logits, labels[rest]))
-    parts: dict[str, Callable[[], Any]] = {
+    parts: dict[str, Callable[[], None]] = {
         "shots": lambda: few_shots(vectors, classes, encoder),
-        "splits": lambda: [splits(logits, labels, name) for name, logits, labels in heads],
-        "calibration": lambda: [calibration(logits, labels, name) for name, logits, labels in heads],
+        "splits": lambda: splits(heads),
+        "calibration": lambda: calibration(heads),
         "noise": lambda: label_noise(vectors, classes),
         "slices": lambda: slices(heads[1][1], heads[1][2]),
     }

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from firstsight.encoders.base import Encoder, Vector, Vectors
+from firstsight.encoders.base import Encoder, Vector
 from firstsight.errors import SafetyError
 from firstsight.indexer.duplicates import groups as duplicate_groups
 from firstsight.indexer.store import Store
+from firstsight.safety.background import matrix
 from firstsight.safety.heads import HeadShelf
 from firstsight.safety.intervals import Floats
 from firstsight.safety.label_noise import find_suspects
@@ -188,8 +189,8 @@ def _vectors_of(store: Store, rows: Sequence[Label]) -> dict[str, NDArray[np.flo
     wanted = {row.name: row.item_id or "" for row in rows if row.named == "view"}
     if wanted:
         views = store.view_rows(sorted(set(wanted.values()))).select(["view_id", "vector"])
-        matrix: Vectors = views["vector"].combine_chunks().flatten().to_numpy().reshape(views.num_rows, -1)
-        vectors |= dict(zip(views["view_id"].to_pylist(), matrix, strict=True))
+        of_view = zip(views["view_id"].to_pylist(), matrix(views["vector"], store.spec.dim), strict=True)
+        vectors |= {str(name): vector for name, vector in of_view}
     return vectors
 
 

@@ -32,7 +32,7 @@ def drawn(seed: int = 0, rows: int = 4_000, **known: object) -> HeldOutPolicy:
         labels,
         review=0.3,
         block=0.9,
-        columns={"language": language},
+        columns={"language": language.tolist()},
         suspects=[Suspect("sku-<1>", 1, 0.97)],
         **known,  # type: ignore[arg-type]
     )
@@ -76,6 +76,22 @@ def test_what_cannot_be_measured_names_its_policy(tmp_path: Path) -> None:
         measure(HeldOutPolicy("weapons", "Weapons", np.zeros(3), np.zeros(3, np.int8)))
     with pytest.raises(SafetyError, match="no policy to report"):
         write_report(tmp_path / "r.html", [], "db")
+
+
+def test_labels_of_views_are_suspected_by_their_own_vectors(
+    catalogue: Catalogue, policies: Policies, tmp_path: Path
+) -> None:
+    rows = []
+    for item_id in catalogue.ids:
+        bad = catalogue.bad.get(item_id)
+        rows.append(f"{bad or item_id + '#image-0'},weapons,{int(bad is not None)}")
+    wrong = rows[50].split(",")[0]
+    rows[50] = f"{wrong},weapons,0"
+    path = tmp_path / "views.csv"
+    path.write_text("view_id,policy,label\n" + "\n".join(rows))
+    (found,), _ = policies_from_file(catalogue.store, path, policies, groups={})
+    assert found.suspects[0].name == wrong
+    assert found.suspects[0].label == 0
 
 
 def labels_file(catalogue: Catalogue, path: Path, flipped: frozenset[str] = frozenset()) -> Path:

@@ -160,7 +160,7 @@ def test_one_class_alone_is_not_attainable() -> None:
 )
 def test_wrong_arguments_are_named(arguments: dict[str, float], message: str) -> None:
     with pytest.raises(SafetyError, match=message):
-        choose_threshold([0.1, 0.2], [0, 1], **arguments)  # type: ignore[arg-type]
+        choose_threshold([0.1, 0.2], [0, 1], **arguments)
 
 
 @settings(max_examples=60, deadline=None)
