@@ -1,9 +1,9 @@
 """Scoring stored vectors for ten policies beside a bare product: python -m benchmarks.safety_scoring --work FOLDER
 
 Random unit vectors of 512 dimensions, one picture to an item, in a real database; heads of random direction, whose cuts
-send 1 % to review. The product runs over the same rows, once mapped from a file and once read from LanceDB, in blocks of
-50,000; the scoring reads from LanceDB, decides, and writes scores and decisions. Each in a process of its own, for its
-peak memory, three times.
+send 1 % to review. The product runs over the same rows, once mapped from a file and once read from LanceDB, in blocks
+of 50,000; the scoring reads from LanceDB, decides, and writes scores and decisions. Each in a process of its own, for
+its peak memory, which for the mapped file counts the file; three times.
 """
 
 from __future__ import annotations
