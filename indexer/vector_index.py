@@ -189,8 +189,8 @@ def tune(handle: Table, tuning: Tuning, *, target: float = TARGET_RECALL, seed: 
         tuning = replace(tuning, recall=_recall(handle, queries, tenth, tuning))
         if cast("float", tuning.recall) >= target:
             return tuning
-    for share, refine in EFFORTS:
-        nprobes, refine = _effort(tuning.partitions, share, refine)
+    # of few partitions several shares are the same number
+    for nprobes, refine in dict.fromkeys(_effort(tuning.partitions, share, refine) for share, refine in EFFORTS):
         tuning = replace(tuning, nprobes=nprobes, refine=refine)
         tuning = replace(tuning, recall=_recall(handle, queries, tenth, tuning))
         if cast("float", tuning.recall) >= wanted:

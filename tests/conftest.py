@@ -1,13 +1,16 @@
-"""What several tests share: the sample catalogue, indexed once with the real starter encoder."""
+"""What several tests share: the sample catalogue, indexed once with the real starter encoder; a web server."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import firstsight
 from firstsight.encoders.base import Encoder
+from firstsight.media.http_source import close_shared_sources
+from tests.media.conftest import Server
 
 SAMPLE_CATALOGUE = Path(__file__).parent.parent / "sample_media" / "catalogue.csv"
 
@@ -24,3 +27,12 @@ def sample_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def starter() -> Encoder:
     """The real encoder, loaded once."""
     return firstsight.load_encoder("starter")
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A web server on this machine, with no connection left of an earlier test."""
+    running = Server()
+    yield running
+    close_shared_sources()
+    running.close()

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
-from firstsight.media.http_source import close_shared_sources
 from tests.cli.calling import Run, lines
 from tests.indexer.shop import picture, write_jsonl
 from tests.media.conftest import Server
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    running = Server()
-    yield running
-    close_shared_sources()
-    running.close()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -19,20 +18,11 @@ from firstsight.indexer.fetching import FetchQueue, Held
 from firstsight.indexer.loading import MediaJob, MediaLoader
 from firstsight.indexer.settings import IndexSettings
 from firstsight.indexer.store import Store
-from firstsight.media.http_source import close_shared_sources
 from firstsight.media.policy import MediaPolicy
 from tests.indexer.shop import ColourEncoder, contents, picture, write_jsonl
 from tests.media.conftest import Server
 
 POLICY = MediaPolicy(allow_private=True, allow_anywhere=True, timeout_s=20.0, backoff_s=0.01, tries=2)
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    running = Server()
-    yield running
-    close_shared_sources()
-    running.close()
 
 
 @pytest.fixture

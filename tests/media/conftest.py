@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,8 +11,6 @@ from typing import Any, Protocol
 import av
 import numpy as np
 import pytest
-
-from firstsight.media.http_source import close_shared_sources
 
 Route = Callable[[BaseHTTPRequestHandler], None]
 
@@ -74,14 +72,6 @@ class Server:
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    running = Server()
-    yield running
-    close_shared_sources()
-    running.close()
 
 
 class MakeVideo(Protocol):
