@@ -16,8 +16,9 @@ ALLOWED = {
     "encoders": BASE | {"media"},
     "indexer": BASE | {"media", "encoders"},
     "retrieval": BASE | {"media", "encoders", "indexer"},
+    "recommend": BASE | {"media", "encoders", "indexer", "retrieval"},
     "safety": BASE | {"media", "encoders", "indexer"},
-    "cli": BASE | {"", "encoders", "indexer", "retrieval", "safety"},  # "": the public API
+    "cli": BASE | {"", "encoders", "indexer", "recommend", "retrieval", "safety"},  # "": the public API
 }
 
 

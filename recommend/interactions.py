@@ -1,0 +1,129 @@
+"""Who has had to do with what, and when: the form in which every model and every evaluation takes events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from firstsight.recommend.items import ItemSpace, Places
+
+DAY_US = 86_400_000_000
+
+
+@dataclass(frozen=True)
+class History:
+    """One user's events on items of a space, oldest first.
+
+    Attributes:
+        items: (k,) places in the space; an item may come again.
+        times: (k,) int64 microseconds since 1970, ascending.
+        weights: (k,) float64, positive.
+    """
+
+    items: Places
+    times: NDArray[np.int64]
+    weights: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, items: Places, times: NDArray[np.int64] | None = None) -> History:
+        """Of places in order, with weight 1; a second between one and the next where there are no times."""
+        when = np.arange(len(items), dtype=np.int64) * 1_000_000 if times is None else times
+        return cls(np.asarray(items, dtype=np.int64), when, np.ones(len(items)))
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def last(self, k: int) -> History:
+        """The k newest events."""
+        kept = slice(max(0, len(self.items) - k), None)
+        return History(self.items[kept], self.times[kept], self.weights[kept])
+
+    def before(self, time_us: int) -> History:
+        """The events before a moment."""
+        end = int(np.searchsorted(self.times, time_us, side="left"))
+        return History(self.items[:end], self.times[:end], self.weights[:end])
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """The events of many users on the items of one space, sorted by user, time, and then as they came.
+
+    Attributes:
+        space: the items.
+        user_ids: (u,) sorted.
+        users: (e,) int64, places in `user_ids`, ascending.
+        items: (e,) places in the space.
+        times: (e,) int64 microseconds since 1970, ascending within a user.
+        weights: (e,) float64, positive.
+    """
+
+    space: ItemSpace
+    user_ids: NDArray[np.object_]
+    users: NDArray[np.int64]
+    items: Places
+    times: NDArray[np.int64]
+    weights: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls,
+        space: ItemSpace,
+        users: NDArray[np.object_],
+        items: Places,
+        times: NDArray[np.int64],
+        weights: NDArray[np.float64] | None = None,
+    ) -> Interactions:
+        """Of parallel columns in any order; events on items that are not in the space (-1) are left out."""
+        known = items >= 0
+        user_ids, codes = np.unique(users[known], return_inverse=True)
+        some = np.ones(len(items)) if weights is None else weights
+        order = np.lexsort((np.arange(len(codes)), times[known], codes))
+        return cls(space, user_ids, codes[order], items[known][order], times[known][order], some[known][order])
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def where(self, mask: NDArray[np.bool_]) -> Interactions:
+        """The events of a mask (e,); users keep their places, those without events too."""
+        return Interactions(
+            self.space, self.user_ids, self.users[mask], self.items[mask], self.times[mask], self.weights[mask]
+        )
+
+    def history(self, user: int) -> History:
+        """The events of one user, by place."""
+        start, end = np.searchsorted(self.users, [user, user + 1])
+        return History(self.items[start:end], self.times[start:end], self.weights[start:end])
+
+    def histories(self) -> list[History]:
+        """Of every user, in order."""
+        return [self.history(user) for user in range(len(self.user_ids))]
+
+    def matrix(self) -> sparse.csr_array:
+        """(users, items) float32, the sum of the weights of a user's events on an item."""
+        shape = (len(self.user_ids), len(self.space))
+        coordinates = (self.weights.astype(np.float32), (self.users, self.items))
+        return sparse.csr_array(sparse.coo_array(coordinates, shape=shape).tocsr())
+
+    def popularity(self) -> NDArray[np.int64]:
+        """(items,) how many users have had to do with each item."""
+        pairs = np.unique(self.users * len(self.space) + self.items)
+        return np.bincount(pairs % len(self.space), minlength=len(self.space)).astype(np.int64)
+
+
+class Recommender(Protocol):
+    """A model that ranks items for users from their events: what evaluation compares."""
+
+    name: str
+
+    def fit(self, train: Interactions) -> None:
+        """Learn from events; items of the space without events are cold ones."""
+
+    def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
+        """(users, candidates) how well each candidate suits each user, the higher the better, finite.
+
+        The users need not be those of `fit`; a model folds their events in. An empty history has an answer as well.
+        """

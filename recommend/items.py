@@ -1,0 +1,161 @@
+"""All items as arrays: what recommendation computes with, read once and kept until the table changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from firstsight.encoders.base import Vectors
+from firstsight.errors import QueryError
+from firstsight.indexer.store import Store
+
+Places = NDArray[np.int64]
+"""Items by their row in `ItemSpace`; -1 for none."""
+
+NEVER = np.iinfo(np.int64).max
+"""An end that never comes, and with a minus a start that always was: microseconds since 1970."""
+
+_ROWS_PER_BATCH = 20_000
+
+
+@dataclass(frozen=True)
+class ItemSpace:
+    """The items of a database, sorted by id, so that the same rows give the same arrays.
+
+    Attributes:
+        item_ids: (n,) ids.
+        kinds: (n,) "product", "video", "live".
+        vectors: (n, dim) float32, unit rows; a row of zeros where nothing of an item could be encoded.
+        created: (n,) int64 microseconds since 1970; -NEVER where the catalogue does not say.
+        starts: (n,) int64, the first microsecond at which it may be shown; -NEVER for always.
+        expires: (n,) int64, the first at which it may not, for a live stream its end; NEVER for never.
+        blocked: (n,) bool, a safety decision forbids it.
+        min_age: (n,) int64 years, 0 for any age.
+        version: of the table it was read from.
+    """
+
+    item_ids: NDArray[np.object_]
+    kinds: NDArray[np.object_]
+    vectors: Vectors
+    created: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    expires: NDArray[np.int64]
+    blocked: NDArray[np.bool_]
+    min_age: NDArray[np.int64]
+    version: int = 0
+
+    @classmethod
+    def load(cls, store: Store) -> ItemSpace:
+        """Read every item: dim × 4 bytes each for its vector, and about 200 for the rest."""
+        names = ["item_id", "kind", "created_at", "starts_at", "expires_at", "vector"]
+        safety = [name for name in ("safety_decision", "safety_min_age") if name in store.items.schema.names]
+        rows, dim = store.items.count_rows(), store.spec.dim
+        vectors = np.zeros((rows, dim), dtype=np.float32)
+        parts: list[pa.RecordBatch] = []
+        start = 0
+        for batch in store.items.search().select([*names, *safety]).limit(None).to_batches(_ROWS_PER_BATCH):
+            if start + batch.num_rows > rows:  # written to between the count and the read
+                vectors = np.concatenate([vectors[:start], np.zeros((batch.num_rows, dim), np.float32)])
+            column = batch["vector"]
+            known = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
+            flat = pc.list_flatten(column).to_numpy(zero_copy_only=False)
+            vectors[start + known] = np.asarray(flat, dtype=np.float32).reshape(-1, dim)
+            start += batch.num_rows
+            parts.append(batch.drop_columns(["vector"]))
+        if not parts:
+            raise QueryError(f"{store.uri} has no items yet; index a catalogue first: firstsight index CATALOGUE")
+        table = pa.Table.from_batches(parts)
+        ids = table["item_id"].to_numpy(zero_copy_only=False)
+        order = np.argsort(ids)
+        decision = table["safety_decision"] if safety else pa.nulls(len(ids), pa.string())
+        age = table["safety_min_age"] if len(safety) == 2 else pa.nulls(len(ids), pa.int64())
+        return cls(
+            item_ids=ids[order],
+            kinds=table["kind"].to_numpy(zero_copy_only=False)[order],
+            vectors=vectors[:start][order],
+            created=_microseconds(table["created_at"], -NEVER)[order],
+            starts=_microseconds(table["starts_at"], -NEVER)[order],
+            expires=_microseconds(table["expires_at"], NEVER)[order],
+            blocked=pc.fill_null(pc.equal(decision, "block"), False).to_numpy(zero_copy_only=False)[order],
+            min_age=pc.fill_null(age, 0).to_numpy(zero_copy_only=False)[order],
+            version=int(store.items.version),
+        )
+
+    @classmethod
+    def of(cls, item_ids: Sequence[str], vectors: Vectors, **columns: Any) -> ItemSpace:
+        """A space of arrays that no database holds, sorted; columns that are left out have their defaults.
+
+        Args:
+            item_ids: n ids, none twice.
+            vectors: (n, dim) float32 unit rows.
+            columns: any other attribute, (n,).
+        """
+        n = len(item_ids)
+        ids = np.array(item_ids, dtype=object)
+        order = np.argsort(ids)
+        whole: dict[str, Any] = {
+            "kinds": np.full(n, "product", dtype=object),
+            "created": np.full(n, -NEVER),
+            "starts": np.full(n, -NEVER),
+            "expires": np.full(n, NEVER),
+            "blocked": np.zeros(n, dtype=bool),
+            "min_age": np.zeros(n, dtype=np.int64),
+            **columns,
+        }
+        return cls(ids[order], vectors=vectors[order], **{name: np.asarray(x)[order] for name, x in whole.items()})
+
+    def __len__(self) -> int:
+        return len(self.item_ids)
+
+    @cached_property
+    def _place_of(self) -> Mapping[str, int]:
+        return {item_id: n for n, item_id in enumerate(self.item_ids.tolist())}
+
+    def places(self, item_ids: Iterable[str]) -> Places:
+        """Rows of ids, -1 for those that there are not."""
+        found = self._place_of
+        return np.array([found.get(item_id, -1) for item_id in item_ids], dtype=np.int64)
+
+    def place(self, item_id: str) -> int:
+        """The row of one id.
+
+        Raises:
+            QueryError: there is no such item.
+        """
+        n = self._place_of.get(item_id)
+        if n is None:
+            raise QueryError(f"there is no item {item_id!r} in this database; firstsight search finds ids")
+        return n
+
+    @property
+    def has_vector(self) -> NDArray[np.bool_]:
+        """(n,) whether anything of an item could be encoded."""
+        return np.asarray(np.abs(self.vectors).max(axis=1) > 0)
+
+    def showable(self, now_us: int, *, age: int | None = None) -> NDArray[np.bool_]:
+        """(n,) whether an item may be shown at a moment: begun, not ended, not blocked, and not above an age.
+
+        Args:
+            now_us: microseconds since 1970.
+            age: the viewer's age in years; None where it is not known, and then nothing limited by age is shown.
+        """
+        return np.asarray(
+            (self.starts <= now_us) & (self.expires > now_us) & ~self.blocked & (self.min_age <= (age or 0))
+        )
+
+    def subset(self, places: Places) -> ItemSpace:
+        """These rows alone, in ascending order."""
+        rows = np.sort(places)
+        columns = ("item_ids", "kinds", "vectors", "created", "starts", "expires", "blocked", "min_age")
+        return replace(self, **{name: getattr(self, name)[rows] for name in columns})
+
+
+def _microseconds(column: Any, missing: int) -> NDArray[np.int64]:
+    return np.asarray(pc.fill_null(column.cast(pa.int64()), missing).to_numpy(zero_copy_only=False), dtype=np.int64)
