@@ -232,7 +232,7 @@ class Store:
                 self.items.add_columns(new)
         blank = dict.fromkeys(tables.SAFETY_COLUMNS)
         rows = self.item_rows(list(columns))
-        self._upsert(self.items, "item_id", [row | blank | columns[item_id] for item_id, row in rows.items()])
+        self._upsert(self.items, "item_id", [row | blank | dict(columns[item_id]) for item_id, row in rows.items()])
 
     def write_items(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Upsert rows of `items`; a column a row does not name becomes null."""

@@ -63,6 +63,8 @@ def _evidence(one: Mapping[str, Any]) -> str:
     where = one["view_id"] or "the item"
     if one["time_s"] is not None:
         where += f" at {one['time_s']:.1f} s"
+    if one["source"] == "words":
+        return f"{one['policy_id']}: {one['note']}"
     if one["source"] == "hash":
         return f"{one['policy_id']}: {where} is {one['score']:.0f} bits from a known hash"
     return f"{one['policy_id']}: {where} has {one['score']:.3f}, cut {one['cut']:.3f} ({one['source']})"
