@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -44,7 +44,7 @@ class Evidence:
 
     def as_dict(self) -> dict[str, Any]:
         """As plain values that JSON can hold."""
-        return asdict(self)
+        return dict(vars(self))
 
 
 @dataclass(frozen=True)

@@ -289,14 +289,14 @@ class _Run:
         return pa.record_batch(
             [
                 ids,
-                pa.array(np.array(ACTIONS)[actions]),
+                pa.DictionaryArray.from_arrays(pa.array(actions), list(ACTIONS)).cast(pa.string()),
                 pa.array(ages, mask=ages == 0),
-                pa.array([" ".join(self.versions)] * len(names)),
+                pa.repeat(" ".join(self.versions), len(names)),
                 pa.ListArray.from_arrays(pa.array(offsets), flat),
-                pa.array([self.report.policy_version] * len(names)),
+                pa.repeat(self.report.policy_version, len(names)),
                 pa.array([records.get(n) for n in range(len(names))], pa.string()),
                 pa.array(stands, pa.string()),
-                pa.array([self.now] * len(names), SCHEMA.field("scored_at").type),
+                pa.repeat(pa.scalar(self.now, SCHEMA.field("scored_at").type), len(names)),
             ],
             schema=SCHEMA,
         )
