@@ -55,7 +55,7 @@ def _told(kind: str, record: Mapping[str, Any]) -> str:
         return f"{record['by']} overturned {stood} to {action} under {policies}: {record['reason']}"
     if kind == "decision":
         evidence = "; ".join(_evidence(one) for one in record["evidence"]) or "nothing spoke against it"
-        return f"scores decided {record['action']} under policies {record['policy_version']}: {evidence}"
+        return f"scoring decided {record['action']} under policies {record['policy_version']}: {evidence}"
     raise KeyError(kind)
 
 
