@@ -73,7 +73,14 @@ def make(work: Path, rows: int) -> None:
         for table, columns in ((store.views, views), (store.items, items)):
             arrays = [columns.get(field.name, pa.nulls(len(ids), field.type)) for field in table.schema]
             table.add(pa.Table.from_arrays(arrays, schema=table.schema))
+
+
+def promote(work: Path) -> None:
+    """Heads of random direction in force."""
+    store, now = Store.open(work / "db"), datetime.now(UTC)
     shelf = HeadShelf(store)
+    if shelf.promoted():
+        return
     heads = [
         Head(
             policy_id=f"p{n}",
@@ -134,6 +141,7 @@ def main() -> None:
         return
     arguments.work.mkdir(parents=True, exist_ok=True)
     make(arguments.work, arguments.rows)
+    promote(arguments.work)
     print(f"{arguments.rows:,} x {DIM} for {HEADS} policies", flush=True)
     for _ in range(3):
         for child in CHILDREN:

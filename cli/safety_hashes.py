@@ -60,7 +60,7 @@ def add(
     policy: Policy = None,
     good: Annotated[bool, typer.Option("--good", help="Known to be fine: takes back false matches.")] = False,
     exact: Annotated[
-        bool, typer.Option("--exact", help="Without the hashes of smaller, mirrored and lightly cropped variants.")
+        bool, typer.Option("--exact", help="Without the hashes of mirrored, lightly cropped and bordered variants.")
     ] = False,
     tag: Annotated[list[str] | None, typer.Option("--tag", help="A word to find them by.", show_default=False)] = None,
     by: By = None,

@@ -12,6 +12,7 @@ import typer
 from firstsight.cli import options
 from firstsight.cli.exits import ERROR
 from firstsight.cli.output import print_json_lines, print_table, tell, wants_json
+from firstsight.cli.safety_scores import PoliciesFile
 
 if TYPE_CHECKING:
     from firstsight.indexer.store import Store
@@ -25,10 +26,6 @@ By = Annotated[
     str | None, typer.Option("--by", metavar="NAME", help="Who does it, for the audit log; your login by default.")
 ]
 Wait = Annotated[float, typer.Option("--wait", metavar="SECONDS", min=0, help="For another process that is writing.")]
-PolicyFile = Annotated[
-    Path | None,
-    typer.Option("--policies", metavar="FILE", help="The policies; those that ship by default.", show_default=False),
-]
 Under = Annotated[
     list[str] | None,
     typer.Option("--policy", metavar="ID", help="What it was judged under; may be given again.", show_default=False),
@@ -60,7 +57,7 @@ def queue(
         typer.Option("--reach", metavar="COLUMN", help="A number of the catalogue: views, sales.", show_default=False),
     ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="How many items.")] = 20,
-    policies: PolicyFile = None,
+    policies: PoliciesFile = None,
     db: options.Db = None,
     json: options.Json = False,
 ) -> None:
@@ -86,7 +83,7 @@ def decide(
     policy: Under = None,
     by: By = None,
     wait: Wait = 0.0,
-    policies: PolicyFile = None,
+    policies: PoliciesFile = None,
     db: options.Db = None,
 ) -> None:
     """Decide about an item. It overrides scores until its media or title change, and becomes a training label."""
@@ -127,7 +124,7 @@ def overturn(
     policy: Under = None,
     by: By = None,
     wait: Wait = 0.0,
-    policies: PolicyFile = None,
+    policies: PoliciesFile = None,
     db: options.Db = None,
 ) -> None:
     """Reverse the decision that stands about an item, a person's or the scores'; its labels change with it."""

@@ -1,4 +1,4 @@
-"""`firstsight safety policies`, `train`, `heads`, `score` and `explain`."""
+"""`firstsight safety policies`, `train`, `retrain`, `heads`, `score` and `explain`."""
 
 from __future__ import annotations
 
@@ -27,6 +27,21 @@ PoliciesFile = Annotated[
         show_default=False,
     ),
 ]
+Precision = Annotated[float, typer.Option("--precision", help="Least precision of what is blocked.")]
+Recall = Annotated[float, typer.Option("--recall", help="Least recall of what is reviewed or blocked.")]
+Confidence = Annotated[float, typer.Option("--confidence", help="Share of the times that a target holds.")]
+Prevalence = Annotated[
+    float | None,
+    typer.Option(
+        "--prevalence", help="Share of positives in the catalogue, where the labels have another.", show_default=False
+    ),
+]
+ReviewBudget = Annotated[
+    float | None,
+    typer.Option(
+        "--review-budget", help="Most that a policy sends to review, as a share of the items.", show_default=False
+    ),
+]
 Region = Annotated[
     str | None,
     typer.Option("--region", metavar="NAME", help="Whose cuts decide, such as de.", show_default=False),
@@ -45,6 +60,10 @@ def register(app: typer.Typer) -> None:
         "firstsight safety train labels.csv --precision 0.98 --recall 0.8 --prevalence 0.01\n\n"
         "Labels have the columns policy, label (0 or 1) and one of item_id, view_id, path; perhaps weight, annotator.",
     )(train)
+    app.command(
+        "retrain",
+        epilog="Examples: firstsight safety retrain · firstsight safety retrain labels.csv --prevalence 0.01",
+    )(retrain)
     app.command("heads", epilog="Examples: firstsight safety heads · firstsight safety heads --promote 3")(heads)
     app.command(
         "score",
@@ -85,23 +104,11 @@ def policies(
 def train(
     labels: Annotated[Path, typer.Argument(metavar="LABELS.csv", help="Rows of what was labelled.")],
     file: PoliciesFile = None,
-    precision: Annotated[float, typer.Option("--precision", help="Least precision of what is blocked.")] = 0.95,
-    recall: Annotated[float, typer.Option("--recall", help="Least recall of what is reviewed or blocked.")] = 0.9,
-    confidence: Annotated[float, typer.Option("--confidence", help="Share of the times that a target holds.")] = 0.95,
-    prevalence: Annotated[
-        float | None,
-        typer.Option(
-            "--prevalence",
-            help="Share of positives in the catalogue, where the labels have another.",
-            show_default=False,
-        ),
-    ] = None,
-    review_budget: Annotated[
-        float | None,
-        typer.Option(
-            "--review-budget", help="Most that a policy sends to review, as a share of the items.", show_default=False
-        ),
-    ] = None,
+    precision: Precision = 0.95,
+    recall: Recall = 0.9,
+    confidence: Confidence = 0.95,
+    prevalence: Prevalence = None,
+    review_budget: ReviewBudget = None,
     skip_bad_labels: Annotated[
         bool, typer.Option("--skip-bad-labels", help="Leave out rows that cannot be used.")
     ] = False,
@@ -116,24 +123,67 @@ def train(
     json: options.Json = False,
 ) -> None:
     """Train a head for each policy with labels, measured and calibrated on labels that it did not see."""
+    from firstsight.safety.audit import AuditLog
     from firstsight.safety.policies import load_policies
     from firstsight.safety.training import TrainSettings
     from firstsight.safety.training_run import train_from_file
 
     settings = TrainSettings(precision, recall, confidence, prevalence, review_budget)
+    store = _store(db)
     report = train_from_file(
-        _store(db),
+        store,
         labels,
         load_policies(file),
         encoder=_encoder(db, encoder, runtime, device, trust_remote_code),
         settings=settings,
         skip_bad_labels=skip_bad_labels,
         promote=not no_promote,
+        record=AuditLog.of(store.uri).append_many,
         on_progress=tell,
     )
     for problem in report.problems:
         tell(f"left out: {problem}")
     _print_heads(report.heads, json)
+
+
+def retrain(
+    labels: Annotated[
+        Path | None, typer.Argument(metavar="[LABELS.csv]", help="Labels beside decisions.", show_default=False)
+    ] = None,
+    file: PoliciesFile = None,
+    precision: Precision = 0.95,
+    recall: Recall = 0.9,
+    confidence: Confidence = 0.95,
+    prevalence: Prevalence = None,
+    review_budget: ReviewBudget = None,
+    db: options.Db = None,
+    encoder: options.Encoder = None,
+    runtime: options.Runtime = "auto",
+    device: options.Device = None,
+    trust_remote_code: options.TrustRemoteCode = False,
+    json: options.Json = False,
+) -> None:
+    """Train challengers from people's decisions; each scores only if it beats the head in use on held-out labels."""
+    from firstsight.safety.audit import AuditLog
+    from firstsight.safety.policies import load_policies
+    from firstsight.safety.training import TrainSettings
+    from firstsight.safety.training_run import retrain as retrain_heads
+
+    store = _store(db)
+    report = retrain_heads(
+        store,
+        load_policies(file),
+        AuditLog.of(store.uri),
+        labels,
+        encoder=_encoder(db, encoder, runtime, device, trust_remote_code),
+        settings=TrainSettings(precision, recall, confidence, prevalence, review_budget),
+        on_progress=tell,
+    )
+    for problem in report.problems:
+        tell(f"left out: {problem}")
+    _print_heads(report.heads, json)
+    for head, verdict in zip(report.heads, report.verdicts, strict=True):
+        tell(f"head {head.version}, {head.policy_id}: {verdict}")
 
 
 def heads(
@@ -189,12 +239,13 @@ def score(
 
     store = _store(db)
     log = AuditLog.of(store.uri)
+    in_force = load_policies(file)
     report = score_items(
         store,
-        load_policies(file),
+        in_force,
         encoder=None if no_zero_shot else _encoder(db, encoder, runtime, device, trust_remote_code),
         region=region,
-        standing=standing_decisions(store, log),
+        standing=standing_decisions(store, log, in_force),
         everything=everything,
         budget=budget,
         record=log.append_many,
@@ -219,20 +270,21 @@ def explain(
     db: options.Db = None,
     json: options.Json = False,
 ) -> None:
-    """Say what was decided about an item, for which view, policy and score, and under which cut."""
+    """Say what was decided about an item, for which view, under which policy, score and cut, and what came before."""
+    from firstsight.safety.audit import AuditLog
     from firstsight.safety.explaining import explain as explain_item
     from firstsight.safety.policies import load_policies
 
-    told = explain_item(_store(db), item_id, load_policies(file), region)
+    store = _store(db)
+    told = explain_item(store, item_id, load_policies(file), AuditLog.of(store.uri), region=region)
     if wants_json(json):
         print_json_lines([told])
         return
     age = f", from {told['min_age']} years" if told["min_age"] else ""
-    tell(f"{item_id}: {told['decision']}{age}, under policies {told['policy_version']}, scored {told['scored_at']}")
+    scored = f", scored {told['scored_at']} under policies {told['policy_version']}" if told["scored_at"] else ""
+    tell(f"{item_id}: {told['decision']}{age}{scored}")
     for one in told["evidence"]:
-        where = f"{one['part'] or 'item'} {one['uri'] or ''}".strip()
-        second = f" at {clock(one['time_s'])}" if one["time_s"] is not None else ""
-        tell(f"  {one['policy_id']}: {where}{second} has {one['score']:.3f}, above {one['cut']:.3f} ({one['source']})")
+        tell(f"  {_evidence(one)}")
     print_table(
         ["policy", "score", "review", "block", "scored by", "head"],
         [
@@ -241,6 +293,20 @@ def explain(
         ],
         right=["score", "review", "block", "head"],
     )
+    for event in told["history"]:
+        tell(f"{event['time'][:19]} {event['entry_id']}: {event['text']}")
+
+
+def _evidence(one: dict[str, Any]) -> str:
+    if one["source"] == "human":
+        return f"{one['policy_id']}: a person decided"
+    if one["source"] == "words":
+        return f"{one['policy_id']}: {one['note']}"
+    where = f"{one['part'] or 'item'} {one['uri'] or ''}".strip()
+    second = f" at {clock(one['time_s'])}" if one["time_s"] is not None else ""
+    if one["source"] == "hash":
+        return f"{one['policy_id']}: {where}{second} is {one['score']:.0f} bits from a known picture"
+    return f"{one['policy_id']}: {where}{second} has {one['score']:.3f}, above {one['cut']:.3f} ({one['source']})"
 
 
 def _store(db: str | None) -> Store:

@@ -201,7 +201,7 @@ class Database(Writing):
             views=store.views.count_rows(),
             failures=store.failures.count_rows(),
             columns=tuple(name for name in store.items.schema.names if name not in HIDDEN_COLUMNS),
-            runs=tuple(run for run in runs if run["settings"].get("kind") is None),
+            runs=tuple(run for run in runs if run["settings"].get("kind") in {None, "watch"}),
             tables=tuple(table_state(table) for table in (store.items, store.views)),
             upkeep=tuple(run for run in runs if run["settings"].get("kind") == "optimize"),
         )

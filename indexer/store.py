@@ -230,9 +230,17 @@ class Store:
         if new:
             with self._writes():
                 self.items.add_columns(new)
-        blank = dict.fromkeys(tables.SAFETY_COLUMNS)
-        rows = self.item_rows(list(columns))
-        self._upsert(self.items, "item_id", [row | blank | columns[item_id] for item_id, row in rows.items()])
+        found = [
+            self.items.search().where(_is_in("item_id", part)).limit(None).to_arrow() for part in _chunks(list(columns))
+        ]
+        if not found:
+            return
+        rows = pa.concat_tables(found)  # kept as Arrow: vectors as lists of Python take eight times their size
+        given = [columns[str(item_id)] for item_id in rows["item_id"].to_pylist()]
+        for name, kind in tables.SAFETY_COLUMNS.items():
+            place = rows.schema.get_field_index(name)
+            rows = rows.set_column(place, name, pa.array([one.get(name) for one in given], kind))
+        self._merge(self.items, "item_id", rows)
 
     def write_items(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Upsert rows of `items`; a column a row does not name becomes null."""
@@ -367,12 +375,14 @@ class Store:
         if not rows:
             return
         once = {row[key]: row for row in rows}  # a new id twice in one batch would be inserted twice
+        self._merge(table, key, pa.Table.from_pylist(list(once.values()), schema=table.schema))
+
+    def _merge(self, table: Table, key: str, rows: pa.Table) -> None:
         with self._writes():
             # use_index(False): with the id index, concurrent upserts of one new id were seen to insert it twice;
             # on_bad_vectors: an item of which nothing could be encoded has no vector
-            table.merge_insert(key).when_matched_update_all().when_not_matched_insert_all().use_index(False).execute(
-                pa.Table.from_pylist(list(once.values()), schema=table.schema), on_bad_vectors="null"
-            )
+            merge = table.merge_insert(key).when_matched_update_all().when_not_matched_insert_all()
+            merge.use_index(False).execute(rows, on_bad_vectors="null")
 
     @contextlib.contextmanager
     def _writes(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
@@ -31,13 +32,13 @@ class Background:
         rows = store.items.count_rows()
         draw = np.random.default_rng(0).choice(rows, size=min(rows, items), replace=False)
         drawn = store.items.take_offsets(sorted(int(n) for n in draw)).select(["item_id"]).to_arrow()
-        views = store.view_rows(drawn["item_id"].to_pylist()).sort_by("view_id")
+        views = store.view_rows(texts(drawn["item_id"])).sort_by("view_id")
         codes = views["item_id"].combine_chunks().dictionary_encode()
         return cls(matrix(views["vector"], store.spec.dim), part_places(views["part"]), codes.indices.to_numpy())
 
     def mean(self, part: str) -> Vectors:
         """(dim,) the mean of a part's vectors, that of all where it has none; not of unit length."""
-        of_part = self.vectors[self.parts == PARTS.index(part)]  # type: ignore[arg-type]
+        of_part = self.vectors[self.parts == PARTS.index(part)]
         some = of_part if len(of_part) else self.vectors
         return np.asarray(some.mean(axis=0) if len(some) else np.zeros(self.vectors.shape[1]), dtype=np.float32)
 
@@ -46,7 +47,14 @@ class Background:
         highest = np.full(int(self.items.max(initial=-1)) + 1, -np.inf)
         known = ~np.isnan(values)
         np.maximum.at(highest, self.items[known], values[known])
-        return highest[np.isfinite(highest)]
+        finite: Floats = highest[np.isfinite(highest)]
+        return finite
+
+
+def texts(column: Any) -> list[str]:
+    """A column of texts without nulls."""
+    found: list[str] = column.to_pylist()
+    return found
 
 
 def matrix(column: Any, dim: int) -> Vectors:
@@ -58,7 +66,7 @@ def part_places(column: Any) -> NDArray[np.int8]:
     """(n,) places in `PARTS` of a column of parts."""
     places = np.full(len(column), -1, dtype=np.int8)
     for place, part in enumerate(PARTS):
-        places[pc.equal(column, part).to_numpy(zero_copy_only=False)] = place
+        places[pc.equal(column, pa.scalar(part)).to_numpy(zero_copy_only=False)] = place
     return places
 
 

@@ -17,6 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.errors import SafetyError
+from firstsight.safety.fitting import Places, TrainingSet
+from firstsight.safety.heads import Head
+from firstsight.safety.policies import PARTS
 
 MIN_POSITIVES = 10
 """Groups with a positive below which no promotion can be shown to help."""
@@ -110,6 +113,26 @@ def compare(
         f"{after - before:+.4f}, at least {low:+.4f} with {confidence:.0%} confidence; above 0 is needed"
     )
     return Comparison(before, after, after - before, float(low), float(high), confidence, positives, n, promote, told)
+
+
+def compare_heads(champion: Head, data: TrainingSet, held_out: Places, challenger: Floats) -> Comparison:
+    """Compare a new head with the one in use, on what neither was fitted on.
+
+    Args:
+        champion: the head in use.
+        data: all labelled units of the policy.
+        held_out: (n,) places of those that the challenger's scores are of.
+        challenger: (n,) its scores of them.
+    """
+    seen = set(champion.seen)
+    groups = {group for group, unit in zip(data.groups, data.unit_ids, strict=True) if unit in seen}
+    fresh = np.flatnonzero([group not in groups for group in data.groups[held_out]])
+    some = data.units_only(held_out[fresh])
+    if not len(fresh):
+        told = "kept: the champion has seen every label that is held out; label what it has not seen"
+        return Comparison(np.nan, np.nan, np.nan, np.nan, np.nan, 0.95, 0, 0, False, told)
+    before = some.highest(champion.logits(some.vectors, [PARTS[place] for place in some.parts]))
+    return compare(some.labels, before, challenger[fresh], weights=some.weights, groups=some.groups)
 
 
 class _APCurve:

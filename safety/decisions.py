@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -38,10 +40,11 @@ class Evidence:
     score: float  # probability of the policy, 0 to 1; of a hash its distance in bits, of a person 1
     cut: float  # what the score passed
     source: Source
+    note: str = ""  # what else says why: the word that was found, the known picture's name
 
     def as_dict(self) -> dict[str, Any]:
         """As plain values that JSON can hold."""
-        return asdict(self)
+        return dict(vars(self))
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,12 @@ class Standing:
 
     action: Action
     evidence: tuple[Evidence, ...]
+
+    @property
+    def digest(self) -> str:
+        """Names its content: what was decided on another is decided again."""
+        plain = [self.action, *(one.as_dict() for one in self.evidence)]
+        return hashlib.blake2b(json.dumps(plain, sort_keys=True).encode(), digest_size=8).hexdigest()
 
     @property
     def human(self) -> bool:

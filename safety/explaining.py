@@ -1,4 +1,4 @@
-"""What an item was given, under which cuts, and why: the scores' part of `firstsight safety explain`."""
+"""What was decided about an item, under which cuts, why, and what came before: `firstsight safety explain`."""
 
 from __future__ import annotations
 
@@ -6,29 +6,39 @@ from typing import Any
 
 from firstsight.errors import SafetyError
 from firstsight.indexer.store import Store
+from firstsight.safety.audit import AuditLog
 from firstsight.safety.heads import HeadShelf
+from firstsight.safety.history import history
 from firstsight.safety.policies import Policies
 from firstsight.safety.score_table import ScoreTable
 
 
-def explain(store: Store, item_id: str, policies: Policies, region: str | None = None) -> dict[str, Any]:
-    """The decision about an item with all its scores, as plain values.
+def explain(
+    store: Store, item_id: str, policies: Policies, log: AuditLog | None = None, *, region: str | None = None
+) -> dict[str, Any]:
+    """The decision about an item with all its scores and its history, as plain values.
+
+    Args:
+        log: the audit log, for the history.
+        region: whose cuts are told.
 
     Returns:
-        item_id, decision, min_age, policy_version, scored_at, evidence as in `Decision`, and scores: for each policy,
-        the highest first, its score, the cuts that hold today in the region, and the head that scores.
+        item_id; decision, as searches see it now; min_age; policy_version and scored_at of the last scoring, None where
+        people alone have decided; evidence as in `Decision`; scores: for each policy, the highest first, its score, the
+        cuts that hold today in the region, and the head that scores; history: the log's entries in words, oldest first.
 
     Raises:
-        SafetyError: there is no such item, or it was not scored.
+        SafetyError: there is no such item, nothing was decided about it, or the log cannot be read.
     """
     if not store.digests([item_id]):
         raise SafetyError(f"there is no item {item_id!r} in {store.uri}")
     row = ScoreTable(store).row(item_id)
-    if row is None:
+    told = [] if log is None else [one.as_dict() for one in history(log, item_id)]
+    if row is None and not told:
         raise SafetyError(f"item {item_id!r} was not scored yet; run: firstsight safety score")
     heads = HeadShelf(store).promoted()
     scores = []
-    for policy_id, score in sorted(row["scores"].items(), key=lambda pair: -pair[1]):
+    for policy_id, score in sorted((row["scores"] if row else {}).items(), key=lambda pair: -pair[1]):
         head = heads.get(policy_id)
         known = head is not None and policy_id in policies
         review, block = head.cuts(policies[policy_id], region) if head is not None and known else (None, None)
@@ -44,13 +54,15 @@ def explain(store: Store, item_id: str, policies: Policies, region: str | None =
                 "head": None if head is None else head.version,
             }
         )
-    record = row["record"]
+    shown = store.safety_rows([item_id]).get(item_id, {})
+    record = None if row is None else row["record"]
     return {
         "item_id": item_id,
-        "decision": row["decision"],
-        "min_age": row["min_age"],
-        "policy_version": row["policy_version"],
-        "scored_at": row["scored_at"].isoformat(),
+        "decision": shown.get("safety_decision") or "allow",
+        "min_age": shown.get("safety_min_age"),
+        "policy_version": row and row["policy_version"],
+        "scored_at": row and row["scored_at"].isoformat(),
         "evidence": [] if record is None else [one.as_dict() for one in record.evidence],
         "scores": scores,
+        "history": told,
     }

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from firstsight.errors import MediaError, SafetyError
 from firstsight.indexer.store import Store
-from firstsight.media.fingerprints import SIDE, fingerprint
+from firstsight.media.fingerprints import fingerprint
 from firstsight.media.kinds import media_kind
 from firstsight.media.pictures import open_picture
 from firstsight.media.videos import VideoSampler
@@ -33,14 +33,7 @@ def variants(picture: Image.Image) -> Iterator[tuple[str, Image.Image]]:
     Args:
         picture: upright RGB.
     """
-    whole = picture.copy()
-    whole.thumbnail((SIDE, SIDE), Image.Resampling.BILINEAR)
-    yield "smooth", whole  # as the larger version of it comes out, where this was shrunk from that
-    half = _scaled(picture, 2)
-    yield "half", half
-    yield "quarter", _scaled(picture, 4)
     yield "mirrored", ImageOps.mirror(picture)
-    yield "mirrored-half", ImageOps.mirror(half)
     for share in CROPS:
         across, down = round(picture.width * share / 2), round(picture.height * share / 2)
         yield f"cropped-{share * 100:.0f}", picture.crop((across, down, picture.width - across, picture.height - down))
@@ -125,11 +118,6 @@ def _of_picture(name: str, *, exact: bool) -> dict[bytes, str]:
 def _of_video(sampler: VideoSampler, name: str) -> dict[bytes, str]:
     codes = [fingerprint(frame.picture) for frame in sampler.sample(name, rule="auto")]
     return {code: "" for code in codes if code is not None}
-
-
-def _scaled(picture: Image.Image, factor: int) -> Image.Image:
-    size = (max(picture.width // factor, 1), max(picture.height // factor, 1))
-    return picture.resize(size, Image.Resampling.LANCZOS)
 
 
 def _entry(code: bytes, source: str, of_set: HashSet, policy_id: str, tags: Sequence[str]) -> KnownHash:

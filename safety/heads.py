@@ -37,6 +37,7 @@ _FIELDS: list[pa.Field[Any]] = [
     pa.field("coef", pa.list_(pa.float32()), nullable=False),
     pa.field("settings", pa.string(), nullable=False),  # JSON: scales, intercepts, calibration, cuts, basis
     pa.field("figures", pa.string(), nullable=False),  # JSON
+    pa.field("seen", pa.list_(pa.string()), nullable=False),
 ]
 SCHEMA = pa.schema(_FIELDS)
 
@@ -57,6 +58,7 @@ class Head:
     block: float | None = None  # None where nothing is blocked for this score alone
     basis: str = ""  # digest of what it was made from: labels, or prompts
     figures: Mapping[str, Any] = field(default_factory=dict)
+    seen: tuple[str, ...] = ()  # the labelled units it was fitted on: what no later head is compared with it on
     version: int = 0  # 0 before it is kept
     promoted: bool = False
 
@@ -270,6 +272,7 @@ def _row(head: Head) -> dict[str, Any]:
         "coef": head.coef.tolist(),
         "settings": json.dumps(settings),
         "figures": json.dumps(dict(head.figures)),
+        "seen": list(head.seen),
     }
 
 
@@ -281,5 +284,6 @@ def _head(row: Mapping[str, Any]) -> Head:
         **{name: row[name] for name in columns},
         coef=np.array(row["coef"], dtype=np.float32),
         figures=json.loads(row["figures"]),
+        seen=tuple(row["seen"]),
         **settings,
     )

@@ -55,7 +55,7 @@ def _told(kind: str, record: Mapping[str, Any]) -> str:
         return f"{record['by']} overturned {stood} to {action} under {policies}: {record['reason']}"
     if kind == "decision":
         evidence = "; ".join(_evidence(one) for one in record["evidence"]) or "nothing spoke against it"
-        return f"scores decided {record['action']} under policies {record['policy_version']}: {evidence}"
+        return f"scoring decided {record['action']} under policies {record['policy_version']}: {evidence}"
     raise KeyError(kind)
 
 
@@ -63,6 +63,8 @@ def _evidence(one: Mapping[str, Any]) -> str:
     where = one["view_id"] or "the item"
     if one["time_s"] is not None:
         where += f" at {one['time_s']:.1f} s"
+    if one["source"] == "words":
+        return f"{one['policy_id']}: {one['note']}"
     if one["source"] == "hash":
         return f"{one['policy_id']}: {where} is {one['score']:.0f} bits from a known hash"
     return f"{one['policy_id']}: {where} has {one['score']:.3f}, cut {one['cut']:.3f} ({one['source']})"

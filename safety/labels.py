@@ -79,6 +79,12 @@ def read_labels(path: str | os.PathLike[str], policies: Policies, store: Store) 
     Raises:
         SafetyError: it cannot be read, or has not the columns.
     """
+    rows, problems = read_rows(path, policies)
+    return check_labels(rows, store, problems)
+
+
+def read_rows(path: str | os.PathLike[str], policies: Policies) -> tuple[list[Label], list[str]]:
+    """The rows of a file, each checked by itself, and what is wrong with the others. Raises as `read_labels`."""
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
@@ -96,7 +102,7 @@ def read_labels(path: str | os.PathLike[str], policies: Policies, store: Store) 
     for number, row in plain:
         made = _label(number, row, policies)
         (rows if isinstance(made, Label) else problems).append(made)  # type: ignore[arg-type]
-    return check_labels(rows, store, problems)
+    return rows, problems
 
 
 def check_labels(rows: Sequence[Label], store: Store, problems: Iterable[str] = ()) -> Labels:

@@ -8,8 +8,10 @@
         prompts: [a photo of a gun]    # what it is
         neutral_prompts: [a photo of a toy]   # what it is taken for, and is fine
         cuts: {default: {review: 0.3, block: 0.95}, de: {review: 0.2, block: 0.9}}
+        words: [ammo, "gun for sale"]  # in a title or text: to review
+        block_words: []                # in a title or text: to block
       - id: weapons-knives
-        parent: weapons                # takes over what it does not say itself, but prompts and name
+        parent: weapons                # takes over what it does not say itself, but prompts, words and name
 
 A file's version is the digest of what can change a decision, so that renaming, describing or moving a policy in the
 tree changes no version.
@@ -37,11 +39,11 @@ DEFAULT_REGION = "default"
 DEFAULT_CUTS = (0.5, 0.95)
 """(review, block) of a policy that names none, nor any of its parents."""
 
-PARTS: tuple[Part, ...] = get_args(Part)
+PARTS: tuple[str, ...] = get_args(Part)
 
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _INHERITED = ("severity", "parts", "neutral_prompts", "cuts", "min_age", "blocked_regions")
-_KEYS = ("id", "name", "description", "parent", "prompts", "retired", *_INHERITED)
+_KEYS = ("id", "name", "description", "parent", "prompts", "words", "block_words", "retired", *_INHERITED)
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Policy:
     id: str  # lower-case words joined by - ; immutable
     name: str
     severity: int  # 1 to 5, the gravest
-    parts: frozenset[Part]  # views that are scored
+    parts: frozenset[str]  # views that are scored
     prompts: tuple[str, ...]  # texts that describe it
     neutral_prompts: tuple[str, ...]  # texts of what it is confused with and is fine
     cuts: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # region or "default" -> (review, block)
@@ -59,6 +61,8 @@ class Policy:
     min_age: int | None = None  # years: what falls under it is not blocked, but kept from younger people
     blocked_regions: tuple[str, ...] = ()  # where what it would have reviewed is blocked
     retired: bool = False  # not scored any more; its id stays taken
+    words: tuple[str, ...] = ()  # that send an item to review where its title or text has them
+    block_words: tuple[str, ...] = ()  # that block it
     description: str = ""
 
     def cuts_in(self, region: str | None = None) -> tuple[float, float]:
@@ -78,6 +82,8 @@ class Policy:
             "min_age": self.min_age,
             "blocked_regions": sorted(self.blocked_regions),
             "retired": self.retired,
+            "words": sorted(self.words),
+            "block_words": sorted(self.block_words),
         }
 
 
@@ -180,6 +186,9 @@ def _policy(policy_id: str, plain: Mapping[str, Mapping[str, Any]], name: str) -
     parts = _texts(values.get("parts", list(PARTS)), "parts", place)
     if not parts or not set(parts) <= set(PARTS):
         raise SafetyError(f"{place}: parts {list(parts)} must be some of {', '.join(PARTS)}")
+    words, block_words = (_texts(own.get(key, []), key, place) for key in ("words", "block_words"))
+    if (words or block_words) and "title" not in parts:
+        raise SafetyError(f"{place}: words are looked for in titles; add title to its parts")
     return Policy(
         id=policy_id,
         name=_text(own.get("name", policy_id), "name", place),
@@ -192,6 +201,8 @@ def _policy(policy_id: str, plain: Mapping[str, Mapping[str, Any]], name: str) -
         min_age=None if values.get("min_age") is None else _whole(values["min_age"], "min_age", 1, 99, place),
         blocked_regions=_texts(values.get("blocked_regions", []), "blocked_regions", place),
         retired=_flag(own.get("retired", False), "retired", place),
+        words=words,
+        block_words=block_words,
         description=_text(own.get("description", ""), "description", place),
     )
 

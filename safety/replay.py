@@ -65,7 +65,7 @@ def replay(entry: AuditEntry) -> Replay:
         steps.append(f"{policy_id}: {why}, so {action}")
     replayed = gravest(actions)
     if standing := entry.record.get("standing"):
-        who = "a person" if standing["human"] else "a known picture, or a change since a person's block,"
+        who = "a person" if standing["human"] else "a known picture, a listed word, or a change since a person's block,"
         steps.append(f"{who} says {standing['action']}")
         replayed = standing["action"] if standing["human"] else gravest([replayed, standing["action"]])
     return Replay(entry.entry_id, decision.action, replayed, tuple(steps))

@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from firstsight.indexer.store import Store
-from firstsight.safety.background import matrix, part_places
+from firstsight.safety.background import matrix, part_places, texts
 from firstsight.safety.heads import HeadStack
 
 ROWS_PER_BATCH = 16_384
@@ -34,7 +35,9 @@ LOOKUP_ITEMS = 20_000
 Logits = NDArray[np.float32]
 
 
-def item_logits(store: Store, stack: HeadStack, only: pa.Array | None = None) -> Iterator[tuple[pa.Array, Logits]]:
+def item_logits(
+    store: Store, stack: HeadStack, only: pa.Array[Any] | None = None
+) -> Iterator[tuple[pa.Array[Any], Logits]]:
     """Items with their logits, in parts of which none holds an item of another.
 
     Args:
@@ -54,65 +57,65 @@ def item_logits(store: Store, stack: HeadStack, only: pa.Array | None = None) ->
         _deal(batches, files)
         for file in files:
             if file.exists():
-                with pa.ipc.open_stream(file) as reader:
+                with pa.OSFile(str(file), "rb") as raw, pa.ipc.open_stream(raw) as reader:
                     yield from _joined([_unpacked(batch) for batch in reader])
 
 
-def _views(store: Store, only: pa.Array | None) -> Iterator[Any]:
+def _views(store: Store, only: pa.Array[Any] | None) -> Iterator[Any]:
     columns = ["item_id", "part", "vector"]
     if only is not None and len(only) <= LOOKUP_ITEMS:
-        ids = only.to_pylist()
+        ids = texts(only)
         for start in range(0, len(ids), 1_000):
             yield store.view_rows(ids[start : start + 1_000]).select(columns)
         return
-    wanted = None if only is None else set(only.to_pylist())
+    wanted = None if only is None else set(texts(only))
     for batch in store.views.search().select(columns).limit(None).to_batches(ROWS_PER_BATCH):
         if wanted is None:
             yield batch
         else:
-            yield batch.filter(pa.array([item_id in wanted for item_id in batch["item_id"].to_pylist()]))
+            yield batch.filter(pa.array([item_id in wanted for item_id in texts(batch["item_id"])]))
 
 
-def _reduced(batch: Any, stack: HeadStack, dim: int) -> tuple[pa.Array, Logits]:
+def _reduced(batch: Any, stack: HeadStack, dim: int) -> tuple[pa.Array[Any], Logits]:
     """One row per item of a batch."""
     ids = batch["item_id"]
     logits = stack.logits(matrix(batch["vector"], dim), part_places(batch["part"]))
     return _highest(ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids, logits)
 
 
-def _highest(ids: pa.Array, logits: Logits) -> tuple[pa.Array, Logits]:
+def _highest(ids: pa.Array[Any], logits: Logits) -> tuple[pa.Array[Any], Logits]:
     coded = ids.dictionary_encode()
     codes = coded.indices.to_numpy()
     if len(coded.dictionary) == len(codes):
-        return ids, logits
+        return coded.dictionary, logits  # not `ids`: a column that is kept keeps its whole batch, vectors and all
     order = np.argsort(codes, kind="stable")  # codes are numbered as they come, so that every one of them occurs
     starts = np.searchsorted(codes[order], np.arange(len(coded.dictionary)))
     return coded.dictionary, np.fmax.reduceat(logits[order], starts, axis=0)
 
 
-def _joined(parts: list[tuple[pa.Array, Logits]]) -> Iterator[tuple[pa.Array, Logits]]:
+def _joined(parts: list[tuple[pa.Array[Any], Logits]]) -> Iterator[tuple[pa.Array[Any], Logits]]:
     if parts:
         yield _highest(pa.concat_arrays([ids for ids, _ in parts]), np.concatenate([logits for _, logits in parts]))
 
 
-def _deal(batches: Iterable[tuple[pa.Array, Logits]], files: list[Path]) -> None:
+def _deal(batches: Iterable[tuple[pa.Array[Any], Logits]], files: list[Path]) -> None:
     with ExitStack() as stack:
         writers: dict[int, Any] = {}
         for ids, logits in batches:
-            shard = np.array([zlib.crc32(item_id.encode()) for item_id in ids.to_pylist()]) % len(files)
+            shard = np.array([zlib.crc32(item_id.encode()) for item_id in texts(ids)]) % len(files)
             for n in np.unique(shard):
                 rows = np.flatnonzero(shard == n)
-                packed = _packed(ids.take(pa.array(rows)), logits[rows])
+                packed = _packed(ids.take(rows), logits[rows])
                 if n not in writers:
                     writers[n] = stack.enter_context(pa.ipc.new_stream(files[n], packed.schema))
                 writers[n].write_batch(packed)
 
 
-def _packed(ids: pa.Array, logits: Logits) -> pa.RecordBatch:
+def _packed(ids: pa.Array[Any], logits: Logits) -> pa.RecordBatch:
     flat = pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(logits).ravel()), logits.shape[1])
     return pa.record_batch({"item_id": ids, "logits": flat})
 
 
-def _unpacked(batch: pa.RecordBatch) -> tuple[pa.Array, Logits]:
-    flat = batch["logits"].flatten().to_numpy(zero_copy_only=False)
+def _unpacked(batch: pa.RecordBatch) -> tuple[pa.Array[Any], Logits]:
+    flat = pc.list_flatten(batch["logits"]).to_numpy(zero_copy_only=False)
     return batch["item_id"], flat.reshape(batch.num_rows, -1)

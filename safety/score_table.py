@@ -14,11 +14,13 @@ from typing import Any
 
 import lancedb
 import pyarrow as pa
+import pyarrow.compute as pc
 from lancedb.table import Table
 
 from firstsight.errors import StoreError, first_line
 from firstsight.indexer.store import Store, quote
 from firstsight.indexer.tables import TIME
+from firstsight.safety.background import texts
 from firstsight.safety.decisions import Decision
 
 TABLE = "safety_scores"
@@ -31,7 +33,7 @@ _FIELDS: list[pa.Field[Any]] = [
     pa.field("scores", pa.list_(pa.float32()), nullable=False),  # probabilities; null where nothing was looked at
     pa.field("policy_version", pa.string(), nullable=False),
     pa.field("record", pa.string()),  # the whole `Decision` as JSON; null for an item that is simply shown
-    pa.field("standing", pa.bool_(), nullable=False),  # whether it rests on more than scores
+    pa.field("standing", pa.string()),  # digest of the `Standing` it rests on beside scores; null for none
     pa.field("scored_at", TIME, nullable=False),
 ]
 SCHEMA = pa.schema(_FIELDS)
@@ -80,7 +82,9 @@ class ScoreTable:
     def remove(self, item_ids: Sequence[str]) -> None:
         """Forget items."""
         table = self.open()
-        for start in range(0, len(item_ids), 1_000) if table is not None else ():
+        if table is None:
+            return
+        for start in range(0, len(item_ids), 1_000):
             some = ", ".join(quote(item_id) for item_id in item_ids[start : start + 1_000])
             try:
                 table.delete(f"item_id IN ({some})")
@@ -103,8 +107,12 @@ class ScoreTable:
         for batch in table.search().select(["item_id", "policies", "scores"]).limit(None).to_batches(50_000):
             if batch.num_rows:
                 names = batch["policies"][0].as_py().split()
-                flat = batch["scores"].flatten().to_numpy(zero_copy_only=False).reshape(batch.num_rows, -1)
-                yield batch["item_id"].to_pylist(), {name: flat[:, n] for n, name in enumerate(names)}
+                flat = pc.list_flatten(batch["scores"]).to_numpy(zero_copy_only=False).reshape(batch.num_rows, -1)
+                yield texts(batch["item_id"]), {name: flat[:, n] for n, name in enumerate(names)}
+
+    def held(self) -> set[str]:
+        """Items that searches or people are kept from until now."""
+        return set(self._in_items())
 
     def settle(self) -> int:
         """Bring `items` in line with this table; how many items were written."""

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from firstsight.encoders.base import Encoder
 from firstsight.errors import SafetyError
 from firstsight.indexer.store import Store, quote
-from firstsight.safety.background import Background, matrix, part_places
+from firstsight.safety.background import Background, matrix, part_places, texts
 from firstsight.safety.decisions import ACTIONS, Cuts, Decision, Evidence, Standing, combine
 from firstsight.safety.heads import Head, HeadShelf, HeadStack
 from firstsight.safety.policies import Policies
@@ -85,7 +85,8 @@ def score(
         standing: decisions that do not come from scores, by item; whoever is left out has none any more.
         everything: score all items, whatever has changed.
         budget: share of the items that a policy without labels may send to review, between 0 and 1.
-        record: an audit log's `append_many`: given the decisions that are not allow, and one entry about the run.
+        record: an audit log's `append_many`: given every decision to review or block, every allow of what was held back
+            before, and one entry about the run with the number of the others.
         wait_s: seconds to wait for another process that is writing.
 
     Raises:
@@ -165,6 +166,7 @@ class _Run:
         self.standing = standing
         self.now = datetime.now(UTC)
         self.entries: list[Entry] = []
+        self._held = self.table.held()
         self._seen: set[str] = set()  # of what is scored again, the items that there are
         self.versions = {head.policy_id: head.version for head in heads}
         scored = set(self.versions)
@@ -190,7 +192,7 @@ class _Run:
             self.settings["covers"] = sorted(current - covered)
             changed = self._changed(covered)
             self.table.update(self._rows(changed))
-            self.table.remove(sorted(set(changed.to_pylist()) - self._seen))  # gone, or nothing of them is encoded
+            self.table.remove(sorted(set(texts(changed)) - self._seen))  # gone, or nothing of them is encoded
         self.report.written = self.table.settle()
 
     def note(self, started: float) -> None:
@@ -229,44 +231,47 @@ class _Run:
     def _run_ids(self) -> set[str]:
         found: set[str] = set()
         for batch in self.store.items.search().select(["run_id"]).limit(None).to_batches(100_000):
-            found.update(batch["run_id"].unique().to_pylist())
+            found.update(texts(batch["run_id"].unique()))
         return found
 
-    def _changed(self, covered: set[str]) -> pa.Array:
-        """Ids of items written by other runs, of those with a standing decision, and of those that had one."""
+    def _changed(self, covered: set[str]) -> pa.Array[Any]:
+        """Ids of items written by other runs, and of those whose standing decision is another than it was."""
         search = self.store.items.search()
         if covered:
             search = search.where(f"run_id NOT IN ({', '.join(quote(run_id) for run_id in sorted(covered))})")
-        ids = set(search.select(["item_id"]).limit(None).to_arrow()["item_id"].to_pylist())
+        ids = set(texts(search.select(["item_id"]).limit(None).to_arrow()["item_id"]))
         table = self.table.open()
         assert table is not None
-        stood = table.search().where("standing").select(["item_id"]).limit(None).to_arrow()
-        return pa.array(sorted(ids | set(self.standing) | set(stood["item_id"].to_pylist())), pa.string())
+        stood = table.search().where("standing IS NOT NULL").select(["item_id", "standing"]).limit(None).to_arrow()
+        before = dict(zip(texts(stood["item_id"]), texts(stood["standing"]), strict=True))
+        now = {item_id: standing.digest for item_id, standing in self.standing.items()}
+        return pa.array(sorted(ids | {item_id for item_id, _ in before.items() ^ now.items()}), pa.string())
 
     # ---- items
 
-    def _rows(self, only: pa.Array | None) -> Iterator[pa.RecordBatch]:
-        left = dict(self.standing)
+    def _rows(self, only: pa.Array[Any] | None) -> Iterator[pa.RecordBatch]:
+        left = set(self.standing) if only is None else set(self.standing) & set(texts(only))
         self._seen = set()
         for ids, logits in item_logits(self.store, self.stack, only):
             for start in range(0, len(ids), ROWS_PER_BATCH):
                 some = ids.slice(start, ROWS_PER_BATCH)
                 batch = self._batch(some, self.stack.scores(logits[start : start + ROWS_PER_BATCH]))
-                for item_id in some.to_pylist() if left else ():
-                    left.pop(item_id, None)
+                for item_id in texts(some) if left else ():
+                    left.discard(item_id)
                 if only is not None:
-                    self._seen.update(some.to_pylist())
+                    self._seen.update(texts(some))
                 yield batch
         blind = sorted(self.store.digests(sorted(left)))  # nothing of them was encoded
         if blind:
             self._seen.update(blind)
             yield self._batch(pa.array(blind, pa.string()), np.full((len(blind), len(self.versions)), np.nan))
 
-    def _batch(self, ids: pa.Array, scores: NDArray[np.float64]) -> pa.RecordBatch:
+    def _batch(self, ids: pa.Array[Any], scores: NDArray[np.float64]) -> pa.RecordBatch:
         actions, ages = self.cuts.places(scores), self.cuts.ages(scores)
-        names = ids.to_pylist()
-        stands = np.array([item_id in self.standing for item_id in names], dtype=bool)
-        flagged = np.flatnonzero((actions > 0) | (ages > 0) | stands)
+        names = texts(ids)
+        stands = [self.standing[item_id].digest if item_id in self.standing else None for item_id in names]
+        noted = np.array([item_id in self.standing or item_id in self._held for item_id in names], dtype=bool)
+        flagged = np.flatnonzero((actions > 0) | (ages > 0) | noted)
         records: dict[int, str] = {}
         evidence = self._evidence([names[n] for n in flagged], scores[flagged])
         for place, n in enumerate(flagged):
@@ -274,7 +279,7 @@ class _Run:
             actions[n] = ACTIONS.index(decision.action)
             plain = decision.as_dict()
             records[int(n)] = json.dumps(plain)
-            if decision.action != "allow":
+            if decision.action != "allow" or decision.item_id in self._held:
                 self.entries.append(("decision", decision.item_id, plain | self._grounds(decision.item_id, scores[n])))
         for name, count in zip(ACTIONS, np.bincount(actions, minlength=3), strict=True):
             setattr(self.report, name, getattr(self.report, name) + int(count))
@@ -284,14 +289,14 @@ class _Run:
         return pa.record_batch(
             [
                 ids,
-                pa.array(np.array(ACTIONS)[actions]),
+                pa.DictionaryArray.from_arrays(pa.array(actions), list(ACTIONS)).cast(pa.string()),
                 pa.array(ages, mask=ages == 0),
-                pa.array([" ".join(self.versions)] * len(names)),
+                pa.repeat(" ".join(self.versions), len(names)),
                 pa.ListArray.from_arrays(pa.array(offsets), flat),
-                pa.array([self.report.policy_version] * len(names)),
+                pa.repeat(self.report.policy_version, len(names)),
                 pa.array([records.get(n) for n in range(len(names))], pa.string()),
-                pa.array(stands),
-                pa.array([self.now] * len(names), SCHEMA.field("scored_at").type),
+                pa.array(stands, pa.string()),
+                pa.repeat(pa.scalar(self.now, SCHEMA.field("scored_at").type), len(names)),
             ],
             schema=SCHEMA,
         )

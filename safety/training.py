@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,9 +26,10 @@ from firstsight.encoders.base import Vector
 from firstsight.errors import SafetyError
 from firstsight.indexer.duplicates import groups as duplicate_groups
 from firstsight.indexer.store import Store
-from firstsight.safety.background import Background, budget_cut, matrix
+from firstsight.safety.background import Background, budget_cut, matrix, texts
 from firstsight.safety.calibration import Calibration, Floats, Labels, calibrate
-from firstsight.safety.fitting import Fit, TrainingSet, cross_logits, fit_best, folds_of
+from firstsight.safety.champion import Comparison, compare_heads
+from firstsight.safety.fitting import Fit, TrainingSet, cross_logits, fit_best, folds_of, held_out_of
 from firstsight.safety.heads import Head
 from firstsight.safety.labels import SHOWN_PROBLEMS, Label
 from firstsight.safety.labels import Labels as LabelRows
@@ -77,7 +78,8 @@ class Trained:
 
     head: Head
     held_out: HeldOut | None  # None where there are too few labels to hold any out
-    units: tuple[str, ...] = field(default=())  # all that it was made from
+    units: tuple[str, ...] = ()  # all that it was made from
+    comparison: Comparison | None = None  # with the champion, where there is one
 
 
 def train(
@@ -87,6 +89,7 @@ def train(
     *,
     directions: Mapping[str, Vector] | None = None,
     settings: TrainSettings | None = None,
+    champions: Mapping[str, Head] | None = None,
     groups: Mapping[str, str] | None = None,
     on_progress: Callable[[str], None] = lambda step: None,
 ) -> list[Trained]:
@@ -96,6 +99,7 @@ def train(
         labels: from `read_labels`; both classes of each policy.
         policies: by id.
         directions: from `zero_shot.prompt_directions`; policies with one may use it as a feature.
+        champions: heads in use, by policy, with which the new ones are compared.
         groups: group ids of items that have near-duplicates; computed by default.
         on_progress: told each step.
 
@@ -118,7 +122,9 @@ def train(
         on_progress(f"training {name}")
         data = _training_set(labels.of(name), policies[name], views, groups)
         direction = (directions or {}).get(name)
-        made.append(train_head(policies[name], data, background, store.spec.fingerprint, direction, settings))
+        champion = (champions or {}).get(name)
+        spec = store.spec.fingerprint
+        made.append(train_head(policies[name], data, background, spec, direction, settings, champion))
     return made
 
 
@@ -129,6 +135,7 @@ def train_head(
     fingerprint: str,
     direction: Vector | None = None,
     settings: TrainSettings | None = None,
+    champion: Head | None = None,
 ) -> Trained:
     """Train and measure one head; see `train`."""
     settings = settings or TrainSettings()
@@ -136,33 +143,38 @@ def train_head(
     folds = folds_of(data)
     if not folds:
         fit = fit_best(data, means, direction, folds=[])
-        return Trained(_head(policy, fit, fingerprint, data, Calibration(), {}, {"held_out": "none"}), None)
+        head = _head(policy, fit, fingerprint, data, Calibration(), {}, {"held_out": "none"})
+        return Trained(replace(head, seen=data.unit_ids), None, data.unit_ids)
     positives = len(set(data.groups[data.labels == 1]))
     negatives = len(set(data.groups[data.labels == 0]))
     if min(positives, negatives) >= HELD_OUT_POSITIVES:
-        out = np.flatnonzero(np.isin(np.arange(len(data.labels)), np.concatenate(folds[:2])))
+        out = held_out_of(data)
         kept = data.units_only(np.setdiff1d(np.arange(len(data.labels)), out))
         fit = fit_best(kept, means, direction, folds=folds_of(kept))
+        seen = kept.unit_ids
         logits = fit.unit_logits(data.units_only(out))
         how = "two fifths of the groups"
     else:
         out = np.arange(len(data.labels))
         fit = fit_best(data, means, direction, folds=folds)
         logits = cross_logits(data, means, direction if fit.prompts else None, fit.c, folds)
+        seen = data.unit_ids
         how = "cross-fitted"
-    seen = data.labels[out]
-    calibration = calibrate(logits, seen, prevalence=settings.prevalence)
+    labels = data.labels[out]
+    calibration = calibrate(logits, labels, prevalence=settings.prevalence)
     held_out = HeldOut(
         tuple(data.unit_ids[n] for n in out),
         calibration(logits),
-        seen,
+        labels,
         data.weights[out],
         data.groups[out],
         None if direction is None else data.units_only(out).highest(data.units_only(out).vectors @ direction),
     )
     thresholds = _thresholds(held_out, settings)
     head = _head(policy, fit, fingerprint, data, calibration, thresholds, _figures(held_out, logits, how))
-    return Trained(_within_budget(head, policy, background, settings), held_out, data.unit_ids)
+    head = replace(_within_budget(head, policy, background, settings), seen=seen)
+    comparison = None if champion is None else compare_heads(champion, data, out, held_out.scores)
+    return Trained(head, held_out, data.unit_ids, comparison)
 
 
 # ---- what was labelled, with its views
@@ -181,7 +193,7 @@ def _items_of_files(store: Store, paths: Iterable[str]) -> dict[str, str]:
     """The items with a view made from one of these files, by view id."""
     folders: dict[str, str] = {}
     for batch in store.items.search().select(["item_id", "catalog_dir"]).limit(None).to_batches(10_000):
-        folders.update(zip(batch["item_id"].to_pylist(), batch["catalog_dir"].to_pylist(), strict=True))
+        folders.update(zip(texts(batch["item_id"]), texts(batch["catalog_dir"]), strict=True))
     wanted = set(paths)
     found = {}
     columns = ["view_id", "item_id", "uri"]
@@ -198,8 +210,8 @@ def _names_of(uri: str, folder: str) -> set[str]:
 
 
 def _training_set(rows: Sequence[Label], policy: Policy, views: pa.Table, groups: Mapping[str, str]) -> TrainingSet:
-    parts, items = views["part"].to_pylist(), views["item_id"].to_pylist()
-    uris, view_ids = views["uri"].to_pylist(), views["view_id"].to_pylist()
+    parts, items = texts(views["part"]), texts(views["item_id"])
+    uris, view_ids = views["uri"].to_pylist(), texts(views["view_id"])
     of_item: dict[str, list[int]] = {}
     of_view: dict[str, int] = {}
     of_uri: dict[str, list[int]] = {}

@@ -1,4 +1,4 @@
-"""`firstsight safety train`: from a file of labels to heads in force."""
+"""`firstsight safety train` and `retrain`: from labels to heads that are kept, and in force where that is wanted."""
 
 from __future__ import annotations
 
@@ -7,16 +7,21 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 
 from firstsight.encoders.base import Encoder
+from firstsight.errors import SafetyError
 from firstsight.indexer.store import Store
+from firstsight.safety.audit import AuditLog
 from firstsight.safety.heads import Head, HeadShelf
-from firstsight.safety.labels import read_labels
+from firstsight.safety.labels import Label, Labels, check_labels, read_labels, read_rows
 from firstsight.safety.policies import Policies
+from firstsight.safety.review import review_labels
 from firstsight.safety.scoring import Entry
 from firstsight.safety.training import Trained, TrainSettings, train
 from firstsight.safety.zero_shot import prompt_directions
 
 TRAIN_WAIT_S = 60.0
 """For another process that is writing: what was trained should not be lost to it."""
+
+Record = Callable[[Iterable[Entry]], object]
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,7 @@ class TrainReport:
     heads: tuple[Head, ...]  # as they are kept, with their versions
     trained: tuple[Trained, ...]  # with what they were measured on
     problems: tuple[str, ...]  # rows of labels that were left out
+    verdicts: tuple[str, ...] = ()  # of a retraining, for each head: why it is in use, or not
 
 
 def train_from_file(
@@ -37,7 +43,7 @@ def train_from_file(
     settings: TrainSettings | None = None,
     skip_bad_labels: bool = False,
     promote: bool = True,
-    record: Callable[[Iterable[Entry]], object] | None = None,
+    record: Record | None = None,
     wait_s: float = TRAIN_WAIT_S,
     on_progress: Callable[[str], None] = lambda step: None,
 ) -> TrainReport:
@@ -57,6 +63,70 @@ def train_from_file(
     labels = read_labels(path, policies, store)
     if not skip_bad_labels:
         labels.require_clean()
+    trained = _train(store, labels, policies, encoder, settings, {}, on_progress)
+    chosen = [promote] * len(trained)
+    return _keep(store, trained, chosen, labels, settings, record, wait_s)
+
+
+def retrain(
+    store: Store,
+    policies: Policies,
+    log: AuditLog,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    encoder: Callable[[], Encoder] | None = None,
+    settings: TrainSettings | None = None,
+    wait_s: float = TRAIN_WAIT_S,
+    on_progress: Callable[[str], None] = lambda step: None,
+) -> TrainReport:
+    """Train challengers from people's decisions, and from a file of labels where one is given; promote by the rule.
+
+    A challenger takes the place of its policy's head as `firstsight.safety.champion` states, on held-out labels that
+    neither was fitted on; where no head is in use, it is the first. Of an item that both the file and a decision label,
+    the decision counts. Rows that cannot be used are left out and named in the report, and so is a policy whose
+    decisions are all of one kind.
+
+    Raises:
+        SafetyError: nothing to train from; otherwise as `train_from_file`.
+    """
+    rows, problems = ([], []) if path is None else read_rows(path, policies)
+    decided = [
+        Label(one.policy, "item", one.item_id, one.label, one.weight, one.annotator)
+        for one in review_labels(store, log)
+        if one.policy in policies and not policies[one.policy].retired
+    ]
+    settled = {(row.policy_id, row.name) for row in decided}
+    kept = [row for row in rows if (row.policy_id, row.item_id or "") not in settled]
+    labels = check_labels([*kept, *decided], store, problems)
+    if not labels.rows:
+        raise SafetyError(
+            "there is nothing to train from: decisions to block and decisions to allow are needed under one policy; "
+            "give a file of labels beside them: firstsight safety retrain LABELS.csv"
+        )
+    champions = HeadShelf(store).promoted()
+    trained = _train(store, labels, policies, encoder, settings, champions, on_progress)
+    chosen, verdicts = [], []
+    for one in trained:
+        first = one.head.policy_id not in champions
+        chosen.append(first or (one.comparison is not None and one.comparison.promote))
+        if first:
+            verdicts.append("promoted: no head was in use")
+        elif one.comparison is None:
+            verdicts.append("kept aside: there are too few labels to hold any out")
+        else:
+            verdicts.append(one.comparison.reason)
+    return _keep(store, trained, chosen, labels, settings, log.append_many, wait_s, verdicts)
+
+
+def _train(
+    store: Store,
+    labels: Labels,
+    policies: Policies,
+    encoder: Callable[[], Encoder] | None,
+    settings: TrainSettings | None,
+    champions: dict[str, Head],
+    on_progress: Callable[[str], None],
+) -> list[Trained]:
     named = {row.policy_id for row in labels.rows}
     directions = {}
     if encoder is not None and any(policies[policy_id].prompts for policy_id in named):
@@ -64,14 +134,34 @@ def train_from_file(
         store.require(loaded.spec)
         directions = prompt_directions([policies[policy_id] for policy_id in sorted(named)], loaded)
     by_id = {policy.id: policy for policy in policies.all}
-    trained = train(store, labels, by_id, directions=directions, settings=settings, on_progress=on_progress)
+    return train(
+        store, labels, by_id, directions=directions, settings=settings, champions=champions, on_progress=on_progress
+    )
+
+
+def _keep(
+    store: Store,
+    trained: list[Trained],
+    promote: list[bool],
+    labels: Labels,
+    settings: TrainSettings | None,
+    record: Record | None,
+    wait_s: float,
+    verdicts: Iterable[str] = (),
+) -> TrainReport:
+    told = tuple(verdicts)
     with store.writing(wait_s):
         shelf = HeadShelf(store)
         kept = shelf.add([one.head for one in trained])
-        if promote:
-            shelf.promote([head.version for head in kept])
-            kept = [shelf.version(head.version) for head in kept]
+        shelf.promote([head.version for head, chosen in zip(kept, promote, strict=True) if chosen])
+        kept = [shelf.version(head.version) for head in kept]
     if record is not None:
         chosen = asdict(settings or TrainSettings())
-        record([("train", head.policy_id, head.as_dict() | {"labels": head.basis, **chosen}) for head in kept])
-    return TrainReport(tuple(kept), tuple(trained), labels.problems)
+        entries: list[Entry] = []
+        for n, (head, one) in enumerate(zip(kept, trained, strict=True)):
+            entry = head.as_dict() | {"labels": head.basis, **chosen}
+            if one.comparison is not None:
+                entry |= {"champion": {k: v for k, v in one.comparison.as_dict().items() if v == v}}  # JSON has no NaN
+            entries.append(("train", head.policy_id, entry | ({"verdict": told[n]} if told else {})))
+        record(entries)
+    return TrainReport(tuple(kept), tuple(trained), labels.problems, told)

@@ -72,9 +72,15 @@ class Catalogue:
                     }
                 )
             views += own
-            row = {"item_id": item_id, "kind": "video", "title": f"thing {n}", "digest": "d", "row_digest": "r"}
+            row: dict[str, Any] = {
+                "item_id": item_id,
+                "kind": "video",
+                "title": f"thing {n}",
+                "digest": "d",
+                "row_digest": "r",
+            }
             row |= {"catalog_dir": "/data", "run_id": run_id, "indexed_at": datetime.now(UTC)}
-            rows.append(row | {"vector": unit(np.sum([view["vector"] for view in own], axis=0))})
+            rows.append(row | {"vector": unit(np.sum([np.asarray(view["vector"]) for view in own], axis=0))})
         self.items += items
         with self.store.writing():
             self.store.write_views(views, [])

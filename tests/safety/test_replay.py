@@ -71,7 +71,7 @@ def test_its_evidence_is_told_in_words(tmp_path: Path) -> None:
     log, _ = recorded(tmp_path, "block", {"weapons": 0.95})
     (event,) = history(log, "i")
     assert event.text == (
-        "scores decided block under policies p1: weapons: i#frame-3 at 2.5 s has 0.950, cut 0.300 (head); "
+        "scoring decided block under policies p1: weapons: i#frame-3 at 2.5 s has 0.950, cut 0.300 (head); "
         "weapons: i#frame-3 at 2.5 s is 4 bits from a known hash"
     )
     log.append("decision", "i", {"made": "by another version"})

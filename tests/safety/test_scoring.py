@@ -19,6 +19,7 @@ from firstsight.encoders.base import Vector
 from firstsight.errors import SafetyError
 from firstsight.indexer.store import Store
 from firstsight.safety import rollup
+from firstsight.safety.background import texts
 from firstsight.safety.calibration import Calibration
 from firstsight.safety.decisions import Evidence, Standing
 from firstsight.safety.heads import Head, HeadShelf
@@ -91,7 +92,7 @@ def test_the_scores_of_the_table_are_those_of_the_product(scored: Catalogue) -> 
     vectors = np.array(views["vector"].to_pylist())
     plain = 1 / (1 + np.exp(-(20 * vectors @ scored.weapon - 14)))
     best: dict[str, float] = {}
-    for item_id, one in zip(views["item_id"].to_pylist(), plain, strict=True):
+    for item_id, one in zip(texts(views["item_id"]), plain, strict=True):
         best[item_id] = max(best.get(item_id, 0.0), one)
     found = {
         i: s for ids, scores in ScoreTable(scored.store).scores() for i, s in zip(ids, scores["weapons"], strict=True)

@@ -43,8 +43,8 @@ def test_blocked_items_are_left_out_of_every_kind_of_search(
 ) -> None:
     monkeypatch.setattr(filters, "FEW_BLOCKED", few)
     db = firstsight.open(drawn.path, encoder=DrawnEncoder())
-    results = db.search(**query, k=400)  # type: ignore[call-overload]
-    everything = db.search(**query, k=400, include_blocked=True)  # type: ignore[call-overload]
+    results = db.search(**query, k=400)
+    everything = db.search(**query, k=400, include_blocked=True)
     found, all_ = [r.item_id for r in results], [r.item_id for r in everything]
     assert found
     assert set(found).isdisjoint(BLOCKED)

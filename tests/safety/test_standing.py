@@ -29,7 +29,9 @@ def log(catalogue: Catalogue) -> AuditLog:
 
 
 def scored(catalogue: Catalogue, policies: Policies, log: AuditLog) -> None:
-    score(catalogue.store, policies, standing=standing_decisions(catalogue.store, log), record=log.append_many)
+    score(
+        catalogue.store, policies, standing=standing_decisions(catalogue.store, log, policies), record=log.append_many
+    )
 
 
 def test_a_known_picture_blocks_and_a_person_counts_above_all(

@@ -10,6 +10,7 @@ from sklearn.metrics import average_precision_score
 
 from firstsight.errors import EncoderMismatchError, SafetyError
 from firstsight.indexer.store import Store
+from firstsight.safety.background import texts
 from firstsight.safety.fitting import folds_of
 from firstsight.safety.heads import Head, HeadShelf
 from firstsight.safety.labels import Labels, read_labels
@@ -34,9 +35,9 @@ def trained(catalogue: Catalogue, policies: Policies, path: Path, ids: list[str]
 
 def average_precision(catalogue: Catalogue, head: Head, ids: list[str]) -> float:
     views = catalogue.store.view_rows(ids)
-    logits = head.logits(np.array(views["vector"].to_pylist(), np.float32), views["part"].to_pylist())
+    logits = head.logits(np.array(views["vector"].to_pylist(), np.float32), texts(views["part"]))
     best: dict[str, float] = {}
-    for item_id, logit in zip(views["item_id"].to_pylist(), logits, strict=True):
+    for item_id, logit in zip(texts(views["item_id"]), logits, strict=True):
         best[item_id] = max(best.get(item_id, -np.inf), float(logit))
     return float(average_precision_score([i in catalogue.bad for i in best], list(best.values())))
 
@@ -59,7 +60,8 @@ def test_many_positives_are_split_and_the_cuts_keep_their_targets(tmp_path: Path
     figures = made.head.figures
     assert figures["held_out"] == "two fifths of the groups"
     assert made.held_out is not None
-    assert figures["held_out_positives"] == made.held_out.labels.sum() == 64
+    assert figures["held_out_positives"] == made.held_out.labels.sum()
+    assert 45 <= figures["held_out_positives"] <= 85
     assert figures["brier"] <= figures["brier_uncalibrated"]
     assert made.head.review is not None
     assert made.head.block is not None

@@ -1,0 +1,105 @@
+"""The shipped policies on drawings: python -m benchmarks.safety_clipart PICTURES --work FOLDER
+
+No labelled picture set for safety policies can be had freely. What comes nearest is the Open Clip Art Library (Debian's
+`openclipart-png`; PICTURES is its folder `png`): its folder of weapons stands for the policy `weapons`, that of drinks
+with its sub-folder of alcohol for a policy about drinks, among pictures of everything else. They are drawings, not
+photographs, and some hundred of them: enough to see whether prompts and a few labels work at all, not how well.
+
+The pictures are indexed, scored by the shipped prompts, and for weapons a head is trained from 16 pictures and 256
+others, five times, and measured on the rest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score
+
+import firstsight
+from benchmarks.safety import NEGATIVES, SEEDS, training_set
+from firstsight.indexer.store import Store
+from firstsight.safety.background import Background, matrix, texts
+from firstsight.safety.fitting import fit_best, folds_of
+from firstsight.safety.policies import PARTS, Policy, load_policies
+from firstsight.safety.zero_shot import prompt_directions, zero_shot_head
+
+OTHERS = 2_000
+SHOTS = 16
+FOLDERS = {"weapons": ("tools/weapons", "weapons"), "drinks": ("food/beverages", "alcohol")}
+"""What is looked for -> its folder, and the policy whose prompts look for it."""
+
+
+def catalogue(pictures: Path, file: Path) -> None:
+    """Every picture of the folders, and of the rest one in so many, without titles."""
+    chosen = sorted(path for folder, _ in FOLDERS.values() for path in (pictures / folder).rglob("*.png"))
+    rest = sorted(set(pictures.rglob("*.png")) - set(chosen) - set((pictures / "unsorted").rglob("*")))
+    rest = [rest[n] for n in np.random.default_rng(0).permutation(len(rest))[:OTHERS]]
+    with file.open("w", newline="") as opened:
+        writer = csv.writer(opened)
+        writer.writerow(["item_id", "images"])
+        writer.writerows((str(path.relative_to(pictures)), str(path)) for path in [*chosen, *rest])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pictures", type=Path)
+    parser.add_argument("--work", type=Path, required=True)
+    arguments = parser.parse_args()
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    file = arguments.work / "clipart.csv"
+    catalogue(arguments.pictures, file)
+    policy = firstsight.MediaPolicy(allow_anywhere=True)
+    db = firstsight.open(arguments.work / "clipart-db", encoder="starter", policy=policy)
+    db.index(file)
+    store = Store.open(arguments.work / "clipart-db")
+    views = store.views.search().select(["item_id", "vector"]).limit(None).to_arrow().sort_by("item_id")
+    vectors, ids = matrix(views["vector"], store.spec.dim), np.array(texts(views["item_id"]))
+    policies = load_policies()
+    directions = prompt_directions([policies[name] for _, name in FOLDERS.values()], db.encoder)
+    background = Background.sample(store)
+    for name, (folder, policy_id) in FOLDERS.items():
+        labels = np.char.startswith(ids, folder + "/").astype(np.int8)
+        head = zero_shot_head(policies[policy_id], directions[policy_id], background, store.spec.fingerprint)
+        said = head.logits(vectors, ["image"] * len(ids))
+        top = labels[np.argsort(-said)[: int(labels.sum())]].mean()
+        print(
+            f"{name}: {labels.sum()} of {len(ids)} pictures; by the prompts of {policy_id} average precision "
+            f"{average_precision_score(labels, said):.3f} (chance {labels.mean():.3f}), {top:.0%} of the first "
+            f"{labels.sum()} are right",
+            flush=True,
+        )
+        few_shots(policies[policy_id], vectors, labels, directions[policy_id], name)
+
+
+def few_shots(
+    policy: Policy, vectors: NDArray[np.float32], labels: NDArray[np.int8], direction: NDArray[np.float32], name: str
+) -> None:
+    """A head of few positives beside its prompts and the nearest centroid, on what none of them was made from."""
+    means = dict.fromkeys(PARTS, vectors.mean(axis=0))
+    found: dict[str, list[float]] = {"head": [], "prompts": [], "nearest centroid": []}
+    for seed in range(SEEDS):
+        rng = np.random.default_rng(seed)
+        positives = rng.permutation(np.flatnonzero(labels == 1))
+        negatives = rng.permutation(np.flatnonzero(labels == 0))
+        rows = np.concatenate([positives[:SHOTS], negatives[:NEGATIVES]])
+        test = np.concatenate([positives[SHOTS:], negatives[NEGATIVES:]])
+        data = training_set(vectors[rows], labels[rows])
+        fit = fit_best(data, means, direction, folds=folds_of(data))
+        near = vectors[positives[:SHOTS]].mean(axis=0) - vectors[negatives[:NEGATIVES]].mean(axis=0)
+        scores = {
+            "head": fit.unit_logits(training_set(vectors[test], labels[test])),
+            "prompts": vectors[test] @ direction,
+            "nearest centroid": vectors[test] @ near,
+        }
+        for which, one in scores.items():
+            found[which].append(float(average_precision_score(labels[test], one)))
+    told = ", ".join(f"{which} {np.mean(values):.3f}" for which, values in found.items())
+    print(f"{name}: {SHOTS} positives, {SEEDS} seeds, average precision on the rest: {told}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
