@@ -6,6 +6,7 @@ import csv
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -59,7 +60,11 @@ def test_every_format_says_the_same(make_store: MakeStore, tmp_path: Path) -> No
         csv.writer(file).writerows([("user_id", "item_id", "timestamp"), *rows])
     lines(tmp_path / "b.jsonl", [row(u, i, t * 1000) for u, i, t in rows])
     when = [datetime.fromtimestamp(t, UTC) for _, _, t in rows]
-    columns = {"user": ["u", "v"], "product_id": ["i0003", "i0004"], "ts": pa.array(when, pa.timestamp("ms", "UTC"))}
+    columns: dict[str, pa.Array[Any]] = {
+        "user": pa.array(["u", "v"]),
+        "product_id": pa.array(["i0003", "i0004"]),
+        "ts": pa.array(when, pa.timestamp("ms", "UTC")),
+    }
     pq.write_table(pa.table(columns), tmp_path / "c.parquet")
     lines(tmp_path / "d.jsonl", [row(u, i, w.isoformat()) for (u, i, _), w in zip(rows, when, strict=True)])
     units = []
@@ -86,6 +91,7 @@ def test_every_format_says_the_same(make_store: MakeStore, tmp_path: Path) -> No
         ({"timestamp": "yesterday"}, "timestamp 'yesterday'"),
         ({"timestamp": None}, "no timestamp"),
         ({"timestamp": 4_000_000_000}, "in the future"),
+        ({"timestamp": "0001-01-01T00:00:00+14:00"}, "timestamp '0001-01-01"),
         ({"user_id": ""}, "no user_id"),
         ({"item_id": "a\nb"}, "control characters"),
         ({"item_id": ["i0001"]}, "not an id"),
@@ -189,6 +195,12 @@ def test_a_large_log_is_added_in_batches_and_users_are_found_by_an_index(
     assert [index.columns for index in table.list_indices()] == [["user_id"]]
     log.add(lines(tmp_path / "more.jsonl", [row("u7", "i0000", T + 5_000)]))
     assert len(log.history("u7", SPACE)) == 51
+
+
+def test_ids_are_taken_as_the_catalogue_takes_them(log: Events, tmp_path: Path) -> None:
+    rows = [row(7, " i0001 ", T), row(8.0, "i0002", T)]  # type: ignore[arg-type]
+    assert log.add(lines(tmp_path / "log.jsonl", rows)).unknown == 0
+    assert log.interactions(SPACE).user_ids.tolist() == ["7", "8"]
 
 
 def test_ids_of_events_keep_their_parts_apart() -> None:
