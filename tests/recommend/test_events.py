@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from firstsight.errors import CatalogError, QueryError
 from firstsight.recommend import events as events_module
+from firstsight.recommend.event_reports import AddedEvents
 from firstsight.recommend.event_rows import Event, detect_unit, unit_of
 from firstsight.recommend.events import Events
 from firstsight.recommend.items import ItemSpace
@@ -195,6 +196,23 @@ def test_a_large_log_is_added_in_batches_and_users_are_found_by_an_index(
     assert [index.columns for index in table.list_indices()] == [["user_id"]]
     log.add(lines(tmp_path / "more.jsonl", [row("u7", "i0000", T + 5_000)]))
     assert len(log.history("u7", SPACE)) == 51
+
+
+def test_a_file_that_was_stopped_in_the_middle_is_added_again(
+    log: Events, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events_module, "BATCH", 10)
+    source = lines(tmp_path / "log.jsonl", [row(f"u{n % 4}", f"i{n % 12:04d}", T + n) for n in range(35)])
+
+    def stop(so_far: AddedEvents) -> None:
+        if so_far.rows == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        log.add(source, on_progress=stop)
+    assert log.status().events == 20
+    assert log.add(source).added == 15
+    assert log.status().events == 35
 
 
 def test_ids_are_taken_as_the_catalogue_takes_them(log: Events, tmp_path: Path) -> None:
