@@ -9,7 +9,20 @@ from typing import Annotated
 import typer
 
 import firstsight
-from firstsight.cli import duplicates, evaluate, index, inspect, models, optimize, rerank, safety, search, watch
+from firstsight.cli import (
+    cold_start,
+    duplicates,
+    evaluate,
+    events,
+    index,
+    inspect,
+    models,
+    optimize,
+    rerank,
+    safety,
+    search,
+    watch,
+)
 from firstsight.cli import map as map_
 from firstsight.cli.exits import ERROR, USAGE
 from firstsight.cli.output import tell
@@ -35,6 +48,8 @@ app.command("optimize", epilog=optimize.EPILOG)(optimize.optimize)
 app.command("map", epilog=map_.EPILOG)(map_.space_map)
 app.add_typer(models.app, name="models")
 app.add_typer(evaluate.app, name="evaluate")
+app.add_typer(events.app, name="events")
+app.add_typer(cold_start.app, name="cold-start")
 app.add_typer(rerank.app, name="rerank")
 app.add_typer(safety.app, name="safety")
 
