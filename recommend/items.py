@@ -74,8 +74,8 @@ class ItemSpace:
         table = pa.Table.from_batches(parts)
         ids = table["item_id"].to_numpy(zero_copy_only=False)
         order = np.argsort(ids)
-        decision = table["safety_decision"] if safety else pa.nulls(len(ids), pa.string())
-        age = table["safety_min_age"] if len(safety) == 2 else pa.nulls(len(ids), pa.int64())
+        decision: Any = table["safety_decision"] if safety else pa.nulls(len(ids), pa.string())
+        age: Any = table["safety_min_age"] if len(safety) == 2 else pa.nulls(len(ids), pa.int64())
         return cls(
             item_ids=ids[order],
             kinds=table["kind"].to_numpy(zero_copy_only=False)[order],
@@ -83,8 +83,8 @@ class ItemSpace:
             created=_microseconds(table["created_at"], -NEVER)[order],
             starts=_microseconds(table["starts_at"], -NEVER)[order],
             expires=_microseconds(table["expires_at"], NEVER)[order],
-            blocked=pc.fill_null(pc.equal(decision, "block"), False).to_numpy(zero_copy_only=False)[order],
-            min_age=pc.fill_null(age, 0).to_numpy(zero_copy_only=False)[order],
+            blocked=_filled(pc.equal(decision, pa.scalar("block")), False)[order],
+            min_age=_filled(age, 0)[order],
             version=int(store.items.version),
         )
 
@@ -109,7 +109,8 @@ class ItemSpace:
             "min_age": np.zeros(n, dtype=np.int64),
             **columns,
         }
-        return cls(ids[order], vectors=vectors[order], **{name: np.asarray(x)[order] for name, x in whole.items()})
+        arranged: dict[str, Any] = {name: np.asarray(values)[order] for name, values in whole.items()}
+        return cls(item_ids=ids[order], vectors=vectors[order], **arranged)
 
     def __len__(self) -> int:
         return len(self.item_ids)
@@ -158,4 +159,9 @@ class ItemSpace:
 
 
 def _microseconds(column: Any, missing: int) -> NDArray[np.int64]:
-    return np.asarray(pc.fill_null(column.cast(pa.int64()), missing).to_numpy(zero_copy_only=False), dtype=np.int64)
+    return np.asarray(_filled(column.cast(pa.int64()), missing), dtype=np.int64)
+
+
+def _filled(column: Any, missing: Any) -> NDArray[Any]:
+    filled: Any = pc.fill_null(column, missing)
+    return np.asarray(filled.to_numpy(zero_copy_only=False))

@@ -289,7 +289,7 @@ class _Run:
         return pa.record_batch(
             [
                 ids,
-                pa.DictionaryArray.from_arrays(pa.array(actions), list(ACTIONS)).cast(pa.string()),
+                pa.DictionaryArray.from_arrays(actions, pa.array(ACTIONS)).cast(pa.string()),
                 pa.array(ages, mask=ages == 0),
                 pa.repeat(" ".join(self.versions), len(names)),
                 pa.ListArray.from_arrays(pa.array(offsets), flat),
