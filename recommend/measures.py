@@ -173,4 +173,5 @@ def _hits(
 
 def _divided(values: NDArray[np.generic], by: NDArray[np.generic]) -> NDArray[np.float64]:
     answer = np.full(len(values), np.nan)
-    return np.divide(values, by, out=answer, where=np.asarray(by) > 0)
+    np.divide(values, by, out=answer, where=np.asarray(by) > 0)
+    return answer
