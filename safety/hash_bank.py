@@ -18,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from firstsight.errors import SafetyError
+from firstsight.indexer.side_table import open_side_table, unwritable, upsert
 from firstsight.indexer.store import IDS_PER_LOOKUP, Store, quote
 from firstsight.indexer.tables import TIME, Part
 from firstsight.media.fingerprints import MAX_DISTANCE, Fingerprints, as_array
@@ -25,7 +26,6 @@ from firstsight.media.near_codes import GUARANTEED, near_pairs
 from firstsight.safety.audit import AuditLog
 from firstsight.safety.decisions import Evidence
 from firstsight.safety.hash_lists import HashSet, KnownHash
-from firstsight.safety.side_table import open_side_table, unwritable, upsert
 
 TABLE = "safety_hashes"
 
