@@ -9,7 +9,19 @@ from typing import Annotated
 import typer
 
 import firstsight
-from firstsight.cli import duplicates, evaluate, index, inspect, models, optimize, rerank, safety, search, watch
+from firstsight.cli import (
+    duplicates,
+    evaluate,
+    index,
+    inspect,
+    models,
+    optimize,
+    rerank,
+    safety,
+    search,
+    semantic_ids,
+    watch,
+)
 from firstsight.cli import map as map_
 from firstsight.cli.exits import ERROR, USAGE
 from firstsight.cli.output import tell
@@ -36,6 +48,7 @@ app.command("map", epilog=map_.EPILOG)(map_.space_map)
 app.add_typer(models.app, name="models")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(rerank.app, name="rerank")
+app.add_typer(semantic_ids.app, name="semantic-ids")
 app.add_typer(safety.app, name="safety")
 
 
