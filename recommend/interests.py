@@ -66,9 +66,7 @@ def recent_interest(space: ItemSpace, history: History, settings: InterestSettin
     return Interest("recent", vector, medoid, np.unique(last.items), settings.recent_share)
 
 
-def lasting_interests(
-    space: ItemSpace, history: History, now_us: int, settings: InterestSettings
-) -> list[Interest]:
+def lasting_interests(space: ItemSpace, history: History, now_us: int, settings: InterestSettings) -> list[Interest]:
     """Ward clusters of a history, the most important first, each named by its medoid.
 
     Args:
@@ -126,7 +124,14 @@ def unit(vector: NDArray[np.floating]) -> NDArray[np.float32] | None:
 def divide(
     recent: Interest | None, lasting: list[Interest], long_tail: list[Interest], settings: InterestSettings
 ) -> list[Interest]:
-    """All interests of a user, their shares set so that they sum to 1; a part that is empty leaves its share."""
+    """All interests of a user, their shares set so that they sum to 1; a part that is empty leaves its share.
+
+    A lasting interest that the long tail has as well is left to it, where it has slots of its own.
+    """
+    lost = {int(place) for one in long_tail for place in one.members}
+    lasting = [one for one in lasting if one.medoid not in lost]
+    kept = sum(one.share for one in lasting)
+    lasting = [replace(one, share=one.share / kept) for one in lasting]
     parts = [
         (settings.recent_share, [] if recent is None else [replace(recent, share=1.0)]),
         (settings.long_tail_share, [replace(one, share=1 / len(long_tail)) for one in long_tail]),

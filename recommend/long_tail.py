@@ -17,7 +17,7 @@ FORGOTTEN_DAYS = 30
 """Without an event for so long, an interest is one that recency loses."""
 
 LEAST_EVENTS = 2
-LEAST_LIFT = 2.0
+LEAST_LIFT = 1.5
 """How many times the user's share of events in a cluster is the cluster's share of the index, at least."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,8 +22,13 @@ class KindScale:
     def __init__(self, kinds: NDArray[np.object_]) -> None:
         self.names, codes = np.unique(kinds, return_inverse=True)
         self.codes: NDArray[np.int64] = codes.astype(np.int64)
+        self._code_of = {str(name): code for code, name in enumerate(self.names)}
         self._rows = [np.flatnonzero(self.codes == code) for code in range(len(self.names))]
         self._whole = len(self._rows) == 1
+
+    def codes_of(self, kinds: Iterable[str]) -> NDArray[np.int64]:
+        """The codes of those of these kinds that there are items of."""
+        return np.array([self._code_of[kind] for kind in kinds if kind in self._code_of], dtype=np.int64)
 
     def standardise(self, values: NDArray[np.floating], of: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
         """(n,) scores less their kind's mean, by its standard deviation; 0 where all of a kind are equal.
