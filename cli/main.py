@@ -12,6 +12,7 @@ import firstsight
 from firstsight.cli import (
     duplicates,
     evaluate,
+    events,
     index,
     inspect,
     models,
@@ -47,6 +48,7 @@ app.command("optimize", epilog=optimize.EPILOG)(optimize.optimize)
 app.command("map", epilog=map_.EPILOG)(map_.space_map)
 app.add_typer(models.app, name="models")
 app.add_typer(evaluate.app, name="evaluate")
+app.add_typer(events.app, name="events")
 app.add_typer(rerank.app, name="rerank")
 app.add_typer(semantic_ids.app, name="semantic-ids")
 app.add_typer(safety.app, name="safety")

@@ -24,23 +24,31 @@ def open_side_table(store: Store, name: str) -> Table | None:
         return None
 
 
-def upsert(store: Store, name: str, schema: pa.Schema, key: str, rows: Sequence[Mapping[str, Any]]) -> None:
+def upsert(store: Store, name: str, schema: pa.Schema, key: str, rows: Sequence[Mapping[str, Any]]) -> int:
     """Write rows over those of the same key, in one commit; the caller holds the writer lock.
+
+    Returns:
+        How many keys were not there before.
 
     Raises:
         StoreError: the database cannot be written.
     """
     if not rows:
-        return
+        return 0
     once = {row[key]: row for row in rows}  # a new key twice in one batch would be inserted twice
     try:
         table = lancedb.connect(store.uri).create_table(name, schema=schema, exist_ok=True)
         # use_index(False): as in `Store._upsert`
-        table.merge_insert(key).when_matched_update_all().when_not_matched_insert_all().use_index(False).execute(
-            pa.Table.from_pylist(list(once.values()), schema=schema)
+        done = (
+            table.merge_insert(key)
+            .when_matched_update_all()
+            .when_not_matched_insert_all()
+            .use_index(False)
+            .execute(pa.Table.from_pylist(list(once.values()), schema=schema))
         )
     except (OSError, RuntimeError) as error:
         raise unwritable(store, error) from error
+    return int(done.num_inserted_rows)
 
 
 def unwritable(store: Store, error: Exception) -> StoreError:

@@ -1,0 +1,330 @@
+"""The log of events: who had to do with which item, when; a table beside the index that no index run writes.
+
+Events on items that the index does not have are kept as well. They are left out wherever events are read, and come in
+by themselves once such an item is indexed: nothing is marked that could become untrue.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from lancedb.index import BTree
+from lancedb.table import Table
+
+from firstsight.errors import CatalogError, QueryError
+from firstsight.indexer.side_table import open_side_table, upsert
+from firstsight.indexer.sources import BadRow, Row, Source, open_source
+from firstsight.indexer.store import Store, quote
+from firstsight.indexer.tables import TIME
+from firstsight.recommend.event_rows import (
+    COLUMNS,
+    TIME_UNITS,
+    Event,
+    RefusedRow,
+    TimeUnit,
+    detect_unit,
+    missing_columns,
+    read_event,
+)
+from firstsight.recommend.interactions import History, Interactions
+from firstsight.recommend.items import ItemSpace
+
+TABLE = "events"
+
+BATCH = 50_000
+"""Rows read, checked and written at once: about 60 MB. The first batch settles the unit of time."""
+
+INDEXED_FROM = 50_000
+"""Events from which users are found by an index rather than by reading all."""
+
+NAMED = 10
+"""Refused rows that a report spells out."""
+
+NOT_WANTED = ("impression", "skip", "hide", "dislike", "report")
+"""Events that do not say that a user wants an item: kept, and left out of histories and of what models learn from."""
+
+_FIELDS: list[pa.Field[Any]] = [
+    pa.field("event_id", pa.string(), nullable=False, metadata={b"lance-schema:unenforced-primary-key": b"true"}),
+    pa.field("user_id", pa.string(), nullable=False),
+    pa.field("item_id", pa.string(), nullable=False),
+    pa.field("timestamp", TIME, nullable=False),
+    pa.field("event", pa.string()),
+    pa.field("weight", pa.float64(), nullable=False),
+]
+SCHEMA = pa.schema(_FIELDS)
+
+
+@dataclass
+class AddedEvents:
+    """What became of a file.
+
+    Attributes:
+        rows: read, those that were refused as well.
+        added: events that were not there before; the others were written over themselves.
+        refused: rows that could not be taken.
+        refusals: the first of them, each with its place and reason.
+        unknown: events, among those taken, on items that the index does not have.
+        time_unit: of the file's times: "s", "ms", "us" or "iso".
+        first, last: the oldest and newest event taken.
+    """
+
+    rows: int = 0
+    added: int = 0
+    refused: int = 0
+    refusals: list[str] = field(default_factory=list)
+    unknown: int = 0
+    time_unit: TimeUnit = "iso"
+    first: datetime | None = None
+    last: datetime | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """What JSON holds of it."""
+        return {**vars(self), "repeated": self.rows - self.refused - self.added}
+
+
+@dataclass(frozen=True)
+class EventsStatus:
+    """What the log holds."""
+
+    events: int
+    users: int
+    items: int  # that the index has
+    unknown_events: int  # on items that it does not have
+    unknown_items: int
+    first: datetime | None
+    last: datetime | None
+    types: dict[str, int]  # event type to how many; "" for events without one
+
+
+class Events:
+    """The events of one database."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._kept: Table | None = None
+
+    def add(
+        self,
+        source: str,
+        *,
+        time_unit: TimeUnit | None = None,
+        encoding: str = "utf-8",
+        wait_s: float = 0.0,
+        on_progress: Callable[[AddedEvents], None] = lambda so_far: None,
+    ) -> AddedEvents:
+        """Add the events of a file; what is there already is written over itself, so that repeating doubles nothing.
+
+        Two events are the same if user, item, time and type are; the weight of the later row counts. A row that cannot
+        be taken is refused alone, the others are added.
+
+        Args:
+            source: CSV, TSV, JSON Lines or Parquet, or `-` for JSON Lines on standard input: user_id, item_id,
+                timestamp, and optionally event and weight (1 by default).
+            time_unit: of numbers in the timestamp column; by default what the first 50,000 rows can only be. Times
+                without a zone are UTC.
+            wait_s: seconds to wait for another process that is writing.
+            on_progress: told after each batch.
+
+        Raises:
+            CatalogError: the file cannot be read, lacks a column, its times cannot be told, or no row can be taken.
+            DatabaseBusyError, StoreError: it could not be written; what was written before stays.
+        """
+        if time_unit is not None and time_unit not in TIME_UNITS:
+            raise CatalogError(f"no unit of time is called {time_unit!r}; give {', '.join(TIME_UNITS)}")
+        opened, now = open_source(source, encoding=encoding), datetime.now(UTC)
+        report = AddedEvents()
+        known = {item_id for ids in self._store.item_ids() for item_id in ids}
+        for batch in _batches(opened):
+            rows = [row for _, row in batch if not isinstance(row, BadRow)]
+            if not report.rows and rows:
+                _check_columns(rows, source)
+                report.time_unit = time_unit or detect_unit(rows, source)
+            report.rows += len(batch)
+            events: dict[str, Event] = {}
+            for number, row in batch:
+                try:
+                    if isinstance(row, BadRow):
+                        raise RefusedRow(str(row))
+                    event = read_event(row, report.time_unit, now, forced=time_unit is not None)
+                except RefusedRow as problem:
+                    report.refused += 1
+                    if len(report.refusals) < NAMED:
+                        report.refusals.append(f"{source}, {opened.place} {number}: {problem}")
+                else:
+                    events[event.event_id] = event
+            self._write(events, known, report, wait_s)
+            on_progress(report)
+        if not report.rows:
+            raise CatalogError(f"{source} has no events; give rows of user_id, item_id and timestamp")
+        if report.refused == report.rows:
+            raise CatalogError(
+                f"none of the {report.rows} rows of {source} can be taken; the first: {report.refusals[0]}"
+            )
+        self._index(wait_s)
+        return report
+
+    def status(self) -> EventsStatus:
+        """Count what is there; reads every event's ids."""
+        table = self._open()
+        known = {item_id for ids in self._store.item_ids() for item_id in ids}
+        users: set[str] = set()
+        items: Counter[str] = Counter()
+        types: Counter[str] = Counter()
+        first = last = None
+        columns = ["user_id", "item_id", "timestamp", "event"]
+        for batch in [] if table is None else table.search().select(columns).limit(None).to_batches(BATCH):
+            users.update(batch["user_id"].unique().to_pylist())
+            for name, counter in (("item_id", items), ("event", types)):
+                for pair in batch[name].value_counts().to_pylist():
+                    counter[pair["values"] or ""] += pair["counts"]
+            ends = pc.min_max(batch["timestamp"]).as_py()
+            first = min(filter(None, (first, ends["min"])), default=None)
+            last = max(filter(None, (last, ends["max"])), default=None)
+        there = items.keys() & known
+        unknown = sum(count for item_id, count in items.items() if item_id not in known)
+        return EventsStatus(
+            items.total(), len(users), len(there), unknown, len(items) - len(there), first, last, dict(types)
+        )
+
+    def interactions(self, space: ItemSpace, before: datetime | None = None) -> Interactions:
+        """Every event on an item of the space that says a user wants it.
+
+        Args:
+            before: only events before this moment.
+
+        Raises:
+            QueryError: there are none.
+        """
+        table = self._open()
+        if table is None:
+            raise QueryError(f"{self._store.uri} has no events; add some first: firstsight events add FILE")
+        query = table.search().select(["user_id", "item_id", "timestamp", "weight"]).where(_wanted(before)).limit(None)
+        parts = []
+        ids = pa.array(space.item_ids, pa.string())
+        for batch in query.to_batches(BATCH):
+            places = pc.index_in(batch["item_id"], value_set=ids)
+            part = pa.table(
+                {
+                    "user": batch["user_id"],
+                    "item": places,
+                    "time": batch["timestamp"].cast(pa.int64()),
+                    "weight": batch["weight"],
+                }
+            )
+            parts.append(part.filter(places.is_valid()))
+        whole = pa.concat_tables(parts) if parts else None
+        if whole is None or not whole.num_rows:
+            raise QueryError(
+                f"{self._store.uri} has no events on items that it has; see firstsight events status, and index the "
+                "items or add their events"
+            )
+        codes = whole["user"].combine_chunks().dictionary_encode()
+        names = codes.dictionary.to_numpy(zero_copy_only=False)
+        order = np.argsort(names)
+        sorted_place = np.empty(len(names), dtype=np.int64)
+        sorted_place[order] = np.arange(len(names))
+        users = sorted_place[codes.indices.to_numpy(zero_copy_only=False)]
+        items, times = whole["item"].to_numpy().astype(np.int64), whole["time"].to_numpy()
+        by = np.lexsort((items, times, users))  # rows of a table have no order of their own
+        return Interactions(space, names[order], users[by], items[by], times[by], whole["weight"].to_numpy()[by])
+
+    def history(self, user_id: str, space: ItemSpace, before: datetime | None = None) -> History:
+        """One user's events on items of the space, oldest first; empty for a user that nobody knows."""
+        table = self._open()
+        if table is None:
+            return History.of(np.empty(0, dtype=np.int64))
+        query = table.search().where(f"user_id = {quote(user_id)} AND {_wanted(before)}")
+        rows = query.select(["item_id", "timestamp", "weight"]).limit(None).to_arrow()
+        items = space.places(rows["item_id"].to_pylist())
+        times = rows["timestamp"].cast(pa.int64()).to_numpy()
+        order = np.lexsort((items, times))
+        order = order[items[order] >= 0]
+        return History(items[order], times[order], rows["weight"].to_numpy()[order])
+
+    def version(self) -> int:
+        """Of the table, for who keeps what was read of it; 0 where there are no events."""
+        table = self._open()
+        return 0 if table is None else int(table.version)
+
+    # ---- inside
+
+    def _open(self) -> Table | None:
+        """The table as it is now; opening it anew would take longer than to find a user in it."""
+        if self._kept is None:
+            self._kept = open_side_table(self._store, TABLE)
+        else:
+            self._kept.checkout_latest()  # type: ignore[no-untyped-call]
+        return self._kept
+
+    def _write(self, events: dict[str, Event], known: set[str], report: AddedEvents, wait_s: float) -> None:
+        if not events:
+            return
+        times = [one.time_us for one in events.values()]
+        rows = [
+            {
+                "event_id": event_id,
+                "user_id": one.user_id,
+                "item_id": one.item_id,
+                "timestamp": one.time_us,
+                "event": one.event,
+                "weight": one.weight,
+            }
+            for event_id, one in events.items()
+        ]
+        with self._store.writing(wait_s):
+            report.added += upsert(self._store, TABLE, SCHEMA, "event_id", rows)
+        report.unknown += sum(one.item_id not in known for one in events.values())
+        ends = [pa.scalar(end, TIME).as_py() for end in (min(times), max(times))]
+        report.first = min(filter(None, (report.first, ends[0])))
+        report.last = max(filter(None, (report.last, ends[1])))
+
+    def _index(self, wait_s: float) -> None:
+        """Let users be found without reading all events, where there are many."""
+        table = self._open()
+        if table is None or table.count_rows() < INDEXED_FROM:
+            return
+
+        def look_after(events: Table) -> None:
+            if not any(index.columns == ["user_id"] for index in events.list_indices()):
+                events.create_index("user_id", config=BTree())
+            events.optimize()
+
+        with self._store.writing(wait_s):
+            self._store.maintain(table, look_after)
+
+
+def _batches(source: Source) -> Iterator[list[tuple[int, Row | BadRow]]]:
+    batch: list[tuple[int, Row | BadRow]] = []
+    for numbered in source.rows():
+        batch.append(numbered)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _check_columns(rows: list[Row], source: str) -> None:
+    names = sorted({name for row in rows[:1_000] for name in row})
+    missing = missing_columns(names)
+    if missing:
+        also = " or ".join(COLUMNS[missing[0]][1:])
+        raise CatalogError(
+            f"{source} has no column {missing[0]} (nor {also}), only {', '.join(names)[:300]}; "
+            "events need user_id, item_id and timestamp"
+        )
+
+
+def _wanted(before: datetime | None) -> str:
+    names = ", ".join(quote(name) for name in NOT_WANTED)
+    condition = f"(event IS NULL OR event NOT IN ({names}))"
+    if before is None:
+        return condition
+    return f"{condition} AND timestamp < to_timestamp_micros({int(before.timestamp() * 1_000_000)})"

@@ -1,0 +1,49 @@
+"""Databases with items, without encoding anything: rows written through the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from firstsight.encoders.base import EncoderSpec
+from firstsight.indexer.store import Store
+from firstsight.recommend.items import ItemSpace
+
+MakeStore = Callable[..., Store]
+
+
+@pytest.fixture
+def make_store(tmp_path: Path) -> MakeStore:
+    """A database of the items of a space; titles and texts by item id."""
+
+    def made(space: ItemSpace, titles: dict[str, str] | None = None, name: str = "db") -> Store:
+        spec = EncoderSpec(name="synthetic", dim=space.vectors.shape[1], image_size=1, fingerprint="of vectors alone")
+        store = Store.create(tmp_path / name, spec)
+        write_items(store, space, titles)
+        return store
+
+    return made
+
+
+def write_items(store: Store, space: ItemSpace, titles: dict[str, str] | None = None) -> None:
+    """Write the items of a space over those of the same id."""
+    now = datetime.now(UTC)
+    store.write_items(
+        [
+            {
+                "item_id": item_id,
+                "kind": "product",
+                "title": (titles or {}).get(item_id),
+                "vector": vector.tolist(),
+                "digest": "d",
+                "row_digest": "r",
+                "catalog_dir": "",
+                "indexed_at": now,
+                "run_id": "run",
+            }
+            for item_id, vector in zip(space.item_ids.tolist(), space.vectors, strict=True)
+        ]
+    )
