@@ -44,7 +44,10 @@ CODEBOOKS_SCHEMA = _fields(
     pa.field("levels", pa.int64(), nullable=False),
     pa.field("codes", pa.int64(), nullable=False),
     pa.field("dim", pa.int64(), nullable=False),
-    pa.field("centroids", pa.list_(pa.float32()), nullable=False),  # levels × codes × dim
+    pa.field("width", pa.int64(), nullable=False),  # dimensions in which a further level compares
+    pa.field("means", pa.list_(pa.float32()), nullable=False),  # levels × codes × dim
+    pa.field("axes", pa.list_(pa.float32()), nullable=False),  # (levels - 1) × dim × width
+    pa.field("centroids", pa.list_(pa.float32()), nullable=False),  # (levels - 1) × codes × width
     pa.field("figures", pa.string(), nullable=False),  # JSON
     key=("version", pa.int64()),
 )

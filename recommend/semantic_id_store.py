@@ -28,6 +28,7 @@ from firstsight.recommend.items import ItemSpace
 from firstsight.recommend.semantic_ids import LEVELS, Codebooks, Codes, count_copies, uniqueness
 
 _ROWS_PER_COMMIT = 50_000
+_ARRAYS = ("means", "axes", "centroids")
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,9 @@ def fit_semantic_ids(
         "fingerprint": store.spec.fingerprint,
         "levels": books.levels,
         "codes": books.codes,
-        "dim": int(books.centroids.shape[2]),
-        "centroids": books.centroids.ravel(),
+        "dim": int(books.means.shape[2]),
+        "width": int(books.axes.shape[2]),
+        **{name: getattr(books, name).ravel() for name in _ARRAYS},
         "figures": json.dumps({"errors": list(books.errors), "unique": uniqueness(found)}),
     }
     upsert(store, CODEBOOKS_TABLE, CODEBOOKS_SCHEMA, "version", [row])  # last: from here on the version counts
@@ -182,7 +184,7 @@ def semantic_id_versions(store: Store) -> list[SemanticIdVersion]:
     table = open_side_table(store, CODEBOOKS_TABLE)
     if table is None:
         return []
-    columns = [name for name in CODEBOOKS_SCHEMA.names if name != "centroids"]
+    columns = [name for name in CODEBOOKS_SCHEMA.names if name not in _ARRAYS]
     rows = table.search().select(columns).limit(None).to_arrow().to_pylist()
     space = ItemSpace.load(store)
     return [_described(store, row, space) for row in sorted(rows, key=lambda row: int(row["version"]))]
@@ -198,19 +200,24 @@ def _codebook_row(store: Store, version: int | None) -> dict[str, Any] | None:
     found = table.search().where(f"version = {wanted}").limit(None).to_arrow()
     if not found.num_rows:
         raise QueryError(f"there is no version {wanted} of semantic IDs in {store.uri}; firstsight semantic-ids status")
-    row: dict[str, Any] = {name: found[name][0].as_py() for name in found.schema.names if name != "centroids"}
+    row: dict[str, Any] = {name: found[name][0].as_py() for name in found.schema.names if name not in _ARRAYS}
     if row["fingerprint"] != store.spec.fingerprint:
         raise StoreError(
             f"the semantic IDs of {store.uri} are of another encoder than its vectors; fit again: "
             "firstsight semantic-ids fit"
         )
-    return row | {"centroids": found["centroids"].chunk(0)[0].values.to_numpy()}
+    return row | {name: found[name].chunk(0)[0].values.to_numpy() for name in _ARRAYS}
 
 
 def _codebooks(row: dict[str, Any]) -> Codebooks:
-    flat = np.asarray(row["centroids"], dtype=np.float32)
-    shape = (row["levels"], row["codes"], row["dim"])
-    return Codebooks(flat.reshape(shape), tuple(json.loads(row["figures"])["errors"]))
+    levels, codes, dim, width = (int(row[name]) for name in ("levels", "codes", "dim", "width"))
+    shapes = {
+        "means": (levels, codes, dim),
+        "axes": (levels - 1, dim, width),
+        "centroids": (levels - 1, codes, width),
+    }
+    arrays = {name: np.asarray(row[name], dtype=np.float32).reshape(shapes[name]) for name in _ARRAYS}
+    return Codebooks(**arrays, errors=tuple(json.loads(row["figures"])["errors"]))
 
 
 def _described(store: Store, row: dict[str, Any], space: ItemSpace) -> SemanticIdVersion:

@@ -37,7 +37,7 @@ def test_each_level_leaves_less_over() -> None:
     assert (books.levels, books.codes) == (3, 187)
     assert 1 > books.errors[0] > books.errors[1] > books.errors[2] > 0
     codes = books.encode(vectors)
-    rest = vectors - sum(books.centroids[level][codes[:, level]] for level in range(3))
+    rest = vectors - sum(books.means[level][codes[:, level]] for level in range(3))
     assert np.mean(np.sum(rest**2, axis=1)) == pytest.approx(books.errors[-1], rel=1e-3)
 
 
@@ -47,6 +47,15 @@ def test_items_of_a_prefix_are_of_one_kind_and_those_of_shuffled_codes_are_not()
     shuffled = np.random.default_rng(0).permutation(code)
     assert purity(code, group) > 0.95
     assert purity(shuffled, group) < 0.3
+
+
+def test_items_far_more_alike_than_most_still_have_codes_of_their_own() -> None:
+    """Variants of one product: what tells them apart is small beside what tells products apart."""
+    draw = np.random.default_rng(3)
+    families, _ = blobs(250, 250, dim=64)
+    rows = np.repeat(families, 6, axis=0) + 0.02 * draw.standard_normal((1_500, 64))
+    vectors = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    assert uniqueness(Codebooks.fit(vectors).encode(vectors)) > 0.8
 
 
 def test_the_same_seed_gives_the_same_codes() -> None:
