@@ -49,7 +49,7 @@ class Evaluating(Connection):
 
         store = self._open()
         space = ItemSpace.load(store)
-        chosen = contenders(space, models)
+        chosen = contenders(store, space, models)
         return evaluate_recommenders(
             Events(store).interactions(space),
             chosen,
