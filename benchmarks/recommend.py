@@ -81,9 +81,8 @@ def links(folder: Path, work: Path) -> None:
     print("\n| links | queries | nearest | most linked | random order |\n|---|---|---|---|---|")
     for report in evaluate_links(space, read, k=10):
         recall = {one.model: f"{one.recall:.3f}" for one in report.models}
-        print(
-            f"| {report.kind} | {report.queries} | {' | '.join(recall[n] for n in ('nearest', 'most linked', 'random order'))} |"
-        )
+        ways = " | ".join(recall[name] for name in ("nearest", "most linked", "random order"))
+        print(f"| {report.kind} | {report.queries} | {ways} |")
 
 
 def main() -> None:
