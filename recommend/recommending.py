@@ -81,8 +81,8 @@ class SlateMaker:
         now_us: int,
         rng: np.random.Generator,
         caps: NDArray[np.int64] | None = None,
-    ) -> list[Slot]:
-        """The slots of a slate in order; fewer than k where items are too few.
+    ) -> tuple[list[Slot], Ranking]:
+        """The slots of a slate in order, fewer than k where items are too few; and the ranking they were taken from.
 
         Args:
             history: may be empty: popular items, and new ones by exploration.
@@ -109,7 +109,7 @@ class SlateMaker:
             exploration=exploration,
             rng=rng,
         )
-        return composer.fill()
+        return composer.fill(), ranking
 
     def similar(
         self, place: int, k: int, *, now_us: int, kinds: Iterable[str] = (), near_duplicate: float = 1.0
