@@ -21,7 +21,6 @@ from firstsight.errors import QueryError
 if TYPE_CHECKING:
     from firstsight.indexer.store import Store
     from firstsight.recommend.events import Events
-    from firstsight.recommend.interactions import Recommender
     from firstsight.recommend.items import ItemSpace
     from firstsight.recommend.ranking import Ranking
     from firstsight.recommend.recommending import SlateMaker
@@ -205,7 +204,8 @@ class Recommending(Connection):
     def _read(self, store: Store, events: Events, kept: _Loaded | None) -> _Loaded:
         from firstsight.recommend.items import ItemSpace
         from firstsight.recommend.long_tail import Clusters
-        from firstsight.recommend.recommending import SlateMaker
+        from firstsight.recommend.model import ColdStartModel
+        from firstsight.recommend.recommending import FactorsOf, SlateMaker
         from firstsight.recommend.semantic_id_store import load_codebooks
         from firstsight.recommend.semantic_ids import clusters
         from firstsight.recommend.slate_log import read_outcomes
@@ -221,6 +221,7 @@ class Recommending(Connection):
             assert kept.maker.clusters is not None
             grouped = kept.maker.clusters
         version = events.version()
+        model = ColdStartModel.load(store, space)
         try:
             everybody = events.interactions(space) if version else None
         except QueryError:  # events on items that are not indexed yet
@@ -229,14 +230,10 @@ class Recommending(Connection):
             space,
             everybody,
             clusters=grouped,
-            model=self._model(store, space),
+            model=None if model is None else FactorsOf(model),
             outcomes=read_outcomes(store, space, grouped, everybody),
         )
         return _Loaded(space.version, version, time.monotonic(), events, maker, titles, columns)
-
-    def _model(self, store: Store, space: ItemSpace) -> Recommender | None:
-        """A fitted model that scores items without events; None where there is none."""
-        return None
 
     def _caps(self, store: Store, loaded: _Loaded, column: str) -> NDArray[np.int64]:
         if column not in loaded.columns:

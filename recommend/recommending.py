@@ -13,6 +13,7 @@ from firstsight.recommend.interactions import DAY_US, History, Interactions, Rec
 from firstsight.recommend.interests import InterestSettings
 from firstsight.recommend.items import ItemSpace, Places
 from firstsight.recommend.long_tail import Clusters
+from firstsight.recommend.model import ColdStartModel
 from firstsight.recommend.ranking import InterestRecommender, Ranking
 from firstsight.recommend.slate import Composer, SlateSettings, Slot
 
@@ -33,6 +34,23 @@ class Wanting:
     user: int
     score: float
     because: int
+
+
+class FactorsOf:
+    """The collaborative part of a cold-start model: content has its place in the interests already."""
+
+    name = "factors"
+
+    def __init__(self, model: ColdStartModel) -> None:
+        self._model = model
+
+    def fit(self, train: Interactions) -> None:
+        """Learn the model from other events."""
+        self._model.fit(train)
+
+    def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
+        """(users, candidates) scores of the factors, those of items without events mapped from content."""
+        return self._model.collaborative(users, candidates)
 
 
 class SlateMaker:
