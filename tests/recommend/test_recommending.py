@@ -221,8 +221,8 @@ def test_similar_items_and_interested_users(db_with_events: Database) -> None:
     found = db_with_events.similar("guitar-acoustic", k=4)
     assert {one.item_id for one in found} <= MUSIC | {"video-guitar-lesson"}
     assert all(one.kind == "video" for one in db_with_events.similar("guitar-acoustic", kinds=["video"]))
-    # nobody has clicked the trumpet
-    users = db_with_events.interested_users("trumpet", k=3)
+    # nobody has clicked the violin
+    users = db_with_events.interested_users("violin", k=5)
     assert {one.user_id[0] for one in users} == {"m"}
     assert all(one.because in MUSIC for one in users)
 
