@@ -18,6 +18,7 @@ from firstsight.cli import (
     inspect,
     models,
     optimize,
+    recommend,
     rerank,
     safety,
     search,
@@ -41,6 +42,8 @@ app = typer.Typer(
 app.command("index", epilog=index.EPILOG)(index.index)
 app.command("watch", epilog=watch.EPILOG)(watch.watch)
 app.command("search", epilog=search.EPILOG)(search.search)
+app.command("recommend", epilog=recommend.EPILOG)(recommend.recommend)
+app.command("similar", epilog=recommend.SIMILAR_EPILOG)(recommend.similar)
 app.command("get")(inspect.get)
 app.command("status")(inspect.status)
 app.command("failures")(inspect.failures)

@@ -37,6 +37,7 @@ class Ranking:
         interests: of the user, their shares summing to 1; none for a user without history.
         affinity: (interests, n) each interest's cosines in standard deviations of its kind of item.
         personal_share: of slots that go to interests: k / (k + 5).
+        by_newest: nothing is known of anybody, so that the part that is everybody's is how new an item is.
     """
 
     relevance: NDArray[np.float32]
@@ -45,6 +46,7 @@ class Ranking:
     interests: Sequence[Interest]
     affinity: NDArray[np.float32]
     personal_share: float
+    by_newest: bool = False
 
 
 class ContentScale:
@@ -142,6 +144,11 @@ class InterestRecommender:
     def _content(self) -> ContentScale:
         return ContentScale(self.space, self.kinds, exact_items=EXACT_ITEMS)
 
+    @cached_property
+    def _newness(self) -> NDArray[np.float32]:
+        """(n,) how new an item is among its kind; items of an unknown age count as the oldest."""
+        return self.kinds.standardise(np.unique(self.space.created, return_inverse=True)[1])
+
     def interests(self, history: History, now_us: int) -> list[Interest]:
         """A user's interests, shares summing to 1; none where no item of the history has a vector."""
         recent = recent_interest(self.space, history, self.settings)
@@ -168,8 +175,10 @@ class InterestRecommender:
             own += self._collaborative(history)
         share = personal_share(len(history)) if self._neighbours is not None else float(bool(interests))
         personal = share * self.kinds.standardise(own)
-        popularity = np.asarray((1 - share) * self._popularity, dtype=np.float32)
-        return Ranking(popularity + personal, popularity, personal, interests, affinity, share)
+        by_newest = self._neighbours is None and not interests
+        everybodys = self._newness if by_newest else (1 - share) * self._popularity
+        popularity = np.asarray(everybodys, dtype=np.float32)
+        return Ranking(popularity + personal, popularity, personal, interests, affinity, share, by_newest)
 
     def _collaborative(self, history: History) -> NDArray[np.float32]:
         assert self._neighbours is not None

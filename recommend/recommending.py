@@ -13,6 +13,7 @@ from firstsight.recommend.interactions import DAY_US, History, Interactions, Rec
 from firstsight.recommend.interests import InterestSettings
 from firstsight.recommend.items import ItemSpace, Places
 from firstsight.recommend.long_tail import Clusters
+from firstsight.recommend.model import ColdStartModel
 from firstsight.recommend.ranking import InterestRecommender, Ranking
 from firstsight.recommend.slate import Composer, SlateSettings, Slot
 
@@ -33,6 +34,23 @@ class Wanting:
     user: int
     score: float
     because: int
+
+
+class FactorsOf:
+    """The collaborative part of a cold-start model: content has its place in the interests already."""
+
+    name = "factors"
+
+    def __init__(self, model: ColdStartModel) -> None:
+        self._model = model
+
+    def fit(self, train: Interactions) -> None:
+        """Learn the model from other events."""
+        self._model.fit(train)
+
+    def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
+        """(users, candidates) scores of the factors, those of items without events mapped from content."""
+        return self._model.collaborative(users, candidates)
 
 
 class SlateMaker:
@@ -81,8 +99,8 @@ class SlateMaker:
         now_us: int,
         rng: np.random.Generator,
         caps: NDArray[np.int64] | None = None,
-    ) -> list[Slot]:
-        """The slots of a slate in order; fewer than k where items are too few.
+    ) -> tuple[list[Slot], Ranking]:
+        """The slots of a slate in order, fewer than k where items are too few; and the ranking they were taken from.
 
         Args:
             history: may be empty: popular items, and new ones by exploration.
@@ -109,7 +127,7 @@ class SlateMaker:
             exploration=exploration,
             rng=rng,
         )
-        return composer.fill()
+        return composer.fill(), ranking
 
     def similar(
         self, place: int, k: int, *, now_us: int, kinds: Iterable[str] = (), near_duplicate: float = 1.0

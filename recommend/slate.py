@@ -16,9 +16,9 @@ from firstsight.recommend.popularity import KindScale
 from firstsight.recommend.ranking import Ranking
 from firstsight.retrieval.fusion import RRF_K
 
-Source = Literal["recent", "lasting", "long_tail", "neighbours", "popular", "new", "nearby"]
-"""What brought an item: an interest, users alike, everybody; and of explored items, that it is new or beside what the
-user knows."""
+Source = Literal["recent", "lasting", "long_tail", "neighbours", "popular", "newest", "new", "nearby"]
+"""What brought an item: an interest, users alike, everybody, its date where there are no events at all; and of explored
+items, that nobody was shown it, or that it is beside what the user knows."""
 
 KINDS = ("product", "video", "live")
 MOST_SLOTS = 1_000
@@ -240,6 +240,8 @@ class Composer:
         if interest >= 0:
             one = ranking.interests[interest]
             return one.kind, one.medoid
+        if ranking.by_newest:
+            return "newest", -1
         return ("neighbours" if len(ranking.interests) else "popular"), -1
 
     def _values(self) -> NDArray[np.float32]:

@@ -66,7 +66,7 @@ def maker(space: ItemSpace) -> SlateMaker:
 
 
 def make(maker: SlateMaker, history: History, how: SlateSettings = PLAIN, seed: int = 0) -> list[Slot]:
-    return maker.slate(history, how, now_us=NOW, rng=np.random.default_rng(seed))
+    return maker.slate(history, how, now_us=NOW, rng=np.random.default_rng(seed))[0]
 
 
 def test_lasting_interests_are_the_topics_of_a_history_in_proportion(maker: SlateMaker) -> None:
@@ -222,7 +222,7 @@ def test_near_duplicates_collapse_and_caps_hold() -> None:
     shown = places_of(make(maker, history, replace(PLAIN, k=40)))
     assert (shown // EACH == 3).sum() == 21  # twenty others, and one of the thirty
     caps = np.arange(len(space)) % 4
-    capped = maker.slate(
+    capped, _ = maker.slate(
         history, replace(PLAIN, k=12, cap=3), now_us=NOW, rng=np.random.default_rng(0), caps=caps.astype(np.int64)
     )
     assert np.bincount(caps[places_of(capped)]).tolist() == [3, 3, 3, 3]
