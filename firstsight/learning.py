@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from firstsight.connection import Connection
 
 if TYPE_CHECKING:
-    from firstsight.recommend.events import AddedEvents, EventsStatus
+    from firstsight.recommend.event_reports import AddedEvents, EventsStatus
     from firstsight.recommend.model import ColdStartVersion
 
 FIT_WAIT_S = 60.0

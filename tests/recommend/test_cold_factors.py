@@ -6,11 +6,13 @@ import builtins
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from firstsight.errors import OptionalDependencyError, QueryError
-from firstsight.recommend.cold_factors import with_cold_items
+from firstsight.recommend.cold_factors import Mapping, with_cold_items
 from firstsight.recommend.collaborative import ALS, REGULARIZATION, Factors, fit_factors, gram_of
 from firstsight.recommend.interactions import History
+from firstsight.recommend.items import Places
 from firstsight.recommend.measures import recall
 from firstsight.recommend.protocols import item_cold, user_cold
 from tests.recommend.logs import clustered_space, tasteful_log
@@ -75,15 +77,15 @@ def test_ridge_recovers_a_linear_map() -> None:
 
 
 @pytest.mark.parametrize("mapping", ["knn", "ridge"])
-def test_cold_items_are_found_far_above_chance_by_mapped_factors(mapping: str) -> None:
+def test_cold_items_are_found_far_above_chance_by_mapped_factors(mapping: Mapping) -> None:
     split = item_cold(LOG, seed=1)
     warm = ~split.cold
     fitted = fit_factors(split.train, alpha=5.0)
     assert not fitted.items[split.candidates].any()
-    factors = with_cold_items(fitted, SPACE.vectors, warm, mapping)  # type: ignore[arg-type]
+    factors = with_cold_items(fitted, SPACE.vectors, warm, mapping)
 
     class Mapped(ALS):
-        def scores(self, users: list[History], candidates: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+        def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
             return factors.scores(users, candidates)
 
     assert recall(split.rank(Mapped(), 5), split.targets).mean() > 0.7  # 5 of 24: chance is 0.21
@@ -94,9 +96,10 @@ def test_an_item_without_content_has_no_factors() -> None:
     content[7] = 0
     warm = np.arange(120) >= 20
     given = np.ones((120, 3), dtype=np.float32) * warm[:, None]
-    for mapping in ("knn", "ridge"):
+    mappings: tuple[Mapping, ...] = ("knn", "ridge")
+    for mapping in mappings:
         factors = Factors(given, gram_of(given), np.zeros(3), 1.0)
-        made = with_cold_items(factors, content, warm, mapping).items  # type: ignore[arg-type]
+        made = with_cold_items(factors, content, warm, mapping).items
         assert not made[7].any()
         assert np.isfinite(made).all()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import lancedb
@@ -103,6 +105,28 @@ def test_a_model_of_another_encoder_or_a_damaged_one_is_refused(make_store: Make
     table.update(values={"fingerprint": "another"})
     with pytest.raises(EncoderMismatchError, match="another"):
         ColdStartModel.load(store, space)
+    table.update(values={"settings": '{"mood": 1}'})
+    with pytest.raises(StoreError, match="newer firstsight"):
+        list_models(store)
+
+
+def test_serving_loads_neither_torch_nor_implicit(make_store: MakeStore) -> None:
+    store, _, _ = fitted(make_store)
+    code = (
+        "import sys, numpy as np\n"
+        "from firstsight.indexer.store import Store\n"
+        "from firstsight.recommend.events import Events\n"
+        "from firstsight.recommend.interactions import History\n"
+        "from firstsight.recommend.items import ItemSpace\n"
+        "from firstsight.recommend.model import ColdStartModel\n"
+        "store = Store.open(sys.argv[1])\n"
+        "space = ItemSpace.load(store)\n"
+        "model = ColdStartModel.load(store, space)\n"
+        "print(model.scores([History.of(np.array([1, 2]))], np.arange(9)).shape)\n"
+        "print({'torch', 'implicit', 'transformers', 'openvino'} & set(sys.modules))\n"
+    )
+    said = subprocess.run([sys.executable, "-c", code, store.uri], capture_output=True, text=True, check=True)
+    assert said.stdout.splitlines() == ["(1, 9)", "set()"]
 
 
 def test_a_model_fits_the_real_encoder_s_index(sample_db: Path) -> None:
