@@ -36,7 +36,7 @@ PLAIN = SlateSettings(explore=0.0)
 
 
 def topical_space(items: int, topics: int, seed: int = 0) -> tuple[ItemSpace, Places]:
-    """Items around topics, with a spectrum that falls as those of encoders do; the topic of each."""
+    """Items around topics, cosine .5 within one, with a spectrum that falls as encoders' do; and each one's topic."""
     rng = np.random.default_rng(seed)
     spectrum = np.arange(1, DIM + 1) ** -0.5
     centres = rng.normal(size=(topics, DIM)) * spectrum
@@ -44,7 +44,7 @@ def topical_space(items: int, topics: int, seed: int = 0) -> tuple[ItemSpace, Pl
     vectors = np.empty((items, DIM), dtype=np.float32)
     for start in range(0, items, 20_000):
         part = topic[start : start + 20_000]
-        rows = 0.7 * centres[part] + rng.normal(size=(len(part), DIM)) * spectrum
+        rows = centres[part] + rng.normal(size=(len(part), DIM)) * spectrum
         vectors[start : start + len(part)] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     kinds = KINDS[rng.choice(3, items, p=[0.6, 0.35, 0.05])]
     expires = np.where((kinds == "live") & (rng.random(items) < 0.7), NOW - 1, NEVER)

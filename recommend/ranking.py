@@ -20,6 +20,9 @@ from firstsight.recommend.popularity import KindScale, personal_share
 CONTENT_SHARE = 0.5
 """What content counts beside neighbours: measured on two catalogues, see docs/recommend.md."""
 
+PROFILE_SHARE = 0.5
+"""What the mean of a history counts beside its nearest interest: it breaks ties in favour of what suits all of it."""
+
 EXACT_ITEMS = 20_000
 DIMENSIONS = 64
 COMPARED_IN_FULL = 300
@@ -168,8 +171,12 @@ class InterestRecommender:
         affinity = np.zeros((0, n), dtype=np.float32)
         own = np.zeros(n, dtype=np.float32)
         if interests:
-            affinity = self._content.affinity(np.stack([one.vector for one in interests]))
+            profile = self.space.vectors[history.items].mean(axis=0)
+            profile /= max(float(np.linalg.norm(profile)), 1e-9)
+            affinity = self._content.affinity(np.stack([*(one.vector for one in interests), profile]))
+            affinity, whole = affinity[:-1], affinity[-1]
             own = self.kinds.standardise(affinity.max(axis=0), self.space.has_vector)
+            own += PROFILE_SHARE * self.kinds.standardise(whole, self.space.has_vector)
         if self._neighbours is not None and len(history):
             own *= CONTENT_SHARE
             own += self._collaborative(history)

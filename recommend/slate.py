@@ -27,6 +27,8 @@ _POOL = 10  # candidates by relevance for each slot
 _LEAST_POOL = 200
 _PER_INTEREST = 50
 _WITHIN = 0.5  # standard deviations by which an item may be nearer to another interest and still be of this one
+_SAME_WAY = 0.6  # cosine of two interests from which a candidate need not choose between them
+_OF_NEAREST = 0.5  # of the affinity of the nearest candidate, for an item to be of an interest
 _NEAR = 1.0  # standard deviations from the mean cosine at which an item has to do with an interest at all
 
 
@@ -297,10 +299,18 @@ def spread(counts: Mapping[str, int], k: int) -> list[str | None]:
 
 
 def _members(ranking: Ranking, places: Places) -> NDArray[np.bool_]:
-    """(interests, pool) whether a candidate is of an interest: near to it, and about as near as to any other."""
+    """(interests, pool) whether a candidate is of an interest: near to it, and about as near as to any other.
+
+    Interests that go the same way, such as the last events and the cluster that they are in, share their candidates.
+    """
     affinity = ranking.affinity[:, places]
-    best = affinity.max(axis=0, initial=-np.inf)
-    return np.asarray((affinity >= _NEAR) & (affinity >= best - _WITHIN))
+    if not affinity.size:
+        return np.zeros(affinity.shape, dtype=bool)
+    vectors = np.stack([one.vector for one in ranking.interests])
+    same_way = vectors @ vectors.T >= _SAME_WAY
+    near = affinity >= np.maximum(_NEAR, _OF_NEAREST * affinity.max(axis=1, keepdims=True))
+    best = np.stack([affinity[~same].max(axis=0, initial=-np.inf) for same in same_way])
+    return np.asarray(near & (affinity >= best - _WITHIN))
 
 
 def _top(values: NDArray[np.float32], m: int) -> NDArray[np.int64]:
