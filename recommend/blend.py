@@ -155,6 +155,6 @@ def standardised(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """Each row to mean 0 and deviation 1; zeros where all of it is equal."""
     centred = scores - scores.mean(axis=1, keepdims=True)
     spread = centred.std(axis=1, keepdims=True)
-    made = np.zeros_like(centred)
+    made: NDArray[np.float32] = np.zeros_like(centred)
     np.divide(centred, spread, out=made, where=spread > 1e-9)
     return made
