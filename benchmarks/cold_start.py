@@ -2,9 +2,9 @@
 
     python -m benchmarks.cold_start --data /tmp/recommend --industrial /path/to/amazon_industrial
 
-MovieLens-100K is fetched from PyPI (recbole's wheel) into --data, the databases are made there once. For each seed the
-blend is chosen and fitted without the cold items' events. Figures are means over users, then over seeds; a difference is
-of each user's mean over the seeds, with the paired bootstrap's 95 % interval.
+MovieLens-100K is fetched from PyPI (recbole's wheel) into --data, and the databases are made there once. For each seed
+the blend is chosen and fitted without the cold items' events. Figures are means over users, then over seeds; a
+difference is of each user's mean over the seeds, with the paired bootstrap's 95 % interval.
 """
 
 from __future__ import annotations

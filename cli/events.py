@@ -10,7 +10,7 @@ from firstsight.cli import options
 from firstsight.cli.output import print_json_lines, print_table, tell, wants_json
 
 if TYPE_CHECKING:
-    from firstsight.recommend.events import AddedEvents
+    from firstsight.recommend.event_reports import AddedEvents
 
 EPILOG = """
 [bold]Examples[/bold]

@@ -10,6 +10,7 @@ import typer
 
 import firstsight
 from firstsight.cli import (
+    cold_start,
     duplicates,
     evaluate,
     events,
@@ -52,6 +53,7 @@ app.command("map", epilog=map_.EPILOG)(map_.space_map)
 app.add_typer(models.app, name="models")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(events.app, name="events")
+app.add_typer(cold_start.app, name="cold-start")
 app.add_typer(rerank.app, name="rerank")
 app.add_typer(semantic_ids.app, name="semantic-ids")
 app.add_typer(safety.app, name="safety")

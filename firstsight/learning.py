@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from firstsight.connection import Connection
 
 if TYPE_CHECKING:
-    from firstsight.recommend.events import AddedEvents, EventsStatus
+    from firstsight.recommend.event_reports import AddedEvents, EventsStatus
+    from firstsight.recommend.model import ColdStartVersion
+
+FIT_WAIT_S = 60.0
+"""For another process that is writing: what was fitted should not be lost to it."""
 
 
 class Learning(Connection):
@@ -34,3 +39,48 @@ class Learning(Connection):
         from firstsight.recommend.events import Events
 
         return Events(self._open()).status()
+
+    def fit_cold_start(
+        self, *, use: bool = True, wait_s: float = FIT_WAIT_S, on_progress: Callable[[str], None] = lambda step: None
+    ) -> ColdStartVersion:
+        """Learn from all events how new items are to be ranked, and keep it as the next version.
+
+        Args:
+            use: put it in use, in the place of another.
+            wait_s: seconds to wait, at the end, for another process that is writing.
+            on_progress: told each step.
+
+        Returns:
+            The version; `figures` has the recall@20 of held-out cold items, beside that of its parents and of chance.
+
+        Raises:
+            QueryError: there are no events, or too few.
+            OptionalDependencyError: implicit is not installed.
+            DatabaseBusyError, StoreError: it could not be kept.
+        """
+        from firstsight.recommend.events import Events
+        from firstsight.recommend.items import ItemSpace
+        from firstsight.recommend.model import fit_model
+
+        store = self._open()
+        on_progress("reading items and events")
+        space = ItemSpace.load(store)
+        train = Events(store).interactions(space)
+        return fit_model(store, space, train, use=use, wait_s=wait_s, on_progress=on_progress)
+
+    def cold_start_models(self) -> list[ColdStartVersion]:
+        """Every cold-start model, oldest first."""
+        from firstsight.recommend.model import list_models
+
+        return list_models(self._open())
+
+    def use_cold_start(self, version: int | None, *, wait_s: float = FIT_WAIT_S) -> None:
+        """Put a cold-start model in use, in the place of another; None for none of them.
+
+        Raises:
+            QueryError: there is no such version.
+            DatabaseBusyError, StoreError: it could not be written.
+        """
+        from firstsight.recommend.model import use_model
+
+        use_model(self._open(), version, wait_s=wait_s)

@@ -54,14 +54,17 @@ def choose_settings(train: Interactions, content: Vectors, *, seed: int = 0) -> 
         QueryError: the log has too few events for it.
         OptionalDependencyError: implicit is not installed.
     """
+    from threadpoolctl import threadpool_limits
+
     tried: dict[BlendSettings, list[float]] = {}
     chance, asked = [], 0
     for number in range(SPLITS):
         split = _fewer(item_cold(train, seed=1_000 + seed + number), seed)
         chance.append(min(1.0, K / len(split.candidates)))
         asked += len(split.users)
-        for settings, value in _figures(split, content).items():
-            tried.setdefault(settings, []).append(value)
+        with threadpool_limits(1, "blas"):  # many small products: threads wait for each other longer than they work
+            for settings, value in _figures(split, content).items():
+                tried.setdefault(settings, []).append(value)
     means = {settings: float(np.mean(values)) for settings, values in tried.items()}
     best = max(means, key=lambda one: (means[one], -abs(one.weight - 0.5)))
     return Choice(
@@ -79,9 +82,10 @@ def _figures(split: Split, content: Vectors) -> dict[BlendSettings, float]:
     found = {}
     for alpha in ALPHAS:
         fitted = fit_factors(split.train, alpha=alpha)
+        folded = fitted.fold_in(split.histories)  # all of it warm items, so that no mapping has a part in it
         for mapping, ridge in MAPPINGS:
             factors = with_cold_items(fitted, content, ~split.cold, mapping, ridge=ridge)
-            collaborative = factors.scores(split.histories, split.candidates)
+            collaborative = (folded @ factors.items[split.candidates].T).astype(np.float32)
             for weight in WEIGHTS:
                 ranked = rank(blended(collaborative, similar, weight), split.candidates, K)
                 settings = BlendSettings(alpha, mapping, ridge, weight)

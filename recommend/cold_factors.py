@@ -66,4 +66,4 @@ def _linear(
     known -= centre
     left = known.T @ known + ridge * np.eye(known.shape[1])
     weights = np.linalg.solve(left, known.T @ (given - mean))
-    return ((content[to] - centre) @ weights + mean).astype(np.float32)
+    return np.asarray((content[to] - centre) @ weights + mean, dtype=np.float32)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Literal, get_args
 
 from firstsight.errors import CatalogError
@@ -120,7 +121,7 @@ def read_event(row: Row, unit: TimeUnit, now: datetime, *, forced: bool = False)
     """
     user_id, item_id = _id(row, "user_id"), _id(row, "item_id")
     event = cell(row, "event")
-    name = None if event is None else _checked(as_text(event), "event")
+    name = None if event is None else _checked(as_text(event).strip(), "event")
     return Event(user_id, item_id, _time_us(cell(row, "timestamp"), unit, now, forced), name, _weight(row))
 
 
@@ -144,7 +145,7 @@ def _id(row: Row, ours: str) -> str:
         raise RefusedRow(f"it has no {ours}; an event needs user_id, item_id and timestamp")
     if isinstance(value, bool | list | dict | bytes) or (isinstance(value, float) and not value.is_integer()):
         raise RefusedRow(f"{ours} {str(value)[:60]!r} is not an id; give a text or a whole number")
-    return _checked(as_text(value), ours)
+    return _checked(as_text(value).strip(), ours)  # as the catalogue takes ids
 
 
 def _checked(text: str, ours: str) -> str:
@@ -169,7 +170,7 @@ def _time_us(value: object, unit: TimeUnit, now: datetime, forced: bool) -> int:
     if value is None:
         raise RefusedRow("it has no timestamp; an event needs user_id, item_id and timestamp")
     shown = repr(value.isoformat() if isinstance(value, date) else str(value)[:60])
-    typed = as_utc(value) if isinstance(value, date) else None
+    typed = _typed(value) if isinstance(value, date) else None
     number = _number(value)
     if typed is None and unit == "iso":
         typed = _iso(value) if isinstance(value, str) and number is None else None
@@ -194,13 +195,20 @@ def _time_us(value: object, unit: TimeUnit, now: datetime, forced: bool) -> int:
 
 def _number(value: object) -> float | None:
     """A finite number, also where a text holds it."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
         return None
     try:
         number = float(value)
     except (ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
+
+
+def _typed(value: date) -> datetime:
+    try:
+        return as_utc(value)
+    except OverflowError:  # the first day there is, east of Greenwich
+        raise RefusedRow(f"timestamp {value.isoformat()!r} lies before 1970; mend it") from None
 
 
 def _iso(text: str) -> datetime | None:

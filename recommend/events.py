@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from firstsight.indexer.side_table import open_side_table, upsert
 from firstsight.indexer.sources import BadRow, Row, Source, open_source
 from firstsight.indexer.store import Store, quote
 from firstsight.indexer.tables import TIME
+from firstsight.recommend.event_reports import AddedEvents, EventsStatus
 from firstsight.recommend.event_rows import (
     COLUMNS,
     TIME_UNITS,
@@ -34,7 +34,7 @@ from firstsight.recommend.event_rows import (
     read_event,
 )
 from firstsight.recommend.interactions import History, Interactions
-from firstsight.recommend.items import ItemSpace
+from firstsight.recommend.items import NEVER, ItemSpace
 
 TABLE = "events"
 
@@ -59,48 +59,6 @@ _FIELDS: list[pa.Field[Any]] = [
     pa.field("weight", pa.float64(), nullable=False),
 ]
 SCHEMA = pa.schema(_FIELDS)
-
-
-@dataclass
-class AddedEvents:
-    """What became of a file.
-
-    Attributes:
-        rows: read, those that were refused as well.
-        added: events that were not there before; the others were written over themselves.
-        refused: rows that could not be taken.
-        refusals: the first of them, each with its place and reason.
-        unknown: events, among those taken, on items that the index does not have.
-        time_unit: of the file's times: "s", "ms", "us" or "iso".
-        first, last: the oldest and newest event taken.
-    """
-
-    rows: int = 0
-    added: int = 0
-    refused: int = 0
-    refusals: list[str] = field(default_factory=list)
-    unknown: int = 0
-    time_unit: TimeUnit = "iso"
-    first: datetime | None = None
-    last: datetime | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """What JSON holds of it."""
-        return {**vars(self), "repeated": self.rows - self.refused - self.added}
-
-
-@dataclass(frozen=True)
-class EventsStatus:
-    """What the log holds."""
-
-    events: int
-    users: int
-    items: int  # that the index has
-    unknown_events: int  # on items that it does not have
-    unknown_items: int
-    first: datetime | None
-    last: datetime | None
-    types: dict[str, int]  # event type to how many; "" for events without one
 
 
 class Events:
@@ -177,20 +135,25 @@ class Events:
         users: set[str] = set()
         items: Counter[str] = Counter()
         types: Counter[str] = Counter()
-        first = last = None
+        first, last = NEVER, -NEVER
         columns = ["user_id", "item_id", "timestamp", "event"]
         for batch in [] if table is None else table.search().select(columns).limit(None).to_batches(BATCH):
-            users.update(batch["user_id"].unique().to_pylist())
-            for name, counter in (("item_id", items), ("event", types)):
-                for pair in batch[name].value_counts().to_pylist():
-                    counter[pair["values"] or ""] += pair["counts"]
-            ends = pc.min_max(batch["timestamp"]).as_py()
-            first = min(filter(None, (first, ends["min"])), default=None)
-            last = max(filter(None, (last, ends["max"])), default=None)
+            users.update(map(str, batch["user_id"].unique().to_pylist()))
+            items.update(map(str, batch["item_id"].to_pylist()))
+            types.update(name or "" for name in batch["event"].to_pylist())
+            times = batch["timestamp"].cast(pa.int64()).to_numpy()
+            first, last = min(first, int(times.min())), max(last, int(times.max()))
         there = items.keys() & known
         unknown = sum(count for item_id, count in items.items() if item_id not in known)
         return EventsStatus(
-            items.total(), len(users), len(there), unknown, len(items) - len(there), first, last, dict(types)
+            items.total(),
+            len(users),
+            len(there),
+            unknown,
+            len(items) - len(there),
+            _moment(first) if items else None,
+            _moment(last) if items else None,
+            dict(types),
         )
 
     def interactions(self, space: ItemSpace, before: datetime | None = None) -> Interactions:
@@ -242,7 +205,7 @@ class Events:
             return History.of(np.empty(0, dtype=np.int64))
         query = table.search().where(f"user_id = {quote(user_id)} AND {_wanted(before)}")
         rows = query.select(["item_id", "timestamp", "weight"]).limit(None).to_arrow()
-        items = space.places(rows["item_id"].to_pylist())
+        items = space.places(map(str, rows["item_id"].to_pylist()))
         times = rows["timestamp"].cast(pa.int64()).to_numpy()
         order = np.lexsort((items, times))
         order = order[items[order] >= 0]
@@ -281,9 +244,8 @@ class Events:
         with self._store.writing(wait_s):
             report.added += upsert(self._store, TABLE, SCHEMA, "event_id", rows)
         report.unknown += sum(one.item_id not in known for one in events.values())
-        ends = [pa.scalar(end, TIME).as_py() for end in (min(times), max(times))]
-        report.first = min(filter(None, (report.first, ends[0])))
-        report.last = max(filter(None, (report.last, ends[1])))
+        report.first = min(filter(None, (report.first, _moment(min(times)))))
+        report.last = max(filter(None, (report.last, _moment(max(times)))))
 
     def _index(self, wait_s: float) -> None:
         """Let users be found without reading all events, where there are many."""
@@ -320,6 +282,10 @@ def _check_columns(rows: list[Row], source: str) -> None:
             f"{source} has no column {missing[0]} (nor {also}), only {', '.join(names)[:300]}; "
             "events need user_id, item_id and timestamp"
         )
+
+
+def _moment(time_us: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=time_us)
 
 
 def _wanted(before: datetime | None) -> str:

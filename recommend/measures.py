@@ -58,7 +58,14 @@ def rank(scores: NDArray[np.float32], candidates: Places, k: int) -> Places:
     if np.isnan(scores).any():
         raise QueryError("a model gave a score that is not a number; every score must be finite, or -inf to exclude")
     mixed = np.random.default_rng(_TIES_SEED).permutation(len(candidates))
-    order = np.argsort(-scores[:, mixed], axis=1, kind="stable")[:, :k]
+    falling = -scores[:, mixed]
+    if k < len(candidates):
+        kept = np.sort(np.argpartition(falling, k - 1, axis=1)[:, :k], axis=1)
+        order = np.take_along_axis(
+            kept, np.argsort(np.take_along_axis(falling, kept, axis=1), axis=1, kind="stable"), axis=1
+        )
+    else:
+        order = np.argsort(falling, axis=1, kind="stable")
     best = mixed[order]
     ranked = np.where(np.isneginf(np.take_along_axis(scores, best, axis=1)), -1, candidates[best])
     return np.pad(ranked, ((0, 0), (0, k - ranked.shape[1])), constant_values=-1).astype(np.int64)
@@ -165,9 +172,10 @@ def _hits(
         raise QueryError(f"there are {len(ranked)} rankings and targets of {len(targets)} users; they must be the same")
     kept = list(targets) if among is None else [one[among[one]] for one in targets]
     wanted = np.array([len(one) for one in kept], dtype=np.int64)
-    found = np.zeros(ranked.shape, dtype=bool)
-    for user, one in enumerate(kept):
-        found[user] = np.isin(ranked[user], one)
+    flat = np.concatenate([np.empty(0, dtype=np.int64), *kept])
+    wide = max(int(ranked.max(initial=0)), int(flat.max(initial=0))) + 1
+    of_user = np.arange(len(ranked))
+    found = np.isin(of_user[:, None] * wide + ranked, np.repeat(of_user, wanted) * wide + flat) & (ranked >= 0)
     return found, wanted
 
 

@@ -250,8 +250,14 @@ def _put_in_use(store: Store, version: int | None) -> None:
 
 
 def _version(row: dict[str, Any]) -> ColdStartVersion:
-    settings = BlendSettings(**json.loads(row["settings"]))
-    return ColdStartVersion(row["version"], row["fitted_at"], row["in_use"], settings, json.loads(row["figures"]))
+    try:
+        settings, figures = BlendSettings(**json.loads(row["settings"])), dict(json.loads(row["figures"]))
+    except (ValueError, TypeError):  # not JSON, or settings that this version does not have
+        raise StoreError(
+            f"the settings of cold-start model {row['version']} cannot be read; a newer firstsight wrote them: use "
+            "it, or fit again"
+        ) from None
+    return ColdStartVersion(row["version"], row["fitted_at"], row["in_use"], settings, figures)
 
 
 def _no_version(store: Store, version: int) -> QueryError:

@@ -76,7 +76,7 @@ def read_texts(store: Store, space: ItemSpace) -> list[str]:
     """Title and text of each item of a space, in its order; empty where an item has neither."""
     texts = [""] * len(space)
     for batch in store.items.search().select(["item_id", "title", "text"]).limit(None).to_batches(_ROWS):
-        places = space.places(batch["item_id"].to_pylist())
+        places = space.places(map(str, batch["item_id"].to_pylist()))
         for place, title, text in zip(places, batch["title"].to_pylist(), batch["text"].to_pylist(), strict=True):
             if place >= 0:
                 texts[place] = f"{title or ''} {text or ''}".strip()[:CHARACTERS]
@@ -104,4 +104,6 @@ def content_of(store: Store, space: ItemSpace) -> Vectors:
 
 def _unit(rows: Vectors) -> Vectors:
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 1e-8)
+    unit = np.zeros_like(rows)
+    np.divide(rows, norms, out=unit, where=norms > 1e-8)
+    return unit

@@ -6,6 +6,7 @@ import csv
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from firstsight.errors import CatalogError, QueryError
 from firstsight.recommend import events as events_module
+from firstsight.recommend.event_reports import AddedEvents
 from firstsight.recommend.event_rows import Event, detect_unit, unit_of
 from firstsight.recommend.events import Events
 from firstsight.recommend.items import ItemSpace
@@ -59,7 +61,11 @@ def test_every_format_says_the_same(make_store: MakeStore, tmp_path: Path) -> No
         csv.writer(file).writerows([("user_id", "item_id", "timestamp"), *rows])
     lines(tmp_path / "b.jsonl", [row(u, i, t * 1000) for u, i, t in rows])
     when = [datetime.fromtimestamp(t, UTC) for _, _, t in rows]
-    columns = {"user": ["u", "v"], "product_id": ["i0003", "i0004"], "ts": pa.array(when, pa.timestamp("ms", "UTC"))}
+    columns: dict[str, pa.Array[Any]] = {
+        "user": pa.array(["u", "v"]),
+        "product_id": pa.array(["i0003", "i0004"]),
+        "ts": pa.array(when, pa.timestamp("ms", "UTC")),
+    }
     pq.write_table(pa.table(columns), tmp_path / "c.parquet")
     lines(tmp_path / "d.jsonl", [row(u, i, w.isoformat()) for (u, i, _), w in zip(rows, when, strict=True)])
     units = []
@@ -86,6 +92,7 @@ def test_every_format_says_the_same(make_store: MakeStore, tmp_path: Path) -> No
         ({"timestamp": "yesterday"}, "timestamp 'yesterday'"),
         ({"timestamp": None}, "no timestamp"),
         ({"timestamp": 4_000_000_000}, "in the future"),
+        ({"timestamp": "0001-01-01T00:00:00+14:00"}, "timestamp '0001-01-01"),
         ({"user_id": ""}, "no user_id"),
         ({"item_id": "a\nb"}, "control characters"),
         ({"item_id": ["i0001"]}, "not an id"),
@@ -189,6 +196,29 @@ def test_a_large_log_is_added_in_batches_and_users_are_found_by_an_index(
     assert [index.columns for index in table.list_indices()] == [["user_id"]]
     log.add(lines(tmp_path / "more.jsonl", [row("u7", "i0000", T + 5_000)]))
     assert len(log.history("u7", SPACE)) == 51
+
+
+def test_a_file_that_was_stopped_in_the_middle_is_added_again(
+    log: Events, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events_module, "BATCH", 10)
+    source = lines(tmp_path / "log.jsonl", [row(f"u{n % 4}", f"i{n % 12:04d}", T + n) for n in range(35)])
+
+    def stop(so_far: AddedEvents) -> None:
+        if so_far.rows == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        log.add(source, on_progress=stop)
+    assert log.status().events == 20
+    assert log.add(source).added == 15
+    assert log.status().events == 35
+
+
+def test_ids_are_taken_as_the_catalogue_takes_them(log: Events, tmp_path: Path) -> None:
+    rows = [row(7, " i0001 ", T), row(8.0, "i0002", T)]  # type: ignore[arg-type]
+    assert log.add(lines(tmp_path / "log.jsonl", rows)).unknown == 0
+    assert log.interactions(SPACE).user_ids.tolist() == ["7", "8"]
 
 
 def test_ids_of_events_keep_their_parts_apart() -> None:
