@@ -295,7 +295,7 @@ def _column(store: Store, space: ItemSpace, name: str) -> NDArray[np.object_]:
     """(n,) a column of the items in the order of the space; None for an item that is not there any more."""
     table = store.items.search().select(["item_id", name]).limit(None).to_arrow()
     values = np.full(len(space), None, dtype=object)
-    places = space.places(table["item_id"].to_pylist())
+    places = space.places(str(item_id) for item_id in table["item_id"].to_pylist())
     read = np.empty(len(places), dtype=object)
     read[:] = table[name].to_pylist()
     values[places[places >= 0]] = read[places >= 0]

@@ -20,7 +20,7 @@ SHOWN_ENOUGH = 100
 ITEMS_PER_CLUSTER = 10
 """Of a drawn cluster, the items that suit the user best, among which the draw is even."""
 
-DRAWS = 400
+DRAWS = 256
 """Of every cluster's posterior; the shares that each wins are the policy itself, and so exact."""
 
 
@@ -75,6 +75,8 @@ class Exploration:
     outcomes: Outcomes
     rng: np.random.Generator
     _gone: set[int] = field(default_factory=set)
+    _known: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
+    _drawn: NDArray[np.float64] | None = None
 
     @classmethod
     def open(
@@ -127,8 +129,11 @@ class Exploration:
 
     def _wins(self, labels: NDArray[np.int32]) -> NDArray[np.float64]:
         """(labels,) how often each cluster has the highest rate of success in draws from the posteriors."""
-        good, bad = self.outcomes.successes[labels], self.outcomes.failures[labels]
-        rates = self.rng.beta(1 + good, 1 + bad, (DRAWS, len(labels)))
+        if self._drawn is None:  # one set of draws for all slots of a slate
+            self._known = np.unique(self.labels)
+            good, bad = self.outcomes.successes[self._known], self.outcomes.failures[self._known]
+            self._drawn = self.rng.beta(1 + good, 1 + bad, (DRAWS, len(self._known)))
+        rates = self._drawn[:, np.searchsorted(self._known, labels)]
         wins = np.bincount(rates.argmax(axis=1), minlength=len(labels))
         return np.asarray(wins / DRAWS)
 

@@ -51,7 +51,7 @@ class Clusters:
         if len(order):
             present, starts = np.unique(self.labels[order], return_index=True)
             sums[present] = np.add.reduceat(self.space.vectors[order], starts, axis=0)
-        return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9)
+        return np.asarray(sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9), dtype=np.float32)
 
     @cached_property
     def nearest(self) -> NDArray[np.int64]:

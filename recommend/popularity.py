@@ -30,7 +30,9 @@ class KindScale:
         """The codes of those of these kinds that there are items of."""
         return np.array([self._code_of[kind] for kind in kinds if kind in self._code_of], dtype=np.int64)
 
-    def standardise(self, values: NDArray[np.floating], of: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+    def standardise(
+        self, values: NDArray[np.floating] | NDArray[np.integer], of: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.float32]:
         """(n,) scores less their kind's mean, by its standard deviation; 0 where all of a kind are equal.
 
         Args:

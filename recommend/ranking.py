@@ -150,7 +150,7 @@ class InterestRecommender:
     @cached_property
     def _newness(self) -> NDArray[np.float32]:
         """(n,) how new an item is among its kind; items of an unknown age count as the oldest."""
-        return self.kinds.standardise(np.unique(self.space.created, return_inverse=True)[1])
+        return self.kinds.standardise(np.unique(self.space.created, return_inverse=True)[1].astype(np.float64))
 
     def interests(self, history: History, now_us: int) -> list[Interest]:
         """A user's interests, shares summing to 1; none where no item of the history has a vector."""

@@ -257,7 +257,7 @@ class Composer:
                 value[order] = (RRF_K + 1) / (RRF_K + 1 + np.arange(len(rows)))
             return value
         low, high = relevance.min(initial=np.inf), relevance.max(initial=-np.inf)
-        return (relevance - low) / max(float(high - low), 1e-9)
+        return np.asarray((relevance - low) / max(float(high - low), 1e-9), dtype=np.float32)
 
     def _of_kind(self, kind: str | None, named: NDArray[np.int64], codes: NDArray[np.int64]) -> NDArray[np.bool_]:
         if kind is None:
@@ -286,7 +286,8 @@ def pool(ranking: Ranking, allowed: NDArray[np.bool_], kinds: KindScale, setting
 
 def spread(counts: Mapping[str, int], k: int) -> list[str | None]:
     """The kind of each of k slots, every kind spread evenly over the slate (Sainte-Laguë); None for any other kind."""
-    wanted: dict[str | None, int] = {**counts, None: k - sum(counts.values())}
+    wanted: dict[str | None, int] = {None: k - sum(counts.values())}
+    wanted.update(counts.items())
     taken: dict[str | None, int] = dict.fromkeys(wanted, 0)
     order: list[str | None] = []
     for _ in range(k):

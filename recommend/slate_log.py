@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from firstsight.indexer.side_table import open_side_table, upsert
 from firstsight.indexer.store import Store
@@ -73,8 +72,7 @@ def read_outcomes(
         return none
     names = ["user_id", "made_at", "item_id", "explore"]
     rows = table.search().select(names).limit(None).to_arrow()
-    found = pc.fill_null(pc.index_in(rows["item_id"], value_set=pa.array(space.item_ids, pa.string())), -1)
-    places = found.to_numpy().astype(np.int64)
+    places = space.places(str(item_id) for item_id in rows["item_id"].to_pylist())
     shown = np.bincount(places[places >= 0], minlength=len(space)).astype(np.int64)
     asked = rows["explore"].to_numpy() & rows["user_id"].is_valid().to_numpy() & (places >= 0)
     asked[asked] = clusters.labels[places[asked]] >= 0
