@@ -13,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.cluster import KMeans
 
 from benchmarks.interaction_logs import EventLog, amazon_industrial, movielens
+from firstsight.encoders.base import Vectors
 from firstsight.recommend.items import ItemSpace
 from firstsight.recommend.semantic_ids import Codebooks, Codes, count_copies, uniqueness
 
@@ -58,6 +60,16 @@ def unchanged(space: ItemSpace, seed: int) -> tuple[bool, float]:
     return bool((both[: len(old)] == before).all() and distinct), uniqueness(both)
 
 
+def plain(vectors: Vectors, codes: int) -> Codes:
+    """Codes of residual k-means on whole vectors at every level, to compare with."""
+    rest, found = vectors, []
+    for level in range(3):
+        means = KMeans(codes, n_init=1, max_iter=20, random_state=level).fit(rest)
+        found.append(means.labels_)
+        rest = rest - means.cluster_centers_[means.labels_]
+    return np.stack(found, axis=1).astype(np.int32)
+
+
 def measure(log: EventLog, work: Path) -> None:
     """Print the figures of one catalogue."""
     space = ItemSpace.load(log.store(work))
@@ -68,6 +80,7 @@ def measure(log: EventLog, work: Path) -> None:
     codes = books.encode(space.vectors)
     print(f"\n{log.name}: {len(space):,} items, 3 levels of {books.codes}, fitted in {fitted:.1f} s")
     print(f"  unique before the last number   {uniqueness(codes):.1%}; most alike {count_copies(codes).max() + 1}")
+    print(f"  by plain residual k-means       {uniqueness(plain(space.vectors, books.codes)):.1%}")
     print(f"  left over after each level      {' '.join(f'{error:.3f}' for error in books.errors)}")
     draw = np.random.default_rng(0)
     for levels in (1, 2):

@@ -58,8 +58,8 @@ def newest_version(store: Store) -> int | None:
     table = open_side_table(store, CODEBOOKS_TABLE)
     if table is None:
         return None
-    versions: list[int] = table.search().select(["version"]).limit(None).to_arrow()["version"].to_pylist()
-    return max(versions, default=None)
+    rows: list[dict[str, Any]] = table.search().select(["version"]).limit(None).to_arrow().to_pylist()
+    return max((int(row["version"]) for row in rows), default=None)
 
 
 def with_ids(store: Store, where: str) -> str:
@@ -118,5 +118,4 @@ def _matching(store: Store, condition: str) -> list[str]:
     if table is None:
         raise QueryError(f"no item of {store.uri} has a semantic ID yet; run first: firstsight semantic-ids fit")
     search = table.search().where(f"version = {version} AND {COLUMN} {condition}").select(["item_id"])
-    found: list[str] = search.limit(MOST_MATCHES + 1).to_arrow()["item_id"].to_pylist()
-    return found
+    return [str(item_id) for item_id in search.limit(MOST_MATCHES + 1).to_arrow()["item_id"].to_pylist()]

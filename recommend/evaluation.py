@@ -242,7 +242,7 @@ def _mean_of_draws(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """(draws, users) to (users,): the mean over the draws in which a user has a figure."""
     known = np.isfinite(values)
     sums, counts = np.where(known, values, 0).sum(axis=0), known.sum(axis=0)
-    return np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
+    return np.asarray(np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0))
 
 
 def _interval(values: NDArray[np.float64]) -> tuple[float, float]:

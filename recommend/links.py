@@ -131,10 +131,10 @@ def read_links(file: str, store: Store, space: ItemSpace, *, column: str | None 
 
 
 def evaluate_links(space: ItemSpace, links: Links, *, k: int = 10) -> list[LinkReport]:
-    """How many of the linked are among the k nearest groups, kind by kind and over all, beside chance and popularity.
+    """How many of the linked are among the k nearest groups, kind by kind and over all; beside it two other ways.
 
-    The likeness of two groups is the greatest cosine between an item of one and an item of the other. Popularity ranks
-    by how often other groups link to a group, for links of the same kind: it has seen the answers of the others.
+    The likeness of two groups is the greatest cosine between an item of one and an item of the other. "Most linked"
+    ranks by how often other groups link to a group, by links of the same kind: it has seen all other queries' answers.
 
     Raises:
         QueryError: k is below 1.
@@ -154,13 +154,13 @@ def _report(space: ItemSpace, links: Links, kind: str, pairs: Sequence[tuple[int
     targets = [np.array(sorted(of[query]), dtype=np.int64) for query in queries.tolist()]
     every = np.arange(len(links.groups), dtype=np.int64)
     linked = np.bincount([end for _, end in pairs], minlength=len(every)).astype(np.float32)
-    ranked: dict[str, list[Places]] = {"nearest": [], "popularity": []}
+    ranked: dict[str, list[Places]] = {"nearest": [], "most linked": []}
     for start in range(0, len(queries), _QUERIES):
         some = queries[start : start + _QUERIES]
         popular = np.tile(linked, (len(some), 1))
         for row, query in enumerate(some.tolist()):
             popular[row, of[query]] -= 1  # its own links are what is asked for
-        for name, scores in (("nearest", _likeness(space, links, some)), ("popularity", popular)):
+        for name, scores in (("nearest", _likeness(space, links, some)), ("most linked", popular)):
             scores[np.arange(len(some)), some] = -np.inf
             ranked[name].append(measures.rank(scores, every, k))
     recall = {name: measures.recall(np.concatenate(parts), targets) for name, parts in ranked.items()}

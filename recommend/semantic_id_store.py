@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from firstsight.encoders.base import Vectors
 from firstsight.errors import QueryError, StoreError
 from firstsight.indexer.semantic_id_table import (
     CODEBOOKS_SCHEMA,
@@ -28,6 +29,7 @@ from firstsight.recommend.items import ItemSpace
 from firstsight.recommend.semantic_ids import LEVELS, Codebooks, Codes, count_copies, uniqueness
 
 _ROWS_PER_COMMIT = 50_000
+_ROWS_PER_READ = 20_000
 _ARRAYS = ("means", "axes", "centroids")
 
 
@@ -111,7 +113,7 @@ def fit_semantic_ids(
         "figures": json.dumps({"errors": list(books.errors), "unique": uniqueness(found)}),
     }
     upsert(store, CODEBOOKS_TABLE, CODEBOOKS_SCHEMA, "version", [row])  # last: from here on the version counts
-    return _described(store, row, space)
+    return _described(store, row)
 
 
 def assign_semantic_ids(store: Store) -> tuple[int, SemanticIdVersion]:
@@ -129,12 +131,13 @@ def assign_semantic_ids(store: Store) -> tuple[int, SemanticIdVersion]:
     row = _codebook_row(store, None)
     if row is None:
         raise _unfitted(store)
-    space, version = ItemSpace.load(store), int(row["version"])
-    item_ids, codes, _ = read_codes(store, version)
-    new = _waiting(space, item_ids)
-    found = _codebooks(row).encode(space.vectors[new])
-    _add_codes(store, version, space.item_ids[new], found, count_copies(found, codes))
-    return len(new), _described(store, row, space)
+    version = int(row["version"])
+    assigned, codes, _ = read_codes(store, version)
+    item_ids, vectors = _waiting_items(store, set(assigned.tolist()))
+    if len(item_ids):
+        found = _codebooks(row).encode(vectors)
+        _add_codes(store, version, item_ids, found, count_copies(found, codes))
+    return len(item_ids), _described(store, row)
 
 
 def read_codes(store: Store, version: int) -> tuple[NDArray[np.object_], Codes, NDArray[np.int32]]:
@@ -186,8 +189,7 @@ def semantic_id_versions(store: Store) -> list[SemanticIdVersion]:
         return []
     columns = [name for name in CODEBOOKS_SCHEMA.names if name not in _ARRAYS]
     rows = table.search().select(columns).limit(None).to_arrow().to_pylist()
-    space = ItemSpace.load(store)
-    return [_described(store, row, space) for row in sorted(rows, key=lambda row: int(row["version"]))]
+    return [_described(store, row) for row in sorted(rows, key=lambda row: int(row["version"]))]
 
 
 def _codebook_row(store: Store, version: int | None) -> dict[str, Any] | None:
@@ -220,8 +222,10 @@ def _codebooks(row: dict[str, Any]) -> Codebooks:
     return Codebooks(**arrays, errors=tuple(json.loads(row["figures"])["errors"]))
 
 
-def _described(store: Store, row: dict[str, Any], space: ItemSpace) -> SemanticIdVersion:
+def _described(store: Store, row: dict[str, Any]) -> SemanticIdVersion:
     item_ids, _, copies = read_codes(store, int(row["version"]))
+    assigned = set(item_ids.tolist())
+    waiting = sum(item_id not in assigned for some, _ in _with_vectors(store, []) for item_id in some)
     figures = json.loads(row["figures"])
     return SemanticIdVersion(
         version=int(row["version"]),
@@ -231,16 +235,31 @@ def _described(store: Store, row: dict[str, Any], space: ItemSpace) -> SemanticI
         errors=tuple(figures["errors"]),
         unique=float(figures["unique"]),
         assigned=len(item_ids),
-        waiting=len(_waiting(space, item_ids)),
+        waiting=waiting,
         most_copies=int(copies.max(initial=-1)) + 1,
     )
 
 
-def _waiting(space: ItemSpace, assigned: NDArray[np.object_]) -> NDArray[np.int64]:
-    there = np.zeros(len(space), dtype=bool)
-    places = space.places(assigned.tolist())
-    there[places[places >= 0]] = True
-    return np.flatnonzero(space.has_vector & ~there)
+def _waiting_items(store: Store, assigned: set[str]) -> tuple[NDArray[np.object_], Vectors]:
+    """The items with a vector that have no ID, sorted: ids (n,), vectors (n, dim)."""
+    item_ids: list[str] = []
+    parts = [np.empty((0, store.spec.dim), dtype=np.float32)]
+    for some, batch in _with_vectors(store, ["vector"]):
+        new = [n for n, item_id in enumerate(some) if item_id not in assigned]
+        flat = pc.list_flatten(batch["vector"]).to_numpy(zero_copy_only=False)
+        parts.append(np.asarray(flat, dtype=np.float32).reshape(len(some), -1)[new])
+        item_ids += [some[n] for n in new]
+    ids = np.array(item_ids, dtype=object)
+    order = np.argsort(ids)
+    return ids[order], np.concatenate(parts)[order]
+
+
+def _with_vectors(store: Store, columns: list[str]) -> Iterator[tuple[list[str], pa.RecordBatch]]:
+    """Batches of the items that have a vector: their ids, and these columns."""
+    search = store.items.search().where("vector IS NOT NULL").select(["item_id", *columns])
+    for batch in search.limit(None).to_batches(_ROWS_PER_READ):
+        if batch.num_rows:
+            yield [str(item_id) for item_id in batch["item_id"].to_pylist()], batch
 
 
 def _add_codes(

@@ -74,7 +74,7 @@ def test_links_are_looked_for_among_the_nearest(run: Run, sample_db: Path, tmp_p
     assert (report["kind"], report["queries"], report["links"]) == ("related", 2, 2)
     assert {one["model"]: one["recall"] for one in report["models"]} == {
         "nearest": 1.0,
-        "popularity": 1.0,
+        "most linked": 1.0,
         "random order": 1.0,
     }
     assert "1 of 3 links are left out" in err

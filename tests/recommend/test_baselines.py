@@ -25,7 +25,8 @@ def test_every_user_has_a_finite_score_for_every_candidate(make: type[Recommende
     model.fit(log)
     users = [log.history(0), History.of(np.empty(0, dtype=np.int64)), log.history(5)]
     scores = model.scores(users, np.array([3, 8, 50]))
-    assert (scores.shape, scores.dtype) == ((3, 3), np.float32)
+    assert scores.shape == (3, 3)
+    assert scores.dtype == np.float32
     assert np.isfinite(scores).all()
     assert (model.scores(users, np.array([3, 8, 50])) == scores).all()
 

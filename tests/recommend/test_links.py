@@ -38,7 +38,7 @@ def test_the_nearest_are_found_and_chance_is_what_it_should_be(store: Store, tmp
     links = read_links(written(tmp_path / "l.csv", "\n".join(rows)), store, space)
     near, far, whole = evaluate_links(space, links, k=10)
     assert (near.kind, near.queries, near.links, near.candidates) == ("near", 32, 96, 159)
-    assert [one.model for one in near.models] == ["nearest", "popularity", "random order"]
+    assert [one.model for one in near.models] == ["nearest", "most linked", "random order"]
     assert near.models[0].recall == 1.0
     assert near.models[0].ndcg == pytest.approx(1.0)
     assert near.models[-1].recall == pytest.approx(10 / 159)
@@ -58,12 +58,12 @@ def test_chance_is_the_mean_of_random_orders(store: Store, tmp_path: Path) -> No
     assert nearest.ndcg == pytest.approx(chance.ndcg, abs=0.02)
 
 
-def test_popularity_does_not_see_the_answers_of_its_own_query(tmp_path: Path) -> None:
+def test_the_most_linked_does_not_see_the_answers_of_its_own_query(tmp_path: Path) -> None:
     space = ItemSpace.of(["a", "b", "c", "d"], np.eye(4, dtype=np.float32))
     store = store_of(tmp_path / "db", space)
     file = written(tmp_path / "l.csv", "from,to\na,b\nc,d\n")
     (report,) = evaluate_links(space, read_links(file, store, space), k=1)
-    popularity = next(one for one in report.models if one.model == "popularity")
+    popularity = next(one for one in report.models if one.model == "most linked")
     assert popularity.recall == 0  # before its own answer comes that of the other
 
 

@@ -11,6 +11,7 @@ import firstsight
 from firstsight.database import Database
 from firstsight.errors import QueryError, StoreError
 from firstsight.indexer.semantic_id_table import MOST_MATCHES, with_ids
+from firstsight.indexer.side_table import open_side_table
 from firstsight.indexer.store import Store
 from firstsight.recommend import semantic_id_store
 from firstsight.recommend.items import ItemSpace
@@ -184,7 +185,7 @@ def test_a_prefix_of_too_many_items_is_refused(drawn: Drawn, monkeypatch: pytest
 
 def test_codebooks_of_another_encoder_are_refused(drawn: Drawn) -> None:
     database(drawn).fit_semantic_ids()
-    table = semantic_id_store.open_side_table(drawn.store, "semantic_codebooks")
+    table = open_side_table(drawn.store, "semantic_codebooks")
     assert table is not None
     table.update(values={"fingerprint": "another"})
     with pytest.raises(StoreError, match="another encoder"):

@@ -24,7 +24,7 @@ def blobs(items: int, groups: int, *, dim: int = 24, spread: float = 0.25, seed:
 
 def purity(code: np.ndarray, group: np.ndarray) -> float:
     """The share of items that are of the commonest group of their code."""
-    return sum(np.bincount(group[code == one]).max() for one in np.unique(code)) / len(code)
+    return float(sum(np.bincount(group[code == one]).max() for one in np.unique(code)) / len(code))
 
 
 def test_small_catalogues_have_fewer_codes() -> None:
