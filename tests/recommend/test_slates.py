@@ -149,6 +149,33 @@ def test_neighbours_bring_what_users_alike_chose(space: ItemSpace) -> None:
     assert (shown == 28).sum() >= 5
 
 
+class LikesTopic:
+    """A fitted model, as far as a slate needs one: it sees one topic in every user."""
+
+    name = "likes a topic"
+
+    def __init__(self, liked: int) -> None:
+        self._liked = liked
+
+    def fit(self, train: Interactions) -> None:
+        """Nothing is learnt."""
+
+    def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
+        return np.tile((topic(candidates) == self._liked).astype(np.float32), (len(users), 1))
+
+
+def test_a_model_brings_items_without_events_that_content_would_not(space: ItemSpace) -> None:
+    rng = np.random.default_rng(8)
+    users = np.repeat([f"u{n}" for n in range(40)], 5).astype(object)
+    known = Interactions.of(space, users, rng.integers(0, 20 * EACH, 200), np.arange(200))
+    history = events_on([3] * 20, [float(n) for n in range(20)])
+    how = replace(PLAIN, k=60)
+    with_model = topic(places_of(make(SlateMaker(space, known, model=LikesTopic(25)), history, how)))
+    without = topic(places_of(make(SlateMaker(space, known), history, how)))
+    assert (with_model == 25).sum() >= 3
+    assert 25 not in without
+
+
 def test_ended_and_blocked_items_are_never_shown() -> None:
     n = TOPICS * EACH
     rng = np.random.default_rng(5)
