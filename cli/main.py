@@ -18,9 +18,11 @@ from firstsight.cli import (
     inspect,
     models,
     optimize,
+    recommend,
     rerank,
     safety,
     search,
+    semantic_ids,
     watch,
 )
 from firstsight.cli import map as map_
@@ -40,6 +42,8 @@ app = typer.Typer(
 app.command("index", epilog=index.EPILOG)(index.index)
 app.command("watch", epilog=watch.EPILOG)(watch.watch)
 app.command("search", epilog=search.EPILOG)(search.search)
+app.command("recommend", epilog=recommend.EPILOG)(recommend.recommend)
+app.command("similar", epilog=recommend.SIMILAR_EPILOG)(recommend.similar)
 app.command("get")(inspect.get)
 app.command("status")(inspect.status)
 app.command("failures")(inspect.failures)
@@ -51,6 +55,7 @@ app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(events.app, name="events")
 app.add_typer(cold_start.app, name="cold-start")
 app.add_typer(rerank.app, name="rerank")
+app.add_typer(semantic_ids.app, name="semantic-ids")
 app.add_typer(safety.app, name="safety")
 
 

@@ -14,10 +14,12 @@ import numpy as np
 
 from firstsight.encoders.base import EncoderSpec, ImageInput
 from firstsight.errors import FirstsightError, QueryError
+from firstsight.evaluating import Evaluating
 from firstsight.indexer.catalog import TIMES
 from firstsight.indexer.tables import HIDDEN_COLUMNS
 from firstsight.indexer.upkeep import TableState, table_state
 from firstsight.learning import Learning
+from firstsight.recommending import Recommending
 from firstsight.retrieval.query import Query
 from firstsight.retrieval.rerank import choose
 from firstsight.retrieval.rerank_store import RerankerVersion, chosen, shown_beside
@@ -48,7 +50,7 @@ class Status:
     upkeep: tuple[dict[str, Any], ...]  # what was done to them, by hand or on its own; rows of `runs`, oldest first
 
 
-class Database(Learning, Writing):
+class Database(Evaluating, Learning, Recommending, Writing):
     """Items, their views and the searches over them, bound to one encoder.
 
     Made by `firstsight.open`. Reading calls see what other processes have committed; the encoder is loaded

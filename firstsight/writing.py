@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from firstsight.connection import Connection
+from firstsight.coding import FIT_WAIT_S, Coding
 from firstsight.errors import CatalogError, QueryError
 from firstsight.indexer.catalog import Catalog, CatalogOptions, catalog_root, check_catalog
 from firstsight.indexer.pipeline import Counts, IndexReport, IndexRun
@@ -25,11 +25,8 @@ from firstsight.retrieval.rerank_store import RerankerVersion
 if TYPE_CHECKING:
     from firstsight.indexer.watch_settings import WatchCounts, WatchReport
 
-FIT_WAIT_S = 60.0
-"""For another process that is writing: what was fitted should not be lost to it."""
 
-
-class Writing(Connection):
+class Writing(Coding):
     """Everything that changes what a database holds."""
 
     def index(

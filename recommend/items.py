@@ -135,7 +135,7 @@ class ItemSpace:
             raise QueryError(f"there is no item {item_id!r} in this database; firstsight search finds ids")
         return n
 
-    @property
+    @cached_property
     def has_vector(self) -> NDArray[np.bool_]:
         """(n,) whether anything of an item could be encoded."""
         return np.asarray(np.abs(self.vectors).max(axis=1) > 0)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
 from firstsight.errors import QueryError
+from firstsight.indexer.semantic_id_table import with_ids
 from firstsight.indexer.store import Store, quote
 from firstsight.indexer.tables import HIDDEN_COLUMNS
 
@@ -15,7 +16,7 @@ def build_condition(store: Store, where: str | None, kinds: Sequence[str]) -> st
     """The condition that LanceDB filters with, or None.
 
     Args:
-        where: an SQL condition over the columns of `items`.
+        where: an SQL condition over the columns of `items` and over `semantic_id`.
         kinds: "product", "video", "live"; none means all of them.
 
     Raises:
@@ -23,8 +24,7 @@ def build_condition(store: Store, where: str | None, kinds: Sequence[str]) -> st
     """
     conditions = []
     if where is not None:
-        _check_where(store, where)
-        conditions.append(f"({where})")
+        conditions.append(f"({_checked(store, where)})")
     if kinds:
         conditions.append(f"kind IN ({', '.join(quote(kind) for kind in kinds)})")
     return " AND ".join(conditions) or None
@@ -65,15 +65,17 @@ def check_column(store: Store, name: str) -> None:
         raise QueryError(f"there is no column {name!r} to collapse by; the columns are {', '.join(shown)}")
 
 
-def _check_where(store: Store, where: str) -> None:
+def _checked(store: Store, where: str) -> str:
     """Let LanceDB plan the filter, and answer what it does not understand in terms of this database."""
     if not where.strip():
         raise QueryError("the filter is empty; leave --where out, or give a condition such as price < 50")
     _check_stands_alone(where)
+    answered = with_ids(store, where)
     try:
-        store.items.search().where(f"({where})").limit(1).explain_plan()
+        store.items.search().where(f"({answered})").limit(1).explain_plan()
     except (ValueError, RuntimeError, OSError) as error:
         raise QueryError(explain(store, where, str(error))) from None
+    return answered
 
 
 def _check_stands_alone(where: str) -> None:

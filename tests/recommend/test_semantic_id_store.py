@@ -1,0 +1,192 @@
+"""Semantic IDs in a database: kept by version, stable while items come, and a filter of searches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import firstsight
+from firstsight.database import Database
+from firstsight.errors import QueryError, StoreError
+from firstsight.indexer.semantic_id_table import MOST_MATCHES, with_ids
+from firstsight.indexer.side_table import open_side_table
+from firstsight.indexer.store import Store
+from firstsight.recommend import semantic_id_store
+from firstsight.recommend.items import ItemSpace
+from firstsight.recommend.semantic_id_store import load_codebooks, read_codes
+from firstsight.recommend.semantic_ids import clusters
+from tests.retrieval.synthetic import Drawn, DrawnEncoder
+
+
+@pytest.fixture
+def drawn(tmp_path: Path) -> Drawn:
+    return Drawn(tmp_path / "db", items=400)
+
+
+def database(drawn: Drawn) -> Database:
+    return firstsight.open(drawn.path, encoder=DrawnEncoder())
+
+
+def ids_of(db: Database, version: int | None = None) -> dict[str, str]:
+    return {row["item_id"]: row["semantic_id"] for row in db.semantic_ids(version)}
+
+
+def test_every_item_has_an_id_of_its_own(drawn: Drawn) -> None:
+    db = database(drawn)
+    made = db.fit_semantic_ids()
+    assert (made.version, made.levels, made.codes, made.assigned, made.waiting) == (1, 3, 50, 400, 0)
+    assert list(made.errors) == sorted(made.errors, reverse=True)
+    found = ids_of(db)
+    assert list(found) == sorted(drawn.items)
+    assert len(set(found.values())) == 400
+
+
+def test_items_that_come_change_no_id(drawn: Drawn) -> None:
+    db = database(drawn)
+    db.fit_semantic_ids(levels=2, codes=4)  # so few that many items are equal: their last number must stay, too
+    before = ids_of(db)
+    drawn.add(80)
+    assert db.semantic_id_versions()[0].waiting == 80
+    new, after = db.assign_semantic_ids()
+    assert (new, after.assigned, after.waiting) == (80, 480, 0)
+    found = ids_of(db)
+    assert {item_id: found[item_id] for item_id in before} == before
+    assert len(set(found.values())) == 480
+    assert db.assign_semantic_ids()[0] == 0
+
+
+def test_an_id_is_not_given_out_again_after_its_item_has_gone(drawn: Drawn) -> None:
+    db = database(drawn)
+    db.fit_semantic_ids(levels=1, codes=2)
+    before = ids_of(db)
+    gone = max(before, key=lambda item_id: int(before[item_id].rpartition("-")[2]))
+    with drawn.store.writing():
+        drawn.store.delete_items([gone])
+    drawn.add(20)
+    db.assign_semantic_ids()
+    assert gone not in ids_of(db)
+    assert before[gone] not in ids_of(db).values()
+
+
+def test_a_changed_vector_keeps_its_id(drawn: Drawn) -> None:
+    db = database(drawn)
+    db.fit_semantic_ids()
+    before = ids_of(db)
+    row = drawn.store.item_rows(["i00000"])["i00000"]
+    with drawn.store.writing():
+        drawn.store.write_items([row | {"vector": (-np.array(row["vector"])).tolist()}])
+    assert db.assign_semantic_ids()[0] == 0
+    assert ids_of(db) == before
+
+
+def test_versions_stand_beside_each_other(drawn: Drawn) -> None:
+    db = database(drawn)
+    db.fit_semantic_ids()
+    first = ids_of(db)
+    second = db.fit_semantic_ids(levels=2, codes=16)
+    assert second.version == 2
+    assert ids_of(db, 1) == first
+    assert all(text.count("-") == 2 for text in ids_of(db).values())
+    assert [one.version for one in db.semantic_id_versions()] == [1, 2]
+    with pytest.raises(QueryError, match="no version 7"):
+        ids_of(db, 7)
+
+
+def test_a_fit_that_was_killed_leaves_the_version_before_in_use(drawn: Drawn, monkeypatch: pytest.MonkeyPatch) -> None:
+    db = database(drawn)
+    db.fit_semantic_ids()
+    before = ids_of(db)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(semantic_id_store, "upsert", killed)
+        with pytest.raises(KeyboardInterrupt):
+            db.fit_semantic_ids(codes=8)
+    assert ids_of(db) == before
+    assert len(read_codes(drawn.store, 2)[0]) == 400  # what it left
+    again = db.fit_semantic_ids(codes=16)
+    assert (again.version, again.assigned) == (2, 400)
+    books = load_codebooks(drawn.store)
+    assert books is not None
+    space = ItemSpace.load(drawn.store)
+    assert (read_codes(drawn.store, 2)[1] == books[1].encode(space.vectors)).all()
+
+
+def test_clusters_are_the_first_numbers_of_the_stored_ids(drawn: Drawn) -> None:
+    db = database(drawn)
+    db.fit_semantic_ids()
+    version_and_books = load_codebooks(drawn.store)
+    assert version_and_books is not None
+    space = ItemSpace.load(drawn.store)
+    firsts = [int(text.partition("-")[0]) for text in ids_of(db).values()]
+    assert clusters(space, version_and_books[1]).tolist() == firsts
+
+
+def test_tokens_of_all_levels_are_one_vocabulary(drawn: Drawn) -> None:
+    db = database(drawn)
+    db.fit_semantic_ids(levels=2, codes=10)
+    for row in db.semantic_ids():
+        (one, two), copy = row["codes"], row["copy"]
+        assert row["tokens"] == [one, 10 + two, 20 + copy]
+        assert row["semantic_id"] == f"{one}-{two}-{copy}"
+
+
+def test_searches_filter_by_prefix_beside_other_conditions(drawn: Drawn) -> None:
+    db = database(drawn)
+    db.fit_semantic_ids()
+    found = ids_of(db)
+    prefix = next(iter(found.values())).partition("-")[0] + "-"
+    of_prefix = {item_id for item_id, text in found.items() if text.startswith(prefix)}
+    assert 0 < len(of_prefix) < 400
+
+    def search(where: str) -> set[str]:
+        return {hit.item_id for hit in db.search(item="i00399", k=400, where=where)} - {"i00399"}
+
+    others = set(found) - {"i00399"}
+    assert search(f"semantic_id LIKE '{prefix}%'") == of_prefix - {"i00399"}
+    assert search(f"`semantic_id` not like '{prefix}%'") == others - of_prefix
+    cheap = {item_id for item_id in of_prefix if drawn.rows[item_id]["price"] < 50}
+    assert search(f"price < 50 AND semantic_id LIKE '{prefix}%'") == cheap - {"i00399"}
+    two = [found["i00001"], found["i00002"]]
+    assert search(f"semantic_id IN ('{two[0]}', '{two[1]}')") == {"i00001", "i00002"}
+    assert search(f"semantic_id = '{two[0]}' OR title = 'thing 5'") == {"i00001", "i00005"}
+    assert search("semantic_id = 'nothing'") == set()
+    assert search("title != 'semantic_id LIKE ''1-%'''") == others
+
+
+@pytest.mark.parametrize("where", ["semantic_id IS NULL", "length(semantic_id) = 3", "semantic_id > '1'"])
+def test_what_a_filter_cannot_ask_of_ids_is_said(drawn: Drawn, where: str) -> None:
+    db = database(drawn)
+    db.fit_semantic_ids()
+    with pytest.raises(QueryError, match="semantic_id LIKE '12-%'"):
+        db.search(item="i00001", where=where)
+
+
+def test_a_filter_before_any_fit_names_the_command(drawn: Drawn) -> None:
+    with pytest.raises(QueryError, match="firstsight semantic-ids fit"):
+        database(drawn).search(item="i00001", where="semantic_id LIKE '1-%'")
+    with pytest.raises(QueryError, match="firstsight semantic-ids fit"):
+        database(drawn).assign_semantic_ids()
+    with pytest.raises(QueryError, match="firstsight semantic-ids fit"):
+        ids_of(database(drawn))
+
+
+def test_a_prefix_of_too_many_items_is_refused(drawn: Drawn, monkeypatch: pytest.MonkeyPatch) -> None:
+    database(drawn).fit_semantic_ids()
+    monkeypatch.setattr("firstsight.indexer.semantic_id_table.MOST_MATCHES", 100)
+    with pytest.raises(QueryError, match="more than 100 items"):
+        with_ids(drawn.store, "semantic_id LIKE '%'")
+    assert MOST_MATCHES > 100
+
+
+def test_codebooks_of_another_encoder_are_refused(drawn: Drawn) -> None:
+    database(drawn).fit_semantic_ids()
+    table = open_side_table(drawn.store, "semantic_codebooks")
+    assert table is not None
+    table.update(values={"fingerprint": "another"})
+    with pytest.raises(StoreError, match="another encoder"):
+        load_codebooks(Store.open(drawn.path))
