@@ -31,7 +31,7 @@ LOG_WAIT_S = 10.0
 """For another process that is writing; a slate that is not logged cannot be evaluated later."""
 
 EVENTS_FRESH_S = 60.0
-"""How old everybody's events may be before they are read again; a user's own are read at every call."""
+"""How old everybody's events and the model may be before they are looked at again; a user's own are read each time."""
 
 
 @dataclass
@@ -40,6 +40,7 @@ class _Loaded:
 
     items_version: int
     events_version: int
+    model_state: int  # version of the table of cold-start models
     read_at: float  # seconds of the monotonic clock
     events: Events
     maker: SlateMaker
@@ -196,7 +197,9 @@ class Recommending(Connection):
         events = Events(store) if kept is None else kept.events
         if kept is not None and kept.items_version == version:
             young = time.monotonic() - kept.read_at < EVENTS_FRESH_S
-            if (young and kept.events_version) or events.version() == kept.events_version:
+            if young and kept.events_version:
+                return kept
+            if (events.version(), _model_state(store)) == (kept.events_version, kept.model_state):
                 return kept
         self._loaded = self._read(store, events, None if kept is None or kept.items_version != version else kept)
         return self._loaded
@@ -220,7 +223,7 @@ class Recommending(Connection):
             space, titles, columns = kept.maker.space, kept.titles, kept.columns
             assert kept.maker.clusters is not None
             grouped = kept.maker.clusters
-        version = events.version()
+        version, model_state = events.version(), _model_state(store)
         model = ColdStartModel.load(store, space)
         try:
             everybody = events.interactions(space) if version else None
@@ -233,7 +236,7 @@ class Recommending(Connection):
             model=None if model is None else FactorsOf(model),
             outcomes=read_outcomes(store, space, grouped, everybody),
         )
-        return _Loaded(space.version, version, time.monotonic(), events, maker, titles, columns)
+        return _Loaded(space.version, version, model_state, time.monotonic(), events, maker, titles, columns)
 
     def _caps(self, store: Store, loaded: _Loaded, column: str) -> NDArray[np.int64]:
         if column not in loaded.columns:
@@ -289,6 +292,14 @@ def _slate(
         ),
         missing=missing,
     )
+
+
+def _model_state(store: Store) -> int:
+    from firstsight.indexer.side_table import open_side_table
+    from firstsight.recommend.model import TABLE
+
+    table = open_side_table(store, TABLE)
+    return 0 if table is None else int(table.version)
 
 
 def _column(store: Store, space: ItemSpace, name: str) -> NDArray[np.object_]:
