@@ -18,7 +18,8 @@ ALLOWED = {
     "retrieval": BASE | {"media", "encoders", "indexer"},
     "recommend": BASE | {"media", "encoders", "indexer", "retrieval"},
     "safety": BASE | {"media", "encoders", "indexer"},
-    "cli": BASE | {"", "encoders", "indexer", "recommend", "retrieval", "safety"},  # "": the public API
+    "service": BASE | {"", "encoders", "indexer", "media", "recommend", "retrieval", "safety"},
+    "cli": BASE | {"", "encoders", "indexer", "recommend", "retrieval", "safety", "service"},  # "": the public API
 }
 
 
