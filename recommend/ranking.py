@@ -140,9 +140,9 @@ class InterestRecommender:
     def fit(self, train: Interactions) -> None:
         """Take events: popularity is their users, and neighbours are read from them as they are."""
         self.counts = train.popularity()
-        # of the logarithm: the plain number's tail outweighs whatever is known of a user (recall@20 .135 to .102 lower
-        # over time on Amazon Industrial, .141 to .125 for new users of MovieLens-100K)
-        self._popularity = self.kinds.standardise(np.log1p(self.counts))
+        # the square root evens out the variance of counts; the plain number's tail outweighs what is known of a user
+        # (docs/evaluation.md), and with the logarithm popularity is too weak for films
+        self._popularity = self.kinds.standardise(np.sqrt(self.counts))
         self._neighbours = ItemNeighbours(train) if len(train) else None
 
     @cached_property
