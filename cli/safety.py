@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import typer
 
-from firstsight.cli import safety_hashes, safety_report, safety_review, safety_scores
+from firstsight.cli import safety_hashes, safety_report, safety_review, safety_scores, safety_training
 
 app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
 safety_scores.register(app)
+safety_training.register(app)
 safety_review.register(app)
 safety_report.register(app)
 app.add_typer(safety_hashes.app, name="hashes")

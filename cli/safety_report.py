@@ -9,7 +9,7 @@ import typer
 
 from firstsight.cli import options
 from firstsight.cli.output import print_json_lines, print_table, tell, wants_json
-from firstsight.config import default_db
+from firstsight.cli.safety_options import PoliciesFile, Prevalence, SkipBadLabels, lazy_encoder, open_store
 
 if TYPE_CHECKING:
     from firstsight.safety.report import PolicyReport
@@ -39,27 +39,9 @@ def report(
             show_default=False,
         ),
     ] = None,
-    prevalence: Annotated[
-        float | None,
-        typer.Option(
-            "--prevalence",
-            help="Share of positives in the catalogue, where the labels have another.",
-            show_default=False,
-        ),
-    ] = None,
-    policies: Annotated[
-        Path | None,
-        typer.Option(
-            "--policies",
-            metavar="FILE",
-            envvar="FIRSTSIGHT_POLICIES",
-            help="A YAML file of policies. By default those that ship with firstsight.",
-            show_default=False,
-        ),
-    ] = None,
-    skip_bad_labels: Annotated[
-        bool, typer.Option("--skip-bad-labels", help="Leave out rows that cannot be used.")
-    ] = False,
+    prevalence: Prevalence = None,
+    policies: PoliciesFile = None,
+    skip_bad_labels: SkipBadLabels = False,
     db: options.Db = None,
     encoder: options.Encoder = None,
     runtime: options.Runtime = "auto",
@@ -68,19 +50,16 @@ def report(
     json: options.Json = False,
 ) -> None:
     """Measure heads on labels they did not see: curves, calibration, thresholds, slices, label suspects, drift."""
-    import firstsight
-    from firstsight.indexer.store import Store
     from firstsight.safety.policies import load_policies
     from firstsight.safety.report import measure, write_report
     from firstsight.safety.report_sources import policies_from_file
 
-    how = options.encoder_options(runtime, device, trust_remote_code)
-    store = Store.open(db or default_db())
+    store = open_store(db)
     found, problems = policies_from_file(
         store,
         labels,
         load_policies(policies),
-        encoder=lambda: firstsight.open(db, encoder=encoder, encoder_options=how).encoder,
+        encoder=lazy_encoder(db, encoder, runtime, device, trust_remote_code),
         prevalence=prevalence,
         columns=column,
         skip_bad_labels=skip_bad_labels,

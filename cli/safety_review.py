@@ -12,7 +12,7 @@ import typer
 from firstsight.cli import options
 from firstsight.cli.exits import ERROR
 from firstsight.cli.output import print_json_lines, print_table, tell, wants_json
-from firstsight.cli.safety_scores import PoliciesFile
+from firstsight.cli.safety_options import PoliciesFile
 
 if TYPE_CHECKING:
     from firstsight.indexer.store import Store

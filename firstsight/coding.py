@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from firstsight.connection import Connection
 
 if TYPE_CHECKING:
+    from firstsight.indexer.store import Store
     from firstsight.recommend.semantic_id_store import SemanticIdVersion
 
 FIT_WAIT_S = 60.0
@@ -66,3 +67,10 @@ class Coding(Connection):
         from firstsight.recommend.semantic_id_store import semantic_id_versions
 
         return semantic_id_versions(self._open())
+
+    def _name_new_items(self, store: Store) -> None:
+        """Give new items their IDs where IDs were fitted; the caller holds the writer lock."""
+        from firstsight.recommend.semantic_id_store import assign_semantic_ids, load_codebooks
+
+        if load_codebooks(store) is not None:
+            assign_semantic_ids(store)

@@ -284,6 +284,7 @@ class Writing(Coding):
                 index_texts(self._store, language)  # before the first rows, so that they are found as they come
                 yield self._store, catalog
                 index_texts(self._store)
+                self._name_new_items(self._store)
         finally:
             catalog.close()
 

@@ -117,6 +117,10 @@ class Blend:
         fitted = fit_factors(train, alpha=self.settings.alpha)
         self._factors = with_cold_items(fitted, self._content, warm, self.settings.mapping, ridge=self.settings.ridge)
 
+    def collaborative(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
+        """(users, candidates) of the factors alone: milliseconds for 100,000 candidates, to rank before blending."""
+        return self.factors.scores(users, candidates)
+
     def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
         """(users, candidates) scores; for an empty history what the mean user wants.
 

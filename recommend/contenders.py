@@ -18,6 +18,7 @@ from firstsight.recommend.interactions import History, Interactions, Recommender
 from firstsight.recommend.items import ItemSpace, Places
 from firstsight.recommend.long_tail import Clusters
 from firstsight.recommend.ranking import InterestRecommender
+from firstsight.recommend.recommending import FactorsOf
 from firstsight.recommend.semantic_id_store import load_codebooks
 from firstsight.recommend.semantic_ids import clusters
 from firstsight.recommend.words import content_of
@@ -107,7 +108,7 @@ class _Interests:
     def fit(self, train: Interactions) -> None:
         """Take events, and learn the blend that items without events are scored by."""
         blend = self._shared.blend(train)
-        self._model = InterestRecommender(self._shared.space, clusters=self._shared.clusters, model=blend)
+        self._model = InterestRecommender(self._shared.space, clusters=self._shared.clusters, model=FactorsOf(blend))
         self._model.fit(train)
 
     def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:

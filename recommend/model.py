@@ -154,7 +154,7 @@ class ColdStartModel:
 
     def collaborative(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
         """(users, candidates) of the factors alone: milliseconds for 100,000 candidates, to rank before blending."""
-        return self._blend.factors.scores(users, candidates)
+        return self._blend.collaborative(users, candidates)
 
 
 def fit_model(

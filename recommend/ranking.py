@@ -140,7 +140,9 @@ class InterestRecommender:
     def fit(self, train: Interactions) -> None:
         """Take events: popularity is their users, and neighbours are read from them as they are."""
         self.counts = train.popularity()
-        self._popularity = self.kinds.standardise(self.counts)
+        # the square root evens out the variance of counts; the plain number's tail outweighs what is known of a user
+        # (docs/evaluation.md), and with the logarithm popularity is too weak for films
+        self._popularity = self.kinds.standardise(np.sqrt(self.counts))
         self._neighbours = ItemNeighbours(train) if len(train) else None
 
     @cached_property

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from firstsight.recommend.blend import Blend
 from firstsight.recommend.exploration import Exploration, Outcomes
 from firstsight.recommend.interactions import DAY_US, History, Interactions, Recommender
 from firstsight.recommend.interests import InterestSettings
@@ -37,11 +38,11 @@ class Wanting:
 
 
 class FactorsOf:
-    """The collaborative part of a cold-start model: content has its place in the interests already."""
+    """The collaborative part of a blend: content has its place in the interests already, and is slow to compare."""
 
     name = "factors"
 
-    def __init__(self, model: ColdStartModel) -> None:
+    def __init__(self, model: ColdStartModel | Blend) -> None:
         self._model = model
 
     def fit(self, train: Interactions) -> None:

@@ -10,16 +10,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Literal
 
 import lancedb
 import numpy as np
 import pyarrow as pa
-from lancedb.table import Table
 
 from firstsight.encoders.base import Vectors
-from firstsight.errors import EncoderMismatchError, SafetyError, StoreError, first_line
+from firstsight.errors import EncoderMismatchError, SafetyError
+from firstsight.indexer.side_table import open_side_table, unwritable
 from firstsight.indexer.store import Store, quote
 from firstsight.indexer.tables import TIME
 from firstsight.safety.calibration import Calibration, Floats
@@ -196,7 +195,7 @@ class HeadShelf:
             rows = pa.Table.from_pylist([_row(head) for head in numbered], schema=SCHEMA)
             table.merge_insert("version").when_not_matched_insert_all().use_index(False).execute(rows)
         except (OSError, RuntimeError, ValueError) as error:
-            raise self._unwritable(error) from error
+            raise unwritable(self.store, error) from error
         return numbered
 
     def promote(self, versions: Sequence[int]) -> None:
@@ -227,30 +226,16 @@ class HeadShelf:
             )
 
     def _update(self, where: str, promoted: str) -> None:
-        table = self._open()
+        table = open_side_table(self.store, TABLE)
         if table is None:
             return
         try:
             table.update(where=where, values_sql={"promoted": promoted})
         except (OSError, RuntimeError) as error:
-            raise self._unwritable(error) from error
-
-    def _unwritable(self, error: Exception) -> StoreError:
-        return StoreError(
-            f"{self.store.uri} could not be written ({first_line(error)}); see that there is room and access"
-        )
-
-    def _open(self) -> Table | None:
-        uri = self.store.uri
-        if "://" not in uri and not (Path(uri) / f"{TABLE}.lance").is_dir():
-            return None
-        try:
-            return lancedb.connect(uri).open_table(TABLE)
-        except (ValueError, FileNotFoundError):
-            return None
+            raise unwritable(self.store, error) from error
 
     def _read(self, condition: str | None) -> list[Head]:
-        table = self._open()
+        table = open_side_table(self.store, TABLE)
         if table is None:
             return []
         search = table.search()

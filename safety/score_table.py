@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import lancedb
@@ -17,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from lancedb.table import Table
 
-from firstsight.errors import StoreError, first_line
+from firstsight.indexer.side_table import open_side_table, unwritable
 from firstsight.indexer.store import Store, quote
 from firstsight.indexer.tables import TIME
 from firstsight.safety.background import texts
@@ -50,13 +49,7 @@ class ScoreTable:
 
     def open(self) -> Table | None:
         """The table; None where nothing was ever scored."""
-        uri = self.store.uri
-        if "://" not in uri and not (Path(uri) / f"{TABLE}.lance").is_dir():
-            return None
-        try:
-            return lancedb.connect(uri).open_table(TABLE)
-        except (ValueError, FileNotFoundError):
-            return None
+        return open_side_table(self.store, TABLE)
 
     def replace(self, batches: Iterable[pa.RecordBatch]) -> None:
         """Put other rows in the place of all rows, in one commit."""
@@ -64,7 +57,7 @@ class ScoreTable:
         try:
             lancedb.connect(self.store.uri).create_table(TABLE, reader, schema=SCHEMA, mode="overwrite")
         except (OSError, RuntimeError) as error:
-            raise self._unwritable(error) from error
+            raise unwritable(self.store, error) from error
 
     def update(self, batches: Iterable[pa.RecordBatch]) -> None:
         """Upsert rows, in one commit."""
@@ -77,7 +70,7 @@ class ScoreTable:
             merge = table.merge_insert("item_id").when_matched_update_all().when_not_matched_insert_all()
             merge.use_index(False).execute(rows)
         except (OSError, RuntimeError) as error:
-            raise self._unwritable(error) from error
+            raise unwritable(self.store, error) from error
 
     def remove(self, item_ids: Sequence[str]) -> None:
         """Forget items."""
@@ -89,7 +82,7 @@ class ScoreTable:
             try:
                 table.delete(f"item_id IN ({some})")
             except (OSError, RuntimeError) as error:
-                raise self._unwritable(error) from error
+                raise unwritable(self.store, error) from error
 
     def row(self, item_id: str) -> dict[str, Any] | None:
         """An item's row with `scores` as a mapping of policy ids and `record` as a `Decision`; None if it has none."""
@@ -147,12 +140,6 @@ class ScoreTable:
         columns = ["safety_decision", "safety_scores", "safety_policy_version", "safety_min_age"]
         found = self.store.items.search().where("safety_decision IS NOT NULL").select(["item_id", *columns])
         return {row.pop("item_id"): row for row in found.limit(None).to_arrow().to_pylist()}
-
-    def _unwritable(self, error: Exception) -> StoreError:
-        return StoreError(
-            f"{self.store.uri} could not be written ({first_line(error)}); the scores before are still in force: see "
-            "that there is room and access"
-        )
 
 
 def _readable(row: Mapping[str, Any]) -> dict[str, Any]:

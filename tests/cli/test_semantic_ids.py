@@ -7,6 +7,7 @@ import json
 import shutil
 from pathlib import Path
 
+import firstsight
 from tests.cli.calling import Run, lines
 
 
@@ -48,3 +49,21 @@ def test_an_export_says_what_is_wrong(run: Run, sample_db: Path, tmp_path: Path)
     assert (code, (tmp_path / "ids.csv").exists()) == (2, False)
     assert "firstsight semantic-ids fit" in err
     assert run("semantic-ids", "export", "--out", "ids.xlsx", *db)[0] == 2
+
+
+def test_an_index_run_names_what_is_new_and_changes_no_id(run: Run, sample_db: Path, tmp_path: Path) -> None:
+    db = tmp_path / "db"
+    shutil.copytree(sample_db, db)
+    assert run("semantic-ids", "fit", "--db", str(db))[0] == 0
+
+    def ids() -> dict[str, str]:
+        return {row["item_id"]: row["semantic_id"] for row in firstsight.open(db).semantic_ids()}
+
+    before = ids()
+    more = tmp_path / "more.jsonl"
+    more.write_text('{"item_id": "brand-new", "title": "a red electric guitar"}\n')
+    code, _, err = run("index", str(more), "--db", str(db), "--quiet")
+    assert code == 0, err
+    after = ids()
+    assert after.pop("brand-new")
+    assert after == before
