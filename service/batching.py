@@ -19,7 +19,7 @@ from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 import numpy as np
 
 from firstsight.encoders.base import Vectors
-from firstsight.errors import FirstsightError
+from firstsight.service.errors import ServiceError
 
 __all__ = [
     "BatchMetrics",
@@ -41,26 +41,33 @@ _FAIR_SHARE: Final = 4
 _MAX_RETRY_S: Final = 60
 
 
-class QueueFullError(FirstsightError):
-    """More is waiting for the encoder than the queue holds (HTTP 429).
+class QueueFullError(ServiceError):
+    """More is waiting for the encoder than the queue holds.
 
     Attributes:
         retry_after_s: whole seconds, 1 to 60, after which what waits now should be done.
     """
 
+    status, code = 429, "queue_full"
+
     def __init__(self, lane: str, queued: int, limit: int, retry_after_s: int) -> None:
         super().__init__(
-            f"{queued} {lane} wait for the encoder, whose queue holds {limit}; try again in {retry_after_s} s"
+            f"{queued} {lane} wait for the encoder, whose queue holds {limit}; try again in {retry_after_s} s",
+            {"Retry-After": str(retry_after_s)},
         )
         self.retry_after_s = retry_after_s
 
 
-class DeadlineError(FirstsightError):
-    """The encoder did not come to a request before its time was over (HTTP 504)."""
+class DeadlineError(ServiceError):
+    """The encoder did not come to a request before its time was over."""
+
+    status, code = 504, "deadline"
 
 
-class StoppedError(FirstsightError):
-    """The service is stopping and takes no new work (HTTP 503)."""
+class StoppedError(ServiceError):
+    """The service is stopping and takes no new work."""
+
+    status, code = 503, "stopping"
 
 
 class BatchMetrics(Protocol):
@@ -207,8 +214,8 @@ class _Queue:
         self.row_s = seconds / rows if not self.row_s else 0.8 * self.row_s + 0.2 * seconds / rows
         self._metrics.batch(self.lane.name, rows, requests, seconds)
 
-    def retry_after_s(self) -> int:
-        return max(1, min(_MAX_RETRY_S, math.ceil(self.rows * self.row_s)))
+    def retry_after_s(self, waiting: int) -> int:
+        return max(1, min(_MAX_RETRY_S, math.ceil(waiting * self.row_s)))
 
     def _count(self, change: int) -> None:
         self.rows += change
@@ -257,10 +264,16 @@ class Batcher:
                 queue.drop_dead(request.arrived)
             if queue.rows and queue.rows + len(inputs) > lane.max_queue:
                 self._metrics.dropped(lane.name, "full")
-                raise QueueFullError(lane.name, queue.rows, lane.max_queue, queue.retry_after_s())
+                raise QueueFullError(lane.name, queue.rows, lane.max_queue, queue.retry_after_s(queue.rows))
             queue.put(request)
             self._changed.notify()
         return request.future
+
+    def full(self, lane: Lane[Any], waiting: int) -> QueueFullError:
+        """What a caller is told who keeps inputs back from a full lane."""
+        self._metrics.dropped(lane.name, "full")
+        with self._changed:
+            return QueueFullError(lane.name, waiting, lane.max_queue, self._queues[lane.name].retry_after_s(waiting))
 
     def close(self) -> None:
         """Finish what waits, then stop; what is submitted from now on is refused."""

@@ -20,7 +20,7 @@ from PIL import Image
 from firstsight.encoders.base import Encoder, EncoderSpec, ImageInput, Vector, Vectors
 from firstsight.errors import MediaError
 from firstsight.media.pictures import open_picture
-from firstsight.service.batching import Batcher, BatchMetrics, DeadlineError, Lane, NoMetrics
+from firstsight.service.batching import Batcher, BatchMetrics, DeadlineError, Lane, NoMetrics, QueueFullError
 
 __all__ = ["BatchSettings", "BatchingEncoder", "TextCache", "time_limit"]
 
@@ -137,6 +137,11 @@ class BatchingEncoder:
         """The encoder's own."""
         return self._encoder.spec
 
+    @property
+    def runtime(self) -> str:
+        """What runs it, for the record of a run."""
+        return str(getattr(self._encoder, "runtime", ""))
+
     def __enter__(self) -> BatchingEncoder:
         return self
 
@@ -181,6 +186,10 @@ class BatchingEncoder:
         if texts and len(found) == len(known):
             return _answered(np.stack(found))
         return self._submit(self._texts, texts)
+
+    def pictures_full(self, waiting: int) -> QueueFullError:
+        """What a caller is told who has decoded, or is about to decode, more pictures than may wait."""
+        return self._batcher.full(self._pictures, waiting)
 
     def remaining(self) -> float:
         """Seconds, 0 or more, that the thread's or task's `time_limit` leaves; `timeout_s` where there is none."""

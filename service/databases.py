@@ -11,22 +11,24 @@ import firstsight
 from firstsight.database import Database
 from firstsight.encoders.base import Encoder
 from firstsight.errors import FirstsightError, StoreError
+from firstsight.service.batching_encoder import BatchingEncoder
 from firstsight.service.errors import OverloadedError
 from firstsight.service.settings import ServiceSettings
-from firstsight.service.turns import TurnTakingEncoder
 
 
 class Databases:
     """Hands out databases of the same address, each to one thread at a time; all see what others have committed.
 
     Args:
-        share: what makes an encoder fit for several threads; taking turns by default.
+        share: what makes an encoder fit for several threads.
     """
 
-    def __init__(self, settings: ServiceSettings, share: Callable[[Encoder], Encoder] = TurnTakingEncoder) -> None:
+    def __init__(
+        self, settings: ServiceSettings, share: Callable[[Encoder], BatchingEncoder] = BatchingEncoder
+    ) -> None:
         self._settings = settings
         self._share = share
-        self._encoder: Encoder | None = None
+        self._encoder: BatchingEncoder | None = None
         self._loading = threading.Lock()
         self._free: LifoQueue[Database | None] = LifoQueue()
         for _ in range(settings.threads):
@@ -35,7 +37,7 @@ class Databases:
         self._one: Database | None = None
 
     @property
-    def encoder(self) -> Encoder:
+    def encoder(self) -> BatchingEncoder:
         """The encoder of all of them, for any number of threads; loaded once, at the first call that needs it.
 
         Raises:
@@ -100,6 +102,12 @@ class Databases:
             raise
         finally:
             self._alone.release()
+
+    def close(self) -> None:
+        """Let the encoder finish what waits for it."""
+        with self._loading:
+            if self._encoder is not None:
+                self._encoder.close()
 
     def _open(self) -> Database:
         return firstsight.open(self._settings.db, encoder=self.encoder, policy=self._settings.policy)

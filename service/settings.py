@@ -9,6 +9,7 @@ from pathlib import Path
 from firstsight.encoders.base import Encoder
 from firstsight.encoders.options import EncoderOptions
 from firstsight.media.policy import MediaPolicy
+from firstsight.service.batching_encoder import BatchSettings
 
 
 def is_loopback(host: str) -> bool:
@@ -51,6 +52,9 @@ class ServiceSettings:
 
     threads: int = 8
     """Requests that read the database at once, in each process."""
+
+    batching: BatchSettings = field(default_factory=BatchSettings)
+    """How requests share the encoder."""
 
     decoders: int = 2
     """Child processes that decode pictures of requests, for each process."""

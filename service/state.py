@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from firstsight.service.batching_encoder import BatchingEncoder
 from firstsight.service.databases import Databases
 from firstsight.service.pictures import PictureReader
 from firstsight.service.settings import ServiceSettings
@@ -23,10 +25,12 @@ class Service:
     @classmethod
     def of(cls, settings: ServiceSettings) -> Service:
         """The parts as the settings say; nothing is loaded or started yet."""
-        return cls(settings, Databases(settings), PictureReader(settings))
+        share = partial(BatchingEncoder, settings=settings.batching)
+        return cls(settings, Databases(settings, share), PictureReader(settings))
 
     def close(self) -> None:
         """End what was started."""
+        self.databases.close()
         self.pictures.close()
 
 
