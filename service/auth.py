@@ -20,7 +20,6 @@ COOKIE: Final = "firstsight_key"
 _SCOPES: Final[tuple[tuple[str, str, Scope | None], ...]] = (
     ("GET", r"/(|health|ready|openapi\.json|favicon\.ico|static/.*)", None),
     ("*", r"/session", None),
-    ("GET", r"/safety/policies", "read"),
     ("POST", r"/safety/items/.+/appeal", "write"),
     ("*", r"/safety/.*", "moderate"),
     ("GET", r"/failures", "read"),
