@@ -15,7 +15,7 @@ import firstsight
 from firstsight.errors import FirstsightError
 from firstsight.service import errors, routes_health, routes_items, routes_safety, routes_search
 from firstsight.service.gate import Gate
-from firstsight.service.observing import LOG, Observer
+from firstsight.service.observing import Observer
 from firstsight.service.openapi import make_openapi
 from firstsight.service.settings import ServiceSettings
 from firstsight.service.state import Service
@@ -69,4 +69,4 @@ def _warm_up(service: Service) -> None:
     try:
         service.databases.warm_up()
     except FirstsightError as error:
-        LOG.error("the encoder cannot be loaded: %s", error)
+        errors.LOG.error("the encoder cannot be loaded: %s", error)

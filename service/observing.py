@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 import time
 import uuid
@@ -12,10 +11,8 @@ from typing import Any, Final
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from firstsight.service.errors import problem
+from firstsight.service.errors import LOG, problem
 from firstsight.service.metrics import Metrics
-
-LOG: Final = logging.getLogger("firstsight.service")
 
 _HEADERS: Final = {
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",

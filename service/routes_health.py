@@ -43,8 +43,8 @@ def ready(service: ServiceDep) -> Response:
         with service.databases.reading() as db:
             return Answer({"status": "ready", "encoder": service.databases.encoder.spec.name, "items": db.count()})
     except FirstsightError as error:
-        _, code, headers = describe(error)
-        return problem(503, code, "the database cannot be read", headers)
+        _, code, detail, headers = describe(error)
+        return problem(503, code, detail, headers)
 
 
 @router.get("/metrics", summary="Figures in Prometheus' text format", response_class=Response)
