@@ -64,9 +64,9 @@ class Embedder:
 
     async def encoder(self) -> BatchingEncoder:
         """The encoder, loaded at the first call."""
-        if self._databases.loaded:
-            return self._databases.encoder
-        return await run_sync(lambda: self._databases.encoder)
+        if self._databases.warm:
+            return self._databases.batching
+        return await run_sync(lambda: self._databases.batching)
 
     async def embed(self, request: Request, texts: Sequence[str], pictures: Sequence[str], name: str) -> Vectors:
         """The vectors of texts, then those of pictures.

@@ -15,7 +15,7 @@ from pydantic_core import to_json
 from starlette.responses import Response
 
 from firstsight.encoders.base import EncoderSpec, Vectors
-from firstsight.errors import FirstsightError, MediaError
+from firstsight.errors import FirstsightError
 from firstsight.service.auth import require
 from firstsight.service.embedding import BadInputsError, Embedder, compose
 from firstsight.service.embedding_forms import in_form
@@ -31,7 +31,7 @@ from firstsight.service.embedding_shapes import (
     Model,
     ModelList,
 )
-from firstsight.service.errors import NotFoundError, ServiceError, describe, note_failure, problem
+from firstsight.service.errors import LOG, NotFoundError, ServiceError, describe, note_failure, problem
 from firstsight.service.state import ServiceDep
 
 _THREADED_ROWS = 32
@@ -65,9 +65,9 @@ class EmbeddingRoute(APIRoute):
                 param = f"{error.name}[{error.errors[0][0]}]"
                 return _refusal(request, 400, error.code, str(error), param, errors=error.told())
             except FirstsightError as error:
-                status, code, headers = describe(error)
-                status = 400 if isinstance(error, MediaError) else status
-                told = "the service failed" if status == 500 else str(error)
+                status, code, told, headers = describe(error)
+                if status >= 500:
+                    LOG.warning("%s: %s", code, error)
                 return _refusal(request, status, code, told, None, headers=headers)
 
         return answer

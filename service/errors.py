@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -26,7 +27,9 @@ from firstsight.errors import (
     first_line,
 )
 
-BUSY_RETRY_S = 5
+LOG: Final = logging.getLogger("firstsight.service")
+
+BUSY_RETRY_S: Final = 5
 """What clients are told to wait where another process writes."""
 
 
@@ -71,29 +74,29 @@ class OverloadedError(ServiceError):
     status, code = 503, "overloaded"
 
 
-_KINDS: tuple[tuple[type[FirstsightError], int, str], ...] = (
-    (QueryError, 422, "query"),
-    (CatalogError, 422, "catalogue"),
-    (SafetyError, 422, "safety"),
-    (DatabaseBusyError, 503, "database_busy"),
-    (MissingDatabaseError, 503, "no_database"),
-    (StoreError, 503, "store"),
-    (EncoderError, 503, "encoder"),
+_KINDS: tuple[tuple[type[FirstsightError], int, str, str | None], ...] = (
+    (QueryError, 422, "query", None),
+    (CatalogError, 422, "catalogue", None),
+    (SafetyError, 422, "safety", None),
+    (DatabaseBusyError, 503, "database_busy", "another process is writing to the database; try again"),
+    (MissingDatabaseError, 503, "no_database", "there is no database yet; index a catalogue, or post items"),
+    (StoreError, 503, "store", "the database cannot be used; the service's log says why"),
+    (EncoderError, 503, "encoder", "the encoder cannot be used; the service's log says why"),
+    (FirstsightError, 500, "internal", "the service failed; its log says why"),
 )
-"""Status and code of each branch of the tree; the first that fits."""
+"""Of each branch of the tree the status, the code, and what is said in place of a message that names things of this
+machine; the first that fits."""
 
 
-def describe(error: FirstsightError) -> tuple[int, str, dict[str, str]]:
-    """Status, code and headers for an error of the tree."""
+def describe(error: FirstsightError) -> tuple[int, str, str, dict[str, str]]:
+    """Status, code, detail and headers for an error of the tree."""
     if isinstance(error, ServiceError):
-        return error.status, error.code, error.headers
+        return error.status, error.code, str(error), error.headers
     if isinstance(error, MediaError):
-        return (413 if error.reason == "too_large" else 422), f"media_{error.reason}", {}
-    for kind, status, code in _KINDS:
-        if isinstance(error, kind):
-            waits = {"Retry-After": str(BUSY_RETRY_S)} if code == "database_busy" else {}
-            return status, code, waits
-    return 500, "internal", {}
+        return (413 if error.reason == "too_large" else 422), f"media_{error.reason}", str(error), {}
+    status, code, said = next(rest for kind, *rest in _KINDS if isinstance(error, kind))
+    waits = {"Retry-After": str(BUSY_RETRY_S)} if code == "database_busy" else {}
+    return status, code, said or str(error), waits
 
 
 def problem(status: int, code: str, detail: str, headers: Mapping[str, str] | None = None, **more: Any) -> Response:
@@ -117,11 +120,12 @@ def invalid(errors: list[Any]) -> Response:
 def answer_error(request: Request, error: Exception) -> Response:
     """The problem that an exception is told as; addresses of the database stay with us."""
     if isinstance(error, FirstsightError):
-        status, code, headers = describe(error)
+        status, code, detail, headers = describe(error)
         note_failure(request, code)
+        if status >= 500:
+            LOG.warning("%s: %s", code, error)
         uri = request.app.state.service.settings.db
-        detail = str(error).replace(f" in {uri}", "").replace(uri, "the database")
-        return problem(status, code, "the service failed" if status == 500 else detail, headers)
+        return problem(status, code, detail.replace(f" in {uri}", "").replace(uri, "the database"), headers)
     if isinstance(error, RequestValidationError | ValidationError):
         note_failure(request, "invalid")
         return invalid(list(error.errors()))

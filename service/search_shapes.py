@@ -87,7 +87,7 @@ class RecommendRequest(Shape):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {"history": ["guitar-acoustic", "violin-red"], "k": 6},
+                {"history": ["guitar-acoustic", "bass-guitar"], "k": 6},
                 {"user": "u42", "quotas": {"video": 2}, "k": 6, "explore": 0.2},
             ]
         }

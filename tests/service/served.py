@@ -33,7 +33,7 @@ class Served:
         """What the requests of the application wait in."""
         service = self._app.state.service
         assert isinstance(service, Service)
-        return service.databases.encoder._batcher
+        return service.databases.batching._batcher
 
     def until(self, condition: Callable[[], bool]) -> None:
         """Wait for something that a request brings about."""
@@ -44,16 +44,10 @@ class Served:
 
     def __enter__(self) -> Served:
         self._thread.start()
-        ends = time.monotonic() + STARTS_IN_S
-        # the socket listens already, so the first request waits for the application
-        while True:
-            try:
-                httpx.get(f"{self.url}/health", timeout=STARTS_IN_S).raise_for_status()
-                return self
-            except httpx.HTTPError:
-                if time.monotonic() > ends:
-                    raise
-                time.sleep(0.01)
+        self.until(lambda: self._app.state.service.databases.warm)
+        # the socket listens already, so a request waits for the application
+        httpx.get(f"{self.url}/health", timeout=STARTS_IN_S).raise_for_status()
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -311,6 +311,8 @@ class Held:
         return self._encoder.encode_images(images)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        if texts == ["warm"]:  # the service's own
+            return self._encoder.encode_texts(texts)
         self.seen += texts
         self.busy.set()
         assert self.door.wait(20)
