@@ -25,8 +25,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
@@ -71,16 +71,14 @@ class Server:
         finally:
             connection.close()
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
+    def pause(self) -> None:
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
         self._process.send_signal(signal.SIGCONT)
-        try:
-            yield
-        finally:
-            self._process.send_signal(signal.SIGSTOP)
 
     def close(self) -> None:
-        self._process.send_signal(signal.SIGCONT)
+        self.resume()
         self._process.terminate()
         self._process.wait(60)
         self._log.close()
@@ -197,16 +195,16 @@ def turns(
 ) -> list[dict[str, Load]]:
     """The load of each server in each round, one after the other."""
     for server in servers.values():
+        server.resume()
         keep_busy(server.port, asks, clients, 2.0)
-    for server in servers.values():
-        with server.running():
-            pass  # stopped from here on
+        server.pause()
     found = []
     for turn in range(rounds):
         one: dict[str, Load] = {}
         for name in itertools.islice(itertools.cycle(servers), turn % len(servers), turn % len(servers) + len(servers)):
-            with servers[name].running():
-                one[name] = keep_busy(servers[name].port, asks, clients, seconds)
+            servers[name].resume()
+            one[name] = keep_busy(servers[name].port, asks, clients, seconds)
+            servers[name].pause()
         found.append(one)
     return found
 
@@ -263,8 +261,6 @@ def peer(work: Path, python: str, clients: int, seconds: float, rounds: int, sid
             ("pictures", [picture_ask(*pair, tolerance=0.99) for pair in zip(pictures, vectors, strict=True)]),
             ("texts", [text_ask(*pair) for pair in zip(titles, encoder.encode_texts(titles[:2000]), strict=False)]),
         ):
-            for server in servers.values():
-                server.running().__enter__()
             ratio = report(what, turns(servers, asks, clients, seconds, rounds), "firstsight", "infinity")
             print(f"{what}: firstsight to infinity {ratio:.2f}")
     return True

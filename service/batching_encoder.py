@@ -20,7 +20,8 @@ from PIL import Image
 from firstsight.encoders.base import Encoder, EncoderSpec, ImageInput, Vector, Vectors
 from firstsight.errors import MediaError
 from firstsight.media.pictures import open_picture
-from firstsight.service.batching import Batcher, BatchMetrics, DeadlineError, Lane, NoMetrics, QueueFullError
+from firstsight.service.batch_signals import BatchMetrics, DeadlineError, NoMetrics, QueueFullError
+from firstsight.service.batching import Batcher, Lane
 
 __all__ = ["BatchSettings", "BatchingEncoder", "TextCache", "time_limit"]
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from firstsight.encoders.base import Vectors, unit
 from firstsight.errors import FirstsightError
-from firstsight.service.batching import DeadlineError
+from firstsight.service.batch_signals import DeadlineError
 from firstsight.service.batching_encoder import BatchingEncoder, time_limit
 from firstsight.service.errors import ServiceError, describe
 from firstsight.service.pictures import PictureReader

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
 MAX_INPUTS = 2048
 """Texts of one request; OpenAI's own limit."""
@@ -30,6 +30,27 @@ class ImageInput(BaseModel):
     image: str = Field(min_length=1, description="An http(s) address, a data URI, or a file in base64")
 
 
+_ITEM_SCHEMA: Final[list[dict[str, Any]]] = [
+    {"type": "string", "minLength": 1},
+    *(
+        {
+            "type": "object",
+            "required": [name],
+            "properties": {name: {"type": "string", "minLength": 1}},
+            "additionalProperties": False,
+        }
+        for name in ("text", "image")
+    ),
+]
+_INPUT_SCHEMA: Final[dict[str, Any]] = {
+    "anyOf": [
+        *_ITEM_SCHEMA,
+        {"type": "array", "minItems": 1, "maxItems": MAX_INPUTS, "items": {"anyOf": _ITEM_SCHEMA}},
+    ]
+}
+"""What clients may send; a validator makes one list of it before the fields are checked."""
+
+
 class EmbeddingRequest(BaseModel):
     """POST /v1/embeddings: OpenAI's body, with Jina's items and `embedding_type`, and Infinity's `modality`.
 
@@ -38,25 +59,8 @@ class EmbeddingRequest(BaseModel):
     """
 
     model: str = Field("", description="Any name: there is one encoder, and the answer says which")
-    input: list[TextInput | ImageInput] = Field(
-        description="A text, or a list of texts, {text} and {image}; token ids are refused",
-        json_schema_extra={
-            "anyOf": [
-                {"type": "string"},
-                {
-                    "type": "array",
-                    "minItems": 1,
-                    "maxItems": MAX_INPUTS,
-                    "items": {
-                        "anyOf": [
-                            {"type": "string"},
-                            {"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}}},
-                            {"type": "object", "required": ["image"], "properties": {"image": {"type": "string"}}},
-                        ]
-                    },
-                },
-            ]
-        },
+    input: Annotated[list[TextInput | ImageInput], WithJsonSchema(_INPUT_SCHEMA)] = Field(
+        description="A text, or a list of texts, {text} and {image}; token ids are refused"
     )
     modality: Literal["text", "image"] = Field("text", description="What strings in `input` are (Infinity)")
     encoding_format: Literal["float", "base64"] | None = None

@@ -16,7 +16,8 @@ from PIL import Image
 
 from firstsight.encoders.base import Encoder, EncoderSpec, ImageInput, Vectors
 from firstsight.errors import EncoderError, MediaError
-from firstsight.service.batching import Batcher, DeadlineError, DropReason, Lane, QueueFullError, StoppedError
+from firstsight.service.batch_signals import DeadlineError, DropReason, QueueFullError, StoppedError
+from firstsight.service.batching import Batcher, Lane
 from firstsight.service.batching_encoder import BatchingEncoder, BatchSettings, TextCache, time_limit
 
 PICTURES = [
