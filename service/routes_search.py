@@ -170,7 +170,7 @@ def recommend(request: Request, body: RecommendRequest, service: ServiceDep) -> 
         require(request, "write")
     settings = body.model_dump(exclude={"kinds", "history", "quotas"})
     history = None if body.history is None else [_event(one) for one in body.history]
-    quotas: dict[str, int | float] = dict(body.quotas)
+    quotas: dict[str, int | float] = {str(kind): slots for kind, slots in body.quotas.items()}
     if body.kinds:
         if wrong := quotas.keys() - set(body.kinds):
             raise QueryError(f"there is a quota for {min(wrong)}, and kinds leaves it out; give one of the two")
