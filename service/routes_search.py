@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Path, Request
 from fastapi import Query as Parameter
 from starlette.datastructures import UploadFile
 
-from firstsight.database import Database
+from firstsight import Database
 from firstsight.errors import MediaError, QueryError
 from firstsight.retrieval.query import MAX_RESULTS, Query
 from firstsight.retrieval.results import SearchResult
