@@ -194,6 +194,11 @@ class Database(Evaluating, Learning, Recommending, Writing):
         """Whether there is an item of this id."""
         return bool(self._open().digests([item_id]))
 
+    def is_blocked(self, item_id: str) -> bool:
+        """Whether a safety decision keeps an item out of searches."""
+        row = self._open().safety_rows([item_id]).get(item_id)
+        return row is not None and row["safety_decision"] == "block"
+
     def pictures(self, item_ids: Sequence[str]) -> dict[str, str]:
         """For each of these items that has one, the view_id of the picture to show: its first image, else frame."""
         views = self._open().view_rows(item_ids).select(["item_id", "view_id", "part"]).to_pylist()

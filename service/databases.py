@@ -15,7 +15,7 @@ from queue import Empty, LifoQueue
 from PIL import Image
 
 import firstsight
-from firstsight.database import Database
+from firstsight import Database
 from firstsight.encoders.base import Encoder
 from firstsight.errors import DatabaseBusyError, FirstsightError, StoreError
 from firstsight.service.batch_figures import BatchFigures

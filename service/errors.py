@@ -94,7 +94,7 @@ def describe(error: FirstsightError) -> tuple[int, str, str, dict[str, str]]:
         return error.status, error.code, str(error), error.headers
     if isinstance(error, MediaError):
         return (413 if error.reason == "too_large" else 422), f"media_{error.reason}", str(error), {}
-    status, code, said = next(rest for kind, *rest in _KINDS if isinstance(error, kind))
+    _, status, code, said = next(row for row in _KINDS if isinstance(error, row[0]))
     waits = {"Retry-After": str(BUSY_RETRY_S)} if code == "database_busy" else {}
     return status, code, said or str(error), waits
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi import Query as Parameter
 from starlette.datastructures import UploadFile
 
-from firstsight.database import Database
+from firstsight import Database
 from firstsight.errors import MediaError, QueryError
 from firstsight.retrieval.query import MAX_RESULTS, Query
 from firstsight.retrieval.results import SearchResult
 from firstsight.service.answers import Answer, without_paths
-from firstsight.service.auth import require
+from firstsight.service.auth import may, require
 from firstsight.service.errors import NotFoundError
 from firstsight.service.pictures import is_address
 from firstsight.service.search_shapes import (
@@ -107,14 +107,17 @@ def make_query(service: Service, asked: Asked) -> Query:
         if not is_address(video):
             raise MediaError("forbidden", f"{video[:80]} is no http(s) address; a query video is named by one")
     fields = body.model_dump(exclude={"images", "minus_images"})
-    pictures: dict[str, list[Any]] = {"images": [*asked.uploads, *body.images], "minus_images": body.minus_images}
-    # the query checks itself before any picture is fetched or decoded
-    Query(**fields, **{name: [str(n) for n, _ in enumerate(some)] for name, some in pictures.items()})
-    if any(pictures.values()):
-        min_side = service.databases.encoder.spec.min_side
-        for name, some in pictures.items():
-            pictures[name] = [service.pictures.open(picture, min_side=min_side) for picture in some]
-    return Query(**fields, **pictures)
+    images: list[str | bytes] = [*asked.uploads, *body.images]
+    # the query checks itself before any picture is fetched or decoded; names stand for them meanwhile
+    checked = Query(**fields, images=["?"] * len(images), minus_images=["?"] * len(body.minus_images))
+    if not (images or body.minus_images):
+        return checked
+    min_side = service.databases.encoder.spec.min_side
+    return replace(
+        checked,
+        images=[service.pictures.open(picture, min_side=min_side) for picture in images],
+        minus_images=[service.pictures.open(picture, min_side=min_side) for picture in body.minus_images],
+    )
 
 
 def tell_result(result: SearchResult) -> dict[str, Any]:
@@ -132,6 +135,7 @@ ItemPath = Annotated[str, Path(description="an item's id; it may hold slashes", 
 
 @router.get("/items/{item_id:path}/similar", response_model=SimilarAnswer, summary="What is next to an item")
 def similar(
+    request: Request,
     item_id: ItemPath,
     service: ServiceDep,
     k: Annotated[int, Parameter(ge=1, le=MAX_K)] = 12,
@@ -140,7 +144,7 @@ def similar(
 ) -> Answer:
     """The items whose vectors are nearest, by content alone."""
     with service.databases.slates() as db:
-        must_exist(db, item_id)
+        must_be_shown(request, db, item_id)
         found = db.similar(item_id, k=k, kinds=kinds, near_duplicate=near_duplicate)
         shown = db.pictures([one.item_id for one in found])
     return Answer({"results": [one.as_dict() | {"view_id": shown.get(one.item_id)} for one in found]})
@@ -150,10 +154,8 @@ def similar(
 def get_item(request: Request, item_id: ItemPath, service: ServiceDep, vectors: bool = False) -> Answer:
     """The item; one that is blocked is there for the scope moderate alone."""
     with service.databases.reading() as db:
-        must_exist(db, item_id)
+        must_be_shown(request, db, item_id)
         item = db.get(item_id)
-    if item["columns"].get("safety_decision") == "block":
-        require(request, "moderate", no_such_item(item_id))
     views = [without_paths(view) or {} for view in item["views"]]
     if not vectors:
         item.pop("vector")
@@ -168,11 +170,11 @@ def recommend(request: Request, body: RecommendRequest, service: ServiceDep) -> 
         require(request, "write")
     settings = body.model_dump(exclude={"kinds", "history", "quotas"})
     history = None if body.history is None else [_event(one) for one in body.history]
-    quotas = dict(body.quotas)
+    quotas: dict[str, int | float] = {str(kind): slots for kind, slots in body.quotas.items()}
     if body.kinds:
         if wrong := quotas.keys() - set(body.kinds):
             raise QueryError(f"there is a quota for {min(wrong)}, and kinds leaves it out; give one of the two")
-        quotas |= {kind: 0 for kind in KINDS if kind not in body.kinds}
+        quotas |= dict.fromkeys(set(KINDS) - set(body.kinds), 0)
     with service.databases.slates() as db:
         slate = db.recommend(history=history, quotas=quotas, **settings)
         shown = db.pictures([one.item_id for one in slate])
@@ -194,6 +196,17 @@ def must_exist(db: Database, item_id: str) -> None:
         NotFoundError: there is none of this id.
     """
     if not db.has(item_id):
+        raise no_such_item(item_id)
+
+
+def must_be_shown(request: Request, db: Database, item_id: str) -> None:
+    """Answer 404 for an item that is not there, and for one that is blocked unless the key moderates.
+
+    Raises:
+        NotFoundError: there is none of this id, or not for this key.
+    """
+    must_exist(db, item_id)
+    if not may(request, "moderate") and db.is_blocked(item_id):
         raise no_such_item(item_id)
 
 

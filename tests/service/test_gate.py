@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 from collections.abc import Iterator
@@ -9,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from starlette.types import Message
 
 from firstsight.encoders.base import Encoder
 from firstsight.media import guard
+from firstsight.service.app import make_app
 from firstsight.service.settings import ServiceSettings
 from tests.media.conftest import Server
 from tests.service.conftest import serving
@@ -73,8 +76,8 @@ def test_a_body_that_a_form_can_send_is_not_read(client: TestClient, kind: str) 
 
 def test_a_form_with_files_needs_a_header_that_no_form_sends(client: TestClient) -> None:
     files = [("query", (None, '{"text": "shoes"}'))]
-    assert client.post("/search", files=files).status_code == 403  # type: ignore[arg-type]
-    answer = client.post("/search", files=files, headers={"X-Requested-With": "a"})  # type: ignore[arg-type]
+    assert client.post("/search", files=files).status_code == 403
+    answer = client.post("/search", files=files, headers={"X-Requested-With": "a"})
     assert answer.status_code == 200
 
 
@@ -103,6 +106,24 @@ def test_a_body_of_too_many_bytes_is_refused_by_its_length(small: TestClient) ->
 def test_a_body_that_does_not_tell_its_length_is_counted(small: TestClient) -> None:
     answer = small.post("/search", content=(b"a" * 100 for _ in range(1_000)), headers=JSON)
     assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(tmp_path: Path) -> None:
+    settings = ServiceSettings(db=str(tmp_path / "none"), max_wait_s=0.05)
+    told: list[Message] = []
+
+    async def never() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def tell(message: Message) -> None:
+        told.append(message)
+
+    headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/search", "headers": headers, "query_string": b""}
+    asyncio.run(make_app(settings)(scope, never, tell))
+    assert told[0]["status"] == 408
+    assert b"body_timeout" in told[1]["body"]
 
 
 def test_a_request_keeps_its_id_and_has_one_line_of_the_log(
