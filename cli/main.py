@@ -23,6 +23,7 @@ from firstsight.cli import (
     safety,
     search,
     semantic_ids,
+    serve,
     watch,
 )
 from firstsight.cli import map as map_
@@ -50,6 +51,8 @@ app.command("failures")(inspect.failures)
 app.command("duplicates", epilog=duplicates.EPILOG)(duplicates.duplicates)
 app.command("optimize", epilog=optimize.EPILOG)(optimize.optimize)
 app.command("map", epilog=map_.EPILOG)(map_.space_map)
+app.command("serve", epilog=serve.EPILOG)(serve.serve)
+app.add_typer(serve.keys_app, name="keys")
 app.add_typer(models.app, name="models")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(events.app, name="events")

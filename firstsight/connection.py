@@ -51,6 +51,15 @@ class Connection:
             self._encoder = encoder
         return self._encoder
 
+    @property
+    def store(self) -> Store:
+        """The tables, as they are now; for what the API has no call for.
+
+        Raises:
+            MissingDatabaseError: there is no database.
+        """
+        return self._open()
+
     def _open(self) -> Store:
         if self._store is None:
             self._store = Store.open(self.uri)

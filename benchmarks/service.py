@@ -1,0 +1,307 @@
+"""The service against the library it calls, against itself without batching, and beside another embedding server.
+
+    python -m benchmarks.service latency       # text search over HTTP and as a library call, turn by turn
+    python -m benchmarks.service load          # 64 clients searching for 60 s: errors, lost answers, p95
+    python -m benchmarks.service batching      # 32 clients with one picture each, batching on and off
+    python -m benchmarks.service peer --python infinity=peers/bin/python
+
+Servers are processes of their own, on ports of this machine that the kernel gives; the clients share its cores with
+them. Contenders take turns, round after round, and one that waits its turn is stopped; a figure is the median of its
+rounds, a ratio the median of the rounds' ratios. Every answer is compared with the vector it should hold.
+Models other than starter have random weights (see random_models), of which speed does not depend.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import http.client
+import itertools
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+import firstsight
+from benchmarks import random_models
+from benchmarks.http_load import Ask, Load, ask_once, keep_busy
+from benchmarks.pipeline import goal
+from firstsight.encoders.base import Vector
+
+ROOT = Path(__file__).parent.parent
+CATALOGUE = ROOT / "sample_media" / "catalogue.csv"
+WARM = 12
+BATCHED, ALONE = "batching", "no batching"
+
+
+class Server:
+    """A process that listens; stopped (SIGSTOP) while another is measured."""
+
+    def __init__(self, command: Sequence[str], port: int, ready: str, log: Path) -> None:
+        self.port = port
+        self._log = log.open("w")
+        offline = {"HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1", "INFINITY_ANONYMOUS_USAGE_STATS": "0"}
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, stdout=self._log, stderr=self._log, env={**os.environ, **offline}
+        )
+        ends = time.monotonic() + 180
+        while not self._answers(ready):
+            if self._process.poll() is not None or time.monotonic() > ends:
+                self.close()
+                raise RuntimeError(f"{command[0]} does not serve; see {log}")
+            time.sleep(0.1)
+
+    def _answers(self, path: str) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+        finally:
+            connection.close()
+
+    def pause(self) -> None:
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        self.resume()
+        self._process.terminate()
+        self._process.wait(60)
+        self._log.close()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
+
+
+def start_ours(stack: ExitStack, work: Path, db: Path, encoder: str, *, batched: bool = True) -> Server:
+    """The service on a database, in a process."""
+    port = free_port()
+    command = [sys.executable, "-m", "benchmarks.service", "serve", "--db", str(db), "--encoder", encoder]
+    command += ["--port", str(port)] + ([] if batched else ["--alone"])
+    server = Server(command, port, "/v1/models", work / f"service-{'batched' if batched else 'alone'}.log")
+    stack.callback(server.close)
+    return server
+
+
+def serve(db: str, encoder: str, port: int, *, alone: bool) -> None:
+    """Run the application; what `start_ours` starts."""
+    import uvicorn
+
+    from firstsight.service.app import make_app
+    from firstsight.service.batching_encoder import BatchSettings
+    from firstsight.service.settings import ServiceSettings
+
+    one = BatchSettings(text_batch=1, picture_batch=1, max_wait_s=0, cached_texts=0)
+    settings = ServiceSettings(db, encoder=encoder, port=port, batching=one if alone else BatchSettings())
+    uvicorn.run(make_app(settings), host="127.0.0.1", port=port, log_level="warning", access_log=False)
+
+
+def sample_index(work: Path) -> Path:
+    """The sample catalogue, indexed with starter."""
+    db = work / "service-sample"
+    if not db.exists():
+        firstsight.open(db).index(CATALOGUE)
+    return db
+
+
+def search_ask(text: str) -> Ask:
+    return Ask(
+        "/search", json.dumps({"text": text, "k": 10}).encode(), lambda body: len(json.loads(body)["results"]) == 10
+    )
+
+
+def picture_ask(path: Path, wanted: Vector, *, tolerance: float = 0.999) -> Ask:
+    """One picture, whose answer must be the vector that the library gives it."""
+    uri = "data:image/jpeg;base64," + base64.b64encode(path.read_bytes()).decode()
+    body = {"model": "clip", "input": [uri], "modality": "image", "encoding_format": "base64"}
+    return Ask("/v1/embeddings", json.dumps(body).encode(), lambda answer: _close(answer, wanted, tolerance))
+
+
+def text_ask(text: str, wanted: Vector, *, tolerance: float = 0.999) -> Ask:
+    body = {"model": "clip", "input": [text], "encoding_format": "base64"}
+    return Ask("/v1/embeddings", json.dumps(body).encode(), lambda answer: _close(answer, wanted, tolerance))
+
+
+def _close(answer: bytes, wanted: Vector, tolerance: float) -> bool:
+    (data,) = json.loads(answer)["data"]
+    found = np.frombuffer(base64.b64decode(data["embedding"]), "<f4")
+    return float(found @ wanted) / float(np.linalg.norm(found)) > tolerance
+
+
+def latency(work: Path, count: int) -> bool:
+    """Print what HTTP adds to a text search; queries are all different, so that no cache answers."""
+    texts = random_models.made_titles(4 * count)
+    texts = [f"{text} {number}" for number, text in enumerate(texts)]
+    with ExitStack() as stack:
+        server = start_ours(stack, work, sample_index(work), "starter")
+        db = firstsight.open(sample_index(work))
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        times: dict[str, list[float]] = {"library": [], "HTTP": [], "HTTP, known text": []}
+        for number in range(WARM + count):
+            one, other = texts[2 * number : 2 * number + 2]
+            began = time.perf_counter()
+            db.search(text=one, k=10)
+            middle = time.perf_counter()
+            first = ask_once(connection, search_ask(other))
+            end = time.perf_counter()
+            again = ask_once(connection, search_ask(other))
+            last = time.perf_counter()
+            assert first[0] == again[0] == 200, (first, again)
+            if number >= WARM:
+                for name, took in zip(times, (middle - began, end - middle, last - end), strict=True):
+                    times[name].append(took * 1e3)
+        connection.close()
+    for name, taken in times.items():
+        print(f"{name}: p50 {np.percentile(taken, 50):.1f} ms, p95 {np.percentile(taken, 95):.1f} ms")
+    for share in (50, 95):
+        added = np.percentile(times["HTTP"], share) - np.percentile(times["library"], share)
+        print(f"added by HTTP at p{share}: {added:.1f} ms")
+    return True
+
+
+def load(work: Path, clients: int, seconds: float) -> bool:
+    """Print how the service does under many clients; every query is another text."""
+    asks = [search_ask(f"{text} {number}") for number, text in enumerate(random_models.made_titles(20_000))]
+    with ExitStack() as stack:
+        server = start_ours(stack, work, sample_index(work), "starter")
+        keep_busy(server.port, asks[-WARM:], clients, 1.0)
+        found = keep_busy(server.port, asks, clients, seconds)
+    print(
+        f"{clients} clients, {found.seconds:.0f} s: {found.sent} sent, {found.answered} answered, "
+        f"{found.wrong} wrong, {len(found.failed)} failed {sorted(set(found.failed))[:3]}"
+    )
+    print(f"{found.rate:.0f} searches/s, p50 {found.percentile(50):.0f} ms, p95 {found.percentile(95):.0f} ms")
+    return goal("errors and lost answers", found.sent - found.answered + found.wrong, 1)
+
+
+def turns(
+    servers: dict[str, Server], asks: Sequence[Ask], clients: int, seconds: float, rounds: int
+) -> list[dict[str, Load]]:
+    """The load of each server in each round, one after the other."""
+    for server in servers.values():
+        server.resume()
+        keep_busy(server.port, asks, clients, 2.0)
+        server.pause()
+    found = []
+    for turn in range(rounds):
+        one: dict[str, Load] = {}
+        for name in itertools.islice(itertools.cycle(servers), turn % len(servers), turn % len(servers) + len(servers)):
+            servers[name].resume()
+            one[name] = keep_busy(servers[name].port, asks, clients, seconds)
+            servers[name].pause()
+        found.append(one)
+    return found
+
+
+def report(what: str, found: Sequence[dict[str, Load]], first: str, second: str) -> float:
+    """Print each contender's rate; the median ratio of the first to the second."""
+    for name in found[0]:
+        rates = [one[name].rate for one in found]
+        worst = max(one[name].percentile(95) for one in found)
+        failed = [reason for one in found for reason in one[name].failed]
+        wrong = sum(one[name].wrong for one in found)
+        print(
+            f"{what}, {name}: {median(rates):.1f}/s ({min(rates):.1f} to {max(rates):.1f}), p95 {worst:.0f} ms, "
+            f"{wrong} wrong, {len(failed)} failed {sorted(set(failed))[:2]}"
+        )
+    return median(one[first].rate / one[second].rate for one in found)
+
+
+def batching(work: Path, names: Sequence[str], clients: int, seconds: float, rounds: int, side: int) -> bool:
+    """Print what sharing forward passes gains for clients with one picture each."""
+    pictures = random_models.make_jpegs(work, 64, (side, side), random_models.pictures_in(None))
+    reached = True
+    for name in names:
+        encoder = _named(name, work)
+        wanted = firstsight.load_encoder(encoder).encode_images(pictures)
+        asks = [picture_ask(path, vector) for path, vector in zip(pictures, wanted, strict=True)]
+        with ExitStack() as stack, tempfile.TemporaryDirectory() as empty:
+            servers = {
+                label: start_ours(stack, work, Path(empty, label), encoder, batched=label == BATCHED)
+                for label in (BATCHED, ALONE)
+            }
+            found = turns(servers, asks, clients, seconds, rounds)
+        ratio = report(f"{name}, {clients} clients with a picture of {side} x {side}", found, BATCHED, ALONE)
+        reached &= goal(f"{name}: with batching to without", ratio, 3, at_least=True)
+    return reached
+
+
+def peer(work: Path, python: str, clients: int, seconds: float, rounds: int, side: int) -> bool:
+    """Print pictures/s and texts/s beside Infinity, over the same weights, clients and endpoint."""
+    folder = random_models.clip_folder(work)
+    encoder = firstsight.load_encoder(f"transformers:{folder}")
+    pictures = random_models.make_jpegs(work, 64, (side, side), random_models.pictures_in(None))
+    titles = [f"{title} {number}" for number, title in enumerate(random_models.made_titles(20_000))]
+    with ExitStack() as stack, tempfile.TemporaryDirectory() as empty:
+        port = free_port()
+        command = [str(Path(python).with_name("infinity_emb")), "v2", "--model-id", str(folder), "--engine", "torch"]
+        command += ["--device", "cpu", "--host", "127.0.0.1", "--port", str(port), "--served-model-name", "clip"]
+        theirs = Server([*command, "--url-prefix", "/v1"], port, "/v1/models", work / "infinity-server.log")
+        stack.callback(theirs.close)
+        servers = {"firstsight": start_ours(stack, work, Path(empty, "db"), f"transformers:{folder}")}
+        servers["infinity"] = theirs
+        vectors = encoder.encode_images(pictures)
+        for what, asks in (
+            ("pictures", [picture_ask(*pair, tolerance=0.99) for pair in zip(pictures, vectors, strict=True)]),
+            ("texts", [text_ask(*pair) for pair in zip(titles, encoder.encode_texts(titles[:2000]), strict=False)]),
+        ):
+            ratio = report(what, turns(servers, asks, clients, seconds, rounds), "firstsight", "infinity")
+            print(f"{what}: firstsight to infinity {ratio:.2f}")
+    return True
+
+
+def _named(name: str, work: Path) -> str:
+    if name == "starter":
+        return name
+    return f"open_clip:{random_models.ARCH}@{random_models.open_clip_checkpoint(work)}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["latency", "load", "batching", "peer", "serve"])
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "firstsight-service")
+    parser.add_argument("--count", type=int, default=200, help="searches of `latency`")
+    parser.add_argument("--clients", type=int)
+    parser.add_argument("--seconds", type=float)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--side", type=int, default=640, help="of the pictures, in pixels")
+    parser.add_argument("--models", nargs="+", choices=["starter", "clip"], default=["starter", "clip"])
+    parser.add_argument("--python", default="", help="infinity=its interpreter")
+    for name in ("--db", "--encoder", "--port"):
+        parser.add_argument(name, help="of `serve`")
+    parser.add_argument("--alone", action="store_true", help="`serve` without batching and cache")
+    given = parser.parse_args()
+    if given.what == "serve":
+        serve(given.db, given.encoder, int(given.port), alone=given.alone)
+        return
+    given.work.mkdir(parents=True, exist_ok=True)
+    if given.what == "latency":
+        reached = latency(given.work, given.count)
+    elif given.what == "load":
+        reached = load(given.work, given.clients or 64, given.seconds or 60)
+    elif given.what == "batching":
+        reached = batching(given.work, given.models, given.clients or 32, given.seconds or 12, given.rounds, given.side)
+    else:
+        python = given.python.removeprefix("infinity=")
+        reached = peer(given.work, python, given.clients or 32, given.seconds or 12, given.rounds, given.side)
+    sys.exit(not reached)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""The databases of one process: one for each thread that reads, one for slates, one that writes, one encoder for all.
+
+A `Database` is not for several threads at once, and an encoder is too large to be loaded for each.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from queue import Empty, LifoQueue
+
+from PIL import Image
+
+import firstsight
+from firstsight import Database
+from firstsight.encoders.base import Encoder
+from firstsight.errors import DatabaseBusyError, FirstsightError, StoreError
+from firstsight.service.batch_figures import BatchFigures
+from firstsight.service.batching_encoder import BatchingEncoder
+from firstsight.service.errors import OverloadedError
+from firstsight.service.metrics import Metrics
+from firstsight.service.settings import ServiceSettings
+from firstsight.service.turns import MeasuredEncoder, WaitedForEncoder
+
+
+class _Lone:
+    """A database that threads take in turn."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.database: Database | None = None
+
+
+class Databases:
+    """Hands out databases of the same address, each to one thread at a time; all see what others have committed.
+
+    Args:
+        metrics: told of the encoder and the store.
+    """
+
+    def __init__(self, settings: ServiceSettings, metrics: Metrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        # a request names no file of this machine, whatever the settings let a catalogue do
+        self._policy = replace(settings.policy, root=None, allow_anywhere=False)
+        self._batching: BatchingEncoder | None = None
+        self._encoder: WaitedForEncoder | None = None
+        self._warm = False
+        self._loading = threading.Lock()
+        self._free: LifoQueue[Database | None] = LifoQueue()
+        for _ in range(settings.threads):
+            self._free.put(None)
+        self._for_slates, self._for_writing = _Lone(), _Lone()
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder of all of them, for any number of threads; loaded once, at the first call that needs it.
+
+        Raises:
+            EncoderError, EncoderMismatchError: as `Database.encoder`.
+        """
+        return self._loaded()
+
+    @property
+    def batching(self) -> BatchingEncoder:
+        """The same, for what does not wait in a thread.
+
+        Raises:
+            EncoderError, EncoderMismatchError: as `Database.encoder`.
+        """
+        self._loaded()
+        assert self._batching is not None
+        return self._batching
+
+    @property
+    def warm(self) -> bool:
+        """Whether `warm_up` has come to its end."""
+        return self._warm
+
+    def warm_up(self) -> None:
+        """Load the encoder, both its towers.
+
+        Raises:
+            EncoderError, EncoderMismatchError: as `Database.encoder`.
+        """
+        encoder = self.encoder
+        encoder.encode_texts(["warm"])
+        encoder.encode_images([Image.new("RGB", (64, 64), "white")])
+        self._warm = True
+
+    @contextmanager
+    def reading(self) -> Iterator[Database]:
+        """A database for this thread, until the block ends.
+
+        Raises:
+            OverloadedError: none came free in time.
+        """
+        try:
+            held = self._free.get(timeout=self._settings.max_wait_s)
+        except Empty:
+            raise OverloadedError("every thread is at work; try again", {"Retry-After": "1"}) from None
+        kept: Database | None = None
+        try:
+            with self._timed():
+                database = held or self._open()
+                yield database
+            kept = database
+        except StoreError:
+            raise
+        except FirstsightError:  # what was asked was wrong, not the database
+            kept = database
+            raise
+        finally:
+            self._free.put(kept)
+
+    def slates(self) -> AbstractContextManager[Database]:
+        """The one database that holds all items in memory, for one thread at a time.
+
+        Raises:
+            OverloadedError: others had it for too long.
+        """
+        return self._alone(self._for_slates)
+
+    def writing(self) -> AbstractContextManager[Database]:
+        """The one database that writes, for one thread at a time.
+
+        Raises:
+            OverloadedError: others had it for too long.
+        """
+        return self._alone(self._for_writing)
+
+    def close(self) -> None:
+        """Let the encoder finish what waits for it."""
+        with self._loading:
+            if self._batching is not None:
+                self._batching.close()
+
+    # ---- inside
+
+    def _loaded(self) -> WaitedForEncoder:
+        with self._loading:
+            if self._encoder is None:
+                settings = self._settings
+                loaded = firstsight.open(
+                    settings.db, encoder=settings.encoder, encoder_options=settings.encoder_options
+                ).encoder
+                self._batching = BatchingEncoder(
+                    MeasuredEncoder(loaded, self._metrics), settings.batching, BatchFigures(self._metrics)
+                )
+                self._encoder = WaitedForEncoder(self._batching)
+            return self._encoder
+
+    @contextmanager
+    def _alone(self, lone: _Lone) -> Iterator[Database]:
+        if not lone.lock.acquire(timeout=self._settings.max_wait_s):
+            raise OverloadedError("others do the same and take long; try again", {"Retry-After": "1"})
+        try:
+            with self._timed():
+                if lone.database is None:
+                    lone.database = self._open()
+                yield lone.database
+        except DatabaseBusyError:
+            raise
+        except StoreError:
+            lone.database = None
+            raise
+        except FirstsightError:  # what was asked was wrong, not the database
+            raise
+        except BaseException:
+            lone.database = None
+            raise
+        finally:
+            lone.lock.release()
+
+    def _open(self) -> Database:
+        return firstsight.open(self._settings.db, encoder=self._loaded(), policy=self._policy)
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        """Give the seconds of a block to the figures, less those that its thread waited for the encoder."""
+        encoder = self._loaded()
+        began, waited = time.perf_counter(), encoder.waited_s
+        try:
+            yield
+        finally:
+            self._metrics.store_seconds.observe(time.perf_counter() - began - (encoder.waited_s - waited))

@@ -1,0 +1,170 @@
+"""Texts and pictures of a request to vectors: pictures decoded in children, all of it through the batching encoder."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any, Final
+
+import anyio
+import numpy as np
+from anyio.to_thread import run_sync
+from fastapi import Request
+from PIL import Image
+
+from firstsight.encoders.base import Vectors, unit
+from firstsight.errors import FirstsightError
+from firstsight.service.batch_signals import DeadlineError
+from firstsight.service.batching_encoder import BatchingEncoder, time_limit
+from firstsight.service.errors import ServiceError, describe
+from firstsight.service.pictures import PictureReader
+from firstsight.service.state import Service
+
+_READERS: Final = 16
+"""Pictures of all requests that are fetched or decoded at once; slow servers hold no thread of a search."""
+
+
+class BadInputsError(ServiceError):
+    """Some inputs of a request cannot be used, so it gets no vectors.
+
+    Attributes:
+        errors: (index, error) of every one of them, by index.
+    """
+
+    status, code = 400, "bad_inputs"
+
+    def __init__(self, name: str, errors: Sequence[tuple[int, FirstsightError]]) -> None:
+        index, first = errors[0]
+        others = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        super().__init__(f"{name}[{index}]: {first}{others}")
+        self.errors = list(errors)
+        self.name = name
+
+    def told(self) -> list[dict[str, object]]:
+        """The errors as JSON."""
+        return [{"index": index, "code": describe(error)[1], "detail": str(error)} for index, error in self.errors]
+
+
+class ClientGoneError(ServiceError):
+    """Nobody waits for the answer any more."""
+
+    status, code = 499, "client_gone"
+
+
+class Embedder:
+    """What the embeddings routes of one application share; used in its event loop alone."""
+
+    def __init__(self, service: Service) -> None:
+        self._databases = service.databases
+        self._pictures: PictureReader = service.pictures
+        self._readers = anyio.CapacityLimiter(_READERS)
+        self._in_hand = 0  # pictures of requests not answered yet
+
+    async def encoder(self) -> BatchingEncoder:
+        """The encoder, loaded at the first call."""
+        if self._databases.warm:
+            return self._databases.batching
+        return await run_sync(lambda: self._databases.batching)
+
+    async def embed(self, request: Request, texts: Sequence[str], pictures: Sequence[str], name: str) -> Vectors:
+        """The vectors of texts, then those of pictures.
+
+        Args:
+            request: given up when its client hangs up.
+            pictures: http(s) addresses, data URIs, base64.
+            name: of the list that pictures stand in, for messages.
+
+        Returns:
+            (texts + pictures, dim) unit rows.
+
+        Raises:
+            BadInputsError: pictures that cannot be used, by their position among `pictures`.
+            QueueFullError, DeadlineError, StoppedError, ClientGoneError: no vectors this time.
+        """
+        encoder = await self.encoder()
+        with self._holding(encoder, len(pictures)), time_limit(encoder.settings.timeout_s):
+            waiting = []
+            try:
+                if texts:
+                    waiting.append(encoder.submit_texts(texts))
+                if pictures:
+                    waiting.append(encoder.submit_pictures(await self._open(pictures, encoder.spec.min_side, name)))
+                return np.concatenate([await _answer(request, encoder, future) for future in waiting])
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    @contextmanager
+    def _holding(self, encoder: BatchingEncoder, pictures: int) -> Iterator[None]:
+        # Counted from before they are decoded, because decoding is most of the work that a full queue should spare.
+        if pictures and self._in_hand and self._in_hand + pictures > encoder.settings.picture_queue:
+            raise encoder.pictures_full(self._in_hand)
+        self._in_hand += pictures
+        try:
+            yield
+        finally:
+            self._in_hand -= pictures
+
+    async def _open(self, pictures: Sequence[str], min_side: int, name: str) -> list[Image.Image]:
+        opened = await asyncio.gather(*(self._open_one(picture, min_side) for picture in pictures))
+        errors = [(index, found) for index, found in enumerate(opened) if isinstance(found, FirstsightError)]
+        if errors:
+            raise BadInputsError(name, errors)
+        return [found for found in opened if isinstance(found, Image.Image)]
+
+    async def _open_one(self, picture: str, min_side: int) -> Image.Image | FirstsightError:
+        try:
+            return await run_sync(
+                lambda: self._pictures.open(picture, min_side=min_side), limiter=self._readers, abandon_on_cancel=True
+            )
+        except FirstsightError as error:
+            return error
+
+
+async def _answer(request: Request, encoder: BatchingEncoder, future: Future[Vectors]) -> Vectors:
+    if future.done():
+        return future.result()
+    limit = encoder.remaining()
+    answer = asyncio.wrap_future(future)
+    gone = asyncio.ensure_future(_until_gone(request))
+    try:
+        either: set[asyncio.Future[Any]] = {answer, gone}
+        done, _ = await asyncio.wait(either, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        gone.cancel()
+    if answer in done:
+        return answer.result()
+    answer.cancel()
+    if gone in done:
+        raise ClientGoneError("the client has gone")
+    raise DeadlineError(f"the encoder did not answer within {limit:.1f} s: try again")
+
+
+async def _until_gone(request: Request) -> None:
+    """Wait until the client hangs up; the body has been read by now."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def compose(vectors: Vectors, groups: Sequence[Sequence[int]], name: str) -> Vectors:
+    """One vector for several parts: their mean, of unit length again.
+
+    Args:
+        vectors: (n, dim) unit rows.
+        groups: the rows of each vector that is wanted.
+        name: of the list of groups, for messages.
+
+    Returns:
+        (groups, dim) unit rows.
+
+    Raises:
+        BadInputsError: parts of a group cancel each other out.
+    """
+    means = np.stack([vectors[list(rows)].mean(axis=0) for rows in groups])
+    nothing = np.flatnonzero(np.linalg.norm(means, axis=1) < 1e-6)
+    if len(nothing):
+        error = ServiceError("its parts cancel each other out; leave one out")
+        raise BadInputsError(name, [(int(index), error) for index in nothing])
+    return unit(means)

@@ -1,0 +1,137 @@
+"""Items that are posted are found at once, and gone when they are deleted; other processes' rows are seen."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+import firstsight
+from firstsight.encoders.base import Encoder
+from firstsight.indexer.locks import writer_lock
+from firstsight.indexer.store import Store
+from firstsight.service.settings import ServiceSettings
+from tests.service.conftest import serving
+
+GUITAR = (Path(__file__).parents[2] / "sample_media" / "queries" / "guitar.jpg").read_bytes()
+DATA = f"data:image/jpeg;base64,{base64.b64encode(GUITAR).decode()}"
+
+
+def test_a_posted_item_is_found_at_once_and_gone_once_deleted(writer: TestClient) -> None:
+    row = {"item_id": "a/mug 7", "title": "Blue mug with a wooden handle", "price": 12.5}
+    answer = writer.post("/items", json={"items": [row]})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["counts"]["encoded"] == 1
+    found = writer.post("/search", json={"text": "blue mug wooden handle", "k": 1}).json()["results"][0]
+    assert (found["item_id"], found["columns"]["price"]) == ("a/mug 7", 12.5)
+    assert writer.get("/items/a/mug 7").json()["title"] == row["title"]
+    assert writer.delete("/items/a/mug 7").json() == {"removed": ["a/mug 7"]}
+    assert writer.get("/items/a/mug 7").status_code == 404
+    assert writer.delete("/items/a/mug 7").status_code == 404
+
+
+def test_a_picture_in_a_row_is_kept_beside_the_database(writer: TestClient, own_db: Path) -> None:
+    answer = writer.post("/items", json={"items": [{"item_id": "mine", "title": "Mine", "images": [DATA]}]})
+    assert answer.json()["counts"]["pictures"] == 1
+    view = next(view for view in firstsight.open(own_db).get("mine")["views"] if view["part"] == "image")
+    assert Path(view["uri"]).read_bytes() == GUITAR
+    assert Path(view["uri"]).parent == own_db / ".uploads"
+    assert [path.suffix for path in (own_db / ".uploads").iterdir()] == [".jpeg"]  # no rows are left behind
+    found = writer.post("/search", json={"images": [DATA], "part": "image", "k": 1}).json()["results"][0]
+    assert (found["item_id"], found["picture"].get("uri")) == ("mine", None)
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"item_id": "a", "kind": "shoe"}, "kind 'shoe'"),
+        ({"item_id": "a", "images": ["/etc/passwd"]}, "not taken from a request"),
+        ({"item_id": "a", "images": ["../../etc/passwd"]}, "not taken from a request"),
+        ({"item_id": "a", "videos": ["file:///etc/passwd"]}, "not taken from a request"),
+        ({"item_id": "a", "images": ["data:image/png;base64,aGVsbG8="]}, "item 'a'"),
+        ({"item_id": "a", "price": "cheap"}, "price"),
+        ({"item_id": "a", "vector": "x"}, "vector"),
+        ({"item_id": "a", "created_at": "yesterday"}, "yesterday"),
+    ],
+)
+def test_a_row_that_breaks_a_rule_changes_nothing(
+    writer: TestClient, own_db: Path, row: dict[str, object], says: str
+) -> None:
+    before = Store.open(own_db).items.version
+    answer = writer.post("/items", json={"items": [{"item_id": "fine", "title": "fine"}, row]})
+    assert answer.status_code == 422
+    assert says in answer.json()["detail"]
+    assert str(own_db) not in answer.text
+    assert Store.open(own_db).items.version == before
+
+
+def test_a_medium_that_cannot_be_fetched_is_told_and_kept_for_another_try(writer: TestClient, own_db: Path) -> None:
+    row = {"item_id": "far", "title": "Far away", "images": ["http://127.0.0.1:9/a.jpg"]}
+    told = writer.post("/items", json={"items": [row]}).json()
+    assert [(one["item_id"], one["reason"]) for one in told["failures"]] == [("far", "forbidden")]
+    reports = firstsight.open(own_db).retry()
+    assert reports[0].counts.failed_media == 1
+
+
+def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(own_db: Path, starter: Encoder) -> None:
+    bomb = io.BytesIO()
+    Image.new("1", (12_000, 12_000)).save(bomb, "PNG")
+    encoded = base64.b64encode(bomb.getvalue()).decode()
+    with serving(ServiceSettings(db=str(own_db), encoder=starter)) as client:
+        searched = client.post("/search", json={"images": [encoded]})
+        posted = client.post("/items", json={"items": [{"item_id": "b", "images": [f"data:;base64,{encoded}"]}]})
+    assert {(one.status_code, one.json()["code"]) for one in (searched, posted)} == {(413, "media_too_large")}
+
+
+def test_rows_of_another_process_are_seen_without_a_restart(
+    writer: TestClient, own_db: Path, tmp_path: Path, starter: Encoder
+) -> None:
+    query = {"text": "purple teapot with dots", "k": 1}
+    assert writer.post("/search", json=query).json()["results"][0]["item_id"] != "teapot"
+    catalogue = tmp_path / "more.csv"
+    catalogue.write_text("item_id,title\nteapot,Purple teapot with dots\n")
+    firstsight.open(own_db, encoder=starter).index(catalogue)
+    assert writer.post("/search", json=query).json()["results"][0]["item_id"] == "teapot"
+    assert writer.get("/items/teapot/similar").status_code == 200
+
+
+def test_while_another_process_writes_reading_goes_on_and_writing_says_when_to_try_again(
+    own_db: Path, starter: Encoder
+) -> None:
+    settings = ServiceSettings(db=str(own_db), encoder=starter, max_wait_s=0.2)
+    with serving(settings) as client, writer_lock(own_db, 0):
+        assert client.post("/search", json={"text": "shoes"}).status_code == 200
+        answer = client.post("/items", json={"items": [{"item_id": "late", "title": "late"}]})
+        assert (answer.status_code, answer.json()["code"]) == (503, "database_busy")
+        assert int(answer.headers["retry-after"]) > 0
+        assert str(os.getpid()) not in answer.text
+
+
+def test_the_first_items_make_the_database(tmp_path: Path, starter: Encoder) -> None:
+    with serving(ServiceSettings(db=str(tmp_path / "new"), encoder=starter)) as client:
+        assert client.post("/search", json={"text": "a"}).json()["code"] == "no_database"
+        assert client.get("/ready").status_code == 503
+        assert client.post("/items", json={"items": [{"item_id": "one", "title": "One"}]}).status_code == 200
+        assert client.get("/ready").json()["items"] == 1
+
+
+def test_a_removal_that_died_is_settled_by_the_next_writer(own_db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = firstsight.open(own_db)
+
+    def die(item_ids: object) -> None:
+        raise KeyboardInterrupt
+
+    store = database.store
+    monkeypatch.setattr(store, "delete_items", die)
+    with pytest.raises(KeyboardInterrupt):
+        database.remove(["guitar-acoustic"])
+    monkeypatch.undo()
+    assert firstsight.open(own_db).remove(["bass-guitar"]) == ["bass-guitar"]
+    assert Store.open(own_db).digests(["guitar-acoustic"])["guitar-acoustic"][0] == ""  # is encoded again
+    outcomes = [run["outcome"] for run in Store.open(own_db).run_rows() if run["settings"].get("kind") == "remove"]
+    assert outcomes == ["killed", "finished"]

@@ -1,0 +1,89 @@
+"""Decisions over HTTP: what is blocked is gone for who may only read, and the log names who decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from firstsight.encoders.base import Encoder
+from firstsight.safety.audit import AuditLog
+from firstsight.service.keys import KeyFile
+from firstsight.service.settings import ServiceSettings
+from tests.service.conftest import serving
+
+BLOCK = {"action": "block", "policies": ["weapons"], "reason": "a test"}
+ITEM = "guitar-acoustic"
+
+
+def test_a_decision_hides_an_item_and_an_overturn_brings_it_back(writer: TestClient, own_db: Path) -> None:
+    made = writer.post(f"/safety/items/{ITEM}/decision", json=BLOCK).json()
+    assert (made["item_id"], made["action"]) == (ITEM, "block")
+    query = {"text": "acoustic guitar", "k": 1}
+    assert writer.post("/search", json=query).json()["results"][0]["item_id"] != ITEM
+    shown = writer.post("/search", json={**query, "include_blocked": True}).json()["results"][0]
+    assert (shown["item_id"], shown["columns"]["safety_decision"]) == (ITEM, "block")
+
+    appealed = writer.post(f"/safety/items/{ITEM}/appeal", json={"reason": "it is a guitar", "by": "the seller"})
+    assert appealed.json()["entry_id"]
+    first = writer.get("/safety/queue").json()["queue"][0]
+    assert (first["item_id"], first["why"], first["view_id"]) == (ITEM, "appeal", f"{ITEM}#image-0")
+
+    assert writer.post(f"/safety/items/{ITEM}/overturn", json={"reason": "so it is"}).json()["action"] == "allow"
+    assert writer.post("/search", json=query).json()["results"][0]["item_id"] == ITEM
+    told = writer.get(f"/safety/items/{ITEM}").json()
+    assert told["decision"] == "allow"
+    assert len(told["history"]) == 3
+    assert AuditLog.of(str(own_db)).verify().ok
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"action": "block", "policies": ["nonsense"], "reason": "a"}, "nonsense"),
+        ({"action": "ban", "reason": "a"}, "action"),
+        ({"action": "allow", "policies": ["weapons"], "reason": " "}, "reason"),
+    ],
+)
+def test_a_decision_that_cannot_be_is_refused(writer: TestClient, body: dict[str, object], says: str) -> None:
+    answer = writer.post(f"/safety/items/{ITEM}/decision", json=body)
+    assert answer.status_code == 422
+    assert says in answer.json()["detail"]
+    assert writer.get("/safety/queue").json() == {"queue": []}
+
+
+def test_scoring_fills_the_queue(writer: TestClient) -> None:
+    report = writer.post("/safety/score", json={}).json()
+    assert report["scored"] == 75
+    told = writer.get(f"/safety/items/{ITEM}").json()
+    assert {one["policy"] for one in told["scores"]} >= {"weapons"}
+    policies = writer.get("/safety/policies").json()
+    assert "weapons" in {one["id"] for one in policies["policies"]}
+
+
+@pytest.fixture
+def keys(own_db: Path) -> KeyFile:
+    return KeyFile(own_db / ".keys.json")
+
+
+@pytest.fixture
+def guarded(own_db: Path, starter: Encoder, keys: KeyFile) -> Iterator[TestClient]:
+    keys.add("first")
+    with serving(ServiceSettings(db=str(own_db), encoder=starter)) as client:
+        yield client
+
+
+def test_what_is_blocked_is_not_there_for_who_may_only_read(guarded: TestClient, keys: KeyFile, own_db: Path) -> None:
+    reads = {"X-API-Key": keys.add("shop")[1]}
+    moderates = {"X-API-Key": keys.add("ana", ["moderate", "read"])[1]}
+    decided = guarded.post(f"/safety/items/{ITEM}/decision", json={**BLOCK, "by": "Ana"}, headers=moderates)
+    assert decided.status_code == 200
+    assert guarded.get(f"/items/{ITEM}", headers=reads).json() == guarded.get("/items/nobody", headers=reads).json() | {
+        "detail": f"there is no item '{ITEM}'"
+    }
+    assert guarded.get(f"/items/{ITEM}", headers=moderates).status_code == 200
+    assert guarded.get(f"/items/{ITEM}/similar", headers=reads).status_code == 404
+    entry = next(iter(AuditLog.of(str(own_db)).entries(subject=ITEM)))
+    assert entry.record["by"] == "Ana (key ana)"

@@ -1,0 +1,110 @@
+"""The service as a process: it comes up, it ends what it has begun, and a kill loses nothing that was acknowledged."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import threading
+from pathlib import Path
+
+import httpx
+import pytest
+
+import firstsight
+from firstsight.service.keys import KeyFile
+from tests.service.conftest import Serve
+
+
+def test_what_is_in_flight_ends_before_the_process_does(serve: Serve, own_db: Path) -> None:
+    running = serve("--db", str(own_db), "--port", "0")
+    running.wait_ready()
+    rows = [{"item_id": f"item-{n}", "title": f"a thing of number {n}"} for n in range(200)]
+    answers: list[httpx.Response] = []
+    posting = threading.Thread(
+        target=lambda: answers.append(httpx.post(f"{running.address}/items", json={"items": rows}, timeout=60))
+    )
+    posting.start()
+    in_flight = "firstsight_requests_in_flight 2.0"  # the post, and the question itself
+    while in_flight not in httpx.get(f"{running.address}/metrics").text:
+        assert posting.is_alive()
+    running.process.send_signal(signal.SIGTERM)
+    posting.join(60)
+    assert answers[0].status_code == 200
+    assert answers[0].json()["counts"]["encoded"] == 200
+    assert running.process.wait(60) in (0, -signal.SIGTERM)
+    assert firstsight.open(own_db).has("item-199")
+    lines = [json.loads(line[line.index("{") :]) for line in running.log if '"path": "/items"' in line]
+    assert [(line["status"], line["method"]) for line in lines] == [(200, "POST")]
+
+
+def test_what_was_acknowledged_before_a_kill_is_there(serve: Serve, own_db: Path) -> None:
+    running = serve("--db", str(own_db), "--port", "0")
+    running.wait_ready()
+    acknowledged: list[str] = []
+    deleted: list[str] = []
+
+    def write(writer: int) -> None:
+        with httpx.Client(base_url=running.address, timeout=30) as client:
+            for n in range(1_000):
+                item_id = f"w{writer}-{n}"
+                try:
+                    posted = client.post("/items", json={"items": [{"item_id": item_id, "title": f"thing {item_id}"}]})
+                    if posted.status_code == 200:
+                        acknowledged.append(item_id)
+                    if n % 5 == 4 and client.delete(f"/items/{item_id}").status_code == 200:
+                        deleted.append(item_id)
+                except httpx.TransportError:
+                    return  # killed
+
+    writers = [threading.Thread(target=write, args=(n,)) for n in range(3)]
+    for writer in writers:
+        writer.start()
+    while len(acknowledged) < 12 or not deleted:
+        assert any(writer.is_alive() for writer in writers)
+        writers[0].join(0.01)
+    running.process.kill()
+    for writer in writers:
+        writer.join(30)
+    running.process.wait()
+    again = serve("--db", str(own_db), "--port", "0")
+    again.wait_ready()
+    kept = [item_id for item_id in acknowledged if item_id not in deleted]
+    with httpx.Client(base_url=again.address, timeout=30) as client:
+        # a delete may have been done and its answer lost: of each writer the last item alone can be such a one
+        last = {item_id.partition("-")[0]: item_id for item_id in kept}
+        lost = [i for i in kept if client.get(f"/items/{i}").status_code != 200 and i not in last.values()]
+        assert lost == []
+        assert [i for i in deleted if client.get(f"/items/{i}").status_code != 404] == []
+        assert client.post("/items", json={"items": [{"item_id": "after", "title": "after"}]}).status_code == 200
+        found = client.post("/search", json={"text": f"thing {kept[0]}", "mode": "words", "k": 1}).json()
+        assert found["results"][0]["item_id"] == kept[0]
+
+
+def test_several_workers_share_a_port_keys_and_figures(serve: Serve, own_db: Path) -> None:
+    _, token = KeyFile(own_db / ".keys.json").add("shop")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    running = serve("--db", str(own_db), "--port", str(port), "--workers", "2")
+    running.wait_ready()
+    headers = {"Authorization": f"Bearer {token}"}
+    assert httpx.post(f"{running.address}/search", json={"text": "shoes"}).status_code == 401
+    for _ in range(8):  # each over a connection of its own
+        answer = httpx.post(f"{running.address}/search", json={"text": "shoes", "k": 1}, headers=headers, timeout=30)
+        assert answer.status_code == 200
+    figures = httpx.get(f"{running.address}/metrics", headers=headers).text
+    assert 'firstsight_requests_total{method="POST",route="/search",status="200"} 8.0' in figures
+    KeyFile(own_db / ".keys.json").revoke("shop")
+    assert httpx.get(f"{running.address}/metrics", headers=headers).status_code == 401
+    running.process.send_signal(signal.SIGTERM)
+    assert running.process.wait(60) in (0, -signal.SIGTERM)
+
+
+def test_a_port_that_is_taken_is_one_sentence(capsys: pytest.CaptureFixture[str], own_db: Path) -> None:
+    from firstsight.service.serving import ListenError, serve
+    from firstsight.service.settings import ServiceSettings
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ListenError, match=f"127.0.0.1:{port} cannot be taken"):
+            serve(ServiceSettings(db=str(own_db), port=port))
