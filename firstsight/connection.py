@@ -51,6 +51,15 @@ class Connection:
             self._encoder = encoder
         return self._encoder
 
+    @property
+    def store(self) -> Store:
+        """Its tables as they were last committed, for reading.
+
+        Raises:
+            MissingDatabaseError, StoreError: as `Store.open`.
+        """
+        return self._open()
+
     def _open(self) -> Store:
         if self._store is None:
             self._store = Store.open(self.uri)
