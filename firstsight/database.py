@@ -186,6 +186,21 @@ class Database(Evaluating, Learning, Recommending, Writing):
             "views": views,
         }
 
+    def count(self) -> int:
+        """How many items there are."""
+        return int(self._open().items.count_rows())
+
+    def has(self, item_id: str) -> bool:
+        """Whether there is an item of this id."""
+        return bool(self._open().digests([item_id]))
+
+    def pictures(self, item_ids: Sequence[str]) -> dict[str, str]:
+        """For each of these items that has one, the view_id of the picture to show: its first image, else frame."""
+        views = self._open().view_rows(item_ids).select(["item_id", "view_id", "part"]).to_pylist()
+        shown = [view for view in views if view["part"] != "title"]
+        shown.sort(key=lambda view: (view["part"] != "image", _numbers_by_value(view["view_id"])), reverse=True)
+        return {view["item_id"]: view["view_id"] for view in shown}
+
     def failures(self) -> list[dict[str, Any]]:
         """The media that could not be used: item_id, uri, stage, reason, message, attempts, last_seen."""
         return [

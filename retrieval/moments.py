@@ -30,6 +30,7 @@ class Moment:
     start_s: float
     end_s: float
     score: float  # cosine of its best frame to the query, -1 to 1
+    view_id: str | None = None  # of that frame
 
 
 def extents(times: Sequence[float], shots: Sequence[Span | None]) -> list[Span]:

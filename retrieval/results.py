@@ -20,6 +20,7 @@ class ViewMatch:
     uri: str | None  # of the picture or video, as a path or address that can be opened; None for a title
     time_s: float | None  # second of a video's frame
     score: float  # cosine of this view to the query, -1 to 1
+    view_id: str | None = None  # of the stored view
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def _view(view: ViewMatch | None) -> dict[str, Any] | None:
 
 def _moment(moment: Moment) -> dict[str, Any]:
     seconds = {"start_s": round(moment.start_s, 3), "end_s": round(moment.end_s, 3)}
-    return {"uri": moment.uri, **seconds, "score": round(moment.score, 4)}
+    return {"uri": moment.uri, **seconds, "score": round(moment.score, 4), "view_id": moment.view_id}
 
 
 def _plain(value: object) -> object:

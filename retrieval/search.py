@@ -269,7 +269,7 @@ class _Shown:
         wanted = list(dict.fromkeys(item_ids))
         table = store.view_rows(wanted)
         flat = pc.list_flatten(table["vector"]).to_numpy()
-        views = table.select(["item_id", "part", "uri", "time_s", "start_s", "end_s"]).to_pylist()
+        views = table.select(["item_id", "view_id", "part", "uri", "time_s", "start_s", "end_s"]).to_pylist()
         places: dict[str, list[int]] = {}
         for n, view in enumerate(views):
             places.setdefault(view["item_id"], []).append(n)
@@ -304,7 +304,7 @@ class _Shown:
         for n in np.argsort(-scores, kind="stable"):
             view = self.views[places[n]]
             uri = None if view["uri"] is None else locate(view["uri"], folder)
-            matches.append(ViewMatch(view["part"], uri, view["time_s"], float(scores[n])))
+            matches.append(ViewMatch(view["part"], uri, view["time_s"], float(scores[n]), view["view_id"]))
         return matches
 
     def _moments(self, item_id: str, vector: Vector, folder: str, floor: float) -> tuple[Moment, ...]:
@@ -319,7 +319,10 @@ class _Shown:
             times = [view["time_s"] for view in views]
             shots = [None if view["start_s"] is None else (view["start_s"], view["end_s"]) for view in views]
             cosines = [float(cosine) for cosine in self.vectors[places] @ vector]
-            found += find_moments(locate(uri, folder), times, shots, cosines, floor=floor)
+            for moment in find_moments(locate(uri, folder), times, shots, cosines, floor=floor):
+                within = [n for n, second in enumerate(times) if moment.start_s <= second <= moment.end_s]
+                best = views[max(within, key=lambda n: cosines[n])]["view_id"] if within else None
+                found.append(replace(moment, view_id=best))
         return tuple(sorted(found, key=lambda moment: -moment.score)[:MOST_MOMENTS])
 
 

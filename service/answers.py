@@ -1,0 +1,41 @@
+"""Answers as JSON: times in ISO 8601, numbers that JSON lacks as null, and no path of this machine."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+import numpy as np
+from starlette.responses import JSONResponse
+
+
+def plain(value: object) -> Any:
+    """A value as JSON can hold it."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, np.generic | np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, Sequence | set | frozenset) and not isinstance(value, str | bytes):
+        return [plain(one) for one in value]
+    return value
+
+
+class Answer(JSONResponse):
+    """JSON of whatever the library gives."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(plain(content), ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def without_paths(told: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A view as clients may see it: the address of what is on this machine left out."""
+    if told is None or told.get("uri") is None or "://" in told["uri"]:
+        return told
+    return {name: value for name, value in told.items() if name != "uri"}

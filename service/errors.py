@@ -1,0 +1,143 @@
+"""Errors as clients see them: problem+json (RFC 9457), made in this one place from the tree of `firstsight.errors`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from firstsight.errors import (
+    CatalogError,
+    DatabaseBusyError,
+    EncoderError,
+    FirstsightError,
+    MediaError,
+    MissingDatabaseError,
+    QueryError,
+    SafetyError,
+    StoreError,
+    first_line,
+)
+
+BUSY_RETRY_S = 5
+"""What clients are told to wait where another process writes."""
+
+
+class ServiceError(FirstsightError):
+    """A request that is refused for what it is, not for what it asks; subclasses set `status` and `code`.
+
+    Attributes:
+        status: of HTTP.
+        code: a word for programs, snake_case.
+        headers: of the answer, such as Retry-After.
+    """
+
+    status: int = 400
+    code: str = "bad_request"
+
+    def __init__(self, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.headers: dict[str, str] = dict(headers or {})
+
+
+class NotFoundError(ServiceError):
+    """There is no such item, view or route."""
+
+    status, code = 404, "not_found"
+
+
+class BodyTooLargeError(ServiceError):
+    """More bytes than a request may bring."""
+
+    status, code = 413, "body_too_large"
+
+
+class BodyTimeoutError(ServiceError):
+    """The body did not come in time."""
+
+    status, code = 408, "body_timeout"
+
+
+class OverloadedError(ServiceError):
+    """Every thread is at work and none came free in time."""
+
+    status, code = 503, "overloaded"
+
+
+_KINDS: tuple[tuple[type[FirstsightError], int, str], ...] = (
+    (QueryError, 422, "query"),
+    (CatalogError, 422, "catalogue"),
+    (SafetyError, 422, "safety"),
+    (DatabaseBusyError, 503, "database_busy"),
+    (MissingDatabaseError, 503, "no_database"),
+    (StoreError, 503, "store"),
+    (EncoderError, 503, "encoder"),
+)
+"""Status and code of each branch of the tree; the first that fits."""
+
+
+def describe(error: FirstsightError) -> tuple[int, str, dict[str, str]]:
+    """Status, code and headers for an error of the tree."""
+    if isinstance(error, ServiceError):
+        return error.status, error.code, error.headers
+    if isinstance(error, MediaError):
+        return (413 if error.reason == "too_large" else 422), f"media_{error.reason}", {}
+    for kind, status, code in _KINDS:
+        if isinstance(error, kind):
+            waits = {"Retry-After": str(BUSY_RETRY_S)} if code == "database_busy" else {}
+            return status, code, waits
+    return 500, "internal", {}
+
+
+def problem(status: int, code: str, detail: str, headers: Mapping[str, str] | None = None, **more: Any) -> Response:
+    """An answer of type application/problem+json: {type, title, status, detail, code} and what else is told."""
+    try:
+        title = HTTPStatus(status).phrase
+    except ValueError:
+        title = "Error"
+    told = {"type": f"urn:firstsight:problem:{code}", "title": title, "status": status, "detail": detail, "code": code}
+    body = json.dumps(told | more)  # ASCII: what is wrong with a request may be that it is no Unicode
+    return Response(body, status, headers=dict(headers or {}), media_type="application/problem+json")
+
+
+def invalid(errors: list[Any]) -> Response:
+    """The answer to a body or parameter of the wrong shape; what was sent is not repeated."""
+    told = [{"where": ".".join(str(part) for part in one["loc"]), "what": one["msg"]} for one in errors[:20]]
+    first = "; ".join(f"{one['where']}: {one['what']}" for one in told[:3])
+    return problem(422, "invalid", first or "the request is not of the right shape", errors=told)
+
+
+def answer_error(request: Request, error: Exception) -> Response:
+    """The problem that an exception is told as; addresses of the database stay with us."""
+    if isinstance(error, FirstsightError):
+        status, code, headers = describe(error)
+        note_failure(request, code)
+        uri = request.app.state.service.settings.db
+        detail = str(error).replace(f" in {uri}", "").replace(uri, "the database")
+        return problem(status, code, "the service failed" if status == 500 else detail, headers)
+    if isinstance(error, RequestValidationError | ValidationError):
+        note_failure(request, "invalid")
+        return invalid(list(error.errors()))
+    if isinstance(error, HTTPException):
+        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
+        note_failure(request, code)
+        return problem(error.status_code, code, first_line(Exception(error.detail)), error.headers)
+    raise error
+
+
+def note_failure(request: Request, code: str) -> None:
+    """Leave the code where metrics and the log find it."""
+    request.scope.setdefault("state", {})["code"] = code
+
+
+def install(app: FastAPI) -> None:
+    """Let an application answer its errors this way."""
+    for kind in (FirstsightError, RequestValidationError, ValidationError, HTTPException):
+        app.add_exception_handler(kind, answer_error)

@@ -1,0 +1,71 @@
+"""Pictures that requests bring: data URIs, base64, uploads and public addresses; decoded in child processes."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import replace
+from typing import Final
+
+from PIL import Image
+
+from firstsight.errors import MediaError
+from firstsight.media.fetch import fetch_bytes
+from firstsight.media.isolated_pictures import PictureDecoder
+from firstsight.media.policy import MediaPolicy
+from firstsight.service.settings import ServiceSettings
+
+_HTTP: Final = re.compile(r"https?://", re.IGNORECASE)
+_DATA: Final = re.compile(r"data:([^,;]*)((?:;[^,;]*)*),", re.IGNORECASE)
+
+
+def is_address(text: str) -> bool:
+    """Whether it is an http(s) address, the only ones that a request may name."""
+    return _HTTP.match(text) is not None
+
+
+class PictureReader:
+    """Opens the pictures of requests within the service's limits; for any number of threads."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        # never a file of this machine, whatever a request calls it
+        self.policy: MediaPolicy = replace(settings.policy, root=None, allow_anywhere=False)
+        self._decoder = PictureDecoder(workers=settings.decoders, max_pixels=settings.max_pixels)
+
+    def read(self, picture: str | bytes) -> bytes:
+        """The file's bytes of an upload, a data URI, base64, or an http(s) address, which is fetched through the guard.
+
+        Raises:
+            MediaError: "forbidden", "unreachable", "timeout", "too_large", "corrupt" or "unsupported".
+        """
+        if isinstance(picture, bytes):
+            return picture
+        if is_address(picture):
+            return fetch_bytes(picture, self.policy)
+        head = _DATA.match(picture)
+        if head is None and re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", picture):
+            raise MediaError("forbidden", f"{picture[:80]} cannot be fetched; give http(s), a data URI or base64")
+        if head is not None and ";base64" not in head.group(2).lower():
+            raise MediaError("unsupported", "a data URI of a picture has to say ;base64; encode the file so")
+        try:
+            return base64.b64decode(picture[head.end() if head else 0 :], validate=True)
+        except (binascii.Error, ValueError):
+            raise MediaError(
+                "corrupt", f"{picture[:40]!r} is neither base64 nor an http(s) address; send the file in base64"
+            ) from None
+
+    def open(self, picture: str | bytes, *, min_side: int | None = None) -> Image.Image:
+        """Decode a picture to upright RGB.
+
+        Args:
+            min_side: as `firstsight.media.pictures.open_picture` takes it.
+
+        Raises:
+            MediaError: as `read`, and what the decoder says.
+        """
+        return self._decoder.open(self.read(picture), min_side=min_side)
+
+    def close(self) -> None:
+        """Wait for the pictures in hand and end the decoding children."""
+        self._decoder.close()

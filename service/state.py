@@ -1,0 +1,41 @@
+"""What every route of one application works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from firstsight.service.databases import Databases
+from firstsight.service.pictures import PictureReader
+from firstsight.service.settings import ServiceSettings
+
+
+@dataclass
+class Service:
+    """The parts that routes share; `app.state.service`."""
+
+    settings: ServiceSettings
+    databases: Databases
+    pictures: PictureReader
+
+    @classmethod
+    def of(cls, settings: ServiceSettings) -> Service:
+        """The parts as the settings say; nothing is loaded or started yet."""
+        return cls(settings, Databases(settings), PictureReader(settings))
+
+    def close(self) -> None:
+        """End what was started."""
+        self.pictures.close()
+
+
+def get_service(request: Request) -> Service:
+    """The service that a request came to."""
+    found = request.app.state.service
+    assert isinstance(found, Service)
+    return found
+
+
+ServiceDep = Annotated[Service, Depends(get_service)]
+"""A route's parameter: `service: ServiceDep`."""
