@@ -12,8 +12,8 @@ import anyio
 from fastapi import APIRouter, FastAPI, Request
 from fastapi import Query as Parameter
 from firstsight.service.answers import Answer
-from firstsight.service.auth import require
-from firstsight.service.errors import ForbiddenError, NotFoundError
+from firstsight.service.auth import ForbiddenError, require
+from firstsight.service.errors import NotFoundError
 from firstsight.service.state import ServiceDep
 from starlette.responses import Response
 
