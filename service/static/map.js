@@ -206,8 +206,8 @@ export function build(main) {
       return;
     }
     const ratio = devicePixelRatio || 1;
-    const by = [event.offsetX - before[0], event.offsetY - before[1]];
-    if (Math.hypot(...by) < 3 && !moved) return;
+    const shift = [event.offsetX - before[0], event.offsetY - before[1]];
+    if (Math.hypot(...shift) < 3 && !moved) return;
     moved = true;
     if (pointers.size === 2) {
       const [other] = [...pointers].filter(([id]) => id !== event.pointerId).map(([, spot]) => spot);
@@ -216,8 +216,8 @@ export function build(main) {
       if (was > 0) zoomAt(is / was, ((event.offsetX + other[0]) / 2) * ratio, ((event.offsetY + other[1]) / 2) * ratio);
     } else {
       const [wide, tall] = scale();
-      view.x -= (by[0] * ratio) / wide;
-      view.y += (by[1] * ratio) / tall;
+      view.x -= (shift[0] * ratio) / wide;
+      view.y += (shift[1] * ratio) / tall;
       tip.hidden = true;
       draw();
     }
