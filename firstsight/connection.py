@@ -53,10 +53,10 @@ class Connection:
 
     @property
     def store(self) -> Store:
-        """Its tables as they were last committed, for reading.
+        """The tables, as they are now; for what the API has no call for.
 
         Raises:
-            MissingDatabaseError, StoreError: as `Store.open`.
+            MissingDatabaseError: there is no database.
         """
         return self._open()
 

@@ -15,6 +15,7 @@ from firstsight.errors import CatalogError, QueryError
 from firstsight.indexer.catalog import Catalog, CatalogOptions, catalog_root, check_catalog
 from firstsight.indexer.pipeline import Counts, IndexReport, IndexRun
 from firstsight.indexer.recipe import Recipe
+from firstsight.indexer.removal import remove_items
 from firstsight.indexer.settings import IndexSettings
 from firstsight.indexer.sources import STDIN, open_source
 from firstsight.indexer.store import Store
@@ -71,6 +72,24 @@ class Writing(Coding):
         with self._prepared(recipe, wait_s, language) as (store, catalog):
             run = self._run(store, catalog, recipe, on_progress=on_progress, should_stop=should_stop)
             return run.run(self._recorded(recipe), prune=prune, warn_duplicates=warn_duplicates)
+
+    def remove(self, item_ids: Sequence[str], *, wait_s: float = 0.0) -> list[str]:
+        """Remove items with their views and failures; people's decisions about them stay in the audit log.
+
+        Args:
+            item_ids: ids; one that is not there is left out.
+            wait_s: seconds to wait for another process that is writing.
+
+        Returns:
+            Ids of the items that were there, in order.
+
+        Raises:
+            DatabaseBusyError: another process is writing.
+            StoreError: they could not be removed; the next writer settles what was begun.
+        """
+        store = self._open()
+        with store.writing(wait_s):
+            return remove_items(store, item_ids)
 
     def retry(
         self,

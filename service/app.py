@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import import_module
 from importlib.util import find_spec
 
+import anyio.to_thread
 from fastapi import FastAPI
 
 import firstsight
-from firstsight.service import errors, routes_health, routes_search
+from firstsight.errors import FirstsightError
+from firstsight.service import errors, routes_health, routes_items, routes_safety, routes_search
+from firstsight.service.gate import Gate
+from firstsight.service.observing import LOG, Observer
+from firstsight.service.openapi import make_openapi
 from firstsight.service.settings import ServiceSettings
 from firstsight.service.state import Service
 
@@ -19,26 +25,48 @@ _OTHERS = ("firstsight.service.embeddings", "firstsight.service.gallery")
 
 
 def make_app(settings: ServiceSettings) -> FastAPI:
-    """An ASGI application over one database.
+    """An ASGI application over one database; `app.state.service` is what its routes share.
 
-    Nothing is loaded until it starts; `app.state.service` is what routes share (`firstsight.service.state`).
+    The encoder is loaded in the background once the application starts: until then GET /ready answers 503, and what
+    needs vectors waits.
     """
     service = Service.of(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        # routes run in threads: as many as may read, those that write, make slates or fetch pictures, and some to spare
+        anyio.to_thread.current_default_thread_limiter().total_tokens = settings.threads + 32
+        warming = asyncio.create_task(asyncio.to_thread(_warm_up, service))
         try:
             yield
         finally:
-            service.close()
+            await warming
+            await asyncio.to_thread(service.close)
 
-    # the pages for trying the API out load scripts from elsewhere
-    app = FastAPI(title="firstsight", version=firstsight.__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    # the usual pages for trying the API out load scripts from elsewhere
+    app = FastAPI(
+        title="firstsight",
+        version=firstsight.__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
     app.state.service = service
+    app.openapi = lambda: make_openapi(app)  # type: ignore[method-assign]
     errors.install(app)
-    for router in (routes_health.router, routes_search.router):
+    for router in (routes_health.router, routes_items.router, routes_safety.router, routes_search.router):
         app.include_router(router)
     for name in _OTHERS:
         if find_spec(name) is not None:
             app.include_router(import_module(name).router)
+    app.add_middleware(Gate, settings=settings, keyring=service.keyring)
+    app.add_middleware(Observer, metrics=service.metrics)
     return app
+
+
+def _warm_up(service: Service) -> None:
+    try:
+        service.databases.warm_up()
+    except FirstsightError as error:
+        LOG.error("the encoder cannot be loaded: %s", error)

@@ -1,19 +1,35 @@
-"""The databases of one process: a `Database` for each thread that reads, one for slates, one encoder for all."""
+"""The databases of one process: one for each thread that reads, one for slates, one that writes, one encoder for all.
+
+A `Database` is not for several threads at once, and an encoder is too large to be loaded for each.
+"""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from queue import Empty, LifoQueue
+
+from PIL import Image
 
 import firstsight
 from firstsight.database import Database
 from firstsight.encoders.base import Encoder
-from firstsight.errors import FirstsightError, StoreError
+from firstsight.errors import DatabaseBusyError, FirstsightError, StoreError
 from firstsight.service.errors import OverloadedError
+from firstsight.service.metrics import Metrics
 from firstsight.service.settings import ServiceSettings
-from firstsight.service.turns import TurnTakingEncoder
+from firstsight.service.turns import MeasuredEncoder, TurnTakingEncoder, WaitedForEncoder
+
+
+class _Lone:
+    """A database that threads take in turn."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.database: Database | None = None
 
 
 class Databases:
@@ -23,16 +39,21 @@ class Databases:
         share: what makes an encoder fit for several threads; taking turns by default.
     """
 
-    def __init__(self, settings: ServiceSettings, share: Callable[[Encoder], Encoder] = TurnTakingEncoder) -> None:
+    def __init__(
+        self, settings: ServiceSettings, metrics: Metrics, share: Callable[[Encoder], Encoder] = TurnTakingEncoder
+    ) -> None:
         self._settings = settings
+        self._metrics = metrics
+        # a request names no file of this machine, whatever the settings let a catalogue do
+        self._policy = replace(settings.policy, root=None, allow_anywhere=False)
         self._share = share
-        self._encoder: Encoder | None = None
+        self._encoder: WaitedForEncoder | None = None
+        self._warm = False
         self._loading = threading.Lock()
         self._free: LifoQueue[Database | None] = LifoQueue()
         for _ in range(settings.threads):
             self._free.put(None)
-        self._alone = threading.Lock()
-        self._one: Database | None = None
+        self._for_slates, self._for_writing = _Lone(), _Lone()
 
     @property
     def encoder(self) -> Encoder:
@@ -41,19 +62,23 @@ class Databases:
         Raises:
             EncoderError, EncoderMismatchError: as `Database.encoder`.
         """
-        with self._loading:
-            if self._encoder is None:
-                settings = self._settings
-                loaded = firstsight.open(
-                    settings.db, encoder=settings.encoder, encoder_options=settings.encoder_options
-                ).encoder
-                self._encoder = self._share(loaded)
-            return self._encoder
+        return self._loaded()
 
     @property
-    def loaded(self) -> bool:
-        """Whether the encoder is there."""
-        return self._encoder is not None
+    def warm(self) -> bool:
+        """Whether `warm_up` has come to its end."""
+        return self._warm
+
+    def warm_up(self) -> None:
+        """Load the encoder, both its towers.
+
+        Raises:
+            EncoderError, EncoderMismatchError: as `Database.encoder`.
+        """
+        encoder = self.encoder
+        encoder.encode_texts(["warm"])
+        encoder.encode_images([Image.new("RGB", (64, 64), "white")])
+        self._warm = True
 
     @contextmanager
     def reading(self) -> Iterator[Database]:
@@ -66,40 +91,79 @@ class Databases:
             held = self._free.get(timeout=self._settings.max_wait_s)
         except Empty:
             raise OverloadedError("every thread is at work; try again", {"Retry-After": "1"}) from None
-        kept = held
+        kept: Database | None = None
         try:
-            kept = held or self._open()
-            yield kept
-        except FirstsightError as error:
-            kept = None if isinstance(error, StoreError) else kept
+            with self._timed():
+                database = held or self._open()
+                yield database
+            kept = database
+        except StoreError:
             raise
-        except BaseException:
-            kept = None  # in what state it is, nobody knows
+        except FirstsightError:  # what was asked was wrong, not the database
+            kept = database
             raise
         finally:
             self._free.put(kept)
 
-    @contextmanager
-    def alone(self) -> Iterator[Database]:
-        """The one database that holds all items in memory (slates) or that writes, for one thread at a time.
+    def slates(self) -> AbstractContextManager[Database]:
+        """The one database that holds all items in memory, for one thread at a time.
 
         Raises:
             OverloadedError: others had it for too long.
         """
-        if not self._alone.acquire(timeout=self._settings.max_wait_s):
-            raise OverloadedError("others make slates or write; try again", {"Retry-After": "1"})
+        return self._alone(self._for_slates)
+
+    def writing(self) -> AbstractContextManager[Database]:
+        """The one database that writes, for one thread at a time.
+
+        Raises:
+            OverloadedError: others had it for too long.
+        """
+        return self._alone(self._for_writing)
+
+    # ---- inside
+
+    def _loaded(self) -> WaitedForEncoder:
+        with self._loading:
+            if self._encoder is None:
+                settings = self._settings
+                loaded = firstsight.open(
+                    settings.db, encoder=settings.encoder, encoder_options=settings.encoder_options
+                ).encoder
+                self._encoder = WaitedForEncoder(self._share(MeasuredEncoder(loaded, self._metrics)))
+            return self._encoder
+
+    @contextmanager
+    def _alone(self, lone: _Lone) -> Iterator[Database]:
+        if not lone.lock.acquire(timeout=self._settings.max_wait_s):
+            raise OverloadedError("others do the same and take long; try again", {"Retry-After": "1"})
         try:
-            if self._one is None:
-                self._one = self._open()
-            yield self._one
-        except FirstsightError as error:
-            self._one = None if isinstance(error, StoreError) else self._one
+            with self._timed():
+                if lone.database is None:
+                    lone.database = self._open()
+                yield lone.database
+        except DatabaseBusyError:
+            raise
+        except StoreError:
+            lone.database = None
+            raise
+        except FirstsightError:  # what was asked was wrong, not the database
             raise
         except BaseException:
-            self._one = None
+            lone.database = None
             raise
         finally:
-            self._alone.release()
+            lone.lock.release()
 
     def _open(self) -> Database:
-        return firstsight.open(self._settings.db, encoder=self.encoder, policy=self._settings.policy)
+        return firstsight.open(self._settings.db, encoder=self._loaded(), policy=self._policy)
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        """Give the seconds of a block to the figures, less those that its thread waited for the encoder."""
+        encoder = self._loaded()
+        began, waited = time.perf_counter(), encoder.waited_s
+        try:
+            yield
+        finally:
+            self._metrics.store_seconds.observe(time.perf_counter() - began - (encoder.waited_s - waited))

@@ -1,16 +1,31 @@
-"""Whether the process lives, and whether it can answer."""
+"""Whether the process lives, whether it can answer, its figures; and the page's key."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from firstsight.errors import FirstsightError
 from firstsight.service.answers import Answer
-from firstsight.service.errors import describe, problem
+from firstsight.service.auth import COOKIE, UnauthorizedError
+from firstsight.service.errors import ServiceError, describe, problem
+from firstsight.service.metrics import CONTENT_TYPE
+from firstsight.service.search_shapes import Shape
 from firstsight.service.state import ServiceDep
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["service"])
+
+
+class NotReadyError(ServiceError):
+    """The encoder is still being loaded."""
+
+    status, code = 503, "starting"
+
+
+class SessionRequest(Shape):
+    """A key, for the page to send from now on."""
+
+    key: str
 
 
 @router.get("/health", summary="The process lives", response_model=dict[str, str])
@@ -19,12 +34,43 @@ async def health() -> Answer:
     return Answer({"status": "ok"})
 
 
-@router.get("/ready", summary="The encoder and the database answer", response_model=dict[str, object])
+@router.get("/ready", summary="The encoder and the database answer", response_model=dict[str, str | int])
 def ready(service: ServiceDep) -> Response:
     """How many items there are, once the encoder is loaded and the database can be read."""
+    if not service.databases.warm:
+        raise NotReadyError("the encoder is being loaded; ask again", {"Retry-After": "1"})
     try:
         with service.databases.reading() as db:
             return Answer({"status": "ready", "encoder": service.databases.encoder.spec.name, "items": db.count()})
     except FirstsightError as error:
         _, code, headers = describe(error)
-        return problem(503, code, "the service cannot answer yet", headers)
+        return problem(503, code, "the database cannot be read", headers)
+
+
+@router.get("/metrics", summary="Figures in Prometheus' text format", response_class=Response)
+def metrics(service: ServiceDep) -> Response:
+    """Requests, failures, the encoder and the store; of all workers."""
+    return Response(service.metrics.text(), media_type=CONTENT_TYPE)
+
+
+@router.post("/session", summary="Let the page of a browser send a key by cookie", response_model=dict[str, list[str]])
+def open_session(request: Request, body: SessionRequest, service: ServiceDep) -> Answer:
+    """Keep a key in a cookie that no script reads and no other site sends."""
+    if not service.keyring.in_use:
+        return Answer({"scopes": ["read", "write", "moderate"]})
+    key = service.keyring.admit(body.key, None)
+    if key is None:
+        raise UnauthorizedError("this API key is not known, or was revoked")
+    answer = Answer({"scopes": list(key.scopes)})
+    answer.set_cookie(
+        COOKIE, body.key, httponly=True, samesite="strict", secure=request.url.scheme == "https", path="/"
+    )
+    return answer
+
+
+@router.delete("/session", summary="Forget the page's key", response_model=dict[str, list[str]])
+def close_session() -> Answer:
+    """Take the cookie away."""
+    answer = Answer({"scopes": []})
+    answer.delete_cookie(COOKIE, path="/")
+    return answer

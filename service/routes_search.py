@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request
@@ -35,12 +36,12 @@ MAX_UPLOADS = 16
 KINDS = ("product", "video", "live")
 
 
+@dataclass(frozen=True)
 class Asked:
     """A search request, from JSON or from a form with files."""
 
-    def __init__(self, body: SearchRequest, uploads: list[bytes]) -> None:
-        self.body = body
-        self.uploads = uploads
+    body: SearchRequest
+    uploads: list[bytes]
 
 
 async def read_asked(request: Request) -> Asked:
@@ -138,7 +139,7 @@ def similar(
     near_duplicate: Annotated[float, Parameter(gt=0, le=1)] = 1.0,
 ) -> Answer:
     """The items whose vectors are nearest, by content alone."""
-    with service.databases.alone() as db:
+    with service.databases.slates() as db:
         must_exist(db, item_id)
         found = db.similar(item_id, k=k, kinds=kinds, near_duplicate=near_duplicate)
         shown = db.pictures([one.item_id for one in found])
@@ -152,7 +153,7 @@ def get_item(request: Request, item_id: ItemPath, service: ServiceDep, vectors: 
         must_exist(db, item_id)
         item = db.get(item_id)
     if item["columns"].get("safety_decision") == "block":
-        require(request, "moderate", NotFoundError(f"there is no item {item_id!r}"))
+        require(request, "moderate", no_such_item(item_id))
     views = [without_paths(view) or {} for view in item["views"]]
     if not vectors:
         item.pop("vector")
@@ -172,7 +173,7 @@ def recommend(request: Request, body: RecommendRequest, service: ServiceDep) -> 
         if wrong := quotas.keys() - set(body.kinds):
             raise QueryError(f"there is a quota for {min(wrong)}, and kinds leaves it out; give one of the two")
         quotas |= {kind: 0 for kind in KINDS if kind not in body.kinds}
-    with service.databases.alone() as db:
+    with service.databases.slates() as db:
         slate = db.recommend(history=history, quotas=quotas, **settings)
         shown = db.pictures([one.item_id for one in slate])
     return Answer(
@@ -193,7 +194,12 @@ def must_exist(db: Database, item_id: str) -> None:
         NotFoundError: there is none of this id.
     """
     if not db.has(item_id):
-        raise NotFoundError(f"there is no item {item_id[:512]!r}")
+        raise no_such_item(item_id)
+
+
+def no_such_item(item_id: str) -> NotFoundError:
+    """The refusal for an id that is not there, or not for this key."""
+    return NotFoundError(f"there is no item {item_id[:512]!r}")
 
 
 def _event(one: str | HistoryEvent) -> Any:

@@ -7,7 +7,10 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from firstsight.service.auth import Keyring
 from firstsight.service.databases import Databases
+from firstsight.service.keys import KeyFile
+from firstsight.service.metrics import Metrics
 from firstsight.service.pictures import PictureReader
 from firstsight.service.settings import ServiceSettings
 
@@ -19,11 +22,15 @@ class Service:
     settings: ServiceSettings
     databases: Databases
     pictures: PictureReader
+    metrics: Metrics
+    keyring: Keyring
 
     @classmethod
     def of(cls, settings: ServiceSettings) -> Service:
         """The parts as the settings say; nothing is loaded or started yet."""
-        return cls(settings, Databases(settings), PictureReader(settings))
+        metrics = Metrics()
+        keyring = Keyring(KeyFile(settings.keys_file), required=not settings.loopback, share=1 / settings.workers)
+        return cls(settings, Databases(settings, metrics), PictureReader(settings), metrics, keyring)
 
     def close(self) -> None:
         """End what was started."""

@@ -1,0 +1,156 @@
+"""What every request passes before a route sees it: names, keys, origin, and how much body it may bring.
+
+A service on this machine without keys is open to whoever sits at it, and a web page in their browser must not be. A
+page can send requests here in three ways, and each is stopped:
+
+- under a name of its own that resolves to this machine (DNS rebinding): the Host header has to be one of ours;
+- as a form or a simple request: what changes something has to be JSON, or to bring a header that no form can;
+- as a script: there are no CORS headers, so that nothing is answered to it, and Origin has to be this service.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from http.cookies import CookieError, SimpleCookie
+from typing import Final
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from firstsight.service.auth import ForbiddenError, Keyring, scope_of, token_of
+from firstsight.service.errors import BodyTimeoutError, BodyTooLargeError, ServiceError, problem
+from firstsight.service.settings import ServiceSettings, is_loopback
+
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_JSON: Final = re.compile(r"application/([\w.+-]+\+)?json", re.IGNORECASE)
+
+
+class UnknownHostError(ServiceError):
+    """The Host header is none that this service is called by."""
+
+    status, code = 421, "unknown_host"
+
+
+class UnsupportedTypeError(ServiceError):
+    """The body is of a type that no route takes."""
+
+    status, code = 415, "unsupported_type"
+
+
+class Gate:
+    """ASGI middleware that lets a request through, with its whole body at hand, or answers with a problem."""
+
+    def __init__(self, app: ASGIApp, *, settings: ServiceSettings, keyring: Keyring) -> None:
+        self._app = app
+        self._settings = settings
+        self._keyring = keyring
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1003})
+            return
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        state = scope.setdefault("state", {})
+        try:
+            headers = Headers(scope=scope)
+            self._check_host(headers)
+            token = token_of(headers, _cookies(headers))
+            key = self._keyring.admit(token, scope_of(scope["method"], scope["path"]))
+            if key is not None:
+                state |= {"key": key.name, "scopes": frozenset(key.scopes)}
+            elif self._keyring.in_use:
+                state["scopes"] = frozenset()
+            if scope["method"] not in _SAFE:
+                _check_origin(scope["method"], headers)
+            body = await self._body(headers, receive)
+        except ServiceError as error:
+            state["code"] = error.code
+            await problem(error.status, error.code, str(error), error.headers)(scope, receive, send)
+            return
+        if body is None:  # the client has gone
+            return
+        await self._app(scope, _replay(body, receive), send)
+
+    def _check_host(self, headers: Headers) -> None:
+        given = headers.get("host", "")
+        name = re.sub(r":\d*$", "", given).lower()
+        known = {one.lower() for one in self._settings.names}
+        if self._keyring.in_use and not known:
+            return  # whoever rebinds a name has no key
+        if not (is_loopback(name) or name in known or (name == self._settings.host and not self._settings.loopback)):
+            raise UnknownHostError(
+                f"this service is not called {given[:100]!r}; if it is, start it with --name {name[:100] or 'NAME'}"
+            )
+
+    async def _body(self, headers: Headers, receive: Receive) -> bytes | None:
+        limit = self._settings.max_body_bytes
+        told = headers.get("content-length", "")
+        if told.isdecimal() and int(told[:20]) > limit:
+            raise _too_large(limit)
+        parts: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(self._settings.max_wait_s):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        return None
+                    part: bytes = message.get("body", b"")
+                    size += len(part)
+                    if size > limit:
+                        raise _too_large(limit)
+                    parts.append(part)
+                    if not message.get("more_body", False):
+                        return b"".join(parts)
+        except TimeoutError:
+            raise BodyTimeoutError(
+                f"the body did not come within {self._settings.max_wait_s:g} s; send it again"
+            ) from None
+
+
+def _check_origin(method: str, headers: Headers) -> None:
+    """Refuse what another site's page sends.
+
+    Raises:
+        ForbiddenError, UnsupportedTypeError: it may be such.
+    """
+    origin, host = headers.get("origin"), headers.get("host", "").lower()
+    if origin is not None and origin.lower().partition("://")[2] != host:
+        raise ForbiddenError(f"a page of {origin[:100]} may not do this; only pages of this service may")
+    if origin is None and headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        raise ForbiddenError("a page of another site may not do this; only pages of this service may")
+    kind = headers.get("content-type", "")
+    if method == "DELETE" or _JSON.match(kind):
+        return
+    if not kind.lower().startswith("multipart/form-data"):
+        raise UnsupportedTypeError(f"a body of type {kind[:100] or 'none'!r} is not read; send application/json")
+    if origin is None and not {"x-requested-with", "x-api-key", "authorization"} & set(headers.keys()):
+        raise ForbiddenError("a form needs the header X-Requested-With, which no page of another site can send")
+
+
+def _cookies(headers: Headers) -> dict[str, str]:
+    try:
+        return {name: morsel.value for name, morsel in SimpleCookie(headers.get("cookie", "")).items()}
+    except CookieError:
+        return {}
+
+
+def _too_large(limit: int) -> BodyTooLargeError:
+    return BodyTooLargeError(f"the body has more than {limit:,} bytes; send less at a time", {"Connection": "close"})
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives the body, and then waits for the client to go."""
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again

@@ -1,0 +1,79 @@
+"""POST /items and DELETE /items/{id}: acknowledged once they are committed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from firstsight.service.answers import Answer
+from firstsight.service.posting import index_rows
+from firstsight.service.routes_search import ItemPath, no_such_item
+from firstsight.service.search_shapes import Shape
+from firstsight.service.state import ServiceDep
+
+router = APIRouter(tags=["items"], default_response_class=Answer)
+
+Value = str | bool | int | float | None
+Media = Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=64)] | str | None
+
+
+class PostedItem(BaseModel):
+    """A catalogue row; further keys are columns of the catalogue, of one kind each: texts, numbers or flags."""
+
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+    __pydantic_extra__: dict[str, Value] = Field(init=False)
+
+    item_id: str = Field(min_length=1, max_length=512)
+    kind: str | None = Field(None, description="product, video or live; product by default")
+    title: str | None = None
+    text: str | None = None
+    images: Media = Field(None, description="http(s) addresses, or data URIs in base64, which are kept")
+    videos: Media = Field(None, description="http(s) addresses")
+    created_at: str | None = Field(None, description="ISO 8601, as the other times")
+    starts_at: str | None = None
+    expires_at: str | None = None
+
+
+class PostedItems(Shape):
+    """One or a few catalogue rows."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"items": [{"item_id": "mug-7", "title": "Blue mug with a wooden handle", "price": 12.5}]}]
+        }
+    )
+
+    items: list[PostedItem] = Field(min_length=1, max_length=256)
+
+
+class IndexedAnswer(BaseModel):
+    """What an index run did."""
+
+    run_id: str
+    seconds: float
+    counts: dict[str, Any]
+    failures: list[dict[str, Any]]
+
+
+class RemovedAnswer(BaseModel):
+    """Ids of the items that were removed."""
+
+    removed: list[str]
+
+
+@router.post("/items", response_model=IndexedAnswer, summary="Index catalogue rows now")
+def post_items(body: PostedItems, service: ServiceDep) -> Answer:
+    """Index one or a few rows; they are committed, and found by searches, when this is answered."""
+    return Answer(index_rows(service, [item.model_dump(exclude_unset=True) for item in body.items]))
+
+
+@router.delete("/items/{item_id:path}", response_model=RemovedAnswer, summary="Remove an item")
+def delete_item(item_id: ItemPath, service: ServiceDep) -> Answer:
+    """Remove an item with its views; people's decisions about it stay in the audit log."""
+    with service.databases.writing() as db:
+        removed = db.remove([item_id], wait_s=service.settings.max_wait_s)
+    if not removed:
+        raise no_such_item(item_id)
+    return Answer({"removed": removed})
