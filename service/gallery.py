@@ -12,7 +12,7 @@ import anyio
 from fastapi import APIRouter, FastAPI, Request
 from fastapi import Query as Parameter
 from firstsight.service.answers import Answer
-from firstsight.service.auth import ForbiddenError, require
+from firstsight.service.auth import may, require
 from firstsight.service.errors import NotFoundError
 from firstsight.service.state import ServiceDep
 from starlette.responses import Response
@@ -116,7 +116,7 @@ def space_map(
         made = gallery.answers.get(
             ("map", sample, method), store, lambda: gallery_data.map_data(store, sample=sample, method=method)
         )
-    return Answer(made if _moderates(request) else gallery_data.without_blocked(made))
+    return Answer(made if may(request, "moderate") else gallery_data.without_blocked(made))
 
 
 @router.get("/failures", summary="What failed to index, and why")
@@ -203,14 +203,6 @@ def _visible(request: Request, view: StoredView | None, missing: str) -> StoredV
     if view.blocked:
         require(request, "moderate", NotFoundError(missing))
     return view
-
-
-def _moderates(request: Request) -> bool:
-    try:
-        require(request, "moderate")
-    except ForbiddenError:
-        return False
-    return True
 
 
 async def _off_loop(request: Request, service: ServiceDep, make: Callable[[], T]) -> T:

@@ -1,7 +1,6 @@
-// The service's own routes. Where it asks for a key, the key goes along as a header, never as a cookie:
-// another site can then make a browser do nothing in its owner's name.
+// The service's own routes. Where it asks for a key, the key is exchanged for a cookie that no script can read and that
+// no other site can send; a header that no form can send goes along with whatever changes something.
 
-const KEPT = 'firstsight-key';
 let asking = null;
 
 export class ServiceError extends Error {
@@ -12,14 +11,7 @@ export class ServiceError extends Error {
   }
 }
 
-export function apiKey() {
-  return sessionStorage.getItem(KEPT) || '';
-}
-
-function headers(more = {}) {
-  const key = apiKey();
-  return { Accept: 'application/json', 'X-Requested-With': 'firstsight', ...(key ? { 'X-API-Key': key } : {}), ...more };
-}
+const HEADERS = { Accept: 'application/json', 'X-Requested-With': 'firstsight' };
 
 async function problemOf(answer) {
   try {
@@ -35,11 +27,11 @@ export async function call(path, { method = 'GET', body, signal } = {}) {
     const answer = await fetch(path, {
       method,
       signal,
-      headers: body === undefined ? headers() : headers({ 'Content-Type': 'application/json' }),
+      headers: body === undefined ? HEADERS : { ...HEADERS, 'Content-Type': 'application/json' },
       body: body === undefined ? undefined : JSON.stringify(body),
     });
     if (answer.status === 401) {
-      await signIn(apiKey() ? 'That key is not known, or was revoked.' : '');
+      await signIn();
       continue;
     }
     if (!answer.ok) throw new ServiceError(answer.status, await problemOf(answer));
@@ -47,23 +39,31 @@ export async function call(path, { method = 'GET', body, signal } = {}) {
   }
 }
 
-/** A picture or video as bytes: where the service wants a key, since elements cannot send one. */
-export async function bytes(path, signal) {
-  const answer = await fetch(path, { headers: headers(), signal });
+/** A picture as bytes. */
+export async function bytes(path) {
+  const answer = await fetch(path, { headers: HEADERS });
   if (!answer.ok) throw new ServiceError(answer.status, await problemOf(answer));
   return answer.blob();
 }
 
-function signIn(wrong) {
+/** Ask for a key until the service takes one; several calls that wait for it share one dialog. */
+function signIn() {
   asking ??= new Promise((done) => {
     const dialog = document.getElementById('sign-in');
     const form = dialog.querySelector('form');
-    const said = dialog.querySelector('.wrong');
-    said.hidden = !wrong;
-    said.textContent = wrong;
-    form.onsubmit = (event) => {
+    const wrong = dialog.querySelector('.wrong');
+    wrong.hidden = true;
+    form.onsubmit = async (event) => {
       event.preventDefault();
-      sessionStorage.setItem(KEPT, form.querySelector('input').value.trim());
+      const key = form.querySelector('input').value.trim();
+      const answer = await fetch('session', {
+        method: 'POST', headers: { ...HEADERS, 'Content-Type': 'application/json' }, body: JSON.stringify({ key }),
+      });
+      if (!answer.ok) {
+        wrong.textContent = (await problemOf(answer)).detail;
+        wrong.hidden = false;
+        return;
+      }
       form.reset();
       dialog.close();
     };

@@ -1,29 +1,15 @@
 // Pictures and videos of stored views.
 
-import { apiKey, bytes, part } from './api.js';
+import { bytes, part } from './api.js';
 import { h, reducedMotion } from './dom.js';
 
 const wanted = new IntersectionObserver((entries) => {
   for (const entry of entries) {
     if (!entry.isIntersecting) continue;
     wanted.unobserve(entry.target);
-    load(entry.target, entry.target.dataset.from);
+    entry.target.src = entry.target.dataset.from;
   }
 }, { rootMargin: '300px' });
-
-async function load(image, path) {
-  if (!apiKey()) {
-    image.src = path;
-    return;
-  }
-  try {
-    const url = URL.createObjectURL(await bytes(path));
-    image.addEventListener('load', () => URL.revokeObjectURL(url), { once: true });
-    image.src = url;
-  } catch {
-    image.dispatchEvent(new Event('error'));
-  }
-}
 
 /** Where the picture of a view lies, or the one that stands for an item. */
 export function picturePath({ viewId, itemId, size }) {
@@ -54,14 +40,10 @@ export function player({ viewId, seconds, label }) {
   video.addEventListener('loadedmetadata', () => {
     video.currentTime = Math.min(seconds, Math.max(0, (video.duration || seconds) - 0.05));
   }, { once: true });
-  const path = `media/${part(viewId)}/file`;
-  const gone = () => video.replaceWith(h('p', { class: 'no-picture' }, 'This video cannot be played here.'));
-  video.addEventListener('error', gone);
-  if (apiKey()) {
-    bytes(path).then((blob) => { video.src = URL.createObjectURL(blob); }, gone);
-  } else {
-    video.src = path;
-  }
+  video.addEventListener('error', () => {
+    video.replaceWith(h('p', { class: 'no-picture' }, 'This video cannot be played here.'));
+  });
+  video.src = `media/${part(viewId)}/file`;
   return video;
 }
 

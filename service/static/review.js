@@ -31,8 +31,8 @@ export function build(main) {
     try {
       const [found, known] = await Promise.all([
         get(`safety/queue?k=${QUEUE}${reach.value ? `&reach=${part(reach.value)}` : ''}`), get('safety/policies')]);
-      queue = found.queue ?? found.items ?? found.entries ?? found.results ?? [];
-      policies = known.policies ?? known;
+      queue = found.queue;
+      policies = known.policies;
       place = 0;
       draw();
     } catch (error) {

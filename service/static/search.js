@@ -135,7 +135,7 @@ export function build(main) {
       grid.append(...found.results.map(resultCard));
       if (next) grid.children[first]?.querySelector('button')?.focus();
       const count = grid.childElementCount;
-      status.textContent = count ? `${count}${found.next_offset ? ' first' : ''} result${count === 1 ? '' : 's'} · ${took} ms` : '';
+      status.textContent = count ? `${found.next_offset ? 'first ' : ''}${count} result${count === 1 ? '' : 's'} · ${took} ms` : '';
       if (!count) grid.replaceChildren(empty('Nothing fits', 'Loosen the filters, or say it in other words.'));
       more.hidden = !found.next_offset;
     } catch (error) {
