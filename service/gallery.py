@@ -11,17 +11,17 @@ from typing import Annotated, TypeVar
 import anyio
 from fastapi import APIRouter, FastAPI, Request
 from fastapi import Query as Parameter
-from firstsight.service.answers import Answer
-from firstsight.service.auth import may, require
-from firstsight.service.errors import NotFoundError
-from firstsight.service.state import ServiceDep
 from starlette.responses import Response
 
 from firstsight.errors import FailureReason
 from firstsight.retrieval.space_map import Method
 from firstsight.service import gallery_data
+from firstsight.service.answers import Answer
+from firstsight.service.auth import may, require
 from firstsight.service.byte_ranges import answer_range
+from firstsight.service.errors import NotFoundError
 from firstsight.service.gallery_data import Answers
+from firstsight.service.state import ServiceDep
 from firstsight.service.static_files import HEADERS, PAGE, static_files
 from firstsight.service.view_media import SIZES, StoredView, ViewMedia, find_view, picture_of
 

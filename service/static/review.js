@@ -62,9 +62,9 @@ export function build(main) {
     under = entry.policy ?? policies[0]?.id ?? null;
     const views = h('div', { class: 'views veiled' });
     const cover = h('button', { type: 'button', class: 'reveal', 'aria-keyshortcuts': 'Space', onclick: () => reveal() }, icon('eye'), 'Show the pictures', h('kbd', {}, 'Space'));
-    const judged = h('fieldset', { class: 'policies' }, h('legend', {}, 'Judged under'), ...policies.slice(0, 9).map((policy, n) => h('label', { class: 'toggle', title: policy.description },
+    const judged = h('fieldset', { class: 'policies' }, h('legend', {}, 'Judged under'), ...policies.map((policy, n) => h('label', { class: 'toggle' },
       h('input', { type: 'radio', name: 'policy', value: policy.id, checked: policy.id === under, onchange: () => { under = policy.id; } }),
-      h('span', {}, h('kbd', {}, String(n + 1)), policy.name ?? policy.id))));
+      h('span', {}, n < 9 && h('kbd', {}, String(n + 1)), policy.name))));
     const reason = h('input', { id: 'reason', autocomplete: 'off', placeholder: 'why (for the audit log)', 'aria-label': 'Reason, for the audit log' });
     const scores = h('div', { class: 'why-scored' });
     stage.replaceChildren(
