@@ -75,7 +75,7 @@ function veil(stage, shot) {
       cover.remove();
       shot.focus();
     },
-  }, icon('eye'), 'In review: show');
+  }, h('span', {}, icon('eye'), 'In review: show'));
   stage.append(cover);
 }
 

@@ -22,7 +22,7 @@ export function picture({ viewId, itemId, size = 384, alt = '' }) {
   image.addEventListener('load', () => image.classList.remove('waits'));
   image.addEventListener('error', () => {
     image.classList.remove('waits');
-    const gone = h('span', { class: 'no-picture' }, 'no picture');
+    const gone = h('span', { class: 'no-picture', 'aria-hidden': 'true' }, 'no picture');
     image.replaceWith(gone);
   });
   image.dataset.from = picturePath({ viewId, itemId, size });

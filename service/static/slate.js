@@ -22,7 +22,7 @@ export function build(main) {
   const history = h('input', { id: 'history', name: 'history', autocomplete: 'off', placeholder: 'item ids, oldest first' });
   const k = h('input', { id: 'slots', type: 'number', min: 1, max: 200, value: 12 });
   const explore = h('input', { id: 'explore', type: 'range', min: 0, max: 1, step: 0.05, value: 0.1 });
-  const share = h('output', { for: 'explore' }, '10%');
+  const share = h('span', {}, '10%');
   const interests = h('div', { class: 'interests' });
   const grid = h('div', { class: 'grid' });
   const form = h('form', { class: 'asks' },
@@ -32,7 +32,7 @@ export function build(main) {
     h('button', { class: 'main', type: 'submit' }, 'Make a slate'));
   main.append(h('section', { class: 'page' }, h('h1', {}, 'A user’s slate'), form, interests, grid));
 
-  explore.addEventListener('input', () => { share.value = `${Math.round(explore.value * 100)}%`; });
+  explore.addEventListener('input', () => { share.textContent = `${Math.round(explore.value * 100)}%`; });
   form.addEventListener('submit', (event) => {
     event.preventDefault();
     const asked = new URLSearchParams();
@@ -70,7 +70,7 @@ export function build(main) {
       ? `${slate.events} event${slate.events === 1 ? '' : 's'} in the history · ${explored} of ${slate.items.length} slots explore`
       : `Nothing is known of this user yet: what is popular or new, and ${explored} of ${slate.items.length} slots explore`;
     interests.replaceChildren(h('p', { class: 'dim' }, told), h('ul', {}, ...slate.interests.map((one) => h('li', {},
-      h('button', { type: 'button', onclick: () => openDetails(one.item_id), 'aria-label': `Interest named by ${one.item_id}` },
+      h('button', { type: 'button', onclick: () => openDetails(one.item_id) },
         picture({ itemId: one.item_id, size: 96, alt: '' }),
         h('span', {}, h('b', {}, one.item_id), h('span', { class: 'dim' }, `${SOURCES[one.kind]?.[0] ?? one.kind} · ${Math.round(one.share * 100)}% · ${one.items} item${one.items === 1 ? '' : 's'}`)))))));
   }
@@ -81,7 +81,7 @@ export function build(main) {
       history.value = settings.get('history') ?? '';
       if (settings.has('k')) k.value = settings.get('k');
       if (settings.has('explore')) explore.value = settings.get('explore');
-      share.value = `${Math.round(explore.value * 100)}%`;
+      share.textContent = `${Math.round(explore.value * 100)}%`;
       make(settings);
     },
   };
