@@ -1,0 +1,116 @@
+// One item in a dialog: its video from a second, its views, columns, decision, and what is next to it.
+
+import { call, get, part } from './api.js';
+import { clock, h, icon, iconButton } from './dom.js';
+import { picture, player } from './media.js';
+
+const dialog = document.getElementById('details');
+let request = null;
+
+const NOT_SHOWN = new Set(['safety_scores', 'safety_policy_version']);
+
+/** Open an item; `from` is {viewId, seconds} to play its video from. */
+export async function openDetails(itemId, from = null) {
+  request?.abort();
+  request = new AbortController();
+  const { signal } = request;
+  dialog.replaceChildren(frame(h('p', { class: 'dim' }, 'Loading…')));
+  if (!dialog.open) dialog.showModal();
+  try {
+    const item = await get(`items/${part(itemId)}`, signal);
+    fill(item, from);
+    loadSimilar(item, signal);
+    if (item.columns.safety_decision) loadDecision(item, signal);
+  } catch (error) {
+    if (error.name !== 'AbortError') dialog.replaceChildren(frame(h('p', { class: 'wrong', role: 'alert' }, error.message)));
+  }
+}
+
+dialog.addEventListener('close', () => {
+  request?.abort();
+  dialog.replaceChildren(); // a video that plays stops
+});
+
+function frame(...content) {
+  return h('div', { class: 'sheet' },
+    iconButton('close', 'Close', () => dialog.close(), { class: 'quiet close', autofocus: true }), ...content);
+}
+
+function fill(item, from) {
+  const name = item.title || item.item_id;
+  const media = item.views.filter((view) => view.part !== 'title');
+  const hidden = Boolean(item.columns.safety_decision);
+  const big = h('div', { class: hidden ? 'big veiled' : 'big' });
+  const show = (view, play) => big.replaceChildren(
+    play ? player({ viewId: view.view_id, seconds: view.time_s, label: name })
+      : view ? picture({ viewId: view.view_id, size: 1280, alt: name }) : h('p', { class: 'no-picture' }, 'no picture'),
+  );
+  const start = from ? media.find((view) => view.view_id === from.viewId) : media[0];
+  show(start ?? media[0], Boolean(from && start));
+  const strip = h('div', { class: hidden ? 'strip veiled' : 'strip', role: 'group', 'aria-label': 'Views' });
+  for (const view of media.length > 1 ? media : []) {
+    const at = view.part === 'frame' ? clock(view.time_s) : null;
+    strip.append(h('button', {
+      type: 'button', 'aria-label': at ? `Play from ${at}` : 'Show this picture',
+      onclick: () => show(view, view.part === 'frame'),
+    }, picture({ viewId: view.view_id, size: 192, alt: '' }), at && h('span', {}, at)));
+  }
+  const reveal = hidden && h('button', {
+    type: 'button', onclick: () => {
+      big.classList.remove('veiled');
+      strip.classList.remove('veiled');
+      reveal.remove();
+    },
+  }, icon('eye'), 'Show the pictures');
+  dialog.replaceChildren(frame(
+    h('div', { class: 'show' }, big, reveal, strip),
+    h('div', { class: 'tells' },
+      h('p', { class: 'dim' }, item.kind, ' · ', h('code', {}, item.item_id)),
+      h('h2', { id: 'details-title' }, name),
+      item.text && h('p', {}, item.text),
+      h('p', { class: 'row' },
+        h('a', { class: 'button main', href: `#/search?item=${part(item.item_id)}`, onclick: () => dialog.close() },
+          icon('like'), 'More like this')),
+      columnsOf(item),
+      h('section', { class: 'decision', hidden: true }),
+      h('section', { class: 'similar', hidden: true })),
+  ));
+}
+
+function columnsOf(item) {
+  const rows = { ...item.columns };
+  for (const name of ['created_at', 'starts_at', 'expires_at']) rows[name] = item[name]?.slice(0, 10);
+  const list = h('dl', { class: 'columns' });
+  for (const [name, value] of Object.entries(rows)) {
+    if (value === null || value === undefined || NOT_SHOWN.has(name)) continue;
+    list.append(h('dt', {}, name), h('dd', {}, Array.isArray(value) ? value.join(', ') : String(value)));
+  }
+  return list;
+}
+
+async function loadSimilar(item, signal) {
+  const found = await get(`items/${part(item.item_id)}/similar?k=6`, signal).catch(() => null);
+  const place = dialog.querySelector('.similar');
+  if (!place || !found?.results.length) return;
+  place.hidden = false;
+  place.append(h('h3', {}, 'Next to it'), h('div', { class: 'strip' }, ...found.results.map((one) => h('button', {
+    type: 'button', title: one.title, 'aria-label': `Open ${one.title || one.item_id}`, onclick: () => openDetails(one.item_id),
+  }, picture({ viewId: one.view_id, itemId: one.item_id, size: 192, alt: '' })))));
+}
+
+async function loadDecision(item, signal) {
+  const told = await call(`safety/items/${part(item.item_id)}`, { signal }).catch(() => null);
+  const place = dialog.querySelector('.decision');
+  if (!place || !told) return;
+  place.hidden = false;
+  place.append(h('h3', {}, `Decision: ${told.decision}`), scoresOf(told.scores));
+}
+
+/** Scores of policies as bars, with the cuts for review and block. */
+export function scoresOf(scores) {
+  return h('ul', { class: 'scores' }, ...scores.filter((one) => typeof one.score === 'number').slice(0, 9).map((one) => {
+    const bar = h('span', { class: 'bar', 'aria-hidden': 'true' }, h('i'));
+    bar.firstChild.style.width = `${Math.round(one.score * 100)}%`;
+    return h('li', {}, h('span', {}, one.name), bar, h('b', {}, one.score.toFixed(2)));
+  }));
+}

@@ -1,0 +1,102 @@
+// Kinds, conditions on the catalogue's columns, and how results are cut.
+
+import { get } from './api.js';
+import { h, icon } from './dom.js';
+
+const quoted = (text) => `'${text.replaceAll("'", "''")}'`;
+const named = (column) => (/^[a-z_][a-z0-9_]*$/.test(column) ? column : `\`${column}\``);
+
+/** The controls; `changed` is called when one of them was used. */
+export function filters(changed) {
+  const kinds = h('div', { class: 'kinds', role: 'group', 'aria-label': 'Kinds' },
+    ...['product', 'video', 'live'].map((kind) => h('label', { class: 'toggle' }, h('input', { type: 'checkbox', value: kind, onchange: changed }), h('span', {}, kind))));
+  const facets = h('div', { class: 'facets' });
+  const where = h('input', {
+    id: 'where', autocomplete: 'off', spellcheck: false, placeholder: "price < 60 AND color = 'red'", onchange: changed,
+  });
+  const collapse = h('select', { id: 'collapse', onchange: changed }, h('option', { value: '' }, 'show all'), h('option', { value: 'duplicates' }, 'near-duplicates'));
+  const compared = h('select', { id: 'part', onchange: changed }, ...[['item', 'whole items'], ['any', 'the best view'], ['title', 'titles'], ['image', 'pictures'], ['frame', 'frames of videos']]
+    .map(([value, text]) => h('option', { value }, text)));
+  const diversity = h('input', { id: 'diversity', type: 'range', min: 0, max: 0.9, step: 0.1, value: 0, onchange: changed });
+  const least = h('input', { id: 'least', type: 'range', min: 0, max: 0.95, step: 0.05, value: 0, onchange: changed });
+  const panel = h('div', { class: 'filters', hidden: true, id: 'filters' }, facets,
+    h('label', { class: 'wide' }, 'Condition (SQL over the columns)', where),
+    h('label', {}, 'Compare with', compared), h('label', {}, 'Of one group, show one', collapse),
+    h('label', {}, 'Different from one another', diversity), h('label', {}, 'Least relevance', least));
+  const open = h('button', {
+    type: 'button', class: 'quiet', 'aria-expanded': 'false', 'aria-controls': 'filters',
+    onclick: () => {
+      panel.hidden = !panel.hidden;
+      open.setAttribute('aria-expanded', String(!panel.hidden));
+    },
+  }, icon('filter'), 'Filters', h('span', { class: 'count', hidden: true }));
+  const picked = new Map();
+
+  const ready = get('catalogue').then((held) => {
+    for (const column of held.columns) {
+      collapse.append(h('option', { value: column.name }, column.name));
+      if (column.values.length < 2) continue;
+      facets.append(h('label', {}, column.name, facet(column)));
+    }
+  }, () => {});
+
+  function facet(column) {
+    const select = h('select', {
+      id: `facet-${column.name}`, 'data-column': column.name,
+      onchange: () => {
+        picked.set(column.name, select.value);
+        changed();
+      },
+    }, h('option', { value: '' }, 'any'), ...column.values.map((value) => h('option', { value }, value)));
+    select.value = picked.get(column.name) ?? '';
+    return select;
+  }
+
+  function conditions() {
+    const made = [...picked].filter(([, value]) => value).map(([column, value]) => `${named(column)} = ${quoted(value)}`);
+    const typed = where.value.trim();
+    if (typed) made.push(made.length ? `(${typed})` : typed);
+    return made.join(' AND ');
+  }
+
+  function count() {
+    const inUse = [...picked.values(), where.value.trim(), collapse.value].filter(Boolean).length
+      + (compared.value !== 'item') + (Number(diversity.value) > 0) + (Number(least.value) > 0);
+    const badge = open.querySelector('.count');
+    badge.hidden = inUse === 0;
+    badge.textContent = String(inUse);
+  }
+
+  const chosenKinds = () => [...kinds.querySelectorAll('input:checked')].map((box) => box.value);
+
+  return {
+    node: h('div', { class: 'narrowing' }, kinds, open, panel),
+    ready,
+    query() {
+      count();
+      const query = { kinds: chosenKinds(), part: compared.value, diversity: Number(diversity.value) };
+      if (conditions()) query.where = conditions();
+      if (collapse.value) query.collapse = collapse.value;
+      if (Number(least.value) > 0) query.min_relevance = Number(least.value);
+      return query;
+    },
+    write(settings) {
+      for (const kind of chosenKinds()) settings.append('kind', kind);
+      for (const [column, value] of picked) if (value) settings.append('is', `${column}=${value}`);
+      const rest = { where: where.value.trim(), collapse: collapse.value, part: compared.value === 'item' ? '' : compared.value, diversity: diversity.value === '0' ? '' : diversity.value, least: least.value === '0' ? '' : least.value };
+      for (const [name, value] of Object.entries(rest)) if (value) settings.set(name, value);
+    },
+    read(settings) {
+      for (const box of kinds.querySelectorAll('input')) box.checked = settings.getAll('kind').includes(box.value);
+      picked.clear();
+      for (const one of settings.getAll('is')) picked.set(one.slice(0, one.indexOf('=')), one.slice(one.indexOf('=') + 1));
+      for (const select of facets.querySelectorAll('select')) select.value = picked.get(select.dataset.column) ?? '';
+      where.value = settings.get('where') ?? '';
+      collapse.value = settings.get('collapse') ?? '';
+      compared.value = settings.get('part') ?? 'item';
+      diversity.value = settings.get('diversity') ?? 0;
+      least.value = settings.get('least') ?? 0;
+      count();
+    },
+  };
+}

@@ -1,0 +1,73 @@
+// Pictures and videos of stored views.
+
+import { bytes, part } from './api.js';
+import { h, reducedMotion } from './dom.js';
+
+const wanted = new IntersectionObserver((entries) => {
+  for (const entry of entries) {
+    if (!entry.isIntersecting) continue;
+    wanted.unobserve(entry.target);
+    entry.target.src = entry.target.dataset.from;
+  }
+}, { rootMargin: '300px' });
+
+/** Where the picture of a view lies, or the one that stands for an item. */
+export function picturePath({ viewId, itemId, size }) {
+  return viewId ? `media/${part(viewId)}?size=${size}` : `media?item_id=${part(itemId)}&size=${size}`;
+}
+
+/** A thumbnail, fetched once it comes near the window; one that cannot be had says so. */
+export function picture({ viewId, itemId, size = 384, alt = '' }) {
+  const image = h('img', { alt, decoding: 'async', class: 'waits' });
+  image.addEventListener('load', () => image.classList.remove('waits'));
+  image.addEventListener('error', () => {
+    image.classList.remove('waits');
+    const gone = h('span', { class: 'no-picture', 'aria-hidden': 'true' }, 'no picture');
+    image.replaceWith(gone);
+  });
+  image.dataset.from = picturePath({ viewId, itemId, size });
+  wanted.observe(image);
+  return image;
+}
+
+/** A player that starts at a second of a view's video. */
+export function player({ viewId, seconds, label }) {
+  const video = h('video', {
+    controls: true, muted: true, loop: false, playsInline: true, preload: 'auto', autoplay: !reducedMotion(),
+    'aria-label': `Video of ${label}`,
+  });
+  video.dataset.from = String(seconds);
+  video.addEventListener('loadedmetadata', () => {
+    video.currentTime = Math.min(seconds, Math.max(0, (video.duration || seconds) - 0.05));
+  }, { once: true });
+  video.addEventListener('error', () => {
+    video.replaceWith(h('p', { class: 'no-picture' }, 'This video cannot be played here.'));
+  });
+  video.src = `media/${part(viewId)}/file`;
+  return video;
+}
+
+/** A picture file as a data URI, made smaller where it is larger than any encoder looks at. */
+export async function asDataUri(file, most = 1600) {
+  const bitmap = await createImageBitmap(file);
+  const scale = Math.min(1, most / Math.max(bitmap.width, bitmap.height));
+  if (scale === 1 && file.size < 2_000_000) {
+    return new Promise((done, failed) => {
+      const reader = new FileReader();
+      reader.onload = () => done(reader.result);
+      reader.onerror = () => failed(reader.error);
+      reader.readAsDataURL(file);
+    });
+  }
+  const canvas = h('canvas', { width: Math.round(bitmap.width * scale), height: Math.round(bitmap.height * scale) });
+  const draw = canvas.getContext('2d');
+  draw.fillStyle = '#fff';
+  draw.fillRect(0, 0, canvas.width, canvas.height);
+  draw.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  return canvas.toDataURL('image/jpeg', 0.92);
+}
+
+/** The picture of a view as a data URI, to search away from it. */
+export async function viewAsDataUri(viewId) {
+  return asDataUri(await bytes(picturePath({ viewId, size: 768 })));
+}

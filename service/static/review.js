@@ -1,0 +1,166 @@
+// The review queue: one item at a time, decided by key, its pictures blurred until asked for.
+
+import { get, part, post } from './api.js';
+import { clock, empty, h, icon, toast } from './dom.js';
+import { scoresOf } from './details.js';
+import { picture, player } from './media.js';
+
+const WHY = { appeal: 'appealed', changed: 'changed since it was blocked', score: 'its scores are in doubt' };
+const QUEUE = 100;
+
+export function build(main) {
+  let queue = [];
+  let place = 0;
+  let policies = [];
+  let under = null;
+  let undone = null;
+  let busy = false;
+
+  const list = h('ol', { class: 'queue', 'aria-label': 'Queue' });
+  const stage = h('div', { class: 'review', 'aria-live': 'polite' });
+  const reach = h('select', { id: 'reach', onchange: () => load() }, h('option', { value: '' }, 'no reach'));
+  const heading = h('header', { class: 'row' }, h('h1', {}, 'Review'), h('p', { class: 'dim', id: 'left' }),
+    h('label', { class: 'aside' }, 'Weighed by ', reach));
+  main.append(h('section', { class: 'page' }, heading, h('div', { class: 'two' }, list, stage)));
+
+  get('catalogue').then((held) => {
+    for (const column of held.columns) if (column.kind === 'number') reach.append(h('option', { value: column.name }, column.name));
+  }, () => {});
+
+  async function load() {
+    try {
+      const [found, known] = await Promise.all([
+        get(`safety/queue?k=${QUEUE}${reach.value ? `&reach=${part(reach.value)}` : ''}`), get('safety/policies')]);
+      queue = found.queue;
+      policies = known.policies;
+      place = 0;
+      draw();
+    } catch (error) {
+      list.replaceChildren();
+      stage.replaceChildren(empty('The queue could not be read', error.message));
+    }
+  }
+
+  function draw() {
+    document.getElementById('left').textContent = queue.length ? `${queue.length}${queue.length === QUEUE ? ' or more' : ''} to look at` : '';
+    list.replaceChildren(...queue.map((entry, n) => h('li', {}, h('button', {
+      type: 'button', 'aria-current': n === place ? 'true' : undefined, onclick: () => open(n),
+    }, h('b', {}, entry.title || entry.item_id), h('span', { class: 'dim' }, `${entry.policy ?? 'no policy'}${entry.score === null ? '' : ` · ${entry.score.toFixed(2)}`}`),
+    entry.why !== 'score' && h('span', { class: `tag ${entry.why}` }, entry.why)))));
+    list.hidden = !queue.length;
+    if (queue.length) showEntry(queue[place]);
+    else stage.replaceChildren(empty('Nothing waits', 'Every appeal is answered, and no score is in doubt.'));
+  }
+
+  function open(n) {
+    place = Math.max(0, Math.min(queue.length - 1, n));
+    draw();
+    list.children[place]?.scrollIntoView({ block: 'nearest' });
+  }
+
+  function showEntry(entry) {
+    under = entry.policy ?? policies[0]?.id ?? null;
+    const views = h('div', { class: 'views veiled' });
+    const cover = h('button', { type: 'button', class: 'reveal', 'aria-keyshortcuts': 'Space', onclick: () => reveal() }, icon('eye'), 'Show the pictures', h('kbd', {}, 'Space'));
+    const judged = h('fieldset', { class: 'policies' }, h('legend', {}, 'Judged under'), ...policies.map((policy, n) => h('label', { class: 'toggle' },
+      h('input', { type: 'radio', name: 'policy', value: policy.id, checked: policy.id === under, onchange: () => { under = policy.id; } }),
+      h('span', {}, n < 9 && h('kbd', {}, String(n + 1)), policy.name))));
+    const reason = h('input', { id: 'reason', autocomplete: 'off', placeholder: 'why (for the audit log)', 'aria-label': 'Reason, for the audit log' });
+    const scores = h('div', { class: 'why-scored' });
+    stage.replaceChildren(
+      h('div', { class: 'shown' }, views, cover),
+      h('div', { class: 'judge' },
+        h('p', { class: 'dim' }, WHY[entry.why], ' · ', h('code', {}, entry.item_id)),
+        h('h2', {}, entry.title || entry.item_id),
+        entry.note && h('blockquote', {}, entry.note),
+        scores, judged, reason,
+        h('div', { class: 'row decide' },
+          h('button', { type: 'button', class: 'allow', 'aria-keyshortcuts': 'A', onclick: () => decide('allow') }, icon('check'), 'Allow', h('kbd', {}, 'A')),
+          h('button', { type: 'button', class: 'block', 'aria-keyshortcuts': 'B', onclick: () => decide('block') }, icon('block'), 'Block', h('kbd', {}, 'B')))));
+    fill(entry, views, scores);
+  }
+
+  async function fill(entry, views, scores) {
+    const [item, told] = await Promise.all([
+      get(`items/${part(entry.item_id)}`).catch(() => null), get(`safety/items/${part(entry.item_id)}`).catch(() => null)]);
+    const media = item?.views.filter((view) => view.part !== 'title').slice(0, 12) ?? [];
+    views.replaceChildren(...(media.length ? media.map((view) => h('figure', {},
+      picture({ viewId: view.view_id, size: media.length > 1 ? 384 : 768, alt: '' }),
+      view.part === 'frame' && h('button', { type: 'button', class: 'play', 'aria-label': `Play from ${clock(view.time_s)}`,
+        onclick: (event) => event.currentTarget.parentElement.replaceChildren(player({ viewId: view.view_id, seconds: view.time_s, label: entry.title || entry.item_id })) },
+      icon('play'), clock(view.time_s)))) : [h('p', { class: 'no-picture' }, 'no pictures')]));
+    for (const button of views.querySelectorAll('button')) button.disabled = views.classList.contains('veiled');
+    if (told?.scores?.length) scores.append(scoresOf(told.scores));
+  }
+
+  function reveal() {
+    const views = stage.querySelector('.views');
+    if (!views) return;
+    const hidden = views.classList.toggle('veiled');
+    for (const button of views.querySelectorAll('button')) button.disabled = hidden;
+    const cover = stage.querySelector('.reveal');
+    cover.replaceChildren(icon('eye'), hidden ? 'Show the pictures' : 'Blur the pictures', h('kbd', {}, 'Space'));
+  }
+
+  async function decide(action) {
+    const entry = queue[place];
+    if (!entry || busy) return;
+    if (!under) {
+      toast('Choose the policy that it is judged under.', { wrong: true });
+      return;
+    }
+    busy = true;
+    const said = stage.querySelector('#reason').value.trim();
+    const kind = entry.why === 'appeal' ? 'appeal answered' : 'decided';
+    const body = { action, policies: [under], reason: said || `${kind} in the review queue` };
+    try {
+      await post(`safety/items/${part(entry.item_id)}/decision`, body);
+      queue.splice(place, 1);
+      undone = { entry, place, action, policies: [under] };
+      const what = action === 'block' ? 'Blocked' : 'Allowed';
+      toast(`${what}: ${entry.title || entry.item_id}`, { action: ['Take back (U)', takeBack] });
+      place = Math.min(place, queue.length - 1);
+      draw();
+    } catch (error) {
+      toast(error.message, { wrong: true });
+    } finally {
+      busy = false;
+    }
+  }
+
+  /** The last decision goes back to review; the log keeps both. */
+  async function takeBack() {
+    if (!undone || busy) return;
+    busy = true;
+    const { entry, place: before, policies: judged } = undone;
+    try {
+      await post(`safety/items/${part(entry.item_id)}/overturn`, { action: 'review', policies: judged, reason: 'taken back in the review queue' });
+      undone = null;
+      queue.splice(before, 0, entry);
+      place = before;
+      draw();
+      toast(`In review again: ${entry.title || entry.item_id}`);
+    } catch (error) {
+      toast(error.message, { wrong: true });
+    } finally {
+      busy = false;
+    }
+  }
+
+  return {
+    show: load,
+    key(event) {
+      const key = event.key.toLowerCase();
+      if (event.key === ' ' && event.target.closest('button, a, label')) return;
+      if (key === 'j' || event.key === 'ArrowDown') open(place + 1);
+      else if (key === 'k' || event.key === 'ArrowUp') open(place - 1);
+      else if (event.key === ' ') reveal();
+      else if (key === 'a') decide('allow');
+      else if (key === 'b') decide('block');
+      else if (key === 'u') takeBack();
+      else if (/^[1-9]$/.test(key)) stage.querySelectorAll('.policies input')[Number(key) - 1]?.click();
+      else return;
+      event.preventDefault();
+    },
+  };
+}
