@@ -6,7 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import anyio
 from fastapi import APIRouter, FastAPI, Request
@@ -132,8 +132,10 @@ def failures(
     return Answer(gallery_data.failures(rows, reason=reason, offset=offset, k=k))
 
 
-_JPEG = {200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}}
-_VIDEO = {
+_JPEG: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}
+}
+_VIDEO: dict[int | str, dict[str, Any]] = {
     200: {"content": {"video/*": {"schema": {"type": "string", "format": "binary"}}}},
     206: {"description": "the part that the Range header asked for"},
     416: {"description": "the part lies past the end"},

@@ -73,7 +73,7 @@ def ask(page: Page, what: str) -> dict[str, Any]:
     """Do something on the page that searches; the query that it sent."""
     with page.expect_request("**/search") as sent:
         page.locator(what).click()
-    body: dict[str, Any] = sent.value.post_data_json
+    body: dict[str, Any] = sent.value.post_data_json or {}
     cards(page)
     return body
 
@@ -181,7 +181,7 @@ def test_more_like_this_combine_and_minus(page: Page, address: str) -> None:
     page.get_by_label("What to exclude").fill("violin")
     with page.expect_request("**/search") as sent:
         page.keyboard.press("Enter")
-    assert sent.value.post_data_json["minus"] == ["violin"]
+    assert (sent.value.post_data_json or {})["minus"] == ["violin"]
     third = cards(page)[2]
     less = ask(page, f'[data-item="{third}"] [aria-label^="Less like"]')
     assert less["minus_images"][0].startswith("data:image/jpeg;base64,")

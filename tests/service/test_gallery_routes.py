@@ -241,7 +241,7 @@ def test_a_video_is_played_by_ranges(client: TestClient) -> None:
 @pytest.mark.parametrize("asked", ["bytes=9-5", "bytes=0-1,4-5", "items=0-5", "bytes=-", "bytes=a-b", "bytes=１-２"])
 def test_a_range_that_is_none_gets_the_whole(client: TestClient, asked: str) -> None:
     path, whole = video_of(client)
-    answer = client.get(path, headers={"Range": asked.encode()})
+    answer = client.get(path, headers={b"Range": asked.encode()})
     assert (answer.status_code, answer.content) == (200, whole)
 
 
