@@ -21,6 +21,7 @@ from firstsight.errors import (
     FirstsightError,
     MediaError,
     MissingDatabaseError,
+    OptionalDependencyError,
     QueryError,
     SafetyError,
     StoreError,
@@ -81,6 +82,7 @@ _KINDS: tuple[tuple[type[FirstsightError], int, str, str | None], ...] = (
     (DatabaseBusyError, 503, "database_busy", "another process is writing to the database; try again"),
     (MissingDatabaseError, 503, "no_database", "there is no database yet; index a catalogue, or post items"),
     (StoreError, 503, "store", "the database cannot be used; the service's log says why"),
+    (OptionalDependencyError, 422, "not_installed", None),  # names a package and nothing of this machine
     (EncoderError, 503, "encoder", "the encoder cannot be used; the service's log says why"),
     (FirstsightError, 500, "internal", "the service failed; its log says why"),
 )
