@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from firstsight.cli import options
-from firstsight.cli.output import print_json_lines, print_table, tell, wants_json
+from firstsight.cli.output import print_json_lines, print_table, tell, wants_json, writing
 
 if TYPE_CHECKING:
     from firstsight.recommend.evaluation import ProtocolReport
@@ -91,10 +91,8 @@ def search(
         judgements, k=k, modes=mode or ("vector", "words", "hybrid"), queries=queries, seed=seed, group_by=columns
     )
     if html is not None:
-        try:
+        with writing(html, "--html"):
             write_evaluation(html, tasks, store, policy=policy)
-        except OSError as error:
-            raise typer.BadParameter(f"{html} cannot be written ({error.strerror})", param_hint="--html") from None
         tell(f"wrote {html}")
     if wants_json(json):
         print_json_lines(task.as_dict() for task in tasks)
@@ -195,10 +193,8 @@ def recommend(
         on_progress=tell,
     )
     if html is not None:
-        try:
+        with writing(html, "--html"):
             write_page(html, reports, database.uri)
-        except OSError as error:
-            raise typer.BadParameter(f"{html} cannot be written ({error.strerror})", param_hint="--html") from None
         tell(f"wrote {html}")
     if wants_json(json):
         print_json_lines(report.as_dict() for report in reports)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from firstsight.cli import options
-from firstsight.cli.output import tell
+from firstsight.cli.output import tell, writing
 
 EPILOG = """
 [bold]Examples[/bold]
@@ -51,10 +51,8 @@ def space_map(
     database = firstsight.open(db)
     space = database.space_map(color_by=color_by, sample=sample, method=method, seed=seed, on_progress=tell)
     tell("reading pictures")
-    try:
+    with writing(html, "--html"):
         pictured = write_space_map(html, space, database.uri, policy=policy, max_picture_bytes=int(pictures_mb * 2**20))
-    except OSError as error:
-        raise typer.BadParameter(f"{html} cannot be written ({error.strerror})", param_hint="--html") from None
     tell(
         f"wrote {html}: {len(space.points):,} of {space.total:,} items, {pictured:,} with a picture, "
         f"{html.stat().st_size / 2**20:.1f} MB"

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
+
+import typer
 
 
 def wants_json(asked: bool) -> bool:
@@ -49,6 +53,15 @@ def harmless(text: str) -> str:
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """C0 and C1 but tab and newline, and what overrides the direction of writing."""
+
+
+@contextmanager
+def writing(path: Path, option: str) -> Iterator[None]:
+    """A block that writes a file named by an option; where it cannot, the option is what is wrong."""
+    try:
+        yield
+    except OSError as error:
+        raise typer.BadParameter(f"{path} cannot be written ({error.strerror})", param_hint=option) from None
 
 
 def clock(seconds: float | None) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from firstsight.cli import options
-from firstsight.cli.output import print_json_lines, print_table, tell, wants_json
+from firstsight.cli.output import print_json_lines, print_table, tell, wants_json, writing
 from firstsight.cli.safety_options import PoliciesFile, Prevalence, SkipBadLabels, lazy_encoder, open_store
 
 if TYPE_CHECKING:
@@ -70,10 +70,8 @@ def report(
     if html is None:
         made = [measure(policy) for policy in found]
     else:
-        try:
+        with writing(html, "--html"):
             made = write_report(html, found, store.uri)
-        except OSError as error:
-            raise typer.BadParameter(f"{html} cannot be written ({error.strerror})", param_hint="--html") from None
         tell(f"wrote {html}")
     if wants_json(json):
         print_json_lines(one.as_dict() for one in made)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from firstsight.cli import options
-from firstsight.cli.output import clock, print_json_lines, print_table, tell, wants_json
+from firstsight.cli.output import clock, print_json_lines, print_table, tell, wants_json, writing
 from firstsight.errors import FirstsightError, QueryError
 
 if TYPE_CHECKING:
@@ -226,10 +226,8 @@ def search(
     if html is not None:
         from firstsight.retrieval.contact_sheet import write_contact_sheet
 
-        try:
+        with writing(html, "--html"):
             write_contact_sheet(html, query.describes, results, policy=policy)
-        except OSError as error:
-            raise typer.BadParameter(f"{html} cannot be written ({error.strerror})", param_hint="--html") from None
         tell(f"wrote {html}")
     if wants_json(json):
         print_json_lines(result.as_dict() | {"snapshot": results.snapshot} for result in results)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from firstsight.cli import options
-from firstsight.cli.output import print_json_lines, print_table, tell, wants_json
+from firstsight.cli.output import print_json_lines, print_table, tell, wants_json, writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -106,10 +106,8 @@ def export(
     if out is None:
         print_json_lines(rows)
         return
-    try:
+    with writing(out, "--out"):
         count = _write(out, rows)
-    except OSError as error:
-        raise typer.BadParameter(f"{out} cannot be written ({error.strerror})", param_hint="--out") from None
     tell(f"wrote {count} IDs to {out}")
 
 

@@ -70,7 +70,9 @@ class Coding(Connection):
 
     def _name_new_items(self, store: Store) -> None:
         """Give new items their IDs where IDs were fitted; the caller holds the writer lock."""
-        from firstsight.recommend.semantic_id_store import assign_semantic_ids, load_codebooks
+        from firstsight.indexer.semantic_id_table import newest_version
 
-        if load_codebooks(store) is not None:
+        if newest_version(store) is not None:
+            from firstsight.recommend.semantic_id_store import assign_semantic_ids
+
             assign_semantic_ids(store)

@@ -21,7 +21,7 @@ from firstsight.safety.policies import Policies
 from firstsight.safety.report import HeldOutPolicy, Suspect
 from firstsight.safety.score_table import ScoreTable
 from firstsight.safety.training import Trained, TrainSettings, train
-from firstsight.safety.zero_shot import prompt_directions
+from firstsight.safety.zero_shot import directions_of
 
 SLICE_COLUMNS = ("language", "kind", "seller")
 """Looked at where the catalogue has them and no column is named."""
@@ -50,12 +50,8 @@ def policies_from_file(
     labels = read_labels(path, policies, store)
     if not skip_bad_labels:
         labels.require_clean()
-    prompted = [policies[name] for name in sorted({row.policy_id for row in labels.rows}) if policies[name].prompts]
-    directions = None
-    if encoder is not None and prompted:
-        loaded = encoder()
-        store.require(loaded.spec)
-        directions = prompt_directions(prompted, loaded)
+    named = sorted({row.policy_id for row in labels.rows})
+    directions = directions_of(store, [policies[name] for name in named], encoder)
     found = held_out_policies(
         store,
         labels,

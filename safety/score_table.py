@@ -105,7 +105,10 @@ class ScoreTable:
 
     def held(self) -> set[str]:
         """Items that searches or people are kept from until now."""
-        return set(self._in_items())
+        if "safety_decision" not in self.store.items.schema.names:
+            return set()
+        found = self.store.items.search().where("safety_decision IS NOT NULL").select(["item_id"]).limit(None)
+        return set(texts(found.to_arrow()["item_id"]))
 
     def settle(self) -> int:
         """Bring `items` in line with this table; how many items were written."""

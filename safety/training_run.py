@@ -16,7 +16,7 @@ from firstsight.safety.policies import Policies
 from firstsight.safety.review import review_labels
 from firstsight.safety.scoring import Entry
 from firstsight.safety.training import Trained, TrainSettings, train
-from firstsight.safety.zero_shot import prompt_directions
+from firstsight.safety.zero_shot import directions_of
 
 TRAIN_WAIT_S = 60.0
 """For another process that is writing: what was trained should not be lost to it."""
@@ -127,12 +127,8 @@ def _train(
     champions: dict[str, Head],
     on_progress: Callable[[str], None],
 ) -> list[Trained]:
-    named = {row.policy_id for row in labels.rows}
-    directions = {}
-    if encoder is not None and any(policies[policy_id].prompts for policy_id in named):
-        loaded = encoder()
-        store.require(loaded.spec)
-        directions = prompt_directions([policies[policy_id] for policy_id in sorted(named)], loaded)
+    named = sorted({row.policy_id for row in labels.rows})
+    directions = directions_of(store, [policies[policy_id] for policy_id in named], encoder)
     by_id = {policy.id: policy for policy in policies.all}
     return train(
         store, labels, by_id, directions=directions, settings=settings, champions=champions, on_progress=on_progress

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
 
 from firstsight.encoders.base import Encoder, Vector, unit
 from firstsight.errors import SafetyError
+from firstsight.indexer.store import Store
 from firstsight.safety.background import Background, budget_cut
 from firstsight.safety.calibration import Calibration
 from firstsight.safety.heads import Head
@@ -54,6 +55,20 @@ def prompt_digest(policy: Policy) -> str:
     """What tells whether a zero-shot head is still that of its policy."""
     plain = [sorted(policy.prompts), sorted(policy.neutral_prompts), sorted(policy.parts)]
     return hashlib.blake2b(json.dumps(plain).encode(), digest_size=8).hexdigest()
+
+
+def directions_of(store: Store, policies: Sequence[Policy], encoder: Callable[[], Encoder] | None) -> dict[str, Vector]:
+    """`prompt_directions` of the policies that have prompts; none without an encoder, which is called only for them.
+
+    Raises:
+        EncoderMismatchError: the encoder is not the database's.
+    """
+    prompted = [policy for policy in policies if policy.prompts]
+    if encoder is None or not prompted:
+        return {}
+    loaded = encoder()
+    store.require(loaded.spec)
+    return prompt_directions(prompted, loaded)
 
 
 def zero_shot_head(
