@@ -103,15 +103,16 @@ def make_rankers(
     encoded = dict(
         zip(fine, encode_queries(store, [queries[n] for n in fine], encoder=encoder, policy=policy), strict=True)
     )
+    cosines = calibration() if fine else None
     rankers: list[Ranker | FirstsightError] = []
     for n, condition in enumerate(conditions):
         one = condition if isinstance(condition, FirstsightError) else encoded[n]
         if isinstance(one, FirstsightError):
             rankers.append(one)
             continue
-        assert not isinstance(condition, FirstsightError)
-        background = calibration().background(one.medium, one.query.part)
-        frames = calibration().background(one.medium, "frame") if one.query.moments else None
+        assert cosines is not None and not isinstance(condition, FirstsightError)
+        background = cosines.background(one.medium, one.query.part)
+        frames = cosines.background(one.medium, "frame") if one.query.moments else None
         condition, left_out = _without_blocked(store, one.query, condition)
         rankers.append(Ranker(store, one, condition, background, frames, left_out))
     return rankers

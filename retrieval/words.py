@@ -11,9 +11,8 @@ in memory, once for each of its states.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import lancedb
@@ -50,13 +49,14 @@ class WordQuery:
 def read_words(store: Store, text: str) -> WordQuery:
     """Cut a text into words and see which of them the catalogue has, in any of its items."""
     words = tuple(dict.fromkeys(_WORD.findall(text)))[:MAX_WORDS]
+    known = _known(store)
     misspelt, missing = set(), False
     kept = []
     for word in words:
-        if _stands(store, word):
+        if _stands(store, known, word):
             kept.append(word)
         elif len(word) >= TYPO_LETTERS and not any(c.isdigit() for c in word):
-            if _stands(store, word, fuzziness=1):
+            if _stands(store, known, word, fuzziness=1):
                 kept.append(word)
                 misspelt.add(word)
             else:
@@ -86,7 +86,7 @@ def find_words(
         return []
     occur = Occur.MUST if every else Occur.SHOULD
     parts = [(occur, _match(word, fuzziness=int(word in asked.misspelt))) for word in asked.words]
-    rows = _search(store, BooleanQuery(parts), ["item_id", "_score"], limit, condition)
+    rows = _search(store, _known(store), BooleanQuery(parts), limit, condition)
     return sorted(((row["item_id"], row["_score"]) for row in rows), key=lambda hit: (-hit[1], hit[0]))
 
 
@@ -100,30 +100,43 @@ def _match_in(column: str, word: str, boost: float, fuzziness: int) -> FullTextQ
     return MatchQuery(word, column, boost=boost, fuzziness=fuzziness)  # type: ignore[call-arg]
 
 
-_Known: TypeAlias = dict[tuple[str, int], bool]
-_KNOWN: WeakKeyDictionary[Store, tuple[int, _Known]] = WeakKeyDictionary()
-"""What `_stands` has found, by the version of the items that it is of."""
+@dataclass(frozen=True)
+class _Known:
+    """What was found out of the words of one state of a database."""
+
+    version: int  # of its items
+    indexed: bool  # whether it has text indexes of its own
+    words: dict[tuple[str, int], bool] = field(default_factory=dict)  # by word and edits allowed, whether it stands
 
 
-def _stands(store: Store, word: str, *, fuzziness: int = 0) -> bool:
+_KNOWN: WeakKeyDictionary[Store, _Known] = WeakKeyDictionary()
+"""Of each store, its state last seen."""
+
+
+def _known(store: Store) -> _Known:
     version = store.items.version
-    state, known = _KNOWN.get(store, (version, {}))
-    if state != version or len(known) >= KNOWN_WORDS:
-        known = {}
-    _KNOWN[store] = (version, known)
+    known = _KNOWN.get(store)
+    if known is None or known.version != version:
+        known = _KNOWN[store] = _Known(version, stored_language(store) is not None)
+    return known
+
+
+def _stands(store: Store, known: _Known, word: str, *, fuzziness: int = 0) -> bool:
     key = (word, fuzziness)
-    if key not in known:
-        known[key] = bool(_search(store, _match(word, fuzziness=fuzziness), ["item_id", "_score"], 1, None))
-    return known[key]
+    if key not in known.words:
+        if len(known.words) >= KNOWN_WORDS:
+            known.words.clear()
+        known.words[key] = bool(_search(store, known, _match(word, fuzziness=fuzziness), 1, None))
+    return known.words[key]
 
 
 _MADE: dict[tuple[str, int], Table] = {}
 """The index in memory last made, by the address and version of the items it is of."""
 
 
-def _in_memory(store: Store) -> Table:
+def _in_memory(store: Store, version: int) -> Table:
     """A copy of `items` without its vectors, indexed; filters hold there as they do in the database."""
-    state = (store.uri, store.items.version)
+    state = (store.uri, version)
     if state not in _MADE:
         columns = [name for name in store.items.schema.names if name != "vector"]
         rows = store.items.search().select(columns).limit(None).to_arrow()
@@ -135,11 +148,12 @@ def _in_memory(store: Store) -> Table:
 
 
 def _search(
-    store: Store, query: FullTextQuery, columns: Sequence[str], limit: int, condition: str | None
+    store: Store, known: _Known, query: FullTextQuery, limit: int, condition: str | None
 ) -> list[dict[str, Any]]:
-    table = store.items if stored_language(store) is not None else _in_memory(store)
+    """Ids and BM25 scores of the items that match, best first."""
+    table = store.items if known.indexed else _in_memory(store, known.version)
     search = table.search(query, query_type="fts").limit(limit)
     if condition is not None:
         search = search.where(condition, prefilter=True)
-    rows: list[dict[str, Any]] = search.select(list(columns)).to_arrow().to_pylist()
+    rows: list[dict[str, Any]] = search.select(["item_id", "_score"]).to_arrow().to_pylist()
     return rows
