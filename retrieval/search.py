@@ -110,7 +110,8 @@ def make_rankers(
         if isinstance(one, FirstsightError):
             rankers.append(one)
             continue
-        assert cosines is not None and not isinstance(condition, FirstsightError)
+        assert cosines is not None
+        assert not isinstance(condition, FirstsightError)
         background = cosines.background(one.medium, one.query.part)
         frames = cosines.background(one.medium, "frame") if one.query.moments else None
         condition, left_out = _without_blocked(store, one.query, condition)
