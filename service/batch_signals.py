@@ -10,7 +10,7 @@ DropReason = Literal["full", "deadline", "cancelled"]
 
 
 class QueueFullError(ServiceError):
-    """More is waiting for the encoder than the queue holds.
+    """More is waiting than the queue holds.
 
     Attributes:
         retry_after_s: whole seconds, 1 to 60, after which what waits now should be done.
@@ -20,14 +20,14 @@ class QueueFullError(ServiceError):
 
     def __init__(self, lane: str, queued: int, limit: int, retry_after_s: int) -> None:
         super().__init__(
-            f"{queued} {lane} wait for the encoder, whose queue holds {limit}; try again in {retry_after_s} s",
+            f"{queued} {lane} are waiting, and at most {limit} may; try again in {retry_after_s} s",
             {"Retry-After": str(retry_after_s)},
         )
         self.retry_after_s = retry_after_s
 
 
 class DeadlineError(ServiceError):
-    """The encoder did not come to a request before its time was over."""
+    """The service did not come to a request before its time was over."""
 
     status, code = 504, "deadline"
 

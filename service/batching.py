@@ -1,7 +1,7 @@
-"""Dynamic batching: work of many requests goes through a model together, a few rows of each at a time.
+"""Dynamic batching: work of many requests is done together, a few rows of each at a time.
 
-One thread calls the model, because an encoder is not for several; what waits stands in lanes, one a kind of work, and
-the lanes take turns. Requests of a lane take turns too, so that a list of a thousand titles does not hold up a search.
+What waits stands in lanes, one a kind of work, and the lanes take turns. Requests of a lane take turns too, so that a
+list of a thousand titles does not hold up a search.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Any, Final, Generic, TypeVar
 
 import numpy as np
 
-from firstsight.encoders.base import Vectors
 from firstsight.service.batch_signals import BatchMetrics, DeadlineError, NoMetrics, QueueFullError, StoppedError
 
 __all__ = ["Batcher", "Lane"]
 
 T = TypeVar("T")
+A = TypeVar("A")
 
 _FAIR_SHARE: Final = 4
 """While others wait, a request gets at most the batch's size divided by this many rows of a batch at a time."""
@@ -32,12 +32,12 @@ _MAX_RETRY_S: Final = 60
 
 
 @dataclass(frozen=True)
-class Lane(Generic[T]):
+class Lane(Generic[T, A]):
     """One kind of work, and how much of it goes together."""
 
     name: str  # in the plural, as messages and metrics call it
-    encode: Callable[[Sequence[T]], Vectors]  # n >= 1 inputs to (n, dim)
-    max_batch: int  # rows of a forward pass
+    work: Callable[[Sequence[T]], A]  # n >= 1 inputs to n answers: an array of n rows, or a list
+    max_batch: int  # rows that are worked on together
     max_wait_s: float  # how long the oldest request may wait for company
     max_queue: int  # rows that wait; one longer request is taken when nothing else waits
 
@@ -56,22 +56,28 @@ class _Request:
         self.deadline = deadline
         self.arrived = arrived
         # Pending until it is answered, so that it can be cancelled between two of its batches.
-        self.future: Future[Vectors] = Future()
+        self.future: Future[Any] = Future()
         self.taken = 0
-        self._parts: list[Vectors] = []
+        self._parts: list[Any] = []
 
     @property
     def left(self) -> int:
         return len(self.inputs) - self.taken
 
-    def add(self, vectors: Vectors) -> None:
-        self._parts.append(vectors)
+    def add(self, answers: Any) -> None:
+        self._parts.append(answers)
         if sum(map(len, self._parts)) == len(self.inputs) and self.future.set_running_or_notify_cancel():
-            self.future.set_result(self._parts[0] if len(self._parts) == 1 else np.concatenate(self._parts))
+            self.future.set_result(_joined(self._parts))
 
     def fail(self, error: BaseException) -> None:
         if not self.future.done() and self.future.set_running_or_notify_cancel():
             self.future.set_exception(error)
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    if len(parts) == 1:
+        return parts[0]
+    return [answer for part in parts for answer in part] if isinstance(parts[0], list) else np.concatenate(parts)
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,7 @@ class _Part:
 class _Queue:
     """What waits in one lane; its owner holds the lock."""
 
-    def __init__(self, lane: Lane[Any], metrics: BatchMetrics) -> None:
+    def __init__(self, lane: Lane[Any, Any], metrics: BatchMetrics) -> None:
         self.lane = lane
         self.requests: deque[_Request] = deque()
         self.rows = 0
@@ -111,7 +117,7 @@ class _Queue:
                 self._metrics.dropped(self.lane.name, "deadline" if late else "cancelled")
             if late:
                 waited = now - request.arrived
-                request.fail(DeadlineError(f"the encoder did not come to the request within {waited:.1f} s: try again"))
+                request.fail(DeadlineError(f"the service did not come to the request within {waited:.1f} s: try again"))
         self.requests = alive
 
     def leaves_at(self) -> float:
@@ -155,25 +161,27 @@ class _Queue:
 
 
 class Batcher:
-    """A thread that runs the work of several lanes, in batches that requests share.
+    """Threads that do the work of several lanes, in batches that requests share.
 
     Args:
         lanes: each with a name of its own.
         metrics: told of every batch.
+        threads: batches at work at once; one where the work is not for several. With more, a request has one input.
     """
 
-    def __init__(self, lanes: Sequence[Lane[Any]], metrics: BatchMetrics | None = None) -> None:
+    def __init__(self, lanes: Sequence[Lane[Any, Any]], metrics: BatchMetrics | None = None, threads: int = 1) -> None:
         self._metrics = metrics or NoMetrics()
         self._queues = {lane.name: _Queue(lane, self._metrics) for lane in lanes}
         self._turn = deque(self._queues.values())  # whose turn it is stands first
         self._changed = threading.Condition()
         self._stopping = False
-        self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
-        self._thread.start()
+        self._threads = [threading.Thread(target=self._work, name="batcher", daemon=True) for _ in range(threads)]
+        for thread in self._threads:
+            thread.start()
         # A daemon thread inside a model while the interpreter goes can abort the process.
         atexit.register(self.close)
 
-    def submit(self, lane: Lane[T], inputs: Sequence[T], deadline: float) -> Future[Vectors]:
+    def submit(self, lane: Lane[T, A], inputs: Sequence[T], deadline: float) -> Future[A]:
         """Queue work; cancelling the future drops what of it has not been run.
 
         Args:
@@ -181,12 +189,13 @@ class Batcher:
             deadline: on the clock of `time.monotonic`.
 
         Returns:
-            A future of the (n, dim) vectors, or of whatever the lane's `encode` raised; DeadlineError where the queue
-            was too long. It may stay unanswered past the deadline while a batch runs: wait no longer than that.
+            A future of the n answers, or of whatever the lane's `work` raised; DeadlineError where the queue was too
+            long. It may stay unanswered past the deadline while a batch runs: wait no longer than that.
 
         Raises:
             QueueFullError, StoppedError: nothing was queued.
         """
+        assert len(inputs) == 1 or len(self._threads) == 1, "parts of one request could end in another order"
         request = _Request(inputs, deadline, time.monotonic())
         with self._changed:
             if self._stopping:
@@ -201,7 +210,7 @@ class Batcher:
             self._changed.notify()
         return request.future
 
-    def full(self, lane: Lane[Any], waiting: int) -> QueueFullError:
+    def full(self, lane: Lane[Any, Any], waiting: int) -> QueueFullError:
         """What a caller is told who keeps inputs back from a full lane."""
         self._metrics.dropped(lane.name, "full")
         with self._changed:
@@ -211,9 +220,10 @@ class Batcher:
         """Finish what waits, then stop; what is submitted from now on is refused."""
         with self._changed:
             self._stopping = True
-            self._changed.notify()
-        if threading.current_thread() is not self._thread:
-            self._thread.join()
+            self._changed.notify_all()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join()
         atexit.unregister(self.close)
 
     def _work(self) -> None:
@@ -246,8 +256,8 @@ class Batcher:
     def _run(self, queue: _Queue, parts: Sequence[_Part]) -> None:
         began = time.monotonic()
         try:
-            vectors = queue.lane.encode([row for part in parts for row in part.inputs])
-        except Exception as error:  # whatever a model raises belongs to whoever asked for it, and the thread goes on
+            answers = queue.lane.work([row for part in parts for row in part.inputs])
+        except Exception as error:  # whatever the work raises belongs to whoever asked for it, and the thread goes on
             if len(parts) == 1:
                 parts[0].request.fail(error)
             else:  # one of them is to blame: each alone, so that it costs nobody else
@@ -255,8 +265,8 @@ class Batcher:
                     self._run(queue, [part])
             return
         with self._changed:
-            queue.done(len(vectors), len(parts), time.monotonic() - began)
+            queue.done(len(answers), len(parts), time.monotonic() - began)
         start = 0
         for part in parts:
-            part.request.add(vectors[start : start + len(part.inputs)])
+            part.request.add(answers[start : start + len(part.inputs)])
             start += len(part.inputs)

@@ -49,6 +49,9 @@ class BatchSettings:
     picture_queue: int = 256
     """Pictures that may wait before more are refused; each is 1 to 4 MB."""
 
+    search_queue: int = 1024
+    """Searches that may wait before more are refused."""
+
     timeout_s: float = 30.0
     """Seconds for the encoder to answer where no `time_limit` is set."""
 
@@ -125,10 +128,10 @@ class BatchingEncoder:
         self._metrics = metrics or NoMetrics()
         self._cache = TextCache(self.settings.cached_texts)
         wait = self.settings.max_wait_s
-        self._texts: Lane[str] = Lane(
+        self._texts: Lane[str, Vectors] = Lane(
             "texts", self._encode_texts, self.settings.text_batch, wait, self.settings.text_queue
         )
-        self._pictures: Lane[Image.Image] = Lane(
+        self._pictures: Lane[Image.Image, Vectors] = Lane(
             "pictures", encoder.encode_images, self.settings.picture_batch, wait, self.settings.picture_queue
         )
         self._batcher = Batcher([self._texts, self._pictures], self._metrics)
@@ -200,7 +203,7 @@ class BatchingEncoder:
         """Finish what waits, then stop."""
         self._batcher.close()
 
-    def _submit(self, lane: Lane[T], inputs: Sequence[T]) -> Future[Vectors]:
+    def _submit(self, lane: Lane[T, Vectors], inputs: Sequence[T]) -> Future[Vectors]:
         if not inputs:
             return _answered(np.empty((0, self.spec.dim), dtype=np.float32))
         return self._batcher.submit(lane, inputs, self._ends())

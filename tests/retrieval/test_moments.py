@@ -199,7 +199,7 @@ def test_the_command_prints_moments_and_writes_them_on_the_page(
     code, out, _ = run("--db", db.uri, "--html", str(page))
     assert code == 0
     (moment, *_) = lines(out)[0]["moments"]
-    assert set(moment) == {"uri", "start_s", "end_s", "score"}
+    assert set(moment) == {"uri", "start_s", "end_s", "score", "view_id"}
     assert f"0:{moment['start_s']:04.1f} to 0:{moment['end_s']:04.1f}" in page.read_text()
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     _, out, _ = run("--db", db.uri)

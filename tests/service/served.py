@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from firstsight.service.batching import Batcher
 from firstsight.service.state import Service
 
-STARTS_IN_S = 30.0
+STARTS_IN_S = 120.0
 
 
 class Served:
@@ -44,9 +44,13 @@ class Served:
 
     def __enter__(self) -> Served:
         self._thread.start()
-        self.until(lambda: self._app.state.service.databases.warm)
-        # the socket listens already, so a request waits for the application
-        httpx.get(f"{self.url}/health", timeout=STARTS_IN_S).raise_for_status()
+        try:
+            self.until(lambda: self._app.state.service.databases.warm)
+            # the socket listens already, so a request waits for the application
+            httpx.get(f"{self.url}/health", timeout=STARTS_IN_S).raise_for_status()
+        except BaseException as error:  # else the thread outlives the test and the interpreter waits for it
+            self.__exit__(type(error), error, None)
+            raise
         return self
 
     def __exit__(
