@@ -16,6 +16,7 @@ from firstsight.retrieval.results import SearchResult
 from firstsight.service.answers import Answer, without_paths
 from firstsight.service.auth import may, require
 from firstsight.service.errors import NotFoundError
+from firstsight.service.filters import check_filter, check_told, told_columns
 from firstsight.service.pictures import is_address
 from firstsight.service.search_shapes import (
     MAX_K,
@@ -87,12 +88,16 @@ def search(request: Request, asked: Annotated[Asked, Depends(read_asked)], servi
     body = asked.body
     if body.include_blocked:
         require(request, "moderate")
+    moderates = may(request, "moderate")
+    if body.where is not None:
+        check_filter(body.where, moderates=moderates)
+    check_told(body.collapse, moderates=moderates)
     query = make_query(service, asked)
     with service.databases.reading() as db:
         found = db.search(query)
     last = body.offset + body.k
-    more = len(found) == body.k and last + body.k <= MAX_RESULTS
-    told = [tell_result(result) for result in found]
+    more = len(found) + found.withheld == body.k and last + body.k <= MAX_RESULTS
+    told = [tell_result(result, moderates=moderates) for result in found]
     return Answer({"results": told, "snapshot": found.snapshot, "next_offset": last if more else None})
 
 
@@ -120,9 +125,10 @@ def make_query(service: Service, asked: Asked) -> Query:
     )
 
 
-def tell_result(result: SearchResult) -> dict[str, Any]:
-    """A result as JSON, less the addresses of this machine's files."""
+def tell_result(result: SearchResult, *, moderates: bool) -> dict[str, Any]:
+    """A result as JSON, less the addresses of this machine's files, and the scores where the key does not moderate."""
     told = result.as_dict()
+    told["columns"] = told_columns(told["columns"], moderates=moderates)
     for name in ("view", "picture"):
         told[name] = without_paths(told[name])
     if "moments" in told:
@@ -156,6 +162,7 @@ def get_item(request: Request, item_id: ItemPath, service: ServiceDep, vectors: 
     with service.databases.reading() as db:
         must_be_shown(request, db, item_id)
         item = db.get(item_id)
+    item["columns"] = told_columns(item["columns"], moderates=may(request, "moderate"))
     views = [without_paths(view) or {} for view in item["views"]]
     if not vectors:
         item.pop("vector")
