@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from queue import Empty, LifoQueue
+from typing import Final
 
 from PIL import Image
 
@@ -19,11 +20,13 @@ from firstsight import Database
 from firstsight.encoders.base import Encoder
 from firstsight.errors import DatabaseBusyError, FirstsightError, StoreError
 from firstsight.service.batch_figures import BatchFigures
-from firstsight.service.batching_encoder import BatchingEncoder
+from firstsight.service.batching_encoder import BatchingEncoder, time_limit
 from firstsight.service.errors import OverloadedError
 from firstsight.service.metrics import Metrics
 from firstsight.service.settings import ServiceSettings
 from firstsight.service.turns import MeasuredEncoder, WaitedForEncoder
+
+_WARM_UP_S: Final = 900.0
 
 
 class _Lone:
@@ -87,8 +90,9 @@ class Databases:
             EncoderError, EncoderMismatchError: as `Database.encoder`.
         """
         encoder = self.encoder
-        encoder.encode_texts(["warm"])
-        encoder.encode_images([Image.new("RGB", (64, 64), "white")])
+        with time_limit(_WARM_UP_S):  # first passes compile the model, and take longer than requests may
+            encoder.encode_texts(["warm"])
+            encoder.encode_images([Image.new("RGB", (64, 64), "white")])
         self._warm = True
 
     @contextmanager

@@ -15,12 +15,13 @@ from firstsight.errors import QueryError
 from firstsight.indexer.tables import HIDDEN_COLUMNS
 
 FUNCTIONS: Final = frozenset(
-    """
-    abs array_contains array_has array_has_all array_has_any array_length btrim ceil char_length character_length
-    coalesce current_date date_part date_trunc ends_with floor left length lower ltrim now nullif regexp_like
-    regexp_match right round rtrim starts_with strpos substr substring to_timestamp trim upper
-    """.split()
-)
+    {
+        "abs", "array_contains", "array_has", "array_has_all", "array_has_any", "array_length", "btrim", "ceil",
+        "char_length", "character_length", "coalesce", "current_date", "date_part", "date_trunc", "ends_with", "floor",
+        "left", "length", "lower", "ltrim", "now", "nullif", "regexp_like", "regexp_match", "right", "round", "rtrim",
+        "starts_with", "strpos", "substr", "substring", "to_timestamp", "trim", "upper",
+    }
+)  # fmt: skip
 """What a filter may call: nothing whose result is much longer than what goes in."""
 
 UNTOLD: Final = HIDDEN_COLUMNS - {"indexed_at"}
@@ -30,8 +31,11 @@ FOR_MODERATORS: Final = frozenset({"safety_scores", "safety_policy_version"})
 """Columns that the scope moderate alone may see and ask for. The decision stays: pages blur what waits for review."""
 
 _BEFORE_PARENTHESIS: Final = frozenset(
-    "all and any between case cast char decimal else ilike in is like not numeric or then try_cast varchar when".split()
-)
+    {
+        "all", "and", "any", "between", "case", "cast", "char", "decimal", "else", "ilike", "in", "is", "like", "not",
+        "numeric", "or", "then", "try_cast", "varchar", "when",
+    }
+)  # fmt: skip
 """Words that stand before a parenthesis and are no functions."""
 
 _TOKEN: Final = re.compile(
