@@ -56,7 +56,7 @@ class Databases:
         self._free: LifoQueue[Database | None] = LifoQueue()
         for _ in range(settings.threads):
             self._free.put(None)
-        self._for_slates, self._for_writing = _Lone(), _Lone()
+        self._for_slates, self._for_writing, self._for_maps = _Lone(), _Lone(), _Lone()
 
     @property
     def encoder(self) -> Encoder:
@@ -135,6 +135,14 @@ class Databases:
             OverloadedError: others had it for too long.
         """
         return self._alone(self._for_writing)
+
+    def mapping(self) -> AbstractContextManager[Database]:
+        """The one database that maps are made of, for one thread at a time.
+
+        Raises:
+            OverloadedError: others had it for too long.
+        """
+        return self._alone(self._for_maps)
 
     def close(self) -> None:
         """Let the encoder finish what waits for it."""

@@ -19,7 +19,7 @@ from firstsight.errors import FirstsightError, MediaError, QueryError
 from firstsight.retrieval.query import MAX_RESULTS, Query
 from firstsight.retrieval.results import SearchResult
 from firstsight.service.answers import Answer, without_paths
-from firstsight.service.auth import may, require
+from firstsight.service.auth import may, must_see, require
 from firstsight.service.batching_encoder import time_limit
 from firstsight.service.errors import NotFoundError
 from firstsight.service.filters import check_filter, check_told, told_columns
@@ -183,6 +183,15 @@ def similar(
     return Answer({"results": [one.as_dict() | {"view_id": shown.get(one.item_id)} for one in found]})
 
 
+AnyId = Annotated[str, Parameter(min_length=1, max_length=512, description="an item's id, whatever stands in it")]
+
+
+@router.get("/items", response_model=ItemAnswer, summary="An item with its views, by any id")
+def get_item_by_any_id(request: Request, item_id: AnyId, service: ServiceDep, vectors: bool = False) -> Answer:
+    """As GET /items/{item_id}, also for ids that a path cannot hold: `a/similar`, `..`, `a//b`."""
+    return get_item(request, item_id, service, vectors)
+
+
 @router.get("/items/{item_id:path}", response_model=ItemAnswer, summary="An item with its views")
 def get_item(request: Request, item_id: ItemPath, service: ServiceDep, vectors: bool = False) -> Answer:
     """The item; one that is blocked is there for the scope moderate alone."""
@@ -240,8 +249,7 @@ def must_be_shown(request: Request, db: Database, item_id: str) -> None:
         NotFoundError: there is none of this id, or not for this key.
     """
     must_exist(db, item_id)
-    if not may(request, "moderate") and db.is_blocked(item_id):
-        raise no_such_item(item_id)
+    must_see(request, no_such_item(item_id), blocked=db.is_blocked(item_id))
 
 
 def no_such_item(item_id: str) -> NotFoundError:
