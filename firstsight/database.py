@@ -91,7 +91,8 @@ class Database(Evaluating, Learning, Recommending, Writing):
 
         Returns:
             At most k results, best first, no item twice, with the `snapshot` that the next page is asked with; for a
-            list of queries, a list of such, in order.
+            list of queries, a list of such, in order. A page of an earlier snapshot lacks what was removed or blocked
+            since.
 
         Raises:
             QueryError: nothing to search by, a value out of range, an unknown item, an empty database, or a
@@ -155,7 +156,7 @@ class Database(Evaluating, Learning, Recommending, Writing):
                 snapshot=name_order(name_snapshot(store), then, day),
             )
             for n, answer in zip(places, found, strict=True):
-                answers[n] = answer
+                answers[n] = answer if store is newest else _still_shown(newest, queries[n], answer)
         return [answer for answer in answers if answer is not None]
 
     def get(self, item_id: str) -> dict[str, Any]:
@@ -309,6 +310,20 @@ def _numbers_by_value(view_id: str) -> list[tuple[int, str]]:
 
 def _known(store: Store, item_ids: Sequence[str]) -> set[str]:
     return set(store.item_rows(item_ids))
+
+
+def _still_shown(
+    store: Store, query: Query, answer: SearchResults | FirstsightError
+) -> SearchResults | FirstsightError:
+    """A page of an earlier state, without what was removed or blocked since: a decision holds for every page."""
+    if isinstance(answer, FirstsightError):
+        return answer
+    ids = [result.item_id for result in answer]
+    shown = set(store.digests(ids))
+    if not query.include_blocked:
+        shown -= {item_id for item_id, row in store.safety_rows(ids).items() if row["safety_decision"] == "block"}
+    left = [result for result in answer if result.item_id in shown]
+    return SearchResults(left, answer.snapshot, answer.reranker, withheld=len(answer) - len(left))
 
 
 def _or_raise(answer: SearchResults | FirstsightError) -> SearchResults:

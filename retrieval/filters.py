@@ -70,6 +70,7 @@ def _checked(store: Store, where: str) -> str:
     if not where.strip():
         raise QueryError("the filter is empty; leave --where out, or give a condition such as price < 50")
     _check_stands_alone(where)
+    _check_depth(where)
     answered = with_ids(store, where)
     try:
         store.items.search().where(f"({answered})").limit(1).explain_plan()
@@ -95,6 +96,39 @@ def _check_stands_alone(where: str) -> None:
 
 _TOKEN = re.compile(r"\\'|'(?:[^'\\]|''|\\(?!'))*'|\"[^\"]*\"|`[^`]*`|--|/\*|[;()]")
 """Literals and quoted names as one token each, so that what stands in them counts for nothing."""
+
+MAX_CHAIN = 250
+"""Words and signs of a filter between two of AND, OR and commas. LanceDB goes through an expression by recursion: a sum
+of a thousand numbers overflows its stack, and takes the process down."""
+
+
+def _check_depth(where: str) -> None:
+    """Refuse a filter whose expressions nest so deeply that LanceDB cannot go through them."""
+    lengths, deepest, betweens = [0], [0], [0]  # of the chain, of its parts, ANDs to come: for each open parenthesis
+    for token in _WORD.findall(where):
+        word = token.lower()
+        if word in {"(", "["}:
+            lengths.append(0)
+            deepest.append(0)
+            betweens.append(0)
+        elif word in {")", "]"} and len(lengths) > 1:
+            lengths.pop()
+            betweens.pop()
+            lengths[-1] += deepest.pop() + 1
+        elif word in {"and", "or", ","} and not (word == "and" and betweens[-1]):
+            lengths[-1] = 0
+        else:
+            betweens[-1] += {"between": 1, "and": -1}.get(word, 0)
+            lengths[-1] += 1
+        deepest[-1] = max(deepest[-1], lengths[-1])
+        if deepest[-1] > MAX_CHAIN:
+            raise QueryError(
+                f"the filter {where[:60]!r}… has more than {MAX_CHAIN} words and signs in one expression; "
+                "part it by AND or OR, or give a list of values: color IN ('red', 'blue')"
+            )
+
+
+_WORD = re.compile(r"'(?:[^'\\]|''|\\(?!'))*'|\"[^\"]*\"|`[^`]*`|\w+|\S")
 
 _NOISE = (
     r"(Invalid (user )?input, |Invalid user input: |Error parsing (statement|function): |Error during planning: )",

@@ -60,10 +60,14 @@ class SearchResults(list[SearchResult]):
         snapshot: names the rows that were searched; given with the next offset, the next page is cut from the same
             ranking, whatever has been written since.
         reranker: the version of the reranker that ordered them; None where the search's own order stands.
+        withheld: items of this page of an earlier snapshot that were removed or blocked since.
     """
 
-    def __init__(self, results: Iterable[SearchResult], snapshot: str, reranker: int | None = None) -> None:
+    def __init__(
+        self, results: Iterable[SearchResult], snapshot: str, reranker: int | None = None, withheld: int = 0
+    ) -> None:
         super().__init__(results)
+        self.withheld = withheld
         self.snapshot = snapshot
         self.reranker = reranker
 

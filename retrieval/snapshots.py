@@ -24,7 +24,7 @@ def open_snapshot(store: Store, token: str) -> Store:
     Raises:
         QueryError: no token of this database, or its versions have been cleaned up since.
     """
-    if not re.fullmatch(r"\d+\.\d+(\.\d+\.\d+)?", token):
+    if not re.fullmatch(r"[0-9]{1,18}\.[0-9]{1,18}(\.[0-9]{1,18}\.[0-9]{1,18})?", token):
         raise QueryError(f"snapshot {token[:40]!r} is no token of an earlier answer, such as {name_snapshot(store)}")
     items, views = (int(version) for version in token.split(".")[:2])
     if name_snapshot(store) == f"{items}.{views}":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
@@ -32,6 +33,16 @@ class Answer(JSONResponse):
 
     def render(self, content: Any) -> bytes:
         return json.dumps(plain(content), ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def public_name(name: str) -> str:
+    """An encoder's name without folders of this machine: "open_clip:ViT-B-32@/models/ours.pt" ends in "@ours.pt"."""
+    return re.sub(r"(?<=[@:])(?:[A-Za-z]:)?[\\/~.](?:.*[\\/])?", "", name)
+
+
+def without_folders(text: str) -> str:
+    """A text with absolute local paths cut to their last part; addresses and relative paths stay."""
+    return re.sub(r"(?<![\w:/.])(?:[A-Za-z]:\\|/)(?:[^\s/\\'\"]+[/\\])+(?=[^\s/\\'\"])", "…/", text)
 
 
 def without_paths(told: dict[str, Any] | None) -> dict[str, Any] | None:

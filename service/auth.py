@@ -134,14 +134,27 @@ class Keyring:
             self._left[key.key_id] = (left - 1, now)
 
 
-def require(request: Request, scope: Scope, refusal: ServiceError | None = None) -> None:
+def require(request: Request, scope: Scope) -> None:
     """Refuse a request whose key has not this scope; where no keys are in use, every request has every scope.
 
     Raises:
-        ForbiddenError: or `refusal`.
+        ForbiddenError: it has not.
     """
     if not may(request, scope):
-        raise refusal or ForbiddenError(f"this key has not the scope {scope}; ask for one that has it")
+        raise ForbiddenError(f"this key has not the scope {scope}; ask for one that has it")
+
+
+def must_see(request: Request, refusal: ServiceError, *, blocked: bool) -> None:
+    """Refuse what is not there for whoever asks: what belongs to a blocked item is for the scope moderate alone.
+
+    Args:
+        refusal: the one for what is not there at all, so that nobody can tell the two apart.
+
+    Raises:
+        `refusal`.
+    """
+    if blocked and not may(request, "moderate"):
+        raise refusal
 
 
 def may(request: Request, scope: Scope) -> bool:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ from firstsight.errors import MediaError
 from firstsight.media.pictures import open_picture
 from firstsight.service.batch_signals import BatchMetrics, DeadlineError, NoMetrics, QueueFullError
 from firstsight.service.batching import Batcher, Lane
+from firstsight.service.wanted import ClientGoneError, waiting_for
 
 __all__ = ["BatchSettings", "BatchingEncoder", "TextCache", "time_limit"]
 
@@ -215,7 +216,10 @@ class BatchingEncoder:
     def _wait_for(self, future: Future[Vectors]) -> Vectors:
         limit = self.remaining()
         try:
-            return future.result(limit)
+            with waiting_for(future):
+                return future.result(limit)
+        except CancelledError as error:
+            raise ClientGoneError("nobody waits for the answer") from error
         except TimeoutError as error:
             if future.done():  # the model's own
                 raise

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from queue import Empty, LifoQueue
+from typing import Final
 
 from PIL import Image
 
@@ -19,11 +20,13 @@ from firstsight import Database
 from firstsight.encoders.base import Encoder
 from firstsight.errors import DatabaseBusyError, FirstsightError, StoreError
 from firstsight.service.batch_figures import BatchFigures
-from firstsight.service.batching_encoder import BatchingEncoder
+from firstsight.service.batching_encoder import BatchingEncoder, time_limit
 from firstsight.service.errors import OverloadedError
 from firstsight.service.metrics import Metrics
 from firstsight.service.settings import ServiceSettings
 from firstsight.service.turns import MeasuredEncoder, WaitedForEncoder
+
+_WARM_UP_S: Final = 900.0
 
 
 class _Lone:
@@ -53,7 +56,7 @@ class Databases:
         self._free: LifoQueue[Database | None] = LifoQueue()
         for _ in range(settings.threads):
             self._free.put(None)
-        self._for_slates, self._for_writing = _Lone(), _Lone()
+        self._for_slates, self._for_writing, self._for_maps = _Lone(), _Lone(), _Lone()
 
     @property
     def encoder(self) -> Encoder:
@@ -87,8 +90,9 @@ class Databases:
             EncoderError, EncoderMismatchError: as `Database.encoder`.
         """
         encoder = self.encoder
-        encoder.encode_texts(["warm"])
-        encoder.encode_images([Image.new("RGB", (64, 64), "white")])
+        with time_limit(_WARM_UP_S):  # first passes compile the model, and take longer than requests may
+            encoder.encode_texts(["warm"])
+            encoder.encode_images([Image.new("RGB", (64, 64), "white")])
         self._warm = True
 
     @contextmanager
@@ -131,6 +135,14 @@ class Databases:
             OverloadedError: others had it for too long.
         """
         return self._alone(self._for_writing)
+
+    def mapping(self) -> AbstractContextManager[Database]:
+        """The one database that maps are made of, for one thread at a time.
+
+        Raises:
+            OverloadedError: others had it for too long.
+        """
+        return self._alone(self._for_maps)
 
     def close(self) -> None:
         """Let the encoder finish what waits for it."""

@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
 
-import anyio
 import numpy as np
 from anyio.to_thread import run_sync
 from fastapi import Request
@@ -21,9 +20,7 @@ from firstsight.service.batching_encoder import BatchingEncoder, time_limit
 from firstsight.service.errors import ServiceError, describe
 from firstsight.service.pictures import PictureReader
 from firstsight.service.state import Service
-
-_READERS: Final = 16
-"""Pictures of all requests that are fetched or decoded at once; slow servers hold no thread of a search."""
+from firstsight.service.wanted import ClientGoneError, until_gone, while_wanted
 
 
 class BadInputsError(ServiceError):
@@ -47,19 +44,12 @@ class BadInputsError(ServiceError):
         return [{"index": index, "code": describe(error)[1], "detail": str(error)} for index, error in self.errors]
 
 
-class ClientGoneError(ServiceError):
-    """Nobody waits for the answer any more."""
-
-    status, code = 499, "client_gone"
-
-
 class Embedder:
     """What the embeddings routes of one application share; used in its event loop alone."""
 
     def __init__(self, service: Service) -> None:
         self._databases = service.databases
         self._pictures: PictureReader = service.pictures
-        self._readers = anyio.CapacityLimiter(_READERS)
         self._in_hand = 0  # pictures of requests not answered yet
 
     async def encoder(self) -> BatchingEncoder:
@@ -90,7 +80,11 @@ class Embedder:
                 if texts:
                     waiting.append(encoder.submit_texts(texts))
                 if pictures:
-                    waiting.append(encoder.submit_pictures(await self._open(pictures, encoder.spec.min_side, name)))
+                    min_side = encoder.spec.min_side
+                    opened = await while_wanted(
+                        request, encoder.remaining(), lambda: self._open(pictures, min_side, name)
+                    )
+                    waiting.append(encoder.submit_pictures(opened))
                 return np.concatenate([await _answer(request, encoder, future) for future in waiting])
             finally:
                 for future in waiting:
@@ -108,19 +102,11 @@ class Embedder:
             self._in_hand -= pictures
 
     async def _open(self, pictures: Sequence[str], min_side: int, name: str) -> list[Image.Image]:
-        opened = await asyncio.gather(*(self._open_one(picture, min_side) for picture in pictures))
+        opened = await self._pictures.open_all(pictures, min_side=min_side)
         errors = [(index, found) for index, found in enumerate(opened) if isinstance(found, FirstsightError)]
         if errors:
             raise BadInputsError(name, errors)
         return [found for found in opened if isinstance(found, Image.Image)]
-
-    async def _open_one(self, picture: str, min_side: int) -> Image.Image | FirstsightError:
-        try:
-            return await run_sync(
-                lambda: self._pictures.open(picture, min_side=min_side), limiter=self._readers, abandon_on_cancel=True
-            )
-        except FirstsightError as error:
-            return error
 
 
 async def _answer(request: Request, encoder: BatchingEncoder, future: Future[Vectors]) -> Vectors:
@@ -128,7 +114,7 @@ async def _answer(request: Request, encoder: BatchingEncoder, future: Future[Vec
         return future.result()
     limit = encoder.remaining()
     answer = asyncio.wrap_future(future)
-    gone = asyncio.ensure_future(_until_gone(request))
+    gone = asyncio.ensure_future(until_gone(request))
     try:
         either: set[asyncio.Future[Any]] = {answer, gone}
         done, _ = await asyncio.wait(either, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
@@ -140,12 +126,6 @@ async def _answer(request: Request, encoder: BatchingEncoder, future: Future[Vec
     if gone in done:
         raise ClientGoneError("the client has gone")
     raise DeadlineError(f"the encoder did not answer within {limit:.1f} s: try again")
-
-
-async def _until_gone(request: Request) -> None:
-    """Wait until the client hangs up; the body has been read by now."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def compose(vectors: Vectors, groups: Sequence[Sequence[int]], name: str) -> Vectors:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Annotated, Any
@@ -16,6 +15,7 @@ from starlette.responses import Response
 
 from firstsight.encoders.base import EncoderSpec, Vectors
 from firstsight.errors import FirstsightError
+from firstsight.service.answers import public_name
 from firstsight.service.auth import require
 from firstsight.service.embedding import BadInputsError, Embedder, compose
 from firstsight.service.embedding_forms import in_form
@@ -31,7 +31,7 @@ from firstsight.service.embedding_shapes import (
     Model,
     ModelList,
 )
-from firstsight.service.errors import LOG, NotFoundError, ServiceError, describe, note_failure, problem
+from firstsight.service.errors import LOG, NotFoundError, ServiceError, describe, note_failure, one_line, problem
 from firstsight.service.state import ServiceDep
 
 _THREADED_ROWS = 32
@@ -67,7 +67,7 @@ class EmbeddingRoute(APIRoute):
             except FirstsightError as error:
                 status, code, told, headers = describe(error)
                 if status >= 500:
-                    LOG.warning("%s: %s", code, error)
+                    LOG.warning("%s: %s", code, one_line(error))
                 return _refusal(request, status, code, told, None, headers=headers)
 
         return answer
@@ -204,11 +204,6 @@ async def model(model: str, embedder: EmbedderDep) -> Model:
     if model != public_name(spec.name):
         raise NotFoundError(f"there is no model {model[:80]!r} here; {public_name(spec.name)} answers")
     return _model(spec)
-
-
-def public_name(name: str) -> str:
-    """An encoder's name without folders of this machine: "open_clip:ViT-B-32@/models/ours.pt" ends in "@ours.pt"."""
-    return re.sub(r"(?<=[@:])(?:[A-Za-z]:)?[\\/~.](?:.*[\\/])?", "", name)
 
 
 def _model(spec: EncoderSpec) -> Model:

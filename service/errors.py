@@ -27,11 +27,12 @@ from firstsight.errors import (
     StoreError,
     first_line,
 )
+from firstsight.service.answers import without_folders
 
 LOG: Final = logging.getLogger("firstsight.service")
 
 BUSY_RETRY_S: Final = 5
-"""What clients are told to wait where another process writes."""
+"""What clients are told to wait where nothing more is known, such as while another process writes."""
 
 
 class ServiceError(FirstsightError):
@@ -97,19 +98,22 @@ def describe(error: FirstsightError) -> tuple[int, str, str, dict[str, str]]:
     if isinstance(error, MediaError):
         return (413 if error.reason == "too_large" else 422), f"media_{error.reason}", str(error), {}
     _, status, code, said = next(row for row in _KINDS if isinstance(error, row[0]))
-    waits = {"Retry-After": str(BUSY_RETRY_S)} if code == "database_busy" else {}
-    return status, code, said or str(error), waits
+    return status, code, said or str(error), {}
 
 
 def problem(status: int, code: str, detail: str, headers: Mapping[str, str] | None = None, **more: Any) -> Response:
-    """An answer of type application/problem+json: {type, title, status, detail, code} and what else is told."""
+    """An answer of type application/problem+json: {type, title, status, detail, code} and what else is told.
+
+    Every 429 and 503 says when to come back.
+    """
     try:
         title = HTTPStatus(status).phrase
     except ValueError:
         title = "Error"
+    waits = {"Retry-After": str(BUSY_RETRY_S)} if status in (429, 503) else {}
     told = {"type": f"urn:firstsight:problem:{code}", "title": title, "status": status, "detail": detail, "code": code}
     body = json.dumps(told | more)  # ASCII: what is wrong with a request may be that it is no Unicode
-    return Response(body, status, headers=dict(headers or {}), media_type="application/problem+json")
+    return Response(body, status, headers=waits | dict(headers or {}), media_type="application/problem+json")
 
 
 def invalid(errors: list[Any]) -> Response:
@@ -125,9 +129,12 @@ def answer_error(request: Request, error: Exception) -> Response:
         status, code, detail, headers = describe(error)
         note_failure(request, code)
         if status >= 500:
-            LOG.warning("%s: %s", code, error)
+            LOG.warning("%s: %s", code, one_line(error))
         uri = request.app.state.service.settings.db
-        return problem(status, code, detail.replace(f" in {uri}", "").replace(uri, "the database"), headers)
+        detail = detail.replace(f" in {uri}", "").replace(uri, "the database")
+        if isinstance(error, MediaError | SafetyError | CatalogError):  # others repeat what was asked for, ids too
+            detail = without_folders(detail)
+        return problem(status, code, detail, headers)
     if isinstance(error, RequestValidationError | ValidationError):
         note_failure(request, "invalid")
         return invalid(list(error.errors()))
@@ -136,6 +143,11 @@ def answer_error(request: Request, error: Exception) -> Response:
         note_failure(request, code)
         return problem(error.status_code, code, first_line(Exception(error.detail)), error.headers)
     raise error
+
+
+def one_line(error: Exception) -> str:
+    """An error's message for the log, in which what a client has sent cannot begin a line of its own."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(error))
 
 
 def note_failure(request: Request, code: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
 import time
 from collections import Counter
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 from firstsight.indexer.store import Store
 from firstsight.indexer.tables import SAFETY_COLUMNS
 from firstsight.retrieval.space_map import Colouring, Method, SpaceMap, space_map
+from firstsight.service.answers import public_name, without_folders
 
 T = TypeVar("T")
 
@@ -39,15 +39,22 @@ class Answers:
         self._making: dict[tuple[Any, ...], threading.Lock] = {}
         self._lock = threading.Lock()
 
+    def kept(self, key: tuple[Any, ...], store: Store) -> Any | None:
+        """The kept answer to `key`; None where there is none that stands."""
+        found = self._kept.get(key)
+        if found is not None and (found[0] == int(store.items.version) or time.monotonic() - found[1] < self._fresh_s):
+            return found[2]
+        return None
+
     def get(self, key: tuple[Any, ...], store: Store, make: Callable[[], T]) -> T:
         """The kept answer to `key`, or a new one; who asks for the same while it is made waits for it."""
         with self._lock:
             making = self._making.setdefault(key, threading.Lock())
         with making:
-            version, kept = int(store.items.version), self._kept.get(key)
-            if kept is not None and (kept[0] == version or time.monotonic() - kept[1] < self._fresh_s):
-                found: T = kept[2]
-                return found
+            kept: T | None = self.kept(key, store)
+            if kept is not None:
+                return kept
+            version = int(store.items.version)
             made = make()
             with self._lock:
                 self._kept.pop(key, None)
@@ -73,7 +80,7 @@ def describe(store: Store) -> dict[str, Any]:
     return {
         "items": store.items.count_rows(),
         "views": store.views.count_rows(),
-        "encoder": store.spec.name,
+        "encoder": public_name(store.spec.name),
         "kinds": values["kind"],
         "columns": [{"name": name, "kind": kind, "values": values.get(name, [])} for name, kind in kinds.items()],
     }
@@ -148,11 +155,6 @@ def failures(rows: Sequence[Mapping[str, Any]], *, reason: str | None, offset: i
             for row in some[offset : offset + k]
         ],
     }
-
-
-def without_folders(text: str) -> str:
-    """A text with absolute local paths cut to their last part; addresses and relative paths stay."""
-    return re.sub(r"(?<![\w:/.])(?:[A-Za-z]:\\|/)(?:[^\s/\\'\"]+[/\\])+(?=[^\s/\\'\"])", "…/", text)
 
 
 def _values(values: Sequence[object]) -> list[str]:

@@ -26,6 +26,10 @@ _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _JSON: Final = re.compile(r"application/([\w.+-]+\+)?json", re.IGNORECASE)
 
 
+_STRANGERS_BYTES: Final = 16 * 1024
+"""Of a body that comes without a key where keys are in use: enough to bring one."""
+
+
 class UnknownHostError(ServiceError):
     """The Host header is none that this service is called by."""
 
@@ -65,7 +69,10 @@ class Gate:
                 state["scopes"] = frozenset()
             if scope["method"] not in _SAFE:
                 _check_origin(scope["method"], headers)
-            body = await self._body(headers, receive)
+            limit = self._settings.max_body_bytes
+            if key is None and self._keyring.in_use:
+                limit = min(limit, _STRANGERS_BYTES)
+            body = await self._body(headers, receive, limit)
         except ServiceError as error:
             state["code"] = error.code
             await problem(error.status, error.code, str(error), error.headers)(scope, receive, send)
@@ -85,8 +92,7 @@ class Gate:
                 f"this service is not called {given[:100]!r}; if it is, start it with --name {name[:100] or 'NAME'}"
             )
 
-    async def _body(self, headers: Headers, receive: Receive) -> bytes | None:
-        limit = self._settings.max_body_bytes
+    async def _body(self, headers: Headers, receive: Receive, limit: int) -> bytes | None:
         told = headers.get("content-length", "")
         if told.isdecimal() and int(told[:20]) > limit:
             raise _too_large(limit)

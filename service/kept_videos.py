@@ -50,10 +50,11 @@ class KeptVideos:
             return
         copy = self._wanted(uri, policy)
         try:
-            yield copy.path()
+            assert copy.fetched is not None
+            yield copy.fetched.path()
         finally:
             with self._lock:
-                self._copies[uri].holders -= 1
+                copy.holders -= 1
                 self._evict()
 
     def close(self) -> None:
@@ -65,7 +66,7 @@ class KeptVideos:
             if copy.fetched is not None:
                 copy.fetched.close()
 
-    def _wanted(self, uri: str, policy: MediaPolicy) -> Fetched:
+    def _wanted(self, uri: str, policy: MediaPolicy) -> _Copy:
         with self._lock:
             copy = self._copies.get(uri)
             first = copy is None
@@ -79,7 +80,7 @@ class KeptVideos:
         if copy.fetched is None:
             assert copy.error is not None
             raise MediaError(copy.error.reason, str(copy.error))
-        return copy.fetched
+        return copy
 
     def _fetch(self, uri: str, policy: MediaPolicy, copy: _Copy) -> None:
         try:

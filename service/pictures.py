@@ -5,16 +5,29 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Final
 
+import anyio
+from anyio.to_thread import run_sync
 from PIL import Image
 
-from firstsight.errors import MediaError
-from firstsight.media.fetch import fetch_bytes
+from firstsight.errors import FirstsightError, MediaError
+from firstsight.media.fetch import fetch, fetch_bytes
 from firstsight.media.isolated_pictures import PictureDecoder
 from firstsight.media.policy import MediaPolicy
 from firstsight.service.settings import ServiceSettings
+
+AT_ONCE: Final = 16
+"""Pictures and videos that are fetched at once, and as many that are decoded: the others wait before they take a
+thread, so that slow servers hold up no search, and no picture that came with its request."""
+
+MAX_VIDEO_BYTES: Final = 256 * 2**20
+"""Of a video in a query."""
 
 _HTTP: Final = re.compile(r"https?://", re.IGNORECASE)
 _DATA: Final = re.compile(r"data:([^,;]*)((?:;[^,;]*)*),", re.IGNORECASE)
@@ -32,6 +45,7 @@ class PictureReader:
         # never a file of this machine, whatever a request calls it
         self.policy: MediaPolicy = replace(settings.policy, root=None, allow_anywhere=False)
         self._decoder = PictureDecoder(workers=settings.decoders, max_pixels=settings.max_pixels)
+        self._fetching, self._reading = anyio.CapacityLimiter(AT_ONCE), anyio.CapacityLimiter(AT_ONCE)
 
     def read(self, picture: str | bytes) -> bytes:
         """The file's bytes of an upload, a data URI, base64, or an http(s) address, which is fetched through the guard.
@@ -65,6 +79,43 @@ class PictureReader:
             MediaError: as `read`, and what the decoder says.
         """
         return self._decoder.open(self.read(picture), min_side=min_side)
+
+    async def open_all(
+        self, pictures: Sequence[str | bytes], *, min_side: int | None = None
+    ) -> list[Image.Image | FirstsightError]:
+        """As `open` for each, in threads, as soon as there are some; one bad picture costs the others nothing."""
+        opened: list[Image.Image | FirstsightError] = [MediaError("unreachable", "not opened") for _ in pictures]
+
+        async def open_one(place: int, picture: str | bytes) -> None:
+            far = isinstance(picture, str) and is_address(picture)
+            try:
+                opened[place] = await run_sync(
+                    partial(self.open, picture, min_side=min_side), limiter=self._fetching if far else self._reading
+                )
+            except FirstsightError as error:
+                opened[place] = error
+
+        async with anyio.create_task_group() as group:  # given up, it waits for its threads and keeps their places
+            for place, picture in enumerate(pictures):
+                group.start_soon(open_one, place, picture)
+        return opened
+
+    @asynccontextmanager
+    async def video_soon(self, address: str) -> AsyncIterator[Path]:
+        """The file of a video at an http(s) address, until the block ends.
+
+        Raises:
+            MediaError: as `firstsight.media.fetch.fetch`, and for what is no such address.
+        """
+        if not is_address(address):
+            raise MediaError("forbidden", f"{address[:80]} is no http(s) address; a query video is named by one")
+        policy = replace(self.policy, max_video_bytes=min(self.policy.max_video_bytes, MAX_VIDEO_BYTES))
+        fetched = await run_sync(partial(fetch, address, policy, "video"), limiter=self._fetching)
+        try:
+            yield fetched.path()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await run_sync(fetched.close)
 
     def close(self) -> None:
         """Wait for the pictures in hand and end the decoding children."""

@@ -19,6 +19,7 @@ from uuid import uuid4
 
 from firstsight.errors import CatalogError, MediaError
 from firstsight.media.kinds import sniff
+from firstsight.service.answers import without_folders
 from firstsight.service.pictures import is_address
 from firstsight.service.state import Service
 
@@ -61,7 +62,7 @@ def index_rows(service: Service, rows: Sequence[Mapping[str, Any]]) -> dict[str,
             if not failures:  # else it is what `firstsight index --retry` reads
                 catalogue.unlink(missing_ok=True)
     shown = [
-        {name: row[name] for name in ("item_id", "reason", "message")}
+        {"item_id": row["item_id"], "reason": row["reason"], "message": without_folders(row["message"])}
         | {"uri": row["uri"] if "://" in row["uri"] else None}
         for row in failures
     ]

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from firstsight.errors import FirstsightError
-from firstsight.service.answers import Answer
+from firstsight.service.answers import Answer, public_name
 from firstsight.service.auth import COOKIE, UnauthorizedError
 from firstsight.service.errors import ServiceError, describe, problem
 from firstsight.service.metrics import CONTENT_TYPE
@@ -41,7 +41,9 @@ def ready(service: ServiceDep) -> Response:
         raise NotReadyError("the encoder is being loaded; ask again", {"Retry-After": "1"})
     try:
         with service.databases.reading() as db:
-            return Answer({"status": "ready", "encoder": service.databases.encoder.spec.name, "items": db.count()})
+            return Answer(
+                {"status": "ready", "encoder": public_name(service.databases.encoder.spec.name), "items": db.count()}
+            )
     except FirstsightError as error:
         _, code, detail, headers = describe(error)
         return problem(503, code, detail, headers)
@@ -62,9 +64,9 @@ def open_session(request: Request, body: SessionRequest, service: ServiceDep) ->
     if key is None:
         raise UnauthorizedError("this API key is not known, or was revoked")
     answer = Answer({"scopes": list(key.scopes)})
-    answer.set_cookie(
-        COOKIE, body.key, httponly=True, samesite="strict", secure=request.url.scheme == "https", path="/"
-    )
+    # the proxy that has TLS is not asked: the page's own Origin, which the gate has compared with Host, says it
+    secure = request.headers.get("origin", "").lower().startswith("https://")
+    answer.set_cookie(COOKIE, body.key, httponly=True, samesite="strict", secure=secure, path="/")
     return answer
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from firstsight.service.answers import Answer
 from firstsight.service.posting import index_rows
-from firstsight.service.routes_search import ItemPath, no_such_item
+from firstsight.service.routes_search import AnyId, ItemPath, no_such_item
 from firstsight.service.search_shapes import Shape
 from firstsight.service.state import ServiceDep
 
@@ -19,11 +19,22 @@ Value = str | bool | int | float | None
 Media = Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=64)] | str | None
 
 
+MAX_COLUMNS = 100
+"""Of the catalogue's own, in a row that is posted."""
+
+
 class PostedItem(BaseModel):
     """A catalogue row; further keys are columns of the catalogue, of one kind each: texts, numbers or flags."""
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
     __pydantic_extra__: dict[str, Value] = Field(init=False)
+
+    @model_validator(mode="after")
+    def _few_columns(self) -> PostedItem:
+        # a new column is one for good, in every row of the database
+        if len(self.__pydantic_extra__) > MAX_COLUMNS:
+            raise ValueError(f"a row has at most {MAX_COLUMNS} columns beside those of firstsight")
+        return self
 
     item_id: str = Field(min_length=1, max_length=512)
     kind: str | None = Field(None, description="product, video or live; product by default")
@@ -67,6 +78,12 @@ class RemovedAnswer(BaseModel):
 def post_items(body: PostedItems, service: ServiceDep) -> Answer:
     """Index one or a few rows; they are committed, and found by searches, when this is answered."""
     return Answer(index_rows(service, [item.model_dump(exclude_unset=True) for item in body.items]))
+
+
+@router.delete("/items", response_model=RemovedAnswer, summary="Remove an item, by any id")
+def delete_item_by_any_id(item_id: AnyId, service: ServiceDep) -> Answer:
+    """As DELETE /items/{item_id}, also for ids that a path cannot hold."""
+    return delete_item(item_id, service)
 
 
 @router.delete("/items/{item_id:path}", response_model=RemovedAnswer, summary="Remove an item")

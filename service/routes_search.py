@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any
 
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi import Query as Parameter
+from PIL import Image
 from starlette.datastructures import UploadFile
 
 from firstsight import Database
-from firstsight.errors import MediaError, QueryError
+from firstsight.errors import FirstsightError, MediaError, QueryError
 from firstsight.retrieval.query import MAX_RESULTS, Query
 from firstsight.retrieval.results import SearchResult
 from firstsight.service.answers import Answer, without_paths
-from firstsight.service.auth import may, require
+from firstsight.service.auth import may, must_see, require
+from firstsight.service.batching_encoder import time_limit
 from firstsight.service.errors import NotFoundError
-from firstsight.service.pictures import is_address
+from firstsight.service.filters import check_filter, check_told, told_columns
 from firstsight.service.search_shapes import (
     MAX_K,
     HistoryEvent,
@@ -29,6 +35,7 @@ from firstsight.service.search_shapes import (
     SlateAnswer,
 )
 from firstsight.service.state import Service, ServiceDep
+from firstsight.service.wanted import must_be_wanted, while_wanted
 
 router = APIRouter(tags=["search"], default_response_class=Answer)
 
@@ -82,47 +89,73 @@ async def read_asked(request: Request) -> Asked:
         }
     },
 )
-def search(request: Request, asked: Annotated[Asked, Depends(read_asked)], service: ServiceDep) -> Answer:
+async def search(request: Request, asked: Annotated[Asked, Depends(read_asked)], service: ServiceDep) -> Answer:
     """Search; the best first, with the view that matched."""
     body = asked.body
     if body.include_blocked:
         require(request, "moderate")
-    query = make_query(service, asked)
+    moderates = may(request, "moderate")
+    if body.where is not None:
+        check_filter(body.where, moderates=moderates)
+    check_told(body.collapse, moderates=moderates)
+    limit_s = service.settings.batching.timeout_s
+
+    async def find() -> Answer:
+        with time_limit(limit_s):
+            async with complete(service, asked) as query:
+                limiter = service.videos if body.videos else None
+                return await run_sync(partial(_find, service, query, moderates=moderates), limiter=limiter)
+
+    return await while_wanted(request, limit_s, find)
+
+
+def _find(service: Service, query: Query, *, moderates: bool) -> Answer:
     with service.databases.reading() as db:
+        must_be_wanted()
         found = db.search(query)
-    last = body.offset + body.k
-    more = len(found) == body.k and last + body.k <= MAX_RESULTS
-    told = [tell_result(result) for result in found]
+    last = query.offset + query.k
+    more = len(found) + found.withheld == query.k and last + query.k <= MAX_RESULTS
+    told = [tell_result(result, moderates=moderates) for result in found]
     return Answer({"results": told, "snapshot": found.snapshot, "next_offset": last if more else None})
 
 
-def make_query(service: Service, asked: Asked) -> Query:
-    """The library's query; its pictures decoded within the limits, its addresses public ones.
+@asynccontextmanager
+async def complete(service: Service, asked: Asked) -> AsyncIterator[Query]:
+    """The library's query, its pictures decoded and its videos fetched before it takes a database from others.
 
     Raises:
         QueryError, MediaError: it cannot be answered.
     """
     body = asked.body
-    for video in body.videos:
-        if not is_address(video):
-            raise MediaError("forbidden", f"{video[:80]} is no http(s) address; a query video is named by one")
-    fields = body.model_dump(exclude={"images", "minus_images"})
+    fields = body.model_dump(exclude={"images", "minus_images", "videos"})
     images: list[str | bytes] = [*asked.uploads, *body.images]
-    # the query checks itself before any picture is fetched or decoded; names stand for them meanwhile
-    checked = Query(**fields, images=["?"] * len(images), minus_images=["?"] * len(body.minus_images))
-    if not (images or body.minus_images):
-        return checked
-    min_side = service.databases.encoder.spec.min_side
-    return replace(
-        checked,
-        images=[service.pictures.open(picture, min_side=min_side) for picture in images],
-        minus_images=[service.pictures.open(picture, min_side=min_side) for picture in body.minus_images],
-    )
+    # the query checks itself before anything is fetched or decoded; names stand for it meanwhile
+    unknown = {"images": ["?"] * len(images), "minus_images": ["?"] * len(body.minus_images)}
+    checked = Query(**fields, **unknown, videos=body.videos)
+    async with AsyncExitStack() as stack:
+        videos = {str(await stack.enter_async_context(service.pictures.video_soon(one))): one for one in body.videos}
+        opened: list[Image.Image] = []
+        if images or body.minus_images:
+            encoder = await run_sync(lambda: service.databases.encoder)
+            for one in await service.pictures.open_all([*images, *body.minus_images], min_side=encoder.spec.min_side):
+                if isinstance(one, FirstsightError):
+                    raise one
+                opened.append(one)
+        try:
+            yield replace(
+                checked, images=opened[: len(images)], minus_images=opened[len(images) :], videos=list(videos)
+            )
+        except MediaError as error:  # told of the address, not of its copy
+            message = str(error)
+            for path, address in videos.items():
+                message = message.replace(path, address)
+            raise MediaError(error.reason, message) from None
 
 
-def tell_result(result: SearchResult) -> dict[str, Any]:
-    """A result as JSON, less the addresses of this machine's files."""
+def tell_result(result: SearchResult, *, moderates: bool) -> dict[str, Any]:
+    """A result as JSON, less the addresses of this machine's files, and the scores where the key does not moderate."""
     told = result.as_dict()
+    told["columns"] = told_columns(told["columns"], moderates=moderates)
     for name in ("view", "picture"):
         told[name] = without_paths(told[name])
     if "moments" in told:
@@ -150,12 +183,22 @@ def similar(
     return Answer({"results": [one.as_dict() | {"view_id": shown.get(one.item_id)} for one in found]})
 
 
+AnyId = Annotated[str, Parameter(min_length=1, max_length=512, description="an item's id, whatever stands in it")]
+
+
+@router.get("/items", response_model=ItemAnswer, summary="An item with its views, by any id")
+def get_item_by_any_id(request: Request, item_id: AnyId, service: ServiceDep, vectors: bool = False) -> Answer:
+    """As GET /items/{item_id}, also for ids that a path cannot hold: `a/similar`, `..`, `a//b`."""
+    return get_item(request, item_id, service, vectors)
+
+
 @router.get("/items/{item_id:path}", response_model=ItemAnswer, summary="An item with its views")
 def get_item(request: Request, item_id: ItemPath, service: ServiceDep, vectors: bool = False) -> Answer:
     """The item; one that is blocked is there for the scope moderate alone."""
     with service.databases.reading() as db:
         must_be_shown(request, db, item_id)
         item = db.get(item_id)
+    item["columns"] = told_columns(item["columns"], moderates=may(request, "moderate"))
     views = [without_paths(view) or {} for view in item["views"]]
     if not vectors:
         item.pop("vector")
@@ -206,8 +249,7 @@ def must_be_shown(request: Request, db: Database, item_id: str) -> None:
         NotFoundError: there is none of this id, or not for this key.
     """
     must_exist(db, item_id)
-    if not may(request, "moderate") and db.is_blocked(item_id):
-        raise no_such_item(item_id)
+    must_see(request, no_such_item(item_id), blocked=db.is_blocked(item_id))
 
 
 def no_such_item(item_id: str) -> NotFoundError:

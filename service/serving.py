@@ -68,6 +68,7 @@ def serve(settings: ServiceSettings, *, on_listening: Callable[[str], None] = la
     check_safe(settings)
     how: dict[str, Any] = {
         "factory": True,
+        "http": "h11",  # bounds a request's head; the faster parser that may be installed too does not
         "log_config": LOG_CONFIG,
         "access_log": False,
         "server_header": False,

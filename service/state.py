@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+import anyio
 from fastapi import Depends, Request
 
 from firstsight.service.auth import Keyring
@@ -24,13 +25,16 @@ class Service:
     pictures: PictureReader
     metrics: Metrics
     keyring: Keyring
+    videos: anyio.CapacityLimiter
+    """Searches by videos at once: each decodes for seconds with a database in hand, and leaves most to the others."""
 
     @classmethod
     def of(cls, settings: ServiceSettings) -> Service:
         """The parts as the settings say; nothing is loaded or started yet."""
         metrics = Metrics()
         keyring = Keyring(KeyFile(settings.keys_file), required=not settings.loopback, share=1 / settings.workers)
-        return cls(settings, Databases(settings, metrics), PictureReader(settings), metrics, keyring)
+        videos = anyio.CapacityLimiter(max(1, settings.threads // 4))
+        return cls(settings, Databases(settings, metrics), PictureReader(settings), metrics, keyring, videos)
 
     def close(self) -> None:
         """End what was started."""

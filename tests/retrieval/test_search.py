@@ -127,6 +127,35 @@ def test_a_filter_that_is_not_one_condition_is_refused(db: firstsight.Database, 
         db.search("shoe", where=where)
 
 
+CHAINS = {
+    "sum": "price < " + "+".join(["1"] * 3_000),
+    "text": "'a' = " + "||".join(["'a'"] * 3_000),
+    "cast": "price" + "::int" * 3_000 + " = 1",
+    "is null": "price" + " is null" * 2_000,
+    "between": "price" + " between 1 and 2" * 1_000,
+    "parentheses": "(" * 40 + "price" + "+1+1+1+1+1+1+1+1)" * 40 + " > 1",
+}
+
+
+@pytest.mark.parametrize("where", CHAINS.values(), ids=CHAINS.keys())
+def test_a_filter_that_would_overflow_the_stack_is_refused(db: firstsight.Database, where: str) -> None:
+    with pytest.raises(QueryError, match="in one expression"):
+        db.search("shoe", where=where)
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        f"price IN ({', '.join(map(str, range(3_000)))})",
+        " OR ".join(f"title = 'no {n}'" for n in range(1_000)),
+        " AND ".join(["price BETWEEN 1 AND 100"] * 300),
+        "price < " + "+".join(["1"] * 100),
+    ],
+)
+def test_a_long_filter_is_answered(db: firstsight.Database, where: str) -> None:
+    db.search("shoe", k=1, where=where)
+
+
 @pytest.mark.parametrize(
     "where", ["title != ') OR ('", "title != 'it''s; --'", "(price > 1 OR (price < 1))", "text NOT LIKE '%\\%'"]
 )

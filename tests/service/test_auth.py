@@ -191,6 +191,28 @@ def test_the_page_sends_its_key_by_a_cookie_that_no_script_reads(guarded: TestCl
     assert guarded.get("/items/guitar-acoustic").status_code == 401
 
 
+@pytest.mark.parametrize(("origin", "secure"), [("https://shop.example", True), ("http://shop.example", False)])
+def test_the_cookie_of_a_page_that_came_by_tls_goes_by_tls_alone(
+    guarded: TestClient, file: KeyFile, origin: str, secure: bool
+) -> None:
+    _, token = file.add("page")
+    headers = {"Origin": origin, "Host": "shop.example"}
+    cookie = guarded.post("/session", json={"key": token}, headers=headers).headers["set-cookie"].lower()
+    assert ("; secure" in cookie) is secure
+
+
+def test_who_brings_no_key_brings_no_large_body(guarded: TestClient, file: KeyFile) -> None:
+    _, token = file.add("page")
+    body = {"key": token + " " * 20_000}
+    assert guarded.post("/session", json=body).json()["code"] == "body_too_large"
+    assert guarded.request("GET", "/health", json=body).json()["code"] == "body_too_large"
+    assert (
+        guarded.post("/search", json={"text": "a", "k": 1, "images": ["?" * 20_000]}, headers=bearer(token))
+        .json()["code"]
+        .startswith("media_")
+    )
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "shop.example"])
 def test_other_machines_are_not_listened_for_without_a_key(host: str, tmp_path: Path) -> None:
     settings = ServiceSettings(db=str(tmp_path), host=host)

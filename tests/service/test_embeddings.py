@@ -19,9 +19,9 @@ from lancedb.pydantic import LanceModel
 from lancedb.pydantic import Vector as VectorField
 
 from firstsight.encoders.base import Encoder, Vectors, unit
+from firstsight.service.answers import public_name
 from firstsight.service.app import make_app
 from firstsight.service.embedding_forms import in_form
-from firstsight.service.embeddings import public_name
 from firstsight.service.settings import ServiceSettings
 from tests.service.served import Served
 

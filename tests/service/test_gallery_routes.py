@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import re
 import shutil
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,9 +21,12 @@ from PIL import Image
 
 import firstsight
 from firstsight.encoders.base import Encoder
+from firstsight.indexer.store import Store
 from firstsight.media.policy import MediaPolicy
+from firstsight.service import gallery_data
+from firstsight.service.answers import without_folders
 from firstsight.service.app import make_app
-from firstsight.service.gallery_data import Answers, failures, without_folders
+from firstsight.service.gallery_data import Answers, failures
 from firstsight.service.keys import KeyFile
 from firstsight.service.settings import ServiceSettings
 from firstsight.service.static_files import static_files
@@ -326,6 +331,28 @@ def test_media_and_points_of_blocked_items_are_for_moderators(moderated: Path, s
             assert ("sneakers-red" in {point[2] for point in made["points"]}) is there
             assert {len(one["codes"]) for one in made["colourings"]} == {len(made["points"])}
             assert client.get("/media?item_id=violin").status_code == 200
+
+
+def test_a_large_map_holds_up_no_search(sample_db: Path, serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    busy, door = threading.Event(), threading.Event()
+    real = gallery_data.map_data
+
+    def slow(store: Store, **how: Any) -> dict[str, Any]:
+        busy.set()
+        assert door.wait(20)
+        return real(store, **how)
+
+    with serving(sample_db, threads=1) as client, ThreadPoolExecutor(3) as pool:
+        client.get("/map?method=pca&sample=5")
+        monkeypatch.setattr(gallery_data, "map_data", slow)
+        maps = [pool.submit(client.get, f"/map?method=pca&sample={n}") for n in (10, 10, 11)]
+        assert busy.wait(20)
+        try:
+            assert client.post("/search", json={"text": "shoes"}).status_code == 200
+            assert client.get("/map?method=pca&sample=5").status_code == 200  # one that is there already
+        finally:
+            door.set()
+        assert [len(one.result().json()["points"]) for one in maps] == [10, 10, 11]
 
 
 def test_the_map_is_coloured_by_columns_decision_and_policy(moderated: Path, serving: Serving) -> None:

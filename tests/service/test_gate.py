@@ -13,8 +13,18 @@ from fastapi.testclient import TestClient
 from starlette.types import Message
 
 from firstsight.encoders.base import Encoder
+from firstsight.errors import (
+    DatabaseBusyError,
+    FirstsightError,
+    MediaError,
+    MissingDatabaseError,
+    SafetyError,
+    StoreError,
+)
 from firstsight.media import guard
 from firstsight.service.app import make_app
+from firstsight.service.batch_signals import StoppedError
+from firstsight.service.errors import OverloadedError
 from firstsight.service.settings import ServiceSettings
 from tests.media.conftest import Server
 from tests.service.conftest import serving
@@ -167,6 +177,46 @@ def test_the_figures_tell_requests_failures_encoder_and_store(client: TestClient
     assert 'firstsight_batch_rows_count{input="texts"}' in text
     assert "firstsight_store_seconds_count" in text
     assert 'firstsight_request_seconds_bucket{le="0.001",route="/search"}' in text
+
+
+@pytest.mark.parametrize(
+    ("error", "waits"),
+    [
+        (StoppedError("stopping"), "5"),
+        (StoreError("/srv/db is broken"), "5"),
+        (MissingDatabaseError("nothing"), "5"),
+        (DatabaseBusyError("busy"), "5"),
+        (OverloadedError("no thread", {"Retry-After": "1"}), "1"),
+    ],
+)
+def test_what_may_be_tried_again_says_when(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, error: FirstsightError, waits: str
+) -> None:
+    def fail(*args: object, **how: object) -> None:
+        raise error
+
+    monkeypatch.setattr("firstsight.database.Database.search", fail)
+    answer = client.post("/search", json={"text": "a"})
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, waits)
+
+
+def test_a_message_does_not_begin_a_line_of_the_log_or_name_folders(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    raised: list[FirstsightError] = [
+        StoreError("item a\n2026-01-01 INFO forged\x1b[0m"),
+        MediaError("missing", "/srv/shop/a.jpg is gone"),
+        SafetyError("/srv/shop/policies.yml has no policy"),
+    ]
+
+    def fail(*args: object, **how: object) -> None:
+        raise raised.pop(0)
+
+    monkeypatch.setattr("firstsight.database.Database.search", fail)
+    answers = [client.post("/search", json={"text": "a"}) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [503, 422, 422]
+    assert not [answer.text for answer in answers if "/srv" in answer.text]
+    assert "item a\\n2026-01-01 INFO forged\\x1b[0m" in caplog.text
 
 
 # ---- addresses of this network, in every spelling

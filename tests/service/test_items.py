@@ -35,6 +35,21 @@ def test_a_posted_item_is_found_at_once_and_gone_once_deleted(writer: TestClient
     assert writer.delete("/items/a/mug 7").status_code == 404
 
 
+@pytest.mark.parametrize("item_id", ["a/similar", "..", "a//b", "a/../b", "%2e", "?x=1#y"])
+def test_an_item_of_any_id_is_told_and_removed(writer: TestClient, item_id: str) -> None:
+    writer.post("/items", json={"items": [{"item_id": item_id, "title": "A thing"}]})
+    asked = {"item_id": item_id}
+    assert writer.get("/items", params=asked).json()["item_id"] == item_id
+    assert writer.delete("/items", params=asked).json() == {"removed": [item_id]}
+    assert writer.get("/items", params=asked).json()["code"] == "not_found"
+
+
+def test_a_row_does_not_bring_thousands_of_columns(writer: TestClient, own_db: Path) -> None:
+    row = {"item_id": "wide", **{f"column{n}": n for n in range(101)}}
+    assert "at most 100 columns" in writer.post("/items", json={"items": [row]}).json()["detail"]
+    assert "column0" not in Store.open(own_db).items.schema.names
+
+
 def test_a_picture_in_a_row_is_kept_beside_the_database(writer: TestClient, own_db: Path) -> None:
     answer = writer.post("/items", json={"items": [{"item_id": "mine", "title": "Mine", "images": [DATA]}]})
     assert answer.json()["counts"]["pictures"] == 1

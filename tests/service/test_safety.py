@@ -54,6 +54,23 @@ def test_a_decision_that_cannot_be_is_refused(writer: TestClient, body: dict[str
     assert writer.get("/safety/queue").json() == {"queue": []}
 
 
+def test_an_earlier_snapshot_does_not_bring_back_what_was_blocked_or_removed(writer: TestClient) -> None:
+    query = {"text": "guitar", "k": 6}
+    first = writer.post("/search", json=query).json()
+    ids = [result["item_id"] for result in first["results"]]
+    assert ITEM in ids
+    assert "guitar-electric" in ids
+    writer.post(f"/safety/items/{ITEM}/decision", json=BLOCK)
+    writer.delete("/items/guitar-electric")
+    again = {**query, "snapshot": first["snapshot"]}
+    told = writer.post("/search", json=again).json()
+    left = [result["item_id"] for result in told["results"]]
+    assert told["next_offset"] == 6
+    assert left == [item_id for item_id in ids if item_id not in {ITEM, "guitar-electric"}]
+    shown = writer.post("/search", json={**again, "include_blocked": True}).json()["results"]
+    assert [result["item_id"] for result in shown] == [one for one in ids if one != "guitar-electric"]
+
+
 def test_scoring_fills_the_queue(writer: TestClient) -> None:
     report = writer.post("/safety/score", json={}).json()
     assert report["scored"] == 75

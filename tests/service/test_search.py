@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 import firstsight
-from firstsight.encoders.base import Encoder
+from firstsight.encoders.base import Encoder, ImageInput, Vectors
+from firstsight.service.settings import ServiceSettings
+from tests.service.conftest import serving
 
 QUERIES = Path(__file__).parents[2] / "sample_media" / "queries"
 GUITAR = (QUERIES / "guitar.jpg").read_bytes()
@@ -80,6 +84,9 @@ def test_moments_name_the_view_to_play(client: TestClient) -> None:
         ({"text": "a", "k": 0}, "k: "),
         ({"text": "a", "where": "price <"}, "price <"),
         ({"text": "a", "snapshot": "x"}, "snapshot"),
+        ({"text": "a", "snapshot": "9" * 30 + ".1"}, "snapshot"),
+        ({"text": "a", "snapshot": "9" * 18 + ".1"}, "snapshot"),
+        ({"text": "a", "snapshot": "1.1.1." + "9" * 18}, "snapshot"),
         ({"items": ["nobody"]}, "no item 'nobody'"),
         ({"images": ["aGVsbG8="]}, "picture"),
         ({"videos": ["/etc/passwd"]}, "no http(s) address"),
@@ -136,6 +143,27 @@ def test_a_slate_keeps_quotas_and_kinds(client: TestClient) -> None:
     assert {one["item_id"] for one in slate["interests"]} <= {"guitar-acoustic", "bass-guitar"}
     only = client.post("/recommend", json={"history": ["guitar-acoustic"], "k": 4, "kinds": ["video"]}).json()
     assert {item["kind"] for item in only["items"]} == {"video"}
+
+
+class FromFolder:
+    """The real encoder, as one of weights in a folder is named."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self.spec = replace(encoder.spec, name="open_clip:ViT-B-32@/srv/models/ours.pt")
+
+    def encode_images(self, images: Sequence[ImageInput]) -> Vectors:
+        return self._encoder.encode_images(images)
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        return self._encoder.encode_texts(texts)
+
+
+def test_no_folder_is_told_where_the_encoder_is_named(tmp_path: Path, starter: Encoder) -> None:
+    with serving(ServiceSettings(db=str(tmp_path / "db"), encoder=FromFolder(starter))) as client:
+        client.post("/items", json={"items": [{"item_id": "mug", "title": "A mug"}]})
+        for path in ("/ready", "/catalogue"):
+            assert client.get(path).json()["encoder"] == "open_clip:ViT-B-32@ours.pt"
 
 
 def test_health_needs_nothing_and_readiness_the_database(client: TestClient) -> None:

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
+from PIL import Image
 
 import firstsight
 from firstsight.service.keys import KeyFile
 from tests.service.conftest import Serve
+
+
+def colour_of(writer: int, n: int) -> tuple[int, int, int]:
+    """A colour of its own for every picture that is posted."""
+    return 80 * writer, 2 * n % 256, 255 - n % 256
+
+
+def picture_of(writer: int, n: int) -> str:
+    """A picture of that colour, as a data URI."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (80, 80), colour_of(writer, n)).save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def test_what_is_in_flight_ends_before_the_process_does(serve: Serve, own_db: Path) -> None:
@@ -48,8 +66,9 @@ def test_what_was_acknowledged_before_a_kill_is_there(serve: Serve, own_db: Path
         with httpx.Client(base_url=running.address, timeout=30) as client:
             for n in range(1_000):
                 item_id = f"w{writer}-{n}"
+                row = {"item_id": item_id, "title": f"thing {item_id}", "images": [picture_of(writer, n)]}
                 try:
-                    posted = client.post("/items", json={"items": [{"item_id": item_id, "title": f"thing {item_id}"}]})
+                    posted = client.post("/items", json={"items": [row]})
                     if posted.status_code == 200:
                         acknowledged.append(item_id)
                     if n % 5 == 4 and client.delete(f"/items/{item_id}").status_code == 200:
@@ -79,6 +98,45 @@ def test_what_was_acknowledged_before_a_kill_is_there(serve: Serve, own_db: Path
         assert client.post("/items", json={"items": [{"item_id": "after", "title": "after"}]}).status_code == 200
         found = client.post("/search", json={"text": f"thing {kept[0]}", "mode": "words", "k": 1}).json()
         assert found["results"][0]["item_id"] == kept[0]
+        for item_id in set(kept) - set(last.values()):  # each with its picture, whole
+            shown = client.get("/media", params={"item_id": item_id, "size": 96})
+            assert shown.status_code == 200, (item_id, shown.text)
+            writer, n = item_id.removeprefix("w").split("-")
+            colour = Image.open(io.BytesIO(shown.content)).convert("RGB").getpixel((20, 20))
+            assert np.allclose(colour, colour_of(int(writer), int(n)), atol=4)
+    assert not [path for path in (own_db / ".uploads").iterdir() if path.stat().st_size == 0]
+
+
+def test_searches_see_what_an_index_run_in_another_process_has_committed(serve: Serve, own_db: Path) -> None:
+    running = serve("--db", str(own_db), "--port", "0")
+    running.wait_ready()
+    catalogue = own_db.parent / "more.csv"
+    rows = "".join(f"new-{n},zebra number {n} of a herd\n" for n in range(3_000))
+    catalogue.write_text("item_id,title\n" + rows)
+    command = [sys.executable, "-m", "firstsight", "index", str(catalogue), "--db", str(own_db)]
+    seen: list[int] = []
+    query = {"text": "zebra", "mode": "words", "k": 1000}
+    with httpx.Client(base_url=running.address, timeout=60) as client:
+        assert client.post("/search", json=query).json()["results"] == []
+        index = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            while index.poll() is None:
+                answers = [
+                    client.post("/search", json={"text": f"shoes {len(seen)}", "k": 5}),
+                    client.post("/recommend", json={"history": ["guitar-acoustic"], "k": 3}),
+                    client.get("/items/guitar-acoustic/similar"),
+                ]
+                assert [answer.status_code for answer in answers] == [200, 200, 200]
+                seen.append(client.get("/ready").json()["items"])
+        finally:
+            index.kill()
+            index.wait()
+        assert index.returncode == 0
+        assert client.get("/ready").json()["items"] == 3_075
+        assert seen == sorted(seen)
+        assert len(seen) > 3
+        assert len(client.post("/search", json=query).json()["results"]) == 1_000
+        assert client.get("/items/new-2999").status_code == 200
 
 
 def test_several_workers_share_a_port_keys_and_figures(serve: Serve, own_db: Path) -> None:

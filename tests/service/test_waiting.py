@@ -1,0 +1,135 @@
+"""Searches that nobody waits for any more, that are late, or that wait for slow servers."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from firstsight.encoders.base import Encoder
+from firstsight.media.policy import MediaPolicy
+from firstsight.service.app import make_app
+from firstsight.service.batching_encoder import BatchSettings
+from firstsight.service.settings import ServiceSettings
+from tests.conftest import SAMPLE_CATALOGUE
+from tests.media.conftest import Server
+from tests.service.served import Served
+from tests.service.test_embedding_load import Held
+
+SLOW_S = 2.0
+
+
+@pytest.fixture
+def held(starter: Encoder) -> Iterator[Held]:
+    held = Held(starter)
+    yield held
+    held.door.set()
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The address of a server that takes connections and says nothing until the end of the test."""
+    with socket.create_server(("127.0.0.1", 0), backlog=256) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/a"
+
+
+def served(db: Path, encoder: Encoder, **settings: Any) -> Served:
+    return Served(make_app(ServiceSettings(str(db), encoder=encoder, **settings)))
+
+
+def search(service: Served, **query: Any) -> httpx.Response:
+    return httpx.post(f"{service.url}/search", json=query, timeout=60)
+
+
+def in_flight(service: Served) -> float:
+    figures = httpx.get(f"{service.url}/metrics").text
+    return float(figures.partition("\nfirstsight_requests_in_flight ")[2].split()[0])
+
+
+def hang_up_after(service: Served, path: str, body: object, reached: Any) -> None:
+    """Send a request, and close the connection once something is so."""
+    host, port = service.url.removeprefix("http://").split(":")
+    sent = json.dumps(body).encode()
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(
+            b"POST %b HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+            % (path.encode(), len(sent), sent)
+        )
+        service.until(reached)
+
+
+def test_a_search_past_its_deadline_is_504(sample_db: Path, held: Held) -> None:
+    with served(sample_db, held, batching=BatchSettings(timeout_s=0.2)) as service:
+        answer = search(service, text="late")
+        assert (answer.status_code, answer.json()["code"]) == (504, "deadline")
+        held.door.set()
+
+
+def test_a_search_of_a_client_that_hung_up_is_dropped(sample_db: Path, held: Held) -> None:
+    with served(sample_db, held) as service:
+        first = threading.Thread(target=search, args=(service,), kwargs={"text": "first"})
+        first.start()
+        assert held.busy.wait(20)
+        queue = service.batcher._queues["texts"]
+        hang_up_after(service, "/search", {"text": "unwanted"}, lambda: queue.rows == 1)
+        service.until(lambda: all(request.future.cancelled() for request in queue.requests))
+        held.door.set()
+        first.join()
+    assert held.seen == ["first"]
+
+
+@pytest.mark.parametrize("what", ["images", "videos"])
+def test_slow_servers_hold_up_no_other_search(sample_db: Path, starter: Encoder, silent: str, what: str) -> None:
+    policy = MediaPolicy(allow_private=True, timeout_s=SLOW_S, tries=1)
+    with served(sample_db, starter, policy=policy, threads=2, batching=BatchSettings(timeout_s=SLOW_S)) as service:
+        slow = [
+            threading.Thread(target=search, args=(service,), kwargs={what: [f"{silent}{n}" for _ in range(4)]})
+            for n in range(40)
+        ]
+        for thread in slow:
+            thread.start()
+        service.until(lambda: in_flight(service) >= 40)
+        began = time.perf_counter()
+        assert search(service, text="shoes").status_code == 200
+        assert time.perf_counter() - began < SLOW_S / 2
+        for thread in slow:
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("/search", {"images": ["{}"] * 16}), ("/search", {"videos": ["{}"] * 2}),
+     ("/v1/embeddings", {"input": [{"image": "{}"}] * 40})],
+)  # fmt: skip
+def test_addresses_that_do_not_answer_are_waited_for_until_the_deadline(
+    sample_db: Path, starter: Encoder, silent: str, path: str, body: object
+) -> None:
+    policy = MediaPolicy(allow_private=True, timeout_s=SLOW_S, tries=1)
+    with served(sample_db, starter, policy=policy, batching=BatchSettings(timeout_s=0.5)) as service:
+        began = time.perf_counter()
+        answer = httpx.post(
+            f"{service.url}{path}", content=json.dumps(body).replace("{}", silent),
+            headers={"content-type": "application/json"}, timeout=60,
+        )  # fmt: skip
+        assert (answer.status_code, answer.json()["code"]) == (504, "deadline")
+        assert time.perf_counter() - began < SLOW_S
+
+
+def test_a_video_at_an_address_is_searched_by(sample_db: Path, starter: Encoder, server: Server) -> None:
+    clip = SAMPLE_CATALOGUE.parent / "clips" / "kitchen-haul.mp4"
+    address = server.answer("/clip.mp4", clip.read_bytes(), Content_Type="video/mp4")
+    broken = server.answer("/broken.mp4", clip.read_bytes()[:3_000], Content_Type="video/mp4")
+    with served(sample_db, starter, policy=MediaPolicy(allow_private=True)) as service:
+        found = search(service, videos=[address], k=1).json()["results"][0]
+        assert found["item_id"] == "video-kitchen-haul"
+        told = search(service, videos=[broken])
+        assert told.status_code == 422
+        assert "/tmp" not in told.text
+        assert len(server.requests) == 2
