@@ -283,6 +283,7 @@ def test_the_map_shows_a_picture_on_hover_and_opens_by_key(page: Page, address: 
 def test_the_pointer_finds_the_point_below_it(page: Page, address: str) -> None:
     page.goto(f"{address}/#/map")
     expect(page.get_by_label("Coloured by")).to_have_value("category", timeout=60_000)
+    settle(page)  # t-SNE has come
     made = httpx.get(f"{address}/map?sample=2000", timeout=60).json()
     # the point that lies furthest to the left has no other below it
     x, y, item_id, title, _ = min(made["points"])
