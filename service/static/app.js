@@ -18,6 +18,7 @@ let shown = null;
 function route() {
   const [path, settings = ''] = location.hash.replace(/^#\/?/, '').split('?');
   const name = path in VIEWS ? path : 'search';
+  closeDialogs(); // of what was left by going back
   if (shown?.name !== name) {
     shown?.view.leave?.();
     if (shown) tabs.get(shown.name).hash = shown.hash; // its tab leads back to what was there
@@ -32,6 +33,10 @@ function route() {
   }
   shown.view.show?.(new URLSearchParams(settings));
   remember();
+}
+
+function closeDialogs() {
+  for (const dialog of document.querySelectorAll('dialog[open]:not(#sign-in)')) dialog.close();
 }
 
 /** What the address of the view that is shown is by now: a search changes it without a hashchange. */
@@ -85,7 +90,7 @@ for (const dialog of document.querySelectorAll('dialog:not(#sign-in)')) {
 }
 
 acceptPictures((pictures) => {
-  for (const dialog of document.querySelectorAll('dialog[open]:not(#sign-in)')) dialog.close();
+  closeDialogs();
   if (shown?.name !== 'search') {
     location.hash = '#/search';
     route();

@@ -31,7 +31,8 @@ const last = { hash: null, entry: null };
 
 function recall() {
   // a link back to the search of before has no entry of its own yet
-  const kept = pictures.get(entry() ?? (location.hash === last.hash ? last.entry : null));
+  if (entry()) Object.assign(last, { hash: location.hash, entry: entry() });
+  const kept = pictures.get(location.hash === last.hash ? last.entry : null);
   return kept ? { images: [...kept.images], minusImages: [...kept.minusImages] } : {};
 }
 

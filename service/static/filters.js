@@ -6,6 +6,8 @@ import { h, icon } from './dom.js';
 const quoted = (text) => `'${text.replaceAll("'", "''")}'`;
 const named = (column) => (/^[a-z_][a-z0-9_]*$/.test(column) ? column : `\`${column}\``);
 
+const NO_MATTER = { diversity: 'as it comes', least: 'any' };
+
 /** The controls; `changed` is called when one of them was used. */
 export function filters(changed) {
   const kinds = h('div', { class: 'kinds', role: 'group', 'aria-label': 'Kinds' },
@@ -21,12 +23,13 @@ export function filters(changed) {
   const shares = { diversity: percent(), least: percent() };
   const diversity = h('input', { id: 'diversity', type: 'range', min: 0, max: 0.9, step: 0.1, value: 0, onchange: changed });
   const least = h('input', { id: 'least', type: 'range', min: 0, max: 0.95, step: 0.05, value: 0, onchange: changed });
+  const clearing = h('p', { class: 'wide', hidden: true }, h('button', { type: 'button', onclick: () => { read(new URLSearchParams()); changed(); } }, 'Clear the filters'));
   const panel = h('div', { class: 'filters', hidden: true, id: 'filters' }, facets,
     h('label', { class: 'wide' }, 'Condition (SQL over the columns)', where),
     h('label', {}, 'Compare with', compared), h('label', {}, 'Of one group, show one', collapse),
-    h('label', {}, h('span', {}, 'Different from one another ', shares.diversity), diversity),
+    h('label', {}, h('span', {}, 'Variety ', shares.diversity), diversity),
     h('label', {}, h('span', {}, 'Least relevance ', shares.least), least),
-    h('p', { class: 'wide' }, h('button', { type: 'button', onclick: () => { read(new URLSearchParams()); changed(); } }, 'Clear the filters')));
+    clearing);
   for (const [name, input] of Object.entries({ diversity, least })) input.addEventListener('input', () => tell(name, input));
   const open = h('button', {
     type: 'button', class: 'quiet', 'aria-expanded': 'false', 'aria-controls': 'filters',
@@ -65,7 +68,7 @@ export function filters(changed) {
   }
 
   function tell(name, input) {
-    shares[name].textContent = Number(input.value) ? `${Math.round(input.value * 100)}%` : 'no matter';
+    shares[name].textContent = Number(input.value) ? `${Math.round(input.value * 100)}%` : NO_MATTER[name];
   }
 
   function inUse() {
@@ -77,6 +80,7 @@ export function filters(changed) {
     const badge = open.querySelector('.count');
     badge.hidden = inUse() === 0;
     badge.textContent = String(inUse());
+    clearing.hidden = inUse() === 0;
     tell('diversity', diversity);
     tell('least', least);
   }

@@ -107,8 +107,8 @@ function slot(item, place, veiled) {
   const why = item.because
     ? h('p', { class: 'why' }, 'because of ', h('button', { type: 'button', class: 'link', onclick: () => openDetails(item.because) }, item.because))
     : h('p', { class: 'why' }, means);
-  const score = h('p', { class: 'why' }, `slot ${place + 1} · `, h('span', { title: 'Standard deviations above the mean of its kind, for this user' }, `${item.score.toFixed(2)} σ`));
-  if (item.explore) score.append(h('span', { title: 'The probability that this slot holds this item, for evaluating slates later' }, `· probability ${(item.propensity * 100).toFixed(1)}%`));
+  const score = h('p', { class: 'why' }, h('span', { title: 'Standard deviations above the mean of its kind, for this user' }, `slot ${place + 1} · ${item.score.toFixed(2)} σ`));
+  if (item.explore) score.append(h('span', { title: 'That this slot holds this item; kept to evaluate slates by' }, `probability ${(item.propensity * 100).toFixed(1)}%`));
   const made = card(item, { badge, veiled, lines: [why, score] });
   if (item.explore) made.classList.add('explores');
   return made;
