@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from importlib import import_module
 from typing import Annotated, Any, TypeVar
 
 import anyio
-from anyio.to_thread import run_sync
 from fastapi import APIRouter, FastAPI, Request
 from fastapi import Query as Parameter
 from starlette.responses import Response
 
 from firstsight.errors import FailureReason
+from firstsight.indexer.store import Store
 from firstsight.retrieval.space_map import Method
 from firstsight.service import gallery_data
 from firstsight.service.answers import Answer
@@ -22,7 +25,7 @@ from firstsight.service.auth import may, must_see
 from firstsight.service.byte_ranges import answer_range
 from firstsight.service.errors import NotFoundError
 from firstsight.service.gallery_data import Answers
-from firstsight.service.state import ServiceDep
+from firstsight.service.state import Service, ServiceDep
 from firstsight.service.static_files import HEADERS, PAGE, static_files
 from firstsight.service.view_media import SIZES, StoredView, ViewMedia, find_view, picture_of
 
@@ -37,8 +40,17 @@ MEDIA_HEADERS = {
     "cross-origin-resource-policy": "same-origin",
 }
 
+MAPS_AT_ONCE = 1
+"""Maps that are placed at the same time: each takes a core for seconds or minutes, and searches need the others."""
+
+AHEAD = ("firstsight.recommend.recommending", "firstsight.recommend.model", "sklearn.manifold")
+"""What the first slate and the first map would else wait for, a second or two: imported once the encoder is there."""
+
 MAX_MAP = 20_000
 """Most points of one map: a page of more is slow, and t-SNE takes minutes."""
+
+MAX_VEILED = 200
+"""Most items that are asked about at once: the most slots of a slate that the page makes."""
 
 T = TypeVar("T")
 
@@ -50,9 +62,7 @@ class Gallery:
     media: ViewMedia
     answers: Answers = field(default_factory=Answers)
     limiter: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(MEDIA_AT_ONCE))
-    mapping: anyio.CapacityLimiter = field(
-        default_factory=lambda: anyio.CapacityLimiter(1)
-    )  # a large map takes minutes
+    placing: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(MAPS_AT_ONCE))
 
 
 _making = threading.Lock()
@@ -71,9 +81,11 @@ def gallery_of(request: Request, service: ServiceDep) -> Gallery:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    importing = asyncio.create_task(_import_ahead(app.state.service))
     try:
         yield
     finally:
+        importing.cancel()
         if hasattr(app.state, "gallery"):
             await anyio.to_thread.run_sync(app.state.gallery.media.close)
             del app.state.gallery
@@ -98,9 +110,7 @@ def static(request: Request, name: str) -> Response:
 def catalogue(request: Request, service: ServiceDep) -> Answer:
     """How many items and views, the encoder, and the catalogue's columns with the values that some of them have."""
     gallery = gallery_of(request, service)
-    with service.databases.reading() as db:
-        store = db.store
-        return Answer(gallery.answers.get(("catalogue",), store, lambda: gallery_data.describe(store)))
+    return Answer(gallery.answers.get(("catalogue",), lambda: _store(service), gallery_data.describe))
 
 
 @router.get("/map", summary="The items on a plane")
@@ -115,25 +125,39 @@ async def space_map(
     A map stands for a minute while items change. Items that are blocked are on it for the scope moderate alone.
     """
     gallery, key = gallery_of(request, service), ("map", sample, method)
-    blocked_too = may(request, "moderate")
 
     def tell(made: dict[str, Any]) -> Answer:
-        return Answer(made if blocked_too else gallery_data.without_blocked(made))
+        if may(request, "moderate"):
+            return Answer(made)
+        with _store(service) as store:
+            blocked = gallery_data.blocked_now(store, [point[2] for point in made["points"]])
+        return Answer(gallery_data.without_blocked(made, blocked))
 
     def find() -> Answer | None:
-        with service.databases.reading() as db:
-            kept = gallery.answers.kept(key, db.store)
-        return None if kept is None else tell(kept)
+        with _store(service) as store:
+            made = gallery.answers.kept(key, store)
+        return None if made is None else tell(made)
 
     def make() -> Answer:
-        # of a database that nobody searches, so that maps of all sizes hold up no search
-        with service.databases.mapping() as db:
-            store = db.store
-            return tell(
-                gallery.answers.get(key, store, lambda: gallery_data.map_data(store, sample=sample, method=method))
-            )
+        reading = partial(_store, service, aside=method != "pca")
+        place = partial(gallery_data.map_data, sample=sample, method=method)
+        return tell(gallery.answers.get(key, reading, place))
 
-    return await run_sync(find) or await run_sync(make, limiter=gallery.mapping)
+    limiter = gallery.limiter if method == "pca" else gallery.placing
+    return await anyio.to_thread.run_sync(find) or await anyio.to_thread.run_sync(make, limiter=limiter)
+
+
+@router.get("/veiled", summary="Which of these items are in review")
+def veiled(
+    request: Request,
+    service: ServiceDep,
+    item_id: Annotated[list[Annotated[str, Parameter(max_length=512)]], Parameter(max_length=MAX_VEILED)],
+) -> Answer:
+    """Those whose pictures a page should blur until they are asked for; blocked ones for the scope moderate alone."""
+    with _store(service) as store:
+        found = gallery_data.decided(store, item_id)
+    shown = {"review", "block"} if may(request, "moderate") else {"review"}
+    return Answer({"veiled": sorted(one for one, decision in found.items() if decision in shown)})
 
 
 @router.get("/failures", summary="What failed to index, and why")
@@ -221,6 +245,20 @@ def _visible(request: Request, view: StoredView | None, missing: str) -> StoredV
         raise NotFoundError(missing)
     must_see(request, NotFoundError(missing), blocked=view.blocked)
     return view
+
+
+@contextmanager
+def _store(service: ServiceDep, *, aside: bool = False) -> Iterator[Store]:
+    """A store to read; `aside` one that no search waits for, for what takes minutes."""
+    with service.databases.mapping() if aside else service.databases.reading() as db:
+        yield db.store
+
+
+async def _import_ahead(service: Service) -> None:
+    while not service.databases.warm:
+        await asyncio.sleep(0.2)
+    for name in AHEAD:
+        await asyncio.to_thread(import_module, name)
 
 
 async def _off_loop(request: Request, service: ServiceDep, make: Callable[[], T]) -> T:

@@ -6,11 +6,13 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from firstsight.indexer.store import Store
 from firstsight.indexer.tables import SAFETY_COLUMNS
+from firstsight.retrieval.filters import blocked_items
 from firstsight.retrieval.space_map import Colouring, Method, SpaceMap, space_map
 from firstsight.service.answers import public_name, without_folders
 
@@ -46,16 +48,22 @@ class Answers:
             return found[2]
         return None
 
-    def get(self, key: tuple[Any, ...], store: Store, make: Callable[[], T]) -> T:
-        """The kept answer to `key`, or a new one; who asks for the same while it is made waits for it."""
+    def get(
+        self, key: tuple[Any, ...], reading: Callable[[], AbstractContextManager[Store]], make: Callable[[Store], T]
+    ) -> T:
+        """The kept answer to `key`, or a new one; who asks for the same while it is made waits for it.
+
+        Args:
+            reading: gives a store to read; who waits holds none, so that searches have theirs.
+        """
         with self._lock:
             making = self._making.setdefault(key, threading.Lock())
-        with making:
+        with making, reading() as store:
             kept: T | None = self.kept(key, store)
             if kept is not None:
                 return kept
             version = int(store.items.version)
-            made = make()
+            made = make(store)
             with self._lock:
                 self._kept.pop(key, None)
                 self._kept[key] = (version, time.monotonic(), made)
@@ -115,9 +123,23 @@ def map_data(store: Store, *, sample: int, method: Method) -> dict[str, Any]:
     }
 
 
-def without_blocked(data: Mapping[str, Any]) -> dict[str, Any]:
-    """A map without the items that a safety decision keeps out."""
-    kept = [place for place, decision in enumerate(data["decisions"]) if decision != "block"]
+def decided(store: Store, item_ids: Sequence[str]) -> dict[str, str]:
+    """Those of these items that are blocked or in review, with which of the two."""
+    return {item_id: str(row["safety_decision"]) for item_id, row in store.safety_rows(item_ids).items()}
+
+
+def blocked_now(store: Store, item_ids: Sequence[str]) -> Collection[str]:
+    """Ids with all of these that are blocked, as of the last commit."""
+    known = blocked_items(store)
+    if known is not None:
+        return known
+    return {item_id for item_id, decision in decided(store, item_ids).items() if decision == "block"}
+
+
+def without_blocked(data: Mapping[str, Any], blocked: Collection[str]) -> dict[str, Any]:
+    """A map without the items that a safety decision keeps out: those of when it was made, and those of now."""
+    places = enumerate(zip(data["points"], data["decisions"], strict=True))
+    kept = [place for place, (point, decision) in places if decision != "block" and point[2] not in blocked]
     if len(kept) == len(data["decisions"]):
         return dict(data)
     return {

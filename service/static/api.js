@@ -8,6 +8,8 @@ export class ServiceError extends Error {
     super(problem.detail || problem.title || `the service answered ${status}`);
     this.status = status;
     this.code = problem.code;
+    /** It may work in a moment. */
+    this.passing = [0, 408, 429, 503, 504].includes(status);
   }
 }
 
@@ -21,10 +23,20 @@ async function problemOf(answer) {
   }
 }
 
+/** What `fetch` says where nothing answers is for programmers. */
+async function ask(path, settings) {
+  try {
+    return await fetch(path, settings);
+  } catch (error) {
+    if (error.name === 'AbortError') throw error;
+    throw new ServiceError(0, { detail: 'The service does not answer. It may have been stopped, or the network is down.' });
+  }
+}
+
 /** Ask a route; the answer is its JSON. Where a key is needed it is asked for, and the call goes on with it. */
 export async function call(path, { method = 'GET', body, signal } = {}) {
   for (;;) {
-    const answer = await fetch(path, {
+    const answer = await ask(path, {
       method,
       signal,
       headers: body === undefined ? HEADERS : { ...HEADERS, 'Content-Type': 'application/json' },
@@ -41,7 +53,7 @@ export async function call(path, { method = 'GET', body, signal } = {}) {
 
 /** A picture as bytes. */
 export async function bytes(path) {
-  const answer = await fetch(path, { headers: HEADERS });
+  const answer = await ask(path, { headers: HEADERS });
   if (!answer.ok) throw new ServiceError(answer.status, await problemOf(answer));
   return answer.blob();
 }
@@ -56,11 +68,13 @@ function signIn() {
     form.onsubmit = async (event) => {
       event.preventDefault();
       const key = form.querySelector('input').value.trim();
-      const answer = await fetch('session', {
-        method: 'POST', headers: { ...HEADERS, 'Content-Type': 'application/json' }, body: JSON.stringify({ key }),
-      });
-      if (!answer.ok) {
-        wrong.textContent = (await problemOf(answer)).detail;
+      try {
+        const answer = await ask('session', {
+          method: 'POST', headers: { ...HEADERS, 'Content-Type': 'application/json' }, body: JSON.stringify({ key }),
+        });
+        if (!answer.ok) throw new ServiceError(answer.status, await problemOf(answer));
+      } catch (error) {
+        wrong.textContent = error.message;
         wrong.hidden = false;
         return;
       }
@@ -75,6 +89,15 @@ function signIn() {
     dialog.showModal();
   });
   return asking;
+}
+
+/** Which of these items are in review: their pictures are blurred until asked for. All of them where nobody can say. */
+export async function veiledOf(itemIds, signal) {
+  const ids = [...new Set(itemIds)].slice(0, 200);
+  if (!ids.length) return new Set();
+  const asked = new URLSearchParams(ids.map((id) => ['item_id', id]));
+  const told = await get(`veiled?${asked}`, signal).catch(() => ({ veiled: ids }));
+  return new Set(told.veiled);
 }
 
 export const get = (path, signal) => call(path, { signal });

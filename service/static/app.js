@@ -10,6 +10,7 @@ import * as slate from './slate.js';
 import { acceptPictures } from './pictures.js';
 
 const VIEWS = { search, slate, map, review, failures };
+const tabs = new Map([...document.querySelectorAll('.tabs a')].map((link) => [link.hash.slice(2), link]));
 const main = document.getElementById('main');
 let shown = null;
 
@@ -17,17 +18,30 @@ let shown = null;
 function route() {
   const [path, settings = ''] = location.hash.replace(/^#\/?/, '').split('?');
   const name = path in VIEWS ? path : 'search';
+  closeDialogs(); // of what was left by going back
   if (shown?.name !== name) {
     shown?.view.leave?.();
+    if (shown) tabs.get(shown.name).hash = shown.hash; // its tab leads back to what was there
     main.replaceChildren();
-    shown = { name, view: VIEWS[name].build(main) };
-    for (const link of document.querySelectorAll('.tabs a')) {
-      if (link.hash === `#/${name}`) link.setAttribute('aria-current', 'page');
+    shown = { name, hash: `#/${name}`, view: VIEWS[name].build(main) };
+    for (const [tab, link] of tabs) {
+      if (tab === name) link.setAttribute('aria-current', 'page');
       else link.removeAttribute('aria-current');
     }
+    tabs.get(name).hash = `/${name}`;
     document.title = name === 'search' ? 'firstsight' : `${name} · firstsight`;
   }
   shown.view.show?.(new URLSearchParams(settings));
+  remember();
+}
+
+function closeDialogs() {
+  for (const dialog of document.querySelectorAll('dialog[open]:not(#sign-in)')) dialog.close();
+}
+
+/** What the address of the view that is shown is by now: a search changes it without a hashchange. */
+function remember() {
+  if (shown && location.hash.startsWith(`#/${shown.name}`)) shown.hash = location.hash;
 }
 
 function setTheme(theme) {
@@ -37,13 +51,19 @@ function setTheme(theme) {
 
 for (const place of document.querySelectorAll('[data-icon]')) place.replaceWith(icon(place.dataset.icon));
 
-setTheme(localStorage.getItem('firstsight-theme'));
+// a browser that keeps nothing for this page refuses both
+const kept = {
+  get: () => { try { return localStorage.getItem('firstsight-theme'); } catch { return null; } },
+  set: (theme) => { try { localStorage.setItem('firstsight-theme', theme); } catch { /* until the page is left */ } },
+};
+
+setTheme(kept.get());
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => setTheme(null));
 document.getElementById('theme').addEventListener('click', () => {
   const now = document.documentElement.dataset.theme
     ?? (matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light');
   const next = now === 'dark' ? 'light' : 'dark';
-  localStorage.setItem('firstsight-theme', next);
+  kept.set(next);
   setTheme(next);
 });
 
@@ -70,6 +90,7 @@ for (const dialog of document.querySelectorAll('dialog:not(#sign-in)')) {
 }
 
 acceptPictures((pictures) => {
+  closeDialogs();
   if (shown?.name !== 'search') {
     location.hash = '#/search';
     route();
@@ -78,6 +99,7 @@ acceptPictures((pictures) => {
 });
 
 addEventListener('hashchange', route);
+document.addEventListener('click', remember, true);
 route();
 
 get('catalogue').then((held) => {

@@ -5,7 +5,7 @@ import { openDetails } from './details.js';
 import { picture, player } from './media.js';
 
 const BLURRED = new Set(['review', 'block']);
-const money = new Intl.NumberFormat('en', { maximumFractionDigits: 2 });
+const money = (value) => value.toLocaleString('en', { minimumFractionDigits: Number.isInteger(value) ? 0 : 2, maximumFractionDigits: 2 });
 
 const PARTS = { title: 'title', image: 'picture', frame: 'frame' };
 
@@ -28,8 +28,9 @@ export function playsFrom(result) {
  * @param item {item_id, title, kind, columns?, view_id?, view?, picture?, relevance?}
  * @param lines what stands below the title: nodes
  * @param actions [icon, label, function] each
+ * @param veiled it is in review, where its columns do not tell
  */
-export function card(item, { lines = [], actions = [], badge = null } = {}) {
+export function card(item, { lines = [], actions = [], badge = null, veiled = false } = {}) {
   const name = item.title || item.item_id;
   const from = playsFrom(item);
   const shot = h('button', {
@@ -41,9 +42,9 @@ export function card(item, { lines = [], actions = [], badge = null } = {}) {
   if (item.kind !== 'product') stage.append(h('span', { class: 'kind' }, item.kind));
   if (from) stage.append(playButton(stage, shot, from, name));
   const node = h('article', { class: 'card', 'data-item': item.item_id, 'aria-label': name }, stage);
-  if (BLURRED.has(item.columns?.safety_decision)) veil(stage, shot);
+  if (veiled || BLURRED.has(item.columns?.safety_decision)) veil(stage, shot);
   const facts = h('p', { class: 'facts' }, ...factsOf(item));
-  node.append(h('div', { class: 'about' }, h('h3', {}, name), ...lines, facts.childNodes.length ? facts : null));
+  node.append(h('div', { class: 'about' }, h('h2', { dir: 'auto', title: name }, name), ...lines, facts.childNodes.length ? facts : null));
   if (actions.length) {
     node.append(h('div', { class: 'acts' }, ...actions.map(([icon, label, run]) => iconButton(icon, label, run))));
   }
@@ -82,7 +83,7 @@ function veil(stage, shot) {
 function factsOf(item) {
   const columns = item.columns ?? {};
   const facts = [];
-  if (typeof columns.price === 'number') facts.push(h('b', {}, money.format(columns.price)));
+  if (typeof columns.price === 'number') facts.push(h('b', {}, money(columns.price)));
   for (const name of ['category', 'brand', 'color']) if (columns[name]) facts.push(h('span', {}, String(columns[name])));
   return facts;
 }
@@ -97,5 +98,6 @@ export function relevance(value) {
 
 /** Cards that stand for what is on its way. */
 export function waiting(count) {
-  return Array.from({ length: count }, () => h('div', { class: 'card waiting', 'aria-hidden': 'true' }, h('div', { class: 'stage' })));
+  return Array.from({ length: count }, () => h('div', { class: 'card waiting', 'aria-hidden': 'true' },
+    h('div', { class: 'stage' }), h('div', { class: 'about' })));
 }

@@ -1,7 +1,7 @@
 // One item in a dialog: its video from a second, its views, columns, decision, and what is next to it.
 
-import { call, get, part } from './api.js';
-import { clock, h, icon, iconButton } from './dom.js';
+import { call, get, part, veiledOf } from './api.js';
+import { clock, h, icon, iconButton, reducedMotion } from './dom.js';
 import { picture, player } from './media.js';
 
 const dialog = document.getElementById('details');
@@ -42,17 +42,17 @@ function fill(item, from) {
   const hidden = Boolean(item.columns.safety_decision);
   const big = h('div', { class: hidden ? 'big veiled' : 'big' });
   const show = (view, play) => big.replaceChildren(
-    play ? player({ viewId: view.view_id, seconds: view.time_s, label: name })
-      : view ? picture({ viewId: view.view_id, size: 1280, alt: name }) : h('p', { class: 'no-picture' }, 'no picture'),
+    play ? player({ viewId: view.view_id, seconds: view.time_s, label: name, ...play })
+      : view ? picture({ viewId: view.view_id, size: 1280, alt: name }) : h('p', { class: 'no-picture' }),
   );
   const start = from ? media.find((view) => view.view_id === from.viewId) : media[0];
-  show(start ?? media[0], Boolean(from && start));
+  show(start ?? media[0], from && start && { play: !hidden && !reducedMotion() });
   const strip = h('div', { class: hidden ? 'strip veiled' : 'strip', role: 'group', 'aria-label': 'Views' });
   for (const view of media.length > 1 ? media : []) {
     const at = view.part === 'frame' ? clock(view.time_s) : null;
     strip.append(h('button', {
       type: 'button', 'aria-label': at ? `Play from ${at}` : 'Show this picture',
-      onclick: () => show(view, view.part === 'frame'),
+      onclick: () => show(view, view.part === 'frame' && { play: true }),
     }, picture({ viewId: view.view_id, size: 192, alt: '' }), at && h('span', {}, at)));
   }
   const reveal = hidden && h('button', {
@@ -66,8 +66,8 @@ function fill(item, from) {
     h('div', { class: 'show' }, big, reveal, strip),
     h('div', { class: 'tells' },
       h('p', { class: 'dim' }, item.kind, ' · ', h('code', {}, item.item_id)),
-      h('h2', { id: 'details-title' }, name),
-      item.text && h('p', {}, item.text),
+      h('h2', { id: 'details-title', dir: 'auto' }, name),
+      item.text && h('p', { dir: 'auto' }, item.text),
       h('p', { class: 'row' },
         h('a', { class: 'button main', href: `#/search?item=${part(item.item_id)}`, onclick: () => dialog.close() },
           icon('like'), 'More like this')),
@@ -90,27 +90,36 @@ function columnsOf(item) {
 
 async function loadSimilar(item, signal) {
   const found = await get(`items/${part(item.item_id)}/similar?k=6`, signal).catch(() => null);
+  const veiled = await veiledOf(found?.results.map((one) => one.item_id) ?? [], signal);
+  if (signal.aborted) return;
   const place = dialog.querySelector('.similar');
   if (!place || !found?.results.length) return;
   place.hidden = false;
   place.append(h('h3', {}, 'Next to it'), h('div', { class: 'strip' }, ...found.results.map((one) => h('button', {
-    type: 'button', title: one.title, 'aria-label': `Open ${one.title || one.item_id}`, onclick: () => openDetails(one.item_id),
+    type: 'button', class: veiled.has(one.item_id) ? 'veiled' : undefined, title: one.title, 'aria-label': `Open ${one.title || one.item_id}`, onclick: () => openDetails(one.item_id),
   }, picture({ viewId: one.view_id, itemId: one.item_id, size: 192, alt: '' })))));
 }
 
 async function loadDecision(item, signal) {
   const told = await call(`safety/items/${part(item.item_id)}`, { signal }).catch(() => null);
   const place = dialog.querySelector('.decision');
-  if (!place || !told) return;
+  if (!place || !told || signal.aborted) return;
   place.hidden = false;
   place.append(h('h3', {}, `Decision: ${told.decision}`), scoresOf(told.scores));
 }
 
-/** Scores of policies as bars, with the cuts for review and block. */
+/** Scores of policies as bars, the highest first, each with a mark where review begins. */
 export function scoresOf(scores) {
   return h('ul', { class: 'scores' }, ...scores.filter((one) => typeof one.score === 'number').slice(0, 9).map((one) => {
     const bar = h('span', { class: 'bar', 'aria-hidden': 'true' }, h('i'));
     bar.firstChild.style.width = `${Math.round(one.score * 100)}%`;
-    return h('li', {}, h('span', {}, one.name), bar, h('b', {}, one.score.toFixed(2)));
+    const cut = one.review ?? one.block;
+    if (typeof cut === 'number') {
+      bar.append(h('s'));
+      bar.lastChild.style.left = `${Math.round(cut * 100)}%`;
+    }
+    const begins = typeof cut === 'number' ? `${one.review === null ? 'blocked' : 'in review'} from ${cut.toFixed(2)}` : 'never decided by its score';
+    return h('li', { class: cut !== null && one.score >= cut ? 'over' : undefined, title: begins }, h('span', {}, one.name), bar,
+      h('b', {}, one.score.toFixed(2)), h('span', { class: 'unseen' }, begins));
   }));
 }

@@ -16,6 +16,7 @@ const ICONS = {
   block: 'M12 4a8 8 0 1 0 0 16 8 8 0 0 0 0-16zM6.5 6.5l11 11',
   spark: 'M12 3l1.8 6.2L20 11l-6.2 1.8L12 19l-1.8-6.2L4 11l6.2-1.8z',
   filter: 'M4 6h16M7 12h10M10 18h4',
+  whole: 'M9 4H4v5M15 4h5v5M9 20H4v-5M15 20h5v-5',
 };
 
 /** An element with properties, attributes (`aria-…`, `data-…`, `role`), listeners (`on…`) and children. */
@@ -77,6 +78,18 @@ export function debounce(run, wait) {
 /** A sentence in place of what is not there. */
 export function empty(title, text = '', ...more) {
   return h('div', { class: 'empty' }, h('h2', {}, title), text && h('p', {}, text), ...more);
+}
+
+/** Gives a signal for each call that aborts the one before: of what is asked for, the last alone is shown. */
+export function latest() {
+  let running = null;
+  const next = () => {
+    running?.abort();
+    running = new AbortController();
+    return running.signal;
+  };
+  next.stop = () => running?.abort();
+  return next;
 }
 
 export function reducedMotion() {

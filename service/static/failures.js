@@ -1,7 +1,7 @@
 // What failed to index, and why.
 
 import { get, part } from './api.js';
-import { empty, h } from './dom.js';
+import { empty, h, latest } from './dom.js';
 import { openDetails } from './details.js';
 
 const PAGE = 100;
@@ -30,12 +30,15 @@ export function build(main) {
   main.append(h('section', { class: 'page' }, h('h1', {}, 'What failed to index'), nothing, content));
   let offset = 0;
   let reason = '';
+  const request = latest();
 
   async function load() {
     let page;
+    const signal = request();
     try {
-      page = await get(`failures?k=${PAGE}&offset=${offset}${reason ? `&reason=${part(reason)}` : ''}`);
+      page = await get(`failures?k=${PAGE}&offset=${offset}${reason ? `&reason=${part(reason)}` : ''}`, signal);
     } catch (error) {
+      if (signal.aborted) return;
       nothing.replaceChildren(empty('The list could not be read', error.message));
       content.hidden = true;
       return;
@@ -64,6 +67,7 @@ export function build(main) {
       offset = 0;
       load();
     },
+    leave: request.stop,
   };
 }
 

@@ -6,6 +6,8 @@ import { h, icon } from './dom.js';
 const quoted = (text) => `'${text.replaceAll("'", "''")}'`;
 const named = (column) => (/^[a-z_][a-z0-9_]*$/.test(column) ? column : `\`${column}\``);
 
+const NO_MATTER = { diversity: 'as it comes', least: 'any' };
+
 /** The controls; `changed` is called when one of them was used. */
 export function filters(changed) {
   const kinds = h('div', { class: 'kinds', role: 'group', 'aria-label': 'Kinds' },
@@ -17,12 +19,18 @@ export function filters(changed) {
   const collapse = h('select', { id: 'collapse', onchange: changed }, h('option', { value: '' }, 'show all'), h('option', { value: 'duplicates' }, 'near-duplicates'));
   const compared = h('select', { id: 'part', onchange: changed }, ...[['item', 'whole items'], ['any', 'the best view'], ['title', 'titles'], ['image', 'pictures'], ['frame', 'frames of videos']]
     .map(([value, text]) => h('option', { value }, text)));
+  const percent = () => h('span', { class: 'dim' });
+  const shares = { diversity: percent(), least: percent() };
   const diversity = h('input', { id: 'diversity', type: 'range', min: 0, max: 0.9, step: 0.1, value: 0, onchange: changed });
   const least = h('input', { id: 'least', type: 'range', min: 0, max: 0.95, step: 0.05, value: 0, onchange: changed });
+  const clearing = h('p', { class: 'wide', hidden: true }, h('button', { type: 'button', onclick: () => { read(new URLSearchParams()); changed(); } }, 'Clear the filters'));
   const panel = h('div', { class: 'filters', hidden: true, id: 'filters' }, facets,
     h('label', { class: 'wide' }, 'Condition (SQL over the columns)', where),
     h('label', {}, 'Compare with', compared), h('label', {}, 'Of one group, show one', collapse),
-    h('label', {}, 'Different from one another', diversity), h('label', {}, 'Least relevance', least));
+    h('label', {}, h('span', {}, 'Variety ', shares.diversity), diversity),
+    h('label', {}, h('span', {}, 'Least relevance ', shares.least), least),
+    clearing);
+  for (const [name, input] of Object.entries({ diversity, least })) input.addEventListener('input', () => tell(name, input));
   const open = h('button', {
     type: 'button', class: 'quiet', 'aria-expanded': 'false', 'aria-controls': 'filters',
     onclick: () => {
@@ -32,9 +40,9 @@ export function filters(changed) {
   }, icon('filter'), 'Filters', h('span', { class: 'count', hidden: true }));
   const picked = new Map();
 
-  const ready = get('catalogue').then((held) => {
+  get('catalogue').then((held) => {
     for (const column of held.columns) {
-      collapse.append(h('option', { value: column.name }, column.name));
+      if (![...collapse.options].some((one) => one.value === column.name)) collapse.append(h('option', { value: column.name }, column.name));
       if (column.values.length < 2) continue;
       facets.append(h('label', {}, column.name, facet(column)));
     }
@@ -59,19 +67,47 @@ export function filters(changed) {
     return made.join(' AND ');
   }
 
-  function count() {
-    const inUse = [...picked.values(), where.value.trim(), collapse.value].filter(Boolean).length
+  function tell(name, input) {
+    shares[name].textContent = Number(input.value) ? `${Math.round(input.value * 100)}%` : NO_MATTER[name];
+  }
+
+  function inUse() {
+    return [...picked.values(), where.value.trim(), collapse.value].filter(Boolean).length
       + (compared.value !== 'item') + (Number(diversity.value) > 0) + (Number(least.value) > 0);
+  }
+
+  function count() {
     const badge = open.querySelector('.count');
-    badge.hidden = inUse === 0;
-    badge.textContent = String(inUse);
+    badge.hidden = inUse() === 0;
+    badge.textContent = String(inUse());
+    clearing.hidden = inUse() === 0;
+    tell('diversity', diversity);
+    tell('least', least);
+  }
+
+  function read(settings) {
+    for (const box of kinds.querySelectorAll('input')) box.checked = settings.getAll('kind').includes(box.value);
+    picked.clear();
+    for (const one of settings.getAll('is')) picked.set(one.slice(0, one.indexOf('=')), one.slice(one.indexOf('=') + 1));
+    for (const select of facets.querySelectorAll('select')) select.value = picked.get(select.dataset.column) ?? '';
+    where.value = settings.get('where') ?? '';
+    const group = settings.get('collapse') ?? '';
+    // an address is read before the columns are known
+    if (![...collapse.options].some((one) => one.value === group)) collapse.append(h('option', { value: group }, group));
+    collapse.value = group;
+    compared.value = settings.get('part') ?? 'item';
+    diversity.value = settings.get('diversity') ?? 0;
+    least.value = settings.get('least') ?? 0;
+    count();
   }
 
   const chosenKinds = () => [...kinds.querySelectorAll('input:checked')].map((box) => box.value);
 
   return {
-    node: h('div', { class: 'narrowing' }, kinds, open, panel),
-    ready,
+    node: h('div', { class: 'narrowing' }, kinds, open),
+    panel,
+    used: () => inUse() + chosenKinds().length > 0,
+    clear: () => read(new URLSearchParams()),
     query() {
       count();
       const query = { kinds: chosenKinds(), part: compared.value, diversity: Number(diversity.value) };
@@ -86,17 +122,6 @@ export function filters(changed) {
       const rest = { where: where.value.trim(), collapse: collapse.value, part: compared.value === 'item' ? '' : compared.value, diversity: diversity.value === '0' ? '' : diversity.value, least: least.value === '0' ? '' : least.value };
       for (const [name, value] of Object.entries(rest)) if (value) settings.set(name, value);
     },
-    read(settings) {
-      for (const box of kinds.querySelectorAll('input')) box.checked = settings.getAll('kind').includes(box.value);
-      picked.clear();
-      for (const one of settings.getAll('is')) picked.set(one.slice(0, one.indexOf('=')), one.slice(one.indexOf('=') + 1));
-      for (const select of facets.querySelectorAll('select')) select.value = picked.get(select.dataset.column) ?? '';
-      where.value = settings.get('where') ?? '';
-      collapse.value = settings.get('collapse') ?? '';
-      compared.value = settings.get('part') ?? 'item';
-      diversity.value = settings.get('diversity') ?? 0;
-      least.value = settings.get('least') ?? 0;
-      count();
-    },
+    read,
   };
 }

@@ -1,14 +1,14 @@
 // The map: every item a point, coloured by a column; a picture on hover, the item on a click.
 
 import { get } from './api.js';
-import { empty, h } from './dom.js';
 import { openDetails } from './details.js';
+import { empty, h, iconButton, latest, reducedMotion } from './dom.js';
+import { colourOf, paint } from './map_paint.js';
 import { picture } from './media.js';
+import { nearestTo, nextTo, Plane } from './plane.js';
 
-// Told apart by people with the usual kinds of colour blindness (Okabe and Ito 2008, with three more); the last is "others".
-const COLOURS = ['#0072b2', '#e69f00', '#009e73', '#cc79a7', '#d55e00', '#56b4e9', '#8c6bb1', '#a6761d', '#7a9a01', '#e7298a', '#8a8f98'];
-const RISING = ['#c6b8f5', '#a492ea', '#826dd8', '#644bbf', '#4a309f', '#311a78', '#8a8f98'];
 const NEAR = 14;
+const GLIDE_MS = 500;
 
 export function build(main) {
   const canvas = h('canvas', { tabIndex: 0, role: 'application', 'aria-label': 'Map of the items. Arrow keys go from item to item, Enter opens, plus and minus zoom.' });
@@ -17,37 +17,86 @@ export function build(main) {
   const legend = h('ul', { class: 'legend' });
   const by = h('select', { id: 'colour', onchange: () => recolour() });
   const sample = h('select', { id: 'sample', onchange: () => load() }, ...[500, 2000, 5000, 10000].map((n) => h('option', { value: n, selected: n === 2000 }, n.toLocaleString('en'))));
-  const status = h('p', { class: 'dim' });
-  const frame = h('div', { class: 'map' }, canvas, tip);
+  const status = h('p', { class: 'dim', role: 'status' });
+  const zoom = h('div', { class: 'zoom' }, iconButton('plus', 'Zoom in', () => zoomAt(1.6)), iconButton('minus', 'Zoom out', () => zoomAt(1 / 1.6)), iconButton('whole', 'All of it', () => zoomAt(0)));
+  const frame = h('div', { class: 'map' }, canvas, zoom, tip);
+  const nothing = h('div');
+  const mapped = h('div', { class: 'mapped' }, frame, legend);
   main.append(h('section', { class: 'page' }, h('header', { class: 'row' }, h('h1', {}, 'Map'), status,
-    h('label', { class: 'aside' }, 'Coloured by ', by), h('label', { class: 'aside' }, 'at most ', sample, ' items')), h('div', { class: 'mapped' }, frame, legend), said));
+    h('label', { class: 'aside' }, 'Coloured by ', by), h('label', { class: 'aside' }, 'at most ', sample, ' items')), nothing, mapped, said));
 
+  const plane = new Plane(canvas);
+  const request = latest();
+  const pointers = new Map();
   let data = null;
   let colouring = null;
-  let hidden = new Set();
+  let hidden = new Set(); // codes
   let at = null; // the point under the pointer or the keyboard
-  let view = { x: 0, y: 0, zoom: 1 }; // of the unit square, in units of its side
   let drawing = 0;
-  const pointers = new Map();
   let moved = false;
   let tipTimer = 0;
 
+  const ratio = () => devicePixelRatio || 1;
+  /** Pixels of a point; null for one that is not shown. */
+  const placed = (n) => (hidden.has(colouring.codes[n]) ? null : plane.place(data.points[n]));
+  const nearest = (x, y) => nearestTo(data.points.length, placed, [x * ratio(), y * ratio()], NEAR * ratio());
+
+  /** PCA's places come at once, t-SNE's in seconds: what is there is shown, and then moves to where it belongs. */
   async function load() {
+    const signal = request();
+    let fine = null;
     status.textContent = 'Placing the items…';
     frame.setAttribute('aria-busy', 'true');
+    frame.classList.add('breathes');
+    get(`map?sample=${sample.value}&method=pca`, signal).then((coarse) => {
+      if (!fine) show(coarse, 'placed roughly; the finer map is on its way');
+    }, () => {});
     try {
-      data = await get(`map?sample=${sample.value}`);
+      fine = await get(`map?sample=${sample.value}`, signal);
+      show(fine, 'near means alike');
     } catch (error) {
-      frame.replaceChildren(empty('There is no map', error.message));
+      if (signal.aborted) return;
+      mapped.hidden = true;
+      nothing.replaceChildren(empty('There is no map', error.message));
       status.textContent = '';
-      return;
     } finally {
-      frame.removeAttribute('aria-busy');
+      if (!signal.aborted) frame.removeAttribute('aria-busy');
     }
+  }
+
+  function show(made, means) {
+    const before = data;
+    data = made;
+    mapped.hidden = false;
+    nothing.replaceChildren();
+    frame.classList.remove('breathes');
     const shown = data.points.length.toLocaleString('en');
-    status.textContent = data.total > data.points.length ? `${shown} of ${data.total.toLocaleString('en')} items; near means alike` : `${shown} items; near means alike`;
-    by.replaceChildren(...data.colourings.map((one) => h('option', { value: one.column }, one.column)));
-    recolour();
+    status.textContent = `${shown}${data.total > data.points.length ? ` of ${data.total.toLocaleString('en')}` : ''} items; ${means}`;
+    const chosen = by.value;
+    by.replaceChildren(...data.colourings.map((one) => h('option', { value: one.column, selected: one.column === chosen }, one.column)));
+    if (before?.points.length === made.points.length && made.points.every((one, n) => one[2] === before.points[n][2])) {
+      colouring = made.colourings.find((one) => one.column === by.value);
+      tip.hidden = true;
+      glide(before.points);
+    } else {
+      point(null);
+      recolour();
+    }
+  }
+
+  function glide(from) {
+    const to = data.points;
+    const own = data;
+    const began = performance.now();
+    const move = () => {
+      const share = reducedMotion() ? 1 : Math.min(1, (performance.now() - began) / GLIDE_MS);
+      const eased = 1 - (1 - share) ** 3;
+      if (data !== own) return;
+      data.points = share === 1 ? to : to.map((one, n) => [from[n][0] + (one[0] - from[n][0]) * eased, from[n][1] + (one[1] - from[n][1]) * eased, ...one.slice(2)]);
+      draw();
+      if (share < 1) requestAnimationFrame(move);
+    };
+    move();
   }
 
   function recolour() {
@@ -67,75 +116,17 @@ export function build(main) {
     draw();
   }
 
-  function colour(code) {
-    const palette = colouring.ordered ? RISING : COLOURS;
-    return palette[Math.min(code, palette.length - 1)];
-  }
-
-  /** Pixels of a point: the square of the data is fitted into the canvas, y upwards. */
-  function place([x, y]) {
-    const { width, height } = canvas;
-    const side = Math.min(width * 0.94, height * 0.94 * 1.6) * view.zoom;
-    const tall = Math.min(height * 0.94, width * 0.94) * view.zoom;
-    return [width / 2 + (x - 0.5 - view.x) * side, height / 2 - (y - 0.5 - view.y) * tall];
-  }
-
-  function scale() {
-    const [x0, y0] = place([0, 0]);
-    const [x1, y1] = place([1, 1]);
-    return [x1 - x0, y0 - y1];
-  }
+  const colour = (code) => colourOf(code, colouring.ordered);
 
   function draw() {
     cancelAnimationFrame(drawing);
     drawing = requestAnimationFrame(() => {
-      if (!data || !colouring) return;
-      const ratio = devicePixelRatio || 1;
-      canvas.width = Math.round(canvas.clientWidth * ratio);
-      canvas.height = Math.round(canvas.clientHeight * ratio);
-      const pen = canvas.getContext('2d');
-      const style = getComputedStyle(document.documentElement);
-      const many = data.points.length;
-      const radius = ratio * Math.max(2, Math.min(7, 90 / Math.sqrt(many))) * Math.min(2, Math.sqrt(view.zoom));
-      pen.globalAlpha = many > 3000 ? 0.7 : 0.9;
-      pen.lineWidth = ratio;
-      pen.strokeStyle = style.getPropertyValue('--ground');
-      data.points.forEach((point, n) => {
-        if (hidden.has(colouring.codes[n])) return;
-        const [x, y] = place(point);
-        pen.fillStyle = colour(colouring.codes[n]);
-        pen.beginPath();
-        pen.arc(x, y, radius, 0, 2 * Math.PI);
-        pen.fill();
-        if (many < 3000) pen.stroke();
-      });
-      if (at !== null) {
-        const [x, y] = place(data.points[at]);
-        pen.globalAlpha = 1;
-        pen.lineWidth = 2.5 * ratio;
-        pen.strokeStyle = style.getPropertyValue('--ink');
-        pen.beginPath();
-        pen.arc(x, y, radius + 3 * ratio, 0, 2 * Math.PI);
-        pen.stroke();
-      }
+      if (data && colouring) paint(canvas, plane, { count: data.points.length, placed, colour: (n) => colour(colouring.codes[n]), at });
     });
-  }
-
-  function nearest(x, y) {
-    const ratio = devicePixelRatio || 1;
-    let best = null;
-    let least = (NEAR * ratio) ** 2;
-    data.points.forEach((point, n) => {
-      if (hidden.has(colouring.codes[n])) return;
-      const [px, py] = place(point);
-      const away = (px - x * ratio) ** 2 + (py - y * ratio) ** 2;
-      if (away < least) [best, least] = [n, away];
-    });
-    return best;
   }
 
   function point(n, { speak = false } = {}) {
-    if (n === at) return;
+    if (n === at && !(n !== null && tip.hidden)) return;
     at = n;
     draw();
     clearTimeout(tipTimer);
@@ -146,14 +137,13 @@ export function build(main) {
     const [, , itemId, title, kind] = data.points[n];
     const label = colouring.labels[colouring.codes[n]];
     if (speak) said.textContent = `${title}, ${kind}, ${colouring.column} ${label}`;
-    const ratio = devicePixelRatio || 1;
-    const [x, y] = place(data.points[n]).map((pixels) => pixels / ratio);
-    const right = x < canvas.clientWidth / 2;
-    tip.replaceChildren(h('b', {}, title), h('span', { class: 'dim' }, `${kind} · ${colouring.column}: ${label}`));
-    tip.style.left = right ? `${x + 16}px` : '';
-    tip.style.right = right ? '' : `${canvas.clientWidth - x + 16}px`;
-    tip.style.top = `${Math.max(4, Math.min(y - 90, canvas.clientHeight - 230))}px`;
+    tip.replaceChildren(h('b', { dir: 'auto' }, title), h('span', { class: 'dim' }, `${kind} · ${colouring.column}: ${label}`));
     tip.hidden = false;
+    const [x, y] = plane.place(data.points[n]).map((pixels) => pixels / ratio());
+    const { clientWidth: width, clientHeight: height } = canvas;
+    const left = x < width / 2 ? x + 16 : x - 16 - tip.offsetWidth;
+    tip.style.left = `${Math.max(4, Math.min(left, width - tip.offsetWidth - 4))}px`;
+    tip.style.top = `${Math.max(4, Math.min(y - 90, height - tip.offsetHeight - 172))}px`;
     // a pointer that only passes fetches nothing
     tipTimer = setTimeout(() => {
       const veiled = data.decisions[n] !== 'allow';
@@ -162,35 +152,18 @@ export function build(main) {
   }
 
   function zoomAt(factor, x = canvas.width / 2, y = canvas.height / 2) {
-    const [wide, tall] = scale();
-    const next = Math.max(1, Math.min(60, view.zoom * factor));
-    const grown = next / view.zoom;
-    view.x += ((x - canvas.width / 2) / wide) * (1 - 1 / grown);
-    view.y -= ((y - canvas.height / 2) / tall) * (1 - 1 / grown);
-    view.zoom = next;
-    if (next === 1) view = { x: 0, y: 0, zoom: 1 };
+    plane.zoomAt(factor, x, y);
+    // one finger scrolls the page while there is nothing to move here
+    canvas.style.touchAction = plane.zoom === 1 ? 'pan-y' : 'none';
     tip.hidden = true;
     draw();
   }
 
   function step(dx, dy) {
-    if (at === null) {
-      point(data.points.findIndex((_, n) => !hidden.has(colouring.codes[n])), { speak: true });
-      return;
-    }
-    const [x, y] = place(data.points[at]);
-    let best = null;
-    let least = Infinity;
-    data.points.forEach((other, n) => {
-      if (n === at || hidden.has(colouring.codes[n])) return;
-      const [px, py] = place(other);
-      const along = (px - x) * dx + (py - y) * dy;
-      const across = Math.abs((px - x) * dy) + Math.abs((py - y) * dx);
-      if (along <= 0 || across > along * 2) return;
-      const cost = along + 2 * across;
-      if (cost < least) [best, least] = [n, cost];
-    });
-    if (best !== null) point(best, { speak: true });
+    const next = at === null
+      ? nearestTo(data.points.length, placed, [canvas.width / 2, canvas.height / 2], Infinity)
+      : nextTo(data.points.length, (n) => (n === at ? null : placed(n)), plane.place(data.points[at]), [dx, dy]);
+    if (next !== null) point(next, { speak: true });
   }
 
   canvas.addEventListener('pointerdown', (event) => {
@@ -205,7 +178,6 @@ export function build(main) {
       point(nearest(event.offsetX, event.offsetY));
       return;
     }
-    const ratio = devicePixelRatio || 1;
     const shift = [event.offsetX - before[0], event.offsetY - before[1]];
     if (Math.hypot(...shift) < 3 && !moved) return;
     moved = true;
@@ -213,41 +185,36 @@ export function build(main) {
       const [other] = [...pointers].filter(([id]) => id !== event.pointerId).map(([, spot]) => spot);
       const was = Math.hypot(before[0] - other[0], before[1] - other[1]);
       const is = Math.hypot(event.offsetX - other[0], event.offsetY - other[1]);
-      if (was > 0) zoomAt(is / was, ((event.offsetX + other[0]) / 2) * ratio, ((event.offsetY + other[1]) / 2) * ratio);
-    } else {
-      const [wide, tall] = scale();
-      view.x -= (shift[0] * ratio) / wide;
-      view.y += (shift[1] * ratio) / tall;
+      if (was > 0) zoomAt(is / was, ((event.offsetX + other[0]) / 2) * ratio(), ((event.offsetY + other[1]) / 2) * ratio());
+    } else if (plane.zoom > 1) {
+      plane.move(shift[0] * ratio(), shift[1] * ratio());
       tip.hidden = true;
       draw();
     }
     pointers.set(event.pointerId, [event.offsetX, event.offsetY]);
   });
-  const lift = (event) => {
+  canvas.addEventListener('pointerup', (event) => {
     pointers.delete(event.pointerId);
-    if (!moved && event.type === 'pointerup' && data) {
-      const found = nearest(event.offsetX, event.offsetY);
-      if (found !== null && event.pointerType === 'mouse') openDetails(data.points[found][2]);
-      else if (found !== null && found === at) openDetails(data.points[found][2]); // a finger: the second tap opens
-      else point(found);
-    }
-  };
-  canvas.addEventListener('pointerup', lift);
-  canvas.addEventListener('pointercancel', lift);
-  canvas.addEventListener('pointerleave', () => { if (!pointers.size) point(null); });
+    if (moved || !data) return;
+    const found = nearest(event.offsetX, event.offsetY);
+    // a finger shows what it touches, and opens it with the second tap
+    if (found !== null && (event.pointerType === 'mouse' || (found === at && !tip.hidden))) openDetails(data.points[found][2]);
+    else point(found);
+  });
+  canvas.addEventListener('pointercancel', (event) => pointers.delete(event.pointerId));
+  canvas.addEventListener('pointerleave', (event) => { if (event.pointerType === 'mouse' && !pointers.size) point(null); });
   canvas.addEventListener('wheel', (event) => {
+    if (event.deltaY > 0 && plane.zoom === 1) return; // nothing to zoom out of: the page scrolls on
     event.preventDefault();
-    const ratio = devicePixelRatio || 1;
-    zoomAt(Math.exp(-event.deltaY / 400), event.offsetX * ratio, event.offsetY * ratio);
+    zoomAt(Math.exp(-event.deltaY / 400), event.offsetX * ratio(), event.offsetY * ratio());
   }, { passive: false });
   canvas.addEventListener('keydown', (event) => {
     if (!data || event.ctrlKey || event.metaKey) return;
     const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+    const zooms = { '+': 1.4, '=': 1.4, '-': 1 / 1.4, 0: 0 };
     if (event.key in steps) step(...steps[event.key]);
+    else if (event.key in zooms) zoomAt(zooms[event.key]);
     else if (event.key === 'Enter' && at !== null) openDetails(data.points[at][2]);
-    else if (event.key === '+' || event.key === '=') zoomAt(1.4);
-    else if (event.key === '-') zoomAt(1 / 1.4);
-    else if (event.key === '0') zoomAt(0);
     else return;
     event.preventDefault();
   });
@@ -256,5 +223,11 @@ export function build(main) {
   watch.observe(canvas);
   document.addEventListener('themechange', draw);
   load();
-  return { leave: () => { watch.disconnect(); document.removeEventListener('themechange', draw); } };
+  return {
+    leave() {
+      request.stop();
+      watch.disconnect();
+      document.removeEventListener('themechange', draw);
+    },
+  };
 }

@@ -1,7 +1,7 @@
 // Pictures and videos of stored views.
 
 import { bytes, part } from './api.js';
-import { h, reducedMotion } from './dom.js';
+import { h } from './dom.js';
 
 const wanted = new IntersectionObserver((entries) => {
   for (const entry of entries) {
@@ -16,13 +16,13 @@ export function picturePath({ viewId, itemId, size }) {
   return viewId ? `media/${part(viewId)}?size=${size}` : `media?item_id=${part(itemId)}&size=${size}`;
 }
 
-/** A thumbnail, fetched once it comes near the window; one that cannot be had says so. */
+/** A thumbnail, fetched once it comes near the window; one that cannot be had says so (in style.css: it is no text). */
 export function picture({ viewId, itemId, size = 384, alt = '' }) {
   const image = h('img', { alt, decoding: 'async', class: 'waits' });
   image.addEventListener('load', () => image.classList.remove('waits'));
   image.addEventListener('error', () => {
     image.classList.remove('waits');
-    const gone = h('span', { class: 'no-picture', 'aria-hidden': 'true' }, 'no picture');
+    const gone = h('span', { class: 'no-picture', 'aria-hidden': 'true' });
     image.replaceWith(gone);
   });
   image.dataset.from = picturePath({ viewId, itemId, size });
@@ -30,10 +30,10 @@ export function picture({ viewId, itemId, size = 384, alt = '' }) {
   return image;
 }
 
-/** A player that starts at a second of a view's video. */
-export function player({ viewId, seconds, label }) {
+/** A player that starts at a second of a view's video; one that was asked to play does, however little motion is wanted. */
+export function player({ viewId, seconds, label, play = true }) {
   const video = h('video', {
-    controls: true, muted: true, loop: false, playsInline: true, preload: 'auto', autoplay: !reducedMotion(),
+    controls: true, muted: true, loop: false, playsInline: true, preload: 'auto', autoplay: play,
     'aria-label': `Video of ${label}`,
   });
   video.dataset.from = String(seconds);

@@ -1,7 +1,7 @@
 // The review queue: one item at a time, decided by key, its pictures blurred until asked for.
 
 import { get, part, post } from './api.js';
-import { clock, empty, h, icon, toast } from './dom.js';
+import { clock, empty, h, icon, latest, toast } from './dom.js';
 import { scoresOf } from './details.js';
 import { picture, player } from './media.js';
 
@@ -17,35 +17,40 @@ export function build(main) {
   let busy = false;
 
   const list = h('ol', { class: 'queue', 'aria-label': 'Queue' });
-  const stage = h('div', { class: 'review', 'aria-live': 'polite' });
-  const reach = h('select', { id: 'reach', onchange: () => load() }, h('option', { value: '' }, 'no reach'));
-  const heading = h('header', { class: 'row' }, h('h1', {}, 'Review'), h('p', { class: 'dim', id: 'left' }),
-    h('label', { class: 'aside' }, 'Weighed by ', reach));
+  const stage = h('div', { class: 'review' });
+  const left = h('p', { class: 'dim', role: 'status' });
+  const request = latest();
+  const reach = h('select', { id: 'reach', onchange: () => load() }, h('option', { value: '' }, 'its scores alone'));
+  const heading = h('header', { class: 'row' }, h('h1', {}, 'Review'), left,
+    h('label', { class: 'aside', title: 'A column that tells how many people see an item' }, 'Ordered by ', reach));
   main.append(h('section', { class: 'page' }, heading, h('div', { class: 'two' }, list, stage)));
 
   get('catalogue').then((held) => {
-    for (const column of held.columns) if (column.kind === 'number') reach.append(h('option', { value: column.name }, column.name));
+    for (const column of held.columns) if (column.kind === 'number') reach.append(h('option', { value: column.name }, `reach: ${column.name}`));
   }, () => {});
 
   async function load() {
+    const signal = request();
+    if (!queue.length) stage.replaceChildren(h('p', { class: 'empty' }, 'Loading…'));
     try {
       const [found, known] = await Promise.all([
-        get(`safety/queue?k=${QUEUE}${reach.value ? `&reach=${part(reach.value)}` : ''}`), get('safety/policies')]);
+        get(`safety/queue?k=${QUEUE}${reach.value ? `&reach=${part(reach.value)}` : ''}`, signal), get('safety/policies', signal)]);
       queue = found.queue;
       policies = known.policies;
       place = 0;
       draw();
     } catch (error) {
-      list.replaceChildren();
+      if (signal.aborted) return;
+      list.hidden = true;
       stage.replaceChildren(empty('The queue could not be read', error.message));
     }
   }
 
   function draw() {
-    document.getElementById('left').textContent = queue.length ? `${queue.length}${queue.length === QUEUE ? ' or more' : ''} to look at` : '';
+    left.textContent = queue.length ? `${queue.length}${queue.length === QUEUE ? ' or more' : ''} to look at` : '';
     list.replaceChildren(...queue.map((entry, n) => h('li', {}, h('button', {
       type: 'button', 'aria-current': n === place ? 'true' : undefined, onclick: () => open(n),
-    }, h('b', {}, entry.title || entry.item_id), h('span', { class: 'dim' }, `${entry.policy ?? 'no policy'}${entry.score === null ? '' : ` · ${entry.score.toFixed(2)}`}`),
+    }, h('b', { dir: 'auto' }, entry.title || entry.item_id), h('span', { class: 'dim' }, `${entry.policy ?? 'no policy'}${entry.score === null ? '' : ` · ${entry.score.toFixed(2)}`}`),
     entry.why !== 'score' && h('span', { class: `tag ${entry.why}` }, entry.why)))));
     list.hidden = !queue.length;
     if (queue.length) showEntry(queue[place]);
@@ -53,9 +58,18 @@ export function build(main) {
   }
 
   function open(n) {
+    const inList = list.contains(document.activeElement);
     place = Math.max(0, Math.min(queue.length - 1, n));
     draw();
-    list.children[place]?.scrollIntoView({ block: 'nearest' });
+    const button = list.children[place]?.querySelector('button');
+    button?.scrollIntoView({ block: 'nearest' });
+    if (inList) button?.focus();
+    else follow();
+  }
+
+  /** What had the focus is gone with the item before; whoever listens is told of the next by its title. */
+  function follow() {
+    if (document.activeElement === document.body) stage.querySelector('h2')?.focus({ preventScroll: true });
   }
 
   function showEntry(entry) {
@@ -64,19 +78,21 @@ export function build(main) {
     const cover = h('button', { type: 'button', class: 'reveal', 'aria-keyshortcuts': 'Space', onclick: () => reveal() }, icon('eye'), 'Show the pictures', h('kbd', {}, 'Space'));
     const judged = h('fieldset', { class: 'policies' }, h('legend', {}, 'Judged under'), ...policies.map((policy, n) => h('label', { class: 'toggle' },
       h('input', { type: 'radio', name: 'policy', value: policy.id, checked: policy.id === under, onchange: () => { under = policy.id; } }),
-      h('span', {}, n < 9 && h('kbd', {}, String(n + 1)), policy.name))));
+      h('span', {}, n < 10 && h('kbd', {}, String((n + 1) % 10)), policy.name))));
     const reason = h('input', { id: 'reason', autocomplete: 'off', placeholder: 'why (for the audit log)', 'aria-label': 'Reason, for the audit log' });
     const scores = h('div', { class: 'why-scored' });
     stage.replaceChildren(
       h('div', { class: 'shown' }, views, cover),
       h('div', { class: 'judge' },
         h('p', { class: 'dim' }, WHY[entry.why], ' · ', h('code', {}, entry.item_id)),
-        h('h2', {}, entry.title || entry.item_id),
-        entry.note && h('blockquote', {}, entry.note),
+        h('h2', { tabIndex: -1, dir: 'auto' }, entry.title || entry.item_id),
+        entry.note && h('blockquote', { dir: 'auto' }, entry.note),
         scores, judged, reason,
         h('div', { class: 'row decide' },
           h('button', { type: 'button', class: 'allow', 'aria-keyshortcuts': 'A', onclick: () => decide('allow') }, icon('check'), 'Allow', h('kbd', {}, 'A')),
-          h('button', { type: 'button', class: 'block', 'aria-keyshortcuts': 'B', onclick: () => decide('block') }, icon('block'), 'Block', h('kbd', {}, 'B')))));
+          h('button', { type: 'button', class: 'block', 'aria-keyshortcuts': 'B', onclick: () => decide('block') }, icon('block'), 'Block', h('kbd', {}, 'B'))),
+        h('p', { class: 'dim keyed' }, ...[['J', 'next'], ['K', 'previous'], ['U', 'takes the last decision back'], ['?', 'all keys']]
+          .map(([key, does]) => h('span', {}, h('kbd', {}, key), ` ${does}`)))));
     fill(entry, views, scores);
   }
 
@@ -88,7 +104,7 @@ export function build(main) {
       picture({ viewId: view.view_id, size: media.length > 1 ? 384 : 768, alt: '' }),
       view.part === 'frame' && h('button', { type: 'button', class: 'play', 'aria-label': `Play from ${clock(view.time_s)}`,
         onclick: (event) => event.currentTarget.parentElement.replaceChildren(player({ viewId: view.view_id, seconds: view.time_s, label: entry.title || entry.item_id })) },
-      icon('play'), clock(view.time_s)))) : [h('p', { class: 'no-picture' }, 'no pictures')]));
+      icon('play'), clock(view.time_s)))) : [h('p', { class: 'no-picture' })]));
     for (const button of views.querySelectorAll('button')) button.disabled = views.classList.contains('veiled');
     if (told?.scores?.length) scores.append(scoresOf(told.scores));
   }
@@ -121,6 +137,7 @@ export function build(main) {
       toast(`${what}: ${entry.title || entry.item_id}`, { action: ['Take back (U)', takeBack] });
       place = Math.min(place, queue.length - 1);
       draw();
+      follow();
     } catch (error) {
       toast(error.message, { wrong: true });
     } finally {
@@ -139,6 +156,7 @@ export function build(main) {
       queue.splice(before, 0, entry);
       place = before;
       draw();
+      follow();
       toast(`In review again: ${entry.title || entry.item_id}`);
     } catch (error) {
       toast(error.message, { wrong: true });
@@ -149,6 +167,7 @@ export function build(main) {
 
   return {
     show: load,
+    leave: request.stop,
     key(event) {
       const key = event.key.toLowerCase();
       if (event.key === ' ' && event.target.closest('button, a, label')) return;
@@ -158,7 +177,7 @@ export function build(main) {
       else if (key === 'a') decide('allow');
       else if (key === 'b') decide('block');
       else if (key === 'u') takeBack();
-      else if (/^[1-9]$/.test(key)) stage.querySelectorAll('.policies input')[Number(key) - 1]?.click();
+      else if (/^\d$/.test(key)) stage.querySelectorAll('.policies input')[(Number(key) + 9) % 10]?.click();
       else return;
       event.preventDefault();
     },

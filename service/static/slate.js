@@ -1,8 +1,8 @@
 // A user's slate: which interest brought each item, and which slots explore.
 
-import { post } from './api.js';
-import { card } from './cards.js';
-import { empty, h, icon } from './dom.js';
+import { post, veiledOf } from './api.js';
+import { card, waiting } from './cards.js';
+import { empty, h, icon, latest } from './dom.js';
 import { openDetails } from './details.js';
 import { picture } from './media.js';
 
@@ -24,6 +24,7 @@ export function build(main) {
   const explore = h('input', { id: 'explore', type: 'range', min: 0, max: 1, step: 0.05, value: 0.1 });
   const share = h('span', {}, '10%');
   const interests = h('div', { class: 'interests' });
+  const request = latest();
   const grid = h('div', { class: 'grid' });
   const form = h('form', { class: 'asks' },
     h('label', {}, 'User', user), h('label', { class: 'wide' }, 'and a history', history),
@@ -51,28 +52,35 @@ export function build(main) {
     if (asked.get('user')) body.user = asked.get('user');
     if (items.length) body.history = items;
     grid.setAttribute('aria-busy', 'true');
+    if (!grid.querySelector('.card')) grid.replaceChildren(...waiting(8));
+    const signal = request();
     try {
-      const slate = await post('recommend', body);
-      tellInterests(slate);
-      grid.replaceChildren(...slate.items.map(slot));
+      const slate = await post('recommend', body, signal);
+      const veiled = await veiledOf([...slate.items, ...slate.interests].map((one) => one.item_id), signal);
+      if (signal.aborted) return;
+      tellInterests(slate, veiled);
+      grid.replaceChildren(...slate.items.map((item, place) => slot(item, place, veiled.has(item.item_id))));
       if (!slate.items.length) grid.replaceChildren(empty('No item fits', 'Everything has ended, has not begun, or is kept out.'));
     } catch (error) {
+      if (signal.aborted) return;
       interests.replaceChildren();
       grid.replaceChildren(empty('No slate could be made', error.message));
     } finally {
-      grid.removeAttribute('aria-busy');
+      if (!signal.aborted) grid.removeAttribute('aria-busy');
     }
   }
 
-  function tellInterests(slate) {
+  function tellInterests(slate, veiled) {
     const explored = slate.items.filter((one) => one.explore).length;
     const told = slate.events
       ? `${slate.events} event${slate.events === 1 ? '' : 's'} in the history · ${explored} of ${slate.items.length} slots explore`
       : `Nothing is known of this user yet: what is popular or new, and ${explored} of ${slate.items.length} slots explore`;
-    interests.replaceChildren(h('p', { class: 'dim' }, told), h('ul', {}, ...slate.interests.map((one) => h('li', {},
-      h('button', { type: 'button', onclick: () => openDetails(one.item_id) },
-        picture({ itemId: one.item_id, size: 96, alt: '' }),
-        h('span', {}, h('b', {}, one.item_id), h('span', { class: 'dim' }, `${SOURCES[one.kind]?.[0] ?? one.kind} · ${Math.round(one.share * 100)}% · ${one.items} item${one.items === 1 ? '' : 's'}`)))))));
+    interests.replaceChildren(
+      h('p', { class: 'dim', role: 'status' }, told),
+      h('p', { class: 'dim explained', hidden: !explored }, icon('spark'), 'These slots explore: they show what is little known, to learn who wants it.'),
+      h('ul', {}, ...slate.interests.map((one) => h('li', {}, h('button', { type: 'button', onclick: () => openDetails(one.item_id) },
+        h('span', { class: veiled.has(one.item_id) ? 'thumb veiled' : 'thumb' }, picture({ itemId: one.item_id, size: 96 })),
+        h('span', {}, h('b', {}, one.item_id), h('span', { class: 'dim' }, interestIn(one))))))));
   }
 
   return {
@@ -84,19 +92,24 @@ export function build(main) {
       share.textContent = `${Math.round(explore.value * 100)}%`;
       make(settings);
     },
+    leave: request.stop,
   };
 }
 
-function slot(item, place) {
+function interestIn({ kind, share, items }) {
+  return `${SOURCES[kind]?.[0] ?? kind} · ${Math.round(share * 100)}% · ${items} item${items === 1 ? '' : 's'}`;
+}
+
+function slot(item, place, veiled) {
   const [name, means] = SOURCES[item.source] ?? [item.source, ''];
   const badge = h('span', { class: `source ${item.source}${item.explore ? ' explores' : ''}`, title: means },
     item.explore && icon('spark'), name);
   const why = item.because
     ? h('p', { class: 'why' }, 'because of ', h('button', { type: 'button', class: 'link', onclick: () => openDetails(item.because) }, item.because))
     : h('p', { class: 'why' }, means);
-  const chance = item.explore ? `, here in ${(item.propensity * 100).toFixed(1)}% of such slates` : '';
-  const score = h('p', { class: 'why' }, `slot ${place + 1} · ${item.score.toFixed(2)} σ${chance}`);
-  const made = card(item, { badge, lines: [why, score] });
+  const score = h('p', { class: 'why' }, h('span', { title: 'Standard deviations above the mean of its kind, for this user' }, `slot ${place + 1} · ${item.score.toFixed(2)} σ`));
+  if (item.explore) score.append(h('span', { title: 'That this slot holds this item; kept to evaluate slates by' }, `probability ${(item.propensity * 100).toFixed(1)}%`));
+  const made = card(item, { badge, veiled, lines: [why, score] });
   if (item.explore) made.classList.add('explores');
   return made;
 }

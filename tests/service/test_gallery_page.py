@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from firstsight.encoders.base import Encoder
 from firstsight.service.keys import KeyFile
@@ -240,6 +240,74 @@ def test_a_title_is_never_read_as_markup(page: Page, address: str) -> None:
     assert page.locator(".chosen b b, main img[src='x']").count() == 0
 
 
+def test_a_minus_before_a_word_excludes_it(page: Page, address: str) -> None:
+    page.goto(address)
+    page.get_by_label("Words to search by").fill('t-shirt -red -"with a band"')
+    with page.expect_request("**/search") as sent:
+        page.keyboard.press("Enter")
+    body = sent.value.post_data_json or {}
+    assert (body["text"], body["minus"]) == ("t-shirt", ["red", "with a band"])
+    expect(page.get_by_label("Words to search by")).to_have_value("t-shirt")
+    expect(page.locator(".chosen .chip.minus")).to_have_count(2)
+    assert "minus=red&minus=with+a+band" in page.url
+
+
+def test_back_and_forward_bring_each_search_with_its_pictures(page: Page, address: str) -> None:
+    words = search(page, address, "pouring tea")
+    drop(page, QUERIES / "guitar.jpg")
+    expect(page.locator(".chosen .chip")).to_contain_text("guitar.jpg")
+    both = cards(page)
+    page.get_by_label("Remove guitar.jpg").click()
+    expect(page.locator(".chosen .chip")).to_have_count(0)
+    page.go_back()
+    expect(page.locator(".chosen .chip")).to_contain_text("guitar.jpg")
+    assert cards(page) == both
+    page.get_by_role("link", name="Failures").click()
+    page.get_by_role("link", name="Search", exact=True).click()  # leads back to what was there
+    expect(page.locator(".chosen .chip")).to_contain_text("guitar.jpg")
+    assert cards(page) == both
+    for _ in range(3):
+        page.go_back()
+    expect(page.locator(".chosen .chip")).to_have_count(0)
+    assert cards(page) == words
+    assert page.title() == "pouring tea · firstsight"
+
+
+def test_an_address_keeps_all_of_its_filters(page: Page, address: str) -> None:
+    with page.expect_request("**/search") as sent:
+        page.goto(f"{address}/#/search?q=shoes&collapse=category&is=color%3Dred&least=0.05")
+    body = sent.value.post_data_json or {}
+    assert (body["collapse"], body["where"], body["min_relevance"]) == ("category", "color = 'red'", 0.05)
+    cards(page)
+    page.get_by_role("button", name="Filters").click()
+    with page.expect_request("**/search") as sent:
+        page.get_by_role("button", name="Clear the filters").click()
+    assert not {"collapse", "where", "min_relevance"} & (sent.value.post_data_json or {}).keys()
+
+
+def test_a_service_that_does_not_answer_is_told_and_asked_again(page: Page, address: str) -> None:
+    page.goto(address)
+    page.route("**/search", lambda route: route.abort("connectionrefused"))
+    page.get_by_label("Words to search by").fill("shoes")
+    page.keyboard.press("Enter")
+    expect(page.locator(".grid .empty")).to_contain_text("The service does not answer")
+    page.unroute("**/search")
+    page.get_by_role("button", name="Try again").click()
+    assert cards(page)
+
+
+def test_what_was_found_stays_until_the_next_is_there(page: Page, address: str) -> None:
+    found = search(page, address, "red running shoes")
+    held: list[Route] = []
+    page.route("**/search", lambda route: held.append(route))
+    page.get_by_label("Words to search by").fill("guitar")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Searching…")).to_be_visible()
+    assert [card.get_attribute("data-item") for card in page.locator(".card").all()] == found
+    held[0].continue_()
+    assert cards(page) != found
+
+
 # ---- slate, map, failures
 
 
@@ -280,9 +348,23 @@ def test_the_map_shows_a_picture_on_hover_and_opens_by_key(page: Page, address: 
     expect(page.locator(".legend")).to_contain_text("live")
 
 
+def test_a_rough_map_is_there_until_the_finer_one_is(page: Page, address: str) -> None:
+    held: list[Route] = []
+    page.route(re.compile(r"/map\?sample=2000$"), lambda route: held.append(route))
+    page.goto(f"{address}/#/map")
+    status = page.get_by_role("status").filter(has_text="items;")
+    expect(status).to_contain_text("placed roughly", timeout=60_000)
+    expect(page.locator(".legend")).to_contain_text("shoes")
+    page.get_by_label("Coloured by").select_option("kind")
+    held[0].continue_()
+    expect(status).to_contain_text("near means alike", timeout=60_000)
+    expect(page.get_by_label("Coloured by")).to_have_value("kind")
+
+
 def test_the_pointer_finds_the_point_below_it(page: Page, address: str) -> None:
     page.goto(f"{address}/#/map")
     expect(page.get_by_label("Coloured by")).to_have_value("category", timeout=60_000)
+    settle(page)  # t-SNE has come
     made = httpx.get(f"{address}/map?sample=2000", timeout=60).json()
     # the point that lies furthest to the left has no other below it
     x, y, item_id, title, _ = min(made["points"])
@@ -294,6 +376,18 @@ def test_the_pointer_finds_the_point_below_it(page: Page, address: str) -> None:
     expect(page.locator(".tip b")).to_have_text(title)
     page.mouse.click(left, top)
     expect(page.get_by_role("dialog")).to_contain_text(item_id)
+
+
+def test_an_older_answer_never_replaces_a_newer_one(page: Page, address: str) -> None:
+    held: list[Route] = []
+    page.route("**/recommend", lambda route: held.append(route) if not held else route.continue_())
+    page.goto(f"{address}/#/slate?k=3")
+    page.get_by_label("Slots").fill("5")
+    page.get_by_role("button", name="Make a slate").click()
+    expect(page.locator(".card[data-item]")).to_have_count(5)
+    held[0].continue_()
+    page.wait_for_timeout(300)
+    assert page.locator(".card[data-item]").count() == 5
 
 
 def test_failures_tell_why(page: Page, address: str) -> None:
@@ -348,6 +442,35 @@ def test_pictures_in_review_are_blurred_in_search(page: Page, address: str) -> N
     expect(card.locator("img")).to_have_css("filter", re.compile("blur"))
     card.get_by_role("button", name="In review: show").click()
     expect(card.locator("img")).to_have_css("filter", "none")
+
+
+def test_pictures_in_review_are_blurred_beside_other_items_and_in_slates(page: Page, address: str) -> None:
+    blurred = re.compile("blur")
+    page.goto(f"{address}/#/search?item=guitar-acoustic")
+    cards(page)
+    expect(page.locator(".chosen img")).to_have_css("filter", blurred)
+    page.locator('[data-item="guitar-electric"] .shot').click()
+    beside = page.get_by_role("dialog").get_by_label("Open Acoustic guitar with steel strings")
+    expect(beside.locator("img")).to_have_css("filter", blurred)
+    other = page.get_by_role("dialog").get_by_label("Open Light blue bass guitar")
+    expect(other.locator("img")).to_have_css("filter", "none")
+    page.goto(f"{address}/#/slate?history=guitar-electric,guitar-acoustic&k=100&explore=0")
+    expect(page.locator('[data-item="video-cat"] img')).to_have_css("filter", blurred)
+    expect(page.locator(".interests button", has_text="guitar-acoustic").locator("img").first).to_have_css(
+        "filter", blurred
+    )
+
+
+def test_the_next_item_has_the_focus_once_one_was_decided(page: Page, address: str) -> None:
+    page.goto(f"{address}/#/review")
+    page.locator(".judge h2").wait_for()
+    page.keyboard.press("j")
+    before = page.locator(".judge h2").inner_text()
+    page.get_by_role("button", name="Allow").click()
+    expect(page.locator(".judge h2")).not_to_have_text(before)
+    expect(page.locator(".judge h2")).to_be_focused()
+    page.keyboard.press("u")
+    expect(page.locator(".judge h2")).to_have_text(before)
 
 
 def test_typing_a_reason_decides_nothing(page: Page, address: str) -> None:
@@ -412,6 +535,57 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(browser: Browser, address: 
             assert page.evaluate("document.documentElement.scrollWidth") <= 390, view
 
 
+def test_on_a_phone_a_videos_details_fit_and_it_plays_from_its_second(browser: Browser, address: str) -> None:
+    with new_page(browser, width=390, height=844) as page:
+        page.goto(f"{address}/#/search?q=fresh+grapes&kind=video&part=frame")
+        cards(page)
+        page.locator(".card .shot").first.tap()
+        page.locator(".similar button").first.wait_for()
+        sheet = page.locator("#details")
+        assert sheet.evaluate("one => one.scrollWidth <= one.clientWidth")
+        page.get_by_role("button", name=re.compile("Play from 0:0[1-9]")).first.tap()  # asked for: motion is wanted
+        page.wait_for_function("() => !document.querySelector('#details video').paused")
+        assert page.locator("#details video").evaluate("video => video.currentTime") >= 1
+
+
+def test_on_a_phone_a_touched_point_keeps_its_hint_and_the_page_scrolls_on(browser: Browser, address: str) -> None:
+    with new_page(browser, width=390, height=844) as page:
+        page.goto(f"{address}/#/map")
+        page.locator(".legend li").first.wait_for(timeout=60_000)
+        settle(page)
+        canvas = page.locator(".map canvas")
+        expect(canvas).to_have_css("touch-action", "pan-y")
+        canvas.focus()
+        page.keyboard.press("ArrowRight")
+        hint = page.locator(".tip")
+        for key in ("ArrowLeft",) * 8 + ("ArrowRight",) * 16:
+            page.keyboard.press(key)
+            assert hint.evaluate(
+                "tip => tip.offsetLeft >= 0 && tip.offsetLeft + tip.offsetWidth <= tip.parentElement.clientWidth"
+            )
+        made = httpx.get(f"{address}/map?sample=2000", timeout=60).json()
+        x, y, _, title, _ = min(made["points"])
+        box = canvas.bounding_box()
+        assert box is not None
+        wide, tall = (
+            min(box["width"] * 0.94, box["height"] * 0.94 * 1.6),
+            min(box["height"] * 0.94, box["width"] * 0.94),
+        )
+        left, top = box["x"] + box["width"] / 2 + (x - 0.5) * wide, box["y"] + box["height"] / 2 - (y - 0.5) * tall
+        page.touchscreen.tap(left, top)
+        expect(hint.locator("b")).to_have_text(title)
+        page.wait_for_timeout(200)
+        expect(hint).to_be_visible()
+        page.get_by_role("button", name="Zoom in").tap()
+        expect(canvas).to_have_css("touch-action", "none")
+
+
+def test_on_a_phone_the_decisions_are_in_reach(browser: Browser, address: str) -> None:
+    with new_page(browser, width=390, height=844) as page:
+        open_view(page, address, "review")
+        expect(page.get_by_role("button", name="Block")).to_be_in_viewport(ratio=1)
+
+
 def axe() -> Path:
     """Where axe-core lies; `npm pack axe-core@4` and unpacking it brings it."""
     named = os.environ.get("AXE_CORE")
@@ -436,6 +610,23 @@ def test_axe_finds_nothing_serious_in_light_or_dark(browser: Browser, address: s
             page.emulate_media(color_scheme="dark", reduced_motion="reduce")
             shoot(page, f"{view}-1280-dark")
             assert serious(page, "{ runOnly: ['color-contrast'] }") == [], view
+
+
+def test_axe_finds_nothing_serious_on_a_phone_in_dialogs_or_without_a_picture(browser: Browser, address: str) -> None:
+    source = axe().read_text(encoding="utf-8")
+    with new_page(browser, width=390, height=844) as page:
+        page.goto(f"{address}/#/search?q=blue+teapot")
+        expect(page.locator('[data-item="teapot-blue"] .no-picture')).to_be_attached()
+        settle(page)
+        page.evaluate(source)
+        assert serious(page, "{ resultTypes: ['violations'] }") == []
+        page.locator(".card .shot").nth(1).tap()
+        page.locator(".similar button").first.wait_for()
+        settle(page)
+        assert serious(page, "{ resultTypes: ['violations'] }") == []
+        page.keyboard.press("Escape")
+        page.locator("#keys").tap()
+        assert serious(page, "{ resultTypes: ['violations'] }") == []
 
 
 def serious(page: Page, options: str) -> list[str]:

@@ -6,9 +6,10 @@ import io
 import re
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -343,13 +344,13 @@ def test_a_large_map_holds_up_no_search(sample_db: Path, serving: Serving, monke
         return real(store, **how)
 
     with serving(sample_db, threads=1) as client, ThreadPoolExecutor(3) as pool:
-        client.get("/map?method=pca&sample=5")
+        client.get("/map?method=tsne&sample=5")
         monkeypatch.setattr(gallery_data, "map_data", slow)
-        maps = [pool.submit(client.get, f"/map?method=pca&sample={n}") for n in (10, 10, 11)]
+        maps = [pool.submit(client.get, f"/map?method=tsne&sample={n}") for n in (10, 10, 11)]
         assert busy.wait(20)
         try:
             assert client.post("/search", json={"text": "shoes"}).status_code == 200
-            assert client.get("/map?method=pca&sample=5").status_code == 200  # one that is there already
+            assert client.get("/map?method=tsne&sample=5").status_code == 200  # one that is there already
         finally:
             door.set()
         assert [len(one.result().json()["points"]) for one in maps] == [10, 10, 11]
@@ -377,19 +378,69 @@ def test_the_map_is_coloured_by_columns_decision_and_policy(moderated: Path, ser
 def test_an_answer_over_all_items_is_made_once_until_they_change_and_a_minute_has_passed(moderated: Path) -> None:
     store, made = firstsight.open(moderated).store, [0]
 
-    def make() -> int:
+    def reading() -> AbstractContextManager[Store]:
+        return nullcontext(store)
+
+    def make(_: Store) -> int:
         made[0] += 1
         return made[0]
 
     kept, hasty = Answers(), Answers(fresh_s=0)
-    assert [kept.get(("a",), store, make), kept.get(("a",), store, make), kept.get(("b",), store, make)] == [1, 1, 2]
-    before = hasty.get(("a",), store, make)
+    assert [kept.get((key,), reading, make) for key in "aab"] == [1, 1, 2]
+    before = hasty.get(("a",), reading, make)
     with store.writing():
         store.write_safety({})
         store.items.update(where="item_id = 'violin'", values={"title": "A violin"})
     store.refresh()
-    assert kept.get(("a",), store, make) == 1
-    assert hasty.get(("a",), store, make) == before + 1
+    assert kept.get(("a",), reading, make) == 1
+    assert hasty.get(("a",), reading, make) == before + 1
+
+
+def test_an_item_that_is_blocked_leaves_the_map_at_once(moderated: Path, serving: Serving) -> None:
+    keys = KeyFile(moderated / ".keys.json")
+    reader, moderator = (keys.add(name, scopes)[1] for name, scopes in [("r", ["read"]), ("m", ["read", "moderate"])])
+    with serving(moderated) as client:
+        client.headers["X-API-Key"] = moderator
+        client.get("/map?method=pca")  # kept for a minute
+        decision = {"action": "block", "policies": ["weapons"], "reason": "a test"}
+        assert client.post("/safety/items/violin/decision", json=decision).status_code == 200
+        assert "violin" in {point[2] for point in client.get("/map?method=pca").json()["points"]}
+        client.headers["X-API-Key"] = reader
+        assert "violin" not in {point[2] for point in client.get("/map?method=pca").json()["points"]}
+
+
+def test_what_is_in_review_is_told_and_what_is_blocked_to_moderators_alone(moderated: Path, serving: Serving) -> None:
+    keys = KeyFile(moderated / ".keys.json")
+    reader, moderator = (keys.add(name, scopes)[1] for name, scopes in [("r", ["read"]), ("m", ["read", "moderate"])])
+    with serving(moderated) as client:
+        for token, there in [(reader, ["violin"]), (moderator, ["sneakers-red", "violin"])]:
+            client.headers["X-API-Key"] = token
+            asked = {"item_id": ["violin", "hiking-boot", "sneakers-red", "no such item"]}
+            assert client.get("/veiled", params=asked).json() == {"veiled": there}
+
+
+def test_who_waits_for_a_map_holds_no_database_that_a_search_needs(moderated: Path) -> None:
+    store, held, began, go_on = firstsight.open(moderated).store, [0], threading.Event(), threading.Event()
+    answers = Answers()
+
+    @contextmanager
+    def reading() -> Iterator[Store]:
+        held[0] += 1
+        yield store
+        held[0] -= 1
+
+    def make(_: Store) -> str:
+        began.set()
+        assert go_on.wait(10)
+        return "made"
+
+    with ThreadPoolExecutor() as pool:
+        asked = [pool.submit(answers.get, ("map",), reading, make) for _ in range(3)]
+        assert began.wait(10)
+        time.sleep(0.1)  # the others had the time to come
+        assert held == [1]
+        go_on.set()
+        assert [one.result() for one in asked] == ["made"] * 3
 
 
 # ---- columns and failures
