@@ -133,7 +133,8 @@ async def space_map(
                 gallery.answers.get(key, store, lambda: gallery_data.map_data(store, sample=sample, method=method))
             )
 
-    return await run_sync(find) or await run_sync(make, limiter=gallery.mapping)
+    found = await run_sync(find)
+    return found if found is not None else await run_sync(make, limiter=gallery.mapping)
 
 
 @router.get("/failures", summary="What failed to index, and why")
