@@ -144,7 +144,8 @@ async def space_map(
         return tell(gallery.answers.get(key, reading, place))
 
     limiter = gallery.limiter if method == "pca" else gallery.placing
-    return await anyio.to_thread.run_sync(find) or await anyio.to_thread.run_sync(make, limiter=limiter)
+    found = await anyio.to_thread.run_sync(find)
+    return found if found is not None else await anyio.to_thread.run_sync(make, limiter=limiter)
 
 
 @router.get("/veiled", summary="Which of these items are in review")

@@ -19,7 +19,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from firstsight.service.auth import ForbiddenError, Keyring, scope_of, token_of
-from firstsight.service.errors import BodyTimeoutError, BodyTooLargeError, ServiceError, problem
+from firstsight.service.errors import BodyTimeoutError, BodyTooLargeError, OverloadedError, ServiceError, problem
 from firstsight.service.settings import ServiceSettings, is_loopback
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -28,6 +28,10 @@ _JSON: Final = re.compile(r"application/([\w.+-]+\+)?json", re.IGNORECASE)
 
 _STRANGERS_BYTES: Final = 16 * 1024
 """Of a body that comes without a key where keys are in use: enough to bring one."""
+
+
+_BODIES: Final = 16
+"""The largest bodies that are in memory at once; what does not fit is to be sent again."""
 
 
 class UnknownHostError(ServiceError):
@@ -49,6 +53,7 @@ class Gate:
         self._app = app
         self._settings = settings
         self._keyring = keyring
+        self._held = 0  # bytes of the bodies of all requests that are not answered yet
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -57,6 +62,20 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        sizes: list[int] = []
+        try:
+            body = await self._admit(scope, receive, send, sizes)
+            if body is not None:
+                await self._app(scope, _replay(body, receive), send)
+        finally:
+            self._held -= sum(sizes)
+
+    async def _admit(self, scope: Scope, receive: Receive, send: Send, sizes: list[int]) -> bytes | None:
+        """The body of a request that may pass; None where it may not, and was told so, or its client has gone.
+
+        Args:
+            sizes: takes the bytes of its parts, as they are counted in `_held`.
+        """
         state = scope.setdefault("state", {})
         try:
             headers = Headers(scope=scope)
@@ -72,14 +91,11 @@ class Gate:
             limit = self._settings.max_body_bytes
             if key is None and self._keyring.in_use:
                 limit = min(limit, _STRANGERS_BYTES)
-            body = await self._body(headers, receive, limit)
+            return await self._body(headers, receive, limit, sizes)
         except ServiceError as error:
             state["code"] = error.code
             await problem(error.status, error.code, str(error), error.headers)(scope, receive, send)
-            return
-        if body is None:  # the client has gone
-            return
-        await self._app(scope, _replay(body, receive), send)
+            return None
 
     def _check_host(self, headers: Headers) -> None:
         given = headers.get("host", "")
@@ -92,12 +108,11 @@ class Gate:
                 f"this service is not called {given[:100]!r}; if it is, start it with --name {name[:100] or 'NAME'}"
             )
 
-    async def _body(self, headers: Headers, receive: Receive, limit: int) -> bytes | None:
+    async def _body(self, headers: Headers, receive: Receive, limit: int, sizes: list[int]) -> bytes | None:
         told = headers.get("content-length", "")
         if told.isdecimal() and int(told[:20]) > limit:
             raise _too_large(limit)
         parts: list[bytes] = []
-        size = 0
         try:
             async with asyncio.timeout(self._settings.max_wait_s):
                 while True:
@@ -105,9 +120,12 @@ class Gate:
                     if message["type"] == "http.disconnect":
                         return None
                     part: bytes = message.get("body", b"")
-                    size += len(part)
-                    if size > limit:
+                    sizes.append(len(part))
+                    self._held += len(part)
+                    if sum(sizes) > limit:
                         raise _too_large(limit)
+                    if self._held > _BODIES * self._settings.max_body_bytes:
+                        raise OverloadedError("too much is being sent at once; try again", {"Connection": "close"})
                     parts.append(part)
                     if not message.get("more_body", False):
                         return b"".join(parts)

@@ -42,24 +42,28 @@ class Metrics:
         )
         self.queue_depth = Gauge(
             "firstsight_queue_depth",
-            "Waiting for the encoder",
+            "Texts and images that wait for the encoder, and searches that wait",
             ("input",),
             registry=registry,
             multiprocess_mode="livesum",
         )
         self.queue_seconds = Histogram(
             "firstsight_queue_seconds",
-            "Waited for the encoder, until the first rows of a request were taken",
+            "Waited, until the first rows of a request were taken",
             ("input",),
             registry=registry,
             buckets=_SECONDS,
         )
         self.batch_requests = Histogram(
-            "firstsight_batch_requests", "Requests that shared a pass", ("input",), registry=registry, buckets=_ROWS
+            "firstsight_batch_requests",
+            "Requests that were worked on together",
+            ("input",),
+            registry=registry,
+            buckets=_ROWS,
         )
         self.dropped = Counter(
             "firstsight_dropped",
-            "Requests that the encoder never saw whole: its queue was full, they were late, their client had gone",
+            "Requests that were not worked on: the queue was full, they were late, their client had gone",
             ("input", "reason"),
             registry=registry,
         )

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi import Query as Parameter
-from PIL import Image
-from starlette.datastructures import UploadFile
 
 from firstsight import Database
-from firstsight.errors import FirstsightError, MediaError, QueryError
+from firstsight.errors import QueryError
 from firstsight.retrieval.query import MAX_RESULTS, Query
-from firstsight.retrieval.results import SearchResult
+from firstsight.retrieval.results import SearchResult, SearchResults
 from firstsight.service.answers import Answer, without_paths
+from firstsight.service.asked import Asked, complete, read_asked
 from firstsight.service.auth import may, must_see, require
 from firstsight.service.batching_encoder import time_limit
 from firstsight.service.errors import NotFoundError
@@ -34,37 +30,13 @@ from firstsight.service.search_shapes import (
     SimilarAnswer,
     SlateAnswer,
 )
-from firstsight.service.state import Service, ServiceDep
-from firstsight.service.wanted import must_be_wanted, while_wanted
+from firstsight.service.searches import Ask
+from firstsight.service.state import ServiceDep
+from firstsight.service.wanted import while_wanted
 
 router = APIRouter(tags=["search"], default_response_class=Answer)
 
-MAX_UPLOADS = 16
 KINDS = ("product", "video", "live")
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A search request, from JSON or from a form with files."""
-
-    body: SearchRequest
-    uploads: list[bytes]
-
-
-async def read_asked(request: Request) -> Asked:
-    """Read the query: the body as JSON, or of a form the field `query` (the same JSON) with files `images`."""
-    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        return Asked(SearchRequest.model_validate_json(await request.body()), [])
-    async with request.form(max_files=MAX_UPLOADS, max_fields=8) as form:
-        unknown = form.keys() - {"query", "images"}
-        if unknown:
-            raise QueryError(f"the form has no field {sorted(unknown)[0][:40]!r}; give query and images")
-        query = form.get("query", "{}")
-        body = SearchRequest.model_validate_json(query if isinstance(query, str) else await query.read())
-        files = form.getlist("images")
-        if any(not isinstance(file, UploadFile) for file in files):
-            raise QueryError("images of a form are files; give addresses and base64 in the field query")
-        return Asked(body, [await file.read() for file in files if isinstance(file, UploadFile)])
 
 
 @router.post(
@@ -103,53 +75,17 @@ async def search(request: Request, asked: Annotated[Asked, Depends(read_asked)],
     async def find() -> Answer:
         with time_limit(limit_s):
             async with complete(service, asked) as query:
-                limiter = service.videos if body.videos else None
-                return await run_sync(partial(_find, service, query, moderates=moderates), limiter=limiter)
+                found = await service.searches.search(Ask(query, moderates=moderates))
+        return await run_sync(partial(_tell, query, found, moderates=moderates))
 
     return await while_wanted(request, limit_s, find)
 
 
-def _find(service: Service, query: Query, *, moderates: bool) -> Answer:
-    with service.databases.reading() as db:
-        must_be_wanted()
-        found = db.search(query)
+def _tell(query: Query, found: SearchResults, *, moderates: bool) -> Answer:
     last = query.offset + query.k
     more = len(found) + found.withheld == query.k and last + query.k <= MAX_RESULTS
     told = [tell_result(result, moderates=moderates) for result in found]
     return Answer({"results": told, "snapshot": found.snapshot, "next_offset": last if more else None})
-
-
-@asynccontextmanager
-async def complete(service: Service, asked: Asked) -> AsyncIterator[Query]:
-    """The library's query, its pictures decoded and its videos fetched before it takes a database from others.
-
-    Raises:
-        QueryError, MediaError: it cannot be answered.
-    """
-    body = asked.body
-    fields = body.model_dump(exclude={"images", "minus_images", "videos"})
-    images: list[str | bytes] = [*asked.uploads, *body.images]
-    # the query checks itself before anything is fetched or decoded; names stand for it meanwhile
-    unknown = {"images": ["?"] * len(images), "minus_images": ["?"] * len(body.minus_images)}
-    checked = Query(**fields, **unknown, videos=body.videos)
-    async with AsyncExitStack() as stack:
-        videos = {str(await stack.enter_async_context(service.pictures.video_soon(one))): one for one in body.videos}
-        opened: list[Image.Image] = []
-        if images or body.minus_images:
-            encoder = await run_sync(lambda: service.databases.encoder)
-            for one in await service.pictures.open_all([*images, *body.minus_images], min_side=encoder.spec.min_side):
-                if isinstance(one, FirstsightError):
-                    raise one
-                opened.append(one)
-        try:
-            yield replace(
-                checked, images=opened[: len(images)], minus_images=opened[len(images) :], videos=list(videos)
-            )
-        except MediaError as error:  # told of the address, not of its copy
-            message = str(error)
-            for path, address in videos.items():
-                message = message.replace(path, address)
-            raise MediaError(error.reason, message) from None
 
 
 def tell_result(result: SearchResult, *, moderates: bool) -> dict[str, Any]:

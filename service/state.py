@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-import anyio
 from fastapi import Depends, Request
 
 from firstsight.service.auth import Keyring
@@ -13,6 +12,7 @@ from firstsight.service.databases import Databases
 from firstsight.service.keys import KeyFile
 from firstsight.service.metrics import Metrics
 from firstsight.service.pictures import PictureReader
+from firstsight.service.searches import Searches
 from firstsight.service.settings import ServiceSettings
 
 
@@ -22,22 +22,23 @@ class Service:
 
     settings: ServiceSettings
     databases: Databases
+    searches: Searches
     pictures: PictureReader
     metrics: Metrics
     keyring: Keyring
-    videos: anyio.CapacityLimiter
-    """Searches by videos at once: each decodes for seconds with a database in hand, and leaves most to the others."""
 
     @classmethod
     def of(cls, settings: ServiceSettings) -> Service:
         """The parts as the settings say; nothing is loaded or started yet."""
         metrics = Metrics()
         keyring = Keyring(KeyFile(settings.keys_file), required=not settings.loopback, share=1 / settings.workers)
-        videos = anyio.CapacityLimiter(max(1, settings.threads // 4))
-        return cls(settings, Databases(settings, metrics), PictureReader(settings), metrics, keyring, videos)
+        databases = Databases(settings, metrics)
+        searches = Searches(databases, settings, metrics)
+        return cls(settings, databases, searches, PictureReader(settings), metrics, keyring)
 
     def close(self) -> None:
         """End what was started."""
+        self.searches.close()
         self.databases.close()
         self.pictures.close()
 

@@ -25,6 +25,7 @@ from firstsight.media import guard
 from firstsight.service.app import make_app
 from firstsight.service.batch_signals import StoppedError
 from firstsight.service.errors import OverloadedError
+from firstsight.service.gate import Gate
 from firstsight.service.settings import ServiceSettings
 from tests.media.conftest import Server
 from tests.service.conftest import serving
@@ -134,6 +135,44 @@ def test_a_body_that_does_not_come_is_not_waited_for(tmp_path: Path) -> None:
     asyncio.run(make_app(settings)(scope, never, tell))
     assert told[0]["status"] == 408
     assert b"body_timeout" in told[1]["body"]
+
+
+def test_bodies_of_many_requests_fill_no_memory(tmp_path: Path) -> None:
+    app = make_app(ServiceSettings(db=str(tmp_path / "none"), max_body_bytes=1_000, max_wait_s=30))
+    gate = Gate(app, settings=app.state.service.settings, keyring=app.state.service.keyring)
+    headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+
+    async def ask(size: int, *, ends: bool) -> Message:
+        told: list[Message] = []
+        parts: list[Message] = [{"type": "http.request", "body": b" " * size, "more_body": not ends}]
+
+        async def receive() -> Message:
+            if parts:
+                return parts.pop()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        async def tell(message: Message) -> None:
+            told.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": "/session", "headers": headers, "query_string": b""}
+        await gate(scope, receive, tell)
+        return told[0]
+
+    async def crowd() -> None:
+        sending = [asyncio.create_task(ask(999, ends=False)) for _ in range(16)]
+        while gate._held < 16 * 999:
+            await asyncio.sleep(0)
+        refused = await ask(999, ends=True)
+        assert refused["status"] == 503
+        assert (b"retry-after", b"5") in refused["headers"]
+        assert (await ask(10, ends=True))["status"] == 422  # what still fits
+        for one in sending:
+            one.cancel()
+        await asyncio.gather(*sending, return_exceptions=True)
+        assert gate._held == 0
+
+    asyncio.run(crowd())
 
 
 def test_a_request_keeps_its_id_and_has_one_line_of_the_log(

@@ -100,6 +100,10 @@ def test_what_is_blocked_is_not_there_for_who_may_only_read(guarded: TestClient,
     assert guarded.get(f"/items/{ITEM}", headers=reads).json() == guarded.get("/items/nobody", headers=reads).json() | {
         "detail": f"there is no item '{ITEM}'"
     }
+    for query, status in (({"items": [ITEM]}, 200), ({"items": ["nobody"]}, 422)):
+        assert guarded.post("/search", json=query, headers=moderates).status_code == status
+    told = [guarded.post("/search", json={"items": [i]}, headers=reads).json()["detail"] for i in (ITEM, "nobody")]
+    assert told == [f"there is no item '{i}'" for i in (ITEM, "nobody")]
     assert guarded.get(f"/items/{ITEM}", headers=moderates).status_code == 200
     assert guarded.get(f"/items/{ITEM}/similar", headers=reads).status_code == 404
     entry = next(iter(AuditLog.of(str(own_db)).entries(subject=ITEM)))
