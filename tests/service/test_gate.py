@@ -196,7 +196,7 @@ def test_what_goes_wrong_inside_is_not_told(
     def fail(*args: object, **how: object) -> None:
         raise ZeroDivisionError("secret of the inside")
 
-    monkeypatch.setattr("firstsight.database.Database.search", fail)
+    monkeypatch.setattr("firstsight.database.Database.search_many", fail)
     answer = client.post("/search", json={"text": "a"})
     assert (answer.status_code, answer.json()["code"]) == (500, "internal")
     assert "secret" not in answer.text
@@ -234,7 +234,7 @@ def test_what_may_be_tried_again_says_when(
     def fail(*args: object, **how: object) -> None:
         raise error
 
-    monkeypatch.setattr("firstsight.database.Database.search", fail)
+    monkeypatch.setattr("firstsight.database.Database.search_many", fail)
     answer = client.post("/search", json={"text": "a"})
     assert (answer.status_code, answer.headers["retry-after"]) == (503, waits)
 
@@ -251,7 +251,7 @@ def test_a_message_does_not_begin_a_line_of_the_log_or_name_folders(
     def fail(*args: object, **how: object) -> None:
         raise raised.pop(0)
 
-    monkeypatch.setattr("firstsight.database.Database.search", fail)
+    monkeypatch.setattr("firstsight.database.Database.search_many", fail)
     answers = [client.post("/search", json={"text": "a"}) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [503, 422, 422]
     assert not [answer.text for answer in answers if "/srv" in answer.text]
