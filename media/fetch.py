@@ -179,7 +179,7 @@ def fetch(uri: str, policy: MediaPolicy, kind: Kind) -> Fetched:
         except BaseException:
             file.close()
             raise
-    suffix = PurePosixPath(urlsplit(uri).path).suffix
+    suffix = PurePosixPath(re.split("[?#]", uri, maxsplit=1)[0]).suffix  # urlsplit refuses what fetching explains
     name = "video" + (suffix if re.fullmatch(r"\.\w{1,8}", suffix, re.ASCII) else "")
     folder = tempfile.TemporaryDirectory(prefix="firstsight-")
     try:
@@ -229,7 +229,12 @@ def _scheme(uri: str) -> str | None:
 
 def host_of(uri: str) -> str | None:
     """The host (or bucket) that an address is fetched from, lower case; None for a local path."""
-    return None if _scheme(uri) is None else urlsplit(uri).netloc.lower()
+    if _scheme(uri) is None:
+        return None
+    try:
+        return urlsplit(uri).netloc.lower()
+    except ValueError:  # an unclosed bracket: fetching says what is wrong with it
+        return re.split("[/?#]", uri.partition("://")[2], maxsplit=1)[0].lower()
 
 
 def _fetch_into(file: IO[bytes], uri: str, policy: MediaPolicy, limit: int, kind: Kind) -> str:

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 import firstsight
 from firstsight.errors import FirstsightError
 from firstsight.service import errors, routes_health, routes_items, routes_safety, routes_search
+from firstsight.service.databases import MOST_WAITING
 from firstsight.service.gate import Gate
 from firstsight.service.observing import Observer
 from firstsight.service.openapi import make_openapi
@@ -34,8 +35,8 @@ def make_app(settings: ServiceSettings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        # routes run in threads: as many as may read, those that write, make slates or fetch pictures, and some to spare
-        anyio.to_thread.current_default_thread_limiter().total_tokens = settings.threads + 32
+        # routes run in threads: as many as may read, those that wait to write or for slates, and some to spare
+        anyio.to_thread.current_default_thread_limiter().total_tokens = settings.threads + 2 * (MOST_WAITING + 1) + 16
         warming = asyncio.create_task(asyncio.to_thread(_warm_up, service))
         try:
             yield

@@ -26,14 +26,22 @@ from firstsight.service.metrics import Metrics
 from firstsight.service.settings import ServiceSettings
 from firstsight.service.turns import MeasuredEncoder, WaitedForEncoder
 
+MOST_WAITING: Final = 31
+"""Threads that wait to write, and as many that wait for slates."""
+
 _WARM_UP_S: Final = 900.0
 
 
 class _Lone:
-    """A database that threads take in turn."""
+    """A database that threads take in turn.
 
-    def __init__(self) -> None:
+    Args:
+        most: threads that wait for it; more are sent away at once, so that those who search find one.
+    """
+
+    def __init__(self, most: int) -> None:
         self.lock = threading.Lock()
+        self.places = threading.BoundedSemaphore(most + 1)  # of those who wait, and of the one who has it
         self.database: Database | None = None
 
 
@@ -56,7 +64,7 @@ class Databases:
         self._free: LifoQueue[Database | None] = LifoQueue()
         for _ in range(settings.threads):
             self._free.put(None)
-        self._for_slates, self._for_writing, self._for_maps = _Lone(), _Lone(), _Lone()
+        self._for_slates, self._for_writing, self._for_maps = _Lone(MOST_WAITING), _Lone(MOST_WAITING), _Lone(1)
 
     @property
     def encoder(self) -> Encoder:
@@ -167,8 +175,12 @@ class Databases:
 
     @contextmanager
     def _alone(self, lone: _Lone) -> Iterator[Database]:
+        busy = OverloadedError("others do the same and take long; try again", {"Retry-After": "1"})
+        if not lone.places.acquire(blocking=False):
+            raise busy
         if not lone.lock.acquire(timeout=self._settings.max_wait_s):
-            raise OverloadedError("others do the same and take long; try again", {"Retry-After": "1"})
+            lone.places.release()
+            raise busy
         try:
             with self._timed():
                 if lone.database is None:
@@ -186,6 +198,7 @@ class Databases:
             raise
         finally:
             lone.lock.release()
+            lone.places.release()
 
     def _open(self) -> Database:
         return firstsight.open(self._settings.db, encoder=self._loaded(), policy=self._policy)

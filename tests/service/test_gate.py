@@ -309,6 +309,31 @@ def test_nor_is_one_that_a_public_server_sends_on_to(
     assert (answer.status_code, answer.json()["code"]) == (422, "media_forbidden"), answer.text
 
 
+MALFORMED = [
+    "http://[::1/a.mp4",
+    "http://a]b/a.mp4",
+    "http://\u2100/a.mp4",
+    "http://[v1.x]/a",
+    "http:///a",
+    "http://a\0/",
+]
+
+
+@pytest.mark.parametrize("address", MALFORMED)
+@pytest.mark.parametrize("name", ["images", "videos"])
+def test_an_address_that_is_none_is_the_requests_fault(client: TestClient, name: str, address: str) -> None:
+    answer = client.post("/search", json={name: [address]})
+    assert answer.status_code == 422
+    assert answer.json()["code"] in {"media_unreachable", "media_forbidden"}
+
+
+def test_nor_is_a_redirect_to_none(client: TestClient, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "is_public", lambda address: True)
+    url = server.answer("/a.jpg", status=302, Location="http://[::1/a.jpg")
+    answer = client.post("/search", json={"images": [url]})
+    assert answer.status_code == 422
+
+
 def test_nor_is_a_name_that_resolves_to_one(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     real = socket.getaddrinfo
 

@@ -93,6 +93,16 @@ def test_a_medium_that_cannot_be_fetched_is_told_and_kept_for_another_try(writer
     assert reports[0].counts.failed_media == 1
 
 
+@pytest.mark.parametrize("address", ["http://[::1/a", "http://a]b/a", "http://\u2100/a"])
+def test_an_address_that_is_none_costs_itself_alone(writer: TestClient, address: str) -> None:
+    rows = [
+        {"item_id": "odd", "title": "O", "images": [address], "videos": [address]},
+        {"item_id": "b", "title": "B"},
+    ]
+    told = writer.post("/items", json={"items": rows}).json()
+    assert (told["counts"]["encoded"], {one["item_id"] for one in told["failures"]}) == (2, {"odd"})
+
+
 def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(own_db: Path, starter: Encoder) -> None:
     bomb = io.BytesIO()
     Image.new("1", (12_000, 12_000)).save(bomb, "PNG")

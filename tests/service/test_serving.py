@@ -46,6 +46,10 @@ def test_what_is_in_flight_ends_before_the_process_does(serve: Serve, own_db: Pa
     in_flight = "firstsight_requests_in_flight 2.0"  # the post, and the question itself
     while in_flight not in httpx.get(f"{running.address}/metrics").text:
         assert posting.is_alive()
+    host, port = running.address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:  # a head without end
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 70_000)
+        assert connection.recv(100).startswith(b"HTTP/1.1 400")
     running.process.send_signal(signal.SIGTERM)
     posting.join(60)
     assert answers[0].status_code == 200

@@ -17,6 +17,7 @@ from firstsight.encoders.base import Encoder
 from firstsight.media.policy import MediaPolicy
 from firstsight.service.app import make_app
 from firstsight.service.batching_encoder import BatchSettings
+from firstsight.service.databases import MOST_WAITING
 from firstsight.service.settings import ServiceSettings
 from tests.conftest import SAMPLE_CATALOGUE
 from tests.media.conftest import Server
@@ -101,6 +102,28 @@ def test_slow_servers_hold_up_no_other_search(sample_db: Path, starter: Encoder,
         assert time.perf_counter() - began < SLOW_S / 2
         for thread in slow:
             thread.join()
+
+
+def test_writes_that_wait_hold_up_no_search(own_db: Path, starter: Encoder) -> None:
+    with served(own_db, starter, max_wait_s=SLOW_S, threads=2) as service:
+        databases = service._app.state.service.databases
+        body = {"items": [{"item_id": "a", "title": "a"}]}
+        posts: list[httpx.Response] = []
+        with databases.writing():
+            writers = [
+                threading.Thread(target=lambda: posts.append(httpx.post(f"{service.url}/items", json=body, timeout=60)))
+                for _ in range(90)
+            ]
+            for writer in writers:
+                writer.start()
+            service.until(lambda: len(posts) >= 90 - MOST_WAITING)  # sent away at once
+            began = time.perf_counter()
+            assert search(service, text="shoes").status_code == 200
+            assert time.perf_counter() - began < SLOW_S
+            for writer in writers:
+                writer.join()
+        assert {(post.status_code, post.headers["retry-after"]) for post in posts} == {(503, "1")}
+        assert httpx.post(f"{service.url}/items", json=body, timeout=60).status_code == 200
 
 
 @pytest.mark.parametrize(
