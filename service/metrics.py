@@ -56,7 +56,7 @@ class Metrics:
         )
         self.batch_requests = Histogram(
             "firstsight_batch_requests",
-            "Requests that were worked on together",
+            "Requests worked on together",
             ("input",),
             registry=registry,
             buckets=_ROWS,

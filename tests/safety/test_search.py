@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import firstsight
+from firstsight.encoders.base import Encoder
 from firstsight.indexer.store import Store
 from firstsight.retrieval import filters
 from tests.retrieval.synthetic import Drawn, DrawnEncoder
@@ -63,3 +66,23 @@ def test_what_waits_for_review_is_shown_and_a_database_that_was_never_scored_is_
     plain = Drawn(tmp_path / "db", 50)
     assert "safety_decision" not in Store.open(plain.path).items.schema.names
     assert len(firstsight.open(plain.path, encoder=DrawnEncoder()).search(item="i00003", k=50)) == 49
+
+
+@pytest.mark.parametrize("query", [{}, {"where": "price > 0"}, {"mode": "words"}, {"mode": "vector", "part": "image"}])
+def test_a_later_page_of_an_earlier_ranking_leaves_out_what_was_blocked_since(
+    sample_db: Path, tmp_path: Path, starter: Encoder, query: dict[str, Any]
+) -> None:
+    db = firstsight.open(shutil.copytree(sample_db, tmp_path / "db"), encoder=starter)
+    first = db.search("red", k=3, **query)
+    rest = {"k": 3, "offset": 3, "snapshot": first.snapshot, **query}
+    second = [result.item_id for result in db.search("red", **rest)]
+    for blocked in second[:2]:  # the first decision makes the column of decisions too
+        store = db.store
+        safety = {"safety_scores": "{}", "safety_policy_version": "1", "safety_min_age": None}
+        with store.writing():
+            store.write_safety({blocked: {"safety_decision": "block", **safety}})
+        found = [result.item_id for result in db.search("red", **rest)]
+        assert blocked not in found
+        assert len(found) == 3  # the next ones move up
+    assert found[0] == second[2]
+    assert [result.item_id for result in db.search("red", **rest, include_blocked=True)] == second

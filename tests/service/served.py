@@ -35,6 +35,13 @@ class Served:
         assert isinstance(service, Service)
         return service.databases.batching._batcher
 
+    @property
+    def searches(self) -> Batcher:
+        """What searches wait in."""
+        service = self._app.state.service
+        assert isinstance(service, Service)
+        return service.searches._batcher
+
     def until(self, condition: Callable[[], bool]) -> None:
         """Wait for something that a request brings about."""
         ends = time.monotonic() + STARTS_IN_S
