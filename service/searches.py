@@ -26,7 +26,7 @@ from firstsight.service.wanted import must_be_wanted
 Found: TypeAlias = list[SearchResults | FirstsightError]
 
 TOGETHER: Final = 16
-"""Searches of one batch at most. CPU ms of a search by words and meaning, one by one 51, by four 30, by 16 26, by 64 25;
+"""Searches of one batch at most. CPU ms of a search by words and meaning, one by one 51, by 4 30, by 16 26, by 64 25;
 by meaning alone 42, 18, 11, 14."""
 
 
