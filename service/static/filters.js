@@ -27,8 +27,8 @@ export function filters(changed) {
   const panel = h('div', { class: 'filters', hidden: true, id: 'filters' }, facets,
     h('label', { class: 'wide' }, 'Condition (SQL over the columns)', where),
     h('label', {}, 'Compare with', compared), h('label', {}, 'Of one group, show one', collapse),
-    h('label', {}, h('span', {}, 'Variety ', shares.diversity), diversity),
-    h('label', {}, h('span', {}, 'Least relevance ', shares.least), least),
+    h('label', {}, h('span', {}, 'Variety: ', shares.diversity), diversity),
+    h('label', {}, h('span', {}, 'Least relevance: ', shares.least), least),
     clearing);
   for (const [name, input] of Object.entries({ diversity, least })) input.addEventListener('input', () => tell(name, input));
   const open = h('button', {

@@ -53,7 +53,7 @@ export function build(main) {
     }, () => {});
     try {
       fine = await get(`map?sample=${sample.value}`, signal);
-      show(fine, 'near means alike');
+      await show(fine, 'near means alike');
     } catch (error) {
       if (signal.aborted) return;
       mapped.hidden = true;
@@ -64,7 +64,7 @@ export function build(main) {
     }
   }
 
-  function show(made, means) {
+  async function show(made, means) {
     const before = data;
     data = made;
     mapped.hidden = false;
@@ -76,8 +76,7 @@ export function build(main) {
     by.replaceChildren(...data.colourings.map((one) => h('option', { value: one.column, selected: one.column === chosen }, one.column)));
     if (before?.points.length === made.points.length && made.points.every((one, n) => one[2] === before.points[n][2])) {
       colouring = made.colourings.find((one) => one.column === by.value);
-      tip.hidden = true;
-      glide(before.points);
+      await glide(before.points);
     } else {
       point(null);
       recolour();
@@ -88,15 +87,20 @@ export function build(main) {
     const to = data.points;
     const own = data;
     const began = performance.now();
-    const move = () => {
+    const told = tip.hidden ? null : at;
+    tip.hidden = true;
+    return new Promise((done) => { move(done); });
+
+    function move(done) {
+      if (data !== own) return done();
       const share = reducedMotion() ? 1 : Math.min(1, (performance.now() - began) / GLIDE_MS);
       const eased = 1 - (1 - share) ** 3;
-      if (data !== own) return;
       data.points = share === 1 ? to : to.map((one, n) => [from[n][0] + (one[0] - from[n][0]) * eased, from[n][1] + (one[1] - from[n][1]) * eased, ...one.slice(2)]);
       draw();
-      if (share < 1) requestAnimationFrame(move);
-    };
-    move();
+      if (share < 1) return requestAnimationFrame(() => move(done));
+      if (told !== null && told === at) point(at);
+      return done();
+    }
   }
 
   function recolour() {

@@ -356,9 +356,12 @@ def test_a_rough_map_is_there_until_the_finer_one_is(page: Page, address: str) -
     expect(status).to_contain_text("placed roughly", timeout=60_000)
     expect(page.locator(".legend")).to_contain_text("shoes")
     page.get_by_label("Coloured by").select_option("kind")
+    page.locator(".map canvas").focus()
+    page.keyboard.press("ArrowRight")
     held[0].continue_()
     expect(status).to_contain_text("near means alike", timeout=60_000)
     expect(page.get_by_label("Coloured by")).to_have_value("kind")
+    expect(page.locator(".tip")).to_be_visible()  # it went along with its point
 
 
 def test_the_pointer_finds_the_point_below_it(page: Page, address: str) -> None:
