@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP_OPTIONS ?=
+# Processes that tests run in; each takes up to 2 GB.
+TESTERS ?= 2
 
 .PHONY: demo test lint format wheel clean
 
@@ -23,7 +25,7 @@ demo: $(STAMP)
 	@for page in text picture video; do echo "  file://$(CURDIR)/demo-$$page.html"; done
 
 test: $(STAMP) lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TESTERS) --dist worksteal -rs
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

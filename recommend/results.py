@@ -20,7 +20,8 @@ class Recommendation:
         source: an interest of the user (recent, lasting, long_tail), users alike (neighbours), everybody (popular), its
             date (newest) where there are no events at all, or exploration (new: hardly shown yet; nearby: beside what
             the user knows).
-        because: an item of the user's history that the interest is named by; None where there is none.
+        because: an item of the user's history that the interest is named by, of the recent ones the nearest; None
+            where there is none.
         explore: exploration put it there.
         propensity: the probability that this slot holds this item, 0 to 1; see `firstsight.recommend.slate.Slot`.
     """

@@ -110,7 +110,8 @@ class Slot:
         place: of the item in the space.
         score: its relevance, in standard deviations of its kind.
         source: what brought it.
-        because: the place of an item of the user's history that the interest is named by; -1 for none.
+        because: the place of an item of the user's history that the interest is named by, of the recent ones the
+            nearest; -1 for none.
         explore: exploration put it there.
         propensity: the probability that this slot holds this item, given the draws before it: share * draw for what
             was explored, and 1 - share for what the ranking put there.
@@ -241,7 +242,11 @@ class Composer:
                 return "popular", -1
         if interest >= 0:
             one = ranking.interests[interest]
-            return one.kind, one.medoid
+            if one.kind != "recent":
+                return one.kind, one.medoid
+            # last events may have nothing in common, and one name for all of them would explain nothing
+            cosines = self._space.vectors[one.members] @ self._space.vectors[place]
+            return one.kind, int(one.members[np.argmax(cosines)])
         if ranking.by_newest:
             return "newest", -1
         return ("neighbours" if len(ranking.interests) else "popular"), -1
