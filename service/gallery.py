@@ -163,14 +163,18 @@ def veiled(
 
 @router.get("/failures", summary="What failed to index, and why")
 def failures(
+    request: Request,
     service: ServiceDep,
     reason: FailureReason | None = None,
     k: Annotated[int, Parameter(ge=1, le=1_000)] = 100,
     offset: Annotated[int, Parameter(ge=0)] = 0,
 ) -> Answer:
-    """Media that could not be used, the last seen first."""
+    """Media that could not be used, the last seen first; those of blocked items for the scope moderate alone."""
     with service.databases.reading() as db:
         rows = db.failures()
+        if not may(request, "moderate"):
+            blocked = gallery_data.blocked_now(db.store, [row["item_id"] for row in rows])
+            rows = [row for row in rows if row["item_id"] not in blocked]
     return Answer(gallery_data.failures(rows, reason=reason, offset=offset, k=k))
 
 

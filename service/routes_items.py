@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from firstsight.service.answers import Answer
-from firstsight.service.posting import index_rows
+from firstsight.service.posting import index_rows, remove_item
 from firstsight.service.routes_search import AnyId, ItemPath, no_such_item
 from firstsight.service.search_shapes import Shape
 from firstsight.service.state import ServiceDep
@@ -88,9 +88,8 @@ def delete_item_by_any_id(item_id: AnyId, service: ServiceDep) -> Answer:
 
 @router.delete("/items/{item_id:path}", response_model=RemovedAnswer, summary="Remove an item")
 def delete_item(item_id: ItemPath, service: ServiceDep) -> Answer:
-    """Remove an item with its views; people's decisions about it stay in the audit log."""
-    with service.databases.writing() as db:
-        removed = db.remove([item_id], wait_s=service.settings.max_wait_s)
+    """Remove an item with its views and posted pictures; people's decisions about it stay in the audit log."""
+    removed = remove_item(service, item_id)
     if not removed:
         raise no_such_item(item_id)
     return Answer({"removed": removed})

@@ -68,6 +68,7 @@ def test_a_history_brings_what_is_like_it(sample_db: Path) -> None:
     assert {one.because for one in slate[:3]} <= {"guitar-acoustic", "violin"}
     assert sum(interest.share for interest in slate.interests) == pytest.approx(1)
     assert slate[0].title
+    assert json.dumps([one.as_dict() for one in slate])
 
 
 def test_events_that_have_nothing_in_common_each_name_what_they_bring(sample_db: Path) -> None:
@@ -75,7 +76,6 @@ def test_events_that_have_nothing_in_common_each_name_what_they_bring(sample_db:
     because = {one.item_id: one.because for one in slate if one.source == "recent"}
     assert because["guitar-electric"] == "guitar-acoustic"
     assert because["sneakers-sky"] == "hiking-boot"
-    assert json.dumps([one.as_dict() for one in slate])
 
 
 def test_a_user_with_events_is_known_and_others_are_answered(db_with_events: Database) -> None:

@@ -471,6 +471,19 @@ def test_failures_are_told_with_their_reasons(client: TestClient) -> None:
     assert client.get("/failures?reason=other").status_code == 422
 
 
+def test_what_failed_of_a_blocked_item_is_for_moderators(moderated: Path, serving: Serving) -> None:
+    keys = KeyFile(moderated / ".keys.json")
+    reader, moderator = (keys.add(name, scopes)[1] for name, scopes in [("r", ["read"]), ("m", ["read", "moderate"])])
+    with serving(moderated) as client:
+        client.headers["X-API-Key"] = moderator
+        (failed,) = client.get("/failures").json()["failures"]
+        decision = {"action": "block", "policies": ["weapons"], "reason": "a test"}
+        assert client.post(f"/safety/items/{failed['item_id']}/decision", json=decision).status_code == 200
+        assert client.get("/failures").json()["total"] == 1
+        client.headers["X-API-Key"] = reader
+        assert client.get("/failures").json()["total"] == 0
+
+
 def test_failures_come_page_by_page_the_last_seen_first() -> None:
     rows = [
         {"item_id": str(n), "uri": f"/srv/shop/{n}.jpg", "stage": "fetch", "reason": "missing", "attempts": 1,

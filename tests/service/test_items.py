@@ -61,6 +61,24 @@ def test_a_picture_in_a_row_is_kept_beside_the_database(writer: TestClient, own_
     assert (found["item_id"], found["picture"].get("uri")) == ("mine", None)
 
 
+def test_a_posted_picture_goes_with_the_last_item_that_has_it(writer: TestClient, own_db: Path) -> None:
+    def kept() -> list[bytes]:
+        return [path.read_bytes() for path in (own_db / ".uploads").iterdir()]
+
+    rows = [{"item_id": item_id, "title": "Mine", "images": [DATA]} for item_id in ("one", "two")]
+    writer.post("/items", json={"items": rows})
+    writer.delete("/items/one")
+    assert kept() == [GUITAR]
+    assert writer.get("/media", params={"item_id": "two"}).status_code == 200
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64), "red").save(buffer, "PNG")
+    other = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    writer.post("/items", json={"items": [rows[1] | {"images": [other]}]})
+    assert kept() == [buffer.getvalue()]
+    writer.delete("/items/two")
+    assert kept() == []
+
+
 @pytest.mark.parametrize(
     ("row", "says"),
     [
