@@ -48,7 +48,7 @@ def serve(
     ] = None,
     keys: Keys = None,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Processes; each loads the encoder.")] = 1,
-    threads: Annotated[int, typer.Option("--threads", min=1, help="Searches at once, in each process.")] = 8,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Requests that read at once, in each process.")] = 8,
     max_body_mb: Annotated[int, typer.Option("--max-body-mb", min=1, help="Megabytes of a request.")] = 32,
     max_megapixels: Annotated[int, typer.Option("--max-megapixels", min=1, help="Of a picture in a request.")] = 50,
     allow_private: options.AllowPrivate = False,
