@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -14,6 +15,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from firstsight.errors import DatabaseBusyError, StoreError
+
+log = logging.getLogger(__name__)
+
+QUIET_S = 1.0
+"""Seconds of waiting for another writer that are not worth a word."""
 
 
 @contextmanager
@@ -26,7 +32,12 @@ def writer_lock(folder: Path, wait_s: float) -> Iterator[None]:
     holder = folder / ".writer.json"
     lock = FileLock(folder / ".writer.lock")
     try:
-        lock.acquire(timeout=wait_s)
+        try:
+            lock.acquire(timeout=min(wait_s, QUIET_S))
+        except Timeout:
+            if wait_s > QUIET_S:
+                log.warning("%s is being written %s; waiting for it up to %g s", folder, _describe(holder), wait_s)
+            lock.acquire(timeout=wait_s - min(wait_s, QUIET_S))
     except Timeout:  # an OSError, too
         raise DatabaseBusyError(f"{folder} is being written {_describe(holder)}; wait for it (--wait 600)") from None
     except OSError as error:
