@@ -25,7 +25,7 @@ demo: $(STAMP)
 	@for page in text picture video; do echo "  file://$(CURDIR)/demo-$$page.html"; done
 
 test: $(STAMP) lint
-	$(BIN)/python -m pytest -n $(TESTERS) --dist worksteal -rs
+	$(BIN)/python -m pytest -n $(TESTERS) --dist worksteal -rfEs
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -20,7 +20,6 @@ from firstsight.indexer.tables import HIDDEN_COLUMNS
 from firstsight.indexer.upkeep import TableState, table_state
 from firstsight.learning import Learning
 from firstsight.recommending import Recommending
-from firstsight.retrieval.filters import blocked_since
 from firstsight.retrieval.query import Query
 from firstsight.retrieval.rerank import choose
 from firstsight.retrieval.rerank_store import RerankerVersion, chosen, shown_beside
@@ -155,7 +154,6 @@ class Database(Evaluating, Learning, Recommending, Writing):
                 calibration=partial(self._calibration, store),
                 rerankers=choose(promoted, store, some, day),
                 snapshot=name_order(name_snapshot(store), then, day),
-                blocked_since=frozenset() if store is newest else blocked_since(newest, store),
             )
             for n, answer in zip(places, found, strict=True):
                 answers[n] = answer if store is newest else _still_shown(newest, queries[n], answer)

@@ -54,21 +54,6 @@ def blocked_items(store: Store) -> frozenset[str] | None:
     return blocked
 
 
-def blocked_since(now: Store, then: Store) -> frozenset[str]:
-    """The ids of the items that a safety decision keeps out now and did not when a snapshot was taken."""
-    blocked = blocked_items(now)
-    if blocked is not None and not blocked:
-        return frozenset()
-    return _all_blocked(now) - _all_blocked(then)
-
-
-def _all_blocked(store: Store) -> frozenset[str]:
-    if "safety_decision" not in store.items.schema.names:
-        return frozenset()
-    found = store.items.search().where("safety_decision = 'block'").select(["item_id"]).limit(None).to_arrow()
-    return frozenset(map(str, found["item_id"].to_pylist()))
-
-
 def check_column(store: Store, name: str) -> None:
     """Refuse a column to collapse by that is not there.
 

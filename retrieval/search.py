@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from firstsight.encoders.base import Encoder, Vector
 from firstsight.errors import FirstsightError, QueryError
-from firstsight.indexer.store import Store, quote
+from firstsight.indexer.store import Store
 from firstsight.indexer.tables import HIDDEN_COLUMNS
 from firstsight.media.policy import MediaPolicy
 from firstsight.retrieval.candidates import Candidate, Fetching, Ranker, run_together
@@ -50,7 +50,6 @@ def search_many(
     calibration: Callable[[], Calibration],
     rerankers: Sequence[Reranker | None] | None = None,
     snapshot: str | None = None,
-    blocked_since: frozenset[str] = frozenset(),
 ) -> list[SearchResults | FirstsightError]:
     """Answer queries over one state of a database, in order.
 
@@ -61,7 +60,6 @@ def search_many(
         calibration: of this state of the database.
         rerankers: one for each query, or None where the search's own order stands.
         snapshot: the token that the answers carry; that of the store's rows by default.
-        blocked_since: items that a safety decision keeps out by now, where the store is of an earlier state.
 
     Returns:
         For each query its results or the error that it alone has.
@@ -76,14 +74,7 @@ def search_many(
     answers: list[SearchResults | FirstsightError] = []
     for start in range(0, len(queries), TOGETHER):
         some = slice(start, start + TOGETHER)
-        rankers = make_rankers(
-            store,
-            queries[some],
-            encoder=encoder,
-            policy=policy,
-            calibration=calibration,
-            blocked_since=blocked_since,
-        )
+        rankers = make_rankers(store, queries[some], encoder=encoder, policy=policy, calibration=calibration)
         answers += _answer(store, rankers, chosen[some], snapshot or name_snapshot(store))
     return answers
 
@@ -105,7 +96,6 @@ def make_rankers(
     encoder: Callable[[], Encoder],
     policy: MediaPolicy,
     calibration: Callable[[], Calibration],
-    blocked_since: frozenset[str] = frozenset(),
 ) -> list[Ranker | FirstsightError]:
     """For each query what makes its rankings, or what is wrong with it; arguments as for `search_many`."""
     conditions = [_checked(store, query) for query in queries]
@@ -124,7 +114,7 @@ def make_rankers(
         assert not isinstance(condition, FirstsightError)
         background = cosines.background(one.medium, one.query.part)
         frames = cosines.background(one.medium, "frame") if one.query.moments else None
-        condition, left_out = _without_blocked(store, one.query, condition, blocked_since)
+        condition, left_out = _without_blocked(store, one.query, condition)
         rankers.append(Ranker(store, one, condition, background, frames, left_out))
     return rankers
 
@@ -163,22 +153,12 @@ def _checked(store: Store, query: Query) -> str | FirstsightError | None:
         return error
 
 
-def _without_blocked(
-    store: Store, query: Query, condition: str | None, since: frozenset[str]
-) -> tuple[str | None, frozenset[str] | None]:
+def _without_blocked(store: Store, query: Query, condition: str | None) -> tuple[str | None, frozenset[str] | None]:
     """The condition that keeps blocked items out as well, and what it keeps out where that is all it does."""
-    if query.include_blocked:
+    blocked = frozenset[str]() if query.include_blocked else blocked_items(store)
+    if blocked is not None and not blocked:
         return condition, None
-    blocked = blocked_items(store)
-    # the store may be of a time before there were decisions, and then has no column of them
-    terms = [NOT_BLOCKED] if blocked is None or blocked else []
-    if since:
-        terms.append(f"item_id NOT IN ({', '.join(map(quote, sorted(since)))})")
-    if not terms:
-        return condition, None
-    if condition is not None:
-        return " AND ".join([condition, *terms]), None
-    return " AND ".join(terms), None if blocked is None else blocked | since
+    return (NOT_BLOCKED, blocked) if condition is None else (f"{condition} AND {NOT_BLOCKED}", None)
 
 
 def _page(ranker: Ranker, reranker: Reranker | None) -> Fetching[list[_Hit]]:
