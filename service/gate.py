@@ -62,20 +62,15 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        sizes: list[int] = []
+        body = bytearray()  # its length is counted in `_held`
         try:
-            body = await self._admit(scope, receive, send, sizes)
-            if body is not None:
-                await self._app(scope, _replay(body, receive), send)
+            if await self._admit(scope, receive, send, body):
+                await self._app(scope, _replay(bytes(body), receive), send)
         finally:
-            self._held -= sum(sizes)
+            self._held -= len(body)
 
-    async def _admit(self, scope: Scope, receive: Receive, send: Send, sizes: list[int]) -> bytes | None:
-        """The body of a request that may pass; None where it may not, and was told so, or its client has gone.
-
-        Args:
-            sizes: takes the bytes of its parts, as they are counted in `_held`.
-        """
+    async def _admit(self, scope: Scope, receive: Receive, send: Send, body: bytearray) -> bool:
+        """Whether a request may pass, its body read by then; else it was told so, or its client has gone."""
         state = scope.setdefault("state", {})
         try:
             headers = Headers(scope=scope)
@@ -91,11 +86,11 @@ class Gate:
             limit = self._settings.max_body_bytes
             if key is None and self._keyring.in_use:
                 limit = min(limit, _STRANGERS_BYTES)
-            return await self._body(headers, receive, limit, sizes)
+            return await self._read(headers, receive, limit, body)
         except ServiceError as error:
             state["code"] = error.code
             await problem(error.status, error.code, str(error), error.headers)(scope, receive, send)
-            return None
+            return False
 
     def _check_host(self, headers: Headers) -> None:
         given = headers.get("host", "")
@@ -108,27 +103,26 @@ class Gate:
                 f"this service is not called {given[:100]!r}; if it is, start it with --name {name[:100] or 'NAME'}"
             )
 
-    async def _body(self, headers: Headers, receive: Receive, limit: int, sizes: list[int]) -> bytes | None:
+    async def _read(self, headers: Headers, receive: Receive, limit: int, body: bytearray) -> bool:
+        """Whether the whole body came."""
         told = headers.get("content-length", "")
         if told.isdecimal() and int(told[:20]) > limit:
             raise _too_large(limit)
-        parts: list[bytes] = []
         try:
             async with asyncio.timeout(self._settings.max_wait_s):
                 while True:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        return None
+                        return False
                     part: bytes = message.get("body", b"")
-                    sizes.append(len(part))
+                    body += part
                     self._held += len(part)
-                    if sum(sizes) > limit:
+                    if len(body) > limit:
                         raise _too_large(limit)
                     if self._held > _BODIES * self._settings.max_body_bytes:
                         raise OverloadedError("too much is being sent at once; try again", {"Connection": "close"})
-                    parts.append(part)
                     if not message.get("more_body", False):
-                        return b"".join(parts)
+                        return True
         except TimeoutError:
             raise BodyTimeoutError(
                 f"the body did not come within {self._settings.max_wait_s:g} s; send it again"
