@@ -17,9 +17,10 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from firstsight.encoders.base import Encoder, EncoderSpec, ImageInput, Vector, Vectors
+from firstsight.encoders.base import Encoder, ImageInput, Vector, Vectors
 from firstsight.errors import MediaError
 from firstsight.media.pictures import open_picture
+from firstsight.service.around import AroundEncoder
 from firstsight.service.batch_signals import BatchMetrics, DeadlineError, NoMetrics, QueueFullError
 from firstsight.service.batching import Batcher, Lane
 from firstsight.service.wanted import ClientGoneError, waiting_for
@@ -110,7 +111,7 @@ def _digest(text: str) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-class BatchingEncoder:
+class BatchingEncoder(AroundEncoder):
     """An `Encoder` over another one, for use by any number of threads.
 
     Vectors are those of the encoder itself; where its batches round differently from single rows, to within that.
@@ -125,7 +126,7 @@ class BatchingEncoder:
         self, encoder: Encoder, settings: BatchSettings | None = None, metrics: BatchMetrics | None = None
     ) -> None:
         self.settings = settings or BatchSettings()
-        self._encoder = encoder
+        super().__init__(encoder)
         self._metrics = metrics or NoMetrics()
         self._cache = TextCache(self.settings.cached_texts)
         wait = self.settings.max_wait_s
@@ -136,16 +137,6 @@ class BatchingEncoder:
             "pictures", encoder.encode_images, self.settings.picture_batch, wait, self.settings.picture_queue
         )
         self._batcher = Batcher([self._texts, self._pictures], self._metrics)
-
-    @property
-    def spec(self) -> EncoderSpec:
-        """The encoder's own."""
-        return self._encoder.spec
-
-    @property
-    def runtime(self) -> str:
-        """What runs it, for the record of a run."""
-        return str(getattr(self._encoder, "runtime", ""))
 
     def __enter__(self) -> BatchingEncoder:
         return self

@@ -7,25 +7,17 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from firstsight.encoders.base import Encoder, EncoderSpec, ImageInput, Vectors
+from firstsight.encoders.base import Encoder, ImageInput, Vectors
+from firstsight.service.around import AroundEncoder
 from firstsight.service.metrics import Metrics
 
 
-class WaitedForEncoder:
+class WaitedForEncoder(AroundEncoder):
     """An `Encoder` around another that adds up, for each thread, how long it waited for vectors."""
 
     def __init__(self, encoder: Encoder) -> None:
-        self._encoder = encoder
+        super().__init__(encoder)
         self._threads = threading.local()
-
-    @property
-    def spec(self) -> EncoderSpec:
-        return self._encoder.spec
-
-    @property
-    def runtime(self) -> str:
-        """What runs it, for the record of a run."""
-        return str(getattr(self._encoder, "runtime", ""))
 
     @property
     def waited_s(self) -> float:
@@ -51,21 +43,12 @@ class WaitedForEncoder:
             self._threads.waited_s = self.waited_s + time.perf_counter() - began
 
 
-class MeasuredEncoder:
+class MeasuredEncoder(AroundEncoder):
     """An `Encoder` around the one that computes: seconds and rows of each pass go to the figures."""
 
     def __init__(self, encoder: Encoder, metrics: Metrics) -> None:
-        self._encoder = encoder
+        super().__init__(encoder)
         self._metrics = metrics
-
-    @property
-    def spec(self) -> EncoderSpec:
-        return self._encoder.spec
-
-    @property
-    def runtime(self) -> str:
-        """What runs it, for the record of a run."""
-        return str(getattr(self._encoder, "runtime", ""))
 
     def encode_images(self, images: Sequence[ImageInput]) -> Vectors:
         """As `Encoder.encode_images`."""
