@@ -157,15 +157,26 @@ def recommend(request: Request, body: RecommendRequest, service: ServiceDep) -> 
     with service.databases.slates() as db:
         slate = db.recommend(history=history, quotas=quotas, **settings)
         shown = db.pictures([one.item_id for one in slate])
+        reasons = {one.item_id for one in slate.interests} | {one.because for one in slate if one.because}
+        titles = _titles(request, db, sorted(reasons))
     return Answer(
         {
             "slate_id": slate.slate_id,
             "items": [one.as_dict() | {"view_id": shown.get(one.item_id)} for one in slate],
             "interests": [vars(one) for one in slate.interests],
+            "titles": titles,
             "missing": slate.missing,
             "events": slate.events,
         }
     )
+
+
+def _titles(request: Request, db: Database, item_ids: list[str]) -> dict[str, str]:
+    """The titles of those of these items that have one and are shown to whoever asks."""
+    moderates = may(request, "moderate")
+    rows = db.store.item_rows(item_ids)
+    shown = {i: row["title"] for i, row in rows.items() if moderates or row.get("safety_decision") != "block"}
+    return {item_id: title for item_id, title in shown.items() if title}
 
 
 def must_exist(db: Database, item_id: str) -> None:

@@ -116,6 +116,7 @@ class SlateAnswer(BaseModel):
     slate_id: str
     items: list[dict[str, Any]] = Field(description="as Recommendation.as_dict, with view_id")
     interests: list[dict[str, Any]] = Field(description="of the user: kind, item_id, share, items")
+    titles: dict[str, str] = Field(description="of the items that interests and slots are named by")
     missing: dict[str, int] = Field(description="slots of quotas that no item was there for")
     events: int
 

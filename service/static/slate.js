@@ -59,7 +59,7 @@ export function build(main) {
       const veiled = await veiledOf([...slate.items, ...slate.interests].map((one) => one.item_id), signal);
       if (signal.aborted) return;
       tellInterests(slate, veiled);
-      grid.replaceChildren(...slate.items.map((item, place) => slot(item, place, veiled.has(item.item_id))));
+      grid.replaceChildren(...slate.items.map((item, place) => slot(item, place, { veiled: veiled.has(item.item_id), titles: slate.titles })));
       if (!slate.items.length) grid.replaceChildren(empty('No item fits', 'Everything has ended, has not begun, or is kept out.'));
     } catch (error) {
       if (signal.aborted) return;
@@ -80,7 +80,7 @@ export function build(main) {
       h('p', { class: 'dim explained', hidden: !explored }, icon('spark'), 'These slots explore: they show what is little known, to learn who wants it.'),
       h('ul', {}, ...slate.interests.map((one) => h('li', {}, h('button', { type: 'button', onclick: () => openDetails(one.item_id) },
         h('span', { class: veiled.has(one.item_id) ? 'thumb veiled' : 'thumb' }, picture({ itemId: one.item_id, size: 96 })),
-        h('span', {}, h('b', {}, one.item_id), h('span', { class: 'dim' }, interestIn(one))))))));
+        h('span', {}, h('b', { dir: 'auto' }, slate.titles[one.item_id] ?? one.item_id), h('span', { class: 'dim' }, interestIn(one))))))));
   }
 
   return {
@@ -100,12 +100,12 @@ function interestIn({ kind, share, items }) {
   return `${SOURCES[kind]?.[0] ?? kind} · ${Math.round(share * 100)}% · ${items} item${items === 1 ? '' : 's'}`;
 }
 
-function slot(item, place, veiled) {
+function slot(item, place, { veiled, titles }) {
   const [name, means] = SOURCES[item.source] ?? [item.source, ''];
   const badge = h('span', { class: `source ${item.source}${item.explore ? ' explores' : ''}`, title: means },
     item.explore && icon('spark'), name);
   const why = item.because
-    ? h('p', { class: 'why' }, 'because of ', h('button', { type: 'button', class: 'link', onclick: () => openDetails(item.because) }, item.because))
+    ? h('p', { class: 'why' }, 'because of ', h('button', { type: 'button', class: 'link', onclick: () => openDetails(item.because) }, h('bdi', {}, titles[item.because] ?? item.because)))
     : h('p', { class: 'why' }, means);
   const score = h('p', { class: 'why' }, h('span', { title: 'Standard deviations above the mean of its kind, for this user' }, `slot ${place + 1} · ${item.score.toFixed(2)} σ`));
   if (item.explore) score.append(h('span', { title: 'That this slot holds this item; kept to evaluate slates by' }, `probability ${(item.propensity * 100).toFixed(1)}%`));

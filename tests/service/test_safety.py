@@ -106,5 +106,7 @@ def test_what_is_blocked_is_not_there_for_who_may_only_read(guarded: TestClient,
     assert told == [f"there is no item '{i}'" for i in (ITEM, "nobody")]
     assert guarded.get(f"/items/{ITEM}", headers=moderates).status_code == 200
     assert guarded.get(f"/items/{ITEM}/similar", headers=reads).status_code == 404
+    for headers, named in ((reads, set()), (moderates, {ITEM})):
+        assert guarded.post("/recommend", json={"history": [ITEM]}, headers=headers).json()["titles"].keys() == named
     entry = next(iter(AuditLog.of(str(own_db)).entries(subject=ITEM)))
     assert entry.record["by"] == "Ana (key ana)"

@@ -141,6 +141,8 @@ def test_a_slate_keeps_quotas_and_kinds(client: TestClient) -> None:
     assert [item["kind"] for item in slate["items"]].count("video") == 2
     assert all(item["view_id"].startswith(item["item_id"]) for item in slate["items"])
     assert {one["item_id"] for one in slate["interests"]} <= {"guitar-acoustic", "bass-guitar"}
+    named = {one["item_id"] for one in slate["interests"]} | {item["because"] for item in slate["items"]} - {None}
+    assert slate["titles"] == {item_id: client.get(f"/items/{item_id}").json()["title"] for item_id in named}
     only = client.post("/recommend", json={"history": ["guitar-acoustic"], "k": 4, "kinds": ["video"]}).json()
     assert {item["kind"] for item in only["items"]} == {"video"}
 
