@@ -19,6 +19,7 @@ from firstsight.cli import (
     models,
     optimize,
     recommend,
+    remove,
     rerank,
     safety,
     search,
@@ -48,6 +49,7 @@ app.command("similar", epilog=recommend.SIMILAR_EPILOG)(recommend.similar)
 app.command("get")(inspect.get)
 app.command("status")(inspect.status)
 app.command("failures")(inspect.failures)
+app.command("remove", epilog=remove.EPILOG)(remove.remove)
 app.command("duplicates", epilog=duplicates.EPILOG)(duplicates.duplicates)
 app.command("optimize", epilog=optimize.EPILOG)(optimize.optimize)
 app.command("map", epilog=map_.EPILOG)(map_.space_map)
