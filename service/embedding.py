@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 from anyio.to_thread import run_sync
@@ -15,12 +13,11 @@ from PIL import Image
 
 from firstsight.encoders.base import Vectors, unit
 from firstsight.errors import FirstsightError
-from firstsight.service.batch_signals import DeadlineError
 from firstsight.service.batching_encoder import BatchingEncoder, time_limit
 from firstsight.service.errors import ServiceError, describe
 from firstsight.service.pictures import PictureReader
 from firstsight.service.state import Service
-from firstsight.service.wanted import ClientGoneError, until_gone, while_wanted
+from firstsight.service.wanted import while_wanted
 
 
 class BadInputsError(ServiceError):
@@ -74,21 +71,21 @@ class Embedder:
             QueueFullError, DeadlineError, StoppedError, ClientGoneError: no vectors this time.
         """
         encoder = await self.encoder()
-        with self._holding(encoder, len(pictures)), time_limit(encoder.settings.timeout_s):
+
+        async def encode() -> Vectors:
             waiting = []
             try:
                 if texts:
                     waiting.append(encoder.submit_texts(texts))
                 if pictures:
-                    min_side = encoder.spec.min_side
-                    opened = await while_wanted(
-                        request, encoder.remaining(), lambda: self._open(pictures, min_side, name)
-                    )
-                    waiting.append(encoder.submit_pictures(opened))
-                return np.concatenate([await _answer(request, encoder, future) for future in waiting])
+                    waiting.append(encoder.submit_pictures(await self._open(pictures, encoder.spec.min_side, name)))
+                return np.concatenate([await asyncio.wrap_future(future) for future in waiting])
             finally:
                 for future in waiting:
                     future.cancel()
+
+        with self._holding(encoder, len(pictures)), time_limit(encoder.settings.timeout_s):
+            return await while_wanted(request, encoder.remaining(), encode)
 
     @contextmanager
     def _holding(self, encoder: BatchingEncoder, pictures: int) -> Iterator[None]:
@@ -107,25 +104,6 @@ class Embedder:
         if errors:
             raise BadInputsError(name, errors)
         return [found for found in opened if isinstance(found, Image.Image)]
-
-
-async def _answer(request: Request, encoder: BatchingEncoder, future: Future[Vectors]) -> Vectors:
-    if future.done():
-        return future.result()
-    limit = encoder.remaining()
-    answer = asyncio.wrap_future(future)
-    gone = asyncio.ensure_future(until_gone(request))
-    try:
-        either: set[asyncio.Future[Any]] = {answer, gone}
-        done, _ = await asyncio.wait(either, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        gone.cancel()
-    if answer in done:
-        return answer.result()
-    answer.cancel()
-    if gone in done:
-        raise ClientGoneError("the client has gone")
-    raise DeadlineError(f"the encoder did not answer within {limit:.1f} s: try again")
 
 
 def compose(vectors: Vectors, groups: Sequence[Sequence[int]], name: str) -> Vectors:

@@ -75,7 +75,7 @@ async def while_wanted(request: Request, limit_s: float, work: Callable[[], Awai
         return None
 
     task = asyncio.ensure_future(run())
-    gone = asyncio.ensure_future(until_gone(request))
+    gone = asyncio.ensure_future(_until_gone(request))
     try:
         either: set[asyncio.Future[Any]] = {task, gone}
         done, _ = await asyncio.wait(either, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
@@ -117,7 +117,7 @@ def waiting_for(future: Future[Any]) -> Iterator[None]:
         wanted.discard(future)
 
 
-async def until_gone(request: Request) -> None:
+async def _until_gone(request: Request) -> None:
     """Wait until the client hangs up; the body has been read by now."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
