@@ -30,9 +30,7 @@ def optimize(
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Build the vector indexes anew (tables of 50,000 rows and more).")
     ] = False,
-    wait: Annotated[
-        float, typer.Option("--wait", metavar="SECONDS", min=0, help="Wait so long for a process that is writing.")
-    ] = 0.0,
+    wait: options.Wait = 0.0,
 ) -> None:
     """Merge small files, bring the indexes up to date, measure their recall, remove versions over six hours old.
 

@@ -54,6 +54,9 @@ Device = Annotated[
 TrustRemoteCode = Annotated[
     bool, typer.Option("--trust-remote-code", help="Let a model bring Python code along and run it.")
 ]
+Wait = Annotated[
+    float, typer.Option("--wait", metavar="SECONDS", min=0, help="Wait so long for a process that is writing.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON lines, as in a pipe.")]
 AllowPrivate = Annotated[
     bool, typer.Option("--allow-private", help="Let media addresses reach private and loopback hosts.")

@@ -17,9 +17,7 @@ def remove(
     item_ids: Annotated[list[str], typer.Argument(metavar="ITEM...", help="Ids of the items.")],
     db: options.Db = None,
     json: options.Json = False,
-    wait: Annotated[
-        float, typer.Option("--wait", metavar="SECONDS", min=0, help="Wait so long for a process that is writing.")
-    ] = 0.0,
+    wait: options.Wait = 0.0,
 ) -> None:
     """Remove items with their views; an index run over a catalogue that has them brings them back.
 

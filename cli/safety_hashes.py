@@ -11,6 +11,7 @@ import typer
 from firstsight.cli import options
 from firstsight.cli.exits import ERROR
 from firstsight.cli.output import clock, print_json_lines, print_table, tell, wants_json
+from firstsight.cli.safety_options import Wait
 
 if TYPE_CHECKING:
     from firstsight.indexer.store import Store
@@ -42,7 +43,6 @@ Policy = Annotated[
 By = Annotated[
     str | None, typer.Option("--by", metavar="NAME", help="Who does it, for the audit log; your login by default.")
 ]
-Wait = Annotated[float, typer.Option("--wait", metavar="SECONDS", min=0, help="For another process that is writing.")]
 
 
 @app.callback()

@@ -44,6 +44,7 @@ Region = Annotated[
     str | None,
     typer.Option("--region", metavar="NAME", help="Whose cuts decide, such as de.", show_default=False),
 ]
+Wait = Annotated[float, typer.Option("--wait", metavar="SECONDS", min=0, help="For another process that is writing.")]
 SkipBadLabels = Annotated[bool, typer.Option("--skip-bad-labels", help="Leave out rows that cannot be used.")]
 
 

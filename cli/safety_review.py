@@ -12,7 +12,7 @@ import typer
 from firstsight.cli import options
 from firstsight.cli.exits import ERROR
 from firstsight.cli.output import print_json_lines, print_table, tell, wants_json
-from firstsight.cli.safety_options import PoliciesFile
+from firstsight.cli.safety_options import PoliciesFile, Wait
 
 if TYPE_CHECKING:
     from firstsight.indexer.store import Store
@@ -25,7 +25,6 @@ Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for 
 By = Annotated[
     str | None, typer.Option("--by", metavar="NAME", help="Who does it, for the audit log; your login by default.")
 ]
-Wait = Annotated[float, typer.Option("--wait", metavar="SECONDS", min=0, help="For another process that is writing.")]
 Under = Annotated[
     list[str] | None,
     typer.Option("--policy", metavar="ID", help="What it was judged under; may be given again.", show_default=False),

@@ -197,8 +197,7 @@ class Database(Evaluating, Learning, Recommending, Writing):
 
     def is_blocked(self, item_id: str) -> bool:
         """Whether a safety decision keeps an item out of searches."""
-        row = self._open().safety_rows([item_id]).get(item_id)
-        return row is not None and row["safety_decision"] == "block"
+        return bool(self._open().blocked([item_id]))
 
     def pictures(self, item_ids: Sequence[str]) -> dict[str, str]:
         """For each of these items that has one, the view_id of the picture to show: its first image, else frame."""
@@ -321,7 +320,7 @@ def _still_shown(
     ids = [result.item_id for result in answer]
     shown = set(store.digests(ids))
     if not query.include_blocked:
-        shown -= {item_id for item_id, row in store.safety_rows(ids).items() if row["safety_decision"] == "block"}
+        shown -= store.blocked(ids)
     left = [result for result in answer if result.item_id in shown]
     return SearchResults(left, answer.snapshot, answer.reranker, withheld=len(answer) - len(left))
 

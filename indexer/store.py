@@ -190,6 +190,11 @@ class Store:
         rows = self._by_id(self.items, item_ids, ["item_id", *tables.SAFETY_COLUMNS])
         return {row.pop("item_id"): row for row in rows if row["safety_decision"] is not None}
 
+    def blocked(self, item_ids: Sequence[str]) -> set[str]:
+        """Those of these items that a safety decision keeps out of searches."""
+        rows = self.safety_rows(item_ids)
+        return {item_id for item_id, row in rows.items() if row["safety_decision"] == "block"}
+
     def _by_id(self, table: Table, item_ids: Sequence[str], columns: list[str] | None) -> Iterator[dict[str, Any]]:
         for part in _chunks(item_ids):
             query = table.search().where(_is_in("item_id", part)).limit(None)

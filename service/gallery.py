@@ -206,9 +206,7 @@ async def view_file(request: Request, service: ServiceDep, view_id: str) -> Resp
     """The video file that a frame was taken from, with ranges, so that it can be played from there."""
 
     def make() -> Response:
-        with service.databases.reading() as db:
-            view = find_view(db.store, view_id)
-        view = _visible(request, view, f"there is no view {view_id[:600]!r} with a medium")
+        view = _view(request, service, view_id)
         media = gallery_of(request, service).media
         file, kind = media.open_video(view)
         asked, if_range = request.headers.get("range"), request.headers.get("if-range")
@@ -224,10 +222,7 @@ async def view_picture(request: Request, service: ServiceDep, view_id: str, size
     """A picture or frame that is stored as a view, as a JPEG."""
 
     def make() -> Response:
-        with service.databases.reading() as db:
-            view = find_view(db.store, view_id)
-        view = _visible(request, view, f"there is no view {view_id[:600]!r} with a medium")
-        return _thumbnail(request, service, view, size)
+        return _thumbnail(request, service, _view(request, service, view_id), size)
 
     return await _off_loop(request, service, make)
 
@@ -238,6 +233,12 @@ def _thumbnail(request: Request, service: ServiceDep, view: StoredView, size: in
     if request.headers.get("if-none-match") == headers["etag"]:
         return Response(status_code=304, headers=headers)
     return Response(media.thumbnail(view, size), media_type="image/jpeg", headers=headers)
+
+
+def _view(request: Request, service: ServiceDep, view_id: str) -> StoredView:
+    with _store(service) as store:
+        view = find_view(store, view_id)
+    return _visible(request, view, f"there is no view {view_id[:600]!r} with a medium")
 
 
 def _visible(request: Request, view: StoredView | None, missing: str) -> StoredView:

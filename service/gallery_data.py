@@ -131,9 +131,7 @@ def decided(store: Store, item_ids: Sequence[str]) -> dict[str, str]:
 def blocked_now(store: Store, item_ids: Sequence[str]) -> Collection[str]:
     """Ids with all of these that are blocked, as of the last commit."""
     known = blocked_items(store)
-    if known is not None:
-        return known
-    return {item_id for item_id, decision in decided(store, item_ids).items() if decision == "block"}
+    return store.blocked(item_ids) if known is None else known
 
 
 def without_blocked(data: Mapping[str, Any], blocked: Collection[str]) -> dict[str, Any]:

@@ -84,8 +84,7 @@ class Searches:
 
 def _answers(db: Database, asks: Sequence[Ask]) -> Found:
     named = {item_id for ask in asks if not ask.moderates for item_id in ask.query.items}
-    decided = db.store.safety_rows(sorted(named)) if named else {}
-    blocked = {item_id for item_id, row in decided.items() if row["safety_decision"] == "block"}
+    blocked = db.store.blocked(sorted(named)) if named else set()
     refused: dict[int, FirstsightError] = {}
     for n, ask in enumerate(asks):
         hidden = [] if ask.moderates else [item_id for item_id in ask.query.items if item_id in blocked]
