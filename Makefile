@@ -1,18 +1,23 @@
 # Two commands on a fresh machine: `make demo` and `make test`. Both make .venv and install into it first.
 PYTHON ?= python3
 VENV ?= .venv
-BIN := $(VENV)/bin
+BIN = $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Extras that are installed; "compare" needs a C++ compiler, and lets tests compare with packages that need one.
+EXTRAS ?= dev
 PIP_OPTIONS ?=
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS)
 # Processes that tests run in; each takes up to 2 GB.
 TESTERS ?= 2
+PYTEST_OPTIONS ?=
 
-.PHONY: demo test lint format wheel clean
+.PHONY: demo test test-newest lint format wheel wheels constraints clean
 
-$(STAMP): pyproject.toml
+# constraints.txt has the exact version of every package; `pip install .` takes the ranges of pyproject.toml.
+$(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("firstsight needs Python 3.11 or newer; set PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -e '.[dev]'
+	$(PIP_INSTALL) -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@
 
 demo: $(STAMP)
@@ -25,7 +30,19 @@ demo: $(STAMP)
 	@for page in text picture video; do echo "  file://$(CURDIR)/demo-$$page.html"; done
 
 test: $(STAMP) lint
-	$(BIN)/python -m pytest -n $(TESTERS) --dist worksteal -rfEs
+	$(BIN)/python -m pytest -n $(TESTERS) --dist worksteal -rfEs $(PYTEST_OPTIONS)
+
+# Names of the dependencies with an upper bound.
+BOUNDED = import re, tomllib; print(*(re.match(r"[\w.-]+", one)[0] for one in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"] if "<" in one))
+
+# The suite with the newest release of every dependency, past the upper bounds of pyproject.toml: tells which bounds can rise.
+test-newest: VENV = .venv-newest
+test-newest:
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) --upgrade --upgrade-strategy eager -e '.[$(EXTRAS)]'
+	$(PIP_INSTALL) --upgrade $$($(BIN)/python -c '$(BOUNDED)')
+	$(BIN)/python -m pip list --disable-pip-version-check
+	$(BIN)/python -m pytest -n $(TESTERS) --dist worksteal -rfEs $(PYTEST_OPTIONS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -39,5 +56,18 @@ format: $(STAMP)
 wheel: $(STAMP)
 	$(BIN)/python -m build --wheel
 
+# Ask the package index whether every package has a wheel for each Python: nobody needs a compiler.
+wheels: $(STAMP)
+	@for python in 3.11 3.12 3.13 3.14; do \
+		echo "wheels for Python $$python"; \
+		$(BIN)/uv pip compile --quiet --only-binary :all: --extra dev --constraints constraints.txt --no-header --no-annotate \
+			--python-version $$python --python-platform x86_64-unknown-linux-gnu --output-file - pyproject.toml >/dev/null || exit 1; \
+	done
+
+# Write constraints.txt anew, with the newest versions that the ranges of pyproject.toml allow.
+constraints: $(STAMP)
+	$(BIN)/uv pip compile --quiet --universal --upgrade --no-annotate --extra dev --extra compare --python-version 3.11 \
+		--custom-compile-command "make constraints" --output-file constraints.txt pyproject.toml
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo-db demo-*.html
+	rm -rf $(VENV) .venv-newest build dist *.egg-info demo-db demo-*.html

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,45 @@ from firstsight.media.http_source import close_shared_sources
 from tests.media.conftest import Server
 
 SAMPLE_CATALOGUE = Path(__file__).parent.parent / "sample_media" / "catalogue.csv"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--allowed-skips",
+        metavar="FILE",
+        help="fail when a test is skipped and no line of FILE matches its id: one pattern a line, as file names have "
+        "them, and # starts a comment",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    listed = config.getoption("--allowed-skips")
+    if listed and not hasattr(config, "workerinput"):  # processes of pytest-xdist report to this one
+        lines = (line.partition("#")[0].strip() for line in Path(listed).read_text(encoding="utf-8").splitlines())
+        config.pluginmanager.register(SkipGate([line for line in lines if line]))
+
+
+class SkipGate:
+    """Fails a run that skips a test which is not allowed to be: where everything is installed, all tests run."""
+
+    def __init__(self, allowed: list[str]) -> None:
+        self.allowed = allowed
+        self.unexpected: dict[str, str] = {}  # test -> reason
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        is_skip = report.skipped and not hasattr(report, "wasxfail")
+        if is_skip and not any(fnmatch(report.nodeid, pattern) for pattern in self.allowed):
+            self.unexpected[report.nodeid] = str(report.longrepr)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.unexpected and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self.unexpected:
+            terminalreporter.section("skipped, and not in the list of allowed skips", red=True)
+            for test, reason in sorted(self.unexpected.items()):
+                terminalreporter.line(f"{test}: {reason}")
 
 
 @pytest.fixture(scope="session")

@@ -80,7 +80,11 @@ def test_its_console_lines_are_make_targets_encoders_that_exist_and_pip() -> Non
             if encoder[1] == "open_clip" and "@" not in encoder[2]:
                 assert tag in open_clip.list_pretrained_tags_by_model(arch)
         else:
-            assert line.startswith("python3 -m venv .venv && .venv/bin/pip install torch torchvision")
+            constraints = (ROOT / "constraints.txt").read_text().splitlines()
+            pinned = [
+                next(one for one in constraints if one.startswith(f"{name}==")) for name in ("torch", "torchvision")
+            ]
+            assert line.startswith(f"python3 -m venv .venv && .venv/bin/pip install {' '.join(pinned)} --index-url ")
 
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(([\w/.-]+)\)", README))))

@@ -1,0 +1,45 @@
+"""CI fails for a test that is skipped and not allowed to be."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+SKIPPED = """
+import pytest
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_runs_on(device):
+    if device == "cuda":
+        pytest.skip("no GPU")
+
+@pytest.mark.xfail(strict=True)
+def test_fails_as_expected():
+    assert False
+"""
+
+
+@pytest.mark.parametrize(
+    ("allowed", "code"), [("# devices\ntest_one.py::test_runs_on*  # no GPU\n", 0), ("test_two.py*\n", 1)]
+)
+def test_a_skip_that_no_pattern_matches_fails_the_run(tmp_path: Path, allowed: str, code: int) -> None:
+    (tmp_path / "test_one.py").write_text(SKIPPED)
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    listed = tmp_path / "allowed.txt"
+    listed.write_text(allowed)
+    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "--rootdir", str(tmp_path), str(tmp_path)]
+    done = subprocess.run(
+        [*command, "--allowed-skips", str(listed)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert ("test_one.py::test_runs_on[cuda]: " in done.stdout) == bool(code)
+    assert "1 passed, 1 skipped, 1 xfailed" in done.stdout
+
+
+def test_ci_uses_the_gate() -> None:
+    assert "--allowed-skips tests/allowed_skips.txt" in (ROOT / ".ci" / "run").read_text()
