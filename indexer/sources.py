@@ -16,6 +16,7 @@ import re
 import shutil
 import sys
 import tempfile
+import weakref
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -158,7 +159,6 @@ class JsonLinesSource:
     encoding: str
     root: Path
     place: str = "line"
-    temporary: object = None  # keeps a spooled file alive as long as its source
 
     def rows(self) -> Iterator[tuple[int, Row | BadRow]]:
         with _open(self.path, self.name) as file:
@@ -257,7 +257,9 @@ def _spool(stream: BinaryIO, encoding: str) -> JsonLinesSource:
     spooled = tempfile.NamedTemporaryFile(prefix="firstsight-stdin-", suffix=".jsonl")  # noqa: SIM115
     shutil.copyfileobj(stream, spooled)
     spooled.flush()
-    return JsonLinesSource("standard input", Path(spooled.name), encoding, Path.cwd(), temporary=spooled)
+    source = JsonLinesSource("standard input", Path(spooled.name), encoding, Path.cwd())
+    weakref.finalize(source, spooled.close)  # which removes the file
+    return source
 
 
 def _open(path: Path, name: str) -> BinaryIO:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import gc
 import io
 import json
 import os
+import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstsight.errors import CatalogError
-from firstsight.indexer.sources import BadRow, Row, open_source
+from firstsight.indexer.sources import BadRow, JsonLinesSource, Row, open_source
 
 
 def read(path: Path, **how: Any) -> list[tuple[int, Row | BadRow]]:
@@ -100,6 +102,18 @@ def test_standard_input_is_json_lines_that_can_be_read_twice() -> None:
     source = open_source("-", stdin=io.BytesIO(b'{"item_id": "a"}\n'))
     assert list(source.rows()) == list(source.rows()) == [(1, {"item_id": "a"})]
     assert (source.name, source.root) == ("standard input", Path.cwd())
+
+
+def test_the_copy_of_standard_input_is_removed_with_its_source() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # Python 3.13 warns of temporary files that nobody closes
+        source = open_source("-", stdin=io.BytesIO(b'{"item_id": "a"}\n'))
+        assert isinstance(source, JsonLinesSource)
+        copy = source.path
+        assert copy.exists()
+        del source
+        gc.collect()
+    assert not copy.exists()
 
 
 # ---- wrong files
