@@ -60,6 +60,14 @@ class Connection:
         """
         return self._open()
 
+    def release(self) -> None:
+        """Close the database's files; the next call opens them again.
+
+        For programs that keep many databases open: an idle one holds the files of the indexes it last searched.
+        """
+        if self._store is not None:
+            self._store.release()
+
     def _open(self) -> Store:
         if self._store is None:
             self._store = Store.open(self.uri)

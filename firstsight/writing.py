@@ -298,12 +298,13 @@ class Writing(Coding):
             stored_kinds=existing.column_kinds() if existing else None,
         )
         try:
-            self._store = Store.create(self.uri, self.encoder.spec)
-            with self._store.writing(wait_s):
-                index_texts(self._store, language)  # before the first rows, so that they are found as they come
-                yield self._store, catalog
-                index_texts(self._store)
-                self._name_new_items(self._store)
+            store = self._store = existing or Store.create(self.uri, self.encoder.spec)
+            store.require(self.encoder.spec)
+            with store.writing(wait_s):
+                index_texts(store, language)  # before the first rows, so that they are found as they come
+                yield store, catalog
+                index_texts(store)
+                self._name_new_items(store)
         finally:
             catalog.close()
 

@@ -5,24 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-import lancedb
 from lancedb.table import Table
 
 from firstsight.encoders.base import EncoderSpec
 from firstsight.errors import StoreError, first_line
 from firstsight.indexer import tables
-
-
-def connect(uri: str) -> lancedb.DBConnection:
-    """Connect; makes the folder.
-
-    Raises:
-        StoreError: it cannot be opened.
-    """
-    try:
-        return lancedb.connect(uri)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise StoreError(f"{uri} cannot be opened: {error}") from None
+from firstsight.indexer.sessions import shared_session
 
 
 def is_remote(uri: str) -> bool:
@@ -43,13 +31,13 @@ def create_tables(uri: str, spec: EncoderSpec) -> None:
         "views": tables.views_schema(spec.dim),
         "items": tables.items_schema(spec.dim, metadata),  # last: a database exists once it does, and then it is whole
     }
-    connection = connect(uri)
+    session = shared_session(uri)
     try:
         for name, schema in schemas.items():
             try:
-                connection.create_table(name, schema=schema, exist_ok=True)
+                session.create_table(name, schema=schema, exist_ok=True)
             except ValueError:  # left over from making it for an encoder of another dimension
-                connection.create_table(name, schema=schema, mode="overwrite")
+                session.create_table(name, schema=schema, mode="overwrite")
     except (RuntimeError, OSError) as error:
         raise StoreError(f"{uri} cannot be made ({first_line(error)}); choose another --db") from error
 

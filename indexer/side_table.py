@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import lancedb
 import pyarrow as pa
 from lancedb.table import Table
 
@@ -19,7 +18,7 @@ def open_side_table(store: Store, name: str) -> Table | None:
     if store.folder is not None and not (Path(store.folder) / f"{name}.lance").is_dir():
         return None
     try:
-        return lancedb.connect(store.uri).open_table(name)
+        return store.session.open_table(name)
     except (ValueError, FileNotFoundError):
         return None
 
@@ -37,7 +36,7 @@ def upsert(store: Store, name: str, schema: pa.Schema, key: str, rows: Sequence[
         return 0
     once = {row[key]: row for row in rows}  # a new key twice in one batch would be inserted twice
     try:
-        table = lancedb.connect(store.uri).create_table(name, schema=schema, exist_ok=True)
+        table = store.session.create_table(name, schema=schema, exist_ok=True)
         # use_index(False): as in `Store._upsert`
         done = (
             table.merge_insert(key)

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-import lancedb
 import pyarrow as pa
 from lancedb.table import Table
 
@@ -20,7 +19,8 @@ from firstsight.errors import EncoderMismatchError, MissingDatabaseError, StoreE
 from firstsight.indexer import tables
 from firstsight.indexer.columns import ColumnKind, arrow_type, kind_of_arrow
 from firstsight.indexer.locks import creation_lock, is_watched, writer_lock
-from firstsight.indexer.opening import connect, create_tables, is_remote, stored_spec
+from firstsight.indexer.opening import create_tables, is_remote, stored_spec
+from firstsight.indexer.sessions import SharedSession, TableHandles, shared_session
 from firstsight.indexer.tables import Failure
 
 T = TypeVar("T")
@@ -39,14 +39,11 @@ class Store:
     `with store.writing():`.
     """
 
-    def __init__(self, uri: str, spec: EncoderSpec, connection: lancedb.DBConnection) -> None:
+    def __init__(self, uri: str, spec: EncoderSpec, session: SharedSession) -> None:
         self.uri = uri
         self.spec = spec
-        self._connection = connection
-        self.items = connection.open_table("items")
-        self.views = connection.open_table("views")
-        self.failures = connection.open_table("failures")
-        self.runs = connection.open_table("runs")
+        self.session = session
+        self._handles = TableHandles(session)
 
     @classmethod
     def open(cls, uri: str | os.PathLike[str]) -> Store:
@@ -60,18 +57,19 @@ class Store:
         missing = f"there is no database at {uri}; make one with: firstsight index CATALOGUE --db {uri}"
         if not is_remote(uri) and not (Path(uri) / "items.lance").is_dir():
             raise MissingDatabaseError(missing)  # LanceDB's connect would make the folder
-        connection = connect(uri)
+        session = shared_session(uri)
         try:
-            items = connection.open_table("items")
+            items = session.open_table("items")
         except (ValueError, FileNotFoundError):
             raise MissingDatabaseError(missing) from None
         except (RuntimeError, OSError) as error:
             raise StoreError(f"{uri} cannot be read ({first_line(error)}); restore it from a copy") from None
-        spec = stored_spec(uri, items)
+        store = cls(uri, stored_spec(uri, items), session)
         try:
-            return cls(uri, spec, connection)
+            store.tables  # noqa: B018  (opens them)
         except (ValueError, RuntimeError, OSError) as error:
             raise StoreError(f"{uri} is not whole ({first_line(error)}); restore it from a copy") from None
+        return store
 
     @classmethod
     def create(cls, uri: str | os.PathLike[str], spec: EncoderSpec) -> Store:
@@ -111,6 +109,22 @@ class Store:
         )
 
     @property
+    def items(self) -> Table:
+        return self._handles["items"]
+
+    @property
+    def views(self) -> Table:
+        return self._handles["views"]
+
+    @property
+    def failures(self) -> Table:
+        return self._handles["failures"]
+
+    @property
+    def runs(self) -> Table:
+        return self._handles["runs"]
+
+    @property
     def tables(self) -> tuple[Table, Table, Table, Table]:
         """All tables, those that hold the items first."""
         return self.items, self.views, self.failures, self.runs
@@ -122,8 +136,11 @@ class Store:
 
     def refresh(self) -> None:
         """See what other processes have written since."""
-        for table in self.tables:
-            table.checkout_latest()  # type: ignore[no-untyped-call]
+        self._handles.refresh()
+
+    def release(self) -> None:
+        """Close the tables until they are used again, so that an idle store holds no files open."""
+        self._handles.release()
 
     @contextlib.contextmanager
     def writing(self, wait_s: float = 0.0) -> Iterator[None]:

@@ -66,7 +66,6 @@ class Events:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._kept: Table | None = None
 
     def add(
         self,
@@ -219,12 +218,8 @@ class Events:
     # ---- inside
 
     def _open(self) -> Table | None:
-        """The table as it is now; opening it anew would take longer than to find a user in it."""
-        if self._kept is None:
-            self._kept = open_side_table(self._store, TABLE)
-        else:
-            self._kept.checkout_latest()  # type: ignore[no-untyped-call]
-        return self._kept
+        """The table as it is now."""
+        return open_side_table(self._store, TABLE)
 
     def _write(self, events: dict[str, Event], known: set[str], report: AddedEvents, wait_s: float) -> None:
         if not events:

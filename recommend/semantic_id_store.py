@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import lancedb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -267,7 +266,7 @@ def _add_codes(
 ) -> None:
     """Add rows, in commits that each leave the table right: copies are counted in the order of the rows."""
     try:
-        table = lancedb.connect(store.uri).create_table(CODES_TABLE, schema=CODES_SCHEMA, exist_ok=True)
+        table = store.session.create_table(CODES_TABLE, schema=CODES_SCHEMA, exist_ok=True)
         for start in range(0, len(item_ids), _ROWS_PER_COMMIT):
             part = slice(start, start + _ROWS_PER_COMMIT)
             ids, some, nth = item_ids[part].tolist(), codes[part], copies[part]

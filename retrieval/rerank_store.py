@@ -10,11 +10,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import lancedb
 import pyarrow as pa
 from lancedb.table import Table
 
 from firstsight.errors import QueryError, StoreError, first_line
+from firstsight.indexer.sessions import shared_session
 from firstsight.indexer.store import quote
 from firstsight.indexer.tables import TIME
 
@@ -65,7 +65,6 @@ class RerankerShelf:
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
-        self._table: Table | None = None
         self._absent = False
         self._promoted: dict[int, dict[str, RerankerVersion]] = {}
 
@@ -92,7 +91,7 @@ class RerankerShelf:
             return {}
         if state not in self._promoted:
             try:
-                table = lancedb.connect(self.uri).open_table(TABLE)
+                table = shared_session(self.uri).open_table(TABLE)
                 table.checkout(state)
                 found = {one.mode: one for one in _read(table, "promoted")}
             except (ValueError, RuntimeError, OSError) as error:
@@ -114,7 +113,7 @@ class RerankerShelf:
         numbered = replace(made, version=max((one.version for one in self.versions()), default=0) + 1)
         row = asdict(numbered) | {"figures": json.dumps(dict(made.figures))}
         try:
-            table = lancedb.connect(self.uri).create_table(TABLE, schema=SCHEMA, exist_ok=True)
+            table = shared_session(self.uri).create_table(TABLE, schema=SCHEMA, exist_ok=True)
             table.add(pa.Table.from_pylist([row], schema=SCHEMA))
         except (OSError, RuntimeError, ValueError) as error:
             raise self._unwritable(error) from error
@@ -142,16 +141,13 @@ class RerankerShelf:
 
     def _open(self) -> Table | None:
         remote = "://" in self.uri
-        if not remote and not (Path(self.uri) / f"{TABLE}.lance").is_dir():
-            self._table = None
-        elif self._table is not None:
-            self._table.checkout_latest()  # type: ignore[no-untyped-call]
-        elif not (remote and self._absent):
-            try:
-                self._table = lancedb.connect(self.uri).open_table(TABLE)
-            except (ValueError, FileNotFoundError):
-                self._absent = True
-        return self._table
+        if (remote and self._absent) or (not remote and not (Path(self.uri) / f"{TABLE}.lance").is_dir()):
+            return None
+        try:
+            return shared_session(self.uri).open_table(TABLE)
+        except (ValueError, FileNotFoundError):
+            self._absent = True
+            return None
 
 
 def normalised(text: str) -> str:

@@ -33,6 +33,8 @@ def open_snapshot(store: Store, token: str) -> Store:
     try:
         then.items.checkout(items)
         then.views.checkout(views)
+        store.session.note_indexes(then.items)
+        store.session.note_indexes(then.views)
     except (ValueError, RuntimeError, OSError) as error:
         raise QueryError(
             f"snapshot {token} is not there any more ({first_line(error)}); begin again at the first page, without it"

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
-import lancedb
 import numpy as np
 import pyarrow as pa
 
@@ -191,7 +190,7 @@ class HeadShelf:
         first = max((head.version for head in self.versions()), default=0) + 1
         numbered = [replace(head, version=first + n, promoted=False) for n, head in enumerate(heads)]
         try:
-            table = lancedb.connect(self.store.uri).create_table(TABLE, schema=SCHEMA, exist_ok=True)
+            table = self.store.session.create_table(TABLE, schema=SCHEMA, exist_ok=True)
             rows = pa.Table.from_pylist([_row(head) for head in numbered], schema=SCHEMA)
             table.merge_insert("version").when_not_matched_insert_all().use_index(False).execute(rows)
         except (OSError, RuntimeError, ValueError) as error:

@@ -11,7 +11,6 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import lancedb
 import pyarrow as pa
 import pyarrow.compute as pc
 from lancedb.table import Table
@@ -55,7 +54,7 @@ class ScoreTable:
         """Put other rows in the place of all rows, in one commit."""
         reader = pa.RecordBatchReader.from_batches(SCHEMA, batches)
         try:
-            lancedb.connect(self.store.uri).create_table(TABLE, reader, schema=SCHEMA, mode="overwrite")
+            self.store.session.create_table(TABLE, reader, schema=SCHEMA, mode="overwrite")
         except (OSError, RuntimeError) as error:
             raise unwritable(self.store, error) from error
 

@@ -126,6 +126,8 @@ class Databases:
             kept = database
             raise
         finally:
+            if kept is not None:
+                kept.release()
             self._free.put(kept)
 
     def slates(self) -> AbstractContextManager[Database]:
@@ -197,6 +199,8 @@ class Databases:
             lone.database = None
             raise
         finally:
+            if lone.database is not None:
+                lone.database.release()
             lone.lock.release()
             lone.places.release()
 

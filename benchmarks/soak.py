@@ -1,0 +1,168 @@
+"""Writes beside searches in one process for hours: open files, memory and the time of a search.
+
+    python -m benchmarks.soak                               # 5,000 writes to a database of 2,000 items
+    python -m benchmarks.soak --writes 200 --every 50       # the same, shorter
+    python -m benchmarks.soak compare --writes 200          # beside LanceDB's own caches, which nothing replaces
+    python -m benchmarks.soak compare --items 100000 --writes 40 --every 20
+
+One `Database` writes an item at a time; another stays open and searches twice after each write: in each mode or by a
+filter in turn (`first_ms`, which reads the new indexes), then in hybrid mode (`warm_ms`). After every fifth write it
+reads the second page of an answer of five writes ago, and after every tenth an event and a slate are written. Vectors
+are drawn from the texts; the text indexes and, from 50,000 items, those of ids and vectors are real.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import psutil  # type: ignore[import-untyped]
+
+import firstsight
+from benchmarks.pipeline import goal
+from firstsight.encoders.base import EncoderSpec, ImageInput, Vectors, unit
+from firstsight.indexer import sessions
+
+DIM = 384
+WORDS = [f"word{n}" for n in range(20_000)]
+ODDS = [1 / (n + 1) for n in range(len(WORDS))]  # as words of a language are
+WAYS: list[dict[str, str]] = [{"mode": "hybrid"}, {"mode": "words"}, {"mode": "vector"}, {"where": "price > 50"}]
+
+
+class DrawnEncoder:
+    """Vectors drawn from the bytes of a text, so that a search costs no model's time."""
+
+    spec = EncoderSpec("drawn", DIM, 32, "drawn")
+
+    def encode_images(self, images: Sequence[ImageInput]) -> Vectors:
+        raise NotImplementedError
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        drawn = [np.random.default_rng(list(text.encode())).normal(size=DIM) for text in texts]
+        return unit(np.array(drawn, dtype=np.float32).reshape(len(texts), DIM))
+
+
+def catalogue(path: Path, first: int, count: int) -> Path:
+    """A JSON Lines catalogue of so many items."""
+    rng = random.Random(first)
+    with path.open("w") as file:
+        for n in range(first, first + count):
+            title, text = (" ".join(rng.choices(WORDS, ODDS, k=length)) for length in (6, 25))
+            row = {"item_id": f"item-{n}", "title": title, "text": text, "price": rng.randrange(100)}
+            file.write(json.dumps(row) + "\n")
+    return path
+
+
+def database(work: Path, items: int) -> Path:
+    """A new copy of a database of so many items, which is made once."""
+    kept, path = work / f"base-{items}", work / f"db-{os.getpid()}"
+    if not kept.exists():
+        draft = work / "draft"
+        shutil.rmtree(draft, ignore_errors=True)
+        firstsight.open(draft, encoder=DrawnEncoder()).index(catalogue(work / "base.jsonl", 0, items))
+        draft.rename(kept)
+    return Path(shutil.copytree(kept, path))
+
+
+def open_files(path: Path) -> int:
+    """Files of a database that this process has open."""
+    names = (os.readlink(entry.path) for entry in os.scandir("/proc/self/fd") if os.path.lexists(entry.path))
+    return sum(str(path) in name for name in names)
+
+
+def soak(path: Path, writes: int, every: int) -> Iterator[dict[str, float]]:
+    """Write and search; after every so many writes, what is open, in memory and how long searches took since."""
+    reader, writer = (firstsight.open(path, encoder=DrawnEncoder()) for _ in range(2))
+    start, rng = reader.count(), random.Random(1)
+    row, event = path.parent / "row.jsonl", path.parent / "event.jsonl"
+    spent: dict[str, list[float]] = {"first": [], "warm": [], "write": []}
+    token: str | None = None
+    for n in range(1, writes + 1):
+        began = time.perf_counter()
+        writer.index(catalogue(row, start + n, 1))
+        spent["write"].append(time.perf_counter() - began)
+        for kind, way in (("first", WAYS[n % len(WAYS)]), ("warm", WAYS[0])):
+            text = " ".join(rng.choices(WORDS, ODDS, k=2))
+            began = time.perf_counter()
+            answer = reader.search(text, k=10, **way)
+            spent[kind].append(time.perf_counter() - began)
+        if n % 5 == 0:
+            if token is not None:
+                reader.search("word1 word2", k=10, offset=10, snapshot=token)
+            token = answer.snapshot
+        if n % 10 == 0:
+            seen = {"user_id": f"user-{n % 7}", "item_id": f"item-{n}", "timestamp": datetime.now(UTC).isoformat()}
+            event.write_text(json.dumps(seen) + "\n")
+            writer.add_events(event)
+            writer.recommend(f"user-{n % 7}", log=True)
+        if n % every == 0:
+            gc.collect()
+            figures = {kind: 1e3 * float(np.median(times)) for kind, times in spent.items()}
+            yield {
+                "writes": n,
+                "open_files": open_files(path),
+                "descriptors": len(os.listdir("/proc/self/fd")),
+                "rss_mb": round(psutil.Process().memory_info().rss / 1e6),
+                **{f"{kind}_ms": round(ms, 1) for kind, ms in figures.items()},
+            }
+            for times in spent.values():
+                times.clear()
+
+
+def run(work: Path, items: int, writes: int, every: int) -> None:
+    path = database(work, items)
+    try:
+        for figures in soak(path, writes, every):
+            print(json.dumps(figures), flush=True)
+    finally:
+        shutil.rmtree(path)
+
+
+def compare(work: Path, items: int, writes: int, every: int) -> bool:
+    """Both in processes of their own, in turn, on copies of one database."""
+    shutil.rmtree(database(work, items))  # made before the clocks run
+    last = {}
+    for what in ("unbounded", "soak"):
+        print(f"{what}:")
+        options = ["--items", str(items), "--writes", str(writes), "--every", str(every), "--work", str(work)]
+        command = [sys.executable, "-m", "benchmarks.soak", what, *options]
+        lines = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+        print("\n".join(lines))
+        last[what] = json.loads(lines[-1])
+    ratios = {name: last["soak"][name] / max(1, last["unbounded"][name]) for name in last["soak"]}
+    print({name: round(ratio, 2) for name, ratio in ratios.items()})
+    flat = goal("open files over those with LanceDB's caches", ratios["open_files"], 1.0)
+    return goal("a search over one with LanceDB's caches", ratios["warm_ms"], 1.3) and flat
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["soak", "compare", "unbounded"], nargs="?", default="soak")
+    parser.add_argument("--items", type=int, default=2_000, help="in the database before the first write")
+    parser.add_argument("--writes", type=int, default=5_000)
+    parser.add_argument("--every", type=int, default=500, help="writes between two lines of figures")
+    parser.add_argument("--work", type=Path, default=Path(os.environ.get("TMPDIR", "/tmp")) / "firstsight-soak")
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    at = (options.work, options.items, options.writes, options.every)
+    if options.what == "compare":
+        raise SystemExit(not compare(*at))
+    if options.what == "unbounded":
+        sessions.MAX_REPLACED = sys.maxsize  # type: ignore[misc]
+    run(*at)
+
+
+if __name__ == "__main__":
+    main()

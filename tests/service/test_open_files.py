@@ -1,0 +1,27 @@
+"""A service holds as many files open after many writes as after few, however many of its threads have searched."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from firstsight.indexer.sessions import MAX_REPLACED
+from firstsight.service.settings import ServiceSettings
+from tests.indexer.open_files import make_wordy, open_files
+from tests.indexer.shop import ColourEncoder
+from tests.service.conftest import serving
+
+
+def test_writes_beside_searches_leave_no_files_open(tmp_path: Path) -> None:
+    db = make_wordy(tmp_path, ColourEncoder())
+    seen = []
+    with serving(ServiceSettings(db=str(db), encoder=ColourEncoder())) as client, ThreadPoolExecutor(4) as pool:
+        for n in range(MAX_REPLACED // 2 + 6):
+            row = {"item_id": f"new-{n}", "title": f"cup {n}"}
+            assert client.post("/items", json={"items": [row]}).status_code == 200
+            asked = [{"text": f"cup {n}", "k": 1, "mode": mode} for mode in ("hybrid", "words", "hybrid", "words")]
+            answers = list(pool.map(lambda body: client.post("/search", json=body).json(), asked))
+            assert {answer["results"][0]["item_id"] for answer in answers} == {row["item_id"]}
+            seen.append(len(open_files(db)))
+    assert seen[0] > 0  # else this tests nothing
+    assert max(seen) <= MAX_REPLACED + 4
