@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP_OPTIONS ?=
+# What is installed beside the package itself.
+EXTRAS ?= dev
 # Processes that tests run in; each takes up to 2 GB.
 TESTERS ?= 2
 
@@ -12,7 +14,7 @@ TESTERS ?= 2
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("firstsight needs Python 3.11 or newer; set PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -e '.[$(EXTRAS)]'
 	@touch $@
 
 demo: $(STAMP)
