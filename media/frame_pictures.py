@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, Final, cast
 
 import av
 import numpy as np
-from av.sidedata.sidedata import SideData, Type
+from av.sidedata.sidedata import SideData, SideDataContainer, Type
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 from PIL import Image
@@ -75,11 +75,16 @@ def _pixels(frame: av.VideoFrame, layout: str, size: tuple[int, int] | None = No
     return converted.to_ndarray()
 
 
+# Not `frame.side_data`: PyAV 18 keeps that in the frame, a cycle that holds the pixels until garbage is collected.
+_side_data_of: Final = cast("Callable[[av.VideoFrame], Mapping[Type, SideData]]", SideDataContainer)
+
+
 def _upright(picture: Image.Image, frame: av.VideoFrame) -> Image.Image:
     """Turn and mirror a picture as the display matrix says, in quarter turns."""
-    side_data = next(
-        (data for data in cast("Iterable[SideData]", frame.side_data) if data.type == Type.DISPLAYMATRIX), None
-    )
+    try:
+        side_data = _side_data_of(frame).get(Type.DISPLAYMATRIX)
+    except ValueError:  # PyAV 18, where a frame has data of a type that it does not know, such as Exif
+        return picture.rotate(90 * round(frame.rotation / 90), expand=True)
     if side_data is None:
         return picture
     (a, b, _), (c, d, _) = np.frombuffer(bytes(side_data), np.int32).reshape(3, 3)[:2].tolist()
