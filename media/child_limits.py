@@ -1,4 +1,4 @@
-"""What a decoding child does to itself before it touches a file: pipes of its own, limits of memory and time."""
+"""What a decoding child does to itself before it touches a file: its own pipes, limits of memory, time and threads."""
 
 from __future__ import annotations
 
@@ -28,6 +28,21 @@ def limit_process(memory_bytes: int) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         with contextlib.suppress(ValueError, OSError):  # macOS does not limit address space
             resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+
+
+def limit_threads() -> None:
+    """Have pictures decoded in one thread: AVIF would take one for each CPU, HEIC four.
+
+    The stack and the heap of each thread count as address space, so that a server with many CPUs would exceed the limit
+    where a laptop does not. `child_process` limits the maths libraries, and each video decoder names its threads.
+    """
+    from PIL import AvifImagePlugin
+
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    with contextlib.suppress(ImportError):  # an extra
+        import pillow_heif
+
+        pillow_heif.options.DECODE_THREADS = 1
 
 
 def limit_time(seconds: float) -> None:

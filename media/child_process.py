@@ -28,6 +28,10 @@ _KEEP_FREED_MEMORY: Final = {
     "MALLOC_TRIM_THRESHOLD_": str(2**28),
     "MALLOC_MMAP_THRESHOLD_": str(2**25),
 }
+# NumPy's, whichever it was built with: a thread for each CPU takes address space, of which a child has little.
+_ONE_THREAD: Final = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
+)
 _SHARED_BYTES: Final = 32 * 2**20
 _KEPT_NOISE: Final = 4096
 _PIPE_BYTES: Final = 2**20  # a picture in two pieces, not in thirty; what only Linux can set is ignored elsewhere
@@ -179,4 +183,4 @@ def _shared_memory() -> tuple[mmap.mmap | None, int | None]:
 def _environment() -> dict[str, str]:
     """The parent's environment and import path, one thread for each maths library, freed pixels kept for the next."""
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
-    return {**_KEEP_FREED_MEMORY, **os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    return {**_KEEP_FREED_MEMORY, **os.environ, "PYTHONPATH": path, **_ONE_THREAD}

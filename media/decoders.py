@@ -93,7 +93,7 @@ def _needs_pyav(path: Path, found: str) -> bool:
             context.name in _WRONG_CODECS
             or context.color_trc in HDR_TRANSFERS
             or any(component.is_alpha for component in (context.format.components if context.format else ()))
-            or context.sample_aspect_ratio not in (None, 0, 1)
+            or float(context.sample_aspect_ratio or 1) != 1
         ):
             return True
         index = index_packets(container, stream)

@@ -3,8 +3,7 @@
 A fingerprint is 32 bytes, the signs of 16 x 16 DCT coefficients row by row, first bit highest: its hexadecimal form
 is that of ThreatExchange's own tools. Copies differ in few bits, unrelated pictures in about 128.
 
-Source: Meta, "The TMK+PDQF Video-Hashing Algorithm and the PDQ Image-Hashing Algorithm", 2019; the hash itself is
-computed by the package `pdqhash`, which wraps their code.
+Source: Meta, "The TMK+PDQF Video-Hashing Algorithm and the PDQ Image-Hashing Algorithm", 2019; `pdq` computes the hash.
 """
 
 from __future__ import annotations
@@ -13,9 +12,10 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 
 import numpy as np
-import pdqhash
 from numpy.typing import NDArray
 from PIL import Image
+
+from firstsight.media import pdq
 
 BYTES = 32
 
@@ -25,7 +25,7 @@ MAX_DISTANCE = 31
 MIN_QUALITY = 50
 """PDQ's own measure of how much there is in a picture, 0 to 100, below which its fingerprint says nothing."""
 
-SIDE = 64
+SIDE = pdq.SIDE
 """Sides of what is hashed. PDQ averages every picture to 64 x 64 by a filter of its own that depends on the size.
 Done by an antialiased resize instead it takes a tenth of the time, copies of other sizes stay nearer (1.6 bits instead
 of 8), and the result is 5 bits of 256 from PDQ's own of the whole picture (measured on photos of 800 pixels).
@@ -47,22 +47,26 @@ def fingerprint(picture: Image.Image) -> bytes | None:
     Args:
         picture: upright RGB, of any size.
     """
-    bits, quality = pdqhash.compute(_pixels(picture))
-    return np.packbits(bits.astype(bool)).tobytes() if quality >= MIN_QUALITY else None
+    pixels = _pixels(picture)
+    return pdq.bits(pdq.coefficients(pixels)) if pdq.quality(pixels) >= MIN_QUALITY else None
 
 
 def turned_fingerprints(picture: Image.Image) -> dict[Turn, bytes] | None:
     """The fingerprints of a picture's eight turns, from one pass over its pixels; None for a flat picture."""
-    variants, quality = pdqhash.compute_dihedral(_pixels(picture))
-    if quality < MIN_QUALITY:
+    pixels = _pixels(picture)
+    if pdq.quality(pixels) < MIN_QUALITY:
         return None
-    return {turn: np.packbits(bits.astype(bool)).tobytes() for turn, bits in zip(_PDQ_ORDER, variants, strict=True)}
+    values = pdq.coefficients(pixels)
+    return {how: pdq.bits(_turned(values, how)) for how in TURNS}
 
 
-_PDQ_ORDER: tuple[Turn, ...] = (
-    *("none", "rotate90", "rotate180", "rotate270"),
-    *("flip", "mirror", "transpose", "transverse"),
-)
+def _turned(values: pdq.Coefficients, how: Turn) -> pdq.Coefficients:
+    """The coefficients of the turned picture: those of odd frequencies change their sign."""
+    transposed, odd_rows, odd_columns = _SIGNS[how]
+    signs = np.resize(np.array([-1, 1], np.float32), len(values))  # of frequencies 1, 2, 3, …
+    values = values.T if transposed else values
+    values = values * signs[:, None] if odd_rows else values
+    return values * signs if odd_columns else values
 
 
 def as_array(fingerprints: Sequence[bytes]) -> Fingerprints:
@@ -117,6 +121,5 @@ def _words(fingerprints: Fingerprints) -> NDArray[np.uint64]:
     return np.ascontiguousarray(fingerprints).view(np.uint64)
 
 
-def _pixels(picture: Image.Image) -> NDArray[np.uint8]:
-    grey = picture.convert("L").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-    return np.asarray(grey.convert("RGB"), dtype=np.uint8)
+def _pixels(picture: Image.Image) -> pdq.Pixels:
+    return np.asarray(picture.convert("L").resize((SIDE, SIDE), Image.Resampling.BILINEAR), dtype=np.uint8)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import av
 import numpy as np
-from av.sidedata.sidedata import SideData, Type
+from av.sidedata.sidedata import SideData, SideDataContainer, Type
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -37,9 +39,9 @@ def to_picture(frame: av.VideoFrame, min_side: int | None, pixel_aspect: float =
     if frame.color_trc in HDR_TRANSFERS:
         picture = _from_hdr(frame, min_side)
     elif any(component.is_alpha for component in frame.format.components):
-        picture = on_white(shrink(Image.fromarray(frame.to_ndarray(format="rgba")), min_side))
+        picture = on_white(shrink(Image.fromarray(_pixels(frame, "rgba")), min_side))
     else:
-        picture = shrink(Image.fromarray(frame.to_ndarray(format="rgb24")), min_side)
+        picture = shrink(Image.fromarray(_pixels(frame, "rgb24")), min_side)
     return _upright(_square_pixels(picture, pixel_aspect), frame)
 
 
@@ -51,11 +53,38 @@ def _square_pixels(picture: Image.Image, aspect: float) -> Image.Image:
     return picture.resize(size, Image.Resampling.BICUBIC)
 
 
+class _Converter(threading.local):
+    """A thread's own context of swscale, which holds 15 MB: a new one for each frame would cost that again."""
+
+    def __init__(self) -> None:
+        self.reformatter = VideoReformatter()
+
+
+_CONVERTER: Final = _Converter()
+
+
+def _pixels(frame: av.VideoFrame, layout: str, size: tuple[int, int] | None = None) -> NDArray[Any]:
+    """Convert a frame to (h, w, channels), averaged down where a (width, height) is given.
+
+    In one thread: swscale starts one for each CPU, and their stacks and heaps are more than a decoding child may have.
+    """
+    width, height = size or (None, None)
+    interpolation = "AREA" if size else None
+    reformatter = _CONVERTER.reformatter
+    converted = reformatter.reformat(frame, width, height, layout, interpolation=interpolation, threads=1)
+    return converted.to_ndarray()
+
+
+# Not `frame.side_data`: PyAV 18 keeps that in the frame, a cycle that holds the pixels until garbage is collected.
+_side_data_of: Final = cast("Callable[[av.VideoFrame], Mapping[Type, SideData]]", SideDataContainer)
+
+
 def _upright(picture: Image.Image, frame: av.VideoFrame) -> Image.Image:
     """Turn and mirror a picture as the display matrix says, in quarter turns."""
-    side_data = next(
-        (data for data in cast("Iterable[SideData]", frame.side_data) if data.type == Type.DISPLAYMATRIX), None
-    )
+    try:
+        side_data = _side_data_of(frame).get(Type.DISPLAYMATRIX)
+    except ValueError:  # PyAV 18, where a frame has data of a type that it does not know, such as Exif
+        return picture.rotate(90 * round(frame.rotation / 90), expand=True)
     if side_data is None:
         return picture
     (a, b, _), (c, d, _) = np.frombuffer(bytes(side_data), np.int32).reshape(3, 3)[:2].tolist()
@@ -72,7 +101,7 @@ def _upright(picture: Image.Image, frame: av.VideoFrame) -> Image.Image:
 def _from_hdr(frame: av.VideoFrame, min_side: int | None) -> Image.Image:
     factor = shrink_factor((frame.width, frame.height), min_side)
     size = (frame.width // factor, frame.height // factor)
-    values = frame.reformat(*size, format="rgb48le", interpolation="AREA").to_ndarray()
+    values = _pixels(frame, "rgb48le", size)
     light = _light(int(frame.color_trc))[values]  # (h, w, 3), 1 is diffuse white
     if frame.color_primaries == _BT2020_PRIMARIES:
         light = light @ _BT2020_TO_BT709.T

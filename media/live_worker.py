@@ -25,7 +25,7 @@ from firstsight.media import wire
 from firstsight.media.child_limits import limit_process, limit_time, own_pipes
 from firstsight.media.frame_pictures import to_picture
 from firstsight.media.guard import GuardedBackend, is_public, look_up
-from firstsight.media.packet_index import open_container, packet_time, video_format
+from firstsight.media.packet_index import ANY_TAGS, open_container, packet_time, video_format
 
 if TYPE_CHECKING:
     from firstsight.media.live_http import LiveHttp
@@ -113,7 +113,7 @@ def _watch(request: wire.Header) -> Iterator[tuple[wire.Header, list[bytes]]]:
 
 def _open_http(request: wire.Header, http: LiveHttp) -> tuple[InputContainer, av.VideoStream]:
     with _broken(request):
-        container = av.open(request["url"], io_open=http.open, options=HTTP_OPTIONS)
+        container = av.open(request["url"], io_open=http.open, options=HTTP_OPTIONS, **ANY_TAGS)
     return container, _choose_stream(request, container)
 
 
@@ -137,7 +137,7 @@ def _open_rtsp(request: wire.Header) -> tuple[InputContainer, av.VideoStream]:
         **_QUICK,
     }
     with _broken(request):
-        container = av.open(request["url"], format="rtsp", options=options)
+        container = av.open(request["url"], format="rtsp", options=options, **ANY_TAGS)
     return container, _choose_stream(request, container)
 
 

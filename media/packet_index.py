@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import av
 import numpy as np
@@ -30,6 +30,9 @@ DEMUXERS: Final = {
 }
 """FFmpeg's demuxer for each container that `kinds.sniff` names. Naming it keeps the others, which follow playlists to
 other files, out of reach."""
+
+ANY_TAGS: Final[dict[str, Any]] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+"""What `av.open` needs so that a title in Latin-1 refuses no file; PyAV 19 takes every tag and has no such argument."""
 
 BREAKS: Final = (av.FFmpegError, IndexError)
 """What demuxing raises where a file breaks; IndexError when a stream turns up that was not there at the start."""
@@ -56,7 +59,8 @@ def open_container(path: Path, container: str) -> tuple[InputContainer, av.Video
     """
     try:
         # file: because a name may hold what FFmpeg takes for a protocol
-        opened = av.open(f"file:{path}", format=DEMUXERS[container], options={"protocol_whitelist": "file"})
+        options = {"protocol_whitelist": "file"}
+        opened = av.open(f"file:{path}", format=DEMUXERS[container], options=options, **ANY_TAGS)
     except UnicodeEncodeError as error:
         raise MediaError("unsupported", f"{str(path)!r} is not a UTF-8 file name; rename the file") from error
     except (av.FFmpegError, ValueError) as error:

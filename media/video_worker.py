@@ -14,7 +14,7 @@ from typing import Final
 
 from firstsight.errors import MediaError
 from firstsight.media import wire
-from firstsight.media.child_limits import limit_process, limit_time, own_pipes
+from firstsight.media.child_limits import limit_process, limit_threads, limit_time, own_pipes
 from firstsight.media.child_process import SHARED_LENGTH, SHARED_MEMORY
 from firstsight.media.choosing import choose_frames
 from firstsight.media.frame_rules import FrameRule
@@ -29,6 +29,7 @@ def main(memory_bytes: int) -> None:
     """Answer requests until stdin ends."""
     requests, answers = own_pipes()
     limit_process(memory_bytes)
+    limit_threads()
     descriptor = os.environ.get(SHARED_MEMORY)
     shared = mmap.mmap(int(descriptor), 0) if descriptor else None
     wire.send(answers, {"ready": os.getpid()})

@@ -26,15 +26,18 @@ RATE = 10
 """Frames a second of a clip."""
 
 
-def grey_clip(path: Path, seconds: int, *, key_every: int = 5, container: str = "mpegts") -> Path:
+def grey_clip(path: Path, seconds: int, *, key_every: int = 5, container: str = "mpegts", title: str = "") -> Path:
     """A clip of 64 x 48 whose grey level is 10 for each second gone; a key frame every `key_every` frames."""
     levels = [10 * (n // RATE) for n in range(seconds * RATE)]
-    return write_clip(path, [Image.new("RGB", (64, 48), (v, v, v)) for v in levels], key_every, container)
+    return write_clip(path, [Image.new("RGB", (64, 48), (v, v, v)) for v in levels], key_every, container, title)
 
 
-def write_clip(path: Path, pictures: Sequence[Image.Image], key_every: int = 5, container: str = "mpegts") -> Path:
+def write_clip(
+    path: Path, pictures: Sequence[Image.Image], key_every: int = 5, container: str = "mpegts", title: str = ""
+) -> Path:
     """A clip of these pictures, ten a second, in H.264 without B-frames."""
     with av.open(str(path), "w", format=container) as opened:
+        opened.metadata.update({"title": title} if title else {})
         stream = opened.add_stream("libx264", rate=RATE)
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height = pictures[0].size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from contextlib import closing
 from fractions import Fraction
@@ -22,9 +23,10 @@ RATE = 10
 MAX_PIXELS = 1_000_000
 
 
-def write(path: Path, codec: str, options: dict[str, str], *, frames: int = 36) -> Path:
+def write(path: Path, codec: str, options: dict[str, str], *, frames: int = 36, title: str = "") -> Path:
     """A video at 10 frames a second whose frame i is grey level 7 * i, its white top left corner aside."""
     with av.open(str(path), "w") as container:
+        container.metadata.update({"title": title} if title else {})
         stream = container.add_stream(codec, rate=RATE, options=options)
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height = 64, 48
@@ -153,6 +155,42 @@ def test_a_still_picture_is_no_video(format: str, tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="list it under images") as caught:
         decode(path, lambda reader: None, max_pixels=MAX_PIXELS)
     assert caught.value.reason == "unsupported"
+
+
+def test_the_exif_data_of_an_animation_turns_it_and_refuses_nothing(tmp_path: Path) -> None:
+    """PyAV 18 knows no such data of a frame, and raises ValueError over it."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = animation(tmp_path / "a.png", exif=exif)
+    sizes = decode(path, lambda reader: [p.size for p in reader.read(range(6))], max_pixels=MAX_PIXELS)
+    assert (len(sizes), sizes[0]) == (6, (48, 64))
+
+
+def test_a_converted_frame_is_freed_at_once(tmp_path: Path) -> None:
+    """In a reference cycle it would stay until garbage is collected: 64 frames of a large video are gigabytes."""
+
+    def left() -> int:
+        return sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects())
+
+    path = write(tmp_path / "a.ts", "libx264", X264)
+    gc.collect()
+    before = left()
+    gc.disable()
+    try:
+        with closing(pyav_decoder.open_video(path, max_pixels=MAX_PIXELS)) as reader:
+            assert numbers(reader, range(36)) == list(range(36))
+        assert left() <= before + 1  # the last one, which the reader may hold
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("name", ["a.avi", "a.mp4", "a.mkv", "a.flv"])
+def test_a_title_in_latin_1_refuses_no_file(name: str, tmp_path: Path) -> None:
+    path = write(tmp_path / name, "libx264", X264, title="café au lait")
+    data = path.read_bytes()
+    assert "café".encode() in data
+    path.write_bytes(data.replace("café".encode(), b"caf\xe9 "))
+    assert decode(path, lambda reader: numbers(reader, [3, 20]), max_pixels=MAX_PIXELS) == [3, 20]
 
 
 def test_transparency_is_flattened_on_white(tmp_path: Path) -> None:

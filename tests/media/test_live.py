@@ -110,6 +110,13 @@ def test_a_files_decoder_waits_for_who_takes_its_frames(tmp_path: Path) -> None:
 # ---- streams
 
 
+def test_a_stream_with_a_title_in_latin_1_is_watched(tmp_path: Path, server: Server) -> None:
+    clip = grey_clip(tmp_path / "c.flv", 2, container="flv", title="café").read_bytes()
+    url = server.answer("/live", clip.replace("café".encode(), b"caf\xe9 "))
+    with LiveSampler(url, every_s=1, policy=PRIVATE) as sampler:
+        assert [grey(f.picture) for f in rest(sampler)] == [0, 10]
+
+
 @needs_ffmpeg
 def test_a_playlist_is_followed_while_it_grows_and_ends_with_it(tmp_path: Path, folder_server: FolderServer) -> None:
     clip = grey_clip(tmp_path / "c.ts", 4)
