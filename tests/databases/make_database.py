@@ -119,9 +119,12 @@ def clean(db: Path) -> None:
 
 def pack(db: Path, archive: Path) -> None:
     """Write the folder as an archive, under the name `db`."""
-    with archive.open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as zipped:
-        with tarfile.open(fileobj=zipped, mode="w") as tar:
-            tar.add(db, "db", filter=without_owner)
+    with (
+        archive.open("wb") as raw,
+        gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as zipped,
+        tarfile.open(fileobj=zipped, mode="w") as tar,
+    ):
+        tar.add(db, "db", filter=without_owner)
     sys.stderr.write(f"{archive}: {archive.stat().st_size / 1e3:,.0f} kB\n")
 
 
