@@ -196,6 +196,15 @@ def test_of_two_that_write_first_one_upgrades(db: Path, caplog: pytest.LogCaptur
     assert len(caplog.messages) == 1
 
 
+def test_where_there_is_no_lock_two_that_upgrade_at_once_end_with_one_upgrade(db: Path) -> None:
+    Store.open(db).views.drop_columns(["version"])
+    address = f"file://{db}"  # taken for an object store
+    one, other = Store.open(address), Store.open(address)
+    assert [bring_up_to_date(store).after for store in (one, other)] == [tables.FORMAT] * 2
+    assert Store.open(db).views.schema.names.count("version") == 1
+    assert layout(db) == tables.FORMAT
+
+
 def test_the_columns_that_views_of_early_databases_lack_are_added(db: Path) -> None:
     Store.open(db).views.drop_columns(["version", "start_s"])
     found = read_all(db)
