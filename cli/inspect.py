@@ -45,6 +45,7 @@ def status(db: options.Db = None, json: options.Json = False) -> None:
     print_table(
         ["", state.db],
         [
+            ("layout", _layout(state.layout)),
             ("encoder", f"{state.encoder.name} ({state.encoder.dim} dimensions, {state.encoder.fingerprint[:12]})"),
             ("items", f"{state.items:,}"),
             ("views", f"{state.views:,}"),
@@ -101,6 +102,13 @@ def search_effort(table: TableState) -> str:
         recall = f"recall@10 {tuning.recall:.3f}" + ("" if tuning.holds else ", below 0.95 at the most effort")
     probes = f"{tuning.nprobes} of {tuning.partitions} partitions, refined x{tuning.refine}"
     return f"index, {recall}; {probes}; {table.unindexed:,} rows not in it"
+
+
+def _layout(layout: int) -> str:
+    from firstsight.indexer.tables import FORMAT
+
+    note = "" if layout == FORMAT else f" of {FORMAT}; the next write upgrades it, or firstsight upgrade"
+    return f"{layout}{note}"
 
 
 def _without_vectors(item: dict[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from firstsight.cli import (
     search,
     semantic_ids,
     serve,
+    upgrade,
     watch,
 )
 from firstsight.cli import map as map_
@@ -52,6 +53,7 @@ app.command("failures")(inspect.failures)
 app.command("remove", epilog=remove.EPILOG)(remove.remove)
 app.command("duplicates", epilog=duplicates.EPILOG)(duplicates.duplicates)
 app.command("optimize", epilog=optimize.EPILOG)(optimize.optimize)
+app.command("upgrade", epilog=upgrade.EPILOG)(upgrade.upgrade)
 app.command("map", epilog=map_.EPILOG)(map_.space_map)
 app.command("serve", epilog=serve.EPILOG)(serve.serve)
 app.add_typer(serve.keys_app, name="keys")

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from firstsight.indexer.catalog import CatalogOptions
     from firstsight.indexer.pipeline import Counts, IndexReport
     from firstsight.indexer.settings import IndexSettings
+    from firstsight.indexer.upgrade import UpgradeReport
     from firstsight.media.policy import MediaPolicy
     from firstsight.retrieval.moments import Moment
     from firstsight.retrieval.query import Query
@@ -73,6 +74,7 @@ __all__ = [
     "SearchResults",
     "Status",
     "StoreError",
+    "UpgradeReport",
     "ViewMatch",
     "__version__",
     "load_encoder",
@@ -95,6 +97,7 @@ _LAZY = {
     "SearchResult": "firstsight.retrieval.results",
     "SearchResults": "firstsight.retrieval.results",
     "Status": "firstsight.database",
+    "UpgradeReport": "firstsight.indexer.upgrade",
     "ViewMatch": "firstsight.retrieval.results",
     "load_encoder": "firstsight.encoders.registry",
 }

@@ -40,6 +40,7 @@ class Status:
     """What a database holds."""
 
     db: str
+    layout: int  # of its tables; one below `firstsight.indexer.tables.FORMAT` is upgraded by the next write
     encoder: EncoderSpec
     items: int
     views: int
@@ -219,6 +220,7 @@ class Database(Evaluating, Learning, Recommending, Writing):
         runs = store.run_rows()
         return Status(
             db=self.uri,
+            layout=store.layout,
             encoder=store.spec,
             items=store.items.count_rows(),
             views=store.views.count_rows(),

@@ -20,6 +20,7 @@ from firstsight.indexer.settings import IndexSettings
 from firstsight.indexer.sources import STDIN, open_source
 from firstsight.indexer.store import Store
 from firstsight.indexer.text_index import check_language, index_texts
+from firstsight.indexer.upgrade import UpgradeReport, bring_up_to_date, plan_upgrade
 from firstsight.indexer.upkeep import Step, UpkeepReport, look_after
 from firstsight.retrieval.rerank_store import RerankerVersion
 
@@ -210,6 +211,36 @@ class Writing(Coding):
             report = look_after(store, by_hand=True, rebuild=rebuild, on_step=on_step)
         assert report is not None  # by hand there is always something to do
         return report
+
+    def upgrade(
+        self,
+        *,
+        dry_run: bool = False,
+        wait_s: float = 0.0,
+        on_progress: Callable[[str], None] = lambda line: None,
+    ) -> UpgradeReport:
+        """Upgrade a database of an earlier layout, as the first write does; readers never wait for it.
+
+        A kill loses nothing: the next upgrade, or the next write, continues.
+
+        Args:
+            dry_run: only report what an upgrade will do; nothing is written.
+            wait_s: seconds to wait for another process that is writing.
+            on_progress: called with one line each: the estimated time, and every change when it begins.
+
+        Returns:
+            What was done, or for a dry run what will be; `due` is False if there is nothing to do.
+
+        Raises:
+            MissingDatabaseError: there is no database.
+            DatabaseBusyError: another process is writing.
+            StoreError: the database has a newer layout, is not one of firstsight, or cannot be written.
+        """
+        store = self._open()
+        if dry_run:
+            return plan_upgrade(store)
+        with store.locked(wait_s):
+            return bring_up_to_date(store, on_progress=on_progress)
 
     def fit_reranker(
         self,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import Any
 
+import pyarrow as pa
 from lancedb.table import Table
 
 from firstsight.encoders.base import EncoderSpec
@@ -48,10 +50,33 @@ def stored_spec(uri: str, items: Table) -> EncoderSpec:
     Raises:
         StoreError: the table is of another program, or of a newer version of this one.
     """
-    raw = (items.schema.metadata or {}).get(tables.SPEC_KEY)
-    if raw is None:
-        raise StoreError(f"{uri} has an items table that firstsight did not make; choose another --db")
-    stored = json.loads(raw)
-    if stored["format"] > tables.FORMAT:
-        raise StoreError(f"{uri} was written by a newer firstsight (layout {stored['format']}); upgrade firstsight")
-    return EncoderSpec(**stored["encoder"])
+    stored_layout(uri, items)
+    return EncoderSpec(**_stored(uri, items.schema)["encoder"])
+
+
+def stored_layout(uri: str, items: Table) -> int:
+    """The layout of a database: the one it was made in, or a later one it was upgraded to.
+
+    Raises:
+        StoreError: the table is of another program, or of a newer version of this one.
+    """
+    schema = items.schema
+    made_in: int = _stored(uri, schema)["format"]
+    upgraded_to = (schema.field(tables.KEYS["items"]).metadata or {}).get(tables.LAYOUT_KEY.encode(), b"0")
+    layout = max(made_in, int(upgraded_to))
+    if layout > tables.FORMAT:
+        raise StoreError(f"{uri} was written by a newer firstsight (layout {layout}); upgrade firstsight")
+    return layout
+
+
+def store_layout(items: Table, layout: int) -> None:
+    """Store the layout that a database was upgraded to, in one small commit."""
+    items.update_field_metadata({"path": tables.KEYS["items"], "metadata": {tables.LAYOUT_KEY: str(layout)}})
+
+
+def _stored(uri: str, schema: pa.Schema) -> dict[str, Any]:
+    try:
+        stored = json.loads((schema.metadata or {})[tables.SPEC_KEY])
+        return {name: stored[name] for name in ("format", "encoder")}
+    except (KeyError, TypeError, ValueError):
+        raise StoreError(f"{uri} has an items table that firstsight did not make; choose another --db") from None

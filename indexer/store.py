@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -19,9 +20,12 @@ from firstsight.errors import EncoderMismatchError, MissingDatabaseError, StoreE
 from firstsight.indexer import tables
 from firstsight.indexer.columns import ColumnKind, arrow_type, kind_of_arrow
 from firstsight.indexer.locks import creation_lock, is_watched, writer_lock
-from firstsight.indexer.opening import create_tables, is_remote, stored_spec
+from firstsight.indexer.opening import create_tables, is_remote, stored_layout, stored_spec
 from firstsight.indexer.sessions import SharedSession, TableHandles, shared_session
 from firstsight.indexer.tables import Failure
+from firstsight.indexer.upgrade import bring_up_to_date
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -39,9 +43,10 @@ class Store:
     `with store.writing():`.
     """
 
-    def __init__(self, uri: str, spec: EncoderSpec, session: SharedSession) -> None:
+    def __init__(self, uri: str, spec: EncoderSpec, layout: int, session: SharedSession) -> None:
         self.uri = uri
         self.spec = spec
+        self.layout = layout  # at the last `refresh`
         self.session = session
         self._handles = TableHandles(session)
 
@@ -64,7 +69,7 @@ class Store:
             raise MissingDatabaseError(missing) from None
         except (RuntimeError, OSError) as error:
             raise StoreError(f"{uri} cannot be read ({first_line(error)}); restore it from a copy") from None
-        store = cls(uri, stored_spec(uri, items), session)
+        store = cls(uri, stored_spec(uri, items), stored_layout(uri, items), session)
         try:
             store.tables  # noqa: B018  (opens them)
         except (ValueError, RuntimeError, OSError) as error:
@@ -135,8 +140,13 @@ class Store:
         return None if is_remote(self.uri) else Path(self.uri)
 
     def refresh(self) -> None:
-        """See what other processes have written since."""
+        """See what other processes have written since.
+
+        Raises:
+            StoreError: a newer firstsight has upgraded the database.
+        """
         self._handles.refresh()
+        self.layout = stored_layout(self.uri, self.items)
 
     def release(self) -> None:
         """Close the tables until they are used again, so that an idle store holds no files open."""
@@ -144,20 +154,27 @@ class Store:
 
     @contextlib.contextmanager
     def writing(self, wait_s: float = 0.0) -> Iterator[None]:
-        """Hold the database's writer lock.
+        """Hold the database's writer lock; a database of an earlier layout is upgraded first.
+
+        Raises:
+            DatabaseBusyError: another process holds it, named by process, host and start.
+            StoreError: the database cannot be upgraded, or a newer firstsight has upgraded it.
+        """
+        with self.locked(wait_s):
+            bring_up_to_date(self, on_progress=lambda line: log.warning("%s: %s", self.uri, line))
+            yield
+
+    @contextlib.contextmanager
+    def locked(self, wait_s: float = 0.0) -> Iterator[None]:
+        """Hold the writer lock and see the newest rows, without an upgrade.
 
         A database at an object-store address has no lock: one writer at a time is its owner's care.
 
         Raises:
-            DatabaseBusyError: another process holds it, named by process, host and start.
+            DatabaseBusyError, StoreError: as `writing`.
         """
-        if is_remote(self.uri):
-            self._add_view_columns()
-            yield
-            return
-        with writer_lock(Path(self.uri), wait_s):
+        with contextlib.nullcontext() if is_remote(self.uri) else writer_lock(Path(self.uri), wait_s):
             self.refresh()
-            self._add_view_columns()
             yield
 
     # ---- reading
@@ -176,11 +193,14 @@ class Store:
         return {row["item_id"]: row for row in self._by_id(self.items, item_ids, None)}
 
     def view_rows(self, item_ids: Sequence[str]) -> pa.Table:
-        """All views of these items."""
+        """All views of these items, with all columns of this layout."""
         parts = [
             self.views.search().where(_is_in("item_id", part)).limit(None).to_arrow() for part in _chunks(item_ids)
         ]
-        return pa.concat_tables(parts) if parts else self.views.schema.empty_table()
+        rows = pa.concat_tables(parts) if parts else self.views.schema.empty_table()
+        for field in tables.missing_view_columns(rows.schema):  # not upgraded yet, or an earlier snapshot
+            rows = rows.append_column(field, pa.nulls(len(rows), field.type))
+        return rows
 
     def failure_rows(self) -> list[dict[str, Any]]:
         """Every row of `failures`, in a stable order."""
@@ -233,13 +253,6 @@ class Store:
         if new:
             with self._writes():
                 self.items.add_columns(new)
-
-    def _add_view_columns(self) -> None:
-        """Add to a database of an earlier version the columns of `views` that it lacks; old views have null there."""
-        new = [field for field in tables.views_schema(self.spec.dim) if field.name not in self.views.schema.names]
-        if new:
-            with self._writes():
-                self.views.add_columns(new)
 
     def write_safety(self, columns: Mapping[str, Mapping[str, Any]]) -> None:
         """Write the safety columns of some items, all in one commit; a column that is not named becomes null.
@@ -388,8 +401,12 @@ class Store:
         listed = [row["failure_id"] for row in self._by_id(self.failures, committed, ["failure_id"])]
         self.delete_failures(sorted(set(listed) - set(failures)))
         self.delete_items([item_id for item_id in items if item_id not in stored])
-        older = [item_id for item_id in stored if stored[item_id] != run_id]
-        for part in _chunks(older):  # its views may be of either version, so that no digest is true of it
+        # their views may be of either version, so that no digest is true of them
+        self.encode_again([item_id for item_id in stored if stored[item_id] != run_id])
+
+    def encode_again(self, item_ids: Sequence[str]) -> None:
+        """Empty the digests of items, so that the next index run encodes them again; searches find them until then."""
+        for part in _chunks(item_ids):
             with self._writes():
                 self.items.update(where=_is_in("item_id", part), values={"digest": ""})
 

@@ -17,8 +17,16 @@ TIME = pa.timestamp("us", "UTC")
 SPEC_KEY = b"firstsight"
 """Key of the JSON in the items table's schema metadata that binds a database to one encoder."""
 
-FORMAT = 1
-"""Version of this layout, stored beside the encoder; a newer one is refused."""
+FORMAT = 2
+"""Layout of new databases. A newer one is refused; an older one is read as it is, and upgraded by the first write
+(`upgrade.py`)."""
+
+LAYOUT_KEY = "firstsight:layout"
+"""Key of the layout that a database was upgraded to, in the metadata of the field `items.item_id`.
+
+The schema's metadata has the encoder and the layout that the database was made in. LanceDB cannot change that metadata
+without rewriting every row and building every index again. Metadata of a field changes in one small commit.
+"""
 
 SAFETY_COLUMNS: dict[str, pa.DataType] = {
     "safety_decision": pa.string(),  # review or block; null for what is shown, and for what was never scored
@@ -112,6 +120,11 @@ def views_schema(dim: int) -> pa.Schema:
             pa.field("vector", vector_type(dim), nullable=False),
         ]
     )
+
+
+def missing_view_columns(schema: pa.Schema) -> list[pa.Field[Any]]:
+    """Columns that the views of early databases of layout 1 lack; null in each of them means not known."""
+    return [field for field in views_schema(1) if field.name not in schema.names]
 
 
 def failures_schema() -> pa.Schema:

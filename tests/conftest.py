@@ -1,7 +1,8 @@
-"""What several tests share: the sample catalogue, indexed once with the real starter encoder; a web server."""
+"""What several tests share: the sample catalogue, indexed with the real starter encoder; databases; a web server."""
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
@@ -14,6 +15,9 @@ from firstsight.media.http_source import close_shared_sources
 from tests.media.conftest import Server
 
 SAMPLE_CATALOGUE = Path(__file__).parent.parent / "sample_media" / "catalogue.csv"
+
+EARLIER_LAYOUTS = sorted((Path(__file__).parent / "databases").glob("layout-*.tar.gz"))
+"""Databases of earlier layouts, as the code of their time made them."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -61,6 +65,15 @@ def sample_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sample") / "db"
     firstsight.open(path).index(SAMPLE_CATALOGUE)
     return path
+
+
+@pytest.fixture(scope="session", params=EARLIER_LAYOUTS, ids=lambda path: path.name.removesuffix(".tar.gz"))
+def earlier_db(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of an earlier layout; not to be written to."""
+    folder = tmp_path_factory.mktemp("earlier")
+    with tarfile.open(request.param) as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "db"
 
 
 @pytest.fixture(scope="session")

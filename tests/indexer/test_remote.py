@@ -12,6 +12,7 @@ import pytest
 
 import firstsight
 from firstsight.errors import MediaError
+from firstsight.indexer import tables
 from firstsight.indexer.assembly import ItemInHand, Loaded
 from firstsight.indexer.catalog import CatalogItem
 from firstsight.indexer.fetching import FetchQueue, Held
@@ -353,8 +354,10 @@ def test_refresh_encodes_again_where_a_server_tells_no_versions(shop: Shop, db: 
     assert report.counts.encoded == 2
 
 
-def test_a_database_from_before_gets_the_versions(shop: Shop, db: Path) -> None:
-    shop.index(db)
+def test_a_database_from_before_gets_the_versions(shop: Shop, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as before:
+        before.setattr(tables, "FORMAT", 1)
+        shop.index(db)
     store = Store.open(db)
     store.views.drop_columns(["version"])
     report = shop.index(db, refresh=True)

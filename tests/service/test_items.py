@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import firstsight
 from firstsight.encoders.base import Encoder
 from firstsight.indexer.locks import writer_lock
 from firstsight.indexer.store import Store
+from firstsight.indexer.tables import FORMAT
 from firstsight.service.settings import ServiceSettings
 from tests.service.conftest import serving
 
@@ -178,3 +180,21 @@ def test_a_removal_that_died_is_settled_by_the_next_writer(own_db: Path, monkeyp
     assert Store.open(own_db).digests(["guitar-acoustic"])["guitar-acoustic"][0] == ""  # is encoded again
     outcomes = [run["outcome"] for run in Store.open(own_db).run_rows() if run["settings"].get("kind") == "remove"]
     assert outcomes == ["killed", "finished"]
+
+
+def test_a_database_of_an_earlier_layout_is_read_until_the_first_post_upgrades_it(
+    earlier_db: Path, tmp_path: Path, starter: Encoder
+) -> None:
+    db = shutil.copytree(earlier_db, tmp_path / "db")
+    with serving(ServiceSettings(db=str(db), encoder=starter)) as client:
+
+        def found() -> list[str]:
+            answer = client.post("/search", json={"text": "running shoes", "k": 3})
+            return [result["item_id"] for result in answer.json()["results"]]
+
+        before = found()
+        assert (before[0], client.get("/items/bananas").status_code) == ("sneakers-red", 200)
+        assert firstsight.open(db).status().layout < FORMAT
+        assert client.post("/items", json={"items": [{"item_id": "new", "title": "A new thing"}]}).status_code == 200
+        assert firstsight.open(db).status().layout == FORMAT
+        assert found() == before

@@ -1,0 +1,408 @@
+"""Databases of earlier layouts: read as they are, upgraded by the first write or by hand, safe to kill."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import lancedb
+import pyarrow as pa
+import pytest
+from lancedb.background_loop import LOOP
+
+import firstsight
+from firstsight.errors import DatabaseBusyError, MissingDatabaseError, StoreError
+from firstsight.indexer import tables
+from firstsight.indexer.opening import store_layout
+from firstsight.indexer.store import Store
+from firstsight.indexer.upgrade import STEPS, Step, UpgradeReport, bring_up_to_date, plan_upgrade
+from firstsight.safety.audit import AuditLog
+from firstsight.safety.explaining import explain
+from firstsight.safety.policies import load_policies
+from firstsight.safety.review import decide
+from firstsight.safety.reviews import Reviews
+from tests.conftest import EARLIER_LAYOUTS
+from tests.indexer import upgrade_step
+from tests.indexer.shop import ColourEncoder, index, write_csv
+
+NOW = datetime(2026, 2, 1, tzinfo=UTC)
+MARKING = (Step(2, "tests.indexer.upgrade_step"),)
+BLOCKED, ALLOWED, APPEALED, OVERTURNED = "sneakers-sky", "sneakers-green", "hiking-boot", "flip-flops"
+
+
+@pytest.fixture
+def db(earlier_db: Path, tmp_path: Path) -> Path:
+    """A copy to write to."""
+    return shutil.copytree(earlier_db, tmp_path / "db")
+
+
+def files(folder: Path) -> dict[str, str]:
+    """The digest of every file of a folder."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Let nothing be written in a folder."""
+    paths = [folder, *folder.rglob("*")]
+    for path in paths:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        yield
+    finally:
+        for path in paths:
+            path.chmod(0o755)
+
+
+def rows(db: Path) -> dict[str, list[dict[str, Any]]]:
+    """The rows of every table, in a stable order, with its columns where it has no rows."""
+    connection = lancedb.connect(db)
+    found = {}
+    for name in connection.list_tables().tables:
+        table = connection.open_table(name).search().limit(None).to_arrow()
+        found[name] = sorted(table.to_pylist(), key=repr) or [dict.fromkeys(table.column_names)]
+    return found
+
+
+def read_all(db: Path) -> dict[str, Any]:
+    """What the parts that only read say of a database."""
+    opened, store = firstsight.open(db), Store.open(db)
+    reviews = Reviews.read(AuditLog.of(str(db)))
+    return {
+        "search": [(r.item_id, round(r.score, 4)) for r in opened.search("running shoes", k=5)],
+        "moments": [r.item_id for r in opened.search("a cat", kinds=["video"], moments=True)],
+        "by words": [r.item_id for r in opened.search("leather boot", mode="words", include_blocked=True)],
+        "by code": len(opened.search("shoes", where="semantic_id LIKE '%'", k=100)),
+        "get": opened.get("bananas")["views"][1]["fingerprint"],
+        "failures": [row["item_id"] for row in opened.failures()],
+        "runs": [run["outcome"] for run in opened.status().runs],
+        "recommend": [slot.item_id for slot in opened.recommend("user-1", k=5, seed=1, now=NOW)],
+        "events": opened.events_status().events,
+        "models": [(m.version, m.in_use) for m in opened.cold_start_models()],
+        "rerankers": [r.version for r in opened.rerankers()],
+        "semantic ids": sorted(row["semantic_id"] for row in opened.semantic_ids()),
+        "blocked": sorted(store.blocked([BLOCKED, ALLOWED, APPEALED, OVERTURNED])),
+        "decided": {item_id: made.action for item_id, made in reviews.decisions.items()},
+        "appeals": sorted(reviews.appeals),
+        "explained": explain(store, APPEALED, load_policies(None), AuditLog.of(str(db)))["decision"],
+    }
+
+
+def layout(db: Path) -> int:
+    return firstsight.open(db).status().layout
+
+
+# ---- reading
+
+
+def test_a_database_of_an_earlier_layout_is_read_and_not_a_file_of_it_changes(db: Path) -> None:
+    before = files(db)
+    with read_only(db):  # which stops everyone but root: that no file has changed holds for all
+        found = read_all(db)
+    assert found["search"][0][0] == "sneakers-red"
+    assert found["by words"] == [APPEALED]
+    assert found["failures"] == ["teapot-blue"]
+    assert (found["events"], len(found["recommend"]), len(found["semantic ids"])) == (160, 5, 40)
+    assert found["blocked"] == [APPEALED, BLOCKED]
+    assert found["decided"] == {BLOCKED: "block", ALLOWED: "allow", APPEALED: "block", OVERTURNED: "allow"}
+    assert found["appeals"] == [APPEALED]
+    assert files(db) == before
+    assert layout(db) < tables.FORMAT
+
+
+# ---- the first write
+
+
+def test_the_first_write_upgrades_and_all_is_read_as_before(db: Path, caplog: pytest.LogCaptureFixture) -> None:
+    before = read_all(db)
+    firstsight.open(db).remove(["no such item"])
+    assert layout(db) == tables.FORMAT
+    assert f"{db}: upgrade from layout 1 to layout {tables.FORMAT}, less than a second" in caplog.messages
+    assert read_all(db) == before
+
+
+def add_events(opened: firstsight.Database, folder: Path) -> None:
+    event = {"user_id": "user-99", "item_id": "bananas", "timestamp": "2026-02-01T10:00:00Z"}
+    opened.add_events(write_csv(folder / "events.csv", [event]))
+
+
+def add_a_title(opened: firstsight.Database, folder: Path) -> None:
+    opened.index(write_csv(folder / "c.csv", [{"item_id": "new", "title": "new"}]))
+
+
+def block(opened: firstsight.Database, folder: Path) -> None:
+    log, policies = AuditLog.of(opened.uri), load_policies(None)
+    how: dict[str, Any] = {"policies": policies, "policy_ids": ["weapons"], "reason": "a blade", "by": "reviewer"}
+    decide(opened.store, log, "ice-skate", "block", **how)
+
+
+WRITES: list[Callable[[firstsight.Database, Path], object]] = [
+    add_events,
+    add_a_title,
+    block,
+    lambda opened, folder: opened.optimize(),
+    lambda opened, folder: opened.assign_semantic_ids(),
+    lambda opened, folder: opened.use_cold_start(None),
+    lambda opened, folder: opened.drop_reranker(),
+    lambda opened, folder: opened.recommend("user-1", k=2, log=True),
+]
+
+
+def test_whatever_is_written_first_upgrades(earlier_db: Path, tmp_path: Path) -> None:
+    for n, write in enumerate(WRITES):
+        db = shutil.copytree(earlier_db, tmp_path / f"db-{n}")
+        write(firstsight.open(db), tmp_path)
+        assert layout(db) == tables.FORMAT, n
+
+
+def test_a_database_of_this_layout_is_not_upgraded(db: Path, caplog: pytest.LogCaptureFixture) -> None:
+    firstsight.open(db).upgrade()
+    before = rows(db)
+    for _ in range(2):
+        firstsight.open(db).remove(["no such item"])
+    assert caplog.messages == []
+    assert rows(db) == before
+
+
+def test_a_database_whose_items_were_restored_to_before_is_upgraded_again(db: Path) -> None:
+    before = Store.open(db).items.version
+    firstsight.open(db).upgrade()
+    Store.open(db).items.restore(before)
+    assert layout(db) == 1
+    assert firstsight.open(db).upgrade().due
+    assert layout(db) == tables.FORMAT
+
+
+def test_of_two_that_write_first_one_upgrades(db: Path, caplog: pytest.LogCaptureFixture) -> None:
+    one, other = Store.open(db), Store.open(db)
+    with one.writing():
+        with pytest.raises(DatabaseBusyError), other.writing():
+            pass
+        assert layout(db) == tables.FORMAT
+    with other.writing():
+        assert other.layout == tables.FORMAT
+    assert len(caplog.messages) == 1
+
+
+def test_where_there_is_no_lock_two_that_upgrade_at_once_end_with_one_upgrade(db: Path) -> None:
+    Store.open(db).views.drop_columns(["version"])
+    address = f"file://{db}"  # taken for an object store
+    one, other = Store.open(address), Store.open(address)
+    assert [bring_up_to_date(store).after for store in (one, other)] == [tables.FORMAT] * 2
+    assert Store.open(db).views.schema.names.count("version") == 1
+    assert layout(db) == tables.FORMAT
+
+
+def test_the_columns_that_views_of_early_databases_lack_are_added(db: Path) -> None:
+    Store.open(db).views.drop_columns(["version", "start_s"])
+    found = read_all(db)
+    report = firstsight.open(db).upgrade()
+    assert [change.does for change in report.changes][:1] == [
+        "Add empty columns to the table of views: start_s, version."
+    ]
+    assert set(Store.open(db).views.schema.names) == set(tables.views_schema(384).names)
+    assert read_all(db) == found
+
+
+# ---- by hand
+
+
+def test_a_dry_run_says_what_there_is_to_do_and_changes_no_file(db: Path) -> None:
+    before = files(db)
+    plan = firstsight.open(db).upgrade(dry_run=True)
+    assert (plan.before, plan.after, plan.due, plan.dry_run) == (1, tables.FORMAT, True, True)
+    assert plan.describe() == f"upgrade from layout 1 to layout {tables.FORMAT}, less than a second"
+    assert files(db) == before
+
+
+def test_an_upgrade_does_what_the_dry_run_said_and_a_second_one_nothing(db: Path) -> None:
+    plan = firstsight.open(db).upgrade(dry_run=True)
+    said: list[str] = []
+    done = firstsight.open(db).upgrade(on_progress=said.append)
+    assert replace(done, seconds=0.0, dry_run=True) == plan
+    assert said == [plan.describe(), *(change.does for change in plan.changes)]
+    before = rows(db)
+    again = firstsight.open(db).upgrade()
+    assert (again.due, again.changes, again.before, again.after) == (False, (), tables.FORMAT, tables.FORMAT)
+    assert rows(db) == before
+
+
+def test_a_page_of_a_snapshot_of_before_is_cut_from_the_same_ranking(db: Path) -> None:
+    opened = firstsight.open(db)
+    first = opened.search("shoes", k=3)
+    both = [result.item_id for result in opened.search("shoes", k=6)]
+    opened.upgrade()
+    second = opened.search("shoes", k=3, offset=3, snapshot=first.snapshot)
+    assert [result.item_id for result in [*first, *second]] == both
+
+
+def test_a_newer_layout_is_refused_and_by_readers_that_opened_it_before(db: Path) -> None:
+    reader, writer = firstsight.open(db), Store.open(db)
+    assert reader.count() == 40
+    store_layout(lancedb.connect(db).open_table("items"), tables.FORMAT + 1)
+    newer = rf"was written by a newer firstsight \(layout {tables.FORMAT + 1}\); upgrade firstsight"
+    for read in (reader.count, firstsight.open(db).count, firstsight.open(db).upgrade):
+        with pytest.raises(StoreError, match=newer):
+            read()
+    with pytest.raises(StoreError, match=newer), writer.writing():
+        pass
+
+
+def test_a_database_made_by_this_code_says_its_layout_to_earlier_code(tmp_path: Path) -> None:
+    """Code of layout 1 reads the metadata of the schema alone."""
+    firstsight.open(tmp_path / "db", encoder=ColourEncoder()).index(
+        write_csv(tmp_path / "c.csv", [{"item_id": "a", "title": "a"}])
+    )
+    metadata = Store.open(tmp_path / "db").items.schema.metadata
+    assert json.loads(metadata[tables.SPEC_KEY])["format"] == tables.FORMAT
+
+
+def test_what_is_no_database_is_answered(tmp_path: Path) -> None:
+    with pytest.raises(MissingDatabaseError, match="there is no database at"):
+        firstsight.open(tmp_path / "nothing").upgrade()
+    others: list[dict[bytes | str, bytes | str]] = [{}, {tables.SPEC_KEY: b"no json"}, {tables.SPEC_KEY: b"[]"}]
+    for n, metadata in enumerate(others):
+        folder = tmp_path / f"other-{n}"
+        schema = pa.schema([pa.field("item_id", pa.string())], metadata=metadata)
+        lancedb.connect(folder).create_table("items", schema=schema)
+        with pytest.raises(StoreError, match="has an items table that firstsight did not make; choose another --db"):
+            firstsight.open(folder).upgrade(dry_run=True)
+
+
+# ---- kills
+
+
+class Died(BaseException):
+    """Stands for the end of the process."""
+
+
+READS = {
+    *(f"AsyncConnection.{name}" for name in ("open_table", "list_tables")),
+    *(f"AsyncTable.{name}" for name in ("version", "schema", "checkout_latest", "count_rows", "_execute_query")),
+    "AsyncRecordBatchReader.__anext__",
+}
+"""Calls into LanceDB after which a kill finds nothing new on the disk; any other may be a write."""
+
+
+@contextmanager
+def dying_after(writes: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Let a number of LanceDB's writes through, whoever makes them, then die before each one more."""
+    made: list[str] = []
+    real = LOOP.run
+
+    def counted(call: Any) -> Any:  # a coroutine of LanceDB's
+        write = call.__qualname__ not in READS
+        if write and len(made) >= writes:
+            call.close()
+            raise Died
+        made.extend([call.__qualname__] if write else [])
+        return real(call)  # type: ignore[no-untyped-call]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LOOP, "run", counted)
+        yield made
+
+
+def test_an_upgrade_may_die_after_any_write(earlier_db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = shutil.copytree(earlier_db, tmp_path / "before")
+    Store.open(before).views.drop_columns(["version"])
+
+    def act(store: Store) -> UpgradeReport:
+        with store.locked():
+            return bring_up_to_date(store, steps=(*STEPS, *MARKING))
+
+    whole = shutil.copytree(before, tmp_path / "whole")
+    store = Store.open(whole)
+    with dying_after(1_000, monkeypatch) as writes:
+        assert act(store).encode_again == 20
+    assert {"AsyncTable.add_columns", "AsyncTable.update", "AsyncTable.update_field_metadata"} <= set(writes)
+    assert writes[-1] == "AsyncTable.update_field_metadata"  # the number of the layout
+    expected = rows(whole)
+    for allowed in range(len(writes)):
+        db = shutil.copytree(before, tmp_path / f"dies-after-{allowed}")
+        store = Store.open(db)
+        with dying_after(allowed, monkeypatch), pytest.raises(Died):
+            act(store)
+        again = act(Store.open(db))
+        assert (again.before, again.after, again.encode_again) == (1, tables.FORMAT, 20)
+        assert rows(db) == expected
+
+
+# ---- what has to be encoded again
+
+
+def test_items_to_be_encoded_again_are_counted_and_encoded_by_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalogue = write_csv(tmp_path / "c.csv", [{"item_id": f"i{n}", "title": f"thing {n}"} for n in range(10)])
+    with monkeypatch.context() as before:
+        before.setattr(tables, "FORMAT", 1)
+        index(tmp_path / "db", catalogue)
+    store = Store.open(tmp_path / "db")
+    plan = plan_upgrade(store, steps=MARKING)
+    assert (plan.encode_again, plan.describe()) == (5, "upgrade from layout 1 to layout 2, about 90 s")
+    assert [change.does for change in plan.changes] == ["Say so in a sentence.", "Mark items."]
+    said: list[str] = []
+    with store.locked():
+        done = bring_up_to_date(store, steps=MARKING, on_progress=said.append)
+    assert done.encode_again == 5
+    assert said[-1] == "5 items have to be encoded again: the next firstsight index does it"
+    assert [r.item_id for r in firstsight.open(tmp_path / "db", encoder=ColourEncoder()).search("thing 0", k=1)] == [
+        "i0"
+    ]
+    counts = index(tmp_path / "db", catalogue).counts
+    assert (counts.encoded, counts.unchanged) == (5, 5)
+
+
+def test_readers_go_on_during_an_upgrade(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = firstsight.open(db)
+    found = [[r.item_id for r in reader.search("running shoes", k=3)]]
+    monkeypatch.setattr(
+        upgrade_step, "during", lambda: found.append([r.item_id for r in reader.search("running shoes", k=3)])
+    )
+    store = Store.open(db)
+    with store.locked():
+        bring_up_to_date(store, steps=MARKING)
+    assert len(found) == 3
+    assert found == [found[0]] * 3
+
+
+def test_layouts_are_gone_through_one_after_another(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill in the second leaves the database in the first."""
+    monkeypatch.setattr(tables, "FORMAT", 3)
+    monkeypatch.setattr(upgrade_step, "during", lambda: pytest.fail("killed"))
+    steps = (*STEPS, Step(3, "tests.indexer.upgrade_step"))
+    store = Store.open(db)
+    with store.locked(), pytest.raises(pytest.fail.Exception):
+        bring_up_to_date(store, steps=steps)
+    assert layout(db) == 2
+    monkeypatch.undo()
+    assert firstsight.open(db).upgrade().due is False
+
+
+# ---- the list of steps
+
+
+def test_every_layout_has_its_steps_and_a_database_that_was_kept() -> None:
+    assert sorted({step.layout for step in STEPS}) == list(range(2, tables.FORMAT + 1))
+    assert [step.layout for step in STEPS] == sorted(step.layout for step in STEPS)
+    assert {path.name for path in EARLIER_LAYOUTS} >= {f"layout-{n}.tar.gz" for n in range(1, tables.FORMAT)}
+
+
+def test_every_step_can_be_loaded() -> None:
+    for step in STEPS:
+        module = importlib.import_module(step.module)
+        assert callable(module.plan), step.module
+        assert callable(module.apply), step.module
