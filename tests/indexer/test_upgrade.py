@@ -290,7 +290,10 @@ class Died(BaseException):
 
 READS = {
     *(f"AsyncConnection.{name}" for name in ("open_table", "list_tables")),
-    *(f"AsyncTable.{name}" for name in ("version", "schema", "checkout_latest", "count_rows", "_execute_query")),
+    *(
+        f"AsyncTable.{name}"
+        for name in ("version", "schema", "checkout_latest", "count_rows", "_execute_query", "list_indices")
+    ),
     "AsyncRecordBatchReader.__anext__",
 }
 """Calls into LanceDB after which a kill finds nothing new on the disk; any other may be a write."""
