@@ -51,6 +51,24 @@ def serve(
     threads: Annotated[int, typer.Option("--threads", min=1, help="Requests that read at once, in each process.")] = 8,
     max_body_mb: Annotated[int, typer.Option("--max-body-mb", min=1, help="Megabytes of a request.")] = 32,
     max_megapixels: Annotated[int, typer.Option("--max-megapixels", min=1, help="Of a picture in a request.")] = 50,
+    max_connections: Annotated[
+        int, typer.Option("--max-connections", min=1, help="Open connections, shared out between workers.")
+    ] = 1_000,
+    max_connections_per_address: Annotated[
+        int,
+        typer.Option(
+            "--max-connections-per-address",
+            min=1,
+            help="Open connections of one IPv4 address or IPv6 /64; raise it behind a reverse proxy.",
+        ),
+    ] = 100,
+    head_timeout: Annotated[
+        float,
+        typer.Option("--head-timeout", min=0.1, help="Seconds from accept until the whole head of a request is there."),
+    ] = 10.0,
+    write_timeout: Annotated[
+        float, typer.Option("--write-timeout", min=0.1, help="Seconds that a client may leave an answer unread.")
+    ] = 30.0,
     allow_private: options.AllowPrivate = False,
     policies: Annotated[
         Path | None,
@@ -83,9 +101,15 @@ def serve(
         threads=threads,
         max_body_bytes=max_body_mb * 2**20,
         max_pixels=max_megapixels * 1_000_000,
+        max_connections=max_connections,
+        max_connections_per_address=max_connections_per_address,
+        head_timeout_s=head_timeout,
+        write_timeout_s=write_timeout,
     )
     settings = replace(settings, policy=replace(settings.policy, max_pixels=settings.max_pixels))
-    serve_until_stopped(settings, on_listening=lambda address: tell(f"listening at {address}; stop with Ctrl-C"))
+    serve_until_stopped(
+        settings, on_listening=lambda address: tell(f"listening at {address}; stop with Ctrl-C"), on_warning=tell
+    )
 
 
 @keys_app.command("add", epilog="Example: firstsight keys add shop --scope read --scope write --per-minute 600")

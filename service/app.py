@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
 import anyio.to_thread
 from fastapi import FastAPI
@@ -14,8 +15,10 @@ from fastapi import FastAPI
 import firstsight
 from firstsight.errors import FirstsightError
 from firstsight.service import errors, routes_health, routes_items, routes_safety, routes_search
+from firstsight.service.connections import ConnectionLimits, Connections
 from firstsight.service.databases import MOST_WAITING
 from firstsight.service.gate import Gate
+from firstsight.service.guarded_protocol import STATE_KEY
 from firstsight.service.observing import Observer
 from firstsight.service.openapi import make_openapi
 from firstsight.service.settings import ServiceSettings
@@ -34,12 +37,12 @@ def make_app(settings: ServiceSettings) -> FastAPI:
     service = Service.of(settings)
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         # routes run in threads: as many as may read, those that wait to write or for slates, and some to spare
         anyio.to_thread.current_default_thread_limiter().total_tokens = settings.threads + 2 * (MOST_WAITING + 1) + 16
         warming = asyncio.create_task(asyncio.to_thread(_warm_up, service))
         try:
-            yield
+            yield {STATE_KEY: Connections(ConnectionLimits.of(settings), service.metrics)}
         finally:
             await warming
             await asyncio.to_thread(service.close)

@@ -125,7 +125,7 @@ class Gate:
                         return True
         except TimeoutError:
             raise BodyTimeoutError(
-                f"the body did not come within {self._settings.max_wait_s:g} s; send it again"
+                f"the body did not come within {self._settings.max_wait_s:g} s; send it again", {"Connection": "close"}
             ) from None
 
 

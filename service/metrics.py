@@ -28,6 +28,15 @@ class Metrics:
         self.in_flight = Gauge(
             "firstsight_requests_in_flight", "Being answered", registry=registry, multiprocess_mode="livesum"
         )
+        self.connections = Gauge(
+            "firstsight_connections", "Open connections", registry=registry, multiprocess_mode="livesum"
+        )
+        self.connections_closed = Counter(
+            "firstsight_connections_closed",
+            "Connections closed by a limit: head_timeout, write_timeout, made_room, refused",
+            ("reason",),
+            registry=registry,
+        )
         self.failures = Counter(
             "firstsight_failures",
             "Requests refused or failed, by the code of the problem",

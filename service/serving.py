@@ -9,12 +9,16 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 import uvicorn
 from fastapi import FastAPI
 
 from firstsight.errors import FirstsightError
+from firstsight.service.connections import KEEP_ALIVE_S
+from firstsight.service.descriptors import raise_descriptor_limit, share_descriptors
+from firstsight.service.guarded_protocol import GuardedProtocol
 from firstsight.service.keys import KeyFile
 from firstsight.service.settings import ServiceSettings
 
@@ -28,12 +32,27 @@ LOG_CONFIG: Final[dict[str, Any]] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"floods": {"()": "firstsight.service.flood_filter.FloodFilter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["floods"]}},
     "loggers": {
         "firstsight.service": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+        "asyncio": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
         "uvicorn": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
     },
 }
+
+
+SERVER_OPTIONS: Final[dict[str, Any]] = {
+    "http": GuardedProtocol,
+    "ws": "none",  # no route has WebSockets, and an upgrade would leave the guarded protocol
+    "lifespan": "on",
+    "access_log": False,
+    "server_header": False,
+    "proxy_headers": False,
+    "timeout_keep_alive": KEEP_ALIVE_S,
+    "timeout_graceful_shutdown": GRACE_S,
+}
+"""Of uvicorn, for every application of `make_app`."""
 
 
 class ListenError(FirstsightError):
@@ -56,26 +75,35 @@ def check_safe(settings: ServiceSettings) -> None:
     )
 
 
-def serve(settings: ServiceSettings, *, on_listening: Callable[[str], None] = lambda address: None) -> None:
+def serve(
+    settings: ServiceSettings,
+    *,
+    on_listening: Callable[[str], None] = lambda address: None,
+    on_warning: Callable[[str], None] = lambda line: None,
+) -> None:
     """Serve until SIGINT or SIGTERM; then what is in flight is finished.
 
+    The limit of open files of the process is raised as far as `max_connections` needs, and stays so.
+
     Args:
+        on_warning: told when that limit holds fewer connections than the settings say.
         on_listening: told the address; port 0 takes a free one, in a single process.
 
     Raises:
         ListenError: it would listen for other machines without a key, or the address cannot be taken.
     """
     check_safe(settings)
-    how: dict[str, Any] = {
-        "factory": True,
-        "http": "h11",  # bounds a request's head; the faster parser that may be installed too does not
-        "log_config": LOG_CONFIG,
-        "access_log": False,
-        "server_header": False,
-        "proxy_headers": False,
-        "timeout_keep_alive": 15,
-        "timeout_graceful_shutdown": GRACE_S,
-    }
+    wanted = max(1, settings.max_connections // settings.workers)  # in each process
+    limit = raise_descriptor_limit(wanted)
+    connections, backlog = share_descriptors(limit, wanted)
+    if connections < wanted:
+        total = connections * settings.workers
+        on_warning(
+            f"a process may open {limit:,} files here, so the service takes {total:,} connections instead of "
+            f"{settings.max_connections:,}; raise that limit (ulimit -n), or lower --max-connections"
+        )
+        settings = replace(settings, max_connections=total)
+    how = SERVER_OPTIONS | {"factory": True, "log_config": LOG_CONFIG, "backlog": backlog}
     with listen(settings.host, settings.port) as listening:
         port = listening.getsockname()[1]
         address = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{port}"

@@ -65,15 +65,29 @@ class ServiceSettings:
     max_pixels: int = 50_000_000
     """Width x height of a picture in a request."""
 
+    max_connections: int = 1_000
+    """Open connections, shared out between workers; fewer where the limit of open files does not hold them."""
+
+    max_connections_per_address: int = 100
+    """Of these, connections of one IPv4 address or IPv6 /64 network; behind a proxy, all come from one address."""
+
+    head_timeout_s: float = 10.0
+    """Seconds from accept, or from the first byte of a further request, until its whole head must be there."""
+
+    write_timeout_s: float = 30.0
+    """Seconds that a client may leave an answer unread before its connection is closed."""
+
     max_wait_s: float = 10.0
     """Seconds that a request waits for its body, for a free thread, or for another process that is writing."""
 
     def __post_init__(self) -> None:
-        for name in ("workers", "threads", "decoders", "max_body_bytes", "max_pixels"):
+        counts = ("workers", "threads", "decoders", "max_body_bytes", "max_pixels", "max_connections")
+        for name in (*counts, "max_connections_per_address"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
-        if self.max_wait_s <= 0:
-            raise ValueError(f"max_wait_s must be above 0, not {self.max_wait_s:g}")
+        for name in ("max_wait_s", "head_timeout_s", "write_timeout_s"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0, not {getattr(self, name):g}")
 
     @property
     def loopback(self) -> bool:

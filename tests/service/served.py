@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from firstsight.service.batching import Batcher
+from firstsight.service.serving import SERVER_OPTIONS
 from firstsight.service.state import Service
 
 STARTS_IN_S = 120.0
@@ -25,7 +26,7 @@ class Served:
         self._app = app
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self._server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none"))
+        self._server = uvicorn.Server(uvicorn.Config(app, log_level="warning", **SERVER_OPTIONS))
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
 
     @property
