@@ -108,7 +108,8 @@ def index(
         bool, typer.Option("--skip-bad-rows", help="Leave unusable catalogue rows out instead of refusing it all.")
     ] = False,
     max_failures: Annotated[
-        float, typer.Option("--max-failures", min=0, max=1, help="Share of media that may fail before exit code 3.")
+        float,
+        typer.Option("--max-failures", min=0, max=1, help="Share of media, or of titles, that may fail."),
     ] = 0.05,
     allow_private: options.AllowPrivate = False,
     allow_anywhere: Annotated[

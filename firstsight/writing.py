@@ -321,10 +321,15 @@ class Writing(Coding):
         return IndexRun(store, self.encoder, catalog, policy, recipe.settings, **how)
 
     def _failed_items(self) -> list[tuple[Recipe, set[str]]]:
-        """Items with failures, by the recipe they were indexed with."""
+        """Items with failures, by the recipe they were indexed with; frames of a stream cannot be tried again."""
         store = self._open()
-        recipes = {run["run_id"]: json.dumps(run["settings"], sort_keys=True) for run in store.run_rows()}
+        recipes = {
+            run["run_id"]: json.dumps(run["settings"], sort_keys=True)
+            for run in store.run_rows()
+            if run["settings"].get("kind") != "watch"
+        }
         failed: dict[str, set[str]] = {}
         for row in store.failure_rows():
-            failed.setdefault(recipes[row["run_id"]], set()).add(row["item_id"])
+            if row["run_id"] in recipes:
+                failed.setdefault(recipes[row["run_id"]], set()).add(row["item_id"])
         return [(Recipe.from_dict(json.loads(recipe)), item_ids) for recipe, item_ids in failed.items()]

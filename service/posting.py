@@ -51,7 +51,7 @@ def index_rows(service: Service, rows: Sequence[Mapping[str, Any]]) -> dict[str,
                 before = uploads.of_items(db, named)
                 report = db.index(catalogue, wait_s=settings.max_wait_s)
                 uploads.drop_unused(db, before)
-                if report.counts.failed_media:
+                if report.counts.failed_media or report.counts.failed_texts:
                     failures = [row for row in db.failures() if row["item_id"] in named]
         except CatalogError as error:
             told = str(error).replace(str(catalogue), "items").replace(", or leave them out with --skip-bad-rows", "")
