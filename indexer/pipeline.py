@@ -28,6 +28,7 @@ from firstsight.indexer.assembly import ItemInHand, Loaded, catalog_row, encode_
 from firstsight.indexer.catalog import Catalog, CatalogItem, catalog_root
 from firstsight.indexer.duplicates import Pair, find_duplicates
 from firstsight.indexer.loading import MediaJob, MediaLoader
+from firstsight.indexer.media_columns import UnusedMedia
 from firstsight.indexer.refresh import changed_items
 from firstsight.indexer.settings import IndexSettings
 from firstsight.indexer.store import Store
@@ -54,8 +55,8 @@ class Counts:
     texts: int = 0  # titles encoded
     media: int = 0  # pictures and videos tried
     failed_media: int = 0  # of these, not usable
-    duplicates: int = 0  # of the encoded: near-duplicates of another item, where they were looked for
     failed_texts: int = 0  # titles that the encoder failed on
+    duplicates: int = 0  # of the encoded: near-duplicates of another item, where they were looked for
 
     @property
     def failure_rate(self) -> float:
@@ -74,6 +75,8 @@ class IndexReport:
     counts: Counts
     reasons: dict[str, int] = field(default_factory=dict)  # failure reason -> media
     duplicates: tuple[Pair, ...] = ()  # of items encoded with any other, where they were looked for
+    unused_media: tuple[UnusedMedia, ...] = ()  # columns that look like pictures or videos and are read as neither
+    no_media_used: bool = False  # there are such columns, and the catalogue gave no picture and no video
 
 
 class IndexRun:
@@ -160,7 +163,10 @@ class IndexRun:
         self._store.write_run(row | ended)
         if not self._stopped:  # who stops it wants to have it over
             self._upkeep.at_end()
-        return IndexReport(self.run_id, outcome, time.monotonic() - started, self.counts, self.reasons, duplicates)
+        seconds, media = time.monotonic() - started, self._catalog.media
+        return IndexReport(
+            self.run_id, outcome, seconds, self.counts, self.reasons, duplicates, media.unused(), media.none_used
+        )
 
     def _index(self) -> None:
         with ExitStack() as stack:
