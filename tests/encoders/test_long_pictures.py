@@ -7,6 +7,7 @@ from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import skimage.data
@@ -18,6 +19,7 @@ import firstsight
 from firstsight.encoders.base import Encoder
 from firstsight.encoders.picture_transform import SquareTransform
 from firstsight.media.pictures import crop_long, open_picture, shrink
+from firstsight.media.videos import VideoSampler
 from tests.encoders import checkpoints
 from tests.encoders.checkpoints import Checkpoint
 
@@ -67,6 +69,23 @@ def test_a_thin_picture_is_never_resized_as_a_whole() -> None:
     (pixels,) = transform()([picture])
     assert pixels.shape == (1, 224, 224, 3)
     assert getrusage(RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB; the whole would be 6 GB
+
+
+@pytest.mark.parametrize("size", [(2, 20_000), (20_000, 2)])
+def test_frames_of_a_thin_video_are_encoded(size: tuple[int, int], tmp_path: Path, starter: Encoder) -> None:
+    with av.open(str(tmp_path / "thin.mov"), "w") as opened:
+        stream = opened.add_stream("png", rate=2)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = *size, "rgb24"
+        for shade in (0, 200):
+            frame = av.VideoFrame.from_ndarray(np.full((size[1], size[0], 3), shade, np.uint8), "rgb24")
+            opened.mux(stream.encode(frame))
+        opened.mux(stream.encode())
+    encoders = (starter, firstsight.load_encoder(checkpoints.clip(tmp_path).name, runtime="torch"))
+    with VideoSampler() as sampler:
+        for encoder in encoders:
+            frames = sampler.sample(tmp_path / "thin.mov", count=2, min_side=encoder.spec.min_side)
+            assert np.isfinite(encoder.encode_images([frame.picture for frame in frames])).all()
 
 
 @pytest.mark.parametrize("size", [(640, 480), (480, 640), (300, 300), (400, 1600), (1600, 400), (224, 224), (90, 200)])
