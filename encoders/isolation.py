@@ -111,7 +111,6 @@ class _Trial(Generic[T]):
         """The outcomes of one call; where it raises, that error for all of them."""
         expected = (len(inputs), self._spec.dim)
         try:
-            # the rows of anything that is called an array
             vectors = np.asarray(self._encode(inputs), dtype=np.float32)
         except (BrokenEncoderError, OptionalDependencyError, InputError):
             raise
