@@ -108,7 +108,8 @@ def index(
         bool, typer.Option("--skip-bad-rows", help="Leave unusable catalogue rows out instead of refusing it all.")
     ] = False,
     max_failures: Annotated[
-        float, typer.Option("--max-failures", min=0, max=1, help="Share of media that may fail before exit code 3.")
+        float,
+        typer.Option("--max-failures", min=0, max=1, help="Share of media, or of titles, that may fail."),
     ] = 0.05,
     allow_private: options.AllowPrivate = False,
     allow_anywhere: Annotated[
@@ -146,6 +147,7 @@ def index(
     """Index a catalogue: encode what is new or changed, leave the rest alone.
 
     Safe to stop at any moment and run again. A medium that cannot be used costs itself: see firstsight failures.
+    A column that looks like pictures or videos and is not used is a warning, and exit code 3 where no medium is used.
     """
     import firstsight
 
@@ -197,6 +199,7 @@ def index(
                 settings=made if source else None,
                 wait_s=wait,
                 on_progress=show,
+                on_warning=progress.warn,
                 should_stop=interrupt.should_stop,
             )
         else:
@@ -210,13 +213,14 @@ def index(
                 warn_duplicates=warn_duplicates,
                 wait_s=wait,
                 on_progress=show,
+                on_warning=progress.warn,
                 should_stop=interrupt.should_stop,
             )
             reports = [report]
     _tell(reports, database.uri, quiet=quiet, as_json=wants_json(json))
     if any(report.outcome == "stopped" for report in reports):
         raise typer.Exit(INTERRUPTED)
-    if any(report.counts.failure_rate > max_failures for report in reports):
+    if any(report.counts.failure_rate > max_failures or report.no_media_used for report in reports):
         raise typer.Exit(TOO_MANY_FAILURES)
 
 
@@ -256,6 +260,14 @@ def _summary(report: IndexReport, db: str, quiet: bool) -> Iterator[str]:
             f"{c.failed_media:,} of {c.media:,} media could not be used ({reasons}); "
             f"see: firstsight failures --db {db}; try them again: firstsight index --retry --db {db}"
         )
+    if report.no_media_used:
+        columns = ", ".join(unused.column for unused in report.unused_media)
+        yield (
+            f"no picture and no video was read from the catalogue, though columns look like them ({columns}): use them "
+            "or --drop them as the warnings say; exit code 3"
+        )
+    if c.failed_texts:
+        yield f"{c.failed_texts:,} titles could not be encoded; see: firstsight failures --db {db}"
     if c.empty:
         yield f"{c.empty:,} items have no title, no text and no media, so there is nothing to find them by"
     if c.duplicates:

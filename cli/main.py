@@ -39,7 +39,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 fine, 1 error, 2 wrong usage, 3 finished but more media failed than --max-failures, "
+    epilog="Exit codes: 0 fine, 1 error, 2 wrong usage, 3 finished but more media failed than --max-failures, or "
+    "columns look like media and none was used, "
     "130 stopped by Ctrl-C.",
 )
 app.command("index", epilog=index.EPILOG)(index.index)

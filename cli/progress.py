@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from firstsight.cli.output import tell
+from firstsight.cli.output import harmless, tell
 
 if TYPE_CHECKING:
     from firstsight.indexer.pipeline import Counts
@@ -48,6 +48,13 @@ class Progress:
         if self._bar:
             self._bar.say(line)
         elif not self._quiet:
+            tell(line)
+
+    def warn(self, line: str) -> None:
+        """A line of its own, when quiet too."""
+        if self._bar:
+            self._bar.say(harmless(line))
+        else:
             tell(line)
 
 

@@ -151,5 +151,6 @@ class _Shown:
 
 def _counted(c: WatchCounts) -> str:
     parts = [f"{c.frames:,} frames, {c.window:,} of them in the index, {c.behind_s:.1f} s behind at {clock(c.time_s)}"]
-    named = ((c.reconnects, "reconnects"), (c.dropped, "frames dropped"), (c.busy, "writes put off"))
+    frames = ((c.dropped, "frames dropped"), (c.failed, "frames failed"))
+    named = ((c.reconnects, "reconnects"), *frames, (c.busy, "writes put off"))
     return ", ".join(parts + [f"{n:,} {what}" for n, what in named if n])

@@ -22,8 +22,16 @@ from firstsight.encoders.dual import DualEncoder, DualModel, Tokens
 from firstsight.encoders.fingerprint import tokenizer_state, weights_digest
 from firstsight.encoders.hub import at_hand
 from firstsight.encoders.options import EncoderOptions, looks_like_a_path
-from firstsight.encoders.picture_transform import FromBytes, SquareTransform, is_faithful, probe_pictures
+from firstsight.encoders.picture_transform import (
+    CROPPED_ASPECT,
+    WHOLE_ASPECT,
+    FromBytes,
+    SquareTransform,
+    is_faithful,
+    probe_pictures,
+)
 from firstsight.errors import EncoderError, first_line
+from firstsight.media.pictures import crop_long
 
 HUB = "hf-hub:"
 
@@ -59,14 +67,15 @@ def load_model(model: str, options: EncoderOptions) -> DualModel:
         dim = int(text_tower(tokenize(["a"])).shape[-1])
     spec = EncoderSpec(f"open_clip:{name}", dim, side, fingerprint)
     transform = _transform(preprocess, found)
+    library = _as_arrays(preprocess, found)
     picture_tower = _Whole(found, "encode_image")
     return DualModel(
         spec,
-        prepare_pictures=transform or _as_arrays(preprocess),
+        prepare_pictures=transform or library,
         prepare_texts=_Tokenize(tokenize),
         picture_tower=FromBytes(picture_tower, transform) if transform else picture_tower,
         text_tower=text_tower,
-        reference_pictures=lambda pictures: found.encode_image(torch.stack([preprocess(p) for p in pictures])),
+        reference_pictures=lambda pictures: found.encode_image(torch.from_numpy(*library(pictures))),
         reference_texts=lambda texts: found.encode_text(tokenize(list(texts))),
     )
 
@@ -170,8 +179,11 @@ def _transform(preprocess: Any, model: Any) -> SquareTransform | None:
     return transform if is_faithful(transform, reference, pictures) else None
 
 
-def _as_arrays(preprocess: Any) -> Callable[[Sequence[Image.Image]], Arrays]:
-    return lambda pictures: (torch.stack([preprocess(picture) for picture in pictures]).numpy(),)
+def _as_arrays(preprocess: Any, model: Any) -> Callable[[Sequence[Image.Image]], Arrays]:
+    """open_clip's own preprocessing, of pictures that are not too long for it."""
+    crops = open_clip.get_model_preprocess_cfg(model).get("resize_mode", "shortest") == "shortest"
+    most = CROPPED_ASPECT if crops else WHOLE_ASPECT
+    return lambda pictures: (torch.stack([preprocess(crop_long(picture, most)) for picture in pictures]).numpy(),)
 
 
 def parse(model: str) -> tuple[str, str | None, str]:

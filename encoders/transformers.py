@@ -18,8 +18,16 @@ from firstsight.encoders.dual import DualEncoder, DualModel, Tokens
 from firstsight.encoders.fingerprint import tokenizer_state, weights_digest
 from firstsight.encoders.hub import at_hand
 from firstsight.encoders.options import EncoderOptions
-from firstsight.encoders.picture_transform import FromBytes, SquareTransform, is_faithful, probe_pictures
+from firstsight.encoders.picture_transform import (
+    CROPPED_ASPECT,
+    WHOLE_ASPECT,
+    FromBytes,
+    SquareTransform,
+    is_faithful,
+    probe_pictures,
+)
 from firstsight.errors import EncoderError, first_line
+from firstsight.media.pictures import crop_long
 
 PADDED_TO_CONTEXT = frozenset({"siglip", "siglip2"})
 """Families trained on texts padded to their whole context, without a mask."""
@@ -132,6 +140,9 @@ class _Pictures:
     def __init__(self, model: Any, processor: Any) -> None:
         self._model = model
         self._processor = processor
+        said = processor.to_dict()
+        crops = said.get("do_center_crop") and "shortest_edge" in (said.get("size") or {})
+        self._most_aspect = CROPPED_ASPECT if crops else WHOLE_ASPECT
         made = self._process(probe_pictures(1))
         self.names = list(made)
         self.side = int(max(made["pixel_values"].shape[-2:])) if made["pixel_values"].ndim == 4 else _config_side(model)
@@ -169,7 +180,9 @@ class _Pictures:
         return transform if is_faithful(transform, self(pictures)[0], pictures) else None
 
     def _process(self, pictures: Sequence[Image.Image]) -> Any:
-        return self._processor(images=list(pictures), return_tensors="pt")
+        """What the processor makes of pictures that are not too long for it."""
+        cropped = [crop_long(picture, self._most_aspect) for picture in pictures]
+        return self._processor(images=cropped, return_tensors="pt")
 
 
 def _config_side(model: Any) -> int:

@@ -4,7 +4,9 @@
     ├── CatalogError              a catalogue that cannot be read, or a row that breaks its rules
     ├── MediaError                one picture or video that cannot be used; carries a `reason`
     ├── EncoderError              an encoder that cannot be loaded or run
-    │   └── OptionalDependencyError   an extra that is not installed; names the command that installs it
+    │   ├── OptionalDependencyError   an extra that is not installed; names the command that installs it
+    │   ├── InputError            inputs that it fails on, while it encodes others; carries `errors`
+    │   └── BrokenEncoderError    one that fails on every input
     ├── StoreError                a database that cannot be opened, read or written
     │   ├── MissingDatabaseError  there is none at that place
     │   ├── DatabaseBusyError     another process is writing to it
@@ -17,6 +19,7 @@ Each message says what was wrong, with the value and the place, and what to do a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 FailureReason = Literal[
@@ -27,7 +30,7 @@ FailureReason = Literal[
     "too_large",  # more bytes or more pixels than allowed
     "unsupported",  # a format that is recognised and not read
     "corrupt",  # empty, truncated, or not what it says it is
-    "crashed",  # the decoder's process died on it
+    "crashed",  # the decoder's process died on it, or the encoder failed on it
     "empty",  # an item with no title, no text and no media
 ]
 """Why a medium could not be used: the closed list of the `failures` table."""
@@ -61,6 +64,24 @@ class EncoderError(FirstsightError):
 
 class OptionalDependencyError(EncoderError):
     """A package that only an extra installs is needed and not there."""
+
+
+class InputError(EncoderError):
+    """Inputs of one call that the encoder fails on, while it encodes others.
+
+    Attributes:
+        errors: (position, error) of each of them, by position; n >= 1.
+    """
+
+    def __init__(self, errors: Sequence[tuple[int, MediaError]]) -> None:
+        place, first = errors[0]
+        others = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        super().__init__(f"input {place}: {first}{others}")
+        self.errors = list(errors)
+
+
+class BrokenEncoderError(EncoderError):
+    """An encoder that fails on every input."""
 
 
 class StoreError(FirstsightError):

@@ -42,6 +42,7 @@ class Writing(Coding):
         warn_duplicates: bool = False,
         wait_s: float = 0.0,
         on_progress: Callable[[Counts], None] = lambda counts: None,
+        on_warning: Callable[[str], None] = lambda warning: None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> IndexReport:
         """Bring the database up to date with a catalogue; what has not changed is not encoded again.
@@ -58,6 +59,8 @@ class Writing(Coding):
                 `duplicates` and counted in the run's counts.
             wait_s: seconds to wait for another process that is writing.
             on_progress: told the counts now and then, in the calling thread.
+            on_warning: told in a sentence, before anything is encoded, of each column that looks like pictures or
+                videos and is not used; the report has them too.
             should_stop: asked between items; once true, what is in hand is finished and written.
 
         Returns:
@@ -71,6 +74,7 @@ class Writing(Coding):
         recipe = Recipe.of(os.fspath(source), options, settings, self._policy)
         language = check_language(language) if language else None
         with self._prepared(recipe, wait_s, language) as (store, catalog):
+            _warn(catalog, on_warning)
             run = self._run(store, catalog, recipe, on_progress=on_progress, should_stop=should_stop)
             return run.run(self._recorded(recipe), prune=prune, warn_duplicates=warn_duplicates)
 
@@ -100,6 +104,7 @@ class Writing(Coding):
         settings: IndexSettings | None = None,
         wait_s: float = 0.0,
         on_progress: Callable[[Counts], None] = lambda counts: None,
+        on_warning: Callable[[str], None] = lambda warning: None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> list[IndexReport]:
         """Encode again the items that have media in `failures`, and no others.
@@ -109,7 +114,7 @@ class Writing(Coding):
                 of them came from, read as it was then, and with what was allowed then.
             options: how the columns of `source` are read.
             settings: batch sizes, which frames of each video, weights of the parts.
-            wait_s, on_progress, should_stop: as for `index`.
+            wait_s, on_progress, on_warning, should_stop: as for `index`.
 
         Returns:
             One report per catalogue; none where nothing has failed.
@@ -131,6 +136,7 @@ class Writing(Coding):
                     "name their catalogue: firstsight index CATALOGUE --retry"
                 )
             with self._prepared(recipe, wait_s) as (store, catalog):
+                _warn(catalog, on_warning)
                 run = self._run(store, catalog, recipe, only=item_ids, on_progress=on_progress, should_stop=should_stop)
                 reports.append(run.run(self._recorded(recipe)))
         return reports
@@ -353,10 +359,20 @@ class Writing(Coding):
         return IndexRun(store, self.encoder, catalog, policy, recipe.settings, **how)
 
     def _failed_items(self) -> list[tuple[Recipe, set[str]]]:
-        """Items with failures, by the recipe they were indexed with."""
+        """Items with failures, by the recipe they were indexed with; frames of a stream cannot be tried again."""
         store = self._open()
-        recipes = {run["run_id"]: json.dumps(run["settings"], sort_keys=True) for run in store.run_rows()}
+        recipes = {
+            run["run_id"]: json.dumps(run["settings"], sort_keys=True)
+            for run in store.run_rows()
+            if run["settings"].get("kind") != "watch"
+        }
         failed: dict[str, set[str]] = {}
         for row in store.failure_rows():
-            failed.setdefault(recipes[row["run_id"]], set()).add(row["item_id"])
+            if row["run_id"] in recipes:
+                failed.setdefault(recipes[row["run_id"]], set()).add(row["item_id"])
         return [(Recipe.from_dict(json.loads(recipe)), item_ids) for recipe, item_ids in failed.items()]
+
+
+def _warn(catalog: Catalog, on_warning: Callable[[str], None]) -> None:
+    for unused in catalog.media.unused():
+        on_warning(unused.message)

@@ -72,15 +72,8 @@ class ItemInHand:
     def add_view(self, part: Part, place: str, vector: Vector, loaded: Loaded | None = None) -> None:
         """Keep an encoded view; `place` tells apart the views of one part, `loaded` is None for a title."""
         view_id = f"{self.item.item_id}#{part}{place}"
-        if np.isfinite(vector).all():
-            shown = {} if loaded is None else {name: getattr(loaded, name) for name in _OF_A_PICTURE}
-            self.views.append(View(view_id, part, vector, **shown))
-        else:
-            self.fail(
-                "encode",
-                loaded.uri if loaded else "",
-                MediaError("corrupt", f"the encoder gave no finite vector for its {part}"),
-            )
+        shown = {} if loaded is None else {name: getattr(loaded, name) for name in _OF_A_PICTURE}
+        self.views.append(View(view_id, part, vector, **shown))
 
     def fail(self, stage: str, uri: str, error: MediaError) -> None:
         """Keep why a medium could not be used."""

@@ -21,6 +21,7 @@ from typing import Literal, cast, get_args
 
 from firstsight.errors import CatalogError
 from firstsight.indexer.columns import ColumnKind, Value, WrongKindError, as_text, as_utc, convert, join, kind_of
+from firstsight.indexer.media_columns import MediaColumns
 from firstsight.indexer.sources import BadRow, Row, Source
 
 ItemKind = Literal["product", "video", "live"]
@@ -108,6 +109,15 @@ class Catalog:
         self.size = 0
         mapped = {name for ours in KNOWN for name in self._theirs(ours)}
         self._not_own = mapped | set(KNOWN) | options.drop
+        media = {name for ours in ("images", "videos") for name in self._theirs(ours)}
+        self.media = MediaColumns(
+            used=media,
+            others=(mapped - media) | options.drop,
+            mapping=options.mapping,
+            dropped=options.drop,
+            separator=options.list_separator,
+            root=source.root,
+        )
         self._met: set[str] = set()  # names of columns met so far
         self._names = {name: name for name in KNOWN}  # and of those that are kept, by their lower case
         self._file = tempfile.NamedTemporaryFile(prefix="firstsight-ids-", suffix=".sqlite")  # noqa: SIM115
@@ -235,10 +245,11 @@ class Catalog:
             raise CatalogError(f"item_id {item_id!r} stands already in {self.source.place} {first[0]}")
         # before the rest is checked: an item whose row is bad today is not gone, and --prune must leave it
         self._ids.execute("INSERT INTO ids VALUES (?, ?)", (item_id, place))
-        self._known(row)
+        known = self._known(row)
         found = dict(self._own_kinds(row, stored))
         for name, kind in found.items():
             seen[name] = join(seen.get(name), kind)
+        self.media.see(row, uses_media=bool(known["images"] or known["videos"]))
 
     def _own_kinds(self, row: Row, stored: Mapping[str, ColumnKind]) -> Iterator[tuple[str, ColumnKind | None]]:
         for name, value in self._own(row):

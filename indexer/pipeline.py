@@ -22,11 +22,13 @@ from typing import Any
 from uuid import uuid4
 
 from firstsight.encoders.base import Encoder
+from firstsight.encoders.isolation import try_images, try_texts
 from firstsight.errors import MediaError, StoreError
 from firstsight.indexer.assembly import ItemInHand, Loaded, catalog_row, encode_digest, row_digest
 from firstsight.indexer.catalog import Catalog, CatalogItem, catalog_root
 from firstsight.indexer.duplicates import Pair, find_duplicates
 from firstsight.indexer.loading import MediaJob, MediaLoader
+from firstsight.indexer.media_columns import UnusedMedia
 from firstsight.indexer.refresh import changed_items
 from firstsight.indexer.settings import IndexSettings
 from firstsight.indexer.store import Store
@@ -53,12 +55,14 @@ class Counts:
     texts: int = 0  # titles encoded
     media: int = 0  # pictures and videos tried
     failed_media: int = 0  # of these, not usable
+    failed_texts: int = 0  # titles that the encoder failed on
     duplicates: int = 0  # of the encoded: near-duplicates of another item, where they were looked for
 
     @property
     def failure_rate(self) -> float:
-        """Share of the media tried that could not be used, 0 to 1."""
-        return self.failed_media / self.media if self.media else 0.0
+        """Share of the media tried that could not be used, or of the titles where that is larger, 0 to 1."""
+        of_media = self.failed_media / self.media if self.media else 0.0
+        return max(of_media, self.failed_texts / (self.texts + self.failed_texts) if self.failed_texts else 0.0)
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,8 @@ class IndexReport:
     counts: Counts
     reasons: dict[str, int] = field(default_factory=dict)  # failure reason -> media
     duplicates: tuple[Pair, ...] = ()  # of items encoded with any other, where they were looked for
+    unused_media: tuple[UnusedMedia, ...] = ()  # columns that look like pictures or videos and are read as neither
+    no_media_used: bool = False  # there are such columns, and the catalogue gave no picture and no video
 
 
 class IndexRun:
@@ -157,7 +163,10 @@ class IndexRun:
         self._store.write_run(row | ended)
         if not self._stopped:  # who stops it wants to have it over
             self._upkeep.at_end()
-        return IndexReport(self.run_id, outcome, time.monotonic() - started, self.counts, self.reasons, duplicates)
+        seconds, media = time.monotonic() - started, self._catalog.media
+        return IndexReport(
+            self.run_id, outcome, seconds, self.counts, self.reasons, duplicates, media.unused(), media.none_used
+        )
 
     def _index(self) -> None:
         with ExitStack() as stack:
@@ -240,13 +249,15 @@ class IndexRun:
 
     def _encode_pictures(self) -> None:
         batch = [self._pictures.popleft() for _ in range(min(self._settings.batch_size, len(self._pictures)))]
-        vectors = self._encoder.encode_images([loaded.picture for _, _, _, loaded in batch])
-        for (hand, job, n, loaded), vector in zip(batch, vectors, strict=True):
-            if job.medium == "image":
-                hand.add_view("image", f"-{job.index}", vector, loaded)
+        outcomes = try_images(self._encoder, [loaded.picture for _, _, _, loaded in batch])
+        for (hand, job, n, loaded), outcome in zip(batch, outcomes, strict=True):
+            if isinstance(outcome, MediaError):
+                hand.fail("encode", loaded.uri, outcome)
+            elif job.medium == "image":
+                hand.add_view("image", f"-{job.index}", outcome, loaded)
                 self.counts.pictures += 1
             else:
-                hand.add_view("frame", f"-{job.index}-{n}", vector, loaded)
+                hand.add_view("frame", f"-{job.index}-{n}", outcome, loaded)
                 self.counts.frames += 1
             self._release(hand)
 
@@ -254,10 +265,13 @@ class IndexRun:
         hands, self._texts = self._texts, []
         if not hands:
             return
-        vectors = self._encoder.encode_texts([hand.title_text or "" for hand in hands])
-        for hand, vector in zip(hands, vectors, strict=True):
-            hand.add_view("title", "", vector)
-            self.counts.texts += 1
+        outcomes = try_texts(self._encoder, [hand.title_text or "" for hand in hands])
+        for hand, outcome in zip(hands, outcomes, strict=True):
+            if isinstance(outcome, MediaError):
+                hand.fail("encode", "", outcome)
+            else:
+                hand.add_view("title", "", outcome)
+                self.counts.texts += 1
             self._release(hand)
 
     def _release(self, hand: ItemInHand) -> None:
@@ -300,12 +314,14 @@ class IndexRun:
         self._encoded_ids.update(hand.item.item_id for hand in done if self._keep_ids)
         self.counts.refreshed += len(refreshed)
         for hand in done:
-            for reason in {failure["uri"]: failure["reason"] for failure in hand.failures}.values():
+            for uri, reason in {failure["uri"]: failure["reason"] for failure in hand.failures}.items():
                 if reason == "empty":  # no medium of it has failed
                     self.counts.empty += 1
-                    continue
-                self.counts.failed_media += 1
-                self.reasons[reason] = self.reasons.get(reason, 0) + 1
+                elif not uri:
+                    self.counts.failed_texts += 1
+                else:
+                    self.counts.failed_media += 1
+                    self.reasons[reason] = self.reasons.get(reason, 0) + 1
         self._on_progress(self.counts)
 
     def _commit(self, done: Sequence[ItemInHand], refreshed: Sequence[CatalogItem]) -> None:

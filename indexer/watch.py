@@ -22,11 +22,13 @@ from uuid import uuid4
 import numpy as np
 
 from firstsight.encoders.base import Encoder
-from firstsight.errors import DatabaseBusyError, QueryError, StoreError
+from firstsight.encoders.isolation import try_images, try_texts
+from firstsight.errors import DatabaseBusyError, MediaError, QueryError, StoreError
 from firstsight.indexer.assembly import View, fuse
 from firstsight.indexer.locks import watch_lock
 from firstsight.indexer.settings import DEFAULT_WEIGHTS
 from firstsight.indexer.store import Store
+from firstsight.indexer.tables import Failure
 from firstsight.indexer.text_index import index_texts
 from firstsight.indexer.upkeep import RunUpkeep
 from firstsight.indexer.watch_settings import WatchCounts, WatchReport, WatchSettings
@@ -74,7 +76,9 @@ class WatchRun:
         self._window: deque[View] = deque()
         self._written: set[str] = set()  # ids of the window, by this watch: an earlier one's views have the same
         self._newest: LiveFrame | None = None
-        self._new: tuple[dict[str, Any], View] | None = None  # row and title of an item that the index did not have
+        # row and title of an item that the index did not have; no title where the encoder fails on it
+        self._new: tuple[dict[str, Any], list[View]] | None = None
+        self._failures: dict[str, MediaError] = {}  # of the title ("") and the frames, not written yet
         self._weights: Mapping[Any, float] = DEFAULT_WEIGHTS
         self._upkeep = RunUpkeep(store)
 
@@ -146,7 +150,7 @@ class WatchRun:
 
     def _make_item(self) -> None:
         assert self._title is not None
-        (vector,) = self._encoder.encode_texts([self._title])
+        (outcome,) = try_texts(self._encoder, [self._title])
         row = {
             "item_id": self._item_id,
             "kind": "live",
@@ -156,7 +160,12 @@ class WatchRun:
             "catalog_dir": "",
             "run_id": self.run_id,
         }
-        self._new = (row, View(f"{self._item_id}#title", "title", vector))
+        titles: list[View] = []
+        if isinstance(outcome, MediaError):
+            self._failures[""] = outcome
+        else:
+            titles.append(View(f"{self._item_id}#title", "title", outcome))
+        self._new = (row, titles)
 
     # ---- follow
 
@@ -182,17 +191,23 @@ class WatchRun:
                 return "stopped" if stop else "failed" if sampler.error else "finished"
 
     def _encode(self, frames: list[LiveFrame]) -> None:
-        vectors = self._encoder.encode_images([frame.picture for frame in frames])
-        for frame, vector in zip(frames, vectors, strict=True):
-            if np.isfinite(vector).all():
-                time_s = round(frame.time_s, 3)
-                view_id, marks = f"{self._prefix}{frame.number}", fingerprint(frame.picture)
-                self._window.append(View(view_id, "frame", vector, self._uri, time_s, fingerprint=marks))
+        outcomes = try_images(self._encoder, [frame.picture for frame in frames])
+        failed = 0
+        for frame, outcome in zip(frames, outcomes, strict=True):
+            time_s = round(frame.time_s, 3)
+            if isinstance(outcome, MediaError):
+                failed += 1
+                self._failures[self._uri] = MediaError(outcome.reason, f"the frame at {time_s} s: {outcome}")
+                continue
+            view_id, marks = f"{self._prefix}{frame.number}", fingerprint(frame.picture)
+            self._window.append(View(view_id, "frame", outcome, self._uri, time_s, fingerprint=marks))
         self._newest = frames[-1]
         oldest_s = self._newest.time_s - self._settings.window_s
         while self._window and (self._window[0].time_s or 0.0) <= oldest_s:
             self._window.popleft()
-        self.counts = replace(self.counts, frames=self.counts.frames + len(frames))
+        self.counts = replace(
+            self.counts, frames=self.counts.frames + len(frames) - failed, failed=self.counts.failed + failed
+        )
 
     # ---- write
 
@@ -224,13 +239,19 @@ class WatchRun:
         added = [view for view in self._window if view.view_id not in live & self._written]
         made = row is None
         if row is None:
-            row, title = self._made()
-            others, added = [title], [title, *added]
-        self._store.begin_write(self.run_id, [self._item_id])
+            row, titles = self._made()
+            others, added = titles, [*titles, *added]
+        failures = [
+            Failure(item_id=self._item_id, uri=uri, stage="encode", reason=error.reason, message=str(error))
+            for uri, error in self._failures.items()
+        ]
+        self._store.begin_write(self.run_id, [self._item_id], failures)
+        self._store.write_failures(failures, self.run_id, tried=[self._item_id])
         self._store.write_views([{**vars(view), "item_id": self._item_id} for view in added], replaced=())
         self._store.delete_views(sorted(live - {view.view_id for view in self._window}))
         vector = fuse([*others, *self._window], self._weights)
         self._store.write_items([row | {"vector": vector, "indexed_at": datetime.now(UTC)}])
+        self._failures.clear()
         if made:
             index_texts(self._store)
         self._written = {view.view_id for view in self._window}
@@ -246,7 +267,7 @@ class WatchRun:
         self._record("watching")  # and the note of what was being written is gone
         self._upkeep.after_write()
 
-    def _made(self) -> tuple[dict[str, Any], View]:
+    def _made(self) -> tuple[dict[str, Any], list[View]]:
         if self._new is None:
             raise QueryError(f"item {self._item_id!r} has been removed from {self._store.uri} meanwhile")
         return self._new

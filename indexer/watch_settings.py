@@ -46,6 +46,7 @@ class WatchCounts:
     """What a watch has done so far."""
 
     frames: int = 0  # encoded
+    failed: int = 0  # frames that the encoder failed on
     window: int = 0  # of them in the index
     updates: int = 0  # writes
     reconnects: int = 0

@@ -98,10 +98,26 @@ def shrink(picture: Image.Image, min_side: int | None) -> Image.Image:
     """Shrink a picture by the largest whole factor that leaves its shorter side `min_side` pixels or more.
 
     A picture that is still larger than 16 squares of that side, a long thin one, is shrunk to about as much: it
-    would take hundreds of megabytes, and no encoder sees more of it.
+    would take hundreds of megabytes, and no encoder sees more of it. Where it is too thin to be shrunk, its middle
+    of that many pixels is kept.
     """
     factor = shrink_factor(picture.size, min_side)
+    if min_side and picture.width * picture.height > 16 * (factor * min_side) ** 2:  # thinner than the factor
+        picture = crop_long(picture, 16 * min_side**2)
     return picture.reduce(factor) if factor > 1 else picture
+
+
+def crop_long(picture: Image.Image, most_aspect: int) -> Image.Image:
+    """The middle of a picture whose longer side is more than `most_aspect` times its shorter one; else the picture.
+
+    As many pixels go at one end as at the other, so that the middle stays the middle.
+    """
+    width, height = picture.size
+    surplus = max(width, height) - most_aspect * min(width, height)
+    cut = (surplus + 1) // 2
+    if cut <= 0:
+        return picture
+    return picture.crop((cut, 0, width - cut, height) if width > height else (0, cut, width, height - cut))
 
 
 def shrink_factor(size: tuple[int, int], min_side: int | None) -> int:

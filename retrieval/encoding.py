@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
 
 from firstsight.encoders.base import Encoder, ImageInput, Vector, Vectors, unit
-from firstsight.errors import FirstsightError, QueryError
+from firstsight.encoders.isolation import Outcome, try_images, try_texts
+from firstsight.errors import FirstsightError, MediaError, QueryError
 from firstsight.indexer.store import Store
 from firstsight.media.fetch import fetch_bytes, fetch_file
 from firstsight.media.pictures import open_picture
@@ -55,14 +56,15 @@ def encode_queries(
         policy: where pictures and videos at addresses may come from.
 
     Returns:
-        For each query its vectors, or why it has none: an unknown item (QueryError), a picture or video that
-        cannot be used (MediaError). What is wrong with one query costs the others nothing.
+        For each query its vectors, or why it has none: an unknown item or a text that the encoder fails on
+        (QueryError), a picture or video that cannot be used (MediaError). What is wrong with one query costs the
+        others nothing.
 
     Raises:
-        EncoderError, EncoderMismatchError: the encoder cannot be loaded, or is not the database's.
+        EncoderError, EncoderMismatchError: the encoder cannot be loaded, fails on everything, or is not the database's.
     """
     texts = list(dict.fromkeys(text for query in queries for text in _texts(query)))
-    vectors = dict(zip(texts, encoder().encode_texts(texts), strict=True)) if texts else {}
+    vectors = dict(zip(texts, try_texts(encoder(), texts), strict=True)) if texts else {}
     answers: list[EncodedQuery | FirstsightError] = []
     for start in range(0, len(queries), BATCH):
         taken = [_take_apart(store, query, encoder, policy) for query in queries[start : start + BATCH]]
@@ -104,13 +106,27 @@ def _open(image: ImageInput, policy: MediaPolicy, min_side: int) -> Image.Image:
     return open_picture(fetched, min_side=min_side)
 
 
-def _encode_pictures(pictures: list[Image.Image], encoder: Callable[[], Encoder]) -> Iterator[Vector]:
+def _encode_pictures(pictures: list[Image.Image], encoder: Callable[[], Encoder]) -> Iterator[Outcome]:
     for start in range(0, len(pictures), BATCH):
-        yield from encoder().encode_images(pictures[start : start + BATCH])
+        yield from try_images(encoder(), pictures[start : start + BATCH])
 
 
-def _join(parts: _Parts, texts: dict[str, Vector], pictures: Iterator[Vector]) -> EncodedQuery | FirstsightError:
+def _join(parts: _Parts, texts: dict[str, Outcome], pictures: Iterator[Outcome]) -> EncodedQuery | FirstsightError:
     """The weighted sum of a query's parts; takes its own pictures off `pictures`."""
+    query = parts.query
+    outcomes = [next(pictures) for _ in parts.pictures]
+    for outcome in outcomes:
+        if isinstance(outcome, MediaError):
+            return outcome
+    for text in _texts(query):
+        if isinstance(outcome := texts[text], MediaError):
+            return QueryError(f"the text {text[:80]!r} cannot be searched by: {outcome}")
+    encoded = (outcome for outcome in outcomes if not isinstance(outcome, MediaError))
+    known = {text: outcome for text, outcome in texts.items() if not isinstance(outcome, MediaError)}
+    return _weighted(parts, known, encoded)
+
+
+def _weighted(parts: _Parts, texts: Mapping[str, Vector], pictures: Iterator[Vector]) -> EncodedQuery | FirstsightError:
     query = parts.query
     images = [next(pictures) for _ in query.images]
     videos = [unit(np.mean([next(pictures) for _ in range(count)], axis=0)) for count in parts.frames]

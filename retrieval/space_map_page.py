@@ -17,6 +17,7 @@ import jinja2
 from PIL import Image, ImageOps
 
 from firstsight.errors import MediaError
+from firstsight.media.pictures import crop_long
 from firstsight.media.policy import MediaPolicy
 from firstsight.media.videos import VideoSampler
 from firstsight.retrieval.space_map import Point, SpaceMap
@@ -102,7 +103,8 @@ def _thumbnail(point: Point, policy: MediaPolicy, sampler: VideoSampler) -> Imag
         picture = load_picture(*point.picture, policy, sampler, min_side=TILE)
     except MediaError:
         return None
-    return ImageOps.pad(picture, (TILE, TILE), Image.Resampling.LANCZOS, color="white")
+    # a side that rounds to no pixel at all would be an error
+    return ImageOps.pad(crop_long(picture, TILE), (TILE, TILE), Image.Resampling.LANCZOS, color="white")
 
 
 def _write(path: Path, space: SpaceMap, name: str, tiles: Sequence[int], sheets: Sequence[str]) -> None:

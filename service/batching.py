@@ -36,10 +36,11 @@ class Lane(Generic[T, A]):
     """One kind of work, and how much of it goes together."""
 
     name: str  # in the plural, as messages and metrics call it
-    work: Callable[[Sequence[T]], A]  # n >= 1 inputs to n answers: an array of n rows, or a list
+    work: Callable[[Sequence[T]], Any]  # n >= 1 inputs to n answers: an array of n rows, or a list
     max_batch: int  # rows that are worked on together
     max_wait_s: float  # how long the oldest request may wait for company
     max_queue: int  # rows that wait; one longer request is taken when nothing else waits
+    join: Callable[[Sequence[Any]], A] | None = None  # a request's answers from its parts; None: put end to end
 
     def __post_init__(self) -> None:
         if self.max_batch < 1 or self.max_queue < 1:
@@ -51,8 +52,9 @@ class Lane(Generic[T, A]):
 class _Request:
     """Inputs of one caller, taken in one or several batches."""
 
-    def __init__(self, inputs: Sequence[Any], deadline: float, arrived: float) -> None:
+    def __init__(self, lane: Lane[Any, Any], inputs: Sequence[Any], deadline: float, arrived: float) -> None:
         self.inputs = inputs
+        self._join = lane.join or _joined
         self.deadline = deadline
         self.arrived = arrived
         # Pending until it is answered, so that it can be cancelled between two of its batches.
@@ -66,8 +68,14 @@ class _Request:
 
     def add(self, answers: Any) -> None:
         self._parts.append(answers)
-        if sum(map(len, self._parts)) == len(self.inputs) and self.future.set_running_or_notify_cancel():
-            self.future.set_result(_joined(self._parts))
+        if sum(map(len, self._parts)) < len(self.inputs) or not self.future.set_running_or_notify_cancel():
+            return
+        try:
+            answer = self._join(self._parts)
+        except Exception as error:  # inputs of this request that have no answer
+            self.future.set_exception(error)
+        else:
+            self.future.set_result(answer)
 
     def fail(self, error: BaseException) -> None:
         if not self.future.done() and self.future.set_running_or_notify_cancel():
@@ -189,14 +197,14 @@ class Batcher:
             deadline: on the clock of `time.monotonic`.
 
         Returns:
-            A future of the n answers, or of whatever the lane's `work` raised; DeadlineError where the queue was too
-            long. It may stay unanswered past the deadline while a batch runs: wait no longer than that.
+            A future of the n answers, or of whatever the lane's `work` or `join` raised; DeadlineError where the queue
+            was too long. It may stay unanswered past the deadline while a batch runs: wait no longer than that.
 
         Raises:
             QueueFullError, StoppedError: nothing was queued.
         """
         assert len(inputs) == 1 or len(self._threads) == 1, "parts of one request could end in another order"
-        request = _Request(inputs, deadline, time.monotonic())
+        request = _Request(lane, inputs, deadline, time.monotonic())
         with self._changed:
             if self._stopping:
                 raise StoppedError("the service is stopping and takes no new work: ask again when it is back")

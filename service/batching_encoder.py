@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from firstsight.encoders.base import Encoder, ImageInput, Vector, Vectors
+from firstsight.encoders.isolation import Outcome, as_vectors, try_images, try_texts
 from firstsight.errors import MediaError
 from firstsight.media.pictures import open_picture
 from firstsight.service.around import AroundEncoder
@@ -131,10 +132,10 @@ class BatchingEncoder(AroundEncoder):
         self._cache = TextCache(self.settings.cached_texts)
         wait = self.settings.max_wait_s
         self._texts: Lane[str, Vectors] = Lane(
-            "texts", self._encode_texts, self.settings.text_batch, wait, self.settings.text_queue
+            "texts", self._encode_texts, self.settings.text_batch, wait, self.settings.text_queue, _together
         )
         self._pictures: Lane[Image.Image, Vectors] = Lane(
-            "pictures", encoder.encode_images, self.settings.picture_batch, wait, self.settings.picture_queue
+            "pictures", self._encode_pictures, self.settings.picture_batch, wait, self.settings.picture_queue, _together
         )
         self._batcher = Batcher([self._texts, self._pictures], self._metrics)
 
@@ -154,6 +155,7 @@ class BatchingEncoder(AroundEncoder):
 
         Raises:
             MediaError: a picture cannot be read; the message says which one by its position.
+            InputError: the encoder fails on some of the pictures; those of other callers get their vectors.
             QueueFullError, DeadlineError, StoppedError: the encoder has more to do than it can.
         """
         pictures = [_decode(image, position, self.spec.min_side) for position, image in enumerate(images)]
@@ -166,6 +168,7 @@ class BatchingEncoder(AroundEncoder):
             (n, dim) float32, unit rows; (0, dim) for no texts.
 
         Raises:
+            InputError: the encoder fails on some of the texts.
             QueueFullError, DeadlineError, StoppedError: the encoder has more to do than it can.
         """
         return self._wait_for(self.submit_texts(texts))
@@ -217,15 +220,22 @@ class BatchingEncoder(AroundEncoder):
             future.cancel()
             raise DeadlineError(f"the encoder did not answer within {limit:.1f} s: try again") from error
 
-    def _encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of texts some of which another request may have asked for a moment ago, or in the same batch."""
-        known = {text: self._cache.get(text) for text in dict.fromkeys(texts)}
+    def _encode_pictures(self, pictures: Sequence[Image.Image]) -> list[Outcome]:
+        return try_images(self._encoder, pictures)
+
+    def _encode_texts(self, texts: Sequence[str]) -> list[Outcome]:
+        """Outcomes of texts some of which another request may have asked for a moment ago, or in the same batch."""
+        known: dict[str, Outcome | None] = {text: self._cache.get(text) for text in dict.fromkeys(texts)}
         missing = [text for text, vector in known.items() if vector is None]
-        if missing:
-            for text, vector in zip(missing, self._encoder.encode_texts(missing), strict=True):
-                known[text] = vector
-                self._cache.put(text, vector)
-        return np.stack([vector for vector in (known[text] for text in texts) if vector is not None])
+        for text, outcome in zip(missing, try_texts(self._encoder, missing), strict=True):
+            known[text] = outcome
+            if not isinstance(outcome, MediaError):
+                self._cache.put(text, outcome)
+        return [outcome for outcome in (known[text] for text in texts) if outcome is not None]
+
+
+def _together(parts: Sequence[Sequence[Outcome]]) -> Vectors:
+    return as_vectors([outcome for part in parts for outcome in part])
 
 
 def _answered(vectors: Vectors) -> Future[Vectors]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 
 import numpy as np
@@ -12,7 +13,8 @@ from fastapi import Request
 from PIL import Image
 
 from firstsight.encoders.base import Vectors, unit
-from firstsight.errors import FirstsightError
+from firstsight.errors import FirstsightError, InputError, MediaError
+from firstsight.service.answers import without_folders
 from firstsight.service.batching_encoder import BatchingEncoder, time_limit
 from firstsight.service.errors import ServiceError, describe
 from firstsight.service.pictures import PictureReader
@@ -67,21 +69,22 @@ class Embedder:
             (texts + pictures, dim) unit rows.
 
         Raises:
-            BadInputsError: pictures that cannot be used, by their position among `pictures`.
+            BadInputsError: texts or pictures that cannot be used, by their row in the vectors.
             QueueFullError, DeadlineError, StoppedError, ClientGoneError: no vectors this time.
         """
         encoder = await self.encoder()
 
         async def encode() -> Vectors:
-            waiting = []
+            waiting: list[tuple[int, Future[Vectors]]] = []  # with the first row of each
             try:
                 if texts:
-                    waiting.append(encoder.submit_texts(texts))
+                    waiting.append((0, encoder.submit_texts(texts)))
                 if pictures:
-                    waiting.append(encoder.submit_pictures(await self._open(pictures, encoder.spec.min_side, name)))
-                return np.concatenate([await asyncio.wrap_future(future) for future in waiting])
+                    opened = await self._open(pictures, encoder.spec.min_side, len(texts), name)
+                    waiting.append((len(texts), encoder.submit_pictures(opened)))
+                return np.concatenate([await _answered(future, first, name) for first, future in waiting])
             finally:
-                for future in waiting:
+                for _, future in waiting:
                     future.cancel()
 
         with self._holding(encoder, len(pictures)), time_limit(encoder.settings.timeout_s):
@@ -98,12 +101,20 @@ class Embedder:
         finally:
             self._in_hand -= pictures
 
-    async def _open(self, pictures: Sequence[str], min_side: int, name: str) -> list[Image.Image]:
+    async def _open(self, pictures: Sequence[str], min_side: int, first: int, name: str) -> list[Image.Image]:
         opened = await self._pictures.open_all(pictures, min_side=min_side)
-        errors = [(index, found) for index, found in enumerate(opened) if isinstance(found, FirstsightError)]
+        errors = [(row, found) for row, found in enumerate(opened, first) if isinstance(found, FirstsightError)]
         if errors:
             raise BadInputsError(name, errors)
         return [found for found in opened if isinstance(found, Image.Image)]
+
+
+async def _answered(future: Future[Vectors], first: int, name: str) -> Vectors:
+    try:
+        return await asyncio.wrap_future(future)
+    except InputError as error:
+        told = [(first + place, MediaError(one.reason, without_folders(str(one)))) for place, one in error.errors]
+        raise BadInputsError(name, told) from error
 
 
 def compose(vectors: Vectors, groups: Sequence[Sequence[int]], name: str) -> Vectors:

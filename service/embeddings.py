@@ -130,12 +130,12 @@ async def embeddings(
     texts = {index: one.text for index, one in enumerate(body.input) if not isinstance(one, ImageInput)}
     if len(pictures) > MAX_PICTURES:
         raise BadEmbeddingRequestError(f"input has {len(pictures)} pictures; send at most {MAX_PICTURES} at once")
+    places = [*texts, *pictures]
     try:
         found = await embedder.embed(request, list(texts.values()), list(pictures.values()), "input")
     except BadInputsError as error:
-        places = list(pictures)
-        raise BadInputsError("input", [(places[index], one) for index, one in error.errors]) from error
-    order = {index: row for row, index in enumerate([*texts, *pictures])}
+        raise BadInputsError("input", sorted((places[row], one) for row, one in error.errors)) from error
+    order = {index: row for row, index in enumerate(places)}
     form = body.embedding_type or body.encoding_format or "float"
 
     def answer() -> Response:
@@ -155,7 +155,7 @@ async def embed(
     spec = (await embedder.encoder()).spec
     _check_dimensions(body.output_dimension, spec, "output_dimension")
     if body.inputs is None:
-        found = await embedder.embed(request, body.texts or [], body.images or [], "images")
+        found = await embedder.embed(request, body.texts or [], body.images or [], "texts" if body.texts else "images")
     else:
         found = await _embed_mixed(request, embedder, body.inputs)
 
@@ -182,11 +182,11 @@ async def _embed_mixed(request: Request, embedder: Embedder, inputs: Sequence[Co
     for what, parts, limit in (("texts", texts, MAX_INPUTS), ("pictures", pictures, MAX_PICTURES)):
         if len(parts) > limit:
             raise BadEmbeddingRequestError(f"inputs have {len(parts)} {what}; send at most {limit} at once")
+    owners = [index for index, _ in [*texts, *pictures]]
     try:
         found = await embedder.embed(request, [text for _, text in texts], [url for _, url in pictures], "inputs")
     except BadInputsError as error:
-        raise BadInputsError("inputs", [(pictures[place][0], one) for place, one in error.errors]) from error
-    owners = [index for index, _ in [*texts, *pictures]]
+        raise BadInputsError("inputs", [(owners[row], one) for row, one in error.errors]) from error
     groups = [[row for row, owner in enumerate(owners) if owner == index] for index in range(len(inputs))]
     return compose(found, groups, "inputs")
 

@@ -19,6 +19,7 @@ from firstsight.errors import (
     DatabaseBusyError,
     EncoderError,
     FirstsightError,
+    InputError,
     MediaError,
     MissingDatabaseError,
     OptionalDependencyError,
@@ -84,6 +85,7 @@ _KINDS: tuple[tuple[type[FirstsightError], int, str, str | None], ...] = (
     (MissingDatabaseError, 503, "no_database", "there is no database yet; index a catalogue, or post items"),
     (StoreError, 503, "store", "the database cannot be used; the service's log says why"),
     (OptionalDependencyError, 422, "not_installed", None),  # names a package and nothing of this machine
+    (InputError, 422, "bad_inputs", None),
     (EncoderError, 503, "encoder", "the encoder cannot be used; the service's log says why"),
     (FirstsightError, 500, "internal", "the service failed; its log says why"),
 )

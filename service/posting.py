@@ -26,7 +26,8 @@ def index_rows(service: Service, rows: Sequence[Mapping[str, Any]]) -> dict[str,
     """Index catalogue rows; those that are there already are brought up to date.
 
     Returns:
-        run_id, seconds, counts as in `Counts`, and failures: the media that could not be used, of these rows.
+        run_id, seconds, counts as in `Counts`, failures: the media that could not be used, of these rows; and warnings
+        of keys that look like media and are not read.
 
     Raises:
         CatalogError: a row breaks the catalogue's rules; nothing was written.
@@ -51,7 +52,7 @@ def index_rows(service: Service, rows: Sequence[Mapping[str, Any]]) -> dict[str,
                 before = uploads.of_items(db, named)
                 report = db.index(catalogue, wait_s=settings.max_wait_s)
                 uploads.drop_unused(db, before)
-                if report.counts.failed_media:
+                if report.counts.failed_media or report.counts.failed_texts:
                     failures = [row for row in db.failures() if row["item_id"] in named]
         except CatalogError as error:
             told = str(error).replace(str(catalogue), "items").replace(", or leave them out with --skip-bad-rows", "")
@@ -64,7 +65,12 @@ def index_rows(service: Service, rows: Sequence[Mapping[str, Any]]) -> dict[str,
         | {"uri": row["uri"] if "://" in row["uri"] else None}
         for row in failures
     ]
-    return {"run_id": report.run_id, "seconds": report.seconds, "counts": vars(report.counts), "failures": shown}
+    warnings = [
+        f"{unused.column!r} looks like media and is not read as such: send them as {unused.field!r}"
+        for unused in report.unused_media
+    ]
+    ran = {"run_id": report.run_id, "seconds": report.seconds, "counts": vars(report.counts)}
+    return ran | {"failures": shown, "warnings": warnings}
 
 
 def remove_item(service: Service, item_id: str) -> list[str]:

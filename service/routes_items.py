@@ -66,6 +66,7 @@ class IndexedAnswer(BaseModel):
     seconds: float
     counts: dict[str, Any]
     failures: list[dict[str, Any]]
+    warnings: list[str]
 
 
 class RemovedAnswer(BaseModel):

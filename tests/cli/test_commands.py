@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -194,6 +195,30 @@ def test_more_failures_than_allowed_is_exit_code_3_and_the_items_are_there(run: 
     assert "1 of 1 media could not be used (1 missing)" in err
     assert "1 of 1 media" in run("index", str(catalogue), "--db", str(tmp_path / "db3"), "--quiet")[2]
     assert run("index", str(catalogue), "--db", str(tmp_path / "db2"), "--max-failures", "1")[0] == 0
+
+
+def test_pictures_that_are_not_used_are_exit_code_3_until_they_are_used_or_dropped(run: Run, tmp_path: Path) -> None:
+    shutil.copy(SAMPLE / "pictures" / "sneakers-red.jpg", tmp_path / "a.jpg")
+    catalogue = tmp_path / "catalogue.csv"
+    catalogue.write_text("item_id,title,image,more_images\na,A red shoe,a.jpg,a.jpg|a.jpg\n")
+    index = ("index", str(catalogue), "--db", str(tmp_path / "db"))
+    code, out, err = run(*index, "--json", "--quiet")
+    assert code == 3
+    (report,) = lines(out)
+    assert (report["no_media_used"], report["counts"]["encoded"], report["counts"]["pictures"]) == (True, 1, 0)
+    assert [one["column"] for one in report["unused_media"]] == ["image", "more_images"]
+    assert "column 'image' looks like pictures (such as 'a.jpg') and is not used" in err
+    assert (
+        "no picture and no video was read from the catalogue, though columns look like them (image, more_images)" in err
+    )
+    option, value = report["unused_media"][0]["option"].split()
+    assert f"use it with {option} {value}" in err
+    code, out, err = run(*index, option, value)
+    assert (code, lines(out)[0]["counts"]["pictures"], "is not used" in err) == (0, 3, False)
+    assert run(*index, "--drop", "image,more_images")[0] == 0
+    code, out, err = run(*index, "--map", "images=image")
+    assert (code, lines(out)[0]["no_media_used"]) == (0, False)
+    assert "column 'more_images' looks like pictures" in err
 
 
 def test_failures_names_medium_stage_reason_and_what_happened(run: Run) -> None:

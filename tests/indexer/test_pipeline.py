@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import firstsight
 from firstsight.encoders.base import Encoder, ImageInput, Vectors
@@ -29,6 +30,7 @@ from tests.indexer.shop import (
     write_csv,
     write_jsonl,
 )
+from tests.media.streams import write_clip
 
 Rows = list[dict[str, Any]]
 
@@ -181,15 +183,75 @@ def test_a_catalogue_with_a_mistake_leaves_no_database(db: Path, tmp_path: Path)
 
 
 def test_a_view_that_is_not_finite_costs_that_view(db: Path, tmp_path: Path) -> None:
-    class Broken(ColourEncoder):
+    class Spoiled(ColourEncoder):
         def encode_texts(self, texts: Sequence[str]) -> Vectors:
-            return super().encode_texts(texts) * np.float32(np.nan)
+            return super().encode_texts(texts) * np.float32(np.nan if "Tea" in texts else 1)
 
     (tmp_path / "a.png").write_bytes(picture(1))
-    index(db, write_jsonl(tmp_path / "c.jsonl", [{"item_id": "a", "title": "Tea", "images": "a.png"}]), Broken())
+    index(db, write_jsonl(tmp_path / "c.jsonl", [{"item_id": "a", "title": "Tea", "images": "a.png"}]), Spoiled())
     item = firstsight.open(db).get("a")
     assert [view["part"] for view in item["views"]] == ["image"]
     assert failed(db) == [("a", "", "encode", "corrupt", 1)]
+
+
+class Choosy(ColourEncoder):
+    """Raises on titles with the word "poison" in them and on pictures wider than high."""
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        if any("poison" in text for text in texts):
+            raise UnicodeError("cannot be tokenised")
+        return super().encode_texts(texts)
+
+    def encode_images(self, images: Sequence[ImageInput]) -> Vectors:
+        if any(isinstance(image, Image.Image) and image.width > image.height for image in images):
+            raise MemoryError
+        return super().encode_images(images)
+
+
+def test_inputs_that_break_the_encoder_are_listed_and_their_items_indexed_from_the_rest(
+    db: Path, tmp_path: Path
+) -> None:
+    rows = make_shop(tmp_path / "shop", 40)
+    rows[3]["title"] = rows[21]["title"] = "poison"
+    for n in (5, 21):
+        Image.new("RGB", (60, 40), "red").save(tmp_path / "shop" / f"{n}.png")
+    report = index(db, write_csv(tmp_path / "shop" / "c.csv", rows), Choosy())
+    counts = report.counts
+    assert (counts.encoded, counts.texts, counts.failed_texts) == (40, 38, 2)
+    assert (counts.pictures, counts.failed_media, report.reasons) == (38, 2, {"too_large": 2})
+    assert counts.failure_rate == pytest.approx(2 / 40)
+    assert failed(db) == [
+        ("item-21", "", "encode", "crashed", 1),
+        ("item-21", "21.png", "encode", "too_large", 1),
+        ("item-3", "", "encode", "crashed", 1),
+        ("item-5", "5.png", "encode", "too_large", 1),
+    ]
+    assert [view["part"] for view in firstsight.open(db).get("item-3")["views"]] == ["image"]
+    assert [view["part"] for view in firstsight.open(db).get("item-5")["views"]] == ["title"]
+    assert firstsight.open(db).get("item-21")["vector"] is None
+    (again,) = firstsight.open(db, encoder=ColourEncoder()).retry()
+    assert (again.counts.encoded, failed(db)) == (3, [])
+
+
+def test_a_frame_that_breaks_the_encoder_leaves_the_others_of_its_video(db: Path, tmp_path: Path) -> None:
+    class Dazzled(ColourEncoder):
+        def encode_images(self, images: Sequence[ImageInput]) -> Vectors:
+            if any(np.asarray(image).mean() > 200 for image in images):
+                raise RuntimeError("too bright")
+            return super().encode_images(images)
+
+    colours = ["black"] * 20 + ["white"] * 20 + ["navy"] * 20
+    write_clip(tmp_path / "v.ts", [Image.new("RGB", (64, 64), colour) for colour in colours])
+    rows = [{"item_id": "a", "videos": "v.ts"}]
+    index(db, write_jsonl(tmp_path / "c.jsonl", rows), Dazzled(), settings=IndexSettings(frames=6))
+    assert len(firstsight.open(db).get("a")["views"]) == 4
+    assert failed(db) == [("a", "v.ts", "encode", "crashed", 1)]
+
+
+def test_titles_alone_may_fail_too_often(db: Path, tmp_path: Path) -> None:
+    rows = [{"item_id": f"i{n}", "title": "poison" if n < 2 else "tea"} for n in range(8)]
+    report = index(db, write_jsonl(tmp_path / "c.jsonl", rows), Choosy())
+    assert (report.counts.media, report.counts.failure_rate) == (0, 0.25)
 
 
 # ---- hostile media

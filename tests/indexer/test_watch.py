@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,15 @@ import pytest
 from PIL import Image
 
 import firstsight
-from firstsight.encoders.base import Encoder, unit
-from firstsight.errors import DatabaseBusyError, MediaError, QueryError
+from firstsight.encoders.base import Encoder, ImageInput, Vectors, unit
+from firstsight.errors import BrokenEncoderError, DatabaseBusyError, MediaError, QueryError
 from firstsight.indexer.locks import watch_lock
 from firstsight.indexer.store import Store
 from firstsight.indexer.tables import Part
 from firstsight.indexer.watch_settings import WatchCounts, WatchReport, WatchSettings
 from tests.indexer.shop import ColourEncoder, assert_same, contents, index, make_shop, write_csv
 from tests.indexer.test_kill import Died, dying_after
-from tests.media.streams import FolderServer, grey_clip, hls_in_real_time, needs_ffmpeg, write_clip, write_hls
+from tests.media.streams import FolderServer, grey, grey_clip, hls_in_real_time, needs_ffmpeg, write_clip, write_hls
 
 ROOT = Path(__file__).parents[2]
 
@@ -122,6 +123,48 @@ def test_the_window_slides_and_the_items_vector_follows(db: Path, clip: Path) ->
     assert report.counts.window == 3
     assert report.counts.updates == len(at)
     assert report.counts.time_s == 7
+
+
+class Dazzled(ColourEncoder):
+    """Raises on frames of one grey level, and on titles with the word "poison" in them."""
+
+    def encode_images(self, images: Sequence[ImageInput]) -> Vectors:
+        if any(isinstance(image, Image.Image) and grey(image) == 60 for image in images):
+            raise RuntimeError("no such grey")
+        return super().encode_images(images)
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        if any("poison" in text for text in texts):
+            raise UnicodeError("cannot be tokenised")
+        return super().encode_texts(texts)
+
+
+def test_a_frame_that_breaks_the_encoder_costs_itself_and_is_listed(db: Path, clip: Path) -> None:
+    report = open_(db, Dazzled()).watch(clip, item_id="item-3", every_s=1, update_s=0)
+    assert (report.outcome, report.counts.frames, report.counts.failed) == ("finished", 7, 1)
+    assert [view["time_s"] for view in live_views(db)] == [0, 1, 2, 3, 4, 5, 7]
+    (failure,) = open_(db).failures()
+    assert (failure["item_id"], failure["uri"], failure["stage"]) == ("item-3", str(clip), "encode")
+    assert failure["message"] == "the frame at 6.0 s: the encoder failed on it (RuntimeError: no such grey)"
+    assert open_(db).retry() == []  # a stream is gone
+
+
+def test_a_title_that_breaks_the_encoder_leaves_the_frames(tmp_path: Path, clip: Path) -> None:
+    watching = open_(tmp_path / "db", Dazzled())
+    watching.watch(clip, item_id="show", title="poison", every_s=2, update_s=0)
+    item = watching.get("show")
+    assert [view["part"] for view in item["views"]] == ["frame"] * 3
+    assert [(row["uri"], row["stage"]) for row in watching.failures() if not row["uri"]] == [("", "encode")]
+
+
+def test_an_encoder_that_fails_on_every_frame_ends_the_watch(db: Path, clip: Path) -> None:
+    class Broken(ColourEncoder):
+        def encode_images(self, images: Sequence[ImageInput]) -> Vectors:
+            raise RuntimeError("device lost")
+
+    with pytest.raises(BrokenEncoderError, match="device lost"):
+        open_(db, Broken()).watch(clip, item_id="item-3", every_s=1, update_s=0)
+    assert (live_views(db), open_(db).failures()) == ([], [])
 
 
 def test_the_catalogues_own_columns_and_other_items_stay(db: Path, clip: Path) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from firstsight.encoders.base import Encoder, EncoderSpec, ImageInput, Vectors
-from firstsight.errors import EncoderError, MediaError
+from firstsight.errors import BrokenEncoderError, EncoderError, InputError, MediaError
 from firstsight.service.batch_signals import DeadlineError, DropReason, QueueFullError, StoppedError
 from firstsight.service.batching import Batcher, Lane
 from firstsight.service.batching_encoder import BatchingEncoder, BatchSettings, TextCache, time_limit
@@ -186,6 +186,34 @@ def test_a_request_that_breaks_the_encoder_costs_itself_alone(gate: Gate) -> Non
             bad.result(SOON_S)
         assert good.result(SOON_S).shape == (1, 384)
         assert encoder.encode_texts(["afterwards"]).shape == (1, 384)
+
+
+def test_a_request_with_bad_inputs_is_told_which_and_others_of_its_batch_get_their_vectors(
+    gate: Gate, starter: Encoder
+) -> None:
+    with BatchingEncoder(gate, BatchSettings(text_batch=4)) as encoder:
+        busy(gate, encoder)
+        bad = encoder.submit_texts(["a", "poison", "b", "c", "d", "e", "poison"])  # in several batches
+        others = [encoder.submit_texts([f"title {n}"]) for n in range(5)]
+        gate.door.set()
+        with pytest.raises(InputError, match="input 1: the encoder failed on it") as raised:
+            bad.result(SOON_S)
+        assert [place for place, _ in raised.value.errors] == [1, 6]
+        for n, other in enumerate(others):
+            np.testing.assert_allclose(other.result(SOON_S), starter.encode_texts([f"title {n}"]), atol=1e-5)
+        with pytest.raises(InputError):  # and it is not taken for a vector the next time
+            encoder.encode_texts(["poison"])
+
+
+def test_an_encoder_that_fails_on_everything_is_told_to_every_request() -> None:
+    class Broken(Unit):
+        def encode_texts(self, texts: Sequence[str]) -> Vectors:
+            raise RuntimeError("device lost")
+
+    with BatchingEncoder(Broken()) as encoder:
+        for answer in [encoder.submit_texts([str(n)]) for n in range(4)]:
+            with pytest.raises(BrokenEncoderError, match="device lost"):
+                answer.result(SOON_S)
 
 
 def test_a_short_request_overtakes_a_long_one(gate: Gate) -> None:

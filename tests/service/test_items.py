@@ -52,6 +52,17 @@ def test_a_row_does_not_bring_thousands_of_columns(writer: TestClient, own_db: P
     assert "column0" not in Store.open(own_db).items.schema.names
 
 
+def test_a_posted_key_that_looks_like_pictures_is_a_warning(writer: TestClient) -> None:
+    row = {
+        "item_id": "mug",
+        "title": "A mug",
+        "image": "https://shop.example/mug.jpg",
+        "homepage": "https://a.example/",
+    }
+    answer = writer.post("/items", json={"items": [row]}).json()
+    assert answer["warnings"] == ["'image' looks like media and is not read as such: send them as 'images'"]
+
+
 def test_a_picture_in_a_row_is_kept_beside_the_database(writer: TestClient, own_db: Path) -> None:
     answer = writer.post("/items", json={"items": [{"item_id": "mine", "title": "Mine", "images": [DATA]}]})
     assert answer.json()["counts"]["pictures"] == 1

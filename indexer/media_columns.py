@@ -1,0 +1,291 @@
+"""Columns of a catalogue that look like pictures or videos and are read as neither.
+
+A shop's file rarely calls its pictures `images`. The first pass over a catalogue looks at the first values of every
+column that is not used, and finds those that hold media, with the option that would use them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final, Literal, TypeVar
+from urllib.parse import unquote
+
+from firstsight.errors import MediaError
+from firstsight.indexer.sources import Row
+from firstsight.media.kinds import (
+    PICTURE_EXTENSIONS,
+    PICTURE_FORMATS,
+    SNIFF_BYTES,
+    VIDEO_EXTENSIONS,
+    VIDEO_FORMATS,
+    sniff,
+)
+from firstsight.media.local_files import open_regular
+
+T = TypeVar("T")
+
+MediaField = Literal["images", "videos"]
+
+SAMPLE: Final = 100
+"""Values of a column that are looked at: its first ones that are not empty."""
+
+LEAST_SHARE: Final = 0.5
+"""Share of the values looked at that look like media in a column that is taken for one of media."""
+
+_LONGEST_VALUE: Final = 20_000  # characters; a longer one is not looked at, but for data: addresses
+_LONGEST_PATH: Final = 1_000
+_DEEPEST: Final = 4  # levels of nested values that are looked at
+_SHOWN: Final = 60  # characters of an example
+_SEPARATORS: Final = ("|", ",", ";", "\n", "\t", " ")
+
+_PICTURE_ENDINGS: Final = PICTURE_EXTENSIONS | {".heic", ".heif"}
+_AMBIGUOUS: Final = frozenset({".ts"})  # a transport stream, or TypeScript: only at an address, or where it exists
+_ENDINGS: Final = "|".join(sorted(ending[1:] for ending in _PICTURE_ENDINGS | VIDEO_EXTENSIONS))
+_ENDING: Final = re.compile(rf"(?<=[^/\\.])\.({_ENDINGS})(?![A-Za-z0-9])", re.IGNORECASE)
+_LAST_ENDING: Final = re.compile(r"[^/\\.](\.[A-Za-z0-9]{1,5})$")
+_ADDRESS: Final = re.compile(r"(?:(?:https?|s3|gs|az):)?//[^/?#\s]+(?P<path>[^?#\s]*)(?P<rest>\S*)", re.IGNORECASE)
+_DATA: Final = re.compile(r"data:(image|video)/", re.IGNORECASE)
+_PAGES: Final = frozenset({".html", ".htm", ".pdf", ".txt", ".xml", ".json", ".js", ".css", ".zip"})
+_PICTURE_WORDS: Final = frozenset(
+    ("image", "images", "img", "imgs", "picture", "pictures", "pic", "pics", "photo", "photos", "thumbnail", "thumb")
+)
+_ADDRESS_WORDS: Final = frozenset(
+    ("url", "urls", "uri", "uris", "link", "links", "href", "src", "address", "path", "file", "files", "list", "large")
+)
+
+
+@dataclass(frozen=True)
+class UnusedMedia:
+    """A column that looks like media and is not used."""
+
+    column: str
+    field: MediaField  # of firstsight, that it would be read as
+    example: str  # one of its media, shortened
+    option: str  # of the command line, that would use it; empty where its values must be written otherwise first
+    message: str  # all of it in a sentence, with the remedy
+
+
+@dataclass(frozen=True)
+class _Medium:
+    field: MediaField
+    text: str
+    form: Literal["text", "nested", "data"] = "text"
+    separator: str | None = None  # between it and others in one cell
+
+
+@dataclass
+class _Sample:
+    looked_at: int = 0
+    media: list[_Medium] = field(default_factory=list)
+
+
+class MediaColumns:
+    """What the first pass over a catalogue sees of media; memory is bounded by its columns.
+
+    Args:
+        used: columns that are read as images or videos.
+        others: columns that are read as something else, or dropped.
+        mapping, dropped, separator: as in `CatalogOptions`.
+        root: the folder that relative paths start from; files outside it are not looked at.
+    """
+
+    def __init__(
+        self,
+        *,
+        used: Iterable[str],
+        others: Iterable[str],
+        mapping: Mapping[str, Sequence[str]],
+        dropped: Iterable[str],
+        separator: str,
+        root: Path,
+    ) -> None:
+        self._read = frozenset(used) | frozenset(others)
+        self._mapping = mapping
+        self._dropped = sorted(dropped)
+        self._separator = separator
+        self._root = root
+        self._samples: dict[str, _Sample] = {}
+        self._names: set[str] = set()  # of columns met
+        self.any_used = False
+
+    def see(self, row: Row, *, uses_media: bool) -> None:
+        """Look at a usable row; `uses_media` says whether a picture or video is read from it."""
+        self.any_used = self.any_used or uses_media
+        for name, value in row.items():
+            sample = self._samples.get(name)
+            if sample is None:
+                self._names.add(name)
+                if name in self._read:
+                    continue
+                sample = self._samples[name] = _Sample()
+            if sample.looked_at < SAMPLE and value is not None and value != "":
+                sample.looked_at += 1
+                if medium := self._medium(value, looks_like_pictures(name)):
+                    sample.media.append(medium)
+
+    @property
+    def none_used(self) -> bool:
+        """Whether no picture or video is used, though there are columns of them."""
+        return not self.any_used and bool(self.unused())
+
+    def unused(self) -> tuple[UnusedMedia, ...]:
+        """Columns that look like media and are not used, in the catalogue's order."""
+        found = {
+            name: sample.media
+            for name, sample in self._samples.items()
+            if sample.media and len(sample.media) >= LEAST_SHARE * sample.looked_at
+        }
+        option = self._option(found)
+        return tuple(self._told(name, media, option) for name, media in found.items())
+
+    # ---- what is said
+
+    def _option(self, found: Mapping[str, Sequence[_Medium]]) -> str:
+        """The options that use all columns of plain addresses, with what is mapped already: the last --map counts."""
+        mapping = {ours: list(theirs) for ours, theirs in self._mapping.items()}
+        separators: list[str] = []
+        for name, media in found.items():
+            if _form(media) == "text" and _can_be_mapped(name):
+                ours = _most([medium.field for medium in media])
+                mapping.setdefault(ours, [ours] if ours in self._names else []).append(name)
+                separators += [one.separator for one in media if one.separator not in (None, self._separator)]
+        pairs = ",".join(f"{ours}={'+'.join(theirs)}" for ours, theirs in mapping.items())
+        option = f"--map {shlex.quote(pairs)}"
+        return option + (f" --list-separator {shlex.quote(_most(separators))}" if separators else "")
+
+    def _told(self, name: str, media: Sequence[_Medium], option: str) -> UnusedMedia:
+        ours: MediaField = _most([medium.field for medium in media])
+        called = "pictures" if ours == "images" else "videos"
+        form = _form(media)
+        shown = next(medium.text for medium in media if medium.form == form)
+        shown = shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…"
+        drop = f"--drop {shlex.quote(','.join([*self._dropped, name]))}"
+        if form == "nested":
+            option = ""
+            remedy = f"nested values are not read: write the addresses as a list of texts, with --map {ours}=…"
+        elif form == "data":
+            option = ""
+            remedy = f"data: addresses are not read: save them as files and name those, with --map {ours}=…"
+        elif not _can_be_mapped(name):
+            option = ""
+            remedy = f"rename it to {ours}"
+        else:
+            remedy = f"use it with {option}"
+        looks = f"column {name!r} looks like {called} (such as {shown!r}) and is not used"
+        message = f"{looks}; {remedy}, or leave it out with {drop}"
+        return UnusedMedia(name, ours, shown, option, message)
+
+    # ---- what is looked at
+
+    def _medium(self, value: object, hinted: bool, depth: int = 0) -> _Medium | None:
+        if isinstance(value, str):
+            return self._in_text(value.strip(), hinted, depth)
+        if depth > _DEEPEST:
+            return None
+        if isinstance(value, bytes):
+            kind = _kind_of_bytes(value)
+            return None if kind is None else _Medium(kind, "binary data", "nested")
+        if isinstance(value, dict):
+            inside = (self._medium(one, hinted, depth + 1) for one in value.values())
+            medium = next((one for one in inside if one is not None), None)
+            return None if medium is None else _Medium(medium.field, medium.text, "nested")
+        if isinstance(value, list | tuple):
+            parts = [self._medium(one, hinted, depth + 1) for one in value[:SAMPLE] if one not in (None, "")]
+            media = [one for one in parts if one is not None]
+            if not media or len(media) < len(parts):
+                return None
+            plain = all(isinstance(one, str) or one is None for one in value[:SAMPLE])
+            return media[0] if plain else replace(media[0], form="nested")
+        return None
+
+    def _in_text(self, text: str, hinted: bool, depth: int) -> _Medium | None:
+        if data := _DATA.match(text):
+            return _Medium("images" if data.group(1).lower() == "image" else "videos", text, "data")
+        if not text or len(text) > _LONGEST_VALUE:
+            return None
+        if text[0] in "[{":
+            try:
+                return self._medium(json.loads(text), hinted, depth + 1)
+            except (ValueError, RecursionError):
+                return None
+        for separator in (self._separator, *_SEPARATORS):
+            parts = [part for one in text.split(separator) if (part := one.strip())]
+            first = self._one(parts[0], hinted) if len(parts) > 1 else None
+            if first and all(self._one(part, hinted) for part in parts[1:SAMPLE]):
+                return _Medium(first, parts[0], separator=separator)
+        whole = self._one(text, hinted)
+        return None if whole is None else _Medium(whole, text)
+
+    def _one(self, text: str, hinted: bool) -> MediaField | None:
+        if len(text) > _LONGEST_PATH:
+            return None
+        if address := _ADDRESS.fullmatch(text):
+            return _at_address(address["path"], address["rest"], hinted)
+        ending = _last_ending(text)
+        if ending in _AMBIGUOUS or ending not in _PICTURE_ENDINGS | VIDEO_EXTENSIONS:
+            return self._in_file(text)
+        return _field_of(ending)
+
+    def _in_file(self, text: str) -> MediaField | None:
+        """What an existing file inside the catalogue's folder is, by its first bytes."""
+        try:
+            path = (self._root / text).resolve()
+            if not path.is_file() or not path.is_relative_to(self._root.resolve()):
+                return None
+            with open_regular(path) as file:
+                return _kind_of_bytes(file.read(SNIFF_BYTES))
+        except (OSError, ValueError, RuntimeError, MediaError):  # no path at all, or one that cannot be read
+            return None
+
+
+def looks_like_pictures(name: str) -> bool:
+    """Whether a column is named as pictures are: image_url, mainImage, "additional image link", photo2."""
+    words = [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)]
+    while words and words[-1] in _ADDRESS_WORDS:
+        words.pop()
+    return bool(words) and words[-1] in _PICTURE_WORDS
+
+
+def _at_address(path: str, rest: str, hinted: bool) -> MediaField | None:
+    last = _last_ending(unquote(path))
+    if last in _PAGES:
+        return None
+    endings = _ENDING.findall(unquote(path)) or _ENDING.findall(unquote(rest))
+    if endings:
+        return _field_of(f".{endings[-1].lower()}")
+    return "images" if hinted else None
+
+
+def _last_ending(text: str) -> str:
+    found = _LAST_ENDING.search(text)
+    return found.group(1).lower() if found else ""
+
+
+def _field_of(ending: str) -> MediaField:
+    return "images" if ending in _PICTURE_ENDINGS else "videos"
+
+
+def _kind_of_bytes(data: bytes) -> MediaField | None:
+    found = sniff(data[:SNIFF_BYTES])
+    if found in PICTURE_FORMATS or found == "HEIC":
+        return "images"
+    return "videos" if found in VIDEO_FORMATS else None
+
+
+def _form(media: Sequence[_Medium]) -> Literal["text", "nested", "data"]:
+    return _most([medium.form for medium in media])
+
+
+def _can_be_mapped(name: str) -> bool:
+    """Whether --map can name it: it puts commas and pluses between columns."""
+    return not re.search(r"[,+]", name) and name == name.strip()
+
+
+def _most(values: Sequence[T]) -> T:
+    return Counter(values).most_common(1)[0][0]

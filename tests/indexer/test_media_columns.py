@@ -1,0 +1,257 @@
+"""A column that looks like media and is not used is a warning; where no media are used at all, it is exit code 3."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import firstsight
+from firstsight.indexer.catalog import CatalogOptions, check_catalog, parse_mapping
+from firstsight.indexer.media_columns import UnusedMedia, looks_like_pictures
+from firstsight.indexer.sources import open_source
+from tests.indexer.shop import ColourEncoder, index, make_shop, picture, write_csv, write_jsonl
+
+Unused = Callable[..., tuple[UnusedMedia, ...]]
+
+
+@pytest.fixture
+def unused(tmp_path: Path) -> Unused:
+    """The unused media of a column `found` with these values."""
+
+    def of(*values: object, name: str = "found", **options: Any) -> tuple[UnusedMedia, ...]:
+        rows = [{"item_id": str(n), "title": "x", name: value} for n, value in enumerate(values)]
+        source = open_source(str(write_jsonl(tmp_path / "c.jsonl", rows)))
+        catalog = check_catalog(source, CatalogOptions(**options))
+        try:
+            return catalog.media.unused()
+        finally:
+            catalog.close()
+
+    return of
+
+
+@pytest.mark.parametrize(
+    ("value", "field"),
+    [
+        ("front.jpg", "images"),
+        ("pics/Front View.JPEG", "images"),
+        ("pics\\front.webp", "images"),
+        ("/abs/front.png", "images"),
+        ("clip.mp4", "videos"),
+        ("https://cdn.example/a/front.jpg", "images"),
+        ("https://cdn.example/front.jpg?v=2&w=100", "images"),
+        ("https://cdn.example/image.php?file=front.jpg", "images"),
+        ("https://cdn.example/front.jpg/v1/fill/w_100", "images"),
+        ("https://res.cdn.example/w_300,h_300/front.png", "images"),
+        ("//cdn.example/front.jpg", "images"),
+        ("s3://bucket/front.png", "images"),
+        ("https://cdn.example/a%20b.mov", "videos"),
+        ("https://cdn.example/live/segment.ts", "videos"),
+        ("a.jpg|b.jpg", "images"),
+        ("a.jpg, b.jpg", "images"),
+        ("https://x.example/a.jpg;https://x.example/b.jpg", "images"),
+        ("a.jpg\nb.jpg", "images"),
+        ('["a.jpg", "b.jpg"]', "images"),
+        (["a.jpg", "b.jpg"], "images"),
+    ],
+)
+def test_addresses_and_paths_of_media_are_found_with_the_option_that_uses_them(
+    unused: Unused, value: object, field: str
+) -> None:
+    (found,) = unused(value, value)
+    assert (found.column, found.field) == ("found", field)
+    assert found.option.startswith(f"--map {field}=found")
+    assert found.message.endswith(f"use it with {found.option}, or leave it out with --drop found")
+
+
+@pytest.mark.parametrize(
+    ("value", "remedy"),
+    [
+        ({"src": "a.jpg", "alt": "front"}, "nested values are not read"),
+        ([{"url": "https://x.example/a.jpg"}], "nested values are not read"),
+        ({"large": {"href": "https://x.example/a.jpg"}}, "nested values are not read"),
+        ('{"src": "a.jpg"}', "nested values are not read"),
+        ("data:image/png;base64,iVBORw0KGgo=", "data: addresses are not read"),
+        (["data:video/mp4;base64,AAAA"], "data: addresses are not read"),
+    ],
+)
+def test_media_that_no_option_can_use_are_found_with_what_to_do(unused: Unused, value: object, remedy: str) -> None:
+    (found,) = unused(value)
+    assert found.option == ""
+    assert remedy in found.message
+    assert found.message.endswith("or leave it out with --drop found")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "a.b",
+        "SKU-12.5",
+        "12.50",
+        12.5,
+        True,
+        "https://shop.example/page.html",
+        "https://shop.example/product/12",
+        "https://jpg.example/",
+        "https://www.youtube.example/watch?v=abc",
+        "anna@shop.example",
+        "Photo: see the catalogue.",
+        "A red shoe, with laces; size 42",
+        "src/app.ts",
+        "manual.pdf",
+        {"width": 3, "unit": "cm"},
+        ["red", "blue"],
+        "[not json.jpg",
+        "../../etc/passwd",
+        "/etc/hostname",
+        "\x7f",
+        "x" * 30_000 + ".jpg",
+    ],
+)
+def test_what_is_no_medium_is_left_alone(unused: Unused, value: object) -> None:
+    assert unused(value, value) == ()
+
+
+def test_an_existing_file_is_told_by_its_first_bytes(unused: Unused, tmp_path: Path) -> None:
+    (tmp_path / "pics").mkdir()
+    (tmp_path / "pics" / "0001").write_bytes(picture(1))
+    (tmp_path / "readme").write_text("no picture")
+    assert [one.field for one in unused("pics/0001")] == ["images"]
+    assert unused("readme", "pics") == ()
+
+
+def test_a_file_outside_the_catalogues_folder_is_not_looked_at(unused: Unused, tmp_path: Path) -> None:
+    outside = tmp_path.parent / "outside-of-the-shop"
+    outside.write_bytes(picture(1))
+    (tmp_path / "link").symlink_to(outside)
+    assert unused("../outside-of-the-shop", str(outside), "link") == ()
+
+
+def test_an_address_without_an_ending_is_a_picture_where_the_column_is_called_so(unused: Unused) -> None:
+    address = "https://images.example/photo-1500"
+    assert [one.option for one in unused(address, name="main_image_url")] == ["--map images=main_image_url"]
+    assert unused(address, name="homepage") == ()
+    assert unused("https://shop.example/page.html", name="image") == ()
+    for name in ("image", "imageUrl", "additional image link", "photo2", "IMAGE_URL", "more_images", "thumbnail"):
+        assert looks_like_pictures(name), name
+    for name in ("photographer_url", "image_license", "imagery", "homepage", "url", "video_url", ""):
+        assert not looks_like_pictures(name), name
+
+
+def test_half_of_the_values_decide(unused: Unused) -> None:
+    assert unused("a.jpg", "b.jpg", "none", None, "") != ()
+    assert unused("a.jpg", "see text", "none") == ()
+
+
+def test_a_bounded_number_of_values_is_looked_at_wherever_they_begin(unused: Unused) -> None:
+    assert unused(*[None] * 5_000, "a.jpg") != ()
+    assert unused(*["a.jpg"] * 100, *["text"] * 5_000) != ()
+
+
+def test_one_option_names_all_columns_and_what_was_mapped_before(unused: Unused, tmp_path: Path) -> None:
+    row = {
+        "item_id": "a",
+        "name": "x",
+        "images": "1.jpg",
+        "front": "a.jpg;b.jpg",
+        "back side": "c.jpg",
+        "clip": "d.mp4",
+    }
+    options = CatalogOptions(parse_mapping("title=name"), drop=frozenset({"notes"}))
+    catalog = check_catalog(open_source(str(write_jsonl(tmp_path / "d.jsonl", [row]))), options)
+    found = catalog.media.unused()
+    catalog.close()
+    assert [one.column for one in found] == ["front", "back side", "clip"]
+    assert {one.option for one in found} == {
+        "--map 'title=name,images=images+front+back side,videos=clip' --list-separator ';'"
+    }
+    assert found[1].message.endswith("--drop 'notes,back side'")
+    assert catalog.media.any_used
+    assert not catalog.media.none_used
+
+
+def test_images_that_a_mapping_pushes_aside_are_not_lost_in_silence(unused: Unused) -> None:
+    (found,) = unused("a.jpg", name="images", mapping=parse_mapping("images=item_id"))
+    assert found.option == "--map images=item_id+images"
+
+
+def test_a_column_that_is_used_or_dropped_is_no_warning(unused: Unused) -> None:
+    assert unused("a.jpg", mapping=parse_mapping("images=found")) == ()
+    assert unused("a.jpg", name="videos") == ()
+    assert unused("a.jpg", drop=frozenset({"found"})) == ()
+    (found,) = unused("a.jpg", name="a,b")
+    assert "rename it to images" in found.message
+
+
+# ---- a whole run, from every kind of catalogue
+
+
+def _csv(folder: Path, rows: Sequence[dict[str, Any]], end: str) -> Path:
+    path = write_csv(folder / f"c{end}", rows)
+    if end == ".tsv":
+        path.write_text(path.read_text().replace(",", "\t"))
+    return path
+
+
+def _parquet(folder: Path, rows: Sequence[dict[str, Any]]) -> Path:
+    pq.write_table(pa.Table.from_pylist(list(rows)), folder / "c.parquet")
+    return folder / "c.parquet"
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet", "nested parquet", "stdin"])
+def test_a_catalogue_whose_pictures_are_not_used_says_so_from_every_format(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[dict[str, Any]] = [
+        {"item_id": row["item_id"], "image": row["images"], "description": "A thing"}
+        for row in make_shop(tmp_path / "shop", 3)
+    ]
+    folder = tmp_path / "shop"
+    if kind == "nested parquet":
+        rows = [row | {"image": [{"src": row["image"], "width": 3}]} for row in rows]
+    source: Path | str
+    if kind in ("csv", "tsv"):
+        source = _csv(folder, rows, f".{kind}")
+    elif kind == "jsonl":
+        source = write_jsonl(folder / "c.jsonl", rows)
+    elif kind == "stdin":
+        data = "".join(json.dumps(row) + "\n" for row in rows).encode()
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+        source = "-"
+    else:
+        source = _parquet(folder, rows)
+    warned: list[str] = []
+    report = index(tmp_path / "db", source, on_warning=warned.append)
+    assert [one.column for one in report.unused_media] == ["image"]
+    assert report.no_media_used
+    assert warned == [report.unused_media[0].message]
+
+
+def test_what_the_warning_says_ends_it(tmp_path: Path) -> None:
+    rows = [
+        {"item_id": row["item_id"], "title": row["title"], "image": row["images"]} for row in make_shop(tmp_path, 3)
+    ]
+    catalogue = write_csv(tmp_path / "c.csv", rows)
+    report = index(tmp_path / "db", catalogue)
+    assert report.no_media_used
+    mapping = parse_mapping(report.unused_media[0].option.removeprefix("--map "))
+    report = index(tmp_path / "db", catalogue, options=CatalogOptions(mapping))
+    assert (report.counts.pictures, report.unused_media, report.no_media_used) == (3, (), False)
+    report = index(tmp_path / "db2", catalogue, options=CatalogOptions(drop=frozenset({"image"})))
+    assert (report.unused_media, report.no_media_used) == ((), False)
+
+
+def test_a_catalogue_of_titles_alone_and_a_folder_have_no_warning(tmp_path: Path) -> None:
+    report = index(tmp_path / "db", write_jsonl(tmp_path / "c.jsonl", [{"item_id": "a", "title": "Tea", "sku": "a.b"}]))
+    assert (report.unused_media, report.no_media_used) == ((), False)
+    (tmp_path / "pics").mkdir()
+    (tmp_path / "pics" / "a.png").write_bytes(picture(1))
+    report = firstsight.open(tmp_path / "db2", encoder=ColourEncoder()).index(tmp_path / "pics")
+    assert (report.counts.pictures, report.unused_media) == (1, ())

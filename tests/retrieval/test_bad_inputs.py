@@ -1,0 +1,73 @@
+"""A query that the encoder fails on costs itself, not those that are answered with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import firstsight
+from firstsight.encoders.base import Encoder, EncoderSpec, ImageInput, Vectors
+from firstsight.errors import MediaError, QueryError
+from firstsight.media.videos import VideoSampler
+from firstsight.retrieval.space_map import Point
+from firstsight.retrieval.space_map_page import TILE, _thumbnail
+from firstsight.retrieval.thumbnails import jpeg_uri
+
+
+class Choosy:
+    """The real starter; raises on the word "poison" and on pictures of 50 pixels width."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+
+    @property
+    def spec(self) -> EncoderSpec:
+        return self._encoder.spec
+
+    def encode_images(self, images: Sequence[ImageInput]) -> Vectors:
+        if any(isinstance(image, Image.Image) and image.width == 50 for image in images):
+            raise RuntimeError("no such width")
+        return self._encoder.encode_images(images)
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        if "poison" in texts:
+            raise UnicodeError("cannot be tokenised")
+        return self._encoder.encode_texts(texts)
+
+
+def test_a_bad_text_and_a_bad_picture_cost_their_own_queries(sample_db: Path, starter: Encoder) -> None:
+    queries = [
+        firstsight.Query(text="a red shoe"),
+        firstsight.Query(text="poison", mode="vector"),
+        firstsight.Query(text="a teapot", minus=("poison",)),
+        firstsight.Query(images=(Image.new("RGB", (50, 40), "red"),)),
+        firstsight.Query(images=(Image.new("RGB", (60, 40), "red"),)),
+    ]
+    found = firstsight.open(sample_db, encoder=Choosy(starter)).search_many(queries)
+    expected = firstsight.open(sample_db, encoder=starter).search_many(queries)
+    for place in (0, 4):
+        ours, theirs = found[place], expected[place]
+        assert not isinstance(ours, Exception)
+        assert not isinstance(theirs, Exception)
+        assert [one.item_id for one in ours] == [one.item_id for one in theirs]
+    for place in (1, 2):
+        assert isinstance(found[place], QueryError)
+        assert "the text 'poison' cannot be searched by: the encoder failed on it" in str(found[place])
+    assert isinstance(found[3], MediaError)
+    assert "no such width" in str(found[3])
+
+
+@pytest.mark.parametrize("size", [(1, 40_000), (40_000, 1), (2, 20_000)])
+def test_a_thin_picture_is_searched_by_and_shown(sample_db: Path, tmp_path: Path, size: tuple[int, int]) -> None:
+    picture = Image.new("RGB", size, "red")
+    picture.save(tmp_path / "thin.png")
+    assert firstsight.open(sample_db).search(image=tmp_path / "thin.png", k=3)
+    assert jpeg_uri(picture, 96).startswith("data:image/jpeg")
+    point = Point("a", "A", 0, 0, (), (str(tmp_path / "thin.png"), None))
+    with VideoSampler() as sampler:
+        tile = _thumbnail(point, firstsight.MediaPolicy(allow_anywhere=True), sampler)
+    assert tile is not None
+    assert tile.size == (TILE, TILE)
