@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import lancedb
@@ -19,7 +19,6 @@ import pyarrow as pa
 
 from firstsight.indexer.side_table import open_side_table, unwritable
 from firstsight.indexer.store import Store
-from firstsight.indexer.upkeep import KEEP
 from firstsight.safety.audit_entries import EMPTY, Head
 
 TABLE = "safety_log"
@@ -33,8 +32,14 @@ _FIELDS: list[pa.Field[Any]] = [
 ]
 SCHEMA = pa.schema(_FIELDS)
 
+CLOCK_SLACK = timedelta(hours=1)
+"""By which a clock may be put back between two writes."""
+
 COMMITS_PER_CLEANUP = 64
 """Commits of a small table after which its old versions are removed; each is a file."""
+
+KEEP_VERSIONS = timedelta(minutes=10)
+"""Age of versions that a reader may still be at, which reads the table once."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +48,12 @@ class LogLink:
 
     first: str | None  # id of the log's first entry; None while the log is empty
     last: Head  # the last entry that is known; the log may go on after it
-    began: str  # UTC, ISO 8601: no entry of a log that was empty then is older
+    began: str  # UTC, ISO 8601: an entry of a log that was empty then is not older
 
     @classmethod
     def to_empty_log(cls) -> LogLink:
         """The link to a log that has no entry yet."""
-        return cls(None, EMPTY, datetime.now(UTC).isoformat(timespec="microseconds"))
+        return cls(None, EMPTY, (datetime.now(UTC) - CLOCK_SLACK).isoformat(timespec="microseconds"))
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,6 @@ def write_link(store: Store, link: LogLink, plan: Plan | None = None) -> None:
     try:
         table = lancedb.connect(store.uri).create_table(TABLE, content, schema=SCHEMA, mode="overwrite")
         if table.version % COMMITS_PER_CLEANUP == 0:
-            table.optimize(cleanup_older_than=KEEP)
+            table.optimize(cleanup_older_than=KEEP_VERSIONS)
     except (OSError, RuntimeError) as error:
         raise unwritable(store, error) from error

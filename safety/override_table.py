@@ -13,10 +13,9 @@ import pyarrow as pa
 from firstsight.errors import AuditLogError, StoreError, first_line
 from firstsight.indexer.side_table import open_side_table, unwritable, upsert
 from firstsight.indexer.store import IDS_PER_LOOKUP, Store, quote
-from firstsight.indexer.upkeep import KEEP
 from firstsight.safety.audit import AuditLog
 from firstsight.safety.decisions import ACTIONS, Action
-from firstsight.safety.log_link import COMMITS_PER_CLEANUP, read_link
+from firstsight.safety.log_link import COMMITS_PER_CLEANUP, KEEP_VERSIONS, read_link
 from firstsight.safety.reviews import KINDS, Appeal, HumanDecision, Reviews
 
 TABLE = "safety_overrides"
@@ -78,7 +77,7 @@ def write_overrides(store: Store, reviews: Reviews, item_ids: Iterable[str]) -> 
     table = open_side_table(store, TABLE)
     if table is not None and table.version % COMMITS_PER_CLEANUP == 0:
         try:
-            table.optimize(cleanup_older_than=KEEP)
+            table.optimize(cleanup_older_than=KEEP_VERSIONS)
         except (OSError, RuntimeError) as error:
             raise unwritable(store, error) from error
 

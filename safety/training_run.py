@@ -13,7 +13,7 @@ from firstsight.safety.audit import AuditLog
 from firstsight.safety.bound_log import TRAIN, BoundLog
 from firstsight.safety.heads import Head, HeadShelf
 from firstsight.safety.labels import Label, Labels, check_labels, read_labels, read_rows
-from firstsight.safety.log_link import Entry
+from firstsight.safety.log_link import Entry, read_link
 from firstsight.safety.policies import Policies
 from firstsight.safety.review import review_labels
 from firstsight.safety.training import Trained, TrainSettings, train
@@ -60,6 +60,7 @@ def train_from_file(
         AuditLogError: the log cannot be written, or is not the database's; the heads before are in force.
         DatabaseBusyError, StoreError: the heads could not be kept; those before are in force.
     """
+    _require_log(store, log)
     labels = read_labels(path, policies, store)
     if not skip_bad_labels:
         labels.require_clean()
@@ -89,6 +90,7 @@ def retrain(
     Raises:
         SafetyError: nothing to train from; otherwise as `train_from_file`.
     """
+    _require_log(store, log)
     rows, problems = ([], []) if path is None else read_rows(path, policies)
     decided = [
         Label(one.policy, "item", one.item_id, one.label, one.weight, one.annotator)
@@ -116,6 +118,14 @@ def retrain(
         else:
             verdicts.append(one.comparison.reason)
     return _keep(store, trained, chosen, labels, settings, log, wait_s, verdicts)
+
+
+def _require_log(store: Store, log: AuditLog | None) -> None:
+    """Refuse a log that is not the database's before hours of training, and not after them."""
+    log = AuditLog.of(store.uri) if log is None else log
+    link, _ = read_link(store)
+    if link is not None:
+        BoundLog(store, log, link).require()
 
 
 def _train(

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 
 from firstsight.errors import AuditLogError
 from firstsight.indexer.store import Store
-from firstsight.safety import review, training_run
+from firstsight.safety import audit, review, training_run
 from firstsight.safety.adoption import adopt
 from firstsight.safety.audit import AuditLog
 from firstsight.safety.audit_check import check_log
@@ -29,7 +30,7 @@ from firstsight.safety.score_table import ScoreTable
 from firstsight.safety.scoring import score
 from firstsight.safety.training import Trained
 from tests.safety.conftest import POLICIES, Catalogue
-from tests.safety.killing import count_writes, killed, refused
+from tests.safety.killing import Died, count_writes, killed, refused
 from tests.safety.test_scoring import made_head, promote
 
 Act = Callable[[Path], Any]
@@ -248,6 +249,32 @@ def test_a_log_that_cannot_be_written_is_refused_before_anything_is_done(
             act(small.path)
         after = sorted(path.relative_to(small.path) for path in small.path.rglob("*") if ".writer" not in path.name)
         assert after == before
+
+
+@pytest.mark.parametrize("part", [0.02, 0.5, 0.98])
+def test_an_append_that_was_cut_short_is_completed(
+    part: float, small: Catalogue, policies: Policies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = copies(small.path, tmp_path / "whole")()
+    score(Store.open(whole), policies)
+
+    def write_a_part(file: RawIOBase, data: bytearray) -> None:
+        if len(data) < 1_000:  # a head
+            real(file, data)
+            return
+        file.write(data[: int(part * len(data))])
+        raise Died
+
+    real = audit._write
+    with monkeypatch.context() as patch:
+        patch.setattr(audit, "_write", write_a_part)
+        with pytest.raises(Died):
+            score(Store.open(small.path), policies)
+    require_logged(small.path)
+    assert held_items(Store.open(small.path)) == {}
+    score(Store.open(small.path), policies)
+    require_logged(small.path)
+    assert outcome(small.path) == outcome(whole)
 
 
 CHILD = """
