@@ -73,7 +73,8 @@ def adopt(store: Store, log: AuditLog, *, by: str, wait_s: float = 0.0) -> Adopt
         log.check_writable()
         link, plan = read_link(store)
         before = None if link is None else {"first": link.first, "last": link.last.entry_id}
-        entries = [*_people(store, log, by), *_scored(store, log)]
+        people = _people(store, log, by)
+        entries = [*people, *_scored(store, log, people)]
         logged = {kind: sum(entry[0] == kind for entry in entries) for kind in (OVERRIDE, OVERTURN, APPEAL, DECISION)}
         record = {"by": by, "instead_of": before, "logged": logged}
         entry_id = log.append_many([*entries, (ADOPT, SUBJECT, record)])[-1]
@@ -98,8 +99,9 @@ def _people(store: Store, log: AuditLog, by: str) -> list[Entry]:
             record |= {"by": made.by, "digest": made.digest, "carried": {"entry": made.entry_id, "time": made.time}}
             entries.append((OVERRIDE, item_id, record))
     told = ours.decisions.keys() | theirs.decisions.keys()
-    lost = _decided_by_people(store) | {item_id: (action, []) for item_id, action in unexplained(store).items()}
-    for item_id, row in decided_rows(store, sorted(lost.keys() - ours.decisions.keys())).items():
+    lost = {item_id: made for item_id, made in _decided_by_people(store).items() if item_id not in ours.decisions}
+    lost |= {item_id: (action, []) for item_id, action in unexplained(store).items()}
+    for item_id, row in decided_rows(store, sorted(lost)).items():
         action, policies = lost[item_id]
         known = item_id in theirs.decisions and theirs.decisions[item_id].action == action
         if known or (row.get(DECISION_COLUMN) or "allow") != action:  # in the log, or not in force any more
@@ -133,20 +135,14 @@ def _decided_by_people(store: Store) -> dict[str, tuple[str, list[str]]]:
     return found
 
 
-def _scored(store: Store, log: AuditLog) -> list[Entry]:
-    """Entries of scored decisions in force that the log does not know, with their evidence."""
+def _scored(store: Store, log: AuditLog, people: list[Entry]) -> list[Entry]:
+    """Entries of scored decisions in force that neither the log nor the entries of people's decisions tell of."""
     told = last_actions(log)
+    told |= {item_id: (record["action"], True) for kind, item_id, record in people if kind == OVERRIDE}
     held = {item_id: action for item_id, action in held_items(store).items() if not knows(told, item_id, action)}
-    for item_id in (
-        read_overrides(store).decisions.keys() | _decided_by_people(store).keys() | unexplained(store).keys()
-    ):
-        held.pop(item_id, None)  # carried as a person's
     table = open_side_table(store, SCORES)
     if not held or table is None:
         return []
-    rows = table.search().where("record IS NOT NULL").select(["item_id", "record"]).limit(None).to_arrow().to_pylist()
-    return [
-        (DECISION, row["item_id"], json.loads(row["record"]) | {"carried": {}})
-        for row in rows
-        if row["item_id"] in held
-    ]
+    rows = table.search().where("record IS NOT NULL").select(["item_id", "record"]).limit(None).to_arrow()
+    records = zip(rows["item_id"].to_pylist(), rows["record"].to_pylist(), strict=True)
+    return [(DECISION, name, json.loads(record) | {"carried": {}}) for name, record in records if name in held]

@@ -185,6 +185,26 @@ def test_what_nobody_logged_is_refused_and_taken_over_by_an_adoption(db: Path) -
     assert check_log(store, log_of(db)).ok
 
 
+def test_an_adoption_knows_decisions_that_came_after_a_persons(db: Path) -> None:
+    store = Store.open(db)
+    decide(store, log_of(db), APPEALED, "allow")
+    decide(store, log_of(db), "i00003", "allow")
+    change(store, APPEALED)
+    score(store, POLICY)  # what a person had allowed is blocked again, since it has changed
+    with store.writing():
+        store.items.update(where="item_id = 'i00003'", values={"safety_decision": "review"})
+    held = held_items(store)
+    assert (held[APPEALED], held["i00003"]) == ("block", "review")
+    lose(db)
+    made = adopt(store, log_of(db), by="ben")
+    assert made.logged["decision"] >= 1
+    assert check_log(store, log_of(db)).ok
+    score(store, POLICY)
+    score(store, POLICY, everything=True)
+    assert held_items(Store.open(db)) == held
+    assert check_log(store, log_of(db)).ok
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_new_log_takes_over_all_that_is_in_force(db: Path, damage: Callable[[Path], None], tmp_path: Path) -> None:
     held = held_items(Store.open(db))
