@@ -45,7 +45,7 @@ def register(app: typer.Typer) -> None:
     app.command(
         "audit",
         epilog="Examples: firstsight safety audit · firstsight safety audit --expect 812-5e0c1d9a33b84f10 · "
-        "firstsight safety audit --list --item sku-123",
+        "firstsight safety audit --list --item sku-123 · firstsight safety audit --adopt restored.jsonl --by ana",
     )(audit)
     app.command("replay", epilog="Example: firstsight safety replay 812-5e0c1d9a33b84f10")(replay)
 
@@ -61,12 +61,12 @@ def queue(
     json: options.Json = False,
 ) -> None:
     """List what to look at next: appeals first, then by severity, uncertainty and reach."""
+    from firstsight.safety.override_table import current_reviews
     from firstsight.safety.policies import load_policies
     from firstsight.safety.review_queue import review_queue
-    from firstsight.safety.reviews import Reviews
 
     store, log = _open(db)
-    entries = review_queue(store, Reviews.read(log), load_policies(policies), reach=reach, limit=k)
+    entries = review_queue(store, current_reviews(store, log), load_policies(policies), reach=reach, limit=k)
     if wants_json(json):
         print_json_lines(entry.as_dict() for entry in entries)
     elif entries:
@@ -104,12 +104,12 @@ def decide(
     tell(f"{item}: {made.action} (entry {made.entry_id})")
 
 
-def appeal(item: Item, reason: Reason, by: By = None, db: options.Db = None) -> None:
+def appeal(item: Item, reason: Reason, by: By = None, wait: Wait = 0.0, db: options.Db = None) -> None:
     """Object to the decision about an item: it goes to the head of the queue, and stays as it is until then."""
     from firstsight.safety import review
 
     store, log = _open(db)
-    entry_id = review.appeal(store, log, item, reason=reason, by=_who(by))
+    entry_id = review.appeal(store, log, item, reason=reason, by=_who(by), wait_s=wait)
     tell(f"{item}: appealed (entry {entry_id})")
 
 
@@ -164,15 +164,30 @@ def audit(
     ] = None,
     expect: Annotated[
         str | None,
-        typer.Option("--expect", metavar="ENTRY", help="An entry that has to be there still.", show_default=False),
+        typer.Option("--expect", metavar="ENTRY", help="Fail if this entry is missing.", show_default=False),
     ] = None,
+    adopt: Annotated[
+        Path | None,
+        typer.Option(
+            "--adopt",
+            metavar="LOG",
+            help="Use this log from now on, a copy or a new file, and log that; decisions in force stay.",
+            show_default=False,
+        ),
+    ] = None,
+    by: By = None,
+    wait: Wait = 0.0,
     db: options.Db = None,
     json: options.Json = False,
 ) -> None:
-    """Check every entry of the audit log; exit code 1 where one was edited, removed, reordered or cut off."""
+    """Check every entry of the audit log, and that it knows the database's decisions; exit code 1 where it does not."""
+    from firstsight.safety.audit_check import check_log
     from firstsight.safety.history import event
 
-    _, log = _open(db)
+    store, log = _open(db)
+    if adopt is not None:
+        _adopt(store, adopt, log, _who(by), wait, json)
+        return
     if list_:
         events = (event(entry) for entry in log.entries(subject=item))
         if wants_json(json):
@@ -180,7 +195,7 @@ def audit(
         else:
             print_table(["time", "entry", "what"], [(one.time[:19], one.entry_id, one.text) for one in events])
         return
-    found = log.verify(expect)
+    found = check_log(store, log, expect)
     head = log.head() if found.ok else None
     if wants_json(json):
         problems = [vars(problem) for problem in found.problems]
@@ -188,11 +203,26 @@ def audit(
         print_json_lines([told | {"unsettled": found.unsettled, "torn_bytes": found.torn_bytes}])
     else:
         for problem in found.problems:
-            tell(f"{log.path}:{problem.line}: {problem.what}")
+            tell(f"{log.path}:{problem.line}: {problem.what}" if problem.line else problem.what)
         where = f"; its last is {head.entry_id}: keep it elsewhere, for --expect" if head else ""
         tell(f"{found.entries:,} entries, {len(found.problems):,} problems{where}")
     if not found.ok:
         raise typer.Exit(ERROR)
+
+
+def _adopt(store: Store, path: Path, usual: AuditLog, by: str, wait: float, json: bool) -> None:
+    from firstsight.safety.adoption import adopt
+    from firstsight.safety.audit import LOG_VARIABLE, AuditLog
+
+    log = AuditLog(path)
+    made = adopt(store, log, by=by, wait_s=wait)
+    if wants_json(json):
+        print_json_lines([{"log": str(path), **vars(made)}])
+    added = ", ".join(f"{count:,} of {kind}" for kind, count in made.logged.items() if count) or "none"
+    done = "began" if made.new else "adopted"
+    tell(f"{done} {path} (entry {made.entry_id}); entries added for what is in force: {added}")
+    if path.resolve() != usual.path.resolve():
+        tell(f"commands look for the log at {usual.path}: move it there with its head, or export {LOG_VARIABLE}={path}")
 
 
 def replay(

@@ -76,23 +76,16 @@ def score(
     """Score new and changed items and decide about them; searches leave blocked items out from then on."""
     from dataclasses import asdict
 
-    from firstsight.safety.audit import AuditLog
     from firstsight.safety.policies import load_policies
     from firstsight.safety.scoring import score as score_items
-    from firstsight.safety.standing import standing_decisions
 
-    store = open_store(db)
-    log = AuditLog.of(store.uri)
-    in_force = load_policies(file)
     report = score_items(
-        store,
-        in_force,
+        open_store(db),
+        load_policies(file),
         encoder=None if no_zero_shot else lazy_encoder(db, encoder, runtime, device, trust_remote_code),
         region=region,
-        standing=standing_decisions(store, log, in_force),
         everything=everything,
         budget=budget,
-        record=log.append_many,
     )
     if wants_json(json):
         print_json_lines([asdict(report)])

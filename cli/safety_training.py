@@ -62,22 +62,19 @@ def train(
     json: options.Json = False,
 ) -> None:
     """Train a head for each policy with labels, measured and calibrated on labels that it did not see."""
-    from firstsight.safety.audit import AuditLog
     from firstsight.safety.policies import load_policies
     from firstsight.safety.training import TrainSettings
     from firstsight.safety.training_run import train_from_file
 
     settings = TrainSettings(precision, recall, confidence, prevalence, review_budget)
-    store = open_store(db)
     report = train_from_file(
-        store,
+        open_store(db),
         labels,
         load_policies(file),
         encoder=lazy_encoder(db, encoder, runtime, device, trust_remote_code),
         settings=settings,
         skip_bad_labels=skip_bad_labels,
         promote=not no_promote,
-        record=AuditLog.of(store.uri).append_many,
         on_progress=tell,
     )
     for problem in report.problems:
@@ -140,12 +137,14 @@ def heads(
     json: options.Json = False,
 ) -> None:
     """List the heads with their held-out figures; promote or drop some. Their scores change at the next score."""
+    from firstsight.safety.bound_log import BoundLog
     from firstsight.safety.heads import HeadShelf
 
     store = open_store(db)
     shelf = HeadShelf(store)
     if promote or drop:
         with store.writing():
+            BoundLog.open(store)  # a training that was killed is finished first
             shelf.promote(promote or [])
             shelf.drop(drop or [])
     _print_heads(shelf.versions(), json)

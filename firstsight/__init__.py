@@ -19,6 +19,7 @@ import os
 from typing import TYPE_CHECKING
 
 from firstsight.errors import (
+    AuditLogError,
     CatalogError,
     DatabaseBusyError,
     EncoderError,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AuditLogError",
     "CatalogError",
     "CatalogOptions",
     "Counts",

@@ -13,6 +13,7 @@
     │   └── EncoderMismatchError  its vectors come from another encoder
     ├── QueryError                a query that cannot be answered: empty, unknown item, wrong filter
     └── SafetyError               a policy, label, head or decision that cannot be read, made or kept
+        └── AuditLogError         the audit log cannot be read or written, was changed, or is not the database's
 
 Each message says what was wrong, with the value and the place, and what to do about it.
 """
@@ -106,6 +107,10 @@ class QueryError(FirstsightError):
 
 class SafetyError(FirstsightError):
     """A policy, label, head or decision that cannot be read, made or kept."""
+
+
+class AuditLogError(SafetyError):
+    """The audit log cannot be read or written, was changed, or is not the database's."""
 
 
 def first_line(error: BaseException) -> str:

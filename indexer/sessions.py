@@ -58,6 +58,10 @@ class SharedSession:
         """Create a table; arguments and errors as `lancedb.DBConnection.create_table`."""
         return self._connection.create_table(name, data, **how)
 
+    def drop_table(self, name: str) -> None:
+        """Remove a table; errors as `lancedb.DBConnection.drop_table`."""
+        self._connection.drop_table(name)
+
     def note_indexes(self, table: Table) -> None:
         """Note the indexes of the version that a table is at, and replace the session if it has seen too many."""
         version = table.version

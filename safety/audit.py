@@ -21,11 +21,11 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from io import RawIOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
-from firstsight.errors import SafetyError
+from firstsight.errors import AuditLogError, SafetyError
 from firstsight.safety.audit_entries import (
     EMPTY,
     AuditEntry,
@@ -36,6 +36,7 @@ from firstsight.safety.audit_entries import (
     canonical,
     chained,
     checked,
+    follow,
     parsed,
     plain_content,
 )
@@ -47,6 +48,8 @@ LOG_VARIABLE = "FIRSTSIGHT_SAFETY_LOG"
 
 WAIT_S = 60.0
 """For another process that is appending, which takes milliseconds."""
+
+_STEP = 65_536  # bytes that are read back at once to find where an entry begins
 
 
 class AuditLog:
@@ -100,36 +103,50 @@ class AuditLog:
         contents = [plain_content(kind, subject, record) for kind, subject, record in entries]
         if not contents:
             return []
+        with self._appending() as file:
+            start = head = self._settled(file)
+            time, made = datetime.now(UTC).isoformat(timespec="microseconds"), []
+            lines = bytearray()
+            for content in contents:
+                made.append(chained(content, head.sequence + 1, time, head.hash))
+                lines += as_line(made[-1])
+                head = Head(head.sequence + 1, made[-1].hash, start.bytes + len(lines))
+            try:
+                _write(file, lines)
+                self._note(head)
+            except OSError:  # a full disk: no entry stays of what the caller is told was not recorded
+                with contextlib.suppress(OSError):
+                    file.truncate(start.bytes)
+                raise
+            return [entry.entry_id for entry in made]
+
+    def check_writable(self) -> None:
+        """Make sure that an entry could be added now; makes an empty log where there is none.
+
+        Raises:
+            SafetyError: as `append`.
+        """
+        with self._appending() as file:
+            self._settled(file)
+
+    @contextlib.contextmanager
+    def _appending(self) -> Iterator[RawIOBase]:
         try:
-            with self._appending() as file:
-                start = head = self._settled(file)
-                time, made = datetime.now(UTC).isoformat(timespec="microseconds"), []
-                lines = bytearray()
-                for content in contents:
-                    made.append(chained(content, head.sequence + 1, time, head.hash))
-                    lines += as_line(made[-1])
-                    head = Head(head.sequence + 1, made[-1].hash, start.bytes + len(lines))
-                try:
-                    _write(file, lines)
-                    self._note(head)
-                except OSError:  # a full disk: no entry stays of what the caller is told was not recorded
-                    with contextlib.suppress(OSError):
-                        file.truncate(start.bytes)
-                    raise
-                return [entry.entry_id for entry in made]
+            with self._locked() as file:
+                yield file
         except OSError as error:
-            raise SafetyError(
+            raise AuditLogError(
                 f"the audit log {self.path} cannot be written ({error.strerror or error}); what it is about was not "
                 "recorded: see that there is room and access, then do it again"
             ) from error
 
     @contextlib.contextmanager
-    def _appending(self) -> Iterator[RawIOBase]:
+    def _locked(self) -> Iterator[RawIOBase]:
         lock = FileLock(self.path.with_name(f".{self.path.name}.lock"), timeout=WAIT_S)
         try:
             lock.acquire()
         except Timeout:
-            raise SafetyError(
+            raise AuditLogError(
                 f"another process holds the audit log {self.path} since {WAIT_S:.0f} s; see to it"
             ) from None
         try:
@@ -145,7 +162,7 @@ class AuditLog:
         head = self._read_head()
         size = file.seek(0, os.SEEK_END)
         if head is None or size < head.bytes:
-            raise SafetyError(
+            raise AuditLogError(
                 f"the audit log {self.path} has lost its end or its head; nothing is added to it: see firstsight "
                 "safety audit, and restore both files from a copy"
             )
@@ -155,7 +172,7 @@ class AuditLog:
                 break
             entry, wrong = checked(line, head)
             if entry is None or wrong:
-                raise SafetyError(
+                raise AuditLogError(
                     f"the audit log {self.path} has been written to by something else after entry {head.sequence} "
                     f"({wrong[0]}); nothing is added to it: see firstsight safety audit"
                 )
@@ -221,6 +238,67 @@ class AuditLog:
                 return entry
         raise SafetyError(f"the audit log {self.path} has no entry {entry_id!r}; see firstsight safety audit --list")
 
+    def is_empty(self) -> bool:
+        """Whether there is neither an entry nor a head that tells of one.
+
+        Raises:
+            AuditLogError: the head cannot be read.
+        """
+        head = self._read_head()
+        return (head is None or head == EMPTY) and next(self._lines(), None) is None
+
+    def since(self, known: Head, first: str | None, *, whole: bool = False) -> Iterator[tuple[AuditEntry, Head]]:
+        """The entries after one that is known, each with the head that it makes.
+
+        Args:
+            known: where the log ended once.
+            first: id of the first entry then; None where `known` is `EMPTY`.
+            whole: look at all entries up to the known one, too, not only at the first and the last of them.
+
+        Raises:
+            AuditLogError: this is not the log that was known, or an entry was changed, or its end is missing.
+        """
+        head = self._read_head()
+        if head is None:
+            if known == EMPTY and self.is_empty():
+                return
+            raise AuditLogError(f"the audit log {self.path} is missing, or its head is")
+        try:
+            with self.path.open("rb") as file:
+                if known != EMPTY:
+                    self._find(file, known, first, whole)
+                file.seek(known.bytes)
+                at, reached = known, head.bytes <= known.bytes
+                for line in file:
+                    if reached and not line.endswith(b"\n"):
+                        break  # half an entry, being written or left by a kill
+                    entry, wrong = checked(line, at)
+                    if entry is None or wrong:
+                        raise AuditLogError(f"the audit log {self.path} does not verify: {wrong[0]}")
+                    at = Head(entry.sequence, entry.hash, at.bytes + len(line))
+                    reached = reached or at == head
+                    yield entry, at
+        except OSError as error:
+            raise AuditLogError(f"the audit log {self.path} cannot be read ({error.strerror})") from None
+        if not reached:
+            raise AuditLogError(f"the audit log {self.path} does not verify: its end is missing")
+
+    def _find(self, file: BinaryIO, known: Head, first: str | None, whole: bool) -> None:
+        """See that a log holds its first entry and the last known one, or all entries between them."""
+        at = follow(file.readline(), EMPTY)
+        if at is None or (first is not None and at.entry_id != first):
+            raise AuditLogError(f"the audit log {self.path} does not begin with entry {first}")
+        while whole and at.bytes < known.bytes:
+            line = file.readline()
+            if not line:
+                break
+            after = follow(line, at)
+            if after is None:
+                raise AuditLogError(f"the audit log {self.path} does not verify: see entry {at.sequence + 1}")
+            at = after
+        if at != known and not (not whole and _ends_with(file, known)):
+            raise AuditLogError(f"the audit log {self.path} does not hold entry {known.entry_id}")
+
     def verify(self, expected: str | None = None) -> Verification:
         """Look at every entry: its hash, its place in the chain, and where the log ends.
 
@@ -267,7 +345,7 @@ class AuditLog:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise SafetyError(
+            raise AuditLogError(
                 f"the audit log {self.path} cannot be read ({error.strerror}); see to its access"
             ) from None
 
@@ -276,15 +354,30 @@ class AuditLog:
             raw = self._head.read_bytes()
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise AuditLogError(f"the audit log's head {self._head} cannot be read ({error.strerror})") from None
         try:
             head = Head(**json.loads(raw))
             if raw != canonical(asdict(head)) + b"\n":
                 raise ValueError("it is not as it was written")
         except (ValueError, TypeError) as error:
-            raise SafetyError(
+            raise AuditLogError(
                 f"the audit log's head {self._head} is damaged ({error}); restore it from a copy"
             ) from None
         return head
+
+
+def _ends_with(file: BinaryIO, known: Head) -> bool:
+    """Whether a line that ends at a head's place is the head's entry."""
+    start, line = known.bytes, b""
+    while start and line.count(b"\n") < 2:  # its own end, and that of the line before it
+        start = max(0, start - _STEP)
+        file.seek(start)
+        line = file.read(known.bytes - start)
+    line = line[line.rfind(b"\n", 0, -1) + 1 :]
+    previous = line.find(b',"previous":"') + len(b',"previous":"')
+    before = Head(known.sequence - 1, line[previous : previous + 64].decode(errors="replace"), known.bytes - len(line))
+    return follow(line, before) == known
 
 
 def _write(file: RawIOBase, data: bytes | bytearray) -> None:

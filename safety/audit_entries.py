@@ -133,6 +133,26 @@ def checked(line: bytes, before: Head) -> tuple[AuditEntry | None, list[str]]:
     return entry, wrong
 
 
+def follow(line: bytes, before: Head) -> Head | None:
+    """The head after a line that follows an entry unchanged, else None; `checked` says what is wrong.
+
+    Every byte counts, as in `checked`, but nothing is parsed: canonical JSON puts the hash first, so that what is
+    hashed is the line without it. This takes a tenth of the time.
+    """
+    if line[:9] != b'{"hash":"' or line[73:75] != b'",' or line[-2:] != b"}\n":
+        return None
+    digest = hashlib.sha256(b"{" + line[75:-1]).hexdigest()
+    previous = line.find(b',"previous":"') + len(b',"previous":"')  # quotes inside texts are escaped
+    sequence = line.rfind(b',"sequence":') + len(b',"sequence":')
+    if (
+        digest.encode() == line[9:73]
+        and line[previous : previous + 64] == before.hash.encode()
+        and line.startswith(b"%d," % (before.sequence + 1), sequence)
+    ):
+        return Head(before.sequence + 1, digest, before.bytes + len(line))
+    return None
+
+
 def canonical(value: object) -> bytes:
     """JSON with sorted keys and no blanks, as UTF-8; a float is its shortest form that reads back the same."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode()

@@ -88,8 +88,8 @@ def gravest(actions: list[Action]) -> Action:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """A decision about an item that does not come from scores: a hash that matched, words, a person's word."""
+class Override:
+    """A decision about an item that does not come from scores: a known picture, listed words, a person's decision."""
 
     action: Action
     evidence: tuple[Evidence, ...]
@@ -140,8 +140,8 @@ class Cuts:
         return np.asarray(np.where(scores >= self.review, self.min_age, 0).max(axis=1, initial=0), dtype=np.int64)
 
 
-def combine(scored: Action, standing: Standing | None) -> Action:
-    """The graver of what scores say and what stands; what a person said where one did."""
-    if standing is None:
+def combine(scored: Action, override: Override | None) -> Action:
+    """The graver of the scores' action and the override's; a person's action counts alone."""
+    if override is None:
         return scored
-    return standing.action if standing.human else gravest([scored, standing.action])
+    return override.action if override.human else gravest([scored, override.action])

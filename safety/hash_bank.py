@@ -24,6 +24,7 @@ from firstsight.indexer.tables import TIME, Part
 from firstsight.media.fingerprints import MAX_DISTANCE, Fingerprints, as_array
 from firstsight.media.near_codes import GUARANTEED, near_pairs
 from firstsight.safety.audit import AuditLog
+from firstsight.safety.bound_log import BoundLog
 from firstsight.safety.decisions import Evidence
 from firstsight.safety.hash_lists import HashSet, KnownHash
 
@@ -206,7 +207,8 @@ class HashBank:
             return 0
         with self._store.writing(wait_s):
             before = {one.key for one in self.hashes()}
-            log.append("hashes", "hash-bank", {"action": "add", "by": by, **_summary(list(once.values()))})
+            summary = {"action": "add", "by": by, **_summary(list(once.values()))}
+            BoundLog.open(self._store, log).append([("hashes", "hash-bank", summary)])
             rows = [vars(one) | {"key": key, "tags": list(one.tags)} for key, one in once.items()]
             upsert(self._store, TABLE, SCHEMA, "key", rows)
         return len(once.keys() - before)
@@ -225,7 +227,8 @@ class HashBank:
             table = open_side_table(self._store, TABLE)
             if not gone or table is None:
                 return 0
-            log.append("hashes", "hash-bank", {"action": "remove", "by": by, **_summary(gone)})
+            summary = {"action": "remove", "by": by, **_summary(gone)}
+            BoundLog.open(self._store, log).append([("hashes", "hash-bank", summary)])
             try:
                 for start in range(0, len(gone), IDS_PER_LOOKUP):
                     keys = ", ".join(quote(one.key) for one in gone[start : start + IDS_PER_LOOKUP])

@@ -53,6 +53,10 @@ def _told(kind: str, record: Mapping[str, Any]) -> str:
     if kind == OVERTURN:
         stood, action, policies = record["stood"], record["action"], _listed(record["policies"])
         return f"{record['by']} overturned {stood} to {action} under {policies}: {record['reason']}"
+    if kind == "adopt":
+        before, logged = record["instead_of"], sum(record["logged"].values())
+        instead = f" instead of the log that ended with {before['last']}" if before else ""
+        return f"{record['by']} adopted this log{instead}; {logged} entries in force that it did not have were added"
     if kind == "decision":
         evidence = "; ".join(_evidence(one) for one in record["evidence"]) or "nothing spoke against it"
         return f"scoring decided {record['action']} under policies {record['policy_version']}: {evidence}"
@@ -71,4 +75,4 @@ def _evidence(one: Mapping[str, Any]) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names)
+    return ", ".join(names) or "no policy"

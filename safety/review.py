@@ -1,7 +1,7 @@
-"""Deciding by hand: override, appeal and overturn, each written to the audit log first and then to the item.
+"""Deciding by hand: override, appeal and overturn, each written to the audit log first and then to the tables.
 
-A kill between the two leaves the log ahead of the item; `apply_reviews` brings every item up to its log again, and is
-called by each of them, and by scoring.
+A kill between the two leaves the log ahead; the next command that writes makes up for it (`bound_log.py`). A repeated
+request, of somebody whose first try was killed or whose connection broke, is answered with the entry that is there.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from firstsight.errors import SafetyError, StoreError, first_line
-from firstsight.indexer.store import IDS_PER_LOOKUP, Store, quote
+from firstsight.errors import DatabaseBusyError, SafetyError
+from firstsight.indexer.store import Store
 from firstsight.safety.audit import AuditLog
+from firstsight.safety.bound_log import BoundLog
 from firstsight.safety.decisions import ACTIONS, Action
+from firstsight.safety.log_link import read_link
+from firstsight.safety.override_table import DECISION_COLUMN, current_reviews, decided_rows, read_overrides
 from firstsight.safety.policies import Policies
-from firstsight.safety.reviews import APPEAL, OVERRIDE, OVERTURN, DecisionLabel, HumanDecision, Reviews
-
-DECISION_COLUMN = "safety_decision"
-"""Column of `items`: review or block; null for what is shown, and for what was never scored."""
+from firstsight.safety.reviews import APPEAL, OVERRIDE, OVERTURN, Appeal, DecisionLabel, HumanDecision, Reviews
 
 REASON_LENGTH = 4_000
 
@@ -40,43 +40,80 @@ def decide(
     """Decide about an item; this overrides its scores until what is encoded of it changes, and labels it for training.
 
     Args:
+        store: the database.
+        log: its audit log.
+        item_id: the item.
+        action: what happens to it from now on.
         policies: the policies in force.
         policy_ids: what the item was judged under; a block gives each the label 1, an allow the label 0.
         reason: why, for whoever reads the log.
         by: who decides.
         wait_s: seconds to wait for another process that is writing.
 
+    Returns:
+        The decision; the one that stands, if it is the same in every part.
+
     Raises:
-        SafetyError: no such item, policy or action, no reason, or the log cannot be written.
-        DatabaseBusyError, StoreError: see their own words.
+        SafetyError: no such item, policy or action, or no reason.
+        AuditLogError: the log cannot be written, or is not the database's; nothing has changed.
+        DatabaseBusyError, StoreError: the database cannot be written.
     """
     _check(policies, policy_ids, action, reason, by)
     with store.writing(wait_s):
+        facts = _as_it_is(store, item_id)
+        bound = BoundLog.open(store, log)
+        facts = _as_it_is(store, item_id)  # with what a kill had left
+        stands, open_appeal = _stored(store, item_id)
+        asked = (action, tuple(policy_ids), reason, by, facts["digest"])
+        if stands is not None and open_appeal is None and stands.kind == OVERRIDE and _content(stands) == asked:
+            return stands
         record = {"action": action, "policies": list(policy_ids), "reason": reason, "by": by}
-        log.append(OVERRIDE, item_id, record | _as_it_is(store, item_id) | {"policy_version": policies.version})
-        return _apply_one(store, log, item_id)
+        return _log(bound, OVERRIDE, item_id, record | facts | {"policy_version": policies.version})
 
 
-def appeal(store: Store, log: AuditLog, item_id: str, *, reason: str, by: str) -> str:
+def appeal(store: Store, log: AuditLog, item_id: str, *, reason: str, by: str, wait_s: float = 0.0) -> str:
     """Note that somebody objects to the decision about an item: it comes first in the queue, and stays as it is.
+
+    While another process is writing, the appeal is logged alone, so that no index run delays it.
+
+    Args:
+        store: the database.
+        log: its audit log.
+        item_id: the item.
+        reason: why, for whoever reads the log.
+        by: who objects.
+        wait_s: seconds to wait for another process that is writing, where the database has no audit log yet.
 
     Returns:
         The id of the log's entry.
 
     Raises:
         SafetyError: no such item, nothing was decided about it, or it is appealed already.
+        AuditLogError: the log cannot be written, or is not the database's; nothing has changed.
+        DatabaseBusyError, StoreError: the database cannot be written.
     """
     _check_words(reason, by)
     before = _as_it_is(store, item_id)
-    reviews = Reviews.read(log, item_id)
+    reviews = current_reviews(store, log)
     if before["before"] == "allow" and item_id not in reviews.decisions:
         raise SafetyError(f"item {item_id!r} is neither blocked nor in review: there is nothing to appeal")
     if item_id in reviews.appeals:
         there = reviews.appeals[item_id]
+        if (there.reason, there.by) == (reason, by):
+            return there.entry_id
         raise SafetyError(
             f"item {item_id!r} is appealed already, by {there.by} at {there.time[:16]} ({there.entry_id})"
         )
-    return log.append(APPEAL, item_id, {"reason": reason, "by": by} | before)
+    entry = (APPEAL, item_id, {"reason": reason, "by": by} | before)
+    link, _ = read_link(store)
+    try:
+        with store.writing(wait_s if link is None else 0.0):
+            return BoundLog.open(store, log).append([entry])[0]
+    except DatabaseBusyError:
+        if link is None:
+            raise
+    BoundLog(store, log, link).require()
+    return log.append(*entry)  # the writer's next command, or another's, takes it into the database
 
 
 def overturn(
@@ -94,16 +131,30 @@ def overturn(
     """Reverse the decision that stands, a person's or the scores'; the labels it gave change with it.
 
     Args:
+        store: the database.
+        log: its audit log.
+        item_id: the item.
+        policies, reason, by, wait_s: as for `decide`.
         action: what holds from now on; by default the opposite of what stood: allow, or block of what was allowed.
         policy_ids: what it is judged under now; those of the decision that is overturned by default.
-        policies, reason, by, wait_s: as for `decide`.
+
+    Returns:
+        The decision; the one that stands, if it is an overturn for the same reason by the same person.
 
     Raises:
         SafetyError: `action` is what stands already; else as `decide`.
+        AuditLogError, DatabaseBusyError, StoreError: as `decide`.
     """
     with store.writing(wait_s):
         facts = _as_it_is(store, item_id)
-        made = Reviews.read(log, item_id).in_force(item_id, facts["digest"])
+        bound = BoundLog.open(store, log)
+        facts = _as_it_is(store, item_id)  # with what a kill had left
+        stands, open_appeal = _stored(store, item_id)
+        made = Reviews({} if stands is None else {item_id: stands}, {}).in_force(item_id, facts["digest"])
+        if made is not None and made.kind == OVERTURN and open_appeal is None:
+            asked = (action or made.action, tuple(policy_ids) or made.policies, reason, by, facts["digest"])
+            if _content(made) == asked:
+                return made
         stood: Action = facts["before"] if made is None else made.action
         chosen: Action = action or ("block" if stood == "allow" else "allow")
         if chosen == stood:
@@ -112,41 +163,7 @@ def overturn(
         _check(policies, judged, chosen, reason, by)
         record: dict[str, Any] = {"action": chosen, "policies": judged, "reason": reason, "by": by, "stood": stood}
         record |= {"overturns": None if made is None else made.entry_id, "policy_version": policies.version}
-        log.append(OVERTURN, item_id, record | facts)
-        return _apply_one(store, log, item_id)
-
-
-def apply_reviews(store: Store, reviews: Reviews) -> int:
-    """Write to `items` what people decided, where it is not there; the caller holds the writer lock.
-
-    The columns are made where the database was never scored.
-
-    Returns:
-        How many items changed.
-
-    Raises:
-        StoreError: the database cannot be written.
-    """
-    if DECISION_COLUMN not in store.items.schema.names:
-        store.write_safety({})
-    ids = sorted(reviews.decisions)
-    wrong: dict[Action, list[str]] = {action: [] for action in ACTIONS}
-    for item_id, row in _rows(store, ids):
-        made = reviews.in_force(item_id, row["digest"])
-        if made is not None and (row[DECISION_COLUMN] or "allow") != made.action:
-            wrong[made.action].append(item_id)
-    for action, items in wrong.items():
-        for start in range(0, len(items), IDS_PER_LOOKUP):
-            listed = ", ".join(quote(one) for one in items[start : start + IDS_PER_LOOKUP])
-            try:
-                shown = "CAST(NULL AS STRING)" if action == "allow" else quote(action)
-                store.items.update(where=f"item_id IN ({listed})", values_sql={DECISION_COLUMN: shown})
-            except (OSError, RuntimeError) as error:
-                raise StoreError(
-                    f"{store.uri} could not be written ({first_line(error)}); the decision is in the audit log, and is "
-                    "applied by the next one"
-                ) from error
-    return sum(map(len, wrong.values()))
+        return _log(bound, OVERTURN, item_id, record | facts)
 
 
 def review_labels(store: Store, log: AuditLog) -> list[DecisionLabel]:
@@ -174,15 +191,24 @@ def write_labels(path: str | os.PathLike[str], labels: Iterable[DecisionLabel]) 
         raise SafetyError(f"{os.fspath(path)} cannot be written ({error.strerror}); choose another file") from None
 
 
-def _apply_one(store: Store, log: AuditLog, item_id: str) -> HumanDecision:
-    reviews = Reviews.read(log)  # of all items: what a kill left of others is settled, too
-    apply_reviews(store, reviews)
-    return reviews.decisions[item_id]
+def _log(bound: BoundLog, kind: str, item_id: str, record: dict[str, Any]) -> HumanDecision:
+    bound.append([(kind, item_id, record)])
+    return read_overrides(bound.store, [item_id]).decisions[item_id]
+
+
+def _stored(store: Store, item_id: str) -> tuple[HumanDecision | None, Appeal | None]:
+    """The decision that stands about an item, whatever it is like now, and the open appeal."""
+    stored = read_overrides(store, [item_id])
+    return stored.decisions.get(item_id), stored.appeals.get(item_id)
+
+
+def _content(made: HumanDecision) -> tuple[str, tuple[str, ...], str, str, str]:
+    return made.action, made.policies, made.reason, made.by, made.digest
 
 
 def _as_it_is(store: Store, item_id: str) -> dict[str, Any]:
     """The item when it was looked at, as the log keeps it."""
-    found = dict(_rows(store, [item_id])).get(item_id)
+    found = decided_rows(store, [item_id]).get(item_id)
     if found is None:
         raise SafetyError(f"there is no item {item_id!r} in {store.uri}")
     if not found["digest"]:
@@ -190,15 +216,6 @@ def _as_it_is(store: Store, item_id: str) -> dict[str, Any]:
             f"item {item_id!r} was left half written by a run that died; run firstsight index again first"
         )
     return {"digest": found["digest"], "before": found.get(DECISION_COLUMN) or "allow"}
-
-
-def _rows(store: Store, item_ids: Sequence[str]) -> Iterable[tuple[str, dict[str, Any]]]:
-    columns = ["item_id", "digest", *({DECISION_COLUMN} & set(store.items.schema.names))]
-    for start in range(0, len(item_ids), IDS_PER_LOOKUP):
-        listed = ", ".join(quote(one) for one in item_ids[start : start + IDS_PER_LOOKUP])
-        found = store.items.search().where(f"item_id IN ({listed})").select(columns).limit(None)
-        for row in found.to_arrow().to_pylist():
-            yield row["item_id"], row
 
 
 def _check(policies: Policies, policy_ids: Sequence[str], action: str, reason: str, by: str) -> None:

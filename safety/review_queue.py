@@ -20,8 +20,8 @@ from typing import Any, Literal
 
 from firstsight.errors import SafetyError
 from firstsight.indexer.store import IDS_PER_LOOKUP, Store, quote
+from firstsight.safety.override_table import DECISION_COLUMN
 from firstsight.safety.policies import Policies
-from firstsight.safety.review import DECISION_COLUMN
 from firstsight.safety.reviews import Reviews
 
 SCORES_COLUMN = "safety_scores"
@@ -65,7 +65,7 @@ def review_queue(
     """The items most worth a look, in order; equal ones by id. Memory grows with `limit` and what people decided alone.
 
     Args:
-        reviews: `Reviews.read(log)`.
+        reviews: `current_reviews(store, log)`.
         policies: the policies in force, for their severities; of others it is taken to be 1.
         reach: a number column of the catalogue; None to leave it out.
         limit: how many items, 1 or more.

@@ -1,8 +1,8 @@
-"""What people decided about items, read from the audit log: overrides, appeals, and the labels that come of them.
+"""What people decided about items: overrides, appeals, and the labels that come of them.
 
-The log is the only place where a person's decision is kept, so that a kill between two writes cannot part what was
-decided from what is recorded. A decision holds for the item as it was then: once what is encoded of it changes (its
-`digest`), scores decide again, but an item that a person blocked goes to review first.
+Each is logged first and then kept in `override_table.py`, so that a kill between the two cannot part what was decided
+from what is recorded. A decision holds for the item as it was then: once what is encoded of it changes (its `digest`),
+scores decide again, but an item that a person blocked goes to review first.
 """
 
 from __future__ import annotations
@@ -78,11 +78,11 @@ class Reviews:
         return cls.of(log.entries(subject=item_id, kinds=KINDS))
 
     @classmethod
-    def of(cls, entries: Iterable[AuditEntry]) -> Reviews:
-        """The state after some entries, in their order."""
-        decisions: dict[str, HumanDecision] = {}
-        appeals: dict[str, Appeal] = {}
-        judged: dict[tuple[str, str], HumanDecision] = {}
+    def of(cls, entries: Iterable[AuditEntry], before: Reviews | None = None) -> Reviews:
+        """The state after some entries, in their order, from the state before them."""
+        decisions = dict(before.decisions) if before else {}
+        appeals = dict(before.appeals) if before else {}
+        judged = dict(before.judged) if before else {}
         for entry in entries:
             item_id, record = entry.subject, entry.record
             if entry.kind == APPEAL:

@@ -1,20 +1,23 @@
 """The table `safety_scores`: what every scored item was given, and the decision with its evidence.
 
 Scores of all items live here and not in `items`: writing a row of `items` takes it out of the vector index, so that
-only items that are not simply shown are written there. A scoring commits this table as a whole; `settle` then brings
-the columns of `items` in line with it, so that a kill between the two is made good by the next scoring.
+only items that are not simply shown are written there. A scoring stages its rows in a table beside; once it is logged,
+`put_in_force` commits them here and brings the columns of `items` in line. Each step can be repeated after a kill.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from lancedb.table import Table
 
+from firstsight.errors import StoreError
 from firstsight.indexer.side_table import open_side_table, unwritable
 from firstsight.indexer.store import Store, quote
 from firstsight.indexer.tables import TIME
@@ -22,6 +25,11 @@ from firstsight.safety.background import texts
 from firstsight.safety.decisions import Decision
 
 TABLE = "safety_scores"
+STAGED = "safety_scores_staged"
+"""Rows of a scoring that is not in force yet."""
+
+SCORING = "safety score"
+"""What marks the rows of `runs` that scorings are noted in."""
 
 _FIELDS: list[pa.Field[Any]] = [
     pa.field("item_id", pa.string(), nullable=False, metadata={b"lance-schema:unenforced-primary-key": b"true"}),
@@ -31,7 +39,7 @@ _FIELDS: list[pa.Field[Any]] = [
     pa.field("scores", pa.list_(pa.float32()), nullable=False),  # probabilities; null where nothing was looked at
     pa.field("policy_version", pa.string(), nullable=False),
     pa.field("record", pa.string()),  # the whole `Decision` as JSON; null for an item that is simply shown
-    pa.field("standing", pa.string()),  # digest of the `Standing` it rests on beside scores; null for none
+    pa.field("standing", pa.string()),  # digest of the `Override` it rests on beside scores; null for none
     pa.field("scored_at", TIME, nullable=False),
 ]
 SCHEMA = pa.schema(_FIELDS)
@@ -50,19 +58,66 @@ class ScoreTable:
         """The table; None where nothing was ever scored."""
         return open_side_table(self.store, TABLE)
 
-    def replace(self, batches: Iterable[pa.RecordBatch]) -> None:
-        """Put other rows in the place of all rows, in one commit."""
-        reader = pa.RecordBatchReader.from_batches(SCHEMA, batches)
+    def stage(self, batches: Iterable[pa.RecordBatch]) -> None:
+        """Keep rows beside the table, in the place of those staged before, in one commit.
+
+        Raises:
+            StoreError: the database cannot be written.
+        """
+        self._create(STAGED, batches)
+
+    def put_in_force(self, settings: Mapping[str, Any]) -> int:
+        """Put staged rows in force: here, then in `items`, then note the scoring in `runs`.
+
+        Args:
+            settings: `replace`, whether they take the place of all rows or of those of the same items; `gone`, items
+                to forget; `run`, the row of `runs` without `finished_at`, with `started_at` as a text.
+
+        Returns:
+            How many rows of `items` were written.
+
+        Raises:
+            StoreError: the database cannot be written.
+        """
+        began, run = time.monotonic(), settings["run"]
+        staged = open_side_table(self.store, STAGED)
+        if staged is None:
+            raise StoreError(f"{self.store.uri} has lost its table {STAGED}; restore it from a copy")
+        if settings["replace"]:
+            self._create(TABLE, staged.search().limit(None).to_batches(ROWS_PER_COMMIT))
+        else:
+            self._update(staged.to_arrow())
+        self._remove(settings["gone"])
+        written = self._settle()
+        counts = run["counts"] | {"written": written, "seconds": run["counts"]["seconds"] + time.monotonic() - began}
+        started_at = datetime.fromisoformat(run["started_at"])
+        self.store.write_run(run | {"started_at": started_at, "finished_at": datetime.now(UTC), "counts": counts})
+        return written
+
+    def forget_staged(self) -> None:
+        """Drop the staged rows.
+
+        Raises:
+            StoreError: the database cannot be written.
+        """
+        if open_side_table(self.store, STAGED) is None:
+            return
         try:
-            self.store.session.create_table(TABLE, reader, schema=SCHEMA, mode="overwrite")
+            self.store.session.drop_table(STAGED)
         except (OSError, RuntimeError) as error:
             raise unwritable(self.store, error) from error
 
-    def update(self, batches: Iterable[pa.RecordBatch]) -> None:
+    def _create(self, name: str, batches: Iterable[pa.RecordBatch]) -> None:
+        reader = pa.RecordBatchReader.from_batches(SCHEMA, batches)
+        try:
+            self.store.session.create_table(name, reader, schema=SCHEMA, mode="overwrite")
+        except (OSError, RuntimeError) as error:
+            raise unwritable(self.store, error) from error
+
+    def _update(self, rows: pa.Table) -> None:
         """Upsert rows, in one commit."""
         table = self.open()
-        assert table is not None  # the caller has found rows in it
-        rows = pa.Table.from_batches(batches, SCHEMA)
+        assert table is not None  # the scoring has found rows in it
         if not rows.num_rows:
             return
         try:
@@ -71,7 +126,7 @@ class ScoreTable:
         except (OSError, RuntimeError) as error:
             raise unwritable(self.store, error) from error
 
-    def remove(self, item_ids: Sequence[str]) -> None:
+    def _remove(self, item_ids: Sequence[str]) -> None:
         """Forget items."""
         table = self.open()
         if table is None:
@@ -102,6 +157,14 @@ class ScoreTable:
                 flat = pc.list_flatten(batch["scores"]).to_numpy(zero_copy_only=False).reshape(batch.num_rows, -1)
                 yield texts(batch["item_id"]), {name: flat[:, n] for n, name in enumerate(names)}
 
+    def decisions(self) -> dict[str, str]:
+        """The decision of every item that is to be reviewed or blocked."""
+        table = self.open()
+        if table is None:
+            return {}
+        found = table.search().where("decision != 'allow'").select(["item_id", "decision"]).limit(None).to_arrow()
+        return dict(zip(texts(found["item_id"]), texts(found["decision"]), strict=True))
+
     def held(self) -> set[str]:
         """Items that searches or people are kept from until now."""
         if "safety_decision" not in self.store.items.schema.names:
@@ -109,7 +172,7 @@ class ScoreTable:
         found = self.store.items.search().where("safety_decision IS NOT NULL").select(["item_id"]).limit(None)
         return set(texts(found.to_arrow()["item_id"]))
 
-    def settle(self) -> int:
+    def _settle(self) -> int:
         """Bring `items` in line with this table; how many items were written."""
         table = self.open()
         wanted: dict[str, dict[str, Any]] = {}
@@ -126,7 +189,7 @@ class ScoreTable:
         changed = {item_id: columns for item_id, columns in wanted.items() if there.get(item_id) != columns}
         new = sorted(changed.keys() - there.keys())
         gone = set(new) - self.store.digests(new).keys()  # pruned since
-        self.remove(sorted(gone))
+        self._remove(sorted(gone))
         changed = {item_id: columns for item_id, columns in changed.items() if item_id not in gone}
         changed |= {item_id: {} for item_id in there.keys() - wanted.keys()}
         ids = sorted(changed)

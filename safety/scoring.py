@@ -2,7 +2,7 @@
 
     views -> rollup.py: one product a batch, the highest logit of each item
           -> calibration and cuts -> decisions; the views of those flagged are read again for the evidence
-          -> score_table.py: one commit -> the columns of `items`
+          -> score_table.py: staged -> bound_log.py: the plan, then the log, then in force
 
 Only items that index runs have written since are scored again, unless the policies, the region or a head has changed.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -24,16 +24,18 @@ from numpy.typing import NDArray
 from firstsight.encoders.base import Encoder
 from firstsight.errors import SafetyError
 from firstsight.indexer.store import Store, quote
+from firstsight.safety.audit import AuditLog
 from firstsight.safety.background import Background, matrix, part_places, texts
-from firstsight.safety.decisions import ACTIONS, Cuts, Decision, Evidence, Standing, combine
+from firstsight.safety.bound_log import BoundLog
+from firstsight.safety.decisions import ACTIONS, Cuts, Decision, Evidence, Override, combine
 from firstsight.safety.heads import Head, HeadShelf, HeadStack
+from firstsight.safety.known_decisions import DECISION, SCORE, require_known
+from firstsight.safety.log_link import Entry, Plan
+from firstsight.safety.overrides import find_overrides
 from firstsight.safety.policies import Policies
 from firstsight.safety.rollup import item_logits
-from firstsight.safety.score_table import SCHEMA, ScoreTable
+from firstsight.safety.score_table import SCHEMA, SCORING, ScoreTable
 from firstsight.safety.zero_shot import REVIEW_BUDGET, prompt_digest, prompt_directions, zero_shot_head
-
-KIND = "safety score"
-"""What marks the rows of `runs` that scorings are noted in."""
 
 EVIDENCE_VIEWS = 3
 """Views that are named for one policy of one item, at most."""
@@ -41,9 +43,6 @@ EVIDENCE_VIEWS = 3
 ROWS_PER_BATCH = 50_000
 
 _SAME = 1e-5  # scores of one view in two products may differ by this
-
-Entry = tuple[str, str, Mapping[str, Any]]
-"""What an audit log takes: kind, subject, record."""
 
 
 @dataclass
@@ -69,43 +68,52 @@ def score(
     *,
     encoder: Callable[[], Encoder] | None = None,
     region: str | None = None,
-    standing: Mapping[str, Standing] | None = None,
+    overrides: Mapping[str, Override] | None = None,
     everything: bool = False,
     budget: float = REVIEW_BUDGET,
-    record: Callable[[Iterable[Entry]], object] | None = None,
+    log: AuditLog | None = None,
     wait_s: float = 0.0,
 ) -> ScoreReport:
-    """Score what is new or changed, decide about it, and let searches know.
+    """Score what is new or changed, decide about it, log it, and let searches know.
+
+    Every decision to review or block is logged, every age limit, every allow of what was held back before, and one
+    entry about the run with the number of the others. After a kill nothing has changed, or the next command that writes
+    finishes the scoring.
 
     Args:
         store: the database.
         policies: those in force.
         encoder: called where prompts have to be encoded; without it, policies without a head are not scored.
         region: whose cuts decide; None for the default ones.
-        standing: decisions that do not come from scores, by item; whoever is left out has none any more.
+        overrides: decisions that do not come from scores, by item, in the place of those that `find_overrides` finds:
+            an item that is missing here loses its override.
         everything: score all items, whatever has changed.
         budget: share of the items that a policy without labels may send to review, between 0 and 1.
-        record: an audit log's `append_many`: given every decision to review or block, every allow of what was held back
-            before, and one entry about the run with the number of the others.
+        log: the audit log; by default that of the database.
         wait_s: seconds to wait for another process that is writing.
 
     Raises:
+        AuditLogError: the log cannot be written, does not verify, is not the database's, or does not know decisions
+            that are in force; nothing has changed.
         SafetyError: nothing to score with, or a head whose policy is not in the file.
         EncoderMismatchError: a head is of another encoder.
         DatabaseBusyError, StoreError: the database cannot be written; what was there before is in force.
     """
     started = time.monotonic()
+    log = AuditLog.of(store.uri) if log is None else log
     with store.writing(wait_s):
         store.recover()
         if not store.items.count_rows():
             raise SafetyError(f"{store.uri} has no items yet; index a catalogue first: firstsight index CATALOGUE")
+        bound = BoundLog.open(store, log, whole=True)
+        require_known(store, log)
+        bound.prepare()
         heads = _heads(store, policies, encoder, budget)
-        run = _Run(store, policies, heads, region, dict(standing or {}))
-        run.run(everything)
-        run.report.seconds = time.monotonic() - started
-        run.note(started)
-    if record is not None:
-        record([*run.entries, ("score", run.report.run_id, run.settings | {"counts": asdict(run.report)})])
+        overrides = find_overrides(store, policies) if overrides is None else overrides
+        run = _Run(store, policies, heads, region, dict(overrides))
+        plan = run.stage(everything, started)
+        run.report.written = bound.carry_out(plan)
+    run.report.seconds = time.monotonic() - started
     return run.report
 
 
@@ -156,14 +164,14 @@ class _Run:
         policies: Policies,
         heads: Sequence[Head],
         region: str | None,
-        standing: dict[str, Standing],
+        overrides: dict[str, Override],
     ) -> None:
         self.store = store
         self.table = ScoreTable(store)
         self.policies = {policy.id: policy for policy in policies.all}
         self.stack = HeadStack.of(heads, self.policies)
         self.cuts = Cuts.of(heads, self.policies, region)
-        self.standing = standing
+        self.overrides = overrides
         self.now = datetime.now(UTC)
         self.entries: list[Entry] = []
         self._held = self.table.held()
@@ -177,45 +185,40 @@ class _Run:
             unscored=tuple(policy.id for policy in policies.in_force if policy.id not in scored),
         )
         basis = {"policy_version": policies.version, "heads": self.versions, "region": region}
-        self.settings: dict[str, Any] = {"kind": KIND, **basis}
+        self.settings: dict[str, Any] = {"kind": SCORING, **basis}
         self._basis = json.dumps(basis, sort_keys=True)
 
-    def run(self, everything: bool) -> None:
+    def stage(self, everything: bool, started: float) -> Plan:
+        """Score, and keep the rows and entries without putting anything in force."""
         covered = None if everything else self._covered()
         current = self._run_ids()
         self.report.everything = covered is None or self.table.open() is None
-        if self.report.everything:
-            self.settings["covers"] = sorted(current)
-            self.table.replace(self._rows(None))
-        else:
-            assert covered is not None
-            self.settings["covers"] = sorted(current - covered)
-            changed = self._changed(covered)
-            self.table.update(self._rows(changed))
-            self.table.remove(sorted(set(texts(changed)) - self._seen))  # gone, or nothing of them is encoded
-        self.report.written = self.table.settle()
-
-    def note(self, started: float) -> None:
-        """Keep the run in `runs`, after what it has done: a kill before that lets the next one do it again."""
-        self.store.write_run(
-            {
-                "run_id": self.report.run_id,
-                "started_at": self.now,
-                "finished_at": datetime.now(UTC),
-                "outcome": "finished",
-                "source": "",
-                "encoder": self.store.spec.name,
-                "fingerprint": self.store.spec.fingerprint,
-                "settings": self.settings | {"everything": self.report.everything},
-                "counts": asdict(self.report),
-            }
-        )
+        changed = None if self.report.everything else self._changed(covered or set())
+        self.settings["covers"] = sorted(current if changed is None else current - (covered or set()))
+        self.table.stage(self._rows(changed))
+        # gone, or nothing of them is encoded
+        gone = [] if changed is None else sorted(set(texts(changed)) - self._seen)
+        self.report.seconds = time.monotonic() - started
+        counts = asdict(self.report)
+        run = {
+            "run_id": self.report.run_id,
+            "started_at": self.now.isoformat(),
+            "outcome": "finished",
+            "source": "",
+            "encoder": self.store.spec.name,
+            "fingerprint": self.store.spec.fingerprint,
+            "settings": self.settings | {"everything": self.report.everything},
+            "counts": counts,
+        }
+        logged = {name: count for name, count in counts.items() if name not in {"written", "seconds"}}  # not known yet
+        told: Entry = (SCORE, self.report.run_id, self.settings | {"counts": logged})
+        return Plan({"replace": changed is None, "gone": gone, "run": run}, (*self.entries, told))
 
     # ---- what has changed
 
     def _covered(self) -> set[str] | None:
         """The index runs whose items have been scored on this basis; None where everything is to be scored."""
-        runs = [run for run in self.store.run_rows() if run["settings"].get("kind") == KIND]
+        runs = [run for run in self.store.run_rows() if run["settings"].get("kind") == SCORING]
         covered: set[str] | None = None
         for run in runs:
             settings = run["settings"]
@@ -235,7 +238,7 @@ class _Run:
         return found
 
     def _changed(self, covered: set[str]) -> pa.Array[Any]:
-        """Ids of items written by other runs, and of those whose standing decision is another than it was."""
+        """Ids of items written by other runs, and of those whose override is another than it was."""
         search = self.store.items.search()
         if covered:
             search = search.where(f"run_id NOT IN ({', '.join(quote(run_id) for run_id in sorted(covered))})")
@@ -244,13 +247,13 @@ class _Run:
         assert table is not None
         stood = table.search().where("standing IS NOT NULL").select(["item_id", "standing"]).limit(None).to_arrow()
         before = dict(zip(texts(stood["item_id"]), texts(stood["standing"]), strict=True))
-        now = {item_id: standing.digest for item_id, standing in self.standing.items()}
+        now = {item_id: override.digest for item_id, override in self.overrides.items()}
         return pa.array(sorted(ids | {item_id for item_id, _ in before.items() ^ now.items()}), pa.string())
 
     # ---- items
 
     def _rows(self, only: pa.Array[Any] | None) -> Iterator[pa.RecordBatch]:
-        left = set(self.standing) if only is None else set(self.standing) & set(texts(only))
+        left = set(self.overrides) if only is None else set(self.overrides) & set(texts(only))
         self._seen = set()
         for ids, logits in item_logits(self.store, self.stack, only):
             for start in range(0, len(ids), ROWS_PER_BATCH):
@@ -269,8 +272,8 @@ class _Run:
     def _batch(self, ids: pa.Array[Any], scores: NDArray[np.float64]) -> pa.RecordBatch:
         actions, ages = self.cuts.places(scores), self.cuts.ages(scores)
         names = texts(ids)
-        stands = [self.standing[item_id].digest if item_id in self.standing else None for item_id in names]
-        noted = np.array([item_id in self.standing or item_id in self._held for item_id in names], dtype=bool)
+        digests = [self.overrides[item_id].digest if item_id in self.overrides else None for item_id in names]
+        noted = np.array([item_id in self.overrides or item_id in self._held for item_id in names], dtype=bool)
         flagged = np.flatnonzero((actions > 0) | (ages > 0) | noted)
         records: dict[int, str] = {}
         evidence = self._evidence([names[n] for n in flagged], scores[flagged])
@@ -279,8 +282,9 @@ class _Run:
             actions[n] = ACTIONS.index(decision.action)
             plain = decision.as_dict()
             records[int(n)] = json.dumps(plain)
-            if decision.action != "allow" or decision.item_id in self._held:
-                self.entries.append(("decision", decision.item_id, plain | self._grounds(decision.item_id, scores[n])))
+            if decision.action != "allow" or ages[n] or decision.item_id in self._held:
+                grounds = self._grounds(decision.item_id, scores[n]) | {"min_age": int(ages[n]) or None}
+                self.entries.append((DECISION, decision.item_id, plain | grounds))
         for name, count in zip(ACTIONS, np.bincount(actions, minlength=3), strict=True):
             setattr(self.report, name, getattr(self.report, name) + int(count))
         self.report.scored += len(names)
@@ -295,16 +299,16 @@ class _Run:
                 pa.ListArray.from_arrays(pa.array(offsets), flat),
                 pa.repeat(self.report.policy_version, len(names)),
                 pa.array([records.get(n) for n in range(len(names))], pa.string()),
-                pa.array(stands, pa.string()),
+                pa.array(digests, pa.string()),
                 pa.repeat(pa.scalar(self.now, SCHEMA.field("scored_at").type), len(names)),
             ],
             schema=SCHEMA,
         )
 
     def _grounds(self, item_id: str, scores: NDArray[np.float64]) -> dict[str, Any]:
-        """What a decision can be made from again: exact scores and cuts, and what stood beside them."""
+        """What a decision can be made from again: exact scores and cuts, and the override beside them."""
         cuts = zip(self.cuts.review.tolist(), self.cuts.block.tolist(), strict=True)
-        standing = self.standing.get(item_id)
+        override = self.overrides.get(item_id)
         return {
             "scores": {
                 policy: score for policy, score in zip(self.versions, scores.tolist(), strict=True) if score == score
@@ -313,15 +317,15 @@ class _Run:
                 policy: [review, None if np.isinf(block) else block]
                 for policy, (review, block) in zip(self.versions, cuts, strict=True)
             },
-            "standing": standing and {"action": standing.action, "human": standing.human},
+            "standing": override and {"action": override.action, "human": override.human},
         }
 
     def _decision(self, item_id: str, scored: int, evidence: tuple[Evidence, ...]) -> Decision:
-        standing = self.standing.get(item_id)
+        override = self.overrides.get(item_id)
         return Decision(
             item_id=item_id,
-            action=combine(ACTIONS[scored], standing),
-            evidence=(*(standing.evidence if standing else ()), *evidence),
+            action=combine(ACTIONS[scored], override),
+            evidence=(*(override.evidence if override else ()), *evidence),
             policy_version=self.report.policy_version,
             head_versions=self.versions,
             decided_at=self.now,

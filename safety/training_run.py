@@ -10,18 +10,17 @@ from firstsight.encoders.base import Encoder
 from firstsight.errors import SafetyError
 from firstsight.indexer.store import Store
 from firstsight.safety.audit import AuditLog
+from firstsight.safety.bound_log import TRAIN, BoundLog
 from firstsight.safety.heads import Head, HeadShelf
 from firstsight.safety.labels import Label, Labels, check_labels, read_labels, read_rows
+from firstsight.safety.log_link import Entry, read_link
 from firstsight.safety.policies import Policies
 from firstsight.safety.review import review_labels
-from firstsight.safety.scoring import Entry
 from firstsight.safety.training import Trained, TrainSettings, train
 from firstsight.safety.zero_shot import directions_of
 
 TRAIN_WAIT_S = 60.0
 """For another process that is writing: what was trained should not be lost to it."""
-
-Record = Callable[[Iterable[Entry]], object]
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ def train_from_file(
     settings: TrainSettings | None = None,
     skip_bad_labels: bool = False,
     promote: bool = True,
-    record: Record | None = None,
+    log: AuditLog | None = None,
     wait_s: float = TRAIN_WAIT_S,
     on_progress: Callable[[str], None] = lambda step: None,
 ) -> TrainReport:
@@ -54,18 +53,20 @@ def train_from_file(
         encoder: called to encode prompts, where a policy that has labels has any; without it they are not used.
         skip_bad_labels: leave out rows that cannot be used, instead of refusing the file.
         promote: let the heads score from now on, in the place of those before.
-        record: an audit log's `append_many`: given one entry for each head.
+        log: the audit log, which gets one entry for each head; by default that of the database.
 
     Raises:
         SafetyError: labels that cannot be used.
+        AuditLogError: the log cannot be written, or is not the database's; the heads before are in force.
         DatabaseBusyError, StoreError: the heads could not be kept; those before are in force.
     """
+    _require_log(store, log)
     labels = read_labels(path, policies, store)
     if not skip_bad_labels:
         labels.require_clean()
     trained = _train(store, labels, policies, encoder, settings, {}, on_progress)
     chosen = [promote] * len(trained)
-    return _keep(store, trained, chosen, labels, settings, record, wait_s)
+    return _keep(store, trained, chosen, labels, settings, log, wait_s)
 
 
 def retrain(
@@ -89,6 +90,7 @@ def retrain(
     Raises:
         SafetyError: nothing to train from; otherwise as `train_from_file`.
     """
+    _require_log(store, log)
     rows, problems = ([], []) if path is None else read_rows(path, policies)
     decided = [
         Label(one.policy, "item", one.item_id, one.label, one.weight, one.annotator)
@@ -115,7 +117,15 @@ def retrain(
             verdicts.append("kept aside: there are too few labels to hold any out")
         else:
             verdicts.append(one.comparison.reason)
-    return _keep(store, trained, chosen, labels, settings, log.append_many, wait_s, verdicts)
+    return _keep(store, trained, chosen, labels, settings, log, wait_s, verdicts)
+
+
+def _require_log(store: Store, log: AuditLog | None) -> None:
+    """Refuse a log that is not the database's before hours of training, and not after them."""
+    log = AuditLog.of(store.uri) if log is None else log
+    link, _ = read_link(store)
+    if link is not None:
+        BoundLog(store, log, link).require()
 
 
 def _train(
@@ -141,23 +151,24 @@ def _keep(
     promote: list[bool],
     labels: Labels,
     settings: TrainSettings | None,
-    record: Record | None,
+    log: AuditLog | None,
     wait_s: float,
     verdicts: Iterable[str] = (),
 ) -> TrainReport:
+    """Keep the heads, log them, and then let those score that are chosen, as the log's entries say."""
     told = tuple(verdicts)
+    chosen = asdict(settings or TrainSettings())
     with store.writing(wait_s):
+        bound = BoundLog.open(store, log)
+        bound.prepare()
         shelf = HeadShelf(store)
         kept = shelf.add([one.head for one in trained])
-        shelf.promote([head.version for head, chosen in zip(kept, promote, strict=True) if chosen])
-        kept = [shelf.version(head.version) for head in kept]
-    if record is not None:
-        chosen = asdict(settings or TrainSettings())
         entries: list[Entry] = []
         for n, (head, one) in enumerate(zip(kept, trained, strict=True)):
-            entry = head.as_dict() | {"labels": head.basis, **chosen}
+            entry = head.as_dict() | {"promoted": promote[n], "labels": head.basis, **chosen}
             if one.comparison is not None:
                 entry |= {"champion": {k: v for k, v in one.comparison.as_dict().items() if v == v}}  # JSON has no NaN
-            entries.append(("train", head.policy_id, entry | ({"verdict": told[n]} if told else {})))
-        record(entries)
+            entries.append((TRAIN, head.policy_id, entry | ({"verdict": told[n]} if told else {})))
+        bound.append(entries)
+        kept = [shelf.version(head.version) for head in kept]
     return TrainReport(tuple(kept), tuple(trained), labels.problems, told)

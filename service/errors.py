@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from firstsight.errors import (
+    AuditLogError,
     CatalogError,
     DatabaseBusyError,
     EncoderError,
@@ -80,6 +81,7 @@ class OverloadedError(ServiceError):
 _KINDS: tuple[tuple[type[FirstsightError], int, str, str | None], ...] = (
     (QueryError, 422, "query", None),
     (CatalogError, 422, "catalogue", None),
+    (AuditLogError, 503, "audit_log", "the audit log cannot be used; the service's log says why"),
     (SafetyError, 422, "safety", None),
     (DatabaseBusyError, 503, "database_busy", "another process is writing to the database; try again"),
     (MissingDatabaseError, 503, "no_database", "there is no database yet; index a catalogue, or post items"),

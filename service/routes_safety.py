@@ -12,11 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from firstsight.safety import review
 from firstsight.safety.audit import AuditLog
 from firstsight.safety.explaining import explain
+from firstsight.safety.override_table import current_reviews
 from firstsight.safety.policies import load_policies
 from firstsight.safety.review_queue import review_queue
-from firstsight.safety.reviews import HumanDecision, Reviews
+from firstsight.safety.reviews import HumanDecision
 from firstsight.safety.scoring import score
-from firstsight.safety.standing import standing_decisions
 from firstsight.service.answers import Answer, without_paths
 from firstsight.service.auth import who
 from firstsight.service.routes_search import ItemPath, must_exist
@@ -94,7 +94,7 @@ def queue(
     """Appeals first, then by severity, uncertainty and reach; each with the picture to show."""
     with service.databases.reading() as db:
         store = db.store
-        reviews = Reviews.read(AuditLog.of(store.uri))
+        reviews = current_reviews(store, AuditLog.of(store.uri))
         waiting = review_queue(store, reviews, load_policies(service.settings.policies), reach=reach, limit=k)
         shown = db.pictures([one.item_id for one in waiting])
     return Answer({"queue": [one.as_dict() | {"view_id": shown.get(one.item_id)} for one in waiting]})
@@ -104,16 +104,12 @@ def queue(
 def score_items(body: ScoreRequest, service: ServiceDep) -> Answer:
     """Score, decide, and let searches know; as long as it takes."""
     with service.databases.writing() as db:
-        store = db.store
-        log, in_force = AuditLog.of(store.uri), load_policies(service.settings.policies)
         report = score(
-            store,
-            in_force,
+            db.store,
+            load_policies(service.settings.policies),
             encoder=lambda: service.databases.encoder,
             region=body.region,
-            standing=standing_decisions(store, log, in_force),
             everything=body.everything,
-            record=log.append_many,
             wait_s=service.settings.max_wait_s,
         )
     return Answer(asdict(report))
@@ -155,7 +151,14 @@ def appeal(request: Request, item_id: ItemPath, body: AppealRequest, service: Se
     """Put the item at the head of the queue; it stays as it is until then."""
     with service.databases.writing() as db:
         must_exist(db, item_id)
-        entry_id = review.appeal(db.store, AuditLog.of(db.uri), item_id, reason=body.reason, by=who(request, body.by))
+        entry_id = review.appeal(
+            db.store,
+            AuditLog.of(db.uri),
+            item_id,
+            reason=body.reason,
+            by=who(request, body.by),
+            wait_s=service.settings.max_wait_s,
+        )
     return Answer({"item_id": item_id, "entry_id": entry_id})
 
 

@@ -67,6 +67,29 @@ def test_a_changed_log_is_told_with_its_line_and_exit_code_1(run: Run, db: Path,
     assert run("safety", "audit", "--expect", "9-0123456789abcdef", *at)[0] == 1
 
 
+def test_a_lost_log_is_refused_until_another_is_adopted(run: Run, db: Path, tmp_path: Path) -> None:
+    at = ["--db", str(db)]
+    because = ["--policy", "weapons", "--reason", "r", "--by", "ana", "--policies", str(tmp_path / "policies.yaml")]
+    assert run("safety", "decide", "knife", "block", *because, *at)[0] == 0
+    log = AuditLog.of(str(db))
+    log.path.unlink()
+    log.path.with_name("safety-log.head.json").unlink()
+    code, _, said = run("safety", "decide", "mug", "block", *because, *at)
+    assert (code, f"firstsight safety audit --adopt {log.path} --db {db}" in said) == (1, True)
+    assert run("safety", "audit", *at)[0] == 1
+    code, out, said = run("safety", "audit", "--adopt", str(log.path), "--by", "ben", *at)
+    assert code == 0, said
+    assert lines(out)[0]["logged"]["override"] == 1
+    assert f"began {log.path} (entry 2-" in said
+    listed = lines(run("safety", "audit", "--list", *at)[1])
+    assert [(entry["kind"], entry["record"]["by"]) for entry in listed] == [("override", "ana"), ("adopt", "ben")]
+    assert run("safety", "decide", "mug", "block", *because, *at)[0] == 0
+    assert run("safety", "audit", *at)[0] == 0
+    elsewhere = tmp_path / "elsewhere.jsonl"
+    said = run("safety", "audit", "--adopt", str(elsewhere), *at)[2]
+    assert f"export FIRSTSIGHT_SAFETY_LOG={elsewhere}" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [

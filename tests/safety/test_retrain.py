@@ -78,7 +78,7 @@ def test_what_was_trained_on_everything_is_no_measure_for_a_champion(
 ) -> None:
     log = AuditLog.of(catalogue.store.uri)
     file = labels(catalogue, tmp_path / "l.csv", catalogue.ids[:100])
-    train_from_file(catalogue.store, file, policies, record=log.append_many)
+    train_from_file(catalogue.store, file, policies, log=log)
     report = retrain(catalogue.store, policies, log, file)
     assert not report.heads[0].promoted
     assert "has seen every label" in report.verdicts[0]

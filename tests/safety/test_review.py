@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from firstsight.indexer.store import Store
 from firstsight.safety import review
 from firstsight.safety.audit import AuditLog
 from firstsight.safety.history import history
-from firstsight.safety.review import apply_reviews, review_labels, write_labels
+from firstsight.safety.review import review_labels, write_labels
 from firstsight.safety.review_queue import review_queue, uncertainty
 from firstsight.safety.reviews import Reviews
 from tests.safety.items import POLICIES, change, decision_of, make_store
@@ -169,28 +167,3 @@ def test_a_database_that_was_never_scored_can_be_decided_about(tmp_path: Path) -
     assert decide(store, log, "mug", "block").action == "block"
     assert decision_of(store, "mug") == "block"
     assert review_queue(store, Reviews.read(log), POLICIES) == []
-
-
-KILLED = """
-import os, sys
-from firstsight.indexer.store import Store
-from firstsight.safety import review
-from firstsight.safety.audit import AuditLog
-from tests.safety.items import POLICIES
-review.apply_reviews = lambda *_: os.kill(os.getpid(), 9)
-store = Store.open(sys.argv[1])
-how = {"policies": POLICIES, "policy_ids": ["weapons"], "reason": "r", "by": "ana"}
-review.decide(store, AuditLog.of(store.uri), "gun", "allow", **how)
-"""
-
-
-def test_a_decision_killed_before_it_reached_the_item_is_applied_by_the_next(store: Store, log: AuditLog) -> None:
-    root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", KILLED, store.uri], cwd=root, check=False)
-    assert done.returncode == -9
-    assert decision_of(store, "gun") == "block"
-    assert Reviews.read(log).decisions["gun"].action == "allow"
-    decide(store, log, "mug", "allow")
-    assert decision_of(store, "gun") == "allow"
-    with store.writing():
-        assert apply_reviews(store, Reviews.read(log)) == 0

@@ -19,9 +19,10 @@ from firstsight.encoders.base import Vector
 from firstsight.errors import SafetyError
 from firstsight.indexer.store import Store
 from firstsight.safety import rollup
+from firstsight.safety.audit import AuditLog
 from firstsight.safety.background import texts
 from firstsight.safety.calibration import Calibration
-from firstsight.safety.decisions import Evidence, Standing
+from firstsight.safety.decisions import Evidence, Override
 from firstsight.safety.heads import Head, HeadShelf
 from firstsight.safety.policies import PARTS, Policies, parse_policies
 from firstsight.safety.score_table import ScoreTable
@@ -162,10 +163,10 @@ def test_regions_ages_and_parts_of_policies_count(catalogue: Catalogue) -> None:
 def test_what_stands_counts_beside_scores_and_a_person_above_all(scored: Catalogue, policies: Policies) -> None:
     bad, good = next(iter(scored.bad)), "i00001"
 
-    def standing(item_id: str, action: Any, source: Any) -> Mapping[str, Standing]:
-        return {item_id: Standing(action, (Evidence("weapons", "", None, None, None, 1.0, 1.0, source),))}
+    def override(item_id: str, action: Any, source: Any) -> Mapping[str, Override]:
+        return {item_id: Override(action, (Evidence("weapons", "", None, None, None, 1.0, 1.0, source),))}
 
-    score(scored.store, policies, standing={**standing(bad, "allow", "human"), **standing(good, "block", "hash")})
+    score(scored.store, policies, overrides={**override(bad, "allow", "human"), **override(good, "block", "hash")})
     flagged = decisions(scored.store)
     assert bad not in flagged
     assert flagged[good] == "block"
@@ -173,14 +174,14 @@ def test_what_stands_counts_beside_scores_and_a_person_above_all(scored: Catalog
     assert set(decisions(scored.store)) == set(scored.bad)
 
 
-def test_decisions_go_to_the_log_that_is_given(catalogue: Catalogue, policies: Policies) -> None:
+def test_decisions_are_logged_without_being_asked_for(catalogue: Catalogue, policies: Policies) -> None:
     promote(catalogue.store, made_head(catalogue))
-    log: list[Any] = []
-    report = score(catalogue.store, policies, record=log.extend)
-    assert [kind for kind, _, _ in log] == ["decision"] * len(catalogue.bad) + ["score"]
-    assert log[-1][2]["policy_version"] == policies.version
+    report = score(catalogue.store, policies)
+    entries = list(AuditLog.of(catalogue.store.uri).entries())
+    assert [entry.kind for entry in entries] == ["decision"] * len(catalogue.bad) + ["score"]
+    assert entries[-1].record["policy_version"] == policies.version
+    assert (entries[-1].subject, entries[-1].record["counts"]["block"]) == (report.run_id, report.block)
     assert report.review + report.block == len(catalogue.bad)
-    json.dumps(log)
 
 
 def test_a_policy_that_is_gone_and_nothing_to_score_with_are_refused(catalogue: Catalogue, policies: Policies) -> None:

@@ -14,7 +14,6 @@ from firstsight.safety.audit import AuditLog
 from firstsight.safety.policies import Policies, parse_policies
 from firstsight.safety.score_table import ScoreTable
 from firstsight.safety.scoring import score
-from firstsight.safety.standing import standing_decisions
 from firstsight.safety.words import match_words
 from tests.safety.conftest import Catalogue
 from tests.safety.items import decision_of
@@ -72,8 +71,7 @@ def test_a_title_alone_flags_an_item_and_a_mended_title_lets_it_go(catalogue: Ca
     log = AuditLog.of(catalogue.store.uri)
 
     def scored() -> int:
-        standing = standing_decisions(catalogue.store, log, policies)
-        return score(catalogue.store, policies, standing=standing, record=log.append_many).scored
+        return score(catalogue.store, policies).scored
 
     def call(item_id: str, title: str) -> None:
         with catalogue.store.writing():

@@ -71,6 +71,27 @@ def test_an_earlier_snapshot_does_not_bring_back_what_was_blocked_or_removed(wri
     assert [result["item_id"] for result in shown] == [one for one in ids if one != "guitar-electric"]
 
 
+def test_without_its_log_nothing_is_decided_and_a_block_stays(writer: TestClient, own_db: Path) -> None:
+    writer.post(f"/safety/items/{ITEM}/decision", json=BLOCK)
+    log = AuditLog.of(str(own_db))
+    kept = log.path.read_bytes()
+    log.path.unlink()
+    for path, body in (
+        (f"/safety/items/{ITEM}/overturn", {"reason": "r"}),
+        (f"/safety/items/{ITEM}/appeal", {"reason": "r"}),
+        ("/safety/items/guitar-electric/decision", BLOCK),
+        ("/safety/score", {"everything": True}),
+    ):
+        answer = writer.post(path, json=body)
+        assert (answer.status_code, answer.json()["code"]) == (503, "audit_log")
+        assert str(own_db) not in answer.text
+    found = writer.post("/search", json={"text": "guitar", "k": 75}).json()["results"]
+    assert ITEM not in [result["item_id"] for result in found]
+    log.path.write_bytes(kept)
+    assert writer.post("/safety/score", json={}).json()["scored"] == 75
+    assert writer.get(f"/safety/items/{ITEM}").json()["decision"] == "block"
+
+
 def test_scoring_fills_the_queue(writer: TestClient) -> None:
     report = writer.post("/safety/score", json={}).json()
     assert report["scored"] == 75

@@ -13,7 +13,6 @@ from firstsight.safety.replay import replay
 from firstsight.safety.reviews import Reviews
 from firstsight.safety.score_table import ScoreTable
 from firstsight.safety.scoring import score
-from firstsight.safety.standing import standing_decisions
 from tests.safety.conftest import Catalogue
 from tests.safety.items import change, decision_of
 from tests.safety.test_scoring import made_head, promote
@@ -29,9 +28,7 @@ def log(catalogue: Catalogue) -> AuditLog:
 
 
 def scored(catalogue: Catalogue, policies: Policies, log: AuditLog) -> None:
-    score(
-        catalogue.store, policies, standing=standing_decisions(catalogue.store, log, policies), record=log.append_many
-    )
+    score(catalogue.store, policies, log=log)
 
 
 def test_a_known_picture_blocks_and_a_person_counts_above_all(
