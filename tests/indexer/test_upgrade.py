@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ from tests.conftest import EARLIER_LAYOUTS
 from tests.indexer import upgrade_step
 from tests.indexer.shop import ColourEncoder, index, write_csv
 
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.+]+")
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
 MARKING = (Step(2, "tests.indexer.upgrade_step"),)
 BLOCKED, ALLOWED, APPEALED, OVERTURNED = "sneakers-sky", "sneakers-green", "hiking-boot", "flip-flops"
@@ -66,13 +68,13 @@ def read_only(folder: Path) -> Iterator[None]:
             path.chmod(0o755)
 
 
-def rows(db: Path) -> dict[str, list[dict[str, Any]]]:
-    """The rows of every table, in a stable order, with its columns where it has no rows."""
+def rows(db: Path) -> dict[str, list[str]]:
+    """The rows of every table, in a stable order, without times in texts: a step may note when it was done."""
     connection = lancedb.connect(db)
     found = {}
     for name in connection.list_tables().tables:
         table = connection.open_table(name).search().limit(None).to_arrow()
-        found[name] = sorted(table.to_pylist(), key=repr) or [dict.fromkeys(table.column_names)]
+        found[name] = [str(table.column_names), *sorted(MOMENT.sub("", repr(row)) for row in table.to_pylist())]
     return found
 
 
@@ -193,7 +195,7 @@ def test_of_two_that_write_first_one_upgrades(db: Path, caplog: pytest.LogCaptur
         assert layout(db) == tables.FORMAT
     with other.writing():
         assert other.layout == tables.FORMAT
-    assert len(caplog.messages) == 1
+    assert sum("upgrade from layout" in line for line in caplog.messages) == 1
 
 
 def test_where_there_is_no_lock_two_that_upgrade_at_once_end_with_one_upgrade(db: Path) -> None:
