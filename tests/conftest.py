@@ -69,10 +69,20 @@ def sample_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session", params=EARLIER_LAYOUTS, ids=lambda path: path.name.removesuffix(".tar.gz"))
 def earlier_db(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database of an earlier layout; not to be written to."""
+    """A database of an earlier layout, each in turn; not to be written to."""
+    return _unpack(request.param, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def layout_1_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of layout 1; not to be written to."""
+    return _unpack(Path(__file__).parent / "databases" / "layout-1.tar.gz", tmp_path_factory)
+
+
+def _unpack(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("earlier")
-    with tarfile.open(request.param) as archive:
-        archive.extractall(folder, filter="data")
+    with tarfile.open(archive) as files:
+        files.extractall(folder, filter="data")
     return folder / "db"
 
 

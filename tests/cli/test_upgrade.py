@@ -19,8 +19,8 @@ PAGE = (Path(__file__).parents[2] / "docs" / "upgrading.md").read_text(encoding=
 
 
 @pytest.fixture
-def db(earlier_db: Path, tmp_path: Path) -> str:
-    return str(shutil.copytree(earlier_db, tmp_path / "shop-db"))
+def db(layout_1_db: Path, tmp_path: Path) -> str:
+    return str(shutil.copytree(layout_1_db, tmp_path / "shop-db"))
 
 
 def test_a_plan_then_an_upgrade_then_nothing_to_do(run: Run, db: str) -> None:

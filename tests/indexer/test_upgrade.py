@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,79 +23,20 @@ from firstsight.indexer.opening import store_layout
 from firstsight.indexer.store import Store
 from firstsight.indexer.upgrade import STEPS, Step, UpgradeReport, bring_up_to_date, plan_upgrade
 from firstsight.safety.audit import AuditLog
-from firstsight.safety.explaining import explain
 from firstsight.safety.policies import load_policies
 from firstsight.safety.review import decide
-from firstsight.safety.reviews import Reviews
 from tests.conftest import EARLIER_LAYOUTS
 from tests.indexer import upgrade_step
+from tests.indexer.kept_databases import ALLOWED, APPEALED, BLOCKED, OVERTURNED, files, read_all, read_only, rows
 from tests.indexer.shop import ColourEncoder, index, write_csv
 
-NOW = datetime(2026, 2, 1, tzinfo=UTC)
-MARKING = (Step(2, "tests.indexer.upgrade_step"),)
-BLOCKED, ALLOWED, APPEALED, OVERTURNED = "sneakers-sky", "sneakers-green", "hiking-boot", "flip-flops"
+MARKING = (Step(tables.FORMAT, "tests.indexer.upgrade_step"),)
 
 
 @pytest.fixture
 def db(earlier_db: Path, tmp_path: Path) -> Path:
     """A copy to write to."""
     return shutil.copytree(earlier_db, tmp_path / "db")
-
-
-def files(folder: Path) -> dict[str, str]:
-    """The digest of every file of a folder."""
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-
-
-@contextmanager
-def read_only(folder: Path) -> Iterator[None]:
-    """Let nothing be written in a folder."""
-    paths = [folder, *folder.rglob("*")]
-    for path in paths:
-        path.chmod(0o555 if path.is_dir() else 0o444)
-    try:
-        yield
-    finally:
-        for path in paths:
-            path.chmod(0o755)
-
-
-def rows(db: Path) -> dict[str, list[dict[str, Any]]]:
-    """The rows of every table, in a stable order, with its columns where it has no rows."""
-    connection = lancedb.connect(db)
-    found = {}
-    for name in connection.list_tables().tables:
-        table = connection.open_table(name).search().limit(None).to_arrow()
-        found[name] = sorted(table.to_pylist(), key=repr) or [dict.fromkeys(table.column_names)]
-    return found
-
-
-def read_all(db: Path) -> dict[str, Any]:
-    """What the parts that only read say of a database."""
-    opened, store = firstsight.open(db), Store.open(db)
-    reviews = Reviews.read(AuditLog.of(str(db)))
-    return {
-        "search": [(r.item_id, round(r.score, 4)) for r in opened.search("running shoes", k=5)],
-        "moments": [r.item_id for r in opened.search("a cat", kinds=["video"], moments=True)],
-        "by words": [r.item_id for r in opened.search("leather boot", mode="words", include_blocked=True)],
-        "by code": len(opened.search("shoes", where="semantic_id LIKE '%'", k=100)),
-        "get": opened.get("bananas")["views"][1]["fingerprint"],
-        "failures": [row["item_id"] for row in opened.failures()],
-        "runs": [run["outcome"] for run in opened.status().runs],
-        "recommend": [slot.item_id for slot in opened.recommend("user-1", k=5, seed=1, now=NOW)],
-        "events": opened.events_status().events,
-        "models": [(m.version, m.in_use) for m in opened.cold_start_models()],
-        "rerankers": [r.version for r in opened.rerankers()],
-        "semantic ids": sorted(row["semantic_id"] for row in opened.semantic_ids()),
-        "blocked": sorted(store.blocked([BLOCKED, ALLOWED, APPEALED, OVERTURNED])),
-        "decided": {item_id: made.action for item_id, made in reviews.decisions.items()},
-        "appeals": sorted(reviews.appeals),
-        "explained": explain(store, APPEALED, load_policies(None), AuditLog.of(str(db)))["decision"],
-    }
 
 
 def layout(db: Path) -> int:
@@ -126,10 +65,10 @@ def test_a_database_of_an_earlier_layout_is_read_and_not_a_file_of_it_changes(db
 
 
 def test_the_first_write_upgrades_and_all_is_read_as_before(db: Path, caplog: pytest.LogCaptureFixture) -> None:
-    before = read_all(db)
+    before, earlier = read_all(db), layout(db)
     firstsight.open(db).remove(["no such item"])
     assert layout(db) == tables.FORMAT
-    assert f"{db}: upgrade from layout 1 to layout {tables.FORMAT}, less than a second" in caplog.messages
+    assert f"{db}: upgrade from layout {earlier} to layout {tables.FORMAT}, less than a second" in caplog.messages
     assert read_all(db) == before
 
 
@@ -177,10 +116,10 @@ def test_a_database_of_this_layout_is_not_upgraded(db: Path, caplog: pytest.LogC
 
 
 def test_a_database_whose_items_were_restored_to_before_is_upgraded_again(db: Path) -> None:
-    before = Store.open(db).items.version
+    before = Store.open(db)
     firstsight.open(db).upgrade()
-    Store.open(db).items.restore(before)
-    assert layout(db) == 1
+    Store.open(db).items.restore(before.items.version)
+    assert layout(db) == before.layout
     assert firstsight.open(db).upgrade().due
     assert layout(db) == tables.FORMAT
 
@@ -193,10 +132,11 @@ def test_of_two_that_write_first_one_upgrades(db: Path, caplog: pytest.LogCaptur
         assert layout(db) == tables.FORMAT
     with other.writing():
         assert other.layout == tables.FORMAT
-    assert len(caplog.messages) == 1
+    assert sum("upgrade from layout" in line for line in caplog.messages) == 1
 
 
-def test_where_there_is_no_lock_two_that_upgrade_at_once_end_with_one_upgrade(db: Path) -> None:
+def test_without_a_lock_two_that_upgrade_at_once_end_with_one_upgrade(layout_1_db: Path, tmp_path: Path) -> None:
+    db = shutil.copytree(layout_1_db, tmp_path / "db")
     Store.open(db).views.drop_columns(["version"])
     address = f"file://{db}"  # taken for an object store
     one, other = Store.open(address), Store.open(address)
@@ -205,7 +145,8 @@ def test_where_there_is_no_lock_two_that_upgrade_at_once_end_with_one_upgrade(db
     assert layout(db) == tables.FORMAT
 
 
-def test_the_columns_that_views_of_early_databases_lack_are_added(db: Path) -> None:
+def test_the_columns_that_views_of_early_databases_lack_are_added(layout_1_db: Path, tmp_path: Path) -> None:
+    db = shutil.copytree(layout_1_db, tmp_path / "db")
     Store.open(db).views.drop_columns(["version", "start_s"])
     found = read_all(db)
     report = firstsight.open(db).upgrade()
@@ -220,10 +161,10 @@ def test_the_columns_that_views_of_early_databases_lack_are_added(db: Path) -> N
 
 
 def test_a_dry_run_says_what_there_is_to_do_and_changes_no_file(db: Path) -> None:
-    before = files(db)
+    before, earlier = files(db), layout(db)
     plan = firstsight.open(db).upgrade(dry_run=True)
-    assert (plan.before, plan.after, plan.due, plan.dry_run) == (1, tables.FORMAT, True, True)
-    assert plan.describe() == f"upgrade from layout 1 to layout {tables.FORMAT}, less than a second"
+    assert (plan.before, plan.after, plan.due, plan.dry_run) == (earlier, tables.FORMAT, True, True)
+    assert plan.describe() == f"upgrade from layout {earlier} to layout {tables.FORMAT}, less than a second"
     assert files(db) == before
 
 
@@ -318,8 +259,8 @@ def dying_after(writes: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[s
         yield made
 
 
-def test_an_upgrade_may_die_after_any_write(earlier_db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = shutil.copytree(earlier_db, tmp_path / "before")
+def test_an_upgrade_may_die_after_any_write(layout_1_db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = shutil.copytree(layout_1_db, tmp_path / "before")
     Store.open(before).views.drop_columns(["version"])
 
     def act(store: Store) -> UpgradeReport:
@@ -339,7 +280,7 @@ def test_an_upgrade_may_die_after_any_write(earlier_db: Path, tmp_path: Path, mo
         with dying_after(allowed, monkeypatch), pytest.raises(Died):
             act(store)
         again = act(Store.open(db))
-        assert (again.before, again.after, again.encode_again) == (1, tables.FORMAT, 20)
+        assert (again.due, again.after, again.encode_again) == (True, tables.FORMAT, 20)
         assert rows(db) == expected
 
 
@@ -355,7 +296,7 @@ def test_items_to_be_encoded_again_are_counted_and_encoded_by_the_next_run(
         index(tmp_path / "db", catalogue)
     store = Store.open(tmp_path / "db")
     plan = plan_upgrade(store, steps=MARKING)
-    assert (plan.encode_again, plan.describe()) == (5, "upgrade from layout 1 to layout 2, about 90 s")
+    assert (plan.encode_again, plan.describe()) == (5, f"upgrade from layout 1 to layout {tables.FORMAT}, about 90 s")
     assert [change.does for change in plan.changes] == ["Say so in a sentence.", "Mark items."]
     said: list[str] = []
     with store.locked():
@@ -384,13 +325,14 @@ def test_readers_go_on_during_an_upgrade(db: Path, monkeypatch: pytest.MonkeyPat
 
 def test_layouts_are_gone_through_one_after_another(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A kill in the second leaves the database in the first."""
-    monkeypatch.setattr(tables, "FORMAT", 3)
+    newest = tables.FORMAT
+    monkeypatch.setattr(tables, "FORMAT", newest + 1)
     monkeypatch.setattr(upgrade_step, "during", lambda: pytest.fail("killed"))
-    steps = (*STEPS, Step(3, "tests.indexer.upgrade_step"))
+    steps = (*STEPS, Step(newest + 1, "tests.indexer.upgrade_step"))
     store = Store.open(db)
     with store.locked(), pytest.raises(pytest.fail.Exception):
         bring_up_to_date(store, steps=steps)
-    assert layout(db) == 2
+    assert layout(db) == newest
     monkeypatch.undo()
     assert firstsight.open(db).upgrade().due is False
 
