@@ -145,4 +145,4 @@ def _scored(store: Store, log: AuditLog, people: list[Entry]) -> list[Entry]:
         return []
     rows = table.search().where("record IS NOT NULL").select(["item_id", "record"]).limit(None).to_arrow()
     records = zip(rows["item_id"].to_pylist(), rows["record"].to_pylist(), strict=True)
-    return [(DECISION, name, json.loads(record) | {"carried": {}}) for name, record in records if name in held]
+    return [(DECISION, name, json.loads(str(record)) | {"carried": {}}) for name, record in records if name in held]
