@@ -106,20 +106,22 @@ def shared_session(uri: str) -> SharedSession:
 
 
 class TableHandles:
-    """Tables that one thread at a time reads and writes, all of one session."""
+    """The tables of one store, all of one session; an index run uses them from two threads."""
 
     def __init__(self, session: SharedSession) -> None:
         self._session = session
         self._generation = 0
         self._tables: dict[str, Table] = {}
+        self._opening = threading.Lock()
 
     def __getitem__(self, name: str) -> Table:
         """A table, opened if it is not."""
-        if name not in self._tables:
-            if not self._tables:
-                self._generation = self._session.generation
-            self._tables[name] = self._session.open_table(name)
-        return self._tables[name]
+        with self._opening:  # a second handle of one table would not see what the first has written
+            if name not in self._tables:
+                if not self._tables:
+                    self._generation = self._session.generation
+                self._tables[name] = self._session.open_table(name)
+            return self._tables[name]
 
     def refresh(self) -> None:
         """Bring the open tables to their newest versions, in the newest session."""
