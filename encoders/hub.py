@@ -136,6 +136,11 @@ def cached_repositories() -> dict[str, Cached]:
     return found
 
 
+def snapshot_folder(repo: str) -> Path:
+    """The folder in the cache with the files of a repository that is at hand."""
+    return Path(snapshot_download(repo, local_files_only=True, cache_dir=cache_folder()))
+
+
 def arch_config(arch: str) -> dict[str, Any]:
     """The configuration of an architecture of open_clip; empty where it has none of that name."""
     import open_clip

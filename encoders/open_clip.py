@@ -8,11 +8,13 @@ import logging
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import open_clip
 import torch
+from open_clip.convert import convert_state_dict
+from open_clip.model import convert_to_custom_text_state_dict
 from open_clip.transformer import TextTransformer, text_global_pool
 from PIL import Image
 from torchvision.transforms.v2 import InterpolationMode
@@ -20,7 +22,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from firstsight.encoders.base import Arrays, EncoderSpec
 from firstsight.encoders.dual import DualEncoder, DualModel, Tokens
 from firstsight.encoders.fingerprint import tokenizer_state, weights_digest
-from firstsight.encoders.hub import at_hand
+from firstsight.encoders.hub import at_hand, snapshot_folder
 from firstsight.encoders.options import EncoderOptions, looks_like_a_path
 from firstsight.encoders.picture_transform import (
     CROPPED_ASPECT,
@@ -30,10 +32,37 @@ from firstsight.encoders.picture_transform import (
     is_faithful,
     probe_pictures,
 )
+from firstsight.encoders.state_dicts import (
+    is_scale,
+    listed,
+    read_weights,
+    refuse_adapters,
+    require_fit,
+    unusable,
+    unwrap,
+)
 from firstsight.errors import EncoderError, first_line
 from firstsight.media.pictures import crop_long
 
 HUB = "hf-hub:"
+LOCAL = "local-dir:"
+
+WEIGHTS_NAMES: Final = (
+    "open_clip_model.safetensors",
+    "open_clip_pytorch_model.safetensors",
+    "open_clip_pytorch_model.bin",
+    "open_clip_pytorch_model.pth",
+    "model.safetensors",
+    "pytorch_model.bin",
+    "pytorch_model.pth",
+    "model.pth",
+)
+"""The weights in a folder, in the order in which open_clip takes them."""
+
+WEIGHTS_SUFFIXES: Final = (".safetensors", ".bin", ".pt", ".pth")
+
+OPENAI_SIZES: Final = frozenset({"input_resolution", "context_length", "vocab_size"})
+"""What OpenAI's own state dicts hold beside the weights."""
 
 
 def load(model: str, options: EncoderOptions) -> DualEncoder:
@@ -200,7 +229,7 @@ def parse(model: str) -> tuple[str, str | None, str]:
                 f"there is no open_clip_config.json in {model!r}; give a folder that holds it beside the weights, "
                 "or a checkpoint as open_clip:ARCH@FILE"
             )
-        return f"local-dir:{folder}", None, str(folder)
+        return f"{LOCAL}{folder}", None, str(folder)
     if "@" in model:
         arch, _, weights = model.partition("@")
         file = Path(weights).expanduser().resolve()
@@ -244,16 +273,71 @@ def _create(source: str, weights: str | None, model: str) -> tuple[Any, Any]:
     # open_clip logs each of its errors before it raises it; the sentence below is enough
     logging.disable(logging.ERROR)
     try:
+        file = _weights_file(source, weights)
+        own = {"load_weights": False, "pretrained_text": False} if file else {"require_pretrained": True}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found, _, preprocess = open_clip.create_model_and_transforms(
-                source, pretrained=weights, require_pretrained=True, weights_only=True, **_published(weights, source)
+                source, pretrained=weights, weights_only=True, **own, **_published(weights, source)
             )
+            if file:
+                _fill(found, file, _remedy(source, weights))
+    except EncoderError as error:
+        raise EncoderError(f"open_clip cannot load {model}: {error}") from error
     except Exception as error:  # whatever a bad checkpoint makes torch, safetensors or the hub raise
-        raise EncoderError(f"open_clip cannot load {model}: {first_line(error)}; {_remedy(source, weights)}") from error
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise EncoderError(f"open_clip cannot load {model}: {reason}; {_remedy(source, weights)}") from error
     finally:
         logging.disable(logging.NOTSET)
     return found.eval(), preprocess
+
+
+def _weights_file(source: str, weights: str | None) -> Path | None:
+    """The file with the weights; None where they are published ones, which open_clip finds and reads itself."""
+    if source.startswith(LOCAL):
+        folder = Path(source.removeprefix(LOCAL))
+    elif source.startswith(HUB):
+        folder = snapshot_folder(source.removeprefix(HUB))
+    else:
+        return Path(weights) if weights and Path(weights).is_file() else None
+    refuse_adapters(folder)
+    names = sorted(path.name for path in folder.iterdir() if path.suffix in WEIGHTS_SUFFIXES and path.is_file())
+    usual = [name for name in WEIGHTS_NAMES if name in names]
+    if not names or (not usual and len(names) > 1):
+        raise EncoderError(
+            f"{folder} holds {f'several weights ({listed(names)})' if names else 'no weights'}; name those of this "
+            f"model {WEIGHTS_NAMES[0]}"
+        )
+    return folder / (usual or names)[0]
+
+
+def _fill(model: Any, file: Path, remedy: str) -> None:
+    """Put a file's weights into a model, all of them and into all of it.
+
+    open_clip's own loading takes no other wrappers than `module.`, tells missing weights in many lines, and resizes
+    positions that were learned for pictures or texts of another size: vectors that nobody has trained.
+    """
+    if file.suffix in (".npz", ".npy"):
+        open_clip.load_checkpoint(model, str(file))
+        return
+    expected = model.state_dict()
+    weights = convert_state_dict(model, unwrap(read_weights(file), expected))
+    if "positional_embedding" in weights and not hasattr(model, "positional_embedding"):
+        weights = convert_to_custom_text_state_dict(weights)
+    if "logit_bias" in expected:
+        weights.setdefault("logit_bias", torch.zeros_like(expected["logit_bias"]))
+    for name in filter(is_scale, weights):
+        if name in expected and weights[name].numel() == expected[name].numel():
+            weights[name] = weights[name].reshape(expected[name].shape)  # one number, or a row of one
+    require_fit(
+        file,
+        f"{type(model).__name__} of this architecture",
+        missing=[name for name in expected if name not in weights],
+        unexpected=[name for name in weights if name not in expected and name not in OPENAI_SIZES],
+        faults=unusable(weights, expected),
+        remedy=remedy,
+    )
+    model.load_state_dict({name: value for name, value in weights.items() if name in expected}, strict=False)
 
 
 def _published(weights: str | None, arch: str) -> dict[str, Any]:
@@ -273,10 +357,10 @@ def _published(weights: str | None, arch: str) -> dict[str, Any]:
 
 
 def _remedy(source: str, weights: str | None) -> str:
-    if source.startswith("local-dir:"):
+    if source.startswith(LOCAL):
         return "check that the folder holds the weights this open_clip_config.json describes"
     if weights is not None and Path(weights).is_file():
-        return "check that it was saved from this architecture"
+        return "check that it was saved from this architecture, all of it and nothing else"
     return "what is on disk of it may be broken: see firstsight models"
 
 

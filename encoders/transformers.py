@@ -16,7 +16,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from firstsight.encoders.base import Arrays, EncoderSpec
 from firstsight.encoders.dual import DualEncoder, DualModel, Tokens
 from firstsight.encoders.fingerprint import tokenizer_state, weights_digest
-from firstsight.encoders.hub import at_hand
+from firstsight.encoders.hub import at_hand, snapshot_folder
 from firstsight.encoders.options import EncoderOptions
 from firstsight.encoders.picture_transform import (
     CROPPED_ASPECT,
@@ -25,6 +25,14 @@ from firstsight.encoders.picture_transform import (
     SquareTransform,
     is_faithful,
     probe_pictures,
+)
+from firstsight.encoders.state_dicts import (
+    folder_weights,
+    is_scale,
+    refuse_adapters,
+    require_fit,
+    unusable,
+    unwrap,
 )
 from firstsight.errors import EncoderError, first_line
 from firstsight.media.pictures import crop_long
@@ -215,19 +223,68 @@ def _pooled(output: Any) -> torch.Tensor:
 def _load(model: str, trust_remote_code: bool) -> tuple[Any, Any]:
     place = Path(model).expanduser()
     name = str(place) if place.is_dir() else model
+    folder = place if place.is_dir() else snapshot_folder(model)
     try:
         with _quietly():
-            found = transformers.AutoModel.from_pretrained(
-                name, trust_remote_code=trust_remote_code, dtype=torch.float32
-            )
-            _require_both_towers(found, model)
+            refuse_adapters(folder)
+            config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=trust_remote_code)
+            with torch.device("meta"):
+                empty = transformers.AutoModel.from_config(config, trust_remote_code=trust_remote_code)
+            _require_both_towers(empty, model)
+            found = _with_weights(empty, config, folder)
             processor = transformers.AutoProcessor.from_pretrained(name, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+            _require_vocabulary(processor, folder)
+    except EncoderError as error:
+        raise EncoderError(f"transformers cannot load {model!r}: {error}") from error
+    except Exception as error:  # whatever a bad folder makes transformers, tokenizers or torch raise
         raise EncoderError(
             f"transformers cannot load {model!r}: {first_line(error)}; it takes a folder with config.json, "
             "preprocessor_config.json, tokeniser files and weights, as from_pretrained does"
         ) from error
     return found.eval(), processor
+
+
+def _with_weights(empty: Any, config: Any, folder: Path) -> Any:
+    """The model of a configuration with exactly the weights of a folder, in float32.
+
+    Left to itself, `from_pretrained` draws every weight at random whose name it does not find.
+    """
+    kind = type(empty).__name__
+    expected = empty.state_dict()
+    file, found = folder_weights(folder)
+    weights = unwrap(found, expected)
+    # first, because the error that transformers raises over a shape does not say which
+    faults = unusable(weights, expected)
+    require_fit(
+        file, kind, faults=faults, remedy="take weights in float32, float16 or bfloat16 and their own config.json"
+    )
+    loaded, info = type(empty).from_pretrained(
+        None, config=config, state_dict=weights, dtype=torch.float32, output_loading_info=True
+    )
+    saved_as = [name for name in config.architectures or () if name != kind]
+    remedy = f"the folder was saved from {saved_as[0]}; " if saved_as else ""
+    missing, unexpected = info["missing_keys"], info["unexpected_keys"]
+    require_fit(
+        file, kind, missing=missing, unexpected=unexpected, remedy=f"{remedy}save a whole {kind} with save_pretrained"
+    )
+    for scale in filter(is_scale, missing):
+        # transformers leaves some of them as the memory was, and the fingerprint covers them
+        loaded.get_parameter(scale).data.fill_(getattr(config, f"{scale.rpartition('.')[2]}_init_value", 0.0))
+    return loaded
+
+
+def _require_vocabulary(processor: Any, folder: Path) -> None:
+    """Stop where a tokeniser was made without its files: it would know its special tokens alone."""
+    if getattr(processor, "tokenizer", None) is None or getattr(processor, "image_processor", None) is None:
+        raise EncoderError(f"{folder} has no tokeniser or no image processor; save both with processor.save_pretrained")
+    tokenizer = processor.tokenizer
+    if len(tokenizer) <= len(set(tokenizer.all_special_tokens)):
+        files = dict(tokenizer.vocab_files_names)
+        names = [files.pop("tokenizer_file", "tokenizer.json"), " and ".join(files.values())]
+        raise EncoderError(
+            f"{folder} lacks the tokeniser's files: {' or '.join(filter(None, names))}; "
+            "copy them from the model that was trained, or save them with tokenizer.save_pretrained"
+        )
 
 
 @contextmanager

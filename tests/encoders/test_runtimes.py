@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from PIL import Image
 
 import firstsight
 from firstsight.encoders import runtimes, verdicts
-from firstsight.encoders.base import Encoder, EncoderSpec
+from firstsight.encoders.base import Arrays, Encoder, EncoderSpec
 from firstsight.encoders.dual import DualEncoder, DualModel
 from firstsight.encoders.int8 import calibrate, neighbour_overlap
 from firstsight.encoders.openvino_runtime import computes_in_bf16, graph_folder
@@ -71,6 +71,33 @@ class Shifted(torch.nn.Module):
         return features
 
 
+def cells(pictures: Sequence[Image.Image]) -> Arrays:
+    """Pictures of any shape in some 60 cells: (n, 64, 3) colours in rows, padded, and (n, 2) rows and columns."""
+    colours, shapes = np.zeros((len(pictures), 64, 3), np.float32), np.zeros((len(pictures), 2), np.int64)
+    for index, picture in enumerate(pictures):
+        rows = int(np.clip(round((60 * picture.height / picture.width) ** 0.5), 1, 60))
+        small = np.asarray(picture.resize((60 // rows, rows)), np.float32).reshape(-1, 3) / 255 - 0.5
+        colours[index, : len(small)], shapes[index] = small, (rows, 60 // rows)
+    return colours, shapes
+
+
+class ByLargestShape(torch.nn.Module):
+    """A tower that reads the largest shape among its pictures as numbers of Python: a trace keeps its example's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.project = torch.nn.Linear(6, 32)
+
+    def forward(self, colours: torch.Tensor, shapes: torch.Tensor) -> torch.Tensor:
+        height, width = shapes.amax(dim=0).tolist()
+        cell, columns = torch.arange(64), shapes[:, 1:]
+        places = (torch.sin(20 * (cell // columns) / height), torch.sin(20 * (cell % columns) / width))
+        placed = torch.cat([colours * place[..., None] for place in places], dim=-1).mean(dim=1)
+        features: torch.Tensor = self.project(placed)
+        return features
+
+
 def test_auto_takes_the_first_candidate_that_keeps_the_vectors(name: str) -> None:
     encoder = firstsight.load_encoder(name)
     assert isinstance(encoder, DualEncoder)
@@ -102,10 +129,16 @@ def test_a_tower_that_cannot_be_exported_runs_in_torch(tmp_path: Path) -> None:
         firstsight.load_encoder(checkpoints.align(tmp_path).name, runtime="openvino")
 
 
-def test_a_trace_that_froze_a_pictures_shape_is_refused(tmp_path: Path) -> None:
-    name = checkpoints.siglip_2_naflex(tmp_path).name  # places its patches anew for every picture
-    with pytest.raises(EncoderError, match=r"cannot be run as openvino:fp32: (its vectors keep a cosine|it fails)"):
-        firstsight.load_encoder(name, runtime="openvino")
+def test_a_trace_that_froze_a_pictures_shape_is_refused(model: DualModel) -> None:
+    frozen = replace(
+        model,
+        prepare_pictures=cells,
+        picture_tower=ByLargestShape().eval(),
+        spec=replace(model.spec, fingerprint="e" * 64),
+    )
+    with pytest.raises(EncoderError, match="cannot be run as openvino:fp32: its vectors keep a cosine"):
+        runtimes.choose(frozen, replace(OPTIONS, runtime="openvino"))
+    assert runtimes.choose(frozen, replace(OPTIONS, runtime="torch:fp32")) == Runtime("torch", "fp32")
 
 
 def test_a_verdict_is_announced_and_reached_once(model: DualModel, monkeypatch: pytest.MonkeyPatch) -> None:
