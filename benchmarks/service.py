@@ -73,6 +73,10 @@ class Server:
         finally:
             connection.close()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def pause(self) -> None:
         self._process.send_signal(signal.SIGSTOP)
 

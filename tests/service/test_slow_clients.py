@@ -95,6 +95,7 @@ def guarded(**limits: float) -> Iterator[Guarded]:
         found.release.set()
         found.server.should_exit = True
         found.thread.join(60)
+        found._socket.close()
         assert not found.thread.is_alive()
 
 
