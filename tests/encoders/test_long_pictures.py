@@ -88,14 +88,14 @@ def test_frames_of_a_thin_video_are_encoded(size: tuple[int, int], tmp_path: Pat
             assert np.isfinite(encoder.encode_images([frame.picture for frame in frames])).all()
 
 
-@pytest.mark.parametrize("size", [(640, 480), (480, 640), (300, 300), (400, 1600), (1600, 400), (224, 224), (90, 200)])
+@pytest.mark.parametrize("size", [(640, 480), (480, 640), (300, 300), (100, 1600), (1600, 100), (224, 224), (90, 200)])
 def test_an_ordinary_picture_is_resized_as_before_bit_by_bit(size: tuple[int, int]) -> None:
     picture = Image.fromarray(CAT).resize(size)
     for made in (transform(), transform(edge=256, crop_start=int), transform(interpolation=InterpolationMode.BILINEAR)):
         np.testing.assert_array_equal(made([picture])[0][0], whole_resized(made, picture))
 
 
-@pytest.mark.parametrize("size", [(300, 1300), (1301, 300), (448, 9000), (31, 997), (997, 31), (224, 1001), (7, 333)])
+@pytest.mark.parametrize("size", [(60, 1300), (1301, 60), (448, 9000), (31, 997), (997, 31), (50, 1001), (7, 333)])
 def test_the_middle_cut_out_of_a_long_picture_is_that_of_the_whole(size: tuple[int, int]) -> None:
     picture = Image.fromarray(COFFEE).resize(size)
     for made in (transform(), transform(edge=256, crop_start=int), transform(interpolation=InterpolationMode.BILINEAR)):
