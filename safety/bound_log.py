@@ -78,12 +78,8 @@ class BoundLog:
 
         Raises:
             AuditLogError: the log cannot be written.
-            StoreError: the database cannot be written.
         """
         self.log.check_writable()
-        if self._link is None:
-            self._link = LogLink.to_empty_log()
-            write_link(self.store, self._link)
 
     def append(self, entries: Sequence[Entry]) -> list[str]:
         """Log entries, then bring the tables up to them.
@@ -97,6 +93,9 @@ class BoundLog:
             StoreError: the database cannot be written; the next command that writes makes up for it.
         """
         self.prepare()
+        if self._link is None:  # not sooner: a link to an empty log takes whatever log is begun after it
+            self._link = LogLink.to_empty_log()
+            write_link(self.store, self._link)
         made = self.log.append_many(entries)
         self._learn(None)
         return made
@@ -112,7 +111,7 @@ class BoundLog:
             StoreError: the database cannot be written.
         """
         self.prepare()
-        assert self._link is not None
+        self._link = self._link or LogLink.to_empty_log()
         # an entry that cannot be logged is refused here: once the plan is committed, it has to be
         plain = [plain_content(*entry) for entry in plan.entries]
         plan = Plan(plan.settings, tuple((one["kind"], one["subject"], one["record"]) for one in plain))

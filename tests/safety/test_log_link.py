@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from firstsight.errors import AuditLogError, FirstsightError
+from firstsight.errors import AuditLogError, FirstsightError, SafetyError
 from firstsight.indexer.store import Store, quote
 from firstsight.safety import review, upgrade
 from firstsight.safety.adoption import adopt
@@ -392,6 +392,17 @@ def test_a_database_that_never_decided_links_to_a_log_that_is_new(tmp_path: Path
     assert link is not None
     assert link.first == next(log_of(catalogue.path).entries()).entry_id
     assert catalogue.store.items.count_rows(f"run_id = {quote('run-0')}") == 20
+
+
+def test_a_scoring_that_fails_before_it_logs_opens_no_door_to_another_log(db: Path, tmp_path: Path) -> None:
+    fresh = Catalogue(tmp_path / "fresh", 20)
+    with pytest.raises(SafetyError, match="nothing to score with"):
+        score(fresh.store, POLICY)
+    for own, other in zip(files(fresh.path), files(db), strict=True):
+        shutil.copy(other, own)
+    with pytest.raises(AuditLogError, match="none of them is about"):
+        decide(fresh.store, log_of(fresh.path), "i00003", "block")
+    assert held_items(fresh.store) == {}
 
 
 def test_an_old_database_that_people_decided_about_needs_its_log(tmp_path: Path) -> None:
