@@ -41,6 +41,7 @@ from firstsight.encoders.state_dicts import (
     unusable,
     unwrap,
 )
+from firstsight.encoders.vocabulary import require_vocabulary
 from firstsight.errors import EncoderError, first_line
 from firstsight.media.pictures import crop_long
 
@@ -92,8 +93,14 @@ def load_model(model: str, options: EncoderOptions) -> DualModel:
     rules = tokenizer_state(getattr(tokenize, "tokenizer", tokenize))
     fingerprint = weights_digest(found, config, repr(preprocess), context, rules)
     text_tower = _text_tower(found)
-    with torch.inference_mode():
-        dim = int(text_tower(tokenize(["a"])).shape[-1])
+    try:
+        with torch.inference_mode():
+            dim = int(text_tower(tokenize(["a"])).shape[-1])
+    except Exception as error:  # a tokeniser of another model
+        raise EncoderError(
+            f"open_clip cannot load {model}: its tokeniser does not fit the model "
+            f"({type(error).__name__}: {first_line(error)}); copy its files from the model that was trained"
+        ) from error
     spec = EncoderSpec(f"open_clip:{name}", dim, side, fingerprint)
     transform = _transform(preprocess, found)
     library = _as_arrays(preprocess, found)
@@ -299,7 +306,10 @@ def _weights_file(source: str, weights: str | None) -> Path | None:
     elif source.startswith(HUB):
         folder = snapshot_folder(source.removeprefix(HUB))
     else:
-        return Path(weights) if weights and Path(weights).is_file() else None
+        if not weights or not Path(weights).is_file():
+            return None
+        refuse_adapters(Path(weights).parent)
+        return Path(weights)
     refuse_adapters(folder)
     names = sorted(path.name for path in folder.iterdir() if path.suffix in WEIGHTS_SUFFIXES and path.is_file())
     usual = [name for name in WEIGHTS_NAMES if name in names]
@@ -365,12 +375,19 @@ def _remedy(source: str, weights: str | None) -> str:
 
 
 def _tokenizer(source: str, options: EncoderOptions) -> Any:
-    config = open_clip.get_model_config(source) or {}
-    brings = config.get("text_cfg", {}).get("tokenizer_kwargs", {})
-    if brings.get("trust_remote_code") and not options.trust_remote_code:
-        raise EncoderError(f"the tokeniser of {source} wants to run its own code; allow it with --trust-remote-code")
     try:
-        return open_clip.get_tokenizer(source)
+        config = open_clip.get_model_config(source) or {}
+        brings = config.get("text_cfg", {}).get("tokenizer_kwargs", {})
+        if brings.get("trust_remote_code") and not options.trust_remote_code:
+            raise EncoderError(
+                f"the tokeniser of {source} wants to run its own code; allow it with --trust-remote-code"
+            )
+        tokenize = open_clip.get_tokenizer(source)
+        if hasattr(tokenize, "tokenizer"):  # of transformers; open_clip's own needs no files
+            require_vocabulary(tokenize.tokenizer, source.removeprefix(LOCAL))
+        return tokenize
+    except EncoderError:
+        raise
     except Exception as error:  # whatever its files make transformers raise
         raise EncoderError(
             f"open_clip cannot load the tokeniser of {source}: {first_line(error)}; put its files into a folder with "
