@@ -6,9 +6,11 @@ column that is not used, and finds those that hold media, with the option that w
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shlex
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -179,7 +181,8 @@ class MediaColumns:
         drop = f"--drop {shlex.quote(','.join([*self._dropped, name]))}"
         if form == "nested":
             option = ""
-            remedy = f"nested values are not read: write the addresses as a list of texts, with --map {ours}=…"
+            unread = "nested values and Python lists are not read"
+            remedy = f"{unread}: write the addresses as a list of texts, with --map {ours}=…"
         elif form == "data":
             option = ""
             remedy = f"data: addresses and base64 are not read: save them as files and name those, with --map {ours}=…"
@@ -226,7 +229,7 @@ class MediaColumns:
             try:
                 return self._medium(json.loads(text), hinted, depth + 1)
             except (ValueError, RecursionError):
-                return None
+                return self._in_python_text(text, hinted, depth)
         for separator in (self._separator, *_SEPARATORS):
             parts = [part for one in text.split(separator) if (part := one.strip())]
             first = self._one(parts[0], hinted) if len(parts) > 1 else None
@@ -234,6 +237,17 @@ class MediaColumns:
                 return _Medium(first, parts[0], separator=separator)
         whole = self._one(text, hinted)
         return None if whole is None else _Medium(whole, text)
+
+    def _in_python_text(self, text: str, hinted: bool, depth: int) -> _Medium | None:
+        """The medium in "['a.jpg']", which pandas writes to CSV for a list; it is read as one path."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of a path's backslashes
+                found = ast.literal_eval(text)
+            medium = self._medium(found, hinted, depth + 1)
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            return None
+        return None if medium is None else replace(medium, form="nested")
 
     def _one(self, text: str, hinted: bool) -> MediaField | None:
         if len(text) > _LONGEST_PATH:
