@@ -137,8 +137,18 @@ def cached_repositories() -> dict[str, Cached]:
 
 
 def snapshot_folder(repo: str) -> Path:
-    """The folder in the cache with the files of a repository that is at hand."""
-    return Path(snapshot_download(repo, local_files_only=True, cache_dir=cache_folder()))
+    """The folder in the cache with the files of a repository that is at hand.
+
+    Raises:
+        EncoderError: the cache does not have it, or it is damaged there.
+    """
+    cached = cached_repositories().get(repo)  # not snapshot_download: files that no model needs may be missing
+    if cached is None:
+        raise EncoderError(
+            f"{repo} is damaged or missing in the Hugging Face cache {cache_folder()}; remove its folder there, then "
+            "download it again: firstsight models download NAME"
+        )
+    return cached.folder
 
 
 def arch_config(arch: str) -> dict[str, Any]:

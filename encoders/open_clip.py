@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import difflib
 import logging
+import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -277,12 +279,10 @@ def _require_activation(arch: str, tag: str) -> None:
 
 def _create(source: str, weights: str | None, model: str) -> tuple[Any, Any]:
     """The model, in evaluation mode, and its preprocessing."""
-    # open_clip logs each of its errors before it raises it; the sentence below is enough
-    logging.disable(logging.ERROR)
     try:
         file = _weights_file(source, weights)
         own = {"load_weights": False, "pretrained_text": False} if file else {"require_pretrained": True}
-        with warnings.catch_warnings():
+        with _without_root_log(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found, _, preprocess = open_clip.create_model_and_transforms(
                 source, pretrained=weights, weights_only=True, **own, **_published(weights, source)
@@ -294,9 +294,23 @@ def _create(source: str, weights: str | None, model: str) -> tuple[Any, Any]:
     except Exception as error:  # whatever a bad checkpoint makes torch, safetensors or the hub raise
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise EncoderError(f"open_clip cannot load {model}: {reason}; {_remedy(source, weights)}") from error
-    finally:
-        logging.disable(logging.NOTSET)
     return found.eval(), preprocess
+
+
+@contextmanager
+def _without_root_log() -> Iterator[None]:
+    """Drop records of the root logger by this thread: open_clip logs each of its errors there before it raises it."""
+    here = threading.get_ident()
+
+    def is_of_another(record: logging.LogRecord) -> bool:
+        return record.thread != here or record.levelno > logging.ERROR
+
+    root = logging.getLogger()
+    root.addFilter(is_of_another)
+    try:
+        yield
+    finally:
+        root.removeFilter(is_of_another)
 
 
 def _weights_file(source: str, weights: str | None) -> Path | None:

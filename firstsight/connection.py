@@ -61,9 +61,9 @@ class Connection:
         return self._open()
 
     def release(self) -> None:
-        """Close the database's files; the next call opens them again.
+        """Close the tables until the next call, so that an idle database keeps no replaced index open.
 
-        For programs that keep many databases open: an idle one holds the files of the indexes it last searched.
+        The indexes that were last searched stay open, a file or two each, while a `Database` of the address is left.
         """
         if self._store is not None:
             self._store.release()
@@ -71,8 +71,12 @@ class Connection:
     def _open(self) -> Store:
         if self._store is None:
             self._store = Store.open(self.uri)
-        else:
+            return self._store
+        try:
             self._store.refresh()
+        except MissingDatabaseError:
+            self._store = None  # one made anew at the address may be another encoder's
+            raise
         return self._store
 
     def _existing(self) -> Store | None:

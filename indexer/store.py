@@ -59,14 +59,13 @@ class Store:
             StoreError: it was written by a newer firstsight.
         """
         uri = os.fspath(uri)
-        missing = f"there is no database at {uri}; make one with: firstsight index CATALOGUE --db {uri}"
         if not is_remote(uri) and not (Path(uri) / "items.lance").is_dir():
-            raise MissingDatabaseError(missing)  # LanceDB's connect would make the folder
+            raise MissingDatabaseError(_missing(uri))  # LanceDB's connect would make the folder
         session = shared_session(uri)
         try:
             items = session.open_table("items")
         except (ValueError, FileNotFoundError):
-            raise MissingDatabaseError(missing) from None
+            raise MissingDatabaseError(_missing(uri)) from None
         except (RuntimeError, OSError) as error:
             raise StoreError(f"{uri} cannot be read ({first_line(error)}); restore it from a copy") from None
         store = cls(uri, stored_spec(uri, items), stored_layout(uri, items), session)
@@ -143,9 +142,16 @@ class Store:
         """See what other processes have written since.
 
         Raises:
-            StoreError: a newer firstsight has upgraded the database.
+            MissingDatabaseError: its folder is gone.
+            StoreError: a newer firstsight has upgraded the database, or it cannot be read.
         """
-        self._handles.refresh()
+        try:
+            self._handles.refresh()
+        except (ValueError, RuntimeError, OSError) as error:
+            self._handles.release()
+            if self.folder is not None and not self.folder.is_dir():
+                raise MissingDatabaseError(_missing(self.uri)) from None
+            raise StoreError(f"{self.uri} cannot be read ({first_line(error)}); restore it from a copy") from None
         self.layout = stored_layout(self.uri, self.items)
 
     def release(self) -> None:
@@ -433,6 +439,10 @@ class Store:
                 f"{self.uri} could not be written ({first_line(error)}); what was written before is safe: "
                 "see that there is room and access, then run again"
             ) from error
+
+
+def _missing(uri: str) -> str:
+    return f"there is no database at {uri}; make one with: firstsight index CATALOGUE --db {uri}"
 
 
 def _chunks(ids: Sequence[str]) -> Iterable[Sequence[str]]:

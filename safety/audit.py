@@ -14,6 +14,7 @@ has to defend it against the machine's own administrators keeps `head().entry_id
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -142,7 +143,12 @@ class AuditLog:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[RawIOBase]:
-        lock = FileLock(self.path.with_name(f".{self.path.name}.lock"), timeout=WAIT_S)
+        if self.path.exists():
+            self._open().close()
+        locked = self.path.with_name(f".{self.path.name}.lock")
+        locked.parent.mkdir(parents=True, exist_ok=True)
+        locked.touch()  # FileLock waits in vain where no file can be made, as in /proc/self
+        lock = FileLock(locked, timeout=WAIT_S)
         try:
             lock.acquire()
         except Timeout:
@@ -264,7 +270,7 @@ class AuditLog:
                 return
             raise AuditLogError(f"the audit log {self.path} is missing, or its head is")
         try:
-            with self.path.open("rb") as file:
+            with self._open() as file:
                 if known != EMPTY:
                     self._find(file, known, first, whole)
                 file.seek(known.bytes)
@@ -331,16 +337,14 @@ class AuditLog:
             pinned = pinned or at.entry_id == expected
             reached = reached or at == head
         if not reached:
-            problems.append(
-                Problem(0, f"the log does not end with {head.entry_id}, as its head says: its end is missing")
-            )
+            problems += [Problem(0, f"the log does not end with {head.entry_id}, as its head says: its end is missing")]
         if not pinned:
             problems.append(Problem(0, f"entry {expected} is not in the log any more"))
         return Verification(at.sequence, tuple(problems), unsettled, torn)
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
         try:
-            with self.path.open("rb") as file:
+            with self._open() as file:
                 yield from enumerate(file, 1)
         except FileNotFoundError:
             return
@@ -348,6 +352,12 @@ class AuditLog:
             raise AuditLogError(
                 f"the audit log {self.path} cannot be read ({error.strerror}); see to its access"
             ) from None
+
+    def _open(self) -> BinaryIO:
+        """The log's file for reading; a device or a pipe is refused, since reading it may never end."""
+        if self.path.exists() and not self.path.is_file():
+            raise OSError(errno.EINVAL, "it is not a regular file")
+        return self.path.open("rb")
 
     def _read_head(self) -> Head | None:
         try:

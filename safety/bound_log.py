@@ -55,7 +55,7 @@ class BoundLog:
                 link = link_from_log(store, log, of_earlier_version=False)
             elif lost_log(store):
                 raise AuditLogError(
-                    f"{store.uri} was scored, and there is nothing in its audit log {log.path}; restore the log from a "
+                    f"{store.uri} has decisions, and there is nothing in its audit log {log.path}; restore it from a "
                     f"copy, or name it with $FIRSTSIGHT_SAFETY_LOG; to begin a new one: {adopt_command(store, log)}"
                 )
         bound = cls(store, log, link)

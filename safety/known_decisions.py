@@ -59,8 +59,11 @@ def require_known(store: Store, log: AuditLog) -> None:
 
 
 def lost_log(store: Store) -> bool:
-    """Whether a scoring of an earlier version, which logged it, has left decisions in a database without a link."""
-    return bool(ScoreTable(store).decisions())
+    """Whether an earlier version, which logged them, has left decisions in a database without a link."""
+    if ScoreTable(store).decisions():
+        return True
+    by_people = f"{DECISION_COLUMN} IS NOT NULL AND safety_scores IS NULL"  # of items that were never scored
+    return DECISION_COLUMN in store.items.schema.names and store.items.count_rows(by_people) > 0
 
 
 def link_from_log(store: Store, log: AuditLog, *, of_earlier_version: bool) -> LogLink:

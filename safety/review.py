@@ -6,6 +6,7 @@ request, of somebody whose first try was killed or whose connection broke, is an
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 from collections.abc import Iterable, Sequence
@@ -100,6 +101,8 @@ def appeal(store: Store, log: AuditLog, item_id: str, *, reason: str, by: str, w
     if item_id in reviews.appeals:
         there = reviews.appeals[item_id]
         if (there.reason, there.by) == (reason, by):
+            with contextlib.suppress(DatabaseBusyError), store.writing():
+                BoundLog.open(store, log)  # a kill may have left it in the log alone
             return there.entry_id
         raise SafetyError(
             f"item {item_id!r} is appealed already, by {there.by} at {there.time[:16]} ({there.entry_id})"

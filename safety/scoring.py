@@ -29,7 +29,7 @@ from firstsight.safety.background import Background, matrix, part_places, texts
 from firstsight.safety.bound_log import BoundLog
 from firstsight.safety.decisions import ACTIONS, Cuts, Decision, Evidence, Override, combine
 from firstsight.safety.heads import Head, HeadShelf, HeadStack
-from firstsight.safety.known_decisions import DECISION, SCORE, require_known
+from firstsight.safety.known_decisions import DECISION, SCORE, held_items, require_known
 from firstsight.safety.log_link import Entry, Plan
 from firstsight.safety.overrides import find_overrides
 from firstsight.safety.policies import Policies
@@ -238,7 +238,8 @@ class _Run:
         return found
 
     def _changed(self, covered: set[str]) -> pa.Array[Any]:
-        """Ids of items written by other runs, and of those whose override is another than it was."""
+        """Ids of items written by other runs, of those whose override is another than it was, and of those that are
+        not in force as they were scored: what scoring does to each of them is logged."""
         search = self.store.items.search()
         if covered:
             search = search.where(f"run_id NOT IN ({', '.join(quote(run_id) for run_id in sorted(covered))})")
@@ -248,7 +249,9 @@ class _Run:
         stood = table.search().where("standing IS NOT NULL").select(["item_id", "standing"]).limit(None).to_arrow()
         before = dict(zip(texts(stood["item_id"]), texts(stood["standing"]), strict=True))
         now = {item_id: override.digest for item_id, override in self.overrides.items()}
-        return pa.array(sorted(ids | {item_id for item_id, _ in before.items() ^ now.items()}), pa.string())
+        ids.update(item_id for item_id, _ in before.items() ^ now.items())
+        ids.update(item_id for item_id, _ in self.table.decisions().items() ^ held_items(self.store).items())
+        return pa.array(sorted(ids), pa.string())
 
     # ---- items
 

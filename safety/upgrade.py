@@ -4,22 +4,40 @@ from __future__ import annotations
 
 from firstsight.errors import SafetyError
 from firstsight.indexer.store import Store
+from firstsight.indexer.upgrade import Change
 from firstsight.safety.audit import AuditLog
-from firstsight.safety.known_decisions import link_from_log, link_problem
+from firstsight.safety.known_decisions import link_from_log, link_problem, lost_log
 from firstsight.safety.log_link import read_link
 from firstsight.safety.reviews import Reviews
 
+SECONDS = 0.1
+"""Estimate for a commit."""
 
-def plan(store: Store) -> list[str]:
-    """What `apply` would do, in sentences; nothing where the database is linked to its log, or has no usable one."""
-    log = _usable_log(store)
+SECONDS_PER_ENTRY = 200e-6
+"""Estimate for checking an entry of the log three times, 66 µs each."""
+
+
+def plan(store: Store) -> list[Change]:
+    """What `apply` would do, or why it would not; nothing where the database is linked to its log, or needs none."""
+    log, problem = _usable_log(store)
+    if problem:
+        return [
+            Change(
+                f"Copy no decisions by people: {problem}. Restore the log, or adopt another with firstsight safety "
+                "audit --adopt; until then, commands that decide or score refuse."
+            )
+        ]
     if log is None:
         return []
     reviews = Reviews.read(log)
-    return [
+    people = (
         f"Copy {len(reviews.decisions):,} decisions by people and {len(reviews.appeals):,} open appeals from the audit "
-        f"log {log.path} into the database.",
-        "Store the ids of the log's first and last entries.",
+        f"log {log.path} into the database."
+    )
+    rows, head = len(reviews.decisions.keys() | reviews.appeals.keys()), log.head()
+    return [
+        Change(people, rows=rows, seconds=SECONDS + SECONDS_PER_ENTRY * (head.sequence if head else 0)),
+        Change("Store the ids of the log's first and last entries.", rows=1, seconds=SECONDS),
     ]
 
 
@@ -32,17 +50,21 @@ def apply(store: Store) -> None:
     Raises:
         StoreError: the database cannot be written.
     """
-    log = _usable_log(store)
+    log, _ = _usable_log(store)
     if log is not None:
         link_from_log(store, log, of_earlier_version=True)
 
 
-def _usable_log(store: Store) -> AuditLog | None:
-    """The log of a database that is not linked to one yet, if it is whole and knows what is in force."""
+def _usable_log(store: Store) -> tuple[AuditLog | None, str]:
+    """The log of a database that is not linked to one yet, if it is whole and knows what is in force, else why it
+    cannot be used; neither where there is nothing to link."""
     if read_link(store)[0] is not None:
-        return None
+        return None, ""
     try:
         log = AuditLog.of(store.uri)
-        return None if log.is_empty() or link_problem(store, log, of_earlier_version=True) else log
-    except SafetyError:  # an object store without $FIRSTSIGHT_SAFETY_LOG, or a log that cannot be read
-        return None
+        if log.is_empty():
+            return None, f"there is nothing in the audit log {log.path}" if lost_log(store) else ""
+        problem = link_problem(store, log, of_earlier_version=True)
+        return (None, problem) if problem else (log, "")
+    except SafetyError as error:  # an object store without $FIRSTSIGHT_SAFETY_LOG, or a log that cannot be read
+        return None, str(error) if lost_log(store) else ""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import pytest
@@ -125,3 +128,22 @@ def test_a_model_without_a_picture_tower_is_refused(tmp_path: Path, clip_folder:
         (tmp_path / name).write_bytes((clip_folder / name).read_bytes())
     with pytest.raises(EncoderError, match="bert model without both"):
         firstsight.load_encoder(f"transformers:{tmp_path}")
+
+
+def test_a_load_drops_log_records_of_open_clip_alone(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Loading in a service's thread must not swallow what other threads and other loggers say meanwhile."""
+    create = open_clip.create_model_and_transforms
+
+    def create_beside_others(*args: Any, **how: Any) -> Any:
+        logging.error("of the root logger, as open_clip does")
+        logging.getLogger("firstsight.indexer").warning("of another logger")
+        other = threading.Thread(target=logging.error, args=["of another thread"])
+        other.start()
+        other.join()
+        return create(*args, **how)
+
+    monkeypatch.setattr(open_clip, "create_model_and_transforms", create_beside_others)
+    firstsight.load_encoder(f"open_clip:{ARCH}@{checkpoint}", runtime="torch:fp32")
+    assert caplog.messages == ["of another logger", "of another thread"]

@@ -10,6 +10,7 @@ import pytest
 
 import firstsight
 from firstsight import Database
+from firstsight.errors import MissingDatabaseError, StoreError
 from firstsight.indexer.sessions import MAX_REPLACED
 from firstsight.indexer.store import Store
 from firstsight.indexer.text_index import index_texts
@@ -127,6 +128,26 @@ def test_a_database_made_anew_at_its_address_is_read_anew(db: Path, tmp_path: Pa
     shutil.rmtree(db)
     open_db(db).index(write_jsonl(tmp_path / "one.jsonl", [{"item_id": "only", "title": "cup"}]))
     assert [result.item_id for result in open_db(db).search("cup", mode="hybrid")] == ["only"]
+
+
+def test_a_database_whose_folder_is_gone_is_missing_until_it_is_made_anew(db: Path, tmp_path: Path) -> None:
+    held = open_db(db)
+    held.search("cup", mode="hybrid")
+    shutil.rmtree(db)
+    for call in (held.count, lambda: held.search("cup", mode="hybrid"), lambda: held.remove(["item-0"])):
+        with pytest.raises(MissingDatabaseError, match="there is no database at"):
+            call()
+    assert not db.exists()
+    held.index(write_jsonl(tmp_path / "one.jsonl", [{"item_id": "only", "title": "cup"}]))
+    assert [result.item_id for result in held.search("cup", mode="hybrid")] == ["only"]
+
+
+def test_a_database_that_lost_its_tables_is_refused_in_a_sentence(db: Path) -> None:
+    held = open_db(db)
+    held.search("cup", mode="hybrid")
+    shutil.rmtree(db / "items.lance")
+    with pytest.raises(StoreError, match=r"cannot be read .*restore it from a copy"):
+        held.search("cup", mode="hybrid")
 
 
 def test_rows_alone_replace_no_session(db: Path) -> None:

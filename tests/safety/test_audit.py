@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firstsight.errors import SafetyError
+from firstsight.errors import AuditLogError, SafetyError
+from firstsight.safety import audit
 from firstsight.safety.audit import LOG_FILE, LOG_VARIABLE, AuditLog
 
 APPEND_FOREVER = """
@@ -204,6 +205,19 @@ def test_a_full_disk_leaves_the_log_as_it_was(log: AuditLog, monkeypatch: pytest
     assert log.path.read_bytes() == before
     log.append("decision", "item", {})
     assert log.verify().ok
+
+
+@pytest.mark.parametrize("place", ["/dev/null", "/dev/zero", "/proc/self/safety-log.jsonl", "pipe", "folder"])
+def test_what_is_no_file_is_refused_at_once(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "WAIT_S", 0.0)  # nobody holds its lock
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    log = AuditLog(tmp_path / place)
+    with pytest.raises(AuditLogError, match=r"cannot be written \("):
+        log.append("decision", "sku-1", {})
+    if "proc" not in place:
+        with pytest.raises(AuditLogError, match=r"cannot be read .*regular file"):
+            log.is_empty()
 
 
 @pytest.mark.parametrize("record", [{"score": float("nan")}, {"a": object()}, {"a": "\ud800"}])

@@ -71,6 +71,7 @@ def outcome(path: Path) -> dict[str, Any]:
         "in force": held_items(store),
         "people": {item_id: (made.kind, made.action, made.by) for item_id, made in stored.decisions.items()},
         "appeals": {item_id: appeal.reason for item_id, appeal in current_reviews(store, log).appeals.items()},
+        "stored appeals": {item_id: appeal.reason for item_id, appeal in stored.appeals.items()},
         "scores": sorted((row["item_id"], row["decision"], row["scores"]) for row in rows),
         "heads": [(head.policy_id, head.version) for head in HeadShelf(store).versions() if head.promoted],
         "log": [

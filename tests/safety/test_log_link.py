@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -312,9 +313,13 @@ def old(db: Path) -> Path:
 def test_an_upgrade_copies_peoples_decisions(old: Path) -> None:
     store = Store.open(old)
     assert current_reviews(store, log_of(old)).decisions[BLOCKED].action == "block"
-    (first, second) = upgrade.plan(store)
-    assert "1 decisions by people and 1 open appeals" in first
-    assert "first and last" in second
+    first, second = upgrade.plan(store)
+    assert "1 decisions by people and 1 open appeals" in first.does
+    assert "first and last" in second.does
+    assert (first.rows, second.rows) == (2, 1)
+    entries = [(entry.kind, entry.subject, entry.record) for entry in log_of(old).entries()]
+    log_of(old).append_many(entries * 1_000)
+    assert upgrade.plan(store)[0].seconds > 1  # a long log takes long to check
     with store.writing():
         upgrade.apply(store)
         upgrade.apply(store)
@@ -340,7 +345,9 @@ def test_an_old_database_without_its_log_is_left_alone_and_refused(old: Path, da
     held = held_items(Store.open(old))
     damage(old)
     store = Store.open(old)
-    assert upgrade.plan(store) == []
+    (said,) = upgrade.plan(store)
+    assert re.match(r"Copy no decisions by people: .* log .*audit --adopt", said.does)
+    assert said.rows == 0
     with store.writing():
         upgrade.apply(store)
     assert read_link(store)[0] is None
@@ -364,7 +371,7 @@ def test_an_old_database_with_decisions_that_were_never_logged_is_refused(old: P
     lose(old)
     log.append_many(records)
     store = Store.open(old)
-    assert upgrade.plan(store) == []
+    assert "Copy no decisions by people" in upgrade.plan(store)[0].does
     with pytest.raises(AuditLogError, match=r"items of .* such as .*audit --adopt"):
         score(store, policies)
     held = held_items(store)
@@ -385,3 +392,25 @@ def test_a_database_that_never_decided_links_to_a_log_that_is_new(tmp_path: Path
     assert link is not None
     assert link.first == next(log_of(catalogue.path).entries()).entry_id
     assert catalogue.store.items.count_rows(f"run_id = {quote('run-0')}") == 20
+
+
+def test_an_old_database_that_people_decided_about_needs_its_log(tmp_path: Path) -> None:
+    old = Catalogue(tmp_path / "db", 20).path  # never scored
+    decide(Store.open(old), log_of(old), BLOCKED, "block")
+    for table in (TABLE, OVERRIDES):
+        shutil.rmtree(old / f"{table}.lance")
+    lose(old)
+    with pytest.raises(AuditLogError, match=r"has decisions, and there is nothing in its audit log .*audit --adopt"):
+        decide(Store.open(old), log_of(old), "i00003", "block")
+    assert held_items(Store.open(old)) == {BLOCKED: "block"}
+
+
+def test_overrides_of_a_callers_own_take_nothing_out_of_force_unlogged(db: Path) -> None:
+    score(Store.open(db), POLICY, overrides={})
+    assert BLOCKED not in held_items(Store.open(db))
+    *_, last = log_of(db).entries(subject=BLOCKED)
+    assert (last.kind, last.record["action"]) == ("decision", "allow")
+    score(Store.open(db), POLICY)
+    assert held_items(Store.open(db))[BLOCKED] == "block"
+    assert check_log(Store.open(db), log_of(db)).ok
+    assert score(Store.open(db), POLICY).scored == 0
