@@ -25,6 +25,7 @@ from firstsight.encoders.base import Arrays, EncoderSpec
 from firstsight.encoders.dual import DualEncoder, DualModel, Tokens
 from firstsight.encoders.fingerprint import tokenizer_state, weights_digest
 from firstsight.encoders.hub import at_hand, snapshot_folder
+from firstsight.encoders.open_clip_tokenizer import load_tokenizer
 from firstsight.encoders.options import EncoderOptions, looks_like_a_path
 from firstsight.encoders.picture_transform import (
     CROPPED_ASPECT,
@@ -43,7 +44,6 @@ from firstsight.encoders.state_dicts import (
     unusable,
     unwrap,
 )
-from firstsight.encoders.vocabulary import require_vocabulary
 from firstsight.errors import EncoderError, first_line
 from firstsight.media.pictures import crop_long
 
@@ -87,7 +87,7 @@ def load_model(model: str, options: EncoderOptions) -> DualModel:
     """The model taken apart, in float32 on the CPU; raises as `load`."""
     source, weights, name = parse(model)
     with at_hand(f"open_clip:{model}", options):
-        tokenize = _tokenizer(source, options)
+        tokenize = load_tokenizer(source, options)
         found, preprocess = _create(source, weights, model)
     side = int(np.max(found.visual.image_size))
     context = getattr(found, "context_length", None)
@@ -386,24 +386,3 @@ def _remedy(source: str, weights: str | None) -> str:
     if weights is not None and Path(weights).is_file():
         return "check that it was saved from this architecture, all of it and nothing else"
     return "what is on disk of it may be broken: see firstsight models"
-
-
-def _tokenizer(source: str, options: EncoderOptions) -> Any:
-    try:
-        config = open_clip.get_model_config(source) or {}
-        brings = config.get("text_cfg", {}).get("tokenizer_kwargs", {})
-        if brings.get("trust_remote_code") and not options.trust_remote_code:
-            raise EncoderError(
-                f"the tokeniser of {source} wants to run its own code; allow it with --trust-remote-code"
-            )
-        tokenize = open_clip.get_tokenizer(source)
-        if hasattr(tokenize, "tokenizer"):  # of transformers; open_clip's own needs no files
-            require_vocabulary(tokenize.tokenizer, source.removeprefix(LOCAL))
-        return tokenize
-    except EncoderError:
-        raise
-    except Exception as error:  # whatever its files make transformers raise
-        raise EncoderError(
-            f"open_clip cannot load the tokeniser of {source}: {first_line(error)}; put its files into a folder with "
-            "open_clip_config.json and the weights, and load open_clip:FOLDER"
-        ) from error
