@@ -61,7 +61,7 @@ wheels: $(STAMP)
 	@for python in 3.11 3.12 3.13 3.14; do \
 		echo "wheels for Python $$python"; \
 		$(BIN)/uv pip compile --quiet --only-binary :all: --extra dev --constraints constraints.txt --no-header --no-annotate \
-			--python-version $$python --python-platform x86_64-unknown-linux-gnu --output-file - pyproject.toml >/dev/null || exit 1; \
+			--python-version $$python --python-platform x86_64-unknown-linux-gnu pyproject.toml >/dev/null || exit 1; \
 	done
 
 # Write constraints.txt anew, with the newest versions that the ranges of pyproject.toml allow.

@@ -263,8 +263,8 @@ def _summary(report: IndexReport, db: str, quiet: bool) -> Iterator[str]:
     if report.no_media_used:
         columns = ", ".join(unused.column for unused in report.unused_media)
         yield (
-            f"no picture and no video was read from the catalogue, though columns look like them ({columns}): use them "
-            "or --drop them as the warnings say; exit code 3"
+            f"no {'picture' if report.counts.media else 'picture and no video'} was read from the catalogue, though "
+            f"columns look like them ({columns}): use them or --drop them as the warnings say; exit code 3"
         )
     if c.failed_texts:
         yield f"{c.failed_texts:,} titles could not be encoded; see: firstsight failures --db {db}"

@@ -118,7 +118,9 @@ class _Trial(Generic[T]):
             if not isinstance(error, MediaError | EncoderError):  # such as a deadline: no fault of an input
                 raise
             return [_culprit(error)] * len(inputs)
-        except Exception as error:  # whatever a library raises on an input it was not made for
+        except BaseException as error:  # whatever a library raises on an input it was not made for
+            if not isinstance(error, Exception) and not _is_panic(error):
+                raise
             log.debug("%s fails on %d inputs", self._spec.name, len(inputs), exc_info=True)
             # kept as a message alone: its traceback would hold the batch's memory while the halves are tried
             return [_culprit(error)] * len(inputs)
@@ -144,7 +146,12 @@ class _Trial(Generic[T]):
         self._works = True
 
 
-def _culprit(error: Exception) -> MediaError:
+def _is_panic(error: BaseException) -> bool:
+    """Whether Rust code has panicked, such as a tokeniser's: PyO3 raises that past `Exception`."""
+    return type(error).__name__ == "PanicException"
+
+
+def _culprit(error: BaseException) -> MediaError:
     if isinstance(error, MediaError):
         return MediaError(error.reason, str(error))
     if _ran_out_of_memory(error):
@@ -152,7 +159,7 @@ def _culprit(error: Exception) -> MediaError:
     return MediaError("crashed", f"the encoder failed on it ({_kind(error)}{first_line(error)})")
 
 
-def _ran_out_of_memory(error: Exception) -> bool:
+def _ran_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory has run out: Python's, torch's on any device, OpenVINO's."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
@@ -160,7 +167,7 @@ def _ran_out_of_memory(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and any(words in text for words in _MEMORY_WORDS)
 
 
-def _kind(error: Exception) -> str:
+def _kind(error: BaseException) -> str:
     """The name of an error's class before its message, where the message does not say it already."""
     name = type(error).__name__
     return "" if isinstance(error, EncoderError) or first_line(error) == name else f"{name}: "

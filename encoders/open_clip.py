@@ -25,6 +25,7 @@ from firstsight.encoders.base import Arrays, EncoderSpec
 from firstsight.encoders.dual import DualEncoder, DualModel, Tokens
 from firstsight.encoders.fingerprint import tokenizer_state, weights_digest
 from firstsight.encoders.hub import at_hand, snapshot_folder
+from firstsight.encoders.open_clip_tokenizer import load_tokenizer
 from firstsight.encoders.options import EncoderOptions, looks_like_a_path
 from firstsight.encoders.picture_transform import (
     CROPPED_ASPECT,
@@ -86,7 +87,7 @@ def load_model(model: str, options: EncoderOptions) -> DualModel:
     """The model taken apart, in float32 on the CPU; raises as `load`."""
     source, weights, name = parse(model)
     with at_hand(f"open_clip:{model}", options):
-        tokenize = _tokenizer(source, options)
+        tokenize = load_tokenizer(source, options)
         found, preprocess = _create(source, weights, model)
     side = int(np.max(found.visual.image_size))
     context = getattr(found, "context_length", None)
@@ -94,8 +95,14 @@ def load_model(model: str, options: EncoderOptions) -> DualModel:
     rules = tokenizer_state(getattr(tokenize, "tokenizer", tokenize))
     fingerprint = weights_digest(found, config, repr(preprocess), context, rules)
     text_tower = _text_tower(found)
-    with torch.inference_mode():
-        dim = int(text_tower(tokenize(["a"])).shape[-1])
+    try:
+        with torch.inference_mode():
+            dim = int(text_tower(tokenize(["a"])).shape[-1])
+    except Exception as error:  # a tokeniser of another model
+        raise EncoderError(
+            f"open_clip cannot load {model}: its tokeniser does not fit the model "
+            f"({type(error).__name__}: {first_line(error)}); copy its files from the model that was trained"
+        ) from error
     spec = EncoderSpec(f"open_clip:{name}", dim, side, fingerprint)
     transform = _transform(preprocess, found)
     library = _as_arrays(preprocess, found)
@@ -313,7 +320,10 @@ def _weights_file(source: str, weights: str | None) -> Path | None:
     elif source.startswith(HUB):
         folder = snapshot_folder(source.removeprefix(HUB))
     else:
-        return Path(weights) if weights and Path(weights).is_file() else None
+        if not weights or not Path(weights).is_file():
+            return None
+        refuse_adapters(Path(weights).parent)
+        return Path(weights)
     refuse_adapters(folder)
     names = sorted(path.name for path in folder.iterdir() if path.suffix in WEIGHTS_SUFFIXES and path.is_file())
     usual = [name for name in WEIGHTS_NAMES if name in names]
@@ -376,17 +386,3 @@ def _remedy(source: str, weights: str | None) -> str:
     if weights is not None and Path(weights).is_file():
         return "check that it was saved from this architecture, all of it and nothing else"
     return "what is on disk of it may be broken: see firstsight models"
-
-
-def _tokenizer(source: str, options: EncoderOptions) -> Any:
-    config = open_clip.get_model_config(source) or {}
-    brings = config.get("text_cfg", {}).get("tokenizer_kwargs", {})
-    if brings.get("trust_remote_code") and not options.trust_remote_code:
-        raise EncoderError(f"the tokeniser of {source} wants to run its own code; allow it with --trust-remote-code")
-    try:
-        return open_clip.get_tokenizer(source)
-    except Exception as error:  # whatever its files make transformers raise
-        raise EncoderError(
-            f"open_clip cannot load the tokeniser of {source}: {first_line(error)}; put its files into a folder with "
-            "open_clip_config.json and the weights, and load open_clip:FOLDER"
-        ) from error

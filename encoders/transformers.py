@@ -34,6 +34,7 @@ from firstsight.encoders.state_dicts import (
     unusable,
     unwrap,
 )
+from firstsight.encoders.vocabulary import require_vocabulary
 from firstsight.errors import EncoderError, first_line
 from firstsight.media.pictures import crop_long
 
@@ -60,10 +61,16 @@ def load_model(model: str, options: EncoderOptions) -> DualModel:
     """The model taken apart, in float32 on the CPU; raises as `load`."""
     with at_hand(f"transformers:{model}", options):
         found, processor = _load(model, options.trust_remote_code)
-    tokenize = _Tokenize(found, processor)
-    pictures = _Pictures(found, processor.image_processor)
-    with torch.inference_mode():
-        dim = int(tokenize.features(["a"]).shape[-1])
+    try:
+        tokenize = _Tokenize(found, processor)
+        pictures = _Pictures(found, processor.image_processor)
+        with torch.inference_mode():
+            dim = int(tokenize.features(["a"]).shape[-1])
+    except Exception as error:  # a tokeniser or an image processor of another model
+        raise EncoderError(
+            f"transformers cannot load {model!r}: its tokeniser or image processor does not fit the model "
+            f"({type(error).__name__}: {first_line(error)}); copy their files from the model that was trained"
+        ) from error
     preprocessing = (
         sorted(processor.image_processor.to_dict().items(), key=str),
         tokenizer_state(processor.tokenizer),
@@ -233,7 +240,7 @@ def _load(model: str, trust_remote_code: bool) -> tuple[Any, Any]:
             _require_both_towers(empty, model)
             found = _with_weights(empty, config, folder)
             processor = transformers.AutoProcessor.from_pretrained(name, trust_remote_code=trust_remote_code)
-            _require_vocabulary(processor, folder)
+            _require_whole(processor, folder)
     except EncoderError as error:
         raise EncoderError(f"transformers cannot load {model!r}: {error}") from error
     except Exception as error:  # whatever a bad folder makes transformers, tokenizers or torch raise
@@ -273,18 +280,11 @@ def _with_weights(empty: Any, config: Any, folder: Path) -> Any:
     return loaded
 
 
-def _require_vocabulary(processor: Any, folder: Path) -> None:
-    """Stop where a tokeniser was made without its files: it would know its special tokens alone."""
+def _require_whole(processor: Any, folder: Path) -> None:
+    """Stop where a processor lacks one of its parts, or the tokeniser's files."""
     if getattr(processor, "tokenizer", None) is None or getattr(processor, "image_processor", None) is None:
         raise EncoderError(f"{folder} has no tokeniser or no image processor; save both with processor.save_pretrained")
-    tokenizer = processor.tokenizer
-    if len(tokenizer) <= len(set(tokenizer.all_special_tokens)):
-        files = dict(tokenizer.vocab_files_names)
-        names = [files.pop("tokenizer_file", "tokenizer.json"), " and ".join(files.values())]
-        raise EncoderError(
-            f"{folder} lacks the tokeniser's files: {' or '.join(filter(None, names))}; "
-            "copy them from the model that was trained, or save them with tokenizer.save_pretrained"
-        )
+    require_vocabulary(processor.tokenizer, folder)
 
 
 @contextmanager

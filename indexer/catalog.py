@@ -21,7 +21,7 @@ from typing import Literal, cast, get_args
 
 from firstsight.errors import CatalogError
 from firstsight.indexer.columns import ColumnKind, Value, WrongKindError, as_text, as_utc, convert, join, kind_of
-from firstsight.indexer.media_columns import MediaColumns
+from firstsight.indexer.media_columns import MediaColumns, MediaField
 from firstsight.indexer.sources import BadRow, Row, Source
 
 ItemKind = Literal["product", "video", "live"]
@@ -249,7 +249,8 @@ class Catalog:
         found = dict(self._own_kinds(row, stored))
         for name, kind in found.items():
             seen[name] = join(seen.get(name), kind)
-        self.media.see(row, uses_media=bool(known["images"] or known["videos"]))
+        fields: tuple[MediaField, ...] = ("images", "videos")
+        self.media.see(row, used=[ours for ours in fields if known[ours]])
 
     def _own_kinds(self, row: Row, stored: Mapping[str, ColumnKind]) -> Iterator[tuple[str, ColumnKind | None]]:
         for name, value in self._own(row):

@@ -6,9 +6,11 @@ column that is not used, and finds those that hold media, with the option that w
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shlex
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -38,7 +40,7 @@ SAMPLE: Final = 100
 LEAST_SHARE: Final = 0.5
 """Share of the values looked at that look like media in a column that is taken for one of media."""
 
-_LONGEST_VALUE: Final = 20_000  # characters; a longer one is not looked at, but for data: addresses
+_LONGEST_VALUE: Final = 20_000  # characters; a longer one is not looked at, but for its beginning
 _LONGEST_PATH: Final = 1_000
 _DEEPEST: Final = 4  # levels of nested values that are looked at
 _SHOWN: Final = 60  # characters of an example
@@ -51,10 +53,21 @@ _ENDING: Final = re.compile(rf"(?<=[^/\\.])\.({_ENDINGS})(?![A-Za-z0-9])", re.IG
 _LAST_ENDING: Final = re.compile(r"[^/\\.](\.[A-Za-z0-9]{1,5})$")
 _ADDRESS: Final = re.compile(r"(?:(?:https?|s3|gs|az):)?//[^/?#\s]+(?P<path>[^?#\s]*)(?P<rest>\S*)", re.IGNORECASE)
 _DATA: Final = re.compile(r"data:(image|video)/", re.IGNORECASE)
+_BASE64: Final = re.compile(r"(?:/9j/|iVBORw0KGgo|R0lGOD)[A-Za-z0-9+/\s]{50}")
+"""The beginning of a JPEG, PNG or GIF in base64."""
 _PAGES: Final = frozenset({".html", ".htm", ".pdf", ".txt", ".xml", ".json", ".js", ".css", ".zip"})
 _PICTURE_WORDS: Final = frozenset(
-    ("image", "images", "img", "imgs", "picture", "pictures", "pic", "pics", "photo", "photos", "thumbnail", "thumb")
+    (
+        *("image", "images", "img", "imgs", "picture", "pictures", "pic", "pics", "photo", "photos"),
+        *("thumbnail", "thumbnails", "thumb", "thumbs", "media", "gallery"),
+        *("bild", "bilder", "foto", "fotos", "imagen", "imagenes"),
+    )
 )
+_NO_VALUE: Final = re.compile(
+    r"[\s\W_]*|n/?a|nan|null|none|nil|undefined|unknown|missing|no[ _-]?(image|images|picture|photo|media|url)",
+    re.IGNORECASE,
+)
+"""Texts that stand for no medium in a column of media."""
 _ADDRESS_WORDS: Final = frozenset(
     ("url", "urls", "uri", "uris", "link", "links", "href", "src", "address", "path", "file", "files", "list", "large")
 )
@@ -112,11 +125,11 @@ class MediaColumns:
         self._root = root
         self._samples: dict[str, _Sample] = {}
         self._names: set[str] = set()  # of columns met
-        self.any_used = False
+        self.used: set[MediaField] = set()
 
-    def see(self, row: Row, *, uses_media: bool) -> None:
-        """Look at a usable row; `uses_media` says whether a picture or video is read from it."""
-        self.any_used = self.any_used or uses_media
+    def see(self, row: Row, *, used: Iterable[MediaField]) -> None:
+        """Look at a usable row; `used` says whether pictures or videos are read from it."""
+        self.used.update(used)
         for name, value in row.items():
             sample = self._samples.get(name)
             if sample is None:
@@ -124,15 +137,15 @@ class MediaColumns:
                 if name in self._read:
                     continue
                 sample = self._samples[name] = _Sample()
-            if sample.looked_at < SAMPLE and value is not None and value != "":
+            if sample.looked_at < SAMPLE and not _is_empty(value):
                 sample.looked_at += 1
                 if medium := self._medium(value, looks_like_pictures(name)):
                     sample.media.append(medium)
 
     @property
     def none_used(self) -> bool:
-        """Whether no picture or video is used, though there are columns of them."""
-        return not self.any_used and bool(self.unused())
+        """Whether no picture is used, though there are columns of pictures; or no medium, though there are of any."""
+        return any(not self.used or unused.field == "images" not in self.used for unused in self.unused())
 
     def unused(self) -> tuple[UnusedMedia, ...]:
         """Columns that look like media and are not used, in the catalogue's order."""
@@ -168,10 +181,11 @@ class MediaColumns:
         drop = f"--drop {shlex.quote(','.join([*self._dropped, name]))}"
         if form == "nested":
             option = ""
-            remedy = f"nested values are not read: write the addresses as a list of texts, with --map {ours}=…"
+            unread = "nested values and Python lists are not read"
+            remedy = f"{unread}: write the addresses as a list of texts, with --map {ours}=…"
         elif form == "data":
             option = ""
-            remedy = f"data: addresses are not read: save them as files and name those, with --map {ours}=…"
+            remedy = f"data: addresses and base64 are not read: save them as files and name those, with --map {ours}=…"
         elif not _can_be_mapped(name):
             option = ""
             remedy = f"rename it to {ours}"
@@ -207,13 +221,15 @@ class MediaColumns:
     def _in_text(self, text: str, hinted: bool, depth: int) -> _Medium | None:
         if data := _DATA.match(text):
             return _Medium("images" if data.group(1).lower() == "image" else "videos", text, "data")
+        if _BASE64.match(text):
+            return _Medium("images", text, "data")
         if not text or len(text) > _LONGEST_VALUE:
             return None
         if text[0] in "[{":
             try:
                 return self._medium(json.loads(text), hinted, depth + 1)
             except (ValueError, RecursionError):
-                return None
+                return self._in_python_text(text, hinted, depth)
         for separator in (self._separator, *_SEPARATORS):
             parts = [part for one in text.split(separator) if (part := one.strip())]
             first = self._one(parts[0], hinted) if len(parts) > 1 else None
@@ -221,6 +237,17 @@ class MediaColumns:
                 return _Medium(first, parts[0], separator=separator)
         whole = self._one(text, hinted)
         return None if whole is None else _Medium(whole, text)
+
+    def _in_python_text(self, text: str, hinted: bool, depth: int) -> _Medium | None:
+        """The medium in "['a.jpg']", which pandas writes to CSV for a list; it is read as one path."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of a path's backslashes
+                found = ast.literal_eval(text)
+            medium = self._medium(found, hinted, depth + 1)
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            return None
+        return None if medium is None else replace(medium, form="nested")
 
     def _one(self, text: str, hinted: bool) -> MediaField | None:
         if len(text) > _LONGEST_PATH:
@@ -242,6 +269,10 @@ class MediaColumns:
                 return _kind_of_bytes(file.read(SNIFF_BYTES))
         except (OSError, ValueError, RuntimeError, MediaError):  # no path at all, or one that cannot be read
             return None
+
+
+def _is_empty(value: object) -> bool:
+    return value is None or (isinstance(value, str) and _NO_VALUE.fullmatch(value[:_SHOWN]) is not None)
 
 
 def looks_like_pictures(name: str) -> bool:

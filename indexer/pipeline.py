@@ -76,7 +76,7 @@ class IndexReport:
     reasons: dict[str, int] = field(default_factory=dict)  # failure reason -> media
     duplicates: tuple[Pair, ...] = ()  # of items encoded with any other, where they were looked for
     unused_media: tuple[UnusedMedia, ...] = ()  # columns that look like pictures or videos and are read as neither
-    no_media_used: bool = False  # there are such columns, and the catalogue gave no picture and no video
+    no_media_used: bool = False  # though there are such columns: no picture, or no medium at all
 
 
 class IndexRun:

@@ -18,7 +18,8 @@ from datetime import UTC, datetime
 import numpy as np
 
 from firstsight.encoders.base import Encoder, Vector, unit
-from firstsight.errors import SafetyError
+from firstsight.encoders.isolation import try_texts
+from firstsight.errors import MediaError, SafetyError
 from firstsight.indexer.store import Store
 from firstsight.safety.background import Background, budget_cut
 from firstsight.safety.calibration import Calibration
@@ -38,17 +39,27 @@ _FEW_VIEWS = 20
 
 
 def prompt_directions(policies: Sequence[Policy], encoder: Encoder) -> dict[str, Vector]:
-    """For each policy that has prompts, (dim,) the mean vector of its prompts less that of its neutral prompts."""
+    """For each policy that has prompts, (dim,) the mean vector of its prompts less that of its neutral prompts.
+
+    Raises:
+        SafetyError: the encoder fails on a prompt.
+        EncoderError: the encoder fails on every text.
+    """
     with_prompts = [policy for policy in policies if policy.prompts]
     texts = sorted({text for policy in with_prompts for text in (*policy.prompts, *policy.neutral_prompts)})
     if not texts:
         return {}
-    vectors = dict(zip(texts, encoder.encode_texts(texts), strict=True))
+    outcomes = dict(zip(texts, try_texts(encoder, texts), strict=True))
 
-    def mean(prompts: Sequence[str]) -> Vector:
-        return unit(np.mean([vectors[text] for text in prompts], axis=0))
+    def mean(policy: Policy, prompts: Sequence[str]) -> Vector:
+        vectors = []
+        for text in prompts:
+            if isinstance(outcome := outcomes[text], MediaError):
+                raise SafetyError(f"policy {policy.id!r}: the prompt {text[:80]!r} cannot be used: {outcome}")
+            vectors.append(outcome)
+        return unit(np.mean(vectors, axis=0))
 
-    return {policy.id: mean(policy.prompts) - mean(policy.neutral_prompts) for policy in with_prompts}
+    return {policy.id: mean(policy, policy.prompts) - mean(policy, policy.neutral_prompts) for policy in with_prompts}
 
 
 def prompt_digest(policy: Policy) -> str:

@@ -43,7 +43,13 @@ class SkipGate:
         self.allowed = allowed
         self.unexpected: dict[str, str] = {}  # test -> reason
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self._check(report)  # a whole module, such as by importorskip at its head
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._check(report)
+
+    def _check(self, report: pytest.CollectReport | pytest.TestReport) -> None:
         is_skip = report.skipped and not hasattr(report, "wasxfail")
         if is_skip and not any(fnmatch(report.nodeid, pattern) for pattern in self.allowed):
             self.unexpected[report.nodeid] = str(report.longrepr)

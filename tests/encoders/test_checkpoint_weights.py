@@ -340,6 +340,18 @@ def _half_a_tokeniser(folder: Path) -> None:
     _no_tokeniser(folder)
 
 
+def _tokeniser_without_its_words(folder: Path) -> None:
+    tokeniser = json.loads((folder / "tokenizer.json").read_text())
+    tokeniser["model"] |= {"vocab": dict(list(tokeniser["model"]["vocab"].items())[:5]), "merges": []}
+    (folder / "tokenizer.json").write_text(json.dumps(tokeniser))
+
+
+def _tokeniser_of_a_larger_model(folder: Path) -> None:
+    tokeniser = json.loads((folder / "tokenizer.json").read_text())
+    tokeniser["model"]["vocab"] = {word: 10_000 + n for word, n in tokeniser["model"]["vocab"].items()}
+    (folder / "tokenizer.json").write_text(json.dumps(tokeniser))
+
+
 BROKEN: dict[Callable[[Path], None], str] = {
     _cut: "model.safetensors is cut off or no safetensors file",
     _pointer: "model.safetensors is cut off or no safetensors file .* with Git LFS where it came by git",
@@ -348,6 +360,8 @@ BROKEN: dict[Callable[[Path], None], str] = {
     _none: "no pytorch_model.bin and no index of shards, only weights.safetensors",
     _adapter: r"adapter_model.safetensors is an adapter .*; merge it first",
     _no_tokeniser: "lacks the tokeniser's files: tokenizer.json or vocab.json and merges.txt",
+    _tokeniser_without_its_words: "tokeniser or image processor does not fit the model .* copy their files",
+    _tokeniser_of_a_larger_model: r"does not fit the model \(IndexError: index out of range",
     _half_a_tokeniser: "cannot load .* it takes a folder with .* tokeniser files and weights",
 }
 
@@ -379,6 +393,22 @@ def test_openais_state_dict_loads_without_its_sizes(tmp_path: Path, tiny: Path) 
     sizes = {name: torch.tensor(9) for name in ("input_resolution", "context_length", "vocab_size")}
     torch.save({**weights, **sizes}, tmp_path / "openai.pt")
     assert vectors(f"open_clip:tiny-clip@{tmp_path / 'openai.pt'}")[1] == vectors(f"open_clip:tiny-clip@{tiny}")[1]
+
+
+def test_an_adapter_beside_the_file_of_its_base_is_refused(tmp_path: Path, tiny: Path) -> None:
+    shutil.copy(tiny, tmp_path / "tiny-clip.pt")
+    (tmp_path / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    assert "adapter_config.json is an adapter" in refusal(f"open_clip:tiny-clip@{tmp_path / 'tiny-clip.pt'}")
+
+
+def test_an_open_clip_folder_with_another_models_tokeniser_or_none_is_refused(tmp_path: Path) -> None:
+    name = checkpoints.open_clip_siglip_folder(tmp_path).name
+    _tokeniser_of_a_larger_model(tmp_path)
+    assert "its tokeniser does not fit the model" in refusal(name)
+    (tmp_path / "tokenizer.json").unlink()
+    assert f"{tmp_path} lacks the tokeniser's files: tokenizer.json" in refusal(name)
+    (tmp_path / "open_clip_config.json").write_text("{")
+    assert f"open_clip cannot load the tokeniser of local-dir:{tmp_path}" in refusal(name)
 
 
 def test_an_open_clip_folder_with_an_adapter_or_without_clear_weights_is_refused(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ class Wrapped:
         return self._encoder.encode_texts(texts)
 
 
-def fails_on(*bad: object, error: Exception | None = None) -> Callable[[Sequence[object]], None]:
+def fails_on(*bad: object, error: BaseException | None = None) -> Callable[[Sequence[object]], None]:
     def seam(inputs: Sequence[object]) -> None:
         if any(one is wrong or (isinstance(wrong, str) and one == wrong) for one in inputs for wrong in bad):
             raise error or ValueError("cannot be tokenised")
@@ -178,6 +178,14 @@ def test_what_no_input_is_to_blame_for_goes_through_at_once(starter: Encoder, er
     with pytest.raises(type(error)):
         try_texts(encoder, TITLES)
     assert encoder.calls == [13]
+
+
+def test_a_panic_in_a_tokenisers_rust_code_costs_its_text(starter: Encoder) -> None:
+    panic = type("PanicException", (BaseException,), {"__module__": "pyo3_runtime"})  # as PyO3 makes it
+    encoder = Wrapped(starter, fails_on("title 5", error=panic("index out of range")))
+    outcomes = try_texts(encoder, TITLES)
+    assert [n for n, outcome in enumerate(outcomes) if isinstance(outcome, MediaError)] == [5]
+    assert str(outcomes[5]) == "the encoder failed on it (PanicException: index out of range)"
 
 
 def test_an_encoder_that_names_its_own_culprits_is_not_halved(starter: Encoder) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 from collections.abc import Callable, Sequence
@@ -74,12 +75,14 @@ def test_addresses_and_paths_of_media_are_found_with_the_option_that_uses_them(
 @pytest.mark.parametrize(
     ("value", "remedy"),
     [
-        ({"src": "a.jpg", "alt": "front"}, "nested values are not read"),
-        ([{"url": "https://x.example/a.jpg"}], "nested values are not read"),
-        ({"large": {"href": "https://x.example/a.jpg"}}, "nested values are not read"),
-        ('{"src": "a.jpg"}', "nested values are not read"),
-        ("data:image/png;base64,iVBORw0KGgo=", "data: addresses are not read"),
-        (["data:video/mp4;base64,AAAA"], "data: addresses are not read"),
+        ({"src": "a.jpg", "alt": "front"}, "nested values and Python lists are not read"),
+        ([{"url": "https://x.example/a.jpg"}], "nested values and Python lists are not read"),
+        ({"large": {"href": "https://x.example/a.jpg"}}, "nested values and Python lists are not read"),
+        ('{"src": "a.jpg"}', "nested values and Python lists are not read"),
+        ("['a.jpg', 'b.jpg']", "nested values and Python lists are not read"),
+        ("data:image/png;base64,iVBORw0KGgo=", "data: addresses and base64 are not read"),
+        (base64.b64encode(picture(1)).decode(), "data: addresses and base64 are not read"),
+        (["data:video/mp4;base64,AAAA"], "data: addresses and base64 are not read"),
     ],
 )
 def test_media_that_no_option_can_use_are_found_with_what_to_do(unused: Unused, value: object, remedy: str) -> None:
@@ -109,6 +112,8 @@ def test_media_that_no_option_can_use_are_found_with_what_to_do(unused: Unused, 
         {"width": 3, "unit": "cm"},
         ["red", "blue"],
         "[not json.jpg",
+        "['red', 'blue']",
+        "[" * 5_000 + "'a.jpg'",
         "../../etc/passwd",
         "/etc/hostname",
         "\x7f",
@@ -139,7 +144,7 @@ def test_an_address_without_an_ending_is_a_picture_where_the_column_is_called_so
     assert [one.option for one in unused(address, name="main_image_url")] == ["--map images=main_image_url"]
     assert unused(address, name="homepage") == ()
     assert unused("https://shop.example/page.html", name="image") == ()
-    for name in ("image", "imageUrl", "additional image link", "photo2", "IMAGE_URL", "more_images", "thumbnail"):
+    for name in ("image", "imageUrl", "additional image link", "photo2", "IMAGE_URL", "more_images", "media"):
         assert looks_like_pictures(name), name
     for name in ("photographer_url", "image_license", "imagery", "homepage", "url", "video_url", ""):
         assert not looks_like_pictures(name), name
@@ -147,7 +152,12 @@ def test_an_address_without_an_ending_is_a_picture_where_the_column_is_called_so
 
 def test_half_of_the_values_decide(unused: Unused) -> None:
     assert unused("a.jpg", "b.jpg", "none", None, "") != ()
-    assert unused("a.jpg", "see text", "none") == ()
+    assert unused("a.jpg", "see text", "as above") == ()
+
+
+def test_words_for_no_picture_do_not_count(unused: Unused) -> None:
+    assert unused(*["N/A", "none", "-", "NULL", "no image", " ", "nan"] * 50, "a.jpg") != ()
+    assert unused("N/A", "none", "-", name="image") == ()
 
 
 def test_a_bounded_number_of_values_is_looked_at_wherever_they_begin(unused: Unused) -> None:
@@ -173,7 +183,7 @@ def test_one_option_names_all_columns_and_what_was_mapped_before(unused: Unused,
         "--map 'title=name,images=images+front+back side,videos=clip' --list-separator ';'"
     }
     assert found[1].message.endswith("--drop 'notes,back side'")
-    assert catalog.media.any_used
+    assert catalog.media.used == {"images"}
     assert not catalog.media.none_used
 
 
@@ -246,6 +256,24 @@ def test_what_the_warning_says_ends_it(tmp_path: Path) -> None:
     assert (report.counts.pictures, report.unused_media, report.no_media_used) == (3, (), False)
     report = index(tmp_path / "db2", catalogue, options=CatalogOptions(drop=frozenset({"image"})))
     assert (report.unused_media, report.no_media_used) == ((), False)
+
+
+@pytest.mark.parametrize(
+    ("row", "none_used"),
+    [
+        ({"videos": "a.mp4", "image": "a.jpg"}, True),
+        ({"images": "a.jpg", "trailer": "a.mp4"}, False),
+        ({"images": "a.jpg", "back": "b.jpg"}, False),
+        ({"videos": "a.mp4", "trailer": "b.mp4"}, False),
+    ],
+)
+def test_videos_do_not_stand_in_for_pictures(row: dict[str, str], none_used: bool, tmp_path: Path) -> None:
+    catalog = check_catalog(
+        open_source(str(write_jsonl(tmp_path / "c.jsonl", [{"item_id": "a"} | row]))), CatalogOptions()
+    )
+    assert len(catalog.media.unused()) == 1
+    assert catalog.media.none_used == none_used
+    catalog.close()
 
 
 def test_a_catalogue_of_titles_alone_and_a_folder_have_no_warning(tmp_path: Path) -> None:
