@@ -162,7 +162,7 @@ def _require_nncf() -> None:
 def _quantise(graph: ov.Model, pictures: Sequence[Arrays]) -> ov.Model:
     import nncf
 
-    nncf.set_log_level(logging.ERROR)
+    logging.getLogger("nncf").setLevel(logging.ERROR)  # its set_log_level also mutes handlers that others have added
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return nncf.quantize(
