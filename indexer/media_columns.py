@@ -170,7 +170,7 @@ class MediaColumns:
                 separators += [one.separator for one in media if one.separator not in (None, self._separator)]
         pairs = ",".join(f"{ours}={'+'.join(theirs)}" for ours, theirs in mapping.items())
         option = f"--map {shlex.quote(pairs)}"
-        return option + (f" --list-separator {shlex.quote(_most(separators))}" if separators else "")
+        return option + (f" --list-separator '{_most(separators)}'" if separators else "")
 
     def _told(self, name: str, media: Sequence[_Medium], option: str) -> UnusedMedia:
         ours: MediaField = _most([medium.field for medium in media])
