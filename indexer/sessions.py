@@ -8,7 +8,9 @@ replaced once it has seen `MAX_REPLACED` indexes go out of use; what is still in
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 import threading
 from typing import Any, Final
 from weakref import WeakValueDictionary
@@ -74,6 +76,7 @@ class SharedSession:
             self._ids.update(str(index.index_uuid) for index in indexes)
             if len(self._ids) - len(self._names) > MAX_REPLACED:
                 self._renew()
+                return_freed_memory()
 
     def _renew(self) -> None:
         session = lancedb.Session(INDEX_CACHE_BYTES, METADATA_CACHE_BYTES)
@@ -82,6 +85,18 @@ class SharedSession:
         self._names: set[tuple[str, str]] = set()  # of tables and their indexes
         self._ids: set[str] = set()  # of indexes, those out of use included
         self._generation += 1
+
+
+def return_freed_memory() -> None:
+    """Give freed memory back to the system, where the C library is glibc.
+
+    It keeps what each thread has freed, and LanceDB has many. Building the text indexes of 2,000 items 100
+    times left 90 MB that nobody used.
+    """
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
 
 
 _SESSIONS: WeakValueDictionary[str, SharedSession] = WeakValueDictionary()
