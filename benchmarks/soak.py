@@ -33,6 +33,7 @@ import firstsight
 from benchmarks.pipeline import goal
 from firstsight.encoders.base import EncoderSpec, ImageInput, Vectors, unit
 from firstsight.indexer import sessions
+from firstsight.service.memory import limit_arenas
 
 DIM = 384
 WORDS = [f"word{n}" for n in range(20_000)]
@@ -156,6 +157,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(os.environ.get("TMPDIR", "/tmp")) / "firstsight-soak")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
+    limit_arenas()  # as `firstsight serve` does
     at = (options.work, options.items, options.writes, options.every)
     if options.what == "compare":
         raise SystemExit(not compare(*at))

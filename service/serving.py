@@ -20,6 +20,7 @@ from firstsight.service.connections import KEEP_ALIVE_S
 from firstsight.service.descriptors import raise_descriptor_limit, share_descriptors
 from firstsight.service.guarded_protocol import GuardedProtocol
 from firstsight.service.keys import KeyFile
+from firstsight.service.memory import limit_arenas
 from firstsight.service.settings import ServiceSettings
 
 GRACE_S: Final = 30
@@ -83,7 +84,8 @@ def serve(
 ) -> None:
     """Serve until SIGINT or SIGTERM; then what is in flight is finished.
 
-    The limit of open files of the process is raised as far as `max_connections` needs, and stays so.
+    The limit of open files of the process is raised as far as `max_connections` needs, and stays so; so does a limit on
+    the heaps of the C library.
 
     Args:
         on_warning: told when that limit holds fewer connections than the settings say.
@@ -93,6 +95,7 @@ def serve(
         ListenError: it would listen for other machines without a key, or the address cannot be taken.
     """
     check_safe(settings)
+    limit_arenas()
     wanted = max(1, settings.max_connections // settings.workers)  # in each process
     limit = raise_descriptor_limit(wanted)
     connections, backlog = share_descriptors(limit, wanted)
@@ -138,6 +141,7 @@ def make_worker_app() -> FastAPI:
     """The application of one of several workers, as the process that started it was told."""
     from firstsight.service.app import make_app
 
+    limit_arenas()
     settings = pickle.loads(base64.b64decode(os.environ[_SETTINGS]))  # noqa: S301  # from our own parent
     assert isinstance(settings, ServiceSettings)
     return make_app(settings)
