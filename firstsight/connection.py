@@ -75,7 +75,7 @@ class Connection:
         try:
             self._store.refresh()
         except MissingDatabaseError:
-            self._store = None  # one made anew at the address may be another encoder's
+            self._store = None  # a new database at this address may have another encoder
             raise
         return self._store
 
