@@ -39,7 +39,7 @@ from benchmarks.contenders import PLAIN, ContenderError, Rows
 from benchmarks.pipeline import goal
 from firstsight.encoders import verdicts
 from firstsight.encoders.base import DECODE_FACTOR, unit
-from firstsight.encoders.int8 import LEAST, calibrate, neighbour_overlap
+from firstsight.encoders.int8 import MIN_CALIBRATION_PICTURES, calibrate, neighbour_overlap
 from firstsight.encoders.options import EncoderOptions
 from firstsight.encoders.picture_transform import SquareTransform
 from firstsight.encoders.registry import load_dual_model
@@ -371,7 +371,7 @@ def calibrated(plan: Plan) -> None:
     """Calibrate int8 for ViT-B-32, once for a cache folder, where there are pictures to do it with."""
     name = f"open_clip:{random_models.ARCH}@{random_models.open_clip_checkpoint(plan.work)}"
     found = random_models.pictures_in(plan.pictures)
-    if len(found) < LEAST or importlib.util.find_spec("nncf") is None:
+    if len(found) < MIN_CALIBRATION_PICTURES or importlib.util.find_spec("nncf") is None:
         print("no int8: it needs NNCF and 200 pictures (--pictures)")
         return
     options = EncoderOptions()

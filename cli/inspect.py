@@ -99,15 +99,17 @@ def search_effort(table: TableState) -> str:
         return "exact"
     recall = "recall not measured: run firstsight optimize"
     if tuning.recall is not None:
-        recall = f"recall@10 {tuning.recall:.3f}" + ("" if tuning.holds else ", below 0.95 at the most effort")
+        recall = f"recall@10 {tuning.recall:.3f}" + ("" if tuning.reaches_target else ", below 0.95 at the most effort")
     probes = f"{tuning.nprobes} of {tuning.partitions} partitions, refined x{tuning.refine}"
     return f"index, {recall}; {probes}; {table.unindexed:,} rows not in it"
 
 
 def _layout(layout: int) -> str:
-    from firstsight.indexer.tables import FORMAT
+    from firstsight.indexer.tables import CURRENT_LAYOUT
 
-    note = "" if layout == FORMAT else f" of {FORMAT}; the next write upgrades it, or firstsight upgrade"
+    note = (
+        "" if layout == CURRENT_LAYOUT else f" of {CURRENT_LAYOUT}; the next write upgrades it, or firstsight upgrade"
+    )
     return f"{layout}{note}"
 
 

@@ -14,7 +14,7 @@ from firstsight.cli.exits import ERROR
 from firstsight.cli.output import print_json_lines, print_table, tell, wants_json
 
 if TYPE_CHECKING:
-    from firstsight.encoders.checking import Check
+    from firstsight.encoders.checking import ModelCheck
     from firstsight.encoders.zoo import ModelEntry
 
 EPILOG = """
@@ -111,7 +111,7 @@ def check(
     json: options.Json = False,
 ) -> None:
     """Load a model, encode a few pictures and texts, and compare with its library's own vectors in float32."""
-    from firstsight.encoders.checking import check as try_out
+    from firstsight.encoders.checking import check_model as try_out
     from firstsight.encoders.options import EncoderOptions
 
     chosen = EncoderOptions(runtime, device, threads, trust_remote_code)
@@ -176,7 +176,7 @@ def _size(count: int | None) -> str:
     return f"{count / 10**9:.2f} GB" if count >= 10**9 else f"{count / 10**6:.0f} MB"
 
 
-def _figures(found: Check) -> list[tuple[str, str]]:
+def _figures(found: ModelCheck) -> list[tuple[str, str]]:
     cosines = "nothing to compare with: its family belongs to another package"
     if found.mean_cosine is not None and found.min_cosine is not None:
         cosines = f"{found.mean_cosine:.6f} on average, {found.min_cosine:.6f} at worst, to {found.reference}"

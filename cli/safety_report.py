@@ -52,10 +52,10 @@ def report(
     """Measure heads on labels they did not see: curves, calibration, thresholds, slices, label suspects, drift."""
     from firstsight.safety.policies import load_policies
     from firstsight.safety.report import measure, write_report
-    from firstsight.safety.report_sources import policies_from_file
+    from firstsight.safety.report_sources import held_out_policies_from_file
 
     store = open_store(db)
-    found, problems = policies_from_file(
+    found, problems = held_out_policies_from_file(
         store,
         labels,
         load_policies(policies),

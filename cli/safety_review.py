@@ -182,14 +182,14 @@ def audit(
 ) -> None:
     """Check every entry of the audit log, and that it knows the database's decisions; exit code 1 where it does not."""
     from firstsight.safety.audit_check import check_log
-    from firstsight.safety.history import event
+    from firstsight.safety.history import describe_entry
 
     store, log = _open(db)
     if adopt is not None:
         _adopt(store, adopt, log, _who(by), wait, json)
         return
     if list_:
-        events = (event(entry) for entry in log.entries(subject=item))
+        events = (describe_entry(entry) for entry in log.entries(subject=item))
         if wants_json(json):
             print_json_lines(one.as_dict() for one in events)
         else:

@@ -39,7 +39,9 @@ def policies(
     if yaml:
         typer.echo(loaded.text, nl=False)
     elif wants_json(json):
-        print_json_lines(policy.deciding() | {"name": policy.name, "parent": policy.parent} for policy in loaded.all)
+        print_json_lines(
+            policy.decision_settings() | {"name": policy.name, "parent": policy.parent} for policy in loaded.all
+        )
     else:
         print_table(
             ["policy", "name", "severity", "parts", "age", "review", "block", ""],

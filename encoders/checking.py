@@ -19,17 +19,24 @@ from firstsight.encoders.dual import DualModel
 from firstsight.encoders.int8 import MIN_INT8_COSINE
 from firstsight.encoders.options import AUTO, EncoderOptions, Runtime
 from firstsight.encoders.picture_transform import probe_pictures
-from firstsight.encoders.registry import load_dual_model, load_with
-from firstsight.encoders.runtimes import INT8, MIN_COSINE, PROBE_TEXTS, candidates, judge, trims
+from firstsight.encoders.registry import load_dual_model, load_with_options
+from firstsight.encoders.runtimes import (
+    INT8,
+    MIN_COSINE,
+    PROBE_TEXTS,
+    can_trim_padding,
+    candidate_runtimes,
+    measure_runtime,
+)
 from firstsight.errors import EncoderError, MediaError
 from firstsight.media.kinds import media_kind
 from firstsight.media.pictures import open_picture
 
-MOST_PICTURES: Final = 64
-DRAWN_PICTURES: Final = 16
+MAX_SAMPLED_PICTURES: Final = 64
+DRAWN_PICTURE_COUNT: Final = 16
 REFERENCE_ROWS: Final = 8
 TEXT_ROUNDS: Final = 3
-LONE_TEXTS: Final = 9
+TIMED_TEXTS: Final = 9
 
 TEXTS: Final = (
     *PROBE_TEXTS,
@@ -45,7 +52,7 @@ TEXTS: Final = (
 
 
 @dataclass(frozen=True)
-class Check:
+class ModelCheck:
     """What a model did here."""
 
     name: str
@@ -68,13 +75,13 @@ class Check:
     problem: str  # why it should not be used; empty where it can
 
 
-def check(
+def check_model(
     name: str,
     options: EncoderOptions | None = None,
     *,
     folder: Path | None = None,
     on_progress: Callable[[str], None] = lambda step: None,
-) -> Check:
+) -> ModelCheck:
     """Load a model, encode pictures and texts, and compare with the library's own way in float32.
 
     Both get the pictures as the encoder opens them. That large files are shrunk while they are decoded moves vectors as
@@ -90,24 +97,24 @@ def check(
         EncoderError: it cannot be loaded or not run so, or the folder has no picture that can be read.
     """
     options = options or EncoderOptions()
-    taken = sample_pictures(folder) if folder else list(probe_pictures(DRAWN_PICTURES))
+    taken = sample_pictures(folder) if folder else list(probe_pictures(DRAWN_PICTURE_COUNT))
     sources, unreadable = _readable(taken)
     if not sources:
         raise EncoderError(f"none of the {len(taken)} pictures in {folder} can be read; name a folder with others")
     on_progress(f"loading {name}")
     begin = time.perf_counter()
-    encoder = load_with(name, options)
+    encoder = load_with_options(name, options)
     _warm(encoder, sources)
     load_seconds = time.perf_counter() - begin
     on_progress(f"encoding {len(sources)} pictures and {len(TEXTS)} texts")
     picture_vectors, picture_seconds = _timed(lambda: encoder.encode_images(sources))
     text_vectors, text_seconds = _timed(lambda: [encoder.encode_texts(TEXTS) for _ in range(TEXT_ROUNDS)][-1])
-    alone = [_timed(partial(encoder.encode_texts, [text]))[1] for text in TEXTS[:LONE_TEXTS]]
+    alone = [_timed(partial(encoder.encode_texts, [text]))[1] for text in TEXTS[:TIMED_TEXTS]]
     on_progress("encoding them again, as the reference does")
     reference, expected, model = _reference(name, options, sources)
     cosines = None if expected is None else _cosines(np.concatenate([picture_vectors, text_vectors]), expected)
     runtime = str(getattr(encoder, "runtime", ""))
-    return Check(
+    return ModelCheck(
         name=encoder.spec.name,
         dim=encoder.spec.dim,
         image_size=encoder.spec.image_size,
@@ -121,15 +128,15 @@ def check(
         texts=len(TEXTS),
         texts_per_second=round(len(TEXTS) * TEXT_ROUNDS / text_seconds, 2),
         one_text_ms=round(1000 * statistics.median(alone), 2),
-        texts_are_trimmed=trims(model) if model else None,
+        texts_are_trimmed=can_trim_padding(model) if model else None,
         reference=reference,
         mean_cosine=None if cosines is None else round(float(cosines.mean()), 6),
         min_cosine=None if cosines is None else round(float(cosines.min()), 6),
-        problem="" if cosines is None else problem_of(runtime, cosines[: len(sources)], cosines[len(sources) :]),
+        problem="" if cosines is None else describe_problem(runtime, cosines[: len(sources)], cosines[len(sources) :]),
     )
 
 
-def problem_of(runtime: str, pictures: Vectors, texts: Vectors) -> str:
+def describe_problem(runtime: str, pictures: Vectors, texts: Vectors) -> str:
     """Why vectors with these cosines to the reference's should not be used; empty where they can.
 
     int8, which is only a picture tower, must keep .99 on average over the pictures; every other runtime .999 at worst.
@@ -165,7 +172,7 @@ def pictures_under(folder: Path) -> list[Path]:
     return found
 
 
-def sample_pictures(folder: Path, most: int = MOST_PICTURES) -> list[Path]:
+def sample_pictures(folder: Path, most: int = MAX_SAMPLED_PICTURES) -> list[Path]:
     """At most so many of a folder's pictures, evenly spread over `pictures_under`; raises as that."""
     found = pictures_under(folder)
     chosen = np.linspace(0, len(found) - 1, min(most, len(found))).astype(int)
@@ -201,7 +208,7 @@ def _reference(
     """What to compare with, its unit rows for the pictures and then the texts, and the model behind them."""
     family = name.partition(":")[0]
     if family == "starter":
-        torch_starter = load_with(name, EncoderOptions("torch", threads=options.threads))
+        torch_starter = load_with_options(name, EncoderOptions("torch", threads=options.threads))
         both = (torch_starter.encode_images(sources), torch_starter.encode_texts(TEXTS))
         return "starter run by torch in float32", np.concatenate(both), None
     if family not in ("open_clip", "transformers"):
@@ -231,8 +238,8 @@ def _refused(model: DualModel | None, chosen: str, options: EncoderOptions) -> d
     if model is None or options.runtime != AUTO:
         return {}
     refused = {}
-    for runtime in candidates(options.device):
+    for runtime in candidate_runtimes(options.device):
         if runtime == Runtime.parse(chosen):
             break
-        refused[str(runtime)] = judge(model, runtime, options).refused
+        refused[str(runtime)] = measure_runtime(model, runtime, options).refused
     return refused

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from firstsight.encoders.base import Arrays, EncoderSpec, ImageInput, Tower, Vectors, unit
 from firstsight.encoders.options import EncoderOptions
-from firstsight.encoders.runtimes import choose, make_tower, needs_no_model, trims
+from firstsight.encoders.runtimes import can_trim_padding, choose_runtime, make_tower, needs_no_model
 from firstsight.errors import MediaError
 from firstsight.media.pictures import open_picture
 
@@ -59,8 +59,8 @@ class DualEncoder:
         self._prepare_pictures = model.prepare_pictures
         self._prepare_texts = model.prepare_texts
         self._options = options
-        self._runtime = choose(model, options)
-        self._trims = trims(model)
+        self._runtime = choose_runtime(model, options)
+        self._trims_padding = can_trim_padding(model)
         self._model = None if needs_no_model(model.spec, self._runtime) else model
         self.runtime = str(self._runtime)
 
@@ -94,13 +94,13 @@ class DualEncoder:
         order = np.argsort(tokens.lengths, kind="stable")
         rows = self._text_tower.rows
         chosen = [order[start : start + rows] for start in range(0, len(order), rows)]
-        outputs = self._text_tower.run_all(self._cut(tokens, where) for where in chosen)
+        outputs = self._text_tower.run_all(self._token_batch(tokens, where) for where in chosen)
         for where, (features,) in zip(chosen, outputs, strict=True):
             vectors[where] = unit(features)
         return vectors
 
-    def _cut(self, tokens: Tokens, rows: NDArray[np.int64]) -> Arrays:
-        width = tokens.lengths[rows].max() if self._trims else tokens.arrays[0].shape[1]
+    def _token_batch(self, tokens: Tokens, rows: NDArray[np.int64]) -> Arrays:
+        width = tokens.lengths[rows].max() if self._trims_padding else tokens.arrays[0].shape[1]
         return tuple(np.ascontiguousarray(array[rows, :width]) for array in tokens.arrays)
 
     def _picture_batches(self, images: Sequence[ImageInput]) -> Iterator[Arrays]:

@@ -23,7 +23,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
 )
 
 from firstsight.encoders.options import EncoderOptions, looks_like_a_path
-from firstsight.encoders.registry import families, load_with
+from firstsight.encoders.registry import families, load_with_options
 from firstsight.errors import EncoderError, first_line
 
 CONNECT_SECONDS: Final = 5.0
@@ -37,7 +37,7 @@ OPEN_CLIP_CONFIG: Final = "open_clip_config.json"
 
 
 @dataclass(frozen=True)
-class Download:
+class DownloadReport:
     """What a name needed."""
 
     name: str
@@ -48,7 +48,7 @@ class Download:
 
 
 @dataclass(frozen=True)
-class Part:
+class HubRepository:
     """One repository of the hub that a model needs."""
 
     repo: str
@@ -56,7 +56,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Cached:
+class CachedRepository:
     """A repository in the Hugging Face cache, as its main branch was when it was fetched."""
 
     folder: Path
@@ -68,7 +68,7 @@ def cache_folder() -> Path:
     return Path(constants.HF_HUB_CACHE)
 
 
-def download(name: str, *, trust_remote_code: bool = False) -> Download:
+def download(name: str, *, trust_remote_code: bool = False) -> DownloadReport:
     """Fetch what a name needs into the Hugging Face cache: weights, configuration and tokeniser.
 
     Weights are safetensors where the repository has them; a pickle otherwise, which is read with `weights_only`.
@@ -82,9 +82,9 @@ def download(name: str, *, trust_remote_code: bool = False) -> Download:
             holds no weights.
     """
     family, _, _ = name.partition(":")
-    parts, place, note = _parts(name)
+    parts, place, note = _needed_repositories(name)
     if not parts:
-        return Download(name, (place,) if place else (), 0, 0, note)
+        return DownloadReport(name, (place,) if place else (), 0, 0, note)
     fetched = []
     with _quiet_hub():
         for part in parts:
@@ -93,13 +93,13 @@ def download(name: str, *, trust_remote_code: bool = False) -> Download:
         if family == "open_clip" and (folder / OPEN_CLIP_CONFIG).is_file():
             more = _text_repositories(open_clip_config(folder))
             done = {part.repo for part in parts}
-            fetched += [_fetch(Part(repo), family, trust_remote_code) for repo in more if repo not in done]
+            fetched += [_fetch(HubRepository(repo), family, trust_remote_code) for repo in more if repo not in done]
     sizes = [(folder / file).stat().st_size for folder, files in fetched for file in files]
-    return Download(name, tuple(str(folder) for folder, _ in fetched), len(sizes), sum(sizes), "")
+    return DownloadReport(name, tuple(str(folder) for folder, _ in fetched), len(sizes), sum(sizes), "")
 
 
 @contextmanager
-def at_hand(name: str, options: EncoderOptions) -> Iterator[None]:
+def ensure_downloaded(name: str, options: EncoderOptions) -> Iterator[None]:
     """Everything a name needs is on disk, fetched first where it was not; inside, nobody asks the hub.
 
     Left to themselves, the libraries ask it for every file at every start, those that a repository does not have too,
@@ -108,7 +108,7 @@ def at_hand(name: str, options: EncoderOptions) -> Iterator[None]:
     Raises:
         EncoderError: as `download`.
     """
-    parts, _, _ = _parts(name)
+    parts, _, _ = _needed_repositories(name)
     cached = cached_repositories() if parts else {}
     if not all(_on_disk(part, cached) for part in parts):
         download(name, trust_remote_code=options.trust_remote_code)
@@ -120,7 +120,7 @@ def at_hand(name: str, options: EncoderOptions) -> Iterator[None]:
         constants.HF_HUB_OFFLINE = before
 
 
-def cached_repositories() -> dict[str, Cached]:
+def cached_repositories() -> dict[str, CachedRepository]:
     """The models in the Hugging Face cache, by their names on the hub, at the revision that a bare name loads."""
     try:
         repositories = scan_cache_dir(cache_folder()).repos
@@ -132,7 +132,7 @@ def cached_repositories() -> dict[str, Cached]:
             if repository.repo_type == "model" and "main" in revision.refs:  # what a name without a revision loads
                 folder = revision.snapshot_path
                 files = {file.file_path.relative_to(folder).as_posix(): file.size_on_disk for file in revision.files}
-                found[repository.repo_id] = Cached(folder, files)
+                found[repository.repo_id] = CachedRepository(folder, files)
     return found
 
 
@@ -167,15 +167,15 @@ def open_clip_config(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def _parts(name: str) -> tuple[list[Part], str, str]:
+def _needed_repositories(name: str) -> tuple[list[HubRepository], str, str]:
     """The repositories a name needs; where there are none, the place it names, if any, and a sentence."""
     family, _, model = name.partition(":")
     if family not in families() or (family == "starter" and model):
-        load_with(name, EncoderOptions())  # says what is wrong with it
+        load_with_options(name, EncoderOptions())  # says what is wrong with it
     if family == "starter":
         return [], "", "starter is installed with firstsight; there is nothing to download"
     if family == "open_clip":
-        return _open_clip_parts(model)
+        return _open_clip_repositories(model)
     if family != "transformers":
         return [], "", f"{name} belongs to another package, which brings its own weights; nothing was downloaded"
     if not model:
@@ -185,30 +185,30 @@ def _parts(name: str) -> tuple[list[Part], str, str]:
         return [], str(place.resolve()), f"{model} is a folder; there is nothing to download"
     if looks_like_a_path(model) or model.count("/") > 1:
         raise EncoderError(f"there is no folder {model!r}; give one that holds config.json, tokeniser and weights")
-    return [Part(model, TRANSFORMERS_WEIGHTS)], "", ""
+    return [HubRepository(model, TRANSFORMERS_WEIGHTS)], "", ""
 
 
-def _open_clip_parts(model: str) -> tuple[list[Part], str, str]:
+def _open_clip_repositories(model: str) -> tuple[list[HubRepository], str, str]:
     from firstsight.encoders.open_clip import HUB, parse
 
     source, weights, kept = parse(model)
     if source.startswith(HUB):
-        return [Part(source.removeprefix(HUB), open_clip_weights(""))], "", ""
+        return [HubRepository(source.removeprefix(HUB), open_clip_weights(""))], "", ""
     if weights is None:
         return [], kept, f"{kept} is a folder; there is nothing to download"
-    texts = [Part(repo) for repo in _text_repositories(arch_config(source))]
+    texts = [HubRepository(repo) for repo in _text_repositories(arch_config(source))]
     if "@" in kept:  # a tokeniser of the hub beside weights of one's own
         return texts, weights, "" if texts else f"{weights} is a file; there is nothing to download"
-    part = pair_part(source, weights)
+    part = repository_of_tag(source, weights)
     return [part, *(text for text in texts if text.repo != part.repo)], "", ""
 
 
-def pair_part(arch: str, tag: str) -> Part:
+def repository_of_tag(arch: str, tag: str) -> HubRepository:
     """The repository with the weights that open_clip calls by this tag, which must exist."""
     import open_clip
 
     repo, _, file = open_clip.get_pretrained_cfg(arch, tag)["hf_hub"].rpartition("/")
-    return Part(repo, open_clip_weights(file))
+    return HubRepository(repo, open_clip_weights(file))
 
 
 def open_clip_weights(file: str) -> tuple[str, ...]:
@@ -229,7 +229,7 @@ def _text_repositories(config: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(repo for repo in named if repo))
 
 
-def weights_among(files: Iterable[str], part: Part) -> list[str]:
+def weights_among(files: Iterable[str], part: HubRepository) -> list[str]:
     """The files with a part's weights, in the best format that is there; none where there are none."""
     for pattern in part.weights:
         if found := fnmatch.filter(files, pattern):
@@ -237,13 +237,13 @@ def weights_among(files: Iterable[str], part: Part) -> list[str]:
     return []
 
 
-def _fetch(part: Part, family: str, code: bool) -> tuple[Path, list[str]]:
+def _fetch(part: HubRepository, family: str, code: bool) -> tuple[Path, list[str]]:
     """A repository's folder in the cache, and the files in it that were wanted."""
     repo = part.repo
     try:
         # asked first, because it is not tried five times over, as each file is
         info = HfApi().model_info(repo, timeout=CONNECT_SECONDS)
-        files = _wanted([file.rfilename for file in info.siblings or ()], part, code)
+        files = _files_to_fetch([file.rfilename for file in info.siblings or ()], part, code)
         exact = [glob.escape(file) for file in files]
         return Path(snapshot_download(repo, allow_patterns=exact, cache_dir=cache_folder())), files
     except EncoderError:
@@ -261,7 +261,7 @@ def _fetch(part: Part, family: str, code: bool) -> tuple[Path, list[str]]:
         ) from error
     except Exception as error:  # of whichever HTTP library this release of huggingface_hub uses
         if here := _on_disk(part, cached_repositories()):
-            return here.folder, _wanted(list(here.files), part, code)
+            return here.folder, _files_to_fetch(list(here.files), part, code)
         where = f"{family}:FOLDER"
         raise EncoderError(
             f"{repo} cannot be fetched from {constants.ENDPOINT} ({first_line(error)}); without a network, run this "
@@ -269,13 +269,13 @@ def _fetch(part: Part, family: str, code: bool) -> tuple[Path, list[str]]:
         ) from error
 
 
-def _on_disk(part: Part, cached: dict[str, Cached]) -> Cached | None:
+def _on_disk(part: HubRepository, cached: dict[str, CachedRepository]) -> CachedRepository | None:
     found = cached.get(part.repo)
     whole = found is not None and bool(weights_among(found.files, part) if part.weights else found.files)
     return found if whole else None
 
 
-def _wanted(files: Sequence[str], part: Part, code: bool) -> list[str]:
+def _files_to_fetch(files: Sequence[str], part: HubRepository, code: bool) -> list[str]:
     weights = weights_among(files, part)
     if part.weights and not weights:
         raise EncoderError(f"{part.repo} holds none of the weights that can be loaded here: {', '.join(part.weights)}")

@@ -29,13 +29,13 @@ from firstsight.encoders.runtimes import (
     MIN_COSINE,
     PROBE_TEXTS,
     REFERENCE,
-    Verdict,
+    RuntimeMeasurement,
     build_graph,
-    candidates,
+    candidate_runtimes,
     graph_key,
-    judge,
     machine,
     make_tower,
+    measure_runtime,
 )
 from firstsight.errors import EncoderError, MediaError, OptionalDependencyError
 from firstsight.media.pictures import open_picture
@@ -46,15 +46,15 @@ if TYPE_CHECKING:
     from firstsight.encoders.dual import DualModel
 
 MIN_INT8_COSINE = 0.99  # on average
-MIN_OVERLAP = 0.95
+MIN_NEIGHBOUR_OVERLAP = 0.95
 NEIGHBOURS = 10
-SEEN = 128  # pictures that the quantisation looks at
-LEAST = 200  # pictures, those it looks at among them
-MOST = 640
+QUANTISATION_PICTURES = 128  # pictures that the quantisation looks at
+MIN_CALIBRATION_PICTURES = 200  # pictures, those it looks at among them
+MAX_CALIBRATION_PICTURES = 640
 
 
 @dataclass(frozen=True)
-class Calibration:
+class Int8Calibration:
     """What int8 does to a model's vectors, and to its speed."""
 
     pictures: int  # that were compared; the quantisation did not see them
@@ -70,7 +70,7 @@ def calibrate(
     pictures: Sequence[Path],
     options: EncoderOptions | None = None,
     on_progress: Callable[[str], None] = lambda step: None,
-) -> Calibration:
+) -> Int8Calibration:
     """Quantise a model's picture tower to int8, measure it, and keep it for `--runtime fast` where it is good enough.
 
     Args:
@@ -88,7 +88,7 @@ def calibrate(
     model = load_dual_model(name, options)
     on_progress("reading pictures")
     prepared = _prepare(model, pictures)
-    seen, unseen = prepared[:SEEN], prepared[SEEN:]
+    seen, unseen = prepared[:QUANTISATION_PICTURES], prepared[QUANTISATION_PICTURES:]
     on_progress(f"quantising with {len(seen)} pictures")
     original = load_graph(
         graph_key(model.spec, "pictures", Runtime("openvino")), lambda: build_graph(model, "pictures")
@@ -100,7 +100,7 @@ def calibrate(
     quantised = OpenVinoTower(graph, streams=options.cpu_threads, threads=options.cpu_threads, rows=8, precision=rest)
     reference, vectors = _run(tower.run_all(unseen)), _run(quantised.run_all(unseen))
     cosines = (reference * vectors).sum(axis=1)
-    measured = Calibration(
+    measured = Int8Calibration(
         pictures=len(unseen),
         mean_cosine=float(cosines.mean()),
         min_cosine=float(cosines.min()),
@@ -111,7 +111,7 @@ def calibrate(
     measured = replace(measured, refused=_refusal(measured, _text_cosine(model, options)))
     if not measured.refused:
         store_graph(graph, graph_key(model.spec, "pictures", INT8), replace=True)
-    verdict = Verdict(measured.mean_cosine, measured.min_cosine, measured.refused)
+    verdict = RuntimeMeasurement(measured.mean_cosine, measured.min_cosine, measured.refused)
     verdicts.write(model.spec.fingerprint, machine(INT8, None), asdict(verdict))
     return measured
 
@@ -142,12 +142,12 @@ def _prepare(model: DualModel, files: Sequence[Path]) -> list[Arrays]:
         except MediaError:
             continue
         prepared.append(model.prepare_pictures([picture]))
-        if len(prepared) == MOST:
+        if len(prepared) == MAX_CALIBRATION_PICTURES:
             break
-    if len(prepared) < LEAST:
+    if len(prepared) < MIN_CALIBRATION_PICTURES:
         raise EncoderError(
-            f"{len(prepared)} of {len(files)} files are pictures that can be read; calibration needs {LEAST} of the "
-            "kind that will be indexed"
+            f"{len(prepared)} of {len(files)} files are pictures that can be read; "
+            f"calibration needs {MIN_CALIBRATION_PICTURES} of the kind that will be indexed"
         )
     return prepared
 
@@ -185,7 +185,7 @@ def _text_cosine(model: DualModel, options: EncoderOptions) -> float:
 
 
 def _speedup(model: DualModel, tower: OpenVinoTower, pictures: Sequence[Arrays], options: EncoderOptions) -> float:
-    auto = next(r for r in (*candidates("cpu"), REFERENCE) if not judge(model, r, options).refused)
+    auto = next(r for r in (*candidate_runtimes("cpu"), REFERENCE) if not measure_runtime(model, r, options).refused)
     other = make_tower(model.spec, model, "pictures", auto, options)
     batch = tuple(np.concatenate(arrays) for arrays in zip(*pictures[:64], strict=True))
     seconds: dict[str, list[float]] = {"int8": [], "auto": []}
@@ -197,12 +197,12 @@ def _speedup(model: DualModel, tower: OpenVinoTower, pictures: Sequence[Arrays],
     return float(np.median(seconds["auto"][1:]) / np.median(seconds["int8"][1:]))
 
 
-def _refusal(measured: Calibration, text_cosine: float) -> str:
+def _refusal(measured: Int8Calibration, text_cosine: float) -> str:
     wrong = []
     if not measured.mean_cosine >= MIN_INT8_COSINE:
         wrong.append(f"a mean cosine of {measured.mean_cosine:.4f} to float32 (it must keep {MIN_INT8_COSINE})")
-    if not measured.overlap >= MIN_OVERLAP:
-        wrong.append(f"{measured.overlap:.3f} of the ten nearest neighbours (it must keep {MIN_OVERLAP})")
+    if not measured.overlap >= MIN_NEIGHBOUR_OVERLAP:
+        wrong.append(f"{measured.overlap:.3f} of the ten nearest neighbours (it must keep {MIN_NEIGHBOUR_OVERLAP})")
     if not text_cosine >= MIN_COSINE:
         wrong.append(f"a cosine of {text_cosine:.4f} for texts in bf16 (it must keep {MIN_COSINE})")
     return f"int8 keeps {' and '.join(wrong)}; use --runtime auto" if wrong else ""

@@ -24,24 +24,24 @@ from torchvision.transforms.v2 import InterpolationMode
 from firstsight.encoders.base import Arrays, EncoderSpec
 from firstsight.encoders.dual import DualEncoder, DualModel, Tokens
 from firstsight.encoders.fingerprint import tokenizer_state, weights_digest
-from firstsight.encoders.hub import at_hand, snapshot_folder
+from firstsight.encoders.hub import ensure_downloaded, snapshot_folder
 from firstsight.encoders.open_clip_tokenizer import load_tokenizer
 from firstsight.encoders.options import EncoderOptions, looks_like_a_path
 from firstsight.encoders.picture_transform import (
-    CROPPED_ASPECT,
-    WHOLE_ASPECT,
-    FromBytes,
+    MAX_CROPPED_ASPECT,
+    MAX_WHOLE_ASPECT,
+    NormalisingTower,
     SquareTransform,
     is_faithful,
     probe_pictures,
 )
 from firstsight.encoders.state_dicts import (
+    find_unusable_weights,
     is_scale,
-    listed,
+    list_names,
     read_weights,
     refuse_adapters,
     require_fit,
-    unusable,
     unwrap,
 )
 from firstsight.errors import EncoderError, first_line
@@ -86,7 +86,7 @@ def load(model: str, options: EncoderOptions) -> DualEncoder:
 def load_model(model: str, options: EncoderOptions) -> DualModel:
     """The model taken apart, in float32 on the CPU; raises as `load`."""
     source, weights, name = parse(model)
-    with at_hand(f"open_clip:{model}", options):
+    with ensure_downloaded(f"open_clip:{model}", options):
         tokenize = load_tokenizer(source, options)
         found, preprocess = _create(source, weights, model)
     side = int(np.max(found.visual.image_size))
@@ -106,19 +106,19 @@ def load_model(model: str, options: EncoderOptions) -> DualModel:
     spec = EncoderSpec(f"open_clip:{name}", dim, side, fingerprint)
     transform = _transform(preprocess, found)
     library = _as_arrays(preprocess, found)
-    picture_tower = _Whole(found, "encode_image")
+    picture_tower = _LibraryTower(found, "encode_image")
     return DualModel(
         spec,
         prepare_pictures=transform or library,
-        prepare_texts=_Tokenize(tokenize),
-        picture_tower=FromBytes(picture_tower, transform) if transform else picture_tower,
+        prepare_texts=_OpenClipTokenizer(tokenize),
+        picture_tower=NormalisingTower(picture_tower, transform) if transform else picture_tower,
         text_tower=text_tower,
         reference_pictures=lambda pictures: found.encode_image(torch.from_numpy(*library(pictures))),
         reference_texts=lambda texts: found.encode_text(tokenize(list(texts))),
     )
 
 
-class _Tokenize:
+class _OpenClipTokenizer:
     """open_clip's tokenisers give ids without a mask; their padding is the id after the last word."""
 
     def __init__(self, tokenizer: Callable[[list[str]], torch.Tensor]) -> None:
@@ -168,7 +168,7 @@ class _CausalText(torch.nn.Module):
         return features
 
 
-class _Whole(torch.nn.Module):
+class _LibraryTower(torch.nn.Module):
     """A tower called as open_clip calls it: `encode_image` or `encode_text`."""
 
     def __init__(self, model: torch.nn.Module, method: str) -> None:
@@ -192,7 +192,7 @@ def _text_tower(model: Any) -> torch.nn.Module:
     text = getattr(model, "text", None)
     if isinstance(text, TextTransformer) and text.cls_emb is None and not (text.use_pad_mask or text.output_tokens):
         return _CausalText(text, text.pool_type, text.eos_id)
-    return _Whole(model, "encode_text")
+    return _LibraryTower(model, "encode_text")
 
 
 def _transform(preprocess: Any, model: Any) -> SquareTransform | None:
@@ -220,7 +220,7 @@ def _transform(preprocess: Any, model: Any) -> SquareTransform | None:
 def _as_arrays(preprocess: Any, model: Any) -> Callable[[Sequence[Image.Image]], Arrays]:
     """open_clip's own preprocessing, of pictures that are not too long for it."""
     crops = open_clip.get_model_preprocess_cfg(model).get("resize_mode", "shortest") == "shortest"
-    most = CROPPED_ASPECT if crops else WHOLE_ASPECT
+    most = MAX_CROPPED_ASPECT if crops else MAX_WHOLE_ASPECT
     return lambda pictures: (torch.stack([preprocess(crop_long(picture, most)) for picture in pictures]).numpy(),)
 
 
@@ -285,10 +285,10 @@ def _create(source: str, weights: str | None, model: str) -> tuple[Any, Any]:
         with _without_root_log(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found, _, preprocess = open_clip.create_model_and_transforms(
-                source, pretrained=weights, weights_only=True, **own, **_published(weights, source)
+                source, pretrained=weights, weights_only=True, **own, **_published_preprocessing(weights, source)
             )
             if file:
-                _fill(found, file, _remedy(source, weights))
+                _load_weights(found, file, _remedy(source, weights))
     except EncoderError as error:
         raise EncoderError(f"open_clip cannot load {model}: {error}") from error
     except Exception as error:  # whatever a bad checkpoint makes torch, safetensors or the hub raise
@@ -329,13 +329,13 @@ def _weights_file(source: str, weights: str | None) -> Path | None:
     usual = [name for name in WEIGHTS_NAMES if name in names]
     if not names or (not usual and len(names) > 1):
         raise EncoderError(
-            f"{folder} holds {f'several weights ({listed(names)})' if names else 'no weights'}; name those of this "
+            f"{folder} holds {f'several weights ({list_names(names)})' if names else 'no weights'}; name those of this "
             f"model {WEIGHTS_NAMES[0]}"
         )
     return folder / (usual or names)[0]
 
 
-def _fill(model: Any, file: Path, remedy: str) -> None:
+def _load_weights(model: Any, file: Path, remedy: str) -> None:
     """Put a file's weights into a model, all of them and into all of it.
 
     open_clip's own loading takes no other wrappers than `module.`, tells missing weights in many lines, and resizes
@@ -358,13 +358,13 @@ def _fill(model: Any, file: Path, remedy: str) -> None:
         f"{type(model).__name__} of this architecture",
         missing=[name for name in expected if name not in weights],
         unexpected=[name for name in weights if name not in expected and name not in OPENAI_SIZES],
-        faults=unusable(weights, expected),
+        faults=find_unusable_weights(weights, expected),
         remedy=remedy,
     )
     model.load_state_dict({name: value for name, value in weights.items() if name in expected}, strict=False)
 
 
-def _published(weights: str | None, arch: str) -> dict[str, Any]:
+def _published_preprocessing(weights: str | None, arch: str) -> dict[str, Any]:
     """For a checkpoint of one's own, the preprocessing that every published checkpoint of its architecture has.
 
     Left alone, open_clip takes OpenAI's mean and crop for any file, which is wrong for every SigLIP. Where the

@@ -42,7 +42,7 @@ class OpenVinoTower:
         rows: at most, of one request.
         precision: "fp32", or "bf16" for matrix products in bfloat16; a graph quantised to int8 keeps its int8 parts
             under either. Never this runtime's own default, which is bf16 wherever the CPU has it: some models lose too
-            much (see `runtimes.gate`).
+            much (see `runtimes.compare_with_reference`).
     """
 
     def __init__(self, graph: ov.Model, *, streams: int, threads: int, rows: int, precision: str = "fp32") -> None:

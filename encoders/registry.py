@@ -115,10 +115,10 @@ def load_encoder(
     Raises:
         EncoderError: no such family, model, tag, file or runtime; the message says what there is.
     """
-    return load_with(name, EncoderOptions(runtime, device, threads, trust_remote_code))
+    return load_with_options(name, EncoderOptions(runtime, device, threads, trust_remote_code))
 
 
-def load_with(name: str, options: EncoderOptions) -> Encoder:
+def load_with_options(name: str, options: EncoderOptions) -> Encoder:
     """`load_encoder` with its options in one object."""
     family, _, model = name.partition(":")
     known = families()

@@ -1,9 +1,10 @@
 """Which runtime runs a dual encoder: the fastest that has been seen to give the reference's vectors on this machine.
 
 Two runtimes of one model share its fingerprint, and so one database, because of one rule: a runtime is used only after
-its vectors were compared with those of torch in float32. `gate` does it at first use, on drawn pictures and on titles;
-every cosine must reach `MIN_COSINE`. int8 is compared by `firstsight models calibrate`, on the user's own pictures, and
-must keep the neighbours as well (see `int8`). The verdicts are kept in the cache folder, by fingerprint and machine.
+its vectors were compared with those of torch in float32. `compare_with_reference` does it at first use, on drawn
+pictures and on titles; every cosine must reach `MIN_COSINE`. int8 is compared by `firstsight models calibrate`, on the
+user's own pictures, and must keep the neighbours as well (see `int8`). The verdicts are kept in the cache folder, by
+fingerprint and machine.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ PROBE_TEXTS = (
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RuntimeMeasurement:
     """How a runtime's vectors compare with those of torch in float32."""
 
     mean_cosine: float
@@ -77,7 +78,7 @@ class Verdict:
     refused: str = ""  # why this runtime cannot be used; empty where it can
 
 
-def candidates(device: str | None) -> Iterator[Runtime]:
+def candidate_runtimes(device: str | None) -> Iterator[Runtime]:
     """The runtimes worth trying here, fastest first, as benchmarks/encoders.py measured them."""
     where = device or best_device()
     if where != "cpu":
@@ -89,49 +90,51 @@ def candidates(device: str | None) -> Iterator[Runtime]:
     yield Runtime("openvino", "fp32")
 
 
-def choose(model: DualModel, options: EncoderOptions) -> Runtime:
+def choose_runtime(model: DualModel, options: EncoderOptions) -> Runtime:
     """The runtime that the options lead to, for this model on this machine.
 
     Raises:
         EncoderError: the runtime asked for cannot run this model, or changes its vectors too much; with the figures.
     """
     if options.runtime == AUTO:
-        for runtime in candidates(options.device):
-            verdict = judge(model, runtime, options)
+        for runtime in candidate_runtimes(options.device):
+            verdict = measure_runtime(model, runtime, options)
             if not verdict.refused:
                 return runtime
             log.info("%s is not used for %s: %s", runtime, model.spec.name, verdict.refused)
         return REFERENCE
     runtime = INT8 if options.runtime == FAST else Runtime.parse(options.runtime)
-    verdict = judge(model, runtime, options)
+    verdict = measure_runtime(model, runtime, options)
     if verdict.refused:
         raise EncoderError(f"{model.spec.name} cannot be run as {runtime}: {verdict.refused}")
     return runtime
 
 
-def judge(model: DualModel, runtime: Runtime, options: EncoderOptions) -> Verdict:
-    """How a runtime compares with the reference: what the cache folder says, else what `gate` measures now."""
+def measure_runtime(model: DualModel, runtime: Runtime, options: EncoderOptions) -> RuntimeMeasurement:
+    """How a runtime compares with the reference: from the cache folder, else measured now."""
     if runtime.engine != "openvino" and options.device is not None:
         check_device(options.device)
     if runtime == REFERENCE:
-        return Verdict(1.0, 1.0)
+        return RuntimeMeasurement(1.0, 1.0)
     where = machine(runtime, options.device)
     known = verdicts.read(model.spec.fingerprint, where)
     # what failed by an error may be mended by now (a compiler, memory): tried again for whoever asks for it by name
     if known and (known["min_cosine"] or options.runtime == AUTO):
-        return Verdict(**known)
+        return RuntimeMeasurement(**known)
     if runtime == INT8:
-        return Verdict(0, 0, f"not calibrated yet; run: firstsight models calibrate {model.spec.name} PICTURES_FOLDER")
+        return RuntimeMeasurement(
+            0, 0, f"not calibrated yet; run: firstsight models calibrate {model.spec.name} PICTURES_FOLDER"
+        )
     options.on_progress(f"preparing {model.spec.name} for {runtime} and comparing its vectors; once on this machine")
     try:
-        verdict = gate(model, runtime, options)
+        verdict = compare_with_reference(model, runtime, options)
     except Exception as error:  # whatever exporting, compiling or running a model in other numbers may raise
-        verdict = Verdict(0, 0, f"it fails ({first_line(error)})")
+        verdict = RuntimeMeasurement(0, 0, f"it fails ({first_line(error)})")
     verdicts.write(model.spec.fingerprint, where, asdict(verdict))
     return verdict
 
 
-def gate(model: DualModel, runtime: Runtime, options: EncoderOptions) -> Verdict:
+def compare_with_reference(model: DualModel, runtime: Runtime, options: EncoderOptions) -> RuntimeMeasurement:
     """Compare both towers with those of torch in float32, on drawn pictures and on titles of many lengths."""
     if runtime.engine == "openvino":
         options = replace(options, device="cpu")
@@ -145,12 +148,12 @@ def gate(model: DualModel, runtime: Runtime, options: EncoderOptions) -> Verdict
     together = np.concatenate(cosines)
     mean, smallest = float(together.mean()), float(together.min())
     if smallest >= MIN_COSINE:  # not so for NaN either
-        return Verdict(mean, smallest)
+        return RuntimeMeasurement(mean, smallest)
     refused = f"its vectors keep a cosine of {smallest:.4f} at worst to those of float32, not {MIN_COSINE}"
-    return Verdict(mean, smallest, refused)
+    return RuntimeMeasurement(mean, smallest, refused)
 
 
-def trims(model: DualModel) -> bool:
+def can_trim_padding(model: DualModel) -> bool:
     """Whether the text tower gives the same vectors when the padding is cut off: tried, not assumed."""
     known = verdicts.read(model.spec.fingerprint, "trims")
     if known is None:
@@ -237,7 +240,7 @@ def build_graph(model: DualModel, which: Which) -> ov.Model:
         shapes = tuple((-1, *array.shape[1:]) for array in arrays)
     else:
         tower, arrays = model.text_tower, model.prepare_texts(PROBE_TEXTS[1:3]).arrays
-        width = -1 if trims(model) else arrays[0].shape[1]
+        width = -1 if can_trim_padding(model) else arrays[0].shape[1]
         shapes = tuple((-1, width) for _ in arrays)
     tower = tower.cpu()
     return export(tower, tuple(torch.from_numpy(array) for array in arrays), shapes)

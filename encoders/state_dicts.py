@@ -35,18 +35,18 @@ ADAPTER_FILES: Final = (
     "pytorch_lora_weights.bin",
 )
 ADAPTER_NAMES: Final = re.compile(r"(^|[._])lora_|\.base_layer\.|^base_model\.model\.")
-MERGE: Final = "merge it first (merge_and_unload() of peft), save the whole model, and load that"
+MERGE_HINT: Final = "merge it first (merge_and_unload() of peft), save the whole model, and load that"
 
-NAMED: Final = 3
+MAX_LISTED_NAMES: Final = 3
 """Weights that a refusal names; the others are counted."""
 
-NESTED: Final = 2
+MAX_NESTING: Final = 2
 """Levels of dictionaries in a training checkpoint that are looked through for weights."""
 
-AVERAGED: Final = ("ema", "swa", "avg")
+AVERAGED_KEY_PARTS: Final = ("ema", "swa", "avg")
 """Parts of the keys under which training scripts save copies averaged over the training."""
 
-AGAIN: Final = "copy or download it again"
+COPY_AGAIN_HINT: Final = "copy or download it again"
 
 
 def read_weights(file: Path) -> Mapping[str, Any]:
@@ -63,8 +63,8 @@ def read_weights(file: Path) -> Mapping[str, Any]:
             return _safetensors(file)
         except (SafetensorError, OSError, ValueError) as error:
             raise EncoderError(
-                f"{file} is cut off or no safetensors file ({first_line(error)}); {AGAIN}, with Git LFS where it came "
-                "by git"
+                f"{file} is cut off or no safetensors file ({first_line(error)}); {COPY_AGAIN_HINT}, "
+                "with Git LFS where it came by git"
             ) from error
     if _is_torchscript(file):
         raise EncoderError(
@@ -82,7 +82,9 @@ def read_weights(file: Path) -> Mapping[str, Any]:
                 f"{file} holds {forbidden[1]} beside its weights, and code in a pickle is never run; save the state "
                 "dict alone, best as .safetensors"
             ) from error
-        raise EncoderError(f"{file} is cut off or no checkpoint of torch ({_reason(error)}); {AGAIN}") from error
+        raise EncoderError(
+            f"{file} is cut off or no checkpoint of torch ({_reason(error)}); {COPY_AGAIN_HINT}"
+        ) from error
     if not isinstance(found, Mapping):
         raise EncoderError(f"{file} holds a {type(found).__name__} and no weights by name; save model.state_dict()")
     return found
@@ -129,7 +131,7 @@ def folder_weights(folder: Path) -> tuple[Path, Mapping[str, Any]]:
     others = sorted(p.name for p in folder.glob("*") if p.suffix in {".safetensors", ".bin", ".pt", ".pth", ".ckpt"})
     raise EncoderError(
         f"{folder} has no model.safetensors, no pytorch_model.bin and no index of shards"
-        + (f", only {listed(others)}" if others else "")
+        + (f", only {list_names(others)}" if others else "")
         + "; save the model with save_pretrained"
     )
 
@@ -138,14 +140,16 @@ def _shards(index: Path) -> list[Path]:
     try:
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise EncoderError(f"{index} cannot be read ({first_line(error)}); {AGAIN}") from error
+        raise EncoderError(f"{index} cannot be read ({first_line(error)}); {COPY_AGAIN_HINT}") from error
     for name in names:
         # an index from outside must not lead out of its folder
         if not isinstance(name, str) or Path(name).name != name:
-            raise EncoderError(f"{index} names the shard {name!r}, which is no file beside it; {AGAIN}")
+            raise EncoderError(f"{index} names the shard {name!r}, which is no file beside it; {COPY_AGAIN_HINT}")
     absent = [name for name in names if not (index.parent / name).is_file()]
     if absent:
-        raise EncoderError(f"{index.parent} lacks {listed(absent)}, named by {index.name}; copy or download the rest")
+        raise EncoderError(
+            f"{index.parent} lacks {list_names(absent)}, named by {index.name}; copy or download the rest"
+        )
     return [index.parent / name for name in names]
 
 
@@ -159,14 +163,16 @@ def refuse_adapters(folder: Path) -> None:
     """
     for name in ADAPTER_FILES:
         if (folder / name).exists():
-            raise EncoderError(f"{folder / name} is an adapter (LoRA or the like), which is not applied here; {MERGE}")
+            raise EncoderError(
+                f"{folder / name} is an adapter (LoRA or the like), which is not applied here; {MERGE_HINT}"
+            )
 
 
 def unwrap(found: Mapping[str, Any], expected: Collection[str]) -> Weights:
     """The weights inside what a training script saved, under the names that the model gives them.
 
     Of several sets of weights in one file, the one whose names fit best is taken; of equal ones `state_dict`, then the
-    first, and copies averaged over the training (`AVERAGED`) last. What wrappers put before or into the names
+    first, and copies averaged over the training (`AVERAGED_KEY_PARTS`) last. What wrappers put before or into the names
     (`module.`, `_orig_mod.`, `model.` and any other, one behind another) is taken off.
 
     Args:
@@ -177,7 +183,7 @@ def unwrap(found: Mapping[str, Any], expected: Collection[str]) -> Weights:
     for path, tensors in _tensor_sets(found, ()):
         plain = _unprefixed(_without_inner_wrappers(tensors), expected)
         fitting = sum(name in expected for name in plain)
-        averaged = any(mark in part.lower() for part in path for mark in AVERAGED)
+        averaged = any(mark in part.lower() for part in path for mark in AVERAGED_KEY_PARTS)
         candidates.append(((fitting, not averaged, path[-1:] == ("state_dict",)), plain))
     # max keeps the first of equals
     return max(candidates, key=lambda candidate: candidate[0])[1] if candidates else {}
@@ -187,7 +193,7 @@ def _tensor_sets(found: Mapping[Any, Any], path: tuple[str, ...]) -> Iterator[tu
     tensors = {str(name): value for name, value in found.items() if isinstance(value, torch.Tensor)}
     if tensors:
         yield path, tensors
-    if len(path) < NESTED:
+    if len(path) < MAX_NESTING:
         for name, value in found.items():
             if isinstance(value, Mapping):
                 yield from _tensor_sets(value, (*path, str(name)))
@@ -222,7 +228,7 @@ def is_scale(name: str) -> bool:
     return name.rpartition(".")[2] in SCALES
 
 
-def unusable(weights: Weights, expected: Mapping[str, torch.Tensor]) -> list[str]:
+def find_unusable_weights(weights: Weights, expected: Mapping[str, torch.Tensor]) -> list[str]:
     """Weights that a model cannot take as they are, each with the reason.
 
     Those of another shape, those that hold not-a-number, and quantised ones: whole numbers without their scale.
@@ -267,9 +273,11 @@ def require_fit(
     missing = [name for name in missing if is_weight(name) and not is_scale(name)]
     unexpected = [name for name in unexpected if is_weight(name)]
     if any(ADAPTER_NAMES.search(name) for name in unexpected):
-        raise EncoderError(f"{file} holds an adapter's weights ({listed(unexpected)}), not merged into it; {MERGE}")
+        raise EncoderError(
+            f"{file} holds an adapter's weights ({list_names(unexpected)}), not merged into it; {MERGE_HINT}"
+        )
     parts = [
-        f"{len(names)} {what} ({listed(names)})"
+        f"{len(names)} {what} ({list_names(names)})"
         for names, what in ((missing, "missing"), (unexpected, "unexpected"), (faults, "unusable"))
         if names
     ]
@@ -277,9 +285,9 @@ def require_fit(
         raise EncoderError(f"the weights in {file} do not fit {kind}: {', '.join(parts)}; {remedy}")
 
 
-def listed(names: Collection[str]) -> str:
+def list_names(names: Collection[str]) -> str:
     """The first few names in their order, and how many more there are."""
-    first: Sequence[str] = sorted(names)[:NAMED]
+    first: Sequence[str] = sorted(names)[:MAX_LISTED_NAMES]
     more = len(names) - len(first)
     return ", ".join(first) + (f" and {more} more" if more else "")
 

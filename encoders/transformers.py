@@ -16,22 +16,22 @@ from torchvision.transforms.v2 import InterpolationMode
 from firstsight.encoders.base import Arrays, EncoderSpec
 from firstsight.encoders.dual import DualEncoder, DualModel, Tokens
 from firstsight.encoders.fingerprint import tokenizer_state, weights_digest
-from firstsight.encoders.hub import at_hand, snapshot_folder
+from firstsight.encoders.hub import ensure_downloaded, snapshot_folder
 from firstsight.encoders.options import EncoderOptions
 from firstsight.encoders.picture_transform import (
-    CROPPED_ASPECT,
-    WHOLE_ASPECT,
-    FromBytes,
+    MAX_CROPPED_ASPECT,
+    MAX_WHOLE_ASPECT,
+    NormalisingTower,
     SquareTransform,
     is_faithful,
     probe_pictures,
 )
 from firstsight.encoders.state_dicts import (
+    find_unusable_weights,
     folder_weights,
     is_scale,
     refuse_adapters,
     require_fit,
-    unusable,
     unwrap,
 )
 from firstsight.encoders.vocabulary import require_vocabulary
@@ -59,11 +59,11 @@ def load(model: str, options: EncoderOptions) -> DualEncoder:
 
 def load_model(model: str, options: EncoderOptions) -> DualModel:
     """The model taken apart, in float32 on the CPU; raises as `load`."""
-    with at_hand(f"transformers:{model}", options):
+    with ensure_downloaded(f"transformers:{model}", options):
         found, processor = _load(model, options.trust_remote_code)
     try:
-        tokenize = _Tokenize(found, processor)
-        pictures = _Pictures(found, processor.image_processor)
+        tokenize = _TransformersTokenizer(found, processor)
+        pictures = _TransformersPictures(found, processor.image_processor)
         with torch.inference_mode():
             dim = int(tokenize.features(["a"]).shape[-1])
     except Exception as error:  # a tokeniser or an image processor of another model
@@ -88,7 +88,7 @@ def load_model(model: str, options: EncoderOptions) -> DualModel:
         spec,
         prepare_pictures=transform or pictures,
         prepare_texts=tokenize,
-        picture_tower=FromBytes(pictures.tower, transform) if transform else pictures.tower,
+        picture_tower=NormalisingTower(pictures.tower, transform) if transform else pictures.tower,
         text_tower=tokenize.tower,
         reference_pictures=pictures.features,
         reference_texts=tokenize.features,
@@ -114,7 +114,7 @@ class _Tower(torch.nn.Module):
         return _pooled(getattr(self.model, self._method)(**named))
 
 
-class _Tokenize:
+class _TransformersTokenizer:
     """Texts to ids, padded as the family was trained; a mask where its tokeniser makes one."""
 
     def __init__(self, model: Any, processor: Any) -> None:
@@ -149,7 +149,7 @@ class _Tokenize:
         )
 
 
-class _Pictures:
+class _TransformersPictures:
     """Pictures to what the model's own image processor makes of them."""
 
     def __init__(self, model: Any, processor: Any) -> None:
@@ -157,7 +157,7 @@ class _Pictures:
         self._processor = processor
         said = processor.to_dict()
         crops = said.get("do_center_crop") and "shortest_edge" in (said.get("size") or {})
-        self._most_aspect = CROPPED_ASPECT if crops else WHOLE_ASPECT
+        self._most_aspect = MAX_CROPPED_ASPECT if crops else MAX_WHOLE_ASPECT
         made = self._process(probe_pictures(1))
         self.names = list(made)
         self.side = int(max(made["pixel_values"].shape[-2:])) if made["pixel_values"].ndim == 4 else _config_side(model)
@@ -261,7 +261,7 @@ def _with_weights(empty: Any, config: Any, folder: Path) -> Any:
     file, found = folder_weights(folder)
     weights = unwrap(found, expected)
     # first, because the error that transformers raises over a shape does not say which
-    faults = unusable(weights, expected)
+    faults = find_unusable_weights(weights, expected)
     require_fit(
         file, kind, faults=faults, remedy="take weights in float32, float16 or bfloat16 and their own config.json"
     )

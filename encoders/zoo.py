@@ -14,13 +14,13 @@ from typing import Any, Final
 from firstsight.encoders.hub import (
     OPEN_CLIP_CONFIG,
     TRANSFORMERS_WEIGHTS,
-    Cached,
-    Part,
+    CachedRepository,
+    HubRepository,
     arch_config,
     cached_repositories,
     open_clip_config,
     open_clip_weights,
-    pair_part,
+    repository_of_tag,
     weights_among,
 )
 from firstsight.encoders.registry import ENTRY_POINTS, FAMILIES
@@ -103,7 +103,7 @@ def list_models(text: str = "", *, everything: bool = False) -> list[ModelEntry]
     return found
 
 
-def _short_list(cached: dict[str, Cached]) -> Iterator[ModelEntry]:
+def _short_list(cached: dict[str, CachedRepository]) -> Iterator[ModelEntry]:
     from firstsight.encoders.packaged import PICTURE_WEIGHTS, TEXT_WEIGHTS
     from firstsight.encoders.starter import BRIDGE_PATH, DIM, IMAGE_SIZE, NAME
 
@@ -126,7 +126,7 @@ def _short_list(cached: dict[str, Cached]) -> Iterator[ModelEntry]:
             yield ModelEntry(f"{point.name}:", None, None, None, None, "", f"a family of {package}")
 
 
-def _open_clip_pairs(cached: dict[str, Cached]) -> Iterator[ModelEntry]:
+def _open_clip_pairs(cached: dict[str, CachedRepository]) -> Iterator[ModelEntry]:
     """Every architecture and tag of open_clip that belong together."""
     import open_clip
 
@@ -137,26 +137,32 @@ def _open_clip_pairs(cached: dict[str, Cached]) -> Iterator[ModelEntry]:
             parse(f"{arch}/{tag}")
         except EncoderError:  # weights trained with QuickGELU in an architecture without it, or the reverse
             continue
-        yield _entry(f"open_clip:{arch}/{tag}", _open_clip_shape(arch_config(arch)), pair_part(arch, tag), cached)
+        yield _entry(
+            f"open_clip:{arch}/{tag}", _open_clip_shape(arch_config(arch)), repository_of_tag(arch, tag), cached
+        )
 
 
-def _repositories(cached: dict[str, Cached]) -> Iterator[ModelEntry]:
+def _repositories(cached: dict[str, CachedRepository]) -> Iterator[ModelEntry]:
     """Dual encoders in the cache, under their names on the hub."""
     import open_clip
 
-    published = {pair_part(arch, tag).repo for arch, tag in open_clip.list_pretrained()}
+    published = {repository_of_tag(arch, tag).repo for arch, tag in open_clip.list_pretrained()}
     for repo, found in sorted(cached.items()):
-        as_open_clip = _entry(f"open_clip:hf-hub:{repo}", (None, None), Part(repo, open_clip_weights("")), cached)
+        as_open_clip = _entry(
+            f"open_clip:hf-hub:{repo}", (None, None), HubRepository(repo, open_clip_weights("")), cached
+        )
         if OPEN_CLIP_CONFIG in found.files and repo not in published and as_open_clip.on_disk:
             shape = _open_clip_shape(open_clip_config(found.folder))
-            yield _entry(as_open_clip.name, shape, Part(repo, open_clip_weights("")), cached)
-        elsewhere = _entry(f"transformers:{repo}", (None, None), Part(repo, TRANSFORMERS_WEIGHTS), cached)
+            yield _entry(as_open_clip.name, shape, HubRepository(repo, open_clip_weights("")), cached)
+        elsewhere = _entry(f"transformers:{repo}", (None, None), HubRepository(repo, TRANSFORMERS_WEIGHTS), cached)
         if "config.json" in found.files and elsewhere.on_disk and _is_dual(found.folder):
             shape = _transformers_shape(found.folder)
-            yield _entry(elsewhere.name, shape, Part(repo, TRANSFORMERS_WEIGHTS), cached)
+            yield _entry(elsewhere.name, shape, HubRepository(repo, TRANSFORMERS_WEIGHTS), cached)
 
 
-def _entry(name: str, shape: tuple[int | None, int | None], part: Part, cached: dict[str, Cached]) -> ModelEntry:
+def _entry(
+    name: str, shape: tuple[int | None, int | None], part: HubRepository, cached: dict[str, CachedRepository]
+) -> ModelEntry:
     found = cached.get(part.repo)
     weights = weights_among(found.files, part) if found else []
     size = sum(found.files[file] for file in weights) if found and weights else None

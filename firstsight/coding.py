@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from firstsight.connection import Connection
+from firstsight.connection import DatabaseConnection
 
 if TYPE_CHECKING:
     from firstsight.indexer.store import Store
@@ -15,7 +15,7 @@ FIT_WAIT_S = 60.0
 """For another process that is writing: what was fitted should not be lost to it."""
 
 
-class Coding(Connection):
+class SemanticIdsPart(DatabaseConnection):
     """A few small numbers for each item, coarse to fine; no encoder is loaded for any of this."""
 
     def fit_semantic_ids(self, *, levels: int = 3, codes: int | None = None, seed: int = 0) -> SemanticIdVersion:
@@ -68,7 +68,7 @@ class Coding(Connection):
 
         return semantic_id_versions(self._open())
 
-    def _name_new_items(self, store: Store) -> None:
+    def _assign_ids_to_new_items(self, store: Store) -> None:
         """Give new items their IDs where IDs were fitted; the caller holds the writer lock."""
         from firstsight.indexer.semantic_id_table import newest_version
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from firstsight.encoders.base import Encoder
 from firstsight.encoders.options import EncoderOptions
-from firstsight.encoders.registry import load_with, names_a_file
+from firstsight.encoders.registry import load_with_options, names_a_file
 from firstsight.errors import EncoderMismatchError, MissingDatabaseError
 from firstsight.indexer.store import Store
 from firstsight.media.policy import MediaPolicy
@@ -13,19 +13,19 @@ from firstsight.retrieval.rerank_store import RerankerShelf
 from firstsight.retrieval.snapshots import name_snapshot
 
 
-class Connection:
+class DatabaseConnection:
     """The address of a database, its store and its encoder."""
 
     def __init__(
         self, uri: str, encoder: str | Encoder | None, encoder_options: EncoderOptions, policy: MediaPolicy
     ) -> None:
         self.uri = uri
-        self._wanted = encoder
+        self._requested_encoder = encoder
         self._encoder_options = encoder_options
         self._policy = policy
         self._store: Store | None = None
         self._encoder: Encoder | None = None
-        self._calibrated: tuple[str, Calibration] | None = None
+        self._cached_calibration: tuple[str, Calibration] | None = None
         self._shelf = RerankerShelf(uri)
 
     @property
@@ -37,17 +37,17 @@ class Connection:
             EncoderMismatchError: the database holds another encoder's vectors.
         """
         if self._encoder is None:
-            store = self._existing()
-            wanted = self._wanted or (store.spec.name if store else "starter")
+            store = self._open_if_exists()
+            wanted = self._requested_encoder or (store.spec.name if store else "starter")
             # a published name is compared before its weights are read, which may take minutes
             if store and isinstance(wanted, str) and wanted != store.spec.name and not names_a_file(wanted):
                 raise EncoderMismatchError(
                     f"{self.uri} holds vectors of {store.spec.name}, not of {wanted}; their vectors do not compare. "
                     f"Use --encoder {store.spec.name}, or index into another --db"
                 )
-            encoder = load_with(wanted, self._encoder_options) if isinstance(wanted, str) else wanted
+            encoder = load_with_options(wanted, self._encoder_options) if isinstance(wanted, str) else wanted
             if store:
-                store.require(encoder.spec)
+                store.require_encoder(encoder.spec)
             self._encoder = encoder
         return self._encoder
 
@@ -79,7 +79,7 @@ class Connection:
             raise
         return self._store
 
-    def _existing(self) -> Store | None:
+    def _open_if_exists(self) -> Store | None:
         try:
             return self._open()
         except MissingDatabaseError:
@@ -88,6 +88,6 @@ class Connection:
     def _calibration(self, store: Store) -> Calibration:
         """What cosines mean in this state of the database, sampled once for each."""
         state = name_snapshot(store)
-        if self._calibrated is None or self._calibrated[0] != state:
-            self._calibrated = (state, Calibration.sample(store))
-        return self._calibrated[1]
+        if self._cached_calibration is None or self._cached_calibration[0] != state:
+            self._cached_calibration = (state, Calibration.sample(store))
+        return self._cached_calibration[1]

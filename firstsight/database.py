@@ -14,19 +14,19 @@ import numpy as np
 
 from firstsight.encoders.base import EncoderSpec, ImageInput
 from firstsight.errors import FirstsightError, QueryError
-from firstsight.evaluating import Evaluating
+from firstsight.evaluating import RecommendationEvaluationPart
 from firstsight.indexer.catalog import TIMES
 from firstsight.indexer.tables import HIDDEN_COLUMNS
 from firstsight.indexer.upkeep import TableState, table_state
-from firstsight.learning import Learning
-from firstsight.recommending import Recommending
+from firstsight.learning import EventsPart
+from firstsight.recommending import RecommendationsPart
 from firstsight.retrieval.query import Query
 from firstsight.retrieval.rerank import choose
 from firstsight.retrieval.rerank_store import RerankerVersion, chosen, shown_beside
 from firstsight.retrieval.results import SearchResults, locate
 from firstsight.retrieval.search import search_many
-from firstsight.retrieval.snapshots import name_order, name_snapshot, open_snapshot, order_of
-from firstsight.writing import Writing
+from firstsight.retrieval.snapshots import make_token, name_snapshot, open_snapshot, parse_rerankers
+from firstsight.writing import IndexingPart
 
 if TYPE_CHECKING:
     from firstsight.indexer.duplicates import DuplicateGroup
@@ -40,7 +40,7 @@ class Status:
     """What a database holds."""
 
     db: str
-    layout: int  # of its tables; one below `firstsight.indexer.tables.FORMAT` is upgraded by the next write
+    layout: int  # of its tables; one below `firstsight.indexer.tables.CURRENT_LAYOUT` is upgraded by the next write
     encoder: EncoderSpec
     items: int
     views: int
@@ -51,7 +51,7 @@ class Status:
     upkeep: tuple[dict[str, Any], ...]  # what was done to them, by hand or on its own; rows of `runs`, oldest first
 
 
-class Database(Evaluating, Learning, Recommending, Writing):
+class Database(RecommendationEvaluationPart, EventsPart, RecommendationsPart, IndexingPart):
     """Items, their views and the searches over them, bound to one encoder.
 
     Made by `firstsight.open`. Reading calls see what other processes have committed; the encoder is loaded
@@ -142,7 +142,7 @@ class Database(Evaluating, Learning, Recommending, Writing):
             some = [queries[n] for n in places]
             try:
                 store = newest if token is None else open_snapshot(newest, token)
-                then, day = (state, today) if token is None else order_of(token) or (None, today)
+                then, day = (state, today) if token is None else parse_rerankers(token) or (None, today)
                 promoted = {forced.mode: forced} if forced else self._shelf.promoted(then)
             except QueryError as error:
                 answers = [error if n in places else answer for n, answer in enumerate(answers)]
@@ -154,10 +154,10 @@ class Database(Evaluating, Learning, Recommending, Writing):
                 policy=self._policy,
                 calibration=partial(self._calibration, store),
                 rerankers=choose(promoted, store, some, day),
-                snapshot=name_order(name_snapshot(store), then, day),
+                snapshot=make_token(name_snapshot(store), then, day),
             )
             for n, answer in zip(places, found, strict=True):
-                answers[n] = answer if store is newest else _still_shown(newest, queries[n], answer)
+                answers[n] = answer if store is newest else _drop_hidden_results(newest, queries[n], answer)
         return [answer for answer in answers if answer is not None]
 
     def get(self, item_id: str) -> dict[str, Any]:
@@ -289,7 +289,7 @@ class Database(Evaluating, Learning, Recommending, Writing):
                 self, store, k=k, modes=modes, rerankers=rerankers, queries=queries, seed=seed, group_by=group_by
             )
             return tasks, store
-        known = partial(_known, store)
+        known = partial(_stored_ids, store)
         return [evaluate(self, judged, k=k, modes=modes, rerankers=rerankers, known=known)], store
 
     def rerankers(self) -> list[RerankerVersion]:
@@ -309,11 +309,11 @@ def _numbers_by_value(view_id: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"([0-9]+)", view_id)]
 
 
-def _known(store: Store, item_ids: Sequence[str]) -> set[str]:
+def _stored_ids(store: Store, item_ids: Sequence[str]) -> set[str]:
     return set(store.item_rows(item_ids))
 
 
-def _still_shown(
+def _drop_hidden_results(
     store: Store, query: Query, answer: SearchResults | FirstsightError
 ) -> SearchResults | FirstsightError:
     """A page of an earlier state, without what was removed or blocked since: a decision holds for every page."""

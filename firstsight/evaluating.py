@@ -6,14 +6,14 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from firstsight.connection import Connection
+from firstsight.connection import DatabaseConnection
 
 if TYPE_CHECKING:
     from firstsight.recommend.evaluation import ProtocolReport
     from firstsight.recommend.links import LinkReport, Links
 
 
-class Evaluating(Connection):
+class RecommendationEvaluationPart(DatabaseConnection):
     """Measures on the log of events and on links; no encoder is loaded for them."""
 
     def evaluate_recommend(

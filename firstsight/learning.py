@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from firstsight.connection import Connection
+from firstsight.connection import DatabaseConnection
 
 if TYPE_CHECKING:
     from firstsight.recommend.event_reports import AddedEvents, EventsStatus
@@ -16,7 +16,7 @@ FIT_WAIT_S = 60.0
 """For another process that is writing: what was fitted should not be lost to it."""
 
 
-class Learning(Connection):
+class EventsPart(DatabaseConnection):
     """Events of users on items, and what is fitted to them."""
 
     def add_events(self, source: str | os.PathLike[str], **how: Any) -> AddedEvents:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firstsight.connection import Connection
+from firstsight.connection import DatabaseConnection
 from firstsight.errors import QueryError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ EVENTS_FRESH_S = 60.0
 
 
 @dataclass
-class _Loaded:
+class _SlateData:
     """What slates of one state of the database are made from."""
 
     items_version: int
@@ -48,10 +48,10 @@ class _Loaded:
     columns: dict[str, NDArray[np.int64]] = field(default_factory=dict)  # of caps: each value as a number
 
 
-class Recommending(Connection):
+class RecommendationsPart(DatabaseConnection):
     """Slates for users, and what belongs to an item."""
 
-    _loaded: _Loaded | None = None
+    _slate_data: _SlateData | None = None
 
     def recommend(
         self,
@@ -118,7 +118,7 @@ class Recommending(Connection):
             how,
             now_us=int(moment.timestamp() * 1_000_000),
             rng=np.random.default_rng(seed),
-            caps=None if cap_column is None else self._caps(store, loaded, cap_column),
+            caps=None if cap_column is None else self._cap_codes(store, loaded, cap_column),
         )
         slate = _slate(loaded, slots, ranking, how, user, moment, events=len(known))
         if log:
@@ -188,11 +188,11 @@ class Recommending(Connection):
 
     # ---- inside
 
-    def _load(self, store: Store) -> _Loaded:
+    def _load(self, store: Store) -> _SlateData:
         """The items and events in memory, read again where they have changed."""
         from firstsight.recommend.events import Events
 
-        kept = self._loaded
+        kept = self._slate_data
         version = int(store.items.version)
         events = Events(store) if kept is None else kept.events
         if kept is not None and kept.items_version == version:
@@ -201,10 +201,10 @@ class Recommending(Connection):
                 return kept
             if (events.version(), _model_state(store)) == (kept.events_version, kept.model_state):
                 return kept
-        self._loaded = self._read(store, events, None if kept is None or kept.items_version != version else kept)
-        return self._loaded
+        self._slate_data = self._read(store, events, None if kept is None or kept.items_version != version else kept)
+        return self._slate_data
 
-    def _read(self, store: Store, events: Events, kept: _Loaded | None) -> _Loaded:
+    def _read(self, store: Store, events: Events, kept: _SlateData | None) -> _SlateData:
         from firstsight.recommend.items import ItemSpace
         from firstsight.recommend.long_tail import Clusters
         from firstsight.recommend.model import ColdStartModel
@@ -236,9 +236,9 @@ class Recommending(Connection):
             model=None if model is None else FactorsOf(model),
             outcomes=read_outcomes(store, space, grouped, everybody),
         )
-        return _Loaded(space.version, version, model_state, time.monotonic(), events, maker, titles, columns)
+        return _SlateData(space.version, version, model_state, time.monotonic(), events, maker, titles, columns)
 
-    def _caps(self, store: Store, loaded: _Loaded, column: str) -> NDArray[np.int64]:
+    def _cap_codes(self, store: Store, loaded: _SlateData, column: str) -> NDArray[np.int64]:
         if column not in loaded.columns:
             known = sorted(store.column_kinds())
             if column not in known:
@@ -254,7 +254,7 @@ class Recommending(Connection):
 
 
 def _slate(
-    loaded: _Loaded,
+    loaded: _SlateData,
     slots: Sequence[Slot],
     ranking: Ranking,
     how: SlateSettings,

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from firstsight.coding import FIT_WAIT_S, Coding
+from firstsight.coding import FIT_WAIT_S, SemanticIdsPart
 from firstsight.errors import CatalogError, QueryError
 from firstsight.indexer.catalog import Catalog, CatalogOptions, catalog_root, check_catalog
 from firstsight.indexer.pipeline import Counts, IndexReport, IndexRun
@@ -20,15 +20,15 @@ from firstsight.indexer.settings import IndexSettings
 from firstsight.indexer.sources import STDIN, open_source
 from firstsight.indexer.store import Store
 from firstsight.indexer.text_index import check_language, index_texts
-from firstsight.indexer.upgrade import UpgradeReport, bring_up_to_date, plan_upgrade
-from firstsight.indexer.upkeep import Step, UpkeepReport, look_after
+from firstsight.indexer.upgrade import UpgradeReport, apply_upgrade, plan_upgrade
+from firstsight.indexer.upkeep import UpkeepReport, UpkeepStep, run_upkeep
 from firstsight.retrieval.rerank_store import RerankerVersion
 
 if TYPE_CHECKING:
     from firstsight.indexer.watch_settings import WatchCounts, WatchReport
 
 
-class Writing(Coding):
+class IndexingPart(SemanticIdsPart):
     """Everything that changes what a database holds."""
 
     def index(
@@ -73,10 +73,10 @@ class Writing(Coding):
         """
         recipe = Recipe.of(os.fspath(source), options, settings, self._policy)
         language = check_language(language) if language else None
-        with self._prepared(recipe, wait_s, language) as (store, catalog):
+        with self._prepare_run(recipe, wait_s, language) as (store, catalog):
             _warn(catalog, on_warning)
-            run = self._run(store, catalog, recipe, on_progress=on_progress, should_stop=should_stop)
-            return run.run(self._recorded(recipe), prune=prune, warn_duplicates=warn_duplicates)
+            run = self._make_run(store, catalog, recipe, on_progress=on_progress, should_stop=should_stop)
+            return run.run(self._recorded_settings(recipe), prune=prune, warn_duplicates=warn_duplicates)
 
     def remove(self, item_ids: Sequence[str], *, wait_s: float = 0.0) -> list[str]:
         """Remove items with their views and failures; people's decisions about them stay in the audit log.
@@ -135,10 +135,12 @@ class Writing(Coding):
                     f"{len(item_ids)} failed items came from standard input, which is gone; "
                     "name their catalogue: firstsight index CATALOGUE --retry"
                 )
-            with self._prepared(recipe, wait_s) as (store, catalog):
+            with self._prepare_run(recipe, wait_s) as (store, catalog):
                 _warn(catalog, on_warning)
-                run = self._run(store, catalog, recipe, only=item_ids, on_progress=on_progress, should_stop=should_stop)
-                reports.append(run.run(self._recorded(recipe)))
+                run = self._make_run(
+                    store, catalog, recipe, only=item_ids, on_progress=on_progress, should_stop=should_stop
+                )
+                reports.append(run.run(self._recorded_settings(recipe)))
         return reports
 
     def watch(
@@ -197,7 +199,7 @@ class Writing(Coding):
         *,
         rebuild: bool = False,
         wait_s: float = 0.0,
-        on_step: Callable[[str, Step], None] = lambda table, step: None,
+        on_step: Callable[[str, UpkeepStep], None] = lambda table, step: None,
     ) -> UpkeepReport:
         """Merge files, bring indexes up to date and measure them: by hand what index runs do when it is due.
 
@@ -214,7 +216,7 @@ class Writing(Coding):
         """
         store = self._open()
         with store.writing(wait_s):
-            report = look_after(store, by_hand=True, rebuild=rebuild, on_step=on_step)
+            report = run_upkeep(store, by_hand=True, rebuild=rebuild, on_step=on_step)
         assert report is not None  # by hand there is always something to do
         return report
 
@@ -246,7 +248,7 @@ class Writing(Coding):
         if dry_run:
             return plan_upgrade(store)
         with store.locked(wait_s):
-            return bring_up_to_date(store, on_progress=on_progress)
+            return apply_upgrade(store, on_progress=on_progress)
 
     def fit_reranker(
         self,
@@ -326,9 +328,11 @@ class Writing(Coding):
     # ---- inside
 
     @contextmanager
-    def _prepared(self, recipe: Recipe, wait_s: float, language: str | None = None) -> Iterator[tuple[Store, Catalog]]:
+    def _prepare_run(
+        self, recipe: Recipe, wait_s: float, language: str | None = None
+    ) -> Iterator[tuple[Store, Catalog]]:
         """The catalogue, checked from end to end before the database is touched; then the writer's lock."""
-        existing = self._existing()
+        existing = self._open_if_exists()
         catalog = check_catalog(
             open_source(recipe.source, encoding=recipe.options.encoding),
             recipe.options,
@@ -336,20 +340,20 @@ class Writing(Coding):
         )
         try:
             store = self._store = existing or Store.create(self.uri, self.encoder.spec)
-            store.require(self.encoder.spec)
+            store.require_encoder(self.encoder.spec)
             with store.writing(wait_s):
                 index_texts(store, language)  # before the first rows, so that they are found as they come
                 yield store, catalog
                 index_texts(store)
-                self._name_new_items(store)
+                self._assign_ids_to_new_items(store)
         finally:
             catalog.close()
 
-    def _recorded(self, recipe: Recipe) -> dict[str, Any]:
+    def _recorded_settings(self, recipe: Recipe) -> dict[str, Any]:
         """What a run keeps of how it was made."""
         return recipe.as_dict() | {"runtime": getattr(self.encoder, "runtime", "")}
 
-    def _run(self, store: Store, catalog: Catalog, recipe: Recipe, **how: Any) -> IndexRun:
+    def _make_run(self, store: Store, catalog: Catalog, recipe: Recipe, **how: Any) -> IndexRun:
         policy = replace(
             self._policy,
             root=catalog_root(catalog),

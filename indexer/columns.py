@@ -27,7 +27,7 @@ ColumnKind = Literal["number", "flag", "time", "text"]
 Value: TypeAlias = "float | bool | datetime | str | None"
 
 NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d{1,3})?")
-EXACT = 2**53
+MAX_EXACT_INTEGER = 2**53
 
 
 class WrongKindError(ValueError):
@@ -45,7 +45,7 @@ def kind_of(value: object) -> ColumnKind | None:
     if isinstance(value, bool):
         return "flag"
     if isinstance(value, int | Decimal):
-        return "number" if -EXACT <= value <= EXACT else "text"
+        return "number" if -MAX_EXACT_INTEGER <= value <= MAX_EXACT_INTEGER else "text"
     if isinstance(value, float):
         if math.isinf(value):
             raise WrongKindError("is not a finite number")
@@ -55,7 +55,7 @@ def kind_of(value: object) -> ColumnKind | None:
     if isinstance(value, bytes):
         raise WrongKindError("binary data, which is not kept; leave the column out with --drop")
     if isinstance(value, str):
-        if NUMBER.fullmatch(value) and abs(Decimal(value)) <= EXACT:
+        if NUMBER.fullmatch(value) and abs(Decimal(value)) <= MAX_EXACT_INTEGER:
             return "number"
         return "flag" if value.lower() in {"true", "false"} else "text"
     return "text"
@@ -96,7 +96,7 @@ def as_text(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, date | time):
         return value.isoformat()
-    if isinstance(value, float) and value.is_integer() and abs(value) <= EXACT:
+    if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_EXACT_INTEGER:
         return str(int(value))
     if isinstance(value, int | float | Decimal):
         return str(value)

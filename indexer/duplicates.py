@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from firstsight.errors import QueryError
 from firstsight.indexer.store import Store
 from firstsight.indexer.video_alignment import MIN_SHARE, Alignment, Frames, align
-from firstsight.indexer.view_pairs import Links, PictureViews, find_links
+from firstsight.indexer.view_pairs import PictureViews, ViewPairs, find_view_pairs
 from firstsight.media.fingerprints import MAX_DISTANCE
 
 
@@ -50,7 +50,7 @@ class DuplicateSettings:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class DuplicateEvidence:
     """Why two items are near-duplicates: the two views that are most alike, and how much of them there is.
 
     Of the two items the first is the one that the evidence is kept with; the other is the one it is compared with.
@@ -79,24 +79,24 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Pair:
+class DuplicatePair:
     """Two items that are near-duplicates; the evidence as seen from `item_id`."""
 
     item_id: str
     other_id: str
-    evidence: Evidence
+    evidence: DuplicateEvidence
 
-    def turned(self) -> Pair:
+    def swapped(self) -> DuplicatePair:
         """The same as seen from the other item."""
         e = self.evidence
         offset = speed = seconds = None
         if e.offset_s is not None and e.speed is not None and e.seconds is not None:
             offset, speed, seconds = -e.offset_s / e.speed, 1 / e.speed, e.seconds * e.speed
-        turned = Evidence(
+        swapped = DuplicateEvidence(
             *(e.kind, e.other_view_id, e.view_id, e.distance, e.cosine, e.mirrored, e.share),
             *(offset, speed, seconds, e.other_time_s, e.time_s),
         )
-        return Pair(self.other_id, self.item_id, turned)
+        return DuplicatePair(self.other_id, self.item_id, swapped)
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class DuplicateGroup:
     """An item and its near-duplicates; each of them is compared with that item."""
 
     item_id: str
-    duplicates: tuple[Pair, ...]  # their `other_id` is the group's item_id
+    duplicates: tuple[DuplicatePair, ...]  # their `other_id` is the group's item_id
 
     @property
     def item_ids(self) -> set[str]:
@@ -122,7 +122,7 @@ class DuplicateGroup:
 
 def find_duplicates(
     store: Store, settings: DuplicateSettings | None = None, *, only: Collection[str] | None = None
-) -> list[Pair]:
+) -> list[DuplicatePair]:
     """Every pair of near-duplicate items, ordered by their ids.
 
     Args:
@@ -136,7 +136,7 @@ def find_duplicates(
     return pairs_of_views(views, settings, probes=probes)
 
 
-def groups(store: Store, settings: DuplicateSettings | None = None) -> dict[str, str]:
+def duplicate_group_ids(store: Store, settings: DuplicateSettings | None = None) -> dict[str, str]:
     """For each item that has near-duplicates, a group id: the smallest item id of its connected component.
 
     For splitting data so that no near-duplicate stands on both sides: chains belong together there, so that these
@@ -157,14 +157,14 @@ def groups(store: Store, settings: DuplicateSettings | None = None) -> dict[str,
     return {name: names[first[label]] for name, label in zip(names, labels, strict=True)}
 
 
-def group_pairs(pairs: Sequence[Pair]) -> list[DuplicateGroup]:
+def group_pairs(pairs: Sequence[DuplicatePair]) -> list[DuplicateGroup]:
     """Groups, the largest first, each around the item with the most near-duplicates left, so that no chain is a group.
 
     An item is in one group, but for those around which others of its near-duplicates, that are in no group else, stand.
     """
-    near: dict[str, dict[str, Pair]] = {}
+    near: dict[str, dict[str, DuplicatePair]] = {}
     for pair in pairs:
-        near.setdefault(pair.item_id, {})[pair.other_id] = pair.turned()
+        near.setdefault(pair.item_id, {})[pair.other_id] = pair.swapped()
         near.setdefault(pair.other_id, {})[pair.item_id] = pair
     left = {item_id: len(others) for item_id, others in near.items()}  # near-duplicates that are in no group yet
     queue = [(-count, item_id) for item_id, count in left.items()]
@@ -180,7 +180,7 @@ def group_pairs(pairs: Sequence[Pair]) -> list[DuplicateGroup]:
             continue
         if not left[item_id]:  # all have: with the nearest of them, so that it does not go unlisted
             nearest = min(near[item_id].values(), key=lambda pair: (pair.evidence.distance, pair.item_id))
-            found.append(DuplicateGroup(nearest.item_id, (nearest.turned(),)))
+            found.append(DuplicateGroup(nearest.item_id, (nearest.swapped(),)))
             taken.add(item_id)
             continue
         members = sorted(other for other in near[item_id] if other not in taken)
@@ -194,7 +194,7 @@ def group_pairs(pairs: Sequence[Pair]) -> list[DuplicateGroup]:
 
 # ---- from pairs of views to pairs of items
 
-_A_FEW = 4.0
+_FREQUENCY_TOLERANCE = 4.0
 
 
 def pairs_of_views(
@@ -203,7 +203,7 @@ def pairs_of_views(
     *,
     probes: NDArray[np.int64] | None = None,
     weigh: bool = True,
-) -> list[Pair]:
+) -> list[DuplicatePair]:
     """The pairs of near-duplicate items among these views, ordered by their ids.
 
     Args:
@@ -213,22 +213,22 @@ def pairs_of_views(
     if not len(views):
         return []
     settings = settings or DuplicateSettings()
-    links = find_links(views, probes)
-    same = links.only(_are_same(links, settings))
+    view_pairs = find_view_pairs(views, probes)
+    same = view_pairs.only(_are_same(view_pairs, settings))
     weights = _weights(views, same) if weigh else np.ones(len(views))
-    found = {(pair.item_id, pair.other_id): pair for pair in _by_videos(views, links, weights)}
+    found = {(pair.item_id, pair.other_id): pair for pair in _by_videos(views, view_pairs, weights)}
     for pair in _by_pictures(views, same, weights):
         found.setdefault((pair.item_id, pair.other_id), pair)
     return [found[key] for key in sorted(found)]
 
 
-def _are_same(links: Links, settings: DuplicateSettings) -> NDArray[np.bool_]:
-    sure = (links.distance <= settings.max_distance) & (links.cosine >= settings.min_cosine)
-    near = (links.distance <= settings.near_distance) & (links.cosine >= settings.near_cosine)
+def _are_same(view_pairs: ViewPairs, settings: DuplicateSettings) -> NDArray[np.bool_]:
+    sure = (view_pairs.distance <= settings.max_distance) & (view_pairs.cosine >= settings.min_cosine)
+    near = (view_pairs.distance <= settings.near_distance) & (view_pairs.cosine >= settings.near_cosine)
     return sure | near
 
 
-def _weights(views: PictureViews, same: Links) -> NDArray[np.float64]:
+def _weights(views: PictureViews, same: ViewPairs) -> NDArray[np.float64]:
     """(n,) how rare each view is, beside the rarest of its item's pictures or of its video: 1 for that one.
 
     A few more items than have the rarest cost nothing: of several copies of a video some frames are found by all of
@@ -242,10 +242,10 @@ def _weights(views: PictureViews, same: Links) -> NDArray[np.float64]:
     owner = owner.ravel()
     rarest = np.full(owner.max(initial=0) + 1, np.inf)
     np.minimum.at(rarest, owner, frequency)
-    return np.asarray(np.minimum(1.0, (rarest[owner] + _A_FEW) / frequency))
+    return np.asarray(np.minimum(1.0, (rarest[owner] + _FREQUENCY_TOLERANCE) / frequency))
 
 
-def _by_pictures(views: PictureViews, same: Links, weights: NDArray[np.float64]) -> Iterator[Pair]:
+def _by_pictures(views: PictureViews, same: ViewPairs, weights: NDArray[np.float64]) -> Iterator[DuplicatePair]:
     """Items of which one has at least half of its pictures in the other."""
     of_pictures = same.only(views.videos[same.left] < 0)
     if not len(of_pictures.left):
@@ -273,13 +273,13 @@ def _by_pictures(views: PictureViews, same: Links, weights: NDArray[np.float64])
         )
 
 
-def _by_videos(views: PictureViews, links: Links, weights: NDArray[np.float64]) -> Iterator[Pair]:
+def _by_videos(views: PictureViews, view_pairs: ViewPairs, weights: NDArray[np.float64]) -> Iterator[DuplicatePair]:
     """Items with videos that show the same for long enough; of several such videos, those that share most."""
     best: dict[tuple[int, int], tuple[Alignment, int, int]] = {}
     starts = np.flatnonzero(np.append(True, np.diff(views.videos) != 0))
     ends = np.append(starts[1:], len(views))
     rows_of = {int(views.videos[start]): slice(start, end) for start, end in zip(starts, ends, strict=True)}
-    for first, second in _videos_to_align(views, links, weights):
+    for first, second in _videos_to_align(views, view_pairs, weights):
         left, right = rows_of[first], rows_of[second]
         found = align(_frames(views, left, weights), _frames(views, right, weights))
         if found is not None:
@@ -297,9 +297,9 @@ def _by_videos(views: PictureViews, links: Links, weights: NDArray[np.float64]) 
         )
 
 
-def _videos_to_align(views: PictureViews, links: Links, weights: NDArray[np.float64]) -> list[tuple[int, int]]:
+def _videos_to_align(views: PictureViews, view_pairs: ViewPairs, weights: NDArray[np.float64]) -> list[tuple[int, int]]:
     """Pairs of videos of which at least two frames look alike, and not only what many videos have."""
-    frames = links.only(views.videos[links.left] >= 0)
+    frames = view_pairs.only(views.videos[view_pairs.left] >= 0)
     if not len(frames.left):
         return []
     count = int(views.videos.max()) + 1
@@ -329,12 +329,12 @@ def _pair(
     kind: Literal["pictures", "video"],
     share: float,
     alignment: Alignment | None = None,
-) -> Pair:
-    evidence = Evidence(kind, views.view_ids[left], views.view_ids[right], distance, cosine, mirrored, share)
+) -> DuplicatePair:
+    evidence = DuplicateEvidence(kind, views.view_ids[left], views.view_ids[right], distance, cosine, mirrored, share)
     if alignment is not None:
-        evidence = Evidence(
+        evidence = DuplicateEvidence(
             *(kind, views.view_ids[left], views.view_ids[right], distance, cosine, mirrored, share),
             *(alignment.offset_s, alignment.speed, alignment.seconds),
             *(float(views.times[left]), float(views.times[right])),
         )
-    return Pair(views.item_ids[views.items[left]], views.item_ids[views.items[right]], evidence)
+    return DuplicatePair(views.item_ids[views.items[left]], views.item_ids[views.items[right]], evidence)

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Held:
+class BufferedBytes:
     """What fetched media take until they are decoded, in bytes."""
 
     memory: int = 0
@@ -28,10 +28,12 @@ class FetchQueue(Generic[T]):
             nothing.
         at_once: fetches at once.
         per_host: of these, from one host.
-        ahead: nothing more is begun while this much is held; what is under way then comes on top.
+        ahead: nothing more is begun while this much is buffered; what is under way then comes on top.
     """
 
-    def __init__(self, fetch: Callable[[T], Held], *, at_once: int, per_host: int, ahead: Held) -> None:
+    def __init__(
+        self, fetch: Callable[[T], BufferedBytes], *, at_once: int, per_host: int, ahead: BufferedBytes
+    ) -> None:
         self._fetch = fetch
         self._at_once = at_once
         self._per_host = per_host
@@ -50,9 +52,9 @@ class FetchQueue(Generic[T]):
             self._waiting.setdefault(host, deque()).append(medium)
             self._begin()
 
-    def release(self, held: Held) -> None:
+    def release(self, buffered: BufferedBytes) -> None:
         """A fetched medium was decoded: its bytes are free again."""
-        self._count(-held.memory, -held.disk)
+        self._count(-buffered.memory, -buffered.disk)
 
     def close(self, *, wait: bool) -> None:
         """Begin nothing more; those under way run to their end."""
@@ -80,12 +82,12 @@ class FetchQueue(Generic[T]):
             self._pool.submit(self._run, medium, host)
 
     def _run(self, medium: T, host: str) -> None:
-        held = self._fetch(medium)
+        buffered = self._fetch(medium)
         with self._lock:
             self._under_way[host] -= 1
             if not self._under_way[host]:
                 del self._under_way[host]
-        self._count(held.memory, held.disk)
+        self._count(buffered.memory, buffered.disk)
 
     def _count(self, memory: int, disk: int) -> None:
         with self._lock:

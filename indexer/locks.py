@@ -18,7 +18,7 @@ from firstsight.errors import DatabaseBusyError, StoreError
 
 log = logging.getLogger(__name__)
 
-QUIET_S = 1.0
+SILENT_WAIT_S = 1.0
 """Seconds of waiting for another writer that are not worth a word."""
 
 
@@ -33,11 +33,11 @@ def writer_lock(folder: Path, wait_s: float) -> Iterator[None]:
     lock = FileLock(folder / ".writer.lock")
     try:
         try:
-            lock.acquire(timeout=min(wait_s, QUIET_S))
+            lock.acquire(timeout=min(wait_s, SILENT_WAIT_S))
         except Timeout:
-            if wait_s > QUIET_S:
+            if wait_s > SILENT_WAIT_S:
                 log.warning("%s is being written %s; waiting for it up to %g s", folder, _describe(holder), wait_s)
-            lock.acquire(timeout=wait_s - min(wait_s, QUIET_S))
+            lock.acquire(timeout=wait_s - min(wait_s, SILENT_WAIT_S))
     except Timeout:  # an OSError, too
         raise DatabaseBusyError(f"{folder} is being written {_describe(holder)}; wait for it (--wait 600)") from None
     except OSError as error:

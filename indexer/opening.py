@@ -26,7 +26,7 @@ def create_tables(uri: str, spec: EncoderSpec) -> None:
     Raises:
         StoreError: they cannot be written.
     """
-    metadata = json.dumps({"format": tables.FORMAT, "encoder": asdict(spec)}, sort_keys=True).encode()
+    metadata = json.dumps({"format": tables.CURRENT_LAYOUT, "encoder": asdict(spec)}, sort_keys=True).encode()
     schemas = {
         "runs": tables.runs_schema(),
         "failures": tables.failures_schema(),
@@ -64,7 +64,7 @@ def stored_layout(uri: str, items: Table) -> int:
     made_in: int = _stored(uri, schema)["format"]
     upgraded_to = (schema.field(tables.KEYS["items"]).metadata or {}).get(tables.LAYOUT_KEY.encode(), b"0")
     layout = max(made_in, int(upgraded_to))
-    if layout > tables.FORMAT:
+    if layout > tables.CURRENT_LAYOUT:
         raise StoreError(f"{uri} was written by a newer firstsight (layout {layout}); upgrade firstsight")
     return layout
 

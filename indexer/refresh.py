@@ -7,12 +7,12 @@ from queue import SimpleQueue
 
 from firstsight.errors import MediaError
 from firstsight.indexer.catalog import CatalogItem
-from firstsight.indexer.fetching import FetchQueue, Held
+from firstsight.indexer.fetching import BufferedBytes, FetchQueue
 from firstsight.indexer.store import Store
 from firstsight.media.fetch import host_of
 from firstsight.media.policy import MediaPolicy
 
-_Asked = tuple[str, str, str]  # item, address, version
+_RemoteMedium = tuple[str, str, str]  # item, address, version
 
 
 def changed_items(store: Store, items: Sequence[CatalogItem], policy: MediaPolicy) -> set[str]:
@@ -36,14 +36,16 @@ def changed_items(store: Store, items: Sequence[CatalogItem], policy: MediaPolic
         return set()
     answers: SimpleQueue[str | BaseException | None] = SimpleQueue()
 
-    def ask(medium: _Asked) -> Held:
+    def ask(medium: _RemoteMedium) -> BufferedBytes:
         try:
             answers.put(medium[0] if _has_changed(medium[1], medium[2], policy) else None)
         except BaseException as error:  # raised below, in the thread that waits
             answers.put(error)
-        return Held()
+        return BufferedBytes()
 
-    queue = FetchQueue[_Asked](ask, at_once=policy.fetches, per_host=policy.fetches_per_host, ahead=Held(1, 1))
+    queue = FetchQueue[_RemoteMedium](
+        ask, at_once=policy.fetches, per_host=policy.fetches_per_host, ahead=BufferedBytes(1, 1)
+    )
     changed = set()
     try:
         for medium in sorted(asked):

@@ -62,7 +62,7 @@ def newest_version(store: Store) -> int | None:
     return max((int(row["version"]) for row in rows), default=None)
 
 
-def with_ids(store: Store, where: str) -> str:
+def replace_semantic_ids(store: Store, where: str) -> str:
     """A condition in which those on `semantic_id` are conditions on `item_id`.
 
     Read are =, !=, IN, LIKE and their negations with a literal; an item without a semantic ID fits the negations.
@@ -72,7 +72,7 @@ def with_ids(store: Store, where: str) -> str:
     """
     if COLUMN not in where or COLUMN in store.items.schema.names:
         return where
-    answered = _PREDICATE.sub(lambda found: _by_item(store, where, found), where)
+    answered = _PREDICATE.sub(lambda found: _item_condition(store, where, found), where)
     for token in _TOKEN.findall(answered):
         if token.strip('`"') == COLUMN:
             raise QueryError(
@@ -93,7 +93,7 @@ _PREDICATE = re.compile(
 _TOKEN = re.compile(rf"{_LITERAL}|[`\"]?\b\w+\b[`\"]?")
 
 
-def _by_item(store: Store, where: str, found: re.Match[str]) -> str:
+def _item_condition(store: Store, where: str, found: re.Match[str]) -> str:
     if found["other"] is not None:
         return found[0]
     if found["like"] is not None:

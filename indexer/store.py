@@ -23,7 +23,7 @@ from firstsight.indexer.locks import creation_lock, is_watched, writer_lock
 from firstsight.indexer.opening import create_tables, is_remote, stored_layout, stored_spec
 from firstsight.indexer.sessions import SharedSession, TableHandles, shared_session
 from firstsight.indexer.tables import Failure
-from firstsight.indexer.upgrade import bring_up_to_date
+from firstsight.indexer.upgrade import apply_upgrade
 
 log = logging.getLogger(__name__)
 
@@ -90,10 +90,10 @@ class Store:
             except MissingDatabaseError:
                 create_tables(uri, spec)
                 store = cls.open(uri)
-        store.require(spec)
+        store.require_encoder(spec)
         return store
 
-    def require(self, spec: EncoderSpec) -> None:
+    def require_encoder(self, spec: EncoderSpec) -> None:
         """Refuse another encoder's vectors.
 
         Raises:
@@ -167,7 +167,7 @@ class Store:
             StoreError: the database cannot be upgraded, or a newer firstsight has upgraded it.
         """
         with self.locked(wait_s):
-            bring_up_to_date(self, on_progress=lambda line: log.warning("%s: %s", self.uri, line))
+            apply_upgrade(self, on_progress=lambda line: log.warning("%s: %s", self.uri, line))
             yield
 
     @contextlib.contextmanager
@@ -381,7 +381,7 @@ class Store:
         """
         died = self.runs.search().where("outcome IN ('running', 'watching') OR pending IS NOT NULL").limit(None)
         for run in died.select(["run_id", "outcome", "pending", "settings"]).to_arrow().to_pylist():
-            if run["outcome"] == "watching" and self._lives(run, watch):
+            if run["outcome"] == "watching" and self._watch_is_running(run, watch):
                 continue
             if run["pending"] is not None:
                 self._settle(run["run_id"], **json.loads(run["pending"]))
@@ -392,7 +392,7 @@ class Store:
                     values_sql={"outcome": quote(outcome), "pending": "CAST(NULL AS STRING)"},
                 )
 
-    def _lives(self, run: Mapping[str, Any], own: tuple[str, str] | None) -> bool:
+    def _watch_is_running(self, run: Mapping[str, Any], own: tuple[str, str] | None) -> bool:
         """Whether a watch is under way: it holds the writer lock for its writes only. Not known where there are no
         locks; there its last write having ended is taken for it."""
         item_id = json.loads(run["settings"])["item_id"]

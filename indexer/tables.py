@@ -17,7 +17,7 @@ TIME = pa.timestamp("us", "UTC")
 SPEC_KEY = b"firstsight"
 """Key of the JSON in the items table's schema metadata that binds a database to one encoder."""
 
-FORMAT = 2
+CURRENT_LAYOUT = 2
 """Layout of new databases. A newer one is refused; an older one is read as it is, and upgraded by the first write
 (`upgrade.py`)."""
 

@@ -15,7 +15,7 @@ from firstsight.indexer.store import Store
 
 COLUMNS = ("title", "text")
 
-STEMMED = (
+STEMMED_LANGUAGES = (
     "Arabic",
     "Danish",
     "Dutch",
@@ -37,15 +37,15 @@ STEMMED = (
 )
 """Languages whose words are brought to their stems, so that `shoe` finds `shoes`."""
 
-OTHER = "other"
+OTHER_LANGUAGE = "other"
 """Any other language, or several: words are cut by Unicode's rules (Chinese and Japanese by a dictionary), and kept."""
 
 DEFAULT_LANGUAGE = "English"
 
-EXTEND_AT = 0.05
+MAX_UNINDEXED_SHARE = 0.05
 """The indexes of a large table are made again once this share of its rows is not in them."""
 
-SMALL = 100_000
+SMALL_TABLE_ROWS = 100_000
 """Rows up to which they are made again after every run that wrote some: less than a second."""
 
 
@@ -55,11 +55,12 @@ def check_language(language: str) -> str:
     Raises:
         CatalogError: there is no such language.
     """
-    for known in (*STEMMED, OTHER):
+    for known in (*STEMMED_LANGUAGES, OTHER_LANGUAGE):
         if language.lower() == known.lower():
             return known
     raise CatalogError(
-        f"{language!r} is no language whose word stems are known; choose one of {', '.join(STEMMED)}, or {OTHER}"
+        f"{language!r} is no language whose word stems are known; "
+        f"choose one of {', '.join(STEMMED_LANGUAGES)}, or {OTHER_LANGUAGE}"
     )
 
 
@@ -68,14 +69,14 @@ def stored_language(store: Store) -> str | None:
     details = [index.index_details for index in store.items.list_indices() if index.columns == ["title"]]
     if not details or not details[0]:
         return None
-    return str(details[0]["language"]) if details[0].get("stem") else OTHER
+    return str(details[0]["language"]) if details[0].get("stem") else OTHER_LANGUAGE
 
 
 def index_texts(store: Store, language: str | None = None) -> None:
     """Make the text indexes where they are missing, of another language, or behind; the caller holds the writer lock.
 
     Args:
-        language: one of `STEMMED` or `OTHER`; None for the database's own, English for a new one.
+        language: one of `STEMMED_LANGUAGES` or `OTHER_LANGUAGE`; None for the database's own, English for a new one.
 
     Raises:
         CatalogError: an unknown language.
@@ -106,10 +107,10 @@ def _is_behind(items: Table, column: str) -> bool:
     if stats is None:
         return True
     rows = stats.num_indexed_rows + stats.num_unindexed_rows
-    return stats.num_unindexed_rows > (0 if rows <= SMALL else EXTEND_AT * rows)
+    return stats.num_unindexed_rows > (0 if rows <= SMALL_TABLE_ROWS else MAX_UNINDEXED_SHARE * rows)
 
 
 def _config(language: str) -> FTS:
-    if language == OTHER:
+    if language == OTHER_LANGUAGE:
         return FTS(base_tokenizer="icu", stem=False, remove_stop_words=False, ascii_folding=True)
     return FTS(language=language, stem=True, remove_stop_words=True, ascii_folding=True)

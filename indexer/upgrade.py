@@ -33,7 +33,7 @@ LAYOUT_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
-class Step:
+class UpgradeStep:
     """A part of the upgrade to a layout."""
 
     layout: int  # of the database after all steps with this number
@@ -41,8 +41,8 @@ class Step:
 
 
 STEPS = (
-    Step(2, "firstsight.indexer.upgrade_view_columns"),
-    Step(2, "firstsight.safety.upgrade"),
+    UpgradeStep(2, "firstsight.indexer.upgrade_view_columns"),
+    UpgradeStep(2, "firstsight.safety.upgrade"),
 )
 """All steps, in order of their layouts. `tests/databases/README.md` says what else a new layout needs."""
 
@@ -87,7 +87,7 @@ class _StepModule(Protocol):
     def apply(self, store: Store) -> None: ...
 
 
-def plan_upgrade(store: Store, *, steps: Sequence[Step] = STEPS) -> UpgradeReport:
+def plan_upgrade(store: Store, *, steps: Sequence[UpgradeStep] = STEPS) -> UpgradeReport:
     """Say what the upgrade of a database will do; writes nothing and takes no lock.
 
     Args:
@@ -96,8 +96,8 @@ def plan_upgrade(store: Store, *, steps: Sequence[Step] = STEPS) -> UpgradeRepor
     return _report(store, [(step, _changes(store, step)) for step in _due(store, steps)])
 
 
-def bring_up_to_date(
-    store: Store, *, steps: Sequence[Step] = STEPS, on_progress: Callable[[str], None] = lambda line: None
+def apply_upgrade(
+    store: Store, *, steps: Sequence[UpgradeStep] = STEPS, on_progress: Callable[[str], None] = lambda line: None
 ) -> UpgradeReport:
     """Upgrade a database to this code's layout; the caller holds the writer lock.
 
@@ -120,7 +120,7 @@ def bring_up_to_date(
             if step.layout == layout:
                 for change in changes:
                     on_progress(change.does)
-                _load(step).apply(store)
+                _import_step(step).apply(store)
         store.maintain(store.items, partial(store_layout, layout=layout))
     store.refresh()
     again = store.items.count_rows("digest = ''")  # `plan` does not see what a killed upgrade marked
@@ -129,11 +129,11 @@ def bring_up_to_date(
     return replace(report, seconds=time.monotonic() - started, encode_again=again)
 
 
-def _due(store: Store, steps: Sequence[Step]) -> list[Step]:
-    return [step for step in steps if store.layout < step.layout <= tables.FORMAT]
+def _due(store: Store, steps: Sequence[UpgradeStep]) -> list[UpgradeStep]:
+    return [step for step in steps if store.layout < step.layout <= tables.CURRENT_LAYOUT]
 
 
-def _report(store: Store, planned: Sequence[tuple[Step, Sequence[Change]]]) -> UpgradeReport:
+def _report(store: Store, planned: Sequence[tuple[UpgradeStep, Sequence[Change]]]) -> UpgradeReport:
     changes = tuple(change for _, of_step in planned for change in of_step)
     layouts = {step.layout for step, _ in planned}
     return UpgradeReport(
@@ -148,10 +148,10 @@ def _report(store: Store, planned: Sequence[tuple[Step, Sequence[Change]]]) -> U
     )
 
 
-def _changes(store: Store, step: Step) -> list[Change]:
-    planned = _load(step).plan(store)
+def _changes(store: Store, step: UpgradeStep) -> list[Change]:
+    planned = _import_step(step).plan(store)
     return [Change(change) if isinstance(change, str) else change for change in planned]
 
 
-def _load(step: Step) -> _StepModule:
+def _import_step(step: UpgradeStep) -> _StepModule:
     return cast("_StepModule", importlib.import_module(step.module))

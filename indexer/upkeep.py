@@ -32,7 +32,7 @@ COMMITS = 100
 CHECK_COMMITS = 20
 """Commits to `items` between two looks at what is due, during a run."""
 
-KEEP = timedelta(hours=6)
+KEEP_VERSIONS_FOR = timedelta(hours=6)
 """Age up to which old versions stay, for readers that still use them."""
 
 TAIL_ROWS = 10_000
@@ -53,7 +53,7 @@ IDS_MIN_ROWS = 50_000
 _STRAY_AGE_S = 3600.0
 _METADATA = "firstsight:optimized"
 
-Step = Literal["compact", "ids", "build", "measure"]
+UpkeepStep = Literal["compact", "ids", "build", "measure"]
 """Merge files, extend indexes and remove old versions; index the ids; build the vector index; measure its recall."""
 
 
@@ -75,7 +75,7 @@ class TableState:
 class TableUpkeep:
     """What was done to one table, with its state before and after."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[UpkeepStep, ...]
     seconds: float
     build_seconds: float  # of the vector index alone
     before: TableState
@@ -114,9 +114,9 @@ def table_state(table: Table) -> TableState:
     )
 
 
-def steps_due(state: TableState, *, during_run: bool = False) -> tuple[Step, ...]:
+def steps_due(state: TableState, *, during_run: bool = False) -> tuple[UpkeepStep, ...]:
     """What a table needs, in the order in which it is done."""
-    steps: list[Step] = []
+    steps: list[UpkeepStep] = []
     tail = max(TAIL_ROWS, TAIL_SHARE * state.rows) if during_run else TAIL_ROWS
     extend = state.unindexed > tail
     if state.commits >= COMMITS or extend:
@@ -141,13 +141,13 @@ def _build_due(state: TableState) -> bool:
     return state.rows >= GROWTH * tuning.rows or state.segments >= SEGMENTS
 
 
-def look_after(
+def run_upkeep(
     store: Store,
     *,
     by_hand: bool = False,
     rebuild: bool = False,
     during_run: bool = False,
-    on_step: Callable[[str, Step], None] = lambda table, step: None,
+    on_step: Callable[[str, UpkeepStep], None] = lambda table, step: None,
 ) -> UpkeepReport | None:
     """Do what is due; the caller holds the writer lock.
 
@@ -169,9 +169,9 @@ def look_after(
         state = table_state(table)
         steps = steps_due(state, during_run=during_run)
         if by_hand:
-            steps = _steps_by_hand(state, steps, rebuild)
+            steps = _manual_steps(state, steps, rebuild)
         if steps:
-            done.append(_work(store, table, state, steps, on_step))
+            done.append(_maintain_table(store, table, state, steps, on_step))
     if not done:
         return None
     strays = sum(_remove_strays(store, upkeep.after.table) for upkeep in done)
@@ -181,17 +181,21 @@ def look_after(
     return report
 
 
-def _steps_by_hand(state: TableState, due: tuple[Step, ...], rebuild: bool) -> tuple[Step, ...]:
-    steps: set[Step] = {*due, "compact"}
+def _manual_steps(state: TableState, due: tuple[UpkeepStep, ...], rebuild: bool) -> tuple[UpkeepStep, ...]:
+    steps: set[UpkeepStep] = {*due, "compact"}
     if rebuild and state.table in _SEARCHED and state.rows >= vector_index.MIN_ROWS:
         steps.add("build")
     if state.tuning is not None or "build" in steps:
         steps.add("measure")
-    return tuple(step for step in get_args(Step) if step in steps)
+    return tuple(step for step in get_args(UpkeepStep) if step in steps)
 
 
-def _work(
-    store: Store, table: Table, before: TableState, steps: tuple[Step, ...], on_step: Callable[[str, Step], None]
+def _maintain_table(
+    store: Store,
+    table: Table,
+    before: TableState,
+    steps: tuple[UpkeepStep, ...],
+    on_step: Callable[[str, UpkeepStep], None],
 ) -> TableUpkeep:
     started, build_seconds = time.monotonic(), 0.0
     versions, size = len(table.list_versions()), _disk_bytes(store, table)
@@ -222,17 +226,17 @@ def _index_ids(table: Table) -> None:
 
 
 def _compact(table: Table) -> None:
-    table.optimize(cleanup_older_than=_keep(table))
+    table.optimize(cleanup_older_than=_version_age_to_keep(table))
 
 
-def _keep(table: Table) -> timedelta:
+def _version_age_to_keep(table: Table) -> timedelta:
     """Age of the versions that stay. A tag keeps all since its own: LanceDB refuses to pass over a tagged one."""
     tagged = {tag["version"] for tag in table.tags.list().values()}
     if not tagged:
-        return KEEP
+        return KEEP_VERSIONS_FOR
     made: list[datetime] = [v["timestamp"] for v in table.list_versions() if v["version"] in tagged]
     oldest = min(made, default=datetime.now())  # without a time zone, in this machine's
-    return max(KEEP, datetime.now().astimezone() - oldest.astimezone() + timedelta(minutes=1))
+    return max(KEEP_VERSIONS_FOR, datetime.now().astimezone() - oldest.astimezone() + timedelta(minutes=1))
 
 
 def _note_optimized(table: Table) -> None:
@@ -297,16 +301,16 @@ class RunUpkeep:
     def after_write(self) -> None:
         """To be called after each write, where no other write is under way."""
         if self._store.items.version - self._checked >= CHECK_COMMITS:
-            self._look_after(during_run=True)
+            self._run_upkeep(during_run=True)
             self._checked = self._store.items.version
 
     def at_end(self) -> None:
         """To be called when the run is recorded as finished."""
-        self._look_after(during_run=False)
+        self._run_upkeep(during_run=False)
 
-    def _look_after(self, *, during_run: bool) -> None:
+    def _run_upkeep(self, *, during_run: bool) -> None:
         try:
-            look_after(self._store, during_run=during_run)
+            run_upkeep(self._store, during_run=during_run)
         except (StoreError, ValueError) as error:  # ValueError: LanceDB's, such as for too few vectors to build from
             report = UpkeepReport(f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:8]}", 0.0, ())
             with contextlib.suppress(StoreError):

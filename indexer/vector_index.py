@@ -53,7 +53,7 @@ _TIE = 1e-5  # distances this close are the same: copies of one picture may stan
 _SCAN_ROWS = 16_384
 _METADATA = "firstsight:vector_index"
 
-_UNTESTED = (0.32, 10)
+_INITIAL_EFFORT = (0.32, 10)
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Tuning:
     recall: float | None = None  # at 10, against exact search; None where a kill came before the measurement
 
     @property
-    def holds(self) -> bool:
+    def reaches_target(self) -> bool:
         """Whether the recall measured is what it should be."""
         return self.recall is not None and self.recall >= TARGET_RECALL
 
@@ -161,7 +161,7 @@ def build_index(handle: Table) -> Tuning:
     """
     rows = handle.count_rows()
     partitions = max(1, rows // ROWS_PER_PARTITION)
-    tuning = Tuning(rows, partitions, *_effort(partitions, *_UNTESTED))
+    tuning = Tuning(rows, partitions, *_effort(partitions, *_INITIAL_EFFORT))
     # first the effort, then the index: killed in between, the missing recall tells that it has to be built again
     store_tuning(handle, tuning)
     dim = handle.schema.field(COLUMN).type.list_size
@@ -203,7 +203,7 @@ def sample_vectors(handle: Table, count: int, seed: int = 0) -> Vectors:
     rows = handle.count_rows()
     offsets = np.random.default_rng(seed).choice(rows, size=min(rows, count), replace=False)
     found = handle.take_offsets(sorted(offsets.tolist())).select([COLUMN]).to_arrow()
-    return matrix(found[COLUMN].combine_chunks())
+    return vectors_of_column(found[COLUMN].combine_chunks())
 
 
 def exact_distances(handle: Table, queries: Vectors, k: int) -> Vectors:
@@ -213,7 +213,7 @@ def exact_distances(handle: Table, queries: Vectors, k: int) -> Vectors:
     """
     best = np.full((len(queries), k), -np.inf, dtype=np.float32)
     for batch in handle.search().select([COLUMN]).limit(None).to_batches(_SCAN_ROWS):
-        block = matrix(batch[COLUMN])
+        block = vectors_of_column(batch[COLUMN])
         if len(block):
             scores = np.concatenate([best, queries @ block.T], axis=1)
             best = np.partition(scores, scores.shape[1] - k, axis=1)[:, -k:]
@@ -231,7 +231,7 @@ def _effort(partitions: int, share: float, refine: int) -> tuple[int, int]:
     return max(1, math.ceil(share * partitions)), refine
 
 
-def matrix(column: pa.Array[Any]) -> Vectors:
+def vectors_of_column(column: pa.Array[Any]) -> Vectors:
     """Stored vectors, (n, dim) float32; rows without one are left out."""
     vectors = cast("pa.FixedSizeListArray[Any, Any]", column.drop_null())
     return np.asarray(

@@ -34,8 +34,8 @@ MIN_SHARE = 0.5
 """Share of a whole video that has to be in the other, by weight: of the one of which more is."""
 
 _SLACK_S = 0.5
-_CLEARLY = 1.1  # another speed has to explain more, since frames taken at other moments suit a wrong one as well
-_MATCHES = 300  # the most alike pairs of frames that may vote
+_SPEED_MARGIN = 1.1  # another speed has to explain more, since frames taken at other moments suit a wrong one as well
+_MAX_VOTES = 300  # the most alike pairs of frames that may vote
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ def align(first: Frames, second: Frames) -> Alignment | None:
     if min(matches.any(axis=1).sum(), matches.any(axis=0).sum()) < 2:
         return None
     i, j = np.nonzero(matches)
-    if len(i) > _MATCHES:
-        best = np.argsort(bits[i, j] - 100 * cosines[i, j], kind="stable")[:_MATCHES]
+    if len(i) > _MAX_VOTES:
+        best = np.argsort(bits[i, j] - 100 * cosines[i, j], kind="stable")[:_MAX_VOTES]
         best.sort()
         i, j = i[best], j[best]
     offset, speed, agreeing = _vote(first, second, i, j)
@@ -123,7 +123,7 @@ def _vote(
         # a frame counts once; i rises, so that the matches of one frame stand together
         scores = np.maximum.reduceat(agree, starts, axis=1).sum(axis=1)
         at = int(np.argmax(scores))
-        if best is None or scores[at] > best[0] * _CLEARLY:
+        if best is None or scores[at] > best[0] * _SPEED_MARGIN:
             voters = agree[at] > 0
             best = float(scores[at]), float(np.median(offsets[voters])), speed, voters
     assert best is not None

@@ -11,24 +11,24 @@ from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vectors
 from firstsight.indexer.store import Store, quote
-from firstsight.indexer.vector_index import matrix
-from firstsight.media.fingerprints import BYTES, MAX_DISTANCE, Fingerprints, distances, turn
+from firstsight.indexer.vector_index import vectors_of_column
+from firstsight.media.fingerprints import FINGERPRINT_BYTES, MAX_DISTANCE, Fingerprints, distances, turn
 from firstsight.media.near_codes import Pairs, banded_pairs, near_pairs
 
 LOOSE_DISTANCE = 90
 LOOSE_COSINE = 0.93
 """Pairs worth a second look although their fingerprints are too far apart: bits and cosine."""
 
-COPIES = 32
+MAX_COPIES = 32
 """Views with one and the same fingerprint that are compared with each other; further ones only with the first."""
 
-EXHAUSTIVE = 2_000
+MAX_EXHAUSTIVE_VIEWS = 2_000
 """Views up to which each is compared with each."""
 
 _BLOCK = 256
 _BANDS = 8
 _READ_ROWS = 16_384
-_COMPARED = 1 << 15  # pairs whose vectors are compared at once: 100 MB
+_PAIRS_PER_BLOCK = 1 << 15  # pairs whose vectors are compared at once: 100 MB
 _COLUMNS = ("view_id", "item_id", "part", "uri", "time_s", "fingerprint", "vector")
 
 
@@ -64,7 +64,7 @@ class PictureViews:
     def of(cls, batches: Iterable[pa.RecordBatch], dim: int) -> PictureViews:
         """Put rows of `views` together, ordered by item, video and time."""
         rows: list[tuple[str, str, str | None, float, str]] = []
-        codes, vectors = [np.zeros((0, BYTES), np.uint8)], [np.zeros((0, dim), np.float32)]
+        codes, vectors = [np.zeros((0, FINGERPRINT_BYTES), np.uint8)], [np.zeros((0, dim), np.float32)]
         for batch in batches:
             if not batch.num_rows:
                 continue
@@ -76,8 +76,8 @@ class PictureViews:
                     plain["item_id"], uris, plain["time_s"], plain["view_id"], strict=True
                 )
             ]
-            codes.append(np.frombuffer(b"".join(plain["fingerprint"]), np.uint8).reshape(-1, BYTES))
-            vectors.append(matrix(batch["vector"]))
+            codes.append(np.frombuffer(b"".join(plain["fingerprint"]), np.uint8).reshape(-1, FINGERPRINT_BYTES))
+            vectors.append(vectors_of_column(batch["vector"]))
         order = sorted(range(len(rows)), key=lambda n: (rows[n][0], rows[n][1], rows[n][3], rows[n][4]))
         item_ids = list(dict.fromkeys(rows[n][0] for n in order))
         place = {item_id: n for n, item_id in enumerate(item_ids)}
@@ -98,7 +98,7 @@ class PictureViews:
 
 
 @dataclass(frozen=True)
-class Links:
+class ViewPairs:
     """Pairs of views of different items that look alike."""
 
     left: NDArray[np.int64]  # (p,) rows of the views
@@ -107,12 +107,12 @@ class Links:
     cosine: NDArray[np.float32]  # (p,) of the vectors
     mirrored: NDArray[np.bool_]  # (p,) whether one is the other's mirror image
 
-    def only(self, kept: NDArray[np.bool_]) -> Links:
+    def only(self, kept: NDArray[np.bool_]) -> ViewPairs:
         """Some of them."""
-        return Links(self.left[kept], self.right[kept], self.distance[kept], self.cosine[kept], self.mirrored[kept])
+        return ViewPairs(self.left[kept], self.right[kept], self.distance[kept], self.cosine[kept], self.mirrored[kept])
 
 
-def find_links(views: PictureViews, probes: NDArray[np.int64] | None = None) -> Links:
+def find_view_pairs(views: PictureViews, probes: NDArray[np.int64] | None = None) -> ViewPairs:
     """Pairs of views that may show the same: fingerprints within 31 bits, plain or mirrored, or both near enough.
 
     Every pair within 31 bits is found. Of those that only embedding and fingerprint together make worth a look
@@ -122,13 +122,13 @@ def find_links(views: PictureViews, probes: NDArray[np.int64] | None = None) -> 
     Args:
         probes: rows of which each pair has to hold one; None for all pairs. Time grows with their number.
     """
-    active, first_of, extra = _copies(views.fingerprints)
+    active, first_of, extra = _split_copies(views.fingerprints)
     codes = views.fingerprints[active]
-    if len(views) <= EXHAUSTIVE:
+    if len(views) <= MAX_EXHAUSTIVE_VIEWS:
         rows = active if probes is None else probes
         found = [(_all_pairs(views.fingerprints[rows], codes, LOOSE_DISTANCE), False)]
         found.append((_all_pairs(turn(views.fingerprints[rows], "mirror"), codes, MAX_DISTANCE), True))
-        return _joined(views, found, rows, active, first_of, extra)
+        return _merge_pairs(views, found, rows, active, first_of, extra)
     signs = _signs(views.vectors, active)
     if probes is None:
         found = [
@@ -146,7 +146,7 @@ def find_links(views: PictureViews, probes: NDArray[np.int64] | None = None) -> 
             (near_pairs(turn(asked, "mirror"), codes), True),
             (banded_pairs(asked, codes, keys=keys, max_distance=LOOSE_DISTANCE, bands=_BANDS), False),
         ]
-    return _joined(views, found, left_rows, active, first_of, extra)
+    return _merge_pairs(views, found, left_rows, active, first_of, extra)
 
 
 def _all_pairs(codes: Fingerprints, others: Fingerprints, max_distance: int) -> Pairs:
@@ -159,37 +159,37 @@ def _all_pairs(codes: Fingerprints, others: Fingerprints, max_distance: int) -> 
     return Pairs(left, right, bits[left, right])
 
 
-def _joined(
+def _merge_pairs(
     views: PictureViews,
     found: Sequence[tuple[Pairs, bool]],
     left_rows: NDArray[np.int64],
     active: NDArray[np.int64],
     first_of: NDArray[np.int64],
     extra: NDArray[np.int64],
-) -> Links:
+) -> ViewPairs:
     """What was found in several ways, once."""
     nothing = np.zeros(len(extra), dtype=np.int64)
-    links = [_links(views, Pairs(extra, first_of, nothing), mirrored=False)]
-    links += [
-        _links(views, Pairs(left_rows[pairs.left], active[pairs.right], pairs.distance), mirrored=mirrored)
+    view_pairs = [_view_pairs(views, Pairs(extra, first_of, nothing), mirrored=False)]
+    view_pairs += [
+        _view_pairs(views, Pairs(left_rows[pairs.left], active[pairs.right], pairs.distance), mirrored=mirrored)
         for pairs, mirrored in found
     ]
-    return _once(links, len(views))
+    return _drop_repeats(view_pairs, len(views))
 
 
-def _copies(fingerprints: Fingerprints) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def _split_copies(fingerprints: Fingerprints) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Rows to compare with each other; and the further copies of one fingerprint, with the first of it."""
     if not len(fingerprints):
         nothing = np.zeros(0, dtype=np.int64)
         return nothing, nothing, nothing
-    whole = np.ascontiguousarray(fingerprints).view(f"V{BYTES}").ravel()
+    whole = np.ascontiguousarray(fingerprints).view(f"V{FINGERPRINT_BYTES}").ravel()
     _, first, group = np.unique(whole, return_index=True, return_inverse=True)
     order = np.argsort(group, kind="stable")
     sizes = np.bincount(group)
     rank = np.empty(len(group), dtype=np.int64)
     rank[order] = np.arange(len(group)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    extra = np.flatnonzero(rank >= COPIES)
-    return np.flatnonzero(rank < COPIES), first[group[extra]], extra
+    extra = np.flatnonzero(rank >= MAX_COPIES)
+    return np.flatnonzero(rank < MAX_COPIES), first[group[extra]], extra
 
 
 def _signs(vectors: Vectors, active: NDArray[np.int64], of: NDArray[np.int64] | None = None) -> Fingerprints:
@@ -201,24 +201,24 @@ def _signs(vectors: Vectors, active: NDArray[np.int64], of: NDArray[np.int64] | 
         np.packbits((vectors[rows[start : start + _READ_ROWS]] - centre) @ planes > 0, axis=1)
         for start in range(0, len(rows), _READ_ROWS)
     ]
-    return np.concatenate(parts) if parts else np.zeros((0, BYTES), np.uint8)
+    return np.concatenate(parts) if parts else np.zeros((0, FINGERPRINT_BYTES), np.uint8)
 
 
-def _links(views: PictureViews, pairs: Pairs, *, mirrored: bool) -> Links:
+def _view_pairs(views: PictureViews, pairs: Pairs, *, mirrored: bool) -> ViewPairs:
     """Of pairs of rows, those of different items and of one kind, with their cosines."""
     fits = (views.items[pairs.left] != views.items[pairs.right]) & (
         (views.videos[pairs.left] < 0) == (views.videos[pairs.right] < 0)
     )
     left, right, distance = pairs.left[fits], pairs.right[fits], pairs.distance[fits]
     cosines = [np.zeros(0, dtype=np.float32)]
-    for start in range(0, len(left), _COMPARED):
-        some = slice(start, start + _COMPARED)
+    for start in range(0, len(left), _PAIRS_PER_BLOCK):
+        some = slice(start, start + _PAIRS_PER_BLOCK)
         cosines.append(np.einsum("nd,nd->n", views.vectors[left[some]], views.vectors[right[some]]))
-    links = Links(left, right, distance, np.concatenate(cosines), np.full(len(left), mirrored))
-    return links.only((distance <= MAX_DISTANCE) | (links.cosine >= LOOSE_COSINE))
+    view_pairs = ViewPairs(left, right, distance, np.concatenate(cosines), np.full(len(left), mirrored))
+    return view_pairs.only((distance <= MAX_DISTANCE) | (view_pairs.cosine >= LOOSE_COSINE))
 
 
-def _once(parts: Sequence[Links], rows: int) -> Links:
+def _drop_repeats(parts: Sequence[ViewPairs], rows: int) -> ViewPairs:
     """Each pair once, left < right, the nearer of plain and mirrored: many products look the same in a mirror."""
     low = np.concatenate([np.minimum(part.left, part.right) for part in parts])
     high = np.concatenate([np.maximum(part.left, part.right) for part in parts])
@@ -228,4 +228,4 @@ def _once(parts: Sequence[Links], rows: int) -> Links:
     key = low[order] * max(rows, 1) + high[order]
     first = order[np.append(True, key[1:] != key[:-1])[: len(key)]]
     cosine = np.concatenate([part.cosine for part in parts])
-    return Links(low[first], high[first], distance[first], cosine[first], mirrored[first])
+    return ViewPairs(low[first], high[first], distance[first], cosine[first], mirrored[first])

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import IO, Final, Literal
 
 from firstsight.errors import StoreError
-from firstsight.media.download import Received, Version, download
-from firstsight.media.policy import MediaPolicy, too_large
+from firstsight.media.download import DownloadedFile, Version, download
+from firstsight.media.policy import MediaPolicy, too_large_error
 
 _CHUNK: Final = 1 << 20
 _LOCK_WAIT_S: Final = 10.0
@@ -82,34 +82,36 @@ class MediaCache:
 
     def download(
         self, url: str, into: IO[bytes], policy: MediaPolicy, *, limit: int, check_head: Callable[[bytes], None]
-    ) -> Received:
+    ) -> DownloadedFile:
         """As `download.download`, from the kept file where the server says that it has not changed."""
-        version, digest = self._kept(url)
+        version, digest = self._cached_version(url)
         received = download(url, into, policy, limit=limit, check_head=check_head, known=version)
         if received is None:
-            if version is not None and self._copy(digest, into, url, limit, check_head):
-                return Received(version, may_be_kept=True)
+            if version is not None and self._copy_cached(digest, into, url, limit, check_head):
+                return DownloadedFile(version, cacheable=True)
             received = download(url, into, policy, limit=limit, check_head=check_head)
             assert received is not None  # nothing was known
-        if received.may_be_kept and received.version.conditions:
+        if received.cacheable and received.version.conditions:
             with contextlib.suppress(OSError, sqlite3.Error):  # a full disk, say
-                self._keep(url, received.version, into)
+                self._store(url, received.version, into)
         return received
 
-    def _kept(self, url: str) -> tuple[Version | None, str]:
+    def _cached_version(self, url: str) -> tuple[Version | None, str]:
         with contextlib.suppress(sqlite3.Error), self._index("DEFERRED") as index:
             found = index.execute("SELECT etag, last_modified, digest FROM addresses WHERE url = ?", [url]).fetchone()
             if found:
                 return Version(found[0], found[1]), found[2]
         return None, ""
 
-    def _copy(self, digest: str, into: IO[bytes], url: str, limit: int, check_head: Callable[[bytes], None]) -> bool:
+    def _copy_cached(
+        self, digest: str, into: IO[bytes], url: str, limit: int, check_head: Callable[[bytes], None]
+    ) -> bool:
         """Copy a kept file, unless it is not there or not what it was; then it is forgotten."""
         hashed = _hasher()
         try:
             with self._path(digest).open("rb") as kept:
                 if os.fstat(kept.fileno()).st_size > limit:
-                    raise too_large(url, limit)
+                    raise too_large_error(url, limit)
                 check_head(kept.read(1024))
                 kept.seek(0)
                 for chunk in _chunks(kept):
@@ -124,10 +126,10 @@ class MediaCache:
         into.seek(0)
         into.truncate()
         with contextlib.suppress(OSError, sqlite3.Error), self._index() as index:
-            self._forget(index, digest)
+            self._remove(index, digest)
         return False
 
-    def _keep(self, url: str, version: Version, file: IO[bytes]) -> None:
+    def _store(self, url: str, version: Version, file: IO[bytes]) -> None:
         size = file.seek(0, os.SEEK_END)
         if size > self.max_bytes:
             return
@@ -150,7 +152,7 @@ class MediaCache:
                     [url, version.etag, version.last_modified, digest],
                 )
                 if before and not index.execute("SELECT 1 FROM addresses WHERE digest = ?", before).fetchone():
-                    self._forget(index, before[0])
+                    self._remove(index, before[0])
                 self._path(digest).parent.mkdir(exist_ok=True)
                 os.replace(copy, self._path(digest))
                 self._evict(index)
@@ -167,12 +169,12 @@ class MediaCache:
         # the newest stays, even where it takes more than nine tenths
         oldest = index.execute("SELECT digest, size FROM files ORDER BY used").fetchall()[:-1]
         for digest, size in oldest:
-            self._forget(index, digest)
+            self._remove(index, digest)
             total -= size
             if total <= self.max_bytes * 0.9:
                 return
 
-    def _forget(self, index: sqlite3.Connection, digest: str) -> None:
+    def _remove(self, index: sqlite3.Connection, digest: str) -> None:
         self._path(digest).unlink(missing_ok=True)
         index.execute(
             "UPDATE total SET bytes = bytes - coalesce((SELECT size FROM files WHERE digest = ?), 0)", [digest]

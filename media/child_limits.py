@@ -9,7 +9,7 @@ import sys
 from typing import BinaryIO
 
 
-def own_pipes() -> tuple[BinaryIO, BinaryIO]:
+def detach_standard_pipes() -> tuple[BinaryIO, BinaryIO]:
     """Move stdin and stdout out of the reach of C libraries: what they print goes to stderr."""
     requests, answers = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)

@@ -33,7 +33,7 @@ _ONE_THREAD: Final = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
 )
 _SHARED_BYTES: Final = 32 * 2**20
-_KEPT_NOISE: Final = 4096
+_STDERR_TAIL_BYTES: Final = 4096
 _PIPE_BYTES: Final = 2**20  # a picture in two pieces, not in thirty; what only Linux can set is ignored elsewhere
 
 
@@ -46,7 +46,7 @@ class ChildHungError(Exception):
 
 
 class ChildProcess:
-    """One child that answers `wire` messages on its stdin with `wire` messages on its stdout, one at a time.
+    """One child that answers messages on its stdin with messages on its stdout, one at a time (`wire`).
 
     The child's first message says that it is ready. Its stderr is read and dropped but for its end. Not for
     several threads at once.
@@ -68,9 +68,9 @@ class ChildProcess:
         )
         if descriptor is not None:
             os.close(descriptor)  # the child has its own, and the mapping stays
-        self._noise = bytearray()
-        self._drain = threading.Thread(target=self._read_noise, name="firstsight-child-stderr", daemon=True)
-        self._drain.start()
+        self._stderr_tail = bytearray()
+        self._stderr_thread = threading.Thread(target=self._read_stderr, name="firstsight-child-stderr", daemon=True)
+        self._stderr_thread.start()
         self._talk(None, b"", start_timeout_s, 0)
 
     @property
@@ -140,35 +140,35 @@ class ChildProcess:
                 wire.send(self._process.stdin, header, [body])
             answer = wire.receive(self._process.stdout, max_body=max_body)
         except (EOFError, ValueError, OSError) as error:
-            words = self._last_words()
+            words = self._kill_and_read_stderr()
             if expired.is_set():
                 raise ChildHungError(words) from error
             raise ChildDiedError(words) from error
         except BaseException:  # Ctrl-C in mid-answer: the rest of it would be taken for the next one
-            self._last_words()
+            self._kill_and_read_stderr()
             raise
         finally:
             timer.cancel()
         return answer
 
-    def _last_words(self) -> str:
+    def _kill_and_read_stderr(self) -> str:
         self._process.kill()
         self._reap()
-        return self._noise.decode("utf-8", "replace")
+        return self._stderr_tail.decode("utf-8", "replace")
 
     def _reap(self) -> None:
         self._process.wait()
-        self._drain.join(1.0)
+        self._stderr_thread.join(1.0)
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None:
                 with contextlib.suppress(OSError):  # unsent bytes for a child that is gone
                     stream.close()
 
-    def _read_noise(self) -> None:
+    def _read_stderr(self) -> None:
         assert self._process.stderr is not None
-        while chunk := os.read(self._process.stderr.fileno(), _KEPT_NOISE):
-            self._noise += chunk
-            del self._noise[:-_KEPT_NOISE]
+        while chunk := os.read(self._process.stderr.fileno(), _STDERR_TAIL_BYTES):
+            self._stderr_tail += chunk
+            del self._stderr_tail[:-_STDERR_TAIL_BYTES]
 
 
 def _shared_memory() -> tuple[mmap.mmap | None, int | None]:

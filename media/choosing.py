@@ -24,23 +24,23 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from firstsight.media.frame_rules import FEWEST, FrameRule
+from firstsight.media.frame_rules import AUTO_MIN_FRAMES, FrameRule
 from firstsight.media.frames import Frame, VideoReader, uniform_indices
-from firstsight.media.shots import Summary, is_alike, is_cut, summarise
+from firstsight.media.shots import FrameSummary, is_cut, looks_same, summarise
 
-LONGEST_GAP_S: Final = 11.0
+MAX_FRAME_GAP_S: Final = 11.0
 """Between frames that are looked at, as long as the number of them allows: 250 frames, a common distance of keyframes,
 are 10.4 s of film."""
 
-CLOSEST_S: Final = 0.5
+MIN_FRAME_GAP_S: Final = 0.5
 """Keyframes nearer to the one before are passed over: every frame of some codecs is one."""
 
-VAGUE_S: Final = 2.5
-"""A cut known no better than this is looked for between its neighbours, frame by frame at PROBE_S."""
+MAX_CUT_UNCERTAINTY_S: Final = 2.5
+"""A cut known no better than this is looked for between its neighbours, frame by frame at PROBE_STEP_S."""
 
-PROBE_S: Final = 1.0
+PROBE_STEP_S: Final = 1.0
 
-MOST_PROBED_S: Final = 60.0
+MAX_PROBED_S: Final = 60.0
 """Of a video that is looked at so closely: it has to be decoded in full, and there is a limit of time."""
 
 REGULAR_S: Final = 0.1
@@ -54,17 +54,17 @@ def choose_frames(reader: VideoReader, rule: FrameRule, *, min_side: int | None 
         min_side: as for `VideoReader.read`.
 
     Returns:
-        At least one frame and at most `rule.at_most`, in the order they are shown. With `auto` each has the start
+        At least one frame and at most `rule.frame_limit`, in the order they are shown. With `auto` each has the start
         and end of its shot; the shots of one video do not overlap, and frames of one shot share it.
 
     Raises:
         MediaError: as for `VideoReader.read`.
     """
     if rule.kind == "auto":
-        return _auto(reader, rule, min_side)
+        return _choose_automatically(reader, rule, min_side)
     times = reader.times
-    indices = _asked_for(reader, rule)
-    taken = [indices[n] for n in uniform_indices(len(indices), rule.at_most)]
+    indices = _indices_by_rule(reader, rule)
+    taken = [indices[n] for n in uniform_indices(len(indices), rule.frame_limit)]
     pictures = reader.read(taken, min_side=min_side)
     return [Frame(_seconds(times[n]), picture) for n, picture in zip(taken, pictures, strict=True)]
 
@@ -73,7 +73,7 @@ def _seconds(second: float) -> float:
     return round(float(second), 6)  # decoders keep float32, whose digits end there
 
 
-def _asked_for(reader: VideoReader, rule: FrameRule) -> Sequence[int]:
+def _indices_by_rule(reader: VideoReader, rule: FrameRule) -> Sequence[int]:
     times = reader.times
     if rule.kind == "keyframes":
         return [int(n) for n in reader.keyframes]
@@ -88,12 +88,12 @@ def _asked_for(reader: VideoReader, rule: FrameRule) -> Sequence[int]:
 
 
 @dataclass
-class _Seen:
+class _ExaminedFrame:
     """A frame that was looked at."""
 
     index: int
     time_s: float
-    summary: Summary
+    summary: FrameSummary
     picture: Image
 
 
@@ -103,21 +103,21 @@ class _Shot:
 
     start_s: float
     end_s: float
-    frames: list[_Seen]  # in the order they are shown, at least one
+    frames: list[_ExaminedFrame]  # in the order they are shown, at least one
 
 
-def _auto(reader: VideoReader, rule: FrameRule, min_side: int | None) -> list[Frame]:
+def _choose_automatically(reader: VideoReader, rule: FrameRule, min_side: int | None) -> list[Frame]:
     times = reader.times
     end_s = max(reader.duration_s, float(times[-1]))
     cap = rule.cap(end_s)
-    budget = 4 * cap + FEWEST
-    rhythm = _Rhythm(times, reader.keyframes)
-    seen = _look(reader, _candidates(times, reader.keyframes, end_s, budget), min_side)
-    between = _between_vague_cuts(seen, rhythm, times, budget - len(seen))
+    budget = 4 * cap + AUTO_MIN_FRAMES
+    rhythm = _KeyframeRhythm(times, reader.keyframes)
+    seen = _examine(reader, _candidates(times, reader.keyframes, end_s, budget), min_side)
+    between = _frames_between_uncertain_cuts(seen, rhythm, times, budget - len(seen))
     if between:
-        seen = sorted(seen + _look(reader, between, min_side), key=lambda frame: frame.index)
-    shots = _shots(seen, rhythm, end_s)
-    kept = _keep(shots, cap)
+        seen = sorted(seen + _examine(reader, between, min_side), key=lambda frame: frame.index)
+    shots = _split_into_shots(seen, rhythm, end_s)
+    kept = _select_frames(shots, cap)
     return [
         Frame(_seconds(frame.time_s), frame.picture, _seconds(shot.start_s), _seconds(shot.end_s))
         for shot in shots
@@ -126,7 +126,7 @@ def _auto(reader: VideoReader, rule: FrameRule, min_side: int | None) -> list[Fr
     ]
 
 
-class _Rhythm:
+class _KeyframeRhythm:
     """How often a video has keyframes: one that does not come at a fixed distance stands where an encoder saw a cut."""
 
     def __init__(self, times: NDArray[np.float64], keyframes: NDArray[np.int64]) -> None:
@@ -134,23 +134,23 @@ class _Rhythm:
         gaps = np.diff(starts)
         regular = gaps > gaps.max(initial=0.0) - REGULAR_S
         # the longest distance met only once is no rhythm, unless it is all there is
-        self._early = {int(n) for n in keyframes[1:][~regular | ((len(gaps) > 1) & (regular.sum() == 1))]}
+        self._irregular_keyframes = {int(n) for n in keyframes[1:][~regular | ((len(gaps) > 1) & (regular.sum() == 1))]}
 
-    def marks_a_cut(self, index: int) -> bool:
-        return index in self._early
+    def marks_cut(self, index: int) -> bool:
+        return index in self._irregular_keyframes
 
 
-def _look(reader: VideoReader, indices: Sequence[int], min_side: int | None) -> list[_Seen]:
+def _examine(reader: VideoReader, indices: Sequence[int], min_side: int | None) -> list[_ExaminedFrame]:
     times = reader.times
     return [
-        _Seen(index, float(times[index]), summarise(picture), picture)
+        _ExaminedFrame(index, float(times[index]), summarise(picture), picture)
         for index, picture in zip(indices, reader.read(indices, min_side=min_side), strict=True)
     ]
 
 
 def _candidates(times: NDArray[np.float64], keyframes: NDArray[np.int64], end_s: float, budget: int) -> list[int]:
     """Keyframes no closer than they should be, and more in the middle of the longest gaps."""
-    closest = max(CLOSEST_S, end_s / budget)
+    closest = max(MIN_FRAME_GAP_S, end_s / budget)
     chosen: list[int] = []
     for index in keyframes:
         if not chosen or times[index] - times[chosen[-1]] >= closest:
@@ -162,7 +162,7 @@ def _candidates(times: NDArray[np.float64], keyframes: NDArray[np.int64], end_s:
         # a gap with no frame in it cannot be split
         gaps[np.diff([*chosen, len(times)]) < 2] = 0.0
         widest = int(gaps.argmax())
-        if gaps[widest] <= 0.0 or (len(chosen) >= FEWEST and gaps[widest] <= LONGEST_GAP_S):
+        if gaps[widest] <= 0.0 or (len(chosen) >= AUTO_MIN_FRAMES and gaps[widest] <= MAX_FRAME_GAP_S):
             break
         after, before = chosen[widest], chosen[widest + 1] if widest + 1 < len(chosen) else len(times)
         (middle,) = _nearest(times, [times[after] + gaps[widest] / 2])
@@ -179,39 +179,43 @@ def _nearest(times: NDArray[np.float64], wanted: Iterable[float]) -> list[int]:
     return found
 
 
-def _between_vague_cuts(seen: Sequence[_Seen], rhythm: _Rhythm, times: NDArray[np.float64], budget: int) -> list[int]:
+def _frames_between_uncertain_cuts(
+    seen: Sequence[_ExaminedFrame], rhythm: _KeyframeRhythm, times: NDArray[np.float64], budget: int
+) -> list[int]:
     """Frames to look at between neighbours that differ, where nothing tells the second of the cut."""
     vague = [
         (a, b)
         for a, b in pairwise(seen)
-        if b.time_s - a.time_s > VAGUE_S and not rhythm.marks_a_cut(b.index) and is_cut(a.summary, b.summary)
+        if b.time_s - a.time_s > MAX_CUT_UNCERTAINTY_S
+        and not rhythm.marks_cut(b.index)
+        and is_cut(a.summary, b.summary)
     ]
     found: list[int] = []
-    left_s = MOST_PROBED_S
+    left_s = MAX_PROBED_S
     for a, b in sorted(vague, key=lambda pair: pair[0].time_s - pair[1].time_s):  # the longest first
         left_s -= b.time_s - a.time_s
         if left_s < 0:
             break
-        wanted = np.linspace(a.time_s, b.time_s, int(np.ceil((b.time_s - a.time_s) / PROBE_S)) + 1)[1:-1]
+        wanted = np.linspace(a.time_s, b.time_s, int(np.ceil((b.time_s - a.time_s) / PROBE_STEP_S)) + 1)[1:-1]
         found += [n for n in dict.fromkeys(_nearest(times, wanted)) if a.index < n < b.index]
     return sorted(found[: max(budget, 0)])
 
 
-def _shots(seen: Sequence[_Seen], rhythm: _Rhythm, end_s: float) -> list[_Shot]:
+def _split_into_shots(seen: Sequence[_ExaminedFrame], rhythm: _KeyframeRhythm, end_s: float) -> list[_Shot]:
     """Cut a video where neighbouring frames differ; the shots cover it from 0 to its end."""
     groups = [[seen[0]]]
     bounds = [0.0]
     for a, b in pairwise(seen):
         if is_cut(a.summary, b.summary):
-            bounds.append(b.time_s if rhythm.marks_a_cut(b.index) else (a.time_s + b.time_s) / 2)
+            bounds.append(b.time_s if rhythm.marks_cut(b.index) else (a.time_s + b.time_s) / 2)
             groups.append([])
         groups[-1].append(b)
     return [_Shot(*span) for span in zip(bounds, [*bounds[1:], end_s], groups, strict=True)]
 
 
-def _keep(shots: Sequence[_Shot], cap: int) -> set[int]:
+def _select_frames(shots: Sequence[_Shot], cap: int) -> set[int]:
     """The indices of the frames to keep, at least one and at most `cap`."""
-    worth = [distinct for shot in shots if (distinct := _distinct(shot))]
+    worth = [distinct for shot in shots if (distinct := _distinct_frames(shot))]
     if not worth:  # nothing but black and flat frames: the one that shows most
         return {max((frame for shot in shots for frame in shot.frames), key=lambda frame: frame.summary.contrast).index}
     kept = [worth[n][0] for n in uniform_indices(len(worth), cap)]
@@ -227,11 +231,11 @@ def _keep(shots: Sequence[_Shot], cap: int) -> set[int]:
     return {frame.index for frame in kept}
 
 
-def _distinct(shot: _Shot) -> list[_Seen]:
+def _distinct_frames(shot: _Shot) -> list[_ExaminedFrame]:
     """A shot's frames that differ from each other and show something, from its middle outwards."""
     middle = (shot.start_s + shot.end_s) / 2
-    kept: list[_Seen] = []
+    kept: list[_ExaminedFrame] = []
     for frame in sorted(shot.frames, key=lambda frame: abs(frame.time_s - middle)):
-        if not frame.summary.empty and not any(is_alike(frame.summary, other.summary) for other in kept):
+        if not frame.summary.empty and not any(looks_same(frame.summary, other.summary) for other in kept):
             kept.append(frame)
     return kept

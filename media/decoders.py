@@ -23,9 +23,9 @@ DECODERS: Final[dict[str, str]] = {
     "pillow": "firstsight.media.pillow_decoder",
     "pyav": "firstsight.media.pyav_decoder",
 }
-_DECORD_IS_RIGHT: Final = frozenset({"MP4", "Matroska"})  # in MPEG-TS, MPEG-PS and AVI it is late
+_DECORD_FORMATS: Final = frozenset({"MP4", "Matroska"})  # in MPEG-TS, MPEG-PS and AVI it is late
 # AV1 it does not know, and in HEVC it seeks to the wrong key frames
-_WRONG_CODECS: Final = frozenset({"av1", "libdav1d", "libaom-av1", "hevc"})
+_CODECS_WITHOUT_DECORD: Final = frozenset({"av1", "libdav1d", "libaom-av1", "hevc"})
 
 T = TypeVar("T")
 
@@ -75,7 +75,7 @@ def decoders_for(path: Path) -> list[str]:
     found = video_format(path)
     if found in ANIMATION_FORMATS:
         return ["pyav", "pillow"] if found in DEMUXERS else ["pillow"]  # Pillow tells of a still picture
-    if found in _DECORD_IS_RIGHT and not _needs_pyav(path, found):
+    if found in _DECORD_FORMATS and not _needs_pyav(path, found):
         return ["decord", "pyav"]
     return ["pyav"]
 
@@ -90,7 +90,7 @@ def _needs_pyav(path: Path, found: str) -> bool:
     with closing(container):
         context = stream.codec_context
         if (
-            context.name in _WRONG_CODECS
+            context.name in _CODECS_WITHOUT_DECORD
             or context.color_trc in HDR_TRANSFERS
             or any(component.is_alpha for component in (context.format.components if context.format else ()))
             or float(context.sample_aspect_ratio or 1) != 1

@@ -68,7 +68,11 @@ class DecodingPool:
             self._free.put(slot)
 
     def ask(
-        self, request: wire.Header, name: str, unpack: Callable[[wire.Header, memoryview], T], body: bytes = b""
+        self,
+        request: wire.Header,
+        name: str,
+        unpack: Callable[[wire.Header, memoryview], T],
+        body: bytes = b"",
     ) -> T:
         """Have one file decoded; waits until a child is free.
 

@@ -19,7 +19,7 @@ from firstsight.media.pictures import shrink
 
 decord.logging.set_level(decord.logging.QUIET)
 
-_SAME_TIME_S: Final = 0.002  # decord keeps timestamps in float32 seconds, containers often in whole milliseconds
+_TIME_TOLERANCE_S: Final = 0.002  # decord keeps timestamps in float32 seconds, containers often in whole milliseconds
 
 
 def open_video(path: Path, *, max_pixels: int) -> DecordReader:
@@ -51,7 +51,7 @@ class DecordReader:
         except UnicodeEncodeError as error:
             raise MediaError("unsupported", f"{self._name!r} is not a UTF-8 file name; rename the file") from error
         except (decord.DECORDError, RuntimeError) as error:
-            raise _explained(self._name, str(error)) from error
+            raise _as_media_error(self._name, str(error)) from error
         self._times: NDArray[np.float64] = spans[:, 0] - spans[0, 0]
         self._duration_s = max(float(spans[-1, 1] - spans[0, 0]), float(self._times[-1]))
 
@@ -75,7 +75,7 @@ class DecordReader:
             try:
                 pixels = self._reader[index].asnumpy()
             except (decord.DECORDError, RuntimeError) as error:
-                raise _explained(self._name, str(error)) from error
+                raise _as_media_error(self._name, str(error)) from error
             if pixels.ndim != 3 or pixels.shape[2] != 3:  # frames of 8 x 8 pixels
                 raise MediaError("corrupt", f"{self._name} has frames that decord does not lay out as pictures")
             height, width = pixels.shape[:2]
@@ -98,11 +98,11 @@ def _keyframes(path: Path, times: NDArray[np.float64]) -> NDArray[np.int64]:
         index = index_packets(container, stream)
         unit = float(stream.time_base or 1)
     seconds = (index.pts - index.pts[:1]) * unit
-    after = np.searchsorted(times, seconds[index.is_key] - _SAME_TIME_S)
+    after = np.searchsorted(times, seconds[index.is_key] - _TIME_TOLERANCE_S)
     return np.unique(np.concatenate([[0], after[after < times.size]])).astype(np.int64)
 
 
-def _explained(name: str, complaint: str) -> MediaError:
+def _as_media_error(name: str, complaint: str) -> MediaError:
     if "cannot find video stream" in complaint:
         return MediaError(
             "unsupported",

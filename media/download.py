@@ -17,9 +17,9 @@ from typing import IO, Final
 
 from firstsight.errors import MediaError
 from firstsight.media.guard import deadline, time_left
-from firstsight.media.http_source import Answer, HttpSource, TryAgainError, shared_source
+from firstsight.media.http_source import HttpSource, RetryableError, SourceResponse, shared_source
 from firstsight.media.kinds import SNIFF_BYTES
-from firstsight.media.policy import MediaPolicy, too_large
+from firstsight.media.policy import MediaPolicy, too_large_error
 
 _LONGEST_BACKOFF_S: Final = 8.0
 
@@ -48,11 +48,11 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Received:
+class DownloadedFile:
     """A file that has come whole."""
 
     version: Version
-    may_be_kept: bool  # False where the server said no-store
+    cacheable: bool  # False where the server said no-store
 
 
 def download(
@@ -63,7 +63,7 @@ def download(
     limit: int,
     check_head: Callable[[bytes], None] = lambda head: None,
     known: Version | None = None,
-) -> Received | None:
+) -> DownloadedFile | None:
     """Fetch an address into an empty file.
 
     Args:
@@ -85,10 +85,10 @@ def download(
         for tries in range(1, policy.tries + 1):
             try:
                 return transfer.attempt()
-            except TryAgainError as error:
-                wait = _wait(error, tries, policy)
+            except RetryableError as error:
+                wait = _retry_delay(error, tries, policy)
                 if tries == policy.tries or wait >= time_left():
-                    raise _given_up(error, tries, policy) from error
+                    raise _final_error(error, tries, policy) from error
             time.sleep(wait)
     raise AssertionError("policy.tries is 1 or more")
 
@@ -102,7 +102,7 @@ def has_changed(url: str, known: Version, policy: MediaPolicy) -> bool:
     if not known.conditions:
         return True
     try:
-        return download(url, io.BytesIO(), policy, limit=2**63, check_head=_stop, known=known) is not None
+        return download(url, io.BytesIO(), policy, limit=2**63, check_head=_stop_download, known=known) is not None
     except _ChangedError:
         return True
 
@@ -111,7 +111,7 @@ class _ChangedError(Exception):
     """Ends a download that has only to begin."""
 
 
-def _stop(head: bytes) -> None:
+def _stop_download(head: bytes) -> None:
     raise _ChangedError
 
 
@@ -135,31 +135,31 @@ class _Transfer:
         self._limit = limit
         self._check_head = check_head
         self._known = known
-        self._begin(None)
+        self._restart(None)
 
-    def attempt(self) -> Received | None:
+    def attempt(self) -> DownloadedFile | None:
         """Ask once, for the rest where the answer before was cut and its server can send a part."""
         asked = self._conditions()
         with self._source.stream(self._url, timeout_s=self._timeout_s, headers=asked) as answer:
             if answer.status == 304:
-                self._begin(None)
+                self._restart(None)
                 return None
             if answer.status == 206:
                 self._require_rest(answer.headers)
             else:
-                self._begin(answer)
+                self._restart(answer)
             for chunk in answer.chunks:
-                self._take(chunk)
+                self._write_chunk(chunk)
         if self._head is not None:  # shorter than a head
             self._check_head(self._head)
-        return Received(self._version, self._may_be_kept)
+        return DownloadedFile(self._version, self._cacheable)
 
     def _conditions(self) -> Mapping[str, str]:
         if self._size and self._validator:
             return {"Range": f"bytes={self._size}-", "If-Range": self._validator}
         return self._known.conditions if self._known else {}
 
-    def _begin(self, answer: Answer | None) -> None:
+    def _restart(self, answer: SourceResponse | None) -> None:
         """Forget what came before, and note what this answer says of the file."""
         headers: Mapping[str, str] = answer.headers if answer else {}
         self._into.seek(0)
@@ -167,7 +167,7 @@ class _Transfer:
         self._size = 0
         self._head: bytes | None = b""  # None once it was checked
         self._version = Version(headers.get("etag", ""), headers.get("last-modified", ""))
-        self._may_be_kept = "no-store" not in headers.get("cache-control", "").lower()
+        self._cacheable = "no-store" not in headers.get("cache-control", "").lower()
         self._validator = _range_validator(headers)
         length = headers.get("content-length", "")
         self._total = int(length) if length.isdecimal() else None
@@ -179,10 +179,10 @@ class _Transfer:
         sent = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", headers.get("content-range", ""))
         if sent and int(sent[1]) == self._size and self._total in (None, int(sent[2])):
             return
-        self._begin(None)
-        raise TryAgainError("unreachable", f"{self._url} was sent in parts that do not fit together; try again")
+        self._restart(None)
+        raise RetryableError("unreachable", f"{self._url} was sent in parts that do not fit together; try again")
 
-    def _take(self, chunk: bytes) -> None:
+    def _write_chunk(self, chunk: bytes) -> None:
         self._size += len(chunk)
         self._require_within(self._size)
         if self._head is not None:
@@ -199,7 +199,7 @@ class _Transfer:
 
     def _require_within(self, size: int) -> None:
         if size > self._limit:
-            raise too_large(self._url, self._limit)
+            raise too_large_error(self._url, self._limit)
 
 
 def _range_validator(headers: Mapping[str, str]) -> str:
@@ -217,12 +217,12 @@ def _range_validator(headers: Mapping[str, str]) -> str:
         return ""
 
 
-def _wait(error: TryAgainError, tries: int, policy: MediaPolicy) -> float:
+def _retry_delay(error: RetryableError, tries: int, policy: MediaPolicy) -> float:
     """Seconds until the next try."""
     longest = min(_LONGEST_BACKOFF_S, policy.backoff_s * 2 ** (tries - 1))
-    return random.uniform(0, longest) if error.after_s is None else error.after_s  # noqa: S311  # no secret
+    return random.uniform(0, longest) if error.retry_after_s is None else error.retry_after_s  # noqa: S311  # no secret
 
 
-def _given_up(error: TryAgainError, tries: int, policy: MediaPolicy) -> MediaError:
-    asked = f", and the server asks to wait {error.after_s:.0f} s" if error.after_s else ""
+def _final_error(error: RetryableError, tries: int, policy: MediaPolicy) -> MediaError:
+    asked = f", and the server asks to wait {error.retry_after_s:.0f} s" if error.retry_after_s else ""
     return MediaError(error.reason, f"{error} (tried {tries} {'time' if tries == 1 else 'times'}{asked})")

@@ -23,16 +23,16 @@ from typing import IO, Final
 from urllib.parse import urlsplit
 
 from firstsight.errors import MediaError
-from firstsight.media.kinds import PICTURE_FORMATS, VIDEO_FORMATS, Kind, sniff
+from firstsight.media.kinds import PICTURE_FORMATS, VIDEO_FORMATS, MediaKind, sniff
 from firstsight.media.local_files import open_regular, resolve_local
 from firstsight.media.object_store import fetch_object
-from firstsight.media.policy import MediaPolicy, too_large
+from firstsight.media.policy import MediaPolicy, too_large_error
 
 _OBJECT_STORES: Final = {"s3": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az"}
 """The scheme of an object store's address to the extra that installs its client."""
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)(?:://|::)|(data|file|javascript):", re.ASCII | re.IGNORECASE)
-_MAY_MOVE: Final = frozenset({"GIF", "PNG", "WebP", "AVIF"})
+_ANIMATED_FORMATS: Final = frozenset({"GIF", "PNG", "WebP", "AVIF"})
 """Picture formats that have animations."""
 
 SPOOL_BYTES: Final = 4 * 2**20
@@ -63,7 +63,7 @@ def resolve(uri: str, policy: MediaPolicy) -> Path | str:
     )
 
 
-def identity(uri: str, policy: MediaPolicy) -> str:
+def change_stamp(uri: str, policy: MediaPolicy) -> str:
     """A cheap string that changes when the medium behind an address does; never raises, never connects.
 
     Local files answer with their size and modification time, or with the reason why they cannot be read
@@ -82,7 +82,7 @@ def identity(uri: str, policy: MediaPolicy) -> str:
     return f"{status.st_size}-{status.st_mtime_ns}"
 
 
-class Fetched:
+class FetchedMedium:
     """A medium at hand: bytes or a local file, until it is closed. Used by one thread at a time."""
 
     def __init__(
@@ -105,7 +105,7 @@ class Fetched:
         self.version = version
         """What its server says to tell this version of it by; empty for a local file and where it says nothing."""
 
-    def __enter__(self) -> Fetched:
+    def __enter__(self) -> FetchedMedium:
         return self
 
     def __exit__(
@@ -157,7 +157,7 @@ class Fetched:
             self._folder.cleanup()
 
 
-def fetch(uri: str, policy: MediaPolicy, kind: Kind) -> Fetched:
+def fetch(uri: str, policy: MediaPolicy, kind: MediaKind) -> FetchedMedium:
     """Bring a medium here; a local file stays where it is and is read when asked for.
 
     Args:
@@ -170,12 +170,12 @@ def fetch(uri: str, policy: MediaPolicy, kind: Kind) -> Fetched:
     limit = policy.max_picture_bytes if kind == "picture" else policy.max_video_bytes
     found = resolve(uri, policy)
     if isinstance(found, Path):
-        return Fetched(uri, limit, path=found)
+        return FetchedMedium(uri, limit, path=found)
     if kind == "picture":
-        file = tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115  # Fetched closes it
+        file = tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115  # FetchedMedium closes it
         try:
             version = _fetch_into(file, uri, policy, limit, kind)
-            return Fetched(uri, limit, file=file, copied=file.seek(0, os.SEEK_END), version=version)
+            return FetchedMedium(uri, limit, file=file, copied=file.seek(0, os.SEEK_END), version=version)
         except BaseException:
             file.close()
             raise
@@ -186,7 +186,7 @@ def fetch(uri: str, policy: MediaPolicy, kind: Kind) -> Fetched:
         with Path(folder.name, name).open("w+b") as copy:
             version = _fetch_into(copy, uri, policy, limit, kind)
             copied = copy.seek(0, os.SEEK_END)
-        return Fetched(uri, limit, path=Path(folder.name, name), folder=folder, copied=copied, version=version)
+        return FetchedMedium(uri, limit, path=Path(folder.name, name), folder=folder, copied=copied, version=version)
     except BaseException:
         folder.cleanup()
         raise
@@ -237,32 +237,32 @@ def host_of(uri: str) -> str | None:
         return re.split("[/?#]", uri.partition("://")[2], maxsplit=1)[0].lower()
 
 
-def _fetch_into(file: IO[bytes], uri: str, policy: MediaPolicy, limit: int, kind: Kind) -> str:
+def _fetch_into(file: IO[bytes], uri: str, policy: MediaPolicy, limit: int, kind: MediaKind) -> str:
     """Write a remote file; returns its version."""
     if _scheme(uri) in _OBJECT_STORES:
         return fetch_object(uri, _OBJECT_STORES[_scheme(uri) or ""], file, policy, limit)
     # httpx takes 0.1 s that local catalogues need not wait
     from firstsight.media.cache import open_cache
-    from firstsight.media.download import Received, download
+    from firstsight.media.download import DownloadedFile, download
 
-    check = partial(_require_video, uri) if kind == "video" else _accept
+    check = partial(_require_video, uri) if kind == "video" else _accept_any
     cache = open_cache(policy)
     if cache is not None:
-        received: Received | None = cache.download(uri, file, policy, limit=limit, check_head=check)
+        received: DownloadedFile | None = cache.download(uri, file, policy, limit=limit, check_head=check)
     else:
         received = download(uri, file, policy, limit=limit, check_head=check)
     assert received is not None  # no version was known
     return str(received.version)
 
 
-def _accept(head: bytes) -> None:
+def _accept_any(head: bytes) -> None:
     """Pictures are small enough to be judged whole."""
 
 
 def _require_video(uri: str, head: bytes) -> None:
     """Refuse what is certainly no video before gigabytes of it come; what is not recognised is the decoder's."""
     found = sniff(head)
-    if found is None or found in VIDEO_FORMATS | _MAY_MOVE:
+    if found is None or found in VIDEO_FORMATS | _ANIMATED_FORMATS:
         return
     if found in PICTURE_FORMATS:
         raise MediaError("unsupported", f"{uri} is a picture ({found}), not a video; list it under images")
@@ -271,4 +271,4 @@ def _require_video(uri: str, head: bytes) -> None:
 
 def _check_size(size: int, uri: str, limit: int) -> None:
     if size > limit:
-        raise too_large(uri, limit)
+        raise too_large_error(uri, limit)

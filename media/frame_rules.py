@@ -8,16 +8,16 @@ from typing import Final, Literal, cast
 
 DEFAULT_FRAMES: Final = "auto"
 DEFAULT_MAX_FRAMES: Final = 64
-MOST_FRAMES: Final = 1_000
+MAX_FRAMES_LIMIT: Final = 1_000
 """Largest `max_frames`: what one video may cost in memory, some 700 MB of frames shrunk for an encoder."""
 
-FEWEST: Final = 8
+AUTO_MIN_FRAMES: Final = 8
 """Frames that `auto` may always take, however short the video."""
 
 SECONDS_PER_FRAME: Final = 5.0
 """Seconds of video for which `auto` may take one frame more."""
 
-Kind = Literal["auto", "uniform", "every", "keyframes", "all"]
+FrameRuleKind = Literal["auto", "uniform", "every", "keyframes", "all"]
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class FrameRule:
     that would have been.
     """
 
-    kind: Kind = "auto"
+    kind: FrameRuleKind = "auto"
     count: int = 0  # of uniform, 1 to max_frames
     seconds: float = 0.0  # of every, above 0
-    max_frames: int = DEFAULT_MAX_FRAMES  # 1 to MOST_FRAMES
+    max_frames: int = DEFAULT_MAX_FRAMES  # 1 to MAX_FRAMES_LIMIT
 
     @classmethod
     def parse(cls, text: str, *, max_frames: int = DEFAULT_MAX_FRAMES) -> FrameRule:
@@ -46,11 +46,11 @@ class FrameRule:
         Raises:
             ValueError: one sentence that names the text and what it may be.
         """
-        if not 1 <= max_frames <= MOST_FRAMES:
-            raise ValueError(f"max frames is {max_frames}; it may be 1 to {MOST_FRAMES}")
+        if not 1 <= max_frames <= MAX_FRAMES_LIMIT:
+            raise ValueError(f"max frames is {max_frames}; it may be 1 to {MAX_FRAMES_LIMIT}")
         name, colon, value = text.partition(":")
         if name in ("auto", "keyframes", "all") and not colon:
-            return cls(cast(Kind, name), max_frames=max_frames)
+            return cls(cast(FrameRuleKind, name), max_frames=max_frames)
         if name == "uniform" and value.isascii() and value.isdigit() and int(value):
             count = int(value)
             if count > max_frames:
@@ -69,13 +69,13 @@ class FrameRule:
         return self.kind + values.get(self.kind, "")
 
     @property
-    def at_most(self) -> int:
+    def frame_limit(self) -> int:
         """Most frames that it takes of any video."""
         return self.count if self.kind == "uniform" else self.max_frames
 
     def cap(self, duration_s: float) -> int:
         """Most frames that `auto` takes of a video this long: 8, and one more for every 5 s, up to `max_frames`."""
-        return min(self.max_frames, FEWEST + int(min(duration_s, 1e9) / SECONDS_PER_FRAME))
+        return min(self.max_frames, AUTO_MIN_FRAMES + int(min(duration_s, 1e9) / SECONDS_PER_FRAME))
 
 
 def _seconds(text: str) -> float | None:

@@ -30,20 +30,20 @@ _HEADERS: Final = {
 }
 
 
-class TryAgainError(MediaError):
+class RetryableError(MediaError):
     """A failure that may be gone at the next try: 429, 5xx, a time-out or a dropped connection.
 
     Attributes:
-        after_s: seconds to wait that the server asked for (Retry-After), or None.
+        retry_after_s: seconds to wait that the server asked for (Retry-After), or None.
     """
 
-    def __init__(self, reason: FailureReason, message: str, after_s: float | None = None) -> None:
+    def __init__(self, reason: FailureReason, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(reason, message)
-        self.after_s = after_s
+        self.retry_after_s = retry_after_s
 
 
 @dataclass(frozen=True)
-class Answer:
+class SourceResponse:
     """What a server sent: the whole file (200), the rest of it (206), or word that it has not changed (304)."""
 
     status: int
@@ -71,7 +71,9 @@ class HttpSource:
         self._client.close()
 
     @contextmanager
-    def stream(self, url: str, *, timeout_s: float, headers: Mapping[str, str] | None = None) -> Iterator[Answer]:
+    def stream(
+        self, url: str, *, timeout_s: float, headers: Mapping[str, str] | None = None
+    ) -> Iterator[SourceResponse]:
         """Open an address, once, and iterate over its decoded bytes.
 
         Args:
@@ -82,12 +84,12 @@ class HttpSource:
 
         Raises:
             MediaError: "forbidden", "missing", "unreachable", "timeout" or "unsupported"; also while
-                iterating. `TryAgainError` where another try may mend it.
+                iterating. `RetryableError` where another try may mend it.
         """
         with _errors_as_media_errors(url), deadline(timeout_s):
             response = self._open(url, timeout_s, headers or {})
             try:
-                yield Answer(response.status_code, response.headers, _decoded(response, url))
+                yield SourceResponse(response.status_code, response.headers, _decoded(response, url))
             finally:
                 response.close()
 
@@ -95,7 +97,7 @@ class HttpSource:
         limits = httpx.Timeout(timeout_s / 2, connect=timeout_s / 3, pool=timeout_s)
         request = self._client.build_request("GET", url, headers=dict(headers), timeout=limits)
         for _ in range(MAX_REDIRECTS + 1):
-            _require_plain_address(request.url, url)
+            _require_http_address(request.url, url)
             response = self._client.send(request, stream=True)
             following = response.next_request
             if following is None:
@@ -174,7 +176,7 @@ class _PooledBody(httpx.SyncByteStream):
         self._answer.close()
 
 
-def _require_plain_address(address: httpx.URL, url: str) -> None:
+def _require_http_address(address: httpx.URL, url: str) -> None:
     if address.scheme not in ("http", "https") or not address.host:
         raise MediaError("forbidden", f"{url} leads to {address.scheme!r}; media are fetched over http and https only")
     if address.userinfo:
@@ -194,7 +196,7 @@ def _require_file(response: httpx.Response, url: str, asked: Mapping[str, str]) 
         raise MediaError("missing", f"{url} does not exist (the server answered {phrase}); correct the address")
     message = f"{url} was not sent (the server answered {phrase}); try again later"
     if status == 429 or status >= 500:
-        raise TryAgainError("unreachable", message, _retry_after(response.headers.get("retry-after", "")))
+        raise RetryableError("unreachable", message, _retry_after(response.headers.get("retry-after", "")))
     raise MediaError("unreachable", message)
 
 
@@ -233,12 +235,12 @@ def _errors_as_media_errors(url: str) -> Iterator[None]:
     try:
         yield
     except httpcore.TimeoutException as error:
-        raise TryAgainError(
+        raise RetryableError(
             "timeout", f"{url} took longer than allowed; raise the time limit (--timeout) or try again"
         ) from error
     except (httpcore.NetworkError, httpcore.RemoteProtocolError) as error:
         detail = str(error) or type(error).__name__
-        raise TryAgainError("unreachable", f"{url} could not be fetched ({detail}); try again") from error
+        raise RetryableError("unreachable", f"{url} could not be fetched ({detail}); try again") from error
     except (httpcore.ProtocolError, zlib.error) as error:
         raise MediaError("unreachable", f"{url} could not be fetched ({error}); try again") from error
     except (

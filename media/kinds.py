@@ -46,7 +46,7 @@ VIDEO_EXTENSIONS: Final = frozenset(
 )
 """Extensions that a folder's videos carry, lower case."""
 
-Kind = Literal["picture", "video"]
+MediaKind = Literal["picture", "video"]
 
 SNIFF_BYTES: Final = 1024
 """How much of a file's start `sniff` wants to see."""
@@ -91,7 +91,7 @@ ANIMATION_FORMATS: Final = frozenset({"GIF", "WebP", "PNG", "AVIF"})
 """Picture formats that may hold an animation, which counts as a video where it is listed as one."""
 
 
-def media_kind(name: str | PathLike[str]) -> Kind | None:
+def media_kind(name: str | PathLike[str]) -> MediaKind | None:
     """Tell pictures and videos of a folder apart by extension, in any case; None for every other file."""
     extension = re.search(r"[^./\\](\.[^./\\]+)$", fspath(name))
     if extension is None:

@@ -31,13 +31,15 @@ from firstsight.media.stream_clock import StreamClock
 SCHEMES: Final = ("http", "https", "rtsp", "rtsps")
 """What a stream's address may begin with; everything else is a local file."""
 
-MOST_WAITING: Final = 32
+MAX_WAITING_FRAMES: Final = 32
 """Frames that wait to be taken: beyond it a stream's oldest are dropped, and a file's decoder waits."""
 
 _FIRST_DELAY_S: Final = 0.5
 _LONGEST_DELAY_S: Final = 30.0
-_FOR_GOOD: Final = frozenset({"forbidden", "unsupported", "too_large"})
-_AT_FIRST: Final = frozenset({"missing", "corrupt"})  # a wrong address; later it may be a server that starts again
+_PERMANENT_REASONS: Final = frozenset({"forbidden", "unsupported", "too_large"})
+_PERMANENT_REASONS_AT_START: Final = frozenset(
+    {"missing", "corrupt"}
+)  # a wrong address; later it may be a server that starts again
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class LiveSampler:
     ) -> None:
         policy = policy or MediaPolicy()
         text = os.fspath(source)
-        self.name = plain_name(text)
+        self.name = strip_credentials(text)
         self.live = text.partition("://")[0].lower() in SCHEMES
         where = {"url": text} if self.live else {"path": os.path.abspath(text)}
         self._request: wire.Header = {
@@ -101,9 +103,9 @@ class LiveSampler:
         self._waiting: deque[LiveFrame] = deque()
         self._child: ChildProcess | None = None
         self._closing = threading.Event()
-        self._over = False
+        self._finished = False
         self._frames = 0
-        self._fault: Exception | None = None  # of the sampler itself, or of `on_event`
+        self._thread_error: Exception | None = None  # of the sampler itself, or of `on_event`
         self.error: MediaError | None = None  # why the stream was given up
         self.reconnects = 0
         self.dropped = 0  # frames that nobody took in time
@@ -122,7 +124,7 @@ class LiveSampler:
     def ended(self) -> bool:
         """Whether every frame was taken and none will come."""
         with self._changed:
-            return self._over and not self._waiting
+            return self._finished and not self._waiting
 
     @property
     def child_pid(self) -> int | None:
@@ -137,12 +139,12 @@ class LiveSampler:
             MediaError: the stream was given up, and nothing came of it.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._over, timeout_s)
+            self._changed.wait_for(lambda: self._waiting or self._finished, timeout_s)
             taken = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
             self._changed.notify_all()
-            if self._fault is not None:
-                raise self._fault
-            if self._over and self.error is not None and not self._frames:
+            if self._thread_error is not None:
+                raise self._thread_error
+            if self._finished and self.error is not None and not self._frames:
                 raise self.error
         return taken
 
@@ -159,29 +161,29 @@ class LiveSampler:
 
     def _run(self) -> None:
         try:
-            self._reconnecting()
+            self._run_connections()
         except MediaError as error:
             self.error = error
         except Exception as error:  # for the other thread, which would wait for ever
-            self._fault = error
+            self._thread_error = error
         finally:
             with self._changed:
-                self._over = True
+                self._finished = True
                 self._changed.notify_all()
 
-    def _reconnecting(self) -> None:
+    def _run_connections(self) -> None:
         good_s, tries = time.monotonic(), 0
         while not self._closing.is_set():
             before = self._frames
             try:
-                self._connection()
+                self._run_connection()
                 return
             except MediaError as error:
                 if self._closing.is_set():
                     return
                 if self._frames > before:
                     good_s, tries = time.monotonic(), 0
-                self._require_worth(error, good_s)
+                self._raise_if_not_retryable(error, good_s)
                 delay = min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2**tries) * random.uniform(0.5, 1.5)  # noqa: S311
                 delay = min(delay, max(0.0, good_s + self._reconnect_for_s - time.monotonic()))
                 self._on_event(f"{error}; trying again in {delay:.1f} s")
@@ -189,16 +191,20 @@ class LiveSampler:
             self._closing.wait(delay)
             self.reconnects += 1
 
-    def _require_worth(self, error: MediaError, good_s: float) -> None:
+    def _raise_if_not_retryable(self, error: MediaError, good_s: float) -> None:
         """Raise where another try is not worth it."""
-        if not self.live or error.reason in _FOR_GOOD or (not self._frames and error.reason in _AT_FIRST):
+        if (
+            not self.live
+            or error.reason in _PERMANENT_REASONS
+            or (not self._frames and error.reason in _PERMANENT_REASONS_AT_START)
+        ):
             raise error
         if time.monotonic() - good_s >= self._reconnect_for_s:
             raise MediaError(
                 error.reason, f"{error}; given up after {self._reconnect_for_s:g} seconds without a frame"
             ) from error
 
-    def _connection(self) -> None:
+    def _run_connection(self) -> None:
         """One connection, to the end of the stream.
 
         Raises:
@@ -215,7 +221,7 @@ class LiveSampler:
             header, body = child.ask(self._request, timeout_s=self._stall_s, max_body=most)
             data = bytes(body)
             while "ended" not in header:
-                self._keep(header, data)
+                self._handle_message(header, data)
                 header, data = child.listen(timeout_s=self._stall_s, max_body=most)
             if header["lost"]:
                 raise MediaError("unreachable", f"{self.name}: the server closed the connection")
@@ -232,7 +238,7 @@ class LiveSampler:
             if child is not None:
                 child.close()
 
-    def _keep(self, header: wire.Header, data: bytes) -> None:
+    def _handle_message(self, header: wire.Header, data: bytes) -> None:
         if "reason" in header:
             reason: FailureReason = header["reason"] if header["reason"] in FAILURE_REASONS else "crashed"
             raise MediaError(reason, str(header["message"]))
@@ -247,14 +253,14 @@ class LiveSampler:
         with self._changed:
             self._waiting.append(LiveFrame(self._frames, time_s, picture, now))
             self._frames += 1
-            if self.live and len(self._waiting) > MOST_WAITING:
+            if self.live and len(self._waiting) > MAX_WAITING_FRAMES:
                 self._waiting.popleft()
                 self.dropped += 1
             self._changed.notify_all()
-            self._changed.wait_for(lambda: len(self._waiting) <= MOST_WAITING or self._closing.is_set())
+            self._changed.wait_for(lambda: len(self._waiting) <= MAX_WAITING_FRAMES or self._closing.is_set())
 
 
-def plain_name(source: str) -> str:
+def strip_credentials(source: str) -> str:
     """A stream's address without user name and password, for messages and tables; a file's path as it is."""
     with suppress(ValueError):
         parts = urlsplit(source)

@@ -50,7 +50,7 @@ class LiveHttp:
         wanted = url
         with _errors_as_media_errors(url):
             for _ in range(MAX_REDIRECTS + 1):
-                _require_plain(wanted)
+                _require_http_address(wanted)
                 answer = self._send(wanted)
                 if answer.status not in _REDIRECTS:
                     body = LiveBody(answer, url)
@@ -90,7 +90,7 @@ class LiveBody:
             raise
         self._chunks: Iterator[bytes] = answer.iter_stream()
         self._left = b""
-        self.measured = bool(_header(answer, b"content-length") or _header(answer, b"transfer-encoding"))
+        self.length_known = bool(_header(answer, b"content-length") or _header(answer, b"transfer-encoding"))
         """Whether the server says where it ends: an end that nothing says may be a connection that was lost."""
 
     def read(self, size: int) -> bytes:
@@ -109,7 +109,7 @@ class LiveBody:
         self._answer.close()
 
 
-def _require_plain(url: str) -> None:
+def _require_http_address(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise MediaError("forbidden", f"{url[:200]} is no http(s) address, which is all that a live stream may name")

@@ -22,18 +22,18 @@ from av.stream import Discard
 
 from firstsight.errors import MediaError
 from firstsight.media import wire
-from firstsight.media.child_limits import limit_process, limit_time, own_pipes
+from firstsight.media.child_limits import detach_standard_pipes, limit_process, limit_time
 from firstsight.media.frame_pictures import to_picture
 from firstsight.media.guard import GuardedBackend, is_public, look_up
-from firstsight.media.packet_index import ANY_TAGS, open_container, packet_time, video_format
+from firstsight.media.packet_index import LENIENT_TAG_OPTIONS, open_container, packet_time, video_format
 
 if TYPE_CHECKING:
     from firstsight.media.live_http import LiveHttp
 
 _GRACE_S: Final = 5.0
-_BEAT_S: Final = 1.0
+_CLOCK_INTERVAL_S: Final = 1.0
 _NEVER: Final = float("inf")
-_SAME_S: Final = 0.002  # timestamps are rounded to a millisecond in some containers
+_TIME_TOLERANCE_S: Final = 0.002  # timestamps are rounded to a millisecond in some containers
 _RTSP_PORTS: Final = {"rtsp": 554, "rtsps": 322}
 
 _HTTP_FORMATS: Final = "hls,mpegts,flv,mov,matroska,ogg,asf,aac,mp3,ac3,eac3,webvtt"
@@ -41,7 +41,7 @@ _HTTP_FORMATS: Final = "hls,mpegts,flv,mov,matroska,ogg,asf,aac,mp3,ac3,eac3,web
 the subtitles that a playlist may list beside its pictures."""
 
 
-_QUICK: Final = {"analyzeduration": "2000000", "fpsprobesize": "1"}
+_FAST_PROBE_OPTIONS: Final = {"analyzeduration": "2000000", "fpsprobesize": "1"}
 """Two seconds of a stream are looked at before its first frame; FFmpeg takes five, and counts twenty frames."""
 
 HTTP_OPTIONS: Final = {
@@ -53,13 +53,13 @@ HTTP_OPTIONS: Final = {
     "allowed_segment_extensions": "ALL",
     "http_persistent": "0",  # FFmpeg would look for its own connections behind what `io_open` gives
     "http_multiple": "0",
-    **_QUICK,
+    **_FAST_PROBE_OPTIONS,
 }
 
 
 def main(memory_bytes: int) -> None:
     """Watch the stream that is asked for until it ends."""
-    requests, answers = own_pipes()
+    requests, answers = detach_standard_pipes()
     limit_process(memory_bytes)
     wire.send(answers, {"ready": os.getpid()})
     try:
@@ -100,20 +100,20 @@ def _watch(request: wire.Header) -> Iterator[tuple[wire.Header, list[bytes]]]:
                 _check_size(request, frame.width, frame.height)
                 picture = to_picture(frame, request["min_side"], aspect)
                 yield {"at": at, "size": picture.size, "hls": hls}, [picture.tobytes()]
-            elif time.monotonic() - spoke < _BEAT_S:
+            elif time.monotonic() - spoke < _CLOCK_INTERVAL_S:
                 continue
             else:
                 yield {"at": at}, []
             spoke = time.monotonic()
     if http is not None:
-        yield {"ended": True, "lost": not hls and not (http.first and http.first.measured)}, []
+        yield {"ended": True, "lost": not hls and not (http.first and http.first.length_known)}, []
     else:  # RTSP says the same of a stream that is over and of one that was cut off
         yield {"ended": True, "lost": "path" not in request}, []
 
 
 def _open_http(request: wire.Header, http: LiveHttp) -> tuple[InputContainer, av.VideoStream]:
-    with _broken(request):
-        container = av.open(request["url"], io_open=http.open, options=HTTP_OPTIONS, **ANY_TAGS)
+    with _stream_errors_as_media_errors(request):
+        container = av.open(request["url"], io_open=http.open, options=HTTP_OPTIONS, **LENIENT_TAG_OPTIONS)
     return container, _choose_stream(request, container)
 
 
@@ -134,10 +134,10 @@ def _open_rtsp(request: wire.Header) -> tuple[InputContainer, av.VideoStream]:
         "allowed_media_types": "video",
         "protocol_whitelist": "rtsp,rtsps,rtp,tcp,tls",
         "timeout": str(int(request["stall_s"] * 1e6)),
-        **_QUICK,
+        **_FAST_PROBE_OPTIONS,
     }
-    with _broken(request):
-        container = av.open(request["url"], format="rtsp", options=options, **ANY_TAGS)
+    with _stream_errors_as_media_errors(request):
+        container = av.open(request["url"], format="rtsp", options=options, **LENIENT_TAG_OPTIONS)
     return container, _choose_stream(request, container)
 
 
@@ -175,7 +175,7 @@ def _frames(
     origin: float | None = None  # the first frame since the clock began
     last_key: float | None = None
     keys_only = False
-    with _broken(request):
+    with _stream_errors_as_media_errors(request):
         for packet in container.demux(stream):
             stamp = packet_time(packet)
             if stamp is None and packet.size:
@@ -184,18 +184,18 @@ def _frames(
             if at < before - every_s - 1:  # the clock began again
                 due, origin, last_key = -_NEVER, None, None
             if packet.is_keyframe:
-                was, keys_only = keys_only, last_key is not None and 0 < at - last_key <= every_s + _SAME_S
+                was, keys_only = keys_only, last_key is not None and 0 < at - last_key <= every_s + _TIME_TOLERANCE_S
                 last_key = at
                 if keys_only and not was:
                     context.flush_buffers()
             yield at, None
-            if keys_only and packet.size and not (packet.is_keyframe and at >= due - _SAME_S):
+            if keys_only and packet.size and not (packet.is_keyframe and at >= due - _TIME_TOLERANCE_S):
                 continue
             for frame in _decoded(context, packet, alone=keys_only):
                 shown = at if frame.pts is None else frame.pts * unit
-                if shown >= due - _SAME_S:
+                if shown >= due - _TIME_TOLERANCE_S:
                     origin = shown if origin is None else origin
-                    due = origin + ((shown - origin + _SAME_S) // every_s + 1) * every_s
+                    due = origin + ((shown - origin + _TIME_TOLERANCE_S) // every_s + 1) * every_s
                     yield shown, frame
 
 
@@ -220,7 +220,7 @@ def _check_size(request: wire.Header, width: int, height: int) -> None:
 
 
 @contextlib.contextmanager
-def _broken(request: wire.Header) -> Iterator[None]:
+def _stream_errors_as_media_errors(request: wire.Header) -> Iterator[None]:
     """What FFmpeg's complaint about a stream means; what `LiveHttp` raised comes through as it is."""
     try:
         yield

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from firstsight.media.fingerprints import MAX_DISTANCE, Fingerprints
 
 BANDS = 16
-GUARANTEED = 2 * BANDS - 1
+GUARANTEED_DISTANCE = 2 * BANDS - 1
 """Distance up to which every pair is found."""
 
 _VALUES = 1 << 16
-_TOGETHER = 1 << 21  # pairs that are compared at once: bounds memory to about 200 MB
+_PAIRS_PER_CHUNK = 1 << 21  # pairs that are compared at once: bounds memory to about 200 MB
 _FLIPS = np.array([0, *(1 << bit for bit in range(16))], dtype=np.uint16)
 
 
@@ -56,8 +56,8 @@ def near_pairs(codes: Fingerprints, others: Fingerprints | None = None, *, max_d
     Raises:
         ValueError: `max_distance` is beyond what is guaranteed.
     """
-    if not 0 <= max_distance <= GUARANTEED:
-        raise ValueError(f"max_distance must be between 0 and {GUARANTEED}, not {max_distance}")
+    if not 0 <= max_distance <= GUARANTEED_DISTANCE:
+        raise ValueError(f"max_distance must be between 0 and {GUARANTEED_DISTANCE}, not {max_distance}")
     return banded_pairs(codes, others, max_distance=max_distance)
 
 
@@ -115,7 +115,7 @@ def _same_band(
     for flip in _FLIPS:
         probed = keys ^ flip
         counts = sizes[probed]
-        cut = np.searchsorted(np.cumsum(counts), np.arange(0, counts.sum(), _TOGETHER), side="left")
+        cut = np.searchsorted(np.cumsum(counts), np.arange(0, counts.sum(), _PAIRS_PER_CHUNK), side="left")
         for begin, end in itertools.pairwise([*cut, len(keys)]):
             some = counts[begin:end]
             total = int(some.sum())

@@ -6,7 +6,7 @@ import time
 from typing import IO, Final
 
 from firstsight.errors import MediaError
-from firstsight.media.policy import MediaPolicy, too_large
+from firstsight.media.policy import MediaPolicy, too_large_error
 
 _CHUNK: Final = 1 << 16
 
@@ -35,7 +35,7 @@ def fetch_object(uri: str, extra: str, into: IO[bytes], policy: MediaPolicy, lim
         size = 0
         with store.open(store._strip_protocol(uri), "rb") as file:
             if (getattr(file, "size", None) or 0) > limit:
-                raise too_large(uri, limit)
+                raise too_large_error(uri, limit)
             while chunk := file.read(_CHUNK):
                 if time.monotonic() > until:
                     raise MediaError(
@@ -43,7 +43,7 @@ def fetch_object(uri: str, extra: str, into: IO[bytes], policy: MediaPolicy, lim
                     )
                 size += len(chunk)
                 if size > limit:
-                    raise too_large(uri, limit)
+                    raise too_large_error(uri, limit)
                 into.write(chunk)
     except MediaError:
         raise

@@ -31,10 +31,12 @@ DEMUXERS: Final = {
 """FFmpeg's demuxer for each container that `kinds.sniff` names. Naming it keeps the others, which follow playlists to
 other files, out of reach."""
 
-ANY_TAGS: Final[dict[str, Any]] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+LENIENT_TAG_OPTIONS: Final[dict[str, Any]] = (
+    {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+)
 """What `av.open` needs so that a title in Latin-1 refuses no file; PyAV 19 takes every tag and has no such argument."""
 
-BREAKS: Final = (av.FFmpegError, IndexError)
+DEMUX_ERRORS: Final = (av.FFmpegError, IndexError)
 """What demuxing raises where a file breaks; IndexError when a stream turns up that was not there at the start."""
 
 
@@ -60,7 +62,7 @@ def open_container(path: Path, container: str) -> tuple[InputContainer, av.Video
     try:
         # file: because a name may hold what FFmpeg takes for a protocol
         options = {"protocol_whitelist": "file"}
-        opened = av.open(f"file:{path}", format=DEMUXERS[container], options=options, **ANY_TAGS)
+        opened = av.open(f"file:{path}", format=DEMUXERS[container], options=options, **LENIENT_TAG_OPTIONS)
     except UnicodeEncodeError as error:
         raise MediaError("unsupported", f"{str(path)!r} is not a UTF-8 file name; rename the file") from error
     except (av.FFmpegError, ValueError) as error:
@@ -86,7 +88,7 @@ def index_packets(container: InputContainer, stream: av.VideoStream, *, by_decod
     found: dict[int, tuple[bool, int]] = {}
     keys: dict[int, int] = {}
     hidden = open_groups = False
-    with contextlib.suppress(*BREAKS):  # the packets before a break are good
+    with contextlib.suppress(*DEMUX_ERRORS):  # the packets before a break are good
         for packet in container.demux(stream):
             time = packet_time(packet, by_decoding=by_decoding)
             if time is None or packet.size == 0:

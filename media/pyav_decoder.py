@@ -20,7 +20,7 @@ from firstsight.errors import MediaError
 from firstsight.media.frame_pictures import to_picture
 from firstsight.media.kinds import ANIMATION_FORMATS
 from firstsight.media.packet_index import (
-    BREAKS,
+    DEMUX_ERRORS,
     PacketIndex,
     broken,
     index_packets,
@@ -29,7 +29,7 @@ from firstsight.media.packet_index import (
     video_format,
 )
 
-Shown: TypeAlias = tuple[int, av.VideoFrame]
+TimedFrame: TypeAlias = tuple[int, av.VideoFrame]
 """A presentation timestamp and the frame shown from then on."""
 
 _SOUGHT_BY_DTS: Final = frozenset({"AVI", "MPEG-PS", "MPEG-TS"})
@@ -59,7 +59,7 @@ class PyavReader:
         self._container, self._stream = open_container(path, self._format)
         try:
             self._check_size(self._stream.codec_context.width, self._stream.codec_context.height)
-            self._counted = self._format == "AVI" and self._stream.codec_context.name in _REORDERING
+            self._frames_are_counted = self._format == "AVI" and self._stream.codec_context.name in _REORDERING
             self._index = self._indexed()
         except BaseException:
             self._container.close()
@@ -81,9 +81,9 @@ class PyavReader:
         return np.union1d([0], np.flatnonzero(self._index.is_key)).astype(np.int64)
 
     def read(self, indices: Sequence[int], *, min_side: int | None = None) -> Iterator[Image.Image]:
-        frames: Iterator[Shown] = iter(())
-        shown: Shown | None = None
-        ahead: Shown | None = None  # put out already, but shown later than what was asked for
+        frames: Iterator[TimedFrame] = iter(())
+        shown: TimedFrame | None = None
+        ahead: TimedFrame | None = None  # put out already, but shown later than what was asked for
         for index in indices:
             wanted = int(self._index.pts[index])
             reached = ahead or shown
@@ -102,7 +102,7 @@ class PyavReader:
         self._container.close()
 
     def _indexed(self) -> PacketIndex:
-        index = index_packets(self._container, self._stream, by_decoding=self._counted)
+        index = index_packets(self._container, self._stream, by_decoding=self._frames_are_counted)
         if index.pts.size == 0:
             raise MediaError("corrupt", f"{self._path} has no frames; replace it")
         if index.pts.size == 1 and self._format in ANIMATION_FORMATS:
@@ -115,10 +115,10 @@ class PyavReader:
         """Number of the last key packet shown at or before a time; -1 when there is none."""
         return int(np.searchsorted(self._index.key_pts, pts, "right")) - 1
 
-    def _frames_from(self, key: int) -> Iterator[Shown]:
+    def _frames_from(self, key: int) -> Iterator[TimedFrame]:
         """Decode from a key packet, or an earlier one, on."""
         first, packets = self._packets_from(key)
-        if not self._counted:
+        if not self._frames_are_counted:
             for frame in self._decoded(packets):
                 pts = frame.dts if frame.pts is None else frame.pts
                 if pts is not None and pts >= first:
@@ -138,7 +138,7 @@ class PyavReader:
                 self._container.seek(int(by[key - step]), stream=self._stream)
                 packets = self._packets()
                 for packet in packets:
-                    time = packet_time(packet, by_decoding=self._counted)
+                    time = packet_time(packet, by_decoding=self._frames_are_counted)
                     if packet.is_keyframe and time is not None:
                         if time <= wanted and time in self._index.key_pts:
                             return time, _chain(packet, packets)
@@ -149,17 +149,17 @@ class PyavReader:
         return int(self._index.key_pts[0] if self._index.key_pts.size else self._index.pts[0]), self._packets()
 
     def _packets(self) -> Iterator[av.Packet[av.VideoStream]]:
-        with contextlib.suppress(*BREAKS):  # the packets before a break are good
+        with contextlib.suppress(*DEMUX_ERRORS):  # the packets before a break are good
             yield from self._container.demux(self._stream)
 
     def _decoded(self, packets: Iterator[av.Packet[av.VideoStream]]) -> Iterator[av.VideoFrame]:
         context = self._stream.codec_context
         for packet in packets:
-            yield from self._put_out(packet)
+            yield from self._decode_packet(packet)
         if context.is_open:  # packets that end in a break end without the one that empties the decoder
-            yield from self._put_out(None)
+            yield from self._decode_packet(None)
 
-    def _put_out(self, packet: av.Packet[av.VideoStream] | None) -> list[av.VideoFrame]:
+    def _decode_packet(self, packet: av.Packet[av.VideoStream] | None) -> list[av.VideoFrame]:
         try:
             frames = self._stream.codec_context.decode(packet)
         except MemoryError as error:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-SERVED_AGAIN_S: Final = 30.0
+MAX_REPLAY_S: Final = 30.0
 """How far a playlist goes back when it is opened anew: players begin three segments before its end."""
 
-_EARLY_S: Final = 30.0
+_MAX_AHEAD_S: Final = 30.0
 
 
 class StreamClock:
@@ -40,8 +40,8 @@ class StreamClock:
             self._last = (clock_s, wall_s)
             return 0.0
         step, gap = clock_s - self._last[0], wall_s - self._last[1]
-        if repeats and -SERVED_AGAIN_S <= step <= 0:
+        if repeats and -MAX_REPLAY_S <= step <= 0:
             return None
-        self._time_s += step if 0 < step <= gap + _EARLY_S + 2 * self._every_s else max(gap, 0.001)
+        self._time_s += step if 0 < step <= gap + _MAX_AHEAD_S + 2 * self._every_s else max(gap, 0.001)
         self._last = (clock_s, wall_s)
         return self._time_s

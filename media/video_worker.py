@@ -14,7 +14,7 @@ from typing import Final
 
 from firstsight.errors import MediaError
 from firstsight.media import wire
-from firstsight.media.child_limits import limit_process, limit_threads, limit_time, own_pipes
+from firstsight.media.child_limits import detach_standard_pipes, limit_process, limit_threads, limit_time
 from firstsight.media.child_process import SHARED_LENGTH, SHARED_MEMORY
 from firstsight.media.choosing import choose_frames
 from firstsight.media.frame_rules import FrameRule
@@ -27,7 +27,7 @@ _MAX_FILE_BYTES: Final = 2**31
 
 def main(memory_bytes: int) -> None:
     """Answer requests until stdin ends."""
-    requests, answers = own_pipes()
+    requests, answers = detach_standard_pipes()
     limit_process(memory_bytes)
     limit_threads()
     descriptor = os.environ.get(SHARED_MEMORY)

@@ -32,7 +32,7 @@ class VideoSampler(PooledDecoder):
 
         Args:
             path: a local file; `fetch.fetch_file` gives one for every address.
-            count: how many frames, 1 to `frame_rules.MOST_FRAMES`; a video with fewer gives all it has.
+            count: how many frames, 1 to `frame_rules.MAX_FRAMES_LIMIT`; a video with fewer gives all it has.
             rule: in place of `count`: auto, uniform:N, every:SECONDS, keyframes or all; see `frame_rules.FrameRule`.
             max_frames: most frames that `rule` may take.
             min_side: shrink frames by whole factors as long as the shorter side keeps this many pixels.

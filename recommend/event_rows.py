@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Literal, get_args
 
 from firstsight.errors import CatalogError
-from firstsight.indexer.catalog import CONTROL, MAX_ID
+from firstsight.indexer.catalog import CONTROL_CHARACTERS, MAX_ID
 from firstsight.indexer.columns import as_text, as_utc
 from firstsight.indexer.sources import Row
 
@@ -151,7 +151,7 @@ def _id(row: Row, ours: str) -> str:
 def _checked(text: str, ours: str) -> str:
     if len(text) > MAX_ID:
         raise RefusedRow(f"{ours} {text[:20]!r}… has {len(text)} characters, {MAX_ID} are allowed; check the columns")
-    if CONTROL.search(text):
+    if CONTROL_CHARACTERS.search(text):
         raise RefusedRow(f"{ours} {text[:60]!r} holds control characters; clean it where the file is made")
     return text
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
 from firstsight.errors import QueryError
-from firstsight.indexer.semantic_id_table import with_ids
+from firstsight.indexer.semantic_id_table import replace_semantic_ids
 from firstsight.indexer.store import Store, quote
 from firstsight.indexer.tables import HIDDEN_COLUMNS
 
@@ -71,7 +71,7 @@ def _checked(store: Store, where: str) -> str:
         raise QueryError("the filter is empty; leave --where out, or give a condition such as price < 50")
     _check_stands_alone(where)
     _check_depth(where)
-    answered = with_ids(store, where)
+    answered = replace_semantic_ids(store, where)
     try:
         store.items.search().where(f"({answered})").limit(1).explain_plan()
     except (ValueError, RuntimeError, OSError) as error:

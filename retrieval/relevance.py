@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vectors
 from firstsight.indexer.store import Store
-from firstsight.indexer.vector_index import matrix
+from firstsight.indexer.vector_index import vectors_of_column
 from firstsight.retrieval.query import PartChoice
 
 Medium = Literal["words", "pictures", "mixed"]
@@ -97,7 +97,7 @@ class Calibration:
         drawn = drawn.filter(pc.is_valid(drawn["vector"]))
         owners = [str(item_id) for item_id in drawn["item_id"].to_pylist()]
         views = store.view_rows(owners).select(["view_id", "item_id", "part", "vector"]).sort_by("view_id")
-        return cls(owners, matrix(drawn["vector"].combine_chunks()), views)
+        return cls(owners, vectors_of_column(drawn["vector"].combine_chunks()), views)
 
     def background(self, medium: Medium, part: PartChoice) -> Background:
         """What random items score for queries of this medium, compared by this part."""
@@ -123,7 +123,7 @@ class Calibration:
             owners, vectors = self.owners, self.items
         else:
             wanted = self.views.filter(pc.is_in(self.views["part"], pa.array(_PARTS[medium])))
-            owners, vectors = _column(wanted, "item_id"), matrix(wanted["vector"].combine_chunks())
+            owners, vectors = _column(wanted, "item_id"), vectors_of_column(wanted["vector"].combine_chunks())
         draw = np.random.default_rng(1).permutation(len(owners))[:SAMPLED_QUERIES]
         return [owners[n] for n in draw], vectors[draw]
 
@@ -136,7 +136,7 @@ class Calibration:
         if not views.num_rows:
             return np.empty(0, dtype=object), np.empty((len(queries), 0), dtype=np.float32)
         owners, starts = np.unique(np.array(_column(views, "item_id"), dtype=object), return_index=True)
-        cosines = queries @ matrix(views["vector"].combine_chunks()).T
+        cosines = queries @ vectors_of_column(views["vector"].combine_chunks()).T
         return owners, np.maximum.reduceat(cosines, starts, axis=1)
 
 

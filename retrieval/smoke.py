@@ -20,7 +20,7 @@ from firstsight.encoders.base import Vectors
 from firstsight.errors import QueryError
 from firstsight.indexer.store import Store, quote
 from firstsight.indexer.tables import HIDDEN_COLUMNS
-from firstsight.indexer.vector_index import matrix
+from firstsight.indexer.vector_index import vectors_of_column
 from firstsight.retrieval.evaluation import Rankings, Searchable, Task, check_depth, evaluate, measure
 from firstsight.retrieval.judgements import JudgedQuery
 from firstsight.retrieval.rerank_store import RerankerVersion
@@ -194,7 +194,7 @@ def nearest_by_views(
     for batch in reader.to_batches(BATCH):
         if not batch.num_rows:
             continue
-        scores = matrix(batch["vector"]) @ vectors.T
+        scores = vectors_of_column(batch["vector"]) @ vectors.T
         if left_out is not None:
             place = {view_id: n for n, view_id in enumerate(batch["view_id"].to_pylist())}
             for query, view_id in enumerate(left_out):
@@ -260,7 +260,7 @@ def _vectors(store: Store, rows: Sequence[Mapping[str, Any]]) -> Vectors:
     ids = ", ".join(quote(row["view_id"]) for row in rows)
     found = store.views.search().where(f"view_id IN ({ids})").select(["view_id", "vector"]).limit(None).to_arrow()
     place = {view_id: n for n, view_id in enumerate(found["view_id"].to_pylist())}
-    vectors = matrix(found["vector"].combine_chunks())
+    vectors = vectors_of_column(found["vector"].combine_chunks())
     return vectors[[place[row["view_id"]] for row in rows]]
 
 

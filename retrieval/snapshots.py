@@ -42,12 +42,12 @@ def open_snapshot(store: Store, token: str) -> Store:
     return then
 
 
-def name_order(rows: str, rerankers: int | None, day: date) -> str:
+def make_token(rows: str, rerankers: int | None, day: date) -> str:
     """A whole token: that of the rows, with the version of the table of rerankers, if there is one, and the day."""
     return rows if rerankers is None else f"{rows}.{rerankers}.{day.toordinal()}"
 
 
-def order_of(token: str) -> tuple[int, date] | None:
+def parse_rerankers(token: str) -> tuple[int, date] | None:
     """The version of the table of rerankers and the day that a token names; None where there was no such table.
 
     Raises:

@@ -17,24 +17,31 @@ from firstsight.indexer.side_table import open_side_table
 from firstsight.indexer.store import Store
 from firstsight.safety.audit import AuditLog
 from firstsight.safety.bound_log import BoundLog
-from firstsight.safety.known_decisions import DECISION, held_items, knows, last_actions, link_to_end, unexplained
+from firstsight.safety.known_decisions import (
+    DECISION,
+    held_items,
+    is_logged,
+    last_actions,
+    link_to_end,
+    unlogged_decisions,
+)
 from firstsight.safety.log_link import Entry, read_link, write_link
 from firstsight.safety.override_table import (
     DECISION_COLUMN,
     decided_rows,
     put_in_force,
-    read_overrides,
-    write_overrides,
+    read_reviews,
+    write_reviews,
 )
 from firstsight.safety.reviews import APPEAL, OVERRIDE, OVERTURN, Reviews
 from firstsight.safety.score_table import TABLE as SCORES
 
 ADOPT = "adopt"
-"""Kind of the entry that tells of an adoption; its subject is `SUBJECT`."""
+"""Kind of the entry that tells of an adoption; its subject is `ADOPTION_SUBJECT`."""
 
-SUBJECT = "audit-log"
+ADOPTION_SUBJECT = "audit-log"
 
-LOST = "in force when this log was adopted; its own entry is not in the log"
+LOST_REASON = "in force when this log was adopted; its own entry is not in the log"
 """Reason of a decision that is taken over without its own."""
 
 
@@ -73,24 +80,24 @@ def adopt(store: Store, log: AuditLog, *, by: str, wait_s: float = 0.0) -> Adopt
         log.check_writable()
         link, plan = read_link(store)
         before = None if link is None else {"first": link.first, "last": link.last.entry_id}
-        people = _people(store, log, by)
-        entries = [*people, *_scored(store, log, people)]
+        people = _human_entries(store, log, by)
+        entries = [*people, *_scoring_entries(store, log, people)]
         logged = {kind: sum(entry[0] == kind for entry in entries) for kind in (OVERRIDE, OVERTURN, APPEAL, DECISION)}
         record = {"by": by, "instead_of": before, "logged": logged}
-        entry_id = log.append_many([*entries, (ADOPT, SUBJECT, record)])[-1]
+        entry_id = log.append_many([*entries, (ADOPT, ADOPTION_SUBJECT, record)])[-1]
         reviews = Reviews.read(log)
         items = reviews.decisions.keys() | reviews.appeals.keys()
         if items:
-            write_overrides(store, reviews, items)
+            write_reviews(store, reviews, items)
             put_in_force(store, reviews, items)
         write_link(store, link_to_end(log), plan)
         BoundLog.open(store, log)  # finishes what was in hand
     return Adoption(entry_id, logged, len(reviews.decisions), new)
 
 
-def _people(store: Store, log: AuditLog, by: str) -> list[Entry]:
+def _human_entries(store: Store, log: AuditLog, by: str) -> list[Entry]:
     """Entries of people's decisions and appeals that the log does not have, or has older ones of."""
-    theirs, ours = Reviews.read(log), read_overrides(store)
+    theirs, ours = Reviews.read(log), read_reviews(store)
     entries: list[Entry] = []
     for item_id, made in sorted(ours.decisions.items()):
         there = theirs.decisions.get(item_id)
@@ -100,13 +107,13 @@ def _people(store: Store, log: AuditLog, by: str) -> list[Entry]:
             entries.append((OVERRIDE, item_id, record))
     told = ours.decisions.keys() | theirs.decisions.keys()
     lost = {item_id: made for item_id, made in _decided_by_people(store).items() if item_id not in ours.decisions}
-    lost |= {item_id: (action, []) for item_id, action in unexplained(store).items()}
+    lost |= {item_id: (action, []) for item_id, action in unlogged_decisions(store).items()}
     for item_id, row in decided_rows(store, sorted(lost)).items():
         action, policies = lost[item_id]
         known = item_id in theirs.decisions and theirs.decisions[item_id].action == action
         if known or (row.get(DECISION_COLUMN) or "allow") != action:  # in the log, or not in force any more
             continue
-        record = {"action": action, "policies": policies, "reason": LOST, "by": by, "digest": row["digest"]}
+        record = {"action": action, "policies": policies, "reason": LOST_REASON, "by": by, "digest": row["digest"]}
         entries.append((OVERRIDE, item_id, record | {"carried": {}}))
     for item_id, appeal in sorted(ours.appeals.items()):
         if item_id not in theirs.appeals and (item_id not in told or _is_newer(appeal.time, theirs, item_id)):
@@ -135,11 +142,11 @@ def _decided_by_people(store: Store) -> dict[str, tuple[str, list[str]]]:
     return found
 
 
-def _scored(store: Store, log: AuditLog, people: list[Entry]) -> list[Entry]:
+def _scoring_entries(store: Store, log: AuditLog, people: list[Entry]) -> list[Entry]:
     """Entries of scored decisions in force that neither the log nor the entries of people's decisions tell of."""
     told = last_actions(log)
     told |= {item_id: (record["action"], True) for kind, item_id, record in people if kind == OVERRIDE}
-    held = {item_id: action for item_id, action in held_items(store).items() if not knows(told, item_id, action)}
+    held = {item_id: action for item_id, action in held_items(store).items() if not is_logged(told, item_id, action)}
     table = open_side_table(store, SCORES)
     if not held or table is None:
         return []

@@ -28,9 +28,9 @@ from filelock import FileLock, Timeout
 
 from firstsight.errors import AuditLogError, SafetyError
 from firstsight.safety.audit_entries import (
-    EMPTY,
+    EMPTY_HEAD,
     AuditEntry,
-    Head,
+    LogHead,
     Problem,
     Verification,
     as_line,
@@ -105,16 +105,16 @@ class AuditLog:
         if not contents:
             return []
         with self._appending() as file:
-            start = head = self._settled(file)
+            start = head = self._recover_end(file)
             time, made = datetime.now(UTC).isoformat(timespec="microseconds"), []
             lines = bytearray()
             for content in contents:
                 made.append(chained(content, head.sequence + 1, time, head.hash))
                 lines += as_line(made[-1])
-                head = Head(head.sequence + 1, made[-1].hash, start.bytes + len(lines))
+                head = LogHead(head.sequence + 1, made[-1].hash, start.bytes + len(lines))
             try:
                 _write(file, lines)
-                self._note(head)
+                self._write_head(head)
             except OSError:  # a full disk: no entry stays of what the caller is told was not recorded
                 with contextlib.suppress(OSError):
                     file.truncate(start.bytes)
@@ -128,7 +128,7 @@ class AuditLog:
             SafetyError: as `append`.
         """
         with self._appending() as file:
-            self._settled(file)
+            self._recover_end(file)
 
     @contextlib.contextmanager
     def _appending(self) -> Iterator[RawIOBase]:
@@ -157,13 +157,13 @@ class AuditLog:
             ) from None
         try:
             if self._read_head() is None and not self.path.exists():
-                self._note(EMPTY)  # before the first entry: a log without a head is then never a kill's
+                self._write_head(EMPTY_HEAD)  # before the first entry: a log without a head is then never a kill's
             with open(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644), "r+b", buffering=0) as file:
                 yield file
         finally:
             lock.release()
 
-    def _settled(self, file: RawIOBase) -> Head:
+    def _recover_end(self, file: RawIOBase) -> LogHead:
         """Where to go on writing: after what a killed append left whole, its torn end dropped."""
         head = self._read_head()
         size = file.seek(0, os.SEEK_END)
@@ -182,12 +182,12 @@ class AuditLog:
                     f"the audit log {self.path} has been written to by something else after entry {head.sequence} "
                     f"({wrong[0]}); nothing is added to it: see firstsight safety audit"
                 )
-            head = Head(entry.sequence, entry.hash, head.bytes + len(line))
+            head = LogHead(entry.sequence, entry.hash, head.bytes + len(line))
         file.truncate(head.bytes)
         file.seek(head.bytes)
         return head
 
-    def _note(self, head: Head) -> None:
+    def _write_head(self, head: LogHead) -> None:
         """Write the head in the place of the one before, whole or not at all."""
         new = self._head.with_name(f".{self._head.name}.new")
         with new.open("wb", buffering=0) as file:
@@ -202,7 +202,7 @@ class AuditLog:
 
     # ---- reading
 
-    def head(self) -> Head | None:
+    def head(self) -> LogHead | None:
         """Where the log ends; None where there is none yet.
 
         Raises:
@@ -251,14 +251,16 @@ class AuditLog:
             AuditLogError: the head cannot be read.
         """
         head = self._read_head()
-        return (head is None or head == EMPTY) and next(self._lines(), None) is None
+        return (head is None or head == EMPTY_HEAD) and next(self._lines(), None) is None
 
-    def since(self, known: Head, first: str | None, *, whole: bool = False) -> Iterator[tuple[AuditEntry, Head]]:
+    def entries_since(
+        self, known: LogHead, first: str | None, *, whole: bool = False
+    ) -> Iterator[tuple[AuditEntry, LogHead]]:
         """The entries after one that is known, each with the head that it makes.
 
         Args:
             known: where the log ended once.
-            first: id of the first entry then; None where `known` is `EMPTY`.
+            first: id of the first entry then; None where `known` is `EMPTY_HEAD`.
             whole: look at all entries up to the known one, too, not only at the first and the last of them.
 
         Raises:
@@ -266,13 +268,13 @@ class AuditLog:
         """
         head = self._read_head()
         if head is None:
-            if known == EMPTY and self.is_empty():
+            if known == EMPTY_HEAD and self.is_empty():
                 return
             raise AuditLogError(f"the audit log {self.path} is missing, or its head is")
         try:
             with self._open() as file:
-                if known != EMPTY:
-                    self._find(file, known, first, whole)
+                if known != EMPTY_HEAD:
+                    self._check_known_entries(file, known, first, whole)
                 file.seek(known.bytes)
                 at, reached = known, head.bytes <= known.bytes
                 for line in file:
@@ -281,7 +283,7 @@ class AuditLog:
                     entry, wrong = checked(line, at)
                     if entry is None or wrong:
                         raise AuditLogError(f"the audit log {self.path} does not verify: {wrong[0]}")
-                    at = Head(entry.sequence, entry.hash, at.bytes + len(line))
+                    at = LogHead(entry.sequence, entry.hash, at.bytes + len(line))
                     reached = reached or at == head
                     yield entry, at
         except OSError as error:
@@ -289,9 +291,9 @@ class AuditLog:
         if not reached:
             raise AuditLogError(f"the audit log {self.path} does not verify: its end is missing")
 
-    def _find(self, file: BinaryIO, known: Head, first: str | None, whole: bool) -> None:
+    def _check_known_entries(self, file: BinaryIO, known: LogHead, first: str | None, whole: bool) -> None:
         """See that a log holds its first entry and the last known one, or all entries between them."""
-        at = follow(file.readline(), EMPTY)
+        at = follow(file.readline(), EMPTY_HEAD)
         if at is None or (first is not None and at.entry_id != first):
             raise AuditLogError(f"the audit log {self.path} does not begin with entry {first}")
         while whole and at.bytes < known.bytes:
@@ -322,7 +324,7 @@ class AuditLog:
             there = self.path.exists() or expected
             return Verification(0, (Problem(0, f"the head {self._head.name} is missing"),) if there else ())
         problems: list[Problem] = []
-        at, pinned, unsettled, torn = EMPTY, expected is None, 0, 0
+        at, pinned, unsettled, torn = EMPTY_HEAD, expected is None, 0, 0
         reached = head == at
         for number, line in self._lines():
             if reached and not line.endswith(b"\n"):
@@ -333,7 +335,7 @@ class AuditLog:
             unsettled += reached
             # after a wrong entry the chain is taken up where that entry leaves it, so that each problem is told once
             sequence, chained = (at.sequence + 1, at.hash) if entry is None else (entry.sequence, entry.hash)
-            at = Head(sequence, chained, at.bytes + len(line))
+            at = LogHead(sequence, chained, at.bytes + len(line))
             pinned = pinned or at.entry_id == expected
             reached = reached or at == head
         if not reached:
@@ -359,7 +361,7 @@ class AuditLog:
             raise OSError(errno.EINVAL, "it is not a regular file")
         return self.path.open("rb")
 
-    def _read_head(self) -> Head | None:
+    def _read_head(self) -> LogHead | None:
         try:
             raw = self._head.read_bytes()
         except FileNotFoundError:
@@ -367,7 +369,7 @@ class AuditLog:
         except OSError as error:
             raise AuditLogError(f"the audit log's head {self._head} cannot be read ({error.strerror})") from None
         try:
-            head = Head(**json.loads(raw))
+            head = LogHead(**json.loads(raw))
             if raw != canonical(asdict(head)) + b"\n":
                 raise ValueError("it is not as it was written")
         except (ValueError, TypeError) as error:
@@ -377,7 +379,7 @@ class AuditLog:
         return head
 
 
-def _ends_with(file: BinaryIO, known: Head) -> bool:
+def _ends_with(file: BinaryIO, known: LogHead) -> bool:
     """Whether a line that ends at a head's place is the head's entry."""
     start, line = known.bytes, b""
     while start and line.count(b"\n") < 2:  # its own end, and that of the line before it
@@ -386,7 +388,9 @@ def _ends_with(file: BinaryIO, known: Head) -> bool:
         line = file.read(known.bytes - start)
     line = line[line.rfind(b"\n", 0, -1) + 1 :]
     previous = line.find(b',"previous":"') + len(b',"previous":"')
-    before = Head(known.sequence - 1, line[previous : previous + 64].decode(errors="replace"), known.bytes - len(line))
+    before = LogHead(
+        known.sequence - 1, line[previous : previous + 64].decode(errors="replace"), known.bytes - len(line)
+    )
     return follow(line, before) == known
 
 

@@ -8,7 +8,7 @@ from firstsight.errors import AuditLogError
 from firstsight.indexer.store import Store
 from firstsight.safety.audit import AuditLog
 from firstsight.safety.audit_entries import Problem, Verification
-from firstsight.safety.known_decisions import adopt_command, held_items, knows, last_actions, unexplained
+from firstsight.safety.known_decisions import adopt_command, held_items, is_logged, last_actions, unlogged_decisions
 from firstsight.safety.log_link import read_link
 
 
@@ -31,15 +31,15 @@ def check_log(store: Store, log: AuditLog, expected: str | None = None) -> Verif
     unsettled: set[str] = set()  # items that the next command that writes brings up to the log
     if link is not None:
         try:
-            for entry, _ in log.since(link.last, link.first):
+            for entry, _ in log.entries_since(link.last, link.first):
                 if link.first is None and entry.sequence == 1 and entry.time < link.began:
                     raise AuditLogError(f"the audit log {log.path} was begun before this database had one")
                 unsettled.add(entry.subject)
         except AuditLogError as error:
             problems.append(f"{error}, which {store.uri} knows; to go on with this log: {adopt_command(store, log)}")
     told = last_actions(log)
-    unknown = {item_id: action for item_id, action in held_items(store).items() if not knows(told, item_id, action)}
-    unknown |= unexplained(store) if link is not None else {}
+    unknown = {item_id: action for item_id, action in held_items(store).items() if not is_logged(told, item_id, action)}
+    unknown |= unlogged_decisions(store) if link is not None else {}
     named = sorted(unknown.keys() - unsettled)
     if named:
         problems.append(

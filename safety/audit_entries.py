@@ -35,7 +35,7 @@ class AuditEntry:
 
 
 @dataclass(frozen=True)
-class Head:
+class LogHead:
     """Where the log ends."""
 
     sequence: int  # of the last entry, 0 for an empty log
@@ -48,7 +48,7 @@ class Head:
         return _entry_id(self.sequence, self.hash)
 
 
-EMPTY = Head(0, GENESIS, 0)
+EMPTY_HEAD = LogHead(0, GENESIS, 0)
 """The head of a log without entries."""
 
 
@@ -113,7 +113,7 @@ def parsed(line: bytes) -> AuditEntry | None:
     return None
 
 
-def checked(line: bytes, before: Head) -> tuple[AuditEntry | None, list[str]]:
+def checked(line: bytes, before: LogHead) -> tuple[AuditEntry | None, list[str]]:
     """An entry, and what is wrong with it as the one that follows another."""
     entry = parsed(line)
     if entry is None:
@@ -133,7 +133,7 @@ def checked(line: bytes, before: Head) -> tuple[AuditEntry | None, list[str]]:
     return entry, wrong
 
 
-def follow(line: bytes, before: Head) -> Head | None:
+def follow(line: bytes, before: LogHead) -> LogHead | None:
     """The head after a line that follows an entry unchanged, else None; `checked` says what is wrong.
 
     Every byte counts, as in `checked`, but nothing is parsed: canonical JSON puts the hash first, so that what is
@@ -149,7 +149,7 @@ def follow(line: bytes, before: Head) -> Head | None:
         and line[previous : previous + 64] == before.hash.encode()
         and line.startswith(b"%d," % (before.sequence + 1), sequence)
     ):
-        return Head(before.sequence + 1, digest, before.bytes + len(line))
+        return LogHead(before.sequence + 1, digest, before.bytes + len(line))
     return None
 
 

@@ -19,7 +19,7 @@ SAMPLED_ITEMS = 5_000
 
 
 @dataclass(frozen=True)
-class Background:
+class ViewSample:
     """Views of sampled items."""
 
     vectors: Vectors  # (n, dim)
@@ -27,14 +27,14 @@ class Background:
     items: NDArray[np.int64]  # (n,) which of the sampled items each view is of
 
     @classmethod
-    def sample(cls, store: Store, items: int = SAMPLED_ITEMS) -> Background:
+    def sample(cls, store: Store, items: int = SAMPLED_ITEMS) -> ViewSample:
         """Draw items, the same ones for the same state of a database, and read their views."""
         rows = store.items.count_rows()
         draw = np.random.default_rng(0).choice(rows, size=min(rows, items), replace=False)
         drawn = store.items.take_offsets(sorted(int(n) for n in draw)).select(["item_id"]).to_arrow()
         views = store.view_rows(texts(drawn["item_id"])).sort_by("view_id")
         codes = views["item_id"].combine_chunks().dictionary_encode()
-        return cls(matrix(views["vector"], store.spec.dim), part_places(views["part"]), codes.indices.to_numpy())
+        return cls(matrix(views["vector"], store.spec.dim), part_indices(views["part"]), codes.indices.to_numpy())
 
     def mean(self, part: str) -> Vectors:
         """(dim,) the mean of a part's vectors, that of all where it has none; not of unit length."""
@@ -62,7 +62,7 @@ def matrix(column: Any, dim: int) -> Vectors:
     return np.asarray(pc.list_flatten(column).to_numpy(), dtype=np.float32).reshape(-1, dim)
 
 
-def part_places(column: Any) -> NDArray[np.int8]:
+def part_indices(column: Any) -> NDArray[np.int8]:
     """(n,) places in `PARTS` of a column of parts."""
     places = np.full(len(column), -1, dtype=np.int8)
     for place, part in enumerate(PARTS):

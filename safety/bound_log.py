@@ -1,9 +1,9 @@
 """The audit log of a database, held to what the database knows of it: all commands that write decisions go this way.
 
 A person's decision is one entry: it is logged, then the tables are brought up to the log, now or by the next command
-that writes. A scoring is many entries and many rows: its `Plan` is committed first, then logged, then put in force; a
-kill after the plan is finished by the next command, which logs the entries that are missing and no others. So nothing
-is in force that the log does not know, and nothing is logged twice.
+that writes. A scoring is many entries and many rows: its `ScoringPlan` is committed first, then logged, then put in
+force; a kill after the plan is finished by the next command, which logs the entries that are missing and no others. So
+nothing is in force that the log does not know, and nothing is logged twice.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from dataclasses import replace
 from firstsight.errors import AuditLogError
 from firstsight.indexer.store import Store
 from firstsight.safety.audit import AuditLog
-from firstsight.safety.audit_entries import AuditEntry, Head, plain_content
+from firstsight.safety.audit_entries import AuditEntry, LogHead, plain_content
 from firstsight.safety.heads import HeadShelf
-from firstsight.safety.known_decisions import adopt_command, link_from_log, lost_log
-from firstsight.safety.log_link import Entry, LogLink, Plan, read_link, write_link
-from firstsight.safety.override_table import put_in_force, read_overrides, write_overrides
-from firstsight.safety.reviews import KINDS, Reviews
+from firstsight.safety.known_decisions import adopt_command, has_unlinked_decisions, link_from_log
+from firstsight.safety.log_link import Entry, LogLink, ScoringPlan, read_link, write_link
+from firstsight.safety.override_table import put_in_force, read_reviews, write_reviews
+from firstsight.safety.reviews import REVIEW_KINDS, Reviews
 from firstsight.safety.score_table import ScoreTable
 
 TRAIN = "train"
@@ -53,14 +53,14 @@ class BoundLog:
         if link is None:
             if not log.is_empty():
                 link = link_from_log(store, log, of_earlier_version=False)
-            elif lost_log(store):
+            elif has_unlinked_decisions(store):
                 raise AuditLogError(
                     f"{store.uri} has decisions, and there is nothing in its audit log {log.path}; restore it from a "
                     f"copy, or name it with $FIRSTSIGHT_SAFETY_LOG; to begin a new one: {adopt_command(store, log)}"
                 )
         bound = cls(store, log, link)
         if link is not None:
-            bound._learn(plan, whole=whole)
+            bound._apply_log(plan, whole=whole)
         return bound
 
     def require(self) -> None:
@@ -97,10 +97,10 @@ class BoundLog:
             self._link = LogLink.to_empty_log()
             write_link(self.store, self._link)
         made = self.log.append_many(entries)
-        self._learn(None)
+        self._apply_log(None)
         return made
 
-    def carry_out(self, plan: Plan) -> int:
+    def carry_out(self, plan: ScoringPlan) -> int:
         """Log a scoring and put it in force; from the first commit on it is finished, now or by the next command.
 
         Returns:
@@ -114,28 +114,28 @@ class BoundLog:
         self._link = self._link or LogLink.to_empty_log()
         # an entry that cannot be logged is refused here: once the plan is committed, it has to be
         plain = [plain_content(*entry) for entry in plan.entries]
-        plan = Plan(plan.settings, tuple((one["kind"], one["subject"], one["record"]) for one in plain))
+        plan = ScoringPlan(plan.settings, tuple((one["kind"], one["subject"], one["record"]) for one in plain))
         write_link(self.store, self._link, plan)
-        return self._learn(plan)
+        return self._apply_log(plan)
 
-    def _learn(self, plan: Plan | None, *, whole: bool = False) -> int:
+    def _apply_log(self, plan: ScoringPlan | None, *, whole: bool = False) -> int:
         """Bring the tables up to the log, and finish a plan; how many items the plan has changed."""
         assert self._link is not None
         missing = deque(plan.entries if plan else ())
-        link, written = self._take(self._link, missing, whole=whole), 0
+        link, written = self._apply_entries(self._link, missing, whole=whole), 0
         if plan is not None:
             if missing:
                 self.log.append_many(missing)
-                link = self._take(link, missing)
+                link = self._apply_entries(link, missing)
             written = ScoreTable(self.store).put_in_force(plan.settings)
         if link != self._link or plan is not None:
             write_link(self.store, link)
         if plan is not None:
-            ScoreTable(self.store).forget_staged()
+            ScoreTable(self.store).drop_staged()
         self._link = link
         return written
 
-    def _take(self, link: LogLink, missing: deque[Entry], *, whole: bool = False) -> LogLink:
+    def _apply_entries(self, link: LogLink, missing: deque[Entry], *, whole: bool = False) -> LogLink:
         """Apply what people did and what was trained after the last known entry; entries that are `missing` and are
         there are taken out of it."""
         own: list[AuditEntry] = []
@@ -143,22 +143,22 @@ class BoundLog:
         for entry, head in self._since(link, whole=whole):
             if missing and (entry.kind, entry.subject, entry.record) == missing[0]:
                 missing.popleft()
-            if entry.kind in KINDS:
+            if entry.kind in REVIEW_KINDS:
                 own.append(entry)
             elif entry.kind == TRAIN:
                 trained.append(entry)
             link = replace(link, first=link.first or entry.entry_id, last=head)
         if own:
             items = {entry.subject for entry in own}
-            reviews = Reviews.of(own, read_overrides(self.store, sorted(items)))
-            write_overrides(self.store, reviews, items)
+            reviews = Reviews.of(own, read_reviews(self.store, sorted(items)))
+            write_reviews(self.store, reviews, items)
             put_in_force(self.store, reviews, items)
         self._promote(trained)
         return link
 
-    def _since(self, link: LogLink, *, whole: bool) -> Iterator[tuple[AuditEntry, Head]]:
+    def _since(self, link: LogLink, *, whole: bool) -> Iterator[tuple[AuditEntry, LogHead]]:
         try:
-            for entry, head in self.log.since(link.last, link.first, whole=whole):
+            for entry, head in self.log.entries_since(link.last, link.first, whole=whole):
                 if link.first is None and entry.sequence == 1 and entry.time < link.began:
                     raise AuditLogError(f"the audit log {self.log.path} was begun before this database had one")
                 yield entry, head

@@ -29,7 +29,7 @@ _EDGE = 1e-6  # probabilities of isotonic regression are kept this far from 0 an
 
 
 @dataclass(frozen=True)
-class Calibration:
+class HeadCalibration:
     """An increasing map from logits to probabilities; the default is the plain sigmoid."""
 
     method: Method = "none"
@@ -52,13 +52,13 @@ class Calibration:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Calibration:
+    def from_dict(cls, plain: Mapping[str, Any]) -> HeadCalibration:
         """A calibration from what `as_dict` gave."""
         values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in plain.items()}
         return cls(**values)
 
 
-def calibrate(logits: Floats, labels: Labels, *, prevalence: float | None = None) -> Calibration:
+def calibrate(logits: Floats, labels: Labels, *, prevalence: float | None = None) -> HeadCalibration:
     """Fit a calibration on held-out units.
 
     Args:
@@ -80,11 +80,11 @@ def calibrate(logits: Floats, labels: Labels, *, prevalence: float | None = None
     return _with_prior(best, shift)
 
 
-def _with_prior(fitted: Calibration, shift: float) -> Calibration:
-    return Calibration(**(asdict(fitted) | {"prior_shift": shift}))
+def _with_prior(fitted: HeadCalibration, shift: float) -> HeadCalibration:
+    return HeadCalibration(**(asdict(fitted) | {"prior_shift": shift}))
 
 
-def _platt(logits: Floats, labels: Labels) -> Calibration:
+def _platt(logits: Floats, labels: Labels) -> HeadCalibration:
     positives = int(labels.sum())
     negatives = len(labels) - positives
     targets = np.where(labels == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
@@ -100,14 +100,14 @@ def _platt(logits: Floats, labels: Labels) -> Calibration:
 
     start = np.array([0.0, float(logit(targets.mean()))])
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(-7.0, 7.0), (-50.0, 50.0)])
-    return Calibration("platt", slope=float(np.exp(found.x[0])) / scale, shift=float(found.x[1]))
+    return HeadCalibration("platt", slope=float(np.exp(found.x[0])) / scale, shift=float(found.x[1]))
 
 
-def _isotonic(logits: Floats, labels: Labels) -> Calibration:
+def _isotonic(logits: Floats, labels: Labels) -> HeadCalibration:
     from sklearn.isotonic import IsotonicRegression
 
     fitted = IsotonicRegression(y_min=_EDGE, y_max=1 - _EDGE, out_of_bounds="clip").fit(logits, labels)
-    return Calibration(
+    return HeadCalibration(
         "isotonic",
         knots=tuple(float(x) for x in fitted.X_thresholds_),
         values=tuple(float(y) for y in np.clip(fitted.y_thresholds_, _EDGE, 1 - _EDGE)),

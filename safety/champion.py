@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.errors import SafetyError
-from firstsight.safety.fitting import Places, TrainingSet
+from firstsight.safety.fitting import Indices, TrainingSet
 from firstsight.safety.heads import Head
 from firstsight.safety.policies import PARTS
 
@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class HeadComparison:
     """How a challenger does beside the champion on the same held-out data."""
 
     champion_ap: float  # average precision, 0 to 1
@@ -71,7 +71,7 @@ def compare(
     confidence: float = 0.95,
     resamples: int = 2_000,
     seed: int = 0,
-) -> Comparison:
+) -> HeadComparison:
     """Compare two heads' scores of the same held-out rows, and say whether to promote the challenger.
 
     Args:
@@ -98,7 +98,7 @@ def compare(
     before, after = old.at(weights), new.at(weights)
     if positives < MIN_POSITIVES:
         told = f"kept: the held-out data have {positives} positives, and {MIN_POSITIVES} are needed to compare heads"
-        return Comparison(before, after, after - before, np.nan, np.nan, confidence, positives, n, False, told)
+        return HeadComparison(before, after, after - before, np.nan, np.nan, confidence, positives, n, False, told)
     rng = np.random.default_rng(seed)
     differences = np.empty(resamples)
     for draw in range(resamples):
@@ -112,10 +112,12 @@ def compare(
         f"{'challenger' if promote else 'champion'} {verb}: average precision {before:.4f} -> {after:.4f}, difference "
         f"{after - before:+.4f}, at least {low:+.4f} with {confidence:.0%} confidence; above 0 is needed"
     )
-    return Comparison(before, after, after - before, float(low), float(high), confidence, positives, n, promote, told)
+    return HeadComparison(
+        before, after, after - before, float(low), float(high), confidence, positives, n, promote, told
+    )
 
 
-def compare_heads(champion: Head, data: TrainingSet, held_out: Places, challenger: Floats) -> Comparison:
+def compare_heads(champion: Head, data: TrainingSet, held_out: Indices, challenger: Floats) -> HeadComparison:
     """Compare a new head with the one in use, on what neither was fitted on.
 
     Args:
@@ -127,10 +129,10 @@ def compare_heads(champion: Head, data: TrainingSet, held_out: Places, challenge
     seen = set(champion.seen)
     groups = {group for group, unit in zip(data.groups, data.unit_ids, strict=True) if unit in seen}
     fresh = np.flatnonzero([group not in groups for group in data.groups[held_out]])
-    some = data.units_only(held_out[fresh])
+    some = data.select_units(held_out[fresh])
     if not len(fresh):
         told = "kept: the champion has seen every label that is held out; label what it has not seen"
-        return Comparison(np.nan, np.nan, np.nan, np.nan, np.nan, 0.95, 0, 0, False, told)
+        return HeadComparison(np.nan, np.nan, np.nan, np.nan, np.nan, 0.95, 0, 0, False, told)
     before = some.highest(champion.logits(some.vectors, [PARTS[place] for place in some.parts]))
     return compare(some.labels, before, challenger[fresh], weights=some.weights, groups=some.groups)
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firstsight.errors import SafetyError
-from firstsight.safety.intervals import Floats, checked_sample, clopper_pearson
+from firstsight.safety.intervals import Floats, check_sample, clopper_pearson
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def precision_recall(
     Raises:
         SafetyError: arrays that do not belong together, a class that is not there, or a prevalence out of range.
     """
-    s, y, w = checked_sample(scores, labels, weights)
+    s, y, w = check_sample(scores, labels, weights)
     total = w[y == 1].sum()
     if not 0 < total < w.sum():
         raise SafetyError(f"{int(y.sum())} of {len(y)} labels are positive: a curve needs both classes")
@@ -123,7 +123,7 @@ def reliability(
     Raises:
         SafetyError: arrays that do not belong together, no rows, or a score outside 0 to 1.
     """
-    s, y, w = checked_sample(scores, labels, weights)
+    s, y, w = check_sample(scores, labels, weights)
     if len(s) == 0:
         raise SafetyError("there are no rows to measure calibration on")
     if s.min() < 0 or s.max() > 1:
@@ -157,7 +157,7 @@ def score_histogram(
     Raises:
         SafetyError: arrays that do not belong together.
     """
-    s, y, w = checked_sample(scores, labels, weights)
+    s, y, w = check_sample(scores, labels, weights)
     edges = np.linspace(min(0.0, s.min(initial=0.0)), max(1.0, s.max(initial=1.0)), bins + 1)
     shares = [
         np.histogram(s[y == label], edges, weights=w[y == label])[0] / max(float(w[y == label].sum()), 1e-300)

@@ -82,7 +82,7 @@ class Decision:
         )
 
 
-def gravest(actions: list[Action]) -> Action:
+def most_severe(actions: list[Action]) -> Action:
     """The most severe of some actions; allow where there are none."""
     return max(actions, key=ACTIONS.index, default="allow")
 
@@ -130,12 +130,12 @@ class Cuts:
             ages.append(policy.min_age or 0)
         return cls(np.array(review), np.array(block), np.array(ages, dtype=np.int64))
 
-    def places(self, scores: NDArray[np.float64]) -> NDArray[np.int64]:
+    def action_indices(self, scores: NDArray[np.float64]) -> NDArray[np.int64]:
         """(n,) places in `ACTIONS` for (n, policies) scores; NaN passes no cut."""
         passed = np.where(scores >= self.block, 2, np.where(scores >= self.review, 1, 0))
         return np.asarray(passed.max(axis=1, initial=0), dtype=np.int64)
 
-    def ages(self, scores: NDArray[np.float64]) -> NDArray[np.int64]:
+    def min_ages(self, scores: NDArray[np.float64]) -> NDArray[np.int64]:
         """(n,) the least age that items with these scores are for, in years; 0 for any."""
         return np.asarray(np.where(scores >= self.review, self.min_age, 0).max(axis=1, initial=0), dtype=np.int64)
 
@@ -144,4 +144,4 @@ def combine(scored: Action, override: Override | None) -> Action:
     """The graver of the scores' action and the override's; a person's action counts alone."""
     if override is None:
         return scored
-    return override.action if override.human else gravest([scored, override.action])
+    return override.action if override.human else most_severe([scored, override.action])

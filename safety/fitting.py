@@ -20,7 +20,7 @@ from firstsight.encoders.base import Vector, Vectors, unit
 from firstsight.safety.calibration import Floats, Labels
 from firstsight.safety.policies import PARTS
 
-CS = (0.03, 0.3, 3.0, 30.0, 300.0)
+C_GRID = (0.03, 0.3, 3.0, 30.0, 300.0)
 """Inverse strengths of regularisation that are tried."""
 
 FOLDS = 5
@@ -28,10 +28,10 @@ FOLDS = 5
 PROMPT_SCALE = 3.0
 """Length of the prompts' direction as a feature, beside vectors of length about 1: how cheap it is to follow it."""
 
-LEAST_GAIN = 0.01
+MIN_GAIN = 0.01
 """Share of the loss that the prompts must save in cross-validation to be used."""
 
-Places = NDArray[np.int64]
+Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ class TrainingSet:
 
     vectors: Vectors  # (views, dim)
     parts: NDArray[np.int8]  # (views,) places in `PARTS`
-    units: Places  # (views,) which unit each is of
+    units: Indices  # (views,) which unit each is of
     unit_ids: tuple[str, ...]
     labels: Labels  # (units,)
     weights: Floats  # (units,)
     groups: NDArray[np.object_]  # (units,) units of one group stand on one side of every split
 
-    def units_only(self, chosen: Places) -> TrainingSet:
+    def select_units(self, chosen: Indices) -> TrainingSet:
         """Some of the units."""
         place = np.full(len(self.labels), -1)
         place[chosen] = np.arange(len(chosen))
@@ -75,7 +75,7 @@ class Fit:
     coef: Vector  # (dim,)
     intercepts: dict[str, float]  # by part
     c: float
-    prompts: bool  # whether the prompts' direction was a feature
+    uses_prompts: bool  # whether the prompts' direction was a feature
 
     def unit_logits(self, data: TrainingSet) -> Floats:
         """(units,) logits, each that of the highest view."""
@@ -83,7 +83,7 @@ class Fit:
         return data.highest((data.vectors @ self.coef).astype(np.float64) + offsets[data.parts])
 
 
-def folds_of(data: TrainingSet) -> list[Places]:
+def make_folds(data: TrainingSet) -> list[Indices]:
     """Units in up to five folds, of like shares of positives, no group in two; none where a class has one group."""
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -101,7 +101,7 @@ def folds_of(data: TrainingSet) -> list[Places]:
     return folds if fine else []
 
 
-def held_out_of(data: TrainingSet) -> Places:
+def choose_held_out(data: TrainingSet) -> Indices:
     """Units of two fifths of the groups, drawn by the digest of a group's id.
 
     So that whoever is held out stays so when labels are added: a later head is compared with this one on them.
@@ -111,41 +111,41 @@ def held_out_of(data: TrainingSet) -> Places:
 
 
 def fit_best(
-    data: TrainingSet, means: Mapping[str, Vector], direction: Vector | None, *, folds: Sequence[Places]
+    data: TrainingSet, means: Mapping[str, Vector], direction: Vector | None, *, folds: Sequence[Indices]
 ) -> Fit:
     """Fit with the C, and with or without the prompts, that predict units of other groups best.
 
     Args:
         means: of each part in the catalogue.
         direction: of the prompts, where there are any.
-        folds: from `folds_of`; with none, C is 1 and the prompts are used.
+        folds: from `make_folds`; with none, C is 1 and the prompts are used.
     """
     if not folds:
         return _fit(data, means, direction, 1.0)
     options = [None] if direction is None else [None, direction]
     losses = {
-        (which, c): _loss(cross_logits(data, means, option, c, folds), data)
+        (which, c): _loss(cross_validated_logits(data, means, option, c, folds), data)
         for which, option in enumerate(options)
-        for c in CS
+        for c in C_GRID
     }
-    without = min((c for c in CS), key=lambda c: losses[0, c])
+    without = min((c for c in C_GRID), key=lambda c: losses[0, c])
     best: tuple[int, float] = (0, without)
     if direction is not None:
-        along = min((c for c in CS), key=lambda c: losses[1, c])
-        if losses[1, along] < (1 - LEAST_GAIN) * losses[0, without]:
+        along = min((c for c in C_GRID), key=lambda c: losses[1, c])
+        if losses[1, along] < (1 - MIN_GAIN) * losses[0, without]:
             best = (1, along)
     return _fit(data, means, options[best[0]], best[1])
 
 
-def cross_logits(
-    data: TrainingSet, means: Mapping[str, Vector], direction: Vector | None, c: float, folds: Sequence[Places]
+def cross_validated_logits(
+    data: TrainingSet, means: Mapping[str, Vector], direction: Vector | None, c: float, folds: Sequence[Indices]
 ) -> Floats:
     """(units,) logits, each by a fit that saw no unit of its fold."""
     logits = np.empty(len(data.labels))
     whole = np.arange(len(data.labels))
     for fold in folds:
-        fit = _fit(data.units_only(np.setdiff1d(whole, fold)), means, direction, c)
-        logits[fold] = fit.unit_logits(data.units_only(fold))
+        fit = _fit(data.select_units(np.setdiff1d(whole, fold)), means, direction, c)
+        logits[fold] = fit.unit_logits(data.select_units(fold))
     return logits
 
 

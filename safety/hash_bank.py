@@ -22,7 +22,7 @@ from firstsight.indexer.side_table import open_side_table, unwritable, upsert
 from firstsight.indexer.store import IDS_PER_LOOKUP, Store, quote
 from firstsight.indexer.tables import TIME, Part
 from firstsight.media.fingerprints import MAX_DISTANCE, Fingerprints, as_array
-from firstsight.media.near_codes import GUARANTEED, near_pairs
+from firstsight.media.near_codes import GUARANTEED_DISTANCE, near_pairs
 from firstsight.safety.audit import AuditLog
 from firstsight.safety.bound_log import BoundLog
 from firstsight.safety.decisions import Evidence
@@ -33,7 +33,7 @@ TABLE = "safety_hashes"
 BATCH = 131_072
 """Views matched at once: about 60 MB."""
 
-_NAMED = 100  # hashes that an audit entry spells out
+_MAX_LISTED = 100  # hashes that an audit entry spells out
 
 _FIELDS: list[pa.Field[Any]] = [
     pa.field("key", pa.string(), nullable=False, metadata={b"lance-schema:unenforced-primary-key": b"true"}),
@@ -117,8 +117,10 @@ class KnownHashes:
         Raises:
             SafetyError: the distance is beyond what is searched.
         """
-        if not 0 <= max_distance <= GUARANTEED:
-            raise SafetyError(f"a distance of {max_distance} bits cannot be matched; choose one from 0 to {GUARANTEED}")
+        if not 0 <= max_distance <= GUARANTEED_DISTANCE:
+            raise SafetyError(
+                f"a distance of {max_distance} bits cannot be matched; choose one from 0 to {GUARANTEED_DISTANCE}"
+            )
         if not len(codes) or not len(self.entries):
             return []
         pairs = near_pairs(codes, self.codes, max_distance=max_distance)
@@ -268,7 +270,7 @@ def _summary(hashes: Sequence[KnownHash]) -> dict[str, Any]:
         "entries": len(keys),
         "sets": sorted({one.set for one in hashes}),
         "policies": sorted({one.policy_id for one in hashes}),
-        "sources": sorted({one.source for one in hashes})[:_NAMED],
+        "sources": sorted({one.source for one in hashes})[:_MAX_LISTED],
         "sha256": hashlib.sha256("\n".join(keys).encode()).hexdigest(),
-        "first": keys[:_NAMED],
+        "first": keys[:_MAX_LISTED],
     }

@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import Literal, TextIO, get_args
 
 from firstsight.errors import SafetyError
-from firstsight.media.fingerprints import BYTES, MIN_QUALITY
+from firstsight.media.fingerprints import FINGERPRINT_BYTES, MIN_QUALITY
 
 HashSet = Literal["bad", "good"]
 """Known-bad hashes flag what they match; known-good ones take away the flags of what is at least as near to them."""
 
 HASH_SETS: tuple[HashSet, ...] = get_args(HashSet)
 
-ListForm = Literal["text", "csv"]
+HashListFormat = Literal["text", "csv"]
 
 _CSV_COLUMNS = ("collab", "signal_type", "signal_str", "category", "tags", "policy", "quality")
 _HASH_COLUMNS = ("signal_str", "hash", "indicator")
@@ -38,7 +38,7 @@ _CATEGORIES: Mapping[str, HashSet] = {
     "bad": "bad",
     "good": "good",
 }
-_HEX = re.compile(rf"[0-9a-fA-F]{{{2 * BYTES}}}")
+_HEX = re.compile(rf"[0-9a-fA-F]{{{2 * FINGERPRINT_BYTES}}}")
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class KnownHash:
 
 
 @dataclass(frozen=True)
-class BadRow:
+class BadHashRow:
     """A row of a hash list that was left out."""
 
     line: int  # of the file, from 1
@@ -77,7 +77,7 @@ class HashList:
     """What a file held."""
 
     hashes: tuple[KnownHash, ...]
-    bad_rows: tuple[BadRow, ...]
+    bad_rows: tuple[BadHashRow, ...]
 
 
 def read_hash_list(
@@ -102,12 +102,12 @@ def read_hash_list(
     except OSError as error:
         raise SafetyError(f"the hash list {os.fspath(path)} cannot be read ({error.strerror}); give a file") from None
     hashes: list[KnownHash] = []
-    bad: list[BadRow] = []
+    bad: list[BadHashRow] = []
     for line, row in rows:
         try:
-            hashes.append(_known(row, source, default_set, policy_id))
+            hashes.append(_parse_row(row, source, default_set, policy_id))
         except ValueError as error:
-            bad.append(BadRow(line, str(error)))
+            bad.append(BadHashRow(line, str(error)))
     return HashList(tuple(hashes), tuple(bad))
 
 
@@ -120,15 +120,15 @@ def parse_hash(text: str) -> bytes:
     text = text.strip()
     if not _HEX.fullmatch(text):
         raise ValueError(
-            f"{text[:80]!r} is no PDQ hash: it takes {2 * BYTES} hexadecimal digits, and this has {len(text)}"
+            f"{text[:80]!r} is no PDQ hash: it takes {2 * FINGERPRINT_BYTES} hexadecimal digits, this has {len(text)}"
         )
     code = bytes.fromhex(text)
-    if code in (bytes(BYTES), b"\xff" * BYTES):
+    if code in (bytes(FINGERPRINT_BYTES), b"\xff" * FINGERPRINT_BYTES):
         raise ValueError(f"{text[:8]}… is the hash of a flat picture, which would match every black frame")
     return code
 
 
-def write_hash_list(path: str | os.PathLike[str], hashes: Sequence[KnownHash], form: ListForm) -> None:
+def write_hash_list(path: str | os.PathLike[str], hashes: Sequence[KnownHash], form: HashListFormat) -> None:
     """Write hashes to a file, ordered; what was there before is replaced at once.
 
     The text form has no room for sets and policies: write one of them at a time, or CSV.
@@ -157,10 +157,10 @@ def check_tag(tag: str) -> str:
     return tag
 
 
-Row = Mapping[str, str]
+HashRow = Mapping[str, str]
 
 
-def _rows(file: TextIO) -> Iterator[tuple[int, Row]]:
+def _rows(file: TextIO) -> Iterator[tuple[int, HashRow]]:
     """Each row's line and fields, by the names of the CSV form."""
     header: list[str] | None = None
     reader = csv.reader(file)
@@ -184,7 +184,7 @@ def _rows(file: TextIO) -> Iterator[tuple[int, Row]]:
         yield reader.line_num, _text_row(fields) if header is None else dict(zip(header, fields, strict=False))
 
 
-def _text_row(fields: Sequence[str]) -> Row:
+def _text_row(fields: Sequence[str]) -> HashRow:
     kind, _, value = fields[0].strip().rpartition(" ")
     quality, tags = "", list(fields[1:])
     if tags and re.fullmatch(r"\s*\d*\s*", tags[0]):  # a tag that is a number has an empty field before it
@@ -192,7 +192,7 @@ def _text_row(fields: Sequence[str]) -> Row:
     return {"signal_type": kind.strip(), "signal_str": value, "quality": quality, "tags": " ".join(tags)}
 
 
-def _known(row: Row, source: str, default_set: HashSet, policy_id: str | None) -> KnownHash:
+def _parse_row(row: HashRow, source: str, default_set: HashSet, policy_id: str | None) -> KnownHash:
     if "broken" in row:
         raise ValueError(row["broken"])
     kind = row.get("signal_type", row.get("type", "")).strip().lower()

@@ -23,7 +23,7 @@ from firstsight.safety.hash_lists import HashSet, KnownHash
 CROPS = (0.04, 0.07, 0.11)
 """Shares of width and height that cropped variants lack, the same from both sides."""
 
-LEAST_SIDE = 64
+MIN_SIDE = 64
 """Pixels of a variant's shorter side: PDQ looks at 64 x 64 averages."""
 
 
@@ -66,7 +66,7 @@ def hashes_of_files(
         for path in paths:
             name = os.fspath(path)
             try:
-                found = _of_video(sampler, name) if media_kind(name) == "video" else _of_picture(name, exact=exact)
+                found = _hash_video(sampler, name) if media_kind(name) == "video" else _hash_picture(name, exact=exact)
                 if not found:
                     raise MediaError("empty", f"{name} has nothing in it that a hash could tell; choose another file")
             except MediaError as error:
@@ -101,7 +101,7 @@ def hashes_of_items(
     return hashes
 
 
-def _of_picture(name: str, *, exact: bool) -> dict[bytes, str]:
+def _hash_picture(name: str, *, exact: bool) -> dict[bytes, str]:
     """Hash -> how the variant was made; empty for the picture itself, which comes first."""
     picture = open_picture(name)
     code = fingerprint(picture)
@@ -109,13 +109,13 @@ def _of_picture(name: str, *, exact: bool) -> dict[bytes, str]:
         return {}
     found = {code: ""}
     for how, variant in () if exact else variants(picture):
-        code = fingerprint(variant) if min(variant.size) >= LEAST_SIDE else None
+        code = fingerprint(variant) if min(variant.size) >= MIN_SIDE else None
         if code is not None:
             found.setdefault(code, how)
     return found
 
 
-def _of_video(sampler: VideoSampler, name: str) -> dict[bytes, str]:
+def _hash_video(sampler: VideoSampler, name: str) -> dict[bytes, str]:
     codes = [fingerprint(frame.picture) for frame in sampler.sample(name, rule="auto")]
     return {code: "" for code in codes if code is not None}
 

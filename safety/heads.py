@@ -20,7 +20,7 @@ from firstsight.errors import EncoderMismatchError, SafetyError
 from firstsight.indexer.side_table import open_side_table, unwritable
 from firstsight.indexer.store import Store, quote
 from firstsight.indexer.tables import TIME
-from firstsight.safety.calibration import Calibration, Floats
+from firstsight.safety.calibration import Floats, HeadCalibration
 from firstsight.safety.policies import PARTS, Policy
 
 TABLE = "safety_heads"
@@ -51,7 +51,7 @@ class Head:
     scales: Mapping[str, float]  # part -> factor of the product
     intercepts: Mapping[str, float]  # part -> what is added to it
     trained_at: datetime  # UTC
-    calibration: Calibration = field(default_factory=Calibration)
+    calibration: HeadCalibration = field(default_factory=HeadCalibration)
     review: float | None = None  # cut, a probability; None for the policy's own
     block: float | None = None  # None where nothing is blocked for this score alone
     basis: str = ""  # digest of what it was made from: labels, or prompts
@@ -262,7 +262,7 @@ def _row(head: Head) -> dict[str, Any]:
 
 def _head(row: Mapping[str, Any]) -> Head:
     settings = json.loads(row["settings"])
-    settings["calibration"] = Calibration.from_dict(settings["calibration"])
+    settings["calibration"] = HeadCalibration.from_dict(settings["calibration"])
     columns = ("version", "policy_id", "kind", "trained_at", "promoted", "fingerprint")
     return Head(
         **{name: row[name] for name in columns},

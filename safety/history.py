@@ -12,7 +12,7 @@ from firstsight.safety.reviews import APPEAL, OVERRIDE, OVERTURN
 
 
 @dataclass(frozen=True)
-class Event:
+class EntryDescription:
     """One entry of the log, in words."""
 
     time: str  # UTC, ISO 8601
@@ -26,44 +26,44 @@ class Event:
         return {**vars(self), "record": dict(self.record)}
 
 
-def history(log: AuditLog, subject: str) -> list[Event]:
+def history(log: AuditLog, subject: str) -> list[EntryDescription]:
     """Everything the log says about an item, or a policy, oldest first.
 
     Raises:
         SafetyError: the log cannot be read.
     """
-    return [event(entry) for entry in log.entries(subject=subject)]
+    return [describe_entry(entry) for entry in log.entries(subject=subject)]
 
 
-def event(entry: AuditEntry) -> Event:
+def describe_entry(entry: AuditEntry) -> EntryDescription:
     """An entry in words; what is of a kind that is not known here is shown as it was recorded."""
     record = entry.record
     try:
-        text = _told(entry.kind, record)
+        text = _describe(entry.kind, record)
     except (KeyError, TypeError, IndexError, ValueError):  # of another version: better shown plainly than not at all
         text = f"{entry.kind}: " + ", ".join(f"{name} {value}" for name, value in record.items())
-    return Event(entry.time, entry.kind, entry.entry_id, text, record)
+    return EntryDescription(entry.time, entry.kind, entry.entry_id, text, record)
 
 
-def _told(kind: str, record: Mapping[str, Any]) -> str:
+def _describe(kind: str, record: Mapping[str, Any]) -> str:
     if kind == OVERRIDE:
-        return f"{record['by']} decided {record['action']} under {_listed(record['policies'])}: {record['reason']}"
+        return f"{record['by']} decided {record['action']} under {_join_names(record['policies'])}: {record['reason']}"
     if kind == APPEAL:
         return f"{record['by']} appealed: {record['reason']}"
     if kind == OVERTURN:
-        stood, action, policies = record["stood"], record["action"], _listed(record["policies"])
+        stood, action, policies = record["stood"], record["action"], _join_names(record["policies"])
         return f"{record['by']} overturned {stood} to {action} under {policies}: {record['reason']}"
     if kind == "adopt":
         before, logged = record["instead_of"], sum(record["logged"].values())
         instead = f" instead of the log that ended with {before['last']}" if before else ""
         return f"{record['by']} adopted this log{instead}; {logged} entries in force that it did not have were added"
     if kind == "decision":
-        evidence = "; ".join(_evidence(one) for one in record["evidence"]) or "nothing spoke against it"
+        evidence = "; ".join(_describe_evidence(one) for one in record["evidence"]) or "nothing spoke against it"
         return f"scoring decided {record['action']} under policies {record['policy_version']}: {evidence}"
     raise KeyError(kind)
 
 
-def _evidence(one: Mapping[str, Any]) -> str:
+def _describe_evidence(one: Mapping[str, Any]) -> str:
     where = one["view_id"] or "the item"
     if one["time_s"] is not None:
         where += f" at {one['time_s']:.1f} s"
@@ -74,5 +74,5 @@ def _evidence(one: Mapping[str, Any]) -> str:
     return f"{one['policy_id']}: {where} has {one['score']:.3f}, cut {one['cut']:.3f} ({one['source']})"
 
 
-def _listed(names: Sequence[str]) -> str:
+def _join_names(names: Sequence[str]) -> str:
     return ", ".join(names) or "no policy"

@@ -40,7 +40,7 @@ def upper_bound(successes: ArrayLike, trials: ArrayLike, confidence: float | Flo
     return 1 - lower_bound(n - k, n, confidence)
 
 
-def checked_sample(
+def check_sample(
     scores: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None
 ) -> tuple[Floats, Labels, Floats]:
     """Scores, labels and weights as arrays of one length; weights of 1 where there are none.

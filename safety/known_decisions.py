@@ -7,9 +7,9 @@ import shlex
 from firstsight.errors import AuditLogError
 from firstsight.indexer.store import Store
 from firstsight.safety.audit import AuditLog
-from firstsight.safety.audit_entries import EMPTY
+from firstsight.safety.audit_entries import EMPTY_HEAD
 from firstsight.safety.log_link import LogLink, write_link
-from firstsight.safety.override_table import DECISION_COLUMN, read_overrides, write_overrides
+from firstsight.safety.override_table import DECISION_COLUMN, read_reviews, write_reviews
 from firstsight.safety.reviews import OVERRIDE, OVERTURN, Reviews
 from firstsight.safety.score_table import SCORING, ScoreTable
 
@@ -25,7 +25,7 @@ def held_items(store: Store) -> dict[str, str]:
     return {row["item_id"]: row[DECISION_COLUMN] for row in found.limit(None).to_arrow().to_pylist()}
 
 
-def unexplained(store: Store) -> dict[str, str]:
+def unlogged_decisions(store: Store) -> dict[str, str]:
     """The items whose decision comes neither from a scoring nor from a person, with that decision.
 
     Scorings and people's decisions are in force only once they are logged: the log does not know the others.
@@ -34,7 +34,7 @@ def unexplained(store: Store) -> dict[str, str]:
     if not held:
         return {}
     scored = ScoreTable(store).decisions()
-    decided = read_overrides(store).decisions
+    decided = read_reviews(store).decisions
     return {
         item_id: action
         for item_id, action in held.items()
@@ -42,13 +42,13 @@ def unexplained(store: Store) -> dict[str, str]:
     }
 
 
-def require_known(store: Store, log: AuditLog) -> None:
+def require_logged_decisions(store: Store, log: AuditLog) -> None:
     """Refuse to go on where decisions are in force that the audit log does not know.
 
     Raises:
         AuditLogError: there are some; the first of them and what to do are named.
     """
-    unknown = unexplained(store)
+    unknown = unlogged_decisions(store)
     if unknown:
         first = min(unknown)
         raise AuditLogError(
@@ -58,7 +58,7 @@ def require_known(store: Store, log: AuditLog) -> None:
         )
 
 
-def lost_log(store: Store) -> bool:
+def has_unlinked_decisions(store: Store) -> bool:
     """Whether an earlier version, which logged them, has left decisions in a database without a link."""
     if ScoreTable(store).decisions():
         return True
@@ -85,7 +85,7 @@ def link_from_log(store: Store, log: AuditLog, *, of_earlier_version: bool) -> L
         )
     reviews = Reviews.read(log)
     if reviews.decisions or reviews.appeals:
-        write_overrides(store, reviews, reviews.decisions.keys() | reviews.appeals.keys())
+        write_reviews(store, reviews, reviews.decisions.keys() | reviews.appeals.keys())
     link = link_to_end(log)
     write_link(store, link)
     return link
@@ -97,8 +97,8 @@ def link_to_end(log: AuditLog) -> LogLink:
     Raises:
         AuditLogError: it does not verify.
     """
-    first, last = None, EMPTY
-    for entry, head in log.since(EMPTY, None):
+    first, last = None, EMPTY_HEAD
+    for entry, head in log.entries_since(EMPTY_HEAD, None):
         first, last = first or entry.entry_id, head
     return LogLink(first, last, LogLink.to_empty_log().began)
 
@@ -109,7 +109,7 @@ def link_problem(store: Store, log: AuditLog, *, of_earlier_version: bool) -> st
     if not found.ok:
         return f"the audit log {log.path} does not verify (line {found.problems[0].line}: {found.problems[0].what})"
     held, told = held_items(store), last_actions(log)
-    unknown = {item_id: action for item_id, action in held.items() if not knows(told, item_id, action)}
+    unknown = {item_id: action for item_id, action in held.items() if not is_logged(told, item_id, action)}
     if unknown:
         first = min(unknown)
         return (
@@ -137,7 +137,7 @@ def last_actions(log: AuditLog) -> dict[str, tuple[str, bool]]:
     return told
 
 
-def knows(told: dict[str, tuple[str, bool]], item_id: str, action: str) -> bool:
+def is_logged(told: dict[str, tuple[str, bool]], item_id: str, action: str) -> bool:
     """Whether a log knows an item's decision; what a person blocked may be in review since, because it has changed."""
     last = told.get(item_id)
     return last is not None and (last[0] == action or (action == "review" and last == ("block", True)))

@@ -1,4 +1,4 @@
-"""Labels from a CSV file: rows of item_id, view_id or path, with policy, label and perhaps annotator and weight.
+"""LabelSet from a CSV file: rows of item_id, view_id or path, with policy, label and perhaps annotator and weight.
 
 A unit is what was labelled: an item, one view, or the views made from one file. Every row that cannot be used is named
 with the reason; rows that contradict each other are all left out, since nobody knows which of them is right.
@@ -19,9 +19,9 @@ from firstsight.errors import SafetyError
 from firstsight.indexer.store import Store
 from firstsight.safety.policies import Policies
 
-Named = Literal["item", "view", "path"]
+UnitKind = Literal["item", "view", "path"]
 
-NAMES: dict[str, Named] = {"item_id": "item", "view_id": "view", "path": "path"}
+UNIT_COLUMNS: dict[str, UnitKind] = {"item_id": "item", "view_id": "view", "path": "path"}
 """Columns that name what was labelled; each row fills one."""
 
 SHOWN_PROBLEMS = 20
@@ -32,7 +32,7 @@ class Label:
     """One row: whether a unit falls under a policy."""
 
     policy_id: str
-    named: Named
+    unit_kind: UnitKind
     name: str  # item_id, view_id or path
     label: int  # 0 or 1
     weight: float = 1.0  # above 0
@@ -42,13 +42,13 @@ class Label:
     @property
     def item_id(self) -> str | None:
         """The item it is about; None for a file."""
-        if self.named == "path":
+        if self.unit_kind == "path":
             return None
-        return self.name if self.named == "item" else self.name.rpartition("#")[0]
+        return self.name if self.unit_kind == "item" else self.name.rpartition("#")[0]
 
 
 @dataclass(frozen=True)
-class Labels:
+class LabelSet:
     """What a file says, once what cannot be used is taken out."""
 
     rows: tuple[Label, ...]
@@ -73,7 +73,7 @@ class Labels:
             )
 
 
-def read_labels(path: str | os.PathLike[str], policies: Policies, store: Store) -> Labels:
+def read_labels(path: str | os.PathLike[str], policies: Policies, store: Store) -> LabelSet:
     """Read and check a file of labels against the policies and the database.
 
     Raises:
@@ -89,9 +89,9 @@ def read_rows(path: str | os.PathLike[str], policies: Policies) -> tuple[list[La
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             columns = reader.fieldnames or []
-            if not {"policy", "label"} <= set(columns) or not set(NAMES) & set(columns):
+            if not {"policy", "label"} <= set(columns) or not set(UNIT_COLUMNS) & set(columns):
                 raise SafetyError(
-                    f"{os.fspath(path)} needs the columns policy, label and one of {', '.join(NAMES)}; "
+                    f"{os.fspath(path)} needs the columns policy, label and one of {', '.join(UNIT_COLUMNS)}; "
                     f"it has {', '.join(columns) or 'none'}"
                 )
             plain = [(reader.line_num, row) for row in reader]
@@ -105,7 +105,7 @@ def read_rows(path: str | os.PathLike[str], policies: Policies) -> tuple[list[La
     return rows, problems
 
 
-def check_labels(rows: Sequence[Label], store: Store, problems: Iterable[str] = ()) -> Labels:
+def check_labels(rows: Sequence[Label], store: Store, problems: Iterable[str] = ()) -> LabelSet:
     """Leave out what is unknown, repeated, contradictory or of one class, and say so.
 
     Args:
@@ -123,15 +123,15 @@ def check_labels(rows: Sequence[Label], store: Store, problems: Iterable[str] = 
                     f"add rows with label {label}"
                 )
     usable = {policy_id for policy_id, label in counts if counts[policy_id, 1 - label]}
-    return Labels(tuple(row for row in consistent if row.policy_id in usable), tuple(found))
+    return LabelSet(tuple(row for row in consistent if row.policy_id in usable), tuple(found))
 
 
 def _label(number: int, row: Mapping[str, str | None], policies: Policies) -> Label | str:
     place = f"row {number}"
     values = {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)}
-    names = [(named, values[column]) for column, named in NAMES.items() if values.get(column)]
+    names = [(named, values[column]) for column, named in UNIT_COLUMNS.items() if values.get(column)]
     if len(names) != 1:
-        return f"{place}: fill one of {', '.join(NAMES)}, not {len(names)} of them"
+        return f"{place}: fill one of {', '.join(UNIT_COLUMNS)}, not {len(names)} of them"
     if values["policy"] not in policies:
         return f"{place}: policy {values['policy']!r} is none; the policies are {', '.join(p.id for p in policies.all)}"
     if policies[values["policy"]].retired:
@@ -152,13 +152,13 @@ def _known(rows: Sequence[Label], store: Store, problems: list[str]) -> list[Lab
     """The rows whose item or view is there; files are looked for where their views are read."""
     items = sorted({row.item_id for row in rows if row.item_id is not None})
     stored = store.digests(items).keys()
-    wanted = sorted({row.item_id or "" for row in rows if row.named == "view"} & stored)
+    wanted = sorted({row.item_id or "" for row in rows if row.unit_kind == "view"} & stored)
     views = set(store.view_rows(wanted)["view_id"].to_pylist()) if wanted else set()
     known = []
     for row in rows:
-        if row.named == "item" and row.name not in stored:
+        if row.unit_kind == "item" and row.name not in stored:
             problems.append(f"row {row.row}: there is no item {row.name!r}")
-        elif row.named == "view" and row.name not in views:
+        elif row.unit_kind == "view" and row.name not in views:
             problems.append(f"row {row.row}: there is no view {row.name!r}")
         else:
             known.append(row)
@@ -168,7 +168,7 @@ def _known(rows: Sequence[Label], store: Store, problems: list[str]) -> list[Lab
 def _consistent(rows: Sequence[Label], problems: list[str]) -> list[Label]:
     same: dict[tuple[str, str, str], list[Label]] = {}
     for row in rows:
-        same.setdefault((row.policy_id, row.named, row.name), []).append(row)
+        same.setdefault((row.policy_id, row.unit_kind, row.name), []).append(row)
     clean: dict[str, dict[str, Label]] = {}  # of items: policy -> item -> what is said of the whole
     for (policy_id, named, name), group in same.items():
         if named == "item" and len({row.label for row in group}) == 1:

@@ -1,8 +1,8 @@
 """The table `safety_log`: which audit log belongs to a database, how much of it is known, and the work in hand.
 
 Ids of entries are stored, not a path: a copy, a restored database and an object store find their log wherever it lies.
-The work in hand (a `Plan`) is committed before its first entry is logged, and taken out once it is done; a kill in
-between is made good by the next command that writes. All of it is one table that is written whole, so that each step
+The work in hand (a `ScoringPlan`) is committed before its first entry is logged, and taken out once it is done; a kill
+in between is made good by the next command that writes. All of it is one table that is written whole, so that each step
 is one commit.
 """
 
@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from firstsight.indexer.side_table import open_side_table, unwritable
 from firstsight.indexer.store import Store
-from firstsight.safety.audit_entries import EMPTY, Head
+from firstsight.safety.audit_entries import EMPTY_HEAD, LogHead
 
 TABLE = "safety_log"
 
@@ -46,24 +46,24 @@ class LogLink:
     """What a database knows of its audit log."""
 
     first: str | None  # id of the log's first entry; None while the log is empty
-    last: Head  # the last entry that is known; the log may go on after it
+    last: LogHead  # the last entry that is known; the log may go on after it
     began: str  # UTC, ISO 8601: an entry of a log that was empty then is not older
 
     @classmethod
     def to_empty_log(cls) -> LogLink:
         """The link to a log that has no entry yet."""
-        return cls(None, EMPTY, (datetime.now(UTC) - CLOCK_SLACK).isoformat(timespec="microseconds"))
+        return cls(None, EMPTY_HEAD, (datetime.now(UTC) - CLOCK_SLACK).isoformat(timespec="microseconds"))
 
 
 @dataclass(frozen=True)
-class Plan:
+class ScoringPlan:
     """A scoring that is about to be logged and put in force: staged scores, and the entries that tell of them."""
 
     settings: Mapping[str, Any]  # plain JSON values, see `ScoreTable.put_in_force`
     entries: tuple[Entry, ...]
 
 
-def read_link(store: Store) -> tuple[LogLink | None, Plan | None]:
+def read_link(store: Store) -> tuple[LogLink | None, ScoringPlan | None]:
     """The link to the audit log, and the work that a kill left; None where there is none."""
     table = open_side_table(store, TABLE)
     if table is None:
@@ -72,14 +72,16 @@ def read_link(store: Store) -> tuple[LogLink | None, Plan | None]:
     if "link" not in rows:
         return None, None
     stored = rows.pop("link")
-    link = LogLink(stored["first"], Head(**stored["last"]), stored["began"])
+    link = LogLink(stored["first"], LogHead(**stored["last"]), stored["began"])
     if "plan" not in rows:
         return link, None
     settings = rows.pop("plan")
-    return link, Plan(settings, tuple((kind, subject, record) for _, (kind, subject, record) in sorted(rows.items())))
+    return link, ScoringPlan(
+        settings, tuple((kind, subject, record) for _, (kind, subject, record) in sorted(rows.items()))
+    )
 
 
-def write_link(store: Store, link: LogLink, plan: Plan | None = None) -> None:
+def write_link(store: Store, link: LogLink, plan: ScoringPlan | None = None) -> None:
     """Put a link, and what is in hand, in the place of those before, in one commit.
 
     Raises:

@@ -16,7 +16,7 @@ from firstsight.indexer.store import IDS_PER_LOOKUP, Store, quote
 from firstsight.safety.audit import AuditLog
 from firstsight.safety.decisions import ACTIONS, Action
 from firstsight.safety.log_link import COMMITS_PER_CLEANUP, KEEP_VERSIONS, read_link
-from firstsight.safety.reviews import KINDS, Appeal, HumanDecision, Reviews
+from firstsight.safety.reviews import REVIEW_KINDS, Appeal, HumanDecision, Reviews
 
 TABLE = "safety_overrides"
 
@@ -43,7 +43,7 @@ _DECISION = ("kind", "action", "reason", "by", "digest", "time", "entry_id")
 _APPEAL = ("by", "reason", "time", "entry_id")
 
 
-def read_overrides(store: Store, item_ids: Sequence[str] | None = None) -> Reviews:
+def read_reviews(store: Store, item_ids: Sequence[str] | None = None) -> Reviews:
     """The stored decisions and open appeals of all items, or of some; without `judged`, which the log alone has."""
     table = open_side_table(store, TABLE)
     decisions: dict[str, HumanDecision] = {}
@@ -58,7 +58,7 @@ def read_overrides(store: Store, item_ids: Sequence[str] | None = None) -> Revie
     return Reviews(decisions, appeals)
 
 
-def write_overrides(store: Store, reviews: Reviews, item_ids: Iterable[str]) -> None:
+def write_reviews(store: Store, reviews: Reviews, item_ids: Iterable[str]) -> None:
     """Write what holds for some items, in one commit.
 
     Raises:
@@ -94,9 +94,11 @@ def current_reviews(store: Store, log: AuditLog) -> Reviews:
     link, _ = read_link(store)
     if link is None:
         return Reviews.read(log)
-    stored = read_overrides(store)
+    stored = read_reviews(store)
     try:
-        return Reviews.of((entry for entry, _ in log.since(link.last, link.first) if entry.kind in KINDS), stored)
+        return Reviews.of(
+            (entry for entry, _ in log.entries_since(link.last, link.first) if entry.kind in REVIEW_KINDS), stored
+        )
     except AuditLogError:
         return stored
 

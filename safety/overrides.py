@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from firstsight.indexer.store import Store
 from firstsight.media.fingerprints import MAX_DISTANCE
-from firstsight.safety.decisions import Evidence, Override, gravest
+from firstsight.safety.decisions import Evidence, Override, most_severe
 from firstsight.safety.hash_bank import HashBank, match_views
-from firstsight.safety.override_table import read_overrides
+from firstsight.safety.override_table import read_reviews
 from firstsight.safety.policies import Policies
-from firstsight.safety.words import by_item, match_words
+from firstsight.safety.words import group_by_item, match_words
 
 
 def find_overrides(store: Store, policies: Policies, *, max_distance: int = MAX_DISTANCE) -> dict[str, Override]:
@@ -31,11 +31,11 @@ def find_overrides(store: Store, policies: Policies, *, max_distance: int = MAX_
         if match.known.set == "bad":
             matched.setdefault(match.item_id, []).append(match.evidence(max_distance))
     overrides = {item_id: Override("block", tuple(found)) for item_id, found in matched.items()}
-    for item_id, words in by_item(match_words(store, policies.in_force)).items():
+    for item_id, words in group_by_item(match_words(store, policies.in_force)).items():
         before = overrides.get(item_id, Override("allow", ()))
-        action = gravest([before.action, words[0].action])
+        action = most_severe([before.action, words[0].action])
         overrides[item_id] = Override(action, (*before.evidence, *(word.evidence() for word in words)))
-    reviews = read_overrides(store)
+    reviews = read_reviews(store)
     for item_id, (digest, _) in store.digests(sorted(reviews.decisions)).items():
         made = reviews.in_force(item_id, digest)
         if made is None:

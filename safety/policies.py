@@ -70,7 +70,7 @@ class Policy:
         cuts = {DEFAULT_REGION: DEFAULT_CUTS, **self.cuts}
         return cuts.get(region or DEFAULT_REGION, cuts[DEFAULT_REGION])
 
-    def deciding(self) -> dict[str, Any]:
+    def decision_settings(self) -> dict[str, Any]:
         """What of it can change a decision, as plain values."""
         return {
             "id": self.id,
@@ -97,8 +97,8 @@ class Policies:
     @cached_property
     def version(self) -> str:
         """Digest of what can change a decision, 16 hex digits."""
-        deciding = sorted((policy.deciding() for policy in self.all), key=lambda one: str(one["id"]))
-        return hashlib.blake2b(json.dumps(deciding, sort_keys=True).encode(), digest_size=8).hexdigest()
+        decision_settings = sorted((policy.decision_settings() for policy in self.all), key=lambda one: str(one["id"]))
+        return hashlib.blake2b(json.dumps(decision_settings, sort_keys=True).encode(), digest_size=8).hexdigest()
 
     @property
     def in_force(self) -> tuple[Policy, ...]:
@@ -177,7 +177,7 @@ def _policy(policy_id: str, plain: Mapping[str, Mapping[str, Any]], name: str) -
         if key not in _KEYS:
             raise SafetyError(f"{place}: there is no key {key!r}; the keys are {', '.join(_KEYS)}")
     values: dict[str, Any] = {}
-    for ancestor in _line(policy_id, plain, place):
+    for ancestor in _ancestry(policy_id, plain, place):
         values = {key: plain[ancestor][key] for key in _INHERITED if key in plain[ancestor]} | values
     prompts = _texts(own.get("prompts", []), "prompts", place)
     neutral = _texts(values.get("neutral_prompts", []), "neutral_prompts", place)
@@ -192,13 +192,13 @@ def _policy(policy_id: str, plain: Mapping[str, Mapping[str, Any]], name: str) -
     return Policy(
         id=policy_id,
         name=_text(own.get("name", policy_id), "name", place),
-        severity=_whole(values.get("severity", 3), "severity", 1, 5, place),
+        severity=_whole_number(values.get("severity", 3), "severity", 1, 5, place),
         parts=frozenset(part for part in PARTS if part in parts),
         prompts=prompts,
         neutral_prompts=neutral,
         cuts=_cuts(values.get("cuts", {}), place),
         parent=own.get("parent"),
-        min_age=None if values.get("min_age") is None else _whole(values["min_age"], "min_age", 1, 99, place),
+        min_age=None if values.get("min_age") is None else _whole_number(values["min_age"], "min_age", 1, 99, place),
         blocked_regions=_texts(values.get("blocked_regions", []), "blocked_regions", place),
         retired=_flag(own.get("retired", False), "retired", place),
         words=words,
@@ -207,7 +207,7 @@ def _policy(policy_id: str, plain: Mapping[str, Mapping[str, Any]], name: str) -
     )
 
 
-def _line(policy_id: str, plain: Mapping[str, Mapping[str, Any]], place: str) -> list[str]:
+def _ancestry(policy_id: str, plain: Mapping[str, Mapping[str, Any]], place: str) -> list[str]:
     """The policy, its parent, that one's parent, …"""
     line = [policy_id]
     while (parent := plain[line[-1]].get("parent")) is not None:
@@ -232,7 +232,7 @@ def _texts(value: object, key: str, place: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _whole(value: object, key: str, low: int, high: int, place: str) -> int:
+def _whole_number(value: object, key: str, low: int, high: int, place: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise SafetyError(f"{place}: {key} must be a whole number, {low} to {high}, not {value!r:.80}")
     return value

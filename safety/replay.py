@@ -8,7 +8,7 @@ from typing import Any
 
 from firstsight.errors import SafetyError
 from firstsight.safety.audit_entries import AuditEntry
-from firstsight.safety.decisions import Action, Decision, gravest
+from firstsight.safety.decisions import Action, Decision, most_severe
 from firstsight.safety.reviews import OVERRIDE, OVERTURN
 
 DECISION = "decision"
@@ -63,11 +63,11 @@ def replay(entry: AuditEntry) -> Replay:
         action, why = _outcome(score, *cuts[policy_id])
         actions.append(action)
         steps.append(f"{policy_id}: {why}, so {action}")
-    replayed = gravest(actions)
+    replayed = most_severe(actions)
     if standing := entry.record.get("standing"):
         who = "a person" if standing["human"] else "a known picture, a listed word, or a change since a person's block,"
         steps.append(f"{who} says {standing['action']}")
-        replayed = standing["action"] if standing["human"] else gravest([replayed, standing["action"]])
+        replayed = standing["action"] if standing["human"] else most_severe([replayed, standing["action"]])
     return Replay(entry.entry_id, decision.action, replayed, tuple(steps))
 
 

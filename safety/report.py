@@ -20,7 +20,7 @@ from firstsight.safety.curves import (
     score_histogram,
 )
 from firstsight.safety.drift import Drift, score_drift
-from firstsight.safety.intervals import Floats, Labels, checked_sample
+from firstsight.safety.intervals import Floats, Labels, check_sample
 from firstsight.safety.report_plots import (
     drift_plot,
     histogram_plot,
@@ -124,7 +124,7 @@ def measure(policy: HeldOutPolicy) -> PolicyReport:
 
 
 def _measure(policy: HeldOutPolicy) -> PolicyReport:
-    s, y, w = checked_sample(policy.scores, policy.labels, policy.weights)
+    s, y, w = check_sample(policy.scores, policy.labels, policy.weights)
     curve = precision_recall(s, y, weights=w, prevalence=policy.prevalence)
     if policy.prevalence is not None:
         w = w * np.where(y == 1, policy.prevalence / w[y == 1].sum(), (1 - policy.prevalence) / w[y == 0].sum())

@@ -10,24 +10,24 @@ from numpy.typing import NDArray
 
 from firstsight.encoders.base import Encoder, Vector
 from firstsight.errors import SafetyError
-from firstsight.indexer.duplicates import groups as duplicate_groups
+from firstsight.indexer.duplicates import duplicate_group_ids as duplicate_groups
 from firstsight.indexer.store import Store
 from firstsight.safety.background import matrix
 from firstsight.safety.heads import HeadShelf
 from firstsight.safety.intervals import Floats
 from firstsight.safety.label_noise import find_suspects
-from firstsight.safety.labels import Label, Labels, read_labels
+from firstsight.safety.labels import Label, LabelSet, read_labels
 from firstsight.safety.policies import Policies
 from firstsight.safety.report import HeldOutPolicy, Suspect
 from firstsight.safety.score_table import ScoreTable
-from firstsight.safety.training import Trained, TrainSettings, train
-from firstsight.safety.zero_shot import directions_of
+from firstsight.safety.training import TrainedHead, TrainSettings, train
+from firstsight.safety.zero_shot import load_prompt_directions
 
 SLICE_COLUMNS = ("language", "kind", "seller")
 """Looked at where the catalogue has them and no column is named."""
 
 
-def policies_from_file(
+def held_out_policies_from_file(
     store: Store,
     path: str | os.PathLike[str],
     policies: Policies,
@@ -51,7 +51,7 @@ def policies_from_file(
     if not skip_bad_labels:
         labels.require_clean()
     named = sorted({row.policy_id for row in labels.rows})
-    directions = directions_of(store, [policies[name] for name in named], encoder)
+    directions = load_prompt_directions(store, [policies[name] for name in named], encoder)
     found = held_out_policies(
         store,
         labels,
@@ -67,7 +67,7 @@ def policies_from_file(
 
 def held_out_policies(
     store: Store,
-    labels: Labels,
+    labels: LabelSet,
     policies: Policies,
     *,
     directions: Mapping[str, Vector] | None = None,
@@ -119,7 +119,7 @@ def held_out_policies(
 
 def _policy(
     store: Store,
-    one: Trained,
+    one: TrainedHead,
     rows: Sequence[Label],
     policies: Policies,
     settings: TrainSettings,
@@ -180,9 +180,9 @@ def _suspects(store: Store, rows: Sequence[Label], groups: Mapping[str, str]) ->
 
 
 def _vectors_of(store: Store, rows: Sequence[Label]) -> dict[str, NDArray[np.float32]]:
-    items = store.item_rows(sorted({row.name for row in rows if row.named == "item"}))
+    items = store.item_rows(sorted({row.name for row in rows if row.unit_kind == "item"}))
     vectors = {name: np.asarray(row["vector"], np.float32) for name, row in items.items()}
-    wanted = {row.name: row.item_id or "" for row in rows if row.named == "view"}
+    wanted = {row.name: row.item_id or "" for row in rows if row.unit_kind == "view"}
     if wanted:
         views = store.view_rows(sorted(set(wanted.values()))).select(["view_id", "vector"])
         of_view = zip(views["view_id"].to_pylist(), matrix(views["vector"], store.spec.dim), strict=True)

@@ -19,7 +19,7 @@ from firstsight.safety.audit import AuditLog
 from firstsight.safety.bound_log import BoundLog
 from firstsight.safety.decisions import ACTIONS, Action
 from firstsight.safety.log_link import read_link
-from firstsight.safety.override_table import DECISION_COLUMN, current_reviews, decided_rows, read_overrides
+from firstsight.safety.override_table import DECISION_COLUMN, current_reviews, decided_rows, read_reviews
 from firstsight.safety.policies import Policies
 from firstsight.safety.reviews import APPEAL, OVERRIDE, OVERTURN, Appeal, DecisionLabel, HumanDecision, Reviews
 
@@ -61,15 +61,15 @@ def decide(
     """
     _check(policies, policy_ids, action, reason, by)
     with store.writing(wait_s):
-        facts = _as_it_is(store, item_id)
+        facts = _item_facts(store, item_id)
         bound = BoundLog.open(store, log)
-        facts = _as_it_is(store, item_id)  # with what a kill had left
-        stands, open_appeal = _stored(store, item_id)
+        facts = _item_facts(store, item_id)  # with what a kill had left
+        stands, open_appeal = _read_stored(store, item_id)
         asked = (action, tuple(policy_ids), reason, by, facts["digest"])
         if stands is not None and open_appeal is None and stands.kind == OVERRIDE and _content(stands) == asked:
             return stands
         record = {"action": action, "policies": list(policy_ids), "reason": reason, "by": by}
-        return _log(bound, OVERRIDE, item_id, record | facts | {"policy_version": policies.version})
+        return _log_decision(bound, OVERRIDE, item_id, record | facts | {"policy_version": policies.version})
 
 
 def appeal(store: Store, log: AuditLog, item_id: str, *, reason: str, by: str, wait_s: float = 0.0) -> str:
@@ -93,8 +93,8 @@ def appeal(store: Store, log: AuditLog, item_id: str, *, reason: str, by: str, w
         AuditLogError: the log cannot be written, or is not the database's; nothing has changed.
         DatabaseBusyError, StoreError: the database cannot be written.
     """
-    _check_words(reason, by)
-    before = _as_it_is(store, item_id)
+    _check_reason(reason, by)
+    before = _item_facts(store, item_id)
     reviews = current_reviews(store, log)
     if before["before"] == "allow" and item_id not in reviews.decisions:
         raise SafetyError(f"item {item_id!r} is neither blocked nor in review: there is nothing to appeal")
@@ -149,10 +149,10 @@ def overturn(
         AuditLogError, DatabaseBusyError, StoreError: as `decide`.
     """
     with store.writing(wait_s):
-        facts = _as_it_is(store, item_id)
+        facts = _item_facts(store, item_id)
         bound = BoundLog.open(store, log)
-        facts = _as_it_is(store, item_id)  # with what a kill had left
-        stands, open_appeal = _stored(store, item_id)
+        facts = _item_facts(store, item_id)  # with what a kill had left
+        stands, open_appeal = _read_stored(store, item_id)
         made = Reviews({} if stands is None else {item_id: stands}, {}).in_force(item_id, facts["digest"])
         if made is not None and made.kind == OVERTURN and open_appeal is None:
             asked = (action or made.action, tuple(policy_ids) or made.policies, reason, by, facts["digest"])
@@ -166,7 +166,7 @@ def overturn(
         _check(policies, judged, chosen, reason, by)
         record: dict[str, Any] = {"action": chosen, "policies": judged, "reason": reason, "by": by, "stood": stood}
         record |= {"overturns": None if made is None else made.entry_id, "policy_version": policies.version}
-        return _log(bound, OVERTURN, item_id, record | facts)
+        return _log_decision(bound, OVERTURN, item_id, record | facts)
 
 
 def review_labels(store: Store, log: AuditLog) -> list[DecisionLabel]:
@@ -194,14 +194,14 @@ def write_labels(path: str | os.PathLike[str], labels: Iterable[DecisionLabel]) 
         raise SafetyError(f"{os.fspath(path)} cannot be written ({error.strerror}); choose another file") from None
 
 
-def _log(bound: BoundLog, kind: str, item_id: str, record: dict[str, Any]) -> HumanDecision:
+def _log_decision(bound: BoundLog, kind: str, item_id: str, record: dict[str, Any]) -> HumanDecision:
     bound.append([(kind, item_id, record)])
-    return read_overrides(bound.store, [item_id]).decisions[item_id]
+    return read_reviews(bound.store, [item_id]).decisions[item_id]
 
 
-def _stored(store: Store, item_id: str) -> tuple[HumanDecision | None, Appeal | None]:
+def _read_stored(store: Store, item_id: str) -> tuple[HumanDecision | None, Appeal | None]:
     """The decision that stands about an item, whatever it is like now, and the open appeal."""
-    stored = read_overrides(store, [item_id])
+    stored = read_reviews(store, [item_id])
     return stored.decisions.get(item_id), stored.appeals.get(item_id)
 
 
@@ -209,7 +209,7 @@ def _content(made: HumanDecision) -> tuple[str, tuple[str, ...], str, str, str]:
     return made.action, made.policies, made.reason, made.by, made.digest
 
 
-def _as_it_is(store: Store, item_id: str) -> dict[str, Any]:
+def _item_facts(store: Store, item_id: str) -> dict[str, Any]:
     """The item when it was looked at, as the log keeps it."""
     found = decided_rows(store, [item_id]).get(item_id)
     if found is None:
@@ -228,10 +228,10 @@ def _check(policies: Policies, policy_ids: Sequence[str], action: str, reason: s
         raise SafetyError("a decision is made under a policy, since it becomes its label; name it with --policy")
     for policy_id in policy_ids:
         policies[policy_id]
-    _check_words(reason, by)
+    _check_reason(reason, by)
 
 
-def _check_words(reason: str, by: str) -> None:
+def _check_reason(reason: str, by: str) -> None:
     if not reason.strip() or not by.strip():
         raise SafetyError("the audit log needs a reason and a name: --reason WHY --by WHO")
     if len(reason) > REASON_LENGTH:

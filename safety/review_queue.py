@@ -29,7 +29,7 @@ SCORES_COLUMN = "safety_scores"
 
 _BATCH = 10_000
 
-Why = Literal["appeal", "changed", "score"]
+QueueReason = Literal["appeal", "changed", "score"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class QueueEntry:
 
     item_id: str
     title: str | None
-    why: Why  # appealed; blocked by a person and changed since; or sent to review by its scores
+    why: QueueReason  # appealed; blocked by a person and changed since; or sent to review by its scores
     policy: str | None  # the one that makes it worth a look
     score: float | None  # of that policy, a probability
     severity: int  # of that policy; 0 where there is none
@@ -81,7 +81,7 @@ def review_queue(
     severities = {policy.id: policy.severity for policy in policies.all}
     appealed = [
         _entry(row, reviews, severities, reach, why="appeal")
-        for row in _of_items(store, reach, sorted(reviews.appeals))
+        for row in _rows_of_items(store, reach, sorted(reviews.appeals))
     ]
     appealed.sort(key=lambda entry: (reviews.appeals[entry.item_id].time, entry.item_id))
     waiting = heapq.nsmallest(
@@ -97,7 +97,7 @@ def _waiting(store: Store, reviews: Reviews, severities: Mapping[str, int], reac
             if row["item_id"] not in reviews.appeals and row["item_id"] not in reviews.decisions:
                 yield _entry(row, reviews, severities, reach, why="score")
     decided = [item_id for item_id in sorted(reviews.decisions) if item_id not in reviews.appeals]
-    for row in _of_items(store, reach, decided):
+    for row in _rows_of_items(store, reach, decided):
         made, now = reviews.decisions[row["item_id"]], reviews.in_force(row["item_id"], row["digest"])
         if now is None:
             if row.get(DECISION_COLUMN) == "review":  # what a person allowed has changed, and scores doubt it
@@ -106,7 +106,7 @@ def _waiting(store: Store, reviews: Reviews, severities: Mapping[str, int], reac
             yield _entry(row, reviews, severities, reach, why="changed" if made.action == "block" else "score")
 
 
-def _of_items(store: Store, reach: str | None, item_ids: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _rows_of_items(store: Store, reach: str | None, item_ids: Sequence[str]) -> Iterator[dict[str, Any]]:
     for start in range(0, len(item_ids), IDS_PER_LOOKUP):
         listed = ", ".join(map(quote, item_ids[start : start + IDS_PER_LOOKUP]))
         yield from _rows(store, reach, f"item_id IN ({listed})")
@@ -121,7 +121,7 @@ def _rows(store: Store, reach: str | None, condition: str) -> Iterator[dict[str,
 
 
 def _entry(
-    row: Mapping[str, Any], reviews: Reviews, severities: Mapping[str, int], reach: str | None, *, why: Why
+    row: Mapping[str, Any], reviews: Reviews, severities: Mapping[str, int], reach: str | None, *, why: QueueReason
 ) -> QueueEntry:
     item_id = row["item_id"]
     made, appeal = reviews.decisions.get(item_id), reviews.appeals.get(item_id)

@@ -15,7 +15,7 @@ from firstsight.safety.audit_entries import AuditEntry
 from firstsight.safety.decisions import Action, Evidence
 
 OVERRIDE, APPEAL, OVERTURN = "override", "appeal", "overturn"
-KINDS = (OVERRIDE, APPEAL, OVERTURN)
+REVIEW_KINDS = (OVERRIDE, APPEAL, OVERTURN)
 """Entries of the audit log that people make."""
 
 
@@ -75,7 +75,7 @@ class Reviews:
         Raises:
             SafetyError: the log cannot be read.
         """
-        return cls.of(log.entries(subject=item_id, kinds=KINDS))
+        return cls.of(log.entries(subject=item_id, kinds=REVIEW_KINDS))
 
     @classmethod
     def of(cls, entries: Iterable[AuditEntry], before: Reviews | None = None) -> Reviews:

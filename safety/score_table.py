@@ -88,13 +88,13 @@ class ScoreTable:
         else:
             self._update(staged.to_arrow())
         self._remove(settings["gone"])
-        written = self._settle()
+        written = self._sync_items()
         counts = run["counts"] | {"written": written, "seconds": run["counts"]["seconds"] + time.monotonic() - began}
         started_at = datetime.fromisoformat(run["started_at"])
         self.store.write_run(run | {"started_at": started_at, "finished_at": datetime.now(UTC), "counts": counts})
         return written
 
-    def forget_staged(self) -> None:
+    def drop_staged(self) -> None:
         """Drop the staged rows.
 
         Raises:
@@ -144,7 +144,7 @@ class ScoreTable:
         if table is None:
             return None
         rows = table.search().where(f"item_id = {quote(item_id)}").limit(None).to_arrow().to_pylist()
-        return _readable(rows[0]) if rows else None
+        return _parse_row(rows[0]) if rows else None
 
     def scores(self) -> Iterator[tuple[list[str], dict[str, Any]]]:
         """Batches of all rows: item ids, and for each policy (n,) float32 scores, NaN where nothing was looked at."""
@@ -165,14 +165,14 @@ class ScoreTable:
         found = table.search().where("decision != 'allow'").select(["item_id", "decision"]).limit(None).to_arrow()
         return dict(zip(texts(found["item_id"]), texts(found["decision"]), strict=True))
 
-    def held(self) -> set[str]:
+    def items_with_decision(self) -> set[str]:
         """Items that searches or people are kept from until now."""
         if "safety_decision" not in self.store.items.schema.names:
             return set()
         found = self.store.items.search().where("safety_decision IS NOT NULL").select(["item_id"]).limit(None)
         return set(texts(found.to_arrow()["item_id"]))
 
-    def _settle(self) -> int:
+    def _sync_items(self) -> int:
         """Bring `items` in line with this table; how many items were written."""
         table = self.open()
         wanted: dict[str, dict[str, Any]] = {}
@@ -181,7 +181,7 @@ class ScoreTable:
             for row in table.search().where(shown).limit(None).to_arrow().to_pylist():
                 wanted[row["item_id"]] = {
                     "safety_decision": row["decision"],
-                    "safety_scores": json.dumps(_readable(row)["scores"]),
+                    "safety_scores": json.dumps(_parse_row(row)["scores"]),
                     "safety_policy_version": row["policy_version"],
                     "safety_min_age": row["min_age"],
                 }
@@ -207,7 +207,7 @@ class ScoreTable:
         return {row.pop("item_id"): row for row in found.limit(None).to_arrow().to_pylist()}
 
 
-def _readable(row: Mapping[str, Any]) -> dict[str, Any]:
+def _parse_row(row: Mapping[str, Any]) -> dict[str, Any]:
     pairs = zip(row["policies"].split(), row["scores"], strict=True)
     scores = {name: round(score, 4) for name, score in pairs if score is not None and score == score}
     record = None if row["record"] is None else Decision.from_dict(json.loads(row["record"]))

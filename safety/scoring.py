@@ -25,12 +25,12 @@ from firstsight.encoders.base import Encoder
 from firstsight.errors import SafetyError
 from firstsight.indexer.store import Store, quote
 from firstsight.safety.audit import AuditLog
-from firstsight.safety.background import Background, matrix, part_places, texts
+from firstsight.safety.background import ViewSample, matrix, part_indices, texts
 from firstsight.safety.bound_log import BoundLog
 from firstsight.safety.decisions import ACTIONS, Cuts, Decision, Evidence, Override, combine
 from firstsight.safety.heads import Head, HeadShelf, HeadStack
-from firstsight.safety.known_decisions import DECISION, SCORE, held_items, require_known
-from firstsight.safety.log_link import Entry, Plan
+from firstsight.safety.known_decisions import DECISION, SCORE, held_items, require_logged_decisions
+from firstsight.safety.log_link import Entry, ScoringPlan
 from firstsight.safety.overrides import find_overrides
 from firstsight.safety.policies import Policies
 from firstsight.safety.rollup import item_logits
@@ -42,7 +42,7 @@ EVIDENCE_VIEWS = 3
 
 ROWS_PER_BATCH = 50_000
 
-_SAME = 1e-5  # scores of one view in two products may differ by this
+_TOLERANCE = 1e-5  # scores of one view in two products may differ by this
 
 
 @dataclass
@@ -106,11 +106,11 @@ def score(
         if not store.items.count_rows():
             raise SafetyError(f"{store.uri} has no items yet; index a catalogue first: firstsight index CATALOGUE")
         bound = BoundLog.open(store, log, whole=True)
-        require_known(store, log)
+        require_logged_decisions(store, log)
         bound.prepare()
         heads = _heads(store, policies, encoder, budget)
         overrides = find_overrides(store, policies) if overrides is None else overrides
-        run = _Run(store, policies, heads, region, dict(overrides))
+        run = _ScoringRun(store, policies, heads, region, dict(overrides))
         plan = run.stage(everything, started)
         run.report.written = bound.carry_out(plan)
     run.report.seconds = time.monotonic() - started
@@ -134,9 +134,9 @@ def _heads(store: Store, policies: Policies, encoder: Callable[[], Encoder] | No
     ]
     if wanted and encoder is not None:
         loaded = encoder()
-        store.require(loaded.spec)
+        store.require_encoder(loaded.spec)
         directions = prompt_directions(wanted, loaded)
-        background = Background.sample(store)
+        background = ViewSample.sample(store)
         made = shelf.add(
             [
                 zero_shot_head(policy, directions[policy.id], background, loaded.spec.fingerprint, budget=budget)
@@ -155,7 +155,7 @@ def _is_stale(head: Head, prompts: str) -> bool:
     return head.kind == "zero_shot" and head.basis != prompts
 
 
-class _Run:
+class _ScoringRun:
     """One scoring; the caller holds the writer lock."""
 
     def __init__(
@@ -174,7 +174,7 @@ class _Run:
         self.overrides = overrides
         self.now = datetime.now(UTC)
         self.entries: list[Entry] = []
-        self._held = self.table.held()
+        self._held = self.table.items_with_decision()
         self._seen: set[str] = set()  # of what is scored again, the items that there are
         self.versions = {head.policy_id: head.version for head in heads}
         scored = set(self.versions)
@@ -188,7 +188,7 @@ class _Run:
         self.settings: dict[str, Any] = {"kind": SCORING, **basis}
         self._basis = json.dumps(basis, sort_keys=True)
 
-    def stage(self, everything: bool, started: float) -> Plan:
+    def stage(self, everything: bool, started: float) -> ScoringPlan:
         """Score, and keep the rows and entries without putting anything in force."""
         covered = None if everything else self._covered()
         current = self._run_ids()
@@ -212,7 +212,7 @@ class _Run:
         }
         logged = {name: count for name, count in counts.items() if name not in {"written", "seconds"}}  # not known yet
         told: Entry = (SCORE, self.report.run_id, self.settings | {"counts": logged})
-        return Plan({"replace": changed is None, "gone": gone, "run": run}, (*self.entries, told))
+        return ScoringPlan({"replace": changed is None, "gone": gone, "run": run}, (*self.entries, told))
 
     # ---- what has changed
 
@@ -273,7 +273,7 @@ class _Run:
             yield self._batch(pa.array(blind, pa.string()), np.full((len(blind), len(self.versions)), np.nan))
 
     def _batch(self, ids: pa.Array[Any], scores: NDArray[np.float64]) -> pa.RecordBatch:
-        actions, ages = self.cuts.places(scores), self.cuts.ages(scores)
+        actions, ages = self.cuts.action_indices(scores), self.cuts.min_ages(scores)
         names = texts(ids)
         digests = [self.overrides[item_id].digest if item_id in self.overrides else None for item_id in names]
         noted = np.array([item_id in self.overrides or item_id in self._held for item_id in names], dtype=bool)
@@ -286,7 +286,7 @@ class _Run:
             plain = decision.as_dict()
             records[int(n)] = json.dumps(plain)
             if decision.action != "allow" or ages[n] or decision.item_id in self._held:
-                grounds = self._grounds(decision.item_id, scores[n]) | {"min_age": int(ages[n]) or None}
+                grounds = self._replay_inputs(decision.item_id, scores[n]) | {"min_age": int(ages[n]) or None}
                 self.entries.append((DECISION, decision.item_id, plain | grounds))
         for name, count in zip(ACTIONS, np.bincount(actions, minlength=3), strict=True):
             setattr(self.report, name, getattr(self.report, name) + int(count))
@@ -308,7 +308,7 @@ class _Run:
             schema=SCHEMA,
         )
 
-    def _grounds(self, item_id: str, scores: NDArray[np.float64]) -> dict[str, Any]:
+    def _replay_inputs(self, item_id: str, scores: NDArray[np.float64]) -> dict[str, Any]:
         """What a decision can be made from again: exact scores and cuts, and the override beside them."""
         cuts = zip(self.cuts.review.tolist(), self.cuts.block.tolist(), strict=True)
         override = self.overrides.get(item_id)
@@ -340,17 +340,17 @@ class _Run:
         for start in range(0, len(item_ids), 1_000):
             some = item_ids[start : start + 1_000]
             views = self.store.view_rows(some)
-            logits = self.stack.logits(matrix(views["vector"], self.store.spec.dim), part_places(views["part"]))
+            logits = self.stack.logits(matrix(views["vector"], self.store.spec.dim), part_indices(views["part"]))
             probabilities = self.stack.scores(logits)
             plain = views.select(["view_id", "item_id", "part", "uri", "time_s"]).to_pylist()
             places: dict[str, list[int]] = {}
             for n, view in enumerate(plain):
                 places.setdefault(view["item_id"], []).append(n)
             for item_id, of_item in zip(some, scores[start : start + 1_000], strict=True):
-                found.append(self._of_item(plain, probabilities, places.get(item_id, []), of_item))
+                found.append(self._item_evidence(plain, probabilities, places.get(item_id, []), of_item))
         return found
 
-    def _of_item(
+    def _item_evidence(
         self,
         views: Sequence[Mapping[str, Any]],
         scores: NDArray[np.float64],
@@ -362,7 +362,9 @@ class _Run:
             cut = self._cut_passed(column, float(highest[column]))
             if cut is None:
                 continue
-            best = sorted((n for n in places if scores[n, column] >= cut - _SAME), key=lambda n: -scores[n, column])
+            best = sorted(
+                (n for n in places if scores[n, column] >= cut - _TOLERANCE), key=lambda n: -scores[n, column]
+            )
             for n in best[:EVIDENCE_VIEWS]:
                 view = views[n]
                 made = Evidence(

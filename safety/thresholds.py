@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binom
 
 from firstsight.errors import SafetyError
-from firstsight.safety.intervals import Floats, Labels, checked_sample, lower_bound
+from firstsight.safety.intervals import Floats, Labels, check_sample, lower_bound
 
 STEP = 1.05
 """Ratio between the numbers of flagged rows that are tried: a cut is coarser than the best by this share at most."""
@@ -28,7 +28,7 @@ class Threshold:
 
 
 @dataclass(frozen=True)
-class _Sample:
+class _RankedRows:
     """Rows by falling score, after which a row of a class stands for as many rows as any other of that class."""
 
     scores: Floats
@@ -83,8 +83,8 @@ def choose_threshold(
             raise SafetyError(f"{name} {value} is not above 0 and below 1")
     if not 0.5 < confidence < 1:
         raise SafetyError(f"confidence {confidence} is not above 0.5 and below 1")
-    s, y, w = checked_sample(scores, labels, weights)
-    sample = _even(s, y, w)
+    s, y, w = check_sample(scores, labels, weights)
+    sample = _thin_to_even_weights(s, y, w)
     for name, count in (("positive", sample.positives), ("negative", len(sample.scores) - sample.positives)):
         if count == 0:
             return _unattainable(f"not attainable: there is no {name} among {len(s)} rows")
@@ -125,7 +125,7 @@ def choose_threshold(
     )
 
 
-def _recall_cut(sample: _Sample, target: float, risk: float) -> tuple[float, float] | str:
+def _recall_cut(sample: _RankedRows, target: float, risk: float) -> tuple[float, float] | str:
     """The highest positive's score at which the target holds, and the bound there; or why there is none."""
     n = sample.positives
     # with k - 1 positives below the cut, the chance that the share missed is above 1 - target
@@ -141,12 +141,12 @@ def _recall_cut(sample: _Sample, target: float, risk: float) -> tuple[float, flo
     return float(positives[k - 1]), float(lower_bound(n - k + 1, n, 1 - risk))
 
 
-def _precision_cut(sample: _Sample, target: float, risk: float) -> tuple[float, float] | str:
+def _precision_cut(sample: _RankedRows, target: float, risk: float) -> tuple[float, float] | str:
     """The lowest cut at which the target holds, and the bound there; or why there is none."""
     n = len(sample.scores)
     share = target * sample.odds / (target * sample.odds + 1 - target)  # the target, among the sample's own rows
     ranks, allowance = _ranks(n, share, risk)
-    ranks, allowance = _past_ties(sample.scores, ranks, allowance)
+    ranks, allowance = _skip_ties(sample.scores, ranks, allowance)
     if len(ranks) == 0:
         needed = math.ceil(math.log(risk / 2) / math.log(share))
         return (
@@ -160,7 +160,7 @@ def _precision_cut(sample: _Sample, target: float, risk: float) -> tuple[float, 
     bounds = np.zeros(len(ranks))
     for i, rank in enumerate(ranks):
         level += allowance[i]
-        bounds[i] = _real(float(lower_bound(hits[i], rank, 1 - level)), sample.odds) if level > 0 else 0.0
+        bounds[i] = _stream_precision(float(lower_bound(hits[i], rank, 1 - level)), sample.odds) if level > 0 else 0.0
         if chance[i] <= level:
             # the test and the bound are one computation; rounding must not put the bound below what was tested
             best = float(sample.scores[rank - 1]), max(target, bounds[i])
@@ -192,7 +192,7 @@ def _ranks(n: int, share: float, risk: float) -> tuple[NDArray[np.int64], Floats
     return np.array(ranks, np.int64), np.array(own, np.float64)
 
 
-def _past_ties(scores: Floats, ranks: NDArray[np.int64], allowance: Floats) -> tuple[NDArray[np.int64], Floats]:
+def _skip_ties(scores: Floats, ranks: NDArray[np.int64], allowance: Floats) -> tuple[NDArray[np.int64], Floats]:
     """Ranks moved on to the last row of the same score; those that fall together add up what is theirs."""
     moved = np.searchsorted(-scores, -scores[ranks - 1], side="right")
     kept, place = np.unique(moved.astype(np.int64), return_inverse=True)
@@ -202,26 +202,26 @@ def _past_ties(scores: Floats, ranks: NDArray[np.int64], allowance: Floats) -> t
     return kept[inside], summed[inside]
 
 
-def _precision_bound(sample: _Sample, cut: float, risk: float) -> float:
+def _precision_bound(sample: _RankedRows, cut: float, risk: float) -> float:
     """Holds whichever number of rows a cut flags, so for a cut chosen in any way."""
     rank = int(np.searchsorted(-sample.scores, -cut, side="right"))
     bound = lower_bound(sample.hits[rank - 1], rank, 1 - risk / len(sample.scores))
-    return _real(float(bound), sample.odds)
+    return _stream_precision(float(bound), sample.odds)
 
 
-def _recall_bound(sample: _Sample, cut: float, risk: float) -> float:
+def _recall_bound(sample: _RankedRows, cut: float, risk: float) -> float:
     """Holds at every cut at once (Dvoretzky, Kiefer and Wolfowitz 1956, with the constant of Massart 1990)."""
     rank = int(np.searchsorted(-sample.scores, -cut, side="right"))
     found = sample.hits[rank - 1] / sample.positives
     return max(0.0, float(found) - math.sqrt(math.log(1 / risk) / (2 * sample.positives)))
 
 
-def _real(share: float, odds: float) -> float:
+def _stream_precision(share: float, odds: float) -> float:
     """A precision among the sample's own rows as one among the rows that they stand for."""
     return share / (share + (1 - share) * odds)
 
 
-def _even(scores: Floats, labels: Labels, weights: Floats) -> _Sample:
+def _thin_to_even_weights(scores: Floats, labels: Labels, weights: Floats) -> _RankedRows:
     largest = np.array([weights[labels == c].max(initial=0.0) for c in (0, 1)])
     keep = np.ones(len(scores), bool)
     uneven = weights < largest[labels]
@@ -230,7 +230,7 @@ def _even(scores: Floats, labels: Labels, weights: Floats) -> _Sample:
         keep = drawn * largest[labels] < weights
     order = np.argsort(-scores[keep], kind="stable")
     y = labels[keep][order]
-    return _Sample(
+    return _RankedRows(
         scores=scores[keep][order],
         hits=np.cumsum(y, dtype=np.int64),
         positives=int(y.sum()),

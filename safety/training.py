@@ -24,15 +24,14 @@ from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vector
 from firstsight.errors import SafetyError
-from firstsight.indexer.duplicates import groups as duplicate_groups
+from firstsight.indexer.duplicates import duplicate_group_ids as duplicate_groups
 from firstsight.indexer.store import Store
-from firstsight.safety.background import Background, budget_cut, matrix, texts
-from firstsight.safety.calibration import Calibration, Floats, Labels, calibrate
-from firstsight.safety.champion import Comparison, compare_heads
-from firstsight.safety.fitting import Fit, TrainingSet, cross_logits, fit_best, folds_of, held_out_of
+from firstsight.safety.background import ViewSample, budget_cut, matrix, texts
+from firstsight.safety.calibration import Floats, HeadCalibration, Labels, calibrate
+from firstsight.safety.champion import HeadComparison, compare_heads
+from firstsight.safety.fitting import Fit, TrainingSet, choose_held_out, cross_validated_logits, fit_best, make_folds
 from firstsight.safety.heads import Head
-from firstsight.safety.labels import SHOWN_PROBLEMS, Label
-from firstsight.safety.labels import Labels as LabelRows
+from firstsight.safety.labels import SHOWN_PROBLEMS, Label, LabelSet
 from firstsight.safety.policies import DEFAULT_CUTS, PARTS, Policy
 from firstsight.safety.thresholds import Threshold, choose_threshold
 
@@ -61,7 +60,7 @@ class TrainSettings:
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOutUnits:
     """Units the head did not see: what its figures, its cuts and its reports are made from."""
 
     unit_ids: tuple[str, ...]
@@ -73,18 +72,18 @@ class HeldOut:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedHead:
     """A head, and what it was measured on."""
 
     head: Head
-    held_out: HeldOut | None  # None where there are too few labels to hold any out
+    held_out: HeldOutUnits | None  # None where there are too few labels to hold any out
     units: tuple[str, ...] = ()  # all that it was made from
-    comparison: Comparison | None = None  # with the champion, where there is one
+    comparison: HeadComparison | None = None  # with the champion, where there is one
 
 
 def train(
     store: Store,
-    labels: LabelRows,
+    labels: LabelSet,
     policies: Mapping[str, Policy],
     *,
     directions: Mapping[str, Vector] | None = None,
@@ -92,7 +91,7 @@ def train(
     champions: Mapping[str, Head] | None = None,
     groups: Mapping[str, str] | None = None,
     on_progress: Callable[[str], None] = lambda step: None,
-) -> list[Trained]:
+) -> list[TrainedHead]:
     """Train a head for each policy that has labels; nothing is written.
 
     Args:
@@ -112,8 +111,8 @@ def train(
     if not names:
         raise SafetyError("there are no labels to train from; give rows of both classes, label 0 and label 1")
     on_progress("reading the labelled views")
-    views = _views_of(store, labels.rows)
-    background = Background.sample(store)
+    views = _read_labelled_views(store, labels.rows)
+    background = ViewSample.sample(store)
     if groups is None:
         on_progress("looking for near-duplicates, which must not stand on both sides of a split")
         groups = duplicate_groups(store)
@@ -131,65 +130,65 @@ def train(
 def train_head(
     policy: Policy,
     data: TrainingSet,
-    background: Background,
+    background: ViewSample,
     fingerprint: str,
     direction: Vector | None = None,
     settings: TrainSettings | None = None,
     champion: Head | None = None,
-) -> Trained:
+) -> TrainedHead:
     """Train and measure one head; see `train`."""
     settings = settings or TrainSettings()
     means = {part: background.mean(part) for part in PARTS}
-    folds = folds_of(data)
+    folds = make_folds(data)
     if not folds:
         fit = fit_best(data, means, direction, folds=[])
-        head = _head(policy, fit, fingerprint, data, Calibration(), {}, {"held_out": "none"})
-        return Trained(replace(head, seen=data.unit_ids), None, data.unit_ids)
+        head = _head(policy, fit, fingerprint, data, HeadCalibration(), {}, {"held_out": "none"})
+        return TrainedHead(replace(head, seen=data.unit_ids), None, data.unit_ids)
     positives = len(set(data.groups[data.labels == 1]))
     negatives = len(set(data.groups[data.labels == 0]))
     if min(positives, negatives) >= HELD_OUT_POSITIVES:
-        out = held_out_of(data)
-        kept = data.units_only(np.setdiff1d(np.arange(len(data.labels)), out))
-        fit = fit_best(kept, means, direction, folds=folds_of(kept))
+        out = choose_held_out(data)
+        kept = data.select_units(np.setdiff1d(np.arange(len(data.labels)), out))
+        fit = fit_best(kept, means, direction, folds=make_folds(kept))
         seen = kept.unit_ids
-        logits = fit.unit_logits(data.units_only(out))
+        logits = fit.unit_logits(data.select_units(out))
         how = "two fifths of the groups"
     else:
         out = np.arange(len(data.labels))
         fit = fit_best(data, means, direction, folds=folds)
-        logits = cross_logits(data, means, direction if fit.prompts else None, fit.c, folds)
+        logits = cross_validated_logits(data, means, direction if fit.uses_prompts else None, fit.c, folds)
         seen = data.unit_ids
         how = "cross-fitted"
     labels = data.labels[out]
     calibration = calibrate(logits, labels, prevalence=settings.prevalence)
-    held_out = HeldOut(
+    held_out = HeldOutUnits(
         tuple(data.unit_ids[n] for n in out),
         calibration(logits),
         labels,
         data.weights[out],
         data.groups[out],
-        None if direction is None else data.units_only(out).highest(data.units_only(out).vectors @ direction),
+        None if direction is None else data.select_units(out).highest(data.select_units(out).vectors @ direction),
     )
     thresholds = _thresholds(held_out, settings)
     head = _head(policy, fit, fingerprint, data, calibration, thresholds, _figures(held_out, logits, how))
-    head = replace(_within_budget(head, policy, background, settings), seen=seen)
+    head = replace(_raise_review_cut(head, policy, background, settings), seen=seen)
     comparison = None if champion is None else compare_heads(champion, data, out, held_out.scores)
-    return Trained(head, held_out, data.unit_ids, comparison)
+    return TrainedHead(head, held_out, data.unit_ids, comparison)
 
 
 # ---- what was labelled, with its views
 
 
-def _views_of(store: Store, rows: Sequence[Label]) -> pa.Table:
+def _read_labelled_views(store: Store, rows: Sequence[Label]) -> pa.Table:
     """The views of everything labelled, with a column `path` where files were named."""
     items = {row.item_id for row in rows if row.item_id is not None}
-    paths = {row.name for row in rows if row.named == "path"}
-    owners: dict[str, str] = _items_of_files(store, paths) if paths else {}
+    paths = {row.name for row in rows if row.unit_kind == "path"}
+    owners: dict[str, str] = _find_items_of_files(store, paths) if paths else {}
     views = store.view_rows(sorted(items | set(owners.values()) - {None}))
     return views.select(["view_id", "item_id", "part", "uri", "vector"])
 
 
-def _items_of_files(store: Store, paths: Iterable[str]) -> dict[str, str]:
+def _find_items_of_files(store: Store, paths: Iterable[str]) -> dict[str, str]:
     """The items with a view made from one of these files, by view id."""
     folders: dict[str, str] = {}
     for batch in store.items.search().select(["item_id", "catalog_dir"]).limit(None).to_batches(10_000):
@@ -199,12 +198,12 @@ def _items_of_files(store: Store, paths: Iterable[str]) -> dict[str, str]:
     columns = ["view_id", "item_id", "uri"]
     for batch in store.views.search().where("uri IS NOT NULL").select(columns).limit(None).to_batches(10_000):
         for view in batch.to_pylist():
-            if wanted & _names_of(view["uri"], folders.get(view["item_id"], "")):
+            if wanted & _file_names(view["uri"], folders.get(view["item_id"], "")):
                 found[view["view_id"]] = view["item_id"]
     return found
 
 
-def _names_of(uri: str, folder: str) -> set[str]:
+def _file_names(uri: str, folder: str) -> set[str]:
     """What a file may be called in a label: as the catalogue has it, or with the catalogue's folder before it."""
     return {uri, f"{folder.rstrip('/')}/{uri}"}
 
@@ -225,16 +224,16 @@ def _training_set(rows: Sequence[Label], policy: Policy, views: pa.Table, groups
     units: list[int] = []
     blind: list[str] = []
     for unit, row in enumerate(rows):
-        if row.named == "item":
+        if row.unit_kind == "item":
             mine = of_item.get(row.name, [])
-        elif row.named == "view":
+        elif row.unit_kind == "view":
             mine = [of_view[row.name]]
         else:
             mine = [
                 n for uri, several in of_uri.items() if row.name == uri or row.name.endswith(f"/{uri}") for n in several
             ]
         if not mine:
-            blind.append(f"row {row.row}: {row.named} {row.name!r}")
+            blind.append(f"row {row.row}: {row.unit_kind} {row.name!r}")
         places += mine
         units += [unit] * len(mine)
     if blind:
@@ -252,7 +251,7 @@ def _training_set(rows: Sequence[Label], policy: Policy, views: pa.Table, groups
         vectors=vectors[places],
         parts=np.array([PARTS.index(parts[place]) for place in places], dtype=np.int8),
         units=np.array(units, dtype=np.int64),
-        unit_ids=tuple(f"{row.named}:{row.name}" for row in rows),
+        unit_ids=tuple(f"{row.unit_kind}:{row.name}" for row in rows),
         labels=np.array([row.label for row in rows], dtype=np.int8),
         weights=np.array([row.weight for row in rows], dtype=np.float64),
         groups=owners,
@@ -262,7 +261,7 @@ def _training_set(rows: Sequence[Label], policy: Policy, views: pa.Table, groups
 # ---- cuts and figures
 
 
-def _thresholds(held_out: HeldOut, settings: TrainSettings) -> dict[str, Threshold]:
+def _thresholds(held_out: HeldOutUnits, settings: TrainSettings) -> dict[str, Threshold]:
     """Cuts by what they are for, from one unit of each group: copies of one picture are one observation."""
     _, alone = np.unique(held_out.groups.astype(str), return_index=True)
     scores, labels = held_out.scores[alone], held_out.labels[alone]
@@ -279,11 +278,11 @@ def _thresholds(held_out: HeldOut, settings: TrainSettings) -> dict[str, Thresho
     return found
 
 
-def _figures(held_out: HeldOut, logits: Floats, how: str) -> dict[str, Any]:
+def _figures(held_out: HeldOutUnits, logits: Floats, how: str) -> dict[str, Any]:
     from sklearn.metrics import average_precision_score
 
     labels = held_out.labels
-    plain = Calibration()(logits)
+    plain = HeadCalibration()(logits)
     figures = {
         "held_out": how,
         "held_out_positives": int(labels.sum()),
@@ -302,7 +301,7 @@ def _head(
     fit: Fit,
     fingerprint: str,
     data: TrainingSet,
-    calibration: Calibration,
+    calibration: HeadCalibration,
     thresholds: Mapping[str, Threshold],
     figures: Mapping[str, Any],
 ) -> Head:
@@ -315,8 +314,8 @@ def _head(
     if review is not None and block is not None:
         review = min(review, block)
     labelled = {"positives": int(data.labels.sum()), "negatives": int(len(data.labels) - data.labels.sum())}
-    chosen = {"c": fit.c, "prompts": fit.prompts}
-    targets = {f"{name}_target": _promise(threshold) for name, threshold in thresholds.items()}
+    chosen = {"c": fit.c, "prompts": fit.uses_prompts}
+    targets = {f"{name}_target": _threshold_figures(threshold) for name, threshold in thresholds.items()}
     return Head(
         policy_id=policy.id,
         kind="head",
@@ -333,12 +332,12 @@ def _head(
     )
 
 
-def _promise(threshold: Threshold) -> dict[str, Any]:
+def _threshold_figures(threshold: Threshold) -> dict[str, Any]:
     """A threshold as plain values; JSON has no infinite cut."""
     return {name: None if value == np.inf else value for name, value in asdict(threshold).items()}
 
 
-def _within_budget(head: Head, policy: Policy, background: Background, settings: TrainSettings) -> Head:
+def _raise_review_cut(head: Head, policy: Policy, background: ViewSample, settings: TrainSettings) -> Head:
     """The head with its review cut raised until no more of the catalogue goes to review than reviewers can take."""
     if settings.review_budget is None:
         return head

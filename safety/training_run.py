@@ -12,12 +12,12 @@ from firstsight.indexer.store import Store
 from firstsight.safety.audit import AuditLog
 from firstsight.safety.bound_log import TRAIN, BoundLog
 from firstsight.safety.heads import Head, HeadShelf
-from firstsight.safety.labels import Label, Labels, check_labels, read_labels, read_rows
+from firstsight.safety.labels import Label, LabelSet, check_labels, read_labels, read_rows
 from firstsight.safety.log_link import Entry, read_link
 from firstsight.safety.policies import Policies
 from firstsight.safety.review import review_labels
-from firstsight.safety.training import Trained, TrainSettings, train
-from firstsight.safety.zero_shot import directions_of
+from firstsight.safety.training import TrainedHead, TrainSettings, train
+from firstsight.safety.zero_shot import load_prompt_directions
 
 TRAIN_WAIT_S = 60.0
 """For another process that is writing: what was trained should not be lost to it."""
@@ -28,7 +28,7 @@ class TrainReport:
     """What a training made."""
 
     heads: tuple[Head, ...]  # as they are kept, with their versions
-    trained: tuple[Trained, ...]  # with what they were measured on
+    trained: tuple[TrainedHead, ...]  # with what they were measured on
     problems: tuple[str, ...]  # rows of labels that were left out
     verdicts: tuple[str, ...] = ()  # of a retraining, for each head: why it is in use, or not
 
@@ -66,7 +66,7 @@ def train_from_file(
         labels.require_clean()
     trained = _train(store, labels, policies, encoder, settings, {}, on_progress)
     chosen = [promote] * len(trained)
-    return _keep(store, trained, chosen, labels, settings, log, wait_s)
+    return _store_heads(store, trained, chosen, labels, settings, log, wait_s)
 
 
 def retrain(
@@ -117,7 +117,7 @@ def retrain(
             verdicts.append("kept aside: there are too few labels to hold any out")
         else:
             verdicts.append(one.comparison.reason)
-    return _keep(store, trained, chosen, labels, settings, log, wait_s, verdicts)
+    return _store_heads(store, trained, chosen, labels, settings, log, wait_s, verdicts)
 
 
 def _require_log(store: Store, log: AuditLog | None) -> None:
@@ -130,26 +130,26 @@ def _require_log(store: Store, log: AuditLog | None) -> None:
 
 def _train(
     store: Store,
-    labels: Labels,
+    labels: LabelSet,
     policies: Policies,
     encoder: Callable[[], Encoder] | None,
     settings: TrainSettings | None,
     champions: dict[str, Head],
     on_progress: Callable[[str], None],
-) -> list[Trained]:
+) -> list[TrainedHead]:
     named = sorted({row.policy_id for row in labels.rows})
-    directions = directions_of(store, [policies[policy_id] for policy_id in named], encoder)
+    directions = load_prompt_directions(store, [policies[policy_id] for policy_id in named], encoder)
     by_id = {policy.id: policy for policy in policies.all}
     return train(
         store, labels, by_id, directions=directions, settings=settings, champions=champions, on_progress=on_progress
     )
 
 
-def _keep(
+def _store_heads(
     store: Store,
-    trained: list[Trained],
+    trained: list[TrainedHead],
     promote: list[bool],
-    labels: Labels,
+    labels: LabelSet,
     settings: TrainSettings | None,
     log: AuditLog | None,
     wait_s: float,

@@ -6,7 +6,7 @@ from firstsight.errors import SafetyError
 from firstsight.indexer.store import Store
 from firstsight.indexer.upgrade import Change
 from firstsight.safety.audit import AuditLog
-from firstsight.safety.known_decisions import link_from_log, link_problem, lost_log
+from firstsight.safety.known_decisions import has_unlinked_decisions, link_from_log, link_problem
 from firstsight.safety.log_link import read_link
 from firstsight.safety.reviews import Reviews
 
@@ -63,8 +63,8 @@ def _usable_log(store: Store) -> tuple[AuditLog | None, str]:
     try:
         log = AuditLog.of(store.uri)
         if log.is_empty():
-            return None, f"there is nothing in the audit log {log.path}" if lost_log(store) else ""
+            return None, f"there is nothing in the audit log {log.path}" if has_unlinked_decisions(store) else ""
         problem = link_problem(store, log, of_earlier_version=True)
         return (None, problem) if problem else (log, "")
     except SafetyError as error:  # an object store without $FIRSTSIGHT_SAFETY_LOG, or a log that cannot be read
-        return None, str(error) if lost_log(store) else ""
+        return None, str(error) if has_unlinked_decisions(store) else ""

@@ -23,7 +23,7 @@ ROWS_PER_BATCH = 50_000
 _UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
 """Beginnings of the Unicode names of letters that stand in words without blanks between them."""
 
-_OTHER = r"[^\p{L}\p{M}\p{N}_]"  # RE2's own \b knows ASCII alone
+_NON_WORD = r"[^\p{L}\p{M}\p{N}_]"  # RE2's own \b knows ASCII alone
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class WordMatch:
 
 def match_words(store: Store, policies: Iterable[Policy]) -> list[WordMatch]:
     """Every word of the policies that stands in a title or text: one match a policy, word and item."""
-    wanted = [(policy.id, action, word) for policy in policies for action, word in _listed(policy)]
+    wanted = [(policy.id, action, word) for policy in policies for action, word in _policy_words(policy)]
     if not wanted:
         return []
-    any_of = "(?i)" + "|".join(_re2(word) for _, _, word in wanted)
-    each = [(policy_id, action, word, _python(word)) for policy_id, action, word in wanted]
+    any_of = "(?i)" + "|".join(_re2_pattern(word) for _, _, word in wanted)
+    each = [(policy_id, action, word, _python_pattern(word)) for policy_id, action, word in wanted]
     found: list[WordMatch] = []
     for batch in store.items.search().select(["item_id", "title", "text"]).limit(None).to_batches(ROWS_PER_BATCH):
         plain = {name: _normal(batch[name]) for name in ("title", "text")}
@@ -67,21 +67,21 @@ def _normal(column: Any) -> Any:
     return pc.call_function("utf8_normalize", [pc.fill_null(column, "")], pc.Utf8NormalizeOptions("NFKC"))
 
 
-def _listed(policy: Policy) -> Sequence[tuple[Action, str]]:
+def _policy_words(policy: Policy) -> Sequence[tuple[Action, str]]:
     return [*(("block", word) for word in policy.block_words), *(("review", word) for word in policy.words)]
 
 
-def _re2(word: str) -> str:
-    inner, opens, closes = _parts(word)
-    return (f"(?:^|{_OTHER})" if opens else "") + inner + (f"(?:{_OTHER}|$)" if closes else "")
+def _re2_pattern(word: str) -> str:
+    inner, opens, closes = _word_pattern(word)
+    return (f"(?:^|{_NON_WORD})" if opens else "") + inner + (f"(?:{_NON_WORD}|$)" if closes else "")
 
 
-def _python(word: str) -> re.Pattern[str]:
-    inner, opens, closes = _parts(word)
+def _python_pattern(word: str) -> re.Pattern[str]:
+    inner, opens, closes = _word_pattern(word)
     return re.compile((r"(?<!\w)" if opens else "") + inner + (r"(?!\w)" if closes else ""), re.IGNORECASE)
 
 
-def _parts(word: str) -> tuple[str, bool, bool]:
+def _word_pattern(word: str) -> tuple[str, bool, bool]:
     """The word as an expression, blanks of any number, and whether a word has to begin and end with it."""
     plain = unicodedata.normalize("NFKC", word).strip()
     inner = r"\s+".join(re.escape(part) for part in plain.split())
@@ -92,7 +92,7 @@ def _spaced(letter: str) -> bool:
     return letter.isalnum() and not unicodedata.name(letter, "").startswith(_UNSPACED)
 
 
-def by_item(matches: Iterable[WordMatch]) -> dict[str, list[WordMatch]]:
+def group_by_item(matches: Iterable[WordMatch]) -> dict[str, list[WordMatch]]:
     """Matches by item, those that block first."""
     found: dict[str, list[WordMatch]] = {}
     for match in matches:

@@ -21,8 +21,8 @@ from firstsight.encoders.base import Encoder, Vector, unit
 from firstsight.encoders.isolation import try_texts
 from firstsight.errors import MediaError, SafetyError
 from firstsight.indexer.store import Store
-from firstsight.safety.background import Background, budget_cut
-from firstsight.safety.calibration import Calibration
+from firstsight.safety.background import ViewSample, budget_cut
+from firstsight.safety.calibration import HeadCalibration
 from firstsight.safety.heads import Head
 from firstsight.safety.policies import PARTS, Policy
 
@@ -68,7 +68,9 @@ def prompt_digest(policy: Policy) -> str:
     return hashlib.blake2b(json.dumps(plain).encode(), digest_size=8).hexdigest()
 
 
-def directions_of(store: Store, policies: Sequence[Policy], encoder: Callable[[], Encoder] | None) -> dict[str, Vector]:
+def load_prompt_directions(
+    store: Store, policies: Sequence[Policy], encoder: Callable[[], Encoder] | None
+) -> dict[str, Vector]:
     """`prompt_directions` of the policies that have prompts; none without an encoder, which is called only for them.
 
     Raises:
@@ -78,12 +80,12 @@ def directions_of(store: Store, policies: Sequence[Policy], encoder: Callable[[]
     if encoder is None or not prompted:
         return {}
     loaded = encoder()
-    store.require(loaded.spec)
+    store.require_encoder(loaded.spec)
     return prompt_directions(prompted, loaded)
 
 
 def zero_shot_head(
-    policy: Policy, direction: Vector, background: Background, fingerprint: str, *, budget: float = REVIEW_BUDGET
+    policy: Policy, direction: Vector, background: ViewSample, fingerprint: str, *, budget: float = REVIEW_BUDGET
 ) -> Head:
     """A head from prompts alone; it is not calibrated and has no cut to block at.
 
@@ -116,6 +118,6 @@ def zero_shot_head(
     )
     logits = head.logits(background.vectors, [PARTS[place] for place in background.parts])
     logits[[PARTS[place] not in policy.parts for place in background.parts]] = np.nan
-    scores = Calibration()(background.item_maxima(logits))
+    scores = HeadCalibration()(background.item_maxima(logits))
     review = max(0.5, budget_cut(scores, budget))  # below .5 a view is nearer to the neutral prompts
     return Head(**(vars(head) | {"review": review}))

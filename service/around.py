@@ -5,7 +5,7 @@ from __future__ import annotations
 from firstsight.encoders.base import Encoder, EncoderSpec
 
 
-class AroundEncoder:
+class EncoderWrapper:
     """An encoder by the name of the one inside: its vectors are those of that one."""
 
     def __init__(self, encoder: Encoder) -> None:

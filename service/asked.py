@@ -22,17 +22,17 @@ MAX_UPLOADS: Final = 16
 
 
 @dataclass(frozen=True)
-class Asked:
+class SearchRequestWithFiles:
     """A search request, from JSON or from a form with files."""
 
     body: SearchRequest
     uploads: list[bytes]
 
 
-async def read_asked(request: Request) -> Asked:
+async def read_search_request(request: Request) -> SearchRequestWithFiles:
     """Read the query: the body as JSON, or of a form the field `query` (the same JSON) with files `images`."""
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        return Asked(SearchRequest.model_validate_json(await request.body()), [])
+        return SearchRequestWithFiles(SearchRequest.model_validate_json(await request.body()), [])
     async with request.form(max_files=MAX_UPLOADS, max_fields=8) as form:
         unknown = form.keys() - {"query", "images"}
         if unknown:
@@ -42,25 +42,25 @@ async def read_asked(request: Request) -> Asked:
         files = form.getlist("images")
         if any(not isinstance(file, UploadFile) for file in files):
             raise QueryError("images of a form are files; give addresses and base64 in the field query")
-        return Asked(body, [await file.read() for file in files if isinstance(file, UploadFile)])
+        return SearchRequestWithFiles(body, [await file.read() for file in files if isinstance(file, UploadFile)])
 
 
 @asynccontextmanager
-async def complete(service: Service, asked: Asked) -> AsyncIterator[Query]:
+async def prepare_query(service: Service, received: SearchRequestWithFiles) -> AsyncIterator[Query]:
     """The library's query, its pictures decoded and its videos fetched before it takes a database from others.
 
     Raises:
         QueryError, MediaError: it cannot be answered.
     """
-    body = asked.body
+    body = received.body
     fields = body.model_dump(exclude={"images", "minus_images", "videos"})
-    images: list[str | bytes] = [*asked.uploads, *body.images]
+    images: list[str | bytes] = [*received.uploads, *body.images]
     # the query checks itself before anything is fetched or decoded; names stand for it meanwhile
     checked = Query(
         **fields, images=["?"] * len(images), minus_images=["?"] * len(body.minus_images), videos=body.videos
     )
     async with AsyncExitStack() as stack:
-        videos = {str(await stack.enter_async_context(service.pictures.video_soon(one))): one for one in body.videos}
+        videos = {str(await stack.enter_async_context(service.pictures.fetch_video(one))): one for one in body.videos}
         opened: list[Image.Image] = []
         if images or body.minus_images:
             encoder = await run_sync(lambda: service.databases.encoder)

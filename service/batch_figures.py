@@ -11,7 +11,7 @@ _INPUTS: Final = {"pictures": "images"}
 """Lanes that other figures know by another name."""
 
 
-class BatchFigures:
+class PrometheusBatchMetrics:
     """`BatchMetrics` kept in an application's `Metrics`."""
 
     def __init__(self, metrics: Metrics) -> None:

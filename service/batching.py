@@ -54,7 +54,7 @@ class _Request:
 
     def __init__(self, lane: Lane[Any, Any], inputs: Sequence[Any], deadline: float, arrived: float) -> None:
         self.inputs = inputs
-        self._join = lane.join or _joined
+        self._join = lane.join or _concatenate
         self.deadline = deadline
         self.arrived = arrived
         # Pending until it is answered, so that it can be cancelled between two of its batches.
@@ -82,7 +82,7 @@ class _Request:
             self.future.set_exception(error)
 
 
-def _joined(parts: Sequence[Any]) -> Any:
+def _concatenate(parts: Sequence[Any]) -> Any:
     if len(parts) == 1:
         return parts[0]
     return [answer for part in parts for answer in part] if isinstance(parts[0], list) else np.concatenate(parts)
@@ -112,7 +112,7 @@ class _Queue:
         self.requests.append(request)
         self._count(len(request.inputs))
 
-    def drop_dead(self, now: float) -> None:
+    def drop_finished(self, now: float) -> None:
         """Take out what is answered, cancelled or too late; what is too late is told so."""
         alive: deque[_Request] = deque()
         for request in self.requests:
@@ -128,7 +128,7 @@ class _Queue:
                 request.fail(DeadlineError(f"the service did not come to the request within {waited:.1f} s: try again"))
         self.requests = alive
 
-    def leaves_at(self) -> float:
+    def due_at(self) -> float:
         """When its next batch is due; in the past where it is now, never where nothing waits."""
         if not self.requests:
             return math.inf
@@ -180,7 +180,7 @@ class Batcher:
     def __init__(self, lanes: Sequence[Lane[Any, Any]], metrics: BatchMetrics | None = None, threads: int = 1) -> None:
         self._metrics = metrics or NoMetrics()
         self._queues = {lane.name: _Queue(lane, self._metrics) for lane in lanes}
-        self._turn = deque(self._queues.values())  # whose turn it is stands first
+        self._rotation = deque(self._queues.values())  # whose turn it is stands first
         self._changed = threading.Condition()
         self._stopping = False
         self._threads = [threading.Thread(target=self._work, name="batcher", daemon=True) for _ in range(threads)]
@@ -210,7 +210,7 @@ class Batcher:
                 raise StoppedError("the service is stopping and takes no new work: ask again when it is back")
             queue = self._queues[lane.name]
             if queue.rows + len(inputs) > lane.max_queue:
-                queue.drop_dead(request.arrived)
+                queue.drop_finished(request.arrived)
             if queue.rows and queue.rows + len(inputs) > lane.max_queue:
                 self._metrics.dropped(lane.name, "full")
                 raise QueueFullError(lane.name, queue.rows, lane.max_queue, queue.retry_after_s(queue.rows))
@@ -218,7 +218,7 @@ class Batcher:
             self._changed.notify()
         return request.future
 
-    def full(self, lane: Lane[Any, Any], waiting: int) -> QueueFullError:
+    def queue_full_error(self, lane: Lane[Any, Any], waiting: int) -> QueueFullError:
         """What a caller is told who keeps inputs back from a full lane."""
         self._metrics.dropped(lane.name, "full")
         with self._changed:
@@ -243,21 +243,21 @@ class Batcher:
         with self._changed:
             while True:
                 now = time.monotonic()
-                for queue in self._turn:
-                    queue.drop_dead(now)
+                for queue in self._rotation:
+                    queue.drop_finished(now)
                 if (due := self._due(now)) is not None:
                     return due, due.take(now)
                 if self._stopping:
                     return None
-                soonest = min(queue.leaves_at() for queue in self._turn)
+                soonest = min(queue.due_at() for queue in self._rotation)
                 self._changed.wait(None if soonest == math.inf else max(0.0, soonest - now))
 
     def _due(self, now: float) -> _Queue | None:
         """The lane whose batch is run now; it stands last from then on."""
-        for queue in self._turn:
-            if queue.leaves_at() <= now or (self._stopping and queue.requests):
-                self._turn.remove(queue)
-                self._turn.append(queue)
+        for queue in self._rotation:
+            if queue.due_at() <= now or (self._stopping and queue.requests):
+                self._rotation.remove(queue)
+                self._rotation.append(queue)
                 return queue
         return None
 

@@ -21,10 +21,10 @@ from firstsight.encoders.base import Encoder, ImageInput, Vector, Vectors
 from firstsight.encoders.isolation import Outcome, as_vectors, try_images, try_texts
 from firstsight.errors import MediaError
 from firstsight.media.pictures import open_picture
-from firstsight.service.around import AroundEncoder
+from firstsight.service.around import EncoderWrapper
 from firstsight.service.batch_signals import BatchMetrics, DeadlineError, NoMetrics, QueueFullError
 from firstsight.service.batching import Batcher, Lane
-from firstsight.service.wanted import ClientGoneError, waiting_for
+from firstsight.service.wanted import ClientGoneError, cancelled_with_request
 
 __all__ = ["BatchSettings", "BatchingEncoder", "TextCache", "time_limit"]
 
@@ -112,7 +112,7 @@ def _digest(text: str) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-class BatchingEncoder(AroundEncoder):
+class BatchingEncoder(EncoderWrapper):
     """An `Encoder` over another one, for use by any number of threads.
 
     Vectors are those of the encoder itself; where its batches round differently from single rows, to within that.
@@ -132,10 +132,15 @@ class BatchingEncoder(AroundEncoder):
         self._cache = TextCache(self.settings.cached_texts)
         wait = self.settings.max_wait_s
         self._texts: Lane[str, Vectors] = Lane(
-            "texts", self._encode_texts, self.settings.text_batch, wait, self.settings.text_queue, _together
+            "texts", self._encode_texts, self.settings.text_batch, wait, self.settings.text_queue, _join_outcomes
         )
         self._pictures: Lane[Image.Image, Vectors] = Lane(
-            "pictures", self._encode_pictures, self.settings.picture_batch, wait, self.settings.picture_queue, _together
+            "pictures",
+            self._encode_pictures,
+            self.settings.picture_batch,
+            wait,
+            self.settings.picture_queue,
+            _join_outcomes,
         )
         self._batcher = Batcher([self._texts, self._pictures], self._metrics)
 
@@ -183,16 +188,16 @@ class BatchingEncoder(AroundEncoder):
         found = [vector for vector in known if vector is not None]
         self._metrics.cached(len(found), len(known) - len(found))
         if texts and len(found) == len(known):
-            return _answered(np.stack(found))
+            return _completed_future(np.stack(found))
         return self._submit(self._texts, texts)
 
-    def pictures_full(self, waiting: int) -> QueueFullError:
+    def picture_queue_full_error(self, waiting: int) -> QueueFullError:
         """What a caller is told who has decoded, or is about to decode, more pictures than may wait."""
-        return self._batcher.full(self._pictures, waiting)
+        return self._batcher.queue_full_error(self._pictures, waiting)
 
     def remaining(self) -> float:
         """Seconds, 0 or more, that the thread's or task's `time_limit` leaves; `timeout_s` where there is none."""
-        return max(0.0, self._ends() - time.monotonic())
+        return max(0.0, self._request_deadline() - time.monotonic())
 
     def close(self) -> None:
         """Finish what waits, then stop."""
@@ -200,17 +205,17 @@ class BatchingEncoder(AroundEncoder):
 
     def _submit(self, lane: Lane[T, Vectors], inputs: Sequence[T]) -> Future[Vectors]:
         if not inputs:
-            return _answered(np.empty((0, self.spec.dim), dtype=np.float32))
-        return self._batcher.submit(lane, inputs, self._ends())
+            return _completed_future(np.empty((0, self.spec.dim), dtype=np.float32))
+        return self._batcher.submit(lane, inputs, self._request_deadline())
 
-    def _ends(self) -> float:
+    def _request_deadline(self) -> float:
         ends = _deadline.get()
         return time.monotonic() + self.settings.timeout_s if ends is None else ends
 
     def _wait_for(self, future: Future[Vectors]) -> Vectors:
         limit = self.remaining()
         try:
-            with waiting_for(future):
+            with cancelled_with_request(future):
                 return future.result(limit)
         except CancelledError as error:
             raise ClientGoneError("nobody waits for the answer") from error
@@ -234,11 +239,11 @@ class BatchingEncoder(AroundEncoder):
         return [outcome for outcome in (known[text] for text in texts) if outcome is not None]
 
 
-def _together(parts: Sequence[Sequence[Outcome]]) -> Vectors:
+def _join_outcomes(parts: Sequence[Sequence[Outcome]]) -> Vectors:
     return as_vectors([outcome for part in parts for outcome in part])
 
 
-def _answered(vectors: Vectors) -> Future[Vectors]:
+def _completed_future(vectors: Vectors) -> Future[Vectors]:
     future: Future[Vectors] = Future()
     future.set_result(vectors)
     return future

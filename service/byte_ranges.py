@@ -16,7 +16,7 @@ CHUNK = 256 * 1024
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
-class FileAnswer(StreamingResponse):
+class FileRangeResponse(StreamingResponse):
     """A file that is open, whole or in part; closed once it was sent or the client has gone."""
 
     def __init__(self, file: BinaryIO, first: int, length: int, status: int, headers: dict[str, str]) -> None:
@@ -31,16 +31,16 @@ class FileAnswer(StreamingResponse):
             self._file.close()
 
 
-def answer_range(
-    file: BinaryIO, *, media_type: str, etag: str, asked: str | None = None, if_range: str | None = None
+def make_range_response(
+    file: BinaryIO, *, media_type: str, etag: str, range_header: str | None = None, if_range: str | None = None
 ) -> Response:
     """The answer to a request for a file or one range of it.
 
     Args:
         file: open for reading; the answer closes it.
         etag: of these bytes, quoted.
-        asked: the Range header. Several ranges, and units other than bytes, are answered with the whole file, as the
-            standard allows.
+        range_header: the Range header. Several ranges, and units other than bytes, are answered with the whole file,
+            as the standard allows.
         if_range: the If-Range header: another version gets the whole file.
 
     Returns:
@@ -48,20 +48,20 @@ def answer_range(
     """
     size = os.fstat(file.fileno()).st_size
     headers = {"content-type": media_type, "etag": etag, "accept-ranges": "bytes"}
-    match = _RANGE.fullmatch(asked.strip()) if asked and if_range in (None, etag) else None
+    match = _RANGE.fullmatch(range_header.strip()) if range_header and if_range in (None, etag) else None
     if match is None or match.groups() == ("", ""):
-        return FileAnswer(file, 0, size, 200, headers | {"content-length": str(size)})
+        return FileRangeResponse(file, 0, size, 200, headers | {"content-length": str(size)})
     start, end = match.groups()
     first = int(start) if start else max(size - int(end), 0)
     last = min(int(end), size - 1) if start and end else size - 1
     if start and end and int(end) < int(start):  # no range at all: as if it were not there
-        return FileAnswer(file, 0, size, 200, headers | {"content-length": str(size)})
+        return FileRangeResponse(file, 0, size, 200, headers | {"content-length": str(size)})
     if first > last:
         file.close()
         return Response(status_code=416, headers={"content-range": f"bytes */{size}", "accept-ranges": "bytes"})
     length = last - first + 1
     headers |= {"content-range": f"bytes {first}-{last}/{size}", "content-length": str(length)}
-    return FileAnswer(file, first, length, 206, headers)
+    return FileRangeResponse(file, first, length, 206, headers)
 
 
 def _read(file: BinaryIO, first: int, length: int) -> Iterator[bytes]:

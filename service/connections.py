@@ -46,7 +46,7 @@ _PATIENCE_S: Final = {Phase.HEAD: 0.0, Phase.IDLE: 0.0, Phase.UNREAD: 1.0, Phase
 many large ones at once do not close each other."""
 
 
-class Connection(Protocol):
+class ClientConnection(Protocol):
     """What the table asks of a connection."""
 
     def abort(self) -> None:
@@ -86,18 +86,18 @@ class _Queues:
     """Connections by phase, each phase in the order in which they came into it."""
 
     def __init__(self) -> None:
-        self._by_phase: dict[Phase, dict[Connection, float]] = {phase: {} for phase in Phase}
+        self._by_phase: dict[Phase, dict[ClientConnection, float]] = {phase: {} for phase in Phase}
 
     def __len__(self) -> int:
         return sum(map(len, self._by_phase.values()))
 
-    def add(self, connection: Connection, phase: Phase, now: float) -> None:
+    def add(self, connection: ClientConnection, phase: Phase, now: float) -> None:
         self._by_phase[phase][connection] = now
 
-    def remove(self, connection: Connection, phase: Phase) -> None:
+    def remove(self, connection: ClientConnection, phase: Phase) -> None:
         del self._by_phase[phase][connection]
 
-    def first_to_close(self, now: float) -> Connection | None:
+    def first_to_close(self, now: float) -> ClientConnection | None:
         for phase, patience_s in _PATIENCE_S.items():
             for connection, since in self._by_phase[phase].items():
                 if now - since >= patience_s:
@@ -121,14 +121,14 @@ class Connections:
         self._clock = clock
         self._all = _Queues()
         self._by_address: dict[str, _Queues] = {}
-        self._open: dict[Connection, tuple[str | None, Phase]] = {}
+        self._open: dict[ClientConnection, tuple[str | None, Phase]] = {}
         self._closed: Counter[str] = Counter()  # since the last line of the log
         self._full_address: str | None = None
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def admit(self, connection: Connection, address: str | None) -> bool:
+    def admit(self, connection: ClientConnection, address: str | None) -> bool:
         """Count a new connection, in phase `HEAD`.
 
         A full address, or a full table, makes room first: the connection that has waited for its client longest is
@@ -160,7 +160,7 @@ class Connections:
         self._count(1)
         return True
 
-    def move(self, connection: Connection, phase: Phase) -> None:
+    def move(self, connection: ClientConnection, phase: Phase) -> None:
         """Note that a connection came into another phase; nothing where it is not in the table."""
         if connection not in self._open:
             return
@@ -171,7 +171,7 @@ class Connections:
             queues.remove(connection, before)
             queues.add(connection, phase, now)
 
-    def remove(self, connection: Connection) -> None:
+    def remove(self, connection: ClientConnection) -> None:
         """Forget a connection; nothing where it is not in the table."""
         if connection not in self._open:
             return

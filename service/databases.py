@@ -19,33 +19,33 @@ import firstsight
 from firstsight import Database
 from firstsight.encoders.base import Encoder
 from firstsight.errors import DatabaseBusyError, FirstsightError, StoreError
-from firstsight.service.batch_figures import BatchFigures
+from firstsight.service.batch_figures import PrometheusBatchMetrics
 from firstsight.service.batching_encoder import BatchingEncoder, time_limit
 from firstsight.service.errors import OverloadedError
 from firstsight.service.metrics import Metrics
 from firstsight.service.settings import ServiceSettings
-from firstsight.service.turns import MeasuredEncoder, WaitedForEncoder
+from firstsight.service.turns import PassTimingEncoder, WaitTimingEncoder
 
-MOST_WAITING: Final = 31
+MAX_WAITING_THREADS: Final = 31
 """Threads that wait to write, and as many that wait for slates."""
 
 _WARM_UP_S: Final = 900.0
 
 
-class _Lone:
+class _SharedDatabase:
     """A database that threads take in turn.
 
     Args:
-        most: threads that wait for it; more are sent away at once, so that those who search find one.
+        max_waiting: threads that wait for it; more are sent away at once, so that those who search find one.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, max_waiting: int) -> None:
         self.lock = threading.Lock()
-        self.places = threading.BoundedSemaphore(most + 1)  # of those who wait, and of the one who has it
+        self.places = threading.BoundedSemaphore(max_waiting + 1)  # of those who wait, and of the one who has it
         self.database: Database | None = None
 
 
-class Databases:
+class DatabasePool:
     """Hands out databases of the same address, each to one thread at a time; all see what others have committed.
 
     Args:
@@ -58,13 +58,17 @@ class Databases:
         # a request names no file of this machine, whatever the settings let a catalogue do
         self._policy = replace(settings.policy, root=None, allow_anywhere=False)
         self._batching: BatchingEncoder | None = None
-        self._encoder: WaitedForEncoder | None = None
+        self._encoder: WaitTimingEncoder | None = None
         self._warm = False
         self._loading = threading.Lock()
         self._free: LifoQueue[Database | None] = LifoQueue()
         for _ in range(settings.threads):
             self._free.put(None)
-        self._for_slates, self._for_writing, self._for_maps = _Lone(MOST_WAITING), _Lone(MOST_WAITING), _Lone(1)
+        self._for_slates, self._for_writing, self._for_maps = (
+            _SharedDatabase(MAX_WAITING_THREADS),
+            _SharedDatabase(MAX_WAITING_THREADS),
+            _SharedDatabase(1),
+        )
 
     @property
     def encoder(self) -> Encoder:
@@ -73,7 +77,7 @@ class Databases:
         Raises:
             EncoderError, EncoderMismatchError: as `Database.encoder`.
         """
-        return self._loaded()
+        return self._load_encoder()
 
     @property
     def batching(self) -> BatchingEncoder:
@@ -82,7 +86,7 @@ class Databases:
         Raises:
             EncoderError, EncoderMismatchError: as `Database.encoder`.
         """
-        self._loaded()
+        self._load_encoder()
         assert self._batching is not None
         return self._batching
 
@@ -136,7 +140,7 @@ class Databases:
         Raises:
             OverloadedError: others had it for too long.
         """
-        return self._alone(self._for_slates)
+        return self._take_shared(self._for_slates)
 
     def writing(self) -> AbstractContextManager[Database]:
         """The one database that writes, for one thread at a time.
@@ -144,15 +148,15 @@ class Databases:
         Raises:
             OverloadedError: others had it for too long.
         """
-        return self._alone(self._for_writing)
+        return self._take_shared(self._for_writing)
 
-    def mapping(self) -> AbstractContextManager[Database]:
+    def maps(self) -> AbstractContextManager[Database]:
         """The one database that maps are made of, for one thread at a time.
 
         Raises:
             OverloadedError: others had it for too long.
         """
-        return self._alone(self._for_maps)
+        return self._take_shared(self._for_maps)
 
     def close(self) -> None:
         """Let the encoder finish what waits for it."""
@@ -162,7 +166,7 @@ class Databases:
 
     # ---- inside
 
-    def _loaded(self) -> WaitedForEncoder:
+    def _load_encoder(self) -> WaitTimingEncoder:
         with self._loading:
             if self._encoder is None:
                 settings = self._settings
@@ -170,47 +174,47 @@ class Databases:
                     settings.db, encoder=settings.encoder, encoder_options=settings.encoder_options
                 ).encoder
                 self._batching = BatchingEncoder(
-                    MeasuredEncoder(loaded, self._metrics), settings.batching, BatchFigures(self._metrics)
+                    PassTimingEncoder(loaded, self._metrics), settings.batching, PrometheusBatchMetrics(self._metrics)
                 )
-                self._encoder = WaitedForEncoder(self._batching)
+                self._encoder = WaitTimingEncoder(self._batching)
             return self._encoder
 
     @contextmanager
-    def _alone(self, lone: _Lone) -> Iterator[Database]:
+    def _take_shared(self, shared: _SharedDatabase) -> Iterator[Database]:
         busy = OverloadedError("others do the same and take long; try again", {"Retry-After": "1"})
-        if not lone.places.acquire(blocking=False):
+        if not shared.places.acquire(blocking=False):
             raise busy
-        if not lone.lock.acquire(timeout=self._settings.max_wait_s):
-            lone.places.release()
+        if not shared.lock.acquire(timeout=self._settings.max_wait_s):
+            shared.places.release()
             raise busy
         try:
             with self._timed():
-                if lone.database is None:
-                    lone.database = self._open()
-                yield lone.database
+                if shared.database is None:
+                    shared.database = self._open()
+                yield shared.database
         except DatabaseBusyError:
             raise
         except StoreError:
-            lone.database = None
+            shared.database = None
             raise
         except FirstsightError:  # what was asked was wrong, not the database
             raise
         except BaseException:
-            lone.database = None
+            shared.database = None
             raise
         finally:
-            if lone.database is not None:
-                lone.database.release()
-            lone.lock.release()
-            lone.places.release()
+            if shared.database is not None:
+                shared.database.release()
+            shared.lock.release()
+            shared.places.release()
 
     def _open(self) -> Database:
-        return firstsight.open(self._settings.db, encoder=self._loaded(), policy=self._policy)
+        return firstsight.open(self._settings.db, encoder=self._load_encoder(), policy=self._policy)
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
         """Give the seconds of a block to the figures, less those that its thread waited for the encoder."""
-        encoder = self._loaded()
+        encoder = self._load_encoder()
         began, waited = time.perf_counter(), encoder.waited_s
         try:
             yield

@@ -14,12 +14,12 @@ from PIL import Image
 
 from firstsight.encoders.base import Vectors, unit
 from firstsight.errors import FirstsightError, InputError, MediaError
-from firstsight.service.answers import without_folders
+from firstsight.service.answers import strip_local_folders
 from firstsight.service.batching_encoder import BatchingEncoder, time_limit
-from firstsight.service.errors import ServiceError, describe
+from firstsight.service.errors import ServiceError, describe_error
 from firstsight.service.pictures import PictureReader
 from firstsight.service.state import Service
-from firstsight.service.wanted import while_wanted
+from firstsight.service.wanted import run_until_cancelled
 
 
 class BadInputsError(ServiceError):
@@ -38,9 +38,11 @@ class BadInputsError(ServiceError):
         self.errors = list(errors)
         self.name = name
 
-    def told(self) -> list[dict[str, object]]:
+    def errors_as_json(self) -> list[dict[str, object]]:
         """The errors as JSON."""
-        return [{"index": index, "code": describe(error)[1], "detail": str(error)} for index, error in self.errors]
+        return [
+            {"index": index, "code": describe_error(error)[1], "detail": str(error)} for index, error in self.errors
+        ]
 
 
 class Embedder:
@@ -49,7 +51,7 @@ class Embedder:
     def __init__(self, service: Service) -> None:
         self._databases = service.databases
         self._pictures: PictureReader = service.pictures
-        self._in_hand = 0  # pictures of requests not answered yet
+        self._pending_pictures = 0  # pictures of requests not answered yet
 
     async def encoder(self) -> BatchingEncoder:
         """The encoder, loaded at the first call."""
@@ -82,24 +84,24 @@ class Embedder:
                 if pictures:
                     opened = await self._open(pictures, encoder.spec.min_side, len(texts), name)
                     waiting.append((len(texts), encoder.submit_pictures(opened)))
-                return np.concatenate([await _answered(future, first, name) for first, future in waiting])
+                return np.concatenate([await _await_vectors(future, first, name) for first, future in waiting])
             finally:
                 for _, future in waiting:
                     future.cancel()
 
-        with self._holding(encoder, len(pictures)), time_limit(encoder.settings.timeout_s):
-            return await while_wanted(request, encoder.remaining(), encode)
+        with self._reserve_pictures(encoder, len(pictures)), time_limit(encoder.settings.timeout_s):
+            return await run_until_cancelled(request, encoder.remaining(), encode)
 
     @contextmanager
-    def _holding(self, encoder: BatchingEncoder, pictures: int) -> Iterator[None]:
+    def _reserve_pictures(self, encoder: BatchingEncoder, pictures: int) -> Iterator[None]:
         # Counted from before they are decoded, because decoding is most of the work that a full queue should spare.
-        if pictures and self._in_hand and self._in_hand + pictures > encoder.settings.picture_queue:
-            raise encoder.pictures_full(self._in_hand)
-        self._in_hand += pictures
+        if pictures and self._pending_pictures and self._pending_pictures + pictures > encoder.settings.picture_queue:
+            raise encoder.picture_queue_full_error(self._pending_pictures)
+        self._pending_pictures += pictures
         try:
             yield
         finally:
-            self._in_hand -= pictures
+            self._pending_pictures -= pictures
 
     async def _open(self, pictures: Sequence[str], min_side: int, first: int, name: str) -> list[Image.Image]:
         opened = await self._pictures.open_all(pictures, min_side=min_side)
@@ -109,15 +111,15 @@ class Embedder:
         return [found for found in opened if isinstance(found, Image.Image)]
 
 
-async def _answered(future: Future[Vectors], first: int, name: str) -> Vectors:
+async def _await_vectors(future: Future[Vectors], first: int, name: str) -> Vectors:
     try:
         return await asyncio.wrap_future(future)
     except InputError as error:
-        told = [(first + place, MediaError(one.reason, without_folders(str(one)))) for place, one in error.errors]
+        told = [(first + place, MediaError(one.reason, strip_local_folders(str(one)))) for place, one in error.errors]
         raise BadInputsError(name, told) from error
 
 
-def compose(vectors: Vectors, groups: Sequence[Sequence[int]], name: str) -> Vectors:
+def average_parts(vectors: Vectors, groups: Sequence[Sequence[int]], name: str) -> Vectors:
     """One vector for several parts: their mean, of unit length again.
 
     Args:

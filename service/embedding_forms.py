@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vectors
 
-Form = Literal["float", "base64", "int8", "uint8", "binary", "ubinary"]
+EmbeddingFormat = Literal["float", "base64", "int8", "uint8", "binary", "ubinary"]
 
 
-def in_form(vectors: Vectors, form: Form) -> list[Any]:
+def format_vectors(vectors: Vectors, form: EmbeddingFormat) -> list[Any]:
     """Embeddings as JSON holds them, a row each.
 
     Args:
@@ -25,7 +25,7 @@ def in_form(vectors: Vectors, form: Form) -> list[Any]:
     """
     if form == "base64":
         return [base64.b64encode(row.tobytes()).decode("ascii") for row in vectors.astype("<f4")]
-    return _FORMS[form](vectors)
+    return _FORMATTERS[form](vectors)
 
 
 def _int8(vectors: Vectors) -> NDArray[np.int16]:
@@ -40,7 +40,7 @@ def _ubinary(vectors: Vectors) -> NDArray[np.int16]:
     return np.packbits(vectors > 0, axis=1).astype(np.int16)
 
 
-_FORMS: Final[dict[Form, Callable[[Vectors], list[Any]]]] = {
+_FORMATTERS: Final[dict[EmbeddingFormat, Callable[[Vectors], list[Any]]]] = {
     "float": lambda vectors: vectors.tolist(),
     "int8": lambda vectors: _int8(vectors).tolist(),
     "uint8": lambda vectors: (_int8(vectors) + 128).tolist(),

@@ -16,14 +16,14 @@ MAX_CHARACTERS = 65_536
 """Of one text; encoders read a few hundred words of it at most."""
 
 
-class TextInput(BaseModel):
+class JinaTextInput(BaseModel):
     """A text, as Jina's API takes it."""
 
     model_config = ConfigDict(extra="forbid")
     text: str = Field(min_length=1, max_length=MAX_CHARACTERS)
 
 
-class ImageInput(BaseModel):
+class JinaImageInput(BaseModel):
     """A picture, as Jina's API takes it."""
 
     model_config = ConfigDict(extra="forbid")
@@ -59,7 +59,7 @@ class EmbeddingRequest(BaseModel):
     """
 
     model: str = Field("", description="Any name: there is one encoder, and the answer says which")
-    input: Annotated[list[TextInput | ImageInput], WithJsonSchema(_INPUT_SCHEMA)] = Field(
+    input: Annotated[list[JinaTextInput | JinaImageInput], WithJsonSchema(_INPUT_SCHEMA)] = Field(
         description="A text, or a list of texts, {text} and {image}; token ids are refused"
     )
     modality: Literal["text", "image"] = Field("text", description="What strings in `input` are (Infinity)")
@@ -90,7 +90,7 @@ class EmbeddingRequest(BaseModel):
         return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
-def _as_item(given: Any, index: int, name: str) -> TextInput | ImageInput:
+def _as_item(given: Any, index: int, name: str) -> JinaTextInput | JinaImageInput:
     """One entry of `input`; errors name it by its index."""
     if isinstance(given, int) or (isinstance(given, list) and all(isinstance(token, int) for token in given)):
         raise ValueError(
@@ -105,7 +105,7 @@ def _as_item(given: Any, index: int, name: str) -> TextInput | ImageInput:
     if key not in ("text", "image"):
         raise ValueError(f"input[{index}] has {str(key)[:40]!r}, which is not read; give text or image")
     _check_text(value, f"input[{index}]", limit=MAX_CHARACTERS if key == "text" else None)
-    return TextInput(text=value) if key == "text" else ImageInput(image=value)
+    return JinaTextInput(text=value) if key == "text" else JinaImageInput(image=value)
 
 
 def _check_text(text: str, where: str, limit: int | None = MAX_CHARACTERS) -> None:

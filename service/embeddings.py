@@ -15,10 +15,10 @@ from starlette.responses import Response
 
 from firstsight.encoders.base import EncoderSpec, Vectors
 from firstsight.errors import FirstsightError
-from firstsight.service.answers import public_name
-from firstsight.service.auth import require
-from firstsight.service.embedding import BadInputsError, Embedder, compose
-from firstsight.service.embedding_forms import in_form
+from firstsight.service.answers import public_encoder_name
+from firstsight.service.auth import require_scope
+from firstsight.service.embedding import BadInputsError, Embedder, average_parts
+from firstsight.service.embedding_forms import format_vectors
 from firstsight.service.embedding_shapes import (
     MAX_INPUTS,
     MAX_PICTURES,
@@ -27,11 +27,19 @@ from firstsight.service.embedding_shapes import (
     CohereRequest,
     EmbeddingAnswer,
     EmbeddingRequest,
-    ImageInput,
+    JinaImageInput,
     Model,
     ModelList,
 )
-from firstsight.service.errors import LOG, NotFoundError, ServiceError, describe, note_failure, one_line, problem
+from firstsight.service.errors import (
+    LOG,
+    NotFoundError,
+    ServiceError,
+    describe_error,
+    one_line,
+    problem,
+    record_error_code,
+)
 from firstsight.service.state import ServiceDep
 
 _THREADED_ROWS = 32
@@ -63,9 +71,9 @@ class EmbeddingRoute(APIRoute):
                 return _refusal(request, 400, "invalid_request", f"{where}: {message}" if where else message, where)
             except BadInputsError as error:
                 param = f"{error.name}[{error.errors[0][0]}]"
-                return _refusal(request, 400, error.code, str(error), param, errors=error.told())
+                return _refusal(request, 400, error.code, str(error), param, errors=error.errors_as_json())
             except FirstsightError as error:
-                status, code, told, headers = describe(error)
+                status, code, told, headers = describe_error(error)
                 if status >= 500:
                     LOG.warning("%s: %s", code, one_line(error))
                 return _refusal(request, status, code, told, None, headers=headers)
@@ -74,7 +82,7 @@ class EmbeddingRoute(APIRoute):
 
 
 def _refusal(request: Request, status: int, code: str, message: str, param: str | None, **more: Any) -> Response:
-    note_failure(request, code)
+    record_error_code(request, code)
     kind = "invalid_request_error" if status < 500 else "server_error"
     error = {"message": message, "type": kind, "param": param or None, "code": code}
     return problem(status, code, message, more.pop("headers", None), error=error, message=message, **more)
@@ -85,7 +93,7 @@ router = APIRouter(tags=["embeddings"], route_class=EmbeddingRoute)
 
 async def get_embedder(request: Request, service: ServiceDep) -> Embedder:
     """What the routes share; made in the event loop, at the first request."""
-    require(request, "read")
+    require_scope(request, "read")
     if not hasattr(request.app.state, "embedder"):
         request.app.state.embedder = Embedder(service)
     embedder = request.app.state.embedder
@@ -126,8 +134,8 @@ async def embeddings(
     """One vector for each input, in order; all in one space, of unit length."""
     spec = (await embedder.encoder()).spec
     _check_dimensions(body.dimensions, spec, "dimensions")
-    pictures = {index: one.image for index, one in enumerate(body.input) if isinstance(one, ImageInput)}
-    texts = {index: one.text for index, one in enumerate(body.input) if not isinstance(one, ImageInput)}
+    pictures = {index: one.image for index, one in enumerate(body.input) if isinstance(one, JinaImageInput)}
+    texts = {index: one.text for index, one in enumerate(body.input) if not isinstance(one, JinaImageInput)}
     if len(pictures) > MAX_PICTURES:
         raise BadEmbeddingRequestError(f"input has {len(pictures)} pictures; send at most {MAX_PICTURES} at once")
     places = [*texts, *pictures]
@@ -139,12 +147,12 @@ async def embeddings(
     form = body.embedding_type or body.encoding_format or "float"
 
     def answer() -> Response:
-        rows = in_form(found, form)
+        rows = format_vectors(found, form)
         data = [{"object": "embedding", "index": i, "embedding": rows[order[i]]} for i in range(len(rows))]
         usage = {"prompt_tokens": 0, "total_tokens": 0}
-        return _json({"object": "list", "model": public_name(spec.name), "data": data, "usage": usage})
+        return _json({"object": "list", "model": public_encoder_name(spec.name), "data": data, "usage": usage})
 
-    return await _written(answer, len(found))
+    return await _write_in_thread(answer, len(found))
 
 
 @router.post("/v2/embed", response_model=CohereAnswer, summary="Vectors of texts, pictures or both together (Cohere)")
@@ -163,12 +171,12 @@ async def embed(
         content = {
             "id": str(uuid.uuid4()),
             "response_type": "embeddings_by_type",
-            "embeddings": {form: in_form(found, form) for form in dict.fromkeys(body.embedding_types)},
+            "embeddings": {form: format_vectors(found, form) for form in dict.fromkeys(body.embedding_types)},
             "meta": {"api_version": {"version": "2"}},
         }
         return _json(content if body.texts is None else {**content, "texts": body.texts})
 
-    return await _written(answer, len(found) * len(body.embedding_types))
+    return await _write_in_thread(answer, len(found) * len(body.embedding_types))
 
 
 async def _embed_mixed(request: Request, embedder: Embedder, inputs: Sequence[CohereInput]) -> Vectors:
@@ -188,7 +196,7 @@ async def _embed_mixed(request: Request, embedder: Embedder, inputs: Sequence[Co
     except BadInputsError as error:
         raise BadInputsError("inputs", [(owners[row], one) for row, one in error.errors]) from error
     groups = [[row for row, owner in enumerate(owners) if owner == index] for index in range(len(inputs))]
-    return compose(found, groups, "inputs")
+    return average_parts(found, groups, "inputs")
 
 
 @router.get("/v1/models", response_model=ModelList, summary="The encoder")
@@ -201,26 +209,26 @@ async def models(embedder: EmbedderDep) -> ModelList:
 async def model(model: str, embedder: EmbedderDep) -> Model:
     """The encoder, where that is its name."""
     spec = (await embedder.encoder()).spec
-    if model != public_name(spec.name):
-        raise NotFoundError(f"there is no model {model[:80]!r} here; {public_name(spec.name)} answers")
+    if model != public_encoder_name(spec.name):
+        raise NotFoundError(f"there is no model {model[:80]!r} here; {public_encoder_name(spec.name)} answers")
     return _model(spec)
 
 
 def _model(spec: EncoderSpec) -> Model:
     return Model(
-        id=public_name(spec.name), dimensions=spec.dim, image_size=spec.image_size, fingerprint=spec.fingerprint
+        id=public_encoder_name(spec.name), dimensions=spec.dim, image_size=spec.image_size, fingerprint=spec.fingerprint
     )
 
 
 def _check_dimensions(asked: int | None, spec: EncoderSpec, name: str) -> None:
     if asked is not None and asked != spec.dim:
         raise BadEmbeddingRequestError(
-            f"{name} is {asked}, but vectors of {public_name(spec.name)} have {spec.dim} and cannot be cut; "
+            f"{name} is {asked}, but vectors of {public_encoder_name(spec.name)} have {spec.dim} and cannot be cut; "
             f"leave {name} out or set it to {spec.dim}"
         )
 
 
-async def _written(write: Callable[[], Response], rows: int) -> Response:
+async def _write_in_thread(write: Callable[[], Response], rows: int) -> Response:
     return await run_sync(write) if rows > _THREADED_ROWS else write()
 
 

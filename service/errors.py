@@ -29,7 +29,7 @@ from firstsight.errors import (
     StoreError,
     first_line,
 )
-from firstsight.service.answers import without_folders
+from firstsight.service.answers import strip_local_folders
 
 LOG: Final = logging.getLogger("firstsight.service")
 
@@ -78,7 +78,7 @@ class OverloadedError(ServiceError):
     status, code = 503, "overloaded"
 
 
-_KINDS: tuple[tuple[type[FirstsightError], int, str, str | None], ...] = (
+_PROBLEM_TYPES: tuple[tuple[type[FirstsightError], int, str, str | None], ...] = (
     (QueryError, 422, "query", None),
     (CatalogError, 422, "catalogue", None),
     (AuditLogError, 503, "audit_log", "the audit log cannot be used; the service's log says why"),
@@ -95,13 +95,13 @@ _KINDS: tuple[tuple[type[FirstsightError], int, str, str | None], ...] = (
 machine; the first that fits."""
 
 
-def describe(error: FirstsightError) -> tuple[int, str, str, dict[str, str]]:
+def describe_error(error: FirstsightError) -> tuple[int, str, str, dict[str, str]]:
     """Status, code, detail and headers for an error of the tree."""
     if isinstance(error, ServiceError):
         return error.status, error.code, str(error), error.headers
     if isinstance(error, MediaError):
         return (413 if error.reason == "too_large" else 422), f"media_{error.reason}", str(error), {}
-    _, status, code, said = next(row for row in _KINDS if isinstance(error, row[0]))
+    _, status, code, said = next(row for row in _PROBLEM_TYPES if isinstance(error, row[0]))
     return status, code, said or str(error), {}
 
 
@@ -120,7 +120,7 @@ def problem(status: int, code: str, detail: str, headers: Mapping[str, str] | No
     return Response(body, status, headers=waits | dict(headers or {}), media_type="application/problem+json")
 
 
-def invalid(errors: list[Any]) -> Response:
+def make_validation_problem(errors: list[Any]) -> Response:
     """The answer to a body or parameter of the wrong shape; what was sent is not repeated."""
     told = [{"where": ".".join(str(part) for part in one["loc"]), "what": one["msg"]} for one in errors[:20]]
     first = "; ".join(f"{one['where']}: {one['what']}" for one in told[:3])
@@ -130,21 +130,21 @@ def invalid(errors: list[Any]) -> Response:
 def answer_error(request: Request, error: Exception) -> Response:
     """The problem that an exception is told as; addresses of the database stay with us."""
     if isinstance(error, FirstsightError):
-        status, code, detail, headers = describe(error)
-        note_failure(request, code)
+        status, code, detail, headers = describe_error(error)
+        record_error_code(request, code)
         if status >= 500:
             LOG.warning("%s: %s", code, one_line(error))
         uri = request.app.state.service.settings.db
         detail = detail.replace(f" in {uri}", "").replace(uri, "the database")
         if isinstance(error, MediaError | SafetyError | CatalogError):  # others repeat what was asked for, ids too
-            detail = without_folders(detail)
+            detail = strip_local_folders(detail)
         return problem(status, code, detail, headers)
     if isinstance(error, RequestValidationError | ValidationError):
-        note_failure(request, "invalid")
-        return invalid(list(error.errors()))
+        record_error_code(request, "invalid")
+        return make_validation_problem(list(error.errors()))
     if isinstance(error, HTTPException):
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
-        note_failure(request, code)
+        record_error_code(request, code)
         return problem(error.status_code, code, first_line(Exception(error.detail)), error.headers)
     raise error
 
@@ -154,12 +154,12 @@ def one_line(error: Exception) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(error))
 
 
-def note_failure(request: Request, code: str) -> None:
+def record_error_code(request: Request, code: str) -> None:
     """Leave the code where metrics and the log find it."""
     request.scope.setdefault("state", {})["code"] = code
 
 
-def install(app: FastAPI) -> None:
+def install_error_handlers(app: FastAPI) -> None:
     """Let an application answer its errors this way."""
     for kind in (FirstsightError, RequestValidationError, ValidationError, HTTPException):
         app.add_exception_handler(kind, answer_error)

@@ -24,10 +24,10 @@ FUNCTIONS: Final = frozenset(
 )  # fmt: skip
 """What a filter may call: nothing whose result is much longer than what goes in."""
 
-UNTOLD: Final = HIDDEN_COLUMNS - {"indexed_at"}
+UNAVAILABLE_COLUMNS: Final = HIDDEN_COLUMNS - {"indexed_at"}
 """Columns that a request may not ask for: they tell of this machine, or of how items are stored."""
 
-FOR_MODERATORS: Final = frozenset({"safety_scores", "safety_policy_version"})
+MODERATOR_COLUMNS: Final = frozenset({"safety_scores", "safety_policy_version"})
 """Columns that the scope moderate alone may see and ask for. The decision stays: pages blur what waits for review."""
 
 _BEFORE_PARENTHESIS: Final = frozenset(
@@ -57,7 +57,7 @@ def check_filter(where: str, *, moderates: bool) -> None:
     Raises:
         QueryError: naming what it may not say.
     """
-    untold = UNTOLD if moderates else UNTOLD | FOR_MODERATORS
+    unavailable = UNAVAILABLE_COLUMNS if moderates else UNAVAILABLE_COLUMNS | MODERATOR_COLUMNS
     name = ""  # the one that ends just here
     for kind, text in _tokens(where):
         if kind == "other":
@@ -65,30 +65,32 @@ def check_filter(where: str, *, moderates: bool) -> None:
         if text == "(" and name and name not in FUNCTIONS | _BEFORE_PARENTHESIS:
             raise QueryError(f"a filter does not call {name[:40]!r}; it may call {', '.join(sorted(FUNCTIONS))}")
         name = text.strip('"`').lower() if kind in ("word", "quoted") else ""
-        check_column(name, untold)
+        check_available(name, unavailable)
 
 
-def check_told(column: str | None, *, moderates: bool) -> None:
+def check_visible_column(column: str | None, *, moderates: bool) -> None:
     """Refuse a column that is not told to whoever asks.
 
     Raises:
         QueryError: naming it.
     """
-    check_column((column or "").lower(), UNTOLD if moderates else UNTOLD | FOR_MODERATORS)
+    check_available(
+        (column or "").lower(), UNAVAILABLE_COLUMNS if moderates else UNAVAILABLE_COLUMNS | MODERATOR_COLUMNS
+    )
 
 
-def told_columns(columns: Mapping[str, Any], *, moderates: bool) -> dict[str, Any]:
+def visible_columns(columns: Mapping[str, Any], *, moderates: bool) -> dict[str, Any]:
     """An item's columns, as far as whoever asks may see them."""
-    return {name: value for name, value in columns.items() if moderates or name not in FOR_MODERATORS}
+    return {name: value for name, value in columns.items() if moderates or name not in MODERATOR_COLUMNS}
 
 
-def check_column(name: str, untold: frozenset[str]) -> None:
+def check_available(name: str, unavailable: frozenset[str]) -> None:
     """Refuse the lower-case name of a column that is not told, or that is LanceDB's own.
 
     Raises:
         QueryError: naming it.
     """
-    if name in untold or name.startswith("_"):
+    if name in unavailable or name.startswith("_"):
         raise QueryError(f"{name!r} is no column to ask for; see GET /catalogue for those that are")
 
 

@@ -20,14 +20,14 @@ from firstsight.errors import FailureReason
 from firstsight.indexer.store import Store
 from firstsight.retrieval.space_map import Method
 from firstsight.service import gallery_data
-from firstsight.service.answers import Answer
-from firstsight.service.auth import may, must_see
-from firstsight.service.byte_ranges import answer_range
+from firstsight.service.answers import LibraryJSONResponse
+from firstsight.service.auth import has_scope, refuse_if_blocked
+from firstsight.service.byte_ranges import make_range_response
 from firstsight.service.errors import NotFoundError
-from firstsight.service.gallery_data import Answers
+from firstsight.service.gallery_data import AnswerCache
 from firstsight.service.state import Service, ServiceDep
 from firstsight.service.static_files import HEADERS, PAGE, static_files
-from firstsight.service.view_media import SIZES, StoredView, ViewMedia, find_view, picture_of
+from firstsight.service.view_media import SIZES, StoredView, ViewMedia, find_item_picture, find_view
 
 MEDIA_AT_ONCE = 8
 """Requests for pictures and videos that wait for decoders or other machines; the others wait before them, so that a
@@ -43,7 +43,7 @@ MEDIA_HEADERS = {
 MAPS_AT_ONCE = 1
 """Maps that are placed at the same time: each takes a core for seconds or minutes, and searches need the others."""
 
-AHEAD = ("firstsight.recommend.recommending", "firstsight.recommend.model", "sklearn.manifold")
+PRELOADED_MODULES = ("firstsight.recommend.recommending", "firstsight.recommend.model", "sklearn.manifold")
 """What the first slate and the first map would else wait for, a second or two: imported once the encoder is there."""
 
 MAX_MAP = 20_000
@@ -60,17 +60,17 @@ class Gallery:
     """What the page's routes share in one application."""
 
     media: ViewMedia
-    answers: Answers = field(default_factory=Answers)
+    answers: AnswerCache = field(default_factory=AnswerCache)
     limiter: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(MEDIA_AT_ONCE))
-    placing: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(MAPS_AT_ONCE))
+    map_limiter: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(MAPS_AT_ONCE))
 
 
-_making = threading.Lock()
+_gallery_lock = threading.Lock()
 
 
-def gallery_of(request: Request, service: ServiceDep) -> Gallery:
+def get_gallery(request: Request, service: ServiceDep) -> Gallery:
     """The application's gallery, made when it is first needed."""
-    with _making:
+    with _gallery_lock:
         state = request.app.state
         if not hasattr(state, "gallery"):
             settings = service.settings
@@ -81,7 +81,7 @@ def gallery_of(request: Request, service: ServiceDep) -> Gallery:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    importing = asyncio.create_task(_import_ahead(app.state.service))
+    importing = asyncio.create_task(_preload_modules(app.state.service))
     try:
         yield
     finally:
@@ -91,7 +91,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             del app.state.gallery
 
 
-router = APIRouter(tags=["gallery"], default_response_class=Answer, lifespan=_lifespan)
+router = APIRouter(tags=["gallery"], default_response_class=LibraryJSONResponse, lifespan=_lifespan)
 
 
 @router.get("/", include_in_schema=False)
@@ -107,10 +107,12 @@ def static(request: Request, name: str) -> Response:
 
 
 @router.get("/catalogue", summary="What there is to search and to filter by")
-def catalogue(request: Request, service: ServiceDep) -> Answer:
+def catalogue(request: Request, service: ServiceDep) -> LibraryJSONResponse:
     """How many items and views, the encoder, and the catalogue's columns with the values that some of them have."""
-    gallery = gallery_of(request, service)
-    return Answer(gallery.answers.get(("catalogue",), lambda: _store(service), gallery_data.describe))
+    gallery = get_gallery(request, service)
+    return LibraryJSONResponse(
+        gallery.answers.get(("catalogue",), lambda: _store(service), gallery_data.describe_catalogue)
+    )
 
 
 @router.get("/map", summary="The items on a plane")
@@ -119,31 +121,31 @@ async def space_map(
     service: ServiceDep,
     sample: Annotated[int, Parameter(ge=1, le=MAX_MAP)] = 2_000,
     method: Method = "tsne",
-) -> Answer:
+) -> LibraryJSONResponse:
     """Places by the items' vectors: near means alike; with their kinds, categories and decisions as colours.
 
     A map stands for a minute while items change. Items that are blocked are on it for the scope moderate alone.
     """
-    gallery, key = gallery_of(request, service), ("map", sample, method)
+    gallery, key = get_gallery(request, service), ("map", sample, method)
 
-    def tell(made: dict[str, Any]) -> Answer:
-        if may(request, "moderate"):
-            return Answer(made)
+    def tell(made: dict[str, Any]) -> LibraryJSONResponse:
+        if has_scope(request, "moderate"):
+            return LibraryJSONResponse(made)
         with _store(service) as store:
-            blocked = gallery_data.blocked_now(store, [point[2] for point in made["points"]])
-        return Answer(gallery_data.without_blocked(made, blocked))
+            blocked = gallery_data.find_blocked(store, [point[2] for point in made["points"]])
+        return LibraryJSONResponse(gallery_data.remove_blocked(made, blocked))
 
-    def find() -> Answer | None:
+    def find() -> LibraryJSONResponse | None:
         with _store(service) as store:
-            made = gallery.answers.kept(key, store)
+            made = gallery.answers.cached(key, store)
         return None if made is None else tell(made)
 
-    def make() -> Answer:
-        reading = partial(_store, service, aside=method != "pca")
+    def make() -> LibraryJSONResponse:
+        reading = partial(_store, service, separate=method != "pca")
         place = partial(gallery_data.map_data, sample=sample, method=method)
         return tell(gallery.answers.get(key, reading, place))
 
-    limiter = gallery.limiter if method == "pca" else gallery.placing
+    limiter = gallery.limiter if method == "pca" else gallery.map_limiter
     found = await anyio.to_thread.run_sync(find)
     return found if found is not None else await anyio.to_thread.run_sync(make, limiter=limiter)
 
@@ -153,12 +155,12 @@ def veiled(
     request: Request,
     service: ServiceDep,
     item_id: Annotated[list[Annotated[str, Parameter(max_length=512)]], Parameter(max_length=MAX_VEILED)],
-) -> Answer:
+) -> LibraryJSONResponse:
     """Those whose pictures a page should blur until they are asked for; blocked ones for the scope moderate alone."""
     with _store(service) as store:
-        found = gallery_data.decided(store, item_id)
-    shown = {"review", "block"} if may(request, "moderate") else {"review"}
-    return Answer({"veiled": sorted(one for one, decision in found.items() if decision in shown)})
+        found = gallery_data.find_decisions(store, item_id)
+    shown = {"review", "block"} if has_scope(request, "moderate") else {"review"}
+    return LibraryJSONResponse({"veiled": sorted(one for one, decision in found.items() if decision in shown)})
 
 
 @router.get("/failures", summary="What failed to index, and why")
@@ -168,14 +170,14 @@ def failures(
     reason: FailureReason | None = None,
     k: Annotated[int, Parameter(ge=1, le=1_000)] = 100,
     offset: Annotated[int, Parameter(ge=0)] = 0,
-) -> Answer:
+) -> LibraryJSONResponse:
     """Media that could not be used, the last seen first; those of blocked items for the scope moderate alone."""
     with service.databases.reading() as db:
         rows = db.failures()
-        if not may(request, "moderate"):
-            blocked = gallery_data.blocked_now(db.store, [row["item_id"] for row in rows])
+        if not has_scope(request, "moderate"):
+            blocked = gallery_data.find_blocked(db.store, [row["item_id"] for row in rows])
             rows = [row for row in rows if row["item_id"] not in blocked]
-    return Answer(gallery_data.failures(rows, reason=reason, offset=offset, k=k))
+    return LibraryJSONResponse(gallery_data.failures(rows, reason=reason, offset=offset, k=k))
 
 
 _JPEG: dict[int | str, dict[str, Any]] = {
@@ -195,10 +197,12 @@ async def item_picture(request: Request, service: ServiceDep, item_id: str, size
 
     def make() -> Response:
         with service.databases.reading() as db:
-            view = picture_of(db.store, item_id)
-        return _thumbnail(request, service, _visible(request, view, f"item {item_id[:512]!r} has no picture"), size)
+            view = find_item_picture(db.store, item_id)
+        return _thumbnail(
+            request, service, _require_visible(request, view, f"item {item_id[:512]!r} has no picture"), size
+        )
 
-    return await _off_loop(request, service, make)
+    return await _run_in_thread(request, service, make)
 
 
 @router.get("/media/{view_id:path}/file", summary="The video of a view", response_class=Response, responses=_VIDEO)
@@ -207,14 +211,16 @@ async def view_file(request: Request, service: ServiceDep, view_id: str) -> Resp
 
     def make() -> Response:
         view = _view(request, service, view_id)
-        media = gallery_of(request, service).media
+        media = get_gallery(request, service).media
         file, kind = media.open_video(view)
         asked, if_range = request.headers.get("range"), request.headers.get("if-range")
-        answer = answer_range(file, media_type=kind, etag=media.tag(view), asked=asked, if_range=if_range)
+        answer = make_range_response(
+            file, media_type=kind, etag=media.etag(view), range_header=asked, if_range=if_range
+        )
         answer.headers.update(MEDIA_HEADERS)
         return answer
 
-    return await _off_loop(request, service, make)
+    return await _run_in_thread(request, service, make)
 
 
 @router.get("/media/{view_id:path}", summary="The picture of a view", response_class=Response, responses=_JPEG)
@@ -224,12 +230,12 @@ async def view_picture(request: Request, service: ServiceDep, view_id: str, size
     def make() -> Response:
         return _thumbnail(request, service, _view(request, service, view_id), size)
 
-    return await _off_loop(request, service, make)
+    return await _run_in_thread(request, service, make)
 
 
 def _thumbnail(request: Request, service: ServiceDep, view: StoredView, size: int) -> Response:
-    media = gallery_of(request, service).media
-    headers = MEDIA_HEADERS | {"etag": media.tag(view, size)}
+    media = get_gallery(request, service).media
+    headers = MEDIA_HEADERS | {"etag": media.etag(view, size)}
     if request.headers.get("if-none-match") == headers["etag"]:
         return Response(status_code=304, headers=headers)
     return Response(media.thumbnail(view, size), media_type="image/jpeg", headers=headers)
@@ -238,10 +244,10 @@ def _thumbnail(request: Request, service: ServiceDep, view: StoredView, size: in
 def _view(request: Request, service: ServiceDep, view_id: str) -> StoredView:
     with _store(service) as store:
         view = find_view(store, view_id)
-    return _visible(request, view, f"there is no view {view_id[:600]!r} with a medium")
+    return _require_visible(request, view, f"there is no view {view_id[:600]!r} with a medium")
 
 
-def _visible(request: Request, view: StoredView | None, missing: str) -> StoredView:
+def _require_visible(request: Request, view: StoredView | None, missing: str) -> StoredView:
     """The view, where it is there for whoever asks: media of blocked items are for moderators.
 
     Raises:
@@ -249,26 +255,26 @@ def _visible(request: Request, view: StoredView | None, missing: str) -> StoredV
     """
     if view is None:
         raise NotFoundError(missing)
-    must_see(request, NotFoundError(missing), blocked=view.blocked)
+    refuse_if_blocked(request, NotFoundError(missing), blocked=view.blocked)
     return view
 
 
 @contextmanager
-def _store(service: ServiceDep, *, aside: bool = False) -> Iterator[Store]:
-    """A store to read; `aside` one that no search waits for, for what takes minutes."""
-    with service.databases.mapping() if aside else service.databases.reading() as db:
+def _store(service: ServiceDep, *, separate: bool = False) -> Iterator[Store]:
+    """A store to read; `separate` one that no search waits for, for what takes minutes."""
+    with service.databases.maps() if separate else service.databases.reading() as db:
         yield db.store
 
 
-async def _import_ahead(service: Service) -> None:
+async def _preload_modules(service: Service) -> None:
     while not service.databases.warm:
         await asyncio.sleep(0.2)
-    for name in AHEAD:
+    for name in PRELOADED_MODULES:
         await asyncio.to_thread(import_module, name)
 
 
-async def _off_loop(request: Request, service: ServiceDep, make: Callable[[], T]) -> T:
-    return await anyio.to_thread.run_sync(make, limiter=gallery_of(request, service).limiter)
+async def _run_in_thread(request: Request, service: ServiceDep, make: Callable[[], T]) -> T:
+    return await anyio.to_thread.run_sync(make, limiter=get_gallery(request, service).limiter)
 
 
 def _static(request: Request, name: str) -> Response:

@@ -14,7 +14,7 @@ from firstsight.indexer.store import Store
 from firstsight.indexer.tables import SAFETY_COLUMNS
 from firstsight.retrieval.filters import blocked_items
 from firstsight.retrieval.space_map import Colouring, Method, SpaceMap, space_map
-from firstsight.service.answers import public_name, without_folders
+from firstsight.service.answers import public_encoder_name, strip_local_folders
 
 T = TypeVar("T")
 
@@ -24,24 +24,24 @@ FRESH_S = 60.0
 SAMPLED_ROWS = 20_000
 """Rows that are read to offer values for a filter."""
 
-MOST_VALUES = 40
+MAX_VALUES = 40
 """Different values up to which a column's are offered to choose from."""
 
 
-class Answers:
+class AnswerCache:
     """Answers that cost seconds, kept until the items have changed and a minute has passed; each is made once.
 
     For any number of threads.
     """
 
-    def __init__(self, fresh_s: float = FRESH_S, most: int = 16) -> None:
+    def __init__(self, fresh_s: float = FRESH_S, max_answers: int = 16) -> None:
         self._fresh_s = fresh_s
-        self._most = most
+        self._max_answers = max_answers
         self._kept: dict[tuple[Any, ...], tuple[int, float, Any]] = {}
         self._making: dict[tuple[Any, ...], threading.Lock] = {}
         self._lock = threading.Lock()
 
-    def kept(self, key: tuple[Any, ...], store: Store) -> Any | None:
+    def cached(self, key: tuple[Any, ...], store: Store) -> Any | None:
         """The kept answer to `key`; None where there is none that stands."""
         found = self._kept.get(key)
         if found is not None and (found[0] == int(store.items.version) or time.monotonic() - found[1] < self._fresh_s):
@@ -59,7 +59,7 @@ class Answers:
         with self._lock:
             making = self._making.setdefault(key, threading.Lock())
         with making, reading() as store:
-            kept: T | None = self.kept(key, store)
+            kept: T | None = self.cached(key, store)
             if kept is not None:
                 return kept
             version = int(store.items.version)
@@ -67,14 +67,14 @@ class Answers:
             with self._lock:
                 self._kept.pop(key, None)
                 self._kept[key] = (version, time.monotonic(), made)
-                while len(self._kept) > self._most:
+                while len(self._kept) > self._max_answers:
                     oldest = next(iter(self._kept))
                     del self._kept[oldest]
                     self._making.pop(oldest, None)
             return made
 
 
-def describe(store: Store) -> dict[str, Any]:
+def describe_catalogue(store: Store) -> dict[str, Any]:
     """What there is to search and to filter by.
 
     Returns:
@@ -88,7 +88,7 @@ def describe(store: Store) -> dict[str, Any]:
     return {
         "items": store.items.count_rows(),
         "views": store.views.count_rows(),
-        "encoder": public_name(store.spec.name),
+        "encoder": public_encoder_name(store.spec.name),
         "kinds": values["kind"],
         "columns": [{"name": name, "kind": kind, "values": values.get(name, [])} for name, kind in kinds.items()],
     }
@@ -117,24 +117,26 @@ def map_data(store: Store, *, sample: int, method: Method) -> dict[str, Any]:
     return {
         "points": points,
         "decisions": decisions,
-        "colourings": [_plain(one) for one in (*_of_columns(made), *_of_safety(made, decisions, rows))],
+        "colourings": [
+            _colouring_as_json(one) for one in (*_column_colourings(made), *_safety_colourings(made, decisions, rows))
+        ],
         "total": made.total,
         "method": made.method,
     }
 
 
-def decided(store: Store, item_ids: Sequence[str]) -> dict[str, str]:
+def find_decisions(store: Store, item_ids: Sequence[str]) -> dict[str, str]:
     """Those of these items that are blocked or in review, with which of the two."""
     return {item_id: str(row["safety_decision"]) for item_id, row in store.safety_rows(item_ids).items()}
 
 
-def blocked_now(store: Store, item_ids: Sequence[str]) -> Collection[str]:
+def find_blocked(store: Store, item_ids: Sequence[str]) -> Collection[str]:
     """Ids with all of these that are blocked, as of the last commit."""
     known = blocked_items(store)
     return store.blocked(item_ids) if known is None else known
 
 
-def without_blocked(data: Mapping[str, Any], blocked: Collection[str]) -> dict[str, Any]:
+def remove_blocked(data: Mapping[str, Any], blocked: Collection[str]) -> dict[str, Any]:
     """A map without the items that a safety decision keeps out: those of when it was made, and those of now."""
     places = enumerate(zip(data["points"], data["decisions"], strict=True))
     kept = [place for place, (point, decision) in places if decision != "block" and point[2] not in blocked]
@@ -168,8 +170,8 @@ def failures(rows: Sequence[Mapping[str, Any]], *, reason: str | None, offset: i
         "failures": [
             {
                 **{name: row[name] for name in ("item_id", "stage", "reason", "attempts")},
-                "uri": without_folders(row["uri"]),
-                "message": without_folders(row["message"]),
+                "uri": strip_local_folders(row["uri"]),
+                "message": strip_local_folders(row["message"]),
                 "last_seen": row["last_seen"].isoformat(),
             }
             for row in some[offset : offset + k]
@@ -179,14 +181,16 @@ def failures(rows: Sequence[Mapping[str, Any]], *, reason: str | None, offset: i
 
 def _values(values: Sequence[object]) -> list[str]:
     counts = Counter(str(value) for value in values if value is not None)
-    return [value for value, _ in counts.most_common()] if len(counts) <= MOST_VALUES else []
+    return [value for value, _ in counts.most_common()] if len(counts) <= MAX_VALUES else []
 
 
-def _of_columns(made: SpaceMap) -> list[Colouring]:
+def _column_colourings(made: SpaceMap) -> list[Colouring]:
     return [one for one in made.colourings if one.column not in SAFETY_COLUMNS]
 
 
-def _of_safety(made: SpaceMap, decisions: Sequence[str], rows: Mapping[str, Mapping[str, Any]]) -> list[Colouring]:
+def _safety_colourings(
+    made: SpaceMap, decisions: Sequence[str], rows: Mapping[str, Mapping[str, Any]]
+) -> list[Colouring]:
     """What was decided, and the policy that stands out of what is not simply shown."""
     if not rows:
         return []
@@ -208,7 +212,7 @@ def _by_frequency(column: str, values: Sequence[str]) -> Colouring:
     return Colouring(column, tuple(labels), tuple(place[value] for value in values), ordered=False)
 
 
-def _plain(colouring: Colouring) -> dict[str, Any]:
+def _colouring_as_json(colouring: Colouring) -> dict[str, Any]:
     return {
         "column": colouring.column,
         "labels": list(colouring.labels),

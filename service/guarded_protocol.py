@@ -61,23 +61,23 @@ class GuardedProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        self._settle()
+        self._update_phase()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        self._settle()
+        self._update_phase()
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._settle()
+        self._update_phase()
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._settle()
+        self._update_phase()
 
     def timeout_keep_alive_handler(self) -> None:
         super().timeout_keep_alive_handler()
-        self._settle()
+        self._update_phase()
 
     def shutdown(self) -> None:
         """Close unless a request is in progress; a client that does not read is not waited for."""
@@ -85,14 +85,14 @@ class GuardedProtocol(H11Protocol):
             self.abort()
         elif not self.transport.is_closing():
             super().shutdown()
-            self._settle()
+            self._update_phase()
 
     def abort(self) -> None:
         """Close at once, without sending what is buffered."""
         self._leave()
         self.transport.abort()
 
-    def _settle(self) -> None:
+    def _update_phase(self) -> None:
         """Enter the phase that the connection is in by now."""
         if self._phase is None:
             return

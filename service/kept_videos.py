@@ -10,29 +10,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from firstsight.errors import MediaError
-from firstsight.media.fetch import Fetched, fetch, host_of
+from firstsight.media.fetch import FetchedMedium, fetch, host_of
 from firstsight.media.policy import MediaPolicy
 
-KEPT_BYTES = 2 * 2**30
+REMOTE_VIDEO_CACHE_BYTES = 2 * 2**30
 """Disk that kept copies take; what was not used for longest goes first."""
 
 
 @dataclass
 class _Copy:
     ready: threading.Event = field(default_factory=threading.Event)
-    fetched: Fetched | None = None
+    fetched: FetchedMedium | None = None
     error: MediaError | None = None
     holders: int = 0
 
 
-class KeptVideos:
+class RemoteVideoCache:
     """Copies of remote videos, fetched once for any number of threads; a local video is used where it lies.
 
     Args:
         max_bytes: of all copies that nobody holds, once another is fetched.
     """
 
-    def __init__(self, max_bytes: int = KEPT_BYTES) -> None:
+    def __init__(self, max_bytes: int = REMOTE_VIDEO_CACHE_BYTES) -> None:
         self._max_bytes = max_bytes
         self._copies: OrderedDict[str, _Copy] = OrderedDict()
         self._lock = threading.Lock()
@@ -48,7 +48,7 @@ class KeptVideos:
             with fetch(uri, policy, "video") as local:
                 yield local.path()
             return
-        copy = self._wanted(uri, policy)
+        copy = self._acquire(uri, policy)
         try:
             assert copy.fetched is not None
             yield copy.fetched.path()
@@ -66,7 +66,7 @@ class KeptVideos:
             if copy.fetched is not None:
                 copy.fetched.close()
 
-    def _wanted(self, uri: str, policy: MediaPolicy) -> _Copy:
+    def _acquire(self, uri: str, policy: MediaPolicy) -> _Copy:
         with self._lock:
             copy = self._copies.get(uri)
             first = copy is None

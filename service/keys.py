@@ -57,7 +57,7 @@ class KeyFile:
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self._lock = threading.Lock()
-        self._seen: tuple[int, int, int] | None = None
+        self._file_state: tuple[int, int, int] | None = None
         self._keys: dict[str, ApiKey] = {}
 
     def keys(self) -> list[ApiKey]:
@@ -110,16 +110,16 @@ class KeyFile:
             keys[key_id] = ApiKey(key_id, name, ordered, per_minute, now, _digest(token))
             return keys[key_id], token
 
-    def revoke(self, which: str) -> ApiKey:
+    def revoke(self, id_or_name: str) -> ApiKey:
         """Take a key away, by its id or name.
 
         Raises:
             KeyFileError: there is none, or the file cannot be written.
         """
         with self._writing() as keys:
-            found = next((key for key in keys.values() if which in (key.key_id, key.name)), None)
+            found = next((key for key in keys.values() if id_or_name in (key.key_id, key.name)), None)
             if found is None:
-                raise KeyFileError(f"there is no key {which!r}; see: firstsight keys list")
+                raise KeyFileError(f"there is no key {id_or_name!r}; see: firstsight keys list")
             return keys.pop(found.key_id)
 
     # ---- inside
@@ -131,13 +131,13 @@ class KeyFile:
             try:
                 status = self.path.stat()
                 state = (status.st_mtime_ns, status.st_size, status.st_ino)
-                if state != self._seen:
+                if state != self._file_state:
                     self._keys = _parse(self.path.read_bytes())
-                    self._seen = state
+                    self._file_state = state
             except FileNotFoundError:
-                self._keys, self._seen = {}, None
+                self._keys, self._file_state = {}, None
             except (OSError, ValueError, TypeError, KeyError) as error:
-                self._seen = None
+                self._file_state = None
                 raise KeyFileError(f"the file of keys cannot be read ({type(error).__name__}); restore it") from error
             return self._keys
 

@@ -28,7 +28,7 @@ _HEADERS: Final = {
 METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 
 
-class Observer:
+class RequestObserver:
     """ASGI middleware, the outermost of the application's own."""
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
@@ -65,9 +65,9 @@ class Observer:
                 if status == 0:
                     detail = f"the service failed; its log has more under {request_id}"
                     await problem(500, "internal", detail)(scope, receive, tell)
-        self._note(scope, state, status, time.perf_counter() - began)
+        self._record(scope, state, status, time.perf_counter() - began)
 
-    def _note(self, scope: Scope, state: dict[str, Any], status: int, seconds: float) -> None:
+    def _record(self, scope: Scope, state: dict[str, Any], status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
         method = scope["method"] if scope["method"] in METHODS else "other"
         self._metrics.requests.labels(method, route, status).inc()

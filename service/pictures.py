@@ -22,7 +22,7 @@ from firstsight.media.isolated_pictures import PictureDecoder
 from firstsight.media.policy import MediaPolicy
 from firstsight.service.settings import ServiceSettings
 
-AT_ONCE: Final = 16
+MAX_CONCURRENT_MEDIA: Final = 16
 """Pictures and videos that are fetched at once, and as many that are decoded: the others wait before they take a
 thread, so that slow servers hold up no search, and no picture that came with its request."""
 
@@ -33,7 +33,7 @@ _HTTP: Final = re.compile(r"https?://", re.IGNORECASE)
 _DATA: Final = re.compile(r"data:([^,;]*)((?:;[^,;]*)*),", re.IGNORECASE)
 
 
-def is_address(text: str) -> bool:
+def is_http_url(text: str) -> bool:
     """Whether it is an http(s) address, the only ones that a request may name."""
     return _HTTP.match(text) is not None
 
@@ -45,7 +45,10 @@ class PictureReader:
         # never a file of this machine, whatever a request calls it
         self.policy: MediaPolicy = replace(settings.policy, root=None, allow_anywhere=False)
         self._decoder = PictureDecoder(workers=settings.decoders, max_pixels=settings.max_pixels)
-        self._fetching, self._reading = anyio.CapacityLimiter(AT_ONCE), anyio.CapacityLimiter(AT_ONCE)
+        self._fetching, self._reading = (
+            anyio.CapacityLimiter(MAX_CONCURRENT_MEDIA),
+            anyio.CapacityLimiter(MAX_CONCURRENT_MEDIA),
+        )
 
     def read(self, picture: str | bytes) -> bytes:
         """The file's bytes of an upload, a data URI, base64, or an http(s) address, which is fetched through the guard.
@@ -55,7 +58,7 @@ class PictureReader:
         """
         if isinstance(picture, bytes):
             return picture
-        if is_address(picture):
+        if is_http_url(picture):
             return fetch_bytes(picture, self.policy)
         head = _DATA.match(picture)
         if head is None and re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", picture):
@@ -87,7 +90,7 @@ class PictureReader:
         opened: list[Image.Image | FirstsightError] = [MediaError("unreachable", "not opened") for _ in pictures]
 
         async def open_one(place: int, picture: str | bytes) -> None:
-            far = isinstance(picture, str) and is_address(picture)
+            far = isinstance(picture, str) and is_http_url(picture)
             try:
                 opened[place] = await run_sync(
                     partial(self.open, picture, min_side=min_side), limiter=self._fetching if far else self._reading
@@ -101,13 +104,13 @@ class PictureReader:
         return opened
 
     @asynccontextmanager
-    async def video_soon(self, address: str) -> AsyncIterator[Path]:
+    async def fetch_video(self, address: str) -> AsyncIterator[Path]:
         """The file of a video at an http(s) address, until the block ends.
 
         Raises:
             MediaError: as `firstsight.media.fetch.fetch`, and for what is no such address.
         """
-        if not is_address(address):
+        if not is_http_url(address):
             raise MediaError("forbidden", f"{address[:80]} is no http(s) address; a query video is named by one")
         policy = replace(self.policy, max_video_bytes=min(self.policy.max_video_bytes, MAX_VIDEO_BYTES))
         fetched = await run_sync(partial(fetch, address, policy, "video"), limiter=self._fetching)

@@ -16,8 +16,8 @@ from typing import Any
 from uuid import uuid4
 
 from firstsight.errors import CatalogError, MediaError
-from firstsight.service.answers import without_folders
-from firstsight.service.pictures import is_address
+from firstsight.service.answers import strip_local_folders
+from firstsight.service.pictures import is_http_url
 from firstsight.service.state import Service
 from firstsight.service.uploads import FOLDER, Uploads
 
@@ -46,10 +46,10 @@ def index_rows(service: Service, rows: Sequence[Mapping[str, Any]]) -> dict[str,
         failures: list[dict[str, Any]] = []
         try:
             with service.databases.writing() as db:
-                kept = [_with_files(service, row, uploads) for row in rows]
+                kept = [_replace_pictures_by_files(service, row, uploads) for row in rows]
                 catalogue.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
                 named = [str(row["item_id"]) for row in kept]
-                before = uploads.of_items(db, named)
+                before = uploads.names_of_items(db, named)
                 report = db.index(catalogue, wait_s=settings.max_wait_s)
                 uploads.drop_unused(db, before)
                 if report.counts.failed_media or report.counts.failed_texts:
@@ -61,7 +61,7 @@ def index_rows(service: Service, rows: Sequence[Mapping[str, Any]]) -> dict[str,
             if not failures:  # else it is what `firstsight index --retry` reads
                 catalogue.unlink(missing_ok=True)
     shown = [
-        {"item_id": row["item_id"], "reason": row["reason"], "message": without_folders(row["message"])}
+        {"item_id": row["item_id"], "reason": row["reason"], "message": strip_local_folders(row["message"])}
         | {"uri": row["uri"] if "://" in row["uri"] else None}
         for row in failures
     ]
@@ -85,38 +85,38 @@ def remove_item(service: Service, item_id: str) -> list[str]:
     settings = service.settings
     with service.databases.writing() as db:
         uploads = None if settings.remote else Uploads(Path(settings.db).absolute() / FOLDER)
-        before = uploads.of_items(db, [item_id]) if uploads else set()
+        before = uploads.names_of_items(db, [item_id]) if uploads else set()
         removed = db.remove([item_id], wait_s=settings.max_wait_s)
         if uploads and removed:
             uploads.drop_unused(db, before)
     return removed
 
 
-def _with_files(service: Service, row: Mapping[str, Any], uploads: Uploads) -> dict[str, Any]:
+def _replace_pictures_by_files(service: Service, row: Mapping[str, Any], uploads: Uploads) -> dict[str, Any]:
     """A row whose pictures are addresses or files of the folder."""
     kept = dict(row)
     for name in ("images", "videos"):
         given = row.get(name)
         media = [given] if isinstance(given, str) else given or []
         if given is not None:
-            kept[name] = [_named(service, uri, name, str(row.get("item_id")), uploads) for uri in media]
+            kept[name] = [_check_medium(service, uri, name, str(row.get("item_id")), uploads) for uri in media]
     return kept
 
 
-def _named(service: Service, uri: str, name: str, item_id: str, uploads: Uploads) -> str:
-    if is_address(uri):
+def _check_medium(service: Service, uri: str, name: str, item_id: str, uploads: Uploads) -> str:
+    if is_http_url(uri):
         return uri
     if name == "images" and uri[:5].lower() == "data:" and not service.settings.remote:
-        return _keep(service, uri, item_id, uploads)
+        return _save_picture(service, uri, item_id, uploads)
     remedy = "give http(s) addresses" + ("" if name == "videos" else " or data URIs in base64")
     raise CatalogError(f"item {item_id!r}: {uri[:80]!r} is not taken from a request; {remedy}")
 
 
-def _keep(service: Service, uri: str, item_id: str, uploads: Uploads) -> str:
+def _save_picture(service: Service, uri: str, item_id: str, uploads: Uploads) -> str:
     """Keep a picture that can be decoded, and give its name."""
     try:
         data = service.pictures.read(uri)
         service.pictures.open(data, min_side=64)
     except MediaError as error:
         raise MediaError(error.reason, f"item {item_id!r}: {error}") from None
-    return uploads.keep(data)
+    return uploads.save(data)

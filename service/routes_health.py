@@ -6,11 +6,11 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from firstsight.errors import FirstsightError
-from firstsight.service.answers import Answer, public_name
+from firstsight.service.answers import LibraryJSONResponse, public_encoder_name
 from firstsight.service.auth import COOKIE, UnauthorizedError
-from firstsight.service.errors import ServiceError, describe, problem
+from firstsight.service.errors import ServiceError, describe_error, problem
 from firstsight.service.metrics import CONTENT_TYPE
-from firstsight.service.search_shapes import Shape
+from firstsight.service.search_shapes import StrictModel
 from firstsight.service.state import ServiceDep
 
 router = APIRouter(tags=["service"])
@@ -22,16 +22,16 @@ class NotReadyError(ServiceError):
     status, code = 503, "starting"
 
 
-class SessionRequest(Shape):
+class SessionRequest(StrictModel):
     """A key, for the page to send from now on."""
 
     key: str
 
 
 @router.get("/health", summary="The process lives", response_model=dict[str, str])
-async def health() -> Answer:
+async def health() -> LibraryJSONResponse:
     """Always ok; touches nothing."""
-    return Answer({"status": "ok"})
+    return LibraryJSONResponse({"status": "ok"})
 
 
 @router.get("/ready", summary="The encoder and the database answer", response_model=dict[str, str | int])
@@ -41,11 +41,15 @@ def ready(service: ServiceDep) -> Response:
         raise NotReadyError("the encoder is being loaded; ask again", {"Retry-After": "1"})
     try:
         with service.databases.reading() as db:
-            return Answer(
-                {"status": "ready", "encoder": public_name(service.databases.encoder.spec.name), "items": db.count()}
+            return LibraryJSONResponse(
+                {
+                    "status": "ready",
+                    "encoder": public_encoder_name(service.databases.encoder.spec.name),
+                    "items": db.count(),
+                }
             )
     except FirstsightError as error:
-        _, code, detail, headers = describe(error)
+        _, code, detail, headers = describe_error(error)
         return problem(503, code, detail, headers)
 
 
@@ -56,14 +60,14 @@ def metrics(service: ServiceDep) -> Response:
 
 
 @router.post("/session", summary="Let the page of a browser send a key by cookie", response_model=dict[str, list[str]])
-def open_session(request: Request, body: SessionRequest, service: ServiceDep) -> Answer:
+def open_session(request: Request, body: SessionRequest, service: ServiceDep) -> LibraryJSONResponse:
     """Keep a key in a cookie that no script reads and no other site sends."""
     if not service.keyring.in_use:
-        return Answer({"scopes": ["read", "write", "moderate"]})
+        return LibraryJSONResponse({"scopes": ["read", "write", "moderate"]})
     key = service.keyring.admit(body.key, None)
     if key is None:
         raise UnauthorizedError("this API key is not known, or was revoked")
-    answer = Answer({"scopes": list(key.scopes)})
+    answer = LibraryJSONResponse({"scopes": list(key.scopes)})
     # the proxy that has TLS is not asked: the page's own Origin, which the gate has compared with Host, says it
     secure = request.headers.get("origin", "").lower().startswith("https://")
     answer.set_cookie(COOKIE, body.key, httponly=True, samesite="strict", secure=secure, path="/")
@@ -71,8 +75,8 @@ def open_session(request: Request, body: SessionRequest, service: ServiceDep) ->
 
 
 @router.delete("/session", summary="Forget the page's key", response_model=dict[str, list[str]])
-def close_session() -> Answer:
+def close_session() -> LibraryJSONResponse:
     """Take the cookie away."""
-    answer = Answer({"scopes": []})
+    answer = LibraryJSONResponse({"scopes": []})
     answer.delete_cookie(COOKIE, path="/")
     return answer

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from firstsight.service.answers import Answer
+from firstsight.service.answers import LibraryJSONResponse
 from firstsight.service.posting import index_rows, remove_item
-from firstsight.service.routes_search import AnyId, ItemPath, no_such_item
-from firstsight.service.search_shapes import Shape
+from firstsight.service.routes_search import ItemIdPath, ItemIdQuery, item_not_found
+from firstsight.service.search_shapes import StrictModel
 from firstsight.service.state import ServiceDep
 
-router = APIRouter(tags=["items"], default_response_class=Answer)
+router = APIRouter(tags=["items"], default_response_class=LibraryJSONResponse)
 
 Value = str | bool | int | float | None
 Media = Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=64)] | str | None
@@ -47,7 +47,7 @@ class PostedItem(BaseModel):
     expires_at: str | None = None
 
 
-class PostedItems(Shape):
+class PostedItems(StrictModel):
     """One or a few catalogue rows."""
 
     model_config = ConfigDict(
@@ -76,21 +76,21 @@ class RemovedAnswer(BaseModel):
 
 
 @router.post("/items", response_model=IndexedAnswer, summary="Index catalogue rows now")
-def post_items(body: PostedItems, service: ServiceDep) -> Answer:
+def post_items(body: PostedItems, service: ServiceDep) -> LibraryJSONResponse:
     """Index one or a few rows; they are committed, and found by searches, when this is answered."""
-    return Answer(index_rows(service, [item.model_dump(exclude_unset=True) for item in body.items]))
+    return LibraryJSONResponse(index_rows(service, [item.model_dump(exclude_unset=True) for item in body.items]))
 
 
 @router.delete("/items", response_model=RemovedAnswer, summary="Remove an item, by any id")
-def delete_item_by_any_id(item_id: AnyId, service: ServiceDep) -> Answer:
+def delete_item_by_any_id(item_id: ItemIdQuery, service: ServiceDep) -> LibraryJSONResponse:
     """As DELETE /items/{item_id}, also for ids that a path cannot hold."""
     return delete_item(item_id, service)
 
 
 @router.delete("/items/{item_id:path}", response_model=RemovedAnswer, summary="Remove an item")
-def delete_item(item_id: ItemPath, service: ServiceDep) -> Answer:
+def delete_item(item_id: ItemIdPath, service: ServiceDep) -> LibraryJSONResponse:
     """Remove an item with its views and posted pictures; people's decisions about it stay in the audit log."""
     removed = remove_item(service, item_id)
     if not removed:
-        raise no_such_item(item_id)
-    return Answer({"removed": removed})
+        raise item_not_found(item_id)
+    return LibraryJSONResponse({"removed": removed})

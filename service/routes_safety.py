@@ -17,21 +17,21 @@ from firstsight.safety.policies import load_policies
 from firstsight.safety.review_queue import review_queue
 from firstsight.safety.reviews import HumanDecision
 from firstsight.safety.scoring import score
-from firstsight.service.answers import Answer, without_paths
-from firstsight.service.auth import who
-from firstsight.service.routes_search import ItemPath, must_exist
-from firstsight.service.search_shapes import Shape
+from firstsight.service.answers import LibraryJSONResponse, hide_local_uri
+from firstsight.service.auth import actor_name
+from firstsight.service.routes_search import ItemIdPath, require_item
+from firstsight.service.search_shapes import StrictModel
 from firstsight.service.state import ServiceDep
 
-router = APIRouter(prefix="/safety", tags=["safety"], default_response_class=Answer)
+router = APIRouter(prefix="/safety", tags=["safety"], default_response_class=LibraryJSONResponse)
 
 Action = Literal["allow", "review", "block"]
 PolicyIds = Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=64)]
 Reason = Annotated[str, Field(min_length=1, max_length=4_000)]
-By = Annotated[str, Field(min_length=1, max_length=200, description="who it is that the key acts for")]
+ActorName = Annotated[str, Field(min_length=1, max_length=200, description="who it is that the key acts for")]
 
 
-class DecisionRequest(Shape):
+class DecisionRequest(StrictModel):
     """A decision about an item; it overrides scores and becomes a training label."""
 
     model_config = ConfigDict(
@@ -41,16 +41,16 @@ class DecisionRequest(Shape):
     action: Action
     policies: PolicyIds = Field(default_factory=list)
     reason: Reason
-    by: By | None = None
+    by: ActorName | None = None
 
 
-class AppealRequest(Shape):
+class AppealRequest(StrictModel):
     """An objection to the decision that stands."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "it is a bread knife"}]})
 
     reason: Reason
-    by: By | None = None
+    by: ActorName | None = None
 
 
 class OverturnRequest(AppealRequest):
@@ -60,7 +60,7 @@ class OverturnRequest(AppealRequest):
     policies: PolicyIds = Field(default_factory=list)
 
 
-class ScoreRequest(Shape):
+class ScoreRequest(StrictModel):
     """What to score."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{}]})
@@ -78,11 +78,11 @@ class DecisionAnswer(BaseModel):
 
 
 @router.get("/policies", response_model=dict[str, Any], summary="The policies in force")
-def policies(service: ServiceDep) -> Answer:
+def policies(service: ServiceDep) -> LibraryJSONResponse:
     """Every policy, with the version of the file."""
     loaded = load_policies(service.settings.policies)
-    told = [one.deciding() | {"name": one.name, "parent": one.parent} for one in loaded.all]
-    return Answer({"version": loaded.version, "policies": told})
+    told = [one.decision_settings() | {"name": one.name, "parent": one.parent} for one in loaded.all]
+    return LibraryJSONResponse({"version": loaded.version, "policies": told})
 
 
 @router.get("/queue", response_model=dict[str, list[dict[str, Any]]], summary="What to look at next")
@@ -90,18 +90,18 @@ def queue(
     service: ServiceDep,
     k: Annotated[int, Parameter(ge=1, le=1_000)] = 50,
     reach: Annotated[str | None, Parameter(max_length=200, description="a number column, such as views")] = None,
-) -> Answer:
+) -> LibraryJSONResponse:
     """Appeals first, then by severity, uncertainty and reach; each with the picture to show."""
     with service.databases.reading() as db:
         store = db.store
         reviews = current_reviews(store, AuditLog.of(store.uri))
         waiting = review_queue(store, reviews, load_policies(service.settings.policies), reach=reach, limit=k)
         shown = db.pictures([one.item_id for one in waiting])
-    return Answer({"queue": [one.as_dict() | {"view_id": shown.get(one.item_id)} for one in waiting]})
+    return LibraryJSONResponse({"queue": [one.as_dict() | {"view_id": shown.get(one.item_id)} for one in waiting]})
 
 
 @router.post("/score", response_model=dict[str, Any], summary="Score what is new or changed")
-def score_items(body: ScoreRequest, service: ServiceDep) -> Answer:
+def score_items(body: ScoreRequest, service: ServiceDep) -> LibraryJSONResponse:
     """Score, decide, and let searches know; as long as it takes."""
     with service.databases.writing() as db:
         report = score(
@@ -112,26 +112,26 @@ def score_items(body: ScoreRequest, service: ServiceDep) -> Answer:
             everything=body.everything,
             wait_s=service.settings.max_wait_s,
         )
-    return Answer(asdict(report))
+    return LibraryJSONResponse(asdict(report))
 
 
 @router.get("/items/{item_id:path}", response_model=dict[str, Any], summary="What was decided about an item, and why")
 def explain_item(
-    item_id: ItemPath, service: ServiceDep, region: Annotated[str | None, Parameter(max_length=64)] = None
-) -> Answer:
+    item_id: ItemIdPath, service: ServiceDep, region: Annotated[str | None, Parameter(max_length=64)] = None
+) -> LibraryJSONResponse:
     """The decision with its evidence, all scores, and what came before."""
     with service.databases.reading() as db:
-        must_exist(db, item_id)
+        require_item(db, item_id)
         store = db.store
         told = explain(store, item_id, load_policies(service.settings.policies), AuditLog.of(store.uri), region=region)
-    return Answer(told | {"evidence": [without_paths(one) for one in told["evidence"]]})
+    return LibraryJSONResponse(told | {"evidence": [hide_local_uri(one) for one in told["evidence"]]})
 
 
 @router.post("/items/{item_id:path}/decision", response_model=DecisionAnswer, summary="Decide about an item")
-def decide(request: Request, item_id: ItemPath, body: DecisionRequest, service: ServiceDep) -> Answer:
+def decide(request: Request, item_id: ItemIdPath, body: DecisionRequest, service: ServiceDep) -> LibraryJSONResponse:
     """Allow, block or send to review, until what is encoded of the item changes."""
     with service.databases.writing() as db:
-        must_exist(db, item_id)
+        require_item(db, item_id)
         made = review.decide(
             db.store,
             AuditLog.of(db.uri),
@@ -140,46 +140,46 @@ def decide(request: Request, item_id: ItemPath, body: DecisionRequest, service: 
             policies=load_policies(service.settings.policies),
             policy_ids=body.policies,
             reason=body.reason,
-            by=who(request, body.by),
+            by=actor_name(request, body.by),
             wait_s=service.settings.max_wait_s,
         )
-    return _told(made)
+    return _decision_response(made)
 
 
 @router.post("/items/{item_id:path}/appeal", response_model=dict[str, str], summary="Object to a decision")
-def appeal(request: Request, item_id: ItemPath, body: AppealRequest, service: ServiceDep) -> Answer:
+def appeal(request: Request, item_id: ItemIdPath, body: AppealRequest, service: ServiceDep) -> LibraryJSONResponse:
     """Put the item at the head of the queue; it stays as it is until then."""
     with service.databases.writing() as db:
-        must_exist(db, item_id)
+        require_item(db, item_id)
         entry_id = review.appeal(
             db.store,
             AuditLog.of(db.uri),
             item_id,
             reason=body.reason,
-            by=who(request, body.by),
+            by=actor_name(request, body.by),
             wait_s=service.settings.max_wait_s,
         )
-    return Answer({"item_id": item_id, "entry_id": entry_id})
+    return LibraryJSONResponse({"item_id": item_id, "entry_id": entry_id})
 
 
 @router.post("/items/{item_id:path}/overturn", response_model=DecisionAnswer, summary="Reverse a decision")
-def overturn(request: Request, item_id: ItemPath, body: OverturnRequest, service: ServiceDep) -> Answer:
+def overturn(request: Request, item_id: ItemIdPath, body: OverturnRequest, service: ServiceDep) -> LibraryJSONResponse:
     """Reverse what stands, a person's decision or the scores'."""
     with service.databases.writing() as db:
-        must_exist(db, item_id)
+        require_item(db, item_id)
         made = review.overturn(
             db.store,
             AuditLog.of(db.uri),
             item_id,
             policies=load_policies(service.settings.policies),
             reason=body.reason,
-            by=who(request, body.by),
+            by=actor_name(request, body.by),
             action=body.action,
             policy_ids=body.policies,
             wait_s=service.settings.max_wait_s,
         )
-    return _told(made)
+    return _decision_response(made)
 
 
-def _told(made: HumanDecision) -> Answer:
-    return Answer({"item_id": made.item_id, "action": made.action, "entry_id": made.entry_id})
+def _decision_response(made: HumanDecision) -> LibraryJSONResponse:
+    return LibraryJSONResponse({"item_id": made.item_id, "action": made.action, "entry_id": made.entry_id})

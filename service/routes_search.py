@@ -13,28 +13,28 @@ from firstsight import Database
 from firstsight.errors import QueryError
 from firstsight.retrieval.query import MAX_RESULTS, Query
 from firstsight.retrieval.results import SearchResult, SearchResults
-from firstsight.service.answers import Answer, without_paths
-from firstsight.service.asked import Asked, complete, read_asked
-from firstsight.service.auth import may, must_see, require
+from firstsight.service.answers import LibraryJSONResponse, hide_local_uri
+from firstsight.service.asked import SearchRequestWithFiles, prepare_query, read_search_request
+from firstsight.service.auth import has_scope, refuse_if_blocked, require_scope
 from firstsight.service.batching_encoder import time_limit
 from firstsight.service.errors import NotFoundError
-from firstsight.service.filters import check_filter, check_told, told_columns
+from firstsight.service.filters import check_filter, check_visible_column, visible_columns
 from firstsight.service.search_shapes import (
     MAX_K,
     HistoryEvent,
     ItemAnswer,
-    Kind,
+    ItemKind,
     RecommendRequest,
     SearchAnswer,
     SearchRequest,
     SimilarAnswer,
     SlateAnswer,
 )
-from firstsight.service.searches import Ask
+from firstsight.service.searches import PendingSearch
 from firstsight.service.state import ServiceDep
-from firstsight.service.wanted import while_wanted
+from firstsight.service.wanted import run_until_cancelled
 
-router = APIRouter(tags=["search"], default_response_class=Answer)
+router = APIRouter(tags=["search"], default_response_class=LibraryJSONResponse)
 
 KINDS = ("product", "video", "live")
 
@@ -61,92 +61,96 @@ KINDS = ("product", "video", "live")
         }
     },
 )
-async def search(request: Request, asked: Annotated[Asked, Depends(read_asked)], service: ServiceDep) -> Answer:
+async def search(
+    request: Request, asked: Annotated[SearchRequestWithFiles, Depends(read_search_request)], service: ServiceDep
+) -> LibraryJSONResponse:
     """Search; the best first, with the view that matched."""
     body = asked.body
     if body.include_blocked:
-        require(request, "moderate")
-    moderates = may(request, "moderate")
+        require_scope(request, "moderate")
+    moderates = has_scope(request, "moderate")
     if body.where is not None:
         check_filter(body.where, moderates=moderates)
-    check_told(body.collapse, moderates=moderates)
+    check_visible_column(body.collapse, moderates=moderates)
     limit_s = service.settings.batching.timeout_s
 
-    async def find() -> Answer:
+    async def find() -> LibraryJSONResponse:
         with time_limit(limit_s):
-            async with complete(service, asked) as query:
-                found = await service.searches.search(Ask(query, moderates=moderates))
-        return await run_sync(partial(_tell, query, found, moderates=moderates))
+            async with prepare_query(service, asked) as query:
+                found = await service.searches.search(PendingSearch(query, moderates=moderates))
+        return await run_sync(partial(_search_response, query, found, moderates=moderates))
 
-    return await while_wanted(request, limit_s, find)
+    return await run_until_cancelled(request, limit_s, find)
 
 
-def _tell(query: Query, found: SearchResults, *, moderates: bool) -> Answer:
+def _search_response(query: Query, found: SearchResults, *, moderates: bool) -> LibraryJSONResponse:
     last = query.offset + query.k
     more = len(found) + found.withheld == query.k and last + query.k <= MAX_RESULTS
-    told = [tell_result(result, moderates=moderates) for result in found]
-    return Answer({"results": told, "snapshot": found.snapshot, "next_offset": last if more else None})
+    told = [result_as_json(result, moderates=moderates) for result in found]
+    return LibraryJSONResponse({"results": told, "snapshot": found.snapshot, "next_offset": last if more else None})
 
 
-def tell_result(result: SearchResult, *, moderates: bool) -> dict[str, Any]:
+def result_as_json(result: SearchResult, *, moderates: bool) -> dict[str, Any]:
     """A result as JSON, less the addresses of this machine's files, and the scores where the key does not moderate."""
     told = result.as_dict()
-    told["columns"] = told_columns(told["columns"], moderates=moderates)
+    told["columns"] = visible_columns(told["columns"], moderates=moderates)
     for name in ("view", "picture"):
-        told[name] = without_paths(told[name])
+        told[name] = hide_local_uri(told[name])
     if "moments" in told:
-        told["moments"] = [without_paths(moment) for moment in told["moments"]]
+        told["moments"] = [hide_local_uri(moment) for moment in told["moments"]]
     return told
 
 
-ItemPath = Annotated[str, Path(description="an item's id; it may hold slashes", examples=["sneakers-red"])]
+ItemIdPath = Annotated[str, Path(description="an item's id; it may hold slashes", examples=["sneakers-red"])]
 
 
 @router.get("/items/{item_id:path}/similar", response_model=SimilarAnswer, summary="What is next to an item")
 def similar(
     request: Request,
-    item_id: ItemPath,
+    item_id: ItemIdPath,
     service: ServiceDep,
     k: Annotated[int, Parameter(ge=1, le=MAX_K)] = 12,
-    kinds: Annotated[list[Kind], Parameter(max_length=3)] = [],  # noqa: B006  # FastAPI copies it
+    kinds: Annotated[list[ItemKind], Parameter(max_length=3)] = [],  # noqa: B006  # FastAPI copies it
     near_duplicate: Annotated[float, Parameter(gt=0, le=1)] = 1.0,
-) -> Answer:
+) -> LibraryJSONResponse:
     """The items whose vectors are nearest, by content alone."""
     with service.databases.slates() as db:
-        must_be_shown(request, db, item_id)
+        require_visible_item(request, db, item_id)
         found = db.similar(item_id, k=k, kinds=kinds, near_duplicate=near_duplicate)
         shown = db.pictures([one.item_id for one in found])
-    return Answer({"results": [one.as_dict() | {"view_id": shown.get(one.item_id)} for one in found]})
+    return LibraryJSONResponse({"results": [one.as_dict() | {"view_id": shown.get(one.item_id)} for one in found]})
 
 
-AnyId = Annotated[str, Parameter(min_length=1, max_length=512, description="an item's id, whatever stands in it")]
+ItemIdQuery = Annotated[str, Parameter(min_length=1, max_length=512, description="an item's id, whatever stands in it")]
 
 
 @router.get("/items", response_model=ItemAnswer, summary="An item with its views, by any id")
-def get_item_by_any_id(request: Request, item_id: AnyId, service: ServiceDep, vectors: bool = False) -> Answer:
+def get_item_by_any_id(
+    request: Request, item_id: ItemIdQuery, service: ServiceDep, vectors: bool = False
+) -> LibraryJSONResponse:
     """As GET /items/{item_id}, also for ids that a path cannot hold: `a/similar`, `..`, `a//b`."""
     return get_item(request, item_id, service, vectors)
 
 
 @router.get("/items/{item_id:path}", response_model=ItemAnswer, summary="An item with its views")
-def get_item(request: Request, item_id: ItemPath, service: ServiceDep, vectors: bool = False) -> Answer:
+def get_item(request: Request, item_id: ItemIdPath, service: ServiceDep, vectors: bool = False) -> LibraryJSONResponse:
     """The item; one that is blocked is there for the scope moderate alone."""
     with service.databases.reading() as db:
-        must_be_shown(request, db, item_id)
+        require_visible_item(request, db, item_id)
         item = db.get(item_id)
-    item["columns"] = told_columns(item["columns"], moderates=may(request, "moderate"))
-    views = [without_paths(view) or {} for view in item["views"]]
+    item["columns"] = visible_columns(item["columns"], moderates=has_scope(request, "moderate"))
+    views = [hide_local_uri(view) or {} for view in item["views"]]
     if not vectors:
         item.pop("vector")
         views = [{name: value for name, value in view.items() if name != "vector"} for view in views]
-    return Answer(item | {"views": views})
+    return LibraryJSONResponse(item | {"views": views})
 
 
 @router.post("/recommend", response_model=SlateAnswer, summary="A slate for a user")
-def recommend(request: Request, body: RecommendRequest, service: ServiceDep) -> Answer:
+def recommend(request: Request, body: RecommendRequest, service: ServiceDep) -> LibraryJSONResponse:
     """A slate by a user's logged events, by a history given here, or both."""
     if body.log:
-        require(request, "write")
+        require_scope(request, "write")
     settings = body.model_dump(exclude={"kinds", "history", "quotas"})
     history = None if body.history is None else [_event(one) for one in body.history]
     quotas: dict[str, int | float] = {str(kind): slots for kind, slots in body.quotas.items()}
@@ -159,7 +163,7 @@ def recommend(request: Request, body: RecommendRequest, service: ServiceDep) -> 
         shown = db.pictures([one.item_id for one in slate])
         reasons = {one.item_id for one in slate.interests} | {one.because for one in slate if one.because}
         titles = _titles(request, db, sorted(reasons))
-    return Answer(
+    return LibraryJSONResponse(
         {
             "slate_id": slate.slate_id,
             "items": [one.as_dict() | {"view_id": shown.get(one.item_id)} for one in slate],
@@ -173,33 +177,33 @@ def recommend(request: Request, body: RecommendRequest, service: ServiceDep) -> 
 
 def _titles(request: Request, db: Database, item_ids: list[str]) -> dict[str, str]:
     """The titles of those of these items that have one and are shown to whoever asks."""
-    moderates = may(request, "moderate")
+    moderates = has_scope(request, "moderate")
     rows = db.store.item_rows(item_ids)
     shown = {i: row["title"] for i, row in rows.items() if moderates or row.get("safety_decision") != "block"}
     return {item_id: title for item_id, title in shown.items() if title}
 
 
-def must_exist(db: Database, item_id: str) -> None:
+def require_item(db: Database, item_id: str) -> None:
     """Answer 404 for an item that is not there.
 
     Raises:
         NotFoundError: there is none of this id.
     """
     if not db.has(item_id):
-        raise no_such_item(item_id)
+        raise item_not_found(item_id)
 
 
-def must_be_shown(request: Request, db: Database, item_id: str) -> None:
+def require_visible_item(request: Request, db: Database, item_id: str) -> None:
     """Answer 404 for an item that is not there, and for one that is blocked unless the key moderates.
 
     Raises:
         NotFoundError: there is none of this id, or not for this key.
     """
-    must_exist(db, item_id)
-    must_see(request, no_such_item(item_id), blocked=db.is_blocked(item_id))
+    require_item(db, item_id)
+    refuse_if_blocked(request, item_not_found(item_id), blocked=db.is_blocked(item_id))
 
 
-def no_such_item(item_id: str) -> NotFoundError:
+def item_not_found(item_id: str) -> NotFoundError:
     """The refusal for an id that is not there, or not for this key."""
     return NotFoundError(f"there is no item {item_id[:512]!r}")
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Kind = Literal["product", "video", "live"]
+ItemKind = Literal["product", "video", "live"]
 Weights = Annotated[list[float], Field(max_length=64)]
 Picture = Annotated[str, Field(description="an http(s) address, a data URI, or the file in base64")]
 Words = Annotated[str, Field(max_length=8_000)]
@@ -16,13 +16,13 @@ MAX_K = 1_000
 """Most results of one answer."""
 
 
-class Shape(BaseModel):
+class StrictModel(BaseModel):
     """A body in which a key that nobody knows is a mistake."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
-class SearchRequest(Shape):
+class SearchRequest(StrictModel):
     """One query, as `firstsight.Query` has it; a page of 24 by default."""
 
     model_config = ConfigDict(
@@ -54,7 +54,7 @@ class SearchRequest(Shape):
     k: int = Field(24, ge=1, le=MAX_K)
     offset: int = Field(0, ge=0, lt=10_000)
     where: Annotated[str, Field(max_length=20_000)] | None = None
-    kinds: list[Kind] = Field(default_factory=list, max_length=3)
+    kinds: list[ItemKind] = Field(default_factory=list, max_length=3)
     min_score: float | None = None
     min_relevance: float | None = None
     diversity: float = 0.0
@@ -73,7 +73,7 @@ class SearchAnswer(BaseModel):
     next_offset: int | None = Field(description="null where this page is the last")
 
 
-class HistoryEvent(Shape):
+class HistoryEvent(StrictModel):
     """An event of a user on an item."""
 
     item_id: ItemId
@@ -81,7 +81,7 @@ class HistoryEvent(Shape):
     weight: float = 1.0
 
 
-class RecommendRequest(Shape):
+class RecommendRequest(StrictModel):
     """Whom a slate is for, and what it should be like: fields of `SlateSettings`."""
 
     model_config = ConfigDict(
@@ -96,8 +96,8 @@ class RecommendRequest(Shape):
     user: Annotated[str, Field(min_length=1, max_length=512)] | None = None
     history: list[ItemId | HistoryEvent] | None = Field(None, max_length=10_000)
     k: int = Field(24, ge=1, le=MAX_K)
-    quotas: dict[Kind, int | float] = Field(default_factory=dict)
-    kinds: list[Kind] = Field(default_factory=list, max_length=3, description="only these; none for all")
+    quotas: dict[ItemKind, int | float] = Field(default_factory=dict)
+    kinds: list[ItemKind] = Field(default_factory=list, max_length=3, description="only these; none for all")
     explore: float = 0.1
     diversity: float = 0.0
     near_duplicate: float = 0.95

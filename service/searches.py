@@ -16,53 +16,57 @@ from firstsight.encoders.options import usable_cpus
 from firstsight.errors import FirstsightError, QueryError
 from firstsight.retrieval.query import Query
 from firstsight.retrieval.results import SearchResults
-from firstsight.service.batch_figures import BatchFigures
+from firstsight.service.batch_figures import PrometheusBatchMetrics
 from firstsight.service.batching import Batcher, Lane
-from firstsight.service.databases import Databases
+from firstsight.service.databases import DatabasePool
 from firstsight.service.metrics import Metrics
 from firstsight.service.settings import ServiceSettings
-from firstsight.service.wanted import must_be_wanted
+from firstsight.service.wanted import raise_if_cancelled
 
-Found: TypeAlias = list[SearchResults | FirstsightError]
+SearchOutcomes: TypeAlias = list[SearchResults | FirstsightError]
 
-TOGETHER: Final = 16
+MAX_BATCH: Final = 16
 """Searches of one batch at most. CPU ms of a search by words and meaning, one by one 51, by 4 30, by 16 26, by 64 25;
 by meaning alone 42, 18, 11, 14."""
 
 
 @dataclass(frozen=True)
-class Ask:
+class PendingSearch:
     """A search, and for whom."""
 
     query: Query  # its pictures decoded, its videos at hand
     moderates: bool  # else a blocked item is as one that is not there
 
 
-class Searches:
+class SearchQueue:
     """A queue of searches, and the threads that answer them.
 
     A lone search starts at once; what comes while every thread is at work goes together.
     """
 
-    def __init__(self, databases: Databases, settings: ServiceSettings, metrics: Metrics) -> None:
+    def __init__(self, databases: DatabasePool, settings: ServiceSettings, metrics: Metrics) -> None:
         self._databases = databases
         self._timeout_s = settings.batching.timeout_s
-        self._lane: Lane[Ask, Found] = Lane("searches", self._answer, TOGETHER, 0.0, settings.batching.search_queue)
-        self._batcher = Batcher([self._lane], BatchFigures(metrics), threads=min(settings.threads, usable_cpus()))
+        self._lane: Lane[PendingSearch, SearchOutcomes] = Lane(
+            "searches", self._run_batch, MAX_BATCH, 0.0, settings.batching.search_queue
+        )
+        self._batcher = Batcher(
+            [self._lane], PrometheusBatchMetrics(metrics), threads=min(settings.threads, usable_cpus())
+        )
         # each decodes for seconds with a database in hand, and leaves most to the others
         self._videos = anyio.CapacityLimiter(max(1, settings.threads // 4))
 
-    async def search(self, ask: Ask) -> SearchResults:
+    async def search(self, pending: PendingSearch) -> SearchResults:
         """The answer to a search; dropped where the task is cancelled before it was begun.
 
         Raises:
             QueryError, MediaError: it cannot be answered.
             QueueFullError, DeadlineError, StoppedError: not now.
         """
-        if ask.query.videos:  # not together with searches that take no time
-            (found,) = await run_sync(self._answer_alone, ask, limiter=self._videos)
+        if pending.query.videos:  # not together with searches that take no time
+            (found,) = await run_sync(self._run_alone, pending, limiter=self._videos)
         else:
-            future = self._batcher.submit(self._lane, [ask], time.monotonic() + self._timeout_s)
+            future = self._batcher.submit(self._lane, [pending], time.monotonic() + self._timeout_s)
             (found,) = await asyncio.wrap_future(future)
         if isinstance(found, FirstsightError):
             raise found
@@ -72,23 +76,23 @@ class Searches:
         """Finish what waits, then stop."""
         self._batcher.close()
 
-    def _answer_alone(self, ask: Ask) -> Found:
+    def _run_alone(self, pending: PendingSearch) -> SearchOutcomes:
         with self._databases.reading() as db:
-            must_be_wanted()
-            return _answers(db, [ask])
+            raise_if_cancelled()
+            return _run_searches(db, [pending])
 
-    def _answer(self, asks: Sequence[Ask]) -> Found:
+    def _run_batch(self, searches: Sequence[PendingSearch]) -> SearchOutcomes:
         with self._databases.reading() as db:
-            return _answers(db, asks)
+            return _run_searches(db, searches)
 
 
-def _answers(db: Database, asks: Sequence[Ask]) -> Found:
-    named = {item_id for ask in asks if not ask.moderates for item_id in ask.query.items}
+def _run_searches(db: Database, searches: Sequence[PendingSearch]) -> SearchOutcomes:
+    named = {item_id for pending in searches if not pending.moderates for item_id in pending.query.items}
     blocked = db.store.blocked(sorted(named)) if named else set()
     refused: dict[int, FirstsightError] = {}
-    for n, ask in enumerate(asks):
-        hidden = [] if ask.moderates else [item_id for item_id in ask.query.items if item_id in blocked]
+    for n, pending in enumerate(searches):
+        hidden = [] if pending.moderates else [item_id for item_id in pending.query.items if item_id in blocked]
         if hidden:  # in the words for one that is not there at all
             refused[n] = QueryError(f"there is no item {hidden[0]!r}")
-    found = iter(db.search_many([ask.query for n, ask in enumerate(asks) if n not in refused]))
-    return [refused[n] if n in refused else next(found) for n in range(len(asks))]
+    found = iter(db.search_many([pending.query for n, pending in enumerate(searches) if n not in refused]))
+    return [refused[n] if n in refused else next(found) for n in range(len(searches))]

@@ -60,7 +60,7 @@ class ListenError(FirstsightError):
     """The service may not, or cannot, listen where it was told to."""
 
 
-def check_safe(settings: ServiceSettings) -> None:
+def require_key_if_public(settings: ServiceSettings) -> None:
     """Refuse to listen where other machines reach it before there is an API key.
 
     Raises:
@@ -94,7 +94,7 @@ def serve(
     Raises:
         ListenError: it would listen for other machines without a key, or the address cannot be taken.
     """
-    check_safe(settings)
+    require_key_if_public(settings)
     limit_arenas()
     wanted = max(1, settings.max_connections // settings.workers)  # in each process
     limit = raise_descriptor_limit(wanted)

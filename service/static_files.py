@@ -10,7 +10,7 @@ from importlib import resources
 
 PAGE = "index.html"
 
-POLICY = "; ".join(
+CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'none'",
         "script-src 'self'",
@@ -26,7 +26,7 @@ POLICY = "; ".join(
 """Content-Security-Policy of the page: nothing inline, nothing from elsewhere."""
 
 HEADERS = {
-    "content-security-policy": POLICY,
+    "content-security-policy": CONTENT_SECURITY_POLICY,
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from firstsight.encoders.base import Encoder, ImageInput, Vectors
-from firstsight.service.around import AroundEncoder
+from firstsight.service.around import EncoderWrapper
 from firstsight.service.metrics import Metrics
 
 
-class WaitedForEncoder(AroundEncoder):
+class WaitTimingEncoder(EncoderWrapper):
     """An `Encoder` around another that adds up, for each thread, how long it waited for vectors."""
 
     def __init__(self, encoder: Encoder) -> None:
@@ -26,16 +26,16 @@ class WaitedForEncoder(AroundEncoder):
 
     def encode_images(self, images: Sequence[ImageInput]) -> Vectors:
         """As `Encoder.encode_images`."""
-        with self._waiting():
+        with self._time_wait():
             return self._encoder.encode_images(images)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """As `Encoder.encode_texts`."""
-        with self._waiting():
+        with self._time_wait():
             return self._encoder.encode_texts(texts)
 
     @contextmanager
-    def _waiting(self) -> Iterator[None]:
+    def _time_wait(self) -> Iterator[None]:
         began = time.perf_counter()
         try:
             yield
@@ -43,7 +43,7 @@ class WaitedForEncoder(AroundEncoder):
             self._threads.waited_s = self.waited_s + time.perf_counter() - began
 
 
-class MeasuredEncoder(AroundEncoder):
+class PassTimingEncoder(EncoderWrapper):
     """An `Encoder` around the one that computes: seconds and rows of each pass go to the figures."""
 
     def __init__(self, encoder: Encoder, metrics: Metrics) -> None:
@@ -52,16 +52,16 @@ class MeasuredEncoder(AroundEncoder):
 
     def encode_images(self, images: Sequence[ImageInput]) -> Vectors:
         """As `Encoder.encode_images`."""
-        with self._measured("images", len(images)):
+        with self._time_pass("images", len(images)):
             return self._encoder.encode_images(images)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """As `Encoder.encode_texts`."""
-        with self._measured("texts", len(texts)):
+        with self._time_pass("texts", len(texts)):
             return self._encoder.encode_texts(texts)
 
     @contextmanager
-    def _measured(self, kind: str, rows: int) -> Iterator[None]:
+    def _time_pass(self, kind: str, rows: int) -> Iterator[None]:
         self._metrics.batch_rows.labels(kind).observe(rows)
         with self._metrics.encoder_seconds.labels(kind).time():
             yield

@@ -25,7 +25,7 @@ class Uploads:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def keep(self, data: bytes) -> str:
+    def save(self, data: bytes) -> str:
         """The name of a file with these bytes, which is on the disk by now."""
         name = f"{hashlib.sha256(data).hexdigest()}.{(sniff(data) or 'picture').lower()}"
         if not (self._folder / name).exists():
@@ -38,7 +38,7 @@ class Uploads:
             _sync_folder(self._folder)
         return name
 
-    def of_items(self, db: Database, item_ids: Sequence[str]) -> set[str]:
+    def names_of_items(self, db: Database, item_ids: Sequence[str]) -> set[str]:
         """Names of those that some items have."""
         try:
             uris = db.store.view_rows(item_ids)["uri"].to_pylist()

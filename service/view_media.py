@@ -16,13 +16,13 @@ from PIL import Image
 
 from firstsight.errors import MediaError
 from firstsight.indexer.store import Store, quote
-from firstsight.media.fetch import fetch, identity
+from firstsight.media.fetch import change_stamp, fetch
 from firstsight.media.isolated_pictures import PictureDecoder
 from firstsight.media.kinds import SNIFF_BYTES, VIDEO_FORMATS, sniff
 from firstsight.media.local_files import open_regular
 from firstsight.media.policy import MediaPolicy
 from firstsight.media.videos import VideoSampler
-from firstsight.service.kept_videos import KeptVideos
+from firstsight.service.kept_videos import RemoteVideoCache
 
 SIZES = (96, 192, 384, 768, 1280)
 """Longer sides of thumbnails, in pixels: few, so that a cache holds what is asked for."""
@@ -50,12 +50,12 @@ class StoredView:
 
 def find_view(store: Store, view_id: str) -> StoredView | None:
     """A view with a medium, by its id; None where there is none."""
-    return _first(store, view_id.rpartition("#")[0], [f"view_id = {quote(view_id)}"])
+    return _find_first(store, view_id.rpartition("#")[0], [f"view_id = {quote(view_id)}"])
 
 
-def picture_of(store: Store, item_id: str) -> StoredView | None:
+def find_item_picture(store: Store, item_id: str) -> StoredView | None:
     """What stands for an item: its first picture, else the first frame of its videos; None where it has neither."""
-    return _first(store, item_id, [])
+    return _find_first(store, item_id, [])
 
 
 class ViewMedia:
@@ -72,8 +72,8 @@ class ViewMedia:
         limits: dict[str, Any] = {"workers": workers, "timeout_s": policy.timeout_s, "max_pixels": policy.max_pixels}
         self._pictures = PictureDecoder(**limits)
         self._videos = VideoSampler(**limits)
-        self._kept = KeptVideos()
-        self._thumbnails = _Cache(cache_bytes)
+        self._kept = RemoteVideoCache()
+        self._thumbnails = _ThumbnailCache(cache_bytes)
 
     def close(self) -> None:
         """End the decoding children and remove copies of remote videos."""
@@ -81,9 +81,9 @@ class ViewMedia:
         self._videos.close()
         self._kept.close()
 
-    def tag(self, view: StoredView, size: int = 0) -> str:
+    def etag(self, view: StoredView, size: int = 0) -> str:
         """A quoted ETag: it changes when the medium does."""
-        state = identity(view.uri, self._within(view))
+        state = change_stamp(view.uri, self._policy_for(view))
         parts = (view.view_id, view.uri, view.catalog_dir, view.version, state, str(size))
         return f'"{hashlib.blake2b(chr(0).join(parts).encode(), digest_size=12).hexdigest()}"'
 
@@ -93,8 +93,8 @@ class ViewMedia:
         Raises:
             MediaError: the medium can no longer be read, or the policy forbids it.
         """
-        side = fitting(size)
-        key = self.tag(view, side)
+        side = thumbnail_side(size)
+        key = self.etag(view, side)
         made = self._thumbnails.get(key)
         if made is None:
             made = _jpeg(self._picture(view, side), side)
@@ -109,8 +109,8 @@ class ViewMedia:
         """
         if view.time_s is None:
             raise MediaError("unsupported", f"view {view.view_id} is a picture; ask for its thumbnail")
-        _require_kept(view)
-        with self._kept.hold(view.uri, self._within(view)) as path:
+        _refuse_live_frame(view)
+        with self._kept.hold(view.uri, self._policy_for(view)) as path:
             file = open_regular(path)  # once open it can be read, even if its copy goes
         found = sniff(file.read(SNIFF_BYTES))
         if found not in VIDEO_FORMATS:  # what an address holds may have changed: no page or script is ever passed on
@@ -119,20 +119,20 @@ class ViewMedia:
         return file, _TYPES.get(found, "application/octet-stream")
 
     def _picture(self, view: StoredView, side: int) -> Image.Image:
-        policy = self._within(view)
-        _require_kept(view)
+        policy = self._policy_for(view)
+        _refuse_live_frame(view)
         if view.time_s is None:
             with fetch(view.uri, policy, "picture") as fetched:
                 return self._pictures.open(fetched.read(), min_side=side)
         with self._kept.hold(view.uri, policy) as path:
             return self._videos.frame_at(path, view.time_s, min_side=side).picture
 
-    def _within(self, view: StoredView) -> MediaPolicy:
+    def _policy_for(self, view: StoredView) -> MediaPolicy:
         root = Path(view.catalog_dir) if view.catalog_dir else None
         return replace(self._policy, root=root, allow_anywhere=False)
 
 
-class _Cache:
+class _ThumbnailCache:
     """JPEGs by key, up to so many bytes; what was not used for longest goes first."""
 
     def __init__(self, max_bytes: int) -> None:
@@ -155,16 +155,16 @@ class _Cache:
                 self._bytes -= len(self._kept.popitem(last=False)[1])
 
 
-def fitting(size: int) -> int:
+def thumbnail_side(size: int) -> int:
     """The least of `SIZES` that is `size` or more; the largest where none is."""
     return next((side for side in SIZES if side >= size), SIZES[-1])
 
 
-def _first(store: Store, item_id: str, conditions: Sequence[str]) -> StoredView | None:
+def _find_first(store: Store, item_id: str, conditions: Sequence[str]) -> StoredView | None:
     rows = _rows(store, " AND ".join([f"item_id = {quote(item_id)}", *conditions]))
     if not rows:
         return None
-    row = min(rows, key=_order)
+    row = min(rows, key=_sort_key)
     decided = ["safety_decision"] if "safety_decision" in store.items.schema.names else []
     found = store.items.search().where(f"item_id = {quote(item_id)}").select(["catalog_dir", *decided]).limit(1)
     items = found.to_arrow().to_pylist()
@@ -185,7 +185,7 @@ def _rows(store: Store, condition: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _order(row: dict[str, Any]) -> tuple[bool, list[tuple[int, str]]]:
+def _sort_key(row: dict[str, Any]) -> tuple[bool, list[tuple[int, str]]]:
     """Pictures before frames, and the tenth after the second."""
     parts = re.split(r"([0-9]+)", row["view_id"])
     return row["part"] != "image", [(int(part), "") if part.isdecimal() else (0, part) for part in parts]
@@ -198,6 +198,6 @@ def _jpeg(picture: Image.Image, side: int) -> bytes:
     return buffer.getvalue()
 
 
-def _require_kept(view: StoredView) -> None:
+def _refuse_live_frame(view: StoredView) -> None:
     if view.uri.startswith("live+"):
         raise MediaError("missing", f"view {view.view_id} is a frame of a live stream, whose pictures are not kept")

@@ -25,39 +25,39 @@ class ClientGoneError(ServiceError):
     status, code = 499, "client_gone"
 
 
-class _Wanted:
+class _Cancellation:
     """What threads wait for on behalf of one request, to be cancelled with it."""
 
     def __init__(self) -> None:
-        self.given_up = False
+        self.cancelled = False
         self._futures: set[Future[Any]] = set()
         self._lock = threading.Lock()
 
     def add(self, future: Future[Any]) -> None:
         with self._lock:
             self._futures.add(future)
-            if self.given_up:
+            if self.cancelled:
                 future.cancel()
 
     def discard(self, future: Future[Any]) -> None:
         with self._lock:
             self._futures.discard(future)
 
-    def give_up(self) -> None:
+    def cancel(self) -> None:
         with self._lock:
-            self.given_up = True
+            self.cancelled = True
             for future in self._futures:
                 future.cancel()
 
 
-_wanted: ContextVar[_Wanted | None] = ContextVar("wanted", default=None)
+_current_cancellation: ContextVar[_Cancellation | None] = ContextVar("cancellation", default=None)
 
 
-async def while_wanted(request: Request, limit_s: float, work: Callable[[], Awaitable[T]]) -> T:
+async def run_until_cancelled(request: Request, limit_s: float, work: Callable[[], Awaitable[T]]) -> T:
     """Do some work until it is done, its client hangs up, or its time is over.
 
-    What the work does in threads goes on to the next `must_be_wanted` or wait for the encoder, and keeps its place in
-    limiters as long: giving up never lets in more threads than there may be.
+    What the work does in threads goes on to the next `raise_if_cancelled` or wait for the encoder, and keeps its place
+    in limiters as long: giving up never lets in more threads than there may be.
 
     Args:
         request: whose body has been read.
@@ -66,16 +66,16 @@ async def while_wanted(request: Request, limit_s: float, work: Callable[[], Awai
     Raises:
         ClientGoneError, DeadlineError: it was given up.
     """
-    wanted, scope = _Wanted(), anyio.CancelScope()
+    cancellation, scope = _Cancellation(), anyio.CancelScope()
 
     async def run() -> T | None:
-        _wanted.set(wanted)  # in this task and its threads alone
+        _current_cancellation.set(cancellation)  # in this task and its threads alone
         with scope:
             return await work()
         return None
 
     task = asyncio.ensure_future(run())
-    gone = asyncio.ensure_future(_until_gone(request))
+    gone = asyncio.ensure_future(_wait_for_disconnect(request))
     try:
         either: set[asyncio.Future[Any]] = {task, gone}
         done, _ = await asyncio.wait(either, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
@@ -84,7 +84,7 @@ async def while_wanted(request: Request, limit_s: float, work: Callable[[], Awai
     finally:
         gone.cancel()
         if not task.done():
-            wanted.give_up()
+            cancellation.cancel()
             scope.cancel()
             task.add_done_callback(lambda left: left.cancelled() or left.exception())  # nobody else will look at it
     if gone in done:
@@ -92,32 +92,32 @@ async def while_wanted(request: Request, limit_s: float, work: Callable[[], Awai
     raise DeadlineError(f"there was no answer within {limit_s:.1f} s: try again", {"Retry-After": "1"})
 
 
-def must_be_wanted() -> None:
+def raise_if_cancelled() -> None:
     """Give up here, in a thread, where nobody waits any more.
 
     Raises:
         ClientGoneError: the request was given up.
     """
-    wanted = _wanted.get()
-    if wanted is not None and wanted.given_up:
+    cancellation = _current_cancellation.get()
+    if cancellation is not None and cancellation.cancelled:
         raise ClientGoneError("nobody waits for the answer")
 
 
 @contextmanager
-def waiting_for(future: Future[Any]) -> Iterator[None]:
+def cancelled_with_request(future: Future[Any]) -> Iterator[None]:
     """Have a future cancelled when the request that this thread works for is given up."""
-    wanted = _wanted.get()
-    if wanted is None:
+    cancellation = _current_cancellation.get()
+    if cancellation is None:
         yield
         return
-    wanted.add(future)
+    cancellation.add(future)
     try:
         yield
     finally:
-        wanted.discard(future)
+        cancellation.discard(future)
 
 
-async def _until_gone(request: Request) -> None:
+async def _wait_for_disconnect(request: Request) -> None:
     """Wait until the client hangs up; the body has been read by now."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

@@ -33,7 +33,14 @@ from firstsight.encoders.training import features, sources
 from firstsight.encoders.training.classes import class_vectors
 from firstsight.encoders.training.features import ViewFeatures
 from firstsight.encoders.training.sources import Drawing
-from firstsight.encoders.training.train import Settings, Texts, fold, held_out, train, variants
+from firstsight.encoders.training.train import (
+    CaptionVectors,
+    TrainingSettings,
+    average_bridges,
+    held_out,
+    train,
+    variants,
+)
 from firstsight.encoders.training.validation import validate
 
 SEED = 1
@@ -89,8 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     bridges = []
     for seed in range(options.seeds):
         _say(f"training bridge {seed + 1} of {options.seeds}")
-        bridges.append(train(views, texts, mean, Settings(), seed))
-    weights = fold(bridges)
+        bridges.append(train(views, texts, mean, TrainingSettings(), seed))
+    weights = average_bridges(bridges)
     if options.validate:
         for name, bridge in (("untrained", Bridge(weights).untrained()), ("trained", Bridge(weights))):
             figures = validate(bridge, rest, texts)
@@ -111,13 +118,13 @@ def _say(progress: str) -> None:
     sys.stderr.write(f"{progress}\n")
 
 
-def _encode_captions(views: ViewFeatures, encoder: StarterEncoder) -> Texts:
+def _encode_captions(views: ViewFeatures, encoder: StarterEncoder) -> CaptionVectors:
     captions = sorted({text for view in views.records for caption in view["captions"] for text in variants(caption)})
     vectors = unit(encoder.sentence_vectors(captions))
-    return Texts({caption: row for row, caption in enumerate(captions)}, vectors, class_vectors(encoder))
+    return CaptionVectors({caption: row for row, caption in enumerate(captions)}, vectors, class_vectors(encoder))
 
 
-def _mean_caption(views: ViewFeatures, texts: Texts) -> NDArray[np.float32]:
+def _mean_caption(views: ViewFeatures, texts: CaptionVectors) -> NDArray[np.float32]:
     """The mean over the different captions of drawings in their own colours."""
     rows = sorted({texts.captions[view["captions"][0]] for view in views.records if not view["colour"]})
     mean: NDArray[np.float32] = texts.vectors[rows].mean(axis=0)

@@ -20,7 +20,7 @@ from firstsight.encoders.training.views import views
 _BATCH = 64
 
 
-class View(TypedDict):
+class ViewRecord(TypedDict):
     """The record of one view; its row number is that of its features."""
 
     captions: list[str]
@@ -34,14 +34,14 @@ class View(TypedDict):
 class ViewFeatures:
     """Tower outputs of n views."""
 
-    records: list[View]
+    records: list[ViewRecord]
     features: NDArray[np.float32]  # (n, 1280)
     logits: NDArray[np.float32]  # (n, 1000)
 
 
 def compute(drawings: Iterable[Drawing], encoder: StarterEncoder, generator: np.random.Generator) -> ViewFeatures:
     """Run the picture tower over every view of every drawing."""
-    records: list[View] = []
+    records: list[ViewRecord] = []
     features: list[NDArray[np.float32]] = []
     logits: list[NDArray[np.float32]] = []
 
@@ -49,7 +49,7 @@ def compute(drawings: Iterable[Drawing], encoder: StarterEncoder, generator: np.
         for drawing in drawings:
             for number, (picture, captions, colour) in enumerate(views(drawing, generator)):
                 records.append(
-                    View(
+                    ViewRecord(
                         captions=list(captions),
                         group=drawing.captions[0],
                         source=drawing.source,

@@ -15,11 +15,11 @@ from firstsight.encoders.base import unit
 from firstsight.encoders.bridge import TEMPERATURE, softmax
 from firstsight.encoders.training.features import ViewFeatures
 
-Weights = dict[str, NDArray[np.float32]]
+BridgeWeights = dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrainingSettings:
     """Chosen on held-out groups of the training sets and, `trust` and `sharpness`, by training without the emoji and
     measuring on them: what helps on drawings of another style."""
 
@@ -49,7 +49,7 @@ def variants(caption: str) -> tuple[str, str, str]:
 
 
 @dataclass(frozen=True)
-class Texts:
+class CaptionVectors:
     """The text vectors that training needs, computed once."""
 
     captions: dict[str, int]  # every variant of every caption -> row of `vectors`
@@ -69,7 +69,7 @@ def held_out(views: ViewFeatures, share: float = 0.1) -> NDArray[np.bool_]:
     return np.array([zlib.crc32(key.encode()) % 1000 < share * 1000 for key in keys])
 
 
-class _Bridge(nn.Module):
+class _TrainableBridge(nn.Module):
     """`firstsight.encoders.bridge.Bridge` with gradients, on standardised features."""
 
     def __init__(self, mean: Tensor, deviation: Tensor, hidden: int, dropout: float) -> None:
@@ -100,7 +100,9 @@ START_SCALE = 384**0.5
 LINEAR_SCALE = 1280**-0.5
 
 
-def train(views: ViewFeatures, texts: Texts, text_mean: NDArray[np.float32], settings: Settings, seed: int) -> Weights:
+def train(
+    views: ViewFeatures, texts: CaptionVectors, text_mean: NDArray[np.float32], settings: TrainingSettings, seed: int
+) -> BridgeWeights:
     """One bridge.
 
     The loss is contrastive both ways (Radford et al., "CLIP", 2021), with equal captions as positives and different
@@ -114,7 +116,7 @@ def train(views: ViewFeatures, texts: Texts, text_mean: NDArray[np.float32], set
     features = torch.from_numpy(views.features)
     start = torch.from_numpy(unit(softmax(views.logits / np.float32(TEMPERATURE)) @ texts.classes))
     centred = torch.from_numpy(unit(texts.vectors - text_mean))
-    bridge = _Bridge(features.mean(dim=0), features.std(dim=0) + 1e-3, settings.hidden, settings.dropout)
+    bridge = _TrainableBridge(features.mean(dim=0), features.std(dim=0) + 1e-3, settings.hidden, settings.dropout)
     standard = bridge.standard(features)
     groups = torch.from_numpy(np.unique([record["group"] for record in views.records], return_inverse=True)[1])
     colours = torch.from_numpy(np.unique([record["colour"] for record in views.records], return_inverse=True)[1])
@@ -150,7 +152,7 @@ def train(views: ViewFeatures, texts: Texts, text_mean: NDArray[np.float32], set
 
 
 def _draw_captions(
-    views: ViewFeatures, texts: Texts, templates: float, generator: np.random.Generator
+    views: ViewFeatures, texts: CaptionVectors, templates: float, generator: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """One true caption a view: its number (equal for equal captions) and the text row that stands for it."""
     numbers, rows = [], []
@@ -175,7 +177,9 @@ def _contrast(scores: Tensor, same: Tensor, ignored: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def _exported(bridge: _Bridge, texts: Texts, text_mean: NDArray[np.float32], trust: float) -> Weights:
+def _exported(
+    bridge: _TrainableBridge, texts: CaptionVectors, text_mean: NDArray[np.float32], trust: float
+) -> BridgeWeights:
     """The weights with standardising and scales folded in."""
     mean, deviation = bridge.get_buffer("mean"), bridge.get_buffer("deviation")
     linear = bridge.linear.weight.T * LINEAR_SCALE / deviation[:, None]
@@ -193,7 +197,7 @@ def _exported(bridge: _Bridge, texts: Texts, text_mean: NDArray[np.float32], tru
     }
 
 
-def fold(bridges: list[Weights]) -> Weights:
+def average_bridges(bridges: list[BridgeWeights]) -> BridgeWeights:
     """The mean of several bridges as one: their hidden layers side by side, everything else averaged."""
     count = len(bridges)
     return {

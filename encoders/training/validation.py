@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from firstsight.encoders.bridge import Bridge
 from firstsight.encoders.training.features import ViewFeatures
-from firstsight.encoders.training.train import Texts
+from firstsight.encoders.training.train import CaptionVectors
 
 
-def validate(bridge: Bridge, views: ViewFeatures, texts: Texts) -> dict[str, float]:
+def validate(bridge: Bridge, views: ViewFeatures, texts: CaptionVectors) -> dict[str, float]:
     """Recall and precision of a bridge on views it was not trained on.
 
     Returns:

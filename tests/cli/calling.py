@@ -46,6 +46,6 @@ def call_on_a_terminal(arguments: Sequence[str], environment: Mapping[str, str])
     return process.returncode, shown.decode(), said
 
 
-def lines(out: str) -> list[dict[str, Any]]:
-    """The JSON lines of an output."""
+def parse_json_lines(out: str) -> list[dict[str, Any]]:
+    """The JSON parse_json_lines of an output."""
     return [json.loads(line) for line in out.splitlines()]

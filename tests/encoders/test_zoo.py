@@ -11,8 +11,8 @@ import pytest
 import torch
 import transformers
 
-from firstsight.encoders.checking import pictures_under, problem_of, sample_pictures
-from firstsight.encoders.hub import Download, download
+from firstsight.encoders.checking import describe_problem, pictures_under, sample_pictures
+from firstsight.encoders.hub import DownloadReport, download
 from firstsight.encoders.zoo import RECOMMENDED, ModelEntry, list_models
 from firstsight.errors import EncoderError
 from tests.encoders import checkpoints
@@ -180,7 +180,7 @@ def test_what_is_no_dual_encoder_with_weights_is_not_listed(cache: Path, files: 
 def test_a_model_on_disk_needs_no_hub_to_be_downloaded(cache: Path) -> None:
     files = {"config.json": b"{}", "model.safetensors": b"0" * 8, "pytorch_model.bin": b"0" * 5, "run.py": b"0"}
     folder = put(cache, "me/clip", files)
-    assert download("transformers:me/clip") == Download("transformers:me/clip", (str(folder),), 2, 10, "")
+    assert download("transformers:me/clip") == DownloadReport("transformers:me/clip", (str(folder),), 2, 10, "")
     assert download("transformers:me/clip", trust_remote_code=True).files == 3
 
 
@@ -246,7 +246,7 @@ def test_what_lies_on_disk_is_not_downloaded(tmp_path: Path) -> None:
 def test_how_far_vectors_may_be_from_the_reference(
     runtime: str, pictures: list[float], texts: list[float], said: str
 ) -> None:
-    problem = problem_of(runtime, np.asarray(pictures, dtype=np.float32), np.asarray(texts, dtype=np.float32))
+    problem = describe_problem(runtime, np.asarray(pictures, dtype=np.float32), np.asarray(texts, dtype=np.float32))
     assert said in problem
     assert bool(problem) == bool(said)
 

@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[2]
 class Worker:
     """A running `index_worker`."""
 
-    def __init__(self, asked: dict[str, Any]) -> None:
-        command = [sys.executable, "-m", "tests.indexer.index_worker", json.dumps(asked)]
+    def __init__(self, job: dict[str, Any]) -> None:
+        command = [sys.executable, "-m", "tests.indexer.index_worker", json.dumps(job)]
         self.process = subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -45,7 +45,7 @@ class Worker:
 
 
 class StartWorker(Protocol):
-    def __call__(self, **asked: Any) -> Worker: ...
+    def __call__(self, **job: Any) -> Worker: ...
 
 
 @pytest.fixture
@@ -53,8 +53,8 @@ def start_worker() -> Iterator[StartWorker]:
     """Start a process that is ready to index; it ends with the test."""
     workers: list[Worker] = []
 
-    def start(**asked: Any) -> Worker:
-        workers.append(Worker({name: str(v) if isinstance(v, Path) else v for name, v in asked.items()}))
+    def start(**job: Any) -> Worker:
+        workers.append(Worker({name: str(v) if isinstance(v, Path) else v for name, v in job.items()}))
         return workers[-1]
 
     yield start

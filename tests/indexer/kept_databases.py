@@ -19,7 +19,7 @@ from firstsight.safety.explaining import explain
 from firstsight.safety.policies import load_policies
 from firstsight.safety.reviews import Reviews
 
-MOMENT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.+]+")
+TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT[\d:.+]+")
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
 BLOCKED, ALLOWED, APPEALED, OVERTURNED = "sneakers-sky", "sneakers-green", "hiking-boot", "flip-flops"
 
@@ -52,7 +52,7 @@ def rows(db: Path) -> dict[str, list[str]]:
     found = {}
     for name in connection.list_tables().tables:
         table = connection.open_table(name).search().limit(None).to_arrow()
-        found[name] = [str(table.column_names), *sorted(MOMENT.sub("", repr(row)) for row in table.to_pylist())]
+        found[name] = [str(table.column_names), *sorted(TIMESTAMP.sub("", repr(row)) for row in table.to_pylist())]
     return found
 
 

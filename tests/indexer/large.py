@@ -15,7 +15,7 @@ from firstsight.indexer.store import Store
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def clustered(rows: int, dim: int, seed: int = 0, *, clusters: int = 500) -> Vectors:
+def clustered_vectors(rows: int, dim: int, seed: int = 0, *, clusters: int = 500) -> Vectors:
     """Unit vectors around centres that are the same for every seed: without clusters, recall means little."""
     rng = np.random.default_rng(seed)
     centres = np.random.default_rng(dim).normal(size=(clusters, dim))

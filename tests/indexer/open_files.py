@@ -14,7 +14,7 @@ from tests.indexer.shop import write_jsonl
 ITEMS = 200
 
 
-def make_wordy(folder: Path, encoder: Encoder) -> Path:
+def make_text_heavy_database(folder: Path, encoder: Encoder) -> Path:
     """A database with so many words that LanceDB does not read its text indexes whole, but keeps them open."""
     rng = random.Random(0)
     words = [f"{rng.randrange(10**6)}w" for _ in range(4_000)]

@@ -16,16 +16,16 @@ import firstsight
 from firstsight.encoders.base import EncoderSpec, unit
 from firstsight.errors import QueryError
 from firstsight.indexer.duplicates import (
+    DuplicateEvidence,
+    DuplicatePair,
     DuplicateSettings,
-    Evidence,
-    Pair,
+    duplicate_group_ids,
     find_duplicates,
     group_pairs,
-    groups,
     pairs_of_views,
 )
 from firstsight.indexer.store import Store
-from firstsight.indexer.view_pairs import COPIES, EXHAUSTIVE, PictureViews, find_links
+from firstsight.indexer.view_pairs import MAX_COPIES, MAX_EXHAUSTIVE_VIEWS, PictureViews, find_view_pairs
 from firstsight.media.fingerprints import as_array, distances, fingerprint
 from tests.indexer.shop import ColourEncoder
 
@@ -34,7 +34,7 @@ DIM = 32
 SPEC = EncoderSpec("drawn", DIM, 32, "d")
 
 
-class Drawn:
+class SyntheticPictures:
     """A database of drawn fingerprints and vectors."""
 
     def __init__(self, path: Path) -> None:
@@ -81,11 +81,11 @@ class Drawn:
 
 
 @pytest.fixture
-def drawn(tmp_path: Path) -> Drawn:
-    return Drawn(tmp_path / "db")
+def drawn(tmp_path: Path) -> SyntheticPictures:
+    return SyntheticPictures(tmp_path / "db")
 
 
-def test_fingerprint_and_vector_have_to_agree(drawn: Drawn) -> None:
+def test_fingerprint_and_vector_have_to_agree(drawn: SyntheticPictures) -> None:
     drawn.look("a")
     drawn.look("copy", like="a", bits=20, cosine=0.9)
     drawn.look("recoloured", like="a", bits=4, cosine=0.7)
@@ -104,28 +104,28 @@ def test_a_setting_out_of_range_is_refused(name: str, value: float) -> None:
         DuplicateSettings(**{name: value})  # type: ignore[arg-type]
 
 
-def test_one_shared_picture_of_many_does_not_make_items_duplicates(drawn: Drawn) -> None:
+def test_one_shared_picture_of_many_does_not_make_items_duplicates(drawn: SyntheticPictures) -> None:
     drawn.write({"a": ["a1", "a2", "a3", "chart"], "b": ["b1", "b2", "b3", "chart"], "c": ["a1", "a2", "chart"]})
     assert drawn.pairs() == [("a", "c")]
 
 
-def test_a_size_chart_that_many_items_have_does_not_count(drawn: Drawn) -> None:
+def test_a_size_chart_that_many_items_have_does_not_count(drawn: SyntheticPictures) -> None:
     """With one picture of its own beside the chart, the chart would be half of each."""
     shoes = {f"shoe{n:02d}": [f"shoe{n}", "chart"] for n in range(12)}
     drawn.write(shoes | {"again": ["shoe3", "chart"]})
     assert drawn.pairs() == [("again", "shoe03")]
 
 
-def test_a_picture_that_a_thousand_items_have_is_grouped_without_all_their_pairs(drawn: Drawn) -> None:
+def test_a_picture_that_a_thousand_items_have_is_grouped_without_all_their_pairs(drawn: SyntheticPictures) -> None:
     drawn.write({f"i{n:04d}": ["placeholder"] for n in range(1_000)} | {"other": ["other"]})
     found = find_duplicates(drawn.store)
-    assert len(found) < 1_000 + COPIES * COPIES
+    assert len(found) < 1_000 + MAX_COPIES * MAX_COPIES
     (group,) = group_pairs(found)
     assert len(group.duplicates) == 999
-    assert set(groups(drawn.store).values()) == {"i0000"}
+    assert set(duplicate_group_ids(drawn.store).values()) == {"i0000"}
 
 
-def test_a_chain_makes_no_group_but_a_component(drawn: Drawn) -> None:
+def test_a_chain_makes_no_group_but_a_component(drawn: SyntheticPictures) -> None:
     drawn.look("p0")
     for n in range(1, 6):
         drawn.look(f"p{n}", like=f"p{n - 1}", bits=25, cosine=0.95)
@@ -134,12 +134,12 @@ def test_a_chain_makes_no_group_but_a_component(drawn: Drawn) -> None:
     assert [(p.item_id, p.other_id) for p in found] == [(f"p{n}", f"p{n + 1}") for n in range(5)]
     listed = group_pairs(found)
     assert [sorted(group.item_ids) for group in listed] == [["p0", "p1", "p2"], ["p3", "p4", "p5"]]
-    assert set(groups(drawn.store).values()) == {"p0"}
+    assert set(duplicate_group_ids(drawn.store).values()) == {"p0"}
 
 
 def test_an_item_whose_near_duplicates_are_all_in_groups_is_listed_with_the_nearest() -> None:
-    def pair(first: str, second: str, distance: int) -> Pair:
-        return Pair(first, second, Evidence("pictures", first, second, distance, 0.9, False, 1.0))
+    def pair(first: str, second: str, distance: int) -> DuplicatePair:
+        return DuplicatePair(first, second, DuplicateEvidence("pictures", first, second, distance, 0.9, False, 1.0))
 
     star = [pair("a", "hub", 1), pair("b", "hub", 1), pair("c", "hub", 1)]
     listed = group_pairs([*star, pair("b", "left", 9), pair("c", "left", 5)])
@@ -150,15 +150,15 @@ def test_an_item_whose_near_duplicates_are_all_in_groups_is_listed_with_the_near
     assert all(one.other_id == group.item_id for group in listed for one in group.duplicates)
 
 
-def test_views_without_a_fingerprint_are_passed_over(drawn: Drawn) -> None:
+def test_views_without_a_fingerprint_are_passed_over(drawn: SyntheticPictures) -> None:
     drawn.write({"a": ["same"], "b": ["same"]})
     with drawn.store.writing():
         drawn.store.views.update(where="item_id = 'b'", values_sql={"fingerprint": "CAST(NULL AS BINARY)"})
     assert drawn.pairs() == []
-    assert groups(drawn.store) == {}
+    assert duplicate_group_ids(drawn.store) == {}
 
 
-def test_a_database_of_an_earlier_version_is_read(drawn: Drawn) -> None:
+def test_a_database_of_an_earlier_version_is_read(drawn: SyntheticPictures) -> None:
     drawn.write({"a": ["same"], "b": ["same"]})
     drawn.store.views.drop_columns(["fingerprint"])
     assert find_duplicates(Store.open(drawn.path)) == []
@@ -166,7 +166,7 @@ def test_a_database_of_an_earlier_version_is_read(drawn: Drawn) -> None:
 
 def test_through_the_index_the_same_pairs_are_found_as_by_comparing_all(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
-    count = EXHAUSTIVE - 500
+    count = MAX_EXHAUSTIVE_VIEWS - 500
     vectors = unit(rng.normal(size=(count, DIM)) + 0.8 * rng.normal(size=DIM))
     codes = rng.integers(0, 256, (count, 32), dtype=np.uint8)
     near = unit(vectors[:400] + 0.2 / np.sqrt(DIM) * rng.normal(size=(400, DIM)))
@@ -183,25 +183,27 @@ def test_through_the_index_the_same_pairs_are_found_as_by_comparing_all(monkeypa
     )
     exact = {(p.item_id, p.other_id) for p in pairs_of_views(views)}
     probes = np.arange(0, count + 400, 7)
-    some = find_links(views, probes)
-    monkeypatch.setattr("firstsight.indexer.view_pairs.EXHAUSTIVE", 0)
+    some = find_view_pairs(views, probes)
+    monkeypatch.setattr("firstsight.indexer.view_pairs.MAX_EXHAUSTIVE_VIEWS", 0)
     indexed = {(p.item_id, p.other_id) for p in pairs_of_views(views)}
     assert len(exact) > 250
     assert indexed <= exact
     assert len(indexed) >= 0.98 * len(exact)  # fingerprints within 31 bits all, by vectors nearly all
-    again = find_links(views, probes)
+    again = find_view_pairs(views, probes)
     sure = again.distance <= 31
     assert sure.sum() == (some.distance <= 31).sum()
     assert np.isin(again.left, probes).sum() + np.isin(again.right, probes).sum() >= len(again.left)
 
 
 def test_evidence_seen_from_the_other_item() -> None:
-    pair = Pair("clip", "film", Evidence("video", "c", "f", 3, 0.9, False, 1.0, 12.0, 1.1, 5.0, 1.0, 13.1))
-    turned = pair.turned()
-    assert (turned.item_id, turned.evidence.view_id, turned.evidence.time_s) == ("film", "f", 13.1)
-    assert turned.evidence.offset_s == pytest.approx(-12 / 1.1)
-    assert turned.turned().evidence.offset_s == pytest.approx(12)
-    assert turned.turned().evidence.speed == pytest.approx(1.1)
+    pair = DuplicatePair(
+        "clip", "film", DuplicateEvidence("video", "c", "f", 3, 0.9, False, 1.0, 12.0, 1.1, 5.0, 1.0, 13.1)
+    )
+    swapped = pair.swapped()
+    assert (swapped.item_id, swapped.evidence.view_id, swapped.evidence.time_s) == ("film", "f", 13.1)
+    assert swapped.evidence.offset_s == pytest.approx(-12 / 1.1)
+    assert swapped.swapped().evidence.offset_s == pytest.approx(12)
+    assert swapped.swapped().evidence.speed == pytest.approx(1.1)
 
 
 # ---- from pictures on disk, through an index run

@@ -46,7 +46,7 @@ def test_a_run_keeps_its_rule_and_one_of_an_earlier_version_is_still_read() -> N
     plain = json.loads(json.dumps(recipe.as_dict()))
     assert Recipe.from_dict(plain) == recipe
     plain["settings"]["frames"] = 8  # as runs were recorded before there were rules
-    assert Recipe.from_dict(plain).settings.frame_rule.at_most == 8
+    assert Recipe.from_dict(plain).settings.frame_rule.frame_limit == 8
 
 
 @pytest.mark.parametrize("rule", ["some", "uniform:65", "every:0"])

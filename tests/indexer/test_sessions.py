@@ -14,7 +14,7 @@ from firstsight.errors import MissingDatabaseError, StoreError
 from firstsight.indexer.sessions import MAX_REPLACED
 from firstsight.indexer.store import Store
 from firstsight.indexer.text_index import index_texts
-from tests.indexer.open_files import ITEMS, make_wordy, open_files
+from tests.indexer.open_files import ITEMS, make_text_heavy_database, open_files
 from tests.indexer.shop import ColourEncoder, write_jsonl
 
 BOUND = MAX_REPLACED + 4
@@ -25,15 +25,15 @@ ENOUGH = MAX_REPLACED // 2 + 4
 
 
 @pytest.fixture(scope="module")
-def wordy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def text_heavy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with text indexes that are too large for LanceDB to read whole: it keeps those open."""
-    return make_wordy(tmp_path_factory.mktemp("wordy"), ColourEncoder())
+    return make_text_heavy_database(tmp_path_factory.mktemp("text_heavy"), ColourEncoder())
 
 
 @pytest.fixture
-def db(wordy: Path, tmp_path: Path) -> Path:
+def db(text_heavy: Path, tmp_path: Path) -> Path:
     """A copy of it, to be written to."""
-    return Path(shutil.copytree(wordy, tmp_path / "db"))
+    return Path(shutil.copytree(text_heavy, tmp_path / "db"))
 
 
 def open_db(path: Path) -> Database:

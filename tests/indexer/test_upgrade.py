@@ -21,7 +21,7 @@ from firstsight.errors import DatabaseBusyError, MissingDatabaseError, StoreErro
 from firstsight.indexer import tables
 from firstsight.indexer.opening import store_layout
 from firstsight.indexer.store import Store
-from firstsight.indexer.upgrade import STEPS, Step, UpgradeReport, bring_up_to_date, plan_upgrade
+from firstsight.indexer.upgrade import STEPS, UpgradeReport, UpgradeStep, apply_upgrade, plan_upgrade
 from firstsight.safety.audit import AuditLog
 from firstsight.safety.policies import load_policies
 from firstsight.safety.review import decide
@@ -30,7 +30,7 @@ from tests.indexer import upgrade_step
 from tests.indexer.kept_databases import ALLOWED, APPEALED, BLOCKED, OVERTURNED, files, read_all, read_only, rows
 from tests.indexer.shop import ColourEncoder, index, write_csv
 
-MARKING = (Step(tables.FORMAT, "tests.indexer.upgrade_step"),)
+MARKING = (UpgradeStep(tables.CURRENT_LAYOUT, "tests.indexer.upgrade_step"),)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_a_database_of_an_earlier_layout_is_read_and_not_a_file_of_it_changes(db
     assert found["decided"] == {BLOCKED: "block", ALLOWED: "allow", APPEALED: "block", OVERTURNED: "allow"}
     assert found["appeals"] == [APPEALED]
     assert files(db) == before
-    assert layout(db) < tables.FORMAT
+    assert layout(db) < tables.CURRENT_LAYOUT
 
 
 # ---- the first write
@@ -67,8 +67,10 @@ def test_a_database_of_an_earlier_layout_is_read_and_not_a_file_of_it_changes(db
 def test_the_first_write_upgrades_and_all_is_read_as_before(db: Path, caplog: pytest.LogCaptureFixture) -> None:
     before, earlier = read_all(db), layout(db)
     firstsight.open(db).remove(["no such item"])
-    assert layout(db) == tables.FORMAT
-    assert f"{db}: upgrade from layout {earlier} to layout {tables.FORMAT}, less than a second" in caplog.messages
+    assert layout(db) == tables.CURRENT_LAYOUT
+    assert (
+        f"{db}: upgrade from layout {earlier} to layout {tables.CURRENT_LAYOUT}, less than a second" in caplog.messages
+    )
     assert read_all(db) == before
 
 
@@ -103,7 +105,7 @@ def test_whatever_is_written_first_upgrades(earlier_db: Path, tmp_path: Path) ->
     for n, write in enumerate(WRITES):
         db = shutil.copytree(earlier_db, tmp_path / f"db-{n}")
         write(firstsight.open(db), tmp_path)
-        assert layout(db) == tables.FORMAT, n
+        assert layout(db) == tables.CURRENT_LAYOUT, n
 
 
 def test_a_database_of_this_layout_is_not_upgraded(db: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -121,7 +123,7 @@ def test_a_database_whose_items_were_restored_to_before_is_upgraded_again(db: Pa
     Store.open(db).items.restore(before.items.version)
     assert layout(db) == before.layout
     assert firstsight.open(db).upgrade().due
-    assert layout(db) == tables.FORMAT
+    assert layout(db) == tables.CURRENT_LAYOUT
 
 
 def test_of_two_that_write_first_one_upgrades(db: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -129,9 +131,9 @@ def test_of_two_that_write_first_one_upgrades(db: Path, caplog: pytest.LogCaptur
     with one.writing():
         with pytest.raises(DatabaseBusyError), other.writing():
             pass
-        assert layout(db) == tables.FORMAT
+        assert layout(db) == tables.CURRENT_LAYOUT
     with other.writing():
-        assert other.layout == tables.FORMAT
+        assert other.layout == tables.CURRENT_LAYOUT
     assert sum("upgrade from layout" in line for line in caplog.messages) == 1
 
 
@@ -140,9 +142,9 @@ def test_without_a_lock_two_that_upgrade_at_once_end_with_one_upgrade(layout_1_d
     Store.open(db).views.drop_columns(["version"])
     address = f"file://{db}"  # taken for an object store
     one, other = Store.open(address), Store.open(address)
-    assert [bring_up_to_date(store).after for store in (one, other)] == [tables.FORMAT] * 2
+    assert [apply_upgrade(store).after for store in (one, other)] == [tables.CURRENT_LAYOUT] * 2
     assert Store.open(db).views.schema.names.count("version") == 1
-    assert layout(db) == tables.FORMAT
+    assert layout(db) == tables.CURRENT_LAYOUT
 
 
 def test_the_columns_that_views_of_early_databases_lack_are_added(layout_1_db: Path, tmp_path: Path) -> None:
@@ -163,8 +165,8 @@ def test_the_columns_that_views_of_early_databases_lack_are_added(layout_1_db: P
 def test_a_dry_run_says_what_there_is_to_do_and_changes_no_file(db: Path) -> None:
     before, earlier = files(db), layout(db)
     plan = firstsight.open(db).upgrade(dry_run=True)
-    assert (plan.before, plan.after, plan.due, plan.dry_run) == (earlier, tables.FORMAT, True, True)
-    assert plan.describe() == f"upgrade from layout {earlier} to layout {tables.FORMAT}, less than a second"
+    assert (plan.before, plan.after, plan.due, plan.dry_run) == (earlier, tables.CURRENT_LAYOUT, True, True)
+    assert plan.describe() == f"upgrade from layout {earlier} to layout {tables.CURRENT_LAYOUT}, less than a second"
     assert files(db) == before
 
 
@@ -176,7 +178,12 @@ def test_an_upgrade_does_what_the_dry_run_said_and_a_second_one_nothing(db: Path
     assert said == [plan.describe(), *(change.does for change in plan.changes)]
     before = rows(db)
     again = firstsight.open(db).upgrade()
-    assert (again.due, again.changes, again.before, again.after) == (False, (), tables.FORMAT, tables.FORMAT)
+    assert (again.due, again.changes, again.before, again.after) == (
+        False,
+        (),
+        tables.CURRENT_LAYOUT,
+        tables.CURRENT_LAYOUT,
+    )
     assert rows(db) == before
 
 
@@ -192,8 +199,8 @@ def test_a_page_of_a_snapshot_of_before_is_cut_from_the_same_ranking(db: Path) -
 def test_a_newer_layout_is_refused_and_by_readers_that_opened_it_before(db: Path) -> None:
     reader, writer = firstsight.open(db), Store.open(db)
     assert reader.count() == 40
-    store_layout(lancedb.connect(db).open_table("items"), tables.FORMAT + 1)
-    newer = rf"was written by a newer firstsight \(layout {tables.FORMAT + 1}\); upgrade firstsight"
+    store_layout(lancedb.connect(db).open_table("items"), tables.CURRENT_LAYOUT + 1)
+    newer = rf"was written by a newer firstsight \(layout {tables.CURRENT_LAYOUT + 1}\); upgrade firstsight"
     for read in (reader.count, firstsight.open(db).count, firstsight.open(db).upgrade):
         with pytest.raises(StoreError, match=newer):
             read()
@@ -207,7 +214,7 @@ def test_a_database_made_by_this_code_says_its_layout_to_earlier_code(tmp_path: 
         write_csv(tmp_path / "c.csv", [{"item_id": "a", "title": "a"}])
     )
     metadata = Store.open(tmp_path / "db").items.schema.metadata
-    assert json.loads(metadata[tables.SPEC_KEY])["format"] == tables.FORMAT
+    assert json.loads(metadata[tables.SPEC_KEY])["format"] == tables.CURRENT_LAYOUT
 
 
 def test_what_is_no_database_is_answered(tmp_path: Path) -> None:
@@ -225,7 +232,7 @@ def test_what_is_no_database_is_answered(tmp_path: Path) -> None:
 # ---- kills
 
 
-class Died(BaseException):
+class SimulatedCrash(BaseException):
     """Stands for the end of the process."""
 
 
@@ -241,7 +248,7 @@ READS = {
 
 
 @contextmanager
-def dying_after(writes: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def crash_after(writes: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Let a number of LanceDB's writes through, whoever makes them, then die before each one more."""
     made: list[str] = []
     real = LOOP.run
@@ -250,7 +257,7 @@ def dying_after(writes: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[s
         write = call.__qualname__ not in READS
         if write and len(made) >= writes:
             call.close()
-            raise Died
+            raise SimulatedCrash
         made.extend([call.__qualname__] if write else [])
         return real(call)  # type: ignore[no-untyped-call]
 
@@ -265,11 +272,11 @@ def test_an_upgrade_may_die_after_any_write(layout_1_db: Path, tmp_path: Path, m
 
     def act(store: Store) -> UpgradeReport:
         with store.locked():
-            return bring_up_to_date(store, steps=(*STEPS, *MARKING))
+            return apply_upgrade(store, steps=(*STEPS, *MARKING))
 
     whole = shutil.copytree(before, tmp_path / "whole")
     store = Store.open(whole)
-    with dying_after(1_000, monkeypatch) as writes:
+    with crash_after(1_000, monkeypatch) as writes:
         assert act(store).encode_again == 20
     assert {"AsyncTable.add_columns", "AsyncTable.update", "AsyncTable.update_field_metadata"} <= set(writes)
     assert writes[-1] == "AsyncTable.update_field_metadata"  # the number of the layout
@@ -277,10 +284,10 @@ def test_an_upgrade_may_die_after_any_write(layout_1_db: Path, tmp_path: Path, m
     for allowed in range(len(writes)):
         db = shutil.copytree(before, tmp_path / f"dies-after-{allowed}")
         store = Store.open(db)
-        with dying_after(allowed, monkeypatch), pytest.raises(Died):
+        with crash_after(allowed, monkeypatch), pytest.raises(SimulatedCrash):
             act(store)
         again = act(Store.open(db))
-        assert (again.due, again.after, again.encode_again) == (True, tables.FORMAT, 20)
+        assert (again.due, again.after, again.encode_again) == (True, tables.CURRENT_LAYOUT, 20)
         assert rows(db) == expected
 
 
@@ -292,15 +299,18 @@ def test_items_to_be_encoded_again_are_counted_and_encoded_by_the_next_run(
 ) -> None:
     catalogue = write_csv(tmp_path / "c.csv", [{"item_id": f"i{n}", "title": f"thing {n}"} for n in range(10)])
     with monkeypatch.context() as before:
-        before.setattr(tables, "FORMAT", 1)
+        before.setattr(tables, "CURRENT_LAYOUT", 1)
         index(tmp_path / "db", catalogue)
     store = Store.open(tmp_path / "db")
     plan = plan_upgrade(store, steps=MARKING)
-    assert (plan.encode_again, plan.describe()) == (5, f"upgrade from layout 1 to layout {tables.FORMAT}, about 90 s")
+    assert (plan.encode_again, plan.describe()) == (
+        5,
+        f"upgrade from layout 1 to layout {tables.CURRENT_LAYOUT}, about 90 s",
+    )
     assert [change.does for change in plan.changes] == ["Say so in a sentence.", "Mark items."]
     said: list[str] = []
     with store.locked():
-        done = bring_up_to_date(store, steps=MARKING, on_progress=said.append)
+        done = apply_upgrade(store, steps=MARKING, on_progress=said.append)
     assert done.encode_again == 5
     assert said[-1] == "5 items have to be encoded again: the next firstsight index does it"
     assert [r.item_id for r in firstsight.open(tmp_path / "db", encoder=ColourEncoder()).search("thing 0", k=1)] == [
@@ -318,20 +328,20 @@ def test_readers_go_on_during_an_upgrade(db: Path, monkeypatch: pytest.MonkeyPat
     )
     store = Store.open(db)
     with store.locked():
-        bring_up_to_date(store, steps=MARKING)
+        apply_upgrade(store, steps=MARKING)
     assert len(found) == 3
     assert found == [found[0]] * 3
 
 
 def test_layouts_are_gone_through_one_after_another(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A kill in the second leaves the database in the first."""
-    newest = tables.FORMAT
-    monkeypatch.setattr(tables, "FORMAT", newest + 1)
+    newest = tables.CURRENT_LAYOUT
+    monkeypatch.setattr(tables, "CURRENT_LAYOUT", newest + 1)
     monkeypatch.setattr(upgrade_step, "during", lambda: pytest.fail("killed"))
-    steps = (*STEPS, Step(newest + 1, "tests.indexer.upgrade_step"))
+    steps = (*STEPS, UpgradeStep(newest + 1, "tests.indexer.upgrade_step"))
     store = Store.open(db)
     with store.locked(), pytest.raises(pytest.fail.Exception):
-        bring_up_to_date(store, steps=steps)
+        apply_upgrade(store, steps=steps)
     assert layout(db) == newest
     monkeypatch.undo()
     assert firstsight.open(db).upgrade().due is False
@@ -341,9 +351,9 @@ def test_layouts_are_gone_through_one_after_another(db: Path, monkeypatch: pytes
 
 
 def test_every_layout_has_its_steps_and_a_database_that_was_kept() -> None:
-    assert sorted({step.layout for step in STEPS}) == list(range(2, tables.FORMAT + 1))
+    assert sorted({step.layout for step in STEPS}) == list(range(2, tables.CURRENT_LAYOUT + 1))
     assert [step.layout for step in STEPS] == sorted(step.layout for step in STEPS)
-    assert {path.name for path in EARLIER_LAYOUTS} >= {f"layout-{n}.tar.gz" for n in range(1, tables.FORMAT)}
+    assert {path.name for path in EARLIER_LAYOUTS} >= {f"layout-{n}.tar.gz" for n in range(1, tables.CURRENT_LAYOUT)}
 
 
 def test_every_step_can_be_loaded() -> None:

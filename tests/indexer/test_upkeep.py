@@ -21,10 +21,10 @@ from firstsight.errors import DatabaseBusyError, StoreError
 from firstsight.indexer import upkeep
 from firstsight.indexer.settings import IndexSettings
 from firstsight.indexer.store import Store
-from firstsight.indexer.upkeep import Step, TableState, look_after, steps_due, table_state
+from firstsight.indexer.upkeep import TableState, UpkeepStep, run_upkeep, steps_due, table_state
 from firstsight.indexer.vector_index import MIN_ROWS, Tuning, nearest_rows, store_tuning
 from tests.indexer.conftest import ROOT, StartWorker
-from tests.indexer.large import add_items, clustered, item_row, make_store
+from tests.indexer.large import add_items, clustered_vectors, item_row, make_store
 from tests.indexer.shop import ColourEncoder, assert_same, contents, index, make_shop, write_csv, write_jsonl
 
 TUNING = Tuning(rows=100_000, partitions=24, nprobes=4, refine=10, recall=0.97)
@@ -47,7 +47,7 @@ FINE = TableState("items", 100_000, 3, 10, True, 500, 1, TUNING)
         (replace(FINE, table="runs", tuning=None, id_index=False), ()),
     ],
 )
-def test_what_is_due(state: TableState, steps: tuple[Step, ...]) -> None:
+def test_what_is_due(state: TableState, steps: tuple[UpkeepStep, ...]) -> None:
     assert steps_due(state) == steps
 
 
@@ -86,7 +86,7 @@ def test_upkeep_that_fails_costs_the_run_nothing_and_is_told(tmp_path: Path, mon
     def full_disk(*_: object, **__: object) -> None:
         raise StoreError("no space left")
 
-    monkeypatch.setattr(upkeep, "look_after", full_disk)
+    monkeypatch.setattr(upkeep, "run_upkeep", full_disk)
     report = index(tmp_path / "db", write_jsonl(tmp_path / "c.jsonl", [{"item_id": "a", "title": "a"}]))
     assert report.outcome == "finished"
     (row,) = firstsight.open(tmp_path / "db").status().upkeep
@@ -123,7 +123,7 @@ def test_optimize_merges_the_files_and_changes_no_row(shop: Path) -> None:
 def test_versions_past_their_age_are_removed_and_younger_ones_stay(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = firstsight.open(shop).optimize().tables[0]
     assert kept.versions[1] >= kept.versions[0]
-    monkeypatch.setattr(upkeep, "KEEP", timedelta(milliseconds=1))
+    monkeypatch.setattr(upkeep, "KEEP_VERSIONS_FOR", timedelta(milliseconds=1))
     removed = firstsight.open(shop).optimize().tables[0]
     assert removed.versions[1] <= 3
     assert removed.disk_bytes is not None
@@ -131,7 +131,7 @@ def test_versions_past_their_age_are_removed_and_younger_ones_stay(shop: Path, m
 
 
 def test_a_tag_older_than_the_cut_off_stays_and_stops_nothing(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upkeep, "KEEP", timedelta(milliseconds=1))
+    monkeypatch.setattr(upkeep, "KEEP_VERSIONS_FOR", timedelta(milliseconds=1))
     store = Store.open(shop)
     tagged = store.items.version
     store.items.tags.create("last-week", tagged)
@@ -202,7 +202,7 @@ def test_files_that_killed_writes_left_are_removed_once_they_are_old(shop: Path)
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Items enough for an index, and none there yet; not to be written to."""
     path = tmp_path_factory.mktemp("large") / "db"
-    add_items(make_store(path, dim=32), clustered(MIN_ROWS, 32))
+    add_items(make_store(path, dim=32), clustered_vectors(MIN_ROWS, 32))
     return path
 
 
@@ -214,26 +214,26 @@ def copy(large: Path, tmp_path: Path) -> Path:
 def test_a_table_that_has_grown_large_gets_its_indexes_and_they_are_kept_up(copy: Path) -> None:
     store = Store.open(copy)
     with store.writing():
-        report = look_after(store)
+        report = run_upkeep(store)
         assert report is not None
         assert report.tables[0].steps == ("ids", "build", "measure")
         first = table_state(store.items)
         assert (first.id_index, first.segments, first.unindexed) == (True, 1, 0)
         assert first.tuning is not None
-        assert first.tuning.holds
-        assert look_after(store) is None
+        assert first.tuning.reaches_target
+        assert run_upkeep(store) is None
 
-        add_items(store, clustered(upkeep.TAIL_ROWS + 1, 32, seed=2), start=MIN_ROWS)
-        extended = look_after(store)
+        add_items(store, clustered_vectors(upkeep.TAIL_ROWS + 1, 32, seed=2), start=MIN_ROWS)
+        extended = run_upkeep(store)
         assert extended is not None
         assert extended.tables[0].steps == ("compact", "measure")
         state = table_state(store.items)
         assert (state.segments, state.unindexed) == (2, 0)
         assert state.tuning is not None
-        assert state.tuning.holds
+        assert state.tuning.reaches_target
 
-        add_items(store, clustered(MIN_ROWS // 2, 32, seed=3), start=2 * MIN_ROWS)
-        rebuilt = look_after(store)
+        add_items(store, clustered_vectors(MIN_ROWS // 2, 32, seed=3), start=2 * MIN_ROWS)
+        rebuilt = run_upkeep(store)
         assert rebuilt is not None
         assert "build" in rebuilt.tables[0].steps
         state = table_state(store.items)
@@ -246,7 +246,7 @@ def test_a_table_that_has_grown_large_gets_its_indexes_and_they_are_kept_up(copy
 def test_ids_are_found_by_their_index_and_upserts_stay_single(copy: Path) -> None:
     store = Store.open(copy)
     with store.writing():
-        look_after(store)
+        run_upkeep(store)
         store.write_items([item_row("item-5", None, price=-1.0), item_row("new", None)])
     assert "ScalarIndexQuery" in store.items.search().where("item_id IN ('item-5', 'new')").explain_plan()
     assert [row["price"] for row in store.item_rows(["item-5", "new"]).values()] == [-1.0, 1.0]
@@ -256,9 +256,9 @@ def test_ids_are_found_by_their_index_and_upserts_stay_single(copy: Path) -> Non
 def test_an_index_killed_before_it_was_measured_is_built_again(copy: Path) -> None:
     store = Store.open(copy)
     with store.writing():
-        look_after(store)
+        run_upkeep(store)
         store_tuning(store.items, replace(TUNING, recall=None))
-        report = look_after(store)
+        report = run_upkeep(store)
         assert report is not None
         assert report.tables[0].steps == ("build", "measure")
 
@@ -266,7 +266,7 @@ def test_an_index_killed_before_it_was_measured_is_built_again(copy: Path) -> No
 def test_killed_while_it_works_and_run_again(copy: Path) -> None:
     database = firstsight.open(copy, encoder=ColourEncoder(dim=32))
     expected = sorted(item_id for ids in Store.open(copy).item_ids() for item_id in ids)
-    vectors = clustered(MIN_ROWS, 32)
+    vectors = clustered_vectors(MIN_ROWS, 32)
     work = "while True: firstsight.open(sys.argv[1]).optimize(rebuild=True)"
     code = f"import sys, firstsight\nprint('ready', flush=True)\n{work}"
     dice = random.Random(5)
@@ -284,7 +284,7 @@ def test_killed_while_it_works_and_run_again(copy: Path) -> None:
         assert sorted(item_id for ids in store.item_ids() for item_id in ids) == expected
     report = database.optimize()
     assert report.tables[0].after.tuning is not None
-    assert report.tables[0].after.tuning.holds
+    assert report.tables[0].after.tuning.reaches_target
     index(copy, write_jsonl(copy.parent / "c.jsonl", [{"item_id": "new", "title": "new"}]), ColourEncoder(dim=32))
     assert next(result.item_id for result in database.search("new", k=3)) == "new"
     assert len(database.search(item="new", k=3)) == 3

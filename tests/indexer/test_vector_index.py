@@ -12,7 +12,7 @@ import pytest
 from firstsight.encoders.base import Vectors
 from firstsight.indexer import vector_index
 from firstsight.indexer.store import Store
-from firstsight.indexer.upkeep import look_after, table_state
+from firstsight.indexer.upkeep import run_upkeep, table_state
 from firstsight.indexer.vector_index import (
     MIN_ROWS,
     TARGET_RECALL,
@@ -25,14 +25,14 @@ from firstsight.indexer.vector_index import (
     stored_tuning,
     tune,
 )
-from tests.indexer.large import add_items, clustered, item_row, make_store
+from tests.indexer.large import add_items, clustered_vectors, item_row, make_store
 
 ROWS = MIN_ROWS
 
 
 @pytest.fixture(scope="module")
 def vectors() -> Vectors:
-    return clustered(ROWS, 32)
+    return clustered_vectors(ROWS, 32)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def indexed(tmp_path_factory: pytest.TempPathFactory, vectors: Vectors) -> Path:
     store = make_store(path, dim=32)
     add_items(store, vectors)
     with store.writing():
-        assert look_after(store) is not None
+        assert run_upkeep(store) is not None
     return path
 
 
@@ -62,7 +62,7 @@ def writable(indexed: Path, tmp_path: Path) -> Iterator[Store]:
 @pytest.fixture(scope="module")
 def queries() -> Vectors:
     """Vectors of the same kind that are not stored."""
-    return clustered(100, 32, seed=1)
+    return clustered_vectors(100, 32, seed=1)
 
 
 def truth(
@@ -86,11 +86,11 @@ def recall(found: list[list[str]], truth: list[set[str]]) -> float:
 
 
 def test_a_small_table_is_searched_exactly(tmp_path: Path, queries: Vectors) -> None:
-    few = clustered(500, 32)
+    few = clustered_vectors(500, 32)
     store = make_store(tmp_path / "db", dim=32)
     add_items(store, few)
     with store.writing():
-        assert look_after(store, by_hand=True) is not None
+        assert run_upkeep(store, by_hand=True) is not None
     assert table_state(store.items).tuning is None
     assert recall(found(store, queries, 10), truth(few, queries, 10, np.ones(500, bool))) == 1.0
 
@@ -143,7 +143,7 @@ def test_a_filter_that_names_no_column_is_lancedbs_own_error(store: Store, queri
 
 
 def test_a_row_written_since_is_found_and_a_row_changed_since_is_found_as_it_is_now(writable: Store) -> None:
-    new, moved = clustered(2, 32, seed=5)
+    new, moved = clustered_vectors(2, 32, seed=5)
     writable.write_items([item_row("new", new), item_row("item-7", moved)])
     assert table_state(writable.items).unindexed == 2
     assert found(writable, np.stack([new, moved]), 1) == [["new"], ["item-7"]]
@@ -157,7 +157,7 @@ def test_readers_that_were_open_learn_the_effort(writable: Store) -> None:
     store_tuning(writable.items, tuning)
     reader.refresh()
     assert stored_tuning(reader.items) == tuning
-    writable.write_items([item_row("new", clustered(1, 32)[0])])  # and writes leave it
+    writable.write_items([item_row("new", clustered_vectors(1, 32)[0])])  # and writes leave it
     assert stored_tuning(writable.items) == tuning
 
 
@@ -168,7 +168,7 @@ def test_the_recall_noted_is_that_of_a_search(store: Store) -> None:
     tuning = stored_tuning(store.items)
     assert tuning is not None
     assert tuning.recall is not None
-    assert tuning.holds
+    assert tuning.reaches_target
     assert tuning.recall >= TARGET_RECALL
     other_sample = tune(store.items, tuning, seed=9)
     assert other_sample.recall == pytest.approx(tuning.recall, abs=0.03)
@@ -188,7 +188,7 @@ def test_a_target_that_nothing_reaches_ends_with_the_most_effort_and_its_recall(
 ) -> None:
     monkeypatch.setattr(vector_index, "EFFORTS", ((0.01, 1), (0.1, 1)))
     tuned = tune(store.items, Tuning(rows=ROWS, partitions=12, nprobes=1, refine=1), target=0.999)
-    assert (tuned.nprobes, tuned.refine, tuned.holds) == (2, 1, False)
+    assert (tuned.nprobes, tuned.refine, tuned.reaches_target) == (2, 1, False)
     assert tuned.recall is not None
     assert 0.0 < tuned.recall < 0.95
 
@@ -207,24 +207,24 @@ def test_exact_distances_are_those_of_comparing_all(store: Store, vectors: Vecto
 
 def test_copies_count_as_found(tmp_path: Path) -> None:
     store = make_store(tmp_path / "db", dim=32)
-    add_items(store, np.repeat(clustered(50, 32), 40, axis=0))  # ids of the ten nearest are arbitrary
+    add_items(store, np.repeat(clustered_vectors(50, 32), 40, axis=0))  # ids of the ten nearest are arbitrary
     tuning = tune(store.items, build_index(store.items))
     assert tuning.recall == pytest.approx(1.0, abs=0.01)
 
 
 def test_rows_without_a_vector_are_neither_sampled_nor_found(tmp_path: Path) -> None:
     store = make_store(tmp_path / "db", dim=32)
-    add_items(store, clustered(300, 32))
+    add_items(store, clustered_vectors(300, 32))
     store.write_items([item_row(f"empty-{n}", None) for n in range(100)])
     assert len(sample_vectors(store.items, 400)) == 300
-    assert exact_distances(store.items, clustered(2, 32), 11).shape == (2, 11)
-    assert not any(item_id.startswith("empty") for item_id in found(store, clustered(1, 32), 400)[0])
+    assert exact_distances(store.items, clustered_vectors(2, 32), 11).shape == (2, 11)
+    assert not any(item_id.startswith("empty") for item_id in found(store, clustered_vectors(1, 32), 400)[0])
 
 
 def test_a_dimension_that_rabitq_does_not_take_gets_an_index_that_holds(tmp_path: Path) -> None:
     store = make_store(tmp_path / "db", dim=12)
-    add_items(store, clustered(10_000, 12))
+    add_items(store, clustered_vectors(10_000, 12))
     tuning = tune(store.items, build_index(store.items))
     (index,) = store.items.list_indices()
     assert index.index_type == "IvfSq"
-    assert tuning.holds
+    assert tuning.reaches_target

@@ -11,7 +11,7 @@ from firstsight.indexer.video_alignment import Frames, align
 DIM = 64
 
 
-class Film:
+class SyntheticVideo:
     """Shots of 3 seconds: a vector that drifts within a shot and jumps between shots."""
 
     def __init__(self, seed: int, shots: int = 10) -> None:
@@ -50,7 +50,7 @@ def joined(*parts: Frames) -> Frames:
 
 
 def test_the_same_video_sampled_at_other_moments_is_aligned_at_zero() -> None:
-    film = Film(0)
+    film = SyntheticVideo(0)
     found = align(film.at(uniform(30, 12)), film.at(uniform(30, 17)))
     assert found is not None
     assert abs(found.offset_s) < 0.6
@@ -60,7 +60,7 @@ def test_the_same_video_sampled_at_other_moments_is_aligned_at_zero() -> None:
 
 
 def test_a_clip_is_found_with_its_offset() -> None:
-    film = Film(1)
+    film = SyntheticVideo(1)
     seconds = uniform(9, 8, start=12)
     found = align(film.at(seconds, shown=seconds - 12), film.at(uniform(30, 30)))
     assert found is not None
@@ -69,7 +69,7 @@ def test_a_clip_is_found_with_its_offset() -> None:
 
 
 def test_a_video_played_faster_is_found_with_its_speed() -> None:
-    film = Film(2, shots=20)
+    film = SyntheticVideo(2, shots=20)
     seconds = uniform(60, 40)
     found = align(film.at(uniform(60, 40)), film.at(seconds, shown=seconds / 1.1))
     assert found is not None
@@ -78,7 +78,7 @@ def test_a_video_played_faster_is_found_with_its_speed() -> None:
 
 
 def test_an_intro_in_front_moves_the_offset() -> None:
-    film, intro = Film(3), Film(4, shots=2)
+    film, intro = SyntheticVideo(3), SyntheticVideo(4, shots=2)
     with_intro = joined(intro.at(uniform(6, 4)), film.at(uniform(30, 16), shown=uniform(30, 16) + 6))
     found = align(film.at(uniform(30, 16)), with_intro)
     assert found is not None
@@ -86,21 +86,22 @@ def test_an_intro_in_front_moves_the_offset() -> None:
 
 
 def test_a_shared_intro_does_not_make_two_videos_one() -> None:
-    intro = Film(5, shots=3)
+    intro = SyntheticVideo(5, shots=3)
     first, second = (
-        joined(intro.at(uniform(9, 6)), Film(seed).at(uniform(30, 16), shown=uniform(30, 16) + 9)) for seed in (6, 7)
+        joined(intro.at(uniform(9, 6)), SyntheticVideo(seed).at(uniform(30, 16), shown=uniform(30, 16) + 9))
+        for seed in (6, 7)
     )
     assert align(first, second) is None
 
 
 def test_other_videos_and_single_frames_are_not_aligned() -> None:
-    assert align(Film(8).at(uniform(30, 12)), Film(9).at(uniform(30, 12))) is None
-    film = Film(10)
+    assert align(SyntheticVideo(8).at(uniform(30, 12)), SyntheticVideo(9).at(uniform(30, 12))) is None
+    film = SyntheticVideo(10)
     assert align(film.at(uniform(30, 1)), film.at(uniform(30, 12))) is None
 
 
 def test_the_same_shots_in_another_order_are_not_the_same_video() -> None:
-    film = Film(11, shots=12)
+    film = SyntheticVideo(11, shots=12)
     seconds = uniform(36, 24)
     order = np.random.default_rng(0).permutation(12)
     shown = order[(seconds // 3).astype(int)] * 3 + seconds % 3

@@ -25,7 +25,7 @@ def policy(tmp_path: Path) -> MediaPolicy:
     return MediaPolicy(allow_private=True, timeout_s=5.0, backoff_s=0.01, cache_dir=tmp_path / "kept")
 
 
-class Shelf:
+class VersionedFiles:
     """Files with versions, that a test changes, behind a server that knows conditions."""
 
     def __init__(self, server: Server) -> None:
@@ -53,8 +53,8 @@ class Shelf:
 
 
 @pytest.fixture
-def shelf(server: Server) -> Shelf:
-    return Shelf(server)
+def shelf(server: Server) -> VersionedFiles:
+    return VersionedFiles(server)
 
 
 def kept_files(policy: MediaPolicy) -> list[Path]:
@@ -69,13 +69,13 @@ def cache_of(policy: MediaPolicy) -> MediaCache:
 
 
 @pytest.mark.parametrize("headers", [{"ETag": '"v1"'}, {"Last_Modified": "Mon, 01 Jan 2024 00:00:00 GMT"}])
-def test_what_has_not_changed_is_sent_once(headers: dict[str, str], shelf: Shelf, policy: MediaPolicy) -> None:
+def test_what_has_not_changed_is_sent_once(headers: dict[str, str], shelf: VersionedFiles, policy: MediaPolicy) -> None:
     url = shelf.put("/a.jpg", b"picture" * 1000, **headers)
     assert [fetch_bytes(url, policy) for _ in range(3)] == [b"picture" * 1000] * 3
     assert shelf.sent == ["/a.jpg"]
 
 
-def test_what_has_changed_is_sent_again_and_the_old_forgotten(shelf: Shelf, policy: MediaPolicy) -> None:
+def test_what_has_changed_is_sent_again_and_the_old_forgotten(shelf: VersionedFiles, policy: MediaPolicy) -> None:
     url = shelf.put("/a.jpg", b"old", ETag='"v1"')
     fetch_bytes(url, policy)
     shelf.put("/a.jpg", b"newer", ETag='"v2"')
@@ -86,7 +86,7 @@ def test_what_has_changed_is_sent_again_and_the_old_forgotten(shelf: Shelf, poli
     assert cache_of(policy).size == 5
 
 
-def test_videos_are_kept_too(shelf: Shelf, policy: MediaPolicy) -> None:
+def test_videos_are_kept_too(shelf: VersionedFiles, policy: MediaPolicy) -> None:
     url = shelf.put("/clip.mp4", b"video" * 100_000, ETag='"v1"')
     for _ in range(2):
         with fetch_file(url, policy) as path:
@@ -95,7 +95,7 @@ def test_videos_are_kept_too(shelf: Shelf, policy: MediaPolicy) -> None:
     assert len(kept_files(policy)) == 1
 
 
-def test_one_picture_at_two_addresses_is_kept_once(shelf: Shelf, policy: MediaPolicy) -> None:
+def test_one_picture_at_two_addresses_is_kept_once(shelf: VersionedFiles, policy: MediaPolicy) -> None:
     for path in ("/a.jpg", "/b.jpg"):
         fetch_bytes(shelf.put(path, b"same", ETag='"v1"'), policy)
     assert len(kept_files(policy)) == 1
@@ -106,13 +106,13 @@ def test_one_picture_at_two_addresses_is_kept_once(shelf: Shelf, policy: MediaPo
 
 @pytest.mark.parametrize("headers", [{}, {"ETag": '"v1"', "Cache_Control": "private, no-store"}])
 def test_what_cannot_be_asked_for_or_may_not_be_kept_is_not(
-    headers: dict[str, str], shelf: Shelf, policy: MediaPolicy
+    headers: dict[str, str], shelf: VersionedFiles, policy: MediaPolicy
 ) -> None:
     fetch_bytes(shelf.put("/a.jpg", b"x", **headers), policy)
     assert kept_files(policy) == []
 
 
-def test_without_a_folder_nothing_is_kept(shelf: Shelf) -> None:
+def test_without_a_folder_nothing_is_kept(shelf: VersionedFiles) -> None:
     policy = MediaPolicy(allow_private=True)
     url = shelf.put("/a.jpg", b"x", ETag='"v1"')
     fetch_bytes(url, policy)
@@ -122,7 +122,7 @@ def test_without_a_folder_nothing_is_kept(shelf: Shelf) -> None:
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
-def test_a_damaged_file_is_fetched_again(damage: str, shelf: Shelf, policy: MediaPolicy) -> None:
+def test_a_damaged_file_is_fetched_again(damage: str, shelf: VersionedFiles, policy: MediaPolicy) -> None:
     url = shelf.put("/a.jpg", b"picture" * 1000, ETag='"v1"')
     fetch_bytes(url, policy)
     (kept,) = kept_files(policy)
@@ -136,7 +136,7 @@ def test_a_damaged_file_is_fetched_again(damage: str, shelf: Shelf, policy: Medi
     assert cache_of(policy).size == 7000
 
 
-def test_the_least_recently_used_go_first(shelf: Shelf, tmp_path: Path) -> None:
+def test_the_least_recently_used_go_first(shelf: VersionedFiles, tmp_path: Path) -> None:
     policy = MediaPolicy(allow_private=True, cache_dir=tmp_path / "kept", cache_bytes=10_000)
     urls = {name: shelf.put(f"/{name}", name.encode() * 3000, ETag='"v1"') for name in "abcd"}
     for name in "abc":
@@ -153,13 +153,13 @@ def test_the_least_recently_used_go_first(shelf: Shelf, tmp_path: Path) -> None:
     assert shelf.sent == ["/b"]
 
 
-def test_a_file_above_the_bound_is_not_kept(shelf: Shelf, tmp_path: Path) -> None:
+def test_a_file_above_the_bound_is_not_kept(shelf: VersionedFiles, tmp_path: Path) -> None:
     policy = MediaPolicy(allow_private=True, cache_dir=tmp_path / "kept", cache_bytes=10)
     assert fetch_bytes(shelf.put("/a.jpg", b"x" * 11, ETag='"v1"'), policy) == b"x" * 11
     assert kept_files(policy) == []
 
 
-def test_limits_hold_for_what_is_kept(shelf: Shelf, policy: MediaPolicy) -> None:
+def test_limits_hold_for_what_is_kept(shelf: VersionedFiles, policy: MediaPolicy) -> None:
     url = shelf.put("/a.jpg", b"x" * 5000, ETag='"v1"')
     fetch_bytes(url, policy)
     small = MediaPolicy(allow_private=True, cache_dir=policy.cache_dir, max_picture_bytes=4999)
@@ -181,7 +181,7 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_fills_up_costs_only_the_keeping(
-    shelf: Shelf, policy: MediaPolicy, monkeypatch: pytest.MonkeyPatch
+    shelf: VersionedFiles, policy: MediaPolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -207,7 +207,7 @@ with ThreadPoolExecutor(4) as pool:
 """
 
 
-def test_two_processes_share_a_folder(shelf: Shelf, tmp_path: Path) -> None:
+def test_two_processes_share_a_folder(shelf: VersionedFiles, tmp_path: Path) -> None:
     import json
 
     names = [f"{n:02}" for n in range(20)]  # 2,000 bytes each, room for half of them

@@ -15,7 +15,7 @@ from PIL import Image
 
 from firstsight.media.choosing import choose_frames
 from firstsight.media.decoders import decode
-from firstsight.media.frame_rules import MOST_FRAMES, FrameRule
+from firstsight.media.frame_rules import MAX_FRAMES_LIMIT, FrameRule
 from firstsight.media.frames import Frame
 from firstsight.media.videos import VideoSampler
 
@@ -146,7 +146,7 @@ def test_shots_cover_the_video_without_overlap(compose: Compose) -> None:
     assert all(frame.start_s <= frame.time_s < frame.end_s for frame in frames)  # type: ignore[operator]
 
 
-class Counting:
+class CountingReader:
     """A reader of an endless lecture: what a video of hours costs is what is read of it."""
 
     def __init__(self, hours: float, *, keyframe_s: float = 2.0, slide_s: int = 120) -> None:
@@ -168,7 +168,7 @@ class Counting:
 
 @pytest.mark.parametrize("keyframe_s", [0.04, 2.0, 4000.0])
 def test_a_video_of_hours_costs_what_the_cap_says(keyframe_s: float) -> None:
-    lecture = Counting(3, keyframe_s=keyframe_s)
+    lecture = CountingReader(3, keyframe_s=keyframe_s)
     frames = choose_frames(lecture, FrameRule())
     assert lecture.read_frames <= 4 * 64 + 8
     assert len(frames) == 64
@@ -176,14 +176,14 @@ def test_a_video_of_hours_costs_what_the_cap_says(keyframe_s: float) -> None:
 
 
 def test_little_of_a_long_video_is_decoded_in_full_for_cuts_that_no_keyframe_marks() -> None:
-    lecture = Counting(0.25, keyframe_s=10.0, slide_s=7)
+    lecture = CountingReader(0.25, keyframe_s=10.0, slide_s=7)
     choose_frames(lecture, FrameRule())
     assert 90 < lecture.read_frames <= 90 + 60  # its keyframes, and a frame for each second of a minute
 
 
 @pytest.mark.parametrize(("rule", "gap"), [("every:1", 10800 / 50), ("all", 10800 / 50), ("keyframes", 10800 / 50)])
 def test_rules_that_name_too_many_frames_are_spread_over_the_video(rule: str, gap: float) -> None:
-    lecture = Counting(3)
+    lecture = CountingReader(3)
     frames = choose_frames(lecture, FrameRule.parse(rule, max_frames=50))
     assert len(frames) == lecture.read_frames == 50
     assert np.diff([frame.time_s for frame in frames]) == pytest.approx([gap] * 49, abs=2.1)
@@ -234,10 +234,10 @@ def test_a_bad_rule_is_named_with_what_it_may_be(text: str) -> None:
 def test_uniform_and_max_frames_may_not_contradict_each_other() -> None:
     with pytest.raises(ValueError, match="uniform:100 is more than max frames, 64"):
         FrameRule.parse("uniform:100")
-    assert FrameRule.parse("uniform:100", max_frames=100).at_most == 100
+    assert FrameRule.parse("uniform:100", max_frames=100).frame_limit == 100
 
 
-@pytest.mark.parametrize("most", [0, -1, MOST_FRAMES + 1])
+@pytest.mark.parametrize("most", [0, -1, MAX_FRAMES_LIMIT + 1])
 def test_max_frames_has_bounds(most: int) -> None:
     with pytest.raises(ValueError, match=f"max frames is {most}"):
         FrameRule.parse("auto", max_frames=most)

@@ -15,7 +15,7 @@ from PIL import Image
 from firstsight.errors import MediaError
 from firstsight.media.isolated_pictures import PictureDecoder
 from firstsight.media.pictures import open_picture
-from tests.media.test_videos import misbehaving
+from tests.media.test_videos import faulty_worker_command
 
 
 @pytest.fixture(scope="module")
@@ -83,14 +83,14 @@ def test_a_picture_that_needs_more_memory_than_allowed_costs_itself() -> None:
     ],
 )
 def test_a_misbehaving_decoder_costs_that_picture(misdeed: str, reason: str, tmp_path: Path) -> None:
-    with PictureDecoder(command=misbehaving(misdeed), timeout_s=0.5, files_per_child=1) as own:
+    with PictureDecoder(command=faulty_worker_command(misdeed), timeout_s=0.5, files_per_child=1) as own:
         with pytest.raises(MediaError) as caught:
             own.open(tmp_path / "bad.jpg")
         assert caught.value.reason == reason
 
 
 def test_a_child_that_does_not_read_its_picture_is_killed_in_time() -> None:
-    deaf = misbehaving("pass")
+    deaf = faulty_worker_command("pass")
     deaf[-1] = deaf[-1].replace("request, _ = wire.receive(sys.stdin.buffer)", "time.sleep(60)")
     with PictureDecoder(command=deaf, timeout_s=0.5) as own, pytest.raises(MediaError) as caught:
         own.open(bytes(8_000_000))

@@ -18,7 +18,7 @@ import pytest
 from firstsight.errors import MediaError
 from firstsight.media import live_worker
 from firstsight.media.guard import GuardedBackend
-from firstsight.media.live import MOST_WAITING, LiveFrame, LiveSampler, plain_name
+from firstsight.media.live import MAX_WAITING_FRAMES, LiveFrame, LiveSampler, strip_credentials
 from firstsight.media.live_http import LiveHttp
 from firstsight.media.policy import MediaPolicy
 from firstsight.media.stream_clock import StreamClock
@@ -103,7 +103,7 @@ def test_a_files_decoder_waits_for_who_takes_its_frames(tmp_path: Path) -> None:
         first = one(sampler)
         frames = [first, *rest(sampler)]
         assert sampler.dropped == 0
-    assert len(frames) == 80 > 2 * MOST_WAITING
+    assert len(frames) == 80 > 2 * MAX_WAITING_FRAMES
     assert [f.number for f in frames] == list(range(80))
 
 
@@ -246,8 +246,8 @@ def test_the_oldest_frames_of_a_stream_are_dropped_when_nobody_takes_them(
     with LiveSampler(folder_server.url("live.m3u8"), every_s=0.1, policy=PRIVATE) as sampler:
         sampler._thread.join()
         frames = rest(sampler)
-    assert [f.number for f in frames] == list(range(40 - MOST_WAITING, 40))
-    assert sampler.dropped == 40 - MOST_WAITING
+    assert [f.number for f in frames] == list(range(40 - MAX_WAITING_FRAMES, 40))
+    assert sampler.dropped == 40 - MAX_WAITING_FRAMES
 
 
 def test_closing_hangs_up_at_once_and_leaves_no_process(tmp_path: Path, folder_server: FolderServer) -> None:
@@ -364,6 +364,6 @@ def test_what_a_playlist_serves_again_is_left_out() -> None:
 
 
 def test_names_have_no_passwords() -> None:
-    assert plain_name("rtsp://me:pw@camera.test:554/x?y=1") == "rtsp://camera.test:554/x?y=1"
-    assert plain_name("https://cdn.test/live.m3u8") == "https://cdn.test/live.m3u8"
-    assert plain_name("a@b.mp4") == "a@b.mp4"
+    assert strip_credentials("rtsp://me:pw@camera.test:554/x?y=1") == "rtsp://camera.test:554/x?y=1"
+    assert strip_credentials("https://cdn.test/live.m3u8") == "https://cdn.test/live.m3u8"
+    assert strip_credentials("a@b.mp4") == "a@b.mp4"

@@ -221,7 +221,10 @@ def test_as_many_files_are_decoded_at_once_as_there_are_workers(tmp_path: Path) 
         f"open(os.path.join({str(here)!r}, str(os.getpid())), 'w').close()\n"
         f"    while len(os.listdir({str(here)!r})) < 2: time.sleep(0.01)"
     )
-    with VideoSampler(workers=2, command=misbehaving(meet), timeout_s=30) as own, ThreadPoolExecutor(2) as pool:
+    with (
+        VideoSampler(workers=2, command=faulty_worker_command(meet), timeout_s=30) as own,
+        ThreadPoolExecutor(2) as pool,
+    ):
         frames = list(pool.map(own.sample, ["bad-1.mp4", "bad-2.mp4"]))
         assert [len(found) for found in frames] == [1, 1]
         assert len(set(own.child_pids)) == 2
@@ -231,7 +234,7 @@ def test_closing_waits_for_the_file_in_hand(tmp_path: Path) -> None:
     started, go = tmp_path / "started", tmp_path / "go"
     wait = f"open({str(started)!r}, 'w').close()\n    while not os.path.exists({str(go)!r}): time.sleep(0.01)"
     with ThreadPoolExecutor(2) as pool:
-        own = VideoSampler(command=misbehaving(wait), timeout_s=30)
+        own = VideoSampler(command=faulty_worker_command(wait), timeout_s=30)
         found = pool.submit(own.sample, "bad.mp4")
         while not started.exists():
             threading.Event().wait(0.01)
@@ -271,7 +274,7 @@ sys.stdin.buffer.read()
 """
 
 
-def misbehaving(misdeed: str) -> list[str]:
+def faulty_worker_command(misdeed: str) -> list[str]:
     """A child that answers every file with one pixel, but does something else to a bad one."""
     return [sys.executable, "-c", SPEAKING.format(path=sys.path, misdeed=misdeed)]
 
@@ -301,7 +304,7 @@ def misbehaving(misdeed: str) -> list[str]:
 def test_a_misbehaving_decoder_costs_that_file_and_the_next_one_works(
     misdeed: str, reason: str, words: str, tmp_path: Path
 ) -> None:
-    with VideoSampler(command=misbehaving(misdeed), timeout_s=0.5, files_per_child=1) as own:
+    with VideoSampler(command=faulty_worker_command(misdeed), timeout_s=0.5, files_per_child=1) as own:
         error = refusal(own, tmp_path / "bad.mp4")
         assert error.reason == reason
         assert words in str(error)
@@ -309,7 +312,7 @@ def test_a_misbehaving_decoder_costs_that_file_and_the_next_one_works(
 
 
 def test_a_child_killed_in_mid_file_costs_that_file_and_the_next_one_works(tmp_path: Path) -> None:
-    with VideoSampler(command=misbehaving("time.sleep(60)"), timeout_s=30, files_per_child=1) as own:
+    with VideoSampler(command=faulty_worker_command("time.sleep(60)"), timeout_s=30, files_per_child=1) as own:
         own.sample("good.mp4")
         errors: list[MediaError] = []
         victim = threading.Thread(target=lambda: errors.append(refusal(own, tmp_path / "bad.mp4")))
@@ -376,7 +379,7 @@ def _running(pid: int) -> bool:
 def test_ctrl_c_in_mid_answer_ends_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
     from firstsight.media import wire
 
-    child = ChildProcess(misbehaving("pass"))
+    child = ChildProcess(faulty_worker_command("pass"))
 
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

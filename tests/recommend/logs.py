@@ -21,7 +21,7 @@ def clustered_space(items: int, *, clusters: int = 6, dim: int = 16, spread: flo
     return ItemSpace.of([f"i{n:04d}" for n in range(items)], vectors.astype(np.float32))
 
 
-def tasteful_log(
+def make_preference_log(
     space: ItemSpace, users: int, *, events: int = 12, clusters: int = 6, noise: float = 0.1, seed: int = 0
 ) -> Interactions:
     """Users who each like one cluster, with some events at random."""

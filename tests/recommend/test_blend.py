@@ -13,10 +13,10 @@ from firstsight.recommend.interactions import History
 from firstsight.recommend.measures import recall
 from firstsight.recommend.protocols import item_cold
 from firstsight.recommend.words import WordSpace, content_vectors
-from tests.recommend.logs import clustered_space, tasteful_log
+from tests.recommend.logs import clustered_space, make_preference_log
 
 SPACE = clustered_space(120)
-LOG = tasteful_log(SPACE, 90)
+LOG = make_preference_log(SPACE, 90)
 
 
 def test_content_is_the_greatest_cosine_to_the_history() -> None:

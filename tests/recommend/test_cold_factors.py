@@ -15,10 +15,10 @@ from firstsight.recommend.interactions import History
 from firstsight.recommend.items import Places
 from firstsight.recommend.measures import recall
 from firstsight.recommend.protocols import item_cold, user_cold
-from tests.recommend.logs import clustered_space, tasteful_log
+from tests.recommend.logs import clustered_space, make_preference_log
 
 SPACE = clustered_space(120)
-LOG = tasteful_log(SPACE, 90)
+LOG = make_preference_log(SPACE, 90)
 
 
 def test_folding_in_gives_the_users_that_implicit_learned() -> None:

@@ -16,14 +16,14 @@ from firstsight.recommend.evaluation_page import write_page
 from firstsight.recommend.evaluation_plots import nice
 from firstsight.recommend.interactions import Interactions
 from firstsight.recommend.protocols import global_time
-from tests.recommend.logs import clustered_space, tasteful_log
+from tests.recommend.logs import clustered_space, make_preference_log
 
 MODELS = {"random": RandomOrder, "popularity": Popularity, "mean profile": MeanProfile, "EASE": EASE}
 
 
 @pytest.fixture(scope="module")
 def log() -> Interactions:
-    return tasteful_log(clustered_space(120), 150)
+    return make_preference_log(clustered_space(120), 150)
 
 
 @pytest.fixture(scope="module")

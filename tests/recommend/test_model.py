@@ -17,7 +17,7 @@ from firstsight.recommend.interactions import History, Interactions
 from firstsight.recommend.items import ItemSpace
 from firstsight.recommend.model import TABLE, ColdStartModel, fit_model, list_models, use_model
 from tests.recommend.conftest import MakeStore, write_items
-from tests.recommend.logs import clustered_space, tasteful_log
+from tests.recommend.logs import clustered_space, make_preference_log
 
 WHOLE = clustered_space(130)
 OLD = WHOLE.subset(np.arange(120))
@@ -34,7 +34,7 @@ def few_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 def fitted(make_store: MakeStore) -> tuple[Store, ItemSpace, Interactions]:
     store = make_store(OLD, TITLES)
     space = ItemSpace.load(store)
-    log = tasteful_log(space, 90)
+    log = make_preference_log(space, 90)
     steps: list[str] = []
     made = fit_model(store, space, log, on_progress=steps.append)
     assert (made.version, made.in_use) == (1, True)
@@ -131,7 +131,7 @@ def test_serving_loads_neither_torch_nor_implicit(make_store: MakeStore) -> None
 
 def test_a_model_fits_the_real_encoder_s_index(sample_db: Path) -> None:
     space = ItemSpace.load(Store.open(sample_db))
-    log = tasteful_log(space, 60, clusters=2)
+    log = make_preference_log(space, 60, clusters=2)
     from firstsight.recommend.blend import Blend
     from firstsight.recommend.words import content_of
 

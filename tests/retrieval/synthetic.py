@@ -17,7 +17,7 @@ DIM = 16
 SPEC = EncoderSpec("drawn", DIM, 32, "d4a3")
 
 
-class DrawnEncoder:
+class SyntheticEncoder:
     """Texts to vectors drawn from their letters: enough where it is not meaning that is tested."""
 
     spec = SPEC
@@ -30,7 +30,7 @@ class DrawnEncoder:
         raise NotImplementedError
 
 
-class Drawn:
+class SyntheticItems:
     """Items in a few clusters, each with a title, two pictures and a frame near it."""
 
     def __init__(self, path: Path, items: int = 2_000, *, seed: int = 0) -> None:
@@ -69,11 +69,11 @@ class Drawn:
 
     @property
     def db(self) -> firstsight.Database:
-        return firstsight.open(self.path, encoder=DrawnEncoder())
+        return firstsight.open(self.path, encoder=SyntheticEncoder())
 
     def best(self, text: str, part: str = "item") -> list[tuple[str, float]]:
         """Every item with its score, best first: what a comparison with everything gives."""
-        query = DrawnEncoder().encode_texts([text])[0]
+        query = SyntheticEncoder().encode_texts([text])[0]
         scores = {}
         for item_id, fused in self.items.items():
             vectors = [fused] if part == "item" else [v for p, v in self.views[item_id] if part in {"any", p}]

@@ -192,13 +192,13 @@ def test_asking_for_moments_changes_no_ranking(db: firstsight.Database) -> None:
 def test_the_command_prints_moments_and_writes_them_on_the_page(
     db: firstsight.Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tests.cli.calling import call_in_process, lines
+    from tests.cli.calling import call_in_process, parse_json_lines
 
     run = partial(call_in_process, monkeypatch, capsys, "search", "a guitar", "--kind", "video", "--moments")
     page = tmp_path / "page.html"
     code, out, _ = run("--db", db.uri, "--html", str(page))
     assert code == 0
-    (moment, *_) = lines(out)[0]["moments"]
+    (moment, *_) = parse_json_lines(out)[0]["moments"]
     assert set(moment) == {"uri", "start_s", "end_s", "score", "view_id"}
     assert f"0:{moment['start_s']:04.1f} to 0:{moment['end_s']:04.1f}" in page.read_text()
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)

@@ -50,7 +50,7 @@ def make_store(path: Path, scored: Scored, *, with_decisions: bool = True) -> St
     return store
 
 
-def change(store: Store, item_id: str) -> None:
+def change_item(store: Store, item_id: str) -> None:
     """Let what is encoded of an item be another."""
     with store.writing():
         store.items.update(where=f"item_id = '{item_id}'", values={"digest": "another"})

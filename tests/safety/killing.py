@@ -25,19 +25,19 @@ COMMITS = [
 LOG_WRITES = [(audit, "_write"), (Path, "replace")]  # an append, or a new head; the head in the place of the old one
 
 
-class Died(BaseException):
+class SimulatedCrash(BaseException):
     """Stands for the end of the process."""
 
 
 @contextmanager
-def dying_after(writes: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+def crash_after(writes: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """Let a number of writes through, then die in the place of the next one; tells how many there were."""
     done = [0]
 
     def counted(real: Callable[..., Any]) -> Callable[..., Any]:
         def write(*arguments: Any, **settings: Any) -> Any:
             if done[0] >= writes:
-                raise Died
+                raise SimulatedCrash
             done[0] += 1
             return real(*arguments, **settings)
 
@@ -67,18 +67,20 @@ def unwritable_log_after(appends: int, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 def count_writes(monkeypatch: pytest.MonkeyPatch, act: Callable[[Path], Any], path: Path) -> int:
     """How many writes a command makes."""
-    with dying_after(1_000_000, monkeypatch) as done:
+    with crash_after(1_000_000, monkeypatch) as done:
         act(path)
     return done[0]
 
 
-def killed(monkeypatch: pytest.MonkeyPatch, writes: int, act: Callable[[Path], Any], path: Path) -> None:
+def run_until_crash(monkeypatch: pytest.MonkeyPatch, writes: int, act: Callable[[Path], Any], path: Path) -> None:
     """Run a command that dies after a number of writes."""
-    with dying_after(writes, monkeypatch), pytest.raises(Died):
+    with crash_after(writes, monkeypatch), pytest.raises(SimulatedCrash):
         act(path)
 
 
-def refused(monkeypatch: pytest.MonkeyPatch, appends: int, act: Callable[[Path], Any], path: Path) -> None:
+def run_with_unwritable_log(
+    monkeypatch: pytest.MonkeyPatch, appends: int, act: Callable[[Path], Any], path: Path
+) -> None:
     """Run a command whose log cannot be written after a number of writes to it."""
     with unwritable_log_after(appends, monkeypatch), pytest.raises(AuditLogError, match="cannot be written"):
         act(path)

@@ -1,4 +1,4 @@
-"""Calibration: probabilities that mean what they say."""
+"""HeadCalibration: probabilities that mean what they say."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from firstsight.safety.calibration import Calibration, Floats, Labels, calibrate
+from firstsight.safety.calibration import Floats, HeadCalibration, Labels, calibrate
 
 
 def drawn(units: int, *, slope: float = 0.4, shift: float = -1.0, seed: int = 0) -> tuple[Floats, Labels]:
@@ -60,8 +60,8 @@ def test_a_head_is_never_turned_round_and_few_units_are_not_certain() -> None:
 def test_a_calibration_survives_json_and_increases() -> None:
     for units in (300, 3_000):
         fitted = calibrate(*drawn(units, seed=2), prevalence=0.01)
-        again = Calibration.from_dict(json.loads(json.dumps(fitted.as_dict())))
+        again = HeadCalibration.from_dict(json.loads(json.dumps(fitted.as_dict())))
         grid = np.linspace(-20, 20, 401)
         np.testing.assert_allclose(again(grid), fitted(grid))
         assert (np.diff(again(grid)) >= 0).all()
-    np.testing.assert_allclose(logit(Calibration()(np.array([1.5]))), [1.5])
+    np.testing.assert_allclose(logit(HeadCalibration()(np.array([1.5]))), [1.5])

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firstsight.errors import SafetyError
-from firstsight.safety.hash_lists import KnownHash, ListForm, check_tag, read_hash_list, write_hash_list
+from firstsight.safety.hash_lists import HashListFormat, KnownHash, check_tag, read_hash_list, write_hash_list
 
 ONE, TWO, THREE = "f8f8f0cee0f4a84f" * 4, "0F" * 32, "a1" * 32
 
@@ -89,7 +89,7 @@ CODES = st.binary(min_size=32, max_size=32).filter(lambda code: code not in (byt
     ),
 )
 def test_what_is_written_is_read_again(
-    form: ListForm,
+    form: HashListFormat,
     drawn: dict[bytes, tuple[int | None, list[str]]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:

@@ -23,13 +23,13 @@ from firstsight.safety.hash_lists import KnownHash
 from firstsight.safety.known_decisions import held_items
 from firstsight.safety.log_link import TABLE, read_link
 from firstsight.safety.override_table import TABLE as OVERRIDES
-from firstsight.safety.override_table import current_reviews, read_overrides
+from firstsight.safety.override_table import current_reviews, read_reviews
 from firstsight.safety.policies import Policies, parse_policies
 from firstsight.safety.review_queue import review_queue
 from firstsight.safety.scoring import score
 from tests.safety.conftest import POLICIES, Catalogue
-from tests.safety.items import change, decision_of
-from tests.safety.test_scoring import made_head, promote
+from tests.safety.items import change_item, decision_of
+from tests.safety.test_scoring import make_head, promote
 
 BLOCKED, APPEALED = "i00007", "i00010"  # by a person; by its scores
 
@@ -50,7 +50,7 @@ def db(tmp_path: Path) -> Path:
     """A scored database in which a person has blocked an item, and somebody appeals against another."""
     catalogue = Catalogue(tmp_path / "db", 40)
     store = catalogue.store
-    promote(store, made_head(catalogue))
+    promote(store, make_head(catalogue))
     score(store, POLICY)
     decide(store, log_of(catalogue.path), BLOCKED, "block")
     review.appeal(store, log_of(catalogue.path), APPEALED, reason="a toy", by="seller")
@@ -190,7 +190,7 @@ def test_an_adoption_knows_decisions_that_came_after_a_persons(db: Path) -> None
     store = Store.open(db)
     decide(store, log_of(db), APPEALED, "allow")
     decide(store, log_of(db), "i00003", "allow")
-    change(store, APPEALED)
+    change_item(store, APPEALED)
     score(store, POLICY)  # what a person had allowed is blocked again, since it has changed
     with store.writing():
         store.items.update(where="item_id = 'i00003'", values={"safety_decision": "review"})
@@ -273,7 +273,7 @@ def test_a_log_that_outlived_its_database_is_adopted_on_purpose(
     shutil.rmtree(db)
     monkeypatch.setenv(LOG_VARIABLE, str(tmp_path / "kept.jsonl"))
     catalogue = Catalogue(db, 40)
-    promote(catalogue.store, made_head(catalogue))
+    promote(catalogue.store, make_head(catalogue))
     for act in writers(db).values():
         with pytest.raises(FirstsightError):
             act()
@@ -294,9 +294,9 @@ def test_an_appeal_does_not_wait_for_who_writes(db: Path) -> None:
         entry_id = review.appeal(store, log, APPEALED, reason="it is a gun", by="a buyer")
         assert review.appeal(store, log, APPEALED, reason="it is a gun", by="a buyer") == entry_id
     assert current_reviews(store, log).appeals.keys() == {APPEALED}
-    assert read_overrides(store).appeals == {}
+    assert read_reviews(store).appeals == {}
     decide(store, log, "i00003", "block")
-    assert read_overrides(store).appeals.keys() == {APPEALED}
+    assert read_reviews(store).appeals.keys() == {APPEALED}
 
 
 # ---- databases of layout 1, which had people's decisions in the log alone
@@ -324,7 +324,7 @@ def test_an_upgrade_copies_peoples_decisions(old: Path) -> None:
         upgrade.apply(store)
         upgrade.apply(store)
     assert upgrade.plan(store) == []
-    stored = read_overrides(store)
+    stored = read_reviews(store)
     assert (stored.decisions[BLOCKED].by, stored.appeals[APPEALED].by) == ("ana", "seller")
     head, (link, _) = log_of(old).head(), read_link(store)
     assert link is not None
@@ -334,7 +334,7 @@ def test_an_upgrade_copies_peoples_decisions(old: Path) -> None:
 def test_an_old_database_is_linked_by_the_first_command_too(old: Path) -> None:
     score(Store.open(old), POLICY)
     assert decision_of(Store.open(old), BLOCKED) == "block"
-    assert read_overrides(Store.open(old)).decisions.keys() == {BLOCKED}
+    assert read_reviews(Store.open(old)).decisions.keys() == {BLOCKED}
 
 
 @pytest.mark.parametrize("damage", [lose, empty, edit_first, lose_head])
@@ -360,7 +360,7 @@ def test_an_old_database_without_its_log_is_left_alone_and_refused(old: Path, da
     adopt(store, log_of(old), by="ben")
     score(store, POLICY, everything=True)
     assert held_items(Store.open(old)) == held
-    change(store, BLOCKED)
+    change_item(store, BLOCKED)
     score(store, POLICY, everything=True)
     assert decision_of(store, BLOCKED) == "review"
 
@@ -386,7 +386,7 @@ def test_a_database_that_never_decided_links_to_a_log_that_is_new(tmp_path: Path
     assert upgrade.plan(catalogue.store) == []
     upgrade.apply(catalogue.store)
     assert check_log(catalogue.store, log_of(catalogue.path)).ok
-    promote(catalogue.store, made_head(catalogue))
+    promote(catalogue.store, make_head(catalogue))
     score(catalogue.store, POLICY)
     link, _ = read_link(catalogue.store)
     assert link is not None

@@ -14,8 +14,8 @@ from firstsight.safety.reviews import Reviews
 from firstsight.safety.score_table import ScoreTable
 from firstsight.safety.scoring import score
 from tests.safety.conftest import Catalogue
-from tests.safety.items import change, decision_of
-from tests.safety.test_scoring import made_head, promote
+from tests.safety.items import change_item, decision_of
+from tests.safety.test_scoring import make_head, promote
 
 CODE = bytes(range(32))
 
@@ -23,7 +23,7 @@ CODE = bytes(range(32))
 @pytest.fixture
 def log(catalogue: Catalogue) -> AuditLog:
     """The log of a catalogue that a head scores."""
-    promote(catalogue.store, made_head(catalogue))
+    promote(catalogue.store, make_head(catalogue))
     return AuditLog.of(catalogue.store.uri)
 
 
@@ -52,7 +52,7 @@ def test_a_known_picture_blocks_and_a_person_counts_above_all(
     scored(catalogue, policies, log)
     assert [decision_of(store, item_id) for item_id in (fine, bad)] == ["allow", "allow"]
     for item_id in (fine, bad):
-        change(store, item_id)
+        change_item(store, item_id)
     scored(catalogue, policies, log)
     assert [decision_of(store, item_id) for item_id in (fine, bad)] == ["block", flagged]
     made = [replay(entry) for entry in log.entries(kinds=["decision"])]
@@ -68,7 +68,7 @@ def test_a_blocked_item_that_changes_is_reviewed_though_its_scores_are_fine(
     review.decide(store, log, "i00001", "block", policies=policies, policy_ids=["weapons"], reason="a gun", by="ana")
     scored(catalogue, policies, log)
     assert decision_of(store, "i00001") == "block"
-    change(store, "i00001")
+    change_item(store, "i00001")
     scored(catalogue, policies, log)
     assert decision_of(store, "i00001") == "review"
     assert Reviews.read(log).decisions["i00001"].action == "block"

@@ -21,7 +21,7 @@ from firstsight.safety.heads import HeadShelf
 from firstsight.safety.policies import Policies
 from firstsight.safety.training_run import retrain, train_from_file
 from tests.safety.conftest import POLICIES, Catalogue
-from tests.safety.test_scoring import made_head, promote
+from tests.safety.test_scoring import make_head, promote
 
 
 def labels(catalogue: Catalogue, path: Path, ids: list[str], wrong: int = 0) -> Path:
@@ -45,7 +45,7 @@ def test_a_better_challenger_takes_over_and_an_equal_one_does_not(
 ) -> None:
     store, log = large.store, AuditLog.of(large.store.uri)
     noise = unit(np.random.default_rng(5).normal(size=large.weapon.shape))
-    promote(store, made_head(large, coef=np.asarray(large.weapon + 3 * noise, dtype=np.float32)))
+    promote(store, make_head(large, coef=np.asarray(large.weapon + 3 * noise, dtype=np.float32)))
     (poor,) = HeadShelf(store).promoted().values()
     file = labels(large, tmp_path / "l.csv", large.ids)
     first = retrain(store, policies, log, file)
@@ -118,7 +118,7 @@ print("done", flush=True)
 def test_a_kill_while_training_leaves_the_old_head_in_force(
     catalogue: Catalogue, policies: Policies, tmp_path: Path, delay_s: float
 ) -> None:
-    promote(catalogue.store, made_head(catalogue))
+    promote(catalogue.store, make_head(catalogue))
     before = HeadShelf(catalogue.store).promoted()["weapons"].version
     file = labels(catalogue, tmp_path / "l.csv", catalogue.ids)
     command = [sys.executable, "-c", CHILD, str(catalogue.path), POLICIES, str(file)]

@@ -18,7 +18,7 @@ from firstsight.safety.history import history
 from firstsight.safety.review import review_labels, write_labels
 from firstsight.safety.review_queue import review_queue, uncertainty
 from firstsight.safety.reviews import Reviews
-from tests.safety.items import POLICIES, change, decision_of, make_store
+from tests.safety.items import POLICIES, change_item, decision_of, make_store
 
 decide: Any = partial(review.decide, policies=POLICIES, policy_ids=["weapons"], reason="looked at it", by="ana")
 overturn: Any = partial(review.overturn, policies=POLICIES, reason="second look", by="ben")
@@ -84,8 +84,8 @@ def test_a_blocked_item_that_changes_goes_to_review_and_an_allowed_one_to_its_sc
 ) -> None:
     decide(store, log, "sword", "block")
     decide(store, log, "gun", "allow")
-    change(store, "sword")
-    change(store, "gun")
+    change_item(store, "sword")
+    change_item(store, "gun")
     reviews = Reviews.read(log)
     changed = reviews.in_force("sword", "another")
     assert changed is not None

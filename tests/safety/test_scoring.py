@@ -21,7 +21,7 @@ from firstsight.indexer.store import Store
 from firstsight.safety import rollup
 from firstsight.safety.audit import AuditLog
 from firstsight.safety.background import texts
-from firstsight.safety.calibration import Calibration
+from firstsight.safety.calibration import HeadCalibration
 from firstsight.safety.decisions import Evidence, Override
 from firstsight.safety.heads import Head, HeadShelf
 from firstsight.safety.policies import PARTS, Policies, parse_policies
@@ -30,7 +30,7 @@ from firstsight.safety.scoring import score
 from tests.safety.conftest import POLICIES, Catalogue
 
 
-def made_head(catalogue: Catalogue, policy_id: str = "weapons", *, coef: Vector | None = None) -> Head:
+def make_head(catalogue: Catalogue, policy_id: str = "weapons", *, coef: Vector | None = None) -> Head:
     """A head that knows the direction; 20 * (cosine - .7) as its logit, blocking at .9."""
     return Head(
         policy_id=policy_id,
@@ -40,7 +40,7 @@ def made_head(catalogue: Catalogue, policy_id: str = "weapons", *, coef: Vector 
         scales=dict.fromkeys(PARTS, 20.0),
         intercepts=dict.fromkeys(PARTS, -14.0),
         trained_at=datetime.now(UTC),
-        calibration=Calibration("platt"),
+        calibration=HeadCalibration("platt"),
         review=0.5,
         block=0.9,
     )
@@ -53,7 +53,7 @@ def promote(store: Store, *heads: Head) -> None:
 
 @pytest.fixture
 def scored(catalogue: Catalogue, policies: Policies) -> Catalogue:
-    promote(catalogue.store, made_head(catalogue))
+    promote(catalogue.store, make_head(catalogue))
     score(catalogue.store, policies)
     return catalogue
 
@@ -125,7 +125,7 @@ def test_only_what_is_new_is_scored_until_a_head_or_a_cut_changes(scored: Catalo
     assert score(scored.store, renamed).scored == 0
     stricter = parse_policies(POLICIES.replace("severity: 4", "severity: 5"), "p.yaml")
     assert score(scored.store, stricter).scored == 430
-    promote(scored.store, made_head(scored))
+    promote(scored.store, make_head(scored))
     assert score(scored.store, stricter).scored == 430
 
 
@@ -147,7 +147,7 @@ def test_regions_ages_and_parts_of_policies_count(catalogue: Catalogue) -> None:
         "severity: 4,", "severity: 4, parts: [title, frame], cuts: {de: {review: 0.0, block: 0.001}},"
     )
     ruled = parse_policies(text, "p.yaml")
-    promote(catalogue.store, made_head(catalogue), made_head(catalogue, "alcohol"))
+    promote(catalogue.store, make_head(catalogue), make_head(catalogue, "alcohol"))
     score(catalogue.store, ruled)
     shown = catalogue.store.safety_rows(list(catalogue.bad))
     for item_id, view_id in catalogue.bad.items():
@@ -175,7 +175,7 @@ def test_what_stands_counts_beside_scores_and_a_person_above_all(scored: Catalog
 
 
 def test_decisions_are_logged_without_being_asked_for(catalogue: Catalogue, policies: Policies) -> None:
-    promote(catalogue.store, made_head(catalogue))
+    promote(catalogue.store, make_head(catalogue))
     report = score(catalogue.store, policies)
     entries = list(AuditLog.of(catalogue.store.uri).entries())
     assert [entry.kind for entry in entries] == ["decision"] * len(catalogue.bad) + ["score"]
@@ -187,7 +187,7 @@ def test_decisions_are_logged_without_being_asked_for(catalogue: Catalogue, poli
 def test_a_policy_that_is_gone_and_nothing_to_score_with_are_refused(catalogue: Catalogue, policies: Policies) -> None:
     with pytest.raises(SafetyError, match="nothing to score with"):
         score(catalogue.store, policies)
-    promote(catalogue.store, made_head(catalogue, "spoons"))
+    promote(catalogue.store, make_head(catalogue, "spoons"))
     with pytest.raises(SafetyError, match=r"head 1 is of policy 'spoons'.*retired: true"):
         score(catalogue.store, policies)
 
@@ -226,7 +226,7 @@ def test_a_kill_leaves_the_old_scores_in_force_and_the_next_run_makes_them_new(
     scored: Catalogue, tmp_path: Path, delay_s: float
 ) -> None:
     before = state(scored.store)
-    promote(scored.store, made_head(scored, coef=np.asarray(-scored.weapon)))
+    promote(scored.store, make_head(scored, coef=np.asarray(-scored.weapon)))
     with subprocess.Popen(
         [sys.executable, "-c", CHILD, str(scored.path), POLICIES], stdout=subprocess.PIPE, env=dict(os.environ)
     ) as child:

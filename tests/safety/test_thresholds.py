@@ -17,7 +17,7 @@ SPLITS = 200
 ALLOWED = 0.05
 
 
-class Stream:
+class NormalScores:
     """Positives and negatives with normal scores, so that every cut's real precision and recall are known."""
 
     def __init__(self, prevalence: float, distance: float) -> None:
@@ -37,7 +37,7 @@ class Stream:
         return hit / (hit + wrong) if hit else 1.0
 
 
-def missed(stream: Stream, rows: int, target: dict[str, float], *, every: int = 1) -> tuple[float, float, float]:
+def missed(stream: NormalScores, rows: int, target: dict[str, float], *, every: int = 1) -> tuple[float, float, float]:
     """Shares of splits where the target is missed, a bound is too high, and the target is attainable.
 
     Of the negatives one in `every` is kept, with that weight.
@@ -61,16 +61,18 @@ def missed(stream: Stream, rows: int, target: dict[str, float], *, every: int = 
 @pytest.mark.parametrize(
     ("stream", "rows", "target"),
     [
-        (Stream(0.01, 4.0), 10_000, {"precision": 0.9}),
-        (Stream(0.01, 3.0), 10_000, {"precision": 0.5}),
-        (Stream(0.3, 3.0), 1_000, {"precision": 0.95}),
-        (Stream(0.5, 0.6), 2_000, {"precision": 0.6}),  # near the base rate: much room to choose wrongly
-        (Stream(0.01, 3.0), 10_000, {"recall": 0.9}),
-        (Stream(0.2, 1.0), 300, {"recall": 0.8}),
-        (Stream(0.1, 4.0), 5_000, {"precision": 0.85, "recall": 0.9}),
+        (NormalScores(0.01, 4.0), 10_000, {"precision": 0.9}),
+        (NormalScores(0.01, 3.0), 10_000, {"precision": 0.5}),
+        (NormalScores(0.3, 3.0), 1_000, {"precision": 0.95}),
+        (NormalScores(0.5, 0.6), 2_000, {"precision": 0.6}),  # near the base rate: much room to choose wrongly
+        (NormalScores(0.01, 3.0), 10_000, {"recall": 0.9}),
+        (NormalScores(0.2, 1.0), 300, {"recall": 0.8}),
+        (NormalScores(0.1, 4.0), 5_000, {"precision": 0.85, "recall": 0.9}),
     ],
 )
-def test_a_target_is_missed_in_at_most_one_split_of_twenty(stream: Stream, rows: int, target: dict[str, float]) -> None:
+def test_a_target_is_missed_in_at_most_one_split_of_twenty(
+    stream: NormalScores, rows: int, target: dict[str, float]
+) -> None:
     fails, wrong_bounds, attained = missed(stream, rows, target)
     assert fails <= ALLOWED
     assert wrong_bounds <= ALLOWED
@@ -78,7 +80,7 @@ def test_a_target_is_missed_in_at_most_one_split_of_twenty(stream: Stream, rows:
 
 
 def test_the_guarantee_holds_where_negatives_were_sampled() -> None:
-    fails, wrong_bounds, attained = missed(Stream(0.02, 4.0), 20_000, {"precision": 0.8}, every=8)
+    fails, wrong_bounds, attained = missed(NormalScores(0.02, 4.0), 20_000, {"precision": 0.8}, every=8)
     assert fails <= ALLOWED
     assert wrong_bounds <= ALLOWED
     assert attained > 0.8
@@ -86,7 +88,7 @@ def test_the_guarantee_holds_where_negatives_were_sampled() -> None:
 
 def test_a_naive_cut_would_miss_its_target_far_more_often() -> None:
     """The streams above are hard enough to tell: the lowest cut whose own sample shows the target misses half."""
-    stream, fails = Stream(0.5, 0.6), 0
+    stream, fails = NormalScores(0.5, 0.6), 0
     for seed in range(SPLITS):
         scores, labels = stream.draw(seed, 2_000)
         order = np.argsort(-scores)
@@ -97,9 +99,9 @@ def test_a_naive_cut_would_miss_its_target_far_more_often() -> None:
 
 @pytest.mark.parametrize(
     ("stream", "target", "share"),
-    [(Stream(0.01, 4.0), {"precision": 0.9}, 0.75), (Stream(0.05, 3.5), {"precision": 0.8}, 0.85)],
+    [(NormalScores(0.01, 4.0), {"precision": 0.9}, 0.75), (NormalScores(0.05, 3.5), {"precision": 0.8}, 0.85)],
 )
-def test_most_of_the_best_recall_is_kept(stream: Stream, target: dict[str, float], share: float) -> None:
+def test_most_of_the_best_recall_is_kept(stream: NormalScores, target: dict[str, float], share: float) -> None:
     cuts = np.linspace(-3, 10, 2000)
     best = max(stream.recall(cut) for cut in cuts if stream.precision(cut) >= target["precision"])
     kept = [
@@ -111,7 +113,7 @@ def test_most_of_the_best_recall_is_kept(stream: Stream, target: dict[str, float
 
 def test_uneven_weights_within_a_class_keep_the_guarantee() -> None:
     """Rows drawn with a chance that rises with their score, each weighted by its inverse."""
-    stream, fails, attained = Stream(0.05, 3.5), 0, 0
+    stream, fails, attained = NormalScores(0.05, 3.5), 0, 0
     for seed in range(100):
         scores, labels = stream.draw(seed, 30_000)
         chance = np.clip(norm.cdf(scores), 0.25, 1)
@@ -136,7 +138,7 @@ def test_too_few_positives_are_an_answer_and_say_how_many_it_takes() -> None:
 
 
 def test_both_targets_that_exclude_each_other_are_not_attainable() -> None:
-    scores, labels = Stream(0.3, 1.0).draw(0, 5_000)
+    scores, labels = NormalScores(0.3, 1.0).draw(0, 5_000)
     found = choose_threshold(scores, labels, precision=0.8, recall=0.9)
     assert not found.attainable
     assert "together" in found.reason

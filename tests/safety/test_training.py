@@ -11,21 +11,21 @@ from sklearn.metrics import average_precision_score
 from firstsight.errors import EncoderMismatchError, SafetyError
 from firstsight.indexer.store import Store
 from firstsight.safety.background import texts
-from firstsight.safety.fitting import folds_of
+from firstsight.safety.fitting import make_folds
 from firstsight.safety.heads import Head, HeadShelf
-from firstsight.safety.labels import Labels, read_labels
+from firstsight.safety.labels import LabelSet, read_labels
 from firstsight.safety.policies import Policies
-from firstsight.safety.training import Trained, TrainSettings, train
+from firstsight.safety.training import TrainedHead, TrainSettings, train
 from tests.safety.conftest import Catalogue
 
 
-def labels_of(catalogue: Catalogue, policies: Policies, path: Path, ids: list[str]) -> Labels:
+def labels_of(catalogue: Catalogue, policies: Policies, path: Path, ids: list[str]) -> LabelSet:
     rows = [f"{item_id},weapons,{int(item_id in catalogue.bad)}" for item_id in ids]
     path.write_text("item_id,policy,label\n" + "\n".join(rows))
     return read_labels(path, policies, catalogue.store)
 
 
-def trained(catalogue: Catalogue, policies: Policies, path: Path, ids: list[str], **how: float) -> Trained:
+def trained(catalogue: Catalogue, policies: Policies, path: Path, ids: list[str], **how: float) -> TrainedHead:
     labels = labels_of(catalogue, policies, path, ids)
     labels.require_clean()
     settings = TrainSettings(**how)
@@ -78,10 +78,12 @@ def test_no_group_stands_on_both_sides_of_a_split(catalogue: Catalogue, policies
     (made,) = train(catalogue.store, labels, by_id, settings=TrainSettings(), groups=groups)
     assert made.held_out is not None
     assert set(made.held_out.groups) <= set(groups.values())
-    from firstsight.safety.training import _training_set, _views_of
+    from firstsight.safety.training import _read_labelled_views, _training_set
 
-    data = _training_set(labels.of("weapons"), by_id["weapons"], _views_of(catalogue.store, labels.rows), groups)
-    sides = [set(data.groups[fold]) for fold in folds_of(data)]
+    data = _training_set(
+        labels.of("weapons"), by_id["weapons"], _read_labelled_views(catalogue.store, labels.rows), groups
+    )
+    sides = [set(data.groups[fold]) for fold in make_folds(data)]
     assert len(sides) == 5
     assert sum(len(side) for side in sides) == len(set.union(*sides)) == 100
 

@@ -17,7 +17,7 @@ from firstsight.safety.scoring import score
 from firstsight.safety.words import match_words
 from tests.safety.conftest import Catalogue
 from tests.safety.items import decision_of
-from tests.safety.test_scoring import made_head, promote
+from tests.safety.test_scoring import make_head, promote
 
 WORDS = """
 policies:
@@ -67,7 +67,7 @@ def test_a_title_alone_flags_an_item_and_a_mended_title_lets_it_go(catalogue: Ca
         "  - {id: alcohol, severity: 2}\n",
         "w.yaml",
     )
-    promote(catalogue.store, made_head(catalogue))
+    promote(catalogue.store, make_head(catalogue))
     log = AuditLog.of(catalogue.store.uri)
 
     def scored() -> int:

@@ -15,7 +15,7 @@ from firstsight.safety.zero_shot import prompt_directions
 POLICIES = "policies: [{id: weapons, name: Weapons, severity: 4, prompts: [a gun, %s], neutral_prompts: [a toy]}]"
 
 
-class Letters:
+class LetterCountEncoder:
     """Letter counts as vectors; its tokeniser fails on texts with a null character."""
 
     spec = EncoderSpec("letters", 26, 32, "l")
@@ -30,7 +30,7 @@ class Letters:
 
 
 def test_a_prompt_that_breaks_the_encoder_is_named_with_its_policy() -> None:
-    whole = prompt_directions(parse_policies(POLICIES % "a knife", "p.yaml").all, Letters())
+    whole = prompt_directions(parse_policies(POLICIES % "a knife", "p.yaml").all, LetterCountEncoder())
     assert whole["weapons"].shape == (26,)
     with pytest.raises(SafetyError, match=r"^policy 'weapons': the prompt 'a\\x00b' cannot be used: .*null character"):
-        prompt_directions(parse_policies(POLICIES % '"a\\0b"', "p.yaml").all, Letters())
+        prompt_directions(parse_policies(POLICIES % '"a\\0b"', "p.yaml").all, LetterCountEncoder())

@@ -25,7 +25,7 @@ _ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"
 
 
 @contextmanager
-def serving_page(settings: ServiceSettings) -> Iterator[str]:
+def serve_in_thread(settings: ServiceSettings) -> Iterator[str]:
     """Serve an application in a thread; gives its address."""
     listening = socket.create_server(("127.0.0.1", 0))  # takes connections from now on: nobody has to wait for it
     server = uvicorn.Server(uvicorn.Config(make_app(settings), log_level="warning", lifespan="on"))
@@ -73,14 +73,14 @@ def new_page(browser: Browser, *, width: int = 1280, height: int = 900, dark: bo
         context.close()
 
 
-def shoot(page: Page, name: str) -> None:
+def save_screenshot(page: Page, name: str) -> None:
     """Keep a screenshot, once the pictures in sight have come."""
-    settle(page)
+    wait_until_idle(page)
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"{name}.png")
 
 
-def settle(page: Page) -> None:
+def wait_until_idle(page: Page) -> None:
     """Wait until no picture in sight is on its way and nothing is being asked for."""
     page.wait_for_function(
         """() => !document.querySelector('[aria-busy]')

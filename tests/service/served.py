@@ -19,7 +19,7 @@ from firstsight.service.state import Service
 STARTS_IN_S = 120.0
 
 
-class Served:
+class LiveServer:
     """A uvicorn server in a thread, from `with` to its end; `url` is where it listens."""
 
     def __init__(self, app: FastAPI) -> None:
@@ -50,7 +50,7 @@ class Served:
             assert time.monotonic() < ends
             time.sleep(0.002)
 
-    def __enter__(self) -> Served:
+    def __enter__(self) -> LiveServer:
         self._thread.start()
         try:
             self.until(lambda: self._app.state.service.databases.warm)

@@ -15,7 +15,7 @@ from PIL import Image
 from firstsight.encoders.base import Encoder, Vectors
 from firstsight.service.app import make_app
 from firstsight.service.settings import ServiceSettings
-from tests.retrieval.test_bad_inputs import Choosy
+from tests.retrieval.test_bad_inputs import FailingEncoder
 
 
 def data_uri(width: int, height: int) -> str:
@@ -28,7 +28,7 @@ def data_uri(width: int, height: int) -> str:
 def client(starter: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     db = tmp_path_factory.mktemp("bad") / "db"
     with TestClient(
-        make_app(ServiceSettings(str(db), encoder=Choosy(starter))), base_url="http://127.0.0.1:8000"
+        make_app(ServiceSettings(str(db), encoder=FailingEncoder(starter))), base_url="http://127.0.0.1:8000"
     ) as client:
         yield client
 

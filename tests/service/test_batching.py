@@ -54,7 +54,7 @@ class Recorder:
         self.misses += misses
 
 
-class Gate:
+class GatedEncoder:
     """The real encoder behind a door, so that a test knows what waits while it is busy."""
 
     def __init__(self, encoder: Encoder) -> None:
@@ -80,13 +80,13 @@ class Gate:
 
 
 @pytest.fixture
-def gate(starter: Encoder) -> Iterator[Gate]:
-    gate = Gate(starter)
+def gate(starter: Encoder) -> Iterator[GatedEncoder]:
+    gate = GatedEncoder(starter)
     yield gate
     gate.door.set()
 
 
-def busy(gate: Gate, encoder: BatchingEncoder) -> Future[Vectors]:
+def busy(gate: GatedEncoder, encoder: BatchingEncoder) -> Future[Vectors]:
     """Send a first text and wait until the encoder has it, so that all others queue."""
     first = encoder.submit_texts(["first"])
     assert gate.busy.wait(SOON_S)
@@ -100,7 +100,7 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
-def test_texts_of_many_threads_share_passes_and_keep_their_vectors(gate: Gate, starter: Encoder) -> None:
+def test_texts_of_many_threads_share_passes_and_keep_their_vectors(gate: GatedEncoder, starter: Encoder) -> None:
     texts = [f"a {colour} shoe of size {size}" for colour in ("red", "green") for size in range(20)]
     with BatchingEncoder(gate) as encoder, ThreadPoolExecutor(len(texts)) as threads:
         first = busy(gate, encoder)
@@ -126,7 +126,7 @@ def test_pictures_of_many_threads_share_passes_and_keep_their_vectors(starter: E
     np.testing.assert_allclose(vectors, starter.encode_images(PICTURES * 2), atol=1e-5)
 
 
-def test_a_full_queue_refuses_with_the_time_to_come_back(gate: Gate) -> None:
+def test_a_full_queue_refuses_with_the_time_to_come_back(gate: GatedEncoder) -> None:
     metrics = Recorder()
     with BatchingEncoder(gate, BatchSettings(text_queue=3), metrics) as encoder:
         busy(gate, encoder)
@@ -140,7 +140,7 @@ def test_a_full_queue_refuses_with_the_time_to_come_back(gate: Gate) -> None:
     assert metrics.depths[-1] == 0
 
 
-def test_cancelled_work_makes_room_and_never_reaches_the_encoder(gate: Gate) -> None:
+def test_cancelled_work_makes_room_and_never_reaches_the_encoder(gate: GatedEncoder) -> None:
     metrics = Recorder()
     with BatchingEncoder(gate, BatchSettings(text_queue=2), metrics) as encoder:
         busy(gate, encoder)
@@ -152,7 +152,7 @@ def test_cancelled_work_makes_room_and_never_reaches_the_encoder(gate: Gate) -> 
     assert metrics.drops == ["cancelled"]
 
 
-def test_a_caller_past_its_deadline_is_told_while_the_encoder_is_still_busy(gate: Gate) -> None:
+def test_a_caller_past_its_deadline_is_told_while_the_encoder_is_still_busy(gate: GatedEncoder) -> None:
     metrics = Recorder()
     with BatchingEncoder(gate, metrics=metrics) as encoder:
         busy(gate, encoder)
@@ -177,7 +177,7 @@ def test_a_narrower_time_limit_around_holds() -> None:
     encoder.close()
 
 
-def test_a_request_that_breaks_the_encoder_costs_itself_alone(gate: Gate) -> None:
+def test_a_request_that_breaks_the_encoder_costs_itself_alone(gate: GatedEncoder) -> None:
     with BatchingEncoder(gate) as encoder:
         busy(gate, encoder)
         good, bad = encoder.submit_texts(["good"]), encoder.submit_texts(["fine", "poison"])
@@ -189,7 +189,7 @@ def test_a_request_that_breaks_the_encoder_costs_itself_alone(gate: Gate) -> Non
 
 
 def test_a_request_with_bad_inputs_is_told_which_and_others_of_its_batch_get_their_vectors(
-    gate: Gate, starter: Encoder
+    gate: GatedEncoder, starter: Encoder
 ) -> None:
     with BatchingEncoder(gate, BatchSettings(text_batch=4)) as encoder:
         busy(gate, encoder)
@@ -216,7 +216,7 @@ def test_an_encoder_that_fails_on_everything_is_told_to_every_request() -> None:
                 answer.result(SOON_S)
 
 
-def test_a_short_request_overtakes_a_long_one(gate: Gate) -> None:
+def test_a_short_request_overtakes_a_long_one(gate: GatedEncoder) -> None:
     with BatchingEncoder(gate, BatchSettings(text_batch=8)) as encoder:
         busy(gate, encoder)
         long = encoder.submit_texts([f"title {i}" for i in range(100)])
@@ -227,7 +227,7 @@ def test_a_short_request_overtakes_a_long_one(gate: Gate) -> None:
     assert [len(call) for call in gate.calls[1:13]] == [8] * 12  # and no batch is left half empty for it
 
 
-def test_a_text_is_encoded_once_while_it_is_cached(gate: Gate) -> None:
+def test_a_text_is_encoded_once_while_it_is_cached(gate: GatedEncoder) -> None:
     gate.door.set()
     metrics = Recorder()
     with BatchingEncoder(gate, metrics=metrics) as encoder:
@@ -248,7 +248,7 @@ def test_the_cache_forgets_what_was_not_asked_for_longest() -> None:
     assert len(cache) == 2
 
 
-def test_closing_finishes_what_waits_and_refuses_what_comes(gate: Gate) -> None:
+def test_closing_finishes_what_waits_and_refuses_what_comes(gate: GatedEncoder) -> None:
     encoder = BatchingEncoder(gate)
     busy(gate, encoder)
     waiting = encoder.submit_texts(["waiting"])

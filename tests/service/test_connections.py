@@ -32,7 +32,7 @@ class Clock:
         return self.now
 
 
-class Line:
+class RecordingConnection:
     """A connection that notes whether it was closed."""
 
     def __init__(self) -> None:
@@ -52,8 +52,8 @@ def in_loop(test: Callable[[Connections, Clock], None], **limits: int) -> None:
     asyncio.run(run())
 
 
-def admitted(table: Connections, address: str | None, phase: Phase = Phase.HEAD) -> Line:
-    line = Line()
+def admitted(table: Connections, address: str | None, phase: Phase = Phase.HEAD) -> RecordingConnection:
+    line = RecordingConnection()
     assert table.admit(line, address)
     table.move(line, phase)
     return line
@@ -90,9 +90,9 @@ def test_room_is_made_by_those_who_wait_for_their_client_and_never_by_work() -> 
             before = [line for line in lines if line.closed]
             table.move(admitted(table, ONE), Phase.WORKING)
             assert [line for line in lines if line.closed and line not in before] == [expected]
-        assert not table.admit(Line(), ONE)
+        assert not table.admit(RecordingConnection(), ONE)
         assert not work.closed
-        assert table.admit(Line(), OTHER)
+        assert table.admit(RecordingConnection(), OTHER)
 
     in_loop(test, per_address=6, total=20)
 
@@ -102,9 +102,9 @@ def test_bodies_and_answers_under_way_are_given_a_second(phase: Phase) -> None:
     def test(table: Connections, clock: Clock) -> None:
         line = admitted(table, ONE, phase)
         clock.now = 0.9
-        assert not table.admit(Line(), ONE)
+        assert not table.admit(RecordingConnection(), ONE)
         clock.now = 1.0
-        assert table.admit(Line(), ONE)
+        assert table.admit(RecordingConnection(), ONE)
         assert line.closed
 
     in_loop(test, per_address=1)
@@ -136,10 +136,10 @@ def test_closed_connections_are_one_line_of_the_log_and_figures(caplog: pytest.L
     async def run() -> None:
         table = Connections(ConnectionLimits(total=5, per_address=3), metrics)
         for _ in range(500):
-            table.admit(Line(), ONE)
+            table.admit(RecordingConnection(), ONE)
         for line in list(table._open):
             table.move(line, Phase.WORKING)
-        assert not table.admit(Line(), ONE)
+        assert not table.admit(RecordingConnection(), ONE)
         while table._closed:
             await asyncio.sleep(0.01)
 

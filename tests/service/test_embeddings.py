@@ -19,11 +19,11 @@ from lancedb.pydantic import LanceModel
 from lancedb.pydantic import Vector as VectorField
 
 from firstsight.encoders.base import Encoder, Vectors, unit
-from firstsight.service.answers import public_name
+from firstsight.service.answers import public_encoder_name
 from firstsight.service.app import make_app
-from firstsight.service.embedding_forms import in_form
+from firstsight.service.embedding_forms import format_vectors
 from firstsight.service.settings import ServiceSettings
-from tests.service.served import Served
+from tests.service.served import LiveServer
 
 MEDIA = Path(__file__).parents[2] / "sample_media" / "pictures"
 PICTURES = [path for path in sorted(MEDIA.glob("*.jpg")) if "broken" not in path.name][:3]
@@ -40,14 +40,14 @@ def base64_of(path: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def service(starter: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def service(starter: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     db = tmp_path_factory.mktemp("embeddings") / "db"
-    with Served(make_app(ServiceSettings(str(db), encoder=starter))) as served:
+    with LiveServer(make_app(ServiceSettings(str(db), encoder=starter))) as served:
         yield served
 
 
 @pytest.fixture
-def client(service: Served) -> Iterator[openai.OpenAI]:
+def client(service: LiveServer) -> Iterator[openai.OpenAI]:
     with openai.OpenAI(base_url=f"{service.url}/v1", api_key="none is needed", max_retries=0) as client:
         yield client
 
@@ -62,7 +62,7 @@ def of_pictures(starter: Encoder) -> Vectors:
     return starter.encode_images(PICTURES)
 
 
-def post(service: Served, path: str, **body: Any) -> httpx.Response:
+def post(service: LiveServer, path: str, **body: Any) -> httpx.Response:
     return httpx.post(f"{service.url}{path}", json=body, timeout=60)
 
 
@@ -119,7 +119,7 @@ def test_openai_lists_the_encoder(client: openai.OpenAI, starter: Encoder) -> No
         ({"input": [{"image": "x"}] * 129}, "at most 128"),
     ],
 )
-def test_what_cannot_be_answered_is_a_bad_request_that_says_why(service: Served, body: Any, says: str) -> None:
+def test_what_cannot_be_answered_is_a_bad_request_that_says_why(service: LiveServer, body: Any, says: str) -> None:
     answer = post(service, "/v1/embeddings", **body)
     assert answer.status_code == 400
     assert answer.headers["content-type"] == "application/problem+json"
@@ -136,7 +136,7 @@ def test_openai_raises_its_own_error(client: openai.OpenAI) -> None:
     assert refused.value.type == "invalid_request_error"
 
 
-def test_half_a_surrogate_pair_is_a_bad_request(service: Served) -> None:
+def test_half_a_surrogate_pair_is_a_bad_request(service: LiveServer) -> None:
     body = b'{"input": ["a", "\\ud800"], "texts": ["\\ud800"]}'
     for path in ("/v1/embeddings", "/v2/embed"):
         answer = httpx.post(service.url + path, content=body, headers={"content-type": "application/json"})
@@ -146,14 +146,16 @@ def test_half_a_surrogate_pair_is_a_bad_request(service: Served) -> None:
 # --- Jina and Infinity ----------------------------------------------------------------------------------------------
 
 
-def test_jina_items_mix_texts_and_pictures_in_order(service: Served, of_texts: Vectors, of_pictures: Vectors) -> None:
+def test_jina_items_mix_texts_and_pictures_in_order(
+    service: LiveServer, of_texts: Vectors, of_pictures: Vectors
+) -> None:
     given = [{"image": base64_of(PICTURES[0])}, {"text": TEXTS[0]}, {"image": data_uri(PICTURES[1])}, TEXTS[1]]
     data = post(service, "/v1/embeddings", model="jina-clip-v2", input=given).json()["data"]
     wanted = np.stack([of_pictures[0], of_texts[0], of_pictures[1], of_texts[1]])
     close_to([one["embedding"] for one in data], wanted)
 
 
-def test_jina_embedding_types(service: Served, of_texts: Vectors) -> None:
+def test_jina_embedding_types(service: LiveServer, of_texts: Vectors) -> None:
     def ask(form: object) -> Any:
         answer = post(service, "/v1/embeddings", input=[{"text": TEXTS[0]}], embedding_type=form)
         return answer.json()["data"][0]["embedding"]
@@ -172,7 +174,7 @@ def test_infinity_modality_says_that_strings_are_pictures(client: openai.OpenAI,
     close_to([one.embedding for one in answer.data], of_pictures)
 
 
-def test_every_bad_picture_is_named_by_its_index(service: Served, client: openai.OpenAI) -> None:
+def test_every_bad_picture_is_named_by_its_index(service: LiveServer, client: openai.OpenAI) -> None:
     given = [TEXTS[0], {"image": data_uri(PICTURES[0])}, {"image": data_uri(BROKEN)}, {"image": "/etc/passwd"}]
     with pytest.raises(openai.BadRequestError, match=r"input\[2\]: .*truncated JPEG") as refused:
         client.embeddings.create(model="starter", input=given)  # type: ignore[arg-type]
@@ -189,7 +191,7 @@ def test_every_bad_picture_is_named_by_its_index(service: Served, client: openai
         ("file:///etc/passwd", "media_forbidden"),
     ],
 )
-def test_no_address_reaches_this_machine(service: Served, address: str, code: str) -> None:
+def test_no_address_reaches_this_machine(service: LiveServer, address: str, code: str) -> None:
     answer = post(service, "/v1/embeddings", input=[{"image": address}])
     assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, code)
 
@@ -198,7 +200,7 @@ def test_no_address_reaches_this_machine(service: Served, address: str, code: st
 
 
 @pytest.fixture
-def cohere_client(service: Served) -> Iterator[cohere.ClientV2]:
+def cohere_client(service: LiveServer) -> Iterator[cohere.ClientV2]:
     with httpx.Client(timeout=60) as connections:
         yield cohere.ClientV2(api_key="none is needed", base_url=service.url, httpx_client=connections)
 
@@ -261,7 +263,7 @@ def test_cohere_is_told_which_input_is_bad(cohere_client: cohere.ClientV2) -> No
         ({"inputs": [{"content": [{"type": "text", "image_url": {"url": "x"}}]}]}, "has to have text"),
     ],
 )
-def test_cohere_bad_requests_say_why(service: Served, body: Any, says: str) -> None:
+def test_cohere_bad_requests_say_why(service: LiveServer, body: Any, says: str) -> None:
     answer = post(service, "/v2/embed", **body)
     assert answer.status_code == 400
     assert says in answer.json()["message"]
@@ -270,7 +272,7 @@ def test_cohere_bad_requests_say_why(service: Served, body: Any, says: str) -> N
 # --- LanceDB's own function -----------------------------------------------------------------------------------------
 
 
-def test_lancedb_openai_function_indexes_and_searches(service: Served, tmp_path: Path) -> None:
+def test_lancedb_openai_function_indexes_and_searches(service: LiveServer, tmp_path: Path) -> None:
     registry = get_registry()
     registry.set_var("firstsight_key", "none is needed")
     function: Any = registry.get("openai").create(  # type: ignore[no-untyped-call]
@@ -305,7 +307,7 @@ def test_lancedb_openai_function_indexes_and_searches(service: Served, tmp_path:
     ],
 )
 def test_names_of_encoders_show_no_folder(name: str, shown: str) -> None:
-    assert public_name(name) == shown
+    assert public_encoder_name(name) == shown
 
 
 def test_an_outlier_dimension_costs_int8_little() -> None:
@@ -313,7 +315,7 @@ def test_an_outlier_dimension_costs_int8_little() -> None:
     drawn = rng.normal(size=(100, 512))
     drawn[:, 7] = 12.0  # as CLIP ViT-B/32 has it
     vectors = unit(drawn)
-    assert np.sum(unit(np.array(in_form(vectors, "int8"))) * vectors, axis=1).min() > 0.999
+    assert np.sum(unit(np.array(format_vectors(vectors, "int8"))) * vectors, axis=1).min() > 0.999
 
 
 def test_nothing_is_logged_as_an_error(client: openai.OpenAI, caplog: pytest.LogCaptureFixture) -> None:

@@ -19,7 +19,7 @@ from firstsight.encoders.base import Encoder
 from firstsight.service.keys import KeyFile
 from firstsight.service.settings import ServiceSettings
 from tests.conftest import SAMPLE_CATALOGUE
-from tests.service.browser import ROOT, chromium, new_page, serving_page, settle, shoot
+from tests.service.browser import ROOT, chromium, new_page, save_screenshot, serve_in_thread, wait_until_idle
 
 QUERIES = SAMPLE_CATALOGUE.parent / "queries"
 
@@ -34,7 +34,7 @@ def browser() -> Iterator[Browser]:
 def address(sample_db: Path, starter: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A service over a copy of the sample database, scored, with two items in review by hand and one appeal."""
     db = Path(shutil.copytree(sample_db, tmp_path_factory.mktemp("page") / "db"))
-    with serving_page(ServiceSettings(db=str(db), encoder=starter)) as address:
+    with serve_in_thread(ServiceSettings(db=str(db), encoder=starter)) as address:
         with httpx.Client(base_url=address, timeout=60) as client:
             post(client, "/safety/score", {})
             for item, action in [("video-cat", "review"), ("guitar-acoustic", "review"), ("sneakers-red", "block")]:
@@ -107,7 +107,7 @@ def test_search_by_text_shows_the_items_with_what_matched(page: Page, address: s
     expect(first.locator(".why").first).to_contain_text(re.compile(r"\d+%.*(title|picture) · 0\.\d\d"))
     expect(first.locator("img")).to_have_js_property("complete", True)
     assert "q=blue+running+shoes" in page.url
-    shoot(page, "search-1280-light")
+    save_screenshot(page, "search-1280-light")
     page.reload()
     assert cards(page) == found  # a search can be sent on as an address
 
@@ -186,7 +186,7 @@ def test_more_like_this_combine_and_minus(page: Page, address: str) -> None:
     less = ask(page, f'[data-item="{third}"] [aria-label^="Less like"]')
     assert less["minus_images"][0].startswith("data:image/jpeg;base64,")
     expect(page.locator(".chosen .chip.minus")).to_have_count(2)
-    shoot(page, "combined-1280-light")
+    save_screenshot(page, "combined-1280-light")
     fewer = ask(page, '[aria-label="Remove excluded violin"]')
     assert fewer["minus"] == []
 
@@ -216,7 +216,7 @@ def test_a_video_plays_from_the_second_that_matched(page: Page, address: str) ->
         "() => { const v = document.querySelector('.card video'); return v && v.readyState >= 2 && !v.seeking; }"
     )
     assert seconds <= video.evaluate("video => video.currentTime") < seconds + 3
-    shoot(page, "video-1280-light")
+    save_screenshot(page, "video-1280-light")
 
 
 def test_details_show_views_columns_and_what_is_next_to_it(page: Page, address: str) -> None:
@@ -228,7 +228,7 @@ def test_details_show_views_columns_and_what_is_next_to_it(page: Page, address: 
     expect(details.get_by_role("heading", level=2)).to_have_text("Sky blue running shoes with black laces")
     expect(details.locator("dl")).to_contain_text("59.9")
     expect(details.locator(".similar button").first).to_be_visible()
-    shoot(page, "details-1280-light")
+    save_screenshot(page, "details-1280-light")
     page.keyboard.press("Escape")
     expect(details).to_have_count(0)
 
@@ -321,7 +321,7 @@ def test_a_slate_tells_the_interest_of_each_item_and_which_slots_explore(page: P
     reasons = page.locator(".card .why").filter(has_text="because of")
     expect(reasons.filter(has_text="Brown leather hiking boot").first).to_be_visible()
     assert page.locator(".card.explores .source").first.inner_text().startswith("exploring")
-    shoot(page, "slate-1280-light")
+    save_screenshot(page, "slate-1280-light")
     page.get_by_label("User").fill("nobody")
     page.get_by_label("and a history").fill("no-such-item")
     page.get_by_role("button", name="Make a slate").click()
@@ -331,13 +331,13 @@ def test_a_slate_tells_the_interest_of_each_item_and_which_slots_explore(page: P
 def test_the_map_shows_a_picture_on_hover_and_opens_by_key(page: Page, address: str) -> None:
     page.goto(f"{address}/#/map")
     expect(page.get_by_label("Coloured by")).to_have_value("category", timeout=60_000)
-    settle(page)
+    wait_until_idle(page)
     canvas = page.locator(".map canvas")
     canvas.focus()
     page.keyboard.press("ArrowRight")
     expect(page.locator(".tip img:not(.waits)")).to_be_visible()
     told = page.locator(".tip b").inner_text()
-    shoot(page, "map-1280-light")
+    save_screenshot(page, "map-1280-light")
     spot = page.locator(".tip").bounding_box()
     assert spot is not None
     page.keyboard.press("ArrowRight")
@@ -368,7 +368,7 @@ def test_a_rough_map_is_there_until_the_finer_one_is(page: Page, address: str) -
 def test_the_pointer_finds_the_point_below_it(page: Page, address: str) -> None:
     page.goto(f"{address}/#/map")
     expect(page.get_by_label("Coloured by")).to_have_value("category", timeout=60_000)
-    settle(page)  # t-SNE has come
+    wait_until_idle(page)  # t-SNE has come
     made = httpx.get(f"{address}/map?sample=2000", timeout=60).json()
     # the point that lies furthest to the left has no other below it
     x, y, item_id, title, _ = min(made["points"])
@@ -399,7 +399,7 @@ def test_failures_tell_why(page: Page, address: str) -> None:
     row = page.locator("tbody tr")
     expect(row).to_contain_text("pictures/broken-teapot.jpg")
     expect(row).to_contain_text("corrupt")
-    shoot(page, "failures-1280-light")
+    save_screenshot(page, "failures-1280-light")
     page.get_by_role("link", name="corrupt 1").click()
     expect(page.get_by_role("link", name="corrupt 1")).to_have_attribute("aria-current", "true")
 
@@ -418,7 +418,7 @@ def test_a_decision_by_key_and_taken_back(page: Page, address: str) -> None:
     expect(heading).to_have_text("Red running shoes with black laces")  # an appeal comes first
     expect(page.locator(".judge blockquote")).to_have_text("These are shoes, nothing else.")
     expect(page.locator(".views img").first).to_have_css("filter", re.compile("blur"))  # until asked for
-    shoot(page, "review-1280-light")
+    save_screenshot(page, "review-1280-light")
     page.keyboard.press("Space")
     expect(page.locator(".views img").first).to_have_css("filter", "none")
     page.keyboard.press("j")
@@ -497,7 +497,7 @@ def test_a_service_with_keys_asks_for_one_and_keeps_it_from_scripts(
     keys = KeyFile(tmp_path / "keys.json")
     _, token = keys.add("ann", ["read"])
     with (
-        serving_page(ServiceSettings(db=str(sample_db), encoder=starter, keys=tmp_path / "keys.json")) as address,
+        serve_in_thread(ServiceSettings(db=str(sample_db), encoder=starter, keys=tmp_path / "keys.json")) as address,
         new_page(browser) as page,
     ):
         page.goto(f"{address}/#/search?q=red+running+shoes")
@@ -507,7 +507,7 @@ def test_a_service_with_keys_asks_for_one_and_keeps_it_from_scripts(
         page.get_by_label("API key").fill(token)
         page.keyboard.press("Enter")
         assert "sneakers-red" in cards(page)
-        settle(page)
+        wait_until_idle(page)
         assert page.locator(".card .no-picture").count() == 0
         kept = page.evaluate("JSON.stringify([document.cookie, {...localStorage}, {...sessionStorage}])")
         assert token not in kept
@@ -528,14 +528,14 @@ def open_view(page: Page, address: str, view: str) -> None:
     path, there = VIEWS[view]
     page.goto(f"{address}/{path}")
     page.locator(there).first.wait_for(timeout=60_000)
-    settle(page)
+    wait_until_idle(page)
 
 
 def test_on_a_phone_nothing_is_wider_than_the_screen(browser: Browser, address: str) -> None:
     with new_page(browser, width=390, height=844, dark=True) as page:
         for view in VIEWS:
             open_view(page, address, view)
-            shoot(page, f"{view}-390-dark")
+            save_screenshot(page, f"{view}-390-dark")
             assert page.evaluate("document.documentElement.scrollWidth") <= 390, view
 
 
@@ -556,7 +556,7 @@ def test_on_a_phone_a_touched_point_keeps_its_hint_and_the_page_scrolls_on(brows
     with new_page(browser, width=390, height=844) as page:
         page.goto(f"{address}/#/map")
         page.locator(".legend li").first.wait_for(timeout=60_000)
-        settle(page)
+        wait_until_idle(page)
         canvas = page.locator(".map canvas")
         expect(canvas).to_have_css("touch-action", "pan-y")
         canvas.focus()
@@ -612,7 +612,7 @@ def test_axe_finds_nothing_serious_in_light_or_dark(browser: Browser, address: s
             page.evaluate(source)
             assert serious(page, "{ resultTypes: ['violations'] }") == [], view
             page.emulate_media(color_scheme="dark", reduced_motion="reduce")
-            shoot(page, f"{view}-1280-dark")
+            save_screenshot(page, f"{view}-1280-dark")
             assert serious(page, "{ runOnly: ['color-contrast'] }") == [], view
 
 
@@ -621,12 +621,12 @@ def test_axe_finds_nothing_serious_on_a_phone_in_dialogs_or_without_a_picture(br
     with new_page(browser, width=390, height=844) as page:
         page.goto(f"{address}/#/search?q=blue+teapot")
         expect(page.locator('[data-item="teapot-blue"] .no-picture')).to_be_attached()
-        settle(page)
+        wait_until_idle(page)
         page.evaluate(source)
         assert serious(page, "{ resultTypes: ['violations'] }") == []
         page.locator(".card .shot").nth(1).tap()
         page.locator(".similar button").first.wait_for()
-        settle(page)
+        wait_until_idle(page)
         assert serious(page, "{ resultTypes: ['violations'] }") == []
         page.keyboard.press("Escape")
         page.locator("#keys").tap()

@@ -25,9 +25,9 @@ from firstsight.encoders.base import Encoder
 from firstsight.indexer.store import Store
 from firstsight.media.policy import MediaPolicy
 from firstsight.service import gallery_data
-from firstsight.service.answers import without_folders
+from firstsight.service.answers import strip_local_folders
 from firstsight.service.app import make_app
-from firstsight.service.gallery_data import Answers, failures
+from firstsight.service.gallery_data import AnswerCache, failures
 from firstsight.service.keys import KeyFile
 from firstsight.service.settings import ServiceSettings
 from firstsight.service.static_files import static_files
@@ -385,7 +385,7 @@ def test_an_answer_over_all_items_is_made_once_until_they_change_and_a_minute_ha
         made[0] += 1
         return made[0]
 
-    kept, hasty = Answers(), Answers(fresh_s=0)
+    kept, hasty = AnswerCache(), AnswerCache(fresh_s=0)
     assert [kept.get((key,), reading, make) for key in "aab"] == [1, 1, 2]
     before = hasty.get(("a",), reading, make)
     with store.writing():
@@ -421,7 +421,7 @@ def test_what_is_in_review_is_told_and_what_is_blocked_to_moderators_alone(moder
 
 def test_who_waits_for_a_map_holds_no_database_that_a_search_needs(moderated: Path) -> None:
     store, held, began, go_on = firstsight.open(moderated).store, [0], threading.Event(), threading.Event()
-    answers = Answers()
+    answers = AnswerCache()
 
     @contextmanager
     def reading() -> Iterator[Store]:
@@ -507,4 +507,4 @@ def test_failures_come_page_by_page_the_last_seen_first() -> None:
     ],
 )
 def test_folders_of_this_machine_are_not_told(text: str, told: str) -> None:
-    assert without_folders(text) == told
+    assert strip_local_folders(text) == told

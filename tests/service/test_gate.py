@@ -161,7 +161,7 @@ def test_bodies_of_many_requests_fill_no_memory(tmp_path: Path) -> None:
 
     async def crowd() -> None:
         sending = [asyncio.create_task(ask(999, ends=False)) for _ in range(16)]
-        while gate._held < 16 * 999:
+        while gate._bytes_held < 16 * 999:
             await asyncio.sleep(0)
         refused = await ask(999, ends=True)
         assert refused["status"] == 503
@@ -170,7 +170,7 @@ def test_bodies_of_many_requests_fill_no_memory(tmp_path: Path) -> None:
         for one in sending:
             one.cancel()
         await asyncio.gather(*sending, return_exceptions=True)
-        assert gate._held == 0
+        assert gate._bytes_held == 0
 
     asyncio.run(crowd())
 

@@ -16,7 +16,7 @@ import firstsight
 from firstsight.encoders.base import Encoder
 from firstsight.indexer.locks import writer_lock
 from firstsight.indexer.store import Store
-from firstsight.indexer.tables import FORMAT
+from firstsight.indexer.tables import CURRENT_LAYOUT
 from firstsight.service.settings import ServiceSettings
 from tests.service.conftest import serving
 
@@ -24,71 +24,71 @@ GUITAR = (Path(__file__).parents[2] / "sample_media" / "queries" / "guitar.jpg")
 DATA = f"data:image/jpeg;base64,{base64.b64encode(GUITAR).decode()}"
 
 
-def test_a_posted_item_is_found_at_once_and_gone_once_deleted(writer: TestClient) -> None:
+def test_a_posted_item_is_found_at_once_and_gone_once_deleted(writable_client: TestClient) -> None:
     row = {"item_id": "a/mug 7", "title": "Blue mug with a wooden handle", "price": 12.5}
-    answer = writer.post("/items", json={"items": [row]})
+    answer = writable_client.post("/items", json={"items": [row]})
     assert answer.status_code == 200, answer.text
     assert answer.json()["counts"]["encoded"] == 1
-    found = writer.post("/search", json={"text": "blue mug wooden handle", "k": 1}).json()["results"][0]
+    found = writable_client.post("/search", json={"text": "blue mug wooden handle", "k": 1}).json()["results"][0]
     assert (found["item_id"], found["columns"]["price"]) == ("a/mug 7", 12.5)
-    assert writer.get("/items/a/mug 7").json()["title"] == row["title"]
-    assert writer.delete("/items/a/mug 7").json() == {"removed": ["a/mug 7"]}
-    assert writer.get("/items/a/mug 7").status_code == 404
-    assert writer.delete("/items/a/mug 7").status_code == 404
+    assert writable_client.get("/items/a/mug 7").json()["title"] == row["title"]
+    assert writable_client.delete("/items/a/mug 7").json() == {"removed": ["a/mug 7"]}
+    assert writable_client.get("/items/a/mug 7").status_code == 404
+    assert writable_client.delete("/items/a/mug 7").status_code == 404
 
 
 @pytest.mark.parametrize("item_id", ["a/similar", "..", "a//b", "a/../b", "%2e", "?x=1#y"])
-def test_an_item_of_any_id_is_told_and_removed(writer: TestClient, item_id: str) -> None:
-    writer.post("/items", json={"items": [{"item_id": item_id, "title": "A thing"}]})
+def test_an_item_of_any_id_is_told_and_removed(writable_client: TestClient, item_id: str) -> None:
+    writable_client.post("/items", json={"items": [{"item_id": item_id, "title": "A thing"}]})
     asked = {"item_id": item_id}
-    assert writer.get("/items", params=asked).json()["item_id"] == item_id
-    assert writer.delete("/items", params=asked).json() == {"removed": [item_id]}
-    assert writer.get("/items", params=asked).json()["code"] == "not_found"
+    assert writable_client.get("/items", params=asked).json()["item_id"] == item_id
+    assert writable_client.delete("/items", params=asked).json() == {"removed": [item_id]}
+    assert writable_client.get("/items", params=asked).json()["code"] == "not_found"
 
 
-def test_a_row_does_not_bring_thousands_of_columns(writer: TestClient, own_db: Path) -> None:
+def test_a_row_does_not_bring_thousands_of_columns(writable_client: TestClient, own_db: Path) -> None:
     row = {"item_id": "wide", **{f"column{n}": n for n in range(101)}}
-    assert "at most 100 columns" in writer.post("/items", json={"items": [row]}).json()["detail"]
+    assert "at most 100 columns" in writable_client.post("/items", json={"items": [row]}).json()["detail"]
     assert "column0" not in Store.open(own_db).items.schema.names
 
 
-def test_a_posted_key_that_looks_like_pictures_is_a_warning(writer: TestClient) -> None:
+def test_a_posted_key_that_looks_like_pictures_is_a_warning(writable_client: TestClient) -> None:
     row = {
         "item_id": "mug",
         "title": "A mug",
         "image": "https://shop.example/mug.jpg",
         "homepage": "https://a.example/",
     }
-    answer = writer.post("/items", json={"items": [row]}).json()
+    answer = writable_client.post("/items", json={"items": [row]}).json()
     assert answer["warnings"] == ["'image' looks like media and is not read as such: send them as 'images'"]
 
 
-def test_a_picture_in_a_row_is_kept_beside_the_database(writer: TestClient, own_db: Path) -> None:
-    answer = writer.post("/items", json={"items": [{"item_id": "mine", "title": "Mine", "images": [DATA]}]})
+def test_a_picture_in_a_row_is_kept_beside_the_database(writable_client: TestClient, own_db: Path) -> None:
+    answer = writable_client.post("/items", json={"items": [{"item_id": "mine", "title": "Mine", "images": [DATA]}]})
     assert answer.json()["counts"]["pictures"] == 1
     view = next(view for view in firstsight.open(own_db).get("mine")["views"] if view["part"] == "image")
     assert Path(view["uri"]).read_bytes() == GUITAR
     assert Path(view["uri"]).parent == own_db / ".uploads"
     assert [path.suffix for path in (own_db / ".uploads").iterdir()] == [".jpeg"]  # no rows are left behind
-    found = writer.post("/search", json={"images": [DATA], "part": "image", "k": 1}).json()["results"][0]
+    found = writable_client.post("/search", json={"images": [DATA], "part": "image", "k": 1}).json()["results"][0]
     assert (found["item_id"], found["picture"].get("uri")) == ("mine", None)
 
 
-def test_a_posted_picture_goes_with_the_last_item_that_has_it(writer: TestClient, own_db: Path) -> None:
+def test_a_posted_picture_goes_with_the_last_item_that_has_it(writable_client: TestClient, own_db: Path) -> None:
     def kept() -> list[bytes]:
         return [path.read_bytes() for path in (own_db / ".uploads").iterdir()]
 
     rows = [{"item_id": item_id, "title": "Mine", "images": [DATA]} for item_id in ("one", "two")]
-    writer.post("/items", json={"items": rows})
-    writer.delete("/items/one")
+    writable_client.post("/items", json={"items": rows})
+    writable_client.delete("/items/one")
     assert kept() == [GUITAR]
-    assert writer.get("/media", params={"item_id": "two"}).status_code == 200
+    assert writable_client.get("/media", params={"item_id": "two"}).status_code == 200
     buffer = io.BytesIO()
     Image.new("RGB", (64, 64), "red").save(buffer, "PNG")
     other = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-    writer.post("/items", json={"items": [rows[1] | {"images": [other]}]})
+    writable_client.post("/items", json={"items": [rows[1] | {"images": [other]}]})
     assert kept() == [buffer.getvalue()]
-    writer.delete("/items/two")
+    writable_client.delete("/items/two")
     assert kept() == []
 
 
@@ -106,31 +106,33 @@ def test_a_posted_picture_goes_with_the_last_item_that_has_it(writer: TestClient
     ],
 )
 def test_a_row_that_breaks_a_rule_changes_nothing(
-    writer: TestClient, own_db: Path, row: dict[str, object], says: str
+    writable_client: TestClient, own_db: Path, row: dict[str, object], says: str
 ) -> None:
     before = Store.open(own_db).items.version
-    answer = writer.post("/items", json={"items": [{"item_id": "fine", "title": "fine"}, row]})
+    answer = writable_client.post("/items", json={"items": [{"item_id": "fine", "title": "fine"}, row]})
     assert answer.status_code == 422
     assert says in answer.json()["detail"]
     assert str(own_db) not in answer.text
     assert Store.open(own_db).items.version == before
 
 
-def test_a_medium_that_cannot_be_fetched_is_told_and_kept_for_another_try(writer: TestClient, own_db: Path) -> None:
+def test_a_medium_that_cannot_be_fetched_is_told_and_kept_for_another_try(
+    writable_client: TestClient, own_db: Path
+) -> None:
     row = {"item_id": "far", "title": "Far away", "images": ["http://127.0.0.1:9/a.jpg"]}
-    told = writer.post("/items", json={"items": [row]}).json()
+    told = writable_client.post("/items", json={"items": [row]}).json()
     assert [(one["item_id"], one["reason"]) for one in told["failures"]] == [("far", "forbidden")]
     reports = firstsight.open(own_db).retry()
     assert reports[0].counts.failed_media == 1
 
 
 @pytest.mark.parametrize("address", ["http://[::1/a", "http://a]b/a", "http://\u2100/a"])
-def test_an_address_that_is_none_costs_itself_alone(writer: TestClient, address: str) -> None:
+def test_an_address_that_is_none_costs_itself_alone(writable_client: TestClient, address: str) -> None:
     rows = [
         {"item_id": "odd", "title": "O", "images": [address], "videos": [address]},
         {"item_id": "b", "title": "B"},
     ]
-    told = writer.post("/items", json={"items": rows}).json()
+    told = writable_client.post("/items", json={"items": rows}).json()
     assert (told["counts"]["encoded"], {one["item_id"] for one in told["failures"]}) == (2, {"odd"})
 
 
@@ -145,15 +147,15 @@ def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(own_db: Pa
 
 
 def test_rows_of_another_process_are_seen_without_a_restart(
-    writer: TestClient, own_db: Path, tmp_path: Path, starter: Encoder
+    writable_client: TestClient, own_db: Path, tmp_path: Path, starter: Encoder
 ) -> None:
     query = {"text": "purple teapot with dots", "k": 1}
-    assert writer.post("/search", json=query).json()["results"][0]["item_id"] != "teapot"
+    assert writable_client.post("/search", json=query).json()["results"][0]["item_id"] != "teapot"
     catalogue = tmp_path / "more.csv"
     catalogue.write_text("item_id,title\nteapot,Purple teapot with dots\n")
     firstsight.open(own_db, encoder=starter).index(catalogue)
-    assert writer.post("/search", json=query).json()["results"][0]["item_id"] == "teapot"
-    assert writer.get("/items/teapot/similar").status_code == 200
+    assert writable_client.post("/search", json=query).json()["results"][0]["item_id"] == "teapot"
+    assert writable_client.get("/items/teapot/similar").status_code == 200
 
 
 def test_while_another_process_writes_reading_goes_on_and_writing_says_when_to_try_again(
@@ -205,7 +207,7 @@ def test_a_database_of_an_earlier_layout_is_read_until_the_first_post_upgrades_i
 
         before = found()
         assert (before[0], client.get("/items/bananas").status_code) == ("sneakers-red", 200)
-        assert firstsight.open(db).status().layout < FORMAT
+        assert firstsight.open(db).status().layout < CURRENT_LAYOUT
         assert client.post("/items", json={"items": [{"item_id": "new", "title": "A new thing"}]}).status_code == 200
-        assert firstsight.open(db).status().layout == FORMAT
+        assert firstsight.open(db).status().layout == CURRENT_LAYOUT
         assert found() == before

@@ -13,7 +13,7 @@ import pytest
 
 from firstsight.errors import MediaError
 from firstsight.media.policy import MediaPolicy
-from firstsight.service.kept_videos import KeptVideos
+from firstsight.service.kept_videos import RemoteVideoCache
 from tests.conftest import SAMPLE_CATALOGUE
 from tests.media.conftest import Server
 
@@ -22,11 +22,11 @@ CLIP = (SAMPLE_CATALOGUE.parent / "clips" / "kitchen-haul.mp4").read_bytes()
 
 
 @pytest.fixture
-def kept() -> Iterator[KeptVideos]:
+def cache() -> Iterator[RemoteVideoCache]:
     """Room for two copies of the clip."""
-    kept = KeptVideos(max_bytes=2 * len(CLIP) + 1)
-    yield kept
-    kept.close()
+    cache = RemoteVideoCache(max_bytes=2 * len(CLIP) + 1)
+    yield cache
+    cache.close()
 
 
 @pytest.fixture
@@ -34,36 +34,38 @@ def addresses(server: Server) -> list[str]:
     return [server.answer(f"/{n}.mp4", CLIP, Content_Type="video/mp4") for n in range(4)]
 
 
-def hold(kept: KeptVideos, address: str) -> Path:
-    with kept.hold(address, NEAR) as path:
+def hold(cache: RemoteVideoCache, address: str) -> Path:
+    with cache.hold(address, NEAR) as path:
         assert path.read_bytes() == CLIP
         return path
 
 
-def test_a_copy_is_fetched_once(kept: KeptVideos, addresses: list[str], server: Server) -> None:
-    assert hold(kept, addresses[0]) == hold(kept, addresses[0])
+def test_a_copy_is_fetched_once(cache: RemoteVideoCache, addresses: list[str], server: Server) -> None:
+    assert hold(cache, addresses[0]) == hold(cache, addresses[0])
     assert len(server.requests) == 1
 
 
-def test_what_was_not_used_for_longest_makes_room(kept: KeptVideos, addresses: list[str], server: Server) -> None:
-    first, second = hold(kept, addresses[0]), hold(kept, addresses[1])
-    hold(kept, addresses[0])
-    third = hold(kept, addresses[2])
+def test_what_was_not_used_for_longest_makes_room(
+    cache: RemoteVideoCache, addresses: list[str], server: Server
+) -> None:
+    first, second = hold(cache, addresses[0]), hold(cache, addresses[1])
+    hold(cache, addresses[0])
+    third = hold(cache, addresses[2])
     assert [path.exists() for path in (first, second, third)] == [True, False, True]
-    hold(kept, addresses[1])
+    hold(cache, addresses[1])
     assert len(server.requests) == 4
 
 
-def test_a_copy_that_is_held_stays(kept: KeptVideos, addresses: list[str]) -> None:
+def test_a_copy_that_is_held_stays(cache: RemoteVideoCache, addresses: list[str]) -> None:
     with ExitStack() as stack:
-        held = [stack.enter_context(kept.hold(address, NEAR)) for address in addresses]
+        held = [stack.enter_context(cache.hold(address, NEAR)) for address in addresses]
         assert [path.read_bytes() for path in held] == [CLIP] * 4
-        hold(kept, addresses[0])
+        hold(cache, addresses[0])
         assert all(path.exists() for path in held)
     assert sum(path.exists() for path in held) == 2
 
 
-def test_many_threads_wait_for_one_fetch(kept: KeptVideos, server: Server) -> None:
+def test_many_threads_wait_for_one_fetch(cache: RemoteVideoCache, server: Server) -> None:
     asked = threading.Event()
 
     def slow(request: BaseHTTPRequestHandler) -> None:
@@ -75,31 +77,31 @@ def test_many_threads_wait_for_one_fetch(kept: KeptVideos, server: Server) -> No
 
     server.routes["/slow.mp4"] = slow
     with ThreadPoolExecutor(6) as pool:
-        holding = [pool.submit(hold, kept, server.url("/slow.mp4")) for _ in range(6)]
+        holding = [pool.submit(hold, cache, server.url("/slow.mp4")) for _ in range(6)]
         asked.set()
         assert len({one.result() for one in holding}) == 1
     assert len(server.requests) == 1
 
 
-def test_what_failed_is_told_and_tried_again(kept: KeptVideos, server: Server) -> None:
+def test_what_failed_is_told_and_tried_again(cache: RemoteVideoCache, server: Server) -> None:
     address = server.answer("/a.mp4", status=404)
     for _ in range(2):
         with pytest.raises(MediaError, match="404"):
-            hold(kept, address)
+            hold(cache, address)
     server.answer("/a.mp4", CLIP, Content_Type="video/mp4")
-    hold(kept, address)
+    hold(cache, address)
     assert len(server.requests) == 3
 
 
 def test_the_end_removes_every_copy(addresses: list[str]) -> None:
-    kept = KeptVideos()
-    paths = [hold(kept, address) for address in addresses]
+    cache = RemoteVideoCache()
+    paths = [hold(cache, address) for address in addresses]
     assert all(path.exists() for path in paths)
-    kept.close()
+    cache.close()
     assert not any(path.exists() for path in paths)
 
 
 def test_a_copy_that_is_held_at_the_end_is_let_go_without_an_error(addresses: list[str]) -> None:
-    kept = KeptVideos()
-    with kept.hold(addresses[0], NEAR):
-        kept.close()
+    cache = RemoteVideoCache()
+    with cache.hold(addresses[0], NEAR):
+        cache.close()

@@ -18,22 +18,26 @@ BLOCK = {"action": "block", "policies": ["weapons"], "reason": "a test"}
 ITEM = "guitar-acoustic"
 
 
-def test_a_decision_hides_an_item_and_an_overturn_brings_it_back(writer: TestClient, own_db: Path) -> None:
-    made = writer.post(f"/safety/items/{ITEM}/decision", json=BLOCK).json()
+def test_a_decision_hides_an_item_and_an_overturn_brings_it_back(writable_client: TestClient, own_db: Path) -> None:
+    made = writable_client.post(f"/safety/items/{ITEM}/decision", json=BLOCK).json()
     assert (made["item_id"], made["action"]) == (ITEM, "block")
     query = {"text": "acoustic guitar", "k": 1}
-    assert writer.post("/search", json=query).json()["results"][0]["item_id"] != ITEM
-    shown = writer.post("/search", json={**query, "include_blocked": True}).json()["results"][0]
+    assert writable_client.post("/search", json=query).json()["results"][0]["item_id"] != ITEM
+    shown = writable_client.post("/search", json={**query, "include_blocked": True}).json()["results"][0]
     assert (shown["item_id"], shown["columns"]["safety_decision"]) == (ITEM, "block")
 
-    appealed = writer.post(f"/safety/items/{ITEM}/appeal", json={"reason": "it is a guitar", "by": "the seller"})
+    appealed = writable_client.post(
+        f"/safety/items/{ITEM}/appeal", json={"reason": "it is a guitar", "by": "the seller"}
+    )
     assert appealed.json()["entry_id"]
-    first = writer.get("/safety/queue").json()["queue"][0]
+    first = writable_client.get("/safety/queue").json()["queue"][0]
     assert (first["item_id"], first["why"], first["view_id"]) == (ITEM, "appeal", f"{ITEM}#image-0")
 
-    assert writer.post(f"/safety/items/{ITEM}/overturn", json={"reason": "so it is"}).json()["action"] == "allow"
-    assert writer.post("/search", json=query).json()["results"][0]["item_id"] == ITEM
-    told = writer.get(f"/safety/items/{ITEM}").json()
+    assert (
+        writable_client.post(f"/safety/items/{ITEM}/overturn", json={"reason": "so it is"}).json()["action"] == "allow"
+    )
+    assert writable_client.post("/search", json=query).json()["results"][0]["item_id"] == ITEM
+    told = writable_client.get(f"/safety/items/{ITEM}").json()
     assert told["decision"] == "allow"
     assert len(told["history"]) == 3
     assert AuditLog.of(str(own_db)).verify().ok
@@ -47,32 +51,32 @@ def test_a_decision_hides_an_item_and_an_overturn_brings_it_back(writer: TestCli
         ({"action": "allow", "policies": ["weapons"], "reason": " "}, "reason"),
     ],
 )
-def test_a_decision_that_cannot_be_is_refused(writer: TestClient, body: dict[str, object], says: str) -> None:
-    answer = writer.post(f"/safety/items/{ITEM}/decision", json=body)
+def test_a_decision_that_cannot_be_is_refused(writable_client: TestClient, body: dict[str, object], says: str) -> None:
+    answer = writable_client.post(f"/safety/items/{ITEM}/decision", json=body)
     assert answer.status_code == 422
     assert says in answer.json()["detail"]
-    assert writer.get("/safety/queue").json() == {"queue": []}
+    assert writable_client.get("/safety/queue").json() == {"queue": []}
 
 
-def test_an_earlier_snapshot_does_not_bring_back_what_was_blocked_or_removed(writer: TestClient) -> None:
+def test_an_earlier_snapshot_does_not_bring_back_what_was_blocked_or_removed(writable_client: TestClient) -> None:
     query = {"text": "guitar", "k": 6}
-    first = writer.post("/search", json=query).json()
+    first = writable_client.post("/search", json=query).json()
     ids = [result["item_id"] for result in first["results"]]
     assert ITEM in ids
     assert "guitar-electric" in ids
-    writer.post(f"/safety/items/{ITEM}/decision", json=BLOCK)
-    writer.delete("/items/guitar-electric")
+    writable_client.post(f"/safety/items/{ITEM}/decision", json=BLOCK)
+    writable_client.delete("/items/guitar-electric")
     again = {**query, "snapshot": first["snapshot"]}
-    told = writer.post("/search", json=again).json()
+    told = writable_client.post("/search", json=again).json()
     left = [result["item_id"] for result in told["results"]]
     assert told["next_offset"] == 6
     assert left == [item_id for item_id in ids if item_id not in {ITEM, "guitar-electric"}]
-    shown = writer.post("/search", json={**again, "include_blocked": True}).json()["results"]
+    shown = writable_client.post("/search", json={**again, "include_blocked": True}).json()["results"]
     assert [result["item_id"] for result in shown] == [one for one in ids if one != "guitar-electric"]
 
 
-def test_without_its_log_nothing_is_decided_and_a_block_stays(writer: TestClient, own_db: Path) -> None:
-    writer.post(f"/safety/items/{ITEM}/decision", json=BLOCK)
+def test_without_its_log_nothing_is_decided_and_a_block_stays(writable_client: TestClient, own_db: Path) -> None:
+    writable_client.post(f"/safety/items/{ITEM}/decision", json=BLOCK)
     log = AuditLog.of(str(own_db))
     kept = log.path.read_bytes()
     log.path.unlink()
@@ -82,22 +86,22 @@ def test_without_its_log_nothing_is_decided_and_a_block_stays(writer: TestClient
         ("/safety/items/guitar-electric/decision", BLOCK),
         ("/safety/score", {"everything": True}),
     ):
-        answer = writer.post(path, json=body)
+        answer = writable_client.post(path, json=body)
         assert (answer.status_code, answer.json()["code"]) == (503, "audit_log")
         assert str(own_db) not in answer.text
-    found = writer.post("/search", json={"text": "guitar", "k": 75}).json()["results"]
+    found = writable_client.post("/search", json={"text": "guitar", "k": 75}).json()["results"]
     assert ITEM not in [result["item_id"] for result in found]
     log.path.write_bytes(kept)
-    assert writer.post("/safety/score", json={}).json()["scored"] == 75
-    assert writer.get(f"/safety/items/{ITEM}").json()["decision"] == "block"
+    assert writable_client.post("/safety/score", json={}).json()["scored"] == 75
+    assert writable_client.get(f"/safety/items/{ITEM}").json()["decision"] == "block"
 
 
-def test_scoring_fills_the_queue(writer: TestClient) -> None:
-    report = writer.post("/safety/score", json={}).json()
+def test_scoring_fills_the_queue(writable_client: TestClient) -> None:
+    report = writable_client.post("/safety/score", json={}).json()
     assert report["scored"] == 75
-    told = writer.get(f"/safety/items/{ITEM}").json()
+    told = writable_client.get(f"/safety/items/{ITEM}").json()
     assert {one["policy"] for one in told["scores"]} >= {"weapons"}
-    policies = writer.get("/safety/policies").json()
+    policies = writable_client.get("/safety/policies").json()
     assert "weapons" in {one["id"] for one in policies["policies"]}
 
 

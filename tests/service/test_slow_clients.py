@@ -25,8 +25,8 @@ from firstsight.service.connections import ConnectionLimits, Connections, Phase
 from firstsight.service.guarded_protocol import STATE_KEY
 from firstsight.service.serving import SERVER_OPTIONS
 from firstsight.service.settings import ServiceSettings
-from tests.service.conftest import Serve, until
-from tests.service.served import Served
+from tests.service.conftest import StartService, until
+from tests.service.served import LiveServer
 
 LONG_S = 600.0
 """Of limits that must not be what ends a test."""
@@ -252,7 +252,7 @@ def test_a_body_that_does_not_come_ends_its_connection(sample_db: Path, starter:
     post = (
         b"POST /search HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
     )
-    with Served(make_app(settings)) as served:
+    with LiveServer(make_app(settings)) as served:
         host, port = served.url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=60) as connection:
             connection.sendall(post)
@@ -261,8 +261,10 @@ def test_a_body_that_does_not_come_ends_its_connection(sample_db: Path, starter:
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "body_timeout"
 
 
-def test_a_service_under_attack_answers_and_stops(serve: Serve, own_db: Path) -> None:
-    running = serve("--db", str(own_db), "--port", "0", "--head-timeout", "600", "--max-connections-per-address", "20")
+def test_a_service_under_attack_answers_and_stops(start_service: StartService, own_db: Path) -> None:
+    running = start_service(
+        "--db", str(own_db), "--port", "0", "--head-timeout", "600", "--max-connections-per-address", "20"
+    )
     host, port = running.address.removeprefix("http://").split(":")
     slow = [socket.create_connection((host, int(port)), timeout=60) for _ in range(100)]
     for connection in slow:

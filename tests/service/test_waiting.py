@@ -16,24 +16,24 @@ from firstsight.encoders.base import Encoder
 from firstsight.media.policy import MediaPolicy
 from firstsight.service.app import make_app
 from firstsight.service.batching_encoder import BatchSettings
-from firstsight.service.databases import MOST_WAITING
+from firstsight.service.databases import MAX_WAITING_THREADS
 from firstsight.service.settings import ServiceSettings
 from tests.conftest import SAMPLE_CATALOGUE
 from tests.media.conftest import Server
-from tests.service.served import Served
-from tests.service.test_embedding_load import Held
+from tests.service.served import LiveServer
+from tests.service.test_embedding_load import PausedEncoder
 
 PATIENCE = MediaPolicy(allow_private=True, timeout_s=60, tries=1)
 
 
 @pytest.fixture
-def held(starter: Encoder) -> Iterator[Held]:
-    held = Held(starter)
-    yield held
-    held.door.set()
+def paused(starter: Encoder) -> Iterator[PausedEncoder]:
+    paused = PausedEncoder(starter)
+    yield paused
+    paused.door.set()
 
 
-class Silent:
+class SilentServer:
     """A server that takes connections and says nothing, until it hangs up."""
 
     def __init__(self) -> None:
@@ -45,26 +45,26 @@ class Silent:
 
 
 @pytest.fixture
-def silent() -> Iterator[Silent]:
-    silent = Silent()
+def silent() -> Iterator[SilentServer]:
+    silent = SilentServer()
     yield silent
     silent.hang_up()
 
 
-def served(db: Path, encoder: Encoder, **settings: Any) -> Served:
-    return Served(make_app(ServiceSettings(str(db), encoder=encoder, **settings)))
+def served(db: Path, encoder: Encoder, **settings: Any) -> LiveServer:
+    return LiveServer(make_app(ServiceSettings(str(db), encoder=encoder, **settings)))
 
 
-def search(service: Served, **query: Any) -> httpx.Response:
+def search(service: LiveServer, **query: Any) -> httpx.Response:
     return httpx.post(f"{service.url}/search", json=query, timeout=60)
 
 
-def in_flight(service: Served) -> float:
+def in_flight(service: LiveServer) -> float:
     figures = httpx.get(f"{service.url}/metrics").text
     return float(figures.partition("\nfirstsight_requests_in_flight ")[2].split()[0])
 
 
-def hang_up_after(service: Served, path: str, body: object, reached: Any) -> None:
+def hang_up_after(service: LiveServer, path: str, body: object, reached: Any) -> None:
     """Send a request, and close the connection once something is so."""
     host, port = service.url.removeprefix("http://").split(":")
     sent = json.dumps(body).encode()
@@ -76,28 +76,30 @@ def hang_up_after(service: Served, path: str, body: object, reached: Any) -> Non
         service.until(reached)
 
 
-def test_a_search_past_its_deadline_is_504(sample_db: Path, held: Held) -> None:
-    with served(sample_db, held, batching=BatchSettings(timeout_s=0.2)) as service:
+def test_a_search_past_its_deadline_is_504(sample_db: Path, paused: PausedEncoder) -> None:
+    with served(sample_db, paused, batching=BatchSettings(timeout_s=0.2)) as service:
         answer = search(service, text="late")
         assert (answer.status_code, answer.json()["code"]) == (504, "deadline")
-        held.door.set()
+        paused.door.set()
 
 
-def test_a_search_of_a_client_that_hung_up_is_dropped(sample_db: Path, held: Held) -> None:
-    with served(sample_db, held, threads=1) as service:
+def test_a_search_of_a_client_that_hung_up_is_dropped(sample_db: Path, paused: PausedEncoder) -> None:
+    with served(sample_db, paused, threads=1) as service:
         first = threading.Thread(target=search, args=(service,), kwargs={"text": "first"})
         first.start()
-        assert held.busy.wait(20)
+        assert paused.busy.wait(20)
         queue = service.searches._queues["searches"]
         hang_up_after(service, "/search", {"text": "unwanted"}, lambda: queue.rows == 1)
         service.until(lambda: all(request.future.cancelled() for request in queue.requests))
-        held.door.set()
+        paused.door.set()
         first.join()
-    assert held.seen == ["first"]
+    assert paused.seen == ["first"]
 
 
 @pytest.mark.parametrize("what", ["images", "videos"])
-def test_slow_servers_hold_up_no_other_search(sample_db: Path, starter: Encoder, silent: Silent, what: str) -> None:
+def test_slow_servers_hold_up_no_other_search(
+    sample_db: Path, starter: Encoder, silent: SilentServer, what: str
+) -> None:
     with served(sample_db, starter, policy=PATIENCE, threads=2, batching=BatchSettings(timeout_s=60)) as service:
         slow = [
             threading.Thread(target=search, args=(service,), kwargs={what: [f"{silent.address}{n}"] * 4})
@@ -125,7 +127,7 @@ def test_writes_that_wait_hold_up_no_search(own_db: Path, starter: Encoder) -> N
             ]
             for writer in writers:
                 writer.start()
-            service.until(lambda: len(posts) >= 90 - MOST_WAITING)  # sent away at once
+            service.until(lambda: len(posts) >= 90 - MAX_WAITING_THREADS)  # sent away at once
             assert {(post.status_code, post.headers["retry-after"]) for post in posts} == {(503, "1")}
             assert search(service, text="shoes").status_code == 200
             assert len(posts) < 90  # the others wait still
@@ -141,7 +143,7 @@ def test_writes_that_wait_hold_up_no_search(own_db: Path, starter: Encoder) -> N
      ("/v1/embeddings", {"input": [{"image": "{}"}] * 40})],
 )  # fmt: skip
 def test_addresses_that_do_not_answer_are_waited_for_until_the_deadline(
-    sample_db: Path, starter: Encoder, silent: Silent, path: str, body: object
+    sample_db: Path, starter: Encoder, silent: SilentServer, path: str, body: object
 ) -> None:
     with served(sample_db, starter, policy=PATIENCE, batching=BatchSettings(timeout_s=0.5)) as service:
         answer = httpx.post(
