@@ -22,10 +22,10 @@ from PIL import Image
 
 import firstsight
 from benchmarks import copies
+from firstsight.duplicates.item_pairs import DuplicatePair, find_duplicates
 from firstsight.encoders.base import EncoderSpec, unit
-from firstsight.indexer.duplicates import DuplicatePair, find_duplicates
-from firstsight.indexer.store import Store
 from firstsight.media.fingerprints import fingerprint
+from firstsight.storage.store import Store
 
 SAMPLE = Path(__file__).parents[1] / "sample_media" / "pictures"
 DIM = 384

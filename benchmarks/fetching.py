@@ -27,8 +27,8 @@ import httpx
 from benchmarks.catalogues import make_catalogue
 from firstsight.indexer.assembly import PendingItem
 from firstsight.indexer.catalog import CatalogItem
+from firstsight.indexer.index_settings import IndexSettings
 from firstsight.indexer.loading import MediaJob, MediaLoader
-from firstsight.indexer.settings import IndexSettings
 from firstsight.media.pictures import open_picture
 from firstsight.media.policy import MediaPolicy
 

@@ -16,12 +16,12 @@ from pathlib import Path
 import firstsight
 from benchmarks.interaction_logs import EventLog, amazon_industrial, movielens
 from firstsight.indexer.catalog import CatalogOptions
-from firstsight.indexer.store import Store
 from firstsight.recommend.contenders import NAMES, contenders
 from firstsight.recommend.evaluation import PROTOCOLS, ProtocolReport, evaluate_recommenders
 from firstsight.recommend.evaluation_page import write_page
 from firstsight.recommend.items import ItemSpace
 from firstsight.recommend.links import evaluate_links, read_links
+from firstsight.storage.store import Store
 
 
 def table(report: ProtocolReport) -> None:

@@ -21,14 +21,14 @@ from sklearn.metrics import average_precision_score
 
 import firstsight
 from firstsight.encoders.base import Vectors
-from firstsight.safety.calibration import HeadCalibration, calibrate
-from firstsight.safety.curves import reliability
-from firstsight.safety.fitting import TrainingSet, fit_best, make_folds
-from firstsight.safety.label_noise import find_suspects
-from firstsight.safety.policies import PARTS, Policies, parse_policies
-from firstsight.safety.slices import slice_rates
-from firstsight.safety.thresholds import choose_threshold
-from firstsight.safety.zero_shot import prompt_directions
+from firstsight.heads.calibration import HeadCalibration, calibrate
+from firstsight.heads.curves import reliability
+from firstsight.heads.label_noise import find_suspects
+from firstsight.heads.slices import slice_rates
+from firstsight.heads.thresholds import choose_threshold
+from firstsight.safety.policy.policies import PARTS, Policies, parse_policies
+from firstsight.safety.scoring.zero_shot import prompt_directions
+from firstsight.safety.training.fitting import TrainingSet, fit_best, make_folds
 
 DATASET = Path("/usr/share/datasets/fashion-mnist")
 CLASSES = ("t-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")

@@ -21,11 +21,11 @@ from sklearn.metrics import average_precision_score
 
 import firstsight
 from benchmarks.safety import NEGATIVES, SEEDS, training_set
-from firstsight.indexer.store import Store
-from firstsight.safety.background import ViewSample, matrix, texts
-from firstsight.safety.fitting import fit_best, make_folds
-from firstsight.safety.policies import PARTS, Policy, load_policies
-from firstsight.safety.zero_shot import prompt_directions, zero_shot_head
+from firstsight.safety.policy.policies import PARTS, Policy, load_policies
+from firstsight.safety.policy.view_sample import ViewSample, matrix, texts
+from firstsight.safety.scoring.zero_shot import prompt_directions, zero_shot_head
+from firstsight.safety.training.fitting import fit_best, make_folds
+from firstsight.storage.store import Store
 
 OTHERS = 2_000
 SHOTS = 16

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from firstsight.safety.audit import LOG_FILE, AuditLog
+from firstsight.safety.audit.audit_log import LOG_FILE, AuditLog
 
 BATCH = 20_000
 

@@ -32,8 +32,8 @@ import psutil  # type: ignore[import-untyped]
 import firstsight
 from benchmarks.pipeline import goal
 from firstsight.encoders.base import EncoderSpec, ImageInput, Vectors, unit
-from firstsight.indexer import sessions
-from firstsight.service.memory import limit_arenas
+from firstsight.service.protocol.malloc_arenas import limit_arenas
+from firstsight.storage import sessions
 
 DIM = 384
 WORDS = [f"word{n}" for n in range(20_000)]

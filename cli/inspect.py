@@ -11,7 +11,7 @@ from firstsight.cli import options
 from firstsight.cli.output import clock, print_json_lines, print_table, tell, wants_json
 
 if TYPE_CHECKING:
-    from firstsight.indexer.upkeep import TableState
+    from firstsight.storage.upkeep import TableState
 
 
 def get(
@@ -105,7 +105,7 @@ def search_effort(table: TableState) -> str:
 
 
 def _layout(layout: int) -> str:
-    from firstsight.indexer.tables import CURRENT_LAYOUT
+    from firstsight.storage.tables import CURRENT_LAYOUT
 
     note = (
         "" if layout == CURRENT_LAYOUT else f" of {CURRENT_LAYOUT}; the next write upgrades it, or firstsight upgrade"

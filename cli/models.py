@@ -14,8 +14,8 @@ from firstsight.cli.exits import ERROR
 from firstsight.cli.output import print_json_lines, print_table, tell, wants_json
 
 if TYPE_CHECKING:
-    from firstsight.encoders.checking import ModelCheck
-    from firstsight.encoders.zoo import ModelEntry
+    from firstsight.encoders.models.model_check import ModelCheck
+    from firstsight.encoders.models.model_list import ModelEntry
 
 EPILOG = """
 [bold]Examples[/bold]
@@ -63,8 +63,8 @@ def list_(
     json: options.Json = False,
 ) -> None:
     """List the built-in model, recommended ones, those on disk, and families of installed packages."""
-    from firstsight.encoders.hub import cache_folder
-    from firstsight.encoders.zoo import list_models
+    from firstsight.encoders.families.hub import cache_folder
+    from firstsight.encoders.models.model_list import list_models
 
     entries = list_models(text, everything=everything)
     if wants_json(json):
@@ -81,7 +81,7 @@ def list_(
 @app.command(epilog="Example: firstsight models download open_clip:ViT-B-32/laion2b_s34b_b79k")
 def download(name: Name, trust_remote_code: options.TrustRemoteCode = False, json: options.Json = False) -> None:
     """Fetch a model's weights and tokeniser into the Hugging Face cache."""
-    from firstsight.encoders.hub import download as fetch
+    from firstsight.encoders.families.hub import download as fetch
 
     done = fetch(name, trust_remote_code=trust_remote_code)
     if done.note:
@@ -111,8 +111,8 @@ def check(
     json: options.Json = False,
 ) -> None:
     """Load a model, encode a few pictures and texts, and compare with its library's own vectors in float32."""
-    from firstsight.encoders.checking import check_model as try_out
-    from firstsight.encoders.options import EncoderOptions
+    from firstsight.encoders.encoder_options import EncoderOptions
+    from firstsight.encoders.models.model_check import check_model as try_out
 
     chosen = EncoderOptions(runtime, device, threads, trust_remote_code)
     found = try_out(name, chosen, folder=pictures, on_progress=tell)
@@ -138,9 +138,9 @@ def calibrate(
     json: options.Json = False,
 ) -> None:
     """Make an int8 picture tower for --runtime fast, and measure what it costs the vectors."""
-    from firstsight.encoders.checking import pictures_under
-    from firstsight.encoders.int8 import calibrate as quantise
-    from firstsight.encoders.options import EncoderOptions
+    from firstsight.encoders.encoder_options import EncoderOptions
+    from firstsight.encoders.models.int8_calibration import calibrate as quantise
+    from firstsight.encoders.models.model_check import pictures_under
 
     chosen = EncoderOptions(threads=threads, trust_remote_code=trust_remote_code)
     made = quantise(name, pictures_under(folder), chosen, tell)

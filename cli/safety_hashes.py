@@ -14,8 +14,8 @@ from firstsight.cli.output import clock, print_json_lines, print_table, tell, wa
 from firstsight.cli.safety_options import Wait
 
 if TYPE_CHECKING:
-    from firstsight.indexer.store import Store
-    from firstsight.safety.hash_lists import KnownHash
+    from firstsight.safety.hashes.hash_lists import KnownHash
+    from firstsight.storage.store import Store
 
 EPILOG = """
 [bold]Examples[/bold]
@@ -68,10 +68,10 @@ def add(
     db: options.Db = None,
 ) -> None:
     """Add the hashes of pictures, of videos' frames, or of indexed items. Bad ones need a policy."""
-    from firstsight.safety.audit import AuditLog
-    from firstsight.safety.hash_bank import HashBank
-    from firstsight.safety.hash_lists import check_tag
-    from firstsight.safety.hash_sources import hashes_of_files, hashes_of_items
+    from firstsight.safety.audit.audit_log import AuditLog
+    from firstsight.safety.hashes.hash_bank import HashBank
+    from firstsight.safety.hashes.hash_lists import check_tag
+    from firstsight.safety.hashes.hash_sources import hashes_of_files, hashes_of_items
 
     if not files and not item:
         raise typer.BadParameter("name a picture, a video or an --item")
@@ -100,9 +100,9 @@ def import_(
     db: options.Db = None,
 ) -> None:
     """Add a hash list. Rows that cannot be used are named and left out, and the exit code is then 1."""
-    from firstsight.safety.audit import AuditLog
-    from firstsight.safety.hash_bank import HashBank
-    from firstsight.safety.hash_lists import read_hash_list
+    from firstsight.safety.audit.audit_log import AuditLog
+    from firstsight.safety.hashes.hash_bank import HashBank
+    from firstsight.safety.hashes.hash_lists import read_hash_list
 
     store = _open(db)
     read = read_hash_list(file, default_set="good" if good else "bad", policy_id=policy)
@@ -122,8 +122,8 @@ def export(
     db: options.Db = None,
 ) -> None:
     """Write the hashes to a file, in the form that ThreatExchange's tools read."""
-    from firstsight.safety.hash_bank import HashBank
-    from firstsight.safety.hash_lists import write_hash_list
+    from firstsight.safety.hashes.hash_bank import HashBank
+    from firstsight.safety.hashes.hash_lists import write_hash_list
 
     form: Literal["csv", "text"] = "csv" if file.suffix.lower() == ".csv" else "text"
     of_set: Literal["bad", "good"] | None = "good" if good else None if form == "csv" else "bad"
@@ -145,7 +145,7 @@ def match(
     json: options.Json = False,
 ) -> None:
     """List the stored pictures and frames that are known, with the hash that says so."""
-    from firstsight.safety.hash_bank import HashBank, match_views
+    from firstsight.safety.hashes.hash_bank import HashBank, match_views
 
     store = _open(db)
     found = match_views(store, HashBank(store).known(), max_distance=max_distance, item_ids=item)
@@ -171,7 +171,7 @@ def match(
 @app.command("list", epilog="Example: firstsight safety hashes list --policy weapons")
 def list_(policy: Policy = None, db: options.Db = None, json: options.Json = False) -> None:
     """List the bank's hashes."""
-    from firstsight.safety.hash_bank import HashBank
+    from firstsight.safety.hashes.hash_bank import HashBank
 
     entries = HashBank(_open(db)).hashes(policy_id=policy)
     if wants_json(json):
@@ -198,9 +198,9 @@ def remove(
     db: options.Db = None,
 ) -> None:
     """Remove hashes from the bank, or all of a file, list or item, whatever they are known as."""
-    from firstsight.safety.audit import AuditLog
-    from firstsight.safety.hash_bank import HashBank
-    from firstsight.safety.hash_lists import parse_hash
+    from firstsight.safety.audit.audit_log import AuditLog
+    from firstsight.safety.hashes.hash_bank import HashBank
+    from firstsight.safety.hashes.hash_lists import parse_hash
 
     if not hash_ and not source:
         raise typer.BadParameter("name a hash or a --source")
@@ -227,7 +227,7 @@ def _as_dict(one: KnownHash) -> dict[str, object]:
 
 def _open(db: str | None) -> Store:
     from firstsight.config import default_db
-    from firstsight.indexer.store import Store
+    from firstsight.storage.store import Store
 
     return Store.open(db or default_db())
 

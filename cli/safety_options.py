@@ -13,7 +13,7 @@ from firstsight.config import default_db
 
 if TYPE_CHECKING:
     from firstsight.encoders.base import Encoder
-    from firstsight.indexer.store import Store
+    from firstsight.storage.store import Store
 
 PoliciesFile = Annotated[
     Path | None,
@@ -50,7 +50,7 @@ SkipBadLabels = Annotated[bool, typer.Option("--skip-bad-labels", help="Leave ou
 
 def open_store(db: str | None) -> Store:
     """The database named, else the default one."""
-    from firstsight.indexer.store import Store
+    from firstsight.storage.store import Store
 
     return Store.open(db or default_db())
 

@@ -12,7 +12,7 @@ from firstsight.cli.output import print_json_lines, print_table, tell, wants_jso
 from firstsight.cli.safety_options import PoliciesFile, Prevalence, SkipBadLabels, lazy_encoder, open_store
 
 if TYPE_CHECKING:
-    from firstsight.safety.report import PolicyReport
+    from firstsight.safety.report.policy_report import PolicyReport
 
 
 def register(app: typer.Typer) -> None:
@@ -50,9 +50,9 @@ def report(
     json: options.Json = False,
 ) -> None:
     """Measure heads on labels they did not see: curves, calibration, thresholds, slices, label suspects, drift."""
-    from firstsight.safety.policies import load_policies
-    from firstsight.safety.report import measure, write_report
-    from firstsight.safety.report_sources import held_out_policies_from_file
+    from firstsight.safety.policy.policies import load_policies
+    from firstsight.safety.report.policy_report import measure, write_report
+    from firstsight.safety.report.report_sources import held_out_policies_from_file
 
     store = open_store(db)
     found, problems = held_out_policies_from_file(

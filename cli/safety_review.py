@@ -15,10 +15,10 @@ from firstsight.cli.output import print_json_lines, print_table, tell, wants_jso
 from firstsight.cli.safety_options import PoliciesFile, Wait
 
 if TYPE_CHECKING:
-    from firstsight.indexer.store import Store
-    from firstsight.safety.audit import AuditLog
-    from firstsight.safety.decisions import Action
-    from firstsight.safety.review_queue import QueueEntry
+    from firstsight.safety.audit.audit_log import AuditLog
+    from firstsight.safety.policy.decisions import Action
+    from firstsight.safety.review.review_queue import QueueEntry
+    from firstsight.storage.store import Store
 
 Item = Annotated[str, typer.Argument(metavar="ITEM", help="The item's id.")]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the audit log.")]
@@ -61,9 +61,9 @@ def queue(
     json: options.Json = False,
 ) -> None:
     """List what to look at next: appeals first, then by severity, uncertainty and reach."""
-    from firstsight.safety.override_table import current_reviews
-    from firstsight.safety.policies import load_policies
-    from firstsight.safety.review_queue import review_queue
+    from firstsight.safety.audit.override_table import current_reviews
+    from firstsight.safety.policy.policies import load_policies
+    from firstsight.safety.review.review_queue import review_queue
 
     store, log = _open(db)
     entries = review_queue(store, current_reviews(store, log), load_policies(policies), reach=reach, limit=k)
@@ -86,11 +86,11 @@ def decide(
     db: options.Db = None,
 ) -> None:
     """Decide about an item. It overrides scores until its media or title change, and becomes a training label."""
-    from firstsight.safety import review
-    from firstsight.safety.policies import load_policies
+    from firstsight.safety.policy.policies import load_policies
+    from firstsight.safety.review import review_actions
 
     store, log = _open(db)
-    made = review.decide(
+    made = review_actions.decide(
         store,
         log,
         item,
@@ -106,10 +106,10 @@ def decide(
 
 def appeal(item: Item, reason: Reason, by: By = None, wait: Wait = 0.0, db: options.Db = None) -> None:
     """Object to the decision about an item: it goes to the head of the queue, and stays as it is until then."""
-    from firstsight.safety import review
+    from firstsight.safety.review import review_actions
 
     store, log = _open(db)
-    entry_id = review.appeal(store, log, item, reason=reason, by=_who(by), wait_s=wait)
+    entry_id = review_actions.appeal(store, log, item, reason=reason, by=_who(by), wait_s=wait)
     tell(f"{item}: appealed (entry {entry_id})")
 
 
@@ -127,11 +127,11 @@ def overturn(
     db: options.Db = None,
 ) -> None:
     """Reverse the decision that stands about an item, a person's or the scores'; its labels change with it."""
-    from firstsight.safety import review
-    from firstsight.safety.policies import load_policies
+    from firstsight.safety.policy.policies import load_policies
+    from firstsight.safety.review import review_actions
 
     store, log = _open(db)
-    made = review.overturn(
+    made = review_actions.overturn(
         store,
         log,
         item,
@@ -150,7 +150,7 @@ def labels(
     db: options.Db = None,
 ) -> None:
     """Write the labels that decisions gave, of the items that have not changed since."""
-    from firstsight.safety.review import review_labels, write_labels
+    from firstsight.safety.review.review_actions import review_labels, write_labels
 
     found = review_labels(*_open(db))
     write_labels(file, found)
@@ -181,8 +181,8 @@ def audit(
     json: options.Json = False,
 ) -> None:
     """Check every entry of the audit log, and that it knows the database's decisions; exit code 1 where it does not."""
-    from firstsight.safety.audit_check import check_log
-    from firstsight.safety.history import describe_entry
+    from firstsight.safety.audit.log_check import check_log
+    from firstsight.safety.review.history import describe_entry
 
     store, log = _open(db)
     if adopt is not None:
@@ -211,8 +211,8 @@ def audit(
 
 
 def _adopt(store: Store, path: Path, usual: AuditLog, by: str, wait: float, json: bool) -> None:
-    from firstsight.safety.adoption import adopt
-    from firstsight.safety.audit import LOG_VARIABLE, AuditLog
+    from firstsight.safety.audit.adoption import adopt
+    from firstsight.safety.audit.audit_log import LOG_VARIABLE, AuditLog
 
     log = AuditLog(path)
     made = adopt(store, log, by=by, wait_s=wait)
@@ -231,7 +231,7 @@ def replay(
     json: options.Json = False,
 ) -> None:
     """Make a past decision again from its record; exit code 1 where the record does not give it."""
-    from firstsight.safety.replay import replay as made_again
+    from firstsight.safety.review.replay import replay as made_again
 
     _, log = _open(db)
     answer = made_again(log.get(entry))
@@ -262,8 +262,8 @@ def _print(entries: Sequence[QueueEntry]) -> None:
 
 def _open(db: str | None) -> tuple[Store, AuditLog]:
     from firstsight.config import default_db
-    from firstsight.indexer.store import Store
-    from firstsight.safety.audit import AuditLog
+    from firstsight.safety.audit.audit_log import AuditLog
+    from firstsight.storage.store import Store
 
     store = Store.open(db or default_db())
     return store, AuditLog.of(store.uri)

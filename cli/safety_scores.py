@@ -33,7 +33,7 @@ def policies(
     json: options.Json = False,
 ) -> None:
     """Check a file of policies and list them, with their version."""
-    from firstsight.safety.policies import load_policies
+    from firstsight.safety.policy.policies import load_policies
 
     loaded = load_policies(file)
     if yaml:
@@ -78,8 +78,8 @@ def score(
     """Score new and changed items and decide about them; searches leave blocked items out from then on."""
     from dataclasses import asdict
 
-    from firstsight.safety.policies import load_policies
-    from firstsight.safety.scoring import score as score_items
+    from firstsight.safety.policy.policies import load_policies
+    from firstsight.safety.scoring.scoring_run import score as score_items
 
     report = score_items(
         open_store(db),
@@ -110,9 +110,9 @@ def explain(
     json: options.Json = False,
 ) -> None:
     """Say what was decided about an item, for which view, under which policy, score and cut, and what came before."""
-    from firstsight.safety.audit import AuditLog
-    from firstsight.safety.explaining import explain as explain_item
-    from firstsight.safety.policies import load_policies
+    from firstsight.safety.audit.audit_log import AuditLog
+    from firstsight.safety.policy.policies import load_policies
+    from firstsight.safety.review.explanation import explain as explain_item
 
     store = open_store(db)
     told = explain_item(store, item_id, load_policies(file), AuditLog.of(store.uri), region=region)

@@ -24,7 +24,7 @@ from firstsight.cli.safety_options import (
 )
 
 if TYPE_CHECKING:
-    from firstsight.safety.heads import Head
+    from firstsight.safety.policy.policy_heads import Head
 
 
 def register(app: typer.Typer) -> None:
@@ -62,9 +62,9 @@ def train(
     json: options.Json = False,
 ) -> None:
     """Train a head for each policy with labels, measured and calibrated on labels that it did not see."""
-    from firstsight.safety.policies import load_policies
-    from firstsight.safety.training import TrainSettings
-    from firstsight.safety.training_run import train_from_file
+    from firstsight.safety.policy.policies import load_policies
+    from firstsight.safety.training.head_training import TrainSettings
+    from firstsight.safety.training.training_run import train_from_file
 
     settings = TrainSettings(precision, recall, confidence, prevalence, review_budget)
     report = train_from_file(
@@ -100,10 +100,10 @@ def retrain(
     json: options.Json = False,
 ) -> None:
     """Train challengers from people's decisions; each scores only if it beats the head in use on held-out labels."""
-    from firstsight.safety.audit import AuditLog
-    from firstsight.safety.policies import load_policies
-    from firstsight.safety.training import TrainSettings
-    from firstsight.safety.training_run import retrain as retrain_heads
+    from firstsight.safety.audit.audit_log import AuditLog
+    from firstsight.safety.policy.policies import load_policies
+    from firstsight.safety.training.head_training import TrainSettings
+    from firstsight.safety.training.training_run import retrain as retrain_heads
 
     store = open_store(db)
     report = retrain_heads(
@@ -137,8 +137,8 @@ def heads(
     json: options.Json = False,
 ) -> None:
     """List the heads with their held-out figures; promote or drop some. Their scores change at the next score."""
-    from firstsight.safety.bound_log import BoundLog
-    from firstsight.safety.heads import HeadShelf
+    from firstsight.safety.audit.bound_log import BoundLog
+    from firstsight.safety.policy.policy_heads import HeadShelf
 
     store = open_store(db)
     shelf = HeadShelf(store)

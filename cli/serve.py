@@ -12,7 +12,7 @@ from firstsight.cli import options
 from firstsight.cli.output import print_json_lines, print_table, tell, wants_json
 
 if TYPE_CHECKING:
-    from firstsight.service.keys import KeyFile
+    from firstsight.service.api_keys import KeyFile
 
 EPILOG = """
 [bold]Examples[/bold]
@@ -84,8 +84,8 @@ def serve(
     """Serve the database over HTTP, for programs and for people, until Ctrl-C; what is in flight is then finished."""
     import firstsight
     from firstsight.config import default_db
+    from firstsight.service.service_settings import ServiceSettings
     from firstsight.service.serving import serve as serve_until_stopped
-    from firstsight.service.settings import ServiceSettings
 
     settings = ServiceSettings(
         db=db or default_db(),
@@ -156,7 +156,7 @@ def revoke(
 
 def _file(keys: Path | None, db: str | None) -> KeyFile:
     from firstsight.config import default_db
-    from firstsight.service.keys import KeyFile
-    from firstsight.service.settings import ServiceSettings
+    from firstsight.service.api_keys import KeyFile
+    from firstsight.service.service_settings import ServiceSettings
 
     return KeyFile(ServiceSettings(db=db or default_db(), keys=keys).keys_file)

@@ -19,11 +19,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from firstsight.duplicates.video_alignment import MIN_SHARE, Alignment, Frames, align
+from firstsight.duplicates.view_pairs import PictureViews, ViewPairs, find_view_pairs
 from firstsight.errors import QueryError
-from firstsight.indexer.store import Store
-from firstsight.indexer.video_alignment import MIN_SHARE, Alignment, Frames, align
-from firstsight.indexer.view_pairs import PictureViews, ViewPairs, find_view_pairs
 from firstsight.media.fingerprints import MAX_DISTANCE
+from firstsight.storage.store import Store
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from firstsight.encoders.base import Vectors
 from firstsight.media.fingerprints import MAX_DISTANCE, Fingerprints, distances, turn
+from firstsight.vectors import Vectors
 
 SPEEDS = tuple(1.1 ** (step / 4) for step in (0, -1, 1, -2, 2, -3, 3, -4, 4))
 """Factors that are tried, nearest to 1 first, down to 1 / 1.1 and up to 1.1."""

@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from firstsight.encoders.base import Vectors
-from firstsight.indexer.store import Store, quote
-from firstsight.indexer.vector_index import vectors_of_column
+from firstsight.duplicates.hamming_pairs import Pairs, banded_pairs, near_pairs
 from firstsight.media.fingerprints import FINGERPRINT_BYTES, MAX_DISTANCE, Fingerprints, distances, turn
-from firstsight.media.near_codes import Pairs, banded_pairs, near_pairs
+from firstsight.storage.store import Store, quote
+from firstsight.storage.vector_index import vectors_of_column
+from firstsight.vectors import Vectors
 
 LOOSE_DISTANCE = 90
 LOOSE_COSINE = 0.93

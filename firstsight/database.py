@@ -12,27 +12,27 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from firstsight.api.events import EventsPart
+from firstsight.api.indexing import IndexingPart
+from firstsight.api.recommendation_evaluation import RecommendationEvaluationPart
+from firstsight.api.recommendations import RecommendationsPart
 from firstsight.encoders.base import EncoderSpec, ImageInput
 from firstsight.errors import FirstsightError, QueryError
-from firstsight.evaluating import RecommendationEvaluationPart
 from firstsight.indexer.catalog import TIMES
-from firstsight.indexer.tables import HIDDEN_COLUMNS
-from firstsight.indexer.upkeep import TableState, table_state
-from firstsight.learning import EventsPart
-from firstsight.recommending import RecommendationsPart
 from firstsight.retrieval.query import Query
 from firstsight.retrieval.rerank import choose
 from firstsight.retrieval.rerank_store import RerankerVersion, chosen, shown_beside
 from firstsight.retrieval.results import SearchResults, locate
 from firstsight.retrieval.search import search_many
-from firstsight.retrieval.snapshots import make_token, name_snapshot, open_snapshot, parse_rerankers
-from firstsight.writing import IndexingPart
+from firstsight.storage.snapshots import make_token, name_snapshot, open_snapshot, parse_rerankers
+from firstsight.storage.tables import HIDDEN_COLUMNS
+from firstsight.storage.upkeep import TableState, table_state
 
 if TYPE_CHECKING:
-    from firstsight.indexer.duplicates import DuplicateGroup
-    from firstsight.indexer.store import Store
+    from firstsight.duplicates.item_pairs import DuplicateGroup
     from firstsight.retrieval.evaluation import Task
     from firstsight.retrieval.space_map import SpaceMap
+    from firstsight.storage.store import Store
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Status:
     """What a database holds."""
 
     db: str
-    layout: int  # of its tables; one below `firstsight.indexer.tables.CURRENT_LAYOUT` is upgraded by the next write
+    layout: int  # of its tables; one below `firstsight.storage.tables.CURRENT_LAYOUT` is upgraded by the next write
     encoder: EncoderSpec
     items: int
     views: int
@@ -236,12 +236,12 @@ class Database(RecommendationEvaluationPart, EventsPart, RecommendationsPart, In
 
         Args:
             items: ids; only groups that hold one of them. None for all groups.
-            settings: fields of `firstsight.indexer.duplicates.DuplicateSettings`: max_distance, min_cosine, …
+            settings: fields of `firstsight.duplicates.item_pairs.DuplicateSettings`: max_distance, min_cosine, …
 
         Raises:
             QueryError: an unknown item, or a setting out of range.
         """
-        from firstsight.indexer.duplicates import DuplicateSettings, find_duplicates, group_pairs
+        from firstsight.duplicates.item_pairs import DuplicateSettings, find_duplicates, group_pairs
 
         unknown = settings.keys() - {field.name for field in fields(DuplicateSettings)}
         if unknown:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firstsight.errors import SafetyError
-from firstsight.safety.intervals import Floats, check_sample, clopper_pearson
+from firstsight.heads.intervals import Floats, check_sample, clopper_pearson
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from PIL.Image import Image
 from firstsight.encoders.base import Vector, unit
 from firstsight.errors import MediaError
 from firstsight.indexer.catalog import CatalogItem
-from firstsight.indexer.settings import IndexSettings
-from firstsight.indexer.tables import Failure, Part
-from firstsight.media.fetch import change_stamp
+from firstsight.indexer.index_settings import IndexSettings
+from firstsight.media.fetch.addresses import change_stamp
 from firstsight.media.policy import MediaPolicy
+from firstsight.storage.tables import Failure, Part
 
 
 @dataclass(frozen=True)

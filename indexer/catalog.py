@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 from firstsight.errors import CatalogError
-from firstsight.indexer.columns import ColumnKind, Value, WrongKindError, as_text, as_utc, convert, join, kind_of
 from firstsight.indexer.media_columns import MediaColumns, MediaField
 from firstsight.indexer.sources import BadRow, Row, Source
+from firstsight.storage.columns import ColumnKind, Value, WrongKindError, as_text, as_utc, convert, join, kind_of
 
 ItemKind = Literal["product", "video", "live"]
 KINDS: tuple[ItemKind, ...] = get_args(ItemKind)

@@ -7,10 +7,10 @@ from queue import SimpleQueue
 
 from firstsight.errors import MediaError
 from firstsight.indexer.catalog import CatalogItem
-from firstsight.indexer.fetching import BufferedBytes, FetchQueue
-from firstsight.indexer.store import Store
-from firstsight.media.fetch import host_of
+from firstsight.indexer.fetch_queue import BufferedBytes, FetchQueue
+from firstsight.media.fetch.addresses import host_of
 from firstsight.media.policy import MediaPolicy
+from firstsight.storage.store import Store
 
 _RemoteMedium = tuple[str, str, str]  # item, address, version
 
@@ -62,7 +62,7 @@ def changed_items(store: Store, items: Sequence[CatalogItem], policy: MediaPolic
 
 
 def _has_changed(uri: str, version: str, policy: MediaPolicy) -> bool:
-    from firstsight.media.download import Version, has_changed
+    from firstsight.media.fetch.download import Version, has_changed
 
     try:
         return has_changed(uri, Version.parse(version), policy)

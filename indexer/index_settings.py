@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from firstsight.indexer.tables import Part
-from firstsight.media.frame_rules import DEFAULT_FRAMES, DEFAULT_MAX_FRAMES, FrameRule
+from firstsight.media.frames.frame_rules import DEFAULT_FRAMES, DEFAULT_MAX_FRAMES, FrameRule
+from firstsight.storage.tables import Part
 
 DEFAULT_WEIGHTS: Mapping[Part, float] = {"title": 1.0, "image": 1.0, "frame": 1.0}
 

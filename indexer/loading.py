@@ -20,13 +20,13 @@ from typing import Literal
 
 from firstsight.errors import MediaError
 from firstsight.indexer.assembly import LoadedPicture, PendingItem
-from firstsight.indexer.fetching import BufferedBytes, FetchQueue
-from firstsight.indexer.settings import IndexSettings
-from firstsight.media.fetch import FetchedMedium, fetch, host_of, require_cache
+from firstsight.indexer.fetch_queue import BufferedBytes, FetchQueue
+from firstsight.indexer.index_settings import IndexSettings
+from firstsight.media.decode.picture_decoder import PictureDecoder
+from firstsight.media.decode.video_sampler import VideoSampler
+from firstsight.media.fetch.addresses import FetchedMedium, fetch, host_of, require_cache
 from firstsight.media.fingerprints import fingerprint
-from firstsight.media.isolated_pictures import PictureDecoder
 from firstsight.media.policy import MediaPolicy
-from firstsight.media.videos import VideoSampler
 
 USUAL_FRAMES = 16
 """Frames that a video is taken to give until it is decoded: most are short, and give fewer than their rule allows."""

@@ -20,7 +20,7 @@ from urllib.parse import unquote
 
 from firstsight.errors import MediaError
 from firstsight.indexer.sources import Row
-from firstsight.media.kinds import (
+from firstsight.media.file_formats import (
     PICTURE_EXTENSIONS,
     PICTURE_FORMATS,
     SNIFF_BYTES,

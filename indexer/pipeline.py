@@ -21,19 +21,19 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+from firstsight.duplicates.item_pairs import DuplicatePair, find_duplicates
 from firstsight.encoders.base import Encoder
 from firstsight.encoders.isolation import try_images, try_texts
 from firstsight.errors import MediaError, StoreError
 from firstsight.indexer.assembly import LoadedPicture, PendingItem, catalog_row, encode_digest, row_digest
 from firstsight.indexer.catalog import Catalog, CatalogItem, catalog_root
-from firstsight.indexer.duplicates import DuplicatePair, find_duplicates
+from firstsight.indexer.changed_media import changed_items
+from firstsight.indexer.index_settings import IndexSettings
 from firstsight.indexer.loading import MediaJob, MediaLoader
 from firstsight.indexer.media_columns import UnusedMedia
-from firstsight.indexer.refresh import changed_items
-from firstsight.indexer.settings import IndexSettings
-from firstsight.indexer.store import Store
-from firstsight.indexer.upkeep import RunUpkeep
 from firstsight.media.policy import MediaPolicy
+from firstsight.storage.store import Store
+from firstsight.storage.upkeep import RunUpkeep
 
 ITEMS_PER_LOOKUP = 1_000
 

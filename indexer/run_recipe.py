@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from firstsight.indexer.catalog import CatalogOptions
-from firstsight.indexer.settings import IndexSettings
+from firstsight.indexer.index_settings import IndexSettings
 from firstsight.indexer.sources import STDIN
 from firstsight.media.policy import MediaPolicy
 

@@ -25,16 +25,16 @@ from firstsight.encoders.base import Encoder
 from firstsight.encoders.isolation import try_images, try_texts
 from firstsight.errors import DatabaseBusyError, MediaError, QueryError, StoreError
 from firstsight.indexer.assembly import View, fuse
-from firstsight.indexer.locks import watch_lock
-from firstsight.indexer.settings import DEFAULT_WEIGHTS
-from firstsight.indexer.store import Store
-from firstsight.indexer.tables import Failure
-from firstsight.indexer.text_index import index_texts
-from firstsight.indexer.upkeep import RunUpkeep
+from firstsight.indexer.index_settings import DEFAULT_WEIGHTS
 from firstsight.indexer.watch_settings import WatchCounts, WatchReport, WatchSettings
 from firstsight.media.fingerprints import fingerprint
-from firstsight.media.live import MAX_WAITING_FRAMES, LiveFrame, LiveSampler
+from firstsight.media.live.live_sampler import MAX_WAITING_FRAMES, LiveFrame, LiveSampler
 from firstsight.media.policy import MediaPolicy
+from firstsight.storage.locks import watch_lock
+from firstsight.storage.store import Store
+from firstsight.storage.tables import Failure
+from firstsight.storage.text_index import index_texts
+from firstsight.storage.upkeep import RunUpkeep
 
 _BATCH: Final = 8
 _TICK_S: Final = 0.2  # between two looks at whether to stop

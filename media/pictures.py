@@ -26,7 +26,7 @@ from PIL import (
 )
 
 from firstsight.errors import MediaError
-from firstsight.media.kinds import SNIFF_BYTES, VIDEO_FORMATS, sniff
+from firstsight.media.file_formats import SNIFF_BYTES, VIDEO_FORMATS, sniff
 from firstsight.media.local_files import open_regular
 from firstsight.media.policy import DEFAULT_MAX_PIXELS
 

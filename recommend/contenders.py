@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vectors
 from firstsight.errors import QueryError
-from firstsight.indexer.store import Store
 from firstsight.recommend.baselines import EASE, MeanProfile, Popularity, RandomOrder
 from firstsight.recommend.blend import Blend, Content
 from firstsight.recommend.collaborative import ALS
@@ -22,6 +21,7 @@ from firstsight.recommend.recommending import FactorsOf
 from firstsight.recommend.semantic_id_store import load_codebooks
 from firstsight.recommend.semantic_ids import clusters
 from firstsight.recommend.words import content_of
+from firstsight.storage.store import Store
 
 NAMES = ("random", "popularity", "mean profile", "max similarity", "ALS", "EASE", "blend", "interests")
 

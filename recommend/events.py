@@ -18,10 +18,7 @@ from lancedb.index import BTree
 from lancedb.table import Table
 
 from firstsight.errors import CatalogError, QueryError
-from firstsight.indexer.side_table import open_side_table, upsert
 from firstsight.indexer.sources import BadRow, Row, Source, open_source
-from firstsight.indexer.store import Store, quote
-from firstsight.indexer.tables import TIME
 from firstsight.recommend.event_reports import AddedEvents, EventsStatus
 from firstsight.recommend.event_rows import (
     COLUMNS,
@@ -35,6 +32,9 @@ from firstsight.recommend.event_rows import (
 )
 from firstsight.recommend.interactions import History, Interactions
 from firstsight.recommend.items import NEVER, ItemSpace
+from firstsight.storage.side_tables import open_side_table, upsert
+from firstsight.storage.store import Store, quote
+from firstsight.storage.tables import TIME
 
 TABLE = "events"
 

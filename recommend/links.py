@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from firstsight.errors import CatalogError, QueryError
 from firstsight.indexer.sources import BadRow, open_source
-from firstsight.indexer.store import Store
 from firstsight.recommend import measures
 from firstsight.recommend.items import ItemSpace, Places
 from firstsight.recommend.measures import Difference
+from firstsight.storage.store import Store
 
 COLUMNS = (("from", "to"), ("item_id", "linked_item_id"), ("parent", "linked_parent"))
 """Names of the two ends of a link, by any pair of which a file may have them; `kind` is optional beside them."""

@@ -18,9 +18,6 @@ from lancedb.table import Table
 from numpy.typing import NDArray
 
 from firstsight.errors import EncoderMismatchError, QueryError, StoreError
-from firstsight.indexer.side_table import open_side_table, unwritable, upsert
-from firstsight.indexer.store import Store
-from firstsight.indexer.tables import TIME
 from firstsight.recommend.blend import Blend, BlendSettings
 from firstsight.recommend.choosing import check_enough, choose_settings
 from firstsight.recommend.cold_factors import with_cold_items
@@ -28,6 +25,9 @@ from firstsight.recommend.collaborative import Factors, fit_factors, gram_of
 from firstsight.recommend.interactions import History, Interactions
 from firstsight.recommend.items import ItemSpace, Places
 from firstsight.recommend.words import WordSpace, content_vectors, read_texts
+from firstsight.storage.side_tables import open_side_table, unwritable, upsert
+from firstsight.storage.store import Store
+from firstsight.storage.tables import TIME
 
 TABLE = "cold_start_models"
 

@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vectors
 from firstsight.errors import QueryError, StoreError
-from firstsight.indexer.semantic_id_table import (
+from firstsight.recommend.items import ItemSpace
+from firstsight.recommend.semantic_ids import LEVELS, Codebooks, Codes, count_copies, uniqueness
+from firstsight.storage.semantic_id_table import (
     CODEBOOKS_SCHEMA,
     CODEBOOKS_TABLE,
     CODES_SCHEMA,
     CODES_TABLE,
     newest_version,
 )
-from firstsight.indexer.side_table import open_side_table, unwritable, upsert
-from firstsight.indexer.store import Store
-from firstsight.recommend.items import ItemSpace
-from firstsight.recommend.semantic_ids import LEVELS, Codebooks, Codes, count_copies, uniqueness
+from firstsight.storage.side_tables import open_side_table, unwritable, upsert
+from firstsight.storage.store import Store
 
 _ROWS_PER_COMMIT = 50_000
 _ROWS_PER_READ = 20_000

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from firstsight.indexer.side_table import open_side_table, upsert
-from firstsight.indexer.store import Store
-from firstsight.indexer.tables import TIME
 from firstsight.recommend.exploration import Outcomes
 from firstsight.recommend.interactions import DAY_US, Interactions
 from firstsight.recommend.items import ItemSpace
 from firstsight.recommend.long_tail import Clusters
 from firstsight.recommend.results import Slate
+from firstsight.storage.side_tables import open_side_table, upsert
+from firstsight.storage.store import Store
+from firstsight.storage.tables import TIME
 
 TABLE = "slates"
 

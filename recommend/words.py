@@ -15,8 +15,8 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from firstsight.encoders.base import Vectors
-from firstsight.indexer.store import Store
 from firstsight.recommend.items import ItemSpace
+from firstsight.storage.store import Store
 
 DIMENSIONS = 256
 MAX_WORDS = 20_000

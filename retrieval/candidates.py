@@ -21,13 +21,13 @@ import pyarrow.compute as pc
 
 from firstsight.encoders.base import Vector
 from firstsight.errors import FirstsightError, QueryError
-from firstsight.indexer.store import Store, quote
-from firstsight.indexer.vector_index import nearest_rows
 from firstsight.retrieval.encoding import EncodedQuery
 from firstsight.retrieval.filters import explain
 from firstsight.retrieval.fusion import reciprocal_rank, weighted
 from firstsight.retrieval.relevance import Background
 from firstsight.retrieval.words import WordQuery, find_words, read_words
+from firstsight.storage.store import Store, quote
+from firstsight.storage.vector_index import nearest_rows
 
 FIRST_READ = 64
 """Rows read first, at least: a page and what may stand before it."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from firstsight.indexer.duplicates import pairs_of_views
-from firstsight.indexer.store import Store
-from firstsight.indexer.view_pairs import PictureViews
+from firstsight.duplicates.item_pairs import pairs_of_views
+from firstsight.duplicates.view_pairs import PictureViews
+from firstsight.storage.store import Store
 
 DUPLICATES = "duplicates"
 """What `Query.collapse` says instead of a column."""

@@ -10,8 +10,8 @@ from typing import Any
 import jinja2
 
 from firstsight.errors import MediaError
+from firstsight.media.decode.video_sampler import VideoSampler
 from firstsight.media.policy import MediaPolicy
-from firstsight.media.videos import VideoSampler
 from firstsight.retrieval.results import SearchResult, ViewMatch
 from firstsight.retrieval.thumbnails import jpeg_uri, load_picture
 

@@ -11,13 +11,13 @@ from PIL import Image
 from firstsight.encoders.base import Encoder, ImageInput, Vector, Vectors, unit
 from firstsight.encoders.isolation import Outcome, try_images, try_texts
 from firstsight.errors import FirstsightError, MediaError, QueryError
-from firstsight.indexer.store import Store
-from firstsight.media.fetch import fetch_bytes, fetch_file
+from firstsight.media.decode.video_sampler import VideoSampler
+from firstsight.media.fetch.addresses import fetch_bytes, fetch_file
 from firstsight.media.pictures import open_picture
 from firstsight.media.policy import MediaPolicy
-from firstsight.media.videos import VideoSampler
 from firstsight.retrieval.query import Query
 from firstsight.retrieval.relevance import Medium
+from firstsight.storage.store import Store
 
 QUERY_FRAMES = 8
 """Frames of a query video; their mean stands for it."""

@@ -11,12 +11,12 @@ from typing import Any
 import jinja2
 
 from firstsight.errors import MediaError
-from firstsight.indexer.store import Store
+from firstsight.media.decode.video_sampler import VideoSampler
 from firstsight.media.policy import MediaPolicy
-from firstsight.media.videos import VideoSampler
 from firstsight.retrieval.evaluation import MEASURES, Outcome, Task
 from firstsight.retrieval.results import locate
 from firstsight.retrieval.thumbnails import jpeg_uri, load_picture
+from firstsight.storage.store import Store
 
 WORST = 8
 """Queries shown of each task."""

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
 from firstsight.errors import QueryError
-from firstsight.indexer.semantic_id_table import replace_semantic_ids
-from firstsight.indexer.store import Store, quote
-from firstsight.indexer.tables import HIDDEN_COLUMNS
+from firstsight.storage.semantic_id_table import replace_semantic_ids
+from firstsight.storage.store import Store, quote
+from firstsight.storage.tables import HIDDEN_COLUMNS
 
 
 def build_condition(store: Store, where: str | None, kinds: Sequence[str]) -> str | None:

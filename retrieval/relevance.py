@@ -29,9 +29,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vectors
-from firstsight.indexer.store import Store
-from firstsight.indexer.vector_index import vectors_of_column
 from firstsight.retrieval.query import PartChoice
+from firstsight.storage.store import Store
+from firstsight.storage.vector_index import vectors_of_column
 
 Medium = Literal["words", "pictures", "mixed"]
 """What a query is made of."""

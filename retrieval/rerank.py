@@ -14,12 +14,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from firstsight.errors import OptionalDependencyError, StoreError
-from firstsight.indexer.store import Store
 from firstsight.retrieval.candidates import Candidate
 from firstsight.retrieval.encoding import EncodedQuery
 from firstsight.retrieval.query import Query
 from firstsight.retrieval.rerank_features import feature_names, features
 from firstsight.retrieval.rerank_store import RerankerVersion
+from firstsight.storage.store import Store
 
 if TYPE_CHECKING:
     import lightgbm

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vector
 from firstsight.indexer.catalog import KINDS
-from firstsight.indexer.store import Store
 from firstsight.retrieval.candidates import Candidate, is_in
+from firstsight.storage.store import Store
 
 PARTS = ("title", "image", "frame")
 

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.errors import FirstsightError, QueryError
-from firstsight.indexer.store import Store
 from firstsight.retrieval.candidates import Candidate, Fetching, Ranker, run_together
 from firstsight.retrieval.evaluation import paired_p_value, score
 from firstsight.retrieval.judgements import JudgedQuery
@@ -19,6 +18,7 @@ from firstsight.retrieval.query import Mode, Query
 from firstsight.retrieval.rerank import CANDIDATES
 from firstsight.retrieval.rerank_features import LEARNABLE, feature_names, features
 from firstsight.retrieval.rerank_store import RerankerShelf, RerankerVersion, chosen, digest, normalised
+from firstsight.storage.store import Store
 
 FOLDS = 5
 """Queries are held out a fold at a time, so that each is judged by a model that has not seen it."""

@@ -14,9 +14,9 @@ import pyarrow as pa
 from lancedb.table import Table
 
 from firstsight.errors import QueryError, StoreError, first_line
-from firstsight.indexer.sessions import shared_session
-from firstsight.indexer.store import quote
-from firstsight.indexer.tables import TIME
+from firstsight.storage.sessions import shared_session
+from firstsight.storage.store import quote
+from firstsight.storage.tables import TIME
 
 TABLE = "rerankers"
 

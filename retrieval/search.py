@@ -16,8 +16,6 @@ import pyarrow.compute as pc
 
 from firstsight.encoders.base import Encoder, Vector
 from firstsight.errors import FirstsightError, QueryError
-from firstsight.indexer.store import Store
-from firstsight.indexer.tables import HIDDEN_COLUMNS
 from firstsight.media.policy import MediaPolicy
 from firstsight.retrieval.candidates import Candidate, Fetching, Ranker, run_together
 from firstsight.retrieval.collapsing import DUPLICATES, collapse_duplicates
@@ -29,7 +27,9 @@ from firstsight.retrieval.query import PartChoice, Query
 from firstsight.retrieval.relevance import Calibration
 from firstsight.retrieval.rerank import CANDIDATES, Reranker
 from firstsight.retrieval.results import SearchResult, SearchResults, ViewMatch, locate
-from firstsight.retrieval.snapshots import name_snapshot
+from firstsight.storage.snapshots import name_snapshot
+from firstsight.storage.store import Store
+from firstsight.storage.tables import HIDDEN_COLUMNS
 
 TOGETHER = 64
 """Queries that are encoded and searched at once: bounds memory."""

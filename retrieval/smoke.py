@@ -18,13 +18,13 @@ import numpy as np
 
 from firstsight.encoders.base import Vectors
 from firstsight.errors import QueryError
-from firstsight.indexer.store import Store, quote
-from firstsight.indexer.tables import HIDDEN_COLUMNS
-from firstsight.indexer.vector_index import vectors_of_column
 from firstsight.retrieval.evaluation import Rankings, Searchable, Task, check_depth, evaluate, measure
 from firstsight.retrieval.judgements import JudgedQuery
 from firstsight.retrieval.rerank_store import RerankerVersion
 from firstsight.retrieval.results import locate
+from firstsight.storage.store import Store, quote
+from firstsight.storage.tables import HIDDEN_COLUMNS
+from firstsight.storage.vector_index import vectors_of_column
 
 BATCH = 10_000
 """Views compared at once."""

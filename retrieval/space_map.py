@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vectors
 from firstsight.errors import OptionalDependencyError, QueryError
-from firstsight.indexer.store import Store
-from firstsight.indexer.tables import HIDDEN_COLUMNS
 from firstsight.retrieval.results import locate
+from firstsight.storage.store import Store
+from firstsight.storage.tables import HIDDEN_COLUMNS
 
 Method = Literal["pca", "tsne", "umap"]
 METHODS: tuple[Method, ...] = get_args(Method)

@@ -17,9 +17,9 @@ import jinja2
 from PIL import Image, ImageOps
 
 from firstsight.errors import MediaError
+from firstsight.media.decode.video_sampler import VideoSampler
 from firstsight.media.pictures import crop_long
 from firstsight.media.policy import MediaPolicy
-from firstsight.media.videos import VideoSampler
 from firstsight.retrieval.space_map import Point, SpaceMap
 from firstsight.retrieval.thumbnails import jpeg_data, load_picture
 

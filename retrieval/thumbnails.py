@@ -8,10 +8,10 @@ import io
 from PIL import Image
 
 from firstsight.errors import MediaError
-from firstsight.media.fetch import fetch_bytes, fetch_file
+from firstsight.media.decode.video_sampler import VideoSampler
+from firstsight.media.fetch.addresses import fetch_bytes, fetch_file
 from firstsight.media.pictures import open_picture
 from firstsight.media.policy import MediaPolicy
-from firstsight.media.videos import VideoSampler
 
 
 def load_picture(

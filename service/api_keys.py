@@ -23,7 +23,7 @@ from typing import Literal, TypeAlias, get_args
 
 from filelock import FileLock
 
-from firstsight.service.errors import ServiceError
+from firstsight.service.service_errors import ServiceError
 
 Scope: TypeAlias = Literal["read", "write", "moderate"]
 """read: search, embed, recommend; write: items, logged slates, appeals; moderate: what is held back, and decisions."""

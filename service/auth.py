@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from fastapi import Request
 
-from firstsight.service.errors import ServiceError
-from firstsight.service.keys import ApiKey, KeyFile, Scope
+from firstsight.service.api_keys import ApiKey, KeyFile, Scope
+from firstsight.service.service_errors import ServiceError
 
 COOKIE: Final = "firstsight_key"
 """Cookie that the page keeps a key in; made by POST /session, read by no script."""

@@ -19,12 +19,12 @@ import firstsight
 from firstsight import Database
 from firstsight.encoders.base import Encoder
 from firstsight.errors import DatabaseBusyError, FirstsightError, StoreError
-from firstsight.service.batch_figures import PrometheusBatchMetrics
-from firstsight.service.batching_encoder import BatchingEncoder, time_limit
-from firstsight.service.errors import OverloadedError
+from firstsight.service.batching.batching_encoder import BatchingEncoder, time_limit
+from firstsight.service.batching.encoder_timing import PassTimingEncoder, WaitTimingEncoder
+from firstsight.service.batching.prometheus_batch_metrics import PrometheusBatchMetrics
 from firstsight.service.metrics import Metrics
-from firstsight.service.settings import ServiceSettings
-from firstsight.service.turns import PassTimingEncoder, WaitTimingEncoder
+from firstsight.service.service_errors import OverloadedError
+from firstsight.service.service_settings import ServiceSettings
 
 MAX_WAITING_THREADS: Final = 31
 """Threads that wait to write, and as many that wait for slates."""

@@ -19,8 +19,14 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from firstsight.service.auth import ForbiddenError, Keyring, read_token, required_scope
-from firstsight.service.errors import BodyTimeoutError, BodyTooLargeError, OverloadedError, ServiceError, problem
-from firstsight.service.settings import ServiceSettings, is_loopback
+from firstsight.service.service_errors import (
+    BodyTimeoutError,
+    BodyTooLargeError,
+    OverloadedError,
+    ServiceError,
+    problem,
+)
+from firstsight.service.service_settings import ServiceSettings, is_loopback
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _JSON: Final = re.compile(r"application/([\w.+-]+\+)?json", re.IGNORECASE)

@@ -11,8 +11,8 @@ from typing import Any, Final
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from firstsight.service.errors import LOG, problem
 from firstsight.service.metrics import Metrics
+from firstsight.service.service_errors import LOG, problem
 
 _HEADERS: Final = {
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",

@@ -12,16 +12,16 @@ import anyio
 from anyio.to_thread import run_sync
 
 from firstsight import Database
-from firstsight.encoders.options import usable_cpus
+from firstsight.encoders.encoder_options import usable_cpus
 from firstsight.errors import FirstsightError, QueryError
 from firstsight.retrieval.query import Query
 from firstsight.retrieval.results import SearchResults
-from firstsight.service.batch_figures import PrometheusBatchMetrics
-from firstsight.service.batching import Batcher, Lane
-from firstsight.service.databases import DatabasePool
+from firstsight.service.batching.batcher import Batcher, Lane
+from firstsight.service.batching.cancellation import raise_if_cancelled
+from firstsight.service.batching.prometheus_batch_metrics import PrometheusBatchMetrics
+from firstsight.service.database_pool import DatabasePool
 from firstsight.service.metrics import Metrics
-from firstsight.service.settings import ServiceSettings
-from firstsight.service.wanted import raise_if_cancelled
+from firstsight.service.service_settings import ServiceSettings
 
 SearchOutcomes: TypeAlias = list[SearchResults | FirstsightError]
 

@@ -29,7 +29,7 @@ from firstsight.errors import (
     StoreError,
     first_line,
 )
-from firstsight.service.answers import strip_local_folders
+from firstsight.service.json_responses import strip_local_folders
 
 LOG: Final = logging.getLogger("firstsight.service")
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from firstsight.encoders.base import Encoder
-from firstsight.encoders.options import EncoderOptions
+from firstsight.encoders.encoder_options import EncoderOptions
 from firstsight.media.policy import MediaPolicy
-from firstsight.service.batching_encoder import BatchSettings
+from firstsight.service.batching.batching_encoder import BatchSettings
 
 
 def is_loopback(host: str) -> bool:

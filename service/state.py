@@ -7,13 +7,13 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from firstsight.service.api_keys import KeyFile
 from firstsight.service.auth import Keyring
-from firstsight.service.databases import DatabasePool
-from firstsight.service.keys import KeyFile
+from firstsight.service.database_pool import DatabasePool
+from firstsight.service.inputs.request_pictures import PictureReader
 from firstsight.service.metrics import Metrics
-from firstsight.service.pictures import PictureReader
-from firstsight.service.searches import SearchQueue
-from firstsight.service.settings import ServiceSettings
+from firstsight.service.search_queue import SearchQueue
+from firstsight.service.service_settings import ServiceSettings
 
 
 @dataclass

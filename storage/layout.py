@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 from lancedb.table import Table
 
-from firstsight.encoders.base import EncoderSpec
 from firstsight.errors import StoreError, first_line
-from firstsight.indexer import tables
-from firstsight.indexer.sessions import shared_session
+from firstsight.storage import tables
+from firstsight.storage.sessions import shared_session
+from firstsight.vectors import EncoderSpec
 
 
 def is_remote(uri: str) -> bool:

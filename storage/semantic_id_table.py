@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow as pa
 
 from firstsight.errors import QueryError
-from firstsight.indexer.side_table import open_side_table
-from firstsight.indexer.store import Store, quote
-from firstsight.indexer.tables import TIME
+from firstsight.storage.side_tables import open_side_table
+from firstsight.storage.store import Store, quote
+from firstsight.storage.tables import TIME
 
 CODES_TABLE = "semantic_ids"
 CODEBOOKS_TABLE = "semantic_codebooks"

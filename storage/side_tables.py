@@ -10,7 +10,7 @@ import pyarrow as pa
 from lancedb.table import Table
 
 from firstsight.errors import StoreError, first_line
-from firstsight.indexer.store import Store
+from firstsight.storage.store import Store
 
 
 def open_side_table(store: Store, name: str) -> Table | None:

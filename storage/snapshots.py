@@ -10,7 +10,7 @@ import re
 from datetime import date
 
 from firstsight.errors import QueryError, first_line
-from firstsight.indexer.store import Store
+from firstsight.storage.store import Store
 
 
 def name_snapshot(store: Store) -> str:

@@ -15,15 +15,15 @@ from typing import Any, TypeVar
 import pyarrow as pa
 from lancedb.table import Table
 
-from firstsight.encoders.base import EncoderSpec
 from firstsight.errors import EncoderMismatchError, MissingDatabaseError, StoreError, first_line
-from firstsight.indexer import tables
-from firstsight.indexer.columns import ColumnKind, arrow_type, kind_of_arrow
-from firstsight.indexer.locks import creation_lock, is_watched, writer_lock
-from firstsight.indexer.opening import create_tables, is_remote, stored_layout, stored_spec
-from firstsight.indexer.sessions import SharedSession, TableHandles, shared_session
-from firstsight.indexer.tables import Failure
-from firstsight.indexer.upgrade import apply_upgrade
+from firstsight.storage import tables
+from firstsight.storage.columns import ColumnKind, arrow_type, kind_of_arrow
+from firstsight.storage.layout import create_tables, is_remote, stored_layout, stored_spec
+from firstsight.storage.locks import creation_lock, is_watched, writer_lock
+from firstsight.storage.sessions import SharedSession, TableHandles, shared_session
+from firstsight.storage.tables import Failure
+from firstsight.storage.upgrade import apply_upgrade
+from firstsight.vectors import EncoderSpec
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypedDict
 
 import pyarrow as pa
 
-from firstsight.indexer.columns import ColumnKind, arrow_type
+from firstsight.storage.columns import ColumnKind, arrow_type
 
 Part = Literal["title", "image", "frame"]
 """What of an item a view shows."""

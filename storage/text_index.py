@@ -11,7 +11,7 @@ from lancedb.index import FTS
 from lancedb.table import Table
 
 from firstsight.errors import CatalogError, StoreError, first_line
-from firstsight.indexer.store import Store
+from firstsight.storage.store import Store
 
 COLUMNS = ("title", "text")
 

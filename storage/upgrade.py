@@ -22,11 +22,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, cast
 
-from firstsight.indexer import tables
-from firstsight.indexer.opening import store_layout
+from firstsight.storage import tables
+from firstsight.storage.layout import store_layout
 
 if TYPE_CHECKING:
-    from firstsight.indexer.store import Store
+    from firstsight.storage.store import Store
 
 LAYOUT_SECONDS = 0.1
 """Estimate for the commit that stores a layout."""
@@ -41,8 +41,8 @@ class UpgradeStep:
 
 
 STEPS = (
-    UpgradeStep(2, "firstsight.indexer.upgrade_view_columns"),
-    UpgradeStep(2, "firstsight.safety.upgrade"),
+    UpgradeStep(2, "firstsight.storage.upgrade_view_columns"),
+    UpgradeStep(2, "firstsight.safety.audit.upgrade_human_decisions"),
 )
 """All steps, in order of their layouts. `tests/databases/README.md` says what else a new layout needs."""
 

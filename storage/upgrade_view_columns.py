@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from lancedb.table import Table
 
-from firstsight.indexer.store import Store
-from firstsight.indexer.tables import missing_view_columns
-from firstsight.indexer.upgrade import Change
+from firstsight.storage.store import Store
+from firstsight.storage.tables import missing_view_columns
+from firstsight.storage.upgrade import Change
 
 SECONDS = 0.1
 """One commit that writes no row: 1 ms for 500,000 rows on a local disk, more at an object store."""

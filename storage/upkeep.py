@@ -22,9 +22,9 @@ from lancedb.index import BTree
 from lancedb.table import Table
 
 from firstsight.errors import StoreError
-from firstsight.indexer import vector_index
-from firstsight.indexer.store import Store
-from firstsight.indexer.tables import KEYS
+from firstsight.storage import vector_index
+from firstsight.storage.store import Store
+from firstsight.storage.tables import KEYS
 
 COMMITS = 100
 """Commits to a table after which its small files are merged and its old versions removed."""

@@ -19,8 +19,8 @@ import pyarrow as pa
 from lancedb.index import IvfRq, IvfSq
 from lancedb.table import Table
 
-from firstsight.encoders.base import Vectors
-from firstsight.indexer.store import Store
+from firstsight.storage.store import Store
+from firstsight.vectors import Vectors
 
 if TYPE_CHECKING:
     from lancedb.query import LanceVectorQueryBuilder

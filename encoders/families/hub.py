@@ -22,7 +22,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
     enable_progress_bars,
 )
 
-from firstsight.encoders.options import EncoderOptions, looks_like_a_path
+from firstsight.encoders.encoder_options import EncoderOptions, looks_like_a_path
 from firstsight.encoders.registry import families, load_with_options
 from firstsight.errors import EncoderError, first_line
 
@@ -189,7 +189,7 @@ def _needed_repositories(name: str) -> tuple[list[HubRepository], str, str]:
 
 
 def _open_clip_repositories(model: str) -> tuple[list[HubRepository], str, str]:
-    from firstsight.encoders.open_clip import HUB, parse
+    from firstsight.encoders.families.open_clip import HUB, parse
 
     source, weights, kept = parse(model)
     if source.startswith(HUB):

@@ -22,20 +22,11 @@ from PIL import Image
 from torchvision.transforms.v2 import InterpolationMode
 
 from firstsight.encoders.base import Arrays, EncoderSpec
-from firstsight.encoders.dual import DualEncoder, DualModel, Tokens
-from firstsight.encoders.fingerprint import tokenizer_state, weights_digest
-from firstsight.encoders.hub import ensure_downloaded, snapshot_folder
-from firstsight.encoders.open_clip_tokenizer import load_tokenizer
-from firstsight.encoders.options import EncoderOptions, looks_like_a_path
-from firstsight.encoders.picture_transform import (
-    MAX_CROPPED_ASPECT,
-    MAX_WHOLE_ASPECT,
-    NormalisingTower,
-    SquareTransform,
-    is_faithful,
-    probe_pictures,
-)
-from firstsight.encoders.state_dicts import (
+from firstsight.encoders.encoder_options import EncoderOptions, looks_like_a_path
+from firstsight.encoders.families.hub import ensure_downloaded, snapshot_folder
+from firstsight.encoders.families.model_fingerprint import tokenizer_state, weights_digest
+from firstsight.encoders.families.open_clip_tokenizer import load_tokenizer
+from firstsight.encoders.families.state_dicts import (
     find_unusable_weights,
     is_scale,
     list_names,
@@ -44,6 +35,15 @@ from firstsight.encoders.state_dicts import (
     require_fit,
     unwrap,
 )
+from firstsight.encoders.picture_transform import (
+    MAX_CROPPED_ASPECT,
+    MAX_WHOLE_ASPECT,
+    NormalisingTower,
+    SquareTransform,
+    is_faithful,
+    probe_pictures,
+)
+from firstsight.encoders.runtimes.dual_encoder import DualEncoder, DualModel, Tokens
 from firstsight.errors import EncoderError, first_line
 from firstsight.media.pictures import crop_long
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import open_clip
 
-from firstsight.encoders.options import EncoderOptions
-from firstsight.encoders.vocabulary import require_vocabulary
+from firstsight.encoders.encoder_options import EncoderOptions
+from firstsight.encoders.families.tokenizer_vocabulary import require_vocabulary
 from firstsight.errors import EncoderError, first_line
 
 

@@ -14,10 +14,18 @@ from PIL import Image
 from torchvision.transforms.v2 import InterpolationMode
 
 from firstsight.encoders.base import Arrays, EncoderSpec
-from firstsight.encoders.dual import DualEncoder, DualModel, Tokens
-from firstsight.encoders.fingerprint import tokenizer_state, weights_digest
-from firstsight.encoders.hub import ensure_downloaded, snapshot_folder
-from firstsight.encoders.options import EncoderOptions
+from firstsight.encoders.encoder_options import EncoderOptions
+from firstsight.encoders.families.hub import ensure_downloaded, snapshot_folder
+from firstsight.encoders.families.model_fingerprint import tokenizer_state, weights_digest
+from firstsight.encoders.families.state_dicts import (
+    find_unusable_weights,
+    folder_weights,
+    is_scale,
+    refuse_adapters,
+    require_fit,
+    unwrap,
+)
+from firstsight.encoders.families.tokenizer_vocabulary import require_vocabulary
 from firstsight.encoders.picture_transform import (
     MAX_CROPPED_ASPECT,
     MAX_WHOLE_ASPECT,
@@ -26,15 +34,7 @@ from firstsight.encoders.picture_transform import (
     is_faithful,
     probe_pictures,
 )
-from firstsight.encoders.state_dicts import (
-    find_unusable_weights,
-    folder_weights,
-    is_scale,
-    refuse_adapters,
-    require_fit,
-    unwrap,
-)
-from firstsight.encoders.vocabulary import require_vocabulary
+from firstsight.encoders.runtimes.dual_encoder import DualEncoder, DualModel, Tokens
 from firstsight.errors import EncoderError, first_line
 from firstsight.media.pictures import crop_long
 

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from firstsight.encoders import verdicts
 from firstsight.encoders.base import Arrays, Vectors, unit
-from firstsight.encoders.openvino_runtime import OpenVinoTower, computes_in_bf16, load_graph, store_graph
-from firstsight.encoders.options import EncoderOptions, Runtime
+from firstsight.encoders.encoder_options import EncoderOptions, Runtime
 from firstsight.encoders.registry import load_dual_model
-from firstsight.encoders.runtimes import (
+from firstsight.encoders.runtimes import runtime_measurements
+from firstsight.encoders.runtimes.openvino_runtime import OpenVinoTower, computes_in_bf16, load_graph, store_graph
+from firstsight.encoders.runtimes.runtime_choice import (
     INT8,
     MIN_COSINE,
     PROBE_TEXTS,
@@ -43,7 +43,7 @@ from firstsight.media.pictures import open_picture
 if TYPE_CHECKING:
     import openvino as ov
 
-    from firstsight.encoders.dual import DualModel
+    from firstsight.encoders.runtimes.dual_encoder import DualModel
 
 MIN_INT8_COSINE = 0.99  # on average
 MIN_NEIGHBOUR_OVERLAP = 0.95
@@ -112,7 +112,7 @@ def calibrate(
     if not measured.refused:
         store_graph(graph, graph_key(model.spec, "pictures", INT8), replace=True)
     verdict = RuntimeMeasurement(measured.mean_cosine, measured.min_cosine, measured.refused)
-    verdicts.write(model.spec.fingerprint, machine(INT8, None), asdict(verdict))
+    runtime_measurements.write(model.spec.fingerprint, machine(INT8, None), asdict(verdict))
     return measured
 
 

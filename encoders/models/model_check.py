@@ -15,12 +15,12 @@ import torch
 from PIL import Image
 
 from firstsight.encoders.base import Encoder, Vectors, unit
-from firstsight.encoders.dual import DualModel
-from firstsight.encoders.int8 import MIN_INT8_COSINE
-from firstsight.encoders.options import AUTO, EncoderOptions, Runtime
+from firstsight.encoders.encoder_options import AUTO, EncoderOptions, Runtime
+from firstsight.encoders.models.int8_calibration import MIN_INT8_COSINE
 from firstsight.encoders.picture_transform import probe_pictures
 from firstsight.encoders.registry import load_dual_model, load_with_options
-from firstsight.encoders.runtimes import (
+from firstsight.encoders.runtimes.dual_encoder import DualModel
+from firstsight.encoders.runtimes.runtime_choice import (
     INT8,
     MIN_COSINE,
     PROBE_TEXTS,
@@ -29,7 +29,7 @@ from firstsight.encoders.runtimes import (
     measure_runtime,
 )
 from firstsight.errors import EncoderError, MediaError
-from firstsight.media.kinds import media_kind
+from firstsight.media.file_formats import media_kind
 from firstsight.media.pictures import open_picture
 
 MAX_SAMPLED_PICTURES: Final = 64

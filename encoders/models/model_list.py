@@ -11,7 +11,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final
 
-from firstsight.encoders.hub import (
+from firstsight.encoders.families.hub import (
     OPEN_CLIP_CONFIG,
     TRANSFORMERS_WEIGHTS,
     CachedRepository,
@@ -104,8 +104,8 @@ def list_models(text: str = "", *, everything: bool = False) -> list[ModelEntry]
 
 
 def _short_list(cached: dict[str, CachedRepository]) -> Iterator[ModelEntry]:
-    from firstsight.encoders.packaged import PICTURE_WEIGHTS, TEXT_WEIGHTS
-    from firstsight.encoders.starter import BRIDGE_PATH, DIM, IMAGE_SIZE, NAME
+    from firstsight.encoders.starter.starter_encoder import BRIDGE_PATH, DIM, IMAGE_SIZE, NAME
+    from firstsight.encoders.starter.starter_files import PICTURE_WEIGHTS, TEXT_WEIGHTS
 
     size = PICTURE_WEIGHTS.size + TEXT_WEIGHTS.size + BRIDGE_PATH.stat().st_size
     yield ModelEntry(NAME, DIM, IMAGE_SIZE, size, True, "installed with firstsight", "English; small, the default")
@@ -130,7 +130,7 @@ def _open_clip_pairs(cached: dict[str, CachedRepository]) -> Iterator[ModelEntry
     """Every architecture and tag of open_clip that belong together."""
     import open_clip
 
-    from firstsight.encoders.open_clip import parse
+    from firstsight.encoders.families.open_clip import parse
 
     for arch, tag in open_clip.list_pretrained():
         try:

@@ -14,8 +14,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from firstsight.encoders.base import Arrays, EncoderSpec, ImageInput, Tower, Vectors, unit
-from firstsight.encoders.options import EncoderOptions
-from firstsight.encoders.runtimes import can_trim_padding, choose_runtime, make_tower, needs_no_model
+from firstsight.encoders.encoder_options import EncoderOptions
+from firstsight.encoders.runtimes.runtime_choice import can_trim_padding, choose_runtime, make_tower, needs_no_model
 from firstsight.errors import MediaError
 from firstsight.media.pictures import open_picture
 

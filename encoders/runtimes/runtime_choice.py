@@ -20,9 +20,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from firstsight.encoders import verdicts
 from firstsight.encoders.base import Arrays, EncoderSpec, Tower, unit
-from firstsight.encoders.openvino_runtime import (
+from firstsight.encoders.encoder_options import AUTO, FAST, EncoderOptions, Runtime
+from firstsight.encoders.picture_transform import probe_pictures
+from firstsight.encoders.runtimes import runtime_measurements
+from firstsight.encoders.runtimes.openvino_runtime import (
     OpenVinoTower,
     computes_in_bf16,
     cpu_capabilities,
@@ -30,16 +32,14 @@ from firstsight.encoders.openvino_runtime import (
     is_stored,
     load_graph,
 )
-from firstsight.encoders.openvino_runtime import version as openvino_version
-from firstsight.encoders.options import AUTO, FAST, EncoderOptions, Runtime
-from firstsight.encoders.picture_transform import probe_pictures
-from firstsight.encoders.torch_runtime import TorchTower, best_device, check_device
+from firstsight.encoders.runtimes.openvino_runtime import version as openvino_version
+from firstsight.encoders.runtimes.torch_runtime import TorchTower, best_device, check_device
 from firstsight.errors import EncoderError, first_line
 
 if TYPE_CHECKING:
     import openvino as ov
 
-    from firstsight.encoders.dual import DualModel
+    from firstsight.encoders.runtimes.dual_encoder import DualModel
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ def measure_runtime(model: DualModel, runtime: Runtime, options: EncoderOptions)
     if runtime == REFERENCE:
         return RuntimeMeasurement(1.0, 1.0)
     where = machine(runtime, options.device)
-    known = verdicts.read(model.spec.fingerprint, where)
+    known = runtime_measurements.read(model.spec.fingerprint, where)
     # what failed by an error may be mended by now (a compiler, memory): tried again for whoever asks for it by name
     if known and (known["min_cosine"] or options.runtime == AUTO):
         return RuntimeMeasurement(**known)
@@ -130,7 +130,7 @@ def measure_runtime(model: DualModel, runtime: Runtime, options: EncoderOptions)
         verdict = compare_with_reference(model, runtime, options)
     except Exception as error:  # whatever exporting, compiling or running a model in other numbers may raise
         verdict = RuntimeMeasurement(0, 0, f"it fails ({first_line(error)})")
-    verdicts.write(model.spec.fingerprint, where, asdict(verdict))
+    runtime_measurements.write(model.spec.fingerprint, where, asdict(verdict))
     return verdict
 
 
@@ -155,10 +155,10 @@ def compare_with_reference(model: DualModel, runtime: Runtime, options: EncoderO
 
 def can_trim_padding(model: DualModel) -> bool:
     """Whether the text tower gives the same vectors when the padding is cut off: tried, not assumed."""
-    known = verdicts.read(model.spec.fingerprint, "trims")
+    known = runtime_measurements.read(model.spec.fingerprint, "trims")
     if known is None:
         known = {"exact": _ignores_padding(model)}
-        verdicts.write(model.spec.fingerprint, "trims", known)
+        runtime_measurements.write(model.spec.fingerprint, "trims", known)
     return bool(known["exact"])
 
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from firstsight.encoders.base import EncoderSpec, ImageInput, Tower, Vectors
-from firstsight.encoders.bridge import TEMPERATURE, Bridge
-from firstsight.encoders.options import AUTO, FAST, EncoderOptions, Runtime
-from firstsight.encoders.packaged import PICTURE_WEIGHTS, TEXT_WEIGHTS, TOKENIZER, PackagedFile
+from firstsight.encoders.encoder_options import AUTO, FAST, EncoderOptions, Runtime
+from firstsight.encoders.starter.bridge import TEMPERATURE, Bridge
+from firstsight.encoders.starter.starter_files import PICTURE_WEIGHTS, TEXT_WEIGHTS, TOKENIZER, PackagedFile
 from firstsight.errors import EncoderError, MediaError
 from firstsight.media.pictures import open_picture
 
@@ -180,11 +180,11 @@ class StarterEncoder:
     @cached_property
     def _picture_tower(self) -> Tower:
         if self._engine == "torch":
-            from firstsight.encoders.torch_runtime import TorchTower
-            from firstsight.encoders.towers import load_picture_tower
+            from firstsight.encoders.runtimes.torch_runtime import TorchTower
+            from firstsight.encoders.starter.towers import load_picture_tower
 
             return TorchTower(load_picture_tower(PICTURE_WEIGHTS.verify()), threads=self._threads)
-        from firstsight.encoders.openvino_runtime import OpenVinoTower, load_graph
+        from firstsight.encoders.runtimes.openvino_runtime import OpenVinoTower, load_graph
 
         graph = load_graph(_graph_name("pictures", PICTURE_WEIGHTS), _export_picture_tower)
         # Pictures a second on 2 cores: f32 98 one by one on 2 streams of 1 thread, 90 on 1 stream of 2, 82 in batches
@@ -194,11 +194,11 @@ class StarterEncoder:
     @cached_property
     def _text_tower(self) -> Tower:
         if self._engine == "torch":
-            from firstsight.encoders.torch_runtime import TorchTower
-            from firstsight.encoders.towers import load_text_tower
+            from firstsight.encoders.runtimes.torch_runtime import TorchTower
+            from firstsight.encoders.starter.towers import load_text_tower
 
             return TorchTower(load_text_tower(TEXT_WEIGHTS.verify()), threads=self._threads)
-        from firstsight.encoders.openvino_runtime import OpenVinoTower, load_graph
+        from firstsight.encoders.runtimes.openvino_runtime import OpenVinoTower, load_graph
 
         TEXT_WEIGHTS.locate()
         graph = load_graph(_graph_name("texts", TEXT_WEIGHTS), _export_text_tower)
@@ -238,8 +238,8 @@ def _graph_name(tower: str, weights: PackagedFile) -> str:
 def _export_picture_tower() -> ov.Model:
     import torch
 
-    from firstsight.encoders.openvino_runtime import export
-    from firstsight.encoders.towers import load_picture_tower
+    from firstsight.encoders.runtimes.openvino_runtime import export
+    from firstsight.encoders.starter.towers import load_picture_tower
 
     tower = load_picture_tower(PICTURE_WEIGHTS.verify())
     shape = (1, IMAGE_SIZE, IMAGE_SIZE, 3)
@@ -249,8 +249,8 @@ def _export_picture_tower() -> ov.Model:
 def _export_text_tower() -> ov.Model:
     import torch
 
-    from firstsight.encoders.openvino_runtime import export
-    from firstsight.encoders.towers import load_text_tower
+    from firstsight.encoders.runtimes.openvino_runtime import export
+    from firstsight.encoders.starter.towers import load_text_tower
 
     example = torch.ones((2, 7), dtype=torch.int64)
     return export(load_text_tower(TEXT_WEIGHTS.verify()), (example, example), ((-1, -1), (-1, -1)))

@@ -7,7 +7,7 @@
     python -m firstsight.encoders.training --openclipart data/usr/share/openclipart/png \\
         --emoji data/node_modules --fashion-mnist data/usr/share/datasets/fashion-mnist \\
         --leave-out data/usr/share/tuxpaint/stamps \\
-        --cache data/features --out encoders/weights/starter-bridge.safetensors
+        --cache data/features --out encoders/starter/weights/starter-bridge.safetensors
 
 The stamps are the test set, and some of them are in openclipart too: hence `--leave-out`.
 
@@ -27,13 +27,10 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from firstsight.encoders.base import unit
-from firstsight.encoders.bridge import Bridge
-from firstsight.encoders.starter import BRIDGE_PATH, IMAGE_BATCH, StarterEncoder
-from firstsight.encoders.training import features, sources
-from firstsight.encoders.training.classes import class_vectors
-from firstsight.encoders.training.features import ViewFeatures
-from firstsight.encoders.training.sources import Drawing
-from firstsight.encoders.training.train import (
+from firstsight.encoders.starter.bridge import Bridge
+from firstsight.encoders.starter.starter_encoder import BRIDGE_PATH, IMAGE_BATCH, StarterEncoder
+from firstsight.encoders.training import drawn_examples, view_features
+from firstsight.encoders.training.bridge_training import (
     CaptionVectors,
     TrainingSettings,
     average_bridges,
@@ -41,7 +38,10 @@ from firstsight.encoders.training.train import (
     train,
     variants,
 )
-from firstsight.encoders.training.validation import validate
+from firstsight.encoders.training.bridge_validation import validate
+from firstsight.encoders.training.drawn_examples import Drawing
+from firstsight.encoders.training.imagenet_classes import class_vectors
+from firstsight.encoders.training.view_features import ViewFeatures
 
 SEED = 1
 GARMENTS_PER_CLASS = 500
@@ -62,12 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     encoder = StarterEncoder()
     makers: dict[str, Callable[[], Iterator[Drawing]]] = {
-        "openclipart": lambda: sources.openclipart(options.openclipart),
-        "emoji": lambda: sources.emoji(options.emoji),
-        "fashion-mnist": lambda: sources.fashion_mnist(
+        "openclipart": lambda: drawn_examples.openclipart(options.openclipart),
+        "emoji": lambda: drawn_examples.emoji(options.emoji),
+        "fashion-mnist": lambda: drawn_examples.fashion_mnist(
             options.fashion_mnist, GARMENTS_PER_CLASS, np.random.default_rng(SEED)
         ),
-        "worn-garments": lambda: sources.worn_garments(
+        "worn-garments": lambda: drawn_examples.worn_garments(
             options.fashion_mnist, WORN_PER_KIND, np.random.default_rng(SEED)
         ),
     }
@@ -77,21 +77,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stored = options.cache / f"{name}.npz"
         if not stored.exists():
             _say(f"reading {name} and running the picture tower over it")
-            features.save(features.compute(drawings(), encoder, np.random.default_rng(SEED)), stored)
-        part = features.load(stored)
+            view_features.save(view_features.compute(drawings(), encoder, np.random.default_rng(SEED)), stored)
+        part = view_features.load(stored)
         if left_out is not None and any(view["plain"] for view in part.records):
             before = len(part.records)
-            part = features.without_copies(part, left_out)
+            part = view_features.without_copies(part, left_out)
             _say(f"{name}: {before - len(part.records)} of {before} views left out")
         parts.append(part)
-    views = features.join(parts)
+    views = view_features.join(parts)
     _say(f"{len(views.records)} views; encoding their captions")
     texts = _encode_captions(views, encoder)
 
     apart = held_out(views)
     if options.validate:
-        rest = features.select(views, apart)
-        views = features.select(views, ~apart)
+        rest = view_features.select(views, apart)
+        views = view_features.select(views, ~apart)
     mean = _mean_caption(views, texts)
     bridges = []
     for seed in range(options.seeds):

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageOps
 
-from firstsight.encoders.training.sources import Drawing
+from firstsight.encoders.training.drawn_examples import Drawing
 
 # The eleven basic colour terms of English (Berlin and Kay, 1969), each with a middling sRGB value.
 COLOURS: Final[dict[str, tuple[int, int, int]]] = {

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from firstsight.encoders.base import unit
-from firstsight.encoders.bridge import TEMPERATURE, softmax
-from firstsight.encoders.training.features import ViewFeatures
+from firstsight.encoders.starter.bridge import TEMPERATURE, softmax
+from firstsight.encoders.training.view_features import ViewFeatures
 
 BridgeWeights = dict[str, NDArray[np.float32]]
 
@@ -70,7 +70,7 @@ def held_out(views: ViewFeatures, share: float = 0.1) -> NDArray[np.bool_]:
 
 
 class _TrainableBridge(nn.Module):
-    """`firstsight.encoders.bridge.Bridge` with gradients, on standardised features."""
+    """`firstsight.encoders.starter.bridge.Bridge` with gradients, on standardised features."""
 
     def __init__(self, mean: Tensor, deviation: Tensor, hidden: int, dropout: float) -> None:
         super().__init__()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from firstsight.encoders.bridge import Bridge
-from firstsight.encoders.training.features import ViewFeatures
-from firstsight.encoders.training.train import CaptionVectors
+from firstsight.encoders.starter.bridge import Bridge
+from firstsight.encoders.training.bridge_training import CaptionVectors
+from firstsight.encoders.training.view_features import ViewFeatures
 
 
 def validate(bridge: Bridge, views: ViewFeatures, texts: CaptionVectors) -> dict[str, float]:

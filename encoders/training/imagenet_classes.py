@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.encoders.base import unit
-from firstsight.encoders.starter import StarterEncoder
+from firstsight.encoders.starter.starter_encoder import StarterEncoder
 
 
 def class_vectors(encoder: StarterEncoder) -> NDArray[np.float32]:

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.encoders.base import unit
-from firstsight.encoders.starter import StarterEncoder, fit_square
-from firstsight.encoders.training.sources import Drawing
-from firstsight.encoders.training.views import views
+from firstsight.encoders.starter.starter_encoder import StarterEncoder, fit_square
+from firstsight.encoders.training.augmentation import views
+from firstsight.encoders.training.drawn_examples import Drawing
 
 _BATCH = 64
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from firstsight.encoders.base import Encoder
-from firstsight.encoders.options import EncoderOptions
+from firstsight.encoders.encoder_options import EncoderOptions
 from firstsight.encoders.registry import load_with_options, names_a_file
 from firstsight.errors import EncoderMismatchError, MissingDatabaseError
-from firstsight.indexer.store import Store
 from firstsight.media.policy import MediaPolicy
 from firstsight.retrieval.relevance import Calibration
 from firstsight.retrieval.rerank_store import RerankerShelf
-from firstsight.retrieval.snapshots import name_snapshot
+from firstsight.storage.snapshots import name_snapshot
+from firstsight.storage.store import Store
 
 
 class DatabaseConnection:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from firstsight.connection import DatabaseConnection
+from firstsight.api.connection import DatabaseConnection
 
 if TYPE_CHECKING:
     from firstsight.recommend.event_reports import AddedEvents, EventsStatus

@@ -10,19 +10,19 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from firstsight.coding import FIT_WAIT_S, SemanticIdsPart
+from firstsight.api.semantic_ids import FIT_WAIT_S, SemanticIdsPart
 from firstsight.errors import CatalogError, QueryError
 from firstsight.indexer.catalog import Catalog, CatalogOptions, catalog_root, check_catalog
+from firstsight.indexer.index_settings import IndexSettings
 from firstsight.indexer.pipeline import Counts, IndexReport, IndexRun
-from firstsight.indexer.recipe import Recipe
 from firstsight.indexer.removal import remove_items
-from firstsight.indexer.settings import IndexSettings
+from firstsight.indexer.run_recipe import Recipe
 from firstsight.indexer.sources import STDIN, open_source
-from firstsight.indexer.store import Store
-from firstsight.indexer.text_index import check_language, index_texts
-from firstsight.indexer.upgrade import UpgradeReport, apply_upgrade, plan_upgrade
-from firstsight.indexer.upkeep import UpkeepReport, UpkeepStep, run_upkeep
 from firstsight.retrieval.rerank_store import RerankerVersion
+from firstsight.storage.store import Store
+from firstsight.storage.text_index import check_language, index_texts
+from firstsight.storage.upgrade import UpgradeReport, apply_upgrade, plan_upgrade
+from firstsight.storage.upkeep import UpkeepReport, UpkeepStep, run_upkeep
 
 if TYPE_CHECKING:
     from firstsight.indexer.watch_settings import WatchCounts, WatchReport

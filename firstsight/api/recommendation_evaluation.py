@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from firstsight.connection import DatabaseConnection
+from firstsight.api.connection import DatabaseConnection
 
 if TYPE_CHECKING:
     from firstsight.recommend.evaluation import ProtocolReport

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firstsight.connection import DatabaseConnection
+from firstsight.api.connection import DatabaseConnection
 from firstsight.errors import QueryError
 
 if TYPE_CHECKING:
-    from firstsight.indexer.store import Store
     from firstsight.recommend.events import Events
     from firstsight.recommend.items import ItemSpace
     from firstsight.recommend.ranking import Ranking
     from firstsight.recommend.recommending import SlateMaker
     from firstsight.recommend.results import InterestedUser, SimilarItem, Slate
     from firstsight.recommend.slate import SlateSettings, Slot
+    from firstsight.storage.store import Store
 
 LOG_WAIT_S = 10.0
 """For another process that is writing; a slate that is not logged cannot be evaluated later."""
@@ -295,8 +295,8 @@ def _slate(
 
 
 def _model_state(store: Store) -> int:
-    from firstsight.indexer.side_table import open_side_table
     from firstsight.recommend.model import TABLE
+    from firstsight.storage.side_tables import open_side_table
 
     table = open_side_table(store, TABLE)
     return 0 if table is None else int(table.version)

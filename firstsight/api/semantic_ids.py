@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from firstsight.connection import DatabaseConnection
+from firstsight.api.connection import DatabaseConnection
 
 if TYPE_CHECKING:
-    from firstsight.indexer.store import Store
     from firstsight.recommend.semantic_id_store import SemanticIdVersion
+    from firstsight.storage.store import Store
 
 FIT_WAIT_S = 60.0
 """For another process that is writing: what was fitted should not be lost to it."""
@@ -70,7 +70,7 @@ class SemanticIdsPart(DatabaseConnection):
 
     def _assign_ids_to_new_items(self, store: Store) -> None:
         """Give new items their IDs where IDs were fitted; the caller holds the writer lock."""
-        from firstsight.indexer.semantic_id_table import newest_version
+        from firstsight.storage.semantic_id_table import newest_version
 
         if newest_version(store) is not None:
             from firstsight.recommend.semantic_id_store import assign_semantic_ids

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Sequence
 from typing import Final
 
-from firstsight.media import wire
+from firstsight.media.child_processes import child_messages
 
 START_TIMEOUT_S: Final = 60.0
 """Seconds a child gets to say that it is ready: importing takes 0.5 s on an idle machine."""
@@ -84,8 +84,8 @@ class ChildProcess:
         return self._process.poll() is None
 
     def ask(
-        self, header: wire.Header, body: bytes = b"", *, timeout_s: float, max_body: int
-    ) -> tuple[wire.Header, memoryview]:
+        self, header: child_messages.Header, body: bytes = b"", *, timeout_s: float, max_body: int
+    ) -> tuple[child_messages.Header, memoryview]:
         """Send one message and wait for its answer; after an exception the child is gone.
 
         Returns:
@@ -101,7 +101,7 @@ class ChildProcess:
             return answer, memoryview(sent)
         return answer, memoryview(self._shared)[:length]
 
-    def listen(self, *, timeout_s: float, max_body: int) -> tuple[wire.Header, bytes]:
+    def listen(self, *, timeout_s: float, max_body: int) -> tuple[child_messages.Header, bytes]:
         """Wait for a message that was not asked for; errors as those of `ask`."""
         return self._talk(None, b"", timeout_s, max_body)
 
@@ -121,8 +121,8 @@ class ChildProcess:
         self._reap()
 
     def _talk(
-        self, header: wire.Header | None, body: bytes, timeout_s: float, max_body: int
-    ) -> tuple[wire.Header, bytes]:
+        self, header: child_messages.Header | None, body: bytes, timeout_s: float, max_body: int
+    ) -> tuple[child_messages.Header, bytes]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         expired = threading.Event()
@@ -137,8 +137,8 @@ class ChildProcess:
         timer.start()
         try:
             if header is not None:
-                wire.send(self._process.stdin, header, [body])
-            answer = wire.receive(self._process.stdout, max_body=max_body)
+                child_messages.send(self._process.stdin, header, [body])
+            answer = child_messages.receive(self._process.stdout, max_body=max_body)
         except (EOFError, ValueError, OSError) as error:
             words = self._kill_and_read_stderr()
             if expired.is_set():

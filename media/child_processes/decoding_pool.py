@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import ClassVar, Final, Self, TypeVar
 
 from firstsight.errors import FAILURE_REASONS, MediaError
-from firstsight.media import wire
-from firstsight.media.child_process import ChildDiedError, ChildHungError, ChildProcess
+from firstsight.media.child_processes import child_messages
+from firstsight.media.child_processes.child_process import ChildDiedError, ChildHungError, ChildProcess
 from firstsight.media.policy import DEFAULT_MAX_PIXELS
 
 DEFAULT_MEMORY_BYTES: Final = 3 * 2**30
@@ -47,7 +47,7 @@ class DecodingPool:
         if workers < 1:
             raise ValueError(f"workers is {workers}; at least 1 decoding child is needed")
         # -P: a decord.py in the working directory is not the decoder.
-        command = command or [sys.executable, "-P", "-m", "firstsight.media.video_worker", str(memory_bytes)]
+        command = command or [sys.executable, "-P", "-m", "firstsight.media.decode.decoding_worker", str(memory_bytes)]
         self._slots = [_Slot(command, timeout_s, files_per_child) for _ in range(workers)]
         self._free: LifoQueue[_Slot] = LifoQueue()
         for slot in self._slots:
@@ -69,9 +69,9 @@ class DecodingPool:
 
     def ask(
         self,
-        request: wire.Header,
+        request: child_messages.Header,
         name: str,
-        unpack: Callable[[wire.Header, memoryview], T],
+        unpack: Callable[[child_messages.Header, memoryview], T],
         body: bytes = b"",
     ) -> T:
         """Have one file decoded; waits until a child is free.
@@ -176,7 +176,7 @@ class _Slot:
             self._child.close()
         self._child = None
 
-    def ask(self, request: wire.Header, name: str, body: bytes) -> tuple[wire.Header, memoryview]:
+    def ask(self, request: child_messages.Header, name: str, body: bytes) -> tuple[child_messages.Header, memoryview]:
         try:
             child = self._ready_child()
             self._files += 1

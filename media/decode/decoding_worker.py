@@ -1,6 +1,6 @@
 """The decoding child: requests on stdin, frames and pictures on stdout, until stdin ends. Never imports torch.
 
-Run as `python -m firstsight.media.video_worker MEMORY_BYTES` by `decoding_pool.DecodingPool`.
+Run as `python -m firstsight.media.decode.decoding_worker MEMORY_BYTES` by `decoding_pool.DecodingPool`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,17 @@ from pathlib import Path
 from typing import Final
 
 from firstsight.errors import MediaError
-from firstsight.media import wire
-from firstsight.media.child_limits import detach_standard_pipes, limit_process, limit_threads, limit_time
-from firstsight.media.child_process import SHARED_LENGTH, SHARED_MEMORY
-from firstsight.media.choosing import choose_frames
-from firstsight.media.frame_rules import FrameRule
-from firstsight.media.frames import Frame, VideoReader
+from firstsight.media.child_processes import child_messages
+from firstsight.media.child_processes.child_limits import (
+    detach_standard_pipes,
+    limit_process,
+    limit_threads,
+    limit_time,
+)
+from firstsight.media.child_processes.child_process import SHARED_LENGTH, SHARED_MEMORY
+from firstsight.media.frames.frame_rules import FrameRule
+from firstsight.media.frames.frame_selection import choose_frames
+from firstsight.media.frames.video_frames import Frame, VideoReader
 from firstsight.media.pictures import open_picture
 
 _GRACE_S: Final = 5.0
@@ -32,10 +37,10 @@ def main(memory_bytes: int) -> None:
     limit_threads()
     descriptor = os.environ.get(SHARED_MEMORY)
     shared = mmap.mmap(int(descriptor), 0) if descriptor else None
-    wire.send(answers, {"ready": os.getpid()})
+    child_messages.send(answers, {"ready": os.getpid()})
     while True:
         try:
-            request, body = wire.receive(requests, max_body=_MAX_FILE_BYTES)
+            request, body = child_messages.receive(requests, max_body=_MAX_FILE_BYTES)
         except EOFError:  # the parent is done, or gone
             return
         limit_time(float(request["timeout_s"]) + _GRACE_S)
@@ -43,7 +48,7 @@ def main(memory_bytes: int) -> None:
         limit_time(0)
         if shared is not None and sum(map(len, answer)) <= len(shared):
             header, answer = {**header, SHARED_LENGTH: _put(shared, answer)}, []
-        wire.send(answers, header, answer)
+        child_messages.send(answers, header, answer)
 
 
 def _put(shared: mmap.mmap, parts: Sequence[bytes]) -> int:
@@ -53,7 +58,7 @@ def _put(shared: mmap.mmap, parts: Sequence[bytes]) -> int:
     return shared.tell()
 
 
-def _answer(request: wire.Header, body: bytes = b"") -> tuple[wire.Header, list[bytes]]:
+def _answer(request: child_messages.Header, body: bytes = b"") -> tuple[child_messages.Header, list[bytes]]:
     try:
         return _picture(request, body) if request.get("picture") else _video(request)
     except MediaError as error:
@@ -64,13 +69,13 @@ def _answer(request: wire.Header, body: bytes = b"") -> tuple[wire.Header, list[
         return {"reason": "too_large", "message": message}, []
 
 
-def _picture(request: wire.Header, body: bytes) -> tuple[wire.Header, list[bytes]]:
+def _picture(request: child_messages.Header, body: bytes) -> tuple[child_messages.Header, list[bytes]]:
     picture = open_picture(request.get("path", body), min_side=request["min_side"], max_pixels=request["max_pixels"])
     return {"size": picture.size}, [picture.tobytes()]
 
 
-def _video(request: wire.Header) -> tuple[wire.Header, list[bytes]]:
-    from firstsight.media.decoders import decode  # FFmpeg, twice: nothing that a picture needs
+def _video(request: child_messages.Header) -> tuple[child_messages.Header, list[bytes]]:
+    from firstsight.media.decode.video_decoders import decode  # FFmpeg, twice: nothing that a picture needs
 
     path = Path(request["path"])
     frames = decode(path, lambda reader: _frames(reader, request), max_pixels=request["max_pixels"])
@@ -80,7 +85,7 @@ def _video(request: wire.Header) -> tuple[wire.Header, list[bytes]]:
     return {"frames": described}, [frame.picture.tobytes() for frame in frames]
 
 
-def _frames(reader: VideoReader, request: wire.Header) -> list[Frame]:
+def _frames(reader: VideoReader, request: child_messages.Header) -> list[Frame]:
     """The frames a request asks for: by `rule` and `max_frames`, or the one nearest to second `at_s`."""
     min_side = request["min_side"]
     if "at_s" not in request:

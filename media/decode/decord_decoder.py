@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from firstsight.errors import MediaError
-from firstsight.media.packet_index import index_packets, open_container, video_format
+from firstsight.media.decode.packet_index import index_packets, open_container, video_format
 from firstsight.media.pictures import shrink
 
 decord.logging.set_level(decord.logging.QUIET)

@@ -13,7 +13,7 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 
 from firstsight.errors import MediaError
-from firstsight.media.kinds import ANIMATION_FORMATS, PICTURE_FORMATS, SNIFF_BYTES, VIDEO_FORMATS, sniff
+from firstsight.media.file_formats import ANIMATION_FORMATS, PICTURE_FORMATS, SNIFF_BYTES, VIDEO_FORMATS, sniff
 from firstsight.media.local_files import open_regular
 
 DEMUXERS: Final = {

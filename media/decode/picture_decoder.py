@@ -6,8 +6,8 @@ import os
 
 from PIL import Image
 
-from firstsight.media import wire
-from firstsight.media.decoding_pool import PooledDecoder
+from firstsight.media.child_processes import child_messages
+from firstsight.media.child_processes.decoding_pool import PooledDecoder
 
 
 class PictureDecoder(PooledDecoder):
@@ -25,13 +25,13 @@ class PictureDecoder(PooledDecoder):
         Raises:
             MediaError: "missing", "forbidden", "corrupt", "unsupported", "too_large", "timeout" or "crashed".
         """
-        request: wire.Header = {"picture": True, "min_side": min_side, "max_pixels": self._max_pixels}
+        request: child_messages.Header = {"picture": True, "min_side": min_side, "max_pixels": self._max_pixels}
         if isinstance(source, bytes):
             return self._pool.ask(request, "the picture", _unpack, source)
         name = os.path.abspath(source)
         return self._pool.ask({**request, "path": name}, name, _unpack)
 
 
-def _unpack(header: wire.Header, body: memoryview) -> Image.Image:
+def _unpack(header: child_messages.Header, body: memoryview) -> Image.Image:
     width, height = header["size"]
     return Image.frombytes("RGB", (int(width), int(height)), body)

@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from firstsight.errors import MediaError
-from firstsight.media.frame_pictures import to_picture
-from firstsight.media.kinds import ANIMATION_FORMATS
-from firstsight.media.packet_index import (
+from firstsight.media.decode.frame_pictures import to_picture
+from firstsight.media.decode.packet_index import (
     DEMUX_ERRORS,
     PacketIndex,
     broken,
@@ -28,6 +27,7 @@ from firstsight.media.packet_index import (
     packet_time,
     video_format,
 )
+from firstsight.media.file_formats import ANIMATION_FORMATS
 
 TimedFrame: TypeAlias = tuple[int, av.VideoFrame]
 """A presentation timestamp and the frame shown from then on."""

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Final, Protocol, TypeVar, cast
 
 from firstsight.errors import MediaError
-from firstsight.media.frame_pictures import HDR_TRANSFERS
-from firstsight.media.frames import VideoReader
-from firstsight.media.kinds import ANIMATION_FORMATS
-from firstsight.media.packet_index import DEMUXERS, index_packets, open_container, video_format
+from firstsight.media.decode.frame_pictures import HDR_TRANSFERS
+from firstsight.media.decode.packet_index import DEMUXERS, index_packets, open_container, video_format
+from firstsight.media.file_formats import ANIMATION_FORMATS
+from firstsight.media.frames.video_frames import VideoReader
 
 DECODERS: Final[dict[str, str]] = {
-    "decord": "firstsight.media.decord_decoder",
-    "pillow": "firstsight.media.pillow_decoder",
-    "pyav": "firstsight.media.pyav_decoder",
+    "decord": "firstsight.media.decode.decord_decoder",
+    "pillow": "firstsight.media.decode.pillow_decoder",
+    "pyav": "firstsight.media.decode.pyav_decoder",
 }
 _DECORD_FORMATS: Final = frozenset({"MP4", "Matroska"})  # in MPEG-TS, MPEG-PS and AVI it is late
 # AV1 it does not know, and in HEVC it seeks to the wrong key frames

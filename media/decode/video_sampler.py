@@ -6,10 +6,10 @@ import os
 
 from PIL import Image
 
-from firstsight.media import wire
-from firstsight.media.decoding_pool import PooledDecoder
-from firstsight.media.frame_rules import DEFAULT_MAX_FRAMES, FrameRule
-from firstsight.media.frames import Frame
+from firstsight.media.child_processes import child_messages
+from firstsight.media.child_processes.decoding_pool import PooledDecoder
+from firstsight.media.frames.frame_rules import DEFAULT_MAX_FRAMES, FrameRule
+from firstsight.media.frames.video_frames import Frame
 
 __all__ = ["Frame", "VideoSampler"]
 
@@ -64,7 +64,7 @@ class VideoSampler(PooledDecoder):
         return self._pool.ask(request, name, _unpack)
 
 
-def _unpack(header: wire.Header, body: memoryview) -> list[Frame]:
+def _unpack(header: child_messages.Header, body: memoryview) -> list[Frame]:
     frames: list[Frame] = []
     start = 0
     for time_s, width, height, *shot in header["frames"]:

@@ -23,9 +23,9 @@ from typing import IO, Final
 from urllib.parse import urlsplit
 
 from firstsight.errors import MediaError
-from firstsight.media.kinds import PICTURE_FORMATS, VIDEO_FORMATS, MediaKind, sniff
+from firstsight.media.fetch.object_store import fetch_object
+from firstsight.media.file_formats import PICTURE_FORMATS, VIDEO_FORMATS, MediaKind, sniff
 from firstsight.media.local_files import open_regular, resolve_local
-from firstsight.media.object_store import fetch_object
 from firstsight.media.policy import MediaPolicy, too_large_error
 
 _OBJECT_STORES: Final = {"s3": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az"}
@@ -199,7 +199,7 @@ def require_cache(policy: MediaPolicy) -> None:
         StoreError: the folder cannot be used.
     """
     if policy.cache_dir is not None:
-        from firstsight.media.cache import open_cache
+        from firstsight.media.fetch.download_cache import open_cache
 
         open_cache(policy)
 
@@ -242,8 +242,8 @@ def _fetch_into(file: IO[bytes], uri: str, policy: MediaPolicy, limit: int, kind
     if _scheme(uri) in _OBJECT_STORES:
         return fetch_object(uri, _OBJECT_STORES[_scheme(uri) or ""], file, policy, limit)
     # httpx takes 0.1 s that local catalogues need not wait
-    from firstsight.media.cache import open_cache
-    from firstsight.media.download import DownloadedFile, download
+    from firstsight.media.fetch.download import DownloadedFile, download
+    from firstsight.media.fetch.download_cache import open_cache
 
     check = partial(_require_video, uri) if kind == "video" else _accept_any
     cache = open_cache(policy)

@@ -16,9 +16,9 @@ from email.utils import parsedate_to_datetime
 from typing import IO, Final
 
 from firstsight.errors import MediaError
-from firstsight.media.guard import deadline, time_left
-from firstsight.media.http_source import HttpSource, RetryableError, SourceResponse, shared_source
-from firstsight.media.kinds import SNIFF_BYTES
+from firstsight.media.fetch.http_source import HttpSource, RetryableError, SourceResponse, shared_source
+from firstsight.media.fetch.network_guard import deadline, time_left
+from firstsight.media.file_formats import SNIFF_BYTES
 from firstsight.media.policy import MediaPolicy, too_large_error
 
 _LONGEST_BACKOFF_S: Final = 8.0

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, Final, Literal
 
 from firstsight.errors import StoreError
-from firstsight.media.download import DownloadedFile, Version, download
+from firstsight.media.fetch.download import DownloadedFile, Version, download
 from firstsight.media.policy import MediaPolicy, too_large_error
 
 _CHUNK: Final = 1 << 20

@@ -19,7 +19,7 @@ import httpcore
 import httpx
 
 from firstsight.errors import FailureReason, MediaError
-from firstsight.media.guard import GuardedBackend, deadline
+from firstsight.media.fetch.network_guard import GuardedBackend, deadline
 
 MAX_REDIRECTS: Final = 5
 _CHUNK: Final = 1 << 16

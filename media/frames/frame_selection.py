@@ -24,9 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from firstsight.media.frame_rules import AUTO_MIN_FRAMES, FrameRule
-from firstsight.media.frames import Frame, VideoReader, uniform_indices
-from firstsight.media.shots import FrameSummary, is_cut, looks_same, summarise
+from firstsight.media.frames.frame_rules import AUTO_MIN_FRAMES, FrameRule
+from firstsight.media.frames.shots import FrameSummary, is_cut, looks_same, summarise
+from firstsight.media.frames.video_frames import Frame, VideoReader, uniform_indices
 
 MAX_FRAME_GAP_S: Final = 11.0
 """Between frames that are looked at, as long as the number of them allows: 250 frames, a common distance of keyframes,

@@ -22,11 +22,11 @@ from urllib.parse import urlsplit, urlunsplit
 from PIL import Image
 
 from firstsight.errors import FAILURE_REASONS, FailureReason, MediaError
-from firstsight.media import wire
-from firstsight.media.child_process import ChildDiedError, ChildHungError, ChildProcess
-from firstsight.media.decoding_pool import DEFAULT_MEMORY_BYTES
+from firstsight.media.child_processes import child_messages
+from firstsight.media.child_processes.child_process import ChildDiedError, ChildHungError, ChildProcess
+from firstsight.media.child_processes.decoding_pool import DEFAULT_MEMORY_BYTES
+from firstsight.media.live.stream_clock import StreamClock
 from firstsight.media.policy import MediaPolicy
-from firstsight.media.stream_clock import StreamClock
 
 SCHEMES: Final = ("http", "https", "rtsp", "rtsps")
 """What a stream's address may begin with; everything else is a local file."""
@@ -85,7 +85,7 @@ class LiveSampler:
         self.name = strip_credentials(text)
         self.live = text.partition("://")[0].lower() in SCHEMES
         where = {"url": text} if self.live else {"path": os.path.abspath(text)}
-        self._request: wire.Header = {
+        self._request: child_messages.Header = {
             **where,
             "name": self.name,
             "every_s": every_s,
@@ -94,7 +94,7 @@ class LiveSampler:
             "allow_private": policy.allow_private,
             "stall_s": stall_s,
         }
-        self._command = [sys.executable, "-P", "-m", "firstsight.media.live_worker", str(memory_bytes)]
+        self._command = [sys.executable, "-P", "-m", "firstsight.media.live.live_worker", str(memory_bytes)]
         self._stall_s = stall_s
         self._reconnect_for_s = reconnect_for_s if self.live else 0.0
         self._on_event = on_event
@@ -238,7 +238,7 @@ class LiveSampler:
             if child is not None:
                 child.close()
 
-    def _handle_message(self, header: wire.Header, data: bytes) -> None:
+    def _handle_message(self, header: child_messages.Header, data: bytes) -> None:
         if "reason" in header:
             reason: FailureReason = header["reason"] if header["reason"] in FAILURE_REASONS else "crashed"
             raise MediaError(reason, str(header["message"]))

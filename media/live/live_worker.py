@@ -1,6 +1,6 @@
 """The child that watches one stream: a request on stdin, events and frames on stdout. Never imports torch.
 
-Run as `python -m firstsight.media.live_worker MEMORY_BYTES` by `live.LiveSampler`. Its messages: `ready`; `at`, the
+Run as `python -m firstsight.media.live.live_worker MEMORY_BYTES` by `LiveSampler`. Its messages: `ready`; `at`, the
 stream's clock, once a second while packets come; `size`, with `at` and the pixels of a frame; and at last `ended`, or
 `reason` and `message`.
 """
@@ -21,14 +21,14 @@ from av.container import InputContainer
 from av.stream import Discard
 
 from firstsight.errors import MediaError
-from firstsight.media import wire
-from firstsight.media.child_limits import detach_standard_pipes, limit_process, limit_time
-from firstsight.media.frame_pictures import to_picture
-from firstsight.media.guard import GuardedBackend, is_public, look_up
-from firstsight.media.packet_index import LENIENT_TAG_OPTIONS, open_container, packet_time, video_format
+from firstsight.media.child_processes import child_messages
+from firstsight.media.child_processes.child_limits import detach_standard_pipes, limit_process, limit_time
+from firstsight.media.decode.frame_pictures import to_picture
+from firstsight.media.decode.packet_index import LENIENT_TAG_OPTIONS, open_container, packet_time, video_format
+from firstsight.media.fetch.network_guard import GuardedBackend, is_public, look_up
 
 if TYPE_CHECKING:
-    from firstsight.media.live_http import LiveHttp
+    from firstsight.media.live.live_http import LiveHttp
 
 _GRACE_S: Final = 5.0
 _CLOCK_INTERVAL_S: Final = 1.0
@@ -61,24 +61,24 @@ def main(memory_bytes: int) -> None:
     """Watch the stream that is asked for until it ends."""
     requests, answers = detach_standard_pipes()
     limit_process(memory_bytes)
-    wire.send(answers, {"ready": os.getpid()})
+    child_messages.send(answers, {"ready": os.getpid()})
     try:
-        request, _ = wire.receive(requests)
+        request, _ = child_messages.receive(requests)
         try:
             for header, body in _watch(request):
                 limit_time(0)  # the parent may take its time, and its death ends the write
-                wire.send(answers, header, body)
+                child_messages.send(answers, header, body)
                 limit_time(float(request["stall_s"]) + _GRACE_S)
         except MediaError as error:
-            wire.send(answers, {"reason": error.reason, "message": str(error)})
+            child_messages.send(answers, {"reason": error.reason, "message": str(error)})
         except MemoryError:
             message = f"{request['name']} needs more memory than a decoder may use; watch a smaller variant of it"
-            wire.send(answers, {"reason": "too_large", "message": message})
+            child_messages.send(answers, {"reason": "too_large", "message": message})
     except (EOFError, BrokenPipeError):  # the parent is gone
         os._exit(0)  # not through the interpreter's end, which would flush into the broken pipe
 
 
-def _watch(request: wire.Header) -> Iterator[tuple[wire.Header, list[bytes]]]:
+def _watch(request: child_messages.Header) -> Iterator[tuple[child_messages.Header, list[bytes]]]:
     limit_time(float(request["stall_s"]) + _GRACE_S)
     http = None
     if "path" in request:
@@ -87,7 +87,7 @@ def _watch(request: wire.Header) -> Iterator[tuple[wire.Header, list[bytes]]]:
     elif urlsplit(request["url"]).scheme in _RTSP_PORTS:
         container, stream = _open_rtsp(request)
     else:
-        from firstsight.media.live_http import LiveHttp  # httpx: nothing that a file or a camera needs
+        from firstsight.media.live.live_http import LiveHttp  # httpx: nothing that a file or a camera needs
 
         http = LiveHttp(GuardedBackend(allow_private=request["allow_private"]), wait_s=request["stall_s"])
         container, stream = _open_http(request, http)
@@ -111,13 +111,13 @@ def _watch(request: wire.Header) -> Iterator[tuple[wire.Header, list[bytes]]]:
         yield {"ended": True, "lost": "path" not in request}, []
 
 
-def _open_http(request: wire.Header, http: LiveHttp) -> tuple[InputContainer, av.VideoStream]:
+def _open_http(request: child_messages.Header, http: LiveHttp) -> tuple[InputContainer, av.VideoStream]:
     with _stream_errors_as_media_errors(request):
         container = av.open(request["url"], io_open=http.open, options=HTTP_OPTIONS, **LENIENT_TAG_OPTIONS)
     return container, _choose_stream(request, container)
 
 
-def _open_rtsp(request: wire.Header) -> tuple[InputContainer, av.VideoStream]:
+def _open_rtsp(request: child_messages.Header) -> tuple[InputContainer, av.VideoStream]:
     address = urlsplit(request["url"])
     host = address.hostname or ""
     try:
@@ -141,7 +141,7 @@ def _open_rtsp(request: wire.Header) -> tuple[InputContainer, av.VideoStream]:
     return container, _choose_stream(request, container)
 
 
-def _choose_stream(request: wire.Header, container: InputContainer) -> av.VideoStream:
+def _choose_stream(request: child_messages.Header, container: InputContainer) -> av.VideoStream:
     """The smallest picture that is large enough, so that of a stream's variants only that one is fetched."""
     streams = [stream for stream in container.streams.video if stream.codec_context is not None]
     if not streams:
@@ -163,7 +163,7 @@ def _choose_stream(request: wire.Header, container: InputContainer) -> av.VideoS
 
 
 def _frames(
-    request: wire.Header, container: InputContainer, stream: av.VideoStream
+    request: child_messages.Header, container: InputContainer, stream: av.VideoStream
 ) -> Iterator[tuple[float, av.VideoFrame | None]]:
     """The stream's clock at each packet, or with each frame that is due: one every `every_s` seconds of it.
 
@@ -210,7 +210,7 @@ def _decoded(context: av.VideoCodecContext, packet: av.Packet[Any], *, alone: bo
     return frames
 
 
-def _check_size(request: wire.Header, width: int, height: int) -> None:
+def _check_size(request: child_messages.Header, width: int, height: int) -> None:
     if width * height > request["max_pixels"]:
         raise MediaError(
             "too_large",
@@ -220,7 +220,7 @@ def _check_size(request: wire.Header, width: int, height: int) -> None:
 
 
 @contextlib.contextmanager
-def _stream_errors_as_media_errors(request: wire.Header) -> Iterator[None]:
+def _stream_errors_as_media_errors(request: child_messages.Header) -> Iterator[None]:
     """What FFmpeg's complaint about a stream means; what `LiveHttp` raised comes through as it is."""
     try:
         yield

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from firstsight.errors import AuditLogError
-from firstsight.indexer.side_table import open_side_table
-from firstsight.indexer.store import Store
-from firstsight.safety.audit import AuditLog
-from firstsight.safety.bound_log import BoundLog
-from firstsight.safety.known_decisions import (
+from firstsight.safety.audit.audit_log import AuditLog
+from firstsight.safety.audit.bound_log import BoundLog
+from firstsight.safety.audit.human_decisions import APPEAL, OVERRIDE, OVERTURN, Reviews
+from firstsight.safety.audit.log_consistency import (
     DECISION,
     held_items,
     is_logged,
@@ -25,16 +24,17 @@ from firstsight.safety.known_decisions import (
     link_to_end,
     unlogged_decisions,
 )
-from firstsight.safety.log_link import Entry, read_link, write_link
-from firstsight.safety.override_table import (
+from firstsight.safety.audit.log_link import Entry, read_link, write_link
+from firstsight.safety.audit.override_table import (
     DECISION_COLUMN,
     decided_rows,
     put_in_force,
     read_reviews,
     write_reviews,
 )
-from firstsight.safety.reviews import APPEAL, OVERRIDE, OVERTURN, Reviews
-from firstsight.safety.score_table import TABLE as SCORES
+from firstsight.safety.audit.score_table import TABLE as SCORES
+from firstsight.storage.side_tables import open_side_table
+from firstsight.storage.store import Store
 
 ADOPT = "adopt"
 """Kind of the entry that tells of an adoption; its subject is `ADOPTION_SUBJECT`."""

@@ -27,7 +27,7 @@ from typing import Any, BinaryIO
 from filelock import FileLock, Timeout
 
 from firstsight.errors import AuditLogError, SafetyError
-from firstsight.safety.audit_entries import (
+from firstsight.safety.audit.audit_entries import (
     EMPTY_HEAD,
     AuditEntry,
     LogHead,

@@ -13,15 +13,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from firstsight.errors import AuditLogError
-from firstsight.indexer.store import Store
-from firstsight.safety.audit import AuditLog
-from firstsight.safety.audit_entries import AuditEntry, LogHead, plain_content
-from firstsight.safety.heads import HeadShelf
-from firstsight.safety.known_decisions import adopt_command, has_unlinked_decisions, link_from_log
-from firstsight.safety.log_link import Entry, LogLink, ScoringPlan, read_link, write_link
-from firstsight.safety.override_table import put_in_force, read_reviews, write_reviews
-from firstsight.safety.reviews import REVIEW_KINDS, Reviews
-from firstsight.safety.score_table import ScoreTable
+from firstsight.safety.audit.audit_entries import AuditEntry, LogHead, plain_content
+from firstsight.safety.audit.audit_log import AuditLog
+from firstsight.safety.audit.human_decisions import REVIEW_KINDS, Reviews
+from firstsight.safety.audit.log_consistency import adopt_command, has_unlinked_decisions, link_from_log
+from firstsight.safety.audit.log_link import Entry, LogLink, ScoringPlan, read_link, write_link
+from firstsight.safety.audit.override_table import put_in_force, read_reviews, write_reviews
+from firstsight.safety.audit.score_table import ScoreTable
+from firstsight.safety.policy.policy_heads import HeadShelf
+from firstsight.storage.store import Store
 
 TRAIN = "train"
 """Kind of the entries that tell of a trained head, and whether it scores from then on."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from firstsight.safety.audit import AuditLog
-from firstsight.safety.audit_entries import AuditEntry
-from firstsight.safety.decisions import Action, Evidence
+from firstsight.safety.audit.audit_entries import AuditEntry
+from firstsight.safety.audit.audit_log import AuditLog
+from firstsight.safety.policy.decisions import Action, Evidence
 
 OVERRIDE, APPEAL, OVERTURN = "override", "appeal", "overturn"
 REVIEW_KINDS = (OVERRIDE, APPEAL, OVERTURN)

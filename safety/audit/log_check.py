@@ -5,11 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from firstsight.errors import AuditLogError
-from firstsight.indexer.store import Store
-from firstsight.safety.audit import AuditLog
-from firstsight.safety.audit_entries import Problem, Verification
-from firstsight.safety.known_decisions import adopt_command, held_items, is_logged, last_actions, unlogged_decisions
-from firstsight.safety.log_link import read_link
+from firstsight.safety.audit.audit_entries import Problem, Verification
+from firstsight.safety.audit.audit_log import AuditLog
+from firstsight.safety.audit.log_consistency import (
+    adopt_command,
+    held_items,
+    is_logged,
+    last_actions,
+    unlogged_decisions,
+)
+from firstsight.safety.audit.log_link import read_link
+from firstsight.storage.store import Store
 
 
 def check_log(store: Store, log: AuditLog, expected: str | None = None) -> Verification:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import shlex
 
 from firstsight.errors import AuditLogError
-from firstsight.indexer.store import Store
-from firstsight.safety.audit import AuditLog
-from firstsight.safety.audit_entries import EMPTY_HEAD
-from firstsight.safety.log_link import LogLink, write_link
-from firstsight.safety.override_table import DECISION_COLUMN, read_reviews, write_reviews
-from firstsight.safety.reviews import OVERRIDE, OVERTURN, Reviews
-from firstsight.safety.score_table import SCORING, ScoreTable
+from firstsight.safety.audit.audit_entries import EMPTY_HEAD
+from firstsight.safety.audit.audit_log import AuditLog
+from firstsight.safety.audit.human_decisions import OVERRIDE, OVERTURN, Reviews
+from firstsight.safety.audit.log_link import LogLink, write_link
+from firstsight.safety.audit.override_table import DECISION_COLUMN, read_reviews, write_reviews
+from firstsight.safety.audit.score_table import SCORING, ScoreTable
+from firstsight.storage.store import Store
 
 DECISION, SCORE = "decision", "score"
 """Kinds of the entries that scorings make: one about an item, one about the run."""

@@ -16,9 +16,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from firstsight.indexer.side_table import open_side_table, unwritable
-from firstsight.indexer.store import Store
-from firstsight.safety.audit_entries import EMPTY_HEAD, LogHead
+from firstsight.safety.audit.audit_entries import EMPTY_HEAD, LogHead
+from firstsight.storage.side_tables import open_side_table, unwritable
+from firstsight.storage.store import Store
 
 TABLE = "safety_log"
 

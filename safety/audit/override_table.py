@@ -11,12 +11,12 @@ from typing import Any
 import pyarrow as pa
 
 from firstsight.errors import AuditLogError, StoreError, first_line
-from firstsight.indexer.side_table import open_side_table, unwritable, upsert
-from firstsight.indexer.store import IDS_PER_LOOKUP, Store, quote
-from firstsight.safety.audit import AuditLog
-from firstsight.safety.decisions import ACTIONS, Action
-from firstsight.safety.log_link import COMMITS_PER_CLEANUP, KEEP_VERSIONS, read_link
-from firstsight.safety.reviews import REVIEW_KINDS, Appeal, HumanDecision, Reviews
+from firstsight.safety.audit.audit_log import AuditLog
+from firstsight.safety.audit.human_decisions import REVIEW_KINDS, Appeal, HumanDecision, Reviews
+from firstsight.safety.audit.log_link import COMMITS_PER_CLEANUP, KEEP_VERSIONS, read_link
+from firstsight.safety.policy.decisions import ACTIONS, Action
+from firstsight.storage.side_tables import open_side_table, unwritable, upsert
+from firstsight.storage.store import IDS_PER_LOOKUP, Store, quote
 
 TABLE = "safety_overrides"
 

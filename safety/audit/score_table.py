@@ -18,11 +18,11 @@ import pyarrow.compute as pc
 from lancedb.table import Table
 
 from firstsight.errors import StoreError
-from firstsight.indexer.side_table import open_side_table, unwritable
-from firstsight.indexer.store import Store, quote
-from firstsight.indexer.tables import TIME
-from firstsight.safety.background import texts
-from firstsight.safety.decisions import Decision
+from firstsight.safety.policy.decisions import Decision
+from firstsight.safety.policy.view_sample import texts
+from firstsight.storage.side_tables import open_side_table, unwritable
+from firstsight.storage.store import Store, quote
+from firstsight.storage.tables import TIME
 
 TABLE = "safety_scores"
 STAGED = "safety_scores_staged"

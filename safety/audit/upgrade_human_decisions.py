@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from firstsight.errors import SafetyError
-from firstsight.indexer.store import Store
-from firstsight.indexer.upgrade import Change
-from firstsight.safety.audit import AuditLog
-from firstsight.safety.known_decisions import has_unlinked_decisions, link_from_log, link_problem
-from firstsight.safety.log_link import read_link
-from firstsight.safety.reviews import Reviews
+from firstsight.safety.audit.audit_log import AuditLog
+from firstsight.safety.audit.human_decisions import Reviews
+from firstsight.safety.audit.log_consistency import has_unlinked_decisions, link_from_log, link_problem
+from firstsight.safety.audit.log_link import read_link
+from firstsight.storage.store import Store
+from firstsight.storage.upgrade import Change
 
 SECONDS = 0.1
 """Estimate for a commit."""

@@ -17,16 +17,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from firstsight.duplicates.hamming_pairs import GUARANTEED_DISTANCE, near_pairs
 from firstsight.errors import SafetyError
-from firstsight.indexer.side_table import open_side_table, unwritable, upsert
-from firstsight.indexer.store import IDS_PER_LOOKUP, Store, quote
-from firstsight.indexer.tables import TIME, Part
 from firstsight.media.fingerprints import MAX_DISTANCE, Fingerprints, as_array
-from firstsight.media.near_codes import GUARANTEED_DISTANCE, near_pairs
-from firstsight.safety.audit import AuditLog
-from firstsight.safety.bound_log import BoundLog
-from firstsight.safety.decisions import Evidence
-from firstsight.safety.hash_lists import HashSet, KnownHash
+from firstsight.safety.audit.audit_log import AuditLog
+from firstsight.safety.audit.bound_log import BoundLog
+from firstsight.safety.hashes.hash_lists import HashSet, KnownHash
+from firstsight.safety.policy.decisions import Evidence
+from firstsight.storage.side_tables import open_side_table, unwritable, upsert
+from firstsight.storage.store import IDS_PER_LOOKUP, Store, quote
+from firstsight.storage.tables import TIME, Part
 
 TABLE = "safety_hashes"
 

@@ -13,12 +13,12 @@ from collections.abc import Iterator, Sequence
 from PIL import Image, ImageOps
 
 from firstsight.errors import MediaError, SafetyError
-from firstsight.indexer.store import Store
+from firstsight.media.decode.video_sampler import VideoSampler
+from firstsight.media.file_formats import media_kind
 from firstsight.media.fingerprints import fingerprint
-from firstsight.media.kinds import media_kind
 from firstsight.media.pictures import open_picture
-from firstsight.media.videos import VideoSampler
-from firstsight.safety.hash_lists import HashSet, KnownHash
+from firstsight.safety.hashes.hash_lists import HashSet, KnownHash
+from firstsight.storage.store import Store
 
 CROPS = (0.04, 0.07, 0.11)
 """Shares of width and height that cropped variants lack, the same from both sides."""

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from firstsight.indexer.tables import Part
+from firstsight.storage.tables import Part
 
 if TYPE_CHECKING:
-    from firstsight.safety.heads import Head
-    from firstsight.safety.policies import Policy
+    from firstsight.safety.policy.policies import Policy
+    from firstsight.safety.policy.policy_heads import Head
 
 Action = Literal["allow", "review", "block"]
 """What happens to an item: it is shown, a person looks at it, it is left out."""

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from firstsight.errors import SafetyError
-from firstsight.indexer.tables import Part
+from firstsight.storage.tables import Part
 
 DEFAULT_REGION = "default"
 """The cuts of every region that a policy does not name."""
@@ -129,7 +129,7 @@ def load_policies(path: str | os.PathLike[str] | None = None) -> Policies:
         SafetyError: it cannot be read, or breaks a rule; the message names the policy and the key.
     """
     if path is None:
-        text = resources.files("firstsight.safety").joinpath("policies.yaml").read_text(encoding="utf-8")
+        text = resources.files("firstsight.safety.policy").joinpath("policies.yaml").read_text(encoding="utf-8")
         return parse_policies(text, "policies.yaml")
     try:
         text = Path(path).read_text(encoding="utf-8")

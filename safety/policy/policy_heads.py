@@ -17,11 +17,11 @@ import pyarrow as pa
 
 from firstsight.encoders.base import Vectors
 from firstsight.errors import EncoderMismatchError, SafetyError
-from firstsight.indexer.side_table import open_side_table, unwritable
-from firstsight.indexer.store import Store, quote
-from firstsight.indexer.tables import TIME
-from firstsight.safety.calibration import Floats, HeadCalibration
-from firstsight.safety.policies import PARTS, Policy
+from firstsight.heads.calibration import Floats, HeadCalibration
+from firstsight.safety.policy.policies import PARTS, Policy
+from firstsight.storage.side_tables import open_side_table, unwritable
+from firstsight.storage.store import Store, quote
+from firstsight.storage.tables import TIME
 
 TABLE = "safety_heads"
 

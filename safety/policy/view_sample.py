@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vectors
-from firstsight.indexer.store import Store
-from firstsight.safety.calibration import Floats
-from firstsight.safety.policies import PARTS
+from firstsight.heads.calibration import Floats
+from firstsight.safety.policy.policies import PARTS
+from firstsight.storage.store import Store
 
 SAMPLED_ITEMS = 5_000
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from firstsight.indexer.store import Store
-from firstsight.safety.decisions import Action, Evidence
-from firstsight.safety.policies import Policy
+from firstsight.safety.policy.decisions import Action, Evidence
+from firstsight.safety.policy.policies import Policy
+from firstsight.storage.store import Store
 
 ROWS_PER_BATCH = 50_000
 

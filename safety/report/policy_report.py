@@ -12,24 +12,24 @@ import jinja2
 import numpy as np
 
 from firstsight.errors import SafetyError
-from firstsight.safety.curves import (
+from firstsight.heads.curves import (
     PrecisionRecall,
     Reliability,
     precision_recall,
     reliability,
     score_histogram,
 )
-from firstsight.safety.drift import Drift, score_drift
-from firstsight.safety.intervals import Floats, Labels, check_sample
-from firstsight.safety.report_plots import (
+from firstsight.heads.drift import Drift, score_drift
+from firstsight.heads.intervals import Floats, Labels, check_sample
+from firstsight.heads.slices import SliceRate, slice_rates
+from firstsight.heads.thresholds import Threshold, choose_threshold
+from firstsight.safety.report.report_plots import (
     drift_plot,
     histogram_plot,
     interval_bar,
     precision_recall_plot,
     reliability_plot,
 )
-from firstsight.safety.slices import SliceRate, slice_rates
-from firstsight.safety.thresholds import Threshold, choose_threshold
 
 PRECISIONS = (0.5, 0.8, 0.9, 0.95, 0.99)
 RECALLS = (0.5, 0.7, 0.8, 0.9, 0.95)
@@ -168,7 +168,7 @@ def write_report(path: Path, policies: Sequence[HeldOutPolicy], database: str) -
         raise SafetyError("there is no policy to report on: train a head first, or name labels of one")
     reports = [measure(policy) for policy in policies]
     sections = [_section(report, policy) for report, policy in zip(reports, policies, strict=True)]
-    text = resources.files("firstsight.safety").joinpath("templates/report.html").read_text(encoding="utf-8")
+    text = resources.files("firstsight.safety.report").joinpath("templates/report.html").read_text(encoding="utf-8")
     # names, slices and items are a catalogue's, so escaping is on for all of them
     page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True).from_string(text)
     path.write_text(page.render(database=database, sections=sections), encoding="utf-8")

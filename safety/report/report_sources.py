@@ -8,20 +8,20 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from firstsight.duplicates.item_pairs import duplicate_group_ids as duplicate_groups
 from firstsight.encoders.base import Encoder, Vector
 from firstsight.errors import SafetyError
-from firstsight.indexer.duplicates import duplicate_group_ids as duplicate_groups
-from firstsight.indexer.store import Store
-from firstsight.safety.background import matrix
-from firstsight.safety.heads import HeadShelf
-from firstsight.safety.intervals import Floats
-from firstsight.safety.label_noise import find_suspects
-from firstsight.safety.labels import Label, LabelSet, read_labels
-from firstsight.safety.policies import Policies
-from firstsight.safety.report import HeldOutPolicy, Suspect
-from firstsight.safety.score_table import ScoreTable
-from firstsight.safety.training import TrainedHead, TrainSettings, train
-from firstsight.safety.zero_shot import load_prompt_directions
+from firstsight.heads.intervals import Floats
+from firstsight.heads.label_noise import find_suspects
+from firstsight.safety.audit.score_table import ScoreTable
+from firstsight.safety.policy.policies import Policies
+from firstsight.safety.policy.policy_heads import HeadShelf
+from firstsight.safety.policy.view_sample import matrix
+from firstsight.safety.report.policy_report import HeldOutPolicy, Suspect
+from firstsight.safety.scoring.zero_shot import load_prompt_directions
+from firstsight.safety.training.head_training import TrainedHead, TrainSettings, train
+from firstsight.safety.training.labels import Label, LabelSet, read_labels
+from firstsight.storage.store import Store
 
 SLICE_COLUMNS = ("language", "kind", "seller")
 """Looked at where the catalogue has them and no column is named."""

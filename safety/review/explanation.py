@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from firstsight.errors import SafetyError
-from firstsight.indexer.store import Store
-from firstsight.safety.audit import AuditLog
-from firstsight.safety.heads import HeadShelf
-from firstsight.safety.history import history
-from firstsight.safety.policies import Policies
-from firstsight.safety.score_table import ScoreTable
+from firstsight.safety.audit.audit_log import AuditLog
+from firstsight.safety.audit.score_table import ScoreTable
+from firstsight.safety.policy.policies import Policies
+from firstsight.safety.policy.policy_heads import HeadShelf
+from firstsight.safety.review.history import history
+from firstsight.storage.store import Store
 
 
 def explain(

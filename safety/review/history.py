@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from firstsight.safety.audit import AuditLog
-from firstsight.safety.audit_entries import AuditEntry
-from firstsight.safety.reviews import APPEAL, OVERRIDE, OVERTURN
+from firstsight.safety.audit.audit_entries import AuditEntry
+from firstsight.safety.audit.audit_log import AuditLog
+from firstsight.safety.audit.human_decisions import APPEAL, OVERRIDE, OVERTURN
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from firstsight.errors import SafetyError
-from firstsight.safety.audit_entries import AuditEntry
-from firstsight.safety.decisions import Action, Decision, most_severe
-from firstsight.safety.reviews import OVERRIDE, OVERTURN
+from firstsight.safety.audit.audit_entries import AuditEntry
+from firstsight.safety.audit.human_decisions import OVERRIDE, OVERTURN
+from firstsight.safety.policy.decisions import Action, Decision, most_severe
 
 DECISION = "decision"
 """Kind of the entries that scoring makes: `Decision.as_dict()` with what it was made from.

@@ -14,14 +14,22 @@ from pathlib import Path
 from typing import Any
 
 from firstsight.errors import DatabaseBusyError, SafetyError
-from firstsight.indexer.store import Store
-from firstsight.safety.audit import AuditLog
-from firstsight.safety.bound_log import BoundLog
-from firstsight.safety.decisions import ACTIONS, Action
-from firstsight.safety.log_link import read_link
-from firstsight.safety.override_table import DECISION_COLUMN, current_reviews, decided_rows, read_reviews
-from firstsight.safety.policies import Policies
-from firstsight.safety.reviews import APPEAL, OVERRIDE, OVERTURN, Appeal, DecisionLabel, HumanDecision, Reviews
+from firstsight.safety.audit.audit_log import AuditLog
+from firstsight.safety.audit.bound_log import BoundLog
+from firstsight.safety.audit.human_decisions import (
+    APPEAL,
+    OVERRIDE,
+    OVERTURN,
+    Appeal,
+    DecisionLabel,
+    HumanDecision,
+    Reviews,
+)
+from firstsight.safety.audit.log_link import read_link
+from firstsight.safety.audit.override_table import DECISION_COLUMN, current_reviews, decided_rows, read_reviews
+from firstsight.safety.policy.decisions import ACTIONS, Action
+from firstsight.safety.policy.policies import Policies
+from firstsight.storage.store import Store
 
 REASON_LENGTH = 4_000
 

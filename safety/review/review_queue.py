@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from firstsight.errors import SafetyError
-from firstsight.indexer.store import IDS_PER_LOOKUP, Store, quote
-from firstsight.safety.override_table import DECISION_COLUMN
-from firstsight.safety.policies import Policies
-from firstsight.safety.reviews import Reviews
+from firstsight.safety.audit.human_decisions import Reviews
+from firstsight.safety.audit.override_table import DECISION_COLUMN
+from firstsight.safety.policy.policies import Policies
+from firstsight.storage.store import IDS_PER_LOOKUP, Store, quote
 
 SCORES_COLUMN = "safety_scores"
 """Column of `items` with the score of each policy: JSON, policy id -> probability."""

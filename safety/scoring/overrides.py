@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from firstsight.indexer.store import Store
 from firstsight.media.fingerprints import MAX_DISTANCE
-from firstsight.safety.decisions import Evidence, Override, most_severe
-from firstsight.safety.hash_bank import HashBank, match_views
-from firstsight.safety.override_table import read_reviews
-from firstsight.safety.policies import Policies
-from firstsight.safety.words import group_by_item, match_words
+from firstsight.safety.audit.override_table import read_reviews
+from firstsight.safety.hashes.hash_bank import HashBank, match_views
+from firstsight.safety.policy.decisions import Evidence, Override, most_severe
+from firstsight.safety.policy.policies import Policies
+from firstsight.safety.policy.word_lists import group_by_item, match_words
+from firstsight.storage.store import Store
 
 
 def find_overrides(store: Store, policies: Policies, *, max_distance: int = MAX_DISTANCE) -> dict[str, Override]:

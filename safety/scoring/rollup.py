@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from firstsight.indexer.store import Store
-from firstsight.safety.background import matrix, part_indices, texts
-from firstsight.safety.heads import HeadStack
+from firstsight.safety.policy.policy_heads import HeadStack
+from firstsight.safety.policy.view_sample import matrix, part_indices, texts
+from firstsight.storage.store import Store
 
 ROWS_PER_BATCH = 16_384
 """Views scored at once; 512-d vectors of so many take 32 MB."""

@@ -23,19 +23,19 @@ from numpy.typing import NDArray
 
 from firstsight.encoders.base import Encoder
 from firstsight.errors import SafetyError
-from firstsight.indexer.store import Store, quote
-from firstsight.safety.audit import AuditLog
-from firstsight.safety.background import ViewSample, matrix, part_indices, texts
-from firstsight.safety.bound_log import BoundLog
-from firstsight.safety.decisions import ACTIONS, Cuts, Decision, Evidence, Override, combine
-from firstsight.safety.heads import Head, HeadShelf, HeadStack
-from firstsight.safety.known_decisions import DECISION, SCORE, held_items, require_logged_decisions
-from firstsight.safety.log_link import Entry, ScoringPlan
-from firstsight.safety.overrides import find_overrides
-from firstsight.safety.policies import Policies
-from firstsight.safety.rollup import item_logits
-from firstsight.safety.score_table import SCHEMA, SCORING, ScoreTable
-from firstsight.safety.zero_shot import REVIEW_BUDGET, prompt_digest, prompt_directions, zero_shot_head
+from firstsight.safety.audit.audit_log import AuditLog
+from firstsight.safety.audit.bound_log import BoundLog
+from firstsight.safety.audit.log_consistency import DECISION, SCORE, held_items, require_logged_decisions
+from firstsight.safety.audit.log_link import Entry, ScoringPlan
+from firstsight.safety.audit.score_table import SCHEMA, SCORING, ScoreTable
+from firstsight.safety.policy.decisions import ACTIONS, Cuts, Decision, Evidence, Override, combine
+from firstsight.safety.policy.policies import Policies
+from firstsight.safety.policy.policy_heads import Head, HeadShelf, HeadStack
+from firstsight.safety.policy.view_sample import ViewSample, matrix, part_indices, texts
+from firstsight.safety.scoring.overrides import find_overrides
+from firstsight.safety.scoring.rollup import item_logits
+from firstsight.safety.scoring.zero_shot import REVIEW_BUDGET, prompt_digest, prompt_directions, zero_shot_head
+from firstsight.storage.store import Store, quote
 
 EVIDENCE_VIEWS = 3
 """Views that are named for one policy of one item, at most."""

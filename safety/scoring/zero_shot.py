@@ -20,11 +20,11 @@ import numpy as np
 from firstsight.encoders.base import Encoder, Vector, unit
 from firstsight.encoders.isolation import try_texts
 from firstsight.errors import MediaError, SafetyError
-from firstsight.indexer.store import Store
-from firstsight.safety.background import ViewSample, budget_cut
-from firstsight.safety.calibration import HeadCalibration
-from firstsight.safety.heads import Head
-from firstsight.safety.policies import PARTS, Policy
+from firstsight.heads.calibration import HeadCalibration
+from firstsight.safety.policy.policies import PARTS, Policy
+from firstsight.safety.policy.policy_heads import Head
+from firstsight.safety.policy.view_sample import ViewSample, budget_cut
+from firstsight.storage.store import Store
 
 REVIEW_BUDGET = 0.01
 """Share of the items that a policy without labels may send to review."""

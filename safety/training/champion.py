@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.errors import SafetyError
-from firstsight.safety.fitting import Indices, TrainingSet
-from firstsight.safety.heads import Head
-from firstsight.safety.policies import PARTS
+from firstsight.safety.policy.policies import PARTS
+from firstsight.safety.policy.policy_heads import Head
+from firstsight.safety.training.fitting import Indices, TrainingSet
 
 MIN_POSITIVES = 10
 """Groups with a positive below which no promotion can be shown to help."""

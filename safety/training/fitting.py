@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vector, Vectors, unit
-from firstsight.safety.calibration import Floats, Labels
-from firstsight.safety.policies import PARTS
+from firstsight.heads.calibration import Floats, Labels
+from firstsight.safety.policy.policies import PARTS
 
 C_GRID = (0.03, 0.3, 3.0, 30.0, 300.0)
 """Inverse strengths of regularisation that are tried."""

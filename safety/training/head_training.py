@@ -22,18 +22,25 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from firstsight.duplicates.item_pairs import duplicate_group_ids as duplicate_groups
 from firstsight.encoders.base import Vector
 from firstsight.errors import SafetyError
-from firstsight.indexer.duplicates import duplicate_group_ids as duplicate_groups
-from firstsight.indexer.store import Store
-from firstsight.safety.background import ViewSample, budget_cut, matrix, texts
-from firstsight.safety.calibration import Floats, HeadCalibration, Labels, calibrate
-from firstsight.safety.champion import HeadComparison, compare_heads
-from firstsight.safety.fitting import Fit, TrainingSet, choose_held_out, cross_validated_logits, fit_best, make_folds
-from firstsight.safety.heads import Head
-from firstsight.safety.labels import SHOWN_PROBLEMS, Label, LabelSet
-from firstsight.safety.policies import DEFAULT_CUTS, PARTS, Policy
-from firstsight.safety.thresholds import Threshold, choose_threshold
+from firstsight.heads.calibration import Floats, HeadCalibration, Labels, calibrate
+from firstsight.heads.thresholds import Threshold, choose_threshold
+from firstsight.safety.policy.policies import DEFAULT_CUTS, PARTS, Policy
+from firstsight.safety.policy.policy_heads import Head
+from firstsight.safety.policy.view_sample import ViewSample, budget_cut, matrix, texts
+from firstsight.safety.training.champion import HeadComparison, compare_heads
+from firstsight.safety.training.fitting import (
+    Fit,
+    TrainingSet,
+    choose_held_out,
+    cross_validated_logits,
+    fit_best,
+    make_folds,
+)
+from firstsight.safety.training.labels import SHOWN_PROBLEMS, Label, LabelSet
+from firstsight.storage.store import Store
 
 HELD_OUT_POSITIVES = 40
 """Groups with a positive, from which two fifths of the groups are held out."""

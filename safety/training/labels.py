@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Literal
 
 from firstsight.errors import SafetyError
-from firstsight.indexer.store import Store
-from firstsight.safety.policies import Policies
+from firstsight.safety.policy.policies import Policies
+from firstsight.storage.store import Store
 
 UnitKind = Literal["item", "view", "path"]
 

@@ -8,16 +8,16 @@ from dataclasses import asdict, dataclass
 
 from firstsight.encoders.base import Encoder
 from firstsight.errors import SafetyError
-from firstsight.indexer.store import Store
-from firstsight.safety.audit import AuditLog
-from firstsight.safety.bound_log import TRAIN, BoundLog
-from firstsight.safety.heads import Head, HeadShelf
-from firstsight.safety.labels import Label, LabelSet, check_labels, read_labels, read_rows
-from firstsight.safety.log_link import Entry, read_link
-from firstsight.safety.policies import Policies
-from firstsight.safety.review import review_labels
-from firstsight.safety.training import TrainedHead, TrainSettings, train
-from firstsight.safety.zero_shot import load_prompt_directions
+from firstsight.safety.audit.audit_log import AuditLog
+from firstsight.safety.audit.bound_log import TRAIN, BoundLog
+from firstsight.safety.audit.log_link import Entry, read_link
+from firstsight.safety.policy.policies import Policies
+from firstsight.safety.policy.policy_heads import Head, HeadShelf
+from firstsight.safety.review.review_actions import review_labels
+from firstsight.safety.scoring.zero_shot import load_prompt_directions
+from firstsight.safety.training.head_training import TrainedHead, TrainSettings, train
+from firstsight.safety.training.labels import Label, LabelSet, check_labels, read_labels, read_rows
+from firstsight.storage.store import Store
 
 TRAIN_WAIT_S = 60.0
 """For another process that is writing: what was trained should not be lost to it."""
@@ -49,7 +49,7 @@ def train_from_file(
     """Train a head for each policy that a file has labels of, keep them, and let them score, all at once.
 
     Args:
-        path: a CSV file; see `firstsight.safety.labels`.
+        path: a CSV file; see `firstsight.safety.training.labels`.
         encoder: called to encode prompts, where a policy that has labels has any; without it they are not used.
         skip_bad_labels: leave out rows that cannot be used, instead of refusing the file.
         promote: let the heads score from now on, in the place of those before.
@@ -82,8 +82,8 @@ def retrain(
 ) -> TrainReport:
     """Train challengers from people's decisions, and from a file of labels where one is given; promote by the rule.
 
-    A challenger takes the place of its policy's head as `firstsight.safety.champion` states, on held-out labels that
-    neither was fitted on; where no head is in use, it is the first. Of an item that both the file and a decision label,
+    A challenger takes the place of its policy's head as `champion` states, on held-out labels that neither was
+    fitted on; where no head is in use, it is the first. Of an item that both the file and a decision label,
     the decision counts. Rows that cannot be used are left out and named in the report, and so is a policy whose
     decisions are all of one kind.
 

@@ -18,7 +18,13 @@ from typing import Any, Final, Generic, TypeVar
 
 import numpy as np
 
-from firstsight.service.batch_signals import BatchMetrics, DeadlineError, NoMetrics, QueueFullError, StoppedError
+from firstsight.service.batching.queue_errors import (
+    BatchMetrics,
+    DeadlineError,
+    NoMetrics,
+    QueueFullError,
+    StoppedError,
+)
 
 __all__ = ["Batcher", "Lane"]
 

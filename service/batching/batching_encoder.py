@@ -21,10 +21,10 @@ from firstsight.encoders.base import Encoder, ImageInput, Vector, Vectors
 from firstsight.encoders.isolation import Outcome, as_vectors, try_images, try_texts
 from firstsight.errors import MediaError
 from firstsight.media.pictures import open_picture
-from firstsight.service.around import EncoderWrapper
-from firstsight.service.batch_signals import BatchMetrics, DeadlineError, NoMetrics, QueueFullError
-from firstsight.service.batching import Batcher, Lane
-from firstsight.service.wanted import ClientGoneError, cancelled_with_request
+from firstsight.service.batching.batcher import Batcher, Lane
+from firstsight.service.batching.cancellation import ClientGoneError, cancelled_with_request
+from firstsight.service.batching.encoder_wrapper import EncoderWrapper
+from firstsight.service.batching.queue_errors import BatchMetrics, DeadlineError, NoMetrics, QueueFullError
 
 __all__ = ["BatchSettings", "BatchingEncoder", "TextCache", "time_limit"]
 

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 import anyio
 from fastapi import Request
 
-from firstsight.service.batch_signals import DeadlineError
-from firstsight.service.errors import ServiceError
+from firstsight.service.batching.queue_errors import DeadlineError
+from firstsight.service.service_errors import ServiceError
 
 T = TypeVar("T")
 

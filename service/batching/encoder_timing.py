@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from firstsight.encoders.base import Encoder, ImageInput, Vectors
-from firstsight.service.around import EncoderWrapper
+from firstsight.service.batching.encoder_wrapper import EncoderWrapper
 from firstsight.service.metrics import Metrics
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from firstsight.service.batch_signals import DropReason
+from firstsight.service.batching.queue_errors import DropReason
 from firstsight.service.metrics import Metrics
 
 _INPUTS: Final = {"pictures": "images"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
-from firstsight.service.errors import ServiceError
+from firstsight.service.service_errors import ServiceError
 
 DropReason = Literal["full", "deadline", "cancelled"]
 

@@ -10,11 +10,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
-from firstsight.indexer.store import Store
-from firstsight.indexer.tables import SAFETY_COLUMNS
 from firstsight.retrieval.filters import blocked_items
 from firstsight.retrieval.space_map import Colouring, Method, SpaceMap, space_map
-from firstsight.service.answers import public_encoder_name, strip_local_folders
+from firstsight.service.json_responses import public_encoder_name, strip_local_folders
+from firstsight.storage.store import Store
+from firstsight.storage.tables import SAFETY_COLUMNS
 
 T = TypeVar("T")
 

@@ -15,14 +15,14 @@ from typing import Any, BinaryIO
 from PIL import Image
 
 from firstsight.errors import MediaError
-from firstsight.indexer.store import Store, quote
-from firstsight.media.fetch import change_stamp, fetch
-from firstsight.media.isolated_pictures import PictureDecoder
-from firstsight.media.kinds import SNIFF_BYTES, VIDEO_FORMATS, sniff
+from firstsight.media.decode.picture_decoder import PictureDecoder
+from firstsight.media.decode.video_sampler import VideoSampler
+from firstsight.media.fetch.addresses import change_stamp, fetch
+from firstsight.media.file_formats import SNIFF_BYTES, VIDEO_FORMATS, sniff
 from firstsight.media.local_files import open_regular
 from firstsight.media.policy import MediaPolicy
-from firstsight.media.videos import VideoSampler
-from firstsight.service.kept_videos import RemoteVideoCache
+from firstsight.service.gallery.remote_video_cache import RemoteVideoCache
+from firstsight.storage.store import Store, quote
 
 SIZES = (96, 192, 384, 768, 1280)
 """Longer sides of thumbnails, in pixels: few, so that a cache holds what is asked for."""

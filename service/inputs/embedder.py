@@ -14,12 +14,12 @@ from PIL import Image
 
 from firstsight.encoders.base import Vectors, unit
 from firstsight.errors import FirstsightError, InputError, MediaError
-from firstsight.service.answers import strip_local_folders
-from firstsight.service.batching_encoder import BatchingEncoder, time_limit
-from firstsight.service.errors import ServiceError, describe_error
-from firstsight.service.pictures import PictureReader
+from firstsight.service.batching.batching_encoder import BatchingEncoder, time_limit
+from firstsight.service.batching.cancellation import run_until_cancelled
+from firstsight.service.inputs.request_pictures import PictureReader
+from firstsight.service.json_responses import strip_local_folders
+from firstsight.service.service_errors import ServiceError, describe_error
 from firstsight.service.state import Service
-from firstsight.service.wanted import run_until_cancelled
 
 
 class BadInputsError(ServiceError):

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from firstsight.errors import QueryError
-from firstsight.indexer.tables import HIDDEN_COLUMNS
+from firstsight.storage.tables import HIDDEN_COLUMNS
 
 FUNCTIONS: Final = frozenset(
     {

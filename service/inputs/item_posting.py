@@ -16,10 +16,10 @@ from typing import Any
 from uuid import uuid4
 
 from firstsight.errors import CatalogError, MediaError
-from firstsight.service.answers import strip_local_folders
-from firstsight.service.pictures import is_http_url
+from firstsight.service.inputs.request_pictures import is_http_url
+from firstsight.service.inputs.uploads import FOLDER, Uploads
+from firstsight.service.json_responses import strip_local_folders
 from firstsight.service.state import Service
-from firstsight.service.uploads import FOLDER, Uploads
 
 
 def index_rows(service: Service, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -17,10 +17,10 @@ from anyio.to_thread import run_sync
 from PIL import Image
 
 from firstsight.errors import FirstsightError, MediaError
-from firstsight.media.fetch import fetch, fetch_bytes
-from firstsight.media.isolated_pictures import PictureDecoder
+from firstsight.media.decode.picture_decoder import PictureDecoder
+from firstsight.media.fetch.addresses import fetch, fetch_bytes
 from firstsight.media.policy import MediaPolicy
-from firstsight.service.settings import ServiceSettings
+from firstsight.service.service_settings import ServiceSettings
 
 MAX_CONCURRENT_MEDIA: Final = 16
 """Pictures and videos that are fetched at once, and as many that are decoded: the others wait before they take a
@@ -108,7 +108,7 @@ class PictureReader:
         """The file of a video at an http(s) address, until the block ends.
 
         Raises:
-            MediaError: as `firstsight.media.fetch.fetch`, and for what is no such address.
+            MediaError: as `firstsight.media.fetch.addresses.fetch`, and for what is no such address.
         """
         if not is_http_url(address):
             raise MediaError("forbidden", f"{address[:80]} is no http(s) address; a query video is named by one")

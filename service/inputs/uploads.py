@@ -12,8 +12,8 @@ from typing import Final
 
 from firstsight import Database
 from firstsight.errors import MissingDatabaseError
-from firstsight.indexer.store import quote
-from firstsight.media.kinds import sniff
+from firstsight.media.file_formats import sniff
+from firstsight.storage.store import quote
 
 FOLDER: Final = ".uploads"
 _NAME: Final = re.compile(r"[0-9a-f]{64}\.[a-z0-9]+")

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol
 
-from firstsight.service.errors import LOG
 from firstsight.service.metrics import Metrics
-from firstsight.service.settings import ServiceSettings
+from firstsight.service.service_errors import LOG
+from firstsight.service.service_settings import ServiceSettings
 
 KEEP_ALIVE_S: Final = 15
 """Seconds that a connection stays open between two requests."""

@@ -11,7 +11,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from firstsight.service.connections import Connections, Phase, address_group
+from firstsight.service.protocol.connection_table import Connections, Phase, address_group
 
 STATE_KEY: Final = "connections"
 """Key of the `Connections` in the state that an application yields from its lifespan."""

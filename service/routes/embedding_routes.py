@@ -15,11 +15,11 @@ from starlette.responses import Response
 
 from firstsight.encoders.base import EncoderSpec, Vectors
 from firstsight.errors import FirstsightError
-from firstsight.service.answers import public_encoder_name
 from firstsight.service.auth import require_scope
-from firstsight.service.embedding import BadInputsError, Embedder, average_parts
-from firstsight.service.embedding_forms import format_vectors
-from firstsight.service.embedding_shapes import (
+from firstsight.service.inputs.embedder import BadInputsError, Embedder, average_parts
+from firstsight.service.json_responses import public_encoder_name
+from firstsight.service.routes.embedding_formats import format_vectors
+from firstsight.service.routes.embedding_schemas import (
     MAX_INPUTS,
     MAX_PICTURES,
     CohereAnswer,
@@ -31,7 +31,7 @@ from firstsight.service.embedding_shapes import (
     Model,
     ModelList,
 )
-from firstsight.service.errors import (
+from firstsight.service.service_errors import (
     LOG,
     NotFoundError,
     ServiceError,

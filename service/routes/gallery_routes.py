@@ -17,17 +17,17 @@ from fastapi import Query as Parameter
 from starlette.responses import Response
 
 from firstsight.errors import FailureReason
-from firstsight.indexer.store import Store
 from firstsight.retrieval.space_map import Method
-from firstsight.service import gallery_data
-from firstsight.service.answers import LibraryJSONResponse
 from firstsight.service.auth import has_scope, refuse_if_blocked
-from firstsight.service.byte_ranges import make_range_response
-from firstsight.service.errors import NotFoundError
-from firstsight.service.gallery_data import AnswerCache
+from firstsight.service.gallery import gallery_data
+from firstsight.service.gallery.byte_ranges import make_range_response
+from firstsight.service.gallery.gallery_data import AnswerCache
+from firstsight.service.gallery.static_files import HEADERS, PAGE, static_files
+from firstsight.service.gallery.view_media import SIZES, StoredView, ViewMedia, find_item_picture, find_view
+from firstsight.service.json_responses import LibraryJSONResponse
+from firstsight.service.service_errors import NotFoundError
 from firstsight.service.state import Service, ServiceDep
-from firstsight.service.static_files import HEADERS, PAGE, static_files
-from firstsight.service.view_media import SIZES, StoredView, ViewMedia, find_item_picture, find_view
+from firstsight.storage.store import Store
 
 MEDIA_AT_ONCE = 8
 """Requests for pictures and videos that wait for decoders or other machines; the others wait before them, so that a

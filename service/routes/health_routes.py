@@ -6,11 +6,11 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from firstsight.errors import FirstsightError
-from firstsight.service.answers import LibraryJSONResponse, public_encoder_name
 from firstsight.service.auth import COOKIE, UnauthorizedError
-from firstsight.service.errors import ServiceError, describe_error, problem
+from firstsight.service.json_responses import LibraryJSONResponse, public_encoder_name
 from firstsight.service.metrics import CONTENT_TYPE
-from firstsight.service.search_shapes import StrictModel
+from firstsight.service.routes.search_schemas import StrictModel
+from firstsight.service.service_errors import ServiceError, describe_error, problem
 from firstsight.service.state import ServiceDep
 
 router = APIRouter(tags=["service"])

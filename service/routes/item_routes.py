@@ -7,10 +7,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from firstsight.service.answers import LibraryJSONResponse
-from firstsight.service.posting import index_rows, remove_item
-from firstsight.service.routes_search import ItemIdPath, ItemIdQuery, item_not_found
-from firstsight.service.search_shapes import StrictModel
+from firstsight.service.inputs.item_posting import index_rows, remove_item
+from firstsight.service.json_responses import LibraryJSONResponse
+from firstsight.service.routes.search_routes import ItemIdPath, ItemIdQuery, item_not_found
+from firstsight.service.routes.search_schemas import StrictModel
 from firstsight.service.state import ServiceDep
 
 router = APIRouter(tags=["items"], default_response_class=LibraryJSONResponse)

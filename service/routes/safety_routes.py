@@ -9,18 +9,18 @@ from fastapi import APIRouter, Request
 from fastapi import Query as Parameter
 from pydantic import BaseModel, ConfigDict, Field
 
-from firstsight.safety import review
-from firstsight.safety.audit import AuditLog
-from firstsight.safety.explaining import explain
-from firstsight.safety.override_table import current_reviews
-from firstsight.safety.policies import load_policies
-from firstsight.safety.review_queue import review_queue
-from firstsight.safety.reviews import HumanDecision
-from firstsight.safety.scoring import score
-from firstsight.service.answers import LibraryJSONResponse, hide_local_uri
+from firstsight.safety.audit.audit_log import AuditLog
+from firstsight.safety.audit.human_decisions import HumanDecision
+from firstsight.safety.audit.override_table import current_reviews
+from firstsight.safety.policy.policies import load_policies
+from firstsight.safety.review import review_actions
+from firstsight.safety.review.explanation import explain
+from firstsight.safety.review.review_queue import review_queue
+from firstsight.safety.scoring.scoring_run import score
 from firstsight.service.auth import actor_name
-from firstsight.service.routes_search import ItemIdPath, require_item
-from firstsight.service.search_shapes import StrictModel
+from firstsight.service.json_responses import LibraryJSONResponse, hide_local_uri
+from firstsight.service.routes.search_routes import ItemIdPath, require_item
+from firstsight.service.routes.search_schemas import StrictModel
 from firstsight.service.state import ServiceDep
 
 router = APIRouter(prefix="/safety", tags=["safety"], default_response_class=LibraryJSONResponse)
@@ -132,7 +132,7 @@ def decide(request: Request, item_id: ItemIdPath, body: DecisionRequest, service
     """Allow, block or send to review, until what is encoded of the item changes."""
     with service.databases.writing() as db:
         require_item(db, item_id)
-        made = review.decide(
+        made = review_actions.decide(
             db.store,
             AuditLog.of(db.uri),
             item_id,
@@ -151,7 +151,7 @@ def appeal(request: Request, item_id: ItemIdPath, body: AppealRequest, service: 
     """Put the item at the head of the queue; it stays as it is until then."""
     with service.databases.writing() as db:
         require_item(db, item_id)
-        entry_id = review.appeal(
+        entry_id = review_actions.appeal(
             db.store,
             AuditLog.of(db.uri),
             item_id,
@@ -167,7 +167,7 @@ def overturn(request: Request, item_id: ItemIdPath, body: OverturnRequest, servi
     """Reverse what stands, a person's decision or the scores'."""
     with service.databases.writing() as db:
         require_item(db, item_id)
-        made = review.overturn(
+        made = review_actions.overturn(
             db.store,
             AuditLog.of(db.uri),
             item_id,

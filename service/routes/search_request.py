@@ -14,7 +14,7 @@ from starlette.datastructures import UploadFile
 
 from firstsight.errors import FirstsightError, MediaError, QueryError
 from firstsight.retrieval.query import Query
-from firstsight.service.search_shapes import SearchRequest
+from firstsight.service.routes.search_schemas import SearchRequest
 from firstsight.service.state import Service
 
 MAX_UPLOADS: Final = 16

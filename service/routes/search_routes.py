@@ -13,13 +13,13 @@ from firstsight import Database
 from firstsight.errors import QueryError
 from firstsight.retrieval.query import MAX_RESULTS, Query
 from firstsight.retrieval.results import SearchResult, SearchResults
-from firstsight.service.answers import LibraryJSONResponse, hide_local_uri
-from firstsight.service.asked import SearchRequestWithFiles, prepare_query, read_search_request
 from firstsight.service.auth import has_scope, refuse_if_blocked, require_scope
-from firstsight.service.batching_encoder import time_limit
-from firstsight.service.errors import NotFoundError
-from firstsight.service.filters import check_filter, check_visible_column, visible_columns
-from firstsight.service.search_shapes import (
+from firstsight.service.batching.batching_encoder import time_limit
+from firstsight.service.batching.cancellation import run_until_cancelled
+from firstsight.service.inputs.filter_guard import check_filter, check_visible_column, visible_columns
+from firstsight.service.json_responses import LibraryJSONResponse, hide_local_uri
+from firstsight.service.routes.search_request import SearchRequestWithFiles, prepare_query, read_search_request
+from firstsight.service.routes.search_schemas import (
     MAX_K,
     HistoryEvent,
     ItemAnswer,
@@ -30,9 +30,9 @@ from firstsight.service.search_shapes import (
     SimilarAnswer,
     SlateAnswer,
 )
-from firstsight.service.searches import PendingSearch
+from firstsight.service.search_queue import PendingSearch
+from firstsight.service.service_errors import NotFoundError
 from firstsight.service.state import ServiceDep
-from firstsight.service.wanted import run_until_cancelled
 
 router = APIRouter(tags=["search"], default_response_class=LibraryJSONResponse)
 

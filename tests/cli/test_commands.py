@@ -164,7 +164,7 @@ def test_a_database_that_is_not_there_is_exit_code_2_and_is_not_made(run: Run, t
 
 
 def test_an_empty_database_says_so(run: Run, tmp_path: Path) -> None:
-    from firstsight.indexer.store import Store
+    from firstsight.storage.store import Store
 
     Store.create(tmp_path / "empty", firstsight.load_encoder("starter").spec)
     code, _, err = run("search", "shoe", "--db", str(tmp_path / "empty"))

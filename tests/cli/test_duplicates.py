@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from firstsight.encoders.base import EncoderSpec
-from firstsight.indexer.store import Store
+from firstsight.storage.store import Store
 from tests.cli.calling import call_in_process, call_on_a_terminal, parse_json_lines
 
 CLIPS = Path(__file__).parents[2] / "sample_media" / "clips"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from firstsight.indexer.store import Store
+from firstsight.storage.store import Store
 from tests.cli.calling import Run, call_on_a_terminal, parse_json_lines
-from tests.retrieval.synthetic import SyntheticItems
+from tests.retrieval.synthetic_items import SyntheticItems
 
 
 @pytest.fixture(scope="module")

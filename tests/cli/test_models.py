@@ -225,17 +225,17 @@ def test_the_built_in_model_passes_its_check(run: Run) -> None:
 
 
 def test_the_runtimes_that_were_refused_are_named_with_the_reason(run: Run, tmp_path: Path) -> None:
-    from firstsight.encoders import verdicts
-    from firstsight.encoders.options import EncoderOptions
+    from firstsight.encoders.encoder_options import EncoderOptions
     from firstsight.encoders.registry import load_dual_model
-    from firstsight.encoders.runtimes import candidate_runtimes, machine
+    from firstsight.encoders.runtimes import runtime_measurements
+    from firstsight.encoders.runtimes.runtime_choice import candidate_runtimes, machine
 
     checkpoints.open_clip_folder(tmp_path, "tiny-clip", {})
     name = f"open_clip:{tmp_path}"
     fingerprint = load_dual_model(name, EncoderOptions()).spec.fingerprint
     first = next(candidate_runtimes("cpu"))
     verdict = {"mean_cosine": 0.9, "min_cosine": 0.8, "refused": "it was seen to fail"}
-    verdicts.write(fingerprint, machine(first, "cpu"), verdict)
+    runtime_measurements.write(fingerprint, machine(first, "cpu"), verdict)
     code, out, _ = run("check", name, "--device", "cpu")
     assert code == 0
     (found,) = parse_json_lines(out)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from firstsight.indexer.store import Store
+from firstsight.storage.store import Store
 from tests.cli.calling import Run, parse_json_lines
 from tests.conftest import SAMPLE_CATALOGUE
 

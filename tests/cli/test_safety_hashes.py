@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageOps
 
-from firstsight.safety.audit import AuditLog
+from firstsight.safety.audit.audit_log import AuditLog
 from tests.cli.calling import Run, call_on_a_terminal, parse_json_lines
 
 PICTURES = Path(__file__).parents[2] / "sample_media" / "pictures"

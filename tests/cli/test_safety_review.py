@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from firstsight.safety.audit import AuditLog
+from firstsight.safety.audit.audit_log import AuditLog
 from tests.cli.calling import Run, call_in_process, call_on_a_terminal, parse_json_lines
-from tests.safety.items import POLICIES_TEXT, make_store
+from tests.safety.scored_items import POLICIES_TEXT, make_store
 
 
 @pytest.fixture

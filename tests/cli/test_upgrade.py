@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from firstsight.indexer.opening import store_layout
-from firstsight.indexer.store import Store
-from firstsight.indexer.tables import CURRENT_LAYOUT
+from firstsight.storage.layout import store_layout
+from firstsight.storage.store import Store
+from firstsight.storage.tables import CURRENT_LAYOUT
 from tests.cli.calling import Run, parse_json_lines
 
 PAGE = (Path(__file__).parents[2] / "docs" / "upgrading.md").read_text(encoding="utf-8")

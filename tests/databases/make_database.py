@@ -18,7 +18,7 @@ from pathlib import Path
 
 import lancedb
 
-from firstsight.indexer.tables import CURRENT_LAYOUT
+from firstsight.storage.tables import CURRENT_LAYOUT
 
 HERE = Path(__file__).parent
 SAMPLE = HERE.parents[1] / "sample_media"

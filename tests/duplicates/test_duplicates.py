@@ -13,9 +13,7 @@ import pytest
 from PIL import Image, ImageOps
 
 import firstsight
-from firstsight.encoders.base import EncoderSpec, unit
-from firstsight.errors import QueryError
-from firstsight.indexer.duplicates import (
+from firstsight.duplicates.item_pairs import (
     DuplicateEvidence,
     DuplicatePair,
     DuplicateSettings,
@@ -24,9 +22,11 @@ from firstsight.indexer.duplicates import (
     group_pairs,
     pairs_of_views,
 )
-from firstsight.indexer.store import Store
-from firstsight.indexer.view_pairs import MAX_COPIES, MAX_EXHAUSTIVE_VIEWS, PictureViews, find_view_pairs
+from firstsight.duplicates.view_pairs import MAX_COPIES, MAX_EXHAUSTIVE_VIEWS, PictureViews, find_view_pairs
+from firstsight.encoders.base import EncoderSpec, unit
+from firstsight.errors import QueryError
 from firstsight.media.fingerprints import as_array, distances, fingerprint
+from firstsight.storage.store import Store
 from tests.indexer.shop import ColourEncoder
 
 PICTURES = Path(__file__).parents[2] / "sample_media" / "pictures"
@@ -184,7 +184,7 @@ def test_through_the_index_the_same_pairs_are_found_as_by_comparing_all(monkeypa
     exact = {(p.item_id, p.other_id) for p in pairs_of_views(views)}
     probes = np.arange(0, count + 400, 7)
     some = find_view_pairs(views, probes)
-    monkeypatch.setattr("firstsight.indexer.view_pairs.MAX_EXHAUSTIVE_VIEWS", 0)
+    monkeypatch.setattr("firstsight.duplicates.view_pairs.MAX_EXHAUSTIVE_VIEWS", 0)
     indexed = {(p.item_id, p.other_id) for p in pairs_of_views(views)}
     assert len(exact) > 250
     assert indexed <= exact

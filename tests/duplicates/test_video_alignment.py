@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from firstsight.duplicates.video_alignment import Frames, align
 from firstsight.encoders.base import unit
-from firstsight.indexer.video_alignment import Frames, align
 
 DIM = 64
 

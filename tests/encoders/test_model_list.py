@@ -11,9 +11,9 @@ import pytest
 import torch
 import transformers
 
-from firstsight.encoders.checking import describe_problem, pictures_under, sample_pictures
-from firstsight.encoders.hub import DownloadReport, download
-from firstsight.encoders.zoo import RECOMMENDED, ModelEntry, list_models
+from firstsight.encoders.families.hub import DownloadReport, download
+from firstsight.encoders.models.model_check import describe_problem, pictures_under, sample_pictures
+from firstsight.encoders.models.model_list import RECOMMENDED, ModelEntry, list_models
 from firstsight.errors import EncoderError
 from tests.encoders import checkpoints
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from firstsight.safety.calibration import Floats, HeadCalibration, Labels, calibrate
+from firstsight.heads.calibration import Floats, HeadCalibration, Labels, calibrate
 
 
 def drawn(units: int, *, slope: float = 0.4, shift: float = -1.0, seed: int = 0) -> tuple[Floats, Labels]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, brier_score_loss, precision_recall_curve
 
 from firstsight.errors import SafetyError
-from firstsight.safety.curves import precision_recall, prior_weights, reliability, score_histogram
+from firstsight.heads.curves import precision_recall, prior_weights, reliability, score_histogram
 
 
 def drawn(seed: int, rows: int, prevalence: float) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firstsight.errors import SafetyError
-from firstsight.safety.drift import score_drift
+from firstsight.heads.drift import score_drift
 
 
 def test_the_same_stream_does_not_drift_in_samples_large_or_small() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from firstsight.errors import SafetyError
-from firstsight.safety.label_noise import find_suspects, label_suspects, out_of_fold
+from firstsight.heads.label_noise import find_suspects, label_suspects, out_of_fold
 
 
 def drawn(seed: int, rows: int, dim: int, prevalence: float) -> tuple[np.ndarray, np.ndarray]:

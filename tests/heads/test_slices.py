@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.stats import fisher_exact
 
 from firstsight.errors import SafetyError
-from firstsight.safety.intervals import clopper_pearson
-from firstsight.safety.slices import slice_rates
+from firstsight.heads.intervals import clopper_pearson
+from firstsight.heads.slices import slice_rates
 
 SEEDS = 20
 

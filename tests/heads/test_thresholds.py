@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from firstsight.errors import SafetyError
-from firstsight.safety.thresholds import choose_threshold
+from firstsight.heads.thresholds import choose_threshold
 
 SPLITS = 200
 ALLOWED = 0.05

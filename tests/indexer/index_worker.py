@@ -12,8 +12,8 @@ import sys
 from typing import Any
 
 import firstsight
-from firstsight.indexer.settings import IndexSettings
-from firstsight.indexer.store import Store
+from firstsight.indexer.index_settings import IndexSettings
+from firstsight.storage.store import Store
 from tests.indexer.shop import DIM, ColourEncoder
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 import firstsight
 from firstsight.encoders.base import EncoderSpec, ImageInput, Vectors
-from firstsight.indexer.store import Store
+from firstsight.storage.store import Store
 
 DIM = 16
 

@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 
 import firstsight
-from firstsight.indexer.settings import IndexSettings
-from firstsight.indexer.store import Store
-from tests.indexer.conftest import StartWorker
+from firstsight.indexer.index_settings import IndexSettings
+from firstsight.storage.store import Store
 from tests.indexer.shop import (
     ColourEncoder,
     assert_same,
@@ -28,6 +27,7 @@ from tests.indexer.shop import (
     write_csv,
     write_jsonl,
 )
+from tests.indexer.workers import StartWorker
 
 SMALL_WRITES = IndexSettings(batch_size=4, text_batch_size=4, write_items=8, pictures_ahead=8)
 

@@ -18,8 +18,8 @@ import firstsight
 from firstsight.encoders.base import Encoder, ImageInput, Vectors
 from firstsight.errors import CatalogError, EncoderError, EncoderMismatchError
 from firstsight.indexer.catalog import CatalogOptions
-from firstsight.indexer.settings import IndexSettings
-from firstsight.indexer.store import Store
+from firstsight.indexer.index_settings import IndexSettings
+from firstsight.storage.store import Store
 from tests.indexer.shop import (
     ColourEncoder,
     assert_same,

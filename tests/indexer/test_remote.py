@@ -12,14 +12,14 @@ import pytest
 
 import firstsight
 from firstsight.errors import MediaError
-from firstsight.indexer import tables
 from firstsight.indexer.assembly import LoadedPicture, PendingItem
 from firstsight.indexer.catalog import CatalogItem
-from firstsight.indexer.fetching import BufferedBytes, FetchQueue
+from firstsight.indexer.fetch_queue import BufferedBytes, FetchQueue
+from firstsight.indexer.index_settings import IndexSettings
 from firstsight.indexer.loading import MediaJob, MediaLoader
-from firstsight.indexer.settings import IndexSettings
-from firstsight.indexer.store import Store
 from firstsight.media.policy import MediaPolicy
+from firstsight.storage import tables
+from firstsight.storage.store import Store
 from tests.indexer.shop import ColourEncoder, contents, picture, write_jsonl
 from tests.media.conftest import Server
 

@@ -16,10 +16,10 @@ from PIL import Image
 import firstsight
 from firstsight.encoders.base import Encoder, ImageInput, Vectors, unit
 from firstsight.errors import BrokenEncoderError, DatabaseBusyError, MediaError, QueryError
-from firstsight.indexer.locks import watch_lock
-from firstsight.indexer.store import Store
-from firstsight.indexer.tables import Part
 from firstsight.indexer.watch_settings import WatchCounts, WatchReport, WatchSettings
+from firstsight.storage.locks import watch_lock
+from firstsight.storage.store import Store
+from firstsight.storage.tables import Part
 from tests.indexer.shop import ColourEncoder, assert_same, contents, index, make_shop, write_csv
 from tests.indexer.test_kill import SimulatedCrash, crash_after
 from tests.media.streams import FolderServer, grey, grey_clip, hls_in_real_time, needs_ffmpeg, write_clip, write_hls

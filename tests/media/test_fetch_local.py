@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstsight.errors import FAILURE_REASONS, MediaError
-from firstsight.media.fetch import change_stamp, fetch_bytes, fetch_file, resolve
+from firstsight.media.fetch.addresses import change_stamp, fetch_bytes, fetch_file, resolve
 from firstsight.media.policy import MediaPolicy
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from firstsight.media.kinds import media_kind, sniff
+from firstsight.media.file_formats import media_kind, sniff
 
 
 @pytest.mark.parametrize(

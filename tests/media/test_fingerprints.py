@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from firstsight.duplicates.hamming_pairs import near_pairs
 from firstsight.media.fingerprints import (
     MAX_DISTANCE,
     ORIENTATIONS,
@@ -22,7 +23,6 @@ from firstsight.media.fingerprints import (
     oriented_fingerprints,
     turn,
 )
-from firstsight.media.near_codes import near_pairs
 
 PICTURES = Path(__file__).parents[2] / "sample_media" / "pictures"
 NAMES = ("guitar-acoustic.jpg", "sneakers-red.jpg", "poster-rocket.jpg", "umbrella.png", "fruit-basket.jpg")

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from firstsight.media.choosing import choose_frames
-from firstsight.media.decoders import decode
-from firstsight.media.frame_rules import MAX_FRAMES_LIMIT, FrameRule
-from firstsight.media.frames import Frame
-from firstsight.media.videos import VideoSampler
+from firstsight.media.decode.video_decoders import decode
+from firstsight.media.decode.video_sampler import VideoSampler
+from firstsight.media.frames.frame_rules import MAX_FRAMES_LIMIT, FrameRule
+from firstsight.media.frames.frame_selection import choose_frames
+from firstsight.media.frames.video_frames import Frame
 
 RATE = 10
 Compose = Callable[..., Path]

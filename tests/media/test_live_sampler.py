@@ -16,12 +16,12 @@ import httpcore
 import pytest
 
 from firstsight.errors import MediaError
-from firstsight.media import live_worker
-from firstsight.media.guard import GuardedBackend
-from firstsight.media.live import MAX_WAITING_FRAMES, LiveFrame, LiveSampler, strip_credentials
-from firstsight.media.live_http import LiveHttp
+from firstsight.media.fetch.network_guard import GuardedBackend
+from firstsight.media.live import live_worker
+from firstsight.media.live.live_http import LiveHttp
+from firstsight.media.live.live_sampler import MAX_WAITING_FRAMES, LiveFrame, LiveSampler, strip_credentials
+from firstsight.media.live.stream_clock import StreamClock
 from firstsight.media.policy import MediaPolicy
-from firstsight.media.stream_clock import StreamClock
 from tests.media.conftest import Server
 from tests.media.streams import (
     FolderServer,

@@ -9,8 +9,8 @@ import httpcore
 import pytest
 
 from firstsight.errors import MediaError
-from firstsight.media.guard import GuardedBackend, is_public, look_up
-from firstsight.media.http_source import HttpSource
+from firstsight.media.fetch.http_source import HttpSource
+from firstsight.media.fetch.network_guard import GuardedBackend, is_public, look_up
 
 PUBLIC = "93.184.216.34"
 ANSWER = [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", b"ok"]

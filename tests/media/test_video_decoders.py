@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from firstsight.errors import MediaError
-from firstsight.media import pillow_decoder, pyav_decoder
-from firstsight.media.decoders import decode, decoders_for
-from firstsight.media.frames import VideoReader
+from firstsight.media.decode import pillow_decoder, pyav_decoder
+from firstsight.media.decode.video_decoders import decode, decoders_for
+from firstsight.media.frames.video_frames import VideoReader
 
 RATE = 10
 MAX_PIXELS = 1_000_000

@@ -19,9 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstsight.errors import MediaError
-from firstsight.media.child_process import ChildProcess
-from firstsight.media.frames import Frame, uniform_indices
-from firstsight.media.videos import VideoSampler
+from firstsight.media.child_processes.child_process import ChildProcess
+from firstsight.media.decode.video_sampler import VideoSampler
+from firstsight.media.frames.video_frames import Frame, uniform_indices
 
 if TYPE_CHECKING:
     from tests.media.conftest import MakeVideo
@@ -352,7 +352,7 @@ def test_the_child_never_imports_torch(make_video: MakeVideo) -> None:
 def test_the_child_ends_when_its_parent_does(make_video: MakeVideo) -> None:
     script = (
         "import os\n"
-        "from firstsight.media.videos import VideoSampler\n"
+        "from firstsight.media.decode.video_sampler import VideoSampler\n"
         f"sampler = VideoSampler()\nsampler.sample({str(make_video('a.mp4'))!r})\n"
         "print(*sampler.child_pids, flush=True)\n"
         "os.kill(os.getpid(), 9)\n"
@@ -377,14 +377,14 @@ def _running(pid: int) -> bool:
 
 
 def test_ctrl_c_in_mid_answer_ends_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
-    from firstsight.media import wire
+    from firstsight.media.child_processes import child_messages
 
     child = ChildProcess(faulty_worker_command("pass"))
 
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(wire, "receive", interrupt)
+    monkeypatch.setattr(child_messages, "receive", interrupt)
     with pytest.raises(KeyboardInterrupt):
         child.ask({"path": "good"}, timeout_s=5, max_body=100)
     assert not child.alive

@@ -9,7 +9,7 @@ from firstsight.errors import QueryError
 from firstsight.recommend.baselines import EASE, MeanProfile, Popularity, RandomOrder
 from firstsight.recommend.interactions import History, Interactions, Recommender
 from firstsight.recommend.items import ItemSpace
-from tests.recommend.logs import clustered_space, make_preference_log
+from tests.recommend.synthetic_events import clustered_space, make_preference_log
 
 MODELS = [RandomOrder, Popularity, MeanProfile, EASE]
 

@@ -15,7 +15,7 @@ from firstsight.recommend.interactions import History
 from firstsight.recommend.items import Places
 from firstsight.recommend.measures import recall
 from firstsight.recommend.protocols import item_cold, user_cold
-from tests.recommend.logs import clustered_space, make_preference_log
+from tests.recommend.synthetic_events import clustered_space, make_preference_log
 
 SPACE = clustered_space(120)
 LOG = make_preference_log(SPACE, 90)

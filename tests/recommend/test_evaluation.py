@@ -16,7 +16,7 @@ from firstsight.recommend.evaluation_page import write_page
 from firstsight.recommend.evaluation_plots import nice
 from firstsight.recommend.interactions import Interactions
 from firstsight.recommend.protocols import global_time
-from tests.recommend.logs import clustered_space, make_preference_log
+from tests.recommend.synthetic_events import clustered_space, make_preference_log
 
 MODELS = {"random": RandomOrder, "popularity": Popularity, "mean profile": MeanProfile, "EASE": EASE}
 

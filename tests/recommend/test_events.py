@@ -22,7 +22,7 @@ from firstsight.recommend.event_rows import Event, detect_unit, unit_of
 from firstsight.recommend.events import Events
 from firstsight.recommend.items import ItemSpace
 from tests.recommend.conftest import MakeStore, write_items
-from tests.recommend.logs import clustered_space
+from tests.recommend.synthetic_events import clustered_space
 
 SPACE = clustered_space(12)
 T = 1_700_000_000

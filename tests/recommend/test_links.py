@@ -9,10 +9,10 @@ import pytest
 
 from firstsight.encoders.base import Vectors
 from firstsight.errors import CatalogError, QueryError
-from firstsight.indexer.store import Store
 from firstsight.recommend.items import ItemSpace
 from firstsight.recommend.links import evaluate_links, read_links
-from tests.retrieval.synthetic import SyntheticItems
+from firstsight.storage.store import Store
+from tests.retrieval.synthetic_items import SyntheticItems
 
 
 @pytest.fixture(scope="module")

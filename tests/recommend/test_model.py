@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from firstsight.errors import EncoderMismatchError, QueryError, StoreError
-from firstsight.indexer.store import Store
 from firstsight.recommend import choosing
 from firstsight.recommend.interactions import History, Interactions
 from firstsight.recommend.items import ItemSpace
 from firstsight.recommend.model import TABLE, ColdStartModel, fit_model, list_models, use_model
+from firstsight.storage.store import Store
 from tests.recommend.conftest import MakeStore, write_items
-from tests.recommend.logs import clustered_space, make_preference_log
+from tests.recommend.synthetic_events import clustered_space, make_preference_log
 
 WHOLE = clustered_space(130)
 OLD = WHOLE.subset(np.arange(120))
@@ -114,7 +114,7 @@ def test_serving_loads_neither_torch_nor_implicit(make_store: MakeStore) -> None
     store, _, _ = fitted(make_store)
     code = (
         "import sys, numpy as np\n"
-        "from firstsight.indexer.store import Store\n"
+        "from firstsight.storage.store import Store\n"
         "from firstsight.recommend.events import Events\n"
         "from firstsight.recommend.interactions import History\n"
         "from firstsight.recommend.items import ItemSpace\n"

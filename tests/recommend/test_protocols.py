@@ -10,7 +10,7 @@ from firstsight.recommend.interactions import History, Interactions
 from firstsight.recommend.items import Places
 from firstsight.recommend.measures import recall
 from firstsight.recommend.protocols import Split, global_time, item_cold, user_cold
-from tests.recommend.logs import clustered_space, make_preference_log
+from tests.recommend.synthetic_events import clustered_space, make_preference_log
 
 SPACE = clustered_space(120)
 LOG = make_preference_log(SPACE, 90)

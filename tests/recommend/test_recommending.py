@@ -14,11 +14,11 @@ import pytest
 import firstsight
 from firstsight.database import Database
 from firstsight.errors import QueryError
-from firstsight.indexer.side_table import open_side_table
-from firstsight.indexer.store import Store
 from firstsight.recommend.items import ItemSpace
 from firstsight.recommend.long_tail import Clusters
 from firstsight.recommend.slate_log import read_outcomes
+from firstsight.storage.side_tables import open_side_table
+from firstsight.storage.store import Store
 
 MUSIC = {
     "guitar-acoustic",
@@ -245,7 +245,7 @@ def test_slates_follow_what_is_written_meanwhile(db: Database, tmp_path: Path) -
 
 
 def test_no_encoder_is_imported(sample_db: Path) -> None:
-    heavy = "{'torch', 'transformers', 'openvino', 'open_clip', 'firstsight.encoders.starter'}"
+    heavy = "{'torch', 'transformers', 'openvino', 'open_clip', 'firstsight.encoders.starter.starter_encoder'}"
     code = (
         f"import sys, firstsight; db = firstsight.open({str(sample_db)!r}); db.recommend(history=['grapes']); "
         f"db.similar('grapes'); print(sorted({heavy} & set(sys.modules)))"

@@ -10,14 +10,14 @@ import pytest
 import firstsight
 from firstsight.database import Database
 from firstsight.errors import QueryError, StoreError
-from firstsight.indexer.semantic_id_table import MOST_MATCHES, replace_semantic_ids
-from firstsight.indexer.side_table import open_side_table
-from firstsight.indexer.store import Store
 from firstsight.recommend import semantic_id_store
 from firstsight.recommend.items import ItemSpace
 from firstsight.recommend.semantic_id_store import load_codebooks, read_codes
 from firstsight.recommend.semantic_ids import clusters
-from tests.retrieval.synthetic import SyntheticEncoder, SyntheticItems
+from firstsight.storage.semantic_id_table import MOST_MATCHES, replace_semantic_ids
+from firstsight.storage.side_tables import open_side_table
+from firstsight.storage.store import Store
+from tests.retrieval.synthetic_items import SyntheticEncoder, SyntheticItems
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ def test_a_filter_before_any_fit_names_the_command(items_db: SyntheticItems) -> 
 
 def test_a_prefix_of_too_many_items_is_refused(items_db: SyntheticItems, monkeypatch: pytest.MonkeyPatch) -> None:
     database(items_db).fit_semantic_ids()
-    monkeypatch.setattr("firstsight.indexer.semantic_id_table.MOST_MATCHES", 100)
+    monkeypatch.setattr("firstsight.storage.semantic_id_table.MOST_MATCHES", 100)
     with pytest.raises(QueryError, match="more than 100 items"):
         replace_semantic_ids(items_db.store, "semantic_id LIKE '%'")
     assert MOST_MATCHES > 100

@@ -11,7 +11,7 @@ import numpy as np
 
 import firstsight
 from firstsight.encoders.base import EncoderSpec, ImageInput, Vectors, unit
-from firstsight.indexer.store import Store
+from firstsight.storage.store import Store
 
 DIM = 16
 SPEC = EncoderSpec("drawn", DIM, 32, "d4a3")

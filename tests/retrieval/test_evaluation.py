@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 import firstsight
 from firstsight.encoders.base import EncoderSpec, unit
 from firstsight.errors import QueryError
-from firstsight.indexer.store import Store
 from firstsight.retrieval.evaluation import Rankings, Task, evaluate, holm, measure, paired_p_value, score
 from firstsight.retrieval.evaluation_report import worst
 from firstsight.retrieval.judgements import JudgedQuery, read_events, read_judgements
 from firstsight.retrieval.smoke import nearest_by_views, smoke_tasks
+from firstsight.storage.store import Store
 
 SAMPLE = Path(__file__).parents[2] / "sample_media"
 

@@ -11,7 +11,7 @@ import pytest
 
 from firstsight import Query
 from firstsight.errors import FirstsightError, QueryError
-from tests.retrieval.synthetic import SyntheticEncoder, SyntheticItems
+from tests.retrieval.synthetic_items import SyntheticEncoder, SyntheticItems
 
 PARTS = ["item", "title", "image", "frame", "any"]
 FILTERS: dict[str, tuple[str | None, Callable[[dict[str, Any]], bool]]] = {

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 import firstsight
 from firstsight.encoders.base import unit
-from firstsight.indexer.store import Store
 from firstsight.retrieval.diversity import maximal_marginal_relevance
 from firstsight.retrieval.fusion import reciprocal_rank, weighted
 from firstsight.retrieval.relevance import Background, Calibration
-from tests.retrieval.synthetic import SyntheticItems
+from firstsight.storage.store import Store
+from tests.retrieval.synthetic_items import SyntheticItems
 
 THERE = [
     "red running shoes",

@@ -20,7 +20,6 @@ import pytest
 import firstsight
 from firstsight.encoders.base import Encoder
 from firstsight.errors import OptionalDependencyError, QueryError, StoreError
-from firstsight.indexer.store import Store
 from firstsight.media.policy import MediaPolicy
 from firstsight.retrieval.candidates import run_together
 from firstsight.retrieval.query import Query
@@ -28,6 +27,7 @@ from firstsight.retrieval.relevance import Calibration
 from firstsight.retrieval.rerank_features import feature_names, features
 from firstsight.retrieval.rerank_store import RerankerShelf, RerankerVersion
 from firstsight.retrieval.search import make_rankers
+from firstsight.storage.store import Store
 
 COLOURS = ("red", "blue", "green", "black", "white", "yellow", "brown", "grey")
 THINGS = ("mug", "shoe", "guitar", "lamp", "tent", "clock", "bicycle", "hat")

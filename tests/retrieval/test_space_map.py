@@ -20,10 +20,10 @@ from PIL import Image
 import firstsight
 from firstsight.encoders.base import unit
 from firstsight.errors import OptionalDependencyError, QueryError
-from firstsight.indexer.store import Store
 from firstsight.media.policy import MediaPolicy
 from firstsight.retrieval.space_map import Method, Point, SpaceMap, project, space_map
 from firstsight.retrieval.space_map_page import PER_ROW, TILE, embed, write_space_map
+from firstsight.storage.store import Store
 
 HOSTILE = [
     "</script><script>alert(1)</script>",

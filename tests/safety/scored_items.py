@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from firstsight.encoders.base import EncoderSpec
-from firstsight.indexer.store import Store
-from firstsight.safety.policies import Policies, parse_policies
+from firstsight.safety.policy.policies import Policies, parse_policies
+from firstsight.storage.store import Store
 
 POLICIES_TEXT = """
 policies:

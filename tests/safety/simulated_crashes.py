@@ -14,7 +14,7 @@ from lancedb.merge import LanceMergeInsertBuilder
 from lancedb.table import LanceTable
 
 from firstsight.errors import AuditLogError
-from firstsight.safety import audit
+from firstsight.safety.audit import audit_log
 
 COMMITS = [
     (lancedb.db.LanceDBConnection, "create_table"),
@@ -22,7 +22,10 @@ COMMITS = [
     (LanceMergeInsertBuilder, "execute"),
     *((LanceTable, name) for name in ("add", "add_columns", "delete", "optimize", "update")),
 ]
-LOG_WRITES = [(audit, "_write"), (Path, "replace")]  # an append, or a new head; the head in the place of the old one
+LOG_WRITES = [
+    (audit_log, "_write"),
+    (Path, "replace"),
+]  # an append, or a new head; the head in the place of the old one
 
 
 class SimulatedCrash(BaseException):
@@ -52,7 +55,7 @@ def crash_after(writes: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[i
 @contextmanager
 def unwritable_log_after(appends: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let a number of writes to the log or its head through, then let each one fail as on a full disk."""
-    done, real = [0], audit._write
+    done, real = [0], audit_log._write
 
     def write(*arguments: Any) -> None:
         if done[0] >= appends:
@@ -61,7 +64,7 @@ def unwritable_log_after(appends: int, monkeypatch: pytest.MonkeyPatch) -> Itera
         real(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(audit, "_write", write)
+        patch.setattr(audit_log, "_write", write)
         yield
 
 

@@ -15,23 +15,25 @@ from typing import Any
 import pytest
 
 from firstsight.errors import AuditLogError
-from firstsight.indexer.store import Store
-from firstsight.safety import audit, review, training_run
-from firstsight.safety.adoption import adopt
-from firstsight.safety.audit import AuditLog
-from firstsight.safety.audit_check import check_log
-from firstsight.safety.heads import HeadShelf
-from firstsight.safety.known_decisions import held_items
-from firstsight.safety.labels import LabelSet
-from firstsight.safety.log_link import read_link
-from firstsight.safety.override_table import current_reviews, read_reviews
-from firstsight.safety.policies import Policies, parse_policies
-from firstsight.safety.score_table import ScoreTable
-from firstsight.safety.scoring import score
-from firstsight.safety.training import TrainedHead
+from firstsight.safety.audit import audit_log
+from firstsight.safety.audit.adoption import adopt
+from firstsight.safety.audit.audit_log import AuditLog
+from firstsight.safety.audit.log_check import check_log
+from firstsight.safety.audit.log_consistency import held_items
+from firstsight.safety.audit.log_link import read_link
+from firstsight.safety.audit.override_table import current_reviews, read_reviews
+from firstsight.safety.audit.score_table import ScoreTable
+from firstsight.safety.policy.policies import Policies, parse_policies
+from firstsight.safety.policy.policy_heads import HeadShelf
+from firstsight.safety.review import review_actions
+from firstsight.safety.scoring.scoring_run import score
+from firstsight.safety.training import training_run
+from firstsight.safety.training.head_training import TrainedHead
+from firstsight.safety.training.labels import LabelSet
+from firstsight.storage.store import Store
 from tests.safety.conftest import POLICIES, Catalogue
-from tests.safety.killing import SimulatedCrash, count_writes, run_until_crash, run_with_unwritable_log
-from tests.safety.test_scoring import make_head, promote
+from tests.safety.scoring.test_scoring import make_head, promote
+from tests.safety.simulated_crashes import SimulatedCrash, count_writes, run_until_crash, run_with_unwritable_log
 
 Act = Callable[[Path], Any]
 ITEM = "i00007"
@@ -45,9 +47,9 @@ def acts_of(policies: Policies) -> dict[str, Act]:
         return Store.open(path), AuditLog.of(str(path))
 
     return {
-        "decide": lambda path: review.decide(*on(path), ITEM, "block", policy_ids=["weapons"], **how).entry_id,
-        "appeal": lambda path: review.appeal(*on(path), ITEM, reason="a spoon", by="ben"),
-        "overturn": lambda path: review.overturn(*on(path), ITEM, **how).entry_id,
+        "decide": lambda path: review_actions.decide(*on(path), ITEM, "block", policy_ids=["weapons"], **how).entry_id,
+        "appeal": lambda path: review_actions.appeal(*on(path), ITEM, reason="a spoon", by="ben"),
+        "overturn": lambda path: review_actions.overturn(*on(path), ITEM, **how).entry_id,
     }
 
 
@@ -266,9 +268,9 @@ def test_an_append_that_was_cut_short_is_completed(
         file.write(data[: int(part * len(data))])
         raise SimulatedCrash
 
-    real = audit._write
+    real = audit_log._write
     with monkeypatch.context() as patch:
-        patch.setattr(audit, "_write", write_a_part)
+        patch.setattr(audit_log, "_write", write_a_part)
         with pytest.raises(SimulatedCrash):
             score(Store.open(small.path), policies)
     require_logged(small.path)
@@ -280,11 +282,11 @@ def test_an_append_that_was_cut_short_is_completed(
 
 CHILD = """
 import os, signal, sys
-from firstsight.indexer.store import Store
-from firstsight.safety.audit import AuditLog
-from firstsight.safety.policies import parse_policies
-from firstsight.safety.scoring import score
-from firstsight.safety.training import TrainedHead
+from firstsight.storage.store import Store
+from firstsight.safety.audit.audit_log import AuditLog
+from firstsight.safety.policy.policies import parse_policies
+from firstsight.safety.scoring.scoring_run import score
+from firstsight.safety.training.head_training import TrainedHead
 AuditLog.append_many = lambda self, entries: os.kill(os.getpid(), signal.SIGKILL)
 score(Store.open(sys.argv[1]), parse_policies(sys.argv[2], "p.yaml"))
 """

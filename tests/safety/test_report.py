@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 from firstsight.cli.main import app
 from firstsight.errors import SafetyError
-from firstsight.safety.policies import Policies
-from firstsight.safety.report import HeldOutPolicy, Suspect, measure, write_report
-from firstsight.safety.report_sources import held_out_policies_from_file
+from firstsight.safety.policy.policies import Policies
+from firstsight.safety.report.policy_report import HeldOutPolicy, Suspect, measure, write_report
+from firstsight.safety.report.report_sources import held_out_policies_from_file
 from tests.safety.conftest import POLICIES, Catalogue
 
 

@@ -10,9 +10,9 @@ import pytest
 
 import firstsight
 from firstsight.encoders.base import Encoder
-from firstsight.indexer.store import Store
 from firstsight.retrieval import filters
-from tests.retrieval.synthetic import SyntheticEncoder, SyntheticItems
+from firstsight.storage.store import Store
+from tests.retrieval.synthetic_items import SyntheticEncoder, SyntheticItems
 
 BLOCKED = [f"i{n:05d}" for n in range(0, 300, 2)]
 

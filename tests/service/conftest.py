@@ -19,7 +19,7 @@ from fastapi.testclient import TestClient
 
 from firstsight.encoders.base import Encoder
 from firstsight.service.app import make_app
-from firstsight.service.settings import ServiceSettings
+from firstsight.service.service_settings import ServiceSettings
 
 StartService = Callable[..., "ServiceProcess"]
 

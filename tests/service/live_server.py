@@ -12,7 +12,7 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
-from firstsight.service.batching import Batcher
+from firstsight.service.batching.batcher import Batcher
 from firstsight.service.serving import SERVER_OPTIONS
 from firstsight.service.state import Service
 

@@ -11,10 +11,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from firstsight.encoders.base import Encoder
+from firstsight.service.api_keys import ApiKey, KeyFile, KeyFileError
 from firstsight.service.auth import ForbiddenError, Keyring, RateLimitedError, UnauthorizedError, required_scope
-from firstsight.service.keys import ApiKey, KeyFile, KeyFileError
+from firstsight.service.service_settings import ServiceSettings
 from firstsight.service.serving import ListenError, require_key_if_public
-from firstsight.service.settings import ServiceSettings
 from tests.service.conftest import serving
 
 

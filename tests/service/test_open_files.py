@@ -5,11 +5,11 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from firstsight.indexer.sessions import MAX_REPLACED
-from firstsight.service.settings import ServiceSettings
-from tests.indexer.open_files import make_text_heavy_database, open_files
+from firstsight.service.service_settings import ServiceSettings
+from firstsight.storage.sessions import MAX_REPLACED
 from tests.indexer.shop import ColourEncoder
 from tests.service.conftest import serving
+from tests.storage.open_files import make_text_heavy_database, open_files
 
 
 def test_writes_beside_searches_leave_no_files_open(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 import firstsight
-from firstsight.service.keys import KeyFile
+from firstsight.service.api_keys import KeyFile
 from tests.service.conftest import StartService
 
 
@@ -165,8 +165,8 @@ def test_several_workers_share_a_port_keys_and_figures(start_service: StartServi
 
 
 def test_a_port_that_is_taken_is_one_sentence(capsys: pytest.CaptureFixture[str], own_db: Path) -> None:
+    from firstsight.service.service_settings import ServiceSettings
     from firstsight.service.serving import ListenError, serve
-    from firstsight.service.settings import ServiceSettings
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

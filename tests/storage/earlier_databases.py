@@ -13,11 +13,11 @@ from typing import Any
 import lancedb
 
 import firstsight
-from firstsight.indexer.store import Store
-from firstsight.safety.audit import AuditLog
-from firstsight.safety.explaining import explain
-from firstsight.safety.policies import load_policies
-from firstsight.safety.reviews import Reviews
+from firstsight.safety.audit.audit_log import AuditLog
+from firstsight.safety.audit.human_decisions import Reviews
+from firstsight.safety.policy.policies import load_policies
+from firstsight.safety.review.explanation import explain
+from firstsight.storage.store import Store
 
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT[\d:.+]+")
 NOW = datetime(2026, 2, 1, tzinfo=UTC)

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from firstsight.encoders.base import EncoderSpec, Vector, Vectors
-from firstsight.indexer.store import Store
+from firstsight.storage.store import Store
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

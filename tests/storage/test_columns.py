@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstsight.indexer.columns import (
+from firstsight.storage.columns import (
     ColumnKind,
     WrongKindError,
     arrow_type,

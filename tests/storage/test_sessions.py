@@ -11,11 +11,11 @@ import pytest
 import firstsight
 from firstsight import Database
 from firstsight.errors import MissingDatabaseError, StoreError
-from firstsight.indexer.sessions import MAX_REPLACED
-from firstsight.indexer.store import Store
-from firstsight.indexer.text_index import index_texts
-from tests.indexer.open_files import ITEMS, make_text_heavy_database, open_files
+from firstsight.storage.sessions import MAX_REPLACED
+from firstsight.storage.store import Store
+from firstsight.storage.text_index import index_texts
 from tests.indexer.shop import ColourEncoder, write_jsonl
+from tests.storage.open_files import ITEMS, make_text_heavy_database, open_files
 
 BOUND = MAX_REPLACED + 4
 """Files of indexes out of use, and of the two text indexes in use and of their successors."""

@@ -9,9 +9,9 @@ import pytest
 
 import firstsight
 from firstsight.errors import DatabaseBusyError, EncoderMismatchError, MissingDatabaseError, StoreError
-from firstsight.indexer.store import Store
-from tests.indexer.conftest import StartWorker
+from firstsight.storage.store import Store
 from tests.indexer.shop import ColourEncoder, assert_same, contents, index, make_shop, write_csv, write_jsonl
+from tests.indexer.workers import StartWorker
 
 SPEC = ColourEncoder().spec
 

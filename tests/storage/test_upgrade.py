@@ -18,19 +18,19 @@ from lancedb.background_loop import LOOP
 
 import firstsight
 from firstsight.errors import DatabaseBusyError, MissingDatabaseError, StoreError
-from firstsight.indexer import tables
-from firstsight.indexer.opening import store_layout
-from firstsight.indexer.store import Store
-from firstsight.indexer.upgrade import STEPS, UpgradeReport, UpgradeStep, apply_upgrade, plan_upgrade
-from firstsight.safety.audit import AuditLog
-from firstsight.safety.policies import load_policies
-from firstsight.safety.review import decide
+from firstsight.safety.audit.audit_log import AuditLog
+from firstsight.safety.policy.policies import load_policies
+from firstsight.safety.review.review_actions import decide
+from firstsight.storage import tables
+from firstsight.storage.layout import store_layout
+from firstsight.storage.store import Store
+from firstsight.storage.upgrade import STEPS, UpgradeReport, UpgradeStep, apply_upgrade, plan_upgrade
 from tests.conftest import EARLIER_LAYOUTS
-from tests.indexer import upgrade_step
-from tests.indexer.kept_databases import ALLOWED, APPEALED, BLOCKED, OVERTURNED, files, read_all, read_only, rows
 from tests.indexer.shop import ColourEncoder, index, write_csv
+from tests.storage import upgrade_step
+from tests.storage.earlier_databases import ALLOWED, APPEALED, BLOCKED, OVERTURNED, files, read_all, read_only, rows
 
-MARKING = (UpgradeStep(tables.CURRENT_LAYOUT, "tests.indexer.upgrade_step"),)
+MARKING = (UpgradeStep(tables.CURRENT_LAYOUT, "tests.storage.upgrade_step"),)
 
 
 @pytest.fixture
@@ -338,7 +338,7 @@ def test_layouts_are_gone_through_one_after_another(db: Path, monkeypatch: pytes
     newest = tables.CURRENT_LAYOUT
     monkeypatch.setattr(tables, "CURRENT_LAYOUT", newest + 1)
     monkeypatch.setattr(upgrade_step, "during", lambda: pytest.fail("killed"))
-    steps = (*STEPS, UpgradeStep(newest + 1, "tests.indexer.upgrade_step"))
+    steps = (*STEPS, UpgradeStep(newest + 1, "tests.storage.upgrade_step"))
     store = Store.open(db)
     with store.locked(), pytest.raises(pytest.fail.Exception):
         apply_upgrade(store, steps=steps)

@@ -18,14 +18,14 @@ from lancedb.table import Table
 
 import firstsight
 from firstsight.errors import DatabaseBusyError, StoreError
-from firstsight.indexer import upkeep
-from firstsight.indexer.settings import IndexSettings
-from firstsight.indexer.store import Store
-from firstsight.indexer.upkeep import TableState, UpkeepStep, run_upkeep, steps_due, table_state
-from firstsight.indexer.vector_index import MIN_ROWS, Tuning, nearest_rows, store_tuning
-from tests.indexer.conftest import ROOT, StartWorker
-from tests.indexer.large import add_items, clustered_vectors, item_row, make_store
+from firstsight.indexer.index_settings import IndexSettings
+from firstsight.storage import upkeep
+from firstsight.storage.store import Store
+from firstsight.storage.upkeep import TableState, UpkeepStep, run_upkeep, steps_due, table_state
+from firstsight.storage.vector_index import MIN_ROWS, Tuning, nearest_rows, store_tuning
 from tests.indexer.shop import ColourEncoder, assert_same, contents, index, make_shop, write_csv, write_jsonl
+from tests.indexer.workers import ROOT, StartWorker
+from tests.storage.large_tables import add_items, clustered_vectors, item_row, make_store
 
 TUNING = Tuning(rows=100_000, partitions=24, nprobes=4, refine=10, recall=0.97)
 FINE = TableState("items", 100_000, 3, 10, True, 500, 1, TUNING)

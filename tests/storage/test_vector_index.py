@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from firstsight.encoders.base import Vectors
-from firstsight.indexer import vector_index
-from firstsight.indexer.store import Store
-from firstsight.indexer.upkeep import run_upkeep, table_state
-from firstsight.indexer.vector_index import (
+from firstsight.storage import vector_index
+from firstsight.storage.store import Store
+from firstsight.storage.upkeep import run_upkeep, table_state
+from firstsight.storage.vector_index import (
     MIN_ROWS,
     TARGET_RECALL,
     Tuning,
@@ -25,7 +25,7 @@ from firstsight.indexer.vector_index import (
     stored_tuning,
     tune,
 )
-from tests.indexer.large import add_items, clustered_vectors, item_row, make_store
+from tests.storage.large_tables import add_items, clustered_vectors, item_row, make_store
 
 ROWS = MIN_ROWS
 

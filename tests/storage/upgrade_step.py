@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from firstsight.indexer.store import Store
-from firstsight.indexer.upgrade import Change
+from firstsight.storage.store import Store
+from firstsight.storage.upgrade import Change
 
 during: Callable[[], object] = lambda: None  # noqa: E731
 

@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firstsight.errors import AuditLogError, SafetyError
-from firstsight.safety import audit
-from firstsight.safety.audit import LOG_FILE, LOG_VARIABLE, AuditLog
+from firstsight.safety.audit import audit_log
+from firstsight.safety.audit.audit_log import LOG_FILE, LOG_VARIABLE, AuditLog
 
 APPEND_FOREVER = """
 import sys
-from firstsight.safety.audit import AuditLog
+from firstsight.safety.audit.audit_log import AuditLog
 log = AuditLog(sys.argv[1])
 for n in range(int(sys.argv[3])):
     print(log.append_many([("decision", f"{sys.argv[2]}-{n}-{m}", {"n": n}) for m in range(3)])[-1], flush=True)
@@ -209,7 +209,7 @@ def test_a_full_disk_leaves_the_log_as_it_was(log: AuditLog, monkeypatch: pytest
 
 @pytest.mark.parametrize("place", ["/dev/null", "/dev/zero", "/proc/self/safety-log.jsonl", "pipe", "folder"])
 def test_what_is_no_file_is_refused_at_once(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit, "WAIT_S", 0.0)  # nobody holds its lock
+    monkeypatch.setattr(audit_log, "WAIT_S", 0.0)  # nobody holds its lock
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")
     log = AuditLog(tmp_path / place)

@@ -13,28 +13,29 @@ from typing import Any
 import pytest
 
 from firstsight.errors import AuditLogError, FirstsightError, SafetyError
-from firstsight.indexer.store import Store, quote
-from firstsight.safety import review, upgrade
-from firstsight.safety.adoption import adopt
-from firstsight.safety.audit import HEAD_FILE, LOG_FILE, LOG_VARIABLE, AuditLog
-from firstsight.safety.audit_check import check_log
-from firstsight.safety.hash_bank import HashBank
-from firstsight.safety.hash_lists import KnownHash
-from firstsight.safety.known_decisions import held_items
-from firstsight.safety.log_link import TABLE, read_link
-from firstsight.safety.override_table import TABLE as OVERRIDES
-from firstsight.safety.override_table import current_reviews, read_reviews
-from firstsight.safety.policies import Policies, parse_policies
-from firstsight.safety.review_queue import review_queue
-from firstsight.safety.scoring import score
+from firstsight.safety.audit import upgrade_human_decisions
+from firstsight.safety.audit.adoption import adopt
+from firstsight.safety.audit.audit_log import HEAD_FILE, LOG_FILE, LOG_VARIABLE, AuditLog
+from firstsight.safety.audit.log_check import check_log
+from firstsight.safety.audit.log_consistency import held_items
+from firstsight.safety.audit.log_link import TABLE, read_link
+from firstsight.safety.audit.override_table import TABLE as OVERRIDES
+from firstsight.safety.audit.override_table import current_reviews, read_reviews
+from firstsight.safety.hashes.hash_bank import HashBank
+from firstsight.safety.hashes.hash_lists import KnownHash
+from firstsight.safety.policy.policies import Policies, parse_policies
+from firstsight.safety.review import review_actions
+from firstsight.safety.review.review_queue import review_queue
+from firstsight.safety.scoring.scoring_run import score
+from firstsight.storage.store import Store, quote
 from tests.safety.conftest import POLICIES, Catalogue
-from tests.safety.items import change_item, decision_of
-from tests.safety.test_scoring import make_head, promote
+from tests.safety.scored_items import change_item, decision_of
+from tests.safety.scoring.test_scoring import make_head, promote
 
 BLOCKED, APPEALED = "i00007", "i00010"  # by a person; by its scores
 
 POLICY = parse_policies(POLICIES, "policies.yaml")
-decide: Any = partial(review.decide, policies=POLICY, policy_ids=["weapons"], reason="seen", by="ana")
+decide: Any = partial(review_actions.decide, policies=POLICY, policy_ids=["weapons"], reason="seen", by="ana")
 
 
 def log_of(path: Path) -> AuditLog:
@@ -53,7 +54,7 @@ def db(tmp_path: Path) -> Path:
     promote(store, make_head(catalogue))
     score(store, POLICY)
     decide(store, log_of(catalogue.path), BLOCKED, "block")
-    review.appeal(store, log_of(catalogue.path), APPEALED, reason="a toy", by="seller")
+    review_actions.appeal(store, log_of(catalogue.path), APPEALED, reason="a toy", by="seller")
     return catalogue.path
 
 
@@ -65,8 +66,8 @@ def writers(path: Path) -> dict[str, Callable[[], Any]]:
         "score": lambda: score(store, POLICY),
         "score as its signature invites": lambda: score(store, POLICY, encoder=None, everything=True),
         "decide": lambda: decide(store, log, "i00003", "block"),
-        "appeal": lambda: review.appeal(store, log, BLOCKED, **how),
-        "overturn": lambda: review.overturn(store, log, BLOCKED, policies=POLICY, **how),
+        "appeal": lambda: review_actions.appeal(store, log, BLOCKED, **how),
+        "overturn": lambda: review_actions.overturn(store, log, BLOCKED, policies=POLICY, **how),
         "hashes": lambda: HashBank(store).add([KnownHash(bytes(32), "bad", "weapons", "list")], log, by="ben"),
     }
 
@@ -241,7 +242,9 @@ def test_a_copy_of_a_database_has_a_log_of_its_own(db: Path, tmp_path: Path) -> 
 def test_an_older_copy_beside_a_newer_log_gets_peoples_decisions_back(db: Path, tmp_path: Path) -> None:
     older = Path(shutil.copytree(db, tmp_path / "older"))
     decide(Store.open(db), log_of(db), "i00003", "block")
-    review.overturn(Store.open(db), log_of(db), APPEALED, policies=POLICY, policy_ids=["weapons"], reason="r", by="b")
+    review_actions.overturn(
+        Store.open(db), log_of(db), APPEALED, policies=POLICY, policy_ids=["weapons"], reason="r", by="b"
+    )
     for file in files(db):
         shutil.copy(file, older)
     assert check_log(Store.open(older), log_of(older)).ok
@@ -289,10 +292,10 @@ def test_a_log_that_outlived_its_database_is_adopted_on_purpose(
 
 def test_an_appeal_does_not_wait_for_who_writes(db: Path) -> None:
     store, log = Store.open(db), log_of(db)
-    review.overturn(store, log, APPEALED, policies=POLICY, policy_ids=["weapons"], reason="r", by="b")
+    review_actions.overturn(store, log, APPEALED, policies=POLICY, policy_ids=["weapons"], reason="r", by="b")
     with Store.open(db).writing():
-        entry_id = review.appeal(store, log, APPEALED, reason="it is a gun", by="a buyer")
-        assert review.appeal(store, log, APPEALED, reason="it is a gun", by="a buyer") == entry_id
+        entry_id = review_actions.appeal(store, log, APPEALED, reason="it is a gun", by="a buyer")
+        assert review_actions.appeal(store, log, APPEALED, reason="it is a gun", by="a buyer") == entry_id
     assert current_reviews(store, log).appeals.keys() == {APPEALED}
     assert read_reviews(store).appeals == {}
     decide(store, log, "i00003", "block")
@@ -313,17 +316,17 @@ def old(db: Path) -> Path:
 def test_an_upgrade_copies_peoples_decisions(old: Path) -> None:
     store = Store.open(old)
     assert current_reviews(store, log_of(old)).decisions[BLOCKED].action == "block"
-    first, second = upgrade.plan(store)
+    first, second = upgrade_human_decisions.plan(store)
     assert "1 decisions by people and 1 open appeals" in first.does
     assert "first and last" in second.does
     assert (first.rows, second.rows) == (2, 1)
     entries = [(entry.kind, entry.subject, entry.record) for entry in log_of(old).entries()]
     log_of(old).append_many(entries * 1_000)
-    assert upgrade.plan(store)[0].seconds > 1  # a long log takes long to check
+    assert upgrade_human_decisions.plan(store)[0].seconds > 1  # a long log takes long to check
     with store.writing():
-        upgrade.apply(store)
-        upgrade.apply(store)
-    assert upgrade.plan(store) == []
+        upgrade_human_decisions.apply(store)
+        upgrade_human_decisions.apply(store)
+    assert upgrade_human_decisions.plan(store) == []
     stored = read_reviews(store)
     assert (stored.decisions[BLOCKED].by, stored.appeals[APPEALED].by) == ("ana", "seller")
     head, (link, _) = log_of(old).head(), read_link(store)
@@ -345,11 +348,11 @@ def test_an_old_database_without_its_log_is_left_alone_and_refused(old: Path, da
     held = held_items(Store.open(old))
     damage(old)
     store = Store.open(old)
-    (said,) = upgrade.plan(store)
+    (said,) = upgrade_human_decisions.plan(store)
     assert re.match(r"Copy no decisions by people: .* log .*audit --adopt", said.does)
     assert said.rows == 0
     with store.writing():
-        upgrade.apply(store)
+        upgrade_human_decisions.apply(store)
     assert read_link(store)[0] is None
     current_reviews(store, log_of(old))
     check_log(store, log_of(old))
@@ -371,7 +374,7 @@ def test_an_old_database_with_decisions_that_were_never_logged_is_refused(old: P
     lose(old)
     log.append_many(records)
     store = Store.open(old)
-    assert "Copy no decisions by people" in upgrade.plan(store)[0].does
+    assert "Copy no decisions by people" in upgrade_human_decisions.plan(store)[0].does
     with pytest.raises(AuditLogError, match=r"items of .* such as .*audit --adopt"):
         score(store, policies)
     held = held_items(store)
@@ -383,8 +386,8 @@ def test_an_old_database_with_decisions_that_were_never_logged_is_refused(old: P
 
 def test_a_database_that_never_decided_links_to_a_log_that_is_new(tmp_path: Path) -> None:
     catalogue = Catalogue(tmp_path / "new", 20)
-    assert upgrade.plan(catalogue.store) == []
-    upgrade.apply(catalogue.store)
+    assert upgrade_human_decisions.plan(catalogue.store) == []
+    upgrade_human_decisions.apply(catalogue.store)
     assert check_log(catalogue.store, log_of(catalogue.path)).ok
     promote(catalogue.store, make_head(catalogue))
     score(catalogue.store, POLICY)

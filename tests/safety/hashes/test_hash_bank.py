@@ -13,15 +13,15 @@ from PIL import Image
 import firstsight
 from firstsight.encoders.base import EncoderSpec
 from firstsight.errors import SafetyError
-from firstsight.indexer.store import Store
 from firstsight.media.fingerprints import Fingerprints, distances
-from firstsight.safety import hash_bank
-from firstsight.safety.audit import AuditLog
-from firstsight.safety.hash_bank import HashBank, KnownHashes, match_views
-from firstsight.safety.hash_lists import HashSet, KnownHash
-from firstsight.safety.hash_sources import hashes_of_files, hashes_of_items
+from firstsight.safety.audit.audit_log import AuditLog
+from firstsight.safety.hashes import hash_bank
+from firstsight.safety.hashes.hash_bank import HashBank, KnownHashes, match_views
+from firstsight.safety.hashes.hash_lists import HashSet, KnownHash
+from firstsight.safety.hashes.hash_sources import hashes_of_files, hashes_of_items
+from firstsight.storage.store import Store
 
-SAMPLE = Path(__file__).parents[2] / "sample_media"
+SAMPLE = Path(__file__).parents[3] / "sample_media"
 
 
 def flipped(code: bytes, bits: int, seed: int = 0) -> bytes:

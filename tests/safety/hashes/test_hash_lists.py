@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firstsight.errors import SafetyError
-from firstsight.safety.hash_lists import HashListFormat, KnownHash, check_tag, read_hash_list, write_hash_list
+from firstsight.safety.hashes.hash_lists import HashListFormat, KnownHash, check_tag, read_hash_list, write_hash_list
 
 ONE, TWO, THREE = "f8f8f0cee0f4a84f" * 4, "0F" * 32, "a1" * 32
 

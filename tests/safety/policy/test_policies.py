@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from firstsight.errors import SafetyError
-from firstsight.safety.policies import DEFAULT_CUTS, load_policies, parse_policies
+from firstsight.safety.policy.policies import DEFAULT_CUTS, load_policies, parse_policies
 
 TREE = """
 policies:

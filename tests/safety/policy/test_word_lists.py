@@ -9,15 +9,15 @@ import pytest
 
 from firstsight.encoders.base import EncoderSpec
 from firstsight.errors import SafetyError
-from firstsight.indexer.store import Store
-from firstsight.safety.audit import AuditLog
-from firstsight.safety.policies import Policies, parse_policies
-from firstsight.safety.score_table import ScoreTable
-from firstsight.safety.scoring import score
-from firstsight.safety.words import match_words
+from firstsight.safety.audit.audit_log import AuditLog
+from firstsight.safety.audit.score_table import ScoreTable
+from firstsight.safety.policy.policies import Policies, parse_policies
+from firstsight.safety.policy.word_lists import match_words
+from firstsight.safety.scoring.scoring_run import score
+from firstsight.storage.store import Store
 from tests.safety.conftest import Catalogue
-from tests.safety.items import decision_of
-from tests.safety.test_scoring import make_head, promote
+from tests.safety.scored_items import decision_of
+from tests.safety.scoring.test_scoring import make_head, promote
 
 WORDS = """
 policies:

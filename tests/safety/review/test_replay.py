@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from firstsight.errors import SafetyError
-from firstsight.safety.audit import LOG_FILE, AuditLog
-from firstsight.safety.decisions import Action, Decision, Evidence
-from firstsight.safety.history import history
-from firstsight.safety.replay import Replay, replay
+from firstsight.safety.audit.audit_log import LOG_FILE, AuditLog
+from firstsight.safety.policy.decisions import Action, Decision, Evidence
+from firstsight.safety.review.history import history
+from firstsight.safety.review.replay import Replay, replay
 
 CUTS = {"weapons": [0.3, 0.9], "alcohol": [0.5, None]}
 

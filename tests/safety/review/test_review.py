@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 
 from firstsight.errors import SafetyError
-from firstsight.indexer.store import Store
-from firstsight.safety import review
-from firstsight.safety.audit import AuditLog
-from firstsight.safety.history import history
-from firstsight.safety.review import review_labels, write_labels
-from firstsight.safety.review_queue import review_queue, uncertainty
-from firstsight.safety.reviews import Reviews
-from tests.safety.items import POLICIES, change_item, decision_of, make_store
+from firstsight.safety.audit.audit_log import AuditLog
+from firstsight.safety.audit.human_decisions import Reviews
+from firstsight.safety.review import review_actions
+from firstsight.safety.review.history import history
+from firstsight.safety.review.review_actions import review_labels, write_labels
+from firstsight.safety.review.review_queue import review_queue, uncertainty
+from firstsight.storage.store import Store
+from tests.safety.scored_items import POLICIES, change_item, decision_of, make_store
 
-decide: Any = partial(review.decide, policies=POLICIES, policy_ids=["weapons"], reason="looked at it", by="ana")
-overturn: Any = partial(review.overturn, policies=POLICIES, reason="second look", by="ben")
+decide: Any = partial(review_actions.decide, policies=POLICIES, policy_ids=["weapons"], reason="looked at it", by="ana")
+overturn: Any = partial(review_actions.overturn, policies=POLICIES, reason="second look", by="ben")
 
 
 @pytest.fixture
@@ -109,8 +109,8 @@ def test_decisions_become_labels_and_the_last_one_counts(store: Store, log: Audi
 
 def test_an_appeal_comes_first_in_the_queue_and_an_overturn_answers_it(store: Store, log: AuditLog) -> None:
     first = decide(store, log, "wine", "block")
-    review.appeal(store, log, "gun", reason="a toy", by="seller-1")
-    review.appeal(store, log, "wine", reason="grape juice", by="seller-2")
+    review_actions.appeal(store, log, "gun", reason="a toy", by="seller-1")
+    review_actions.appeal(store, log, "wine", reason="grape juice", by="seller-2")
     entries = review_queue(store, Reviews.read(log), POLICIES, limit=3)
     assert [(entry.item_id, entry.why, entry.note) for entry in entries[:2]] == [
         ("gun", "appeal", "a toy"),
@@ -118,7 +118,7 @@ def test_an_appeal_comes_first_in_the_queue_and_an_overturn_answers_it(store: St
     ]
     assert decision_of(store, "gun") == "block"
     with pytest.raises(SafetyError, match="appealed already, by seller-1"):
-        review.appeal(store, log, "gun", reason="again", by="seller-1")
+        review_actions.appeal(store, log, "gun", reason="again", by="seller-1")
     made = overturn(store, log, "wine")
     assert (made.action, made.policies, decision_of(store, "wine")) == ("allow", ("weapons",), "allow")
     assert [(label.label, label.annotator) for label in review_labels(store, log)] == [(0, "ben")]
@@ -131,7 +131,7 @@ def test_an_appeal_comes_first_in_the_queue_and_an_overturn_answers_it(store: St
 def test_the_story_of_an_item_is_told_in_order(store: Store, log: AuditLog) -> None:
     decide(store, log, "wine", "block")
     decide(store, log, "mug", "allow")
-    review.appeal(store, log, "wine", reason="grape juice", by="seller-2")
+    review_actions.appeal(store, log, "wine", reason="grape juice", by="seller-2")
     overturn(store, log, "wine")
     assert [event.text for event in history(log, "wine")] == [
         "ana decided block under weapons: looked at it",
@@ -150,7 +150,7 @@ def test_the_story_of_an_item_is_told_in_order(store: Store, log: AuditLog) -> N
         (lambda s, g: decide(s, g, "mug", "block", policy_ids=[]), "--policy"),
         (lambda s, g: decide(s, g, "mug", "block", reason=" "), "--reason WHY"),
         (lambda s, g: decide(s, g, "mug", "block", reason="x" * 4_001), "4,000 is the most"),
-        (lambda s, g: review.appeal(s, g, "mug", reason="why not", by="me"), "nothing to appeal"),
+        (lambda s, g: review_actions.appeal(s, g, "mug", reason="why not", by="me"), "nothing to appeal"),
         (lambda s, g: overturn(s, g, "gun", action="block", policy_ids=["weapons"]), "on 'block' already"),
         (lambda s, g: overturn(s, g, "gun"), "--policy"),
     ],

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from firstsight.safety import review
-from firstsight.safety.audit import AuditLog
-from firstsight.safety.hash_bank import HashBank
-from firstsight.safety.hash_lists import KnownHash
-from firstsight.safety.policies import Policies
-from firstsight.safety.replay import replay
-from firstsight.safety.reviews import Reviews
-from firstsight.safety.score_table import ScoreTable
-from firstsight.safety.scoring import score
+from firstsight.safety.audit.audit_log import AuditLog
+from firstsight.safety.audit.human_decisions import Reviews
+from firstsight.safety.audit.score_table import ScoreTable
+from firstsight.safety.hashes.hash_bank import HashBank
+from firstsight.safety.hashes.hash_lists import KnownHash
+from firstsight.safety.policy.policies import Policies
+from firstsight.safety.review import review_actions
+from firstsight.safety.review.replay import replay
+from firstsight.safety.scoring.scoring_run import score
 from tests.safety.conftest import Catalogue
-from tests.safety.items import change_item, decision_of
-from tests.safety.test_scoring import make_head, promote
+from tests.safety.scored_items import change_item, decision_of
+from tests.safety.scoring.test_scoring import make_head, promote
 
 CODE = bytes(range(32))
 
@@ -47,7 +47,9 @@ def test_a_known_picture_blocks_and_a_person_counts_above_all(
     flagged = decision_of(store, bad)
     assert flagged != "allow"
     for item_id in (fine, bad):
-        review.decide(store, log, item_id, "allow", policies=policies, policy_ids=["weapons"], reason="a toy", by="ana")
+        review_actions.decide(
+            store, log, item_id, "allow", policies=policies, policy_ids=["weapons"], reason="a toy", by="ana"
+        )
         assert decision_of(store, item_id) == "allow"
     scored(catalogue, policies, log)
     assert [decision_of(store, item_id) for item_id in (fine, bad)] == ["allow", "allow"]
@@ -65,7 +67,9 @@ def test_a_blocked_item_that_changes_is_reviewed_though_its_scores_are_fine(
     catalogue: Catalogue, policies: Policies, log: AuditLog
 ) -> None:
     store = catalogue.store
-    review.decide(store, log, "i00001", "block", policies=policies, policy_ids=["weapons"], reason="a gun", by="ana")
+    review_actions.decide(
+        store, log, "i00001", "block", policies=policies, policy_ids=["weapons"], reason="a gun", by="ana"
+    )
     scored(catalogue, policies, log)
     assert decision_of(store, "i00001") == "block"
     change_item(store, "i00001")

@@ -17,16 +17,16 @@ import pytest
 
 from firstsight.encoders.base import Vector
 from firstsight.errors import SafetyError
-from firstsight.indexer.store import Store
-from firstsight.safety import rollup
-from firstsight.safety.audit import AuditLog
-from firstsight.safety.background import texts
-from firstsight.safety.calibration import HeadCalibration
-from firstsight.safety.decisions import Evidence, Override
-from firstsight.safety.heads import Head, HeadShelf
-from firstsight.safety.policies import PARTS, Policies, parse_policies
-from firstsight.safety.score_table import ScoreTable
-from firstsight.safety.scoring import score
+from firstsight.heads.calibration import HeadCalibration
+from firstsight.safety.audit.audit_log import AuditLog
+from firstsight.safety.audit.score_table import ScoreTable
+from firstsight.safety.policy.decisions import Evidence, Override
+from firstsight.safety.policy.policies import PARTS, Policies, parse_policies
+from firstsight.safety.policy.policy_heads import Head, HeadShelf
+from firstsight.safety.policy.view_sample import texts
+from firstsight.safety.scoring import rollup
+from firstsight.safety.scoring.scoring_run import score
+from firstsight.storage.store import Store
 from tests.safety.conftest import POLICIES, Catalogue
 
 
@@ -212,9 +212,9 @@ def test_an_empty_database_is_refused(tmp_path: Path, policies: Policies) -> Non
 
 CHILD = """
 import sys
-from firstsight.indexer.store import Store
-from firstsight.safety.policies import parse_policies
-from firstsight.safety.scoring import score
+from firstsight.storage.store import Store
+from firstsight.safety.policy.policies import parse_policies
+from firstsight.safety.scoring.scoring_run import score
 print("go", flush=True)
 score(Store.open(sys.argv[1]), parse_policies(sys.argv[2], "p.yaml"))
 print("done", flush=True)

@@ -9,8 +9,8 @@ import pytest
 
 from firstsight.encoders.base import EncoderSpec, ImageInput, Vectors, unit
 from firstsight.errors import SafetyError
-from firstsight.safety.policies import parse_policies
-from firstsight.safety.zero_shot import prompt_directions
+from firstsight.safety.policy.policies import parse_policies
+from firstsight.safety.scoring.zero_shot import prompt_directions
 
 POLICIES = "policies: [{id: weapons, name: Weapons, severity: 4, prompts: [a gun, %s], neutral_prompts: [a toy]}]"
 

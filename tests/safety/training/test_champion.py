@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
 from firstsight.errors import SafetyError
-from firstsight.safety.champion import average_precision, compare
+from firstsight.safety.training.champion import average_precision, compare
 
 
 def drawn(seed: int, better: float, n: int = 600) -> tuple[np.ndarray[Any, Any], ...]:

@@ -14,14 +14,14 @@ import pytest
 
 from firstsight.encoders.base import unit
 from firstsight.errors import SafetyError
-from firstsight.indexer.store import Store
-from firstsight.safety import review
-from firstsight.safety.audit import AuditLog
-from firstsight.safety.heads import HeadShelf
-from firstsight.safety.policies import Policies
-from firstsight.safety.training_run import retrain, train_from_file
+from firstsight.safety.audit.audit_log import AuditLog
+from firstsight.safety.policy.policies import Policies
+from firstsight.safety.policy.policy_heads import HeadShelf
+from firstsight.safety.review import review_actions
+from firstsight.safety.training.training_run import retrain, train_from_file
+from firstsight.storage.store import Store
 from tests.safety.conftest import POLICIES, Catalogue
-from tests.safety.test_scoring import make_head, promote
+from tests.safety.scoring.test_scoring import make_head, promote
 
 
 def labels(catalogue: Catalogue, path: Path, ids: list[str], wrong: int = 0) -> Path:
@@ -92,10 +92,14 @@ def test_decisions_are_labels_and_count_more_than_the_file(
     with pytest.raises(SafetyError, match="nothing to train from"):
         retrain(store, policies, log)
     wrong, right = next(iter(catalogue.bad)), "i00001"
-    review.decide(store, log, right, "block", policies=policies, policy_ids=["weapons"], reason="seen", by="ana")
+    review_actions.decide(
+        store, log, right, "block", policies=policies, policy_ids=["weapons"], reason="seen", by="ana"
+    )
     with pytest.raises(SafetyError, match="nothing to train from"):
         retrain(store, policies, log)
-    review.decide(store, log, wrong, "allow", policies=policies, policy_ids=["weapons"], reason="seen", by="ana")
+    review_actions.decide(
+        store, log, wrong, "allow", policies=policies, policy_ids=["weapons"], reason="seen", by="ana"
+    )
     file = labels(catalogue, tmp_path / "l.csv", catalogue.ids[:60])
     report = retrain(store, policies, log, file)
     assert report.problems == ()
@@ -105,9 +109,9 @@ def test_decisions_are_labels_and_count_more_than_the_file(
 
 CHILD = """
 import sys
-from firstsight.indexer.store import Store
-from firstsight.safety.policies import parse_policies
-from firstsight.safety.training_run import train_from_file
+from firstsight.storage.store import Store
+from firstsight.safety.policy.policies import parse_policies
+from firstsight.safety.training.training_run import train_from_file
 print("go", flush=True)
 train_from_file(Store.open(sys.argv[1]), sys.argv[3], parse_policies(sys.argv[2], "p.yaml"))
 print("done", flush=True)

@@ -9,13 +9,13 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from firstsight.errors import EncoderMismatchError, SafetyError
-from firstsight.indexer.store import Store
-from firstsight.safety.background import texts
-from firstsight.safety.fitting import make_folds
-from firstsight.safety.heads import Head, HeadShelf
-from firstsight.safety.labels import LabelSet, read_labels
-from firstsight.safety.policies import Policies
-from firstsight.safety.training import TrainedHead, TrainSettings, train
+from firstsight.safety.policy.policies import Policies
+from firstsight.safety.policy.policy_heads import Head, HeadShelf
+from firstsight.safety.policy.view_sample import texts
+from firstsight.safety.training.fitting import make_folds
+from firstsight.safety.training.head_training import TrainedHead, TrainSettings, train
+from firstsight.safety.training.labels import LabelSet, read_labels
+from firstsight.storage.store import Store
 from tests.safety.conftest import Catalogue
 
 
@@ -78,7 +78,7 @@ def test_no_group_stands_on_both_sides_of_a_split(catalogue: Catalogue, policies
     (made,) = train(catalogue.store, labels, by_id, settings=TrainSettings(), groups=groups)
     assert made.held_out is not None
     assert set(made.held_out.groups) <= set(groups.values())
-    from firstsight.safety.training import _read_labelled_views, _training_set
+    from firstsight.safety.training.head_training import _read_labelled_views, _training_set
 
     data = _training_set(
         labels.of("weapons"), by_id["weapons"], _read_labelled_views(catalogue.store, labels.rows), groups

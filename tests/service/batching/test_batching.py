@@ -16,12 +16,12 @@ from PIL import Image
 
 from firstsight.encoders.base import Encoder, EncoderSpec, ImageInput, Vectors
 from firstsight.errors import BrokenEncoderError, EncoderError, InputError, MediaError
-from firstsight.service.batch_signals import DeadlineError, DropReason, QueueFullError, StoppedError
-from firstsight.service.batching import Batcher, Lane
-from firstsight.service.batching_encoder import BatchingEncoder, BatchSettings, TextCache, time_limit
+from firstsight.service.batching.batcher import Batcher, Lane
+from firstsight.service.batching.batching_encoder import BatchingEncoder, BatchSettings, TextCache, time_limit
+from firstsight.service.batching.queue_errors import DeadlineError, DropReason, QueueFullError, StoppedError
 
 PICTURES = [
-    path for path in sorted((Path(__file__).parents[2] / "sample_media").rglob("*.jpg")) if "broken" not in path.name
+    path for path in sorted((Path(__file__).parents[3] / "sample_media").rglob("*.jpg")) if "broken" not in path.name
 ][:12]
 SOON_S = 20.0
 """Far more than anything here takes; a test that reaches it has failed."""

@@ -15,13 +15,13 @@ import pytest
 from firstsight.encoders.base import Encoder
 from firstsight.media.policy import MediaPolicy
 from firstsight.service.app import make_app
-from firstsight.service.batching_encoder import BatchSettings
-from firstsight.service.databases import MAX_WAITING_THREADS
-from firstsight.service.settings import ServiceSettings
+from firstsight.service.batching.batching_encoder import BatchSettings
+from firstsight.service.database_pool import MAX_WAITING_THREADS
+from firstsight.service.service_settings import ServiceSettings
 from tests.conftest import SAMPLE_CATALOGUE
 from tests.media.conftest import Server
-from tests.service.served import LiveServer
-from tests.service.test_embedding_load import PausedEncoder
+from tests.service.batching.test_embedding_load import PausedEncoder
+from tests.service.live_server import LiveServer
 
 PATIENCE = MediaPolicy(allow_private=True, timeout_s=60, tries=1)
 

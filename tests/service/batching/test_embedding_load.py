@@ -14,11 +14,11 @@ import pytest
 
 from firstsight.encoders.base import Encoder, EncoderSpec, ImageInput, Vectors
 from firstsight.service.app import make_app
-from firstsight.service.batching_encoder import BatchSettings
-from firstsight.service.settings import ServiceSettings
-from tests.service.served import LiveServer
+from firstsight.service.batching.batching_encoder import BatchSettings
+from firstsight.service.service_settings import ServiceSettings
+from tests.service.live_server import LiveServer
 
-MEDIA = Path(__file__).parents[2] / "sample_media" / "pictures"
+MEDIA = Path(__file__).parents[3] / "sample_media" / "pictures"
 PICTURES = [path for path in sorted(MEDIA.glob("*.jpg")) if "broken" not in path.name][:2]
 
 

@@ -15,9 +15,9 @@ import uvicorn
 from playwright.sync_api import Browser, Error, Page, Playwright, sync_playwright
 
 from firstsight.service.app import make_app
-from firstsight.service.settings import ServiceSettings
+from firstsight.service.service_settings import ServiceSettings
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SCREENSHOTS = ROOT / "build" / "screenshots"
 """Kept as build output, for people to look at; never compared."""
 

@@ -16,10 +16,10 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from firstsight.encoders.base import Encoder
-from firstsight.service.keys import KeyFile
-from firstsight.service.settings import ServiceSettings
+from firstsight.service.api_keys import KeyFile
+from firstsight.service.service_settings import ServiceSettings
 from tests.conftest import SAMPLE_CATALOGUE
-from tests.service.browser import ROOT, chromium, new_page, save_screenshot, serve_in_thread, wait_until_idle
+from tests.service.gallery.browser import ROOT, chromium, new_page, save_screenshot, serve_in_thread, wait_until_idle
 
 QUERIES = SAMPLE_CATALOGUE.parent / "queries"
 

@@ -22,15 +22,15 @@ from PIL import Image
 
 import firstsight
 from firstsight.encoders.base import Encoder
-from firstsight.indexer.store import Store
 from firstsight.media.policy import MediaPolicy
-from firstsight.service import gallery_data
-from firstsight.service.answers import strip_local_folders
+from firstsight.service.api_keys import KeyFile
 from firstsight.service.app import make_app
-from firstsight.service.gallery_data import AnswerCache, failures
-from firstsight.service.keys import KeyFile
-from firstsight.service.settings import ServiceSettings
-from firstsight.service.static_files import static_files
+from firstsight.service.gallery import gallery_data
+from firstsight.service.gallery.gallery_data import AnswerCache, failures
+from firstsight.service.gallery.static_files import static_files
+from firstsight.service.json_responses import strip_local_folders
+from firstsight.service.service_settings import ServiceSettings
+from firstsight.storage.store import Store
 from tests.conftest import SAMPLE_CATALOGUE
 from tests.media.conftest import Server
 

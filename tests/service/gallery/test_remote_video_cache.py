@@ -13,7 +13,7 @@ import pytest
 
 from firstsight.errors import MediaError
 from firstsight.media.policy import MediaPolicy
-from firstsight.service.kept_videos import RemoteVideoCache
+from firstsight.service.gallery.remote_video_cache import RemoteVideoCache
 from tests.conftest import SAMPLE_CATALOGUE
 from tests.media.conftest import Server
 

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstsight.service.connections import ConnectionLimits, Connections, Phase, address_group
-from firstsight.service.descriptors import BACKLOG, RESERVED, raise_descriptor_limit, share_descriptors
-from firstsight.service.flood_filter import FloodFilter
 from firstsight.service.metrics import Metrics
+from firstsight.service.protocol.connection_table import ConnectionLimits, Connections, Phase, address_group
+from firstsight.service.protocol.descriptor_limit import BACKLOG, RESERVED, raise_descriptor_limit, share_descriptors
+from firstsight.service.protocol.flood_filter import FloodFilter
+from firstsight.service.service_settings import ServiceSettings
 from firstsight.service.serving import LOG_CONFIG
-from firstsight.service.settings import ServiceSettings
 
 ONE, OTHER = "192.0.2.1", "192.0.2.2"
 

@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from firstsight.service.memory import ARENAS
+from firstsight.service.protocol.malloc_arenas import ARENAS
 
 THREADS = """
 import ctypes, io, os, re, threading
-from firstsight.service.memory import limit_arenas
+from firstsight.service.protocol.malloc_arenas import limit_arenas
 limit_arenas()
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p

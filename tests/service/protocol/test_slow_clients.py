@@ -19,14 +19,14 @@ import uvicorn
 from starlette.types import Message, Receive, Scope, Send
 
 from firstsight.encoders.base import Encoder
-from firstsight.service import guarded_protocol
 from firstsight.service.app import make_app
-from firstsight.service.connections import ConnectionLimits, Connections, Phase
-from firstsight.service.guarded_protocol import STATE_KEY
+from firstsight.service.protocol import guarded_protocol
+from firstsight.service.protocol.connection_table import ConnectionLimits, Connections, Phase
+from firstsight.service.protocol.guarded_protocol import STATE_KEY
+from firstsight.service.service_settings import ServiceSettings
 from firstsight.service.serving import SERVER_OPTIONS
-from firstsight.service.settings import ServiceSettings
 from tests.service.conftest import StartService, until
-from tests.service.served import LiveServer
+from tests.service.live_server import LiveServer
 
 LONG_S = 600.0
 """Of limits that must not be what ends a test."""

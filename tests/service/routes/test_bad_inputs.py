@@ -14,7 +14,7 @@ from PIL import Image
 
 from firstsight.encoders.base import Encoder, Vectors
 from firstsight.service.app import make_app
-from firstsight.service.settings import ServiceSettings
+from firstsight.service.service_settings import ServiceSettings
 from tests.retrieval.test_bad_inputs import FailingEncoder
 
 

@@ -19,13 +19,13 @@ from lancedb.pydantic import LanceModel
 from lancedb.pydantic import Vector as VectorField
 
 from firstsight.encoders.base import Encoder, Vectors, unit
-from firstsight.service.answers import public_encoder_name
 from firstsight.service.app import make_app
-from firstsight.service.embedding_forms import format_vectors
-from firstsight.service.settings import ServiceSettings
-from tests.service.served import LiveServer
+from firstsight.service.json_responses import public_encoder_name
+from firstsight.service.routes.embedding_formats import format_vectors
+from firstsight.service.service_settings import ServiceSettings
+from tests.service.live_server import LiveServer
 
-MEDIA = Path(__file__).parents[2] / "sample_media" / "pictures"
+MEDIA = Path(__file__).parents[3] / "sample_media" / "pictures"
 PICTURES = [path for path in sorted(MEDIA.glob("*.jpg")) if "broken" not in path.name][:3]
 BROKEN = MEDIA / "broken-teapot.jpg"
 TEXTS = ["a red running shoe", "a teapot", "ein Stuhl aus Holz"]

@@ -9,8 +9,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from firstsight.encoders.base import Encoder
-from firstsight.service.keys import KeyFile
-from firstsight.service.settings import ServiceSettings
+from firstsight.service.api_keys import KeyFile
+from firstsight.service.service_settings import ServiceSettings
 from tests.service.conftest import serving
 
 SCORED = {"safety_scores": '{"weapons": 0.4}', "safety_policy_version": "1", "safety_min_age": None}

@@ -14,13 +14,13 @@ from PIL import Image
 
 import firstsight
 from firstsight.encoders.base import Encoder
-from firstsight.indexer.locks import writer_lock
-from firstsight.indexer.store import Store
-from firstsight.indexer.tables import CURRENT_LAYOUT
-from firstsight.service.settings import ServiceSettings
+from firstsight.service.service_settings import ServiceSettings
+from firstsight.storage.locks import writer_lock
+from firstsight.storage.store import Store
+from firstsight.storage.tables import CURRENT_LAYOUT
 from tests.service.conftest import serving
 
-GUITAR = (Path(__file__).parents[2] / "sample_media" / "queries" / "guitar.jpg").read_bytes()
+GUITAR = (Path(__file__).parents[3] / "sample_media" / "queries" / "guitar.jpg").read_bytes()
 DATA = f"data:image/jpeg;base64,{base64.b64encode(GUITAR).decode()}"
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from schemathesis.core.result import Ok
 
 from firstsight.encoders.base import Encoder
-from firstsight.service.settings import ServiceSettings
+from firstsight.service.service_settings import ServiceSettings
 from tests.service.conftest import serving
 
 

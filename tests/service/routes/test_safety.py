@@ -9,9 +9,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from firstsight.encoders.base import Encoder
-from firstsight.safety.audit import AuditLog
-from firstsight.service.keys import KeyFile
-from firstsight.service.settings import ServiceSettings
+from firstsight.safety.audit.audit_log import AuditLog
+from firstsight.service.api_keys import KeyFile
+from firstsight.service.service_settings import ServiceSettings
 from tests.service.conftest import serving
 
 BLOCK = {"action": "block", "policies": ["weapons"], "reason": "a test"}

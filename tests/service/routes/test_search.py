@@ -14,10 +14,10 @@ from fastapi.testclient import TestClient
 
 import firstsight
 from firstsight.encoders.base import Encoder, ImageInput, Vectors
-from firstsight.service.settings import ServiceSettings
+from firstsight.service.service_settings import ServiceSettings
 from tests.service.conftest import serving
 
-QUERIES = Path(__file__).parents[2] / "sample_media" / "queries"
+QUERIES = Path(__file__).parents[3] / "sample_media" / "queries"
 GUITAR = (QUERIES / "guitar.jpg").read_bytes()
 FORM = {"X-Requested-With": "test"}
 

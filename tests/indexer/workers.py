@@ -1,15 +1,12 @@
-"""Processes that index beside the test's own."""
+"""Processes that index while a test runs."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
-
-import pytest
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,17 +43,3 @@ class Worker:
 
 class StartWorker(Protocol):
     def __call__(self, **job: Any) -> Worker: ...
-
-
-@pytest.fixture
-def start_worker() -> Iterator[StartWorker]:
-    """Start a process that is ready to index; it ends with the test."""
-    workers: list[Worker] = []
-
-    def start(**job: Any) -> Worker:
-        workers.append(Worker({name: str(v) if isinstance(v, Path) else v for name, v in job.items()}))
-        return workers[-1]
-
-    yield start
-    for worker in workers:
-        worker.end()
