@@ -81,7 +81,7 @@ def search(
 ) -> None:
     """NDCG, reciprocal rank, recall and precision at k, mode by mode, and whether the modes differ."""
     import firstsight
-    from firstsight.retrieval.evaluation_report import write_evaluation
+    from firstsight.retrieval.evaluation_report import write_search_evaluation
 
     policy = firstsight.MediaPolicy(allow_private=allow_private)
     how = options.encoder_options(runtime, device, trust_remote_code)
@@ -92,7 +92,7 @@ def search(
     )
     if html is not None:
         with writing(html, "--html"):
-            write_evaluation(html, tasks, store, policy=policy)
+            write_search_evaluation(html, tasks, store, policy=policy)
         tell(f"wrote {html}")
     if wants_json(json):
         print_json_lines(task.as_dict() for task in tasks)
@@ -177,7 +177,7 @@ def recommend(
     """Recall, NDCG, coverage, novelty and popularity, model by model, on the events that are held out."""
     import firstsight
     from firstsight.recommend.evaluation import PROTOCOLS
-    from firstsight.recommend.evaluation_page import write_page
+    from firstsight.recommend.evaluation_page import write_recommender_page
 
     known = [part.strip() for part in first.split(",")]
     if not all(part.isdecimal() for part in known):
@@ -194,7 +194,7 @@ def recommend(
     )
     if html is not None:
         with writing(html, "--html"):
-            write_page(html, reports, database.uri)
+            write_recommender_page(html, reports, database.uri)
         tell(f"wrote {html}")
     if wants_json(json):
         print_json_lines(report.as_dict() for report in reports)

@@ -227,7 +227,7 @@ def search(
         from firstsight.retrieval.contact_sheet import write_contact_sheet
 
         with writing(html, "--html"):
-            write_contact_sheet(html, query.describes, results, policy=policy)
+            write_contact_sheet(html, query.summary, results, policy=policy)
         tell(f"wrote {html}")
     if wants_json(json):
         print_json_lines(result.as_dict() | {"snapshot": results.snapshot} for result in results)

@@ -20,8 +20,8 @@ from firstsight.encoders.base import EncoderSpec, ImageInput
 from firstsight.errors import FirstsightError, QueryError
 from firstsight.indexer.catalog import TIMES
 from firstsight.retrieval.query import Query
-from firstsight.retrieval.rerank import choose
-from firstsight.retrieval.rerank_store import RerankerVersion, chosen, shown_beside
+from firstsight.retrieval.rerank import choose_rerankers
+from firstsight.retrieval.rerank_store import RerankerVersion, find_version, versions_to_evaluate
 from firstsight.retrieval.results import SearchResults, locate
 from firstsight.retrieval.search import search_many
 from firstsight.storage.snapshots import make_token, name_snapshot, open_snapshot, parse_rerankers
@@ -135,7 +135,7 @@ class Database(RecommendationEvaluationPart, EventsPart, RecommendationsPart, In
         """
         newest = self._open()
         state, today = self._shelf.state(), datetime.now(UTC).date()
-        forced = None if reranker is None else chosen(self._shelf, reranker)
+        forced = None if reranker is None else find_version(self._shelf, reranker)
         answers: list[SearchResults | FirstsightError | None] = [None] * len(queries)
         for token in dict.fromkeys(query.snapshot for query in queries):
             places = [n for n, query in enumerate(queries) if query.snapshot == token]
@@ -153,7 +153,7 @@ class Database(RecommendationEvaluationPart, EventsPart, RecommendationsPart, In
                 encoder=lambda: self.encoder,
                 policy=self._policy,
                 calibration=partial(self._calibration, store),
-                rerankers=choose(promoted, store, some, day),
+                rerankers=choose_rerankers(promoted, store, some, day),
                 snapshot=make_token(name_snapshot(store), then, day),
             )
             for n, answer in zip(places, found, strict=True):
@@ -269,7 +269,7 @@ class Database(RecommendationEvaluationPart, EventsPart, RecommendationsPart, In
             k: depth of the measures, 1 to 1,000.
             modes: "vector", "words", "hybrid", each without a reranker. Beside a mode stands the reranker promoted for
                 it, and one that was fitted to it since.
-            queries, seed, group_by: see `firstsight.retrieval.smoke.smoke_tasks`; without judgements only.
+            queries, seed, group_by: see `firstsight.retrieval.smoke.build_catalogue_tasks`; without judgements only.
 
         Returns:
             The tasks with their figures, and the store, from which a report takes titles and pictures.
@@ -279,13 +279,13 @@ class Database(RecommendationEvaluationPart, EventsPart, RecommendationsPart, In
         """
         from firstsight.retrieval.evaluation import evaluate
         from firstsight.retrieval.judgements import read_judgements
-        from firstsight.retrieval.smoke import smoke_tasks
+        from firstsight.retrieval.smoke import build_catalogue_tasks
 
         judged = None if judgements is None else read_judgements(os.fspath(judgements))
         store = self._open()
-        rerankers = shown_beside(self._shelf, modes)
+        rerankers = versions_to_evaluate(self._shelf, modes)
         if judged is None:
-            tasks = smoke_tasks(
+            tasks = build_catalogue_tasks(
                 self, store, k=k, modes=modes, rerankers=rerankers, queries=queries, seed=seed, group_by=group_by
             )
             return tasks, store

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vectors
 from firstsight.errors import QueryError
-from firstsight.recommend.cold_factors import Mapping, with_cold_items
+from firstsight.recommend.cold_factors import FactorMapping, add_cold_factors
 from firstsight.recommend.collaborative import Factors, fit_factors
 from firstsight.recommend.interactions import History, Interactions
 from firstsight.recommend.items import Places
@@ -28,7 +28,7 @@ class BlendSettings:
     """What a blend is made of; `choose_settings` finds it from held-out cold items."""
 
     alpha: float = 10.0  # confidence of an event of weight 1
-    mapping: Mapping = "ridge"  # from content to factors
+    mapping: FactorMapping = "ridge"  # from content to factors
     ridge: float = 1.0  # penalty of the linear map
     weight: float = 0.5  # of the collaborative score, 0 to 1; the content's is the rest
 
@@ -57,7 +57,7 @@ class Content:
         """
         if self._content is None:
             raise QueryError("the content model has no vectors yet; fit it first")
-        return greatest_cosines(self._content, users, candidates)
+        return max_cosines(self._content, users, candidates)
 
 
 class Blend:
@@ -115,7 +115,7 @@ class Blend:
         self._settings = self._given or choose_settings(train, self._content).settings
         warm = train.popularity() > 0
         fitted = fit_factors(train, alpha=self.settings.alpha)
-        self._factors = with_cold_items(fitted, self._content, warm, self.settings.mapping, ridge=self.settings.ridge)
+        self._factors = add_cold_factors(fitted, self._content, warm, self.settings.mapping, ridge=self.settings.ridge)
 
     def collaborative(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
         """(users, candidates) of the factors alone: milliseconds for 100,000 candidates, to rank before blending."""
@@ -133,17 +133,19 @@ class Blend:
         assert self._content is not None or self._factors is None
         collaborative = self.factors.scores(users, candidates)
         if self.settings.weight == 1 or self._content is None:
-            return standardised(collaborative)
-        return blended(collaborative, greatest_cosines(self._content, users, candidates), self.settings.weight)
+            return standardise_rows(collaborative)
+        return blend_scores(collaborative, max_cosines(self._content, users, candidates), self.settings.weight)
 
 
-def blended(collaborative: NDArray[np.float32], content: NDArray[np.float32], weight: float) -> NDArray[np.float32]:
+def blend_scores(
+    collaborative: NDArray[np.float32], content: NDArray[np.float32], weight: float
+) -> NDArray[np.float32]:
     """(users, candidates) weight · z(collaborative) + (1 - weight) · z(content)."""
-    both = weight * standardised(collaborative) + (1 - weight) * standardised(content)
+    both = weight * standardise_rows(collaborative) + (1 - weight) * standardise_rows(content)
     return np.asarray(both, dtype=np.float32)
 
 
-def greatest_cosines(content: Vectors, histories: Sequence[History], candidates: Places) -> NDArray[np.float32]:
+def max_cosines(content: Vectors, histories: Sequence[History], candidates: Places) -> NDArray[np.float32]:
     """(users, candidates) the greatest cosine to an item among a user's last events; 0 for an empty history."""
     every = np.array_equal(candidates, np.arange(len(content)))  # 256 MB that need no copy at 100,000 items
     columns = (content if every else content[candidates]).T
@@ -155,7 +157,7 @@ def greatest_cosines(content: Vectors, histories: Sequence[History], candidates:
     return greatest
 
 
-def standardised(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+def standardise_rows(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """Each row to mean 0 and deviation 1; zeros where all of it is equal."""
     centred = scores - scores.mean(axis=1, keepdims=True)
     spread = centred.std(axis=1, keepdims=True)

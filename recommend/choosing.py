@@ -8,8 +8,8 @@ import numpy as np
 
 from firstsight.encoders.base import Vectors
 from firstsight.errors import QueryError
-from firstsight.recommend.blend import BlendSettings, blended, greatest_cosines
-from firstsight.recommend.cold_factors import Mapping, with_cold_items
+from firstsight.recommend.blend import BlendSettings, blend_scores, max_cosines
+from firstsight.recommend.cold_factors import FactorMapping, add_cold_factors
 from firstsight.recommend.collaborative import fit_factors
 from firstsight.recommend.interactions import Interactions
 from firstsight.recommend.measures import rank, recall
@@ -17,7 +17,7 @@ from firstsight.recommend.protocols import Split, item_cold
 
 K = 20
 ALPHAS = (1.0, 10.0)
-MAPPINGS: tuple[tuple[Mapping, float], ...] = (("knn", 1.0), ("ridge", 1.0), ("ridge", 3.0), ("ridge", 10.0))
+MAPPINGS: tuple[tuple[FactorMapping, float], ...] = (("knn", 1.0), ("ridge", 1.0), ("ridge", 3.0), ("ridge", 10.0))
 WEIGHTS = (0.0, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 1.0)
 SPLITS = 3
 MOST_USERS = 1_000
@@ -25,7 +25,7 @@ MOST_USERS = 1_000
 
 
 @dataclass(frozen=True)
-class Choice:
+class BlendChoice:
     """Settings, and the held-out recall@20 of cold items that they were chosen by.
 
     Attributes:
@@ -45,7 +45,7 @@ class Choice:
     users: int
 
 
-def choose_settings(train: Interactions, content: Vectors, *, seed: int = 0) -> Choice:
+def choose_settings(train: Interactions, content: Vectors, *, seed: int = 0) -> BlendChoice:
     """Try every setting on cold items held out of the log, three times, a fifth of the items each.
 
     The figure of what is chosen is a little too good, since it was chosen by it.
@@ -59,15 +59,15 @@ def choose_settings(train: Interactions, content: Vectors, *, seed: int = 0) -> 
     tried: dict[BlendSettings, list[float]] = {}
     chance, asked = [], 0
     for number in range(SPLITS):
-        split = _fewer(item_cold(train, seed=1_000 + seed + number), seed)
+        split = _limit_users(item_cold(train, seed=1_000 + seed + number), seed)
         chance.append(min(1.0, K / len(split.candidates)))
         asked += len(split.users)
         with threadpool_limits(1, "blas"):  # many small products: threads wait for each other longer than they work
-            for settings, value in _figures(split, content).items():
+            for settings, value in _score_settings(split, content).items():
                 tried.setdefault(settings, []).append(value)
     means = {settings: float(np.mean(values)) for settings, values in tried.items()}
     best = max(means, key=lambda one: (means[one], -abs(one.weight - 0.5)))
-    return Choice(
+    return BlendChoice(
         settings=best,
         blend=means[best],
         content=max(value for one, value in means.items() if one.weight == 0),
@@ -77,23 +77,23 @@ def choose_settings(train: Interactions, content: Vectors, *, seed: int = 0) -> 
     )
 
 
-def _figures(split: Split, content: Vectors) -> dict[BlendSettings, float]:
-    similar = greatest_cosines(content, split.histories, split.candidates)
+def _score_settings(split: Split, content: Vectors) -> dict[BlendSettings, float]:
+    similar = max_cosines(content, split.histories, split.candidates)
     found = {}
     for alpha in ALPHAS:
         fitted = fit_factors(split.train, alpha=alpha)
         folded = fitted.fold_in(split.histories)  # all of it warm items, so that no mapping has a part in it
         for mapping, ridge in MAPPINGS:
-            factors = with_cold_items(fitted, content, ~split.cold, mapping, ridge=ridge)
+            factors = add_cold_factors(fitted, content, ~split.cold, mapping, ridge=ridge)
             collaborative = (folded @ factors.items[split.candidates].T).astype(np.float32)
             for weight in WEIGHTS:
-                ranked = rank(blended(collaborative, similar, weight), split.candidates, K)
+                ranked = rank(blend_scores(collaborative, similar, weight), split.candidates, K)
                 settings = BlendSettings(alpha, mapping, ridge, weight)
                 found[settings] = float(np.nanmean(recall(ranked, split.targets)))
     return found
 
 
-def _fewer(split: Split, seed: int) -> Split:
+def _limit_users(split: Split, seed: int) -> Split:
     if len(split.users) <= MOST_USERS:
         return split
     kept = np.sort(np.random.default_rng(seed).permutation(len(split.users))[:MOST_USERS])
@@ -108,7 +108,7 @@ def _fewer(split: Split, seed: int) -> Split:
     )
 
 
-def check_enough(train: Interactions) -> None:
+def check_enough_events(train: Interactions) -> None:
     """Refuse a log that is too small to hold anything out.
 
     Raises:

@@ -16,15 +16,15 @@ from firstsight.encoders.base import Vectors
 from firstsight.recommend.collaborative import Factors
 from firstsight.recommend.items import Places
 
-Mapping = Literal["knn", "ridge"]
+FactorMapping = Literal["knn", "ridge"]
 
 NEIGHBOURS = 10
 
 _BYTES = 128 * 2**20  # of cosines in memory at once
 
 
-def with_cold_items(
-    factors: Factors, content: Vectors, warm: NDArray[np.bool_], mapping: Mapping, *, ridge: float = 1.0
+def add_cold_factors(
+    factors: Factors, content: Vectors, warm: NDArray[np.bool_], mapping: FactorMapping, *, ridge: float = 1.0
 ) -> Factors:
     """Factors in which cold items have some as well; an item without content keeps zeros.
 

@@ -17,10 +17,10 @@ from firstsight.recommend.interactions import History, Interactions, Recommender
 from firstsight.recommend.items import ItemSpace, Places
 from firstsight.recommend.long_tail import Clusters
 from firstsight.recommend.ranking import InterestRecommender
-from firstsight.recommend.recommending import FactorsOf
+from firstsight.recommend.recommending import FactorRecommender
 from firstsight.recommend.semantic_id_store import load_codebooks
 from firstsight.recommend.semantic_ids import clusters
-from firstsight.recommend.words import content_of
+from firstsight.recommend.words import load_content_vectors
 from firstsight.storage.store import Store
 
 NAMES = ("random", "popularity", "mean profile", "max similarity", "ALS", "EASE", "blend", "interests")
@@ -39,7 +39,7 @@ def contenders(store: Store, space: ItemSpace, names: Sequence[str] = ()) -> Map
     for name in names:
         if name not in NAMES:
             raise QueryError(f"there is no model {name!r} to evaluate; the models are {', '.join(NAMES)}")
-    shared = _Shared(store, space)
+    shared = _SharedInputs(store, space)
     known: dict[str, Callable[[], Recommender]] = {
         "random": RandomOrder,
         "popularity": Popularity,
@@ -47,13 +47,13 @@ def contenders(store: Store, space: ItemSpace, names: Sequence[str] = ()) -> Map
         "max similarity": Content,
         "ALS": ALS,
         "EASE": EASE,
-        "blend": lambda: _ColdStart(shared),
-        "interests": lambda: _Interests(shared),
+        "blend": lambda: _BlendModel(shared),
+        "interests": lambda: _InterestModel(shared),
     }
     return {name: known[name] for name in NAMES if not names or name in names}
 
 
-class _Shared:
+class _SharedInputs:
     """What several models are made from: content, clusters, and the blend of the events learned from last."""
 
     def __init__(self, store: Store, space: ItemSpace) -> None:
@@ -62,7 +62,7 @@ class _Shared:
 
     @cached_property
     def content(self) -> Vectors:
-        return content_of(self._store, self.space)
+        return load_content_vectors(self._store, self.space)
 
     @cached_property
     def clusters(self) -> Clusters:
@@ -77,12 +77,12 @@ class _Shared:
         return self._last[1]
 
 
-class _ColdStart:
+class _BlendModel:
     """What `firstsight cold-start fit` makes, settings chosen anew on the events at hand."""
 
     name = "blend"
 
-    def __init__(self, shared: _Shared) -> None:
+    def __init__(self, shared: _SharedInputs) -> None:
         self._shared = shared
         self._model: Blend | None = None
 
@@ -96,19 +96,21 @@ class _ColdStart:
         return self._model.scores(users, candidates)
 
 
-class _Interests:
+class _InterestModel:
     """What `firstsight recommend` ranks by where a cold-start model is in use."""
 
     name = "interests"
 
-    def __init__(self, shared: _Shared) -> None:
+    def __init__(self, shared: _SharedInputs) -> None:
         self._shared = shared
         self._model: InterestRecommender | None = None
 
     def fit(self, train: Interactions) -> None:
         """Take events, and learn the blend that items without events are scored by."""
         blend = self._shared.blend(train)
-        self._model = InterestRecommender(self._shared.space, clusters=self._shared.clusters, model=FactorsOf(blend))
+        self._model = InterestRecommender(
+            self._shared.space, clusters=self._shared.clusters, model=FactorRecommender(blend)
+        )
         self._model.fit(train)
 
     def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:

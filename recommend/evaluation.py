@@ -22,15 +22,15 @@ from firstsight.recommend.protocols import Split, global_time, item_cold, user_c
 
 K = 20
 SEEDS = 3
-FIRST = (1, 5, 10)
+KNOWN_EVENTS = (1, 5, 10)
 
-ABOUT = {
+PROTOCOL_DESCRIPTIONS = {
     "item-cold": "Items that nobody has clicked: a share of all items loses every event, and only these are ranked.",
     "user-cold": "Users that nobody knows: all but the first events of held-out users are to be found among all items.",
     "time": "The time to come: what happens after one moment is to be found from what happened before it, among all "
     "items; users without events before it are asked for as well.",
 }
-PROTOCOLS = tuple(ABOUT)
+PROTOCOLS = tuple(PROTOCOL_DESCRIPTIONS)
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class ProtocolReport:
     @property
     def about(self) -> str:
         """What is asked, in one sentence."""
-        return ABOUT[self.protocol]
+        return PROTOCOL_DESCRIPTIONS[self.protocol]
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -118,7 +118,7 @@ def evaluate_recommenders(
     k: int = K,
     seeds: int = SEEDS,
     share: float = 0.2,
-    first: Sequence[int] = FIRST,
+    first: Sequence[int] = KNOWN_EVENTS,
     on_progress: Callable[[str], None] = lambda line: None,
 ) -> list[ProtocolReport]:
     """Fit every model anew on what each protocol lets it see, and rank.
@@ -136,7 +136,7 @@ def evaluate_recommenders(
         QueryError: an unknown protocol, a number out of range, or too few events.
     """
     for name in protocols:
-        if name not in ABOUT:
+        if name not in PROTOCOL_DESCRIPTIONS:
             raise QueryError(f"there is no protocol {name!r}; the protocols are {', '.join(PROTOCOLS)}")
     if not models:
         raise QueryError("there is no model to evaluate; name one, such as popularity")
@@ -145,8 +145,8 @@ def evaluate_recommenders(
     if k < 1:
         raise QueryError(f"a ranking of {k} items has nothing to measure; take k of 1 or more")
     reports = []
-    for protocol, known, splits in _asked(interactions, protocols, seeds=seeds, share=share, first=first):
-        runs: dict[str, list[_Run]] = {name: [] for name in models}
+    for protocol, known, splits in _make_splits(interactions, protocols, seeds=seeds, share=share, first=first):
+        runs: dict[str, list[_EvaluationRun]] = {name: [] for name in models}
         for number, split in enumerate(splits, 1):
             for name, make in models.items():
                 on_progress(f"{protocol}{'' if known is None else f', {known} known'}, draw {number}: {name}")
@@ -156,7 +156,7 @@ def evaluate_recommenders(
 
 
 @dataclass(frozen=True)
-class _Run:
+class _EvaluationRun:
     """One model on one split, per user of the whole log."""
 
     figures: dict[str, NDArray[np.float64]]  # (users of the log,) NaN for those who were not asked
@@ -164,7 +164,7 @@ class _Run:
     seconds: float
 
 
-def _asked(
+def _make_splits(
     interactions: Interactions, protocols: Sequence[str], *, seeds: int, share: float, first: Sequence[int]
 ) -> Iterator[tuple[str, int | None, list[Split]]]:
     draws = range(seeds)
@@ -183,7 +183,7 @@ def _asked(
                 )
 
 
-def _run(split: Split, model: Recommender, k: int) -> _Run:
+def _run(split: Split, model: Recommender, k: int) -> _EvaluationRun:
     start = time.perf_counter()
     model.fit(split.train)
     ranked = split.rank(model, k)
@@ -201,11 +201,11 @@ def _run(split: Split, model: Recommender, k: int) -> _Run:
     whole = {name: np.full(len(split.train.user_ids), np.nan) for name in values}
     for name, column in values.items():
         whole[name][split.users] = column
-    return _Run(whole, measures.coverage(ranked, split.candidates), seconds)
+    return _EvaluationRun(whole, measures.coverage(ranked, split.candidates), seconds)
 
 
 def _report(
-    protocol: str, first: int | None, k: int, splits: Sequence[Split], runs: Mapping[str, list[_Run]]
+    protocol: str, first: int | None, k: int, splits: Sequence[Split], runs: Mapping[str, list[_EvaluationRun]]
 ) -> ProtocolReport:
     asked: Places = np.unique(np.concatenate([split.users for split in splits]))
     means = {

@@ -13,7 +13,7 @@ from firstsight.recommend.evaluation import ProtocolReport
 from firstsight.recommend.evaluation_plots import recall_and_coverage, recall_bars, recall_by_known
 
 
-def write_page(path: Path, reports: Sequence[ProtocolReport], database: str) -> None:
+def write_recommender_page(path: Path, reports: Sequence[ProtocolReport], database: str) -> None:
     """Write reports as a page that needs nothing but itself.
 
     Args:

@@ -24,9 +24,9 @@ SERIES = 8
 
 def recall_bars(report: ProtocolReport) -> Markup:
     """Recall of every model as a bar with its 95 % interval, the best first."""
-    end = nice(max((one.interval[1] for one in report.models), default=0.0))
+    end = round_axis_end(max((one.interval[1] for one in report.models), default=0.0))
     height = TOP + ROW * len(report.models) + BOTTOM
-    parts = [_opened(WIDTH, height, f"recall at {report.k} by model, {report.name}"), _grid(end, height)]
+    parts = [_open_svg(WIDTH, height, f"recall at {report.k} by model, {report.name}"), _grid(end, height)]
     for row, one in enumerate(report.models):
         middle = TOP + ROW * row + ROW / 2
         x, low, high = (_x(value, end) for value in (one.mean("recall"), *one.interval))
@@ -44,10 +44,10 @@ def recall_bars(report: ProtocolReport) -> Markup:
 
 def recall_and_coverage(report: ProtocolReport) -> Markup:
     """Every model by what it finds and by how much of the catalogue anybody gets to see."""
-    end = nice(max((one.mean("recall") for one in report.models), default=0.0))
+    end = round_axis_end(max((one.mean("recall") for one in report.models), default=0.0))
     height = 240
     floor = height - BOTTOM
-    parts = [_opened(WIDTH, height, f"recall by coverage, {report.name}"), _grid(1.0, height)]
+    parts = [_open_svg(WIDTH, height, f"recall by coverage, {report.name}"), _grid(1.0, height)]
     for step in range(5):
         y = floor - (floor - TOP) * step / 4
         parts.append(f'<path class="grid" d="M{NAMES} {y}H{WIDTH - VALUES}"/>')
@@ -78,11 +78,11 @@ def recall_by_known(reports: Sequence[ProtocolReport]) -> Markup:
     for report in reports:
         for one in report.models:
             figures.setdefault(one.model, []).append(one)
-    end = nice(max(one.mean("recall") for some in figures.values() for one in some))
+    end = round_axis_end(max(one.mean("recall") for some in figures.values() for one in some))
     height = 280
     floor = height - BOTTOM
     k = reports[0].k
-    parts = [_opened(WIDTH, height, f"recall at {k} by events known")]
+    parts = [_open_svg(WIDTH, height, f"recall at {k} by events known")]
     places = [NAMES / 2 + (WIDTH - NAMES * 1.6) * n / max(len(reports) - 1, 1) for n in range(len(reports))]
     for step in range(5):
         y = floor - (floor - TOP) * step / 4
@@ -108,7 +108,7 @@ def recall_by_known(reports: Sequence[ProtocolReport]) -> Markup:
     return Markup("".join([*parts, "</svg>"]))  # noqa: S704
 
 
-def nice(value: float) -> float:
+def round_axis_end(value: float) -> float:
     """The next of 1, 2, 4, 6, 8 or 10 times a power of ten, at most 1; 1 for nothing."""
     if not value > 0:
         return 1.0
@@ -118,7 +118,7 @@ def nice(value: float) -> float:
     return min(1.0, next(power * step for step in (1, 2, 4, 6, 8, 10) if power * step >= value * 0.999))
 
 
-def _opened(width: int, height: float, name: str) -> str:
+def _open_svg(width: int, height: float, name: str) -> str:
     return f'<svg class="plot" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(name)}">'
 
 

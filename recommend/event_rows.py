@@ -45,7 +45,7 @@ _PER_SECOND: Mapping[TimeUnit, int] = {"s": 1, "ms": 1_000, "us": 1_000_000}
 _EARLIEST = datetime(1995, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_AHEAD = timedelta(days=1)  # clocks differ, and so do time zones that a file does not name
+_MAX_CLOCK_AHEAD = timedelta(days=1)  # clocks differ, and so do time zones that a file does not name
 
 
 class RefusedRow(Exception):  # noqa: N818 - carried as a value, one per unusable row
@@ -102,27 +102,27 @@ def unit_of(value: object) -> TimeUnit | None:
         return "iso"
     number = _number(value)
     if number is None:
-        return "iso" if isinstance(value, str) and _iso(value) is not None else None
+        return "iso" if isinstance(value, str) and _parse_iso(value) is not None else None
     for unit, per_second in _PER_SECOND.items():
         if _EARLIEST.timestamp() <= number / per_second < _LATEST.timestamp():
             return unit
     return None
 
 
-def read_event(row: Row, unit: TimeUnit, now: datetime, *, forced: bool = False) -> Event:
+def read_event(row: Row, unit: TimeUnit, now: datetime, *, unit_is_given: bool = False) -> Event:
     """Check one row.
 
     Args:
         unit: of the file's times.
-        forced: the unit was named by a person, so that any time since 1970 is believed.
+        unit_is_given: the unit was named by a person, so that any time since 1970 is believed.
 
     Raises:
         RefusedRow: with what is wrong, its value, and what to do.
     """
     user_id, item_id = _id(row, "user_id"), _id(row, "item_id")
     event = cell(row, "event")
-    name = None if event is None else _checked(as_text(event).strip(), "event")
-    return Event(user_id, item_id, _time_us(cell(row, "timestamp"), unit, now, forced), name, _weight(row))
+    name = None if event is None else _check_text(as_text(event).strip(), "event")
+    return Event(user_id, item_id, _time_us(cell(row, "timestamp"), unit, now, unit_is_given), name, _weight(row))
 
 
 def missing_columns(names: Sequence[str]) -> list[str]:
@@ -145,10 +145,10 @@ def _id(row: Row, ours: str) -> str:
         raise RefusedRow(f"it has no {ours}; an event needs user_id, item_id and timestamp")
     if isinstance(value, bool | list | dict | bytes) or (isinstance(value, float) and not value.is_integer()):
         raise RefusedRow(f"{ours} {str(value)[:60]!r} is not an id; give a text or a whole number")
-    return _checked(as_text(value).strip(), ours)  # as the catalogue takes ids
+    return _check_text(as_text(value).strip(), ours)  # as the catalogue takes ids
 
 
-def _checked(text: str, ours: str) -> str:
+def _check_text(text: str, ours: str) -> str:
     if len(text) > MAX_ID:
         raise RefusedRow(f"{ours} {text[:20]!r}… has {len(text)} characters, {MAX_ID} are allowed; check the columns")
     if CONTROL_CHARACTERS.search(text):
@@ -166,21 +166,21 @@ def _weight(row: Row) -> float:
     return number
 
 
-def _time_us(value: object, unit: TimeUnit, now: datetime, forced: bool) -> int:
+def _time_us(value: object, unit: TimeUnit, now: datetime, unit_is_given: bool) -> int:
     if value is None:
         raise RefusedRow("it has no timestamp; an event needs user_id, item_id and timestamp")
     shown = repr(value.isoformat() if isinstance(value, date) else str(value)[:60])
-    typed = _typed(value) if isinstance(value, date) else None
+    typed = _date_to_utc(value) if isinstance(value, date) else None
     number = _number(value)
     if typed is None and unit == "iso":
-        typed = _iso(value) if isinstance(value, str) and number is None else None
+        typed = _parse_iso(value) if isinstance(value, str) and number is None else None
         if typed is None:
             raise RefusedRow(f"timestamp {shown} is not ISO 8601 as the file's others are; write it like them")
     if typed is None:
         if number is None:
             raise RefusedRow(f"timestamp {shown} is not in {UNIT_WORDS[unit]} as the file's others are")
         seconds = number / _PER_SECOND[unit]
-        earliest = 0.0 if forced else _EARLIEST.timestamp()
+        earliest = 0.0 if unit_is_given else _EARLIEST.timestamp()
         if not earliest <= seconds < _LATEST.timestamp():
             raise RefusedRow(f"timestamp {shown} is no time between 1995 and 2100 in {UNIT_WORDS[unit]}; mend it")
         time_us = round(number * (1_000_000 // _PER_SECOND[unit]))
@@ -188,7 +188,7 @@ def _time_us(value: object, unit: TimeUnit, now: datetime, forced: bool) -> int:
         time_us = (typed - _EPOCH) // timedelta(microseconds=1)
         if time_us < 0:
             raise RefusedRow(f"timestamp {shown} lies before 1970; mend it")
-    if time_us > (now + _AHEAD - _EPOCH) // timedelta(microseconds=1):
+    if time_us > (now + _MAX_CLOCK_AHEAD - _EPOCH) // timedelta(microseconds=1):
         raise RefusedRow(f"timestamp {shown} lies in the future; check the clock or the time zone of its source")
     return time_us
 
@@ -204,14 +204,14 @@ def _number(value: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _typed(value: date) -> datetime:
+def _date_to_utc(value: date) -> datetime:
     try:
         return as_utc(value)
     except OverflowError:  # the first day there is, east of Greenwich
         raise RefusedRow(f"timestamp {value.isoformat()!r} lies before 1970; mend it") from None
 
 
-def _iso(text: str) -> datetime | None:
+def _parse_iso(text: str) -> datetime | None:
     try:
         return as_utc(datetime.fromisoformat(text.strip()))
     except (ValueError, OverflowError):

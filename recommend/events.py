@@ -41,13 +41,13 @@ TABLE = "events"
 BATCH = 50_000
 """Rows read, checked and written at once: about 60 MB. The first batch settles the unit of time."""
 
-INDEXED_FROM = 50_000
+MIN_INDEXED_EVENTS = 50_000
 """Events from which users are found by an index rather than by reading all."""
 
-NAMED = 10
+MAX_LISTED_REFUSALS = 10
 """Refused rows that a report spells out."""
 
-NOT_WANTED = ("impression", "skip", "hide", "dislike", "report")
+NON_PREFERENCE_EVENTS = ("impression", "skip", "hide", "dislike", "report")
 """Events that do not say that a user wants an item: kept, and left out of histories and of what models learn from."""
 
 _FIELDS: list[pa.Field[Any]] = [
@@ -109,10 +109,10 @@ class Events:
                 try:
                     if isinstance(row, BadRow):
                         raise RefusedRow(str(row))
-                    event = read_event(row, report.time_unit, now, forced=time_unit is not None)
+                    event = read_event(row, report.time_unit, now, unit_is_given=time_unit is not None)
                 except RefusedRow as problem:
                     report.refused += 1
-                    if len(report.refusals) < NAMED:
+                    if len(report.refusals) < MAX_LISTED_REFUSALS:
                         report.refusals.append(f"{source}, {opened.place} {number}: {problem}")
                 else:
                     events[event.event_id] = event
@@ -150,8 +150,8 @@ class Events:
             len(there),
             unknown,
             len(items) - len(there),
-            _moment(first) if items else None,
-            _moment(last) if items else None,
+            _to_datetime(first) if items else None,
+            _to_datetime(last) if items else None,
             dict(types),
         )
 
@@ -167,7 +167,12 @@ class Events:
         table = self._open()
         if table is None:
             raise QueryError(f"{self._store.uri} has no events; add some first: firstsight events add FILE")
-        query = table.search().select(["user_id", "item_id", "timestamp", "weight"]).where(_wanted(before)).limit(None)
+        query = (
+            table.search()
+            .select(["user_id", "item_id", "timestamp", "weight"])
+            .where(_preference_condition(before))
+            .limit(None)
+        )
         parts = []
         ids = pa.array(space.item_ids, pa.string())
         for batch in query.to_batches(BATCH):
@@ -202,7 +207,7 @@ class Events:
         table = self._open()
         if table is None:
             return History.of(np.empty(0, dtype=np.int64))
-        query = table.search().where(f"user_id = {quote(user_id)} AND {_wanted(before)}")
+        query = table.search().where(f"user_id = {quote(user_id)} AND {_preference_condition(before)}")
         rows = query.select(["item_id", "timestamp", "weight"]).limit(None).to_arrow()
         items = space.places(map(str, rows["item_id"].to_pylist()))
         times = rows["timestamp"].cast(pa.int64()).to_numpy()
@@ -239,13 +244,13 @@ class Events:
         with self._store.writing(wait_s):
             report.added += upsert(self._store, TABLE, SCHEMA, "event_id", rows)
         report.unknown += sum(one.item_id not in known for one in events.values())
-        report.first = min(filter(None, (report.first, _moment(min(times)))))
-        report.last = max(filter(None, (report.last, _moment(max(times)))))
+        report.first = min(filter(None, (report.first, _to_datetime(min(times)))))
+        report.last = max(filter(None, (report.last, _to_datetime(max(times)))))
 
     def _index(self, wait_s: float) -> None:
         """Let users be found without reading all events, where there are many."""
         table = self._open()
-        if table is None or table.count_rows() < INDEXED_FROM:
+        if table is None or table.count_rows() < MIN_INDEXED_EVENTS:
             return
 
         def look_after(events: Table) -> None:
@@ -279,12 +284,12 @@ def _check_columns(rows: list[Row], source: str) -> None:
         )
 
 
-def _moment(time_us: int) -> datetime:
+def _to_datetime(time_us: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=time_us)
 
 
-def _wanted(before: datetime | None) -> str:
-    names = ", ".join(quote(name) for name in NOT_WANTED)
+def _preference_condition(before: datetime | None) -> str:
+    names = ", ".join(quote(name) for name in NON_PREFERENCE_EVENTS)
     condition = f"(event IS NULL OR event NOT IN ({names}))"
     if before is None:
         return condition

@@ -25,7 +25,7 @@ DRAWS = 256
 
 
 @dataclass(frozen=True)
-class Outcomes:
+class ExplorationOutcomes:
     """What earlier exploration came to.
 
     Attributes:
@@ -38,13 +38,13 @@ class Outcomes:
     failures: NDArray[np.int64]
 
     @classmethod
-    def none(cls, items: int, clusters: int) -> Outcomes:
+    def none(cls, items: int, clusters: int) -> ExplorationOutcomes:
         """Nothing was logged yet."""
         return cls(*(np.zeros(n, dtype=np.int64) for n in (items, clusters, clusters)))
 
 
 @dataclass(frozen=True)
-class Drawn:
+class ExploredItem:
     """An item that exploration chose.
 
     Attributes:
@@ -71,12 +71,12 @@ class Exploration:
     places: Places
     labels: NDArray[np.int32]
     is_new: NDArray[np.bool_]
-    suits: NDArray[np.float32]
-    outcomes: Outcomes
+    personal_scores: NDArray[np.float32]
+    outcomes: ExplorationOutcomes
     rng: np.random.Generator
-    _gone: set[int] = field(default_factory=set)
+    _drawn_places: set[int] = field(default_factory=set)
     _known: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
-    _drawn: NDArray[np.float64] | None = None
+    _posterior_draws: NDArray[np.float64] | None = None
 
     @classmethod
     def open(
@@ -87,7 +87,7 @@ class Exploration:
         allowed: NDArray[np.bool_],
         counts: NDArray[np.int64],
         personal: NDArray[np.float32],
-        outcomes: Outcomes,
+        outcomes: ExplorationOutcomes,
         rng: np.random.Generator,
     ) -> Exploration:
         """What may be explored for a user: new items of the user's clusters, and any item of those beside them.
@@ -112,28 +112,28 @@ class Exploration:
         places = np.flatnonzero(open_)
         return cls(places, clusters.labels[places], new[places], personal[places], outcomes, rng)
 
-    def draw(self, among: NDArray[np.bool_]) -> Drawn | None:
+    def draw(self, among: NDArray[np.bool_]) -> ExploredItem | None:
         """One item out of those of a mask (n,); None where none is open. Never the same twice."""
         left = np.flatnonzero(among[self.places])
-        left = left[~np.isin(self.places[left], list(self._gone))] if self._gone else left
+        left = left[~np.isin(self.places[left], list(self._drawn_places))] if self._drawn_places else left
         if not len(left):
             return None
         labels = np.unique(self.labels[left])
         wins = self._wins(labels)
         chosen = int(self.rng.choice(len(labels), p=wins))
         inside = left[self.labels[left] == labels[chosen]]
-        best = inside[np.argsort(-self.suits[inside], kind="stable")[:ITEMS_PER_CLUSTER]]
+        best = inside[np.argsort(-self.personal_scores[inside], kind="stable")[:ITEMS_PER_CLUSTER]]
         one = int(best[self.rng.integers(len(best))])
-        self._gone.add(int(self.places[one]))
-        return Drawn(int(self.places[one]), bool(self.is_new[one]), float(wins[chosen]) / len(best))
+        self._drawn_places.add(int(self.places[one]))
+        return ExploredItem(int(self.places[one]), bool(self.is_new[one]), float(wins[chosen]) / len(best))
 
     def _wins(self, labels: NDArray[np.int32]) -> NDArray[np.float64]:
         """(labels,) how often each cluster has the highest rate of success in draws from the posteriors."""
-        if self._drawn is None:  # one set of draws for all slots of a slate
+        if self._posterior_draws is None:  # one set of draws for all slots of a slate
             self._known = np.unique(self.labels)
             good, bad = self.outcomes.successes[self._known], self.outcomes.failures[self._known]
-            self._drawn = self.rng.beta(1 + good, 1 + bad, (DRAWS, len(self._known)))
-        rates = self._drawn[:, np.searchsorted(self._known, labels)]
+            self._posterior_draws = self.rng.beta(1 + good, 1 + bad, (DRAWS, len(self._known)))
+        rates = self._posterior_draws[:, np.searchsorted(self._known, labels)]
         wins = np.bincount(rates.argmax(axis=1), minlength=len(labels))
         return np.asarray(wins / DRAWS)
 

@@ -43,9 +43,9 @@ class InterestSettings:
     recent_events: int = 10
     recent_half_life: float = 2.0  # events after which one counts half: three new ones outweigh all before them
     long_tail_share: float = 0.1
-    long_tail_most: int = 2
+    max_long_tail: int = 2
     cut: float = 1.1  # distance at which Ward's tree is cut; two items of cosine .4 are that far apart
-    most: int = 12  # lasting interests kept, by importance
+    max_lasting: int = 12  # lasting interests kept, by importance
     decay_per_day: float = 0.01  # lambda of the importance
     clustered_events: int = 300  # newest distinct items that are clustered: the tree takes their square
 
@@ -73,7 +73,7 @@ def lasting_interests(space: ItemSpace, history: History, now_us: int, settings:
         now_us: microseconds since 1970; events after it count as of that moment.
 
     Returns:
-        At most `most`, with `share` (they sum to 1) in proportion to the importance: the sum over a cluster's events of
+        At most `max_lasting`, with `share` (they sum to 1) in proportion to the importance: the sum over a cluster's events of
         weight * exp(-lambda * days since). Empty where no item of the history has a vector.
 
     Source: Pal et al., "PinnerSage: Multi-Modal User Embedding Framework for Recommendations at Pinterest", KDD 2020,
@@ -99,7 +99,7 @@ def lasting_interests(space: ItemSpace, history: History, now_us: int, settings:
             weight = float(importance[members].sum())
             found.append(Interest("lasting", vector, int(places[members[medoid]]), places[members], weight))
     found.sort(key=lambda interest: (-interest.share, interest.medoid))
-    found = found[: settings.most]
+    found = found[: settings.max_lasting]
     whole = sum(interest.share for interest in found)
     return [replace(interest, share=interest.share / whole) for interest in found]
 
@@ -121,7 +121,7 @@ def unit(vector: NDArray[np.floating]) -> NDArray[np.float32] | None:
     return (vector / length).astype(np.float32) if length > 1e-6 else None
 
 
-def divide(
+def combine_interests(
     recent: Interest | None, lasting: list[Interest], long_tail: list[Interest], settings: InterestSettings
 ) -> list[Interest]:
     """All interests of a user, their shares set so that they sum to 1; a part that is empty leaves its share.

@@ -112,7 +112,7 @@ def read_links(file: str, store: Store, space: ItemSpace, *, column: str | None 
         rows += 1
         if isinstance(row, BadRow):
             raise CatalogError(f"{file}, {source.place} {number}: {row}")
-        ends = ends or _ends(file, row)
+        ends = ends or _end_columns(file, row)
         one, other = (str(row.get(name) or "").strip() for name in ends)
         if not one or not other:
             raise CatalogError(f"{file}, {source.place} {number}: {ends[0]} or {ends[1]} is empty; a link has two ends")
@@ -160,7 +160,7 @@ def _report(space: ItemSpace, links: Links, kind: str, pairs: Sequence[tuple[int
         popular = np.tile(linked, (len(some), 1))
         for row, query in enumerate(some.tolist()):
             popular[row, of[query]] -= 1  # its own links are what is asked for
-        for name, scores in (("nearest", _likeness(space, links, some)), ("most linked", popular)):
+        for name, scores in (("nearest", _group_similarity(space, links, some)), ("most linked", popular)):
             scores[np.arange(len(some)), some] = -np.inf
             ranked[name].append(measures.rank(scores, every, k))
     recall = {name: measures.recall(np.concatenate(parts), targets) for name, parts in ranked.items()}
@@ -189,7 +189,7 @@ def _chance(targets: Sequence[Places], candidates: int, k: int) -> LinkFigures:
     )
 
 
-def _likeness(space: ItemSpace, links: Links, queries: Places) -> NDArray[np.float32]:
+def _group_similarity(space: ItemSpace, links: Links, queries: Places) -> NDArray[np.float32]:
     """(queries, groups) the greatest cosine between items of two groups."""
     known = np.flatnonzero(links.group_of >= 0)
     order = known[np.argsort(links.group_of[known], kind="stable")]
@@ -225,7 +225,7 @@ def _values(store: Store, column: str) -> Iterator[tuple[str, str | None]]:
         yield from zip(batch["item_id"].to_pylist(), batch[column].to_pylist(), strict=True)
 
 
-def _ends(file: str, row: Mapping[str, object]) -> tuple[str, str]:
+def _end_columns(file: str, row: Mapping[str, object]) -> tuple[str, str]:
     found = next((pair for pair in COLUMNS if set(pair) <= row.keys()), None)
     if found is None:
         pairs = ", ".join(f"{one} and {other}" for one, other in COLUMNS)

@@ -70,7 +70,7 @@ def long_tail_interests(
     They are ordered by events * log(lift), the part of the likelihood that the cluster explains.
 
     Returns:
-        At most `long_tail_most`; `share` is left 0.
+        At most `max_long_tail`; `share` is left 0.
 
     Source: the statistics over index-wide clusters of Yan et al., "Trinity: Syncretizing Multi-/Long-tail/Long-term
     Interests All in One", KDD 2024, section 3.
@@ -85,7 +85,7 @@ def long_tail_interests(
     lift = counts / inside.sum() / np.maximum(clusters.shares, 1e-12)
     forgotten = (now_us - np.maximum(newest, 0)) > FORGOTTEN_DAYS * DAY_US
     chosen = np.flatnonzero((counts >= LEAST_EVENTS) & (lift >= LEAST_LIFT) & forgotten)
-    chosen = chosen[np.argsort(-counts[chosen] * np.log(lift[chosen]), kind="stable")][: settings.long_tail_most]
+    chosen = chosen[np.argsort(-counts[chosen] * np.log(lift[chosen]), kind="stable")][: settings.max_long_tail]
     found = []
     for label in chosen:
         members = np.unique(history.items[labels == label])

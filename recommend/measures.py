@@ -83,7 +83,7 @@ def recall(ranked: Places, targets: Sequence[Places], among: NDArray[np.bool_] |
         (users,) 0 to 1; NaN for a user without such targets.
     """
     found, wanted = _hits(ranked, targets, among)
-    return _divided(found.sum(axis=1), wanted)
+    return _divide(found.sum(axis=1), wanted)
 
 
 def ndcg(ranked: Places, targets: Sequence[Places], among: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
@@ -91,7 +91,7 @@ def ndcg(ranked: Places, targets: Sequence[Places], among: NDArray[np.bool_] | N
     found, wanted = _hits(ranked, targets, among)
     discounts = 1.0 / np.log2(np.arange(2, ranked.shape[1] + 2))
     ideal = np.concatenate([[0.0], np.cumsum(discounts)])[np.minimum(wanted, ranked.shape[1])]
-    return _divided(found @ discounts, ideal)
+    return _divide(found @ discounts, ideal)
 
 
 def coverage(ranked: Places, candidates: Places) -> float:
@@ -114,7 +114,7 @@ def novelty(ranked: Places, popularity: NDArray[np.int64], users: int) -> NDArra
         (users,) bits, 0 or more; NaN for an empty ranking.
     """
     bits = np.append(-np.log2((popularity + 1) / (max(users, int(popularity.max(initial=0))) + 1)), 0.0)
-    return _divided(bits[ranked].sum(axis=1), (ranked >= 0).sum(axis=1))
+    return _divide(bits[ranked].sum(axis=1), (ranked >= 0).sum(axis=1))
 
 
 def popularity_share(ranked: Places, popularity: NDArray[np.int64], head: float = HEAD_SHARE) -> NDArray[np.float64]:
@@ -131,7 +131,7 @@ def popularity_share(ranked: Places, popularity: NDArray[np.int64], head: float 
     size = int(np.ceil(head * np.count_nonzero(popularity)))
     popular = np.zeros(len(popularity) + 1, dtype=bool)
     popular[np.argsort(-popularity, kind="stable")[:size]] = True
-    return _divided(popular[ranked].sum(axis=1), (ranked >= 0).sum(axis=1))
+    return _divide(popular[ranked].sum(axis=1), (ranked >= 0).sum(axis=1))
 
 
 def difference(
@@ -179,7 +179,7 @@ def _hits(
     return found, wanted
 
 
-def _divided(values: NDArray[np.generic], by: NDArray[np.generic]) -> NDArray[np.float64]:
+def _divide(values: NDArray[np.generic], by: NDArray[np.generic]) -> NDArray[np.float64]:
     answer = np.full(len(values), np.nan)
     np.divide(values, by, out=answer, where=np.asarray(by) > 0)
     return answer

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from firstsight.errors import EncoderMismatchError, QueryError, StoreError
 from firstsight.recommend.blend import Blend, BlendSettings
-from firstsight.recommend.choosing import check_enough, choose_settings
-from firstsight.recommend.cold_factors import with_cold_items
+from firstsight.recommend.choosing import check_enough_events, choose_settings
+from firstsight.recommend.cold_factors import add_cold_factors
 from firstsight.recommend.collaborative import Factors, fit_factors, gram_of
 from firstsight.recommend.interactions import History, Interactions
 from firstsight.recommend.items import ItemSpace, Places
@@ -46,7 +46,7 @@ _FIELDS: list[pa.Field[Any]] = [
     pa.field("components", pa.large_binary(), nullable=False),  # (d, words) float32
 ]
 SCHEMA = pa.schema(_FIELDS)
-_LIGHT = ["version", "fitted_at", "in_use", "fingerprint", "settings", "figures"]
+_LISTED_COLUMNS = ["version", "fitted_at", "in_use", "fingerprint", "settings", "figures"]
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class ColdStartModel:
                 f"cold-start model {row['version']} was fitted on vectors of another encoder "
                 f"({row['fingerprint'][:12]}); fit it again: firstsight cold-start fit"
             )
-        light = _version(row)
+        light = _parse_version(row)
         try:
             wide = len(row["crowd"]) // 8
             kept = np.frombuffer(row["factors"], "<f4").reshape(len(row["item_ids"]), wide)
@@ -136,7 +136,7 @@ class ColdStartModel:
         warm[places[places >= 0]] = True
         settings = light.settings
         fitted = Factors(items, gram_of(kept), crowd, settings.alpha)
-        whole = with_cold_items(fitted, content, warm, settings.mapping, ridge=settings.ridge)
+        whole = add_cold_factors(fitted, content, warm, settings.mapping, ridge=settings.ridge)
         return cls(light, Blend(content, settings, factors=whole))
 
     @property
@@ -157,7 +157,7 @@ class ColdStartModel:
         return self._blend.collaborative(users, candidates)
 
 
-def fit_model(
+def fit_cold_start_model(
     store: Store,
     space: ItemSpace,
     train: Interactions,
@@ -179,7 +179,7 @@ def fit_model(
         OptionalDependencyError: implicit is not installed.
         DatabaseBusyError, StoreError: it could not be kept.
     """
-    check_enough(train)
+    check_enough_events(train)
     on_progress("reading titles and texts")
     texts = read_texts(store, space)
     words = WordSpace.fit(texts)
@@ -212,21 +212,21 @@ def fit_model(
         "components": words.components.astype("<f4").tobytes(),
     }
     with store.writing(wait_s):
-        number = max((one.version for one in list_models(store)), default=0) + 1
+        number = max((one.version for one in list_cold_start_models(store)), default=0) + 1
         upsert(store, TABLE, SCHEMA, "version", [made | {"version": number}])
         if use:
             _put_in_use(store, number)
-    return next(one for one in list_models(store) if one.version == number)
+    return next(one for one in list_cold_start_models(store) if one.version == number)
 
 
-def list_models(store: Store) -> list[ColdStartVersion]:
+def list_cold_start_models(store: Store) -> list[ColdStartVersion]:
     """Every version, oldest first."""
     table = open_side_table(store, TABLE)
-    rows = [] if table is None else table.search().select(_LIGHT).limit(None).to_arrow().to_pylist()
-    return sorted(map(_version, rows), key=lambda one: one.version)
+    rows = [] if table is None else table.search().select(_LISTED_COLUMNS).limit(None).to_arrow().to_pylist()
+    return sorted(map(_parse_version, rows), key=lambda one: one.version)
 
 
-def use_model(store: Store, version: int | None, *, wait_s: float = 0.0) -> None:
+def use_cold_start_model(store: Store, version: int | None, *, wait_s: float = 0.0) -> None:
     """Put a version in use, in the place of another; None for none of them.
 
     Raises:
@@ -234,7 +234,7 @@ def use_model(store: Store, version: int | None, *, wait_s: float = 0.0) -> None
         DatabaseBusyError, StoreError: it could not be written.
     """
     with store.writing(wait_s):
-        if version is not None and version not in {one.version for one in list_models(store)}:
+        if version is not None and version not in {one.version for one in list_cold_start_models(store)}:
             raise _no_version(store, version)
         _put_in_use(store, version)
 
@@ -249,7 +249,7 @@ def _put_in_use(store: Store, version: int | None) -> None:
         raise unwritable(store, error) from error
 
 
-def _version(row: dict[str, Any]) -> ColdStartVersion:
+def _parse_version(row: dict[str, Any]) -> ColdStartVersion:
     try:
         settings, figures = BlendSettings(**json.loads(row["settings"])), dict(json.loads(row["figures"]))
     except (ValueError, TypeError):  # not JSON, or settings that this version does not have
@@ -261,5 +261,8 @@ def _version(row: dict[str, Any]) -> ColdStartVersion:
 
 
 def _no_version(store: Store, version: int) -> QueryError:
-    listed = ", ".join(str(one.version) for one in list_models(store)) or "none; make one: firstsight cold-start fit"
+    listed = (
+        ", ".join(str(one.version) for one in list_cold_start_models(store))
+        or "none; make one: firstsight cold-start fit"
+    )
     return QueryError(f"there is no cold-start model {version} in {store.uri}; its versions: {listed}")

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-HALF_KNOWN = 5
+HALF_PERSONAL_EVENTS = 5
 """Events with which a user's own signals count as much as everybody's."""
 
 
 def personal_share(events: int) -> float:
     """What a user's own signals count beside popularity: k / (k + 5) for k events, 0 to 1."""
-    return events / (events + HALF_KNOWN)
+    return events / (events + HALF_PERSONAL_EVENTS)
 
 
 class KindScale:

@@ -15,9 +15,9 @@ from firstsight.errors import CatalogError, QueryError
 from firstsight.recommend.event_rows import RefusedRow, detect_unit, read_event
 from firstsight.recommend.interactions import History
 from firstsight.recommend.items import ItemSpace
-from firstsight.recommend.recommending import history_of
+from firstsight.recommend.recommending import make_history
 
-MOST_BYTES = 10_000_000
+MAX_PROFILE_BYTES = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ def read_profile(path: Path) -> Profile:
         QueryError: the file cannot be read, is no such object, or says nothing.
     """
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise QueryError(f"{path} is larger than {MOST_BYTES:,} bytes; give a profile of one user")
+        if path.stat().st_size > MAX_PROFILE_BYTES:
+            raise QueryError(f"{path} is larger than {MAX_PROFILE_BYTES:,} bytes; give a profile of one user")
         said = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise QueryError(f"{path} cannot be read ({error.strerror}); give a JSON file") from None
@@ -74,7 +74,7 @@ def read_history(space: ItemSpace, entries: Sequence[str | Mapping[str, Any]], n
     now_us = int(now.timestamp() * 1_000_000)
     ids = [one for one in entries if isinstance(one, str)]
     if len(ids) == len(entries):
-        return history_of(np.array([space.place(one) for one in ids], dtype=np.int64), now_us)
+        return make_history(np.array([space.place(one) for one in ids], dtype=np.int64), now_us)
     events = [{**one, "user_id": "-"} for one in entries if isinstance(one, Mapping)]
     if len(events) < len(entries):
         raise QueryError("the history mixes ids with events, or holds neither; give one or the other throughout")
@@ -91,7 +91,7 @@ def read_history(space: ItemSpace, entries: Sequence[str | Mapping[str, Any]], n
     return History(places[order], times[order], np.array([one.weight for one in read])[order])
 
 
-def joined(first: History, second: History) -> History:
+def merge_histories(first: History, second: History) -> History:
     """Two histories as one, in the order of time."""
     times = np.concatenate([first.times, second.times])
     order = np.argsort(times, kind="stable")

@@ -76,7 +76,7 @@ def item_cold(interactions: Interactions, *, share: float = 0.2, seed: int = 0) 
     train = interactions.where(~cold[interactions.items])
     later = interactions.where(cold[interactions.items])
     users = np.intersect1d(train.users, later.users)
-    return _split("item-cold", train, users, train, later, np.flatnonzero(cold))
+    return _make_split("item-cold", train, users, train, later, np.flatnonzero(cold))
 
 
 def user_cold(
@@ -108,7 +108,7 @@ def user_cold(
     of_held = is_held[interactions.users]
     train = interactions.where(~of_held)
     known, later = interactions.where(of_held & early), interactions.where(of_held & ~early)
-    return _split("user-cold", train, held, known, later, np.arange(len(interactions.space)))
+    return _make_split("user-cold", train, held, known, later, np.arange(len(interactions.space)))
 
 
 def global_time(interactions: Interactions, *, share: float = 0.2, cut_us: int | None = None) -> Split:
@@ -130,10 +130,10 @@ def global_time(interactions: Interactions, *, share: float = 0.2, cut_us: int |
         cut_us = int(np.quantile(interactions.times, 1 - share, method="higher"))
     train = interactions.where(interactions.times < cut_us)
     later = interactions.where(interactions.times >= cut_us)
-    return _split("time", train, np.unique(later.users), train, later, np.arange(len(interactions.space)))
+    return _make_split("time", train, np.unique(later.users), train, later, np.arange(len(interactions.space)))
 
 
-def _split(
+def _make_split(
     protocol: str,
     train: Interactions,
     users: NDArray[np.int64],

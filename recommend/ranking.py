@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vectors
 from firstsight.recommend.interactions import History, Interactions, Recommender
-from firstsight.recommend.interests import Interest, InterestSettings, divide, lasting_interests, recent_interest
+from firstsight.recommend.interests import (
+    Interest,
+    InterestSettings,
+    combine_interests,
+    lasting_interests,
+    recent_interest,
+)
 from firstsight.recommend.items import ItemSpace, Places
 from firstsight.recommend.long_tail import Clusters, long_tail_interests
 from firstsight.recommend.neighbours import ItemNeighbours
@@ -25,7 +31,7 @@ PROFILE_SHARE = 0.5
 
 EXACT_ITEMS = 20_000
 DIMENSIONS = 64
-COMPARED_IN_FULL = 300
+EXACT_ITEMS_PER_INTEREST = 300
 """Items of each interest that are, the nearest by their principal directions."""
 
 
@@ -88,7 +94,7 @@ class ContentScale:
             affinity = self._scaled(vectors @ self._space.vectors.T, means, spreads, self._codes)
         else:
             affinity = self._scaled((vectors @ self._directions) @ self._reduced.T, means, spreads, self._codes)
-            near = np.unique(np.concatenate([_best(row, COMPARED_IN_FULL) for row in affinity]))
+            near = np.unique(np.concatenate([_top_places(row, EXACT_ITEMS_PER_INTEREST) for row in affinity]))
             cosines = vectors @ self._space.vectors[near].T
             affinity[:, near] = self._scaled(cosines, means, spreads, self._codes[near])
         affinity[:, self._unknown] = 0.0
@@ -159,7 +165,7 @@ class InterestRecommender:
         recent = recent_interest(self.space, history, self.settings)
         lasting = lasting_interests(self.space, history, now_us, self.settings)
         lost = long_tail_interests(self.clusters, history, now_us, self.settings) if self.clusters else []
-        return divide(recent, lasting, lost, self.settings)
+        return combine_interests(recent, lasting, lost, self.settings)
 
     def rank(self, history: History, now_us: int) -> Ranking:
         """Score every item for a user.
@@ -202,10 +208,10 @@ class InterestRecommender:
 
     def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
         """(users, candidates) relevance, each as of the user's last event."""
-        return np.stack([self.rank(one, _last(one)).relevance[candidates] for one in users])
+        return np.stack([self.rank(one, _last_event_time(one)).relevance[candidates] for one in users])
 
 
-def _best(values: NDArray[np.float32], m: int) -> NDArray[np.int64]:
+def _top_places(values: NDArray[np.float32], m: int) -> NDArray[np.int64]:
     """Places of the m largest, in no order; standard deviations, of which few are large, so that few are sorted."""
     for level in (5.0, 4.0, 3.0, 2.0, 1.0):
         near = np.flatnonzero(values > level)
@@ -214,5 +220,5 @@ def _best(values: NDArray[np.float32], m: int) -> NDArray[np.int64]:
     return np.asarray(np.argpartition(-values, min(m, len(values)) - 1)[:m])
 
 
-def _last(history: History) -> int:
+def _last_event_time(history: History) -> int:
     return int(history.times[-1]) if len(history) else 0

@@ -9,21 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.recommend.blend import Blend
-from firstsight.recommend.exploration import Exploration, Outcomes
+from firstsight.recommend.exploration import Exploration, ExplorationOutcomes
 from firstsight.recommend.interactions import DAY_US, History, Interactions, Recommender
 from firstsight.recommend.interests import InterestSettings
 from firstsight.recommend.items import ItemSpace, Places
 from firstsight.recommend.long_tail import Clusters
 from firstsight.recommend.model import ColdStartModel
 from firstsight.recommend.ranking import InterestRecommender, Ranking
-from firstsight.recommend.slate import Composer, SlateSettings, Slot
+from firstsight.recommend.slate import SlateComposer, SlateSettings, Slot
 
 NEAREST_EVENTS = 3
 """Events nearest to an item that say how much a user would want it."""
 
 
 @dataclass(frozen=True)
-class Wanting:
+class RankedUser:
     """A user who would want an item.
 
     Attributes:
@@ -37,7 +37,7 @@ class Wanting:
     because: int
 
 
-class FactorsOf:
+class FactorRecommender:
     """The collaborative part of a blend: content has its place in the interests already, and is slow to compare."""
 
     name = "factors"
@@ -64,7 +64,7 @@ class SlateMaker:
         *,
         clusters: Clusters | None = None,
         model: Recommender | None = None,
-        outcomes: Outcomes | None = None,
+        outcomes: ExplorationOutcomes | None = None,
         interest_settings: InterestSettings | None = None,
     ) -> None:
         """
@@ -75,7 +75,7 @@ class SlateMaker:
             outcomes: what logged exploration came to.
         """
         self.space, self.interactions, self.clusters = space, interactions, clusters
-        self._outcomes = outcomes or Outcomes.none(len(space), len(clusters) if clusters else 0)
+        self._outcomes = outcomes or ExplorationOutcomes.none(len(space), len(clusters) if clusters else 0)
         self.recommender = InterestRecommender(space, clusters=clusters, model=model, settings=interest_settings)
         if interactions is not None and len(interactions):
             self.recommender.fit(interactions)
@@ -122,7 +122,7 @@ class SlateMaker:
                 outcomes=self._outcomes,
                 rng=rng,
             )
-        composer = Composer(
+        composer = SlateComposer(
             *(self.space, self.recommender.kinds, ranking, allowed, settings),
             caps=caps,
             exploration=exploration,
@@ -157,7 +157,7 @@ class SlateMaker:
                 break
         return [(one, float(cosines[one])) for one in found]
 
-    def wanting(self, place: int, k: int) -> list[Wanting]:
+    def rank_users(self, place: int, k: int) -> list[RankedUser]:
         """The users who would want an item, by the events of theirs that are nearest to it, best first.
 
         Users who have had to do with the item already are left out. Content alone decides, so that an item nobody has
@@ -178,9 +178,9 @@ class SlateMaker:
         asked[users[items == place]] = False
         scores[~asked] = -np.inf
         best = np.argsort(-scores, kind="stable")[: min(k, int(asked.sum()))]
-        return [Wanting(int(user), float(scores[user]), int(items[first[user]])) for user in best]
+        return [RankedUser(int(user), float(scores[user]), int(items[first[user]])) for user in best]
 
 
-def history_of(places: Places, now_us: int) -> History:
+def make_history(places: Places, now_us: int) -> History:
     """A history of items in order, the last of them now, a minute after the one before."""
     return History.of(places, now_us - np.arange(len(places), dtype=np.int64)[::-1] * 60_000_000)

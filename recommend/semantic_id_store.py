@@ -112,7 +112,7 @@ def fit_semantic_ids(
         "figures": json.dumps({"errors": list(books.errors), "unique": uniqueness(found)}),
     }
     upsert(store, CODEBOOKS_TABLE, CODEBOOKS_SCHEMA, "version", [row])  # last: from here on the version counts
-    return _described(store, row)
+    return _describe_version(store, row)
 
 
 def assign_semantic_ids(store: Store) -> tuple[int, SemanticIdVersion]:
@@ -129,14 +129,14 @@ def assign_semantic_ids(store: Store) -> tuple[int, SemanticIdVersion]:
     """
     row = _codebook_row(store, None)
     if row is None:
-        raise _unfitted(store)
+        raise _not_fitted_error(store)
     version = int(row["version"])
     assigned, codes, _ = read_codes(store, version)
     item_ids, vectors = _waiting_items(store, set(assigned.tolist()))
     if len(item_ids):
         found = _codebooks(row).encode(vectors)
         _add_codes(store, version, item_ids, found, count_copies(found, codes))
-    return len(item_ids), _described(store, row)
+    return len(item_ids), _describe_version(store, row)
 
 
 def read_codes(store: Store, version: int) -> tuple[NDArray[np.object_], Codes, NDArray[np.int32]]:
@@ -165,7 +165,7 @@ def export_semantic_ids(store: Store, version: int | None = None) -> Iterator[di
     """
     row = _codebook_row(store, version)
     if row is None:
-        raise _unfitted(store)
+        raise _not_fitted_error(store)
     item_ids, codes, copies = read_codes(store, int(row["version"]))
     there = {item_id for ids in store.item_ids() for item_id in ids}
     shift = np.arange(row["levels"] + 1) * row["codes"]
@@ -188,7 +188,7 @@ def semantic_id_versions(store: Store) -> list[SemanticIdVersion]:
         return []
     columns = [name for name in CODEBOOKS_SCHEMA.names if name not in _ARRAYS]
     rows = table.search().select(columns).limit(None).to_arrow().to_pylist()
-    return [_described(store, row) for row in sorted(rows, key=lambda row: int(row["version"]))]
+    return [_describe_version(store, row) for row in sorted(rows, key=lambda row: int(row["version"]))]
 
 
 def _codebook_row(store: Store, version: int | None) -> dict[str, Any] | None:
@@ -197,7 +197,7 @@ def _codebook_row(store: Store, version: int | None) -> dict[str, Any] | None:
     if table is None or wanted is None:
         if version is None:
             return None
-        raise _unfitted(store)
+        raise _not_fitted_error(store)
     found = table.search().where(f"version = {wanted}").limit(None).to_arrow()
     if not found.num_rows:
         raise QueryError(f"there is no version {wanted} of semantic IDs in {store.uri}; firstsight semantic-ids status")
@@ -221,10 +221,10 @@ def _codebooks(row: dict[str, Any]) -> Codebooks:
     return Codebooks(**arrays, errors=tuple(json.loads(row["figures"])["errors"]))
 
 
-def _described(store: Store, row: dict[str, Any]) -> SemanticIdVersion:
+def _describe_version(store: Store, row: dict[str, Any]) -> SemanticIdVersion:
     item_ids, _, copies = read_codes(store, int(row["version"]))
     assigned = set(item_ids.tolist())
-    waiting = sum(item_id not in assigned for some, _ in _with_vectors(store, []) for item_id in some)
+    waiting = sum(item_id not in assigned for some, _ in _read_encoded_items(store, []) for item_id in some)
     figures = json.loads(row["figures"])
     return SemanticIdVersion(
         version=int(row["version"]),
@@ -243,7 +243,7 @@ def _waiting_items(store: Store, assigned: set[str]) -> tuple[NDArray[np.object_
     """The items with a vector that have no ID, sorted: ids (n,), vectors (n, dim)."""
     item_ids: list[str] = []
     parts = [np.empty((0, store.spec.dim), dtype=np.float32)]
-    for some, batch in _with_vectors(store, ["vector"]):
+    for some, batch in _read_encoded_items(store, ["vector"]):
         new = [n for n, item_id in enumerate(some) if item_id not in assigned]
         flat = pc.list_flatten(batch["vector"]).to_numpy(zero_copy_only=False)
         parts.append(np.asarray(flat, dtype=np.float32).reshape(len(some), -1)[new])
@@ -253,7 +253,7 @@ def _waiting_items(store: Store, assigned: set[str]) -> tuple[NDArray[np.object_
     return ids[order], np.concatenate(parts)[order]
 
 
-def _with_vectors(store: Store, columns: list[str]) -> Iterator[tuple[list[str], pa.RecordBatch]]:
+def _read_encoded_items(store: Store, columns: list[str]) -> Iterator[tuple[list[str], pa.RecordBatch]]:
     """Batches of the items that have a vector: their ids, and these columns."""
     search = store.items.search().where("vector IS NOT NULL").select(["item_id", *columns])
     for batch in search.limit(None).to_batches(_ROWS_PER_READ):
@@ -290,5 +290,5 @@ def _text(codes: NDArray[np.int32], copy: int) -> str:
     return "-".join(map(str, [*codes.tolist(), int(copy)]))
 
 
-def _unfitted(store: Store) -> QueryError:
+def _not_fitted_error(store: Store) -> QueryError:
     return QueryError(f"{store.uri} has no semantic IDs yet; run first: firstsight semantic-ids fit")

@@ -28,7 +28,7 @@ Codes = NDArray[np.int32]
 
 LEVELS = 3
 
-MOST_CODES = 256
+MAX_CODES = 256
 """Centroids of a level."""
 
 ITEMS_PER_CODE = 8
@@ -44,12 +44,12 @@ over shrinks less."""
 _QUICK_SAMPLE = 32
 _ITERATIONS = 20
 _ROWS = 20_000
-_NOTHING = 1e-5
+_ZERO_LENGTH = 1e-5
 
 
-def codes_for(items: int) -> int:
+def default_code_count(items: int) -> int:
     """How many centroids a level has by default: an eighth of the items, at most 256 and at least 2."""
-    return max(2, min(MOST_CODES, items // ITEMS_PER_CODE))
+    return max(2, min(MAX_CODES, items // ITEMS_PER_CODE))
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Codebooks:
         Args:
             vectors: (n, dim) unit rows; rows of zeros (items without a vector) are left out.
             levels: 1 to 8.
-            codes: centroids of a level, 2 to 65,536; `codes_for` the number of vectors by default.
+            codes: centroids of a level, 2 to 65,536; `default_code_count` the number of vectors by default.
             seed: of the sample and of the first centroids; the same seed gives the same codebooks.
             sample_per_code: vectors that a centroid is fitted on, at most.
 
@@ -92,7 +92,7 @@ class Codebooks:
             QueryError: a number out of range, or fewer vectors than codes.
         """
         known = np.flatnonzero(np.abs(vectors).max(axis=1) > 0)
-        count = codes_for(len(known)) if codes is None else codes
+        count = default_code_count(len(known)) if codes is None else codes
         if not 1 <= levels <= 8:
             raise QueryError(f"{levels} levels cannot be fitted; give 1 to 8")
         if not 2 <= count <= 65_536:
@@ -107,7 +107,7 @@ class Codebooks:
         for level in range(levels):
             compared = rest
             if level:
-                axes.append(_telling_axes(_unit(rest), np.stack(chosen, axis=1)))
+                axes.append(_discriminant_axes(_unit(rest), np.stack(chosen, axis=1)))
                 compared = _unit(_unit(rest) @ axes[-1])
             book = _k_means(compared, count, seed + level)
             code = _nearest(compared, book)
@@ -223,10 +223,10 @@ def _nearest(rows: NDArray[np.float32], book: NDArray[np.float32]) -> NDArray[np
 def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rows of length one; what is next to nothing is nothing, so that rounding has no direction."""
     length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.where(length > _NOTHING, rows / np.maximum(length, _NOTHING), 0).astype(np.float32)
+    return np.where(length > _ZERO_LENGTH, rows / np.maximum(length, _ZERO_LENGTH), 0).astype(np.float32)
 
 
-def _telling_axes(rows: NDArray[np.float32], prefixes: NDArray[np.int64]) -> NDArray[np.float32]:
+def _discriminant_axes(rows: NDArray[np.float32], prefixes: NDArray[np.int64]) -> NDArray[np.float32]:
     """(dim, p) the dimensions in which rows of one prefix differ most for what all rows differ."""
     _, group, sizes = np.unique(prefixes, axis=0, return_inverse=True, return_counts=True)
     means = np.zeros((len(sizes), rows.shape[1]))

@@ -26,10 +26,12 @@ MOST_SLOTS = 1_000
 _POOL = 10  # candidates by relevance for each slot
 _LEAST_POOL = 200
 _PER_INTEREST = 50
-_WITHIN = 0.5  # standard deviations by which an item may be nearer to another interest and still be of this one
-_SAME_WAY = 0.6  # cosine of two interests from which a candidate need not choose between them
-_OF_NEAREST = 0.5  # of the affinity of the nearest candidate, for an item to be of an interest
-_NEAR = 1.0  # standard deviations from the mean cosine at which an item has to do with an interest at all
+_MAX_AFFINITY_GAP = (
+    0.5  # standard deviations by which an item may be nearer to another interest and still be of this one
+)
+_MIN_SHARED_COSINE = 0.6  # cosine of two interests from which a candidate need not choose between them
+_MIN_AFFINITY_SHARE = 0.5  # of the affinity of the nearest candidate, for an item to be of an interest
+_MIN_AFFINITY = 1.0  # standard deviations from the mean cosine at which an item has to do with an interest at all
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ class Slot:
     propensity: float
 
 
-class Composer:
+class SlateComposer:
     """Fills the slots of one slate."""
 
     def __init__(
@@ -150,14 +152,14 @@ class Composer:
         self._all_kinds = kinds
         self._caps, self._exploration, self._rng = caps, exploration, rng
         self._taken_caps: dict[int, int] = {}
-        self._pool = pool(ranking, allowed, kinds, settings)
+        self._pool = candidate_pool(ranking, allowed, kinds, settings)
         self._vectors = space.vectors[self._pool]
         self._kinds = kinds.codes[self._pool]
         self._value = self._values()
-        self._left = np.ones(len(self._pool), dtype=bool)
+        self._available = np.ones(len(self._pool), dtype=bool)
         self._nearest = np.zeros(len(self._pool), dtype=np.float32)
         self._members = _members(ranking, self._pool)
-        self._shown: list[NDArray[np.float32]] = []
+        self._shown_vectors: list[NDArray[np.float32]] = []
 
     def fill(self) -> list[Slot]:
         """The slots in order, as many as there are items for; a kind that lacks items leaves its slots out."""
@@ -179,7 +181,7 @@ class Composer:
 
     def _next(self, fitting: NDArray[np.bool_], shares: NDArray[np.float64], taken: NDArray[np.float64]) -> Slot | None:
         """The best item left for the interest that is furthest behind its share (Sainte-Laguë)."""
-        fitting = fitting & self._left
+        fitting = fitting & self._available
         if not fitting.any():
             return None
         for one in np.argsort(-shares / (2 * taken + 1), kind="stable"):
@@ -192,7 +194,7 @@ class Composer:
         best = int(np.argmax(np.where(of, value, -np.inf)))
         place = int(self._pool[best])
         self._take(place)
-        source, because = self._brought(place, int(one) - 1)
+        source, because = self._find_source(place, int(one) - 1)
         share = self._settings.explore if self._exploration else 0.0
         return Slot(place, float(self._ranking.relevance[place]), source, because, False, 1.0 - share)
 
@@ -200,29 +202,29 @@ class Composer:
         assert self._exploration is not None
         fitting = fitting.copy()
         # what the ranking would show anyway is not explored
-        fitting[self._pool[~self._left]] = False
+        fitting[self._pool[~self._available]] = False
         while (drawn := self._exploration.draw(fitting)) is not None:
             if self._fits(drawn.place):
                 self._take(drawn.place)
                 score = float(self._ranking.relevance[drawn.place])
                 source: Source = "new" if drawn.is_new else "nearby"
-                because = self._brought(drawn.place, -1)[1]
+                because = self._find_source(drawn.place, -1)[1]
                 return Slot(drawn.place, score, source, because, True, drawn.propensity * self._settings.explore)
         return None
 
     def _take(self, place: int) -> None:
         """Put an item in, and out with what must not stand beside it."""
         vector = self._space.vectors[place]
-        self._shown.append(vector)
+        self._shown_vectors.append(vector)
         cosines = self._vectors @ vector
         np.maximum(self._nearest, cosines, out=self._nearest)
-        self._left &= cosines < self._settings.near_duplicate
-        self._left[self._pool == place] = False
+        self._available &= cosines < self._settings.near_duplicate
+        self._available[self._pool == place] = False
         if self._caps is not None and self._settings.cap is not None and self._caps[place] >= 0:
             value = int(self._caps[place])
             self._taken_caps[value] = self._taken_caps.get(value, 0) + 1
             if self._taken_caps[value] >= self._settings.cap:
-                self._left &= self._caps[self._pool] != value
+                self._available &= self._caps[self._pool] != value
 
     def _fits(self, place: int) -> bool:
         """Whether an item from outside the pool may stand beside those taken."""
@@ -231,13 +233,16 @@ class Composer:
             if value >= 0 and self._taken_caps.get(value, 0) >= self._settings.cap:
                 return False
         vector = self._space.vectors[place]
-        return not self._shown or float((np.stack(self._shown) @ vector).max()) < self._settings.near_duplicate
+        return (
+            not self._shown_vectors
+            or float((np.stack(self._shown_vectors) @ vector).max()) < self._settings.near_duplicate
+        )
 
-    def _brought(self, place: int, interest: int) -> tuple[Source, int]:
+    def _find_source(self, place: int, interest: int) -> tuple[Source, int]:
         ranking = self._ranking
         if interest < 0 and len(ranking.interests):
             nearest = int(np.argmax(ranking.affinity[:, place]))
-            interest = nearest if ranking.affinity[nearest, place] >= _NEAR else -1
+            interest = nearest if ranking.affinity[nearest, place] >= _MIN_AFFINITY else -1
             if ranking.popularity[place] > ranking.personal[place]:
                 return "popular", -1
         if interest >= 0:
@@ -271,7 +276,7 @@ class Composer:
         return np.asarray(codes == code[0]) if len(code) else np.zeros(len(codes), dtype=bool)
 
 
-def pool(ranking: Ranking, allowed: NDArray[np.bool_], kinds: KindScale, settings: SlateSettings) -> Places:
+def candidate_pool(ranking: Ranking, allowed: NDArray[np.bool_], kinds: KindScale, settings: SlateSettings) -> Places:
     """The candidates of a slate: the most relevant items of every kind, and the nearest of every interest."""
     size = max(_LEAST_POOL, _POOL * settings.k)
     apart = bool(settings.quotas) or settings.merge == "rank"
@@ -313,10 +318,10 @@ def _members(ranking: Ranking, places: Places) -> NDArray[np.bool_]:
     if not affinity.size:
         return np.zeros(affinity.shape, dtype=bool)
     vectors = np.stack([one.vector for one in ranking.interests])
-    same_way = vectors @ vectors.T >= _SAME_WAY
-    near = affinity >= np.maximum(_NEAR, _OF_NEAREST * affinity.max(axis=1, keepdims=True))
+    same_way = vectors @ vectors.T >= _MIN_SHARED_COSINE
+    near = affinity >= np.maximum(_MIN_AFFINITY, _MIN_AFFINITY_SHARE * affinity.max(axis=1, keepdims=True))
     best = np.stack([affinity[~same].max(axis=0, initial=-np.inf) for same in same_way])
-    return np.asarray(near & (affinity >= best - _WITHIN))
+    return np.asarray(near & (affinity >= best - _MAX_AFFINITY_GAP))
 
 
 def _top(values: NDArray[np.float32], m: int) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from firstsight.recommend.exploration import Outcomes
+from firstsight.recommend.exploration import ExplorationOutcomes
 from firstsight.recommend.interactions import DAY_US, Interactions
 from firstsight.recommend.items import ItemSpace
 from firstsight.recommend.long_tail import Clusters
@@ -19,7 +19,7 @@ from firstsight.storage.tables import TIME
 
 TABLE = "slates"
 
-ANSWER_DAYS = 1
+RESPONSE_DAYS = 1
 """How long a user has to turn to an item that exploration showed, before that counts as a failure."""
 
 _FIELDS: list[pa.Field[Any]] = [
@@ -60,14 +60,14 @@ def log_slate(store: Store, slate: Slate) -> None:
 
 def read_outcomes(
     store: Store, space: ItemSpace, clusters: Clusters, interactions: Interactions | None, now: datetime | None = None
-) -> Outcomes:
+) -> ExplorationOutcomes:
     """What logged slates came to: how often items were shown, and after which explored slots the user turned to them.
 
-    An explored slot succeeds by an event of its user on its item within `ANSWER_DAYS` of the slate, and fails once they
-    are over; slots of users without a name tell only that the item was shown.
+    An explored slot succeeds by an event of its user on its item within `RESPONSE_DAYS` of the slate, and fails once
+    they are over; slots of users without a name tell only that the item was shown.
     """
     table = open_side_table(store, TABLE)
-    none = Outcomes.none(len(space), len(clusters))
+    none = ExplorationOutcomes.none(len(space), len(clusters))
     if table is None:
         return none
     names = ["user_id", "made_at", "item_id", "explore"]
@@ -78,15 +78,15 @@ def read_outcomes(
     asked[asked] = clusters.labels[places[asked]] >= 0
     places, at = places[asked], rows["made_at"].cast(pa.int64()).to_numpy()[asked]
     users = rows["user_id"].to_numpy(zero_copy_only=False)[asked]
-    won = _turned_to(interactions, users, places, at)
-    end = int((now or datetime.now(UTC)).timestamp() * 1e6) - ANSWER_DAYS * DAY_US
+    won = _find_responses(interactions, users, places, at)
+    end = int((now or datetime.now(UTC)).timestamp() * 1e6) - RESPONSE_DAYS * DAY_US
     lost = ~won & (at < end)
     labels = clusters.labels[places]
     counts = [np.bincount(labels[mask], minlength=len(clusters)).astype(np.int64) for mask in (won, lost)]
-    return Outcomes(shown, counts[0], counts[1])
+    return ExplorationOutcomes(shown, counts[0], counts[1])
 
 
-def _turned_to(interactions: Interactions | None, users: Any, places: Any, at: Any) -> Any:
+def _find_responses(interactions: Interactions | None, users: Any, places: Any, at: Any) -> Any:
     """(slots,) whether the user had an event on the item within the time to answer."""
     if interactions is None or not len(interactions) or not len(users):
         return np.zeros(len(users), dtype=bool)
@@ -102,5 +102,5 @@ def _turned_to(interactions: Interactions | None, users: Any, places: Any, at: A
     for slot in np.flatnonzero(known):
         first, last = np.searchsorted(pairs, [who[slot] * n + places[slot], who[slot] * n + places[slot] + 1])
         after = times[first:last] - at[slot]
-        won[slot] = bool(((after >= 0) & (after <= ANSWER_DAYS * DAY_US)).any())
+        won[slot] = bool(((after >= 0) & (after <= RESPONSE_DAYS * DAY_US)).any())
     return won

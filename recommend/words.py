@@ -20,12 +20,12 @@ from firstsight.storage.store import Store
 
 DIMENSIONS = 256
 MAX_WORDS = 20_000
-CHARACTERS = 2_000
+MAX_CHARACTERS = 2_000
 """Of a title and text that are read: what an item is stands at their beginning."""
 
 _ROWS = 20_000
-_COMMON = 0.5  # a word of every other item tells nothing of one, in any language
-_LEAST_TEXTS = 8
+_MAX_DOCUMENT_SHARE = 0.5  # a word of every other item tells nothing of one, in any language
+_MIN_TEXTS = 8
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class WordSpace:
     def fit(cls, texts: Sequence[str], *, dimensions: int = DIMENSIONS, seed: int = 0) -> WordSpace:
         """Learn from the texts of a catalogue, one an item; words of a single item or of most are left out."""
         empty = cls((), np.empty(0), np.empty((0, 0), dtype=np.float32))
-        if sum(map(bool, texts)) < _LEAST_TEXTS:
+        if sum(map(bool, texts)) < _MIN_TEXTS:
             return empty
-        vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=2, max_df=_COMMON, max_features=MAX_WORDS)
+        vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=2, max_df=_MAX_DOCUMENT_SHARE, max_features=MAX_WORDS)
         try:
             weighted = vectorizer.fit_transform(texts)
         except ValueError:  # no word is in two texts and not in most
@@ -79,7 +79,7 @@ def read_texts(store: Store, space: ItemSpace) -> list[str]:
         places = space.places(map(str, batch["item_id"].to_pylist()))
         for place, title, text in zip(places, batch["title"].to_pylist(), batch["text"].to_pylist(), strict=True):
             if place >= 0:
-                texts[place] = f"{title or ''} {text or ''}".strip()[:CHARACTERS]
+                texts[place] = f"{title or ''} {text or ''}".strip()[:MAX_CHARACTERS]
     return texts
 
 
@@ -96,7 +96,7 @@ def content_vectors(space: ItemSpace, words: Vectors | None) -> Vectors:
     return _unit(np.hstack([space.vectors, words]))
 
 
-def content_of(store: Store, space: ItemSpace) -> Vectors:
+def load_content_vectors(store: Store, space: ItemSpace) -> Vectors:
     """`content_vectors` of a database, with words learned from its own texts."""
     texts = read_texts(store, space)
     return content_vectors(space, WordSpace.fit(texts).transform(texts))

@@ -37,7 +37,7 @@ class EncodedQuery:
 
 
 @dataclass(frozen=True)
-class _Parts:
+class _QueryParts:
     """A query taken apart: pictures opened, items looked up, texts still to be encoded."""
 
     query: Query
@@ -67,10 +67,12 @@ def encode_queries(
     vectors = dict(zip(texts, try_texts(encoder(), texts), strict=True)) if texts else {}
     answers: list[EncodedQuery | FirstsightError] = []
     for start in range(0, len(queries), BATCH):
-        taken = [_take_apart(store, query, encoder, policy) for query in queries[start : start + BATCH]]
-        pictures = [picture for parts in taken if isinstance(parts, _Parts) for picture in parts.pictures]
+        taken = [_prepare_parts(store, query, encoder, policy) for query in queries[start : start + BATCH]]
+        pictures = [picture for parts in taken if isinstance(parts, _QueryParts) for picture in parts.pictures]
         encoded = _encode_pictures(pictures, encoder)
-        answers += [parts if isinstance(parts, FirstsightError) else _join(parts, vectors, encoded) for parts in taken]
+        answers += [
+            parts if isinstance(parts, FirstsightError) else _combine_parts(parts, vectors, encoded) for parts in taken
+        ]
     return answers
 
 
@@ -78,13 +80,13 @@ def _texts(query: Query) -> list[str]:
     return ([query.text] if query.text is not None else []) + list(query.minus)
 
 
-def _take_apart(
+def _prepare_parts(
     store: Store, query: Query, encoder: Callable[[], Encoder], policy: MediaPolicy
-) -> _Parts | FirstsightError:
+) -> _QueryParts | FirstsightError:
     try:
         items = [item_vector(store, item_id) for item_id in query.items]
         if not (query.images or query.videos or query.minus_images):
-            return _Parts(query, [], [], items)
+            return _QueryParts(query, [], [], items)
         min_side = encoder().spec.min_side
         pictures = [_open(image, policy, min_side) for image in query.images]
         frames = []
@@ -96,7 +98,7 @@ def _take_apart(
             pictures += [frame.picture for frame in sampled]
             frames.append(len(sampled))
         pictures += [_open(image, policy, min_side) for image in query.minus_images]
-        return _Parts(query, pictures, frames, items)
+        return _QueryParts(query, pictures, frames, items)
     except FirstsightError as error:
         return error
 
@@ -111,7 +113,9 @@ def _encode_pictures(pictures: list[Image.Image], encoder: Callable[[], Encoder]
         yield from try_images(encoder(), pictures[start : start + BATCH])
 
 
-def _join(parts: _Parts, texts: dict[str, Outcome], pictures: Iterator[Outcome]) -> EncodedQuery | FirstsightError:
+def _combine_parts(
+    parts: _QueryParts, texts: dict[str, Outcome], pictures: Iterator[Outcome]
+) -> EncodedQuery | FirstsightError:
     """The weighted sum of a query's parts; takes its own pictures off `pictures`."""
     query = parts.query
     outcomes = [next(pictures) for _ in parts.pictures]
@@ -126,7 +130,9 @@ def _join(parts: _Parts, texts: dict[str, Outcome], pictures: Iterator[Outcome])
     return _weighted(parts, known, encoded)
 
 
-def _weighted(parts: _Parts, texts: Mapping[str, Vector], pictures: Iterator[Vector]) -> EncodedQuery | FirstsightError:
+def _weighted(
+    parts: _QueryParts, texts: Mapping[str, Vector], pictures: Iterator[Vector]
+) -> EncodedQuery | FirstsightError:
     query = parts.query
     images = [next(pictures) for _ in query.images]
     videos = [unit(np.mean([next(pictures) for _ in range(count)], axis=0)) for count in parts.frames]
@@ -149,13 +155,13 @@ def _weighted(parts: _Parts, texts: Mapping[str, Vector], pictures: Iterator[Vec
 
 def _medium(query: Query) -> Medium:
     text = query.text is not None and query.text_weight > 0
-    pictures = _counts(query.images, query.image_weights) or _counts(query.videos, query.video_weights)
-    if _counts(query.items, query.item_weights) or text == pictures:
+    pictures = _has_weight(query.images, query.image_weights) or _has_weight(query.videos, query.video_weights)
+    if _has_weight(query.items, query.item_weights) or text == pictures:
         return "mixed"
     return "words" if text else "pictures"
 
 
-def _counts(things: Sequence[object], weights: Sequence[float]) -> bool:
+def _has_weight(things: Sequence[object], weights: Sequence[float]) -> bool:
     return any(weights) if weights else len(things) > 0
 
 

@@ -41,7 +41,7 @@ class Searchable(Protocol):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class QueryOutcome:
     """One query under one mode."""
 
     query: JudgedQuery
@@ -55,11 +55,11 @@ class ModeReport:
 
     mode: str
     means: Mapping[str, float]  # measure to its mean over queries, 0 to 1
-    outcomes: tuple[Outcome, ...]  # in the order of the queries
+    outcomes: tuple[QueryOutcome, ...]  # in the order of the queries
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ModeComparison:
     """Whether two modes differ in NDCG@k by more than chance."""
 
     better: str  # of the two, by its mean
@@ -77,7 +77,7 @@ class Task:
     about: str
     k: int
     modes: tuple[ModeReport, ...]
-    comparisons: tuple[Comparison, ...] = ()
+    comparisons: tuple[ModeComparison, ...] = ()
     notes: tuple[str, ...] = ()
     chance: float | None = None  # the recall@k of a random order, where it is known
 
@@ -101,7 +101,7 @@ class Task:
 
 
 @dataclass
-class Rankings:
+class ModeRankings:
     """What a mode found for each query, and what it could not answer."""
 
     mode: str
@@ -172,21 +172,21 @@ def evaluate(
     unknown = next((mode for mode in modes if mode not in MODES or list(modes).count(mode) > 1), None)
     if unknown is not None or not modes:
         raise QueryError(f"mode {unknown!r} is not one of {', '.join(MODES)}, each named once")
-    usable = [query for query in queries if query.wanted]
+    usable = [query for query in queries if query.relevant_items]
     if not usable:
         raise QueryError("no query has an item with a grade above 0, so there is nothing to find; add such judgements")
     notes = []
     if len(usable) < len(queries):
         notes.append(f"{len(queries) - len(usable)} queries are left out: none of their items has a grade above 0")
     if known is not None:
-        asked = sorted({item_id for query in usable for item_id in query.wanted})
+        asked = sorted({item_id for query in usable for item_id in query.relevant_items})
         absent = set(asked) - known(asked)
         if absent:
             some = ", ".join(sorted(absent)[:3])
             notes.append(f"{len(absent)} of {len(asked)} wanted items are not in the database (such as {some})")
     rankings = []
     for mode in modes:
-        rankings.append(Rankings(mode, _found(run_queries(database, usable, k, mode))))
+        rankings.append(ModeRankings(mode, _ranked_ids(run_queries(database, usable, k, mode))))
         for reranker in (one for one in rerankers if one.mode == mode):
             try:
                 results = run_queries(database, usable, k, mode, reranker.version)
@@ -194,7 +194,7 @@ def evaluate(
                 notes.append(f"reranker {reranker.version} is left out: {error}")
                 continue
             row = f"{mode} + reranker {reranker.version}" + ("" if reranker.promoted else " (not promoted)")
-            rankings.append(Rankings(row, _found(results)))
+            rankings.append(ModeRankings(row, _ranked_ids(results)))
             learned = sum(digest(query.text) in reranker.learned for query in usable if query.text is not None)
             if learned:
                 notes.append(
@@ -204,13 +204,13 @@ def evaluate(
     return measure(usable, rankings, k=k, name=name, about=about, notes=notes)
 
 
-def _found(answers: Sequence[SearchResults]) -> list[tuple[str, ...]]:
+def _ranked_ids(answers: Sequence[SearchResults]) -> list[tuple[str, ...]]:
     return [tuple(result.item_id for result in results) for results in answers]
 
 
 def measure(
     queries: Sequence[JudgedQuery],
-    rankings: Sequence[Rankings],
+    rankings: Sequence[ModeRankings],
     *,
     k: int,
     name: str,
@@ -237,10 +237,11 @@ def check_depth(k: int) -> None:
         raise QueryError(f"k must be between 1 and 1000, not {k}")
 
 
-def _mode_report(queries: Sequence[JudgedQuery], ranking: Rankings, k: int) -> ModeReport:
+def _mode_report(queries: Sequence[JudgedQuery], ranking: ModeRankings, k: int) -> ModeReport:
     values = score(queries, ranking.found, k)
     outcomes = tuple(
-        Outcome(query, found[:k], value) for query, found, value in zip(queries, ranking.found, values, strict=True)
+        QueryOutcome(query, found[:k], value)
+        for query, found, value in zip(queries, ranking.found, values, strict=True)
     )
     return ModeReport(ranking.mode, {name: float(np.mean([v[name] for v in values])) for name in MEASURES}, outcomes)
 
@@ -262,7 +263,7 @@ def score(queries: Sequence[JudgedQuery], found: Sequence[Sequence[str]], k: int
     return values
 
 
-def compare(reports: Sequence[ModeReport]) -> tuple[Comparison, ...]:
+def compare(reports: Sequence[ModeReport]) -> tuple[ModeComparison, ...]:
     """Every pair of modes by NDCG@k, with the p-value of a paired randomisation test, Holm-corrected over pairs."""
     found = []
     for one, two in itertools.combinations(reports, 2):
@@ -270,7 +271,7 @@ def compare(reports: Sequence[ModeReport]) -> tuple[Comparison, ...]:
         p = paired_p_value(*([o.values["ndcg"] for o in report.outcomes] for report in (better, worse)))
         found.append((better, worse, p))
     return tuple(
-        Comparison(better.mode, worse.mode, better.means["ndcg"] - worse.means["ndcg"], p, corrected)
+        ModeComparison(better.mode, worse.mode, better.means["ndcg"] - worse.means["ndcg"], p, corrected)
         for (better, worse, p), corrected in zip(found, holm([p for _, _, p in found]), strict=True)
     )
 

@@ -13,15 +13,15 @@ import jinja2
 from firstsight.errors import MediaError
 from firstsight.media.decode.video_sampler import VideoSampler
 from firstsight.media.policy import MediaPolicy
-from firstsight.retrieval.evaluation import MEASURES, Outcome, Task
+from firstsight.retrieval.evaluation import MEASURES, QueryOutcome, Task
 from firstsight.retrieval.results import locate
 from firstsight.retrieval.thumbnails import jpeg_uri, load_picture
 from firstsight.storage.store import Store
 
-WORST = 8
+MAX_WORST_QUERIES = 8
 """Queries shown of each task."""
 
-SHOWN = 6
+MAX_SHOWN_ITEMS = 6
 """Items shown as wanted and as found, at most, for each query."""
 
 THUMBNAIL = 160
@@ -30,7 +30,7 @@ THUMBNAIL = 160
 LABELS = {"ndcg": "NDCG", "rr": "RR", "recall": "recall", "p": "P"}
 
 
-def write_evaluation(path: Path, tasks: Sequence[Task], store: Store, *, policy: MediaPolicy) -> None:
+def write_search_evaluation(path: Path, tasks: Sequence[Task], store: Store, *, policy: MediaPolicy) -> None:
     """Write tasks as a page that needs nothing but itself; a picture that cannot be read leaves its place empty.
 
     Args:
@@ -41,11 +41,11 @@ def write_evaluation(path: Path, tasks: Sequence[Task], store: Store, *, policy:
     Raises:
         OSError: the page cannot be written.
     """
-    shown = {task.name: worst(task) for task in tasks}
+    shown = {task.name: worst_queries(task) for task in tasks}
     outcomes = [outcome for some in shown.values() for outcome in some]
-    ids = {i for o in outcomes for i in (*list(o.query.wanted)[:SHOWN], *o.found[:SHOWN])}
+    ids = {i for o in outcomes for i in (*list(o.query.relevant_items)[:MAX_SHOWN_ITEMS], *o.found[:MAX_SHOWN_ITEMS])}
     with VideoSampler() as sampler:
-        pictures = _Pictures(store, replace(policy, allow_anywhere=True), sampler, sorted(ids))
+        pictures = _ItemCards(store, replace(policy, allow_anywhere=True), sampler, sorted(ids))
         sections = [
             {
                 "task": task,
@@ -66,35 +66,35 @@ def write_evaluation(path: Path, tasks: Sequence[Task], store: Store, *, policy:
     )
 
 
-def worst(task: Task, count: int = WORST) -> list[Outcome]:
+def worst_queries(task: Task, count: int = MAX_WORST_QUERIES) -> list[QueryOutcome]:
     """The queries that the best mode answers worst, worst first: by NDCG@k, then by how much was wanted."""
     missed = [outcome for outcome in task.best.outcomes if outcome.values["ndcg"] < 1.0]
-    return sorted(missed, key=lambda o: (o.values["ndcg"], -len(o.query.wanted), o.query.query_id))[:count]
+    return sorted(missed, key=lambda o: (o.values["ndcg"], -len(o.query.relevant_items), o.query.query_id))[:count]
 
 
-def _query(outcome: Outcome, pictures: _Pictures) -> dict[str, Any]:
+def _query(outcome: QueryOutcome, pictures: _ItemCards) -> dict[str, Any]:
     query = outcome.query
     ranks = {item_id: rank for rank, item_id in enumerate(outcome.found, 1)}
     wanted = [
         pictures.card(item_id, f"grade {grade}, " + (f"came {ranks[item_id]}." if item_id in ranks else "did not come"))
-        for item_id, grade in list(query.wanted.items())[:SHOWN]
+        for item_id, grade in list(query.relevant_items.items())[:MAX_SHOWN_ITEMS]
     ]
     came = [
         pictures.card(item_id, f"{rank}.", right=query.grades.get(item_id, 0) > 0)
-        for rank, item_id in enumerate(outcome.found[:SHOWN], 1)
+        for rank, item_id in enumerate(outcome.found[:MAX_SHOWN_ITEMS], 1)
     ]
     return {
         "text": query.text,
         "name": query.text or query.query_id,
-        "picture": None if query.image is None else pictures.asked(query.image),
+        "picture": None if query.image is None else pictures.query_picture(query.image),
         "ndcg": outcome.values["ndcg"],
         "wanted": wanted,
-        "more": max(0, len(query.wanted) - SHOWN),
+        "more": max(0, len(query.relevant_items) - MAX_SHOWN_ITEMS),
         "came": came,
     }
 
 
-class _Pictures:
+class _ItemCards:
     """Titles and pictures of the items on the page; each picture is read once."""
 
     def __init__(self, store: Store, policy: MediaPolicy, sampler: VideoSampler, item_ids: list[str]) -> None:
@@ -124,7 +124,7 @@ class _Pictures:
             "right": right,
         }
 
-    def asked(self, uri: str) -> str | None:
+    def query_picture(self, uri: str) -> str | None:
         return self._load(uri, None)[0]
 
     def _load(self, uri: str, time_s: float | None) -> tuple[str | None, str]:

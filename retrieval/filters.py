@@ -24,7 +24,7 @@ def build_condition(store: Store, where: str | None, kinds: Sequence[str]) -> st
     """
     conditions = []
     if where is not None:
-        conditions.append(f"({_checked(store, where)})")
+        conditions.append(f"({_check_condition(store, where)})")
     if kinds:
         conditions.append(f"kind IN ({', '.join(quote(kind) for kind in kinds)})")
     return " AND ".join(conditions) or None
@@ -33,7 +33,7 @@ def build_condition(store: Store, where: str | None, kinds: Sequence[str]) -> st
 NOT_BLOCKED = "(safety_decision IS NULL OR safety_decision != 'block')"
 """The condition that a safety decision does not keep an item out."""
 
-FEW_BLOCKED = 5_000
+MAX_BLOCKED_IDS = 5_000
 """Blocked items up to which they are read past: a vector search under a condition looks into every partition."""
 
 _BLOCKED: WeakKeyDictionary[Store, tuple[int, frozenset[str] | None]] = WeakKeyDictionary()
@@ -47,14 +47,14 @@ def blocked_items(store: Store) -> frozenset[str] | None:
     version = store.items.version
     state, blocked = _BLOCKED.get(store, (-1, None))
     if state != version:
-        search = store.items.search().where("safety_decision = 'block'").select(["item_id"]).limit(FEW_BLOCKED + 1)
+        search = store.items.search().where("safety_decision = 'block'").select(["item_id"]).limit(MAX_BLOCKED_IDS + 1)
         found = search.to_arrow()["item_id"].to_pylist()
-        blocked = None if len(found) > FEW_BLOCKED else frozenset(str(item_id) for item_id in found)
+        blocked = None if len(found) > MAX_BLOCKED_IDS else frozenset(str(item_id) for item_id in found)
         _BLOCKED[store] = (version, blocked)
     return blocked
 
 
-def check_column(store: Store, name: str) -> None:
+def check_collapse_column(store: Store, name: str) -> None:
     """Refuse a column to collapse by that is not there.
 
     Raises:
@@ -65,21 +65,21 @@ def check_column(store: Store, name: str) -> None:
         raise QueryError(f"there is no column {name!r} to collapse by; the columns are {', '.join(shown)}")
 
 
-def _checked(store: Store, where: str) -> str:
+def _check_condition(store: Store, where: str) -> str:
     """Let LanceDB plan the filter, and answer what it does not understand in terms of this database."""
     if not where.strip():
         raise QueryError("the filter is empty; leave --where out, or give a condition such as price < 50")
-    _check_stands_alone(where)
+    _check_parentheses(where)
     _check_depth(where)
     answered = replace_semantic_ids(store, where)
     try:
         store.items.search().where(f"({answered})").limit(1).explain_plan()
     except (ValueError, RuntimeError, OSError) as error:
-        raise QueryError(explain(store, where, str(error))) from None
+        raise QueryError(explain_condition_error(store, where, str(error))) from None
     return answered
 
 
-def _check_stands_alone(where: str) -> None:
+def _check_parentheses(where: str) -> None:
     """Refuse a filter that would reach past the parentheses it is put into and undo the conditions beside it.
 
     LanceDB's parser reads one condition and ignores what follows, so "a = 1; b" passes there, and so does
@@ -140,7 +140,7 @@ _NOISE = (
 """What LanceDB's parser says around its reason: its own layers, the statement it builds, places in its source."""
 
 
-def explain(store: Store, where: str, message: str) -> str:
+def explain_condition_error(store: Store, where: str, message: str) -> str:
     """What LanceDB says of a condition, in terms of this database."""
     columns = ", ".join(name for name in store.items.schema.names if name not in HIDDEN_COLUMNS)
     unknown = re.search(r"No field named ([^\s.]+(?:\.[^\s.]+)*)", message)

@@ -54,7 +54,7 @@ class JudgedQuery:
     grades: Mapping[str, int] = field(default_factory=dict)  # item_id to grade: 0 does not answer it, more is better
 
     @property
-    def wanted(self) -> dict[str, int]:
+    def relevant_items(self) -> dict[str, int]:
         """The items that answer it, best grade first."""
         return dict(sorted(((i, g) for i, g in self.grades.items() if g > 0), key=lambda pair: (-pair[1], pair[0])))
 
@@ -97,7 +97,7 @@ def _read(path: Path, *, events: bool) -> list[JudgedQuery]:
     if path.suffix.lower() not in FORMATS:
         raise QueryError(f"{path}: *{path.suffix or path.name} is not read; give {', '.join(FORMATS)}")
     source = open_source(str(path))
-    table = _Table(source.root, events)
+    table = _JudgementTable(source.root, events)
     problems: list[str] = []
     number = 0
     for number, row in source.rows():
@@ -116,13 +116,13 @@ def _read(path: Path, *, events: bool) -> list[JudgedQuery]:
     return table.queries()
 
 
-class _Table:
+class _JudgementTable:
     """Judgements as they are read; `add` says what is wrong with a row."""
 
     def __init__(self, root: Path, events: bool) -> None:
         self._root = root
         self._events = events
-        self._asked: dict[str, tuple[str | None, str | None]] = {}
+        self._query_parts: dict[str, tuple[str | None, str | None]] = {}
         self._grades: dict[str, dict[str, int]] = {}
 
     def add(self, row: Row) -> str | None:
@@ -137,8 +137,8 @@ class _Table:
         if image is not None:
             image = locate(image, str(self._root.absolute()))
         query_id = _text(_cell(row, "query_id")) or text or image or ""
-        if self._asked.setdefault(query_id, (text, image)) != (text, image):
-            before = self._asked[query_id][0] or self._asked[query_id][1]
+        if self._query_parts.setdefault(query_id, (text, image)) != (text, image):
+            before = self._query_parts[query_id][0] or self._query_parts[query_id][1]
             return f"query_id {query_id!r} is {before!r} above and {text or image!r} here; give each its own id"
         grades = self._grades.setdefault(query_id, {})
         if self._events:
@@ -148,7 +148,7 @@ class _Table:
         return None
 
     def queries(self) -> list[JudgedQuery]:
-        return [JudgedQuery(key, *asked, grades=self._grades[key]) for key, asked in self._asked.items()]
+        return [JudgedQuery(key, *asked, grades=self._grades[key]) for key, asked in self._query_parts.items()]
 
     def _grade(self, row: Row) -> int | str:
         if not self._events:

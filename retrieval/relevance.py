@@ -39,18 +39,18 @@ Medium = Literal["words", "pictures", "mixed"]
 SAMPLED_ITEMS = 1_000
 SAMPLED_QUERIES = 500
 
-FEWEST_PAIRS = 100
+MIN_PAIRS = 100
 """Pairs below which there is nothing to fit: a cosine is then its own relevance, negative ones 0."""
 
-NARROWEST = 1e-3
+MIN_WIDTH = 1e-3
 """Least width of a background: that of a catalogue of equal items would be 0."""
 
-HALF = 3.0
-"""Relevance .5 is one random item in 10 ** HALF."""
+HALF_RELEVANCE_RARITY = 3.0
+"""Relevance .5 is one random item in 10 ** HALF_RELEVANCE_RARITY."""
 
 
 @dataclass(frozen=True)
-class Background:
+class RandomPairCosines:
     """The cosines of random pairs: a normal distribution, or None for both where there are too few pairs."""
 
     middle: float | None
@@ -61,7 +61,7 @@ class Background:
         if self.middle is None or self.width is None:
             return max(0.0, min(cosine, 1.0))
         rarity = -_log10_tail((cosine - self.middle) / self.width)
-        return rarity / (rarity + HALF)
+        return rarity / (rarity + HALF_RELEVANCE_RARITY)
 
     def cosine(self, relevance: float) -> float:
         """The least cosine of this relevance, to a millionth: the other way round; 2 where no cosine has it."""
@@ -80,16 +80,16 @@ class Background:
 
 
 @dataclass
-class Calibration:
+class RelevanceCalibration:
     """The backgrounds of one state of a database, each fitted when it is first asked for."""
 
     owners: list[str]  # of the items drawn
     items: Vectors  # (n, dim) their fused vectors
     views: pa.Table  # their views: item_id, part, vector
-    _fitted: dict[tuple[Medium, PartChoice], Background] = field(default_factory=dict)
+    _fitted: dict[tuple[Medium, PartChoice], RandomPairCosines] = field(default_factory=dict)
 
     @classmethod
-    def sample(cls, store: Store) -> Calibration:
+    def sample(cls, store: Store) -> RelevanceCalibration:
         """Draw items and read their views: some thousand rows, whatever the size of the database."""
         rows = store.items.count_rows()
         draw = np.random.default_rng(0).choice(rows, size=min(rows, SAMPLED_ITEMS), replace=False)
@@ -99,23 +99,23 @@ class Calibration:
         views = store.view_rows(owners).select(["view_id", "item_id", "part", "vector"]).sort_by("view_id")
         return cls(owners, vectors_of_column(drawn["vector"].combine_chunks()), views)
 
-    def background(self, medium: Medium, part: PartChoice) -> Background:
+    def background(self, medium: Medium, part: PartChoice) -> RandomPairCosines:
         """What random items score for queries of this medium, compared by this part."""
         if (medium, part) not in self._fitted:
             self._fitted[medium, part] = self._fit(medium, part)
         return self._fitted[medium, part]
 
-    def _fit(self, medium: Medium, part: PartChoice) -> Background:
+    def _fit(self, medium: Medium, part: PartChoice) -> RandomPairCosines:
         askers, queries = self._queries(medium)
         if not askers:  # a catalogue without titles, or without pictures, that is searched by them
             askers, queries = self._queries("mixed")
         owners, scores = self._scores(queries, part)
         # an item's own views are no random pair with it
         pairs = scores[np.array(askers, dtype=object)[:, None] != owners[None, :]]
-        if len(pairs) < FEWEST_PAIRS:
-            return Background(None, None)
+        if len(pairs) < MIN_PAIRS:
+            return RandomPairCosines(None, None)
         low, middle = np.quantile(pairs, [_ONE_SIGMA_DOWN, 0.5])
-        return Background(float(middle), max(float(middle - low), NARROWEST))
+        return RandomPairCosines(float(middle), max(float(middle - low), MIN_WIDTH))
 
     def _queries(self, medium: Medium) -> tuple[list[str], Vectors]:
         """Vectors like those of queries, with the items they are of."""

@@ -69,12 +69,12 @@ class Reranker:
             raise StoreError(_unusable(version, str(error))) from None
         return cls(version, model, day)
 
-    def order(self, store: Store, asked: EncodedQuery, candidates: Sequence[Candidate]) -> list[Candidate]:
+    def order(self, store: Store, encoded: EncodedQuery, candidates: Sequence[Candidate]) -> list[Candidate]:
         """At most 100 candidates in the model's order, equal ones as they came."""
         from firstsight.retrieval.lambdamart import scores
 
-        assert asked.query.text is not None  # see `mode_to_rerank`
-        table = features(store, asked.query.text, asked.vector, candidates, self.version.columns, day=self.day)
+        assert encoded.query.text is not None  # see `mode_to_rerank`
+        table = features(store, encoded.query.text, encoded.vector, candidates, self.version.columns, day=self.day)
         given = scores(self.model, table)
         order = sorted(range(len(candidates)), key=lambda n: -given[n])
         return [
@@ -83,7 +83,7 @@ class Reranker:
         ]
 
 
-def choose(
+def choose_rerankers(
     promoted: Mapping[str, RerankerVersion], store: Store, queries: Sequence[Query], day: date
 ) -> list[Reranker | None]:
     """The reranker of each query, or None; a model is read only where a query is for it.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vector
 from firstsight.indexer.catalog import KINDS
-from firstsight.retrieval.candidates import Candidate, is_in
+from firstsight.retrieval.candidates import Candidate, item_ids_condition
 from firstsight.storage.store import Store
 
 PARTS = ("title", "image", "frame")
@@ -70,7 +70,7 @@ def _item_rows(store: Store, item_ids: Sequence[str], columns: Sequence[str]) ->
     wanted = ["item_id", "kind", "created_at", *(name for name in columns if name in there)]
     if not item_ids:
         return {}
-    rows = store.items.search().where(is_in(item_ids)).select(wanted).limit(None).to_arrow().to_pylist()
+    rows = store.items.search().where(item_ids_condition(item_ids)).select(wanted).limit(None).to_arrow().to_pylist()
     return {row["item_id"]: row for row in rows}
 
 
@@ -79,7 +79,7 @@ def _part_scores(store: Store, vector: Vector, item_ids: Sequence[str]) -> Mappi
     if not item_ids:
         return {}
     columns = ["item_id", "part", "vector"]
-    views = store.views.search().where(is_in(item_ids)).select(columns).limit(None).to_arrow()
+    views = store.views.search().where(item_ids_condition(item_ids)).select(columns).limit(None).to_arrow()
     cosines = pc.list_flatten(views["vector"]).to_numpy().reshape(views.num_rows, store.spec.dim) @ vector
     found: dict[str, dict[str, float]] = {}
     for row, cosine in zip(views.select(["item_id", "part"]).to_pylist(), cosines, strict=True):

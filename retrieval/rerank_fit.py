@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.errors import FirstsightError, QueryError
-from firstsight.retrieval.candidates import Candidate, Fetching, Ranker, run_together
+from firstsight.retrieval.candidates import Candidate, FetchGenerator, Ranker, run_rankings
 from firstsight.retrieval.evaluation import paired_p_value, score
 from firstsight.retrieval.judgements import JudgedQuery
 from firstsight.retrieval.query import Mode, Query
 from firstsight.retrieval.rerank import CANDIDATES
 from firstsight.retrieval.rerank_features import LEARNABLE, feature_names, features
-from firstsight.retrieval.rerank_store import RerankerShelf, RerankerVersion, chosen, digest, normalised
+from firstsight.retrieval.rerank_store import RerankerShelf, RerankerVersion, digest, find_version, normalise_text
 from firstsight.storage.store import Store
 
 FOLDS = 5
@@ -32,7 +32,7 @@ DEPTH = 10
 
 RULE = f"promoted when NDCG@{DEPTH} on held-out queries is higher with p < {MAX_P} (paired randomisation test)"
 
-TOGETHER = 64
+QUERIES_PER_BATCH = 64
 """Queries that are searched at once: bounds memory."""
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ Ranked = tuple[JudgedQuery, Ranker, list[Candidate] | FirstsightError]
 
 
 @dataclass(frozen=True)
-class Example:
+class TrainingExample:
     """A judged query with the candidates that search finds for it."""
 
     query: JudgedQuery
@@ -50,7 +50,7 @@ class Example:
     grades: NDArray[np.int32]  # (n,)
 
     @property
-    def teaches(self) -> bool:
+    def is_informative(self) -> bool:
         """Whether its candidates have different grades, so that one order is better than another."""
         return len(set(self.grades.tolist())) > 1
 
@@ -90,22 +90,22 @@ def fit(
 
     if mode not in get_args(Mode):
         raise QueryError(f"mode {mode!r} is not one of {', '.join(get_args(Mode))}")
-    columns = _checked(store, columns)
-    asked = [query for query in queries if query.text is not None and query.wanted]
+    columns = _check_columns(store, columns)
+    asked = [query for query in queries if query.text is not None and query.relevant_items]
     on_progress(f"searching for {len(asked):,} queries")
     examples = _examples(store, asked, rankers, columns, cast("Mode", mode)) if len(asked) >= MIN_QUERIES else []
-    usable = [example for example in examples if example.teaches]
+    usable = [example for example in examples if example.is_informative]
     if len(usable) < MIN_QUERIES:
         raise QueryError(
             f"{len(usable)} of {len(asked)} judged text queries can be learned from, and {MIN_QUERIES} are needed: "
             f"one counts where its first {CANDIDATES} results hold items of different grades. Give more judgements"
         )
 
-    def train(some: Sequence[Example]) -> Any:
+    def train(some: Sequence[TrainingExample]) -> Any:
         return lambdamart.train([e.table for e in some], [e.grades for e in some], feature_names(columns))
 
     on_progress(f"fitting to {len(usable):,} queries, and {FOLDS} times to those that are not held out")
-    held_out = _held_out(examples, train, lambdamart.scores, seed)
+    held_out = _rank_held_out(examples, train, lambdamart.scores, seed)
     judged = [example.query for example in examples]
     before = [values["ndcg"] for values in score(judged, [example.ids[:DEPTH] for example in examples], DEPTH)]
     after = [values["ndcg"] for values in score(judged, [ids[:DEPTH] for ids in held_out], DEPTH)]
@@ -135,10 +135,10 @@ def promote(store: Store, shelf: RerankerShelf, version: int | None = None) -> R
         QueryError: there is none, it was fitted to another encoder, or it does not keep the rule: higher NDCG@10 on
             held-out queries, p < 0.05. The message has the figures.
     """
-    wanted = chosen(shelf, version)
+    wanted = find_version(shelf, version)
     if wanted.fingerprint != store.spec.fingerprint:
         raise QueryError(f"reranker {wanted.version} was fitted to another encoder's scores; fit it again")
-    if not helps(wanted):
+    if not passes_rule(wanted):
         figures = wanted.figures
         raise QueryError(
             f"reranker {wanted.version} is not promoted: NDCG@{DEPTH} on {figures['queries']} held-out queries is "
@@ -158,14 +158,14 @@ def drop(shelf: RerankerShelf, version: int | None = None) -> list[RerankerVersi
     Raises:
         QueryError: there is no such version.
     """
-    wanted = shelf.versions() if version is None else [chosen(shelf, version)]
+    wanted = shelf.versions() if version is None else [find_version(shelf, version)]
     used = [one for one in wanted if one.promoted]
     if used:
         shelf.drop([one.version for one in used])
     return [replace(one, promoted=False) for one in used]
 
 
-def helps(version: RerankerVersion) -> bool:
+def passes_rule(version: RerankerVersion) -> bool:
     """Whether a version's held-out figures keep the rule."""
     figures = version.figures
     return bool(figures["ndcg_after"] > figures["ndcg_before"] and figures["p"] < MAX_P)
@@ -177,7 +177,7 @@ def _examples(
     rankers: MakeRankers,
     columns: tuple[str, ...],
     mode: Mode,
-) -> list[Example]:
+) -> list[TrainingExample]:
     """The candidates of each query, found and described as a search finds and describes them."""
     today = datetime.now(UTC).date()
     examples = []
@@ -185,38 +185,42 @@ def _examples(
         candidates = _or_raise(ranking)
         ids = tuple(candidate.item_id for candidate in candidates)
         assert query.text is not None
-        table = features(store, query.text, ranker.asked.vector, candidates, columns, day=today)
+        table = features(store, query.text, ranker.encoded.vector, candidates, columns, day=today)
         grades = np.array([query.grades.get(item_id, 0) for item_id in ids], dtype=np.int32)
-        examples.append(Example(query, ids, table, grades))
+        examples.append(TrainingExample(query, ids, table, grades))
     return examples
 
 
 def _ranked(store: Store, queries: Sequence[JudgedQuery], rankers: MakeRankers, mode: Mode) -> Iterator[Ranked]:
-    for start in range(0, len(queries), TOGETHER):
-        some = queries[start : start + TOGETHER]
+    for start in range(0, len(queries), QUERIES_PER_BATCH):
+        some = queries[start : start + QUERIES_PER_BATCH]
         made = [_or_raise(one) for one in rankers([Query(query.text, mode=mode, k=CANDIDATES) for query in some])]
-        yield from zip(some, made, run_together(store, [_first(ranker) for ranker in made]), strict=True)
+        yield from zip(some, made, run_rankings(store, [_first_candidates(ranker) for ranker in made]), strict=True)
 
 
-def _first(ranker: Ranker) -> Fetching[list[Candidate]]:
+def _first_candidates(ranker: Ranker) -> FetchGenerator[list[Candidate]]:
     ranking = yield from ranker.rank(CANDIDATES)
     return ranking.candidates[:CANDIDATES]
 
 
-def _held_out(
-    examples: Sequence[Example],
-    train: Callable[[Sequence[Example]], Any],
+def _rank_held_out(
+    examples: Sequence[TrainingExample],
+    train: Callable[[Sequence[TrainingExample]], Any],
     scores: Callable[[Any, NDArray[np.float32]], list[float]],
     seed: int,
 ) -> list[tuple[str, ...]]:
     """Each query's order under a model fitted without it, and without any query of the same text."""
-    said = [normalised(cast("str", example.query.text)) for example in examples]
+    said = [normalise_text(cast("str", example.query.text)) for example in examples]
     texts = sorted(set(said))
     shuffled = np.random.default_rng(seed).permutation(len(texts))
     fold = {text: int(place) % FOLDS for text, place in zip(texts, shuffled, strict=True)}
     orders = [example.ids for example in examples]
     for held in range(FOLDS):
-        seen = [example for example, text in zip(examples, said, strict=True) if fold[text] != held and example.teaches]
+        seen = [
+            example
+            for example, text in zip(examples, said, strict=True)
+            if fold[text] != held and example.is_informative
+        ]
         if not seen:
             continue  # all that teaches is in this fold: unchanged
         model = train(seen)
@@ -228,7 +232,7 @@ def _held_out(
     return orders
 
 
-def _checked(store: Store, columns: Sequence[str] | None) -> tuple[str, ...]:
+def _check_columns(store: Store, columns: Sequence[str] | None) -> tuple[str, ...]:
     usable = [name for name, kind in store.column_kinds().items() if kind in LEARNABLE]
     for name in columns or ():
         if name not in usable:

@@ -150,17 +150,17 @@ class RerankerShelf:
             return None
 
 
-def normalised(text: str) -> str:
+def normalise_text(text: str) -> str:
     """A query's text without what makes no other query of it: capitals and blanks."""
     return " ".join(text.lower().split())
 
 
 def digest(text: str) -> str:
     """What tells whether a query was learned from, without keeping what people typed."""
-    return hashlib.blake2b(normalised(text).encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(normalise_text(text).encode(), digest_size=8).hexdigest()
 
 
-def chosen(shelf: RerankerShelf, version: int | None) -> RerankerVersion:
+def find_version(shelf: RerankerShelf, version: int | None) -> RerankerVersion:
     """A version by its number; the newest by default.
 
     Raises:
@@ -175,7 +175,7 @@ def chosen(shelf: RerankerShelf, version: int | None) -> RerankerVersion:
     return found
 
 
-def shown_beside(shelf: RerankerShelf, modes: Sequence[str]) -> list[RerankerVersion]:
+def versions_to_evaluate(shelf: RerankerShelf, modes: Sequence[str]) -> list[RerankerVersion]:
     """What an evaluation shows beside modes: the promoted reranker of each, and the newest where that is another."""
     there = shelf.versions()
     shown = []

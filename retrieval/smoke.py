@@ -18,7 +18,7 @@ import numpy as np
 
 from firstsight.encoders.base import Vectors
 from firstsight.errors import QueryError
-from firstsight.retrieval.evaluation import Rankings, Searchable, Task, check_depth, evaluate, measure
+from firstsight.retrieval.evaluation import ModeRankings, Searchable, Task, check_depth, evaluate, measure
 from firstsight.retrieval.judgements import JudgedQuery
 from firstsight.retrieval.rerank_store import RerankerVersion
 from firstsight.retrieval.results import locate
@@ -36,7 +36,7 @@ MAX_GROUP_SHARE = 0.5
 """A group of more than this share of the items is no query: nearly everything answers it."""
 
 
-def smoke_tasks(
+def build_catalogue_tasks(
     database: Searchable,
     store: Store,
     *,
@@ -98,12 +98,12 @@ def _titles_to_pictures(store: Store, k: int, count: int, seed: int) -> Task | N
     found = nearest_by_views(store, _vectors(store, titles), k, "part IN ('image', 'frame')")
     return measure(
         asked,
-        [Rankings("vector", found)],
+        [ModeRankings("vector", found)],
         k=k,
         name="title to its own picture",
         about="A title is asked for among pictures and video frames alone; the item it belongs to is wanted. "
         "No title is compared, so only an encoder that joins words and pictures can do it.",
-        notes=_sampled(len(asked), len(pictured), "items with a title and a picture"),
+        notes=_sample_notes(len(asked), len(pictured), "items with a title and a picture"),
         chance=_chance(k, len(pictured)),
     )
 
@@ -129,11 +129,11 @@ def _pictures_to_pictures(store: Store, k: int, count: int, seed: int) -> Task |
     found = nearest_by_views(store, _vectors(store, pictures), k, "part = 'image'", own)
     return measure(
         asked,
-        [Rankings("vector", found)],
+        [ModeRankings("vector", found)],
         k=k,
         name="picture to another of the same item",
         about="An item's first picture is asked for among all other pictures; one of the same item is wanted.",
-        notes=_sampled(len(asked), len(several), "items with two pictures or more"),
+        notes=_sample_notes(len(asked), len(several), "items with two pictures or more"),
         chance=_chance(k, len(of_item)),
     )
 
@@ -172,19 +172,19 @@ def _groups(
         name=f"{' + '.join(names)} to items",
         about=f"The words of {' and '.join(names)} are asked for; every item that has them all is wanted.",
     )
-    notes = _sampled(len(asked), len(usable), "groups of items")
+    notes = _sample_notes(len(asked), len(usable), "groups of items")
     return Task(task.name, task.about, task.k, task.modes, task.comparisons, (*task.notes, *notes), _chance(k, total))
 
 
 def nearest_by_views(
-    store: Store, vectors: Vectors, k: int, condition: str, left_out: Sequence[str] | None = None
+    store: Store, vectors: Vectors, k: int, condition: str, excluded_views: Sequence[str] | None = None
 ) -> list[tuple[str, ...]]:
     """The k items whose nearest view is nearest, for each of several queries: exact, in one pass over the views.
 
     Args:
         vectors: (n, dim) float32, unit rows.
         condition: SQL over `views`: which views are compared.
-        left_out: a view_id for each query that is not compared with it: the one it was taken from.
+        excluded_views: a view_id for each query that is not compared with it: the one it was taken from.
 
     Returns:
         n tuples of at most k item ids, best first; of equal scores the lower id first.
@@ -195,9 +195,9 @@ def nearest_by_views(
         if not batch.num_rows:
             continue
         scores = vectors_of_column(batch["vector"]) @ vectors.T
-        if left_out is not None:
+        if excluded_views is not None:
             place = {view_id: n for n, view_id in enumerate(batch["view_id"].to_pylist())}
-            for query, view_id in enumerate(left_out):
+            for query, view_id in enumerate(excluded_views):
                 if view_id in place:
                     scores[place[view_id], query] = -np.inf
         ids = batch["item_id"].to_numpy(zero_copy_only=False)
@@ -237,7 +237,7 @@ def _sample(rows: Sequence[Mapping[str, Any]], key: str, count: int, seed: int) 
     return sorted(rows, key=lambda row: hashlib.blake2b(f"{seed}\n{row[key]}".encode()).digest())[:count]
 
 
-def _sampled(count: int, of: int, what: str) -> list[str]:
+def _sample_notes(count: int, of: int, what: str) -> list[str]:
     return [f"{count:,} queries drawn from {of:,} {what}"] if count < of else [f"all {of:,} {what}"]
 
 

@@ -37,7 +37,7 @@ ONE_THREAD = 5_000
 """Points up to which t-SNE has one thread: several wait for each other a thousand times, which takes far longer than
 the work where anything else runs (75 points: 9.8 s instead of 0.4 s beside a busy process; the places are the same)."""
 
-NOT_SHOWN = HIDDEN_COLUMNS | {"item_id", "title", "text"}
+HIDDEN_FIELDS = HIDDEN_COLUMNS | {"item_id", "title", "text"}
 
 
 @dataclass(frozen=True)
@@ -98,10 +98,10 @@ def space_map(
         raise QueryError(f"method {method!r} is not one of {', '.join(METHODS)}")
     if not 1 <= sample <= MAX_POINTS:
         raise QueryError(f"the sample must be between 1 and {MAX_POINTS}, not {sample}")
-    names = [name for name in store.items.schema.names if name not in NOT_SHOWN]
+    names = [name for name in store.items.schema.names if name not in HIDDEN_FIELDS]
     if color_by is not None and color_by not in names:
         raise QueryError(f"--color-by asks for {color_by!r}, which is no column to colour by; give {', '.join(names)}")
-    item_ids, total = _drawn(store, sample, seed)
+    item_ids, total = _sample_items(store, sample, seed)
     if not item_ids:
         raise QueryError(f"{store.uri} has no item with a vector; index a catalogue first: firstsight index CATALOGUE")
     on_progress(f"reading {len(item_ids):,} items")
@@ -179,7 +179,7 @@ def _umap(vectors: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
     return np.asarray(placed, dtype=np.float32)
 
 
-def _drawn(store: Store, sample: int, seed: int) -> tuple[list[str], int]:
+def _sample_items(store: Store, sample: int, seed: int) -> tuple[list[str], int]:
     """Ids of the items on the map, in an order that depends on the seed and the ids alone, and how many there were."""
     ids = store.items.search().where("vector IS NOT NULL").select(["item_id"]).limit(None).to_arrow()["item_id"]
     keyed = sorted(
@@ -203,13 +203,15 @@ def _pictures(store: Store, folders: dict[str, str]) -> dict[str, tuple[str, flo
 def _colourings(rows: Sequence[dict[str, Any]], names: Sequence[str], first: str | None) -> tuple[Colouring, ...]:
     made = {name: _colouring(name, [row[name] for row in rows]) for name in names}
     # a column that puts every item into one class, or nearly every one into its own, shows nothing
-    useful = [name for name, colouring in made.items() if len(colouring.labels) > 1 and _groups(colouring, len(rows))]
+    useful = [
+        name for name, colouring in made.items() if len(colouring.labels) > 1 and _is_useful(colouring, len(rows))
+    ]
     preferred = first or next((name for name in useful if name.lower() in {"category", "product_type"}), None)
     order = ([preferred] if preferred else []) + [name for name in useful if name != preferred]
     return tuple(made[name] for name in (order or ["kind"])[:MAX_COLUMNS])
 
 
-def _groups(colouring: Colouring, count: int) -> bool:
+def _is_useful(colouring: Colouring, count: int) -> bool:
     if colouring.ordered:
         return True
     rest = colouring.codes.count(COLOURS) if len(colouring.labels) > COLOURS else 0
@@ -220,7 +222,7 @@ def _colouring(name: str, values: Sequence[object]) -> Colouring:
     numbers = [v.timestamp() if isinstance(v, datetime) else v for v in values]
     known = [float(v) for v in numbers if isinstance(v, int | float) and not isinstance(v, bool) and np.isfinite(v)]
     if len(set(known)) > COLOURS:
-        return _by_size(name, values, numbers, known)
+        return _quantile_colouring(name, values, numbers, known)
     said = ["none" if value is None else _short(value) for value in values]
     counts: dict[str, int] = {}
     for text in said:
@@ -231,7 +233,9 @@ def _colouring(name: str, values: Sequence[object]) -> Colouring:
     return Colouring(name, tuple(labels), tuple(place[text] for text in said), ordered=False)
 
 
-def _by_size(name: str, values: Sequence[object], numbers: Sequence[object], known: Sequence[float]) -> Colouring:
+def _quantile_colouring(
+    name: str, values: Sequence[object], numbers: Sequence[object], known: Sequence[float]
+) -> Colouring:
     """Numbers and times in six classes of like count, and one for those without."""
     edges = np.unique(np.quantile(known, np.linspace(0, 1, 7)))
     times = any(isinstance(value, datetime) for value in values)

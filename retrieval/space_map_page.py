@@ -132,12 +132,12 @@ def _write(path: Path, space: SpaceMap, name: str, tiles: Sequence[int], sheets:
         script=script,
         # the browser runs this script and no other, whatever a title holds
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        data=embed(data),
+        data=embed_json(data),
     )
     path.write_text(html, encoding="utf-8")
 
 
-def embed(data: Any) -> str:
+def embed_json(data: Any) -> str:
     """JSON that can stand in a <script> element whatever its texts hold: no character of it means anything to HTML."""
     text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -25,13 +25,13 @@ from firstsight.storage.text_index import index_columns, stored_language
 BOOSTS = {"title": 2.0, "text": 1.0}
 """What a word counts in each column."""
 
-TYPO_LETTERS = 5
+MIN_TYPO_LETTERS = 5
 """Letters a word must have to be taken as misspelt: of shorter ones, too many are one edit apart."""
 
 MAX_WORDS = 64
 """Words of a query that are looked for, the first ones; a pasted page is no query."""
 
-KNOWN_WORDS = 100_000
+MAX_KNOWN_WORDS = 100_000
 """Words whose presence is remembered for one state of a database: looking one up takes 3 to 10 ms."""
 
 _WORD = re.compile(r"\w+")
@@ -46,17 +46,17 @@ class WordQuery:
     missing: bool  # one that matters stands nowhere even so: no item has all of them
 
 
-def read_words(store: Store, text: str) -> WordQuery:
+def split_query_words(store: Store, text: str) -> WordQuery:
     """Cut a text into words and see which of them the catalogue has, in any of its items."""
     words = tuple(dict.fromkeys(_WORD.findall(text)))[:MAX_WORDS]
     known = _known(store)
     misspelt, missing = set(), False
     kept = []
     for word in words:
-        if _stands(store, known, word):
+        if _is_in_catalogue(store, known, word):
             kept.append(word)
-        elif len(word) >= TYPO_LETTERS and not any(c.isdigit() for c in word):
-            if _stands(store, known, word, fuzziness=1):
+        elif len(word) >= MIN_TYPO_LETTERS and not any(c.isdigit() for c in word):
+            if _is_in_catalogue(store, known, word, fuzziness=1):
                 kept.append(word)
                 misspelt.add(word)
             else:
@@ -66,8 +66,8 @@ def read_words(store: Store, text: str) -> WordQuery:
     return WordQuery(tuple(kept), frozenset(misspelt), missing)  # what is left are short words, mostly stop words
 
 
-def find_words(
-    store: Store, asked: WordQuery, *, limit: int, condition: str | None, every: bool = False
+def search_by_words(
+    store: Store, word_query: WordQuery, *, limit: int, condition: str | None, every: bool = False
 ) -> list[tuple[str, float]]:
     """The items with these words, best first.
 
@@ -82,10 +82,10 @@ def find_words(
     Raises:
         ValueError, RuntimeError, OSError: from LanceDB, such as for a condition that fails on a row.
     """
-    if not asked.words or (every and asked.missing):
+    if not word_query.words or (every and word_query.missing):
         return []
     occur = Occur.MUST if every else Occur.SHOULD
-    parts = [(occur, _match(word, fuzziness=int(word in asked.misspelt))) for word in asked.words]
+    parts = [(occur, _match(word, fuzziness=int(word in word_query.misspelt))) for word in word_query.words]
     rows = _search(store, _known(store), BooleanQuery(parts), limit, condition)
     return sorted(((row["item_id"], row["_score"]) for row in rows), key=lambda hit: (-hit[1], hit[0]))
 
@@ -101,7 +101,7 @@ def _match_in(column: str, word: str, boost: float, fuzziness: int) -> FullTextQ
 
 
 @dataclass(frozen=True)
-class _Known:
+class _KnownWords:
     """What was found out of the words of one state of a database."""
 
     version: int  # of its items
@@ -109,49 +109,49 @@ class _Known:
     words: dict[tuple[str, int], bool] = field(default_factory=dict)  # by word and edits allowed, whether it stands
 
 
-_KNOWN: WeakKeyDictionary[Store, _Known] = WeakKeyDictionary()
+_KNOWN: WeakKeyDictionary[Store, _KnownWords] = WeakKeyDictionary()
 """Of each store, its state last seen."""
 
 
-def _known(store: Store) -> _Known:
+def _known(store: Store) -> _KnownWords:
     version = store.items.version
     known = _KNOWN.get(store)
     if known is None or known.version != version:
-        known = _KNOWN[store] = _Known(version, stored_language(store) is not None)
+        known = _KNOWN[store] = _KnownWords(version, stored_language(store) is not None)
     return known
 
 
-def _stands(store: Store, known: _Known, word: str, *, fuzziness: int = 0) -> bool:
+def _is_in_catalogue(store: Store, known: _KnownWords, word: str, *, fuzziness: int = 0) -> bool:
     key = (word, fuzziness)
     if key not in known.words:
-        if len(known.words) >= KNOWN_WORDS:
+        if len(known.words) >= MAX_KNOWN_WORDS:
             known.words.clear()
         known.words[key] = bool(_search(store, known, _match(word, fuzziness=fuzziness), 1, None))
     return known.words[key]
 
 
-_MADE: dict[tuple[str, int], Table] = {}
+_MEMORY_INDEX: dict[tuple[str, int], Table] = {}
 """The index in memory last made, by the address and version of the items it is of."""
 
 
-def _in_memory(store: Store, version: int) -> Table:
+def _build_memory_index(store: Store, version: int) -> Table:
     """A copy of `items` without its vectors, indexed; filters hold there as they do in the database."""
     state = (store.uri, version)
-    if state not in _MADE:
+    if state not in _MEMORY_INDEX:
         columns = [name for name in store.items.schema.names if name != "vector"]
         rows = store.items.search().select(columns).limit(None).to_arrow()
         table = lancedb.connect("memory://").create_table("items", rows)
         index_columns(table)
-        _MADE.clear()
-        _MADE[state] = table
-    return _MADE[state]
+        _MEMORY_INDEX.clear()
+        _MEMORY_INDEX[state] = table
+    return _MEMORY_INDEX[state]
 
 
 def _search(
-    store: Store, known: _Known, query: FullTextQuery, limit: int, condition: str | None
+    store: Store, known: _KnownWords, query: FullTextQuery, limit: int, condition: str | None
 ) -> list[dict[str, Any]]:
     """Ids and BM25 scores of the items that match, best first."""
-    table = store.items if known.indexed else _in_memory(store, known.version)
+    table = store.items if known.indexed else _build_memory_index(store, known.version)
     search = table.search(query, query_type="fts").limit(limit)
     if condition is not None:
         search = search.where(condition, prefilter=True)

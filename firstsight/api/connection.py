@@ -7,7 +7,7 @@ from firstsight.encoders.encoder_options import EncoderOptions
 from firstsight.encoders.registry import load_with_options, names_a_file
 from firstsight.errors import EncoderMismatchError, MissingDatabaseError
 from firstsight.media.policy import MediaPolicy
-from firstsight.retrieval.relevance import Calibration
+from firstsight.retrieval.relevance import RelevanceCalibration
 from firstsight.retrieval.rerank_store import RerankerShelf
 from firstsight.storage.snapshots import name_snapshot
 from firstsight.storage.store import Store
@@ -25,7 +25,7 @@ class DatabaseConnection:
         self._policy = policy
         self._store: Store | None = None
         self._encoder: Encoder | None = None
-        self._cached_calibration: tuple[str, Calibration] | None = None
+        self._cached_calibration: tuple[str, RelevanceCalibration] | None = None
         self._shelf = RerankerShelf(uri)
 
     @property
@@ -85,9 +85,9 @@ class DatabaseConnection:
         except MissingDatabaseError:
             return None
 
-    def _calibration(self, store: Store) -> Calibration:
+    def _calibration(self, store: Store) -> RelevanceCalibration:
         """What cosines mean in this state of the database, sampled once for each."""
         state = name_snapshot(store)
         if self._cached_calibration is None or self._cached_calibration[0] != state:
-            self._cached_calibration = (state, Calibration.sample(store))
+            self._cached_calibration = (state, RelevanceCalibration.sample(store))
         return self._cached_calibration[1]

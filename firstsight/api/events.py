@@ -60,19 +60,19 @@ class EventsPart(DatabaseConnection):
         """
         from firstsight.recommend.events import Events
         from firstsight.recommend.items import ItemSpace
-        from firstsight.recommend.model import fit_model
+        from firstsight.recommend.model import fit_cold_start_model
 
         store = self._open()
         on_progress("reading items and events")
         space = ItemSpace.load(store)
         train = Events(store).interactions(space)
-        return fit_model(store, space, train, use=use, wait_s=wait_s, on_progress=on_progress)
+        return fit_cold_start_model(store, space, train, use=use, wait_s=wait_s, on_progress=on_progress)
 
     def cold_start_models(self) -> list[ColdStartVersion]:
         """Every cold-start model, oldest first."""
-        from firstsight.recommend.model import list_models
+        from firstsight.recommend.model import list_cold_start_models
 
-        return list_models(self._open())
+        return list_cold_start_models(self._open())
 
     def use_cold_start(self, version: int | None, *, wait_s: float = FIT_WAIT_S) -> None:
         """Put a cold-start model in use, in the place of another; None for none of them.
@@ -81,6 +81,6 @@ class EventsPart(DatabaseConnection):
             QueryError: there is no such version.
             DatabaseBusyError, StoreError: it could not be written.
         """
-        from firstsight.recommend.model import use_model
+        from firstsight.recommend.model import use_cold_start_model
 
-        use_model(self._open(), version, wait_s=wait_s)
+        use_cold_start_model(self._open(), version, wait_s=wait_s)

@@ -89,7 +89,7 @@ class RecommendationsPart(DatabaseConnection):
             DatabaseBusyError, StoreError: the slate could not be logged.
         """
         from firstsight.recommend.interactions import History
-        from firstsight.recommend.profiles import joined, read_history, read_profile, utc_now
+        from firstsight.recommend.profiles import merge_histories, read_history, read_profile, utc_now
         from firstsight.recommend.slate import SlateSettings
 
         unknown = settings.keys() - {field.name for field in fields(SlateSettings)}
@@ -112,7 +112,7 @@ class RecommendationsPart(DatabaseConnection):
         space = loaded.maker.space
         known = loaded.events.history(user, space, before=now) if user else History.of(np.zeros(0, dtype=np.int64))
         if history is not None:
-            known = joined(known, read_history(space, history, moment))
+            known = merge_histories(known, read_history(space, history, moment))
         slots, ranking = loaded.maker.slate(
             known,
             how,
@@ -183,7 +183,7 @@ class RecommendationsPart(DatabaseConnection):
             )
         return [
             InterestedUser(everybody.user_ids[one.user], one.score, space.item_ids[one.because])
-            for one in loaded.maker.wanting(place, k)
+            for one in loaded.maker.rank_users(place, k)
         ]
 
     # ---- inside
@@ -208,7 +208,7 @@ class RecommendationsPart(DatabaseConnection):
         from firstsight.recommend.items import ItemSpace
         from firstsight.recommend.long_tail import Clusters
         from firstsight.recommend.model import ColdStartModel
-        from firstsight.recommend.recommending import FactorsOf, SlateMaker
+        from firstsight.recommend.recommending import FactorRecommender, SlateMaker
         from firstsight.recommend.semantic_id_store import load_codebooks
         from firstsight.recommend.semantic_ids import clusters
         from firstsight.recommend.slate_log import read_outcomes
@@ -233,7 +233,7 @@ class RecommendationsPart(DatabaseConnection):
             space,
             everybody,
             clusters=grouped,
-            model=None if model is None else FactorsOf(model),
+            model=None if model is None else FactorRecommender(model),
             outcomes=read_outcomes(store, space, grouped, everybody),
         )
         return _SlateData(space.version, version, model_state, time.monotonic(), events, maker, titles, columns)

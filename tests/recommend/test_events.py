@@ -185,7 +185,7 @@ def test_a_large_log_is_added_in_batches_and_users_are_found_by_an_index(
     log: Events, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events_module, "BATCH", 500)
-    monkeypatch.setattr(events_module, "INDEXED_FROM", 1_000)
+    monkeypatch.setattr(events_module, "MIN_INDEXED_EVENTS", 1_000)
     rows = [row(f"u{n % 40}", f"i{n % 12:04d}", T + n) for n in range(2_000)]
     source, seen = lines(tmp_path / "log.jsonl", rows), []
     log.add(source, on_progress=lambda so_far: seen.append(so_far.rows))

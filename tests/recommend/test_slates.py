@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from firstsight.errors import QueryError
-from firstsight.recommend.exploration import Outcomes, explored_slots
+from firstsight.recommend.exploration import ExplorationOutcomes, explored_slots
 from firstsight.recommend.interactions import DAY_US, History, Interactions
 from firstsight.recommend.interests import InterestSettings
 from firstsight.recommend.items import ItemSpace, Places
@@ -93,7 +93,7 @@ def test_an_old_interest_comes_back_and_a_recency_only_model_misses_it(space: It
     assert {slot.source for slot in brought} == {"long_tail"}
     assert {int(topic(slot.because)) for slot in brought} == {20}
     # the same without lasting and long-tail interests
-    short = SlateMaker(space, interest_settings=InterestSettings(most=0))
+    short = SlateMaker(space, interest_settings=InterestSettings(max_lasting=0))
     assert 20 not in topic(places_of(make(short, history, replace(PLAIN, k=100))))
 
 
@@ -286,7 +286,7 @@ def test_clusters_in_which_exploration_paid_are_explored_more(space: ItemSpace) 
     near = clusters.nearest[3, :3]
     good, bad = np.zeros(TOPICS, dtype=np.int64), np.zeros(TOPICS, dtype=np.int64)
     good[near[2]], bad[near[:2]] = 50, 50
-    outcomes = Outcomes(np.zeros(len(space), dtype=np.int64), good, bad)
+    outcomes = ExplorationOutcomes(np.zeros(len(space), dtype=np.int64), good, bad)
     maker = SlateMaker(space, known, clusters=clusters, outcomes=outcomes)
     drawn = [
         slot
@@ -328,11 +328,11 @@ def test_an_item_is_wanted_by_users_of_its_topic(space: ItemSpace) -> None:
     items = np.concatenate([t * EACH + 1 + rng.permutation(EACH - 1)[:8] for t in range(TOPICS)])
     interactions = Interactions.of(space, users, items, np.arange(len(items)))
     maker = SlateMaker(space, interactions)
-    (best, *_) = maker.wanting(7 * EACH, 5)
+    (best, *_) = maker.rank_users(7 * EACH, 5)
     assert interactions.user_ids[best.user] == "u07"
     assert topic(best.because) == 7
     owned = int(interactions.history(7).items[0])
-    assert "u07" not in [interactions.user_ids[one.user] for one in maker.wanting(owned, 30)]
+    assert "u07" not in [interactions.user_ids[one.user] for one in maker.rank_users(owned, 30)]
 
 
 def test_comparing_in_principal_directions_first_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
