@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import firstsight
-from firstsight.recommend.interactions import Interactions
+from firstsight.recommend.events.interactions import Interactions
 from firstsight.recommend.items import ItemSpace
 from firstsight.storage.store import Store
 

@@ -16,11 +16,11 @@ from pathlib import Path
 import firstsight
 from benchmarks.interaction_logs import EventLog, amazon_industrial, movielens
 from firstsight.indexer.catalog import CatalogOptions
-from firstsight.recommend.contenders import NAMES, contenders
-from firstsight.recommend.evaluation import PROTOCOLS, ProtocolReport, evaluate_recommenders
-from firstsight.recommend.evaluation_page import write_recommender_page
+from firstsight.recommend.evaluation.link_evaluation import evaluate_links, read_links
+from firstsight.recommend.evaluation.recommender_evaluation import PROTOCOLS, ProtocolReport, evaluate_recommenders
+from firstsight.recommend.evaluation.recommender_page import write_recommender_page
 from firstsight.recommend.items import ItemSpace
-from firstsight.recommend.links import evaluate_links, read_links
+from firstsight.recommend.model_factories import NAMES, contenders
 from firstsight.storage.store import Store
 
 

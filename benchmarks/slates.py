@@ -16,17 +16,17 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.interaction_logs import amazon_industrial, movielens
-from firstsight.recommend.baselines import MeanProfile, Popularity
-from firstsight.recommend.interactions import DAY_US, History, Interactions
-from firstsight.recommend.interests import InterestSettings
+from firstsight.recommend.evaluation.measures import coverage, difference, rank, recall
+from firstsight.recommend.evaluation.protocols import user_cold
+from firstsight.recommend.events.interactions import DAY_US, History, Interactions
 from firstsight.recommend.items import NEVER, ItemSpace, Places
-from firstsight.recommend.long_tail import Clusters
-from firstsight.recommend.measures import coverage, difference, rank, recall
-from firstsight.recommend.protocols import user_cold
-from firstsight.recommend.ranking import InterestRecommender
-from firstsight.recommend.recommending import SlateMaker
-from firstsight.recommend.semantic_ids import clusters
-from firstsight.recommend.slate import SlateSettings, candidate_pool
+from firstsight.recommend.models.baselines import MeanProfile, Popularity
+from firstsight.recommend.semantic_ids.codebooks import clusters
+from firstsight.recommend.slates.interest_ranking import InterestRecommender
+from firstsight.recommend.slates.interests import InterestSettings
+from firstsight.recommend.slates.long_tail import Clusters
+from firstsight.recommend.slates.slate_composer import SlateSettings, candidate_pool
+from firstsight.recommend.slates.slate_maker import SlateMaker
 
 NOW = 1_790_000_000_000_000
 DIM = 384

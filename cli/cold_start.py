@@ -10,7 +10,7 @@ from firstsight.cli import options
 from firstsight.cli.output import print_json_lines, print_table, tell, wants_json
 
 if TYPE_CHECKING:
-    from firstsight.recommend.model import ColdStartVersion
+    from firstsight.recommend.models.cold_start_model import ColdStartVersion
 
 EPILOG = """
 [bold]Examples[/bold]

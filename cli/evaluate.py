@@ -11,10 +11,10 @@ from firstsight.cli import options
 from firstsight.cli.output import print_json_lines, print_table, tell, wants_json, writing
 
 if TYPE_CHECKING:
-    from firstsight.recommend.evaluation import ProtocolReport
-    from firstsight.recommend.links import LinkReport
-    from firstsight.recommend.measures import Difference
-    from firstsight.retrieval.evaluation import Task
+    from firstsight.recommend.evaluation.link_evaluation import LinkReport
+    from firstsight.recommend.evaluation.measures import Difference
+    from firstsight.recommend.evaluation.recommender_evaluation import ProtocolReport
+    from firstsight.retrieval.evaluation.search_evaluation import Task
 
 EPILOG = """
 [bold]Examples[/bold]
@@ -81,7 +81,7 @@ def search(
 ) -> None:
     """NDCG, reciprocal rank, recall and precision at k, mode by mode, and whether the modes differ."""
     import firstsight
-    from firstsight.retrieval.evaluation_report import write_search_evaluation
+    from firstsight.retrieval.pages.search_evaluation_page import write_search_evaluation
 
     policy = firstsight.MediaPolicy(allow_private=allow_private)
     how = options.encoder_options(runtime, device, trust_remote_code)
@@ -176,8 +176,8 @@ def recommend(
 ) -> None:
     """Recall, NDCG, coverage, novelty and popularity, model by model, on the events that are held out."""
     import firstsight
-    from firstsight.recommend.evaluation import PROTOCOLS
-    from firstsight.recommend.evaluation_page import write_recommender_page
+    from firstsight.recommend.evaluation.recommender_evaluation import PROTOCOLS
+    from firstsight.recommend.evaluation.recommender_page import write_recommender_page
 
     known = [part.strip() for part in first.split(",")]
     if not all(part.isdecimal() for part in known):

@@ -10,7 +10,7 @@ from firstsight.cli import options
 from firstsight.cli.output import print_json_lines, print_table, tell, wants_json
 
 if TYPE_CHECKING:
-    from firstsight.recommend.event_reports import AddedEvents
+    from firstsight.recommend.events.event_reports import AddedEvents
 
 EPILOG = """
 [bold]Examples[/bold]
@@ -55,7 +55,7 @@ def add(
 ) -> None:
     """Add the events of a file; a row that cannot be taken is named and left out."""
     import firstsight
-    from firstsight.recommend.event_rows import UNIT_WORDS
+    from firstsight.recommend.events.event_rows import UNIT_WORDS
 
     how: dict[str, Any] = {"time_unit": time_unit, "encoding": encoding, "wait_s": wait}
     added = firstsight.open(db).add_events(source, on_progress=_tell_rows, **how)

@@ -45,7 +45,7 @@ def space_map(
 ) -> None:
     """Draw the items on a plane, alike ones together: one page with pictures on hover that needs no server."""
     import firstsight
-    from firstsight.retrieval.space_map_page import write_space_map
+    from firstsight.retrieval.pages.space_map_page import write_space_map
 
     policy = firstsight.MediaPolicy(allow_private=allow_private)
     database = firstsight.open(db)

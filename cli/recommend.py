@@ -11,7 +11,7 @@ from firstsight.cli import options
 from firstsight.cli.output import print_json_lines, print_table, tell, wants_json
 
 if TYPE_CHECKING:
-    from firstsight.recommend.results import Slate
+    from firstsight.recommend.slates.slate_results import Slate
 
 EPILOG = """
 [bold]Examples[/bold]

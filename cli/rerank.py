@@ -11,7 +11,7 @@ from firstsight.cli import options
 from firstsight.cli.output import print_json_lines, print_table, tell, wants_json
 
 if TYPE_CHECKING:
-    from firstsight.retrieval.rerank_store import RerankerVersion
+    from firstsight.retrieval.reranker_store import RerankerVersion
 
 EPILOG = """
 [bold]Examples[/bold]

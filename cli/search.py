@@ -224,7 +224,7 @@ def search(
     query = firstsight.Query(**asked)
     results = database.search(query)
     if html is not None:
-        from firstsight.retrieval.contact_sheet import write_contact_sheet
+        from firstsight.retrieval.pages.contact_sheet import write_contact_sheet
 
         with writing(html, "--html"):
             write_contact_sheet(html, query.summary, results, policy=policy)

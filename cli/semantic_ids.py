@@ -13,7 +13,7 @@ from firstsight.cli.output import print_json_lines, print_table, tell, wants_jso
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from firstsight.recommend.semantic_id_store import SemanticIdVersion
+    from firstsight.recommend.semantic_ids.semantic_id_store import SemanticIdVersion
 
 EPILOG = """
 [bold]Examples[/bold]

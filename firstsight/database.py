@@ -20,8 +20,8 @@ from firstsight.encoders.base import EncoderSpec, ImageInput
 from firstsight.errors import FirstsightError, QueryError
 from firstsight.indexer.catalog import TIMES
 from firstsight.retrieval.query import Query
-from firstsight.retrieval.rerank import choose_rerankers
-from firstsight.retrieval.rerank_store import RerankerVersion, find_version, versions_to_evaluate
+from firstsight.retrieval.rerank.reranker import choose_rerankers
+from firstsight.retrieval.reranker_store import RerankerVersion, find_version, versions_to_evaluate
 from firstsight.retrieval.results import SearchResults, locate
 from firstsight.retrieval.search import search_many
 from firstsight.storage.snapshots import make_token, name_snapshot, open_snapshot, parse_rerankers
@@ -30,8 +30,8 @@ from firstsight.storage.upkeep import TableState, table_state
 
 if TYPE_CHECKING:
     from firstsight.duplicates.item_pairs import DuplicateGroup
-    from firstsight.retrieval.evaluation import Task
-    from firstsight.retrieval.space_map import SpaceMap
+    from firstsight.retrieval.evaluation.search_evaluation import Task
+    from firstsight.retrieval.pages.space_map import SpaceMap
     from firstsight.storage.store import Store
 
 
@@ -265,11 +265,12 @@ class Database(RecommendationEvaluationPart, EventsPart, RecommendationsPart, In
         """Measure how well search ranks: by judgements, or without them by queries made from the catalogue.
 
         Args:
-            judgements: a file of graded items, see `firstsight.retrieval.judgements.read_judgements`.
+            judgements: a file of graded items, see `firstsight.retrieval.evaluation.judgements.read_judgements`.
             k: depth of the measures, 1 to 1,000.
             modes: "vector", "words", "hybrid", each without a reranker. Beside a mode stands the reranker promoted for
                 it, and one that was fitted to it since.
-            queries, seed, group_by: see `firstsight.retrieval.smoke.build_catalogue_tasks`; without judgements only.
+            queries, seed, group_by: without judgements only; see `build_catalogue_tasks` in
+                `firstsight.retrieval.evaluation.catalogue_queries`.
 
         Returns:
             The tasks with their figures, and the store, from which a report takes titles and pictures.
@@ -277,9 +278,9 @@ class Database(RecommendationEvaluationPart, EventsPart, RecommendationsPart, In
         Raises:
             QueryError: judgements that cannot be used, or nothing to make queries from.
         """
-        from firstsight.retrieval.evaluation import evaluate
-        from firstsight.retrieval.judgements import read_judgements
-        from firstsight.retrieval.smoke import build_catalogue_tasks
+        from firstsight.retrieval.evaluation.catalogue_queries import build_catalogue_tasks
+        from firstsight.retrieval.evaluation.judgements import read_judgements
+        from firstsight.retrieval.evaluation.search_evaluation import evaluate
 
         judged = None if judgements is None else read_judgements(os.fspath(judgements))
         store = self._open()
@@ -298,8 +299,8 @@ class Database(RecommendationEvaluationPart, EventsPart, RecommendationsPart, In
         return self._shelf.versions()
 
     def space_map(self, **how: Any) -> SpaceMap:
-        """Place the items on a plane; arguments and errors as `firstsight.retrieval.space_map.space_map`."""
-        from firstsight.retrieval.space_map import space_map
+        """Place the items on a plane; arguments and errors as `firstsight.retrieval.pages.space_map.space_map`."""
+        from firstsight.retrieval.pages.space_map import space_map
 
         return space_map(self._open(), **how)
 

@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vectors
 from firstsight.errors import QueryError
-from firstsight.recommend.baselines import EASE, MeanProfile, Popularity, RandomOrder
-from firstsight.recommend.blend import Blend, Content
-from firstsight.recommend.collaborative import ALS
-from firstsight.recommend.interactions import History, Interactions, Recommender
+from firstsight.recommend.events.interactions import History, Interactions, Recommender
 from firstsight.recommend.items import ItemSpace, Places
-from firstsight.recommend.long_tail import Clusters
-from firstsight.recommend.ranking import InterestRecommender
-from firstsight.recommend.recommending import FactorRecommender
-from firstsight.recommend.semantic_id_store import load_codebooks
-from firstsight.recommend.semantic_ids import clusters
-from firstsight.recommend.words import load_content_vectors
+from firstsight.recommend.models.baselines import EASE, MeanProfile, Popularity, RandomOrder
+from firstsight.recommend.models.blend import Blend, Content
+from firstsight.recommend.models.collaborative import ALS
+from firstsight.recommend.models.text_vectors import load_content_vectors
+from firstsight.recommend.semantic_ids.codebooks import clusters
+from firstsight.recommend.semantic_ids.semantic_id_store import load_codebooks
+from firstsight.recommend.slates.interest_ranking import InterestRecommender
+from firstsight.recommend.slates.long_tail import Clusters
+from firstsight.recommend.slates.slate_maker import FactorRecommender
 from firstsight.storage.store import Store
 
 NAMES = ("random", "popularity", "mean profile", "max similarity", "ALS", "EASE", "blend", "interests")

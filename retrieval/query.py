@@ -6,7 +6,7 @@ The algebra, for parts p (a text, pictures, videos, items) with weights w_p:
     score       = cos(item, q)                                          -1 to 1
     penalty     = minus_weight * max(0, max_m cos(item, unit(m)))       0 to minus_weight, m over the minus parts
     vector mode ranks by   score - penalty
-    hybrid mode ranks by   fused * (1 - penalty)                        fused: see `firstsight.retrieval.fusion`
+    hybrid mode ranks by   fused * (1 - penalty)                        fused: see `firstsight.retrieval.ranking.fusion`
 
 A sum does not depend on the order of its parts, and a part of weight 0 is as good as not given. What is to be
 avoided costs an item a bounded penalty; it never moves the query's vector, which a subtraction could turn around.
@@ -32,7 +32,7 @@ PartChoice = Literal["item", "title", "image", "frame", "any"]
 """What of an item is compared: its fused vector, its best view of one part, or its best view of any part."""
 
 Fusion = Literal["rrf", "weighted"]
-"""How hybrid joins its two rankings; see `firstsight.retrieval.fusion`."""
+"""How hybrid joins its two rankings; see `firstsight.retrieval.ranking.fusion`."""
 
 MAX_RESULTS = 10_000
 """Most results one query may reach: offset and k together."""

@@ -17,15 +17,15 @@ import pyarrow.compute as pc
 from firstsight.encoders.base import Encoder, Vector
 from firstsight.errors import FirstsightError, QueryError
 from firstsight.media.policy import MediaPolicy
-from firstsight.retrieval.candidates import Candidate, FetchGenerator, Ranker, run_rankings
-from firstsight.retrieval.collapsing import DUPLICATES, collapse_duplicates
-from firstsight.retrieval.diversity import maximal_marginal_relevance
-from firstsight.retrieval.encoding import encode_queries
-from firstsight.retrieval.filters import NOT_BLOCKED, blocked_items, build_condition, check_collapse_column
 from firstsight.retrieval.moments import Moment, find_moments
 from firstsight.retrieval.query import PartChoice, Query
-from firstsight.retrieval.relevance import RelevanceCalibration
-from firstsight.retrieval.rerank import CANDIDATES, Reranker
+from firstsight.retrieval.ranking.candidates import Candidate, FetchGenerator, Ranker, run_rankings
+from firstsight.retrieval.ranking.collapse import DUPLICATES, collapse_duplicates
+from firstsight.retrieval.ranking.diversity import maximal_marginal_relevance
+from firstsight.retrieval.ranking.item_filters import NOT_BLOCKED, blocked_items, build_condition, check_collapse_column
+from firstsight.retrieval.ranking.query_encoding import encode_queries
+from firstsight.retrieval.ranking.relevance import RelevanceCalibration
+from firstsight.retrieval.rerank.reranker import CANDIDATES, Reranker
 from firstsight.retrieval.results import SearchResult, SearchResults, ViewMatch, locate
 from firstsight.storage.snapshots import name_snapshot
 from firstsight.storage.store import Store

@@ -57,6 +57,6 @@ def test_the_wheel_holds_only_the_package_and_all_its_data(tmp_path: Path) -> No
     for data in (
         "py.typed",
         "encoders/starter/weights/starter-bridge.safetensors",
-        "retrieval/templates/contact_sheet.html",
+        "retrieval/pages/templates/contact_sheet.html",
     ):
         assert f"firstsight/{data}" in names

@@ -7,8 +7,8 @@ from firstsight.encoders.encoder_options import EncoderOptions
 from firstsight.encoders.registry import load_with_options, names_a_file
 from firstsight.errors import EncoderMismatchError, MissingDatabaseError
 from firstsight.media.policy import MediaPolicy
-from firstsight.retrieval.relevance import RelevanceCalibration
-from firstsight.retrieval.rerank_store import RerankerShelf
+from firstsight.retrieval.ranking.relevance import RelevanceCalibration
+from firstsight.retrieval.reranker_store import RerankerShelf
 from firstsight.storage.snapshots import name_snapshot
 from firstsight.storage.store import Store
 

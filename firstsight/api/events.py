@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from firstsight.api.connection import DatabaseConnection
 
 if TYPE_CHECKING:
-    from firstsight.recommend.event_reports import AddedEvents, EventsStatus
-    from firstsight.recommend.model import ColdStartVersion
+    from firstsight.recommend.events.event_reports import AddedEvents, EventsStatus
+    from firstsight.recommend.models.cold_start_model import ColdStartVersion
 
 FIT_WAIT_S = 60.0
 """For another process that is writing: what was fitted should not be lost to it."""
@@ -24,19 +24,19 @@ class EventsPart(DatabaseConnection):
 
         Args:
             source: CSV, TSV, JSON Lines or Parquet with user_id, item_id, timestamp, and optionally event and weight.
-            how: time_unit, encoding, wait_s and on_progress, as in `firstsight.recommend.events.Events.add`.
+            how: time_unit, encoding, wait_s and on_progress, as in `firstsight.recommend.events.event_log.Events.add`.
 
         Raises:
             CatalogError: the file cannot be read, its times cannot be told, or no row can be taken.
             MissingDatabaseError, DatabaseBusyError, StoreError: it could not be written.
         """
-        from firstsight.recommend.events import Events
+        from firstsight.recommend.events.event_log import Events
 
         return Events(self._open()).add(os.fspath(source), **how)
 
     def events_status(self) -> EventsStatus:
         """How many events there are, of how many users, and on how many items that the index does not have."""
-        from firstsight.recommend.events import Events
+        from firstsight.recommend.events.event_log import Events
 
         return Events(self._open()).status()
 
@@ -58,9 +58,9 @@ class EventsPart(DatabaseConnection):
             OptionalDependencyError: implicit is not installed.
             DatabaseBusyError, StoreError: it could not be kept.
         """
-        from firstsight.recommend.events import Events
+        from firstsight.recommend.events.event_log import Events
         from firstsight.recommend.items import ItemSpace
-        from firstsight.recommend.model import fit_cold_start_model
+        from firstsight.recommend.models.cold_start_model import fit_cold_start_model
 
         store = self._open()
         on_progress("reading items and events")
@@ -70,7 +70,7 @@ class EventsPart(DatabaseConnection):
 
     def cold_start_models(self) -> list[ColdStartVersion]:
         """Every cold-start model, oldest first."""
-        from firstsight.recommend.model import list_cold_start_models
+        from firstsight.recommend.models.cold_start_model import list_cold_start_models
 
         return list_cold_start_models(self._open())
 
@@ -81,6 +81,6 @@ class EventsPart(DatabaseConnection):
             QueryError: there is no such version.
             DatabaseBusyError, StoreError: it could not be written.
         """
-        from firstsight.recommend.model import use_cold_start_model
+        from firstsight.recommend.models.cold_start_model import use_cold_start_model
 
         use_cold_start_model(self._open(), version, wait_s=wait_s)

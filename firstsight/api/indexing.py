@@ -18,7 +18,7 @@ from firstsight.indexer.pipeline import Counts, IndexReport, IndexRun
 from firstsight.indexer.removal import remove_items
 from firstsight.indexer.run_recipe import Recipe
 from firstsight.indexer.sources import STDIN, open_source
-from firstsight.retrieval.rerank_store import RerankerVersion
+from firstsight.retrieval.reranker_store import RerankerVersion
 from firstsight.storage.store import Store
 from firstsight.storage.text_index import check_language, index_texts
 from firstsight.storage.upgrade import UpgradeReport, apply_upgrade, plan_upgrade
@@ -263,7 +263,7 @@ class IndexingPart(SemanticIdsPart):
         """Learn an order of results from judgements or events, measured on held-out queries; kept, not promoted.
 
         Args:
-            judgements, events: one file of either; see `firstsight.retrieval.judgements`.
+            judgements, events: one file of either; see `firstsight.retrieval.evaluation.judgements`.
             columns: numbers and flags of the catalogue to learn from, such as price and sales; all of them by default.
             mode: of the searches that are learned from and reranked: "hybrid", "vector" or "words".
             wait_s: seconds to wait, at the end, for another process that is writing.
@@ -278,8 +278,8 @@ class IndexingPart(SemanticIdsPart):
             OptionalDependencyError: LightGBM is not installed.
             DatabaseBusyError, StoreError: it could not be kept.
         """
-        from firstsight.retrieval.judgements import read_events, read_judgements
-        from firstsight.retrieval.rerank_fit import fit
+        from firstsight.retrieval.evaluation.judgements import read_events, read_judgements
+        from firstsight.retrieval.rerank.reranker_fitting import fit
         from firstsight.retrieval.search import make_rankers
 
         if (judgements is None) == (events is None):
@@ -304,7 +304,7 @@ class IndexingPart(SemanticIdsPart):
             QueryError: there is none, or NDCG@10 on held-out queries is not higher with it at p < 0.05.
             DatabaseBusyError, StoreError: it could not be written.
         """
-        from firstsight.retrieval.rerank_fit import promote
+        from firstsight.retrieval.rerank.reranker_fitting import promote
 
         store = self._open()
         with store.writing(wait_s):
@@ -320,7 +320,7 @@ class IndexingPart(SemanticIdsPart):
             QueryError: there is no such version.
             DatabaseBusyError, StoreError: it could not be written.
         """
-        from firstsight.retrieval.rerank_fit import drop
+        from firstsight.retrieval.rerank.reranker_fitting import drop
 
         with self._open().writing(wait_s):
             return drop(self._shelf, version)

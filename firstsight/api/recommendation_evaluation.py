@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from firstsight.api.connection import DatabaseConnection
 
 if TYPE_CHECKING:
-    from firstsight.recommend.evaluation import ProtocolReport
-    from firstsight.recommend.links import LinkReport, Links
+    from firstsight.recommend.evaluation.link_evaluation import LinkReport, Links
+    from firstsight.recommend.evaluation.recommender_evaluation import ProtocolReport
 
 
 class RecommendationEvaluationPart(DatabaseConnection):
@@ -30,8 +30,8 @@ class RecommendationEvaluationPart(DatabaseConnection):
         """Compare recommenders on the database's events, each fitted anew on what a protocol lets it see.
 
         Args:
-            protocols: "item-cold", "user-cold", "time"; see `firstsight.recommend.protocols`.
-            models: names, see `firstsight.recommend.contenders`; all by default.
+            protocols: "item-cold", "user-cold", "time"; see `firstsight.recommend.evaluation.protocols`.
+            models: names, see `firstsight.recommend.model_factories`; all by default.
             k: depth of the measures.
             seeds: draws of held-out items and users; figures are means over them.
             share: of items, users or events held out, between 0 and 1.
@@ -42,10 +42,10 @@ class RecommendationEvaluationPart(DatabaseConnection):
             QueryError: no events, too few, an unknown name, or a number out of range.
             OptionalDependencyError: implicit is not installed, and one of the models learns by it.
         """
-        from firstsight.recommend.contenders import contenders
-        from firstsight.recommend.evaluation import evaluate_recommenders
-        from firstsight.recommend.events import Events
+        from firstsight.recommend.evaluation.recommender_evaluation import evaluate_recommenders
+        from firstsight.recommend.events.event_log import Events
         from firstsight.recommend.items import ItemSpace
+        from firstsight.recommend.model_factories import contenders
 
         store = self._open()
         space = ItemSpace.load(store)
@@ -67,7 +67,7 @@ class RecommendationEvaluationPart(DatabaseConnection):
         """How many of the items that people have linked are among the nearest, kind of link by kind.
 
         Args:
-            file: see `firstsight.recommend.links.read_links`.
+            file: see `firstsight.recommend.evaluation.link_evaluation.read_links`.
             column: of the catalogue, whose values are linked; item ids by default.
             k: depth of the measures.
 
@@ -75,8 +75,8 @@ class RecommendationEvaluationPart(DatabaseConnection):
             CatalogError: the file cannot be used.
             QueryError: there is no such column, or k is below 1.
         """
+        from firstsight.recommend.evaluation.link_evaluation import evaluate_links, read_links
         from firstsight.recommend.items import ItemSpace
-        from firstsight.recommend.links import evaluate_links, read_links
 
         store = self._open()
         space = ItemSpace.load(store)

@@ -19,12 +19,12 @@ from firstsight.api.connection import DatabaseConnection
 from firstsight.errors import QueryError
 
 if TYPE_CHECKING:
-    from firstsight.recommend.events import Events
+    from firstsight.recommend.events.event_log import Events
     from firstsight.recommend.items import ItemSpace
-    from firstsight.recommend.ranking import Ranking
-    from firstsight.recommend.recommending import SlateMaker
-    from firstsight.recommend.results import InterestedUser, SimilarItem, Slate
-    from firstsight.recommend.slate import SlateSettings, Slot
+    from firstsight.recommend.slates.interest_ranking import Ranking
+    from firstsight.recommend.slates.slate_composer import SlateSettings, Slot
+    from firstsight.recommend.slates.slate_maker import SlateMaker
+    from firstsight.recommend.slates.slate_results import InterestedUser, SimilarItem, Slate
     from firstsight.storage.store import Store
 
 LOG_WAIT_S = 10.0
@@ -79,7 +79,8 @@ class RecommendationsPart(DatabaseConnection):
             now: the moment the slate is for, with a zone; now by default.
             seed: of exploration; the same seed gives the same slate. A new one by default.
             log: write the slots with their propensities to the table `slates`.
-            settings: fields of `firstsight.recommend.slate.SlateSettings`: k, quotas, explore, diversity, …
+            settings: fields of `SlateSettings` in `firstsight.recommend.slates.slate_composer`: k, quotas, explore,
+                diversity, …
 
         Returns:
             At most k items, no item twice, none that has ended, has not begun, is blocked or is above the age.
@@ -88,9 +89,9 @@ class RecommendationsPart(DatabaseConnection):
             QueryError: a value out of range, an unknown item, an empty history, or an empty database.
             DatabaseBusyError, StoreError: the slate could not be logged.
         """
-        from firstsight.recommend.interactions import History
-        from firstsight.recommend.profiles import merge_histories, read_history, read_profile, utc_now
-        from firstsight.recommend.slate import SlateSettings
+        from firstsight.recommend.events.interactions import History
+        from firstsight.recommend.slates.profiles import merge_histories, read_history, read_profile, utc_now
+        from firstsight.recommend.slates.slate_composer import SlateSettings
 
         unknown = settings.keys() - {field.name for field in fields(SlateSettings)}
         if unknown:
@@ -122,7 +123,7 @@ class RecommendationsPart(DatabaseConnection):
         )
         slate = _slate(loaded, slots, ranking, how, user, moment, events=len(known))
         if log:
-            from firstsight.recommend.slate_log import log_slate
+            from firstsight.recommend.slates.slate_log import log_slate
 
             with store.writing(LOG_WAIT_S):
                 log_slate(store, slate)
@@ -147,9 +148,9 @@ class RecommendationsPart(DatabaseConnection):
         Raises:
             QueryError: an unknown item, one without a vector, an unknown kind, or a value out of range.
         """
-        from firstsight.recommend.profiles import utc_now
-        from firstsight.recommend.results import SimilarItem
-        from firstsight.recommend.slate import KINDS
+        from firstsight.recommend.slates.profiles import utc_now
+        from firstsight.recommend.slates.slate_composer import KINDS
+        from firstsight.recommend.slates.slate_results import SimilarItem
 
         _check_k(k)
         for kind in kinds:
@@ -171,7 +172,7 @@ class RecommendationsPart(DatabaseConnection):
         Raises:
             QueryError: an unknown item, one without a vector, or no events.
         """
-        from firstsight.recommend.results import InterestedUser
+        from firstsight.recommend.slates.slate_results import InterestedUser
 
         _check_k(k)
         loaded = self._load(self._open())
@@ -190,7 +191,7 @@ class RecommendationsPart(DatabaseConnection):
 
     def _load(self, store: Store) -> _SlateData:
         """The items and events in memory, read again where they have changed."""
-        from firstsight.recommend.events import Events
+        from firstsight.recommend.events.event_log import Events
 
         kept = self._slate_data
         version = int(store.items.version)
@@ -206,12 +207,12 @@ class RecommendationsPart(DatabaseConnection):
 
     def _read(self, store: Store, events: Events, kept: _SlateData | None) -> _SlateData:
         from firstsight.recommend.items import ItemSpace
-        from firstsight.recommend.long_tail import Clusters
-        from firstsight.recommend.model import ColdStartModel
-        from firstsight.recommend.recommending import FactorRecommender, SlateMaker
-        from firstsight.recommend.semantic_id_store import load_codebooks
-        from firstsight.recommend.semantic_ids import clusters
-        from firstsight.recommend.slate_log import read_outcomes
+        from firstsight.recommend.models.cold_start_model import ColdStartModel
+        from firstsight.recommend.semantic_ids.codebooks import clusters
+        from firstsight.recommend.semantic_ids.semantic_id_store import load_codebooks
+        from firstsight.recommend.slates.long_tail import Clusters
+        from firstsight.recommend.slates.slate_log import read_outcomes
+        from firstsight.recommend.slates.slate_maker import FactorRecommender, SlateMaker
 
         if kept is None:
             space = ItemSpace.load(store)
@@ -263,7 +264,7 @@ def _slate(
     *,
     events: int,
 ) -> Slate:
-    from firstsight.recommend.results import Recommendation, Slate, UserInterest
+    from firstsight.recommend.slates.slate_results import Recommendation, Slate, UserInterest
 
     space = loaded.maker.space
     items = [
@@ -295,7 +296,7 @@ def _slate(
 
 
 def _model_state(store: Store) -> int:
-    from firstsight.recommend.model import TABLE
+    from firstsight.recommend.models.cold_start_model import TABLE
     from firstsight.storage.side_tables import open_side_table
 
     table = open_side_table(store, TABLE)

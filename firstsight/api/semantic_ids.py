@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from firstsight.api.connection import DatabaseConnection
 
 if TYPE_CHECKING:
-    from firstsight.recommend.semantic_id_store import SemanticIdVersion
+    from firstsight.recommend.semantic_ids.semantic_id_store import SemanticIdVersion
     from firstsight.storage.store import Store
 
 FIT_WAIT_S = 60.0
@@ -30,7 +30,7 @@ class SemanticIdsPart(DatabaseConnection):
             QueryError: a number out of range, or too few items.
             DatabaseBusyError: another process is writing.
         """
-        from firstsight.recommend.semantic_id_store import fit_semantic_ids
+        from firstsight.recommend.semantic_ids.semantic_id_store import fit_semantic_ids
 
         store = self._open()
         with store.writing(FIT_WAIT_S):
@@ -46,7 +46,7 @@ class SemanticIdsPart(DatabaseConnection):
             QueryError: nothing was fitted yet.
             DatabaseBusyError: another process is writing.
         """
-        from firstsight.recommend.semantic_id_store import assign_semantic_ids
+        from firstsight.recommend.semantic_ids.semantic_id_store import assign_semantic_ids
 
         store = self._open()
         with store.writing(FIT_WAIT_S):
@@ -58,13 +58,13 @@ class SemanticIdsPart(DatabaseConnection):
         Raises:
             QueryError: there is no such version, or none at all.
         """
-        from firstsight.recommend.semantic_id_store import export_semantic_ids
+        from firstsight.recommend.semantic_ids.semantic_id_store import export_semantic_ids
 
         return export_semantic_ids(self._open(), version)
 
     def semantic_id_versions(self) -> list[SemanticIdVersion]:
         """Every fit with its figures, oldest first; the newest is in use."""
-        from firstsight.recommend.semantic_id_store import semantic_id_versions
+        from firstsight.recommend.semantic_ids.semantic_id_store import semantic_id_versions
 
         return semantic_id_versions(self._open())
 
@@ -73,6 +73,6 @@ class SemanticIdsPart(DatabaseConnection):
         from firstsight.storage.semantic_id_table import newest_version
 
         if newest_version(store) is not None:
-            from firstsight.recommend.semantic_id_store import assign_semantic_ids
+            from firstsight.recommend.semantic_ids.semantic_id_store import assign_semantic_ids
 
             assign_semantic_ids(store)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
-from firstsight.recommend.evaluation import ModelFigures, ProtocolReport
+from firstsight.recommend.evaluation.recommender_evaluation import ModelFigures, ProtocolReport
 
 WIDTH = 460
 ROW = 26

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from firstsight.errors import CatalogError, QueryError
 from firstsight.indexer.sources import BadRow, open_source
-from firstsight.recommend import measures
+from firstsight.recommend.evaluation import measures
+from firstsight.recommend.evaluation.measures import Difference
 from firstsight.recommend.items import ItemSpace, Places
-from firstsight.recommend.measures import Difference
 from firstsight.storage.store import Store
 
 COLUMNS = (("from", "to"), ("item_id", "linked_item_id"), ("parent", "linked_parent"))

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.errors import QueryError
-from firstsight.recommend.interactions import History, Interactions, Recommender
+from firstsight.recommend.evaluation.measures import rank
+from firstsight.recommend.events.interactions import History, Interactions, Recommender
 from firstsight.recommend.items import Places
-from firstsight.recommend.measures import rank
 
 USERS_PER_BATCH = 512
 

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.errors import QueryError
-from firstsight.recommend import measures
-from firstsight.recommend.interactions import Interactions, Recommender
+from firstsight.recommend.evaluation import measures
+from firstsight.recommend.evaluation.measures import Difference
+from firstsight.recommend.evaluation.protocols import Split, global_time, item_cold, user_cold
+from firstsight.recommend.events.interactions import Interactions, Recommender
 from firstsight.recommend.items import Places
-from firstsight.recommend.measures import Difference
-from firstsight.recommend.protocols import Split, global_time, item_cold, user_cold
 
 K = 20
 SEEDS = 3

@@ -9,8 +9,8 @@ from pathlib import Path
 import jinja2
 import numpy as np
 
-from firstsight.recommend.evaluation import ProtocolReport
-from firstsight.recommend.evaluation_plots import recall_and_coverage, recall_bars, recall_by_known
+from firstsight.recommend.evaluation.evaluation_plots import recall_and_coverage, recall_bars, recall_by_known
+from firstsight.recommend.evaluation.recommender_evaluation import ProtocolReport
 
 
 def write_recommender_page(path: Path, reports: Sequence[ProtocolReport], database: str) -> None:
@@ -24,7 +24,11 @@ def write_recommender_page(path: Path, reports: Sequence[ProtocolReport], databa
         OSError: the page cannot be written.
     """
     known = sorted((one for one in reports if one.first is not None), key=lambda one: one.first or 0)
-    text = resources.files("firstsight.recommend").joinpath("templates/evaluation.html").read_text(encoding="utf-8")
+    text = (
+        resources.files("firstsight.recommend.evaluation")
+        .joinpath("templates/evaluation.html")
+        .read_text(encoding="utf-8")
+    )
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters["figure"] = lambda value: "" if np.isnan(value) else f"{value:.3f}"
     path.write_text(

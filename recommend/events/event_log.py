@@ -19,8 +19,8 @@ from lancedb.table import Table
 
 from firstsight.errors import CatalogError, QueryError
 from firstsight.indexer.sources import BadRow, Row, Source, open_source
-from firstsight.recommend.event_reports import AddedEvents, EventsStatus
-from firstsight.recommend.event_rows import (
+from firstsight.recommend.events.event_reports import AddedEvents, EventsStatus
+from firstsight.recommend.events.event_rows import (
     COLUMNS,
     TIME_UNITS,
     Event,
@@ -30,7 +30,7 @@ from firstsight.recommend.event_rows import (
     missing_columns,
     read_event,
 )
-from firstsight.recommend.interactions import History, Interactions
+from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.items import NEVER, ItemSpace
 from firstsight.storage.side_tables import open_side_table, upsert
 from firstsight.storage.store import Store, quote

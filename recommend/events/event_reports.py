@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from firstsight.recommend.event_rows import TimeUnit
+from firstsight.recommend.events.event_rows import TimeUnit
 
 
 @dataclass

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.errors import QueryError
-from firstsight.recommend.interactions import History, Interactions
+from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.items import ItemSpace, Places
 
 T = TypeVar("T")

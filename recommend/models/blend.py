@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vectors
 from firstsight.errors import QueryError
-from firstsight.recommend.cold_factors import FactorMapping, add_cold_factors
-from firstsight.recommend.collaborative import Factors, fit_factors
-from firstsight.recommend.interactions import History, Interactions
+from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.items import Places
+from firstsight.recommend.models.cold_factors import FactorMapping, add_cold_factors
+from firstsight.recommend.models.collaborative import Factors, fit_factors
 
 LAST_EVENTS = 200
 """Of a history, that candidates are compared with."""
@@ -108,7 +108,7 @@ class Blend:
         Raises:
             QueryError, OptionalDependencyError: see `fit_factors`.
         """
-        from firstsight.recommend.choosing import choose_settings
+        from firstsight.recommend.models.blend_selection import choose_settings
 
         if self._content is None:
             self._content = train.space.vectors

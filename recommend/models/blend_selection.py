@@ -8,12 +8,12 @@ import numpy as np
 
 from firstsight.encoders.base import Vectors
 from firstsight.errors import QueryError
-from firstsight.recommend.blend import BlendSettings, blend_scores, max_cosines
-from firstsight.recommend.cold_factors import FactorMapping, add_cold_factors
-from firstsight.recommend.collaborative import fit_factors
-from firstsight.recommend.interactions import Interactions
-from firstsight.recommend.measures import rank, recall
-from firstsight.recommend.protocols import Split, item_cold
+from firstsight.recommend.evaluation.measures import rank, recall
+from firstsight.recommend.evaluation.protocols import Split, item_cold
+from firstsight.recommend.events.interactions import Interactions
+from firstsight.recommend.models.blend import BlendSettings, blend_scores, max_cosines
+from firstsight.recommend.models.cold_factors import FactorMapping, add_cold_factors
+from firstsight.recommend.models.collaborative import fit_factors
 
 K = 20
 ALPHAS = (1.0, 10.0)

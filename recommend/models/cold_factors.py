@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vectors
-from firstsight.recommend.collaborative import Factors
 from firstsight.recommend.items import Places
+from firstsight.recommend.models.collaborative import Factors
 
 FactorMapping = Literal["knn", "ridge"]
 

@@ -18,13 +18,13 @@ from lancedb.table import Table
 from numpy.typing import NDArray
 
 from firstsight.errors import EncoderMismatchError, QueryError, StoreError
-from firstsight.recommend.blend import Blend, BlendSettings
-from firstsight.recommend.choosing import check_enough_events, choose_settings
-from firstsight.recommend.cold_factors import add_cold_factors
-from firstsight.recommend.collaborative import Factors, fit_factors, gram_of
-from firstsight.recommend.interactions import History, Interactions
+from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.items import ItemSpace, Places
-from firstsight.recommend.words import WordSpace, content_vectors, read_texts
+from firstsight.recommend.models.blend import Blend, BlendSettings
+from firstsight.recommend.models.blend_selection import check_enough_events, choose_settings
+from firstsight.recommend.models.cold_factors import add_cold_factors
+from firstsight.recommend.models.collaborative import Factors, fit_factors, gram_of
+from firstsight.recommend.models.text_vectors import WordSpace, content_vectors, read_texts
 from firstsight.storage.side_tables import open_side_table, unwritable, upsert
 from firstsight.storage.store import Store
 from firstsight.storage.tables import TIME

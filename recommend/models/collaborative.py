@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.errors import OptionalDependencyError, QueryError
-from firstsight.recommend.interactions import History, Interactions
+from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.items import Places
 
 FACTORS = 64

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from firstsight.encoders.base import Vectors
 from firstsight.errors import QueryError, StoreError
 from firstsight.recommend.items import ItemSpace
-from firstsight.recommend.semantic_ids import LEVELS, Codebooks, Codes, count_copies, uniqueness
+from firstsight.recommend.semantic_ids.codebooks import LEVELS, Codebooks, Codes, count_copies, uniqueness
 from firstsight.storage.semantic_id_table import (
     CODEBOOKS_SCHEMA,
     CODEBOOKS_TABLE,

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from firstsight.recommend.interactions import History
+from firstsight.recommend.events.interactions import History
 from firstsight.recommend.items import Places
-from firstsight.recommend.long_tail import Clusters
+from firstsight.recommend.slates.long_tail import Clusters
 
 NEIGHBOURS = 3
 """Clusters beside each of the user's own that are open to exploration."""

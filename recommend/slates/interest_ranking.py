@@ -10,18 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vectors
-from firstsight.recommend.interactions import History, Interactions, Recommender
-from firstsight.recommend.interests import (
+from firstsight.recommend.events.interactions import History, Interactions, Recommender
+from firstsight.recommend.items import ItemSpace, Places
+from firstsight.recommend.models.neighbours import ItemNeighbours
+from firstsight.recommend.models.popularity import KindScale, personal_share
+from firstsight.recommend.slates.interests import (
     Interest,
     InterestSettings,
     combine_interests,
     lasting_interests,
     recent_interest,
 )
-from firstsight.recommend.items import ItemSpace, Places
-from firstsight.recommend.long_tail import Clusters, long_tail_interests
-from firstsight.recommend.neighbours import ItemNeighbours
-from firstsight.recommend.popularity import KindScale, personal_share
+from firstsight.recommend.slates.long_tail import Clusters, long_tail_interests
 
 CONTENT_SHARE = 0.5
 """What content counts beside neighbours: measured on two catalogues, see docs/recommend.md."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from firstsight.encoders.base import Vectors
-from firstsight.recommend.interactions import DAY_US, History
+from firstsight.recommend.events.interactions import DAY_US, History
 from firstsight.recommend.items import ItemSpace, Places
 
 InterestKind = Literal["recent", "lasting", "long_tail"]
@@ -73,8 +73,8 @@ def lasting_interests(space: ItemSpace, history: History, now_us: int, settings:
         now_us: microseconds since 1970; events after it count as of that moment.
 
     Returns:
-        At most `max_lasting`, with `share` (they sum to 1) in proportion to the importance: the sum over a cluster's events of
-        weight * exp(-lambda * days since). Empty where no item of the history has a vector.
+        At most `max_lasting`, with `share` (they sum to 1) in proportion to the importance: the sum over a
+        cluster's events of weight * exp(-lambda * days since). Empty where no item of the history has a vector.
 
     Source: Pal et al., "PinnerSage: Multi-Modal User Embedding Framework for Recommendations at Pinterest", KDD 2020,
     sections 3.2 to 3.4. The paper searches by the medoid; here the mean was measured to find more.

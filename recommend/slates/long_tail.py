@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vectors
-from firstsight.recommend.interactions import DAY_US, History
-from firstsight.recommend.interests import Interest, InterestSettings, medoid_of, unit
+from firstsight.recommend.events.interactions import DAY_US, History
 from firstsight.recommend.items import ItemSpace
+from firstsight.recommend.slates.interests import Interest, InterestSettings, medoid_of, unit
 
 FORGOTTEN_DAYS = 30
 """Without an event for so long, an interest is one that recency loses."""

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.errors import QueryError
-from firstsight.recommend.exploration import Exploration, explored_slots
 from firstsight.recommend.items import ItemSpace, Places
-from firstsight.recommend.popularity import KindScale
-from firstsight.recommend.ranking import Ranking
-from firstsight.retrieval.fusion import RRF_K
+from firstsight.recommend.models.popularity import KindScale
+from firstsight.recommend.slates.exploration import Exploration, explored_slots
+from firstsight.recommend.slates.interest_ranking import Ranking
+from firstsight.retrieval.ranking.fusion import RRF_K
 
 Source = Literal["recent", "lasting", "long_tail", "neighbours", "popular", "newest", "new", "nearby"]
 """What brought an item: an interest, users alike, everybody, its date where there are no events at all; and of explored

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from firstsight.recommend.exploration import ExplorationOutcomes
-from firstsight.recommend.interactions import DAY_US, Interactions
+from firstsight.recommend.events.interactions import DAY_US, Interactions
 from firstsight.recommend.items import ItemSpace
-from firstsight.recommend.long_tail import Clusters
-from firstsight.recommend.results import Slate
+from firstsight.recommend.slates.exploration import ExplorationOutcomes
+from firstsight.recommend.slates.long_tail import Clusters
+from firstsight.recommend.slates.slate_results import Slate
 from firstsight.storage.side_tables import open_side_table, upsert
 from firstsight.storage.store import Store
 from firstsight.storage.tables import TIME

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from firstsight.recommend.blend import Blend
-from firstsight.recommend.exploration import Exploration, ExplorationOutcomes
-from firstsight.recommend.interactions import DAY_US, History, Interactions, Recommender
-from firstsight.recommend.interests import InterestSettings
+from firstsight.recommend.events.interactions import DAY_US, History, Interactions, Recommender
 from firstsight.recommend.items import ItemSpace, Places
-from firstsight.recommend.long_tail import Clusters
-from firstsight.recommend.model import ColdStartModel
-from firstsight.recommend.ranking import InterestRecommender, Ranking
-from firstsight.recommend.slate import SlateComposer, SlateSettings, Slot
+from firstsight.recommend.models.blend import Blend
+from firstsight.recommend.models.cold_start_model import ColdStartModel
+from firstsight.recommend.slates.exploration import Exploration, ExplorationOutcomes
+from firstsight.recommend.slates.interest_ranking import InterestRecommender, Ranking
+from firstsight.recommend.slates.interests import InterestSettings
+from firstsight.recommend.slates.long_tail import Clusters
+from firstsight.recommend.slates.slate_composer import SlateComposer, SlateSettings, Slot
 
 NEAREST_EVENTS = 3
 """Events nearest to an item that say how much a user would want it."""

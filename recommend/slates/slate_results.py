@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from firstsight.recommend.interests import InterestKind
-from firstsight.recommend.slate import Source
+from firstsight.recommend.slates.interests import InterestKind
+from firstsight.recommend.slates.slate_composer import Source
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Recommendation:
         because: an item of the user's history that the interest is named by, of the recent ones the nearest; None
             where there is none.
         explore: exploration put it there.
-        propensity: the probability that this slot holds this item, 0 to 1; see `firstsight.recommend.slate.Slot`.
+        propensity: the probability that this slot holds this item, 0 to 1; see `slate_composer.Slot`.
     """
 
     item_id: str

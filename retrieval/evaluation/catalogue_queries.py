@@ -18,9 +18,16 @@ import numpy as np
 
 from firstsight.encoders.base import Vectors
 from firstsight.errors import QueryError
-from firstsight.retrieval.evaluation import ModeRankings, Searchable, Task, check_depth, evaluate, measure
-from firstsight.retrieval.judgements import JudgedQuery
-from firstsight.retrieval.rerank_store import RerankerVersion
+from firstsight.retrieval.evaluation.judgements import JudgedQuery
+from firstsight.retrieval.evaluation.search_evaluation import (
+    ModeRankings,
+    Searchable,
+    Task,
+    check_depth,
+    evaluate,
+    measure,
+)
+from firstsight.retrieval.reranker_store import RerankerVersion
 from firstsight.retrieval.results import locate
 from firstsight.storage.store import Store, quote
 from firstsight.storage.tables import HIDDEN_COLUMNS

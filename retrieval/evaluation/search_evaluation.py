@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from scipy.stats import permutation_test
 
 from firstsight.errors import FirstsightError, MediaError, OptionalDependencyError, QueryError, StoreError
-from firstsight.retrieval.judgements import JudgedQuery
+from firstsight.retrieval.evaluation.judgements import JudgedQuery
 from firstsight.retrieval.query import Query
-from firstsight.retrieval.rerank_store import RerankerVersion, digest
+from firstsight.retrieval.reranker_store import RerankerVersion, digest
 from firstsight.retrieval.results import SearchResults
 
 Mode = Literal["vector", "words", "hybrid"]

@@ -12,8 +12,8 @@ import jinja2
 from firstsight.errors import MediaError
 from firstsight.media.decode.video_sampler import VideoSampler
 from firstsight.media.policy import MediaPolicy
+from firstsight.retrieval.pages.thumbnails import jpeg_uri, load_picture
 from firstsight.retrieval.results import SearchResult, ViewMatch
-from firstsight.retrieval.thumbnails import jpeg_uri, load_picture
 
 THUMBNAIL = 320
 """Longest side of a picture on the page, in pixels: sharp at twice the density of its 160-pixel place."""
@@ -45,7 +45,11 @@ def write_contact_sheet(path: Path, asked: str, results: list[SearchResult], *, 
 
 
 def _template() -> jinja2.Template:
-    text = resources.files("firstsight.retrieval").joinpath("templates/contact_sheet.html").read_text(encoding="utf-8")
+    text = (
+        resources.files("firstsight.retrieval.pages")
+        .joinpath("templates/contact_sheet.html")
+        .read_text(encoding="utf-8")
+    )
     # titles and columns are a catalogue's, so escaping is on for all of them
     return jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True).from_string(text)
 

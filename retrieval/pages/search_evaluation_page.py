@@ -13,9 +13,9 @@ import jinja2
 from firstsight.errors import MediaError
 from firstsight.media.decode.video_sampler import VideoSampler
 from firstsight.media.policy import MediaPolicy
-from firstsight.retrieval.evaluation import MEASURES, QueryOutcome, Task
+from firstsight.retrieval.evaluation.search_evaluation import MEASURES, QueryOutcome, Task
+from firstsight.retrieval.pages.thumbnails import jpeg_uri, load_picture
 from firstsight.retrieval.results import locate
-from firstsight.retrieval.thumbnails import jpeg_uri, load_picture
 from firstsight.storage.store import Store
 
 MAX_WORST_QUERIES = 8
@@ -54,7 +54,9 @@ def write_search_evaluation(path: Path, tasks: Sequence[Task], store: Store, *, 
             }
             for task in tasks
         ]
-    text = resources.files("firstsight.retrieval").joinpath("templates/evaluation.html").read_text(encoding="utf-8")
+    text = (
+        resources.files("firstsight.retrieval.pages").joinpath("templates/evaluation.html").read_text(encoding="utf-8")
+    )
     # queries and titles are a file's and a catalogue's, so escaping is on for all of them
     page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True).from_string(text)
     labels = {name: LABELS[name] for name in MEASURES}

@@ -20,8 +20,8 @@ from firstsight.errors import MediaError
 from firstsight.media.decode.video_sampler import VideoSampler
 from firstsight.media.pictures import crop_long
 from firstsight.media.policy import MediaPolicy
-from firstsight.retrieval.space_map import Point, SpaceMap
-from firstsight.retrieval.thumbnails import jpeg_data, load_picture
+from firstsight.retrieval.pages.space_map import Point, SpaceMap
+from firstsight.retrieval.pages.thumbnails import jpeg_data, load_picture
 
 TILE = 64
 """Side of a thumbnail, in pixels."""
@@ -121,7 +121,7 @@ def _write(path: Path, space: SpaceMap, name: str, tiles: Sequence[int], sheets:
         "tile": TILE,
         "perRow": PER_ROW,
     }
-    templates = resources.files("firstsight.retrieval").joinpath("templates")
+    templates = resources.files("firstsight.retrieval.pages").joinpath("templates")
     script = templates.joinpath("space_map.js").read_text(encoding="utf-8")
     text = templates.joinpath("space_map.html").read_text(encoding="utf-8")
     page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True).from_string(text)

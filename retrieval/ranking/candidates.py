@@ -21,11 +21,11 @@ import pyarrow.compute as pc
 
 from firstsight.encoders.base import Vector
 from firstsight.errors import FirstsightError, QueryError
-from firstsight.retrieval.encoding import EncodedQuery
-from firstsight.retrieval.filters import explain_condition_error
-from firstsight.retrieval.fusion import reciprocal_rank, weighted
-from firstsight.retrieval.relevance import RandomPairCosines
-from firstsight.retrieval.words import WordQuery, search_by_words, split_query_words
+from firstsight.retrieval.ranking.full_text import WordQuery, search_by_words, split_query_words
+from firstsight.retrieval.ranking.fusion import reciprocal_rank, weighted
+from firstsight.retrieval.ranking.item_filters import explain_condition_error
+from firstsight.retrieval.ranking.query_encoding import EncodedQuery
+from firstsight.retrieval.ranking.relevance import RandomPairCosines
 from firstsight.storage.store import Store, quote
 from firstsight.storage.vector_index import nearest_rows
 

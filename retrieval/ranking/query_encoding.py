@@ -16,7 +16,7 @@ from firstsight.media.fetch.addresses import fetch_bytes, fetch_file
 from firstsight.media.pictures import open_picture
 from firstsight.media.policy import MediaPolicy
 from firstsight.retrieval.query import Query
-from firstsight.retrieval.relevance import Medium
+from firstsight.retrieval.ranking.relevance import Medium
 from firstsight.storage.store import Store
 
 QUERY_FRAMES = 8

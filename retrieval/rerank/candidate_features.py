@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vector
 from firstsight.indexer.catalog import KINDS
-from firstsight.retrieval.candidates import Candidate, item_ids_condition
+from firstsight.retrieval.ranking.candidates import Candidate, item_ids_condition
 from firstsight.storage.store import Store
 
 PARTS = ("title", "image", "frame")

@@ -14,11 +14,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from firstsight.errors import OptionalDependencyError, StoreError
-from firstsight.retrieval.candidates import Candidate
-from firstsight.retrieval.encoding import EncodedQuery
 from firstsight.retrieval.query import Query
-from firstsight.retrieval.rerank_features import feature_names, features
-from firstsight.retrieval.rerank_store import RerankerVersion
+from firstsight.retrieval.ranking.candidates import Candidate
+from firstsight.retrieval.ranking.query_encoding import EncodedQuery
+from firstsight.retrieval.rerank.candidate_features import feature_names, features
+from firstsight.retrieval.reranker_store import RerankerVersion
 from firstsight.storage.store import Store
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Reranker:
 
     def order(self, store: Store, encoded: EncodedQuery, candidates: Sequence[Candidate]) -> list[Candidate]:
         """At most 100 candidates in the model's order, equal ones as they came."""
-        from firstsight.retrieval.lambdamart import scores
+        from firstsight.retrieval.rerank.lambdamart import scores
 
         assert encoded.query.text is not None  # see `mode_to_rerank`
         table = features(store, encoded.query.text, encoded.vector, candidates, self.version.columns, day=self.day)
@@ -98,7 +98,7 @@ def choose_rerankers(
 
 @lru_cache(maxsize=4)
 def _model(text: str, columns: tuple[str, ...]) -> lightgbm.Booster:
-    from firstsight.retrieval.lambdamart import load
+    from firstsight.retrieval.rerank.lambdamart import load
 
     return load(text, feature_names(columns))
 

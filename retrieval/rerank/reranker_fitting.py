@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.errors import FirstsightError, QueryError
-from firstsight.retrieval.candidates import Candidate, FetchGenerator, Ranker, run_rankings
-from firstsight.retrieval.evaluation import paired_p_value, score
-from firstsight.retrieval.judgements import JudgedQuery
+from firstsight.retrieval.evaluation.judgements import JudgedQuery
+from firstsight.retrieval.evaluation.search_evaluation import paired_p_value, score
 from firstsight.retrieval.query import Mode, Query
-from firstsight.retrieval.rerank import CANDIDATES
-from firstsight.retrieval.rerank_features import LEARNABLE, feature_names, features
-from firstsight.retrieval.rerank_store import RerankerShelf, RerankerVersion, digest, find_version, normalise_text
+from firstsight.retrieval.ranking.candidates import Candidate, FetchGenerator, Ranker, run_rankings
+from firstsight.retrieval.rerank.candidate_features import LEARNABLE, feature_names, features
+from firstsight.retrieval.rerank.reranker import CANDIDATES
+from firstsight.retrieval.reranker_store import RerankerShelf, RerankerVersion, digest, find_version, normalise_text
 from firstsight.storage.store import Store
 
 FOLDS = 5
@@ -86,7 +86,7 @@ def fit(
         QueryError: too few usable queries, an unknown mode, or a column that is not there or is text.
         OptionalDependencyError: LightGBM is not installed.
     """
-    from firstsight.retrieval import lambdamart
+    from firstsight.retrieval.rerank import lambdamart
 
     if mode not in get_args(Mode):
         raise QueryError(f"mode {mode!r} is not one of {', '.join(get_args(Mode))}")

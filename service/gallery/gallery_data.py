@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
-from firstsight.retrieval.filters import blocked_items
-from firstsight.retrieval.space_map import Colouring, Method, SpaceMap, space_map
+from firstsight.retrieval.pages.space_map import Colouring, Method, SpaceMap, space_map
+from firstsight.retrieval.ranking.item_filters import blocked_items
 from firstsight.service.json_responses import public_encoder_name, strip_local_folders
 from firstsight.storage.store import Store
 from firstsight.storage.tables import SAFETY_COLUMNS
@@ -98,7 +98,7 @@ def map_data(store: Store, *, sample: int, method: Method) -> dict[str, Any]:
     """Items on a plane, as JSON has it.
 
     Args:
-        sample, method: as `firstsight.retrieval.space_map.space_map`.
+        sample, method: as `firstsight.retrieval.pages.space_map.space_map`.
 
     Returns:
         points: [x, y, item_id, title, kind] each, x and y from 0 to 1; decisions: one a point, "allow", "review" or

@@ -17,7 +17,7 @@ from fastapi import Query as Parameter
 from starlette.responses import Response
 
 from firstsight.errors import FailureReason
-from firstsight.retrieval.space_map import Method
+from firstsight.retrieval.pages.space_map import Method
 from firstsight.service.auth import has_scope, refuse_if_blocked
 from firstsight.service.gallery import gallery_data
 from firstsight.service.gallery.byte_ranges import make_range_response
@@ -43,7 +43,11 @@ MEDIA_HEADERS = {
 MAPS_AT_ONCE = 1
 """Maps that are placed at the same time: each takes a core for seconds or minutes, and searches need the others."""
 
-PRELOADED_MODULES = ("firstsight.recommend.recommending", "firstsight.recommend.model", "sklearn.manifold")
+PRELOADED_MODULES = (
+    "firstsight.recommend.slates.slate_maker",
+    "firstsight.recommend.models.cold_start_model",
+    "sklearn.manifold",
+)
 """What the first slate and the first map would else wait for, a second or two: imported once the encoder is there."""
 
 MAX_MAP = 20_000

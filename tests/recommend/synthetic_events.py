@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from firstsight.recommend.interactions import Interactions
+from firstsight.recommend.events.interactions import Interactions
 from firstsight.recommend.items import ItemSpace
 
 DAY_US = 86_400_000_000

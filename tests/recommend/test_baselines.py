@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from firstsight.errors import QueryError
-from firstsight.recommend.baselines import EASE, MeanProfile, Popularity, RandomOrder
-from firstsight.recommend.interactions import History, Interactions, Recommender
+from firstsight.recommend.events.interactions import History, Interactions, Recommender
 from firstsight.recommend.items import ItemSpace
+from firstsight.recommend.models.baselines import EASE, MeanProfile, Popularity, RandomOrder
 from tests.recommend.synthetic_events import clustered_space, make_preference_log
 
 MODELS = [RandomOrder, Popularity, MeanProfile, EASE]

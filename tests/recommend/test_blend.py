@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from firstsight.errors import QueryError
-from firstsight.recommend import choosing
-from firstsight.recommend.blend import Blend, BlendSettings, Content, blend_scores, max_cosines, standardise_rows
-from firstsight.recommend.choosing import check_enough_events, choose_settings
-from firstsight.recommend.interactions import History
-from firstsight.recommend.measures import recall
-from firstsight.recommend.protocols import item_cold
-from firstsight.recommend.words import WordSpace, content_vectors
+from firstsight.recommend.evaluation.measures import recall
+from firstsight.recommend.evaluation.protocols import item_cold
+from firstsight.recommend.events.interactions import History
+from firstsight.recommend.models import blend_selection
+from firstsight.recommend.models.blend import Blend, BlendSettings, Content, blend_scores, max_cosines, standardise_rows
+from firstsight.recommend.models.blend_selection import check_enough_events, choose_settings
+from firstsight.recommend.models.text_vectors import WordSpace, content_vectors
 from tests.recommend.synthetic_events import clustered_space, make_preference_log
 
 SPACE = clustered_space(120)
@@ -49,7 +49,7 @@ def test_a_blend_finds_cold_items_and_never_does_worse_than_chance_parents() -> 
 
 
 def test_where_content_says_nothing_the_weight_goes_to_neither_blindly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choosing, "MAPPINGS", (("knn", 1.0),))
+    monkeypatch.setattr(blend_selection, "MAPPINGS", (("knn", 1.0),))
     choice = choose_settings(LOG, SPACE.vectors)
     assert choice.blend >= max(choice.content, choice.collaborative)
     assert choice.blend > 2 * choice.chance or choice.chance > 0.5

@@ -9,12 +9,12 @@ import pytest
 from numpy.typing import NDArray
 
 from firstsight.errors import OptionalDependencyError, QueryError
-from firstsight.recommend.cold_factors import FactorMapping, add_cold_factors
-from firstsight.recommend.collaborative import ALS, REGULARIZATION, Factors, fit_factors, gram_of
-from firstsight.recommend.interactions import History
+from firstsight.recommend.evaluation.measures import recall
+from firstsight.recommend.evaluation.protocols import item_cold, user_cold
+from firstsight.recommend.events.interactions import History
 from firstsight.recommend.items import Places
-from firstsight.recommend.measures import recall
-from firstsight.recommend.protocols import item_cold, user_cold
+from firstsight.recommend.models.cold_factors import FactorMapping, add_cold_factors
+from firstsight.recommend.models.collaborative import ALS, REGULARIZATION, Factors, fit_factors, gram_of
 from tests.recommend.synthetic_events import clustered_space, make_preference_log
 
 SPACE = clustered_space(120)

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from firstsight.errors import QueryError
-from firstsight.recommend import measures
-from firstsight.recommend.baselines import EASE, MeanProfile, Popularity, RandomOrder
-from firstsight.recommend.evaluation import ProtocolReport, evaluate_recommenders
-from firstsight.recommend.evaluation_page import write_recommender_page
-from firstsight.recommend.evaluation_plots import round_axis_end
-from firstsight.recommend.interactions import Interactions
-from firstsight.recommend.protocols import global_time
+from firstsight.recommend.evaluation import measures
+from firstsight.recommend.evaluation.evaluation_plots import round_axis_end
+from firstsight.recommend.evaluation.protocols import global_time
+from firstsight.recommend.evaluation.recommender_evaluation import ProtocolReport, evaluate_recommenders
+from firstsight.recommend.evaluation.recommender_page import write_recommender_page
+from firstsight.recommend.events.interactions import Interactions
+from firstsight.recommend.models.baselines import EASE, MeanProfile, Popularity, RandomOrder
 from tests.recommend.synthetic_events import clustered_space, make_preference_log
 
 MODELS = {"random": RandomOrder, "popularity": Popularity, "mean profile": MeanProfile, "EASE": EASE}

@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstsight.errors import CatalogError, QueryError
-from firstsight.recommend import events as events_module
-from firstsight.recommend.event_reports import AddedEvents
-from firstsight.recommend.event_rows import Event, detect_unit, unit_of
-from firstsight.recommend.events import Events
+from firstsight.recommend.events import event_log as events_module
+from firstsight.recommend.events.event_log import Events
+from firstsight.recommend.events.event_reports import AddedEvents
+from firstsight.recommend.events.event_rows import Event, detect_unit, unit_of
 from firstsight.recommend.items import ItemSpace
 from tests.recommend.conftest import MakeStore, write_items
 from tests.recommend.synthetic_events import clustered_space

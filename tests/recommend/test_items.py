@@ -10,7 +10,7 @@ import pytest
 
 import firstsight
 from firstsight.errors import QueryError
-from firstsight.recommend.interactions import Interactions
+from firstsight.recommend.events.interactions import Interactions
 from firstsight.recommend.items import NEVER, ItemSpace
 from firstsight.storage.store import Store
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from firstsight.errors import EncoderMismatchError, QueryError, StoreError
-from firstsight.recommend import choosing
-from firstsight.recommend.interactions import History, Interactions
+from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.items import ItemSpace
-from firstsight.recommend.model import (
+from firstsight.recommend.models import blend_selection
+from firstsight.recommend.models.cold_start_model import (
     TABLE,
     ColdStartModel,
     fit_cold_start_model,
@@ -33,8 +33,8 @@ TITLES = {f"i{n:04d}": f"{NAMES[n % 6]} number{n}" for n in range(130)}
 
 @pytest.fixture(autouse=True)
 def few_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choosing, "MAPPINGS", (("knn", 1.0), ("ridge", 1.0)))
-    monkeypatch.setattr(choosing, "SPLITS", 1)
+    monkeypatch.setattr(blend_selection, "MAPPINGS", (("knn", 1.0), ("ridge", 1.0)))
+    monkeypatch.setattr(blend_selection, "SPLITS", 1)
 
 
 def fitted(make_store: MakeStore) -> tuple[Store, ItemSpace, Interactions]:
@@ -121,10 +121,10 @@ def test_serving_loads_neither_torch_nor_implicit(make_store: MakeStore) -> None
     code = (
         "import sys, numpy as np\n"
         "from firstsight.storage.store import Store\n"
-        "from firstsight.recommend.events import Events\n"
-        "from firstsight.recommend.interactions import History\n"
+        "from firstsight.recommend.events.event_log import Events\n"
+        "from firstsight.recommend.events.interactions import History\n"
         "from firstsight.recommend.items import ItemSpace\n"
-        "from firstsight.recommend.model import ColdStartModel\n"
+        "from firstsight.recommend.models.cold_start_model import ColdStartModel\n"
         "store = Store.open(sys.argv[1])\n"
         "space = ItemSpace.load(store)\n"
         "model = ColdStartModel.load(store, space)\n"
@@ -138,8 +138,8 @@ def test_serving_loads_neither_torch_nor_implicit(make_store: MakeStore) -> None
 def test_a_model_fits_the_real_encoder_s_index(sample_db: Path) -> None:
     space = ItemSpace.load(Store.open(sample_db))
     log = make_preference_log(space, 60, clusters=2)
-    from firstsight.recommend.blend import Blend
-    from firstsight.recommend.words import load_content_vectors
+    from firstsight.recommend.models.blend import Blend
+    from firstsight.recommend.models.text_vectors import load_content_vectors
 
     blend = Blend(load_content_vectors(Store.open(sample_db), space))
     blend.fit(log)

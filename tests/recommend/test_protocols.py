@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from firstsight.errors import QueryError
-from firstsight.recommend.interactions import History, Interactions
+from firstsight.recommend.evaluation.measures import recall
+from firstsight.recommend.evaluation.protocols import Split, global_time, item_cold, user_cold
+from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.items import Places
-from firstsight.recommend.measures import recall
-from firstsight.recommend.protocols import Split, global_time, item_cold, user_cold
 from tests.recommend.synthetic_events import clustered_space, make_preference_log
 
 SPACE = clustered_space(120)

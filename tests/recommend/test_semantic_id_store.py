@@ -10,10 +10,10 @@ import pytest
 import firstsight
 from firstsight.database import Database
 from firstsight.errors import QueryError, StoreError
-from firstsight.recommend import semantic_id_store
 from firstsight.recommend.items import ItemSpace
-from firstsight.recommend.semantic_id_store import load_codebooks, read_codes
-from firstsight.recommend.semantic_ids import clusters
+from firstsight.recommend.semantic_ids import semantic_id_store
+from firstsight.recommend.semantic_ids.codebooks import clusters
+from firstsight.recommend.semantic_ids.semantic_id_store import load_codebooks, read_codes
 from firstsight.storage.semantic_id_table import MOST_MATCHES, replace_semantic_ids
 from firstsight.storage.side_tables import open_side_table
 from firstsight.storage.store import Store

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from firstsight.encoders.base import Vectors
 from firstsight.errors import QueryError
 from firstsight.recommend.items import ItemSpace
-from firstsight.recommend.semantic_ids import Codebooks, clusters, count_copies, default_code_count, uniqueness
+from firstsight.recommend.semantic_ids.codebooks import (
+    Codebooks,
+    clusters,
+    count_copies,
+    default_code_count,
+    uniqueness,
+)
 
 
 def blobs(items: int, groups: int, *, dim: int = 24, spread: float = 0.25, seed: int = 1) -> tuple[Vectors, np.ndarray]:

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from firstsight.errors import QueryError
-from firstsight.recommend.exploration import ExplorationOutcomes, explored_slots
-from firstsight.recommend.interactions import DAY_US, History, Interactions
-from firstsight.recommend.interests import InterestSettings
+from firstsight.recommend.events.interactions import DAY_US, History, Interactions
 from firstsight.recommend.items import ItemSpace, Places
-from firstsight.recommend.long_tail import Clusters
-from firstsight.recommend.recommending import SlateMaker
-from firstsight.recommend.slate import SlateSettings, Slot, spread
+from firstsight.recommend.slates.exploration import ExplorationOutcomes, explored_slots
+from firstsight.recommend.slates.interests import InterestSettings
+from firstsight.recommend.slates.long_tail import Clusters
+from firstsight.recommend.slates.slate_composer import SlateSettings, Slot, spread
+from firstsight.recommend.slates.slate_maker import SlateMaker
 
 NOW = 1_790_000_000_000_000
 TOPICS, EACH, DIM = 30, 60, 48
@@ -342,6 +342,6 @@ def test_comparing_in_principal_directions_first_changes_nothing(monkeypatch: py
     space = ItemSpace.of([f"i{n:04}" for n in range(4000)], vectors.astype(np.float32))
     history = History.of(rng.permutation(4000)[:40], NOW - np.arange(40)[::-1] * DAY_US)
     exact = places_of(make(SlateMaker(space), history))
-    monkeypatch.setattr("firstsight.recommend.ranking.EXACT_ITEMS", 100)
+    monkeypatch.setattr("firstsight.recommend.slates.interest_ranking.EXACT_ITEMS", 100)
     quick = places_of(make(SlateMaker(space), history))
     assert len(set(exact.tolist()) & set(quick.tolist())) >= 19

@@ -12,9 +12,9 @@ import firstsight
 from firstsight.encoders.base import Encoder, EncoderSpec, ImageInput, Vectors
 from firstsight.errors import MediaError, QueryError
 from firstsight.media.decode.video_sampler import VideoSampler
-from firstsight.retrieval.space_map import Point
-from firstsight.retrieval.space_map_page import TILE, _thumbnail
-from firstsight.retrieval.thumbnails import jpeg_uri
+from firstsight.retrieval.pages.space_map import Point
+from firstsight.retrieval.pages.space_map_page import TILE, _thumbnail
+from firstsight.retrieval.pages.thumbnails import jpeg_uri
 
 
 class FailingEncoder:

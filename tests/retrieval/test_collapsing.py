@@ -10,8 +10,8 @@ from PIL import Image, ImageOps
 
 import firstsight
 from firstsight.encoders.base import Encoder
-from firstsight.retrieval.collapsing import collapse_duplicates
 from firstsight.retrieval.query import Query
+from firstsight.retrieval.ranking.collapse import collapse_duplicates
 from tests.cli.calling import call_in_process, parse_json_lines
 
 PICTURES = Path(__file__).parents[2] / "sample_media" / "pictures"

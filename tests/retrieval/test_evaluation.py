@@ -17,10 +17,18 @@ from hypothesis import strategies as st
 import firstsight
 from firstsight.encoders.base import EncoderSpec, unit
 from firstsight.errors import QueryError
-from firstsight.retrieval.evaluation import ModeRankings, Task, evaluate, holm, measure, paired_p_value, score
-from firstsight.retrieval.evaluation_report import worst_queries
-from firstsight.retrieval.judgements import JudgedQuery, read_events, read_judgements
-from firstsight.retrieval.smoke import build_catalogue_tasks, nearest_by_views
+from firstsight.retrieval.evaluation.catalogue_queries import build_catalogue_tasks, nearest_by_views
+from firstsight.retrieval.evaluation.judgements import JudgedQuery, read_events, read_judgements
+from firstsight.retrieval.evaluation.search_evaluation import (
+    ModeRankings,
+    Task,
+    evaluate,
+    holm,
+    measure,
+    paired_p_value,
+    score,
+)
+from firstsight.retrieval.pages.search_evaluation_page import worst_queries
 from firstsight.storage.store import Store
 
 SAMPLE = Path(__file__).parents[2] / "sample_media"
@@ -278,7 +286,7 @@ def synthetic(tmp_path: Path) -> Store:
 def test_the_nearest_by_views_are_those_of_a_comparison_with_every_view(
     synthetic: Store, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
-    monkeypatch.setattr("firstsight.retrieval.smoke.BATCH", batch)
+    monkeypatch.setattr("firstsight.retrieval.evaluation.catalogue_queries.BATCH", batch)
     queries = unit(np.random.default_rng(1).normal(size=(5, 16)))
     rows = [r for r in synthetic.views.search().limit(None).to_arrow().to_pylist() if r["part"] == "image"]
     excluded_views = [rows[n]["view_id"] for n in range(5)]

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 import firstsight
 from firstsight.encoders.base import unit
-from firstsight.retrieval.diversity import maximal_marginal_relevance
-from firstsight.retrieval.fusion import reciprocal_rank, weighted
-from firstsight.retrieval.relevance import RandomPairCosines, RelevanceCalibration
+from firstsight.retrieval.ranking.diversity import maximal_marginal_relevance
+from firstsight.retrieval.ranking.fusion import reciprocal_rank, weighted
+from firstsight.retrieval.ranking.relevance import RandomPairCosines, RelevanceCalibration
 from firstsight.storage.store import Store
 from tests.retrieval.synthetic_items import SyntheticItems
 

@@ -21,11 +21,11 @@ import firstsight
 from firstsight.encoders.base import Encoder
 from firstsight.errors import OptionalDependencyError, QueryError, StoreError
 from firstsight.media.policy import MediaPolicy
-from firstsight.retrieval.candidates import run_rankings
 from firstsight.retrieval.query import Query
-from firstsight.retrieval.relevance import RelevanceCalibration
-from firstsight.retrieval.rerank_features import feature_names, features
-from firstsight.retrieval.rerank_store import RerankerShelf, RerankerVersion
+from firstsight.retrieval.ranking.candidates import run_rankings
+from firstsight.retrieval.ranking.relevance import RelevanceCalibration
+from firstsight.retrieval.rerank.candidate_features import feature_names, features
+from firstsight.retrieval.reranker_store import RerankerShelf, RerankerVersion
 from firstsight.retrieval.search import make_rankers
 from firstsight.storage.store import Store
 
@@ -413,12 +413,12 @@ print(db.search('a mug').reranker, 'lightgbm' in sys.modules)
 
 
 def without_lightgbm(monkeypatch: pytest.MonkeyPatch) -> None:
-    from firstsight.retrieval import rerank
+    from firstsight.retrieval.rerank import reranker
 
     monkeypatch.setitem(sys.modules, "lightgbm", None)
-    monkeypatch.delitem(sys.modules, "firstsight.retrieval.lambdamart", raising=False)
-    monkeypatch.delattr("firstsight.retrieval.lambdamart", raising=False)
-    rerank._model.cache_clear()
+    monkeypatch.delitem(sys.modules, "firstsight.retrieval.rerank.lambdamart", raising=False)
+    monkeypatch.delattr("firstsight.retrieval.rerank.lambdamart", raising=False)
+    reranker._model.cache_clear()
 
 
 def test_without_lightgbm_the_extra_is_named(

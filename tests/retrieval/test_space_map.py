@@ -21,8 +21,8 @@ import firstsight
 from firstsight.encoders.base import unit
 from firstsight.errors import OptionalDependencyError, QueryError
 from firstsight.media.policy import MediaPolicy
-from firstsight.retrieval.space_map import Method, Point, SpaceMap, project, space_map
-from firstsight.retrieval.space_map_page import PER_ROW, TILE, embed_json, write_space_map
+from firstsight.retrieval.pages.space_map import Method, Point, SpaceMap, project, space_map
+from firstsight.retrieval.pages.space_map_page import PER_ROW, TILE, embed_json, write_space_map
 from firstsight.storage.store import Store
 
 HOSTILE = [

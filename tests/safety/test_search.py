@@ -10,7 +10,7 @@ import pytest
 
 import firstsight
 from firstsight.encoders.base import Encoder
-from firstsight.retrieval import filters
+from firstsight.retrieval.ranking import item_filters
 from firstsight.storage.store import Store
 from tests.retrieval.synthetic_items import SyntheticEncoder, SyntheticItems
 
@@ -44,7 +44,7 @@ QUERIES = [
 def test_blocked_items_are_left_out_of_every_kind_of_search(
     items_db: SyntheticItems, query: dict[str, str], few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(filters, "MAX_BLOCKED_IDS", few)
+    monkeypatch.setattr(item_filters, "MAX_BLOCKED_IDS", few)
     db = firstsight.open(items_db.path, encoder=SyntheticEncoder())
     results = db.search(**query, k=400)
     everything = db.search(**query, k=400, include_blocked=True)
