@@ -1,4 +1,4 @@
-"""Rerankers kept in the database: one row per version, of which at most one is promoted for each mode."""
+"""Store rerankers in the database: one row per version, at most one promoted version per mode."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ _FIELDS: list[pa.Field[Any]] = [
     pa.field("version", pa.int64(), nullable=False, metadata={b"lance-schema:unenforced-primary-key": b"true"}),
     pa.field("fitted_at", TIME, nullable=False),
     pa.field("promoted", pa.bool_(), nullable=False),
-    pa.field("mode", pa.string(), nullable=False),  # of the searches that it learned from, and reranks
-    pa.field("fingerprint", pa.string(), nullable=False),  # of the encoder whose scores it learned from
-    pa.field("columns", pa.list_(pa.string()), nullable=False),  # of the catalogue that it looks at
-    pa.field("learned", pa.list_(pa.string()), nullable=False),  # digests of the queries that it learned from
+    pa.field("mode", pa.string(), nullable=False),  # search mode of its training queries, and of the queries it reranks
+    pa.field("fingerprint", pa.string(), nullable=False),  # of the encoder of its training scores
+    pa.field("columns", pa.list_(pa.string()), nullable=False),  # catalogue columns that it uses as features
+    pa.field("learned", pa.list_(pa.string()), nullable=False),  # digests of the training queries
     pa.field("figures", pa.string(), nullable=False),  # JSON
-    pa.field("model", pa.string(), nullable=False),  # LightGBM's own text: trees as numbers, nothing that runs
+    pa.field("model", pa.string(), nullable=False),  # LightGBM's text format: trees as numbers, no code
 ]
 SCHEMA = pa.schema(_FIELDS)
 
 
 @dataclass(frozen=True)
 class RerankerVersion:
-    """One fitted reranker."""
+    """One fitted reranker; the fields are those of the table."""
 
-    version: int
+    version: int  # from 1; 0 before it is stored
     fitted_at: datetime  # UTC
-    promoted: bool
+    promoted: bool  # in use by searches
     mode: str
     fingerprint: str
     columns: tuple[str, ...]
     learned: tuple[str, ...]
-    figures: Mapping[str, Any]  # held out: queries, ndcg_before, ndcg_after, p
+    figures: Mapping[str, Any]  # on held-out queries: queries, ndcg_before, ndcg_after, p
     model: str
 
     def as_dict(self) -> dict[str, Any]:
-        """What a person wants to know of it: everything but the trees and the digests."""
+        """Return the fields for display: all but the model and the query digests."""
         return {
             "version": self.version,
             "fitted_at": self.fitted_at.isoformat(),
@@ -61,7 +61,7 @@ class RerankerVersion:
 
 
 class RerankerShelf:
-    """The rerankers of one database. What was read of one state of their table is kept."""
+    """The rerankers of one database. Promoted versions are cached per state of the table."""
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
@@ -69,23 +69,26 @@ class RerankerShelf:
         self._promoted: dict[int, dict[str, RerankerVersion]] = {}
 
     def state(self) -> int | None:
-        """The newest version of their table; None where no reranker was ever fitted.
+        """Return the latest version number of the table; None if no reranker was ever fitted.
 
-        At an object-store address absence is found out once: asking again would cost every search a round trip.
+        At an object-store address, absence is checked only once, to save a round trip in every search.
         """
         table = self._open()
         return None if table is None else table.version
 
     def versions(self) -> list[RerankerVersion]:
-        """Every reranker, oldest first."""
+        """Return every reranker, oldest first."""
         table = self._open()
-        return [] if table is None else sorted(_read(table, None), key=lambda one: one.version)
+        return [] if table is None else sorted(_read(table, None), key=lambda reranker: reranker.version)
 
     def promoted(self, state: int | None) -> dict[str, RerankerVersion]:
-        """The rerankers that searches use, by mode, as they were in a state of the table.
+        """Return the promoted rerankers of a state of the table, by mode.
+
+        Args:
+            state: from `state()`; None means no rerankers.
 
         Raises:
-            QueryError: there was no such state.
+            QueryError: the state no longer exists.
         """
         if state is None:
             return {}
@@ -93,25 +96,26 @@ class RerankerShelf:
             try:
                 table = shared_session(self.uri).open_table(TABLE)
                 table.checkout(state)
-                found = {one.mode: one for one in _read(table, "promoted")}
+                by_mode = {reranker.mode: reranker for reranker in _read(table, "promoted")}
             except (ValueError, RuntimeError, OSError) as error:
                 raise QueryError(
-                    f"rerankers of a snapshot are not there any more ({first_line(error)}); begin again at the first "
-                    "page, without it"
+                    f"the rerankers of this snapshot were removed ({first_line(error)}); start again at the first "
+                    "page, without the snapshot"
                 ) from None
             if len(self._promoted) > 3:
                 self._promoted.clear()
-            self._promoted[state] = found
+            self._promoted[state] = by_mode
         return self._promoted[state]
 
-    def add(self, made: RerankerVersion) -> RerankerVersion:
-        """Keep a fitted model under the next version; the caller holds the writer lock.
+    def add(self, fitted: RerankerVersion) -> RerankerVersion:
+        """Store a fitted model under the next version number; the caller holds the writer lock.
 
         Raises:
             StoreError: the database cannot be written.
         """
-        numbered = replace(made, version=max((one.version for one in self.versions()), default=0) + 1)
-        row = asdict(numbered) | {"figures": json.dumps(dict(made.figures))}
+        latest = max((reranker.version for reranker in self.versions()), default=0)
+        numbered = replace(fitted, version=latest + 1)
+        row = asdict(numbered) | {"figures": json.dumps(dict(fitted.figures))}
         try:
             table = shared_session(self.uri).create_table(TABLE, schema=SCHEMA, exist_ok=True)
             table.add(pa.Table.from_pylist([row], schema=SCHEMA))
@@ -121,23 +125,25 @@ class RerankerShelf:
         return numbered
 
     def promote(self, chosen: RerankerVersion) -> None:
-        """Let searches of its mode use a version, in the place of another; one commit, so that there are never two."""
+        """Use a version in searches of its mode, instead of the present one; a single commit, so never two at once."""
         self._update(where=f"mode = {quote(chosen.mode)}", promoted=f"version = {chosen.version}")
 
     def drop(self, versions: Sequence[int]) -> None:
-        """Let searches not use these versions any more."""
+        """Stop the use of these versions in searches."""
         self._update(where=f"version IN ({', '.join(map(str, versions))})", promoted="false")
 
     def _update(self, *, where: str, promoted: str) -> None:
         table = self._open()
-        assert table is not None  # the caller has a version of it
+        assert table is not None  # the caller has read a version from it
         try:
             table.update(where=where, values_sql={"promoted": promoted})
         except (OSError, RuntimeError) as error:
             raise self._unwritable(error) from error
 
     def _unwritable(self, error: Exception) -> StoreError:
-        return StoreError(f"{self.uri} could not be written ({first_line(error)}); see that there is room and access")
+        return StoreError(
+            f"{self.uri} could not be written ({first_line(error)}); check the free space and the access rights"
+        )
 
     def _open(self) -> Table | None:
         remote = "://" in self.uri
@@ -151,38 +157,39 @@ class RerankerShelf:
 
 
 def normalise_text(text: str) -> str:
-    """A query's text without what makes no other query of it: capitals and blanks."""
+    """Lower-case a query text and collapse its white space, since neither makes a different query."""
     return " ".join(text.lower().split())
 
 
 def digest(text: str) -> str:
-    """What tells whether a query was learned from, without keeping what people typed."""
+    """Digest of a query text: it identifies training queries without storing the typed text."""
     return hashlib.blake2b(normalise_text(text).encode(), digest_size=8).hexdigest()
 
 
 def find_version(shelf: RerankerShelf, version: int | None) -> RerankerVersion:
-    """A version by its number; the newest by default.
+    """Find a version by its number; by default the latest.
 
     Raises:
-        QueryError: there is none.
+        QueryError: the version does not exist, or there is no reranker.
     """
-    there = shelf.versions()
-    found = next((one for one in reversed(there) if version in (None, one.version)), None)
-    if found is None:
-        listed = ", ".join(str(one.version) for one in there) or "none; fit one with: firstsight rerank fit"
-        named = "reranker" if version is None else f"reranker {version}"
-        raise QueryError(f"there is no {named} in {shelf.uri}; its versions: {listed}")
-    return found
+    versions = shelf.versions()
+    match = next((reranker for reranker in reversed(versions) if version in (None, reranker.version)), None)
+    if match is None:
+        listed = ", ".join(str(reranker.version) for reranker in versions)
+        missing = "reranker" if version is None else f"reranker {version}"
+        hint = listed or "none; fit one with: firstsight rerank fit"
+        raise QueryError(f"there is no {missing} in {shelf.uri}; its versions: {hint}")
+    return match
 
 
 def versions_to_evaluate(shelf: RerankerShelf, modes: Sequence[str]) -> list[RerankerVersion]:
-    """What an evaluation shows beside modes: the promoted reranker of each, and the newest where that is another."""
-    there = shelf.versions()
-    shown = []
+    """Select the rerankers for an evaluation: for each mode the promoted one and the latest one."""
+    versions = shelf.versions()
+    selected = []
     for mode in modes:
-        of_mode = [one for one in there if one.mode == mode]
-        shown += [one for one in of_mode if one.promoted or one is of_mode[-1]]
-    return shown
+        of_mode = [reranker for reranker in versions if reranker.mode == mode]
+        selected += [reranker for reranker in of_mode if reranker.promoted or reranker is of_mode[-1]]
+    return selected
 
 
 def _read(table: Table, condition: str | None) -> list[RerankerVersion]:

@@ -55,7 +55,7 @@ def test_a_bad_text_and_a_bad_picture_cost_their_own_queries(sample_db: Path, st
         assert [one.item_id for one in ours] == [one.item_id for one in theirs]
     for place in (1, 2):
         assert isinstance(found[place], QueryError)
-        assert "the text 'poison' cannot be searched by: the encoder failed on it" in str(found[place])
+        assert "the text 'poison' cannot be encoded: the encoder failed on it" in str(found[place])
     assert isinstance(found[3], MediaError)
     assert "no such width" in str(found[3])
 

@@ -22,7 +22,7 @@ from firstsight.encoders.base import Encoder
 from firstsight.errors import OptionalDependencyError, QueryError, StoreError
 from firstsight.media.policy import MediaPolicy
 from firstsight.retrieval.query import Query
-from firstsight.retrieval.ranking.candidates import run_rankings
+from firstsight.retrieval.ranking.fetch_batching import run_rankings
 from firstsight.retrieval.ranking.relevance import RelevanceCalibration
 from firstsight.retrieval.rerank.candidate_features import feature_names, features
 from firstsight.retrieval.reranker_store import RerankerShelf, RerankerVersion
@@ -213,9 +213,9 @@ def test_events_teach_what_judgements_do(db: firstsight.Database, tmp_path: Path
 
 def test_a_fit_that_cannot_be_says_why(db: firstsight.Database, judged: Path, tmp_path: Path) -> None:
     few = write_lines(tmp_path / "few.jsonl", by_sales()[:16])
-    with pytest.raises(QueryError, match="0 of 2 judged text queries can be learned from, and 20 are needed"):
+    with pytest.raises(QueryError, match="0 of 2 judged text queries are usable, and 20 are needed"):
         db.fit_reranker(judgements=few)
-    with pytest.raises(QueryError, match=r"'title' is no number or flag of .*: sales, in_stock"):
+    with pytest.raises(QueryError, match=r"'title' is no numeric or flag column of .*: sales, in_stock"):
         db.fit_reranker(judgements=judged, columns=["title"])
     with pytest.raises(QueryError, match="mode 'meaning' is not one of vector, words, hybrid"):
         db.fit_reranker(judgements=judged, mode="meaning")
@@ -425,7 +425,7 @@ def test_without_lightgbm_the_extra_is_named(
     own: firstsight.Database, judged: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_lightgbm(monkeypatch)
-    with pytest.raises(OptionalDependencyError, match=r"reranker 1 is in use.*pip install 'firstsight\[rerank\]'"):
+    with pytest.raises(OptionalDependencyError, match=r"reranker 1 is promoted.*pip install 'firstsight\[rerank\]'"):
         own.search("mug")
     assert own.search("mug", rerank=False).reranker is None
     assert own.search("mug", mode="words").reranker is None
@@ -450,7 +450,7 @@ def kept(db: firstsight.Database, **changed: Any) -> RerankerVersion:
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"model": "not a model"}, "it cannot be read"),
+        ({"model": "not a model"}, "its model cannot be read"),
         ({"columns": ("sales",)}, "with other features"),
         ({"fingerprint": "f" * 64}, "another encoder's scores"),
     ],
@@ -459,7 +459,7 @@ def test_a_reranker_that_cannot_be_used_is_a_store_error(
     own: firstsight.Database, changed: dict[str, Any], reason: str
 ) -> None:
     made = kept(own, **changed)
-    with pytest.raises(StoreError, match=rf"reranker {made.version} is in use .*{reason}.*firstsight rerank drop"):
+    with pytest.raises(StoreError, match=rf"reranker {made.version} is promoted .*{reason}.*firstsight rerank drop"):
         own.search("mug")
     assert own.search("mug", rerank=False)
     own.drop_reranker()
@@ -486,7 +486,7 @@ def test_the_evaluation_shows_rerankers_beside_their_modes(own: firstsight.Datab
     ]
     assert figures["hybrid + reranker 1"] > figures["hybrid"] + 0.05
     assert figures["hybrid + reranker 1"] == figures["hybrid + reranker 3 (not promoted)"]
-    assert sum("has learned from 32 of these 32 queries" in note for note in task.notes) == 3
+    assert sum("was trained on 32 of these 32 queries" in note for note in task.notes) == 3
 
 
 def test_an_evaluation_without_lightgbm_leaves_the_rerankers_out(
@@ -495,4 +495,4 @@ def test_an_evaluation_without_lightgbm_leaves_the_rerankers_out(
     without_lightgbm(monkeypatch)
     (task,), _ = shop.evaluate(judged, modes=["hybrid"])
     assert [report.mode for report in task.modes] == ["hybrid"]
-    assert any("reranker 1 is left out" in note for note in task.notes)
+    assert any("reranker 1 is skipped" in note for note in task.notes)
