@@ -3,7 +3,7 @@
 import { get } from './api.js';
 import { openDetails } from './details.js';
 import { empty, h, iconButton, latest, reducedMotion } from './dom.js';
-import { colourOf, paint } from './map_paint.js';
+import { colourOf, paint } from './map_painter.js';
 import { picture } from './media.js';
 import { nearestTo, nextTo, Plane } from './plane.js';
 
@@ -120,12 +120,12 @@ export function build(main) {
     draw();
   }
 
-  const colour = (code) => colourOf(code, colouring.ordered);
+  const colour = (code) => colourOf(colouring, code);
 
   function draw() {
     cancelAnimationFrame(drawing);
     drawing = requestAnimationFrame(() => {
-      if (data && colouring) paint(canvas, plane, { count: data.points.length, placed, colour: (n) => colour(colouring.codes[n]), at });
+      if (data && colouring) paint(canvas, plane, { count: data.points.length, pixelsOf: placed, colour: (n) => colour(colouring.codes[n]), selected: at });
     });
   }
 

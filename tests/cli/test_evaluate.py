@@ -68,5 +68,5 @@ def test_the_map_is_written_and_says_what_is_on_it(run: Run, tmp_path: Path) -> 
 def test_a_map_by_a_column_that_is_not_there_is_wrong_usage(run: Run, tmp_path: Path) -> None:
     code, _, err = run("map", "--html", str(tmp_path / "map.html"), "--color-by", "colour")
     assert code == 2
-    assert "'colour', which is no column to colour by" in err
+    assert "'colour' is no column to colour by" in err
     assert not (tmp_path / "map.html").exists()
