@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from firstsight.errors import SafetyError
@@ -23,10 +21,11 @@ from firstsight.heads.drift import Drift, score_drift
 from firstsight.heads.intervals import Floats, Labels, check_sample
 from firstsight.heads.slices import SliceRate, slice_rates
 from firstsight.heads.thresholds import Threshold, choose_threshold
+from firstsight.retrieval.pages.plots import interval_bar
+from firstsight.retrieval.pages.templating import page_template
 from firstsight.safety.report.report_plots import (
     drift_plot,
     histogram_plot,
-    interval_bar,
     precision_recall_plot,
     reliability_plot,
 )
@@ -168,10 +167,8 @@ def write_report(path: Path, policies: Sequence[HeldOutPolicy], database: str) -
         raise SafetyError("there is no policy to report on: train a head first, or name labels of one")
     reports = [measure(policy) for policy in policies]
     sections = [_section(report, policy) for report, policy in zip(reports, policies, strict=True)]
-    text = resources.files("firstsight.safety.report").joinpath("templates/report.html").read_text(encoding="utf-8")
-    # names, slices and items are a catalogue's, so escaping is on for all of them
-    page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True).from_string(text)
-    path.write_text(page.render(database=database, sections=sections), encoding="utf-8")
+    page = page_template("firstsight.safety.report", "report.html").render(database=database, sections=sections)
+    path.write_text(page, encoding="utf-8")
     return reports
 
 
