@@ -1,4 +1,4 @@
-"""`firstsight serve` and `firstsight keys`: the library on HTTP, and who may use it."""
+"""`firstsight serve` and `firstsight keys`: the HTTP service and its API keys."""
 
 from __future__ import annotations
 
@@ -8,89 +8,110 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firstsight.cli import options
-from firstsight.cli.output import print_json_lines, print_table, tell, wants_json
+from firstsight.cli import options, panels
+from firstsight.cli.commands import command, group
+from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json
 
 if TYPE_CHECKING:
     from firstsight.service.keys import KeyFile
 
-EPILOG = """
-[bold]Examples[/bold]
-
-firstsight serve --db shop-db
-
-firstsight keys add shop --scope read --scope write && firstsight serve --host 0.0.0.0 --name search.example.com
-"""
-
-keys_app = typer.Typer(help="API keys of the service: make, list and revoke them.", no_args_is_help=True)
+serve_app = group()
+keys_app = group(
+    "Add, list and revoke API keys of the service.",
+    examples=["keys add shop --scope read --scope write", "keys list", "keys revoke shop"],
+)
 
 Keys = Annotated[
     Path | None,
-    typer.Option(
+    panels.server(
         "--keys",
         metavar="FILE",
         envvar="FIRSTSIGHT_KEYS",
-        help="File of API keys. By default .keys.json in the database's folder.",
-        show_default=False,
+        help="File of API keys. By default .keys.json in the database folder.",
     ),
 ]
 
 
+@command(
+    serve_app,
+    examples=[
+        "serve --db shop-db",
+        "keys add shop --scope read --scope write && firstsight serve --host 0.0.0.0 --name search.example.com",
+    ],
+)
 def serve(
-    db: options.Db = None,
+    *,
     host: Annotated[
-        str, typer.Option("--host", help="Address to listen at; one that other machines reach needs an API key.")
+        str,
+        panels.server(
+            "--host",
+            metavar="ADDRESS",
+            help="Address to listen on. An address that other machines can reach needs an API key.",
+        ),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 for a free one.")] = 8000,
+    port: Annotated[
+        int, panels.server("--port", metavar="PORT", min=0, max=65535, help="Port to listen on; 0 for any free port.")
+    ] = 8000,
     name: Annotated[
-        list[str] | None,
-        typer.Option("--name", metavar="HOST", help="A name it is called by; may be given again.", show_default=False),
+        list[str] | None, panels.server("--name", metavar="HOST", help="Host name that clients use (repeatable).")
     ] = None,
     keys: Keys = None,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes; each loads the encoder.")] = 1,
-    threads: Annotated[int, typer.Option("--threads", min=1, help="Requests that read at once, in each process.")] = 8,
-    max_body_mb: Annotated[int, typer.Option("--max-body-mb", min=1, help="Megabytes of a request.")] = 32,
-    max_megapixels: Annotated[int, typer.Option("--max-megapixels", min=1, help="Of a picture in a request.")] = 50,
+    workers: Annotated[
+        int, panels.server("--workers", metavar="N", min=1, help="Processes; each loads the encoder.")
+    ] = 1,
+    threads: Annotated[
+        int, panels.server("--threads", metavar="N", min=1, help="Parallel read requests in each process.")
+    ] = 8,
+    max_body_mb: Annotated[
+        int, panels.limits("--max-body-mb", metavar="MIB", min=1, help="Maximum size of a request body, in MiB.")
+    ] = 32,
+    max_megapixels: Annotated[
+        int, panels.limits("--max-megapixels", metavar="N", min=1, help="Maximum size of a picture, in megapixels.")
+    ] = 50,
     max_connections: Annotated[
-        int, typer.Option("--max-connections", min=1, help="Open connections, shared out between workers.")
+        int,
+        panels.limits(
+            "--max-connections", metavar="N", min=1, help="Maximum open connections, divided among the workers."
+        ),
     ] = 1_000,
     max_connections_per_address: Annotated[
         int,
-        typer.Option(
+        panels.limits(
             "--max-connections-per-address",
+            metavar="N",
             min=1,
-            help="Open connections of one IPv4 address or IPv6 /64; raise it behind a reverse proxy.",
+            help="Maximum open connections of one IPv4 address or IPv6 /64 network. Raise it behind a reverse proxy.",
         ),
     ] = 100,
     head_timeout: Annotated[
         float,
-        typer.Option("--head-timeout", min=0.1, help="Seconds from accept until the whole head of a request is there."),
+        panels.limits(
+            "--head-timeout",
+            metavar="SECONDS",
+            min=0.1,
+            help="Seconds until a new connection has sent its whole request head.",
+        ),
     ] = 10.0,
     write_timeout: Annotated[
-        float, typer.Option("--write-timeout", min=0.1, help="Seconds that a client may leave an answer unread.")
-    ] = 30.0,
-    allow_private: options.AllowPrivate = False,
-    policies: Annotated[
-        Path | None,
-        typer.Option(
-            "--policies", metavar="FILE", envvar="FIRSTSIGHT_POLICIES", help="Safety policies.", show_default=False
+        float,
+        panels.limits(
+            "--write-timeout", metavar="SECONDS", min=0.1, help="Seconds that a client may leave a response unread."
         ),
-    ] = None,
-    encoder: options.Encoder = None,
-    runtime: options.Runtime = "auto",
-    device: options.Device = None,
-    trust_remote_code: options.TrustRemoteCode = False,
+    ] = 30.0,
+    policies: options.PoliciesFile = None,
+    allow_private: options.AllowPrivate = False,
+    encoder: options.EncoderFlags,
+    db: options.DatabaseFlags,
 ) -> None:
-    """Serve the database over HTTP, for programs and for people, until Ctrl-C; what is in flight is then finished."""
+    """Serve a database over HTTP, with a web page, until Ctrl-C. Running requests finish first."""
     import firstsight
-    from firstsight.config import default_db
     from firstsight.service.serving import serve as serve_until_stopped
     from firstsight.service.settings import ServiceSettings
 
     settings = ServiceSettings(
-        db=db or default_db(),
-        encoder=encoder,
-        encoder_options=options.encoder_options(runtime, device, trust_remote_code),
+        db=db.address,
+        encoder=encoder.encoder,
+        encoder_options=encoder.options(),
         policy=firstsight.MediaPolicy(allow_private=allow_private),
         policies=policies,
         host=host,
@@ -108,55 +129,61 @@ def serve(
     )
     settings = replace(settings, policy=replace(settings.policy, max_pixels=settings.max_pixels))
     serve_until_stopped(
-        settings, on_listening=lambda address: tell(f"listening at {address}; stop with Ctrl-C"), on_warning=tell
+        settings,
+        on_listening=lambda address: print_message(f"listening at {address}; stop with Ctrl-C"),
+        on_warning=print_message,
     )
 
 
-@keys_app.command("add", epilog="Example: firstsight keys add shop --scope read --scope write --per-minute 600")
+@command(keys_app, examples=["keys add shop --scope read --scope write --per-minute 600"])
 def add(
-    name: Annotated[str, typer.Argument(help="Whose it is.")],
+    *,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the user or client.")],
     scope: Annotated[
         list[str] | None,
-        typer.Option("--scope", help="read, write or moderate; may be given again. By default read."),
+        panels.limits(
+            "--scope", metavar="SCOPE", help="Permission: read, write or moderate (repeatable). By default read."
+        ),
     ] = None,
-    per_minute: Annotated[int, typer.Option("--per-minute", min=0, help="Requests; 0 for no limit.")] = 6_000,
+    per_minute: Annotated[
+        int, panels.limits("--per-minute", metavar="N", min=0, help="Maximum requests per minute; 0 for no limit.")
+    ] = 6_000,
     keys: Keys = None,
-    db: options.Db = None,
+    db: options.DatabaseFlags,
 ) -> None:
-    """Make a key and print its token, which is kept nowhere; the file has only its digest."""
+    """Add a key and print its token once. The file stores only a digest."""
     _, token = _file(keys, db).add(name, scope or ["read"], per_minute=per_minute)
     typer.echo(token)
-    tell(f"this is the only time that the token of {name} is shown")
+    print_message(f"this is the only time that the token of {name} is shown")
 
 
-@keys_app.command("list", epilog="Example: firstsight keys list --db shop-db")
-def list_(keys: Keys = None, db: options.Db = None, json: options.Json = False) -> None:
-    """List the keys, without their tokens."""
-    made = _file(keys, db).keys()
+@command(keys_app, "list", examples=["keys list --db shop-db"])
+def list_(*, json: options.Json = False, keys: Keys = None, db: options.DatabaseFlags) -> None:
+    """List all keys, without their tokens."""
+    stored = _file(keys, db).keys()
     if wants_json(json):
-        told = ({n: v for n, v in vars(key).items() if n != "sha256"} for key in made)
-        print_json_lines(told)
-    elif made:
-        rows = [(key.key_id, key.name, " ".join(key.scopes), key.per_minute or "", key.created_at) for key in made]
-        print_table(["id", "name", "scopes", "per minute", "made"], rows, right=["per minute"])
+        print_json_lines({name: value for name, value in vars(key).items() if name != "sha256"} for key in stored)
+    elif stored:
+        rows = [(key.key_id, key.name, " ".join(key.scopes), key.per_minute or "", key.created_at) for key in stored]
+        print_table(["id", "name", "scopes", "per minute", "created"], rows, right=["per minute"])
     else:
-        tell("there are no keys")
+        print_message("there are no keys")
 
 
-@keys_app.command("revoke", epilog="Example: firstsight keys revoke shop")
+@command(keys_app, examples=["keys revoke shop"])
 def revoke(
-    which: Annotated[str, typer.Argument(metavar="KEY", help="Its id or name.")],
+    *,
+    key: Annotated[str, typer.Argument(metavar="KEY", help="Id or name of the key.")],
     keys: Keys = None,
-    db: options.Db = None,
+    db: options.DatabaseFlags,
 ) -> None:
-    """Take a key away; a running service refuses it from the next request on."""
-    gone = _file(keys, db).revoke(which)
-    tell(f"revoked {gone.key_id}, {gone.name}")
+    """Revoke a key. A running service refuses it from the next request on."""
+    revoked = _file(keys, db).revoke(key)
+    print_message(f"revoked {revoked.key_id}, {revoked.name}")
 
 
-def _file(keys: Path | None, db: str | None) -> KeyFile:
-    from firstsight.config import default_db
+def _file(keys: Path | None, db: options.DatabaseFlags) -> KeyFile:
     from firstsight.service.keys import KeyFile
     from firstsight.service.settings import ServiceSettings
 
-    return KeyFile(ServiceSettings(db=db or default_db(), keys=keys).keys_file)
+    return KeyFile(ServiceSettings(db=db.address, keys=keys).keys_file)

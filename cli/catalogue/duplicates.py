@@ -1,59 +1,59 @@
-"""`firstsight duplicates`: items that show the same, in groups, with what says so."""
+"""`firstsight duplicates`: groups of near-duplicate items, with the evidence."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from firstsight.cli import options
-from firstsight.cli.output import print_json_lines, print_table, tell, wants_json
+from firstsight.cli import options, panels
+from firstsight.cli.commands import command, group
+from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json
 
 if TYPE_CHECKING:
     from firstsight.indexer.duplicates import DuplicateGroup
 
-EPILOG = """
-[bold]Examples[/bold]
+EXAMPLES = ["duplicates", "duplicates --item guitar-acoustic", "duplicates --min-cosine 0.95 --json > duplicates.jsonl"]
 
-firstsight duplicates
-
-firstsight duplicates --item guitar-acoustic
-
-firstsight duplicates --min-cosine 0.95 --json > duplicates.jsonl
-"""
+app = group()
 
 
+@command(app, examples=EXAMPLES)
 def duplicates(
+    *,
     item: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--item", metavar="ID", help="Only groups with this item; may be given again.", show_default=False
-        ),
+        list[str] | None, panels.filters("--item", metavar="ID", help="Only groups with this item (repeatable).")
     ] = None,
     max_distance: Annotated[
-        int, typer.Option("--max-distance", min=0, max=31, help="Most bits by which fingerprints may differ.")
+        int,
+        panels.filters(
+            "--max-distance",
+            metavar="BITS",
+            min=0,
+            max=31,
+            help="Maximum difference of two fingerprints, 0 to 31 bits.",
+        ),
     ] = 31,
     min_cosine: Annotated[
         float,
-        typer.Option(
-            "--min-cosine", min=-1, max=1, help="Least cosine of their vectors; .95 leaves out most other colours."
+        panels.filters(
+            "--min-cosine",
+            metavar="COSINE",
+            min=-1,
+            max=1,
+            help="Minimum cosine of two vectors, -1 to 1. 0.95 excludes most items in another colour.",
         ),
     ] = 0.8,
-    db: options.Db = None,
     json: options.Json = False,
+    db: options.DatabaseFlags,
 ) -> None:
-    """List near-duplicate items in groups: the same picture or video resized, encoded again, trimmed or mirrored.
+    """List groups of near-duplicate items: the same picture or video resized, re-encoded, trimmed or mirrored.
 
-    Each group stands under the item that all others in it are near-duplicates of, with what says so.
+    All items of a group are near-duplicates of its first item. Each pair has its evidence.
     """
-    import firstsight
-
-    database = firstsight.open(db)
-    groups = database.duplicates(items=item, max_distance=max_distance, min_cosine=min_cosine)
+    groups = db.open().duplicates(items=item, max_distance=max_distance, min_cosine=min_cosine)
     if wants_json(json):
         print_json_lines(group.as_dict() for group in groups)
     elif not groups:
-        tell("no item is a near-duplicate of another")
+        print_message("no item is a near-duplicate of another")
     else:
         _print(groups)
 
@@ -73,11 +73,11 @@ def _print(groups: list[DuplicateGroup]) -> None:
         right=["share", "bits", "cosine", "begins at", "speed"],
     )
     items = sum(len(group.duplicates) + 1 for group in groups)
-    tell(f"{items:,} items in {len(groups):,} groups")
+    print_message(f"{items:,} items in {len(groups):,} groups")
 
 
 def _second(offset_s: float | None) -> str:
-    """Where in the other video the item's begins; negative where the item has more before it."""
+    """Format where the item's video begins in the other one; negative if the item starts earlier."""
     if offset_s is None:
         return ""
     return f"{offset_s:+.1f} s"

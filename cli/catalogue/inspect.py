@@ -1,4 +1,4 @@
-"""`firstsight get`, `status` and `failures`: what a database holds."""
+"""`firstsight get`, `status` and `failures`: show the contents of a database."""
 
 from __future__ import annotations
 
@@ -7,38 +7,43 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from firstsight.cli import options
-from firstsight.cli.output import clock, print_json_lines, print_table, tell, wants_json
+from firstsight.cli import options, panels
+from firstsight.cli.commands import command, group
+from firstsight.cli.output import clock, print_json_lines, print_message, print_table, wants_json
 
 if TYPE_CHECKING:
     from firstsight.indexer.upkeep import TableState
 
 
-def get(
-    item_id: Annotated[str, typer.Argument(metavar="ITEM", help="The item's id.")],
-    db: options.Db = None,
-    json: options.Json = False,
-    vectors: Annotated[bool, typer.Option("--vectors", help="Print the vectors, too (with --json).")] = False,
-) -> None:
-    """Show one item with its views. Example: firstsight get guitar-acoustic --json --vectors"""
-    import firstsight
+get_app = group()
+status_app = group()
+failures_app = group()
 
-    item = firstsight.open(db).get(item_id)
+
+@command(get_app, examples=["get guitar-acoustic", "get guitar-acoustic --json --vectors"])
+def get(
+    *,
+    item_id: Annotated[str, typer.Argument(metavar="ITEM", help="Item id.")],
+    vectors: Annotated[bool, panels.output("--vectors", help="Include the vectors, with --json.")] = False,
+    json: options.Json = False,
+    db: options.DatabaseFlags,
+) -> None:
+    """Show one item with its views."""
+    item = db.open().get(item_id)
     if wants_json(json):
         print_json_lines([item if vectors else _without_vectors(item)])
         return
-    shown = {name: value for name, value in item.items() if name not in {"vector", "views", "columns"}}
-    print_table(["column", "value"], (shown | item["columns"]).items())
+    facts = {name: value for name, value in item.items() if name not in {"vector", "views", "columns"}}
+    print_table(["column", "value"], (facts | item["columns"]).items())
     print_table(
         ["view", "second", "of"], [(v["part"], clock(v["time_s"]), v["uri"] or item["title"]) for v in item["views"]]
     )
 
 
-def status(db: options.Db = None, json: options.Json = False) -> None:
-    """Show what a database holds and the runs that made it. Example: firstsight status --db shop-db"""
-    import firstsight
-
-    state = firstsight.open(db).status()
+@command(status_app, examples=["status", "status --db shop-db --json"])
+def status(*, json: options.Json = False, db: options.DatabaseFlags) -> None:
+    """Show the contents of a database, how it is searched, and its last runs."""
+    state = db.open().status()
     if wants_json(json):
         print_json_lines([asdict(state)])
         return
@@ -61,7 +66,7 @@ def status(db: options.Db = None, json: options.Json = False) -> None:
                 r["run_id"],
                 f"{r['started_at']:%Y-%m-%d %H:%M}",
                 r["outcome"],
-                r["counts"].get("encoded", r["counts"].get("frames")),  # a watch encodes frames, and has no more to say
+                r["counts"].get("encoded", r["counts"].get("frames")),  # a watch run counts frames only
                 r["counts"].get("unchanged", ""),
                 r["counts"].get("failed_media", ""),
                 r["source"],
@@ -72,42 +77,41 @@ def status(db: options.Db = None, json: options.Json = False) -> None:
     )
 
 
-def failures(db: options.Db = None, json: options.Json = False) -> None:
-    """List the media that could not be used, and why. Example: firstsight failures --json | head
+@command(failures_app, examples=["failures", "failures --json | head"])
+def failures(*, json: options.Json = False, db: options.DatabaseFlags) -> None:
+    """List media that could not be used, with the reason.
 
-    Try them again with: firstsight index --retry
+    Retry them with firstsight index --retry.
     """
-    import firstsight
-
-    rows = firstsight.open(db).failures()
+    rows = db.open().failures()
     if wants_json(json):
         print_json_lines(rows)
     elif rows:
         print_table(
-            ["item", "medium", "stage", "reason", "tries", "what happened"],
+            ["item", "medium", "stage", "reason", "attempts", "message"],
             [(r["item_id"], r["uri"], r["stage"], r["reason"], r["attempts"], r["message"]) for r in rows],
-            right=["tries"],
+            right=["attempts"],
         )
     else:
-        tell("no medium has failed")
+        print_message("no media have failed")
 
 
 def search_effort(table: TableState) -> str:
-    """How a table is searched, in words."""
+    """Describe how a table is searched: exactly or by an index, with its recall."""
     tuning = table.tuning
     if tuning is None:
         return "exact"
     recall = "recall not measured: run firstsight optimize"
     if tuning.recall is not None:
-        recall = f"recall@10 {tuning.recall:.3f}" + ("" if tuning.holds else ", below 0.95 at the most effort")
+        recall = f"recall@10 {tuning.recall:.3f}" + ("" if tuning.holds else ", below 0.95 at maximum effort")
     probes = f"{tuning.nprobes} of {tuning.partitions} partitions, refined x{tuning.refine}"
-    return f"index, {recall}; {probes}; {table.unindexed:,} rows not in it"
+    return f"index, {recall}; {probes}; {table.unindexed:,} rows not indexed"
 
 
 def _layout(layout: int) -> str:
     from firstsight.indexer.tables import FORMAT
 
-    note = "" if layout == FORMAT else f" of {FORMAT}; the next write upgrades it, or firstsight upgrade"
+    note = "" if layout == FORMAT else f" of {FORMAT}; firstsight upgrade or the next write upgrades it"
     return f"{layout}{note}"
 
 

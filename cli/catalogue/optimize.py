@@ -1,22 +1,21 @@
-"""`firstsight optimize`: the upkeep that index runs do on their own, by hand."""
+"""`firstsight optimize`: run the maintenance of a database now."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from firstsight.cli import options
-from firstsight.cli.inspect import search_effort
-from firstsight.cli.output import print_json_lines, print_table, tell, wants_json
+from firstsight.cli import options, panels
+from firstsight.cli.catalogue.inspect import search_effort
+from firstsight.cli.commands import command, group
+from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json
 
 if TYPE_CHECKING:
     from firstsight.indexer.upkeep import TableState, TableUpkeep
 
-EPILOG = "Examples: firstsight optimize --db shop-db · firstsight optimize --rebuild --json"
+EXAMPLES = ["optimize --db shop-db", "optimize --rebuild --json"]
 
-_DOING = {
+_STEP_TEXTS = {
     "compact": "merging files, extending indexes, removing old versions",
     "ids": "indexing the ids",
     "build": "building the vector index",
@@ -24,34 +23,37 @@ _DOING = {
 }
 
 
+app = group()
+
+
+@command(app, examples=EXAMPLES)
 def optimize(
-    db: options.Db = None,
-    json: options.Json = False,
+    *,
     rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Build the vector indexes anew (tables of 50,000 rows and more).")
+        bool, panels.run("--rebuild", help="Rebuild the vector indexes of tables with at least 50,000 rows.")
     ] = False,
-    wait: options.Wait = 0.0,
+    json: options.Json = False,
+    db: options.WriterFlags,
 ) -> None:
-    """Merge small files, bring the indexes up to date, measure their recall, remove versions over six hours old.
+    """Merge small files, update the indexes, measure their recall, and remove versions older than six hours.
 
-    Index runs do this on their own when it is due; searches go on meanwhile.
+    Index runs do this themselves when it is due. Searches continue meanwhile.
     """
-    import firstsight
 
-    def say(table: str, step: str) -> None:
-        tell(f"{table}: {_DOING[step]}")
+    def print_step(table: str, step: str) -> None:
+        print_message(f"{table}: {_STEP_TEXTS[step]}")
 
-    report = firstsight.open(db).optimize(rebuild=rebuild, wait_s=wait, on_step=say)
+    report = db.open().optimize(rebuild=rebuild, wait_s=db.wait, on_step=print_step)
     if wants_json(json):
         print_json_lines([asdict(report)])
         return
     print_table(
-        ["table", "rows", "rows a file", "versions", "MB on disk", "seconds", "search"],
+        ["table", "rows", "rows per file", "versions", "MB on disk", "seconds", "search"],
         [_line(upkeep) for upkeep in report.tables],
-        right=["rows", "rows a file", "versions", "MB on disk", "seconds"],
+        right=["rows", "rows per file", "versions", "MB on disk", "seconds"],
     )
     if report.stray_files:
-        tell(f"{report.stray_files} temporary files of killed writes removed")
+        print_message(f"{report.stray_files} temporary files of interrupted writes removed")
 
 
 def _line(upkeep: TableUpkeep) -> tuple[str, ...]:
@@ -60,7 +62,7 @@ def _line(upkeep: TableUpkeep) -> tuple[str, ...]:
     return (
         after.table,
         f"{after.rows:,}",
-        f"{_rows_a_file(before)} → {_rows_a_file(after)}",
+        f"{_rows_per_file(before)} → {_rows_per_file(after)}",
         " → ".join(map(str, upkeep.versions)),
         size,
         f"{upkeep.seconds:.1f}",
@@ -68,5 +70,5 @@ def _line(upkeep: TableUpkeep) -> tuple[str, ...]:
     )
 
 
-def _rows_a_file(state: TableState) -> str:
+def _rows_per_file(state: TableState) -> str:
     return f"{state.rows // max(1, state.fragments):,}"

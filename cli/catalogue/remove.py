@@ -1,4 +1,4 @@
-"""`firstsight remove`: items taken out by their ids."""
+"""`firstsight remove`: remove items by id."""
 
 from __future__ import annotations
 
@@ -7,31 +7,36 @@ from typing import Annotated
 import typer
 
 from firstsight.cli import options
+from firstsight.cli.commands import command, group
 from firstsight.cli.exits import ERROR
-from firstsight.cli.output import print_json_lines, tell, wants_json
+from firstsight.cli.output import print_json_lines, print_message, wants_json
 
-EPILOG = "Examples: firstsight remove sneakers-red · firstsight remove sku-1 sku-2 --db shop-db --wait 60"
+EXAMPLES = [
+    "remove sneakers-red",
+    "remove sku-1 sku-2 --db shop-db --wait 60",
+]
+
+app = group()
 
 
+@command(app, examples=EXAMPLES)
 def remove(
-    item_ids: Annotated[list[str], typer.Argument(metavar="ITEM...", help="Ids of the items.")],
-    db: options.Db = None,
+    *,
+    item_ids: Annotated[list[str], typer.Argument(metavar="ITEM", help="Item ids.")],
     json: options.Json = False,
-    wait: options.Wait = 0.0,
+    db: options.WriterFlags,
 ) -> None:
-    """Remove items with their views; an index run over a catalogue that has them brings them back.
+    """Remove items with their views. An index run adds them again if the catalogue still has them.
 
-    What people decided about them stays in the audit log. An id that is not there is told, and ends with exit code 1.
+    Review decisions stay in the audit log. Missing ids are listed, and the exit code is then 1.
     """
-    import firstsight
-
-    database = firstsight.open(db)
-    removed = database.remove(item_ids, wait_s=wait)
+    database = db.open()
+    removed = database.remove(item_ids, wait_s=db.wait)
     if wants_json(json):
         print_json_lines([{"removed": removed}])
     else:
-        tell(f"removed {', '.join(removed)}" if removed else "nothing was removed")
+        print_message(f"removed {', '.join(removed)}" if removed else "nothing was removed")
     missing = [item_id for item_id in dict.fromkeys(item_ids) if item_id not in removed]
     if missing:
-        tell(f"there is no item {', '.join(map(repr, missing))} in {database.uri}")
+        print_message(f"there is no item {', '.join(map(repr, missing))} in {database.uri}")
         raise typer.Exit(ERROR)

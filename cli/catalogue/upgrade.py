@@ -1,41 +1,41 @@
-"""`firstsight upgrade`: bring a database of an earlier layout up to date."""
+"""`firstsight upgrade`: convert a database to the newest layout."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import Annotated
 
-import typer
+from firstsight.cli import options, panels
+from firstsight.cli.commands import command, group
+from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json
 
-from firstsight.cli import options
-from firstsight.cli.output import print_json_lines, print_table, tell, wants_json
+EXAMPLES = ["upgrade --db shop-db --dry-run", "upgrade --db shop-db --wait 600"]
 
-EPILOG = "Examples: firstsight upgrade --db shop-db --dry-run · firstsight upgrade --db shop-db --wait 600"
+app = group()
 
 
+@command(app, examples=EXAMPLES)
 def upgrade(
-    db: options.Db = None,
+    *,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only print what it will do and how long it takes.")
+        bool, panels.run("--dry-run", help="Print the steps and their duration; write nothing.")
     ] = False,
-    wait: options.Wait = 0.0,
     json: options.Json = False,
+    db: options.WriterFlags,
 ) -> None:
-    """Upgrade a database that an earlier firstsight made. The first write does the same.
+    """Upgrade a database of an earlier version. The first write does the same.
 
-    Searches continue during an upgrade. A kill loses nothing: run it again.
+    Searches continue during an upgrade. If it is killed, run it again: nothing is lost.
     """
-    import firstsight
-
-    report = firstsight.open(db).upgrade(dry_run=dry_run, wait_s=wait, on_progress=tell)
+    report = db.open().upgrade(dry_run=dry_run, wait_s=db.wait, on_progress=print_message)
     if wants_json(json):
         print_json_lines([asdict(report)])
         return
     if not report.due:
-        tell(f"{report.db} has layout {report.after}, the newest: there is nothing to do")
+        print_message(f"{report.db} has layout {report.after}, the newest: there is nothing to do")
         return
     if dry_run:
-        tell(f"{report.describe()}; nothing was written")
+        print_message(f"{report.describe()}; nothing was written")
     if report.changes:
         print_table(
             ["change", "rows", "seconds", "encoded again"],
@@ -43,4 +43,4 @@ def upgrade(
             right=["rows", "seconds", "encoded again"],
         )
     if not dry_run:
-        tell(f"{report.db} has layout {report.after} now, after {report.seconds:.1f} s")
+        print_message(f"{report.db} has layout {report.after} now, after {report.seconds:.1f} s")

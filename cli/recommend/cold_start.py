@@ -1,4 +1,4 @@
-"""`firstsight cold-start`: models that rank items nobody has clicked, learned from events on the others."""
+"""`firstsight cold-start`: train models that rank new items from the events on other items."""
 
 from __future__ import annotations
 
@@ -6,80 +6,62 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firstsight.cli import options
-from firstsight.cli.output import print_json_lines, print_table, tell, wants_json
+from firstsight.cli import options, panels
+from firstsight.cli.commands import command, group
+from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json
 
 if TYPE_CHECKING:
     from firstsight.recommend.model import ColdStartVersion
 
-EPILOG = """
-[bold]Examples[/bold]
-
-firstsight cold-start fit
-
-firstsight cold-start list
-
-firstsight cold-start use 2
-
-firstsight cold-start use none
-
-Events are added with firstsight events add. Fitting needs implicit: pip install 'firstsight\\[recommend]'
-"""
-
-app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True, epilog=EPILOG)
+app = group(
+    "Train models that rank items without events.",
+    examples=["cold-start fit", "cold-start list", "cold-start use 2", "cold-start use none"],
+    note="Add events first, with firstsight events add. Training needs implicit: pip install 'firstsight[recommend]'",
+)
 
 
-@app.callback()
-def cold_start() -> None:
-    """Learn from events how new items are to be ranked."""
-
-
-@app.command("fit", epilog="Examples: firstsight cold-start fit · firstsight cold-start fit --keep")
+@command(app, examples=["cold-start fit", "cold-start fit --keep"])
 def fit(
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the model in use that is, to compare first.")] = False,
-    db: options.Db = None,
+    *,
+    keep: Annotated[bool, panels.training("--keep", help="Keep using the current model, to compare first.")] = False,
     json: options.Json = False,
+    db: options.DatabaseFlags,
 ) -> None:
-    """Choose a model on held-out items, fit it to all events, keep it as a version and put it in use."""
-    import firstsight
-
-    made = firstsight.open(db).fit_cold_start(use=not keep, on_progress=tell)
+    """Train a new version on all events and use it. Held-out items choose the model."""
+    made = db.open().fit_cold_start(use=not keep, on_progress=print_message)
     if wants_json(json):
         print_json_lines([made.as_dict()])
     else:
         _print([made])
 
 
-@app.command("list", epilog="Example: firstsight cold-start list --json")
-def list_(db: options.Db = None, json: options.Json = False) -> None:
-    """List the versions with their held-out recall@20, and which is in use."""
-    import firstsight
-
-    versions = firstsight.open(db).cold_start_models()
+@command(app, "list", examples=["cold-start list --json"])
+def list_(*, json: options.Json = False, db: options.DatabaseFlags) -> None:
+    """List all versions with their held-out recall@20, and which is in use."""
+    versions = db.open().cold_start_models()
     if wants_json(json):
         print_json_lines(version.as_dict() for version in versions)
     elif versions:
         _print(versions)
     else:
-        tell("no cold-start model has been fitted: new items are ranked by content alone")
+        print_message("there are no cold-start models; new items are ranked by content alone")
 
 
-@app.command("use", epilog="Examples: firstsight cold-start use 2 · firstsight cold-start use none")
+@command(app, examples=["cold-start use 2", "cold-start use none"])
 def use(
-    version: Annotated[str, typer.Argument(metavar="VERSION", help="Its number, or none.", show_default=False)],
-    db: options.Db = None,
+    *,
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="Version number, or none.")],
+    db: options.DatabaseFlags,
 ) -> None:
-    """Put a version in use, in the place of another; or none of them."""
-    import firstsight
-
+    """Use a version instead of the current one, or none."""
     if version != "none" and not (version.isascii() and version.isdigit()):
         raise typer.BadParameter(f"{version!r} is no version; give its number, or none")
-    firstsight.open(db).use_cold_start(None if version == "none" else int(version))
-    tell("no cold-start model is in use" if version == "none" else f"cold-start model {version} is in use from now on")
+    db.open().use_cold_start(None if version == "none" else int(version))
+    print_message("no cold-start model is in use" if version == "none" else f"cold-start model {version} is now in use")
 
 
 def _print(versions: list[ColdStartVersion]) -> None:
-    shown = ("recall_blend", "recall_content", "recall_collaborative", "recall_chance")
+    recalls = ("recall_blend", "recall_content", "recall_collaborative", "recall_chance")
     numbers = ["version", "events", "recall@20", "content", "collaborative", "chance", "weight"]
     print_table(
         ["version", "fitted", "in use", *numbers[1:], "mapping"],
@@ -89,7 +71,7 @@ def _print(versions: list[ColdStartVersion]) -> None:
                 f"{version.fitted_at:%Y-%m-%d %H:%M}",
                 "yes" if version.in_use else "",
                 f"{version.figures['events']:,}",
-                *(f"{version.figures[name]:.4f}" for name in shown),
+                *(f"{version.figures[name]:.4f}" for name in recalls),
                 f"{version.settings.weight:.2f}",
                 version.settings.mapping,
             )

@@ -1,72 +1,75 @@
-"""`firstsight events`: the log of who had to do with which item."""
+"""`firstsight events`: store and count user events."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firstsight.cli import options
-from firstsight.cli.output import print_json_lines, print_table, tell, wants_json
+from firstsight.cli import options, panels
+from firstsight.cli.commands import command, group
+from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json
 
 if TYPE_CHECKING:
     from firstsight.recommend.event_reports import AddedEvents
 
-EPILOG = """
-[bold]Examples[/bold]
+EXAMPLES = ["events add clicks.csv", "events add log.parquet --time-unit ms"]
+NOTE = (
+    "A file has the columns user_id, item_id, timestamp, and optionally event (click, like, purchase, …) and weight (a "
+    "number above 0, by default 1): CSV, TSV, JSON Lines or Parquet. An event that is added twice is stored once."
+)
 
-firstsight events add clicks.csv
-
-firstsight events add log.parquet --time-unit ms
-
-firstsight events status
-
-A file has the columns user_id, item_id, timestamp, and optionally event (click, like, purchase, …) and weight (a number
-above 0; 1 by default): CSV, TSV, JSON Lines or Parquet. Added twice, it is there once.
-"""
-
-app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True, epilog=EPILOG)
-
-_EXAMPLE_ADD = "Examples: firstsight events add clicks.csv · firstsight events add log.parquet --time-unit ms"
+app = group(
+    "Store and count user events: who clicked, liked or bought which item, and when.",
+    examples=[*EXAMPLES, "events status"],
+    note=NOTE,
+)
 
 
-@app.callback()
-def events() -> None:
-    """Keep who had to do with which item, and when: what recommendation learns from."""
-
-
-@app.command("add", epilog=_EXAMPLE_ADD)
+@command(app, examples=EXAMPLES, note=NOTE)
 def add(
-    source: Annotated[str, typer.Argument(metavar="FILE", help="CSV, TSV, JSON Lines, Parquet, or - for JSON Lines.")],
+    *,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE", help="File of events: CSV, TSV, JSON Lines or Parquet; or - for JSON Lines on stdin."
+        ),
+    ],
     time_unit: Annotated[
         str | None,
-        typer.Option(
+        panels.events(
             "--time-unit",
             metavar="UNIT",
-            help="What numbers in the timestamp column are: s, ms or us since 1970; or iso. By default what the first "
-            "50,000 rows can only be.",
-            show_default=False,
+            help="Unit of the timestamp column: s, ms or us since 1970, or iso for dates. By default detected from the "
+            "first 50,000 rows.",
         ),
     ] = None,
-    encoding: Annotated[str, typer.Option("--encoding", metavar="NAME", help="Of a text file.")] = "utf-8",
-    wait: Annotated[float, typer.Option("--wait", metavar="SECONDS", help="For another process that writes.")] = 0.0,
-    db: options.Db = None,
+    encoding: Annotated[
+        str, panels.events("--encoding", metavar="NAME", help="Encoding of a CSV, TSV or JSON Lines file.")
+    ] = "utf-8",
     json: options.Json = False,
+    db: options.WriterFlags,
 ) -> None:
-    """Add the events of a file; a row that cannot be taken is named and left out."""
-    import firstsight
+    """Add the events of a file. Invalid rows are reported and skipped."""
     from firstsight.recommend.event_rows import UNIT_WORDS
 
-    how: dict[str, Any] = {"time_unit": time_unit, "encoding": encoding, "wait_s": wait}
-    added = firstsight.open(db).add_events(source, on_progress=_tell_rows, **how)
-    said = "as asked" if time_unit else "as its first rows say"
-    tell(f"timestamps are {UNIT_WORDS[added.time_unit]}, {said}: {added.first:%Y-%m-%d} to {added.last:%Y-%m-%d}, UTC")
+    added = db.open().add_events(
+        source,
+        time_unit=time_unit,
+        encoding=encoding,
+        wait_s=db.wait,
+        on_progress=_print_progress,
+    )
+    reason = "as requested" if time_unit else "detected from the first rows"
+    print_message(
+        f"timestamps are {UNIT_WORDS[added.time_unit]}, {reason}: {added.first:%Y-%m-%d} to {added.last:%Y-%m-%d}, UTC"
+    )
     for refusal in added.refusals:
-        tell(f"refused: {refusal}")
+        print_message(f"refused: {refusal}")
     if added.refused > len(added.refusals):
-        tell(f"refused: {added.refused - len(added.refusals)} more rows")
+        print_message(f"refused: {added.refused - len(added.refusals)} more rows")
     if added.unknown:
-        tell(f"{added.unknown} events are on items that are not indexed; they count once the items are")
+        print_message(f"{added.unknown} events are on items that are not indexed; they count once the items are")
     if wants_json(json):
         print_json_lines([added.as_dict()])
     else:
@@ -78,20 +81,18 @@ def add(
         )
 
 
-@app.command("status", epilog="Example: firstsight events status --json")
-def status(db: options.Db = None, json: options.Json = False) -> None:
+@command(app, examples=["events status --json"])
+def status(*, json: options.Json = False, db: options.DatabaseFlags) -> None:
     """Count events, users and items, and the events on items that are not indexed."""
-    import firstsight
-
-    found = firstsight.open(db).events_status()
+    counts = db.open().events_status()
     if wants_json(json):
-        print_json_lines([vars(found)])
-    elif found.events:
-        print_table(["", ""], [(name.replace("_", " "), value) for name, value in vars(found).items()])
+        print_json_lines([vars(counts)])
+    elif counts.events:
+        print_table(["", ""], [(name.replace("_", " "), value) for name, value in vars(counts).items()])
     else:
-        tell("there are no events yet; add some with: firstsight events add FILE")
+        print_message("there are no events yet; add some with: firstsight events add FILE")
 
 
-def _tell_rows(so_far: AddedEvents) -> None:
-    if so_far.rows >= 100_000:  # a smaller file is done before anyone wonders
-        tell(f"{so_far.rows:,} rows, {so_far.added:,} added")
+def _print_progress(so_far: AddedEvents) -> None:
+    if so_far.rows >= 100_000:  # smaller files take less than two seconds
+        print_message(f"{so_far.rows:,} rows, {so_far.added:,} added")

@@ -1,4 +1,4 @@
-"""`firstsight recommend` and `firstsight similar`: slates for users, and what belongs to an item."""
+"""`firstsight recommend` and `firstsight similar`: recommend items to users, and find similar items."""
 
 from __future__ import annotations
 
@@ -7,133 +7,119 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from firstsight.cli import options
-from firstsight.cli.output import print_json_lines, print_table, tell, wants_json
+from firstsight.cli import options, panels
+from firstsight.cli.commands import command, group
+from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json
 
 if TYPE_CHECKING:
+    from firstsight import Database
     from firstsight.recommend.results import Slate
 
-EPILOG = """
-[bold]Examples[/bold]
+EXAMPLES = [
+    "recommend --user u42",
+    "recommend --history guitar-acoustic,violin-red --kind product=6 --kind video=4 -k 10",
+    "recommend --profile profile.json --explore 0.05 --log",
+    "recommend --user u42 --cap brand=2 --diversity 0.3 --age 16",
+    "recommend --for-item guitar-acoustic",
+]
+NOTE = 'A profile: {"user": "u42", "history": ["guitar-acoustic", "violin-red"], "age": 30}'
 
-firstsight recommend --user u42
-
-firstsight recommend --history guitar-acoustic,violin-red --kind product=6 --kind video=4 -k 10
-
-firstsight recommend --json-profile profile.json --explore 0.05 --log
-
-firstsight recommend --user u42 --cap brand=2 --diversity 0.3 --age 16
-
-firstsight recommend --for-item guitar-acoustic
-
-A profile: {"user": "u42", "history": ["guitar-acoustic", "violin-red"], "age": 30}
-"""
-
-SIMILAR_EPILOG = """
-[bold]Examples[/bold]
-
-firstsight similar guitar-acoustic
-
-firstsight similar guitar-acoustic --kind video --near-duplicate 0.95 --json
-"""
+app = group()
+similar_app = group()
 
 
+@command(app, examples=EXAMPLES, note=NOTE)
 def recommend(
-    user: Annotated[
-        str | None, typer.Option("--user", metavar="ID", help="By this user's logged events.", show_default=False)
-    ] = None,
+    *,
+    user: Annotated[str | None, panels.user("--user", metavar="ID", help="User whose stored events to use.")] = None,
     history: Annotated[
         str | None,
-        typer.Option(
-            "--history",
-            metavar="ID,ID",
-            help="By these items, the oldest first; on top of --user's.",
-            show_default=False,
+        panels.user(
+            "--history", metavar="ID,ID", help="Items to recommend from, oldest first; added to the events of --user."
         ),
     ] = None,
-    json_profile: Annotated[
-        Path | None,
-        typer.Option(
-            "--json-profile", metavar="FILE", help="A JSON object of user, history and age.", show_default=False
-        ),
-    ] = None,
-    for_item: Annotated[
-        str | None,
-        typer.Option(
-            "--for-item",
-            metavar="ID",
-            help="The users who would want this item, instead of a slate.",
-            show_default=False,
-        ),
-    ] = None,
-    k: Annotated[int, typer.Option("-k", "--k", "--limit", help="Slots, or most users.")] = 20,
-    kind: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--kind",
-            metavar="KIND=N",
-            help="Exactly so many slots of a kind, or such a share of k (0.5); may be given again. "
-            "Slots that are not named go to the other kinds.",
-            show_default=False,
-        ),
-    ] = None,
-    explore: Annotated[float, typer.Option("--explore", help="Share of slots that explore, 0 to 1.")] = 0.1,
-    diversity: Annotated[float, typer.Option("--diversity", help="How much items should differ, 0 to 1 (MMR).")] = 0.0,
-    near_duplicate: Annotated[
-        float, typer.Option("--near-duplicate", help="Cosine from which two items show the same; only one stays.")
-    ] = 0.95,
-    cap: Annotated[
-        str | None,
-        typer.Option(
-            "--cap", metavar="COLUMN=N", help="At most so many items of one value of a column.", show_default=False
-        ),
-    ] = None,
-    merge: Annotated[
-        str, typer.Option("--merge", help="How kinds compare: score, or rank, so that they alternate.")
-    ] = "score",
     age: Annotated[
         int | None,
-        typer.Option(
-            "--age", help="The viewer's, in years. By default unknown: nothing limited by age.", show_default=False
+        panels.user(
+            "--age",
+            metavar="YEARS",
+            help="Age of the user in years. By default unknown, which excludes items with an age limit.",
         ),
     ] = None,
+    profile: Annotated[
+        Path | None, panels.user("--profile", metavar="FILE", help="File with user, history and age as a JSON object.")
+    ] = None,
+    json_profile: Annotated[Path | None, typer.Option("--json-profile", hidden=True)] = None,  # the name until 0.1
+    for_item: Annotated[
+        str | None,
+        panels.user(
+            "--for-item", metavar="ID", help="Item to find interested users for, instead of recommending items."
+        ),
+    ] = None,
+    k: Annotated[
+        int, panels.slate("-k", "--k", "--limit", metavar="N", help="Number of slots, or maximum users.")
+    ] = 20,
+    kind: Annotated[
+        list[str] | None,
+        panels.slate(
+            "--kind",
+            metavar="KIND=N",
+            help="Number of slots for a kind, or share of all slots, e.g. 0.5 (repeatable). Other kinds share the "
+            "remaining slots.",
+        ),
+    ] = None,
+    explore: Annotated[
+        float, panels.slate("--explore", metavar="SHARE", help="Share of slots for exploration, 0 to 1.")
+    ] = 0.1,
+    diversity: Annotated[
+        float, panels.slate("--diversity", metavar="SHARE", help="Difference between items, 0 (no effect) to 1 (MMR).")
+    ] = 0.0,
+    near_duplicate: Annotated[
+        float,
+        panels.slate(
+            "--near-duplicate",
+            metavar="COSINE",
+            help="Minimum cosine of two near-duplicates; only one of them is shown.",
+        ),
+    ] = 0.95,
+    cap: Annotated[
+        str | None, panels.slate("--cap", metavar="COLUMN=N", help="Maximum items with the same value of a column.")
+    ] = None,
+    merge: Annotated[
+        str,
+        panels.slate(
+            "--merge", metavar="RULE", help="How to combine kinds: by score, or by rank, which alternates them."
+        ),
+    ] = "score",
     repeat_after_days: Annotated[
         float | None,
-        typer.Option(
-            "--repeat-after-days", help="Let items of the history come back after so long.", show_default=False
+        panels.slate(
+            "--repeat-after-days",
+            metavar="DAYS",
+            help="Days until an item of the history may be shown again. By default never.",
         ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", help="Of exploration: the same gives the same slate.", show_default=False)
+        int | None,
+        panels.slate("--seed", metavar="N", help="Random seed for exploration; the same seed gives the same slate."),
     ] = None,
-    log: Annotated[
-        bool, typer.Option("--log", help="Write the slots with their propensities to the database.")
-    ] = False,
-    db: options.Db = None,
+    log: Annotated[bool, panels.output("--log", help="Store the slate with its propensities in the database.")] = False,
     json: options.Json = False,
+    db: options.DatabaseFlags,
 ) -> None:
-    """Recommend items to a user, each with what brought it; or, for an item, the users who would want it."""
-    import firstsight
-
-    database = firstsight.open(db)
+    """Recommend items to a user, each with its reason; or list the users interested in an item."""
+    database = db.open()
+    profile = profile or json_profile
     if for_item is not None:
-        if user or history is not None or json_profile:
-            raise typer.BadParameter("it is answered with users, so give no user or history", param_hint="--for-item")
-        users = database.interested_users(for_item, k=k)
-        if wants_json(json):
-            print_json_lines(one.as_dict() for one in users)
-        else:
-            print_table(
-                ["score", "user", "because of"],
-                [(f"{one.score:.3f}", one.user_id, one.because) for one in users],
-                right=["score"],
-            )
+        if user or history is not None or profile:
+            raise typer.BadParameter("cannot be combined with a user, history or profile", param_hint="--for-item")
+        _print_users(database, for_item, k, json)
         return
     column, count = _pair(cap, "--cap") if cap else (None, None)
-    quotas = dict(_pair(one, "--kind") for one in kind or ())
+    quotas = dict(_pair(quota, "--kind") for quota in kind or ())
     settings: dict[str, Any] = {
         "k": k,
-        "quotas": {name: float(said) if "." in said else int(said) for name, said in quotas.items()},
+        "quotas": {name: float(number) if "." in number else int(number) for name, number in quotas.items()},
         "explore": explore,
         "diversity": diversity,
         "near_duplicate": near_duplicate,
@@ -145,8 +131,8 @@ def recommend(
         settings["age"] = age
     slate = database.recommend(
         user,
-        history=None if history is None else [one.strip() for one in history.split(",") if one.strip()],
-        profile=json_profile,
+        history=None if history is None else [part.strip() for part in history.split(",") if part.strip()],
+        profile=profile,
         cap_column=column,
         seed=seed,
         log=log,
@@ -154,61 +140,78 @@ def recommend(
     )
     if not slate.events:
         who = f"user {slate.user_id!r} has no events" if slate.user_id else "there is no history"
-        tell(f"{who} on items of this database: popular and new items")
+        print_message(f"{who} on items of this database: popular and new items")
     for name, missing in slate.missing.items():
-        tell(f"{missing} slots of {name} are left out: no more items of that kind may be shown")
+        print_message(f"{missing} slots of {name} are left out: no more items of that kind may be shown")
     if wants_json(json):
-        print_json_lines({"slate_id": slate.slate_id, "slot": n} | one.as_dict() for n, one in enumerate(slate))
+        print_json_lines({"slate_id": slate.slate_id, "slot": n} | item.as_dict() for n, item in enumerate(slate))
     else:
         _print(slate)
     if log:
-        tell(f"logged as slate {slate.slate_id}")
+        print_message(f"logged as slate {slate.slate_id}")
 
 
+@command(
+    similar_app,
+    examples=["similar guitar-acoustic", "similar guitar-acoustic --kind video --near-duplicate 0.95 --json"],
+)
 def similar(
-    item: Annotated[str, typer.Argument(metavar="ITEM", help="An item's id.", show_default=False)],
-    k: Annotated[int, typer.Option("-k", "--k", "--limit", help="Most items.")] = 10,
-    kind: Annotated[
-        list[str] | None,
-        typer.Option("--kind", metavar="KIND", help="product, video or live; may be given again.", show_default=False),
-    ] = None,
+    *,
+    item: Annotated[str, typer.Argument(metavar="ITEM", help="Item id.")],
+    kind: options.Kinds = None,
     near_duplicate: Annotated[
-        float, typer.Option("--near-duplicate", help="Cosine from which two items show the same; only one stays.")
+        float,
+        panels.filters(
+            "--near-duplicate",
+            metavar="COSINE",
+            help="Minimum cosine of two near-duplicates; only one of them is shown.",
+        ),
     ] = 1.0,
-    db: options.Db = None,
+    k: Annotated[int, panels.output("-k", "--k", "--limit", metavar="N", help="Maximum results.")] = 10,
     json: options.Json = False,
+    db: options.DatabaseFlags,
 ) -> None:
-    """List what sits next to an item by content alone; nothing that has ended or is blocked."""
-    import firstsight
-
-    found = firstsight.open(db).similar(item, k=k, kinds=kind or (), near_duplicate=near_duplicate)
+    """List the items with the most similar content. Expired and blocked items are excluded."""
+    items = db.open().similar(item, k=k, kinds=kind or (), near_duplicate=near_duplicate)
     if wants_json(json):
-        print_json_lines(one.as_dict() for one in found)
+        print_json_lines(found.as_dict() for found in items)
     else:
         print_table(
             ["score", "item", "kind", "title"],
-            [(f"{one.score:.3f}", one.item_id, one.kind, one.title) for one in found],
+            [(f"{found.score:.3f}", found.item_id, found.kind, found.title) for found in items],
+            right=["score"],
+        )
+
+
+def _print_users(database: Database, item_id: str, k: int, json: bool) -> None:
+    users = database.interested_users(item_id, k=k)
+    if wants_json(json):
+        print_json_lines(user.as_dict() for user in users)
+    else:
+        print_table(
+            ["score", "user", "because of"],
+            [(f"{user.score:.3f}", user.user_id, user.because) for user in users],
             right=["score"],
         )
 
 
 def _print(slate: Slate) -> None:
     print_table(
-        ["score", "item", "kind", "title", "brought by", "because of", "propensity"],
+        ["score", "item", "kind", "title", "source", "because of", "propensity"],
         [
             (
-                *(f"{one.score:.2f}", one.item_id, one.kind, one.title, one.source.replace("_", " ")),
-                *(one.because, f"{one.propensity:.3g}"),
+                *(f"{item.score:.2f}", item.item_id, item.kind, item.title, item.source.replace("_", " ")),
+                *(item.because, f"{item.propensity:.3g}"),
             )
-            for one in slate
+            for item in slate
         ],
         right=["score", "propensity"],
     )
 
 
-def _pair(said: str, option: str) -> tuple[str, str]:
-    """`NAME=NUMBER` as its two sides."""
-    name, equals, number = said.rpartition("=")
+def _pair(text: str, option: str) -> tuple[str, str]:
+    """Split `NAME=NUMBER`."""
+    name, equals, number = text.rpartition("=")
     if not equals or not name or not number.replace(".", "", 1).isdecimal() or not number.isascii():
-        raise typer.BadParameter(f"{said!r} is not NAME=NUMBER, such as product=6", param_hint=option)
+        raise typer.BadParameter(f"{text!r} is not NAME=NUMBER, such as product=6", param_hint=option)
     return name, number

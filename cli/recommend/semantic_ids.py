@@ -1,4 +1,4 @@
-"""`firstsight semantic-ids`: a few small numbers for every item, coarse to fine, that begin alike for items alike."""
+"""`firstsight semantic-ids`: a few small numbers for each item, coarse to fine; similar items share the first ones."""
 
 from __future__ import annotations
 
@@ -7,108 +7,88 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from firstsight.cli import options
-from firstsight.cli.output import print_json_lines, print_table, tell, wants_json, writing
+from firstsight.cli import options, panels
+from firstsight.cli.commands import command, group
+from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json, writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from firstsight.recommend.semantic_id_store import SemanticIdVersion
 
-EPILOG = """
-[bold]Examples[/bold]
-
-firstsight semantic-ids fit
-
-firstsight semantic-ids assign
-
-firstsight semantic-ids status
-
-firstsight semantic-ids export --out ids.csv
-
-firstsight search "red shoes" --where "semantic_id LIKE '12-%'"
-"""
-
-app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True, epilog=EPILOG)
+app = group(
+    "Give items semantic IDs such as 12-200-7-0, for filters, clusters and generative recommenders.",
+    examples=[
+        "semantic-ids fit",
+        "semantic-ids assign",
+        "semantic-ids list",
+        "semantic-ids export --out ids.csv",
+        'search "red shoes" --where "semantic_id LIKE \'12-%\'"',
+    ],
+)
 
 
-@app.callback()
-def semantic_ids() -> None:
-    """Codes such as 12-200-7-0 for items: filters, clusters, and the vocabulary of generative recommenders."""
-
-
-@app.command("fit", epilog="Examples: firstsight semantic-ids fit · firstsight semantic-ids fit --levels 4 --codes 128")
+@command(app, examples=["semantic-ids fit", "semantic-ids fit --levels 4 --codes 128"])
 def fit(
-    levels: Annotated[int, typer.Option("--levels", help="Numbers of an ID, before the one for equal ones.")] = 3,
+    *,
+    levels: Annotated[
+        int,
+        panels.ids("--levels", metavar="N", help="Numbers in an ID, without the last one, which separates equal IDs."),
+    ] = 3,
     codes: Annotated[
         int | None,
-        typer.Option(
-            "--codes", help="Of each level; an eighth of the items by default, at most 256.", show_default=False
-        ),
+        panels.ids("--codes", metavar="N", help="Codes of each level. By default an eighth of the items, at most 256."),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="What draws the first centroids.")] = 0,
-    db: options.Db = None,
+    seed: Annotated[int, panels.ids("--seed", metavar="N", help="Random seed for the first centroids.")] = 0,
     json: options.Json = False,
+    db: options.DatabaseFlags,
 ) -> None:
-    """Fit codebooks on the stored vectors and give every item its ID, as a new version; earlier ones are kept."""
-    import firstsight
-
-    _print([firstsight.open(db).fit_semantic_ids(levels=levels, codes=codes, seed=seed)], json)
+    """Fit codebooks on the stored vectors and give every item an ID, as a new version. Earlier versions are kept."""
+    _print([db.open().fit_semantic_ids(levels=levels, codes=codes, seed=seed)], json)
 
 
-@app.command("assign", epilog="Example: firstsight semantic-ids assign")
-def assign(db: options.Db = None, json: options.Json = False) -> None:
-    """Give the items that came after the fit their IDs; no ID that there is changes."""
-    import firstsight
-
-    new, version = firstsight.open(db).assign_semantic_ids()
+@command(app, examples=["semantic-ids assign"])
+def assign(*, json: options.Json = False, db: options.DatabaseFlags) -> None:
+    """Give IDs to items added after the fit. Existing IDs do not change."""
+    new, version = db.open().assign_semantic_ids()
     if wants_json(json):
         print_json_lines([{"new": new} | version.as_dict()])
     else:
-        tell(f"{new} items were given an ID of version {version.version}; {version.assigned} have one")
+        print_message(f"{new} items got an ID of version {version.version}; {version.assigned} items have one")
 
 
-@app.command("status", epilog="Example: firstsight semantic-ids status --json")
-def status(db: options.Db = None, json: options.Json = False) -> None:
-    """List the versions with their figures; the newest is in use."""
-    import firstsight
-
-    versions = firstsight.open(db).semantic_id_versions()
+@command(app, "list", examples=["semantic-ids list --json"], old_names=["status"])
+def list_(*, json: options.Json = False, db: options.DatabaseFlags) -> None:
+    """List all versions with their figures. The newest is in use."""
+    versions = db.open().semantic_id_versions()
     if versions:
         _print(versions, json)
     else:
-        tell("no semantic IDs yet; run first: firstsight semantic-ids fit")
+        print_message("no semantic IDs yet; run first: firstsight semantic-ids fit")
 
 
-@app.command(
-    "export",
-    epilog="Examples: firstsight semantic-ids export > ids.jsonl · firstsight semantic-ids export --out ids.csv",
-)
+@command(app, examples=["semantic-ids export > ids.jsonl", "semantic-ids export --out ids.csv"])
 def export(
+    *,
+    version: Annotated[
+        int | None, panels.ids("--version", metavar="N", help="Version number. By default the newest.")
+    ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out",
-            metavar="FILE",
-            help="A .jsonl or .csv file; JSON lines on stdout by default.",
-            show_default=False,
-        ),
+        panels.output("--out", metavar="FILE", help="File to write: .jsonl or .csv. By default JSON lines on stdout."),
     ] = None,
-    version: Annotated[int | None, typer.Option("--version", help="The newest by default.", show_default=False)] = None,
-    db: options.Db = None,
+    db: options.DatabaseFlags,
 ) -> None:
-    """Write item_id, semantic_id, codes, copy and tokens (one vocabulary over all levels) of every item."""
-    import firstsight
-
+    """Write item_id, semantic_id, codes, copy and tokens of every item. Tokens are one vocabulary over all levels."""
     if out is not None and out.suffix not in {".jsonl", ".csv"}:
         raise typer.BadParameter(f"{out} is neither .jsonl nor .csv", param_hint="--out")
-    rows = firstsight.open(db).semantic_ids(version)
+    rows = db.open().semantic_ids(version)
     if out is None:
         print_json_lines(rows)
         return
     with writing(out, "--out"):
         count = _write(out, rows)
-    tell(f"wrote {count} IDs to {out}")
+    print_message(f"wrote {count} IDs to {out}")
 
 
 def _write(out: Path, rows: Iterable[dict[str, Any]]) -> int:
@@ -117,7 +97,7 @@ def _write(out: Path, rows: Iterable[dict[str, Any]]) -> int:
     from json import dumps
 
     rows = iter(rows)
-    first = next(rows, None)  # before the file is made: what cannot be read leaves none behind
+    first = next(rows, None)  # before the file is created: an error here leaves no file behind
     count = 0
     with out.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -137,22 +117,22 @@ def _print(versions: list[SemanticIdVersion], json: bool) -> None:
     if wants_json(json):
         print_json_lines(version.as_dict() for version in versions)
         return
-    heads = ["version", "levels", "codes", "unique", "left over", "items", "waiting", "most alike"]
+    heads = ["version", "levels", "codes", "unique", "residuals", "items", "without ID", "largest group"]
     print_table(
         ["version", "fitted", *heads[1:]],
         [
             (
-                one.version,
-                f"{one.fitted_at:%Y-%m-%d %H:%M}",
-                one.levels,
-                one.codes,
-                f"{one.unique:.1%}",
-                " ".join(f"{error:.3f}" for error in one.errors),
-                one.assigned,
-                one.waiting,
-                one.most_copies,
+                version.version,
+                f"{version.fitted_at:%Y-%m-%d %H:%M}",
+                version.levels,
+                version.codes,
+                f"{version.unique:.1%}",
+                " ".join(f"{error:.3f}" for error in version.errors),
+                version.assigned,
+                version.waiting,
+                version.most_copies,
             )
-            for one in versions
+            for version in versions
         ],
         right=heads,
     )

@@ -1,19 +1,22 @@
-"""`firstsight safety`: policies, heads, scores, decisions, known pictures and people's review."""
+"""`firstsight safety`: score items by policy, review them, and keep an audit log."""
 
 from __future__ import annotations
 
-import typer
+from firstsight.cli.commands import group
+from firstsight.cli.safety import hashes, report, review, scores, training
 
-from firstsight.cli import safety_hashes, safety_report, safety_review, safety_scores, safety_training
-
-app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True)
-safety_scores.register(app)
-safety_training.register(app)
-safety_review.register(app)
-safety_report.register(app)
-app.add_typer(safety_hashes.app, name="hashes")
-
-
-@app.callback()
-def safety() -> None:
-    """Find what policies forbid, decide about it with evidence, and keep a log that shows every change."""
+app = group(
+    "Score items by policy, block or review them, and keep an audit log.",
+    examples=[
+        "safety policies",
+        "safety score",
+        "safety explain sneakers-red",
+        "safety queue",
+        "safety train labels.csv",
+    ],
+)
+scores.register(app)
+review.register(app)
+training.register(app)
+report.register(app)
+app.add_typer(hashes.app, name="hashes", rich_help_panel="Known pictures")

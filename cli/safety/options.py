@@ -1,70 +1,81 @@
-"""What the commands of `firstsight safety` share: their options, and how they open a database."""
+"""Options and helpers that the commands of `firstsight safety` share."""
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from firstsight.cli import options
-from firstsight.config import default_db
+from firstsight.cli import options, panels
 
 if TYPE_CHECKING:
     from firstsight.encoders.base import Encoder
-    from firstsight.indexer.store import Store
+    from firstsight.safety.training import TrainSettings
 
-PoliciesFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--policies",
-        metavar="FILE",
-        envvar="FIRSTSIGHT_POLICIES",
-        help="A YAML file of policies. By default those that ship with firstsight.",
-        show_default=False,
-    ),
-]
-Precision = Annotated[float, typer.Option("--precision", help="Least precision of what is blocked.")]
-Recall = Annotated[float, typer.Option("--recall", help="Least recall of what is reviewed or blocked.")]
-Confidence = Annotated[float, typer.Option("--confidence", help="Share of the times that a target holds.")]
 Prevalence = Annotated[
     float | None,
-    typer.Option(
-        "--prevalence", help="Share of positives in the catalogue, where the labels have another.", show_default=False
+    panels.training(
+        "--prevalence",
+        metavar="SHARE",
+        help="Share of positives in the catalogue, 0 to 1, if the labels have another share.",
     ),
 ]
-ReviewBudget = Annotated[
-    float | None,
-    typer.Option(
-        "--review-budget", help="Most that a policy sends to review, as a share of the items.", show_default=False
-    ),
-]
+SkipBadLabels = Annotated[bool, panels.training("--skip-bad-labels", help="Skip invalid rows of labels.")]
 Region = Annotated[
-    str | None,
-    typer.Option("--region", metavar="NAME", help="Whose cuts decide, such as de.", show_default=False),
+    str | None, panels.policies("--region", metavar="NAME", help="Region whose thresholds apply, e.g. de.")
 ]
-Wait = Annotated[float, typer.Option("--wait", metavar="SECONDS", min=0, help="For another process that is writing.")]
-SkipBadLabels = Annotated[bool, typer.Option("--skip-bad-labels", help="Leave out rows that cannot be used.")]
+By = Annotated[
+    str | None, panels.audit("--by", metavar="NAME", help="Name for the audit log. By default your login name.")
+]
+Reason = Annotated[str, panels.audit("--reason", metavar="TEXT", help="Reason, for the audit log.")]
 
 
-def open_store(db: str | None) -> Store:
-    """The database named, else the default one."""
-    from firstsight.indexer.store import Store
+@dataclass(frozen=True)
+class TrainFlags:
+    """Targets of heads."""
 
-    return Store.open(db or default_db())
+    precision: Annotated[
+        float, panels.training("--precision", metavar="SHARE", help="Minimum precision of blocked items, 0 to 1.")
+    ] = 0.95
+    recall: Annotated[
+        float,
+        panels.training("--recall", metavar="SHARE", help="Minimum recall of reviewed and blocked items, 0 to 1."),
+    ] = 0.9
+    confidence: Annotated[
+        float, panels.training("--confidence", metavar="SHARE", help="Confidence level of the targets, 0 to 1.")
+    ] = 0.95
+    prevalence: Prevalence = None
+    review_budget: Annotated[
+        float | None,
+        panels.training(
+            "--review-budget",
+            metavar="SHARE",
+            help="Maximum share of all items that one policy sends to review, 0 to 1. By default no limit.",
+        ),
+    ] = None
+
+    def settings(self) -> TrainSettings:
+        """Settings of a training run.
+
+        Raises:
+            SafetyError: a value out of range.
+        """
+        from firstsight.safety.training import TrainSettings
+
+        return TrainSettings(self.precision, self.recall, self.confidence, self.prevalence, self.review_budget)
 
 
-def lazy_encoder(
-    db: str | None, encoder: str | None, runtime: str, device: str | None, trust_remote_code: bool
-) -> Callable[[], Encoder]:
-    """What loads the encoder where prompts have to be encoded, and only there."""
-    import firstsight
-
-    how = options.encoder_options(runtime, device, trust_remote_code)
-    return lambda: firstsight.open(db, encoder=encoder, encoder_options=how).encoder
+def encoder_on_demand(db: options.DatabaseFlags, encoder: options.EncoderFlags) -> Callable[[], Encoder]:
+    """Return a function that loads the encoder, for the case that prompts must be encoded."""
+    return lambda: db.open(encoder).encoder
 
 
-def cut(value: float | None) -> str:
-    """A cut or figure in a table; empty for none."""
+def name_or_login(by: str | None) -> str:
+    """The name given with --by, else the login name."""
+    return by or getpass.getuser()
+
+
+def figure(value: float | None) -> str:
+    """Format a threshold or figure for a table; empty for None."""
     return "" if value is None else f"{value:.3f}"

@@ -1,4 +1,4 @@
-"""`firstsight safety report`: the figures of the heads as one HTML page."""
+"""`firstsight safety report`: an HTML page with the figures of the heads."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firstsight.cli import options
-from firstsight.cli.output import print_json_lines, print_table, tell, wants_json, writing
-from firstsight.cli.safety_options import PoliciesFile, Prevalence, SkipBadLabels, lazy_encoder, open_store
+from firstsight.cli import options, panels
+from firstsight.cli.commands import command
+from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json, writing
+from firstsight.cli.safety.options import Prevalence, SkipBadLabels, encoder_on_demand
 
 if TYPE_CHECKING:
     from firstsight.safety.report import PolicyReport
@@ -17,80 +18,80 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add this command to `firstsight safety`."""
-    app.command(
-        "report",
-        epilog="Examples: firstsight safety report labels.csv --html report.html · "
-        "firstsight safety report labels.csv --html report.html --prevalence 0.01 --slice seller --slice brand",
+    command(
+        app,
+        panel="Heads",
+        examples=[
+            "safety report labels.csv --html report.html",
+            "safety report labels.csv --html report.html --prevalence 0.01 --slice seller --slice brand",
+        ],
     )(report)
 
 
 def report(
-    labels: Annotated[Path, typer.Argument(metavar="LABELS.csv", help="The labels that the heads were trained from.")],
-    html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Write the page.", show_default=False)
-    ] = None,
+    *,
+    labels: Annotated[
+        Path, typer.Argument(metavar="LABELS.csv", help="File of labels that the heads were trained on.")
+    ],
+    prevalence: Prevalence = None,
+    skip_bad_labels: SkipBadLabels = False,
     column: Annotated[
         list[str] | None,
-        typer.Option(
+        panels.training(
             "--slice",
             metavar="COLUMN",
-            help="A column of the catalogue to compare slices of; may be given again. By default language, kind and "
-            "seller, where they are there.",
-            show_default=False,
+            help="Catalogue column whose values to compare (repeatable). By default language, kind and seller, if they "
+            "exist.",
         ),
     ] = None,
-    prevalence: Prevalence = None,
-    policies: PoliciesFile = None,
-    skip_bad_labels: SkipBadLabels = False,
-    db: options.Db = None,
-    encoder: options.Encoder = None,
-    runtime: options.Runtime = "auto",
-    device: options.Device = None,
-    trust_remote_code: options.TrustRemoteCode = False,
+    policies: options.PoliciesFile = None,
+    html: Annotated[Path | None, panels.output("--html", metavar="FILE", help="HTML page to write.")] = None,
     json: options.Json = False,
+    encoder: options.EncoderFlags,
+    db: options.DatabaseFlags,
 ) -> None:
-    """Measure heads on labels they did not see: curves, calibration, thresholds, slices, label suspects, drift."""
+    """Measure heads on held-out labels: curves, calibration, thresholds, slices, label suspects, drift."""
     from firstsight.safety.policies import load_policies
     from firstsight.safety.report import measure, write_report
     from firstsight.safety.report_sources import policies_from_file
 
-    store = open_store(db)
-    found, problems = policies_from_file(
+    store = db.store()
+    held_out, problems = policies_from_file(
         store,
         labels,
         load_policies(policies),
-        encoder=lazy_encoder(db, encoder, runtime, device, trust_remote_code),
+        encoder=encoder_on_demand(db, encoder),
         prevalence=prevalence,
         columns=column,
         skip_bad_labels=skip_bad_labels,
-        on_progress=tell,
+        on_progress=print_message,
     )
     for problem in problems:
-        tell(f"left out: {problem}")
+        print_message(f"left out: {problem}")
     if html is None:
-        made = [measure(policy) for policy in found]
+        reports = [measure(policy) for policy in held_out]
     else:
         with writing(html, "--html"):
-            made = write_report(html, found, store.uri)
-        tell(f"wrote {html}")
+            reports = write_report(html, held_out, store.uri)
+        print_message(f"wrote {html}")
     if wants_json(json):
-        print_json_lines(one.as_dict() for one in made)
+        print_json_lines(policy.as_dict() for policy in reports)
     else:
-        _print(made)
+        _print(reports)
 
 
-def _print(made: list[PolicyReport]) -> None:
+def _print(reports: list[PolicyReport]) -> None:
     numbers = ["positives", "rows", "prevalence", "AP", "calibration error", "Brier", "odd slices", "label suspects"]
     print_table(
         ["policy", *numbers, "drift"],
         [
             (
-                *(one.policy_id, one.positives, one.rows, f"{one.curve.prevalence:.3g}"),
-                *(f"{one.curve.average_precision:.3f}", f"{one.reliability.calibration_error:.4f}"),
-                *(f"{one.reliability.brier:.4f}", sum(rate.differs for rate in one.slices), len(one.suspects)),
-                "" if one.drift is None else one.drift.verdict,
+                *(policy.policy_id, policy.positives, policy.rows, f"{policy.curve.prevalence:.3g}"),
+                *(f"{policy.curve.average_precision:.3f}", f"{policy.reliability.calibration_error:.4f}"),
+                *(f"{policy.reliability.brier:.4f}", sum(rate.differs for rate in policy.slices), len(policy.suspects)),
+                "" if policy.drift is None else policy.drift.verdict,
             )
-            for one in made
+            for policy in reports
         ],
         right=numbers,
     )

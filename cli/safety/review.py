@@ -1,18 +1,18 @@
-"""The commands of `firstsight safety` by which people decide, and look into the log of what was decided."""
+"""The commands of `firstsight safety` for review decisions and the audit log."""
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from firstsight.cli import options
+from firstsight.cli import options, panels
+from firstsight.cli.commands import command
 from firstsight.cli.exits import ERROR
-from firstsight.cli.output import print_json_lines, print_table, tell, wants_json
-from firstsight.cli.safety_options import PoliciesFile, Wait
+from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json
+from firstsight.cli.safety.options import By, Reason, name_or_login
 
 if TYPE_CHECKING:
     from firstsight.indexer.store import Store
@@ -20,47 +20,51 @@ if TYPE_CHECKING:
     from firstsight.safety.decisions import Action
     from firstsight.safety.review_queue import QueueEntry
 
-Item = Annotated[str, typer.Argument(metavar="ITEM", help="The item's id.")]
-Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the audit log.")]
-By = Annotated[
-    str | None, typer.Option("--by", metavar="NAME", help="Who does it, for the audit log; your login by default.")
-]
-Under = Annotated[
+Item = Annotated[str, typer.Argument(metavar="ITEM", help="Item id.")]
+PolicyIds = Annotated[
     list[str] | None,
-    typer.Option("--policy", metavar="ID", help="What it was judged under; may be given again.", show_default=False),
+    panels.policies("--policy", metavar="ID", help="Policy that the decision is based on (repeatable)."),
 ]
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to `firstsight safety`."""
-    app.command("queue", epilog="Example: firstsight safety queue --reach views -k 20")(queue)
-    app.command(
-        "decide", epilog="Example: firstsight safety decide sku-123 block --policy weapons --reason 'a real knife'"
-    )(decide)
-    app.command("appeal", epilog="Example: firstsight safety appeal sku-123 --reason 'it is a bread knife'")(appeal)
-    app.command("overturn", epilog="Example: firstsight safety overturn sku-123 --reason 'a bread knife' --by ana")(
-        overturn
+    command(app, panel="Review", examples=["safety queue --reach views -k 20"])(queue)
+    command(app, panel="Review", examples=["safety decide sku-123 block --policy weapons --reason 'a real knife'"])(
+        decide
     )
-    app.command("labels", epilog="Example: firstsight safety labels reviewed.csv")(labels)
-    app.command(
-        "audit",
-        epilog="Examples: firstsight safety audit · firstsight safety audit --expect 812-5e0c1d9a33b84f10 · "
-        "firstsight safety audit --list --item sku-123 · firstsight safety audit --adopt restored.jsonl --by ana",
+    command(app, panel="Review", examples=["safety appeal sku-123 --reason 'it is a bread knife'"])(appeal)
+    command(app, panel="Review", examples=["safety overturn sku-123 --reason 'a bread knife' --by ana"])(overturn)
+    command(app, panel="Review", examples=["safety labels reviewed.csv"])(labels)
+    command(
+        app,
+        panel="Audit log",
+        examples=[
+            "safety audit",
+            "safety audit --expect 812-5e0c1d9a33b84f10",
+            "safety audit --list --item sku-123",
+            "safety audit --adopt restored.jsonl --by ana",
+        ],
     )(audit)
-    app.command("replay", epilog="Example: firstsight safety replay 812-5e0c1d9a33b84f10")(replay)
+    command(app, panel="Audit log", examples=["safety replay 812-5e0c1d9a33b84f10"])(replay)
 
 
 def queue(
+    *,
     reach: Annotated[
         str | None,
-        typer.Option("--reach", metavar="COLUMN", help="A number of the catalogue: views, sales.", show_default=False),
+        panels.ranking(
+            "--reach",
+            metavar="COLUMN",
+            help="Number column of the catalogue that raises the priority, e.g. views or sales.",
+        ),
     ] = None,
-    k: Annotated[int, typer.Option("-k", min=1, help="How many items.")] = 20,
-    policies: PoliciesFile = None,
-    db: options.Db = None,
+    k: Annotated[int, panels.output("-k", metavar="N", min=1, help="Maximum items.")] = 20,
+    policies: options.PoliciesFile = None,
     json: options.Json = False,
+    db: options.DatabaseFlags,
 ) -> None:
-    """List what to look at next: appeals first, then by severity, uncertainty and reach."""
+    """List the items to review next: appeals first, then by severity, uncertainty and reach."""
     from firstsight.safety.override_table import current_reviews
     from firstsight.safety.policies import load_policies
     from firstsight.safety.review_queue import review_queue
@@ -72,141 +76,144 @@ def queue(
     elif entries:
         _print(entries)
     else:
-        tell("nothing waits for review")
+        print_message("there are no items to review")
 
 
 def decide(
+    *,
     item: Item,
-    action: Annotated[str, typer.Argument(metavar="ACTION", help="allow, review or block.")],
+    action: Annotated[str, typer.Argument(metavar="ACTION", help="Decision: allow, review or block.")],
+    policy: PolicyIds = None,
+    policies: options.PoliciesFile = None,
     reason: Reason,
-    policy: Under = None,
     by: By = None,
-    wait: Wait = 0.0,
-    policies: PoliciesFile = None,
-    db: options.Db = None,
+    db: options.WriterFlags,
 ) -> None:
-    """Decide about an item. It overrides scores until its media or title change, and becomes a training label."""
+    """Decide about an item. This overrides its scores until its media or title change, and gives a training label."""
     from firstsight.safety import review
     from firstsight.safety.policies import load_policies
 
     store, log = _open(db)
-    made = review.decide(
+    decision = review.decide(
         store,
         log,
         item,
-        cast("Action", action),  # checked there
+        cast("Action", action),  # `decide` checks it
         policies=load_policies(policies),
         policy_ids=policy or (),
         reason=reason,
-        by=_who(by),
-        wait_s=wait,
+        by=name_or_login(by),
+        wait_s=db.wait,
     )
-    tell(f"{item}: {made.action} (entry {made.entry_id})")
+    print_message(f"{item}: {decision.action} (entry {decision.entry_id})")
 
 
-def appeal(item: Item, reason: Reason, by: By = None, wait: Wait = 0.0, db: options.Db = None) -> None:
-    """Object to the decision about an item: it goes to the head of the queue, and stays as it is until then."""
+def appeal(*, item: Item, reason: Reason, by: By = None, db: options.WriterFlags) -> None:
+    """Appeal against the decision about an item. It moves to the head of the queue and keeps its state until then."""
     from firstsight.safety import review
 
     store, log = _open(db)
-    entry_id = review.appeal(store, log, item, reason=reason, by=_who(by), wait_s=wait)
-    tell(f"{item}: appealed (entry {entry_id})")
+    entry_id = review.appeal(store, log, item, reason=reason, by=name_or_login(by), wait_s=db.wait)
+    print_message(f"{item}: appealed (entry {entry_id})")
 
 
 def overturn(
+    *,
     item: Item,
-    reason: Reason,
     to: Annotated[
         str | None,
-        typer.Option("--to", metavar="ACTION", help="The opposite of what stood by default.", show_default=False),
+        panels.policies(
+            "--to",
+            metavar="ACTION",
+            help="New decision: allow, review or block. By default the opposite of the current one.",
+        ),
     ] = None,
-    policy: Under = None,
+    policy: PolicyIds = None,
+    policies: options.PoliciesFile = None,
+    reason: Reason,
     by: By = None,
-    wait: Wait = 0.0,
-    policies: PoliciesFile = None,
-    db: options.Db = None,
+    db: options.WriterFlags,
 ) -> None:
-    """Reverse the decision that stands about an item, a person's or the scores'; its labels change with it."""
+    """Reverse the current decision about an item, made by a person or by scores. Its labels change as well."""
     from firstsight.safety import review
     from firstsight.safety.policies import load_policies
 
     store, log = _open(db)
-    made = review.overturn(
+    decision = review.overturn(
         store,
         log,
         item,
         policies=load_policies(policies),
         reason=reason,
-        by=_who(by),
-        action=cast("Action | None", to),  # checked there
+        by=name_or_login(by),
+        action=cast("Action | None", to),  # `overturn` checks it
         policy_ids=policy or (),
-        wait_s=wait,
+        wait_s=db.wait,
     )
-    tell(f"{item}: {made.action} (entry {made.entry_id})")
+    print_message(f"{item}: {decision.action} (entry {decision.entry_id})")
 
 
 def labels(
-    file: Annotated[Path, typer.Argument(help="A CSV file, which firstsight safety train reads.")],
-    db: options.Db = None,
+    *,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV file to write, for firstsight safety train.")],
+    db: options.DatabaseFlags,
 ) -> None:
-    """Write the labels that decisions gave, of the items that have not changed since."""
+    """Write review decisions as labels. Items that have changed since are left out."""
     from firstsight.safety.review import review_labels, write_labels
 
-    found = review_labels(*_open(db))
-    write_labels(file, found)
-    tell(f"{len(found):,} labels in {file}")
+    rows = review_labels(*_open(db))
+    write_labels(file, rows)
+    print_message(f"{len(rows):,} labels in {file}")
 
 
 def audit(
-    list_: Annotated[bool, typer.Option("--list", help="Print the entries and check nothing.")] = False,
-    item: Annotated[
-        str | None, typer.Option("--item", metavar="ID", help="With --list: only about this.", show_default=False)
-    ] = None,
+    *,
     expect: Annotated[
-        str | None,
-        typer.Option("--expect", metavar="ENTRY", help="Fail if this entry is missing.", show_default=False),
+        str | None, panels.audit("--expect", metavar="ENTRY", help="Fail if this entry is missing.")
+    ] = None,
+    list_: Annotated[bool, panels.audit("--list", help="Print the entries without checking them.")] = False,
+    item: Annotated[
+        str | None, panels.audit("--item", metavar="ID", help="Print only entries about this item, with --list.")
     ] = None,
     adopt: Annotated[
         Path | None,
-        typer.Option(
+        panels.audit(
             "--adopt",
             metavar="LOG",
-            help="Use this log from now on, a copy or a new file, and log that; decisions in force stay.",
-            show_default=False,
+            help="Use this log from now on: a copy, or a new file. Current decisions stay, and the change is logged.",
         ),
     ] = None,
     by: By = None,
-    wait: Wait = 0.0,
-    db: options.Db = None,
     json: options.Json = False,
+    db: options.WriterFlags,
 ) -> None:
-    """Check every entry of the audit log, and that it knows the database's decisions; exit code 1 where it does not."""
+    """Check every entry of the audit log, and that the log has all decisions of the database. Exit code 1 if not."""
     from firstsight.safety.audit_check import check_log
     from firstsight.safety.history import event
 
     store, log = _open(db)
     if adopt is not None:
-        _adopt(store, adopt, log, _who(by), wait, json)
+        _adopt(store, adopt, log, name_or_login(by), db.wait, json)
         return
     if list_:
         events = (event(entry) for entry in log.entries(subject=item))
         if wants_json(json):
-            print_json_lines(one.as_dict() for one in events)
+            print_json_lines(logged.as_dict() for logged in events)
         else:
-            print_table(["time", "entry", "what"], [(one.time[:19], one.entry_id, one.text) for one in events])
+            print_table(["time", "entry", "event"], [(e.time[:19], e.entry_id, e.text) for e in events])
         return
-    found = check_log(store, log, expect)
-    head = log.head() if found.ok else None
+    result = check_log(store, log, expect)
+    head = log.head() if result.ok else None
     if wants_json(json):
-        problems = [vars(problem) for problem in found.problems]
-        told = {"ok": found.ok, "entries": found.entries, "head": head and head.entry_id, "problems": problems}
-        print_json_lines([told | {"unsettled": found.unsettled, "torn_bytes": found.torn_bytes}])
+        problems = [vars(problem) for problem in result.problems]
+        summary = {"ok": result.ok, "entries": result.entries, "head": head and head.entry_id, "problems": problems}
+        print_json_lines([summary | {"unsettled": result.unsettled, "torn_bytes": result.torn_bytes}])
     else:
-        for problem in found.problems:
-            tell(f"{log.path}:{problem.line}: {problem.what}" if problem.line else problem.what)
-        where = f"; its last is {head.entry_id}: keep it elsewhere, for --expect" if head else ""
-        tell(f"{found.entries:,} entries, {len(found.problems):,} problems{where}")
-    if not found.ok:
+        for problem in result.problems:
+            print_message(f"{log.path}:{problem.line}: {problem.what}" if problem.line else problem.what)
+        last = f"; the last one is {head.entry_id}: keep its id elsewhere, for --expect" if head else ""
+        print_message(f"{result.entries:,} entries, {len(result.problems):,} problems{last}")
+    if not result.ok:
         raise typer.Exit(ERROR)
 
 
@@ -215,40 +222,44 @@ def _adopt(store: Store, path: Path, usual: AuditLog, by: str, wait: float, json
     from firstsight.safety.audit import LOG_VARIABLE, AuditLog
 
     log = AuditLog(path)
-    made = adopt(store, log, by=by, wait_s=wait)
+    adopted = adopt(store, log, by=by, wait_s=wait)
     if wants_json(json):
-        print_json_lines([{"log": str(path), **vars(made)}])
-    added = ", ".join(f"{count:,} of {kind}" for kind, count in made.logged.items() if count) or "none"
-    done = "began" if made.new else "adopted"
-    tell(f"{done} {path} (entry {made.entry_id}); entries added for what is in force: {added}")
+        print_json_lines([{"log": str(path), **vars(adopted)}])
+    added = ", ".join(f"{count:,} of {kind}" for kind, count in adopted.logged.items() if count) or "none"
+    verb = "began" if adopted.new else "adopted"
+    print_message(f"{verb} {path} (entry {adopted.entry_id}); entries added for current decisions: {added}")
     if path.resolve() != usual.path.resolve():
-        tell(f"commands look for the log at {usual.path}: move it there with its head, or export {LOG_VARIABLE}={path}")
+        print_message(
+            f"commands look for the log at {usual.path}: move it there with its head file, or export "
+            f"{LOG_VARIABLE}={path}"
+        )
 
 
 def replay(
-    entry: Annotated[str, typer.Argument(metavar="ENTRY", help="The id of a decision's entry.")],
-    db: options.Db = None,
+    *,
+    entry: Annotated[str, typer.Argument(metavar="ENTRY", help="Id of the log entry of a decision.")],
     json: options.Json = False,
+    db: options.DatabaseFlags,
 ) -> None:
-    """Make a past decision again from its record; exit code 1 where the record does not give it."""
-    from firstsight.safety.replay import replay as made_again
+    """Repeat a past decision from its record. Exit code 1 if the result differs."""
+    from firstsight.safety.replay import replay as replay_entry
 
     _, log = _open(db)
-    answer = made_again(log.get(entry))
+    result = replay_entry(log.get(entry))
     if wants_json(json):
-        print_json_lines([answer.as_dict()])
+        print_json_lines([result.as_dict()])
     else:
-        for step in answer.steps:
-            tell(step)
-        tell(f"recorded {answer.recorded}, replayed {answer.replayed}")
-    if not answer.same:
+        for step in result.steps:
+            print_message(step)
+        print_message(f"recorded {result.recorded}, replayed {result.replayed}")
+    if not result.same:
         raise typer.Exit(ERROR)
 
 
 def _print(entries: Sequence[QueueEntry]) -> None:
     numbers = ["score", "severity", "uncertainty", "reach", "priority"]
     print_table(
-        ["item", "title", "why", "policy", *numbers, "note"],
+        ["item", "title", "reason", "policy", *numbers, "note"],
         [
             (
                 *(e.item_id, e.title, e.why, e.policy, "" if e.score is None else f"{e.score:.3f}", e.severity),
@@ -260,14 +271,8 @@ def _print(entries: Sequence[QueueEntry]) -> None:
     )
 
 
-def _open(db: str | None) -> tuple[Store, AuditLog]:
-    from firstsight.config import default_db
-    from firstsight.indexer.store import Store
+def _open(db: options.DatabaseFlags) -> tuple[Store, AuditLog]:
     from firstsight.safety.audit import AuditLog
 
-    store = Store.open(db or default_db())
+    store = db.store()
     return store, AuditLog.of(store.uri)
-
-
-def _who(by: str | None) -> str:
-    return by or getpass.getuser()

@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import asdict
+from typing import Annotated, Any
 
 import typer
 
-from firstsight.cli import options
-from firstsight.cli.output import clock, print_json_lines, print_table, tell, wants_json
-from firstsight.cli.safety_options import PoliciesFile, Region, cut, lazy_encoder, open_store
-
-if TYPE_CHECKING:
-    pass
+from firstsight.cli import options, panels
+from firstsight.cli.commands import command
+from firstsight.cli.output import clock, print_json_lines, print_message, print_table, wants_json
+from firstsight.cli.safety.options import Region, encoder_on_demand, figure
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands about policies, heads and scores."""
-    app.command(
-        "policies",
-        epilog="Examples: firstsight safety policies --policies a.yaml · firstsight safety policies --yaml > a.yaml",
+    """Add these commands to `firstsight safety`."""
+    command(
+        app,
+        panel="Policies and scores",
+        examples=["safety policies --policies mine.yaml", "safety policies --yaml > mine.yaml"],
     )(policies)
-    app.command(
-        "score",
-        epilog="Examples: firstsight safety score · firstsight safety score --policies mine.yaml --region de --all",
+    command(
+        app,
+        panel="Policies and scores",
+        examples=["safety score", "safety score --policies mine.yaml --region de --all"],
     )(score)
-    app.command("explain", epilog="Example: firstsight safety explain sneakers-red")(explain)
+    command(app, panel="Policies and scores", examples=["safety explain sneakers-red"])(explain)
 
 
 def policies(
-    file: PoliciesFile = None,
-    yaml: Annotated[bool, typer.Option("--yaml", help="Print the file itself, to begin your own with.")] = False,
+    *,
+    file: options.PoliciesFile = None,
+    yaml: Annotated[bool, panels.output("--yaml", help="Print the YAML file, to start your own from.")] = False,
     json: options.Json = False,
 ) -> None:
     """Check a file of policies and list them, with their version."""
@@ -53,36 +55,37 @@ def policies(
             ],
             right=["severity", "age", "review", "block"],
         )
-        tell(f"version {loaded.version}")
+        print_message(f"version {loaded.version}")
 
 
 def score(
-    file: PoliciesFile = None,
-    region: Region = None,
-    everything: Annotated[bool, typer.Option("--all", help="All items, not only what is new or changed.")] = False,
+    *,
+    everything: Annotated[bool, panels.run("--all", help="Score all items, not only new and changed ones.")] = False,
     no_zero_shot: Annotated[
-        bool, typer.Option("--no-zero-shot", help="Leave out policies that have prompts and no head.")
+        bool, panels.run("--no-zero-shot", help="Skip policies that have prompts but no head.")
     ] = False,
     budget: Annotated[
-        float, typer.Option("--review-budget", help="Share of the items that a policy without labels sends to review.")
+        float,
+        panels.run(
+            "--review-budget",
+            metavar="SHARE",
+            help="Share of all items that a policy without labels sends to review, 0 to 1.",
+        ),
     ] = 0.01,
-    db: options.Db = None,
-    encoder: options.Encoder = None,
-    runtime: options.Runtime = "auto",
-    device: options.Device = None,
-    trust_remote_code: options.TrustRemoteCode = False,
+    file: options.PoliciesFile = None,
+    region: Region = None,
     json: options.Json = False,
+    encoder: options.EncoderFlags,
+    db: options.DatabaseFlags,
 ) -> None:
-    """Score new and changed items and decide about them; searches leave blocked items out from then on."""
-    from dataclasses import asdict
-
+    """Score new and changed items, and allow, review or block them. Searches then exclude blocked items."""
     from firstsight.safety.policies import load_policies
     from firstsight.safety.scoring import score as score_items
 
     report = score_items(
-        open_store(db),
+        db.store(),
         load_policies(file),
-        encoder=None if no_zero_shot else lazy_encoder(db, encoder, runtime, device, trust_remote_code),
+        encoder=None if no_zero_shot else encoder_on_demand(db, encoder),
         region=region,
         everything=everything,
         budget=budget,
@@ -90,57 +93,60 @@ def score(
     if wants_json(json):
         print_json_lines([asdict(report)])
         return
-    tell(
+    print_message(
         f"scored {report.scored} items in {report.seconds:.1f} s: {report.allow} allow, {report.review} review, "
         f"{report.block} block; policies {report.policy_version}"
     )
     if report.zero_shot:
-        tell(f"by prompts alone, not calibrated and never blocking: {', '.join(report.zero_shot)}")
+        print_message(f"scored by prompts only (not calibrated, never blocks): {', '.join(report.zero_shot)}")
     if report.unscored:
-        tell(f"not scored, for want of labels and prompts: {', '.join(report.unscored)}")
+        print_message(f"not scored, because they have neither labels nor prompts: {', '.join(report.unscored)}")
 
 
 def explain(
-    item_id: Annotated[str, typer.Argument(metavar="ITEM", help="An item's id.")],
-    file: PoliciesFile = None,
+    *,
+    item_id: Annotated[str, typer.Argument(metavar="ITEM", help="Item id.")],
+    file: options.PoliciesFile = None,
     region: Region = None,
-    db: options.Db = None,
     json: options.Json = False,
+    db: options.DatabaseFlags,
 ) -> None:
-    """Say what was decided about an item, for which view, under which policy, score and cut, and what came before."""
+    """Explain the decision about an item: the view, policy, score and threshold behind it, and its history."""
     from firstsight.safety.audit import AuditLog
     from firstsight.safety.explaining import explain as explain_item
     from firstsight.safety.policies import load_policies
 
-    store = open_store(db)
-    told = explain_item(store, item_id, load_policies(file), AuditLog.of(store.uri), region=region)
+    store = db.store()
+    facts = explain_item(store, item_id, load_policies(file), AuditLog.of(store.uri), region=region)
     if wants_json(json):
-        print_json_lines([told])
+        print_json_lines([facts])
         return
-    age = f", from {told['min_age']} years" if told["min_age"] else ""
-    scored = f", scored {told['scored_at']} under policies {told['policy_version']}" if told["scored_at"] else ""
-    tell(f"{item_id}: {told['decision']}{age}{scored}")
-    for one in told["evidence"]:
-        tell(f"  {_evidence(one)}")
+    age = f", from {facts['min_age']} years" if facts["min_age"] else ""
+    scored = f", scored {facts['scored_at']} under policies {facts['policy_version']}" if facts["scored_at"] else ""
+    print_message(f"{item_id}: {facts['decision']}{age}{scored}")
+    for evidence in facts["evidence"]:
+        print_message(f"  {_describe(evidence)}")
     print_table(
         ["policy", "score", "review", "block", "scored by", "head"],
         [
-            (s["policy"], f"{s['score']:.3f}", cut(s["review"]), cut(s["block"]), s["source"], s["head"])
-            for s in told["scores"]
+            (s["policy"], f"{s['score']:.3f}", figure(s["review"]), figure(s["block"]), s["source"], s["head"])
+            for s in facts["scores"]
         ],
         right=["score", "review", "block", "head"],
     )
-    for event in told["history"]:
-        tell(f"{event['time'][:19]} {event['entry_id']}: {event['text']}")
+    for event in facts["history"]:
+        print_message(f"{event['time'][:19]} {event['entry_id']}: {event['text']}")
 
 
-def _evidence(one: dict[str, Any]) -> str:
-    if one["source"] == "human":
-        return f"{one['policy_id']}: a person decided"
-    if one["source"] == "words":
-        return f"{one['policy_id']}: {one['note']}"
-    where = f"{one['part'] or 'item'} {one['uri'] or ''}".strip()
-    second = f" at {clock(one['time_s'])}" if one["time_s"] is not None else ""
-    if one["source"] == "hash":
-        return f"{one['policy_id']}: {where}{second} is {one['score']:.0f} bits from a known picture"
-    return f"{one['policy_id']}: {where}{second} has {one['score']:.3f}, above {one['cut']:.3f} ({one['source']})"
+def _describe(evidence: dict[str, Any]) -> str:
+    policy = evidence["policy_id"]
+    if evidence["source"] == "human":
+        return f"{policy}: decided by a person"
+    if evidence["source"] == "words":
+        return f"{policy}: {evidence['note']}"
+    where = f"{evidence['part'] or 'item'} {evidence['uri'] or ''}".strip()
+    second = f" at {clock(evidence['time_s'])}" if evidence["time_s"] is not None else ""
+    if evidence["source"] == "hash":
+        return f"{policy}: {where}{second} differs by {evidence['score']:.0f} bits from a known picture"
+    score, threshold = evidence["score"], evidence["cut"]
+    return f"{policy}: {where}{second} has score {score:.3f}, above {threshold:.3f} ({evidence['source']})"

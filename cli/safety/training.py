@@ -8,150 +8,122 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from firstsight.cli import options
-from firstsight.cli.output import print_json_lines, print_table, tell, wants_json
-from firstsight.cli.safety_options import (
-    Confidence,
-    PoliciesFile,
-    Precision,
-    Prevalence,
-    Recall,
-    ReviewBudget,
-    SkipBadLabels,
-    cut,
-    lazy_encoder,
-    open_store,
-)
+from firstsight.cli import options, panels
+from firstsight.cli.commands import command
+from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json
+from firstsight.cli.safety.options import SkipBadLabels, TrainFlags, encoder_on_demand, figure
 
 if TYPE_CHECKING:
     from firstsight.safety.heads import Head
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands that make heads."""
-    app.command(
-        "train",
-        epilog="Examples: firstsight safety train labels.csv · "
-        "firstsight safety train labels.csv --precision 0.98 --recall 0.8 --prevalence 0.01\n\n"
-        "Labels have the columns policy, label (0 or 1) and one of item_id, view_id, path; perhaps weight, annotator.",
+    """Add these commands to `firstsight safety`."""
+    command(
+        app,
+        panel="Heads",
+        examples=["safety train labels.csv", "safety train labels.csv --precision 0.98 --recall 0.8 --prevalence 0.01"],
+        note="Labels have the columns policy, label (0 or 1) and one of item_id, view_id, path; optionally weight and "
+        "annotator.",
     )(train)
-    app.command(
-        "retrain",
-        epilog="Examples: firstsight safety retrain · firstsight safety retrain labels.csv --prevalence 0.01",
-    )(retrain)
-    app.command("heads", epilog="Examples: firstsight safety heads · firstsight safety heads --promote 3")(heads)
+    command(app, panel="Heads", examples=["safety retrain", "safety retrain labels.csv --prevalence 0.01"])(retrain)
+    command(app, panel="Heads", examples=["safety heads", "safety heads --promote 3"])(heads)
 
 
 def train(
-    labels: Annotated[Path, typer.Argument(metavar="LABELS.csv", help="Rows of what was labelled.")],
-    file: PoliciesFile = None,
-    precision: Precision = 0.95,
-    recall: Recall = 0.9,
-    confidence: Confidence = 0.95,
-    prevalence: Prevalence = None,
-    review_budget: ReviewBudget = None,
+    *,
+    labels: Annotated[Path, typer.Argument(metavar="LABELS.csv", help="File of labels.")],
+    targets: TrainFlags,
     skip_bad_labels: SkipBadLabels = False,
     no_promote: Annotated[
-        bool, typer.Option("--no-promote", help="Keep the heads, and let those before score.")
+        bool, panels.training("--no-promote", help="Store the new heads, but keep the current ones in use.")
     ] = False,
-    db: options.Db = None,
-    encoder: options.Encoder = None,
-    runtime: options.Runtime = "auto",
-    device: options.Device = None,
-    trust_remote_code: options.TrustRemoteCode = False,
+    file: options.PoliciesFile = None,
     json: options.Json = False,
+    encoder: options.EncoderFlags,
+    db: options.DatabaseFlags,
 ) -> None:
-    """Train a head for each policy with labels, measured and calibrated on labels that it did not see."""
+    """Train a head for each policy with labels. Held-out labels measure and calibrate it."""
     from firstsight.safety.policies import load_policies
-    from firstsight.safety.training import TrainSettings
     from firstsight.safety.training_run import train_from_file
 
-    settings = TrainSettings(precision, recall, confidence, prevalence, review_budget)
     report = train_from_file(
-        open_store(db),
+        db.store(),
         labels,
         load_policies(file),
-        encoder=lazy_encoder(db, encoder, runtime, device, trust_remote_code),
-        settings=settings,
+        encoder=encoder_on_demand(db, encoder),
+        settings=targets.settings(),
         skip_bad_labels=skip_bad_labels,
         promote=not no_promote,
-        on_progress=tell,
+        on_progress=print_message,
     )
     for problem in report.problems:
-        tell(f"left out: {problem}")
+        print_message(f"left out: {problem}")
     _print_heads(report.heads, json)
 
 
 def retrain(
-    labels: Annotated[
-        Path | None, typer.Argument(metavar="[LABELS.csv]", help="Labels beside decisions.", show_default=False)
-    ] = None,
-    file: PoliciesFile = None,
-    precision: Precision = 0.95,
-    recall: Recall = 0.9,
-    confidence: Confidence = 0.95,
-    prevalence: Prevalence = None,
-    review_budget: ReviewBudget = None,
-    db: options.Db = None,
-    encoder: options.Encoder = None,
-    runtime: options.Runtime = "auto",
-    device: options.Device = None,
-    trust_remote_code: options.TrustRemoteCode = False,
+    *,
+    labels: Annotated[Path | None, typer.Argument(metavar="LABELS.csv", help="File of labels to use as well.")] = None,
+    targets: TrainFlags,
+    file: options.PoliciesFile = None,
     json: options.Json = False,
+    encoder: options.EncoderFlags,
+    db: options.DatabaseFlags,
 ) -> None:
-    """Train challengers from people's decisions; each scores only if it beats the head in use on held-out labels."""
+    """Train heads from review decisions. A new head is used only if it beats the current one on held-out labels."""
     from firstsight.safety.audit import AuditLog
     from firstsight.safety.policies import load_policies
-    from firstsight.safety.training import TrainSettings
     from firstsight.safety.training_run import retrain as retrain_heads
 
-    store = open_store(db)
+    store = db.store()
     report = retrain_heads(
         store,
         load_policies(file),
         AuditLog.of(store.uri),
         labels,
-        encoder=lazy_encoder(db, encoder, runtime, device, trust_remote_code),
-        settings=TrainSettings(precision, recall, confidence, prevalence, review_budget),
-        on_progress=tell,
+        encoder=encoder_on_demand(db, encoder),
+        settings=targets.settings(),
+        on_progress=print_message,
     )
     for problem in report.problems:
-        tell(f"left out: {problem}")
+        print_message(f"left out: {problem}")
     _print_heads(report.heads, json)
     for head, verdict in zip(report.heads, report.verdicts, strict=True):
-        tell(f"head {head.version}, {head.policy_id}: {verdict}")
+        print_message(f"head {head.version}, {head.policy_id}: {verdict}")
 
 
 def heads(
+    *,
     promote: Annotated[
         list[int] | None,
-        typer.Option("--promote", metavar="VERSION", help="Let it score; may be given again.", show_default=False),
+        panels.training("--promote", metavar="VERSION", help="Put this head version into use (repeatable)."),
     ] = None,
     drop: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--drop", metavar="POLICY", help="Let no head score for it; may be given again.", show_default=False
-        ),
+        list[str] | None, panels.training("--drop", metavar="POLICY", help="Use no head for this policy (repeatable).")
     ] = None,
-    db: options.Db = None,
     json: options.Json = False,
+    db: options.DatabaseFlags,
 ) -> None:
-    """List the heads with their held-out figures; promote or drop some. Their scores change at the next score."""
+    """List all heads with their held-out figures, and choose which are in use.
+
+    Decisions change at the next firstsight safety score.
+    """
     from firstsight.safety.bound_log import BoundLog
     from firstsight.safety.heads import HeadShelf
 
-    store = open_store(db)
+    store = db.store()
     shelf = HeadShelf(store)
     if promote or drop:
         with store.writing():
-            BoundLog.open(store)  # a training that was killed is finished first
+            BoundLog.open(store)  # finishes a training that was killed
             shelf.promote(promote or [])
             shelf.drop(drop or [])
     _print_heads(shelf.versions(), json)
 
 
-def _print_heads(made: Iterable[Head], json: bool) -> None:
-    listed = list(made)
+def _print_heads(versions: Iterable[Head], json: bool) -> None:
+    listed = list(versions)
     if wants_json(json):
         print_json_lines(head.as_dict() for head in listed)
         return
@@ -163,10 +135,10 @@ def _print_heads(made: Iterable[Head], json: bool) -> None:
                 *(head.version, head.policy_id, head.kind, "yes" if head.promoted else ""),
                 head.figures.get("positives"),
                 *(
-                    cut(head.figures.get(name))
+                    figure(head.figures.get(name))
                     for name in ("average_precision", "average_precision_zero_shot", "brier")
                 ),
-                *(cut(head.review), cut(head.block)),
+                *(figure(head.review), figure(head.block)),
             )
             for head in listed
         ],
@@ -176,4 +148,4 @@ def _print_heads(made: Iterable[Head], json: bool) -> None:
         for name in ("review", "block"):
             target: dict[str, Any] = head.figures.get(f"{name}_target", {})
             if target and not target["attainable"]:
-                tell(f"head {head.version}, {head.policy_id}: no cut for {name}: {target['reason']}")
+                print_message(f"head {head.version}, {head.policy_id}: no {name} threshold: {target['reason']}")

@@ -1,59 +1,66 @@
-"""`firstsight map`: the items on a plane, as a page to look at."""
+"""`firstsight map`: draw all items as points on an HTML page."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from firstsight.cli import options, panels
+from firstsight.cli.commands import command, group
+from firstsight.cli.output import print_message, writing
 
-from firstsight.cli import options
-from firstsight.cli.output import tell, writing
+EXAMPLES = ["map", "map --html shop.html --color-by category", "map --sample 2000 --method pca"]
 
-EPILOG = """
-[bold]Examples[/bold]
-
-firstsight map
-
-firstsight map --html shop.html --color-by category
-
-firstsight map --sample 2000 --method pca
-"""
+app = group()
 
 
+@command(app, "map", examples=EXAMPLES)
 def space_map(
-    html: Annotated[Path, typer.Option("--html", metavar="FILE", help="The page to write.")] = Path("map.html"),
+    *,
     color_by: Annotated[
-        str | None,
-        typer.Option("--color-by", metavar="COLUMN", help="What colours the points first.", show_default=False),
+        str | None, panels.map("--color-by", metavar="COLUMN", help="Column that colours the points at first.")
     ] = None,
-    sample: Annotated[int, typer.Option("--sample", metavar="N", help="Most points.")] = 10_000,
+    sample: Annotated[
+        int, panels.map("--sample", metavar="N", help="Maximum points; of more items, a random sample.")
+    ] = 10_000,
     method: Annotated[
         str,
-        typer.Option(
+        panels.map(
             "--method",
             metavar="NAME",
-            help="tsne; pca, fast and coarse; umap, if pip install 'firstsight\\[umap]'.",
+            help="Projection: tsne, pca (fast and coarse) or umap (pip install 'firstsight\\[umap]').",
         ),
     ] = "tsne",
+    seed: Annotated[int, panels.map("--seed", metavar="N", help="Random seed for the sample and the projection.")] = 0,
+    html: Annotated[Path, panels.output("--html", metavar="FILE", help="HTML page to write.")] = Path("map.html"),
     pictures_mb: Annotated[
-        float, typer.Option("--pictures-mb", metavar="MB", help="Most of the page that is pictures; 0 for none.")
+        float,
+        panels.output(
+            "--pictures-mb", metavar="MIB", help="Maximum size of all pictures on the page, in MiB; 0 for no pictures."
+        ),
     ] = 16.0,
-    seed: Annotated[int, typer.Option("--seed", help="What draws the sample and starts the placing.")] = 0,
-    db: options.Db = None,
     allow_private: options.AllowPrivate = False,
+    db: options.DatabaseFlags,
 ) -> None:
-    """Draw the items on a plane, alike ones together: one page with pictures on hover that needs no server."""
+    """Draw a map of all items, similar items close together, as one HTML page.
+
+    The page shows pictures on hover and needs no server.
+    """
     import firstsight
     from firstsight.retrieval.space_map_page import write_space_map
 
-    policy = firstsight.MediaPolicy(allow_private=allow_private)
-    database = firstsight.open(db)
-    space = database.space_map(color_by=color_by, sample=sample, method=method, seed=seed, on_progress=tell)
-    tell("reading pictures")
+    database = db.open()
+    space = database.space_map(color_by=color_by, sample=sample, method=method, seed=seed, on_progress=print_message)
+    print_message("reading pictures")
     with writing(html, "--html"):
-        pictured = write_space_map(html, space, database.uri, policy=policy, max_picture_bytes=int(pictures_mb * 2**20))
-    tell(
-        f"wrote {html}: {len(space.points):,} of {space.total:,} items, {pictured:,} with a picture, "
+        with_picture = write_space_map(
+            html,
+            space,
+            database.uri,
+            policy=firstsight.MediaPolicy(allow_private=allow_private),
+            max_picture_bytes=int(pictures_mb * 2**20),
+        )
+    print_message(
+        f"wrote {html}: {len(space.points):,} of {space.total:,} items, {with_picture:,} with a picture, "
         f"{html.stat().st_size / 2**20:.1f} MB"
     )

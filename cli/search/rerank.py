@@ -1,4 +1,4 @@
-"""`firstsight rerank`: learn an order of results from judgements or events, and use it only where it helps."""
+"""`firstsight rerank`: train rerankers from judgements or events, and choose which one to use."""
 
 from __future__ import annotations
 
@@ -7,124 +7,105 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from firstsight.cli import options
-from firstsight.cli.output import print_json_lines, print_table, tell, wants_json
+from firstsight.cli import options, panels
+from firstsight.cli.commands import command, group
+from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json
 
 if TYPE_CHECKING:
     from firstsight.retrieval.rerank_store import RerankerVersion
 
-EPILOG = """
-[bold]Examples[/bold]
+EXAMPLES = [
+    "rerank fit --judgements judged.csv",
+    "rerank fit --events clicks.jsonl --mode vector --column price --column sales",
+    "rerank list",
+    "rerank use",
+    "rerank drop",
+]
 
-firstsight rerank fit --judgements judged.csv
+NOTE = """
+Judgements have the columns query, item_id and grade (0 for an item that does not answer the query). Events have query,
+item_id and event (impression, click, like, add_to_cart, purchase) or weight, a whole number. Files are CSV, TSV, JSON
+Lines or Parquet. Training needs LightGBM: pip install 'firstsight[rerank]'
+""".strip().replace("\n", " ")
 
-firstsight rerank fit --events clicks.jsonl --mode vector --column price --column sales
-
-firstsight rerank status
-
-firstsight rerank promote
-
-firstsight rerank drop
-
-Judgements have the columns query, item_id and grade (0 for an item that does not answer the query); events have query,
-item_id and event (impression, click, like, add_to_cart, purchase) or weight, a whole number. CSV, TSV, JSON Lines or
-Parquet. LightGBM learns: pip install 'firstsight\\[rerank]'
-"""
-
-app = typer.Typer(rich_markup_mode="rich", no_args_is_help=True, epilog=EPILOG)
-
-_EXAMPLE_FIT = "Examples: firstsight rerank fit --judgements judged.csv · firstsight rerank fit --events clicks.jsonl"
+app = group("Train rerankers, and use one only if held-out queries show that it helps.", examples=EXAMPLES, note=NOTE)
 
 
-@app.callback()
-def rerank() -> None:
-    """Learn an order of results; used only where held-out queries show that it helps."""
-
-
-@app.command("fit", epilog=_EXAMPLE_FIT)
+@command(
+    app, examples=["rerank fit --judgements judged.csv", "rerank fit --events clicks.jsonl --column price"], note=NOTE
+)
 def fit(
+    *,
     judgements: Annotated[
         Path | None,
-        typer.Option("--judgements", metavar="FILE", help="Rows of query, item_id and grade.", show_default=False),
+        panels.training("--judgements", metavar="FILE", help="File with the columns query, item_id and grade."),
     ] = None,
     events: Annotated[
         Path | None,
-        typer.Option(
-            "--events", metavar="FILE", help="Rows of query, item_id and event, or weight.", show_default=False
-        ),
+        panels.training("--events", metavar="FILE", help="File with the columns query, item_id, and event or weight."),
     ] = None,
     column: Annotated[
         list[str] | None,
-        typer.Option(
+        panels.training(
             "--column",
             metavar="NAME",
-            help="A number or flag of the catalogue to learn from; may be given again. By default all of them.",
-            show_default=False,
+            help="Number or flag column of the catalogue to learn from (repeatable). By default all of them.",
         ),
     ] = None,
     mode: Annotated[
-        str, typer.Option("--mode", metavar="MODE", help="The searches that are reranked: hybrid, vector or words.")
+        str, panels.training("--mode", metavar="MODE", help="Search mode to rerank: hybrid, vector or words.")
     ] = "hybrid",
-    db: options.Db = None,
-    encoder: options.Encoder = None,
-    runtime: options.Runtime = "auto",
-    device: options.Device = None,
-    trust_remote_code: options.TrustRemoteCode = False,
     json: options.Json = False,
+    encoder: options.EncoderFlags,
+    db: options.DatabaseFlags,
 ) -> None:
-    """Fit a version and measure it on held-out queries. Searches use it once it is promoted."""
-    import firstsight
-
-    how = options.encoder_options(runtime, device, trust_remote_code)
-    database = firstsight.open(db, encoder=encoder, encoder_options=how)
-    made = database.fit_reranker(judgements=judgements, events=events, columns=column, mode=mode, on_progress=tell)
+    """Train a new version and measure it on held-out queries. Use it with firstsight rerank use."""
+    made = db.open(encoder).fit_reranker(
+        judgements=judgements, events=events, columns=column, mode=mode, on_progress=print_message
+    )
     if wants_json(json):
         print_json_lines([made.as_dict()])
     else:
         _print([made])
 
 
-@app.command("status", epilog="Example: firstsight rerank status --json")
-def status(db: options.Db = None, json: options.Json = False) -> None:
-    """List the versions with their held-out figures, and which are in use."""
-    import firstsight
-
-    versions = firstsight.open(db).rerankers()
+@command(app, "list", examples=["rerank list --json"], old_names=["status"])
+def list_(*, json: options.Json = False, db: options.DatabaseFlags) -> None:
+    """List all versions with their held-out figures, and which are in use."""
+    versions = db.open().rerankers()
     if wants_json(json):
         print_json_lines(version.as_dict() for version in versions)
     elif versions:
         _print(versions)
     else:
-        tell("no reranker has been fitted: results come in the search's own order")
+        print_message("there are no rerankers; results keep the search order")
 
 
-@app.command("promote", epilog="Examples: firstsight rerank promote · firstsight rerank promote 3")
-def promote(
+@command(app, examples=["rerank use", "rerank use 3"], old_names=["promote"])
+def use(
+    *,
     version: Annotated[
-        int | None, typer.Argument(metavar="[VERSION]", help="The newest by default.", show_default=False)
+        int | None, typer.Argument(metavar="VERSION", help="Version number. By default the newest.")
     ] = None,
-    db: options.Db = None,
+    db: options.DatabaseFlags,
 ) -> None:
-    """Use a version in searches of its mode, if held-out queries show that it helps; else refuse, with the figures."""
-    import firstsight
-
-    used = firstsight.open(db).promote_reranker(version)
-    tell(f"reranker {used.version} orders the results of mode {used.mode} from now on")
+    """Use a version for searches of its mode. Fails, with the figures, if it does not help on held-out queries."""
+    used = db.open().promote_reranker(version)
+    print_message(f"reranker {used.version} now orders the results of mode {used.mode}")
 
 
-@app.command("drop", epilog="Examples: firstsight rerank drop · firstsight rerank drop 3")
+@command(app, examples=["rerank drop", "rerank drop 3"])
 def drop(
+    *,
     version: Annotated[
-        int | None, typer.Argument(metavar="[VERSION]", help="All by default.", show_default=False)
+        int | None, typer.Argument(metavar="VERSION", help="Version number. By default all in use.")
     ] = None,
-    db: options.Db = None,
+    db: options.DatabaseFlags,
 ) -> None:
-    """Use a version no more, or none of them; all are kept and can be promoted again."""
-    import firstsight
-
-    dropped = firstsight.open(db).drop_reranker(version)
-    named = ", ".join(f"reranker {one.version}" for one in dropped)
-    tell(f"{named}: no longer in use" if dropped else "none was in use")
+    """Stop using a version, or all. They are kept, and firstsight rerank use brings one back."""
+    dropped = db.open().drop_reranker(version)
+    named = ", ".join(f"reranker {reranker.version}" for reranker in dropped)
+    print_message(f"{named}: no longer in use" if dropped else "no reranker was in use")
 
 
 def _print(versions: list[RerankerVersion]) -> None:

@@ -72,4 +72,4 @@ def test_no_duplicates_is_said(
     assert (code, shown, said) == (0, "", "no item is a near-duplicate of another\n")
     code, _, err = call_in_process(monkeypatch, capsys, "index", "--retry", "--warn-duplicates", "--db", str(tmp_path))
     assert code == 2
-    assert "--retry does not look for them" in err
+    assert "--retry cannot list duplicates" in err

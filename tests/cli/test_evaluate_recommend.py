@@ -112,4 +112,4 @@ def test_on_a_terminal_figures_are_tables(logged: Path, run: Run, tmp_path: Path
     assert "users, 160 candidates each" in err
     code, shown, err = call_on_a_terminal(["semantic-ids", "fit", *db], environment)
     assert code == 0, err
-    assert "left over" in shown
+    assert "residuals" in shown

@@ -146,7 +146,7 @@ def test_on_a_terminal_the_list_is_a_table(environment: dict[str, str]) -> None:
     _, shown, said = call_on_a_terminal(["models"], environment)
     (row,) = [line.split() for line in shown.splitlines() if "laion2b_s34b_b79k" in line]
     assert row[:6] == ["open_clip:ViT-B-32/laion2b_s34b_b79k", "512", "224", "605", "MB", "no"]
-    assert f"downloaded models lie in {environment['HF_HUB_CACHE']}" in said
+    assert f"downloaded models are in {environment['HF_HUB_CACHE']}" in said
 
 
 def test_what_is_downloaded_is_listed_and_passes_its_check_without_a_network(

@@ -86,7 +86,7 @@ def test_bad_rows_are_named_and_the_others_kept(run: Run, db: Path, tmp_path: Pa
     ("arguments", "code", "says"),
     [
         (["add"], 2, "name a picture"),
-        (["add", "a.jpg"], 2, "what they are known as"),
+        (["add", "a.jpg"], 2, "use --policy ID for"),
         (["add", "gone.jpg", "--policy", "p"], 1, "left out: "),
         (["add", "--item", "nobody", "--good"], 1, "there is no item 'nobody'"),
         (["add", str(GUITAR), "--good", "--tag", "two words"], 1, "is no tag"),
@@ -109,4 +109,4 @@ def test_on_a_terminal_it_is_a_table(run: Run, db: Path) -> None:
     code, shown, said = call_on_a_terminal(["safety", "hashes", "match", "--db", str(db)], environment)
     assert code == 0, said
     assert "weapons" in shown
-    assert "1 items are known to be bad" in said
+    assert "1 items match bad hashes" in said
