@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import firstsight
-from tests.cli.calling import Run, call_on_a_terminal, lines
+from tests.cli.calling import Run, call_process_on_a_terminal, lines
 
 SAMPLE = Path(__file__).parents[2] / "sample_media"
 
@@ -277,7 +277,7 @@ def test_a_page_that_cannot_be_written_is_one_sentence(run: Run, tmp_path: Path)
 
 def test_on_a_terminal_results_are_a_table(sample_db: Path) -> None:
     environment = os.environ | {"COLUMNS": "120", "TERM": "xterm"}
-    code, table, _ = call_on_a_terminal(["search", "a cat", "-k", "2", "--db", str(sample_db)], environment)
+    code, table, _ = call_process_on_a_terminal(["search", "a cat", "-k", "2", "--db", str(sample_db)], environment)
     assert code == 0
     assert "score" in table
     assert "video-cat" in table

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.calling import Run, call_in_process, call_on_a_terminal, lines
+from tests.cli.calling import Run, call_in_process, lines
 from tests.encoders import checkpoints
 
 SAMPLE_PICTURES = Path(__file__).parents[2] / "sample_media" / "pictures"
@@ -142,8 +142,8 @@ def test_a_filter_that_finds_nothing_is_exit_code_1(run: Run) -> None:
     assert err.startswith("firstsight: no model has 'siglp' in its name; near it are ")
 
 
-def test_on_a_terminal_the_list_is_a_table(environment: dict[str, str]) -> None:
-    _, shown, said = call_on_a_terminal(["models"], environment)
+def test_on_a_terminal_the_list_is_a_table(run: Run, run_on_terminal: Run, environment: dict[str, str]) -> None:
+    _, shown, said = run_on_terminal("models")
     (row,) = [line.split() for line in shown.splitlines() if "laion2b_s34b_b79k" in line]
     assert row[:6] == ["open_clip:ViT-B-32/laion2b_s34b_b79k", "512", "224", "605", "MB", "no"]
     assert f"downloaded models are in {environment['HF_HUB_CACHE']}" in said
