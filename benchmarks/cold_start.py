@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 
 from benchmarks.interaction_logs import EventLog, amazon_industrial, movielens
 from firstsight.encoders.base import Vectors
-from firstsight.recommend.blend import Blend, BlendSettings, Content
-from firstsight.recommend.choosing import choose_settings
-from firstsight.recommend.interactions import History, Interactions, Recommender
+from firstsight.recommend.evaluation.measures import coverage, difference, ndcg, recall
+from firstsight.recommend.evaluation.protocols import item_cold
+from firstsight.recommend.events.interactions import History, Interactions, Recommender
 from firstsight.recommend.items import ItemSpace, Places
-from firstsight.recommend.measures import coverage, difference, ndcg, recall
-from firstsight.recommend.protocols import item_cold
-from firstsight.recommend.words import content_of
+from firstsight.recommend.models.blend import Blend, BlendSettings, Content
+from firstsight.recommend.models.blend_selection import choose_settings
+from firstsight.recommend.models.text_vectors import load_content_vectors
 
 K = 20
 
@@ -66,7 +66,7 @@ def measure(log: EventLog, folder: Path, seeds: int, tell: Callable[[str], None]
     """All models on one catalogue."""
     store = log.store(folder)
     space = ItemSpace.load(store)
-    interactions, content = log.interactions(space), content_of(store, space)
+    interactions, content = log.interactions(space), load_content_vectors(store, space)
     found: dict[str, list[NDArray[np.float64]]] = defaultdict(list)
     gains: dict[str, list[float]] = defaultdict(list)
     covered: dict[str, list[float]] = defaultdict(list)

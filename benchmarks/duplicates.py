@@ -22,10 +22,10 @@ from PIL import Image
 
 import firstsight
 from benchmarks import copies
+from firstsight.duplicates.item_pairs import DuplicatePair, find_duplicates
 from firstsight.encoders.base import EncoderSpec, unit
-from firstsight.indexer.duplicates import Pair, find_duplicates
-from firstsight.indexer.store import Store
 from firstsight.media.fingerprints import fingerprint
+from firstsight.storage.store import Store
 
 SAMPLE = Path(__file__).parents[1] / "sample_media" / "pictures"
 DIM = 384
@@ -85,7 +85,7 @@ def drawn(store: Store, items: int) -> dict[str, str]:
     return {f"{count + n:07d}": f"{of:07d}" for n, of in enumerate(source.tolist())}
 
 
-def indexed(folder: Path, rows: Sequence[Mapping[str, str]]) -> list[Pair]:
+def indexed(folder: Path, rows: Sequence[Mapping[str, str]]) -> list[DuplicatePair]:
     catalogue = folder / "catalogue.csv"
     with catalogue.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, ["item_id", "images", "videos"], restval="")
@@ -99,7 +99,9 @@ def indexed(folder: Path, rows: Sequence[Mapping[str, str]]) -> list[Pair]:
     return find_duplicates(Store.open(folder / "db"))
 
 
-def report(pairs: Sequence[Pair], copies_of: Mapping[str, Mapping[str, str]], groups: Mapping[str, str]) -> None:
+def report(
+    pairs: Sequence[DuplicatePair], copies_of: Mapping[str, Mapping[str, str]], groups: Mapping[str, str]
+) -> None:
     """Recall by kind of copy; precision over all pairs.
 
     Args:
@@ -180,7 +182,7 @@ def videos(paths: Sequence[Path], count: int) -> None:
         report(pairs, copies_of, groups)
         wrong = []
         for pair in pairs:
-            seen = pair if pair.item_id in offsets else pair.turned()
+            seen = pair if pair.item_id in offsets else pair.swapped()
             if seen.item_id in offsets and groups[seen.item_id] == seen.other_id and seen.evidence.offset_s is not None:
                 wrong.append(abs(seen.evidence.offset_s - offsets[seen.item_id]))
         print(f"  offset wrong by {np.median(wrong):.2f} s (median), {np.percentile(wrong, 90):.2f} s (90 %)")

@@ -37,15 +37,15 @@ from torchvision.transforms.v2 import InterpolationMode
 from benchmarks import random_models
 from benchmarks.contenders import PLAIN, ContenderError, Rows
 from benchmarks.pipeline import goal
-from firstsight.encoders import verdicts
 from firstsight.encoders.base import DECODE_FACTOR, unit
-from firstsight.encoders.int8 import LEAST, calibrate, neighbour_overlap
-from firstsight.encoders.options import EncoderOptions
+from firstsight.encoders.encoder_options import EncoderOptions
+from firstsight.encoders.models.int8_calibration import MIN_CALIBRATION_PICTURES, calibrate, neighbour_overlap
 from firstsight.encoders.picture_transform import SquareTransform
 from firstsight.encoders.registry import load_dual_model
-from firstsight.encoders.runtimes import INT8 as INT8_RUNTIME
-from firstsight.encoders.runtimes import machine
-from firstsight.encoders.starter import StarterEncoder
+from firstsight.encoders.runtimes import runtime_measurements
+from firstsight.encoders.runtimes.runtime_choice import INT8 as INT8_RUNTIME
+from firstsight.encoders.runtimes.runtime_choice import machine
+from firstsight.encoders.starter.starter_encoder import StarterEncoder
 from firstsight.media.pictures import open_picture
 
 ROOT = Path(__file__).parent.parent
@@ -371,12 +371,12 @@ def calibrated(plan: Plan) -> None:
     """Calibrate int8 for ViT-B-32, once for a cache folder, where there are pictures to do it with."""
     name = f"open_clip:{random_models.ARCH}@{random_models.open_clip_checkpoint(plan.work)}"
     found = random_models.pictures_in(plan.pictures)
-    if len(found) < LEAST or importlib.util.find_spec("nncf") is None:
+    if len(found) < MIN_CALIBRATION_PICTURES or importlib.util.find_spec("nncf") is None:
         print("no int8: it needs NNCF and 200 pictures (--pictures)")
         return
     options = EncoderOptions()
     spec = load_dual_model(name, options).spec
-    if verdicts.read(spec.fingerprint, machine(INT8_RUNTIME, None)) is None:
+    if runtime_measurements.read(spec.fingerprint, machine(INT8_RUNTIME, None)) is None:
         print(calibrate(name, found, options, lambda step: print(step, file=sys.stderr)))
 
 

@@ -25,10 +25,10 @@ from typing import Any
 import httpx
 
 from benchmarks.catalogues import make_catalogue
-from firstsight.indexer.assembly import ItemInHand
+from firstsight.indexer.assembly import PendingItem
 from firstsight.indexer.catalog import CatalogItem
+from firstsight.indexer.index_settings import IndexSettings
 from firstsight.indexer.loading import MediaJob, MediaLoader
-from firstsight.indexer.settings import IndexSettings
 from firstsight.media.pictures import open_picture
 from firstsight.media.policy import MediaPolicy
 
@@ -98,7 +98,7 @@ def loader(urls: Sequence[str], policy: MediaPolicy) -> int:
     jobs = []
     for url in urls:
         item = CatalogItem(url, "product", None, None, (url,), (), None, None, None, {})
-        jobs.append(MediaJob(ItemInHand(item, "", "", False), "image", 0, url))
+        jobs.append(MediaJob(PendingItem(item, "", "", False), "image", 0, url))
     with MediaLoader(policy, IndexSettings(), MIN_SIDE) as loading:
         return sum(not isinstance(loaded, list) for _, loaded in loading.load_ahead(jobs))
 

@@ -27,10 +27,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from firstsight.media.choosing import choose_frames
-from firstsight.media.decoders import decode
-from firstsight.media.frame_rules import FrameRule
-from firstsight.media.frames import Frame, VideoReader
+from firstsight.media.decode.video_decoders import decode
+from firstsight.media.frames.frame_rules import FrameRule
+from firstsight.media.frames.frame_selection import choose_frames
+from firstsight.media.frames.video_frames import Frame, VideoReader
 
 SAMPLE: Final = Path(__file__).parent.parent / "sample_media" / "pictures"
 PHOTOGRAPHS: Final = ("astronaut", "chelsea", "coffee", "rocket", "camera", "coins", "brick", "grass", "gravel", "moon")

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import firstsight
-from firstsight.indexer.store import Store
-from firstsight.recommend.interactions import Interactions
+from firstsight.recommend.events.interactions import Interactions
 from firstsight.recommend.items import ItemSpace
+from firstsight.storage.store import Store
 
 WHEEL = "recbole==1.2.1"
 _INSIDE = "recbole/dataset_example/ml-100k/"

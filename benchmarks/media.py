@@ -30,9 +30,9 @@ from benchmarks.hostile_media import make_hostile, picture, video
 from benchmarks.pipeline import goal
 from benchmarks.video_samples import make_videos
 from firstsight.errors import MediaError
-from firstsight.media.isolated_pictures import PictureDecoder
+from firstsight.media.decode.picture_decoder import PictureDecoder
+from firstsight.media.decode.video_sampler import VideoSampler
 from firstsight.media.pictures import open_picture
-from firstsight.media.videos import VideoSampler
 
 SIDE = 260  # of an encoder's input; pictures are decoded to at least three times that
 TIMEOUT_S = 10.0
@@ -46,7 +46,7 @@ REASONS = {  # what is not exact, and why that cannot be mended
 
 def exact(work: Path) -> bool:
     """Share of frames whose picture and second are those of ffmpeg's full decode."""
-    from firstsight.media import decoders
+    from firstsight.media.decode import video_decoders
 
     good = True
     for path in make_videos(work / "videos"):
@@ -63,7 +63,7 @@ def exact(work: Path) -> bool:
             return times, [found[n] for n in range(len(times))]
 
         try:
-            times, frames = decoders.decode(path, all_frames, max_pixels=10**8)
+            times, frames = video_decoders.decode(path, all_frames, max_pixels=10**8)
         except MediaError as error:
             print(f"{path.name:24} not decoded: {error.reason}: {error}")
             good = False
@@ -195,7 +195,7 @@ def pictures(work: Path) -> bool:
     from torchvision.transforms.v2 import InterpolationMode
 
     from firstsight.encoders.picture_transform import SquareTransform
-    from firstsight.encoders.starter import StarterEncoder
+    from firstsight.encoders.starter.starter_encoder import StarterEncoder
 
     transform = SquareTransform(
         (SIDE, SIDE), "shortest", SIDE, InterpolationMode.BICUBIC, round, (0.0,) * 3, (1.0,) * 3

@@ -16,12 +16,12 @@ from pathlib import Path
 import firstsight
 from benchmarks.interaction_logs import EventLog, amazon_industrial, movielens
 from firstsight.indexer.catalog import CatalogOptions
-from firstsight.indexer.store import Store
-from firstsight.recommend.contenders import NAMES, contenders
-from firstsight.recommend.evaluation import PROTOCOLS, ProtocolReport, evaluate_recommenders
-from firstsight.recommend.evaluation_page import write_page
+from firstsight.recommend.evaluation.link_evaluation import evaluate_links, read_links
+from firstsight.recommend.evaluation.recommender_evaluation import PROTOCOLS, ProtocolReport, evaluate_recommenders
+from firstsight.recommend.evaluation.recommender_page import write_recommender_page
 from firstsight.recommend.items import ItemSpace
-from firstsight.recommend.links import evaluate_links, read_links
+from firstsight.recommend.model_factories import NAMES, contenders
+from firstsight.storage.store import Store
 
 
 def table(report: ProtocolReport) -> None:
@@ -65,7 +65,7 @@ def recommend(log: EventLog, work: Path, protocols: Sequence[str], models: Seque
         ):
             table(report)
             reports.append(report)
-    write_page(work / f"{log.name}.html", reports, log.name)
+    write_recommender_page(work / f"{log.name}.html", reports, log.name)
 
 
 def links(folder: Path, work: Path) -> None:

@@ -21,14 +21,14 @@ from sklearn.metrics import average_precision_score
 
 import firstsight
 from firstsight.encoders.base import Vectors
-from firstsight.safety.calibration import Calibration, calibrate
-from firstsight.safety.curves import reliability
-from firstsight.safety.fitting import TrainingSet, fit_best, folds_of
-from firstsight.safety.label_noise import find_suspects
-from firstsight.safety.policies import PARTS, Policies, parse_policies
-from firstsight.safety.slices import slice_rates
-from firstsight.safety.thresholds import choose_threshold
-from firstsight.safety.zero_shot import prompt_directions
+from firstsight.heads.calibration import HeadCalibration, calibrate
+from firstsight.heads.curves import reliability
+from firstsight.heads.label_noise import find_suspects
+from firstsight.heads.slices import slice_rates
+from firstsight.heads.thresholds import choose_threshold
+from firstsight.safety.policy.policies import PARTS, Policies, parse_policies
+from firstsight.safety.scoring.zero_shot import prompt_directions
+from firstsight.safety.training.fitting import TrainingSet, fit_best, make_folds
 
 DATASET = Path("/usr/share/datasets/fashion-mnist")
 CLASSES = ("t-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
@@ -104,7 +104,7 @@ def few_shots(vectors: Vectors, classes: NDArray[np.uint8], encoder: firstsight.
             for shots in SHOTS:
                 rows = np.concatenate([positives[:shots], negatives])
                 data = training_set(vectors[rows], labels[rows])
-                fit = fit_best(data, means, directions[policy.id], folds=folds_of(data))
+                fit = fit_best(data, means, directions[policy.id], folds=make_folds(data))
                 near = vectors[positives[:shots]].mean(axis=0) - vectors[negatives].mean(axis=0)
                 of_test = training_set(vectors[test], labels[test])
                 for name, scores in (
@@ -124,7 +124,7 @@ def scored(vectors: Vectors, labels: Labels, rows: int = 2_000) -> tuple[Floats,
     order = np.random.default_rng(0).permutation(len(labels))
     learned, rest = order[:rows], order[rows:]
     data = training_set(vectors[learned], labels[learned])
-    fit = fit_best(data, dict.fromkeys(PARTS, vectors.mean(axis=0)), None, folds=folds_of(data))
+    fit = fit_best(data, dict.fromkeys(PARTS, vectors.mean(axis=0)), None, folds=make_folds(data))
     return fit.unit_logits(training_set(vectors[rest], labels[rest])), rest
 
 
@@ -159,7 +159,7 @@ def _splits(logits: Floats, labels: Labels, name: str) -> None:
 
 
 def calibration(heads: list[tuple[str, Floats, Labels]]) -> None:
-    """Calibration error and Brier score on 5,000 rows that calibration did not see, beside the plain sigmoid."""
+    """HeadCalibration error and Brier score on 5,000 rows that calibration did not see, beside the plain sigmoid."""
     for name, logits, labels in heads:
         _calibration(logits, labels, name)
 
@@ -173,7 +173,7 @@ def _calibration(logits: Floats, labels: Labels, name: str) -> None:
             some, rest = (part[at_prevalence(labels[part], share, rng)] for part in (some, rest))
         fitted = calibrate(logits[some], labels[some])
         after = reliability(fitted(logits[rest]), labels[rest])
-        before = reliability(Calibration()(logits[rest]), labels[rest])
+        before = reliability(HeadCalibration()(logits[rest]), labels[rest])
         print(
             f"{name:10s} {how:15s} {len(rest)} rows, {fitted.method:8s}: calibration error "
             f"{after.calibration_error:.4f} (plain {before.calibration_error:.4f}), Brier {after.brier:.5f} (plain "

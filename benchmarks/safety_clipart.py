@@ -21,11 +21,11 @@ from sklearn.metrics import average_precision_score
 
 import firstsight
 from benchmarks.safety import NEGATIVES, SEEDS, training_set
-from firstsight.indexer.store import Store
-from firstsight.safety.background import Background, matrix, texts
-from firstsight.safety.fitting import fit_best, folds_of
-from firstsight.safety.policies import PARTS, Policy, load_policies
-from firstsight.safety.zero_shot import prompt_directions, zero_shot_head
+from firstsight.safety.policy.policies import PARTS, Policy, load_policies
+from firstsight.safety.policy.view_sample import ViewSample, matrix, texts
+from firstsight.safety.scoring.zero_shot import prompt_directions, zero_shot_head
+from firstsight.safety.training.fitting import fit_best, make_folds
+from firstsight.storage.store import Store
 
 OTHERS = 2_000
 SHOTS = 16
@@ -60,7 +60,7 @@ def main() -> None:
     vectors, ids = matrix(views["vector"], store.spec.dim), np.array(texts(views["item_id"]))
     policies = load_policies()
     directions = prompt_directions([policies[name] for _, name in FOLDERS.values()], db.encoder)
-    background = Background.sample(store)
+    background = ViewSample.sample(store)
     for name, (folder, policy_id) in FOLDERS.items():
         labels = np.char.startswith(ids, folder + "/").astype(np.int8)
         head = zero_shot_head(policies[policy_id], directions[policy_id], background, store.spec.fingerprint)
@@ -88,7 +88,7 @@ def few_shots(
         rows = np.concatenate([positives[:SHOTS], negatives[:NEGATIVES]])
         test = np.concatenate([positives[SHOTS:], negatives[NEGATIVES:]])
         data = training_set(vectors[rows], labels[rows])
-        fit = fit_best(data, means, direction, folds=folds_of(data))
+        fit = fit_best(data, means, direction, folds=make_folds(data))
         near = vectors[positives[:SHOTS]].mean(axis=0) - vectors[negatives[:NEGATIVES]].mean(axis=0)
         scores = {
             "head": fit.unit_logits(training_set(vectors[test], labels[test])),

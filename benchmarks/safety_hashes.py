@@ -21,12 +21,12 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from benchmarks import copies
 from firstsight.encoders.base import EncoderSpec
 from firstsight.errors import MediaError
-from firstsight.indexer.store import Store
 from firstsight.media.fingerprints import MAX_DISTANCE, as_array, distances, fingerprint
 from firstsight.media.pictures import open_picture
-from firstsight.safety.hash_bank import KnownHashes, match_views
-from firstsight.safety.hash_lists import KnownHash
-from firstsight.safety.hash_sources import hashes_of_files
+from firstsight.safety.hashes.hash_bank import KnownHashes, match_views
+from firstsight.safety.hashes.hash_lists import KnownHash
+from firstsight.safety.hashes.hash_sources import hashes_of_files
+from firstsight.storage.store import Store
 
 SAMPLE = Path(__file__).parents[1] / "sample_media" / "pictures"
 PRODUCTS = ("espresso-cup", "fedora", "guitar-acoustic", "joystick", "sneakers", "tee", "watermelon")

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from firstsight.safety.audit import LOG_FILE, AuditLog
+from firstsight.safety.audit.audit_log import LOG_FILE, AuditLog
 
 BATCH = 20_000
 
@@ -72,8 +72,8 @@ def main() -> None:
         print(f"{entries:,} entries, {head.bytes / 1e6:,.0f} MB")
         with log.path.open("rb") as file:
             floor = seconds("reading and hashing the file", lambda: hashlib.file_digest(file, "sha256"))
-        whole = seconds("every entry, at each scoring", lambda: list(log.since(head, first, whole=True)))
-        seconds("first, last and new entries, at each decision", lambda: list(log.since(head, first)))
+        whole = seconds("every entry, at each scoring", lambda: list(log.entries_since(head, first, whole=True)))
+        seconds("first, last and new entries, at each decision", lambda: list(log.entries_since(head, first)))
         seconds("every entry in full, by safety audit", lambda: log.verify())
         print(f"the check at each scoring takes {whole / floor:.1f} times as long as hashing the file")
 

@@ -20,13 +20,13 @@ import numpy as np
 import pyarrow as pa
 
 from firstsight.encoders.base import EncoderSpec, Vectors
-from firstsight.indexer.store import Store
-from firstsight.indexer.tables import TIME
-from firstsight.safety.background import matrix
-from firstsight.safety.calibration import Calibration
-from firstsight.safety.heads import Head, HeadShelf
-from firstsight.safety.policies import PARTS, Policies, parse_policies
-from firstsight.safety.scoring import score
+from firstsight.heads.calibration import HeadCalibration
+from firstsight.safety.policy.policies import PARTS, Policies, parse_policies
+from firstsight.safety.policy.policy_heads import Head, HeadShelf
+from firstsight.safety.policy.view_sample import matrix
+from firstsight.safety.scoring.scoring_run import score
+from firstsight.storage.store import Store
+from firstsight.storage.tables import TIME
 
 DIM = 512
 HEADS = 10
@@ -90,7 +90,7 @@ def promote(work: Path) -> None:
             scales=dict.fromkeys(PARTS, 1.0),
             intercepts=dict.fromkeys(PARTS, 0.0),
             trained_at=now,
-            calibration=Calibration("platt", slope=DIM**0.5, shift=-3.0),
+            calibration=HeadCalibration("platt", slope=DIM**0.5, shift=-3.0),
             review=float(1 / (1 + np.exp(3.0 - 3.1))),  # a normal deviate of 3.1: one in a thousand of each policy
         )
         for n, coef in enumerate(coefficients())

@@ -33,10 +33,10 @@ import pyarrow as pa
 
 from benchmarks.pipeline import goal
 from firstsight.encoders.base import EncoderSpec, Vectors
-from firstsight.indexer import vector_index
-from firstsight.indexer.store import Store
-from firstsight.indexer.upkeep import look_after, table_state
-from firstsight.indexer.vector_index import exact_distances, matrix, nearest_rows
+from firstsight.storage import vector_index
+from firstsight.storage.store import Store
+from firstsight.storage.upkeep import run_upkeep, table_state
+from firstsight.storage.vector_index import exact_distances, nearest_rows, vectors_of_column
 
 T = TypeVar("T")
 
@@ -183,7 +183,7 @@ def ann(work: Path, rows: int, dim: int) -> bool:
 def _peers(store: Store, queries: Vectors, tenth: Vectors, wanted: float) -> None:
     """faiss IVF and usearch HNSW in memory, at the least effort that reaches our recall."""
     blocks = store.items.search().select(["vector"]).limit(None).to_batches(BATCH)
-    stored = np.concatenate([matrix(batch["vector"]) for batch in blocks])
+    stored = np.concatenate([vectors_of_column(batch["vector"]) for batch in blocks])
     rows, dim = stored.shape
     if importlib.util.find_spec("faiss"):
         import faiss
@@ -262,13 +262,13 @@ def filters(work: Path, rows: int, dim: int) -> bool:
     """Latency and recall with filters that few rows pass."""
     store = open_store(work, rows, dim)
     with store.writing():
-        look_after(store)
+        run_upkeep(store)
     queries = make_vectors(60, dim, 0, max(1_000, rows // 100))
     reached = []
     for share in (10, 100, 1_000):
         condition = f"price % {share} = 0"
         asked = store.items.search().where(condition).select(["vector"]).limit(None).to_arrow()["vector"]
-        kept = matrix(asked.combine_chunks())
+        kept = vectors_of_column(asked.combine_chunks())
         tenth = np.sort(1 - queries @ kept.T, axis=1)[:, 9]
         search = searcher(store, condition)
         found, (p50, p95) = recall(search(queries), tenth), times_ms(search, queries)
@@ -305,7 +305,7 @@ def writing(work: Path, rows: int, dim: int, seconds: float) -> bool:
     """Search while another process writes and looks after the index; how long until a new row is found."""
     store = open_store(work, rows, dim)
     with store.writing():
-        look_after(store)
+        run_upkeep(store)
     queries = make_vectors(QUERIES, dim, 0, max(1_000, rows // 100))
 
     def search(query: Vectors) -> object:
@@ -363,7 +363,7 @@ def writing(work: Path, rows: int, dim: int, seconds: float) -> bool:
 
 def write(work: Path, rows: int, dim: int) -> None:
     """The other process: 500 items a second, each write in the order of an index run, upkeep as it falls due."""
-    from firstsight.indexer.upkeep import RunUpkeep
+    from firstsight.storage.upkeep import RunUpkeep
 
     store = open_store(work, rows, dim)
     now = datetime.now(UTC)

@@ -110,8 +110,8 @@ def serve(db: str, encoder: str, port: int, *, alone: bool) -> None:
     import uvicorn
 
     from firstsight.service.app import make_app
-    from firstsight.service.batching_encoder import BatchSettings
-    from firstsight.service.settings import ServiceSettings
+    from firstsight.service.batching.batching_encoder import BatchSettings
+    from firstsight.service.service_settings import ServiceSettings
 
     one = BatchSettings(text_batch=1, picture_batch=1, max_wait_s=0, cached_texts=0)
     settings = ServiceSettings(db, encoder=encoder, port=port, batching=one if alone else BatchSettings())

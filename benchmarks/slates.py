@@ -16,17 +16,17 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.interaction_logs import amazon_industrial, movielens
-from firstsight.recommend.baselines import MeanProfile, Popularity
-from firstsight.recommend.interactions import DAY_US, History, Interactions
-from firstsight.recommend.interests import InterestSettings
+from firstsight.recommend.evaluation.measures import coverage, difference, rank, recall
+from firstsight.recommend.evaluation.protocols import user_cold
+from firstsight.recommend.events.interactions import DAY_US, History, Interactions
 from firstsight.recommend.items import NEVER, ItemSpace, Places
-from firstsight.recommend.long_tail import Clusters
-from firstsight.recommend.measures import coverage, difference, rank, recall
-from firstsight.recommend.protocols import user_cold
-from firstsight.recommend.ranking import InterestRecommender
-from firstsight.recommend.recommending import SlateMaker
-from firstsight.recommend.semantic_ids import clusters
-from firstsight.recommend.slate import SlateSettings, pool
+from firstsight.recommend.models.baselines import MeanProfile, Popularity
+from firstsight.recommend.semantic_ids.codebooks import clusters
+from firstsight.recommend.slates.interest_ranking import InterestRecommender
+from firstsight.recommend.slates.interests import InterestSettings
+from firstsight.recommend.slates.long_tail import Clusters
+from firstsight.recommend.slates.slate_composer import SlateSettings, candidate_pool
+from firstsight.recommend.slates.slate_maker import SlateMaker
 
 NOW = 1_790_000_000_000_000
 DIM = 384
@@ -161,7 +161,7 @@ def planted() -> None:
     space, topic = topical_space(20_000, 200)
     grouped = Clusters(space, clusters(space))
     maker = SlateMaker(space, clusters=grouped)
-    short = SlateMaker(space, interest_settings=InterestSettings(most=0))
+    short = SlateMaker(space, interest_settings=InterestSettings(max_lasting=0))
     rng = np.random.default_rng(2)
     figures: tuple[list[tuple[bool, bool]], ...] = ([], [])
     for _ in range(200):
@@ -170,7 +170,7 @@ def planted() -> None:
         history = history_on(topic, [old] * 5 + rng.choice(now, 80).tolist(), days, rng)
         for model, shares in ((maker, figures[0]), (short, figures[1])):
             slots, ranking = model.slate(history, PLAIN, now_us=NOW, rng=rng)
-            candidates = pool(ranking, model.allowed(history, PLAIN, NOW), model.recommender.kinds, PLAIN)
+            candidates = candidate_pool(ranking, model.allowed(history, PLAIN, NOW), model.recommender.kinds, PLAIN)
             shares.append(((topic[candidates] == old).sum() >= 10, old in topic[[slot.place for slot in slots]]))
     for name, shares in zip(("several interests", "recent events alone"), figures, strict=True):
         found, shown = np.mean(shares, axis=0)

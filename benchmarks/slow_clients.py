@@ -80,7 +80,7 @@ def start(stack: ExitStack, work: Path, name: str, python: str, *, limit: int = 
 def make_peer_app() -> object:
     """The application, for a server that is given a name."""
     from firstsight.service.app import make_app
-    from firstsight.service.settings import ServiceSettings
+    from firstsight.service.service_settings import ServiceSettings
 
     return make_app(ServiceSettings(os.environ["SLOW_CLIENTS_DB"]))
 
@@ -90,8 +90,8 @@ def serve(db: str, port: int) -> None:
     import uvicorn
 
     from firstsight.service.app import make_app
+    from firstsight.service.service_settings import ServiceSettings
     from firstsight.service.serving import SERVER_OPTIONS
-    from firstsight.service.settings import ServiceSettings
 
     options = SERVER_OPTIONS | {"http": "h11", "port": port, "log_config": UNFILTERED_LOG}
     uvicorn.run(make_app(ServiceSettings(db)), **options)

@@ -32,8 +32,8 @@ import psutil  # type: ignore[import-untyped]
 import firstsight
 from benchmarks.pipeline import goal
 from firstsight.encoders.base import EncoderSpec, ImageInput, Vectors, unit
-from firstsight.indexer import sessions
-from firstsight.service.memory import limit_arenas
+from firstsight.service.protocol.malloc_arenas import limit_arenas
+from firstsight.storage import sessions
 
 DIM = 384
 WORDS = [f"word{n}" for n in range(20_000)]
@@ -41,7 +41,7 @@ ODDS = [1 / (n + 1) for n in range(len(WORDS))]  # as words of a language are
 WAYS: list[dict[str, str]] = [{"mode": "hybrid"}, {"mode": "words"}, {"mode": "vector"}, {"where": "price > 50"}]
 
 
-class DrawnEncoder:
+class SyntheticEncoder:
     """Vectors drawn from the bytes of a text, so that a search costs no model's time."""
 
     spec = EncoderSpec("drawn", DIM, 32, "drawn")
@@ -71,7 +71,7 @@ def database(work: Path, items: int) -> Path:
     if not kept.exists():
         draft = work / "draft"
         shutil.rmtree(draft, ignore_errors=True)
-        firstsight.open(draft, encoder=DrawnEncoder()).index(catalogue(work / "base.jsonl", 0, items))
+        firstsight.open(draft, encoder=SyntheticEncoder()).index(catalogue(work / "base.jsonl", 0, items))
         draft.rename(kept)
     return Path(shutil.copytree(kept, path))
 
@@ -84,7 +84,7 @@ def open_files(path: Path) -> int:
 
 def soak(path: Path, writes: int, every: int) -> Iterator[dict[str, float]]:
     """Write and search; after every so many writes, what is open, in memory and how long searches took since."""
-    reader, writer = (firstsight.open(path, encoder=DrawnEncoder()) for _ in range(2))
+    reader, writer = (firstsight.open(path, encoder=SyntheticEncoder()) for _ in range(2))
     start, rng = reader.count(), random.Random(1)
     row, event = path.parent / "row.jsonl", path.parent / "event.jsonl"
     spent: dict[str, list[float]] = {"first": [], "warm": [], "write": []}

@@ -34,8 +34,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vectors, unit
-from firstsight.encoders.bridge import TEMPERATURE, Bridge
-from firstsight.encoders.starter import StarterEncoder
+from firstsight.encoders.starter.bridge import TEMPERATURE, Bridge
+from firstsight.encoders.starter.starter_encoder import StarterEncoder
 
 Figures = dict[str, float]
 Flags = NDArray[np.bool_]

@@ -15,8 +15,8 @@ from firstsight.cli.exits import ERROR
 from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json
 
 if TYPE_CHECKING:
-    from firstsight.encoders.checking import Check
-    from firstsight.encoders.zoo import ModelEntry
+    from firstsight.encoders.models.model_check import ModelCheck
+    from firstsight.encoders.models.model_list import ModelEntry
 
 DEFAULT = "list"
 
@@ -58,8 +58,8 @@ def list_(
     json: options.Json = False,
 ) -> None:
     """List the built-in encoder, recommended ones, downloaded ones, and families from installed packages."""
-    from firstsight.encoders.hub import cache_folder
-    from firstsight.encoders.zoo import list_models
+    from firstsight.encoders.families.hub import cache_folder
+    from firstsight.encoders.models.model_list import list_models
 
     entries = list_models(text, everything=everything)
     if wants_json(json):
@@ -76,7 +76,7 @@ def list_(
 @command(app, examples=["models download open_clip:ViT-B-32/laion2b_s34b_b79k"])
 def download(*, name: Name, json: options.Json = False, trust_remote_code: options.TrustRemoteCode = False) -> None:
     """Download the weights and tokeniser of a model to the Hugging Face cache."""
-    from firstsight.encoders.hub import download as fetch
+    from firstsight.encoders.families.hub import download as fetch
 
     done = fetch(name, trust_remote_code=trust_remote_code)
     if done.note:
@@ -109,8 +109,8 @@ def check(
     trust_remote_code: options.TrustRemoteCode = False,
 ) -> None:
     """Load a model, encode a few pictures and texts, and compare the vectors with its own library in float32."""
-    from firstsight.encoders.checking import check as run_check
-    from firstsight.encoders.options import EncoderOptions
+    from firstsight.encoders.encoder_options import EncoderOptions
+    from firstsight.encoders.models.model_check import check_model as run_check
 
     settings = EncoderOptions(runtime, device, threads, trust_remote_code)
     result = run_check(name, settings, folder=pictures, on_progress=print_message)
@@ -135,9 +135,9 @@ def calibrate(
     trust_remote_code: options.TrustRemoteCode = False,
 ) -> None:
     """Create an int8 image encoder for --runtime fast, and measure how much the vectors change."""
-    from firstsight.encoders.checking import pictures_under
-    from firstsight.encoders.int8 import calibrate as quantise
-    from firstsight.encoders.options import EncoderOptions
+    from firstsight.encoders.encoder_options import EncoderOptions
+    from firstsight.encoders.models.int8_calibration import calibrate as quantise
+    from firstsight.encoders.models.model_check import pictures_under
 
     settings = EncoderOptions(threads=threads, trust_remote_code=trust_remote_code)
     result = quantise(name, pictures_under(folder), settings, print_message)
@@ -173,7 +173,7 @@ def _size(count: int | None) -> str:
     return f"{count / 10**9:.2f} GB" if count >= 10**9 else f"{count / 10**6:.0f} MB"
 
 
-def _figures(result: Check) -> list[tuple[str, str]]:
+def _figures(result: ModelCheck) -> list[tuple[str, str]]:
     cosines = "not compared: the family belongs to another package"
     if result.mean_cosine is not None and result.min_cosine is not None:
         cosines = f"mean {result.mean_cosine:.6f}, minimum {result.min_cosine:.6f}, to {result.reference}"

@@ -12,7 +12,7 @@ from firstsight.config import DB_VARIABLE, default_db
 
 if TYPE_CHECKING:
     from firstsight import Database, EncoderOptions
-    from firstsight.indexer.store import Store
+    from firstsight.storage.store import Store
 
 TrustRemoteCode = Annotated[
     bool, panels.encoder("--trust-remote-code", help="Run Python code that comes with a model.")
@@ -115,7 +115,7 @@ class DatabaseFlags:
         Raises:
             MissingDatabaseError: there is no database.
         """
-        from firstsight.indexer.store import Store
+        from firstsight.storage.store import Store
 
         return Store.open(self.address)
 

@@ -13,7 +13,7 @@ from firstsight.cli.commands import command, group
 from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json
 
 if TYPE_CHECKING:
-    from firstsight.service.keys import KeyFile
+    from firstsight.service.api_keys import KeyFile
 
 serve_app = group()
 keys_app = group(
@@ -105,8 +105,8 @@ def serve(
 ) -> None:
     """Serve a database over HTTP, with a web page, until Ctrl-C. Running requests finish first."""
     import firstsight
+    from firstsight.service.service_settings import ServiceSettings
     from firstsight.service.serving import serve as serve_until_stopped
-    from firstsight.service.settings import ServiceSettings
 
     settings = ServiceSettings(
         db=db.address,
@@ -183,7 +183,7 @@ def revoke(
 
 
 def _file(keys: Path | None, db: options.DatabaseFlags) -> KeyFile:
-    from firstsight.service.keys import KeyFile
-    from firstsight.service.settings import ServiceSettings
+    from firstsight.service.api_keys import KeyFile
+    from firstsight.service.service_settings import ServiceSettings
 
     return KeyFile(ServiceSettings(db=db.address, keys=keys).keys_file)

@@ -51,12 +51,12 @@ def try_images(encoder: Encoder, images: Sequence[ImageInput]) -> list[Outcome]:
         FirstsightError: any other that the encoder raises, where it is neither about a medium nor about the encoder.
     """
     plain = Image.new("RGB", (_PLAIN_SIDE, _PLAIN_SIDE), "grey")
-    return _Trial[ImageInput](encoder, encoder.encode_images, plain, "a plain grey picture").run(images)
+    return _BatchTrial[ImageInput](encoder, encoder.encode_images, plain, "a plain grey picture").run(images)
 
 
 def try_texts(encoder: Encoder, texts: Sequence[str]) -> list[Outcome]:
     """As `try_images`, for texts; a plain text is the letter "a"."""
-    return _Trial[str](encoder, encoder.encode_texts, _PLAIN_TEXT, f"the text {_PLAIN_TEXT!r}").run(texts)
+    return _BatchTrial[str](encoder, encoder.encode_texts, _PLAIN_TEXT, f"the text {_PLAIN_TEXT!r}").run(texts)
 
 
 def as_vectors(outcomes: Sequence[Outcome]) -> Vectors:
@@ -71,7 +71,7 @@ def as_vectors(outcomes: Sequence[Outcome]) -> Vectors:
     return np.stack([outcome for outcome in outcomes if not isinstance(outcome, MediaError)])
 
 
-class _Trial(Generic[T]):
+class _BatchTrial(Generic[T]):
     """One batch, and what is known of the encoder from it."""
 
     def __init__(self, encoder: Encoder, encode: Callable[[Sequence[T]], Vectors], plain: T, called: str) -> None:
@@ -89,7 +89,7 @@ class _Trial(Generic[T]):
             outcomes = self._attempt(inputs)
         except InputError as error:  # from an encoder that has already found them
             self._works = True
-            return self._without(inputs, dict(error.errors))
+            return self._run_without(inputs, dict(error.errors))
         failed = [place for place, outcome in enumerate(outcomes) if isinstance(outcome, MediaError)]
         self._works = self._works or len(failed) < len(inputs)
         if not failed:
@@ -103,7 +103,7 @@ class _Trial(Generic[T]):
                 outcomes[place] = outcome
         return outcomes
 
-    def _without(self, inputs: Sequence[T], culprits: dict[int, MediaError]) -> list[Outcome]:
+    def _run_without(self, inputs: Sequence[T], culprits: dict[int, MediaError]) -> list[Outcome]:
         others = iter(self.run([one for place, one in enumerate(inputs) if place not in culprits]))
         return [culprits[place] if place in culprits else next(others) for place in range(len(inputs))]
 
@@ -117,13 +117,13 @@ class _Trial(Generic[T]):
         except FirstsightError as error:
             if not isinstance(error, MediaError | EncoderError):  # such as a deadline: no fault of an input
                 raise
-            return [_culprit(error)] * len(inputs)
+            return [_error_of_input(error)] * len(inputs)
         except BaseException as error:  # whatever a library raises on an input it was not made for
             if not isinstance(error, Exception) and not _is_panic(error):
                 raise
             log.debug("%s fails on %d inputs", self._spec.name, len(inputs), exc_info=True)
             # kept as a message alone: its traceback would hold the batch's memory while the halves are tried
-            return [_culprit(error)] * len(inputs)
+            return [_error_of_input(error)] * len(inputs)
         if vectors.shape != expected:
             shapes = f"of shape {vectors.shape}, not {expected}"
             return [MediaError("corrupt", f"the encoder gave an array {shapes}")] * len(inputs)
@@ -151,7 +151,7 @@ def _is_panic(error: BaseException) -> bool:
     return type(error).__name__ == "PanicException"
 
 
-def _culprit(error: BaseException) -> MediaError:
+def _error_of_input(error: BaseException) -> MediaError:
     if isinstance(error, MediaError):
         return MediaError(error.reason, str(error))
     if _ran_out_of_memory(error):

@@ -14,16 +14,16 @@ from torchvision.transforms.v2 import InterpolationMode, functional
 
 from firstsight.encoders.base import Arrays
 
-CUT_OUT_ASPECT = 16
+MAX_RESIZED_ASPECT = 16
 """Longer side over shorter side above which `SquareTransform` resizes only the middle.
 
 Up to here the whole takes 13 MB at most (edge 512), and keeps its vector by the bit.
 """
 
-CROPPED_ASPECT = 8
+MAX_CROPPED_ASPECT = 8
 """The same, above which a library's own transform that crops the middle is given only the middle."""
 
-WHOLE_ASPECT = 64
+MAX_WHOLE_ASPECT = 64
 """The same, for a library's own transform that keeps the whole picture: of 224 pixels, 3.5 are left of the shorter."""
 
 _PILLOW_KERNELS = {
@@ -37,8 +37,8 @@ class SquareTransform:
     """Resize with an antialiased kernel, then crop the middle: what most dual encoders do before they normalise.
 
     Done on bytes by torchvision, four times as fast as Pillow's own resize and within one level of 255 of it. The
-    model's mean and standard deviation are applied inside the tower (`FromBytes`), where they cost nothing. Of a long
-    picture only the middle is resized, by Pillow: the whole of 1 x 40,000 pixels would become 6 GB.
+    model's mean and standard deviation are applied inside the tower (`NormalisingTower`), where they cost nothing. Of a
+    long picture only the middle is resized, by Pillow: the whole of 1 x 40,000 pixels would become 6 GB.
     """
 
     size: tuple[int, int]  # height, width of the result
@@ -54,7 +54,7 @@ class SquareTransform:
         return (np.stack([self._one(picture) for picture in pictures]),)
 
     def _one(self, picture: Image.Image) -> NDArray[np.uint8]:
-        if self.resize == "shortest" and max(picture.size) > CUT_OUT_ASPECT * min(picture.size):
+        if self.resize == "shortest" and max(picture.size) > MAX_RESIZED_ASPECT * min(picture.size):
             return self._middle(picture)
         # copied, because torch warns of memory it may not write to
         pixels = torch.from_numpy(np.array(picture, dtype=np.uint8)).permute(2, 0, 1)
@@ -81,7 +81,7 @@ class SquareTransform:
         return np.asarray(picture.resize((width, height), _PILLOW_KERNELS[self.interpolation], box=box))
 
 
-class FromBytes(torch.nn.Module):
+class NormalisingTower(torch.nn.Module):
     """A picture tower that takes the bytes `SquareTransform` makes, and normalises them itself."""
 
     def __init__(self, tower: torch.nn.Module, transform: SquareTransform) -> None:

@@ -8,11 +8,11 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, TypeAlias
 
 from firstsight.encoders.base import Encoder
-from firstsight.encoders.options import AUTO, EncoderOptions, looks_like_a_path
+from firstsight.encoders.encoder_options import AUTO, EncoderOptions, looks_like_a_path
 from firstsight.errors import EncoderError, first_line
 
 if TYPE_CHECKING:
-    from firstsight.encoders.dual import DualModel
+    from firstsight.encoders.runtimes.dual_encoder import DualModel
 
 ENTRY_POINTS = "firstsight.encoders"
 """The entry-point group in which another package names its families."""
@@ -22,7 +22,7 @@ Family: TypeAlias = Callable[[str, EncoderOptions], Encoder]
 
 
 def _starter(model: str, options: EncoderOptions) -> Encoder:
-    from firstsight.encoders.starter import StarterEncoder
+    from firstsight.encoders.starter.starter_encoder import StarterEncoder
 
     if model:
         raise EncoderError(f"starter takes no model name; use --encoder starter, not starter:{model}")
@@ -30,13 +30,13 @@ def _starter(model: str, options: EncoderOptions) -> Encoder:
 
 
 def _open_clip(model: str, options: EncoderOptions) -> Encoder:
-    from firstsight.encoders.open_clip import load
+    from firstsight.encoders.families.open_clip import load
 
     return load(model, options)
 
 
 def _transformers(model: str, options: EncoderOptions) -> Encoder:
-    from firstsight.encoders.transformers import load
+    from firstsight.encoders.families.transformers import load
 
     return load(model, options)
 
@@ -79,9 +79,9 @@ def load_dual_model(name: str, options: EncoderOptions) -> DualModel:
     """
     family, _, model = name.partition(":")
     if family == "open_clip":
-        from firstsight.encoders.open_clip import load_model
+        from firstsight.encoders.families.open_clip import load_model
     elif family == "transformers":
-        from firstsight.encoders.transformers import load_model
+        from firstsight.encoders.families.transformers import load_model
     else:
         raise EncoderError(f"{name!r} is neither an open_clip nor a transformers model; it runs in one way only")
     return load_model(model, options)
@@ -115,10 +115,10 @@ def load_encoder(
     Raises:
         EncoderError: no such family, model, tag, file or runtime; the message says what there is.
     """
-    return load_with(name, EncoderOptions(runtime, device, threads, trust_remote_code))
+    return load_with_options(name, EncoderOptions(runtime, device, threads, trust_remote_code))
 
 
-def load_with(name: str, options: EncoderOptions) -> Encoder:
+def load_with_options(name: str, options: EncoderOptions) -> Encoder:
     """`load_encoder` with its options in one object."""
     family, _, model = name.partition(":")
     known = families()

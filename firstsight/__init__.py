@@ -36,16 +36,16 @@ from firstsight.errors import (
 if TYPE_CHECKING:
     from firstsight.database import Database, Status
     from firstsight.encoders.base import Encoder, EncoderSpec
-    from firstsight.encoders.options import EncoderOptions
+    from firstsight.encoders.encoder_options import EncoderOptions
     from firstsight.encoders.registry import load_encoder
     from firstsight.indexer.catalog import CatalogOptions
+    from firstsight.indexer.index_settings import IndexSettings
     from firstsight.indexer.pipeline import Counts, IndexReport
-    from firstsight.indexer.settings import IndexSettings
-    from firstsight.indexer.upgrade import UpgradeReport
     from firstsight.media.policy import MediaPolicy
     from firstsight.retrieval.moments import Moment
     from firstsight.retrieval.query import Query
     from firstsight.retrieval.results import SearchResult, SearchResults, ViewMatch
+    from firstsight.storage.upgrade import UpgradeReport
 
 __version__ = "0.1.0"
 
@@ -89,17 +89,17 @@ _LAZY = {
     "Counts": "firstsight.indexer.pipeline",
     "Database": "firstsight.database",
     "Encoder": "firstsight.encoders.base",
-    "EncoderOptions": "firstsight.encoders.options",
+    "EncoderOptions": "firstsight.encoders.encoder_options",
     "EncoderSpec": "firstsight.encoders.base",
     "IndexReport": "firstsight.indexer.pipeline",
-    "IndexSettings": "firstsight.indexer.settings",
+    "IndexSettings": "firstsight.indexer.index_settings",
     "MediaPolicy": "firstsight.media.policy",
     "Moment": "firstsight.retrieval.moments",
     "Query": "firstsight.retrieval.query",
     "SearchResult": "firstsight.retrieval.results",
     "SearchResults": "firstsight.retrieval.results",
     "Status": "firstsight.database",
-    "UpgradeReport": "firstsight.indexer.upgrade",
+    "UpgradeReport": "firstsight.storage.upgrade",
     "ViewMatch": "firstsight.retrieval.results",
     "load_encoder": "firstsight.encoders.registry",
 }
@@ -122,7 +122,7 @@ def open(
     """
     from firstsight.config import default_db
     from firstsight.database import Database
-    from firstsight.encoders.options import EncoderOptions
+    from firstsight.encoders.encoder_options import EncoderOptions
     from firstsight.media.policy import MediaPolicy
 
     uri = os.fspath(db) if db is not None else default_db()

@@ -12,27 +12,27 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from firstsight.api.events import EventsPart
+from firstsight.api.indexing import IndexingPart
+from firstsight.api.recommendation_evaluation import RecommendationEvaluationPart
+from firstsight.api.recommendations import RecommendationsPart
 from firstsight.encoders.base import EncoderSpec, ImageInput
 from firstsight.errors import FirstsightError, QueryError
-from firstsight.evaluating import Evaluating
 from firstsight.indexer.catalog import TIMES
-from firstsight.indexer.tables import HIDDEN_COLUMNS
-from firstsight.indexer.upkeep import TableState, table_state
-from firstsight.learning import Learning
-from firstsight.recommending import Recommending
 from firstsight.retrieval.query import Query
-from firstsight.retrieval.rerank import choose
-from firstsight.retrieval.rerank_store import RerankerVersion, chosen, shown_beside
+from firstsight.retrieval.rerank.reranker import choose_rerankers
+from firstsight.retrieval.reranker_store import RerankerVersion, find_version, versions_to_evaluate
 from firstsight.retrieval.results import SearchResults, locate
 from firstsight.retrieval.search import search_many
-from firstsight.retrieval.snapshots import name_order, name_snapshot, open_snapshot, order_of
-from firstsight.writing import Writing
+from firstsight.storage.snapshots import make_token, name_snapshot, open_snapshot, parse_rerankers
+from firstsight.storage.tables import HIDDEN_COLUMNS
+from firstsight.storage.upkeep import TableState, table_state
 
 if TYPE_CHECKING:
-    from firstsight.indexer.duplicates import DuplicateGroup
-    from firstsight.indexer.store import Store
-    from firstsight.retrieval.evaluation import Task
-    from firstsight.retrieval.space_map import SpaceMap
+    from firstsight.duplicates.item_pairs import DuplicateGroup
+    from firstsight.retrieval.evaluation.search_evaluation import Task
+    from firstsight.retrieval.pages.space_map import SpaceMap
+    from firstsight.storage.store import Store
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Status:
     """What a database holds."""
 
     db: str
-    layout: int  # of its tables; one below `firstsight.indexer.tables.FORMAT` is upgraded by the next write
+    layout: int  # of its tables; one below `firstsight.storage.tables.CURRENT_LAYOUT` is upgraded by the next write
     encoder: EncoderSpec
     items: int
     views: int
@@ -51,7 +51,7 @@ class Status:
     upkeep: tuple[dict[str, Any], ...]  # what was done to them, by hand or on its own; rows of `runs`, oldest first
 
 
-class Database(Evaluating, Learning, Recommending, Writing):
+class Database(RecommendationEvaluationPart, EventsPart, RecommendationsPart, IndexingPart):
     """Items, their views and the searches over them, bound to one encoder.
 
     Made by `firstsight.open`. Reading calls see what other processes have committed; the encoder is loaded
@@ -135,14 +135,14 @@ class Database(Evaluating, Learning, Recommending, Writing):
         """
         newest = self._open()
         state, today = self._shelf.state(), datetime.now(UTC).date()
-        forced = None if reranker is None else chosen(self._shelf, reranker)
+        forced = None if reranker is None else find_version(self._shelf, reranker)
         answers: list[SearchResults | FirstsightError | None] = [None] * len(queries)
         for token in dict.fromkeys(query.snapshot for query in queries):
             places = [n for n, query in enumerate(queries) if query.snapshot == token]
             some = [queries[n] for n in places]
             try:
                 store = newest if token is None else open_snapshot(newest, token)
-                then, day = (state, today) if token is None else order_of(token) or (None, today)
+                then, day = (state, today) if token is None else parse_rerankers(token) or (None, today)
                 promoted = {forced.mode: forced} if forced else self._shelf.promoted(then)
             except QueryError as error:
                 answers = [error if n in places else answer for n, answer in enumerate(answers)]
@@ -153,11 +153,11 @@ class Database(Evaluating, Learning, Recommending, Writing):
                 encoder=lambda: self.encoder,
                 policy=self._policy,
                 calibration=partial(self._calibration, store),
-                rerankers=choose(promoted, store, some, day),
-                snapshot=name_order(name_snapshot(store), then, day),
+                rerankers=choose_rerankers(promoted, store, some, day),
+                snapshot=make_token(name_snapshot(store), then, day),
             )
             for n, answer in zip(places, found, strict=True):
-                answers[n] = answer if store is newest else _still_shown(newest, queries[n], answer)
+                answers[n] = answer if store is newest else _drop_hidden_results(newest, queries[n], answer)
         return [answer for answer in answers if answer is not None]
 
     def get(self, item_id: str) -> dict[str, Any]:
@@ -236,12 +236,12 @@ class Database(Evaluating, Learning, Recommending, Writing):
 
         Args:
             items: ids; only groups that hold one of them. None for all groups.
-            settings: fields of `firstsight.indexer.duplicates.DuplicateSettings`: max_distance, min_cosine, …
+            settings: fields of `firstsight.duplicates.item_pairs.DuplicateSettings`: max_distance, min_cosine, …
 
         Raises:
             QueryError: an unknown item, or a setting out of range.
         """
-        from firstsight.indexer.duplicates import DuplicateSettings, find_duplicates, group_pairs
+        from firstsight.duplicates.item_pairs import DuplicateSettings, find_duplicates, group_pairs
 
         unknown = settings.keys() - {field.name for field in fields(DuplicateSettings)}
         if unknown:
@@ -265,11 +265,12 @@ class Database(Evaluating, Learning, Recommending, Writing):
         """Measure how well search ranks: by judgements, or without them by queries made from the catalogue.
 
         Args:
-            judgements: a file of graded items, see `firstsight.retrieval.judgements.read_judgements`.
+            judgements: a file of graded items, see `firstsight.retrieval.evaluation.judgements.read_judgements`.
             k: depth of the measures, 1 to 1,000.
             modes: "vector", "words", "hybrid", each without a reranker. Beside a mode stands the reranker promoted for
                 it, and one that was fitted to it since.
-            queries, seed, group_by: see `firstsight.retrieval.smoke.smoke_tasks`; without judgements only.
+            queries, seed, group_by: without judgements only; see `build_catalogue_tasks` in
+                `firstsight.retrieval.evaluation.catalogue_queries`.
 
         Returns:
             The tasks with their figures, and the store, from which a report takes titles and pictures.
@@ -277,19 +278,19 @@ class Database(Evaluating, Learning, Recommending, Writing):
         Raises:
             QueryError: judgements that cannot be used, or nothing to make queries from.
         """
-        from firstsight.retrieval.evaluation import evaluate
-        from firstsight.retrieval.judgements import read_judgements
-        from firstsight.retrieval.smoke import smoke_tasks
+        from firstsight.retrieval.evaluation.catalogue_queries import build_catalogue_tasks
+        from firstsight.retrieval.evaluation.judgements import read_judgements
+        from firstsight.retrieval.evaluation.search_evaluation import evaluate
 
         judged = None if judgements is None else read_judgements(os.fspath(judgements))
         store = self._open()
-        rerankers = shown_beside(self._shelf, modes)
+        rerankers = versions_to_evaluate(self._shelf, modes)
         if judged is None:
-            tasks = smoke_tasks(
+            tasks = build_catalogue_tasks(
                 self, store, k=k, modes=modes, rerankers=rerankers, queries=queries, seed=seed, group_by=group_by
             )
             return tasks, store
-        known = partial(_known, store)
+        known = partial(_stored_ids, store)
         return [evaluate(self, judged, k=k, modes=modes, rerankers=rerankers, known=known)], store
 
     def rerankers(self) -> list[RerankerVersion]:
@@ -298,8 +299,8 @@ class Database(Evaluating, Learning, Recommending, Writing):
         return self._shelf.versions()
 
     def space_map(self, **how: Any) -> SpaceMap:
-        """Place the items on a plane; arguments and errors as `firstsight.retrieval.space_map.space_map`."""
-        from firstsight.retrieval.space_map import space_map
+        """Place the items on a plane; arguments and errors as `firstsight.retrieval.pages.space_map.space_map`."""
+        from firstsight.retrieval.pages.space_map import space_map
 
         return space_map(self._open(), **how)
 
@@ -309,11 +310,11 @@ def _numbers_by_value(view_id: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"([0-9]+)", view_id)]
 
 
-def _known(store: Store, item_ids: Sequence[str]) -> set[str]:
+def _stored_ids(store: Store, item_ids: Sequence[str]) -> set[str]:
     return set(store.item_rows(item_ids))
 
 
-def _still_shown(
+def _drop_hidden_results(
     store: Store, query: Query, answer: SearchResults | FirstsightError
 ) -> SearchResults | FirstsightError:
     """A page of an earlier state, without what was removed or blocked since: a decision holds for every page."""

@@ -15,14 +15,14 @@ from PIL.Image import Image
 from firstsight.encoders.base import Vector, unit
 from firstsight.errors import MediaError
 from firstsight.indexer.catalog import CatalogItem
-from firstsight.indexer.settings import IndexSettings
-from firstsight.indexer.tables import Failure, Part
-from firstsight.media.fetch import identity
+from firstsight.indexer.index_settings import IndexSettings
+from firstsight.media.fetch.addresses import change_stamp
 from firstsight.media.policy import MediaPolicy
+from firstsight.storage.tables import Failure, Part
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedPicture:
     """One picture or frame ready for the encoder."""
 
     picture: Image
@@ -34,7 +34,7 @@ class Loaded:
     version: str | None = None  # what its server tells this version of the file by
 
 
-_OF_A_PICTURE = tuple(field.name for field in fields(Loaded) if field.name != "picture")
+_PICTURE_FIELDS = tuple(field.name for field in fields(LoadedPicture) if field.name != "picture")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class View:
 
 
 @dataclass(eq=False)
-class ItemInHand:
+class PendingItem:
     """An item being encoded; done when `waiting` is zero."""
 
     item: CatalogItem
@@ -69,10 +69,10 @@ class ItemInHand:
         """What its title view encodes: the title, or the text where there is no title."""
         return self.item.title or self.item.text
 
-    def add_view(self, part: Part, place: str, vector: Vector, loaded: Loaded | None = None) -> None:
+    def add_view(self, part: Part, place: str, vector: Vector, loaded: LoadedPicture | None = None) -> None:
         """Keep an encoded view; `place` tells apart the views of one part, `loaded` is None for a title."""
         view_id = f"{self.item.item_id}#{part}{place}"
-        shown = {} if loaded is None else {name: getattr(loaded, name) for name in _OF_A_PICTURE}
+        shown = {} if loaded is None else {name: getattr(loaded, name) for name in _PICTURE_FIELDS}
         self.views.append(View(view_id, part, vector, **shown))
 
     def fail(self, stage: str, uri: str, error: MediaError) -> None:
@@ -82,7 +82,7 @@ class ItemInHand:
         )
 
     @property
-    def out_of_reach(self) -> set[str]:
+    def unreachable_media(self) -> set[str]:
         """Addresses of its media that could not be fetched this time, and are not known to be gone."""
         return {
             failure["uri"]
@@ -95,11 +95,11 @@ class ItemInHand:
         kept = set()
         for row in before:
             addresses = self.item.images if row["part"] == "image" else self.item.videos
-            if row["uri"] in self.out_of_reach and row["uri"] in addresses:
+            if row["uri"] in self.unreachable_media and row["uri"] in addresses:
                 # the medium may stand at another place among its media by now: image-0, frame-0-3
                 _, *frame = row["view_id"].removeprefix(f"{self.item.item_id}#{row['part']}-").split("-")
                 place = "-".join([f"{row['part']}-{addresses.index(row['uri'])}", *frame])
-                shown = {name: row[name] for name in _OF_A_PICTURE}
+                shown = {name: row[name] for name in _PICTURE_FIELDS}
                 view_id = f"{self.item.item_id}#{place}"
                 self.views.append(View(view_id, row["part"], np.asarray(row["vector"], np.float32), **shown))
                 kept.add(row["uri"])
@@ -151,7 +151,7 @@ def fuse(views: Iterable[View], weights: Mapping[Part, float]) -> Vector | None:
 
 def encode_digest(item: CatalogItem, settings: IndexSettings, policy: MediaPolicy) -> str:
     """A digest of all that its vectors depend on, its media files' size and time among it."""
-    media = [[(uri, identity(uri, policy)) for uri in uris] for uris in (item.images, item.videos)]
+    media = [[(uri, change_stamp(uri, policy)) for uri in uris] for uris in (item.images, item.videos)]
     frames = [settings.frames, settings.max_frames] if item.videos else None
     return _digest([item.title or item.text, media, frames, sorted(settings.weights.items())])
 

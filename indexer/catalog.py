@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 from firstsight.errors import CatalogError
-from firstsight.indexer.columns import ColumnKind, Value, WrongKindError, as_text, as_utc, convert, join, kind_of
 from firstsight.indexer.media_columns import MediaColumns, MediaField
 from firstsight.indexer.sources import BadRow, Row, Source
+from firstsight.storage.columns import ColumnKind, Value, WrongKindError, as_text, as_utc, convert, join, kind_of
 
 ItemKind = Literal["product", "video", "live"]
 KINDS: tuple[ItemKind, ...] = get_args(ItemKind)
@@ -38,8 +38,8 @@ RESERVED = frozenset(
 
 SHOWN_PROBLEMS = 10
 MAX_ID = 512  # characters; longer ids are a mapping mistake
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-UNUSABLE_NAME = re.compile(r"^_|^\s*$|[.`]|" + CONTROL.pattern)
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+UNUSABLE_NAME = re.compile(r"^_|^\s*$|[.`]|" + CONTROL_CHARACTERS.pattern)
 """Column names the database cannot hold or a filter cannot name; it keeps those that start with _ for itself."""
 
 
@@ -292,7 +292,7 @@ class Catalog:
             raise CatalogError("item_id is empty; every row needs its own")
         if len(item_id) > MAX_ID:
             raise CatalogError(f"item_id {item_id[:40]!r}… has {len(item_id):,} characters; {MAX_ID} is the most")
-        if CONTROL.search(item_id):
+        if CONTROL_CHARACTERS.search(item_id):
             raise CatalogError(f"item_id {item_id!r} has control characters in it; take them out")
         return item_id
 

@@ -20,7 +20,7 @@ from urllib.parse import unquote
 
 from firstsight.errors import MediaError
 from firstsight.indexer.sources import Row
-from firstsight.media.kinds import (
+from firstsight.media.file_formats import (
     PICTURE_EXTENSIONS,
     PICTURE_FORMATS,
     SNIFF_BYTES,
@@ -154,12 +154,12 @@ class MediaColumns:
             for name, sample in self._samples.items()
             if sample.media and len(sample.media) >= LEAST_SHARE * sample.looked_at
         }
-        option = self._option(found)
-        return tuple(self._told(name, media, option) for name, media in found.items())
+        option = self._map_option(found)
+        return tuple(self._describe(name, media, option) for name, media in found.items())
 
     # ---- what is said
 
-    def _option(self, found: Mapping[str, Sequence[_Medium]]) -> str:
+    def _map_option(self, found: Mapping[str, Sequence[_Medium]]) -> str:
         """The options that use all columns of plain addresses, with what is mapped already: the last --map counts."""
         mapping = {ours: list(theirs) for ours, theirs in self._mapping.items()}
         separators: list[str] = []
@@ -172,7 +172,7 @@ class MediaColumns:
         option = f"--map {shlex.quote(pairs)}"
         return option + (f" --list-separator '{_most(separators)}'" if separators else "")
 
-    def _told(self, name: str, media: Sequence[_Medium], option: str) -> UnusedMedia:
+    def _describe(self, name: str, media: Sequence[_Medium], option: str) -> UnusedMedia:
         ours: MediaField = _most([medium.field for medium in media])
         called = "pictures" if ours == "images" else "videos"
         form = _form(media)
@@ -232,10 +232,10 @@ class MediaColumns:
                 return self._in_python_text(text, hinted, depth)
         for separator in (self._separator, *_SEPARATORS):
             parts = [part for one in text.split(separator) if (part := one.strip())]
-            first = self._one(parts[0], hinted) if len(parts) > 1 else None
-            if first and all(self._one(part, hinted) for part in parts[1:SAMPLE]):
+            first = self._field_of_address(parts[0], hinted) if len(parts) > 1 else None
+            if first and all(self._field_of_address(part, hinted) for part in parts[1:SAMPLE]):
                 return _Medium(first, parts[0], separator=separator)
-        whole = self._one(text, hinted)
+        whole = self._field_of_address(text, hinted)
         return None if whole is None else _Medium(whole, text)
 
     def _in_python_text(self, text: str, hinted: bool, depth: int) -> _Medium | None:
@@ -249,7 +249,7 @@ class MediaColumns:
             return None
         return None if medium is None else replace(medium, form="nested")
 
-    def _one(self, text: str, hinted: bool) -> MediaField | None:
+    def _field_of_address(self, text: str, hinted: bool) -> MediaField | None:
         if len(text) > _LONGEST_PATH:
             return None
         if address := _ADDRESS.fullmatch(text):

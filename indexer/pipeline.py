@@ -21,19 +21,19 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+from firstsight.duplicates.item_pairs import DuplicatePair, find_duplicates
 from firstsight.encoders.base import Encoder
 from firstsight.encoders.isolation import try_images, try_texts
 from firstsight.errors import MediaError, StoreError
-from firstsight.indexer.assembly import ItemInHand, Loaded, catalog_row, encode_digest, row_digest
+from firstsight.indexer.assembly import LoadedPicture, PendingItem, catalog_row, encode_digest, row_digest
 from firstsight.indexer.catalog import Catalog, CatalogItem, catalog_root
-from firstsight.indexer.duplicates import Pair, find_duplicates
+from firstsight.indexer.changed_media import changed_items
+from firstsight.indexer.index_settings import IndexSettings
 from firstsight.indexer.loading import MediaJob, MediaLoader
 from firstsight.indexer.media_columns import UnusedMedia
-from firstsight.indexer.refresh import changed_items
-from firstsight.indexer.settings import IndexSettings
-from firstsight.indexer.store import Store
-from firstsight.indexer.upkeep import RunUpkeep
 from firstsight.media.policy import MediaPolicy
+from firstsight.storage.store import Store
+from firstsight.storage.upkeep import RunUpkeep
 
 ITEMS_PER_LOOKUP = 1_000
 
@@ -74,7 +74,7 @@ class IndexReport:
     seconds: float
     counts: Counts
     reasons: dict[str, int] = field(default_factory=dict)  # failure reason -> media
-    duplicates: tuple[Pair, ...] = ()  # of items encoded with any other, where they were looked for
+    duplicates: tuple[DuplicatePair, ...] = ()  # of items encoded with any other, where they were looked for
     unused_media: tuple[UnusedMedia, ...] = ()  # columns that look like pictures or videos and are read as neither
     no_media_used: bool = False  # though there are such columns: no picture, or no medium at all
 
@@ -99,7 +99,7 @@ class IndexRun:
         Args:
             only: encode just these items, even where nothing changed; None for whatever has changed.
             on_progress: told the counts when the run begins and after each batch, in the calling thread.
-            should_stop: asked between items; once true, what is in hand is finished and written.
+            should_stop: asked between items; once true, what is in pending is finished and written.
         """
         self.run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:8]}"
         self.counts = Counts(total=len(only) if only is not None else catalog.size, skipped_rows=catalog.bad_rows)
@@ -114,13 +114,13 @@ class IndexRun:
         self._on_progress = on_progress
         self._should_stop = should_stop
         self._stopped = False
-        self._pictures: deque[tuple[ItemInHand, MediaJob, int, Loaded]] = deque()
-        self._texts: list[ItemInHand] = []
-        self._done: list[ItemInHand] = []
+        self._pictures: deque[tuple[PendingItem, MediaJob, int, LoadedPicture]] = deque()
+        self._texts: list[PendingItem] = []
+        self._done: list[PendingItem] = []
         self._refreshed: list[CatalogItem] = []
         self._last_write = time.monotonic()
         self._writing: Future[None] | None = None
-        self._written: tuple[Sequence[ItemInHand], Sequence[CatalogItem]] = ((), ())
+        self._written: tuple[Sequence[PendingItem], Sequence[CatalogItem]] = ((), ())
         self._upkeep = RunUpkeep(store)
         self._keep_ids = False
         self._encoded_ids: set[str] = set()
@@ -175,12 +175,12 @@ class IndexRun:
             )
             self._writer = stack.enter_context(ThreadPoolExecutor(1, "firstsight-write"))
             for job, loaded in loader.load_ahead(self._jobs()):
-                self._take(job, loaded)
+                self._receive(job, loaded)
                 while len(self._pictures) >= self._settings.batch_size:
                     self._encode_pictures()
                     self._encode_texts()  # of the same items, so that they are done
                     self._on_progress(self.counts)
-                self._keep_up()
+                self._encode_and_write_when_due()
             while self._pictures:
                 self._encode_pictures()
             self._encode_texts()
@@ -191,7 +191,7 @@ class IndexRun:
 
     def _jobs(self) -> Iterator[MediaJob]:
         """The media of every item that has to be encoded; texts join their queue on the way."""
-        wanted = self._wanted()
+        wanted = self._items_to_index()
         while chunk := list(itertools.islice(wanted, ITEMS_PER_LOOKUP)):
             stored = self._store.digests([item.item_id for item in chunk])
             changed = changed_items(self._store, chunk, self._policy) if self._policy.refresh else set()
@@ -199,22 +199,22 @@ class IndexRun:
                 if self._should_stop():
                     self._stopped = True
                     return
-                hand = self._plan(item, stored.get(item.item_id), changed)
-                if hand is not None:
-                    yield from self._open(hand)
-                self._keep_up()  # here too: items without media make no jobs
+                pending = self._plan(item, stored.get(item.item_id), changed)
+                if pending is not None:
+                    yield from self._start_item(pending)
+                self._encode_and_write_when_due()  # here too: items without media make no jobs
             self._on_progress(self.counts)
 
-    def _wanted(self) -> Iterator[CatalogItem]:
+    def _items_to_index(self) -> Iterator[CatalogItem]:
         items = self._catalog.items()
         return items if self._only is None else (item for item in items if item.item_id in self._only)
 
-    def _plan(self, item: CatalogItem, stored: tuple[str, str] | None, changed: set[str]) -> ItemInHand | None:
+    def _plan(self, item: CatalogItem, stored: tuple[str, str] | None, changed: set[str]) -> PendingItem | None:
         """The item to encode, or None where its vectors are there already."""
         digest = encode_digest(item, self._settings, self._policy)
         row = row_digest(item, self._catalog_dir)
         if stored is None or stored[0] != digest or item.item_id in changed or self._only is not None:
-            return ItemInHand(item, digest, row, replaces=stored is not None)
+            return PendingItem(item, digest, row, replaces=stored is not None)
         if stored[1] == row:
             self.counts.unchanged += 1
             self.counts.items += 1
@@ -223,69 +223,69 @@ class IndexRun:
             self.counts.items += 1
         return None
 
-    def _open(self, hand: ItemInHand) -> Iterator[MediaJob]:
-        item = hand.item
-        jobs = [MediaJob(hand, "image", n, uri) for n, uri in enumerate(item.images)]
-        jobs += [MediaJob(hand, "video", n, uri) for n, uri in enumerate(item.videos)]
-        hand.waiting = len(jobs) + (hand.title_text is not None)
-        if hand.title_text is not None:
-            self._texts.append(hand)
-        if not hand.waiting:
-            hand.fail("catalog", "", MediaError("empty", "it has no title, no text, no picture and no video"))
-            self._finish(hand)
+    def _start_item(self, pending: PendingItem) -> Iterator[MediaJob]:
+        item = pending.item
+        jobs = [MediaJob(pending, "image", n, uri) for n, uri in enumerate(item.images)]
+        jobs += [MediaJob(pending, "video", n, uri) for n, uri in enumerate(item.videos)]
+        pending.waiting = len(jobs) + (pending.title_text is not None)
+        if pending.title_text is not None:
+            self._texts.append(pending)
+        if not pending.waiting:
+            pending.fail("catalog", "", MediaError("empty", "it has no title, no text, no picture and no video"))
+            self._finish(pending)
         return iter(jobs)
 
     # ---- load and encode
 
-    def _take(self, job: MediaJob, loaded: list[Loaded] | MediaError) -> None:
-        hand = job.hand
+    def _receive(self, job: MediaJob, loaded: list[LoadedPicture] | MediaError) -> None:
+        pending = job.pending
         self.counts.media += 1
         if isinstance(loaded, MediaError):
-            hand.fail(job.stage, job.uri, loaded)
+            pending.fail(job.stage, job.uri, loaded)
         else:
-            hand.waiting += len(loaded)
-            self._pictures.extend((hand, job, n, picture) for n, picture in enumerate(loaded))
-        self._release(hand)
+            pending.waiting += len(loaded)
+            self._pictures.extend((pending, job, n, picture) for n, picture in enumerate(loaded))
+        self._release(pending)
 
     def _encode_pictures(self) -> None:
         batch = [self._pictures.popleft() for _ in range(min(self._settings.batch_size, len(self._pictures)))]
         outcomes = try_images(self._encoder, [loaded.picture for _, _, _, loaded in batch])
-        for (hand, job, n, loaded), outcome in zip(batch, outcomes, strict=True):
+        for (pending, job, n, loaded), outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, MediaError):
-                hand.fail("encode", loaded.uri, outcome)
+                pending.fail("encode", loaded.uri, outcome)
             elif job.medium == "image":
-                hand.add_view("image", f"-{job.index}", outcome, loaded)
+                pending.add_view("image", f"-{job.index}", outcome, loaded)
                 self.counts.pictures += 1
             else:
-                hand.add_view("frame", f"-{job.index}-{n}", outcome, loaded)
+                pending.add_view("frame", f"-{job.index}-{n}", outcome, loaded)
                 self.counts.frames += 1
-            self._release(hand)
+            self._release(pending)
 
     def _encode_texts(self) -> None:
-        hands, self._texts = self._texts, []
-        if not hands:
+        pending_items, self._texts = self._texts, []
+        if not pending_items:
             return
-        outcomes = try_texts(self._encoder, [hand.title_text or "" for hand in hands])
-        for hand, outcome in zip(hands, outcomes, strict=True):
+        outcomes = try_texts(self._encoder, [pending.title_text or "" for pending in pending_items])
+        for pending, outcome in zip(pending_items, outcomes, strict=True):
             if isinstance(outcome, MediaError):
-                hand.fail("encode", "", outcome)
+                pending.fail("encode", "", outcome)
             else:
-                hand.add_view("title", "", outcome)
+                pending.add_view("title", "", outcome)
                 self.counts.texts += 1
-            self._release(hand)
+            self._release(pending)
 
-    def _release(self, hand: ItemInHand) -> None:
-        hand.waiting -= 1
-        if not hand.waiting:
-            self._finish(hand)
+    def _release(self, pending: PendingItem) -> None:
+        pending.waiting -= 1
+        if not pending.waiting:
+            self._finish(pending)
 
-    def _finish(self, hand: ItemInHand) -> None:
-        self._done.append(hand)
+    def _finish(self, pending: PendingItem) -> None:
+        self._done.append(pending)
         self.counts.items += 1
 
     # ---- write
 
-    def _keep_up(self) -> None:
+    def _encode_and_write_when_due(self) -> None:
         """Encode texts and write as soon as there are enough of them, so that nothing piles up."""
         if len(self._texts) >= self._settings.text_batch_size:
             self._encode_texts()
@@ -311,10 +311,10 @@ class IndexRun:
         self._writing = None
         done, refreshed = self._written
         self.counts.encoded += len(done)
-        self._encoded_ids.update(hand.item.item_id for hand in done if self._keep_ids)
+        self._encoded_ids.update(pending.item.item_id for pending in done if self._keep_ids)
         self.counts.refreshed += len(refreshed)
-        for hand in done:
-            for uri, reason in {failure["uri"]: failure["reason"] for failure in hand.failures}.items():
+        for pending in done:
+            for uri, reason in {failure["uri"]: failure["reason"] for failure in pending.failures}.items():
                 if reason == "empty":  # no medium of it has failed
                     self.counts.empty += 1
                 elif not uri:
@@ -324,33 +324,38 @@ class IndexRun:
                     self.reasons[reason] = self.reasons.get(reason, 0) + 1
         self._on_progress(self.counts)
 
-    def _commit(self, done: Sequence[ItemInHand], refreshed: Sequence[CatalogItem]) -> None:
+    def _commit(self, done: Sequence[PendingItem], refreshed: Sequence[CatalogItem]) -> None:
         """Write items: failures, then views, then the rows that make them count; last, forget what was mended."""
-        ids = [hand.item.item_id for hand in done]
-        self._keep_out_of_reach(done)
-        failures = [failure for hand in done for failure in hand.failures]
+        ids = [pending.item.item_id for pending in done]
+        self._keep_views_of_unreachable_media(done)
+        failures = [failure for pending in done for failure in pending.failures]
         self._store.begin_write(self.run_id, ids, failures)
         mended = self._store.write_failures(failures, self.run_id, tried=ids)
         self._store.write_views(
-            [row for hand in done for row in hand.view_rows()],
-            replaced=[hand.item.item_id for hand in done if hand.replaces],
+            [row for pending in done for row in pending.view_rows()],
+            replaced=[pending.item.item_id for pending in done if pending.replaces],
         )
         written = {"catalog_dir": self._catalog_dir, "indexed_at": datetime.now(UTC), "run_id": self.run_id}
         # what was decided about an item stands until it is scored again
-        decided = self._store.safety_rows([hand.item.item_id for hand in done if hand.replaces])
-        rows = [hand.item_row(self._settings.weights, **written) | decided.get(hand.item.item_id, {}) for hand in done]
+        decided = self._store.safety_rows([pending.item.item_id for pending in done if pending.replaces])
+        rows = [
+            pending.item_row(self._settings.weights, **written) | decided.get(pending.item.item_id, {})
+            for pending in done
+        ]
         self._store.write_items(rows + self._refreshed_rows(refreshed, written))
         self._store.delete_failures(mended)
         self._upkeep.after_write()  # in the thread that writes, so that nothing else does meanwhile
 
-    def _keep_out_of_reach(self, done: Sequence[ItemInHand]) -> None:
+    def _keep_views_of_unreachable_media(self, done: Sequence[PendingItem]) -> None:
         """A server that is down for an hour must not cost items their views."""
-        hands = {hand.item.item_id: hand for hand in done if hand.replaces and hand.out_of_reach}
+        pending_items = {
+            pending.item.item_id: pending for pending in done if pending.replaces and pending.unreachable_media
+        }
         before: dict[str, list[dict[str, Any]]] = {}
-        for row in self._store.view_rows(list(hands)).to_pylist():
+        for row in self._store.view_rows(list(pending_items)).to_pylist():
             before.setdefault(row["item_id"], []).append(row)
         for item_id, rows in before.items():
-            hands[item_id].keep_views(rows)
+            pending_items[item_id].keep_views(rows)
 
     def _refreshed_rows(self, items: Sequence[CatalogItem], written: dict[str, Any]) -> list[dict[str, Any]]:
         stored = self._store.item_rows([item.item_id for item in items])
@@ -364,12 +369,12 @@ class IndexRun:
             for item in items
         ]
 
-    def _find_duplicates(self) -> tuple[Pair, ...]:
+    def _find_duplicates(self) -> tuple[DuplicatePair, ...]:
         """Near-duplicates of what this run has encoded, among all that is stored; each as seen from an item encoded."""
         if not self._encoded_ids:
             return ()
         pairs = find_duplicates(self._store, only=self._encoded_ids)
-        found = tuple(pair if pair.item_id in self._encoded_ids else pair.turned() for pair in pairs)
+        found = tuple(pair if pair.item_id in self._encoded_ids else pair.swapped() for pair in pairs)
         ends = {name for pair in found for name in (pair.item_id, pair.other_id)}
         self.counts.duplicates = len(ends & self._encoded_ids)
         return found

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from firstsight.indexer.store import Store
+from firstsight.storage.store import Store
 
 
 def remove_items(store: Store, item_ids: Sequence[str]) -> list[str]:

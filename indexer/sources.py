@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from firstsight.errors import CatalogError, first_line
-from firstsight.media.kinds import media_kind
+from firstsight.media.file_formats import media_kind
 
 Row = Mapping[str, object]
 

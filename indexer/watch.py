@@ -25,16 +25,16 @@ from firstsight.encoders.base import Encoder
 from firstsight.encoders.isolation import try_images, try_texts
 from firstsight.errors import DatabaseBusyError, MediaError, QueryError, StoreError
 from firstsight.indexer.assembly import View, fuse
-from firstsight.indexer.locks import watch_lock
-from firstsight.indexer.settings import DEFAULT_WEIGHTS
-from firstsight.indexer.store import Store
-from firstsight.indexer.tables import Failure
-from firstsight.indexer.text_index import index_texts
-from firstsight.indexer.upkeep import RunUpkeep
+from firstsight.indexer.index_settings import DEFAULT_WEIGHTS
 from firstsight.indexer.watch_settings import WatchCounts, WatchReport, WatchSettings
 from firstsight.media.fingerprints import fingerprint
-from firstsight.media.live import MOST_WAITING, LiveFrame, LiveSampler
+from firstsight.media.live.live_sampler import MAX_WAITING_FRAMES, LiveFrame, LiveSampler
 from firstsight.media.policy import MediaPolicy
+from firstsight.storage.locks import watch_lock
+from firstsight.storage.store import Store
+from firstsight.storage.tables import Failure
+from firstsight.storage.text_index import index_texts
+from firstsight.storage.upkeep import RunUpkeep
 
 _BATCH: Final = 8
 _TICK_S: Final = 0.2  # between two looks at whether to stop
@@ -77,7 +77,7 @@ class WatchRun:
         self._written: set[str] = set()  # ids of the window, by this watch: an earlier one's views have the same
         self._newest: LiveFrame | None = None
         # row and title of an item that the index did not have; no title where the encoder fails on it
-        self._new: tuple[dict[str, Any], list[View]] | None = None
+        self._new_item: tuple[dict[str, Any], list[View]] | None = None
         self._failures: dict[str, MediaError] = {}  # of the title ("") and the frames, not written yet
         self._weights: Mapping[Any, float] = DEFAULT_WEIGHTS
         self._upkeep = RunUpkeep(store)
@@ -165,7 +165,7 @@ class WatchRun:
             self._failures[""] = outcome
         else:
             titles.append(View(f"{self._item_id}#title", "title", outcome))
-        self._new = (row, titles)
+        self._new_item = (row, titles)
 
     # ---- follow
 
@@ -178,7 +178,7 @@ class WatchRun:
             last = stop or time.monotonic() - started >= for_s
             if last:
                 sampler.close()
-            frames = sampler.take(MOST_WAITING, 0.0) if last else sampler.take(_BATCH, _TICK_S)
+            frames = sampler.take(MAX_WAITING_FRAMES, 0.0) if last else sampler.take(_BATCH, _TICK_S)
             if frames:
                 self._encode(frames)
                 dirty = True
@@ -239,7 +239,7 @@ class WatchRun:
         added = [view for view in self._window if view.view_id not in live & self._written]
         made = row is None
         if row is None:
-            row, titles = self._made()
+            row, titles = self._require_new_item()
             others, added = titles, [*titles, *added]
         failures = [
             Failure(item_id=self._item_id, uri=uri, stage="encode", reason=error.reason, message=str(error))
@@ -267,10 +267,10 @@ class WatchRun:
         self._record("watching")  # and the note of what was being written is gone
         self._upkeep.after_write()
 
-    def _made(self) -> tuple[dict[str, Any], list[View]]:
-        if self._new is None:
+    def _require_new_item(self) -> tuple[dict[str, Any], list[View]]:
+        if self._new_item is None:
             raise QueryError(f"item {self._item_id!r} has been removed from {self._store.uri} meanwhile")
-        return self._new
+        return self._new_item
 
     def _record(self, outcome: str) -> None:
         """Write the watch's row of `runs`."""

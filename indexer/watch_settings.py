@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-MOST_FRAMES: Final = 1_000
+MAX_WINDOW_FRAMES: Final = 1_000
 """Frames in a window, at most."""
 
 
@@ -34,10 +34,10 @@ class WatchSettings:
                 raise ValueError(f"{name} must be 0 or more, not {getattr(self, name):g}")
         if self.for_s is not None and not self.for_s > 0:
             raise ValueError(f"for_s must be above 0, not {self.for_s:g}")
-        if self.window_s / self.every_s > MOST_FRAMES:
+        if self.window_s / self.every_s > MAX_WINDOW_FRAMES:
             raise ValueError(
                 f"a window of {self.window_s:g} seconds with a frame every {self.every_s:g} would hold more than "
-                f"{MOST_FRAMES:,} frames; make it shorter, or the frames fewer"
+                f"{MAX_WINDOW_FRAMES:,} frames; make it shorter, or the frames fewer"
             )
 
 

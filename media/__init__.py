@@ -1,0 +1,1 @@
+"""Pictures and videos within limits: fetched, decoded in child processes, sampled; knows no model and no database."""

@@ -17,7 +17,7 @@ from PIL import Image
 
 from firstsight.media import pdq
 
-BYTES = 32
+FINGERPRINT_BYTES = 32
 
 MAX_DISTANCE = 31
 """Bits that fingerprints of one picture may differ in: the distance that PDQ's makers advise."""
@@ -34,11 +34,11 @@ of 8), and the result is 5 bits of 256 from PDQ's own of the whole picture (meas
 Fingerprints = NDArray[np.uint8]
 """(n, 32): one fingerprint a row."""
 
-Turn = Literal["none", "rotate90", "rotate180", "rotate270", "flip", "mirror", "transpose", "transverse"]
+Orientation = Literal["none", "rotate90", "rotate180", "rotate270", "flip", "mirror", "transpose", "transverse"]
 """How a picture was turned: rotations are counter-clockwise, `flip` is upside down, `mirror` left to right;
 `transpose` and `transverse` as Pillow has them."""
 
-TURNS: tuple[Turn, ...] = get_args(Turn)
+ORIENTATIONS: tuple[Orientation, ...] = get_args(Orientation)
 
 
 def fingerprint(picture: Image.Image) -> bytes | None:
@@ -51,16 +51,16 @@ def fingerprint(picture: Image.Image) -> bytes | None:
     return pdq.bits(pdq.coefficients(pixels)) if pdq.quality(pixels) >= MIN_QUALITY else None
 
 
-def turned_fingerprints(picture: Image.Image) -> dict[Turn, bytes] | None:
+def oriented_fingerprints(picture: Image.Image) -> dict[Orientation, bytes] | None:
     """The fingerprints of a picture's eight turns, from one pass over its pixels; None for a flat picture."""
     pixels = _pixels(picture)
     if pdq.quality(pixels) < MIN_QUALITY:
         return None
     values = pdq.coefficients(pixels)
-    return {how: pdq.bits(_turned(values, how)) for how in TURNS}
+    return {how: pdq.bits(_turned(values, how)) for how in ORIENTATIONS}
 
 
-def _turned(values: pdq.Coefficients, how: Turn) -> pdq.Coefficients:
+def _turned(values: pdq.Coefficients, how: Orientation) -> pdq.Coefficients:
     """The coefficients of the turned picture: those of odd frequencies change their sign."""
     transposed, odd_rows, odd_columns = _SIGNS[how]
     signs = np.resize(np.array([-1, 1], np.float32), len(values))  # of frequencies 1, 2, 3, …
@@ -76,17 +76,19 @@ def as_array(fingerprints: Sequence[bytes]) -> Fingerprints:
         ValueError: one of them has another length.
     """
     for one in fingerprints:
-        if len(one) != BYTES:
-            raise ValueError(f"a PDQ fingerprint is {BYTES} bytes, and this one {len(one)}: {one.hex()[:80]}")
-    return np.frombuffer(b"".join(fingerprints), dtype=np.uint8).reshape(-1, BYTES)
+        if len(one) != FINGERPRINT_BYTES:
+            raise ValueError(
+                f"a PDQ fingerprint is {FINGERPRINT_BYTES} bytes, and this one {len(one)}: {one.hex()[:80]}"
+            )
+    return np.frombuffer(b"".join(fingerprints), dtype=np.uint8).reshape(-1, FINGERPRINT_BYTES)
 
 
-def turn(fingerprints: Fingerprints, how: Turn) -> Fingerprints:
+def turn(fingerprints: Fingerprints, how: Orientation) -> Fingerprints:
     """About the fingerprints that the turned pictures would have, from the fingerprints alone.
 
     A turn of a picture permutes its DCT coefficients and flips the signs of some. PDQ compares them with their median,
     which is near zero but not zero, and its blocks of pixels are not cut alike from both sides: of Luma's pictures, 13
-    bits of 256 are wrong on average, 11 to 20 with PDQ's own `turned_fingerprints`.
+    bits of 256 are wrong on average, 11 to 20 with PDQ's own `oriented_fingerprints`.
     """
     bits = np.unpackbits(fingerprints, axis=1).reshape(-1, 16, 16)
     transposed, odd_rows, odd_columns = _SIGNS[how]
@@ -98,7 +100,7 @@ def turn(fingerprints: Fingerprints, how: Turn) -> Fingerprints:
     return np.packbits((bits ^ signs).reshape(-1, 256), axis=1)
 
 
-_SIGNS: dict[Turn, tuple[bool, bool, bool]] = {
+_SIGNS: dict[Orientation, tuple[bool, bool, bool]] = {
     "none": (False, False, False),
     "rotate180": (False, True, True),
     "flip": (False, True, False),
@@ -114,10 +116,10 @@ _SIGNS: dict[Turn, tuple[bool, bool, bool]] = {
 def distances(left: Fingerprints, right: Fingerprints) -> NDArray[np.int64]:
     """Bits in which fingerprints differ, 0 to 256, row by row: (n,) for two arrays of n rows, or (n, m) by broadcasting
     (n, 1, 32) with (m, 32)."""
-    return np.asarray(np.bitwise_count(_words(left) ^ _words(right)).sum(axis=-1, dtype=np.int64))
+    return np.asarray(np.bitwise_count(_as_uint64(left) ^ _as_uint64(right)).sum(axis=-1, dtype=np.int64))
 
 
-def _words(fingerprints: Fingerprints) -> NDArray[np.uint64]:
+def _as_uint64(fingerprints: Fingerprints) -> NDArray[np.uint64]:
     return np.ascontiguousarray(fingerprints).view(np.uint64)
 
 

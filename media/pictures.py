@@ -26,7 +26,7 @@ from PIL import (
 )
 
 from firstsight.errors import MediaError
-from firstsight.media.kinds import SNIFF_BYTES, VIDEO_FORMATS, sniff
+from firstsight.media.file_formats import SNIFF_BYTES, VIDEO_FORMATS, sniff
 from firstsight.media.local_files import open_regular
 from firstsight.media.policy import DEFAULT_MAX_PIXELS
 
@@ -146,7 +146,7 @@ def open_lazily(file: BinaryIO, name: str, max_pixels: int) -> ImageFile.ImageFi
 
 
 def _opened(file: BinaryIO, name: str, found: str, max_pixels: int) -> ImageFile.ImageFile:
-    with _complaints(name, found):
+    with _pillow_errors_as_media_errors(name, found):
         picture = _reader(found, name)(file)
         _check_size(picture.size, name, max_pixels)
         return picture
@@ -175,7 +175,7 @@ def _reader(found: str, name: str) -> type[ImageFile.ImageFile]:
 
 
 @contextlib.contextmanager
-def _complaints(name: str, found: str) -> Iterator[None]:
+def _pillow_errors_as_media_errors(name: str, found: str) -> Iterator[None]:
     """Turn what Pillow's readers raise into MediaError."""
     try:
         yield
@@ -192,7 +192,7 @@ def _complaints(name: str, found: str) -> Iterator[None]:
 def _from_file(file: BinaryIO, name: str, min_side: int | None, max_pixels: int) -> Image.Image:
     found = _picture_format(file, name)
     picture = _opened(file, name, found, max_pixels)
-    with _complaints(name, found):
+    with _pillow_errors_as_media_errors(name, found):
         if min_side and picture.format == "JPEG":
             picture.draft(None, (min_side, min_side))
         return upright_rgb(picture, min_side)

@@ -73,6 +73,6 @@ class MediaPolicy:
             raise ValueError("backoff_s and cache_bytes must be 0 or more")
 
 
-def too_large(uri: str, limit: int) -> MediaError:
+def too_large_error(uri: str, limit: int) -> MediaError:
     """The error for a file above a limit in bytes."""
     return MediaError("too_large", f"{uri} is larger than the limit of {limit:,} bytes; make the file smaller")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vectors
 from firstsight.errors import QueryError
-from firstsight.indexer.store import Store
+from firstsight.storage.store import Store
 
 Places = NDArray[np.int64]
 """Items by their row in `ItemSpace`; -1 for none."""

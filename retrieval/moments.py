@@ -2,9 +2,9 @@
 
 A frame stands for the part of its shot that is nearer to it than to the shot's other frames; without shots, for what
 is nearer to it than to the video's other frames. It matches when the lift of its cosine, over that of a random item,
-is at least SHARE of the best frame's lift. Frames that match and follow each other are one moment, and so are those
-with one frame that does not match between them, as long as it stands for no more than LONGEST_GAP_S: a camera that
-looks away for a moment does not end one.
+is at least MIN_LIFT_SHARE of the best frame's lift. Frames that match and follow each other are one moment. One frame
+between them may fail to match if it stands for no more than LONGEST_GAP_S: a camera that looks away for a moment does
+not end a moment.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-SHARE: Final = 0.8
+MIN_LIFT_SHARE: Final = 0.8
 """Of the best frame's lift, the least that counts."""
 
 LONGEST_GAP_S: Final = 5.0
@@ -33,7 +33,7 @@ class Moment:
     view_id: str | None = None  # of that frame
 
 
-def extents(times: Sequence[float], shots: Sequence[Span | None]) -> list[Span]:
+def compute_frame_spans(times: Sequence[float], shots: Sequence[Span | None]) -> list[Span]:
     """What each frame of one video stands for.
 
     Args:
@@ -77,11 +77,11 @@ def find_moments(
     if not times:
         return []
     order = sorted(range(len(times)), key=lambda n: times[n])
-    spans = extents([times[n] for n in order], [shots[n] for n in order])
+    spans = compute_frame_spans([times[n] for n in order], [shots[n] for n in order])
     scores = [cosines[n] for n in order]
     best = max(scores)
     # where nothing is above chance, only the best frame counts
-    least = floor + SHARE * (best - floor) if best > floor else best
+    least = floor + MIN_LIFT_SHARE * (best - floor) if best > floor else best
     groups: list[list[int]] = []
     for n in (n for n, score in enumerate(scores) if score >= least):
         if groups and _is_one_moment(spans, groups[-1][-1], n):

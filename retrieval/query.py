@@ -6,7 +6,7 @@ The algebra, for parts p (a text, pictures, videos, items) with weights w_p:
     score       = cos(item, q)                                          -1 to 1
     penalty     = minus_weight * max(0, max_m cos(item, unit(m)))       0 to minus_weight, m over the minus parts
     vector mode ranks by   score - penalty
-    hybrid mode ranks by   fused * (1 - penalty)                        fused: see `firstsight.retrieval.fusion`
+    hybrid mode ranks by   fused * (1 - penalty)                        fused: see `firstsight.retrieval.ranking.fusion`
 
 A sum does not depend on the order of its parts, and a part of weight 0 is as good as not given. What is to be
 avoided costs an item a bounded penalty; it never moves the query's vector, which a subtraction could turn around.
@@ -32,7 +32,7 @@ PartChoice = Literal["item", "title", "image", "frame", "any"]
 """What of an item is compared: its fused vector, its best view of one part, or its best view of any part."""
 
 Fusion = Literal["rrf", "weighted"]
-"""How hybrid joins its two rankings; see `firstsight.retrieval.fusion`."""
+"""How hybrid joins its two rankings; see `firstsight.retrieval.ranking.fusion`."""
 
 MAX_RESULTS = 10_000
 """Most results one query may reach: offset and k together."""
@@ -77,7 +77,7 @@ class Query:
     rerank: bool = True  # let the promoted reranker order the first results, where there is one for such queries
 
     def __post_init__(self) -> None:
-        for name in _LISTS:
+        for name in _LIST_FIELDS:
             object.__setattr__(self, name, _as_tuple(name, getattr(self, name)))
         self._check_types()
         self._check_parts()
@@ -94,7 +94,7 @@ class Query:
         return "hybrid" if self.text is not None and not others and self.part == "item" else "vector"
 
     @property
-    def describes(self) -> str:
+    def summary(self) -> str:
         """The query in a few words, for a heading."""
         parts = [self.text] if self.text else []
         parts += [f"more like {_name_of(thing)}" for thing in (*self.items, *self.images, *self.videos)]
@@ -111,7 +111,7 @@ class Query:
             QueryError: an unknown key, with the names near to it; or as for the class.
         """
         if not isinstance(plain, Mapping):
-            raise QueryError(f'a query is an object such as {{"text": "red shoes"}}, not {_shown(plain)}')
+            raise QueryError(f'a query is an object such as {{"text": "red shoes"}}, not {_short_repr(plain)}')
         known = [field.name for field in fields(cls)]
         for key in plain:
             if key not in known:
@@ -121,7 +121,7 @@ class Query:
         for name in ("images", "minus_images"):
             for image in _as_tuple(name, plain.get(name, ())):
                 if not isinstance(image, str):
-                    raise QueryError(f"{name} holds {_shown(image)}; give paths or addresses")
+                    raise QueryError(f"{name} holds {_short_repr(image)}; give paths or addresses")
         return cls(**plain)
 
     def as_dict(self) -> dict[str, Any]:
@@ -143,19 +143,19 @@ class Query:
         for name in ("text", "where", "collapse", "snapshot"):
             value = getattr(self, name)
             if value is not None and not isinstance(value, str):
-                raise QueryError(f"{name} must be a text, not {_shown(value)}")
+                raise QueryError(f"{name} must be a text, not {_short_repr(value)}")
         for name in ("rerank", "moments", "include_blocked"):
             value = getattr(self, name)
             if not isinstance(value, bool):
-                raise QueryError(f"{name} must be true or false, not {_shown(value)}")
+                raise QueryError(f"{name} must be true or false, not {_short_repr(value)}")
         for name in ("videos", "items", "minus", "kinds"):
             for value in getattr(self, name):
                 if not isinstance(value, str):
-                    raise QueryError(f"{name} holds {_shown(value)}, which is no text")
+                    raise QueryError(f"{name} holds {_short_repr(value)}, which is no text")
         for name, choices in (("mode", Mode), ("fusion", Fusion), ("part", PartChoice)):
             value = getattr(self, name)
             if value not in get_args(choices) and not (name == "mode" and value is None):
-                raise QueryError(f"{name} must be one of {', '.join(get_args(choices))}, not {_shown(value)}")
+                raise QueryError(f"{name} must be one of {', '.join(get_args(choices))}, not {_short_repr(value)}")
         for kind in self.kinds:
             if kind not in KINDS:
                 raise QueryError(f"kind {kind!r} is not one of {', '.join(KINDS)}")
@@ -208,7 +208,7 @@ class Query:
             _check_number("min_relevance", self.min_relevance, 0, 1)
 
 
-_LISTS = tuple(
+_LIST_FIELDS = tuple(
     field.name for field in fields(Query) if field.default == () and field.name != "snapshot"
 )  # every field that holds several values
 
@@ -216,23 +216,23 @@ _LISTS = tuple(
 def _as_tuple(name: str, value: object) -> tuple[Any, ...]:
     # a text is a sequence of its letters, and bytes of numbers: never what is meant by several
     if isinstance(value, str | bytes) or not isinstance(value, Sequence):
-        raise QueryError(f"{name} must be a list, not {_shown(value)}")
+        raise QueryError(f"{name} must be a list, not {_short_repr(value)}")
     return tuple(value)
 
 
 def _check_whole(name: str, value: object, low: int, high: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise QueryError(f"{name} must be between {low} and {high}, not {_shown(value)}")
+        raise QueryError(f"{name} must be between {low} and {high}, not {_short_repr(value)}")
 
 
 def _check_number(name: str, value: object, low: float, high: float) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if not number or not low <= value <= high:  # type: ignore[operator]  # a number by now
         between = f"{low:g} or more" if high == math.inf else f"between {low:g} and {high:g}"
-        raise QueryError(f"{name} must be {between}, not {_shown(value)}")
+        raise QueryError(f"{name} must be {between}, not {_short_repr(value)}")
 
 
-def _shown(value: object) -> str:
+def _short_repr(value: object) -> str:
     return repr(value)[:80]
 
 

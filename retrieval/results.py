@@ -8,8 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from firstsight.indexer.tables import Part
 from firstsight.retrieval.moments import Moment
+from firstsight.storage.tables import Part
 
 
 @dataclass(frozen=True)

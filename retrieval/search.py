@@ -16,25 +16,25 @@ import pyarrow.compute as pc
 
 from firstsight.encoders.base import Encoder, Vector
 from firstsight.errors import FirstsightError, QueryError
-from firstsight.indexer.store import Store
-from firstsight.indexer.tables import HIDDEN_COLUMNS
 from firstsight.media.policy import MediaPolicy
-from firstsight.retrieval.candidates import Candidate, Fetching, Ranker, run_together
-from firstsight.retrieval.collapsing import DUPLICATES, collapse_duplicates
-from firstsight.retrieval.diversity import maximal_marginal_relevance
-from firstsight.retrieval.encoding import encode_queries
-from firstsight.retrieval.filters import NOT_BLOCKED, blocked_items, build_condition, check_column
 from firstsight.retrieval.moments import Moment, find_moments
 from firstsight.retrieval.query import PartChoice, Query
-from firstsight.retrieval.relevance import Calibration
-from firstsight.retrieval.rerank import CANDIDATES, Reranker
+from firstsight.retrieval.ranking.candidates import Candidate, FetchGenerator, Ranker, run_rankings
+from firstsight.retrieval.ranking.collapse import DUPLICATES, collapse_duplicates
+from firstsight.retrieval.ranking.diversity import maximal_marginal_relevance
+from firstsight.retrieval.ranking.item_filters import NOT_BLOCKED, blocked_items, build_condition, check_collapse_column
+from firstsight.retrieval.ranking.query_encoding import encode_queries
+from firstsight.retrieval.ranking.relevance import RelevanceCalibration
+from firstsight.retrieval.rerank.reranker import CANDIDATES, Reranker
 from firstsight.retrieval.results import SearchResult, SearchResults, ViewMatch, locate
-from firstsight.retrieval.snapshots import name_snapshot
+from firstsight.storage.snapshots import name_snapshot
+from firstsight.storage.store import Store
+from firstsight.storage.tables import HIDDEN_COLUMNS
 
-TOGETHER = 64
+QUERIES_PER_BATCH = 64
 """Queries that are encoded and searched at once: bounds memory."""
 
-MOST_MOMENTS = 5
+MAX_MOMENTS = 5
 """Moments of one result, at most."""
 
 DIVERSITY_POOL = 200
@@ -47,7 +47,7 @@ def search_many(
     *,
     encoder: Callable[[], Encoder],
     policy: MediaPolicy,
-    calibration: Callable[[], Calibration],
+    calibration: Callable[[], RelevanceCalibration],
     rerankers: Sequence[Reranker | None] | None = None,
     snapshot: str | None = None,
 ) -> list[SearchResults | FirstsightError]:
@@ -72,10 +72,10 @@ def search_many(
         raise QueryError(f"{store.uri} has no items yet; index a catalogue first: firstsight index CATALOGUE")
     chosen = rerankers or [None] * len(queries)
     answers: list[SearchResults | FirstsightError] = []
-    for start in range(0, len(queries), TOGETHER):
-        some = slice(start, start + TOGETHER)
+    for start in range(0, len(queries), QUERIES_PER_BATCH):
+        some = slice(start, start + QUERIES_PER_BATCH)
         rankers = make_rankers(store, queries[some], encoder=encoder, policy=policy, calibration=calibration)
-        answers += _answer(store, rankers, chosen[some], snapshot or name_snapshot(store))
+        answers += _answer_queries(store, rankers, chosen[some], snapshot or name_snapshot(store))
     return answers
 
 
@@ -95,10 +95,10 @@ def make_rankers(
     *,
     encoder: Callable[[], Encoder],
     policy: MediaPolicy,
-    calibration: Callable[[], Calibration],
+    calibration: Callable[[], RelevanceCalibration],
 ) -> list[Ranker | FirstsightError]:
     """For each query what makes its rankings, or what is wrong with it; arguments as for `search_many`."""
-    conditions = [_checked(store, query) for query in queries]
+    conditions = [_check_query(store, query) for query in queries]
     fine = [n for n, condition in enumerate(conditions) if not isinstance(condition, FirstsightError)]
     encoded = dict(
         zip(fine, encode_queries(store, [queries[n] for n in fine], encoder=encoder, policy=policy), strict=True)
@@ -114,22 +114,22 @@ def make_rankers(
         assert not isinstance(condition, FirstsightError)
         background = cosines.background(one.medium, one.query.part)
         frames = cosines.background(one.medium, "frame") if one.query.moments else None
-        condition, left_out = _without_blocked(store, one.query, condition)
-        rankers.append(Ranker(store, one, condition, background, frames, left_out))
+        condition, blocked_ids = _without_blocked(store, one.query, condition)
+        rankers.append(Ranker(store, one, condition, background, frames, blocked_ids))
     return rankers
 
 
-def _answer(
+def _answer_queries(
     store: Store,
     rankers: Sequence[Ranker | FirstsightError],
     rerankers: Sequence[Reranker | None],
     snapshot: str,
 ) -> list[SearchResults | FirstsightError]:
     asked = {n: ranker for n, ranker in enumerate(rankers) if isinstance(ranker, Ranker)}
-    asking = [_page(ranker, rerankers[n]) for n, ranker in asked.items()]
-    pages = dict(zip(asked, run_together(store, asking), strict=True))
+    asking = [_read_page(ranker, rerankers[n]) for n, ranker in asked.items()]
+    pages = dict(zip(asked, run_rankings(store, asking), strict=True))
     found = {n: page for n, page in pages.items() if not isinstance(page, FirstsightError)}
-    shown = _Shown.read(store, [hit.candidate.item_id for page in found.values() for hit in page])
+    shown = _ResultRows.read(store, [hit.candidate.item_id for page in found.values() for hit in page])
     answers: list[SearchResults | FirstsightError] = []
     for n, ranker in enumerate(rankers):
         error = next((e for e in (ranker, pages.get(n)) if isinstance(e, FirstsightError)), None)
@@ -142,12 +142,12 @@ def _answer(
     return answers
 
 
-def _checked(store: Store, query: Query) -> str | FirstsightError | None:
+def _check_query(store: Store, query: Query) -> str | FirstsightError | None:
     """The query's condition, or what is wrong with it, before an encoder is loaded for it."""
     try:
         if query.collapse not in {None, DUPLICATES}:
             assert query.collapse is not None
-            check_column(store, query.collapse)
+            check_collapse_column(store, query.collapse)
         return build_condition(store, query.where, query.kinds)
     except QueryError as error:
         return error
@@ -161,53 +161,53 @@ def _without_blocked(store: Store, query: Query, condition: str | None) -> tuple
     return (NOT_BLOCKED, blocked) if condition is None else (f"{condition} AND {NOT_BLOCKED}", None)
 
 
-def _page(ranker: Ranker, reranker: Reranker | None) -> Fetching[list[_Hit]]:
+def _read_page(ranker: Ranker, reranker: Reranker | None) -> FetchGenerator[list[_Hit]]:
     """The items of the page that was asked for."""
-    query = ranker.asked.query
+    query = ranker.encoded.query
     end = query.offset + query.k
     want = max(end, DIVERSITY_POOL) if query.diversity else end
     # the same items are reranked whatever the page, and whatever the thresholds leave of them
     need = max(want, CANDIDATES) if reranker else want
     reranked: list[Candidate] = []
-    least = _least_cosine(ranker)
+    least = _min_cosine(ranker)
     while True:
         ranking = yield from ranker.rank(need)
         candidates = ranking.candidates
         if reranker:
-            reranked = reranked or reranker.order(ranker.store, ranker.asked, candidates[:CANDIDATES])
+            reranked = reranked or reranker.order(ranker.store, ranker.encoded, candidates[:CANDIDATES])
             candidates = [*reranked, *candidates[CANDIDATES:]]
-        hits = [_Hit(c, 1.0 if c.every_word else ranker.background.relevance(c.cosine)) for c in candidates]
-        hits = [hit for hit in hits if _is_enough(query, hit)]
-        groups = _first_of_groups(ranker, hits) if query.collapse else hits
+        hits = [_Hit(c, 1.0 if c.has_every_word else ranker.background.relevance(c.cosine)) for c in candidates]
+        hits = [hit for hit in hits if _passes_thresholds(query, hit)]
+        groups = _collapse_hits(ranker, hits) if query.collapse else hits
         # no item that was not read can be good enough
         none_left = ranking.complete or (least is not None and ranking.bound < least)
         if none_left or len(groups) >= want:
             break
         need *= 4
     if query.diversity:
-        groups = _diverse(ranker, groups)
+        groups = _diversify(ranker, groups)
     page = groups[query.offset : end]
     return _count_others(ranker, page) if query.collapse not in {None, DUPLICATES} else page
 
 
-def _is_enough(query: Query, hit: _Hit) -> bool:
+def _passes_thresholds(query: Query, hit: _Hit) -> bool:
     return (query.min_score is None or hit.candidate.cosine >= query.min_score) and (
         query.min_relevance is None or hit.relevance >= query.min_relevance
     )
 
 
-def _least_cosine(ranker: Ranker) -> float | None:
+def _min_cosine(ranker: Ranker) -> float | None:
     """The cosine below which nothing is wanted; None where everything is."""
-    query = ranker.asked.query
+    query = ranker.encoded.query
     bounds = [] if query.min_score is None else [query.min_score]
     if query.min_relevance is not None:
         bounds.append(ranker.background.cosine(query.min_relevance))
     return max(bounds, default=None)
 
 
-def _first_of_groups(ranker: Ranker, hits: Sequence[_Hit]) -> list[_Hit]:
+def _collapse_hits(ranker: Ranker, hits: Sequence[_Hit]) -> list[_Hit]:
     """The best item of each value of the column, one without a value a group of its own; or of near-duplicates."""
-    column = ranker.asked.query.collapse
+    column = ranker.encoded.query.collapse
     assert column is not None
     if column == DUPLICATES:
         kept = collapse_duplicates(ranker.store, [hit.candidate.item_id for hit in hits])
@@ -228,7 +228,7 @@ def _first_of_groups(ranker: Ranker, hits: Sequence[_Hit]) -> list[_Hit]:
 
 
 def _count_others(ranker: Ranker, page: Sequence[_Hit]) -> list[_Hit]:
-    column = ranker.asked.query.collapse
+    column = ranker.encoded.query.collapse
     assert column is not None
     values = ranker.values_of([hit.candidate.item_id for hit in page], column)
     named = [value for value in dict.fromkeys(values.values()) if value is not None]
@@ -236,29 +236,29 @@ def _count_others(ranker: Ranker, page: Sequence[_Hit]) -> list[_Hit]:
     return [replace(hit, others=sizes.get(values[hit.candidate.item_id], 1) - 1) for hit in page]
 
 
-def _diverse(ranker: Ranker, hits: Sequence[_Hit]) -> list[_Hit]:
+def _diversify(ranker: Ranker, hits: Sequence[_Hit]) -> list[_Hit]:
     pool, rest = list(hits[:DIVERSITY_POOL]), list(hits[DIVERSITY_POOL:])
     ids, vectors = ranker.vectors([hit.candidate.item_id for hit in pool])
     known = dict(zip(ids, vectors, strict=True))
     blank = np.zeros(ranker.store.spec.dim, dtype=np.float32)
     matrix = np.array([known.get(hit.candidate.item_id, blank) for hit in pool], dtype=np.float32)
     order = maximal_marginal_relevance(
-        _on_a_cosines_scale(ranker, pool), matrix.reshape(len(pool), -1), diversity=ranker.asked.query.diversity
+        _scale_to_cosines(ranker, pool), matrix.reshape(len(pool), -1), diversity=ranker.encoded.query.diversity
     )
     return [pool[n] for n in order] + rest
 
 
-def _on_a_cosines_scale(ranker: Ranker, pool: Sequence[_Hit]) -> list[float]:
+def _scale_to_cosines(ranker: Ranker, pool: Sequence[_Hit]) -> list[float]:
     """What ranks the items, as it can be weighed against cosines: fused and BM25 scores as shares of the best."""
     values = [hit.candidate.value for hit in pool]
     best = max(values, default=0.0)
-    if ranker.asked.query.resolved_mode == "vector" or best <= 0:
+    if ranker.encoded.query.resolved_mode == "vector" or best <= 0:
         return values
     return [value / best for value in values]
 
 
 @dataclass(frozen=True)
-class _Shown:
+class _ResultRows:
     """The rows of the items on the pages, with their views."""
 
     items: dict[str, dict[str, Any]]
@@ -267,7 +267,7 @@ class _Shown:
     places: dict[str, list[int]]  # where an item's views stand
 
     @classmethod
-    def read(cls, store: Store, item_ids: Sequence[str]) -> _Shown:
+    def read(cls, store: Store, item_ids: Sequence[str]) -> _ResultRows:
         wanted = list(dict.fromkeys(item_ids))
         table = store.view_rows(wanted)
         flat = pc.list_flatten(table["vector"]).to_numpy()
@@ -279,7 +279,7 @@ class _Shown:
 
     def result(self, ranker: Ranker, hit: _Hit) -> SearchResult:
         """An item as it is shown."""
-        asked, frames = ranker.asked, ranker.frames
+        asked, frames = ranker.encoded, ranker.frames
         item_id = hit.candidate.item_id
         row = self.items[item_id]
         matches = self._matches(item_id, asked.vector, row["catalog_dir"])
@@ -291,7 +291,7 @@ class _Shown:
             relevance=hit.relevance,
             view=next((match for match in matches if _is_compared(match, asked.query.part)), None),
             picture=next((match for match in matches if match.part != "title"), None),
-            columns={name: value for name, value in row.items() if name not in _HEAD | HIDDEN_COLUMNS},
+            columns={name: value for name, value in row.items() if name not in _RESULT_FIELDS | HIDDEN_COLUMNS},
             others=hit.others,
             rank_score=hit.candidate.rank_score,
             moments=None if frames is None else self._moments(item_id, asked.vector, row["catalog_dir"], frames.floor),
@@ -325,10 +325,10 @@ class _Shown:
                 within = [n for n, second in enumerate(times) if moment.start_s <= second <= moment.end_s]
                 best = views[max(within, key=lambda n: cosines[n])]["view_id"] if within else None
                 found.append(replace(moment, view_id=best))
-        return tuple(sorted(found, key=lambda moment: -moment.score)[:MOST_MOMENTS])
+        return tuple(sorted(found, key=lambda moment: -moment.score)[:MAX_MOMENTS])
 
 
-_HEAD = frozenset({"item_id", "kind", "title"})
+_RESULT_FIELDS = frozenset({"item_id", "kind", "title"})
 """Columns that a result holds in fields of its own."""
 
 

@@ -14,17 +14,18 @@ from fastapi import FastAPI
 
 import firstsight
 from firstsight.errors import FirstsightError
-from firstsight.service import errors, routes_health, routes_items, routes_safety, routes_search
-from firstsight.service.connections import ConnectionLimits, Connections
-from firstsight.service.databases import MOST_WAITING
+from firstsight.service import service_errors
+from firstsight.service.database_pool import MAX_WAITING_THREADS
 from firstsight.service.gate import Gate
-from firstsight.service.guarded_protocol import STATE_KEY
-from firstsight.service.observing import Observer
-from firstsight.service.openapi import make_openapi
-from firstsight.service.settings import ServiceSettings
+from firstsight.service.protocol.connection_table import ConnectionLimits, Connections
+from firstsight.service.protocol.guarded_protocol import STATE_KEY
+from firstsight.service.request_observer import RequestObserver
+from firstsight.service.routes import health_routes, item_routes, safety_routes, search_routes
+from firstsight.service.routes.openapi_document import make_openapi
+from firstsight.service.service_settings import ServiceSettings
 from firstsight.service.state import Service
 
-_OTHERS = ("firstsight.service.embeddings", "firstsight.service.gallery")
+_OPTIONAL_ROUTERS = ("firstsight.service.routes.embedding_routes", "firstsight.service.routes.gallery_routes")
 """Parts that are put in where they are there; each has a `router`."""
 
 
@@ -39,7 +40,9 @@ def make_app(settings: ServiceSettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         # routes run in threads: as many as may read, those that wait to write or for slates, and some to spare
-        anyio.to_thread.current_default_thread_limiter().total_tokens = settings.threads + 2 * (MOST_WAITING + 1) + 16
+        anyio.to_thread.current_default_thread_limiter().total_tokens = (
+            settings.threads + 2 * (MAX_WAITING_THREADS + 1) + 16
+        )
         warming = asyncio.create_task(asyncio.to_thread(_warm_up, service))
         try:
             yield {STATE_KEY: Connections(ConnectionLimits.of(settings), service.metrics)}
@@ -58,14 +61,14 @@ def make_app(settings: ServiceSettings) -> FastAPI:
     )
     app.state.service = service
     app.openapi = lambda: make_openapi(app)  # type: ignore[method-assign]
-    errors.install(app)
-    for router in (routes_health.router, routes_items.router, routes_safety.router, routes_search.router):
+    service_errors.install_error_handlers(app)
+    for router in (health_routes.router, item_routes.router, safety_routes.router, search_routes.router):
         app.include_router(router)
-    for name in _OTHERS:
+    for name in _OPTIONAL_ROUTERS:
         if find_spec(name) is not None:
             app.include_router(import_module(name).router)
     app.add_middleware(Gate, settings=settings, keyring=service.keyring)
-    app.add_middleware(Observer, metrics=service.metrics)
+    app.add_middleware(RequestObserver, metrics=service.metrics)
     return app
 
 
@@ -73,4 +76,4 @@ def _warm_up(service: Service) -> None:
     try:
         service.databases.warm_up()
     except FirstsightError as error:
-        errors.LOG.error("the encoder cannot be loaded: %s", error)
+        service_errors.LOG.error("the encoder cannot be loaded: %s", error)

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from fastapi import Request
 
-from firstsight.service.errors import ServiceError
-from firstsight.service.keys import ApiKey, KeyFile, Scope
+from firstsight.service.api_keys import ApiKey, KeyFile, Scope
+from firstsight.service.service_errors import ServiceError
 
 COOKIE: Final = "firstsight_key"
 """Cookie that the page keeps a key in; made by POST /session, read by no script."""
@@ -49,7 +49,7 @@ class RateLimitedError(ServiceError):
     status, code = 429, "rate_limited"
 
 
-def scope_of(method: str, path: str) -> Scope | None:
+def required_scope(method: str, path: str) -> Scope | None:
     """The scope that a request needs; None where anybody may make it."""
     asked = "GET" if method in ("HEAD", "OPTIONS") else method
     for listed, pattern, scope in _SCOPES:
@@ -58,7 +58,7 @@ def scope_of(method: str, path: str) -> Scope | None:
     return "write"
 
 
-def token_of(headers: Mapping[str, str], cookies: Mapping[str, str]) -> str | None:
+def read_token(headers: Mapping[str, str], cookies: Mapping[str, str]) -> str | None:
     """The token that a request brings: Authorization: Bearer, X-API-Key, or the page's cookie."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token:
@@ -134,17 +134,17 @@ class Keyring:
             self._left[key.key_id] = (left - 1, now)
 
 
-def require(request: Request, scope: Scope) -> None:
+def require_scope(request: Request, scope: Scope) -> None:
     """Refuse a request whose key has not this scope; where no keys are in use, every request has every scope.
 
     Raises:
         ForbiddenError: it has not.
     """
-    if not may(request, scope):
+    if not has_scope(request, scope):
         raise ForbiddenError(f"this key has not the scope {scope}; ask for one that has it")
 
 
-def must_see(request: Request, refusal: ServiceError, *, blocked: bool) -> None:
+def refuse_if_blocked(request: Request, refusal: ServiceError, *, blocked: bool) -> None:
     """Refuse what is not there for whoever asks: what belongs to a blocked item is for the scope moderate alone.
 
     Args:
@@ -153,22 +153,22 @@ def must_see(request: Request, refusal: ServiceError, *, blocked: bool) -> None:
     Raises:
         `refusal`.
     """
-    if blocked and not may(request, "moderate"):
+    if blocked and not has_scope(request, "moderate"):
         raise refusal
 
 
-def may(request: Request, scope: Scope) -> bool:
+def has_scope(request: Request, scope: Scope) -> bool:
     """Whether a request's key has a scope."""
     scopes = _state(request).get("scopes")
     return scopes is None or scope in scopes
 
 
-def who(request: Request, said: str | None = None) -> str:
+def actor_name(request: Request, person: str | None = None) -> str:
     """Who acts, for the audit log: the key's name, with what the client says of the person behind it."""
     key = _state(request).get("key")
     if key is None:
-        return said or "local"
-    return f"{said} (key {key})" if said else str(key)
+        return person or "local"
+    return f"{person} (key {key})" if person else str(key)
 
 
 def _state(request: Request) -> dict[str, Any]:

@@ -18,19 +18,25 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from firstsight.service.auth import ForbiddenError, Keyring, scope_of, token_of
-from firstsight.service.errors import BodyTimeoutError, BodyTooLargeError, OverloadedError, ServiceError, problem
-from firstsight.service.settings import ServiceSettings, is_loopback
+from firstsight.service.auth import ForbiddenError, Keyring, read_token, required_scope
+from firstsight.service.service_errors import (
+    BodyTimeoutError,
+    BodyTooLargeError,
+    OverloadedError,
+    ServiceError,
+    problem,
+)
+from firstsight.service.service_settings import ServiceSettings, is_loopback
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _JSON: Final = re.compile(r"application/([\w.+-]+\+)?json", re.IGNORECASE)
 
 
-_STRANGERS_BYTES: Final = 16 * 1024
+_MAX_BYTES_WITHOUT_KEY: Final = 16 * 1024
 """Of a body that comes without a key where keys are in use: enough to bring one."""
 
 
-_BODIES: Final = 16
+_MAX_BODIES_HELD: Final = 16
 """The largest bodies that are in memory at once; what does not fit is to be sent again."""
 
 
@@ -53,7 +59,7 @@ class Gate:
         self._app = app
         self._settings = settings
         self._keyring = keyring
-        self._held = 0  # bytes of the bodies of all requests that are not answered yet
+        self._bytes_held = 0  # bytes of the bodies of all requests that are not answered yet
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -62,12 +68,12 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body = bytearray()  # its length is counted in `_held`
+        body = bytearray()  # its length is counted in `_bytes_held`
         try:
             if await self._admit(scope, receive, send, body):
                 await self._app(scope, _replay(bytes(body), receive), send)
         finally:
-            self._held -= len(body)
+            self._bytes_held -= len(body)
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send, body: bytearray) -> bool:
         """Whether a request may pass, its body read by then; else it was told so, or its client has gone."""
@@ -75,8 +81,8 @@ class Gate:
         try:
             headers = Headers(scope=scope)
             self._check_host(headers)
-            token = token_of(headers, _cookies(headers))
-            key = self._keyring.admit(token, scope_of(scope["method"], scope["path"]))
+            token = read_token(headers, _cookies(headers))
+            key = self._keyring.admit(token, required_scope(scope["method"], scope["path"]))
             if key is not None:
                 state |= {"key": key.name, "scopes": frozenset(key.scopes)}
             elif self._keyring.in_use:
@@ -85,7 +91,7 @@ class Gate:
                 _check_origin(scope["method"], headers)
             limit = self._settings.max_body_bytes
             if key is None and self._keyring.in_use:
-                limit = min(limit, _STRANGERS_BYTES)
+                limit = min(limit, _MAX_BYTES_WITHOUT_KEY)
             return await self._read(headers, receive, limit, body)
         except ServiceError as error:
             state["code"] = error.code
@@ -116,10 +122,10 @@ class Gate:
                         return False
                     part: bytes = message.get("body", b"")
                     body += part
-                    self._held += len(part)
+                    self._bytes_held += len(part)
                     if len(body) > limit:
                         raise _too_large(limit)
-                    if self._held > _BODIES * self._settings.max_body_bytes:
+                    if self._bytes_held > _MAX_BODIES_HELD * self._settings.max_body_bytes:
                         raise OverloadedError("too much is being sent at once; try again", {"Connection": "close"})
                     if not message.get("more_body", False):
                         return True

@@ -16,12 +16,12 @@ import uvicorn
 from fastapi import FastAPI
 
 from firstsight.errors import FirstsightError
-from firstsight.service.connections import KEEP_ALIVE_S
-from firstsight.service.descriptors import raise_descriptor_limit, share_descriptors
-from firstsight.service.guarded_protocol import GuardedProtocol
-from firstsight.service.keys import KeyFile
-from firstsight.service.memory import limit_arenas
-from firstsight.service.settings import ServiceSettings
+from firstsight.service.api_keys import KeyFile
+from firstsight.service.protocol.connection_table import KEEP_ALIVE_S
+from firstsight.service.protocol.descriptor_limit import raise_descriptor_limit, share_descriptors
+from firstsight.service.protocol.guarded_protocol import GuardedProtocol
+from firstsight.service.protocol.malloc_arenas import limit_arenas
+from firstsight.service.service_settings import ServiceSettings
 
 GRACE_S: Final = 30
 """Seconds that requests in flight are given to end, once the service is told to stop."""
@@ -33,7 +33,7 @@ LOG_CONFIG: Final[dict[str, Any]] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "filters": {"floods": {"()": "firstsight.service.flood_filter.FloodFilter"}},
+    "filters": {"floods": {"()": "firstsight.service.protocol.flood_filter.FloodFilter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["floods"]}},
     "loggers": {
         "firstsight.service": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
@@ -60,7 +60,7 @@ class ListenError(FirstsightError):
     """The service may not, or cannot, listen where it was told to."""
 
 
-def check_safe(settings: ServiceSettings) -> None:
+def require_key_if_public(settings: ServiceSettings) -> None:
     """Refuse to listen where other machines reach it before there is an API key.
 
     Raises:
@@ -94,7 +94,7 @@ def serve(
     Raises:
         ListenError: it would listen for other machines without a key, or the address cannot be taken.
     """
-    check_safe(settings)
+    require_key_if_public(settings)
     limit_arenas()
     wanted = max(1, settings.max_connections // settings.workers)  # in each process
     limit = raise_descriptor_limit(wanted)

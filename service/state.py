@@ -7,13 +7,13 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from firstsight.service.api_keys import KeyFile
 from firstsight.service.auth import Keyring
-from firstsight.service.databases import Databases
-from firstsight.service.keys import KeyFile
+from firstsight.service.database_pool import DatabasePool
+from firstsight.service.inputs.request_pictures import PictureReader
 from firstsight.service.metrics import Metrics
-from firstsight.service.pictures import PictureReader
-from firstsight.service.searches import Searches
-from firstsight.service.settings import ServiceSettings
+from firstsight.service.search_queue import SearchQueue
+from firstsight.service.service_settings import ServiceSettings
 
 
 @dataclass
@@ -21,8 +21,8 @@ class Service:
     """The parts that routes share; `app.state.service`."""
 
     settings: ServiceSettings
-    databases: Databases
-    searches: Searches
+    databases: DatabasePool
+    searches: SearchQueue
     pictures: PictureReader
     metrics: Metrics
     keyring: Keyring
@@ -32,8 +32,8 @@ class Service:
         """The parts as the settings say; nothing is loaded or started yet."""
         metrics = Metrics()
         keyring = Keyring(KeyFile(settings.keys_file), required=not settings.loopback, share=1 / settings.workers)
-        databases = Databases(settings, metrics)
-        searches = Searches(databases, settings, metrics)
+        databases = DatabasePool(settings, metrics)
+        searches = SearchQueue(databases, settings, metrics)
         return cls(settings, databases, searches, PictureReader(settings), metrics, keyring)
 
     def close(self) -> None:

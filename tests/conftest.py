@@ -6,12 +6,14 @@ import tarfile
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import firstsight
 from firstsight.encoders.base import Encoder
-from firstsight.media.http_source import close_shared_sources
+from firstsight.media.fetch.http_source import close_shared_sources
+from tests.indexer.workers import StartWorker, Worker
 from tests.media.conftest import Server
 
 SAMPLE_CATALOGUE = Path(__file__).parent.parent / "sample_media" / "catalogue.csv"
@@ -105,3 +107,17 @@ def server() -> Iterator[Server]:
     yield running
     close_shared_sources()
     running.close()
+
+
+@pytest.fixture
+def start_worker() -> Iterator[StartWorker]:
+    """Start a process that is ready to index; it ends with the test."""
+    workers: list[Worker] = []
+
+    def start(**job: Any) -> Worker:
+        workers.append(Worker({name: str(v) if isinstance(v, Path) else v for name, v in job.items()}))
+        return workers[-1]
+
+    yield start
+    for worker in workers:
+        worker.end()

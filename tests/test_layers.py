@@ -1,45 +1,112 @@
-"""Imports run one way only between the rooms, so that no circle can form and each room can be read alone."""
+"""Imports run one way only: between packages, between the folders of a package, and between modules."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
 
-BASE = {"errors", "config"}
-ALLOWED = {
-    "media": BASE,
-    "encoders": BASE | {"media"},
-    "indexer": BASE | {"media", "encoders"},
-    "retrieval": BASE | {"media", "encoders", "indexer"},
-    "recommend": BASE | {"media", "encoders", "indexer", "retrieval"},
-    "safety": BASE | {"media", "encoders", "indexer"},
-    "service": BASE | {"", "encoders", "indexer", "media", "recommend", "retrieval", "safety"},
-    "cli": BASE | {"", "encoders", "indexer", "recommend", "retrieval", "safety", "service"},  # "": the public API
-}
+# Each layer imports the layers above it in this list; packages of one layer do not import each other.
+LAYERS = [
+    {"errors", "config", "vectors"},
+    {"storage", "media"},
+    {"encoders", "duplicates"},
+    {"indexer"},
+    {"heads", "retrieval"},
+    {"recommend", "safety"},
+    {"api"},
+    {"database"},
+    {""},  # firstsight itself: the public names
+    {"service"},
+    {"cli"},
+    {"__main__"},
+]
+PACKAGES = ["storage", "media", "encoders", "indexer", "duplicates", "heads", "retrieval", "recommend", "safety"]
+PACKAGES += ["service", "cli"]
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 
-def imports(room: str) -> Iterator[tuple[str, str]]:
-    """Every (file, room it imports from) of a room, inside functions and type checking as well."""
-    for path in (ROOT / room).rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            for module in modules:
-                if module == "firstsight" or module.startswith("firstsight."):
-                    yield path.name, module.partition(".")[2].split(".")[0]
+def files() -> Iterator[tuple[str, Path]]:
+    """Every module of the package with its dotted name."""
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            yield dotted(path, ROOT), path
+    for path in [*(ROOT / "firstsight").glob("*.py"), *(ROOT / "firstsight" / "api").rglob("*.py")]:
+        yield dotted(path, ROOT / "firstsight"), path
 
 
-@pytest.mark.parametrize("room", sorted(ALLOWED))
-def test_a_room_imports_only_from_below(room: str) -> None:
-    wrong = {(file, other) for file, other in imports(room) if other not in ALLOWED[room] | {room}}
+def dotted(path: Path, root: Path) -> str:
+    parts = path.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = dict(files())
+
+
+def imports(path: Path) -> set[str]:
+    """Modules of the package that a file imports, inside functions and for type checking as well."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "firstsight":
+            base = (node.module or "").partition(".")[2]
+            names = {f"{base}.{alias.name}".strip(".") for alias in node.names}
+            found |= {name if name in MODULES else base for name in names}
+        if isinstance(node, ast.Import):
+            names = {alias.name for alias in node.names}
+            found |= {name.partition(".")[2] for name in names if name.partition(".")[0] == "firstsight"}
+    return found
+
+
+GRAPH = {name: imports(path) - {name} for name, path in MODULES.items()}
+
+
+def package_of(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def cycle(graph: Mapping[str, Iterable[str]]) -> list[str]:
+    """The modules of a circle of imports; none where there is no circle."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+@pytest.mark.parametrize("package", sorted({package_of(name) for name in MODULES}))
+def test_a_package_imports_only_from_earlier_layers(package: str) -> None:
+    wrong = {
+        (module, other)
+        for module, others in GRAPH.items()
+        if package_of(module) == package
+        for other in others
+        if package_of(other) != package and LEVEL[package_of(other)] >= LEVEL[package]
+    }
     assert wrong == set()
 
 
-def test_errors_and_config_import_no_room() -> None:
-    for name in BASE:
-        assert "firstsight." not in (ROOT / "firstsight" / f"{name}.py").read_text(encoding="utf-8").split('"""', 2)[2]
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    # `firstsight/__init__` imports its public names when they are first used
+    assert cycle({module: others - {""} for module, others in GRAPH.items() if module}) == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_folders_of_a_package_import_each_other_one_way(package: str) -> None:
+    folders: dict[str, set[str]] = {}
+    for module, others in GRAPH.items():
+        if package_of(module) == package:
+            folders.setdefault(folder(module), set()).update(
+                folder(other) for other in others if package_of(other) == package
+            )
+    assert cycle({name: others - {name} for name, others in folders.items()}) == []
+
+
+def folder(module: str) -> str:
+    """The folder of a module in a sub-package; a module at the root of its package stands for itself."""
+    path = MODULES[module]
+    return module if path.name == "__init__.py" or module.count(".") < 2 else module.rsplit(".", 1)[0]

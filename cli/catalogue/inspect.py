@@ -12,7 +12,7 @@ from firstsight.cli.commands import command, group
 from firstsight.cli.output import clock, print_json_lines, print_message, print_table, wants_json
 
 if TYPE_CHECKING:
-    from firstsight.indexer.upkeep import TableState
+    from firstsight.storage.upkeep import TableState
 
 
 get_app = group()
@@ -103,15 +103,15 @@ def search_effort(table: TableState) -> str:
         return "exact"
     recall = "recall not measured: run firstsight optimize"
     if tuning.recall is not None:
-        recall = f"recall@10 {tuning.recall:.3f}" + ("" if tuning.holds else ", below 0.95 at maximum effort")
+        recall = f"recall@10 {tuning.recall:.3f}" + ("" if tuning.reaches_target else ", below 0.95 at maximum effort")
     probes = f"{tuning.nprobes} of {tuning.partitions} partitions, refined x{tuning.refine}"
     return f"index, {recall}; {probes}; {table.unindexed:,} rows not indexed"
 
 
 def _layout(layout: int) -> str:
-    from firstsight.indexer.tables import FORMAT
+    from firstsight.storage.tables import CURRENT_LAYOUT
 
-    note = "" if layout == FORMAT else f" of {FORMAT}; firstsight upgrade or the next write upgrades it"
+    note = "" if layout == CURRENT_LAYOUT else f" of {CURRENT_LAYOUT}; firstsight upgrade or the next write upgrades it"
     return f"{layout}{note}"
 
 

@@ -11,7 +11,7 @@ from firstsight.cli.commands import command, group
 from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json
 
 if TYPE_CHECKING:
-    from firstsight.recommend.model import ColdStartVersion
+    from firstsight.recommend.models.cold_start_model import ColdStartVersion
 
 app = group(
     "Train models that rank items without events.",

@@ -11,7 +11,7 @@ from firstsight.cli.commands import command, group
 from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json
 
 if TYPE_CHECKING:
-    from firstsight.recommend.event_reports import AddedEvents
+    from firstsight.recommend.events.event_reports import AddedEvents
 
 EXAMPLES = ["events add clicks.csv", "events add log.parquet --time-unit ms"]
 NOTE = (
@@ -51,7 +51,7 @@ def add(
     db: options.WriterFlags,
 ) -> None:
     """Add the events of a file. Invalid rows are reported and skipped."""
-    from firstsight.recommend.event_rows import UNIT_WORDS
+    from firstsight.recommend.events.event_rows import UNIT_WORDS
 
     added = db.open().add_events(
         source,

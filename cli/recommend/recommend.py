@@ -13,7 +13,7 @@ from firstsight.cli.output import print_json_lines, print_message, print_table, 
 
 if TYPE_CHECKING:
     from firstsight import Database
-    from firstsight.recommend.results import Slate
+    from firstsight.recommend.slates.slate_results import Slate
 
 EXAMPLES = [
     "recommend --user u42",

@@ -14,7 +14,7 @@ from firstsight.cli.output import print_json_lines, print_message, print_table, 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from firstsight.recommend.semantic_id_store import SemanticIdVersion
+    from firstsight.recommend.semantic_ids.semantic_id_store import SemanticIdVersion
 
 app = group(
     "Give items semantic IDs such as 12-200-7-0, for filters, clusters and generative recommenders.",

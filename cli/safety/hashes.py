@@ -14,7 +14,7 @@ from firstsight.cli.output import clock, print_json_lines, print_message, print_
 from firstsight.cli.safety.options import By, name_or_login
 
 if TYPE_CHECKING:
-    from firstsight.safety.hash_lists import KnownHash
+    from firstsight.safety.hashes.hash_lists import KnownHash
 
 app = group(
     "Keep lists of known pictures, and find copies of them: resized, re-encoded, marked or lightly cropped.",
@@ -53,10 +53,10 @@ def add(
     db: options.WriterFlags,
 ) -> None:
     """Add hashes of pictures, video frames or indexed items. Give a policy unless they are harmless."""
-    from firstsight.safety.audit import AuditLog
-    from firstsight.safety.hash_bank import HashBank
-    from firstsight.safety.hash_lists import check_tag
-    from firstsight.safety.hash_sources import hashes_of_files, hashes_of_items
+    from firstsight.safety.audit.audit_log import AuditLog
+    from firstsight.safety.hashes.hash_bank import HashBank
+    from firstsight.safety.hashes.hash_lists import check_tag
+    from firstsight.safety.hashes.hash_sources import hashes_of_files, hashes_of_items
 
     if not files and not item:
         raise typer.BadParameter("name a picture, a video or an --item")
@@ -87,9 +87,9 @@ def import_(
     db: options.WriterFlags,
 ) -> None:
     """Add a list of hashes. Invalid rows are reported and skipped; the exit code is then 1."""
-    from firstsight.safety.audit import AuditLog
-    from firstsight.safety.hash_bank import HashBank
-    from firstsight.safety.hash_lists import read_hash_list
+    from firstsight.safety.audit.audit_log import AuditLog
+    from firstsight.safety.hashes.hash_bank import HashBank
+    from firstsight.safety.hashes.hash_lists import read_hash_list
 
     store = db.store()
     read = read_hash_list(file, default_set="good" if good else "bad", policy_id=policy)
@@ -115,8 +115,8 @@ def export(
     db: options.DatabaseFlags,
 ) -> None:
     """Write the hashes to a file that ThreatExchange tools can read."""
-    from firstsight.safety.hash_bank import HashBank
-    from firstsight.safety.hash_lists import write_hash_list
+    from firstsight.safety.hashes.hash_bank import HashBank
+    from firstsight.safety.hashes.hash_lists import write_hash_list
 
     form: Literal["csv", "text"] = "csv" if file.suffix.lower() == ".csv" else "text"
     of_set: Literal["bad", "good"] | None = "good" if good else None if form == "csv" else "bad"
@@ -141,7 +141,7 @@ def match(
     db: options.DatabaseFlags,
 ) -> None:
     """List indexed pictures and frames that match a known hash."""
-    from firstsight.safety.hash_bank import HashBank, match_views
+    from firstsight.safety.hashes.hash_bank import HashBank, match_views
 
     store = db.store()
     found = match_views(store, HashBank(store).known(), max_distance=max_distance, item_ids=item)
@@ -167,7 +167,7 @@ def match(
 @command(app, "list", examples=["safety hashes list --policy weapons"])
 def list_(*, policy: Policy = None, json: options.Json = False, db: options.DatabaseFlags) -> None:
     """List all hashes."""
-    from firstsight.safety.hash_bank import HashBank
+    from firstsight.safety.hashes.hash_bank import HashBank
 
     entries = HashBank(db.store()).hashes(policy_id=policy)
     if wants_json(json):
@@ -195,9 +195,9 @@ def remove(
     db: options.WriterFlags,
 ) -> None:
     """Remove hashes, or all hashes of a file, list or item, good and bad."""
-    from firstsight.safety.audit import AuditLog
-    from firstsight.safety.hash_bank import HashBank
-    from firstsight.safety.hash_lists import parse_hash
+    from firstsight.safety.audit.audit_log import AuditLog
+    from firstsight.safety.hashes.hash_bank import HashBank
+    from firstsight.safety.hashes.hash_lists import parse_hash
 
     if not hash_ and not source:
         raise typer.BadParameter("name a hash or a --source")

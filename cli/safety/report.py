@@ -13,7 +13,7 @@ from firstsight.cli.output import print_json_lines, print_message, print_table, 
 from firstsight.cli.safety.options import Prevalence, SkipBadLabels, encoder_on_demand
 
 if TYPE_CHECKING:
-    from firstsight.safety.report import PolicyReport
+    from firstsight.safety.report.policy_report import PolicyReport
 
 
 def register(app: typer.Typer) -> None:
@@ -51,12 +51,12 @@ def report(
     db: options.DatabaseFlags,
 ) -> None:
     """Measure heads on held-out labels: curves, calibration, thresholds, slices, label suspects, drift."""
-    from firstsight.safety.policies import load_policies
-    from firstsight.safety.report import measure, write_report
-    from firstsight.safety.report_sources import policies_from_file
+    from firstsight.safety.policy.policies import load_policies
+    from firstsight.safety.report.policy_report import measure, write_report
+    from firstsight.safety.report.report_sources import held_out_policies_from_file
 
     store = db.store()
-    held_out, problems = policies_from_file(
+    held_out, problems = held_out_policies_from_file(
         store,
         labels,
         load_policies(policies),

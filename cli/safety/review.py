@@ -15,10 +15,10 @@ from firstsight.cli.output import print_json_lines, print_message, print_table, 
 from firstsight.cli.safety.options import By, Reason, name_or_login
 
 if TYPE_CHECKING:
-    from firstsight.indexer.store import Store
-    from firstsight.safety.audit import AuditLog
-    from firstsight.safety.decisions import Action
-    from firstsight.safety.review_queue import QueueEntry
+    from firstsight.safety.audit.audit_log import AuditLog
+    from firstsight.safety.policy.decisions import Action
+    from firstsight.safety.review.review_queue import QueueEntry
+    from firstsight.storage.store import Store
 
 Item = Annotated[str, typer.Argument(metavar="ITEM", help="Item id.")]
 PolicyIds = Annotated[
@@ -65,9 +65,9 @@ def queue(
     db: options.DatabaseFlags,
 ) -> None:
     """List the items to review next: appeals first, then by severity, uncertainty and reach."""
-    from firstsight.safety.override_table import current_reviews
-    from firstsight.safety.policies import load_policies
-    from firstsight.safety.review_queue import review_queue
+    from firstsight.safety.audit.override_table import current_reviews
+    from firstsight.safety.policy.policies import load_policies
+    from firstsight.safety.review.review_queue import review_queue
 
     store, log = _open(db)
     entries = review_queue(store, current_reviews(store, log), load_policies(policies), reach=reach, limit=k)
@@ -90,11 +90,11 @@ def decide(
     db: options.WriterFlags,
 ) -> None:
     """Decide about an item. This overrides its scores until its media or title change, and gives a training label."""
-    from firstsight.safety import review
-    from firstsight.safety.policies import load_policies
+    from firstsight.safety.policy.policies import load_policies
+    from firstsight.safety.review import review_actions
 
     store, log = _open(db)
-    decision = review.decide(
+    decision = review_actions.decide(
         store,
         log,
         item,
@@ -110,10 +110,10 @@ def decide(
 
 def appeal(*, item: Item, reason: Reason, by: By = None, db: options.WriterFlags) -> None:
     """Appeal against the decision about an item. It moves to the head of the queue and keeps its state until then."""
-    from firstsight.safety import review
+    from firstsight.safety.review import review_actions
 
     store, log = _open(db)
-    entry_id = review.appeal(store, log, item, reason=reason, by=name_or_login(by), wait_s=db.wait)
+    entry_id = review_actions.appeal(store, log, item, reason=reason, by=name_or_login(by), wait_s=db.wait)
     print_message(f"{item}: appealed (entry {entry_id})")
 
 
@@ -135,11 +135,11 @@ def overturn(
     db: options.WriterFlags,
 ) -> None:
     """Reverse the current decision about an item, made by a person or by scores. Its labels change as well."""
-    from firstsight.safety import review
-    from firstsight.safety.policies import load_policies
+    from firstsight.safety.policy.policies import load_policies
+    from firstsight.safety.review import review_actions
 
     store, log = _open(db)
-    decision = review.overturn(
+    decision = review_actions.overturn(
         store,
         log,
         item,
@@ -159,7 +159,7 @@ def labels(
     db: options.DatabaseFlags,
 ) -> None:
     """Write review decisions as labels. Items that have changed since are left out."""
-    from firstsight.safety.review import review_labels, write_labels
+    from firstsight.safety.review.review_actions import review_labels, write_labels
 
     rows = review_labels(*_open(db))
     write_labels(file, rows)
@@ -188,15 +188,15 @@ def audit(
     db: options.WriterFlags,
 ) -> None:
     """Check every entry of the audit log, and that the log has all decisions of the database. Exit code 1 if not."""
-    from firstsight.safety.audit_check import check_log
-    from firstsight.safety.history import event
+    from firstsight.safety.audit.log_check import check_log
+    from firstsight.safety.review.history import describe_entry
 
     store, log = _open(db)
     if adopt is not None:
         _adopt(store, adopt, log, name_or_login(by), db.wait, json)
         return
     if list_:
-        events = (event(entry) for entry in log.entries(subject=item))
+        events = (describe_entry(entry) for entry in log.entries(subject=item))
         if wants_json(json):
             print_json_lines(logged.as_dict() for logged in events)
         else:
@@ -218,8 +218,8 @@ def audit(
 
 
 def _adopt(store: Store, path: Path, usual: AuditLog, by: str, wait: float, json: bool) -> None:
-    from firstsight.safety.adoption import adopt
-    from firstsight.safety.audit import LOG_VARIABLE, AuditLog
+    from firstsight.safety.audit.adoption import adopt
+    from firstsight.safety.audit.audit_log import LOG_VARIABLE, AuditLog
 
     log = AuditLog(path)
     adopted = adopt(store, log, by=by, wait_s=wait)
@@ -242,7 +242,7 @@ def replay(
     db: options.DatabaseFlags,
 ) -> None:
     """Repeat a past decision from its record. Exit code 1 if the result differs."""
-    from firstsight.safety.replay import replay as replay_entry
+    from firstsight.safety.review.replay import replay as replay_entry
 
     _, log = _open(db)
     result = replay_entry(log.get(entry))
@@ -272,7 +272,7 @@ def _print(entries: Sequence[QueueEntry]) -> None:
 
 
 def _open(db: options.DatabaseFlags) -> tuple[Store, AuditLog]:
-    from firstsight.safety.audit import AuditLog
+    from firstsight.safety.audit.audit_log import AuditLog
 
     store = db.store()
     return store, AuditLog.of(store.uri)

@@ -35,13 +35,15 @@ def policies(
     json: options.Json = False,
 ) -> None:
     """Check a file of policies and list them, with their version."""
-    from firstsight.safety.policies import load_policies
+    from firstsight.safety.policy.policies import load_policies
 
     loaded = load_policies(file)
     if yaml:
         typer.echo(loaded.text, nl=False)
     elif wants_json(json):
-        print_json_lines(policy.deciding() | {"name": policy.name, "parent": policy.parent} for policy in loaded.all)
+        print_json_lines(
+            policy.decision_settings() | {"name": policy.name, "parent": policy.parent} for policy in loaded.all
+        )
     else:
         print_table(
             ["policy", "name", "severity", "parts", "age", "review", "block", ""],
@@ -79,8 +81,8 @@ def score(
     db: options.DatabaseFlags,
 ) -> None:
     """Score new and changed items, and allow, review or block them. Searches then exclude blocked items."""
-    from firstsight.safety.policies import load_policies
-    from firstsight.safety.scoring import score as score_items
+    from firstsight.safety.policy.policies import load_policies
+    from firstsight.safety.scoring.scoring_run import score as score_items
 
     report = score_items(
         db.store(),
@@ -112,9 +114,9 @@ def explain(
     db: options.DatabaseFlags,
 ) -> None:
     """Explain the decision about an item: the view, policy, score and threshold behind it, and its history."""
-    from firstsight.safety.audit import AuditLog
-    from firstsight.safety.explaining import explain as explain_item
-    from firstsight.safety.policies import load_policies
+    from firstsight.safety.audit.audit_log import AuditLog
+    from firstsight.safety.policy.policies import load_policies
+    from firstsight.safety.review.explanation import explain as explain_item
 
     store = db.store()
     facts = explain_item(store, item_id, load_policies(file), AuditLog.of(store.uri), region=region)

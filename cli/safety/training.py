@@ -14,7 +14,7 @@ from firstsight.cli.output import print_json_lines, print_message, print_table, 
 from firstsight.cli.safety.options import SkipBadLabels, TrainFlags, encoder_on_demand, figure
 
 if TYPE_CHECKING:
-    from firstsight.safety.heads import Head
+    from firstsight.safety.policy.policy_heads import Head
 
 
 def register(app: typer.Typer) -> None:
@@ -44,8 +44,8 @@ def train(
     db: options.DatabaseFlags,
 ) -> None:
     """Train a head for each policy with labels. Held-out labels measure and calibrate it."""
-    from firstsight.safety.policies import load_policies
-    from firstsight.safety.training_run import train_from_file
+    from firstsight.safety.policy.policies import load_policies
+    from firstsight.safety.training.training_run import train_from_file
 
     report = train_from_file(
         db.store(),
@@ -72,9 +72,9 @@ def retrain(
     db: options.DatabaseFlags,
 ) -> None:
     """Train heads from review decisions. A new head is used only if it beats the current one on held-out labels."""
-    from firstsight.safety.audit import AuditLog
-    from firstsight.safety.policies import load_policies
-    from firstsight.safety.training_run import retrain as retrain_heads
+    from firstsight.safety.audit.audit_log import AuditLog
+    from firstsight.safety.policy.policies import load_policies
+    from firstsight.safety.training.training_run import retrain as retrain_heads
 
     store = db.store()
     report = retrain_heads(
@@ -109,8 +109,8 @@ def heads(
 
     Decisions change at the next firstsight safety score.
     """
-    from firstsight.safety.bound_log import BoundLog
-    from firstsight.safety.heads import HeadShelf
+    from firstsight.safety.audit.bound_log import BoundLog
+    from firstsight.safety.policy.policy_heads import HeadShelf
 
     store = db.store()
     shelf = HeadShelf(store)

@@ -12,10 +12,10 @@ from firstsight.cli.commands import command, group
 from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json, writing
 
 if TYPE_CHECKING:
-    from firstsight.recommend.evaluation import ProtocolReport
-    from firstsight.recommend.links import LinkReport
-    from firstsight.recommend.measures import Difference
-    from firstsight.retrieval.evaluation import Task
+    from firstsight.recommend.evaluation.link_evaluation import LinkReport
+    from firstsight.recommend.evaluation.measures import Difference
+    from firstsight.recommend.evaluation.recommender_evaluation import ProtocolReport
+    from firstsight.retrieval.evaluation.search_evaluation import Task
 
 app = group(
     "Measure how well search and recommendation rank items.",
@@ -99,7 +99,7 @@ def search(
 ) -> None:
     """Measure NDCG, reciprocal rank, recall and precision of each search mode, and test whether modes differ."""
     import firstsight
-    from firstsight.retrieval.evaluation_report import write_evaluation
+    from firstsight.retrieval.pages.search_evaluation_page import write_search_evaluation
 
     columns = None if group_by is None else [name.strip() for name in group_by.split(",") if name.strip()]
     tasks, store = db.open(encoder, allow_private=allow_private).evaluate(
@@ -107,7 +107,7 @@ def search(
     )
     if html is not None:
         with writing(html, "--html"):
-            write_evaluation(html, tasks, store, policy=firstsight.MediaPolicy(allow_private=allow_private))
+            write_search_evaluation(html, tasks, store, policy=firstsight.MediaPolicy(allow_private=allow_private))
         print_message(f"wrote {html}")
     if wants_json(json):
         print_json_lines(task.as_dict() for task in tasks)
@@ -149,8 +149,8 @@ def recommend(
     db: options.DatabaseFlags,
 ) -> None:
     """Measure recall, NDCG, coverage, novelty and popularity of each model on held-out events."""
-    from firstsight.recommend.evaluation import PROTOCOLS
-    from firstsight.recommend.evaluation_page import write_page
+    from firstsight.recommend.evaluation.recommender_evaluation import PROTOCOLS
+    from firstsight.recommend.evaluation.recommender_page import write_recommender_page
 
     known = [part.strip() for part in first.split(",")]
     if not all(part.isdecimal() for part in known):
@@ -167,7 +167,7 @@ def recommend(
     )
     if html is not None:
         with writing(html, "--html"):
-            write_page(html, reports, database.uri)
+            write_recommender_page(html, reports, database.uri)
         print_message(f"wrote {html}")
     if wants_json(json):
         print_json_lines(report.as_dict() for report in reports)

@@ -47,7 +47,7 @@ def space_map(
     The page shows pictures on hover and needs no server.
     """
     import firstsight
-    from firstsight.retrieval.space_map_page import write_space_map
+    from firstsight.retrieval.pages.space_map_page import write_space_map
 
     database = db.open()
     space = database.space_map(color_by=color_by, sample=sample, method=method, seed=seed, on_progress=print_message)

@@ -12,7 +12,7 @@ from firstsight.cli.commands import command, group
 from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json
 
 if TYPE_CHECKING:
-    from firstsight.retrieval.rerank_store import RerankerVersion
+    from firstsight.retrieval.reranker_store import RerankerVersion
 
 EXAMPLES = [
     "rerank fit --judgements judged.csv",

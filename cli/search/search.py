@@ -71,11 +71,11 @@ def search(
     query = flags.query()
     results = database.search(query)
     if html is not None:
-        from firstsight.retrieval.contact_sheet import write_contact_sheet
+        from firstsight.retrieval.pages.contact_sheet import write_contact_sheet
 
         with writing(html, "--html"):
             write_contact_sheet(
-                html, query.describes, results, policy=firstsight.MediaPolicy(allow_private=allow_private)
+                html, query.summary, results, policy=firstsight.MediaPolicy(allow_private=allow_private)
             )
         print_message(f"wrote {html}")
     if wants_json(json):

@@ -7,7 +7,7 @@
     python -m firstsight.encoders.training --openclipart data/usr/share/openclipart/png \\
         --emoji data/node_modules --fashion-mnist data/usr/share/datasets/fashion-mnist \\
         --leave-out data/usr/share/tuxpaint/stamps \\
-        --cache data/features --out encoders/weights/starter-bridge.safetensors
+        --cache data/features --out encoders/starter/weights/starter-bridge.safetensors
 
 The stamps are the test set, and some of them are in openclipart too: hence `--leave-out`.
 
@@ -27,14 +27,21 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from firstsight.encoders.base import unit
-from firstsight.encoders.bridge import Bridge
-from firstsight.encoders.starter import BRIDGE_PATH, IMAGE_BATCH, StarterEncoder
-from firstsight.encoders.training import features, sources
-from firstsight.encoders.training.classes import class_vectors
-from firstsight.encoders.training.features import ViewFeatures
-from firstsight.encoders.training.sources import Drawing
-from firstsight.encoders.training.train import Settings, Texts, fold, held_out, train, variants
-from firstsight.encoders.training.validation import validate
+from firstsight.encoders.starter.bridge import Bridge
+from firstsight.encoders.starter.starter_encoder import BRIDGE_PATH, IMAGE_BATCH, StarterEncoder
+from firstsight.encoders.training import drawn_examples, view_features
+from firstsight.encoders.training.bridge_training import (
+    CaptionVectors,
+    TrainingSettings,
+    average_bridges,
+    held_out,
+    train,
+    variants,
+)
+from firstsight.encoders.training.bridge_validation import validate
+from firstsight.encoders.training.drawn_examples import Drawing
+from firstsight.encoders.training.imagenet_classes import class_vectors
+from firstsight.encoders.training.view_features import ViewFeatures
 
 SEED = 1
 GARMENTS_PER_CLASS = 500
@@ -55,12 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     encoder = StarterEncoder()
     makers: dict[str, Callable[[], Iterator[Drawing]]] = {
-        "openclipart": lambda: sources.openclipart(options.openclipart),
-        "emoji": lambda: sources.emoji(options.emoji),
-        "fashion-mnist": lambda: sources.fashion_mnist(
+        "openclipart": lambda: drawn_examples.openclipart(options.openclipart),
+        "emoji": lambda: drawn_examples.emoji(options.emoji),
+        "fashion-mnist": lambda: drawn_examples.fashion_mnist(
             options.fashion_mnist, GARMENTS_PER_CLASS, np.random.default_rng(SEED)
         ),
-        "worn-garments": lambda: sources.worn_garments(
+        "worn-garments": lambda: drawn_examples.worn_garments(
             options.fashion_mnist, WORN_PER_KIND, np.random.default_rng(SEED)
         ),
     }
@@ -70,27 +77,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stored = options.cache / f"{name}.npz"
         if not stored.exists():
             _say(f"reading {name} and running the picture tower over it")
-            features.save(features.compute(drawings(), encoder, np.random.default_rng(SEED)), stored)
-        part = features.load(stored)
+            view_features.save(view_features.compute(drawings(), encoder, np.random.default_rng(SEED)), stored)
+        part = view_features.load(stored)
         if left_out is not None and any(view["plain"] for view in part.records):
             before = len(part.records)
-            part = features.without_copies(part, left_out)
+            part = view_features.without_copies(part, left_out)
             _say(f"{name}: {before - len(part.records)} of {before} views left out")
         parts.append(part)
-    views = features.join(parts)
+    views = view_features.join(parts)
     _say(f"{len(views.records)} views; encoding their captions")
     texts = _encode_captions(views, encoder)
 
     apart = held_out(views)
     if options.validate:
-        rest = features.select(views, apart)
-        views = features.select(views, ~apart)
+        rest = view_features.select(views, apart)
+        views = view_features.select(views, ~apart)
     mean = _mean_caption(views, texts)
     bridges = []
     for seed in range(options.seeds):
         _say(f"training bridge {seed + 1} of {options.seeds}")
-        bridges.append(train(views, texts, mean, Settings(), seed))
-    weights = fold(bridges)
+        bridges.append(train(views, texts, mean, TrainingSettings(), seed))
+    weights = average_bridges(bridges)
     if options.validate:
         for name, bridge in (("untrained", Bridge(weights).untrained()), ("trained", Bridge(weights))):
             figures = validate(bridge, rest, texts)
@@ -111,13 +118,13 @@ def _say(progress: str) -> None:
     sys.stderr.write(f"{progress}\n")
 
 
-def _encode_captions(views: ViewFeatures, encoder: StarterEncoder) -> Texts:
+def _encode_captions(views: ViewFeatures, encoder: StarterEncoder) -> CaptionVectors:
     captions = sorted({text for view in views.records for caption in view["captions"] for text in variants(caption)})
     vectors = unit(encoder.sentence_vectors(captions))
-    return Texts({caption: row for row, caption in enumerate(captions)}, vectors, class_vectors(encoder))
+    return CaptionVectors({caption: row for row, caption in enumerate(captions)}, vectors, class_vectors(encoder))
 
 
-def _mean_caption(views: ViewFeatures, texts: Texts) -> NDArray[np.float32]:
+def _mean_caption(views: ViewFeatures, texts: CaptionVectors) -> NDArray[np.float32]:
     """The mean over the different captions of drawings in their own colours."""
     rows = sorted({texts.captions[view["captions"][0]] for view in views.records if not view["colour"]})
     mean: NDArray[np.float32] = texts.vectors[rows].mean(axis=0)

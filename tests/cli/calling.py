@@ -67,6 +67,6 @@ def call_process_on_a_terminal(arguments: Sequence[str], environment: Mapping[st
     return process.returncode, shown.decode(), said
 
 
-def lines(out: str) -> list[dict[str, Any]]:
-    """The JSON lines of an output."""
+def parse_json_lines(out: str) -> list[dict[str, Any]]:
+    """The JSON parse_json_lines of an output."""
     return [json.loads(line) for line in out.splitlines()]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firstsight.indexer.store import Store
+from firstsight.storage.store import Store
 from tests.cli.calling import Run
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import firstsight
-from tests.cli.calling import Run, call_process_on_a_terminal, lines
+from tests.cli.calling import Run, call_process_on_a_terminal, parse_json_lines
 
 SAMPLE = Path(__file__).parents[2] / "sample_media"
 
@@ -19,7 +19,7 @@ SAMPLE = Path(__file__).parents[2] / "sample_media"
 def test_a_text_search_in_a_pipe_prints_json_lines(run: Run) -> None:
     code, out, err = run("search", "red running shoes", "-k", "3")
     assert (code, err) == (0, "")
-    results = lines(out)
+    results = parse_json_lines(out)
     assert len(results) == 3
     assert results[0]["item_id"] == "sneakers-red"
     assert list(results[0]) == [
@@ -38,12 +38,12 @@ def test_a_text_search_in_a_pipe_prints_json_lines(run: Run) -> None:
 
 def test_a_picture_search_finds_what_it_shows(run: Run) -> None:
     _, out, _ = run("search", "--image", str(SAMPLE / "queries" / "guitar.jpg"), "-k", "3")
-    assert all("guitar" in str(result["title"]).lower() for result in lines(out))
+    assert all("guitar" in str(result["title"]).lower() for result in parse_json_lines(out))
 
 
 def test_a_video_search_names_the_second_that_matched(run: Run) -> None:
     _, out, _ = run("search", "--video", str(SAMPLE / "queries" / "tea-time.mp4"), "--kind", "video", "-k", "1")
-    (result,) = lines(out)
+    (result,) = parse_json_lines(out)
     view = result["picture"]
     assert view["part"] == "frame"
     assert view["time_s"] >= 0
@@ -51,14 +51,14 @@ def test_a_video_search_names_the_second_that_matched(run: Run) -> None:
 
 def test_more_like_an_item_leaves_it_out(run: Run) -> None:
     _, out, _ = run("search", "--item", "guitar-acoustic")
-    ids = [result["item_id"] for result in lines(out)]
+    ids = [result["item_id"] for result in parse_json_lines(out)]
     assert "guitar-acoustic" not in ids
     assert len(ids) == len(set(ids)) == 10
 
 
 def test_a_filter_holds_for_every_result(run: Run) -> None:
     _, out, _ = run("search", "music", "--where", "price < 100 AND category = 'music'")
-    results = lines(out)
+    results = parse_json_lines(out)
     assert results
     assert all(r["columns"]["category"] == "music" and r["columns"]["price"] < 100 for r in results)
 
@@ -66,14 +66,14 @@ def test_a_filter_holds_for_every_result(run: Run) -> None:
 def test_parts_weights_and_what_to_avoid_are_options(run: Run) -> None:
     guitar = str(SAMPLE / "queries" / "guitar.jpg")
     _, out, _ = run("search", "electric", "--image", guitar, "--image-weight", "0.5", "--minus", "acoustic", "-k", "3")
-    assert "electric" in str(lines(out)[0]["title"]).lower()
+    assert "electric" in str(parse_json_lines(out)[0]["title"]).lower()
     _, out, _ = run("search", "cat", "--part", "frame", "-k", "1")
-    assert lines(out)[0]["view"]["part"] == "frame"
+    assert parse_json_lines(out)[0]["view"]["part"] == "frame"
 
 
 def test_words_collapse_and_a_least_relevance_are_options(run: Run) -> None:
-    assert lines(run("search", "laces", "--mode", "words")[1])
-    shoes = lines(run("search", "running shoes with black laces", "--collapse", "parent", "-k", "5")[1])
+    assert parse_json_lines(run("search", "laces", "--mode", "words")[1])
+    shoes = parse_json_lines(run("search", "running shoes with black laces", "--collapse", "parent", "-k", "5")[1])
     assert [shoe["columns"]["parent"] for shoe in shoes].count("sneakers") == 1
     assert shoes[0]["others"] == 2
     code, out, err = run("search", "mortgage refinancing rates", "--min-relevance", "0.5")
@@ -81,9 +81,11 @@ def test_words_collapse_and_a_least_relevance_are_options(run: Run) -> None:
 
 
 def test_pages_follow_one_another_by_offset_and_snapshot(run: Run) -> None:
-    whole = [result["item_id"] for result in lines(run("search", "shoe", "--limit", "12")[1])]
-    first = lines(run("search", "shoe", "--limit", "6")[1])
-    second = lines(run("search", "shoe", "--limit", "6", "--offset", "6", "--snapshot", first[0]["snapshot"])[1])
+    whole = [result["item_id"] for result in parse_json_lines(run("search", "shoe", "--limit", "12")[1])]
+    first = parse_json_lines(run("search", "shoe", "--limit", "6")[1])
+    second = parse_json_lines(
+        run("search", "shoe", "--limit", "6", "--offset", "6", "--snapshot", first[0]["snapshot"])[1]
+    )
     assert [result["item_id"] for result in [*first, *second]] == whole
 
 
@@ -99,7 +101,7 @@ def test_a_file_of_queries_is_answered_line_by_line(run: Run, tmp_path: Path) ->
     (tmp_path / "q.jsonl").write_text("\n".join(asked))
     code, out, err = run("search", "--queries", str(tmp_path / "q.jsonl"))
     assert (code, err) == (0, "")
-    answers = lines(out)
+    answers = parse_json_lines(out)
     assert [(answer["line"], answer.get("id")) for answer in answers] == [
         (1, "q1"),
         (2, None),
@@ -117,7 +119,7 @@ def test_a_file_of_queries_is_answered_line_by_line(run: Run, tmp_path: Path) ->
 
 def test_kinds_can_be_combined(run: Run) -> None:
     _, out, _ = run("search", "guitar", "--kind", "video", "--kind", "live")
-    assert {str(r["kind"]) for r in lines(out)} == {"video", "live"}
+    assert {str(r["kind"]) for r in parse_json_lines(out)} == {"video", "live"}
 
 
 @pytest.mark.parametrize(
@@ -162,7 +164,7 @@ def test_a_database_that_is_not_there_is_exit_code_2_and_is_not_made(run: Run, t
 
 
 def test_an_empty_database_says_so(run: Run, tmp_path: Path) -> None:
-    from firstsight.indexer.store import Store
+    from firstsight.storage.store import Store
 
     Store.create(tmp_path / "empty", firstsight.load_encoder("starter").spec)
     code, _, err = run("search", "shoe", "--db", str(tmp_path / "empty"))
@@ -191,7 +193,7 @@ def test_more_failures_than_allowed_is_exit_code_3_and_the_items_are_there(run: 
     catalogue.write_text("item_id,title,images\na,A red shoe,gone.jpg\n")
     code, out, err = run("index", str(catalogue), "--db", str(tmp_path / "db"))
     assert code == 3
-    assert lines(out)[0]["counts"]["encoded"] == 1
+    assert parse_json_lines(out)[0]["counts"]["encoded"] == 1
     assert "1 of 1 media could not be used (1 missing)" in err
     assert "1 of 1 media" in run("index", str(catalogue), "--db", str(tmp_path / "db3"), "--quiet")[2]
     assert run("index", str(catalogue), "--db", str(tmp_path / "db2"), "--max-failures", "1")[0] == 0
@@ -204,7 +206,7 @@ def test_pictures_that_are_not_used_are_exit_code_3_until_they_are_used_or_dropp
     index = ("index", str(catalogue), "--db", str(tmp_path / "db"))
     code, out, err = run(*index, "--json", "--quiet")
     assert code == 3
-    (report,) = lines(out)
+    (report,) = parse_json_lines(out)
     assert (report["no_media_used"], report["counts"]["encoded"], report["counts"]["pictures"]) == (True, 1, 0)
     assert [one["column"] for one in report["unused_media"]] == ["image", "more_images"]
     assert "column 'image' looks like pictures (such as 'a.jpg') and is not used" in err
@@ -215,23 +217,23 @@ def test_pictures_that_are_not_used_are_exit_code_3_until_they_are_used_or_dropp
     option, value = report["unused_media"][0]["option"].split()
     assert f"use it with {option} {value}" in err
     code, out, err = run(*index, option, value)
-    assert (code, lines(out)[0]["counts"]["pictures"], "is not used" in err) == (0, 3, False)
+    assert (code, parse_json_lines(out)[0]["counts"]["pictures"], "is not used" in err) == (0, 3, False)
     assert run(*index, "--drop", "image,more_images")[0] == 0
     code, out, err = run(*index, "--map", "images=image")
-    assert (code, lines(out)[0]["no_media_used"]) == (0, False)
+    assert (code, parse_json_lines(out)[0]["no_media_used"]) == (0, False)
     assert "column 'more_images' looks like pictures" in err
 
 
 def test_failures_names_medium_stage_reason_and_what_happened(run: Run) -> None:
     code, out, _ = run("failures")
     assert code == 0
-    (failure,) = lines(out)
+    (failure,) = parse_json_lines(out)
     assert (failure["item_id"], failure["stage"], failure["reason"]) == ("teapot-blue", "decode", "corrupt")
 
 
 def test_status_tells_what_is_there(run: Run) -> None:
     _, out, _ = run("status")
-    (state,) = lines(out)
+    (state,) = parse_json_lines(out)
     assert (state["items"], state["failures"]) == (75, 1)
     assert state["encoder"]["name"] == "starter"
     assert state["runs"][-1]["outcome"] == "finished"
@@ -239,13 +241,13 @@ def test_status_tells_what_is_there(run: Run) -> None:
 
 def test_get_shows_views_and_vectors_when_asked(run: Run) -> None:
     _, out, _ = run("get", "video-cat", "--vectors")
-    (item,) = lines(out)
+    (item,) = parse_json_lines(out)
     views = item["views"]
     assert {view["part"] for view in views[:-1]} == {"frame"}
     assert all(view["start_s"] <= view["time_s"] < view["end_s"] for view in views[:-1])
     assert views[-1]["part"] == "title"
     assert len(views[0]["vector"]) == 384
-    assert "vector" not in lines(run("get", "video-cat")[1])[0]
+    assert "vector" not in parse_json_lines(run("get", "video-cat")[1])[0]
 
 
 def test_the_page_holds_its_pictures_titles_and_the_second_of_a_video(run: Run, tmp_path: Path) -> None:
@@ -301,7 +303,7 @@ def test_an_item_with_nothing_in_it_is_no_failed_medium(run: Run, tmp_path: Path
     (tmp_path / "catalogue.csv").write_text("item_id,title\na,A red shoe\nb,\n")
     code, out, err = run("index", str(tmp_path / "catalogue.csv"), "--db", str(tmp_path / "db"))
     assert code == 0
-    assert (lines(out)[0]["counts"]["empty"], lines(out)[0]["counts"]["failed_media"]) == (1, 0)
+    assert (parse_json_lines(out)[0]["counts"]["empty"], parse_json_lines(out)[0]["counts"]["failed_media"]) == (1, 0)
     assert "1 items have no title, no text and no media" in err
 
 
@@ -313,8 +315,11 @@ def test_trying_again_keeps_what_was_allowed(run: Run, tmp_path: Path) -> None:
     run("index", str(tmp_path / "shop" / "catalogue.csv"), "--allow-anywhere", *db)
     code, out, _ = run("index", "--retry", *db)
     assert code == 0
-    assert lines(out)[0]["reasons"] == {"missing": 1}
-    assert [view["part"] for view in lines(run("get", "a", "--db", db[1])[1])[0]["views"]] == ["image", "title"]
+    assert parse_json_lines(out)[0]["reasons"] == {"missing": 1}
+    assert [view["part"] for view in parse_json_lines(run("get", "a", "--db", db[1])[1])[0]["views"]] == [
+        "image",
+        "title",
+    ]
 
 
 def test_trying_again_from_a_catalogue_without_the_items_says_so(run: Run, tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from firstsight.encoders.base import EncoderSpec
-from firstsight.indexer.store import Store
-from tests.cli.calling import call_in_process, call_on_a_terminal, lines
+from firstsight.storage.store import Store
+from tests.cli.calling import call_in_process, call_on_a_terminal, parse_json_lines
 
 CLIPS = Path(__file__).parents[2] / "sample_media" / "clips"
 
@@ -44,15 +44,15 @@ def test_a_trimmed_copy_of_a_video_is_warned_of_and_listed_with_its_second(
     index = ("index", str(folder), "--db", db, "--warn-duplicates")
     code, out, err = call_in_process(monkeypatch, capsys, *index)
     assert code == 0
-    assert lines(out)[0]["duplicates"] == []
+    assert parse_json_lines(out)[0]["duplicates"] == []
     assert "near-duplicate" not in err
     copy_small(folder / "kitchen-haul.mp4", folder / "again.mp4", from_s=1.0)
     code, out, err = call_in_process(monkeypatch, capsys, *index)
     assert code == 0
-    (told,) = lines(out)[0]["duplicates"]
+    (told,) = parse_json_lines(out)[0]["duplicates"]
     assert (told["item_id"], told["other_id"], told["kind"]) == ("again.mp4", "kitchen-haul.mp4", "video")
     assert told["offset_s"] == pytest.approx(1.0, abs=0.5)
-    assert lines(out)[0]["counts"]["duplicates"] == 1
+    assert parse_json_lines(out)[0]["counts"]["duplicates"] == 1
     assert "again.mp4 is a near-duplicate of kitchen-haul.mp4" in err
     code, shown, said = call_on_a_terminal(monkeypatch, capsys, "duplicates", "--db", db)
     assert code == 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.calling import Run, lines
+from tests.cli.calling import Run, parse_json_lines
 
 
 def test_judged_queries_give_figures_and_a_page(run: Run, tmp_path: Path) -> None:
@@ -15,7 +15,7 @@ def test_judged_queries_give_figures_and_a_page(run: Run, tmp_path: Path) -> Non
     page = tmp_path / "page.html"
     code, out, err = run("evaluate", "search", "--judgements", str(judged), "--html", str(page))
     assert code == 0, err
-    (task,) = lines(out)
+    (task,) = parse_json_lines(out)
     assert task["queries"] == 2
     assert set(task["modes"]["vector"]) == {"ndcg", "rr", "recall", "p"}
     html = page.read_text()
@@ -28,7 +28,7 @@ def test_judged_queries_give_figures_and_a_page(run: Run, tmp_path: Path) -> Non
 def test_without_judgements_the_catalogue_asks_its_own_questions(run: Run) -> None:
     code, out, err = run("evaluate", "search", "--queries", "5")
     assert code == 0, err
-    assert [task["task"] for task in lines(out)] == [
+    assert [task["task"] for task in parse_json_lines(out)] == [
         "title to its own picture",
         "picture to another of the same item",
         "color + category to items",

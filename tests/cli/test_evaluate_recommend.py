@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from firstsight.indexer.store import Store
-from tests.cli.calling import Run, lines
-from tests.retrieval.synthetic import Drawn
+from firstsight.storage.store import Store
+from tests.cli.calling import Run, parse_json_lines
+from tests.retrieval.synthetic_items import SyntheticItems
 
 
 @pytest.fixture(scope="module")
 def logged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database of 160 items in eight directions, and of 60 users who each like one of these."""
     path = tmp_path_factory.mktemp("logged") / "db"
-    Drawn(path, items=160)
+    SyntheticItems(path, items=160)
     rows = ["user_id,item_id,timestamp"]
     for user in range(60):
         rows += [
@@ -37,7 +37,7 @@ def test_models_are_compared_on_the_events_of_the_database(run: Run, logged: Pat
     names = ["random", "popularity", "mean profile", "max similarity", "ALS", "EASE", "blend", "interests"]
     code, out, err = run("evaluate", "recommend", "--seeds", "1", "--first", "2", "-k", "5", "--html", str(page), *db)
     assert code == 0, err
-    reports = lines(out)
+    reports = parse_json_lines(out)
     assert [(report["protocol"], report["first"]) for report in reports] == [
         ("item-cold", None),
         ("user-cold", 2),
@@ -70,7 +70,7 @@ def test_links_are_looked_for_among_the_nearest(run: Run, sample_db: Path, tmp_p
     file.write_text(f"from,to,kind\n{ids[0]},{ids[1]},related\n{ids[1]},{ids[2]},related\n{ids[1]},gone,related\n")
     code, out, err = run("evaluate", "links", str(file), "-k", str(len(ids)), "--db", str(sample_db))
     assert code == 0, err
-    (report,) = lines(out)
+    (report,) = parse_json_lines(out)
     assert (report["kind"], report["queries"], report["links"]) == ("related", 2, 2)
     assert {one["model"]: one["recall"] for one in report["models"]} == {
         "nearest": 1.0,

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from huggingface_hub import constants
 
-from tests.cli.calling import Run, call_in_process, lines
+from tests.cli.calling import Run, call_in_process, parse_json_lines
 from tests.encoders import checkpoints
 
 SAMPLE_PICTURES = Path(__file__).parents[2] / "sample_media" / "pictures"
@@ -116,16 +116,16 @@ def run_with_hub(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
 def test_alone_it_lists_models_as_json_lines_in_a_pipe(run: Run) -> None:
     code, out, err = run()
     assert (code, err) == (0, "")
-    listed = lines(out)
+    listed = parse_json_lines(out)
     assert len(listed) == 12
     assert list(listed[0]) == ["name", "dim", "image_size", "weights_bytes", "on_disk", "place", "note"]
     assert listed[0]["name"] == "starter"
 
 
 def test_a_filter_may_stand_right_behind_models(run: Run) -> None:
-    names = [row["name"] for row in lines(run("eva02", "--all")[1])]
+    names = [row["name"] for row in parse_json_lines(run("eva02", "--all")[1])]
     assert len(names) == 5
-    assert names == [row["name"] for row in lines(run("list", "--all", "eva02", "--json")[1])]
+    assert names == [row["name"] for row in parse_json_lines(run("list", "--all", "eva02", "--json")[1])]
 
 
 def test_a_filter_that_finds_nothing_is_exit_code_1(run: Run) -> None:
@@ -155,7 +155,7 @@ def test_what_is_downloaded_is_listed_and_passes_its_check_without_a_network(
 
     code, out, err = run_with_hub("download", name, hub=address)
     assert (code, err) == (0, "")
-    (done,) = lines(out)
+    (done,) = parse_json_lines(out)
     (folder,) = map(Path, done["folders"])
     assert folder.is_relative_to(hub_cache)
     wanted = {
@@ -163,9 +163,9 @@ def test_what_is_downloaded_is_listed_and_passes_its_check_without_a_network(
     }
     assert {file.name for file in folder.iterdir()} == set(wanted)
     assert (done["files"], done["bytes"]) == (len(wanted), sum(wanted.values()))
-    assert lines(run_with_hub("download", name)[1]) == [done]  # the hub is gone, the files are there
+    assert parse_json_lines(run_with_hub("download", name)[1]) == [done]  # the hub is gone, the files are there
 
-    (listed,) = lines(run_with_hub("me/")[1])
+    (listed,) = parse_json_lines(run_with_hub("me/")[1])
     assert (listed["name"], listed["dim"], listed["on_disk"]) == (name, 32, True)
     assert listed["weights_bytes"] == wanted["model.safetensors"]
 
@@ -173,7 +173,7 @@ def test_what_is_downloaded_is_listed_and_passes_its_check_without_a_network(
     code, out, err = run_with_hub("check", name, *chosen)
     assert code == 0, err
     assert "Retrying" not in err  # nobody asked the hub, which is gone
-    (found,) = lines(out)
+    (found,) = parse_json_lines(out)
     assert (found["name"], found["dim"], found["image_size"], found["runtime"]) == (name, 32, 48, "torch:fp32")
     assert (found["pictures"] + found["unreadable"], found["texts"]) == (
         min(64, len(list(SAMPLE_PICTURES.iterdir()))),
@@ -210,7 +210,7 @@ def test_without_a_network_downloading_says_so(run_with_hub: Run) -> None:
 def test_the_built_in_model_passes_its_check(run: Run) -> None:
     code, out, err = run("check", "starter", "--threads", "2")
     assert code == 0
-    (found,) = lines(out)
+    (found,) = parse_json_lines(out)
     assert (found["dim"], found["pictures"], found["reference"]) == (384, 16, "starter run by torch in float32")
     assert found["min_cosine"] > 0.9999
     assert min(found["pictures_per_second"], found["texts_per_second"], found["one_text_ms"]) > 0
@@ -218,20 +218,20 @@ def test_the_built_in_model_passes_its_check(run: Run) -> None:
 
 
 def test_the_runtimes_that_were_refused_are_named_with_the_reason(run: Run, tmp_path: Path) -> None:
-    from firstsight.encoders import verdicts
-    from firstsight.encoders.options import EncoderOptions
+    from firstsight.encoders.encoder_options import EncoderOptions
     from firstsight.encoders.registry import load_dual_model
-    from firstsight.encoders.runtimes import candidates, machine
+    from firstsight.encoders.runtimes import runtime_measurements
+    from firstsight.encoders.runtimes.runtime_choice import candidate_runtimes, machine
 
     checkpoints.open_clip_folder(tmp_path, "tiny-clip", {})
     name = f"open_clip:{tmp_path}"
     fingerprint = load_dual_model(name, EncoderOptions()).spec.fingerprint
-    first = next(candidates("cpu"))
+    first = next(candidate_runtimes("cpu"))
     verdict = {"mean_cosine": 0.9, "min_cosine": 0.8, "refused": "it was seen to fail"}
-    verdicts.write(fingerprint, machine(first, "cpu"), verdict)
+    runtime_measurements.write(fingerprint, machine(first, "cpu"), verdict)
     code, out, _ = run("check", name, "--device", "cpu")
     assert code == 0
-    (found,) = lines(out)
+    (found,) = parse_json_lines(out)
     assert found["refused"][str(first)] == "it was seen to fail"
     assert found["runtime"] != str(first)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.calling import Run, lines
+from tests.cli.calling import Run, parse_json_lines
 
 
 def test_a_history_is_answered_with_a_slate(run: Run, sample_db: Path) -> None:
@@ -17,7 +17,7 @@ def test_a_history_is_answered_with_a_slate(run: Run, sample_db: Path) -> None:
         *("--db", str(sample_db), "--seed", "1"),
     )
     assert (code, err) == (0, "")
-    shown = lines(out)
+    shown = parse_json_lines(out)
     assert [one["slot"] for one in shown] == list(range(6))
     assert sorted(one["kind"] for one in shown) == ["product"] * 4 + ["video"] * 2
     assert shown[0].keys() >= {"slate_id", "item_id", "title", "score", "source", "because", "explore", "propensity"}
@@ -29,7 +29,7 @@ def test_a_stranger_and_missing_items_are_told_on_stderr(run: Run, sample_db: Pa
     assert code == 0
     assert "user 'u9' has no events on items of this database: popular and new items" in err
     assert "6 slots of video are left out" in err
-    assert len(lines(out)) == 4
+    assert len(parse_json_lines(out)) == 4
 
 
 def test_a_slate_is_logged_and_an_items_users_are_named(run: Run, sample_db: Path, tmp_path: Path) -> None:
@@ -40,8 +40,8 @@ def test_a_slate_is_logged_and_an_items_users_are_named(run: Run, sample_db: Pat
     events.write_text("user_id,item_id,timestamp\nu1,violin,1790000000\nu1,drum-kit,1790000100\nu2,grapes,1790000200\n")
     assert run("events", "add", str(events), "--time-unit", "s", *db)[0] == 0
     code, out, err = run("recommend", "--user", "u1", "--log", *db)
-    assert (code, "logged as slate " + lines(out)[0]["slate_id"] in err) == (0, True)
-    users = lines(run("recommend", "--for-item", "guitar-acoustic", *db)[1])
+    assert (code, "logged as slate " + parse_json_lines(out)[0]["slate_id"] in err) == (0, True)
+    users = parse_json_lines(run("recommend", "--for-item", "guitar-acoustic", *db)[1])
     assert [one["user_id"] for one in users] == ["u1", "u2"]
     assert users[0]["because"] in {"violin", "drum-kit"}
 
@@ -50,12 +50,12 @@ def test_a_profile_is_a_file(run: Run, sample_db: Path, tmp_path: Path) -> None:
     path = tmp_path / "profile.json"
     path.write_text(json.dumps({"history": ["violin"], "age": 30}))
     code, out, _ = run("recommend", "--json-profile", str(path), "-k", "3", "--db", str(sample_db))
-    assert (code, len(lines(out))) == (0, 3)
+    assert (code, len(parse_json_lines(out))) == (0, 3)
 
 
 def test_similar_items_are_listed(run: Run, sample_db: Path) -> None:
     code, out, _ = run("similar", "guitar-acoustic", "-k", "3", "--db", str(sample_db))
-    shown = lines(out)
+    shown = parse_json_lines(out)
     assert code == 0
     assert len(shown) == 3
     assert "guitar-acoustic" not in [one["item_id"] for one in shown]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.calling import Run, lines
+from tests.cli.calling import Run, parse_json_lines
 from tests.indexer.shop import picture, write_jsonl
 from tests.media.conftest import Server
 
@@ -40,7 +40,7 @@ def test_another_database_is_made_from_what_is_kept(
     for db in ("one", "two"):
         code, out, err = run("index", str(catalogue), "--db", str(tmp_path / db), "--allow-private")
         assert code == 0, err
-        assert lines(out)[0]["counts"]["pictures"] == 1
+        assert parse_json_lines(out)[0]["counts"]["pictures"] == 1
     assert answered == [200, 304]
 
 
@@ -51,7 +51,7 @@ def test_refresh_media_asks(run: Run, catalogue: Path, answered: list[int], tmp_
     assert answered == [200]
     _, out, _ = run(*command, "--refresh-media")
     assert answered == [200, 304]
-    assert lines(out)[0]["counts"]["unchanged"] == 1
+    assert parse_json_lines(out)[0]["counts"]["unchanged"] == 1
 
 
 def test_a_folder_that_cannot_be_used_ends_the_command(run: Run, catalogue: Path, tmp_path: Path) -> None:

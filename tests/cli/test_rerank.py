@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.calling import Run, lines
+from tests.cli.calling import Run, parse_json_lines
 
 THINGS = ("mug", "shoe", "guitar", "lamp", "tent", "clock", "bicycle", "hat")
 SALES = {
@@ -39,23 +39,23 @@ def test_a_reranker_is_fitted_listed_promoted_used_and_dropped(run: Run, tmp_pat
     assert run("rerank", "list", *db) == (0, "", "")
     code, out, err = run("rerank", "fit", "--judgements", judged, "--column", "sales", *db)
     assert code == 0, err
-    (made,) = lines(out)
+    (made,) = parse_json_lines(out)
     assert (made["version"], made["mode"], made["columns"], made["promoted"]) == (1, "hybrid", ["sales"], False)
     assert made["ndcg_after"] > made["ndcg_before"]
     assert made["p"] < 0.05
     assert run("rerank", "use", *db) == (0, "", "reranker 1 now orders the results of mode hybrid\n")
-    assert [version["promoted"] for version in lines(run("rerank", "list", *db)[1])] == [True]
-    ranked = lines(run("search", "a tent", "-k", "5", *db)[1])
+    assert [version["promoted"] for version in parse_json_lines(run("rerank", "list", *db)[1])] == [True]
+    ranked = parse_json_lines(run("search", "a tent", "-k", "5", *db)[1])
     best = max((title for title in SALES if title.endswith("tent")), key=SALES.__getitem__)
     assert ranked[0]["item_id"] == best
     scores = [result["rank_score"] for result in ranked]
     assert scores == sorted(scores, reverse=True)
-    kept = lines(run("search", "a tent", "-k", "5", "--no-rerank", *db)[1])
+    kept = parse_json_lines(run("search", "a tent", "-k", "5", "--no-rerank", *db)[1])
     assert not any("rank_score" in result for result in kept)
     queries = write_lines(tmp_path / "q.jsonl", [{"text": "a tent"}, {"text": "a tent", "rerank": False}])
-    answers = lines(run("search", "--queries", queries, *db)[1])
+    answers = parse_json_lines(run("search", "--queries", queries, *db)[1])
     assert [answer.get("reranker") for answer in answers] == [1, None]
-    (task,) = lines(run("evaluate", "search", "--judgements", judged, "--mode", "hybrid", *db)[1])
+    (task,) = parse_json_lines(run("evaluate", "search", "--judgements", judged, "--mode", "hybrid", *db)[1])
     assert list(task["modes"]) == ["hybrid", "hybrid + reranker 1"]
     assert run("rerank", "drop", *db) == (0, "", "reranker 1: no longer in use\n")
     assert run("rerank", "drop", *db) == (0, "", "no reranker was in use\n")

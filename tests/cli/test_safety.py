@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from firstsight.indexer.store import Store
-from tests.cli.calling import Run, lines
+from firstsight.storage.store import Store
+from tests.cli.calling import Run, parse_json_lines
 from tests.conftest import SAMPLE_CATALOGUE
 
 MUSIC = "policies:\n  - {id: music, name: Music, severity: 3, prompts: [a guitar, a musical instrument, drums], "
@@ -32,7 +32,7 @@ def policies(tmp_path: Path) -> str:
 def test_policies_are_listed_checked_and_copied(run: Run, tmp_path: Path) -> None:
     code, out, _ = run("safety", "policies")
     assert code == 0
-    assert {"weapons", "gore"} <= {row["id"] for row in lines(out)}
+    assert {"weapons", "gore"} <= {row["id"] for row in parse_json_lines(out)}
     copied = tmp_path / "mine.yaml"
     copied.write_text(run("safety", "policies", "--yaml")[1])
     assert run("safety", "policies", "--policies", str(copied))[1] == out
@@ -46,13 +46,15 @@ def test_a_policy_is_of_use_before_there_are_labels(run: Run, db: Path, policies
     asked = ["--policies", policies, "--db", str(db)]
     code, out, err = run("safety", "score", *asked, "--review-budget", "0.1")
     assert code == 0, err
-    (report,) = lines(out)
+    (report,) = parse_json_lines(out)
     assert report["zero_shot"] == ["music"]
     assert (report["scored"], report["block"]) == (75, 0)
     assert 1 <= report["review"] <= 8
     reviewed = {
         r["item_id"]
-        for r in lines(run("search", "music", "-k", "75", "--where", "safety_decision = 'review'", "--db", str(db))[1])
+        for r in parse_json_lines(
+            run("search", "music", "-k", "75", "--where", "safety_decision = 'review'", "--db", str(db))[1]
+        )
     }
     musical = {
         "guitar-acoustic",
@@ -66,10 +68,10 @@ def test_a_policy_is_of_use_before_there_are_labels(run: Run, db: Path, policies
     }
     musical |= {"video-guitar-lesson", "live-band-night"}
     assert len(reviewed & musical) >= len(reviewed) * 0.7
-    told = lines(run("safety", "explain", sorted(reviewed)[0], *asked)[1])[0]
+    told = parse_json_lines(run("safety", "explain", sorted(reviewed)[0], *asked)[1])[0]
     assert (told["decision"], told["scores"][0]["calibrated"]) == ("review", False)
     assert told["evidence"][0]["source"] == "zero_shot"
-    assert lines(run("safety", "score", *asked)[1])[0]["scored"] == 0
+    assert parse_json_lines(run("safety", "score", *asked)[1])[0]["scored"] == 0
 
 
 def test_labels_become_a_head_and_what_it_blocks_is_not_found(
@@ -82,18 +84,18 @@ def test_labels_become_a_head_and_what_it_blocks_is_not_found(
     labels.write_text("item_id,policy,label\n" + "".join(f"{item_id},music,{label}\n" for item_id, label in rows))
     code, out, err = run("safety", "train", str(labels), *asked, "--precision", "0.5", "--recall", "0.5")
     assert code == 0, err
-    (head,) = lines(out)
+    (head,) = parse_json_lines(out)
     assert (head["policy"], head["promoted"], head["held_out"]) == ("music", True, "cross-fitted")
     assert head["average_precision"] > 0.8
-    assert lines(run("safety", "heads", "--db", str(db))[1])[0]["version"] == 1
-    (report,) = lines(run("safety", "score", *asked)[1])
+    assert parse_json_lines(run("safety", "heads", "--db", str(db))[1])[0]["version"] == 1
+    (report,) = parse_json_lines(run("safety", "score", *asked)[1])
     blocked = set(
         Store.open(db).items.search().where("safety_decision = 'block'").limit(None).to_arrow()["item_id"].to_pylist()
     )
     assert report["block"] == len(blocked) > 0
     search = ["search", "acoustic guitar", "-k", "75", "--db", str(db)]
-    assert not {r["item_id"] for r in lines(run(*search)[1])} & blocked
-    assert {r["item_id"] for r in lines(run(*search, "--include-blocked")[1])} >= blocked
+    assert not {r["item_id"] for r in parse_json_lines(run(*search)[1])} & blocked
+    assert {r["item_id"] for r in parse_json_lines(run(*search, "--include-blocked")[1])} >= blocked
 
 
 def test_a_catalogue_that_changes_lifts_no_block(run: Run, db: Path) -> None:

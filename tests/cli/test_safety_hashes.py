@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageOps
 
-from firstsight.safety.audit import AuditLog
-from tests.cli.calling import Run, lines
+from firstsight.safety.audit.audit_log import AuditLog
+from tests.cli.calling import Run, parse_json_lines
 
 PICTURES = Path(__file__).parents[2] / "sample_media" / "pictures"
 GUITAR = sorted(PICTURES.glob("*guitar*"))[0]
@@ -29,11 +29,11 @@ def test_a_picture_is_added_matched_exported_removed_and_imported(run: Run, db: 
         "safety", "hashes", "add", str(GUITAR), "--policy", "weapons", "--tag", "batch-7", "--by", "ana", "--exact", *at
     )
     assert added == (0, "", "1 hashes, 1 of them new\n")
-    (entry,) = lines(run("safety", "hashes", "list", *at)[1])
+    (entry,) = parse_json_lines(run("safety", "hashes", "list", *at)[1])
     assert (entry["set"], entry["policy"], entry["tags"]) == ("bad", "weapons", ["batch-7"])
-    (match,) = lines(run("safety", "hashes", "match", *at)[1])
+    (match,) = parse_json_lines(run("safety", "hashes", "match", *at)[1])
     assert (match["uri"], match["policy"], match["hash"]) == (f"pictures/{GUITAR.name}", "weapons", entry["hash"])
-    assert lines(run("safety", "hashes", "match", "--item", "green-mug", *at)[1]) == []
+    assert parse_json_lines(run("safety", "hashes", "match", "--item", "green-mug", *at)[1]) == []
     listed = tmp_path / "ours.csv"
     assert run("safety", "hashes", "export", str(listed), *at)[0] == 0
     assert run("safety", "hashes", "remove", entry["hash"], *at) == (0, "", "1 entries removed\n")
@@ -54,21 +54,21 @@ def test_a_mirrored_copy_is_found_by_the_variants_which_go_with_their_source(
     with Image.open(GUITAR) as file:
         ImageOps.mirror(file.convert("RGB")).save(tmp_path / "mirrored.png")
     assert run("safety", "hashes", "add", str(tmp_path / "mirrored.png"), "--policy", "weapons", "--exact", *at)[0] == 0
-    assert lines(run("safety", "hashes", "match", *at)[1]) == []
+    assert parse_json_lines(run("safety", "hashes", "match", *at)[1]) == []
     assert run("safety", "hashes", "add", str(tmp_path / "mirrored.png"), "--policy", "weapons", *at)[0] == 0
-    (match,) = lines(run("safety", "hashes", "match", *at)[1])
+    (match,) = parse_json_lines(run("safety", "hashes", "match", *at)[1])
     assert (match["uri"], match["tags"]) == (f"pictures/{GUITAR.name}", ["variant-mirrored"])
     assert run("safety", "hashes", "remove", "--source", str(tmp_path / "mirrored.png"), *at)[0] == 0
-    assert lines(run("safety", "hashes", "list", *at)[1]) == []
+    assert parse_json_lines(run("safety", "hashes", "list", *at)[1]) == []
 
 
 def test_a_good_item_takes_a_match_back(run: Run, db: Path) -> None:
     at = ["--db", str(db)]
     assert run("safety", "hashes", "add", str(GUITAR), "--policy", "weapons", *at)[0] == 0
-    (match,) = lines(run("safety", "hashes", "match", *at)[1])
+    (match,) = parse_json_lines(run("safety", "hashes", "match", *at)[1])
     assert match["set"] == "bad"
     assert run("safety", "hashes", "add", "--item", match["item_id"], "--good", *at)[0] == 0
-    assert {one["set"] for one in lines(run("safety", "hashes", "match", *at)[1])} == {"good"}
+    assert {one["set"] for one in parse_json_lines(run("safety", "hashes", "match", *at)[1])} == {"good"}
 
 
 def test_bad_rows_are_named_and_the_others_kept(run: Run, db: Path, tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from firstsight.safety.audit import AuditLog
-from tests.cli.calling import Run, call_in_process, lines
-from tests.safety.items import POLICIES_TEXT, make_store
+from firstsight.safety.audit.audit_log import AuditLog
+from tests.cli.calling import Run, call_in_process, parse_json_lines
+from tests.safety.scored_items import POLICIES_TEXT, make_store
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def db(tmp_path: Path) -> Path:
 def test_an_item_goes_through_review_appeal_and_overturn(run: Run, db: Path, tmp_path: Path) -> None:
     at = ["--db", str(db)]
     policies = ["--policies", str(tmp_path / "policies.yaml")]
-    (first,) = lines(run("safety", "queue", "--reach", "views", *policies, *at)[1])
+    (first,) = parse_json_lines(run("safety", "queue", "--reach", "views", *policies, *at)[1])
     assert (first["item_id"], first["policy"], first["severity"], first["reach"]) == ("knife", "weapons", 5, 9.0)
     because = ["--policy", "weapons", "--reason", "a real knife", "--by", "ana"]
     code, _, said = run("safety", "decide", "knife", "block", *because, *policies, *at)
@@ -38,13 +38,13 @@ def test_an_item_goes_through_review_appeal_and_overturn(run: Run, db: Path, tmp
     assert said.startswith("knife: block (entry 1-")
     assert run("safety", "queue", *policies, *at) == (0, "", "")
     assert run("safety", "appeal", "knife", "--reason", "a bread knife", *at)[0] == 0
-    assert [row["why"] for row in lines(run("safety", "queue", *policies, *at)[1])] == ["appeal"]
+    assert [row["why"] for row in parse_json_lines(run("safety", "queue", *policies, *at)[1])] == ["appeal"]
     assert run("safety", "overturn", "knife", "--reason", "so it is", "--by", "ben", *policies, *at)[0] == 0
-    listed = lines(run("safety", "audit", "--list", "--item", "knife", *at)[1])
+    listed = parse_json_lines(run("safety", "audit", "--list", "--item", "knife", *at)[1])
     assert [entry["kind"] for entry in listed] == ["override", "appeal", "overturn"]
     assert run("safety", "labels", str(tmp_path / "l.csv"), *at)[2] == f"1 labels in {tmp_path / 'l.csv'}\n"
     assert (tmp_path / "l.csv").read_text() == "item_id,policy,label,annotator,weight\nknife,weapons,0,ben,1.0\n"
-    (again,) = lines(run("safety", "replay", listed[0]["entry_id"], *at)[1])
+    (again,) = parse_json_lines(run("safety", "replay", listed[0]["entry_id"], *at)[1])
     assert (again["replayed"], again["same"]) == ("block", True)
 
 
@@ -54,14 +54,16 @@ def test_a_changed_log_is_told_with_its_line_and_exit_code_1(run: Run, db: Path,
     for item in ("knife", "mug"):
         assert run("safety", "decide", item, "block", *because, *at)[0] == 0
     code, out, _ = run("safety", "audit", *at)
-    (told,) = lines(out)
+    (told,) = parse_json_lines(out)
     assert (code, told["ok"], told["entries"]) == (0, True, 2)
     assert run("safety", "audit", "--expect", told["head"], *at)[0] == 0
     log = AuditLog.of(str(db))
     log.path.write_bytes(log.path.read_bytes().replace(b'"action":"block"', b'"action":"allow"', 1))
     code, out, _ = run("safety", "audit", *at)
     assert code == 1
-    assert [(problem["line"], "was edited" in problem["what"]) for problem in lines(out)[0]["problems"]] == [(1, True)]
+    assert [(problem["line"], "was edited" in problem["what"]) for problem in parse_json_lines(out)[0]["problems"]] == [
+        (1, True)
+    ]
     assert run("safety", "audit", "--expect", "9-0123456789abcdef", *at)[0] == 1
 
 
@@ -77,9 +79,9 @@ def test_a_lost_log_is_refused_until_another_is_adopted(run: Run, db: Path, tmp_
     assert run("safety", "audit", *at)[0] == 1
     code, out, said = run("safety", "audit", "--adopt", str(log.path), "--by", "ben", *at)
     assert code == 0, said
-    assert lines(out)[0]["logged"]["override"] == 1
+    assert parse_json_lines(out)[0]["logged"]["override"] == 1
     assert f"began {log.path} (entry 2-" in said
-    listed = lines(run("safety", "audit", "--list", *at)[1])
+    listed = parse_json_lines(run("safety", "audit", "--list", *at)[1])
     assert [(entry["kind"], entry["record"]["by"]) for entry in listed] == [("override", "ana"), ("adopt", "ben")]
     assert run("safety", "decide", "mug", "block", *because, *at)[0] == 0
     assert run("safety", "audit", *at)[0] == 0

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import firstsight
-from tests.cli.calling import Run, lines
+from tests.cli.calling import Run, parse_json_lines
 
 
 def test_ids_are_fitted_listed_exported_and_searched_by(run: Run, sample_db: Path, tmp_path: Path) -> None:
@@ -22,12 +22,12 @@ def test_ids_are_fitted_listed_exported_and_searched_by(run: Run, sample_db: Pat
     )
     code, out, err = run("semantic-ids", "fit", *db)
     assert code == 0, err
-    (made,) = lines(out)
+    (made,) = parse_json_lines(out)
     assert (made["version"], made["levels"], made["waiting"]) == (1, 3, 0)
-    assert lines(run("semantic-ids", "status", *db)[1]) == [made]
-    assert lines(run("semantic-ids", "assign", *db)[1]) == [{"new": 0} | made]
+    assert parse_json_lines(run("semantic-ids", "status", *db)[1]) == [made]
+    assert parse_json_lines(run("semantic-ids", "assign", *db)[1]) == [{"new": 0} | made]
 
-    shown = lines(run("semantic-ids", "export", *db)[1])
+    shown = parse_json_lines(run("semantic-ids", "export", *db)[1])
     assert len(shown) == made["assigned"]
     for name in ("ids.jsonl", "ids.csv"):
         assert run("semantic-ids", "export", "--out", str(tmp_path / name), *db)[0] == 0
@@ -40,7 +40,7 @@ def test_ids_are_fitted_listed_exported_and_searched_by(run: Run, sample_db: Pat
     prefix = shown[0]["semantic_id"].split("-")[0]
     wanted = {row["item_id"] for row in shown if row["semantic_id"].startswith(f"{prefix}-")}
     found = run("search", "a thing", "--mode", "vector", "-k", "100", "--where", f"semantic_id LIKE '{prefix}-%'", *db)
-    assert {row["item_id"] for row in lines(found[1])} == wanted
+    assert {row["item_id"] for row in parse_json_lines(found[1])} == wanted
 
 
 def test_an_export_says_what_is_wrong(run: Run, sample_db: Path, tmp_path: Path) -> None:

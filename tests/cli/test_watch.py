@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import firstsight
-from tests.cli.calling import Run, call_in_process, lines
+from tests.cli.calling import Run, call_in_process, parse_json_lines
 from tests.media.streams import FolderServer, grey_clip, write_hls
 
 
@@ -29,14 +29,14 @@ def test_a_file_to_its_end_one_line_an_update_and_the_report_last(run: Run, tmp_
         "watch", str(clip), "--item", "a", "--title", "A clip", "--every", "1", "--update", "0", "--json"
     )
     assert code == 0, err
-    *updates, report = lines(out)
+    *updates, report = parse_json_lines(out)
     assert updates
     assert [update["updates"] for update in updates] == list(range(1, len(updates) + 1))
     assert (report["outcome"], report["counts"]["frames"], report["item_id"]) == ("finished", 4, "a")
     assert "4 frames, 4 of them in the index" in err
     code, out, _ = run("status", "--json")
     assert code == 0
-    assert lines(out)[0]["runs"][-1]["outcome"] == "finished"
+    assert parse_json_lines(out)[0]["runs"][-1]["outcome"] == "finished"
 
 
 def test_what_is_wrong_is_said_in_one_sentence_with_its_code(run: Run, tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_ctrl_c_writes_what_has_come_and_ends_with_130(tmp_path: Path) -> None:
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert "stopping: received frames are written first" in err
-    report = lines(out)[-1]
+    report = parse_json_lines(out)[-1]
     assert report["outcome"] == "stopped"
     views = firstsight.open(tmp_path / "db").get("a")["views"]
     assert sum(view["part"] == "frame" for view in views) == report["counts"]["frames"]
@@ -92,4 +92,4 @@ def test_a_page_says_that_a_streams_pictures_are_not_kept(run: Run, tmp_path: Pa
     assert "a live stream; its pictures are not kept" in (tmp_path / "page.html").read_text()
     code, out, _ = run("search", "show", "--moments", "--json")
     assert code == 0
-    assert lines(out)[0]["item_id"] == "a"
+    assert parse_json_lines(out)[0]["item_id"] == "a"

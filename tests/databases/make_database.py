@@ -18,7 +18,7 @@ from pathlib import Path
 
 import lancedb
 
-from firstsight.indexer.tables import FORMAT
+from firstsight.storage.tables import CURRENT_LAYOUT
 
 HERE = Path(__file__).parent
 SAMPLE = HERE.parents[1] / "sample_media"
@@ -57,7 +57,7 @@ def main() -> None:
     firstsight(db, "safety", "score")
     firstsight(db, "safety", "audit")
     clean(db)
-    pack(db, HERE / f"layout-{FORMAT}.tar.gz")
+    pack(db, HERE / f"layout-{CURRENT_LAYOUT}.tar.gz")
 
 
 def firstsight(db: Path, *arguments: str) -> None:

@@ -19,9 +19,9 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from firstsight.encoders.base import unit
-from firstsight.encoders.options import EncoderOptions
+from firstsight.encoders.encoder_options import EncoderOptions
+from firstsight.encoders.families.state_dicts import unwrap
 from firstsight.encoders.registry import load_dual_model
-from firstsight.encoders.state_dicts import unwrap
 from firstsight.errors import EncoderError
 from tests.encoders import checkpoints
 

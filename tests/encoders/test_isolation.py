@@ -23,7 +23,7 @@ from firstsight.errors import (
 TITLES = [f"title {n}" for n in range(13)]
 
 
-class Wrapped:
+class FailingStarter:
     """The real starter behind a seam where calls may fail; counts them."""
 
     def __init__(self, encoder: Encoder, seam: Callable[[Sequence[object]], None]) -> None:
@@ -55,7 +55,7 @@ def fails_on(*bad: object, error: BaseException | None = None) -> Callable[[Sequ
 
 
 def test_nothing_fails_in_one_call_and_the_vectors_are_the_encoders(starter: Encoder) -> None:
-    encoder = Wrapped(starter, lambda inputs: None)
+    encoder = FailingStarter(starter, lambda inputs: None)
     outcomes = try_texts(encoder, TITLES)
     np.testing.assert_array_equal(as_vectors(outcomes), starter.encode_texts(TITLES))
     assert encoder.calls == [13]
@@ -66,7 +66,7 @@ def test_nothing_fails_in_one_call_and_the_vectors_are_the_encoders(starter: Enc
 def test_titles_that_break_the_tokeniser_are_found_and_the_others_keep_their_vectors(
     starter: Encoder, bad: list[int]
 ) -> None:
-    encoder = Wrapped(starter, fails_on(*(TITLES[n] for n in bad)))
+    encoder = FailingStarter(starter, fails_on(*(TITLES[n] for n in bad)))
     outcomes = try_texts(encoder, TITLES)
     assert [n for n, outcome in enumerate(outcomes) if isinstance(outcome, MediaError)] == bad
     expected = starter.encode_texts(TITLES)
@@ -81,14 +81,14 @@ def test_titles_that_break_the_tokeniser_are_found_and_the_others_keep_their_vec
 
 
 def test_one_bad_input_takes_two_calls_a_halving(starter: Encoder) -> None:
-    encoder = Wrapped(starter, fails_on("title 5"))
+    encoder = FailingStarter(starter, fails_on("title 5"))
     try_texts(encoder, [f"title {n}" for n in range(128)])
     assert len(encoder.calls) <= 1 + 2 * 7 + 1  # and one for the plain text
 
 
 def test_a_picture_that_the_encoder_raises_on_is_found(starter: Encoder) -> None:
     pictures = [Image.new("RGB", (40, 40), colour) for colour in ("red", "green", "blue")]
-    outcomes = try_images(Wrapped(starter, fails_on(pictures[1], error=EncoderError("no such shape"))), pictures)
+    outcomes = try_images(FailingStarter(starter, fails_on(pictures[1], error=EncoderError("no such shape"))), pictures)
     assert [isinstance(outcome, MediaError) for outcome in outcomes] == [False, True, False]
     assert str(outcomes[1]) == "the encoder failed on it (no such shape)"
 
@@ -112,8 +112,8 @@ def test_a_batch_too_large_for_memory_is_halved_and_a_lone_picture_too_large_is_
         if len(inputs) > 2 or large in inputs:
             raise error
 
-    assert all(isinstance(outcome, np.ndarray) for outcome in try_images(Wrapped(starter, seam), small))
-    outcomes = try_images(Wrapped(starter, seam), [*small, large])
+    assert all(isinstance(outcome, np.ndarray) for outcome in try_images(FailingStarter(starter, seam), small))
+    outcomes = try_images(FailingStarter(starter, seam), [*small, large])
     assert [isinstance(outcome, MediaError) for outcome in outcomes] == [False] * 7 + [True]
     assert isinstance(outcomes[-1], MediaError)
     assert outcomes[-1].reason == "too_large"
@@ -122,7 +122,7 @@ def test_a_batch_too_large_for_memory_is_halved_and_a_lone_picture_too_large_is_
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_vector_that_is_not_finite_costs_its_input(starter: Encoder, value: float) -> None:
-    class Spoiled(Wrapped):
+    class Spoiled(FailingStarter):
         def encode_texts(self, texts: Sequence[str]) -> Vectors:
             vectors = super().encode_texts(texts)
             vectors[[n for n, text in enumerate(texts) if text == "title 3"], 7] = value
@@ -135,7 +135,7 @@ def test_a_vector_that_is_not_finite_costs_its_input(starter: Encoder, value: fl
 
 
 def test_an_array_of_the_wrong_shape_costs_the_input_that_makes_it_so(starter: Encoder) -> None:
-    class Short(Wrapped):
+    class Short(FailingStarter):
         def encode_texts(self, texts: Sequence[str]) -> Vectors:
             return super().encode_texts([text for text in texts if text != "title 9"])
 
@@ -152,14 +152,14 @@ def test_an_encoder_that_fails_on_everything_is_one_error_after_a_few_calls(
     def seam(inputs: Sequence[object]) -> None:
         raise error
 
-    encoder = Wrapped(starter, seam)
+    encoder = FailingStarter(starter, seam)
     with pytest.raises(BrokenEncoderError, match=f"starter fails on every input, the text 'a' too: .*{error}"):
         try_texts(encoder, inputs)
     assert len(encoder.calls) <= 6  # 13, 7, 4, 2, 1 and the plain text
 
 
 def test_an_encoder_whose_every_vector_is_not_finite_is_broken(starter: Encoder) -> None:
-    class Nothing(Wrapped):
+    class Nothing(FailingStarter):
         def encode_images(self, images: Sequence[ImageInput]) -> Vectors:
             return super().encode_images(images) * np.float32(np.nan)
 
@@ -174,7 +174,7 @@ def test_what_no_input_is_to_blame_for_goes_through_at_once(starter: Encoder, er
     def seam(inputs: Sequence[object]) -> None:
         raise error
 
-    encoder = Wrapped(starter, seam)
+    encoder = FailingStarter(starter, seam)
     with pytest.raises(type(error)):
         try_texts(encoder, TITLES)
     assert encoder.calls == [13]
@@ -182,7 +182,7 @@ def test_what_no_input_is_to_blame_for_goes_through_at_once(starter: Encoder, er
 
 def test_a_panic_in_a_tokenisers_rust_code_costs_its_text(starter: Encoder) -> None:
     panic = type("PanicException", (BaseException,), {"__module__": "pyo3_runtime"})  # as PyO3 makes it
-    encoder = Wrapped(starter, fails_on("title 5", error=panic("index out of range")))
+    encoder = FailingStarter(starter, fails_on("title 5", error=panic("index out of range")))
     outcomes = try_texts(encoder, TITLES)
     assert [n for n, outcome in enumerate(outcomes) if isinstance(outcome, MediaError)] == [5]
     assert str(outcomes[5]) == "the encoder failed on it (PanicException: index out of range)"
@@ -194,7 +194,7 @@ def test_an_encoder_that_names_its_own_culprits_is_not_halved(starter: Encoder) 
         if bad:
             raise InputError(bad)
 
-    encoder = Wrapped(starter, seam)
+    encoder = FailingStarter(starter, seam)
     outcomes = try_texts(encoder, TITLES)
     assert [n for n, outcome in enumerate(outcomes) if isinstance(outcome, MediaError)] == [2, 11]
     assert encoder.calls == [13, 11]

@@ -18,8 +18,8 @@ from torchvision.transforms.v2 import InterpolationMode, functional
 import firstsight
 from firstsight.encoders.base import Encoder
 from firstsight.encoders.picture_transform import SquareTransform
+from firstsight.media.decode.video_sampler import VideoSampler
 from firstsight.media.pictures import crop_long, open_picture, shrink
-from firstsight.media.videos import VideoSampler
 from tests.encoders import checkpoints
 from tests.encoders.checkpoints import Checkpoint
 

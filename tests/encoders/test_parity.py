@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 
 import firstsight
 from firstsight.encoders.base import Vectors
-from firstsight.encoders.dual import DualEncoder
+from firstsight.encoders.runtimes.dual_encoder import DualEncoder
 from tests.encoders import checkpoints
 from tests.encoders.checkpoints import Checkpoint, OpenClipCheckpoint
 

@@ -16,14 +16,14 @@ import torch
 from PIL import Image
 
 import firstsight
-from firstsight.encoders import runtimes, verdicts
 from firstsight.encoders.base import Arrays, Encoder, EncoderSpec
-from firstsight.encoders.dual import DualEncoder, DualModel
-from firstsight.encoders.int8 import calibrate, neighbour_overlap
-from firstsight.encoders.openvino_runtime import computes_in_bf16, graph_folder
-from firstsight.encoders.options import EncoderOptions, Runtime
+from firstsight.encoders.encoder_options import EncoderOptions, Runtime
+from firstsight.encoders.models.int8_calibration import calibrate, neighbour_overlap
 from firstsight.encoders.registry import load_dual_model
-from firstsight.encoders.torch_runtime import TorchTower
+from firstsight.encoders.runtimes import runtime_choice, runtime_measurements
+from firstsight.encoders.runtimes.dual_encoder import DualEncoder, DualModel
+from firstsight.encoders.runtimes.openvino_runtime import computes_in_bf16, graph_folder
+from firstsight.encoders.runtimes.torch_runtime import TorchTower
 from firstsight.errors import EncoderError
 from tests.encoders import checkpoints
 
@@ -116,9 +116,11 @@ def test_a_precision_that_moves_the_vectors_is_refused_with_the_figures_and_auto
 ) -> None:
     wrong = replace(model, text_tower=Shifted(model.text_tower), spec=replace(model.spec, fingerprint="f" * 64))
     with pytest.raises(EncoderError, match=r"run as torch:bf16: its vectors keep a cosine of 0\.\d{4} at worst"):
-        runtimes.choose(wrong, replace(OPTIONS, runtime="torch:bf16"))
-    monkeypatch.setattr(runtimes, "candidates", lambda device: [Runtime("torch", "bf16"), Runtime("openvino", "fp32")])
-    assert runtimes.choose(wrong, OPTIONS) == Runtime("openvino", "fp32")
+        runtime_choice.choose_runtime(wrong, replace(OPTIONS, runtime="torch:bf16"))
+    monkeypatch.setattr(
+        runtime_choice, "candidate_runtimes", lambda device: [Runtime("torch", "bf16"), Runtime("openvino", "fp32")]
+    )
+    assert runtime_choice.choose_runtime(wrong, OPTIONS) == Runtime("openvino", "fp32")
 
 
 def test_a_tower_that_cannot_be_exported_runs_in_torch(tmp_path: Path) -> None:
@@ -137,17 +139,17 @@ def test_a_trace_that_froze_a_pictures_shape_is_refused(model: DualModel) -> Non
         spec=replace(model.spec, fingerprint="e" * 64),
     )
     with pytest.raises(EncoderError, match="cannot be run as openvino:fp32: its vectors keep a cosine"):
-        runtimes.choose(frozen, replace(OPTIONS, runtime="openvino"))
-    assert runtimes.choose(frozen, replace(OPTIONS, runtime="torch:fp32")) == Runtime("torch", "fp32")
+        runtime_choice.choose_runtime(frozen, replace(OPTIONS, runtime="openvino"))
+    assert runtime_choice.choose_runtime(frozen, replace(OPTIONS, runtime="torch:fp32")) == Runtime("torch", "fp32")
 
 
 def test_a_verdict_is_announced_and_reached_once(model: DualModel, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime, said = Runtime("openvino", "fp32"), list[str]()
     options = replace(OPTIONS, on_progress=said.append)
-    first = runtimes.judge(model, runtime, options)
+    first = runtime_choice.measure_runtime(model, runtime, options)
     assert first.min_cosine > 0.99999
-    monkeypatch.setattr(runtimes, "gate", None)
-    assert runtimes.judge(model, runtime, options) == first
+    monkeypatch.setattr(runtime_choice, "compare_with_reference", None)
+    assert runtime_choice.measure_runtime(model, runtime, options) == first
     assert [line.split(";")[1] for line in said] == [" once on this machine"]
 
 
@@ -156,10 +158,14 @@ def test_a_runtime_that_failed_is_tried_again_when_asked_for_by_name(
 ) -> None:
     runtime = Runtime("openvino", "fp32")
     with monkeypatch.context() as patch:
-        patch.setattr(runtimes, "gate", lambda *_: np.empty(-1))  # numpy's own error: no memory for it, say
-        assert runtimes.judge(model, runtime, OPTIONS).refused.startswith("it fails (")
-    assert runtimes.judge(model, runtime, OPTIONS).refused.startswith("it fails (")  # auto does not try again
-    assert runtimes.judge(model, runtime, replace(OPTIONS, runtime="openvino")).refused == ""
+        patch.setattr(
+            runtime_choice, "compare_with_reference", lambda *_: np.empty(-1)
+        )  # numpy's own error: no memory for it, say
+        assert runtime_choice.measure_runtime(model, runtime, OPTIONS).refused.startswith("it fails (")
+    assert runtime_choice.measure_runtime(model, runtime, OPTIONS).refused.startswith(
+        "it fails ("
+    )  # auto does not try again
+    assert runtime_choice.measure_runtime(model, runtime, replace(OPTIONS, runtime="openvino")).refused == ""
 
 
 def test_a_compiled_tower_gives_the_same_vectors() -> None:
@@ -175,10 +181,12 @@ def test_a_compiled_tower_gives_the_same_vectors() -> None:
 
 def test_broken_verdicts_are_reached_again(model: DualModel, cache: Path) -> None:
     runtime = Runtime("openvino", "fp32")
-    first = runtimes.judge(model, runtime, OPTIONS)
+    first = runtime_choice.measure_runtime(model, runtime, OPTIONS)
     (file,) = (cache / "verdicts").iterdir()
     file.write_text("{", encoding="utf-8")
-    assert runtimes.judge(model, runtime, OPTIONS).min_cosine == pytest.approx(first.min_cosine, abs=1e-6)
+    assert runtime_choice.measure_runtime(model, runtime, OPTIONS).min_cosine == pytest.approx(
+        first.min_cosine, abs=1e-6
+    )
     assert json.loads(file.read_text(encoding="utf-8"))
 
 
@@ -193,8 +201,8 @@ def test_a_cache_folder_that_cannot_be_written_costs_nothing_but_time(
 
 
 def test_padding_is_cut_where_it_changes_nothing_and_left_where_it_does(model: DualModel, tmp_path: Path) -> None:
-    assert runtimes.trims(model)
-    assert not runtimes.trims(load_dual_model(checkpoints.siglip_2(tmp_path).name, OPTIONS))
+    assert runtime_choice.can_trim_padding(model)
+    assert not runtime_choice.can_trim_padding(load_dual_model(checkpoints.siglip_2(tmp_path).name, OPTIONS))
 
 
 @pytest.mark.parametrize(
@@ -246,7 +254,7 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def test_int8_is_measured_and_then_runs(name: str, crops: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("nncf")
     # random weights give all pictures much the same vector, so their neighbours move more than a trained model's
-    monkeypatch.setattr("firstsight.encoders.int8.MIN_OVERLAP", 0.8)
+    monkeypatch.setattr("firstsight.encoders.models.int8_calibration.MIN_NEIGHBOUR_OVERLAP", 0.8)
     steps: list[str] = []
     measured = calibrate(name, crops, OPTIONS, steps.append)
     assert measured.refused == ""
@@ -268,10 +276,10 @@ def test_int8_below_its_figures_is_refused(
     name: str, model: DualModel, crops: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("nncf")
-    monkeypatch.setattr("firstsight.encoders.int8.MIN_OVERLAP", 1.01)
+    monkeypatch.setattr("firstsight.encoders.models.int8_calibration.MIN_NEIGHBOUR_OVERLAP", 1.01)
     measured = calibrate(name, crops, OPTIONS)
     assert "of the ten nearest neighbours (it must keep 1.01); use --runtime auto" in measured.refused
-    assert not graph_folder(runtimes.graph_key(model.spec, "pictures", runtimes.INT8)).exists()
+    assert not graph_folder(runtime_choice.graph_key(model.spec, "pictures", runtime_choice.INT8)).exists()
     with pytest.raises(EncoderError, match="of the ten nearest neighbours"):
         firstsight.load_encoder(name, runtime="fast")
 
@@ -302,10 +310,13 @@ def test_overlap_counts_the_neighbours_that_stay() -> None:
 
 
 def test_entries_of_a_model_stand_side_by_side() -> None:
-    verdicts.write("a" * 64, "one", {"x": 1})
-    verdicts.write("a" * 64, "other", {"y": 2})
-    assert (verdicts.read("a" * 64, "one"), verdicts.read("a" * 64, "other")) == ({"x": 1}, {"y": 2})
-    assert verdicts.read("b" * 64, "one") is None
+    runtime_measurements.write("a" * 64, "one", {"x": 1})
+    runtime_measurements.write("a" * 64, "other", {"y": 2})
+    assert (runtime_measurements.read("a" * 64, "one"), runtime_measurements.read("a" * 64, "other")) == (
+        {"x": 1},
+        {"y": 2},
+    )
+    assert runtime_measurements.read("b" * 64, "one") is None
 
 
 def test_an_encoder_is_an_encoder(name: str) -> None:

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from firstsight.encoders import starter
 from firstsight.encoders.base import Encoder, ImageInput, Vectors
-from firstsight.encoders.starter import StarterEncoder, fit_square
+from firstsight.encoders.starter import starter_encoder
+from firstsight.encoders.starter.starter_encoder import StarterEncoder, fit_square
 from firstsight.errors import EncoderError, MediaError
 
 TITLES = ["red running shoes", "a cup of coffee", "", "Ünïcode 靴 👟", "wooden chair with four legs " * 80]
@@ -83,7 +83,7 @@ def test_texts_keep_their_order_and_do_not_depend_on_their_batch(encoder: Starte
 
 
 def test_pictures_keep_their_order_and_do_not_depend_on_their_batch(encoder: StarterEncoder) -> None:
-    pictures = [scenes()[i % 5] for i in range(starter.IMAGE_BATCH + 3)]
+    pictures = [scenes()[i % 5] for i in range(starter_encoder.IMAGE_BATCH + 3)]
     together = encoder.encode_images(pictures)
     alone = np.concatenate([encoder.encode_images([picture]) for picture in scenes()])
     np.testing.assert_allclose(together, alone[np.arange(len(pictures)) % 5], atol=1e-5)
@@ -124,8 +124,8 @@ def test_the_fingerprint_is_the_same_in_every_runtime_and_changes_with_the_bridg
     first = StarterEncoder("torch").spec.fingerprint
     assert first == StarterEncoder("openvino", threads=1).spec.fingerprint
     other = tmp_path / "bridge.safetensors"
-    other.write_bytes(starter.BRIDGE_PATH.read_bytes() + b" ")
-    monkeypatch.setattr(starter, "BRIDGE_PATH", other)
+    other.write_bytes(starter_encoder.BRIDGE_PATH.read_bytes() + b" ")
+    monkeypatch.setattr(starter_encoder, "BRIDGE_PATH", other)
     assert StarterEncoder("torch").spec.fingerprint != first
 
 
@@ -167,7 +167,7 @@ def test_transparent_is_white(encoder: StarterEncoder) -> None:
 
 COLD_SEARCH = """
 import json, sys
-from firstsight.encoders.starter import StarterEncoder
+from firstsight.encoders.starter.starter_encoder import StarterEncoder
 vectors = StarterEncoder("openvino").encode_texts(["red running shoes"])
 heavy = [name for name in ("torch", "transformers", "timm") if name in sys.modules]
 print(json.dumps({"heavy": heavy, "first": float(vectors[0, 0])}))

@@ -12,8 +12,8 @@ import sys
 from typing import Any
 
 import firstsight
-from firstsight.indexer.settings import IndexSettings
-from firstsight.indexer.store import Store
+from firstsight.indexer.index_settings import IndexSettings
+from firstsight.storage.store import Store
 from tests.indexer.shop import DIM, ColourEncoder
 
 
@@ -23,23 +23,23 @@ def say(line: str) -> None:
 
 
 def main() -> None:
-    asked: dict[str, Any] = json.loads(sys.argv[1])
-    encoder = ColourEncoder(dim=asked.get("dim", DIM))
+    job: dict[str, Any] = json.loads(sys.argv[1])
+    encoder = ColourEncoder(dim=job.get("dim", DIM))
     encoder.encode_texts(["warm"])
-    database = firstsight.open(asked["db"], encoder=encoder)
+    database = firstsight.open(job["db"], encoder=encoder)
     say("ready")
     sys.stdin.readline()
-    if "file_bytes" in asked:  # no file may grow beyond this, as if the disk were full
-        resource.setrlimit(resource.RLIMIT_FSIZE, (asked["file_bytes"], asked["file_bytes"]))
-    if asked.get("hold"):  # the writer lock, until another line comes
-        with Store.create(asked["db"], encoder.spec).writing():
+    if "file_bytes" in job:  # no file may grow beyond this, as if the disk were full
+        resource.setrlimit(resource.RLIMIT_FSIZE, (job["file_bytes"], job["file_bytes"]))
+    if job.get("hold"):  # the writer lock, until another line comes
+        with Store.create(job["db"], encoder.spec).writing():
             say("holding")
             sys.stdin.readline()
         return
-    settings = IndexSettings(**asked.get("settings", {}))
-    how = {"settings": settings, "prune": asked.get("prune", False), "wait_s": asked.get("wait_s", 0.0)}
+    settings = IndexSettings(**job.get("settings", {}))
+    how = {"settings": settings, "prune": job.get("prune", False), "wait_s": job.get("wait_s", 0.0)}
     try:
-        say(database.index(asked["source"], **how).outcome)
+        say(database.index(job["source"], **how).outcome)
     except firstsight.FirstsightError as error:
         say(f"{type(error).__name__}: {error}")
 

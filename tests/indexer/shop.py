@@ -15,7 +15,7 @@ from PIL import Image
 
 import firstsight
 from firstsight.encoders.base import EncoderSpec, ImageInput, Vectors
-from firstsight.indexer.store import Store
+from firstsight.storage.store import Store
 
 DIM = 16
 
@@ -93,7 +93,7 @@ def make_shop(folder: Path, items: int, *, broken: int = 0) -> list[dict[str, An
 
 Contents = dict[str, dict[str, dict[str, Any]]]
 
-CHANGING = {"run_id", "indexed_at", "attempts", "last_seen"}
+RUN_COLUMNS = {"run_id", "indexed_at", "attempts", "last_seen"}
 """Columns that say when and by which run, not what."""
 
 
@@ -106,7 +106,7 @@ def contents(db: Path) -> Contents:
     found: Contents = {}
     for table, key in ((store.items, "item_id"), (store.views, "view_id"), (store.failures, "failure_id")):
         rows = table.search().limit(None).to_arrow().to_pylist()
-        kept = {row[key]: {name: row[name] for name in row.keys() - CHANGING} for row in rows}
+        kept = {row[key]: {name: row[name] for name in row.keys() - RUN_COLUMNS} for row in rows}
         assert len(kept) == len(rows), f"{table.name} holds an id twice"
         found[table.name] = kept
     return found

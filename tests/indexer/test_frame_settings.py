@@ -10,8 +10,8 @@ import pytest
 
 from firstsight.indexer.assembly import encode_digest
 from firstsight.indexer.catalog import CatalogItem
-from firstsight.indexer.recipe import Recipe
-from firstsight.indexer.settings import IndexSettings
+from firstsight.indexer.index_settings import IndexSettings
+from firstsight.indexer.run_recipe import Recipe
 from firstsight.media.policy import MediaPolicy
 from tests.cli.calling import call_in_process
 
@@ -46,7 +46,7 @@ def test_a_run_keeps_its_rule_and_one_of_an_earlier_version_is_still_read() -> N
     plain = json.loads(json.dumps(recipe.as_dict()))
     assert Recipe.from_dict(plain) == recipe
     plain["settings"]["frames"] = 8  # as runs were recorded before there were rules
-    assert Recipe.from_dict(plain).settings.frame_rule.at_most == 8
+    assert Recipe.from_dict(plain).settings.frame_rule.frame_limit == 8
 
 
 @pytest.mark.parametrize("rule", ["some", "uniform:65", "every:0"])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vector, unit
 from firstsight.indexer.assembly import View, fuse
-from firstsight.indexer.tables import Part
+from firstsight.storage.tables import Part
 
 WEIGHTS: dict[Part, float] = {"title": 1.0, "image": 2.0, "frame": 0.5}
 PARTS: list[Part] = ["title", "image", "frame"]

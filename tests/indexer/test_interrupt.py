@@ -12,7 +12,7 @@ from pathlib import Path
 
 import firstsight
 from firstsight.errors import MissingDatabaseError
-from firstsight.indexer.store import Store
+from firstsight.storage.store import Store
 from tests.indexer.shop import make_shop, write_csv
 
 

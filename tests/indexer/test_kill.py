@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 
 import firstsight
-from firstsight.indexer.settings import IndexSettings
-from firstsight.indexer.store import Store
-from tests.indexer.conftest import StartWorker
+from firstsight.indexer.index_settings import IndexSettings
+from firstsight.storage.store import Store
 from tests.indexer.shop import (
     ColourEncoder,
     assert_same,
@@ -28,11 +27,12 @@ from tests.indexer.shop import (
     write_csv,
     write_jsonl,
 )
+from tests.indexer.workers import StartWorker
 
 SMALL_WRITES = IndexSettings(batch_size=4, text_batch_size=4, write_items=8, pictures_ahead=8)
 
 
-class Season:
+class ChangingCatalogue:
     """A shop's catalogue before and after a change: items new, gone and edited, pictures mended and broken."""
 
     def __init__(self, folder: Path, items: int) -> None:
@@ -64,7 +64,7 @@ class Season:
 
 
 def test_killed_at_ten_random_moments_and_run_again(tmp_path: Path, start_worker: StartWorker) -> None:
-    season = Season(tmp_path / "shop", 80)
+    season = ChangingCatalogue(tmp_path / "shop", 80)
     dice = random.Random(20260501)
     five_kills(None, season.before(), tmp_path / "new", start_worker, dice)
     five_kills(tmp_path / "new" / "whole", season.after(), tmp_path / "changed", start_worker, dice)
@@ -103,12 +103,12 @@ def five_kills(before: Path | None, source: Path, folder: Path, start_worker: St
 # ---- every moment between two writes
 
 
-class Died(BaseException):
+class SimulatedCrash(BaseException):
     """Stands for the end of the process."""
 
 
 @contextmanager
-def dying_after(writes: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+def crash_after(writes: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """Let a number of LanceDB writes through, then die before each one more: nothing reaches the disk any more."""
     done = [0]
     real = Store._writes
@@ -116,7 +116,7 @@ def dying_after(writes: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[i
     @contextmanager
     def counted(store: Store) -> Iterator[None]:
         if done[0] >= writes:
-            raise Died
+            raise SimulatedCrash
         with real(store):
             yield
         done[0] += 1
@@ -133,7 +133,7 @@ def kill_everywhere(
     whole = tmp_path / "whole"
     if before:
         shutil.copytree(before, whole)
-    with dying_after(10_000, monkeypatch) as counted:
+    with crash_after(10_000, monkeypatch) as counted:
         act(whole)
     writes = counted[0]
     expected = contents(whole)
@@ -141,7 +141,7 @@ def kill_everywhere(
         db = tmp_path / f"dies-after-{allowed}"
         if before:
             shutil.copytree(before, db)
-        with dying_after(allowed, monkeypatch), pytest.raises(Died):
+        with crash_after(allowed, monkeypatch), pytest.raises(SimulatedCrash):
             act(db)
         act(db)
         assert_same(contents(db), expected)
@@ -150,7 +150,7 @@ def kill_everywhere(
 
 
 def test_a_first_run_may_die_after_any_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = Season(tmp_path / "shop", 20).before()
+    source = ChangingCatalogue(tmp_path / "shop", 20).before()
     writes = kill_everywhere(
         monkeypatch, tmp_path, None, lambda db: index(db, source, settings=SMALL_WRITES, prune=True)
     )
@@ -160,7 +160,7 @@ def test_a_first_run_may_die_after_any_write(tmp_path: Path, monkeypatch: pytest
 def test_a_run_over_a_changed_catalogue_may_die_after_any_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    season = Season(tmp_path / "shop", 20)
+    season = ChangingCatalogue(tmp_path / "shop", 20)
     index(tmp_path / "before", season.before(), settings=SMALL_WRITES)
     source = season.after()
     writes = kill_everywhere(
@@ -188,7 +188,7 @@ def test_what_a_dead_run_wrote_of_a_version_that_was_taken_back_is_encoded_again
     for allowed in range(6):
         db = shutil.copytree(tmp_path / "db", tmp_path / f"db-{allowed}")
         write_jsonl(catalogue, [{"item_id": "a", "title": "second"}])
-        with dying_after(allowed, monkeypatch), pytest.raises(Died):
+        with crash_after(allowed, monkeypatch), pytest.raises(SimulatedCrash):
             index(db, catalogue)
         index(db, write_jsonl(catalogue, [{"item_id": "a", "title": "first"}]))
         assert_same(contents(db), expected)
@@ -203,15 +203,15 @@ def test_what_a_dead_run_wrote_of_items_that_are_gone_since_is_taken_away(
     index(tmp_path / "whole", write_jsonl(catalogue, kept))
     for allowed in range(6):
         db = tmp_path / f"db-{allowed}"
-        with dying_after(allowed, monkeypatch), pytest.raises(Died):
+        with crash_after(allowed, monkeypatch), pytest.raises(SimulatedCrash):
             index(db, write_jsonl(catalogue, gone + kept))
         index(db, write_jsonl(catalogue, kept), prune=True)
         assert_same(contents(db), contents(tmp_path / "whole"))
 
 
 def test_committed_items_are_not_encoded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = Season(tmp_path / "shop", 40).before()
-    with dying_after(12, monkeypatch), pytest.raises(Died):
+    source = ChangingCatalogue(tmp_path / "shop", 40).before()
+    with crash_after(12, monkeypatch), pytest.raises(SimulatedCrash):
         index(tmp_path / "db", source, settings=SMALL_WRITES)
     committed = len(contents(tmp_path / "db")["items"])
     assert committed >= 8
@@ -221,7 +221,7 @@ def test_committed_items_are_not_encoded_again(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_run_that_died_is_called_killed_by_the_next(tmp_path: Path, start_worker: StartWorker) -> None:
-    source = Season(tmp_path / "shop", 150).before()
+    source = ChangingCatalogue(tmp_path / "shop", 150).before()
     worker = start_worker(db=tmp_path / "db", source=source, settings=asdict(SMALL_WRITES))
     worker.go()
     items = tmp_path / "db" / "items.lance" / "_versions"

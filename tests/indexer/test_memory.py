@@ -69,7 +69,7 @@ INDEX = """
 import sys
 import psutil
 import firstsight
-from firstsight.indexer.settings import IndexSettings
+from firstsight.indexer.index_settings import IndexSettings
 from tests.indexer.shop import ColourEncoder
 
 peak = 0

@@ -18,8 +18,8 @@ import firstsight
 from firstsight.encoders.base import Encoder, ImageInput, Vectors
 from firstsight.errors import CatalogError, EncoderError, EncoderMismatchError
 from firstsight.indexer.catalog import CatalogOptions
-from firstsight.indexer.settings import IndexSettings
-from firstsight.indexer.store import Store
+from firstsight.indexer.index_settings import IndexSettings
+from firstsight.storage.store import Store
 from tests.indexer.shop import (
     ColourEncoder,
     assert_same,
@@ -194,7 +194,7 @@ def test_a_view_that_is_not_finite_costs_that_view(db: Path, tmp_path: Path) -> 
     assert failed(db) == [("a", "", "encode", "corrupt", 1)]
 
 
-class Choosy(ColourEncoder):
+class FailingColourEncoder(ColourEncoder):
     """Raises on titles with the word "poison" in them and on pictures wider than high."""
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
@@ -215,7 +215,7 @@ def test_inputs_that_break_the_encoder_are_listed_and_their_items_indexed_from_t
     rows[3]["title"] = rows[21]["title"] = "poison"
     for n in (5, 21):
         Image.new("RGB", (60, 40), "red").save(tmp_path / "shop" / f"{n}.png")
-    report = index(db, write_csv(tmp_path / "shop" / "c.csv", rows), Choosy())
+    report = index(db, write_csv(tmp_path / "shop" / "c.csv", rows), FailingColourEncoder())
     counts = report.counts
     assert (counts.encoded, counts.texts, counts.failed_texts) == (40, 38, 2)
     assert (counts.pictures, counts.failed_media, report.reasons) == (38, 2, {"too_large": 2})
@@ -234,7 +234,7 @@ def test_inputs_that_break_the_encoder_are_listed_and_their_items_indexed_from_t
 
 
 def test_a_frame_that_breaks_the_encoder_leaves_the_others_of_its_video(db: Path, tmp_path: Path) -> None:
-    class Dazzled(ColourEncoder):
+    class GreyFailingEncoder(ColourEncoder):
         def encode_images(self, images: Sequence[ImageInput]) -> Vectors:
             if any(np.asarray(image).mean() > 200 for image in images):
                 raise RuntimeError("too bright")
@@ -243,14 +243,14 @@ def test_a_frame_that_breaks_the_encoder_leaves_the_others_of_its_video(db: Path
     colours = ["black"] * 20 + ["white"] * 20 + ["navy"] * 20
     write_clip(tmp_path / "v.ts", [Image.new("RGB", (64, 64), colour) for colour in colours])
     rows = [{"item_id": "a", "videos": "v.ts"}]
-    index(db, write_jsonl(tmp_path / "c.jsonl", rows), Dazzled(), settings=IndexSettings(frames=6))
+    index(db, write_jsonl(tmp_path / "c.jsonl", rows), GreyFailingEncoder(), settings=IndexSettings(frames=6))
     assert len(firstsight.open(db).get("a")["views"]) == 4
     assert failed(db) == [("a", "v.ts", "encode", "crashed", 1)]
 
 
 def test_titles_alone_may_fail_too_often(db: Path, tmp_path: Path) -> None:
     rows = [{"item_id": f"i{n}", "title": "poison" if n < 2 else "tea"} for n in range(8)]
-    report = index(db, write_jsonl(tmp_path / "c.jsonl", rows), Choosy())
+    report = index(db, write_jsonl(tmp_path / "c.jsonl", rows), FailingColourEncoder())
     assert (report.counts.media, report.counts.failure_rate) == (0, 0.25)
 
 

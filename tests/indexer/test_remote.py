@@ -12,14 +12,14 @@ import pytest
 
 import firstsight
 from firstsight.errors import MediaError
-from firstsight.indexer import tables
-from firstsight.indexer.assembly import ItemInHand, Loaded
+from firstsight.indexer.assembly import LoadedPicture, PendingItem
 from firstsight.indexer.catalog import CatalogItem
-from firstsight.indexer.fetching import FetchQueue, Held
+from firstsight.indexer.fetch_queue import BufferedBytes, FetchQueue
+from firstsight.indexer.index_settings import IndexSettings
 from firstsight.indexer.loading import MediaJob, MediaLoader
-from firstsight.indexer.settings import IndexSettings
-from firstsight.indexer.store import Store
 from firstsight.media.policy import MediaPolicy
+from firstsight.storage import tables
+from firstsight.storage.store import Store
 from tests.indexer.shop import ColourEncoder, contents, picture, write_jsonl
 from tests.media.conftest import Server
 
@@ -33,7 +33,7 @@ def db(tmp_path: Path) -> Path:
 
 def job(uri: str, medium: Any = "image") -> MediaJob:
     item = CatalogItem(uri, "product", None, None, (), (), None, None, None, {})
-    return MediaJob(ItemInHand(item, "", "", False), medium, 0, uri)
+    return MediaJob(PendingItem(item, "", "", False), medium, 0, uri)
 
 
 def serve_png(request: BaseHTTPRequestHandler, seed: int = 0) -> None:
@@ -44,7 +44,7 @@ def serve_png(request: BaseHTTPRequestHandler, seed: int = 0) -> None:
     request.wfile.write(body)
 
 
-class Gate:
+class GatedRoute:
     """A route that holds its requests until it is opened, and knows how many it held at once."""
 
     def __init__(self, server: Server) -> None:
@@ -65,7 +65,7 @@ class Gate:
 
 
 def test_a_slow_host_is_overtaken_and_holds_only_its_share(server: Server) -> None:
-    gate = Gate(server)
+    gate = GatedRoute(server)
     server.routes |= {"/slow.png": gate, "/fast.png": serve_png}
     slow = [server.url(f"/slow.png?{n}") for n in range(12)]
     fast = [server.url(f"/fast.png?{n}").replace("127.0.0.1", "localhost") for n in range(12)]
@@ -116,7 +116,7 @@ def test_no_more_is_decoded_ahead_than_asked_for(server: Server, monkeypatch: py
     decoded: list[str] = []
     plain = MediaLoader._open_picture
 
-    def noted(self: MediaLoader, job: MediaJob, fetched: Any) -> list[Loaded]:
+    def noted(self: MediaLoader, job: MediaJob, fetched: Any) -> list[LoadedPicture]:
         decoded.append(job.uri)
         return plain(self, job, fetched)
 
@@ -165,19 +165,19 @@ def test_the_queue_stops_at_the_bytes_it_may_hold() -> None:
     begun: list[int] = []
     changed = threading.Condition()
 
-    def fetch(number: int) -> Held:
+    def fetch(number: int) -> BufferedBytes:
         with changed:
             begun.append(number)
             changed.notify()
-        return Held(memory=60)
+        return BufferedBytes(memory=60)
 
-    queue = FetchQueue[int](fetch, at_once=1, per_host=1, ahead=Held(100, 1))
+    queue = FetchQueue[int](fetch, at_once=1, per_host=1, ahead=BufferedBytes(100, 1))
     for number in range(6):
         queue.put(number, "host")
     for released in range(5):
         with changed:
             assert changed.wait_for(lambda: len(begun) == released + 2, timeout=10)  # noqa: B023
-        queue.release(Held(memory=60))
+        queue.release(BufferedBytes(memory=60))
     queue.close(wait=True)
     assert begun == list(range(6))
 
@@ -187,13 +187,13 @@ def test_hosts_take_turns() -> None:
     start = threading.Event()
     done = threading.Semaphore(0)
 
-    def fetch(name: str) -> Held:
+    def fetch(name: str) -> BufferedBytes:
         start.wait(10)
         begun.append(name)
         done.release()
-        return Held()
+        return BufferedBytes()
 
-    queue = FetchQueue[str](fetch, at_once=1, per_host=1, ahead=Held(1, 1))
+    queue = FetchQueue[str](fetch, at_once=1, per_host=1, ahead=BufferedBytes(1, 1))
     for name in ("a1", "a2", "a3", "b1", "c1"):
         queue.put(name, name[0])
     start.set()
@@ -356,7 +356,7 @@ def test_refresh_encodes_again_where_a_server_tells_no_versions(shop: Shop, db: 
 
 def test_a_database_from_before_gets_the_versions(shop: Shop, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as before:
-        before.setattr(tables, "FORMAT", 1)
+        before.setattr(tables, "CURRENT_LAYOUT", 1)
         shop.index(db)
     store = Store.open(db)
     store.views.drop_columns(["version"])

@@ -16,12 +16,12 @@ from PIL import Image
 import firstsight
 from firstsight.encoders.base import Encoder, ImageInput, Vectors, unit
 from firstsight.errors import BrokenEncoderError, DatabaseBusyError, MediaError, QueryError
-from firstsight.indexer.locks import watch_lock
-from firstsight.indexer.store import Store
-from firstsight.indexer.tables import Part
 from firstsight.indexer.watch_settings import WatchCounts, WatchReport, WatchSettings
+from firstsight.storage.locks import watch_lock
+from firstsight.storage.store import Store
+from firstsight.storage.tables import Part
 from tests.indexer.shop import ColourEncoder, assert_same, contents, index, make_shop, write_csv
-from tests.indexer.test_kill import Died, dying_after
+from tests.indexer.test_kill import SimulatedCrash, crash_after
 from tests.media.streams import FolderServer, grey, grey_clip, hls_in_real_time, needs_ffmpeg, write_clip, write_hls
 
 ROOT = Path(__file__).parents[2]
@@ -125,7 +125,7 @@ def test_the_window_slides_and_the_items_vector_follows(db: Path, clip: Path) ->
     assert report.counts.time_s == 7
 
 
-class Dazzled(ColourEncoder):
+class GreyFailingEncoder(ColourEncoder):
     """Raises on frames of one grey level, and on titles with the word "poison" in them."""
 
     def encode_images(self, images: Sequence[ImageInput]) -> Vectors:
@@ -140,7 +140,7 @@ class Dazzled(ColourEncoder):
 
 
 def test_a_frame_that_breaks_the_encoder_costs_itself_and_is_listed(db: Path, clip: Path) -> None:
-    report = open_(db, Dazzled()).watch(clip, item_id="item-3", every_s=1, update_s=0)
+    report = open_(db, GreyFailingEncoder()).watch(clip, item_id="item-3", every_s=1, update_s=0)
     assert (report.outcome, report.counts.frames, report.counts.failed) == ("finished", 7, 1)
     assert [view["time_s"] for view in live_views(db)] == [0, 1, 2, 3, 4, 5, 7]
     (failure,) = open_(db).failures()
@@ -150,7 +150,7 @@ def test_a_frame_that_breaks_the_encoder_costs_itself_and_is_listed(db: Path, cl
 
 
 def test_a_title_that_breaks_the_encoder_leaves_the_frames(tmp_path: Path, clip: Path) -> None:
-    watching = open_(tmp_path / "db", Dazzled())
+    watching = open_(tmp_path / "db", GreyFailingEncoder())
     watching.watch(clip, item_id="show", title="poison", every_s=2, update_s=0)
     item = watching.get("show")
     assert [view["part"] for view in item["views"]] == ["frame"] * 3
@@ -372,14 +372,14 @@ def test_a_watch_may_die_after_any_write(
     how: dict[str, Any] = {"every_s": 0.1, "window_s": 3, "update_s": 1e6}  # 80 frames: two updates, or more
     whole = tmp_path / "whole"
     shutil.copytree(db, whole)
-    with dying_after(10_000, monkeypatch) as counted:
+    with crash_after(10_000, monkeypatch) as counted:
         watch(whole, clip, **how)
     expected = contents(whole)
     assert counted[0] >= 10
     for allowed in range(counted[0]):
         died = tmp_path / f"dies-after-{allowed}"
         shutil.copytree(db, died)
-        with dying_after(allowed, monkeypatch), pytest.raises(Died):
+        with crash_after(allowed, monkeypatch), pytest.raises(SimulatedCrash):
             watch(died, clip, **how)
         if allowed % 2:
             index(died, catalogue)

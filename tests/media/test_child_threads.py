@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from PIL import AvifImagePlugin, Image
 
-from firstsight.media import pillow_decoder
-from firstsight.media.child_limits import limit_threads
-from firstsight.media.frame_pictures import to_picture
-from firstsight.media.isolated_pictures import PictureDecoder
-from firstsight.media.live import LiveFrame, LiveSampler
-from firstsight.media.videos import VideoSampler
+from firstsight.media.child_processes.child_limits import limit_threads
+from firstsight.media.decode import pillow_decoder
+from firstsight.media.decode.frame_pictures import to_picture
+from firstsight.media.decode.picture_decoder import PictureDecoder
+from firstsight.media.decode.video_sampler import VideoSampler
+from firstsight.media.live.live_sampler import LiveFrame, LiveSampler
 from tests.media.streams import write_clip
 
 MOST_THREADS = 2  # decord has one beside the child's own

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstsight.errors import FAILURE_REASONS, MediaError
-from firstsight.media.fetch import fetch_bytes, fetch_file, identity, resolve
+from firstsight.media.fetch.addresses import change_stamp, fetch_bytes, fetch_file, resolve
 from firstsight.media.policy import MediaPolicy
 
 
@@ -160,12 +160,12 @@ def test_resolve_gives_remote_addresses_as_they_are(policy: MediaPolicy) -> None
 
 def test_identity_changes_with_the_file(policy: MediaPolicy, tmp_path: Path) -> None:
     path = tmp_path / "shop" / "pictures" / "a.jpg"
-    before = identity("pictures/a.jpg", policy)
-    assert identity("pictures/a.jpg", policy) == before
+    before = change_stamp("pictures/a.jpg", policy)
+    assert change_stamp("pictures/a.jpg", policy) == before
     os.utime(path, ns=(1, 1))
-    assert identity("pictures/a.jpg", policy) == "6-1"
+    assert change_stamp("pictures/a.jpg", policy) == "6-1"
     path.write_bytes(b"longer")
-    assert identity("pictures/a.jpg", policy) not in (before, "6-1")
+    assert change_stamp("pictures/a.jpg", policy) not in (before, "6-1")
 
 
 @pytest.mark.parametrize(
@@ -179,10 +179,10 @@ def test_identity_changes_with_the_file(policy: MediaPolicy, tmp_path: Path) -> 
     ],
 )
 def test_identity_of_what_is_no_local_file_is_one_word(uri: str, expected: str, policy: MediaPolicy) -> None:
-    assert identity(uri, policy) == expected
+    assert change_stamp(uri, policy) == expected
 
 
 @given(uri=st.text(max_size=60))
 def test_identity_never_raises(uri: str) -> None:
-    answer = identity(uri, MediaPolicy(root=Path("/nowhere")))
+    answer = change_stamp(uri, MediaPolicy(root=Path("/nowhere")))
     assert answer == "remote" or answer in FAILURE_REASONS

@@ -11,22 +11,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from firstsight.duplicates.hamming_pairs import near_pairs
 from firstsight.media.fingerprints import (
     MAX_DISTANCE,
-    TURNS,
+    ORIENTATIONS,
     Fingerprints,
-    Turn,
+    Orientation,
     as_array,
     distances,
     fingerprint,
+    oriented_fingerprints,
     turn,
-    turned_fingerprints,
 )
-from firstsight.media.near_codes import near_pairs
 
 PICTURES = Path(__file__).parents[2] / "sample_media" / "pictures"
 NAMES = ("guitar-acoustic.jpg", "sneakers-red.jpg", "poster-rocket.jpg", "umbrella.png", "fruit-basket.jpg")
-TRANSPOSE: dict[Turn, Image.Transpose] = {
+TRANSPOSE: dict[Orientation, Image.Transpose] = {
     "rotate90": Image.Transpose.ROTATE_90,
     "rotate180": Image.Transpose.ROTATE_180,
     "rotate270": Image.Transpose.ROTATE_270,
@@ -70,7 +70,7 @@ def test_a_fingerprint_is_the_same_whatever_the_size_it_was_shrunk_from() -> Non
 def test_a_flat_picture_has_no_fingerprint(colour: str) -> None:
     flat = Image.new("RGB", (320, 240), colour)
     assert fingerprint(flat) is None
-    assert turned_fingerprints(flat) is None
+    assert oriented_fingerprints(flat) is None
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 700), (8, 8)])
@@ -80,11 +80,11 @@ def test_tiny_and_thin_pictures_are_hashed_or_flat(size: tuple[int, int]) -> Non
     assert found is None or len(found) == 32
 
 
-@pytest.mark.parametrize("how", [how for how in TURNS if how != "none"])
-def test_turned_pictures_are_found_from_pixels_and_from_the_fingerprint_alone(how: Turn) -> None:
+@pytest.mark.parametrize("how", [how for how in ORIENTATIONS if how != "none"])
+def test_turned_pictures_are_found_from_pixels_and_from_the_fingerprint_alone(how: Orientation) -> None:
     pictures = [opened(name) for name in NAMES]
     real = of(*(picture.transpose(TRANSPOSE[how]) for picture in pictures))
-    variants = [turned_fingerprints(picture) for picture in pictures]
+    variants = [oriented_fingerprints(picture) for picture in pictures]
     hashed = as_array([variant[how] for variant in variants if variant is not None])
     assert distances(hashed, real).max() <= MAX_DISTANCE
     from_bits = distances(turn(of(*pictures), how), real)

@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks.hostile_media import make_hostile, picture
 from firstsight.errors import FailureReason, MediaError
-from firstsight.media.isolated_pictures import PictureDecoder
-from firstsight.media.videos import VideoSampler
+from firstsight.media.decode.picture_decoder import PictureDecoder
+from firstsight.media.decode.video_sampler import VideoSampler
 
 MUST_FAIL = (
     "magic-only",

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from firstsight.errors import MediaError
 from firstsight.media import pdq
-from firstsight.media.fingerprints import TURNS, fingerprint, turned_fingerprints
+from firstsight.media.fingerprints import ORIENTATIONS, fingerprint, oriented_fingerprints
 from firstsight.media.pictures import open_picture
 
 SAMPLES = Path(__file__).parents[2] / "sample_media" / "pictures"
@@ -103,10 +103,12 @@ def test_every_bit_of_every_turn_equals_pdqhash() -> None:
         code, quality = pdqhash.compute(colours)
         assert pdq.quality(pixels) == quality
         assert pdq.bits(pdq.coefficients(pixels)) == np.packbits(code.astype(bool)).tobytes()
-        turned = turned_fingerprints(Image.fromarray(colours))
+        turned = oriented_fingerprints(Image.fromarray(colours))
         if quality < 50:
             assert turned is None
             continue
         codes, _ = pdqhash.compute_dihedral(colours)
-        expected = {how: np.packbits(bits.astype(bool)).tobytes() for how, bits in zip(TURNS, codes, strict=True)}
+        expected = {
+            how: np.packbits(bits.astype(bool)).tobytes() for how, bits in zip(ORIENTATIONS, codes, strict=True)
+        }
         assert turned == expected

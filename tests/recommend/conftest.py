@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from firstsight.encoders.base import EncoderSpec
-from firstsight.indexer.store import Store
 from firstsight.recommend.items import ItemSpace
+from firstsight.storage.store import Store
 
 MakeStore = Callable[..., Store]
 

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from firstsight.errors import QueryError
-from firstsight.recommend.baselines import EASE, MeanProfile, Popularity, RandomOrder
-from firstsight.recommend.interactions import History, Interactions, Recommender
+from firstsight.recommend.events.interactions import History, Interactions, Recommender
 from firstsight.recommend.items import ItemSpace
-from tests.recommend.logs import clustered_space, tasteful_log
+from firstsight.recommend.models.baselines import EASE, MeanProfile, Popularity, RandomOrder
+from tests.recommend.synthetic_events import clustered_space, make_preference_log
 
 MODELS = [RandomOrder, Popularity, MeanProfile, EASE]
 
 
 @pytest.fixture(scope="module")
 def log() -> Interactions:
-    return tasteful_log(clustered_space(60), 80)
+    return make_preference_log(clustered_space(60), 80)
 
 
 @pytest.mark.parametrize("make", MODELS)

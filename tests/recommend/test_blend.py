@@ -6,34 +6,34 @@ import numpy as np
 import pytest
 
 from firstsight.errors import QueryError
-from firstsight.recommend import choosing
-from firstsight.recommend.blend import Blend, BlendSettings, Content, blended, greatest_cosines, standardised
-from firstsight.recommend.choosing import check_enough, choose_settings
-from firstsight.recommend.interactions import History
-from firstsight.recommend.measures import recall
-from firstsight.recommend.protocols import item_cold
-from firstsight.recommend.words import WordSpace, content_vectors
-from tests.recommend.logs import clustered_space, tasteful_log
+from firstsight.recommend.evaluation.measures import recall
+from firstsight.recommend.evaluation.protocols import item_cold
+from firstsight.recommend.events.interactions import History
+from firstsight.recommend.models import blend_selection
+from firstsight.recommend.models.blend import Blend, BlendSettings, Content, blend_scores, max_cosines, standardise_rows
+from firstsight.recommend.models.blend_selection import check_enough_events, choose_settings
+from firstsight.recommend.models.text_vectors import WordSpace, content_vectors
+from tests.recommend.synthetic_events import clustered_space, make_preference_log
 
 SPACE = clustered_space(120)
-LOG = tasteful_log(SPACE, 90)
+LOG = make_preference_log(SPACE, 90)
 
 
 def test_content_is_the_greatest_cosine_to_the_history() -> None:
     vectors = SPACE.vectors
-    found = greatest_cosines(vectors, [History.of(np.array([3, 5, 3]))], np.array([0, 9]))
+    found = max_cosines(vectors, [History.of(np.array([3, 5, 3]))], np.array([0, 9]))
     assert found[0, 0] == pytest.approx(max(vectors[3] @ vectors[0], vectors[5] @ vectors[0]), rel=1e-5)
-    assert greatest_cosines(vectors, [History.of(np.empty(0, dtype=np.int64))], np.array([0, 9])).tolist() == [[0, 0]]
+    assert max_cosines(vectors, [History.of(np.empty(0, dtype=np.int64))], np.array([0, 9])).tolist() == [[0, 0]]
 
 
 def test_scores_are_standardised_over_the_candidates_of_each_user() -> None:
     scores = np.array([[1, 2, 3], [5, 5, 5]], dtype=np.float32)
-    made = standardised(scores)
+    made = standardise_rows(scores)
     assert made[0].mean() == pytest.approx(0, abs=1e-6)
     assert made[0].std() == pytest.approx(1)
     assert made[1].tolist() == [0, 0, 0]
-    assert blended(scores, -10 * scores, 0.5) == pytest.approx(np.zeros((2, 3)), abs=1e-6)
-    assert blended(scores, -10 * scores, 1.0) == pytest.approx(made)
+    assert blend_scores(scores, -10 * scores, 0.5) == pytest.approx(np.zeros((2, 3)), abs=1e-6)
+    assert blend_scores(scores, -10 * scores, 1.0) == pytest.approx(made)
 
 
 def test_a_blend_finds_cold_items_and_never_does_worse_than_chance_parents() -> None:
@@ -49,7 +49,7 @@ def test_a_blend_finds_cold_items_and_never_does_worse_than_chance_parents() -> 
 
 
 def test_where_content_says_nothing_the_weight_goes_to_neither_blindly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choosing, "MAPPINGS", (("knn", 1.0),))
+    monkeypatch.setattr(blend_selection, "MAPPINGS", (("knn", 1.0),))
     choice = choose_settings(LOG, SPACE.vectors)
     assert choice.blend >= max(choice.content, choice.collaborative)
     assert choice.blend > 2 * choice.chance or choice.chance > 0.5
@@ -71,7 +71,7 @@ def test_given_settings_are_kept() -> None:
 
 def test_too_few_events_are_refused() -> None:
     with pytest.raises(QueryError, match="add more events"):
-        check_enough(LOG.where(LOG.users < 10))
+        check_enough_events(LOG.where(LOG.users < 10))
 
 
 def test_words_bring_together_what_shares_them() -> None:

@@ -9,16 +9,16 @@ import pytest
 from numpy.typing import NDArray
 
 from firstsight.errors import OptionalDependencyError, QueryError
-from firstsight.recommend.cold_factors import Mapping, with_cold_items
-from firstsight.recommend.collaborative import ALS, REGULARIZATION, Factors, fit_factors, gram_of
-from firstsight.recommend.interactions import History
+from firstsight.recommend.evaluation.measures import recall
+from firstsight.recommend.evaluation.protocols import item_cold, user_cold
+from firstsight.recommend.events.interactions import History
 from firstsight.recommend.items import Places
-from firstsight.recommend.measures import recall
-from firstsight.recommend.protocols import item_cold, user_cold
-from tests.recommend.logs import clustered_space, tasteful_log
+from firstsight.recommend.models.cold_factors import FactorMapping, add_cold_factors
+from firstsight.recommend.models.collaborative import ALS, REGULARIZATION, Factors, fit_factors, gram_of
+from tests.recommend.synthetic_events import clustered_space, make_preference_log
 
 SPACE = clustered_space(120)
-LOG = tasteful_log(SPACE, 90)
+LOG = make_preference_log(SPACE, 90)
 
 
 def test_folding_in_gives_the_users_that_implicit_learned() -> None:
@@ -58,7 +58,7 @@ def test_knn_factors_are_the_weighted_mean_of_the_nearest_warm_items() -> None:
     content = SPACE.vectors
     warm = np.arange(120) < 100
     given = np.random.default_rng(0).normal(size=(120, 4)).astype(np.float32) * warm[:, None]
-    made = with_cold_items(Factors(given, gram_of(given), np.zeros(4), 1.0), content, warm, "knn").items
+    made = add_cold_factors(Factors(given, gram_of(given), np.zeros(4), 1.0), content, warm, "knn").items
     cosines = content[110] @ content[:100].T
     nearest = np.argsort(-cosines)[:10]
     weights = np.maximum(cosines[nearest], 0)
@@ -72,17 +72,17 @@ def test_ridge_recovers_a_linear_map() -> None:
     truth = np.random.default_rng(0).normal(size=(16, 4))
     given = ((content @ truth + 0.5) * warm[:, None]).astype(np.float32)
     factors = Factors(given, gram_of(given), np.zeros(4), 1.0)
-    made = with_cold_items(factors, content, warm, "ridge", ridge=1e-6).items
+    made = add_cold_factors(factors, content, warm, "ridge", ridge=1e-6).items
     assert made[~warm] == pytest.approx(content[~warm] @ truth + 0.5, abs=1e-3)
 
 
 @pytest.mark.parametrize("mapping", ["knn", "ridge"])
-def test_cold_items_are_found_far_above_chance_by_mapped_factors(mapping: Mapping) -> None:
+def test_cold_items_are_found_far_above_chance_by_mapped_factors(mapping: FactorMapping) -> None:
     split = item_cold(LOG, seed=1)
     warm = ~split.cold
     fitted = fit_factors(split.train, alpha=5.0)
     assert not fitted.items[split.candidates].any()
-    factors = with_cold_items(fitted, SPACE.vectors, warm, mapping)
+    factors = add_cold_factors(fitted, SPACE.vectors, warm, mapping)
 
     class Mapped(ALS):
         def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
@@ -96,10 +96,10 @@ def test_an_item_without_content_has_no_factors() -> None:
     content[7] = 0
     warm = np.arange(120) >= 20
     given = np.ones((120, 3), dtype=np.float32) * warm[:, None]
-    mappings: tuple[Mapping, ...] = ("knn", "ridge")
+    mappings: tuple[FactorMapping, ...] = ("knn", "ridge")
     for mapping in mappings:
         factors = Factors(given, gram_of(given), np.zeros(3), 1.0)
-        made = with_cold_items(factors, content, warm, mapping).items
+        made = add_cold_factors(factors, content, warm, mapping).items
         assert not made[7].any()
         assert np.isfinite(made).all()
 

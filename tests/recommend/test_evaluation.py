@@ -9,21 +9,21 @@ import numpy as np
 import pytest
 
 from firstsight.errors import QueryError
-from firstsight.recommend import measures
-from firstsight.recommend.baselines import EASE, MeanProfile, Popularity, RandomOrder
-from firstsight.recommend.evaluation import ProtocolReport, evaluate_recommenders
-from firstsight.recommend.evaluation_page import write_page
-from firstsight.recommend.evaluation_plots import nice
-from firstsight.recommend.interactions import Interactions
-from firstsight.recommend.protocols import global_time
-from tests.recommend.logs import clustered_space, tasteful_log
+from firstsight.recommend.evaluation import measures
+from firstsight.recommend.evaluation.evaluation_plots import round_axis_end
+from firstsight.recommend.evaluation.protocols import global_time
+from firstsight.recommend.evaluation.recommender_evaluation import ProtocolReport, evaluate_recommenders
+from firstsight.recommend.evaluation.recommender_page import write_recommender_page
+from firstsight.recommend.events.interactions import Interactions
+from firstsight.recommend.models.baselines import EASE, MeanProfile, Popularity, RandomOrder
+from tests.recommend.synthetic_events import clustered_space, make_preference_log
 
 MODELS = {"random": RandomOrder, "popularity": Popularity, "mean profile": MeanProfile, "EASE": EASE}
 
 
 @pytest.fixture(scope="module")
 def log() -> Interactions:
-    return tasteful_log(clustered_space(120), 150)
+    return make_preference_log(clustered_space(120), 150)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_what_cannot_be_evaluated_is_refused(log: Interactions, asked: dict[str,
 def test_the_page_has_tables_and_plots_and_escapes_names(log: Interactions, tmp_path: Path) -> None:
     named = {"<b>random</b>": RandomOrder, "popularity": Popularity}
     some = evaluate_recommenders(log, named, protocols=["user-cold", "time"], seeds=1, first=(1, 4), k=10)
-    write_page(tmp_path / "page.html", some, "a <database>")
+    write_recommender_page(tmp_path / "page.html", some, "a <database>")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert page.count("<table>") == 3
     assert page.count("<svg") == 7  # two for each report, and one over what is known of new users
@@ -105,4 +105,6 @@ def test_the_page_has_tables_and_plots_and_escapes_names(log: Interactions, tmp_
 
 
 def test_axes_end_at_round_numbers() -> None:
-    assert [nice(value) for value in (0.0, 0.013, 0.2, 0.21, 0.999, 7.0)] == pytest.approx([1, 0.02, 0.2, 0.4, 1, 1])
+    assert [round_axis_end(value) for value in (0.0, 0.013, 0.2, 0.21, 0.999, 7.0)] == pytest.approx(
+        [1, 0.02, 0.2, 0.4, 1, 1]
+    )

@@ -16,13 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstsight.errors import CatalogError, QueryError
-from firstsight.recommend import events as events_module
-from firstsight.recommend.event_reports import AddedEvents
-from firstsight.recommend.event_rows import Event, detect_unit, unit_of
-from firstsight.recommend.events import Events
+from firstsight.recommend.events import event_log as events_module
+from firstsight.recommend.events.event_log import Events
+from firstsight.recommend.events.event_reports import AddedEvents
+from firstsight.recommend.events.event_rows import Event, detect_unit, unit_of
 from firstsight.recommend.items import ItemSpace
 from tests.recommend.conftest import MakeStore, write_items
-from tests.recommend.logs import clustered_space
+from tests.recommend.synthetic_events import clustered_space
 
 SPACE = clustered_space(12)
 T = 1_700_000_000
@@ -185,7 +185,7 @@ def test_a_large_log_is_added_in_batches_and_users_are_found_by_an_index(
     log: Events, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events_module, "BATCH", 500)
-    monkeypatch.setattr(events_module, "INDEXED_FROM", 1_000)
+    monkeypatch.setattr(events_module, "MIN_INDEXED_EVENTS", 1_000)
     rows = [row(f"u{n % 40}", f"i{n % 12:04d}", T + n) for n in range(2_000)]
     source, seen = lines(tmp_path / "log.jsonl", rows), []
     log.add(source, on_progress=lambda so_far: seen.append(so_far.rows))

@@ -10,9 +10,9 @@ import pytest
 
 import firstsight
 from firstsight.errors import QueryError
-from firstsight.indexer.store import Store
-from firstsight.recommend.interactions import Interactions
+from firstsight.recommend.events.interactions import Interactions
 from firstsight.recommend.items import NEVER, ItemSpace
+from firstsight.storage.store import Store
 
 
 def test_a_space_holds_every_item_in_order(sample_db: Path) -> None:

@@ -9,16 +9,16 @@ import pytest
 
 from firstsight.encoders.base import Vectors
 from firstsight.errors import CatalogError, QueryError
-from firstsight.indexer.store import Store
+from firstsight.recommend.evaluation.link_evaluation import evaluate_links, read_links
 from firstsight.recommend.items import ItemSpace
-from firstsight.recommend.links import evaluate_links, read_links
-from tests.retrieval.synthetic import Drawn
+from firstsight.storage.store import Store
+from tests.retrieval.synthetic_items import SyntheticItems
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Items 0 to 159 in eight directions, n % 8; every seventh of them starts a new `group`, every tenth has none."""
-    return Drawn(tmp_path_factory.mktemp("links") / "db", items=160).store
+    return SyntheticItems(tmp_path_factory.mktemp("links") / "db", items=160).store
 
 
 def written(path: Path, text: str) -> str:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstsight.errors import QueryError
-from firstsight.recommend import measures
+from firstsight.recommend.evaluation import measures
 
 RANKED = np.array([[3, 1, 0], [2, -1, -1]])
 TARGETS = [np.array([0, 3, 4]), np.array([1])]

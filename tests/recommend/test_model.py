@@ -11,13 +11,19 @@ import numpy as np
 import pytest
 
 from firstsight.errors import EncoderMismatchError, QueryError, StoreError
-from firstsight.indexer.store import Store
-from firstsight.recommend import choosing
-from firstsight.recommend.interactions import History, Interactions
+from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.items import ItemSpace
-from firstsight.recommend.model import TABLE, ColdStartModel, fit_model, list_models, use_model
+from firstsight.recommend.models import blend_selection
+from firstsight.recommend.models.cold_start_model import (
+    TABLE,
+    ColdStartModel,
+    fit_cold_start_model,
+    list_cold_start_models,
+    use_cold_start_model,
+)
+from firstsight.storage.store import Store
 from tests.recommend.conftest import MakeStore, write_items
-from tests.recommend.logs import clustered_space, tasteful_log
+from tests.recommend.synthetic_events import clustered_space, make_preference_log
 
 WHOLE = clustered_space(130)
 OLD = WHOLE.subset(np.arange(120))
@@ -27,16 +33,16 @@ TITLES = {f"i{n:04d}": f"{NAMES[n % 6]} number{n}" for n in range(130)}
 
 @pytest.fixture(autouse=True)
 def few_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choosing, "MAPPINGS", (("knn", 1.0), ("ridge", 1.0)))
-    monkeypatch.setattr(choosing, "SPLITS", 1)
+    monkeypatch.setattr(blend_selection, "MAPPINGS", (("knn", 1.0), ("ridge", 1.0)))
+    monkeypatch.setattr(blend_selection, "SPLITS", 1)
 
 
 def fitted(make_store: MakeStore) -> tuple[Store, ItemSpace, Interactions]:
     store = make_store(OLD, TITLES)
     space = ItemSpace.load(store)
-    log = tasteful_log(space, 90)
+    log = make_preference_log(space, 90)
     steps: list[str] = []
-    made = fit_model(store, space, log, on_progress=steps.append)
+    made = fit_cold_start_model(store, space, log, on_progress=steps.append)
     assert (made.version, made.in_use) == (1, True)
     assert made.figures["recall_blend"] >= made.figures["recall_content"]
     assert len(steps) == 3
@@ -72,18 +78,18 @@ def test_items_indexed_after_the_fit_are_ranked_for_users_it_never_saw(make_stor
 
 def test_one_version_at_most_is_in_use(make_store: MakeStore) -> None:
     store, space, log = fitted(make_store)
-    assert fit_model(store, space, log, use=False).in_use is False
-    assert [one.in_use for one in list_models(store)] == [True, False]
-    use_model(store, 2)
-    assert [one.in_use for one in list_models(store)] == [False, True]
+    assert fit_cold_start_model(store, space, log, use=False).in_use is False
+    assert [one.in_use for one in list_cold_start_models(store)] == [True, False]
+    use_cold_start_model(store, 2)
+    assert [one.in_use for one in list_cold_start_models(store)] == [False, True]
     model = ColdStartModel.load(store, space)
     assert model is not None
     assert model.version.version == 2
-    use_model(store, None)
+    use_cold_start_model(store, None)
     assert ColdStartModel.load(store, space) is None
     assert ColdStartModel.load(store, space, version=1) is not None
     with pytest.raises(QueryError, match=r"model 7 in .*: 1, 2"):
-        use_model(store, 7)
+        use_cold_start_model(store, 7)
     with pytest.raises(QueryError, match="model 7"):
         ColdStartModel.load(store, space, version=7)
 
@@ -91,9 +97,9 @@ def test_one_version_at_most_is_in_use(make_store: MakeStore) -> None:
 def test_without_a_fit_there_is_none(make_store: MakeStore) -> None:
     store = make_store(OLD)
     assert ColdStartModel.load(store, OLD) is None
-    assert list_models(store) == []
+    assert list_cold_start_models(store) == []
     with pytest.raises(QueryError, match="cold-start fit"):
-        use_model(store, 1)
+        use_cold_start_model(store, 1)
 
 
 def test_a_model_of_another_encoder_or_a_damaged_one_is_refused(make_store: MakeStore) -> None:
@@ -107,18 +113,18 @@ def test_a_model_of_another_encoder_or_a_damaged_one_is_refused(make_store: Make
         ColdStartModel.load(store, space)
     table.update(values={"settings": '{"mood": 1}'})
     with pytest.raises(StoreError, match="newer firstsight"):
-        list_models(store)
+        list_cold_start_models(store)
 
 
 def test_serving_loads_neither_torch_nor_implicit(make_store: MakeStore) -> None:
     store, _, _ = fitted(make_store)
     code = (
         "import sys, numpy as np\n"
-        "from firstsight.indexer.store import Store\n"
-        "from firstsight.recommend.events import Events\n"
-        "from firstsight.recommend.interactions import History\n"
+        "from firstsight.storage.store import Store\n"
+        "from firstsight.recommend.events.event_log import Events\n"
+        "from firstsight.recommend.events.interactions import History\n"
         "from firstsight.recommend.items import ItemSpace\n"
-        "from firstsight.recommend.model import ColdStartModel\n"
+        "from firstsight.recommend.models.cold_start_model import ColdStartModel\n"
         "store = Store.open(sys.argv[1])\n"
         "space = ItemSpace.load(store)\n"
         "model = ColdStartModel.load(store, space)\n"
@@ -131,10 +137,10 @@ def test_serving_loads_neither_torch_nor_implicit(make_store: MakeStore) -> None
 
 def test_a_model_fits_the_real_encoder_s_index(sample_db: Path) -> None:
     space = ItemSpace.load(Store.open(sample_db))
-    log = tasteful_log(space, 60, clusters=2)
-    from firstsight.recommend.blend import Blend
-    from firstsight.recommend.words import content_of
+    log = make_preference_log(space, 60, clusters=2)
+    from firstsight.recommend.models.blend import Blend
+    from firstsight.recommend.models.text_vectors import load_content_vectors
 
-    blend = Blend(content_of(Store.open(sample_db), space))
+    blend = Blend(load_content_vectors(Store.open(sample_db), space))
     blend.fit(log)
     assert np.isfinite(blend.scores(log.histories(), np.arange(len(space)))).all()

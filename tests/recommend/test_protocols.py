@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from firstsight.errors import QueryError
-from firstsight.recommend.interactions import History, Interactions
+from firstsight.recommend.evaluation.measures import recall
+from firstsight.recommend.evaluation.protocols import Split, global_time, item_cold, user_cold
+from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.items import Places
-from firstsight.recommend.measures import recall
-from firstsight.recommend.protocols import Split, global_time, item_cold, user_cold
-from tests.recommend.logs import clustered_space, tasteful_log
+from tests.recommend.synthetic_events import clustered_space, make_preference_log
 
 SPACE = clustered_space(120)
-LOG = tasteful_log(SPACE, 90)
+LOG = make_preference_log(SPACE, 90)
 
 
 class Oracle:
@@ -36,7 +36,7 @@ class Oracle:
         return np.array(rows, dtype=np.float32)
 
 
-def sound(split: Split) -> None:
+def assert_valid_split(split: Split) -> None:
     assert len(split.users) == len(split.histories) == len(split.targets) > 0
     for user, history, target in zip(split.users.tolist(), split.histories, split.targets, strict=True):
         assert len(target)
@@ -54,7 +54,7 @@ def sound(split: Split) -> None:
 
 def test_cold_items_have_no_event_and_only_they_are_ranked() -> None:
     split = item_cold(LOG, share=0.2, seed=3)
-    sound(split)
+    assert_valid_split(split)
     assert len(split.candidates) == 24
     assert split.cold[split.candidates].all()
     assert len(split.train) + sum(np.isin(LOG.items, split.candidates)) == len(LOG)
@@ -70,7 +70,7 @@ def test_cold_users_have_their_first_events_only_and_teach_nothing(first: int) -
         assert not np.isin(split.train.users, user).any()
     assert len(split.candidates) == len(SPACE)
     if first:
-        sound(split)
+        assert_valid_split(split)
 
 
 def test_the_same_users_are_asked_whatever_is_known_of_them() -> None:
@@ -80,7 +80,7 @@ def test_the_same_users_are_asked_whatever_is_known_of_them() -> None:
 
 def test_nothing_after_the_cut_is_learnt() -> None:
     split = global_time(LOG, share=0.3)
-    sound(split)
+    assert_valid_split(split)
     later = len(LOG) - len(split.train)
     assert later / len(LOG) == pytest.approx(0.3, abs=0.02)
     first_target = min(LOG.times[LOG.times > split.train.times.max()])

@@ -14,11 +14,11 @@ import pytest
 import firstsight
 from firstsight.database import Database
 from firstsight.errors import QueryError
-from firstsight.indexer.side_table import open_side_table
-from firstsight.indexer.store import Store
 from firstsight.recommend.items import ItemSpace
-from firstsight.recommend.long_tail import Clusters
-from firstsight.recommend.slate_log import read_outcomes
+from firstsight.recommend.slates.long_tail import Clusters
+from firstsight.recommend.slates.slate_log import read_outcomes
+from firstsight.storage.side_tables import open_side_table
+from firstsight.storage.store import Store
 
 MUSIC = {
     "guitar-acoustic",
@@ -143,7 +143,7 @@ def test_a_slate_is_logged_with_its_propensities_and_outcomes_are_read(
     db_with_events.add_events(write_events(tmp_path / "more.csv", [("m1", explored[0], past + timedelta(hours=2))]))
     space = ItemSpace.load(store)
     clusters = Clusters(space, (space.places(space.item_ids) % 7).astype("int32"))
-    from firstsight.recommend.events import Events
+    from firstsight.recommend.events.event_log import Events
 
     outcomes = read_outcomes(store, space, clusters, Events(store).interactions(space))
     assert outcomes.shown.sum() == 10
@@ -245,7 +245,7 @@ def test_slates_follow_what_is_written_meanwhile(db: Database, tmp_path: Path) -
 
 
 def test_no_encoder_is_imported(sample_db: Path) -> None:
-    heavy = "{'torch', 'transformers', 'openvino', 'open_clip', 'firstsight.encoders.starter'}"
+    heavy = "{'torch', 'transformers', 'openvino', 'open_clip', 'firstsight.encoders.starter.starter_encoder'}"
     code = (
         f"import sys, firstsight; db = firstsight.open({str(sample_db)!r}); db.recommend(history=['grapes']); "
         f"db.similar('grapes'); print(sorted({heavy} & set(sys.modules)))"

@@ -10,44 +10,44 @@ import pytest
 import firstsight
 from firstsight.database import Database
 from firstsight.errors import QueryError, StoreError
-from firstsight.indexer.semantic_id_table import MOST_MATCHES, with_ids
-from firstsight.indexer.side_table import open_side_table
-from firstsight.indexer.store import Store
-from firstsight.recommend import semantic_id_store
 from firstsight.recommend.items import ItemSpace
-from firstsight.recommend.semantic_id_store import load_codebooks, read_codes
-from firstsight.recommend.semantic_ids import clusters
-from tests.retrieval.synthetic import Drawn, DrawnEncoder
+from firstsight.recommend.semantic_ids import semantic_id_store
+from firstsight.recommend.semantic_ids.codebooks import clusters
+from firstsight.recommend.semantic_ids.semantic_id_store import load_codebooks, read_codes
+from firstsight.storage.semantic_id_table import MOST_MATCHES, replace_semantic_ids
+from firstsight.storage.side_tables import open_side_table
+from firstsight.storage.store import Store
+from tests.retrieval.synthetic_items import SyntheticEncoder, SyntheticItems
 
 
 @pytest.fixture
-def drawn(tmp_path: Path) -> Drawn:
-    return Drawn(tmp_path / "db", items=400)
+def items_db(tmp_path: Path) -> SyntheticItems:
+    return SyntheticItems(tmp_path / "db", items=400)
 
 
-def database(drawn: Drawn) -> Database:
-    return firstsight.open(drawn.path, encoder=DrawnEncoder())
+def database(items_db: SyntheticItems) -> Database:
+    return firstsight.open(items_db.path, encoder=SyntheticEncoder())
 
 
 def ids_of(db: Database, version: int | None = None) -> dict[str, str]:
     return {row["item_id"]: row["semantic_id"] for row in db.semantic_ids(version)}
 
 
-def test_every_item_has_an_id_of_its_own(drawn: Drawn) -> None:
-    db = database(drawn)
+def test_every_item_has_an_id_of_its_own(items_db: SyntheticItems) -> None:
+    db = database(items_db)
     made = db.fit_semantic_ids()
     assert (made.version, made.levels, made.codes, made.assigned, made.waiting) == (1, 3, 50, 400, 0)
     assert list(made.errors) == sorted(made.errors, reverse=True)
     found = ids_of(db)
-    assert list(found) == sorted(drawn.items)
+    assert list(found) == sorted(items_db.items)
     assert len(set(found.values())) == 400
 
 
-def test_items_that_come_change_no_id(drawn: Drawn) -> None:
-    db = database(drawn)
+def test_items_that_come_change_no_id(items_db: SyntheticItems) -> None:
+    db = database(items_db)
     db.fit_semantic_ids(levels=2, codes=4)  # so few that many items are equal: their last number must stay, too
     before = ids_of(db)
-    drawn.add(80)
+    items_db.add(80)
     assert db.semantic_id_versions()[0].waiting == 80
     new, after = db.assign_semantic_ids()
     assert (new, after.assigned, after.waiting) == (80, 480, 0)
@@ -57,32 +57,32 @@ def test_items_that_come_change_no_id(drawn: Drawn) -> None:
     assert db.assign_semantic_ids()[0] == 0
 
 
-def test_an_id_is_not_given_out_again_after_its_item_has_gone(drawn: Drawn) -> None:
-    db = database(drawn)
+def test_an_id_is_not_given_out_again_after_its_item_has_gone(items_db: SyntheticItems) -> None:
+    db = database(items_db)
     db.fit_semantic_ids(levels=1, codes=2)
     before = ids_of(db)
     gone = max(before, key=lambda item_id: int(before[item_id].rpartition("-")[2]))
-    with drawn.store.writing():
-        drawn.store.delete_items([gone])
-    drawn.add(20)
+    with items_db.store.writing():
+        items_db.store.delete_items([gone])
+    items_db.add(20)
     db.assign_semantic_ids()
     assert gone not in ids_of(db)
     assert before[gone] not in ids_of(db).values()
 
 
-def test_a_changed_vector_keeps_its_id(drawn: Drawn) -> None:
-    db = database(drawn)
+def test_a_changed_vector_keeps_its_id(items_db: SyntheticItems) -> None:
+    db = database(items_db)
     db.fit_semantic_ids()
     before = ids_of(db)
-    row = drawn.store.item_rows(["i00000"])["i00000"]
-    with drawn.store.writing():
-        drawn.store.write_items([row | {"vector": (-np.array(row["vector"])).tolist()}])
+    row = items_db.store.item_rows(["i00000"])["i00000"]
+    with items_db.store.writing():
+        items_db.store.write_items([row | {"vector": (-np.array(row["vector"])).tolist()}])
     assert db.assign_semantic_ids()[0] == 0
     assert ids_of(db) == before
 
 
-def test_versions_stand_beside_each_other(drawn: Drawn) -> None:
-    db = database(drawn)
+def test_versions_stand_beside_each_other(items_db: SyntheticItems) -> None:
+    db = database(items_db)
     db.fit_semantic_ids()
     first = ids_of(db)
     second = db.fit_semantic_ids(levels=2, codes=16)
@@ -94,8 +94,10 @@ def test_versions_stand_beside_each_other(drawn: Drawn) -> None:
         ids_of(db, 7)
 
 
-def test_a_fit_that_was_killed_leaves_the_version_before_in_use(drawn: Drawn, monkeypatch: pytest.MonkeyPatch) -> None:
-    db = database(drawn)
+def test_a_fit_that_was_killed_leaves_the_version_before_in_use(
+    items_db: SyntheticItems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db = database(items_db)
     db.fit_semantic_ids()
     before = ids_of(db)
 
@@ -107,27 +109,27 @@ def test_a_fit_that_was_killed_leaves_the_version_before_in_use(drawn: Drawn, mo
         with pytest.raises(KeyboardInterrupt):
             db.fit_semantic_ids(codes=8)
     assert ids_of(db) == before
-    assert len(read_codes(drawn.store, 2)[0]) == 400  # what it left
+    assert len(read_codes(items_db.store, 2)[0]) == 400  # what it left
     again = db.fit_semantic_ids(codes=16)
     assert (again.version, again.assigned) == (2, 400)
-    books = load_codebooks(drawn.store)
+    books = load_codebooks(items_db.store)
     assert books is not None
-    space = ItemSpace.load(drawn.store)
-    assert (read_codes(drawn.store, 2)[1] == books[1].encode(space.vectors)).all()
+    space = ItemSpace.load(items_db.store)
+    assert (read_codes(items_db.store, 2)[1] == books[1].encode(space.vectors)).all()
 
 
-def test_clusters_are_the_first_numbers_of_the_stored_ids(drawn: Drawn) -> None:
-    db = database(drawn)
+def test_clusters_are_the_first_numbers_of_the_stored_ids(items_db: SyntheticItems) -> None:
+    db = database(items_db)
     db.fit_semantic_ids()
-    version_and_books = load_codebooks(drawn.store)
+    version_and_books = load_codebooks(items_db.store)
     assert version_and_books is not None
-    space = ItemSpace.load(drawn.store)
+    space = ItemSpace.load(items_db.store)
     firsts = [int(text.partition("-")[0]) for text in ids_of(db).values()]
     assert clusters(space, version_and_books[1]).tolist() == firsts
 
 
-def test_tokens_of_all_levels_are_one_vocabulary(drawn: Drawn) -> None:
-    db = database(drawn)
+def test_tokens_of_all_levels_are_one_vocabulary(items_db: SyntheticItems) -> None:
+    db = database(items_db)
     db.fit_semantic_ids(levels=2, codes=10)
     for row in db.semantic_ids():
         (one, two), copy = row["codes"], row["copy"]
@@ -135,8 +137,8 @@ def test_tokens_of_all_levels_are_one_vocabulary(drawn: Drawn) -> None:
         assert row["semantic_id"] == f"{one}-{two}-{copy}"
 
 
-def test_searches_filter_by_prefix_beside_other_conditions(drawn: Drawn) -> None:
-    db = database(drawn)
+def test_searches_filter_by_prefix_beside_other_conditions(items_db: SyntheticItems) -> None:
+    db = database(items_db)
     db.fit_semantic_ids()
     found = ids_of(db)
     prefix = next(iter(found.values())).partition("-")[0] + "-"
@@ -149,7 +151,7 @@ def test_searches_filter_by_prefix_beside_other_conditions(drawn: Drawn) -> None
     others = set(found) - {"i00399"}
     assert search(f"semantic_id LIKE '{prefix}%'") == of_prefix - {"i00399"}
     assert search(f"`semantic_id` not like '{prefix}%'") == others - of_prefix
-    cheap = {item_id for item_id in of_prefix if drawn.rows[item_id]["price"] < 50}
+    cheap = {item_id for item_id in of_prefix if items_db.rows[item_id]["price"] < 50}
     assert search(f"price < 50 AND semantic_id LIKE '{prefix}%'") == cheap - {"i00399"}
     two = [found["i00001"], found["i00002"]]
     assert search(f"semantic_id IN ('{two[0]}', '{two[1]}')") == {"i00001", "i00002"}
@@ -159,34 +161,34 @@ def test_searches_filter_by_prefix_beside_other_conditions(drawn: Drawn) -> None
 
 
 @pytest.mark.parametrize("where", ["semantic_id IS NULL", "length(semantic_id) = 3", "semantic_id > '1'"])
-def test_what_a_filter_cannot_ask_of_ids_is_said(drawn: Drawn, where: str) -> None:
-    db = database(drawn)
+def test_what_a_filter_cannot_ask_of_ids_is_said(items_db: SyntheticItems, where: str) -> None:
+    db = database(items_db)
     db.fit_semantic_ids()
     with pytest.raises(QueryError, match="semantic_id LIKE '12-%'"):
         db.search(item="i00001", where=where)
 
 
-def test_a_filter_before_any_fit_names_the_command(drawn: Drawn) -> None:
+def test_a_filter_before_any_fit_names_the_command(items_db: SyntheticItems) -> None:
     with pytest.raises(QueryError, match="firstsight semantic-ids fit"):
-        database(drawn).search(item="i00001", where="semantic_id LIKE '1-%'")
+        database(items_db).search(item="i00001", where="semantic_id LIKE '1-%'")
     with pytest.raises(QueryError, match="firstsight semantic-ids fit"):
-        database(drawn).assign_semantic_ids()
+        database(items_db).assign_semantic_ids()
     with pytest.raises(QueryError, match="firstsight semantic-ids fit"):
-        ids_of(database(drawn))
+        ids_of(database(items_db))
 
 
-def test_a_prefix_of_too_many_items_is_refused(drawn: Drawn, monkeypatch: pytest.MonkeyPatch) -> None:
-    database(drawn).fit_semantic_ids()
-    monkeypatch.setattr("firstsight.indexer.semantic_id_table.MOST_MATCHES", 100)
+def test_a_prefix_of_too_many_items_is_refused(items_db: SyntheticItems, monkeypatch: pytest.MonkeyPatch) -> None:
+    database(items_db).fit_semantic_ids()
+    monkeypatch.setattr("firstsight.storage.semantic_id_table.MOST_MATCHES", 100)
     with pytest.raises(QueryError, match="more than 100 items"):
-        with_ids(drawn.store, "semantic_id LIKE '%'")
+        replace_semantic_ids(items_db.store, "semantic_id LIKE '%'")
     assert MOST_MATCHES > 100
 
 
-def test_codebooks_of_another_encoder_are_refused(drawn: Drawn) -> None:
-    database(drawn).fit_semantic_ids()
-    table = open_side_table(drawn.store, "semantic_codebooks")
+def test_codebooks_of_another_encoder_are_refused(items_db: SyntheticItems) -> None:
+    database(items_db).fit_semantic_ids()
+    table = open_side_table(items_db.store, "semantic_codebooks")
     assert table is not None
     table.update(values={"fingerprint": "another"})
     with pytest.raises(StoreError, match="another encoder"):
-        load_codebooks(Store.open(drawn.path))
+        load_codebooks(Store.open(items_db.path))

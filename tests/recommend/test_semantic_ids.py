@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from firstsight.encoders.base import Vectors
 from firstsight.errors import QueryError
 from firstsight.recommend.items import ItemSpace
-from firstsight.recommend.semantic_ids import Codebooks, clusters, codes_for, count_copies, uniqueness
+from firstsight.recommend.semantic_ids.codebooks import (
+    Codebooks,
+    clusters,
+    count_copies,
+    default_code_count,
+    uniqueness,
+)
 
 
 def blobs(items: int, groups: int, *, dim: int = 24, spread: float = 0.25, seed: int = 1) -> tuple[Vectors, np.ndarray]:
@@ -28,7 +34,7 @@ def purity(code: np.ndarray, group: np.ndarray) -> float:
 
 
 def test_small_catalogues_have_fewer_codes() -> None:
-    assert [codes_for(n) for n in (0, 100, 1_682, 3_686, 10**6)] == [2, 12, 210, 256, 256]
+    assert [default_code_count(n) for n in (0, 100, 1_682, 3_686, 10**6)] == [2, 12, 210, 256, 256]
 
 
 def test_each_level_leaves_less_over() -> None:
@@ -72,7 +78,7 @@ def test_what_has_no_vector_has_no_code_and_no_cluster() -> None:
     found = clusters(ItemSpace.of([f"i{n:03d}" for n in range(200)], vectors))
     assert np.flatnonzero(found == -1).tolist() == [3, 77]
     assert found.dtype == np.int32
-    assert found.max() < codes_for(198)
+    assert found.max() < default_code_count(198)
 
 
 def test_clusters_of_stored_codebooks_are_their_first_level() -> None:

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from firstsight.errors import QueryError
-from firstsight.recommend.exploration import Outcomes, explored_slots
-from firstsight.recommend.interactions import DAY_US, History, Interactions
-from firstsight.recommend.interests import InterestSettings
+from firstsight.recommend.events.interactions import DAY_US, History, Interactions
 from firstsight.recommend.items import ItemSpace, Places
-from firstsight.recommend.long_tail import Clusters
-from firstsight.recommend.recommending import SlateMaker
-from firstsight.recommend.slate import SlateSettings, Slot, spread
+from firstsight.recommend.slates.exploration import ExplorationOutcomes, explored_slots
+from firstsight.recommend.slates.interests import InterestSettings
+from firstsight.recommend.slates.long_tail import Clusters
+from firstsight.recommend.slates.slate_composer import SlateSettings, Slot, spread
+from firstsight.recommend.slates.slate_maker import SlateMaker
 
 NOW = 1_790_000_000_000_000
 TOPICS, EACH, DIM = 30, 60, 48
@@ -93,7 +93,7 @@ def test_an_old_interest_comes_back_and_a_recency_only_model_misses_it(space: It
     assert {slot.source for slot in brought} == {"long_tail"}
     assert {int(topic(slot.because)) for slot in brought} == {20}
     # the same without lasting and long-tail interests
-    short = SlateMaker(space, interest_settings=InterestSettings(most=0))
+    short = SlateMaker(space, interest_settings=InterestSettings(max_lasting=0))
     assert 20 not in topic(places_of(make(short, history, replace(PLAIN, k=100))))
 
 
@@ -286,7 +286,7 @@ def test_clusters_in_which_exploration_paid_are_explored_more(space: ItemSpace) 
     near = clusters.nearest[3, :3]
     good, bad = np.zeros(TOPICS, dtype=np.int64), np.zeros(TOPICS, dtype=np.int64)
     good[near[2]], bad[near[:2]] = 50, 50
-    outcomes = Outcomes(np.zeros(len(space), dtype=np.int64), good, bad)
+    outcomes = ExplorationOutcomes(np.zeros(len(space), dtype=np.int64), good, bad)
     maker = SlateMaker(space, known, clusters=clusters, outcomes=outcomes)
     drawn = [
         slot
@@ -328,11 +328,11 @@ def test_an_item_is_wanted_by_users_of_its_topic(space: ItemSpace) -> None:
     items = np.concatenate([t * EACH + 1 + rng.permutation(EACH - 1)[:8] for t in range(TOPICS)])
     interactions = Interactions.of(space, users, items, np.arange(len(items)))
     maker = SlateMaker(space, interactions)
-    (best, *_) = maker.wanting(7 * EACH, 5)
+    (best, *_) = maker.rank_users(7 * EACH, 5)
     assert interactions.user_ids[best.user] == "u07"
     assert topic(best.because) == 7
     owned = int(interactions.history(7).items[0])
-    assert "u07" not in [interactions.user_ids[one.user] for one in maker.wanting(owned, 30)]
+    assert "u07" not in [interactions.user_ids[one.user] for one in maker.rank_users(owned, 30)]
 
 
 def test_comparing_in_principal_directions_first_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -342,6 +342,6 @@ def test_comparing_in_principal_directions_first_changes_nothing(monkeypatch: py
     space = ItemSpace.of([f"i{n:04}" for n in range(4000)], vectors.astype(np.float32))
     history = History.of(rng.permutation(4000)[:40], NOW - np.arange(40)[::-1] * DAY_US)
     exact = places_of(make(SlateMaker(space), history))
-    monkeypatch.setattr("firstsight.recommend.ranking.EXACT_ITEMS", 100)
+    monkeypatch.setattr("firstsight.recommend.slates.interest_ranking.EXACT_ITEMS", 100)
     quick = places_of(make(SlateMaker(space), history))
     assert len(set(exact.tolist()) & set(quick.tolist())) >= 19

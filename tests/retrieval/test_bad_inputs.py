@@ -11,13 +11,13 @@ from PIL import Image
 import firstsight
 from firstsight.encoders.base import Encoder, EncoderSpec, ImageInput, Vectors
 from firstsight.errors import MediaError, QueryError
-from firstsight.media.videos import VideoSampler
-from firstsight.retrieval.space_map import Point
-from firstsight.retrieval.space_map_page import TILE, _thumbnail
-from firstsight.retrieval.thumbnails import jpeg_uri
+from firstsight.media.decode.video_sampler import VideoSampler
+from firstsight.retrieval.pages.space_map import Point
+from firstsight.retrieval.pages.space_map_page import TILE, _thumbnail
+from firstsight.retrieval.pages.thumbnails import jpeg_uri
 
 
-class Choosy:
+class FailingEncoder:
     """The real starter; raises on the word "poison" and on pictures of 50 pixels width."""
 
     def __init__(self, encoder: Encoder) -> None:
@@ -46,7 +46,7 @@ def test_a_bad_text_and_a_bad_picture_cost_their_own_queries(sample_db: Path, st
         firstsight.Query(images=(Image.new("RGB", (50, 40), "red"),)),
         firstsight.Query(images=(Image.new("RGB", (60, 40), "red"),)),
     ]
-    found = firstsight.open(sample_db, encoder=Choosy(starter)).search_many(queries)
+    found = firstsight.open(sample_db, encoder=FailingEncoder(starter)).search_many(queries)
     expected = firstsight.open(sample_db, encoder=starter).search_many(queries)
     for place in (0, 4):
         ours, theirs = found[place], expected[place]

@@ -10,9 +10,9 @@ from PIL import Image, ImageOps
 
 import firstsight
 from firstsight.encoders.base import Encoder
-from firstsight.retrieval.collapsing import collapse_duplicates
 from firstsight.retrieval.query import Query
-from tests.cli.calling import call_in_process, lines
+from firstsight.retrieval.ranking.collapse import collapse_duplicates
+from tests.cli.calling import call_in_process, parse_json_lines
 
 PICTURES = Path(__file__).parents[2] / "sample_media" / "pictures"
 NAMES = ("sneakers-red", "sneakers-green", "hiking-boot", "guitar-acoustic")
@@ -87,7 +87,7 @@ def test_groups_are_listed_by_the_command(
 ) -> None:
     code, out, err = call_in_process(monkeypatch, capsys, "duplicates", "--db", str(shop))
     assert (code, err) == (0, "")
-    red, guitars = lines(out)
+    red, guitars = parse_json_lines(out)
     assert {red["item_id"], *(one["item_id"] for one in red["duplicates"])} == RED
     assert {guitars["item_id"], *(one["item_id"] for one in guitars["duplicates"])} == GUITARS
     assert red["size"] == 3

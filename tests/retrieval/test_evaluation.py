@@ -17,11 +17,19 @@ from hypothesis import strategies as st
 import firstsight
 from firstsight.encoders.base import EncoderSpec, unit
 from firstsight.errors import QueryError
-from firstsight.indexer.store import Store
-from firstsight.retrieval.evaluation import Rankings, Task, evaluate, holm, measure, paired_p_value, score
-from firstsight.retrieval.evaluation_report import worst
-from firstsight.retrieval.judgements import JudgedQuery, read_events, read_judgements
-from firstsight.retrieval.smoke import nearest_by_views, smoke_tasks
+from firstsight.retrieval.evaluation.catalogue_queries import build_catalogue_tasks, nearest_by_views
+from firstsight.retrieval.evaluation.judgements import JudgedQuery, read_events, read_judgements
+from firstsight.retrieval.evaluation.search_evaluation import (
+    ModeRankings,
+    Task,
+    evaluate,
+    holm,
+    measure,
+    paired_p_value,
+    score,
+)
+from firstsight.retrieval.pages.search_evaluation_page import worst_queries
+from firstsight.storage.store import Store
 
 SAMPLE = Path(__file__).parents[2] / "sample_media"
 
@@ -179,7 +187,7 @@ def test_holms_correction_is_that_of_his_paper() -> None:
 
 def task_of(*found: tuple[str, list[list[str]]]) -> Task:
     queries = [query(f"q{n}", a=1) for n in range(len(found[0][1]))]
-    rankings = [Rankings(mode, [tuple(ids) for ids in lists]) for mode, lists in found]
+    rankings = [ModeRankings(mode, [tuple(ids) for ids in lists]) for mode, lists in found]
     return measure(queries, rankings, k=2, name="t", about="")
 
 
@@ -195,7 +203,7 @@ def test_modes_are_compared_in_pairs_and_the_better_one_is_named() -> None:
 
 def test_the_worst_queries_are_those_of_the_best_mode_and_no_perfect_one() -> None:
     task = task_of(("m", [["a"], ["b", "a"], ["b"]]))
-    assert [outcome.query.query_id for outcome in worst(task)] == ["q2", "q1"]
+    assert [outcome.query.query_id for outcome in worst_queries(task)] == ["q2", "q1"]
 
 
 # ---- over a database
@@ -227,21 +235,21 @@ def test_what_cannot_be_evaluated_says_why(db: firstsight.Database) -> None:
 
 
 def test_the_smoke_evaluation_beats_chance_on_the_sample(db: firstsight.Database, sample_db: Path) -> None:
-    titles, pictures, groups = smoke_tasks(db, Store.open(sample_db))
+    titles, pictures, groups = build_catalogue_tasks(db, Store.open(sample_db))
     for task in (titles, pictures, groups):
         assert task.chance is not None
         assert task.modes[0].means["recall"] > 3 * task.chance
     assert len(titles.modes[0].outcomes) == 74
     assert "all 3 items with two pictures or more" in pictures.notes
     red = next(outcome for outcome in groups.modes[0].outcomes if outcome.query.text == "red shoes")
-    assert "sneakers-red" in red.query.wanted
+    assert "sneakers-red" in red.query.relevant_items
 
 
 def test_queries_are_drawn_by_the_seed_alone(db: firstsight.Database, sample_db: Path) -> None:
     store = Store.open(sample_db)
 
     def drawn(seed: int) -> list[str]:
-        return [o.query.query_id for o in smoke_tasks(db, store, queries=8, seed=seed)[0].modes[0].outcomes]
+        return [o.query.query_id for o in build_catalogue_tasks(db, store, queries=8, seed=seed)[0].modes[0].outcomes]
 
     assert drawn(0) == drawn(0)
     assert drawn(0) != drawn(1)
@@ -278,12 +286,12 @@ def synthetic(tmp_path: Path) -> Store:
 def test_the_nearest_by_views_are_those_of_a_comparison_with_every_view(
     synthetic: Store, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
-    monkeypatch.setattr("firstsight.retrieval.smoke.BATCH", batch)
+    monkeypatch.setattr("firstsight.retrieval.evaluation.catalogue_queries.BATCH", batch)
     queries = unit(np.random.default_rng(1).normal(size=(5, 16)))
     rows = [r for r in synthetic.views.search().limit(None).to_arrow().to_pylist() if r["part"] == "image"]
-    left_out = [rows[n]["view_id"] for n in range(5)]
+    excluded_views = [rows[n]["view_id"] for n in range(5)]
     for query_vector, without, found in zip(
-        queries, left_out, nearest_by_views(synthetic, queries, 12, "part = 'image'", left_out), strict=True
+        queries, excluded_views, nearest_by_views(synthetic, queries, 12, "part = 'image'", excluded_views), strict=True
     ):
         best: dict[str, float] = {}
         for row in rows:
@@ -300,8 +308,8 @@ def test_items_of_one_title_answer_it_alike(synthetic: Store) -> None:
         ) -> list[firstsight.SearchResults | firstsight.FirstsightError]:
             raise AssertionError("no group columns, so nothing is searched")
 
-    titles, pictures = smoke_tasks(Nothing(), synthetic, queries=400)
-    wanted = {o.query.text: set(o.query.wanted) for o in titles.modes[0].outcomes}
+    titles, pictures = build_catalogue_tasks(Nothing(), synthetic, queries=400)
+    wanted = {o.query.text: set(o.query.relevant_items) for o in titles.modes[0].outcomes}
     assert wanted["title 1"] == {"it'em 2", "it'em 3"}
     assert wanted["title 0"] == {"it'em 1"}  # item 0 has no picture to be found by
     assert len(pictures.modes[0].outcomes) == sum(n % 7 >= 2 for n in range(300))

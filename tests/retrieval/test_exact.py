@@ -11,7 +11,7 @@ import pytest
 
 from firstsight import Query
 from firstsight.errors import FirstsightError, QueryError
-from tests.retrieval.synthetic import Drawn, DrawnEncoder
+from tests.retrieval.synthetic_items import SyntheticEncoder, SyntheticItems
 
 PARTS = ["item", "title", "image", "frame", "any"]
 FILTERS: dict[str, tuple[str | None, Callable[[dict[str, Any]], bool]]] = {
@@ -23,32 +23,32 @@ FILTERS: dict[str, tuple[str | None, Callable[[dict[str, Any]], bool]]] = {
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Drawn:
-    return Drawn(tmp_path_factory.mktemp("drawn") / "db")
+def items_db(tmp_path_factory: pytest.TempPathFactory) -> SyntheticItems:
+    return SyntheticItems(tmp_path_factory.mktemp("items_db") / "db")
 
 
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("name", FILTERS)
-def test_a_filtered_search_over_any_part_finds_the_best_of_all(drawn: Drawn, part: str, name: str) -> None:
+def test_a_filtered_search_over_any_part_finds_the_best_of_all(items_db: SyntheticItems, part: str, name: str) -> None:
     where, passes = FILTERS[name]
-    expected = [one for one in drawn.best("a query", part) if passes(drawn.rows[one[0]])][:25]
-    found = drawn.db.search("a query", mode="vector", part=part, where=where, k=25)
+    expected = [one for one in items_db.best("a query", part) if passes(items_db.rows[one[0]])][:25]
+    found = items_db.db.search("a query", mode="vector", part=part, where=where, k=25)
     assert [result.item_id for result in found] == [item_id for item_id, _ in expected]
     assert [result.score for result in found] == pytest.approx([score for _, score in expected], abs=1e-5)
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_a_filter_that_leaves_only_far_items_is_still_exact_over_views(drawn: Drawn, part: str) -> None:
+def test_a_filter_that_leaves_only_far_items_is_still_exact_over_views(items_db: SyntheticItems, part: str) -> None:
     """More items than are given by their ids, none of them among the views that are read first."""
-    far = [item_id for item_id, _ in drawn.best("a query", part)][700:]
+    far = [item_id for item_id, _ in items_db.best("a query", part)][700:]
     cut = ", ".join(f"'{item_id}'" for item_id in far)
-    found = drawn.db.search("a query", mode="vector", part=part, where=f"item_id IN ({cut})", k=5)
+    found = items_db.db.search("a query", mode="vector", part=part, where=f"item_id IN ({cut})", k=5)
     assert [result.item_id for result in found] == far[:5]
 
 
 @pytest.mark.parametrize("part", ["title", "image", "frame"])
-def test_the_evidence_is_of_the_part_that_was_compared(drawn: Drawn, part: str) -> None:
-    for result in drawn.db.search("a query", part=part, k=10):
+def test_the_evidence_is_of_the_part_that_was_compared(items_db: SyntheticItems, part: str) -> None:
+    for result in items_db.db.search("a query", part=part, k=10):
         assert result.view is not None
         assert result.picture is not None
         assert result.view.part == part
@@ -56,12 +56,12 @@ def test_the_evidence_is_of_the_part_that_was_compared(drawn: Drawn, part: str) 
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_something_to_avoid_reorders_exactly_as_written_down(drawn: Drawn, part: str) -> None:
-    avoided = DrawnEncoder().encode_texts(["avoid this", "and that"])
-    scores = dict(drawn.best("a query", part))
-    penalties = {i: 0.8 * max(0.0, float((avoided @ vector).max())) for i, vector in drawn.items.items()}
+def test_something_to_avoid_reorders_exactly_as_written_down(items_db: SyntheticItems, part: str) -> None:
+    avoided = SyntheticEncoder().encode_texts(["avoid this", "and that"])
+    scores = dict(items_db.best("a query", part))
+    penalties = {i: 0.8 * max(0.0, float((avoided @ vector).max())) for i, vector in items_db.items.items()}
     expected = sorted(scores, key=lambda item_id: penalties[item_id] - scores[item_id])[:30]
-    found = drawn.db.search(
+    found = items_db.db.search(
         "a query", mode="vector", part=part, minus=["avoid this", "and that"], minus_weight=0.8, k=30
     )
     assert [result.item_id for result in found] == expected
@@ -70,23 +70,25 @@ def test_something_to_avoid_reorders_exactly_as_written_down(drawn: Drawn, part:
 
 @pytest.mark.parametrize("mode", ["vector", "hybrid", "words"])
 @pytest.mark.parametrize("settings", [{}, {"diversity": 0.5}, {"collapse": "group"}, {"minus": ["avoid"]}])
-def test_pages_are_cut_from_one_ranking(drawn: Drawn, mode: str, settings: dict[str, Any]) -> None:
+def test_pages_are_cut_from_one_ranking(items_db: SyntheticItems, mode: str, settings: dict[str, Any]) -> None:
     if mode == "words" and "minus" in settings:
         settings = {"where": "price > 5"}
-    whole = drawn.db.search("thing 17", mode=mode, k=450, **settings)
+    whole = items_db.db.search("thing 17", mode=mode, k=450, **settings)
     pages = [
-        r.item_id for n in range(0, 450, 90) for r in drawn.db.search("thing 17", mode=mode, k=90, offset=n, **settings)
+        r.item_id
+        for n in range(0, 450, 90)
+        for r in items_db.db.search("thing 17", mode=mode, k=90, offset=n, **settings)
     ]
     assert pages == [result.item_id for result in whole]
     assert len(set(pages)) == len(pages)
 
 
 def test_pages_stay_as_they_are_while_rows_are_added(tmp_path: Path) -> None:
-    drawn = Drawn(tmp_path / "db", 300)
-    db = drawn.db
+    items_db = SyntheticItems(tmp_path / "db", 300)
+    db = items_db.db
     before = [result.item_id for result in db.search("a query", k=40)]
     first = db.search("a query", k=20)
-    drawn.add(50, near=DrawnEncoder().encode_texts(["a query"])[0])  # all of them best
+    items_db.add(50, near=SyntheticEncoder().encode_texts(["a query"])[0])  # all of them best
     second = db.search("a query", k=20, offset=20, snapshot=first.snapshot)
     assert [result.item_id for result in [*first, *second]] == before
     assert second.snapshot == first.snapshot
@@ -96,79 +98,79 @@ def test_pages_stay_as_they_are_while_rows_are_added(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("token", ["nonsense", "1.2.3", "99999.99999", "-1.2"])
-def test_a_snapshot_that_is_not_there_is_answered(drawn: Drawn, token: str) -> None:
+def test_a_snapshot_that_is_not_there_is_answered(items_db: SyntheticItems, token: str) -> None:
     with pytest.raises(QueryError, match=r"snapshot .* (is no token|is not there any more)"):
-        drawn.db.search("a query", snapshot=token)
+        items_db.db.search("a query", snapshot=token)
 
 
 def test_equal_items_come_in_the_order_of_their_ids_on_every_page(tmp_path: Path) -> None:
-    drawn = Drawn(tmp_path / "db", 1)
-    same = drawn.items["i00000"]
-    rows = [drawn.rows["i00000"] | {"item_id": f"same-{n:03d}", "vector": same} for n in range(200)]
-    with drawn.store.writing():
-        drawn.store.write_items(
-            [row | {"indexed_at": drawn.store.items.to_arrow()["indexed_at"][0].as_py()} for row in rows]
+    items_db = SyntheticItems(tmp_path / "db", 1)
+    same = items_db.items["i00000"]
+    rows = [items_db.rows["i00000"] | {"item_id": f"same-{n:03d}", "vector": same} for n in range(200)]
+    with items_db.store.writing():
+        items_db.store.write_items(
+            [row | {"indexed_at": items_db.store.items.to_arrow()["indexed_at"][0].as_py()} for row in rows]
         )
-    pages = [r.item_id for n in range(0, 200, 20) for r in drawn.db.search("q", mode="vector", k=20, offset=n)]
+    pages = [r.item_id for n in range(0, 200, 20) for r in items_db.db.search("q", mode="vector", k=20, offset=n)]
     assert pages == ["i00000", *(f"same-{n:03d}" for n in range(199))]
 
 
-def test_collapse_gives_the_best_of_each_group_and_counts_the_others(drawn: Drawn) -> None:
-    found = drawn.db.search("a query", mode="vector", collapse="group", where="price < 50", k=200)
-    passing = [item_id for item_id, _ in drawn.best("a query") if drawn.rows[item_id]["price"] < 50]
+def test_collapse_gives_the_best_of_each_group_and_counts_the_others(items_db: SyntheticItems) -> None:
+    found = items_db.db.search("a query", mode="vector", collapse="group", where="price < 50", k=200)
+    passing = [item_id for item_id, _ in items_db.best("a query") if items_db.rows[item_id]["price"] < 50]
     expected, seen = [], set()
     for item_id in passing:
-        group = drawn.rows[item_id]["group"]
+        group = items_db.rows[item_id]["group"]
         if group is None or group not in seen:
             seen.add(group)
             expected.append(item_id)
     assert [result.item_id for result in found] == expected[:200]
     for result in found:
-        group = drawn.rows[result.item_id]["group"]
-        size = sum(drawn.rows[item_id]["group"] == group for item_id in passing)
+        group = items_db.rows[result.item_id]["group"]
+        size = sum(items_db.rows[item_id]["group"] == group for item_id in passing)
         assert result.others == (0 if group is None else size - 1)
 
 
 def test_collapse_reads_on_until_there_are_k_groups(tmp_path: Path) -> None:
     """The nearest 400 items are one group: the others are found behind them."""
-    drawn = Drawn(tmp_path / "db", 100)
-    drawn.add(400, near=DrawnEncoder().encode_texts(["a query"])[0])
-    with drawn.store.writing():
-        drawn.store.items.update(where="item_id >= 'i00100'", values={"group": "one"})
-    found = drawn.db.search("a query", mode="vector", collapse="group", k=10)
+    items_db = SyntheticItems(tmp_path / "db", 100)
+    items_db.add(400, near=SyntheticEncoder().encode_texts(["a query"])[0])
+    with items_db.store.writing():
+        items_db.store.items.update(where="item_id >= 'i00100'", values={"group": "one"})
+    found = items_db.db.search("a query", mode="vector", collapse="group", k=10)
     assert len(found) == 10
     assert found[0].others == 399
 
 
-def test_collapse_by_a_number_or_an_unknown_column(drawn: Drawn) -> None:
-    found = drawn.db.search("a query", mode="vector", collapse="price", k=100)
+def test_collapse_by_a_number_or_an_unknown_column(items_db: SyntheticItems) -> None:
+    found = items_db.db.search("a query", mode="vector", collapse="price", k=100)
     assert sorted(result.columns["price"] for result in found) == [float(n) for n in range(100)]
     assert all(result.others == 19 for result in found)
     with pytest.raises(QueryError, match="no column 'parrent' to collapse by; the columns are item_id"):
-        drawn.db.search("a query", collapse="parrent")
+        items_db.db.search("a query", collapse="parrent")
 
 
-def test_diversity_keeps_the_best_first_and_makes_the_results_differ(drawn: Drawn) -> None:
+def test_diversity_keeps_the_best_first_and_makes_the_results_differ(items_db: SyntheticItems) -> None:
     def likeness(results: list[str]) -> float:
-        vectors = np.array([drawn.items[item_id] for item_id in results])
+        vectors = np.array([items_db.items[item_id] for item_id in results])
         return float((vectors @ vectors.T)[np.triu_indices(len(results), 1)].mean())
 
-    plain = [r.item_id for r in drawn.db.search("a query", mode="vector", k=10)]
-    mixed = [r.item_id for r in drawn.db.search("a query", mode="vector", k=10, diversity=0.7)]
+    plain = [r.item_id for r in items_db.db.search("a query", mode="vector", k=10)]
+    mixed = [r.item_id for r in items_db.db.search("a query", mode="vector", k=10, diversity=0.7)]
     assert mixed[0] == plain[0]
     assert likeness(mixed) < likeness(plain) - 0.1
-    assert [r.item_id for r in drawn.db.search("a query", mode="vector", k=10, diversity=0)] == plain
+    assert [r.item_id for r in items_db.db.search("a query", mode="vector", k=10, diversity=0)] == plain
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_a_least_score_cuts_the_ranking_there(drawn: Drawn, part: str) -> None:
-    expected = [item_id for item_id, score in drawn.best("a query", part) if score >= 0.35]
+def test_a_least_score_cuts_the_ranking_there(items_db: SyntheticItems, part: str) -> None:
+    expected = [item_id for item_id, score in items_db.best("a query", part) if score >= 0.35]
     assert 0 < len(expected) < 1_000
-    found = drawn.db.search("a query", mode="vector", part=part, min_score=0.35, k=2_000)
+    found = items_db.db.search("a query", mode="vector", part=part, min_score=0.35, k=2_000)
     assert [result.item_id for result in found] == expected
 
 
-def test_many_queries_at_once_are_answered_as_each_alone(drawn: Drawn) -> None:
+def test_many_queries_at_once_are_answered_as_each_alone(items_db: SyntheticItems) -> None:
     kinds: list[dict[str, Any]] = [
         {"mode": "vector"},
         {"mode": "vector", "part": "any", "where": "price < 3"},
@@ -176,22 +178,22 @@ def test_many_queries_at_once_are_answered_as_each_alone(drawn: Drawn) -> None:
         {"mode": "words"},
     ]
     queries = [Query(f"thing {n}", k=7, **kinds[n % 4]) for n in range(80)]
-    db = drawn.db
+    db = items_db.db
     together = db.search(queries)
     assert len(together) == 80
     for query, results in zip(queries, together, strict=True):
         assert [r.item_id for r in results] == [r.item_id for r in db.search(query)]
 
 
-def test_a_wrong_query_among_many_costs_itself(drawn: Drawn) -> None:
+def test_a_wrong_query_among_many_costs_itself(items_db: SyntheticItems) -> None:
     queries = [
         Query("fine"),
         Query("x", where="prize < 3"),
         Query(items=["nobody"]),
         Query("CAST", where="CAST(title AS INT) > 3"),
     ]
-    answers = drawn.db.search_many([*queries, Query("fine")])
+    answers = items_db.db.search_many([*queries, Query("fine")])
     assert [isinstance(answer, FirstsightError) for answer in answers] == [False, True, True, True, False]
     assert answers[0] == answers[4]
     with pytest.raises(QueryError, match="'prize', which is no column"):
-        drawn.db.search([*queries])
+        items_db.db.search([*queries])

@@ -18,7 +18,7 @@ from PIL import Image
 import firstsight
 from firstsight.encoders.base import Encoder
 from firstsight.errors import QueryError
-from firstsight.retrieval.moments import LONGEST_GAP_S, SHARE, Span, extents, find_moments
+from firstsight.retrieval.moments import LONGEST_GAP_S, MIN_LIFT_SHARE, Span, compute_frame_spans, find_moments
 
 PICTURES = Path(__file__).parents[2] / "sample_media" / "pictures"
 
@@ -44,7 +44,7 @@ def test_a_frame_stands_for_a_span_around_it_and_spans_do_not_overlap(
     video: tuple[list[float], list[Span | None], list[float]],
 ) -> None:
     times, shots, _ = video
-    spans = extents(times, shots)
+    spans = compute_frame_spans(times, shots)
     assert all(start <= second <= end for second, (start, end) in zip(times, spans, strict=True))
     assert all(a[1] <= b[0] + 1e-9 for a, b in itertools.pairwise(spans))
     if shots[0] is not None:
@@ -78,7 +78,7 @@ def test_every_frame_that_matches_is_in_a_moment(
     found = find_moments("v", times, shots, cosines, floor=floor)
     best = max(cosines)
     for second, cosine in zip(times, cosines, strict=True):
-        if best > floor and cosine > floor + SHARE * (best - floor):
+        if best > floor and cosine > floor + MIN_LIFT_SHARE * (best - floor):
             assert any(moment.start_s <= second <= moment.end_s for moment in found)
 
 
@@ -112,12 +112,16 @@ def test_where_all_is_below_chance_only_the_best_frame_counts() -> None:
 
 
 def test_a_frame_of_a_shot_with_several_stands_for_what_is_nearer_to_it() -> None:
-    assert extents([1.0, 5.0, 11.0], [(0.0, 10.0), (0.0, 10.0), (10.0, 14.0)]) == [(0, 3), (3, 10), (10, 14)]
+    assert compute_frame_spans([1.0, 5.0, 11.0], [(0.0, 10.0), (0.0, 10.0), (10.0, 14.0)]) == [
+        (0, 3),
+        (3, 10),
+        (10, 14),
+    ]
 
 
 def test_without_shots_frames_share_the_time_between_them() -> None:
-    assert extents([1.0, 3.0, 7.0], [None] * 3) == [(0, 2), (2, 5), (5, 9)]
-    assert extents([4.0], [None]) == [(4.0, 4.0)]
+    assert compute_frame_spans([1.0, 3.0, 7.0], [None] * 3) == [(0, 2), (2, 5), (5, 9)]
+    assert compute_frame_spans([4.0], [None]) == [(4.0, 4.0)]
 
 
 def test_a_video_without_frames_has_no_moment() -> None:
@@ -192,13 +196,13 @@ def test_asking_for_moments_changes_no_ranking(db: firstsight.Database) -> None:
 def test_the_command_prints_moments_and_writes_them_on_the_page(
     db: firstsight.Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tests.cli.calling import call_in_process, lines
+    from tests.cli.calling import call_in_process, parse_json_lines
 
     run = partial(call_in_process, monkeypatch, capsys, "search", "a guitar", "--kind", "video", "--moments")
     page = tmp_path / "page.html"
     code, out, _ = run("--db", db.uri, "--html", str(page))
     assert code == 0
-    (moment, *_) = lines(out)[0]["moments"]
+    (moment, *_) = parse_json_lines(out)[0]["moments"]
     assert set(moment) == {"uri", "start_s", "end_s", "score", "view_id"}
     assert f"0:{moment['start_s']:04.1f} to 0:{moment['end_s']:04.1f}" in page.read_text()
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)

@@ -102,4 +102,4 @@ def test_a_picture_in_memory_has_no_plain_form() -> None:
 
 def test_a_query_says_what_it_asks_in_a_few_words() -> None:
     query = Query("summer dress", images=["pictures/a.jpg"], minus=["floral"], minus_images=[b".."])
-    assert query.describes == "summer dress + more like a.jpg, without floral, a picture"
+    assert query.summary == "summer dress + more like a.jpg, without floral, a picture"

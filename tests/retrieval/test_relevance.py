@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 import firstsight
 from firstsight.encoders.base import unit
-from firstsight.indexer.store import Store
-from firstsight.retrieval.diversity import maximal_marginal_relevance
-from firstsight.retrieval.fusion import reciprocal_rank, weighted
-from firstsight.retrieval.relevance import Background, Calibration
-from tests.retrieval.synthetic import Drawn
+from firstsight.retrieval.ranking.diversity import maximal_marginal_relevance
+from firstsight.retrieval.ranking.fusion import reciprocal_rank, weighted
+from firstsight.retrieval.ranking.relevance import RandomPairCosines, RelevanceCalibration
+from firstsight.storage.store import Store
+from tests.retrieval.synthetic_items import SyntheticItems
 
 THERE = [
     "red running shoes",
@@ -59,11 +59,11 @@ def test_relevance_falls_with_the_score_and_is_the_same_in_another_process(
 
 def test_one_random_item_in_ten_has_a_relevance_of_a_quarter(tmp_path: Path) -> None:
     """Vectors without clusters: what the definition says can be counted."""
-    drawn = Drawn(tmp_path / "db", 1)
+    drawn = SyntheticItems(tmp_path / "db", 1)
     drawn.centres = np.zeros((1, 16))
     drawn.add(1_500)
     drawn.store.refresh()
-    background = Calibration.sample(drawn.store).background("words", "item")
+    background = RelevanceCalibration.sample(drawn.store).background("words", "item")
     queries = unit(np.random.default_rng(5).normal(size=(200, 16)))
     cosines = (queries @ np.array(list(drawn.items.values())).T).ravel()
     share = np.mean([background.relevance(float(cosine)) >= 0.25 for cosine in cosines[:20_000]])
@@ -72,7 +72,7 @@ def test_one_random_item_in_ten_has_a_relevance_of_a_quarter(tmp_path: Path) -> 
 
 @given(st.floats(-0.5, 0.5), st.floats(0.001, 0.5), st.lists(st.floats(-1, 1), min_size=2, max_size=20))
 def test_relevance_grows_with_the_cosine_within_0_and_1(middle: float, width: float, cosines: list[float]) -> None:
-    background = Background(middle, width)
+    background = RandomPairCosines(middle, width)
     relevances = [background.relevance(cosine) for cosine in sorted(cosines)]
     assert relevances == sorted(relevances)
     assert all(0 <= relevance <= 1 for relevance in relevances)
@@ -82,20 +82,20 @@ def test_relevance_grows_with_the_cosine_within_0_and_1(middle: float, width: fl
 
 
 def test_a_database_of_a_few_items_takes_the_cosine_for_relevance(tmp_path: Path) -> None:
-    drawn = Drawn(tmp_path / "db", 3)
+    drawn = SyntheticItems(tmp_path / "db", 3)
     result = drawn.db.search("a query", mode="vector", k=1)[0]
     assert result.relevance == pytest.approx(max(result.score, 0))
 
 
 def test_calibration_reads_rows_of_the_database_only_once_for_a_state(db: firstsight.Database) -> None:
     db.search("shoes")
-    calibrated = db._calibrated
+    calibrated = db._cached_calibration
     db.search(item="violin")
-    assert db._calibrated is calibrated
+    assert db._cached_calibration is calibrated
 
 
 def test_every_medium_and_part_has_a_background_of_its_own(sample_db: Path) -> None:
-    calibration = Calibration.sample(Store.open(sample_db))
+    calibration = RelevanceCalibration.sample(Store.open(sample_db))
     middles = {
         (medium, part): calibration.background(medium, part).middle
         for medium in ("words", "pictures", "mixed")

@@ -20,14 +20,14 @@ import pytest
 import firstsight
 from firstsight.encoders.base import Encoder
 from firstsight.errors import OptionalDependencyError, QueryError, StoreError
-from firstsight.indexer.store import Store
 from firstsight.media.policy import MediaPolicy
-from firstsight.retrieval.candidates import run_together
 from firstsight.retrieval.query import Query
-from firstsight.retrieval.relevance import Calibration
-from firstsight.retrieval.rerank_features import feature_names, features
-from firstsight.retrieval.rerank_store import RerankerShelf, RerankerVersion
+from firstsight.retrieval.ranking.candidates import run_rankings
+from firstsight.retrieval.ranking.relevance import RelevanceCalibration
+from firstsight.retrieval.rerank.candidate_features import feature_names, features
+from firstsight.retrieval.reranker_store import RerankerShelf, RerankerVersion
 from firstsight.retrieval.search import make_rankers
+from firstsight.storage.store import Store
 
 COLOURS = ("red", "blue", "green", "black", "white", "yellow", "brown", "grey")
 THINGS = ("mug", "shoe", "guitar", "lamp", "tent", "clock", "bicycle", "hat")
@@ -237,13 +237,13 @@ def test_features_are_what_they_say(sample_db: Path, starter: Encoder) -> None:
         [Query(text)],
         encoder=lambda: starter,
         policy=MediaPolicy(),
-        calibration=partial(Calibration.sample, store),
+        calibration=partial(RelevanceCalibration.sample, store),
     )
     assert not isinstance(ranker, firstsight.FirstsightError)
-    (ranking,) = run_together(store, [ranker.rank(20)])
+    (ranking,) = run_rankings(store, [ranker.rank(20)])
     assert not isinstance(ranking, firstsight.FirstsightError)
     day = date(2026, 1, 1)
-    table = features(store, text, ranker.asked.vector, ranking.candidates[:20], ["price"], day=day)
+    table = features(store, text, ranker.encoded.vector, ranking.candidates[:20], ["price"], day=day)
     names = feature_names(["price"])
     assert table.shape == (20, len(names))
     by_words = {r.item_id: r.rank_score for r in ranking.candidates}
@@ -253,13 +253,13 @@ def test_features_are_what_they_say(sample_db: Path, starter: Encoder) -> None:
         seen = dict(zip(names, row.tolist(), strict=True))
         item = opened.get(candidate.item_id)
         assert seen["rank"] == place
-        assert seen["vector_score"] == pytest.approx(float(item["vector"] @ ranker.asked.vector), abs=1e-5)
+        assert seen["vector_score"] == pytest.approx(float(item["vector"] @ ranker.encoded.vector), abs=1e-5)
         assert seen["words_score"] >= 0
         named = {"espresso", "cup"} & set(re.findall(r"\w+", f"{item['title']} {item['text']}".lower()))
         assert seen["words_score"] > 0 or not named
         assert seen["query_words"] == 2
         for part in ("title", "image", "frame"):
-            cosines = [float(view["vector"] @ ranker.asked.vector) for view in item["views"] if view["part"] == part]
+            cosines = [float(view["vector"] @ ranker.encoded.vector) for view in item["views"] if view["part"] == part]
             expected = max(cosines, default=float("nan"))
             assert seen[f"{part}_score"] == pytest.approx(expected, abs=1e-5, nan_ok=True)
         created, price = item["created_at"], item["columns"]["price"]
@@ -413,12 +413,12 @@ print(db.search('a mug').reranker, 'lightgbm' in sys.modules)
 
 
 def without_lightgbm(monkeypatch: pytest.MonkeyPatch) -> None:
-    from firstsight.retrieval import rerank
+    from firstsight.retrieval.rerank import reranker
 
     monkeypatch.setitem(sys.modules, "lightgbm", None)
-    monkeypatch.delitem(sys.modules, "firstsight.retrieval.lambdamart", raising=False)
-    monkeypatch.delattr("firstsight.retrieval.lambdamart", raising=False)
-    rerank._model.cache_clear()
+    monkeypatch.delitem(sys.modules, "firstsight.retrieval.rerank.lambdamart", raising=False)
+    monkeypatch.delattr("firstsight.retrieval.rerank.lambdamart", raising=False)
+    reranker._model.cache_clear()
 
 
 def test_without_lightgbm_the_extra_is_named(

@@ -30,7 +30,7 @@ def test_scores_fall_and_equal_the_cosine_to_the_items_vector(db: firstsight.Dat
 
 
 def test_the_k_nearest_are_those_of_a_comparison_with_every_item(db: firstsight.Database, sample_db: Path) -> None:
-    from firstsight.indexer.store import Store
+    from firstsight.storage.store import Store
 
     rows = Store.open(sample_db).items.search().limit(None).to_arrow()
     vectors = np.array(rows["vector"].to_pylist(), dtype=np.float32)

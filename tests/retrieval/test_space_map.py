@@ -20,10 +20,10 @@ from PIL import Image
 import firstsight
 from firstsight.encoders.base import unit
 from firstsight.errors import OptionalDependencyError, QueryError
-from firstsight.indexer.store import Store
 from firstsight.media.policy import MediaPolicy
-from firstsight.retrieval.space_map import Method, Point, SpaceMap, project, space_map
-from firstsight.retrieval.space_map_page import PER_ROW, TILE, embed, write_space_map
+from firstsight.retrieval.pages.space_map import Method, Point, SpaceMap, project, space_map
+from firstsight.retrieval.pages.space_map_page import PER_ROW, TILE, embed_json, write_space_map
+from firstsight.storage.store import Store
 
 HOSTILE = [
     "</script><script>alert(1)</script>",
@@ -245,6 +245,6 @@ def test_the_browser_may_run_our_script_and_no_other(sample: SpaceMap, tmp_path:
     )
 )
 def test_embedded_json_is_the_same_json_without_a_character_of_html(value: Any) -> None:
-    text = embed(value)
+    text = embed_json(value)
     assert json.loads(text) == value
     assert not set("<>&\u2028\u2029") & set(text)

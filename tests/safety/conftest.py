@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from firstsight.encoders.base import EncoderSpec, Vector, unit
-from firstsight.indexer.store import Store
-from firstsight.safety.policies import Policies, parse_policies
+from firstsight.safety.policy.policies import Policies, parse_policies
+from firstsight.storage.store import Store
 
 DIM = 32
 SPEC = EncoderSpec("drawn", DIM, 32, "d4a3")

@@ -15,23 +15,25 @@ from typing import Any
 import pytest
 
 from firstsight.errors import AuditLogError
-from firstsight.indexer.store import Store
-from firstsight.safety import audit, review, training_run
-from firstsight.safety.adoption import adopt
-from firstsight.safety.audit import AuditLog
-from firstsight.safety.audit_check import check_log
-from firstsight.safety.heads import HeadShelf
-from firstsight.safety.known_decisions import held_items
-from firstsight.safety.labels import Labels
-from firstsight.safety.log_link import read_link
-from firstsight.safety.override_table import current_reviews, read_overrides
-from firstsight.safety.policies import Policies, parse_policies
-from firstsight.safety.score_table import ScoreTable
-from firstsight.safety.scoring import score
-from firstsight.safety.training import Trained
+from firstsight.safety.audit import audit_log
+from firstsight.safety.audit.adoption import adopt
+from firstsight.safety.audit.audit_log import AuditLog
+from firstsight.safety.audit.log_check import check_log
+from firstsight.safety.audit.log_consistency import held_items
+from firstsight.safety.audit.log_link import read_link
+from firstsight.safety.audit.override_table import current_reviews, read_reviews
+from firstsight.safety.audit.score_table import ScoreTable
+from firstsight.safety.policy.policies import Policies, parse_policies
+from firstsight.safety.policy.policy_heads import HeadShelf
+from firstsight.safety.review import review_actions
+from firstsight.safety.scoring.scoring_run import score
+from firstsight.safety.training import training_run
+from firstsight.safety.training.head_training import TrainedHead
+from firstsight.safety.training.labels import LabelSet
+from firstsight.storage.store import Store
 from tests.safety.conftest import POLICIES, Catalogue
-from tests.safety.killing import Died, count_writes, killed, refused
-from tests.safety.test_scoring import made_head, promote
+from tests.safety.scoring.test_scoring import make_head, promote
+from tests.safety.simulated_crashes import SimulatedCrash, count_writes, run_until_crash, run_with_unwritable_log
 
 Act = Callable[[Path], Any]
 ITEM = "i00007"
@@ -45,9 +47,9 @@ def acts_of(policies: Policies) -> dict[str, Act]:
         return Store.open(path), AuditLog.of(str(path))
 
     return {
-        "decide": lambda path: review.decide(*on(path), ITEM, "block", policy_ids=["weapons"], **how).entry_id,
-        "appeal": lambda path: review.appeal(*on(path), ITEM, reason="a spoon", by="ben"),
-        "overturn": lambda path: review.overturn(*on(path), ITEM, **how).entry_id,
+        "decide": lambda path: review_actions.decide(*on(path), ITEM, "block", policy_ids=["weapons"], **how).entry_id,
+        "appeal": lambda path: review_actions.appeal(*on(path), ITEM, reason="a spoon", by="ben"),
+        "overturn": lambda path: review_actions.overturn(*on(path), ITEM, **how).entry_id,
     }
 
 
@@ -64,7 +66,7 @@ def copies(base: Path, folder: Path) -> Callable[[], Path]:
 def outcome(path: Path) -> dict[str, Any]:
     """What holds, without times and ids: decisions in force, people's decisions, scores, entries of the log."""
     store, log = Store.open(path), AuditLog.of(str(path))
-    stored = read_overrides(store)
+    stored = read_reviews(store)
     table = ScoreTable(store).open()
     rows = [] if table is None else table.search().select(["item_id", "decision", "scores"]).limit(None).to_list()
     return {
@@ -96,7 +98,7 @@ def require_logged(path: Path) -> None:
 @pytest.fixture
 def small(tmp_path: Path) -> Catalogue:
     catalogue = Catalogue(tmp_path / "base", 40)
-    promote(catalogue.store, made_head(catalogue))
+    promote(catalogue.store, make_head(catalogue))
     return catalogue
 
 
@@ -115,7 +117,7 @@ def die_everywhere(monkeypatch: pytest.MonkeyPatch, copy: Callable[[], Path], ac
     expected = outcome(path)
     for allowed in range(writes):
         path = copy()
-        killed(monkeypatch, allowed, act, path)
+        run_until_crash(monkeypatch, allowed, act, path)
         require_logged(path)
         act(path)
         require_logged(path)
@@ -129,19 +131,19 @@ def test_a_first_scoring_may_die_after_any_write(
     small: Catalogue, policies: Policies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     act: Act = lambda path: score(Store.open(path), policies)  # noqa: E731
-    assert die_everywhere(monkeypatch, copies(small.path, tmp_path / "killed"), act) >= 12
+    assert die_everywhere(monkeypatch, copies(small.path, tmp_path / "run_until_crash"), act) >= 12
 
 
 def test_a_scoring_of_what_is_new_may_die_after_any_write(
     small: Catalogue, two_scorings: Act, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert die_everywhere(monkeypatch, copies(small.path, tmp_path / "killed"), two_scorings) >= 8
+    assert die_everywhere(monkeypatch, copies(small.path, tmp_path / "run_until_crash"), two_scorings) >= 8
 
 
 def test_a_scoring_that_died_is_finished_by_whoever_writes_next(
     small: Catalogue, two_scorings: Act, policies: Policies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copy, decide = copies(small.path, tmp_path / "killed"), acts_of(policies)["decide"]
+    copy, decide = copies(small.path, tmp_path / "run_until_crash"), acts_of(policies)["decide"]
     path = copy()
     writes = count_writes(monkeypatch, two_scorings, path)
     decide(path)
@@ -149,7 +151,7 @@ def test_a_scoring_that_died_is_finished_by_whoever_writes_next(
     states = []
     for allowed in range(writes):
         path = copy()
-        killed(monkeypatch, allowed, two_scorings, path)
+        run_until_crash(monkeypatch, allowed, two_scorings, path)
         decide(path)
         require_logged(path)
         states.append(outcome(path) == expected)
@@ -166,7 +168,7 @@ def test_what_a_person_does_may_die_after_any_write(
     acts = acts_of(policies)
     for before in list(acts)[: list(acts).index(name)]:
         acts[before](small.path)
-    assert die_everywhere(monkeypatch, copies(small.path, tmp_path / "killed"), acts[name]) >= 2
+    assert die_everywhere(monkeypatch, copies(small.path, tmp_path / "run_until_crash"), acts[name]) >= 2
 
 
 def test_a_request_that_is_repeated_is_answered_with_its_entry(small: Catalogue, policies: Policies) -> None:
@@ -178,18 +180,18 @@ def test_a_request_that_is_repeated_is_answered_with_its_entry(small: Catalogue,
 def test_a_training_may_die_after_any_write(
     small: Catalogue, policies: Policies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    head, copy = made_head(small), copies(small.path, tmp_path / "killed")
+    head, copy = make_head(small), copies(small.path, tmp_path / "run_until_crash")
 
     def keep(path: Path) -> None:
-        labels = Labels((), ())
-        training_run._keep(Store.open(path), [Trained(head, None)], [True], labels, None, None, 0.0)
+        labels = LabelSet((), ())
+        training_run._store_heads(Store.open(path), [TrainedHead(head, None)], [True], labels, None, None, 0.0)
 
     def in_use(path: Path) -> set[int]:
         return {head.version for head in HeadShelf(Store.open(path)).versions() if head.promoted}
 
     for allowed in range(count_writes(monkeypatch, keep, copy())):
         path = copy()
-        killed(monkeypatch, allowed, keep, path)
+        run_until_crash(monkeypatch, allowed, keep, path)
         told = {entry.record["version"] for entry in AuditLog.of(str(path)).entries() if entry.record["promoted"]}
         assert in_use(path) in ({1}, told)  # 1 is the head before
         acts_of(policies)["decide"](path)
@@ -202,14 +204,14 @@ def test_an_adoption_may_die_after_any_write(
     acts_of(policies)["decide"](small.path)
     for name in ("safety-log.jsonl", "safety-log.head.json"):
         (small.path / name).unlink()
-    copy = copies(small.path, tmp_path / "killed")
+    copy = copies(small.path, tmp_path / "run_until_crash")
     act: Act = lambda path: adopt(Store.open(path), AuditLog.of(str(path)), by="ana")  # noqa: E731
     path = copy()
     writes = count_writes(monkeypatch, act, path)
     expected = outcome(path)
     for allowed in range(writes):
         path = copy()
-        killed(monkeypatch, allowed, act, path)
+        run_until_crash(monkeypatch, allowed, act, path)
         act(path)
         require_logged(path)
         found = outcome(path)
@@ -231,7 +233,7 @@ def test_with_a_log_that_cannot_be_written_nothing_is_in_force(
     for appends in range(2 if name != "score" else 3):  # the empty head of a new log, the entries, their head
         path = copy()
         before_it = outcome(path)
-        refused(monkeypatch, appends, acts[name], path)
+        run_with_unwritable_log(monkeypatch, appends, acts[name], path)
         assert {**outcome(path), "log": []} == {**before_it, "log": []}
         require_logged(path)
         acts[name](path)
@@ -264,12 +266,12 @@ def test_an_append_that_was_cut_short_is_completed(
             real(file, data)
             return
         file.write(data[: int(part * len(data))])
-        raise Died
+        raise SimulatedCrash
 
-    real = audit._write
+    real = audit_log._write
     with monkeypatch.context() as patch:
-        patch.setattr(audit, "_write", write_a_part)
-        with pytest.raises(Died):
+        patch.setattr(audit_log, "_write", write_a_part)
+        with pytest.raises(SimulatedCrash):
             score(Store.open(small.path), policies)
     require_logged(small.path)
     assert held_items(Store.open(small.path)) == {}
@@ -280,11 +282,11 @@ def test_an_append_that_was_cut_short_is_completed(
 
 CHILD = """
 import os, signal, sys
-from firstsight.indexer.store import Store
-from firstsight.safety.audit import AuditLog
-from firstsight.safety.policies import parse_policies
-from firstsight.safety.scoring import score
-from firstsight.safety.training import Trained
+from firstsight.storage.store import Store
+from firstsight.safety.audit.audit_log import AuditLog
+from firstsight.safety.policy.policies import parse_policies
+from firstsight.safety.scoring.scoring_run import score
+from firstsight.safety.training.head_training import TrainedHead
 AuditLog.append_many = lambda self, entries: os.kill(os.getpid(), signal.SIGKILL)
 score(Store.open(sys.argv[1]), parse_policies(sys.argv[2], "p.yaml"))
 """

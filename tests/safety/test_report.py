@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 from firstsight.cli.main import app
 from firstsight.errors import SafetyError
-from firstsight.safety.policies import Policies
-from firstsight.safety.report import HeldOutPolicy, Suspect, measure, write_report
-from firstsight.safety.report_sources import policies_from_file
+from firstsight.safety.policy.policies import Policies
+from firstsight.safety.report.policy_report import HeldOutPolicy, Suspect, measure, write_report
+from firstsight.safety.report.report_sources import held_out_policies_from_file
 from tests.safety.conftest import POLICIES, Catalogue
 
 
@@ -89,7 +89,7 @@ def test_labels_of_views_are_suspected_by_their_own_vectors(
     rows[50] = f"{wrong},weapons,0"
     path = tmp_path / "views.csv"
     path.write_text("view_id,policy,label\n" + "\n".join(rows))
-    (found,), _ = policies_from_file(catalogue.store, path, policies, groups={})
+    (found,), _ = held_out_policies_from_file(catalogue.store, path, policies, groups={})
     assert found.suspects[0].name == wrong
     assert found.suspects[0].label == 0
 
@@ -105,7 +105,7 @@ def test_a_report_from_a_database_measures_held_out_items_and_finds_wrong_labels
 ) -> None:
     wrong = frozenset(catalogue.ids[10:100:30])  # violations labelled as fine
     path = labels_file(catalogue, tmp_path / "l.csv", wrong)
-    (found,), problems = policies_from_file(catalogue.store, path, policies, groups={})
+    (found,), problems = held_out_policies_from_file(catalogue.store, path, policies, groups={})
     assert problems == ()
     assert len(found.scores) == 400
     assert set(found.columns) == {"kind"}
@@ -114,7 +114,7 @@ def test_a_report_from_a_database_measures_held_out_items_and_finds_wrong_labels
     assert found.today is None
     assert measure(found).curve.average_precision > 0.6
     with pytest.raises(SafetyError, match="no column 'shop'"):
-        policies_from_file(catalogue.store, path, policies, columns=["shop"], groups={})
+        held_out_policies_from_file(catalogue.store, path, policies, columns=["shop"], groups={})
 
 
 def test_the_command_writes_the_page_and_prints_the_figures(catalogue: Catalogue, tmp_path: Path) -> None:

@@ -10,16 +10,16 @@ import pytest
 
 import firstsight
 from firstsight.encoders.base import Encoder
-from firstsight.indexer.store import Store
-from firstsight.retrieval import filters
-from tests.retrieval.synthetic import Drawn, DrawnEncoder
+from firstsight.retrieval.ranking import item_filters
+from firstsight.storage.store import Store
+from tests.retrieval.synthetic_items import SyntheticEncoder, SyntheticItems
 
 BLOCKED = [f"i{n:05d}" for n in range(0, 300, 2)]
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Drawn:
-    made = Drawn(tmp_path_factory.mktemp("safe") / "db", 600)
+def items_db(tmp_path_factory: pytest.TempPathFactory) -> SyntheticItems:
+    made = SyntheticItems(tmp_path_factory.mktemp("safe") / "db", 600)
     with made.store.writing():
         made.store.write_safety(
             {i: {"safety_decision": "block"} for i in BLOCKED} | {"i00001": {"safety_decision": "review"}}
@@ -42,10 +42,10 @@ QUERIES = [
 @pytest.mark.parametrize("few", [5_000, 10])
 @pytest.mark.parametrize("query", QUERIES, ids=str)
 def test_blocked_items_are_left_out_of_every_kind_of_search(
-    drawn: Drawn, query: dict[str, str], few: int, monkeypatch: pytest.MonkeyPatch
+    items_db: SyntheticItems, query: dict[str, str], few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(filters, "FEW_BLOCKED", few)
-    db = firstsight.open(drawn.path, encoder=DrawnEncoder())
+    monkeypatch.setattr(item_filters, "MAX_BLOCKED_IDS", few)
+    db = firstsight.open(items_db.path, encoder=SyntheticEncoder())
     results = db.search(**query, k=400)
     everything = db.search(**query, k=400, include_blocked=True)
     found, all_ = [r.item_id for r in results], [r.item_id for r in everything]
@@ -58,14 +58,14 @@ def test_blocked_items_are_left_out_of_every_kind_of_search(
 
 
 def test_what_waits_for_review_is_shown_and_a_database_that_was_never_scored_is_as_before(
-    drawn: Drawn, tmp_path: Path
+    items_db: SyntheticItems, tmp_path: Path
 ) -> None:
-    db = firstsight.open(drawn.path, encoder=DrawnEncoder())
+    db = firstsight.open(items_db.path, encoder=SyntheticEncoder())
     assert "i00001" in [r.item_id for r in db.search(item="i00003", k=600)]
     assert [r.item_id for r in db.search(item="i00003", where="safety_decision = 'review'")] == ["i00001"]
-    plain = Drawn(tmp_path / "db", 50)
+    plain = SyntheticItems(tmp_path / "db", 50)
     assert "safety_decision" not in Store.open(plain.path).items.schema.names
-    assert len(firstsight.open(plain.path, encoder=DrawnEncoder()).search(item="i00003", k=50)) == 49
+    assert len(firstsight.open(plain.path, encoder=SyntheticEncoder()).search(item="i00003", k=50)) == 49
 
 
 @pytest.mark.parametrize("query", [{}, {"where": "price > 0"}, {"mode": "words"}, {"mode": "vector", "part": "image"}])

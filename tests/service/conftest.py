@@ -19,9 +19,9 @@ from fastapi.testclient import TestClient
 
 from firstsight.encoders.base import Encoder
 from firstsight.service.app import make_app
-from firstsight.service.settings import ServiceSettings
+from firstsight.service.service_settings import ServiceSettings
 
-Serve = Callable[..., "Running"]
+StartService = Callable[..., "ServiceProcess"]
 
 
 @contextmanager
@@ -54,13 +54,13 @@ def own_db(sample_db: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def writer(own_db: Path, starter: Encoder) -> Iterator[TestClient]:
+def writable_client(own_db: Path, starter: Encoder) -> Iterator[TestClient]:
     """A client of a service over a database of its own."""
     with serving(ServiceSettings(db=str(own_db), encoder=starter)) as client:
         yield client
 
 
-class Running:
+class ServiceProcess:
     """`firstsight serve` in a process of its own."""
 
     def __init__(self, *arguments: str) -> None:
@@ -105,12 +105,12 @@ class Running:
 
 
 @pytest.fixture
-def serve() -> Iterator[Serve]:
+def start_service() -> Iterator[StartService]:
     """Starts `firstsight serve`; what is still running at the end of the test is killed."""
-    started: list[Running] = []
+    started: list[ServiceProcess] = []
 
-    def start(*arguments: str) -> Running:
-        started.append(Running(*arguments))
+    def start(*arguments: str) -> ServiceProcess:
+        started.append(ServiceProcess(*arguments))
         return started[-1]
 
     yield start

@@ -11,10 +11,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from firstsight.encoders.base import Encoder
-from firstsight.service.auth import ForbiddenError, Keyring, RateLimitedError, UnauthorizedError, scope_of
-from firstsight.service.keys import ApiKey, KeyFile, KeyFileError
-from firstsight.service.serving import ListenError, check_safe
-from firstsight.service.settings import ServiceSettings
+from firstsight.service.api_keys import ApiKey, KeyFile, KeyFileError
+from firstsight.service.auth import ForbiddenError, Keyring, RateLimitedError, UnauthorizedError, required_scope
+from firstsight.service.service_settings import ServiceSettings
+from firstsight.service.serving import ListenError, require_key_if_public
 from tests.service.conftest import serving
 
 
@@ -139,7 +139,7 @@ def test_a_scope_does_not_contain_another(file: KeyFile) -> None:
     ],
 )
 def test_what_is_not_listed_needs_a_scope(method: str, path: str, scope: str | None) -> None:
-    assert scope_of(method, path) == scope
+    assert required_scope(method, path) == scope
 
 
 def test_every_route_but_a_few_refuses_who_has_no_key(guarded: TestClient) -> None:
@@ -217,14 +217,14 @@ def test_who_brings_no_key_brings_no_large_body(guarded: TestClient, file: KeyFi
 def test_other_machines_are_not_listened_for_without_a_key(host: str, tmp_path: Path) -> None:
     settings = ServiceSettings(db=str(tmp_path), host=host)
     with pytest.raises(ListenError, match="firstsight keys add"):
-        check_safe(settings)
+        require_key_if_public(settings)
     KeyFile(settings.keys_file).add("shop")
-    check_safe(settings)
+    require_key_if_public(settings)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
 def test_this_machine_alone_needs_no_key(host: str, tmp_path: Path) -> None:
-    check_safe(ServiceSettings(db=str(tmp_path), host=host))
+    require_key_if_public(ServiceSettings(db=str(tmp_path), host=host))
 
 
 def test_the_file_names_every_key_once(file: KeyFile) -> None:

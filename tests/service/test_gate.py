@@ -21,12 +21,12 @@ from firstsight.errors import (
     SafetyError,
     StoreError,
 )
-from firstsight.media import guard
+from firstsight.media.fetch import network_guard
 from firstsight.service.app import make_app
-from firstsight.service.batch_signals import StoppedError
-from firstsight.service.errors import OverloadedError
+from firstsight.service.batching.queue_errors import StoppedError
 from firstsight.service.gate import Gate
-from firstsight.service.settings import ServiceSettings
+from firstsight.service.service_errors import OverloadedError
+from firstsight.service.service_settings import ServiceSettings
 from tests.media.conftest import Server
 from tests.service.conftest import serving
 
@@ -161,7 +161,7 @@ def test_bodies_of_many_requests_fill_no_memory(tmp_path: Path) -> None:
 
     async def crowd() -> None:
         sending = [asyncio.create_task(ask(999, ends=False)) for _ in range(16)]
-        while gate._held < 16 * 999:
+        while gate._bytes_held < 16 * 999:
             await asyncio.sleep(0)
         refused = await ask(999, ends=True)
         assert refused["status"] == 503
@@ -170,7 +170,7 @@ def test_bodies_of_many_requests_fill_no_memory(tmp_path: Path) -> None:
         for one in sending:
             one.cancel()
         await asyncio.gather(*sending, return_exceptions=True)
-        assert gate._held == 0
+        assert gate._bytes_held == 0
 
     asyncio.run(crowd())
 
@@ -301,8 +301,8 @@ def test_nor_is_one_that_a_public_server_sends_on_to(
     client: TestClient, server: Server, monkeypatch: pytest.MonkeyPatch, target: str
 ) -> None:
     # the server of this test passes for a public one; all else is judged as it is
-    real = guard.is_public
-    monkeypatch.setattr(guard, "is_public", lambda address: address == "127.0.0.1" or real(address))
+    real = network_guard.is_public
+    monkeypatch.setattr(network_guard, "is_public", lambda address: address == "127.0.0.1" or real(address))
     url = server.answer("/a.jpg", status=302, Location=target)
     answer = client.post("/search", json={"images": [url]})
     assert len(server.requests) == 1
@@ -328,7 +328,7 @@ def test_an_address_that_is_none_is_the_requests_fault(client: TestClient, name:
 
 
 def test_nor_is_a_redirect_to_none(client: TestClient, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "is_public", lambda address: True)
+    monkeypatch.setattr(network_guard, "is_public", lambda address: True)
     url = server.answer("/a.jpg", status=302, Location="http://[::1/a.jpg")
     answer = client.post("/search", json={"images": [url]})
     assert answer.status_code == 422

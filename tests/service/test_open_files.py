@@ -5,15 +5,15 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from firstsight.indexer.sessions import MAX_REPLACED
-from firstsight.service.settings import ServiceSettings
-from tests.indexer.open_files import make_wordy, open_files
+from firstsight.service.service_settings import ServiceSettings
+from firstsight.storage.sessions import MAX_REPLACED
 from tests.indexer.shop import ColourEncoder
 from tests.service.conftest import serving
+from tests.storage.open_files import make_text_heavy_database, open_files
 
 
 def test_writes_beside_searches_leave_no_files_open(tmp_path: Path) -> None:
-    db = make_wordy(tmp_path, ColourEncoder())
+    db = make_text_heavy_database(tmp_path, ColourEncoder())
     seen = []
     with serving(ServiceSettings(db=str(db), encoder=ColourEncoder())) as client, ThreadPoolExecutor(4) as pool:
         for n in range(MAX_REPLACED // 2 + 6):

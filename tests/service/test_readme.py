@@ -8,16 +8,16 @@ import shlex
 import subprocess
 from pathlib import Path
 
-from tests.service.conftest import Serve
+from tests.service.conftest import StartService
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_what_the_readme_asks_is_answered(serve: Serve, own_db: Path) -> None:
+def test_what_the_readme_asks_is_answered(start_service: StartService, own_db: Path) -> None:
     _, start, asks = re.findall(r"^```bash\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     assert shlex.split(start, comments=True) == ["firstsight", "serve"]
-    running = serve("--db", str(own_db), "--port", "0")
+    running = start_service("--db", str(own_db), "--port", "0")
     running.wait_ready()
     lines = asks.replace("localhost:8000", running.address.removeprefix("http://")).splitlines()
     told = [

@@ -18,8 +18,8 @@ import pytest
 from PIL import Image
 
 import firstsight
-from firstsight.service.keys import KeyFile
-from tests.service.conftest import Serve
+from firstsight.service.api_keys import KeyFile
+from tests.service.conftest import StartService
 
 
 def colour_of(writer: int, n: int) -> tuple[int, int, int]:
@@ -34,8 +34,8 @@ def picture_of(writer: int, n: int) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def test_what_is_in_flight_ends_before_the_process_does(serve: Serve, own_db: Path) -> None:
-    running = serve("--db", str(own_db), "--port", "0")
+def test_what_is_in_flight_ends_before_the_process_does(start_service: StartService, own_db: Path) -> None:
+    running = start_service("--db", str(own_db), "--port", "0")
     running.wait_ready()
     rows = [{"item_id": f"item-{n}", "title": f"a thing of number {n}"} for n in range(200)]
     answers: list[httpx.Response] = []
@@ -60,8 +60,8 @@ def test_what_is_in_flight_ends_before_the_process_does(serve: Serve, own_db: Pa
     assert [(line["status"], line["method"]) for line in lines] == [(200, "POST")]
 
 
-def test_what_was_acknowledged_before_a_kill_is_there(serve: Serve, own_db: Path) -> None:
-    running = serve("--db", str(own_db), "--port", "0")
+def test_what_was_acknowledged_before_a_kill_is_there(start_service: StartService, own_db: Path) -> None:
+    running = start_service("--db", str(own_db), "--port", "0")
     running.wait_ready()
     acknowledged: list[str] = []
     deleted: list[str] = []
@@ -90,7 +90,7 @@ def test_what_was_acknowledged_before_a_kill_is_there(serve: Serve, own_db: Path
     for writer in writers:
         writer.join(30)
     running.process.wait()
-    again = serve("--db", str(own_db), "--port", "0")
+    again = start_service("--db", str(own_db), "--port", "0")
     again.wait_ready()
     kept = [item_id for item_id in acknowledged if item_id not in deleted]
     with httpx.Client(base_url=again.address, timeout=30) as client:
@@ -111,8 +111,10 @@ def test_what_was_acknowledged_before_a_kill_is_there(serve: Serve, own_db: Path
     assert not [path for path in (own_db / ".uploads").iterdir() if path.stat().st_size == 0]
 
 
-def test_searches_see_what_an_index_run_in_another_process_has_committed(serve: Serve, own_db: Path) -> None:
-    running = serve("--db", str(own_db), "--port", "0")
+def test_searches_see_what_an_index_run_in_another_process_has_committed(
+    start_service: StartService, own_db: Path
+) -> None:
+    running = start_service("--db", str(own_db), "--port", "0")
     running.wait_ready()
     catalogue = own_db.parent / "more.csv"
     rows = "".join(f"new-{n},zebra number {n} of a herd\n" for n in range(800))
@@ -143,11 +145,11 @@ def test_searches_see_what_an_index_run_in_another_process_has_committed(serve: 
         assert client.get("/items/new-799").status_code == 200
 
 
-def test_several_workers_share_a_port_keys_and_figures(serve: Serve, own_db: Path) -> None:
+def test_several_workers_share_a_port_keys_and_figures(start_service: StartService, own_db: Path) -> None:
     _, token = KeyFile(own_db / ".keys.json").add("shop")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    running = serve("--db", str(own_db), "--port", str(port), "--workers", "2")
+    running = start_service("--db", str(own_db), "--port", str(port), "--workers", "2")
     running.wait_ready()
     headers = {"Authorization": f"Bearer {token}"}
     assert httpx.post(f"{running.address}/search", json={"text": "shoes"}).status_code == 401
@@ -163,8 +165,8 @@ def test_several_workers_share_a_port_keys_and_figures(serve: Serve, own_db: Pat
 
 
 def test_a_port_that_is_taken_is_one_sentence(capsys: pytest.CaptureFixture[str], own_db: Path) -> None:
+    from firstsight.service.service_settings import ServiceSettings
     from firstsight.service.serving import ListenError, serve
-    from firstsight.service.settings import ServiceSettings
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -1,0 +1,1 @@
+"""Near-duplicate pictures and videos among stored views."""

@@ -1,0 +1,1 @@
+"""Models that can be loaded: list, check and int8 calibration."""

@@ -1,0 +1,1 @@
+"""Runtimes of dual encoders: PyTorch and OpenVINO, and the choice between them."""

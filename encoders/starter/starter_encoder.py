@@ -1,0 +1,256 @@
+"""`starter`: the built-in encoder. Small and real; its towers are ordinary packages, so nothing is downloaded."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from firstsight.encoders.base import EncoderSpec, ImageInput, Tower, Vectors
+from firstsight.encoders.encoder_options import AUTO, FAST, EncoderOptions, Runtime
+from firstsight.encoders.starter.bridge import TEMPERATURE, Bridge
+from firstsight.encoders.starter.starter_files import PICTURE_WEIGHTS, TEXT_WEIGHTS, TOKENIZER, PackagedFile
+from firstsight.errors import EncoderError, MediaError
+from firstsight.media.pictures import open_picture
+
+if TYPE_CHECKING:
+    import openvino as ov
+    from tokenizers import Tokenizer
+
+NAME = "starter"
+DIM = 384
+IMAGE_SIZE = 260
+MAX_TOKENS = 256  # the context all-MiniLM-L6-v2 was trained with; a title is 5 to 30
+IMAGE_BATCH = 32  # scaled, then encoded; scaling the next in a thread meanwhile gained nothing on two cores
+TEXT_BATCH = 64
+
+# Raise when decoding, resizing, tokenising or a tower's arithmetic changes: it enters the fingerprint, and it names
+# the exported graphs.
+PREPROCESSING = 1
+
+RUNTIMES = (Runtime("openvino"), Runtime("torch"))
+
+BRIDGE_PATH = Path(__file__).parent / "weights" / "starter-bridge.safetensors"
+
+
+def _fingerprint() -> str:
+    """Digest of everything that changes the vectors.
+
+    The towers count by their recorded digests: hashing 115 MB would add a third of a second to every start. Their
+    sizes are checked whenever they are opened, and their bytes before a graph is exported. The bridge, which a
+    developer may train again, is hashed itself.
+    """
+    digest = hashlib.sha256(f"{NAME} preprocessing {PREPROCESSING} temperature {TEMPERATURE}".encode())
+    for file in (PICTURE_WEIGHTS, TEXT_WEIGHTS, TOKENIZER):
+        digest.update(bytes.fromhex(file.sha256))
+    try:
+        digest.update(BRIDGE_PATH.read_bytes())
+    except OSError as error:
+        raise EncoderError(f"the bridge of {NAME} cannot be read ({error}): install firstsight again") from error
+    return digest.hexdigest()
+
+
+def fit_square(picture: Image.Image, side: int = IMAGE_SIZE) -> NDArray[np.uint8]:
+    """The whole picture scaled (antialiased bicubic) into the middle of a white square.
+
+    Padded rather than cropped, because a product fills its picture: cropping cuts shoes and trousers off.
+
+    Args:
+        picture: RGB.
+
+    Returns:
+        (side, side, 3) uint8.
+    """
+    scale = side / max(picture.size)
+    width, height = (max(1, round(length * scale)) for length in picture.size)
+    small = picture.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
+    square = np.full((side, side, 3), 255, dtype=np.uint8)
+    top, left = (side - height) // 2, (side - width) // 2
+    square[top : top + height, left : left + width] = np.asarray(small)
+    return square
+
+
+class StarterEncoder:
+    """EfficientNet-Lite2 for pictures and all-MiniLM-L6-v2 for texts, joined by a bridge trained in this project.
+
+    Each tower is loaded on its first use, so a text query never loads the picture tower. One encoder must not be
+    used by two threads at once: make one per thread, or take turns.
+
+    Args:
+        runtime: what runs the towers: "torch" or "openvino". "auto" (and "fast") takes OpenVINO where there is no
+            CUDA device, torch elsewhere. Both give the same vectors (cosine above .9999).
+        threads: CPU threads, those this process may use by default.
+
+    Raises:
+        EncoderError: an unknown runtime, or a bridge that cannot be read.
+    """
+
+    def __init__(self, runtime: str = AUTO, threads: int | None = None) -> None:
+        options = EncoderOptions(runtime, threads=threads)
+        chosen = _fastest() if runtime in (AUTO, FAST) else Runtime.parse(runtime)
+        if chosen not in RUNTIMES:
+            raise EncoderError(
+                f"{NAME} does not run as {chosen}, only as {' or '.join(map(str, RUNTIMES))}: in smaller numbers its "
+                "EfficientNet loses too much (bf16: a cosine of .974 at worst)"
+            )
+        self.runtime = str(chosen)
+        self._engine = chosen.engine
+        self._threads = options.cpu_threads
+        self.spec = EncoderSpec(NAME, DIM, IMAGE_SIZE, _fingerprint(), decode_factor=2)
+
+    def encode_images(self, images: Sequence[ImageInput]) -> Vectors:
+        """Encode pictures, in order; each is padded with white to a square, nothing is cropped.
+
+        Returns:
+            (n, 384) float32, unit rows; (0, 384) for no pictures.
+
+        Raises:
+            MediaError: a picture cannot be read; the message says which one by its position.
+        """
+        vectors = np.empty((len(images), DIM), dtype=np.float32)
+        for start in range(0, len(images), IMAGE_BATCH):
+            pixels = self.pixels(images[start : start + IMAGE_BATCH], first=start)
+            vectors[start : start + len(pixels)] = self.bridge.pictures(*self.picture_outputs(pixels))
+        return vectors
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        """Encode texts, in order; what is past 256 tokens (some 190 words) is not read.
+
+        Returns:
+            (n, 384) float32, unit rows; (0, 384) for no texts.
+        """
+        return self.bridge.texts(self.sentence_vectors(texts))
+
+    def pixels(self, images: Sequence[ImageInput], first: int = 0) -> NDArray[np.uint8]:
+        """Pictures as the picture tower takes them: (n, 260, 260, 3) RGB, n >= 1.
+
+        Args:
+            images: n >= 1 pictures.
+            first: the position that messages give the first one.
+        """
+        return np.stack([_read(image, first + i) for i, image in enumerate(images)])
+
+    def picture_outputs(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What the picture tower says before the bridge, which is trained on it.
+
+        Args:
+            pixels: (n, 260, 260, 3) RGB, n >= 1.
+
+        Returns:
+            (n, 1280) pooled features and (n, 1000) ImageNet logits.
+        """
+        features, logits = self._picture_tower.run(pixels)
+        return features, logits
+
+    def sentence_vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(n, 384) vectors of the text tower before the bridge, not yet unit length."""
+        vectors = np.empty((len(texts), DIM), dtype=np.float32)
+        if not texts:
+            return vectors
+        tokens = [np.asarray(encoding.ids, dtype=np.int64) for encoding in self._tokenizer.encode_batch(list(texts))]
+        # By length, so that a batch is padded little: attention is masked, which makes the padding exact.
+        order = sorted(range(len(tokens)), key=lambda i: len(tokens[i]))
+        for start in range(0, len(order), TEXT_BATCH):
+            chosen = order[start : start + TEXT_BATCH]
+            (vectors[chosen],) = self._text_tower.run(*_pad([tokens[i] for i in chosen]))
+        return vectors
+
+    @cached_property
+    def bridge(self) -> Bridge:
+        """What joins the towers."""
+        return Bridge.load(BRIDGE_PATH)
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_file(str(TOKENIZER.locate()))
+        # The file's own settings cut and pad every text to 128 tokens.
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(MAX_TOKENS)
+        return tokenizer
+
+    @cached_property
+    def _picture_tower(self) -> Tower:
+        if self._engine == "torch":
+            from firstsight.encoders.runtimes.torch_runtime import TorchTower
+            from firstsight.encoders.starter.towers import load_picture_tower
+
+            return TorchTower(load_picture_tower(PICTURE_WEIGHTS.verify()), threads=self._threads)
+        from firstsight.encoders.runtimes.openvino_runtime import OpenVinoTower, load_graph
+
+        graph = load_graph(_graph_name("pictures", PICTURE_WEIGHTS), _export_picture_tower)
+        # Pictures a second on 2 cores: f32 98 one by one on 2 streams of 1 thread, 90 on 1 stream of 2, 82 in batches
+        # of 32; torch 47 at best. One by one also makes a vector independent of its batch.
+        return OpenVinoTower(graph, streams=self._threads, threads=self._threads, rows=1)
+
+    @cached_property
+    def _text_tower(self) -> Tower:
+        if self._engine == "torch":
+            from firstsight.encoders.runtimes.torch_runtime import TorchTower
+            from firstsight.encoders.starter.towers import load_text_tower
+
+            return TorchTower(load_text_tower(TEXT_WEIGHTS.verify()), threads=self._threads)
+        from firstsight.encoders.runtimes.openvino_runtime import OpenVinoTower, load_graph
+
+        TEXT_WEIGHTS.locate()
+        graph = load_graph(_graph_name("texts", TEXT_WEIGHTS), _export_text_tower)
+        # One stream: as fast as two on long lists (460 titles a second), and a lone query has every thread.
+        return OpenVinoTower(graph, streams=1, threads=self._threads, rows=TEXT_BATCH)
+
+
+def _read(image: ImageInput, position: int) -> NDArray[np.uint8]:
+    try:
+        return fit_square(open_picture(image, min_side=2 * IMAGE_SIZE))
+    except MediaError as error:
+        raise MediaError(error.reason, f"picture {position}: {error}") from error
+
+
+def _pad(tokens: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Token ids of several texts as (n, longest) ids and their 0/1 mask."""
+    ids = np.zeros((len(tokens), max(map(len, tokens))), dtype=np.int64)
+    mask = np.zeros_like(ids)
+    for row, text in enumerate(tokens):
+        ids[row, : len(text)] = text
+        mask[row, : len(text)] = 1
+    return ids, mask
+
+
+def _fastest() -> Runtime:
+    # Asked of files, because asking torch would import it: seconds, before every search.
+    torch = find_spec("torch")
+    built_for_cuda = torch is not None and any(Path(str(torch.origin)).parent.glob("lib/*torch_cuda.*"))
+    has_cuda = built_for_cuda and Path("/proc/driver/nvidia/version").exists()
+    return RUNTIMES[1] if has_cuda or find_spec("openvino") is None else RUNTIMES[0]
+
+
+def _graph_name(tower: str, weights: PackagedFile) -> str:
+    return f"{NAME}-{tower}-{PREPROCESSING}-{weights.sha256[:16]}"
+
+
+def _export_picture_tower() -> ov.Model:
+    import torch
+
+    from firstsight.encoders.runtimes.openvino_runtime import export
+    from firstsight.encoders.starter.towers import load_picture_tower
+
+    tower = load_picture_tower(PICTURE_WEIGHTS.verify())
+    shape = (1, IMAGE_SIZE, IMAGE_SIZE, 3)
+    return export(tower, (torch.zeros(shape, dtype=torch.uint8),), (shape,))
+
+
+def _export_text_tower() -> ov.Model:
+    import torch
+
+    from firstsight.encoders.runtimes.openvino_runtime import export
+    from firstsight.encoders.starter.towers import load_text_tower
+
+    example = torch.ones((2, 7), dtype=torch.int64)
+    return export(load_text_tower(TEXT_WEIGHTS.verify()), (example, example), ((-1, -1), (-1, -1)))

@@ -1,0 +1,54 @@
+"""What an index run was asked for, kept with the run so that its failures can be tried again the same way."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from firstsight.indexer.catalog import CatalogOptions
+from firstsight.indexer.index_settings import IndexSettings
+from firstsight.indexer.sources import STDIN
+from firstsight.media.policy import MediaPolicy
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A catalogue, and how to read and encode it."""
+
+    source: str  # as the user named it; a recorded one is absolute, or "-"
+    options: CatalogOptions
+    settings: IndexSettings
+    allow_private: bool  # of the media policy: what it let through once must not be lost when tried again
+    allow_anywhere: bool
+
+    @classmethod
+    def of(
+        cls, source: str, options: CatalogOptions | None, settings: IndexSettings | None, policy: MediaPolicy
+    ) -> Recipe:
+        """A recipe for one run."""
+        return cls(
+            source,
+            options or CatalogOptions(),
+            settings or IndexSettings(),
+            policy.allow_private,
+            policy.allow_anywhere,
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values that JSON can hold, from which `from_dict` makes it again in any working directory."""
+        plain = asdict(self)
+        plain["source"] = self.source if self.source == STDIN else str(Path(self.source).absolute())
+        plain["options"]["drop"] = sorted(self.options.drop)
+        plain["options"]["mapping"] = {ours: list(theirs) for ours, theirs in self.options.mapping.items()}
+        plain["settings"]["weights"] = dict(self.settings.weights)
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> Recipe:
+        """The recipe a run was recorded with; settings that no longer exist are left out."""
+        options = plain["options"] | {"drop": frozenset(plain["options"]["drop"])}
+        known = {f.name for f in fields(IndexSettings)}
+        settings = {name: value for name, value in plain["settings"].items() if name in known}
+        allowed = (plain["allow_private"], plain["allow_anywhere"])
+        return cls(plain["source"], CatalogOptions(**options), IndexSettings(**settings), *allowed)

@@ -1,0 +1,186 @@
+"""A child process that may hang, crash or be killed without its parent noticing more than an exception."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Final
+
+from firstsight.media.child_processes import child_messages
+
+START_TIMEOUT_S: Final = 60.0
+"""Seconds a child gets to say that it is ready: importing takes 0.5 s on an idle machine."""
+
+SHARED_MEMORY: Final = "FIRSTSIGHT_SHARED_MEMORY"
+"""Environment variable with the descriptor of memory that a child may answer through; empty when there is none."""
+
+SHARED_LENGTH: Final = "in_shared_memory"
+"""Key of an answer's header: how many bytes of the shared memory are its body."""
+
+# Memory given back after every picture comes back as page faults: two thirds of the time of an 800 x 800 JPEG.
+_KEEP_FREED_MEMORY: Final = {
+    "PILLOW_BLOCKS_MAX": "8",
+    "MALLOC_TRIM_THRESHOLD_": str(2**28),
+    "MALLOC_MMAP_THRESHOLD_": str(2**25),
+}
+# NumPy's, whichever it was built with: a thread for each CPU takes address space, of which a child has little.
+_ONE_THREAD: Final = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
+)
+_SHARED_BYTES: Final = 32 * 2**20
+_STDERR_TAIL_BYTES: Final = 4096
+_PIPE_BYTES: Final = 2**20  # a picture in two pieces, not in thirty; what only Linux can set is ignored elsewhere
+
+
+class ChildDiedError(Exception):
+    """The child ended without an answer; the message is the end of what it wrote to stderr."""
+
+
+class ChildHungError(Exception):
+    """The child did not answer in time and was killed."""
+
+
+class ChildProcess:
+    """One child that answers messages on its stdin with messages on its stdout, one at a time (`wire`).
+
+    The child's first message says that it is ready. Its stderr is read and dropped but for its end. Not for
+    several threads at once.
+
+    Raises:
+        ChildDiedError, ChildHungError: it did not start.
+    """
+
+    def __init__(self, command: Sequence[str], *, start_timeout_s: float = START_TIMEOUT_S) -> None:
+        self._shared, descriptor = _shared_memory()
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**_environment(), SHARED_MEMORY: "" if descriptor is None else str(descriptor)},
+            pipesize=_PIPE_BYTES,
+            pass_fds=() if descriptor is None else (descriptor,),
+        )
+        if descriptor is not None:
+            os.close(descriptor)  # the child has its own, and the mapping stays
+        self._stderr_tail = bytearray()
+        self._stderr_thread = threading.Thread(target=self._read_stderr, name="firstsight-child-stderr", daemon=True)
+        self._stderr_thread.start()
+        self._talk(None, b"", start_timeout_s, 0)
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the child can still be asked."""
+        return self._process.poll() is None
+
+    def ask(
+        self, header: child_messages.Header, body: bytes = b"", *, timeout_s: float, max_body: int
+    ) -> tuple[child_messages.Header, memoryview]:
+        """Send one message and wait for its answer; after an exception the child is gone.
+
+        Returns:
+            The answer; its body may lie in memory that the next answer is written to.
+
+        Raises:
+            ChildDiedError: it ended, or answered something that is not a message.
+            ChildHungError: it had not answered after `timeout_s` seconds.
+        """
+        answer, sent = self._talk(header, body, timeout_s, max_body)
+        length = answer.pop(SHARED_LENGTH, None)
+        if length is None or self._shared is None:
+            return answer, memoryview(sent)
+        return answer, memoryview(self._shared)[:length]
+
+    def listen(self, *, timeout_s: float, max_body: int) -> tuple[child_messages.Header, bytes]:
+        """Wait for a message that was not asked for; errors as those of `ask`."""
+        return self._talk(None, b"", timeout_s, max_body)
+
+    def kill(self) -> None:
+        """End the child at once, from any thread: who waits for it sees it die."""
+        self._process.kill()
+
+    def close(self) -> None:
+        """Let the child end by itself, or kill it when it takes longer than a moment."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):  # unsent bytes for a child that is gone
+            self._process.stdin.close()
+        try:
+            self._process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        self._reap()
+
+    def _talk(
+        self, header: child_messages.Header | None, body: bytes, timeout_s: float, max_body: int
+    ) -> tuple[child_messages.Header, bytes]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        expired = threading.Event()
+
+        def expire() -> None:
+            expired.set()
+            self._process.kill()
+
+        # Killing the child ends the blocking calls below; pipes cannot be waited on with a limit on every platform.
+        timer = threading.Timer(timeout_s, expire)
+        timer.daemon = True
+        timer.start()
+        try:
+            if header is not None:
+                child_messages.send(self._process.stdin, header, [body])
+            answer = child_messages.receive(self._process.stdout, max_body=max_body)
+        except (EOFError, ValueError, OSError) as error:
+            words = self._kill_and_read_stderr()
+            if expired.is_set():
+                raise ChildHungError(words) from error
+            raise ChildDiedError(words) from error
+        except BaseException:  # Ctrl-C in mid-answer: the rest of it would be taken for the next one
+            self._kill_and_read_stderr()
+            raise
+        finally:
+            timer.cancel()
+        return answer
+
+    def _kill_and_read_stderr(self) -> str:
+        self._process.kill()
+        self._reap()
+        return self._stderr_tail.decode("utf-8", "replace")
+
+    def _reap(self) -> None:
+        self._process.wait()
+        self._stderr_thread.join(1.0)
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if stream is not None:
+                with contextlib.suppress(OSError):  # unsent bytes for a child that is gone
+                    stream.close()
+
+    def _read_stderr(self) -> None:
+        assert self._process.stderr is not None
+        while chunk := os.read(self._process.stderr.fileno(), _STDERR_TAIL_BYTES):
+            self._stderr_tail += chunk
+            del self._stderr_tail[:-_STDERR_TAIL_BYTES]
+
+
+def _shared_memory() -> tuple[mmap.mmap | None, int | None]:
+    """Memory to share with a child, and its descriptor: pixels through a pipe are copied twice more. Linux only."""
+    if sys.platform != "linux":
+        return None, None
+    descriptor = os.memfd_create("firstsight")
+    os.ftruncate(descriptor, _SHARED_BYTES)
+    return mmap.mmap(descriptor, _SHARED_BYTES), descriptor
+
+
+def _environment() -> dict[str, str]:
+    """The parent's environment and import path, one thread for each maths library, freed pixels kept for the next."""
+    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+    return {**_KEEP_FREED_MEMORY, **os.environ, "PYTHONPATH": path, **_ONE_THREAD}

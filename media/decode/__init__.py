@@ -1,0 +1,1 @@
+"""Decoders of pictures and videos, one file each, and the samplers that use them."""

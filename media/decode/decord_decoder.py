@@ -1,0 +1,116 @@
+"""Frames of a video through decord. For the decoding child only: decord can hang, crash and print."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+import decord
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from firstsight.errors import MediaError
+from firstsight.media.decode.packet_index import index_packets, open_container, video_format
+from firstsight.media.pictures import shrink
+
+decord.logging.set_level(decord.logging.QUIET)
+
+_TIME_TOLERANCE_S: Final = 0.002  # decord keeps timestamps in float32 seconds, containers often in whole milliseconds
+
+
+def open_video(path: Path, *, max_pixels: int) -> DecordReader:
+    """Open a video.
+
+    decord applies rotation metadata. Frames of MPEG-TS, MPEG-PS, AVI with B-frames and MP4 with edit lists
+    may be off by up to a group of pictures: `decoders` gives those to another decoder.
+
+    Raises:
+        MediaError: "unsupported" or "corrupt".
+    """
+    return DecordReader(path, max_pixels)
+
+
+class DecordReader:
+    """A `VideoReader`. Left open and idle it decodes on into memory: close it soon."""
+
+    def __init__(self, path: Path, max_pixels: int) -> None:
+        self._path = path
+        self._name = str(path)
+        self._max_pixels = max_pixels
+        self._keyframes: NDArray[np.int64] | None = None
+        try:
+            self._reader = decord.VideoReader(self._name, ctx=decord.cpu(0), num_threads=1)
+            total = len(self._reader)
+            if total < 1:
+                raise MediaError("corrupt", f"{path} has no frames; replace it")
+            spans = np.asarray(self._reader.get_frame_timestamp(range(total)), np.float64)
+        except UnicodeEncodeError as error:
+            raise MediaError("unsupported", f"{self._name!r} is not a UTF-8 file name; rename the file") from error
+        except (decord.DECORDError, RuntimeError) as error:
+            raise _as_media_error(self._name, str(error)) from error
+        self._times: NDArray[np.float64] = spans[:, 0] - spans[0, 0]
+        self._duration_s = max(float(spans[-1, 1] - spans[0, 0]), float(self._times[-1]))
+
+    @property
+    def times(self) -> NDArray[np.float64]:
+        return self._times
+
+    @property
+    def duration_s(self) -> float:
+        return self._duration_s
+
+    @property
+    def keyframes(self) -> NDArray[np.int64]:
+        # decord's own key indices are off by the reordering delay of HEVC
+        if self._keyframes is None:
+            self._keyframes = _keyframes(self._path, self._times)
+        return self._keyframes
+
+    def read(self, indices: Sequence[int], *, min_side: int | None = None) -> Iterator[Image.Image]:
+        for index in indices:
+            try:
+                pixels = self._reader[index].asnumpy()
+            except (decord.DECORDError, RuntimeError) as error:
+                raise _as_media_error(self._name, str(error)) from error
+            if pixels.ndim != 3 or pixels.shape[2] != 3:  # frames of 8 x 8 pixels
+                raise MediaError("corrupt", f"{self._name} has frames that decord does not lay out as pictures")
+            height, width = pixels.shape[:2]
+            if width * height > self._max_pixels:
+                raise MediaError(
+                    "too_large",
+                    f"{self._name} has frames of {width} x {height} pixels, above the limit of "
+                    f"{self._max_pixels:,}; make it smaller",
+                )
+            yield shrink(Image.fromarray(pixels), min_side)
+
+    def close(self) -> None:
+        del self._reader
+
+
+def _keyframes(path: Path, times: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Indices of the frames shown at the times of key packets; the first frame is one in any case."""
+    container, stream = open_container(path, video_format(path))
+    with closing(container):  # the stream is not to be looked at once it is closed: PyAV reads freed memory then
+        index = index_packets(container, stream)
+        unit = float(stream.time_base or 1)
+    seconds = (index.pts - index.pts[:1]) * unit
+    after = np.searchsorted(times, seconds[index.is_key] - _TIME_TOLERANCE_S)
+    return np.unique(np.concatenate([[0], after[after < times.size]])).astype(np.int64)
+
+
+def _as_media_error(name: str, complaint: str) -> MediaError:
+    if "cannot find video stream" in complaint:
+        return MediaError(
+            "unsupported",
+            f"{name} has no video stream that can be decoded (only sound, or AV1); convert it to H.264",
+        )
+    if "bad_alloc" in complaint or "Cannot allocate memory" in complaint:
+        return MediaError("too_large", f"{name} needs more memory than a decoder may use; make it smaller")
+    # "[22:59:44] /path/video_reader.cc:430: [name] what happened": the places are decord's, not the reader's.
+    detail = re.sub(r"\[[\d:]+\] \S+\.cc:\d+: |Check failed: |\[" + re.escape(name) + r"\]", "", complaint)
+    detail = "" if detail.startswith("Error reading") else f" ({' '.join(detail.split())[:100]})"
+    return MediaError("corrupt", f"{name} is a broken or truncated video{detail}; replace it")

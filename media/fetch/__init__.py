@@ -1,0 +1,1 @@
+"""Media from files, http(s) and object stores, within the limits of a policy."""

@@ -1,0 +1,145 @@
+"""What a file is: by its extension when listing a folder, by its first bytes when opening it."""
+
+from __future__ import annotations
+
+import re
+from os import PathLike, fspath
+from typing import Final, Literal
+
+PICTURE_EXTENSIONS: Final = frozenset(
+    {
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".webp",
+        ".gif",
+        ".bmp",
+        ".tif",
+        ".tiff",
+        ".mpo",
+        ".ppm",
+        ".pgm",
+        ".avif",
+    }
+)
+"""Extensions that a folder's pictures carry, lower case."""
+
+VIDEO_EXTENSIONS: Final = frozenset(
+    {
+        ".mp4",
+        ".m4v",
+        ".mov",
+        ".3gp",
+        ".mkv",
+        ".webm",
+        ".avi",
+        ".flv",
+        ".mpg",
+        ".mpeg",
+        ".ts",
+        ".m2ts",
+        ".ogv",
+        ".wmv",
+    }
+)
+"""Extensions that a folder's videos carry, lower case."""
+
+MediaKind = Literal["picture", "video"]
+
+SNIFF_BYTES: Final = 1024
+"""How much of a file's start `sniff` wants to see."""
+
+# The name is what a message says the file is; pictures and video containers are the ones we try to read.
+_PICTURE_MAGIC: Final[tuple[tuple[bytes, str], ...]] = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"BM", "BMP"),
+    (b"II*\x00", "TIFF"),
+    (b"MM\x00*", "TIFF"),
+    (b"II+\x00", "TIFF"),
+    (b"MM\x00+", "TIFF"),
+)
+_VIDEO_MAGIC: Final[tuple[tuple[bytes, str], ...]] = (
+    (b"\x1aE\xdf\xa3", "Matroska"),
+    (b"FLV\x01", "FLV"),
+    (b"\x00\x00\x01\xba", "MPEG-PS"),
+    (b"0&\xb2u\x8ef\xcf\x11", "ASF"),
+)
+_OTHER_MAGIC: Final[tuple[tuple[bytes, str], ...]] = (
+    (b"8BPS", "PSD"),
+    (b"%PDF-", "PDF"),
+    (b"%!PS", "PostScript"),
+    (b"PK\x03\x04", "ZIP"),
+    (b"\x1f\x8b", "gzip"),
+    (b"\x00\x00\x01\x00", "ICO"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\x00\x00\x00\x0cJXL ", "JPEG XL"),
+    (b"\x00\x00\x00\x0cjP  ", "JPEG 2000"),
+    (b"#EXTM3U", "playlist"),
+    (b"ffconcat", "playlist"),
+)
+_HEIF_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+_MP4_BOXES: Final = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"})
+
+PICTURE_FORMATS: Final = frozenset({"JPEG", "PNG", "GIF", "BMP", "TIFF", "PPM", "WebP", "AVIF"})
+VIDEO_FORMATS: Final = frozenset({"MP4", "Matroska", "AVI", "FLV", "MPEG-PS", "MPEG-TS", "ASF", "Ogg"})
+ANIMATION_FORMATS: Final = frozenset({"GIF", "WebP", "PNG", "AVIF"})
+"""Picture formats that may hold an animation, which counts as a video where it is listed as one."""
+
+
+def media_kind(name: str | PathLike[str]) -> MediaKind | None:
+    """Tell pictures and videos of a folder apart by extension, in any case; None for every other file."""
+    extension = re.search(r"[^./\\](\.[^./\\]+)$", fspath(name))
+    if extension is None:
+        return None
+    lowered = extension.group(1).lower()
+    if lowered in PICTURE_EXTENSIONS:
+        return "picture"
+    return "video" if lowered in VIDEO_EXTENSIONS else None
+
+
+def sniff(head: bytes) -> str | None:
+    """Name the format that a file's first `SNIFF_BYTES` bytes announce, or None.
+
+    Answers in `PICTURE_FORMATS` and `VIDEO_FORMATS` are what this package tries to read; the others ("HEIC",
+    "SVG", "PSD", "HTML", "ZIP", ...) exist so that a refusal can say what the file is.
+    """
+    for magic, name in (*_PICTURE_MAGIC, *_VIDEO_MAGIC, *_OTHER_MAGIC):
+        if head.startswith(magic):
+            return name
+    if head[:4] == b"RIFF":
+        return {b"WEBP": "WebP", b"AVI ": "AVI"}.get(head[8:12])
+    if head[4:8] in _MP4_BOXES:
+        return _iso_format(head)
+    if re.match(rb"P[1-6f][\s#]", head):
+        return "PPM"
+    if head[:4] == b"OggS":
+        return "Ogg"
+    # Transport streams have a sync byte per packet of 188 bytes (192 with Blu-ray's 4-byte prefix).
+    if (head[:1] == b"G" and head[188:189] == b"G") or (head[4:5] == b"G" and head[196:197] == b"G"):
+        return "MPEG-TS"
+    return _text_format(head)
+
+
+def _iso_format(head: bytes) -> str:
+    """Tell still pictures in ISO boxes (AVIF, HEIC) from MP4 and its like by the brands of the ftyp box."""
+    if head[4:8] != b"ftyp":
+        return "MP4"
+    size = min(int.from_bytes(head[:4]), len(head))
+    brands = {head[8:12], *(head[at : at + 4] for at in range(16, size - 3, 4))}
+    if brands & {b"avif", b"avis"}:
+        return "AVIF"
+    return "HEIC" if head[8:12] in _HEIF_BRANDS else "MP4"
+
+
+def _text_format(head: bytes) -> str | None:
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if text.startswith((b"<svg", b"<?xml", b"<!--", b"<!doctype svg")) and b"<svg" in text:
+        return "SVG"
+    if text.startswith((b"<!doctype html", b"<html", b"<head")) or (text.startswith(b"<") and b"<html" in text):
+        return "HTML"
+    return "XML" if text.startswith(b"<?xml") else None

@@ -1,0 +1,1 @@
+"""Live streams: a child process that watches one, and its sampler."""

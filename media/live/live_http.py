@@ -1,0 +1,143 @@
+"""What FFmpeg reads of a live stream over http(s): opened here, so that FFmpeg itself opens no connection at all.
+
+A playlist names further addresses, and these may name more (variants, segments, keys). FFmpeg asks for each of them
+through `LiveHttp.open`, which goes through the same guard as every other medium (`guard`), redirects included.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+from urllib.parse import urljoin, urlsplit
+
+import httpcore
+import httpx
+
+from firstsight.errors import MediaError
+
+MAX_REDIRECTS: Final = 5
+_HEADERS: Final = (("User-Agent", "firstsight"), ("Accept", "*/*"), ("Accept-Encoding", "identity"))
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+
+
+class LiveHttp:
+    """Opens the addresses of one stream over one pool of connections. For one thread.
+
+    Args:
+        backend: opens the connections; a `guard.GuardedBackend`.
+        wait_s: seconds for connecting and for each wait for bytes; a body as a whole may take for ever.
+    """
+
+    def __init__(self, backend: httpcore.NetworkBackend, *, wait_s: float) -> None:
+        self._wait_s = wait_s
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=httpx.create_ssl_context(),
+            max_connections=8,
+            keepalive_expiry=15.0,
+            network_backend=backend,
+        )
+        self.first: LiveBody | None = None
+        """The body of the stream's own address, once it is open."""
+
+    def open(self, url: str, flags: int = 0, options: object = None) -> LiveBody:
+        """Open an address; as `io_open` of `av.open` calls it.
+
+        Raises:
+            MediaError: "forbidden", "missing", "unreachable", "timeout" or "unsupported"; also while reading.
+        """
+        wanted = url
+        with _errors_as_media_errors(url):
+            for _ in range(MAX_REDIRECTS + 1):
+                _require_http_address(wanted)
+                answer = self._send(wanted)
+                if answer.status not in _REDIRECTS:
+                    body = LiveBody(answer, url)
+                    self.first = self.first or body
+                    return body
+                answer.close()
+                following = urljoin(wanted, _header(answer, b"location"))
+                if wanted.startswith("https:") and not following.startswith("https:"):
+                    raise MediaError("forbidden", f"{url} redirects from https to {following}; use the new address")
+                wanted = following
+        raise MediaError("unreachable", f"{url} redirects more than {MAX_REDIRECTS} times; use the final address")
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._pool.close()
+
+    def _send(self, url: str) -> httpcore.Response:
+        # spaces and the like, as players let playlists have them
+        plain = re.sub(r"[^!-~]", lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), url)
+        headers: list[tuple[bytes | str, bytes | str]] = [("Host", urlsplit(plain).netloc), *_HEADERS]
+        timeout = dict.fromkeys(("connect", "read", "write", "pool"), self._wait_s)
+        return self._pool.handle_request(
+            httpcore.Request("GET", plain.partition("#")[0], headers=headers, extensions={"timeout": timeout})
+        )
+
+
+class LiveBody:
+    """A response's body as the file that FFmpeg reads from; it cannot seek."""
+
+    def __init__(self, answer: httpcore.Response, url: str) -> None:
+        self.name = url
+        self._answer = answer
+        try:
+            _require_stream(answer, url)
+        except MediaError:
+            answer.close()
+            raise
+        self._chunks: Iterator[bytes] = answer.iter_stream()
+        self._left = b""
+        self.length_known = bool(_header(answer, b"content-length") or _header(answer, b"transfer-encoding"))
+        """Whether the server says where it ends: an end that nothing says may be a connection that was lost."""
+
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes, as soon as there are any; none at the end."""
+        with _errors_as_media_errors(self.name):
+            while not self._left:
+                chunk = next(self._chunks, None)
+                if chunk is None:
+                    return b""
+                self._left = chunk
+        data, self._left = self._left[:size], self._left[size:]
+        return data
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._answer.close()
+
+
+def _require_http_address(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise MediaError("forbidden", f"{url[:200]} is no http(s) address, which is all that a live stream may name")
+    if parts.username is not None or parts.password is not None:
+        raise MediaError(
+            "forbidden", f"{parts.hostname}: an address with a user name or password is not fetched; remove it"
+        )
+
+
+def _require_stream(answer: httpcore.Response, url: str) -> None:
+    if answer.status in (404, 410):
+        raise MediaError("missing", f"{url} does not exist (the server answered {answer.status}); correct the address")
+    if answer.status != 200:
+        raise MediaError("unreachable", f"{url} was not sent (the server answered {answer.status}); try again later")
+    if _header(answer, b"content-encoding") not in ("", "identity"):
+        raise MediaError("unsupported", f"{url} is sent compressed though asked for plain; serve it without")
+
+
+def _header(answer: httpcore.Response, name: bytes) -> str:
+    return next((value.decode("latin-1").strip() for key, value in answer.headers if key.lower() == name), "")
+
+
+@contextmanager
+def _errors_as_media_errors(url: str) -> Iterator[None]:
+    try:
+        yield
+    except httpcore.TimeoutException as error:
+        raise MediaError("timeout", f"{url} sent nothing for too long; see that it is running") from error
+    except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol, ValueError) as error:
+        detail = str(error) or type(error).__name__
+        raise MediaError("unreachable", f"{url} could not be fetched ({detail}); see that it is running") from error

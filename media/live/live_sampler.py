@@ -1,0 +1,269 @@
+"""Frames of a running stream, as they come: one every few seconds, through a child process, reconnecting.
+
+A drop, a stall, a crash of FFmpeg or a blow-up of its memory costs the connection it happened on. What FFmpeg may reach
+is in docs/media.md, "Live streams".
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final
+from urllib.parse import urlsplit, urlunsplit
+
+from PIL import Image
+
+from firstsight.errors import FAILURE_REASONS, FailureReason, MediaError
+from firstsight.media.child_processes import child_messages
+from firstsight.media.child_processes.child_process import ChildDiedError, ChildHungError, ChildProcess
+from firstsight.media.child_processes.decoding_pool import DEFAULT_MEMORY_BYTES
+from firstsight.media.live.stream_clock import StreamClock
+from firstsight.media.policy import MediaPolicy
+
+SCHEMES: Final = ("http", "https", "rtsp", "rtsps")
+"""What a stream's address may begin with; everything else is a local file."""
+
+MAX_WAITING_FRAMES: Final = 32
+"""Frames that wait to be taken: beyond it a stream's oldest are dropped, and a file's decoder waits."""
+
+_FIRST_DELAY_S: Final = 0.5
+_LONGEST_DELAY_S: Final = 30.0
+_PERMANENT_REASONS: Final = frozenset({"forbidden", "unsupported", "too_large"})
+_PERMANENT_REASONS_AT_START: Final = frozenset(
+    {"missing", "corrupt"}
+)  # a wrong address; later it may be a server that starts again
+
+
+@dataclass(frozen=True)
+class LiveFrame:
+    """One picture of a stream."""
+
+    number: int  # 0, 1, 2, … over all connections
+    time_s: float  # seconds from the first frame
+    picture: Image.Image  # RGB, upright
+    received_s: float  # time.monotonic() when it came
+
+
+class LiveSampler:
+    """Samples a stream from another thread until it ends, is lost for good, or `close` is called.
+
+    Args:
+        source: an http(s) address (an HLS playlist, or a video sent without end), an rtsp(s) address, or a local file,
+            which is sampled as fast as frames are taken.
+        every_s: seconds of the stream's own clock between two frames.
+        min_side: shrink frames by whole factors as long as the shorter side keeps this many pixels; of a stream's
+            variants the smallest that has them is watched.
+        policy: `allow_private` and `max_pixels` hold.
+        stall_s: seconds without a packet after which a connection is given up.
+        reconnect_for_s: seconds without a new frame after which the stream is taken for lost; 0 for never reconnecting.
+        on_event: told in a sentence, in the sampler's thread, when a connection is lost.
+        memory_bytes: address space of the child (POSIX only).
+    """
+
+    def __init__(
+        self,
+        source: str | os.PathLike[str],
+        *,
+        every_s: float,
+        min_side: int | None = None,
+        policy: MediaPolicy | None = None,
+        stall_s: float = 20.0,
+        reconnect_for_s: float = 60.0,
+        on_event: Callable[[str], None] = lambda event: None,
+        memory_bytes: int = DEFAULT_MEMORY_BYTES,
+    ) -> None:
+        policy = policy or MediaPolicy()
+        text = os.fspath(source)
+        self.name = strip_credentials(text)
+        self.live = text.partition("://")[0].lower() in SCHEMES
+        where = {"url": text} if self.live else {"path": os.path.abspath(text)}
+        self._request: child_messages.Header = {
+            **where,
+            "name": self.name,
+            "every_s": every_s,
+            "min_side": min_side,
+            "max_pixels": policy.max_pixels,
+            "allow_private": policy.allow_private,
+            "stall_s": stall_s,
+        }
+        self._command = [sys.executable, "-P", "-m", "firstsight.media.live.live_worker", str(memory_bytes)]
+        self._stall_s = stall_s
+        self._reconnect_for_s = reconnect_for_s if self.live else 0.0
+        self._on_event = on_event
+        self._clock = StreamClock(every_s)
+        self._changed = threading.Condition()
+        self._waiting: deque[LiveFrame] = deque()
+        self._child: ChildProcess | None = None
+        self._closing = threading.Event()
+        self._finished = False
+        self._frames = 0
+        self._thread_error: Exception | None = None  # of the sampler itself, or of `on_event`
+        self.error: MediaError | None = None  # why the stream was given up
+        self.reconnects = 0
+        self.dropped = 0  # frames that nobody took in time
+        self._thread = threading.Thread(target=self._run, name="firstsight-live", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> LiveSampler:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def ended(self) -> bool:
+        """Whether every frame was taken and none will come."""
+        with self._changed:
+            return self._finished and not self._waiting
+
+    @property
+    def child_pid(self) -> int | None:
+        """Process id of the child that is connected, if any."""
+        child = self._child
+        return child.pid if child else None
+
+    def take(self, most: int, timeout_s: float) -> list[LiveFrame]:
+        """Up to `most` frames that have come, oldest first; after `timeout_s` seconds without one, or at the end, none.
+
+        Raises:
+            MediaError: the stream was given up, and nothing came of it.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._finished, timeout_s)
+            taken = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
+            self._changed.notify_all()
+            if self._thread_error is not None:
+                raise self._thread_error
+            if self._finished and self.error is not None and not self._frames:
+                raise self.error
+        return taken
+
+    def close(self) -> None:
+        """Hang up; frames that wait can still be taken."""
+        self._closing.set()
+        with self._changed:
+            self._changed.notify_all()
+            if self._child is not None:
+                self._child.kill()
+        self._thread.join()
+
+    # ---- in the sampler's thread
+
+    def _run(self) -> None:
+        try:
+            self._run_connections()
+        except MediaError as error:
+            self.error = error
+        except Exception as error:  # for the other thread, which would wait for ever
+            self._thread_error = error
+        finally:
+            with self._changed:
+                self._finished = True
+                self._changed.notify_all()
+
+    def _run_connections(self) -> None:
+        good_s, tries = time.monotonic(), 0
+        while not self._closing.is_set():
+            before = self._frames
+            try:
+                self._run_connection()
+                return
+            except MediaError as error:
+                if self._closing.is_set():
+                    return
+                if self._frames > before:
+                    good_s, tries = time.monotonic(), 0
+                self._raise_if_not_retryable(error, good_s)
+                delay = min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2**tries) * random.uniform(0.5, 1.5)  # noqa: S311
+                delay = min(delay, max(0.0, good_s + self._reconnect_for_s - time.monotonic()))
+                self._on_event(f"{error}; trying again in {delay:.1f} s")
+            tries += 1
+            self._closing.wait(delay)
+            self.reconnects += 1
+
+    def _raise_if_not_retryable(self, error: MediaError, good_s: float) -> None:
+        """Raise where another try is not worth it."""
+        if (
+            not self.live
+            or error.reason in _PERMANENT_REASONS
+            or (not self._frames and error.reason in _PERMANENT_REASONS_AT_START)
+        ):
+            raise error
+        if time.monotonic() - good_s >= self._reconnect_for_s:
+            raise MediaError(
+                error.reason, f"{error}; given up after {self._reconnect_for_s:g} seconds without a frame"
+            ) from error
+
+    def _run_connection(self) -> None:
+        """One connection, to the end of the stream.
+
+        Raises:
+            MediaError: it was lost, or there was none.
+        """
+        child = None
+        try:
+            child = ChildProcess(self._command)
+            with self._changed:
+                self._child = child
+            if self._closing.is_set():  # `close` looked for a child before there was one
+                return
+            most = 3 * int(self._request["max_pixels"])
+            header, body = child.ask(self._request, timeout_s=self._stall_s, max_body=most)
+            data = bytes(body)
+            while "ended" not in header:
+                self._handle_message(header, data)
+                header, data = child.listen(timeout_s=self._stall_s, max_body=most)
+            if header["lost"]:
+                raise MediaError("unreachable", f"{self.name}: the server closed the connection")
+        except ChildHungError:
+            raise MediaError("timeout", f"{self.name} sent nothing for {self._stall_s:g} seconds") from None
+        except ChildDiedError as error:
+            last = next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), "no message")
+            raise MediaError("crashed", f"{self.name} ended its decoder ({last[:120]})") from None
+        except (KeyError, TypeError, ValueError) as error:
+            raise MediaError("crashed", f"{self.name} made its decoder answer with broken frames") from error
+        finally:
+            with self._changed:
+                self._child = None
+            if child is not None:
+                child.close()
+
+    def _handle_message(self, header: child_messages.Header, data: bytes) -> None:
+        if "reason" in header:
+            reason: FailureReason = header["reason"] if header["reason"] in FAILURE_REASONS else "crashed"
+            raise MediaError(reason, str(header["message"]))
+        if "size" not in header:
+            return
+        now = time.monotonic()
+        time_s = self._clock.place(float(header["at"]), now, repeats=bool(header["hls"]))
+        if time_s is None:
+            return
+        width, height = header["size"]
+        picture = Image.frombytes("RGB", (int(width), int(height)), data)
+        with self._changed:
+            self._waiting.append(LiveFrame(self._frames, time_s, picture, now))
+            self._frames += 1
+            if self.live and len(self._waiting) > MAX_WAITING_FRAMES:
+                self._waiting.popleft()
+                self.dropped += 1
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: len(self._waiting) <= MAX_WAITING_FRAMES or self._closing.is_set())
+
+
+def strip_credentials(source: str) -> str:
+    """A stream's address without user name and password, for messages and tables; a file's path as it is."""
+    with suppress(ValueError):
+        parts = urlsplit(source)
+        if parts.scheme.lower() in SCHEMES and "@" in parts.netloc:
+            return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return source

@@ -1,0 +1,1 @@
+"""How well recommenders do: protocols, measures and links."""

@@ -1,0 +1,250 @@
+"""How well recommenders rank, on one log of events and by several protocols, all in one table.
+
+Every candidate is ranked for every user (no sampled negatives), and models are compared over the same users.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstsight.errors import QueryError
+from firstsight.recommend.evaluation import measures
+from firstsight.recommend.evaluation.measures import Difference
+from firstsight.recommend.evaluation.protocols import Split, global_time, item_cold, user_cold
+from firstsight.recommend.events.interactions import Interactions, Recommender
+from firstsight.recommend.items import Places
+
+K = 20
+SEEDS = 3
+KNOWN_EVENTS = (1, 5, 10)
+
+PROTOCOL_DESCRIPTIONS = {
+    "item-cold": "Items that nobody has clicked: a share of all items loses every event, and only these are ranked.",
+    "user-cold": "Users that nobody knows: all but the first events of held-out users are to be found among all items.",
+    "time": "The time to come: what happens after one moment is to be found from what happened before it, among all "
+    "items; users without events before it are asked for as well.",
+}
+PROTOCOLS = tuple(PROTOCOL_DESCRIPTIONS)
+
+
+@dataclass(frozen=True)
+class ModelFigures:
+    """One model under one protocol; per-user figures are means over the seeds, NaN where a user has none.
+
+    Attributes:
+        recall, ndcg, recall_cold, recall_warm, novelty, popularity_share: (users,).
+        coverage: share of the candidates that at least one user is given, mean over the seeds.
+        interval: 95 % bootstrap interval of the mean recall over users.
+        against_best: how much the best model's recall is above this one's; None for the best itself.
+        seconds: to fit it and to rank for all users, mean over the seeds.
+    """
+
+    model: str
+    recall: NDArray[np.float64]
+    ndcg: NDArray[np.float64]
+    recall_cold: NDArray[np.float64]
+    recall_warm: NDArray[np.float64]
+    novelty: NDArray[np.float64]
+    popularity_share: NDArray[np.float64]
+    coverage: float
+    interval: tuple[float, float]
+    against_best: Difference | None
+    seconds: float
+
+    def mean(self, name: str) -> float:
+        """The mean of a per-user figure over the users who have it; NaN for nobody."""
+        values = getattr(self, name)
+        return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Means, as JSON has them; what there is none of is null."""
+        names = ("recall", "ndcg", "recall_cold", "recall_warm", "novelty", "popularity_share")
+        means = {name: None if np.isnan(self.mean(name)) else round(self.mean(name), 4) for name in names}
+        behind = self.against_best
+        return {
+            "model": self.model,
+            **means,
+            "coverage": round(self.coverage, 4),
+            "recall_interval": [round(end, 4) for end in self.interval],
+            "behind_best": None
+            if behind is None
+            else {"mean": round(behind.mean, 4), "low": round(behind.low, 4), "high": round(behind.high, 4)},
+            "seconds": round(self.seconds, 2),
+        }
+
+
+@dataclass(frozen=True)
+class ProtocolReport:
+    """All models under one protocol, the best recall first."""
+
+    protocol: str
+    first: int | None  # events known of each held-out user, under "user-cold"
+    k: int
+    seeds: int
+    users: int  # asked
+    candidates: int  # ranked for each, mean over the seeds
+    cold: int  # of those, without an event to learn from
+    models: tuple[ModelFigures, ...]
+
+    @property
+    def name(self) -> str:
+        """As a heading has it."""
+        return self.protocol if self.first is None else f"{self.protocol}, {self.first} known"
+
+    @property
+    def about(self) -> str:
+        """What is asked, in one sentence."""
+        return PROTOCOL_DESCRIPTIONS[self.protocol]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        head = {
+            name: getattr(self, name) for name in ("protocol", "first", "k", "seeds", "users", "candidates", "cold")
+        }
+        return head | {"models": [one.as_dict() for one in self.models]}
+
+
+def evaluate_recommenders(
+    interactions: Interactions,
+    models: Mapping[str, Callable[[], Recommender]],
+    *,
+    protocols: Sequence[str] = PROTOCOLS,
+    k: int = K,
+    seeds: int = SEEDS,
+    share: float = 0.2,
+    first: Sequence[int] = KNOWN_EVENTS,
+    on_progress: Callable[[str], None] = lambda line: None,
+) -> list[ProtocolReport]:
+    """Fit every model anew on what each protocol lets it see, and rank.
+
+    Args:
+        models: by the name that they have in the report; called once for every fit.
+        protocols: of "item-cold", "user-cold" and "time".
+        k: depth of the measures, 1 or more.
+        seeds: draws of the held-out items and users; "time" has nothing to draw and is done once.
+        share: of items, users or events held out, between 0 and 1.
+        first: under "user-cold", how many events of each held-out user are known, one report for each.
+        on_progress: told what is done next.
+
+    Raises:
+        QueryError: an unknown protocol, a number out of range, or too few events.
+    """
+    for name in protocols:
+        if name not in PROTOCOL_DESCRIPTIONS:
+            raise QueryError(f"there is no protocol {name!r}; the protocols are {', '.join(PROTOCOLS)}")
+    if not models:
+        raise QueryError("there is no model to evaluate; name one, such as popularity")
+    if seeds < 1:
+        raise QueryError(f"{seeds} draws measure nothing; give 1 or more seeds")
+    if k < 1:
+        raise QueryError(f"a ranking of {k} items has nothing to measure; take k of 1 or more")
+    reports = []
+    for protocol, known, splits in _make_splits(interactions, protocols, seeds=seeds, share=share, first=first):
+        runs: dict[str, list[_EvaluationRun]] = {name: [] for name in models}
+        for number, split in enumerate(splits, 1):
+            for name, make in models.items():
+                on_progress(f"{protocol}{'' if known is None else f', {known} known'}, draw {number}: {name}")
+                runs[name].append(_run(split, make(), k))
+        reports.append(_report(protocol, known, k, splits, runs))
+    return reports
+
+
+@dataclass(frozen=True)
+class _EvaluationRun:
+    """One model on one split, per user of the whole log."""
+
+    figures: dict[str, NDArray[np.float64]]  # (users of the log,) NaN for those who were not asked
+    coverage: float
+    seconds: float
+
+
+def _make_splits(
+    interactions: Interactions, protocols: Sequence[str], *, seeds: int, share: float, first: Sequence[int]
+) -> Iterator[tuple[str, int | None, list[Split]]]:
+    draws = range(seeds)
+    for protocol in protocols:
+        if protocol == "item-cold":
+            yield protocol, None, [item_cold(interactions, share=share, seed=seed) for seed in draws]
+        elif protocol == "time":
+            yield protocol, None, [global_time(interactions, share=share)]
+        else:
+            least = max(first, default=0) + 1  # the same users, however much of them is known
+            for known in first:
+                yield (
+                    protocol,
+                    known,
+                    [user_cold(interactions, first=known, share=share, least=least, seed=seed) for seed in draws],
+                )
+
+
+def _run(split: Split, model: Recommender, k: int) -> _EvaluationRun:
+    start = time.perf_counter()
+    model.fit(split.train)
+    ranked = split.rank(model, k)
+    seconds = time.perf_counter() - start
+    popularity = split.train.popularity()
+    learned = len(np.unique(split.train.users))
+    values = {
+        "recall": measures.recall(ranked, split.targets),
+        "ndcg": measures.ndcg(ranked, split.targets),
+        "recall_cold": measures.recall(ranked, split.targets, split.cold),
+        "recall_warm": measures.recall(ranked, split.targets, ~split.cold),
+        "novelty": measures.novelty(ranked, popularity, learned),
+        "popularity_share": measures.popularity_share(ranked, popularity),
+    }
+    whole = {name: np.full(len(split.train.user_ids), np.nan) for name in values}
+    for name, column in values.items():
+        whole[name][split.users] = column
+    return _EvaluationRun(whole, measures.coverage(ranked, split.candidates), seconds)
+
+
+def _report(
+    protocol: str, first: int | None, k: int, splits: Sequence[Split], runs: Mapping[str, list[_EvaluationRun]]
+) -> ProtocolReport:
+    asked: Places = np.unique(np.concatenate([split.users for split in splits]))
+    means = {
+        name: {
+            figure: _mean_of_draws(np.stack([run.figures[figure][asked] for run in some])) for figure in some[0].figures
+        }
+        for name, some in runs.items()
+    }
+    best = max(means, key=lambda name: float(np.nanmean(means[name]["recall"])))
+    figures = [
+        ModelFigures(
+            model=name,
+            **means[name],
+            coverage=float(np.mean([run.coverage for run in some])),
+            interval=_interval(means[name]["recall"]),
+            against_best=None if name == best else measures.difference(means[best]["recall"], means[name]["recall"]),
+            seconds=float(np.mean([run.seconds for run in some])),
+        )
+        for name, some in runs.items()
+    ]
+    return ProtocolReport(
+        protocol=protocol,
+        first=first,
+        k=k,
+        seeds=len(splits),
+        users=len(asked),
+        candidates=round(float(np.mean([len(split.candidates) for split in splits]))),
+        cold=round(float(np.mean([split.cold[split.candidates].sum() for split in splits]))),
+        models=tuple(sorted(figures, key=lambda one: -one.mean("recall"))),
+    )
+
+
+def _mean_of_draws(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(draws, users) to (users,): the mean over the draws in which a user has a figure."""
+    known = np.isfinite(values)
+    sums, counts = np.where(known, values, 0).sum(axis=0), known.sum(axis=0)
+    return np.asarray(np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0))
+
+
+def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
+    against_nothing = measures.difference(values, np.zeros(len(values)))
+    return against_nothing.low, against_nothing.high

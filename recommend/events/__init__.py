@@ -1,0 +1,1 @@
+"""The log of events, and interactions read from it."""

@@ -1,0 +1,296 @@
+"""The log of events: who had to do with which item, when; a table beside the index that no index run writes.
+
+Events on items that the index does not have are kept as well. They are left out wherever events are read, and come in
+by themselves once such an item is indexed: nothing is marked that could become untrue.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from lancedb.index import BTree
+from lancedb.table import Table
+
+from firstsight.errors import CatalogError, QueryError
+from firstsight.indexer.sources import BadRow, Row, Source, open_source
+from firstsight.recommend.events.event_reports import AddedEvents, EventsStatus
+from firstsight.recommend.events.event_rows import (
+    COLUMNS,
+    TIME_UNITS,
+    Event,
+    RefusedRow,
+    TimeUnit,
+    detect_unit,
+    missing_columns,
+    read_event,
+)
+from firstsight.recommend.events.interactions import History, Interactions
+from firstsight.recommend.items import NEVER, ItemSpace
+from firstsight.storage.side_tables import open_side_table, upsert
+from firstsight.storage.store import Store, quote
+from firstsight.storage.tables import TIME
+
+TABLE = "events"
+
+BATCH = 50_000
+"""Rows read, checked and written at once: about 60 MB. The first batch settles the unit of time."""
+
+MIN_INDEXED_EVENTS = 50_000
+"""Events from which users are found by an index rather than by reading all."""
+
+MAX_LISTED_REFUSALS = 10
+"""Refused rows that a report spells out."""
+
+NON_PREFERENCE_EVENTS = ("impression", "skip", "hide", "dislike", "report")
+"""Events that do not say that a user wants an item: kept, and left out of histories and of what models learn from."""
+
+_FIELDS: list[pa.Field[Any]] = [
+    pa.field("event_id", pa.string(), nullable=False, metadata={b"lance-schema:unenforced-primary-key": b"true"}),
+    pa.field("user_id", pa.string(), nullable=False),
+    pa.field("item_id", pa.string(), nullable=False),
+    pa.field("timestamp", TIME, nullable=False),
+    pa.field("event", pa.string()),
+    pa.field("weight", pa.float64(), nullable=False),
+]
+SCHEMA = pa.schema(_FIELDS)
+
+
+class Events:
+    """The events of one database."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def add(
+        self,
+        source: str,
+        *,
+        time_unit: TimeUnit | None = None,
+        encoding: str = "utf-8",
+        wait_s: float = 0.0,
+        on_progress: Callable[[AddedEvents], None] = lambda so_far: None,
+    ) -> AddedEvents:
+        """Add the events of a file; what is there already is written over itself, so that repeating doubles nothing.
+
+        Two events are the same if user, item, time and type are; the weight of the later row counts. A row that cannot
+        be taken is refused alone, the others are added.
+
+        Args:
+            source: CSV, TSV, JSON Lines or Parquet, or `-` for JSON Lines on standard input: user_id, item_id,
+                timestamp, and optionally event and weight (1 by default).
+            time_unit: of numbers in the timestamp column; by default what the first 50,000 rows can only be. Times
+                without a zone are UTC.
+            wait_s: seconds to wait for another process that is writing.
+            on_progress: told after each batch.
+
+        Raises:
+            CatalogError: the file cannot be read, lacks a column, its times cannot be told, or no row can be taken.
+            DatabaseBusyError, StoreError: it could not be written; what was written before stays.
+        """
+        if time_unit is not None and time_unit not in TIME_UNITS:
+            raise CatalogError(f"no unit of time is called {time_unit!r}; give {', '.join(TIME_UNITS)}")
+        opened, now = open_source(source, encoding=encoding), datetime.now(UTC)
+        report = AddedEvents()
+        known = {item_id for ids in self._store.item_ids() for item_id in ids}
+        for batch in _batches(opened):
+            rows = [row for _, row in batch if not isinstance(row, BadRow)]
+            if not report.rows and rows:
+                _check_columns(rows, source)
+                report.time_unit = time_unit or detect_unit(rows, source)
+            report.rows += len(batch)
+            events: dict[str, Event] = {}
+            for number, row in batch:
+                try:
+                    if isinstance(row, BadRow):
+                        raise RefusedRow(str(row))
+                    event = read_event(row, report.time_unit, now, unit_is_given=time_unit is not None)
+                except RefusedRow as problem:
+                    report.refused += 1
+                    if len(report.refusals) < MAX_LISTED_REFUSALS:
+                        report.refusals.append(f"{source}, {opened.place} {number}: {problem}")
+                else:
+                    events[event.event_id] = event
+            self._write(events, known, report, wait_s)
+            on_progress(report)
+        if not report.rows:
+            raise CatalogError(f"{source} has no events; give rows of user_id, item_id and timestamp")
+        if report.refused == report.rows:
+            raise CatalogError(
+                f"none of the {report.rows} rows of {source} can be taken; the first: {report.refusals[0]}"
+            )
+        self._index(wait_s)
+        return report
+
+    def status(self) -> EventsStatus:
+        """Count what is there; reads every event's ids."""
+        table = self._open()
+        known = {item_id for ids in self._store.item_ids() for item_id in ids}
+        users: set[str] = set()
+        items: Counter[str] = Counter()
+        types: Counter[str] = Counter()
+        first, last = NEVER, -NEVER
+        columns = ["user_id", "item_id", "timestamp", "event"]
+        for batch in [] if table is None else table.search().select(columns).limit(None).to_batches(BATCH):
+            users.update(map(str, batch["user_id"].unique().to_pylist()))
+            items.update(map(str, batch["item_id"].to_pylist()))
+            types.update(name or "" for name in batch["event"].to_pylist())
+            times = batch["timestamp"].cast(pa.int64()).to_numpy()
+            first, last = min(first, int(times.min())), max(last, int(times.max()))
+        there = items.keys() & known
+        unknown = sum(count for item_id, count in items.items() if item_id not in known)
+        return EventsStatus(
+            items.total(),
+            len(users),
+            len(there),
+            unknown,
+            len(items) - len(there),
+            _to_datetime(first) if items else None,
+            _to_datetime(last) if items else None,
+            dict(types),
+        )
+
+    def interactions(self, space: ItemSpace, before: datetime | None = None) -> Interactions:
+        """Every event on an item of the space that says a user wants it.
+
+        Args:
+            before: only events before this moment.
+
+        Raises:
+            QueryError: there are none.
+        """
+        table = self._open()
+        if table is None:
+            raise QueryError(f"{self._store.uri} has no events; add some first: firstsight events add FILE")
+        query = (
+            table.search()
+            .select(["user_id", "item_id", "timestamp", "weight"])
+            .where(_preference_condition(before))
+            .limit(None)
+        )
+        parts = []
+        ids = pa.array(space.item_ids, pa.string())
+        for batch in query.to_batches(BATCH):
+            places = pc.index_in(batch["item_id"], value_set=ids)
+            part = pa.table(
+                {
+                    "user": batch["user_id"],
+                    "item": places,
+                    "time": batch["timestamp"].cast(pa.int64()),
+                    "weight": batch["weight"],
+                }
+            )
+            parts.append(part.filter(places.is_valid()))
+        whole = pa.concat_tables(parts) if parts else None
+        if whole is None or not whole.num_rows:
+            raise QueryError(
+                f"{self._store.uri} has no events on items that it has; see firstsight events status, and index the "
+                "items or add their events"
+            )
+        codes = whole["user"].combine_chunks().dictionary_encode()
+        names = codes.dictionary.to_numpy(zero_copy_only=False)
+        order = np.argsort(names)
+        sorted_place = np.empty(len(names), dtype=np.int64)
+        sorted_place[order] = np.arange(len(names))
+        users = sorted_place[codes.indices.to_numpy(zero_copy_only=False)]
+        items, times = whole["item"].to_numpy().astype(np.int64), whole["time"].to_numpy()
+        by = np.lexsort((items, times, users))  # rows of a table have no order of their own
+        return Interactions(space, names[order], users[by], items[by], times[by], whole["weight"].to_numpy()[by])
+
+    def history(self, user_id: str, space: ItemSpace, before: datetime | None = None) -> History:
+        """One user's events on items of the space, oldest first; empty for a user that nobody knows."""
+        table = self._open()
+        if table is None:
+            return History.of(np.empty(0, dtype=np.int64))
+        query = table.search().where(f"user_id = {quote(user_id)} AND {_preference_condition(before)}")
+        rows = query.select(["item_id", "timestamp", "weight"]).limit(None).to_arrow()
+        items = space.places(map(str, rows["item_id"].to_pylist()))
+        times = rows["timestamp"].cast(pa.int64()).to_numpy()
+        order = np.lexsort((items, times))
+        order = order[items[order] >= 0]
+        return History(items[order], times[order], rows["weight"].to_numpy()[order])
+
+    def version(self) -> int:
+        """Of the table, for who keeps what was read of it; 0 where there are no events."""
+        table = self._open()
+        return 0 if table is None else int(table.version)
+
+    # ---- inside
+
+    def _open(self) -> Table | None:
+        """The table as it is now."""
+        return open_side_table(self._store, TABLE)
+
+    def _write(self, events: dict[str, Event], known: set[str], report: AddedEvents, wait_s: float) -> None:
+        if not events:
+            return
+        times = [one.time_us for one in events.values()]
+        rows = [
+            {
+                "event_id": event_id,
+                "user_id": one.user_id,
+                "item_id": one.item_id,
+                "timestamp": one.time_us,
+                "event": one.event,
+                "weight": one.weight,
+            }
+            for event_id, one in events.items()
+        ]
+        with self._store.writing(wait_s):
+            report.added += upsert(self._store, TABLE, SCHEMA, "event_id", rows)
+        report.unknown += sum(one.item_id not in known for one in events.values())
+        report.first = min(filter(None, (report.first, _to_datetime(min(times)))))
+        report.last = max(filter(None, (report.last, _to_datetime(max(times)))))
+
+    def _index(self, wait_s: float) -> None:
+        """Let users be found without reading all events, where there are many."""
+        table = self._open()
+        if table is None or table.count_rows() < MIN_INDEXED_EVENTS:
+            return
+
+        def look_after(events: Table) -> None:
+            if not any(index.columns == ["user_id"] for index in events.list_indices()):
+                events.create_index("user_id", config=BTree())
+            events.optimize()
+
+        with self._store.writing(wait_s):
+            self._store.maintain(table, look_after)
+
+
+def _batches(source: Source) -> Iterator[list[tuple[int, Row | BadRow]]]:
+    batch: list[tuple[int, Row | BadRow]] = []
+    for numbered in source.rows():
+        batch.append(numbered)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _check_columns(rows: list[Row], source: str) -> None:
+    names = sorted({name for row in rows[:1_000] for name in row})
+    missing = missing_columns(names)
+    if missing:
+        also = " or ".join(COLUMNS[missing[0]][1:])
+        raise CatalogError(
+            f"{source} has no column {missing[0]} (nor {also}), only {', '.join(names)[:300]}; "
+            "events need user_id, item_id and timestamp"
+        )
+
+
+def _to_datetime(time_us: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=time_us)
+
+
+def _preference_condition(before: datetime | None) -> str:
+    names = ", ".join(quote(name) for name in NON_PREFERENCE_EVENTS)
+    condition = f"(event IS NULL OR event NOT IN ({names}))"
+    if before is None:
+        return condition
+    return f"{condition} AND timestamp < to_timestamp_micros({int(before.timestamp() * 1_000_000)})"

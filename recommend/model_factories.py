@@ -1,0 +1,119 @@
+"""The models that an evaluation compares, by name: the usual baselines, and what this package recommends by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstsight.encoders.base import Vectors
+from firstsight.errors import QueryError
+from firstsight.recommend.events.interactions import History, Interactions, Recommender
+from firstsight.recommend.items import ItemSpace, Places
+from firstsight.recommend.models.baselines import EASE, MeanProfile, Popularity, RandomOrder
+from firstsight.recommend.models.blend import Blend, Content
+from firstsight.recommend.models.collaborative import ALS
+from firstsight.recommend.models.text_vectors import load_content_vectors
+from firstsight.recommend.semantic_ids.codebooks import clusters
+from firstsight.recommend.semantic_ids.semantic_id_store import load_codebooks
+from firstsight.recommend.slates.interest_ranking import InterestRecommender
+from firstsight.recommend.slates.long_tail import Clusters
+from firstsight.recommend.slates.slate_maker import FactorRecommender
+from firstsight.storage.store import Store
+
+NAMES = ("random", "popularity", "mean profile", "max similarity", "ALS", "EASE", "blend", "interests")
+
+
+def contenders(store: Store, space: ItemSpace, names: Sequence[str] = ()) -> Mapping[str, Callable[[], Recommender]]:
+    """Models by name, each made anew at every call.
+
+    Args:
+        space: of the items that they rank.
+        names: of `NAMES`; all by default.
+
+    Raises:
+        QueryError: an unknown name.
+    """
+    for name in names:
+        if name not in NAMES:
+            raise QueryError(f"there is no model {name!r} to evaluate; the models are {', '.join(NAMES)}")
+    shared = _SharedInputs(store, space)
+    known: dict[str, Callable[[], Recommender]] = {
+        "random": RandomOrder,
+        "popularity": Popularity,
+        "mean profile": MeanProfile,
+        "max similarity": Content,
+        "ALS": ALS,
+        "EASE": EASE,
+        "blend": lambda: _BlendModel(shared),
+        "interests": lambda: _InterestModel(shared),
+    }
+    return {name: known[name] for name in NAMES if not names or name in names}
+
+
+class _SharedInputs:
+    """What several models are made from: content, clusters, and the blend of the events learned from last."""
+
+    def __init__(self, store: Store, space: ItemSpace) -> None:
+        self._store, self.space = store, space
+        self._last: tuple[Interactions, Blend] | None = None
+
+    @cached_property
+    def content(self) -> Vectors:
+        return load_content_vectors(self._store, self.space)
+
+    @cached_property
+    def clusters(self) -> Clusters:
+        books = load_codebooks(self._store)
+        return Clusters(self.space, clusters(self.space, None if books is None else books[1]))
+
+    def blend(self, train: Interactions) -> Blend:
+        if self._last is None or self._last[0] is not train:
+            made = Blend(self.content)
+            made.fit(train)
+            self._last = (train, made)
+        return self._last[1]
+
+
+class _BlendModel:
+    """What `firstsight cold-start fit` makes, settings chosen anew on the events at hand."""
+
+    name = "blend"
+
+    def __init__(self, shared: _SharedInputs) -> None:
+        self._shared = shared
+        self._model: Blend | None = None
+
+    def fit(self, train: Interactions) -> None:
+        """Choose settings and learn."""
+        self._model = self._shared.blend(train)
+
+    def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
+        """(users, candidates) scores."""
+        assert self._model is not None  # fitted first
+        return self._model.scores(users, candidates)
+
+
+class _InterestModel:
+    """What `firstsight recommend` ranks by where a cold-start model is in use."""
+
+    name = "interests"
+
+    def __init__(self, shared: _SharedInputs) -> None:
+        self._shared = shared
+        self._model: InterestRecommender | None = None
+
+    def fit(self, train: Interactions) -> None:
+        """Take events, and learn the blend that items without events are scored by."""
+        blend = self._shared.blend(train)
+        self._model = InterestRecommender(
+            self._shared.space, clusters=self._shared.clusters, model=FactorRecommender(blend)
+        )
+        self._model.fit(train)
+
+    def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
+        """(users, candidates) relevance."""
+        assert self._model is not None  # fitted first
+        return self._model.scores(users, candidates)

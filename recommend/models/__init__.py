@@ -1,0 +1,1 @@
+"""Models that rank items: baselines, collaborative, blend, cold start."""

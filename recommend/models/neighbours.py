@@ -1,0 +1,64 @@
+"""Item-based neighbours: who chose this also chose that, from the events as they are, with nothing to fit."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstsight.recommend.events.interactions import History, Interactions
+from firstsight.recommend.items import Places
+
+DAMPING = 20.0
+"""Users added to each item's count: what two users did by chance should not look like a likeness."""
+
+MOST_USERS = 2_000
+"""Users read for one history, those nearest to it, so that a history of hits costs no more than another."""
+
+
+class ItemNeighbours:
+    """Damped cosine of the users of two items, summed over a user's history.
+
+    A user who is not in the events is answered as well as one who is. Items without events score 0.
+
+    Source: Sarwar et al., "Item-Based Collaborative Filtering Recommendation Algorithms", WWW 2001, with counts
+    damped as in Bell and Koren, "Improved Neighborhood-based Collaborative Filtering", KDD Cup 2007.
+    """
+
+    name = "neighbours"
+
+    def __init__(self, interactions: Interactions | None = None) -> None:
+        if interactions is not None:
+            self.fit(interactions)
+
+    def fit(self, train: Interactions) -> None:
+        """Arrange the events for reading by item and by user."""
+        matrix = train.matrix()
+        matrix.data[:] = 1.0
+        self._by_user = matrix
+        self._by_item = matrix.tocsc()
+        self._norm: NDArray[np.float32] = 1 / np.sqrt(np.diff(self._by_item.indptr) + DAMPING).astype(np.float32)
+
+    def score(self, history: History) -> NDArray[np.float32]:
+        """(n,) the sum of the likenesses of each item to those of the history, 0 or more."""
+        places = np.unique(history.items)
+        indptr, indices = self._by_item.indptr, self._by_item.indices
+        spans = [indices[indptr[place] : indptr[place + 1]] for place in places]
+        users = np.concatenate(spans) if spans else np.zeros(0, dtype=np.int32)
+        if not len(users):
+            return np.zeros(len(self._norm), dtype=np.float32)
+        pull = np.repeat(self._norm[places], [len(span) for span in spans])
+        near, where = np.unique(users, return_inverse=True)
+        weight = np.bincount(where, weights=pull)
+        if len(near) > MOST_USERS:
+            kept = np.argpartition(-weight, MOST_USERS)[:MOST_USERS]
+            near, weight = near[kept], weight[kept]
+        rows = self._by_user.indptr
+        lengths = rows[near + 1] - rows[near]
+        offsets = np.repeat(rows[near] - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths)
+        touched = self._by_user.indices[np.arange(lengths.sum()) + offsets]
+        sums = np.bincount(touched, weights=np.repeat(weight, lengths), minlength=len(self._norm))
+        return (sums * self._norm).astype(np.float32)
+
+    def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
+        """(users, candidates) as `score`."""
+        return np.stack([self.score(history)[candidates] for history in users])

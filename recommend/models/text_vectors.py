@@ -1,0 +1,109 @@
+"""Titles and texts as vectors of their words: a second view of content, beside what the encoder saw.
+
+Latent semantic analysis of TF-IDF (Deerwester et al., "Indexing by latent semantic analysis", JASIS 1990). A brand or a
+part number that an encoder reads past is a word like any other here. Fitted on a catalogue without any events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from firstsight.encoders.base import Vectors
+from firstsight.recommend.items import ItemSpace
+from firstsight.storage.store import Store
+
+DIMENSIONS = 256
+MAX_WORDS = 20_000
+MAX_CHARACTERS = 2_000
+"""Of a title and text that are read: what an item is stands at their beginning."""
+
+_ROWS = 20_000
+_MAX_DOCUMENT_SHARE = 0.5  # a word of every other item tells nothing of one, in any language
+_MIN_TEXTS = 8
+
+
+@dataclass(frozen=True)
+class WordSpace:
+    """Words, their weights, and the directions they are projected on.
+
+    Attributes:
+        words: (v,) lower case, sorted.
+        idf: (v,) float64.
+        components: (d, v) float32; d is 0 where there is too little text to learn from.
+    """
+
+    words: tuple[str, ...]
+    idf: NDArray[np.float64]
+    components: NDArray[np.float32]
+
+    @classmethod
+    def fit(cls, texts: Sequence[str], *, dimensions: int = DIMENSIONS, seed: int = 0) -> WordSpace:
+        """Learn from the texts of a catalogue, one an item; words of a single item or of most are left out."""
+        empty = cls((), np.empty(0), np.empty((0, 0), dtype=np.float32))
+        if sum(map(bool, texts)) < _MIN_TEXTS:
+            return empty
+        vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=2, max_df=_MAX_DOCUMENT_SHARE, max_features=MAX_WORDS)
+        try:
+            weighted = vectorizer.fit_transform(texts)
+        except ValueError:  # no word is in two texts and not in most
+            return empty
+        kept = min(dimensions, weighted.shape[1] - 1, weighted.shape[0] - 1)
+        if kept < 1:
+            return empty
+        found = TruncatedSVD(kept, random_state=seed).fit(weighted)
+        names = tuple(vectorizer.get_feature_names_out().tolist())
+        return cls(names, np.asarray(vectorizer.idf_), found.components_.astype(np.float32))
+
+    def transform(self, texts: Sequence[str]) -> Vectors:
+        """Vectors of texts: (n, d) float32 unit rows; zeros for a text with none of the words."""
+        made = np.zeros((len(texts), len(self.components)), dtype=np.float32)
+        if not len(self.components):
+            return made
+        vectorizer = TfidfVectorizer(sublinear_tf=True, vocabulary=list(self.words))
+        vectorizer.idf_ = self.idf
+        for start in range(0, len(texts), _ROWS):
+            made[start : start + _ROWS] = vectorizer.transform(texts[start : start + _ROWS]) @ self.components.T
+        return _unit(made)
+
+
+def read_texts(store: Store, space: ItemSpace) -> list[str]:
+    """Title and text of each item of a space, in its order; empty where an item has neither."""
+    texts = [""] * len(space)
+    for batch in store.items.search().select(["item_id", "title", "text"]).limit(None).to_batches(_ROWS):
+        places = space.places(map(str, batch["item_id"].to_pylist()))
+        for place, title, text in zip(places, batch["title"].to_pylist(), batch["text"].to_pylist(), strict=True):
+            if place >= 0:
+                texts[place] = f"{title or ''} {text or ''}".strip()[:MAX_CHARACTERS]
+    return texts
+
+
+def content_vectors(space: ItemSpace, words: Vectors | None) -> Vectors:
+    """What is known of items before anyone has seen them: (n, dim + d) float32 unit rows, zeros for nothing.
+
+    The encoder's vector and that of the words count the same; where an item lacks one, the other stands alone.
+
+    Args:
+        words: (n, d) unit rows or zeros, in the order of the space; None for the encoder's vectors alone.
+    """
+    if words is None or not words.shape[1]:
+        return space.vectors
+    return _unit(np.hstack([space.vectors, words]))
+
+
+def load_content_vectors(store: Store, space: ItemSpace) -> Vectors:
+    """`content_vectors` of a database, with words learned from its own texts."""
+    texts = read_texts(store, space)
+    return content_vectors(space, WordSpace.fit(texts).transform(texts))
+
+
+def _unit(rows: Vectors) -> Vectors:
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit = np.zeros_like(rows)
+    np.divide(rows, norms, out=unit, where=norms > 1e-8)
+    return unit

@@ -1,0 +1,1 @@
+"""Semantic IDs: codebooks and their table."""

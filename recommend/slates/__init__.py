@@ -1,0 +1,1 @@
+"""Slates: interests, ranking, composition, exploration and their log."""

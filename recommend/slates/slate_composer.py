@@ -1,0 +1,330 @@
+"""A slate: which items stand in which slots, under quotas, caps and shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstsight.errors import QueryError
+from firstsight.recommend.items import ItemSpace, Places
+from firstsight.recommend.models.popularity import KindScale
+from firstsight.recommend.slates.exploration import Exploration, explored_slots
+from firstsight.recommend.slates.interest_ranking import Ranking
+from firstsight.retrieval.ranking.fusion import RRF_K
+
+Source = Literal["recent", "lasting", "long_tail", "neighbours", "popular", "newest", "new", "nearby"]
+"""What brought an item: an interest, users alike, everybody, its date where there are no events at all; and of explored
+items, that nobody was shown it, or that it is beside what the user knows."""
+
+KINDS = ("product", "video", "live")
+MOST_SLOTS = 1_000
+
+_POOL = 10  # candidates by relevance for each slot
+_LEAST_POOL = 200
+_PER_INTEREST = 50
+_MAX_AFFINITY_GAP = (
+    0.5  # standard deviations by which an item may be nearer to another interest and still be of this one
+)
+_MIN_SHARED_COSINE = 0.6  # cosine of two interests from which a candidate need not choose between them
+_MIN_AFFINITY_SHARE = 0.5  # of the affinity of the nearest candidate, for an item to be of an interest
+_MIN_AFFINITY = 1.0  # standard deviations from the mean cosine at which an item has to do with an interest at all
+
+
+@dataclass(frozen=True)
+class SlateSettings:
+    """What a slate should be like.
+
+    Attributes:
+        k: slots, 1 to 1,000.
+        quotas: slots of a kind, exactly: a count, or a share between 0 and 1 of k. Slots that no quota names go to
+            the other kinds; without quotas, any kind may stand anywhere.
+        explore: the share of slots that explore, 0 to 1.
+        diversity: 0 to 1, what unlikeness to the items before counts (MMR).
+        near_duplicate: the cosine from which two items show the same and only the better one stays; 1 keeps all but
+            identical vectors.
+        cap: most items of one value of the column given with it.
+        merge: "score" compares kinds by standardised scores; "rank" by reciprocal rank, so that kinds alternate.
+        age: the viewer's, in years; None where it is not known, and then nothing limited by age is shown.
+        repeat_after_days: items that the user has had to do with come back after so long; None for never.
+    """
+
+    k: int = 20
+    quotas: Mapping[str, float] = field(default_factory=dict)
+    explore: float = 0.1
+    diversity: float = 0.0
+    near_duplicate: float = 0.95
+    cap: int | None = None
+    merge: Literal["score", "rank"] = "score"
+    age: int | None = None
+    repeat_after_days: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.k <= MOST_SLOTS:
+            raise QueryError(f"a slate of {self.k} slots cannot be made; k is 1 to {MOST_SLOTS:,}")
+        for name in ("explore", "diversity"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise QueryError(f"{name} is {getattr(self, name)}; it is a share, 0 to 1")
+        if not 0 < self.near_duplicate <= 1:
+            raise QueryError(f"near_duplicate is {self.near_duplicate}; it is a cosine above 0, at most 1")
+        if self.cap is not None and self.cap < 1:
+            raise QueryError(f"a cap of {self.cap} leaves nothing; it is 1 or more")
+        if self.merge not in ("score", "rank"):
+            raise QueryError(f"merge is {self.merge!r}; it is score or rank")
+        if self.age is not None and self.age < 0:
+            raise QueryError(f"an age of {self.age} years cannot be")
+        if self.repeat_after_days is not None and not self.repeat_after_days >= 0:
+            raise QueryError(f"repeat_after_days is {self.repeat_after_days}; it is 0 or more")
+        self.counts()
+
+    def counts(self) -> dict[str, int]:
+        """Slots by kind for which there is a quota; shares become counts by largest remainder.
+
+        Raises:
+            QueryError: an unknown kind, a negative quota, or more slots than there are.
+        """
+        shares = {kind: float(q) for kind, q in self.quotas.items() if isinstance(q, float) and q <= 1}
+        counts = {kind: int(q) for kind, q in self.quotas.items() if kind not in shares and float(q).is_integer()}
+        for kind, quota in self.quotas.items():
+            if kind not in KINDS:
+                raise QueryError(f"there is no kind {kind!r} to give slots to; kinds are {', '.join(KINDS)}")
+            if not quota >= 0 or (kind not in shares and kind not in counts):
+                raise QueryError(f"a quota of {quota} for {kind} cannot be; give a count, or a share such as 0.5")
+        exact = {kind: share * self.k for kind, share in shares.items()}
+        counts |= {kind: int(slots + 1e-9) for kind, slots in exact.items()}
+        left = round(sum(exact.values())) - sum(counts[kind] for kind in exact)
+        for kind in sorted(exact, key=lambda kind: (counts[kind] - exact[kind], kind))[: max(left, 0)]:
+            counts[kind] += 1
+        if sum(counts.values()) > self.k:
+            asked = ", ".join(f"{kind} {count}" for kind, count in counts.items())
+            raise QueryError(f"quotas of {asked} are more than the {self.k} slots there are; raise k or lower them")
+        return counts
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One item of a slate.
+
+    Attributes:
+        place: of the item in the space.
+        score: its relevance, in standard deviations of its kind.
+        source: what brought it.
+        because: the place of an item of the user's history that the interest is named by, of the recent ones the
+            nearest; -1 for none.
+        explore: exploration put it there.
+        propensity: the probability that this slot holds this item, given the draws before it: share * draw for what
+            was explored, and 1 - share for what the ranking put there.
+    """
+
+    place: int
+    score: float
+    source: Source
+    because: int
+    explore: bool
+    propensity: float
+
+
+class SlateComposer:
+    """Fills the slots of one slate."""
+
+    def __init__(
+        self,
+        space: ItemSpace,
+        kinds: KindScale,
+        ranking: Ranking,
+        allowed: NDArray[np.bool_],
+        settings: SlateSettings,
+        *,
+        caps: NDArray[np.int64] | None = None,
+        exploration: Exploration | None = None,
+        rng: np.random.Generator,
+    ) -> None:
+        """
+        Args:
+            allowed: (n,) what may be shown to this user now.
+            caps: (n,) the value of the capped column as a number; -1 for none, which is not capped.
+            exploration: None for a slate that only follows the ranking.
+        """
+        self._space, self._ranking, self._allowed, self._settings = space, ranking, allowed, settings
+        self._all_kinds = kinds
+        self._caps, self._exploration, self._rng = caps, exploration, rng
+        self._taken_caps: dict[int, int] = {}
+        self._pool = candidate_pool(ranking, allowed, kinds, settings)
+        self._vectors = space.vectors[self._pool]
+        self._kinds = kinds.codes[self._pool]
+        self._value = self._values()
+        self._available = np.ones(len(self._pool), dtype=bool)
+        self._nearest = np.zeros(len(self._pool), dtype=np.float32)
+        self._members = _members(ranking, self._pool)
+        self._shown_vectors: list[NDArray[np.float32]] = []
+
+    def fill(self) -> list[Slot]:
+        """The slots in order, as many as there are items for; a kind that lacks items leaves its slots out."""
+        settings = self._settings
+        counts = settings.counts()
+        kinds = spread(counts, settings.k)
+        explored = explored_slots(settings.k, settings.explore if self._exploration else 0.0, self._rng)
+        named = self._all_kinds.codes_of(counts)
+        slots: list[Slot | None] = [None] * settings.k
+        general = 1.0 - self._ranking.personal_share
+        shares = [general, *(one.share * self._ranking.personal_share for one in self._ranking.interests)]
+        taken = np.zeros(len(shares))
+        for n in [*np.flatnonzero(~explored), *np.flatnonzero(explored)]:
+            if explored[n]:
+                slots[n] = self._explore(self._allowed & self._of_kind(kinds[n], named, self._all_kinds.codes))
+            if slots[n] is None:
+                slots[n] = self._next(self._of_kind(kinds[n], named, self._kinds), np.asarray(shares), taken)
+        return [slot for slot in slots if slot is not None]
+
+    def _next(self, fitting: NDArray[np.bool_], shares: NDArray[np.float64], taken: NDArray[np.float64]) -> Slot | None:
+        """The best item left for the interest that is furthest behind its share (Sainte-Laguë)."""
+        fitting = fitting & self._available
+        if not fitting.any():
+            return None
+        for one in np.argsort(-shares / (2 * taken + 1), kind="stable"):
+            of = fitting if one == 0 else fitting & self._members[one - 1]
+            if of.any():
+                taken[one] += 1
+                break
+        diversity = self._settings.diversity
+        value = (1 - diversity) * self._value - diversity * self._nearest if diversity else self._value
+        best = int(np.argmax(np.where(of, value, -np.inf)))
+        place = int(self._pool[best])
+        self._take(place)
+        source, because = self._find_source(place, int(one) - 1)
+        share = self._settings.explore if self._exploration else 0.0
+        return Slot(place, float(self._ranking.relevance[place]), source, because, False, 1.0 - share)
+
+    def _explore(self, fitting: NDArray[np.bool_]) -> Slot | None:
+        assert self._exploration is not None
+        fitting = fitting.copy()
+        # what the ranking would show anyway is not explored
+        fitting[self._pool[~self._available]] = False
+        while (drawn := self._exploration.draw(fitting)) is not None:
+            if self._fits(drawn.place):
+                self._take(drawn.place)
+                score = float(self._ranking.relevance[drawn.place])
+                source: Source = "new" if drawn.is_new else "nearby"
+                because = self._find_source(drawn.place, -1)[1]
+                return Slot(drawn.place, score, source, because, True, drawn.propensity * self._settings.explore)
+        return None
+
+    def _take(self, place: int) -> None:
+        """Put an item in, and out with what must not stand beside it."""
+        vector = self._space.vectors[place]
+        self._shown_vectors.append(vector)
+        cosines = self._vectors @ vector
+        np.maximum(self._nearest, cosines, out=self._nearest)
+        self._available &= cosines < self._settings.near_duplicate
+        self._available[self._pool == place] = False
+        if self._caps is not None and self._settings.cap is not None and self._caps[place] >= 0:
+            value = int(self._caps[place])
+            self._taken_caps[value] = self._taken_caps.get(value, 0) + 1
+            if self._taken_caps[value] >= self._settings.cap:
+                self._available &= self._caps[self._pool] != value
+
+    def _fits(self, place: int) -> bool:
+        """Whether an item from outside the pool may stand beside those taken."""
+        if self._caps is not None and self._settings.cap is not None:
+            value = int(self._caps[place])
+            if value >= 0 and self._taken_caps.get(value, 0) >= self._settings.cap:
+                return False
+        vector = self._space.vectors[place]
+        return (
+            not self._shown_vectors
+            or float((np.stack(self._shown_vectors) @ vector).max()) < self._settings.near_duplicate
+        )
+
+    def _find_source(self, place: int, interest: int) -> tuple[Source, int]:
+        ranking = self._ranking
+        if interest < 0 and len(ranking.interests):
+            nearest = int(np.argmax(ranking.affinity[:, place]))
+            interest = nearest if ranking.affinity[nearest, place] >= _MIN_AFFINITY else -1
+            if ranking.popularity[place] > ranking.personal[place]:
+                return "popular", -1
+        if interest >= 0:
+            one = ranking.interests[interest]
+            if one.kind != "recent":
+                return one.kind, one.medoid
+            # last events may have nothing in common, and one name for all of them would explain nothing
+            cosines = self._space.vectors[one.members] @ self._space.vectors[place]
+            return one.kind, int(one.members[np.argmax(cosines)])
+        if ranking.by_newest:
+            return "newest", -1
+        return ("neighbours" if len(ranking.interests) else "popular"), -1
+
+    def _values(self) -> NDArray[np.float32]:
+        """(pool,) 0 to 1, so that diversity weighs against a cosine."""
+        relevance = self._ranking.relevance[self._pool]
+        if self._settings.merge == "rank":
+            value = np.zeros(len(relevance), dtype=np.float32)
+            for kind in np.unique(self._kinds):
+                rows = np.flatnonzero(self._kinds == kind)
+                order = rows[np.argsort(-relevance[rows], kind="stable")]
+                value[order] = (RRF_K + 1) / (RRF_K + 1 + np.arange(len(rows)))
+            return value
+        low, high = relevance.min(initial=np.inf), relevance.max(initial=-np.inf)
+        return np.asarray((relevance - low) / max(float(high - low), 1e-9), dtype=np.float32)
+
+    def _of_kind(self, kind: str | None, named: NDArray[np.int64], codes: NDArray[np.int64]) -> NDArray[np.bool_]:
+        if kind is None:
+            return ~np.isin(codes, named) if len(named) else np.ones(len(codes), dtype=bool)
+        code = self._all_kinds.codes_of([kind])
+        return np.asarray(codes == code[0]) if len(code) else np.zeros(len(codes), dtype=bool)
+
+
+def candidate_pool(ranking: Ranking, allowed: NDArray[np.bool_], kinds: KindScale, settings: SlateSettings) -> Places:
+    """The candidates of a slate: the most relevant items of every kind, and the nearest of every interest."""
+    size = max(_LEAST_POOL, _POOL * settings.k)
+    apart = bool(settings.quotas) or settings.merge == "rank"
+    parts = []
+    for code in range(len(kinds.names)) if apart else [None]:
+        fitting = np.flatnonzero(allowed if code is None else allowed & (kinds.codes == code))
+        parts.append(fitting[_top(ranking.relevance[fitting], size)])
+    for affinity in ranking.affinity:
+        for level in (5.0, 4.0, 3.0, 2.0, -np.inf):  # few items are so near: sorting them is cheap
+            near = np.flatnonzero(affinity > level)
+            near = near[allowed[near]]
+            if len(near) >= _PER_INTEREST:
+                break
+        parts.append(near[_top(affinity[near], _PER_INTEREST)])
+    return np.unique(np.concatenate(parts)).astype(np.int64)
+
+
+def spread(counts: Mapping[str, int], k: int) -> list[str | None]:
+    """The kind of each of k slots, every kind spread evenly over the slate (Sainte-Laguë); None for any other kind."""
+    wanted: dict[str | None, int] = {None: k - sum(counts.values())}
+    wanted.update(counts.items())
+    taken: dict[str | None, int] = dict.fromkeys(wanted, 0)
+    order: list[str | None] = []
+    for _ in range(k):
+        kind = max(
+            (one for one in wanted if taken[one] < wanted[one]), key=lambda one: wanted[one] / (2 * taken[one] + 1)
+        )
+        taken[kind] += 1
+        order.append(kind)
+    return order
+
+
+def _members(ranking: Ranking, places: Places) -> NDArray[np.bool_]:
+    """(interests, pool) whether a candidate is of an interest: near to it, and about as near as to any other.
+
+    Interests that go the same way, such as the last events and the cluster that they are in, share their candidates.
+    """
+    affinity = ranking.affinity[:, places]
+    if not affinity.size:
+        return np.zeros(affinity.shape, dtype=bool)
+    vectors = np.stack([one.vector for one in ranking.interests])
+    same_way = vectors @ vectors.T >= _MIN_SHARED_COSINE
+    near = affinity >= np.maximum(_MIN_AFFINITY, _MIN_AFFINITY_SHARE * affinity.max(axis=1, keepdims=True))
+    best = np.stack([affinity[~same].max(axis=0, initial=-np.inf) for same in same_way])
+    return np.asarray(near & (affinity >= best - _MAX_AFFINITY_GAP))
+
+
+def _top(values: NDArray[np.float32], m: int) -> NDArray[np.int64]:
+    if len(values) <= m:
+        return np.arange(len(values))
+    return np.asarray(np.argpartition(-values, m)[:m], dtype=np.int64)

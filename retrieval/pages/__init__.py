@@ -1,0 +1,1 @@
+"""HTML pages: contact sheet, evaluation report, map."""

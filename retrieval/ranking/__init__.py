@@ -1,0 +1,1 @@
+"""Rankings of items for a query: candidates, filters, full text, fusion, diversity."""

@@ -1,0 +1,1 @@
+"""Rerankers: features of candidates, fitting, and use."""

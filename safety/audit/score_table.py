@@ -1,0 +1,214 @@
+"""The table `safety_scores`: what every scored item was given, and the decision with its evidence.
+
+Scores of all items live here and not in `items`: writing a row of `items` takes it out of the vector index, so that
+only items that are not simply shown are written there. A scoring stages its rows in a table beside; once it is logged,
+`put_in_force` commits them here and brings the columns of `items` in line. Each step can be repeated after a kill.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from lancedb.table import Table
+
+from firstsight.errors import StoreError
+from firstsight.safety.policy.decisions import Decision
+from firstsight.safety.policy.view_sample import texts
+from firstsight.storage.side_tables import open_side_table, unwritable
+from firstsight.storage.store import Store, quote
+from firstsight.storage.tables import TIME
+
+TABLE = "safety_scores"
+STAGED = "safety_scores_staged"
+"""Rows of a scoring that is not in force yet."""
+
+SCORING = "safety score"
+"""What marks the rows of `runs` that scorings are noted in."""
+
+_FIELDS: list[pa.Field[Any]] = [
+    pa.field("item_id", pa.string(), nullable=False, metadata={b"lance-schema:unenforced-primary-key": b"true"}),
+    pa.field("decision", pa.string(), nullable=False),
+    pa.field("min_age", pa.int64()),
+    pa.field("policies", pa.string(), nullable=False),  # ids, joined by blanks, in the order of the scores
+    pa.field("scores", pa.list_(pa.float32()), nullable=False),  # probabilities; null where nothing was looked at
+    pa.field("policy_version", pa.string(), nullable=False),
+    pa.field("record", pa.string()),  # the whole `Decision` as JSON; null for an item that is simply shown
+    pa.field("standing", pa.string()),  # digest of the `Override` it rests on beside scores; null for none
+    pa.field("scored_at", TIME, nullable=False),
+]
+SCHEMA = pa.schema(_FIELDS)
+
+ROWS_PER_COMMIT = 20_000
+"""Rows of `items` that are written at once: memory, against how much a kill leaves for the next scoring to settle."""
+
+
+class ScoreTable:
+    """The scores of one database; writing calls are made by the holder of the writer lock."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def open(self) -> Table | None:
+        """The table; None where nothing was ever scored."""
+        return open_side_table(self.store, TABLE)
+
+    def stage(self, batches: Iterable[pa.RecordBatch]) -> None:
+        """Keep rows beside the table, in the place of those staged before, in one commit.
+
+        Raises:
+            StoreError: the database cannot be written.
+        """
+        self._create(STAGED, batches)
+
+    def put_in_force(self, settings: Mapping[str, Any]) -> int:
+        """Put staged rows in force: here, then in `items`, then note the scoring in `runs`.
+
+        Args:
+            settings: `replace`, whether they take the place of all rows or of those of the same items; `gone`, items
+                to forget; `run`, the row of `runs` without `finished_at`, with `started_at` as a text.
+
+        Returns:
+            How many rows of `items` were written.
+
+        Raises:
+            StoreError: the database cannot be written.
+        """
+        began, run = time.monotonic(), settings["run"]
+        staged = open_side_table(self.store, STAGED)
+        if staged is None:
+            raise StoreError(f"{self.store.uri} has lost its table {STAGED}; restore it from a copy")
+        if settings["replace"]:
+            self._create(TABLE, staged.search().limit(None).to_batches(ROWS_PER_COMMIT))
+        else:
+            self._update(staged.to_arrow())
+        self._remove(settings["gone"])
+        written = self._sync_items()
+        counts = run["counts"] | {"written": written, "seconds": run["counts"]["seconds"] + time.monotonic() - began}
+        started_at = datetime.fromisoformat(run["started_at"])
+        self.store.write_run(run | {"started_at": started_at, "finished_at": datetime.now(UTC), "counts": counts})
+        return written
+
+    def drop_staged(self) -> None:
+        """Drop the staged rows.
+
+        Raises:
+            StoreError: the database cannot be written.
+        """
+        if open_side_table(self.store, STAGED) is None:
+            return
+        try:
+            self.store.session.drop_table(STAGED)
+        except (OSError, RuntimeError) as error:
+            raise unwritable(self.store, error) from error
+
+    def _create(self, name: str, batches: Iterable[pa.RecordBatch]) -> None:
+        reader = pa.RecordBatchReader.from_batches(SCHEMA, batches)
+        try:
+            self.store.session.create_table(name, reader, schema=SCHEMA, mode="overwrite")
+        except (OSError, RuntimeError) as error:
+            raise unwritable(self.store, error) from error
+
+    def _update(self, rows: pa.Table) -> None:
+        """Upsert rows, in one commit."""
+        table = self.open()
+        assert table is not None  # the scoring has found rows in it
+        if not rows.num_rows:
+            return
+        try:
+            merge = table.merge_insert("item_id").when_matched_update_all().when_not_matched_insert_all()
+            merge.use_index(False).execute(rows)
+        except (OSError, RuntimeError) as error:
+            raise unwritable(self.store, error) from error
+
+    def _remove(self, item_ids: Sequence[str]) -> None:
+        """Forget items."""
+        table = self.open()
+        if table is None:
+            return
+        for start in range(0, len(item_ids), 1_000):
+            some = ", ".join(quote(item_id) for item_id in item_ids[start : start + 1_000])
+            try:
+                table.delete(f"item_id IN ({some})")
+            except (OSError, RuntimeError) as error:
+                raise unwritable(self.store, error) from error
+
+    def row(self, item_id: str) -> dict[str, Any] | None:
+        """An item's row with `scores` as a mapping of policy ids and `record` as a `Decision`; None if it has none."""
+        table = self.open()
+        if table is None:
+            return None
+        rows = table.search().where(f"item_id = {quote(item_id)}").limit(None).to_arrow().to_pylist()
+        return _parse_row(rows[0]) if rows else None
+
+    def scores(self) -> Iterator[tuple[list[str], dict[str, Any]]]:
+        """Batches of all rows: item ids, and for each policy (n,) float32 scores, NaN where nothing was looked at."""
+        table = self.open()
+        if table is None:
+            return
+        for batch in table.search().select(["item_id", "policies", "scores"]).limit(None).to_batches(50_000):
+            if batch.num_rows:
+                names = batch["policies"][0].as_py().split()
+                flat = pc.list_flatten(batch["scores"]).to_numpy(zero_copy_only=False).reshape(batch.num_rows, -1)
+                yield texts(batch["item_id"]), {name: flat[:, n] for n, name in enumerate(names)}
+
+    def decisions(self) -> dict[str, str]:
+        """The decision of every item that is to be reviewed or blocked."""
+        table = self.open()
+        if table is None:
+            return {}
+        found = table.search().where("decision != 'allow'").select(["item_id", "decision"]).limit(None).to_arrow()
+        return dict(zip(texts(found["item_id"]), texts(found["decision"]), strict=True))
+
+    def items_with_decision(self) -> set[str]:
+        """Items that searches or people are kept from until now."""
+        if "safety_decision" not in self.store.items.schema.names:
+            return set()
+        found = self.store.items.search().where("safety_decision IS NOT NULL").select(["item_id"]).limit(None)
+        return set(texts(found.to_arrow()["item_id"]))
+
+    def _sync_items(self) -> int:
+        """Bring `items` in line with this table; how many items were written."""
+        table = self.open()
+        wanted: dict[str, dict[str, Any]] = {}
+        if table is not None:
+            shown = "decision != 'allow' OR min_age IS NOT NULL"
+            for row in table.search().where(shown).limit(None).to_arrow().to_pylist():
+                wanted[row["item_id"]] = {
+                    "safety_decision": row["decision"],
+                    "safety_scores": json.dumps(_parse_row(row)["scores"]),
+                    "safety_policy_version": row["policy_version"],
+                    "safety_min_age": row["min_age"],
+                }
+        there = self._in_items()
+        changed = {item_id: columns for item_id, columns in wanted.items() if there.get(item_id) != columns}
+        new = sorted(changed.keys() - there.keys())
+        gone = set(new) - self.store.digests(new).keys()  # pruned since
+        self._remove(sorted(gone))
+        changed = {item_id: columns for item_id, columns in changed.items() if item_id not in gone}
+        changed |= {item_id: {} for item_id in there.keys() - wanted.keys()}
+        ids = sorted(changed)
+        for start in range(0, len(ids), ROWS_PER_COMMIT):
+            self.store.write_safety({item_id: changed[item_id] for item_id in ids[start : start + ROWS_PER_COMMIT]})
+        if not ids and "safety_decision" not in self.store.items.schema.names:
+            self.store.write_safety({})
+        return len(ids)
+
+    def _in_items(self) -> dict[str, dict[str, Any]]:
+        if "safety_decision" not in self.store.items.schema.names:
+            return {}
+        columns = ["safety_decision", "safety_scores", "safety_policy_version", "safety_min_age"]
+        found = self.store.items.search().where("safety_decision IS NOT NULL").select(["item_id", *columns])
+        return {row.pop("item_id"): row for row in found.limit(None).to_arrow().to_pylist()}
+
+
+def _parse_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    pairs = zip(row["policies"].split(), row["scores"], strict=True)
+    scores = {name: round(score, 4) for name, score in pairs if score is not None and score == score}
+    record = None if row["record"] is None else Decision.from_dict(json.loads(row["record"]))
+    return {**row, "scores": scores, "record": record}

@@ -1,0 +1,70 @@
+"""Upgrading the safety tables of a database of layout 1, which kept people's decisions in the audit log alone."""
+
+from __future__ import annotations
+
+from firstsight.errors import SafetyError
+from firstsight.safety.audit.audit_log import AuditLog
+from firstsight.safety.audit.human_decisions import Reviews
+from firstsight.safety.audit.log_consistency import has_unlinked_decisions, link_from_log, link_problem
+from firstsight.safety.audit.log_link import read_link
+from firstsight.storage.store import Store
+from firstsight.storage.upgrade import Change
+
+SECONDS = 0.1
+"""Estimate for a commit."""
+
+SECONDS_PER_ENTRY = 200e-6
+"""Estimate for checking an entry of the log three times, 66 µs each."""
+
+
+def plan(store: Store) -> list[Change]:
+    """What `apply` would do, or why it would not; nothing where the database is linked to its log, or needs none."""
+    log, problem = _usable_log(store)
+    if problem:
+        return [
+            Change(
+                f"Copy no decisions by people: {problem}. Restore the log, or adopt another with firstsight safety "
+                "audit --adopt; until then, commands that decide or score refuse."
+            )
+        ]
+    if log is None:
+        return []
+    reviews = Reviews.read(log)
+    people = (
+        f"Copy {len(reviews.decisions):,} decisions by people and {len(reviews.appeals):,} open appeals from the audit "
+        f"log {log.path} into the database."
+    )
+    rows, head = len(reviews.decisions.keys() | reviews.appeals.keys()), log.head()
+    return [
+        Change(people, rows=rows, seconds=SECONDS + SECONDS_PER_ENTRY * (head.sequence if head else 0)),
+        Change("Store the ids of the log's first and last entries.", rows=1, seconds=SECONDS),
+    ]
+
+
+def apply(store: Store) -> None:
+    """Copy people's decisions from the audit log into the database, and link the two; safe to repeat after a kill.
+
+    A log that is missing, that does not verify, or that does not know all decisions in force is left alone: then
+    scoring refuses, and names `firstsight safety audit --adopt`. The caller holds the writer lock.
+
+    Raises:
+        StoreError: the database cannot be written.
+    """
+    log, _ = _usable_log(store)
+    if log is not None:
+        link_from_log(store, log, of_earlier_version=True)
+
+
+def _usable_log(store: Store) -> tuple[AuditLog | None, str]:
+    """The log of a database that is not linked to one yet, if it is whole and knows what is in force, else why it
+    cannot be used; neither where there is nothing to link."""
+    if read_link(store)[0] is not None:
+        return None, ""
+    try:
+        log = AuditLog.of(store.uri)
+        if log.is_empty():
+            return None, f"there is nothing in the audit log {log.path}" if has_unlinked_decisions(store) else ""
+        problem = link_problem(store, log, of_earlier_version=True)
+        return (None, problem) if problem else (log, "")
+    except SafetyError as error:  # an object store without $FIRSTSIGHT_SAFETY_LOG, or a log that cannot be read
+        return None, str(error) if has_unlinked_decisions(store) else ""

@@ -1,0 +1,1 @@
+"""Known pictures: lists of hashes and the bank of them."""

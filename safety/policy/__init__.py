@@ -1,0 +1,1 @@
+"""Policies, their heads and decisions."""

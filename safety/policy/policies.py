@@ -1,0 +1,263 @@
+"""Policies: what an integrity team looks for, read from one YAML file.
+
+    policies:
+      - id: weapons                    # never changes; what is stored names it
+        name: Weapons                  # may change at any time
+        severity: 5                    # 1 to 5, the gravest
+        parts: [title, image, frame]   # views that are scored
+        prompts: [a photo of a gun]    # what it is
+        neutral_prompts: [a photo of a toy]   # what it is taken for, and is fine
+        cuts: {default: {review: 0.3, block: 0.95}, de: {review: 0.2, block: 0.9}}
+        words: [ammo, "gun for sale"]  # in a title or text: to review
+        block_words: []                # in a title or text: to block
+      - id: weapons-knives
+        parent: weapons                # takes over what it does not say itself, but prompts, words and name
+
+A file's version is the digest of what can change a decision, so that renaming, describing or moving a policy in the
+tree changes no version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Any, get_args
+
+from firstsight.errors import SafetyError
+from firstsight.storage.tables import Part
+
+DEFAULT_REGION = "default"
+"""The cuts of every region that a policy does not name."""
+
+DEFAULT_CUTS = (0.5, 0.95)
+"""(review, block) of a policy that names none, nor any of its parents."""
+
+PARTS: tuple[str, ...] = get_args(Part)
+
+_ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_INHERITED = ("severity", "parts", "neutral_prompts", "cuts", "min_age", "blocked_regions")
+_KEYS = ("id", "name", "description", "parent", "prompts", "words", "block_words", "retired", *_INHERITED)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """One thing to look for. Its id never changes; its name may."""
+
+    id: str  # lower-case words joined by - ; immutable
+    name: str
+    severity: int  # 1 to 5, the gravest
+    parts: frozenset[str]  # views that are scored
+    prompts: tuple[str, ...]  # texts that describe it
+    neutral_prompts: tuple[str, ...]  # texts of what it is confused with and is fine
+    cuts: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # region or "default" -> (review, block)
+    parent: str | None = None  # id of the policy it is a kind of
+    min_age: int | None = None  # years: what falls under it is not blocked, but kept from younger people
+    blocked_regions: tuple[str, ...] = ()  # where what it would have reviewed is blocked
+    retired: bool = False  # not scored any more; its id stays taken
+    words: tuple[str, ...] = ()  # that send an item to review where its title or text has them
+    block_words: tuple[str, ...] = ()  # that block it
+    description: str = ""
+
+    def cuts_in(self, region: str | None = None) -> tuple[float, float]:
+        """`(review, block)`, scores 0 to 1, in a region; those of "default" where it has none of its own."""
+        cuts = {DEFAULT_REGION: DEFAULT_CUTS, **self.cuts}
+        return cuts.get(region or DEFAULT_REGION, cuts[DEFAULT_REGION])
+
+    def decision_settings(self) -> dict[str, Any]:
+        """What of it can change a decision, as plain values."""
+        return {
+            "id": self.id,
+            "severity": self.severity,
+            "parts": sorted(self.parts),
+            "prompts": list(self.prompts),
+            "neutral_prompts": list(self.neutral_prompts),
+            "cuts": {region: list(cuts) for region, cuts in sorted(self.cuts.items())},
+            "min_age": self.min_age,
+            "blocked_regions": sorted(self.blocked_regions),
+            "retired": self.retired,
+            "words": sorted(self.words),
+            "block_words": sorted(self.block_words),
+        }
+
+
+@dataclass(frozen=True)
+class Policies:
+    """The policies of one file, in its order."""
+
+    all: tuple[Policy, ...]
+    text: str  # the file, to be kept with what was decided under it
+
+    @cached_property
+    def version(self) -> str:
+        """Digest of what can change a decision, 16 hex digits."""
+        decision_settings = sorted((policy.decision_settings() for policy in self.all), key=lambda one: str(one["id"]))
+        return hashlib.blake2b(json.dumps(decision_settings, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+    @property
+    def in_force(self) -> tuple[Policy, ...]:
+        """Those that are not retired."""
+        return tuple(policy for policy in self.all if not policy.retired)
+
+    def __getitem__(self, policy_id: str) -> Policy:
+        """A policy by its id.
+
+        Raises:
+            SafetyError: there is none.
+        """
+        found = next((policy for policy in self.all if policy.id == policy_id), None)
+        if found is None:
+            raise SafetyError(
+                f"there is no policy {policy_id!r}; the policies are {', '.join(policy.id for policy in self.all)}"
+            )
+        return found
+
+    def __contains__(self, policy_id: object) -> bool:
+        return any(policy.id == policy_id for policy in self.all)
+
+
+def load_policies(path: str | os.PathLike[str] | None = None) -> Policies:
+    """Read and check a file of policies; those that ship with firstsight by default.
+
+    Raises:
+        SafetyError: it cannot be read, or breaks a rule; the message names the policy and the key.
+    """
+    if path is None:
+        text = resources.files("firstsight.safety.policy").joinpath("policies.yaml").read_text(encoding="utf-8")
+        return parse_policies(text, "policies.yaml")
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SafetyError(f"policies {os.fspath(path)} cannot be read ({error}); give a YAML file") from None
+    return parse_policies(text, os.fspath(path))
+
+
+def parse_policies(text: str, name: str) -> Policies:
+    """Policies from a file's text; `name` is what messages call the file.
+
+    Raises:
+        SafetyError: as `load_policies`.
+    """
+    import yaml
+
+    try:
+        loaded = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SafetyError(f"{name} is no YAML ({' '.join(str(error).split())[:200]}); mend it there") from None
+    rows = loaded.get("policies") if isinstance(loaded, Mapping) and set(loaded) == {"policies"} else None
+    if not isinstance(rows, list) or not rows:
+        raise SafetyError(f"{name} must have one key, policies, with a list under it; see: firstsight safety policies")
+    plain: dict[str, Mapping[str, Any]] = {}
+    for n, row in enumerate(rows, 1):
+        policy_id = _checked_id(row, f"{name}, policy {n}")
+        if policy_id in plain:
+            raise SafetyError(f"{name}: policy id {policy_id!r} is there twice; an id names one policy for ever")
+        plain[policy_id] = row
+    return Policies(tuple(_policy(policy_id, plain, name) for policy_id in plain), text)
+
+
+def _checked_id(row: object, place: str) -> str:
+    if not isinstance(row, Mapping):
+        raise SafetyError(f"{place} must be a mapping with an id, not {row!r:.80}")
+    policy_id = row.get("id")
+    if not isinstance(policy_id, str) or not _ID.fullmatch(policy_id):
+        raise SafetyError(f"{place}: id {policy_id!r} must be lower-case words joined by -, such as weapons-knives")
+    return policy_id
+
+
+def _policy(policy_id: str, plain: Mapping[str, Mapping[str, Any]], name: str) -> Policy:
+    own, place = plain[policy_id], f"{name}, policy {policy_id}"
+    for key in own:
+        if key not in _KEYS:
+            raise SafetyError(f"{place}: there is no key {key!r}; the keys are {', '.join(_KEYS)}")
+    values: dict[str, Any] = {}
+    for ancestor in _ancestry(policy_id, plain, place):
+        values = {key: plain[ancestor][key] for key in _INHERITED if key in plain[ancestor]} | values
+    prompts = _texts(own.get("prompts", []), "prompts", place)
+    neutral = _texts(values.get("neutral_prompts", []), "neutral_prompts", place)
+    if prompts and not neutral:
+        raise SafetyError(f"{place}: prompts need neutral_prompts beside them, of what is fine and looks alike")
+    parts = _texts(values.get("parts", list(PARTS)), "parts", place)
+    if not parts or not set(parts) <= set(PARTS):
+        raise SafetyError(f"{place}: parts {list(parts)} must be some of {', '.join(PARTS)}")
+    words, block_words = (_texts(own.get(key, []), key, place) for key in ("words", "block_words"))
+    if (words or block_words) and "title" not in parts:
+        raise SafetyError(f"{place}: words are looked for in titles; add title to its parts")
+    return Policy(
+        id=policy_id,
+        name=_text(own.get("name", policy_id), "name", place),
+        severity=_whole_number(values.get("severity", 3), "severity", 1, 5, place),
+        parts=frozenset(part for part in PARTS if part in parts),
+        prompts=prompts,
+        neutral_prompts=neutral,
+        cuts=_cuts(values.get("cuts", {}), place),
+        parent=own.get("parent"),
+        min_age=None if values.get("min_age") is None else _whole_number(values["min_age"], "min_age", 1, 99, place),
+        blocked_regions=_texts(values.get("blocked_regions", []), "blocked_regions", place),
+        retired=_flag(own.get("retired", False), "retired", place),
+        words=words,
+        block_words=block_words,
+        description=_text(own.get("description", ""), "description", place),
+    )
+
+
+def _ancestry(policy_id: str, plain: Mapping[str, Mapping[str, Any]], place: str) -> list[str]:
+    """The policy, its parent, that one's parent, …"""
+    line = [policy_id]
+    while (parent := plain[line[-1]].get("parent")) is not None:
+        if parent not in plain:
+            raise SafetyError(f"{place}: parent {parent!r} is no policy of this file")
+        if parent in line:
+            raise SafetyError(f"{place}: its parents run in a circle ({' > '.join([*line, parent])})")
+        line.append(parent)
+    return line
+
+
+def _text(value: object, key: str, place: str) -> str:
+    if not isinstance(value, str):
+        raise SafetyError(f"{place}: {key} must be a text, not {value!r:.80}; put it in quotes")
+    return value
+
+
+def _texts(value: object, key: str, place: str) -> tuple[str, ...]:
+    # YAML reads no, on and 007 as other things than texts: region NO is false
+    if not isinstance(value, list) or not all(isinstance(one, str) and one.strip() for one in value):
+        raise SafetyError(f"{place}: {key} must be a list of texts, not {value!r:.80}; put words such as no in quotes")
+    return tuple(value)
+
+
+def _whole_number(value: object, key: str, low: int, high: int, place: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise SafetyError(f"{place}: {key} must be a whole number, {low} to {high}, not {value!r:.80}")
+    return value
+
+
+def _flag(value: object, key: str, place: str) -> bool:
+    if not isinstance(value, bool):
+        raise SafetyError(f"{place}: {key} must be true or false, not {value!r:.80}")
+    return value
+
+
+def _cuts(value: object, place: str) -> dict[str, tuple[float, float]]:
+    if not isinstance(value, Mapping):
+        raise SafetyError(f"{place}: cuts must be regions with their cuts, not {value!r:.80}")
+    cuts = {}
+    for region, pair in value.items():
+        where = f"{place}: cuts of region {region!r}"
+        if not isinstance(region, str):
+            raise SafetyError(f"{where}: a region is a text; put words such as no in quotes")
+        if not isinstance(pair, Mapping) or set(pair) != {"review", "block"}:
+            raise SafetyError(f"{where} must be {{review: …, block: …}}, not {pair!r:.80}")
+        numbers = [pair["review"], pair["block"]]
+        if any(isinstance(n, bool) or not isinstance(n, int | float) or not 0 <= n <= 1 for n in numbers):
+            raise SafetyError(f"{where} must be between 0 and 1, not {numbers}")
+        if numbers[0] > numbers[1]:
+            raise SafetyError(f"{where}: review {numbers[0]} must not be above block {numbers[1]}")
+        cuts[region] = (float(numbers[0]), float(numbers[1]))
+    return cuts

@@ -1,0 +1,273 @@
+"""Heads: what scores views for one policy, kept in the database as arrays and JSON, one row a version.
+
+A head is linear: logit = scale[part] * (vector @ coef) + intercept[part], and an item's logit is the highest of its
+views. Zero-shot heads have the same form, so that scoring is one matrix product, and needs no model, whatever the mix.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from firstsight.encoders.base import Vectors
+from firstsight.errors import EncoderMismatchError, SafetyError
+from firstsight.heads.calibration import Floats, HeadCalibration
+from firstsight.safety.policy.policies import PARTS, Policy
+from firstsight.storage.side_tables import open_side_table, unwritable
+from firstsight.storage.store import Store, quote
+from firstsight.storage.tables import TIME
+
+TABLE = "safety_heads"
+
+_FIELDS: list[pa.Field[Any]] = [
+    pa.field("version", pa.int64(), nullable=False, metadata={b"lance-schema:unenforced-primary-key": b"true"}),
+    pa.field("policy_id", pa.string(), nullable=False),
+    pa.field("kind", pa.string(), nullable=False),
+    pa.field("trained_at", TIME, nullable=False),
+    pa.field("promoted", pa.bool_(), nullable=False),
+    pa.field("fingerprint", pa.string(), nullable=False),  # of the encoder whose vectors it scores
+    pa.field("coef", pa.list_(pa.float32()), nullable=False),
+    pa.field("settings", pa.string(), nullable=False),  # JSON: scales, intercepts, calibration, cuts, basis
+    pa.field("figures", pa.string(), nullable=False),  # JSON
+    pa.field("seen", pa.list_(pa.string()), nullable=False),
+]
+SCHEMA = pa.schema(_FIELDS)
+
+
+@dataclass(frozen=True)
+class Head:
+    """What scores views for one policy."""
+
+    policy_id: str
+    kind: Literal["head", "zero_shot"]
+    fingerprint: str
+    coef: Vectors  # (dim,) float32
+    scales: Mapping[str, float]  # part -> factor of the product
+    intercepts: Mapping[str, float]  # part -> what is added to it
+    trained_at: datetime  # UTC
+    calibration: HeadCalibration = field(default_factory=HeadCalibration)
+    review: float | None = None  # cut, a probability; None for the policy's own
+    block: float | None = None  # None where nothing is blocked for this score alone
+    basis: str = ""  # digest of what it was made from: labels, or prompts
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    seen: tuple[str, ...] = ()  # the labelled units it was fitted on: what no later head is compared with it on
+    version: int = 0  # 0 before it is kept
+    promoted: bool = False
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether its scores are probabilities that held-out labels have confirmed."""
+        return self.calibration.method != "none"
+
+    def logits(self, vectors: Vectors, parts: Sequence[str]) -> Floats:
+        """Logits of views.
+
+        Args:
+            vectors: (n, dim) float32, unit rows.
+            parts: of each view.
+        """
+        scale = np.array([self.scales[part] for part in parts])
+        intercept = np.array([self.intercepts[part] for part in parts])
+        return np.asarray((vectors @ self.coef).astype(np.float64) * scale + intercept, dtype=np.float64)
+
+    def cuts(self, policy: Policy, region: str | None = None) -> tuple[float, float | None]:
+        """`(review, block)` for its scores in a region; a region that the policy names has the policy's own cuts.
+
+        Scores that nothing has confirmed block nothing.
+        """
+        written = policy.cuts_in(region)
+        if region is not None and region in policy.cuts:
+            return written[0], written[1] if self.calibrated else None
+        review = written[0] if self.review is None else self.review
+        return review, self.block if self.calibrated else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """What a person wants to know of it."""
+        return {
+            "version": self.version,
+            "policy": self.policy_id,
+            "kind": self.kind,
+            "trained_at": self.trained_at.isoformat(),
+            "promoted": self.promoted,
+            "calibrated": self.calibrated,
+            "review": self.review,
+            "block": self.block,
+            **self.figures,
+        }
+
+
+@dataclass(frozen=True)
+class HeadStack:
+    """Heads side by side, so that views are scored for all policies by one product."""
+
+    heads: tuple[Head, ...]
+    weights: Vectors  # (dim, heads)
+    scales: Floats  # (parts, heads)
+    intercepts: Floats  # (parts, heads); NaN where a policy does not look at a part
+
+    @classmethod
+    def of(cls, heads: Sequence[Head], policies: Mapping[str, Policy]) -> HeadStack:
+        """Stack heads; `policies` says which parts each looks at."""
+        seen = [[part in policies[head.policy_id].parts for head in heads] for part in PARTS]
+        return cls(
+            tuple(heads),
+            np.ascontiguousarray(np.stack([head.coef for head in heads], axis=1)),
+            np.array([[head.scales[part] for head in heads] for part in PARTS]),
+            np.where(seen, np.array([[head.intercepts[part] for head in heads] for part in PARTS]), np.nan),
+        )
+
+    def logits(self, vectors: Vectors, parts: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """(n, heads) float32 for n views, NaN where a policy does not look at the view.
+
+        Args:
+            vectors: (n, dim) float32.
+            parts: (n,) places in `PARTS`.
+        """
+        logits = vectors @ self.weights
+        for place in range(len(PARTS)):
+            rows = slice(None) if (parts == place).all() else parts == place
+            logits[rows] = logits[rows] * self.scales[place] + self.intercepts[place]
+        return logits
+
+    def scores(self, logits: np.ndarray[Any, Any]) -> Floats:
+        """(n, heads) probabilities of logits; NaN stays."""
+        columns = [head.calibration(logits[:, n]) for n, head in enumerate(self.heads)]
+        return np.stack(columns, axis=1) if columns else np.empty((len(logits), 0))
+
+
+class HeadShelf:
+    """The heads of one database."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def versions(self, policy_id: str | None = None) -> list[Head]:
+        """Every head, oldest first; of one policy, where one is named."""
+        return sorted(
+            self._read(None if policy_id is None else f"policy_id = {quote(policy_id)}"), key=lambda head: head.version
+        )
+
+    def promoted(self) -> dict[str, Head]:
+        """The heads that score, by policy.
+
+        Raises:
+            EncoderMismatchError: one was trained on another encoder's vectors.
+        """
+        heads = {head.policy_id: head for head in self._read("promoted")}
+        for head in heads.values():
+            self._require(head)
+        return heads
+
+    def version(self, version: int) -> Head:
+        """A head by its number.
+
+        Raises:
+            SafetyError: there is none.
+        """
+        found = self._read(f"version = {version:d}")
+        if not found:
+            there = ", ".join(str(head.version) for head in self.versions()) or "none"
+            raise SafetyError(f"there is no head {version} in {self.store.uri}; its versions: {there}")
+        return found[0]
+
+    def add(self, heads: Sequence[Head]) -> list[Head]:
+        """Keep heads under the next versions, not promoted; the caller holds the writer lock.
+
+        Raises:
+            EncoderMismatchError: one scores another encoder's vectors.
+            StoreError: the database cannot be written.
+        """
+        for head in heads:
+            self._require(head)
+        if not heads:
+            return []
+        first = max((head.version for head in self.versions()), default=0) + 1
+        numbered = [replace(head, version=first + n, promoted=False) for n, head in enumerate(heads)]
+        try:
+            table = self.store.session.create_table(TABLE, schema=SCHEMA, exist_ok=True)
+            rows = pa.Table.from_pylist([_row(head) for head in numbered], schema=SCHEMA)
+            table.merge_insert("version").when_not_matched_insert_all().use_index(False).execute(rows)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise unwritable(self.store, error) from error
+        return numbered
+
+    def promote(self, versions: Sequence[int]) -> None:
+        """Let these heads score, each in the place of its policy's other; one commit, so that all of them do or none.
+
+        Raises:
+            SafetyError: there is no such head, or two of them are for one policy.
+        """
+        chosen = [self.version(version) for version in versions]
+        names = [head.policy_id for head in chosen]
+        if len(set(names)) < len(names):
+            raise SafetyError(f"heads {list(versions)} are for {names}; promote one of each policy")
+        if chosen:
+            among = f"policy_id IN ({', '.join(quote(name) for name in names)})"
+            self._update(among, f"version IN ({', '.join(str(version) for version in versions)})")
+
+    def drop(self, policy_ids: Sequence[str]) -> None:
+        """Let no head score for these policies any more; all are kept."""
+        if policy_ids:
+            self._update(f"policy_id IN ({', '.join(quote(name) for name in policy_ids)})", "false")
+
+    def _require(self, head: Head) -> None:
+        if head.fingerprint != self.store.spec.fingerprint:
+            raise EncoderMismatchError(
+                f"head {head.version or 'new'} of policy {head.policy_id} was made for vectors of another encoder "
+                f"({head.fingerprint[:12]}); {self.store.uri} holds those of {self.store.spec.name} "
+                f"({self.store.spec.fingerprint[:12]}). Train it again here"
+            )
+
+    def _update(self, where: str, promoted: str) -> None:
+        table = open_side_table(self.store, TABLE)
+        if table is None:
+            return
+        try:
+            table.update(where=where, values_sql={"promoted": promoted})
+        except (OSError, RuntimeError) as error:
+            raise unwritable(self.store, error) from error
+
+    def _read(self, condition: str | None) -> list[Head]:
+        table = open_side_table(self.store, TABLE)
+        if table is None:
+            return []
+        search = table.search()
+        rows = (search if condition is None else search.where(condition)).limit(None).to_arrow().to_pylist()
+        return [_head(row) for row in rows]
+
+
+def _row(head: Head) -> dict[str, Any]:
+    settings = {
+        "scales": dict(head.scales),
+        "intercepts": dict(head.intercepts),
+        "calibration": head.calibration.as_dict(),
+        "review": head.review,
+        "block": head.block,
+        "basis": head.basis,
+    }
+    columns = ("version", "policy_id", "kind", "trained_at", "promoted", "fingerprint")
+    return {name: getattr(head, name) for name in columns} | {
+        "coef": head.coef.tolist(),
+        "settings": json.dumps(settings),
+        "figures": json.dumps(dict(head.figures)),
+        "seen": list(head.seen),
+    }
+
+
+def _head(row: Mapping[str, Any]) -> Head:
+    settings = json.loads(row["settings"])
+    settings["calibration"] = HeadCalibration.from_dict(settings["calibration"])
+    columns = ("version", "policy_id", "kind", "trained_at", "promoted", "fingerprint")
+    return Head(
+        **{name: row[name] for name in columns},
+        coef=np.array(row["coef"], dtype=np.float32),
+        figures=json.loads(row["figures"]),
+        seen=tuple(row["seen"]),
+        **settings,
+    )

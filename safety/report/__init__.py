@@ -1,0 +1,1 @@
+"""The report on policies, as a page."""

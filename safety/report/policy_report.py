@@ -1,0 +1,213 @@
+"""Policies on one HTML page: how their scores rank, what cuts promise, who is treated unlike others, what moved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from firstsight.errors import SafetyError
+from firstsight.heads.curves import (
+    PrecisionRecall,
+    Reliability,
+    precision_recall,
+    reliability,
+    score_histogram,
+)
+from firstsight.heads.drift import Drift, score_drift
+from firstsight.heads.intervals import Floats, Labels, check_sample
+from firstsight.heads.slices import SliceRate, slice_rates
+from firstsight.heads.thresholds import Threshold, choose_threshold
+from firstsight.safety.report.report_plots import (
+    drift_plot,
+    histogram_plot,
+    interval_bar,
+    precision_recall_plot,
+    reliability_plot,
+)
+
+PRECISIONS = (0.5, 0.8, 0.9, 0.95, 0.99)
+RECALLS = (0.5, 0.7, 0.8, 0.9, 0.95)
+"""Targets of the threshold table."""
+
+SHOWN_SLICES = 40
+SHOWN_SUSPECTS = 40
+"""Rows of a table on the page, at most; a table says how many there are."""
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A label to ask about again."""
+
+    name: str  # of the item, view or file
+    label: int
+    chance: float  # of the other label, 0 to 1
+
+
+@dataclass(frozen=True)
+class HeldOutPolicy:
+    """What is known of one policy: held-out scores and labels, and what stands beside them. Lengths are all `n`."""
+
+    policy_id: str
+    name: str
+    scores: Floats  # (n,) probabilities of rows that the head did not see
+    labels: Labels  # (n,)
+    weights: Floats | None = None  # (n,) rows of the stream that each stands for
+    prevalence: float | None = None  # of the real stream, where the labels have another; on top of the weights
+    review: float | None = None  # cut
+    block: float | None = None  # cut; None where nothing is blocked
+    columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)  # (n,) values of each slice column
+    suspects: Sequence[Suspect] = ()  # the likeliest first
+    today: Floats | None = None  # (m,) scores of items as they are now
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class PolicyReport:
+    """The figures of one policy."""
+
+    policy_id: str
+    name: str
+    rows: int
+    positives: int
+    curve: PrecisionRecall
+    reliability: Reliability
+    precision_targets: tuple[tuple[float, Threshold], ...]
+    recall_targets: tuple[tuple[float, Threshold], ...]
+    at_cuts: tuple[
+        tuple[str, float, float, float], ...
+    ]  # (name, cut, precision, recall), as the held-out rows show them
+    slices: tuple[SliceRate, ...]
+    suspects: tuple[Suspect, ...]
+    drift: Drift | None
+    notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures as plain values that JSON can hold."""
+        return {
+            "policy": self.policy_id,
+            "rows": self.rows,
+            "positives": self.positives,
+            "prevalence": self.curve.prevalence,
+            "average_precision": self.curve.average_precision,
+            "calibration_error": self.reliability.calibration_error,
+            "brier": self.reliability.brier,
+            "cuts": {name: {"cut": c, "precision": p, "recall": r} for name, c, p, r in self.at_cuts},
+            "slices_that_differ": [
+                {"column": s.column, "value": s.value, "measure": s.measure, "rate": s.rate, "rest": s.rest, "p": s.p}
+                for s in self.slices
+                if s.differs
+            ],
+            "label_suspects": len(self.suspects),
+            "psi": None if self.drift is None else self.drift.psi,
+            "drift": None if self.drift is None else self.drift.verdict,
+        }
+
+
+def measure(policy: HeldOutPolicy) -> PolicyReport:
+    """Every figure of the report, from held-out arrays.
+
+    Slices are measured at the review cut: a false positive there costs a seller time, a miss reaches buyers.
+
+    Raises:
+        SafetyError: arrays that do not belong together, one class alone, or scores that are no probabilities.
+    """
+    try:
+        return _measure(policy)
+    except SafetyError as error:
+        raise SafetyError(f"policy {policy.policy_id}: {error}") from None
+
+
+def _measure(policy: HeldOutPolicy) -> PolicyReport:
+    s, y, w = check_sample(policy.scores, policy.labels, policy.weights)
+    curve = precision_recall(s, y, weights=w, prevalence=policy.prevalence)
+    if policy.prevalence is not None:
+        w = w * np.where(y == 1, policy.prevalence / w[y == 1].sum(), (1 - policy.prevalence) / w[y == 0].sum())
+    cuts = {"review": policy.review, "block": policy.block}
+    at_cuts = []
+    for name, cut in cuts.items():
+        if cut is not None:
+            flagged = s >= cut
+            hits = float(w[flagged & (y == 1)].sum())
+            share = hits / float(w[flagged].sum()) if flagged.any() else float("nan")
+            at_cuts.append((name, cut, share, hits / float(w[y == 1].sum())))
+    return PolicyReport(
+        policy_id=policy.policy_id,
+        name=policy.name,
+        rows=len(s),
+        positives=int(y.sum()),
+        curve=curve,
+        reliability=reliability(s, y, weights=w),
+        precision_targets=tuple((t, choose_threshold(s, y, precision=t, weights=w)) for t in PRECISIONS),
+        recall_targets=tuple((t, choose_threshold(s, y, recall=t, weights=w)) for t in RECALLS),
+        at_cuts=tuple(at_cuts),
+        slices=() if policy.review is None else tuple(slice_rates(s >= policy.review, y, policy.columns)),
+        suspects=tuple(policy.suspects),
+        drift=None if policy.today is None else score_drift(s, policy.today, weights=w),
+        notes=tuple(policy.notes),
+    )
+
+
+def write_report(path: Path, policies: Sequence[HeldOutPolicy], database: str) -> list[PolicyReport]:
+    """Write the page, which needs nothing but itself, and return its figures.
+
+    Args:
+        path: of the page; replaced where it exists.
+        database: its address, for the heading.
+
+    Raises:
+        SafetyError: there is no policy, or one cannot be measured.
+        OSError: the page cannot be written.
+    """
+    if not policies:
+        raise SafetyError("there is no policy to report on: train a head first, or name labels of one")
+    reports = [measure(policy) for policy in policies]
+    sections = [_section(report, policy) for report, policy in zip(reports, policies, strict=True)]
+    text = resources.files("firstsight.safety.report").joinpath("templates/report.html").read_text(encoding="utf-8")
+    # names, slices and items are a catalogue's, so escaping is on for all of them
+    page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True).from_string(text)
+    path.write_text(page.render(database=database, sections=sections), encoding="utf-8")
+    return reports
+
+
+def _section(report: PolicyReport, policy: HeldOutPolicy) -> dict[str, Any]:
+    marks = [(name, cut) for name, cut, _, _ in report.at_cuts]
+    shown = report.slices[:SHOWN_SLICES]
+    ends: dict[str, float] = {}
+    for one in shown:
+        ends[one.measure] = max(ends.get(one.measure, 0.01), one.upper if one.trials else 0.0)
+    return {
+        "report": report,
+        "plots": [
+            (
+                "Precision and recall",
+                precision_recall_plot(report.curve, marks),
+                f"Average precision {report.curve.average_precision:.3f}; a random order has "
+                f"{report.curve.prevalence:.3g}, the dashed line.",
+            ),
+            (
+                "Reliability",
+                reliability_plot(report.reliability),
+                f"Calibration error {report.reliability.calibration_error:.4f} over bins of equal mass, Brier score "
+                f"{report.reliability.brier:.4f}; on the dashed line scores are probabilities.",
+            ),
+            (
+                "Scores",
+                histogram_plot(score_histogram(policy.scores, policy.labels, weights=policy.weights), marks),
+                "Each class as a whole; positives in colour.",
+            ),
+        ],
+        "targets": [
+            (name, target, threshold)
+            for name, targets in (("precision", report.precision_targets), ("recall", report.recall_targets))
+            for target, threshold in targets
+        ],
+        "slices": [(one, interval_bar(one.rate, one.lower, one.upper, one.rest, ends[one.measure])) for one in shown],
+        "suspects": report.suspects[:SHOWN_SUSPECTS],
+        "drift_plot": None if report.drift is None else drift_plot(report.drift),
+    }

@@ -1,0 +1,1 @@
+"""Scores of items under the policies."""

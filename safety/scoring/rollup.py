@@ -1,0 +1,121 @@
+"""Views to items in flat memory: the highest logit of each item's views, for every head.
+
+Views are read as they lie, batch by batch, and each batch leaves one row per item and batch. Of large tables these rows
+are dealt out to files by a hash of the item's id, and each file is joined by itself, so that memory does not grow with
+the table.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from firstsight.safety.policy.policy_heads import HeadStack
+from firstsight.safety.policy.view_sample import matrix, part_indices, texts
+from firstsight.storage.store import Store
+
+ROWS_PER_BATCH = 16_384
+"""Views scored at once; 512-d vectors of so many take 32 MB."""
+
+VIEWS_PER_SHARD = 4_000_000
+"""Views whose items are joined at once."""
+
+LOOKUP_ITEMS = 20_000
+"""Changed items up to which views are looked up by id; of more, all views are read and the others passed over."""
+
+Logits = NDArray[np.float32]
+
+
+def item_logits(
+    store: Store, stack: HeadStack, item_ids: pa.Array[Any] | None = None
+) -> Iterator[tuple[pa.Array[Any], Logits]]:
+    """Items with their logits, in parts of which none holds an item of another.
+
+    Args:
+        stack: the heads.
+        item_ids: ids of the items wanted; None for all.
+
+    Yields:
+        Ids, and (n, heads) float32 logits, NaN where no view is of a part that the policy looks at.
+    """
+    shards = 1 if item_ids is not None else -(-max(store.views.count_rows(), 1) // VIEWS_PER_SHARD)
+    batches = (_reduce_batch(batch, stack, store.spec.dim) for batch in _views(store, item_ids) if batch.num_rows)
+    if shards == 1:
+        yield from _join_batches(list(batches))
+        return
+    with tempfile.TemporaryDirectory(prefix="firstsight-") as folder:
+        files = [Path(folder) / f"{n}.arrow" for n in range(shards)]
+        _write_shards(batches, files)
+        for file in files:
+            if file.exists():
+                with pa.OSFile(str(file), "rb") as raw, pa.ipc.open_stream(raw) as reader:
+                    yield from _join_batches([_unpack(batch) for batch in reader])
+
+
+def _views(store: Store, item_ids: pa.Array[Any] | None) -> Iterator[Any]:
+    columns = ["item_id", "part", "vector"]
+    if item_ids is not None and len(item_ids) <= LOOKUP_ITEMS:
+        ids = texts(item_ids)
+        for start in range(0, len(ids), 1_000):
+            yield store.view_rows(ids[start : start + 1_000]).select(columns)
+        return
+    wanted = None if item_ids is None else set(texts(item_ids))
+    for batch in store.views.search().select(columns).limit(None).to_batches(ROWS_PER_BATCH):
+        if wanted is None:
+            yield batch
+        else:
+            yield batch.filter(pa.array([item_id in wanted for item_id in texts(batch["item_id"])]))
+
+
+def _reduce_batch(batch: Any, stack: HeadStack, dim: int) -> tuple[pa.Array[Any], Logits]:
+    """One row per item of a batch."""
+    ids = batch["item_id"]
+    logits = stack.logits(matrix(batch["vector"], dim), part_indices(batch["part"]))
+    return _item_maxima(ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids, logits)
+
+
+def _item_maxima(ids: pa.Array[Any], logits: Logits) -> tuple[pa.Array[Any], Logits]:
+    coded = ids.dictionary_encode()
+    codes = coded.indices.to_numpy()
+    if len(coded.dictionary) == len(codes):
+        return coded.dictionary, logits  # not `ids`: a column that is kept keeps its whole batch, vectors and all
+    order = np.argsort(codes, kind="stable")  # codes are numbered as they come, so that every one of them occurs
+    starts = np.searchsorted(codes[order], np.arange(len(coded.dictionary)))
+    return coded.dictionary, np.fmax.reduceat(logits[order], starts, axis=0)
+
+
+def _join_batches(parts: list[tuple[pa.Array[Any], Logits]]) -> Iterator[tuple[pa.Array[Any], Logits]]:
+    if parts:
+        yield _item_maxima(pa.concat_arrays([ids for ids, _ in parts]), np.concatenate([logits for _, logits in parts]))
+
+
+def _write_shards(batches: Iterable[tuple[pa.Array[Any], Logits]], files: list[Path]) -> None:
+    with ExitStack() as stack:
+        writers: dict[int, Any] = {}
+        for ids, logits in batches:
+            shard = np.array([zlib.crc32(item_id.encode()) for item_id in texts(ids)]) % len(files)
+            for n in np.unique(shard):
+                rows = np.flatnonzero(shard == n)
+                packed = _pack(ids.take(rows), logits[rows])
+                if n not in writers:
+                    writers[n] = stack.enter_context(pa.ipc.new_stream(files[n], packed.schema))
+                writers[n].write_batch(packed)
+
+
+def _pack(ids: pa.Array[Any], logits: Logits) -> pa.RecordBatch:
+    flat = pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(logits).ravel()), logits.shape[1])
+    return pa.record_batch({"item_id": ids, "logits": flat})
+
+
+def _unpack(batch: pa.RecordBatch) -> tuple[pa.Array[Any], Logits]:
+    flat = pc.list_flatten(batch["logits"]).to_numpy(zero_copy_only=False)
+    return batch["item_id"], flat.reshape(batch.num_rows, -1)

@@ -1,0 +1,1 @@
+"""Labels, and the heads that are trained on them."""

@@ -1,0 +1,1 @@
+"""Queues that join the work of many requests into batches."""

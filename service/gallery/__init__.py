@@ -1,0 +1,1 @@
+"""Data, media and static files of the gallery page."""

@@ -1,0 +1,106 @@
+"""Remote videos on disk for a while: a page that shows ten frames of one video, and plays it, fetches it once."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from firstsight.errors import MediaError
+from firstsight.media.fetch.addresses import FetchedMedium, fetch, host_of
+from firstsight.media.policy import MediaPolicy
+
+REMOTE_VIDEO_CACHE_BYTES = 2 * 2**30
+"""Disk that kept copies take; what was not used for longest goes first."""
+
+
+@dataclass
+class _Copy:
+    ready: threading.Event = field(default_factory=threading.Event)
+    fetched: FetchedMedium | None = None
+    error: MediaError | None = None
+    holders: int = 0
+
+
+class RemoteVideoCache:
+    """Copies of remote videos, fetched once for any number of threads; a local video is used where it lies.
+
+    Args:
+        max_bytes: of all copies that nobody holds, once another is fetched.
+    """
+
+    def __init__(self, max_bytes: int = REMOTE_VIDEO_CACHE_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._copies: OrderedDict[str, _Copy] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def hold(self, uri: str, policy: MediaPolicy) -> Iterator[Path]:
+        """The path of a video's file, which stays there until the context ends.
+
+        Raises:
+            MediaError: as `firstsight.media.fetch.addresses.fetch`; the next call tries again.
+        """
+        if host_of(uri) is None:
+            with fetch(uri, policy, "video") as local:
+                yield local.path()
+            return
+        copy = self._acquire(uri, policy)
+        try:
+            assert copy.fetched is not None
+            yield copy.fetched.path()
+        finally:
+            with self._lock:
+                copy.holders -= 1
+                self._evict()
+
+    def close(self) -> None:
+        """Remove every copy."""
+        with self._lock:
+            copies = list(self._copies.values())
+            self._copies.clear()
+        for copy in copies:
+            if copy.fetched is not None:
+                copy.fetched.close()
+
+    def _acquire(self, uri: str, policy: MediaPolicy) -> _Copy:
+        with self._lock:
+            copy = self._copies.get(uri)
+            first = copy is None
+            if copy is None:
+                copy = self._copies[uri] = _Copy()
+            copy.holders += 1
+            self._copies.move_to_end(uri)
+        if first:
+            self._fetch(uri, policy, copy)
+        copy.ready.wait()
+        if copy.fetched is None:
+            assert copy.error is not None
+            raise MediaError(copy.error.reason, str(copy.error))
+        return copy
+
+    def _fetch(self, uri: str, policy: MediaPolicy, copy: _Copy) -> None:
+        try:
+            copy.fetched = fetch(uri, policy, "video")
+        except BaseException as error:
+            # those who wait are told; whoever comes next tries again
+            copy.error = error if isinstance(error, MediaError) else MediaError("unreachable", f"{uri} was not fetched")
+            with self._lock:
+                if self._copies.get(uri) is copy:
+                    del self._copies[uri]
+            raise
+        finally:
+            copy.ready.set()
+
+    def _evict(self) -> None:
+        used = sum(copy.fetched.disk_bytes for copy in self._copies.values() if copy.fetched)
+        for uri, copy in list(self._copies.items()):
+            if used <= self._max_bytes:
+                return
+            if copy.holders == 0 and copy.fetched is not None:
+                used -= copy.fetched.disk_bytes
+                copy.fetched.close()
+                del self._copies[uri]

@@ -1,0 +1,141 @@
+"""Texts and pictures of a request to vectors: pictures decoded in children, all of it through the batching encoder."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+
+import numpy as np
+from anyio.to_thread import run_sync
+from fastapi import Request
+from PIL import Image
+
+from firstsight.encoders.base import Vectors, unit
+from firstsight.errors import FirstsightError, InputError, MediaError
+from firstsight.service.batching.batching_encoder import BatchingEncoder, time_limit
+from firstsight.service.batching.cancellation import run_until_cancelled
+from firstsight.service.inputs.request_pictures import PictureReader
+from firstsight.service.json_responses import strip_local_folders
+from firstsight.service.service_errors import ServiceError, describe_error
+from firstsight.service.state import Service
+
+
+class BadInputsError(ServiceError):
+    """Some inputs of a request cannot be used, so it gets no vectors.
+
+    Attributes:
+        errors: (index, error) of every one of them, by index.
+    """
+
+    status, code = 400, "bad_inputs"
+
+    def __init__(self, name: str, errors: Sequence[tuple[int, FirstsightError]]) -> None:
+        index, first = errors[0]
+        others = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        super().__init__(f"{name}[{index}]: {first}{others}")
+        self.errors = list(errors)
+        self.name = name
+
+    def errors_as_json(self) -> list[dict[str, object]]:
+        """The errors as JSON."""
+        return [
+            {"index": index, "code": describe_error(error)[1], "detail": str(error)} for index, error in self.errors
+        ]
+
+
+class Embedder:
+    """What the embeddings routes of one application share; used in its event loop alone."""
+
+    def __init__(self, service: Service) -> None:
+        self._databases = service.databases
+        self._pictures: PictureReader = service.pictures
+        self._pending_pictures = 0  # pictures of requests not answered yet
+
+    async def encoder(self) -> BatchingEncoder:
+        """The encoder, loaded at the first call."""
+        if self._databases.warm:
+            return self._databases.batching
+        return await run_sync(lambda: self._databases.batching)
+
+    async def embed(self, request: Request, texts: Sequence[str], pictures: Sequence[str], name: str) -> Vectors:
+        """The vectors of texts, then those of pictures.
+
+        Args:
+            request: given up when its client hangs up.
+            pictures: http(s) addresses, data URIs, base64.
+            name: of the list that pictures stand in, for messages.
+
+        Returns:
+            (texts + pictures, dim) unit rows.
+
+        Raises:
+            BadInputsError: texts or pictures that cannot be used, by their row in the vectors.
+            QueueFullError, DeadlineError, StoppedError, ClientGoneError: no vectors this time.
+        """
+        encoder = await self.encoder()
+
+        async def encode() -> Vectors:
+            waiting: list[tuple[int, Future[Vectors]]] = []  # with the first row of each
+            try:
+                if texts:
+                    waiting.append((0, encoder.submit_texts(texts)))
+                if pictures:
+                    opened = await self._open(pictures, encoder.spec.min_side, len(texts), name)
+                    waiting.append((len(texts), encoder.submit_pictures(opened)))
+                return np.concatenate([await _await_vectors(future, first, name) for first, future in waiting])
+            finally:
+                for _, future in waiting:
+                    future.cancel()
+
+        with self._reserve_pictures(encoder, len(pictures)), time_limit(encoder.settings.timeout_s):
+            return await run_until_cancelled(request, encoder.remaining(), encode)
+
+    @contextmanager
+    def _reserve_pictures(self, encoder: BatchingEncoder, pictures: int) -> Iterator[None]:
+        # Counted from before they are decoded, because decoding is most of the work that a full queue should spare.
+        if pictures and self._pending_pictures and self._pending_pictures + pictures > encoder.settings.picture_queue:
+            raise encoder.picture_queue_full_error(self._pending_pictures)
+        self._pending_pictures += pictures
+        try:
+            yield
+        finally:
+            self._pending_pictures -= pictures
+
+    async def _open(self, pictures: Sequence[str], min_side: int, first: int, name: str) -> list[Image.Image]:
+        opened = await self._pictures.open_all(pictures, min_side=min_side)
+        errors = [(row, found) for row, found in enumerate(opened, first) if isinstance(found, FirstsightError)]
+        if errors:
+            raise BadInputsError(name, errors)
+        return [found for found in opened if isinstance(found, Image.Image)]
+
+
+async def _await_vectors(future: Future[Vectors], first: int, name: str) -> Vectors:
+    try:
+        return await asyncio.wrap_future(future)
+    except InputError as error:
+        told = [(first + place, MediaError(one.reason, strip_local_folders(str(one)))) for place, one in error.errors]
+        raise BadInputsError(name, told) from error
+
+
+def average_parts(vectors: Vectors, groups: Sequence[Sequence[int]], name: str) -> Vectors:
+    """One vector for several parts: their mean, of unit length again.
+
+    Args:
+        vectors: (n, dim) unit rows.
+        groups: the rows of each vector that is wanted.
+        name: of the list of groups, for messages.
+
+    Returns:
+        (groups, dim) unit rows.
+
+    Raises:
+        BadInputsError: parts of a group cancel each other out.
+    """
+    means = np.stack([vectors[list(rows)].mean(axis=0) for rows in groups])
+    nothing = np.flatnonzero(np.linalg.norm(means, axis=1) < 1e-6)
+    if len(nothing):
+        error = ServiceError("its parts cancel each other out; leave one out")
+        raise BadInputsError(name, [(int(index), error) for index in nothing])
+    return unit(means)

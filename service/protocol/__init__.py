@@ -1,0 +1,1 @@
+"""Connections: HTTP protocol, limits on slow clients, log filter."""

@@ -1,0 +1,96 @@
+"""POST /items and DELETE /items/{id}: acknowledged once they are committed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from firstsight.service.inputs.item_posting import index_rows, remove_item
+from firstsight.service.json_responses import LibraryJSONResponse
+from firstsight.service.routes.search_routes import ItemIdPath, ItemIdQuery, item_not_found
+from firstsight.service.routes.search_schemas import StrictModel
+from firstsight.service.state import ServiceDep
+
+router = APIRouter(tags=["items"], default_response_class=LibraryJSONResponse)
+
+Value = str | bool | int | float | None
+Media = Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=64)] | str | None
+
+
+MAX_COLUMNS = 100
+"""Of the catalogue's own, in a row that is posted."""
+
+
+class PostedItem(BaseModel):
+    """A catalogue row; further keys are columns of the catalogue, of one kind each: texts, numbers or flags."""
+
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+    __pydantic_extra__: dict[str, Value] = Field(init=False)
+
+    @model_validator(mode="after")
+    def _few_columns(self) -> PostedItem:
+        # a new column is one for good, in every row of the database
+        if len(self.__pydantic_extra__) > MAX_COLUMNS:
+            raise ValueError(f"a row has at most {MAX_COLUMNS} columns beside those of firstsight")
+        return self
+
+    item_id: str = Field(min_length=1, max_length=512)
+    kind: str | None = Field(None, description="product, video or live; product by default")
+    title: str | None = None
+    text: str | None = None
+    images: Media = Field(None, description="http(s) addresses, or data URIs in base64, which are kept")
+    videos: Media = Field(None, description="http(s) addresses")
+    created_at: str | None = Field(None, description="ISO 8601, as the other times")
+    starts_at: str | None = None
+    expires_at: str | None = None
+
+
+class PostedItems(StrictModel):
+    """One or a few catalogue rows."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"items": [{"item_id": "mug-7", "title": "Blue mug with a wooden handle", "price": 12.5}]}]
+        }
+    )
+
+    items: list[PostedItem] = Field(min_length=1, max_length=256)
+
+
+class IndexedAnswer(BaseModel):
+    """What an index run did."""
+
+    run_id: str
+    seconds: float
+    counts: dict[str, Any]
+    failures: list[dict[str, Any]]
+    warnings: list[str]
+
+
+class RemovedAnswer(BaseModel):
+    """Ids of the items that were removed."""
+
+    removed: list[str]
+
+
+@router.post("/items", response_model=IndexedAnswer, summary="Index catalogue rows now")
+def post_items(body: PostedItems, service: ServiceDep) -> LibraryJSONResponse:
+    """Index one or a few rows; they are committed, and found by searches, when this is answered."""
+    return LibraryJSONResponse(index_rows(service, [item.model_dump(exclude_unset=True) for item in body.items]))
+
+
+@router.delete("/items", response_model=RemovedAnswer, summary="Remove an item, by any id")
+def delete_item_by_any_id(item_id: ItemIdQuery, service: ServiceDep) -> LibraryJSONResponse:
+    """As DELETE /items/{item_id}, also for ids that a path cannot hold."""
+    return delete_item(item_id, service)
+
+
+@router.delete("/items/{item_id:path}", response_model=RemovedAnswer, summary="Remove an item")
+def delete_item(item_id: ItemIdPath, service: ServiceDep) -> LibraryJSONResponse:
+    """Remove an item with its views and posted pictures; people's decisions about it stay in the audit log."""
+    removed = remove_item(service, item_id)
+    if not removed:
+        raise item_not_found(item_id)
+    return LibraryJSONResponse({"removed": removed})

@@ -1,0 +1,185 @@
+"""What is held back and why, the review queue, and the decisions people make."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Request
+from fastapi import Query as Parameter
+from pydantic import BaseModel, ConfigDict, Field
+
+from firstsight.safety.audit.audit_log import AuditLog
+from firstsight.safety.audit.human_decisions import HumanDecision
+from firstsight.safety.audit.override_table import current_reviews
+from firstsight.safety.policy.policies import load_policies
+from firstsight.safety.review import review_actions
+from firstsight.safety.review.explanation import explain
+from firstsight.safety.review.review_queue import review_queue
+from firstsight.safety.scoring.scoring_run import score
+from firstsight.service.auth import actor_name
+from firstsight.service.json_responses import LibraryJSONResponse, hide_local_uri
+from firstsight.service.routes.search_routes import ItemIdPath, require_item
+from firstsight.service.routes.search_schemas import StrictModel
+from firstsight.service.state import ServiceDep
+
+router = APIRouter(prefix="/safety", tags=["safety"], default_response_class=LibraryJSONResponse)
+
+Action = Literal["allow", "review", "block"]
+PolicyIds = Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=64)]
+Reason = Annotated[str, Field(min_length=1, max_length=4_000)]
+ActorName = Annotated[str, Field(min_length=1, max_length=200, description="who it is that the key acts for")]
+
+
+class DecisionRequest(StrictModel):
+    """A decision about an item; it overrides scores and becomes a training label."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"action": "block", "policies": ["weapons"], "reason": "a real knife"}]}
+    )
+
+    action: Action
+    policies: PolicyIds = Field(default_factory=list)
+    reason: Reason
+    by: ActorName | None = None
+
+
+class AppealRequest(StrictModel):
+    """An objection to the decision that stands."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "it is a bread knife"}]})
+
+    reason: Reason
+    by: ActorName | None = None
+
+
+class OverturnRequest(AppealRequest):
+    """A reversal of the decision that stands; to the opposite of it by default."""
+
+    action: Action | None = None
+    policies: PolicyIds = Field(default_factory=list)
+
+
+class ScoreRequest(StrictModel):
+    """What to score."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{}]})
+
+    everything: bool = Field(False, description="all items, not only what is new or changed")
+    region: str | None = Field(None, max_length=64)
+
+
+class DecisionAnswer(BaseModel):
+    """What holds now."""
+
+    item_id: str
+    action: Action
+    entry_id: str = Field(description="of the audit log")
+
+
+@router.get("/policies", response_model=dict[str, Any], summary="The policies in force")
+def policies(service: ServiceDep) -> LibraryJSONResponse:
+    """Every policy, with the version of the file."""
+    loaded = load_policies(service.settings.policies)
+    told = [one.decision_settings() | {"name": one.name, "parent": one.parent} for one in loaded.all]
+    return LibraryJSONResponse({"version": loaded.version, "policies": told})
+
+
+@router.get("/queue", response_model=dict[str, list[dict[str, Any]]], summary="What to look at next")
+def queue(
+    service: ServiceDep,
+    k: Annotated[int, Parameter(ge=1, le=1_000)] = 50,
+    reach: Annotated[str | None, Parameter(max_length=200, description="a number column, such as views")] = None,
+) -> LibraryJSONResponse:
+    """Appeals first, then by severity, uncertainty and reach; each with the picture to show."""
+    with service.databases.reading() as db:
+        store = db.store
+        reviews = current_reviews(store, AuditLog.of(store.uri))
+        waiting = review_queue(store, reviews, load_policies(service.settings.policies), reach=reach, limit=k)
+        shown = db.pictures([one.item_id for one in waiting])
+    return LibraryJSONResponse({"queue": [one.as_dict() | {"view_id": shown.get(one.item_id)} for one in waiting]})
+
+
+@router.post("/score", response_model=dict[str, Any], summary="Score what is new or changed")
+def score_items(body: ScoreRequest, service: ServiceDep) -> LibraryJSONResponse:
+    """Score, decide, and let searches know; as long as it takes."""
+    with service.databases.writing() as db:
+        report = score(
+            db.store,
+            load_policies(service.settings.policies),
+            encoder=lambda: service.databases.encoder,
+            region=body.region,
+            everything=body.everything,
+            wait_s=service.settings.max_wait_s,
+        )
+    return LibraryJSONResponse(asdict(report))
+
+
+@router.get("/items/{item_id:path}", response_model=dict[str, Any], summary="What was decided about an item, and why")
+def explain_item(
+    item_id: ItemIdPath, service: ServiceDep, region: Annotated[str | None, Parameter(max_length=64)] = None
+) -> LibraryJSONResponse:
+    """The decision with its evidence, all scores, and what came before."""
+    with service.databases.reading() as db:
+        require_item(db, item_id)
+        store = db.store
+        told = explain(store, item_id, load_policies(service.settings.policies), AuditLog.of(store.uri), region=region)
+    return LibraryJSONResponse(told | {"evidence": [hide_local_uri(one) for one in told["evidence"]]})
+
+
+@router.post("/items/{item_id:path}/decision", response_model=DecisionAnswer, summary="Decide about an item")
+def decide(request: Request, item_id: ItemIdPath, body: DecisionRequest, service: ServiceDep) -> LibraryJSONResponse:
+    """Allow, block or send to review, until what is encoded of the item changes."""
+    with service.databases.writing() as db:
+        require_item(db, item_id)
+        made = review_actions.decide(
+            db.store,
+            AuditLog.of(db.uri),
+            item_id,
+            body.action,
+            policies=load_policies(service.settings.policies),
+            policy_ids=body.policies,
+            reason=body.reason,
+            by=actor_name(request, body.by),
+            wait_s=service.settings.max_wait_s,
+        )
+    return _decision_response(made)
+
+
+@router.post("/items/{item_id:path}/appeal", response_model=dict[str, str], summary="Object to a decision")
+def appeal(request: Request, item_id: ItemIdPath, body: AppealRequest, service: ServiceDep) -> LibraryJSONResponse:
+    """Put the item at the head of the queue; it stays as it is until then."""
+    with service.databases.writing() as db:
+        require_item(db, item_id)
+        entry_id = review_actions.appeal(
+            db.store,
+            AuditLog.of(db.uri),
+            item_id,
+            reason=body.reason,
+            by=actor_name(request, body.by),
+            wait_s=service.settings.max_wait_s,
+        )
+    return LibraryJSONResponse({"item_id": item_id, "entry_id": entry_id})
+
+
+@router.post("/items/{item_id:path}/overturn", response_model=DecisionAnswer, summary="Reverse a decision")
+def overturn(request: Request, item_id: ItemIdPath, body: OverturnRequest, service: ServiceDep) -> LibraryJSONResponse:
+    """Reverse what stands, a person's decision or the scores'."""
+    with service.databases.writing() as db:
+        require_item(db, item_id)
+        made = review_actions.overturn(
+            db.store,
+            AuditLog.of(db.uri),
+            item_id,
+            policies=load_policies(service.settings.policies),
+            reason=body.reason,
+            by=actor_name(request, body.by),
+            action=body.action,
+            policy_ids=body.policies,
+            wait_s=service.settings.max_wait_s,
+        )
+    return _decision_response(made)
+
+
+def _decision_response(made: HumanDecision) -> LibraryJSONResponse:
+    return LibraryJSONResponse({"item_id": made.item_id, "action": made.action, "entry_id": made.entry_id})

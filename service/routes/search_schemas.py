@@ -1,0 +1,138 @@
+"""What is asked of search and recommendation, as JSON; the OpenAPI document is made from it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+ItemKind = Literal["product", "video", "live"]
+Weights = Annotated[list[float], Field(max_length=64)]
+Picture = Annotated[str, Field(description="an http(s) address, a data URI, or the file in base64")]
+Words = Annotated[str, Field(max_length=8_000)]
+ItemId = Annotated[str, Field(min_length=1, max_length=512)]
+
+MAX_K = 1_000
+"""Most results of one answer."""
+
+
+class StrictModel(BaseModel):
+    """A body in which a key that nobody knows is a mistake."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class SearchRequest(StrictModel):
+    """One query, as `firstsight.Query` has it; a page of 24 by default."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"text": "red running shoes", "k": 3},
+                {"text": "red", "items": ["sneakers-red"], "minus": ["leather"], "kinds": ["product"], "k": 3},
+                {"text": "a cup of tea", "where": "kind = 'video'", "moments": True, "k": 3},
+            ]
+        }
+    )
+
+    text: Words | None = None
+    text_weight: float = 1.0
+    images: list[Picture] = Field(default_factory=list, max_length=16)
+    image_weights: Weights = Field(default_factory=list)
+    videos: list[Annotated[str, Field(max_length=4_000, description="an http(s) address")]] = Field(
+        default_factory=list, max_length=4
+    )
+    video_weights: Weights = Field(default_factory=list)
+    items: list[ItemId] = Field(default_factory=list, max_length=64)
+    item_weights: Weights = Field(default_factory=list)
+    minus: list[Words] = Field(default_factory=list, max_length=32)
+    minus_images: list[Picture] = Field(default_factory=list, max_length=16)
+    minus_weight: float = 0.5
+    mode: Literal["vector", "words", "hybrid"] | None = None
+    fusion: Literal["rrf", "weighted"] = "weighted"
+    part: Literal["item", "title", "image", "frame", "any"] = "item"
+    k: int = Field(24, ge=1, le=MAX_K)
+    offset: int = Field(0, ge=0, lt=10_000)
+    where: Annotated[str, Field(max_length=20_000)] | None = None
+    kinds: list[ItemKind] = Field(default_factory=list, max_length=3)
+    min_score: float | None = None
+    min_relevance: float | None = None
+    diversity: float = 0.0
+    collapse: str | None = None
+    moments: bool = False
+    snapshot: str | None = Field(None, description="of an earlier answer: the next pages of the same ranking")
+    include_blocked: bool = Field(False, description="needs the scope moderate")
+    rerank: bool = True
+
+
+class SearchAnswer(BaseModel):
+    """A page of results."""
+
+    results: list[dict[str, Any]] = Field(description="as SearchResult.as_dict; view and picture carry view_id")
+    snapshot: str = Field(description="give it with next_offset for the next page of the same ranking")
+    next_offset: int | None = Field(description="null where this page is the last")
+
+
+class HistoryEvent(StrictModel):
+    """An event of a user on an item."""
+
+    item_id: ItemId
+    timestamp: str | float
+    weight: float = 1.0
+
+
+class RecommendRequest(StrictModel):
+    """Whom a slate is for, and what it should be like: fields of `SlateSettings`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"history": ["guitar-acoustic", "bass-guitar"], "k": 6},
+                {"user": "u42", "quotas": {"video": 2}, "k": 6, "explore": 0.2},
+            ]
+        }
+    )
+
+    user: Annotated[str, Field(min_length=1, max_length=512)] | None = None
+    history: list[ItemId | HistoryEvent] | None = Field(None, max_length=10_000)
+    k: int = Field(24, ge=1, le=MAX_K)
+    quotas: dict[ItemKind, int | float] = Field(default_factory=dict)
+    kinds: list[ItemKind] = Field(default_factory=list, max_length=3, description="only these; none for all")
+    explore: float = 0.1
+    diversity: float = 0.0
+    near_duplicate: float = 0.95
+    cap: int | None = None
+    cap_column: str | None = None
+    merge: Literal["score", "rank"] = "score"
+    age: int | None = Field(None, le=150)
+    repeat_after_days: float | None = Field(None, le=36_500)
+    seed: int | None = Field(None, ge=0, lt=2**63)
+    log: bool = Field(False, description="keep the slots with their propensities; needs the scope write")
+
+
+class SlateAnswer(BaseModel):
+    """A slate."""
+
+    slate_id: str
+    items: list[dict[str, Any]] = Field(description="as Recommendation.as_dict, with view_id")
+    interests: list[dict[str, Any]] = Field(description="of the user: kind, item_id, share, items")
+    titles: dict[str, str] = Field(description="of the items that interests and slots are named by")
+    missing: dict[str, int] = Field(description="slots of quotas that no item was there for")
+    events: int
+
+
+class ItemAnswer(BaseModel):
+    """An item with its views."""
+
+    item_id: str
+    kind: str
+    title: str | None
+    text: str | None
+    columns: dict[str, Any]
+    views: list[dict[str, Any]]
+
+
+class SimilarAnswer(BaseModel):
+    """What is next to an item."""
+
+    results: list[dict[str, Any]]

@@ -1,0 +1,82 @@
+"""Opening a LanceDB database, and making an empty one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import pyarrow as pa
+from lancedb.table import Table
+
+from firstsight.errors import StoreError, first_line
+from firstsight.storage import tables
+from firstsight.storage.sessions import shared_session
+from firstsight.vectors import EncoderSpec
+
+
+def is_remote(uri: str) -> bool:
+    """Whether a database is at an object-store address."""
+    return "://" in uri
+
+
+def create_tables(uri: str, spec: EncoderSpec) -> None:
+    """Make the empty tables, over those that a kill left half made.
+
+    Raises:
+        StoreError: they cannot be written.
+    """
+    metadata = json.dumps({"format": tables.CURRENT_LAYOUT, "encoder": asdict(spec)}, sort_keys=True).encode()
+    schemas = {
+        "runs": tables.runs_schema(),
+        "failures": tables.failures_schema(),
+        "views": tables.views_schema(spec.dim),
+        "items": tables.items_schema(spec.dim, metadata),  # last: a database exists once it does, and then it is whole
+    }
+    session = shared_session(uri)
+    try:
+        for name, schema in schemas.items():
+            try:
+                session.create_table(name, schema=schema, exist_ok=True)
+            except ValueError:  # left over from making it for an encoder of another dimension
+                session.create_table(name, schema=schema, mode="overwrite")
+    except (RuntimeError, OSError) as error:
+        raise StoreError(f"{uri} cannot be made ({first_line(error)}); choose another --db") from error
+
+
+def stored_spec(uri: str, items: Table) -> EncoderSpec:
+    """The encoder a database is bound to.
+
+    Raises:
+        StoreError: the table is of another program, or of a newer version of this one.
+    """
+    stored_layout(uri, items)
+    return EncoderSpec(**_stored(uri, items.schema)["encoder"])
+
+
+def stored_layout(uri: str, items: Table) -> int:
+    """The layout of a database: the one it was made in, or a later one it was upgraded to.
+
+    Raises:
+        StoreError: the table is of another program, or of a newer version of this one.
+    """
+    schema = items.schema
+    made_in: int = _stored(uri, schema)["format"]
+    upgraded_to = (schema.field(tables.KEYS["items"]).metadata or {}).get(tables.LAYOUT_KEY.encode(), b"0")
+    layout = max(made_in, int(upgraded_to))
+    if layout > tables.CURRENT_LAYOUT:
+        raise StoreError(f"{uri} was written by a newer firstsight (layout {layout}); upgrade firstsight")
+    return layout
+
+
+def store_layout(items: Table, layout: int) -> None:
+    """Store the layout that a database was upgraded to, in one small commit."""
+    items.update_field_metadata({"path": tables.KEYS["items"], "metadata": {tables.LAYOUT_KEY: str(layout)}})
+
+
+def _stored(uri: str, schema: pa.Schema) -> dict[str, Any]:
+    try:
+        stored = json.loads((schema.metadata or {})[tables.SPEC_KEY])
+        return {name: stored[name] for name in ("format", "encoder")}
+    except (KeyError, TypeError, ValueError):
+        raise StoreError(f"{uri} has an items table that firstsight did not make; choose another --db") from None

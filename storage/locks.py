@@ -1,0 +1,126 @@
+"""Locks on a database folder: one writer at a time, one process that makes the tables, one that watches for an item."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from firstsight.errors import DatabaseBusyError, StoreError
+
+log = logging.getLogger(__name__)
+
+SILENT_WAIT_S = 1.0
+"""Seconds of waiting for another writer that are not worth a word."""
+
+
+@contextmanager
+def writer_lock(folder: Path, wait_s: float) -> Iterator[None]:
+    """Hold the writer lock of a database folder; the system lets go of it when the process dies.
+
+    Raises:
+        DatabaseBusyError: another process holds it, named by process, host and start.
+    """
+    holder = folder / ".writer.json"
+    lock = FileLock(folder / ".writer.lock")
+    try:
+        try:
+            lock.acquire(timeout=min(wait_s, SILENT_WAIT_S))
+        except Timeout:
+            if wait_s > SILENT_WAIT_S:
+                log.warning("%s is being written %s; waiting for it up to %g s", folder, _describe(holder), wait_s)
+            lock.acquire(timeout=wait_s - min(wait_s, SILENT_WAIT_S))
+    except Timeout:  # an OSError, too
+        raise DatabaseBusyError(f"{folder} is being written {_describe(holder)}; wait for it (--wait 600)") from None
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+    try:
+        since = datetime.now(UTC).isoformat()
+        with suppress(OSError):  # it only names the holder; a full disk is answered by the first write
+            holder.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since}))
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+@contextmanager
+def creation_lock(folder: Path) -> Iterator[None]:
+    """Hold the right to make a database's tables, making its folder first.
+
+    Raises:
+        StoreError: the folder holds something else, or cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        strangers = [p.name for p in folder.iterdir() if p.suffix != ".lance" and not p.name.startswith(".")]
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be used as a database ({error.strerror}); choose another --db") from None
+    if strangers and not (folder / "items.lance").is_dir():
+        raise StoreError(f"{folder} holds other things ({strangers[0]}); give the database its own folder with --db")
+    lock = FileLock(folder / ".create.lock")
+    try:
+        lock.acquire()
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def watch_lock(folder: Path, item_id: str) -> Iterator[None]:
+    """Hold the right to watch a stream for an item; the system lets go of it when the process dies.
+
+    Raises:
+        DatabaseBusyError: another process does so.
+    """
+    lock = _watch_lock(folder, item_id)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:  # an OSError, too
+        raise DatabaseBusyError(
+            f"another process watches a stream for item {item_id!r} in {folder}; stop that one first"
+        ) from None
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_watched(folder: Path, item_id: str) -> bool:
+    """Whether a living process holds `watch_lock`."""
+    lock = _watch_lock(folder, item_id)
+    try:
+        lock.acquire(timeout=0)
+    except OSError:  # Timeout is one
+        return True
+    lock.release()
+    return False
+
+
+def _watch_lock(folder: Path, item_id: str) -> FileLock:
+    return FileLock(folder / f".watch-{hashlib.blake2b(item_id.encode(), digest_size=8).hexdigest()}.lock")
+
+
+def _unwritable(folder: Path, error: OSError) -> StoreError:
+    return StoreError(f"{folder} cannot be written ({error.strerror}); see to its permissions, or choose another --db")
+
+
+def _describe(holder: Path) -> str:
+    try:
+        facts = json.loads(holder.read_text())
+        return f"by process {facts['pid']} on {facts['host']} since {facts['since'][:19]}Z"
+    except (OSError, ValueError, KeyError):
+        return "by another process"

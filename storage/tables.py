@@ -1,0 +1,162 @@
+"""The tables of a database: their columns, and what each column is for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypedDict
+
+import pyarrow as pa
+
+from firstsight.storage.columns import ColumnKind, arrow_type
+
+Part = Literal["title", "image", "frame"]
+"""What of an item a view shows."""
+
+TIME = pa.timestamp("us", "UTC")
+
+SPEC_KEY = b"firstsight"
+"""Key of the JSON in the items table's schema metadata that binds a database to one encoder."""
+
+CURRENT_LAYOUT = 2
+"""Layout of new databases. A newer one is refused; an older one is read as it is, and upgraded by the first write
+(`upgrade.py`)."""
+
+LAYOUT_KEY = "firstsight:layout"
+"""Key of the layout that a database was upgraded to, in the metadata of the field `items.item_id`.
+
+The schema's metadata has the encoder and the layout that the database was made in. LanceDB cannot change that metadata
+without rewriting every row and building every index again. Metadata of a field changes in one small commit.
+"""
+
+SAFETY_COLUMNS: dict[str, pa.DataType] = {
+    "safety_decision": pa.string(),  # review or block; null for what is shown, and for what was never scored
+    "safety_scores": pa.string(),  # JSON: policy -> probability
+    "safety_policy_version": pa.string(),
+    "safety_min_age": pa.int64(),  # years; null for any age
+}
+"""Columns that `items` has once it was scored for safety, filled for what is not simply shown."""
+
+OWN_COLUMNS = (
+    "item_id",
+    "kind",
+    "title",
+    "text",
+    "created_at",
+    "starts_at",
+    "expires_at",
+    "vector",
+    "digest",
+    "row_digest",
+    "catalog_dir",
+    "indexed_at",
+    "run_id",
+    *SAFETY_COLUMNS,
+)
+"""Columns of `items` that are not the catalogue's own."""
+
+KEYS = {"items": "item_id", "views": "view_id", "failures": "failure_id", "runs": "run_id"}
+"""The primary key of each table."""
+
+HIDDEN_COLUMNS = frozenset({"vector", "digest", "row_digest", "catalog_dir", "indexed_at", "run_id"})
+"""Columns of `items` that a person does not want in a search result."""
+
+
+class Failure(TypedDict):
+    """A row of `failures`: one medium of one item that could not be used."""
+
+    item_id: str
+    uri: str
+    stage: str  # "catalog", "fetch", "decode" or "encode"
+    reason: str  # one of firstsight.errors.FAILURE_REASONS
+    message: str
+
+
+def _key(name: str) -> pa.Field[Any]:
+    # lance reads this as the table's primary key: concurrent upserts of one new id then never double it
+    return pa.field(name, pa.string(), nullable=False, metadata={b"lance-schema:unenforced-primary-key": b"true"})
+
+
+def vector_type(dim: int) -> pa.DataType:
+    """Unit vectors are float32: float16 halves the disk and makes an index build five times dearer."""
+    return pa.list_(pa.float32(), dim)
+
+
+def items_schema(dim: int, metadata: bytes, own: Mapping[str, ColumnKind] | None = None) -> pa.Schema:
+    """One row per item."""
+    return pa.schema(
+        [
+            _key("item_id"),
+            pa.field("kind", pa.string(), nullable=False),
+            pa.field("title", pa.string()),
+            pa.field("text", pa.string()),
+            pa.field("created_at", TIME),
+            pa.field("starts_at", TIME),
+            pa.field("expires_at", TIME),
+            pa.field("vector", vector_type(dim)),  # fused over its views; null when nothing could be encoded
+            pa.field("digest", pa.string(), nullable=False),  # of what is encoded: same digest, same vectors
+            pa.field("row_digest", pa.string(), nullable=False),  # of everything else in the row
+            pa.field("catalog_dir", pa.string(), nullable=False),  # where its relative media paths start
+            pa.field("indexed_at", TIME, nullable=False),
+            pa.field("run_id", pa.string(), nullable=False),
+            *(pa.field(name, arrow_type(kind)) for name, kind in (own or {}).items()),
+        ],
+        metadata={SPEC_KEY: metadata},
+    )
+
+
+def views_schema(dim: int) -> pa.Schema:
+    """One row per thing that was encoded."""
+    return pa.schema(
+        [
+            _key("view_id"),
+            pa.field("item_id", pa.string(), nullable=False),
+            pa.field("part", pa.string(), nullable=False),
+            pa.field("uri", pa.string()),  # as the catalogue has it; null for a title
+            pa.field("time_s", pa.float64()),  # second of a frame in its video
+            pa.field("start_s", pa.float64()),  # of the shot that the frame stands for
+            pa.field("end_s", pa.float64()),
+            pa.field("fingerprint", pa.binary(32)),  # PDQ of the picture or frame; null for a title or a flat picture
+            pa.field("version", pa.string()),  # ETag or Last-Modified of a remote medium when it was encoded
+            pa.field("vector", vector_type(dim), nullable=False),
+        ]
+    )
+
+
+def missing_view_columns(schema: pa.Schema) -> list[pa.Field[Any]]:
+    """Columns that the views of early databases of layout 1 lack; null in each of them means not known."""
+    return [field for field in views_schema(1) if field.name not in schema.names]
+
+
+def failures_schema() -> pa.Schema:
+    """One row per medium that could not be used."""
+    return pa.schema(
+        [
+            _key("failure_id"),
+            pa.field("item_id", pa.string(), nullable=False),
+            pa.field("uri", pa.string(), nullable=False),  # empty for an item with nothing to encode
+            pa.field("stage", pa.string(), nullable=False),
+            pa.field("reason", pa.string(), nullable=False),
+            pa.field("message", pa.string(), nullable=False),
+            pa.field("attempts", pa.int64(), nullable=False),
+            pa.field("last_seen", TIME, nullable=False),
+            pa.field("run_id", pa.string(), nullable=False),
+        ]
+    )
+
+
+def runs_schema() -> pa.Schema:
+    """One row per index run, watch and upkeep; counts and rates are JSON, so that a new counter needs no migration."""
+    return pa.schema(
+        [
+            _key("run_id"),
+            pa.field("started_at", TIME, nullable=False),
+            pa.field("finished_at", TIME),
+            pa.field("outcome", pa.string(), nullable=False),  # running, watching, finished, stopped, failed, killed
+            pa.field("source", pa.string(), nullable=False),
+            pa.field("encoder", pa.string(), nullable=False),
+            pa.field("fingerprint", pa.string(), nullable=False),
+            pa.field("settings", pa.string(), nullable=False),
+            pa.field("counts", pa.string(), nullable=False),
+            pa.field("pending", pa.string()),  # JSON: the write in hand, from which `Store.recover` settles a dead run
+        ]
+    )

@@ -1,0 +1,29 @@
+"""Step to layout 2: add the columns of `views` that early databases of layout 1 lack; null means not known."""
+
+from __future__ import annotations
+
+from lancedb.table import Table
+
+from firstsight.storage.store import Store
+from firstsight.storage.tables import missing_view_columns
+from firstsight.storage.upgrade import Change
+
+SECONDS = 0.1
+"""One commit that writes no row: 1 ms for 500,000 rows on a local disk, more at an object store."""
+
+
+def plan(store: Store) -> list[Change]:
+    """Name the columns."""
+    names = ", ".join(field.name for field in missing_view_columns(store.views.schema))
+    return [Change(f"Add empty columns to the table of views: {names}.", seconds=SECONDS)] if names else []
+
+
+def apply(store: Store) -> None:
+    """Add them."""
+    store.maintain(store.views, _add)
+
+
+def _add(views: Table) -> None:
+    missing = missing_view_columns(views.schema)
+    if missing:
+        views.add_columns(missing)

@@ -1,0 +1,402 @@
+"""Frames of real videos, and a decoding child whose hangs and deaths cost one file each."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firstsight.errors import MediaError
+from firstsight.media.child_processes.child_process import ChildProcess
+from firstsight.media.decode.video_sampler import VideoSampler
+from firstsight.media.frames.video_frames import Frame, uniform_indices
+
+if TYPE_CHECKING:
+    from tests.media.conftest import MakeVideo
+
+
+@pytest.fixture(scope="module")
+def sampler() -> Iterator[VideoSampler]:
+    with VideoSampler() as running:
+        yield running
+
+
+def greys(frames: list[Frame]) -> list[int]:
+    return [round(float(np.asarray(frame.picture).mean())) for frame in frames]
+
+
+def refusal(sampler: VideoSampler, path: Path) -> MediaError:
+    with pytest.raises(MediaError) as caught:
+        sampler.sample(path)
+    assert str(path) in str(caught.value)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("a.mp4", "libx264"), ("a.mp4", "mpeg4"), ("a.mkv", "libx264"), ("a.webm", "libvpx-vp9")],
+)
+def test_frames_come_from_the_centres_of_equal_stretches(
+    name: str, codec: str, sampler: VideoSampler, make_video: MakeVideo
+) -> None:
+    frames = sampler.sample(make_video(name, codec=codec, frames=24), count=8)
+    assert [frame.time_s for frame in frames] == pytest.approx([0.1 + 0.3 * i for i in range(8)], abs=0.002)
+    assert greys(frames) == pytest.approx([255 * (1 + 3 * i) // 24 for i in range(8)], abs=4)
+    assert {(frame.picture.mode, frame.picture.size) for frame in frames} == {("RGB", (64, 48))}
+
+
+def test_the_frame_nearest_to_a_second_can_be_had_alone(sampler: VideoSampler, make_video: MakeVideo) -> None:
+    path = make_video("a.mp4", frames=24)
+    for wanted in sampler.sample(path, count=8):
+        found = sampler.frame_at(path, wanted.time_s)
+        assert found.time_s == wanted.time_s
+        assert found.picture.tobytes() == wanted.picture.tobytes()
+    assert sampler.frame_at(path, 1e9).time_s == pytest.approx(2.3, abs=0.002)
+
+
+def test_a_video_with_fewer_frames_gives_each_once(sampler: VideoSampler, make_video: MakeVideo) -> None:
+    frames = sampler.sample(make_video("short.mp4", frames=3), count=8)
+    assert [frame.time_s for frame in frames] == pytest.approx([0.0, 0.1, 0.2], abs=0.002)
+
+
+def test_a_video_of_one_frame_gives_it(sampler: VideoSampler, make_video: MakeVideo) -> None:
+    assert len(sampler.sample(make_video("one.mp4", frames=1))) == 1
+
+
+def test_odd_sizes_are_kept(sampler: VideoSampler, make_video: MakeVideo) -> None:
+    path = make_video("odd.mkv", size=(65, 47), codec="libx264", pixels="yuv444p")
+    assert {frame.picture.size for frame in sampler.sample(path)} == {(65, 47)}
+
+
+def test_frames_are_shrunk_to_min_side(sampler: VideoSampler, make_video: MakeVideo) -> None:
+    path = make_video("large.mp4", size=(320, 240))
+    assert {frame.picture.size for frame in sampler.sample(path, min_side=100)} == {(160, 120)}
+
+
+def test_the_extension_does_not_matter(sampler: VideoSampler, make_video: MakeVideo) -> None:
+    path = make_video("clip.mp4").rename(make_video("other.mp4").with_name("clip.jpg"))
+    assert len(sampler.sample(path)) == 8
+
+
+def test_a_relative_path_and_an_unusual_name_work(
+    sampler: VideoSampler, make_video: MakeVideo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_video("été %03d 'x'.mp4")
+    monkeypatch.chdir(tmp_path)
+    assert len(sampler.sample("été %03d 'x'.mp4", count=2)) == 2
+
+
+def test_a_rotated_video_comes_out_upright(sampler: VideoSampler, make_video: MakeVideo) -> None:
+    path = make_video("turned.mp4")
+    data = path.read_bytes()
+    # The track's display matrix, 16.16 fixed point: a quarter turn in place of the identity.
+    turned = b"".join(n.to_bytes(4, signed=True) for n in (0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30))
+    upright = b"".join(n.to_bytes(4) for n in (65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30))
+    track = data.index(b"tkhd")
+    matrix = data.index(upright, track)
+    path.write_bytes(data[:matrix] + turned + data[matrix + len(turned) :])
+    assert {frame.picture.size for frame in sampler.sample(path)} == {(48, 64)}
+
+
+def test_a_missing_file_is_missing(sampler: VideoSampler, tmp_path: Path) -> None:
+    assert refusal(sampler, tmp_path / "no.mp4").reason == "missing"
+
+
+@pytest.mark.parametrize(
+    ("data", "reason", "words"),
+    [
+        (b"", "corrupt", "is empty"),
+        (bytes(range(256)) * 16, "corrupt", "is not a video"),
+        (b"\x00\x00\x00\x18ftypisom\x00\x00\x00\x00isom" + bytes(5000), "corrupt", "broken or truncated"),
+        (b"\x1aE\xdf\xa3" + bytes(5000), "corrupt", "broken or truncated"),
+        (b"GIF89a" + bytes(500), "corrupt", "broken or truncated"),
+        (b"\xff\xd8\xff\xe0" + bytes(500), "unsupported", "is a picture (JPEG)"),
+        (b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", "unsupported", "is playlist"),
+        (b"ffconcat version 1.0\nfile /etc/passwd\n", "unsupported", "is playlist"),
+        (b"PK\x03\x04" + bytes(500), "unsupported", "is ZIP"),
+    ],
+)
+def test_a_file_that_is_no_video_is_refused_with_the_reason(
+    data: bytes, reason: str, words: str, sampler: VideoSampler, tmp_path: Path
+) -> None:
+    path = tmp_path / "bad.mp4"
+    path.write_bytes(data)
+    error = refusal(sampler, path)
+    assert error.reason == reason
+    assert words in str(error)
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.9])
+def test_a_truncated_video_is_corrupt(kept: float, sampler: VideoSampler, make_video: MakeVideo) -> None:
+    path = make_video("cut.mp4")
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
+    assert refusal(sampler, path).reason == "corrupt"
+
+
+def test_a_file_with_only_sound_is_unsupported(sampler: VideoSampler, tmp_path: Path) -> None:
+    path = tmp_path / "sound.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=44100)
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 44100), np.float32), "fltp", "mono")
+        silence.rate = 44100
+        container.mux(stream.encode(silence))
+        container.mux(stream.encode())
+    error = refusal(sampler, path)
+    assert error.reason == "unsupported"
+    assert "only sound" in str(error)
+
+
+def test_a_frame_above_the_pixel_limit_is_too_large(make_video: MakeVideo) -> None:
+    path = make_video("a.mp4")
+    with VideoSampler(max_pixels=64 * 48 - 1) as small:
+        assert refusal(small, path).reason == "too_large"
+
+
+def test_a_decoder_that_needs_more_memory_than_allowed_costs_the_file(make_video: MakeVideo) -> None:
+    path = make_video("vast.mp4", size=(4096, 4096), frames=1)
+    with VideoSampler(memory_bytes=480 * 2**20) as small:  # Python 3.13 with PyAV 19 takes 410 MB for a small clip
+        # Which of them depends on the library that is refused the memory first.
+        assert refusal(small, path).reason in ("too_large", "crashed", "corrupt")
+        assert len(small.sample(make_video("a.mp4"))) == 8
+
+
+def test_what_the_decoder_prints_is_not_seen(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "bad.mp4"
+    path.write_bytes(b"\x00\x00\x00\x18ftypisom\x00\x00\x00\x00isom" + bytes(5000))
+    with VideoSampler() as quiet:
+        refusal(quiet, path)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_asking_for_no_frames_is_a_programmers_error(sampler: VideoSampler, make_video: MakeVideo) -> None:
+    with pytest.raises(ValueError, match="count is 0"):
+        sampler.sample(make_video("a.mp4"), count=0)
+
+
+def test_the_child_starts_at_the_first_file_and_ends_with_the_sampler(make_video: MakeVideo) -> None:
+    with VideoSampler() as own:
+        assert own.child_pids == []
+        own.sample(make_video("a.mp4"))
+        (pid,) = own.child_pids
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    with pytest.raises(RuntimeError, match="closed"):
+        own.sample("a.mp4")
+
+
+def test_the_child_is_replaced_after_its_share_of_files(make_video: MakeVideo) -> None:
+    path = make_video("a.mp4")
+    pids = []
+    with VideoSampler(files_per_child=2) as own:
+        for _ in range(4):
+            own.sample(path, count=1)
+            pids += own.child_pids
+    assert pids[0] == pids[1] != pids[2] == pids[3]
+
+
+def test_several_threads_share_a_sampler(sampler: VideoSampler, make_video: MakeVideo) -> None:
+    paths = [make_video(f"{n}.mp4", frames=n) for n in range(1, 7)]
+    with ThreadPoolExecutor(3) as pool:
+        counts = list(pool.map(lambda path: len(sampler.sample(path)), paths))
+    assert counts == [1, 2, 3, 4, 5, 6]
+
+
+def test_as_many_files_are_decoded_at_once_as_there_are_workers(tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    # Each child says that it is there and waits for the other one.
+    meet = (
+        f"open(os.path.join({str(here)!r}, str(os.getpid())), 'w').close()\n"
+        f"    while len(os.listdir({str(here)!r})) < 2: time.sleep(0.01)"
+    )
+    with (
+        VideoSampler(workers=2, command=faulty_worker_command(meet), timeout_s=30) as own,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        frames = list(pool.map(own.sample, ["bad-1.mp4", "bad-2.mp4"]))
+        assert [len(found) for found in frames] == [1, 1]
+        assert len(set(own.child_pids)) == 2
+
+
+def test_closing_waits_for_the_file_in_hand(tmp_path: Path) -> None:
+    started, go = tmp_path / "started", tmp_path / "go"
+    wait = f"open({str(started)!r}, 'w').close()\n    while not os.path.exists({str(go)!r}): time.sleep(0.01)"
+    with ThreadPoolExecutor(2) as pool:
+        own = VideoSampler(command=faulty_worker_command(wait), timeout_s=30)
+        found = pool.submit(own.sample, "bad.mp4")
+        while not started.exists():
+            threading.Event().wait(0.01)
+        closed = pool.submit(own.close)
+        assert not closed.done()
+        go.touch()
+        closed.result()
+        assert len(found.result()) == 1
+    assert own.child_pids == []
+
+
+def test_at_least_one_worker_is_needed() -> None:
+    with pytest.raises(ValueError, match="workers is 0"):
+        VideoSampler(workers=0)
+
+
+def test_a_child_killed_between_files_goes_unnoticed(make_video: MakeVideo) -> None:
+    path = make_video("a.mp4")
+    with VideoSampler() as own:
+        own.sample(path)
+        (pid,) = own.child_pids
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        assert len(own.sample(path)) == 8
+
+
+SPEAKING = """
+import os, signal, sys, time
+sys.path[:0] = {path!r}
+from firstsight.media import wire
+wire.send(sys.stdout.buffer, {{"ready": 1}})
+request, _ = wire.receive(sys.stdin.buffer)
+if "bad" in request["path"]:
+    {misdeed}
+wire.send(sys.stdout.buffer, {{"frames": [[0.5, 1, 1]]}}, [b"abc"])
+sys.stdin.buffer.read()
+"""
+
+
+def faulty_worker_command(misdeed: str) -> list[str]:
+    """A child that answers every file with one pixel, but does something else to a bad one."""
+    return [sys.executable, "-c", SPEAKING.format(path=sys.path, misdeed=misdeed)]
+
+
+@pytest.mark.parametrize(
+    ("misdeed", "reason", "words"),
+    [
+        ("time.sleep(60)", "timeout", "within 0.5 seconds"),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "crashed", "no message"),
+        (
+            "print('decoder said: ' + 'x' * 99999 + ' last words', file=sys.stderr); os._exit(3)",
+            "crashed",
+            "xxx",
+        ),
+        ("raise MemoryError", "too_large", "memory"),
+        ("sys.stderr.write('what(): std::bad_alloc'); sys.stderr.flush(); os.abort()", "too_large", "memory"),
+        (
+            "sys.stdout.write('printed by a library' * 9); sys.stdout.flush(); time.sleep(60)",
+            "crashed",
+            "decoder",
+        ),
+        ("wire.send(sys.stdout.buffer, {'frames': [[0.0, 10, 10]]}, [b'abc'])", "crashed", "broken frames"),
+        ("wire.send(sys.stdout.buffer, {'frames': 7})", "crashed", "broken frames"),
+        ("wire.send(sys.stdout.buffer, {'reason': 'nonsense', 'message': request['path']})", "crashed", ""),
+    ],
+)
+def test_a_misbehaving_decoder_costs_that_file_and_the_next_one_works(
+    misdeed: str, reason: str, words: str, tmp_path: Path
+) -> None:
+    with VideoSampler(command=faulty_worker_command(misdeed), timeout_s=0.5, files_per_child=1) as own:
+        error = refusal(own, tmp_path / "bad.mp4")
+        assert error.reason == reason
+        assert words in str(error)
+        assert own.sample("good.mp4")[0].time_s == 0.5
+
+
+def test_a_child_killed_in_mid_file_costs_that_file_and_the_next_one_works(tmp_path: Path) -> None:
+    with VideoSampler(command=faulty_worker_command("time.sleep(60)"), timeout_s=30, files_per_child=1) as own:
+        own.sample("good.mp4")
+        errors: list[MediaError] = []
+        victim = threading.Thread(target=lambda: errors.append(refusal(own, tmp_path / "bad.mp4")))
+        before = own.child_pids
+        victim.start()
+        while own.child_pids in ([], before):  # until the child of the bad file is there
+            threading.Event().wait(0.01)
+        (pid,) = own.child_pids
+        os.kill(pid, signal.SIGKILL)
+        victim.join()
+        assert errors[0].reason == "crashed"
+        assert len(own.sample("good.mp4")) == 1
+
+
+def test_a_child_that_cannot_start_costs_each_file(tmp_path: Path) -> None:
+    with VideoSampler(command=[sys.executable, "-c", "raise SystemExit('no decoder here')"]) as own:
+        error = refusal(own, tmp_path / "a.mp4")
+    assert error.reason == "crashed"
+    assert "no decoder here" in str(error)
+
+
+def test_the_child_never_imports_torch(make_video: MakeVideo) -> None:
+    script = (
+        "import sys; sys.argv = ['worker']\n"
+        "from firstsight.media import video_worker as w\n"
+        f"request = dict(path={str(make_video('a.mp4'))!r}, rule='uniform:2', max_frames=2)\n"
+        "request |= dict(min_side=None, max_pixels=10**8)\n"
+        "header, body = w._answer(request)\n"
+        "assert len(header['frames']) == 2, header\n"
+        "print(sorted({'torch', 'lancedb', 'transformers', 'pyarrow', 'httpx'} & set(sys.modules)))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout == "[]\n", done.stderr
+
+
+def test_the_child_ends_when_its_parent_does(make_video: MakeVideo) -> None:
+    script = (
+        "import os\n"
+        "from firstsight.media.decode.video_sampler import VideoSampler\n"
+        f"sampler = VideoSampler()\nsampler.sample({str(make_video('a.mp4'))!r})\n"
+        "print(*sampler.child_pids, flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    # The child holds no pipe of ours whose end could be waited for.
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+    pid = int(done.stdout)
+    for _ in range(500):
+        if not _running(pid):
+            break
+        threading.Event().wait(0.01)
+    assert not _running(pid)
+
+
+def _running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"  # a zombie has ended; whoever adopted it has not looked yet
+
+
+def test_ctrl_c_in_mid_answer_ends_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    from firstsight.media.child_processes import child_messages
+
+    child = ChildProcess(faulty_worker_command("pass"))
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(child_messages, "receive", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        child.ask({"path": "good"}, timeout_s=5, max_body=100)
+    assert not child.alive
+
+
+@given(total=st.integers(0, 100_000), count=st.integers(1, 300))
+def test_uniform_indices_are_distinct_ordered_and_within_the_video(total: int, count: int) -> None:
+    indices = uniform_indices(total, count)
+    assert len(indices) == min(total, count)
+    assert indices == sorted(set(indices))
+    assert all(0 <= index < total for index in indices)
+
+
+def test_uniform_indices_are_the_centres_of_segments() -> None:
+    assert uniform_indices(80, 8) == [5, 15, 25, 35, 45, 55, 65, 75]

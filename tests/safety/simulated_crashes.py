@@ -1,0 +1,89 @@
+"""Dying after every single write: each commit of LanceDB, each append to the audit log, each write of its head."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lancedb
+import pytest
+from lancedb.merge import LanceMergeInsertBuilder
+from lancedb.table import LanceTable
+
+from firstsight.errors import AuditLogError
+from firstsight.safety.audit import audit_log
+
+COMMITS = [
+    (lancedb.db.LanceDBConnection, "create_table"),
+    (lancedb.db.LanceDBConnection, "drop_table"),
+    (LanceMergeInsertBuilder, "execute"),
+    *((LanceTable, name) for name in ("add", "add_columns", "delete", "optimize", "update")),
+]
+LOG_WRITES = [
+    (audit_log, "_write"),
+    (Path, "replace"),
+]  # an append, or a new head; the head in the place of the old one
+
+
+class SimulatedCrash(BaseException):
+    """Stands for the end of the process."""
+
+
+@contextmanager
+def crash_after(writes: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Let a number of writes through, then die in the place of the next one; tells how many there were."""
+    done = [0]
+
+    def counted(real: Callable[..., Any]) -> Callable[..., Any]:
+        def write(*arguments: Any, **settings: Any) -> Any:
+            if done[0] >= writes:
+                raise SimulatedCrash
+            done[0] += 1
+            return real(*arguments, **settings)
+
+        return write
+
+    with monkeypatch.context() as patch:
+        for owner, name in [*COMMITS, *LOG_WRITES]:
+            patch.setattr(owner, name, counted(getattr(owner, name)))
+        yield done
+
+
+@contextmanager
+def unwritable_log_after(appends: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let a number of writes to the log or its head through, then let each one fail as on a full disk."""
+    done, real = [0], audit_log._write
+
+    def write(*arguments: Any) -> None:
+        if done[0] >= appends:
+            raise OSError(28, os.strerror(28))
+        done[0] += 1
+        real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(audit_log, "_write", write)
+        yield
+
+
+def count_writes(monkeypatch: pytest.MonkeyPatch, act: Callable[[Path], Any], path: Path) -> int:
+    """How many writes a command makes."""
+    with crash_after(1_000_000, monkeypatch) as done:
+        act(path)
+    return done[0]
+
+
+def run_until_crash(monkeypatch: pytest.MonkeyPatch, writes: int, act: Callable[[Path], Any], path: Path) -> None:
+    """Run a command that dies after a number of writes."""
+    with crash_after(writes, monkeypatch), pytest.raises(SimulatedCrash):
+        act(path)
+
+
+def run_with_unwritable_log(
+    monkeypatch: pytest.MonkeyPatch, appends: int, act: Callable[[Path], Any], path: Path
+) -> None:
+    """Run a command whose log cannot be written after a number of writes to it."""
+    with unwritable_log_after(appends, monkeypatch), pytest.raises(AuditLogError, match="cannot be written"):
+        act(path)

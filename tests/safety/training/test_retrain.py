@@ -1,0 +1,143 @@
+"""Decisions become labels, and a challenger takes over only where it is shown to be better."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from firstsight.encoders.base import unit
+from firstsight.errors import SafetyError
+from firstsight.safety.audit.audit_log import AuditLog
+from firstsight.safety.policy.policies import Policies
+from firstsight.safety.policy.policy_heads import HeadShelf
+from firstsight.safety.review import review_actions
+from firstsight.safety.training.training_run import retrain, train_from_file
+from firstsight.storage.store import Store
+from tests.safety.conftest import POLICIES, Catalogue
+from tests.safety.scoring.test_scoring import make_head, promote
+
+
+def labels(catalogue: Catalogue, path: Path, ids: list[str], wrong: int = 0) -> Path:
+    """True labels of items, but for every `wrong`-th, which has the other one."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["item_id", "policy", "label"])
+        for n, item_id in enumerate(ids):
+            flipped = wrong and n % wrong == 0
+            writer.writerow([item_id, "weapons", int((item_id in catalogue.bad) != bool(flipped))])
+    return path
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Catalogue:
+    return Catalogue(tmp_path / "large", 1_600)
+
+
+def test_a_better_challenger_takes_over_and_an_equal_one_does_not(
+    large: Catalogue, policies: Policies, tmp_path: Path
+) -> None:
+    store, log = large.store, AuditLog.of(large.store.uri)
+    noise = unit(np.random.default_rng(5).normal(size=large.weapon.shape))
+    promote(store, make_head(large, coef=np.asarray(large.weapon + 3 * noise, dtype=np.float32)))
+    (poor,) = HeadShelf(store).promoted().values()
+    file = labels(large, tmp_path / "l.csv", large.ids)
+    first = retrain(store, policies, log, file)
+    assert first.heads[0].promoted, first.verdicts
+    assert first.heads[0].version != poor.version
+    again = retrain(store, policies, log, file)
+    assert not again.heads[0].promoted
+    assert "champion kept" in again.verdicts[0]
+    assert HeadShelf(store).promoted()["weapons"].version == first.heads[0].version
+    entries = list(log.entries(kinds=["train"]))
+    assert [entry.record["verdict"] for entry in entries] == [*first.verdicts, *again.verdicts]
+
+
+def test_challenger_and_champion_are_compared_on_what_neither_has_seen(
+    large: Catalogue, policies: Policies, tmp_path: Path
+) -> None:
+    log = AuditLog.of(large.store.uri)
+    early = train_from_file(large.store, labels(large, tmp_path / "a.csv", large.ids[:800]), policies)
+    (seen,) = (set(head.seen) for head in early.heads)
+    later = retrain(large.store, policies, log, labels(large, tmp_path / "b.csv", large.ids))
+    (made,) = later.trained
+    assert made.comparison is not None
+    assert made.held_out is not None
+    assert not set(made.head.seen) & set(made.held_out.unit_ids)
+    assert made.comparison.rows == len(set(made.held_out.unit_ids) - seen) == len(made.held_out.unit_ids)
+
+
+def test_what_was_trained_on_everything_is_no_measure_for_a_champion(
+    catalogue: Catalogue, policies: Policies, tmp_path: Path
+) -> None:
+    log = AuditLog.of(catalogue.store.uri)
+    file = labels(catalogue, tmp_path / "l.csv", catalogue.ids[:100])
+    train_from_file(catalogue.store, file, policies, log=log)
+    report = retrain(catalogue.store, policies, log, file)
+    assert not report.heads[0].promoted
+    assert "has seen every label" in report.verdicts[0]
+    assert log.verify().ok
+
+
+def test_decisions_are_labels_and_count_more_than_the_file(
+    catalogue: Catalogue, policies: Policies, tmp_path: Path
+) -> None:
+    store, log = catalogue.store, AuditLog.of(catalogue.store.uri)
+    with pytest.raises(SafetyError, match="nothing to train from"):
+        retrain(store, policies, log)
+    wrong, right = next(iter(catalogue.bad)), "i00001"
+    review_actions.decide(
+        store, log, right, "block", policies=policies, policy_ids=["weapons"], reason="seen", by="ana"
+    )
+    with pytest.raises(SafetyError, match="nothing to train from"):
+        retrain(store, policies, log)
+    review_actions.decide(
+        store, log, wrong, "allow", policies=policies, policy_ids=["weapons"], reason="seen", by="ana"
+    )
+    file = labels(catalogue, tmp_path / "l.csv", catalogue.ids[:60])
+    report = retrain(store, policies, log, file)
+    assert report.problems == ()
+    assert report.verdicts == ("promoted: no head was in use",)
+    assert report.heads[0].figures["positives"] == len(set(catalogue.ids[:60]) & set(catalogue.bad) - {wrong}) + 1
+
+
+CHILD = """
+import sys
+from firstsight.storage.store import Store
+from firstsight.safety.policy.policies import parse_policies
+from firstsight.safety.training.training_run import train_from_file
+print("go", flush=True)
+train_from_file(Store.open(sys.argv[1]), sys.argv[3], parse_policies(sys.argv[2], "p.yaml"))
+print("done", flush=True)
+"""
+
+
+@pytest.mark.parametrize("delay_s", [0.02, 0.3, 0.8])
+def test_a_kill_while_training_leaves_the_old_head_in_force(
+    catalogue: Catalogue, policies: Policies, tmp_path: Path, delay_s: float
+) -> None:
+    promote(catalogue.store, make_head(catalogue))
+    before = HeadShelf(catalogue.store).promoted()["weapons"].version
+    file = labels(catalogue, tmp_path / "l.csv", catalogue.ids)
+    command = [sys.executable, "-c", CHILD, str(catalogue.path), POLICIES, str(file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=dict(os.environ)) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"go\n"
+        try:
+            child.wait(delay_s)
+        except subprocess.TimeoutExpired:
+            child.send_signal(signal.SIGKILL)
+        finished = child.stdout.read() == b"done\n"
+    shelf = HeadShelf(Store.open(catalogue.path))
+    in_use = [head.version for head in shelf.versions("weapons") if head.promoted]
+    assert len(in_use) == 1  # never none, never two
+    if in_use != [before]:
+        assert finished or in_use[0] == max(head.version for head in shelf.versions())
+    made = train_from_file(catalogue.store, file, policies)
+    assert HeadShelf(catalogue.store).promoted()["weapons"].version == made.heads[0].version

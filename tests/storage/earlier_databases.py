@@ -1,0 +1,80 @@
+"""Databases of earlier layouts, as tests look at them: their files, their rows, and what all parts read from them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import lancedb
+
+import firstsight
+from firstsight.safety.audit.audit_log import AuditLog
+from firstsight.safety.audit.human_decisions import Reviews
+from firstsight.safety.policy.policies import load_policies
+from firstsight.safety.review.explanation import explain
+from firstsight.storage.store import Store
+
+TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT[\d:.+]+")
+NOW = datetime(2026, 2, 1, tzinfo=UTC)
+BLOCKED, ALLOWED, APPEALED, OVERTURNED = "sneakers-sky", "sneakers-green", "hiking-boot", "flip-flops"
+
+
+def files(folder: Path) -> dict[str, str]:
+    """The digest of every file of a folder."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Let nothing be written in a folder."""
+    paths = [folder, *folder.rglob("*")]
+    for path in paths:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        yield
+    finally:
+        for path in paths:
+            path.chmod(0o755)
+
+
+def rows(db: Path) -> dict[str, list[str]]:
+    """The rows of every table, in a stable order, without times in texts: a step may note when it was done."""
+    connection = lancedb.connect(db)
+    found = {}
+    for name in connection.list_tables().tables:
+        table = connection.open_table(name).search().limit(None).to_arrow()
+        found[name] = [str(table.column_names), *sorted(TIMESTAMP.sub("", repr(row)) for row in table.to_pylist())]
+    return found
+
+
+def read_all(db: Path) -> dict[str, Any]:
+    """What the parts that only read say of a database."""
+    opened, store = firstsight.open(db), Store.open(db)
+    reviews = Reviews.read(AuditLog.of(str(db)))
+    return {
+        "search": [(r.item_id, round(r.score, 4)) for r in opened.search("running shoes", k=5)],
+        "moments": [r.item_id for r in opened.search("a cat", kinds=["video"], moments=True)],
+        "by words": [r.item_id for r in opened.search("leather boot", mode="words", include_blocked=True)],
+        "by code": len(opened.search("shoes", where="semantic_id LIKE '%'", k=100)),
+        "get": opened.get("bananas")["views"][1]["fingerprint"],
+        "failures": [row["item_id"] for row in opened.failures()],
+        "runs": [run["outcome"] for run in opened.status().runs],
+        "recommend": [slot.item_id for slot in opened.recommend("user-1", k=5, seed=1, now=NOW)],
+        "events": opened.events_status().events,
+        "models": [(m.version, m.in_use) for m in opened.cold_start_models()],
+        "rerankers": [r.version for r in opened.rerankers()],
+        "semantic ids": sorted(row["semantic_id"] for row in opened.semantic_ids()),
+        "blocked": sorted(store.blocked([BLOCKED, ALLOWED, APPEALED, OVERTURNED])),
+        "decided": {item_id: made.action for item_id, made in reviews.decisions.items()},
+        "appeals": sorted(reviews.appeals),
+        "explained": explain(store, APPEALED, load_policies(None), AuditLog.of(str(db)))["decision"],
+    }

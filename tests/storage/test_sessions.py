@@ -1,0 +1,160 @@
+"""Open files: as many after many writes as after few, whoever reads, and none for a database that is idle."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import firstsight
+from firstsight import Database
+from firstsight.errors import MissingDatabaseError, StoreError
+from firstsight.storage.sessions import MAX_REPLACED
+from firstsight.storage.store import Store
+from firstsight.storage.text_index import index_texts
+from tests.indexer.shop import ColourEncoder, write_jsonl
+from tests.storage.open_files import ITEMS, make_text_heavy_database, open_files
+
+BOUND = MAX_REPLACED + 4
+"""Files of indexes out of use, and of the two text indexes in use and of their successors."""
+
+ENOUGH = MAX_REPLACED // 2 + 4
+"""Writes, of two text indexes each, after which a session has been replaced."""
+
+
+@pytest.fixture(scope="module")
+def text_heavy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with text indexes that are too large for LanceDB to read whole: it keeps those open."""
+    return make_text_heavy_database(tmp_path_factory.mktemp("text_heavy"), ColourEncoder())
+
+
+@pytest.fixture
+def db(text_heavy: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be written to."""
+    return Path(shutil.copytree(text_heavy, tmp_path / "db"))
+
+
+def open_db(path: Path) -> Database:
+    return firstsight.open(path, encoder=ColourEncoder())
+
+
+def writes(path: Path, times: int) -> Iterator[int]:
+    """Write an item and its words to a database, so many times."""
+    store = Store.open(path)
+    row = store.item_rows(["item-0"])["item-0"]
+    for n in range(times):
+        with store.writing():
+            store.write_items([row | {"item_id": f"new-{n}", "title": f"cup {n}", "text": "a new cup"}])
+            index_texts(store)
+        yield n
+
+
+def test_a_reader_beside_a_writer_holds_no_more_files_after_many_writes(db: Path, tmp_path: Path) -> None:
+    reader, writer, seen = open_db(db), open_db(db), []
+    for n in range(ENOUGH + 6):
+        writer.index(write_jsonl(tmp_path / "row.jsonl", [{"item_id": f"new-{n}", "title": f"cup {n}"}]))
+        assert reader.search(f"cup {n}", mode="hybrid", k=1)[0].item_id == f"new-{n}"
+        seen.append(len(open_files(db)))
+    assert seen[0] > 0  # else this tests nothing
+    assert max(seen) <= BOUND
+
+
+def test_the_same_holds_beside_a_writer_of_another_process(db: Path, tmp_path: Path) -> None:
+    (tmp_path / "alias").symlink_to(db)  # another address has a session of its own, as another process has
+    reader, seen = open_db(db), []
+    for n in writes(tmp_path / "alias", ENOUGH):
+        assert reader.search(f"cup {n}", mode="words", k=1)[0].item_id == f"new-{n}"
+        seen.append(len(open_files(db)))
+    assert 0 < max(seen) <= BOUND
+
+
+def test_pages_of_many_earlier_answers_hold_no_more_files(db: Path) -> None:
+    reader = open_db(db)
+    first = {reader.search("cup", mode="words", k=2, offset=2).snapshot: 0}
+    for n in writes(db, ENOUGH):
+        first[reader.search("cup", mode="words", k=20).snapshot] = n + 1
+    for snapshot, count in first.items():
+        assert len(reader.search("cup", mode="words", k=20, snapshot=snapshot)) == min(count, 20)
+        assert len(open_files(db)) <= BOUND
+
+
+def test_databases_of_one_address_read_an_index_once(db: Path) -> None:
+    readers = [open_db(db) for _ in range(4)]
+    seen = []
+    for reader in readers:
+        reader.search("cup", mode="words")
+        seen.append(len(open_files(db)))
+    assert seen == [seen[0]] * 4
+
+
+def test_a_released_database_keeps_no_file_open_and_goes_on(db: Path) -> None:
+    idle, reader = open_db(db), open_db(db)
+    assert not idle.search("cup", mode="words")
+    opened = open_files(db)
+    idle.release()
+    for _ in writes(db, ENOUGH):
+        reader.search("cup", mode="words")
+    assert opened
+    assert not opened & open_files(db)
+    assert len(idle.search("cup", mode="words", k=ENOUGH)) == ENOUGH
+
+
+def test_without_a_database_no_file_is_open(db: Path) -> None:
+    reader = open_db(db)
+    reader.search("cup", mode="words")
+    assert open_files(db)
+    del reader
+    assert not open_files(db)
+
+
+def test_a_relative_address_is_that_of_the_folder_it_was_opened_in(
+    db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path)
+    here = open_db(Path("db"))
+    assert here.count() == ITEMS
+    monkeypatch.chdir(tmp_path / "other")
+    other = open_db(Path("db"))
+    other.index(write_jsonl(tmp_path / "one.jsonl", [{"item_id": "only", "title": "cup"}]))
+    assert (other.count(), here.search("cup", mode="words", k=1)) == (1, [])
+
+
+def test_a_database_made_anew_at_its_address_is_read_anew(db: Path, tmp_path: Path) -> None:
+    before = open_db(db)  # holds the session
+    before.search("cup", mode="words")
+    shutil.rmtree(db)
+    open_db(db).index(write_jsonl(tmp_path / "one.jsonl", [{"item_id": "only", "title": "cup"}]))
+    assert [result.item_id for result in open_db(db).search("cup", mode="hybrid")] == ["only"]
+
+
+def test_a_database_whose_folder_is_gone_is_missing_until_it_is_made_anew(db: Path, tmp_path: Path) -> None:
+    held = open_db(db)
+    held.search("cup", mode="hybrid")
+    shutil.rmtree(db)
+    for call in (held.count, lambda: held.search("cup", mode="hybrid"), lambda: held.remove(["item-0"])):
+        with pytest.raises(MissingDatabaseError, match="there is no database at"):
+            call()
+    assert not db.exists()
+    held.index(write_jsonl(tmp_path / "one.jsonl", [{"item_id": "only", "title": "cup"}]))
+    assert [result.item_id for result in held.search("cup", mode="hybrid")] == ["only"]
+
+
+def test_a_database_that_lost_its_tables_is_refused_in_a_sentence(db: Path) -> None:
+    held = open_db(db)
+    held.search("cup", mode="hybrid")
+    shutil.rmtree(db / "items.lance")
+    with pytest.raises(StoreError, match=r"cannot be read .*restore it from a copy"):
+        held.search("cup", mode="hybrid")
+
+
+def test_rows_alone_replace_no_session(db: Path) -> None:
+    reader = open_db(db)
+    reader.search("cup")
+    generation = reader.store.session.generation
+    for _ in range(2 * MAX_REPLACED):
+        reader.store.items.update(where="item_id = 'item-0'", values={"title": "cup"})
+        reader.store.refresh()
+    assert reader.store.session.generation == generation

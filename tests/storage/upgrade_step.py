@@ -1,0 +1,26 @@
+"""A step of an upgrade, for tests: every second item has to be encoded again, and `during` is called between writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from firstsight.storage.store import Store
+from firstsight.storage.upgrade import Change
+
+during: Callable[[], object] = lambda: None  # noqa: E731
+
+
+def plan(store: Store) -> Sequence[str | Change]:
+    items = _items(store)
+    return ["Say so in a sentence.", Change("Mark items.", rows=len(items), seconds=90.0, encode_again=len(items))]
+
+
+def apply(store: Store) -> None:
+    items = _items(store)
+    for part in (items[::2], items[1::2]):
+        store.encode_again(part)
+        during()
+
+
+def _items(store: Store) -> list[str]:
+    return sorted(item_id for batch in store.item_ids() for item_id in batch)[::2]
