@@ -122,7 +122,7 @@ def search(
             "--where",
             metavar="SQL",
             help="A condition over the columns: \"price < 50 AND category = 'shoes'\". "
-            "A name with blanks stands in `backticks`.",
+            "Put `backquotes` around a name with blanks.",
             show_default=False,
         ),
     ] = None,
