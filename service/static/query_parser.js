@@ -1,13 +1,13 @@
-// What is typed: words to search by, and, behind a minus, what to take away.
+// Parse the typed query: words to search for, and exclusions after a minus.
 
-const TAKEN_AWAY = /(^|\s)-(?:"([^"]+)"?|(\p{L}[^\s"]*))/gu;
+const EXCLUDED = /(^|\s)-(?:"([^"]+)"?|(\p{L}[^\s"]*))/gu;
 
-/** "boots -leather -"red laces"" is {text: "boots", minus: ["leather", "red laces"]}; "t-shirt" and "-5" stay words. */
-export function readWords(typed) {
+/** "boots -leather -"red laces"" is {text: "boots", minus: ["leather", "red laces"]}; "t-shirt" and "-5" stay in the text. */
+export function parseQuery(typed) {
   const minus = [];
-  const text = typed.replace(TAKEN_AWAY, (_, before, quoted, word) => {
-    const one = (quoted ?? word).trim();
-    if (one && !minus.includes(one)) minus.push(one);
+  const text = typed.replace(EXCLUDED, (_, before, quoted, word) => {
+    const excluded = (quoted ?? word).trim();
+    if (excluded && !minus.includes(excluded)) minus.push(excluded);
     return before;
   });
   return { text: text.replace(/\s+/g, ' ').trim(), minus };

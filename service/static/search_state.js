@@ -1,82 +1,82 @@
-// What a search asks for beside its words: pictures, items, and what is excluded, as chips in the search field. Words
-// and items stand in the page's address; pictures are too large for it, so that the tab remembers them by its entries.
+// The state of a search: its text, items, pictures and exclusions, with a chip in the search field for each of them.
+// Text and items are in the address of the page. Pictures are too large for it: the tab keeps them by history entry.
 
-import { veiledOf } from './api.js';
+import { findVeiled } from './api.js';
 import { h, icon } from './dom.js';
 import { picture } from './media.js';
 
 const LISTS = ['items', 'minus', 'images', 'minusImages'];
 
-export const blank = () => ({ text: '', items: [], minus: [], images: [], minusImages: [] });
+export const emptyState = () => ({ text: '', items: [], minus: [], images: [], minusImages: [] });
 
-/** What the address says, with the pictures that this entry of the history had. */
-export function readAsked(settings) {
-  const asked = { ...blank(), text: settings.get('q') ?? '', items: settings.getAll('item'), minus: settings.getAll('minus') };
-  return { ...asked, ...recall() };
+/** The state from the settings in the address, with the pictures of this history entry. */
+export function stateFromSettings(settings) {
+  const state = { ...emptyState(), text: settings.get('q') ?? '', items: settings.getAll('item'), minus: settings.getAll('minus') };
+  return { ...state, ...recall() };
 }
 
-/** As the settings of an address. */
-export function writeAsked(asked) {
+/** The settings of the address for a state; pictures are left out. */
+export function settingsFromState(state) {
   const settings = new URLSearchParams();
-  if (asked.text) settings.set('q', asked.text);
-  for (const item of asked.items) settings.append('item', item);
-  for (const text of asked.minus) settings.append('minus', text);
+  if (state.text) settings.set('q', state.text);
+  for (const item of state.items) settings.append('item', item);
+  for (const text of state.minus) settings.append('minus', text);
   return settings;
 }
 
-const REMEMBERED = 20;
-const pictures = new Map(); // by the name of an entry; the oldest go
+const MAX_ENTRIES = 20;
+const pictures = new Map(); // by the id of a history entry; the oldest are dropped
 const entry = () => history.state?.entry;
 const last = { hash: null, entry: null };
 
 function recall() {
-  // a link back to the search of before has no entry of its own yet
+  // a link back to the previous search has no entry id yet
   if (entry()) Object.assign(last, { hash: location.hash, entry: entry() });
-  const kept = pictures.get(location.hash === last.hash ? last.entry : null);
-  return kept ? { images: [...kept.images], minusImages: [...kept.minusImages] } : {};
+  const stored = pictures.get(location.hash === last.hash ? last.entry : null);
+  return stored ? { images: [...stored.images], minusImages: [...stored.minusImages] } : {};
 }
 
-/** Put a search into the address and the history; going back brings it again, with its pictures. */
-export function enter(hash, { images, minusImages }) {
+/** Add a search to the address and the history. Going back restores it with its pictures. */
+export function pushHistoryEntry(hash, { images, minusImages }) {
   const now = pictures.get(entry()) ?? { images: [], minusImages: [] };
-  const same = (some, others) => some.length === others.length && some.every((one, n) => one.data === others[n].data);
+  const same = (left, right) => left.length === right.length && left.every((image, n) => image.data === right[n].data);
   if (location.hash === hash && same(images, now.images) && same(minusImages, now.minusImages)) return;
   last.hash = hash;
-  last.entry = `${Date.now()} ${Math.random()}`; // entries outlive a reload, and what they name does not
+  last.entry = `${Date.now()} ${Math.random()}`; // unique after a reload too: entries survive it, their pictures do not
   pictures.set(last.entry, { images: [...images], minusImages: [...minusImages] });
-  if (pictures.size > REMEMBERED) pictures.delete(pictures.keys().next().value);
+  if (pictures.size > MAX_ENTRIES) pictures.delete(pictures.keys().next().value);
   history.pushState({ entry: last.entry }, '', hash);
 }
 
-/** The body of a search. */
-export function queryOf(asked) {
-  const query = { items: asked.items, minus: asked.minus };
-  if (asked.text) query.text = asked.text;
-  query.images = asked.images.map((one) => one.data);
-  query.minus_images = asked.minusImages.map((one) => one.data);
+/** The body of a search request. */
+export function requestBody(state) {
+  const query = { items: state.items, minus: state.minus };
+  if (state.text) query.text = state.text;
+  query.images = state.images.map((image) => image.data);
+  query.minus_images = state.minusImages.map((image) => image.data);
   return query;
 }
 
-/** A chip for each; `removed` is called once one has been taken out. */
-export function chipsOf(asked, removed) {
-  return LISTS.flatMap((name) => asked[name].map((one) => {
+/** A chip for each item, picture and exclusion; `onRemove` is called after one was removed from the state. */
+export function makeChips(state, onRemove) {
+  return LISTS.flatMap((name) => state[name].map((entry) => {
     const minus = name.startsWith('minus');
-    const label = one.name ?? one;
+    const label = entry.name ?? entry;
     const remove = () => {
-      asked[name].splice(asked[name].indexOf(one), 1);
-      removed();
+      state[name].splice(state[name].indexOf(entry), 1);
+      onRemove();
     };
     return h('span', { class: minus ? 'chip minus' : 'chip' }, minus && h('b', { 'aria-hidden': 'true' }, '−'),
-      shown(name, one), h('span', { dir: 'auto' }, label),
+      chipPicture(name, entry), h('span', { dir: 'auto' }, label),
       h('button', { type: 'button', class: 'quiet', 'aria-label': `Remove ${minus ? 'excluded ' : ''}${label}`, onclick: remove }, icon('close')));
   }));
 }
 
-function shown(name, one) {
+function chipPicture(name, entry) {
   if (name === 'items') {
-    const thumb = h('span', { class: 'thumb veiled' }, picture({ itemId: one, size: 96 }));
-    veiledOf([one]).then((veiled) => thumb.classList.toggle('veiled', veiled.has(one)));
+    const thumb = h('span', { class: 'thumb veiled' }, picture({ itemId: entry, size: 96 }));
+    findVeiled([entry]).then((veiled) => thumb.classList.toggle('veiled', veiled.has(entry)));
     return thumb;
   }
-  return one.data?.startsWith('data:image/') ? h('img', { src: one.data, alt: '' }) : null;
+  return entry.data?.startsWith('data:image/') ? h('img', { src: entry.data, alt: '' }) : null;
 }
