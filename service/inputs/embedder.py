@@ -16,10 +16,10 @@ from firstsight.encoders.base import Vectors, unit
 from firstsight.errors import FirstsightError, InputError, MediaError
 from firstsight.service.batching.batching_encoder import BatchingEncoder, time_limit
 from firstsight.service.batching.cancellation import run_until_cancelled
+from firstsight.service.database_pool import DatabasePool
 from firstsight.service.inputs.request_pictures import PictureReader
 from firstsight.service.json_responses import strip_local_folders
 from firstsight.service.service_errors import ServiceError, describe_error
-from firstsight.service.state import Service
 
 
 class BadInputsError(ServiceError):
@@ -48,10 +48,10 @@ class BadInputsError(ServiceError):
 class Embedder:
     """What the embeddings routes of one application share; used in its event loop alone."""
 
-    def __init__(self, service: Service) -> None:
-        self._databases = service.databases
-        self._pictures: PictureReader = service.pictures
-        self._pending_pictures = 0  # pictures of requests not answered yet
+    def __init__(self, databases: DatabasePool, pictures: PictureReader) -> None:
+        self._databases = databases
+        self._pictures = pictures
+        self._pending_pictures = 0  # pictures of requests that are not answered yet
 
     async def encoder(self) -> BatchingEncoder:
         """The encoder, loaded at the first call."""

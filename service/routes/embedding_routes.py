@@ -95,7 +95,7 @@ async def get_embedder(request: Request, service: ServiceDep) -> Embedder:
     """What the routes share; made in the event loop, at the first request."""
     require_scope(request, "read")
     if not hasattr(request.app.state, "embedder"):
-        request.app.state.embedder = Embedder(service)
+        request.app.state.embedder = Embedder(service.databases, service.pictures)
     embedder = request.app.state.embedder
     assert isinstance(embedder, Embedder)
     return embedder

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from firstsight.service.inputs.item_posting import index_rows, remove_item
 from firstsight.service.json_responses import LibraryJSONResponse
-from firstsight.service.routes.search_routes import ItemIdPath, ItemIdQuery, item_not_found
+from firstsight.service.routes.item_access import ItemIdPath, ItemIdQuery, item_not_found
 from firstsight.service.routes.search_schemas import StrictModel
 from firstsight.service.state import ServiceDep
 
@@ -78,7 +78,8 @@ class RemovedAnswer(BaseModel):
 @router.post("/items", response_model=IndexedAnswer, summary="Index catalogue rows now")
 def post_items(body: PostedItems, service: ServiceDep) -> LibraryJSONResponse:
     """Index one or a few rows; they are committed, and found by searches, when this is answered."""
-    return LibraryJSONResponse(index_rows(service, [item.model_dump(exclude_unset=True) for item in body.items]))
+    rows = [item.model_dump(exclude_unset=True) for item in body.items]
+    return LibraryJSONResponse(index_rows(service.databases, service.pictures, service.settings, rows))
 
 
 @router.delete("/items", response_model=RemovedAnswer, summary="Remove an item, by any id")
@@ -90,7 +91,7 @@ def delete_item_by_any_id(item_id: ItemIdQuery, service: ServiceDep) -> LibraryJ
 @router.delete("/items/{item_id:path}", response_model=RemovedAnswer, summary="Remove an item")
 def delete_item(item_id: ItemIdPath, service: ServiceDep) -> LibraryJSONResponse:
     """Remove an item with its views and posted pictures; people's decisions about it stay in the audit log."""
-    removed = remove_item(service, item_id)
+    removed = remove_item(service.databases, service.settings, item_id)
     if not removed:
         raise item_not_found(item_id)
     return LibraryJSONResponse({"removed": removed})

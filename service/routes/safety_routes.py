@@ -19,7 +19,7 @@ from firstsight.safety.review.review_queue import review_queue
 from firstsight.safety.scoring.scoring_run import score
 from firstsight.service.auth import actor_name
 from firstsight.service.json_responses import LibraryJSONResponse, hide_local_uri
-from firstsight.service.routes.search_routes import ItemIdPath, require_item
+from firstsight.service.routes.item_access import ItemIdPath, require_item
 from firstsight.service.routes.search_schemas import StrictModel
 from firstsight.service.state import ServiceDep
 

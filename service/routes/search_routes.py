@@ -6,18 +6,19 @@ from functools import partial
 from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi import Query as Parameter
 
 from firstsight import Database
 from firstsight.errors import QueryError
 from firstsight.retrieval.query import MAX_RESULTS, Query
 from firstsight.retrieval.results import SearchResult, SearchResults
-from firstsight.service.auth import has_scope, refuse_if_blocked, require_scope
+from firstsight.service.auth import has_scope, require_scope
 from firstsight.service.batching.batching_encoder import time_limit
 from firstsight.service.batching.cancellation import run_until_cancelled
 from firstsight.service.inputs.filter_guard import check_filter, check_visible_column, visible_columns
 from firstsight.service.json_responses import LibraryJSONResponse, hide_local_uri
+from firstsight.service.routes.item_access import ItemIdPath, ItemIdQuery, require_visible_item
 from firstsight.service.routes.search_request import SearchRequestWithFiles, prepare_query, read_search_request
 from firstsight.service.routes.search_schemas import (
     MAX_K,
@@ -31,7 +32,6 @@ from firstsight.service.routes.search_schemas import (
     SlateAnswer,
 )
 from firstsight.service.search_queue import PendingSearch
-from firstsight.service.service_errors import NotFoundError
 from firstsight.service.state import ServiceDep
 
 router = APIRouter(tags=["search"], default_response_class=LibraryJSONResponse)
@@ -101,9 +101,6 @@ def result_as_json(result: SearchResult, *, moderates: bool) -> dict[str, Any]:
     return told
 
 
-ItemIdPath = Annotated[str, Path(description="an item's id; it may hold slashes", examples=["sneakers-red"])]
-
-
 @router.get("/items/{item_id:path}/similar", response_model=SimilarAnswer, summary="What is next to an item")
 def similar(
     request: Request,
@@ -119,9 +116,6 @@ def similar(
         found = db.similar(item_id, k=k, kinds=kinds, near_duplicate=near_duplicate)
         shown = db.pictures([one.item_id for one in found])
     return LibraryJSONResponse({"results": [one.as_dict() | {"view_id": shown.get(one.item_id)} for one in found]})
-
-
-ItemIdQuery = Annotated[str, Parameter(min_length=1, max_length=512, description="an item's id, whatever stands in it")]
 
 
 @router.get("/items", response_model=ItemAnswer, summary="An item with its views, by any id")
@@ -181,31 +175,6 @@ def _titles(request: Request, db: Database, item_ids: list[str]) -> dict[str, st
     rows = db.store.item_rows(item_ids)
     shown = {i: row["title"] for i, row in rows.items() if moderates or row.get("safety_decision") != "block"}
     return {item_id: title for item_id, title in shown.items() if title}
-
-
-def require_item(db: Database, item_id: str) -> None:
-    """Answer 404 for an item that is not there.
-
-    Raises:
-        NotFoundError: there is none of this id.
-    """
-    if not db.has(item_id):
-        raise item_not_found(item_id)
-
-
-def require_visible_item(request: Request, db: Database, item_id: str) -> None:
-    """Answer 404 for an item that is not there, and for one that is blocked unless the key moderates.
-
-    Raises:
-        NotFoundError: there is none of this id, or not for this key.
-    """
-    require_item(db, item_id)
-    refuse_if_blocked(request, item_not_found(item_id), blocked=db.is_blocked(item_id))
-
-
-def item_not_found(item_id: str) -> NotFoundError:
-    """The refusal for an id that is not there, or not for this key."""
-    return NotFoundError(f"there is no item {item_id[:512]!r}")
 
 
 def _event(one: str | HistoryEvent) -> Any:

@@ -60,7 +60,7 @@ def test_a_posted_key_that_looks_like_pictures_is_a_warning(writable_client: Tes
         "homepage": "https://a.example/",
     }
     answer = writable_client.post("/items", json={"items": [row]}).json()
-    assert answer["warnings"] == ["'image' looks like media and is not read as such: send them as 'images'"]
+    assert answer["warnings"] == ["column 'image' looks like media but is not read; send the media as 'images'"]
 
 
 def test_a_picture_in_a_row_is_kept_beside_the_database(writable_client: TestClient, own_db: Path) -> None:
