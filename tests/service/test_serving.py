@@ -170,5 +170,5 @@ def test_a_port_that_is_taken_is_one_sentence(capsys: pytest.CaptureFixture[str]
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(ListenError, match=f"127.0.0.1:{port} cannot be taken"):
+        with pytest.raises(ListenError, match=f"127.0.0.1:{port} cannot be used"):
             serve(ServiceSettings(db=str(own_db), port=port))
