@@ -97,8 +97,8 @@ def remove_item(databases: DatabasePool, settings: ServiceSettings, item_id: str
 def _upload_folder(settings: ServiceSettings) -> Iterator[Path]:
     """The folder `.uploads` of the database; a temporary folder if the database is remote."""
     if settings.remote:
-        with tempfile.TemporaryDirectory(prefix="firstsight-") as folder:
-            yield Path(folder)
+        with tempfile.TemporaryDirectory(prefix="firstsight-") as temporary:
+            yield Path(temporary)
         return
     folder = Path(settings.db).absolute() / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
