@@ -1,4 +1,4 @@
-"""The service as a process: it comes up, it ends what it has begun, and a kill loses nothing that was acknowledged."""
+"""The service as a process: it starts, finishes open requests at a stop, and a kill loses no acknowledged write."""
 
 from __future__ import annotations
 

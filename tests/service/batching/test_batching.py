@@ -1,4 +1,4 @@
-"""Many callers share the encoder's passes, and each gets its own vectors, in time or a clear answer."""
+"""Callers share forward passes; each gets its own vectors in time, or a clear error."""
 
 from __future__ import annotations
 

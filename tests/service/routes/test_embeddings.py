@@ -1,4 +1,4 @@
-"""The embeddings endpoints, asked by the packages that people use, on a real server with the real encoder."""
+"""The embedding routes with the common client packages, a real server and the real encoder."""
 
 from __future__ import annotations
 

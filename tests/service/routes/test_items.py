@@ -1,4 +1,4 @@
-"""Items that are posted are found at once, and gone when they are deleted; other processes' rows are seen."""
+"""Posted items are found at once, deleted items are gone, and rows of other processes are visible."""
 
 from __future__ import annotations
 

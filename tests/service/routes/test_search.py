@@ -1,4 +1,4 @@
-"""Search, items and slates over HTTP are what the library answers, and tell nothing of this machine."""
+"""Search, items and slates over HTTP equal the library's answers and contain no local paths."""
 
 from __future__ import annotations
 
