@@ -122,21 +122,21 @@ class DatabasePool:
             held = self._free.get(timeout=self._settings.max_wait_s)
         except Empty:
             raise OverloadedError("every reading thread is busy; try again", {"Retry-After": "1"}) from None
-        kept: Database | None = None
+        reusable: Database | None = None
         try:
             with self._timed():
                 database = held or self._open()
                 yield database
-            kept = database
+            reusable = database
         except StoreError:
             raise
         except FirstsightError:  # an error of the request, not of the database
-            kept = database
+            reusable = database
             raise
         finally:
-            if kept is not None:
-                kept.release()
-            self._free.put(kept)
+            if reusable is not None:
+                reusable.release()
+            self._free.put(reusable)
 
     def slates(self) -> AbstractContextManager[Database]:
         """Give one thread at a time the database for slates, which holds all items in memory.

@@ -150,10 +150,10 @@ class BatchingEncoder(EncoderWrapper):
     def submit_texts(self, texts: Sequence[str]) -> Future[Vectors]:
         """As `encode_texts`, but without waiting; `remaining` gives the time to wait."""
         known = [self._cache.get(text) for text in texts]
-        found = [vector for vector in known if vector is not None]
-        self._metrics.cached(len(found), len(known) - len(found))
-        if texts and len(found) == len(known):
-            return _completed_future(np.stack(found))
+        cached = [vector for vector in known if vector is not None]
+        self._metrics.cached(len(cached), len(known) - len(cached))
+        if texts and len(cached) == len(known):
+            return _completed_future(np.stack(cached))
         return self._submit(self._texts, texts)
 
     def picture_queue_full_error(self, waiting: int) -> QueueFullError:

@@ -76,19 +76,19 @@ async def run_until_cancelled(request: Request, limit_s: float, work: Callable[[
         return None
 
     task = asyncio.ensure_future(run())
-    gone = asyncio.ensure_future(_wait_for_disconnect(request))
+    disconnected = asyncio.ensure_future(_wait_for_disconnect(request))
     try:
-        either: set[asyncio.Future[Any]] = {task, gone}
+        either: set[asyncio.Future[Any]] = {task, disconnected}
         done, _ = await asyncio.wait(either, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
         if task in done:
             return task.result()  # type: ignore[return-value]  # None only after cancelling
     finally:
-        gone.cancel()
+        disconnected.cancel()
         if not task.done():
             cancellation.cancel()
             scope.cancel()
             task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # marks the exception as read
-    if gone in done:
+    if disconnected in done:
         raise ClientGoneError("the client disconnected")
     raise DeadlineError(f"there was no answer within {limit_s:.1f} s; try again", {"Retry-After": "1"})
 

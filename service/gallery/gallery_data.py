@@ -39,13 +39,13 @@ class AnswerCache:
     def __init__(self, fresh_s: float = FRESH_S, max_answers: int = 16) -> None:
         self._fresh_s = fresh_s
         self._max_answers = max_answers
-        self._kept: dict[tuple[Any, ...], tuple[int, float, Any]] = {}
+        self._answers: dict[tuple[Any, ...], tuple[int, float, Any]] = {}
         self._making: dict[tuple[Any, ...], threading.Lock] = {}
         self._lock = threading.Lock()
 
     def cached(self, key: tuple[Any, ...], store: Store) -> Any | None:
         """Return the cached answer for `key`; None if there is no valid one."""
-        if (entry := self._kept.get(key)) is None:
+        if (entry := self._answers.get(key)) is None:
             return None
         version, made_at, answer = entry
         return answer if version == int(store.items.version) or time.monotonic() - made_at < self._fresh_s else None
@@ -67,15 +67,15 @@ class AnswerCache:
             if cached is not None:
                 return cached
             version = int(store.items.version)
-            made = make(store)
+            answer = make(store)
             with self._lock:
-                self._kept.pop(key, None)
-                self._kept[key] = (version, time.monotonic(), made)
-                while len(self._kept) > self._max_answers:
-                    oldest = next(iter(self._kept))
-                    del self._kept[oldest]
+                self._answers.pop(key, None)
+                self._answers[key] = (version, time.monotonic(), answer)
+                while len(self._answers) > self._max_answers:
+                    oldest = next(iter(self._answers))
+                    del self._answers[oldest]
                     self._making.pop(oldest, None)
-            return made
+            return answer
 
 
 def describe_catalogue(store: Store) -> dict[str, Any]:
@@ -116,21 +116,21 @@ def map_data(store: Store, *, sample: int, method: Method) -> dict[str, Any]:
         QueryError: `sample` is out of range, or no item has a vector.
         OptionalDependencyError: the package of `method` is not installed.
     """
-    made = space_map(store, sample=sample, method=method)
-    rows = store.safety_rows([point.item_id for point in made.points])
-    decisions = [rows.get(point.item_id, {}).get("safety_decision", "allow") for point in made.points]
+    plane = space_map(store, sample=sample, method=method)
+    rows = store.safety_rows([point.item_id for point in plane.points])
+    decisions = [rows.get(point.item_id, {}).get("safety_decision", "allow") for point in plane.points]
     points = [
-        [round(p.x, 5), round(p.y, 5), p.item_id, p.title, dict(p.columns).get("kind", "product")] for p in made.points
+        [round(p.x, 5), round(p.y, 5), p.item_id, p.title, dict(p.columns).get("kind", "product")] for p in plane.points
     ]
     return {
         "points": points,
         "decisions": decisions,
         "colourings": [
             _colouring_as_json(colouring)
-            for colouring in (*_column_colourings(made), *_safety_colourings(made, decisions, rows))
+            for colouring in (*_column_colourings(plane), *_safety_colourings(plane, decisions, rows))
         ],
-        "total": made.total,
-        "method": made.method,
+        "total": plane.total,
+        "method": plane.method,
     }
 
 
@@ -198,12 +198,12 @@ def _values(values: Sequence[object]) -> list[str]:
     return [value for value, _ in counts.most_common()] if len(counts) <= MAX_VALUES else []
 
 
-def _column_colourings(made: SpaceMap) -> list[Colouring]:
-    return [colouring for colouring in made.colourings if colouring.column not in SAFETY_COLUMNS]
+def _column_colourings(plane: SpaceMap) -> list[Colouring]:
+    return [colouring for colouring in plane.colourings if colouring.column not in SAFETY_COLUMNS]
 
 
 def _safety_colourings(
-    made: SpaceMap, decisions: Sequence[str], rows: Mapping[str, Mapping[str, Any]]
+    plane: SpaceMap, decisions: Sequence[str], rows: Mapping[str, Mapping[str, Any]]
 ) -> list[Colouring]:
     """Colourings by decision, and by the policy with the highest score."""
     if not rows:
@@ -211,7 +211,7 @@ def _safety_colourings(
     tops = {item_id: _top_policy(row.get("safety_scores")) for item_id, row in rows.items()}
     return [
         _by_frequency("decision", decisions),
-        _by_frequency("policy", [tops.get(point.item_id, "none") for point in made.points]),
+        _by_frequency("policy", [tops.get(point.item_id, "none") for point in plane.points]),
     ]
 
 

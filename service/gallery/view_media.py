@@ -73,14 +73,14 @@ class ViewMedia:
         limits: dict[str, Any] = {"workers": workers, "timeout_s": policy.timeout_s, "max_pixels": policy.max_pixels}
         self._pictures = PictureDecoder(**limits)
         self._videos = VideoSampler(**limits)
-        self._kept = RemoteVideoCache()
+        self._remote_videos = RemoteVideoCache()
         self._thumbnails = _ThumbnailCache(cache_bytes)
 
     def close(self) -> None:
         """Stop the child processes and remove copies of remote videos."""
         self._pictures.close()
         self._videos.close()
-        self._kept.close()
+        self._remote_videos.close()
 
     def etag(self, view: StoredView, size: int = 0) -> str:
         """Return a quoted ETag, which changes when the medium changes."""
@@ -115,7 +115,7 @@ class ViewMedia:
         if view.time_s is None:
             raise MediaError("unsupported", f"view {view.view_id} is a picture; request its thumbnail")
         _refuse_live_frame(view)
-        with self._kept.hold(view.uri, self._policy_for(view)) as path:
+        with self._remote_videos.hold(view.uri, self._policy_for(view)) as path:
             file = open_regular(path)  # an open file stays readable even if the copy is removed
         file_format = sniff(file.read(SNIFF_BYTES))
         if file_format not in VIDEO_FORMATS:  # the address may now serve a page or script, which must not be passed on
@@ -129,7 +129,7 @@ class ViewMedia:
         if view.time_s is None:
             with fetch(view.uri, policy, "picture") as fetched:
                 return self._pictures.open(fetched.read(), min_side=side)
-        with self._kept.hold(view.uri, policy) as path:
+        with self._remote_videos.hold(view.uri, policy) as path:
             return self._videos.frame_at(path, view.time_s, min_side=side).picture
 
     def _policy_for(self, view: StoredView) -> MediaPolicy:
@@ -171,8 +171,8 @@ def _find_first(store: Store, item_id: str, conditions: Sequence[str]) -> Stored
         return None
     row = min(rows, key=_sort_key)
     decided = ["safety_decision"] if "safety_decision" in store.items.schema.names else []
-    found = store.items.search().where(f"item_id = {quote(item_id)}").select(["catalog_dir", *decided]).limit(1)
-    items = found.to_arrow().to_pylist()
+    query = store.items.search().where(f"item_id = {quote(item_id)}").select(["catalog_dir", *decided]).limit(1)
+    items = query.to_arrow().to_pylist()
     if not items:  # a run that died left the view; search does not find it either
         return None
     return StoredView(
@@ -185,8 +185,8 @@ def _find_first(store: Store, item_id: str, conditions: Sequence[str]) -> Stored
 
 def _rows(store: Store, condition: str) -> list[dict[str, Any]]:
     columns = [name for name in _COLUMNS if name in store.views.schema.names]
-    found = store.views.search().where(f"uri IS NOT NULL AND {condition}").select(columns).limit(None)
-    rows: list[dict[str, Any]] = found.to_arrow().to_pylist()
+    query = store.views.search().where(f"uri IS NOT NULL AND {condition}").select(columns).limit(None)
+    rows: list[dict[str, Any]] = query.to_arrow().to_pylist()
     return rows
 
 
