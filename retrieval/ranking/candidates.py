@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any, overload
 
 import numpy as np
@@ -28,7 +27,8 @@ from firstsight.retrieval.ranking.fusion import reciprocal_rank, weighted
 from firstsight.retrieval.ranking.item_filters import explain_condition_error
 from firstsight.retrieval.ranking.query_encoding import EncodedQuery
 from firstsight.retrieval.ranking.relevance import RandomPairCosines
-from firstsight.storage.store import Store, quote
+from firstsight.storage.conditions import is_in, quote, quote_name
+from firstsight.storage.store import Store
 
 FIRST_READ = 64
 """Minimum number of rows to read first: a page, and some rows for uncertain places."""
@@ -40,7 +40,6 @@ POOL = 200
 """Items of each side that hybrid fuses. The number does not depend on the page, so all pages come from one ranking. The
 remaining items follow by cosine."""
 
-IDS_PER_LOOKUP = 1_000
 
 TIE_TOLERANCE = 1e-6
 """Cosines closer than this may change their order with the number of rows read."""
@@ -121,7 +120,7 @@ class Ranker:
         if item_ids is not None:
             if not item_ids:
                 return CandidateRanking([], -1.0, complete=True)
-            condition = _join_conditions(condition, item_ids_condition(item_ids))
+            condition = _join_conditions(condition, is_in("item_id", item_ids))
         k = _first_read(need) * 2  # an item has several views
         allowed = dict.fromkeys(self.encoded.query.items, False)
         while True:
@@ -231,9 +230,7 @@ class Ranker:
     def _find_items_with_every_word(self, words: WordQuery, item_ids: Sequence[str]) -> set[str]:
         if not item_ids:
             return set()
-        hits = search_by_words(
-            self.store, words, limit=len(item_ids), condition=item_ids_condition(item_ids), every=True
-        )
+        hits = search_by_words(self.store, words, limit=len(item_ids), condition=is_in("item_id", item_ids), every=True)
         return {item_id for item_id, _ in hits}
 
     # ---- rows by id
@@ -246,9 +243,8 @@ class Ranker:
         """
         ids: list[str] = []
         vectors = [np.empty((0, self.store.spec.dim), dtype=np.float32)]
-        for start in range(0, len(item_ids), IDS_PER_LOOKUP):
-            condition = f"{item_ids_condition(item_ids[start : start + IDS_PER_LOOKUP])} AND vector IS NOT NULL"
-            rows = self.store.items.search().where(condition).select(["item_id", "vector"]).limit(None).to_arrow()
+        columns = ["item_id", "vector"]
+        for rows in self.store.rows_by_id(self.store.items, item_ids, columns=columns, condition="vector IS NOT NULL"):
             ids += (str(item_id) for item_id in rows["item_id"].to_pylist())
             vectors.append(pc.list_flatten(rows["vector"]).to_numpy().reshape(rows.num_rows, -1))
         return ids, np.concatenate(vectors)
@@ -259,11 +255,9 @@ class Ranker:
 
     def group_sizes(self, column: str, values: Sequence[object]) -> dict[object, int]:
         """Count the items that pass the filter, for each of these values of a column."""
-        condition = _join_conditions(
-            self.condition, f"`{column}` IN ({', '.join(_literal(value) for value in values)})"
-        )
         if not values:
             return {}
+        condition = _join_conditions(self.condition, is_in(quote_name(column), values))
         found = self.store.items.search().where(condition).select([column]).limit(None).to_arrow()
         return Counter(found[column].to_pylist())
 
@@ -275,15 +269,8 @@ class Ranker:
 
     def _rows(self, item_ids: Sequence[str], columns: list[str], condition: str | None) -> Iterator[dict[str, Any]]:
         distinct = list(dict.fromkeys(columns))
-        for start in range(0, len(item_ids), IDS_PER_LOOKUP):
-            lookup = _join_conditions(condition, item_ids_condition(item_ids[start : start + IDS_PER_LOOKUP]))
-            yield from self.store.items.search().where(lookup).select(distinct).limit(None).to_arrow().to_pylist()
-
-
-def _literal(value: object) -> str:
-    if isinstance(value, datetime):
-        return f"timestamp {quote(value.isoformat())}"
-    return quote(value) if isinstance(value, str) else str(value)
+        for rows in self.store.rows_by_id(self.store.items, item_ids, columns=distinct, condition=condition):
+            yield from rows.to_pylist()
 
 
 def _without_minus(encoded: EncodedQuery) -> EncodedQuery:
@@ -297,11 +284,6 @@ def _first_read(need: int) -> int:
 
 def _lowest_cosine(rows: Sequence[dict[str, Any]]) -> float:
     return 1.0 - float(rows[-1]["_distance"]) if rows else -1.0
-
-
-def item_ids_condition(item_ids: Sequence[str]) -> str:
-    """SQL condition that selects these items."""
-    return f"item_id IN ({', '.join(quote(item_id) for item_id in item_ids)})"
 
 
 @overload

@@ -1,4 +1,4 @@
-"""A service holds as many files open after many writes as after few, however many of its threads have searched."""
+"""The number of open files of a service does not grow with the number of writes or searching threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The README's commands of the service run as written, but for its port."""
+"""The README's service commands run as written, except for the port."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Searches that nobody waits for any more, that are late, or that wait for slow servers."""
+"""Searches whose client disconnected, searches past their deadline, and searches that wait for slow servers."""
 
 from __future__ import annotations
 

@@ -117,9 +117,9 @@ def test_the_page_asks_nothing_of_another_host() -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/static/../gallery.py",
-        "/static/%2e%2e%2fgallery.py",
-        "/static/..%5cgallery.py",
+        "/static/../app.py",
+        "/static/%2e%2e%2fapp.py",
+        "/static/..%5capp.py",
         "/static//etc/passwd",
         "/static/",
     ],

@@ -1,4 +1,4 @@
-"""Clients that hold connections open: each is let go of, nobody else waits for them, and neither does a stop."""
+"""Connections that clients hold open are closed; they delay neither other clients nor a stop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Items that are posted are found at once, and gone when they are deleted; other processes' rows are seen."""
+"""Posted items are found at once, deleted items are gone, and rows of other processes are visible."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_posted_key_that_looks_like_pictures_is_a_warning(writable_client: Tes
         "homepage": "https://a.example/",
     }
     answer = writable_client.post("/items", json={"items": [row]}).json()
-    assert answer["warnings"] == ["'image' looks like media and is not read as such: send them as 'images'"]
+    assert answer["warnings"] == ["column 'image' looks like media but is not read; send the media as 'images'"]
 
 
 def test_a_picture_in_a_row_is_kept_beside_the_database(writable_client: TestClient, own_db: Path) -> None:
@@ -96,9 +96,9 @@ def test_a_posted_picture_goes_with_the_last_item_that_has_it(writable_client: T
     ("row", "says"),
     [
         ({"item_id": "a", "kind": "shoe"}, "kind 'shoe'"),
-        ({"item_id": "a", "images": ["/etc/passwd"]}, "not taken from a request"),
-        ({"item_id": "a", "images": ["../../etc/passwd"]}, "not taken from a request"),
-        ({"item_id": "a", "videos": ["file:///etc/passwd"]}, "not taken from a request"),
+        ({"item_id": "a", "images": ["/etc/passwd"]}, "not accepted in a request"),
+        ({"item_id": "a", "images": ["../../etc/passwd"]}, "not accepted in a request"),
+        ({"item_id": "a", "videos": ["file:///etc/passwd"]}, "not accepted in a request"),
         ({"item_id": "a", "images": ["data:image/png;base64,aGVsbG8="]}, "item 'a'"),
         ({"item_id": "a", "price": "cheap"}, "price"),
         ({"item_id": "a", "vector": "x"}, "vector"),

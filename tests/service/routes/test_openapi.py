@@ -1,4 +1,4 @@
-"""The OpenAPI document, and what happens to a service that is asked everything it describes, and worse."""
+"""The OpenAPI document, and requests generated from it, valid and invalid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decisions over HTTP: what is blocked is gone for who may only read, and the log names who decided."""
+"""Decisions over HTTP: readers do not see blocked items, and the audit log names the person who decided."""
 
 from __future__ import annotations
 
