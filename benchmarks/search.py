@@ -1,13 +1,14 @@
-"""Search through the vector index: recall, latency, building, filters, and searching while another process writes.
+"""Measure search through the vector index: recall, latency, build time, filters, and search during writes.
 
-    python -m benchmarks.search ann --rows 1000000        # against exact search, LanceDB alone, faiss and usearch
-    python -m benchmarks.search curve                     # at several sizes, up to 1,000,000; --sizes for others
+    python -m benchmarks.search ann --rows 1000000        # compare with exact search, plain LanceDB, faiss and usearch
+    python -m benchmarks.search curve                     # several sizes up to 1,000,000; --sizes for others
     python -m benchmarks.search filters --rows 1000000    # filters that 10 %, 1 % and 0.1 % of the rows pass
-    python -m benchmarks.search ids --rows 1000000        # 1,000 ids looked up, without and with their index
-    python -m benchmarks.search writing --rows 100000     # searching while an index run goes on
+    python -m benchmarks.search ids --rows 1000000        # look up 1,000 ids, without and with an index
+    python -m benchmarks.search writing --rows 100000     # search during an index run
 
-Vectors are made, unit length, around one centre per 100 rows (1,000 at least); queries are of the same kind and not
-stored. They are written once to --work. Peers (`pip install faiss-cpu usearch`) are left out where they are missing.
+The vectors are generated: unit vectors around one centre per 100 rows (at least 1,000 centres). The queries have the
+same distribution and are not stored. The database is written once to --work. Peers (`pip install faiss-cpu usearch`)
+are skipped if they are not installed.
 """
 
 from __future__ import annotations
@@ -41,16 +42,16 @@ from firstsight.storage.vector_index import exact_distances, nearest_rows, vecto
 T = TypeVar("T")
 
 QUERIES = 200
-USEARCH_MAX_ROWS = 100_000  # which it took 260 s to index
+USEARCH_MAX_ROWS = 100_000  # usearch needs 260 s to index this number
 BATCH = 50_000
 LATENT = 48
 
 
 def make_vectors(rows: int, dim: int, seed: int, centres: int) -> Vectors:
-    """Unit vectors around centres that are the same for every seed.
+    """Generate unit vectors around centres that are the same for every seed.
 
-    They vary in LATENT directions, as those of trained encoders do: there a row's nearest are of many clusters. In
-    all of 512 directions clusters are islands, and every index finds everything.
+    They vary in LATENT directions, like vectors of trained encoders, so the neighbours of a row are in many clusters.
+    With variation in all 512 directions the clusters would be isolated, and every index would find everything.
     """
     rng = np.random.default_rng(seed)
     fixed = np.random.default_rng(dim)
@@ -62,7 +63,7 @@ def make_vectors(rows: int, dim: int, seed: int, centres: int) -> Vectors:
 
 
 def open_store(work: Path, rows: int, dim: int) -> Store:
-    """The database of so many items, made where it is not there yet."""
+    """Open the database with this number of items; create it if it does not exist."""
     path = work / f"{rows}x{dim}"
     store = Store.create(path, EncoderSpec("made", dim, 32, "made"))
     store.add_columns({"price": "number"})
@@ -89,7 +90,7 @@ def _table(store: Store, vectors: Vectors, start: int) -> pa.Table:
 
 
 def peak_of(work: Callable[[], T]) -> tuple[T, float, float]:
-    """What work returns, its seconds, and by how many MB memory rose above what it was, sampled every 20 ms."""
+    """Run work; return its result, its seconds, and the rise of memory in MB, sampled every 20 ms."""
     gc.collect()
     process = psutil.Process()
     before = peak = process.memory_info().rss
@@ -112,7 +113,7 @@ def peak_of(work: Callable[[], T]) -> tuple[T, float, float]:
 
 
 def times_ms(search: Callable[[Vectors], object], queries: Vectors) -> tuple[float, float]:
-    """p50 and p95 of one query at a time, the first ten, or the first third of fewer, not counted."""
+    """p50 and p95 of one query at a time, in ms; the first ten queries, or a third of fewer, do not count."""
     spent = []
     for n in range(len(queries)):
         started = time.perf_counter()
@@ -123,13 +124,13 @@ def times_ms(search: Callable[[Vectors], object], queries: Vectors) -> tuple[flo
 
 
 def recall(distances: Sequence[Sequence[float]], tenth: Vectors) -> float:
-    """Share of the true ten nearest that were found; as near as the tenth counts."""
+    """Share of the true ten nearest that were found; ties with the tenth count."""
     hits = [sum(d <= bound + 1e-5 for d in row) for row, bound in zip(distances, tenth, strict=True)]
     return float(np.mean(np.minimum(hits, 10)) / 10)
 
 
 def searcher(store: Store, condition: str | None = None) -> Callable[[Vectors], list[list[float]]]:
-    """Our search, ten results with their ids, as distances."""
+    """Our search: the distances of ten results, read with their ids."""
 
     def search(queries: Vectors) -> list[list[float]]:
         rows = nearest_rows(store, "items", queries, k=10, condition=condition, columns=["item_id"])
@@ -139,7 +140,7 @@ def searcher(store: Store, condition: str | None = None) -> Callable[[Vectors], 
 
 
 def ann(work: Path, rows: int, dim: int) -> bool:
-    """Building, recall and latency at one size, against the raw call and the peers."""
+    """Measure build, recall and latency at one size; compare with the raw call and the peers."""
     store = open_store(work, rows, dim)
     queries = make_vectors(QUERIES, dim, 0, max(1_000, rows // 100))
     tenth = exact_distances(store.items, queries, 10)[:, -1]
@@ -151,9 +152,9 @@ def ann(work: Path, rows: int, dim: int) -> bool:
     found = recall(ours(queries), tenth)
 
     def raw(query: Vectors) -> object:
-        asked = store.items.search(query[0], vector_column_name="vector").distance_type("cosine").limit(10)  # type: ignore[attr-defined]
-        asked = asked.nprobes(tuning.nprobes).refine_factor(tuning.refine)
-        return asked.select(["item_id", "_distance"]).to_arrow().to_pylist()
+        search = store.items.search(query[0], vector_column_name="vector").distance_type("cosine").limit(10)  # type: ignore[attr-defined]
+        search = search.nprobes(tuning.nprobes).refine_factor(tuning.refine)
+        return search.select(["item_id", "_distance"]).to_arrow().to_pylist()
 
     rounds = [(times_ms(raw, queries), times_ms(ours, queries)) for _ in range(3)]
     raw_p50 = statistics.median(r[0] for r, _ in rounds)
@@ -165,8 +166,8 @@ def ann(work: Path, rows: int, dim: int) -> bool:
         print(f"ours, {size} queries in one call: {1e3 * (time.perf_counter() - started) / size:.2f} ms a query")
 
     def flat(query: Vectors) -> object:
-        asked = store.items.search(query[0], vector_column_name="vector").distance_type("cosine").limit(10)  # type: ignore[attr-defined]
-        return asked.bypass_vector_index().select(["item_id", "_distance"]).to_arrow().to_pylist()
+        search = store.items.search(query[0], vector_column_name="vector").distance_type("cosine").limit(10)  # type: ignore[attr-defined]
+        return search.bypass_vector_index().select(["item_id", "_distance"]).to_arrow().to_pylist()
 
     print("LanceDB exact: p50 {:.1f} ms, p95 {:.1f} ms".format(*times_ms(flat, queries[:30])), flush=True)
     reached = [
@@ -222,7 +223,7 @@ def _peers(store: Store, queries: Vectors, tenth: Vectors, wanted: float) -> Non
 
 
 def curve(work: Path, sizes: Sequence[int], dim: int) -> bool:
-    """Exact and through the index at several sizes, with time, memory and disk; and the growth fitted to them."""
+    """Measure exact and indexed search at several sizes: time, memory, disk; extrapolate the growth."""
     seconds = []
     for rows in sizes:
         store = open_store(work, rows, dim)
@@ -233,12 +234,11 @@ def curve(work: Path, sizes: Sequence[int], dim: int) -> bool:
         vector_index.store_tuning(store.items, tuning)
         search = searcher(store)
         found, (p50, p95) = recall(search(queries), tenth), times_ms(search, queries)
-        asked = store.items.search
+        table_search = store.items.search
 
-        def flat(query: Vectors, asked: Any = asked) -> object:
-            return (
-                asked(query[0]).distance_type("cosine").limit(10).bypass_vector_index().select(["item_id"]).to_arrow()
-            )
+        def flat(query: Vectors, search: Any = table_search) -> object:
+            exact = search(query[0]).distance_type("cosine").limit(10).bypass_vector_index()
+            return exact.select(["item_id"]).to_arrow()
 
         exact_p50, _ = times_ms(flat, queries[:5])
         index = next(i for i in store.items.list_indices() if i.name == vector_index.NAME)
@@ -259,7 +259,7 @@ def curve(work: Path, sizes: Sequence[int], dim: int) -> bool:
 
 
 def filters(work: Path, rows: int, dim: int) -> bool:
-    """Latency and recall with filters that few rows pass."""
+    """Measure latency and recall with selective filters."""
     store = open_store(work, rows, dim)
     with store.writing():
         run_upkeep(store)
@@ -267,9 +267,9 @@ def filters(work: Path, rows: int, dim: int) -> bool:
     reached = []
     for share in (10, 100, 1_000):
         condition = f"price % {share} = 0"
-        asked = store.items.search().where(condition).select(["vector"]).limit(None).to_arrow()["vector"]
-        kept = vectors_of_column(asked.combine_chunks())
-        tenth = np.sort(1 - queries @ kept.T, axis=1)[:, 9]
+        column = store.items.search().where(condition).select(["vector"]).limit(None).to_arrow()["vector"]
+        passing = vectors_of_column(column.combine_chunks())
+        tenth = np.sort(1 - queries @ passing.T, axis=1)[:, 9]
         search = searcher(store, condition)
         found, (p50, p95) = recall(search(queries), tenth), times_ms(search, queries)
         print(f"{100 / share:g} % of {rows:,}: p50 {p50:.1f} ms, p95 {p95:.1f} ms")
@@ -278,17 +278,17 @@ def filters(work: Path, rows: int, dim: int) -> bool:
 
 
 def ids(work: Path, rows: int, dim: int) -> bool:
-    """1,000 ids looked up, without and with an index on them."""
+    """Measure the lookup of 1,000 ids, without and with an index."""
     from lancedb.index import BTree
 
     store = open_store(work, rows, dim)
-    wanted = [f"item-{n}" for n in np.random.default_rng(0).integers(0, rows, 1_000)]
+    item_ids = [f"item-{n}" for n in np.random.default_rng(0).integers(0, rows, 1_000)]
 
     def median_ms() -> float:
         spent = []
         for _ in range(7):
             started = time.perf_counter()
-            store.digests(wanted)
+            store.digests(item_ids)
             spent.append(1e3 * (time.perf_counter() - started))
         return statistics.median(spent)
 
@@ -302,34 +302,21 @@ def ids(work: Path, rows: int, dim: int) -> bool:
 
 
 def writing(work: Path, rows: int, dim: int, seconds: float) -> bool:
-    """Search while another process writes and looks after the index; how long until a new row is found."""
+    """Measure search while another process writes and maintains the index, and the delay until a new row is found."""
     store = open_store(work, rows, dim)
     with store.writing():
         run_upkeep(store)
     queries = make_vectors(QUERIES, dim, 0, max(1_000, rows // 100))
 
     def search(query: Vectors) -> object:
-        store.refresh()  # as every call of Database does
+        store.refresh()  # every call of Database does this
         return searcher(store)(query)
 
     quiet_p50, quiet_p95 = times_ms(search, queries)
-    # a process that only keeps as busy as the writer would slow searches too; two cores are shared by both
-    writer = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "benchmarks.search",
-            "_write",
-            "--work",
-            str(work),
-            "--rows",
-            str(rows),
-            "--dim",
-            str(dim),
-        ],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    # on two cores, any busy process slows searches, so a part of the slowdown is not due to the writes
+    command = [sys.executable, "-m", "benchmarks.search", "_write"]
+    options = ["--work", str(work), "--rows", str(rows), "--dim", str(dim)]
+    writer = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True)
     assert writer.stdout is not None
     spent: list[float] = []
     delays: list[float] = []
@@ -356,13 +343,13 @@ def writing(work: Path, rows: int, dim: int, seconds: float) -> bool:
     writer.wait()
     reading.join()
     p50, p95 = (float(np.percentile(spent, q)) for q in (50, 95))
-    print(f"quiet: p50 {quiet_p50:.1f}, p95 {quiet_p95:.1f} ms; beside {seen} writes: p50 {p50:.1f}, p95 {p95:.1f} ms")
+    print(f"quiet: p50 {quiet_p50:.1f}, p95 {quiet_p95:.1f} ms; during {seen} writes: p50 {p50:.1f}, p95 {p95:.1f} ms")
     reached = goal("s until a written row is found, at worst", max(delays), 2.0)
     return goal("p95 while writing over p95 before", p95 / quiet_p95, 2.0) and reached
 
 
 def write(work: Path, rows: int, dim: int) -> None:
-    """The other process: 500 items a second, each write in the order of an index run, upkeep as it falls due."""
+    """Write 500 items per second in the order of an index run, with upkeep when due; runs in the second process."""
     from firstsight.storage.upkeep import RunUpkeep
 
     store = open_store(work, rows, dim)
@@ -372,24 +359,24 @@ def write(work: Path, rows: int, dim: int) -> None:
         n = store.items.count_rows()
         while True:
             began = time.monotonic()
-            fresh = make_vectors(1, dim, n, 1_000)  # of other clusters: nothing stored is nearer to it than itself
+            fresh = make_vectors(1, dim, n, 1_000)  # from other clusters, so it is its own nearest neighbour
             table = _table(store, np.concatenate([fresh, make_vectors(499, dim, n + 1, 1_000)]), n)
             store.write_items([row | {"indexed_at": now} for row in table.to_pylist()])
             print(json.dumps({"item_id": f"item-{n}", "seed": n, "at": time.time()}), flush=True)
             care.after_write()
             n += 500
-            time.sleep(max(0.0, 1.0 - (time.monotonic() - began)))  # the rate of an encoder, which takes the rest
+            time.sleep(max(0.0, 1.0 - (time.monotonic() - began)))  # an encoder would use this time
 
 
 def main() -> None:
-    """Run what the command line asks for."""
+    """Run the chosen measurement."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["ann", "curve", "filters", "ids", "writing", "_write"])
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--dim", type=int, default=512)
     parser.add_argument("--work", type=Path, default=Path(os.environ.get("TMPDIR", "/tmp")) / "firstsight-search")
     parser.add_argument("--sizes", type=int, nargs="+", default=[20_000, 50_000, 100_000, 1_000_000], metavar="ROWS")
-    parser.add_argument("--seconds", type=float, default=30.0, help="of searching beside a writer")
+    parser.add_argument("--seconds", type=float, default=30.0, help="duration of search during writes")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     at = (options.work, options.rows, options.dim)
