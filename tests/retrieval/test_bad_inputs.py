@@ -1,4 +1,4 @@
-"""A query that the encoder fails on costs itself, not those that are answered with it."""
+"""An encoder failure on one query does not affect the other queries of the call."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from firstsight.retrieval.pages.thumbnails import jpeg_uri
 
 
 class FailingEncoder:
-    """The real starter; raises on the word "poison" and on pictures of 50 pixels width."""
+    """The real starter encoder; it raises on the word "poison" and on pictures 50 pixels wide."""
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder

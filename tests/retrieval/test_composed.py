@@ -1,4 +1,4 @@
-"""The algebra of composed queries, with the real encoder over the sample catalogue."""
+"""Queries of several parts, with the real encoder over the sample catalogue."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_penalty_of_no_weight_changes_nothing(db: firstsight.Database, mode: s
 
 
 def test_avoiding_the_query_itself_does_not_turn_it_around(db: firstsight.Database) -> None:
-    """A subtraction would leave the zero vector, or its opposite."""
+    """A subtraction would give the zero vector, or the opposite direction."""
     plain = ids(db.search("guitar", mode="vector", k=5))
     assert ids(db.search("guitar", mode="vector", minus=["guitar"], minus_weight=0.9, k=5)) == plain
 

@@ -1,4 +1,4 @@
-"""Evaluation: judgements as they are read, measures, significance, and queries made from the catalogue."""
+"""Evaluation: reading judgements, measures, significance, and queries generated from the catalogue."""
 
 from __future__ import annotations
 
@@ -255,7 +255,7 @@ def test_queries_are_drawn_by_the_seed_alone(db: firstsight.Database, sample_db:
     assert len(drawn(0)) == 8
 
 
-# ---- exactness, on vectors written for it
+# ---- exactness, on synthetic vectors
 
 
 @pytest.fixture
@@ -310,5 +310,5 @@ def test_items_of_one_title_answer_it_alike(synthetic: Store) -> None:
     titles, pictures = build_catalogue_tasks(Nothing(), synthetic, queries=400)
     wanted = {o.query.text: set(o.query.relevant_items) for o in titles.modes[0].outcomes}
     assert wanted["title 1"] == {"it'em 2", "it'em 3"}
-    assert wanted["title 0"] == {"it'em 1"}  # item 0 has no picture to be found by
+    assert wanted["title 0"] == {"it'em 1"}  # item 0 has no picture
     assert len(pictures.modes[0].outcomes) == sum(n % 7 >= 2 for n in range(300))

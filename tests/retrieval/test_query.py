@@ -1,4 +1,4 @@
-"""The query object: checks itself, and goes to JSON and back."""
+"""The query object: its checks, and its conversion to and from JSON."""
 
 from __future__ import annotations
 

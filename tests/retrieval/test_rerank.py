@@ -1,4 +1,4 @@
-"""Reranking: what is there to learn is learned, where there is nothing it is refused, and it is never required."""
+"""Reranking: a useful model is promoted, a useless one is not, and search works without any."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def write_lines(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
 
 
 def catalogue() -> list[dict[str, Any]]:
-    """64 items, 8 colours of 8 things, each with its sales; titles alone, so that it is quick."""
+    """64 items: 8 products in 8 colours, with sales; titles only, so that indexing is quick."""
     return [
         {
             "item_id": item_id,
@@ -61,7 +61,7 @@ def catalogue() -> list[dict[str, Any]]:
 
 
 def by_sales() -> list[dict[str, Any]]:
-    """People want the thing they name, and of those what sells well: search knows the first, not the second."""
+    """Relevant items are of the named product, and graded by sales; search alone does not know the sales."""
     return [
         {"query": saying.format(thing), "item_id": f"{colour}-{thing}", "grade": SALES[f"{colour}-{thing}"] // 250}
         for saying, thing, colour in itertools.product(SAYINGS, THINGS, COLOURS)
@@ -69,7 +69,7 @@ def by_sales() -> list[dict[str, Any]]:
 
 
 def by_nothing() -> list[dict[str, Any]]:
-    """Items drawn at random: there is nothing to learn. (Of 40 such draws one was promoted, as p < .05 allows.)"""
+    """Random relevant items, so nothing can be learned. (1 of 40 such samples was promoted; p < 0.05 allows that.)"""
     random = np.random.default_rng(0)
     return [
         {"query": saying.format(thing), "item_id": str(item_id), "grade": 1}
@@ -87,7 +87,7 @@ def indexed(tmp_path_factory: pytest.TempPathFactory, starter: Encoder) -> Path:
 
 @pytest.fixture(scope="module")
 def ranked(indexed: Path, tmp_path_factory: pytest.TempPathFactory, starter: Encoder) -> Path:
-    """The same with a reranker promoted for each of hybrid and vector, not to be written to."""
+    """The same database with promoted rerankers for hybrid and vector; read-only."""
     folder = tmp_path_factory.mktemp("ranked")
     shutil.copytree(indexed, folder / "db")
     db = firstsight.open(folder / "db", encoder=starter)
@@ -100,20 +100,20 @@ def ranked(indexed: Path, tmp_path_factory: pytest.TempPathFactory, starter: Enc
 
 @pytest.fixture
 def db(indexed: Path, tmp_path: Path, starter: Encoder) -> firstsight.Database:
-    """A copy that may be written to, without rerankers."""
+    """A writable copy without rerankers."""
     shutil.copytree(indexed, tmp_path / "db")
     return firstsight.open(tmp_path / "db", encoder=starter)
 
 
 @pytest.fixture
 def shop(ranked: Path, starter: Encoder) -> firstsight.Database:
-    """With rerankers; not to be written to."""
+    """The database with rerankers; read-only."""
     return firstsight.open(ranked, encoder=starter)
 
 
 @pytest.fixture
 def own(ranked: Path, tmp_path: Path, starter: Encoder) -> firstsight.Database:
-    """A copy with rerankers that may be written to."""
+    """A writable copy with rerankers."""
     shutil.copytree(ranked, tmp_path / "db")
     return firstsight.open(tmp_path / "db", encoder=starter)
 
@@ -132,7 +132,7 @@ def gain(results: Sequence[firstsight.SearchResult], thing: str) -> float:
     return float(sum(grade / np.log2(place + 2) for place, grade in enumerate(good)))
 
 
-# ---- learning and the rule
+# ---- fitting and the promotion rule
 
 
 def test_what_helps_is_learned_promoted_used_and_dropped(db: firstsight.Database, judged: Path) -> None:
@@ -142,9 +142,9 @@ def test_what_helps_is_learned_promoted_used_and_dropped(db: firstsight.Database
     assert made.figures["queries"] == 32
     assert made.figures["ndcg_after"] > made.figures["ndcg_before"] + 0.05
     assert made.figures["p"] < 0.01
-    text = "one good mug"  # no query that was learned from
+    text = "one good mug"  # not a training query
     before = db.search(text, k=40)
-    assert before.reranker is None  # fitted, not promoted: not in use
+    assert before.reranker is None  # fitted but not promoted, so not in use
     assert db.promote_reranker().promoted
     after = db.search(text, k=40)
     assert after.reranker == 1
@@ -294,7 +294,7 @@ def test_scores_keep_their_meaning_and_rank_scores_fall(shop: firstsight.Databas
         ({}, 1),
         ({"mode": "hybrid"}, 1),
         ({"mode": "vector"}, 2),
-        ({"mode": "words"}, None),  # none was fitted to it
+        ({"mode": "words"}, None),  # no reranker was fitted to this mode
         ({"rerank": False}, None),
         ({"where": "sales > 100", "min_score": 0.1, "collapse": "colour", "diversity": 0.2}, 1),
         ({"fusion": "rrf"}, None),
@@ -375,7 +375,7 @@ def test_the_first_hundred_are_reranked_and_the_rest_follow(indexed: Path, tmp_p
     db = firstsight.open(tmp_path / "db", encoder=starter)
     more = [row | {"item_id": f"{row['item_id']}-{n}"} for row in catalogue() for n in range(3)]
     db.index(write_lines(tmp_path / "c.jsonl", more))
-    shop = firstsight.open(indexed, encoder=starter)  # has none; its judgements are of other ids
+    shop = firstsight.open(indexed, encoder=starter)  # without rerankers; its judgements have other ids
     assert shop.rerankers() == []
     judged = [row | {"item_id": f"{row['item_id']}-{n}"} for row in by_sales() for n in range(3)]
     db.fit_reranker(judgements=write_lines(tmp_path / "j.jsonl", judged), mode="vector")
@@ -390,7 +390,7 @@ def test_the_first_hundred_are_reranked_and_the_rest_follow(indexed: Path, tmp_p
     assert [item_id for page in pages for item_id in page] == ids(reranked)
 
 
-# ---- never required
+# ---- optional dependency
 
 
 def in_another_process(code: str, path: Path) -> str:
@@ -435,11 +435,11 @@ def test_without_lightgbm_the_extra_is_named(
     assert own.search("mug").reranker is None
 
 
-# ---- what cannot be used
+# ---- unusable rerankers
 
 
 def kept(db: firstsight.Database, **changed: Any) -> RerankerVersion:
-    """A promoted version like the first, with something changed."""
+    """A promoted version like the first, with some fields changed."""
     first = vars(db.rerankers()[0]) | changed
     shelf = RerankerShelf(db.uri)
     made = shelf.add(RerankerVersion(**first))

@@ -1,4 +1,4 @@
-"""The map of the items: where they lie, how they are coloured, and a page that runs nothing of a catalogue's."""
+"""The map of the items: projection, colouring, and a page that never runs text of a catalogue."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ HOSTILE = [
 
 
 class Scripts(HTMLParser):
-    """The script elements of a page and every element's event attributes, as a browser would find them."""
+    """Script elements and event attributes of a page, parsed as a browser does."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -67,13 +67,13 @@ def data_of(page: str) -> Any:
 
 
 def clustered(count: int, dim: int = 24) -> tuple[Any, Any]:
-    """Unit vectors around five directions, and which direction each is of."""
+    """Unit vectors around five directions, with the number of each vector's direction."""
     random = np.random.default_rng(0)
     which = np.arange(count) % 5
     return unit(random.normal(size=(5, dim))[which] + random.normal(0, 0.15, size=(count, dim))), which
 
 
-# ---- placing
+# ---- projection
 
 
 @pytest.mark.parametrize("method", ["pca", "tsne"])
