@@ -58,5 +58,7 @@ def test_the_wheel_holds_only_the_package_and_all_its_data(tmp_path: Path) -> No
         "py.typed",
         "encoders/starter/weights/starter-bridge.safetensors",
         "retrieval/pages/templates/contact_sheet.html",
+        "retrieval/pages/templates/map_painter.js",
+        "retrieval/pages/templates/plots.css",
     ):
         assert f"firstsight/{data}" in names

@@ -52,14 +52,14 @@ def split_query_words(store: Store, text: str) -> WordQuery:
         text: the query text; words after the first 64 are ignored.
     """
     words = tuple(dict.fromkeys(_WORD.findall(text)))[:MAX_WORDS]
-    known = _known(store)
+    lookups = _word_lookups(store)
     misspelt, missing = set(), False
     kept = []
     for word in words:
-        if _is_in_catalogue(store, known, word):
+        if _is_in_catalogue(store, lookups, word):
             kept.append(word)
         elif len(word) >= MIN_TYPO_LETTERS and not any(c.isdigit() for c in word):
-            if _is_in_catalogue(store, known, word, fuzziness=1):
+            if _is_in_catalogue(store, lookups, word, fuzziness=1):
                 kept.append(word)
                 misspelt.add(word)
             else:
@@ -91,7 +91,7 @@ def search_by_words(
         return []
     occur = Occur.MUST if every else Occur.SHOULD
     parts = [(occur, _match(word, fuzziness=int(word in word_query.misspelt))) for word in word_query.words]
-    rows = _search(store, _known(store), BooleanQuery(parts), limit, condition)
+    rows = _search(store, _word_lookups(store), BooleanQuery(parts), limit, condition)
     return sorted(((row["item_id"], row["_score"]) for row in rows), key=lambda hit: (-hit[1], hit[0]))
 
 
@@ -106,7 +106,7 @@ def _match_in(column: str, word: str, boost: float, fuzziness: int) -> FullTextQ
 
 
 @dataclass(frozen=True)
-class _KnownWords:
+class _WordLookups:
     """Cached word lookups of one database state."""
 
     version: int  # of the items table
@@ -114,25 +114,25 @@ class _KnownWords:
     words: dict[tuple[str, int], bool] = field(default_factory=dict)  # (word, edits allowed) to presence
 
 
-_KNOWN: WeakKeyDictionary[Store, _KnownWords] = WeakKeyDictionary()
+_LOOKUPS: WeakKeyDictionary[Store, _WordLookups] = WeakKeyDictionary()
 """Word lookups of the last seen state of each store."""
 
 
-def _known(store: Store) -> _KnownWords:
+def _word_lookups(store: Store) -> _WordLookups:
     version = store.items.version
-    known = _KNOWN.get(store)
-    if known is None or known.version != version:
-        known = _KNOWN[store] = _KnownWords(version, stored_language(store) is not None)
-    return known
+    lookups = _LOOKUPS.get(store)
+    if lookups is None or lookups.version != version:
+        lookups = _LOOKUPS[store] = _WordLookups(version, stored_language(store) is not None)
+    return lookups
 
 
-def _is_in_catalogue(store: Store, known: _KnownWords, word: str, *, fuzziness: int = 0) -> bool:
+def _is_in_catalogue(store: Store, lookups: _WordLookups, word: str, *, fuzziness: int = 0) -> bool:
     key = (word, fuzziness)
-    if key not in known.words:
-        if len(known.words) >= MAX_KNOWN_WORDS:
-            known.words.clear()
-        known.words[key] = bool(_search(store, known, _match(word, fuzziness=fuzziness), 1, None))
-    return known.words[key]
+    if key not in lookups.words:
+        if len(lookups.words) >= MAX_KNOWN_WORDS:
+            lookups.words.clear()
+        lookups.words[key] = bool(_search(store, lookups, _match(word, fuzziness=fuzziness), 1, None))
+    return lookups.words[key]
 
 
 _MEMORY_INDEX: dict[tuple[str, int], Table] = {}
@@ -153,10 +153,10 @@ def _build_memory_index(store: Store, version: int) -> Table:
 
 
 def _search(
-    store: Store, known: _KnownWords, query: FullTextQuery, limit: int, condition: str | None
+    store: Store, lookups: _WordLookups, query: FullTextQuery, limit: int, condition: str | None
 ) -> list[dict[str, Any]]:
     """Ids and BM25 scores of the matching items, best first."""
-    table = store.items if known.indexed else _build_memory_index(store, known.version)
+    table = store.items if lookups.indexed else _build_memory_index(store, lookups.version)
     search = table.search(query, query_type="fts").limit(limit)
     if condition is not None:
         search = search.where(condition, prefilter=True)
