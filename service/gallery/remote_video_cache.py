@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from firstsight.errors import MediaError
-from firstsight.media.fetch.addresses import FetchedMedium, fetch, host_of
+from firstsight.media.fetch.addresses import host_of
+from firstsight.media.fetch.fetched_media import FetchedMedium, fetch
 from firstsight.media.policy import MediaPolicy
 
 REMOTE_VIDEO_CACHE_BYTES = 2 * 2**30
@@ -42,7 +43,7 @@ class RemoteVideoCache:
         """The path of a video's file, which stays there until the context ends.
 
         Raises:
-            MediaError: as `firstsight.media.fetch.addresses.fetch`; the next call tries again.
+            MediaError: as `firstsight.media.fetch.fetched_media.fetch`; the next call tries again.
         """
         if host_of(uri) is None:
             with fetch(uri, policy, "video") as local:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from firstsight.errors import FirstsightError, MediaError
 from firstsight.media.decode.picture_decoder import PictureDecoder
-from firstsight.media.fetch.addresses import fetch, fetch_bytes
+from firstsight.media.fetch.fetched_media import fetch, fetch_bytes
 from firstsight.media.policy import MediaPolicy
 from firstsight.service.service_settings import ServiceSettings
 
@@ -108,7 +108,7 @@ class PictureReader:
         """The file of a video at an http(s) address, until the block ends.
 
         Raises:
-            MediaError: as `firstsight.media.fetch.addresses.fetch`, and for what is no such address.
+            MediaError: as `firstsight.media.fetch.fetched_media.fetch`, and for what is no such address.
         """
         if not is_http_url(address):
             raise MediaError("forbidden", f"{address[:80]} is no http(s) address; a query video is named by one")

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from firstsight.errors import MediaError
-from firstsight.media.fetch.addresses import fetch_bytes, fetch_file
 from firstsight.media.fetch.download import Version, download, has_changed
+from firstsight.media.fetch.fetched_media import fetch_bytes, fetch_file
 from firstsight.media.fetch.http_source import HttpSource
 from firstsight.media.fetch.network_guard import GuardedBackend
 from firstsight.media.policy import MediaPolicy

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from firstsight.errors import MediaError, StoreError
-from firstsight.media.fetch.addresses import fetch_bytes, fetch_file
 from firstsight.media.fetch.download_cache import MediaCache, open_cache
+from firstsight.media.fetch.fetched_media import fetch_bytes, fetch_file
 from firstsight.media.policy import MediaPolicy
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ _FETCHER = """
 import json, sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from firstsight.media.fetch.addresses import fetch_bytes
+from firstsight.media.fetch.fetched_media import fetch_bytes
 from firstsight.media.policy import MediaPolicy
 asked = json.loads(sys.stdin.read())
 policy = MediaPolicy(allow_private=True, cache_dir=Path(asked["folder"]), cache_bytes=asked["bytes"])

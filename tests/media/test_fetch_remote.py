@@ -19,7 +19,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import _registry
 
 from firstsight.errors import MediaError
-from firstsight.media.fetch.addresses import fetch_bytes, fetch_file
+from firstsight.media.fetch.fetched_media import fetch_bytes, fetch_file
 from firstsight.media.policy import MediaPolicy
 
 if TYPE_CHECKING:
