@@ -264,12 +264,12 @@ def test_a_child_killed_between_files_goes_unnoticed(make_video: MakeVideo) -> N
 SPEAKING = """
 import os, signal, sys, time
 sys.path[:0] = {path!r}
-from firstsight.media import wire
-wire.send(sys.stdout.buffer, {{"ready": 1}})
-request, _ = wire.receive(sys.stdin.buffer)
+from firstsight.media.child_processes import child_messages
+child_messages.send(sys.stdout.buffer, {{"ready": 1}})
+request, _ = child_messages.receive(sys.stdin.buffer)
 if "bad" in request["path"]:
     {misdeed}
-wire.send(sys.stdout.buffer, {{"frames": [[0.5, 1, 1]]}}, [b"abc"])
+child_messages.send(sys.stdout.buffer, {{"frames": [[0.5, 1, 1]]}}, [b"abc"])
 sys.stdin.buffer.read()
 """
 
@@ -296,9 +296,9 @@ def faulty_worker_command(misdeed: str) -> list[str]:
             "crashed",
             "decoder",
         ),
-        ("wire.send(sys.stdout.buffer, {'frames': [[0.0, 10, 10]]}, [b'abc'])", "crashed", "broken frames"),
-        ("wire.send(sys.stdout.buffer, {'frames': 7})", "crashed", "broken frames"),
-        ("wire.send(sys.stdout.buffer, {'reason': 'nonsense', 'message': request['path']})", "crashed", ""),
+        ("child_messages.send(sys.stdout.buffer, {'frames': [[0.0, 10, 10]]}, [b'abc'])", "crashed", "broken frames"),
+        ("child_messages.send(sys.stdout.buffer, {'frames': 7})", "crashed", "broken frames"),
+        ("child_messages.send(sys.stdout.buffer, {'reason': 'nonsense', 'message': request['path']})", "crashed", ""),
     ],
 )
 def test_a_misbehaving_decoder_costs_that_file_and_the_next_one_works(
@@ -337,7 +337,7 @@ def test_a_child_that_cannot_start_costs_each_file(tmp_path: Path) -> None:
 def test_the_child_never_imports_torch(make_video: MakeVideo) -> None:
     script = (
         "import sys; sys.argv = ['worker']\n"
-        "from firstsight.media import video_worker as w\n"
+        "from firstsight.media.decode import decoding_worker as w\n"
         f"request = dict(path={str(make_video('a.mp4'))!r}, rule='uniform:2', max_frames=2)\n"
         "request |= dict(min_side=None, max_pixels=10**8)\n"
         "header, body = w._answer(request)\n"
