@@ -10,7 +10,7 @@ from firstsight.cli import options
 from firstsight.cli.output import print_json_lines, print_table, tell, wants_json
 
 if TYPE_CHECKING:
-    from firstsight.duplicates.item_pairs import DuplicateGroup
+    from firstsight.duplicates.groups import DuplicateGroup
 
 EPILOG = """
 [bold]Examples[/bold]

@@ -11,8 +11,7 @@ rare, beside the rarest of its item.
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -24,6 +23,8 @@ from firstsight.duplicates.view_pairs import PictureViews, ViewPairs, find_view_
 from firstsight.errors import QueryError
 from firstsight.media.fingerprints import MAX_DISTANCE
 from firstsight.storage.store import Store
+
+_FREQUENCY_TOLERANCE = 4.0
 
 
 @dataclass(frozen=True)
@@ -99,27 +100,6 @@ class DuplicatePair:
         return DuplicatePair(self.other_id, self.item_id, swapped)
 
 
-@dataclass(frozen=True)
-class DuplicateGroup:
-    """An item and its near-duplicates; each of them is compared with that item."""
-
-    item_id: str
-    duplicates: tuple[DuplicatePair, ...]  # their `other_id` is the group's item_id
-
-    @property
-    def item_ids(self) -> set[str]:
-        """All items of the group."""
-        return {self.item_id, *(pair.item_id for pair in self.duplicates)}
-
-    def as_dict(self) -> dict[str, Any]:
-        """The group as plain values that JSON can hold."""
-        return {
-            "item_id": self.item_id,
-            "size": len(self.duplicates) + 1,
-            "duplicates": [{"item_id": pair.item_id, **pair.evidence.as_dict()} for pair in self.duplicates],
-        }
-
-
 def find_duplicates(
     store: Store, settings: DuplicateSettings | None = None, *, only: Collection[str] | None = None
 ) -> list[DuplicatePair]:
@@ -134,67 +114,6 @@ def find_duplicates(
         wanted = np.array([item_id in only for item_id in views.item_ids], dtype=bool)
         probes = np.flatnonzero(wanted[views.items])
     return pairs_of_views(views, settings, probes=probes)
-
-
-def duplicate_group_ids(store: Store, settings: DuplicateSettings | None = None) -> dict[str, str]:
-    """For each item that has near-duplicates, a group id: the smallest item id of its connected component.
-
-    For splitting data so that no near-duplicate stands on both sides: chains belong together there, so that these
-    groups may be larger than those of `group_pairs`. An item without near-duplicates is not in it.
-    """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    pairs = find_duplicates(store, settings)
-    names = sorted({name for pair in pairs for name in (pair.item_id, pair.other_id)})
-    place = {name: n for n, name in enumerate(names)}
-    ends = np.array([(place[pair.item_id], place[pair.other_id]) for pair in pairs], dtype=np.int64).reshape(-1, 2)
-    graph = coo_array((np.ones(len(ends), dtype=bool), (ends[:, 0], ends[:, 1])), shape=(len(names), len(names)))
-    if not names:
-        return {}
-    _, labels = connected_components(graph, directed=False)
-    _, first = np.unique(labels, return_index=True)
-    return {name: names[first[label]] for name, label in zip(names, labels, strict=True)}
-
-
-def group_pairs(pairs: Sequence[DuplicatePair]) -> list[DuplicateGroup]:
-    """Groups, the largest first, each around the item with the most near-duplicates left, so that no chain is a group.
-
-    An item is in one group, but for those around which others of its near-duplicates, that are in no group else, stand.
-    """
-    near: dict[str, dict[str, DuplicatePair]] = {}
-    for pair in pairs:
-        near.setdefault(pair.item_id, {})[pair.other_id] = pair.swapped()
-        near.setdefault(pair.other_id, {})[pair.item_id] = pair
-    left = {item_id: len(others) for item_id, others in near.items()}  # near-duplicates that are in no group yet
-    queue = [(-count, item_id) for item_id, count in left.items()]
-    heapq.heapify(queue)
-    taken: set[str] = set()
-    found = []
-    while queue:
-        count, item_id = heapq.heappop(queue)
-        if item_id in taken:
-            continue
-        if -count != left[item_id]:  # some have gone into other groups meanwhile
-            heapq.heappush(queue, (-left[item_id], item_id))
-            continue
-        if not left[item_id]:  # all have: with the nearest of them, so that it does not go unlisted
-            nearest = min(near[item_id].values(), key=lambda pair: (pair.evidence.distance, pair.item_id))
-            found.append(DuplicateGroup(nearest.item_id, (nearest.swapped(),)))
-            taken.add(item_id)
-            continue
-        members = sorted(other for other in near[item_id] if other not in taken)
-        found.append(DuplicateGroup(item_id, tuple(near[item_id][other] for other in members)))
-        for member in (item_id, *members):
-            taken.add(member)
-            for other in near[member]:
-                left[other] -= 1
-    return sorted(found, key=lambda group: (-len(group.duplicates), group.item_id))
-
-
-# ---- from pairs of views to pairs of items
-
-_FREQUENCY_TOLERANCE = 4.0
 
 
 def pairs_of_views(

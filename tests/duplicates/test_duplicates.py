@@ -13,13 +13,12 @@ import pytest
 from PIL import Image, ImageOps
 
 import firstsight
+from firstsight.duplicates.groups import duplicate_group_ids, group_pairs
 from firstsight.duplicates.item_pairs import (
     DuplicateEvidence,
     DuplicatePair,
     DuplicateSettings,
-    duplicate_group_ids,
     find_duplicates,
-    group_pairs,
     pairs_of_views,
 )
 from firstsight.duplicates.view_pairs import MAX_COPIES, MAX_EXHAUSTIVE_VIEWS, PictureViews, find_view_pairs
