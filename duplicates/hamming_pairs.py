@@ -29,7 +29,7 @@ _FLIPS = np.array([0, *(1 << bit for bit in range(16))], dtype=np.uint16)
 
 
 @dataclass(frozen=True)
-class Pairs:
+class CodePairs:
     """Pairs of rows with their distances."""
 
     left: NDArray[np.int64]  # (p,)
@@ -40,7 +40,9 @@ class Pairs:
         return len(self.left)
 
 
-def near_pairs(codes: Fingerprints, others: Fingerprints | None = None, *, max_distance: int = MAX_DISTANCE) -> Pairs:
+def near_pairs(
+    codes: Fingerprints, others: Fingerprints | None = None, *, max_distance: int = MAX_DISTANCE
+) -> CodePairs:
     """Every pair of codes that differ in at most `max_distance` bits.
 
     Args:
@@ -68,7 +70,7 @@ def banded_pairs(
     keys: tuple[Fingerprints, Fingerprints | None] | None = None,
     max_distance: int,
     bands: int = BANDS,
-) -> Pairs:
+) -> CodePairs:
     """Pairs of codes within a distance, of those that share a band, one bit apart or less.
 
     Args:
@@ -96,7 +98,7 @@ def banded_pairs(
             found.append(left[near] * width + right[near])
             bits.append(distance[near])
     pair, first = np.unique(np.concatenate(found), return_index=True)
-    return Pairs(pair // width, pair % width, np.concatenate(bits)[first])
+    return CodePairs(pair // width, pair % width, np.concatenate(bits)[first])
 
 
 def _bands(codes: Fingerprints) -> NDArray[np.uint16]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from firstsight.media.fingerprints import MAX_DISTANCE, Fingerprints, distances, turn
+from firstsight.media.fingerprints import MAX_DISTANCE, Fingerprints, distances, orient
 from firstsight.vectors import Vectors
 
 SPEEDS = tuple(1.1 ** (step / 4) for step in (0, -1, 1, -2, 2, -3, 3, -4, 4))
@@ -67,7 +67,7 @@ def align(first: Frames, second: Frames) -> Alignment | None:
     """Find the stretch that two videos share; None where there is none, or not enough for them to be duplicates."""
     cosines = first.vectors @ second.vectors.T
     plain = distances(first.fingerprints[:, None], second.fingerprints)
-    turned = distances(turn(first.fingerprints, "mirror")[:, None], second.fingerprints)
+    turned = distances(orient(first.fingerprints, "mirror")[:, None], second.fingerprints)
     bits = np.minimum(plain, turned)
     matches = (cosines >= _least_cosine(first, second)) | (bits <= MAX_DISTANCE)
     matches |= (bits <= NEAR_DISTANCE) & (cosines >= NEAR_COSINE)

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from firstsight.duplicates.hamming_pairs import Pairs, banded_pairs, near_pairs
-from firstsight.media.fingerprints import FINGERPRINT_BYTES, MAX_DISTANCE, Fingerprints, distances, turn
+from firstsight.duplicates.hamming_pairs import CodePairs, banded_pairs, near_pairs
+from firstsight.media.fingerprints import FINGERPRINT_BYTES, MAX_DISTANCE, Fingerprints, distances, orient
 from firstsight.storage.store import Store, quote
 from firstsight.storage.vector_index import vectors_of_column
 from firstsight.vectors import Vectors
@@ -127,13 +127,13 @@ def find_view_pairs(views: PictureViews, probes: NDArray[np.int64] | None = None
     if len(views) <= MAX_EXHAUSTIVE_VIEWS:
         rows = active if probes is None else probes
         found = [(_all_pairs(views.fingerprints[rows], codes, LOOSE_DISTANCE), False)]
-        found.append((_all_pairs(turn(views.fingerprints[rows], "mirror"), codes, MAX_DISTANCE), True))
+        found.append((_all_pairs(orient(views.fingerprints[rows], "mirror"), codes, MAX_DISTANCE), True))
         return _merge_pairs(views, found, rows, active, first_of, extra)
     signs = _signs(views.vectors, active)
     if probes is None:
         found = [
             (near_pairs(codes), False),
-            (near_pairs(turn(codes, "mirror"), codes), True),
+            (near_pairs(orient(codes, "mirror"), codes), True),
             (banded_pairs(codes, keys=(signs, None), max_distance=LOOSE_DISTANCE, bands=_BANDS), False),
         ]
         left_rows = active
@@ -143,25 +143,25 @@ def find_view_pairs(views: PictureViews, probes: NDArray[np.int64] | None = None
         keys = (_signs(views.vectors, active, of=probes), signs)
         found = [
             (near_pairs(asked, codes), False),
-            (near_pairs(turn(asked, "mirror"), codes), True),
+            (near_pairs(orient(asked, "mirror"), codes), True),
             (banded_pairs(asked, codes, keys=keys, max_distance=LOOSE_DISTANCE, bands=_BANDS), False),
         ]
     return _merge_pairs(views, found, left_rows, active, first_of, extra)
 
 
-def _all_pairs(codes: Fingerprints, others: Fingerprints, max_distance: int) -> Pairs:
+def _all_pairs(codes: Fingerprints, others: Fingerprints, max_distance: int) -> CodePairs:
     """Each compared with each."""
     parts = [distances(codes[start : start + _BLOCK, None], others) for start in range(0, len(codes), _BLOCK)] or [
         np.zeros((0, len(others)), dtype=np.int64)
     ]
     bits = np.concatenate(parts)
     left, right = np.nonzero(bits <= max_distance)
-    return Pairs(left, right, bits[left, right])
+    return CodePairs(left, right, bits[left, right])
 
 
 def _merge_pairs(
     views: PictureViews,
-    found: Sequence[tuple[Pairs, bool]],
+    found: Sequence[tuple[CodePairs, bool]],
     left_rows: NDArray[np.int64],
     active: NDArray[np.int64],
     first_of: NDArray[np.int64],
@@ -169,9 +169,9 @@ def _merge_pairs(
 ) -> ViewPairs:
     """What was found in several ways, once."""
     nothing = np.zeros(len(extra), dtype=np.int64)
-    view_pairs = [_view_pairs(views, Pairs(extra, first_of, nothing), mirrored=False)]
+    view_pairs = [_view_pairs(views, CodePairs(extra, first_of, nothing), mirrored=False)]
     view_pairs += [
-        _view_pairs(views, Pairs(left_rows[pairs.left], active[pairs.right], pairs.distance), mirrored=mirrored)
+        _view_pairs(views, CodePairs(left_rows[pairs.left], active[pairs.right], pairs.distance), mirrored=mirrored)
         for pairs, mirrored in found
     ]
     return _drop_repeats(view_pairs, len(views))
@@ -204,7 +204,7 @@ def _signs(vectors: Vectors, active: NDArray[np.int64], of: NDArray[np.int64] | 
     return np.concatenate(parts) if parts else np.zeros((0, FINGERPRINT_BYTES), np.uint8)
 
 
-def _view_pairs(views: PictureViews, pairs: Pairs, *, mirrored: bool) -> ViewPairs:
+def _view_pairs(views: PictureViews, pairs: CodePairs, *, mirrored: bool) -> ViewPairs:
     """Of pairs of rows, those of different items and of one kind, with their cosines."""
     fits = (views.items[pairs.left] != views.items[pairs.right]) & (
         (views.videos[pairs.left] < 0) == (views.videos[pairs.right] < 0)

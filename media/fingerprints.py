@@ -57,12 +57,12 @@ def oriented_fingerprints(picture: Image.Image) -> dict[Orientation, bytes] | No
     if pdq.quality(pixels) < MIN_QUALITY:
         return None
     values = pdq.coefficients(pixels)
-    return {how: pdq.bits(_turned(values, how)) for how in ORIENTATIONS}
+    return {name: pdq.bits(_oriented(values, name)) for name in ORIENTATIONS}
 
 
-def _turned(values: pdq.Coefficients, how: Orientation) -> pdq.Coefficients:
+def _oriented(values: pdq.Coefficients, orientation: Orientation) -> pdq.Coefficients:
     """The coefficients of the turned picture: those of odd frequencies change their sign."""
-    transposed, odd_rows, odd_columns = _SIGNS[how]
+    transposed, odd_rows, odd_columns = _SIGNS[orientation]
     signs = np.resize(np.array([-1, 1], np.float32), len(values))  # of frequencies 1, 2, 3, …
     values = values.T if transposed else values
     values = values * signs[:, None] if odd_rows else values
@@ -83,7 +83,7 @@ def as_array(fingerprints: Sequence[bytes]) -> Fingerprints:
     return np.frombuffer(b"".join(fingerprints), dtype=np.uint8).reshape(-1, FINGERPRINT_BYTES)
 
 
-def turn(fingerprints: Fingerprints, how: Orientation) -> Fingerprints:
+def orient(fingerprints: Fingerprints, orientation: Orientation) -> Fingerprints:
     """About the fingerprints that the turned pictures would have, from the fingerprints alone.
 
     A turn of a picture permutes its DCT coefficients and flips the signs of some. PDQ compares them with their median,
@@ -91,7 +91,7 @@ def turn(fingerprints: Fingerprints, how: Orientation) -> Fingerprints:
     bits of 256 are wrong on average, 11 to 20 with PDQ's own `oriented_fingerprints`.
     """
     bits = np.unpackbits(fingerprints, axis=1).reshape(-1, 16, 16)
-    transposed, odd_rows, odd_columns = _SIGNS[how]
+    transposed, odd_rows, odd_columns = _SIGNS[orientation]
     if transposed:
         bits = bits.transpose(0, 2, 1)
     odd = np.arange(16, dtype=np.uint8) % 2

@@ -107,13 +107,13 @@ def shrink(picture: Image.Image, min_side: int | None) -> Image.Image:
     return picture.reduce(factor) if factor > 1 else picture
 
 
-def crop_long(picture: Image.Image, most_aspect: int) -> Image.Image:
-    """The middle of a picture whose longer side is more than `most_aspect` times its shorter one; else the picture.
+def crop_long(picture: Image.Image, max_aspect: int) -> Image.Image:
+    """The middle of a picture whose longer side is more than `max_aspect` times its shorter one; else the picture.
 
     As many pixels go at one end as at the other, so that the middle stays the middle.
     """
     width, height = picture.size
-    surplus = max(width, height) - most_aspect * min(width, height)
+    surplus = max(width, height) - max_aspect * min(width, height)
     cut = (surplus + 1) // 2
     if cut <= 0:
         return picture

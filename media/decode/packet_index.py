@@ -66,7 +66,7 @@ def open_container(path: Path, container: str) -> tuple[InputContainer, av.Video
     except UnicodeEncodeError as error:
         raise MediaError("unsupported", f"{str(path)!r} is not a UTF-8 file name; rename the file") from error
     except (av.FFmpegError, ValueError) as error:
-        raise broken(path, error) from error
+        raise broken_video_error(path, error) from error
     stream = opened.streams.best("video")
     if not isinstance(stream, av.VideoStream) or stream.codec_context is None:
         opened.close()
@@ -135,7 +135,7 @@ def video_format(path: Path) -> str:
     raise MediaError("unsupported", f"{path} is {found}, not a video; give an MP4, WebM or Matroska file")
 
 
-def broken(path: Path, error: Exception) -> MediaError:
+def broken_video_error(path: Path, error: Exception) -> MediaError:
     """What FFmpeg's complaint about a file means."""
     if isinstance(error, MemoryError):
         return MediaError("too_large", f"{path} needs more memory than a decoder may use; make it smaller")

@@ -21,7 +21,7 @@ from firstsight.media.decode.frame_pictures import to_picture
 from firstsight.media.decode.packet_index import (
     DEMUX_ERRORS,
     PacketIndex,
-    broken,
+    broken_video_error,
     index_packets,
     open_container,
     packet_time,
@@ -163,7 +163,7 @@ class PyavReader:
         try:
             frames = self._stream.codec_context.decode(packet)
         except MemoryError as error:
-            raise broken(self._path, error) from error
+            raise broken_video_error(self._path, error) from error
         except av.FFmpegError:  # one broken packet, or a decoder that is empty already
             return []
         for frame in frames:

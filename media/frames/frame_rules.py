@@ -73,7 +73,7 @@ class FrameRule:
         """Most frames that it takes of any video."""
         return self.count if self.kind == "uniform" else self.max_frames
 
-    def cap(self, duration_s: float) -> int:
+    def auto_frame_limit(self, duration_s: float) -> int:
         """Most frames that `auto` takes of a video this long: 8, and one more for every 5 s, up to `max_frames`."""
         return min(self.max_frames, AUTO_MIN_FRAMES + int(min(duration_s, 1e9) / SECONDS_PER_FRAME))
 

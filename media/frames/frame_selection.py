@@ -109,7 +109,7 @@ class _Shot:
 def _choose_automatically(reader: VideoReader, rule: FrameRule, min_side: int | None) -> list[Frame]:
     times = reader.times
     end_s = max(reader.duration_s, float(times[-1]))
-    cap = rule.cap(end_s)
+    cap = rule.auto_frame_limit(end_s)
     budget = 4 * cap + AUTO_MIN_FRAMES
     rhythm = _KeyframeRhythm(times, reader.keyframes)
     seen = _examine(reader, _candidates(times, reader.keyframes, end_s, budget), min_side)

@@ -132,15 +132,15 @@ class LiveSampler:
         child = self._child
         return child.pid if child else None
 
-    def take(self, most: int, timeout_s: float) -> list[LiveFrame]:
-        """Up to `most` frames that have come, oldest first; after `timeout_s` seconds without one, or at the end, none.
+    def take(self, max_frames: int, timeout_s: float) -> list[LiveFrame]:
+        """Up to `max_frames` frames that have come, oldest first; after `timeout_s` seconds without one, or at the end, none.
 
         Raises:
             MediaError: the stream was given up, and nothing came of it.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._finished, timeout_s)
-            taken = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
+            taken = [self._waiting.popleft() for _ in range(min(max_frames, len(self._waiting)))]
             self._changed.notify_all()
             if self._thread_error is not None:
                 raise self._thread_error
@@ -217,12 +217,12 @@ class LiveSampler:
                 self._child = child
             if self._closing.is_set():  # `close` looked for a child before there was one
                 return
-            most = 3 * int(self._request["max_pixels"])
-            header, body = child.ask(self._request, timeout_s=self._stall_s, max_body=most)
+            max_body = 3 * int(self._request["max_pixels"])
+            header, body = child.ask(self._request, timeout_s=self._stall_s, max_body=max_body)
             data = bytes(body)
             while "ended" not in header:
                 self._handle_message(header, data)
-                header, data = child.listen(timeout_s=self._stall_s, max_body=most)
+                header, data = child.listen(timeout_s=self._stall_s, max_body=max_body)
             if header["lost"]:
                 raise MediaError("unreachable", f"{self.name}: the server closed the connection")
         except ChildHungError:

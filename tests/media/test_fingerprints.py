@@ -17,8 +17,8 @@ from firstsight.media.fingerprints import (
     as_array,
     distances,
     fingerprint,
+    orient,
     oriented_fingerprints,
-    turn,
 )
 
 PICTURES = Path(__file__).parents[2] / "sample_media" / "pictures"
@@ -77,17 +77,17 @@ def test_tiny_and_thin_pictures_are_hashed_or_flat(size: tuple[int, int]) -> Non
     assert found is None or len(found) == 32
 
 
-@pytest.mark.parametrize("how", [how for how in ORIENTATIONS if how != "none"])
-def test_turned_pictures_are_found_from_pixels_and_from_the_fingerprint_alone(how: Orientation) -> None:
+@pytest.mark.parametrize("orientation", [orientation for orientation in ORIENTATIONS if orientation != "none"])
+def test_turned_pictures_are_found_from_pixels_and_from_the_fingerprint_alone(orientation: Orientation) -> None:
     pictures = [opened(name) for name in NAMES]
-    real = of(*(picture.transpose(TRANSPOSE[how]) for picture in pictures))
+    real = of(*(picture.transpose(TRANSPOSE[orientation]) for picture in pictures))
     variants = [oriented_fingerprints(picture) for picture in pictures]
-    hashed = as_array([variant[how] for variant in variants if variant is not None])
+    hashed = as_array([variant[orientation] for variant in variants if variant is not None])
     assert distances(hashed, real).max() <= MAX_DISTANCE
-    from_bits = distances(turn(of(*pictures), how), real)
+    from_bits = distances(orient(of(*pictures), orientation), real)
     assert np.median(from_bits) <= 20
     assert from_bits.max() <= MAX_DISTANCE + 16
-    assert distances(turn(of(*pictures), "none"), of(*pictures)).max() == 0
+    assert distances(orient(of(*pictures), "none"), of(*pictures)).max() == 0
 
 
 def test_a_fingerprint_of_another_length_is_refused() -> None:

@@ -252,4 +252,4 @@ def test_a_rule_reads_back_from_its_text(seconds: float, count: int) -> None:
 
 @given(st.floats(0, 1e7))
 def test_the_cap_grows_with_the_length_and_never_past_max_frames(seconds: float) -> None:
-    assert 8 <= FrameRule().cap(seconds) <= FrameRule().cap(seconds + 5) <= 64
+    assert 8 <= FrameRule().auto_frame_limit(seconds) <= FrameRule().auto_frame_limit(seconds + 5) <= 64
