@@ -25,13 +25,14 @@ _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)(?:://|::)|(data|file|jav
 
 
 def resolve(uri: str, policy: MediaPolicy) -> Path | str:
-    """Check an address against the policy without reading it.
+    """Check an address against the policy without reading the medium.
 
     Returns:
-        The real path of a local file, or the remote address as it was given.
+        The real path of a local file, or the remote address unchanged.
 
     Raises:
-        MediaError: "missing", "forbidden" or "unsupported".
+        MediaError: "missing" if there is no such local file; "forbidden" if the policy does not allow the address;
+            "unsupported" for any other kind of address.
     """
     scheme = scheme_of(uri)
     if scheme is None:
@@ -40,44 +41,44 @@ def resolve(uri: str, policy: MediaPolicy) -> Path | str:
         return uri
     if scheme in OBJECT_STORES:
         if "::" in uri:
-            raise MediaError("forbidden", f"{uri} chains addresses with '::'; give the address of the file itself")
+            raise MediaError("forbidden", f"{uri} chains addresses with '::'; use the address of the file itself")
         return uri
     raise MediaError(
         "forbidden" if scheme in ("data", "file") or "::" in uri else "unsupported",
-        f"{uri[:200]} is a {scheme} address; give a path, http(s)://, s3://, gs:// or az://",
+        f"{uri[:200]} is a {scheme} address; use a path, http(s)://, s3://, gs:// or az://",
     )
 
 
 def change_stamp(uri: str, policy: MediaPolicy) -> str:
-    """A cheap string that changes when the medium behind an address does; never raises, never connects.
+    """Get a string that changes with the medium at an address. Never raise and never connect to a server.
 
-    Local files answer with their size and modification time, or with the reason why they cannot be read
-    ("missing", "forbidden"). Remote addresses answer "remote": an address is taken to stand for the same
-    bytes for ever, unless a run is told to ask (`MediaPolicy.refresh`).
+    For a local file the string holds its size and modification time, or the reason why it cannot be read ("missing",
+    "forbidden"). For a remote address it is always "remote": the address counts as the same bytes for ever, unless a
+    run asks the servers (`MediaPolicy.refresh`).
     """
     try:
-        found = resolve(uri, policy)
-        if isinstance(found, str):
+        location = resolve(uri, policy)
+        if isinstance(location, str):
             return "remote"
-        status = found.stat()
+        status = location.stat()
     except MediaError as error:
         return error.reason
-    except OSError:  # gone between the two looks
+    except OSError:  # removed since `resolve`
         return "missing"
     return f"{status.st_size}-{status.st_mtime_ns}"
 
 
 def scheme_of(uri: str) -> str | None:
-    """The scheme of an address, lower case; None for a path, colons in file names included."""
+    """The scheme of an address, lower case; None for a path, even one with a colon in a file name."""
     match = _SCHEME.match(uri)
     return (match.group(1) or match.group(2)).lower() if match else None
 
 
 def host_of(uri: str) -> str | None:
-    """The host (or bucket) that an address is fetched from, lower case; None for a local path."""
+    """The host or bucket of an address, lower case; None for a local path."""
     if scheme_of(uri) is None:
         return None
     try:
         return urlsplit(uri).netloc.lower()
-    except ValueError:  # an unclosed bracket: fetching says what is wrong with it
+    except ValueError:  # an unclosed bracket; `fetch` reports it
         return re.split("[/?#]", uri.partition("://")[2], maxsplit=1)[0].lower()

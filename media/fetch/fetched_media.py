@@ -25,11 +25,11 @@ from firstsight.media.local_files import open_regular
 from firstsight.media.policy import MediaPolicy, too_large_error
 
 SPOOL_BYTES: Final = 4 * 2**20
-"""A remote picture above this size waits on disk for its decoder, not in memory."""
+"""Largest remote picture that waits in memory for its decoder; larger ones wait on disk."""
 
 
 class FetchedMedium:
-    """A medium at hand: bytes or a local file, until it is closed. Used by one thread at a time."""
+    """A fetched medium: bytes in memory or a file on disk, until it is closed. For one thread at a time."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class FetchedMedium:
         self._folder = folder
         self._copied = copied
         self.version = version
-        """What its server says to tell this version of it by; empty for a local file and where it says nothing."""
+        """The server's mark of this version (ETag or date); empty for a local file or if the server sends none."""
 
     def __enter__(self) -> FetchedMedium:
         return self
@@ -61,19 +61,20 @@ class FetchedMedium:
 
     @property
     def memory_bytes(self) -> int:
-        """Memory it takes while it waits for its decoder; 0 where it waits on disk."""
+        """Bytes of memory in use until the medium is decoded; 0 if it waits on disk."""
         return self._copied if self._file is not None and self._copied <= SPOOL_BYTES else 0
 
     @property
     def disk_bytes(self) -> int:
-        """Disk that its copy takes until it is closed."""
+        """Bytes on disk in use by the copy until the medium is closed."""
         return self._copied - self.memory_bytes
 
     def read(self) -> bytes:
-        """All its bytes.
+        """Read all bytes.
 
         Raises:
-            MediaError: for a local file, "missing", "forbidden" or "too_large".
+            MediaError: for a local file: "missing" or "forbidden" if it cannot be read, "too_large" if it is above the
+                limit.
         """
         if self._file is not None:
             self._file.seek(0)
@@ -81,22 +82,22 @@ class FetchedMedium:
         assert self._path is not None
         with open_regular(self._path) as file:
             _check_size(os.fstat(file.fileno()).st_size, self._uri, self._limit)
-            data = file.read(self._limit + 1)  # bounded even if the file grows meanwhile
+            data = file.read(self._limit + 1)  # bounded even if the file grows in the meantime
         _check_size(len(data), self._uri, self._limit)
         return data
 
     def path(self) -> Path:
-        """A file with its bytes: a local one's own, else a copy that closing removes.
+        """The path of a file with the bytes: the local file itself, or a copy that `close` removes.
 
         Raises:
-            MediaError: "too_large" for a local file.
+            MediaError: "too_large" if a local file is above the limit.
         """
         assert self._path is not None
         _check_size(self._path.stat().st_size, self._uri, self._limit)
         return self._path
 
     def close(self) -> None:
-        """Remove what was made for it."""
+        """Remove the copy of the medium."""
         if self._file is not None:
             self._file.close()
         if self._folder is not None:
@@ -104,19 +105,21 @@ class FetchedMedium:
 
 
 def fetch(uri: str, policy: MediaPolicy, kind: MediaKind) -> FetchedMedium:
-    """Bring a medium here; a local file stays where it is and is read when asked for.
+    """Fetch a medium. A local file is not copied and is only read on demand.
 
     Args:
-        kind: which limit holds; a video is a file, a picture stays in memory as long as it is small.
+        kind: selects the size limit. A video is stored as a file; a small picture stays in memory.
 
     Raises:
-        MediaError: "missing", "forbidden", "unreachable", "timeout", "too_large" or "unsupported"; the
-            message names the address.
+        MediaError: "missing" if there is no such file; "forbidden" if the policy does not allow the address or access
+            is denied; "unreachable" if the server does not send it; "timeout" if it takes longer than
+            `policy.timeout_s`; "too_large" if it is above the limit; "unsupported" for another kind of address or
+            file. The message names the address.
     """
     limit = policy.max_picture_bytes if kind == "picture" else policy.max_video_bytes
-    found = resolve(uri, policy)
-    if isinstance(found, Path):
-        return FetchedMedium(uri, limit, path=found)
+    location = resolve(uri, policy)
+    if isinstance(location, Path):
+        return FetchedMedium(uri, limit, path=location)
     if kind == "picture":
         file = tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115  # FetchedMedium closes it
         try:
@@ -125,7 +128,7 @@ def fetch(uri: str, policy: MediaPolicy, kind: MediaKind) -> FetchedMedium:
         except BaseException:
             file.close()
             raise
-    suffix = PurePosixPath(re.split("[?#]", uri, maxsplit=1)[0]).suffix  # urlsplit refuses what fetching explains
+    suffix = PurePosixPath(re.split("[?#]", uri, maxsplit=1)[0]).suffix  # urlsplit may raise; `download` reports it
     name = "video" + (suffix if re.fullmatch(r"\.\w{1,8}", suffix, re.ASCII) else "")
     folder = tempfile.TemporaryDirectory(prefix="firstsight-")
     try:
@@ -139,7 +142,7 @@ def fetch(uri: str, policy: MediaPolicy, kind: MediaKind) -> FetchedMedium:
 
 
 def require_cache(policy: MediaPolicy) -> None:
-    """Make sure that fetched media can be kept where the policy says, before a run that would find out late.
+    """Check the cache folder of the policy early, before a run fetches anything.
 
     Raises:
         StoreError: the folder cannot be used.
@@ -151,27 +154,31 @@ def require_cache(policy: MediaPolicy) -> None:
 
 
 def fetch_bytes(uri: str, policy: MediaPolicy) -> bytes:
-    """Read a whole picture file; errors are those of `fetch`."""
+    """Fetch a picture and read all its bytes.
+
+    Raises:
+        MediaError: as for `fetch`.
+    """
     with fetch(uri, policy, "picture") as fetched:
         return fetched.read()
 
 
 @contextmanager
 def fetch_file(uri: str, policy: MediaPolicy) -> Iterator[Path]:
-    """Give the path of a video file: a local file's own, else that of a copy, removed at the end.
+    """Fetch a video and give the path of its file: the local file itself, or a copy that is removed at the end.
 
     Raises:
-        MediaError: as `fetch`.
+        MediaError: as for `fetch`.
     """
     with fetch(uri, policy, "video") as fetched:
         yield fetched.path()
 
 
 def _fetch_into(file: IO[bytes], uri: str, policy: MediaPolicy, limit: int, kind: MediaKind) -> str:
-    """Write a remote file; returns its version."""
+    """Write a remote file to `file` and return its version."""
     if scheme_of(uri) in OBJECT_STORES:
         return fetch_object(uri, OBJECT_STORES[scheme_of(uri) or ""], file, policy, limit)
-    # httpx takes 0.1 s that local catalogues need not wait
+    # importing httpx takes 0.1 s, which local catalogues do not need
     from firstsight.media.fetch.download import DownloadedFile, download
     from firstsight.media.fetch.download_cache import open_cache
 
@@ -181,22 +188,22 @@ def _fetch_into(file: IO[bytes], uri: str, policy: MediaPolicy, limit: int, kind
         received: DownloadedFile | None = cache.download(uri, file, policy, limit=limit, check_head=check)
     else:
         received = download(uri, file, policy, limit=limit, check_head=check)
-    assert received is not None  # no version was known
+    assert received is not None  # only None if `known` is given
     return str(received.version)
 
 
 def _accept_any(head: bytes) -> None:
-    """Pictures are small enough to be judged whole."""
+    """Accept any start of a file: pictures are small, so the decoder checks them."""
 
 
 def _require_video(uri: str, head: bytes) -> None:
-    """Refuse what is certainly no video before gigabytes of it come; what is not recognised is the decoder's."""
-    found = sniff(head)
-    if found is None or found in VIDEO_FORMATS | ANIMATION_FORMATS:
+    """Refuse files that are certainly not videos before they are downloaded. The decoder checks unknown formats."""
+    file_format = sniff(head)
+    if file_format is None or file_format in VIDEO_FORMATS | ANIMATION_FORMATS:
         return
-    if found in PICTURE_FORMATS:
-        raise MediaError("unsupported", f"{uri} is a picture ({found}), not a video; list it under images")
-    raise MediaError("unsupported", f"{uri} is {found}, not a video; give an MP4, WebM or Matroska file")
+    if file_format in PICTURE_FORMATS:
+        raise MediaError("unsupported", f"{uri} is a picture ({file_format}), not a video; list it under images")
+    raise MediaError("unsupported", f"{uri} is {file_format}, not a video; use an MP4, WebM or Matroska file")
 
 
 def _check_size(size: int, uri: str, limit: int) -> None:

@@ -91,5 +91,5 @@ def test_turned_pictures_are_found_from_pixels_and_from_the_fingerprint_alone(or
 
 
 def test_a_fingerprint_of_another_length_is_refused() -> None:
-    with pytest.raises(ValueError, match="is 32 bytes, and this one 3: 000000"):
+    with pytest.raises(ValueError, match="has 32 bytes; this one has 3: 000000"):
         as_array([b"\0" * 3])

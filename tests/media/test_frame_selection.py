@@ -226,7 +226,7 @@ every:x keyframes:2 all: 8
 
 @pytest.mark.parametrize("text", ["", *BAD_RULES.split()])
 def test_a_bad_rule_is_named_with_what_it_may_be(text: str) -> None:
-    with pytest.raises(ValueError, match=r"it may be auto, uniform:N .* every:SECONDS .*, keyframes or all") as caught:
+    with pytest.raises(ValueError, match=r"use auto, uniform:N .* every:SECONDS .*, keyframes or all") as caught:
         FrameRule.parse(text)
     assert repr(text) in str(caught.value)
 
