@@ -15,18 +15,18 @@ from firstsight.storage.store import Store
 
 @dataclass(frozen=True)
 class DuplicateGroup:
-    """An item and its near-duplicates; each of them is compared with that item."""
+    """An item and its near-duplicates. The evidence compares each of them with that item."""
 
     item_id: str
-    duplicates: tuple[DuplicatePair, ...]  # their `other_id` is the group's item_id
+    duplicates: tuple[DuplicatePair, ...]  # each has the group's item_id as `other_id`
 
     @property
     def item_ids(self) -> set[str]:
-        """All items of the group."""
+        """Ids of all items in the group."""
         return {self.item_id, *(pair.item_id for pair in self.duplicates)}
 
     def as_dict(self) -> dict[str, Any]:
-        """The group as plain values that JSON can hold."""
+        """The group as plain values for JSON."""
         return {
             "item_id": self.item_id,
             "size": len(self.duplicates) + 1,
@@ -35,10 +35,10 @@ class DuplicateGroup:
 
 
 def duplicate_group_ids(store: Store, settings: DuplicateSettings | None = None) -> dict[str, str]:
-    """For each item that has near-duplicates, a group id: the smallest item id of its connected component.
+    """Map each item with near-duplicates to a group id: the smallest item id of its connected component.
 
-    For splitting data so that no near-duplicate stands on both sides: chains belong together there, so that these
-    groups may be larger than those of `group_pairs`. An item without near-duplicates is not in it.
+    Use it to split data so that no near-duplicates are on both sides. A chain of near-duplicates is one group here, so
+    these groups may be larger than those of `group_pairs`. Items without near-duplicates are left out.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -56,35 +56,37 @@ def duplicate_group_ids(store: Store, settings: DuplicateSettings | None = None)
 
 
 def group_pairs(pairs: Sequence[DuplicatePair]) -> list[DuplicateGroup]:
-    """Groups, the largest first, each around the item with the most near-duplicates left, so that no chain is a group.
+    """Make groups of near-duplicates, the largest first; a chain is not a group.
 
-    An item is in one group, but for those around which others of its near-duplicates, that are in no group else, stand.
+    Each group forms around the item with the most near-duplicates that are in no group yet. An item is in one group.
+    There is one exception: if all near-duplicates of an item are already in groups, the item forms a group with the
+    nearest of them.
     """
     near: dict[str, dict[str, DuplicatePair]] = {}
     for pair in pairs:
         near.setdefault(pair.item_id, {})[pair.other_id] = pair.swapped()
         near.setdefault(pair.other_id, {})[pair.item_id] = pair
-    left = {item_id: len(others) for item_id, others in near.items()}  # near-duplicates that are in no group yet
+    left = {item_id: len(others) for item_id, others in near.items()}  # number of near-duplicates in no group yet
     queue = [(-count, item_id) for item_id, count in left.items()]
     heapq.heapify(queue)
     taken: set[str] = set()
-    found = []
+    groups = []
     while queue:
         count, item_id = heapq.heappop(queue)
         if item_id in taken:
             continue
-        if -count != left[item_id]:  # some have gone into other groups meanwhile
+        if -count != left[item_id]:  # some have joined other groups in the meantime
             heapq.heappush(queue, (-left[item_id], item_id))
             continue
-        if not left[item_id]:  # all have: with the nearest of them, so that it does not go unlisted
+        if not left[item_id]:  # all have: list the item with the nearest of them
             nearest = min(near[item_id].values(), key=lambda pair: (pair.evidence.distance, pair.item_id))
-            found.append(DuplicateGroup(nearest.item_id, (nearest.swapped(),)))
+            groups.append(DuplicateGroup(nearest.item_id, (nearest.swapped(),)))
             taken.add(item_id)
             continue
         members = sorted(other for other in near[item_id] if other not in taken)
-        found.append(DuplicateGroup(item_id, tuple(near[item_id][other] for other in members)))
+        groups.append(DuplicateGroup(item_id, tuple(near[item_id][other] for other in members)))
         for member in (item_id, *members):
             taken.add(member)
             for other in near[member]:
                 left[other] -= 1
-    return sorted(found, key=lambda group: (-len(group.duplicates), group.item_id))
+    return sorted(groups, key=lambda group: (-len(group.duplicates), group.item_id))
