@@ -1,4 +1,4 @@
-"""Local addresses stay inside the catalogue's folder and lead to regular files only."""
+"""Local addresses stay inside the catalogue's folder and open only regular files."""
 
 from __future__ import annotations
 

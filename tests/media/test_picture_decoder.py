@@ -1,4 +1,4 @@
-"""Pictures through decoding children: the same pictures, and a misfortune costs one."""
+"""Decoding of pictures in children gives the same pictures, and a crash fails only one of them."""
 
 from __future__ import annotations
 
