@@ -222,7 +222,7 @@ def _by_videos(views: PictureViews, view_pairs: ViewPairs, weights: NDArray[np.f
 
 
 def _videos_to_align(views: PictureViews, view_pairs: ViewPairs, weights: NDArray[np.float64]) -> list[tuple[int, int]]:
-    """Pairs of videos with at least two similar frames that are not all frames of many videos."""
+    """Pairs of videos with at least two similar frames, not only frames that many videos have."""
     frames = view_pairs.only(views.videos[view_pairs.left] >= 0)
     if not len(frames.left):
         return []

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 
 def detach_standard_pipes() -> tuple[BinaryIO, BinaryIO]:
-    """Move stdin and stdout to new descriptors, so that C libraries cannot reach them and print to stderr.
+    """Move stdin and stdout to new descriptors, out of reach of C libraries. Their output goes to stderr.
 
     Returns:
         The stream of requests and the stream of answers.

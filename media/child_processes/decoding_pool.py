@@ -109,7 +109,7 @@ class DecodingPool:
 
 
 class PooledDecoder:
-    """Base class of decoders that work in child processes. Any number of threads may use one.
+    """Base class of decoders that work in child processes. Any number of threads may share a decoder.
 
     Args:
         workers: maximum number of children; each decodes one file at a time.

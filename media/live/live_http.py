@@ -71,7 +71,7 @@ class LiveHttp:
 
     def _send(self, url: str) -> httpcore.Response:
         # encode spaces and similar characters: players accept them in playlists
-        plain = re.sub(r"[^!-~]", lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), url)
+        plain = re.sub(r"[^!-~]", lambda match: "".join(f"%{byte:02X}" for byte in match[0].encode()), url)
         headers: list[tuple[bytes | str, bytes | str]] = [("Host", urlsplit(plain).netloc), *_HEADERS]
         timeout = dict.fromkeys(("connect", "read", "write", "pool"), self._wait_s)
         return self._pool.handle_request(

@@ -83,9 +83,9 @@ class LiveSampler:
         text = os.fspath(source)
         self.name = strip_credentials(text)
         self.live = text.partition("://")[0].lower() in SCHEMES
-        where = {"url": text} if self.live else {"path": os.path.abspath(text)}
+        address = {"url": text} if self.live else {"path": os.path.abspath(text)}
         self._request: child_messages.Header = {
-            **where,
+            **address,
             "name": self.name,
             "every_s": every_s,
             "min_side": min_side,
@@ -178,7 +178,7 @@ class LiveSampler:
                 self._changed.notify_all()
 
     def _run_connections(self) -> None:
-        good_s, tries = time.monotonic(), 0
+        last_frame_s, tries = time.monotonic(), 0
         while not self._closing.is_set():
             before = self._frames
             try:
@@ -188,16 +188,16 @@ class LiveSampler:
                 if self._closing.is_set():
                     return
                 if self._frames > before:
-                    good_s, tries = time.monotonic(), 0
-                self._raise_if_not_retryable(error, good_s)
+                    last_frame_s, tries = time.monotonic(), 0
+                self._raise_if_not_retryable(error, last_frame_s)
                 delay = min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2**tries) * random.uniform(0.5, 1.5)  # noqa: S311
-                delay = min(delay, max(0.0, good_s + self._reconnect_for_s - time.monotonic()))
+                delay = min(delay, max(0.0, last_frame_s + self._reconnect_for_s - time.monotonic()))
                 self._on_event(f"{error}; trying again in {delay:.1f} s")
             tries += 1
             self._closing.wait(delay)
             self.reconnects += 1
 
-    def _raise_if_not_retryable(self, error: MediaError, good_s: float) -> None:
+    def _raise_if_not_retryable(self, error: MediaError, last_frame_s: float) -> None:
         """Raise the error if another try is useless."""
         if (
             not self.live
@@ -205,7 +205,7 @@ class LiveSampler:
             or (not self._frames and error.reason in _PERMANENT_REASONS_AT_START)
         ):
             raise error
-        if time.monotonic() - good_s >= self._reconnect_for_s:
+        if time.monotonic() - last_frame_s >= self._reconnect_for_s:
             raise MediaError(
                 error.reason, f"{error}; given up after {self._reconnect_for_s:g} seconds without a frame"
             ) from error
