@@ -19,8 +19,9 @@ from firstsight.encoders.base import Vectors
 from firstsight.errors import EncoderMismatchError, SafetyError
 from firstsight.heads.calibration import Floats, HeadCalibration
 from firstsight.safety.policy.policies import PARTS, Policy
+from firstsight.storage.conditions import is_in, quote
 from firstsight.storage.side_tables import open_side_table, unwritable
-from firstsight.storage.store import Store, quote
+from firstsight.storage.store import Store
 from firstsight.storage.tables import TIME
 
 TABLE = "safety_heads"
@@ -208,13 +209,12 @@ class HeadShelf:
         if len(set(names)) < len(names):
             raise SafetyError(f"heads {list(versions)} are for {names}; promote one of each policy")
         if chosen:
-            among = f"policy_id IN ({', '.join(quote(name) for name in names)})"
-            self._update(among, f"version IN ({', '.join(str(version) for version in versions)})")
+            self._update(is_in("policy_id", names), is_in("version", versions))
 
     def drop(self, policy_ids: Sequence[str]) -> None:
         """Let no head score for these policies any more; all are kept."""
         if policy_ids:
-            self._update(f"policy_id IN ({', '.join(quote(name) for name in policy_ids)})", "false")
+            self._update(is_in("policy_id", policy_ids), "false")
 
     def _require(self, head: Head) -> None:
         if head.fingerprint != self.store.spec.fingerprint:
