@@ -29,7 +29,7 @@ from firstsight.storage.tables import HIDDEN_COLUMNS
 from firstsight.storage.upkeep import TableState, table_state
 
 if TYPE_CHECKING:
-    from firstsight.duplicates.item_pairs import DuplicateGroup
+    from firstsight.duplicates.groups import DuplicateGroup
     from firstsight.retrieval.evaluation.search_evaluation import Task
     from firstsight.retrieval.pages.space_map import SpaceMap
     from firstsight.storage.store import Store
@@ -241,7 +241,8 @@ class Database(RecommendationEvaluationPart, EventsPart, RecommendationsPart, In
         Raises:
             QueryError: an unknown item, or a setting out of range.
         """
-        from firstsight.duplicates.item_pairs import DuplicateSettings, find_duplicates, group_pairs
+        from firstsight.duplicates.groups import group_pairs
+        from firstsight.duplicates.item_pairs import DuplicateSettings, find_duplicates
 
         unknown = settings.keys() - {field.name for field in fields(DuplicateSettings)}
         if unknown:

@@ -24,7 +24,8 @@ from firstsight.indexer.fetch_queue import BufferedBytes, FetchQueue
 from firstsight.indexer.index_settings import IndexSettings
 from firstsight.media.decode.picture_decoder import PictureDecoder
 from firstsight.media.decode.video_sampler import VideoSampler
-from firstsight.media.fetch.addresses import FetchedMedium, fetch, host_of, require_cache
+from firstsight.media.fetch.addresses import host_of
+from firstsight.media.fetch.fetched_media import FetchedMedium, fetch, require_cache
 from firstsight.media.fingerprints import fingerprint
 from firstsight.media.policy import MediaPolicy
 
