@@ -33,10 +33,10 @@ import pyarrow as pa
 
 from benchmarks.pipeline import goal
 from firstsight.encoders.base import EncoderSpec, Vectors
-from firstsight.storage import vector_index
+from firstsight.storage.indexes import vector_index
+from firstsight.storage.indexes.upkeep import run_upkeep, table_state
+from firstsight.storage.indexes.vector_index import exact_distances, nearest_rows, vectors_of_column
 from firstsight.storage.store import Store
-from firstsight.storage.upkeep import run_upkeep, table_state
-from firstsight.storage.vector_index import exact_distances, nearest_rows, vectors_of_column
 
 T = TypeVar("T")
 
@@ -363,7 +363,7 @@ def writing(work: Path, rows: int, dim: int, seconds: float) -> bool:
 
 def write(work: Path, rows: int, dim: int) -> None:
     """The other process: 500 items a second, each write in the order of an index run, upkeep as it falls due."""
-    from firstsight.storage.upkeep import RunUpkeep
+    from firstsight.storage.indexes.upkeep import RunUpkeep
 
     store = open_store(work, rows, dim)
     now = datetime.now(UTC)

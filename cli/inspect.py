@@ -11,7 +11,7 @@ from firstsight.cli import options
 from firstsight.cli.output import clock, print_json_lines, print_table, tell, wants_json
 
 if TYPE_CHECKING:
-    from firstsight.storage.upkeep import TableState
+    from firstsight.storage.indexes.upkeep import TableState
 
 
 def get(

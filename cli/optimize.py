@@ -12,7 +12,7 @@ from firstsight.cli.inspect import search_effort
 from firstsight.cli.output import print_json_lines, print_table, tell, wants_json
 
 if TYPE_CHECKING:
-    from firstsight.storage.upkeep import TableState, TableUpkeep
+    from firstsight.storage.indexes.upkeep import TableState, TableUpkeep
 
 EPILOG = "Examples: firstsight optimize --db shop-db · firstsight optimize --rebuild --json"
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from firstsight.duplicates.hamming_pairs import Pairs, banded_pairs, near_pairs
 from firstsight.media.fingerprints import FINGERPRINT_BYTES, MAX_DISTANCE, Fingerprints, distances, turn
+from firstsight.storage.indexes.vector_index import vectors_of_column
 from firstsight.storage.store import Store, quote
-from firstsight.storage.vector_index import vectors_of_column
 from firstsight.vectors import Vectors
 
 LOOSE_DISTANCE = 90

@@ -24,9 +24,9 @@ from firstsight.retrieval.rerank.reranker import choose_rerankers
 from firstsight.retrieval.reranker_store import RerankerVersion, find_version, versions_to_evaluate
 from firstsight.retrieval.results import SearchResults, locate
 from firstsight.retrieval.search import search_many
+from firstsight.storage.indexes.upkeep import TableState, table_state
 from firstsight.storage.snapshots import make_token, name_snapshot, open_snapshot, parse_rerankers
 from firstsight.storage.tables import HIDDEN_COLUMNS
-from firstsight.storage.upkeep import TableState, table_state
 
 if TYPE_CHECKING:
     from firstsight.duplicates.item_pairs import DuplicateGroup

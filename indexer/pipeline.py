@@ -32,8 +32,8 @@ from firstsight.indexer.index_settings import IndexSettings
 from firstsight.indexer.loading import MediaJob, MediaLoader
 from firstsight.indexer.media_columns import UnusedMedia
 from firstsight.media.policy import MediaPolicy
+from firstsight.storage.indexes.upkeep import RunUpkeep
 from firstsight.storage.store import Store
-from firstsight.storage.upkeep import RunUpkeep
 
 ITEMS_PER_LOOKUP = 1_000
 

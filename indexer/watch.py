@@ -30,11 +30,11 @@ from firstsight.indexer.watch_settings import WatchCounts, WatchReport, WatchSet
 from firstsight.media.fingerprints import fingerprint
 from firstsight.media.live.live_sampler import MAX_WAITING_FRAMES, LiveFrame, LiveSampler
 from firstsight.media.policy import MediaPolicy
+from firstsight.storage.indexes.text_index import index_texts
+from firstsight.storage.indexes.upkeep import RunUpkeep
 from firstsight.storage.locks import watch_lock
 from firstsight.storage.store import Store
 from firstsight.storage.tables import Failure
-from firstsight.storage.text_index import index_texts
-from firstsight.storage.upkeep import RunUpkeep
 
 _BATCH: Final = 8
 _TICK_S: Final = 0.2  # between two looks at whether to stop

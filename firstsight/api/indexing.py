@@ -19,10 +19,10 @@ from firstsight.indexer.removal import remove_items
 from firstsight.indexer.run_recipe import Recipe
 from firstsight.indexer.sources import STDIN, open_source
 from firstsight.retrieval.reranker_store import RerankerVersion
+from firstsight.storage.indexes.text_index import check_language, index_texts
+from firstsight.storage.indexes.upkeep import UpkeepReport, UpkeepStep, run_upkeep
 from firstsight.storage.store import Store
-from firstsight.storage.text_index import check_language, index_texts
 from firstsight.storage.upgrade import UpgradeReport, apply_upgrade, plan_upgrade
-from firstsight.storage.upkeep import UpkeepReport, UpkeepStep, run_upkeep
 
 if TYPE_CHECKING:
     from firstsight.indexer.watch_settings import WatchCounts, WatchReport

@@ -22,7 +22,7 @@ from lancedb.index import BTree
 from lancedb.table import Table
 
 from firstsight.errors import StoreError
-from firstsight.storage import vector_index
+from firstsight.storage.indexes import vector_index
 from firstsight.storage.store import Store
 from firstsight.storage.tables import KEYS
 

@@ -11,8 +11,8 @@ import pytest
 import firstsight
 from firstsight.encoders.base import Encoder
 from firstsight.errors import CatalogError
+from firstsight.storage.indexes.text_index import index_texts, stored_language
 from firstsight.storage.store import Store
-from firstsight.storage.text_index import index_texts, stored_language
 from tests.indexer.shop import write_jsonl
 
 CATALOGUE: list[dict[str, Any]] = [

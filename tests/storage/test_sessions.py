@@ -11,9 +11,9 @@ import pytest
 import firstsight
 from firstsight import Database
 from firstsight.errors import MissingDatabaseError, StoreError
+from firstsight.storage.indexes.text_index import index_texts
 from firstsight.storage.sessions import MAX_REPLACED
 from firstsight.storage.store import Store
-from firstsight.storage.text_index import index_texts
 from tests.indexer.shop import ColourEncoder, write_jsonl
 from tests.storage.open_files import ITEMS, make_text_heavy_database, open_files
 

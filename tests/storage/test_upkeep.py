@@ -19,10 +19,10 @@ from lancedb.table import Table
 import firstsight
 from firstsight.errors import DatabaseBusyError, StoreError
 from firstsight.indexer.index_settings import IndexSettings
-from firstsight.storage import upkeep
+from firstsight.storage.indexes import upkeep
+from firstsight.storage.indexes.upkeep import TableState, UpkeepStep, run_upkeep, steps_due, table_state
+from firstsight.storage.indexes.vector_index import MIN_ROWS, Tuning, nearest_rows, store_tuning
 from firstsight.storage.store import Store
-from firstsight.storage.upkeep import TableState, UpkeepStep, run_upkeep, steps_due, table_state
-from firstsight.storage.vector_index import MIN_ROWS, Tuning, nearest_rows, store_tuning
 from tests.indexer.shop import ColourEncoder, assert_same, contents, index, make_shop, write_csv, write_jsonl
 from tests.indexer.workers import ROOT, StartWorker
 from tests.storage.large_tables import add_items, clustered_vectors, item_row, make_store

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 from firstsight.encoders.base import Vectors
-from firstsight.storage import vector_index
-from firstsight.storage.store import Store
-from firstsight.storage.upkeep import run_upkeep, table_state
-from firstsight.storage.vector_index import (
+from firstsight.storage.indexes import vector_index
+from firstsight.storage.indexes.upkeep import run_upkeep, table_state
+from firstsight.storage.indexes.vector_index import (
     MIN_ROWS,
     TARGET_RECALL,
     Tuning,
@@ -25,6 +24,7 @@ from firstsight.storage.vector_index import (
     stored_tuning,
     tune,
 )
+from firstsight.storage.store import Store
 from tests.storage.large_tables import add_items, clustered_vectors, item_row, make_store
 
 ROWS = MIN_ROWS
