@@ -5,7 +5,7 @@
 
 An item is committed by its row in `items`, written after its failures and views. Before each such write the
 run notes which items it is about; when it dies in the middle, the next run reads the note and settles those
-items first (`Store.recover`). Nothing is doubled, and what was committed is not encoded again.
+items first (`recovery.recover`). Nothing is doubled, and what was committed is not encoded again.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from firstsight.indexer.loading import MediaJob, MediaLoader
 from firstsight.indexer.media_columns import UnusedMedia
 from firstsight.media.policy import MediaPolicy
 from firstsight.storage.indexes.upkeep import RunUpkeep
+from firstsight.storage.recovery import begin_write, fail_run, recover
 from firstsight.storage.store import Store
 
 ITEMS_PER_LOOKUP = 1_000
@@ -137,7 +138,7 @@ class IndexRun:
         """
         started = time.monotonic()
         self._keep_ids = warn_duplicates
-        self._store.recover()
+        recover(self._store)
         row = {
             "run_id": self.run_id,
             "started_at": datetime.now(UTC),
@@ -156,7 +157,7 @@ class IndexRun:
             duplicates = self._find_duplicates() if warn_duplicates and not self._stopped else ()
         except BaseException:
             with suppress(StoreError):  # where nothing can be written, the run is taken for killed
-                self._store.fail_run(self.run_id, asdict(self.counts))
+                fail_run(self._store, self.run_id, asdict(self.counts))
             raise
         outcome = "stopped" if self._stopped else "finished"
         ended = {"finished_at": datetime.now(UTC), "outcome": outcome, "counts": asdict(self.counts)}
@@ -329,7 +330,7 @@ class IndexRun:
         ids = [pending.item.item_id for pending in done]
         self._keep_views_of_unreachable_media(done)
         failures = [failure for pending in done for failure in pending.failures]
-        self._store.begin_write(self.run_id, ids, failures)
+        begin_write(self._store, self.run_id, ids, failures)
         mended = self._store.write_failures(failures, self.run_id, tried=ids)
         self._store.write_views(
             [row for pending in done for row in pending.view_rows()],
@@ -382,6 +383,6 @@ class IndexRun:
     def _prune(self) -> None:
         for ids in self._store.item_ids():
             if gone := sorted(set(ids) - self._catalog.has(ids)):
-                self._store.begin_write(self.run_id, gone)
+                begin_write(self._store, self.run_id, gone)
                 self._store.delete_items(gone)
                 self.counts.pruned += len(gone)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+from firstsight.storage.recovery import begin_write, recover
 from firstsight.storage.store import Store
 
 
@@ -22,7 +23,7 @@ def remove_items(store: Store, item_ids: Sequence[str]) -> list[str]:
     Raises:
         StoreError: they could not be removed.
     """
-    store.recover()
+    recover(store)
     there = store.digests(item_ids)
     gone = [item_id for item_id in dict.fromkeys(item_ids) if item_id in there]
     if not gone:
@@ -37,7 +38,7 @@ def remove_items(store: Store, item_ids: Sequence[str]) -> list[str]:
         "settings": {"kind": "remove"},
     }
     store.write_run(row | {"outcome": "running", "counts": {"removed": 0}})
-    store.begin_write(row["run_id"], gone)
+    begin_write(store, row["run_id"], gone)
     store.delete_items(gone)
     store.write_run(row | {"outcome": "finished", "finished_at": datetime.now(UTC), "counts": {"removed": len(gone)}})
     return gone

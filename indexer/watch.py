@@ -4,7 +4,7 @@
 
 The writer lock is held for each write only, so that index runs go on beside a watch: it writes when they let it, and
 keeps no more than its window until then. A write makes the views what the window is, whatever was there, and so repairs
-what a dead watch or an index run in between has left; see `Store.recover` for a kill in the middle of one.
+what a dead watch or an index run in between has left; see `recovery.recover` for a kill in the middle of one.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from firstsight.media.policy import MediaPolicy
 from firstsight.storage.indexes.text_index import index_texts
 from firstsight.storage.indexes.upkeep import RunUpkeep
 from firstsight.storage.locks import watch_lock
+from firstsight.storage.recovery import begin_write, fail_run, recover
 from firstsight.storage.store import Store
 from firstsight.storage.tables import Failure
 
@@ -115,7 +116,7 @@ class WatchRun:
                         self._upkeep.at_end()
             except BaseException:
                 with suppress(StoreError):
-                    self._store.fail_run(self.run_id, asdict(self.counts))
+                    fail_run(self._store, self.run_id, asdict(self.counts))
                 raise
         return WatchReport(self.run_id, self._item_id, outcome, time.monotonic() - started, self.counts, message)
 
@@ -226,7 +227,7 @@ class WatchRun:
 
     def _commit(self) -> None:
         """Views, then those that fell out, then the row that makes them count: the order of an index run."""
-        self._store.recover((self.run_id, self._item_id))
+        recover(self._store, (self.run_id, self._item_id))
         self._record("watching")
         row = self._store.item_rows([self._item_id]).get(self._item_id)
         stored = [] if row is None else self._store.view_rows([self._item_id]).to_pylist()
@@ -245,7 +246,7 @@ class WatchRun:
             Failure(item_id=self._item_id, uri=uri, stage="encode", reason=error.reason, message=str(error))
             for uri, error in self._failures.items()
         ]
-        self._store.begin_write(self.run_id, [self._item_id], failures)
+        begin_write(self._store, self.run_id, [self._item_id], failures)
         self._store.write_failures(failures, self.run_id, tried=[self._item_id])
         self._store.write_views([{**vars(view), "item_id": self._item_id} for view in added], replaced=())
         self._store.delete_views(sorted(live - {view.view_id for view in self._window}))

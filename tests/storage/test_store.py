@@ -64,12 +64,12 @@ def test_a_database_that_lost_a_table_is_answered(db: Path) -> None:
 
     Store.create(db, SPEC)
     shutil.rmtree(db / "views.lance")
-    with pytest.raises(StoreError, match="is not whole"):
+    with pytest.raises(StoreError, match="lacks a table"):
         Store.open(db)
 
 
 def test_a_folder_of_other_things_is_not_made_a_database(tmp_path: Path, titles: Path) -> None:
-    with pytest.raises(StoreError, match=r"holds other things \(c\.jsonl\); give the database its own folder"):
+    with pytest.raises(StoreError, match=r"holds other files \(c\.jsonl\); give the database its own folder"):
         Store.create(tmp_path, SPEC)
     assert [path.name for path in tmp_path.iterdir()] == ["c.jsonl"]
 
@@ -90,7 +90,7 @@ def test_an_id_given_twice_in_one_write_is_stored_once(db: Path) -> None:
 def test_a_column_that_another_run_added_as_another_kind_is_answered(db: Path) -> None:
     store = Store.create(db, SPEC)
     store.add_columns({"size": "text"})
-    with pytest.raises(StoreError, match="another run has added column 'size' as text meanwhile; run again"):
+    with pytest.raises(StoreError, match="another run has just added column 'size' as text; run again"):
         store.add_columns({"size": "number"})
 
 
@@ -185,7 +185,7 @@ def test_a_disk_that_fills_up_is_answered_and_costs_nothing_that_was_written(
     assert len(before["items"]) == 20
     worker = start_worker(db=db, source=shop, dim=384, file_bytes=60_000)
     worker.go()
-    said = r"StoreError: .* could not be written \(.*; what was written before is safe: .* run again"
+    said = r"StoreError: .* could not be written \(.*; earlier writes are safe: .* run again"
     assert re.match(said, worker.answer())
     after = contents(db)
     assert_same(before, {name: {key: after[name][key] for key in rows} for name, rows in before.items()})

@@ -312,7 +312,7 @@ def test_items_to_be_encoded_again_are_counted_and_encoded_by_the_next_run(
     with store.locked():
         done = apply_upgrade(store, steps=MARKING, on_progress=said.append)
     assert done.encode_again == 5
-    assert said[-1] == "5 items have to be encoded again: the next firstsight index does it"
+    assert said[-1] == "5 items must be encoded again: the next firstsight index does it"
     assert [r.item_id for r in firstsight.open(tmp_path / "db", encoder=ColourEncoder()).search("thing 0", k=1)] == [
         "i0"
     ]
