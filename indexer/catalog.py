@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 from firstsight.errors import CatalogError
+from firstsight.indexer.column_values import ColumnValue, WrongKindError, as_text, as_utc, convert, join, kind_of
 from firstsight.indexer.media_columns import MediaColumns, MediaField
 from firstsight.indexer.sources import BadRow, Row, Source
-from firstsight.storage.columns import ColumnKind, Value, WrongKindError, as_text, as_utc, convert, join, kind_of
+from firstsight.storage.columns import ColumnKind
 
 ItemKind = Literal["product", "video", "live"]
 KINDS: tuple[ItemKind, ...] = get_args(ItemKind)
@@ -60,7 +61,7 @@ class CatalogItem:
     created_at: datetime | None
     starts_at: datetime | None
     expires_at: datetime | None
-    columns: Mapping[str, Value]
+    columns: Mapping[str, ColumnValue]
 
 
 @dataclass(frozen=True)

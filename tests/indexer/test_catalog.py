@@ -238,7 +238,7 @@ def test_a_row_that_breaks_a_rule_is_named_by_its_line(check: Check, row: dict[s
 
 def test_a_binary_column_is_refused_with_its_remedy(check: Check, tmp_path: Path) -> None:
     pq.write_table(pa.table({"item_id": ["a"], "thumb": [b"\x00"]}), tmp_path / "c.parquet")
-    with pytest.raises(CatalogError, match=r"row 1: column 'thumb': binary data, which is not kept; .*--drop"):
+    with pytest.raises(CatalogError, match=r"row 1: column 'thumb': binary data, which cannot be stored; .*--drop"):
         check(tmp_path / "c.parquet")
 
 
