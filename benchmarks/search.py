@@ -34,8 +34,9 @@ import pyarrow as pa
 from benchmarks.pipeline import goal
 from firstsight.encoders.base import EncoderSpec, Vectors
 from firstsight.storage.indexes import vector_index
+from firstsight.storage.indexes.index_recall import exact_distances, tune
 from firstsight.storage.indexes.upkeep import run_upkeep, table_state
-from firstsight.storage.indexes.vector_index import exact_distances, nearest_rows, vectors_of_column
+from firstsight.storage.indexes.vector_index import nearest_rows, vectors_of_column
 from firstsight.storage.store import Store
 
 T = TypeVar("T")
@@ -144,7 +145,7 @@ def ann(work: Path, rows: int, dim: int) -> bool:
     queries = make_vectors(QUERIES, dim, 0, max(1_000, rows // 100))
     tenth = exact_distances(store.items, queries, 10)[:, -1]
     built, build_s, build_mb = peak_of(lambda: vector_index.build_index(store.items))
-    tuning, tune_s, tune_mb = peak_of(lambda: vector_index.tune(store.items, built))
+    tuning, tune_s, tune_mb = peak_of(lambda: tune(store.items, built))
     vector_index.store_tuning(store.items, tuning)
     print(f"build {build_s:.1f} s, {build_mb:.0f} MB; measuring {tune_s:.1f} s, {tune_mb:.0f} MB; {tuning}", flush=True)
     ours = searcher(store)
@@ -229,7 +230,7 @@ def curve(work: Path, sizes: Sequence[int], dim: int) -> bool:
         queries = make_vectors(60, dim, 0, max(1_000, rows // 100))
         tenth = exact_distances(store.items, queries, 10)[:, -1]
         tuning, build_s, build_mb = peak_of(lambda store=store: vector_index.build_index(store.items))  # type: ignore[misc]
-        tuning = vector_index.tune(store.items, tuning)
+        tuning = tune(store.items, tuning)
         vector_index.store_tuning(store.items, tuning)
         search = searcher(store)
         found, (p50, p95) = recall(search(queries), tenth), times_ms(search, queries)

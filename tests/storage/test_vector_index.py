@@ -10,19 +10,17 @@ import numpy as np
 import pytest
 
 from firstsight.encoders.base import Vectors
-from firstsight.storage.indexes import vector_index
+from firstsight.storage.indexes import index_recall
+from firstsight.storage.indexes.index_recall import exact_distances, sample_vectors, tune
 from firstsight.storage.indexes.upkeep import run_upkeep, table_state
 from firstsight.storage.indexes.vector_index import (
     MIN_ROWS,
     TARGET_RECALL,
     Tuning,
     build_index,
-    exact_distances,
     nearest_rows,
-    sample_vectors,
     store_tuning,
     stored_tuning,
-    tune,
 )
 from firstsight.storage.store import Store
 from tests.storage.large_tables import add_items, clustered_vectors, item_row, make_store
@@ -186,7 +184,7 @@ def test_the_effort_rises_until_the_target_is_reached(store: Store) -> None:
 def test_a_target_that_nothing_reaches_ends_with_the_most_effort_and_its_recall(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vector_index, "EFFORTS", ((0.01, 1), (0.1, 1)))
+    monkeypatch.setattr(index_recall, "EFFORTS", ((0.01, 1), (0.1, 1)))
     tuned = tune(store.items, Tuning(rows=ROWS, partitions=12, nprobes=1, refine=1), target=0.999)
     assert (tuned.nprobes, tuned.refine, tuned.reaches_target) == (2, 1, False)
     assert tuned.recall is not None
