@@ -131,7 +131,7 @@ def test_kinds_can_be_combined(run: Run) -> None:
         (["search", "shoe", "--mode", "magic"], "mode must be one of vector, words, hybrid, not 'magic'"),
         (["search", "shoe", "--collapse", "parrent"], "no column 'parrent' to collapse by; the columns are item_id"),
         (["search", "shoe", "--min-relevance", "7"], "min_relevance must be between 0 and 1, not 7"),
-        (["search", "shoe", "--snapshot", "x"], "snapshot 'x' is no token"),
+        (["search", "shoe", "--snapshot", "x"], "snapshot 'x' is not a token"),
         (["search", "--queries", "none.jsonl"], "none.jsonl cannot be read"),
         (["search", "shoe", "--queries", "none.jsonl"], "a file of queries is searched by alone"),
         (["search", "--item", "nobody"], "there is no item 'nobody'"),
