@@ -16,7 +16,7 @@ from firstsight.cli.output import print_json_lines, tell, wants_json
 from firstsight.cli.progress import Progress
 
 if TYPE_CHECKING:
-    from firstsight.indexer.pipeline import Counts, IndexReport
+    from firstsight.indexer.index_report import Counts, IndexReport
 
 EPILOG = """
 [bold]Examples[/bold]

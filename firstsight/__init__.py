@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from firstsight.encoders.encoder_options import EncoderOptions
     from firstsight.encoders.registry import load_encoder
     from firstsight.indexer.catalog import CatalogOptions
+    from firstsight.indexer.index_report import Counts, IndexReport
     from firstsight.indexer.index_settings import IndexSettings
-    from firstsight.indexer.pipeline import Counts, IndexReport
     from firstsight.media.policy import MediaPolicy
     from firstsight.retrieval.moments import Moment
     from firstsight.retrieval.query import Query
@@ -86,12 +86,12 @@ __all__ = [
 # imported when first asked for: lancedb and pyarrow take a second that `firstsight --help` must not pay
 _LAZY = {
     "CatalogOptions": "firstsight.indexer.catalog",
-    "Counts": "firstsight.indexer.pipeline",
+    "Counts": "firstsight.indexer.index_report",
     "Database": "firstsight.database",
     "Encoder": "firstsight.encoders.base",
     "EncoderOptions": "firstsight.encoders.encoder_options",
     "EncoderSpec": "firstsight.encoders.base",
-    "IndexReport": "firstsight.indexer.pipeline",
+    "IndexReport": "firstsight.indexer.index_report",
     "IndexSettings": "firstsight.indexer.index_settings",
     "MediaPolicy": "firstsight.media.policy",
     "Moment": "firstsight.retrieval.moments",

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from firstsight.api.semantic_ids import FIT_WAIT_S, SemanticIdsPart
 from firstsight.errors import CatalogError, QueryError
 from firstsight.indexer.catalog import Catalog, CatalogOptions, catalog_root, check_catalog
+from firstsight.indexer.index_report import Counts, IndexReport
 from firstsight.indexer.index_settings import IndexSettings
-from firstsight.indexer.pipeline import Counts, IndexReport, IndexRun
+from firstsight.indexer.pipeline import IndexRun
 from firstsight.indexer.removal import remove_items
 from firstsight.indexer.run_recipe import Recipe
 from firstsight.indexer.sources import STDIN, open_source

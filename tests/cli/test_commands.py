@@ -177,7 +177,7 @@ def test_a_catalogue_that_cannot_be_used_is_exit_code_1_and_writes_nothing(run: 
     catalogue.write_text("item_id,title\na,One\na,Two\n")
     code, _, err = run("index", str(catalogue), "--db", str(tmp_path / "db"))
     assert code == 1
-    assert "line 3: item_id 'a' stands already in line 2" in err
+    assert "line 3: item_id 'a' is already in line 2" in err
     assert not (tmp_path / "db").exists()
 
 

@@ -154,18 +154,18 @@ def test_a_folder_without_pictures_is_named(check: Check, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("name", ["vector", "Digest", "run_id", "catalog_dir"])
 def test_a_column_named_as_firstsights_own_is_refused(check: Check, name: str) -> None:
-    with pytest.raises(CatalogError, match=f"column '{name}' is a name firstsight uses itself; .*--drop {name}"):
+    with pytest.raises(CatalogError, match=f"column '{name}' has a name that firstsight reserves; .*--drop {name}"):
         check(f"item_id,{name}\na,1\n")
 
 
 @pytest.mark.parametrize("name", ["_rowid", "_distance", "_id", "a.b", "a`b", " ", "", "a\x00b"])
 def test_a_column_that_the_database_cannot_hold_is_refused(check: Check, name: str) -> None:
-    with pytest.raises(CatalogError, match="cannot be kept under this name"):
+    with pytest.raises(CatalogError, match="cannot be stored under this name"):
         check([{"item_id": "a", name: 1}])
 
 
 def test_a_refused_name_is_found_in_a_short_row_after_a_long_one(check: Check) -> None:
-    with pytest.raises(CatalogError, match="'vector' is a name firstsight uses itself"):
+    with pytest.raises(CatalogError, match="'vector' has a name that firstsight reserves"):
         check([{"item_id": "a", "p": 1, "q": 2, "r": 3}, {"item_id": "b", "vector": 1}])
 
 
@@ -191,7 +191,7 @@ def test_a_title_column_in_capitals_is_answered_with_how_to_read_it(check: Check
 
 
 def test_one_fatal_mistake_is_one_sentence_even_when_bad_rows_are_skipped(check: Check) -> None:
-    with pytest.raises(CatalogError, match="firstsight uses itself"):
+    with pytest.raises(CatalogError, match="a name that firstsight reserves"):
         check("item_id,vector\na,1\nb,2\n", skip_bad_rows=True)
 
 
@@ -207,8 +207,8 @@ def test_duplicated_ids_are_named_with_both_their_lines(check: Check, tmp_path: 
     with pytest.raises(CatalogError) as caught:
         check(path)
     message = str(caught.value)
-    assert "20 of 5000 rows cannot be used (mend them, or leave them out with --skip-bad-rows)" in message
-    assert "line 4982: item_id '0' stands already in line 2" in message
+    assert "20 of 5000 rows cannot be used (fix them, or leave them out with --skip-bad-rows)" in message
+    assert "line 4982: item_id '0' is already in line 2" in message
     assert message.endswith("… and 10 more")
     assert len(message.splitlines()) == 12
 
@@ -220,7 +220,7 @@ def test_duplicated_ids_are_named_with_both_their_lines(check: Check, tmp_path: 
         ({"item_id": None}, "item_id is empty"),
         ({"title": "no id"}, "item_id is empty"),
         ({"item_id": ["a"]}, "item_id must be text, not list"),
-        ({"item_id": "x" * 513}, "has 513 characters; 512 is the most"),
+        ({"item_id": "x" * 513}, "has 513 characters; the maximum is 512"),
         ({"item_id": "a\x00b"}, "has control characters"),
         ({"item_id": "a\nb"}, "has control characters"),
         ({"item_id": "b", "kind": "shoe"}, "kind 'shoe' is not one of product, video, live"),
@@ -250,7 +250,7 @@ def test_skipping_bad_rows_leaves_just_those_out(check: Check) -> None:
 
 
 def test_a_catalogue_of_bad_rows_alone_is_refused_even_so(check: Check) -> None:
-    with pytest.raises(CatalogError, match="not one row can be used"):
+    with pytest.raises(CatalogError, match="no row can be used"):
         check("item_id,kind\na,shoe\nb,boot\n", skip_bad_rows=True)
 
 
@@ -279,7 +279,7 @@ def test_a_mapping_that_makes_no_sense_is_answered(text: str, said: str) -> None
     "catalogue", ["item_id,name\na,Tea\n", [{"item_id": "a", "name": "Tea"}]], ids=["csv", "jsonl"]
 )
 def test_mapping_a_column_that_there_is_not_is_answered(check: Check, catalogue: Any) -> None:
-    with pytest.raises(CatalogError, match="--map title=nme: there is no column 'nme'; it has item_id, name"):
+    with pytest.raises(CatalogError, match="--map title=nme: there is no column 'nme'; the columns are item_id, name"):
         check(catalogue, mapping={"title": ("nme",)})
 
 
@@ -329,7 +329,7 @@ def test_a_row_left_out_does_not_shape_its_columns(check: Check) -> None:
 def test_a_catalogue_that_changes_while_it_is_read_is_answered(check: Check, tmp_path: Path) -> None:
     catalog = check("item_id,price\na,1\n")
     (tmp_path / "c.csv").write_text("item_id,price\na,cheap\n")
-    with pytest.raises(CatalogError, match="changed while it was being read; run again"):
+    with pytest.raises(CatalogError, match="changed during the run; run again"):
         list(catalog.items())
 
 

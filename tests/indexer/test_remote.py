@@ -269,7 +269,7 @@ def test_a_server_that_is_down_costs_no_views(status: int, shop: Shop, db: Path)
     both = title + np.array(view["vector"])
     np.testing.assert_allclose(after["items"]["item-0"]["vector"], both / np.linalg.norm(both), atol=1e-5)
     (failure,) = after["failures"].values()
-    assert failure["message"].endswith("what was indexed of it before is kept")
+    assert failure["message"].endswith("its earlier views stay in the index")
 
 
 def test_a_retry_mends_it_once_the_server_is_back(shop: Shop, db: Path) -> None:

@@ -125,7 +125,7 @@ def test_a_missing_file_is_answered_with_what_can_be_given() -> None:
 
 
 def test_an_unknown_format_is_answered_with_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(CatalogError, match=r"called \*\.xlsx is not read; give \.csv"):
+    with pytest.raises(CatalogError, match=r"file type '\.xlsx' is not supported; give \.csv"):
         open_source(str(write(tmp_path / "c.xlsx", "")))
 
 
@@ -207,7 +207,7 @@ def test_a_byte_order_mark_is_not_part_of_the_first_column(tmp_path: Path, name:
 
 @pytest.mark.parametrize("encoding", ["utf-9", "hex", "undefined"])
 def test_an_encoding_that_there_is_not_is_answered_with_some_that_there_are(encoding: str) -> None:
-    with pytest.raises(CatalogError, match=f"no encoding is called '{encoding}'; try utf-8, latin-1"):
+    with pytest.raises(CatalogError, match=f"encoding '{encoding}' is unknown; try utf-8, latin-1"):
         open_source("-", encoding=encoding)
 
 
@@ -217,8 +217,8 @@ def test_an_encoding_that_there_is_not_is_answered_with_some_that_there_are(enco
 def test_a_ragged_csv_row_costs_itself(tmp_path: Path) -> None:
     path = write(tmp_path / "c.csv", "item_id,title\na,x,y\nb,fine\nc\n")
     assert bad(path) == {
-        2: "3 cells where the header names 2 columns",
-        4: "1 cells where the header names 2 columns",
+        2: "3 cells, but the header has 2 columns",
+        4: "1 cells, but the header has 2 columns",
     }
 
 

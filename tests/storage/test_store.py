@@ -197,4 +197,4 @@ def test_a_disk_that_fills_up_is_answered_and_costs_nothing_that_was_written(
 def test_a_temporary_folder_that_is_full_is_answered(db: Path, titles: Path, start_worker: StartWorker) -> None:
     worker = start_worker(db=db, source=titles, file_bytes=1_000)
     worker.go()
-    assert re.match("CatalogError: the ids cannot be kept in .*; make room there or set TMPDIR", worker.answer())
+    assert re.match("CatalogError: .* cannot hold the ids .*; free space there or set TMPDIR", worker.answer())
