@@ -49,7 +49,7 @@ def kind_of(value: object) -> ColumnKind | None:
 
 
 def join(first: ColumnKind | None, second: ColumnKind | None) -> ColumnKind | None:
-    """The kind for values of both kinds: text if they differ; None stands for no value."""
+    """The kind for values of both kinds: text if they differ; None means no value."""
     if first is None or second is None:
         return first or second
     return first if first == second else "text"
