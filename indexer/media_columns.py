@@ -160,7 +160,7 @@ class MediaColumns:
     # ---- messages
 
     def _map_option(self, columns: Mapping[str, Sequence[_Medium]]) -> str:
-        """Make the option that uses all columns of plain addresses; it repeats the given --map: only the last counts."""
+        """Make the option that uses all plain-address columns; it repeats the given --map, as only the last counts."""
         mapping = {ours: list(theirs) for ours, theirs in self._mapping.items()}
         separators: list[str] = []
         for name, media in columns.items():

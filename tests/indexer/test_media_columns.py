@@ -75,14 +75,14 @@ def test_addresses_and_paths_of_media_are_found_with_the_option_that_uses_them(
 @pytest.mark.parametrize(
     ("value", "remedy"),
     [
-        ({"src": "a.jpg", "alt": "front"}, "nested values and Python lists are not read"),
-        ([{"url": "https://x.example/a.jpg"}], "nested values and Python lists are not read"),
-        ({"large": {"href": "https://x.example/a.jpg"}}, "nested values and Python lists are not read"),
-        ('{"src": "a.jpg"}', "nested values and Python lists are not read"),
-        ("['a.jpg', 'b.jpg']", "nested values and Python lists are not read"),
-        ("data:image/png;base64,iVBORw0KGgo=", "data: addresses and base64 are not read"),
-        (base64.b64encode(picture(1)).decode(), "data: addresses and base64 are not read"),
-        (["data:video/mp4;base64,AAAA"], "data: addresses and base64 are not read"),
+        ({"src": "a.jpg", "alt": "front"}, "nested values and Python lists are not supported"),
+        ([{"url": "https://x.example/a.jpg"}], "nested values and Python lists are not supported"),
+        ({"large": {"href": "https://x.example/a.jpg"}}, "nested values and Python lists are not supported"),
+        ('{"src": "a.jpg"}', "nested values and Python lists are not supported"),
+        ("['a.jpg', 'b.jpg']", "nested values and Python lists are not supported"),
+        ("data:image/png;base64,iVBORw0KGgo=", "data: addresses and base64 are not supported"),
+        (base64.b64encode(picture(1)).decode(), "data: addresses and base64 are not supported"),
+        (["data:video/mp4;base64,AAAA"], "data: addresses and base64 are not supported"),
     ],
 )
 def test_media_that_no_option_can_use_are_found_with_what_to_do(unused: Unused, value: object, remedy: str) -> None:
