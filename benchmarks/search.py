@@ -234,7 +234,7 @@ def curve(work: Path, sizes: Sequence[int], dim: int) -> bool:
         tuning = tune(store.items, tuning)
         vector_index.store_tuning(store.items, tuning)
         search = searcher(store)
-        hit_share, (p50, p95) = recall(search(queries), tenth), times_ms(search, queries)
+        share, (p50, p95) = recall(search(queries), tenth), times_ms(search, queries)
         search_items = store.items.search
 
         def flat(query: Vectors, search_items: Any = search_items) -> object:
@@ -252,7 +252,7 @@ def curve(work: Path, sizes: Sequence[int], dim: int) -> bool:
         seconds.append((rows, build_s, p50))
         stored = sum(path.stat().st_size for path in (work / f"{rows}x{dim}").rglob("*") if path.is_file())
         print(
-            f"{rows:,} rows: exact p50 {exact_p50:.1f} ms; index p50 {p50:.1f}, p95 {p95:.1f} ms at recall {hit_share:.3f} "
+            f"{rows:,} rows: exact p50 {exact_p50:.1f} ms; index p50 {p50:.1f}, p95 {p95:.1f} ms at recall {share:.3f} "
             f"({tuning.nprobes} of {tuning.partitions}, x{tuning.refine}); build {build_s:.1f} s, {build_mb:.0f} MB; "
             f"{stored / 1e6:,.0f} MB on disk, the index {(index.size_bytes or 0) / 1e6:.0f} of them",
             flush=True,

@@ -1,4 +1,4 @@
-"""Columns have four kinds, settled by what they hold, and no value is lost on the way."""
+"""Values of the catalogue's own columns: their four kinds, and their conversion without loss."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_binary_data_has_no_kind() -> None:
         ("", "text", None),
     ],
 )
-def test_a_value_is_kept_as_its_column_has_it(value: object, kind: ColumnKind, kept: object) -> None:
+def test_a_value_is_converted_to_the_kind_of_its_column(value: object, kind: ColumnKind, kept: object) -> None:
     assert convert(value, kind) == kept
 
 
@@ -127,7 +127,7 @@ def test_text_of_a_whole_number_or_a_text_loses_nothing(value: int | str) -> Non
 
 
 @given(st.lists(values, max_size=6))
-def test_values_always_fit_the_kind_they_join_to(column: list[object]) -> None:
+def test_values_always_fit_their_joined_kind(column: list[object]) -> None:
     kind: ColumnKind | None = None
     for value in column:
         kind = join(kind, kind_of(value))

@@ -1,4 +1,4 @@
-"""Indexing brings a database up to date with a catalogue, encodes what is new and leaves the rest alone."""
+"""Index runs: they encode new and changed items, and leave the others alone."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def db(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
-    """A catalogue of twelve items, two of whose pictures are broken, in a folder of its own."""
+    """A catalogue of twelve items in its own folder, with two broken pictures."""
     return write_csv(tmp_path / "shop" / "c.csv", make_shop(tmp_path / "shop", 12, broken=2))
 
 
@@ -263,7 +263,7 @@ def test_a_folder_of_hostile_media_never_stops_the_run(db: Path, tmp_path: Path)
     dice = random.Random(7)
     whole = {format: picture(1, format=format) for format in ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF")}
     for format, data in whole.items():
-        for n in range(6):  # cut short, or with a stretch of noise in it
+        for n in range(6):  # truncated, or with noise in the middle
             cut = dice.randrange(1, len(data))
             noise = data[:cut] + dice.randbytes(20) + data[cut + 20 :]
             (folder / f"{format}-{n}.jpg").write_bytes(data[:cut] if n % 2 else noise)
@@ -290,7 +290,7 @@ def test_a_folder_of_hostile_media_never_stops_the_run(db: Path, tmp_path: Path)
     assert {row[3] for row in failed(db)} <= set(firstsight.errors.FAILURE_REASONS)
 
 
-# ---- running again
+# ---- repeated runs
 
 
 def test_running_again_encodes_nothing(db: Path, shop: Path) -> None:
@@ -418,7 +418,7 @@ def test_pruning_reaches_every_item_of_a_large_database(db: Path, tmp_path: Path
     assert set(contents(db)["items"]) == {row["item_id"] for row in rows[::5]}
 
 
-# ---- trying failures again
+# ---- retries
 
 
 def test_retry_tries_just_the_items_that_failed(db: Path, shop: Path) -> None:
@@ -541,7 +541,7 @@ def test_the_encoder_sees_full_batches(db: Path, tmp_path: Path) -> None:
     index(db, shop, encoder, settings=IndexSettings(write_items=100))
     assert encoder.images == encoder.texts == 500
     assert encoder.image_batches == [32] * 15 + [20]
-    assert min(encoder.text_batches[:-1]) == 32  # with each batch of pictures those of the same items
+    assert min(encoder.text_batches[:-1]) == 32  # each batch of pictures comes with the texts of its items
 
 
 def test_items_without_pictures_are_encoded_and_written_as_they_come(db: Path, tmp_path: Path) -> None:
