@@ -3,55 +3,35 @@
 from __future__ import annotations
 
 import os
-import time
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from firstsight.api.connection import DatabaseConnection
 from firstsight.errors import QueryError
 
 if TYPE_CHECKING:
-    from firstsight.recommend.events.event_log import Events
     from firstsight.recommend.items import ItemSpace
     from firstsight.recommend.slates.interest_ranking import Ranking
     from firstsight.recommend.slates.slate_composer import SlateSettings, Slot
-    from firstsight.recommend.slates.slate_maker import SlateMaker
+    from firstsight.recommend.slates.slate_data import SlateData
     from firstsight.recommend.slates.slate_results import InterestedUser, SimilarItem, Slate
     from firstsight.storage.store import Store
 
 LOG_WAIT_S = 10.0
 """Wait, in seconds, for another writer before a slate is logged; a slate without a log entry cannot be evaluated."""
 
-EVENTS_FRESH_S = 60.0
-"""Age, in seconds, after which events and model are checked for changes; a user's own events are read each time."""
-
-
-@dataclass
-class _SlateData:
-    """Data for slates, from one state of the database."""
-
-    items_version: int
-    events_version: int
-    model_state: int  # version of the table of cold-start models
-    read_at: float  # seconds of the monotonic clock
-    events: Events
-    maker: SlateMaker
-    titles: NDArray[np.object_]
-    columns: dict[str, NDArray[np.int64]] = field(default_factory=dict)  # for caps: a number for each value
-
 
 class RecommendationsPart(DatabaseConnection):
     """Slates for users, items similar to an item, and users interested in an item."""
 
-    _slate_data: _SlateData | None = None
+    _slate_data: SlateData | None = None
 
     def recommend(
         self,
@@ -111,7 +91,7 @@ class RecommendationsPart(DatabaseConnection):
         if now is not None and now.tzinfo is None:
             raise QueryError(f"the time {now.isoformat()} has no time zone; add one, such as UTC")
         store = self._open()
-        loaded = self._load(store)
+        loaded = self._load_slate_data(store)
         moment = now or utc_now()
         space = loaded.maker.space
         known = loaded.events.history(user, space, before=now) if user else History.of(np.zeros(0, dtype=np.int64))
@@ -122,7 +102,7 @@ class RecommendationsPart(DatabaseConnection):
             slate_settings,
             now_us=int(moment.timestamp() * 1_000_000),
             rng=np.random.default_rng(seed),
-            caps=None if cap_column is None else self._cap_codes(store, loaded, cap_column),
+            caps=None if cap_column is None else loaded.cap_codes(store, cap_column),
         )
         slate = _slate(loaded, slots, ranking, slate_settings, user, moment, events=len(known))
         if log:
@@ -165,7 +145,7 @@ class RecommendationsPart(DatabaseConnection):
                 raise QueryError(f"there is no kind {kind!r}; kinds are {', '.join(KINDS)}")
         if not 0 < near_duplicate <= 1:
             raise QueryError(f"near_duplicate is {near_duplicate}; it must be a cosine above 0 and at most 1")
-        loaded = self._load(self._open())
+        loaded = self._load_slate_data(self._open())
         space = loaded.maker.space
         now_us = int((now or utc_now()).timestamp() * 1_000_000)
         nearest = loaded.maker.similar(
@@ -187,7 +167,7 @@ class RecommendationsPart(DatabaseConnection):
         from firstsight.recommend.slates.slate_results import InterestedUser
 
         _check_k(k)
-        loaded = self._load(self._open())
+        loaded = self._load_slate_data(self._open())
         space, interactions = loaded.maker.space, loaded.maker.interactions
         place = _with_vector(space, item)
         if interactions is None:
@@ -197,77 +177,15 @@ class RecommendationsPart(DatabaseConnection):
             for ranked in loaded.maker.rank_users(place, k)
         ]
 
-    # ---- data in memory
+    def _load_slate_data(self, store: Store) -> SlateData:
+        from firstsight.recommend.slates.slate_data import SlateData
 
-    def _load(self, store: Store) -> _SlateData:
-        """Get the items and events in memory, and read them again after changes."""
-        from firstsight.recommend.events.event_log import Events
-
-        cached = self._slate_data
-        version = int(store.items.version)
-        events = Events(store) if cached is None else cached.events
-        if cached is not None and cached.items_version != version:
-            cached = None
-        if cached is not None:
-            is_fresh = time.monotonic() - cached.read_at < EVENTS_FRESH_S
-            if is_fresh and cached.events_version:
-                return cached
-            if (events.version(), _model_state(store)) == (cached.events_version, cached.model_state):
-                return cached
-        self._slate_data = self._read(store, events, cached)
+        self._slate_data = SlateData.load(store, self._slate_data)
         return self._slate_data
-
-    def _read(self, store: Store, events: Events, cached: _SlateData | None) -> _SlateData:
-        from firstsight.recommend.items import ItemSpace
-        from firstsight.recommend.models.cold_start_model import ColdStartModel
-        from firstsight.recommend.semantic_ids.codebooks import clusters
-        from firstsight.recommend.semantic_ids.semantic_id_store import load_codebooks
-        from firstsight.recommend.slates.long_tail import Clusters
-        from firstsight.recommend.slates.slate_log import read_outcomes
-        from firstsight.recommend.slates.slate_maker import FactorRecommender, SlateMaker
-
-        if cached is None:
-            space = ItemSpace.load(store)
-            books = load_codebooks(store)
-            grouped = Clusters(space, clusters(space, books[1] if books else None))
-            titles = _column(store, space, "title")
-            columns: dict[str, NDArray[np.int64]] = {}
-        else:
-            space, titles, columns = cached.maker.space, cached.titles, cached.columns
-            assert cached.maker.clusters is not None
-            grouped = cached.maker.clusters
-        version, model_state = events.version(), _model_state(store)
-        model = ColdStartModel.load(store, space)
-        try:
-            interactions = events.interactions(space) if version else None
-        except QueryError:  # events on items that are not indexed yet
-            interactions = None
-        maker = SlateMaker(
-            space,
-            interactions,
-            clusters=grouped,
-            model=None if model is None else FactorRecommender(model),
-            outcomes=read_outcomes(store, space, grouped, interactions),
-        )
-        return _SlateData(space.version, version, model_state, time.monotonic(), events, maker, titles, columns)
-
-    def _cap_codes(self, store: Store, loaded: _SlateData, column: str) -> NDArray[np.int64]:
-        if column not in loaded.columns:
-            known = sorted(store.column_kinds())
-            if column not in known:
-                raise QueryError(
-                    f"there is no column {column!r} to cap; the catalogue has {', '.join(known) or 'none'}"
-                )
-            values = _column(store, loaded.maker.space, column)
-            empty = np.array([value is None or value != value for value in values], dtype=bool)
-            codes = np.full(len(values), -1, dtype=np.int64)
-            codes[~empty] = np.unique(values[~empty].astype(str), return_inverse=True)[1]
-            loaded.columns[column] = codes
-        return loaded.columns[column]
 
 
 def _slate(
-    loaded: _SlateData,
+    loaded: SlateData,
     slots: Sequence[Slot],
     ranking: Ranking,
     settings: SlateSettings,
@@ -306,25 +224,6 @@ def _slate(
         ),
         missing=missing,
     )
-
-
-def _model_state(store: Store) -> int:
-    from firstsight.recommend.models.cold_start_model import TABLE
-    from firstsight.storage.side_tables import open_side_table
-
-    table = open_side_table(store, TABLE)
-    return 0 if table is None else int(table.version)
-
-
-def _column(store: Store, space: ItemSpace, name: str) -> NDArray[np.object_]:
-    """Read a column of the items, (n,) in the order of the space; None for removed items."""
-    table = store.items.search().select(["item_id", name]).limit(None).to_arrow()
-    values = np.full(len(space), None, dtype=object)
-    places = space.places(str(item_id) for item_id in table["item_id"].to_pylist())
-    read = np.empty(len(places), dtype=object)
-    read[:] = table[name].to_pylist()
-    values[places[places >= 0]] = read[places >= 0]
-    return values
 
 
 def _with_vector(space: ItemSpace, item: str) -> int:
