@@ -240,7 +240,9 @@ class Store(TableStore):
             sql: new values as SQL expressions by column.
         """
         with self._writes():
-            self.runs.update(where=f"run_id = {quote(run_id)}", values=values and dict(values), values_sql=sql or None)
+            self.runs.update(
+                where=f"run_id = {quote(run_id)}", values=dict(values) if values else None, values_sql=sql or None
+            )
 
     def encode_again(self, item_ids: Sequence[str]) -> None:
         """Empty the digests of items, so that the next index run encodes them; searches find them until then."""

@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from firstsight.encoders.base import EncoderSpec, ImageInput, Vectors
 from firstsight.storage.store import Store
 
 DIM = 16
+
+Rows = list[dict[str, Any]]
 
 
 class ColourEncoder:
@@ -127,3 +129,17 @@ def assert_same(left: Contents, right: Contents) -> None:
 def index(db: Path, source: Path | str, encoder: ColourEncoder | None = None, **how: Any) -> firstsight.IndexReport:
     """Index with the fast encoder."""
     return firstsight.open(db, encoder=encoder or ColourEncoder()).index(source, **how)
+
+
+def edit(catalogue: Path, change: Callable[[Rows], object]) -> None:
+    """Change the rows of a CSV catalogue."""
+    with catalogue.open(newline="", encoding="utf-8") as file:
+        rows: Rows = list(csv.DictReader(file))
+    change(rows)
+    write_csv(catalogue, rows)
+
+
+def failures(db: Path) -> list[tuple[str, str, str, str, int]]:
+    """(item_id, uri, stage, reason, attempts) of each failure."""
+    rows = Store.open(db).failure_rows()
+    return [(row["item_id"], row["uri"], row["stage"], row["reason"], row["attempts"]) for row in rows]
