@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from firstsight.duplicates.hamming_pairs import CodePairs, banded_pairs, near_pairs
 from firstsight.media.fingerprints import FINGERPRINT_BYTES, MAX_DISTANCE, Fingerprints, distances, orient
+from firstsight.storage.indexes.vector_index import vectors_of_column
 from firstsight.storage.store import Store
-from firstsight.storage.vector_index import vectors_of_column
 from firstsight.vectors import Vectors
 
 LOOSE_DISTANCE = 90

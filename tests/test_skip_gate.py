@@ -1,4 +1,4 @@
-"""CI fails for a test that is skipped and not allowed to be."""
+"""CI fails if a test is skipped that is not in the list of allowed skips."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_module_that_skips_itself_fails_the_run(tmp_path: Path) -> None:
     (tmp_path / "test_one.py").write_text("def test_passes():\n    pass\n")
     (tmp_path / "test_two.py").write_text(SKIPPED_MODULE)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
-    done = run_tests(tmp_path, "", "-n", "1")  # as CI: the process of its own passes the report on
+    done = run_tests(tmp_path, "", "-n", "1")  # as in CI: a worker process sends the report
     assert done.returncode == 1, done.stdout + done.stderr
     assert "test_two.py: " in done.stdout
 

@@ -131,7 +131,7 @@ def test_kinds_can_be_combined(run: Run) -> None:
         (["search", "shoe", "--mode", "magic"], "mode must be one of vector, words, hybrid, not 'magic'"),
         (["search", "shoe", "--collapse", "parrent"], "no column 'parrent' to collapse by; the columns are item_id"),
         (["search", "shoe", "--min-relevance", "7"], "min_relevance must be between 0 and 1, not 7"),
-        (["search", "shoe", "--snapshot", "x"], "snapshot 'x' is no token"),
+        (["search", "shoe", "--snapshot", "x"], "snapshot 'x' is not a token"),
         (["search", "--queries", "none.jsonl"], "none.jsonl cannot be read"),
         (["search", "shoe", "--queries", "none.jsonl"], "cannot be used with a query or --html"),
         (["search", "--item", "nobody"], "there is no item 'nobody'"),
@@ -177,7 +177,7 @@ def test_a_catalogue_that_cannot_be_used_is_exit_code_1_and_writes_nothing(run: 
     catalogue.write_text("item_id,title\na,One\na,Two\n")
     code, _, err = run("index", str(catalogue), "--db", str(tmp_path / "db"))
     assert code == 1
-    assert "line 3: item_id 'a' stands already in line 2" in err
+    assert "line 3: item_id 'a' is already in line 2" in err
     assert not (tmp_path / "db").exists()
 
 

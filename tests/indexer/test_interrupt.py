@@ -1,4 +1,4 @@
-"""Ctrl-C on the command itself: the batch in hand is finished, and the same command goes on from there."""
+"""Ctrl-C on the command: it finishes the running batch, and the same command continues later."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def items_in(db: Path) -> int:
 
 
 def test_ctrl_c_ends_with_130_and_running_again_completes(tmp_path: Path) -> None:
-    """All in one process group, as under a terminal, so that the interrupt reaches every child too."""
+    """Run in one process group, as in a terminal, so that the interrupt reaches all children."""
     catalogue = write_csv(tmp_path / "shop" / "c.csv", make_shop(tmp_path / "shop", 3_000))
     db = tmp_path / "db"
     command = [sys.executable, "-m", "firstsight", "index", str(catalogue), "--db", str(db), "--json"]

@@ -33,7 +33,7 @@ SMALL_WRITES = IndexSettings(batch_size=4, text_batch_size=4, write_items=8, pic
 
 
 class ChangingCatalogue:
-    """A shop's catalogue before and after a change: items new, gone and edited, pictures mended and broken."""
+    """A shop's catalogue before and after a change: items new, gone and edited, pictures fixed and broken."""
 
     def __init__(self, folder: Path, items: int) -> None:
         self.catalogue = folder / "c.csv"
@@ -45,7 +45,7 @@ class ChangingCatalogue:
     def after(self) -> Path:
         """Change a third of the items; takes away others."""
         folder, rows = self.catalogue.parent, [dict(row) for row in self._rows]
-        (folder / "0.png").write_bytes(picture(1000))  # mended
+        (folder / "0.png").write_bytes(picture(1000))  # fixed
         (folder / "2.png").write_bytes(b"broken")
         (folder / "3.png").write_bytes(picture(1003))
         rows[4] |= {"title": "another title"}

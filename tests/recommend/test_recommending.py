@@ -205,7 +205,7 @@ def test_what_cannot_be_answered_says_so(sample_db: Path) -> None:
         database.recommend(cap=1, cap_column="brand")
     with pytest.raises(QueryError, match="needs a column and a number"):
         database.recommend(cap=1)
-    with pytest.raises(QueryError, match="no zone"):
+    with pytest.raises(QueryError, match="no time zone"):
         database.recommend(now=datetime(2026, 1, 1))
     with pytest.raises(TypeError, match="colour"):
         database.recommend(colour="red")

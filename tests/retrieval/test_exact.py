@@ -99,7 +99,7 @@ def test_pages_stay_as_they_are_while_rows_are_added(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("token", ["nonsense", "1.2.3", "99999.99999", "-1.2"])
 def test_a_snapshot_that_is_not_there_is_answered(items_db: SyntheticItems, token: str) -> None:
-    with pytest.raises(QueryError, match=r"snapshot .* (is no token|is not there any more)"):
+    with pytest.raises(QueryError, match=r"snapshot .* (is not a token|has expired)"):
         items_db.db.search("a query", snapshot=token)
 
 

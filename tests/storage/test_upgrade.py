@@ -1,4 +1,4 @@
-"""Databases of earlier layouts: read as they are, upgraded by the first write or by hand, safe to kill."""
+"""Databases of earlier layouts: readable as they are, upgraded by the first write or the command, safe to kill."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MARKING = (UpgradeStep(tables.CURRENT_LAYOUT, "tests.storage.upgrade_step"),)
 
 @pytest.fixture
 def db(earlier_db: Path, tmp_path: Path) -> Path:
-    """A copy to write to."""
+    """A copy for writes."""
     return shutil.copytree(earlier_db, tmp_path / "db")
 
 
@@ -48,7 +48,7 @@ def layout(db: Path) -> int:
 
 def test_a_database_of_an_earlier_layout_is_read_and_not_a_file_of_it_changes(db: Path) -> None:
     before = files(db)
-    with read_only(db):  # which stops everyone but root: that no file has changed holds for all
+    with read_only(db):  # root can still write; the check of changed files covers root
         found = read_all(db)
     assert found["search"][0][0] == "sneakers-red"
     assert found["by words"] == [APPEALED]
@@ -140,7 +140,7 @@ def test_of_two_that_write_first_one_upgrades(db: Path, caplog: pytest.LogCaptur
 def test_without_a_lock_two_that_upgrade_at_once_end_with_one_upgrade(layout_1_db: Path, tmp_path: Path) -> None:
     db = shutil.copytree(layout_1_db, tmp_path / "db")
     Store.open(db).views.drop_columns(["version"])
-    address = f"file://{db}"  # taken for an object store
+    address = f"file://{db}"  # counts as an object store
     one, other = Store.open(address), Store.open(address)
     assert [apply_upgrade(store).after for store in (one, other)] == [tables.CURRENT_LAYOUT] * 2
     assert Store.open(db).views.schema.names.count("version") == 1
@@ -209,7 +209,7 @@ def test_a_newer_layout_is_refused_and_by_readers_that_opened_it_before(db: Path
 
 
 def test_a_database_made_by_this_code_says_its_layout_to_earlier_code(tmp_path: Path) -> None:
-    """Code of layout 1 reads the metadata of the schema alone."""
+    """Code of layout 1 reads only the metadata of the schema."""
     firstsight.open(tmp_path / "db", encoder=ColourEncoder()).index(
         write_csv(tmp_path / "c.csv", [{"item_id": "a", "title": "a"}])
     )
@@ -291,7 +291,7 @@ def test_an_upgrade_may_die_after_any_write(layout_1_db: Path, tmp_path: Path, m
         assert rows(db) == expected
 
 
-# ---- what has to be encoded again
+# ---- items to encode again
 
 
 def test_items_to_be_encoded_again_are_counted_and_encoded_by_the_next_run(
@@ -312,7 +312,7 @@ def test_items_to_be_encoded_again_are_counted_and_encoded_by_the_next_run(
     with store.locked():
         done = apply_upgrade(store, steps=MARKING, on_progress=said.append)
     assert done.encode_again == 5
-    assert said[-1] == "5 items have to be encoded again: the next firstsight index does it"
+    assert said[-1] == "5 items must be encoded again: the next firstsight index does it"
     assert [r.item_id for r in firstsight.open(tmp_path / "db", encoder=ColourEncoder()).search("thing 0", k=1)] == [
         "i0"
     ]

@@ -1,4 +1,4 @@
-"""Upkeep: done when due and not before, and no harm to rows, readers or runs, whatever happens meanwhile."""
+"""Upkeep: it runs when it is due, and never harms rows, readers or runs."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from lancedb.table import Table
 import firstsight
 from firstsight.errors import DatabaseBusyError, StoreError
 from firstsight.indexer.index_settings import IndexSettings
-from firstsight.storage import upkeep
+from firstsight.storage.indexes import upkeep
+from firstsight.storage.indexes.upkeep import TableState, UpkeepStep, run_upkeep, steps_due, table_state
+from firstsight.storage.indexes.vector_index import MIN_ROWS, Tuning, nearest_rows, store_tuning
 from firstsight.storage.store import Store
-from firstsight.storage.upkeep import TableState, UpkeepStep, run_upkeep, steps_due, table_state
-from firstsight.storage.vector_index import MIN_ROWS, Tuning, nearest_rows, store_tuning
 from tests.indexer.shop import ColourEncoder, assert_same, contents, index, make_shop, write_csv, write_jsonl
 from tests.indexer.workers import ROOT, StartWorker
 from tests.storage.large_tables import add_items, clustered_vectors, item_row, make_store
@@ -58,7 +58,7 @@ def test_during_a_run_a_longer_tail_may_wait_and_is_not_measured() -> None:
     assert steps_due(state) == ("compact", "measure")
 
 
-# ---- beside index runs
+# ---- during index runs
 
 
 def test_a_small_run_does_no_upkeep(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_upkeep_that_fails_costs_the_run_nothing_and_is_told(tmp_path: Path, mon
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
-    """A database that many small writes have left in pieces."""
+    """A database with many small files from many small writes."""
     source = write_csv(tmp_path / "shop" / "c.csv", make_shop(tmp_path / "shop", 40, broken=2))
     index(tmp_path / "db", source, settings=IndexSettings(batch_size=2, text_batch_size=2, write_items=2))
     return tmp_path / "db"
@@ -155,7 +155,7 @@ def test_work_begins_again_from_the_newest_version_where_a_write_came_between(sh
     store, other = Store.open(shop), Store.open(shop)
     conflicts: list[str] = []
 
-    other.items.update(where="true", values={"run_id": "other"})  # rewrites the very files that are about to be merged
+    other.items.update(where="true", values={"run_id": "other"})  # rewrites the files that upkeep is about to merge
 
     def compact(table: Table) -> None:
         try:
@@ -200,7 +200,7 @@ def test_files_that_killed_writes_left_are_removed_once_they_are_old(shop: Path)
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Items enough for an index, and none there yet; not to be written to."""
+    """A database with enough items for an index, without an index; read only."""
     path = tmp_path_factory.mktemp("large") / "db"
     add_items(make_store(path, dim=32), clustered_vectors(MIN_ROWS, 32))
     return path
