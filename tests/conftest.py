@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
+# Threads of OpenMP and OpenBLAS that wait sleep at once, here and in processes that tests start. They spin by default:
+# with several testers on a few cores, most of the processor time went into that. Read when the libraries are loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
+
 import tarfile
 from collections.abc import Iterator
 from fnmatch import fnmatch
