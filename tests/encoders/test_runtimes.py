@@ -168,7 +168,8 @@ def test_a_runtime_that_failed_is_tried_again_when_asked_for_by_name(
     assert runtime_choice.measure_runtime(model, runtime, replace(OPTIONS, runtime="openvino")).refused == ""
 
 
-def test_a_compiled_tower_gives_the_same_vectors() -> None:
+def test_a_compiled_tower_gives_the_same_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch._inductor.config.compile_threads", 1)  # else compilers start that are not needed
     if shutil.which("g++") is None:
         pytest.skip("torch.compile needs a C++ compiler")
     torch.manual_seed(0)
