@@ -232,10 +232,6 @@ def test_what_is_no_database_is_answered(tmp_path: Path) -> None:
 # ---- kills
 
 
-class SimulatedCrash(BaseException):
-    """Stands for the end of the process."""
-
-
 READS = {
     *(f"AsyncConnection.{name}" for name in ("open_table", "list_tables")),
     *(
@@ -248,44 +244,37 @@ READS = {
 
 
 @contextmanager
-def crash_after(writes: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Let a number of LanceDB's writes through, whoever makes them, then die before each one more."""
-    made: list[str] = []
+def killed_before_each_write(db: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, Path]]]:
+    """Copy a database before each of LanceDB's writes, whoever makes them: a kill at that moment leaves these files."""
+    killed: list[tuple[str, Path]] = []  # the write, and the database without it
     real = LOOP.run
 
-    def counted(call: Any) -> Any:  # a coroutine of LanceDB's
-        write = call.__qualname__ not in READS
-        if write and len(made) >= writes:
-            call.close()
-            raise SimulatedCrash
-        made.extend([call.__qualname__] if write else [])
+    def copied(call: Any) -> Any:  # a coroutine of LanceDB's
+        if call.__qualname__ not in READS:
+            killed.append((call.__qualname__, shutil.copytree(db, db.with_name(f"{db.name}-{len(killed)}"))))
         return real(call)  # type: ignore[no-untyped-call]
 
     with monkeypatch.context() as patch:
-        patch.setattr(LOOP, "run", counted)
-        yield made
+        patch.setattr(LOOP, "run", copied)
+        yield killed
 
 
 def test_an_upgrade_may_die_after_any_write(layout_1_db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = shutil.copytree(layout_1_db, tmp_path / "before")
-    Store.open(before).views.drop_columns(["version"])
+    whole = shutil.copytree(layout_1_db, tmp_path / "whole")
+    Store.open(whole).views.drop_columns(["version"])
 
     def act(store: Store) -> UpgradeReport:
         with store.locked():
             return apply_upgrade(store, steps=(*STEPS, *MARKING))
 
-    whole = shutil.copytree(before, tmp_path / "whole")
     store = Store.open(whole)
-    with crash_after(1_000, monkeypatch) as writes:
+    with killed_before_each_write(whole, monkeypatch) as killed:
         assert act(store).encode_again == 20
+    writes = [write for write, _ in killed]
     assert {"AsyncTable.add_columns", "AsyncTable.update", "AsyncTable.update_field_metadata"} <= set(writes)
     assert writes[-1] == "AsyncTable.update_field_metadata"  # the number of the layout
     expected = rows(whole)
-    for allowed in range(len(writes)):
-        db = shutil.copytree(before, tmp_path / f"dies-after-{allowed}")
-        store = Store.open(db)
-        with crash_after(allowed, monkeypatch), pytest.raises(SimulatedCrash):
-            act(store)
+    for _, db in killed:
         again = act(Store.open(db))
         assert (again.due, again.after, again.encode_again) == (True, tables.CURRENT_LAYOUT, 20)
         assert rows(db) == expected

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -26,6 +25,7 @@ from firstsight.storage.store import Store
 from tests.indexer.shop import ColourEncoder, assert_same, contents, index, make_shop, write_csv, write_jsonl
 from tests.indexer.workers import ROOT, StartWorker
 from tests.storage.large_tables import add_items, clustered_vectors, item_row, make_store
+from tests.storage.test_upgrade import killed_before_each_write
 
 TUNING = Tuning(rows=100_000, partitions=24, nprobes=4, refine=10, recall=0.97)
 FINE = TableState("items", 100_000, 3, 10, True, 500, 1, TUNING)
@@ -263,28 +263,39 @@ def test_an_index_killed_before_it_was_measured_is_built_again(copy: Path) -> No
         assert report.tables[0].steps == ("build", "measure")
 
 
-def test_killed_while_it_works_and_run_again(copy: Path) -> None:
+def test_killed_while_it_works_and_run_again(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     database = firstsight.open(copy, encoder=ColourEncoder(dim=32))
     expected = sorted(item_id for ids in Store.open(copy).item_ids() for item_id in ids)
     vectors = clustered_vectors(MIN_ROWS, 32)
-    work = "while True: firstsight.open(sys.argv[1]).optimize(rebuild=True)"
-    code = f"import sys, firstsight\nprint('ready', flush=True)\n{work}"
-    dice = random.Random(5)
-    for _ in range(5):
-        worker = subprocess.Popen([sys.executable, "-c", code, str(copy)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        assert worker.stdout is not None
-        assert worker.stdout.readline() == "ready\n"
-        with pytest.raises(subprocess.TimeoutExpired):
-            worker.wait(timeout=dice.uniform(0.3, 3.0))
-        worker.send_signal(signal.SIGKILL)
-        worker.communicate()
-        store = Store.open(copy)
+
+    def check(db: Path) -> None:
+        store = Store.open(db)
         (found,) = nearest_rows(store, "items", vectors[7:8], k=1, condition=None, columns=["item_id"])
         assert found[0]["item_id"] == "item-7"
         assert sorted(item_id for ids in store.item_ids() for item_id in ids) == expected
+
+    with killed_before_each_write(copy, monkeypatch) as killed:
+        database.optimize(rebuild=True)
+    assert len(killed) >= 4
+    for _, db in killed:
+        check(db)
+    kill_within_an_index_build(copy)
+    check(copy)
     report = database.optimize()
     assert report.tables[0].after.tuning is not None
     assert report.tables[0].after.tuning.reaches_target
     index(copy, write_jsonl(copy.parent / "c.jsonl", [{"item_id": "new", "title": "new"}]), ColourEncoder(dim=32))
     assert next(result.item_id for result in database.search("new", k=3)) == "new"
     assert len(database.search(item="new", k=3)) == 3
+
+
+def kill_within_an_index_build(db: Path) -> None:
+    """Kill a process that builds indexes once files of a new one are on the disk."""
+    code = "import sys, firstsight\nwhile True: firstsight.open(sys.argv[1]).optimize(rebuild=True)"
+    indexes = db / "items.lance" / "_indices"
+    before = set(indexes.iterdir())
+    with subprocess.Popen([sys.executable, "-c", code, str(db)], cwd=ROOT) as worker:
+        while set(indexes.iterdir()) == before:
+            with pytest.raises(subprocess.TimeoutExpired):
+                worker.wait(0.005)
+        worker.send_signal(signal.SIGKILL)
