@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -55,9 +56,15 @@ def test_a_module_that_skips_itself_fails_the_run(tmp_path: Path) -> None:
 def run_tests(folder: Path, allowed: str, *options: str) -> subprocess.CompletedProcess[str]:
     listed = folder / "allowed.txt"
     listed.write_text(allowed)
-    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "--rootdir", str(folder), str(folder), *options]
+    plugins = ["-p", "tests.conftest", "-p", "xdist"]
+    command = [sys.executable, "-m", "pytest", *plugins, "--rootdir", str(folder), str(folder), *options]
     return subprocess.run(
-        [*command, "--allowed-skips", str(listed)], cwd=ROOT, capture_output=True, text=True, check=False
+        [*command, "--allowed-skips", str(listed)],
+        cwd=ROOT,
+        env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},  # the others take longer to load than the tests
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 

@@ -21,7 +21,7 @@ from firstsight.storage.locks import watch_lock
 from firstsight.storage.store import Store
 from firstsight.storage.tables import Part
 from tests.indexer.shop import ColourEncoder, assert_same, contents, index, make_shop, write_csv
-from tests.indexer.test_kill import SimulatedCrash, crash_after
+from tests.indexer.test_kill import killed_before_each_write
 from tests.media.streams import FolderServer, grey, grey_clip, hls_in_real_time, needs_ffmpeg, write_clip, write_hls
 
 ROOT = Path(__file__).parents[2]
@@ -372,16 +372,12 @@ def test_a_watch_may_die_after_any_write(
     settings: dict[str, Any] = {"every_s": 0.1, "window_s": 3, "update_s": 1e6}  # 80 frames: two updates, or more
     whole = tmp_path / "whole"
     shutil.copytree(db, whole)
-    with crash_after(10_000, monkeypatch) as counted:
+    with killed_before_each_write(whole, tmp_path, monkeypatch) as copies:
         watch(whole, clip, **settings)
     expected = contents(whole)
-    assert counted[0] >= 10
-    for allowed in range(counted[0]):
-        died = tmp_path / f"dies-after-{allowed}"
-        shutil.copytree(db, died)
-        with crash_after(allowed, monkeypatch), pytest.raises(SimulatedCrash):
-            watch(died, clip, **settings)
-        if allowed % 2:
+    assert len(copies) >= 10
+    for writes, died in enumerate(copies):
+        if writes % 2:
             index(died, catalogue)
             item = open_(died).get("item-3")
             np.testing.assert_allclose(item["vector"], fused(item), atol=1e-4)

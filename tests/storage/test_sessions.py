@@ -11,17 +11,25 @@ import pytest
 import firstsight
 from firstsight import Database
 from firstsight.errors import MissingDatabaseError, StoreError
+from firstsight.storage import sessions
 from firstsight.storage.indexes.text_index import index_texts
-from firstsight.storage.sessions import MAX_REPLACED
 from firstsight.storage.store import Store
 from tests.indexer.shop import ColourEncoder, write_jsonl
 from tests.storage.open_files import ITEMS, make_text_heavy_database, open_files
+
+MAX_REPLACED = 6
+"""In place of the package's own number, so that a session is replaced after fewer writes."""
 
 BOUND = MAX_REPLACED + 4
 """Maximum open files: of replaced indexes, of the two text indexes in use, and of their successors."""
 
 ENOUGH = MAX_REPLACED // 2 + 4
 """Writes, with two text indexes each, after which the session is replaced."""
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "MAX_REPLACED", MAX_REPLACED)
 
 
 @pytest.fixture(scope="module")
