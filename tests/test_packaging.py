@@ -42,6 +42,7 @@ def test_every_folder_has_a_link_in_the_package(package: str) -> None:
     assert link.resolve() == (ROOT / MAPPING[package]).resolve()
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_only_the_package_and_all_its_data(tmp_path: Path) -> None:
     copy = tmp_path / "checkout"  # setuptools leaves a build folder, and its old files get into later wheels
     shutil.copytree(ROOT, copy, symlinks=True, ignore=shutil.ignore_patterns(".*", "build", "*.egg-info", "*-db"))

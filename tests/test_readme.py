@@ -43,6 +43,7 @@ for line in sys.stdin:
 """Calls each command in one process, which loads the model once; `make demo` calls the installed command."""
 
 
+@pytest.mark.slow
 def test_the_command_line_examples_run(checkout: Path) -> None:
     script = blocks("bash")[0]  # tests/service/test_readme.py runs the others
     waiting = {name: os.environ[name] for name in ("OMP_WAIT_POLICY", "OPENBLAS_THREAD_TIMEOUT")}
@@ -60,6 +61,7 @@ def test_the_command_line_examples_run(checkout: Path) -> None:
     assert "75 unchanged" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_python_example_runs(checkout: Path) -> None:
     (code,) = blocks("python")
     done = subprocess.run([sys.executable, "-c", code], cwd=checkout, capture_output=True, text=True, check=False)
@@ -68,6 +70,7 @@ def test_the_python_example_runs(checkout: Path) -> None:
     assert "Red running shoes" in done.stdout
 
 
+@pytest.mark.slow
 def test_make_demo_prints_its_results_and_the_paths_of_its_pages(checkout: Path) -> None:
     # -o: the present environment is installed already
     made = ["make", "-f", str(ROOT / "Makefile"), "demo", f"VENV={sys.prefix}", "-o", f"{sys.prefix}/.installed"]

@@ -32,6 +32,7 @@ pytest.importorskip("no_such_package")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("allowed", "code"), [("# devices\ntest_one.py::test_runs_on*  # no GPU\n", 0), ("test_two.py*\n", 1)]
 )
@@ -44,6 +45,7 @@ def test_a_skip_that_no_pattern_matches_fails_the_run(tmp_path: Path, allowed: s
     assert "1 passed, 1 skipped, 1 xfailed" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_module_that_skips_itself_fails_the_run(tmp_path: Path) -> None:
     (tmp_path / "test_one.py").write_text("def test_passes():\n    pass\n")
     (tmp_path / "test_two.py").write_text(SKIPPED_MODULE)

@@ -214,6 +214,7 @@ def write_catalogue(path: Path, rows: Mapping[str, str]) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_indexing_stores_fingerprints_and_warns_of_duplicates(tmp_path: Path) -> None:
     with Image.open(PICTURES / "sneakers-red.jpg") as file:
         shoe = file.convert("RGB")

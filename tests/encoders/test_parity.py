@@ -22,6 +22,8 @@ from firstsight.encoders.runtimes.dual_encoder import DualEncoder
 from tests.encoders import checkpoints
 from tests.encoders.checkpoints import Checkpoint, OpenClipCheckpoint
 
+pytestmark = pytest.mark.slow
+
 Own: TypeAlias = tuple[Callable[[Sequence[Image.Image]], Vectors], Callable[[Sequence[str]], Vectors]]
 """The library's own way from pictures, and from texts, to unit vectors."""
 

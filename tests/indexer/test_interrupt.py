@@ -10,11 +10,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import firstsight
 from firstsight.errors import MissingDatabaseError
 from firstsight.indexer.index_settings import IndexSettings
 from firstsight.storage.store import Store
 from tests.indexer.shop import make_shop, write_csv
+
+pytestmark = pytest.mark.slow
 
 
 def items_in(db: Path) -> int:

@@ -26,6 +26,8 @@ from tests.indexer.shop import (
 )
 from tests.indexer.workers import StartWorker
 
+pytestmark = pytest.mark.slow
+
 SMALL_WRITES = IndexSettings(batch_size=4, text_batch_size=4, write_items=8, pictures_ahead=8)
 
 

@@ -110,6 +110,7 @@ def test_an_item_without_a_title_is_encoded_from_its_text(db: Path, tmp_path: Pa
     np.testing.assert_allclose(view["vector"], ColourEncoder().encode_texts(["Hot tea."])[0], atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "item_id", ["it's", "a#title", "a", 'quo"te', "日本語", "narrow\u202fspace", "x" * 512, "%_\\"]
 )
@@ -125,6 +126,7 @@ def test_ids_of_all_sorts_are_stored_found_updated_and_removed(db: Path, tmp_pat
     assert (list(stored["items"]), list(stored["views"])) == (["other"], ["other#title"])
 
 
+@pytest.mark.slow
 def test_items_from_every_format_are_the_same(tmp_path: Path, shop: Path) -> None:
     import csv
 
@@ -266,6 +268,7 @@ def test_a_folder_of_hostile_media_never_stops_the_run(db: Path, tmp_path: Path)
 # ---- stopping and failing
 
 
+@pytest.mark.slow
 def test_a_stopped_run_writes_what_it_has_in_hand_and_the_next_one_goes_on(db: Path, tmp_path: Path) -> None:
     shop = write_csv(tmp_path / "shop" / "c.csv", make_shop(tmp_path / "shop", 60, broken=2))
     asked = iter(range(1000))
@@ -289,6 +292,7 @@ def test_a_stopped_run_does_not_prune(db: Path, shop: Path) -> None:
     assert (report.outcome, report.counts.pruned, len(contents(db)["items"])) == ("stopped", 0, 12)
 
 
+@pytest.mark.slow
 def test_an_encoder_that_breaks_ends_the_run_and_keeps_what_was_written(db: Path, tmp_path: Path) -> None:
     class Breaks(ColourEncoder):
         def encode_images(self, images: Sequence[ImageInput]) -> Vectors:
@@ -328,6 +332,7 @@ def test_vectors_of_two_encoders_never_mix(db: Path, shop: Path, other: ColourEn
 # ---- batches
 
 
+@pytest.mark.slow
 def test_the_encoder_sees_full_batches(db: Path, tmp_path: Path) -> None:
     shop = write_csv(tmp_path / "shop" / "c.csv", make_shop(tmp_path / "shop", 500))
     encoder = ColourEncoder()
@@ -355,6 +360,7 @@ def test_changed_columns_are_written_as_they_come(db: Path, tmp_path: Path) -> N
     assert sorted(set(done)) == [0, 1000, 2000, 3000]
 
 
+@pytest.mark.slow
 def test_an_item_of_a_thousand_pictures_is_one_item(db: Path, tmp_path: Path) -> None:
     for n in range(10):
         (tmp_path / f"{n}.png").write_bytes(picture(n))

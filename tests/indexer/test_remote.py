@@ -100,6 +100,7 @@ def test_fetching_overlaps_decoding(server: Server, tmp_path: Path) -> None:
         assert len(list(results)) == 7
 
 
+@pytest.mark.slow
 def test_local_media_keep_their_order(tmp_path: Path) -> None:
     names = []
     for n in range(40):
@@ -253,6 +254,7 @@ def shop(server: Server, tmp_path: Path) -> Shop:
     return Shop(server, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [503, 429, 403])
 def test_an_unreachable_server_removes_no_views(status: int, shop: Shop, db: Path) -> None:
     shop.index(db)

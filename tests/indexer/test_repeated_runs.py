@@ -146,6 +146,7 @@ def test_an_item_whose_row_is_bad_today_is_not_pruned(db: Path, tmp_path: Path) 
     assert sorted(contents(db)["items"]) == ["a", "b"]
 
 
+@pytest.mark.slow
 def test_pruning_reaches_every_item_of_a_large_database(db: Path, tmp_path: Path) -> None:
     rows = [{"item_id": f"i{n}", "title": "t"} for n in range(12_000)]
     index(db, write_jsonl(tmp_path / "c.jsonl", rows), settings=IndexSettings(write_items=10_000))

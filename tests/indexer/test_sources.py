@@ -283,6 +283,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(rows=st.lists(st.dictionaries(st.text(st.characters(codec="utf-8")), json_values, max_size=4), max_size=8))
 @pytest.mark.parametrize("ascii_only", [True, False])
 def test_whatever_the_json_module_writes_is_read_back(

@@ -66,6 +66,7 @@ def clip(tmp_path: Path) -> Path:
 # ---- a real stream
 
 
+@pytest.mark.slow
 @needs_ffmpeg
 def test_a_stream_is_found_by_what_it_shows_while_it_runs(tmp_path: Path, starter: Encoder) -> None:
     """Two products in turn, over HLS in real time, with the real encoder: the index follows."""
@@ -110,6 +111,7 @@ def test_a_stream_is_found_by_what_it_shows_while_it_runs(tmp_path: Path, starte
 # ---- the window
 
 
+@pytest.mark.slow
 def test_the_window_slides_and_the_items_vector_follows(db: Path, clip: Path) -> None:
     at: list[list[float]] = []
     report = watch(db, clip, window_s=3, on_update=lambda counts: at.append([v["time_s"] for v in live_views(db)]))
@@ -187,6 +189,7 @@ def test_weights_of_the_run_that_made_the_item_are_kept(tmp_path: Path, catalogu
     np.testing.assert_allclose(item["vector"], unit(frames), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_second_watch_replaces_the_first_ones_frames(tmp_path: Path, db: Path, clip: Path) -> None:
     watch(db, clip)
     short = grey_clip(tmp_path / "short.ts", 2)
@@ -199,6 +202,7 @@ def test_a_second_watch_replaces_the_first_ones_frames(tmp_path: Path, db: Path,
 # ---- items
 
 
+@pytest.mark.slow
 def test_an_item_that_is_not_there_is_made_with_a_title_and_found_by_it(tmp_path: Path, clip: Path) -> None:
     db = tmp_path / "new"
     watch(db, clip, "show", title="The evening show")
@@ -229,6 +233,7 @@ def test_a_stream_of_which_nothing_came_is_an_error_and_leaves_the_item_as_it_wa
 # ---- during index runs
 
 
+@pytest.mark.slow
 def test_an_index_run_leaves_the_frames_of_an_unchanged_item(db: Path, catalogue: Path, clip: Path) -> None:
     watch(db, clip)
     watch(db, clip, "show", title="A show")
@@ -239,6 +244,7 @@ def test_an_index_run_leaves_the_frames_of_an_unchanged_item(db: Path, catalogue
     assert open_(db).retry() == []
 
 
+@pytest.mark.slow
 def test_an_index_run_encodes_a_changed_item_without_its_frames_and_prunes_one_of_no_catalogue(
     db: Path, catalogue: Path, clip: Path
 ) -> None:
@@ -252,6 +258,7 @@ def test_an_index_run_encodes_a_changed_item_without_its_frames_and_prunes_one_o
     np.testing.assert_allclose((item := open_(db).get("item-3"))["vector"], fused(item), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_running_watch_puts_its_frames_back_after_an_index_run(db: Path, catalogue: Path, clip: Path) -> None:
     rows = make_shop(catalogue.parent, 5)
     rows[3]["title"] = "another title"
@@ -272,6 +279,7 @@ def test_a_running_watch_puts_its_frames_back_after_an_index_run(db: Path, catal
     assert [run["outcome"] for run in open_(db).status().runs] == ["finished"] * 3
 
 
+@pytest.mark.slow
 def test_a_running_watch_makes_its_item_again_and_ends_where_the_catalogues_is_gone(
     db: Path, catalogue: Path, clip: Path
 ) -> None:
@@ -291,6 +299,7 @@ def test_a_running_watch_makes_its_item_again_and_ends_where_the_catalogues_is_g
     assert "failed" in {run["outcome"] for run in open_(db).status().runs}
 
 
+@pytest.mark.slow
 def test_a_watch_waits_with_its_writes_while_another_process_writes(db: Path, clip: Path) -> None:
     with Store.open(db).writing(), pytest.raises(DatabaseBusyError):
         watch(db, clip, last_write_s=0)
@@ -365,6 +374,7 @@ def test_settings_out_of_range_are_named(wrong: dict[str, float]) -> None:
 # ---- kills
 
 
+@pytest.mark.slow
 def test_a_watch_may_die_after_any_write(
     tmp_path: Path, db: Path, catalogue: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

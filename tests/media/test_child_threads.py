@@ -115,6 +115,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_clip(tmp_path_factory.mktemp("clips") / "clip.ts", colours(50))
 
 
+@pytest.mark.slow
 def test_videos_take_no_more_with_64_cpus(
     clip: Path, cpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

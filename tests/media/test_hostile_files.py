@@ -28,6 +28,7 @@ MUST_FAIL = (
 TIMEOUT_S = 20.0
 
 
+@pytest.mark.slow
 def test_every_hostile_file_costs_itself_only(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     files = make_hostile(tmp_path / "hostile", cuts=1, flips=1)
     files = [file for file in files if "endless.gif" not in file[0].name]  # takes seconds by design

@@ -117,6 +117,7 @@ def test_a_stream_with_a_title_in_latin_1_is_watched(tmp_path: Path, server: Ser
         assert [grey(f.picture) for f in rest(sampler)] == [0, 10]
 
 
+@pytest.mark.slow
 @needs_ffmpeg
 def test_a_playlist_is_followed_while_it_grows_and_ends_with_it(tmp_path: Path, folder_server: FolderServer) -> None:
     clip = grey_clip(tmp_path / "c.ts", 4)
@@ -273,6 +274,7 @@ def test_a_fault_in_the_samplers_thread_reaches_who_takes_frames() -> None:
 # ---- the guard
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/live.m3u8", "https://localhost:9/x", "rtsp://127.0.0.1:9/camera"])
 def test_a_private_address_is_refused_unless_allowed(url: str) -> None:
     error = refused(url)

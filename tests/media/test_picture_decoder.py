@@ -64,6 +64,7 @@ def test_the_pixel_limit_holds() -> None:
     assert caught.value.reason == "too_large"
 
 
+@pytest.mark.slow
 def test_a_picture_that_needs_more_memory_than_allowed_costs_itself() -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (9000, 9000)).save(buffer, "PNG", compress_level=1)

@@ -220,6 +220,7 @@ def test_compressed_tiffs_are_read(compression: str) -> None:
     assert TiffImagePlugin.READ_LIBTIFF is False  # reading must not change this process-wide setting
 
 
+@pytest.mark.slow
 def test_a_long_thin_picture_is_shrunk_though_its_shorter_side_is_short_already() -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (1030, 90_000)).save(buffer, "PNG")

@@ -166,6 +166,7 @@ def test_the_exif_data_of_an_animation_turns_it_and_refuses_nothing(tmp_path: Pa
     assert (len(sizes), sizes[0]) == (6, (48, 64))
 
 
+@pytest.mark.slow
 def test_a_converted_frame_is_freed_at_once(tmp_path: Path) -> None:
     """A reference cycle would keep frames until garbage collection: 64 frames of a large video are gigabytes."""
 

@@ -244,6 +244,7 @@ def test_slates_follow_what_is_written_meanwhile(db: Database, tmp_path: Path) -
     assert "grapes-green" in {one.item_id for one in db.similar("grapes", k=5)}
 
 
+@pytest.mark.slow
 def test_no_encoder_is_imported(sample_db: Path) -> None:
     heavy = "{'torch', 'transformers', 'openvino', 'open_clip', 'firstsight.encoders.starter.starter_encoder'}"
     code = (

@@ -35,6 +35,8 @@ from tests.safety.conftest import POLICIES, Catalogue
 from tests.safety.scoring.test_scoring import make_head, promote
 from tests.safety.simulated_crashes import SimulatedCrash, killed_before_each_write, put_back, run_with_unwritable_log
 
+pytestmark = pytest.mark.slow
+
 Act = Callable[[Path], Any]
 ITEM = "i00007"
 

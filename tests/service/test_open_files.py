@@ -13,6 +13,8 @@ from tests.indexer.shop import ColourEncoder
 from tests.service.conftest import serving
 from tests.storage.open_files import make_text_heavy_database, open_files
 
+pytestmark = pytest.mark.slow
+
 MAX_REPLACED = 6
 """In place of the package's own number, so that a session is replaced after fewer writes."""
 

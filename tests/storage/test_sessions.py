@@ -59,6 +59,7 @@ def writes(path: Path, times: int) -> Iterator[int]:
         yield n
 
 
+@pytest.mark.slow
 def test_many_writes_do_not_raise_the_open_files_of_a_reader(db: Path, tmp_path: Path) -> None:
     reader, writer, seen = open_db(db), open_db(db), []
     for n in range(ENOUGH + 6):
@@ -69,6 +70,7 @@ def test_many_writes_do_not_raise_the_open_files_of_a_reader(db: Path, tmp_path:
     assert max(seen) <= BOUND
 
 
+@pytest.mark.slow
 def test_many_writes_of_another_process_do_not_raise_them_either(db: Path, tmp_path: Path) -> None:
     (tmp_path / "alias").symlink_to(db)  # another address has its own session, like another process
     reader, seen = open_db(db), []
@@ -78,6 +80,7 @@ def test_many_writes_of_another_process_do_not_raise_them_either(db: Path, tmp_p
     assert 0 < max(seen) <= BOUND
 
 
+@pytest.mark.slow
 def test_pages_of_many_snapshots_do_not_raise_the_open_files(db: Path) -> None:
     reader = open_db(db)
     first = {reader.search("cup", mode="words", k=2, offset=2).snapshot: 0}
@@ -88,6 +91,7 @@ def test_pages_of_many_snapshots_do_not_raise_the_open_files(db: Path) -> None:
         assert len(open_files(db)) <= BOUND
 
 
+@pytest.mark.slow
 def test_databases_of_one_address_read_an_index_once(db: Path) -> None:
     readers = [open_db(db) for _ in range(4)]
     seen = []
@@ -97,6 +101,7 @@ def test_databases_of_one_address_read_an_index_once(db: Path) -> None:
     assert seen == [seen[0]] * 4
 
 
+@pytest.mark.slow
 def test_a_released_database_has_no_open_file_and_still_works(db: Path) -> None:
     idle, reader = open_db(db), open_db(db)
     assert not idle.search("cup", mode="words")

@@ -97,6 +97,7 @@ def test_a_column_that_another_run_added_with_another_kind_is_refused(db: Path) 
 # ---- one writer
 
 
+@pytest.mark.slow
 def test_the_error_for_a_second_writer_names_the_first(db: Path, titles: Path, start_worker: StartWorker) -> None:
     worker = start_worker(db=db, hold=True)
     worker.go()
@@ -105,6 +106,7 @@ def test_the_error_for_a_second_writer_names_the_first(db: Path, titles: Path, s
         index(db, titles)
 
 
+@pytest.mark.slow
 def test_a_second_writer_waits_up_to_its_maximum_wait(db: Path, titles: Path, start_worker: StartWorker) -> None:
     holder = start_worker(db=db, hold=True)
     holder.go()
@@ -116,6 +118,7 @@ def test_a_second_writer_waits_up_to_its_maximum_wait(db: Path, titles: Path, st
     assert len(contents(db)["items"]) == 20
 
 
+@pytest.mark.slow
 def test_a_killed_writer_holds_no_lock(db: Path, titles: Path, start_worker: StartWorker) -> None:
     worker = start_worker(db=db, hold=True)
     worker.go()
@@ -125,6 +128,7 @@ def test_a_killed_writer_holds_no_lock(db: Path, titles: Path, start_worker: Sta
     assert index(db, titles).outcome == "finished"
 
 
+@pytest.mark.slow
 def test_two_processes_can_create_one_database_at_once(db: Path, titles: Path, start_worker: StartWorker) -> None:
     workers = [start_worker(db=db, source=titles, wait_s=60) for _ in range(2)]
     for worker in workers:
@@ -133,6 +137,7 @@ def test_two_processes_can_create_one_database_at_once(db: Path, titles: Path, s
     assert len(contents(db)["items"]) == 20
 
 
+@pytest.mark.slow
 def test_readers_read_while_another_process_writes(db: Path, titles: Path, start_worker: StartWorker) -> None:
     index(db, titles)
     worker = start_worker(db=db, hold=True)
@@ -152,6 +157,7 @@ def test_a_reader_sees_later_commits(db: Path, titles: Path, tmp_path: Path) -> 
     assert reader.get("new")["title"] == "new"
 
 
+@pytest.mark.slow
 def test_readers_see_complete_items_at_every_moment_of_a_run(
     db: Path, tmp_path: Path, start_worker: StartWorker
 ) -> None:
@@ -191,6 +197,7 @@ def test_rows_are_read_by_their_ids_a_thousand_at_a_time(db: Path, titles: Path)
 # ---- a full disk
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_an_error_and_loses_no_written_row(db: Path, tmp_path: Path, start_worker: StartWorker) -> None:
     shop = write_csv(tmp_path / "shop" / "c.csv", make_shop(tmp_path / "shop", 100))
     large = ColourEncoder(dim=384)
@@ -208,6 +215,7 @@ def test_a_full_disk_is_an_error_and_loses_no_written_row(db: Path, tmp_path: Pa
     assert_same(contents(db), contents(tmp_path / "whole"))
 
 
+@pytest.mark.slow
 def test_a_full_temporary_folder_is_an_error_with_a_remedy(db: Path, titles: Path, start_worker: StartWorker) -> None:
     worker = start_worker(db=db, source=titles, file_bytes=1_000)
     worker.go()

@@ -46,6 +46,7 @@ def layout(db: Path) -> int:
 # ---- reading
 
 
+@pytest.mark.slow
 def test_a_database_of_an_earlier_layout_is_read_and_not_a_file_of_it_changes(db: Path) -> None:
     before = files(db)
     with read_only(db):  # root can still write; the check of changed files covers root
@@ -64,6 +65,7 @@ def test_a_database_of_an_earlier_layout_is_read_and_not_a_file_of_it_changes(db
 # ---- the first write
 
 
+@pytest.mark.slow
 def test_the_first_write_upgrades_and_all_is_read_as_before(db: Path, caplog: pytest.LogCaptureFixture) -> None:
     before, earlier = read_all(db), layout(db)
     firstsight.open(db).remove(["no such item"])
@@ -101,6 +103,7 @@ WRITES: list[Callable[[firstsight.Database, Path], object]] = [
 ]
 
 
+@pytest.mark.slow
 def test_whatever_is_written_first_upgrades(earlier_db: Path, tmp_path: Path) -> None:
     for n, write in enumerate(WRITES):
         db = shutil.copytree(earlier_db, tmp_path / f"db-{n}")
@@ -147,6 +150,7 @@ def test_without_a_lock_two_that_upgrade_at_once_end_with_one_upgrade(layout_1_d
     assert layout(db) == tables.CURRENT_LAYOUT
 
 
+@pytest.mark.slow
 def test_the_columns_that_views_of_early_databases_lack_are_added(layout_1_db: Path, tmp_path: Path) -> None:
     db = shutil.copytree(layout_1_db, tmp_path / "db")
     Store.open(db).views.drop_columns(["version", "start_s"])
@@ -259,6 +263,7 @@ def killed_before_each_write(db: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
         yield killed
 
 
+@pytest.mark.slow
 def test_an_upgrade_may_die_after_any_write(layout_1_db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = shutil.copytree(layout_1_db, tmp_path / "whole")
     Store.open(whole).views.drop_columns(["version"])

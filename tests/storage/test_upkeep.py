@@ -70,6 +70,7 @@ def test_a_small_run_does_no_upkeep(tmp_path: Path) -> None:
     assert all(0 < table.commits < 10 for table in status.tables)
 
 
+@pytest.mark.slow
 def test_a_run_of_many_small_writes_merges_their_files_on_the_way(tmp_path: Path) -> None:
     source = write_jsonl(tmp_path / "c.jsonl", [{"item_id": f"i{n}", "title": f"t {n}"} for n in range(260)])
     small = IndexSettings(write_items=2, text_batch_size=2)
@@ -104,6 +105,7 @@ def shop(tmp_path: Path) -> Path:
     return tmp_path / "db"
 
 
+@pytest.mark.slow
 def test_optimize_merges_the_files_and_changes_no_row(shop: Path) -> None:
     before = contents(shop)
     report = firstsight.open(shop).optimize()
@@ -120,6 +122,7 @@ def test_optimize_merges_the_files_and_changes_no_row(shop: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_versions_past_their_age_are_removed_and_younger_ones_stay(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = firstsight.open(shop).optimize().tables[0]
     assert kept.versions[1] >= kept.versions[0]
@@ -130,6 +133,7 @@ def test_versions_past_their_age_are_removed_and_younger_ones_stay(shop: Path, m
     assert removed.disk_bytes[1] < removed.disk_bytes[0]
 
 
+@pytest.mark.slow
 def test_a_tag_older_than_the_cut_off_stays_and_stops_nothing(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upkeep, "KEEP_VERSIONS_FOR", timedelta(milliseconds=1))
     store = Store.open(shop)
@@ -142,6 +146,7 @@ def test_a_tag_older_than_the_cut_off_stays_and_stops_nothing(shop: Path, monkey
     assert (store.items.version, store.items.count_rows()) == (tagged, 40)
 
 
+@pytest.mark.slow
 def test_a_reader_goes_on_with_the_version_it_has(shop: Path) -> None:
     reader = Store.open(shop)
     version = reader.items.version
@@ -151,6 +156,7 @@ def test_a_reader_goes_on_with_the_version_it_has(shop: Path) -> None:
     assert reader.items.version == version
 
 
+@pytest.mark.slow
 def test_work_begins_again_from_the_newest_version_where_a_write_came_between(shop: Path) -> None:
     store, other = Store.open(shop), Store.open(shop)
     conflicts: list[str] = []
@@ -170,6 +176,7 @@ def test_work_begins_again_from_the_newest_version_where_a_write_came_between(sh
     assert {row["run_id"] for row in store.item_rows([f"item-{n}" for n in range(40)]).values()} == {"other"}
 
 
+@pytest.mark.slow
 def test_work_that_always_meets_other_writes_is_answered(shop: Path) -> None:
     def never(table: object) -> None:
         raise RuntimeError("Retryable commit conflict for version 9")
@@ -178,6 +185,7 @@ def test_work_that_always_meets_other_writes_is_answered(shop: Path) -> None:
         Store.open(shop).maintain(Store.open(shop).items, never)
 
 
+@pytest.mark.slow
 def test_optimize_waits_for_no_writer_unless_told(shop: Path, start_worker: StartWorker) -> None:
     worker = start_worker(db=shop, hold=True)
     worker.go()
@@ -186,6 +194,7 @@ def test_optimize_waits_for_no_writer_unless_told(shop: Path, start_worker: Star
         firstsight.open(shop).optimize()
 
 
+@pytest.mark.slow
 def test_files_that_killed_writes_left_are_removed_once_they_are_old(shop: Path) -> None:
     old, young = shop / "items.lance" / "data" / ".tmpOLD", shop / "items.lance" / "data" / ".tmpYOUNG"
     for path in (old, young):
@@ -211,6 +220,7 @@ def copy(large: Path, tmp_path: Path) -> Path:
     return shutil.copytree(large, tmp_path / "db")
 
 
+@pytest.mark.slow
 def test_a_table_that_has_grown_large_gets_its_indexes_and_they_are_kept_up(copy: Path) -> None:
     store = Store.open(copy)
     with store.writing():
@@ -243,6 +253,7 @@ def test_a_table_that_has_grown_large_gets_its_indexes_and_they_are_kept_up(copy
     assert len(firstsight.open(copy).status().upkeep) == 3
 
 
+@pytest.mark.slow
 def test_ids_are_found_by_their_index_and_upserts_stay_single(copy: Path) -> None:
     store = Store.open(copy)
     with store.writing():
@@ -253,6 +264,7 @@ def test_ids_are_found_by_their_index_and_upserts_stay_single(copy: Path) -> Non
     assert store.items.count_rows() == MIN_ROWS + 1
 
 
+@pytest.mark.slow
 def test_an_index_killed_before_it_was_measured_is_built_again(copy: Path) -> None:
     store = Store.open(copy)
     with store.writing():
@@ -263,6 +275,7 @@ def test_an_index_killed_before_it_was_measured_is_built_again(copy: Path) -> No
         assert report.tables[0].steps == ("build", "measure")
 
 
+@pytest.mark.slow
 def test_killed_while_it_works_and_run_again(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     database = firstsight.open(copy, encoder=ColourEncoder(dim=32))
     expected = sorted(item_id for ids in Store.open(copy).item_ids() for item_id in ids)

@@ -25,6 +25,8 @@ from firstsight.storage.indexes.vector_index import (
 from firstsight.storage.store import Store
 from tests.storage.large_tables import add_items, clustered_vectors, item_row, make_store
 
+pytestmark = pytest.mark.slow
+
 ROWS = MIN_ROWS
 
 

@@ -207,6 +207,7 @@ def test_an_empty_database_is_refused(tmp_path: Path, policies: Policies) -> Non
         score(Catalogue(tmp_path / "empty", 0).store, policies)
 
 
+@pytest.mark.slow
 def test_a_kill_leaves_the_old_scores_in_force_and_the_next_run_makes_them_new(
     scored: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:

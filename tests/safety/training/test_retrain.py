@@ -37,6 +37,7 @@ def large(tmp_path: Path) -> Catalogue:
     return Catalogue(tmp_path / "large", 1_600)
 
 
+@pytest.mark.slow
 def test_a_better_challenger_takes_over_and_an_equal_one_does_not(
     large: Catalogue, policies: Policies, tmp_path: Path
 ) -> None:
@@ -56,6 +57,7 @@ def test_a_better_challenger_takes_over_and_an_equal_one_does_not(
     assert [entry.record["verdict"] for entry in entries] == [*first.verdicts, *again.verdicts]
 
 
+@pytest.mark.slow
 def test_challenger_and_champion_are_compared_on_what_neither_has_seen(
     large: Catalogue, policies: Policies, tmp_path: Path
 ) -> None:
@@ -104,6 +106,7 @@ def test_decisions_are_labels_and_count_more_than_the_file(
     assert report.heads[0].figures["positives"] == len(set(catalogue.ids[:60]) & set(catalogue.bad) - {wrong}) + 1
 
 
+@pytest.mark.slow
 def test_a_kill_while_training_leaves_the_old_head_in_force(
     catalogue: Catalogue, policies: Policies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
