@@ -31,6 +31,7 @@ def say(line: str) -> None:
 def die_within_write(number: int, db: Path) -> None:
     """Have this process killed within its `number`-th write to LanceDB, as soon as a new file of it is on the disk."""
     writes = 0
+    before: set[Path] = set()
     real = Store._writes
 
     def die() -> None:
@@ -48,8 +49,7 @@ def die_within_write(number: int, db: Path) -> None:
         with real(store):
             yield
 
-    before: set[Path] = set()
-    Store._writes = counted  # type: ignore[method-assign]
+    Store._writes = counted  # type: ignore[assignment, method-assign]
 
 
 def main() -> None:
