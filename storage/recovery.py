@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from firstsight.storage.conditions import quote
 from firstsight.storage.locks import is_watched
+from firstsight.storage.sql.conditions import quote
 from firstsight.storage.store import Store, failure_id
 from firstsight.storage.tables import Failure
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from firstsight.errors import QueryError
-from firstsight.storage.conditions import is_in, shortened
 from firstsight.storage.side_tables import open_side_table
+from firstsight.storage.sql.conditions import is_in, shortened
 from firstsight.storage.store import Store
 from firstsight.storage.tables import TIME
 
 if TYPE_CHECKING:
-    from firstsight.storage.condition_parser import Condition
+    from firstsight.storage.sql.condition_parser import Condition
 
 CODES_TABLE = "semantic_ids"
 CODEBOOKS_TABLE = "semantic_codebooks"

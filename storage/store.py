@@ -16,7 +16,7 @@ from lancedb.table import Table
 from firstsight.errors import StoreError
 from firstsight.storage import tables
 from firstsight.storage.columns import ColumnKind, arrow_type, kind_of_arrow
-from firstsight.storage.conditions import in_chunks, is_in, quote
+from firstsight.storage.sql.conditions import in_chunks, is_in, quote
 from firstsight.storage.table_store import TableStore
 from firstsight.storage.tables import Failure
 from firstsight.storage.upgrade import apply_upgrade

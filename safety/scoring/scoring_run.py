@@ -35,8 +35,8 @@ from firstsight.safety.policy.view_sample import ViewSample, matrix, part_indice
 from firstsight.safety.scoring.overrides import find_overrides
 from firstsight.safety.scoring.rollup import item_logits
 from firstsight.safety.scoring.zero_shot import REVIEW_BUDGET, prompt_digest, prompt_directions, zero_shot_head
-from firstsight.storage.conditions import is_in
 from firstsight.storage.recovery import recover
+from firstsight.storage.sql.conditions import is_in
 from firstsight.storage.store import Store
 
 EVIDENCE_VIEWS = 3

@@ -23,7 +23,7 @@ from firstsight.media.file_formats import SNIFF_BYTES, VIDEO_FORMATS, sniff
 from firstsight.media.local_files import open_regular
 from firstsight.media.policy import MediaPolicy
 from firstsight.service.gallery.remote_video_cache import RemoteVideoCache
-from firstsight.storage.conditions import quote
+from firstsight.storage.sql.conditions import quote
 from firstsight.storage.store import Store
 
 SIZES = (96, 192, 384, 768, 1280)
