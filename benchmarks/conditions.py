@@ -27,7 +27,7 @@ from lancedb.table import Table
 
 from benchmarks.drawn_conditions import ROWS, generate
 from firstsight.errors import QueryError
-from firstsight.storage import condition_parser
+from firstsight.storage.sql import condition_parser
 from firstsight.storage.sql.condition_parser import Condition, parse_condition
 from firstsight.storage.sql.conditions import is_in
 
