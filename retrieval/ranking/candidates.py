@@ -27,7 +27,7 @@ from firstsight.retrieval.ranking.fusion import reciprocal_rank, weighted
 from firstsight.retrieval.ranking.item_filters import explain_condition_error
 from firstsight.retrieval.ranking.query_encoding import EncodedQuery
 from firstsight.retrieval.ranking.relevance import RandomPairCosines
-from firstsight.storage.conditions import is_in, quote, quote_name
+from firstsight.storage.sql.conditions import is_in, quote, quote_name
 from firstsight.storage.store import Store
 
 FIRST_READ = 64

@@ -14,8 +14,8 @@ import numpy as np
 
 from firstsight.encoders.base import Vector
 from firstsight.errors import FirstsightError
+from firstsight.storage.indexes.vector_index import nearest_rows
 from firstsight.storage.store import Store
-from firstsight.storage.vector_index import nearest_rows
 
 TableName: TypeAlias = Literal["items", "views"]
 Rows: TypeAlias = list[dict[str, Any]]

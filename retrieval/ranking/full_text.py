@@ -1,8 +1,8 @@
 """Search by words: BM25 over title and text, through LanceDB's full-text indexes.
 
-Words are split, folded to ASCII and stemmed as in the indexes (`firstsight.storage.text_index`). An item's score is
-the sum of BM25 (Robertson and Zaragoza, 2009) over its title, with weight 2, and its text. A word of five letters or
-more that no item has is treated as misspelt: it then matches stems at edit distance one.
+Words are split, folded to ASCII and stemmed as in the indexes (`firstsight.storage.indexes.text_index`). An item's
+score is the sum of BM25 (Robertson and Zaragoza, 2009) over its title, with weight 2, and its text. A word of five
+letters or more that no item has is treated as misspelt: it then matches stems at edit distance one.
 
 A search never writes. If an old database has no text indexes, its texts are indexed in memory, once per state.
 """
@@ -18,8 +18,8 @@ import lancedb
 from lancedb.query import BooleanQuery, FullTextQuery, MatchQuery, Occur
 from lancedb.table import Table
 
+from firstsight.storage.indexes.text_index import index_columns, stored_language
 from firstsight.storage.store import Store
-from firstsight.storage.text_index import index_columns, stored_language
 
 BOOSTS = {"title": 2.0, "text": 1.0}
 """Weight of a word in each column."""

@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vectors
 from firstsight.retrieval.query import PartChoice
+from firstsight.storage.indexes.vector_index import vectors_of_column
 from firstsight.storage.store import Store
-from firstsight.storage.vector_index import vectors_of_column
 
 Medium = Literal["words", "pictures", "mixed"]
 """Medium of a query: text, pictures or videos, or both (also items)."""

@@ -19,8 +19,8 @@ from firstsight.encoders.base import Vectors
 from firstsight.errors import EncoderMismatchError, SafetyError
 from firstsight.heads.calibration import Floats, HeadCalibration
 from firstsight.safety.policy.policies import PARTS, Policy
-from firstsight.storage.conditions import is_in, quote
 from firstsight.storage.side_tables import open_side_table, unwritable
+from firstsight.storage.sql.conditions import is_in, quote
 from firstsight.storage.store import Store
 from firstsight.storage.tables import TIME
 

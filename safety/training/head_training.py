@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from firstsight.duplicates.item_pairs import duplicate_group_ids as duplicate_groups
+from firstsight.duplicates.groups import duplicate_group_ids as duplicate_groups
 from firstsight.encoders.base import Vector
 from firstsight.errors import SafetyError
 from firstsight.heads.calibration import Floats, HeadCalibration, Labels, calibrate

@@ -1,10 +1,10 @@
 """Conditions that users write: parsed, checked, rewritten and written again for LanceDB.
 
-LanceDB evaluates a condition in this process, and it reads more than a filter needs: it ignores what follows a
-condition, calls every function and names every column. So the text that a user wrote never reaches it.
-`parse_condition` makes a tree, `ConditionLimits` say what may be in the tree, and LanceDB gets what is written from it.
+LanceDB evaluates a condition in this process and accepts more than a filter needs: it ignores text after a condition,
+calls every function and reads every column. So it never gets the user's text. `parse_condition` makes a tree,
+`ConditionLimits` restrict the tree, and LanceDB gets a condition that is written from the tree.
 
-This file imports sqlglot, 80 ms: import it where there is a condition to parse.
+Importing sqlglot takes 80 ms: import this module only if there is a condition to parse.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from sqlglot import Token, TokenType, exp
 from sqlglot.errors import ParseError, TokenError
 
 from firstsight.errors import QueryError
-from firstsight.storage.condition_dialect import parse, tokenize
-from firstsight.storage.condition_writer import Writer
-from firstsight.storage.conditions import ConditionLimits, RefusalError, one_of, quote, shortened
+from firstsight.storage.sql.condition_dialect import parse, tokenize
+from firstsight.storage.sql.condition_writer import Writer
+from firstsight.storage.sql.conditions import ConditionLimits, RefusalError, one_of, quote, shortened
 
 MAX_CHAIN = 250
 """Words and signs of a filter between two of AND, OR and commas. LanceDB goes through an expression by recursion: a sum

@@ -14,8 +14,8 @@ from typing import Final, NoReturn
 from sqlglot import exp
 from sqlglot.expressions import DataType
 
-from firstsight.storage.condition_dialect import OF_THE_TEXT
-from firstsight.storage.conditions import ConditionLimits, RefusalError, quote, quote_name
+from firstsight.storage.sql.condition_dialect import OF_THE_TEXT
+from firstsight.storage.sql.conditions import ConditionLimits, RefusalError, quote, quote_name
 
 _LOGIC: Final = (exp.And, exp.Or, exp.Not)
 _PREDICATES: Final = (
@@ -44,7 +44,7 @@ _PRECISIONS: Final = {DataType.Type.TIMESTAMP: (1,), DataType.Type.DECIMAL: (2,)
 _NUMBER: Final = re.compile(r"\d+(\.\d*)?([eE][+-]?\d+)?")
 _PLAIN_NAME: Final = re.compile(r"[^\W\d]\w*")
 _IGNORED: Final = frozenset({"typed", "safe", "_type", "nested", "value_constructor", "bracket_notation"})
-"""What sqlglot notes about a node for other dialects."""
+"""Notes of sqlglot about a node for other dialects."""
 
 
 class Writer:
@@ -93,7 +93,7 @@ class Writer:
         return f"{self._operand(node.this)} {_SIGNS[type(node)]} {self._operand(node.expression)}"
 
     def _operand(self, node: exp.Expr) -> str:
-        """What stands beside an operator that binds more tightly than AND, OR and NOT."""
+        """Write the operand of an operator that binds more tightly than AND, OR and NOT."""
         if isinstance(node, _LOGIC + _PREDICATES) and id(node) not in self._replaced:
             _refuse(node, *_NESTED)
         return self.write(node)
@@ -223,7 +223,7 @@ class Writer:
         return f"- {self._operand(node.this)}"  # with a space: two signs would begin a comment
 
     def _only(self, node: exp.Expr, *names: str) -> None:
-        """Refuse what other dialects add to a node."""
+        """Refuse additions of other dialects to a node."""
         for name, value in node.args.items():
             if name not in names and name not in _IGNORED and value not in (None, False, []):
                 _refuse(node, f"has {_kind(node)} of a kind that is not supported", _COMPARE)

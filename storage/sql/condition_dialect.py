@@ -26,7 +26,7 @@ OF_THE_TEXT: Final = "of_the_text"
 
 
 class ConditionDialect(Dialect):
-    """What LanceDB 0.40 reads, as far as a condition may have it. Strings have no escapes but a doubled quote."""
+    """The part of LanceDB 0.40's SQL that conditions may use. The only escape in strings is a doubled quote."""
 
     class Tokenizer(tokens.Tokenizer):
         QUOTES = ["'"]
@@ -86,7 +86,7 @@ def parse(text: str, found: list[Token]) -> exp.Expr:
 
 
 def tokenize(text: str) -> list[Token]:
-    """The tokens of a condition; whatever has no meaning in one is of type UNKNOWN or VAR.
+    """Split a condition into tokens; tokens without a meaning in conditions have the type UNKNOWN or VAR.
 
     Raises:
         sqlglot.errors.TokenError: a quote is not closed.

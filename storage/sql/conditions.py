@@ -1,6 +1,6 @@
-"""What a condition on rows may have in it, and the conditions that the program writes itself.
+"""Limits of SQL conditions on rows, and helpers for conditions that the program itself writes.
 
-`condition_parser.py` parses those that users write. It imports sqlglot, so import it only where there is one.
+`condition_parser.py` parses the conditions of users. It imports sqlglot, so import it only if there is a condition.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _EXAMPLE: Final = "give a condition such as price < 50"
 
 @dataclass(frozen=True)
 class ConditionLimits:
-    """What a condition may have in it."""
+    """Functions, columns and sizes that a condition may use."""
 
     functions: frozenset[str] | None = None  # lower case; None: every function of LanceDB
     hidden_columns: frozenset[str] | None = None  # lower case, and all names that start with _; None: no column
     max_values: int | None = None  # in one list after IN
     max_tokens: int | None = None  # words, values and signs
-    hint: str = ""  # the end of messages about columns, such as the names of those that there are
+    hint: str = ""  # the end of messages about columns, such as the names of all columns
 
 
 class RefusalError(Exception):
@@ -63,7 +63,7 @@ def literal(value: object) -> str:
     """A text, number, flag or time as a SQL literal.
 
     Raises:
-        TypeError: another kind of value, of which no column is.
+        TypeError: the value has a type that no column has.
     """
     if isinstance(value, str):
         return quote(value)
@@ -75,12 +75,12 @@ def literal(value: object) -> str:
 
 
 def one_of(values: Collection[object]) -> str:
-    """`IN (…)` with these values, of which there must be one."""
+    """`IN (…)` with at least one value."""
     return f"IN ({', '.join(map(literal, values))})"
 
 
 def is_in(column: str, values: Collection[object]) -> str:
-    """The condition that a column has one of these values; without values, one that no row fulfils.
+    """The condition that a column has one of these values. Without values, no row fulfils it.
 
     Args:
         column: a name that the program chose, from `quote_name` unless it is a plain word.
