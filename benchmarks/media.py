@@ -194,7 +194,7 @@ def pictures(work: Path) -> bool:
     """Decode and preprocess beside Pillow's plain path, and isolated decoding beside threads of this process."""
     from torchvision.transforms.v2 import InterpolationMode
 
-    from firstsight.encoders.picture_transform import SquareTransform
+    from firstsight.encoders.families.picture_transform import SquareTransform
     from firstsight.encoders.starter.starter_encoder import StarterEncoder
 
     transform = SquareTransform(

@@ -81,7 +81,7 @@ def list_(
 @app.command(epilog="Example: firstsight models download open_clip:ViT-B-32/laion2b_s34b_b79k")
 def download(name: Name, trust_remote_code: options.TrustRemoteCode = False, json: options.Json = False) -> None:
     """Fetch a model's weights and tokeniser into the Hugging Face cache."""
-    from firstsight.encoders.families.hub import download as fetch
+    from firstsight.encoders.models.model_download import download as fetch
 
     done = fetch(name, trust_remote_code=trust_remote_code)
     if done.note:
