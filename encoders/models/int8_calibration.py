@@ -99,7 +99,7 @@ def calibrate(
     quantised = OpenVinoTower(graph, streams=threads, threads=threads, rows=8, precision=remainder)
     reference, vectors = _run(tower.run_all(unseen)), _run(quantised.run_all(unseen))
     cosines = (reference * vectors).sum(axis=1)
-    measured = Int8Calibration(
+    calibration = Int8Calibration(
         pictures=len(unseen),
         mean_cosine=float(cosines.mean()),
         min_cosine=float(cosines.min()),
@@ -107,12 +107,12 @@ def calibrate(
         speedup=_speedup(model, quantised, unseen, options),
         refused="",
     )
-    measured = replace(measured, refused=_refusal(measured, _text_cosine(model, options)))
-    if not measured.refused:
+    calibration = replace(calibration, refused=_refusal(calibration, _text_cosine(model, options)))
+    if not calibration.refused:
         store_graph(graph, graph_key(model.spec, "pictures", INT8), replace=True)
-    measurement = RuntimeMeasurement(measured.mean_cosine, measured.min_cosine, measured.refused)
+    measurement = RuntimeMeasurement(calibration.mean_cosine, calibration.min_cosine, calibration.refused)
     runtime_measurements.write(model.spec.fingerprint, machine(INT8, None), asdict(measurement))
-    return measured
+    return calibration
 
 
 def neighbour_overlap(first: Vectors, second: Vectors, k: int = NEIGHBOURS) -> float:
@@ -204,12 +204,12 @@ def _speedup(model: DualModel, tower: OpenVinoTower, pictures: Sequence[Arrays],
     return float(np.median(seconds["auto"][1:]) / np.median(seconds["int8"][1:]))
 
 
-def _refusal(measured: Int8Calibration, text_cosine: float) -> str:
+def _refusal(calibration: Int8Calibration, text_cosine: float) -> str:
     faults = []
-    if not measured.mean_cosine >= MIN_INT8_COSINE:
-        faults.append(f"a mean cosine of {measured.mean_cosine:.4f} to float32 (required: {MIN_INT8_COSINE})")
-    if not measured.overlap >= MIN_NEIGHBOUR_OVERLAP:
-        faults.append(f"{measured.overlap:.3f} of the ten nearest neighbours (required: {MIN_NEIGHBOUR_OVERLAP})")
+    if not calibration.mean_cosine >= MIN_INT8_COSINE:
+        faults.append(f"a mean cosine of {calibration.mean_cosine:.4f} to float32 (required: {MIN_INT8_COSINE})")
+    if not calibration.overlap >= MIN_NEIGHBOUR_OVERLAP:
+        faults.append(f"{calibration.overlap:.3f} of the ten nearest neighbours (required: {MIN_NEIGHBOUR_OVERLAP})")
     if not text_cosine >= MIN_COSINE:
         faults.append(f"a cosine of {text_cosine:.4f} for texts in bf16 (required: {MIN_COSINE})")
     return f"int8 keeps only {' and '.join(faults)}; use --runtime auto" if faults else ""
