@@ -21,14 +21,16 @@ from sklearn.metrics import average_precision_score
 
 import firstsight
 from firstsight.encoders.base import Vectors
+from firstsight.heads.array_types import Floats, Labels
 from firstsight.heads.calibration import HeadCalibration, calibrate
 from firstsight.heads.curves import reliability
+from firstsight.heads.fitting import TrainingSet, fit_best, make_folds
 from firstsight.heads.label_noise import find_suspects
 from firstsight.heads.slices import slice_rates
 from firstsight.heads.thresholds import choose_threshold
-from firstsight.safety.policy.policies import PARTS, Policies, parse_policies
+from firstsight.safety.policy.policies import Policies, parse_policies
 from firstsight.safety.scoring.zero_shot import prompt_directions
-from firstsight.safety.training.fitting import TrainingSet, fit_best, make_folds
+from firstsight.storage.tables import PARTS
 
 DATASET = Path("/usr/share/datasets/fashion-mnist")
 CLASSES = ("t-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
@@ -37,9 +39,6 @@ SHOTS = (1, 2, 4, 8, 16, 32, 64)
 NEGATIVES = 256
 SEEDS = 5
 SPLITS = 200
-
-Labels = NDArray[np.int8]
-Floats = NDArray[np.float64]
 
 
 def pictures(work: Path, encoder: firstsight.Encoder) -> tuple[Vectors, NDArray[np.uint8]]:

@@ -21,11 +21,12 @@ from sklearn.metrics import average_precision_score
 
 import firstsight
 from benchmarks.safety import NEGATIVES, SEEDS, training_set
-from firstsight.safety.policy.policies import PARTS, Policy, load_policies
-from firstsight.safety.policy.view_sample import ViewSample, matrix, texts
+from firstsight.heads.fitting import fit_best, make_folds
+from firstsight.heads.view_sample import ViewSample, matrix, texts
+from firstsight.safety.policy.policies import Policy, load_policies
 from firstsight.safety.scoring.zero_shot import prompt_directions, zero_shot_head
-from firstsight.safety.training.fitting import fit_best, make_folds
 from firstsight.storage.store import Store
+from firstsight.storage.tables import PARTS
 
 OTHERS = 2_000
 SHOTS = 16

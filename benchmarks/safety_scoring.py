@@ -21,12 +21,12 @@ import pyarrow as pa
 
 from firstsight.encoders.base import EncoderSpec, Vectors
 from firstsight.heads.calibration import HeadCalibration
-from firstsight.safety.policy.policies import PARTS, Policies, parse_policies
+from firstsight.heads.view_sample import matrix
+from firstsight.safety.policy.policies import Policies, parse_policies
 from firstsight.safety.policy.policy_heads import Head, HeadShelf
-from firstsight.safety.policy.view_sample import matrix
 from firstsight.safety.scoring.scoring_run import score
 from firstsight.storage.store import Store
-from firstsight.storage.tables import TIME
+from firstsight.storage.tables import PARTS, TIME
 
 DIM = 512
 HEADS = 10

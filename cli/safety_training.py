@@ -62,8 +62,8 @@ def train(
     json: options.Json = False,
 ) -> None:
     """Train a head for each policy with labels, measured and calibrated on labels that it did not see."""
+    from firstsight.heads.calibrated_fit import TrainSettings
     from firstsight.safety.policy.policies import load_policies
-    from firstsight.safety.training.head_training import TrainSettings
     from firstsight.safety.training.training_run import train_from_file
 
     settings = TrainSettings(precision, recall, confidence, prevalence, review_budget)
@@ -100,9 +100,9 @@ def retrain(
     json: options.Json = False,
 ) -> None:
     """Train challengers from people's decisions; each scores only if it beats the head in use on held-out labels."""
+    from firstsight.heads.calibrated_fit import TrainSettings
     from firstsight.safety.audit.audit_log import AuditLog
     from firstsight.safety.policy.policies import load_policies
-    from firstsight.safety.training.head_training import TrainSettings
     from firstsight.safety.training.training_run import retrain as retrain_heads
 
     store = open_store(db)

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from firstsight.errors import SafetyError
-from firstsight.heads.intervals import Floats, check_sample, clopper_pearson
+from firstsight.heads.array_types import Floats
+from firstsight.heads.intervals import check_sample, clopper_pearson
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from scipy.special import kolmogorov
 from scipy.stats import chi2
 
 from firstsight.errors import SafetyError
-from firstsight.heads.intervals import Floats
+from firstsight.heads.array_types import Floats
 
 MODERATE, LARGE = 0.1, 0.25
 """Of the stability index, by the convention of credit scoring."""

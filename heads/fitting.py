@@ -1,13 +1,15 @@
-"""Logistic regression on frozen unit vectors, for units that have one view or many.
+"""Logistic regression on frozen unit vectors, for units with one view or several.
 
-Vectors are centred at the mean of their part in the catalogue, since titles and pictures lie apart (Liang et al., "Mind
-the gap", 2022), and scaled so that C means the same for every encoder. Of a positive unit only some views may show what
-it was labelled for: after a first fit its highest view and those above 0 stay (mi-SVM; Andrews et al., 2003).
+Titles and pictures lie apart in the vector space (Liang et al., "Mind the gap", 2022), so each vector is centred at the
+catalogue mean of its part. Vectors are also scaled, so that C means the same for every encoder. Only some views of a
+positive unit may show the reason for its label. After a first fit, its highest view and its views above 0 remain
+(mi-SVM; Andrews et al., 2003).
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,21 +19,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vector, Vectors, unit
-from firstsight.heads.calibration import Floats, Labels
-from firstsight.safety.policy.policies import PARTS
+from firstsight.heads.array_types import Floats, Indices, Labels
+from firstsight.storage.tables import PARTS
 
 C_GRID = (0.03, 0.3, 3.0, 30.0, 300.0)
-"""Inverse strengths of regularisation that are tried."""
+"""Inverse strengths of regularisation to try."""
 
 FOLDS = 5
 
 PROMPT_SCALE = 3.0
-"""Length of the prompts' direction as a feature, beside vectors of length about 1: how cheap it is to follow it."""
+"""Length of the prompt direction as a feature; vectors have a length of about 1. The larger, the cheaper to follow."""
 
 MIN_GAIN = 0.01
-"""Share of the loss that the prompts must save in cross-validation to be used."""
-
-Indices = NDArray[np.int64]
+"""Share of the cross-validation loss that the prompts must save to be used."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,24 @@ class TrainingSet:
 
     vectors: Vectors  # (views, dim)
     parts: NDArray[np.int8]  # (views,) places in `PARTS`
-    units: Indices  # (views,) which unit each is of
+    units: Indices  # (views,) the unit of each view
     unit_ids: tuple[str, ...]
     labels: Labels  # (units,)
     weights: Floats  # (units,)
-    groups: NDArray[np.object_]  # (units,) units of one group stand on one side of every split
+    groups: NDArray[np.object_]  # (units,) every split keeps the units of a group together
+
+    @property
+    def digest(self) -> str:
+        """Digest of the labels and their weights, 16 hex digits; the order of the units does not matter."""
+        plain = sorted(zip(self.unit_ids, self.labels.tolist(), self.weights.tolist(), strict=True))
+        return hashlib.blake2b(json.dumps(plain).encode(), digest_size=8).hexdigest()
 
     def select_units(self, chosen: Indices) -> TrainingSet:
-        """Some of the units."""
+        """Keep only some units.
+
+        Args:
+            chosen: (n,) places of the units.
+        """
         place = np.full(len(self.labels), -1)
         place[chosen] = np.arange(len(chosen))
         views = place[self.units] >= 0
@@ -61,11 +71,18 @@ class TrainingSet:
             self.groups[chosen],
         )
 
-    def highest(self, values: NDArray[Any]) -> Floats:
-        """(units,) the highest of each unit's views' values."""
-        highest = np.full(len(self.labels), -np.inf)
-        np.maximum.at(highest, self.units, values.astype(np.float64))
-        return highest
+    def unit_maxima(self, values: NDArray[Any]) -> Floats:
+        """Return the highest value of each unit's views.
+
+        Args:
+            values: (views,) one value for each view.
+
+        Returns:
+            (units,) float64.
+        """
+        maxima = np.full(len(self.labels), -np.inf)
+        np.maximum.at(maxima, self.units, values.astype(np.float64))
+        return maxima
 
 
 @dataclass(frozen=True)
@@ -75,16 +92,20 @@ class Fit:
     coef: Vector  # (dim,)
     intercepts: dict[str, float]  # by part
     c: float
-    uses_prompts: bool  # whether the prompts' direction was a feature
+    uses_prompts: bool  # whether the prompt direction was a feature
 
     def unit_logits(self, data: TrainingSet) -> Floats:
-        """(units,) logits, each that of the highest view."""
+        """Return (units,) logits; the logit of a unit is that of its highest view."""
         offsets = np.array([self.intercepts[part] for part in PARTS])
-        return data.highest((data.vectors @ self.coef).astype(np.float64) + offsets[data.parts])
+        return data.unit_maxima((data.vectors @ self.coef).astype(np.float64) + offsets[data.parts])
 
 
 def make_folds(data: TrainingSet) -> list[Indices]:
-    """Units in up to five folds, of like shares of positives, no group in two; none where a class has one group."""
+    """Split units into up to five folds with like shares of positives; a group stays in one fold.
+
+    Returns:
+        Places of the units of each fold; no folds if a class has only one group.
+    """
     from sklearn.model_selection import StratifiedGroupKFold
 
     fewest = min(len(set(data.groups[data.labels == label])) for label in (0, 1))
@@ -95,56 +116,62 @@ def make_folds(data: TrainingSet) -> list[Indices]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
         folds = [test for _, test in splitter.split(np.zeros(len(data.labels)), data.labels, groups)]
-    # of large groups a fold may lack a class, or leave none of it to train on
-    whole = np.arange(len(data.labels))
-    fine = all(len(set(data.labels[np.setdiff1d(whole, fold)].tolist())) == 2 for fold in folds)
-    return folds if fine else []
+    # large groups can put all units of a class into one fold, and leave none to train on
+    everything = np.arange(len(data.labels))
+    trainable = all(len(set(data.labels[np.setdiff1d(everything, fold)].tolist())) == 2 for fold in folds)
+    return folds if trainable else []
 
 
 def choose_held_out(data: TrainingSet) -> Indices:
-    """Units of two fifths of the groups, drawn by the digest of a group's id.
+    """Choose the units of two fifths of the groups, by the digest of the group's id.
 
-    So that whoever is held out stays so when labels are added: a later head is compared with this one on them.
+    A held-out unit stays held out when labels are added, so that a later head can be compared with this one on it.
     """
-    drawn = {group: hashlib.blake2b(str(group).encode(), digest_size=8).digest() for group in set(data.groups)}
-    return np.flatnonzero([int.from_bytes(drawn[group]) % 5 < 2 for group in data.groups])
+    digests = {group: hashlib.blake2b(str(group).encode(), digest_size=8).digest() for group in set(data.groups)}
+    return np.flatnonzero([int.from_bytes(digests[group]) % 5 < 2 for group in data.groups])
 
 
 def fit_best(
     data: TrainingSet, means: Mapping[str, Vector], direction: Vector | None, *, folds: Sequence[Indices]
 ) -> Fit:
-    """Fit with the C, and with or without the prompts, that predict units of other groups best.
+    """Fit with the settings that predict units of other groups best: the C, and prompts used or not.
 
     Args:
-        means: of each part in the catalogue.
-        direction: of the prompts, where there are any.
-        folds: from `make_folds`; with none, C is 1 and the prompts are used.
+        data: the labelled units.
+        means: (dim,) mean vector of each part in the catalogue.
+        direction: (dim,) prompt direction; None without prompts.
+        folds: from `make_folds`; without folds, C is 1 and the prompts are used.
     """
     if not folds:
         return _fit(data, means, direction, 1.0)
     options = [None] if direction is None else [None, direction]
     losses = {
-        (which, c): _loss(cross_validated_logits(data, means, option, c, folds), data)
-        for which, option in enumerate(options)
+        (place, c): _loss(cross_validated_logits(data, means, option, c, folds), data)
+        for place, option in enumerate(options)
         for c in C_GRID
     }
-    without = min((c for c in C_GRID), key=lambda c: losses[0, c])
-    best: tuple[int, float] = (0, without)
+    c_without = min((c for c in C_GRID), key=lambda c: losses[0, c])
+    best: tuple[int, float] = (0, c_without)
     if direction is not None:
-        along = min((c for c in C_GRID), key=lambda c: losses[1, c])
-        if losses[1, along] < (1 - MIN_GAIN) * losses[0, without]:
-            best = (1, along)
+        c_with = min((c for c in C_GRID), key=lambda c: losses[1, c])
+        if losses[1, c_with] < (1 - MIN_GAIN) * losses[0, c_without]:
+            best = (1, c_with)
     return _fit(data, means, options[best[0]], best[1])
 
 
 def cross_validated_logits(
     data: TrainingSet, means: Mapping[str, Vector], direction: Vector | None, c: float, folds: Sequence[Indices]
 ) -> Floats:
-    """(units,) logits, each by a fit that saw no unit of its fold."""
+    """Return (units,) logits; the fit behind each logit saw no unit of its fold.
+
+    Args:
+        data, means, direction, folds: as for `fit_best`.
+        c: inverse strength of regularisation.
+    """
     logits = np.empty(len(data.labels))
-    whole = np.arange(len(data.labels))
+    everything = np.arange(len(data.labels))
     for fold in folds:
-        fit = _fit(data.select_units(np.setdiff1d(whole, fold)), means, direction, c)
+        fit = _fit(data.select_units(np.setdiff1d(everything, fold)), means, direction, c)
         logits[fold] = fit.unit_logits(data.select_units(fold))
     return logits
 
@@ -152,10 +179,10 @@ def cross_validated_logits(
 def _loss(logits: Floats, data: TrainingSet) -> float:
     """Logarithmic loss with both classes of the same weight."""
     signs = np.where(data.labels == 1, 1.0, -1.0)
-    return float(np.sum(np.logaddexp(0, -signs * logits) * _balanced(data)))
+    return float(np.sum(np.logaddexp(0, -signs * logits) * _balanced_weights(data)))
 
 
-def _balanced(data: TrainingSet) -> Floats:
+def _balanced_weights(data: TrainingSet) -> Floats:
     weights = data.weights.copy()
     for label in (0, 1):
         of_class = data.labels == label
@@ -168,28 +195,26 @@ def _fit(data: TrainingSet, means: Mapping[str, Vector], direction: Vector | Non
     centred = data.vectors - stacked[data.parts]
     scale = 1.0 / max(float(np.sqrt(np.mean(np.sum(centred**2, axis=1)))), 1e-6)
     features = centred * scale
-    along = None if direction is None else unit(direction) * PROMPT_SCALE
-    if along is not None:
-        features = np.concatenate([features, (features @ along)[:, None]], axis=1)
+    prompt_axis = None if direction is None else unit(direction) * PROMPT_SCALE
+    if prompt_axis is not None:
+        features = np.concatenate([features, (features @ prompt_axis)[:, None]], axis=1)
     labels = data.labels[data.units]
     sizes = np.bincount(data.units, minlength=len(data.labels))
-    weights = (_balanced(data) / sizes * len(data.labels))[data.units]  # a unit counts once, however many views
-    several = (labels == 1) & (sizes[data.units] > 1)
+    weights = (_balanced_weights(data) / sizes * len(data.labels))[data.units]  # a unit counts once, with any views
     coef, intercept = _regress(features, labels, weights, c)
-    if several.any():
+    ambiguous = (labels == 1) & (sizes[data.units] > 1)
+    if ambiguous.any():
         logits = features @ coef + intercept
-        highest = np.full(len(data.labels), -np.inf)
-        np.maximum.at(highest, data.units, logits)
-        kept = ~several | (logits > 0) | (logits >= highest[data.units])
-        left = np.bincount(data.units[kept], minlength=len(data.labels))
-        again = (_balanced(data) / np.maximum(left, 1) * len(data.labels))[data.units]
-        coef, intercept = _regress(features[kept], labels[kept], again[kept], c)
-    weights_of = coef[: data.vectors.shape[1]].copy()
-    if along is not None:
-        weights_of += coef[-1] * along
-    weights_of *= scale
-    offsets = {part: float(intercept - means[part] @ weights_of) for part in PARTS}
-    return Fit(np.asarray(weights_of, dtype=np.float32), offsets, c, direction is not None)
+        kept = ~ambiguous | (logits > 0) | (logits >= data.unit_maxima(logits)[data.units])
+        kept_sizes = np.bincount(data.units[kept], minlength=len(data.labels))
+        weights = (_balanced_weights(data) / np.maximum(kept_sizes, 1) * len(data.labels))[data.units[kept]]
+        coef, intercept = _regress(features[kept], labels[kept], weights, c)
+    head_coef = coef[: data.vectors.shape[1]].copy()
+    if prompt_axis is not None:
+        head_coef += coef[-1] * prompt_axis
+    head_coef *= scale
+    offsets = {part: float(intercept - means[part] @ head_coef) for part in PARTS}
+    return Fit(np.asarray(head_coef, dtype=np.float32), offsets, c, direction is not None)
 
 
 def _regress(features: Vectors, labels: Labels, weights: Floats, c: float) -> tuple[Floats, float]:
@@ -197,7 +222,7 @@ def _regress(features: Vectors, labels: Labels, weights: Floats, c: float) -> tu
     from sklearn.linear_model import LogisticRegression
 
     with warnings.catch_warnings():
-        # weakly regularised and separable: where it stops, it separates
+        # weakly regularised and separable: the fit separates the classes before it converges
         warnings.simplefilter("ignore", ConvergenceWarning)
         model = LogisticRegression(C=c, max_iter=300).fit(features, labels, sample_weight=weights)
     return np.asarray(model.coef_[0], dtype=np.float64), float(model.intercept_[0])

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.stats import beta
 
 from firstsight.errors import SafetyError
-
-Floats = NDArray[np.float64]
-Labels = NDArray[np.int8]
+from firstsight.heads.array_types import Floats, Labels
 
 
 def clopper_pearson(successes: ArrayLike, trials: ArrayLike, confidence: float = 0.95) -> tuple[Floats, Floats]:

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from firstsight.errors import SafetyError
-from firstsight.heads.intervals import Floats
+from firstsight.heads.array_types import Floats
 
 FOLDS = 5
 

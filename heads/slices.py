@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import hypergeom
 
 from firstsight.errors import SafetyError
-from firstsight.heads.intervals import Floats, clopper_pearson
+from firstsight.heads.array_types import Floats
+from firstsight.heads.intervals import clopper_pearson
 
 Measure = Literal["flagged", "false_positive_rate", "recall"]
 

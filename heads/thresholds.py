@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binom
 
 from firstsight.errors import SafetyError
-from firstsight.heads.intervals import Floats, Labels, check_sample, lower_bound
+from firstsight.heads.array_types import Floats, Labels
+from firstsight.heads.intervals import check_sample, lower_bound
 
 STEP = 1.05
 """Ratio between the numbers of flagged rows that are tried: a cut is coarser than the best by this share at most."""

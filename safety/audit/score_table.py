@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 from lancedb.table import Table
 
 from firstsight.errors import StoreError
+from firstsight.heads.view_sample import texts
 from firstsight.safety.policy.decisions import Decision
-from firstsight.safety.policy.view_sample import texts
 from firstsight.storage.side_tables import open_side_table, unwritable
 from firstsight.storage.store import Store, quote
 from firstsight.storage.tables import TIME

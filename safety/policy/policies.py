@@ -28,18 +28,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from firstsight.errors import SafetyError
-from firstsight.storage.tables import Part
+from firstsight.storage.tables import PARTS
 
 DEFAULT_REGION = "default"
 """The cuts of every region that a policy does not name."""
 
 DEFAULT_CUTS = (0.5, 0.95)
 """(review, block) of a policy that names none, nor any of its parents."""
-
-PARTS: tuple[str, ...] = get_args(Part)
 
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _INHERITED = ("severity", "parts", "neutral_prompts", "cuts", "min_age", "blocked_regions")

@@ -17,11 +17,12 @@ import pyarrow as pa
 
 from firstsight.encoders.base import Vectors
 from firstsight.errors import EncoderMismatchError, SafetyError
-from firstsight.heads.calibration import Floats, HeadCalibration
-from firstsight.safety.policy.policies import PARTS, Policy
+from firstsight.heads.array_types import Floats
+from firstsight.heads.calibration import HeadCalibration
+from firstsight.safety.policy.policies import Policy
 from firstsight.storage.side_tables import open_side_table, unwritable
 from firstsight.storage.store import Store, quote
-from firstsight.storage.tables import TIME
+from firstsight.storage.tables import PARTS, TIME
 
 TABLE = "safety_heads"
 

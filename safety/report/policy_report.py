@@ -12,6 +12,7 @@ import jinja2
 import numpy as np
 
 from firstsight.errors import SafetyError
+from firstsight.heads.array_types import Floats, Labels
 from firstsight.heads.curves import (
     PrecisionRecall,
     Reliability,
@@ -20,7 +21,7 @@ from firstsight.heads.curves import (
     score_histogram,
 )
 from firstsight.heads.drift import Drift, score_drift
-from firstsight.heads.intervals import Floats, Labels, check_sample
+from firstsight.heads.intervals import check_sample
 from firstsight.heads.slices import SliceRate, slice_rates
 from firstsight.heads.thresholds import Threshold, choose_threshold
 from firstsight.safety.report.report_plots import (

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup, escape
 
+from firstsight.heads.array_types import Floats
 from firstsight.heads.curves import Histogram, PrecisionRecall, Reliability
 from firstsight.heads.drift import Drift
-from firstsight.heads.intervals import Floats
 
 WIDTH, HEIGHT = 320, 240
 LEFT, RIGHT, TOP, BOTTOM = 44, 10, 10, 36

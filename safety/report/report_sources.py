@@ -11,16 +11,18 @@ from numpy.typing import NDArray
 from firstsight.duplicates.item_pairs import duplicate_group_ids as duplicate_groups
 from firstsight.encoders.base import Encoder, Vector
 from firstsight.errors import SafetyError
-from firstsight.heads.intervals import Floats
+from firstsight.heads.array_types import Floats
+from firstsight.heads.calibrated_fit import TrainSettings
 from firstsight.heads.label_noise import find_suspects
+from firstsight.heads.labels import Label, LabelSet
+from firstsight.heads.view_sample import matrix
 from firstsight.safety.audit.score_table import ScoreTable
 from firstsight.safety.policy.policies import Policies
 from firstsight.safety.policy.policy_heads import HeadShelf
-from firstsight.safety.policy.view_sample import matrix
 from firstsight.safety.report.policy_report import HeldOutPolicy, Suspect
 from firstsight.safety.scoring.zero_shot import load_prompt_directions
-from firstsight.safety.training.head_training import TrainedHead, TrainSettings, train
-from firstsight.safety.training.labels import Label, LabelSet, read_labels
+from firstsight.safety.training.head_training import TrainedHead, train
+from firstsight.safety.training.policy_labels import read_labels
 from firstsight.storage.store import Store
 
 SLICE_COLUMNS = ("language", "kind", "seller")

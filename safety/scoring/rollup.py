@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from firstsight.heads.view_sample import matrix, part_indices, texts
 from firstsight.safety.policy.policy_heads import HeadStack
-from firstsight.safety.policy.view_sample import matrix, part_indices, texts
 from firstsight.storage.store import Store
 
 ROWS_PER_BATCH = 16_384

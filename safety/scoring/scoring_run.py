@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from firstsight.encoders.base import Encoder
 from firstsight.errors import SafetyError
+from firstsight.heads.view_sample import ViewSample, matrix, part_indices, texts
 from firstsight.safety.audit.audit_log import AuditLog
 from firstsight.safety.audit.bound_log import BoundLog
 from firstsight.safety.audit.log_consistency import DECISION, SCORE, held_items, require_logged_decisions
@@ -31,7 +32,6 @@ from firstsight.safety.audit.score_table import SCHEMA, SCORING, ScoreTable
 from firstsight.safety.policy.decisions import ACTIONS, Cuts, Decision, Evidence, Override, combine
 from firstsight.safety.policy.policies import Policies
 from firstsight.safety.policy.policy_heads import Head, HeadShelf, HeadStack
-from firstsight.safety.policy.view_sample import ViewSample, matrix, part_indices, texts
 from firstsight.safety.scoring.overrides import find_overrides
 from firstsight.safety.scoring.rollup import item_logits
 from firstsight.safety.scoring.zero_shot import REVIEW_BUDGET, prompt_digest, prompt_directions, zero_shot_head

@@ -21,10 +21,11 @@ from firstsight.encoders.base import Encoder, Vector, unit
 from firstsight.encoders.isolation import try_texts
 from firstsight.errors import MediaError, SafetyError
 from firstsight.heads.calibration import HeadCalibration
-from firstsight.safety.policy.policies import PARTS, Policy
+from firstsight.heads.view_sample import ViewSample, budget_cut
+from firstsight.safety.policy.policies import Policy
 from firstsight.safety.policy.policy_heads import Head
-from firstsight.safety.policy.view_sample import ViewSample, budget_cut
 from firstsight.storage.store import Store
+from firstsight.storage.tables import PARTS
 
 REVIEW_BUDGET = 0.01
 """Share of the items that a policy without labels may send to review."""

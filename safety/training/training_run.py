@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 
 from firstsight.encoders.base import Encoder
 from firstsight.errors import SafetyError
+from firstsight.heads.calibrated_fit import TrainSettings
+from firstsight.heads.labels import Label, LabelSet
 from firstsight.safety.audit.audit_log import AuditLog
 from firstsight.safety.audit.bound_log import TRAIN, BoundLog
 from firstsight.safety.audit.log_link import Entry, read_link
@@ -15,8 +17,8 @@ from firstsight.safety.policy.policies import Policies
 from firstsight.safety.policy.policy_heads import Head, HeadShelf
 from firstsight.safety.review.review_actions import review_labels
 from firstsight.safety.scoring.zero_shot import load_prompt_directions
-from firstsight.safety.training.head_training import TrainedHead, TrainSettings, train
-from firstsight.safety.training.labels import Label, LabelSet, check_labels, read_labels, read_rows
+from firstsight.safety.training.head_training import TrainedHead, train
+from firstsight.safety.training.policy_labels import check_labels, read_labels, read_rows
 from firstsight.storage.store import Store
 
 TRAIN_WAIT_S = 60.0
@@ -49,7 +51,7 @@ def train_from_file(
     """Train a head for each policy that a file has labels of, keep them, and let them score, all at once.
 
     Args:
-        path: a CSV file; see `firstsight.safety.training.labels`.
+        path: a CSV file; see `firstsight.safety.training.policy_labels`.
         encoder: called to encode prompts, where a policy that has labels has any; without it they are not used.
         skip_bad_labels: leave out rows that cannot be used, instead of refusing the file.
         promote: let the heads score from now on, in the place of those before.

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from firstsight.heads.calibration import Floats, HeadCalibration, Labels, calibrate
+from firstsight.heads.array_types import Floats, Labels
+from firstsight.heads.calibration import HeadCalibration, calibrate
 
 
 def drawn(units: int, *, slope: float = 0.4, shift: float = -1.0, seed: int = 0) -> tuple[Floats, Labels]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
 from firstsight.errors import SafetyError
-from firstsight.safety.training.champion import average_precision, compare
+from firstsight.heads.head_comparison import average_precision, compare
 
 
 def drawn(seed: int, better: float, n: int = 600) -> tuple[np.ndarray[Any, Any], ...]:
@@ -73,7 +73,7 @@ def test_too_few_positives_promote_nothing() -> None:
     ("change", "says"),
     [
         ({"champion": np.zeros(3)}, "champion has 3 rows"),
-        ({"labels": np.full(600, 2)}, "they are 0 or 1"),
+        ({"labels": np.full(600, 2)}, "they must be 0 or 1"),
         ({"challenger": np.full(600, np.nan)}, "finite"),
         ({"weights": np.zeros(600)}, "weights above 0"),
         ({"confidence": 0.5}, "confidence 0.5"),

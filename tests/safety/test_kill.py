@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from firstsight.errors import AuditLogError
+from firstsight.heads.labels import LabelSet
 from firstsight.safety.audit import audit_log
 from firstsight.safety.audit.adoption import adopt
 from firstsight.safety.audit.audit_log import AuditLog
@@ -29,7 +30,6 @@ from firstsight.safety.review import review_actions
 from firstsight.safety.scoring.scoring_run import score
 from firstsight.safety.training import training_run
 from firstsight.safety.training.head_training import TrainedHead
-from firstsight.safety.training.labels import LabelSet
 from firstsight.storage.store import Store
 from tests.safety.conftest import POLICIES, Catalogue
 from tests.safety.scoring.test_scoring import make_head, promote

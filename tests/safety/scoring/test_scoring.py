@@ -18,15 +18,16 @@ import pytest
 from firstsight.encoders.base import Vector
 from firstsight.errors import SafetyError
 from firstsight.heads.calibration import HeadCalibration
+from firstsight.heads.view_sample import texts
 from firstsight.safety.audit.audit_log import AuditLog
 from firstsight.safety.audit.score_table import ScoreTable
 from firstsight.safety.policy.decisions import Evidence, Override
-from firstsight.safety.policy.policies import PARTS, Policies, parse_policies
+from firstsight.safety.policy.policies import Policies, parse_policies
 from firstsight.safety.policy.policy_heads import Head, HeadShelf
-from firstsight.safety.policy.view_sample import texts
 from firstsight.safety.scoring import rollup
 from firstsight.safety.scoring.scoring_run import score
 from firstsight.storage.store import Store
+from firstsight.storage.tables import PARTS
 from tests.safety.conftest import POLICIES, Catalogue
 
 
@@ -212,6 +213,7 @@ def test_an_empty_database_is_refused(tmp_path: Path, policies: Policies) -> Non
 
 CHILD = """
 import sys
+from firstsight.storage.tables import PARTS
 from firstsight.storage.store import Store
 from firstsight.safety.policy.policies import parse_policies
 from firstsight.safety.scoring.scoring_run import score
