@@ -145,7 +145,8 @@ def match(
     json: options.Json = False,
 ) -> None:
     """List the stored pictures and frames that are known, with the hash that says so."""
-    from firstsight.safety.hashes.hash_bank import HashBank, match_views
+    from firstsight.safety.hashes.hash_bank import HashBank
+    from firstsight.safety.hashes.hash_matching import match_views
 
     store = _open(db)
     found = match_views(store, HashBank(store).known(), max_distance=max_distance, item_ids=item)

@@ -138,7 +138,7 @@ def compare_heads(champion: Head, data: TrainingSet, held_out: HeldOutUnits) -> 
     groups = {group for group, unit in zip(data.groups, data.unit_ids, strict=True) if unit in seen}
     fresh = np.flatnonzero([group not in groups for group in data.groups[held_out.places]])
     if not len(fresh):
-        reason = "kept: the champion has seen every held-out label; label units that it has not seen"
+        reason = "kept: the champion has seen every label of the held-out units; label other units"
         return HeadComparison(np.nan, np.nan, np.nan, np.nan, np.nan, 0.95, 0, 0, False, reason)
     units = data.select_units(held_out.places[fresh])
     champion_scores = units.unit_maxima(champion.logits(units.vectors, [PARTS[place] for place in units.parts]))

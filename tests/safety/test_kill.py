@@ -64,7 +64,7 @@ def copies(base: Path, folder: Path) -> Callable[[], Path]:
 
 
 def outcome(path: Path) -> dict[str, Any]:
-    """What holds, without times and ids: decisions in force, people's decisions, scores, entries of the log."""
+    """Return the state without times and ids: decisions in force, people's decisions, scores, entries of the log."""
     store, log = Store.open(path), AuditLog.of(str(path))
     stored = read_reviews(store)
     table = ScoreTable(store).open()

@@ -15,9 +15,10 @@ from firstsight.encoders.base import EncoderSpec
 from firstsight.errors import SafetyError
 from firstsight.media.fingerprints import Fingerprints, distances
 from firstsight.safety.audit.audit_log import AuditLog
-from firstsight.safety.hashes import hash_bank
-from firstsight.safety.hashes.hash_bank import HashBank, KnownHashes, match_views
+from firstsight.safety.hashes import hash_matching
+from firstsight.safety.hashes.hash_bank import HashBank
 from firstsight.safety.hashes.hash_lists import HashSet, KnownHash
+from firstsight.safety.hashes.hash_matching import KnownHashes, match_views
 from firstsight.safety.hashes.hash_sources import hashes_of_files, hashes_of_items
 from firstsight.storage.store import Store
 
@@ -98,7 +99,7 @@ def test_matching_finds_what_comparing_each_with_each_finds(
         bank[n] = np.frombuffer(flipped(codes[n * 7].tobytes(), n % 40, seed=n), np.uint8)
     write_views(store, codes)
     assert HashBank(store).add([known(code.tobytes()) for code in bank], log, by="ana") == 400
-    monkeypatch.setattr(hash_bank, "BATCH", 256)
+    monkeypatch.setattr(hash_matching, "BATCH", 256)
     found = {(m.item_id, m.known.hex, m.distance) for m in match_views(store, HashBank(store).known())}
     bits = distances(codes[:, None], bank)
     rows, columns = np.nonzero(bits <= 31)
