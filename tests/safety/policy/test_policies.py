@@ -70,20 +70,20 @@ def test_what_can_change_a_decision_changes_the_version(old: str, new: str) -> N
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("policies: [", "p.yaml is no YAML"),
+        ("policies: [", "p.yaml is not valid YAML"),
         ("- a", "one key, policies"),
         ("policies: [{id: Guns}]", "id 'Guns' must be lower-case"),
-        ("policies: [{id: a}, {id: a}]", "id 'a' is there twice"),
-        ("policies: [{id: a, sevrity: 3}]", "policy a: there is no key 'sevrity'; the keys are id"),
+        ("policies: [{id: a}, {id: a}]", "id 'a' occurs twice"),
+        ("policies: [{id: a, sevrity: 3}]", "policy a: unknown key 'sevrity'; the keys are id"),
         ("policies: [{id: a, severity: 9}]", "policy a: severity must be a whole number, 1 to 5, not 9"),
         ("policies: [{id: a, parts: [sound]}]", "parts ['sound'] must be some of title, image, frame"),
         ("policies: [{id: a, prompts: [a gun]}]", "prompts need neutral_prompts"),
-        ("policies: [{id: a, parent: b}]", "parent 'b' is no policy"),
+        ("policies: [{id: a, parent: b}]", "parent 'b' is not in this file"),
         ("policies: [{id: a, parent: b}, {id: b, parent: a}]", "in a circle (a > b > a)"),
         ("policies: [{id: a, blocked_regions: [no]}]", "put words such as no in quotes"),
         ("policies: [{id: a, cuts: {de: {review: 0.9, block: 0.5}}}]", "review 0.9 must not be above block 0.5"),
         ("policies: [{id: a, cuts: {de: {review: 0.9, block: 1.5}}}]", "between 0 and 1"),
-        ("policies: [!!python/object/apply:os.getcwd []]", "is no YAML"),
+        ("policies: [!!python/object/apply:os.getcwd []]", "is not valid YAML"),
     ],
 )
 def test_a_rule_that_is_broken_is_said_with_its_place(text: str, says: str) -> None:
