@@ -56,5 +56,5 @@ def test_what_cannot_be_cross_validated_is_named() -> None:
         out_of_fold(np.eye(4), [0, 0, 0, 1])
     with pytest.raises(SafetyError, match="both classes"):
         label_suspects([0, 0], [0.1, 0.2])
-    with pytest.raises(SafetyError, match="2 labels stand beside 1"):
+    with pytest.raises(SafetyError, match="2 labels for 1"):
         label_suspects([0, 1], [0.1])

@@ -66,7 +66,7 @@ def test_a_missing_value_is_no_slice_and_a_small_slice_is_not_tested() -> None:
 def test_a_column_of_another_length_is_named() -> None:
     with pytest.raises(SafetyError, match="column seller has 1 values for 2 rows"):
         slice_rates([True, False], None, {"seller": ["a"]})
-    with pytest.raises(SafetyError, match="3 labels stand beside 2 rows"):
+    with pytest.raises(SafetyError, match="3 labels for 2 rows"):
         slice_rates([True, False], [0, 1, 0], {})
     assert slice_rates([True, False], None, {}) == []
 
