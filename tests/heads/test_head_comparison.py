@@ -1,4 +1,4 @@
-"""A challenger is promoted where it is shown to be better, and only there."""
+"""A challenger is promoted only if it is shown to be better."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from firstsight.heads.head_comparison import average_precision, compare
 
 
 def drawn(seed: int, better: float, n: int = 600) -> tuple[np.ndarray[Any, Any], ...]:
-    """Labels at 10 %, and two heads' scores; the challenger separates by `better` more."""
+    """Return labels with 10 % positives, and scores of two heads; the challenger separates by `better` more."""
     rng = np.random.default_rng(seed)
     labels = (rng.random(n) < 0.1).astype(np.int8)
     common = rng.normal(size=n)
@@ -50,7 +50,7 @@ def test_an_equal_challenger_is_seldom_promoted() -> None:
     assert promoted <= 11  # 5 % of them, and three standard deviations
 
 
-def test_copies_in_one_group_make_nothing_surer() -> None:
+def test_copies_in_one_group_add_no_certainty() -> None:
     labels, champion, challenger = drawn(3, 0.35, n=200)
     alone = compare(labels, champion, challenger, resamples=400)
     copied = [np.tile(one, 20) for one in (labels, champion, challenger)]
@@ -79,7 +79,7 @@ def test_too_few_positives_promote_nothing() -> None:
         ({"confidence": 0.5}, "confidence 0.5"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(change: dict[str, Any], says: str) -> None:
+def test_invalid_comparisons_are_refused(change: dict[str, Any], says: str) -> None:
     labels, champion, challenger = drawn(0, 0.0)
     with pytest.raises(SafetyError, match=says):
         compare(**{"labels": labels, "champion": champion, "challenger": challenger} | change)

@@ -1,4 +1,4 @@
-"""Dying after every single write: each commit of LanceDB, each append to the audit log, each write of its head."""
+"""Simulated crashes after every write: each commit of LanceDB, each append to the audit log or its head."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ def test_an_appeal_comes_first_in_the_queue_and_an_overturn_answers_it(store: St
     assert "gun" not in ids(store, log)
 
 
-def test_the_story_of_an_item_is_told_in_order(store: Store, log: AuditLog) -> None:
+def test_the_history_of_an_item_is_in_order(store: Store, log: AuditLog) -> None:
     decide(store, log, "wine", "block")
     decide(store, log, "mug", "allow")
     review_actions.appeal(store, log, "wine", reason="grape juice", by="seller-2")
@@ -155,13 +155,13 @@ def test_the_story_of_an_item_is_told_in_order(store: Store, log: AuditLog) -> N
         (lambda s, g: overturn(s, g, "gun"), "--policy"),
     ],
 )
-def test_what_cannot_be_decided_is_refused_and_not_logged(store: Store, log: AuditLog, call: Any, says: str) -> None:
+def test_invalid_decisions_are_refused_and_not_logged(store: Store, log: AuditLog, call: Any, says: str) -> None:
     with pytest.raises(SafetyError, match=says):
         call(store, log)
     assert log.head() is None
 
 
-def test_a_database_that_was_never_scored_can_be_decided_about(tmp_path: Path) -> None:
+def test_people_can_decide_in_a_database_that_was_never_scored(tmp_path: Path) -> None:
     store = make_store(tmp_path / "new", {"mug": (None, {}, 0)}, with_decisions=False)
     log = AuditLog.of(store.uri)
     assert decide(store, log, "mug", "block").action == "block"

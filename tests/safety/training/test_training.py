@@ -1,4 +1,4 @@
-"""Training: heads from labels, measured on what they did not see, and labels that cannot be used."""
+"""Training: heads from labels, measured on unseen units, and unusable labels."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_many_positives_are_split_and_the_cuts_keep_their_targets(tmp_path: Path
     assert made.held_out.labels[blocked].sum() > 20
 
 
-def test_no_group_stands_on_both_sides_of_a_split(catalogue: Catalogue, policies: Policies, tmp_path: Path) -> None:
+def test_a_group_is_never_on_both_sides_of_a_split(catalogue: Catalogue, policies: Policies, tmp_path: Path) -> None:
     labels = labels_of(catalogue, policies, tmp_path / "l.csv", catalogue.ids)
     groups = {item_id: catalogue.ids[n // 4 * 4] for n, item_id in enumerate(catalogue.ids)}
     by_id = {p.id: p for p in policies.all}
