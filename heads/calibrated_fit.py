@@ -82,7 +82,7 @@ def fit_and_calibrate(
         settings: targets of the cuts.
 
     Raises:
-        SafetyError: a target cannot be tested on these units.
+        SafetyError: `settings.confidence` is not above 0.5.
     """
     folds = make_folds(data)
     if not folds:

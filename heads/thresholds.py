@@ -90,7 +90,7 @@ def choose_threshold(
     sample = _thin_to_even_weights(s, y, w)
     for name, count in (("positive", sample.positives), ("negative", len(sample.scores) - sample.positives)):
         if count == 0:
-            return _unattainable(f"not attainable: none of the {len(s)} rows is {name}")
+            return _unattainable(f"not attainable: there is no {name} among {len(s)} rows")
     risk = (1 - confidence) / (1 if precision is None or recall is None else 2)
     highest = math.inf
     if recall is not None:

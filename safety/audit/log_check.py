@@ -45,9 +45,7 @@ def check_log(store: Store, log: AuditLog, expected: str | None = None) -> Verif
                     raise AuditLogError(f"the audit log {log.path} is older than this database's link to a log")
                 unsettled.add(entry.subject)
         except AuditLogError as error:
-            problems.append(
-                f"{error}, though {store.uri} is linked to it; to use this log: {adopt_command(store, log)}"
-            )
+            problems.append(f"{error}, so it is not the log of {store.uri}; to use it: {adopt_command(store, log)}")
     logged = last_actions(log)
     held = held_items(store)
     unknown = {item_id: action for item_id, action in held.items() if not is_logged(logged, item_id, action)}

@@ -69,8 +69,8 @@ def train(
         on_progress: called with the name of each step.
 
     Raises:
-        SafetyError: there are no labels, no view comes from a labelled file, or an item has no view of its policy's
-            parts.
+        SafetyError: there are no labels, a labelled item or file has no view of its policy's parts, or
+            `settings.confidence` is not above 0.5.
     """
     settings = settings or TrainSettings()
     names = sorted({row.policy_id for row in labels.rows})
@@ -114,7 +114,7 @@ def train_head(
         champion: head in use, to compare the new head with.
 
     Raises:
-        SafetyError: a target cannot be tested on these units.
+        SafetyError: `settings.confidence` is not above 0.5.
     """
     settings = settings or TrainSettings()
     fitted = fit_and_calibrate(data, {part: sample.mean(part) for part in PARTS}, direction, settings)

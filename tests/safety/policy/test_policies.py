@@ -79,7 +79,7 @@ def test_settings_that_can_change_a_decision_change_the_version(old: str, new: s
         ("policies: [{id: a, parts: [sound]}]", "parts ['sound'] must be some of title, image, frame"),
         ("policies: [{id: a, prompts: [a gun]}]", "prompts need neutral_prompts"),
         ("policies: [{id: a, parent: b}]", "parent 'b' is not in this file"),
-        ("policies: [{id: a, parent: b}, {id: b, parent: a}]", "in a circle (a > b > a)"),
+        ("policies: [{id: a, parent: b}, {id: b, parent: a}]", "form a circle (a > b > a)"),
         ("policies: [{id: a, blocked_regions: [no]}]", "put words such as no in quotes"),
         ("policies: [{id: a, cuts: {de: {review: 0.9, block: 0.5}}}]", "review 0.9 must not be above block 0.5"),
         ("policies: [{id: a, cuts: {de: {review: 0.9, block: 1.5}}}]", "between 0 and 1"),
