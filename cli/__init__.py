@@ -1,1 +1,1 @@
-"""The command line: parse, call one library function, print."""
+"""The command line: read options, call one library function, print the result."""

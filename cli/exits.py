@@ -1,4 +1,4 @@
-"""Exit codes, beside typer's own 0 for success and 2 for wrong usage."""
+"""Exit codes; Typer itself uses 0 for success and 2 for wrong usage."""
 
 ERROR = 1
 USAGE = 2

@@ -1,4 +1,4 @@
-"""Ctrl-C in commands that end what they have in hand."""
+"""Ctrl-C in commands that finish the current step first."""
 
 from __future__ import annotations
 
@@ -7,40 +7,40 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from firstsight.cli.output import tell
+from firstsight.cli.output import print_message
 
 
 class Interrupt:
-    """Ctrl-C: before the work begins it ends the command; in it, the first one asks it to stop.
+    """Handle Ctrl-C: before the work begins it ends the command; later the first one requests a stop.
 
     Args:
-        promise: what is done before it stops, said after the first Ctrl-C.
+        remaining_step: the step that still finishes, printed after the first Ctrl-C.
     """
 
-    def __init__(self, promise: str) -> None:
-        self._promise = promise
-        self._working = False
-        self.asked = False
+    def __init__(self, remaining_step: str) -> None:
+        self._remaining_step = remaining_step
+        self._begun = False
+        self.stop_requested = False
 
     def begin(self) -> None:
-        """The work has begun."""
-        self._working = True
+        """Mark the work as begun."""
+        self._begun = True
 
     def should_stop(self) -> bool:
-        """Whether the work was asked to stop."""
-        return self.asked
+        """Whether to stop."""
+        return self.stop_requested
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Take over SIGINT for a while."""
-        before = signal.signal(signal.SIGINT, self._handle)
+        """Handle SIGINT inside the block."""
+        previous = signal.signal(signal.SIGINT, self._handle)
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, before)
+            signal.signal(signal.SIGINT, previous)
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
-        if self.asked or not self._working:
+        if self.stop_requested or not self._begun:
             raise KeyboardInterrupt
-        self.asked = True
-        tell(f"stopping: {self._promise}; Ctrl-C again to stop at once")
+        self.stop_requested = True
+        print_message(f"stopping: {self._remaining_step}; press Ctrl-C again to stop now")

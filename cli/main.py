@@ -1,74 +1,85 @@
-"""The `firstsight` command: its sub-commands, and how an error becomes one sentence and an exit code."""
+"""The `firstsight` command: the list of commands, and how an error becomes one sentence and an exit code."""
 
 from __future__ import annotations
 
 import sys
 import warnings
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 import firstsight
-from firstsight.cli import (
-    cold_start,
-    duplicates,
-    evaluate,
-    events,
-    index,
-    inspect,
-    models,
-    optimize,
-    recommend,
-    remove,
-    rerank,
-    safety,
-    search,
-    semantic_ids,
-    serve,
-    upgrade,
-    watch,
-)
-from firstsight.cli import map as map_
+from firstsight.cli.deferred import DeferredCommand
 from firstsight.cli.exits import ERROR, USAGE
-from firstsight.cli.output import tell
+from firstsight.cli.output import print_message
 from firstsight.errors import FirstsightError, MissingDatabaseError, QueryError
+
+COMMANDS = {
+    "Catalogue": {
+        "index": ("catalogue.index:app", "Index a catalogue: encode new and changed items."),
+        "status": ("catalogue.inspect:status_app", "Show the contents of a database and its runs."),
+        "get": ("catalogue.inspect:get_app", "Show one item with its views."),
+        "failures": ("catalogue.inspect:failures_app", "List media that could not be used."),
+        "duplicates": ("catalogue.duplicates:app", "List groups of near-duplicate items."),
+        "watch": ("catalogue.watch:app", "Index the latest frames of a live stream."),
+        "remove": ("catalogue.remove:app", "Remove items."),
+        "optimize": ("catalogue.optimize:app", "Merge small files and update indexes."),
+        "upgrade": ("catalogue.upgrade:app", "Upgrade a database of an earlier version."),
+    },
+    "Search": {
+        "search": ("search.search:app", "Search by text, picture, video or item."),
+        "map": ("search.map:app", "Draw a map of all items as an HTML page."),
+        "evaluate": ("search.evaluate:app", "Measure search and recommendation quality."),
+        "rerank": ("search.rerank:app", "Train rerankers for search results."),
+    },
+    "Recommend": {
+        "recommend": ("recommend.recommend:app", "Recommend items to a user, or users for an item."),
+        "similar": ("recommend.recommend:similar_app", "List items with similar content."),
+        "events": ("recommend.events:app", "Store and count user events."),
+        "cold-start": ("recommend.cold_start:app", "Train models that rank new items."),
+        "semantic-ids": ("recommend.semantic_ids:app", "Give items semantic IDs such as 12-200-7-0."),
+    },
+    "Models": {
+        "models": ("models:app", "List, download, check and calibrate encoders."),
+    },
+    "Safety": {
+        "safety": ("safety.app:app", "Score, review and block items by policy."),
+    },
+    "Service": {
+        "serve": ("service:serve_app", "Serve a database over HTTP, with a web page."),
+        "keys": ("service:keys_app", "Add, list and revoke API keys."),
+    },
+}
+"""Panel -> command -> where its `typer.Typer` is in `firstsight.cli`, and its line on the help page."""
+
+
+class CommandList(TyperGroup):
+    """The root group: all commands of `COMMANDS`, not yet imported."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        for panel, commands in COMMANDS.items():
+            for name, (target, line) in commands.items():
+                self.add_command(DeferredCommand(name, f"firstsight.cli.{target}", panel=panel, help=line))
+
 
 app = typer.Typer(
     name="firstsight",
+    cls=CommandList,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 fine, 1 error, 2 wrong usage, 3 finished but more media failed than --max-failures, or "
-    "columns look like media and none was used, "
-    "130 stopped by Ctrl-C.",
+    epilog="firstsight COMMAND --help shows the options of a command, with examples.\n\n"
+    "Exit codes: 0 success; 1 error; 2 wrong usage; 3 finished, but more media failed than --max-failures allows, or "
+    "no column with media was used; 130 stopped by Ctrl-C.",
 )
-app.command("index", epilog=index.EPILOG)(index.index)
-app.command("watch", epilog=watch.EPILOG)(watch.watch)
-app.command("search", epilog=search.EPILOG)(search.search)
-app.command("recommend", epilog=recommend.EPILOG)(recommend.recommend)
-app.command("similar", epilog=recommend.SIMILAR_EPILOG)(recommend.similar)
-app.command("get")(inspect.get)
-app.command("status")(inspect.status)
-app.command("failures")(inspect.failures)
-app.command("remove", epilog=remove.EPILOG)(remove.remove)
-app.command("duplicates", epilog=duplicates.EPILOG)(duplicates.duplicates)
-app.command("optimize", epilog=optimize.EPILOG)(optimize.optimize)
-app.command("upgrade", epilog=upgrade.EPILOG)(upgrade.upgrade)
-app.command("map", epilog=map_.EPILOG)(map_.space_map)
-app.command("serve", epilog=serve.EPILOG)(serve.serve)
-app.add_typer(serve.keys_app, name="keys")
-app.add_typer(models.app, name="models")
-app.add_typer(evaluate.app, name="evaluate")
-app.add_typer(events.app, name="events")
-app.add_typer(cold_start.app, name="cold-start")
-app.add_typer(rerank.app, name="rerank")
-app.add_typer(semantic_ids.app, name="semantic-ids")
-app.add_typer(safety.app, name="safety")
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def print_version(requested: bool) -> None:
+    """Print the version and exit, if requested."""
+    if requested:
         typer.echo(f"firstsight {firstsight.__version__}")
         raise typer.Exit
 
@@ -76,24 +87,25 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Understand items at first sight: index products and videos, search them by text, picture or video."""
+    """Understand items at first sight: index products and videos, then search them by text, picture or video."""
 
 
 def main() -> None:
-    """Run the command line; a firstsight error is printed as one sentence on stderr, never as a traceback."""
-    # Pillow warns about broken EXIF and the like, once per line of its code: a medium that matters is in `failures`
+    """Run the command line. Print a firstsight error as one sentence on stderr, without a traceback."""
+    # Pillow warns about damaged EXIF data and similar; `firstsight failures` lists the media that matter
     warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
         app()
     except (QueryError, MissingDatabaseError) as error:
-        sys.exit(_say(error, USAGE))
+        sys.exit(report(error, USAGE))
     except FirstsightError as error:
-        sys.exit(_say(error, ERROR))
+        sys.exit(report(error, ERROR))
 
 
-def _say(error: FirstsightError, code: int) -> int:
-    tell(f"firstsight: {error}")
+def report(error: FirstsightError, code: int) -> int:
+    """Print an error and return the exit code."""
+    print_message(f"firstsight: {error}")
     return code

@@ -1,4 +1,4 @@
-"""`firstsight models`: what can be loaded, downloading it, and trying it out."""
+"""`firstsight models`: list, download, check and calibrate encoders."""
 
 from __future__ import annotations
 
@@ -9,60 +9,55 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from firstsight.cli import options
+from firstsight.cli import options, panels
+from firstsight.cli.commands import command, group
 from firstsight.cli.exits import ERROR
-from firstsight.cli.output import print_json_lines, print_table, tell, wants_json
+from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json
 
 if TYPE_CHECKING:
     from firstsight.encoders.models.model_check import ModelCheck
     from firstsight.encoders.models.model_list import ModelEntry
 
-EPILOG = """
-[bold]Examples[/bold]
-
-firstsight models
-
-firstsight models siglip --all
-
-firstsight models download open_clip:ViT-B-32/laion2b_s34b_b79k
-
-firstsight models check open_clip:ViT-B-32/laion2b_s34b_b79k --pictures photos/
-
-firstsight models calibrate open_clip:ViT-B-32/laion2b_s34b_b79k photos/
-"""
-
 DEFAULT = "list"
 
 
-class _ListByDefault(TyperGroup):
-    """A group whose `list` may be left out: `firstsight models siglip` is `firstsight models list siglip`."""
+class ListByDefault(TyperGroup):
+    """A group whose command name `list` is optional: `models siglip` means `models list siglip`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Insert `list` if no command is named."""
         first = next((word for word in args if not word.startswith("-")), None)
         if first not in self.commands and not {"-h", "--help"} & set(args):
             args = [DEFAULT, *args]
         return super().parse_args(ctx, args)
 
 
-app = typer.Typer(cls=_ListByDefault, epilog=EPILOG, rich_markup_mode="rich")
+app = group(
+    "List, download, check and calibrate encoders. Without a command, list them.",
+    examples=[
+        "models",
+        "models siglip --all",
+        "models download open_clip:ViT-B-32/laion2b_s34b_b79k",
+        "models check open_clip:ViT-B-32/laion2b_s34b_b79k --pictures photos/",
+        "models calibrate open_clip:ViT-B-32/laion2b_s34b_b79k photos/",
+    ],
+    cls=ListByDefault,
+    no_args_is_help=False,
+)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The model, as --encoder takes it.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Model name, as for --encoder.")]
 
 
-@app.callback()
-def models() -> None:
-    """The models that can be loaded: list, download, check and calibrate them. Alone, it lists them."""
-
-
-@app.command(DEFAULT, epilog="Examples: firstsight models · firstsight models list siglip --all")
+@command(app, DEFAULT, examples=["models", "models list siglip --all"])
 def list_(
-    text: Annotated[
-        str, typer.Argument(metavar="[FILTER]", help="Only names that hold this.", show_default=False)
-    ] = "",
-    everything: Annotated[bool, typer.Option("--all", help="Every architecture and tag of open_clip, too.")] = False,
+    *,
+    text: Annotated[str, typer.Argument(metavar="FILTER", help="List only names that contain this text.")] = "",
+    everything: Annotated[
+        bool, panels.filters("--all", help="Include every architecture and tag of open_clip.")
+    ] = False,
     json: options.Json = False,
 ) -> None:
-    """List the built-in model, recommended ones, those on disk, and families of installed packages."""
+    """List the built-in encoder, recommended ones, downloaded ones, and families from installed packages."""
     from firstsight.encoders.families.hub import cache_folder
     from firstsight.encoders.models.model_list import list_models
 
@@ -72,20 +67,20 @@ def list_(
         return
     print_table(
         ["--encoder", "dim", "picture", "weights", "on disk", "note"],
-        [(e.name, e.dim, e.image_size, _size(e.weights_bytes), _where(e), e.note) for e in entries],
+        [(e.name, e.dim, e.image_size, _size(e.weights_bytes), _on_disk(e), e.note) for e in entries],
         right=["dim", "picture", "weights"],
     )
-    tell(f"downloaded models lie in {cache_folder()}; fetch one with: firstsight models download NAME")
+    print_message(f"downloaded models are in {cache_folder()}; download one with: firstsight models download NAME")
 
 
-@app.command(epilog="Example: firstsight models download open_clip:ViT-B-32/laion2b_s34b_b79k")
-def download(name: Name, trust_remote_code: options.TrustRemoteCode = False, json: options.Json = False) -> None:
-    """Fetch a model's weights and tokeniser into the Hugging Face cache."""
+@command(app, examples=["models download open_clip:ViT-B-32/laion2b_s34b_b79k"])
+def download(*, name: Name, json: options.Json = False, trust_remote_code: options.TrustRemoteCode = False) -> None:
+    """Download the weights and tokeniser of a model to the Hugging Face cache."""
     from firstsight.encoders.families.hub import download as fetch
 
     done = fetch(name, trust_remote_code=trust_remote_code)
     if done.note:
-        tell(done.note)
+        print_message(done.note)
     if wants_json(json):
         print_json_lines([asdict(done)])
     elif not done.note:
@@ -95,80 +90,82 @@ def download(name: Name, trust_remote_code: options.TrustRemoteCode = False, jso
         )
 
 
-@app.command(epilog="Example: firstsight models check starter --pictures photos/")
+@command(app, examples=["models check starter --pictures photos/"])
 def check(
+    *,
     name: Name,
-    runtime: options.Runtime = "auto",
-    device: options.Device = None,
-    threads: Annotated[
-        int | None, typer.Option("--threads", help="CPU threads; by default those there are.", show_default=False)
-    ] = None,
     pictures: Annotated[
         Path | None,
-        typer.Option("--pictures", metavar="FOLDER", help="At most 64 of its pictures; by default 16 drawn ones."),
+        panels.media(
+            "--pictures",
+            metavar="FOLDER",
+            help="Folder of pictures to encode, at most 64. By default 16 drawn pictures.",
+        ),
     ] = None,
-    trust_remote_code: options.TrustRemoteCode = False,
     json: options.Json = False,
+    runtime: options.Runtime = "auto",
+    device: options.Device = None,
+    threads: options.Threads = None,
+    trust_remote_code: options.TrustRemoteCode = False,
 ) -> None:
-    """Load a model, encode a few pictures and texts, and compare with its library's own vectors in float32."""
+    """Load a model, encode a few pictures and texts, and compare the vectors with its own library in float32."""
     from firstsight.encoders.encoder_options import EncoderOptions
-    from firstsight.encoders.models.model_check import check_model as try_out
+    from firstsight.encoders.models.model_check import check_model as run_check
 
-    chosen = EncoderOptions(runtime, device, threads, trust_remote_code)
-    found = try_out(name, chosen, folder=pictures, on_progress=tell)
+    settings = EncoderOptions(runtime, device, threads, trust_remote_code)
+    result = run_check(name, settings, folder=pictures, on_progress=print_message)
     if wants_json(json):
-        print_json_lines([asdict(found)])
+        print_json_lines([asdict(result)])
     else:
-        print_table(["model", found.name], _figures(found))
-    if found.unreadable:
-        tell(f"{found.unreadable} pictures cannot be read and were left out")
-    if found.problem:
-        tell(f"firstsight: {found.problem}")
+        print_table(["model", result.name], _figures(result))
+    if result.unreadable:
+        print_message(f"{result.unreadable} pictures cannot be read and were left out")
+    if result.problem:
+        print_message(f"firstsight: {result.problem}")
         raise typer.Exit(ERROR)
 
 
-@app.command(epilog="Example: firstsight models calibrate open_clip:ViT-B-32/laion2b_s34b_b79k photos/")
+@command(app, examples=["models calibrate open_clip:ViT-B-32/laion2b_s34b_b79k photos/"])
 def calibrate(
+    *,
     name: Name,
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Pictures like those that will be indexed.")],
-    threads: Annotated[
-        int | None, typer.Option("--threads", help="CPU threads; by default those there are.", show_default=False)
-    ] = None,
-    trust_remote_code: options.TrustRemoteCode = False,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of pictures like those you will index.")],
     json: options.Json = False,
+    threads: options.Threads = None,
+    trust_remote_code: options.TrustRemoteCode = False,
 ) -> None:
-    """Make an int8 picture tower for --runtime fast, and measure what it costs the vectors."""
+    """Create an int8 image encoder for --runtime fast, and measure how much the vectors change."""
     from firstsight.encoders.encoder_options import EncoderOptions
     from firstsight.encoders.models.int8_calibration import calibrate as quantise
     from firstsight.encoders.models.model_check import pictures_under
 
-    chosen = EncoderOptions(threads=threads, trust_remote_code=trust_remote_code)
-    made = quantise(name, pictures_under(folder), chosen, tell)
+    settings = EncoderOptions(threads=threads, trust_remote_code=trust_remote_code)
+    result = quantise(name, pictures_under(folder), settings, print_message)
     if wants_json(json):
-        print_json_lines([{"name": name} | asdict(made)])
+        print_json_lines([{"name": name} | asdict(result)])
     else:
         print_table(
             ["model", name],
             [
-                ("pictures compared", made.pictures),
-                ("cosine to float32", f"{made.mean_cosine:.4f} on average, {made.min_cosine:.4f} at worst"),
-                ("neighbours kept", f"{made.overlap:.1%}"),
-                ("speed", f"{made.speedup:.2f} times"),
+                ("pictures compared", result.pictures),
+                ("cosine to float32", f"mean {result.mean_cosine:.4f}, minimum {result.min_cosine:.4f}"),
+                ("neighbours kept", f"{result.overlap:.1%}"),
+                ("speed", f"{result.speedup:.2f} times"),
             ],
         )
-    if made.refused:
-        tell(f"firstsight: int8 will not be used for {name}: {made.refused}")
+    if result.refused:
+        print_message(f"firstsight: int8 will not be used for {name}: {result.refused}")
         raise typer.Exit(ERROR)
 
 
-def _where(entry: ModelEntry) -> str:
+def _on_disk(entry: ModelEntry) -> str:
     if entry.on_disk is None:
         return ""
     return "yes" if entry.on_disk else "no"
 
 
 def _size(count: int | None) -> str:
-    """Bytes in decimal units, as the hub shows them."""
+    """Format bytes in decimal units, as the Hugging Face hub does."""
     if count is None:
         return ""
     if count < 10**6:
@@ -176,21 +173,21 @@ def _size(count: int | None) -> str:
     return f"{count / 10**9:.2f} GB" if count >= 10**9 else f"{count / 10**6:.0f} MB"
 
 
-def _figures(found: ModelCheck) -> list[tuple[str, str]]:
-    cosines = "nothing to compare with: its family belongs to another package"
-    if found.mean_cosine is not None and found.min_cosine is not None:
-        cosines = f"{found.mean_cosine:.6f} on average, {found.min_cosine:.6f} at worst, to {found.reference}"
-    trimmed = {True: "yes", False: "no", None: "not known"}[found.texts_are_trimmed]
+def _figures(result: ModelCheck) -> list[tuple[str, str]]:
+    cosines = "not compared: the family belongs to another package"
+    if result.mean_cosine is not None and result.min_cosine is not None:
+        cosines = f"mean {result.mean_cosine:.6f}, minimum {result.min_cosine:.6f}, to {result.reference}"
+    trimmed = {True: "yes", False: "no", None: "unknown"}[result.texts_are_trimmed]
     return [
-        ("dimensions", str(found.dim)),
-        ("picture", f"{found.image_size} pixels"),
-        ("fingerprint", found.fingerprint),
-        ("runtime", found.runtime or "its family does not say"),
-        *((f"not {runtime}", reason) for runtime, reason in found.refused.items()),
-        ("loaded in", f"{found.load_seconds:.1f} s"),
-        ("pictures", f"{found.pictures_per_second:,.1f} a second, of {found.pictures}"),
-        ("texts", f"{found.texts_per_second:,.1f} a second, of {found.texts}"),
-        ("one text", f"{found.one_text_ms:.1f} ms"),
-        ("padding of texts cut", trimmed),
+        ("dimensions", str(result.dim)),
+        ("picture", f"{result.image_size} pixels"),
+        ("fingerprint", result.fingerprint),
+        ("runtime", result.runtime or "not given by the family"),
+        *((f"not {runtime}", reason) for runtime, reason in result.refused.items()),
+        ("loaded in", f"{result.load_seconds:.1f} s"),
+        ("pictures", f"{result.pictures_per_second:,.1f} per second, {result.pictures}"),
+        ("texts", f"{result.texts_per_second:,.1f} per second, {result.texts}"),
+        ("one text", f"{result.one_text_ms:.1f} ms"),
+        ("text padding trimmed", trimmed),
         ("cosine", cosines),
     ]

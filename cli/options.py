@@ -1,70 +1,129 @@
-"""Options that several commands share."""
+"""Options that several commands share: single ones as types, sets of them as dataclasses (see commands.py)."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from firstsight.cli.output import tell
-from firstsight.config import DB_VARIABLE
+from firstsight.cli import panels
+from firstsight.cli.output import print_message
+from firstsight.config import DB_VARIABLE, default_db
 
 if TYPE_CHECKING:
-    from firstsight import EncoderOptions
+    from firstsight import Database, EncoderOptions
+    from firstsight.storage.store import Store
 
-Db = Annotated[
-    str | None,
-    typer.Option(
-        "--db",
-        metavar="DIR",
-        help=f"The database: a folder, or an s3://, gs:// or az:// address. "
-        f"By default ${DB_VARIABLE}, else ./firstsight-db.",
-        show_default=False,
-    ),
-]
-Encoder = Annotated[
-    str | None,
-    typer.Option(
-        "--encoder",
-        metavar="NAME",
-        help="starter, open_clip:ARCH/TAG, open_clip:ARCH@FILE, transformers:ORG/NAME, a folder after either colon; "
-        "see firstsight models. By default the database's own, else starter.",
-        show_default=False,
-    ),
+TrustRemoteCode = Annotated[
+    bool, panels.encoder("--trust-remote-code", help="Run Python code that comes with a model.")
 ]
 Runtime = Annotated[
     str,
-    typer.Option(
+    panels.encoder(
         "--runtime",
         metavar="NAME",
         envvar="FIRSTSIGHT_RUNTIME",
-        help="What runs the encoder: auto, the fastest that gives the reference's vectors; fast, which allows int8 "
-        "where it was calibrated; or ENGINE:PRECISION, such as torch:fp32, openvino:bf16.",
+        help="Runtime of the encoder: auto (the fastest that keeps the reference vectors), fast (also int8, if "
+        "calibrated) or ENGINE:PRECISION, e.g. torch:fp32 or openvino:bf16.",
     ),
 ]
 Device = Annotated[
     str | None,
-    typer.Option(
-        "--device",
-        metavar="NAME",
-        help="cpu, cuda, cuda:1 or mps. By default the best there is.",
-        show_default=False,
+    panels.encoder(
+        "--device", metavar="NAME", help="Device: cpu, cuda, cuda:1 or mps. By default the fastest one available."
     ),
 ]
-TrustRemoteCode = Annotated[
-    bool, typer.Option("--trust-remote-code", help="Let a model bring Python code along and run it.")
-]
-Wait = Annotated[
-    float, typer.Option("--wait", metavar="SECONDS", min=0, help="Wait so long for a process that is writing.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON lines, as in a pipe.")]
+Threads = Annotated[int | None, panels.encoder("--threads", metavar="N", help="CPU threads. By default all available.")]
+Json = Annotated[bool, panels.output("--json", help="Print JSON lines. This is the default in a pipe.")]
+Quiet = Annotated[bool, panels.output("--quiet", "-q", help="Print no progress and no summary without problems.")]
 AllowPrivate = Annotated[
-    bool, typer.Option("--allow-private", help="Let media addresses reach private and loopback hosts.")
+    bool, panels.media("--allow-private", help="Allow media addresses on private and loopback hosts.")
+]
+Kinds = Annotated[
+    list[str] | None,
+    panels.filters("--kind", metavar="KIND", help="Only items of this kind: product, video or live (repeatable)."),
+]
+
+PoliciesFile = Annotated[
+    Path | None,
+    panels.policies(
+        "--policies",
+        metavar="FILE",
+        envvar="FIRSTSIGHT_POLICIES",
+        help="YAML file of safety policies. By default the policies that come with firstsight.",
+    ),
 ]
 
 
-def encoder_options(runtime: str, device: str | None, trust_remote_code: bool) -> EncoderOptions:
-    """How to run the encoder, as the options above say; what takes long is told on stderr."""
-    import firstsight
+@dataclass(frozen=True)
+class EncoderFlags:
+    """Which encoder, and how to run it."""
 
-    return firstsight.EncoderOptions(runtime, device, trust_remote_code=trust_remote_code, on_progress=tell)
+    encoder: Annotated[
+        str | None,
+        panels.encoder(
+            "--encoder",
+            metavar="NAME",
+            help="Encoder: starter, open_clip:ARCH/TAG, open_clip:ARCH@FILE, transformers:ORG/NAME, or a folder after "
+            "the colon. firstsight models lists them. By default the database's own, else starter.",
+        ),
+    ] = None
+    runtime: Runtime = "auto"
+    device: Device = None
+    trust_remote_code: TrustRemoteCode = False
+
+    def options(self) -> EncoderOptions:
+        """Settings for loading the encoder; slow steps are reported on stderr."""
+        import firstsight
+
+        return firstsight.EncoderOptions(
+            self.runtime, self.device, trust_remote_code=self.trust_remote_code, on_progress=print_message
+        )
+
+
+@dataclass(frozen=True)
+class DatabaseFlags:
+    """Which database."""
+
+    db: Annotated[
+        str | None,
+        panels.database(
+            "--db",
+            metavar="DIR",
+            help=f"Database: a folder, or an s3://, gs:// or az:// address. "
+            f"By default ${DB_VARIABLE}, else ./firstsight-db.",
+        ),
+    ] = None
+
+    @property
+    def address(self) -> str:
+        """The database named, else the default one."""
+        return self.db or default_db()
+
+    def open(self, encoder: EncoderFlags | None = None, *, allow_private: bool = False) -> Database:
+        """Open the database; a missing one is reported at the first use."""
+        import firstsight
+
+        policy = firstsight.MediaPolicy(allow_private=allow_private)
+        if encoder is None:
+            return firstsight.open(self.db, policy=policy)
+        return firstsight.open(self.db, encoder=encoder.encoder, encoder_options=encoder.options(), policy=policy)
+
+    def store(self) -> Store:
+        """The tables of the database.
+
+        Raises:
+            MissingDatabaseError: there is no database.
+        """
+        from firstsight.storage.store import Store
+
+        return Store.open(self.address)
+
+
+@dataclass(frozen=True)
+class WriterFlags(DatabaseFlags):
+    """Which database to write to, and how long to wait for another writer."""
+
+    wait: Annotated[
+        float, panels.database("--wait", metavar="SECONDS", min=0, help="Seconds to wait while another process writes.")
+    ] = 0.0

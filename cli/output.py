@@ -14,50 +14,56 @@ from typing import Any
 import typer
 
 
-def wants_json(asked: bool) -> bool:
-    """Whether to print JSON lines: when asked to, or when nobody is watching."""
-    return asked or not sys.stdout.isatty()
+def wants_json(json_flag: bool) -> bool:
+    """Whether to print JSON lines: with --json, and whenever stdout is no terminal."""
+    return json_flag or not sys.stdout.isatty()
 
 
 def print_json_lines(rows: Iterable[Mapping[str, Any]]) -> None:
-    """One object a line, as UTF-8."""
+    """Print one JSON object a line."""
     for row in rows:
-        sys.stdout.write(json.dumps(row, ensure_ascii=False, default=_plain) + "\n")
-    sys.stdout.flush()  # a reader that has gone, such as head, is noticed here and not at exit
+        sys.stdout.write(json.dumps(row, ensure_ascii=False, default=_to_json) + "\n")
+    sys.stdout.flush()  # so a closed pipe, as after `head`, raises here and not at exit
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], right: Iterable[str] = ()) -> None:
-    """A table; `right` names the columns of numbers. Cells are taken as they are, never as markup."""
+    """Print a table.
+
+    Args:
+        columns: headings.
+        rows: cells, printed as they are, never as markup; None is empty.
+        right: headings of the columns to align right, such as numbers.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    aligned = set(right)
+    right_aligned = set(right)
     for name in columns:
-        table.add_column(name, justify="right" if name in aligned else "left", overflow="fold")
+        table.add_column(name, justify="right" if name in right_aligned else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text("" if cell is None else harmless(str(cell))) for cell in row))
+        table.add_row(*(Text("" if cell is None else replace_control_characters(str(cell))) for cell in row))
     Console().print(table)
 
 
-def tell(line: str) -> None:
-    """One line to the person, on stderr."""
-    print(harmless(line), file=sys.stderr, flush=True)  # noqa: T201
+def print_message(line: str) -> None:
+    """Print a line for people, on stderr."""
+    print(replace_control_characters(line), file=sys.stderr, flush=True)  # noqa: T201
 
 
-def harmless(text: str) -> str:
-    """Text without control and direction characters, which in a title could steer the terminal."""
+def replace_control_characters(text: str) -> str:
+    """Replace control and direction characters: in a title they could control the terminal."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""C0 and C1 but tab and newline, and what overrides the direction of writing."""
+"""C0 and C1 except tab and newline, and characters that change the writing direction."""
 
 
 @contextmanager
 def writing(path: Path, option: str) -> Iterator[None]:
-    """A block that writes a file named by an option; where it cannot, the option is what is wrong."""
+    """Report an `OSError` in the block as wrong usage of the option that names the file."""
     try:
         yield
     except OSError as error:
@@ -65,13 +71,13 @@ def writing(path: Path, option: str) -> Iterator[None]:
 
 
 def clock(seconds: float | None) -> str:
-    """Seconds as m:ss, or empty."""
+    """Format seconds as m:ss; empty for None."""
     return "" if seconds is None else f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
-def _plain(value: object) -> object:
+def _to_json(value: object) -> object:
     if isinstance(value, datetime):
         return value.isoformat()
     if hasattr(value, "tolist"):
         return value.tolist()
-    raise TypeError(f"{type(value)} is not JSON")
+    raise TypeError(f"{type(value)} cannot be written as JSON")

@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar on a terminal, a plain line now and then elsewhere."""
+"""Progress on stderr: a bar on a terminal, else a line every ten seconds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from firstsight.cli.output import harmless, tell
+from firstsight.cli.output import print_message, replace_control_characters
 
 if TYPE_CHECKING:
     from firstsight.indexer.pipeline import Counts
@@ -16,7 +16,7 @@ LINE_EVERY_S = 10.0
 
 
 class Progress:
-    """Shows an index run's counts; a context manager whose `show` is the run's `on_progress`."""
+    """Show the counts of an index run. A context manager; pass `show` as `on_progress`."""
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
@@ -34,7 +34,7 @@ class Progress:
             self._bar.close()
 
     def show(self, counts: Counts) -> None:
-        """Bring what is shown up to date."""
+        """Update the display."""
         if self._bar:
             self._bar.show(counts)
         elif not self._quiet and time.monotonic() - self._last_line > LINE_EVERY_S:
@@ -44,18 +44,18 @@ class Progress:
             self.say(f"{counts.items:,} of {counts.total:,} items, {rate:,.1f}/s, {counts.failed_media} failed{left}")
 
     def say(self, line: str) -> None:
-        """A line of its own, above the bar where there is one; nothing when quiet."""
+        """Print a line, above the bar if there is one. Nothing when quiet."""
         if self._bar:
             self._bar.say(line)
         elif not self._quiet:
-            tell(line)
+            print_message(line)
 
     def warn(self, line: str) -> None:
-        """A line of its own, when quiet too."""
+        """Print a line, also when quiet."""
         if self._bar:
-            self._bar.say(harmless(line))
+            self._bar.say(replace_control_characters(line))
         else:
-            tell(line)
+            print_message(line)
 
 
 class _Bar:

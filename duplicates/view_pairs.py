@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from firstsight.duplicates.hamming_pairs import Pairs, banded_pairs, near_pairs
 from firstsight.media.fingerprints import FINGERPRINT_BYTES, MAX_DISTANCE, Fingerprints, distances, turn
-from firstsight.storage.store import Store, quote
+from firstsight.storage.store import Store
 from firstsight.storage.vector_index import vectors_of_column
 from firstsight.vectors import Vectors
 
@@ -55,10 +55,11 @@ class PictureViews:
             condition, columns = "false", [name for name in _COLUMNS if name != "fingerprint"]
         else:
             columns = list(_COLUMNS)
-        if item_ids is not None:
-            condition += f" AND item_id IN ({', '.join(map(quote, item_ids))})" if item_ids else " AND false"
-        batches = store.views.search().where(condition).select(columns).limit(None).to_batches(_READ_ROWS)
-        return cls.of(batches, store.spec.dim)
+        if item_ids is None:
+            batches = store.views.search().where(condition).select(columns).limit(None).to_batches(_READ_ROWS)
+            return cls.of(batches, store.spec.dim)
+        parts = store.rows_by_id(store.views, item_ids, columns=columns, condition=condition)
+        return cls.of((batch for part in parts for batch in part.to_batches()), store.spec.dim)
 
     @classmethod
     def of(cls, batches: Iterable[pa.RecordBatch], dim: int) -> PictureViews:

@@ -14,8 +14,8 @@ import pyarrow as pa
 from lancedb.table import Table
 
 from firstsight.errors import QueryError, StoreError, first_line
+from firstsight.storage.conditions import is_in, quote
 from firstsight.storage.sessions import shared_session
-from firstsight.storage.store import quote
 from firstsight.storage.tables import TIME
 
 TABLE = "rerankers"
@@ -126,7 +126,7 @@ class RerankerShelf:
 
     def drop(self, versions: Sequence[int]) -> None:
         """Let searches not use these versions any more."""
-        self._update(where=f"version IN ({', '.join(map(str, versions))})", promoted="false")
+        self._update(where=is_in("version", versions), promoted="false")
 
     def _update(self, *, where: str, promoted: str) -> None:
         table = self._open()

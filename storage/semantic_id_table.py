@@ -7,15 +7,18 @@ to a version of the codebooks; a version counts once its codebooks are stored, w
 
 from __future__ import annotations
 
-import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from firstsight.errors import QueryError
+from firstsight.storage.conditions import is_in, shortened
 from firstsight.storage.side_tables import open_side_table
-from firstsight.storage.store import Store, quote
+from firstsight.storage.store import Store
 from firstsight.storage.tables import TIME
+
+if TYPE_CHECKING:
+    from firstsight.storage.condition_parser import Condition
 
 CODES_TABLE = "semantic_ids"
 CODEBOOKS_TABLE = "semantic_codebooks"
@@ -62,60 +65,41 @@ def newest_version(store: Store) -> int | None:
     return max((int(row["version"]) for row in rows), default=None)
 
 
-def replace_semantic_ids(store: Store, where: str) -> str:
-    """A condition in which those on `semantic_id` are conditions on `item_id`.
+def replace_semantic_ids(store: Store, condition: Condition) -> Condition:
+    """Replace what a condition says of `semantic_id` with conditions on `item_id`.
 
-    Read are =, !=, IN, LIKE and their negations with a literal; an item without a semantic ID fits the negations.
+    It can use =, !=, IN and LIKE with texts, and NOT; an item without a semantic ID fulfils the negations.
 
     Raises:
-        QueryError: nothing has semantic IDs yet, another kind of condition on them, or more matches than may be.
+        QueryError: nothing has semantic IDs yet, the condition uses them in another way, or more than `MOST_MATCHES`
+            items match.
     """
-    if COLUMN not in where or COLUMN in store.items.schema.names:
-        return where
-    answered = _PREDICATE.sub(lambda found: _item_condition(store, where, found), where)
-    for token in _TOKEN.findall(answered):
-        if token.strip('`"') == COLUMN:
-            raise QueryError(
-                f"the filter {where!r} asks of {COLUMN} what it cannot; ask for =, !=, IN or LIKE with a text, such as "
-                f"{COLUMN} LIKE '12-%'"
-            )
-    return answered
+    if COLUMN in store.items.schema.names:
+        return condition
+
+    def answer(comparison: str, negated: bool) -> str:
+        return _item_condition(store, condition.text, comparison, negated)
+
+    usage = f"compare it with a text by =, !=, IN or LIKE, such as {COLUMN} LIKE '12-%'"
+    return condition.replace_column(COLUMN, answer, usage)
 
 
-_LITERAL = r"'(?:[^'\\]|''|\\(?!'))*'"
-_PREDICATE = re.compile(
-    rf"""(?P<other>{_LITERAL}) | [`"]?\b{COLUMN}\b[`"]? \s*
-    (?: (?P<sign>=|!=|<>) \s* (?P<one>{_LITERAL})
-      | (?P<not>NOT\s+)? LIKE \s* (?P<like>{_LITERAL})
-      | (?P<notin>NOT\s+)? IN \s* \( (?P<several> \s* {_LITERAL} (?: \s*,\s* {_LITERAL} )* \s*) \) )""",
-    re.IGNORECASE | re.VERBOSE,
-)
-_TOKEN = re.compile(rf"{_LITERAL}|[`\"]?\b\w+\b[`\"]?")
-
-
-def _item_condition(store: Store, where: str, found: re.Match[str]) -> str:
-    if found["other"] is not None:
-        return found[0]
-    if found["like"] is not None:
-        condition, negated = f"LIKE {found['like']}", found["not"] is not None
-    elif found["several"] is not None:
-        condition, negated = f"IN ({found['several']})", found["notin"] is not None
-    else:
-        condition, negated = f"= {found['one']}", found["sign"] != "="
-    ids = _matching(store, condition)
+def _item_condition(store: Store, where: str, comparison: str, negated: bool) -> str:
+    ids = _matching(store, comparison)
     if len(ids) > MOST_MATCHES:
         raise QueryError(
-            f"the filter {where!r} matches more than {MOST_MATCHES:,} items by {COLUMN}; give a longer prefix"
+            f"the filter {shortened(where)!r} matches more than {MOST_MATCHES:,} items by {COLUMN}; give a longer "
+            "prefix"
         )
     if not ids:
         return "(item_id IS NOT NULL)" if negated else "(item_id IS NULL)"  # an id is never null
-    return f"(item_id {'NOT ' if negated else ''}IN ({', '.join(map(quote, ids))}))"
+    return f"({'NOT ' if negated else ''}{is_in('item_id', ids)})"
 
 
-def _matching(store: Store, condition: str) -> list[str]:
+def _matching(store: Store, comparison: str) -> list[str]:
     version = newest_version(store)
     table = None if version is None else open_side_table(store, CODES_TABLE)
     if table is None:
         raise QueryError(f"no item of {store.uri} has a semantic ID yet; run first: firstsight semantic-ids fit")
-    search = table.search().where(f"version = {version} AND {COLUMN} {condition}").select(["item_id"])
+    search = table.search().where(f"version = {version} AND {COLUMN} {comparison}").select(["item_id"])
     return [str(item_id) for item_id in search.limit(MOST_MATCHES + 1).to_arrow()["item_id"].to_pylist()]

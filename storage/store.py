@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from lancedb.table import Table
 from firstsight.errors import EncoderMismatchError, MissingDatabaseError, StoreError, first_line
 from firstsight.storage import tables
 from firstsight.storage.columns import ColumnKind, arrow_type, kind_of_arrow
+from firstsight.storage.conditions import in_chunks, is_in, quote
 from firstsight.storage.layout import create_tables, is_remote, stored_layout, stored_spec
 from firstsight.storage.locks import creation_lock, is_watched, writer_lock
 from firstsight.storage.sessions import SharedSession, TableHandles, shared_session
@@ -31,9 +32,6 @@ T = TypeVar("T")
 
 CONFLICT_TRIES = 5
 """Times that work on a table is begun again on its newest version, where another process has written meanwhile."""
-
-IDS_PER_LOOKUP = 1_000
-"""Ids in one `IN (…)` filter: the planner's time grows with the list."""
 
 
 class Store:
@@ -200,9 +198,7 @@ class Store:
 
     def view_rows(self, item_ids: Sequence[str]) -> pa.Table:
         """All views of these items, with all columns of this layout."""
-        parts = [
-            self.views.search().where(_is_in("item_id", part)).limit(None).to_arrow() for part in _chunks(item_ids)
-        ]
+        parts = list(self.rows_by_id(self.views, item_ids))
         rows = pa.concat_tables(parts) if parts else self.views.schema.empty_table()
         for field in tables.missing_view_columns(rows.schema):  # not upgraded yet, or an earlier snapshot
             rows = rows.append_column(field, pa.nulls(len(rows), field.type))
@@ -238,10 +234,34 @@ class Store:
         rows = self.safety_rows(item_ids)
         return {item_id for item_id, row in rows.items() if row["safety_decision"] == "block"}
 
+    @staticmethod
+    def rows_by_id(
+        table: Table,
+        ids: Sequence[str],
+        *,
+        key: str = "item_id",
+        columns: Sequence[str] | None = None,
+        condition: str | None = None,
+    ) -> Iterator[pa.Table]:
+        """Read the rows of a table that have one of these ids.
+
+        Args:
+            table: any table of this database.
+            key: the column that holds the ids.
+            columns: those to read; None means all.
+            condition: SQL that the rows fulfil as well, as from `build_condition`.
+
+        Yields:
+            The rows of 1,000 ids at a time, in the order of the table; nothing for ids that are not there.
+        """
+        for part in in_chunks(ids):
+            among = is_in(key, part) if condition is None else f"({condition}) AND {is_in(key, part)}"
+            search = table.search().where(among).limit(None)
+            yield (search if columns is None else search.select(list(columns))).to_arrow()
+
     def _by_id(self, table: Table, item_ids: Sequence[str], columns: list[str] | None) -> Iterator[dict[str, Any]]:
-        for part in _chunks(item_ids):
-            query = table.search().where(_is_in("item_id", part)).limit(None)
-            yield from (query.select(columns) if columns else query).to_arrow().to_pylist()
+        for part in self.rows_by_id(table, item_ids, columns=columns):
+            yield from part.to_pylist()
 
     # ---- writing: every call is safe to repeat
 
@@ -271,9 +291,7 @@ class Store:
         if new:
             with self._writes():
                 self.items.add_columns(new)
-        found = [
-            self.items.search().where(_is_in("item_id", part)).limit(None).to_arrow() for part in _chunks(list(columns))
-        ]
+        found = list(self.rows_by_id(self.items, list(columns)))
         if not found:
             return
         rows = pa.concat_tables(found)  # kept as Arrow: vectors as lists of Python take eight times their size
@@ -293,17 +311,17 @@ class Store:
         kept: dict[str, list[str]] = {}
         for row in rows:
             kept.setdefault(row["item_id"], []).append(row["view_id"])
-        for part in _chunks(replaced):
+        for part in in_chunks(replaced):
             keep = [view_id for item_id in part for view_id in kept.get(item_id, ())]
-            stale = _is_in("item_id", part)
+            stale = is_in("item_id", part)
             with self._writes():
-                self.views.delete(f"{stale} AND NOT ({_is_in('view_id', keep)})" if keep else stale)
+                self.views.delete(f"{stale} AND NOT ({is_in('view_id', keep)})" if keep else stale)
 
     def delete_views(self, view_ids: Sequence[str]) -> None:
         """Remove views."""
-        for part in _chunks(view_ids):
+        for part in in_chunks(view_ids):
             with self._writes():
-                self.views.delete(_is_in("view_id", part))
+                self.views.delete(is_in("view_id", part))
 
     def write_failures(self, failures: Sequence[Failure], run_id: str, tried: Sequence[str]) -> list[str]:
         """Upsert the failures of the items just tried, counting attempts on.
@@ -324,16 +342,16 @@ class Store:
 
     def delete_failures(self, failure_ids: Sequence[str]) -> None:
         """Remove failures."""
-        for part in _chunks(failure_ids):
+        for part in in_chunks(failure_ids):
             with self._writes():
-                self.failures.delete(_is_in("failure_id", part))
+                self.failures.delete(is_in("failure_id", part))
 
     def delete_items(self, item_ids: Sequence[str]) -> None:
         """Remove items with all that hangs on them; the item row goes last, so a kill leaves it to be found."""
-        for part in _chunks(item_ids):
+        for part in in_chunks(item_ids):
             for table in (self.failures, self.views, self.items):
                 with self._writes():
-                    table.delete(_is_in("item_id", part))
+                    table.delete(is_in("item_id", part))
 
     def write_run(self, row: Mapping[str, Any]) -> None:
         """Upsert one row of `runs`; `settings` and `counts` are dictionaries."""
@@ -412,9 +430,9 @@ class Store:
 
     def encode_again(self, item_ids: Sequence[str]) -> None:
         """Empty the digests of items, so that the next index run encodes them again; searches find them until then."""
-        for part in _chunks(item_ids):
+        for part in in_chunks(item_ids):
             with self._writes():
-                self.items.update(where=_is_in("item_id", part), values={"digest": ""})
+                self.items.update(where=is_in("item_id", part), values={"digest": ""})
 
     def _upsert(self, table: Table, key: str, rows: Sequence[Mapping[str, Any]]) -> None:
         if not rows:
@@ -443,19 +461,6 @@ class Store:
 
 def _missing(uri: str) -> str:
     return f"there is no database at {uri}; make one with: firstsight index CATALOGUE --db {uri}"
-
-
-def _chunks(ids: Sequence[str]) -> Iterable[Sequence[str]]:
-    return (ids[start : start + IDS_PER_LOOKUP] for start in range(0, len(ids), IDS_PER_LOOKUP))
-
-
-def _is_in(column: str, ids: Sequence[str]) -> str:
-    return f"{column} IN ({', '.join(quote(i) for i in ids)})"
-
-
-def quote(text: str) -> str:
-    """A text as a SQL literal."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _failure_id(failure: Failure) -> str:

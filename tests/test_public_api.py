@@ -26,7 +26,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 
 def test_importing_firstsight_imports_nothing_heavy() -> None:
-    heavy = "{'torch', 'transformers', 'lancedb', 'pyarrow', 'openvino', 'numpy', 'PIL'}"
+    heavy = "{'torch', 'transformers', 'lancedb', 'pyarrow', 'openvino', 'numpy', 'PIL', 'sqlglot'}"
     code = f"import sys, firstsight, firstsight.cli.main; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -32,8 +32,9 @@ from firstsight.recommend.events.event_rows import (
 )
 from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.items import NEVER, ItemSpace
+from firstsight.storage.conditions import is_in, quote
 from firstsight.storage.side_tables import open_side_table, upsert
-from firstsight.storage.store import Store, quote
+from firstsight.storage.store import Store
 from firstsight.storage.tables import TIME
 
 TABLE = "events"
@@ -289,8 +290,7 @@ def _to_datetime(time_us: int) -> datetime:
 
 
 def _preference_condition(before: datetime | None) -> str:
-    names = ", ".join(quote(name) for name in NON_PREFERENCE_EVENTS)
-    condition = f"(event IS NULL OR event NOT IN ({names}))"
+    condition = f"(event IS NULL OR NOT {is_in('event', NON_PREFERENCE_EVENTS)})"
     if before is None:
         return condition
     return f"{condition} AND timestamp < to_timestamp_micros({int(before.timestamp() * 1_000_000)})"

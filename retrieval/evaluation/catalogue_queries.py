@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from firstsight.encoders.base import Vectors
 from firstsight.errors import QueryError
@@ -29,7 +30,7 @@ from firstsight.retrieval.evaluation.search_evaluation import (
 )
 from firstsight.retrieval.reranker_store import RerankerVersion
 from firstsight.retrieval.results import locate
-from firstsight.storage.store import Store, quote
+from firstsight.storage.store import Store
 from firstsight.storage.tables import HIDDEN_COLUMNS
 from firstsight.storage.vector_index import vectors_of_column
 
@@ -264,8 +265,8 @@ def _views(store: Store, condition: str, item_ids: set[str]) -> list[dict[str, A
 
 def _vectors(store: Store, rows: Sequence[Mapping[str, Any]]) -> Vectors:
     """The vectors of views, in their order."""
-    ids = ", ".join(quote(row["view_id"]) for row in rows)
-    found = store.views.search().where(f"view_id IN ({ids})").select(["view_id", "vector"]).limit(None).to_arrow()
+    view_ids = [str(row["view_id"]) for row in rows]
+    found = pa.concat_tables(store.rows_by_id(store.views, view_ids, key="view_id", columns=["view_id", "vector"]))
     place = {view_id: n for n, view_id in enumerate(found["view_id"].to_pylist())}
     vectors = vectors_of_column(found["vector"].combine_chunks())
     return vectors[[place[row["view_id"]] for row in rows]]

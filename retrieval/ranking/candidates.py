@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any, Literal, TypeAlias, TypeVar, overload
 
 import numpy as np
@@ -26,7 +25,8 @@ from firstsight.retrieval.ranking.fusion import reciprocal_rank, weighted
 from firstsight.retrieval.ranking.item_filters import explain_condition_error
 from firstsight.retrieval.ranking.query_encoding import EncodedQuery
 from firstsight.retrieval.ranking.relevance import RandomPairCosines
-from firstsight.storage.store import Store, quote
+from firstsight.storage.conditions import is_in, quote, quote_name
+from firstsight.storage.store import Store
 from firstsight.storage.vector_index import nearest_rows
 
 FIRST_READ = 64
@@ -39,7 +39,6 @@ POOL = 200
 """Items of each side that hybrid joins, whatever the page, so that pages are cut from one ranking. After them, the
 nearest of the rest."""
 
-IDS_PER_LOOKUP = 1_000
 _EQUAL = 1e-6  # cosines closer than this may change their order with the number of rows read
 
 
@@ -173,7 +172,7 @@ class Ranker:
         if few is not None:
             if not few:
                 return CandidateRanking([], -1.0, complete=True)
-            condition = _join_conditions(condition, item_ids_condition(few))
+            condition = _join_conditions(condition, is_in("item_id", few))
         k = _first_read(need) * 2  # an item has several views
         allowed = dict.fromkeys(self.encoded.query.items, False)
         while True:
@@ -274,9 +273,7 @@ class Ranker:
     def _find_items_with_every_word(self, words: WordQuery, item_ids: Sequence[str]) -> set[str]:
         if not item_ids:
             return set()
-        hits = search_by_words(
-            self.store, words, limit=len(item_ids), condition=item_ids_condition(item_ids), every=True
-        )
+        hits = search_by_words(self.store, words, limit=len(item_ids), condition=is_in("item_id", item_ids), every=True)
         return {item_id for item_id, _ in hits}
 
     # ---- rows by id
@@ -285,9 +282,8 @@ class Ranker:
         """The fused vectors of those of these items that have one: ids, and (n, dim)."""
         ids: list[str] = []
         vectors = [np.empty((0, self.store.spec.dim), dtype=np.float32)]
-        for start in range(0, len(item_ids), IDS_PER_LOOKUP):
-            among = f"{item_ids_condition(item_ids[start : start + IDS_PER_LOOKUP])} AND vector IS NOT NULL"
-            found = self.store.items.search().where(among).select(["item_id", "vector"]).limit(None).to_arrow()
+        columns = ["item_id", "vector"]
+        for found in self.store.rows_by_id(self.store.items, item_ids, columns=columns, condition="vector IS NOT NULL"):
             ids += (str(item_id) for item_id in found["item_id"].to_pylist())
             vectors.append(pc.list_flatten(found["vector"]).to_numpy().reshape(found.num_rows, -1))
         return ids, np.concatenate(vectors)
@@ -298,11 +294,9 @@ class Ranker:
 
     def group_sizes(self, column: str, values: Sequence[object]) -> dict[object, int]:
         """How many items that pass the filter have each of these values."""
-        condition = _join_conditions(
-            self.condition, f"`{column}` IN ({', '.join(_literal(value) for value in values)})"
-        )
         if not values:
             return {}
+        condition = _join_conditions(self.condition, is_in(quote_name(column), values))
         found = self.store.items.search().where(condition).select([column]).limit(None).to_arrow()
         return Counter(found[column].to_pylist())
 
@@ -314,15 +308,8 @@ class Ranker:
 
     def _rows(self, item_ids: Sequence[str], columns: list[str], condition: str | None) -> Iterator[dict[str, Any]]:
         wanted = list(dict.fromkeys(columns))
-        for start in range(0, len(item_ids), IDS_PER_LOOKUP):
-            among = _join_conditions(condition, item_ids_condition(item_ids[start : start + IDS_PER_LOOKUP]))
-            yield from self.store.items.search().where(among).select(wanted).limit(None).to_arrow().to_pylist()
-
-
-def _literal(value: object) -> str:
-    if isinstance(value, datetime):
-        return f"timestamp {quote(value.isoformat())}"
-    return quote(value) if isinstance(value, str) else str(value)
+        for part in self.store.rows_by_id(self.store.items, item_ids, columns=wanted, condition=condition):
+            yield from part.to_pylist()
 
 
 def _without_minus(encoded: EncodedQuery) -> EncodedQuery:
@@ -336,11 +323,6 @@ def _first_read(need: int) -> int:
 
 def _lowest_cosine(rows: Sequence[dict[str, Any]]) -> float:
     return 1.0 - float(rows[-1]["_distance"]) if rows else -1.0
-
-
-def item_ids_condition(item_ids: Sequence[str]) -> str:
-    """The condition that an item is one of these."""
-    return f"item_id IN ({', '.join(quote(item_id) for item_id in item_ids)})"
 
 
 @overload

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
 from firstsight.errors import QueryError
+from firstsight.storage.conditions import ConditionLimits, is_in, shortened
 from firstsight.storage.semantic_id_table import replace_semantic_ids
-from firstsight.storage.store import Store, quote
+from firstsight.storage.store import Store
 from firstsight.storage.tables import HIDDEN_COLUMNS
 
 
@@ -20,13 +21,13 @@ def build_condition(store: Store, where: str | None, kinds: Sequence[str]) -> st
         kinds: "product", "video", "live"; none means all of them.
 
     Raises:
-        QueryError: a condition that does not parse or names a column that is not there.
+        QueryError: the condition cannot be read, or names a column that is not there.
     """
     conditions = []
     if where is not None:
         conditions.append(f"({_check_condition(store, where)})")
     if kinds:
-        conditions.append(f"kind IN ({', '.join(quote(kind) for kind in kinds)})")
+        conditions.append(is_in("kind", kinds))
     return " AND ".join(conditions) or None
 
 
@@ -60,75 +61,24 @@ def check_collapse_column(store: Store, name: str) -> None:
     Raises:
         QueryError: naming the columns.
     """
-    shown = [column for column in store.items.schema.names if column not in HIDDEN_COLUMNS]
-    if name not in shown:
-        raise QueryError(f"there is no column {name!r} to collapse by; the columns are {', '.join(shown)}")
+    if name in HIDDEN_COLUMNS or name not in store.items.schema.names:
+        raise QueryError(f"there is no column {name!r} to collapse by; the columns are {_columns(store)}")
 
 
 def _check_condition(store: Store, where: str) -> str:
-    """Let LanceDB plan the filter, and answer what it does not understand in terms of this database."""
+    """Parse the filter, let LanceDB plan it, and explain in terms of this database what either does not accept."""
     if not where.strip():
         raise QueryError("the filter is empty; leave --where out, or give a condition such as price < 50")
-    _check_parentheses(where)
-    _check_depth(where)
-    answered = replace_semantic_ids(store, where)
+    from firstsight.storage.condition_parser import parse_condition  # imports sqlglot: only if there is a filter
+
+    limits = ConditionLimits(hint=f"the columns are {_columns(store)}")
+    condition = replace_semantic_ids(store, parse_condition(where, limits))
     try:
-        store.items.search().where(f"({answered})").limit(1).explain_plan()
+        store.items.search().where(f"({condition.sql})").limit(1).explain_plan()
     except (ValueError, RuntimeError, OSError) as error:
         raise QueryError(explain_condition_error(store, where, str(error))) from None
-    return answered
+    return condition.sql
 
-
-def _check_parentheses(where: str) -> None:
-    """Refuse a filter that would reach past the parentheses it is put into and undo the conditions beside it.
-
-    LanceDB's parser reads one condition and ignores what follows, so "a = 1; b" passes there, and so does
-    "a = 1) OR (b = 2" in parentheses.
-    """
-    depth = 0
-    for token in _TOKEN.findall(where):
-        if token in {";", "--", "/*", "\\'"}:
-            raise QueryError(f"the filter {where!r} has {token} in it; give one plain condition such as price < 50")
-        depth += {"(": 1, ")": -1}.get(token, 0)
-        if depth < 0:
-            raise QueryError(f"the filter {where!r} closes a parenthesis that it has not opened")
-
-
-_TOKEN = re.compile(r"\\'|'(?:[^'\\]|''|\\(?!'))*'|\"[^\"]*\"|`[^`]*`|--|/\*|[;()]")
-"""Literals and quoted names as one token each, so that what stands in them counts for nothing."""
-
-MAX_CHAIN = 250
-"""Words and signs of a filter between two of AND, OR and commas. LanceDB goes through an expression by recursion: a sum
-of a thousand numbers overflows its stack, and takes the process down."""
-
-
-def _check_depth(where: str) -> None:
-    """Refuse a filter whose expressions nest so deeply that LanceDB cannot go through them."""
-    lengths, deepest, betweens = [0], [0], [0]  # of the chain, of its parts, ANDs to come: for each open parenthesis
-    for token in _WORD.findall(where):
-        word = token.lower()
-        if word in {"(", "["}:
-            lengths.append(0)
-            deepest.append(0)
-            betweens.append(0)
-        elif word in {")", "]"} and len(lengths) > 1:
-            lengths.pop()
-            betweens.pop()
-            lengths[-1] += deepest.pop() + 1
-        elif word in {"and", "or", ","} and not (word == "and" and betweens[-1]):
-            lengths[-1] = 0
-        else:
-            betweens[-1] += {"between": 1, "and": -1}.get(word, 0)
-            lengths[-1] += 1
-        deepest[-1] = max(deepest[-1], lengths[-1])
-        if deepest[-1] > MAX_CHAIN:
-            raise QueryError(
-                f"the filter {where[:60]!r}… has more than {MAX_CHAIN} words and signs in one expression; "
-                "part it by AND or OR, or give a list of values: color IN ('red', 'blue')"
-            )
-
-
-_WORD = re.compile(r"'(?:[^'\\]|''|\\(?!'))*'|\"[^\"]*\"|`[^`]*`|\w+|\S")
 
 _NOISE = (
     r"(Invalid (user )?input, |Invalid user input: |Error parsing (statement|function): |Error during planning: )",
@@ -142,7 +92,7 @@ _NOISE = (
 
 def explain_condition_error(store: Store, where: str, message: str) -> str:
     """What LanceDB says of a condition, in terms of this database."""
-    columns = ", ".join(name for name in store.items.schema.names if name not in HIDDEN_COLUMNS)
+    columns, where = _columns(store), shortened(where)
     unknown = re.search(r"No field named ([^\s.]+(?:\.[^\s.]+)*)", message)
     if unknown:
         name = unknown.group(1).rstrip(".").strip('`"')
@@ -151,3 +101,8 @@ def explain_condition_error(store: Store, where: str, message: str) -> str:
     for noise in _NOISE:
         said = re.sub(noise, "", said)
     return f"the filter {where!r} cannot be read ({said}); the columns are {columns}"
+
+
+def _columns(store: Store) -> str:
+    """The columns that a filter is likely to use, for messages."""
+    return ", ".join(name for name in store.items.schema.names if name not in HIDDEN_COLUMNS)

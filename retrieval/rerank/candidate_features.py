@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vector
 from firstsight.indexer.catalog import KINDS
-from firstsight.retrieval.ranking.candidates import Candidate, item_ids_condition
+from firstsight.retrieval.ranking.candidates import Candidate
 from firstsight.storage.store import Store
 
 PARTS = ("title", "image", "frame")
@@ -68,10 +69,8 @@ def features(
 def _item_rows(store: Store, item_ids: Sequence[str], columns: Sequence[str]) -> dict[str, dict[str, object]]:
     there = set(store.items.schema.names)  # a snapshot may be older than a column
     wanted = ["item_id", "kind", "created_at", *(name for name in columns if name in there)]
-    if not item_ids:
-        return {}
-    rows = store.items.search().where(item_ids_condition(item_ids)).select(wanted).limit(None).to_arrow().to_pylist()
-    return {row["item_id"]: row for row in rows}
+    parts = store.rows_by_id(store.items, item_ids, columns=wanted)
+    return {row["item_id"]: row for part in parts for row in part.to_pylist()}
 
 
 def _part_scores(store: Store, vector: Vector, item_ids: Sequence[str]) -> Mapping[str, dict[str, float]]:
@@ -79,7 +78,7 @@ def _part_scores(store: Store, vector: Vector, item_ids: Sequence[str]) -> Mappi
     if not item_ids:
         return {}
     columns = ["item_id", "part", "vector"]
-    views = store.views.search().where(item_ids_condition(item_ids)).select(columns).limit(None).to_arrow()
+    views = pa.concat_tables(store.rows_by_id(store.views, item_ids, columns=columns))
     cosines = pc.list_flatten(views["vector"]).to_numpy().reshape(views.num_rows, store.spec.dim) @ vector
     found: dict[str, dict[str, float]] = {}
     for row, cosine in zip(views.select(["item_id", "part"]).to_pylist(), cosines, strict=True):

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+from lancedb.table import Table
 
 from firstsight.errors import AuditLogError, StoreError, first_line
 from firstsight.safety.audit.audit_log import AuditLog
@@ -16,8 +17,9 @@ from firstsight.safety.audit.entry_kinds import REVIEW_KINDS
 from firstsight.safety.audit.human_decisions import Appeal, HumanDecision, Reviews
 from firstsight.safety.audit.log_link import COMMITS_PER_CLEANUP, KEEP_VERSIONS, read_link
 from firstsight.safety.policy.decisions import ACTIONS, Action
+from firstsight.storage.conditions import in_chunks, is_in, quote
 from firstsight.storage.side_tables import open_side_table, unwritable, upsert
-from firstsight.storage.store import IDS_PER_LOOKUP, Store, quote
+from firstsight.storage.store import Store
 
 TABLE = "safety_overrides"
 
@@ -141,11 +143,10 @@ def apply_decisions(store: Store, reviews: Reviews, item_ids: Iterable[str]) -> 
         if decision.digest == row["digest"] and (row[DECISION_COLUMN] or "allow") != decision.action:
             changes[decision.action].append(item_id)
     for action, items in changes.items():
-        for start in range(0, len(items), IDS_PER_LOOKUP):
-            listed = ", ".join(quote(item_id) for item_id in items[start : start + IDS_PER_LOOKUP])
-            value = "CAST(NULL AS STRING)" if action == "allow" else quote(action)
+        value = "CAST(NULL AS STRING)" if action == "allow" else quote(action)
+        for part in in_chunks(items):
             try:
-                store.items.update(where=f"item_id IN ({listed})", values_sql={DECISION_COLUMN: value})
+                store.items.update(where=is_in("item_id", part), values_sql={DECISION_COLUMN: value})
             except (OSError, RuntimeError) as error:
                 raise StoreError(
                     f"{store.uri} could not be written ({first_line(error)}); the decision is in the audit log, and "
@@ -162,17 +163,14 @@ def read_item_decisions(store: Store, item_ids: Sequence[str]) -> dict[str, dict
     """
     read: dict[str, dict[str, Any]] = {}
     columns = ["item_id", "digest", *({DECISION_COLUMN} & set(store.items.schema.names))]
-    for start in range(0, len(item_ids), IDS_PER_LOOKUP):
-        listed = ", ".join(quote(item_id) for item_id in item_ids[start : start + IDS_PER_LOOKUP])
-        rows = store.items.search().where(f"item_id IN ({listed})").select(columns).limit(None).to_arrow()
-        read |= {row["item_id"]: row for row in rows.to_pylist()}
+    for part in store.rows_by_id(store.items, item_ids, columns=columns):
+        read |= {row["item_id"]: row for row in part.to_pylist()}
     return read
 
 
-def _rows(table: Any, item_ids: Sequence[str] | None) -> Iterable[Mapping[str, Any]]:
+def _rows(table: Table, item_ids: Sequence[str] | None) -> Iterable[Mapping[str, Any]]:
     if item_ids is None:
         yield from table.search().limit(None).to_arrow().to_pylist()
         return
-    for start in range(0, len(item_ids), IDS_PER_LOOKUP):
-        listed = ", ".join(quote(item_id) for item_id in item_ids[start : start + IDS_PER_LOOKUP])
-        yield from table.search().where(f"item_id IN ({listed})").limit(None).to_arrow().to_pylist()
+    for part in Store.rows_by_id(table, item_ids):
+        yield from part.to_pylist()

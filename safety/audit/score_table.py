@@ -21,8 +21,9 @@ from lancedb.table import Table
 from firstsight.errors import StoreError
 from firstsight.heads.view_sample import texts
 from firstsight.safety.policy.decisions import Decision
+from firstsight.storage.conditions import in_chunks, is_in, quote
 from firstsight.storage.side_tables import open_side_table, unwritable
-from firstsight.storage.store import Store, quote
+from firstsight.storage.store import Store
 from firstsight.storage.tables import TIME
 
 TABLE = "safety_scores"
@@ -137,10 +138,9 @@ class ScoreTable:
         table = self.open()
         if table is None:
             return
-        for start in range(0, len(item_ids), 1_000):
-            listed = ", ".join(quote(item_id) for item_id in item_ids[start : start + 1_000])
+        for part in in_chunks(item_ids):
             try:
-                table.delete(f"item_id IN ({listed})")
+                table.delete(is_in("item_id", part))
             except (OSError, RuntimeError) as error:
                 raise unwritable(self.store, error) from error
 

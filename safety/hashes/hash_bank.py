@@ -18,8 +18,9 @@ from firstsight.safety.audit.bound_log import BoundLog
 from firstsight.safety.audit.entry_kinds import HASH_BANK_SUBJECT, HASHES
 from firstsight.safety.hashes.hash_lists import HashSet, KnownHash
 from firstsight.safety.hashes.hash_matching import KnownHashes
+from firstsight.storage.conditions import in_chunks, is_in, quote
 from firstsight.storage.side_tables import open_side_table, unwritable, upsert
-from firstsight.storage.store import IDS_PER_LOOKUP, Store, quote
+from firstsight.storage.store import Store
 from firstsight.storage.tables import TIME
 
 TABLE = "safety_hashes"
@@ -125,9 +126,8 @@ class HashBank:
             summary = {"action": "remove", "by": by, **_summary(gone)}
             BoundLog.open(self._store, log).append([(HASHES, HASH_BANK_SUBJECT, summary)])
             try:
-                for start in range(0, len(gone), IDS_PER_LOOKUP):
-                    keys = ", ".join(quote(entry.key) for entry in gone[start : start + IDS_PER_LOOKUP])
-                    table.delete(f"key IN ({keys})")
+                for keys in in_chunks([entry.key for entry in gone]):
+                    table.delete(is_in("key", keys))
             except (OSError, RuntimeError) as error:
                 raise unwritable(self._store, error) from error
         return len(gone)

@@ -20,8 +20,9 @@ from firstsight.errors import EncoderMismatchError, SafetyError
 from firstsight.heads.array_types import Floats
 from firstsight.heads.calibration import HeadCalibration
 from firstsight.safety.policy.policies import Policy
+from firstsight.storage.conditions import is_in, quote
 from firstsight.storage.side_tables import open_side_table, unwritable
-from firstsight.storage.store import Store, quote
+from firstsight.storage.store import Store
 from firstsight.storage.tables import PARTS, TIME
 
 TABLE = "safety_heads"
@@ -227,8 +228,7 @@ class HeadShelf:
         if len(set(names)) < len(names):
             raise SafetyError(f"heads {list(versions)} are for {names}; promote one of each policy")
         if chosen:
-            of_policies = f"policy_id IN ({', '.join(quote(name) for name in names)})"
-            self._update(of_policies, f"version IN ({', '.join(str(version) for version in versions)})")
+            self._update(is_in("policy_id", names), is_in("version", versions))
 
     def drop(self, policy_ids: Sequence[str]) -> None:
         """Take the heads of these policies out of use; all versions stay stored.
@@ -237,7 +237,7 @@ class HeadShelf:
             StoreError: the database cannot be written.
         """
         if policy_ids:
-            self._update(f"policy_id IN ({', '.join(quote(name) for name in policy_ids)})", "false")
+            self._update(is_in("policy_id", policy_ids), "false")
 
     def _require(self, head: Head) -> None:
         if head.fingerprint != self.store.spec.fingerprint:

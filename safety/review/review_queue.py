@@ -23,7 +23,7 @@ from firstsight.errors import SafetyError
 from firstsight.safety.audit.human_decisions import Reviews
 from firstsight.safety.audit.override_table import DECISION_COLUMN
 from firstsight.safety.policy.policies import Policies
-from firstsight.storage.store import IDS_PER_LOOKUP, Store, quote
+from firstsight.storage.store import Store
 
 SCORES_COLUMN = "safety_scores"
 """Column of `items` with the score of each policy: JSON, policy id -> probability."""
@@ -113,17 +113,20 @@ def _waiting(store: Store, reviews: Reviews, severities: Mapping[str, int], reac
 
 
 def _rows_of_items(store: Store, reach: str | None, item_ids: Sequence[str]) -> Iterator[dict[str, Any]]:
-    for start in range(0, len(item_ids), IDS_PER_LOOKUP):
-        listed = ", ".join(map(quote, item_ids[start : start + IDS_PER_LOOKUP]))
-        yield from _rows(store, reach, f"item_id IN ({listed})")
+    for part in store.rows_by_id(store.items, item_ids, columns=_columns(store, reach)):
+        yield from part.to_pylist()
 
 
 def _rows(store: Store, reach: str | None, condition: str) -> Iterator[dict[str, Any]]:
+    search = store.items.search().where(condition).select(_columns(store, reach)).limit(None)
+    for batch in search.to_batches(_BATCH):
+        yield from batch.to_pylist()
+
+
+def _columns(store: Store, reach: str | None) -> list[str]:
     names = store.items.schema.names
     columns = ["item_id", "title", "digest", *(name for name in (DECISION_COLUMN, SCORES_COLUMN) if name in names)]
-    columns += [reach] if reach else []
-    for batch in store.items.search().where(condition).select(columns).limit(None).to_batches(_BATCH):
-        yield from batch.to_pylist()
+    return columns + ([reach] if reach else [])
 
 
 def _entry(

@@ -37,7 +37,8 @@ from firstsight.safety.policy.policy_heads import Head, HeadShelf, HeadStack
 from firstsight.safety.scoring.overrides import find_overrides
 from firstsight.safety.scoring.rollup import item_logits
 from firstsight.safety.scoring.zero_shot import REVIEW_BUDGET, prompt_digest, prompt_directions, zero_shot_head
-from firstsight.storage.store import Store, quote
+from firstsight.storage.conditions import is_in
+from firstsight.storage.store import Store
 
 EVIDENCE_VIEWS = 3
 """Maximum number of views in the evidence for one policy and item."""
@@ -248,7 +249,7 @@ class _ScoringRun:
         """
         search = self.store.items.search()
         if covered:
-            search = search.where(f"run_id NOT IN ({', '.join(quote(run_id) for run_id in sorted(covered))})")
+            search = search.where(f"NOT {is_in('run_id', sorted(covered))}")
         ids = set(texts(search.select(["item_id"]).limit(None).to_arrow()["item_id"]))
         table = self.table.open()
         assert table is not None

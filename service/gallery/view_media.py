@@ -22,7 +22,8 @@ from firstsight.media.file_formats import SNIFF_BYTES, VIDEO_FORMATS, sniff
 from firstsight.media.local_files import open_regular
 from firstsight.media.policy import MediaPolicy
 from firstsight.service.gallery.remote_video_cache import RemoteVideoCache
-from firstsight.storage.store import Store, quote
+from firstsight.storage.conditions import quote
+from firstsight.storage.store import Store
 
 SIZES = (96, 192, 384, 768, 1280)
 """Longer sides of thumbnails, in pixels: few, so that a cache holds what is asked for."""

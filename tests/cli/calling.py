@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -28,8 +29,28 @@ def call_in_process(
     return int(exit_.value.code or 0), out, err
 
 
-def call_on_a_terminal(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str, str]:
-    """Call `firstsight` with a terminal as its stdout; gives exit code, what the terminal shows, and stderr."""
+class Terminal(io.StringIO):
+    """A stdout that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def call_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str
+) -> tuple[int, str, str]:
+    """Call `firstsight` in this process with a terminal of 200 columns; gives exit code, stdout and stderr."""
+    terminal = Terminal()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", terminal)
+        patch.setenv("COLUMNS", "200")
+        patch.setenv("TERM", "xterm")
+        code, _, err = call_in_process(monkeypatch, capsys, *arguments)
+    return code, terminal.getvalue(), err
+
+
+def call_process_on_a_terminal(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str, str]:
+    """Call `firstsight` as a process with a real terminal as its stdout; gives exit code, stdout and stderr."""
     parent, child = pty.openpty()
     command = [sys.executable, "-m", "firstsight", *arguments]
     with subprocess.Popen(command, stdout=child, stderr=subprocess.PIPE, env=environment) as process:

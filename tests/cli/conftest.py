@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.calling import Run, call_in_process
+from tests.cli.calling import Run, call_in_process, call_on_a_terminal
 
 
 @pytest.fixture
@@ -15,3 +15,9 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], sam
     """Call the command in this process on the sample index; gives exit code, stdout and stderr."""
     monkeypatch.setenv("FIRSTSIGHT_DB", str(sample_db))
     return partial(call_in_process, monkeypatch, capsys)
+
+
+@pytest.fixture
+def run_on_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Call the command in this process with a terminal as its stdout; gives exit code, stdout and stderr."""
+    return partial(call_on_a_terminal, monkeypatch, capsys)

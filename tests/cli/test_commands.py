@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import firstsight
-from tests.cli.calling import Run, call_on_a_terminal, parse_json_lines
+from tests.cli.calling import Run, call_process_on_a_terminal, parse_json_lines
 
 SAMPLE = Path(__file__).parents[2] / "sample_media"
 
@@ -133,7 +133,7 @@ def test_kinds_can_be_combined(run: Run) -> None:
         (["search", "shoe", "--min-relevance", "7"], "min_relevance must be between 0 and 1, not 7"),
         (["search", "shoe", "--snapshot", "x"], "snapshot 'x' is no token"),
         (["search", "--queries", "none.jsonl"], "none.jsonl cannot be read"),
-        (["search", "shoe", "--queries", "none.jsonl"], "a file of queries is searched by alone"),
+        (["search", "shoe", "--queries", "none.jsonl"], "cannot be used with a query or --html"),
         (["search", "--item", "nobody"], "there is no item 'nobody'"),
         (
             ["search", "shoe", "--where", "colour = 'red'"],
@@ -211,7 +211,8 @@ def test_pictures_that_are_not_used_are_exit_code_3_until_they_are_used_or_dropp
     assert [one["column"] for one in report["unused_media"]] == ["image", "more_images"]
     assert "column 'image' looks like pictures (such as 'a.jpg') and is not used" in err
     assert (
-        "no picture and no video was read from the catalogue, though columns look like them (image, more_images)" in err
+        "no picture and no video was read from the catalogue, but these columns look like media: image, more_images"
+        in err
     )
     option, value = report["unused_media"][0]["option"].split()
     assert f"use it with {option} {value}" in err
@@ -278,7 +279,7 @@ def test_a_page_that_cannot_be_written_is_one_sentence(run: Run, tmp_path: Path)
 
 def test_on_a_terminal_results_are_a_table(sample_db: Path) -> None:
     environment = os.environ | {"COLUMNS": "120", "TERM": "xterm"}
-    code, table, _ = call_on_a_terminal(["search", "a cat", "-k", "2", "--db", str(sample_db)], environment)
+    code, table, _ = call_process_on_a_terminal(["search", "a cat", "-k", "2", "--db", str(sample_db)], environment)
     assert code == 0
     assert "score" in table
     assert "video-cat" in table
@@ -333,10 +334,10 @@ def test_trying_again_from_a_catalogue_without_the_items_says_so(run: Run, tmp_p
 
 
 def test_a_title_cannot_steer_the_terminal() -> None:
-    from firstsight.cli.output import harmless
+    from firstsight.cli.output import replace_control_characters
 
-    assert harmless("a\x1b]0;owned\x07b\u202ec") == "a\ufffd]0;owned\ufffdb\ufffdc"
-    assert harmless("two\nlines\tand ünïcödé 漢字 👟") == "two\nlines\tand ünïcödé 漢字 👟"
+    assert replace_control_characters("a\x1b]0;owned\x07b\u202ec") == "a\ufffd]0;owned\ufffdb\ufffdc"
+    assert replace_control_characters("two\nlines\tand ünïcödé 漢字 👟") == "two\nlines\tand ünïcödé 漢字 👟"
 
 
 def test_the_version_is_printed(run: Run) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from pathlib import Path
@@ -55,7 +54,7 @@ def test_a_trimmed_copy_of_a_video_is_warned_of_and_listed_with_its_second(
     assert told["offset_s"] == pytest.approx(1.0, abs=0.5)
     assert parse_json_lines(out)[0]["counts"]["duplicates"] == 1
     assert "again.mp4 is a near-duplicate of kitchen-haul.mp4" in err
-    code, shown, said = call_on_a_terminal(["duplicates", "--db", db], os.environ | {"COLUMNS": "160"})
+    code, shown, said = call_on_a_terminal(monkeypatch, capsys, "duplicates", "--db", db)
     assert code == 0
     assert "again.mp4" in shown
     # which of the two is the representative is not said: the sign depends on it
@@ -68,8 +67,8 @@ def test_no_duplicates_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Store.create(tmp_path / "db", EncoderSpec("drawn", 8, 32, "d"))
-    code, shown, said = call_on_a_terminal(["duplicates", "--db", str(tmp_path / "db")], os.environ)
+    code, shown, said = call_on_a_terminal(monkeypatch, capsys, "duplicates", "--db", str(tmp_path / "db"))
     assert (code, shown, said) == (0, "", "no item is a near-duplicate of another\n")
     code, _, err = call_in_process(monkeypatch, capsys, "index", "--retry", "--warn-duplicates", "--db", str(tmp_path))
     assert code == 2
-    assert "--retry does not look for them" in err
+    assert "--retry cannot list duplicates" in err

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -15,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import constants
 
-from tests.cli.calling import Run, call_in_process, call_on_a_terminal, parse_json_lines
+from tests.cli.calling import Run, call_in_process, parse_json_lines
 from tests.encoders import checkpoints
 
 SAMPLE_PICTURES = Path(__file__).parents[2] / "sample_media" / "pictures"
@@ -86,37 +84,31 @@ def hub(tmp_path: Path) -> Iterator[tuple[str, Path]]:
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    """A cache of its own, and a hub that cannot be reached."""
-    places = {"HF_HUB_CACHE": str(tmp_path / "hub"), "HF_ENDPOINT": "http://127.0.0.1:9", "COLUMNS": "140"}
-    return os.environ | places | {"FIRSTSIGHT_CACHE": str(tmp_path / "cache"), "TERM": "xterm"}
+def hub_cache(tmp_path: Path) -> Path:
+    """The folder for downloaded models."""
+    return tmp_path / "hub"
 
 
 @pytest.fixture
-def run(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], environment: dict[str, str], tmp_path: Path
-) -> Run:
-    """Call `firstsight models` in this process; gives exit code, stdout and stderr."""
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", environment["HF_HUB_CACHE"])
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setenv("FIRSTSIGHT_CACHE", environment["FIRSTSIGHT_CACHE"])
-
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], hub_cache: Path, tmp_path: Path) -> Run:
+    """Call `firstsight models` in this process, offline; gives exit code, stdout and stderr."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(hub_cache))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("FIRSTSIGHT_CACHE", str(tmp_path / "cache"))
     return partial(call_in_process, monkeypatch, capsys, "models")
 
 
 @pytest.fixture
-def run_alone(environment: dict[str, str]) -> Run:
-    """The same in a process of its own, whose environment says where the hub is."""
+def run_with_hub(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The same with a hub at the address `hub`, by default one that cannot be reached."""
 
-    def call(*arguments: str, **more: str) -> tuple[int, str, str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "firstsight", "models", *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-            env=environment | more,
-        )
-        return done.returncode, done.stdout, done.stderr
+    def call(*arguments: str, hub: str = "http://127.0.0.1:9") -> tuple[int, str, str]:
+        # huggingface_hub reads its environment once, when it is imported
+        template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, hub)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "ENDPOINT", hub)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        return run(*arguments)
 
     return call
 
@@ -142,15 +134,15 @@ def test_a_filter_that_finds_nothing_is_exit_code_1(run: Run) -> None:
     assert err.startswith("firstsight: no model has 'siglp' in its name; near it are ")
 
 
-def test_on_a_terminal_the_list_is_a_table(environment: dict[str, str]) -> None:
-    _, shown, said = call_on_a_terminal(["models"], environment)
+def test_on_a_terminal_the_list_is_a_table(run: Run, run_on_terminal: Run, hub_cache: Path) -> None:
+    _, shown, said = run_on_terminal("models")
     (row,) = [line.split() for line in shown.splitlines() if "laion2b_s34b_b79k" in line]
     assert row[:6] == ["open_clip:ViT-B-32/laion2b_s34b_b79k", "512", "224", "605", "MB", "no"]
-    assert f"downloaded models lie in {environment['HF_HUB_CACHE']}" in said
+    assert f"downloaded models are in {hub_cache}" in said
 
 
 def test_what_is_downloaded_is_listed_and_passes_its_check_without_a_network(
-    run_alone: Run, hub: tuple[str, Path], tmp_path: Path
+    run_with_hub: Run, hub: tuple[str, Path], hub_cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     address, root = hub
     repository = root / "me" / "clip"
@@ -159,25 +151,26 @@ def test_what_is_downloaded_is_listed_and_passes_its_check_without_a_network(
     (repository / "pytorch_model.bin").write_bytes(b"the same weights again")
     (repository / "code.py").write_text("raise SystemExit")
     name = "transformers:me/clip"
+    capsys.readouterr()  # the progress bar of saving it
 
-    code, out, err = run_alone("download", name, HF_ENDPOINT=address)
+    code, out, err = run_with_hub("download", name, hub=address)
     assert (code, err) == (0, "")
     (done,) = parse_json_lines(out)
     (folder,) = map(Path, done["folders"])
-    assert folder.is_relative_to(tmp_path / "hub")
+    assert folder.is_relative_to(hub_cache)
     wanted = {
         file.name: file.stat().st_size for file in repository.iterdir() if file.suffix in {".json", ".safetensors"}
     }
     assert {file.name for file in folder.iterdir()} == set(wanted)
     assert (done["files"], done["bytes"]) == (len(wanted), sum(wanted.values()))
-    assert parse_json_lines(run_alone("download", name)[1]) == [done]  # the hub is gone, the files are there
+    assert parse_json_lines(run_with_hub("download", name)[1]) == [done]  # the hub is gone, the files are there
 
-    (listed,) = parse_json_lines(run_alone("me/")[1])
+    (listed,) = parse_json_lines(run_with_hub("me/")[1])
     assert (listed["name"], listed["dim"], listed["on_disk"]) == (name, 32, True)
     assert listed["weights_bytes"] == wanted["model.safetensors"]
 
     chosen = ["--runtime", "torch", "--pictures", str(SAMPLE_PICTURES)]
-    code, out, err = run_alone("check", name, *chosen)
+    code, out, err = run_with_hub("check", name, *chosen)
     assert code == 0, err
     assert "Retrying" not in err  # nobody asked the hub, which is gone
     (found,) = parse_json_lines(out)
@@ -191,23 +184,23 @@ def test_what_is_downloaded_is_listed_and_passes_its_check_without_a_network(
     assert found["problem"] == ""
 
 
-def test_a_model_that_the_hub_does_not_have_is_one_sentence(run_alone: Run, hub: tuple[str, Path]) -> None:
-    code, out, err = run_alone("download", "transformers:me/none", HF_ENDPOINT=hub[0])
+def test_a_model_that_the_hub_does_not_have_is_one_sentence(run_with_hub: Run, hub: tuple[str, Path]) -> None:
+    code, out, err = run_with_hub("download", "transformers:me/none", hub=hub[0])
     assert (code, out) == (1, "")
     assert err.startswith("firstsight: the Hugging Face hub has no 'me/none'")
     assert len(err.splitlines()) == 1
 
 
-def test_a_repository_without_weights_is_one_sentence(run_alone: Run, hub: tuple[str, Path]) -> None:
+def test_a_repository_without_weights_is_one_sentence(run_with_hub: Run, hub: tuple[str, Path]) -> None:
     (hub[1] / "me" / "words").mkdir(parents=True)
     (hub[1] / "me" / "words" / "tokenizer.json").write_text("{}")
-    code, _, err = run_alone("download", "transformers:me/words", HF_ENDPOINT=hub[0])
+    code, _, err = run_with_hub("download", "transformers:me/words", hub=hub[0])
     assert code == 1
     assert "me/words holds none of the weights that can be loaded here: model.safetensors" in err
 
 
-def test_without_a_network_downloading_says_so(run_alone: Run) -> None:
-    code, out, err = run_alone("download", "open_clip:ViT-B-32/laion2b_s34b_b79k")
+def test_without_a_network_downloading_says_so(run_with_hub: Run) -> None:
+    code, out, err = run_with_hub("download", "open_clip:ViT-B-32/laion2b_s34b_b79k")
     assert (code, out) == (1, "")
     assert len(err.splitlines()) == 1
     assert "hf download laion/CLIP-ViT-B-32-laion2B-s34B-b79K --local-dir FOLDER" in err

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from firstsight.cli.inspect import search_effort
+from firstsight.cli.catalogue.inspect import search_effort
 from firstsight.cli.main import main
 from firstsight.storage.upkeep import TableState
 from firstsight.storage.vector_index import Tuning
@@ -49,8 +49,8 @@ def test_optimize_of_no_database_says_how_to_make_one(
 @pytest.mark.parametrize(
     ("recall", "said"),
     [
-        (0.97, "index, recall@10 0.970; 4 of 24 partitions, refined x10; 500 rows not in it"),
-        (0.91, "index, recall@10 0.910, below 0.95 at the most effort; 4 of 24 partitions"),
+        (0.97, "index, recall@10 0.970; 4 of 24 partitions, refined x10; 500 rows not indexed"),
+        (0.91, "index, recall@10 0.910, below 0.95 at maximum effort; 4 of 24 partitions"),
         (None, "index, recall not measured: run firstsight optimize; 4 of 24"),
     ],
 )

@@ -73,7 +73,7 @@ def test_similar_items_are_listed(run: Run, sample_db: Path) -> None:
         (("recommend", "--cap", "brand=2"), "no column 'brand'"),
         (("recommend", "--explore", "2"), "explore is 2.0"),
         (("recommend", "--merge", "luck"), "merge is 'luck'"),
-        (("recommend", "--for-item", "violin", "--user", "u"), "give no user"),
+        (("recommend", "--for-item", "violin", "--user", "u"), "cannot be combined with a user"),
         (("recommend", "--for-item", "violin"), "no events"),
         (("similar", "nope"), "no item 'nope'"),
         (("similar", "violin", "--kind", "book"), "no kind 'book'"),

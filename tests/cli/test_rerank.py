@@ -36,15 +36,15 @@ def test_a_reranker_is_fitted_listed_promoted_used_and_dropped(run: Run, tmp_pat
     )
     db = ["--db", str(tmp_path / "db")]
     assert run("index", catalogue, *db, "--quiet")[0] == 0
-    assert run("rerank", "status", *db) == (0, "", "")
+    assert run("rerank", "list", *db) == (0, "", "")
     code, out, err = run("rerank", "fit", "--judgements", judged, "--column", "sales", *db)
     assert code == 0, err
     (made,) = parse_json_lines(out)
     assert (made["version"], made["mode"], made["columns"], made["promoted"]) == (1, "hybrid", ["sales"], False)
     assert made["ndcg_after"] > made["ndcg_before"]
     assert made["p"] < 0.05
-    assert run("rerank", "promote", *db) == (0, "", "reranker 1 orders the results of mode hybrid from now on\n")
-    assert [version["promoted"] for version in parse_json_lines(run("rerank", "status", *db)[1])] == [True]
+    assert run("rerank", "use", *db) == (0, "", "reranker 1 now orders the results of mode hybrid\n")
+    assert [version["promoted"] for version in parse_json_lines(run("rerank", "list", *db)[1])] == [True]
     ranked = parse_json_lines(run("search", "a tent", "-k", "5", *db)[1])
     best = max((title for title in SALES if title.endswith("tent")), key=SALES.__getitem__)
     assert ranked[0]["item_id"] == best
@@ -58,7 +58,7 @@ def test_a_reranker_is_fitted_listed_promoted_used_and_dropped(run: Run, tmp_pat
     (task,) = parse_json_lines(run("evaluate", "search", "--judgements", judged, "--mode", "hybrid", *db)[1])
     assert list(task["modes"]) == ["hybrid", "hybrid + reranker 1"]
     assert run("rerank", "drop", *db) == (0, "", "reranker 1: no longer in use\n")
-    assert run("rerank", "drop", *db) == (0, "", "none was in use\n")
+    assert run("rerank", "drop", *db) == (0, "", "no reranker was in use\n")
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,8 @@ def test_a_reranker_is_fitted_listed_promoted_used_and_dropped(run: Run, tmp_pat
     [
         (["fit"], "give one file to learn from: --judgements or --events"),
         (["fit", "--judgements", "none.csv"], "there is no file 'none.csv'"),
-        (["promote"], "there is no reranker in"),
-        (["promote", "9"], "there is no reranker 9 in"),
+        (["use"], "there is no reranker in"),
+        (["use", "9"], "there is no reranker 9 in"),
         (["drop", "9"], "there is no reranker 9 in"),
     ],
 )
@@ -78,7 +78,7 @@ def test_wrong_usage_is_one_sentence_and_exit_code_2(run: Run, arguments: list[s
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["fit", "status", "promote", "drop"])
+@pytest.mark.parametrize("command", ["fit", "list", "use", "drop"])
 def test_every_command_has_help_with_an_example(run: Run, command: str) -> None:
     code, out, _ = run("rerank", command, "--help")
     assert code == 0

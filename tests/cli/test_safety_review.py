@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from firstsight.safety.audit.audit_log import AuditLog
-from tests.cli.calling import Run, call_in_process, call_on_a_terminal, parse_json_lines
+from tests.cli.calling import Run, call_in_process, parse_json_lines
 from tests.safety.scored_items import POLICIES_TEXT, make_store
 
 
@@ -112,8 +110,7 @@ def test_what_cannot_be_done_is_one_sentence(run: Run, db: Path, arguments: list
     assert "Traceback" not in answer[2]
 
 
-def test_on_a_terminal_the_queue_is_a_table(run: Run, db: Path) -> None:
-    environment = dict(os.environ) | {"COLUMNS": "200", "PATH": os.path.dirname(sys.executable)}
-    code, shown, said = call_on_a_terminal(["safety", "queue", "--db", str(db)], environment)
+def test_on_a_terminal_the_queue_is_a_table(run_on_terminal: Run, db: Path) -> None:
+    code, shown, said = run_on_terminal("safety", "queue", "--db", str(db))
     assert code == 0, said
     assert "thing knife" in shown

@@ -48,7 +48,7 @@ def test_on_a_terminal_it_is_a_table_and_a_sentence(run: Run, db: str, monkeypat
     Store.open(db).views.drop_columns(["version"])
     monkeypatch.setenv("COLUMNS", "150")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    assert f"1 of {CURRENT_LAYOUT}; the next write upgrades it, or firstsight upgrade" in run("status", "--db", db)[1]
+    assert f"1 of {CURRENT_LAYOUT}; firstsight upgrade or the next write upgrades it" in run("status", "--db", db)[1]
     _, out, err = run("upgrade", "--db", db, "--dry-run")
     assert "Add empty columns to the table of views: version." in out
     assert f"upgrade from layout 1 to layout {CURRENT_LAYOUT}, less than a second; nothing was written\n" in err

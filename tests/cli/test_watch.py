@@ -75,7 +75,7 @@ def test_ctrl_c_writes_what_has_come_and_ends_with_130(tmp_path: Path) -> None:
         server.stop()
     assert process.returncode == 130, err
     assert "Traceback" not in err
-    assert "stopping: what has come is written first" in err
+    assert "stopping: received frames are written first" in err
     report = parse_json_lines(out)[-1]
     assert report["outcome"] == "stopped"
     views = firstsight.open(tmp_path / "db").get("a")["views"]

@@ -38,7 +38,7 @@ def test_ctrl_c_ends_with_130_and_running_again_completes(tmp_path: Path) -> Non
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate()
     assert process.returncode == 130, err
-    assert "stopping: the batch in hand is finished first" in err
+    assert "stopping: the current batch is finished first" in err
     assert "stopped before the end; run the same command again to go on from here" in err
     assert "Traceback" not in err
     report = json.loads(out)

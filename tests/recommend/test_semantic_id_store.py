@@ -14,6 +14,7 @@ from firstsight.recommend.items import ItemSpace
 from firstsight.recommend.semantic_ids import semantic_id_store
 from firstsight.recommend.semantic_ids.codebooks import clusters
 from firstsight.recommend.semantic_ids.semantic_id_store import load_codebooks, read_codes
+from firstsight.storage.condition_parser import parse_condition
 from firstsight.storage.semantic_id_table import MOST_MATCHES, replace_semantic_ids
 from firstsight.storage.side_tables import open_side_table
 from firstsight.storage.store import Store
@@ -181,7 +182,7 @@ def test_a_prefix_of_too_many_items_is_refused(items_db: SyntheticItems, monkeyp
     database(items_db).fit_semantic_ids()
     monkeypatch.setattr("firstsight.storage.semantic_id_table.MOST_MATCHES", 100)
     with pytest.raises(QueryError, match="more than 100 items"):
-        replace_semantic_ids(items_db.store, "semantic_id LIKE '%'")
+        replace_semantic_ids(items_db.store, parse_condition("semantic_id LIKE '%'"))
     assert MOST_MATCHES > 100
 
 

@@ -172,6 +172,22 @@ def test_readers_see_whole_items_at_every_moment_of_a_run(db: Path, tmp_path: Pa
     assert len(seen) > 2
 
 
+def test_rows_are_read_by_their_ids_a_thousand_at_a_time(db: Path, titles: Path) -> None:
+    index(db, titles)
+    store = Store.open(db)
+    ids = ["i3", "nobody's", *(f"none-{n}" for n in range(1_000)), "i7"]
+    parts = list(store.rows_by_id(store.items, ids, columns=["item_id", "title"]))
+    assert [part.to_pylist() for part in parts] == [
+        [{"item_id": "i3", "title": "thing 3"}],
+        [{"item_id": "i7", "title": "thing 7"}],
+    ]
+    either = store.rows_by_id(store.views, ["i3", "i7"], condition="view_id LIKE 'i3%' OR view_id LIKE 'i4%'")
+    assert [row["item_id"] for part in either for row in part.to_pylist()] == ["i3"]
+    of_views = store.rows_by_id(store.views, ["i3#title"], key="view_id")
+    assert [row["item_id"] for part in of_views for row in part.to_pylist()] == ["i3"]
+    assert list(store.rows_by_id(store.items, [])) == []
+
+
 # ---- a disk that is full
 
 

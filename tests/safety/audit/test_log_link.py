@@ -27,7 +27,8 @@ from firstsight.safety.policy.policies import Policies, parse_policies
 from firstsight.safety.review import review_actions
 from firstsight.safety.review.review_queue import review_queue
 from firstsight.safety.scoring.scoring_run import score
-from firstsight.storage.store import Store, quote
+from firstsight.storage.conditions import quote
+from firstsight.storage.store import Store
 from tests.safety.conftest import POLICIES, Catalogue
 from tests.safety.scored_items import change_item, decision_of
 from tests.safety.scoring.test_scoring import make_head, promote

@@ -1,0 +1,83 @@
+"""`firstsight duplicates`: groups of near-duplicate items, with the evidence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from firstsight.cli import options, panels
+from firstsight.cli.commands import command, group
+from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json
+
+if TYPE_CHECKING:
+    from firstsight.duplicates.item_pairs import DuplicateGroup
+
+EXAMPLES = ["duplicates", "duplicates --item guitar-acoustic", "duplicates --min-cosine 0.95 --json > duplicates.jsonl"]
+
+app = group()
+
+
+@command(app, examples=EXAMPLES)
+def duplicates(
+    *,
+    item: Annotated[
+        list[str] | None, panels.filters("--item", metavar="ID", help="Only groups with this item (repeatable).")
+    ] = None,
+    max_distance: Annotated[
+        int,
+        panels.filters(
+            "--max-distance",
+            metavar="BITS",
+            min=0,
+            max=31,
+            help="Maximum difference of two fingerprints, 0 to 31 bits.",
+        ),
+    ] = 31,
+    min_cosine: Annotated[
+        float,
+        panels.filters(
+            "--min-cosine",
+            metavar="COSINE",
+            min=-1,
+            max=1,
+            help="Minimum cosine of two vectors, -1 to 1. 0.95 excludes most items in another colour.",
+        ),
+    ] = 0.8,
+    json: options.Json = False,
+    db: options.DatabaseFlags,
+) -> None:
+    """List groups of near-duplicate items: the same picture or video resized, re-encoded, trimmed or mirrored.
+
+    All items of a group are near-duplicates of its first item. Each pair has its evidence.
+    """
+    groups = db.open().duplicates(items=item, max_distance=max_distance, min_cosine=min_cosine)
+    if wants_json(json):
+        print_json_lines(group.as_dict() for group in groups)
+    elif not groups:
+        print_message("no item is a near-duplicate of another")
+    else:
+        _print(groups)
+
+
+def _print(groups: list[DuplicateGroup]) -> None:
+    print_table(
+        ["item", "is a near-duplicate of", "by", "share", "bits", "cosine", "mirrored", "begins at", "speed"],
+        [
+            (
+                *(pair.item_id, pair.other_id, e.kind, f"{e.share:.0%}", e.distance, f"{e.cosine:.3f}"),
+                *("yes" if e.mirrored else "", _second(e.offset_s), "" if e.speed is None else f"{e.speed:.2f}"),
+            )
+            for group in groups
+            for pair in group.duplicates
+            for e in [pair.evidence]
+        ],
+        right=["share", "bits", "cosine", "begins at", "speed"],
+    )
+    items = sum(len(group.duplicates) + 1 for group in groups)
+    print_message(f"{items:,} items in {len(groups):,} groups")
+
+
+def _second(offset_s: float | None) -> str:
+    """Format where the item's video begins in the other one; negative if the item starts earlier."""
+    if offset_s is None:
+        return ""
+    return f"{offset_s:+.1f} s"

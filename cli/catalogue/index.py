@@ -1,0 +1,130 @@
+"""`firstsight index`: bring a database up to date with a catalogue."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from firstsight.cli import options, panels
+from firstsight.cli.catalogue.index_flags import CatalogFlags, MediaFlags
+from firstsight.cli.catalogue.index_summary import print_reports
+from firstsight.cli.commands import command, group
+from firstsight.cli.exits import INTERRUPTED, TOO_MANY_FAILURES
+from firstsight.cli.interrupt import Interrupt
+from firstsight.cli.output import wants_json
+from firstsight.cli.progress import Progress
+
+if TYPE_CHECKING:
+    from firstsight.indexer.pipeline import Counts
+
+EXAMPLES = [
+    "index catalogue.csv",
+    "index pictures/ --db shop-db",
+    "index feed.parquet --map title=name,images=image_url+extra_images --prune",
+    "index - < feed.jsonl",
+    "index lectures/ --frames every:30 --max-frames 240",
+    "index --retry",
+    "index feed.csv --refresh-media --media-cache ~/.cache/shop-media",
+]
+
+app = group()
+
+
+@command(app, examples=EXAMPLES)
+def index(
+    *,
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="SOURCE",
+            help="Catalogue: a .csv, .tsv, .jsonl or .parquet file, a folder of pictures and videos, or - for JSON "
+            "Lines on stdin. Optional with --retry.",
+        ),
+    ] = None,
+    catalog: CatalogFlags,
+    language: Annotated[
+        str | None,
+        panels.catalogue(
+            "--language",
+            metavar="NAME",
+            help="Language of titles and texts, for word search: English, German, French, …, or other. By default the "
+            "database's own, else English.",
+        ),
+    ] = None,
+    retry: Annotated[bool, panels.run("--retry", help="Retry only items with failed media.")] = False,
+    prune: Annotated[bool, panels.run("--prune", help="Remove items that SOURCE no longer contains.")] = False,
+    warn_duplicates: Annotated[
+        bool, panels.run("--warn-duplicates", help="List encoded items that are near-duplicates of stored items.")
+    ] = False,
+    max_failures: Annotated[
+        float,
+        panels.run(
+            "--max-failures",
+            metavar="SHARE",
+            min=0,
+            max=1,
+            help="Maximum share of media, or of titles, that may fail, 0 to 1; above it, the exit code is 3.",
+        ),
+    ] = 0.05,
+    media: MediaFlags,
+    quiet: options.Quiet = False,
+    json: options.Json = False,
+    encoder: options.EncoderFlags,
+    db: options.WriterFlags,
+) -> None:
+    """Index a catalogue: encode new and changed items, and skip unchanged ones.
+
+    You can stop it at any time and run it again. Media that cannot be used are skipped: see firstsight failures. If a
+    column looks like media but is not used, you get a warning. If no media column is used at all, the exit code is 3.
+    """
+    import firstsight
+
+    if source is None and not retry:
+        raise typer.BadParameter("name a catalogue, or use --retry", param_hint="SOURCE")
+    if retry and warn_duplicates:
+        raise typer.BadParameter(
+            "--retry cannot list duplicates; use firstsight duplicates", param_hint="--warn-duplicates"
+        )
+    if retry and prune:
+        raise typer.BadParameter("--retry reads failed items only; use --prune without it", param_hint="--prune")
+    catalog_options = catalog.options()
+    settings = media.settings()
+    database = firstsight.open(db.db, encoder=encoder.encoder, encoder_options=encoder.options(), policy=media.policy())
+    interrupt = Interrupt("the current batch is finished first")
+    with Progress(quiet) as progress, interrupt.watching():
+
+        def show(counts: Counts) -> None:
+            interrupt.begin()
+            progress.show(counts)
+
+        if retry:
+            reports = database.retry(
+                source,
+                options=catalog_options if source else None,  # None: as each item was read when it failed
+                settings=settings if source else None,
+                wait_s=db.wait,
+                on_progress=show,
+                on_warning=progress.warn,
+                should_stop=interrupt.should_stop,
+            )
+        else:
+            assert source is not None
+            report = database.index(
+                source,
+                options=catalog_options,
+                settings=settings,
+                prune=prune,
+                language=language,
+                warn_duplicates=warn_duplicates,
+                wait_s=db.wait,
+                on_progress=show,
+                on_warning=progress.warn,
+                should_stop=interrupt.should_stop,
+            )
+            reports = [report]
+    print_reports(reports, database.uri, quiet=quiet, as_json=wants_json(json))
+    if any(report.outcome == "stopped" for report in reports):
+        raise typer.Exit(INTERRUPTED)
+    if any(report.counts.failure_rate > max_failures or report.no_media_used for report in reports):
+        raise typer.Exit(TOO_MANY_FAILURES)

@@ -1,0 +1,140 @@
+"""Options of `firstsight index` about the catalogue and its media."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from firstsight.cli import options, panels
+
+if TYPE_CHECKING:
+    from firstsight import CatalogOptions, IndexSettings, MediaPolicy
+
+
+@dataclass(frozen=True)
+class CatalogFlags:
+    """How to read the catalogue."""
+
+    mapping: Annotated[
+        str,
+        panels.catalogue(
+            "--map",
+            metavar="OURS=THEIRS,…",
+            help="Rename columns: title=name,images=front+back. OURS is one of item_id, kind, title, text, images, "
+            "videos, created_at, starts_at, expires_at.",
+        ),
+    ] = ""
+    drop: Annotated[str, panels.catalogue("--drop", metavar="NAME,…", help="Columns to leave out.")] = ""
+    encoding: Annotated[
+        str, panels.catalogue("--encoding", metavar="NAME", help="Encoding of a CSV or JSON Lines file.")
+    ] = "utf-8"
+    list_separator: Annotated[
+        str, panels.catalogue("--list-separator", metavar="TEXT", help="Separator of several media in one cell.")
+    ] = "|"
+    skip_bad_rows: Annotated[
+        bool, panels.catalogue("--skip-bad-rows", help="Skip invalid rows instead of rejecting the catalogue.")
+    ] = False
+
+    def options(self) -> CatalogOptions:
+        """Settings for reading the catalogue."""
+        import firstsight
+        from firstsight.errors import CatalogError
+        from firstsight.indexer.catalog import parse_mapping
+
+        try:
+            mapping = parse_mapping(self.mapping)
+        except CatalogError as error:
+            raise typer.BadParameter(str(error), param_hint="--map") from None
+        return firstsight.CatalogOptions(
+            mapping=mapping,
+            drop=frozenset(name.strip() for name in self.drop.split(",") if name.strip()),
+            encoding=self.encoding,
+            list_separator=self.list_separator,
+            skip_bad_rows=self.skip_bad_rows,
+        )
+
+
+@dataclass(frozen=True)
+class MediaFlags:
+    """How to fetch media, and which frames of videos to take."""
+
+    frames: Annotated[
+        str,
+        panels.media(
+            "--frames",
+            metavar="RULE",
+            help="Frames of each video: auto (frames that differ, shot by shot), uniform:N, every:SECONDS, keyframes "
+            "or all.",
+        ),
+    ] = "auto"
+    max_frames: Annotated[
+        int,
+        panels.media(
+            "--max-frames",
+            metavar="N",
+            min=1,
+            max=1000,
+            help="Maximum frames of one video, 1 to 1000. If the rule gives more, take N spread evenly.",
+        ),
+    ] = 64
+    timeout: Annotated[
+        float,
+        panels.media("--timeout", metavar="SECONDS", min=0.1, help="Seconds to fetch or decode one picture or video."),
+    ] = 30.0
+    per_host: Annotated[
+        int,
+        panels.media(
+            "--fetches-per-host",
+            metavar="N",
+            min=1,
+            help="Parallel fetches from one host. All hosts together: 32, or N if N is larger.",
+        ),
+    ] = 8
+    refresh_media: Annotated[
+        bool, panels.media("--refresh-media", help="Ask servers whether indexed media have changed at their address.")
+    ] = False
+    media_cache: Annotated[
+        Path | None,
+        panels.media(
+            "--media-cache",
+            metavar="DIR",
+            envvar="FIRSTSIGHT_MEDIA_CACHE",
+            help="Folder to keep fetched media in, so that only changed media are fetched again. By default none.",
+        ),
+    ] = None
+    media_cache_size: Annotated[
+        float, panels.media("--media-cache-size", metavar="GIB", min=0, help="Maximum size of --media-cache, in GiB.")
+    ] = 10.0
+    allow_private: options.AllowPrivate = False
+    allow_anywhere: Annotated[
+        bool, panels.media("--allow-anywhere", help="Allow files outside the catalogue's folder.")
+    ] = False
+
+    def settings(self) -> IndexSettings:
+        """Settings for choosing frames."""
+        import firstsight
+
+        try:
+            return firstsight.IndexSettings(
+                frames=int(self.frames) if self.frames.isdecimal() else self.frames, max_frames=self.max_frames
+            )
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--frames") from None
+
+    def policy(self) -> MediaPolicy:
+        """Limits for fetching and decoding."""
+        import firstsight
+
+        return firstsight.MediaPolicy(
+            allow_private=self.allow_private,
+            allow_anywhere=self.allow_anywhere,
+            timeout_s=self.timeout,
+            fetches=max(32, self.per_host),
+            fetches_per_host=self.per_host,
+            refresh=self.refresh_media,
+            cache_dir=self.media_cache and self.media_cache.expanduser(),
+            cache_bytes=int(self.media_cache_size * 2**30),
+        )

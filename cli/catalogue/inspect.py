@@ -1,0 +1,120 @@
+"""`firstsight get`, `status` and `failures`: show the contents of a database."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from firstsight.cli import options, panels
+from firstsight.cli.commands import command, group
+from firstsight.cli.output import clock, print_json_lines, print_message, print_table, wants_json
+
+if TYPE_CHECKING:
+    from firstsight.storage.upkeep import TableState
+
+
+get_app = group()
+status_app = group()
+failures_app = group()
+
+
+@command(get_app, examples=["get guitar-acoustic", "get guitar-acoustic --json --vectors"])
+def get(
+    *,
+    item_id: Annotated[str, typer.Argument(metavar="ITEM", help="Item id.")],
+    vectors: Annotated[bool, panels.output("--vectors", help="Include the vectors, with --json.")] = False,
+    json: options.Json = False,
+    db: options.DatabaseFlags,
+) -> None:
+    """Show one item with its views."""
+    item = db.open().get(item_id)
+    if wants_json(json):
+        print_json_lines([item if vectors else _without_vectors(item)])
+        return
+    facts = {name: value for name, value in item.items() if name not in {"vector", "views", "columns"}}
+    print_table(["column", "value"], (facts | item["columns"]).items())
+    print_table(
+        ["view", "second", "of"], [(v["part"], clock(v["time_s"]), v["uri"] or item["title"]) for v in item["views"]]
+    )
+
+
+@command(status_app, examples=["status", "status --db shop-db --json"])
+def status(*, json: options.Json = False, db: options.DatabaseFlags) -> None:
+    """Show the contents of a database, how it is searched, and its last runs."""
+    state = db.open().status()
+    if wants_json(json):
+        print_json_lines([asdict(state)])
+        return
+    print_table(
+        ["", state.db],
+        [
+            ("layout", _layout(state.layout)),
+            ("encoder", f"{state.encoder.name} ({state.encoder.dim} dimensions, {state.encoder.fingerprint[:12]})"),
+            ("items", f"{state.items:,}"),
+            ("views", f"{state.views:,}"),
+            ("failed media", f"{state.failures:,}"),
+            ("columns", ", ".join(state.columns)),
+            *((f"search in {table.table}", search_effort(table)) for table in state.tables),
+        ],
+    )
+    print_table(
+        ["run", "started", "outcome", "encoded", "unchanged", "failed", "source"],
+        [
+            (
+                r["run_id"],
+                f"{r['started_at']:%Y-%m-%d %H:%M}",
+                r["outcome"],
+                r["counts"].get("encoded", r["counts"].get("frames")),  # a watch run counts frames only
+                r["counts"].get("unchanged", ""),
+                r["counts"].get("failed_media", ""),
+                r["source"],
+            )
+            for r in state.runs[-10:]
+        ],
+        right=["encoded", "unchanged", "failed"],
+    )
+
+
+@command(failures_app, examples=["failures", "failures --json | head"])
+def failures(*, json: options.Json = False, db: options.DatabaseFlags) -> None:
+    """List media that could not be used, with the reason.
+
+    Retry them with firstsight index --retry.
+    """
+    rows = db.open().failures()
+    if wants_json(json):
+        print_json_lines(rows)
+    elif rows:
+        print_table(
+            ["item", "medium", "stage", "reason", "attempts", "message"],
+            [(r["item_id"], r["uri"], r["stage"], r["reason"], r["attempts"], r["message"]) for r in rows],
+            right=["attempts"],
+        )
+    else:
+        print_message("no media have failed")
+
+
+def search_effort(table: TableState) -> str:
+    """Describe how a table is searched: exactly or by an index, with its recall."""
+    tuning = table.tuning
+    if tuning is None:
+        return "exact"
+    recall = "recall not measured: run firstsight optimize"
+    if tuning.recall is not None:
+        recall = f"recall@10 {tuning.recall:.3f}" + ("" if tuning.reaches_target else ", below 0.95 at maximum effort")
+    probes = f"{tuning.nprobes} of {tuning.partitions} partitions, refined x{tuning.refine}"
+    return f"index, {recall}; {probes}; {table.unindexed:,} rows not indexed"
+
+
+def _layout(layout: int) -> str:
+    from firstsight.storage.tables import CURRENT_LAYOUT
+
+    note = "" if layout == CURRENT_LAYOUT else f" of {CURRENT_LAYOUT}; firstsight upgrade or the next write upgrades it"
+    return f"{layout}{note}"
+
+
+def _without_vectors(item: dict[str, Any]) -> dict[str, Any]:
+    views = [{name: value for name, value in view.items() if name != "vector"} for view in item["views"]]
+    return {name: value for name, value in item.items() if name != "vector"} | {"views": views}

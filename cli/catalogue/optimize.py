@@ -1,0 +1,74 @@
+"""`firstsight optimize`: run the maintenance of a database now."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+from firstsight.cli import options, panels
+from firstsight.cli.catalogue.inspect import search_effort
+from firstsight.cli.commands import command, group
+from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json
+
+if TYPE_CHECKING:
+    from firstsight.storage.upkeep import TableState, TableUpkeep
+
+EXAMPLES = ["optimize --db shop-db", "optimize --rebuild --json"]
+
+_STEP_TEXTS = {
+    "compact": "merging files, extending indexes, removing old versions",
+    "ids": "indexing the ids",
+    "build": "building the vector index",
+    "measure": "measuring recall against exact search",
+}
+
+
+app = group()
+
+
+@command(app, examples=EXAMPLES)
+def optimize(
+    *,
+    rebuild: Annotated[
+        bool, panels.run("--rebuild", help="Rebuild the vector indexes of tables with at least 50,000 rows.")
+    ] = False,
+    json: options.Json = False,
+    db: options.WriterFlags,
+) -> None:
+    """Merge small files, update the indexes, measure their recall, and remove versions older than six hours.
+
+    Index runs do this themselves when it is due. Searches continue meanwhile.
+    """
+
+    def print_step(table: str, step: str) -> None:
+        print_message(f"{table}: {_STEP_TEXTS[step]}")
+
+    report = db.open().optimize(rebuild=rebuild, wait_s=db.wait, on_step=print_step)
+    if wants_json(json):
+        print_json_lines([asdict(report)])
+        return
+    print_table(
+        ["table", "rows", "rows per file", "versions", "MB on disk", "seconds", "search"],
+        [_line(upkeep) for upkeep in report.tables],
+        right=["rows", "rows per file", "versions", "MB on disk", "seconds"],
+    )
+    if report.stray_files:
+        print_message(f"{report.stray_files} temporary files of interrupted writes removed")
+
+
+def _line(upkeep: TableUpkeep) -> tuple[str, ...]:
+    before, after = upkeep.before, upkeep.after
+    size = "" if upkeep.disk_bytes is None else " → ".join(f"{size / 1e6:,.1f}" for size in upkeep.disk_bytes)
+    return (
+        after.table,
+        f"{after.rows:,}",
+        f"{_rows_per_file(before)} → {_rows_per_file(after)}",
+        " → ".join(map(str, upkeep.versions)),
+        size,
+        f"{upkeep.seconds:.1f}",
+        search_effort(after) if after.table in {"items", "views"} else "",
+    )
+
+
+def _rows_per_file(state: TableState) -> str:
+    return f"{state.rows // max(1, state.fragments):,}"

@@ -1,0 +1,46 @@
+"""`firstsight upgrade`: convert a database to the newest layout."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+from firstsight.cli import options, panels
+from firstsight.cli.commands import command, group
+from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json
+
+EXAMPLES = ["upgrade --db shop-db --dry-run", "upgrade --db shop-db --wait 600"]
+
+app = group()
+
+
+@command(app, examples=EXAMPLES)
+def upgrade(
+    *,
+    dry_run: Annotated[
+        bool, panels.run("--dry-run", help="Print the steps and their duration; write nothing.")
+    ] = False,
+    json: options.Json = False,
+    db: options.WriterFlags,
+) -> None:
+    """Upgrade a database of an earlier version. The first write does the same.
+
+    Searches continue during an upgrade. If it is killed, run it again: nothing is lost.
+    """
+    report = db.open().upgrade(dry_run=dry_run, wait_s=db.wait, on_progress=print_message)
+    if wants_json(json):
+        print_json_lines([asdict(report)])
+        return
+    if not report.due:
+        print_message(f"{report.db} has layout {report.after}, the newest: there is nothing to do")
+        return
+    if dry_run:
+        print_message(f"{report.describe()}; nothing was written")
+    if report.changes:
+        print_table(
+            ["change", "rows", "seconds", "encoded again"],
+            [(c.does, f"{c.rows:,}", f"{c.seconds:.1f}", f"{c.encode_again:,}") for c in report.changes],
+            right=["rows", "seconds", "encoded again"],
+        )
+    if not dry_run:
+        print_message(f"{report.db} has layout {report.after} now, after {report.seconds:.1f} s")

@@ -1,0 +1,1 @@
+"""Commands that recommend, and the events and models behind them."""

@@ -1,0 +1,81 @@
+"""`firstsight cold-start`: train models that rank new items from the events on other items."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from firstsight.cli import options, panels
+from firstsight.cli.commands import command, group
+from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json
+
+if TYPE_CHECKING:
+    from firstsight.recommend.models.cold_start_model import ColdStartVersion
+
+app = group(
+    "Train models that rank items without events.",
+    examples=["cold-start fit", "cold-start list", "cold-start use 2", "cold-start use none"],
+    note="Add events first, with firstsight events add. Training needs implicit: pip install 'firstsight[recommend]'",
+)
+
+
+@command(app, examples=["cold-start fit", "cold-start fit --keep"])
+def fit(
+    *,
+    keep: Annotated[bool, panels.training("--keep", help="Keep using the current model, to compare first.")] = False,
+    json: options.Json = False,
+    db: options.DatabaseFlags,
+) -> None:
+    """Train a new version on all events and use it. Held-out items choose the model."""
+    made = db.open().fit_cold_start(use=not keep, on_progress=print_message)
+    if wants_json(json):
+        print_json_lines([made.as_dict()])
+    else:
+        _print([made])
+
+
+@command(app, "list", examples=["cold-start list --json"])
+def list_(*, json: options.Json = False, db: options.DatabaseFlags) -> None:
+    """List all versions with their held-out recall@20, and which is in use."""
+    versions = db.open().cold_start_models()
+    if wants_json(json):
+        print_json_lines(version.as_dict() for version in versions)
+    elif versions:
+        _print(versions)
+    else:
+        print_message("there are no cold-start models; new items are ranked by content alone")
+
+
+@command(app, examples=["cold-start use 2", "cold-start use none"])
+def use(
+    *,
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="Version number, or none.")],
+    db: options.DatabaseFlags,
+) -> None:
+    """Use a version instead of the current one, or none."""
+    if version != "none" and not (version.isascii() and version.isdigit()):
+        raise typer.BadParameter(f"{version!r} is no version; give its number, or none")
+    db.open().use_cold_start(None if version == "none" else int(version))
+    print_message("no cold-start model is in use" if version == "none" else f"cold-start model {version} is now in use")
+
+
+def _print(versions: list[ColdStartVersion]) -> None:
+    recalls = ("recall_blend", "recall_content", "recall_collaborative", "recall_chance")
+    numbers = ["version", "events", "recall@20", "content", "collaborative", "chance", "weight"]
+    print_table(
+        ["version", "fitted", "in use", *numbers[1:], "mapping"],
+        [
+            (
+                version.version,
+                f"{version.fitted_at:%Y-%m-%d %H:%M}",
+                "yes" if version.in_use else "",
+                f"{version.figures['events']:,}",
+                *(f"{version.figures[name]:.4f}" for name in recalls),
+                f"{version.settings.weight:.2f}",
+                version.settings.mapping,
+            )
+            for version in versions
+        ],
+        right=numbers,
+    )

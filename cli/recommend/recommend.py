@@ -1,0 +1,217 @@
+"""`firstsight recommend` and `firstsight similar`: recommend items to users, and find similar items."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from firstsight.cli import options, panels
+from firstsight.cli.commands import command, group
+from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json
+
+if TYPE_CHECKING:
+    from firstsight import Database
+    from firstsight.recommend.slates.slate_results import Slate
+
+EXAMPLES = [
+    "recommend --user u42",
+    "recommend --history guitar-acoustic,violin-red --kind product=6 --kind video=4 -k 10",
+    "recommend --profile profile.json --explore 0.05 --log",
+    "recommend --user u42 --cap brand=2 --diversity 0.3 --age 16",
+    "recommend --for-item guitar-acoustic",
+]
+NOTE = 'A profile: {"user": "u42", "history": ["guitar-acoustic", "violin-red"], "age": 30}'
+
+app = group()
+similar_app = group()
+
+
+@command(app, examples=EXAMPLES, note=NOTE)
+def recommend(
+    *,
+    user: Annotated[str | None, panels.user("--user", metavar="ID", help="User whose stored events to use.")] = None,
+    history: Annotated[
+        str | None,
+        panels.user(
+            "--history", metavar="ID,ID", help="Items to recommend from, oldest first; added to the events of --user."
+        ),
+    ] = None,
+    age: Annotated[
+        int | None,
+        panels.user(
+            "--age",
+            metavar="YEARS",
+            help="Age of the user in years. By default unknown, which excludes items with an age limit.",
+        ),
+    ] = None,
+    profile: Annotated[
+        Path | None, panels.user("--profile", metavar="FILE", help="File with user, history and age as a JSON object.")
+    ] = None,
+    json_profile: Annotated[Path | None, typer.Option("--json-profile", hidden=True)] = None,  # the name until 0.1
+    for_item: Annotated[
+        str | None,
+        panels.user(
+            "--for-item", metavar="ID", help="Item to find interested users for, instead of recommending items."
+        ),
+    ] = None,
+    k: Annotated[
+        int, panels.slate("-k", "--k", "--limit", metavar="N", help="Number of slots, or maximum users.")
+    ] = 20,
+    kind: Annotated[
+        list[str] | None,
+        panels.slate(
+            "--kind",
+            metavar="KIND=N",
+            help="Number of slots for a kind, or share of all slots, e.g. 0.5 (repeatable). Other kinds share the "
+            "remaining slots.",
+        ),
+    ] = None,
+    explore: Annotated[
+        float, panels.slate("--explore", metavar="SHARE", help="Share of slots for exploration, 0 to 1.")
+    ] = 0.1,
+    diversity: Annotated[
+        float, panels.slate("--diversity", metavar="SHARE", help="Difference between items, 0 (no effect) to 1 (MMR).")
+    ] = 0.0,
+    near_duplicate: Annotated[
+        float,
+        panels.slate(
+            "--near-duplicate",
+            metavar="COSINE",
+            help="Minimum cosine of two near-duplicates; only one of them is shown.",
+        ),
+    ] = 0.95,
+    cap: Annotated[
+        str | None, panels.slate("--cap", metavar="COLUMN=N", help="Maximum items with the same value of a column.")
+    ] = None,
+    merge: Annotated[
+        str,
+        panels.slate(
+            "--merge", metavar="RULE", help="How to combine kinds: by score, or by rank, which alternates them."
+        ),
+    ] = "score",
+    repeat_after_days: Annotated[
+        float | None,
+        panels.slate(
+            "--repeat-after-days",
+            metavar="DAYS",
+            help="Days until an item of the history may be shown again. By default never.",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        panels.slate("--seed", metavar="N", help="Random seed for exploration; the same seed gives the same slate."),
+    ] = None,
+    log: Annotated[bool, panels.output("--log", help="Store the slate with its propensities in the database.")] = False,
+    json: options.Json = False,
+    db: options.DatabaseFlags,
+) -> None:
+    """Recommend items to a user, each with its reason; or list the users interested in an item."""
+    database = db.open()
+    profile = profile or json_profile
+    if for_item is not None:
+        if user or history is not None or profile:
+            raise typer.BadParameter("cannot be combined with a user, history or profile", param_hint="--for-item")
+        _print_users(database, for_item, k, json)
+        return
+    column, count = _pair(cap, "--cap") if cap else (None, None)
+    quotas = dict(_pair(quota, "--kind") for quota in kind or ())
+    settings: dict[str, Any] = {
+        "k": k,
+        "quotas": {name: float(number) if "." in number else int(number) for name, number in quotas.items()},
+        "explore": explore,
+        "diversity": diversity,
+        "near_duplicate": near_duplicate,
+        "cap": None if count is None else int(float(count)),
+        "merge": merge,
+        "repeat_after_days": repeat_after_days,
+    }
+    if age is not None:
+        settings["age"] = age
+    slate = database.recommend(
+        user,
+        history=None if history is None else [part.strip() for part in history.split(",") if part.strip()],
+        profile=profile,
+        cap_column=column,
+        seed=seed,
+        log=log,
+        **settings,
+    )
+    if not slate.events:
+        who = f"user {slate.user_id!r} has no events" if slate.user_id else "there is no history"
+        print_message(f"{who} on items of this database: popular and new items")
+    for name, missing in slate.missing.items():
+        print_message(f"{missing} slots of {name} are left out: no more items of that kind may be shown")
+    if wants_json(json):
+        print_json_lines({"slate_id": slate.slate_id, "slot": n} | item.as_dict() for n, item in enumerate(slate))
+    else:
+        _print(slate)
+    if log:
+        print_message(f"logged as slate {slate.slate_id}")
+
+
+@command(
+    similar_app,
+    examples=["similar guitar-acoustic", "similar guitar-acoustic --kind video --near-duplicate 0.95 --json"],
+)
+def similar(
+    *,
+    item: Annotated[str, typer.Argument(metavar="ITEM", help="Item id.")],
+    kind: options.Kinds = None,
+    near_duplicate: Annotated[
+        float,
+        panels.filters(
+            "--near-duplicate",
+            metavar="COSINE",
+            help="Minimum cosine of two near-duplicates; only one of them is shown.",
+        ),
+    ] = 1.0,
+    k: Annotated[int, panels.output("-k", "--k", "--limit", metavar="N", help="Maximum results.")] = 10,
+    json: options.Json = False,
+    db: options.DatabaseFlags,
+) -> None:
+    """List the items with the most similar content. Expired and blocked items are excluded."""
+    items = db.open().similar(item, k=k, kinds=kind or (), near_duplicate=near_duplicate)
+    if wants_json(json):
+        print_json_lines(found.as_dict() for found in items)
+    else:
+        print_table(
+            ["score", "item", "kind", "title"],
+            [(f"{found.score:.3f}", found.item_id, found.kind, found.title) for found in items],
+            right=["score"],
+        )
+
+
+def _print_users(database: Database, item_id: str, k: int, json: bool) -> None:
+    users = database.interested_users(item_id, k=k)
+    if wants_json(json):
+        print_json_lines(user.as_dict() for user in users)
+    else:
+        print_table(
+            ["score", "user", "because of"],
+            [(f"{user.score:.3f}", user.user_id, user.because) for user in users],
+            right=["score"],
+        )
+
+
+def _print(slate: Slate) -> None:
+    print_table(
+        ["score", "item", "kind", "title", "source", "because of", "propensity"],
+        [
+            (
+                *(f"{item.score:.2f}", item.item_id, item.kind, item.title, item.source.replace("_", " ")),
+                *(item.because, f"{item.propensity:.3g}"),
+            )
+            for item in slate
+        ],
+        right=["score", "propensity"],
+    )
+
+
+def _pair(text: str, option: str) -> tuple[str, str]:
+    """Split `NAME=NUMBER`."""
+    name, equals, number = text.rpartition("=")
+    if not equals or not name or not number.replace(".", "", 1).isdecimal() or not number.isascii():
+        raise typer.BadParameter(f"{text!r} is not NAME=NUMBER, such as product=6", param_hint=option)
+    return name, number

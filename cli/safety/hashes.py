@@ -1,0 +1,225 @@
+"""`firstsight safety hashes`: lists of known pictures, matched by PDQ hashes before any model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from firstsight.cli import options, panels
+from firstsight.cli.commands import command, group
+from firstsight.cli.exits import ERROR
+from firstsight.cli.output import clock, print_json_lines, print_message, print_table, wants_json
+from firstsight.cli.safety.options import By, name_or_login
+
+if TYPE_CHECKING:
+    from firstsight.safety.hashes.hash_lists import KnownHash
+
+app = group(
+    "Keep lists of known pictures, and find copies of them: resized, re-encoded, marked or lightly cropped.",
+    examples=[
+        "safety hashes add knife.jpg --policy weapons",
+        "safety hashes add --item sku-123 --good --by ana",
+        "safety hashes import shared-list.csv --policy weapons",
+        "safety hashes match --json > matches.jsonl",
+        "safety hashes export ours.csv",
+        "safety hashes list --policy weapons",
+        "safety hashes remove --source knife.jpg",
+    ],
+)
+
+Policy = Annotated[str | None, panels.policies("--policy", metavar="ID", help="Policy that the pictures belong to.")]
+
+
+@command(app, examples=["safety hashes add knife.jpg clip.mp4 --policy weapons --tag batch-7"])
+def add(
+    *,
+    files: Annotated[list[Path] | None, typer.Argument(metavar="FILE", help="Pictures and videos.")] = None,
+    item: Annotated[
+        list[str] | None, panels.hashes("--item", metavar="ID", help="Indexed item to add (repeatable).")
+    ] = None,
+    exact: Annotated[
+        bool, panels.hashes("--exact", help="Add no hashes of mirrored, lightly cropped and bordered variants.")
+    ] = False,
+    tag: Annotated[
+        list[str] | None, panels.hashes("--tag", metavar="WORD", help="Tag to store with the hashes (repeatable).")
+    ] = None,
+    policy: Policy = None,
+    good: Annotated[
+        bool, panels.policies("--good", help="Mark the pictures as harmless; this cancels false matches.")
+    ] = False,
+    by: By = None,
+    db: options.WriterFlags,
+) -> None:
+    """Add hashes of pictures, video frames or indexed items. Give a policy unless they are harmless."""
+    from firstsight.safety.audit.audit_log import AuditLog
+    from firstsight.safety.hashes.hash_bank import HashBank
+    from firstsight.safety.hashes.hash_lists import check_tag
+    from firstsight.safety.hashes.hash_sources import hashes_of_files, hashes_of_items
+
+    if not files and not item:
+        raise typer.BadParameter("name a picture, a video or an --item")
+    if not good and policy is None:
+        raise typer.BadParameter("use --policy ID for forbidden pictures, or --good", param_hint="--policy")
+    store = db.store()
+    tags = [check_tag(word) for word in tag or ()]
+    in_set: Literal["bad", "good"] = "good" if good else "bad"
+    hashes, errors = hashes_of_files(files or (), of_set=in_set, policy_id=policy or "", tags=tags, exact=exact)
+    hashes += hashes_of_items(store, item or (), of_set=in_set, policy_id=policy or "", tags=tags)
+    new = HashBank(store).add(hashes, AuditLog.of(store.uri), by=name_or_login(by), wait_s=db.wait)
+    for error in errors:
+        print_message(f"left out: {error}")
+    print_message(f"{len(hashes):,} hashes, {new:,} of them new")
+    if errors:
+        raise typer.Exit(ERROR)
+
+
+@command(app, "import", examples=["safety hashes import shared-list.csv --policy weapons"])
+def import_(
+    *,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="List of hashes: text with one hash a line, or a ThreatExchange CSV.")
+    ],
+    policy: Policy = None,
+    good: Annotated[bool, panels.policies("--good", help="Treat rows without a category as harmless.")] = False,
+    by: By = None,
+    db: options.WriterFlags,
+) -> None:
+    """Add a list of hashes. Invalid rows are reported and skipped; the exit code is then 1."""
+    from firstsight.safety.audit.audit_log import AuditLog
+    from firstsight.safety.hashes.hash_bank import HashBank
+    from firstsight.safety.hashes.hash_lists import read_hash_list
+
+    store = db.store()
+    read = read_hash_list(file, default_set="good" if good else "bad", policy_id=policy)
+    new = HashBank(store).add(read.hashes, AuditLog.of(store.uri), by=name_or_login(by), wait_s=db.wait)
+    for row in read.bad_rows:
+        print_message(f"{file}:{row.line}: {row.reason}")
+    print_message(f"{len(read.hashes):,} hashes, {new:,} of them new; {len(read.bad_rows):,} rows left out")
+    if read.bad_rows:
+        raise typer.Exit(ERROR)
+
+
+@command(app, examples=["safety hashes export ours.txt --policy weapons"])
+def export(
+    *,
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="File to write: CSV if its name ends in .csv, else one bad hash a line."),
+    ],
+    policy: Policy = None,
+    good: Annotated[
+        bool, panels.policies("--good", help="Write only hashes of harmless pictures. By default a CSV has both kinds.")
+    ] = False,
+    db: options.DatabaseFlags,
+) -> None:
+    """Write the hashes to a file that ThreatExchange tools can read."""
+    from firstsight.safety.hashes.hash_bank import HashBank
+    from firstsight.safety.hashes.hash_lists import write_hash_list
+
+    form: Literal["csv", "text"] = "csv" if file.suffix.lower() == ".csv" else "text"
+    of_set: Literal["bad", "good"] | None = "good" if good else None if form == "csv" else "bad"
+    entries = HashBank(db.store()).hashes(of_set=of_set, policy_id=policy)
+    write_hash_list(file, entries, form)
+    print_message(f"{len(entries):,} hashes in {file}")
+
+
+@command(app, examples=["safety hashes match --max-distance 20"])
+def match(
+    *,
+    item: Annotated[
+        list[str] | None, panels.filters("--item", metavar="ID", help="Only matches of this item (repeatable).")
+    ] = None,
+    max_distance: Annotated[
+        int,
+        panels.filters(
+            "--max-distance", metavar="BITS", min=0, max=31, help="Maximum difference of two hashes, 0 to 31 bits."
+        ),
+    ] = 31,
+    json: options.Json = False,
+    db: options.DatabaseFlags,
+) -> None:
+    """List indexed pictures and frames that match a known hash."""
+    from firstsight.safety.hashes.hash_bank import HashBank
+    from firstsight.safety.hashes.hash_matching import match_views
+
+    store = db.store()
+    found = match_views(store, HashBank(store).known(), max_distance=max_distance, item_ids=item)
+    if wants_json(json):
+        print_json_lines(match.as_dict() for match in found)
+        return
+    matches = sorted(found, key=lambda m: (m.item_id, m.view_id))
+    if not matches:
+        print_message("no picture or frame in the database matches a known hash")
+        return
+    print_table(
+        ["item", "view", "at", "known", "policy", "bits", "from"],
+        [
+            (m.item_id, m.view_id, clock(m.time_s), m.known.set, m.known.policy_id, m.distance, m.known.source)
+            for m in matches
+        ],
+        right=["at", "bits"],
+    )
+    bad = len({m.item_id for m in matches if m.known.set == "bad"})
+    print_message(f"{bad:,} items match bad hashes")
+
+
+@command(app, "list", examples=["safety hashes list --policy weapons"])
+def list_(*, policy: Policy = None, json: options.Json = False, db: options.DatabaseFlags) -> None:
+    """List all hashes."""
+    from firstsight.safety.hashes.hash_bank import HashBank
+
+    entries = HashBank(db.store()).hashes(policy_id=policy)
+    if wants_json(json):
+        print_json_lines(_as_dict(entry) for entry in entries)
+    elif entries:
+        columns = ["hash", "set", "policy", "quality", "tags", "source", "added_at"]
+        rows = [
+            _as_dict(entry) | {"tags": " ".join(entry.tags), "added_at": f"{entry.added_at:%Y-%m-%d}"}
+            for entry in entries
+        ]
+        print_table(columns, [[row[name] for name in columns] for row in rows], right=["quality"])
+    else:
+        print_message("there are no hashes")
+
+
+@command(app, examples=["safety hashes remove --source knife.jpg"])
+def remove(
+    *,
+    hash_: Annotated[list[str] | None, typer.Argument(metavar="HASH", help="Hashes of 64 hexadecimal digits.")] = None,
+    source: Annotated[
+        list[str] | None,
+        panels.hashes("--source", metavar="NAME", help="File, list or item whose hashes to remove (repeatable)."),
+    ] = None,
+    by: By = None,
+    db: options.WriterFlags,
+) -> None:
+    """Remove hashes, or all hashes of a file, list or item, good and bad."""
+    from firstsight.safety.audit.audit_log import AuditLog
+    from firstsight.safety.hashes.hash_bank import HashBank
+    from firstsight.safety.hashes.hash_lists import parse_hash
+
+    if not hash_ and not source:
+        raise typer.BadParameter("name a hash or a --source")
+    try:
+        hashes = [parse_hash(text) for text in hash_ or ()]
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    store = db.store()
+    removed = HashBank(store).remove(
+        hashes, AuditLog.of(store.uri), by=name_or_login(by), sources=source or (), wait_s=db.wait
+    )
+    print_message(f"{removed:,} entries removed")
+
+
+def _as_dict(entry: KnownHash) -> dict[str, object]:
+    return {
+        "hash": entry.hex,
+        "set": entry.set,
+        "policy": entry.policy_id or None,
+        "quality": entry.quality,
+        "tags": list(entry.tags),
+        "source": entry.source,
+        "added_at": entry.added_at,
+    }

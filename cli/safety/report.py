@@ -1,0 +1,97 @@
+"""`firstsight safety report`: an HTML page with the figures of the heads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from firstsight.cli import options, panels
+from firstsight.cli.commands import command
+from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json, writing
+from firstsight.cli.safety.options import Prevalence, SkipBadLabels, encoder_on_demand
+
+if TYPE_CHECKING:
+    from firstsight.safety.report.policy_report import PolicyReport
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to `firstsight safety`."""
+    command(
+        app,
+        panel="Heads",
+        examples=[
+            "safety report labels.csv --html report.html",
+            "safety report labels.csv --html report.html --prevalence 0.01 --slice seller --slice brand",
+        ],
+    )(report)
+
+
+def report(
+    *,
+    labels: Annotated[
+        Path, typer.Argument(metavar="LABELS.csv", help="File of labels that the heads were trained on.")
+    ],
+    prevalence: Prevalence = None,
+    skip_bad_labels: SkipBadLabels = False,
+    column: Annotated[
+        list[str] | None,
+        panels.training(
+            "--slice",
+            metavar="COLUMN",
+            help="Catalogue column whose values to compare (repeatable). By default language, kind and seller, if they "
+            "exist.",
+        ),
+    ] = None,
+    policies: options.PoliciesFile = None,
+    html: Annotated[Path | None, panels.output("--html", metavar="FILE", help="HTML page to write.")] = None,
+    json: options.Json = False,
+    encoder: options.EncoderFlags,
+    db: options.DatabaseFlags,
+) -> None:
+    """Measure heads on held-out labels: curves, calibration, thresholds, slices, label suspects, drift."""
+    from firstsight.safety.policy.policies import load_policies
+    from firstsight.safety.report.policy_report import measure, write_report
+    from firstsight.safety.report.report_sources import held_out_policies_from_file
+
+    store = db.store()
+    held_out, problems = held_out_policies_from_file(
+        store,
+        labels,
+        load_policies(policies),
+        encoder=encoder_on_demand(db, encoder),
+        prevalence=prevalence,
+        columns=column,
+        skip_bad_labels=skip_bad_labels,
+        on_progress=print_message,
+    )
+    for problem in problems:
+        print_message(f"left out: {problem}")
+    if html is None:
+        reports = [measure(policy) for policy in held_out]
+    else:
+        with writing(html, "--html"):
+            reports = write_report(html, held_out, store.uri)
+        print_message(f"wrote {html}")
+    if wants_json(json):
+        print_json_lines(policy.as_dict() for policy in reports)
+    else:
+        _print(reports)
+
+
+def _print(reports: list[PolicyReport]) -> None:
+    numbers = ["positives", "rows", "prevalence", "AP", "calibration error", "Brier", "odd slices", "label suspects"]
+    print_table(
+        ["policy", *numbers, "drift"],
+        [
+            (
+                *(policy.policy_id, policy.positives, policy.rows, f"{policy.curve.prevalence:.3g}"),
+                *(f"{policy.curve.average_precision:.3f}", f"{policy.reliability.calibration_error:.4f}"),
+                *(f"{policy.reliability.brier:.4f}", sum(rate.differs for rate in policy.slices), len(policy.suspects)),
+                "" if policy.drift is None else policy.drift.verdict,
+            )
+            for policy in reports
+        ],
+        right=numbers,
+    )

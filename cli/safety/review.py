@@ -1,0 +1,278 @@
+"""The commands of `firstsight safety` for review decisions and the audit log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from firstsight.cli import options, panels
+from firstsight.cli.commands import command
+from firstsight.cli.exits import ERROR
+from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json
+from firstsight.cli.safety.options import By, Reason, name_or_login
+
+if TYPE_CHECKING:
+    from firstsight.safety.audit.audit_log import AuditLog
+    from firstsight.safety.policy.decisions import Action
+    from firstsight.safety.review.review_queue import QueueEntry
+    from firstsight.storage.store import Store
+
+Item = Annotated[str, typer.Argument(metavar="ITEM", help="Item id.")]
+PolicyIds = Annotated[
+    list[str] | None,
+    panels.policies("--policy", metavar="ID", help="Policy that the decision is based on (repeatable)."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to `firstsight safety`."""
+    command(app, panel="Review", examples=["safety queue --reach views -k 20"])(queue)
+    command(app, panel="Review", examples=["safety decide sku-123 block --policy weapons --reason 'a real knife'"])(
+        decide
+    )
+    command(app, panel="Review", examples=["safety appeal sku-123 --reason 'it is a bread knife'"])(appeal)
+    command(app, panel="Review", examples=["safety overturn sku-123 --reason 'a bread knife' --by ana"])(overturn)
+    command(app, panel="Review", examples=["safety labels reviewed.csv"])(labels)
+    command(
+        app,
+        panel="Audit log",
+        examples=[
+            "safety audit",
+            "safety audit --expect 812-5e0c1d9a33b84f10",
+            "safety audit --list --item sku-123",
+            "safety audit --adopt restored.jsonl --by ana",
+        ],
+    )(audit)
+    command(app, panel="Audit log", examples=["safety replay 812-5e0c1d9a33b84f10"])(replay)
+
+
+def queue(
+    *,
+    reach: Annotated[
+        str | None,
+        panels.ranking(
+            "--reach",
+            metavar="COLUMN",
+            help="Number column of the catalogue that raises the priority, e.g. views or sales.",
+        ),
+    ] = None,
+    k: Annotated[int, panels.output("-k", metavar="N", min=1, help="Maximum items.")] = 20,
+    policies: options.PoliciesFile = None,
+    json: options.Json = False,
+    db: options.DatabaseFlags,
+) -> None:
+    """List the items to review next: appeals first, then by severity, uncertainty and reach."""
+    from firstsight.safety.audit.override_table import current_reviews
+    from firstsight.safety.policy.policies import load_policies
+    from firstsight.safety.review.review_queue import review_queue
+
+    store, log = _open(db)
+    entries = review_queue(store, current_reviews(store, log), load_policies(policies), reach=reach, limit=k)
+    if wants_json(json):
+        print_json_lines(entry.as_dict() for entry in entries)
+    elif entries:
+        _print(entries)
+    else:
+        print_message("there are no items to review")
+
+
+def decide(
+    *,
+    item: Item,
+    action: Annotated[str, typer.Argument(metavar="ACTION", help="Decision: allow, review or block.")],
+    policy: PolicyIds = None,
+    policies: options.PoliciesFile = None,
+    reason: Reason,
+    by: By = None,
+    db: options.WriterFlags,
+) -> None:
+    """Decide about an item. This overrides its scores until its media or title change, and gives a training label."""
+    from firstsight.safety.policy.policies import load_policies
+    from firstsight.safety.review import review_actions
+
+    store, log = _open(db)
+    decision = review_actions.decide(
+        store,
+        log,
+        item,
+        cast("Action", action),  # `decide` checks it
+        policies=load_policies(policies),
+        policy_ids=policy or (),
+        reason=reason,
+        by=name_or_login(by),
+        wait_s=db.wait,
+    )
+    print_message(f"{item}: {decision.action} (entry {decision.entry_id})")
+
+
+def appeal(*, item: Item, reason: Reason, by: By = None, db: options.WriterFlags) -> None:
+    """Appeal against the decision about an item. It moves to the head of the queue and keeps its state until then."""
+    from firstsight.safety.review import review_actions
+
+    store, log = _open(db)
+    entry_id = review_actions.appeal(store, log, item, reason=reason, by=name_or_login(by), wait_s=db.wait)
+    print_message(f"{item}: appealed (entry {entry_id})")
+
+
+def overturn(
+    *,
+    item: Item,
+    to: Annotated[
+        str | None,
+        panels.policies(
+            "--to",
+            metavar="ACTION",
+            help="New decision: allow, review or block. By default the opposite of the current one.",
+        ),
+    ] = None,
+    policy: PolicyIds = None,
+    policies: options.PoliciesFile = None,
+    reason: Reason,
+    by: By = None,
+    db: options.WriterFlags,
+) -> None:
+    """Reverse the current decision about an item, made by a person or by scores. Its labels change as well."""
+    from firstsight.safety.policy.policies import load_policies
+    from firstsight.safety.review import review_actions
+
+    store, log = _open(db)
+    decision = review_actions.overturn(
+        store,
+        log,
+        item,
+        policies=load_policies(policies),
+        reason=reason,
+        by=name_or_login(by),
+        action=cast("Action | None", to),  # `overturn` checks it
+        policy_ids=policy or (),
+        wait_s=db.wait,
+    )
+    print_message(f"{item}: {decision.action} (entry {decision.entry_id})")
+
+
+def labels(
+    *,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV file to write, for firstsight safety train.")],
+    db: options.DatabaseFlags,
+) -> None:
+    """Write review decisions as labels. Items that have changed since are left out."""
+    from firstsight.safety.review.review_actions import review_labels, write_labels
+
+    rows = review_labels(*_open(db))
+    write_labels(file, rows)
+    print_message(f"{len(rows):,} labels in {file}")
+
+
+def audit(
+    *,
+    expect: Annotated[
+        str | None, panels.audit("--expect", metavar="ENTRY", help="Fail if this entry is missing.")
+    ] = None,
+    list_: Annotated[bool, panels.audit("--list", help="Print the entries without checking them.")] = False,
+    item: Annotated[
+        str | None, panels.audit("--item", metavar="ID", help="Print only entries about this item, with --list.")
+    ] = None,
+    adopt: Annotated[
+        Path | None,
+        panels.audit(
+            "--adopt",
+            metavar="LOG",
+            help="Use this log from now on: a copy, or a new file. Current decisions stay, and the change is logged.",
+        ),
+    ] = None,
+    by: By = None,
+    json: options.Json = False,
+    db: options.WriterFlags,
+) -> None:
+    """Check every entry of the audit log, and that the log has all decisions of the database. Exit code 1 if not."""
+    from firstsight.safety.audit.log_check import check_log
+    from firstsight.safety.review.history import describe_entry
+
+    store, log = _open(db)
+    if adopt is not None:
+        _adopt(store, adopt, log, name_or_login(by), db.wait, json)
+        return
+    if list_:
+        events = (describe_entry(entry) for entry in log.entries(subject=item))
+        if wants_json(json):
+            print_json_lines(logged.as_dict() for logged in events)
+        else:
+            print_table(["time", "entry", "event"], [(e.time[:19], e.entry_id, e.text) for e in events])
+        return
+    result = check_log(store, log, expect)
+    head = log.head() if result.ok else None
+    if wants_json(json):
+        problems = [vars(problem) for problem in result.problems]
+        summary = {"ok": result.ok, "entries": result.entries, "head": head and head.entry_id, "problems": problems}
+        print_json_lines([summary | {"unsettled": result.unsettled, "torn_bytes": result.torn_bytes}])
+    else:
+        for problem in result.problems:
+            print_message(f"{log.path}:{problem.line}: {problem.what}" if problem.line else problem.what)
+        last = f"; the last one is {head.entry_id}: keep its id elsewhere, for --expect" if head else ""
+        print_message(f"{result.entries:,} entries, {len(result.problems):,} problems{last}")
+    if not result.ok:
+        raise typer.Exit(ERROR)
+
+
+def _adopt(store: Store, path: Path, usual: AuditLog, by: str, wait: float, json: bool) -> None:
+    from firstsight.safety.audit.adoption import adopt
+    from firstsight.safety.audit.audit_log import LOG_VARIABLE, AuditLog
+
+    log = AuditLog(path)
+    adopted = adopt(store, log, by=by, wait_s=wait)
+    if wants_json(json):
+        print_json_lines([{"log": str(path), **vars(adopted)}])
+    added = ", ".join(f"{count:,} of {kind}" for kind, count in adopted.logged.items() if count) or "none"
+    verb = "began" if adopted.new else "adopted"
+    print_message(f"{verb} {path} (entry {adopted.entry_id}); entries added for current decisions: {added}")
+    if path.resolve() != usual.path.resolve():
+        print_message(
+            f"commands look for the log at {usual.path}: move it there with its head file, or export "
+            f"{LOG_VARIABLE}={path}"
+        )
+
+
+def replay(
+    *,
+    entry: Annotated[str, typer.Argument(metavar="ENTRY", help="Id of the log entry of a decision.")],
+    json: options.Json = False,
+    db: options.DatabaseFlags,
+) -> None:
+    """Repeat a past decision from its record. Exit code 1 if the result differs."""
+    from firstsight.safety.review.replay import replay as replay_entry
+
+    _, log = _open(db)
+    result = replay_entry(log.get(entry))
+    if wants_json(json):
+        print_json_lines([result.as_dict()])
+    else:
+        for step in result.steps:
+            print_message(step)
+        print_message(f"recorded {result.recorded}, replayed {result.replayed}")
+    if not result.same:
+        raise typer.Exit(ERROR)
+
+
+def _print(entries: Sequence[QueueEntry]) -> None:
+    numbers = ["score", "severity", "uncertainty", "reach", "priority"]
+    print_table(
+        ["item", "title", "reason", "policy", *numbers, "note"],
+        [
+            (
+                *(e.item_id, e.title, e.why, e.policy, "" if e.score is None else f"{e.score:.3f}", e.severity),
+                *(f"{e.uncertainty:.2f}", f"{e.reach:,.0f}", f"{e.priority:.2f}", e.note),
+            )
+            for e in entries
+        ],
+        right=numbers,
+    )
+
+
+def _open(db: options.DatabaseFlags) -> tuple[Store, AuditLog]:
+    from firstsight.safety.audit.audit_log import AuditLog
+
+    store = db.store()
+    return store, AuditLog.of(store.uri)

@@ -1,0 +1,154 @@
+"""`firstsight safety policies`, `score` and `explain`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from firstsight.cli import options, panels
+from firstsight.cli.commands import command
+from firstsight.cli.output import clock, print_json_lines, print_message, print_table, wants_json
+from firstsight.cli.safety.options import Region, encoder_on_demand, figure
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to `firstsight safety`."""
+    command(
+        app,
+        panel="Policies and scores",
+        examples=["safety policies --policies mine.yaml", "safety policies --yaml > mine.yaml"],
+    )(policies)
+    command(
+        app,
+        panel="Policies and scores",
+        examples=["safety score", "safety score --policies mine.yaml --region de --all"],
+    )(score)
+    command(app, panel="Policies and scores", examples=["safety explain sneakers-red"])(explain)
+
+
+def policies(
+    *,
+    file: options.PoliciesFile = None,
+    yaml: Annotated[bool, panels.output("--yaml", help="Print the YAML file, to start your own from.")] = False,
+    json: options.Json = False,
+) -> None:
+    """Check a file of policies and list them, with their version."""
+    from firstsight.safety.policy.policies import load_policies
+
+    loaded = load_policies(file)
+    if yaml:
+        typer.echo(loaded.text, nl=False)
+    elif wants_json(json):
+        print_json_lines(
+            policy.decision_settings() | {"name": policy.name, "parent": policy.parent} for policy in loaded.all
+        )
+    else:
+        print_table(
+            ["policy", "name", "severity", "parts", "age", "review", "block", ""],
+            [
+                (
+                    *(policy.id, policy.name, policy.severity, " ".join(sorted(policy.parts)), policy.min_age),
+                    *policy.cuts_in(),
+                    "retired" if policy.retired else "",
+                )
+                for policy in loaded.all
+            ],
+            right=["severity", "age", "review", "block"],
+        )
+        print_message(f"version {loaded.version}")
+
+
+def score(
+    *,
+    everything: Annotated[bool, panels.run("--all", help="Score all items, not only new and changed ones.")] = False,
+    no_zero_shot: Annotated[
+        bool, panels.run("--no-zero-shot", help="Skip policies that have prompts but no head.")
+    ] = False,
+    budget: Annotated[
+        float,
+        panels.run(
+            "--review-budget",
+            metavar="SHARE",
+            help="Share of all items that a policy without labels sends to review, 0 to 1.",
+        ),
+    ] = 0.01,
+    file: options.PoliciesFile = None,
+    region: Region = None,
+    json: options.Json = False,
+    encoder: options.EncoderFlags,
+    db: options.DatabaseFlags,
+) -> None:
+    """Score new and changed items, and allow, review or block them. Searches then exclude blocked items."""
+    from firstsight.safety.policy.policies import load_policies
+    from firstsight.safety.scoring.scoring_run import score as score_items
+
+    report = score_items(
+        db.store(),
+        load_policies(file),
+        encoder=None if no_zero_shot else encoder_on_demand(db, encoder),
+        region=region,
+        everything=everything,
+        budget=budget,
+    )
+    if wants_json(json):
+        print_json_lines([asdict(report)])
+        return
+    print_message(
+        f"scored {report.scored} items in {report.seconds:.1f} s: {report.allow} allow, {report.review} review, "
+        f"{report.block} block; policies {report.policy_version}"
+    )
+    if report.zero_shot:
+        print_message(f"scored by prompts only (not calibrated, never blocks): {', '.join(report.zero_shot)}")
+    if report.unscored:
+        print_message(f"not scored, because they have neither labels nor prompts: {', '.join(report.unscored)}")
+
+
+def explain(
+    *,
+    item_id: Annotated[str, typer.Argument(metavar="ITEM", help="Item id.")],
+    file: options.PoliciesFile = None,
+    region: Region = None,
+    json: options.Json = False,
+    db: options.DatabaseFlags,
+) -> None:
+    """Explain the decision about an item: the view, policy, score and threshold behind it, and its history."""
+    from firstsight.safety.audit.audit_log import AuditLog
+    from firstsight.safety.policy.policies import load_policies
+    from firstsight.safety.review.explanation import explain as explain_item
+
+    store = db.store()
+    facts = explain_item(store, item_id, load_policies(file), AuditLog.of(store.uri), region=region)
+    if wants_json(json):
+        print_json_lines([facts])
+        return
+    age = f", from {facts['min_age']} years" if facts["min_age"] else ""
+    scored = f", scored {facts['scored_at']} under policies {facts['policy_version']}" if facts["scored_at"] else ""
+    print_message(f"{item_id}: {facts['decision']}{age}{scored}")
+    for evidence in facts["evidence"]:
+        print_message(f"  {_describe(evidence)}")
+    print_table(
+        ["policy", "score", "review", "block", "scored by", "head"],
+        [
+            (s["policy"], f"{s['score']:.3f}", figure(s["review"]), figure(s["block"]), s["source"], s["head"])
+            for s in facts["scores"]
+        ],
+        right=["score", "review", "block", "head"],
+    )
+    for event in facts["history"]:
+        print_message(f"{event['time'][:19]} {event['entry_id']}: {event['text']}")
+
+
+def _describe(evidence: dict[str, Any]) -> str:
+    policy = evidence["policy_id"]
+    if evidence["source"] == "human":
+        return f"{policy}: decided by a person"
+    if evidence["source"] == "words":
+        return f"{policy}: {evidence['note']}"
+    where = f"{evidence['part'] or 'item'} {evidence['uri'] or ''}".strip()
+    second = f" at {clock(evidence['time_s'])}" if evidence["time_s"] is not None else ""
+    if evidence["source"] == "hash":
+        return f"{policy}: {where}{second} differs by {evidence['score']:.0f} bits from a known picture"
+    score, threshold = evidence["score"], evidence["cut"]
+    return f"{policy}: {where}{second} has score {score:.3f}, above {threshold:.3f} ({evidence['source']})"

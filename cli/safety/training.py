@@ -1,0 +1,151 @@
+"""`firstsight safety train`, `retrain` and `heads`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from firstsight.cli import options, panels
+from firstsight.cli.commands import command
+from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json
+from firstsight.cli.safety.options import SkipBadLabels, TrainFlags, encoder_on_demand, figure
+
+if TYPE_CHECKING:
+    from firstsight.safety.policy.policy_heads import Head
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to `firstsight safety`."""
+    command(
+        app,
+        panel="Heads",
+        examples=["safety train labels.csv", "safety train labels.csv --precision 0.98 --recall 0.8 --prevalence 0.01"],
+        note="Labels have the columns policy, label (0 or 1) and one of item_id, view_id, path; optionally weight and "
+        "annotator.",
+    )(train)
+    command(app, panel="Heads", examples=["safety retrain", "safety retrain labels.csv --prevalence 0.01"])(retrain)
+    command(app, panel="Heads", examples=["safety heads", "safety heads --promote 3"])(heads)
+
+
+def train(
+    *,
+    labels: Annotated[Path, typer.Argument(metavar="LABELS.csv", help="File of labels.")],
+    targets: TrainFlags,
+    skip_bad_labels: SkipBadLabels = False,
+    no_promote: Annotated[
+        bool, panels.training("--no-promote", help="Store the new heads, but keep the current ones in use.")
+    ] = False,
+    file: options.PoliciesFile = None,
+    json: options.Json = False,
+    encoder: options.EncoderFlags,
+    db: options.DatabaseFlags,
+) -> None:
+    """Train a head for each policy with labels. Held-out labels measure and calibrate it."""
+    from firstsight.safety.policy.policies import load_policies
+    from firstsight.safety.training.training_run import train_from_file
+
+    report = train_from_file(
+        db.store(),
+        labels,
+        load_policies(file),
+        encoder=encoder_on_demand(db, encoder),
+        settings=targets.settings(),
+        skip_bad_labels=skip_bad_labels,
+        promote=not no_promote,
+        on_progress=print_message,
+    )
+    for problem in report.problems:
+        print_message(f"left out: {problem}")
+    _print_heads(report.heads, json)
+
+
+def retrain(
+    *,
+    labels: Annotated[Path | None, typer.Argument(metavar="LABELS.csv", help="File of labels to use as well.")] = None,
+    targets: TrainFlags,
+    file: options.PoliciesFile = None,
+    json: options.Json = False,
+    encoder: options.EncoderFlags,
+    db: options.DatabaseFlags,
+) -> None:
+    """Train heads from review decisions. A new head is used only if it beats the current one on held-out labels."""
+    from firstsight.safety.audit.audit_log import AuditLog
+    from firstsight.safety.policy.policies import load_policies
+    from firstsight.safety.training.training_run import retrain as retrain_heads
+
+    store = db.store()
+    report = retrain_heads(
+        store,
+        load_policies(file),
+        AuditLog.of(store.uri),
+        labels,
+        encoder=encoder_on_demand(db, encoder),
+        settings=targets.settings(),
+        on_progress=print_message,
+    )
+    for problem in report.problems:
+        print_message(f"left out: {problem}")
+    _print_heads(report.heads, json)
+    for head, verdict in zip(report.heads, report.verdicts, strict=True):
+        print_message(f"head {head.version}, {head.policy_id}: {verdict}")
+
+
+def heads(
+    *,
+    promote: Annotated[
+        list[int] | None,
+        panels.training("--promote", metavar="VERSION", help="Put this head version into use (repeatable)."),
+    ] = None,
+    drop: Annotated[
+        list[str] | None, panels.training("--drop", metavar="POLICY", help="Use no head for this policy (repeatable).")
+    ] = None,
+    json: options.Json = False,
+    db: options.DatabaseFlags,
+) -> None:
+    """List all heads with their held-out figures, and choose which are in use.
+
+    Decisions change at the next firstsight safety score.
+    """
+    from firstsight.safety.audit.bound_log import BoundLog
+    from firstsight.safety.policy.policy_heads import HeadShelf
+
+    store = db.store()
+    shelf = HeadShelf(store)
+    if promote or drop:
+        with store.writing():
+            BoundLog.open(store)  # finishes a training that was killed
+            shelf.promote(promote or [])
+            shelf.drop(drop or [])
+    _print_heads(shelf.versions(), json)
+
+
+def _print_heads(versions: Iterable[Head], json: bool) -> None:
+    listed = list(versions)
+    if wants_json(json):
+        print_json_lines(head.as_dict() for head in listed)
+        return
+    numbers = ["version", "positives", "AP", "zero-shot AP", "Brier", "review", "block"]
+    print_table(
+        ["version", "policy", "kind", "in use", *numbers[1:]],
+        [
+            (
+                *(head.version, head.policy_id, head.kind, "yes" if head.promoted else ""),
+                head.figures.get("positives"),
+                *(
+                    figure(head.figures.get(name))
+                    for name in ("average_precision", "average_precision_zero_shot", "brier")
+                ),
+                *(figure(head.review), figure(head.block)),
+            )
+            for head in listed
+        ],
+        right=numbers,
+    )
+    for head in listed:
+        for name in ("review", "block"):
+            target: dict[str, Any] = head.figures.get(f"{name}_target", {})
+            if target and not target["attainable"]:
+                print_message(f"head {head.version}, {head.policy_id}: no {name} threshold: {target['reason']}")

@@ -1,0 +1,1 @@
+"""Commands that search, and that measure and improve search."""

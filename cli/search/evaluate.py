@@ -1,0 +1,270 @@
+"""`firstsight evaluate`: measure search and recommendation quality."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from firstsight.cli import options, panels
+from firstsight.cli.commands import command, group
+from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json, writing
+
+if TYPE_CHECKING:
+    from firstsight.recommend.evaluation.link_evaluation import LinkReport
+    from firstsight.recommend.evaluation.measures import Difference
+    from firstsight.recommend.evaluation.recommender_evaluation import ProtocolReport
+    from firstsight.retrieval.evaluation.search_evaluation import Task
+
+app = group(
+    "Measure how well search and recommendation rank items.",
+    examples=[
+        "evaluate search --judgements judged.csv --html page.html",
+        "evaluate recommend --protocol item-cold",
+        "evaluate links links.csv",
+    ],
+)
+
+SEARCH_EXAMPLES = [
+    "evaluate search",
+    "evaluate search --judgements judged.csv --html page.html",
+    "evaluate search --judgements judged.jsonl --mode vector --mode words --mode hybrid",
+    "evaluate search --group-by brand,category --queries 500 --json",
+]
+SEARCH_NOTE = (
+    "Judgements have the columns query (or image, a path), item_id and grade (0 for an item that does not answer the "
+    "query). Without judgements, queries are generated from the catalogue. This is a smoke test of the encoder; it "
+    "does not show how well search works for users."
+)
+
+RECOMMEND_EXAMPLES = [
+    "evaluate recommend",
+    "evaluate recommend --protocol item-cold --html page.html",
+    "evaluate recommend --protocol user-cold --first 1,5,10 --model popularity --model blend --json",
+]
+RECOMMEND_NOTE = (
+    "Events come from firstsight events add. Models: random, popularity, mean profile, max similarity, ALS, EASE, "
+    "blend, interests. Every candidate is ranked for every user. A paired bootstrap over users tests whether "
+    "two models differ."
+)
+
+LINKS_EXAMPLES = ["evaluate links links.csv", "evaluate links links.csv --column parent -k 20"]
+LINKS_NOTE = (
+    "The file has the columns from and to (or item_id and linked_item_id, or parent and linked_parent), and optionally "
+    "kind: CSV, TSV, JSON Lines or Parquet."
+)
+
+Depth = Annotated[int, panels.evaluation("-k", "--k", metavar="N", help="Ranks to measure, from the first.")]
+Html = Annotated[Path | None, panels.output("--html", metavar="FILE", help="HTML page with the results to write.")]
+
+
+@command(app, examples=SEARCH_EXAMPLES, note=SEARCH_NOTE)
+def search(
+    *,
+    judgements: Annotated[
+        Path | None,
+        panels.evaluation(
+            "--judgements",
+            metavar="FILE",
+            help="File of judgements: CSV, TSV, JSON Lines or Parquet. By default queries are generated.",
+        ),
+    ] = None,
+    mode: Annotated[
+        list[str] | None,
+        panels.evaluation(
+            "--mode",
+            metavar="MODE",
+            help="Search mode to measure: vector, words or hybrid (repeatable, for a comparison). By default all.",
+        ),
+    ] = None,
+    k: Depth = 10,
+    queries: Annotated[
+        int, panels.evaluation("--queries", metavar="N", help="Maximum generated queries of each task.")
+    ] = 200,
+    seed: Annotated[int, panels.evaluation("--seed", metavar="N", help="Random seed for generated queries.")] = 0,
+    group_by: Annotated[
+        str | None,
+        panels.evaluation(
+            "--group-by",
+            metavar="COLUMN,…",
+            help="Columns whose values become generated queries for groups of items. By default color,category.",
+        ),
+    ] = None,
+    html: Html = None,
+    json: options.Json = False,
+    allow_private: options.AllowPrivate = False,
+    encoder: options.EncoderFlags,
+    db: options.DatabaseFlags,
+) -> None:
+    """Measure NDCG, reciprocal rank, recall and precision of each search mode, and test whether modes differ."""
+    import firstsight
+    from firstsight.retrieval.pages.search_evaluation_page import write_search_evaluation
+
+    columns = None if group_by is None else [name.strip() for name in group_by.split(",") if name.strip()]
+    tasks, store = db.open(encoder, allow_private=allow_private).evaluate(
+        judgements, k=k, modes=mode or ("vector", "words", "hybrid"), queries=queries, seed=seed, group_by=columns
+    )
+    if html is not None:
+        with writing(html, "--html"):
+            write_search_evaluation(html, tasks, store, policy=firstsight.MediaPolicy(allow_private=allow_private))
+        print_message(f"wrote {html}")
+    if wants_json(json):
+        print_json_lines(task.as_dict() for task in tasks)
+        return
+    for task in tasks:
+        _print(task)
+    if judgements is None:
+        print_message("queries were generated from the catalogue: a smoke test; use --judgements to measure quality")
+
+
+@command(app, examples=RECOMMEND_EXAMPLES, note=RECOMMEND_NOTE)
+def recommend(
+    *,
+    protocol: Annotated[
+        list[str] | None,
+        panels.evaluation(
+            "--protocol", metavar="NAME", help="Protocol: item-cold, user-cold or time (repeatable). By default all."
+        ),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        panels.evaluation(
+            "--model", metavar="NAME", help="Model to measure (repeatable). By default all of those below."
+        ),
+    ] = None,
+    k: Depth = 20,
+    seeds: Annotated[
+        int, panels.evaluation("--seeds", metavar="N", help="Random splits into training and held-out data.")
+    ] = 3,
+    share: Annotated[
+        float,
+        panels.evaluation("--share", metavar="SHARE", help="Share of items, users or events to hold out, 0 to 1."),
+    ] = 0.2,
+    first: Annotated[
+        str, panels.evaluation("--first", metavar="N,…", help="Known events of each held-out user, for user-cold.")
+    ] = "1,5,10",
+    html: Html = None,
+    json: options.Json = False,
+    db: options.DatabaseFlags,
+) -> None:
+    """Measure recall, NDCG, coverage, novelty and popularity of each model on held-out events."""
+    from firstsight.recommend.evaluation.recommender_evaluation import PROTOCOLS
+    from firstsight.recommend.evaluation.recommender_page import write_recommender_page
+
+    known = [part.strip() for part in first.split(",")]
+    if not all(part.isdecimal() for part in known):
+        raise typer.BadParameter(f"{first!r} is no list of whole numbers such as 1,5,10", param_hint="--first")
+    database = db.open()
+    reports = database.evaluate_recommend(
+        protocols=protocol or PROTOCOLS,
+        models=model or (),
+        k=k,
+        seeds=seeds,
+        share=share,
+        first=sorted({int(part) for part in known}),
+        on_progress=print_message,
+    )
+    if html is not None:
+        with writing(html, "--html"):
+            write_recommender_page(html, reports, database.uri)
+        print_message(f"wrote {html}")
+    if wants_json(json):
+        print_json_lines(report.as_dict() for report in reports)
+        return
+    for report in reports:
+        _print_recommend(report)
+
+
+@command(app, examples=LINKS_EXAMPLES, note=LINKS_NOTE)
+def links(
+    *,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="File of links between items: CSV, TSV, JSON Lines or Parquet.")
+    ],
+    column: Annotated[
+        str | None,
+        panels.evaluation(
+            "--column",
+            metavar="NAME",
+            help="Catalogue column that the links refer to, e.g. parent. By default item ids.",
+        ),
+    ] = None,
+    k: Depth = 10,
+    json: options.Json = False,
+    db: options.DatabaseFlags,
+) -> None:
+    """Measure how many linked items (related, upsell, …) are among the nearest items."""
+    reports, file_counts = db.open().evaluate_links(file, column=column, k=k)
+    if file_counts.unknown:
+        print_message(
+            f"{file_counts.unknown} of {file_counts.rows} links are left out: an item is not in the database, or both "
+            "are the same item"
+        )
+    if wants_json(json):
+        print_json_lines(report.as_dict() for report in reports)
+        return
+    for report in reports:
+        _print_links(report)
+
+
+def _print(task: Task) -> None:
+    rows: list[tuple[object, ...]] = [
+        (report.mode, *(f"{value:.3f}" for value in report.means.values()), len(report.outcomes))
+        for report in task.modes
+    ]
+    if task.chance is not None:
+        rows.append(("random order", "", "", f"{task.chance:.3f}", "", ""))
+    heads = [f"{name}@{task.k}" for name in ("NDCG", "RR", "recall", "P")]
+    print_table([task.name, *heads, "queries"], rows, right=[*heads, "queries"])
+    for pair in task.comparisons:
+        verdict = "they differ" if pair.p_holm < 0.05 else "may be chance"
+        print_message(f"{pair.better} over {pair.worse}: NDCG {pair.difference:+.3f}, p {pair.p_holm:.4f}, {verdict}")
+    for note in task.notes:
+        print_message(note)
+
+
+def _print_recommend(report: ProtocolReport) -> None:
+    heads = [f"recall@{report.k}", f"NDCG@{report.k}", "behind", "cold", "warm", "coverage", "novelty", "popular", "s"]
+    print_table(
+        [report.name, *heads],
+        [
+            (
+                model.model,
+                _figure(model.mean("recall")),
+                _figure(model.mean("ndcg")),
+                _behind(model.against_best),
+                _figure(model.mean("recall_cold")),
+                _figure(model.mean("recall_warm")),
+                _figure(model.coverage),
+                f"{model.mean('novelty'):.1f}",
+                _figure(model.mean("popularity_share")),
+                f"{model.seconds:.1f}",
+            )
+            for model in report.models
+        ],
+        right=heads,
+    )
+    print_message(f"{report.users:,} users, {report.candidates:,} candidates each, {report.cold:,} of them cold")
+
+
+def _print_links(report: LinkReport) -> None:
+    heads = [f"recall@{report.k}", f"NDCG@{report.k}", "behind"]
+    print_table(
+        [f"{report.kind}, {report.queries} queries", *heads],
+        [
+            (model.model, _figure(model.recall), _figure(model.ndcg), _behind(model.behind_best))
+            for model in report.models
+        ],
+        right=heads,
+    )
+
+
+def _figure(value: float) -> str:
+    return "" if value != value else f"{value:.3f}"  # NaN: not measured
+
+
+def _behind(behind: Difference | None) -> str:
+    if behind is None:
+        return ""
+    return f"{behind.mean:.3f} ({behind.low:.3f} to {behind.high:.3f})"

@@ -1,0 +1,170 @@
+"""Options of `firstsight search` that make up a query."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from firstsight.cli import options, panels
+
+if TYPE_CHECKING:
+    from firstsight import Query
+
+
+@dataclass(frozen=True)
+class SearchFlags:
+    """A query on the command line."""
+
+    text: Annotated[str | None, typer.Argument(metavar="TEXT", help="Words to search for.")] = None
+    image: Annotated[
+        list[str] | None, panels.query("--image", metavar="FILE|URL", help="Picture to search by (repeatable).")
+    ] = None
+    video: Annotated[
+        list[str] | None, panels.query("--video", metavar="FILE|URL", help="Video to search by (repeatable).")
+    ] = None
+    item: Annotated[
+        list[str] | None, panels.query("--item", metavar="ID", help="Item to find similar ones of (repeatable).")
+    ] = None
+    minus: Annotated[
+        list[str] | None,
+        panels.query("--minus", metavar="TEXT", help="Text to avoid: lowers the scores of similar items (repeatable)."),
+    ] = None
+    minus_image: Annotated[
+        list[str] | None, panels.query("--minus-image", metavar="FILE|URL", help="Picture to avoid (repeatable).")
+    ] = None
+    text_weight: Annotated[float, panels.query("--text-weight", metavar="WEIGHT", help="Weight of the text.")] = 1.0
+    image_weight: Annotated[
+        list[float] | None,
+        panels.query(
+            "--image-weight",
+            metavar="WEIGHT",
+            help="Weight of each picture, in the order of --image (repeatable). By default 1.",
+        ),
+    ] = None
+    video_weight: Annotated[
+        list[float] | None,
+        panels.query(
+            "--video-weight",
+            metavar="WEIGHT",
+            help="Weight of each video, in the order of --video (repeatable). By default 1.",
+        ),
+    ] = None
+    item_weight: Annotated[
+        list[float] | None,
+        panels.query(
+            "--item-weight",
+            metavar="WEIGHT",
+            help="Weight of each item, in the order of --item (repeatable). By default 1.",
+        ),
+    ] = None
+    minus_weight: Annotated[
+        float,
+        panels.query("--minus-weight", metavar="WEIGHT", help="Maximum penalty for --minus and --minus-image, 0 to 1."),
+    ] = 0.5
+    where: Annotated[
+        str | None,
+        panels.filters(
+            "--where",
+            metavar="SQL",
+            help="Condition over columns, e.g. \"price < 50 AND category = 'shoes'\". Put a column name with spaces in "
+            "`backticks`.",
+        ),
+    ] = None
+    kind: options.Kinds = None
+    min_relevance: Annotated[
+        float | None,
+        panels.filters(
+            "--min-relevance",
+            metavar="RELEVANCE",
+            help="Minimum relevance, 0 to 1. One random item in a thousand reaches 0.5.",
+        ),
+    ] = None
+    min_score: Annotated[
+        float | None, panels.filters("--min-score", metavar="COSINE", help="Minimum cosine, -1 to 1.")
+    ] = None
+    include_blocked: Annotated[
+        bool, panels.filters("--include-blocked", help="Include items that a safety decision blocks.")
+    ] = False
+    mode: Annotated[
+        str | None,
+        panels.ranking(
+            "--mode",
+            metavar="MODE",
+            help="Search by vector (meaning), words (BM25) or hybrid (both). By default hybrid for a text alone, else "
+            "vector.",
+        ),
+    ] = None
+    part: Annotated[
+        str,
+        panels.ranking(
+            "--part",
+            metavar="PART",
+            help="Part of an item to compare: item (all parts together), or the best title, image, frame or any.",
+        ),
+    ] = "item"
+    diversity: Annotated[
+        float,
+        panels.ranking("--diversity", metavar="SHARE", help="Difference between results, 0 (no effect) to 1 (MMR)."),
+    ] = 0.0
+    collapse: Annotated[
+        str | None,
+        panels.ranking(
+            "--collapse",
+            metavar="COLUMN",
+            help="Keep only the best item of each value of a column, e.g. parent; or duplicates: the best of each "
+            "near-duplicate group.",
+        ),
+    ] = None
+    no_rerank: Annotated[
+        bool, panels.ranking("--no-rerank", help="Keep the search order, even with a reranker in use.")
+    ] = False
+    k: Annotated[int, panels.output("-k", "--k", "--limit", metavar="N", help="Maximum results.")] = 10
+    offset: Annotated[int, panels.output("--offset", metavar="N", help="Results to skip, for pages.")] = 0
+    snapshot: Annotated[
+        str | None,
+        panels.output("--snapshot", metavar="TOKEN", help="Token of an earlier page, to continue the same ranking."),
+    ] = None
+    moments: Annotated[bool, panels.output("--moments", help="Show the seconds of each video that match.")] = False
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether there is anything to search by."""
+        return bool(self.text or self.image or self.video or self.item)
+
+    def query(self) -> Query:
+        """Build the query.
+
+        Raises:
+            QueryError: nothing to search by, or a value out of range.
+        """
+        import firstsight
+
+        return firstsight.Query(
+            text=self.text,
+            text_weight=self.text_weight,
+            images=self.image or (),
+            image_weights=self.image_weight or (),
+            videos=self.video or (),
+            video_weights=self.video_weight or (),
+            items=self.item or (),
+            item_weights=self.item_weight or (),
+            minus=self.minus or (),
+            minus_images=self.minus_image or (),
+            minus_weight=self.minus_weight,
+            mode=self.mode,  # type: ignore[arg-type]  # Query checks it
+            part=self.part,  # type: ignore[arg-type]  # Query checks it
+            k=self.k,
+            offset=self.offset,
+            snapshot=self.snapshot,
+            where=self.where,
+            kinds=self.kind or (),
+            min_relevance=self.min_relevance,
+            min_score=self.min_score,
+            diversity=self.diversity,
+            collapse=self.collapse,
+            rerank=not self.no_rerank,
+            include_blocked=self.include_blocked,
+            moments=self.moments,
+        )
