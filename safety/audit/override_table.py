@@ -17,8 +17,8 @@ from firstsight.safety.audit.entry_kinds import REVIEW_KINDS
 from firstsight.safety.audit.human_decisions import Appeal, HumanDecision, Reviews
 from firstsight.safety.audit.log_link import COMMITS_PER_CLEANUP, KEEP_VERSIONS, read_link
 from firstsight.safety.policy.decisions import ACTIONS, Action
-from firstsight.storage.conditions import in_chunks, is_in, quote
 from firstsight.storage.side_tables import open_side_table, unwritable, upsert
+from firstsight.storage.sql.conditions import in_chunks, is_in, quote
 from firstsight.storage.store import Store
 
 TABLE = "safety_overrides"

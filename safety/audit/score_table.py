@@ -21,8 +21,8 @@ from lancedb.table import Table
 from firstsight.errors import StoreError
 from firstsight.heads.view_sample import texts
 from firstsight.safety.policy.decisions import Decision
-from firstsight.storage.conditions import in_chunks, is_in, quote
 from firstsight.storage.side_tables import open_side_table, unwritable
+from firstsight.storage.sql.conditions import in_chunks, is_in, quote
 from firstsight.storage.store import Store
 from firstsight.storage.tables import TIME
 

@@ -18,8 +18,8 @@ from firstsight.safety.audit.bound_log import BoundLog
 from firstsight.safety.audit.entry_kinds import HASH_BANK_SUBJECT, HASHES
 from firstsight.safety.hashes.hash_lists import HashSet, KnownHash
 from firstsight.safety.hashes.hash_matching import KnownHashes
-from firstsight.storage.conditions import in_chunks, is_in, quote
 from firstsight.storage.side_tables import open_side_table, unwritable, upsert
+from firstsight.storage.sql.conditions import in_chunks, is_in, quote
 from firstsight.storage.store import Store
 from firstsight.storage.tables import TIME
 

@@ -20,8 +20,8 @@ from firstsight.errors import EncoderMismatchError, SafetyError
 from firstsight.heads.array_types import Floats
 from firstsight.heads.calibration import HeadCalibration
 from firstsight.safety.policy.policies import Policy
-from firstsight.storage.conditions import is_in, quote
 from firstsight.storage.side_tables import open_side_table, unwritable
+from firstsight.storage.sql.conditions import is_in, quote
 from firstsight.storage.store import Store
 from firstsight.storage.tables import PARTS, TIME
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from firstsight.duplicates.item_pairs import duplicate_group_ids as duplicate_groups
+from firstsight.duplicates.groups import duplicate_group_ids as duplicate_groups
 from firstsight.encoders.base import Encoder, Vector
 from firstsight.errors import SafetyError
 from firstsight.heads.array_types import Floats

@@ -37,7 +37,8 @@ from firstsight.safety.policy.policy_heads import Head, HeadShelf, HeadStack
 from firstsight.safety.scoring.overrides import find_overrides
 from firstsight.safety.scoring.rollup import item_logits
 from firstsight.safety.scoring.zero_shot import REVIEW_BUDGET, prompt_digest, prompt_directions, zero_shot_head
-from firstsight.storage.conditions import is_in
+from firstsight.storage.recovery import recover
+from firstsight.storage.sql.conditions import is_in
 from firstsight.storage.store import Store
 
 EVIDENCE_VIEWS = 3
@@ -108,7 +109,7 @@ def score(
     started = time.monotonic()
     log = AuditLog.of(store.uri) if log is None else log
     with store.writing(wait_s):
-        store.recover()
+        recover(store)
         if not store.items.count_rows():
             raise SafetyError(f"{store.uri} has no items yet; index a catalogue first: firstsight index CATALOGUE")
         bound = BoundLog.open(store, log, whole=True)

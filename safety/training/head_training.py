@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from firstsight.duplicates.item_pairs import duplicate_group_ids as duplicate_groups
+from firstsight.duplicates.groups import duplicate_group_ids as duplicate_groups
 from firstsight.encoders.base import Vector
 from firstsight.errors import SafetyError
 from firstsight.heads.array_types import Floats

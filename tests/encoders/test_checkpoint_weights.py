@@ -113,6 +113,7 @@ def test_wrapped_weights_are_unwrapped(kind: str, clip: Path, tiny: Path) -> Non
         assert set(found) - set(weights) <= {"n_averaged"}
 
 
+@pytest.mark.slow
 def test_wrapped_weights_give_the_same_encoder(folder: Path, clip: Path, tiny: Path, tmp_path: Path) -> None:
     wrap = WRAPPED["Lightning"]
     weights = load_file(folder / "model.safetensors")
@@ -138,6 +139,7 @@ FAMILIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_is_unwrapped_and_refused_when_incomplete(family: str, tmp_path: Path) -> None:
     name = FAMILIES[family](tmp_path).name
@@ -153,6 +155,7 @@ def test_every_family_is_unwrapped_and_refused_when_incomplete(family: str, tmp_
 # ---- what is left out on purpose
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["clip", "chinese_clip", "altclip", "align", "siglip"])
 def test_a_model_without_its_scale_has_one_fingerprint(family: str, tmp_path: Path) -> None:
     name = (FAMILIES | {"clip": checkpoints.clip})[family](tmp_path).name
@@ -231,6 +234,7 @@ UNFIT: dict[str, tuple[Callable[[Weights], Weights], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", UNFIT)
 def test_weights_of_another_model_are_refused_with_their_names(
     kind: str, folder: Path, tiny: Path, tmp_path: Path

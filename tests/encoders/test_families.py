@@ -64,6 +64,7 @@ def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_other_weights_have_another_fingerprint(checkpoint: Path, tmp_path: Path) -> None:
     weights = torch.load(checkpoint, weights_only=True)
     weights["logit_scale"] = weights["logit_scale"] + 1

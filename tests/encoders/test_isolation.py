@@ -93,6 +93,7 @@ def test_a_picture_that_the_encoder_raises_on_is_found(starter: Encoder) -> None
     assert str(outcomes[1]) == "the encoder failed on it (no such shape)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "error",
     [

@@ -54,6 +54,7 @@ def whole_resized(made: SquareTransform, picture: Image.Image) -> NDArray[np.uin
     return np.asarray(pixels[:, top : top + made.size[0], left : left + made.size[1]].permute(1, 2, 0).numpy())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [*KINDS, "starter"])
 def test_every_kind_of_encoder_takes_thin_pictures(kind: str, tmp_path: Path, starter: Encoder) -> None:
     encoder = starter if kind == "starter" else firstsight.load_encoder(KINDS[kind](tmp_path).name, runtime="torch")
@@ -71,6 +72,7 @@ def test_a_thin_picture_is_never_resized_as_a_whole() -> None:
     assert getrusage(RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB; the whole would be 6 GB
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(2, 20_000), (20_000, 2)])
 def test_frames_of_a_thin_video_are_encoded(size: tuple[int, int], tmp_path: Path, starter: Encoder) -> None:
     with av.open(str(tmp_path / "thin.mov"), "w") as opened:
@@ -104,6 +106,7 @@ def test_the_middle_cut_out_of_a_long_picture_is_that_of_the_whole(size: tuple[i
         assert difference.mean() <= 0.25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(60, 700), (700, 60), (50, 450), (33, 1000)])
 def test_a_librarys_own_crop_of_a_long_picture_keeps_its_vector(size: tuple[int, int], tmp_path: Path) -> None:
     """Its processor is given the middle, in whole pixels: the resize then starts a part of a pixel elsewhere."""

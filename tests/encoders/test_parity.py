@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -20,6 +21,8 @@ from firstsight.encoders.base import Vectors
 from firstsight.encoders.runtimes.dual_encoder import DualEncoder
 from tests.encoders import checkpoints
 from tests.encoders.checkpoints import Checkpoint, OpenClipCheckpoint
+
+pytestmark = pytest.mark.slow
 
 Own: TypeAlias = tuple[Callable[[Sequence[Image.Image]], Vectors], Callable[[Sequence[str]], Vectors]]
 """The library's own way from pictures, and from texts, to unit vectors."""
@@ -97,13 +100,27 @@ def runtime(case: tuple[str, str]) -> str:
 
 
 @pytest.fixture(scope="module")
-def checkpoint(family: str, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    return FAMILIES[family](tmp_path_factory.mktemp("checkpoint"))
+def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Checkpoint, Own]]:
+    """The checkpoint of a family, and the library's own way with it; one for all runtimes, which come in a row."""
+
+    @lru_cache(maxsize=1)
+    def made(family: str) -> tuple[Checkpoint, Own]:
+        checkpoint = FAMILIES[family](tmp_path_factory.mktemp("checkpoint"))
+        if isinstance(checkpoint, OpenClipCheckpoint):
+            return checkpoint, _open_clips_own(checkpoint)
+        return checkpoint, _transformers_own(checkpoint)
+
+    return made
 
 
 @pytest.fixture(scope="module")
-def own(checkpoint: Checkpoint) -> Own:
-    return _open_clips_own(checkpoint) if isinstance(checkpoint, OpenClipCheckpoint) else _transformers_own(checkpoint)
+def checkpoint(family: str, make: Callable[[str], tuple[Checkpoint, Own]]) -> Checkpoint:
+    return make(family)[0]
+
+
+@pytest.fixture(scope="module")
+def own(family: str, make: Callable[[str], tuple[Checkpoint, Own]]) -> Own:
+    return make(family)[1]
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +151,13 @@ def pictures() -> list[Image.Image]:
         Image.fromarray(np.dstack([ramp, ramp[..., :1]]).astype(np.uint8)),  # nothing to resize, for some
         Image.new("RGB", (1, 1), "orange"),
     ]
+
+
+@pytest.fixture(scope="module")
+def large_file(pictures: list[Image.Image], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("large") / "large.jpg"
+    pictures[2].resize((2000, 1333), Image.Resampling.BICUBIC).save(path, quality=92)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -171,15 +195,13 @@ def test_thirty_texts_keep_their_order_and_do_not_depend_on_each_other(
 
 
 def test_a_large_file_decoded_at_a_reduced_scale_keeps_its_vector(
-    family: str, encoder: DualEncoder, own: Own, pictures: list[Image.Image], tmp_path: Path
+    family: str, encoder: DualEncoder, own: Own, large_file: Path
 ) -> None:
     if family == "open_clip ResNet":
         pytest.skip("random convolutions magnify what the scale leaves; benchmarks/encoders.py measures a trained one")
-    large = pictures[2].resize((2000, 1333), Image.Resampling.BICUBIC)
-    large.save(tmp_path / "large.jpg", quality=92)
-    with Image.open(tmp_path / "large.jpg") as decoded:
+    with Image.open(large_file) as decoded:
         expected = own[0]([decoded.convert("RGB")])
-    assert _cosines(encoder.encode_images([tmp_path / "large.jpg"]), expected).min() >= 0.995
+    assert _cosines(encoder.encode_images([large_file]), expected).min() >= 0.995
 
 
 def test_a_picture_does_not_depend_on_its_batch(

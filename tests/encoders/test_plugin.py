@@ -39,6 +39,7 @@ def run(site: Path, code: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_example_indexes_and_searches(site: Path) -> None:
     rows = "item_id,title\na,a red shoe\nb,a blue teapot\n"
     (site / "catalogue.csv").write_text(rows, encoding="utf-8")

@@ -98,12 +98,14 @@ class ByLargestShape(torch.nn.Module):
         return features
 
 
+@pytest.mark.slow
 def test_auto_takes_the_first_candidate_that_keeps_the_vectors(name: str) -> None:
     encoder = firstsight.load_encoder(name)
     assert isinstance(encoder, DualEncoder)
     assert encoder.runtime == ("openvino:bf16" if computes_in_bf16() else "openvino:fp32")
 
 
+@pytest.mark.slow
 def test_every_runtime_of_a_model_has_one_fingerprint(name: str) -> None:
     specs = [
         firstsight.load_encoder(name, runtime=r).spec for r in ("torch", "torch:bf16", "openvino", "openvino:bf16")
@@ -111,6 +113,7 @@ def test_every_runtime_of_a_model_has_one_fingerprint(name: str) -> None:
     assert len(set(specs)) == 1
 
 
+@pytest.mark.slow
 def test_a_precision_that_moves_the_vectors_is_refused_with_the_figures_and_auto_goes_on(
     model: DualModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +126,7 @@ def test_a_precision_that_moves_the_vectors_is_refused_with_the_figures_and_auto
     assert runtime_choice.choose_runtime(wrong, OPTIONS) == Runtime("openvino", "fp32")
 
 
+@pytest.mark.slow
 def test_a_tower_that_cannot_be_exported_runs_in_torch(tmp_path: Path) -> None:
     encoder = firstsight.load_encoder(checkpoints.align(tmp_path).name)
     assert isinstance(encoder, DualEncoder)
@@ -168,7 +172,9 @@ def test_a_runtime_that_failed_is_tried_again_when_asked_for_by_name(
     assert runtime_choice.measure_runtime(model, runtime, replace(OPTIONS, runtime="openvino")).refused == ""
 
 
-def test_a_compiled_tower_gives_the_same_vectors() -> None:
+@pytest.mark.slow
+def test_a_compiled_tower_gives_the_same_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch._inductor.config.compile_threads", 1)  # else compilers start that are not needed
     if shutil.which("g++") is None:
         pytest.skip("torch.compile needs a C++ compiler")
     torch.manual_seed(0)
@@ -179,6 +185,7 @@ def test_a_compiled_tower_gives_the_same_vectors() -> None:
     np.testing.assert_allclose(compiled, exact, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_broken_verdicts_are_reached_again(model: DualModel, cache: Path) -> None:
     runtime = Runtime("openvino", "fp32")
     first = runtime_choice.measure_runtime(model, runtime, OPTIONS)
@@ -190,6 +197,7 @@ def test_broken_verdicts_are_reached_again(model: DualModel, cache: Path) -> Non
     assert json.loads(file.read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_a_cache_folder_that_cannot_be_written_costs_nothing_but_time(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,6 +232,7 @@ def test_a_device_that_is_not_there_is_one_sentence(name: str) -> None:
         firstsight.load_encoder(name, runtime="torch", device="cuda:7")
 
 
+@pytest.mark.slow
 def test_a_bad_picture_costs_no_later_call(name: str) -> None:
     encoder = firstsight.load_encoder(name, runtime="openvino")
     good = Image.new("RGB", (60, 60), "red")
@@ -251,6 +260,7 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return sorted(folder.iterdir())
 
 
+@pytest.mark.slow
 def test_int8_is_measured_and_then_runs(name: str, crops: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("nncf")
     # random weights give all pictures much the same vector, so their neighbours move more than a trained model's
@@ -272,6 +282,7 @@ def test_int8_is_measured_and_then_runs(name: str, crops: list[Path], monkeypatc
     assert fast.spec == exact.spec
 
 
+@pytest.mark.slow
 def test_int8_below_its_figures_is_refused(
     name: str, model: DualModel, crops: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -319,6 +330,7 @@ def test_entries_of_a_model_stand_side_by_side() -> None:
     assert runtime_measurements.read("b" * 64, "one") is None
 
 
+@pytest.mark.slow
 def test_an_encoder_is_an_encoder(name: str) -> None:
     encoder = firstsight.load_encoder(name)
     assert isinstance(encoder, Encoder)

@@ -45,6 +45,7 @@ def test_a_better_challenger_is_promoted_and_an_equal_or_worse_one_is_not() -> N
     assert (same.promote, same.difference, same.low, same.high) == (False, 0.0, 0.0, 0.0)
 
 
+@pytest.mark.slow
 def test_an_equal_challenger_is_seldom_promoted() -> None:
     promoted = sum(compare(*drawn(seed, 0.0), resamples=300).promote for seed in range(100))
     assert promoted <= 11  # 5 % of them, and three standard deviations

@@ -18,6 +18,7 @@ def drawn(seed: int, rows: int, dim: int, prevalence: float) -> tuple[np.ndarray
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True), labels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rows", "dim", "prevalence"), [(2_000, 64, 0.5), (1_000, 64, 0.2), (600, 96, 0.3)])
 def test_most_flips_are_found_and_most_suspects_are_flips(rows: int, dim: int, prevalence: float) -> None:
     figures = []

@@ -58,6 +58,7 @@ def missed(stream: NormalScores, rows: int, target: dict[str, float], *, every: 
     return fails / SPLITS, wrong_bounds / 2 / SPLITS, attained / SPLITS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stream", "rows", "target"),
     [

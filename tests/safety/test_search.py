@@ -39,6 +39,7 @@ QUERIES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("few", [5_000, 10])
 @pytest.mark.parametrize("query", QUERIES, ids=str)
 def test_blocked_items_are_left_out_of_every_kind_of_search(

@@ -27,7 +27,7 @@ from firstsight.safety.policy.policies import Policies, parse_policies
 from firstsight.safety.review import review_actions
 from firstsight.safety.review.review_queue import review_queue
 from firstsight.safety.scoring.scoring_run import score
-from firstsight.storage.conditions import quote
+from firstsight.storage.sql.conditions import quote
 from firstsight.storage.store import Store
 from tests.safety.conftest import POLICIES, Catalogue
 from tests.safety.scored_items import change_item, decision_of
@@ -111,6 +111,7 @@ def lose_head(path: Path) -> None:
 DAMAGES = [lose, cut, empty, replace_log, edit_first, lose_head]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_every_writing_command_refuses_a_log_of_another_database(db: Path, damage: Callable[[Path], None]) -> None:
     damage(db)
@@ -206,6 +207,7 @@ def test_an_adoption_knows_decisions_that_came_after_a_persons(db: Path) -> None
     assert check_log(store, log_of(db)).ok
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_new_log_gets_all_decisions_in_force(db: Path, damage: Callable[[Path], None], tmp_path: Path) -> None:
     held = held_items(Store.open(db))
@@ -312,6 +314,7 @@ def old(db: Path) -> Path:
     return db
 
 
+@pytest.mark.slow
 def test_an_upgrade_copies_peoples_decisions(old: Path) -> None:
     store = Store.open(old)
     assert current_reviews(store, log_of(old)).decisions[BLOCKED].action == "block"
@@ -339,6 +342,7 @@ def test_an_old_database_is_linked_by_the_first_command_too(old: Path) -> None:
     assert read_reviews(Store.open(old)).decisions.keys() == {BLOCKED}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [lose, empty, edit_first, lose_head])
 def test_an_old_database_without_its_log_is_left_alone_and_refused(old: Path, damage: Callable[[Path], None]) -> None:
     score(Store.open(old), POLICY)  # the person's decision is in the scores now

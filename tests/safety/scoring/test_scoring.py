@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +25,7 @@ from firstsight.safety.scoring.scoring_run import score
 from firstsight.storage.store import Store
 from firstsight.storage.tables import PARTS
 from tests.safety.conftest import POLICIES, Catalogue
+from tests.safety.simulated_crashes import killed_before_each_write, put_back
 
 
 def make_head(catalogue: Catalogue, policy_id: str = "weapons", *, coef: Vector | None = None) -> Head:
@@ -211,39 +208,22 @@ def test_an_empty_database_is_refused(tmp_path: Path, policies: Policies) -> Non
         score(Catalogue(tmp_path / "empty", 0).store, policies)
 
 
-CHILD = """
-import sys
-from firstsight.storage.tables import PARTS
-from firstsight.storage.store import Store
-from firstsight.safety.policy.policies import parse_policies
-from firstsight.safety.scoring.scoring_run import score
-print("go", flush=True)
-score(Store.open(sys.argv[1]), parse_policies(sys.argv[2], "p.yaml"))
-print("done", flush=True)
-"""
-
-
-@pytest.mark.parametrize("delay_s", [0.0, 0.08, 0.16])
+@pytest.mark.slow
 def test_a_kill_leaves_the_old_scores_in_force_and_the_next_run_makes_them_new(
-    scored: Catalogue, tmp_path: Path, delay_s: float
+    scored: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = state(scored.store)
     promote(scored.store, make_head(scored, coef=np.asarray(-scored.weapon)))
-    with subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(scored.path), POLICIES], stdout=subprocess.PIPE, env=dict(os.environ)
-    ) as child:
-        assert child.stdout is not None
-        assert child.stdout.readline() == b"go\n"
-        try:
-            child.wait(delay_s)
-        except subprocess.TimeoutExpired:
-            child.send_signal(signal.SIGKILL)
-    store = Store.open(scored.path)
-    scores, shown = state(store)
     new = parse_policies(POLICIES, "p.yaml")
-    if [row["scores"] for row in scores] == [row["scores"] for row in before[0]]:
-        assert shown == before[1]
-    score(store, new)
-    after = state(store)
-    assert [row["scores"] for row in after[0]] != [row["scores"] for row in before[0]]
-    assert after[1] == []  # the other direction shows nothing
+    killed = killed_before_each_write(monkeypatch, lambda path: score(Store.open(path), new), scored.path)
+    assert len(killed) >= 3
+    for files in killed:
+        put_back(files, scored.path)
+        store = Store.open(scored.path)
+        scores, shown = state(store)
+        if [row["scores"] for row in scores] == [row["scores"] for row in before[0]]:
+            assert shown == before[1]
+        score(store, new)
+        after = state(store)
+        assert [row["scores"] for row in after[0]] != [row["scores"] for row in before[0]]
+        assert after[1] == []  # the other direction shows nothing

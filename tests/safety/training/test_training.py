@@ -57,6 +57,7 @@ def test_sixteen_positives_are_enough_for_a_head_that_ranks_well(
     assert made.head.calibrated
 
 
+@pytest.mark.slow
 def test_many_positives_are_split_and_the_cuts_keep_their_targets(tmp_path: Path, policies: Policies) -> None:
     catalogue = Catalogue(tmp_path / "db", 1_600)
     made = trained(catalogue, policies, tmp_path / "l.csv", catalogue.ids, precision=0.7, recall=0.8)
@@ -109,6 +110,7 @@ def test_views_and_files_can_be_labelled_too(catalogue: Catalogue, policies: Pol
         train(catalogue.store, read_labels(path, policies, catalogue.store), {p.id: p for p in policies.all}, groups={})
 
 
+@pytest.mark.slow
 def test_prompts_join_where_they_help(catalogue: Catalogue, policies: Policies, tmp_path: Path) -> None:
     labels = labels_of(catalogue, policies, tmp_path / "l.csv", catalogue.ids[:80])
     by_id = {p.id: p for p in policies.all}

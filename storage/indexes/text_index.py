@@ -1,8 +1,8 @@
-"""The full-text indexes over title and text: LanceDB's own, in the language of the database.
+"""The full-text indexes over title and text: LanceDB's, in the language of the database.
 
-Both are made with the database's first run, before its rows, and take rows in at the end of each run. In
-between, LanceDB compares the rows that are not in them yet one by one with the same tokeniser, so that words
-find them, too; only misspelt words do not. The language is kept in the indexes themselves.
+The first index run creates both before it writes rows; the end of each run adds the new rows. Until then, LanceDB
+compares new rows one by one with the same tokeniser, so searches by words find them too, except for misspelt words.
+The indexes store the language.
 """
 
 from __future__ import annotations
@@ -35,37 +35,36 @@ STEMMED_LANGUAGES = (
     "Tamil",
     "Turkish",
 )
-"""Languages whose words are brought to their stems, so that `shoe` finds `shoes`."""
+"""Languages with stemming, so that `shoe` finds `shoes`."""
 
 OTHER_LANGUAGE = "other"
-"""Any other language, or several: words are cut by Unicode's rules (Chinese and Japanese by a dictionary), and kept."""
+"""Any other language, or several: words are split by Unicode's rules (Chinese, Japanese: by a dictionary) and kept."""
 
 DEFAULT_LANGUAGE = "English"
 
 MAX_UNINDEXED_SHARE = 0.05
-"""The indexes of a large table are made again once this share of its rows is not in them."""
+"""Share of rows missing in the indexes of a large table above which they are built again."""
 
 SMALL_TABLE_ROWS = 100_000
-"""Rows up to which they are made again after every run that wrote some: less than a second."""
+"""Maximum rows of a table with a new build after each run that wrote rows: it takes less than a second."""
 
 
 def check_language(language: str) -> str:
-    """A language as it is written here, whatever its capitals.
+    """Get the name of a language in its standard spelling, such as "English" for "english".
 
     Raises:
-        CatalogError: there is no such language.
+        CatalogError: no text index supports the language.
     """
     for known in (*STEMMED_LANGUAGES, OTHER_LANGUAGE):
         if language.lower() == known.lower():
             return known
     raise CatalogError(
-        f"{language!r} is no language whose word stems are known; "
-        f"choose one of {', '.join(STEMMED_LANGUAGES)}, or {OTHER_LANGUAGE}"
+        f"{language!r} is not a supported language; choose one of {', '.join(STEMMED_LANGUAGES)}, or {OTHER_LANGUAGE}"
     )
 
 
 def stored_language(store: Store) -> str | None:
-    """The language of the text indexes; None where there are none yet."""
+    """Read the language of the text indexes; None if there are none yet."""
     details = [index.index_details for index in store.items.list_indices() if index.columns == ["title"]]
     if not details or not details[0]:
         return None
@@ -73,30 +72,31 @@ def stored_language(store: Store) -> str | None:
 
 
 def index_texts(store: Store, language: str | None = None) -> None:
-    """Make the text indexes where they are missing, of another language, or behind; the caller holds the writer lock.
+    """Build the text indexes that are missing, lack rows or have another language; the caller holds the writer lock.
 
     Args:
-        language: one of `STEMMED_LANGUAGES` or `OTHER_LANGUAGE`; None for the database's own, English for a new one.
+        language: one of `STEMMED_LANGUAGES` or `OTHER_LANGUAGE`; None for the language of the database, English for a
+            new one.
 
     Raises:
-        CatalogError: an unknown language.
+        CatalogError: no text index supports the language.
         StoreError: the database cannot be written.
     """
     stored = stored_language(store)
-    wanted = check_language(language) if language else stored or DEFAULT_LANGUAGE
+    chosen = check_language(language) if language else stored or DEFAULT_LANGUAGE
     for column in COLUMNS:
-        if wanted != stored or _is_behind(store.items, column):
+        if chosen != stored or _is_behind(store.items, column):
             try:
-                store.items.create_index(column, config=_config(wanted), replace=True)
+                store.items.create_index(column, config=_config(chosen), replace=True)
             except (RuntimeError, OSError) as error:
                 raise StoreError(
-                    f"{store.uri}: the words of {column} could not be indexed ({first_line(error)}); "
-                    "see that there is room and access, then run again"
+                    f"{store.uri}: the text index of {column!r} could not be built ({first_line(error)}); "
+                    "check space and access, then run again"
                 ) from error
 
 
 def index_columns(items: Table, language: str = DEFAULT_LANGUAGE) -> None:
-    """Make both indexes on a table that has the columns of `items`."""
+    """Build both text indexes of a table with the columns of `items`."""
     for column in COLUMNS:
         items.create_index(column, config=_config(language), replace=True)
 

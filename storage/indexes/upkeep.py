@@ -1,9 +1,9 @@
-"""Upkeep: when a database's files and indexes need work, and that work.
+"""Upkeep of a database's files and indexes: decide when they need work, and do it.
 
-Every write leaves a version and a small file behind, and rows that no index knows. LanceDB's own `optimize` merges
-small files, adds new rows to the indexes and removes old versions; what is here decides when, from a few reads of
-metadata, and builds and measures the vector indexes (`vector_index.py`). A kill at any moment costs the work in hand
-and no row: LanceDB commits each step whole. Readers go on with the version that they have.
+Each write leaves a new version, a small file, and rows outside the indexes. LanceDB's `optimize` merges small files,
+adds new rows to the indexes and removes old versions. This module decides from a few reads of metadata when to call it,
+and builds and measures the vector indexes. A kill at any moment loses the running step but no row: LanceDB commits each
+step as a whole. Readers continue with their version.
 """
 
 from __future__ import annotations
@@ -22,58 +22,60 @@ from lancedb.index import BTree
 from lancedb.table import Table
 
 from firstsight.errors import StoreError
-from firstsight.storage import vector_index
+from firstsight.storage.indexes import vector_index
+from firstsight.storage.indexes.index_recall import tune
 from firstsight.storage.store import Store
 from firstsight.storage.tables import KEYS
 
 COMMITS = 100
-"""Commits to a table after which its small files are merged and its old versions removed."""
+"""Commits to a table after which upkeep merges its small files and removes its old versions."""
 
 CHECK_COMMITS = 20
-"""Commits to `items` between two looks at what is due, during a run."""
+"""Commits to `items` between two checks for due upkeep during a run."""
 
 KEEP_VERSIONS_FOR = timedelta(hours=6)
-"""Age up to which old versions stay, for readers that still use them."""
+"""Age up to which upkeep keeps old versions, for readers that still use them."""
 
 TAIL_ROWS = 10_000
-"""Rows that the vector index may not know: each 10,000 cost a search 4 to 8 ms."""
+"""Maximum number of rows outside the vector index: 10,000 of them add 4 to 8 ms to a search."""
 
 TAIL_SHARE = 0.01
-"""During a run, the same as a share of the rows, where that is more."""
+"""The same limit during a run, as a share of the rows; the larger one applies."""
 
 GROWTH = 1.5
-"""Growth since the vector index was built, at which it is built again."""
+"""Growth of the table since the build of its vector index at which upkeep builds it again."""
 
 SEGMENTS = 16
-"""Parts of a vector index, one more with each extension, at which it is built again as one."""
+"""Segments of a vector index at which upkeep builds it again as one; each extension adds a segment."""
 
 IDS_MIN_ROWS = 50_000
-"""Rows below which ids are found by reading the column: an index is no faster."""
+"""Minimum rows of a table with an index of ids; below it reading the column is as fast."""
 
 _STRAY_AGE_S = 3600.0
 _METADATA = "firstsight:optimized"
 
 UpkeepStep = Literal["compact", "ids", "build", "measure"]
-"""Merge files, extend indexes and remove old versions; index the ids; build the vector index; measure its recall."""
+"""compact: merge files, extend indexes, remove old versions; ids: index the ids; build: build the vector index;
+measure: measure its recall."""
 
 
 @dataclass(frozen=True)
 class TableState:
-    """A table's files and indexes."""
+    """State of a table's files and indexes."""
 
     table: str
     rows: int
     fragments: int
-    commits: int  # since it was last compacted
+    commits: int  # since the last compaction
     id_index: bool
-    unindexed: int  # rows that the vector index does not know; 0 where there is none
+    unindexed: int  # rows outside the vector index; 0 without an index
     segments: int  # of the vector index
-    tuning: vector_index.Tuning | None  # of the vector index; None where search is exact
+    tuning: vector_index.Tuning | None  # of the vector index; None if search is exact
 
 
 @dataclass(frozen=True)
 class TableUpkeep:
-    """What was done to one table, with its state before and after."""
+    """Upkeep of one table, with its state before and after."""
 
     steps: tuple[UpkeepStep, ...]
     seconds: float
@@ -81,22 +83,22 @@ class TableUpkeep:
     before: TableState
     after: TableState
     versions: tuple[int, int]  # before and after
-    disk_bytes: tuple[int, int] | None  # before and after, old versions included; None at an object-store address
+    disk_bytes: tuple[int, int] | None  # before and after, with old versions; None at an object-store address
 
 
 @dataclass(frozen=True)
 class UpkeepReport:
-    """What an upkeep did; `tables` has those on which there was something to do."""
+    """Result of an upkeep; `tables` has the tables that needed work."""
 
     run_id: str
     seconds: float
     tables: tuple[TableUpkeep, ...]
-    stray_files: int = 0  # that killed writes had left, removed
+    stray_files: int = 0  # removed files of killed writes
 
 
 def table_state(table: Table) -> TableState:
-    """Read a table's state from its metadata: no time that grows with its rows."""
-    stats = cast("dict[str, Any]", table.stats())  # typed as a class, and a dictionary
+    """Read a table's state from its metadata; the time does not grow with its rows."""
+    stats = cast("dict[str, Any]", table.stats())  # typed as a class, but a dictionary
     indexes = {index.name: index for index in table.list_indices()}
     vectors = indexes.get(vector_index.NAME)
     schema = table.schema
@@ -115,7 +117,11 @@ def table_state(table: Table) -> TableState:
 
 
 def steps_due(state: TableState, *, during_run: bool = False) -> tuple[UpkeepStep, ...]:
-    """What a table needs, in the order in which it is done."""
+    """List the upkeep that a table needs, in order.
+
+    Args:
+        during_run: leave work that can wait to the end of the run.
+    """
     steps: list[UpkeepStep] = []
     tail = max(TAIL_ROWS, TAIL_SHARE * state.rows) if during_run else TAIL_ROWS
     extend = state.unindexed > tail
@@ -136,7 +142,7 @@ _SEARCHED = ("items", "views")
 
 def _build_due(state: TableState) -> bool:
     tuning = state.tuning
-    if tuning is None or tuning.recall is None:  # there is none, or a kill came between building and measuring it
+    if tuning is None or tuning.recall is None:  # no index, or a kill between its build and its measurement
         return True
     return state.rows >= GROWTH * tuning.rows or state.segments >= SEGMENTS
 
@@ -149,34 +155,34 @@ def run_upkeep(
     during_run: bool = False,
     on_step: Callable[[str, UpkeepStep], None] = lambda table, step: None,
 ) -> UpkeepReport | None:
-    """Do what is due; the caller holds the writer lock.
+    """Do all due upkeep; the caller holds the writer lock.
 
     Args:
-        by_hand: compact and measure even where it is not due.
-        rebuild: build the vector indexes anew, where there are rows enough for one.
-        during_run: leave alone what may wait until the run's end.
-        on_step: told the table and the step that begins.
+        by_hand: compact and measure all tables, due or not.
+        rebuild: build the vector indexes again, in tables with enough rows; only with `by_hand`.
+        during_run: leave work that can wait to the end of the run.
+        on_step: called with the table's name and the step when a step begins.
 
     Returns:
-        What was done, which is also in `runs`; None where nothing was due.
+        A report, which is also written to `runs`; None if nothing was due.
 
     Raises:
-        StoreError: the disk is full, or the like; nothing is lost.
+        StoreError: the database cannot be written, such as on a full disk; no row is lost.
     """
     started, began = time.monotonic(), datetime.now(UTC)
-    done = []
+    upkeeps = []
     for table in store.tables:
         state = table_state(table)
         steps = steps_due(state, during_run=during_run)
         if by_hand:
             steps = _manual_steps(state, steps, rebuild)
         if steps:
-            done.append(_maintain_table(store, table, state, steps, on_step))
-    if not done:
+            upkeeps.append(_maintain_table(store, table, state, steps, on_step))
+    if not upkeeps:
         return None
-    strays = sum(_remove_strays(store, upkeep.after.table) for upkeep in done)
+    strays = sum(_remove_strays(store, upkeep.after.table) for upkeep in upkeeps)
     run_id = f"{began:%Y%m%dT%H%M%S}-{uuid4().hex[:8]}"
-    report = UpkeepReport(run_id, time.monotonic() - started, tuple(done), strays)
+    report = UpkeepReport(run_id, time.monotonic() - started, tuple(upkeeps), strays)
     _record(store, report, began, by_hand=by_hand)
     return report
 
@@ -211,7 +217,7 @@ def _maintain_table(
             tuning = store.maintain(table, vector_index.build_index)
             build_seconds = time.monotonic() - step_started
         elif tuning is not None:
-            tuning = vector_index.tune(table, tuning)
+            tuning = tune(table, tuning)
             store.maintain(table, partial(vector_index.store_tuning, tuning=tuning))
     if "compact" in steps:
         store.maintain(table, _note_optimized)
@@ -230,25 +236,26 @@ def _compact(table: Table) -> None:
 
 
 def _version_age_to_keep(table: Table) -> timedelta:
-    """Age of the versions that stay. A tag keeps all since its own: LanceDB refuses to pass over a tagged one."""
+    """Age up to which versions stay. A tag keeps all versions since its own: LanceDB cannot skip a tagged version."""
     tagged = {tag["version"] for tag in table.tags.list().values()}
     if not tagged:
         return KEEP_VERSIONS_FOR
-    made: list[datetime] = [v["timestamp"] for v in table.list_versions() if v["version"] in tagged]
-    oldest = min(made, default=datetime.now())  # without a time zone, in this machine's
+    tagged_at: list[datetime] = [v["timestamp"] for v in table.list_versions() if v["version"] in tagged]
+    oldest = min(tagged_at, default=datetime.now())  # without a time zone: local time
     return max(KEEP_VERSIONS_FOR, datetime.now().astimezone() - oldest.astimezone() + timedelta(minutes=1))
 
 
 def _note_optimized(table: Table) -> None:
-    """Note the version at which this was done, for `TableState.commits`; the note is a version, too."""
+    """Note the version of this compaction, for `TableState.commits`; the note makes a version, too."""
     metadata = {_METADATA: str(table.version + 1)}
     table.update_field_metadata({"path": KEYS[table.name], "metadata": metadata})
 
 
 def _remove_strays(store: Store, name: str) -> int:
-    """Remove temporary files that killed writes left, which LanceDB's own cleanup passes over.
+    """Remove temporary files of killed writes, which LanceDB's cleanup leaves.
 
-    With the writer lock held nobody else writes; the hour is for programs that write past firstsight.
+    The writer lock excludes other firstsight writers. Files of the last hour stay, because other programs may write
+    them.
     """
     if store.folder is None:
         return 0
@@ -270,7 +277,7 @@ def _disk_bytes(store: Store, table: Table) -> int | None:
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except OSError:  # gone meanwhile
+    except OSError:  # removed in the meantime
         return 0
 
 
@@ -292,26 +299,26 @@ def _record(store: Store, report: UpkeepReport, began: datetime, *, by_hand: boo
 
 
 class RunUpkeep:
-    """Upkeep beside an index run; what goes wrong with it costs the run nothing and is kept in `runs`."""
+    """Upkeep during and after an index run; its errors do not stop the run, and are recorded in `runs`."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._checked = store.items.version
 
     def after_write(self) -> None:
-        """To be called after each write, where no other write is under way."""
+        """Check for due upkeep; call it after each write, while no other write runs."""
         if self._store.items.version - self._checked >= CHECK_COMMITS:
             self._run_upkeep(during_run=True)
             self._checked = self._store.items.version
 
     def at_end(self) -> None:
-        """To be called when the run is recorded as finished."""
+        """Do all due upkeep; call it after the run is recorded as finished."""
         self._run_upkeep(during_run=False)
 
     def _run_upkeep(self, *, during_run: bool) -> None:
         try:
             run_upkeep(self._store, during_run=during_run)
-        except (StoreError, ValueError) as error:  # ValueError: LanceDB's, such as for too few vectors to build from
+        except (StoreError, ValueError) as error:  # ValueError: from LanceDB, such as for too few vectors
             report = UpkeepReport(f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:8]}", 0.0, ())
             with contextlib.suppress(StoreError):
                 _record(self._store, report, datetime.now(UTC), by_hand=False, error=str(error))

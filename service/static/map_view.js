@@ -1,24 +1,24 @@
-// The plane of the map: where a point of the unit square lies on the canvas, and which points are next to a place.
+// The visible part of the map: pixels of points of the unit square, and the points nearest to a place.
 
-const MOST = 60;
+const MAX_ZOOM = 60;
 
-/** What is seen of the unit square: y upwards, wider than high, moved and enlarged. */
-export class Plane {
+/** The visible part of the unit square, moved and zoomed; y points up, and the map is wider than high. */
+export class MapView {
   constructor(canvas) {
     this.canvas = canvas;
-    this.x = 0; // of the middle, in units of the square
+    this.x = 0; // offset of the centre, in units of the square
     this.y = 0;
     this.zoom = 1;
   }
 
-  /** Pixels of a unit, along and up. */
+  /** Pixels of one unit, horizontally and vertically. */
   get scale() {
     const { width, height } = this.canvas;
     return [Math.min(width * 0.94, height * 0.94 * 1.6) * this.zoom, Math.min(height * 0.94, width * 0.94) * this.zoom];
   }
 
   /** Pixels of a point. */
-  place([x, y]) {
+  toPixels([x, y]) {
     const [wide, tall] = this.scale;
     return [this.canvas.width / 2 + (x - 0.5 - this.x) * wide, this.canvas.height / 2 - (y - 0.5 - this.y) * tall];
   }
@@ -29,9 +29,9 @@ export class Plane {
     this.y += dy / tall;
   }
 
-  /** Enlarge around a pixel, which stays; back at 1 all of it is seen. */
+  /** Zoom around a pixel, which keeps its place. At zoom 1 the whole map is visible. */
   zoomAt(factor, x, y) {
-    const next = Math.max(1, Math.min(MOST, this.zoom * factor));
+    const next = Math.max(1, Math.min(MAX_ZOOM, this.zoom * factor));
     const [wide, tall] = this.scale;
     const share = 1 - this.zoom / next;
     this.x += ((x - this.canvas.width / 2) / wide) * share;
@@ -41,19 +41,19 @@ export class Plane {
   }
 }
 
-/** The place in the list of the point nearest to a pixel, within so many; null where there is none. */
-export function nearestTo(count, placeOf, [x, y], within) {
-  return least(count, (n) => {
-    const spot = placeOf(n);
+/** Index of the point nearest to a pixel, within a distance in pixels; null if there is none. */
+export function findNearest(count, pixelsOf, [x, y], within) {
+  return findLowest(count, (n) => {
+    const spot = pixelsOf(n);
     const away = spot ? Math.hypot(spot[0] - x, spot[1] - y) : Infinity;
     return away < within ? away : Infinity;
   });
 }
 
-/** The next point in a direction: rather one straight ahead than a nearer one to the side. */
-export function nextTo(count, placeOf, [x, y], [dx, dy]) {
-  return least(count, (n) => {
-    const spot = placeOf(n);
+/** Index of the next point in a direction; a point straight ahead wins over a nearer one to the side. */
+export function findNext(count, pixelsOf, [x, y], [dx, dy]) {
+  return findLowest(count, (n) => {
+    const spot = pixelsOf(n);
     if (!spot) return Infinity;
     const along = (spot[0] - x) * dx + (spot[1] - y) * dy;
     const across = Math.abs((spot[0] - x) * dy) + Math.abs((spot[1] - y) * dx);
@@ -61,7 +61,7 @@ export function nextTo(count, placeOf, [x, y], [dx, dy]) {
   });
 }
 
-function least(count, costOf) {
+function findLowest(count, costOf) {
   let best = null;
   let lowest = Infinity;
   for (let n = 0; n < count; n += 1) {

@@ -14,8 +14,8 @@ from typing import Final, NoReturn
 from sqlglot import exp
 from sqlglot.expressions import DataType
 
-from firstsight.storage.condition_dialect import OF_THE_TEXT
-from firstsight.storage.conditions import ConditionLimits, RefusalError, quote, quote_name
+from firstsight.storage.sql.condition_dialect import OF_THE_TEXT
+from firstsight.storage.sql.conditions import ConditionLimits, RefusalError, quote, quote_name
 
 _LOGIC: Final = (exp.And, exp.Or, exp.Not)
 _PREDICATES: Final = (

@@ -18,9 +18,9 @@ from sqlglot import Token, TokenType, exp
 from sqlglot.errors import ParseError, TokenError
 
 from firstsight.errors import QueryError
-from firstsight.storage.condition_dialect import parse, tokenize
-from firstsight.storage.condition_writer import Writer
-from firstsight.storage.conditions import ConditionLimits, RefusalError, one_of, quote, shortened
+from firstsight.storage.sql.condition_dialect import parse, tokenize
+from firstsight.storage.sql.condition_writer import Writer
+from firstsight.storage.sql.conditions import ConditionLimits, RefusalError, one_of, quote, shortened
 
 MAX_CHAIN = 250
 """Words and signs of a filter between two of AND, OR and commas. LanceDB goes through an expression by recursion: a sum
