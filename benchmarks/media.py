@@ -195,7 +195,7 @@ def pictures(work: Path) -> bool:
     """Compare decoding and preprocessing with plain Pillow, and decoding in children with threads of this process."""
     from torchvision.transforms.v2 import InterpolationMode
 
-    from firstsight.encoders.picture_transform import SquareTransform
+    from firstsight.encoders.families.picture_transform import SquareTransform
     from firstsight.encoders.starter.starter_encoder import StarterEncoder
 
     transform = SquareTransform(

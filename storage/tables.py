@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, get_args
 
 import pyarrow as pa
 
@@ -11,6 +11,9 @@ from firstsight.storage.columns import ColumnKind, arrow_type
 
 Part = Literal["title", "image", "frame"]
 """The part of an item that a view shows."""
+
+PARTS: tuple[str, ...] = get_args(Part)
+"""Every part, in a fixed order: arrays hold places in it."""
 
 TIME = pa.timestamp("us", "UTC")
 

@@ -1,4 +1,4 @@
-"""Killed before every single write: each commit of LanceDB, each append to the audit log, each write of its head."""
+"""Kills before every write: each commit of LanceDB, each append to the audit log, each write of its head."""
 
 from __future__ import annotations
 

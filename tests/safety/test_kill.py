@@ -1,4 +1,4 @@
-"""Killed after any write, or with a log that cannot be written: what is in force is logged, and logged once."""
+"""After a kill at any write, or with an unwritable log, each decision in force is logged exactly once."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from firstsight.errors import AuditLogError
+from firstsight.heads.labels import LabelSet
 from firstsight.safety.audit import audit_log
 from firstsight.safety.audit.adoption import adopt
 from firstsight.safety.audit.audit_log import AuditLog
@@ -29,7 +30,6 @@ from firstsight.safety.review import review_actions
 from firstsight.safety.scoring.scoring_run import score
 from firstsight.safety.training import training_run
 from firstsight.safety.training.head_training import TrainedHead
-from firstsight.safety.training.labels import LabelSet
 from firstsight.storage.store import Store
 from tests.safety.conftest import POLICIES, Catalogue
 from tests.safety.scoring.test_scoring import make_head, promote
@@ -66,7 +66,7 @@ def copies(base: Path, folder: Path) -> Callable[[], Path]:
 
 
 def outcome(path: Path) -> dict[str, Any]:
-    """What holds, without times and ids: decisions in force, people's decisions, scores, entries of the log."""
+    """Return the state without times and ids: decisions in force, people's decisions, scores, entries of the log."""
     store, log = Store.open(path), AuditLog.of(str(path))
     stored = read_reviews(store)
     table = ScoreTable(store).open()
@@ -85,7 +85,7 @@ def outcome(path: Path) -> dict[str, Any]:
 
 
 def require_logged(path: Path) -> None:
-    """Nothing is in force that the log does not know; nothing was logged twice; the log verifies."""
+    """Check that the log has each decision in force exactly once, and verifies."""
     store, log = Store.open(path), AuditLog.of(str(path))
     found = check_log(store, log)
     assert found.ok, found.problems
@@ -134,13 +134,13 @@ def test_a_first_scoring_may_die_after_any_write(
     assert die_everywhere(monkeypatch, copies(small.path, tmp_path / "run_until_crash"), act) >= 12
 
 
-def test_a_scoring_of_what_is_new_may_die_after_any_write(
+def test_a_scoring_of_new_items_may_die_after_any_write(
     small: Catalogue, two_scorings: Act, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert die_everywhere(monkeypatch, copies(small.path, tmp_path / "run_until_crash"), two_scorings) >= 8
 
 
-def test_a_scoring_that_died_is_finished_by_whoever_writes_next(
+def test_a_scoring_that_died_is_finished_by_the_next_writer(
     small: Catalogue, two_scorings: Act, policies: Policies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy, decide = copies(small.path, tmp_path / "run_until_crash"), acts_of(policies)["decide"]
@@ -161,7 +161,7 @@ def test_a_scoring_that_died_is_finished_by_whoever_writes_next(
 
 
 @pytest.mark.parametrize("name", ["decide", "appeal", "overturn"])
-def test_what_a_person_does_may_die_after_any_write(
+def test_a_persons_decision_may_die_after_any_write(
     name: str, small: Catalogue, policies: Policies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     acts = acts_of(policies)

@@ -1,4 +1,4 @@
-"""Searches leave blocked items out, and can be asked for them."""
+"""Searches leave blocked items out, unless asked for them."""
 
 from __future__ import annotations
 

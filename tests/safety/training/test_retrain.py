@@ -1,4 +1,4 @@
-"""Decisions become labels, and a challenger takes over only where it is shown to be better."""
+"""Decisions become labels, and a challenger is promoted only if it is shown to be better."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_better_challenger_takes_over_and_an_equal_one_does_not(
 
 
 @pytest.mark.slow
-def test_challenger_and_champion_are_compared_on_what_neither_has_seen(
+def test_challenger_and_champion_are_compared_on_units_that_neither_has_seen(
     large: Catalogue, policies: Policies, tmp_path: Path
 ) -> None:
     log = AuditLog.of(large.store.uri)
@@ -72,7 +72,7 @@ def test_challenger_and_champion_are_compared_on_what_neither_has_seen(
     assert made.comparison.rows == len(set(made.held_out.unit_ids) - seen) == len(made.held_out.unit_ids)
 
 
-def test_what_was_trained_on_everything_is_no_measure_for_a_champion(
+def test_a_champion_that_has_seen_all_labels_is_not_compared(
     catalogue: Catalogue, policies: Policies, tmp_path: Path
 ) -> None:
     log = AuditLog.of(catalogue.store.uri)

@@ -1,4 +1,4 @@
-"""A challenger is promoted where it is shown to be better, and only there."""
+"""A challenger is promoted only if it is shown to be better."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
 from firstsight.errors import SafetyError
-from firstsight.safety.training.champion import average_precision, compare
+from firstsight.heads.head_comparison import average_precision, compare
 
 
 def drawn(seed: int, better: float, n: int = 600) -> tuple[np.ndarray[Any, Any], ...]:
-    """Labels at 10 %, and two heads' scores; the challenger separates by `better` more."""
+    """Return labels with 10 % positives, and scores of two heads; the challenger separates by `better` more."""
     rng = np.random.default_rng(seed)
     labels = (rng.random(n) < 0.1).astype(np.int8)
     common = rng.normal(size=n)
@@ -51,7 +51,7 @@ def test_an_equal_challenger_is_seldom_promoted() -> None:
     assert promoted <= 11  # 5 % of them, and three standard deviations
 
 
-def test_copies_in_one_group_make_nothing_surer() -> None:
+def test_copies_in_one_group_add_no_certainty() -> None:
     labels, champion, challenger = drawn(3, 0.35, n=200)
     alone = compare(labels, champion, challenger, resamples=400)
     copied = [np.tile(one, 20) for one in (labels, champion, challenger)]
@@ -74,13 +74,13 @@ def test_too_few_positives_promote_nothing() -> None:
     ("change", "says"),
     [
         ({"champion": np.zeros(3)}, "champion has 3 rows"),
-        ({"labels": np.full(600, 2)}, "they are 0 or 1"),
+        ({"labels": np.full(600, 2)}, "they must be 0 or 1"),
         ({"challenger": np.full(600, np.nan)}, "finite"),
         ({"weights": np.zeros(600)}, "weights above 0"),
         ({"confidence": 0.5}, "confidence 0.5"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(change: dict[str, Any], says: str) -> None:
+def test_invalid_comparisons_are_refused(change: dict[str, Any], says: str) -> None:
     labels, champion, challenger = drawn(0, 0.0)
     with pytest.raises(SafetyError, match=says):
         compare(**{"labels": labels, "champion": champion, "challenger": challenger} | change)
