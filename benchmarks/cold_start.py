@@ -25,7 +25,8 @@ from firstsight.recommend.evaluation.measures import coverage, difference, ndcg,
 from firstsight.recommend.evaluation.protocols import item_cold
 from firstsight.recommend.events.interactions import History, Interactions, Recommender
 from firstsight.recommend.items import ItemSpace, Places
-from firstsight.recommend.models.blend import Blend, BlendSettings, Content
+from firstsight.recommend.models.blend import Blend, Content
+from firstsight.recommend.models.blend_scoring import BlendSettings
 from firstsight.recommend.models.blend_selection import choose_settings
 from firstsight.recommend.models.text_vectors import load_content_vectors
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from firstsight.encoders.base import Vectors
 from firstsight.errors import QueryError
 from firstsight.recommend.evaluation.measures import rank, recall
 from firstsight.recommend.evaluation.protocols import Split, item_cold
 from firstsight.recommend.events.interactions import Interactions
-from firstsight.recommend.models.blend import BlendSettings, blend_scores, max_cosines
+from firstsight.recommend.models.blend_scoring import BlendSettings, blend_scores, max_cosines
 from firstsight.recommend.models.cold_factors import FactorMapping, add_cold_factors
 from firstsight.recommend.models.collaborative import fit_factors
 
@@ -54,8 +55,6 @@ def choose_settings(train: Interactions, content: Vectors, *, seed: int = 0) -> 
         QueryError: the log has too few events for it.
         OptionalDependencyError: implicit is not installed.
     """
-    from threadpoolctl import threadpool_limits
-
     tried: dict[BlendSettings, list[float]] = {}
     chance, asked = [], 0
     for number in range(SPLITS):

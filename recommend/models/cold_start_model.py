@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from firstsight.errors import EncoderMismatchError, QueryError, StoreError
 from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.items import ItemSpace, Places
-from firstsight.recommend.models.blend import Blend, BlendSettings
+from firstsight.recommend.models.blend import Blend
+from firstsight.recommend.models.blend_scoring import BlendSettings
 from firstsight.recommend.models.blend_selection import check_enough_events, choose_settings
 from firstsight.recommend.models.cold_factors import add_cold_factors
 from firstsight.recommend.models.collaborative import Factors, fit_factors, gram_of

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
+from threadpoolctl import threadpool_limits
 
 from firstsight.errors import OptionalDependencyError, QueryError
 from firstsight.recommend.events.interactions import History, Interactions
@@ -82,8 +84,6 @@ def fit_factors(
         raise OptionalDependencyError(
             "collaborative factors need implicit, which is not installed: pip install 'firstsight[recommend]'"
         ) from None
-    from scipy import sparse
-    from threadpoolctl import threadpool_limits
 
     warm = train.popularity() > 0
     users = np.unique(train.users)

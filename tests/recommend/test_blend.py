@@ -10,7 +10,8 @@ from firstsight.recommend.evaluation.measures import recall
 from firstsight.recommend.evaluation.protocols import item_cold
 from firstsight.recommend.events.interactions import History
 from firstsight.recommend.models import blend_selection
-from firstsight.recommend.models.blend import Blend, BlendSettings, Content, blend_scores, max_cosines, standardise_rows
+from firstsight.recommend.models.blend import Blend, Content
+from firstsight.recommend.models.blend_scoring import BlendSettings, blend_scores, max_cosines, standardise_rows
 from firstsight.recommend.models.blend_selection import check_enough_events, choose_settings
 from firstsight.recommend.models.text_vectors import WordSpace, content_vectors
 from tests.recommend.synthetic_events import clustered_space, make_preference_log
