@@ -23,12 +23,13 @@ from benchmarks.interaction_logs import EventLog, amazon_industrial, movielens
 from firstsight.encoders.base import Vectors
 from firstsight.recommend.evaluation.measures import coverage, difference, ndcg, recall
 from firstsight.recommend.evaluation.protocols import item_cold
-from firstsight.recommend.events.interactions import History, Interactions, Recommender
+from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.items import ItemSpace, Places
 from firstsight.recommend.models.blend import Blend, Content
 from firstsight.recommend.models.blend_scoring import BlendSettings
 from firstsight.recommend.models.blend_selection import choose_settings
 from firstsight.recommend.models.text_vectors import load_content_vectors
+from firstsight.recommend.recommender import Recommender
 
 K = 20
 

@@ -25,8 +25,9 @@ from firstsight.recommend.semantic_ids.codebooks import clusters
 from firstsight.recommend.slates.interest_ranking import InterestRecommender
 from firstsight.recommend.slates.interests import InterestSettings
 from firstsight.recommend.slates.long_tail import Clusters
-from firstsight.recommend.slates.slate_composer import SlateSettings, candidate_pool
+from firstsight.recommend.slates.slate_composer import candidate_pool
 from firstsight.recommend.slates.slate_maker import SlateMaker
+from firstsight.recommend.slates.slate_settings import SlateSettings
 
 NOW = 1_790_000_000_000_000
 DIM = 384

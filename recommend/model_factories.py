@@ -10,17 +10,18 @@ from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vectors
 from firstsight.errors import QueryError
-from firstsight.recommend.events.interactions import History, Interactions, Recommender
+from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.items import ItemSpace, Places
 from firstsight.recommend.models.baselines import EASE, MeanProfile, Popularity, RandomOrder
 from firstsight.recommend.models.blend import Blend, Content
 from firstsight.recommend.models.collaborative import ALS
+from firstsight.recommend.models.factor_recommender import FactorRecommender
 from firstsight.recommend.models.text_vectors import load_content_vectors
+from firstsight.recommend.recommender import Recommender
 from firstsight.recommend.semantic_ids.codebooks import clusters
 from firstsight.recommend.semantic_ids.semantic_id_store import load_codebooks
 from firstsight.recommend.slates.interest_ranking import InterestRecommender
 from firstsight.recommend.slates.long_tail import Clusters
-from firstsight.recommend.slates.slate_maker import FactorRecommender
 from firstsight.storage.store import Store
 
 NAMES = ("random", "popularity", "mean profile", "max similarity", "ALS", "EASE", "blend", "interests")

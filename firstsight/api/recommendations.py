@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from firstsight.recommend.events.event_log import Events
     from firstsight.recommend.items import ItemSpace
     from firstsight.recommend.slates.interest_ranking import Ranking
-    from firstsight.recommend.slates.slate_composer import SlateSettings, Slot
+    from firstsight.recommend.slates.slate_composer import Slot
     from firstsight.recommend.slates.slate_maker import SlateMaker
     from firstsight.recommend.slates.slate_results import InterestedUser, SimilarItem, Slate
+    from firstsight.recommend.slates.slate_settings import SlateSettings
     from firstsight.storage.store import Store
 
 LOG_WAIT_S = 10.0
@@ -79,7 +80,7 @@ class RecommendationsPart(DatabaseConnection):
             now: the moment the slate is for, with a zone; now by default.
             seed: of exploration; the same seed gives the same slate. A new one by default.
             log: write the slots with their propensities to the table `slates`.
-            settings: fields of `SlateSettings` in `firstsight.recommend.slates.slate_composer`: k, quotas, explore,
+            settings: fields of `SlateSettings` in `firstsight.recommend.slates.slate_settings`: k, quotas, explore,
                 diversity, …
 
         Returns:
@@ -91,7 +92,7 @@ class RecommendationsPart(DatabaseConnection):
         """
         from firstsight.recommend.events.interactions import History
         from firstsight.recommend.slates.profiles import merge_histories, read_history, read_profile, utc_now
-        from firstsight.recommend.slates.slate_composer import SlateSettings
+        from firstsight.recommend.slates.slate_settings import SlateSettings
 
         unknown = settings.keys() - {field.name for field in fields(SlateSettings)}
         if unknown:
@@ -149,8 +150,8 @@ class RecommendationsPart(DatabaseConnection):
             QueryError: an unknown item, one without a vector, an unknown kind, or a value out of range.
         """
         from firstsight.recommend.slates.profiles import utc_now
-        from firstsight.recommend.slates.slate_composer import KINDS
         from firstsight.recommend.slates.slate_results import SimilarItem
+        from firstsight.recommend.slates.slate_settings import KINDS
 
         _check_k(k)
         for kind in kinds:
@@ -208,11 +209,12 @@ class RecommendationsPart(DatabaseConnection):
     def _read(self, store: Store, events: Events, kept: _SlateData | None) -> _SlateData:
         from firstsight.recommend.items import ItemSpace
         from firstsight.recommend.models.cold_start_model import ColdStartModel
+        from firstsight.recommend.models.factor_recommender import FactorRecommender
         from firstsight.recommend.semantic_ids.codebooks import clusters
         from firstsight.recommend.semantic_ids.semantic_id_store import load_codebooks
         from firstsight.recommend.slates.long_tail import Clusters
         from firstsight.recommend.slates.slate_log import read_outcomes
-        from firstsight.recommend.slates.slate_maker import FactorRecommender, SlateMaker
+        from firstsight.recommend.slates.slate_maker import SlateMaker
 
         if kept is None:
             space = ItemSpace.load(store)

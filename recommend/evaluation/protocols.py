@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from firstsight.errors import QueryError
 from firstsight.recommend.evaluation.measures import rank
-from firstsight.recommend.events.interactions import History, Interactions, Recommender
+from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.items import Places
+from firstsight.recommend.recommender import Recommender
 
 USERS_PER_BATCH = 512
 

@@ -17,8 +17,9 @@ from firstsight.errors import QueryError
 from firstsight.recommend.evaluation import measures
 from firstsight.recommend.evaluation.measures import Difference
 from firstsight.recommend.evaluation.protocols import Split, global_time, item_cold, user_cold
-from firstsight.recommend.events.interactions import Interactions, Recommender
+from firstsight.recommend.events.interactions import Interactions
 from firstsight.recommend.items import Places
+from firstsight.recommend.recommender import Recommender
 
 K = 20
 SEEDS = 3

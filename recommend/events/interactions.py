@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,16 +113,6 @@ class Interactions:
         return np.bincount(pairs % len(self.space), minlength=len(self.space)).astype(np.int64)
 
 
-class Recommender(Protocol):
-    """A model that ranks items for users from their events: what evaluation compares."""
-
-    name: str
-
-    def fit(self, train: Interactions) -> None:
-        """Learn from events; items of the space without events are cold ones."""
-
-    def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
-        """(users, candidates) how well each candidate suits each user, the higher the better, finite.
-
-        The users need not be those of `fit`; a model folds their events in. An empty history has an answer as well.
-        """
+def make_history(places: Places, now_us: int) -> History:
+    """A history of items in order, the last of them now, a minute after the one before."""
+    return History.of(places, now_us - np.arange(len(places), dtype=np.int64)[::-1] * 60_000_000)

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vectors
-from firstsight.recommend.events.interactions import History, Interactions, Recommender
+from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.items import ItemSpace, Places
 from firstsight.recommend.models.neighbours import ItemNeighbours
 from firstsight.recommend.models.popularity import KindScale, personal_share
+from firstsight.recommend.recommender import Recommender
 from firstsight.recommend.slates.interests import (
     Interest,
     InterestSettings,

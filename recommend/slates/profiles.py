@@ -13,9 +13,8 @@ import numpy as np
 
 from firstsight.errors import CatalogError, QueryError
 from firstsight.recommend.events.event_rows import RefusedRow, detect_unit, read_event
-from firstsight.recommend.events.interactions import History
+from firstsight.recommend.events.interactions import History, make_history
 from firstsight.recommend.items import ItemSpace
-from firstsight.recommend.slates.slate_maker import make_history
 
 MAX_PROFILE_BYTES = 10_000_000
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from firstsight.recommend.events.interactions import DAY_US, History, Interactions, Recommender
-from firstsight.recommend.items import ItemSpace, Places
-from firstsight.recommend.models.blend import Blend
-from firstsight.recommend.models.cold_start_model import ColdStartModel
+from firstsight.recommend.events.interactions import DAY_US, History, Interactions
+from firstsight.recommend.items import ItemSpace
+from firstsight.recommend.recommender import Recommender
 from firstsight.recommend.slates.exploration import Exploration, ExplorationOutcomes
 from firstsight.recommend.slates.interest_ranking import InterestRecommender, Ranking
 from firstsight.recommend.slates.interests import InterestSettings
 from firstsight.recommend.slates.long_tail import Clusters
-from firstsight.recommend.slates.slate_composer import SlateComposer, SlateSettings, Slot
+from firstsight.recommend.slates.slate_composer import SlateComposer, Slot
+from firstsight.recommend.slates.slate_settings import SlateSettings
 
 NEAREST_EVENTS = 3
 """Events nearest to an item that say how much a user would want it."""
@@ -35,23 +35,6 @@ class RankedUser:
     user: int
     score: float
     because: int
-
-
-class FactorRecommender:
-    """The collaborative part of a blend: content has its place in the interests already, and is slow to compare."""
-
-    name = "factors"
-
-    def __init__(self, model: ColdStartModel | Blend) -> None:
-        self._model = model
-
-    def fit(self, train: Interactions) -> None:
-        """Learn the model from other events."""
-        self._model.fit(train)
-
-    def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
-        """(users, candidates) scores of the factors, those of items without events mapped from content."""
-        return self._model.collaborative(users, candidates)
 
 
 class SlateMaker:
@@ -179,8 +162,3 @@ class SlateMaker:
         scores[~asked] = -np.inf
         best = np.argsort(-scores, kind="stable")[: min(k, int(asked.sum()))]
         return [RankedUser(int(user), float(scores[user]), int(items[first[user]])) for user in best]
-
-
-def make_history(places: Places, now_us: int) -> History:
-    """A history of items in order, the last of them now, a minute after the one before."""
-    return History.of(places, now_us - np.arange(len(places), dtype=np.int64)[::-1] * 60_000_000)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from firstsight.errors import QueryError
-from firstsight.recommend.events.interactions import History, Interactions, Recommender
+from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.items import ItemSpace
 from firstsight.recommend.models.baselines import EASE, MeanProfile, Popularity, RandomOrder
+from firstsight.recommend.recommender import Recommender
 from tests.recommend.synthetic_events import clustered_space, make_preference_log
 
 MODELS = [RandomOrder, Popularity, MeanProfile, EASE]

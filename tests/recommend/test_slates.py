@@ -16,8 +16,9 @@ from firstsight.recommend.items import ItemSpace, Places
 from firstsight.recommend.slates.exploration import ExplorationOutcomes, explored_slots
 from firstsight.recommend.slates.interests import InterestSettings
 from firstsight.recommend.slates.long_tail import Clusters
-from firstsight.recommend.slates.slate_composer import SlateSettings, Slot, spread
+from firstsight.recommend.slates.slate_composer import Slot, spread
 from firstsight.recommend.slates.slate_maker import SlateMaker
+from firstsight.recommend.slates.slate_settings import SlateSettings
 
 NOW = 1_790_000_000_000_000
 TOPICS, EACH, DIM = 30, 60, 48
