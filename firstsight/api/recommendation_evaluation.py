@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from firstsight.api.connection import DatabaseConnection
 
 if TYPE_CHECKING:
-    from firstsight.recommend.evaluation.link_evaluation import LinkReport, Links
+    from firstsight.recommend.evaluation.item_links import Links
+    from firstsight.recommend.evaluation.link_evaluation import LinkReport
     from firstsight.recommend.evaluation.recommender_evaluation import ProtocolReport
 
 
@@ -67,7 +68,7 @@ class RecommendationEvaluationPart(DatabaseConnection):
         """How many of the items that people have linked are among the nearest, kind of link by kind.
 
         Args:
-            file: see `firstsight.recommend.evaluation.link_evaluation.read_links`.
+            file: see `firstsight.recommend.evaluation.item_links.read_links`.
             column: of the catalogue, whose values are linked; item ids by default.
             k: depth of the measures.
 
@@ -75,7 +76,8 @@ class RecommendationEvaluationPart(DatabaseConnection):
             CatalogError: the file cannot be used.
             QueryError: there is no such column, or k is below 1.
         """
-        from firstsight.recommend.evaluation.link_evaluation import evaluate_links, read_links
+        from firstsight.recommend.evaluation.item_links import read_links
+        from firstsight.recommend.evaluation.link_evaluation import evaluate_links
         from firstsight.recommend.items import ItemSpace
 
         store = self._open()

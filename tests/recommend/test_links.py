@@ -9,7 +9,8 @@ import pytest
 
 from firstsight.encoders.base import Vectors
 from firstsight.errors import CatalogError, QueryError
-from firstsight.recommend.evaluation.link_evaluation import evaluate_links, read_links
+from firstsight.recommend.evaluation.item_links import read_links
+from firstsight.recommend.evaluation.link_evaluation import evaluate_links
 from firstsight.recommend.items import ItemSpace
 from firstsight.storage.store import Store
 from tests.retrieval.synthetic_items import SyntheticItems
