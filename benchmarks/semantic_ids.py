@@ -18,7 +18,8 @@ from sklearn.cluster import KMeans
 from benchmarks.interaction_logs import EventLog, amazon_industrial, movielens
 from firstsight.encoders.base import Vectors
 from firstsight.recommend.items import ItemSpace
-from firstsight.recommend.semantic_ids.codebooks import Codebooks, Codes, count_copies, uniqueness
+from firstsight.recommend.semantic_ids.codebooks import Codebooks
+from firstsight.recommend.semantic_ids.codes import Codes, count_copies, uniqueness
 
 
 def labels(log: EventLog, space: ItemSpace) -> NDArray[np.object_]:

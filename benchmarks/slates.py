@@ -21,10 +21,9 @@ from firstsight.recommend.evaluation.protocols import user_cold
 from firstsight.recommend.events.interactions import DAY_US, History, Interactions
 from firstsight.recommend.items import NEVER, ItemSpace, Places
 from firstsight.recommend.models.baselines import MeanProfile, Popularity
-from firstsight.recommend.semantic_ids.codebooks import clusters
+from firstsight.recommend.semantic_ids.clusters import Clusters, assign_clusters
 from firstsight.recommend.slates.interest_ranking import InterestRecommender
 from firstsight.recommend.slates.interests import InterestSettings
-from firstsight.recommend.slates.long_tail import Clusters
 from firstsight.recommend.slates.slate_composer import candidate_pool
 from firstsight.recommend.slates.slate_maker import SlateMaker
 from firstsight.recommend.slates.slate_settings import SlateSettings
@@ -70,7 +69,7 @@ def latency() -> None:
     times = NOW - rng.integers(0, 90 * DAY_US, events)
     everybody = Interactions.of(space, names[rng.integers(0, users, events)], items, times)
     start = time.perf_counter()
-    maker = SlateMaker(space, everybody, clusters=Clusters(space, clusters(space)))
+    maker = SlateMaker(space, everybody, clusters=Clusters(space, assign_clusters(space)))
     maker.slate(everybody.history(0), SlateSettings(), now_us=NOW, rng=rng)
     print(f"loaded from memory in {time.perf_counter() - start:.1f} s: {len(space):,} items, {len(everybody):,} events")
     histories = [
@@ -94,7 +93,7 @@ def new_users(work: Path) -> None:
     log = movielens(work)
     space = ItemSpace.load(log.store(work))
     events = log.interactions(space)
-    grouped = Clusters(space, clusters(space))
+    grouped = Clusters(space, assign_clusters(space))
     print("k   model        recall@20  of popularity  coverage")
     for k in (1, 5, 10):
         figures: dict[str, list[tuple[float, float]]] = {}
@@ -142,7 +141,7 @@ def interests(work: Path, industrial: Path | None) -> None:
         spread = np.array([1 - np.linalg.norm(space.vectors[np.unique(one.items)].mean(axis=0)) for one in histories])
         diverse = spread >= np.quantile(spread, 0.75)
         per_user = []
-        for model in (InterestRecommender(space, clusters=Clusters(space, clusters(space))), MeanProfile()):
+        for model in (InterestRecommender(space, clusters=Clusters(space, assign_clusters(space))), MeanProfile()):
             if isinstance(model, MeanProfile):
                 model.fit(events.where(np.zeros(len(events), dtype=bool)))
             scores = np.array(model.scores(histories, every), dtype=np.float32)
@@ -160,7 +159,7 @@ def interests(work: Path, industrial: Path | None) -> None:
 def planted() -> None:
     """An interest last seen 90 days ago; and a switch of interest, by the events after it."""
     space, topic = topical_space(20_000, 200)
-    grouped = Clusters(space, clusters(space))
+    grouped = Clusters(space, assign_clusters(space))
     maker = SlateMaker(space, clusters=grouped)
     short = SlateMaker(space, interest_settings=InterestSettings(max_lasting=0))
     rng = np.random.default_rng(2)
@@ -191,7 +190,7 @@ def planted() -> None:
 def random_slates(count: int = 10_000) -> None:
     """Slates with random settings: what must never happen, and what must hold on average."""
     space, topic = topical_space(2_000, 60)
-    maker = SlateMaker(space, clusters=Clusters(space, clusters(space)))
+    maker = SlateMaker(space, clusters=Clusters(space, assign_clusters(space)))
     rng = np.random.default_rng(3)
     ended = short = wrong = repeated = 0
     explored: dict[float, list[float]] = {}

@@ -18,10 +18,9 @@ from firstsight.recommend.models.collaborative import ALS
 from firstsight.recommend.models.factor_recommender import FactorRecommender
 from firstsight.recommend.models.text_vectors import load_content_vectors
 from firstsight.recommend.recommender import Recommender
-from firstsight.recommend.semantic_ids.codebooks import clusters
+from firstsight.recommend.semantic_ids.clusters import Clusters, assign_clusters
 from firstsight.recommend.semantic_ids.semantic_id_store import load_codebooks
 from firstsight.recommend.slates.interest_ranking import InterestRecommender
-from firstsight.recommend.slates.long_tail import Clusters
 from firstsight.storage.store import Store
 
 NAMES = ("random", "popularity", "mean profile", "max similarity", "ALS", "EASE", "blend", "interests")
@@ -68,7 +67,7 @@ class _SharedInputs:
     @cached_property
     def clusters(self) -> Clusters:
         books = load_codebooks(self._store)
-        return Clusters(self.space, clusters(self.space, None if books is None else books[1]))
+        return Clusters(self.space, assign_clusters(self.space, None if books is None else books[1]))
 
     def blend(self, train: Interactions) -> Blend:
         if self._last is None or self._last[0] is not train:

@@ -210,16 +210,15 @@ class RecommendationsPart(DatabaseConnection):
         from firstsight.recommend.items import ItemSpace
         from firstsight.recommend.models.cold_start_model import ColdStartModel
         from firstsight.recommend.models.factor_recommender import FactorRecommender
-        from firstsight.recommend.semantic_ids.codebooks import clusters
+        from firstsight.recommend.semantic_ids.clusters import Clusters, assign_clusters
         from firstsight.recommend.semantic_ids.semantic_id_store import load_codebooks
-        from firstsight.recommend.slates.long_tail import Clusters
         from firstsight.recommend.slates.slate_log import read_outcomes
         from firstsight.recommend.slates.slate_maker import SlateMaker
 
         if kept is None:
             space = ItemSpace.load(store)
             books = load_codebooks(store)
-            grouped = Clusters(space, clusters(space, books[1] if books else None))
+            grouped = Clusters(space, assign_clusters(space, books[1] if books else None))
             titles = _column(store, space, "title")
             columns: dict[str, NDArray[np.int64]] = {}
         else:

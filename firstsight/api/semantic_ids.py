@@ -30,7 +30,7 @@ class SemanticIdsPart(DatabaseConnection):
             QueryError: a number out of range, or too few items.
             DatabaseBusyError: another process is writing.
         """
-        from firstsight.recommend.semantic_ids.semantic_id_store import fit_semantic_ids
+        from firstsight.recommend.semantic_ids.semantic_id_assignment import fit_semantic_ids
 
         store = self._open()
         with store.writing(FIT_WAIT_S):
@@ -46,7 +46,7 @@ class SemanticIdsPart(DatabaseConnection):
             QueryError: nothing was fitted yet.
             DatabaseBusyError: another process is writing.
         """
-        from firstsight.recommend.semantic_ids.semantic_id_store import assign_semantic_ids
+        from firstsight.recommend.semantic_ids.semantic_id_assignment import assign_semantic_ids
 
         store = self._open()
         with store.writing(FIT_WAIT_S):
@@ -58,7 +58,7 @@ class SemanticIdsPart(DatabaseConnection):
         Raises:
             QueryError: there is no such version, or none at all.
         """
-        from firstsight.recommend.semantic_ids.semantic_id_store import export_semantic_ids
+        from firstsight.recommend.semantic_ids.semantic_id_export import export_semantic_ids
 
         return export_semantic_ids(self._open(), version)
 
@@ -73,6 +73,6 @@ class SemanticIdsPart(DatabaseConnection):
         from firstsight.storage.semantic_id_table import newest_version
 
         if newest_version(store) is not None:
-            from firstsight.recommend.semantic_ids.semantic_id_store import assign_semantic_ids
+            from firstsight.recommend.semantic_ids.semantic_id_assignment import assign_semantic_ids
 
             assign_semantic_ids(store)

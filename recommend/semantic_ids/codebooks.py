@@ -21,10 +21,7 @@ from scipy import linalg
 
 from firstsight.encoders.base import Vectors
 from firstsight.errors import QueryError
-from firstsight.recommend.items import ItemSpace
-
-Codes = NDArray[np.int32]
-"""(n, levels) the centroid of each level; -1 throughout for an item without a vector."""
+from firstsight.recommend.semantic_ids.codes import Codes
 
 LEVELS = 3
 
@@ -41,7 +38,6 @@ AXES = 6
 """Dimensions in which a further level compares: with more, fewer items have codes of their own; with less, what is left
 over shrinks less."""
 
-_QUICK_SAMPLE = 32
 _ITERATIONS = 20
 _ROWS = 20_000
 _ZERO_LENGTH = 1e-5
@@ -165,54 +161,6 @@ class Codebooks:
                 found[start + known, level] = code
                 rest = rest - self.means[level][code]
         return found
-
-
-def clusters(space: ItemSpace, codebooks: Codebooks | None = None) -> NDArray[np.int32]:
-    """The cluster of every item: its code of the first level.
-
-    Args:
-        codebooks: those of the database, so that clusters stay the same while items come; fitted on the space itself
-            where there are none, on 8,192 vectors at most (seconds, on one core).
-
-    Returns:
-        (n,) int32 in 0 … codes - 1; -1 for an item without a vector.
-    """
-    known = int(space.has_vector.sum())
-    if codebooks is None:
-        if known < 2:
-            return np.where(space.has_vector, 0, -1).astype(np.int32)
-        codebooks = Codebooks.fit(space.vectors, levels=1, sample_per_code=_QUICK_SAMPLE)
-    return codebooks.encode(space.vectors, levels=1)[:, 0]
-
-
-def count_copies(codes: Codes, before: Codes | None = None) -> NDArray[np.int32]:
-    """The de-duplication number of items in the order of their arrival: how many of the same codes came before.
-
-    Args:
-        codes: (n, levels).
-        before: (m, levels) of the items that came earlier.
-
-    Returns:
-        (n,) int32, 0 for the first of its codes.
-    """
-    whole = codes if before is None else np.concatenate([before, codes])
-    if not len(whole):
-        return np.zeros(0, dtype=np.int32)
-    _, group, sizes = np.unique(whole, axis=0, return_inverse=True, return_counts=True)
-    order = np.argsort(group, kind="stable")
-    starts = np.repeat(np.cumsum(sizes) - sizes, sizes)
-    copies = np.empty(len(whole), dtype=np.int32)
-    copies[order] = np.arange(len(whole)) - starts
-    return copies[len(whole) - len(codes) :]
-
-
-def uniqueness(codes: Codes) -> float:
-    """The share of items whose codes no other item has, before the de-duplication number: 0 to 1."""
-    known = codes[codes[:, 0] >= 0]
-    if not len(known):
-        return 0.0
-    _, counts = np.unique(known, axis=0, return_counts=True)
-    return float((counts == 1).sum() / len(known))
 
 
 def _nearest(rows: NDArray[np.float32], book: NDArray[np.float32]) -> NDArray[np.int64]:

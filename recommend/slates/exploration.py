@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from firstsight.recommend.events.interactions import History
 from firstsight.recommend.items import Places
-from firstsight.recommend.slates.long_tail import Clusters
+from firstsight.recommend.semantic_ids.clusters import Clusters
 
 NEIGHBOURS = 3
 """Clusters beside each of the user's own that are open to exploration."""

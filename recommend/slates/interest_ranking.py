@@ -15,6 +15,7 @@ from firstsight.recommend.items import ItemSpace, Places
 from firstsight.recommend.models.neighbours import ItemNeighbours
 from firstsight.recommend.models.popularity import KindScale, personal_share
 from firstsight.recommend.recommender import Recommender
+from firstsight.recommend.semantic_ids.clusters import Clusters
 from firstsight.recommend.slates.interests import (
     Interest,
     InterestSettings,
@@ -22,7 +23,7 @@ from firstsight.recommend.slates.interests import (
     lasting_interests,
     recent_interest,
 )
-from firstsight.recommend.slates.long_tail import Clusters, long_tail_interests
+from firstsight.recommend.slates.long_tail import long_tail_interests
 
 CONTENT_SHARE = 0.5
 """What content counts beside neighbours: measured on two catalogues, see docs/recommend.md."""

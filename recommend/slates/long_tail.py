@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
-
 import numpy as np
-from numpy.typing import NDArray
 
-from firstsight.encoders.base import Vectors
 from firstsight.recommend.events.interactions import DAY_US, History
-from firstsight.recommend.items import ItemSpace
+from firstsight.recommend.semantic_ids.clusters import Clusters
 from firstsight.recommend.slates.interests import Interest, InterestSettings, medoid_of, unit
 
 FORGOTTEN_DAYS = 30
@@ -19,46 +14,6 @@ FORGOTTEN_DAYS = 30
 LEAST_EVENTS = 2
 LEAST_LIFT = 1.5
 """How many times the user's share of events in a cluster is the cluster's share of the index, at least."""
-
-
-@dataclass(frozen=True)
-class Clusters:
-    """The items of a space in clusters.
-
-    Attributes:
-        space: the items.
-        labels: (n,) int32, the cluster of each; -1 for an item without a vector.
-    """
-
-    space: ItemSpace
-    labels: NDArray[np.int32]
-
-    def __len__(self) -> int:
-        return int(self.labels.max(initial=-1)) + 1
-
-    @cached_property
-    def shares(self) -> NDArray[np.float64]:
-        """(clusters,) of the index that each holds, 0 to 1."""
-        sizes = np.bincount(self.labels[self.labels >= 0], minlength=len(self))
-        return sizes / max(int(sizes.sum()), 1)
-
-    @cached_property
-    def centroids(self) -> Vectors:
-        """(clusters, dim) float32 unit rows; zeros for an empty cluster."""
-        known = np.flatnonzero(self.labels >= 0)
-        order = known[np.argsort(self.labels[known], kind="stable")]
-        sums = np.zeros((len(self), self.space.vectors.shape[1]), dtype=np.float32)
-        if len(order):
-            present, starts = np.unique(self.labels[order], return_index=True)
-            sums[present] = np.add.reduceat(self.space.vectors[order], starts, axis=0)
-        return np.asarray(sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9), dtype=np.float32)
-
-    @cached_property
-    def nearest(self) -> NDArray[np.int64]:
-        """(clusters, clusters - 1) the others of each by the cosine of their centroids, the nearest first."""
-        cosines = self.centroids @ self.centroids.T
-        np.fill_diagonal(cosines, np.inf)
-        return np.asarray(np.argsort(-cosines, axis=1, kind="stable")[:, 1:], dtype=np.int64)
 
 
 def long_tail_interests(

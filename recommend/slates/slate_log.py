@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from firstsight.recommend.events.interactions import DAY_US, Interactions
 from firstsight.recommend.items import ItemSpace
+from firstsight.recommend.semantic_ids.clusters import Clusters
 from firstsight.recommend.slates.exploration import ExplorationOutcomes
-from firstsight.recommend.slates.long_tail import Clusters
 from firstsight.recommend.slates.slate_results import Slate
 from firstsight.storage.side_tables import open_side_table, upsert
 from firstsight.storage.store import Store

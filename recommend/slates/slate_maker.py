@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from firstsight.recommend.events.interactions import DAY_US, History, Interactions
 from firstsight.recommend.items import ItemSpace
 from firstsight.recommend.recommender import Recommender
+from firstsight.recommend.semantic_ids.clusters import Clusters
 from firstsight.recommend.slates.exploration import Exploration, ExplorationOutcomes
 from firstsight.recommend.slates.interest_ranking import InterestRecommender, Ranking
 from firstsight.recommend.slates.interests import InterestSettings
-from firstsight.recommend.slates.long_tail import Clusters
 from firstsight.recommend.slates.slate_composer import SlateComposer, Slot
 from firstsight.recommend.slates.slate_settings import SlateSettings
 

@@ -15,7 +15,7 @@ import firstsight
 from firstsight.database import Database
 from firstsight.errors import QueryError
 from firstsight.recommend.items import ItemSpace
-from firstsight.recommend.slates.long_tail import Clusters
+from firstsight.recommend.semantic_ids.clusters import Clusters
 from firstsight.recommend.slates.slate_log import read_outcomes
 from firstsight.storage.side_tables import open_side_table
 from firstsight.storage.store import Store

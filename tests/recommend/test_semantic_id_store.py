@@ -11,8 +11,8 @@ import firstsight
 from firstsight.database import Database
 from firstsight.errors import QueryError, StoreError
 from firstsight.recommend.items import ItemSpace
-from firstsight.recommend.semantic_ids import semantic_id_store
-from firstsight.recommend.semantic_ids.codebooks import clusters
+from firstsight.recommend.semantic_ids import semantic_id_assignment
+from firstsight.recommend.semantic_ids.clusters import assign_clusters
 from firstsight.recommend.semantic_ids.semantic_id_store import load_codebooks, read_codes
 from firstsight.storage.condition_parser import parse_condition
 from firstsight.storage.semantic_id_table import MOST_MATCHES, replace_semantic_ids
@@ -106,7 +106,7 @@ def test_a_fit_that_was_killed_leaves_the_version_before_in_use(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(semantic_id_store, "upsert", killed)
+        patched.setattr(semantic_id_assignment, "upsert", killed)
         with pytest.raises(KeyboardInterrupt):
             db.fit_semantic_ids(codes=8)
     assert ids_of(db) == before
@@ -126,7 +126,7 @@ def test_clusters_are_the_first_numbers_of_the_stored_ids(items_db: SyntheticIte
     assert version_and_books is not None
     space = ItemSpace.load(items_db.store)
     firsts = [int(text.partition("-")[0]) for text in ids_of(db).values()]
-    assert clusters(space, version_and_books[1]).tolist() == firsts
+    assert assign_clusters(space, version_and_books[1]).tolist() == firsts
 
 
 def test_tokens_of_all_levels_are_one_vocabulary(items_db: SyntheticItems) -> None:

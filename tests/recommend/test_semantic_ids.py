@@ -10,13 +10,9 @@ from hypothesis import strategies as st
 from firstsight.encoders.base import Vectors
 from firstsight.errors import QueryError
 from firstsight.recommend.items import ItemSpace
-from firstsight.recommend.semantic_ids.codebooks import (
-    Codebooks,
-    clusters,
-    count_copies,
-    default_code_count,
-    uniqueness,
-)
+from firstsight.recommend.semantic_ids.clusters import assign_clusters
+from firstsight.recommend.semantic_ids.codebooks import Codebooks, default_code_count
+from firstsight.recommend.semantic_ids.codes import count_copies, uniqueness
 
 
 def blobs(items: int, groups: int, *, dim: int = 24, spread: float = 0.25, seed: int = 1) -> tuple[Vectors, np.ndarray]:
@@ -75,7 +71,7 @@ def test_what_has_no_vector_has_no_code_and_no_cluster() -> None:
     vectors[[3, 77]] = 0
     codes = Codebooks.fit(vectors).encode(vectors)
     assert np.flatnonzero((codes == -1).all(axis=1)).tolist() == [3, 77]
-    found = clusters(ItemSpace.of([f"i{n:03d}" for n in range(200)], vectors))
+    found = assign_clusters(ItemSpace.of([f"i{n:03d}" for n in range(200)], vectors))
     assert np.flatnonzero(found == -1).tolist() == [3, 77]
     assert found.dtype == np.int32
     assert found.max() < default_code_count(198)
@@ -85,8 +81,8 @@ def test_clusters_of_stored_codebooks_are_their_first_level() -> None:
     vectors, _ = blobs(400, 8)
     books = Codebooks.fit(vectors[:300])
     space = ItemSpace.of([f"i{n:03d}" for n in range(400)], vectors)
-    assert (clusters(space, books) == books.encode(vectors)[:, 0]).all()
-    assert (clusters(ItemSpace.of(["one"], vectors[:1])) == [0]).all()
+    assert (assign_clusters(space, books) == books.encode(vectors)[:, 0]).all()
+    assert (assign_clusters(ItemSpace.of(["one"], vectors[:1])) == [0]).all()
 
 
 def test_equal_vectors_are_more_than_the_codes_there_can_be() -> None:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from firstsight.errors import QueryError
 from firstsight.recommend.events.interactions import DAY_US, History, Interactions
 from firstsight.recommend.items import ItemSpace, Places
+from firstsight.recommend.semantic_ids.clusters import Clusters
 from firstsight.recommend.slates.exploration import ExplorationOutcomes, explored_slots
 from firstsight.recommend.slates.interests import InterestSettings
-from firstsight.recommend.slates.long_tail import Clusters
 from firstsight.recommend.slates.slate_composer import Slot, spread
 from firstsight.recommend.slates.slate_maker import SlateMaker
 from firstsight.recommend.slates.slate_settings import SlateSettings

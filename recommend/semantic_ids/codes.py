@@ -1,0 +1,43 @@
+"""Codes of items: how many items share them, and what tells these apart."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Codes = NDArray[np.int32]
+"""(n, levels) the centroid of each level; -1 throughout for an item without a vector."""
+
+
+def count_copies(codes: Codes, before: Codes | None = None) -> NDArray[np.int32]:
+    """The de-duplication number of items in the order of their arrival: how many of the same codes came before.
+
+    Args:
+        codes: (n, levels).
+        before: (m, levels) of the items that came earlier.
+
+    Returns:
+        (n,) int32, 0 for the first of its codes.
+    """
+    whole = codes if before is None else np.concatenate([before, codes])
+    if not len(whole):
+        return np.zeros(0, dtype=np.int32)
+    _, group, sizes = np.unique(whole, axis=0, return_inverse=True, return_counts=True)
+    order = np.argsort(group, kind="stable")
+    starts = np.repeat(np.cumsum(sizes) - sizes, sizes)
+    copies = np.empty(len(whole), dtype=np.int32)
+    copies[order] = np.arange(len(whole)) - starts
+    return copies[len(whole) - len(codes) :]
+
+
+def uniqueness(codes: Codes) -> float:
+    """The share of items whose codes no other item has, before the de-duplication number: 0 to 1."""
+    known = codes[codes[:, 0] >= 0]
+    if not len(known):
+        return 0.0
+    _, counts = np.unique(known, axis=0, return_counts=True)
+    return float((counts == 1).sum() / len(known))
+
+
+def format_semantic_id(codes: NDArray[np.int32], copy: int) -> str:
+    return "-".join(map(str, [*codes.tolist(), int(copy)]))
