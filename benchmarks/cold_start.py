@@ -25,7 +25,7 @@ from firstsight.recommend.evaluation.measures import coverage, difference, ndcg,
 from firstsight.recommend.evaluation.protocols import item_cold
 from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.items import ItemSpace, Places
-from firstsight.recommend.models.blend import Blend, Content
+from firstsight.recommend.models.blend import Blend, MaxSimilarity
 from firstsight.recommend.models.blend_scoring import BlendSettings
 from firstsight.recommend.models.blend_selection import choose_settings
 from firstsight.recommend.models.text_vectors import load_content_vectors
@@ -80,8 +80,8 @@ def measure(log: EventLog, folder: Path, seeds: int, tell: Callable[[str], None]
         models: dict[str, Recommender] = {
             "random": Random(),
             "mean profile, vectors": MeanProfile(space.vectors),
-            "max similarity, vectors": Content(space.vectors),
-            "max similarity, vectors and words": Content(content),
+            "max similarity, vectors": MaxSimilarity(space.vectors),
+            "max similarity, vectors and words": MaxSimilarity(content),
             "kNN to ALS": Blend(content, BlendSettings(mapping="knn", weight=1.0)),
             "ridge to ALS": Blend(content, BlendSettings(mapping="ridge", weight=1.0)),
             "blend's collaborative parent": Blend(content, replace(choice.settings, weight=1.0)),

@@ -21,7 +21,7 @@ from firstsight.recommend.evaluation.link_evaluation import evaluate_links
 from firstsight.recommend.evaluation.recommender_evaluation import PROTOCOLS, ProtocolReport, evaluate_recommenders
 from firstsight.recommend.evaluation.recommender_page import write_recommender_page
 from firstsight.recommend.items import ItemSpace
-from firstsight.recommend.model_factories import NAMES, contenders
+from firstsight.recommend.model_factories import MODEL_NAMES, select_model_factories
 from firstsight.storage.store import Store
 
 
@@ -59,7 +59,7 @@ def recommend(log: EventLog, work: Path, protocols: Sequence[str], models: Seque
     for protocol in protocols:
         for report in evaluate_recommenders(
             interactions,
-            contenders(store, space, models),
+            select_model_factories(store, space, models),
             protocols=[protocol],
             seeds=seeds,
             on_progress=lambda line: print(line, file=sys.stderr),
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--luma", type=Path, help="folder of Luma Men's Gear")
     parser.add_argument("--movielens", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--protocol", action="append", choices=PROTOCOLS)
-    parser.add_argument("--model", action="append", choices=NAMES)
+    parser.add_argument("--model", action="append", choices=MODEL_NAMES)
     parser.add_argument("--seeds", type=int, default=3)
     asked = parser.parse_args()
     logs = [movielens(asked.work)] if asked.movielens else []

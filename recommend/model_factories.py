@@ -13,7 +13,7 @@ from firstsight.errors import QueryError
 from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.items import ItemSpace, Places
 from firstsight.recommend.models.baselines import EASE, MeanProfile, Popularity, RandomOrder
-from firstsight.recommend.models.blend import Blend, Content
+from firstsight.recommend.models.blend import Blend, MaxSimilarity
 from firstsight.recommend.models.collaborative import ALS
 from firstsight.recommend.models.factor_recommender import FactorRecommender
 from firstsight.recommend.models.text_vectors import load_content_vectors
@@ -23,34 +23,36 @@ from firstsight.recommend.semantic_ids.semantic_id_store import load_codebooks
 from firstsight.recommend.slates.interest_ranking import InterestRecommender
 from firstsight.storage.store import Store
 
-NAMES = ("random", "popularity", "mean profile", "max similarity", "ALS", "EASE", "blend", "interests")
+MODEL_NAMES = ("random", "popularity", "mean profile", "max similarity", "ALS", "EASE", "blend", "interests")
 
 
-def contenders(store: Store, space: ItemSpace, names: Sequence[str] = ()) -> Mapping[str, Callable[[], Recommender]]:
+def select_model_factories(
+    store: Store, space: ItemSpace, names: Sequence[str] = ()
+) -> Mapping[str, Callable[[], Recommender]]:
     """Models by name, each made anew at every call.
 
     Args:
         space: of the items that they rank.
-        names: of `NAMES`; all by default.
+        names: of `MODEL_NAMES`; all by default.
 
     Raises:
         QueryError: an unknown name.
     """
     for name in names:
-        if name not in NAMES:
-            raise QueryError(f"there is no model {name!r} to evaluate; the models are {', '.join(NAMES)}")
+        if name not in MODEL_NAMES:
+            raise QueryError(f"there is no model {name!r} to evaluate; the models are {', '.join(MODEL_NAMES)}")
     shared = _SharedInputs(store, space)
     known: dict[str, Callable[[], Recommender]] = {
         "random": RandomOrder,
         "popularity": Popularity,
         "mean profile": MeanProfile,
-        "max similarity": Content,
+        "max similarity": MaxSimilarity,
         "ALS": ALS,
         "EASE": EASE,
         "blend": lambda: _BlendModel(shared),
         "interests": lambda: _InterestModel(shared),
     }
-    return {name: known[name] for name in NAMES if not names or name in names}
+    return {name: known[name] for name in MODEL_NAMES if not names or name in names}
 
 
 class _SharedInputs:

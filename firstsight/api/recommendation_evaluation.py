@@ -46,11 +46,11 @@ class RecommendationEvaluationPart(DatabaseConnection):
         from firstsight.recommend.evaluation.recommender_evaluation import evaluate_recommenders
         from firstsight.recommend.events.event_log import Events
         from firstsight.recommend.items import ItemSpace
-        from firstsight.recommend.model_factories import contenders
+        from firstsight.recommend.model_factories import select_model_factories
 
         store = self._open()
         space = ItemSpace.load(store)
-        chosen = contenders(store, space, models)
+        chosen = select_model_factories(store, space, models)
         return evaluate_recommenders(
             Events(store).interactions(space),
             chosen,

@@ -81,7 +81,7 @@ def item_cold(interactions: Interactions, *, share: float = 0.2, seed: int = 0) 
 
 
 def user_cold(
-    interactions: Interactions, *, first: int, share: float = 0.2, least: int | None = None, seed: int = 0
+    interactions: Interactions, *, first: int, share: float = 0.2, min_events: int | None = None, seed: int = 0
 ) -> Split:
     """Users that nobody knows: of held-out users the first events are known, and the rest are to be found.
 
@@ -90,7 +90,7 @@ def user_cold(
     Args:
         first: how many events are known, 0 or more.
         share: of the users with enough events, drawn by `seed`; above 0, below 1.
-        least: events that a user must have to be drawn, `first` + 1 by default; the same number for several values of
+        min_events: events that a user must have to be drawn, `first` + 1 by default; the same number for several values of
             `first` compares them over the same users.
 
     Raises:
@@ -100,7 +100,7 @@ def user_cold(
     if first < 0:
         raise QueryError(f"a history of the first {first} events cannot be; take 0 or more")
     counts = np.bincount(interactions.users, minlength=len(interactions.user_ids))
-    enough = np.flatnonzero(counts >= max(first + 1, least or 0))
+    enough = np.flatnonzero(counts >= max(first + 1, min_events or 0))
     held = np.sort(np.random.default_rng(seed).permutation(enough)[: max(1, round(share * len(enough)))])
     is_held = np.zeros(len(interactions.user_ids), dtype=bool)
     is_held[held] = True

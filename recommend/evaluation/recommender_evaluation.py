@@ -175,12 +175,15 @@ def _make_splits(
         elif protocol == "time":
             yield protocol, None, [global_time(interactions, share=share)]
         else:
-            least = max(first, default=0) + 1  # the same users, however much of them is known
+            min_events = max(first, default=0) + 1  # the same users, however much of them is known
             for known in first:
                 yield (
                     protocol,
                     known,
-                    [user_cold(interactions, first=known, share=share, least=least, seed=seed) for seed in draws],
+                    [
+                        user_cold(interactions, first=known, share=share, min_events=min_events, seed=seed)
+                        for seed in draws
+                    ],
                 )
 
 

@@ -95,14 +95,14 @@ class EASE:
 
     name = "EASE"
 
-    def __init__(self, *, penalty: float = EASE_PENALTY, most_items: int = EASE_ITEMS) -> None:
+    def __init__(self, *, penalty: float = EASE_PENALTY, max_items: int = EASE_ITEMS) -> None:
         """Args:
         penalty: λ of the paper, above 0.
-        most_items: items without weights are not told apart, as cold ones are not.
+        max_items: items without weights are not told apart, as cold ones are not.
         """
         if penalty <= 0:
             raise QueryError(f"EASE cannot have a penalty of {penalty}; give one above 0, such as 100")
-        self._penalty, self._most = penalty, most_items
+        self._penalty, self._most = penalty, max_items
         self._weights: NDArray[np.float32] | None = None
         self._column: Places = np.empty(0, dtype=np.int64)
 

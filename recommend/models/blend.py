@@ -19,7 +19,7 @@ from firstsight.recommend.models.cold_factors import add_cold_factors
 from firstsight.recommend.models.collaborative import Factors, fit_factors
 
 
-class Content:
+class MaxSimilarity:
     """The greatest cosine of a candidate to an item of the user's history; a parent of the blend."""
 
     name = "max similarity"

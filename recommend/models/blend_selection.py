@@ -21,7 +21,7 @@ ALPHAS = (1.0, 10.0)
 MAPPINGS: tuple[tuple[FactorMapping, float], ...] = (("knn", 1.0), ("ridge", 1.0), ("ridge", 3.0), ("ridge", 10.0))
 WEIGHTS = (0.0, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 1.0)
 SPLITS = 3
-MOST_USERS = 1_000
+MAX_USERS = 1_000
 """Users asked in each split: enough to tell settings apart, and few enough that a large log takes no longer."""
 
 
@@ -93,9 +93,9 @@ def _score_settings(split: Split, content: Vectors) -> dict[BlendSettings, float
 
 
 def _limit_users(split: Split, seed: int) -> Split:
-    if len(split.users) <= MOST_USERS:
+    if len(split.users) <= MAX_USERS:
         return split
-    kept = np.sort(np.random.default_rng(seed).permutation(len(split.users))[:MOST_USERS])
+    kept = np.sort(np.random.default_rng(seed).permutation(len(split.users))[:MAX_USERS])
     return Split(
         split.protocol,
         split.train,

@@ -121,8 +121,8 @@ class ColdStartModel:
                 np.frombuffer(row["idf"], "<f8").reshape(len(row["words"])),
                 np.frombuffer(row["components"], "<f4").reshape(-1, max(1, len(row["words"]))),
             )
-            crowd = np.frombuffer(row["crowd"], "<f8")
-            if not (np.isfinite(kept).all() and np.isfinite(crowd).all() and np.isfinite(words.components).all()):
+            mean_user = np.frombuffer(row["crowd"], "<f8")
+            if not (np.isfinite(kept).all() and np.isfinite(mean_user).all() and np.isfinite(words.components).all()):
                 raise ValueError("a number that is none")
         except ValueError as error:
             raise StoreError(
@@ -136,7 +136,7 @@ class ColdStartModel:
         warm = np.zeros(len(space), dtype=bool)
         warm[places[places >= 0]] = True
         settings = light.settings
-        fitted = Factors(items, gram_of(kept), crowd, settings.alpha)
+        fitted = Factors(items, gram_of(kept), mean_user, settings.alpha)
         whole = add_cold_factors(fitted, content, warm, settings.mapping, ridge=settings.ridge)
         return cls(light, Blend(content, settings, factors=whole))
 
@@ -207,7 +207,7 @@ def fit_cold_start_model(
         "figures": json.dumps(figures),
         "item_ids": space.item_ids[warm].tolist(),
         "factors": factors.items[warm].astype("<f4").tobytes(),
-        "crowd": factors.crowd.astype("<f8").tobytes(),
+        "crowd": factors.mean_user.astype("<f8").tobytes(),
         "words": list(words.words),
         "idf": words.idf.astype("<f8").tobytes(),
         "components": words.components.astype("<f4").tobytes(),

@@ -30,19 +30,19 @@ class Factors:
     Attributes:
         items: (n, f) float32; zeros for an item that nothing is known of.
         gram: (f, f) float64, of the items that the model was fitted on: what users did not choose.
-        crowd: (f,) float64, the mean user: stands in for a user without events.
+        mean_user: (f,) float64, the mean user: stands in for a user without events.
         alpha: confidence of an event of weight 1.
     """
 
     items: NDArray[np.float32]
     gram: NDArray[np.float64]
-    crowd: NDArray[np.float64]
+    mean_user: NDArray[np.float64]
     alpha: float
 
     def fold_in(self, histories: Sequence[History]) -> NDArray[np.float64]:
         """Factors of users from their events: (users, f)."""
         ridge = self.gram + REGULARIZATION * np.eye(len(self.gram))
-        folded = np.tile(self.crowd, (len(histories), 1))
+        folded = np.tile(self.mean_user, (len(histories), 1))
         for row, history in enumerate(histories):
             places, inverse = np.unique(history.items, return_inverse=True)
             chosen = self.items[places].astype(np.float64)

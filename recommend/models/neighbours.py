@@ -11,7 +11,7 @@ from firstsight.recommend.items import Places
 DAMPING = 20.0
 """Users added to each item's count: what two users did by chance should not look like a likeness."""
 
-MOST_USERS = 2_000
+MAX_USERS = 2_000
 """Users read for one history, those nearest to it, so that a history of hits costs no more than another."""
 
 
@@ -49,8 +49,8 @@ class ItemNeighbours:
         pull = np.repeat(self._norm[places], [len(span) for span in spans])
         near, where = np.unique(users, return_inverse=True)
         weight = np.bincount(where, weights=pull)
-        if len(near) > MOST_USERS:
-            kept = np.argpartition(-weight, MOST_USERS)[:MOST_USERS]
+        if len(near) > MAX_USERS:
+            kept = np.argpartition(-weight, MAX_USERS)[:MAX_USERS]
             near, weight = near[kept], weight[kept]
         rows = self._by_user.indptr
         lengths = rows[near + 1] - rows[near]

@@ -14,7 +14,7 @@ from firstsight.recommend.semantic_ids.clusters import Clusters
 NEIGHBOURS = 3
 """Clusters beside each of the user's own that are open to exploration."""
 
-SHOWN_ENOUGH = 100
+MAX_NEW_ITEM_SLOTS = 100
 """Slots after which an item without events is no longer new."""
 
 ITEMS_PER_CLUSTER = 10
@@ -97,7 +97,7 @@ class Exploration:
             counts: (n,) users of each item.
             personal: (n,) how well each item suits the user.
         """
-        new = (counts == 0) & (outcomes.shown < SHOWN_ENOUGH)
+        new = (counts == 0) & (outcomes.shown < MAX_NEW_ITEM_SLOTS)
         own = np.unique(clusters.labels[history.items]) if len(history) else np.zeros(0, dtype=np.int32)
         own = own[own >= 0]
         # for -1, an item without a vector, which has no cluster

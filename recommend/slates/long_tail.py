@@ -11,8 +11,8 @@ from firstsight.recommend.slates.interests import Interest, InterestSettings, me
 FORGOTTEN_DAYS = 30
 """Without an event for so long, an interest is one that recency loses."""
 
-LEAST_EVENTS = 2
-LEAST_LIFT = 1.5
+MIN_EVENTS = 2
+MIN_LIFT = 1.5
 """How many times the user's share of events in a cluster is the cluster's share of the index, at least."""
 
 
@@ -21,7 +21,7 @@ def long_tail_interests(
 ) -> list[Interest]:
     """Clusters in which a user was once active far above chance, and has not been for `FORGOTTEN_DAYS`.
 
-    Every event of the history counts the same, however old: a cluster needs `LEAST_EVENTS` and a lift of `LEAST_LIFT`.
+    Every event of the history counts the same, however old: a cluster needs `MIN_EVENTS` and a lift of `MIN_LIFT`.
     They are ordered by events * log(lift), the part of the likelihood that the cluster explains.
 
     Returns:
@@ -39,7 +39,7 @@ def long_tail_interests(
     np.maximum.at(newest, labels[inside], history.times[inside])
     lift = counts / inside.sum() / np.maximum(clusters.shares, 1e-12)
     forgotten = (now_us - np.maximum(newest, 0)) > FORGOTTEN_DAYS * DAY_US
-    chosen = np.flatnonzero((counts >= LEAST_EVENTS) & (lift >= LEAST_LIFT) & forgotten)
+    chosen = np.flatnonzero((counts >= MIN_EVENTS) & (lift >= MIN_LIFT) & forgotten)
     chosen = chosen[np.argsort(-counts[chosen] * np.log(lift[chosen]), kind="stable")][: settings.max_long_tail]
     found = []
     for label in chosen:

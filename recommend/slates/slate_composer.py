@@ -22,7 +22,7 @@ items, that nobody was shown it, or that it is beside what the user knows."""
 
 
 _POOL = 10  # candidates by relevance for each slot
-_LEAST_POOL = 200
+_MIN_POOL = 200
 _PER_INTEREST = 50
 _MAX_AFFINITY_GAP = (
     0.5  # standard deviations by which an item may be nearer to another interest and still be of this one
@@ -206,7 +206,7 @@ class SlateComposer:
 
 def candidate_pool(ranking: Ranking, allowed: NDArray[np.bool_], kinds: KindScale, settings: SlateSettings) -> Places:
     """The candidates of a slate: the most relevant items of every kind, and the nearest of every interest."""
-    size = max(_LEAST_POOL, _POOL * settings.k)
+    size = max(_MIN_POOL, _POOL * settings.k)
     apart = bool(settings.quotas) or settings.merge == "rank"
     parts = []
     for code in range(len(kinds.names)) if apart else [None]:

@@ -11,7 +11,7 @@ from firstsight.errors import QueryError
 KINDS = ("product", "video", "live")
 
 
-MOST_SLOTS = 1_000
+MAX_SLOTS = 1_000
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class SlateSettings:
     repeat_after_days: float | None = None
 
     def __post_init__(self) -> None:
-        if not 1 <= self.k <= MOST_SLOTS:
-            raise QueryError(f"a slate of {self.k} slots cannot be made; k is 1 to {MOST_SLOTS:,}")
+        if not 1 <= self.k <= MAX_SLOTS:
+            raise QueryError(f"a slate of {self.k} slots cannot be made; k is 1 to {MAX_SLOTS:,}")
         for name in ("explore", "diversity"):
             if not 0 <= getattr(self, name) <= 1:
                 raise QueryError(f"{name} is {getattr(self, name)}; it is a share, 0 to 1")

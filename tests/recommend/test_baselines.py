@@ -69,7 +69,7 @@ def test_ease_solves_its_constrained_least_squares(log: Interactions) -> None:
 
 
 def test_ease_leaves_items_beyond_its_limit_alone(log: Interactions) -> None:
-    model = EASE(most_items=10)
+    model = EASE(max_items=10)
     model.fit(log)
     scores = model.scores(log.histories()[:20], np.arange(60))
     assert np.count_nonzero(np.abs(scores).sum(axis=0)) <= 10
