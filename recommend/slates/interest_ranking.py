@@ -13,7 +13,7 @@ from firstsight.encoders.base import Vectors
 from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.items import ItemSpace, Places
 from firstsight.recommend.models.neighbours import ItemNeighbours
-from firstsight.recommend.models.popularity import KindScale, personal_share
+from firstsight.recommend.models.score_scaling import KindScale, personal_share
 from firstsight.recommend.recommender import Recommender
 from firstsight.recommend.semantic_ids.clusters import Clusters
 from firstsight.recommend.slates.interests import (

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.recommend.items import ItemSpace, Places
-from firstsight.recommend.models.popularity import KindScale
+from firstsight.recommend.models.score_scaling import KindScale
 from firstsight.recommend.slates.exploration import Exploration, explored_slots
 from firstsight.recommend.slates.interest_ranking import Ranking
 from firstsight.recommend.slates.slate_settings import SlateSettings
