@@ -1,4 +1,4 @@
-"""The models that an evaluation compares, by name: the usual baselines, and what this package recommends by."""
+"""Models for evaluation, by name: the usual baselines and the models that this package recommends with."""
 
 from __future__ import annotations
 
@@ -29,14 +29,18 @@ MODEL_NAMES = ("random", "popularity", "mean profile", "max similarity", "ALS", 
 def select_model_factories(
     store: Store, space: ItemSpace, names: Sequence[str] = ()
 ) -> Mapping[str, Callable[[], Recommender]]:
-    """Models by name, each made anew at every call.
+    """Choose models by name; each factory makes a new model at every call.
 
     Args:
-        space: of the items that they rank.
-        names: of `MODEL_NAMES`; all by default.
+        store: the database that content vectors and codebooks are read from.
+        space: the items that the models rank.
+        names: some of `MODEL_NAMES`; all by default.
+
+    Returns:
+        Factories by name, in the order of `MODEL_NAMES`.
 
     Raises:
-        QueryError: an unknown name.
+        QueryError: a name is unknown.
     """
     for name in names:
         if name not in MODEL_NAMES:
@@ -56,7 +60,7 @@ def select_model_factories(
 
 
 class _SharedInputs:
-    """What several models are made from: content, clusters, and the blend of the events learned from last."""
+    """Inputs that several models share: content, clusters, and the blend of the latest training events."""
 
     def __init__(self, store: Store, space: ItemSpace) -> None:
         self._store, self.space = store, space
@@ -73,14 +77,14 @@ class _SharedInputs:
 
     def blend(self, train: Interactions) -> Blend:
         if self._last is None or self._last[0] is not train:
-            made = Blend(self.content)
-            made.fit(train)
-            self._last = (train, made)
+            blend = Blend(self.content)
+            blend.fit(train)
+            self._last = (train, blend)
         return self._last[1]
 
 
 class _BlendModel:
-    """What `firstsight cold-start fit` makes, settings chosen anew on the events at hand."""
+    """The model of `firstsight cold-start fit`; its settings are chosen on the training events."""
 
     name = "blend"
 
@@ -89,7 +93,7 @@ class _BlendModel:
         self._model: Blend | None = None
 
     def fit(self, train: Interactions) -> None:
-        """Choose settings and learn."""
+        """Choose settings, then learn factors."""
         self._model = self._shared.blend(train)
 
     def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
@@ -99,7 +103,7 @@ class _BlendModel:
 
 
 class _InterestModel:
-    """What `firstsight recommend` ranks by where a cold-start model is in use."""
+    """The ranking of `firstsight recommend` with a cold-start model in use."""
 
     name = "interests"
 
@@ -108,7 +112,7 @@ class _InterestModel:
         self._model: InterestRecommender | None = None
 
     def fit(self, train: Interactions) -> None:
-        """Take events, and learn the blend that items without events are scored by."""
+        """Take the events, and learn the blend that scores items without events."""
         blend = self._shared.blend(train)
         self._model = InterestRecommender(
             self._shared.space, clusters=self._shared.clusters, model=FactorRecommender(blend)

@@ -12,15 +12,15 @@ from firstsight.recommend.items import Places
 
 
 class Recommender(Protocol):
-    """A model that ranks items for users from their events: what evaluation compares."""
+    """A model that ranks items for users by their events; evaluations compare recommenders."""
 
     name: str
 
     def fit(self, train: Interactions) -> None:
-        """Learn from events; items of the space without events are cold ones."""
+        """Learn from events. Items of the space without events are cold items."""
 
     def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
-        """(users, candidates) how well each candidate suits each user, the higher the better, finite.
+        """Score each candidate for each user: (users, candidates) finite numbers, higher is better.
 
-        The users need not be those of `fit`; a model folds their events in. An empty history has an answer as well.
+        The users may be unknown to `fit`: a model folds their events in. A user with an empty history has scores, too.
         """

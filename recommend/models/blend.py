@@ -1,7 +1,8 @@
-"""Content and collaborative scores in one: what ranks items that nobody has clicked.
+"""A blend of content and collaborative scores, which ranks items that nobody has clicked yet.
 
-A candidate's score is w · z(collaborative) + (1 - w) · z(content): the first from factors that content was mapped to,
-the second its greatest cosine to an item of the history, each standardised over the candidates of that user.
+A candidate's score is w · z(collaborative) + (1 - w) · z(content). The collaborative score comes from factors that are
+mapped from content. The content score is the highest cosine to an item of the history. Both are standardised over the
+candidates of one user.
 """
 
 from __future__ import annotations
@@ -20,18 +21,19 @@ from firstsight.recommend.models.collaborative import Factors, fit_factors
 
 
 class MaxSimilarity:
-    """The greatest cosine of a candidate to an item of the user's history; a parent of the blend."""
+    """The highest cosine of a candidate to an item of the user's history: the content part of the blend."""
 
     name = "max similarity"
 
     def __init__(self, content: Vectors | None = None) -> None:
-        """Args:
-        content: (n, d) unit rows in the order of the space; the encoder's vectors by default.
+        """
+        Args:
+            content: (n, d) unit rows in the order of the space; the encoder's vectors by default.
         """
         self._content = content
 
     def fit(self, train: Interactions) -> None:
-        """Learns nothing; takes the space's vectors where it was given none."""
+        """Take the vectors of the space, unless content was given. There is nothing to learn."""
         if self._content is None:
             self._content = train.space.vectors
 
@@ -39,27 +41,26 @@ class MaxSimilarity:
         """(users, candidates) cosines; 0 for an empty history.
 
         Raises:
-            QueryError: it was given no content and not fitted.
+            QueryError: no content was given and the model is not fitted.
         """
         if self._content is None:
-            raise QueryError("the content model has no vectors yet; fit it first")
+            raise QueryError("max similarity has no vectors yet; fit it first")
         return max_cosines(self._content, users, candidates)
 
 
 class Blend:
-    """Content and collaborative scores, weighted."""
+    """A weighted sum of content and collaborative scores."""
 
     name = "blend"
 
     def __init__(
         self, content: Vectors | None = None, settings: BlendSettings | None = None, *, factors: Factors | None = None
     ) -> None:
-        """A blend to be fitted, or one of factors that are there.
-
+        """
         Args:
             content: (n, d) unit rows in the order of the space; the encoder's vectors by default.
-            settings: chosen by `fit` from held-out cold items where they are not given.
-            factors: of every item, cold ones too.
+            settings: by default `fit` chooses them on held-out cold items.
+            factors: of every item, cold ones included; without them the blend must be fitted.
         """
         self._content = content
         self._given = settings
@@ -68,10 +69,10 @@ class Blend:
 
     @property
     def settings(self) -> BlendSettings:
-        """What it is made of.
+        """The settings, given or chosen.
 
         Raises:
-            QueryError: it was given none and not fitted.
+            QueryError: no settings were given and the blend is not fitted.
         """
         if self._settings is None:
             raise QueryError("the blend has no settings yet; fit it first")
@@ -79,20 +80,21 @@ class Blend:
 
     @property
     def factors(self) -> Factors:
-        """Of every item, those of cold ones mapped from content.
+        """Factors of every item; those of cold items are mapped from content.
 
         Raises:
-            QueryError: it was not fitted.
+            QueryError: no factors were given and the blend is not fitted.
         """
         if self._factors is None:
             raise QueryError("the blend has no factors yet; fit it first")
         return self._factors
 
     def fit(self, train: Interactions) -> None:
-        """Choose settings where none were given, learn factors, and map them to cold items.
+        """Choose settings if none were given, learn factors, and map them to cold items.
 
         Raises:
-            QueryError, OptionalDependencyError: see `fit_factors`.
+            QueryError: there are too few events.
+            OptionalDependencyError: implicit is not installed.
         """
         if self._content is None:
             self._content = train.space.vectors
@@ -102,17 +104,17 @@ class Blend:
         self._factors = add_cold_factors(fitted, self._content, warm, self.settings.mapping, ridge=self.settings.ridge)
 
     def collaborative(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
-        """(users, candidates) of the factors alone: milliseconds for 100,000 candidates, to rank before blending."""
+        """(users, candidates) scores of the factors alone: milliseconds for 100,000 candidates, for a first ranking."""
         return self.factors.scores(users, candidates)
 
     def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
-        """(users, candidates) scores; for an empty history what the mean user wants.
+        """(users, candidates) scores; a user with an empty history is scored as the mean user.
 
-        Comparing 100 events with 100,000 candidates takes about 0.2 s; give a short list where that is too long, or
-        rank by `factors.scores` first, which takes milliseconds.
+        Comparing 100 events with 100,000 candidates takes about 0.2 s. If that is too long, rank by `collaborative`
+        first, which takes milliseconds, and score the best candidates only.
 
         Raises:
-            QueryError: it was not fitted.
+            QueryError: the blend is not fitted.
         """
         assert self._content is not None or self._factors is None
         collaborative = self.factors.scores(users, candidates)

@@ -1,4 +1,4 @@
-"""A recommender by the collaborative factors of a blend alone."""
+"""A recommender that uses the collaborative factors of a blend alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from firstsight.recommend.models.cold_start_model import ColdStartModel
 
 
 class FactorRecommender:
-    """The collaborative part of a blend: content has its place in the interests already, and is slow to compare."""
+    """The collaborative part of a blend. Interests already compare content, and comparing it again is slow."""
 
     name = "factors"
 
@@ -20,9 +20,9 @@ class FactorRecommender:
         self._model = model
 
     def fit(self, train: Interactions) -> None:
-        """Learn the model from other events."""
+        """Fit the model to other events."""
         self._model.fit(train)
 
     def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
-        """(users, candidates) scores of the factors, those of items without events mapped from content."""
+        """(users, candidates) scores of the factors; those of items without events are mapped from content."""
         return self._model.collaborative(users, candidates)
