@@ -1,4 +1,4 @@
-"""Interests that recency would lose: a user's whole history counted over clusters of the whole index."""
+"""Long-tail interests, which recency would lose: a whole history counted over clusters of the whole index."""
 
 from __future__ import annotations
 
@@ -9,23 +9,29 @@ from firstsight.recommend.semantic_ids.clusters import Clusters
 from firstsight.recommend.slates.interests import Interest, InterestSettings, medoid_of, unit
 
 FORGOTTEN_DAYS = 30
-"""Without an event for so long, an interest is one that recency loses."""
+"""Days without an event after which recency loses an interest."""
 
 MIN_EVENTS = 2
 MIN_LIFT = 1.5
-"""How many times the user's share of events in a cluster is the cluster's share of the index, at least."""
+"""Minimum lift: the user's share of events in a cluster, divided by the cluster's share of the index."""
 
 
 def long_tail_interests(
     clusters: Clusters, history: History, now_us: int, settings: InterestSettings
 ) -> list[Interest]:
-    """Clusters in which a user was once active far above chance, and has not been for `FORGOTTEN_DAYS`.
+    """Find clusters in which a user was active far above chance, but not during the last `FORGOTTEN_DAYS`.
 
-    Every event of the history counts the same, however old: a cluster needs `MIN_EVENTS` and a lift of `MIN_LIFT`.
-    They are ordered by events * log(lift), the part of the likelihood that the cluster explains.
+    All events of the history weigh the same, whatever their age. A cluster needs `MIN_EVENTS` events and a lift of
+    `MIN_LIFT`. Clusters are ordered by events * log(lift), the part of the likelihood that they explain.
+
+    Args:
+        clusters: of the whole index.
+        history: of the user.
+        now_us: microseconds since 1970.
+        settings: maximum number of interests.
 
     Returns:
-        At most `max_long_tail`; `share` is left 0.
+        At most `max_long_tail` interests, with share 0 (`combine_interests` sets it).
 
     Source: the statistics over index-wide clusters of Yan et al., "Trinity: Syncretizing Multi-/Long-tail/Long-term
     Interests All in One", KDD 2024, section 3.
@@ -41,11 +47,11 @@ def long_tail_interests(
     forgotten = (now_us - np.maximum(newest, 0)) > FORGOTTEN_DAYS * DAY_US
     chosen = np.flatnonzero((counts >= MIN_EVENTS) & (lift >= MIN_LIFT) & forgotten)
     chosen = chosen[np.argsort(-counts[chosen] * np.log(lift[chosen]), kind="stable")][: settings.max_long_tail]
-    found = []
+    interests = []
     for label in chosen:
         members = np.unique(history.items[labels == label])
         vectors = clusters.space.vectors[members]
         vector = unit(vectors.sum(axis=0))
         if vector is not None:
-            found.append(Interest("long_tail", vector, int(members[medoid_of(vectors)]), members, 0.0))
-    return found
+            interests.append(Interest("long_tail", vector, int(members[medoid_of(vectors)]), members, 0.0))
+    return interests
