@@ -12,16 +12,16 @@ from firstsight.encoders.base import Vectors
 from firstsight.recommend.items import ItemSpace
 from firstsight.recommend.semantic_ids.codebooks import Codebooks
 
-_QUICK_SAMPLE = 32
+_QUICK_SAMPLE = 32  # vectors per code
 
 
 def assign_clusters(space: ItemSpace, codebooks: Codebooks | None = None) -> NDArray[np.int32]:
-    """The cluster of every item: its code of the first level.
+    """Give every item its cluster: its code of the first level.
 
     Args:
-        codebooks: those of the database, so that clusters stay the same while items come; fitted on the space itself
-            where there are none, on 8,192 vectors at most (seconds, on one core).
-
+        space: the items.
+        codebooks: of the database, so that clusters stay the same when items are added. Without them, codebooks are
+            fitted on at most 8,192 vectors of the space (seconds on one core).
     Returns:
         (n,) int32 in 0 … codes - 1; -1 for an item without a vector.
     """
@@ -35,7 +35,7 @@ def assign_clusters(space: ItemSpace, codebooks: Codebooks | None = None) -> NDA
 
 @dataclass(frozen=True)
 class Clusters:
-    """The items of a space in clusters.
+    """The items of a space, grouped into clusters.
 
     Attributes:
         space: the items.
@@ -50,7 +50,7 @@ class Clusters:
 
     @cached_property
     def shares(self) -> NDArray[np.float64]:
-        """(clusters,) of the index that each holds, 0 to 1."""
+        """(clusters,) share of the index in each cluster, 0 to 1."""
         sizes = np.bincount(self.labels[self.labels >= 0], minlength=len(self))
         return sizes / max(int(sizes.sum()), 1)
 
@@ -67,7 +67,7 @@ class Clusters:
 
     @cached_property
     def nearest(self) -> NDArray[np.int64]:
-        """(clusters, clusters - 1) the others of each by the cosine of their centroids, the nearest first."""
+        """(clusters, clusters - 1) the other clusters by the cosine of their centroids, the nearest first."""
         cosines = self.centroids @ self.centroids.T
         np.fill_diagonal(cosines, np.inf)
         return np.asarray(np.argsort(-cosines, axis=1, kind="stable")[:, 1:], dtype=np.int64)

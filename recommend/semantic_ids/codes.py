@@ -1,4 +1,4 @@
-"""Codes of items: how many items share them, and what tells these apart."""
+"""Codes of items, and the copy numbers that separate items with equal codes."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 Codes = NDArray[np.int32]
-"""(n, levels) the centroid of each level; -1 throughout for an item without a vector."""
+"""(n, levels) index of the centroid of each level; -1 in a row for an item without a vector."""
 
 
 def count_copies(codes: Codes, before: Codes | None = None) -> NDArray[np.int32]:
-    """The de-duplication number of items in the order of their arrival: how many of the same codes came before.
+    """Number the items with equal codes in the order of arrival: each gets the number of equal codes before it.
 
     Args:
         codes: (n, levels).
-        before: (m, levels) of the items that came earlier.
-
+        before: (m, levels) codes of earlier items.
     Returns:
-        (n,) int32, 0 for the first of its codes.
+        (n,) int32, 0 for the first item with its codes.
     """
     whole = codes if before is None else np.concatenate([before, codes])
     if not len(whole):
@@ -31,7 +30,7 @@ def count_copies(codes: Codes, before: Codes | None = None) -> NDArray[np.int32]
 
 
 def uniqueness(codes: Codes) -> float:
-    """The share of items whose codes no other item has, before the de-duplication number: 0 to 1."""
+    """Share of items whose codes no other item has, without copy numbers: 0 to 1."""
     known = codes[codes[:, 0] >= 0]
     if not len(known):
         return 0.0
@@ -40,4 +39,5 @@ def uniqueness(codes: Codes) -> float:
 
 
 def format_semantic_id(codes: NDArray[np.int32], copy: int) -> str:
+    """Write codes and copy number as text, such as "12-200-7-0"."""
     return "-".join(map(str, [*codes.tolist(), int(copy)]))

@@ -13,23 +13,28 @@ from firstsight.storage.store import Store
 
 
 def export_semantic_ids(store: Store, version: int | None = None) -> Iterator[dict[str, Any]]:
-    """The IDs of the items that are in the database now, in the order of their item ids, for a generative recommender.
+    """Yield the IDs of all items in the database, in the order of their item ids, for a generative recommender.
 
-    Each has `item_id`, `semantic_id` ("12-200-7-0"), `codes`, `copy`, and `tokens`: the same numbers with each level
-    moved past those before it, so that one vocabulary holds all levels; copies come last.
+    Each row has `item_id`, `semantic_id` ("12-200-7-0"), `codes`, `copy`, and `tokens`: the same numbers, each level
+    shifted past the levels before, so that one vocabulary holds all of them; copies come last.
+
+    Args:
+        store: the database.
+        version: of the IDs; the newest by default.
 
     Raises:
-        QueryError: no such version.
+        QueryError: there is no such version, or no semantic IDs at all.
+        StoreError: the codebooks belong to another encoder.
     """
     row = read_codebook_row(store, version)
     if row is None:
         raise not_fitted_error(store)
     item_ids, codes, copies = read_codes(store, int(row["version"]))
-    there = {item_id for ids in store.item_ids() for item_id in ids}
+    present = {item_id for ids in store.item_ids() for item_id in ids}
     shift = np.arange(row["levels"] + 1) * row["codes"]
     tokens = np.column_stack([codes, copies]) + shift
     for n in np.argsort(item_ids):
-        if item_ids[n] in there:
+        if item_ids[n] in present:
             yield {
                 "item_id": item_ids[n],
                 "semantic_id": format_semantic_id(codes[n], copies[n]),

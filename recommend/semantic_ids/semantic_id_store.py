@@ -1,4 +1,4 @@
-"""Semantic IDs kept in the database: codebooks by version, and the codes that items were given under each."""
+"""Semantic IDs in the database: codebooks by version, and the codes of items under each version."""
 
 from __future__ import annotations
 
@@ -27,21 +27,22 @@ from firstsight.storage.store import Store
 
 _ROWS_PER_READ = 20_000
 ARRAYS = ("means", "axes", "centroids")
+"""Columns with the flat arrays of a codebook."""
 
 
 @dataclass(frozen=True)
 class SemanticIdVersion:
-    """One fit of the codebooks, and how far items have codes of it.
+    """One fit of the codebooks, with counts of its IDs.
 
     Attributes:
         version: 1 and up; the newest is in use.
         fitted_at: UTC.
-        levels, codes: levels, and centroids of each.
-        errors: what each level leaves over of the fitted vectors, mean squared length, 1 for nothing explained.
-        unique: share of the items fitted on whose codes no other had, before the de-duplication number.
-        assigned: items with an ID of this version, those since removed as well, so that no ID is given out again.
-        waiting: items of the database that could have one and do not yet.
-        most_copies: items that share one code, at most.
+        levels, codes: number of levels, and of centroids of each.
+        errors: mean squared length of the residuals after each level; 1 means that nothing is explained.
+        unique: share of the fitted items whose codes no other item had, without copy numbers.
+        assigned: items with an ID of this version; deleted items count, so that no ID is given out twice.
+        waiting: items of the database with a vector and without an ID.
+        most_copies: maximum number of items with equal codes.
     """
 
     version: int
@@ -55,23 +56,23 @@ class SemanticIdVersion:
     most_copies: int
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The version as JSON fields."""
         return asdict(self) | {"fitted_at": self.fitted_at.isoformat(), "errors": list(self.errors)}
 
 
 def load_codebooks(store: Store, version: int | None = None) -> tuple[int, Codebooks] | None:
-    """Codebooks with their version, the newest by default; None where none were ever fitted.
+    """Load codebooks and their version, the newest by default; None if no codebooks were ever fitted.
 
     Raises:
         QueryError: there is no such version.
-        StoreError: they are not of this database's encoder.
+        StoreError: the codebooks belong to another encoder than the database.
     """
     row = read_codebook_row(store, version)
     return None if row is None else (int(row["version"]), parse_codebooks(row))
 
 
 def read_codes(store: Store, version: int) -> tuple[NDArray[np.object_], Codes, NDArray[np.int32]]:
-    """Every item that was given an ID of a version: ids (n,), codes (n, levels), copies (n,)."""
+    """Read the codes of every item with an ID of a version: ids (n,), codes (n, levels), copies (n,)."""
     table = open_side_table(store, CODES_TABLE)
     if table is None:
         return np.empty(0, dtype=object), np.zeros((0, 1), np.int32), np.zeros(0, np.int32)
@@ -86,7 +87,7 @@ def read_codes(store: Store, version: int) -> tuple[NDArray[np.object_], Codes, 
 
 
 def semantic_id_versions(store: Store) -> list[SemanticIdVersion]:
-    """Every fit with its figures, oldest first."""
+    """List every fit with its counts, oldest first."""
     table = open_side_table(store, CODEBOOKS_TABLE)
     if table is None:
         return []
@@ -96,25 +97,34 @@ def semantic_id_versions(store: Store) -> list[SemanticIdVersion]:
 
 
 def read_codebook_row(store: Store, version: int | None) -> dict[str, Any] | None:
-    wanted = newest_version(store) if version is None else version
+    """Read the row of a version, the newest by default; None if no codebooks were ever fitted.
+
+    Raises:
+        QueryError: there is no such version.
+        StoreError: the codebooks belong to another encoder than the database.
+    """
+    number = newest_version(store) if version is None else version
     table = open_side_table(store, CODEBOOKS_TABLE)
-    if table is None or wanted is None:
+    if table is None or number is None:
         if version is None:
             return None
         raise not_fitted_error(store)
-    found = table.search().where(f"version = {wanted}").limit(None).to_arrow()
-    if not found.num_rows:
-        raise QueryError(f"there is no version {wanted} of semantic IDs in {store.uri}; firstsight semantic-ids status")
-    row: dict[str, Any] = {name: found[name][0].as_py() for name in found.schema.names if name not in ARRAYS}
+    rows = table.search().where(f"version = {number}").limit(None).to_arrow()
+    if not rows.num_rows:
+        raise QueryError(
+            f"there is no version {number} of semantic IDs in {store.uri}; list them: firstsight semantic-ids list"
+        )
+    row: dict[str, Any] = {name: rows[name][0].as_py() for name in rows.schema.names if name not in ARRAYS}
     if row["fingerprint"] != store.spec.fingerprint:
         raise StoreError(
-            f"the semantic IDs of {store.uri} are of another encoder than its vectors; fit again: "
+            f"the semantic IDs of {store.uri} belong to another encoder than its vectors; fit again: "
             "firstsight semantic-ids fit"
         )
-    return row | {name: found[name].chunk(0)[0].values.to_numpy() for name in ARRAYS}
+    return row | {name: rows[name].chunk(0)[0].values.to_numpy() for name in ARRAYS}
 
 
 def parse_codebooks(row: dict[str, Any]) -> Codebooks:
+    """Make codebooks from a row of their table."""
     levels, codes, dim, width = (int(row[name]) for name in ("levels", "codes", "dim", "width"))
     shapes = {
         "means": (levels, codes, dim),
@@ -126,9 +136,10 @@ def parse_codebooks(row: dict[str, Any]) -> Codebooks:
 
 
 def describe_version(store: Store, row: dict[str, Any]) -> SemanticIdVersion:
+    """Describe the version of a row, and count its IDs and the items without one."""
     item_ids, _, copies = read_codes(store, int(row["version"]))
     assigned = set(item_ids.tolist())
-    waiting = sum(item_id not in assigned for some, _ in read_encoded_items(store, []) for item_id in some)
+    waiting = sum(item_id not in assigned for batch_ids, _ in read_encoded_items(store, []) for item_id in batch_ids)
     figures = json.loads(row["figures"])
     return SemanticIdVersion(
         version=int(row["version"]),
@@ -144,7 +155,7 @@ def describe_version(store: Store, row: dict[str, Any]) -> SemanticIdVersion:
 
 
 def read_encoded_items(store: Store, columns: list[str]) -> Iterator[tuple[list[str], pa.RecordBatch]]:
-    """Batches of the items that have a vector: their ids, and these columns."""
+    """Read the items with a vector in batches: their ids, and these columns."""
     search = store.items.search().where("vector IS NOT NULL").select(["item_id", *columns])
     for batch in search.limit(None).to_batches(_ROWS_PER_READ):
         if batch.num_rows:
@@ -152,4 +163,5 @@ def read_encoded_items(store: Store, columns: list[str]) -> Iterator[tuple[list[
 
 
 def not_fitted_error(store: Store) -> QueryError:
+    """The error for a database without semantic IDs."""
     return QueryError(f"{store.uri} has no semantic IDs yet; run first: firstsight semantic-ids fit")
