@@ -104,7 +104,7 @@ def user_cold(
     """
     _check_share(share)
     if first < 0:
-        raise QueryError(f"{first} first events are out of range; take 0 or more")
+        raise QueryError(f"a history of the first {first} events is out of range; take 0 or more")
     counts = np.bincount(interactions.users, minlength=len(interactions.user_ids))
     enough = np.flatnonzero(counts >= max(first + 1, min_events or 0))
     held = np.sort(np.random.default_rng(seed).permutation(enough)[: max(1, round(share * len(enough)))])

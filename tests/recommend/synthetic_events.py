@@ -24,7 +24,7 @@ def clustered_space(items: int, *, clusters: int = 6, dim: int = 16, spread: flo
 def make_preference_log(
     space: ItemSpace, users: int, *, events: int = 12, clusters: int = 6, noise: float = 0.1, seed: int = 0
 ) -> Interactions:
-    """Users who each like one cluster, with some events at random."""
+    """Events of users who like one cluster each, with some random events."""
     rng = np.random.default_rng(seed)
     who = np.repeat(np.arange(users), events)
     liked = rng.integers(0, clusters, users)[who]

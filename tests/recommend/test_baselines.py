@@ -1,4 +1,4 @@
-"""What recommenders are compared with."""
+"""Baselines that recommenders are compared with."""
 
 from __future__ import annotations
 

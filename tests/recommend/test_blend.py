@@ -1,4 +1,4 @@
-"""Content and collaborative scores in one, and which blend is chosen."""
+"""Blends of content and collaborative scores, and their selection."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def test_the_page_has_tables_and_plots_and_escapes_names(log: Interactions, tmp_
     write_recommender_page(tmp_path / "page.html", some, "a <database>")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert page.count("<table>") == 3
-    assert page.count("<svg") == 7  # two for each report, and one over what is known of new users
+    assert page.count("<svg") == 7  # two for each report, and one over the number of known events
     assert "<b>random" not in page
     assert "&lt;b&gt;random&lt;/b&gt;" in page
     assert "a &lt;database&gt;" in page

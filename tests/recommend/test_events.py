@@ -1,4 +1,4 @@
-"""The log of events: what is taken, what is refused, and what comes back."""
+"""The log of events: usable rows, refused rows, and reading them back."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from tests.retrieval.synthetic_items import SyntheticItems
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """Items 0 to 159 in eight directions, n % 8; every seventh of them starts a new `group`, every tenth has none."""
+    """Items 0 to 159 in eight directions, n % 8; every seventh starts a new `group`, every tenth has none."""
     return SyntheticItems(tmp_path_factory.mktemp("links") / "db", items=160).store
 
 
@@ -65,7 +65,7 @@ def test_the_most_linked_does_not_see_the_answers_of_its_own_query(tmp_path: Pat
     file = written(tmp_path / "l.csv", "from,to\na,b\nc,d\n")
     (report,) = evaluate_links(space, read_links(file, store, space), k=1)
     popularity = next(one for one in report.models if one.model == "most linked")
-    assert popularity.recall == 0  # before its own answer comes that of the other
+    assert popularity.recall == 0  # the answer of the other query comes first
 
 
 def test_a_group_is_as_near_as_its_nearest_items(store: Store, tmp_path: Path) -> None:

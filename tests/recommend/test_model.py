@@ -1,4 +1,4 @@
-"""Cold-start models in the database: fitted, kept, loaded, and good for items that came later."""
+"""Cold-start models in the database: fitting, storing, loading, and scores of items that come later."""
 
 from __future__ import annotations
 

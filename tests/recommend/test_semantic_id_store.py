@@ -1,4 +1,4 @@
-"""Semantic IDs in a database: kept by version, stable while items come, and a filter of searches."""
+"""Semantic IDs in a database: versions, stability when items are added, and filters of searches."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_every_item_has_an_id_of_its_own(items_db: SyntheticItems) -> None:
 
 def test_items_that_come_change_no_id(items_db: SyntheticItems) -> None:
     db = database(items_db)
-    db.fit_semantic_ids(levels=2, codes=4)  # so few that many items are equal: their last number must stay, too
+    db.fit_semantic_ids(levels=2, codes=4)  # with so few codes, copy numbers must stay as well
     before = ids_of(db)
     items_db.add(80)
     assert db.semantic_id_versions()[0].waiting == 80
@@ -110,7 +110,7 @@ def test_a_fit_that_was_killed_leaves_the_version_before_in_use(
         with pytest.raises(KeyboardInterrupt):
             db.fit_semantic_ids(codes=8)
     assert ids_of(db) == before
-    assert len(read_codes(items_db.store, 2)[0]) == 400  # what it left
+    assert len(read_codes(items_db.store, 2)[0]) == 400  # rows that the killed fit left
     again = db.fit_semantic_ids(codes=16)
     assert (again.version, again.assigned) == (2, 400)
     books = load_codebooks(items_db.store)

@@ -1,4 +1,4 @@
-"""Semantic IDs: codes that are coarse to fine, unique in the end, and never change for what is there."""
+"""Semantic IDs: codes go from coarse to fine, copies make them unique, and existing IDs never change."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def blobs(items: int, groups: int, *, dim: int = 24, spread: float = 0.25, seed:
 
 
 def purity(code: np.ndarray, group: np.ndarray) -> float:
-    """The share of items that are of the commonest group of their code."""
+    """Share of items in the most common group of their code."""
     return float(sum(np.bincount(group[code == one]).max() for one in np.unique(code)) / len(code))
 
 
@@ -52,7 +52,7 @@ def test_items_of_a_prefix_are_of_one_kind_and_those_of_shuffled_codes_are_not()
 
 
 def test_items_far_more_alike_than_most_still_have_codes_of_their_own() -> None:
-    """Variants of one product: what tells them apart is small beside what tells products apart."""
+    """Variants of a product differ much less than products do."""
     draw = np.random.default_rng(3)
     families, _ = blobs(250, 250, dim=64)
     rows = np.repeat(families, 6, axis=0) + 0.02 * draw.standard_normal((1_500, 64))
