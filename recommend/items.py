@@ -105,7 +105,7 @@ class ItemSpace:
         n = len(item_ids)
         ids = np.array(item_ids, dtype=object)
         order = np.argsort(ids)
-        whole: dict[str, Any] = {
+        all_columns: dict[str, Any] = {
             "kinds": np.full(n, "product", dtype=object),
             "created": np.full(n, -NEVER),
             "starts": np.full(n, -NEVER),
@@ -114,7 +114,7 @@ class ItemSpace:
             "min_age": np.zeros(n, dtype=np.int64),
             **columns,
         }
-        arranged: dict[str, Any] = {name: np.asarray(values)[order] for name, values in whole.items()}
+        arranged: dict[str, Any] = {name: np.asarray(values)[order] for name, values in all_columns.items()}
         return cls(item_ids=ids[order], vectors=vectors[order], **arranged)
 
     def __len__(self) -> int:

@@ -207,10 +207,10 @@ def _run(split: Split, model: Recommender, k: int) -> _EvaluationRun:
         "novelty": measures.novelty(ranked, popularity, learned),
         "popularity_share": measures.popularity_share(ranked, popularity),
     }
-    whole = {name: np.full(len(split.train.user_ids), np.nan) for name in values}
+    per_user = {name: np.full(len(split.train.user_ids), np.nan) for name in values}
     for name, column in values.items():
-        whole[name][split.users] = column
-    return _EvaluationRun(whole, measures.coverage(ranked, split.candidates), seconds)
+        per_user[name][split.users] = column
+    return _EvaluationRun(per_user, measures.coverage(ranked, split.candidates), seconds)
 
 
 def _report(

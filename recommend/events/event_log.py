@@ -190,21 +190,21 @@ class Events:
                 }
             )
             parts.append(part.filter(places.is_valid()))
-        whole = pa.concat_tables(parts) if parts else None
-        if whole is None or not whole.num_rows:
+        events = pa.concat_tables(parts) if parts else None
+        if events is None or not events.num_rows:
             raise QueryError(
                 f"{self._store.uri} has no events on items of its index; see firstsight events status, then index the "
                 "items or add events on indexed ones"
             )
-        codes = whole["user"].combine_chunks().dictionary_encode()
+        codes = events["user"].combine_chunks().dictionary_encode()
         names = codes.dictionary.to_numpy(zero_copy_only=False)
         order = np.argsort(names)
         sorted_place = np.empty(len(names), dtype=np.int64)
         sorted_place[order] = np.arange(len(names))
         users = sorted_place[codes.indices.to_numpy(zero_copy_only=False)]
-        items, times = whole["item"].to_numpy().astype(np.int64), whole["time"].to_numpy()
+        items, times = events["item"].to_numpy().astype(np.int64), events["time"].to_numpy()
         by = np.lexsort((items, times, users))  # a table returns its rows in any order
-        return Interactions(space, names[order], users[by], items[by], times[by], whole["weight"].to_numpy()[by])
+        return Interactions(space, names[order], users[by], items[by], times[by], events["weight"].to_numpy()[by])
 
     def history(self, user_id: str, space: ItemSpace, before: datetime | None = None) -> History:
         """Read one user's events on items of the space, oldest first; empty for an unknown user."""

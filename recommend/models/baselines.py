@@ -34,8 +34,8 @@ class RandomOrder:
         """(users, candidates) uniform numbers, 0 to 1."""
         rows = np.empty((len(users), len(candidates)), dtype=np.float32)
         for row, history in zip(rows, users, strict=True):
-            who = hashlib.blake2b(history.items.tobytes() + history.times.tobytes(), digest_size=8).digest()
-            row[:] = np.random.default_rng([self._seed, int.from_bytes(who)]).random(len(candidates))
+            digest = hashlib.blake2b(history.items.tobytes() + history.times.tobytes(), digest_size=8).digest()
+            row[:] = np.random.default_rng([self._seed, int.from_bytes(digest)]).random(len(candidates))
         return rows
 
 

@@ -70,12 +70,12 @@ def choose_settings(train: Interactions, content: Vectors, *, seed: int = 0) -> 
             for settings, value in _score_settings(split, content).items():
                 tried.setdefault(settings, []).append(value)
     means = {settings: float(np.mean(values)) for settings, values in tried.items()}
-    best = max(means, key=lambda one: (means[one], -abs(one.weight - 0.5)))
+    best = max(means, key=lambda settings: (means[settings], -abs(settings.weight - 0.5)))
     return BlendChoice(
         settings=best,
         blend=means[best],
-        content=max(value for one, value in means.items() if one.weight == 0),
-        collaborative=max(value for one, value in means.items() if one.weight == 1),
+        content=max(value for settings, value in means.items() if settings.weight == 0),
+        collaborative=max(value for settings, value in means.items() if settings.weight == 1),
         chance=float(np.mean(chance)),
         users=users,
     )

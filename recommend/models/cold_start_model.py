@@ -222,18 +222,18 @@ def fit_cold_start_model(
         "components": words.components.astype("<f4").tobytes(),
     }
     with store.writing(wait_s):
-        number = max((one.version for one in list_cold_start_models(store)), default=0) + 1
+        number = max((model.version for model in list_cold_start_models(store)), default=0) + 1
         upsert(store, TABLE, SCHEMA, "version", [row | {"version": number}])
         if use:
             _put_in_use(store, number)
-    return next(one for one in list_cold_start_models(store) if one.version == number)
+    return next(model for model in list_cold_start_models(store) if model.version == number)
 
 
 def list_cold_start_models(store: Store) -> list[ColdStartVersion]:
     """List all versions, oldest first."""
     table = open_side_table(store, TABLE)
     rows = [] if table is None else table.search().select(_LISTED_COLUMNS).limit(None).to_arrow().to_pylist()
-    return sorted(map(_parse_version, rows), key=lambda one: one.version)
+    return sorted(map(_parse_version, rows), key=lambda model: model.version)
 
 
 def use_cold_start_model(store: Store, version: int | None, *, wait_s: float = 0.0) -> None:
@@ -245,7 +245,7 @@ def use_cold_start_model(store: Store, version: int | None, *, wait_s: float = 0
         StoreError: the database cannot be written.
     """
     with store.writing(wait_s):
-        if version is not None and version not in {one.version for one in list_cold_start_models(store)}:
+        if version is not None and version not in {model.version for model in list_cold_start_models(store)}:
             raise _no_version(store, version)
         _put_in_use(store, version)
 
@@ -273,7 +273,7 @@ def _parse_version(row: dict[str, Any]) -> ColdStartVersion:
 
 def _no_version(store: Store, version: int) -> QueryError:
     listed = (
-        ", ".join(str(one.version) for one in list_cold_start_models(store))
+        ", ".join(str(model.version) for model in list_cold_start_models(store))
         or "none; fit one: firstsight cold-start fit"
     )
     return QueryError(f"there is no cold-start model {version} in {store.uri}; its versions: {listed}")

@@ -180,12 +180,12 @@ def _discriminant_axes(rows: NDArray[np.float32], prefixes: NDArray[np.int64]) -
     _, group, sizes = np.unique(prefixes, axis=0, return_inverse=True, return_counts=True)
     means = np.zeros((len(sizes), rows.shape[1]))
     np.add.at(means, group, rows)
-    inside = rows - (means / sizes[:, None])[group]
-    whole = rows.T.astype(np.float64) @ rows / len(rows)
-    dim = len(whole)
-    ridge = (1e-3 * np.trace(whole) / dim + 1e-9) * np.eye(dim)
+    within = rows - (means / sizes[:, None])[group]
+    total = rows.T.astype(np.float64) @ rows / len(rows)
+    dim = len(total)
+    ridge = (1e-3 * np.trace(total) / dim + 1e-9) * np.eye(dim)
     count = min(AXES, dim)
-    _, axes = linalg.eigh(inside.T @ inside / len(rows), whole + ridge, subset_by_index=[dim - count, dim - 1])
+    _, axes = linalg.eigh(within.T @ within / len(rows), total + ridge, subset_by_index=[dim - count, dim - 1])
     return np.ascontiguousarray(axes[:, ::-1], dtype=np.float32)
 
 

@@ -18,15 +18,15 @@ def count_copies(codes: Codes, before: Codes | None = None) -> NDArray[np.int32]
     Returns:
         (n,) int32, 0 for the first item with its codes.
     """
-    whole = codes if before is None else np.concatenate([before, codes])
-    if not len(whole):
+    all_codes = codes if before is None else np.concatenate([before, codes])
+    if not len(all_codes):
         return np.zeros(0, dtype=np.int32)
-    _, group, sizes = np.unique(whole, axis=0, return_inverse=True, return_counts=True)
+    _, group, sizes = np.unique(all_codes, axis=0, return_inverse=True, return_counts=True)
     order = np.argsort(group, kind="stable")
     starts = np.repeat(np.cumsum(sizes) - sizes, sizes)
-    copies = np.empty(len(whole), dtype=np.int32)
-    copies[order] = np.arange(len(whole)) - starts
-    return copies[len(whole) - len(codes) :]
+    copies = np.empty(len(all_codes), dtype=np.int32)
+    copies[order] = np.arange(len(all_codes)) - starts
+    return copies[len(all_codes) - len(codes) :]
 
 
 def uniqueness(codes: Codes) -> float:

@@ -79,16 +79,16 @@ class ContentScale:
         dim = space.vectors.shape[1]
         self._means: list[Vectors] = []
         self._spreads: list[Vectors] = []
-        whole = np.zeros((dim, dim), dtype=np.float32)
+        total = np.zeros((dim, dim), dtype=np.float32)
         for code in range(len(kinds.names)):
             rows = space.vectors[known & (kinds.codes == code)]
             mean = rows.mean(axis=0) if len(rows) else np.zeros(dim, np.float32)
             products = rows.T @ rows
-            whole += products
+            total += products
             self._means.append(mean)
             self._spreads.append(products / max(len(rows), 1) - np.outer(mean, mean))
         self._exact = len(space) <= exact_items or dim <= DIMENSIONS
-        self._directions: Vectors = np.linalg.eigh(whole)[1][:, ::-1][:, :DIMENSIONS].astype(np.float32)
+        self._directions: Vectors = np.linalg.eigh(total)[1][:, ::-1][:, :DIMENSIONS].astype(np.float32)
         self._reduced = np.zeros((0, 0), np.float32) if self._exact else (space.vectors @ self._directions)
 
     def affinity(self, vectors: Vectors) -> NDArray[np.float32]:
@@ -190,9 +190,9 @@ class InterestRecommender:
             profile = self.space.vectors[history.items].mean(axis=0)
             profile /= max(float(np.linalg.norm(profile)), 1e-9)
             affinity = self._content.affinity(np.stack([*(interest.vector for interest in interests), profile]))
-            affinity, whole = affinity[:-1], affinity[-1]
+            affinity, profile_affinity = affinity[:-1], affinity[-1]
             own = self.kinds.standardise(affinity.max(axis=0), self.space.has_vector)
-            own += PROFILE_SHARE * self.kinds.standardise(whole, self.space.has_vector)
+            own += PROFILE_SHARE * self.kinds.standardise(profile_affinity, self.space.has_vector)
         if self._neighbours is not None and len(history):
             own *= CONTENT_SHARE
             own += self._collaborative(history)

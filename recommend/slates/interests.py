@@ -103,8 +103,8 @@ def lasting_interests(space: ItemSpace, history: History, now_us: int, settings:
             interests.append(Interest("lasting", vector, int(places[members[medoid]]), places[members], weight))
     interests.sort(key=lambda interest: (-interest.share, interest.medoid))
     interests = interests[: settings.max_lasting]
-    whole = sum(interest.share for interest in interests)
-    return [replace(interest, share=interest.share / whole) for interest in interests]
+    total = sum(interest.share for interest in interests)
+    return [replace(interest, share=interest.share / total) for interest in interests]
 
 
 def medoid_of(vectors: Vectors) -> int:
@@ -140,5 +140,5 @@ def combine_interests(
         (settings.long_tail_share, [replace(interest, share=1 / len(long_tail)) for interest in long_tail]),
         (1 - settings.recent_share - settings.long_tail_share, lasting),
     ]
-    whole = sum(share for share, members in parts if members)
-    return [replace(interest, share=interest.share * share / whole) for share, members in parts for interest in members]
+    total = sum(share for share, members in parts if members)
+    return [replace(interest, share=interest.share * share / total) for share, members in parts for interest in members]

@@ -20,7 +20,6 @@ Source = Literal["recent", "lasting", "long_tail", "neighbours", "popular", "new
 """Reason for an item. Ranked items: an interest, similar users, popularity, or its date if there are no events at all.
 Explored items: "new" was hardly shown yet, "nearby" is from a cluster next to those of the user."""
 
-
 _POOL = 10  # candidates by relevance for each slot
 _MIN_POOL = 200
 _PER_INTEREST = 50
@@ -100,7 +99,7 @@ class SlateComposer:
         quota_kinds = self._all_kinds.codes_of(counts)
         slots: list[Slot | None] = [None] * settings.k
         general = 1.0 - self._ranking.personal_share
-        shares = [general, *(one.share * self._ranking.personal_share for one in self._ranking.interests)]
+        shares = [general, *(interest.share * self._ranking.personal_share for interest in self._ranking.interests)]
         taken = np.zeros(len(shares))
         for n in [*np.flatnonzero(~explored), *np.flatnonzero(explored)]:
             if explored[n]:

@@ -97,9 +97,9 @@ def _find_responses(interactions: Interactions | None, users: Any, places: Any, 
     """(slots,) whether the user had an event on the slot's item within the response time."""
     if interactions is None or not len(interactions) or not len(users):
         return np.zeros(len(users), dtype=bool)
-    who = np.searchsorted(interactions.user_ids, users)
-    known = (who < len(interactions.user_ids)) & (
-        interactions.user_ids[np.minimum(who, len(interactions.user_ids) - 1)] == users
+    user_rows = np.searchsorted(interactions.user_ids, users)
+    known = (user_rows < len(interactions.user_ids)) & (
+        interactions.user_ids[np.minimum(user_rows, len(interactions.user_ids) - 1)] == users
     )
     n = len(interactions.space)
     pairs = interactions.users * n + interactions.items
@@ -107,7 +107,9 @@ def _find_responses(interactions: Interactions | None, users: Any, places: Any, 
     pairs, times = pairs[order], interactions.times[order]
     won = np.zeros(len(users), dtype=bool)
     for slot in np.flatnonzero(known):
-        first, last = np.searchsorted(pairs, [who[slot] * n + places[slot], who[slot] * n + places[slot] + 1])
+        first, last = np.searchsorted(
+            pairs, [user_rows[slot] * n + places[slot], user_rows[slot] * n + places[slot] + 1]
+        )
         after = times[first:last] - at[slot]
         won[slot] = bool(((after >= 0) & (after <= RESPONSE_DAYS * DAY_US)).any())
     return won

@@ -94,7 +94,7 @@ def test_ends_that_are_not_there_are_counted(store: Store, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("text", "column", "error", "said"),
+    ("text", "column", "error", "message"),
     [
         ("a,b\n1,2\n", None, CatalogError, "from and to"),
         ("from,to\ni00001,\n", None, CatalogError, "has two ends"),
@@ -103,9 +103,9 @@ def test_ends_that_are_not_there_are_counted(store: Store, tmp_path: Path) -> No
     ],
 )
 def test_what_is_wrong_with_a_file_is_said(
-    store: Store, tmp_path: Path, text: str, column: str | None, error: type[Exception], said: str
+    store: Store, tmp_path: Path, text: str, column: str | None, error: type[Exception], message: str
 ) -> None:
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         read_links(written(tmp_path / "l.csv", text), store, ItemSpace.load(store), column=column)
 
 

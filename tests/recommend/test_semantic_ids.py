@@ -93,11 +93,11 @@ def test_equal_vectors_are_more_than_the_codes_there_can_be() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings_", "said"),
+    ("settings_", "message"),
     [({"levels": 0}, "0 levels"), ({"codes": 1}, "1 codes a level"), ({"codes": 41}, "40 items with a vector")],
 )
-def test_what_cannot_be_fitted_is_refused(settings_: dict[str, int], said: str) -> None:
-    with pytest.raises(QueryError, match=said):
+def test_what_cannot_be_fitted_is_refused(settings_: dict[str, int], message: str) -> None:
+    with pytest.raises(QueryError, match=message):
         Codebooks.fit(blobs(40, 2)[0], **settings_)
 
 

@@ -66,8 +66,8 @@ def maker(space: ItemSpace) -> SlateMaker:
     return SlateMaker(space, clusters=clusters_of(space))
 
 
-def make(maker: SlateMaker, history: History, how: SlateSettings = PLAIN, seed: int = 0) -> list[Slot]:
-    return maker.slate(history, how, now_us=NOW, rng=np.random.default_rng(seed))[0]
+def make(maker: SlateMaker, history: History, slate_settings: SlateSettings = PLAIN, seed: int = 0) -> list[Slot]:
+    return maker.slate(history, slate_settings, now_us=NOW, rng=np.random.default_rng(seed))[0]
 
 
 def test_lasting_interests_are_the_topics_of_a_history_in_proportion(maker: SlateMaker) -> None:
@@ -170,9 +170,9 @@ def test_a_model_brings_items_without_events_that_content_would_not(space: ItemS
     users = np.repeat([f"u{n}" for n in range(40)], 5).astype(object)
     known = Interactions.of(space, users, rng.integers(0, 20 * EACH, 200), np.arange(200))
     history = events_on([3] * 20, [float(n) for n in range(20)])
-    how = replace(PLAIN, k=60)
-    with_model = topic(places_of(make(SlateMaker(space, known, model=LikesTopic(25)), history, how)))
-    without = topic(places_of(make(SlateMaker(space, known), history, how)))
+    slate_settings = replace(PLAIN, k=60)
+    with_model = topic(places_of(make(SlateMaker(space, known, model=LikesTopic(25)), history, slate_settings)))
+    without = topic(places_of(make(SlateMaker(space, known), history, slate_settings)))
     assert (with_model == 25).sum() >= 3
     assert 25 not in without
 
@@ -201,8 +201,8 @@ def three_kinds() -> ItemSpace:
 )
 def test_quotas_hold_exactly(quotas: dict[str, int], explore: float, merge: str, seed: int) -> None:
     space, maker = KINDS_MAKER
-    how = SlateSettings(k=18, quotas=quotas, explore=explore, merge=merge)  # type: ignore[arg-type]
-    shown = places_of(make(maker, events_on([3, 4, 5] * 4, [1.0] * 12), how, seed))
+    slate_settings = SlateSettings(k=18, quotas=quotas, explore=explore, merge=merge)  # type: ignore[arg-type]
+    shown = places_of(make(maker, events_on([3, 4, 5] * 4, [1.0] * 12), slate_settings, seed))
     kinds = space.kinds[shown].tolist()
     assert len(set(shown.tolist())) == len(shown)
     assert {kind: kinds.count(kind) for kind in quotas} == dict(quotas)
@@ -221,7 +221,7 @@ def test_shares_become_counts_by_largest_remainder() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"k": 0}, "0 slots"),
         ({"explore": 1.5}, "explore is 1.5"),
@@ -236,8 +236,8 @@ def test_shares_become_counts_by_largest_remainder() -> None:
         ({"repeat_after_days": -1.0}, "repeat_after_days"),
     ],
 )
-def test_a_setting_out_of_range_is_named(wrong: dict[str, object], said: str) -> None:
-    with pytest.raises(QueryError, match=said):
+def test_a_setting_out_of_range_is_named(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(QueryError, match=message):
         SlateSettings(**wrong)  # type: ignore[arg-type]
 
 
@@ -257,8 +257,8 @@ def test_near_duplicates_collapse_and_caps_hold() -> None:
 
 
 def test_diversity_spreads_a_slate_over_topics(maker: SlateMaker, space: ItemSpace) -> None:
-    def likeness(how: SlateSettings) -> float:
-        vectors = space.vectors[places_of(make(maker, events_on([3, 4] * 5, [1.0] * 10), how))]
+    def likeness(slate_settings: SlateSettings) -> float:
+        vectors = space.vectors[places_of(make(maker, events_on([3, 4] * 5, [1.0] * 10), slate_settings))]
         return float((vectors @ vectors.T).mean())
 
     assert likeness(replace(PLAIN, diversity=0.6)) < likeness(PLAIN) - 0.02
