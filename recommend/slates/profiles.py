@@ -81,7 +81,7 @@ def read_history(space: ItemSpace, entries: Sequence[str | Mapping[str, Any]], n
         return make_history(np.array([space.place(entry) for entry in ids], dtype=np.int64), now_us)
     events = [{**entry, "user_id": "-"} for entry in entries if isinstance(entry, Mapping)]
     if len(events) < len(entries):
-        raise QueryError("the history mixes ids and events, or has other entries; give only ids or only events")
+        raise QueryError("the history mixes ids and events, or has neither; give only ids or only events")
     try:
         unit = detect_unit(events, "the history")
         read = [read_event(entry, unit, now) for entry in events]

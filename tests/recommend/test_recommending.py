@@ -168,8 +168,8 @@ def test_a_profile_is_read_from_a_file(db_with_events: Database, tmp_path: Path)
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "no JSON"),
-        ("[" * 100_000, "no JSON"),
+        ("{", "not JSON"),
+        ("[" * 100_000, "not JSON"),
         ("[]", "not an object"),
         ('{"users": 1}', "not an object"),
         ("{}", "neither user nor history"),
