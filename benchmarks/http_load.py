@@ -1,4 +1,4 @@
-"""Clients that keep a service busy: each sends its next request as soon as the last one is answered."""
+"""Load clients for a service: each client sends its next request when the last one is answered."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Ask:
-    """One request, and what its answer must be like."""
+class CheckedRequest:
+    """One request, with a check of its answer."""
 
     path: str
     body: bytes  # JSON
-    check: Callable[[bytes], bool]  # of the body of an answer with status 200
+    check: Callable[[bytes], bool]  # whether the body of a 200 answer is right
 
 
 @dataclass
 class Load:
-    """What came of it."""
+    """Counts and latencies of a load."""
 
     seconds: float
     sent: int = 0
-    wrong: int = 0  # answered 200, with what does not belong to the question
-    failed: list[str] = field(default_factory=list)  # other answers, and none
+    wrong: int = 0  # status 200, but the check failed
+    failed: list[str] = field(default_factory=list)  # other status, or no answer
     latencies_ms: list[float] = field(default_factory=list)
 
     @property
@@ -36,22 +36,22 @@ class Load:
 
     @property
     def rate(self) -> float:
-        """Right answers a second."""
+        """Right answers per second."""
         return (self.answered - self.wrong) / self.seconds
 
     def percentile(self, share: float) -> float:
         return float(np.percentile(self.latencies_ms, share))
 
 
-def ask_once(connection: http.client.HTTPConnection, ask: Ask) -> tuple[int, bytes]:
-    """Send one request over a connection that stays open; (status, body)."""
-    connection.request("POST", ask.path, ask.body, {"Content-Type": "application/json"})
+def send_request(connection: http.client.HTTPConnection, request: CheckedRequest) -> tuple[int, bytes]:
+    """Send one request over an open connection; return (status, body)."""
+    connection.request("POST", request.path, request.body, {"Content-Type": "application/json"})
     answer = connection.getresponse()
     return answer.status, answer.read()
 
 
-def keep_busy(port: int, asks: Sequence[Ask], clients: int, seconds: float) -> Load:
-    """Ask in turn from so many threads, a connection each, for so long; what is under way at the end is waited for."""
+def keep_busy(port: int, requests: Sequence[CheckedRequest], clients: int, seconds: float) -> Load:
+    """Send requests for some seconds from several threads, each with a connection; wait for the last answers."""
     load = Load(seconds)
     lock = threading.Lock()
     start = threading.Barrier(clients + 1)
@@ -59,22 +59,22 @@ def keep_busy(port: int, asks: Sequence[Ask], clients: int, seconds: float) -> L
     def work(number: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         start.wait()
-        ends = time.perf_counter() + seconds
-        turn = number
-        while (began := time.perf_counter()) < ends:
-            ask = asks[turn % len(asks)]
-            turn += clients
+        end = time.perf_counter() + seconds
+        position = number
+        while (began := time.perf_counter()) < end:
+            request = requests[position % len(requests)]
+            position += clients
             with lock:
                 load.sent += 1
             try:
-                status, body = ask_once(connection, ask)
+                status, body = send_request(connection, request)
             except (OSError, http.client.HTTPException) as error:
                 with lock:
                     load.failed.append(type(error).__name__)
                 connection.close()
                 continue
             took = (time.perf_counter() - began) * 1e3
-            right = status == 200 and ask.check(body)
+            right = status == 200 and request.check(body)
             with lock:
                 if status == 200:
                     load.latencies_ms.append(took)

@@ -1,14 +1,14 @@
-"""The service against the library it calls, against itself without batching, and beside another embedding server.
+"""Compare the service with direct library calls, with itself without batching, and with another embedding server.
 
-    python -m benchmarks.service latency       # text search over HTTP and as a library call, turn by turn
-    python -m benchmarks.service load          # 64 clients searching for 60 s: errors, lost answers, p95
+    python -m benchmarks.service latency       # text search over HTTP and as a library call, alternating
+    python -m benchmarks.service load          # 64 clients search for 60 s: errors, lost answers, p95
     python -m benchmarks.service batching      # 32 clients with one picture each, batching on and off
     python -m benchmarks.service peer --python infinity=peers/bin/python
 
-Servers are processes of their own, on ports of this machine that the kernel gives; the clients share its cores with
-them. Contenders take turns, round after round, and one that waits its turn is stopped; a figure is the median of its
-rounds, a ratio the median of the rounds' ratios. Every answer is compared with the vector it should hold.
-Models other than starter have random weights (see random_models), of which speed does not depend.
+Each server is a process on a free port of this machine; the clients share its cores. Contenders take turns in rounds,
+and a contender is stopped while another one is measured. A figure is the median of its rounds, a ratio the median of
+the rounds' ratios. Each answer is compared with the expected vector. Models other than starter have random weights (see
+random_models); the speed does not depend on the weights.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from PIL import Image
 
 import firstsight
 from benchmarks import random_models
-from benchmarks.http_load import Ask, Load, ask_once, keep_busy
+from benchmarks.http_load import CheckedRequest, Load, keep_busy, send_request
 from benchmarks.pipeline import goal
 from firstsight.encoders.base import Encoder, Vector
 from firstsight.media.pictures import open_picture
@@ -47,7 +47,7 @@ BATCHED, ALONE = "batching", "no batching"
 
 
 class Server:
-    """A process that listens; stopped (SIGSTOP) while another is measured."""
+    """A server process; it is stopped (SIGSTOP) while another one is measured."""
 
     def __init__(self, command: Sequence[str], port: int, ready: str, log: Path) -> None:
         self.port = port
@@ -56,11 +56,11 @@ class Server:
         self._process = subprocess.Popen(
             command, cwd=ROOT, stdout=self._log, stderr=self._log, env={**os.environ, **offline}
         )
-        ends = time.monotonic() + 180
+        deadline = time.monotonic() + 180
         while not self._answers(ready):
-            if self._process.poll() is not None or time.monotonic() > ends:
+            if self._process.poll() is not None or time.monotonic() > deadline:
                 self.close()
-                raise RuntimeError(f"{command[0]} does not serve; see {log}")
+                raise RuntimeError(f"{command[0]} did not start; see {log}")
             time.sleep(0.1)
 
     def _answers(self, path: str) -> bool:
@@ -91,12 +91,12 @@ class Server:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
 
 
 def start_ours(stack: ExitStack, work: Path, db: Path, encoder: str, *, batched: bool = True) -> Server:
-    """The service on a database, in a process."""
+    """Start the service on a database in a process."""
     port = free_port()
     command = [sys.executable, "-m", "benchmarks.service", "serve", "--db", str(db), "--encoder", encoder]
     command += ["--port", str(port)] + ([] if batched else ["--alone"])
@@ -106,52 +106,56 @@ def start_ours(stack: ExitStack, work: Path, db: Path, encoder: str, *, batched:
 
 
 def serve(db: str, encoder: str, port: int, *, alone: bool) -> None:
-    """Run the application; what `start_ours` starts."""
+    """Run the application; `start_ours` starts this command."""
     import uvicorn
 
     from firstsight.service.app import make_app
     from firstsight.service.batching.batching_encoder import BatchSettings
     from firstsight.service.service_settings import ServiceSettings
 
-    one = BatchSettings(text_batch=1, picture_batch=1, max_wait_s=0, cached_texts=0)
-    settings = ServiceSettings(db, encoder=encoder, port=port, batching=one if alone else BatchSettings())
+    unbatched = BatchSettings(text_batch=1, picture_batch=1, max_wait_s=0, cached_texts=0)
+    settings = ServiceSettings(db, encoder=encoder, port=port, batching=unbatched if alone else BatchSettings())
     uvicorn.run(make_app(settings), host="127.0.0.1", port=port, log_level="warning", access_log=False)
 
 
 def sample_index(work: Path) -> Path:
-    """The sample catalogue, indexed with starter."""
+    """Index the sample catalogue with starter; return the database."""
     db = work / "service-sample"
     if not db.exists():
         firstsight.open(db).index(CATALOGUE)
     return db
 
 
-def search_ask(text: str) -> Ask:
-    return Ask(
+def search_request(text: str) -> CheckedRequest:
+    return CheckedRequest(
         "/search", json.dumps({"text": text, "k": 10}).encode(), lambda body: len(json.loads(body)["results"]) == 10
     )
 
 
-def picture_ask(path: Path, wanted: Vector, *, tolerance: float = 0.999) -> Ask:
-    """One picture, whose answer must be the vector that the library gives it."""
+def picture_request(path: Path, expected: Vector, *, tolerance: float = 0.999) -> CheckedRequest:
+    """A request with one picture; its answer must be the vector that the library computes."""
     uri = "data:image/jpeg;base64," + base64.b64encode(path.read_bytes()).decode()
     body = {"model": "clip", "input": [uri], "modality": "image", "encoding_format": "base64"}
-    return Ask("/v1/embeddings", json.dumps(body).encode(), lambda answer: _close(answer, wanted, tolerance))
+    return CheckedRequest(
+        "/v1/embeddings", json.dumps(body).encode(), lambda answer: _close(answer, expected, tolerance)
+    )
 
 
-def text_ask(text: str, wanted: Vector, *, tolerance: float = 0.999) -> Ask:
+def text_request(text: str, expected: Vector, *, tolerance: float = 0.999) -> CheckedRequest:
     body = {"model": "clip", "input": [text], "encoding_format": "base64"}
-    return Ask("/v1/embeddings", json.dumps(body).encode(), lambda answer: _close(answer, wanted, tolerance))
+    return CheckedRequest(
+        "/v1/embeddings", json.dumps(body).encode(), lambda answer: _close(answer, expected, tolerance)
+    )
 
 
-def _close(answer: bytes, wanted: Vector, tolerance: float) -> bool:
+def _close(answer: bytes, expected: Vector, tolerance: float) -> bool:
     (data,) = json.loads(answer)["data"]
-    found = np.frombuffer(base64.b64decode(data["embedding"]), "<f4")
-    return float(found @ wanted) / float(np.linalg.norm(found)) > tolerance
+    vector = np.frombuffer(base64.b64decode(data["embedding"]), "<f4")
+    return float(vector @ expected) / float(np.linalg.norm(vector)) > tolerance
 
 
 def latency(work: Path, count: int) -> bool:
-    """Print what HTTP adds to a text search; queries are all different, so that no cache answers."""
+    """Print the time that HTTP adds to a text search; all queries differ, so that no cache answers."""
     texts = random_models.made_titles(4 * count)
     texts = [f"{text} {number}" for number, text in enumerate(texts)]
     with ExitStack() as stack:
@@ -160,13 +164,13 @@ def latency(work: Path, count: int) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
         times: dict[str, list[float]] = {"library": [], "HTTP": [], "HTTP, known text": []}
         for number in range(WARM + count):
-            one, other = texts[2 * number : 2 * number + 2]
+            library_text, http_text = texts[2 * number : 2 * number + 2]
             began = time.perf_counter()
-            db.search(text=one, k=10)
+            db.search(text=library_text, k=10)
             middle = time.perf_counter()
-            first = ask_once(connection, search_ask(other))
+            first = send_request(connection, search_request(http_text))
             end = time.perf_counter()
-            again = ask_once(connection, search_ask(other))
+            again = send_request(connection, search_request(http_text))
             last = time.perf_counter()
             assert first[0] == again[0] == 200, (first, again)
             if number >= WARM:
@@ -182,77 +186,77 @@ def latency(work: Path, count: int) -> bool:
 
 
 def load(work: Path, clients: int, seconds: float) -> bool:
-    """Print how the service does under many clients; every query is another text."""
-    asks = [search_ask(f"{text} {number}") for number, text in enumerate(random_models.made_titles(20_000))]
+    """Print errors and latencies under many clients; all queries differ."""
+    requests = [search_request(f"{text} {number}") for number, text in enumerate(random_models.made_titles(20_000))]
     with ExitStack() as stack:
         server = start_ours(stack, work, sample_index(work), "starter")
-        keep_busy(server.port, asks[-WARM:], clients, 1.0)
-        found = keep_busy(server.port, asks, clients, seconds)
+        keep_busy(server.port, requests[-WARM:], clients, 1.0)
+        result = keep_busy(server.port, requests, clients, seconds)
     print(
-        f"{clients} clients, {found.seconds:.0f} s: {found.sent} sent, {found.answered} answered, "
-        f"{found.wrong} wrong, {len(found.failed)} failed {sorted(set(found.failed))[:3]}"
+        f"{clients} clients, {result.seconds:.0f} s: {result.sent} sent, {result.answered} answered, "
+        f"{result.wrong} wrong, {len(result.failed)} failed {sorted(set(result.failed))[:3]}"
     )
-    print(f"{found.rate:.0f} searches/s, p50 {found.percentile(50):.0f} ms, p95 {found.percentile(95):.0f} ms")
-    return goal("errors and lost answers", found.sent - found.answered + found.wrong, 1)
+    print(f"{result.rate:.0f} searches/s, p50 {result.percentile(50):.0f} ms, p95 {result.percentile(95):.0f} ms")
+    return goal("errors and lost answers", result.sent - result.answered + result.wrong, 1)
 
 
-def turns(
-    servers: dict[str, Server], asks: Sequence[Ask], clients: int, seconds: float, rounds: int
+def load_in_turns(
+    servers: dict[str, Server], requests: Sequence[CheckedRequest], clients: int, seconds: float, rounds: int
 ) -> list[dict[str, Load]]:
-    """The load of each server in each round, one after the other."""
+    """Load the servers in turn for several rounds; return the results of each round by server."""
     for server in servers.values():
         server.resume()
-        keep_busy(server.port, asks, clients, 2.0)
+        keep_busy(server.port, requests, clients, 2.0)
         server.pause()
-    found = []
+    results = []
     for turn in range(rounds):
-        one: dict[str, Load] = {}
+        by_server: dict[str, Load] = {}
         for name in itertools.islice(itertools.cycle(servers), turn % len(servers), turn % len(servers) + len(servers)):
             servers[name].resume()
-            one[name] = keep_busy(servers[name].port, asks, clients, seconds)
+            by_server[name] = keep_busy(servers[name].port, requests, clients, seconds)
             servers[name].pause()
-        found.append(one)
-    return found
+        results.append(by_server)
+    return results
 
 
-def report(what: str, found: Sequence[dict[str, Load]], first: str, second: str) -> float:
-    """Print each contender's rate; the median ratio of the first to the second."""
-    for name in found[0]:
-        rates = [one[name].rate for one in found]
-        worst = max(one[name].percentile(95) for one in found)
-        failed = [reason for one in found for reason in one[name].failed]
-        wrong = sum(one[name].wrong for one in found)
+def report(what: str, rounds: Sequence[dict[str, Load]], first: str, second: str) -> float:
+    """Print the rate of each contender; return the median ratio of the first to the second."""
+    for name in rounds[0]:
+        rates = [loads[name].rate for loads in rounds]
+        worst = max(loads[name].percentile(95) for loads in rounds)
+        failed = [reason for loads in rounds for reason in loads[name].failed]
+        wrong = sum(loads[name].wrong for loads in rounds)
         print(
             f"{what}, {name}: {median(rates):.1f}/s ({min(rates):.1f} to {max(rates):.1f}), p95 {worst:.0f} ms, "
             f"{wrong} wrong, {len(failed)} failed {sorted(set(failed))[:2]}"
         )
-    return median(one[first].rate / one[second].rate for one in found)
+    return median(loads[first].rate / loads[second].rate for loads in rounds)
 
 
 def batching(work: Path, names: Sequence[str], clients: int, seconds: float, rounds: int, side: int) -> bool:
-    """Print what sharing forward passes gains for clients with one picture each, and what it gains the bare encoder."""
+    """Print the gain of shared forward passes: for clients with one picture each, and for the encoder alone."""
     pictures = random_models.make_jpegs(work, 64, (side, side), random_models.pictures_in(None))
     reached = True
     for name in names:
         encoder = _named(name, work)
         loaded = firstsight.load_encoder(encoder)
-        wanted = loaded.encode_images(pictures)
+        expected = loaded.encode_images(pictures)
         gain = median(bare_gain(loaded, [open_picture(path) for path in pictures[:32]]) for _ in range(rounds))
-        print(f"{name}: the bare encoder takes 32 pictures at once {gain:.2f} times as fast as one by one")
-        asks = [picture_ask(path, vector) for path, vector in zip(pictures, wanted, strict=True)]
+        print(f"{name}: the encoder alone is {gain:.2f} times as fast with 32 pictures at once as one by one")
+        requests = [picture_request(path, vector) for path, vector in zip(pictures, expected, strict=True)]
         with ExitStack() as stack, tempfile.TemporaryDirectory() as empty:
             servers = {
                 label: start_ours(stack, work, Path(empty, label), encoder, batched=label == BATCHED)
                 for label in (BATCHED, ALONE)
             }
-            found = turns(servers, asks, clients, seconds, rounds)
+            found = load_in_turns(servers, requests, clients, seconds, rounds)
         ratio = report(f"{name}, {clients} clients with a picture of {side} x {side}", found, BATCHED, ALONE)
         reached &= goal(f"{name}: with batching to without", ratio, 3, at_least=True)
     return reached
 
 
 def bare_gain(encoder: Encoder, pictures: Sequence[Image.Image]) -> float:
-    """How much faster an encoder is on all of these decoded pictures than on one after the other."""
+    """Speed-up of encoding decoded pictures in one batch over encoding them one by one."""
     began = time.perf_counter()
     encoder.encode_images(pictures)
     middle = time.perf_counter()
@@ -262,7 +266,7 @@ def bare_gain(encoder: Encoder, pictures: Sequence[Image.Image]) -> float:
 
 
 def peer(work: Path, python: str, clients: int, seconds: float, rounds: int, side: int) -> bool:
-    """Print pictures/s and texts/s beside Infinity, over the same weights, clients and endpoint."""
+    """Print pictures/s and texts/s of firstsight and Infinity, with the same weights, clients and endpoint."""
     folder = random_models.clip_folder(work)
     encoder = firstsight.load_encoder(f"transformers:{folder}")
     pictures = random_models.make_jpegs(work, 64, (side, side), random_models.pictures_in(None))
@@ -276,11 +280,11 @@ def peer(work: Path, python: str, clients: int, seconds: float, rounds: int, sid
         servers = {"firstsight": start_ours(stack, work, Path(empty, "db"), f"transformers:{folder}")}
         servers["infinity"] = theirs
         vectors = encoder.encode_images(pictures)
-        for what, asks in (
-            ("pictures", [picture_ask(*pair, tolerance=0.99) for pair in zip(pictures, vectors, strict=True)]),
-            ("texts", [text_ask(*pair) for pair in zip(titles, encoder.encode_texts(titles[:2000]), strict=False)]),
+        for what, requests in (
+            ("pictures", [picture_request(*pair, tolerance=0.99) for pair in zip(pictures, vectors, strict=True)]),
+            ("texts", [text_request(*pair) for pair in zip(titles, encoder.encode_texts(titles[:2000]), strict=False)]),
         ):
-            ratio = report(what, turns(servers, asks, clients, seconds, rounds), "firstsight", "infinity")
+            ratio = report(what, load_in_turns(servers, requests, clients, seconds, rounds), "firstsight", "infinity")
             print(f"{what}: firstsight to infinity {ratio:.2f}")
     return True
 
@@ -295,30 +299,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["latency", "load", "batching", "peer", "serve"])
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "firstsight-service")
-    parser.add_argument("--count", type=int, default=200, help="searches of `latency`")
+    parser.add_argument("--count", type=int, default=200, help="number of searches of `latency`")
     parser.add_argument("--clients", type=int)
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--side", type=int, default=640, help="of the pictures, in pixels")
+    parser.add_argument("--side", type=int, default=640, help="side of the pictures in pixels")
     parser.add_argument("--models", nargs="+", choices=["starter", "clip"], default=["starter", "clip"])
-    parser.add_argument("--python", default="", help="infinity=its interpreter")
+    parser.add_argument("--python", default="", help="interpreter of Infinity: infinity=PATH")
     for name in ("--db", "--encoder", "--port"):
-        parser.add_argument(name, help="of `serve`")
+        parser.add_argument(name, help="option of `serve`")
     parser.add_argument("--alone", action="store_true", help="`serve` without batching and cache")
-    given = parser.parse_args()
-    if given.what == "serve":
-        serve(given.db, given.encoder, int(given.port), alone=given.alone)
+    options = parser.parse_args()
+    if options.what == "serve":
+        serve(options.db, options.encoder, int(options.port), alone=options.alone)
         return
-    given.work.mkdir(parents=True, exist_ok=True)
-    if given.what == "latency":
-        reached = latency(given.work, given.count)
-    elif given.what == "load":
-        reached = load(given.work, given.clients or 64, given.seconds or 60)
-    elif given.what == "batching":
-        reached = batching(given.work, given.models, given.clients or 32, given.seconds or 12, given.rounds, given.side)
+    options.work.mkdir(parents=True, exist_ok=True)
+    if options.what == "latency":
+        reached = latency(options.work, options.count)
+    elif options.what == "load":
+        reached = load(options.work, options.clients or 64, options.seconds or 60)
+    elif options.what == "batching":
+        reached = batching(
+            options.work, options.models, options.clients or 32, options.seconds or 12, options.rounds, options.side
+        )
     else:
-        python = given.python.removeprefix("infinity=")
-        reached = peer(given.work, python, given.clients or 32, given.seconds or 12, given.rounds, given.side)
+        python = options.python.removeprefix("infinity=")
+        reached = peer(options.work, python, options.clients or 32, options.seconds or 12, options.rounds, options.side)
     sys.exit(not reached)
 
 

@@ -1,11 +1,11 @@
-"""Clients that hold connections open, against the service and against uvicorn without its guard; and what that costs.
+"""Attack the service, and uvicorn without the guard, with clients that hold connections open; measure the guard's cost.
 
-    python -m benchmarks.slow_clients attack       # 1,100 connections: /health, descriptors and log, attack by attack
-    python -m benchmarks.slow_clients throughput   # searches/s and /health/s with the guard, to without it
-    python -m benchmarks.slow_clients attack --peers /path/to/python   # and hypercorn and granian, installed there
+    python -m benchmarks.slow_clients attack       # 1,100 connections per attack: /health, descriptors and log
+    python -m benchmarks.slow_clients throughput   # searches/s and 404 answers/s, with and without the guard
+    python -m benchmarks.slow_clients attack --peers /path/to/python   # also hypercorn and granian
 
-For Linux. Servers are processes of their own with a limit of 1,024 open files, on ports of this machine. /health is
-asked four times a second, over a connection of its own and from the attacker's address, each time with 5 s to answer.
+Linux only. Each server is a process with a limit of 1,024 open files, on a free port of this machine. A client with the
+attacker's address requests /health four times per second, each time over a new connection and with 5 s to answer.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from statistics import median
 from typing import Final
 
 from benchmarks import random_models
-from benchmarks.http_load import Ask, Load, keep_busy
+from benchmarks.http_load import CheckedRequest, Load, keep_busy
 from benchmarks.pipeline import goal
-from benchmarks.service import Server, free_port, sample_index, search_ask
+from benchmarks.service import Server, free_port, sample_index, search_request
 
 LIMIT: Final = 1_024
 GUARDED, PLAIN = "firstsight", "uvicorn"
@@ -55,7 +55,7 @@ UNFILTERED_LOG: Final = {
 
 
 def start(stack: ExitStack, work: Path, name: str, python: str, *, limit: int = LIMIT) -> tuple[Server, Path]:
-    """A server of that name on the sample database, and its log."""
+    """Start a server on the sample database; return it with its log file."""
     port, db = free_port(), str(sample_index(work))
     if name == GUARDED:
         command = [python, "-m", "firstsight", "serve", "--db", db, "--port", str(port)]
@@ -78,7 +78,7 @@ def start(stack: ExitStack, work: Path, name: str, python: str, *, limit: int = 
 
 
 def make_peer_app() -> object:
-    """The application, for a server that is given a name."""
+    """Make the application for servers that take the name of a factory."""
     from firstsight.service.app import make_app
     from firstsight.service.service_settings import ServiceSettings
 
@@ -86,7 +86,7 @@ def make_peer_app() -> object:
 
 
 def serve(db: str, port: int) -> None:
-    """Run the application as the service did before it had a guard."""
+    """Run the application without the guard."""
     import uvicorn
 
     from firstsight.service.app import make_app
@@ -106,7 +106,7 @@ class Attack:
         for _ in range(count):
             connection = socket.socket()
             connection.settimeout(2)
-            if name == "unread answers":  # little fits into the kernel
+            if name == "unread answers":  # a small receive buffer, so that answers stay in the server
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
             try:
                 connection.connect(("127.0.0.1", port))
@@ -117,13 +117,13 @@ class Attack:
             self._connections.append(connection)
 
     def trickle(self) -> None:
-        """Send one byte more on each connection, where that belongs to the attack."""
+        """Send one more byte on each connection if the attack is a slow one."""
         for connection in self._connections if self.name in ("trickling heads", "slow bodies") else ():
             with suppress(OSError):
                 connection.send(b" ")
 
     def held(self) -> int:
-        """Connections that the service has not closed."""
+        """Count the connections that the service has not closed."""
         return sum(map(_open, self._connections))
 
     def close(self) -> None:
@@ -143,7 +143,7 @@ def _open(connection: socket.socket) -> bool:
 
 
 def health_s(port: int) -> float:
-    """Seconds until /health is answered; infinite where it is not within 5."""
+    """Seconds until /health is answered; infinity after 5 s without an answer."""
     began = time.perf_counter()
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
@@ -158,7 +158,7 @@ def health_s(port: int) -> float:
 
 
 def attack(work: Path, python: str, peers: str, count: int, seconds: float, names: Sequence[str]) -> bool:
-    """Print what each attack does to each server."""
+    """Print the effect of each attack on each server."""
     reached = True
     servers = {GUARDED: python, PLAIN: python} | ({"hypercorn": peers, "granian": peers} if peers else {})
     for server_name, interpreter in servers.items():
@@ -168,8 +168,8 @@ def attack(work: Path, python: str, peers: str, count: int, seconds: float, name
                 before, descriptors, latencies = log.stat().st_size, 0, []
                 attacking = Attack(server.port, name, count)
                 stack.callback(attacking.close)
-                ends = time.perf_counter() + seconds
-                while time.perf_counter() < ends:
+                end = time.perf_counter() + seconds
+                while time.perf_counter() < end:
                     latencies.append(health_s(server.port))
                     descriptors = max(descriptors, open_descriptors(server))
                     attacking.trickle()
@@ -189,19 +189,19 @@ def attack(work: Path, python: str, peers: str, count: int, seconds: float, name
 
 
 def open_descriptors(server: Server) -> int:
-    """Of the process and its children (granian and hypercorn serve in one)."""
+    """Maximum open descriptors of the process and its children (granian and hypercorn serve in a child)."""
     processes = [str(server.pid), *Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()]
     return max(sum(1 for _ in Path(f"/proc/{process}/fd").iterdir()) for process in processes)
 
 
 def throughput(work: Path, python: str, clients: int, seconds: float, rounds: int) -> bool:
-    """Print requests/s and CPU time a request, with the guard and without, turn by turn; and the ratios of both."""
-    searches = [search_ask(f"{text} {number}") for number, text in enumerate(random_models.made_titles(20_000))]
-    # refused by the gate: next to nothing is done for it but HTTP
-    refused = [Ask("/nowhere", b"{}", lambda body: True)]
+    """Print requests/s and CPU time per request with and without the guard, in turns, and their ratios."""
+    searches = [search_request(f"{text} {number}") for number, text in enumerate(random_models.made_titles(20_000))]
+    # a 404: almost all of its work is HTTP
+    refused = [CheckedRequest("/nowhere", b"{}", lambda body: True)]
     with ExitStack() as stack:
         servers = {name: start(stack, work, name, python, limit=20_000)[0] for name in (GUARDED, PLAIN)}
-        for what, asks in (("searches", searches), ("answers of 404", refused)):
+        for what, requests in (("searches", searches), ("answers of 404", refused)):
             rate_ratios, cpu_ratios = [], []
             for turn in range(rounds + 1):
                 rates, cpu_ms = {}, {}
@@ -209,7 +209,7 @@ def throughput(work: Path, python: str, clients: int, seconds: float, rounds: in
                     for other, server in servers.items():
                         server.resume() if other == name else server.pause()
                     before = cpu_s(servers[name])
-                    load = keep_busy(servers[name].port, asks, clients, seconds)
+                    load = keep_busy(servers[name].port, requests, clients, seconds)
                     rates[name] = answered(load)
                     cpu_ms[name] = (cpu_s(servers[name]) - before) * 1e3 / (rates[name] * load.seconds)
                 if turn:  # the first round warms up
@@ -226,13 +226,13 @@ def throughput(work: Path, python: str, clients: int, seconds: float, rounds: in
 
 
 def cpu_s(server: Server) -> float:
-    """CPU seconds of a process so far: unlike rates, little changed by what else the machine does."""
+    """CPU seconds of a process so far; other load on the machine changes it less than it changes rates."""
     fields = Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def answered(load: Load) -> float:
-    """Answers a second, those of 404 too."""
+    """Answers per second, including 404."""
     return (load.answered + sum(reason.startswith("404") for reason in load.failed)) / load.seconds
 
 
@@ -243,21 +243,21 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1_100, help="connections of an attack")
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--attacks", nargs="+", choices=list(ATTACKS), default=list(ATTACKS))
-    parser.add_argument("--peers", default="", help="interpreter that has hypercorn and granian too")
+    parser.add_argument("--peers", default="", help="interpreter with hypercorn and granian installed")
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=3)
     for name in ("--db", "--port"):
-        parser.add_argument(name, help="of `serve`")
-    given = parser.parse_args()
-    if given.what == "serve":
-        serve(given.db, int(given.port))
+        parser.add_argument(name, help="option of `serve`")
+    options = parser.parse_args()
+    if options.what == "serve":
+        serve(options.db, int(options.port))
         return
-    given.work.mkdir(parents=True, exist_ok=True)
-    if given.what == "attack":
-        seconds = given.seconds or 20
-        reached = attack(given.work, sys.executable, given.peers, given.count, seconds, given.attacks)
+    options.work.mkdir(parents=True, exist_ok=True)
+    if options.what == "attack":
+        seconds = options.seconds or 20
+        reached = attack(options.work, sys.executable, options.peers, options.count, seconds, options.attacks)
     else:
-        reached = throughput(given.work, sys.executable, given.clients, given.seconds or 5, given.rounds)
+        reached = throughput(options.work, sys.executable, options.clients, options.seconds or 5, options.rounds)
     sys.exit(not reached)
 
 

@@ -14,8 +14,8 @@ import pyarrow as pa
 from lancedb.table import Table
 
 from firstsight.errors import QueryError, StoreError, first_line
-from firstsight.storage.conditions import is_in, quote
 from firstsight.storage.sessions import shared_session
+from firstsight.storage.sql.conditions import is_in, quote
 from firstsight.storage.tables import TIME
 
 TABLE = "rerankers"

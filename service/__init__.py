@@ -1,1 +1,1 @@
-"""The library on HTTP, for programs and for people: every route calls what the command line calls."""
+"""HTTP service and gallery page; its routes call the same library functions as the command line."""

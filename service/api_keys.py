@@ -1,7 +1,7 @@
-"""API keys: random tokens, kept as their SHA-256 in a file that only its owner reads.
+"""API keys: random tokens, stored as SHA-256 digests in a file that only its owner can read.
 
-A token has 256 random bits, so that a plain digest of it cannot be searched; slow hashes are for passwords. The file is
-looked at for each request by its time and size: a key that was revoked stops at once, in every process.
+A token has 256 random bits, so nobody can find it from its digest by trying; passwords would need a slow hash. Each
+request checks time and size of the file, so a revoked key stops working at once, in every process.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from filelock import FileLock
 from firstsight.service.service_errors import ServiceError
 
 Scope: TypeAlias = Literal["read", "write", "moderate"]
-"""read: search, embed, recommend; write: items, logged slates, appeals; moderate: what is held back, and decisions."""
+"""read: search, embed, recommend. write: items, logged slates, appeals. moderate: blocked items and decisions."""
 
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
@@ -34,7 +34,7 @@ DEFAULT_PER_MINUTE = 6_000
 
 
 class KeyFileError(ServiceError):
-    """The file of keys cannot be read or written, or holds no such key; nobody is let in meanwhile."""
+    """The file of keys cannot be read or written, or a request to change it is invalid. No key works meanwhile."""
 
     status, code = 503, "keys"
 
@@ -46,13 +46,13 @@ class ApiKey:
     key_id: str  # 8 hex digits, also part of the token
     name: str
     scopes: tuple[Scope, ...]
-    per_minute: int  # requests; 0 for no limit
+    per_minute: int  # requests per minute; 0 for no limit
     created_at: str  # UTC, ISO 8601
     sha256: str  # of the token
 
 
 class KeyFile:
-    """The keys of one file; for any number of threads and processes."""
+    """The keys of one file; safe for many threads and processes."""
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
@@ -61,7 +61,7 @@ class KeyFile:
         self._keys: dict[str, ApiKey] = {}
 
     def keys(self) -> list[ApiKey]:
-        """All keys, oldest first.
+        """Return all keys, oldest first.
 
         Raises:
             KeyFileError: the file cannot be read.
@@ -69,13 +69,13 @@ class KeyFile:
         return list(self._read().values())
 
     def find(self, token: str) -> ApiKey | None:
-        """The key of a token; None where there is none.
+        """Return the key of a token; None if it is unknown.
 
         Raises:
             KeyFileError: the file cannot be read.
         """
-        found = re.fullmatch(r"fs_([0-9a-f]{8})_[A-Za-z0-9_-]{43}", token)
-        key = self._read().get(found.group(1)) if found else None
+        match = re.fullmatch(r"fs_([0-9a-f]{8})_[A-Za-z0-9_-]{43}", token)
+        key = self._read().get(match.group(1)) if match else None
         return key if key is not None and hmac.compare_digest(_digest(token), key.sha256) else None
 
     def add(
@@ -84,25 +84,25 @@ class KeyFile:
         """Make a key.
 
         Args:
-            name: whose it is; of letters, digits, spaces and ``.@_-``, at most 64, no two alike.
-            scopes: of "read", "write", "moderate"; none contains another.
-            per_minute: requests that it may make in a minute; 0 for no limit.
+            name: unique name of its owner: 1 to 64 letters, digits, spaces and ``.@_-``.
+            scopes: one or more of "read", "write" and "moderate"; no scope includes another.
+            per_minute: maximum requests per minute; 0 for no limit.
 
         Returns:
-            The key and its token, which is kept nowhere.
+            The key and its token. The token is not stored anywhere.
 
         Raises:
-            KeyFileError: a name or scope that cannot be, or the file cannot be written.
+            KeyFileError: the name, a scope or the rate is invalid, or the file cannot be written.
         """
         if not re.fullmatch(r"[\w .@-]{1,64}", name):
-            raise KeyFileError(f"a key cannot be called {name!r:.80}; use up to 64 letters, digits, spaces and .@_-")
+            raise KeyFileError(f"{name!r:.80} is not a valid key name; use 1 to 64 letters, digits, spaces and .@_-")
         if wrong := [scope for scope in scopes if scope not in SCOPES]:
             raise KeyFileError(f"there is no scope {wrong[0]!r}; scopes are {', '.join(SCOPES)}")
         if not scopes or per_minute < 0:
-            raise KeyFileError("a key needs a scope, and a rate of 0 (no limit) or more")
+            raise KeyFileError("a key needs at least one scope, and a rate of 0 (no limit) or more")
         with self._writing() as keys:
             if any(key.name == name for key in keys.values()):
-                raise KeyFileError(f"there is a key {name!r} already; revoke it first, or choose another name")
+                raise KeyFileError(f"a key {name!r} exists already; revoke it first, or choose another name")
             key_id = next(i for i in iter(lambda: secrets.token_hex(4), "") if i not in keys)
             token = f"fs_{key_id}_{secrets.token_urlsafe(32)}"
             now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -111,16 +111,16 @@ class KeyFile:
             return keys[key_id], token
 
     def revoke(self, id_or_name: str) -> ApiKey:
-        """Take a key away, by its id or name.
+        """Remove a key by its id or name, and return it.
 
         Raises:
-            KeyFileError: there is none, or the file cannot be written.
+            KeyFileError: there is no such key, or the file cannot be written.
         """
         with self._writing() as keys:
-            found = next((key for key in keys.values() if id_or_name in (key.key_id, key.name)), None)
-            if found is None:
-                raise KeyFileError(f"there is no key {id_or_name!r}; see: firstsight keys list")
-            return keys.pop(found.key_id)
+            key = next((key for key in keys.values() if id_or_name in (key.key_id, key.name)), None)
+            if key is None:
+                raise KeyFileError(f"there is no key {id_or_name!r}; see firstsight keys list")
+            return keys.pop(key.key_id)
 
     # ---- inside
 
@@ -138,13 +138,15 @@ class KeyFile:
                 self._keys, self._file_state = {}, None
             except (OSError, ValueError, TypeError, KeyError) as error:
                 self._file_state = None
-                raise KeyFileError(f"the file of keys cannot be read ({type(error).__name__}); restore it") from error
+                raise KeyFileError(
+                    f"the file of API keys cannot be read ({type(error).__name__}); restore it"
+                ) from error
             return self._keys
 
     @contextmanager
     def _writing(self) -> Iterator[dict[str, ApiKey]]:
         if self.path is None:
-            raise KeyFileError("the database has no folder for keys; name a file with --keys FILE")
+            raise KeyFileError("a remote database has no folder for API keys; name a file with --keys FILE")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{self.path}.lock"):
@@ -152,7 +154,7 @@ class KeyFile:
                 yield keys
                 _write(self.path, keys)
         except OSError as error:
-            raise KeyFileError(f"{self.path} cannot be written ({error.strerror}); see to its permissions") from error
+            raise KeyFileError(f"{self.path} cannot be written ({error.strerror}); check its permissions") from error
 
 
 def _digest(token: str) -> str:
@@ -165,14 +167,14 @@ def _parse(data: bytes) -> dict[str, ApiKey]:
 
 
 def _write(path: Path, keys: dict[str, ApiKey]) -> None:
-    """Put a whole new file in the place of the old one; mkstemp makes it readable by its owner alone."""
-    handle, made = tempfile.mkstemp(dir=path.parent, prefix=".keys-")
+    """Replace the file atomically; mkstemp makes the new one readable only by its owner."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".keys-")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             json.dump({"keys": [asdict(key) for key in keys.values()]}, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(made, path)
+        os.replace(temporary, path)
     except BaseException:
-        os.unlink(made)
+        os.unlink(temporary)
         raise

@@ -1,13 +1,11 @@
-"""The application: routers of every part, put together by `make_app`."""
+"""The application: `make_app` joins all routes and the middleware."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from importlib import import_module
-from importlib.util import find_spec
-from typing import Any
+from typing import Any, Final
 
 import anyio.to_thread
 from fastapi import FastAPI
@@ -20,26 +18,43 @@ from firstsight.service.gate import Gate
 from firstsight.service.protocol.connection_table import ConnectionLimits, Connections
 from firstsight.service.protocol.guarded_protocol import STATE_KEY
 from firstsight.service.request_observer import RequestObserver
-from firstsight.service.routes import health_routes, item_routes, safety_routes, search_routes
+from firstsight.service.routes import (
+    embedding_routes,
+    gallery_routes,
+    health_routes,
+    item_routes,
+    media_routes,
+    page_routes,
+    safety_routes,
+    search_routes,
+)
 from firstsight.service.routes.openapi_document import make_openapi
 from firstsight.service.service_settings import ServiceSettings
 from firstsight.service.state import Service
 
-_OPTIONAL_ROUTERS = ("firstsight.service.routes.embedding_routes", "firstsight.service.routes.gallery_routes")
-"""Parts that are put in where they are there; each has a `router`."""
+_ROUTES: Final = (
+    health_routes,
+    item_routes,
+    safety_routes,
+    search_routes,
+    embedding_routes,
+    page_routes,
+    gallery_routes,
+    media_routes,
+)
 
 
 def make_app(settings: ServiceSettings) -> FastAPI:
-    """An ASGI application over one database; `app.state.service` is what its routes share.
+    """Make the ASGI application over one database; `app.state.service` holds the parts that its routes share.
 
-    The encoder is loaded in the background once the application starts: until then GET /ready answers 503, and what
-    needs vectors waits.
+    The encoder is loaded in the background after the start. Until it is loaded, GET /ready answers 503, and requests
+    that need vectors wait.
     """
     service = Service.of(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
-        # routes run in threads: as many as may read, those that wait to write or for slates, and some to spare
+        # routes run in threads: all that may read, all that may wait to write or for slates, and 16 spare ones
         anyio.to_thread.current_default_thread_limiter().total_tokens = (
             settings.threads + 2 * (MAX_WAITING_THREADS + 1) + 16
         )
@@ -50,7 +65,7 @@ def make_app(settings: ServiceSettings) -> FastAPI:
             await warming
             await asyncio.to_thread(service.close)
 
-    # the usual pages for trying the API out load scripts from elsewhere
+    # no docs pages: FastAPI's load scripts from other hosts
     app = FastAPI(
         title="firstsight",
         version=firstsight.__version__,
@@ -62,11 +77,8 @@ def make_app(settings: ServiceSettings) -> FastAPI:
     app.state.service = service
     app.openapi = lambda: make_openapi(app)  # type: ignore[method-assign]
     service_errors.install_error_handlers(app)
-    for router in (health_routes.router, item_routes.router, safety_routes.router, search_routes.router):
-        app.include_router(router)
-    for name in _OPTIONAL_ROUTERS:
-        if find_spec(name) is not None:
-            app.include_router(import_module(name).router)
+    for routes in _ROUTES:
+        app.include_router(routes.router)
     app.add_middleware(Gate, settings=settings, keyring=service.keyring)
     app.add_middleware(RequestObserver, metrics=service.metrics)
     return app

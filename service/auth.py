@@ -1,4 +1,4 @@
-"""Which scope a request needs, whether its key has it, and how many a key may make."""
+"""Authorization: the scope that a request needs, the scopes of its key, and the rate limit of the key."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from firstsight.service.api_keys import ApiKey, KeyFile, Scope
 from firstsight.service.service_errors import ServiceError
 
 COOKIE: Final = "firstsight_key"
-"""Cookie that the page keeps a key in; made by POST /session, read by no script."""
+"""Cookie with the key of the page; POST /session sets it, and no script can read it."""
 
 _SCOPES: Final[tuple[tuple[str, str, Scope | None], ...]] = (
     ("GET", r"/(|health|ready|openapi\.json|favicon\.ico|static/.*)", None),
@@ -27,39 +27,38 @@ _SCOPES: Final[tuple[tuple[str, str, Scope | None], ...]] = (
     ("POST", r"/(search|recommend|v1/.*|v2/.*)", "read"),
     ("*", r"/.*", "write"),
 )
-"""Method, path and the scope they need, None for none at all; the first that fits counts, and all that is new and not
-listed needs one."""
+"""Method, path and required scope; None for no scope. The first match counts. An unlisted path needs a scope."""
 
 
 class UnauthorizedError(ServiceError):
-    """No key, or one that is not known."""
+    """The request has no key, or an unknown one."""
 
     status, code = 401, "unauthorized"
 
 
 class ForbiddenError(ServiceError):
-    """The key does not reach so far."""
+    """The key lacks the required scope, or the request comes from a page of another site."""
 
     status, code = 403, "forbidden"
 
 
 class RateLimitedError(ServiceError):
-    """The key has made its requests of this minute."""
+    """The key exceeded its requests per minute."""
 
     status, code = 429, "rate_limited"
 
 
 def required_scope(method: str, path: str) -> Scope | None:
-    """The scope that a request needs; None where anybody may make it."""
-    asked = "GET" if method in ("HEAD", "OPTIONS") else method
+    """Return the scope that a request needs; None if it needs no key."""
+    effective = "GET" if method in ("HEAD", "OPTIONS") else method
     for listed, pattern, scope in _SCOPES:
-        if listed in ("*", asked) and re.fullmatch(pattern, path, re.DOTALL):
+        if listed in ("*", effective) and re.fullmatch(pattern, path, re.DOTALL):
             return scope
     return "write"
 
 
 def read_token(headers: Mapping[str, str], cookies: Mapping[str, str]) -> str | None:
-    """The token that a request brings: Authorization: Bearer, X-API-Key, or the page's cookie."""
+    """Return the token of a request, from Authorization: Bearer, X-API-Key, or the cookie of the page."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token:
         return token.strip()
@@ -67,12 +66,13 @@ def read_token(headers: Mapping[str, str], cookies: Mapping[str, str]) -> str | 
 
 
 class Keyring:
-    """The keys as requests meet them: looked up, and counted against their rates.
+    """Checks the keys of requests and counts requests against the keys' rates.
 
     Args:
-        required: whether a key is needed although the file has none.
-        share: of its rate that a key has in this process, where several processes serve.
-        clock: seconds that only rise.
+        keys: the file of keys.
+        required: whether requests need a key even if the file has no keys.
+        share: share of a key's rate that this process grants, 0 to 1; several processes divide the rate.
+        clock: monotonic seconds.
     """
 
     def __init__(
@@ -83,40 +83,46 @@ class Keyring:
         self._share = share
         self._clock = clock
         self._lock = threading.Lock()
-        self._left: dict[str, tuple[float, float]] = {}  # of each key: requests left, and when that was so
+        self._left: dict[str, tuple[float, float]] = {}  # per key: requests left, and the time of that count
 
     @property
     def in_use(self) -> bool:
-        """Whether requests need a key; once they do, they do until the process ends, whatever becomes of the file."""
+        """Whether requests need a key. Once True, it stays True until the process ends, even if the file goes away."""
         if not self._required and self._keys.keys():
             self._required = True
         return self._required
 
     def admit(self, token: str | None, scope: Scope | None) -> ApiKey | None:
-        """The key of a request that may be answered; None where it needs none and brings none.
+        """Return the key of an allowed request; None if the request needs no key and has none.
+
+        Args:
+            token: token of the request, if any.
+            scope: scope that the request needs; None for no scope.
 
         Raises:
-            UnauthorizedError, ForbiddenError, RateLimitedError: it may not.
-            KeyFileError: the keys cannot be read.
+            UnauthorizedError: the token is missing or unknown.
+            ForbiddenError: the key lacks the scope.
+            RateLimitedError: the key exceeded its requests per minute.
+            KeyFileError: the file of keys cannot be read.
         """
         if not self.in_use:
             return None
         if token is None:
             if scope is None:
                 return None
-            raise _unauthorized("this service needs an API key: Authorization: Bearer, or X-API-Key")
+            raise _unauthorized("this service needs an API key; send it as Authorization: Bearer, or X-API-Key")
         key = self._keys.find(token)
         if key is None:
             if scope is None:
                 return None
             raise _unauthorized("this API key is not known, or was revoked")
         if scope is not None and scope not in key.scopes:
-            raise ForbiddenError(f"this key has not the scope {scope}; ask for one that has it")
+            raise ForbiddenError(f"this key lacks the scope {scope}; use a key that has it")
         self._count(key)
         return key
 
     def _count(self, key: ApiKey) -> None:
-        """A bucket of one minute's requests, filled up evenly."""
+        """Count a request: a bucket holds one minute's requests and refills evenly."""
         if not key.per_minute:
             return
         size = max(1.0, key.per_minute * self._share)
@@ -125,46 +131,47 @@ class Keyring:
             left, then = self._left.get(key.key_id, (size, now))
             left = min(size, left + (now - then) * size / 60)
             if left < 1:
-                waits = math.ceil((1 - left) * 60 / size)
+                wait_s = math.ceil((1 - left) * 60 / size)
                 self._left[key.key_id] = (left, now)
                 raise RateLimitedError(
-                    f"this key makes more than {key.per_minute:,} requests a minute; wait {waits} s",
-                    {"Retry-After": str(waits)},
+                    f"this key exceeds {key.per_minute:,} requests per minute; wait {wait_s} s",
+                    {"Retry-After": str(wait_s)},
                 )
             self._left[key.key_id] = (left - 1, now)
 
 
 def require_scope(request: Request, scope: Scope) -> None:
-    """Refuse a request whose key has not this scope; where no keys are in use, every request has every scope.
+    """Refuse a request whose key lacks a scope. If no keys are in use, every request has every scope.
 
     Raises:
-        ForbiddenError: it has not.
+        ForbiddenError: the key lacks the scope.
     """
     if not has_scope(request, scope):
-        raise ForbiddenError(f"this key has not the scope {scope}; ask for one that has it")
+        raise ForbiddenError(f"this key lacks the scope {scope}; use a key that has it")
 
 
 def refuse_if_blocked(request: Request, refusal: ServiceError, *, blocked: bool) -> None:
-    """Refuse what is not there for whoever asks: what belongs to a blocked item is for the scope moderate alone.
+    """Refuse access to a blocked item unless the key has the scope moderate.
 
     Args:
-        refusal: the one for what is not there at all, so that nobody can tell the two apart.
+        refusal: the error for an item that does not exist, so that clients cannot tell the two cases apart.
+        blocked: whether the item is blocked.
 
     Raises:
-        `refusal`.
+        ServiceError: `refusal`, if the item is blocked and the key lacks the scope moderate.
     """
     if blocked and not has_scope(request, "moderate"):
         raise refusal
 
 
 def has_scope(request: Request, scope: Scope) -> bool:
-    """Whether a request's key has a scope."""
+    """Whether the key of a request has a scope; True if no keys are in use."""
     scopes = _state(request).get("scopes")
     return scopes is None or scope in scopes
 
 
 def actor_name(request: Request, person: str | None = None) -> str:
-    """Who acts, for the audit log: the key's name, with what the client says of the person behind it."""
+    """Return the actor for the audit log: the name of the key, with the person that the client names."""
     key = _state(request).get("key")
     if key is None:
         return person or "local"

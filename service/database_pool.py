@@ -1,6 +1,6 @@
-"""The databases of one process: one for each thread that reads, one for slates, one that writes, one encoder for all.
+"""Open databases of one process: one for each reading thread, one each for slates, writes and maps; one shared encoder.
 
-A `Database` is not for several threads at once, and an encoder is too large to be loaded for each.
+A `Database` is not thread-safe, and an encoder is too large to load more than once.
 """
 
 from __future__ import annotations
@@ -27,35 +27,36 @@ from firstsight.service.service_errors import OverloadedError
 from firstsight.service.service_settings import ServiceSettings
 
 MAX_WAITING_THREADS: Final = 31
-"""Threads that wait to write, and as many that wait for slates."""
+"""Maximum threads that wait to write; the same limit holds for slates."""
 
 _WARM_UP_S: Final = 900.0
 
 
 class _SharedDatabase:
-    """A database that threads take in turn.
+    """A database that threads use in turn.
 
     Args:
-        max_waiting: threads that wait for it; more are sent away at once, so that those who search find one.
+        max_waiting: maximum threads that wait for it. Further ones get an error at once, so searches find a thread.
     """
 
     def __init__(self, max_waiting: int) -> None:
         self.lock = threading.Lock()
-        self.places = threading.BoundedSemaphore(max_waiting + 1)  # of those who wait, and of the one who has it
+        self.places = threading.BoundedSemaphore(max_waiting + 1)  # waiting threads, and the one that has it
         self.database: Database | None = None
 
 
 class DatabasePool:
-    """Hands out databases of the same address, each to one thread at a time; all see what others have committed.
+    """Hands out databases of one address, each to one thread at a time; each sees the commits of the others.
 
     Args:
-        metrics: told of the encoder and the store.
+        settings: address, encoder and limits.
+        metrics: counts the time in the encoder and in the store.
     """
 
     def __init__(self, settings: ServiceSettings, metrics: Metrics) -> None:
         self._settings = settings
         self._metrics = metrics
-        # a request names no file of this machine, whatever the settings let a catalogue do
+        # requests may not name files of this machine, whatever the settings allow for catalogues
         self._policy = replace(settings.policy, root=None, allow_anywhere=False)
         self._batching: BatchingEncoder | None = None
         self._encoder: WaitTimingEncoder | None = None
@@ -72,19 +73,21 @@ class DatabasePool:
 
     @property
     def encoder(self) -> Encoder:
-        """The encoder of all of them, for any number of threads; loaded once, at the first call that needs it.
+        """The shared encoder, which is thread-safe; loaded at the first use.
 
         Raises:
-            EncoderError, EncoderMismatchError: as `Database.encoder`.
+            EncoderError: the encoder cannot be loaded.
+            EncoderMismatchError: the encoder is not the one of the database.
         """
         return self._load_encoder()
 
     @property
     def batching(self) -> BatchingEncoder:
-        """The same, for what does not wait in a thread.
+        """The shared encoder for asynchronous code: it takes work without waiting.
 
         Raises:
-            EncoderError, EncoderMismatchError: as `Database.encoder`.
+            EncoderError: the encoder cannot be loaded.
+            EncoderMismatchError: the encoder is not the one of the database.
         """
         self._load_encoder()
         assert self._batching is not None
@@ -92,74 +95,75 @@ class DatabasePool:
 
     @property
     def warm(self) -> bool:
-        """Whether `warm_up` has come to its end."""
+        """Whether `warm_up` has finished."""
         return self._warm
 
     def warm_up(self) -> None:
-        """Load the encoder, both its towers.
+        """Load the encoder and run both its towers once.
 
         Raises:
-            EncoderError, EncoderMismatchError: as `Database.encoder`.
+            EncoderError: the encoder cannot be loaded.
+            EncoderMismatchError: the encoder is not the one of the database.
         """
         encoder = self.encoder
-        with time_limit(_WARM_UP_S):  # first passes compile the model, and take longer than requests may
+        with time_limit(_WARM_UP_S):  # first passes compile the model, which takes longer than a request may
             encoder.encode_texts(["warm"])
             encoder.encode_images([Image.new("RGB", (64, 64), "white")])
         self._warm = True
 
     @contextmanager
     def reading(self) -> Iterator[Database]:
-        """A database for this thread, until the block ends.
+        """Give this thread a database for reading, until the block ends.
 
         Raises:
-            OverloadedError: none came free in time.
+            OverloadedError: no database came free within `max_wait_s`.
         """
         try:
             held = self._free.get(timeout=self._settings.max_wait_s)
         except Empty:
-            raise OverloadedError("every thread is at work; try again", {"Retry-After": "1"}) from None
-        kept: Database | None = None
+            raise OverloadedError("every reading thread is busy; try again", {"Retry-After": "1"}) from None
+        reusable: Database | None = None
         try:
             with self._timed():
                 database = held or self._open()
                 yield database
-            kept = database
+            reusable = database
         except StoreError:
             raise
-        except FirstsightError:  # what was asked was wrong, not the database
-            kept = database
+        except FirstsightError:  # an error of the request, not of the database
+            reusable = database
             raise
         finally:
-            if kept is not None:
-                kept.release()
-            self._free.put(kept)
+            if reusable is not None:
+                reusable.release()
+            self._free.put(reusable)
 
     def slates(self) -> AbstractContextManager[Database]:
-        """The one database that holds all items in memory, for one thread at a time.
+        """Give one thread at a time the database for slates, which holds all items in memory.
 
         Raises:
-            OverloadedError: others had it for too long.
+            OverloadedError: too many threads wait, or it did not come free within `max_wait_s`.
         """
         return self._take_shared(self._for_slates)
 
     def writing(self) -> AbstractContextManager[Database]:
-        """The one database that writes, for one thread at a time.
+        """Give one thread at a time the database for writing.
 
         Raises:
-            OverloadedError: others had it for too long.
+            OverloadedError: too many threads wait, or it did not come free within `max_wait_s`.
         """
         return self._take_shared(self._for_writing)
 
     def maps(self) -> AbstractContextManager[Database]:
-        """The one database that maps are made of, for one thread at a time.
+        """Give one thread at a time the database for maps, which can take minutes.
 
         Raises:
-            OverloadedError: others had it for too long.
+            OverloadedError: too many threads wait, or it did not come free within `max_wait_s`.
         """
         return self._take_shared(self._for_maps)
 
     def close(self) -> None:
-        """Let the encoder finish what waits for it."""
+        """Let the encoder finish the queued work, then stop it."""
         with self._loading:
             if self._batching is not None:
                 self._batching.close()
@@ -181,7 +185,7 @@ class DatabasePool:
 
     @contextmanager
     def _take_shared(self, shared: _SharedDatabase) -> Iterator[Database]:
-        busy = OverloadedError("others do the same and take long; try again", {"Retry-After": "1"})
+        busy = OverloadedError("other requests of this kind take too long; try again", {"Retry-After": "1"})
         if not shared.places.acquire(blocking=False):
             raise busy
         if not shared.lock.acquire(timeout=self._settings.max_wait_s):
@@ -197,7 +201,7 @@ class DatabasePool:
         except StoreError:
             shared.database = None
             raise
-        except FirstsightError:  # what was asked was wrong, not the database
+        except FirstsightError:  # an error of the request, not of the database
             raise
         except BaseException:
             shared.database = None
@@ -213,7 +217,7 @@ class DatabasePool:
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
-        """Give the seconds of a block to the figures, less those that its thread waited for the encoder."""
+        """Count the seconds of a block in the metrics, without the time that its thread waited for the encoder."""
         encoder = self._load_encoder()
         began, waited = time.perf_counter(), encoder.waited_s
         try:

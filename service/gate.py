@@ -1,11 +1,11 @@
-"""What every request passes before a route sees it: names, keys, origin, and how much body it may bring.
+"""Checks before the routes: Host header, API key, origin, and size of the body.
 
-A service on this machine without keys is open to whoever sits at it, and a web page in their browser must not be. A
-page can send requests here in three ways, and each is stopped:
+A service without keys is open to everyone who uses this machine, but web pages in their browsers must not reach it. A
+page of another site can send requests in three ways, and each is stopped:
 
-- under a name of its own that resolves to this machine (DNS rebinding): the Host header has to be one of ours;
-- as a form or a simple request: what changes something has to be JSON, or to bring a header that no form can;
-- as a script: there are no CORS headers, so that nothing is answered to it, and Origin has to be this service.
+- under its own host name that resolves to this machine (DNS rebinding): the Host header must be a name of the service;
+- as a form or a simple request: a request that changes something must be JSON, or have a header that no form can send;
+- as a script: there are no CORS headers, so the script cannot read answers, and Origin must be this service.
 """
 
 from __future__ import annotations
@@ -31,35 +31,33 @@ from firstsight.service.service_settings import ServiceSettings, is_loopback
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _JSON: Final = re.compile(r"application/([\w.+-]+\+)?json", re.IGNORECASE)
 
-
 _MAX_BYTES_WITHOUT_KEY: Final = 16 * 1024
-"""Of a body that comes without a key where keys are in use: enough to bring one."""
-
+"""Maximum body of a request without a key while keys are in use; enough for POST /session, which sends the key."""
 
 _MAX_BODIES_HELD: Final = 16
-"""The largest bodies that are in memory at once; what does not fit is to be sent again."""
+"""Bodies of maximum size that fit in memory at the same time; requests beyond that get 503."""
 
 
 class UnknownHostError(ServiceError):
-    """The Host header is none that this service is called by."""
+    """The Host header is not a name of this service."""
 
     status, code = 421, "unknown_host"
 
 
 class UnsupportedTypeError(ServiceError):
-    """The body is of a type that no route takes."""
+    """The content type of the body is not supported."""
 
     status, code = 415, "unsupported_type"
 
 
 class Gate:
-    """ASGI middleware that lets a request through, with its whole body at hand, or answers with a problem."""
+    """ASGI middleware that reads the whole body of an allowed request, and answers other requests with a problem."""
 
     def __init__(self, app: ASGIApp, *, settings: ServiceSettings, keyring: Keyring) -> None:
         self._app = app
         self._settings = settings
         self._keyring = keyring
-        self._bytes_held = 0  # bytes of the bodies of all requests that are not answered yet
+        self._bytes_held = 0  # bytes of the bodies of all open requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -76,7 +74,7 @@ class Gate:
             self._bytes_held -= len(body)
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send, body: bytearray) -> bool:
-        """Whether a request may pass, its body read by then; else it was told so, or its client has gone."""
+        """Check a request and read its body. False if it was refused and answered, or its client disconnected."""
         state = scope.setdefault("state", {})
         try:
             headers = Headers(scope=scope)
@@ -99,20 +97,20 @@ class Gate:
             return False
 
     def _check_host(self, headers: Headers) -> None:
-        given = headers.get("host", "")
-        name = re.sub(r":\d*$", "", given).lower()
-        known = {one.lower() for one in self._settings.names}
+        host = headers.get("host", "")
+        name = re.sub(r":\d*$", "", host).lower()
+        known = {known_name.lower() for known_name in self._settings.names}
         if self._keyring.in_use and not known:
-            return  # whoever rebinds a name has no key
+            return  # a page that rebinds a name has no key
         if not (is_loopback(name) or name in known or (name == self._settings.host and not self._settings.loopback)):
             raise UnknownHostError(
-                f"this service is not called {given[:100]!r}; if it is, start it with --name {name[:100] or 'NAME'}"
+                f"{host[:100]!r} is not a name of this service; to add it, start with --name {name[:100] or 'NAME'}"
             )
 
     async def _read(self, headers: Headers, receive: Receive, limit: int, body: bytearray) -> bool:
-        """Whether the whole body came."""
-        told = headers.get("content-length", "")
-        if told.isdecimal() and int(told[:20]) > limit:
+        """Read the body; False if the client disconnected."""
+        length = headers.get("content-length", "")
+        if length.isdecimal() and int(length[:20]) > limit:
             raise _too_large(limit)
         try:
             async with asyncio.timeout(self._settings.max_wait_s):
@@ -126,31 +124,35 @@ class Gate:
                     if len(body) > limit:
                         raise _too_large(limit)
                     if self._bytes_held > _MAX_BODIES_HELD * self._settings.max_body_bytes:
-                        raise OverloadedError("too much is being sent at once; try again", {"Connection": "close"})
+                        raise OverloadedError(
+                            "requests send too much data at the same time; try again", {"Connection": "close"}
+                        )
                     if not message.get("more_body", False):
                         return True
         except TimeoutError:
             raise BodyTimeoutError(
-                f"the body did not come within {self._settings.max_wait_s:g} s; send it again", {"Connection": "close"}
+                f"the body did not arrive within {self._settings.max_wait_s:g} s; send it again",
+                {"Connection": "close"},
             ) from None
 
 
 def _check_origin(method: str, headers: Headers) -> None:
-    """Refuse what another site's page sends.
+    """Refuse requests that a page of another site can send.
 
     Raises:
-        ForbiddenError, UnsupportedTypeError: it may be such.
+        ForbiddenError: another site sent the request, or a form lacks a header that no form can send.
+        UnsupportedTypeError: the body is neither JSON nor a multipart form.
     """
     origin, host = headers.get("origin"), headers.get("host", "").lower()
     if origin is not None and origin.lower().partition("://")[2] != host:
-        raise ForbiddenError(f"a page of {origin[:100]} may not do this; only pages of this service may")
+        raise ForbiddenError(f"a page of {origin[:100]} may not send this request; only pages of this service may")
     if origin is None and headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-        raise ForbiddenError("a page of another site may not do this; only pages of this service may")
+        raise ForbiddenError("a page of another site may not send this request; only pages of this service may")
     kind = headers.get("content-type", "")
     if method == "DELETE" or _JSON.match(kind):
         return
     if not kind.lower().startswith("multipart/form-data"):
-        raise UnsupportedTypeError(f"a body of type {kind[:100] or 'none'!r} is not read; send application/json")
+        raise UnsupportedTypeError(f"a body of type {kind[:100] or 'none'!r} is not supported; send application/json")
     if origin is None and not {"x-requested-with", "x-api-key", "authorization"} & set(headers.keys()):
         raise ForbiddenError("a form needs the header X-Requested-With, which no page of another site can send")
 
@@ -163,18 +165,18 @@ def _cookies(headers: Headers) -> dict[str, str]:
 
 
 def _too_large(limit: int) -> BodyTooLargeError:
-    return BodyTooLargeError(f"the body has more than {limit:,} bytes; send less at a time", {"Connection": "close"})
+    return BodyTooLargeError(f"the body has more than {limit:,} bytes; send smaller requests", {"Connection": "close"})
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that gives the body, and then waits for the client to go."""
-    given = False
+    """Make a `receive` that returns the body once, then waits for the disconnect."""
+    sent = False
 
-    async def again() -> Message:
-        nonlocal given
-        if given:
+    async def receive_again() -> Message:
+        nonlocal sent
+        if sent:
             return await receive()
-        given = True
+        sent = True
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return again
+    return receive_again

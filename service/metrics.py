@@ -1,4 +1,4 @@
-"""Figures for Prometheus: requests, failures, the encoder, the store. Of one application, or of all its workers."""
+"""Prometheus metrics of requests, failures, encoder and store; for one process or for all workers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ROWS: Final = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
 class Metrics:
-    """The figures of one application, in a registry of its own."""
+    """The metrics of one application, in their own registry."""
 
     def __init__(self) -> None:
         registry = CollectorRegistry()
@@ -23,10 +23,14 @@ class Metrics:
             "firstsight_requests", "Requests answered", ("method", "route", "status"), registry=registry
         )
         self.seconds = Histogram(
-            "firstsight_request_seconds", "From head to last byte", ("route",), registry=registry, buckets=_SECONDS
+            "firstsight_request_seconds",
+            "Seconds from the head of a request to the last byte of its answer",
+            ("route",),
+            registry=registry,
+            buckets=_SECONDS,
         )
         self.in_flight = Gauge(
-            "firstsight_requests_in_flight", "Being answered", registry=registry, multiprocess_mode="livesum"
+            "firstsight_requests_in_flight", "Requests in progress", registry=registry, multiprocess_mode="livesum"
         )
         self.connections = Gauge(
             "firstsight_connections", "Open connections", registry=registry, multiprocess_mode="livesum"
@@ -44,52 +48,59 @@ class Metrics:
             registry=registry,
         )
         self.encoder_seconds = Histogram(
-            "firstsight_encoder_seconds", "Forward passes", ("input",), registry=registry, buckets=_SECONDS
+            "firstsight_encoder_seconds", "Seconds of forward passes", ("input",), registry=registry, buckets=_SECONDS
         )
         self.batch_rows = Histogram(
-            "firstsight_batch_rows", "Texts or pictures in one pass", ("input",), registry=registry, buckets=_ROWS
+            "firstsight_batch_rows",
+            "Texts or pictures in one forward pass",
+            ("input",),
+            registry=registry,
+            buckets=_ROWS,
         )
         self.queue_depth = Gauge(
             "firstsight_queue_depth",
-            "Texts and images that wait for the encoder, and searches that wait",
+            "Texts, images and searches in the queue",
             ("input",),
             registry=registry,
             multiprocess_mode="livesum",
         )
         self.queue_seconds = Histogram(
             "firstsight_queue_seconds",
-            "Waited, until the first rows of a request were taken",
+            "Seconds until the first rows of a request left the queue",
             ("input",),
             registry=registry,
             buckets=_SECONDS,
         )
         self.batch_requests = Histogram(
             "firstsight_batch_requests",
-            "Requests worked on together",
+            "Requests in one batch",
             ("input",),
             registry=registry,
             buckets=_ROWS,
         )
         self.dropped = Counter(
             "firstsight_dropped",
-            "Requests that were not worked on: the queue was full, they were late, their client had gone",
+            "Requests dropped: full queue, deadline, or cancelled by the client",
             ("input", "reason"),
             registry=registry,
         )
         self.cached_texts = Counter(
             "firstsight_cached_texts",
-            "Texts asked for, by whether their vector was kept",
+            "Texts to encode, by whether their vector was cached",
             ("found",),
             registry=registry,
         )
         self.store_seconds = Histogram(
-            "firstsight_store_seconds", "In the database, the encoder left out", registry=registry, buckets=_SECONDS
+            "firstsight_store_seconds",
+            "Seconds in the database, without the encoder",
+            registry=registry,
+            buckets=_SECONDS,
         )
 
     def text(self) -> bytes:
-        """All figures in Prometheus' text format; of every worker where several serve."""
+        """All metrics in Prometheus' text format; of all workers if several serve."""
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
             return generate_latest(self._registry)
-        together = CollectorRegistry()
-        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
-        return generate_latest(together)
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)

@@ -1,4 +1,4 @@
-"""Around every request: an id, security headers, figures, one line of the log, and no stack trace to a client."""
+"""Middleware around every request: id, security headers, metrics, a log line, and no stack trace for clients."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _HEADERS: Final = {
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
-"""Of every answer, where the route has not set its own."""
+"""Headers of every answer, unless the route sets them."""
 
 METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 
 
 class RequestObserver:
-    """ASGI middleware, the outermost of the application's own."""
+    """ASGI middleware; the outermost one of the application."""
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
         self._app = app
@@ -40,13 +40,13 @@ class RequestObserver:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
-        given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if re.fullmatch(r"[\w.-]{1,64}", given, re.ASCII) else uuid.uuid4().hex[:16]
+        client_id = Headers(scope=scope).get("x-request-id", "")
+        request_id = client_id if re.fullmatch(r"[\w.-]{1,64}", client_id, re.ASCII) else uuid.uuid4().hex[:16]
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
         status = 0
 
-        async def tell(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -58,13 +58,13 @@ class RequestObserver:
 
         with self._metrics.in_flight.track_inprogress():
             try:
-                await self._app(scope, receive, tell)
+                await self._app(scope, receive, send_with_headers)
             except Exception:
                 LOG.exception(json.dumps({"request_id": request_id, "what": "the request failed"}))
                 state["code"] = "internal"
                 if status == 0:
-                    detail = f"the service failed; its log has more under {request_id}"
-                    await problem(500, "internal", detail)(scope, receive, tell)
+                    detail = f"the service failed; see its log for request {request_id}"
+                    await problem(500, "internal", detail)(scope, receive, send_with_headers)
         self._record(scope, state, status, time.perf_counter() - began)
 
     def _record(self, scope: Scope, state: dict[str, Any], status: int, seconds: float) -> None:
@@ -78,7 +78,7 @@ class RequestObserver:
             "request_id": state["request_id"],
             "method": method,
             "path": scope["path"][:500],
-            "status": status,  # 0: the client was gone before there was one
+            "status": status,  # 0: the client disconnected before the answer
             "ms": round(seconds * 1000, 1),
             "key": state.get("key"),
             "client": (scope.get("client") or ("",))[0],

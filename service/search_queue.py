@@ -1,4 +1,4 @@
-"""Searches of many requests, answered together: `Database.search_many` takes half the time of as many calls or less."""
+"""Queue that runs searches of many requests in batches: `Database.search_many` takes at most half the time."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from firstsight.service.service_settings import ServiceSettings
 SearchOutcomes: TypeAlias = list[SearchResults | FirstsightError]
 
 MAX_BATCH: Final = 16
-"""Searches of one batch at most. CPU ms of a search by words and meaning, one by one 51, by 4 30, by 16 26, by 64 25;
-by meaning alone 42, 18, 11, 14."""
+"""Maximum searches in one batch. CPU time of one search in batches of 1, 4, 16 and 64: 51, 30, 26 and 25 ms (hybrid);
+42, 18, 11 and 14 ms (vectors only)."""
 
 
 @dataclass(frozen=True)
 class PendingSearch:
-    """A search, and for whom."""
+    """A search that waits, with the rights of its client."""
 
-    query: Query  # its pictures decoded, its videos at hand
-    moderates: bool  # else a blocked item is as one that is not there
+    query: Query  # pictures are decoded, videos are local files
+    moderates: bool  # if False, blocked items are treated as missing
 
 
 class SearchQueue:
-    """A queue of searches, and the threads that answer them.
+    """A queue of searches with the threads that run them.
 
-    A lone search starts at once; what comes while every thread is at work goes together.
+    A single search starts at once. Searches that arrive while all threads are busy share a batch.
     """
 
     def __init__(self, databases: DatabasePool, settings: ServiceSettings, metrics: Metrics) -> None:
@@ -53,27 +53,31 @@ class SearchQueue:
         self._batcher = Batcher(
             [self._lane], PrometheusBatchMetrics(metrics), threads=min(settings.threads, usable_cpus())
         )
-        # each decodes for seconds with a database in hand, and leaves most to the others
+        # a video search holds a database for seconds while it decodes: a quarter of the databases at most
         self._videos = anyio.CapacityLimiter(max(1, settings.threads // 4))
 
     async def search(self, pending: PendingSearch) -> SearchResults:
-        """The answer to a search; dropped where the task is cancelled before it was begun.
+        """Run a search; if the task is cancelled before the search starts, the search is dropped.
 
         Raises:
-            QueryError, MediaError: it cannot be answered.
-            QueueFullError, DeadlineError, StoppedError: not now.
+            QueryError: the query is invalid, or names an item that is missing or blocked.
+            MediaError: a video of the query cannot be decoded.
+            QueueFullError: too many searches wait.
+            DeadlineError: the search waited longer than `batching.timeout_s`.
+            StoppedError: the service is stopping.
+            OverloadedError: no database came free in time.
         """
-        if pending.query.videos:  # not together with searches that take no time
-            (found,) = await run_sync(self._run_alone, pending, limiter=self._videos)
+        if pending.query.videos:  # decoding would delay the other searches of a batch
+            (outcome,) = await run_sync(self._run_alone, pending, limiter=self._videos)
         else:
             future = self._batcher.submit(self._lane, [pending], time.monotonic() + self._timeout_s)
-            (found,) = await asyncio.wrap_future(future)
-        if isinstance(found, FirstsightError):
-            raise found
-        return found
+            (outcome,) = await asyncio.wrap_future(future)
+        if isinstance(outcome, FirstsightError):
+            raise outcome
+        return outcome
 
     def close(self) -> None:
-        """Finish what waits, then stop."""
+        """Finish the queued searches, then stop."""
         self._batcher.close()
 
     def _run_alone(self, pending: PendingSearch) -> SearchOutcomes:
@@ -87,12 +91,12 @@ class SearchQueue:
 
 
 def _run_searches(db: Database, searches: Sequence[PendingSearch]) -> SearchOutcomes:
-    named = {item_id for pending in searches if not pending.moderates for item_id in pending.query.items}
-    blocked = db.store.blocked(sorted(named)) if named else set()
+    item_ids = {item_id for pending in searches if not pending.moderates for item_id in pending.query.items}
+    blocked = db.store.blocked(sorted(item_ids)) if item_ids else set()
     refused: dict[int, FirstsightError] = {}
     for n, pending in enumerate(searches):
         hidden = [] if pending.moderates else [item_id for item_id in pending.query.items if item_id in blocked]
-        if hidden:  # in the words for one that is not there at all
+        if hidden:  # the same message as for an item that does not exist
             refused[n] = QueryError(f"there is no item {hidden[0]!r}")
-    found = iter(db.search_many([pending.query for n, pending in enumerate(searches) if n not in refused]))
-    return [refused[n] if n in refused else next(found) for n in range(len(searches))]
+    outcomes = iter(db.search_many([pending.query for n, pending in enumerate(searches) if n not in refused]))
+    return [refused[n] if n in refused else next(outcomes) for n in range(len(searches))]

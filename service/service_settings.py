@@ -1,4 +1,4 @@
-"""What one service is told when it starts: one frozen set, made by `firstsight serve` or by a test."""
+"""Settings of a service."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from firstsight.service.batching.batching_encoder import BatchSettings
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a name or numeric address is reached from this machine only."""
+    """Whether a host name or numeric address is a loopback address of this machine."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -22,63 +22,63 @@ def is_loopback(host: str) -> bool:
 
 @dataclass(frozen=True)
 class ServiceSettings:
-    """Where the service listens, on what database, and what a request may cost."""
+    """Address, database, and limits of a service."""
 
     db: str
-    """Folder or object-store address of the database; a new one is made by the first items that are posted."""
+    """Folder or object-store address of the database. If it does not exist, the first posted items create it."""
 
     encoder: str | Encoder | None = None
-    """A name for `load_encoder`, or an encoder; the database's own, else `starter` by default."""
+    """Encoder, or a name for `load_encoder`. Default: the encoder of the database, or `starter` for a new one."""
 
     encoder_options: EncoderOptions = field(default_factory=EncoderOptions)
 
     policy: MediaPolicy = field(default_factory=MediaPolicy)
-    """What media addresses in requests may reach; its `root` and `allow_anywhere` count for nothing here."""
+    """Limits for media addresses in requests; `root` and `allow_anywhere` have no effect here."""
 
     policies: Path | None = None
-    """A YAML file of safety policies; those that ship with firstsight by default."""
+    """YAML file of safety policies. Default: the policies of the package."""
 
     host: str = "127.0.0.1"
     port: int = 8000
 
     names: tuple[str, ...] = ()
-    """Host names that the service is called by, beside its address, without ports."""
+    """Host names of the service without ports, in addition to its address."""
 
     keys: Path | None = None
-    """File of API keys; `.keys.json` in the database's folder by default."""
+    """File of API keys. Default: `.keys.json` in the folder of the database."""
 
     workers: int = 1
-    """Processes that serve; a key's rate limit is shared out between them."""
+    """Number of processes; they divide the rate limit of each key."""
 
     threads: int = 8
-    """Requests that read the database at once, in each process."""
+    """Requests that read the database at the same time, per process."""
 
     batching: BatchSettings = field(default_factory=BatchSettings)
-    """How requests share the encoder."""
+    """Sizes of batches and queues for the encoder."""
 
     decoders: int = 2
-    """Child processes that decode pictures of requests, for each process."""
+    """Child processes that decode pictures of requests, per process."""
 
     max_body_bytes: int = 32 * 2**20
-    """Bytes of a request's body."""
+    """Maximum bytes of a request's body."""
 
     max_pixels: int = 50_000_000
-    """Width x height of a picture in a request."""
+    """Maximum width x height of a picture in a request."""
 
     max_connections: int = 1_000
-    """Open connections, shared out between workers; fewer where the limit of open files does not hold them."""
+    """Maximum open connections of all workers together; fewer if the limit of open files is too low."""
 
     max_connections_per_address: int = 100
-    """Of these, connections of one IPv4 address or IPv6 /64 network; behind a proxy, all come from one address."""
+    """Maximum connections of one IPv4 address or IPv6 /64 network. Behind a proxy, all come from one address."""
 
     head_timeout_s: float = 10.0
-    """Seconds from accept, or from the first byte of a further request, until its whole head must be there."""
+    """Maximum seconds for the head of a request, from accept or from the first byte of a further request."""
 
     write_timeout_s: float = 30.0
-    """Seconds that a client may leave an answer unread before its connection is closed."""
+    """Maximum seconds that a client leaves an answer unread before its connection is closed."""
 
     max_wait_s: float = 10.0
-    """Seconds that a request waits for its body, for a free thread, or for another process that is writing."""
+    """Maximum seconds that a request waits for its body, for a free thread, or for another process that writes."""
 
     def __post_init__(self) -> None:
         counts = ("workers", "threads", "decoders", "max_body_bytes", "max_pixels", "max_connections")
@@ -91,7 +91,7 @@ class ServiceSettings:
 
     @property
     def loopback(self) -> bool:
-        """Whether only this machine can reach it."""
+        """Whether only this machine can reach the service."""
         return is_loopback(self.host)
 
     @property
@@ -101,5 +101,5 @@ class ServiceSettings:
 
     @property
     def keys_file(self) -> Path | None:
-        """Where API keys are kept; None where nobody said so and the database has no folder."""
+        """The file of API keys; None if `keys` is not set and the database is remote."""
         return self.keys or (None if self.remote else Path(self.db) / ".keys.json")

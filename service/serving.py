@@ -1,4 +1,4 @@
-"""An application on a socket: uvicorn, in one process or several, stopped gracefully."""
+"""Run the application with uvicorn, in one process or several, with a graceful stop."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from firstsight.service.protocol.malloc_arenas import limit_arenas
 from firstsight.service.service_settings import ServiceSettings
 
 GRACE_S: Final = 30
-"""Seconds that requests in flight are given to end, once the service is told to stop."""
+"""Maximum seconds for open requests to end when the service stops."""
 
 _SETTINGS: Final = "_FIRSTSIGHT_SERVICE"
-"""Environment variable by which workers learn the settings: uvicorn starts them by a name, not by an object."""
+"""Environment variable with the settings for workers: uvicorn starts workers by a name, not with an object."""
 
 LOG_CONFIG: Final[dict[str, Any]] = {
     "version": 1,
@@ -53,25 +53,25 @@ SERVER_OPTIONS: Final[dict[str, Any]] = {
     "timeout_keep_alive": KEEP_ALIVE_S,
     "timeout_graceful_shutdown": GRACE_S,
 }
-"""Of uvicorn, for every application of `make_app`."""
+"""uvicorn options for every application of `make_app`."""
 
 
 class ListenError(FirstsightError):
-    """The service may not, or cannot, listen where it was told to."""
+    """The service cannot listen on its address, or may not without an API key."""
 
 
 def require_key_if_public(settings: ServiceSettings) -> None:
-    """Refuse to listen where other machines reach it before there is an API key.
+    """Refuse to listen for other machines while there is no API key.
 
     Raises:
-        ListenError: naming the command that makes one.
-        KeyFileError: the keys cannot be read.
+        ListenError: other machines can reach the address, and there is no key; the message tells how to make one.
+        KeyFileError: the file of keys cannot be read.
     """
     if settings.loopback or KeyFile(settings.keys_file).keys():
         return
     file = f" --keys {settings.keys}" if settings.keys else f" --db {settings.db}"
     raise ListenError(
-        f"{settings.host} is reached by other machines, and there is no API key; make one first: "
+        f"other machines can reach {settings.host}, and there is no API key; make one first: "
         f"firstsight keys add NAME{file}"
     )
 
@@ -82,31 +82,33 @@ def serve(
     on_listening: Callable[[str], None] = lambda address: None,
     on_warning: Callable[[str], None] = lambda line: None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM; then what is in flight is finished.
+    """Serve until SIGINT or SIGTERM, then finish the open requests.
 
-    The limit of open files of the process is raised as far as `max_connections` needs, and stays so; so does a limit on
-    the heaps of the C library.
+    This raises the limit of open files of the process as far as `max_connections` needs, and limits the heaps of the C
+    library. Both stay after the call.
 
     Args:
-        on_warning: told when that limit holds fewer connections than the settings say.
-        on_listening: told the address; port 0 takes a free one, in a single process.
+        settings: address, database and limits. Port 0 takes a free port; it needs a single worker.
+        on_listening: called with the address of the service.
+        on_warning: called with a message if the limit of open files allows fewer connections than `max_connections`.
 
     Raises:
-        ListenError: it would listen for other machines without a key, or the address cannot be taken.
+        ListenError: other machines can reach the address and there is no key, or the address cannot be used.
+        KeyFileError: the file of keys cannot be read.
     """
     require_key_if_public(settings)
     limit_arenas()
-    wanted = max(1, settings.max_connections // settings.workers)  # in each process
-    limit = raise_descriptor_limit(wanted)
-    connections, backlog = share_descriptors(limit, wanted)
-    if connections < wanted:
+    requested = max(1, settings.max_connections // settings.workers)  # per process
+    limit = raise_descriptor_limit(requested)
+    connections, backlog = share_descriptors(limit, requested)
+    if connections < requested:
         total = connections * settings.workers
         on_warning(
-            f"a process may open {limit:,} files here, so the service takes {total:,} connections instead of "
-            f"{settings.max_connections:,}; raise that limit (ulimit -n), or lower --max-connections"
+            f"a process may open only {limit:,} files, so the service takes {total:,} connections instead of "
+            f"{settings.max_connections:,}; raise the limit (ulimit -n), or lower --max-connections"
         )
         settings = replace(settings, max_connections=total)
-    how = SERVER_OPTIONS | {"factory": True, "log_config": LOG_CONFIG, "backlog": backlog}
+    options = SERVER_OPTIONS | {"factory": True, "log_config": LOG_CONFIG, "backlog": backlog}
     with listen(settings.host, settings.port) as listening:
         port = listening.getsockname()[1]
         address = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{port}"
@@ -114,14 +116,14 @@ def serve(
             from firstsight.service.app import make_app
 
             on_listening(address)
-            uvicorn.Server(uvicorn.Config(lambda: make_app(settings), **how)).run(sockets=[listening])
+            uvicorn.Server(uvicorn.Config(lambda: make_app(settings), **options)).run(sockets=[listening])
             return
     if settings.port == 0:
-        raise ListenError("several workers share one port; name it with --port")
-    figures = tempfile.mkdtemp(prefix="firstsight-metrics-")
-    # the second is read by prometheus_client when a worker imports it
-    told = {_SETTINGS: base64.b64encode(pickle.dumps(settings)).decode(), "PROMETHEUS_MULTIPROC_DIR": figures}
-    os.environ.update(told)
+        raise ListenError("several workers need a fixed port; name it with --port")
+    metrics_folder = tempfile.mkdtemp(prefix="firstsight-metrics-")
+    environment = {_SETTINGS: base64.b64encode(pickle.dumps(settings)).decode()}
+    environment["PROMETHEUS_MULTIPROC_DIR"] = metrics_folder  # prometheus_client reads it at import in a worker
+    os.environ.update(environment)
     try:
         on_listening(address)
         uvicorn.run(
@@ -129,40 +131,40 @@ def serve(
             host=settings.host,
             port=settings.port,
             workers=settings.workers,
-            **how,
+            **options,
         )
     finally:
-        for name in told:
+        for name in environment:
             os.environ.pop(name, None)
-        shutil.rmtree(figures, ignore_errors=True)
+        shutil.rmtree(metrics_folder, ignore_errors=True)
 
 
 def make_worker_app() -> FastAPI:
-    """The application of one of several workers, as the process that started it was told."""
+    """Make the application of one worker, with the settings of the process that started it."""
     from firstsight.service.app import make_app
 
     limit_arenas()
-    settings = pickle.loads(base64.b64decode(os.environ[_SETTINGS]))  # noqa: S301  # from our own parent
+    settings = pickle.loads(base64.b64decode(os.environ[_SETTINGS]))  # noqa: S301  # written by our parent process
     assert isinstance(settings, ServiceSettings)
     return make_app(settings)
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Take an address.
+    """Open a listening socket on an address.
 
     Raises:
-        ListenError: it is in use, or not this machine's.
+        ListenError: the address is in use, or does not belong to this machine.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        taken = socket.socket(family, kind, protocol)
+        listening = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise ListenError(f"{host} is no address of this machine ({error}); name another with --host") from None
+        raise ListenError(f"{host} is not an address of this machine ({error}); name another with --host") from None
     try:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        taken.bind(address)
-        taken.listen(1024)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(1024)
     except OSError as error:
-        taken.close()
-        raise ListenError(f"{host}:{port} cannot be taken ({error.strerror}); name another with --port") from None
-    return taken
+        listening.close()
+        raise ListenError(f"{host}:{port} cannot be used ({error.strerror}); name another port with --port") from None
+    return listening

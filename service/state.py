@@ -1,4 +1,4 @@
-"""What every route of one application works with."""
+"""The parts of one service that its routes share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from firstsight.service.service_settings import ServiceSettings
 
 @dataclass
 class Service:
-    """The parts that routes share; `app.state.service`."""
+    """The shared parts; stored as `app.state.service`."""
 
     settings: ServiceSettings
     databases: DatabasePool
@@ -29,7 +29,7 @@ class Service:
 
     @classmethod
     def of(cls, settings: ServiceSettings) -> Service:
-        """The parts as the settings say; nothing is loaded or started yet."""
+        """Make the parts from the settings; this loads and starts nothing."""
         metrics = Metrics()
         keyring = Keyring(KeyFile(settings.keys_file), required=not settings.loopback, share=1 / settings.workers)
         databases = DatabasePool(settings, metrics)
@@ -37,18 +37,18 @@ class Service:
         return cls(settings, databases, searches, PictureReader(settings), metrics, keyring)
 
     def close(self) -> None:
-        """End what was started."""
+        """Stop all threads and child processes."""
         self.searches.close()
         self.databases.close()
         self.pictures.close()
 
 
 def get_service(request: Request) -> Service:
-    """The service that a request came to."""
-    found = request.app.state.service
-    assert isinstance(found, Service)
-    return found
+    """Return the service of a request."""
+    service = request.app.state.service
+    assert isinstance(service, Service)
+    return service
 
 
 ServiceDep = Annotated[Service, Depends(get_service)]
-"""A route's parameter: `service: ServiceDep`."""
+"""Type of a route's parameter `service`."""

@@ -30,9 +30,9 @@ from firstsight.retrieval.evaluation.search_evaluation import (
 )
 from firstsight.retrieval.reranker_store import RerankerVersion
 from firstsight.retrieval.results import locate
+from firstsight.storage.indexes.vector_index import vectors_of_column
 from firstsight.storage.store import Store
 from firstsight.storage.tables import HIDDEN_COLUMNS
-from firstsight.storage.vector_index import vectors_of_column
 
 BATCH = 10_000
 """Views compared at once."""

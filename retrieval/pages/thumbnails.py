@@ -9,7 +9,7 @@ from PIL import Image
 
 from firstsight.errors import MediaError
 from firstsight.media.decode.video_sampler import VideoSampler
-from firstsight.media.fetch.addresses import fetch_bytes, fetch_file
+from firstsight.media.fetch.fetched_media import fetch_bytes, fetch_file
 from firstsight.media.pictures import open_picture
 from firstsight.media.policy import MediaPolicy
 

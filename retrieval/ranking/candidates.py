@@ -25,9 +25,9 @@ from firstsight.retrieval.ranking.fusion import reciprocal_rank, weighted
 from firstsight.retrieval.ranking.item_filters import explain_condition_error
 from firstsight.retrieval.ranking.query_encoding import EncodedQuery
 from firstsight.retrieval.ranking.relevance import RandomPairCosines
-from firstsight.storage.conditions import is_in, quote, quote_name
+from firstsight.storage.indexes.vector_index import nearest_rows
+from firstsight.storage.sql.conditions import is_in, quote, quote_name
 from firstsight.storage.store import Store
-from firstsight.storage.vector_index import nearest_rows
 
 FIRST_READ = 64
 """Rows read first, at least: a page and what may stand before it."""

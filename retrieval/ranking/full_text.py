@@ -1,6 +1,6 @@
 """Search by words: BM25 over title and text, through LanceDB's full-text indexes.
 
-Words are cut, folded to ASCII and stemmed as the indexes were made (`firstsight.storage.text_index`). An item's
+Words are cut, folded to ASCII and stemmed as the indexes were made (`firstsight.storage.indexes.text_index`). An item's
 score is the sum of BM25 (Robertson and Zaragoza, 2009) over its title, which counts double, and its text. A word of
 five letters or more that stands nowhere in the catalogue is taken as misspelt: stems one edit away from it count.
 
@@ -19,8 +19,8 @@ import lancedb
 from lancedb.query import BooleanQuery, FullTextQuery, MatchQuery, Occur
 from lancedb.table import Table
 
+from firstsight.storage.indexes.text_index import index_columns, stored_language
 from firstsight.storage.store import Store
-from firstsight.storage.text_index import index_columns, stored_language
 
 BOOSTS = {"title": 2.0, "text": 1.0}
 """What a word counts in each column."""

@@ -12,7 +12,7 @@ from firstsight.encoders.base import Encoder, ImageInput, Vector, Vectors, unit
 from firstsight.encoders.isolation import Outcome, try_images, try_texts
 from firstsight.errors import FirstsightError, MediaError, QueryError
 from firstsight.media.decode.video_sampler import VideoSampler
-from firstsight.media.fetch.addresses import fetch_bytes, fetch_file
+from firstsight.media.fetch.fetched_media import fetch_bytes, fetch_file
 from firstsight.media.pictures import open_picture
 from firstsight.media.policy import MediaPolicy
 from firstsight.retrieval.query import Query

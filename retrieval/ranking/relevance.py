@@ -30,8 +30,8 @@ from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vectors
 from firstsight.retrieval.query import PartChoice
+from firstsight.storage.indexes.vector_index import vectors_of_column
 from firstsight.storage.store import Store
-from firstsight.storage.vector_index import vectors_of_column
 
 Medium = Literal["words", "pictures", "mixed"]
 """What a query is made of."""

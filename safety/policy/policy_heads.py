@@ -1,7 +1,7 @@
-"""Heads: what scores views for one policy, kept in the database as arrays and JSON, one row a version.
+"""Heads: linear classifiers of views for one policy, stored as arrays and JSON, one row for each version.
 
-A head is linear: logit = scale[part] * (vector @ coef) + intercept[part], and an item's logit is the highest of its
-views. Zero-shot heads have the same form, so that scoring is one matrix product, and needs no model, whatever the mix.
+The logit of a view is scale[part] * (vector @ coef) + intercept[part]; the logit of an item is the highest of its
+views. Zero-shot heads have the same form, so scoring is one matrix product and needs no model.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ import pyarrow as pa
 
 from firstsight.encoders.base import Vectors
 from firstsight.errors import EncoderMismatchError, SafetyError
-from firstsight.heads.calibration import Floats, HeadCalibration
-from firstsight.safety.policy.policies import PARTS, Policy
-from firstsight.storage.conditions import is_in, quote
+from firstsight.heads.array_types import Floats
+from firstsight.heads.calibration import HeadCalibration
+from firstsight.safety.policy.policies import Policy
 from firstsight.storage.side_tables import open_side_table, unwritable
+from firstsight.storage.sql.conditions import is_in, quote
 from firstsight.storage.store import Store
-from firstsight.storage.tables import TIME
+from firstsight.storage.tables import PARTS, TIME
 
 TABLE = "safety_heads"
 
@@ -43,53 +44,60 @@ SCHEMA = pa.schema(_FIELDS)
 
 @dataclass(frozen=True)
 class Head:
-    """What scores views for one policy."""
+    """Linear classifier of views for one policy."""
 
     policy_id: str
     kind: Literal["head", "zero_shot"]
-    fingerprint: str
+    fingerprint: str  # of the encoder
     coef: Vectors  # (dim,) float32
-    scales: Mapping[str, float]  # part -> factor of the product
-    intercepts: Mapping[str, float]  # part -> what is added to it
+    scales: Mapping[str, float]  # part -> factor of the dot product
+    intercepts: Mapping[str, float]  # part -> constant added to it
     trained_at: datetime  # UTC
     calibration: HeadCalibration = field(default_factory=HeadCalibration)
-    review: float | None = None  # cut, a probability; None for the policy's own
-    block: float | None = None  # None where nothing is blocked for this score alone
-    basis: str = ""  # digest of what it was made from: labels, or prompts
+    review: float | None = None  # cut, a probability; None for the policy's own cut
+    block: float | None = None  # cut, a probability; None if this head blocks nothing
+    basis: str = ""  # digest of the labels or prompts behind the head
     figures: Mapping[str, Any] = field(default_factory=dict)
-    seen: tuple[str, ...] = ()  # the labelled units it was fitted on: what no later head is compared with it on
-    version: int = 0  # 0 before it is kept
+    seen: tuple[str, ...] = ()  # labelled units that it was fitted on; excluded from later comparisons
+    version: int = 0  # 0 before it is stored
     promoted: bool = False
 
     @property
     def calibrated(self) -> bool:
-        """Whether its scores are probabilities that held-out labels have confirmed."""
+        """Whether its scores are probabilities, calibrated on held-out labels."""
         return self.calibration.method != "none"
 
     def logits(self, vectors: Vectors, parts: Sequence[str]) -> Floats:
-        """Logits of views.
+        """Compute logits of views.
 
         Args:
             vectors: (n, dim) float32, unit rows.
-            parts: of each view.
+            parts: (n,) part of each view.
+
+        Returns:
+            (n,) float64.
         """
         scale = np.array([self.scales[part] for part in parts])
         intercept = np.array([self.intercepts[part] for part in parts])
         return np.asarray((vectors @ self.coef).astype(np.float64) * scale + intercept, dtype=np.float64)
 
     def cuts(self, policy: Policy, region: str | None = None) -> tuple[float, float | None]:
-        """`(review, block)` for its scores in a region; a region that the policy names has the policy's own cuts.
+        """Return the cuts `(review, block)` for its scores in a region.
 
-        Scores that nothing has confirmed block nothing.
+        The policy's cuts for a region replace the head's cuts. An uncalibrated head blocks nothing: block is None.
+
+        Args:
+            policy: the head's policy.
+            region: the region; None for the default cuts.
         """
-        written = policy.cuts_in(region)
+        policy_cuts = policy.cuts_in(region)
         if region is not None and region in policy.cuts:
-            return written[0], written[1] if self.calibrated else None
-        review = written[0] if self.review is None else self.review
+            return policy_cuts[0], policy_cuts[1] if self.calibrated else None
+        review = policy_cuts[0] if self.review is None else self.review
         return review, self.block if self.calibrated else None
 
     def as_dict(self) -> dict[str, Any]:
-        """What a person wants to know of it."""
+        """Return the head's settings and figures as plain values, without coefficients."""
         return {
             "version": self.version,
             "policy": self.policy_id,
@@ -105,16 +113,16 @@ class Head:
 
 @dataclass(frozen=True)
 class HeadStack:
-    """Heads side by side, so that views are scored for all policies by one product."""
+    """Heads side by side, to score views for all policies with one matrix product."""
 
     heads: tuple[Head, ...]
     weights: Vectors  # (dim, heads)
     scales: Floats  # (parts, heads)
-    intercepts: Floats  # (parts, heads); NaN where a policy does not look at a part
+    intercepts: Floats  # (parts, heads); NaN if a policy does not look at a part
 
     @classmethod
     def of(cls, heads: Sequence[Head], policies: Mapping[str, Policy]) -> HeadStack:
-        """Stack heads; `policies` says which parts each looks at."""
+        """Stack heads; `policies` gives the parts that each head looks at."""
         seen = [[part in policies[head.policy_id].parts for head in heads] for part in PARTS]
         return cls(
             tuple(heads),
@@ -124,7 +132,7 @@ class HeadStack:
         )
 
     def logits(self, vectors: Vectors, parts: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """(n, heads) float32 for n views, NaN where a policy does not look at the view.
+        """Compute (n, heads) float32 logits of views; NaN if a policy does not look at the view.
 
         Args:
             vectors: (n, dim) float32.
@@ -137,7 +145,7 @@ class HeadStack:
         return logits
 
     def scores(self, logits: np.ndarray[Any, Any]) -> Floats:
-        """(n, heads) probabilities of logits; NaN stays."""
+        """Return (n, heads) probabilities for logits; NaN stays NaN."""
         columns = [head.calibration(logits[:, n]) for n, head in enumerate(self.heads)]
         return np.stack(columns, axis=1) if columns else np.empty((len(logits), 0))
 
@@ -149,16 +157,20 @@ class HeadShelf:
         self.store = store
 
     def versions(self, policy_id: str | None = None) -> list[Head]:
-        """Every head, oldest first; of one policy, where one is named."""
+        """Return all heads, oldest first.
+
+        Args:
+            policy_id: only of this policy.
+        """
         return sorted(
             self._read(None if policy_id is None else f"policy_id = {quote(policy_id)}"), key=lambda head: head.version
         )
 
     def promoted(self) -> dict[str, Head]:
-        """The heads that score, by policy.
+        """Return the promoted heads, which score, by policy.
 
         Raises:
-            EncoderMismatchError: one was trained on another encoder's vectors.
+            EncoderMismatchError: a head was made for vectors of another encoder.
         """
         heads = {head.policy_id: head for head in self._read("promoted")}
         for head in heads.values():
@@ -166,22 +178,25 @@ class HeadShelf:
         return heads
 
     def version(self, version: int) -> Head:
-        """A head by its number.
+        """Return a head by its version.
 
         Raises:
-            SafetyError: there is none.
+            SafetyError: there is no such version.
         """
-        found = self._read(f"version = {version:d}")
-        if not found:
-            there = ", ".join(str(head.version) for head in self.versions()) or "none"
-            raise SafetyError(f"there is no head {version} in {self.store.uri}; its versions: {there}")
-        return found[0]
+        heads = self._read(f"version = {version:d}")
+        if not heads:
+            known = ", ".join(str(head.version) for head in self.versions()) or "none"
+            raise SafetyError(f"there is no head {version} in {self.store.uri}; its versions: {known}")
+        return heads[0]
 
     def add(self, heads: Sequence[Head]) -> list[Head]:
-        """Keep heads under the next versions, not promoted; the caller holds the writer lock.
+        """Store heads under the next versions, not promoted; the caller holds the writer lock.
+
+        Returns:
+            The heads with their versions.
 
         Raises:
-            EncoderMismatchError: one scores another encoder's vectors.
+            EncoderMismatchError: a head was made for vectors of another encoder.
             StoreError: the database cannot be written.
         """
         for head in heads:
@@ -199,10 +214,14 @@ class HeadShelf:
         return numbered
 
     def promote(self, versions: Sequence[int]) -> None:
-        """Let these heads score, each in the place of its policy's other; one commit, so that all of them do or none.
+        """Put heads into use, each instead of its policy's earlier head; one commit changes all or none.
+
+        Args:
+            versions: versions of the heads; at most one of each policy.
 
         Raises:
-            SafetyError: there is no such head, or two of them are for one policy.
+            SafetyError: a version does not exist, or two heads are for one policy.
+            StoreError: the database cannot be written.
         """
         chosen = [self.version(version) for version in versions]
         names = [head.policy_id for head in chosen]
@@ -212,7 +231,11 @@ class HeadShelf:
             self._update(is_in("policy_id", names), is_in("version", versions))
 
     def drop(self, policy_ids: Sequence[str]) -> None:
-        """Let no head score for these policies any more; all are kept."""
+        """Take the heads of these policies out of use; all versions stay stored.
+
+        Raises:
+            StoreError: the database cannot be written.
+        """
         if policy_ids:
             self._update(is_in("policy_id", policy_ids), "false")
 
@@ -220,7 +243,7 @@ class HeadShelf:
         if head.fingerprint != self.store.spec.fingerprint:
             raise EncoderMismatchError(
                 f"head {head.version or 'new'} of policy {head.policy_id} was made for vectors of another encoder "
-                f"({head.fingerprint[:12]}); {self.store.uri} holds those of {self.store.spec.name} "
+                f"({head.fingerprint[:12]}); {self.store.uri} holds vectors of {self.store.spec.name} "
                 f"({self.store.spec.fingerprint[:12]}). Train it again here"
             )
 

@@ -1,6 +1,6 @@
 """Small plots as inline SVG: lines, bins with intervals, bars. Colours come from the page's style sheet.
 
-What goes into the markup is numbers, and names that are escaped where they are put in.
+The markup holds numbers and escaped names.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup, escape
 
+from firstsight.heads.array_types import Floats
 from firstsight.heads.curves import Histogram, PrecisionRecall, Reliability
 from firstsight.heads.drift import Drift
-from firstsight.heads.intervals import Floats
 
 WIDTH, HEIGHT = 320, 240
 LEFT, RIGHT, TOP, BOTTOM = 44, 10, 10, 36
 
 MAX_POINTS = 400
-"""Of a curve: more would not be seen at this size and weigh the page down."""
+"""Maximum number of points of a curve: more would be invisible at this size, and the page would grow."""
 
 
 @dataclass(frozen=True)
 class _Axes:
-    """A frame whose x and y run from 0 to a stated end."""
+    """Frame with x and y from 0 to a given end."""
 
     x_end: float
     y_end: float
@@ -36,7 +36,7 @@ class _Axes:
         return round(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * min(max(value / self.y_end, 0), 1), 2)
 
     def drawn(self, name: str, x_name: str, y_name: str, inside: Sequence[str]) -> Markup:
-        """The whole plot; `name` is what a screen reader says."""
+        """Return the whole plot; screen readers read `name`."""
         parts = [f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(name)}">']
         for step in range(5):
             x, y = self.x_end * step / 4, self.y_end * step / 4
@@ -53,13 +53,14 @@ class _Axes:
 
 
 def precision_recall_plot(curve: PrecisionRecall, marks: Sequence[tuple[str, float]] = ()) -> Markup:
-    """Precision by recall, with the prevalence as a dashed line and named cuts as dots.
+    """Draw precision by recall, with the prevalence as a dashed line and named cuts as dots.
 
     Args:
-        marks: (name, cut).
+        curve: the curve.
+        marks: (name, cut) of each dot.
     """
     axes = _Axes(1.0, 1.0)
-    # points that are evenly spread over recall, and the first and the last
+    # points spread evenly over recall, with the first and the last
     kept = np.unique(np.searchsorted(curve.recall, np.linspace(0, curve.recall[-1], MAX_POINTS)))
     inside = [_line(axes, curve.recall[kept], curve.precision[kept])]
     inside.append(f'<path class="base" d="M{LEFT} {axes.y(curve.prevalence)}H{WIDTH - RIGHT}"/>')
@@ -77,29 +78,29 @@ def precision_recall_plot(curve: PrecisionRecall, marks: Sequence[tuple[str, flo
     return axes.drawn(name, "recall", "precision", inside)
 
 
-def reliability_plot(found: Reliability) -> Markup:
-    """The share of positives in each bin by its mean score, with 95 % intervals; the diagonal is perfect."""
-    # at a low prevalence nearly all of it happens near 0; an interval may run out of the frame
-    end = _nice(max(float(found.score.max()), float(found.observed.max()), 0.01))
+def reliability_plot(bins: Reliability) -> Markup:
+    """Draw the share of positives in each bin by its mean score, with 95 % intervals; the diagonal is perfect."""
+    # at a low prevalence nearly all bins are near 0; an interval may leave the frame
+    end = _nice(max(float(bins.score.max()), float(bins.observed.max()), 0.01))
     axes = _Axes(end, end)
     inside = [f'<path class="base" d="M{axes.x(0)} {axes.y(0)}L{axes.x(end)} {axes.y(end)}"/>']
-    for x, low, high in zip(found.score, found.lower, found.upper, strict=True):
+    for x, low, high in zip(bins.score, bins.lower, bins.upper, strict=True):
         inside.append(f'<path class="interval" d="M{axes.x(x)} {axes.y(low)}V{axes.y(high)}"/>')
-    inside.append(_line(axes, found.score, found.observed))
+    inside.append(_line(axes, bins.score, bins.observed))
     inside += [
         f'<circle class="dot" cx="{axes.x(x)}" cy="{axes.y(y)}" r="3"/>'
-        for x, y in zip(found.score, found.observed, strict=True)
+        for x, y in zip(bins.score, bins.observed, strict=True)
     ]
-    name = f"reliability, calibration error {found.calibration_error:.3f}"
+    name = f"reliability, calibration error {bins.calibration_error:.3f}"
     return axes.drawn(name, "mean score", "share of positives", inside)
 
 
-def histogram_plot(found: Histogram, marks: Sequence[tuple[str, float]] = ()) -> Markup:
-    """Shares of each class by score, on a square-root scale, since most negatives lie in one bin."""
-    axes = _Axes(float(found.edges[-1]), 1.0)
+def histogram_plot(histogram: Histogram, marks: Sequence[tuple[str, float]] = ()) -> Markup:
+    """Draw the shares of each class by score, on a square-root scale, because most negatives are in one bin."""
+    axes = _Axes(float(histogram.edges[-1]), 1.0)
     inside = []
-    for name, shares in (("negative", found.negatives), ("positive", found.positives)):
-        for share, left, right in zip(shares, found.edges[:-1], found.edges[1:], strict=True):
+    for name, shares in (("negative", histogram.negatives), ("positive", histogram.positives)):
+        for share, left, right in zip(shares, histogram.edges[:-1], histogram.edges[1:], strict=True):
             if share > 0:
                 x, y = axes.x(left), axes.y(float(np.sqrt(share)))
                 inside.append(
@@ -117,22 +118,22 @@ def histogram_plot(found: Histogram, marks: Sequence[tuple[str, float]] = ()) ->
     return axes.drawn("scores of positives and negatives", "score", "√ share of class", inside)
 
 
-def drift_plot(found: Drift) -> Markup:
-    """Shares of reference and of today in each bin, side by side."""
-    axes = _Axes(float(len(found.today)), _nice(max(found.reference.max(), found.today.max())))
+def drift_plot(drift: Drift) -> Markup:
+    """Draw the shares of reference scores and of current scores in each bin, side by side."""
+    axes = _Axes(float(len(drift.today)), _nice(max(drift.reference.max(), drift.today.max())))
     inside = []
-    for n, (then, now) in enumerate(zip(found.reference, found.today, strict=True)):
+    for n, (then, now) in enumerate(zip(drift.reference, drift.today, strict=True)):
         for name, share, left in (("negative", then, n + 0.1), ("positive", now, n + 0.5)):
             x, y = axes.x(left), axes.y(share)
             inside.append(
                 f'<rect class="{name}" x="{x}" y="{y}" width="{axes.x(left + 0.4) - x:.2f}" '
                 f'height="{HEIGHT - BOTTOM - y:.2f}"/>'
             )
-    return axes.drawn(f"drift, stability index {found.psi:.3f}", "bin of reference scores", "share", inside)
+    return axes.drawn(f"drift, stability index {drift.psi:.3f}", "bin of reference scores", "share", inside)
 
 
 def interval_bar(rate: float, lower: float, upper: float, rest: float, end: float) -> Markup:
-    """A rate with its interval from 0 to an end, and the rate of the rest as a stroke."""
+    """Draw a rate with its interval on a scale from 0 to `end`, and the rate of the rest as a stroke."""
     x = [
         round(4 + 112 * min(max(value / end, 0.0), 1.0), 2) if value == value else None
         for value in (lower, upper, rate, rest)
@@ -152,6 +153,6 @@ def _line(axes: _Axes, xs: Floats, ys: Floats) -> str:
 
 
 def _nice(value: float) -> float:
-    """The next of 1, 2, 4 or 10 times a power of ten, at most 1."""
+    """Round up to 1, 2, 4 or 10 times a power of ten, at most 1."""
     power = 10.0 ** np.floor(np.log10(value))
     return float(min(1.0, next(power * factor for factor in (1, 2, 4, 10) if power * factor >= value * 0.999)))

@@ -1,7 +1,7 @@
-"""Dynamic batching: work of many requests is done together, a few rows of each at a time.
+"""Dynamic batching: process the work of many requests together, a few rows of each request at a time.
 
-What waits stands in lanes, one a kind of work, and the lanes take turns. Requests of a lane take turns too, so that a
-list of a thousand titles does not hold up a search.
+Each kind of work has a lane with its own queue, and the lanes take turns. The requests of a lane take turns too, so a
+list of a thousand titles does not delay a search.
 """
 
 from __future__ import annotations
@@ -18,35 +18,28 @@ from typing import Any, Final, Generic, TypeVar
 
 import numpy as np
 
-from firstsight.service.batching.queue_errors import (
-    BatchMetrics,
-    DeadlineError,
-    NoMetrics,
-    QueueFullError,
-    StoppedError,
-)
-
-__all__ = ["Batcher", "Lane"]
+from firstsight.service.batching.batch_metrics import BatchMetrics, NoMetrics
+from firstsight.service.batching.queue_errors import DeadlineError, QueueFullError, StoppedError
 
 T = TypeVar("T")
 A = TypeVar("A")
 
 _FAIR_SHARE: Final = 4
-"""While others wait, a request gets at most the batch's size divided by this many rows of a batch at a time."""
+"""While other requests wait, a request gets at most 1 / _FAIR_SHARE of a batch at a time."""
 
 _MAX_RETRY_S: Final = 60
 
 
 @dataclass(frozen=True)
 class Lane(Generic[T, A]):
-    """One kind of work, and how much of it goes together."""
+    """One kind of work, with the limits of its batches and its queue."""
 
-    name: str  # in the plural, as messages and metrics call it
-    work: Callable[[Sequence[T]], Any]  # n >= 1 inputs to n answers: an array of n rows, or a list
-    max_batch: int  # rows that are worked on together
-    max_wait_s: float  # how long the oldest request may wait for company
-    max_queue: int  # rows that wait; one longer request is taken when nothing else waits
-    join: Callable[[Sequence[Any]], A] | None = None  # a request's answers from its parts; None: put end to end
+    name: str  # a plural, for messages and metrics
+    work: Callable[[Sequence[T]], Any]  # takes n >= 1 inputs; returns n answers, as an array of n rows or a list
+    max_batch: int  # maximum rows of a batch
+    max_wait_s: float  # maximum seconds that the oldest request waits for others to share its batch
+    max_queue: int  # maximum rows that wait; an empty queue also takes one longer request
+    join: Callable[[Sequence[Any]], A] | None = None  # joins the answers to the parts of a request; None concatenates
 
     def __post_init__(self) -> None:
         if self.max_batch < 1 or self.max_queue < 1:
@@ -56,14 +49,14 @@ class Lane(Generic[T, A]):
 
 
 class _Request:
-    """Inputs of one caller, taken in one or several batches."""
+    """Inputs of one caller, processed in one or several batches."""
 
     def __init__(self, lane: Lane[Any, Any], inputs: Sequence[Any], deadline: float, arrived: float) -> None:
         self.inputs = inputs
         self._join = lane.join or _concatenate
         self.deadline = deadline
         self.arrived = arrived
-        # Pending until it is answered, so that it can be cancelled between two of its batches.
+        # Pending until the answer, so that it can be cancelled between two batches.
         self.future: Future[Any] = Future()
         self.taken = 0
         self._parts: list[Any] = []
@@ -78,7 +71,7 @@ class _Request:
             return
         try:
             answer = self._join(self._parts)
-        except Exception as error:  # inputs of this request that have no answer
+        except Exception as error:  # some inputs of this request have no answer
             self.future.set_exception(error)
         else:
             self.future.set_result(answer)
@@ -96,21 +89,21 @@ def _concatenate(parts: Sequence[Any]) -> Any:
 
 @dataclass(frozen=True)
 class _Part:
-    """Some rows of a request, in a batch."""
+    """The rows of one request in a batch."""
 
     request: _Request
     inputs: Sequence[Any]
 
 
 class _Queue:
-    """What waits in one lane; its owner holds the lock."""
+    """Requests that wait in one lane. Callers hold the lock of the `Batcher`."""
 
     def __init__(self, lane: Lane[Any, Any], metrics: BatchMetrics) -> None:
         self.lane = lane
         self.requests: deque[_Request] = deque()
         self.rows = 0
-        self.row_s = 0.0  # recent seconds a row, a moving average
-        # Waiting for company costs a lone client its latency for nothing, so only a crowd is waited for.
+        self.row_s = 0.0  # recent seconds per row, a moving average
+        # A single client would only lose time by waiting, so batches wait only after recent batches were shared.
         self.crowded = False
         self._metrics = metrics
 
@@ -119,7 +112,7 @@ class _Queue:
         self._count(len(request.inputs))
 
     def drop_finished(self, now: float) -> None:
-        """Take out what is answered, cancelled or too late; what is too late is told so."""
+        """Remove requests that are answered, cancelled or late; late ones fail with DeadlineError."""
         alive: deque[_Request] = deque()
         for request in self.requests:
             late = request.deadline <= now and not request.future.done()
@@ -131,11 +124,11 @@ class _Queue:
                 self._metrics.dropped(self.lane.name, "deadline" if late else "cancelled")
             if late:
                 waited = now - request.arrived
-                request.fail(DeadlineError(f"the service did not come to the request within {waited:.1f} s: try again"))
+                request.fail(DeadlineError(f"the request waited {waited:.1f} s without an answer; try again"))
         self.requests = alive
 
     def due_at(self) -> float:
-        """When its next batch is due; in the past where it is now, never where nothing waits."""
+        """The time at which the next batch is due: -inf for now, inf if nothing waits."""
         if not self.requests:
             return math.inf
         if not self.crowded or self.rows >= self.lane.max_batch:
@@ -143,7 +136,7 @@ class _Queue:
         return min(request.arrived for request in self.requests) + self.lane.max_wait_s
 
     def take(self, now: float) -> list[_Part]:
-        """The next batch, of 1 to max_batch rows; requests take turns at a share of it."""
+        """Take the next batch, 1 to max_batch rows; requests take turns, a share of the batch each."""
         share = max(1, self.lane.max_batch // _FAIR_SHARE)
         room = self.lane.max_batch
         taken: dict[_Request, int] = {}
@@ -161,7 +154,7 @@ class _Queue:
         return [_Part(request, request.inputs[request.taken - rows : request.taken]) for request, rows in taken.items()]
 
     def done(self, rows: int, requests: int, seconds: float) -> None:
-        """Learn from a batch that was run."""
+        """Update the averages after a batch."""
         self.crowded = requests > 1 or bool(self.requests)
         self.row_s = seconds / rows if not self.row_s else 0.8 * self.row_s + 0.2 * seconds / rows
         self._metrics.batch(self.lane.name, rows, requests, seconds)
@@ -175,45 +168,49 @@ class _Queue:
 
 
 class Batcher:
-    """Threads that do the work of several lanes, in batches that requests share.
+    """Threads that process the work of several lanes in shared batches.
 
     Args:
-        lanes: each with a name of its own.
-        metrics: told of every batch.
-        threads: batches at work at once; one where the work is not for several. With more, a request has one input.
+        lanes: kinds of work, with distinct names.
+        metrics: counts batches, waits and queues.
+        threads: batches processed at the same time. Use one if the work is not thread-safe. With more than one, each
+            request must have exactly one input.
     """
 
     def __init__(self, lanes: Sequence[Lane[Any, Any]], metrics: BatchMetrics | None = None, threads: int = 1) -> None:
         self._metrics = metrics or NoMetrics()
         self._queues = {lane.name: _Queue(lane, self._metrics) for lane in lanes}
-        self._rotation = deque(self._queues.values())  # whose turn it is stands first
+        self._rotation = deque(self._queues.values())  # the lane whose turn it is comes first
         self._changed = threading.Condition()
         self._stopping = False
         self._threads = [threading.Thread(target=self._work, name="batcher", daemon=True) for _ in range(threads)]
         for thread in self._threads:
             thread.start()
-        # A daemon thread inside a model while the interpreter goes can abort the process.
+        # A daemon thread that still runs a model at interpreter exit can abort the process.
         atexit.register(self.close)
 
     def submit(self, lane: Lane[T, A], inputs: Sequence[T], deadline: float) -> Future[A]:
-        """Queue work; cancelling the future drops what of it has not been run.
+        """Queue work. Cancelling the future drops the inputs that were not processed yet.
 
         Args:
-            inputs: n >= 1.
-            deadline: on the clock of `time.monotonic`.
+            lane: one of the lanes of this batcher.
+            inputs: n >= 1 inputs.
+            deadline: time on the clock of `time.monotonic`.
 
         Returns:
-            A future of the n answers, or of whatever the lane's `work` or `join` raised; DeadlineError where the queue
-            was too long. It may stay unanswered past the deadline while a batch runs: wait no longer than that.
+            A future of the n answers. It fails with the error that the lane's `work` or `join` raised, or with
+            DeadlineError if the request waited too long. While a batch runs, the future may stay pending past the
+            deadline: do not wait longer than the deadline.
 
         Raises:
-            QueueFullError, StoppedError: nothing was queued.
+            QueueFullError: the queue is full; nothing was queued.
+            StoppedError: the batcher is stopping; nothing was queued.
         """
         assert len(inputs) == 1 or len(self._threads) == 1, "parts of one request could end in another order"
         request = _Request(lane, inputs, deadline, time.monotonic())
         with self._changed:
             if self._stopping:
-                raise StoppedError("the service is stopping and takes no new work: ask again when it is back")
+                raise StoppedError("the service is stopping; try again when it is back")
             queue = self._queues[lane.name]
             if queue.rows + len(inputs) > lane.max_queue:
                 queue.drop_finished(request.arrived)
@@ -225,13 +222,13 @@ class Batcher:
         return request.future
 
     def queue_full_error(self, lane: Lane[Any, Any], waiting: int) -> QueueFullError:
-        """What a caller is told who keeps inputs back from a full lane."""
+        """The error for a caller that does not submit inputs because too many wait already."""
         self._metrics.dropped(lane.name, "full")
         with self._changed:
             return QueueFullError(lane.name, waiting, lane.max_queue, self._queues[lane.name].retry_after_s(waiting))
 
     def close(self) -> None:
-        """Finish what waits, then stop; what is submitted from now on is refused."""
+        """Finish the queued work, then stop; new work is refused."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
@@ -245,7 +242,7 @@ class Batcher:
             self._run(*taken)
 
     def _next(self) -> tuple[_Queue, list[_Part]] | None:
-        """Wait for a batch that is due; None once all is done and the batcher stops."""
+        """Wait for a batch that is due; None if the batcher stops and the queues are empty."""
         with self._changed:
             while True:
                 now = time.monotonic()
@@ -259,7 +256,7 @@ class Batcher:
                 self._changed.wait(None if soonest == math.inf else max(0.0, soonest - now))
 
     def _due(self, now: float) -> _Queue | None:
-        """The lane whose batch is run now; it stands last from then on."""
+        """The queue whose batch is due now; it moves to the end of the rotation."""
         for queue in self._rotation:
             if queue.due_at() <= now or (self._stopping and queue.requests):
                 self._rotation.remove(queue)
@@ -271,10 +268,10 @@ class Batcher:
         began = time.monotonic()
         try:
             answers = queue.lane.work([row for part in parts for row in part.inputs])
-        except Exception as error:  # whatever the work raises belongs to whoever asked for it, and the thread goes on
+        except Exception as error:  # the error goes to the callers, and the thread goes on
             if len(parts) == 1:
                 parts[0].request.fail(error)
-            else:  # one of them is to blame: each alone, so that it costs nobody else
+            else:  # one request is the cause: run each alone, so that the others get their answers
                 for part in parts:
                     self._run(queue, [part])
             return

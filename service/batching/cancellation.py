@@ -1,4 +1,4 @@
-"""Work for a request, as long as somebody waits for its answer: given up when the client hangs up or time is over."""
+"""Cancel the work for a request when its client disconnects or its time is over."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ T = TypeVar("T")
 
 
 class ClientGoneError(ServiceError):
-    """Nobody waits for the answer any more."""
+    """The client of the request disconnected, or the request was cancelled."""
 
     status, code = 499, "client_gone"
 
 
 class _Cancellation:
-    """What threads wait for on behalf of one request, to be cancelled with it."""
+    """The futures that threads await for one request; they are cancelled with the request."""
 
     def __init__(self) -> None:
         self.cancelled = False
@@ -54,17 +54,18 @@ _current_cancellation: ContextVar[_Cancellation | None] = ContextVar("cancellati
 
 
 async def run_until_cancelled(request: Request, limit_s: float, work: Callable[[], Awaitable[T]]) -> T:
-    """Do some work until it is done, its client hangs up, or its time is over.
+    """Run `work` until it ends, the client disconnects, or the time is over.
 
-    What the work does in threads goes on to the next `raise_if_cancelled` or wait for the encoder, and keeps its place
-    in limiters as long: giving up never lets in more threads than there may be.
+    A thread of cancelled work runs until its next `raise_if_cancelled` or its next wait for the encoder. It holds its
+    limiter slot until then, so cancelling never exceeds the thread limit.
 
     Args:
-        request: whose body has been read.
-        limit_s: seconds.
+        request: a request whose body was read.
+        limit_s: maximum time in seconds.
 
     Raises:
-        ClientGoneError, DeadlineError: it was given up.
+        ClientGoneError: the client disconnected.
+        DeadlineError: the work took longer than `limit_s`.
     """
     cancellation, scope = _Cancellation(), anyio.CancelScope()
 
@@ -75,37 +76,37 @@ async def run_until_cancelled(request: Request, limit_s: float, work: Callable[[
         return None
 
     task = asyncio.ensure_future(run())
-    gone = asyncio.ensure_future(_wait_for_disconnect(request))
+    disconnected = asyncio.ensure_future(_wait_for_disconnect(request))
     try:
-        either: set[asyncio.Future[Any]] = {task, gone}
+        either: set[asyncio.Future[Any]] = {task, disconnected}
         done, _ = await asyncio.wait(either, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
         if task in done:
-            return task.result()  # type: ignore[return-value]  # None only once it was given up
+            return task.result()  # type: ignore[return-value]  # None only after cancelling
     finally:
-        gone.cancel()
+        disconnected.cancel()
         if not task.done():
             cancellation.cancel()
             scope.cancel()
-            task.add_done_callback(lambda left: left.cancelled() or left.exception())  # nobody else will look at it
-    if gone in done:
-        raise ClientGoneError("the client has gone")
-    raise DeadlineError(f"there was no answer within {limit_s:.1f} s: try again", {"Retry-After": "1"})
+            task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # marks the exception as read
+    if disconnected in done:
+        raise ClientGoneError("the client disconnected")
+    raise DeadlineError(f"there was no answer within {limit_s:.1f} s; try again", {"Retry-After": "1"})
 
 
 def raise_if_cancelled() -> None:
-    """Give up here, in a thread, where nobody waits any more.
+    """Stop the work of this thread if its request was cancelled.
 
     Raises:
-        ClientGoneError: the request was given up.
+        ClientGoneError: the request was cancelled.
     """
     cancellation = _current_cancellation.get()
     if cancellation is not None and cancellation.cancelled:
-        raise ClientGoneError("nobody waits for the answer")
+        raise ClientGoneError("the request was cancelled")
 
 
 @contextmanager
 def cancelled_with_request(future: Future[Any]) -> Iterator[None]:
-    """Have a future cancelled when the request that this thread works for is given up."""
+    """Cancel a future when the request of this thread is cancelled."""
     cancellation = _current_cancellation.get()
     if cancellation is None:
         yield
@@ -118,6 +119,6 @@ def cancelled_with_request(future: Future[Any]) -> Iterator[None]:
 
 
 async def _wait_for_disconnect(request: Request) -> None:
-    """Wait until the client hangs up; the body has been read by now."""
+    """Wait until the client disconnects; the body must have been read."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

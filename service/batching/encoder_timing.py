@@ -1,4 +1,4 @@
-"""Encoders around others that take the time: of those who wait for vectors, and of the passes themselves."""
+"""Encoder wrappers that measure wait time and forward-pass time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from firstsight.service.metrics import Metrics
 
 
 class WaitTimingEncoder(EncoderWrapper):
-    """An `Encoder` around another that adds up, for each thread, how long it waited for vectors."""
+    """An `Encoder` wrapper that adds up how long each thread waited for vectors."""
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__(encoder)
@@ -44,7 +44,7 @@ class WaitTimingEncoder(EncoderWrapper):
 
 
 class PassTimingEncoder(EncoderWrapper):
-    """An `Encoder` around the one that computes: seconds and rows of each pass go to the figures."""
+    """An `Encoder` wrapper that counts the seconds and rows of each forward pass in the metrics."""
 
     def __init__(self, encoder: Encoder, metrics: Metrics) -> None:
         super().__init__(encoder)

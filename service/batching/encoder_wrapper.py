@@ -1,4 +1,4 @@
-"""What encoders around another one have in common."""
+"""Base class for encoder wrappers."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from firstsight.encoders.base import Encoder, EncoderSpec
 
 
 class EncoderWrapper:
-    """An encoder by the name of the one inside: its vectors are those of that one."""
+    """An encoder that passes on the spec and the runtime of the encoder inside it."""
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
 
     @property
     def spec(self) -> EncoderSpec:
-        """That of the encoder inside."""
+        """The spec of the encoder inside."""
         return self._encoder.spec
 
     @property
     def runtime(self) -> str:
-        """What runs it, for the record of a run."""
+        """The runtime of the encoder inside, for the record of an index run; empty if it has none."""
         return str(getattr(self._encoder, "runtime", ""))

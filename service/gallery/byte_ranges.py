@@ -1,4 +1,4 @@
-"""Part of a file as an answer (RFC 9110, section 14): how a browser plays a video from the middle."""
+"""Answers with a file or a byte range of it (RFC 9110, section 14), so browsers can play videos from any second."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 CHUNK = 256 * 1024
-"""Bytes read and sent at once."""
+"""Bytes per read and send."""
 
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
 class FileRangeResponse(StreamingResponse):
-    """A file that is open, whole or in part; closed once it was sent or the client has gone."""
+    """Sends an open file or a part of it, then closes it; also if the client disconnects."""
 
     def __init__(self, file: BinaryIO, first: int, length: int, status: int, headers: dict[str, str]) -> None:
         super().__init__(_read(file, first, length), status, headers)
         self._file = file
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
+        """Send the answer and close the file."""
         try:
             await super().__call__(scope, receive, send)
         finally:
@@ -34,17 +34,18 @@ class FileRangeResponse(StreamingResponse):
 def make_range_response(
     file: BinaryIO, *, media_type: str, etag: str, range_header: str | None = None, if_range: str | None = None
 ) -> Response:
-    """The answer to a request for a file or one range of it.
+    """Make the answer to a request for a file or one range of it.
 
     Args:
-        file: open for reading; the answer closes it.
-        etag: of these bytes, quoted.
-        range_header: the Range header. Several ranges, and units other than bytes, are answered with the whole file,
-            as the standard allows.
-        if_range: the If-Range header: another version gets the whole file.
+        file: file that is open for reading; the answer closes it.
+        media_type: content type of the file.
+        etag: quoted ETag of the file.
+        range_header: the Range header. Several ranges, and units other than bytes, get the whole file, as the standard
+            allows.
+        if_range: the If-Range header. If it names another version, the answer is the whole file.
 
     Returns:
-        200 with all of it, 206 with a part, or 416 where the part lies past the end.
+        200 with the whole file, 206 with the range, or 416 if the range starts past the end.
     """
     size = os.fstat(file.fileno()).st_size
     headers = {"content-type": media_type, "etag": etag, "accept-ranges": "bytes"}
@@ -54,7 +55,7 @@ def make_range_response(
     start, end = match.groups()
     first = int(start) if start else max(size - int(end), 0)
     last = min(int(end), size - 1) if start and end else size - 1
-    if start and end and int(end) < int(start):  # no range at all: as if it were not there
+    if start and end and int(end) < int(start):  # an invalid range is ignored
         return FileRangeResponse(file, 0, size, 200, headers | {"content-length": str(size)})
     if first > last:
         file.close()
@@ -68,7 +69,7 @@ def _read(file: BinaryIO, first: int, length: int) -> Iterator[bytes]:
     file.seek(first)
     while length > 0:
         data = file.read(min(CHUNK, length))
-        if not data:  # it was cut short meanwhile: the client sees that the length is wrong
+        if not data:  # the file became shorter: the client sees the wrong length
             return
         length -= len(data)
         yield data

@@ -1,4 +1,4 @@
-"""What the page shows beside searches: what the database holds, the map of its items, and what failed to index."""
+"""Data of the gallery page: catalogue columns, the map of the items, and failures."""
 
 from __future__ import annotations
 
@@ -19,67 +19,72 @@ from firstsight.storage.tables import SAFETY_COLUMNS
 T = TypeVar("T")
 
 FRESH_S = 60.0
-"""How long an answer over all items stands while the items change: an index run commits every few seconds."""
+"""Seconds that an answer over all items stays cached while items change: an index run commits every few seconds."""
 
 SAMPLED_ROWS = 20_000
-"""Rows that are read to offer values for a filter."""
+"""Rows read to find the values of a filter."""
 
 MAX_VALUES = 40
-"""Different values up to which a column's are offered to choose from."""
+"""Maximum different values of a column that the page offers to choose from."""
 
 
 class AnswerCache:
-    """Answers that cost seconds, kept until the items have changed and a minute has passed; each is made once.
+    """Thread-safe cache of answers that take seconds to compute. Each answer is computed by one thread.
 
-    For any number of threads.
+    Args:
+        fresh_s: seconds that an answer stays valid after the items change. It stays valid while they do not change.
+        max_answers: maximum answers in the cache; the oldest are dropped.
     """
 
     def __init__(self, fresh_s: float = FRESH_S, max_answers: int = 16) -> None:
         self._fresh_s = fresh_s
         self._max_answers = max_answers
-        self._kept: dict[tuple[Any, ...], tuple[int, float, Any]] = {}
+        self._answers: dict[tuple[Any, ...], tuple[int, float, Any]] = {}
         self._making: dict[tuple[Any, ...], threading.Lock] = {}
         self._lock = threading.Lock()
 
     def cached(self, key: tuple[Any, ...], store: Store) -> Any | None:
-        """The kept answer to `key`; None where there is none that stands."""
-        found = self._kept.get(key)
-        if found is not None and (found[0] == int(store.items.version) or time.monotonic() - found[1] < self._fresh_s):
-            return found[2]
-        return None
+        """Return the cached answer for `key`; None if there is no valid one."""
+        if (entry := self._answers.get(key)) is None:
+            return None
+        version, made_at, answer = entry
+        return answer if version == int(store.items.version) or time.monotonic() - made_at < self._fresh_s else None
 
     def get(
         self, key: tuple[Any, ...], reading: Callable[[], AbstractContextManager[Store]], make: Callable[[Store], T]
     ) -> T:
-        """The kept answer to `key`, or a new one; who asks for the same while it is made waits for it.
+        """Return the cached answer for `key`, or compute it. Threads that need the same answer wait for the first.
 
         Args:
-            reading: gives a store to read; who waits holds none, so that searches have theirs.
+            key: name and arguments of the answer.
+            reading: opens a store for reading. Waiting threads hold no store, so searches are not delayed.
+            make: computes the answer from the store.
         """
         with self._lock:
             making = self._making.setdefault(key, threading.Lock())
         with making, reading() as store:
-            kept: T | None = self.cached(key, store)
-            if kept is not None:
-                return kept
+            cached: T | None = self.cached(key, store)
+            if cached is not None:
+                return cached
             version = int(store.items.version)
-            made = make(store)
+            answer = make(store)
             with self._lock:
-                self._kept.pop(key, None)
-                self._kept[key] = (version, time.monotonic(), made)
-                while len(self._kept) > self._max_answers:
-                    oldest = next(iter(self._kept))
-                    del self._kept[oldest]
+                self._answers.pop(key, None)
+                self._answers[key] = (version, time.monotonic(), answer)
+                while len(self._answers) > self._max_answers:
+                    oldest = next(iter(self._answers))
+                    del self._answers[oldest]
                     self._making.pop(oldest, None)
-            return made
+            return answer
 
 
 def describe_catalogue(store: Store) -> dict[str, Any]:
-    """What there is to search and to filter by.
+    """Describe the catalogue for search and filters.
 
     Returns:
-        items and views, how many; encoder, its name; columns: for each of the catalogue's own its name, its kind, and
-        `values`: what it holds, the most frequent first, where that is little enough to choose from.
+        items and views: their counts; encoder: its name; kinds: the kinds of the items; columns: name, kind and
+        `values` of each column of the catalogue. `values` lists the values, most frequent first; it is empty for a
+        column that is not text or has more than `MAX_VALUES` values.
     """
     kinds = store.column_kinds()
     texts = [name for name, kind in kinds.items() if kind == "text"]
@@ -95,49 +100,53 @@ def describe_catalogue(store: Store) -> dict[str, Any]:
 
 
 def map_data(store: Store, *, sample: int, method: Method) -> dict[str, Any]:
-    """Items on a plane, as JSON has it.
+    """Compute the map of the items.
 
     Args:
-        sample, method: as `firstsight.retrieval.pages.space_map.space_map`.
+        store: the store to read.
+        sample: maximum number of points.
+        method: projection, as in `firstsight.retrieval.pages.space_map.space_map`.
 
     Returns:
-        points: [x, y, item_id, title, kind] each, x and y from 0 to 1; decisions: one a point, "allow", "review" or
-        "block"; colourings: for each column and for decision and policy, its labels, a code a point, and whether
-        labels rise; total: how many items the points are drawn from; method.
+        points: [x, y, item_id, title, kind] for each item, with x and y from 0 to 1; decisions: "allow", "review" or
+        "block" for each point; colourings: for each column, decision and policy, the labels, one code per point, and
+        whether the labels are ordered; total: number of items in the database; method.
 
     Raises:
-        QueryError, OptionalDependencyError: as `space_map`.
+        QueryError: `sample` is out of range, or no item has a vector.
+        OptionalDependencyError: the package of `method` is not installed.
     """
-    made = space_map(store, sample=sample, method=method)
-    rows = store.safety_rows([point.item_id for point in made.points])
-    decisions = [rows.get(point.item_id, {}).get("safety_decision", "allow") for point in made.points]
+    plane = space_map(store, sample=sample, method=method)
+    rows = store.safety_rows([point.item_id for point in plane.points])
+    decisions = [rows.get(point.item_id, {}).get("safety_decision", "allow") for point in plane.points]
     points = [
-        [round(p.x, 5), round(p.y, 5), p.item_id, p.title, dict(p.columns).get("kind", "product")] for p in made.points
+        [round(p.x, 5), round(p.y, 5), p.item_id, p.title, dict(p.columns).get("kind", "product")] for p in plane.points
     ]
     return {
         "points": points,
         "decisions": decisions,
         "colourings": [
-            _colouring_as_json(one) for one in (*_column_colourings(made), *_safety_colourings(made, decisions, rows))
+            _colouring_as_json(colouring)
+            for colouring in (*_column_colourings(plane), *_safety_colourings(plane, decisions, rows))
         ],
-        "total": made.total,
-        "method": made.method,
+        "total": plane.total,
+        "method": plane.method,
     }
 
 
 def find_decisions(store: Store, item_ids: Sequence[str]) -> dict[str, str]:
-    """Those of these items that are blocked or in review, with which of the two."""
+    """Return the decisions "block" and "review" of the given items; other items are left out."""
     return {item_id: str(row["safety_decision"]) for item_id, row in store.safety_rows(item_ids).items()}
 
 
 def find_blocked(store: Store, item_ids: Sequence[str]) -> Collection[str]:
-    """Ids with all of these that are blocked, as of the last commit."""
+    """Return a set of blocked ids, as of the last commit; it contains every blocked id of `item_ids`."""
     known = blocked_items(store)
     return store.blocked(item_ids) if known is None else known
 
 
 def remove_blocked(data: Mapping[str, Any], blocked: Collection[str]) -> dict[str, Any]:
-    """A map without the items that a safety decision keeps out: those of when it was made, and those of now."""
+    """Remove items from a map that were blocked when it was made, or are in `blocked` now."""
     places = enumerate(zip(data["points"], data["decisions"], strict=True))
     kept = [place for place, (point, decision) in places if decision != "block" and point[2] not in blocked]
     if len(kept) == len(data["decisions"]):
@@ -146,26 +155,31 @@ def remove_blocked(data: Mapping[str, Any], blocked: Collection[str]) -> dict[st
         **data,
         "points": [data["points"][place] for place in kept],
         "decisions": [data["decisions"][place] for place in kept],
-        "colourings": [one | {"codes": [one["codes"][place] for place in kept]} for one in data["colourings"]],
+        "colourings": [
+            colouring | {"codes": [colouring["codes"][place] for place in kept]} for colouring in data["colourings"]
+        ],
     }
 
 
 def failures(rows: Sequence[Mapping[str, Any]], *, reason: str | None, offset: int, k: int) -> dict[str, Any]:
-    """A page of what failed to index, the last seen first, with how many there are of each reason.
+    """Make a page of failures, latest first.
 
     Args:
-        rows: `Database.failures()`.
-        reason: only these; one of `firstsight.errors.FAILURE_REASONS`.
+        rows: rows of `Database.failures()`.
+        reason: keep only this reason, one of `firstsight.errors.FAILURE_REASONS`; None keeps all.
+        offset: failures to skip.
+        k: maximum failures of the page.
 
     Returns:
-        total, reasons and failures; folders of local files are left out, in `uri` and in `message`.
+        total: failures of the reason; reasons: count per reason; failures: the page. `uri` and `message` have no local
+        folders.
     """
     counts = Counter(row["reason"] for row in rows)
-    some = sorted(
+    matching = sorted(
         (row for row in rows if reason in (None, row["reason"])), key=lambda row: row["last_seen"], reverse=True
     )
     return {
-        "total": len(some),
+        "total": len(matching),
         "reasons": dict(counts.most_common()),
         "failures": [
             {
@@ -174,7 +188,7 @@ def failures(rows: Sequence[Mapping[str, Any]], *, reason: str | None, offset: i
                 "message": strip_local_folders(row["message"]),
                 "last_seen": row["last_seen"].isoformat(),
             }
-            for row in some[offset : offset + k]
+            for row in matching[offset : offset + k]
         ],
     }
 
@@ -184,20 +198,20 @@ def _values(values: Sequence[object]) -> list[str]:
     return [value for value, _ in counts.most_common()] if len(counts) <= MAX_VALUES else []
 
 
-def _column_colourings(made: SpaceMap) -> list[Colouring]:
-    return [one for one in made.colourings if one.column not in SAFETY_COLUMNS]
+def _column_colourings(plane: SpaceMap) -> list[Colouring]:
+    return [colouring for colouring in plane.colourings if colouring.column not in SAFETY_COLUMNS]
 
 
 def _safety_colourings(
-    made: SpaceMap, decisions: Sequence[str], rows: Mapping[str, Mapping[str, Any]]
+    plane: SpaceMap, decisions: Sequence[str], rows: Mapping[str, Mapping[str, Any]]
 ) -> list[Colouring]:
-    """What was decided, and the policy that stands out of what is not simply shown."""
+    """Colourings by decision, and by the policy with the highest score."""
     if not rows:
         return []
     tops = {item_id: _top_policy(row.get("safety_scores")) for item_id, row in rows.items()}
     return [
         _by_frequency("decision", decisions),
-        _by_frequency("policy", [tops.get(point.item_id, "none") for point in made.points]),
+        _by_frequency("policy", [tops.get(point.item_id, "none") for point in plane.points]),
     ]
 
 

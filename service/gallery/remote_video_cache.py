@@ -1,4 +1,4 @@
-"""Remote videos on disk for a while: a page that shows ten frames of one video, and plays it, fetches it once."""
+"""Disk cache of remote videos: a page that shows ten frames of a video and plays it fetches the video once."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from firstsight.errors import MediaError
-from firstsight.media.fetch.addresses import FetchedMedium, fetch, host_of
+from firstsight.media.fetch.addresses import host_of
+from firstsight.media.fetch.fetched_media import FetchedMedium, fetch
 from firstsight.media.policy import MediaPolicy
 
 REMOTE_VIDEO_CACHE_BYTES = 2 * 2**30
-"""Disk that kept copies take; what was not used for longest goes first."""
+"""Maximum disk space of the copies; the least recently used are removed first."""
 
 
 @dataclass
@@ -26,10 +27,10 @@ class _Copy:
 
 
 class RemoteVideoCache:
-    """Copies of remote videos, fetched once for any number of threads; a local video is used where it lies.
+    """Thread-safe cache of remote videos; each is fetched once. Local videos are used in place.
 
     Args:
-        max_bytes: of all copies that nobody holds, once another is fetched.
+        max_bytes: maximum bytes of all copies. Copies in use are never removed, so the cache can exceed it for a time.
     """
 
     def __init__(self, max_bytes: int = REMOTE_VIDEO_CACHE_BYTES) -> None:
@@ -39,10 +40,10 @@ class RemoteVideoCache:
 
     @contextmanager
     def hold(self, uri: str, policy: MediaPolicy) -> Iterator[Path]:
-        """The path of a video's file, which stays there until the context ends.
+        """Give the path of a video's file, which exists until the block ends.
 
         Raises:
-            MediaError: as `firstsight.media.fetch.addresses.fetch`; the next call tries again.
+            MediaError: the video cannot be fetched, or the policy forbids it. The next call tries again.
         """
         if host_of(uri) is None:
             with fetch(uri, policy, "video") as local:
@@ -86,8 +87,10 @@ class RemoteVideoCache:
         try:
             copy.fetched = fetch(uri, policy, "video")
         except BaseException as error:
-            # those who wait are told; whoever comes next tries again
-            copy.error = error if isinstance(error, MediaError) else MediaError("unreachable", f"{uri} was not fetched")
+            # threads that wait get this error; the next call tries again
+            copy.error = (
+                error if isinstance(error, MediaError) else MediaError("unreachable", f"{uri} could not be fetched")
+            )
             with self._lock:
                 if self._copies.get(uri) is copy:
                     del self._copies[uri]

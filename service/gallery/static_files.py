@@ -1,4 +1,4 @@
-"""The page's own files: read once, known by name, so that no request can name another; and the headers they go with."""
+"""Static files of the page with their headers. They are read once into a table, so requests can reach no other file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-"""Content-Security-Policy of the page: nothing inline, nothing from elsewhere."""
+"""Content-Security-Policy of the page: no inline scripts or styles, nothing from other hosts."""
 
 HEADERS = {
     "content-security-policy": CONTENT_SECURITY_POLICY,
@@ -31,13 +31,13 @@ HEADERS = {
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
-    "cache-control": "no-cache",  # asked for again each time, answered with 304: an upgrade is seen at once
+    "cache-control": "no-cache",  # browsers revalidate each time (304), so an upgrade shows at once
 }
 
 
 @dataclass(frozen=True)
 class StaticFile:
-    """A file of the page."""
+    """A static file: its bytes, content type and ETag."""
 
     body: bytes
     media_type: str
@@ -46,13 +46,13 @@ class StaticFile:
 
 @cache
 def static_files() -> dict[str, StaticFile]:
-    """Every file in `service/static`, by name."""
+    """All files of `service/static` by name."""
     folder = resources.files("firstsight.service").joinpath("static")
-    return {one.name: _read(one.name, one.read_bytes()) for one in folder.iterdir() if one.is_file()}
+    return {file.name: _read(file.name, file.read_bytes()) for file in folder.iterdir() if file.is_file()}
 
 
 def _read(name: str, body: bytes) -> StaticFile:
-    # what a registry of the operating system says of .js differs from machine to machine
+    # fixed types: the operating system's type of .js differs between machines
     known = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".svg": "image/svg+xml"}
     extension = name[name.rfind(".") :]
     kind = known.get(extension) or mimetypes.guess_type(name)[0] or "application/octet-stream"

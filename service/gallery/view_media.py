@@ -1,4 +1,4 @@
-"""Pictures and videos of stored views, for the page: never by a path of a request, always within the media policy."""
+"""Pictures and videos of stored views. Requests name views, never paths, and the media policy always applies."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from PIL import Image
 from firstsight.errors import MediaError
 from firstsight.media.decode.picture_decoder import PictureDecoder
 from firstsight.media.decode.video_sampler import VideoSampler
-from firstsight.media.fetch.addresses import change_stamp, fetch
+from firstsight.media.fetch.addresses import change_stamp
+from firstsight.media.fetch.fetched_media import fetch
 from firstsight.media.file_formats import SNIFF_BYTES, VIDEO_FORMATS, sniff
 from firstsight.media.local_files import open_regular
 from firstsight.media.policy import MediaPolicy
 from firstsight.service.gallery.remote_video_cache import RemoteVideoCache
-from firstsight.storage.conditions import quote
+from firstsight.storage.sql.conditions import quote
 from firstsight.storage.store import Store
 
 SIZES = (96, 192, 384, 768, 1280)
-"""Longer sides of thumbnails, in pixels: few, so that a cache holds what is asked for."""
+"""Longer sides of thumbnails in pixels. The set is small, so that the cache serves most requests."""
 
 CACHE_BYTES = 64 * 2**20
-"""Memory for thumbnails."""
+"""Memory of the thumbnail cache."""
 
 _COLUMNS = ("view_id", "item_id", "part", "uri", "time_s", "version")
 _TYPES = {"MP4": "video/mp4", "Matroska": "video/webm", "Ogg": "video/ogg", "MPEG-TS": "video/mp2t"}
@@ -37,35 +38,36 @@ _TYPES = {"MP4": "video/mp4", "Matroska": "video/webm", "Ogg": "video/ogg", "MPE
 
 @dataclass(frozen=True)
 class StoredView:
-    """A picture, or the frame of a video, as the index has it."""
+    """A picture or video frame, as stored in the index."""
 
     view_id: str
     item_id: str
     part: str
-    uri: str  # as the catalogue has it
-    time_s: float | None  # second of a frame
-    version: str  # of a remote medium when it was encoded; empty where its server said nothing
-    catalog_dir: str  # where a relative path starts, and what a local one must lie inside
-    blocked: bool  # its item is kept out of search by a safety decision
+    uri: str  # as in the catalogue
+    time_s: float | None  # second of a frame; None for a picture
+    version: str  # of a remote medium when it was encoded; empty if its server sent none
+    catalog_dir: str  # base of relative paths; local files must be inside it
+    blocked: bool  # whether a safety decision blocks its item
 
 
 def find_view(store: Store, view_id: str) -> StoredView | None:
-    """A view with a medium, by its id; None where there is none."""
+    """Find a view with a picture or video by its id; None if there is none."""
     return _find_first(store, view_id.rpartition("#")[0], [f"view_id = {quote(view_id)}"])
 
 
 def find_item_picture(store: Store, item_id: str) -> StoredView | None:
-    """What stands for an item: its first picture, else the first frame of its videos; None where it has neither."""
+    """Find the first picture of an item, else the first frame of its videos; None if it has neither."""
     return _find_first(store, item_id, [])
 
 
 class ViewMedia:
-    """Thumbnails and video files of stored views, for any number of threads.
+    """Thread-safe source of thumbnails and video files of stored views.
 
     Args:
-        policy: limits in bytes, pixels and seconds, and whether addresses may be private. Local files lie inside the
-            folder of the item's catalogue, links followed first, whatever `root` and `allow_anywhere` say.
-        workers: decoding children for pictures, and as many for videos.
+        policy: limits in bytes, pixels and seconds, and access to private addresses. `root` and `allow_anywhere` have
+            no effect: after following links, local files must be inside the folder of the item's catalogue.
+        workers: child processes that decode pictures; the same number decodes videos.
+        cache_bytes: memory of the thumbnail cache.
     """
 
     def __init__(self, policy: MediaPolicy, *, workers: int = 2, cache_bytes: int = CACHE_BYTES) -> None:
@@ -73,51 +75,55 @@ class ViewMedia:
         limits: dict[str, Any] = {"workers": workers, "timeout_s": policy.timeout_s, "max_pixels": policy.max_pixels}
         self._pictures = PictureDecoder(**limits)
         self._videos = VideoSampler(**limits)
-        self._kept = RemoteVideoCache()
+        self._remote_videos = RemoteVideoCache()
         self._thumbnails = _ThumbnailCache(cache_bytes)
 
     def close(self) -> None:
-        """End the decoding children and remove copies of remote videos."""
+        """Stop the child processes and remove copies of remote videos."""
         self._pictures.close()
         self._videos.close()
-        self._kept.close()
+        self._remote_videos.close()
 
     def etag(self, view: StoredView, size: int = 0) -> str:
-        """A quoted ETag: it changes when the medium does."""
+        """Return a quoted ETag, which changes when the medium changes."""
         state = change_stamp(view.uri, self._policy_for(view))
         parts = (view.view_id, view.uri, view.catalog_dir, view.version, state, str(size))
         return f'"{hashlib.blake2b(chr(0).join(parts).encode(), digest_size=12).hexdigest()}"'
 
     def thumbnail(self, view: StoredView, size: int) -> bytes:
-        """A JPEG of a view, its longer side the least of `SIZES` that is `size` or more; never enlarged.
+        """Make a JPEG of a view; small pictures are not enlarged.
+
+        Args:
+            view: the view to show.
+            size: pixels of the longer side, rounded up to one of `SIZES`.
 
         Raises:
-            MediaError: the medium can no longer be read, or the policy forbids it.
+            MediaError: the medium cannot be read now, or the policy forbids it.
         """
         side = thumbnail_side(size)
         key = self.etag(view, side)
-        made = self._thumbnails.get(key)
-        if made is None:
-            made = _jpeg(self._picture(view, side), side)
-            self._thumbnails.put(key, made)
-        return made
+        thumbnail = self._thumbnails.get(key)
+        if thumbnail is None:
+            thumbnail = _jpeg(self._picture(view, side), side)
+            self._thumbnails.put(key, thumbnail)
+        return thumbnail
 
     def open_video(self, view: StoredView) -> tuple[BinaryIO, str]:
-        """The file of a frame's video, open for reading, and its media type.
+        """Open the video file of a frame; return the open file and its media type.
 
         Raises:
-            MediaError: it can no longer be read, the policy forbids it, or it is no video file.
+            MediaError: the view is a picture, the file cannot be read or is not a video, or the policy forbids it.
         """
         if view.time_s is None:
-            raise MediaError("unsupported", f"view {view.view_id} is a picture; ask for its thumbnail")
+            raise MediaError("unsupported", f"view {view.view_id} is a picture; request its thumbnail")
         _refuse_live_frame(view)
-        with self._kept.hold(view.uri, self._policy_for(view)) as path:
-            file = open_regular(path)  # once open it can be read, even if its copy goes
-        found = sniff(file.read(SNIFF_BYTES))
-        if found not in VIDEO_FORMATS:  # what an address holds may have changed: no page or script is ever passed on
+        with self._remote_videos.hold(view.uri, self._policy_for(view)) as path:
+            file = open_regular(path)  # an open file stays readable even if the copy is removed
+        file_format = sniff(file.read(SNIFF_BYTES))
+        if file_format not in VIDEO_FORMATS:  # the address may now serve a page or script, which must not be passed on
             file.close()
-            raise MediaError("unsupported", f"the video of view {view.view_id} is no video file any more")
-        return file, _TYPES.get(found, "application/octet-stream")
+            raise MediaError("unsupported", f"the file of view {view.view_id} is no longer a video")
+        return file, _TYPES.get(file_format, "application/octet-stream")
 
     def _picture(self, view: StoredView, side: int) -> Image.Image:
         policy = self._policy_for(view)
@@ -125,7 +131,7 @@ class ViewMedia:
         if view.time_s is None:
             with fetch(view.uri, policy, "picture") as fetched:
                 return self._pictures.open(fetched.read(), min_side=side)
-        with self._kept.hold(view.uri, policy) as path:
+        with self._remote_videos.hold(view.uri, policy) as path:
             return self._videos.frame_at(path, view.time_s, min_side=side).picture
 
     def _policy_for(self, view: StoredView) -> MediaPolicy:
@@ -134,7 +140,7 @@ class ViewMedia:
 
 
 class _ThumbnailCache:
-    """JPEGs by key, up to so many bytes; what was not used for longest goes first."""
+    """JPEGs by key, up to a number of bytes; the least recently used are dropped first."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -157,7 +163,7 @@ class _ThumbnailCache:
 
 
 def thumbnail_side(size: int) -> int:
-    """The least of `SIZES` that is `size` or more; the largest where none is."""
+    """Return the smallest of `SIZES` that is at least `size`, else the largest."""
     return next((side for side in SIZES if side >= size), SIZES[-1])
 
 
@@ -167,9 +173,9 @@ def _find_first(store: Store, item_id: str, conditions: Sequence[str]) -> Stored
         return None
     row = min(rows, key=_sort_key)
     decided = ["safety_decision"] if "safety_decision" in store.items.schema.names else []
-    found = store.items.search().where(f"item_id = {quote(item_id)}").select(["catalog_dir", *decided]).limit(1)
-    items = found.to_arrow().to_pylist()
-    if not items:  # left by a run that died: search does not find it either
+    query = store.items.search().where(f"item_id = {quote(item_id)}").select(["catalog_dir", *decided]).limit(1)
+    items = query.to_arrow().to_pylist()
+    if not items:  # a run that died left the view; search does not find it either
         return None
     return StoredView(
         **{name: row[name] for name in _COLUMNS if name != "version"},
@@ -181,13 +187,13 @@ def _find_first(store: Store, item_id: str, conditions: Sequence[str]) -> Stored
 
 def _rows(store: Store, condition: str) -> list[dict[str, Any]]:
     columns = [name for name in _COLUMNS if name in store.views.schema.names]
-    found = store.views.search().where(f"uri IS NOT NULL AND {condition}").select(columns).limit(None)
-    rows: list[dict[str, Any]] = found.to_arrow().to_pylist()
+    query = store.views.search().where(f"uri IS NOT NULL AND {condition}").select(columns).limit(None)
+    rows: list[dict[str, Any]] = query.to_arrow().to_pylist()
     return rows
 
 
 def _sort_key(row: dict[str, Any]) -> tuple[bool, list[tuple[int, str]]]:
-    """Pictures before frames, and the tenth after the second."""
+    """Sort pictures before frames, and numbers by value: 2 before 10."""
     parts = re.split(r"([0-9]+)", row["view_id"])
     return row["part"] != "image", [(int(part), "") if part.isdecimal() else (0, part) for part in parts]
 
@@ -201,4 +207,4 @@ def _jpeg(picture: Image.Image, side: int) -> bytes:
 
 def _refuse_live_frame(view: StoredView) -> None:
     if view.uri.startswith("live+"):
-        raise MediaError("missing", f"view {view.view_id} is a frame of a live stream, whose pictures are not kept")
+        raise MediaError("missing", f"view {view.view_id} is a frame of a live stream; its pictures are not stored")

@@ -1,4 +1,4 @@
-"""Texts and pictures of a request to vectors: pictures decoded in children, all of it through the batching encoder."""
+"""Encode the texts and pictures of a request: child processes decode pictures, the batching encoder makes vectors."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from firstsight.encoders.base import Vectors, unit
 from firstsight.errors import FirstsightError, InputError, MediaError
 from firstsight.service.batching.batching_encoder import BatchingEncoder, time_limit
 from firstsight.service.batching.cancellation import run_until_cancelled
+from firstsight.service.database_pool import DatabasePool
 from firstsight.service.inputs.request_pictures import PictureReader
 from firstsight.service.json_responses import strip_local_folders
 from firstsight.service.service_errors import ServiceError, describe_error
-from firstsight.service.state import Service
 
 
 class BadInputsError(ServiceError):
-    """Some inputs of a request cannot be used, so it gets no vectors.
+    """Some inputs of a request cannot be used, so the request gets no vectors.
 
     Attributes:
-        errors: (index, error) of every one of them, by index.
+        errors: (index, error) of each unusable input, ordered by index.
     """
 
     status, code = 400, "bad_inputs"
@@ -46,38 +46,42 @@ class BadInputsError(ServiceError):
 
 
 class Embedder:
-    """What the embeddings routes of one application share; used in its event loop alone."""
+    """Encodes inputs of embedding requests; one for each application, used only in its event loop."""
 
-    def __init__(self, service: Service) -> None:
-        self._databases = service.databases
-        self._pictures: PictureReader = service.pictures
-        self._pending_pictures = 0  # pictures of requests not answered yet
+    def __init__(self, databases: DatabasePool, pictures: PictureReader) -> None:
+        self._databases = databases
+        self._pictures = pictures
+        self._pending_pictures = 0  # pictures of requests that are not answered yet
 
     async def encoder(self) -> BatchingEncoder:
-        """The encoder, loaded at the first call."""
+        """Return the encoder; the first call loads it."""
         if self._databases.warm:
             return self._databases.batching
         return await run_sync(lambda: self._databases.batching)
 
     async def embed(self, request: Request, texts: Sequence[str], pictures: Sequence[str], name: str) -> Vectors:
-        """The vectors of texts, then those of pictures.
+        """Encode texts and pictures.
 
         Args:
-            request: given up when its client hangs up.
-            pictures: http(s) addresses, data URIs, base64.
-            name: of the list that pictures stand in, for messages.
+            request: the request; the work is cancelled when its client disconnects.
+            texts: texts to encode.
+            pictures: http(s) addresses, data URIs, or base64.
+            name: name of the list of inputs, for messages.
 
         Returns:
-            (texts + pictures, dim) unit rows.
+            (texts + pictures, dim) unit rows, texts first.
 
         Raises:
-            BadInputsError: texts or pictures that cannot be used, by their row in the vectors.
-            QueueFullError, DeadlineError, StoppedError, ClientGoneError: no vectors this time.
+            BadInputsError: some texts or pictures cannot be used; `errors` has their rows.
+            QueueFullError: too many texts or pictures wait.
+            DeadlineError: the encoder did not answer in time.
+            StoppedError: the service is stopping.
+            ClientGoneError: the client disconnected.
         """
         encoder = await self.encoder()
 
         async def encode() -> Vectors:
-            waiting: list[tuple[int, Future[Vectors]]] = []  # with the first row of each
+            waiting: list[tuple[int, Future[Vectors]]] = []  # first row and future of each part
             try:
                 if texts:
                     waiting.append((0, encoder.submit_texts(texts)))
@@ -94,7 +98,7 @@ class Embedder:
 
     @contextmanager
     def _reserve_pictures(self, encoder: BatchingEncoder, pictures: int) -> Iterator[None]:
-        # Counted from before they are decoded, because decoding is most of the work that a full queue should spare.
+        # Pictures count before decoding: decoding is most of the work, and a full queue should avoid it.
         if pictures and self._pending_pictures and self._pending_pictures + pictures > encoder.settings.picture_queue:
             raise encoder.picture_queue_full_error(self._pending_pictures)
         self._pending_pictures += pictures
@@ -105,37 +109,39 @@ class Embedder:
 
     async def _open(self, pictures: Sequence[str], min_side: int, first: int, name: str) -> list[Image.Image]:
         opened = await self._pictures.open_all(pictures, min_side=min_side)
-        errors = [(row, found) for row, found in enumerate(opened, first) if isinstance(found, FirstsightError)]
+        errors = [(row, error) for row, error in enumerate(opened, first) if isinstance(error, FirstsightError)]
         if errors:
             raise BadInputsError(name, errors)
-        return [found for found in opened if isinstance(found, Image.Image)]
+        return [picture for picture in opened if isinstance(picture, Image.Image)]
 
 
 async def _await_vectors(future: Future[Vectors], first: int, name: str) -> Vectors:
     try:
         return await asyncio.wrap_future(future)
     except InputError as error:
-        told = [(first + place, MediaError(one.reason, strip_local_folders(str(one)))) for place, one in error.errors]
-        raise BadInputsError(name, told) from error
+        errors = [
+            (first + row, MediaError(reason.reason, strip_local_folders(str(reason)))) for row, reason in error.errors
+        ]
+        raise BadInputsError(name, errors) from error
 
 
 def average_parts(vectors: Vectors, groups: Sequence[Sequence[int]], name: str) -> Vectors:
-    """One vector for several parts: their mean, of unit length again.
+    """Average the vectors of each group, and normalise the means.
 
     Args:
         vectors: (n, dim) unit rows.
-        groups: the rows of each vector that is wanted.
-        name: of the list of groups, for messages.
+        groups: rows of `vectors` in each group.
+        name: name of the list of groups, for messages.
 
     Returns:
         (groups, dim) unit rows.
 
     Raises:
-        BadInputsError: parts of a group cancel each other out.
+        BadInputsError: the mean of a group is zero, so it has no direction.
     """
     means = np.stack([vectors[list(rows)].mean(axis=0) for rows in groups])
-    nothing = np.flatnonzero(np.linalg.norm(means, axis=1) < 1e-6)
-    if len(nothing):
-        error = ServiceError("its parts cancel each other out; leave one out")
-        raise BadInputsError(name, [(int(index), error) for index in nothing])
+    zero = np.flatnonzero(np.linalg.norm(means, axis=1) < 1e-6)
+    if len(zero):
+        error = ServiceError("the vectors of its parts cancel each other out; leave one part out")
+        raise BadInputsError(name, [(int(index), error) for index in zero])
     return unit(means)

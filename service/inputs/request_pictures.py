@@ -1,4 +1,4 @@
-"""Pictures that requests bring: data URIs, base64, uploads and public addresses; decoded in child processes."""
+"""Pictures of requests: data URIs, base64, uploads and http(s) addresses, decoded in child processes."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from PIL import Image
 
 from firstsight.errors import FirstsightError, MediaError
 from firstsight.media.decode.picture_decoder import PictureDecoder
-from firstsight.media.fetch.addresses import fetch, fetch_bytes
+from firstsight.media.fetch.fetched_media import fetch, fetch_bytes
 from firstsight.media.policy import MediaPolicy
 from firstsight.service.service_settings import ServiceSettings
 
 MAX_CONCURRENT_MEDIA: Final = 16
-"""Pictures and videos that are fetched at once, and as many that are decoded: the others wait before they take a
-thread, so that slow servers hold up no search, and no picture that came with its request."""
+"""Maximum media that are fetched at the same time; the same number is decoded. Others wait without a thread, so slow
+servers delay neither searches nor pictures that came inside their requests."""
 
 MAX_VIDEO_BYTES: Final = 256 * 2**20
-"""Of a video in a query."""
+"""Maximum bytes of a video in a query."""
 
 _HTTP: Final = re.compile(r"https?://", re.IGNORECASE)
 _DATA: Final = re.compile(r"data:([^,;]*)((?:;[^,;]*)*),", re.IGNORECASE)
 
 
 def is_http_url(text: str) -> bool:
-    """Whether it is an http(s) address, the only ones that a request may name."""
+    """Whether a text is an http(s) address; requests may use no other addresses."""
     return _HTTP.match(text) is not None
 
 
 class PictureReader:
-    """Opens the pictures of requests within the service's limits; for any number of threads."""
+    """Thread-safe reader of the pictures of requests, within the limits of the service."""
 
     def __init__(self, settings: ServiceSettings) -> None:
-        # never a file of this machine, whatever a request calls it
+        # never read local files, however a request names them
         self.policy: MediaPolicy = replace(settings.policy, root=None, allow_anywhere=False)
         self._decoder = PictureDecoder(workers=settings.decoders, max_pixels=settings.max_pixels)
         self._fetching, self._reading = (
@@ -51,10 +51,13 @@ class PictureReader:
         )
 
     def read(self, picture: str | bytes) -> bytes:
-        """The file's bytes of an upload, a data URI, base64, or an http(s) address, which is fetched through the guard.
+        """Return the bytes of a picture file.
+
+        Args:
+            picture: bytes of an upload, a data URI, base64, or an http(s) address, which is fetched under the policy.
 
         Raises:
-            MediaError: "forbidden", "unreachable", "timeout", "too_large", "corrupt" or "unsupported".
+            MediaError: reason "forbidden", "unreachable", "timeout", "too_large", "corrupt" or "unsupported".
         """
         if isinstance(picture, bytes):
             return picture
@@ -62,9 +65,11 @@ class PictureReader:
             return fetch_bytes(picture, self.policy)
         head = _DATA.match(picture)
         if head is None and re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", picture):
-            raise MediaError("forbidden", f"{picture[:80]} cannot be fetched; give http(s), a data URI or base64")
+            raise MediaError(
+                "forbidden", f"{picture[:80]} cannot be fetched; give an http(s) address, a data URI or base64"
+            )
         if head is not None and ";base64" not in head.group(2).lower():
-            raise MediaError("unsupported", "a data URI of a picture has to say ;base64; encode the file so")
+            raise MediaError("unsupported", "the data URI of a picture has no ;base64; encode the file in base64")
         try:
             return base64.b64decode(picture[head.end() if head else 0 :], validate=True)
         except (binascii.Error, ValueError):
@@ -76,42 +81,47 @@ class PictureReader:
         """Decode a picture to upright RGB.
 
         Args:
-            min_side: as `firstsight.media.pictures.open_picture` takes it.
+            picture: as in `read`.
+            min_side: minimum pixels of the shorter side, as in `firstsight.media.pictures.open_picture`.
 
         Raises:
-            MediaError: as `read`, and what the decoder says.
+            MediaError: the picture cannot be read or decoded.
         """
         return self._decoder.open(self.read(picture), min_side=min_side)
 
     async def open_all(
         self, pictures: Sequence[str | bytes], *, min_side: int | None = None
     ) -> list[Image.Image | FirstsightError]:
-        """As `open` for each, in threads, as soon as there are some; one bad picture costs the others nothing."""
+        """Open pictures in threads; return a picture or an error for each, in order."""
         opened: list[Image.Image | FirstsightError] = [MediaError("unreachable", "not opened") for _ in pictures]
 
         async def open_one(place: int, picture: str | bytes) -> None:
-            far = isinstance(picture, str) and is_http_url(picture)
+            remote = isinstance(picture, str) and is_http_url(picture)
             try:
                 opened[place] = await run_sync(
-                    partial(self.open, picture, min_side=min_side), limiter=self._fetching if far else self._reading
+                    partial(self.open, picture, min_side=min_side), limiter=self._fetching if remote else self._reading
                 )
             except FirstsightError as error:
                 opened[place] = error
 
-        async with anyio.create_task_group() as group:  # given up, it waits for its threads and keeps their places
+        async with (
+            anyio.create_task_group() as group
+        ):  # when cancelled, it waits for its threads, which hold their slots
             for place, picture in enumerate(pictures):
                 group.start_soon(open_one, place, picture)
         return opened
 
     @asynccontextmanager
     async def fetch_video(self, address: str) -> AsyncIterator[Path]:
-        """The file of a video at an http(s) address, until the block ends.
+        """Fetch a video from an http(s) address; give its file until the block ends.
 
         Raises:
-            MediaError: as `firstsight.media.fetch.addresses.fetch`, and for what is no such address.
+            MediaError: the address is not http(s), the policy forbids it, or the video cannot be fetched.
         """
         if not is_http_url(address):
-            raise MediaError("forbidden", f"{address[:80]} is no http(s) address; a query video is named by one")
+            raise MediaError(
+                "forbidden", f"{address[:80]} is not an http(s) address; give the http(s) address of the video"
+            )
         policy = replace(self.policy, max_video_bytes=min(self.policy.max_video_bytes, MAX_VIDEO_BYTES))
         fetched = await run_sync(partial(fetch, address, policy, "video"), limiter=self._fetching)
         try:
@@ -121,5 +131,5 @@ class PictureReader:
                 await run_sync(fetched.close)
 
     def close(self) -> None:
-        """Wait for the pictures in hand and end the decoding children."""
+        """Wait for running decodes and stop the child processes."""
         self._decoder.close()

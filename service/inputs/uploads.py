@@ -1,4 +1,4 @@
-"""Pictures that posted rows brought, kept under the digest of their bytes as long as an item has them."""
+"""Picture files of posted rows, named by the digest of their bytes and kept while an item uses them."""
 
 from __future__ import annotations
 
@@ -13,48 +13,48 @@ from typing import Final
 from firstsight import Database
 from firstsight.errors import MissingDatabaseError
 from firstsight.media.file_formats import sniff
-from firstsight.storage.conditions import quote
+from firstsight.storage.sql.conditions import quote
 
 FOLDER: Final = ".uploads"
 _NAME: Final = re.compile(r"[0-9a-f]{64}\.[a-z0-9]+")
 
 
 class Uploads:
-    """The folder of them; whoever changes it holds the database that writes."""
+    """A folder of uploaded pictures. Callers must hold the writing database while they change it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def save(self, data: bytes) -> str:
-        """The name of a file with these bytes, which is on the disk by now."""
+        """Write a file with these bytes durably to the disk; return its name."""
         name = f"{hashlib.sha256(data).hexdigest()}.{(sniff(data) or 'picture').lower()}"
         if not (self._folder / name).exists():
-            handle, made = tempfile.mkstemp(dir=self._folder, prefix=".new-")
+            handle, temporary = tempfile.mkstemp(dir=self._folder, prefix=".new-")
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(made, self._folder / name)
+            os.replace(temporary, self._folder / name)
             _sync_folder(self._folder)
         return name
 
     def names_of_items(self, db: Database, item_ids: Sequence[str]) -> set[str]:
-        """Names of those that some items have."""
+        """Return the names of the uploaded files that the given items use."""
         try:
             uris = db.store.view_rows(item_ids)["uri"].to_pylist()
-        except MissingDatabaseError:  # the first rows make it
+        except MissingDatabaseError:  # the first rows will create it
             return set()
         return {uri for uri in uris if uri is not None and _NAME.fullmatch(uri)}
 
     def drop_unused(self, db: Database, names: Iterable[str]) -> None:
-        """Remove those of these that no item has any more: what was taken down is not to stay on the disk."""
+        """Remove the named files that no item uses: a removed picture must not stay on the disk."""
         for name in names:
             if not db.store.views.count_rows(f"uri = {quote(name)}"):
                 (self._folder / name).unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:
-    """Have the folder's new names on the disk, where the system can."""
+    """Write the folder's new names to the disk, if the system supports it."""
     try:
         handle = os.open(folder, os.O_RDONLY)
     except OSError:

@@ -1,4 +1,4 @@
-"""Table of the open connections of one process: its limits, and which connection is closed to make room."""
+"""Table of the open connections of one process: limits, and the choice of the connection to close for a new one."""
 
 from __future__ import annotations
 
@@ -23,39 +23,39 @@ _LOG_EVERY_S: Final = 1.0
 
 
 class Phase(Enum):
-    """What a connection waits for. All but `WORKING` wait for the client, in the order in which they make room."""
+    """The state of a connection. All but `WORKING` wait for the client, in the order in which they make room."""
 
     HEAD = "head"
-    """The head of a request is not whole, or the body of a request that was answered early."""
+    """The head of a request is incomplete, or the body of a request that was answered early."""
 
     IDLE = "idle"
-    """Everything is answered, and no byte of a further request has come."""
+    """All requests are answered, and no byte of a further request has arrived."""
 
     UNREAD = "unread"
     """The client does not read its answer."""
 
     BODY = "body"
-    """The head of a request is whole, its body is not."""
+    """The head of a request is complete, its body is not."""
 
     WORKING = "working"
     """A request is being answered; such a connection is never closed to make room."""
 
 
 _PATIENCE_S: Final = {Phase.HEAD: 0.0, Phase.IDLE: 0.0, Phase.UNREAD: 1.0, Phase.BODY: 1.0}
-"""Seconds in a phase before a connection may be closed to make room. Answers and bodies under way have some, so that
-many large ones at once do not close each other."""
+"""Seconds in a phase before a connection may be closed to make room. Answers and bodies in transfer get some time, so
+that many large ones do not close each other."""
 
 
 class ClientConnection(Protocol):
-    """What the table asks of a connection."""
+    """A connection of the table."""
 
     def abort(self) -> None:
-        """Close at once, without sending what is buffered."""
+        """Close at once, without sending buffered data."""
 
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    """Limits of one process: counts, and seconds in a phase."""
+    """Limits of one process: connections, and seconds in a phase."""
 
     total: int = 1_000
     per_address: int = 100
@@ -65,7 +65,7 @@ class ConnectionLimits:
 
     @classmethod
     def of(cls, settings: ServiceSettings) -> ConnectionLimits:
-        """The share of one of `settings.workers` processes."""
+        """Make the limits of one process: the maximum counts are divided by `settings.workers`."""
         return cls(
             total=max(1, settings.max_connections // settings.workers),
             per_address=max(1, settings.max_connections_per_address // settings.workers),
@@ -74,7 +74,7 @@ class ConnectionLimits:
         )
 
     def timeout_s(self, phase: Phase) -> float | None:
-        """Seconds that a connection may stay in a phase; None where other limits hold (see `Gate`)."""
+        """Return the maximum seconds in a phase; None for phases that other code limits (see `Gate`)."""
         return {
             Phase.HEAD: self.head_timeout_s,
             Phase.IDLE: self.keep_alive_s,
@@ -83,7 +83,7 @@ class ConnectionLimits:
 
 
 class _Queues:
-    """Connections by phase, each phase in the order in which they came into it."""
+    """Connections by phase; in each phase, in order of entry."""
 
     def __init__(self) -> None:
         self._by_phase: dict[Phase, dict[ClientConnection, float]] = {phase: {} for phase in Phase}
@@ -102,15 +102,17 @@ class _Queues:
             for connection, since in self._by_phase[phase].items():
                 if now - since >= patience_s:
                     return connection
-                break  # the others came later
+                break  # the others entered later
         return None
 
 
 class Connections:
-    """The open connections of one event loop. Only its thread may call this.
+    """The open connections of one event loop. Only the thread of the loop may call this.
 
     Args:
-        clock: monotonic seconds; a test may turn it.
+        limits: limits of this process.
+        metrics: counts open connections, and connections closed by a limit.
+        clock: monotonic seconds.
     """
 
     def __init__(
@@ -122,7 +124,7 @@ class Connections:
         self._all = _Queues()
         self._by_address: dict[str, _Queues] = {}
         self._open: dict[ClientConnection, tuple[str | None, Phase]] = {}
-        self._closed: Counter[str] = Counter()  # since the last line of the log
+        self._closed: Counter[str] = Counter()  # since the last log line
         self._full_address: str | None = None
 
     def __len__(self) -> int:
@@ -131,14 +133,15 @@ class Connections:
     def admit(self, connection: ClientConnection, address: str | None) -> bool:
         """Count a new connection, in phase `HEAD`.
 
-        A full address, or a full table, makes room first: the connection that has waited for its client longest is
-        closed, unfinished heads before idle connections before the others (see `Phase`).
+        If the address or the table is full, one connection is closed first: the one that waits longest for its client.
+        Incomplete heads go before idle connections, and idle connections before the others (see `Phase`).
 
         Args:
-            address: the result of `address_group`; None counts in the total alone.
+            connection: the new connection.
+            address: result of `address_group`; None counts only in the total.
 
         Returns:
-            False if every connection that could make room is being worked on; the caller closes the new one.
+            False if no connection can make room because all are being answered; the caller closes the new one.
         """
         now = self._clock()
         queues = self._by_address.get(address) if address is not None else None
@@ -161,7 +164,7 @@ class Connections:
         return True
 
     def move(self, connection: ClientConnection, phase: Phase) -> None:
-        """Note that a connection came into another phase; nothing where it is not in the table."""
+        """Record that a connection entered another phase; unknown connections are ignored."""
         if connection not in self._open:
             return
         now = self._clock()
@@ -172,7 +175,7 @@ class Connections:
             queues.add(connection, phase, now)
 
     def remove(self, connection: ClientConnection) -> None:
-        """Forget a connection; nothing where it is not in the table."""
+        """Remove a connection; unknown connections are ignored."""
         if connection not in self._open:
             return
         address, phase = self._open.pop(connection)
@@ -183,9 +186,9 @@ class Connections:
         self._count(-1)
 
     def note_closed(self, reason: str) -> None:
-        """Count a connection that was closed by a limit: head_timeout, write_timeout, made_room, refused.
+        """Count a connection closed by a limit: head_timeout, write_timeout, made_room or refused.
 
-        The log has one line a second at most, with the counts: an attack must not fill the disk.
+        The log gets at most one line per second, with the counts, so that an attack cannot fill the disk.
         """
         if self._metrics is not None:
             self._metrics.connections_closed.labels(reason).inc()
@@ -214,13 +217,13 @@ class Connections:
 
 
 def address_group(address: str) -> str:
-    """What connections of one client are counted by: an IPv4 address, or the /64 network of an IPv6 address.
+    """Return the unit for counting connections of one client: an IPv4 address, or the /64 network of an IPv6 address.
 
-    An IPv6 client has at least a /64 to itself, so a limit by address would hold nobody. An IPv4 address that an IPv6
-    socket shows as ::ffff:a.b.c.d counts as IPv4.
+    An IPv6 client has a whole /64 network or more, so a limit per address would have no effect. An IPv4 address that an
+    IPv6 socket shows as ::ffff:a.b.c.d counts as IPv4.
 
     Raises:
-        ValueError: it is no numeric address.
+        ValueError: `address` is not a numeric address.
     """
     parsed = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(parsed, ipaddress.IPv4Address):

@@ -1,4 +1,4 @@
-"""Logging filter for messages that clients can provoke at will: once a second at most."""
+"""Logging filter that limits messages that clients can cause to one per second."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 _FLOODS: Final = (
-    "socket.accept() out of system resource",  # asyncio tries again as often as its backlog is long
+    "socket.accept() out of system resource",  # asyncio retries once for each connection of its backlog
     "Exception in callback BaseSelectorEventLoop._accept_connection",
     "Invalid HTTP request received.",
     "Unsupported upgrade request.",
@@ -19,7 +19,7 @@ EVERY_S: Final = 1.0
 
 
 class FloodFilter(logging.Filter):
-    """Let each of these messages pass once a second, as one line without a traceback, with the count left out."""
+    """Pass each of these messages once per second, as one line without traceback, with a count of the dropped ones."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class FloodFilter(logging.Filter):
         self._left_out: dict[str, int] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a record is written."""
+        """Return whether to write a record."""
         if record.name.startswith("firstsight."):
             return True
         message = record.getMessage()

@@ -1,4 +1,4 @@
-"""HTTP/1.1 protocol for uvicorn whose connections cannot be held open by their clients."""
+"""HTTP/1.1 protocol for uvicorn with time limits, so that clients cannot hold connections open."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ STATE_KEY: Final = "connections"
 """Key of the `Connections` in the state that an application yields from its lifespan."""
 
 _STALLED_S: Final = 1.0
-"""Seconds without a read by the client, after which a stop of the service does not wait for it."""
+"""After this many seconds without a read by the client, a stop of the service does not wait for it."""
 
 
 class GuardedProtocol(H11Protocol):
-    """uvicorn's h11 protocol with limits of connections and time.
+    """uvicorn's h11 protocol with limits on connections and time.
 
-    uvicorn limits the bytes of a head (16 kB, by h11) but not its time, never closes a client that does not read,
-    and ends the keep-alive timeout at the first byte of whatever comes. Here every phase that waits for the client
-    has a limit (see `ConnectionLimits.timeout_s`); the time of a head counts from accept, or from the first byte of a
-    further request, and further bytes do not extend it.
+    uvicorn limits the bytes of a head (16 kB, by h11) but not its time. It never closes a client that does not read,
+    and the first byte of any data ends the keep-alive timeout. Here every phase that waits for the client has a time
+    limit (see `ConnectionLimits.timeout_s`). The time of a head counts from accept, or from the first byte of a further
+    request; more bytes do not extend it.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class GuardedProtocol(H11Protocol):
         address = None
         if self.client is not None:
             address = address_group(self.client[0])
-        elif _is_ip(transport):  # the client has gone before it was looked at
+        elif _is_ip(transport):  # the client disconnected before its address was read
             transport.abort()
             return
         if self._table.admit(self, address):
@@ -80,7 +80,7 @@ class GuardedProtocol(H11Protocol):
         self._update_phase()
 
     def shutdown(self) -> None:
-        """Close unless a request is in progress; a client that does not read is not waited for."""
+        """Close unless a request is in progress; do not wait for a client that does not read."""
         if self._phase is Phase.UNREAD and self.loop.time() - self._since >= _STALLED_S:
             self.abort()
         elif not self.transport.is_closing():
@@ -88,12 +88,12 @@ class GuardedProtocol(H11Protocol):
             self._update_phase()
 
     def abort(self) -> None:
-        """Close at once, without sending what is buffered."""
+        """Close at once, without sending buffered data."""
         self._leave()
         self.transport.abort()
 
     def _update_phase(self) -> None:
-        """Enter the phase that the connection is in by now."""
+        """Enter the current phase of the connection if it changed."""
         if self._phase is None:
             return
         phase = self._current_phase()
@@ -134,5 +134,5 @@ class GuardedProtocol(H11Protocol):
 
 
 def _is_ip(transport: asyncio.Transport) -> bool:
-    found = transport.get_extra_info("socket")
-    return found is not None and found.family in (socket.AF_INET, socket.AF_INET6)
+    sock = transport.get_extra_info("socket")
+    return sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6)

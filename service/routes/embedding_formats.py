@@ -1,4 +1,4 @@
-"""The forms in which embeddings go to clients: numbers, packed bytes, few bits."""
+"""Encodings of embeddings in answers: numbers, base64, integers and bits."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ EmbeddingFormat = Literal["float", "base64", "int8", "uint8", "binary", "ubinary
 
 
 def format_vectors(vectors: Vectors, form: EmbeddingFormat) -> list[Any]:
-    """Embeddings as JSON holds them, a row each.
+    """Convert embeddings to JSON values, one per row.
 
     Args:
         vectors: (n, dim) unit rows.
-        form: "float", dim numbers. "base64", their bytes as little-endian float32. "int8" (-127 to 127) and "uint8"
-            (1 to 255, 128 is zero), dim integers. "binary" (-128 to 127) and "ubinary" (0 to 255), a bit for each
-            dimension that is above zero, eight to an integer, the first the highest; "binary" is "ubinary" less 128.
+        form: "float" gives dim numbers. "base64" gives the bytes of little-endian float32. "int8" (-127 to 127) and
+            "uint8" (1 to 255, zero is 128) give dim integers. "binary" (-128 to 127) and "ubinary" (0 to 255) have a
+            bit for each dimension, set if it is above zero: eight bits per integer, the first is the highest.
+            "binary" is "ubinary" minus 128.
     """
     if form == "base64":
         return [base64.b64encode(row.tobytes()).decode("ascii") for row in vectors.astype("<f4")]
@@ -29,8 +30,8 @@ def format_vectors(vectors: Vectors, form: EmbeddingFormat) -> list[Any]:
 
 
 def _int8(vectors: Vectors) -> NDArray[np.int16]:
-    # Each row by its own largest value: CLIP models have a dimension or two ten times as large as the others, which
-    # one scale for all would either cut or give all the steps to. Cosines stay, dot products lose their scale.
+    # Each row is scaled by its own largest value. CLIP models have one or two dimensions ten times as large as the
+    # rest: one scale for all would clip them, or leave few steps for the rest. Cosines stay, dot products change scale.
     largest = np.maximum(np.abs(vectors).max(axis=1, keepdims=True), np.float32(1e-12))
     scaled: NDArray[np.int16] = np.rint(vectors * (127.0 / largest)).astype(np.int16)
     return scaled

@@ -1,4 +1,4 @@
-"""POST /v1/embeddings and /v2/embed: embeddings for the clients of OpenAI, Jina, Infinity and Cohere, unchanged."""
+"""POST /v1/embeddings and /v2/embed: embeddings for unchanged clients of OpenAI, Jina, Infinity and Cohere."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ from firstsight.service.service_errors import (
 from firstsight.service.state import ServiceDep
 
 _THREADED_ROWS = 32
-"""Answers of more vectors are written in a thread: a hundred thousand numbers hold up everybody else's."""
+"""Answers with more vectors are written in a thread: writing 100,000 numbers would delay all other requests."""
 
 
 class BadEmbeddingRequestError(ServiceError):
-    """A request in the right shape that this encoder cannot answer."""
+    """A valid request that this encoder cannot answer."""
 
     status, code = 400, "invalid_request"
 
 
 class EmbeddingRoute(APIRoute):
-    """Errors that the clients of all these services understand: a problem that also has their own members.
+    """Route whose errors the clients of all these services understand: a problem with the fields of each service.
 
-    `error` is OpenAI's, `message` Cohere's, `detail` Jina's; `errors` names every bad input by its index.
+    `error` is OpenAI's field, `message` Cohere's and `detail` Jina's; `errors` gives the index of each bad input.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -73,10 +73,10 @@ class EmbeddingRoute(APIRoute):
                 param = f"{error.name}[{error.errors[0][0]}]"
                 return _refusal(request, 400, error.code, str(error), param, errors=error.errors_as_json())
             except FirstsightError as error:
-                status, code, told, headers = describe_error(error)
+                status, code, message, headers = describe_error(error)
                 if status >= 500:
                     LOG.warning("%s: %s", code, one_line(error))
-                return _refusal(request, status, code, told, None, headers=headers)
+                return _refusal(request, status, code, message, None, headers=headers)
 
         return answer
 
@@ -92,10 +92,10 @@ router = APIRouter(tags=["embeddings"], route_class=EmbeddingRoute)
 
 
 async def get_embedder(request: Request, service: ServiceDep) -> Embedder:
-    """What the routes share; made in the event loop, at the first request."""
+    """The shared embedder, made in the event loop at the first request."""
     require_scope(request, "read")
     if not hasattr(request.app.state, "embedder"):
-        request.app.state.embedder = Embedder(service)
+        request.app.state.embedder = Embedder(service.databases, service.pictures)
     embedder = request.app.state.embedder
     assert isinstance(embedder, Embedder)
     return embedder
@@ -131,60 +131,64 @@ _COHERE_EXAMPLES: dict[str, Any] = {
 async def embeddings(
     request: Request, embedder: EmbedderDep, body: Annotated[EmbeddingRequest, Body(openapi_examples=_EXAMPLES)]
 ) -> Response:
-    """One vector for each input, in order; all in one space, of unit length."""
+    """One unit vector for each input, in order; texts and pictures share one space."""
     spec = (await embedder.encoder()).spec
     _check_dimensions(body.dimensions, spec, "dimensions")
-    pictures = {index: one.image for index, one in enumerate(body.input) if isinstance(one, JinaImageInput)}
-    texts = {index: one.text for index, one in enumerate(body.input) if not isinstance(one, JinaImageInput)}
+    pictures = {index: entry.image for index, entry in enumerate(body.input) if isinstance(entry, JinaImageInput)}
+    texts = {index: entry.text for index, entry in enumerate(body.input) if not isinstance(entry, JinaImageInput)}
     if len(pictures) > MAX_PICTURES:
         raise BadEmbeddingRequestError(f"input has {len(pictures)} pictures; send at most {MAX_PICTURES} at once")
     places = [*texts, *pictures]
     try:
-        found = await embedder.embed(request, list(texts.values()), list(pictures.values()), "input")
+        vectors = await embedder.embed(request, list(texts.values()), list(pictures.values()), "input")
     except BadInputsError as error:
-        raise BadInputsError("input", sorted((places[row], one) for row, one in error.errors)) from error
+        raise BadInputsError("input", sorted((places[row], reason) for row, reason in error.errors)) from error
     order = {index: row for row, index in enumerate(places)}
     form = body.embedding_type or body.encoding_format or "float"
 
     def answer() -> Response:
-        rows = format_vectors(found, form)
+        rows = format_vectors(vectors, form)
         data = [{"object": "embedding", "index": i, "embedding": rows[order[i]]} for i in range(len(rows))]
         usage = {"prompt_tokens": 0, "total_tokens": 0}
         return _json({"object": "list", "model": public_encoder_name(spec.name), "data": data, "usage": usage})
 
-    return await _write_in_thread(answer, len(found))
+    return await _write_in_thread(answer, len(vectors))
 
 
 @router.post("/v2/embed", response_model=CohereAnswer, summary="Vectors of texts, pictures or both together (Cohere)")
 async def embed(
     request: Request, embedder: EmbedderDep, body: Annotated[CohereRequest, Body(openapi_examples=_COHERE_EXAMPLES)]
 ) -> Response:
-    """One vector for each text, picture or mixed input, in every form that is asked for."""
+    """One unit vector for each text, picture or mixed input, in each requested format."""
     spec = (await embedder.encoder()).spec
     _check_dimensions(body.output_dimension, spec, "output_dimension")
     if body.inputs is None:
-        found = await embedder.embed(request, body.texts or [], body.images or [], "texts" if body.texts else "images")
+        vectors = await embedder.embed(
+            request, body.texts or [], body.images or [], "texts" if body.texts else "images"
+        )
     else:
-        found = await _embed_mixed(request, embedder, body.inputs)
+        vectors = await _embed_mixed(request, embedder, body.inputs)
 
     def answer() -> Response:
         content = {
             "id": str(uuid.uuid4()),
             "response_type": "embeddings_by_type",
-            "embeddings": {form: format_vectors(found, form) for form in dict.fromkeys(body.embedding_types)},
+            "embeddings": {form: format_vectors(vectors, form) for form in dict.fromkeys(body.embedding_types)},
             "meta": {"api_version": {"version": "2"}},
         }
         return _json(content if body.texts is None else {**content, "texts": body.texts})
 
-    return await _write_in_thread(answer, len(found) * len(body.embedding_types))
+    return await _write_in_thread(answer, len(vectors) * len(body.embedding_types))
 
 
 async def _embed_mixed(request: Request, embedder: Embedder, inputs: Sequence[CohereInput]) -> Vectors:
-    texts = [(index, part.text) for index, one in enumerate(inputs) for part in one.content if part.text is not None]
+    texts = [
+        (index, part.text) for index, entry in enumerate(inputs) for part in entry.content if part.text is not None
+    ]
     pictures = [
         (index, part.image_url.url)
-        for index, one in enumerate(inputs)
-        for part in one.content
+        for index, entry in enumerate(inputs)
+        for part in entry.content
         if part.image_url is not None
     ]
     for what, parts, limit in (("texts", texts, MAX_INPUTS), ("pictures", pictures, MAX_PICTURES)):
@@ -192,25 +196,25 @@ async def _embed_mixed(request: Request, embedder: Embedder, inputs: Sequence[Co
             raise BadEmbeddingRequestError(f"inputs have {len(parts)} {what}; send at most {limit} at once")
     owners = [index for index, _ in [*texts, *pictures]]
     try:
-        found = await embedder.embed(request, [text for _, text in texts], [url for _, url in pictures], "inputs")
+        vectors = await embedder.embed(request, [text for _, text in texts], [url for _, url in pictures], "inputs")
     except BadInputsError as error:
-        raise BadInputsError("inputs", [(owners[row], one) for row, one in error.errors]) from error
+        raise BadInputsError("inputs", [(owners[row], reason) for row, reason in error.errors]) from error
     groups = [[row for row, owner in enumerate(owners) if owner == index] for index in range(len(inputs))]
-    return average_parts(found, groups, "inputs")
+    return average_parts(vectors, groups, "inputs")
 
 
 @router.get("/v1/models", response_model=ModelList, summary="The encoder")
 async def models(embedder: EmbedderDep) -> ModelList:
-    """A list of the one encoder that answers here."""
+    """A list with the encoder of this service."""
     return ModelList(data=[_model((await embedder.encoder()).spec)])
 
 
 @router.get("/v1/models/{model:path}", response_model=Model, summary="The encoder by its name")
 async def model(model: str, embedder: EmbedderDep) -> Model:
-    """The encoder, where that is its name."""
+    """The encoder of this service, if it has this name; else 404."""
     spec = (await embedder.encoder()).spec
     if model != public_encoder_name(spec.name):
-        raise NotFoundError(f"there is no model {model[:80]!r} here; {public_encoder_name(spec.name)} answers")
+        raise NotFoundError(f"there is no model {model[:80]!r}; this service has {public_encoder_name(spec.name)}")
     return _model(spec)
 
 
@@ -220,10 +224,10 @@ def _model(spec: EncoderSpec) -> Model:
     )
 
 
-def _check_dimensions(asked: int | None, spec: EncoderSpec, name: str) -> None:
-    if asked is not None and asked != spec.dim:
+def _check_dimensions(requested: int | None, spec: EncoderSpec, name: str) -> None:
+    if requested is not None and requested != spec.dim:
         raise BadEmbeddingRequestError(
-            f"{name} is {asked}, but vectors of {public_encoder_name(spec.name)} have {spec.dim} and cannot be cut; "
+            f"{name} is {requested}, but vectors of {public_encoder_name(spec.name)} always have {spec.dim}; "
             f"leave {name} out or set it to {spec.dim}"
         )
 

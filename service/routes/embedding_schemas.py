@@ -1,4 +1,4 @@
-"""Bodies of the embeddings endpoints: what the clients of OpenAI, Jina, Infinity and Cohere send and read."""
+"""Bodies and answers of the embedding routes, as clients of OpenAI, Jina, Infinity and Cohere use them."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
 MAX_INPUTS = 2048
-"""Texts of one request; OpenAI's own limit."""
+"""Maximum texts of one request; OpenAI has the same limit."""
 
 MAX_PICTURES = 128
-"""Pictures of one request."""
+"""Maximum pictures of one request."""
 
 MAX_CHARACTERS = 65_536
-"""Of one text; encoders read a few hundred words of it at most."""
+"""Maximum characters of one text; encoders read a few hundred words at most."""
 
 
 class JinaTextInput(BaseModel):
-    """A text, as Jina's API takes it."""
+    """A text in the format of Jina's API."""
 
     model_config = ConfigDict(extra="forbid")
     text: str = Field(min_length=1, max_length=MAX_CHARACTERS)
 
 
 class JinaImageInput(BaseModel):
-    """A picture, as Jina's API takes it."""
+    """A picture in the format of Jina's API."""
 
     model_config = ConfigDict(extra="forbid")
-    image: str = Field(min_length=1, description="An http(s) address, a data URI, or a file in base64")
+    image: str = Field(min_length=1, description="an http(s) address, a data URI, or a file in base64")
 
 
 _ITEM_SCHEMA: Final[list[dict[str, Any]]] = [
@@ -48,26 +48,26 @@ _INPUT_SCHEMA: Final[dict[str, Any]] = {
         {"type": "array", "minItems": 1, "maxItems": MAX_INPUTS, "items": {"anyOf": _ITEM_SCHEMA}},
     ]
 }
-"""What clients may send; a validator makes one list of it before the fields are checked."""
+"""Schema of `input` for clients; a validator turns it into a list before the fields are checked."""
 
 
 class EmbeddingRequest(BaseModel):
     """POST /v1/embeddings: OpenAI's body, with Jina's items and `embedding_type`, and Infinity's `modality`.
 
-    What other services offer beyond these (`user`, `task`, `normalized`) is read and changes nothing: there is one
-    kind of vector, of unit length.
+    Other fields of these services (`user`, `task`, `normalized`) are accepted but have no effect: all vectors have unit
+    length.
     """
 
-    model: str = Field("", description="Any name: there is one encoder, and the answer says which")
+    model: str = Field("", description="any name; the service has one encoder, and the answer names it")
     input: Annotated[list[JinaTextInput | JinaImageInput], WithJsonSchema(_INPUT_SCHEMA)] = Field(
-        description="A text, or a list of texts, {text} and {image}; token ids are refused"
+        description="a text, or a list of texts, {text} and {image}; token ids are refused"
     )
-    modality: Literal["text", "image"] = Field("text", description="What strings in `input` are (Infinity)")
+    modality: Literal["text", "image"] = Field("text", description="type of the strings in `input` (Infinity)")
     encoding_format: Literal["float", "base64"] | None = None
     embedding_type: Literal["float", "base64", "binary", "ubinary"] | None = Field(
-        None, description="Jina's name for `encoding_format`, with two more"
+        None, description="Jina's name for `encoding_format`, with two more values"
     )
-    dimensions: int | None = Field(None, description="Only the encoder's own: its vectors cannot be cut")
+    dimensions: int | None = Field(None, description="must equal the encoder's dimensions: vectors cannot be shortened")
     late_chunking: Literal[False] | None = None
 
     @model_validator(mode="before")
@@ -75,14 +75,13 @@ class EmbeddingRequest(BaseModel):
     def _one_list(cls, body: Any) -> Any:
         if not isinstance(body, dict) or "input" not in body:
             return body
-        given = body["input"]
-        given = given if isinstance(given, list) else [given]
-        if not given:
+        entries = body["input"] if isinstance(body["input"], list) else [body["input"]]
+        if not entries:
             raise ValueError("input is empty; give at least one text or picture")
-        if len(given) > MAX_INPUTS:
-            raise ValueError(f"input has {len(given)} entries; send at most {MAX_INPUTS} at once")
+        if len(entries) > MAX_INPUTS:
+            raise ValueError(f"input has {len(entries)} entries; send at most {MAX_INPUTS} at once")
         name = "image" if body.get("modality") == "image" else "text"
-        return {**body, "input": [_as_item(one, index, name) for index, one in enumerate(given)]}
+        return {**body, "input": [_as_item(entry, index, name) for index, entry in enumerate(entries)]}
 
     @field_validator("embedding_type", mode="before")
     @classmethod
@@ -91,19 +90,19 @@ class EmbeddingRequest(BaseModel):
 
 
 def _as_item(given: Any, index: int, name: str) -> JinaTextInput | JinaImageInput:
-    """One entry of `input`; errors name it by its index."""
+    """Parse one entry of `input`; errors give its index."""
     if isinstance(given, int) or (isinstance(given, list) and all(isinstance(token, int) for token in given)):
         raise ValueError(
-            f"input[{index}] is made of token ids, whose vocabulary nobody knows here; send the text itself "
+            f"input[{index}] has token ids, and their vocabulary is unknown; send the text "
             "(langchain: check_embedding_ctx_length=False)"
         )
     if isinstance(given, str):
         given = {name: given}
     if not isinstance(given, dict) or len(given) != 1 or not isinstance(next(iter(given.values())), str):
-        raise ValueError(f'input[{index}] is no text; give a string, {{"text": ...}} or {{"image": ...}}')
+        raise ValueError(f'input[{index}] is not a text; give a string, {{"text": ...}} or {{"image": ...}}')
     ((key, value),) = given.items()
     if key not in ("text", "image"):
-        raise ValueError(f"input[{index}] has {str(key)[:40]!r}, which is not read; give text or image")
+        raise ValueError(f"input[{index}] has {str(key)[:40]!r}, which is not supported; give text or image")
     _check_text(value, f"input[{index}]", limit=MAX_CHARACTERS if key == "text" else None)
     return JinaTextInput(text=value) if key == "text" else JinaImageInput(image=value)
 
@@ -116,11 +115,11 @@ def _check_text(text: str, where: str, limit: int | None = MAX_CHARACTERS) -> No
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{where} is not Unicode: it has half of a surrogate pair; send it in UTF-8") from None
+        raise ValueError(f"{where} is not valid Unicode: it has half of a surrogate pair; send it in UTF-8") from None
 
 
 class CohereImageUrl(BaseModel):
-    """Where a picture of a mixed input is."""
+    """The address of a picture of a mixed input."""
 
     url: str = Field(min_length=1)
 
@@ -134,22 +133,22 @@ class CohereContent(BaseModel):
 
     @model_validator(mode="after")
     def _complete(self) -> CohereContent:
-        wanted, other = (self.text, self.image_url) if self.type == "text" else (self.image_url, self.text)
-        if wanted is None or other is not None:
-            raise ValueError(f"content of type {self.type} has to have {self.type}, and that alone")
+        required, other = (self.text, self.image_url) if self.type == "text" else (self.image_url, self.text)
+        if required is None or other is not None:
+            raise ValueError(f"content of type {self.type} must have {self.type} and no other content")
         if self.type == "text":
             _check_text(self.text or "", "text")
         return self
 
 
 class CohereInput(BaseModel):
-    """Texts and pictures that get one vector together."""
+    """Texts and pictures that share one vector."""
 
     content: list[CohereContent] = Field(min_length=1, max_length=MAX_PICTURES)
 
 
 class CohereRequest(BaseModel):
-    """POST /v2/embed: Cohere's body. `input_type` changes nothing: queries and documents are encoded alike."""
+    """POST /v2/embed: Cohere's body. `input_type` has no effect: queries and documents are encoded the same way."""
 
     model: str = ""
     input_type: str | None = None
@@ -160,9 +159,7 @@ class CohereRequest(BaseModel):
         default=["float"], min_length=1
     )
     output_dimension: int | None = None
-    truncate: Literal["END"] | None = Field(
-        None, description="Only END: what is past the encoder's context is not read, however long a text is"
-    )
+    truncate: Literal["END"] | None = Field(None, description="only END: the encoder ignores text beyond its context")
 
     @field_validator("embedding_types", mode="before")
     @classmethod
@@ -172,7 +169,7 @@ class CohereRequest(BaseModel):
     @model_validator(mode="after")
     def _one_kind(self) -> CohereRequest:
         if sum(given is not None for given in (self.texts, self.images, self.inputs)) != 1:
-            raise ValueError("give one of texts, images and inputs")
+            raise ValueError("give exactly one of texts, images and inputs")
         for index, text in enumerate(self.texts or ()):
             _check_text(text, f"texts[{index}]")
         return self
@@ -187,7 +184,7 @@ class Embedding(BaseModel):
 
 
 class Usage(BaseModel):
-    """Always zero: encoders of different families count tokens differently, and nothing is billed."""
+    """Always zero: token counts differ between encoders, and nothing is billed."""
 
     prompt_tokens: int = 0
     total_tokens: int = 0
@@ -213,7 +210,7 @@ class CohereAnswer(BaseModel):
 
 
 class Model(BaseModel):
-    """The encoder, as a list of models shows it."""
+    """The encoder, as an entry of the model list."""
 
     id: str
     object: Literal["model"] = "model"
@@ -225,7 +222,7 @@ class Model(BaseModel):
 
 
 class ModelList(BaseModel):
-    """The one encoder there is."""
+    """A list with the one encoder of the service."""
 
     object: Literal["list"] = "list"
     data: list[Model]

@@ -1,4 +1,4 @@
-"""Whether the process lives, whether it can answer, its figures; and the page's key."""
+"""Health, readiness, metrics, and the API key of the page."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ router = APIRouter(tags=["service"])
 
 
 class NotReadyError(ServiceError):
-    """The encoder is still being loaded."""
+    """The encoder is not loaded yet."""
 
     status, code = 503, "starting"
 
 
 class SessionRequest(StrictModel):
-    """A key, for the page to send from now on."""
+    """The API key that the page will send."""
 
     key: str
 
 
-@router.get("/health", summary="The process lives", response_model=dict[str, str])
+@router.get("/health", summary="The process is alive", response_model=dict[str, str])
 async def health() -> LibraryJSONResponse:
-    """Always ok; touches nothing."""
+    """Always ok; reads nothing."""
     return LibraryJSONResponse({"status": "ok"})
 
 
-@router.get("/ready", summary="The encoder and the database answer", response_model=dict[str, str | int])
+@router.get("/ready", summary="The encoder and the database are ready", response_model=dict[str, str | int])
 def ready(service: ServiceDep) -> Response:
-    """How many items there are, once the encoder is loaded and the database can be read."""
+    """The number of items and the encoder, once the encoder is loaded and the database can be read; else 503."""
     if not service.databases.warm:
-        raise NotReadyError("the encoder is being loaded; ask again", {"Retry-After": "1"})
+        raise NotReadyError("the encoder is being loaded; try again", {"Retry-After": "1"})
     try:
         with service.databases.reading() as db:
             return LibraryJSONResponse(
@@ -53,30 +53,30 @@ def ready(service: ServiceDep) -> Response:
         return problem(503, code, detail, headers)
 
 
-@router.get("/metrics", summary="Figures in Prometheus' text format", response_class=Response)
+@router.get("/metrics", summary="Metrics in Prometheus' text format", response_class=Response)
 def metrics(service: ServiceDep) -> Response:
-    """Requests, failures, the encoder and the store; of all workers."""
+    """Metrics of requests, failures, encoder and store, for all workers."""
     return Response(service.metrics.text(), media_type=CONTENT_TYPE)
 
 
-@router.post("/session", summary="Let the page of a browser send a key by cookie", response_model=dict[str, list[str]])
+@router.post("/session", summary="Store an API key in a cookie", response_model=dict[str, list[str]])
 def open_session(request: Request, body: SessionRequest, service: ServiceDep) -> LibraryJSONResponse:
-    """Keep a key in a cookie that no script reads and no other site sends."""
+    """Store the key in a cookie that no script can read and no other site can send."""
     if not service.keyring.in_use:
         return LibraryJSONResponse({"scopes": ["read", "write", "moderate"]})
     key = service.keyring.admit(body.key, None)
     if key is None:
         raise UnauthorizedError("this API key is not known, or was revoked")
     answer = LibraryJSONResponse({"scopes": list(key.scopes)})
-    # the proxy that has TLS is not asked: the page's own Origin, which the gate has compared with Host, says it
+    # Behind a TLS proxy, the scheme is known from Origin, which the gate has compared with Host.
     secure = request.headers.get("origin", "").lower().startswith("https://")
     answer.set_cookie(COOKIE, body.key, httponly=True, samesite="strict", secure=secure, path="/")
     return answer
 
 
-@router.delete("/session", summary="Forget the page's key", response_model=dict[str, list[str]])
+@router.delete("/session", summary="Remove the cookie with the API key", response_model=dict[str, list[str]])
 def close_session() -> LibraryJSONResponse:
-    """Take the cookie away."""
+    """Remove the cookie."""
     answer = LibraryJSONResponse({"scopes": []})
     answer.delete_cookie(COOKIE, path="/")
     return answer

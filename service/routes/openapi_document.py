@@ -1,4 +1,4 @@
-"""The OpenAPI document: what FastAPI makes of the routes, with keys and problems added."""
+"""The OpenAPI document: FastAPI's document of the routes, with API keys and problems added."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-DESCRIPTION = """Items of a catalogue: found by text, picture or video, recommended, reviewed.
+DESCRIPTION = """Search the items of a catalogue by text, picture or video; recommend and review them.
 
-Errors are `application/problem+json`; `code` is for programs. Where the service has API keys, each request brings one
-of the scope that its route needs: `read`, `write` or `moderate`.
+Errors are `application/problem+json`; `code` is for programs. If the service has API keys, each request needs a key
+with the scope of its route: `read`, `write` or `moderate`.
 """
 
 _PROBLEM: dict[str, Any] = {
@@ -37,26 +37,26 @@ _PROBLEM: dict[str, Any] = {
 
 
 def make_openapi(app: FastAPI) -> dict[str, Any]:
-    """The document of an application; made once."""
+    """Return the document of an application; it is made once."""
     if app.openapi_schema is None:
-        made = get_openapi(title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes)
-        parts = made.setdefault("components", {})
+        document = get_openapi(title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes)
+        parts = document.setdefault("components", {})
         schemas = parts.setdefault("schemas", {})
-        for gone in ("HTTPValidationError", "ValidationError"):
-            schemas.pop(gone, None)
+        for replaced in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(replaced, None)
         schemas["Problem"] = _PROBLEM
         parts["securitySchemes"] = {
             "bearer": {"type": "http", "scheme": "bearer"},
             "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
         }
-        made["security"] = [{}, {"bearer": []}, {"key": []}]
+        document["security"] = [{}, {"bearer": []}, {"key": []}]
         answer = {
-            "description": "Why it could not be answered",
+            "description": "The reason why the request failed",
             "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
-        for path in made["paths"].values():
+        for path in document["paths"].values():
             for operation in path.values():
                 operation["responses"].pop("422", None)
                 operation["responses"]["default"] = answer
-        app.openapi_schema = made
+        app.openapi_schema = document
     return app.openapi_schema

@@ -1,4 +1,4 @@
-"""What is held back and why, the review queue, and the decisions people make."""
+"""Safety decisions with their reasons, the review queue, and decisions by people."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from firstsight.safety.review.review_queue import review_queue
 from firstsight.safety.scoring.scoring_run import score
 from firstsight.service.auth import actor_name
 from firstsight.service.json_responses import LibraryJSONResponse, hide_local_uri
-from firstsight.service.routes.search_routes import ItemIdPath, require_item
+from firstsight.service.routes.item_access import ItemIdPath, require_item
 from firstsight.service.routes.search_schemas import StrictModel
 from firstsight.service.state import ServiceDep
 
@@ -28,11 +28,11 @@ router = APIRouter(prefix="/safety", tags=["safety"], default_response_class=Lib
 Action = Literal["allow", "review", "block"]
 PolicyIds = Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=64)]
 Reason = Annotated[str, Field(min_length=1, max_length=4_000)]
-ActorName = Annotated[str, Field(min_length=1, max_length=200, description="who it is that the key acts for")]
+ActorName = Annotated[str, Field(min_length=1, max_length=200, description="the person that the key acts for")]
 
 
 class DecisionRequest(StrictModel):
-    """A decision about an item; it overrides scores and becomes a training label."""
+    """A decision about an item. It overrides the scores and becomes a training label."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"action": "block", "policies": ["weapons"], "reason": "a real knife"}]}
@@ -45,7 +45,7 @@ class DecisionRequest(StrictModel):
 
 
 class AppealRequest(StrictModel):
-    """An objection to the decision that stands."""
+    """An objection to the current decision."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "it is a bread knife"}]})
 
@@ -54,55 +54,58 @@ class AppealRequest(StrictModel):
 
 
 class OverturnRequest(AppealRequest):
-    """A reversal of the decision that stands; to the opposite of it by default."""
+    """A reversal of the current decision. `action` is the opposite by default."""
 
     action: Action | None = None
     policies: PolicyIds = Field(default_factory=list)
 
 
 class ScoreRequest(StrictModel):
-    """What to score."""
+    """Settings of a scoring run."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{}]})
 
-    everything: bool = Field(False, description="all items, not only what is new or changed")
+    everything: bool = Field(False, description="all items, not only new and changed ones")
     region: str | None = Field(None, max_length=64)
 
 
 class DecisionAnswer(BaseModel):
-    """What holds now."""
+    """The decision that holds now."""
 
     item_id: str
     action: Action
-    entry_id: str = Field(description="of the audit log")
+    entry_id: str = Field(description="id of the entry in the audit log")
 
 
 @router.get("/policies", response_model=dict[str, Any], summary="The policies in force")
 def policies(service: ServiceDep) -> LibraryJSONResponse:
-    """Every policy, with the version of the file."""
+    """All policies, with the version of their file."""
     loaded = load_policies(service.settings.policies)
-    told = [one.decision_settings() | {"name": one.name, "parent": one.parent} for one in loaded.all]
-    return LibraryJSONResponse({"version": loaded.version, "policies": told})
+    listed = [policy.decision_settings() | {"name": policy.name, "parent": policy.parent} for policy in loaded.all]
+    return LibraryJSONResponse({"version": loaded.version, "policies": listed})
 
 
-@router.get("/queue", response_model=dict[str, list[dict[str, Any]]], summary="What to look at next")
+@router.get("/queue", response_model=dict[str, list[dict[str, Any]]], summary="The review queue")
 def queue(
     service: ServiceDep,
     k: Annotated[int, Parameter(ge=1, le=1_000)] = 50,
-    reach: Annotated[str | None, Parameter(max_length=200, description="a number column, such as views")] = None,
+    reach: Annotated[
+        str | None, Parameter(max_length=200, description="a number column for ordering, such as views")
+    ] = None,
 ) -> LibraryJSONResponse:
-    """Appeals first, then by severity, uncertainty and reach; each with the picture to show."""
+    """Items to review: appeals first, then by severity, uncertainty and reach; each with a picture."""
     with service.databases.reading() as db:
         store = db.store
         reviews = current_reviews(store, AuditLog.of(store.uri))
         waiting = review_queue(store, reviews, load_policies(service.settings.policies), reach=reach, limit=k)
-        shown = db.pictures([one.item_id for one in waiting])
-    return LibraryJSONResponse({"queue": [one.as_dict() | {"view_id": shown.get(one.item_id)} for one in waiting]})
+        pictures = db.pictures([entry.item_id for entry in waiting])
+    queued = [entry.as_dict() | {"view_id": pictures.get(entry.item_id)} for entry in waiting]
+    return LibraryJSONResponse({"queue": queued})
 
 
-@router.post("/score", response_model=dict[str, Any], summary="Score what is new or changed")
+@router.post("/score", response_model=dict[str, Any], summary="Score new and changed items")
 def score_items(body: ScoreRequest, service: ServiceDep) -> LibraryJSONResponse:
-    """Score, decide, and let searches know; as long as it takes."""
+    """Score items and update their decisions for searches. The answer comes after the whole run."""
     with service.databases.writing() as db:
         report = score(
             db.store,
@@ -115,24 +118,28 @@ def score_items(body: ScoreRequest, service: ServiceDep) -> LibraryJSONResponse:
     return LibraryJSONResponse(asdict(report))
 
 
-@router.get("/items/{item_id:path}", response_model=dict[str, Any], summary="What was decided about an item, and why")
+@router.get(
+    "/items/{item_id:path}", response_model=dict[str, Any], summary="The decision about an item, with its reasons"
+)
 def explain_item(
     item_id: ItemIdPath, service: ServiceDep, region: Annotated[str | None, Parameter(max_length=64)] = None
 ) -> LibraryJSONResponse:
-    """The decision with its evidence, all scores, and what came before."""
+    """The decision with its evidence, all scores, and the history."""
     with service.databases.reading() as db:
         require_item(db, item_id)
         store = db.store
-        told = explain(store, item_id, load_policies(service.settings.policies), AuditLog.of(store.uri), region=region)
-    return LibraryJSONResponse(told | {"evidence": [hide_local_uri(one) for one in told["evidence"]]})
+        explanation = explain(
+            store, item_id, load_policies(service.settings.policies), AuditLog.of(store.uri), region=region
+        )
+    return LibraryJSONResponse(explanation | {"evidence": [hide_local_uri(view) for view in explanation["evidence"]]})
 
 
 @router.post("/items/{item_id:path}/decision", response_model=DecisionAnswer, summary="Decide about an item")
 def decide(request: Request, item_id: ItemIdPath, body: DecisionRequest, service: ServiceDep) -> LibraryJSONResponse:
-    """Allow, block or send to review, until what is encoded of the item changes."""
+    """Allow, block or send an item to review. The decision holds until the encoded content of the item changes."""
     with service.databases.writing() as db:
         require_item(db, item_id)
-        made = review_actions.decide(
+        decision = review_actions.decide(
             db.store,
             AuditLog.of(db.uri),
             item_id,
@@ -143,12 +150,12 @@ def decide(request: Request, item_id: ItemIdPath, body: DecisionRequest, service
             by=actor_name(request, body.by),
             wait_s=service.settings.max_wait_s,
         )
-    return _decision_response(made)
+    return _decision_response(decision)
 
 
 @router.post("/items/{item_id:path}/appeal", response_model=dict[str, str], summary="Object to a decision")
 def appeal(request: Request, item_id: ItemIdPath, body: AppealRequest, service: ServiceDep) -> LibraryJSONResponse:
-    """Put the item at the head of the queue; it stays as it is until then."""
+    """Put the item at the head of the review queue. Its decision stays until a person reviews it."""
     with service.databases.writing() as db:
         require_item(db, item_id)
         entry_id = review_actions.appeal(
@@ -164,10 +171,10 @@ def appeal(request: Request, item_id: ItemIdPath, body: AppealRequest, service: 
 
 @router.post("/items/{item_id:path}/overturn", response_model=DecisionAnswer, summary="Reverse a decision")
 def overturn(request: Request, item_id: ItemIdPath, body: OverturnRequest, service: ServiceDep) -> LibraryJSONResponse:
-    """Reverse what stands, a person's decision or the scores'."""
+    """Reverse the current decision, made by a person or by the scores."""
     with service.databases.writing() as db:
         require_item(db, item_id)
-        made = review_actions.overturn(
+        decision = review_actions.overturn(
             db.store,
             AuditLog.of(db.uri),
             item_id,
@@ -178,8 +185,8 @@ def overturn(request: Request, item_id: ItemIdPath, body: OverturnRequest, servi
             policy_ids=body.policies,
             wait_s=service.settings.max_wait_s,
         )
-    return _decision_response(made)
+    return _decision_response(decision)
 
 
-def _decision_response(made: HumanDecision) -> LibraryJSONResponse:
-    return LibraryJSONResponse({"item_id": made.item_id, "action": made.action, "entry_id": made.entry_id})
+def _decision_response(decision: HumanDecision) -> LibraryJSONResponse:
+    return LibraryJSONResponse({"item_id": decision.item_id, "action": decision.action, "entry_id": decision.entry_id})

@@ -1,4 +1,4 @@
-"""What is asked of search and recommendation, as JSON; the OpenAPI document is made from it."""
+"""Bodies and answers of search and recommendation; the OpenAPI document is made from them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ Words = Annotated[str, Field(max_length=8_000)]
 ItemId = Annotated[str, Field(min_length=1, max_length=512)]
 
 MAX_K = 1_000
-"""Most results of one answer."""
+"""Maximum results of one answer."""
 
 
 class StrictModel(BaseModel):
-    """A body in which a key that nobody knows is a mistake."""
+    """A body that refuses unknown keys."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class SearchRequest(StrictModel):
-    """One query, as `firstsight.Query` has it; a page of 24 by default."""
+    """One query, with the fields of `firstsight.Query`. A page has 24 results by default."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -60,7 +60,7 @@ class SearchRequest(StrictModel):
     diversity: float = 0.0
     collapse: str | None = None
     moments: bool = False
-    snapshot: str | None = Field(None, description="of an earlier answer: the next pages of the same ranking")
+    snapshot: str | None = Field(None, description="`snapshot` of an earlier answer, for the next pages of its ranking")
     include_blocked: bool = Field(False, description="needs the scope moderate")
     rerank: bool = True
 
@@ -68,9 +68,9 @@ class SearchRequest(StrictModel):
 class SearchAnswer(BaseModel):
     """A page of results."""
 
-    results: list[dict[str, Any]] = Field(description="as SearchResult.as_dict; view and picture carry view_id")
-    snapshot: str = Field(description="give it with next_offset for the next page of the same ranking")
-    next_offset: int | None = Field(description="null where this page is the last")
+    results: list[dict[str, Any]] = Field(description="as SearchResult.as_dict; view and picture have a view_id")
+    snapshot: str = Field(description="send it with next_offset to get the next page of the same ranking")
+    next_offset: int | None = Field(description="null if this page is the last")
 
 
 class HistoryEvent(StrictModel):
@@ -82,7 +82,7 @@ class HistoryEvent(StrictModel):
 
 
 class RecommendRequest(StrictModel):
-    """Whom a slate is for, and what it should be like: fields of `SlateSettings`."""
+    """The user or history of a slate, and its settings: fields of `SlateSettings`."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -97,7 +97,7 @@ class RecommendRequest(StrictModel):
     history: list[ItemId | HistoryEvent] | None = Field(None, max_length=10_000)
     k: int = Field(24, ge=1, le=MAX_K)
     quotas: dict[ItemKind, int | float] = Field(default_factory=dict)
-    kinds: list[ItemKind] = Field(default_factory=list, max_length=3, description="only these; none for all")
+    kinds: list[ItemKind] = Field(default_factory=list, max_length=3, description="only these kinds; empty for all")
     explore: float = 0.1
     diversity: float = 0.0
     near_duplicate: float = 0.95
@@ -107,7 +107,7 @@ class RecommendRequest(StrictModel):
     age: int | None = Field(None, le=150)
     repeat_after_days: float | None = Field(None, le=36_500)
     seed: int | None = Field(None, ge=0, lt=2**63)
-    log: bool = Field(False, description="keep the slots with their propensities; needs the scope write")
+    log: bool = Field(False, description="log the slots with their propensities; needs the scope write")
 
 
 class SlateAnswer(BaseModel):
@@ -115,9 +115,9 @@ class SlateAnswer(BaseModel):
 
     slate_id: str
     items: list[dict[str, Any]] = Field(description="as Recommendation.as_dict, with view_id")
-    interests: list[dict[str, Any]] = Field(description="of the user: kind, item_id, share, items")
-    titles: dict[str, str] = Field(description="of the items that interests and slots are named by")
-    missing: dict[str, int] = Field(description="slots of quotas that no item was there for")
+    interests: list[dict[str, Any]] = Field(description="interests of the user: kind, item_id, share, items")
+    titles: dict[str, str] = Field(description="titles of the items that interests and slots refer to")
+    missing: dict[str, int] = Field(description="slots of quotas that no item could fill")
     events: int
 
 
@@ -133,6 +133,6 @@ class ItemAnswer(BaseModel):
 
 
 class SimilarAnswer(BaseModel):
-    """What is next to an item."""
+    """Items similar to an item."""
 
     results: list[dict[str, Any]]

@@ -1,30 +1,31 @@
-// The service's own routes. Where it asks for a key, the key is exchanged for a cookie that no script can read and that
-// no other site can send; a header that no form can send goes along with whatever changes something.
+// Requests to the routes of the service. If the service needs an API key, the page exchanges the key for a cookie. No
+// script can read that cookie, and no other site can send it. Each request has a header that no form can send; the
+// service requires it for changes.
 
-let asking = null;
+let pendingSignIn = null;
 
 export class ServiceError extends Error {
   constructor(status, problem) {
     super(problem.detail || problem.title || `the service answered ${status}`);
     this.status = status;
     this.code = problem.code;
-    /** It may work in a moment. */
-    this.passing = [0, 408, 429, 503, 504].includes(status);
+    /** Whether the same request may succeed soon. */
+    this.temporary = [0, 408, 429, 503, 504].includes(status);
   }
 }
 
 const HEADERS = { Accept: 'application/json', 'X-Requested-With': 'firstsight' };
 
-async function problemOf(answer) {
+async function readProblem(response) {
   try {
-    return await answer.json();
+    return await response.json();
   } catch {
-    return { detail: `the service answered ${answer.status}` };
+    return { detail: `the service answered ${response.status}` };
   }
 }
 
-/** What `fetch` says where nothing answers is for programmers. */
-async function ask(path, settings) {
+/** As `fetch`, but with an error message for users if the service does not answer. */
+async function send(path, settings) {
   try {
     return await fetch(path, settings);
   } catch (error) {
@@ -33,34 +34,34 @@ async function ask(path, settings) {
   }
 }
 
-/** Ask a route; the answer is its JSON. Where a key is needed it is asked for, and the call goes on with it. */
+/** Call a route and return its JSON; null for 204. If a key is needed, ask the user for it and send the request again. */
 export async function call(path, { method = 'GET', body, signal } = {}) {
   for (;;) {
-    const answer = await ask(path, {
+    const response = await send(path, {
       method,
       signal,
       headers: body === undefined ? HEADERS : { ...HEADERS, 'Content-Type': 'application/json' },
       body: body === undefined ? undefined : JSON.stringify(body),
     });
-    if (answer.status === 401) {
+    if (response.status === 401) {
       await signIn();
       continue;
     }
-    if (!answer.ok) throw new ServiceError(answer.status, await problemOf(answer));
-    return answer.status === 204 ? null : answer.json();
+    if (!response.ok) throw new ServiceError(response.status, await readProblem(response));
+    return response.status === 204 ? null : response.json();
   }
 }
 
-/** A picture as bytes. */
-export async function bytes(path) {
-  const answer = await ask(path, { headers: HEADERS });
-  if (!answer.ok) throw new ServiceError(answer.status, await problemOf(answer));
-  return answer.blob();
+/** Fetch a picture as a Blob. */
+export async function fetchBlob(path) {
+  const response = await send(path, { headers: HEADERS });
+  if (!response.ok) throw new ServiceError(response.status, await readProblem(response));
+  return response.blob();
 }
 
-/** Ask for a key until the service takes one; several calls that wait for it share one dialog. */
+/** Ask the user for a key until the service accepts one. All calls that wait for a key share one dialog. */
 function signIn() {
-  asking ??= new Promise((done) => {
+  pendingSignIn ??= new Promise((done) => {
     const dialog = document.getElementById('sign-in');
     const form = dialog.querySelector('form');
     const wrong = dialog.querySelector('.wrong');
@@ -69,10 +70,10 @@ function signIn() {
       event.preventDefault();
       const key = form.querySelector('input').value.trim();
       try {
-        const answer = await ask('session', {
+        const response = await send('session', {
           method: 'POST', headers: { ...HEADERS, 'Content-Type': 'application/json' }, body: JSON.stringify({ key }),
         });
-        if (!answer.ok) throw new ServiceError(answer.status, await problemOf(answer));
+        if (!response.ok) throw new ServiceError(response.status, await readProblem(response));
       } catch (error) {
         wrong.textContent = error.message;
         wrong.hidden = false;
@@ -83,24 +84,24 @@ function signIn() {
     };
     dialog.oncancel = (event) => event.preventDefault();
     dialog.onclose = () => {
-      asking = null;
+      pendingSignIn = null;
       done();
     };
     dialog.showModal();
   });
-  return asking;
+  return pendingSignIn;
 }
 
-/** Which of these items are in review: their pictures are blurred until asked for. All of them where nobody can say. */
-export async function veiledOf(itemIds, signal) {
+/** Ids of the given items that are in review: the page blurs their pictures. If the request fails, all ids. */
+export async function findVeiled(itemIds, signal) {
   const ids = [...new Set(itemIds)].slice(0, 200);
   if (!ids.length) return new Set();
-  const asked = new URLSearchParams(ids.map((id) => ['item_id', id]));
-  const told = await get(`veiled?${asked}`, signal).catch(() => ({ veiled: ids }));
-  return new Set(told.veiled);
+  const parameters = new URLSearchParams(ids.map((id) => ['item_id', id]));
+  const found = await get(`veiled?${parameters}`, signal).catch(() => ({ veiled: ids }));
+  return new Set(found.veiled);
 }
 
 export const get = (path, signal) => call(path, { signal });
 export const post = (path, body, signal) => call(path, { method: 'POST', body, signal });
-/** An id as a part of a path. */
-export const part = (id) => encodeURIComponent(id);
+/** An id as one part of a path. */
+export const encodeId = (id) => encodeURIComponent(id);

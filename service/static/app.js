@@ -1,4 +1,4 @@
-// The frame of the page: which view is shown, light or dark, keys that work everywhere.
+// The page around the views: navigation between them, the colour theme, and keys that work in every view.
 
 import { get } from './api.js';
 import { h, icon } from './dom.js';
@@ -7,21 +7,21 @@ import * as map from './map.js';
 import * as review from './review.js';
 import * as search from './search.js';
 import * as slate from './slate.js';
-import { acceptPictures } from './pictures.js';
+import { acceptPictures } from './picture_input.js';
 
 const VIEWS = { search, slate, map, review, failures };
 const tabs = new Map([...document.querySelectorAll('.tabs a')].map((link) => [link.hash.slice(2), link]));
 const main = document.getElementById('main');
 let shown = null;
 
-/** Show what the address names: #/view?settings. A view is built once and told of each change. */
+/** Show the view in the address, #/view?settings. A view is built when it opens; `show` gets each later address. */
 function route() {
   const [path, settings = ''] = location.hash.replace(/^#\/?/, '').split('?');
   const name = path in VIEWS ? path : 'search';
-  closeDialogs(); // of what was left by going back
+  closeDialogs(); // dialogs of the view that the user left by going back
   if (shown?.name !== name) {
     shown?.view.leave?.();
-    if (shown) tabs.get(shown.name).hash = shown.hash; // its tab leads back to what was there
+    if (shown) tabs.get(shown.name).hash = shown.hash; // its tab leads back to the last address of the view
     main.replaceChildren();
     shown = { name, hash: `#/${name}`, view: VIEWS[name].build(main) };
     for (const [tab, link] of tabs) {
@@ -39,7 +39,7 @@ function closeDialogs() {
   for (const dialog of document.querySelectorAll('dialog[open]:not(#sign-in)')) dialog.close();
 }
 
-/** What the address of the view that is shown is by now: a search changes it without a hashchange. */
+/** Store the current address of the view. A search changes the address without a hashchange event. */
 function remember() {
   if (shown && location.hash.startsWith(`#/${shown.name}`)) shown.hash = location.hash;
 }
@@ -51,19 +51,19 @@ function setTheme(theme) {
 
 for (const place of document.querySelectorAll('[data-icon]')) place.replaceWith(icon(place.dataset.icon));
 
-// a browser that keeps nothing for this page refuses both
-const kept = {
+// both calls throw if the browser blocks storage for this page
+const storedTheme = {
   get: () => { try { return localStorage.getItem('firstsight-theme'); } catch { return null; } },
-  set: (theme) => { try { localStorage.setItem('firstsight-theme', theme); } catch { /* until the page is left */ } },
+  set: (theme) => { try { localStorage.setItem('firstsight-theme', theme); } catch { /* the theme then holds until the page is closed */ } },
 };
 
-setTheme(kept.get());
+setTheme(storedTheme.get());
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => setTheme(null));
 document.getElementById('theme').addEventListener('click', () => {
   const now = document.documentElement.dataset.theme
     ?? (matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light');
   const next = now === 'dark' ? 'light' : 'dark';
-  kept.set(next);
+  storedTheme.set(next);
   setTheme(next);
 });
 
@@ -85,7 +85,7 @@ document.addEventListener('keydown', (event) => {
 });
 
 for (const dialog of document.querySelectorAll('dialog:not(#sign-in)')) {
-  // a click beside the dialog closes it
+  // a click outside the dialog closes it
   dialog.addEventListener('click', (event) => { if (event.target === dialog) dialog.close(); });
 }
 
@@ -102,9 +102,9 @@ addEventListener('hashchange', route);
 document.addEventListener('click', remember, true);
 route();
 
-get('catalogue').then((held) => {
-  const many = new Intl.NumberFormat('en');
+get('catalogue').then((catalogue) => {
+  const count = new Intl.NumberFormat('en');
   document.getElementById('holds').replaceChildren(
-    h('b', {}, many.format(held.items)), ' items', h('span', { class: 'dim' }, ` · ${held.encoder}`),
+    h('b', {}, count.format(catalogue.items)), ' items', h('span', { class: 'dim' }, ` · ${catalogue.encoder}`),
   );
 }, () => {});

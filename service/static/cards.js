@@ -1,4 +1,4 @@
-// An item as a card: its picture, why it is there, and what can be done with it.
+// An item as a card: its picture, the reason why it is shown, and its actions.
 
 import { clock, h, icon, iconButton } from './dom.js';
 import { openDetails } from './details.js';
@@ -9,16 +9,16 @@ const money = (value) => value.toLocaleString('en', { minimumFractionDigits: Num
 
 const PARTS = { title: 'title', image: 'picture', frame: 'frame' };
 
-/** Which view of an item matched, in a few words. */
-export function whyMatched(result) {
-  if (!result.view) return 'by its words';
-  const what = result.view.part === 'frame' ? `frame at ${clock(result.view.time_s)}` : PARTS[result.view.part];
-  return `${what} · ${result.view.score.toFixed(2)}`;
+/** The view that matched, as a short text. */
+export function describeMatch(result) {
+  if (!result.view) return 'matched by words';
+  const part = result.view.part === 'frame' ? `frame at ${clock(result.view.time_s)}` : PARTS[result.view.part];
+  return `${part} · ${result.view.score.toFixed(2)}`;
 }
 
-/** The second of a video from which a result plays, with the view that has it; null for what has no video. */
-export function playsFrom(result) {
-  const view = [result.view, result.picture].find((one) => one?.part === 'frame' && one.view_id);
+/** The frame that a result's video starts from: {viewId, seconds}; null if there is no video. */
+export function videoStart(result) {
+  const view = [result.view, result.picture].find((candidate) => candidate?.part === 'frame' && candidate.view_id);
   return view ? { viewId: view.view_id, seconds: view.time_s } : null;
 }
 
@@ -26,13 +26,13 @@ export function playsFrom(result) {
  * A card.
  *
  * @param item {item_id, title, kind, columns?, view_id?, view?, picture?, relevance?}
- * @param lines what stands below the title: nodes
- * @param actions [icon, label, function] each
- * @param veiled it is in review, where its columns do not tell
+ * @param lines nodes below the title
+ * @param actions list of [icon, label, function]
+ * @param veiled whether the item is in review, for items without columns
  */
 export function card(item, { lines = [], actions = [], badge = null, veiled = false } = {}) {
   const name = item.title || item.item_id;
-  const from = playsFrom(item);
+  const from = videoStart(item);
   const shot = h('button', {
     type: 'button', class: 'shot', 'aria-label': `Open ${name}`, onclick: () => openDetails(item.item_id, from),
   });
@@ -43,7 +43,7 @@ export function card(item, { lines = [], actions = [], badge = null, veiled = fa
   if (from) stage.append(playButton(stage, shot, from, name));
   const node = h('article', { class: 'card', 'data-item': item.item_id, 'aria-label': name }, stage);
   if (veiled || BLURRED.has(item.columns?.safety_decision)) veil(stage, shot);
-  const facts = h('p', { class: 'facts' }, ...factsOf(item));
+  const facts = h('p', { class: 'facts' }, ...factNodes(item));
   node.append(h('div', { class: 'about' }, h('h2', { dir: 'auto', title: name }, name), ...lines, facts.childNodes.length ? facts : null));
   if (actions.length) {
     node.append(h('div', { class: 'acts' }, ...actions.map(([icon, label, run]) => iconButton(icon, label, run))));
@@ -64,7 +64,7 @@ function playButton(stage, shot, from, name) {
   return button;
 }
 
-/** Blur what is in review until it is asked for. */
+/** Blur an item in review until the user asks to see it. */
 function veil(stage, shot) {
   stage.classList.add('veiled');
   shot.disabled = true;
@@ -80,7 +80,7 @@ function veil(stage, shot) {
   stage.append(cover);
 }
 
-function factsOf(item) {
+function factNodes(item) {
   const columns = item.columns ?? {};
   const facts = [];
   if (typeof columns.price === 'number') facts.push(h('b', {}, money(columns.price)));
@@ -88,16 +88,16 @@ function factsOf(item) {
   return facts;
 }
 
-/** How likely a result is what was meant, 0 to 1, as a bar with its number. */
+/** The relevance of a result, 0 to 1, as a bar with its number. */
 export function relevance(value) {
   const bar = h('span', { class: 'bar', 'aria-hidden': 'true' }, h('i'));
   bar.firstChild.style.width = `${Math.round(value * 100)}%`;
-  return h('span', { class: 'relevance', title: 'Relevance: the share of such matches that fit' }, bar,
+  return h('span', { class: 'relevance', title: 'Relevance: the share of matches like this that are right' }, bar,
     h('span', {}, `${Math.round(value * 100)}%`), h('span', { class: 'unseen' }, ' relevance'));
 }
 
-/** Cards that stand for what is on its way. */
-export function waiting(count) {
+/** Empty cards, shown until results arrive. */
+export function placeholderCards(count) {
   return Array.from({ length: count }, () => h('div', { class: 'card waiting', 'aria-hidden': 'true' },
     h('div', { class: 'stage' }), h('div', { class: 'about' })));
 }

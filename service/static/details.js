@@ -1,6 +1,6 @@
-// One item in a dialog: its video from a second, its views, columns, decision, and what is next to it.
+// The details dialog of one item: its views and video, its columns, its safety decision, and similar items.
 
-import { call, get, part, veiledOf } from './api.js';
+import { call, encodeId, findVeiled, get } from './api.js';
 import { clock, h, icon, iconButton, reducedMotion } from './dom.js';
 import { picture, player } from './media.js';
 
@@ -9,29 +9,29 @@ let request = null;
 
 const NOT_SHOWN = new Set(['safety_scores', 'safety_policy_version']);
 
-/** Open an item; `from` is {viewId, seconds} to play its video from. */
+/** Open an item; `from` is {viewId, seconds}: the frame that its video starts from. */
 export async function openDetails(itemId, from = null) {
   request?.abort();
   request = new AbortController();
   const { signal } = request;
-  dialog.replaceChildren(frame(h('p', { class: 'dim' }, 'Loading…')));
+  dialog.replaceChildren(sheet(h('p', { class: 'dim' }, 'Loading…')));
   if (!dialog.open) dialog.showModal();
   try {
-    const item = await get(`items/${part(itemId)}`, signal);
+    const item = await get(`items/${encodeId(itemId)}`, signal);
     fill(item, from);
     loadSimilar(item, signal);
     if (item.columns.safety_decision) loadDecision(item, signal);
   } catch (error) {
-    if (error.name !== 'AbortError') dialog.replaceChildren(frame(h('p', { class: 'wrong', role: 'alert' }, error.message)));
+    if (error.name !== 'AbortError') dialog.replaceChildren(sheet(h('p', { class: 'wrong', role: 'alert' }, error.message)));
   }
 }
 
 dialog.addEventListener('close', () => {
   request?.abort();
-  dialog.replaceChildren(); // a video that plays stops
+  dialog.replaceChildren(); // stops a video that plays
 });
 
-function frame(...content) {
+function sheet(...content) {
   return h('div', { class: 'sheet' },
     iconButton('close', 'Close', () => dialog.close(), { class: 'quiet close', autofocus: true }), ...content);
 }
@@ -62,22 +62,22 @@ function fill(item, from) {
       reveal.remove();
     },
   }, icon('eye'), 'Show the pictures');
-  dialog.replaceChildren(frame(
+  dialog.replaceChildren(sheet(
     h('div', { class: 'show' }, big, reveal, strip),
     h('div', { class: 'tells' },
       h('p', { class: 'dim' }, item.kind, ' · ', h('code', {}, item.item_id)),
       h('h2', { id: 'details-title', dir: 'auto' }, name),
       item.text && h('p', { dir: 'auto' }, item.text),
       h('p', { class: 'row' },
-        h('a', { class: 'button main', href: `#/search?item=${part(item.item_id)}`, onclick: () => dialog.close() },
+        h('a', { class: 'button main', href: `#/search?item=${encodeId(item.item_id)}`, onclick: () => dialog.close() },
           icon('like'), 'More like this')),
-      columnsOf(item),
+      columnList(item),
       h('section', { class: 'decision', hidden: true }),
       h('section', { class: 'similar', hidden: true })),
   ));
 }
 
-function columnsOf(item) {
+function columnList(item) {
   const rows = { ...item.columns };
   for (const name of ['created_at', 'starts_at', 'expires_at']) rows[name] = item[name]?.slice(0, 10);
   const list = h('dl', { class: 'columns' });
@@ -89,37 +89,37 @@ function columnsOf(item) {
 }
 
 async function loadSimilar(item, signal) {
-  const found = await get(`items/${part(item.item_id)}/similar?k=6`, signal).catch(() => null);
-  const veiled = await veiledOf(found?.results.map((one) => one.item_id) ?? [], signal);
+  const found = await get(`items/${encodeId(item.item_id)}/similar?k=6`, signal).catch(() => null);
+  const veiled = await findVeiled(found?.results.map((similar) => similar.item_id) ?? [], signal);
   if (signal.aborted) return;
   const place = dialog.querySelector('.similar');
   if (!place || !found?.results.length) return;
   place.hidden = false;
-  place.append(h('h3', {}, 'Next to it'), h('div', { class: 'strip' }, ...found.results.map((one) => h('button', {
-    type: 'button', class: veiled.has(one.item_id) ? 'veiled' : undefined, title: one.title, 'aria-label': `Open ${one.title || one.item_id}`, onclick: () => openDetails(one.item_id),
-  }, picture({ viewId: one.view_id, itemId: one.item_id, size: 192, alt: '' })))));
+  place.append(h('h3', {}, 'Similar items'), h('div', { class: 'strip' }, ...found.results.map((similar) => h('button', {
+    type: 'button', class: veiled.has(similar.item_id) ? 'veiled' : undefined, title: similar.title, 'aria-label': `Open ${similar.title || similar.item_id}`, onclick: () => openDetails(similar.item_id),
+  }, picture({ viewId: similar.view_id, itemId: similar.item_id, size: 192, alt: '' })))));
 }
 
 async function loadDecision(item, signal) {
-  const told = await call(`safety/items/${part(item.item_id)}`, { signal }).catch(() => null);
+  const safety = await call(`safety/items/${encodeId(item.item_id)}`, { signal }).catch(() => null);
   const place = dialog.querySelector('.decision');
-  if (!place || !told || signal.aborted) return;
+  if (!place || !safety || signal.aborted) return;
   place.hidden = false;
-  place.append(h('h3', {}, `Decision: ${told.decision}`), scoresOf(told.scores));
+  place.append(h('h3', {}, `Decision: ${safety.decision}`), scoreBars(safety.scores));
 }
 
-/** Scores of policies as bars, the highest first, each with a mark where review begins. */
-export function scoresOf(scores) {
-  return h('ul', { class: 'scores' }, ...scores.filter((one) => typeof one.score === 'number').slice(0, 9).map((one) => {
+/** The policies' scores as bars, highest first, with a mark at the threshold of review (or block). */
+export function scoreBars(scores) {
+  return h('ul', { class: 'scores' }, ...scores.filter((policy) => typeof policy.score === 'number').slice(0, 9).map((policy) => {
     const bar = h('span', { class: 'bar', 'aria-hidden': 'true' }, h('i'));
-    bar.firstChild.style.width = `${Math.round(one.score * 100)}%`;
-    const cut = one.review ?? one.block;
-    if (typeof cut === 'number') {
+    bar.firstChild.style.width = `${Math.round(policy.score * 100)}%`;
+    const threshold = policy.review ?? policy.block;
+    if (typeof threshold === 'number') {
       bar.append(h('s'));
-      bar.lastChild.style.left = `${Math.round(cut * 100)}%`;
+      bar.lastChild.style.left = `${Math.round(threshold * 100)}%`;
     }
-    const begins = typeof cut === 'number' ? `${one.review === null ? 'blocked' : 'in review'} from ${cut.toFixed(2)}` : 'never decided by its score';
-    return h('li', { class: cut !== null && one.score >= cut ? 'over' : undefined, title: begins }, h('span', {}, one.name), bar,
-      h('b', {}, one.score.toFixed(2)), h('span', { class: 'unseen' }, begins));
+    const meaning = typeof threshold === 'number' ? `${policy.review === null ? 'blocked' : 'in review'} from ${threshold.toFixed(2)}` : 'this policy has no threshold';
+    return h('li', { class: threshold !== null && policy.score >= threshold ? 'over' : undefined, title: meaning }, h('span', {}, policy.name), bar,
+      h('b', {}, policy.score.toFixed(2)), h('span', { class: 'unseen' }, meaning));
   }));
 }

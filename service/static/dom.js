@@ -1,4 +1,4 @@
-// Making elements: texts are always set as texts, so that nothing of a catalogue is ever read as markup.
+// Create elements. Texts are always set as text nodes, so a catalogue's text is never parsed as markup.
 
 const SVG = 'http://www.w3.org/2000/svg';
 
@@ -33,7 +33,7 @@ export function h(tag, props = {}, ...children) {
   return node;
 }
 
-/** A drawn icon; what it means stands beside it as a text. */
+/** An icon; hidden from screen readers, so a text next to it must give the meaning. */
 export function icon(name) {
   const svg = document.createElementNS(SVG, 'svg');
   svg.setAttribute('viewBox', '0 0 24 24');
@@ -45,12 +45,12 @@ export function icon(name) {
   return svg;
 }
 
-/** A button with an icon whose name is read out and shown on hover. */
+/** A button with an icon; its label is shown on hover and read by screen readers. */
 export function iconButton(name, label, onclick, extra = {}) {
   return h('button', { type: 'button', class: 'quiet', title: label, 'aria-label': label, onclick, ...extra }, icon(name));
 }
 
-/** Say something for a few seconds; `action` is [label, function], for taking back. */
+/** Show a message for a few seconds; `action` is [label, function], such as an undo. */
 export function toast(text, { wrong = false, action = null } = {}) {
   const node = h('div', { class: wrong ? 'toast wrong' : 'toast' }, h('span', {}, text));
   if (action) {
@@ -66,7 +66,7 @@ export function clock(seconds) {
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, '0')}`;
 }
 
-/** Wait until nothing has happened for a while. */
+/** Call `run` once no further call has come for `wait` milliseconds. */
 export function debounce(run, wait) {
   let timer = 0;
   return (...args) => {
@@ -75,13 +75,13 @@ export function debounce(run, wait) {
   };
 }
 
-/** A sentence in place of what is not there. */
+/** A message shown instead of content. */
 export function empty(title, text = '', ...more) {
   return h('div', { class: 'empty' }, h('h2', {}, title), text && h('p', {}, text), ...more);
 }
 
-/** Gives a signal for each call that aborts the one before: of what is asked for, the last alone is shown. */
-export function latest() {
+/** A function that aborts the previous request and returns the signal of a new one: only the last result is shown. */
+export function latestRequest() {
   let running = null;
   const next = () => {
     running?.abort();

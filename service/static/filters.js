@@ -1,14 +1,14 @@
-// Kinds, conditions on the catalogue's columns, and how results are cut.
+// Filters of a search: kinds, conditions on the catalogue's columns, grouping, diversity and minimum relevance.
 
 import { get } from './api.js';
 import { h, icon } from './dom.js';
 
-const quoted = (text) => `'${text.replaceAll("'", "''")}'`;
-const named = (column) => (/^[a-z_][a-z0-9_]*$/.test(column) ? column : `\`${column}\``);
+const quotedText = (text) => `'${text.replaceAll("'", "''")}'`;
+const quotedColumn = (column) => (/^[a-z_][a-z0-9_]*$/.test(column) ? column : `\`${column}\``);
 
-const NO_MATTER = { diversity: 'as it comes', least: 'any' };
+const NO_LIMIT = { diversity: 'off', least: 'any' };
 
-/** The controls; `changed` is called when one of them was used. */
+/** The controls; `changed` is called after each change. */
 export function filters(changed) {
   const kinds = h('div', { class: 'kinds', role: 'group', 'aria-label': 'Kinds' },
     ...['product', 'video', 'live'].map((kind) => h('label', { class: 'toggle' }, h('input', { type: 'checkbox', value: kind, onchange: changed }), h('span', {}, kind))));
@@ -16,7 +16,7 @@ export function filters(changed) {
   const where = h('input', {
     id: 'where', autocomplete: 'off', spellcheck: false, placeholder: "price < 60 AND color = 'red'", onchange: changed,
   });
-  const collapse = h('select', { id: 'collapse', onchange: changed }, h('option', { value: '' }, 'show all'), h('option', { value: 'duplicates' }, 'near-duplicates'));
+  const collapse = h('select', { id: 'collapse', onchange: changed }, h('option', { value: '' }, 'all items'), h('option', { value: 'duplicates' }, 'one per group of near-duplicates'));
   const compared = h('select', { id: 'part', onchange: changed }, ...[['item', 'whole items'], ['any', 'the best view'], ['title', 'titles'], ['image', 'pictures'], ['frame', 'frames of videos']]
     .map(([value, text]) => h('option', { value }, text)));
   const percent = () => h('span', { class: 'dim' });
@@ -26,11 +26,11 @@ export function filters(changed) {
   const clearing = h('p', { class: 'wide', hidden: true }, h('button', { type: 'button', onclick: () => { read(new URLSearchParams()); changed(); } }, 'Clear the filters'));
   const panel = h('div', { class: 'filters', hidden: true, id: 'filters' }, facets,
     h('label', { class: 'wide' }, 'Condition (SQL over the columns)', where),
-    h('label', {}, 'Compare with', compared), h('label', {}, 'Of one group, show one', collapse),
-    h('label', {}, h('span', {}, 'Variety: ', shares.diversity), diversity),
-    h('label', {}, h('span', {}, 'Least relevance: ', shares.least), least),
+    h('label', {}, 'Compare with', compared), h('label', {}, 'Group results', collapse),
+    h('label', {}, h('span', {}, 'Diversity: ', shares.diversity), diversity),
+    h('label', {}, h('span', {}, 'Minimum relevance: ', shares.least), least),
     clearing);
-  for (const [name, input] of Object.entries({ diversity, least })) input.addEventListener('input', () => tell(name, input));
+  for (const [name, input] of Object.entries({ diversity, least })) input.addEventListener('input', () => showShare(name, input));
   const open = h('button', {
     type: 'button', class: 'quiet', 'aria-expanded': 'false', 'aria-controls': 'filters',
     onclick: () => {
@@ -40,9 +40,9 @@ export function filters(changed) {
   }, icon('filter'), 'Filters', h('span', { class: 'count', hidden: true }));
   const picked = new Map();
 
-  get('catalogue').then((held) => {
-    for (const column of held.columns) {
-      if (![...collapse.options].some((one) => one.value === column.name)) collapse.append(h('option', { value: column.name }, column.name));
+  get('catalogue').then((catalogue) => {
+    for (const column of catalogue.columns) {
+      if (![...collapse.options].some((option) => option.value === column.name)) collapse.append(h('option', { value: column.name }, `one per ${column.name}`));
       if (column.values.length < 2) continue;
       facets.append(h('label', {}, column.name, facet(column)));
     }
@@ -61,14 +61,14 @@ export function filters(changed) {
   }
 
   function conditions() {
-    const made = [...picked].filter(([, value]) => value).map(([column, value]) => `${named(column)} = ${quoted(value)}`);
+    const made = [...picked].filter(([, value]) => value).map(([column, value]) => `${quotedColumn(column)} = ${quotedText(value)}`);
     const typed = where.value.trim();
     if (typed) made.push(made.length ? `(${typed})` : typed);
     return made.join(' AND ');
   }
 
-  function tell(name, input) {
-    shares[name].textContent = Number(input.value) ? `${Math.round(input.value * 100)}%` : NO_MATTER[name];
+  function showShare(name, input) {
+    shares[name].textContent = Number(input.value) ? `${Math.round(input.value * 100)}%` : NO_LIMIT[name];
   }
 
   function inUse() {
@@ -81,19 +81,19 @@ export function filters(changed) {
     badge.hidden = inUse() === 0;
     badge.textContent = String(inUse());
     clearing.hidden = inUse() === 0;
-    tell('diversity', diversity);
-    tell('least', least);
+    showShare('diversity', diversity);
+    showShare('least', least);
   }
 
   function read(settings) {
     for (const box of kinds.querySelectorAll('input')) box.checked = settings.getAll('kind').includes(box.value);
     picked.clear();
-    for (const one of settings.getAll('is')) picked.set(one.slice(0, one.indexOf('=')), one.slice(one.indexOf('=') + 1));
+    for (const pair of settings.getAll('is')) picked.set(pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1));
     for (const select of facets.querySelectorAll('select')) select.value = picked.get(select.dataset.column) ?? '';
     where.value = settings.get('where') ?? '';
     const group = settings.get('collapse') ?? '';
-    // an address is read before the columns are known
-    if (![...collapse.options].some((one) => one.value === group)) collapse.append(h('option', { value: group }, group));
+    // the address is read before the columns are loaded
+    if (![...collapse.options].some((option) => option.value === group)) collapse.append(h('option', { value: group }, `one per ${group}`));
     collapse.value = group;
     compared.value = settings.get('part') ?? 'item';
     diversity.value = settings.get('diversity') ?? 0;

@@ -1,22 +1,22 @@
 // Pictures and videos of stored views.
 
-import { bytes, part } from './api.js';
+import { encodeId, fetchBlob } from './api.js';
 import { h } from './dom.js';
 
-const wanted = new IntersectionObserver((entries) => {
+const nearWindow = new IntersectionObserver((entries) => {
   for (const entry of entries) {
     if (!entry.isIntersecting) continue;
-    wanted.unobserve(entry.target);
+    nearWindow.unobserve(entry.target);
     entry.target.src = entry.target.dataset.from;
   }
 }, { rootMargin: '300px' });
 
-/** Where the picture of a view lies, or the one that stands for an item. */
+/** The path of a view's picture, or of the picture that represents an item. */
 export function picturePath({ viewId, itemId, size }) {
-  return viewId ? `media/${part(viewId)}?size=${size}` : `media?item_id=${part(itemId)}&size=${size}`;
+  return viewId ? `media/${encodeId(viewId)}?size=${size}` : `media?item_id=${encodeId(itemId)}&size=${size}`;
 }
 
-/** A thumbnail, fetched once it comes near the window; one that cannot be had says so (in style.css: it is no text). */
+/** A thumbnail, fetched when it comes near the window. If it cannot be loaded, a note replaces it (text in style.css). */
 export function picture({ viewId, itemId, size = 384, alt = '' }) {
   const image = h('img', { alt, decoding: 'async', class: 'waits' });
   image.addEventListener('load', () => image.classList.remove('waits'));
@@ -26,11 +26,11 @@ export function picture({ viewId, itemId, size = 384, alt = '' }) {
     image.replaceWith(gone);
   });
   image.dataset.from = picturePath({ viewId, itemId, size });
-  wanted.observe(image);
+  nearWindow.observe(image);
   return image;
 }
 
-/** A player that starts at a second of a view's video; one that was asked to play does, however little motion is wanted. */
+/** A player that starts at a second of a view's video. With `play` it starts at once, also with reduced motion. */
 export function player({ viewId, seconds, label, play = true }) {
   const video = h('video', {
     controls: true, muted: true, loop: false, playsInline: true, preload: 'auto', autoplay: play,
@@ -43,14 +43,14 @@ export function player({ viewId, seconds, label, play = true }) {
   video.addEventListener('error', () => {
     video.replaceWith(h('p', { class: 'no-picture' }, 'This video cannot be played here.'));
   });
-  video.src = `media/${part(viewId)}/file`;
+  video.src = `media/${encodeId(viewId)}/file`;
   return video;
 }
 
-/** A picture file as a data URI, made smaller where it is larger than any encoder looks at. */
-export async function asDataUri(file, most = 1600) {
+/** A picture file as a data URI, scaled down to at most `maxSide` pixels: encoders use no more. */
+export async function asDataUri(file, maxSide = 1600) {
   const bitmap = await createImageBitmap(file);
-  const scale = Math.min(1, most / Math.max(bitmap.width, bitmap.height));
+  const scale = Math.min(1, maxSide / Math.max(bitmap.width, bitmap.height));
   if (scale === 1 && file.size < 2_000_000) {
     return new Promise((done, failed) => {
       const reader = new FileReader();
@@ -67,7 +67,7 @@ export async function asDataUri(file, most = 1600) {
   return canvas.toDataURL('image/jpeg', 0.92);
 }
 
-/** The picture of a view as a data URI, to search away from it. */
+/** The picture of a view as a data URI, for an exclusion. */
 export async function viewAsDataUri(viewId) {
-  return asDataUri(await bytes(picturePath({ viewId, size: 768 })));
+  return asDataUri(await fetchBlob(picturePath({ viewId, size: 768 })));
 }

@@ -1,11 +1,11 @@
-// The review queue: one item at a time, decided by key, its pictures blurred until asked for.
+// The review queue: one item at a time, decided by key. Its pictures are blurred until the user asks to see them.
 
-import { get, part, post } from './api.js';
-import { clock, empty, h, icon, latest, toast } from './dom.js';
-import { scoresOf } from './details.js';
+import { encodeId, get, post } from './api.js';
+import { clock, empty, h, icon, latestRequest, toast } from './dom.js';
+import { scoreBars } from './details.js';
 import { picture, player } from './media.js';
 
-const WHY = { appeal: 'appealed', changed: 'changed since it was blocked', score: 'its scores are in doubt' };
+const WHY = { appeal: 'appealed', changed: 'changed since it was blocked', score: 'its scores are uncertain' };
 const QUEUE = 100;
 
 export function build(main) {
@@ -19,14 +19,14 @@ export function build(main) {
   const list = h('ol', { class: 'queue', 'aria-label': 'Queue' });
   const stage = h('div', { class: 'review' });
   const left = h('p', { class: 'dim', role: 'status' });
-  const request = latest();
-  const reach = h('select', { id: 'reach', onchange: () => load() }, h('option', { value: '' }, 'its scores alone'));
+  const request = latestRequest();
+  const reach = h('select', { id: 'reach', onchange: () => load() }, h('option', { value: '' }, 'scores only'));
   const heading = h('header', { class: 'row' }, h('h1', {}, 'Review'), left,
-    h('label', { class: 'aside', title: 'A column that tells how many people see an item' }, 'Ordered by ', reach));
+    h('label', { class: 'aside', title: 'A column with the number of people who see an item' }, 'Ordered by ', reach));
   main.append(h('section', { class: 'page' }, heading, h('div', { class: 'two' }, list, stage)));
 
-  get('catalogue').then((held) => {
-    for (const column of held.columns) if (column.kind === 'number') reach.append(h('option', { value: column.name }, `reach: ${column.name}`));
+  get('catalogue').then((catalogue) => {
+    for (const column of catalogue.columns) if (column.kind === 'number') reach.append(h('option', { value: column.name }, `reach: ${column.name}`));
   }, () => {});
 
   async function load() {
@@ -34,7 +34,7 @@ export function build(main) {
     if (!queue.length) stage.replaceChildren(h('p', { class: 'empty' }, 'Loading…'));
     try {
       const [found, known] = await Promise.all([
-        get(`safety/queue?k=${QUEUE}${reach.value ? `&reach=${part(reach.value)}` : ''}`, signal), get('safety/policies', signal)]);
+        get(`safety/queue?k=${QUEUE}${reach.value ? `&reach=${encodeId(reach.value)}` : ''}`, signal), get('safety/policies', signal)]);
       queue = found.queue;
       policies = known.policies;
       place = 0;
@@ -42,7 +42,7 @@ export function build(main) {
     } catch (error) {
       if (signal.aborted) return;
       list.hidden = true;
-      stage.replaceChildren(empty('The queue could not be read', error.message));
+      stage.replaceChildren(empty('The queue could not be loaded', error.message));
     }
   }
 
@@ -54,7 +54,7 @@ export function build(main) {
     entry.why !== 'score' && h('span', { class: `tag ${entry.why}` }, entry.why)))));
     list.hidden = !queue.length;
     if (queue.length) showEntry(queue[place]);
-    else stage.replaceChildren(empty('Nothing waits', 'Every appeal is answered, and no score is in doubt.'));
+    else stage.replaceChildren(empty('The queue is empty', 'Every appeal is answered, and no score is uncertain.'));
   }
 
   function open(n) {
@@ -67,7 +67,7 @@ export function build(main) {
     else follow();
   }
 
-  /** What had the focus is gone with the item before; whoever listens is told of the next by its title. */
+  /** Focus the title of the next item: the focused button was removed, and a screen reader then reads the title. */
   function follow() {
     if (document.activeElement === document.body) stage.querySelector('h2')?.focus({ preventScroll: true });
   }
@@ -76,7 +76,7 @@ export function build(main) {
     under = entry.policy ?? policies[0]?.id ?? null;
     const views = h('div', { class: 'views veiled' });
     const cover = h('button', { type: 'button', class: 'reveal', 'aria-keyshortcuts': 'Space', onclick: () => reveal() }, icon('eye'), 'Show the pictures', h('kbd', {}, 'Space'));
-    const judged = h('fieldset', { class: 'policies' }, h('legend', {}, 'Judged under'), ...policies.map((policy, n) => h('label', { class: 'toggle' },
+    const judged = h('fieldset', { class: 'policies' }, h('legend', {}, 'Policy of the decision'), ...policies.map((policy, n) => h('label', { class: 'toggle' },
       h('input', { type: 'radio', name: 'policy', value: policy.id, checked: policy.id === under, onchange: () => { under = policy.id; } }),
       h('span', {}, n < 10 && h('kbd', {}, String((n + 1) % 10)), policy.name))));
     const reason = h('input', { id: 'reason', autocomplete: 'off', placeholder: 'why (for the audit log)', 'aria-label': 'Reason, for the audit log' });
@@ -91,14 +91,14 @@ export function build(main) {
         h('div', { class: 'row decide' },
           h('button', { type: 'button', class: 'allow', 'aria-keyshortcuts': 'A', onclick: () => decide('allow') }, icon('check'), 'Allow', h('kbd', {}, 'A')),
           h('button', { type: 'button', class: 'block', 'aria-keyshortcuts': 'B', onclick: () => decide('block') }, icon('block'), 'Block', h('kbd', {}, 'B'))),
-        h('p', { class: 'dim keyed' }, ...[['J', 'next'], ['K', 'previous'], ['U', 'takes the last decision back'], ['?', 'all keys']]
-          .map(([key, does]) => h('span', {}, h('kbd', {}, key), ` ${does}`)))));
+        h('p', { class: 'dim keyed' }, ...[['J', 'next'], ['K', 'previous'], ['U', 'undo the last decision'], ['?', 'all keys']]
+          .map(([key, effect]) => h('span', {}, h('kbd', {}, key), ` ${effect}`)))));
     fill(entry, views, scores);
   }
 
   async function fill(entry, views, scores) {
-    const [item, told] = await Promise.all([
-      get(`items/${part(entry.item_id)}`).catch(() => null), get(`safety/items/${part(entry.item_id)}`).catch(() => null)]);
+    const [item, safety] = await Promise.all([
+      get(`items/${encodeId(entry.item_id)}`).catch(() => null), get(`safety/items/${encodeId(entry.item_id)}`).catch(() => null)]);
     const media = item?.views.filter((view) => view.part !== 'title').slice(0, 12) ?? [];
     views.replaceChildren(...(media.length ? media.map((view) => h('figure', {},
       picture({ viewId: view.view_id, size: media.length > 1 ? 384 : 768, alt: '' }),
@@ -106,7 +106,7 @@ export function build(main) {
         onclick: (event) => event.currentTarget.parentElement.replaceChildren(player({ viewId: view.view_id, seconds: view.time_s, label: entry.title || entry.item_id })) },
       icon('play'), clock(view.time_s)))) : [h('p', { class: 'no-picture' })]));
     for (const button of views.querySelectorAll('button')) button.disabled = views.classList.contains('veiled');
-    if (told?.scores?.length) scores.append(scoresOf(told.scores));
+    if (safety?.scores?.length) scores.append(scoreBars(safety.scores));
   }
 
   function reveal() {
@@ -122,19 +122,19 @@ export function build(main) {
     const entry = queue[place];
     if (!entry || busy) return;
     if (!under) {
-      toast('Choose the policy that it is judged under.', { wrong: true });
+      toast('Choose the policy for this decision.', { wrong: true });
       return;
     }
     busy = true;
-    const said = stage.querySelector('#reason').value.trim();
+    const reason = stage.querySelector('#reason').value.trim();
     const kind = entry.why === 'appeal' ? 'appeal answered' : 'decided';
-    const body = { action, policies: [under], reason: said || `${kind} in the review queue` };
+    const body = { action, policies: [under], reason: reason || `${kind} in the review queue` };
     try {
-      await post(`safety/items/${part(entry.item_id)}/decision`, body);
+      await post(`safety/items/${encodeId(entry.item_id)}/decision`, body);
       queue.splice(place, 1);
       undone = { entry, place, action, policies: [under] };
-      const what = action === 'block' ? 'Blocked' : 'Allowed';
-      toast(`${what}: ${entry.title || entry.item_id}`, { action: ['Take back (U)', takeBack] });
+      const done = action === 'block' ? 'Blocked' : 'Allowed';
+      toast(`${done}: ${entry.title || entry.item_id}`, { action: ['Undo (U)', undo] });
       place = Math.min(place, queue.length - 1);
       draw();
       follow();
@@ -145,13 +145,13 @@ export function build(main) {
     }
   }
 
-  /** The last decision goes back to review; the log keeps both. */
-  async function takeBack() {
+  /** Send the item of the last decision back to review; the audit log keeps both entries. */
+  async function undo() {
     if (!undone || busy) return;
     busy = true;
     const { entry, place: before, policies: judged } = undone;
     try {
-      await post(`safety/items/${part(entry.item_id)}/overturn`, { action: 'review', policies: judged, reason: 'taken back in the review queue' });
+      await post(`safety/items/${encodeId(entry.item_id)}/overturn`, { action: 'review', policies: judged, reason: 'taken back in the review queue' });
       undone = null;
       queue.splice(before, 0, entry);
       place = before;
@@ -176,7 +176,7 @@ export function build(main) {
       else if (event.key === ' ') reveal();
       else if (key === 'a') decide('allow');
       else if (key === 'b') decide('block');
-      else if (key === 'u') takeBack();
+      else if (key === 'u') undo();
       else if (/^\d$/.test(key)) stage.querySelectorAll('.policies input')[(Number(key) + 9) % 10]?.click();
       else return;
       event.preventDefault();

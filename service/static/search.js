@@ -1,21 +1,21 @@
-// Search: words, pictures and items together, less what is excluded; filters; results page by page.
+// Search by words, pictures and items, with exclusions and filters; results come page by page.
 
 import { post } from './api.js';
-import { blank, chipsOf, enter, queryOf, readAsked, writeAsked } from './asked.js';
-import { card, relevance, waiting, whyMatched } from './cards.js';
-import { empty, h, icon, latest, toast } from './dom.js';
+import { emptyState, makeChips, pushHistoryEntry, requestBody, settingsFromState, stateFromSettings } from './search_state.js';
+import { card, describeMatch, placeholderCards, relevance } from './cards.js';
+import { empty, h, icon, latestRequest, toast } from './dom.js';
 import { filters } from './filters.js';
 import { viewAsDataUri } from './media.js';
-import { readPictures } from './pictures.js';
-import { readWords } from './words.js';
+import { readPictures } from './picture_input.js';
+import { parseQuery } from './query_parser.js';
 
 const PAGE = 24;
 
 export function build(main) {
-  let asked = blank();
+  let state = emptyState();
   let shownHash = null;
   let page = { snapshot: null, next: null };
-  const request = latest();
+  const request = latestRequest();
 
   const words = h('input', {
     id: 'words', type: 'search', autocomplete: 'off', enterKeyHint: 'search', dir: 'auto', placeholder: 'What are you looking for?', 'aria-label': 'Words to search by',
@@ -59,7 +59,7 @@ export function build(main) {
   });
 
   function exclude(text) {
-    if (text && !asked.minus.includes(text)) asked.minus.push(text);
+    if (text && !state.minus.includes(text)) state.minus.push(text);
   }
 
   function takeAvoided() {
@@ -67,23 +67,23 @@ export function build(main) {
     avoid.value = '';
   }
 
-  /** Put what is asked into the address, which then shows it: back and forward work, and a search can be sent on. */
+  /** Write the search into the address, then run it: back and forward work, and the address can be shared. */
   function go() {
-    const typed = readWords(words.value);
+    const typed = parseQuery(words.value);
     typed.minus.forEach(exclude);
-    asked.text = words.value = typed.text;
-    const settings = writeAsked(asked);
+    state.text = words.value = typed.text;
+    const settings = settingsFromState(state);
     where.write(settings);
     const hash = `#/search${[...settings].length ? `?${settings}` : ''}`;
     shownHash = hash;
-    enter(hash, asked);
+    pushHistoryEntry(hash, state);
     draw();
     load();
   }
 
   function draw() {
-    document.title = asked.text ? `${asked.text} · firstsight` : 'firstsight';
-    chosen.replaceChildren(...chipsOf(asked, () => {
+    document.title = state.text ? `${state.text} · firstsight` : 'firstsight';
+    chosen.replaceChildren(...makeChips(state, () => {
       go();
       words.focus();
     }));
@@ -91,19 +91,19 @@ export function build(main) {
 
   async function load(next = false) {
     const signal = request();
-    const query = { k: PAGE, ...queryOf(asked), ...where.query() };
+    const query = { k: PAGE, ...requestBody(state), ...where.query() };
     const nothing = !query.text && !query.items.length && !query.images.length;
     start.hidden = !nothing;
     if (nothing) {
       const only = query.minus.length || query.minus_images.length || query.where || query.kinds?.length;
-      status.textContent = only ? 'Say what to look for; filters and exclusions narrow that.' : '';
+      status.textContent = only ? 'Enter words, a picture or an item first. Filters and exclusions then narrow the results.' : '';
       grid.replaceChildren();
       grid.removeAttribute('aria-busy');
       more.hidden = true;
       return;
     }
     if (next) Object.assign(query, { offset: page.next, snapshot: page.snapshot });
-    else if (!grid.querySelector('.card')) grid.replaceChildren(...waiting(8)); // else what was found stays, and pales
+    else if (!grid.querySelector('.card')) grid.replaceChildren(...placeholderCards(8)); // else the old results stay, dimmed
     grid.setAttribute('aria-busy', 'true');
     status.textContent = 'Searching…';
     more.disabled = true;
@@ -117,8 +117,8 @@ export function build(main) {
       if (next) {
         toast(error.message, { wrong: true });
       } else {
-        const again = error.passing && h('p', {}, h('button', { type: 'button', onclick: () => load() }, 'Try again'));
-        grid.replaceChildren(empty('The search did not work', error.message, again));
+        const again = error.temporary && h('p', {}, h('button', { type: 'button', onclick: () => load() }, 'Try again'));
+        grid.replaceChildren(empty('The search failed', error.message, again));
         more.hidden = true;
       }
     } finally {
@@ -139,14 +139,14 @@ export function build(main) {
     status.textContent = count ? `${found.next_offset ? 'first ' : ''}${count} result${count === 1 ? '' : 's'} · ${took} ms` : 'No results';
     if (!count) {
       const clear = where.used() && h('p', {}, h('button', { type: 'button', onclick: () => { where.clear(); go(); } }, 'Clear the filters'));
-      grid.replaceChildren(empty('Nothing fits', where.used() ? 'The filters leave nothing over.' : 'Say it in other words, or take less away.', clear));
+      grid.replaceChildren(empty('No results', where.used() ? 'No item passes the filters.' : 'Try other words, or exclude less.', clear));
     }
     more.hidden = !found.next_offset;
   }
 
   function resultCard(result) {
     const name = result.title || result.item_id;
-    const lines = [h('p', { class: 'why' }, relevance(result.relevance), h('span', { title: 'The view that matched, and its cosine to the query' }, whyMatched(result)))];
+    const lines = [h('p', { class: 'why' }, relevance(result.relevance), h('span', { title: 'The view that matched, and its cosine similarity to the query' }, describeMatch(result)))];
     if (result.others) lines.push(h('p', { class: 'why' }, `and ${result.others} more of this group`));
     return card(result, {
       lines,
@@ -159,14 +159,14 @@ export function build(main) {
   }
 
   function only(itemId) {
-    asked = { ...blank(), items: [itemId] };
+    state = { ...emptyState(), items: [itemId] };
     words.value = '';
     scrollTo({ top: 0 });
     go();
   }
 
   function combine(itemId) {
-    if (!asked.items.includes(itemId)) asked.items.push(itemId);
+    if (!state.items.includes(itemId)) state.items.push(itemId);
     go();
     words.focus();
   }
@@ -175,7 +175,7 @@ export function build(main) {
     const viewId = result.picture?.view_id;
     const name = result.title || result.item_id;
     try {
-      if (viewId) asked.minusImages.push({ name, data: await viewAsDataUri(viewId) });
+      if (viewId) state.minusImages.push({ name, data: await viewAsDataUri(viewId) });
       else exclude(name);
       go();
     } catch (error) {
@@ -184,12 +184,12 @@ export function build(main) {
   }
 
   function addPictures(pictures) {
-    asked.images.push(...pictures);
+    state.images.push(...pictures);
     if (pictures.length) go();
   }
 
   function changed() {
-    const same = location.hash === shownHash; // two searches by pictures differ in nothing that the address has
+    const same = location.hash === shownHash; // two picture searches can have the same address
     shownHash = null;
     if (same) view.show(new URLSearchParams(location.hash.split('?')[1] ?? ''));
   }
@@ -200,8 +200,8 @@ export function build(main) {
     show(settings) {
       if (location.hash === shownHash) return;
       shownHash = location.hash;
-      asked = readAsked(settings);
-      words.value = asked.text;
+      state = stateFromSettings(settings);
+      words.value = state.text;
       where.read(settings);
       draw();
       load();
@@ -220,6 +220,6 @@ function welcome(use) {
   return h('div', { class: 'empty welcome' },
     h('h2', {}, 'Search by what things look like'),
     h('p', {}, 'Type, or drop or paste a picture anywhere on this page. Words and pictures combine.'),
-    h('p', {}, 'A minus takes away: ', h('code', {}, 'boots -leather'), ', or − on a result.'),
+    h('p', {}, 'A minus excludes: ', h('code', {}, 'boots -leather'), ', or the − of a result.'),
     h('p', { class: 'row center' }, ...tries.map((text) => h('button', { type: 'button', class: 'chip', onclick: () => use(text) }, text))));
 }

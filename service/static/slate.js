@@ -1,20 +1,20 @@
-// A user's slate: which interest brought each item, and which slots explore.
+// A user's slate: the interest behind each item, and the slots that explore.
 
-import { post, veiledOf } from './api.js';
-import { card, waiting } from './cards.js';
-import { empty, h, icon, latest } from './dom.js';
+import { findVeiled, post } from './api.js';
+import { card, placeholderCards } from './cards.js';
+import { empty, h, icon, latestRequest } from './dom.js';
 import { openDetails } from './details.js';
 import { picture } from './media.js';
 
 const SOURCES = {
-  recent: ['recent interest', 'what the user looks at these days'],
-  lasting: ['lasting interest', 'what the user has come back to'],
-  long_tail: ['long tail', 'an interest, by items that few have seen'],
-  neighbours: ['users alike', 'liked by users with a like history'],
-  popular: ['popular', 'what everybody looks at'],
-  newest: ['newest', 'by its date, since there are no events'],
-  new: ['exploring: new', 'hardly shown yet; the slot finds out who wants it'],
-  nearby: ['exploring: nearby', 'beside what the user knows'],
+  recent: ['recent interest', 'similar to the user’s latest events'],
+  lasting: ['lasting interest', 'similar to items that the user returns to'],
+  long_tail: ['long tail', 'fits an interest; few users have seen it'],
+  neighbours: ['similar users', 'liked by users with a similar history'],
+  popular: ['popular', 'most seen by all users'],
+  newest: ['newest', 'ordered by date, because there are no events'],
+  new: ['exploring: new', 'rarely shown so far; this slot measures the interest in it'],
+  nearby: ['exploring: nearby', 'close to the user’s interests, but new to them'],
 };
 
 export function build(main) {
@@ -24,7 +24,7 @@ export function build(main) {
   const explore = h('input', { id: 'explore', type: 'range', min: 0, max: 1, step: 0.05, value: 0.1 });
   const share = h('span', {}, '10%');
   const interests = h('div', { class: 'interests' });
-  const request = latest();
+  const request = latestRequest();
   const grid = h('div', { class: 'grid' });
   const form = h('form', { class: 'asks' },
     h('label', {}, 'User', user), h('label', { class: 'wide' }, 'and a history', history),
@@ -36,51 +36,51 @@ export function build(main) {
   explore.addEventListener('input', () => { share.textContent = `${Math.round(explore.value * 100)}%`; });
   form.addEventListener('submit', (event) => {
     event.preventDefault();
-    const asked = new URLSearchParams();
-    if (user.value.trim()) asked.set('user', user.value.trim());
-    if (history.value.trim()) asked.set('history', history.value.trim());
-    asked.set('k', k.value);
-    asked.set('explore', explore.value);
-    const hash = `#/slate?${asked}`;
-    if (location.hash === hash) make(asked);
+    const settings = new URLSearchParams();
+    if (user.value.trim()) settings.set('user', user.value.trim());
+    if (history.value.trim()) settings.set('history', history.value.trim());
+    settings.set('k', k.value);
+    settings.set('explore', explore.value);
+    const hash = `#/slate?${settings}`;
+    if (location.hash === hash) make(settings);
     else location.hash = hash;
   });
 
-  async function make(asked) {
-    const items = (asked.get('history') ?? '').split(/[\s,]+/).filter(Boolean);
-    const body = { k: Number(asked.get('k') ?? 12), explore: Number(asked.get('explore') ?? 0.1) };
-    if (asked.get('user')) body.user = asked.get('user');
+  async function make(settings) {
+    const items = (settings.get('history') ?? '').split(/[\s,]+/).filter(Boolean);
+    const body = { k: Number(settings.get('k') ?? 12), explore: Number(settings.get('explore') ?? 0.1) };
+    if (settings.get('user')) body.user = settings.get('user');
     if (items.length) body.history = items;
     grid.setAttribute('aria-busy', 'true');
-    if (!grid.querySelector('.card')) grid.replaceChildren(...waiting(8));
+    if (!grid.querySelector('.card')) grid.replaceChildren(...placeholderCards(8));
     const signal = request();
     try {
       const slate = await post('recommend', body, signal);
-      const veiled = await veiledOf([...slate.items, ...slate.interests].map((one) => one.item_id), signal);
+      const veiled = await findVeiled([...slate.items, ...slate.interests].map((entry) => entry.item_id), signal);
       if (signal.aborted) return;
-      tellInterests(slate, veiled);
+      showInterests(slate, veiled);
       grid.replaceChildren(...slate.items.map((item, place) => slot(item, place, { veiled: veiled.has(item.item_id), titles: slate.titles })));
-      if (!slate.items.length) grid.replaceChildren(empty('No item fits', 'Everything has ended, has not begun, or is kept out.'));
+      if (!slate.items.length) grid.replaceChildren(empty('No items', 'Every item has ended, has not started, or is blocked.'));
     } catch (error) {
       if (signal.aborted) return;
       interests.replaceChildren();
-      grid.replaceChildren(empty('No slate could be made', error.message));
+      grid.replaceChildren(empty('The slate could not be made', error.message));
     } finally {
       if (!signal.aborted) grid.removeAttribute('aria-busy');
     }
   }
 
-  function tellInterests(slate, veiled) {
-    const explored = slate.items.filter((one) => one.explore).length;
-    const told = slate.events
+  function showInterests(slate, veiled) {
+    const explored = slate.items.filter((item) => item.explore).length;
+    const summary = slate.events
       ? `${slate.events} event${slate.events === 1 ? '' : 's'} in the history · ${explored} of ${slate.items.length} slots explore`
-      : `Nothing is known of this user yet: what is popular or new, and ${explored} of ${slate.items.length} slots explore`;
+      : `This user has no events yet: popular and new items, and ${explored} of ${slate.items.length} slots explore`;
     interests.replaceChildren(
-      h('p', { class: 'dim', role: 'status' }, told),
-      h('p', { class: 'dim explained', hidden: !explored }, icon('spark'), 'These slots explore: they show what is little known, to learn who wants it.'),
-      h('ul', {}, ...slate.interests.map((one) => h('li', {}, h('button', { type: 'button', onclick: () => openDetails(one.item_id) },
-        h('span', { class: veiled.has(one.item_id) ? 'thumb veiled' : 'thumb' }, picture({ itemId: one.item_id, size: 96 })),
-        h('span', {}, h('b', { dir: 'auto' }, slate.titles[one.item_id] ?? one.item_id), h('span', { class: 'dim' }, interestIn(one))))))));
+      h('p', { class: 'dim', role: 'status' }, summary),
+      h('p', { class: 'dim explained', hidden: !explored }, icon('spark'), 'These slots explore: they show little-known items to learn who likes them.'),
+      h('ul', {}, ...slate.interests.map((interest) => h('li', {}, h('button', { type: 'button', onclick: () => openDetails(interest.item_id) },
+        h('span', { class: veiled.has(interest.item_id) ? 'thumb veiled' : 'thumb' }, picture({ itemId: interest.item_id, size: 96 })),
+        h('span', {}, h('b', { dir: 'auto' }, slate.titles[interest.item_id] ?? interest.item_id), h('span', { class: 'dim' }, describeInterest(interest))))))));
   }
 
   return {
@@ -96,20 +96,20 @@ export function build(main) {
   };
 }
 
-function interestIn({ kind, share, items }) {
+function describeInterest({ kind, share, items }) {
   return `${SOURCES[kind]?.[0] ?? kind} · ${Math.round(share * 100)}% · ${items} item${items === 1 ? '' : 's'}`;
 }
 
 function slot(item, place, { veiled, titles }) {
-  const [name, means] = SOURCES[item.source] ?? [item.source, ''];
-  const badge = h('span', { class: `source ${item.source}${item.explore ? ' explores' : ''}`, title: means },
+  const [name, meaning] = SOURCES[item.source] ?? [item.source, ''];
+  const badge = h('span', { class: `source ${item.source}${item.explore ? ' explores' : ''}`, title: meaning },
     item.explore && icon('spark'), name);
   const why = item.because
     ? h('p', { class: 'why' }, 'because of ', h('button', { type: 'button', class: 'link', onclick: () => openDetails(item.because) }, h('bdi', {}, titles[item.because] ?? item.because)))
-    : h('p', { class: 'why' }, means);
+    : h('p', { class: 'why' }, meaning);
   const score = h('p', { class: 'why' }, h('span', { title: 'Standard deviations above the mean of its kind, for this user' }, `slot ${place + 1} · ${item.score.toFixed(2)} σ`));
-  if (item.explore) score.append(h('span', { title: 'That this slot holds this item; kept to evaluate slates by' }, `probability ${(item.propensity * 100).toFixed(1)}%`));
-  const made = card(item, { badge, veiled, lines: [why, score] });
-  if (item.explore) made.classList.add('explores');
-  return made;
+  if (item.explore) score.append(h('span', { title: 'Probability that this slot shows this item; used to evaluate slates' }, `probability ${(item.propensity * 100).toFixed(1)}%`));
+  const node = card(item, { badge, veiled, lines: [why, score] });
+  if (item.explore) node.classList.add('explores');
+  return node;
 }

@@ -51,6 +51,7 @@ def test_wrong_usage_is_one_sentence_and_exit_code_2(run: Run, arguments: list[s
     assert said in " ".join(err.split())
 
 
+@pytest.mark.slow
 def test_a_page_that_cannot_be_written_is_wrong_usage(run: Run, tmp_path: Path) -> None:
     code, _, err = run("evaluate", "search", "--queries", "2", "--html", str(tmp_path / "no" / "page.html"))
     assert code == 2

@@ -38,6 +38,7 @@ class FailingEncoder:
         return self._encoder.encode_texts(texts)
 
 
+@pytest.mark.slow
 def test_a_bad_text_and_a_bad_picture_cost_their_own_queries(sample_db: Path, starter: Encoder) -> None:
     queries = [
         firstsight.Query(text="a red shoe"),
@@ -60,6 +61,7 @@ def test_a_bad_text_and_a_bad_picture_cost_their_own_queries(sample_db: Path, st
     assert "no such width" in str(found[3])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(1, 40_000), (40_000, 1), (2, 20_000)])
 def test_a_thin_picture_is_searched_by_and_shown(sample_db: Path, tmp_path: Path, size: tuple[int, int]) -> None:
     picture = Image.new("RGB", size, "red")

@@ -26,6 +26,7 @@ def ids(results: list[firstsight.SearchResult]) -> list[str]:
     return [result.item_id for result in results]
 
 
+@pytest.mark.slow
 def test_a_query_of_several_parts_is_their_weighted_sum(db: firstsight.Database) -> None:
     text, image = db.encoder.encode_texts(["red"])[0], db.encoder.encode_images([GUITAR])[0]
     item = db.get("violin")["vector"]
@@ -87,6 +88,7 @@ def test_avoiding_the_query_itself_does_not_turn_it_around(db: firstsight.Databa
     assert ids(db.search("guitar", mode="vector", minus=["guitar"], minus_weight=0.9, k=5)) == plain
 
 
+@pytest.mark.slow
 def test_a_query_video_is_the_mean_of_its_frames_and_can_be_weighed(db: firstsight.Database) -> None:
     both = Query("tea", videos=[TEA], video_weights=[0.3], k=3)
     assert ids(db.search(both))

@@ -11,8 +11,8 @@ import pytest
 import firstsight
 from firstsight.encoders.base import Encoder
 from firstsight.errors import CatalogError
+from firstsight.storage.indexes.text_index import index_texts, stored_language
 from firstsight.storage.store import Store
-from firstsight.storage.text_index import index_texts, stored_language
 from tests.indexer.shop import write_jsonl
 
 CATALOGUE: list[dict[str, Any]] = [
@@ -177,6 +177,6 @@ def test_chinese_words_are_found_without_blanks_between_them(tmp_path: Path, sta
 def test_an_unknown_language_is_refused_before_anything_is_written(tmp_path: Path, starter: Encoder) -> None:
     catalogue = tmp_path / "c.jsonl"
     catalogue.write_text(json.dumps(CATALOGUE[0]))
-    with pytest.raises(CatalogError, match="'Klingon' is no language whose word stems are known; choose one of Arabic"):
+    with pytest.raises(CatalogError, match="'Klingon' is not a supported language; choose one of Arabic"):
         firstsight.open(tmp_path / "db", encoder=starter).index(catalogue, language="Klingon")
     assert not (tmp_path / "db").exists()

@@ -157,6 +157,7 @@ def db(tmp_path_factory: pytest.TempPathFactory, starter: Encoder) -> firstsight
     return database
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "start_s", "end_s"), [("a guitar", 3, 7), ("an alarm clock", 7, 12), ("bananas", 0, 3)]
 )
@@ -193,6 +194,7 @@ def test_asking_for_moments_changes_no_ranking(db: firstsight.Database) -> None:
     assert asked[0] == asked[1]
 
 
+@pytest.mark.slow
 def test_the_command_prints_moments_and_writes_them_on_the_page(
     db: firstsight.Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -74,6 +74,7 @@ TEXTS = st.text(min_size=1).filter(lambda text: text.strip())
 SHARES = st.floats(0, 1)
 
 
+@pytest.mark.slow
 @given(
     st.fixed_dictionaries(
         {"text": TEXTS},

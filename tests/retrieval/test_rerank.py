@@ -135,6 +135,7 @@ def gain(results: Sequence[firstsight.SearchResult], thing: str) -> float:
 # ---- learning and the rule
 
 
+@pytest.mark.slow
 def test_what_helps_is_learned_promoted_used_and_dropped(db: firstsight.Database, judged: Path) -> None:
     made = db.fit_reranker(judgements=judged)
     assert (made.version, made.mode, made.promoted) == (1, "hybrid", False)
@@ -166,6 +167,7 @@ def test_what_does_not_help_is_refused_with_its_figures(db: firstsight.Database,
     assert db.search("mug").reranker is None
 
 
+@pytest.mark.slow
 def test_one_version_of_a_mode_is_in_use(own: firstsight.Database, judged: Path) -> None:
     assert own.fit_reranker(judgements=judged).version == 3
     assert own.promote_reranker().version == 3
@@ -319,6 +321,7 @@ def test_many_queries_are_reranked_as_each_alone(shop: firstsight.Database) -> N
         assert ids(answer) == ids(shop.search(query))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["hybrid", "vector"])
 @pytest.mark.parametrize(
     "settings", [{}, {"min_relevance": 0.2}, {"collapse": "colour"}, {"diversity": 0.4}, {"where": "in_stock"}]
@@ -371,6 +374,7 @@ def test_ages_stand_still_for_the_pages_of_a_snapshot(shop: firstsight.Database)
             shop.search("mug", snapshot=wrong)
 
 
+@pytest.mark.slow
 def test_the_first_hundred_are_reranked_and_the_rest_follow(indexed: Path, tmp_path: Path, starter: Encoder) -> None:
     db = firstsight.open(tmp_path / "db", encoder=starter)
     more = [row | {"item_id": f"{row['item_id']}-{n}"} for row in catalogue() for n in range(3)]
@@ -399,6 +403,7 @@ def in_another_process(code: str, path: Path) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_without_a_promoted_reranker_lightgbm_is_not_imported(own: firstsight.Database) -> None:
     code = """
 import sys, firstsight
@@ -472,6 +477,7 @@ def test_a_reranker_that_cannot_be_used_is_a_store_error(
 # ---- in the evaluation
 
 
+@pytest.mark.slow
 def test_the_evaluation_shows_rerankers_beside_their_modes(own: firstsight.Database, judged: Path) -> None:
     own.fit_reranker(judgements=judged)
     (task,), _ = own.evaluate(judged, modes=["vector", "words", "hybrid"])

@@ -207,6 +207,7 @@ def test_pictures_that_are_gone_cost_themselves_alone(sample: SpaceMap, tmp_path
     assert max(tiles) >= PER_ROW**2  # the first sheet is empty, and the second keeps its number
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("title", HOSTILE)
 def test_a_hostile_title_stays_text(title: str, tmp_path: Path) -> None:
     catalogue = tmp_path / "c.jsonl"

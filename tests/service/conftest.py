@@ -1,4 +1,4 @@
-"""The service over the sample catalogue, in this process; and as a process of its own on a port the kernel gives."""
+"""The service over the sample catalogue: in this process, and as a separate process on a free port."""
 
 from __future__ import annotations
 

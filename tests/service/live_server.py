@@ -1,4 +1,4 @@
-"""An application on a real server, on a port of this machine that the kernel gives."""
+"""Run an application on a real server, on a free port of this machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STARTS_IN_S = 120.0
 
 
 class LiveServer:
-    """A uvicorn server in a thread, from `with` to its end; `url` is where it listens."""
+    """A uvicorn server in a thread while the `with` block runs; `url` is its address."""
 
     def __init__(self, app: FastAPI) -> None:
         self._app = app
@@ -31,20 +31,20 @@ class LiveServer:
 
     @property
     def batcher(self) -> Batcher:
-        """What the requests of the application wait in."""
+        """The queue of the application's encoder."""
         service = self._app.state.service
         assert isinstance(service, Service)
         return service.databases.batching._batcher
 
     @property
     def searches(self) -> Batcher:
-        """What searches wait in."""
+        """The queue of the application's searches."""
         service = self._app.state.service
         assert isinstance(service, Service)
         return service.searches._batcher
 
     def until(self, condition: Callable[[], bool]) -> None:
-        """Wait for something that a request brings about."""
+        """Wait until a condition holds."""
         ends = time.monotonic() + STARTS_IN_S
         while not condition():
             assert time.monotonic() < ends

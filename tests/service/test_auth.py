@@ -1,4 +1,4 @@
-"""Keys: kept as digests, looked up for each request, of one scope or several, each with its rate."""
+"""API keys: stored as digests, checked for each request, with scopes and a rate limit each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a page of another site, a rebound name or an oversized body gets."""
+"""Requests from pages of other sites, under rebound names, or with oversized bodies are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The service as a process: it comes up, it ends what it has begun, and a kill loses nothing that was acknowledged."""
+"""The service as a process: it starts, finishes open requests at a stop, and a kill loses no acknowledged write."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from PIL import Image
 import firstsight
 from firstsight.service.api_keys import KeyFile
 from tests.service.conftest import StartService
+
+pytestmark = pytest.mark.slow
 
 
 def colour_of(writer: int, n: int) -> tuple[int, int, int]:
@@ -170,5 +172,5 @@ def test_a_port_that_is_taken_is_one_sentence(capsys: pytest.CaptureFixture[str]
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(ListenError, match=f"127.0.0.1:{port} cannot be taken"):
+        with pytest.raises(ListenError, match=f"127.0.0.1:{port} cannot be used"):
             serve(ServiceSettings(db=str(own_db), port=port))

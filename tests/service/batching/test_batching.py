@@ -1,4 +1,4 @@
-"""Many callers share the encoder's passes, and each gets its own vectors, in time or a clear answer."""
+"""Callers share forward passes; each gets its own vectors in time, or a clear error."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from PIL import Image
 
 from firstsight.encoders.base import Encoder, EncoderSpec, ImageInput, Vectors
 from firstsight.errors import BrokenEncoderError, EncoderError, InputError, MediaError
+from firstsight.service.batching.batch_metrics import DropReason
 from firstsight.service.batching.batcher import Batcher, Lane
-from firstsight.service.batching.batching_encoder import BatchingEncoder, BatchSettings, TextCache, time_limit
-from firstsight.service.batching.queue_errors import DeadlineError, DropReason, QueueFullError, StoppedError
+from firstsight.service.batching.batching_encoder import BatchingEncoder, BatchSettings, time_limit
+from firstsight.service.batching.queue_errors import DeadlineError, QueueFullError, StoppedError
+from firstsight.service.batching.text_cache import TextCache
 
 PICTURES = [
     path for path in sorted((Path(__file__).parents[3] / "sample_media").rglob("*.jpg")) if "broken" not in path.name
@@ -113,6 +115,7 @@ def test_texts_of_many_threads_share_passes_and_keep_their_vectors(gate: GatedEn
     np.testing.assert_allclose(vectors, starter.encode_texts(texts), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_pictures_of_many_threads_share_passes_and_keep_their_vectors(starter: Encoder) -> None:
     metrics = Recorder()
     with (
@@ -131,7 +134,7 @@ def test_a_full_queue_refuses_with_the_time_to_come_back(gate: GatedEncoder) -> 
     with BatchingEncoder(gate, BatchSettings(text_queue=3), metrics) as encoder:
         busy(gate, encoder)
         waiting = encoder.submit_texts(["a", "b", "c"])
-        with pytest.raises(QueueFullError, match="3 texts are waiting, and at most 3 may") as refused:
+        with pytest.raises(QueueFullError, match="3 texts are waiting, and the limit is 3") as refused:
             encoder.submit_texts(["d"])
         assert 1 <= refused.value.retry_after_s <= 60
         gate.door.set()
@@ -163,7 +166,7 @@ def test_a_caller_past_its_deadline_is_told_while_the_encoder_is_still_busy(gate
         over = time.monotonic() + 0.05
         until(lambda: time.monotonic() > over)
         gate.door.set()
-        with pytest.raises(DeadlineError, match="did not come to the request"):
+        with pytest.raises(DeadlineError, match="without an answer"):
             unread.result(SOON_S)
     assert gate.calls == [["first"]]
     assert sorted(metrics.drops) == ["cancelled", "deadline"]

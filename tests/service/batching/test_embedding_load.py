@@ -1,4 +1,4 @@
-"""The embeddings endpoints under more work than they can do: refused, late, given up."""
+"""The embedding routes under overload: full queues, deadlines, cancelled requests."""
 
 from __future__ import annotations
 

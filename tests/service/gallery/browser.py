@@ -1,4 +1,4 @@
-"""The page in a real browser: Debian's Chromium, headless, against a real server on a port that the kernel gives."""
+"""Open the page in a real browser: Debian's headless Chromium with a real server on a free port."""
 
 from __future__ import annotations
 

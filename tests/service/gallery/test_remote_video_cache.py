@@ -1,4 +1,4 @@
-"""Copies of remote videos: fetched once, kept while somebody holds them, and the oldest given up for room."""
+"""Copies of remote videos are fetched once and kept while in use; the least recently used are removed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of open connections, the descriptors they may take, and the log lines they may cause."""
+"""The table of open connections, the limit of descriptors, and the filter of log lines."""
 
 from __future__ import annotations
 

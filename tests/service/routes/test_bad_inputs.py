@@ -1,4 +1,4 @@
-"""Over HTTP too, an input that the encoder fails on costs itself and is named."""
+"""Over HTTP, an input that the encoder fails on is named, and other inputs are not affected."""
 
 from __future__ import annotations
 

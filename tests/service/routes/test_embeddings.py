@@ -1,4 +1,4 @@
-"""The embeddings endpoints, asked by the packages that people use, on a real server with the real encoder."""
+"""The embedding routes with the common client packages, a real server and the real encoder."""
 
 from __future__ import annotations
 
@@ -103,14 +103,14 @@ def test_openai_lists_the_encoder(client: openai.OpenAI, starter: Encoder) -> No
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        ({"input": [1, 2, 3]}, r"input\[0\] is made of token ids"),
-        ({"input": [["a"]]}, r"input\[0\] is no text"),
-        ({"input": [[1, 2], [3]]}, r"input\[0\] is made of token ids"),
+        ({"input": [1, 2, 3]}, r"input\[0\] has token ids"),
+        ({"input": [["a"]]}, r"input\[0\] is not a text"),
+        ({"input": [[1, 2], [3]]}, r"input\[0\] has token ids"),
         ({"input": []}, "input is empty"),
         ({"input": ["a", " "]}, r"input\[1\] is empty"),
         ({"input": ["a"] * 2049}, "at most 2048"),
         ({"input": "a" * 70_000}, "65,536"),
-        ({"input": "a", "dimensions": 256}, "have 384 and cannot be cut"),
+        ({"input": "a", "dimensions": 256}, "always have 384"),
         ({"input": "a", "encoding_format": "hex"}, "encoding_format"),
         ({"input": [{"video": "x"}]}, r"input\[0\] has 'video'"),
         ({"input": "a", "modality": "audio"}, "modality"),
@@ -130,7 +130,7 @@ def test_what_cannot_be_answered_is_a_bad_request_that_says_why(service: LiveSer
 
 
 def test_openai_raises_its_own_error(client: openai.OpenAI) -> None:
-    with pytest.raises(openai.BadRequestError, match="cannot be cut") as refused:
+    with pytest.raises(openai.BadRequestError, match="always have 384") as refused:
         client.embeddings.create(model="starter", input="a", dimensions=5)
     assert refused.value.code == "invalid_request"
     assert refused.value.type == "invalid_request_error"
@@ -258,9 +258,9 @@ def test_cohere_is_told_which_input_is_bad(cohere_client: cohere.ClientV2) -> No
         ({}, "one of texts, images and inputs"),
         ({"texts": ["a"], "images": ["b"]}, "one of texts, images and inputs"),
         ({"texts": ["a", ""]}, r"texts[1] is empty"),
-        ({"texts": ["a"], "output_dimension": 3}, "cannot be cut"),
+        ({"texts": ["a"], "output_dimension": 3}, "always have 384"),
         ({"texts": ["a"], "truncate": "START"}, "truncate"),
-        ({"inputs": [{"content": [{"type": "text", "image_url": {"url": "x"}}]}]}, "has to have text"),
+        ({"inputs": [{"content": [{"type": "text", "image_url": {"url": "x"}}]}]}, "must have text"),
     ],
 )
 def test_cohere_bad_requests_say_why(service: LiveServer, body: Any, says: str) -> None:

@@ -1,4 +1,4 @@
-"""The OpenAPI document, and what happens to a service that is asked everything it describes, and worse."""
+"""The OpenAPI document, and requests generated from it, valid and invalid."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from schemathesis.core.result import Ok
 from firstsight.encoders.base import Encoder
 from firstsight.service.service_settings import ServiceSettings
 from tests.service.conftest import serving
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Search, items and slates over HTTP are what the library answers, and tell nothing of this machine."""
+"""Search, items and slates over HTTP equal the library's answers and contain no local paths."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_moments_name_the_view_to_play(client: TestClient) -> None:
         ({"text": "a", "snapshot": "1.1.1." + "9" * 18}, "snapshot"),
         ({"items": ["nobody"]}, "no item 'nobody'"),
         ({"images": ["aGVsbG8="]}, "picture"),
-        ({"videos": ["/etc/passwd"]}, "no http(s) address"),
+        ({"videos": ["/etc/passwd"]}, "not an http(s) address"),
         ({"images": ["/etc/passwd"]}, "neither base64"),
         ({"images": ["s3://bucket/key"]}, "cannot be fetched"),
     ],
