@@ -46,4 +46,4 @@ if __name__ == "__main__":
     commits = git("log", "--no-merges", f"--since={SINCE}", "--format=%s")
     wrong = [subject for subject in commits if len(subject) > 72 or not re.match(rf"(?:{VERB}) .+[^.]$", subject)]
     asked = [f"commit {subject!r}: use an imperative subject of at most 72 characters" for subject in wrong]
-    sys.exit("\n".join([*sorted(phrases()), *asked]))
+    sys.exit("\n".join([*sorted(phrases()), *asked]) or None)
