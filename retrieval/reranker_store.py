@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from lancedb.table import Table
 
-from firstsight.errors import QueryError, StoreError, first_line
-from firstsight.storage.conditions import is_in, quote
-from firstsight.storage.sessions import shared_session
+from firstsight.errors import QueryError, first_line
+from firstsight.heads.model_shelf import ModelShelf, ShelfSpec
+from firstsight.storage.side_tables import DatabaseAddress
 from firstsight.storage.tables import TIME
 
 TABLE = "rerankers"
@@ -60,40 +57,56 @@ class RerankerVersion:
         }
 
 
+def _from_row(row: dict[str, Any]) -> RerankerVersion:
+    return RerankerVersion(**row | {"columns": tuple(row["columns"]), "learned": tuple(row["learned"])})
+
+
+SHELF_SPEC = ShelfSpec(
+    TABLE,
+    SCHEMA,
+    flag="promoted",
+    slot="mode",
+    slot_noun="mode",
+    noun="reranker",
+    fit_command="firstsight rerank fit",
+    to_row=asdict,
+    from_row=_from_row,
+)
+
+
 class RerankerShelf:
-    """The rerankers of one database. What was read of one state of their table is kept."""
+    """The rerankers of one database. Promoted versions are cached per state of the table."""
 
     def __init__(self, uri: str) -> None:
-        self.uri = uri
-        self._absent = False
+        self._shelf = ModelShelf(DatabaseAddress(uri), SHELF_SPEC)
         self._promoted: dict[int, dict[str, RerankerVersion]] = {}
 
     def state(self) -> int | None:
-        """The newest version of their table; None where no reranker was ever fitted.
-
-        At an object-store address absence is found out once: asking again would cost every search a round trip.
-        """
-        table = self._open()
-        return None if table is None else table.version
+        """Return the latest version number of the table; None if no reranker was ever fitted."""
+        return self._shelf.state()
 
     def versions(self) -> list[RerankerVersion]:
-        """Every reranker, oldest first."""
-        table = self._open()
-        return [] if table is None else sorted(_read(table, None), key=lambda one: one.version)
+        """Return every reranker, oldest first."""
+        return self._shelf.versions()
+
+    def version(self, version: int | None) -> RerankerVersion:
+        """Return a version by its number; None means the latest. Errors as `find_version`."""
+        return self._shelf.get(version)
 
     def promoted(self, state: int | None) -> dict[str, RerankerVersion]:
-        """The rerankers that searches use, by mode, as they were in a state of the table.
+        """Return the promoted rerankers of a state of the table, by mode.
+
+        Args:
+            state: from `state()`; None means no rerankers.
 
         Raises:
-            QueryError: there was no such state.
+            QueryError: the state no longer exists.
         """
         if state is None:
             return {}
         if state not in self._promoted:
             try:
-                table = shared_session(self.uri).open_table(TABLE)
-                table.checkout(state)
-                found = {one.mode: one for one in _read(table, "promoted")}
+                by_mode = {reranker.mode: reranker for reranker in self._shelf.in_use(state)}
             except (ValueError, RuntimeError, OSError) as error:
                 raise QueryError(
                     f"rerankers of a snapshot are not there any more ({first_line(error)}); begin again at the first "
@@ -101,53 +114,24 @@ class RerankerShelf:
                 ) from None
             if len(self._promoted) > 3:
                 self._promoted.clear()
-            self._promoted[state] = found
+            self._promoted[state] = by_mode
         return self._promoted[state]
 
-    def add(self, made: RerankerVersion) -> RerankerVersion:
-        """Keep a fitted model under the next version; the caller holds the writer lock.
+    def add(self, fitted: RerankerVersion) -> RerankerVersion:
+        """Store a fitted model under the next version number; the caller holds the writer lock.
 
         Raises:
             StoreError: the database cannot be written.
         """
-        numbered = replace(made, version=max((one.version for one in self.versions()), default=0) + 1)
-        row = asdict(numbered) | {"figures": json.dumps(dict(made.figures))}
-        try:
-            table = shared_session(self.uri).create_table(TABLE, schema=SCHEMA, exist_ok=True)
-            table.add(pa.Table.from_pylist([row], schema=SCHEMA))
-        except (OSError, RuntimeError, ValueError) as error:
-            raise self._unwritable(error) from error
-        self._absent = False
-        return numbered
+        return self._shelf.add([fitted])[0]
 
     def promote(self, chosen: RerankerVersion) -> None:
-        """Let searches of its mode use a version, in the place of another; one commit, so that there are never two."""
-        self._update(where=f"mode = {quote(chosen.mode)}", promoted=f"version = {chosen.version}")
+        """Use a version in searches of its mode, instead of the present one."""
+        self._shelf.use([chosen.version])
 
     def drop(self, versions: Sequence[int]) -> None:
-        """Let searches not use these versions any more."""
-        self._update(where=is_in("version", versions), promoted="false")
-
-    def _update(self, *, where: str, promoted: str) -> None:
-        table = self._open()
-        assert table is not None  # the caller has a version of it
-        try:
-            table.update(where=where, values_sql={"promoted": promoted})
-        except (OSError, RuntimeError) as error:
-            raise self._unwritable(error) from error
-
-    def _unwritable(self, error: Exception) -> StoreError:
-        return StoreError(f"{self.uri} could not be written ({first_line(error)}); see that there is room and access")
-
-    def _open(self) -> Table | None:
-        remote = "://" in self.uri
-        if (remote and self._absent) or (not remote and not (Path(self.uri) / f"{TABLE}.lance").is_dir()):
-            return None
-        try:
-            return shared_session(self.uri).open_table(TABLE)
-        except (ValueError, FileNotFoundError):
-            self._absent = True
-            return None
+        """Stop the use of these versions in searches."""
+        self._shelf.drop(versions)
 
 
 def normalise_text(text: str) -> str:
@@ -161,18 +145,12 @@ def digest(text: str) -> str:
 
 
 def find_version(shelf: RerankerShelf, version: int | None) -> RerankerVersion:
-    """A version by its number; the newest by default.
+    """Find a version by its number; by default the latest.
 
     Raises:
-        QueryError: there is none.
+        QueryError: the version does not exist, or there is no reranker.
     """
-    there = shelf.versions()
-    found = next((one for one in reversed(there) if version in (None, one.version)), None)
-    if found is None:
-        listed = ", ".join(str(one.version) for one in there) or "none; fit one with: firstsight rerank fit"
-        named = "reranker" if version is None else f"reranker {version}"
-        raise QueryError(f"there is no {named} in {shelf.uri}; its versions: {listed}")
-    return found
+    return shelf.version(version)
 
 
 def versions_to_evaluate(shelf: RerankerShelf, modes: Sequence[str]) -> list[RerankerVersion]:
@@ -183,19 +161,3 @@ def versions_to_evaluate(shelf: RerankerShelf, modes: Sequence[str]) -> list[Rer
         of_mode = [one for one in there if one.mode == mode]
         shown += [one for one in of_mode if one.promoted or one is of_mode[-1]]
     return shown
-
-
-def _read(table: Table, condition: str | None) -> list[RerankerVersion]:
-    search = table.search()
-    rows = (search if condition is None else search.where(condition)).limit(None).to_arrow().to_pylist()
-    return [
-        RerankerVersion(
-            **row
-            | {
-                "columns": tuple(row["columns"]),
-                "learned": tuple(row["learned"]),
-                "figures": json.loads(row["figures"]),
-            }
-        )
-        for row in rows
-    ]
