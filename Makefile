@@ -11,7 +11,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $
 TESTERS ?= 2
 PYTEST_OPTIONS ?=
 
-.PHONY: demo test test-newest lint format wheel wheels constraints clean
+.PHONY: demo test test-fast test-newest lint format wheel wheels constraints clean
 
 # constraints.txt has the exact version of every package; `pip install .` takes the ranges of pyproject.toml.
 $(STAMP): pyproject.toml constraints.txt
@@ -31,6 +31,10 @@ demo: $(STAMP)
 
 test: $(STAMP) lint
 	$(BIN)/python -m pytest -n $(TESTERS) --dist worksteal -rfEs $(PYTEST_OPTIONS)
+
+# For daily work: what each package does, without kills, browsers, exported graphs and processes. CI runs `make test`.
+test-fast: $(STAMP)
+	$(BIN)/python -m pytest -m "not slow" -n $(TESTERS) --dist worksteal -rfEs $(PYTEST_OPTIONS)
 
 # Names of the dependencies with an upper bound.
 BOUNDED = import re, tomllib; print(*(re.match(r"[\w.-]+", one)[0] for one in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"] if "<" in one))

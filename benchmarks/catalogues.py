@@ -1,4 +1,4 @@
-"""Catalogues to measure on, made from the sample pictures: any number of items, each with a picture of its own."""
+"""Catalogues for benchmarks: any number of items, each with its own picture, made from the sample pictures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ BROKEN = "broken-teapot.jpg"
 
 
 def make_catalogue(folder: Path, items: int, side: int, seed: int = 0) -> Path:
-    """Write `items` JPEGs of `side` pixels, cropped and turned from the sample pictures, and their catalogue.csv."""
+    """Write `items` square JPEGs, cropped and mirrored from the sample pictures, and their catalogue.csv.
+
+    Args:
+        side: side of the pictures, in pixels.
+        seed: random seed of crops, mirroring and prices.
+
+    Returns:
+        Path of the catalogue.
+    """
     rng = random.Random(seed)
     folder.mkdir(parents=True, exist_ok=True)
     originals = [
@@ -29,10 +37,10 @@ def make_catalogue(folder: Path, items: int, side: int, seed: int = 0) -> Path:
             left, top = rng.uniform(0, 0.2), rng.uniform(0, 0.2)
             width, height = picture.size
             box = (left * width, top * height, (left + 0.8) * width, (top + 0.8) * height)
-            made = picture.resize((side, side), Image.Resampling.BILINEAR, box=box)
+            variant = picture.resize((side, side), Image.Resampling.BILINEAR, box=box)
             if rng.random() < 0.5:
-                made = made.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-            made.save(folder / f"{number}.jpg", quality=88)
+                variant = variant.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+            variant.save(folder / f"{number}.jpg", quality=88)
             title = f"{name.replace('-', ' ')} number {number}, as in the sample catalogue"
             writer.writerow([f"item-{number}", title, f"{number}.jpg", round(rng.uniform(5, 500), 2)])
     return folder / "catalogue.csv"

@@ -27,9 +27,9 @@ from lancedb.table import Table
 
 from benchmarks.drawn_conditions import ROWS, generate
 from firstsight.errors import QueryError
-from firstsight.storage import condition_parser
-from firstsight.storage.condition_parser import Condition, parse_condition
-from firstsight.storage.conditions import is_in
+from firstsight.storage.sql import condition_parser
+from firstsight.storage.sql.condition_parser import Condition, parse_condition
+from firstsight.storage.sql.conditions import is_in
 
 TYPICAL = {
     "3 comparisons": "price < 50 AND category = 'shoes' AND created_at > timestamp '2024-01-01T00:00:00Z'",

@@ -1,4 +1,4 @@
-"""Copies of pictures and videos, as people make them, to look for: what `benchmarks.duplicates` measures on."""
+"""Typical copies of pictures and videos, for `benchmarks.duplicates`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def jpeg(picture: Image.Image, quality: int) -> Image.Image:
 
 
 def cropped(picture: Image.Image, share: float) -> Image.Image:
-    """Without a share of its width and of its height, unevenly from both sides."""
+    """Remove a share of the width and of the height, different amounts from opposite sides."""
     width, height = picture.size
     return picture.crop(
         (
@@ -56,7 +56,7 @@ PICTURE_COPIES: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 @dataclass(frozen=True)
 class Video:
-    """Frames at 10 a second, (n, 240, 320, 3)."""
+    """A video as frames at 10 per second: (n, 240, 320, 3) uint8."""
 
     frames: Pixels
 
@@ -65,7 +65,7 @@ class Video:
 
 
 def compose(pictures: Sequence[Path], rng: random.Random) -> Video:
-    """One shot of 2 to 5 seconds a picture, the camera moving over it."""
+    """Make a video with a shot of 2 to 5 seconds for each picture, under a moving camera."""
     return Video(np.concatenate([np.stack(list(_shot(path, rng.randrange(20, 50), rng))) for path in pictures]))
 
 
@@ -104,7 +104,7 @@ def sped_up(frames: Pixels, factor: float) -> Pixels:
 
 
 def write_video_copies(folder: Path, name: str, video: Video, intro: Pixels) -> dict[str, tuple[str, float]]:
-    """Write copies of a video; gives each copy's file, and the second of the original at which it begins."""
+    """Write copies of a video. Return for each kind the file and the second of the original at which it begins."""
     frames, n = video.frames, len(video)
     margin = 6
     cut = frames[:, margin : SIZE[1] - margin, margin : SIZE[0] - margin]
@@ -121,8 +121,8 @@ def write_video_copies(folder: Path, name: str, video: Video, intro: Pixels) -> 
         "mirrored": (frames[:, :, ::-1], 0.0, {}),
     }
     files = {}
-    for number, (how, (pixels, offset, settings)) in enumerate(made.items()):
+    for number, (kind, (pixels, offset, settings)) in enumerate(made.items()):
         file = f"{name}-copy{number}.mp4"
         write(folder / file, pixels, **settings)  # type: ignore[arg-type]
-        files[how] = (file, offset)
+        files[kind] = (file, offset)
     return files

@@ -1,8 +1,10 @@
-"""Near-duplicates, time and quality: python -m benchmarks.duplicates [--pictures FOLDER] [--only curve|pictures|videos]
+"""Measure time and quality of near-duplicate search.
 
-The curve: databases of drawn vectors and fingerprints, a tenth of the items copies of others, looked through by
-`find_duplicates`. Quality: copies made of real pictures (FOLDER, else the sample media) and of videos composed from
-them, indexed with `starter`; beside them videos that share an intro, and black frames, and nothing else.
+    python -m benchmarks.duplicates [--pictures FOLDER] [--only curve|pictures|videos]
+
+The curve is the time of `find_duplicates` on databases of random vectors and fingerprints, where a tenth of the items
+are copies. Quality is measured on copies of real pictures (FOLDER, by default the sample media) and of videos composed
+from them, indexed with `starter`. Further videos share only an intro and black frames.
 """
 
 from __future__ import annotations
@@ -52,10 +54,10 @@ def curve(sizes: Sequence[int]) -> None:
 
 
 def drawn(store: Store, items: int) -> dict[str, str]:
-    """Write items with a picture each; gives the copies among them with what they are copies of.
+    """Write items with one picture each. Return the copies among them, each with its original.
 
-    Vectors gather around 200 centres that share a direction (cosine .45 between random ones, as of real pictures);
-    copies differ in 0 to 25 bits and have a cosine of about .96.
+    Vectors are near 200 centres with a common direction (cosine .45 between random ones, as for real pictures). Copies
+    differ in 0 to 25 bits and have a cosine of about .96.
     """
     rng = np.random.default_rng(0)
     count = items - items // 10
@@ -71,7 +73,7 @@ def drawn(store: Store, items: int) -> dict[str, str]:
     vectors = np.concatenate([vectors, near]).astype(np.float32)
     codes = np.concatenate([codes, np.bitwise_xor(codes[source], np.packbits(flipped, axis=1))])
     now = datetime.now(UTC)
-    every = {"kind": "product", "digest": "d", "row_digest": "r", "catalog_dir": "/", "run_id": "r", "indexed_at": now}
+    shared = {"kind": "product", "digest": "d", "row_digest": "r", "catalog_dir": "/", "run_id": "r", "indexed_at": now}
     with store.writing():
         for start in range(0, items, 10_000):
             places = range(start, min(start + 10_000, items))
@@ -81,7 +83,7 @@ def drawn(store: Store, items: int) -> dict[str, str]:
                 for n in places
             ]
             store.write_views(views, replaced=[])
-            store.write_items([every | {"item_id": f"{n:07d}", "vector": vectors[n]} for n in places])
+            store.write_items([shared | {"item_id": f"{n:07d}", "vector": vectors[n]} for n in places])
     return {f"{count + n:07d}": f"{of:07d}" for n, of in enumerate(source.tolist())}
 
 
@@ -102,16 +104,16 @@ def indexed(folder: Path, rows: Sequence[Mapping[str, str]]) -> list[DuplicatePa
 def report(
     pairs: Sequence[DuplicatePair], copies_of: Mapping[str, Mapping[str, str]], groups: Mapping[str, str]
 ) -> None:
-    """Recall by kind of copy; precision over all pairs.
+    """Print the recall for each kind of copy, and the precision over all pairs.
 
     Args:
-        copies_of: how it was made -> copy -> original.
-        groups: item -> what it shows; pairs within one are right.
+        copies_of: kind of copy -> copy -> original.
+        groups: item -> its subject; pairs with the same subject are correct.
     """
     found = {(p.item_id, p.other_id) for p in pairs} | {(p.other_id, p.item_id) for p in pairs}
-    for how, made in copies_of.items():
+    for kind, made in copies_of.items():
         hit = sum((copy, original) in found for copy, original in made.items())
-        print(f"  {how:28s} found {hit} of {len(made)}")
+        print(f"  {kind:28s} found {hit} of {len(made)}")
     wrong = [p for p in pairs if groups[p.item_id] != groups[p.other_id]]
     print(f"  {len(pairs)} pairs, {len(wrong)} of them wrong: precision {1 - len(wrong) / max(len(pairs), 1):.4f}")
     for p in wrong[:10]:
@@ -119,25 +121,25 @@ def report(
 
 
 def pictures(paths: Sequence[Path], products: Mapping[str, str], copied: int) -> None:
-    """Copies of some pictures among all."""
+    """Measure the search for copies of some pictures among all pictures."""
     rng = random.Random(0)
     chosen = set(rng.sample(list(paths), min(copied, len(paths))))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         rows: list[dict[str, str]] = []
         groups: dict[str, str] = {}
-        copies_of: dict[str, dict[str, str]] = {how: {} for how in copies.PICTURE_COPIES}
+        copies_of: dict[str, dict[str, str]] = {kind: {} for kind in copies.PICTURE_COPIES}
         for path in paths:
             with Image.open(path) as file:
                 picture = file.convert("RGB")
             picture.save(folder / f"{path.stem}.png", compress_level=1)
             made = {path.stem: picture}
-            for n, (how, change) in enumerate(copies.PICTURE_COPIES.items()):
+            for n, (kind, change) in enumerate(copies.PICTURE_COPIES.items()):
                 if path in chosen:
                     made[f"{path.stem}~{n}"] = change(picture)
-                    copies_of[how][f"{path.stem}~{n}"] = path.stem
-            for item_id, one in made.items():
-                one.save(folder / f"{item_id}.png", compress_level=1)
+                    copies_of[kind][f"{path.stem}~{n}"] = path.stem
+            for item_id, image in made.items():
+                image.save(folder / f"{item_id}.png", compress_level=1)
                 rows.append({"item_id": item_id, "images": f"{item_id}.png"})
                 groups[item_id] = products.get(path.name, path.stem)
         pairs = indexed(folder, rows)
@@ -151,7 +153,7 @@ def _stem(item_id: str) -> str:
 
 
 def videos(paths: Sequence[Path], count: int) -> None:
-    """Copies of composed videos, among others that share an intro or black frames."""
+    """Measure the search for copies of composed videos, among videos that share an intro and black frames."""
     rng = random.Random(0)
     shuffled = rng.sample(list(paths), len(paths))
     shots = iter(shuffled * 4)
@@ -165,14 +167,14 @@ def videos(paths: Sequence[Path], count: int) -> None:
             video = copies.compose([next(shots) for _ in range(rng.randrange(5, 9))], rng)
             item_id = f"video{n}"
             groups[item_id] = item_id
-            if n >= count:  # unrelated, with the shared intro and black frames before and after
+            if n >= count:  # an unrelated video, with the shared intro and black frames before and after it
                 frames = np.concatenate([intro, copies.black(2), video.frames, copies.black(2)])
                 copies.write(folder / f"{item_id}.mp4", frames)
                 continue
             copies.write(folder / f"{item_id}.mp4", video.frames)
-            for how, (file, offset) in copies.write_video_copies(folder, item_id, video, intro).items():
+            for kind, (file, offset) in copies.write_video_copies(folder, item_id, video, intro).items():
                 copy = Path(file).stem
-                copies_of.setdefault(how, {})[copy] = item_id
+                copies_of.setdefault(kind, {})[copy] = item_id
                 offsets[copy] = offset
                 groups[copy] = item_id
         pairs = indexed(folder, [{"item_id": item_id, "videos": f"{item_id}.mp4"} for item_id in groups])
@@ -196,7 +198,7 @@ def cost(paths: Sequence[Path]) -> None:
     started = time.perf_counter()
     for picture in opened:
         fingerprint(picture)
-    print(f"PDQ: {(time.perf_counter() - started) / len(opened) * 1e3:.1f} ms a picture of {opened[0].size}")
+    print(f"PDQ: {(time.perf_counter() - started) / len(opened) * 1e3:.1f} ms per picture of {opened[0].size}")
 
 
 def main() -> None:

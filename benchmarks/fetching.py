@@ -1,9 +1,9 @@
-"""Remote pictures over loopback, from a server with a latency that answers some requests with 503.
+"""Measure fetching of remote pictures over loopback from a slow server that answers some requests with 503.
 
     python -m benchmarks.fetching     # a sequential httpx loop, the index run's loader, and its cache cold and warm
 
-Each way fetches and decodes the same pictures; the server is a process of its own. Figures are medians of rounds made
-in turn, with each picture's first request answered by a 503 or not, the same for all.
+Each method fetches and decodes the same pictures. The server runs in its own process. Figures are medians of rounds
+made in turn. The same pictures get a 503 at their first request in every method.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MIN_SIDE = 224
 
 
 def serve(folder: Path, latency_s: float, failing: float) -> None:
-    """Serve a folder's files at /ROUND/NAME until killed; the port is printed first."""
+    """Serve a folder's files at /ROUND/NAME until killed; print the port first."""
     failed: set[str] = set()
 
     class Handler(BaseHTTPRequestHandler):
@@ -69,7 +69,7 @@ def serve(folder: Path, latency_s: float, failing: float) -> None:
 
 @contextmanager
 def served(folder: Path, latency_s: float, failing: float) -> Iterator[str]:
-    """A server process; its address."""
+    """Run the server in a process and yield its address."""
     command = [sys.executable, "-m", "benchmarks.fetching", "--serve", str(folder)]
     command += ["--latency", str(latency_s), "--failing", str(failing)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -81,7 +81,7 @@ def served(folder: Path, latency_s: float, failing: float) -> Iterator[str]:
 
 
 def sequential(urls: Sequence[str]) -> int:
-    """One httpx client, one address after the other, no tries; how many failed."""
+    """Fetch one address after the other with an httpx client, without retries. Return the number of failures."""
     failed = 0
     with httpx.Client(timeout=30) as client:
         for url in urls:
@@ -94,7 +94,7 @@ def sequential(urls: Sequence[str]) -> int:
 
 
 def loader(urls: Sequence[str], policy: MediaPolicy) -> int:
-    """The index run's loader; how many failed."""
+    """Fetch by the index run's loader. Return the number of failures."""
     jobs = []
     for url in urls:
         item = CatalogItem(url, "product", None, None, (url,), (), None, None, None, {})
@@ -104,7 +104,11 @@ def loader(urls: Sequence[str], policy: MediaPolicy) -> int:
 
 
 def measure(pictures: int, side: int, rounds: int, latency_s: float, failing: float) -> bool:
-    """Print seconds and failures of each way; whether none is lost, and eight at once are five times as fast as one."""
+    """Print seconds and failures of each method.
+
+    Returns:
+        Whether no picture is lost, and eight fetches at once are five times as fast as the sequential loop.
+    """
     seconds: dict[str, list[float]] = {}
     failures: dict[str, int] = {}
     with tempfile.TemporaryDirectory() as name:
@@ -114,32 +118,32 @@ def measure(pictures: int, side: int, rounds: int, latency_s: float, failing: fl
         policy = MediaPolicy(allow_private=True)
         with served(folder / "media", latency_s, failing) as address:
 
-            def timed(what: str, work: Callable[[], int]) -> None:
+            def timed(method: str, work: Callable[[], int]) -> None:
                 began = time.perf_counter()
-                failures[what] = failures.get(what, 0) + work()
-                seconds.setdefault(what, []).append(time.perf_counter() - began)
+                failures[method] = failures.get(method, 0) + work()
+                seconds.setdefault(method, []).append(time.perf_counter() - began)
 
             for round_ in range(rounds):
-                of = {way: [f"{address}/{round_}{way}/{file}" for file in files] for way in "abcd"}
-                kept = replace(policy, cache_dir=folder / f"kept-{round_}")
+                urls = {key: [f"{address}/{round_}{key}/{file}" for file in files] for key in "abcd"}
+                cached = replace(policy, cache_dir=folder / f"cache-{round_}")
                 wide = replace(policy, fetches_per_host=32)
-                timed("sequential httpx", lambda of=of: sequential(of["a"]))  # type: ignore[misc]
-                timed("loader, 8 at once", lambda of=of: loader(of["b"], policy))  # type: ignore[misc]
-                timed("loader, 32 at once", lambda of=of, wide=wide: loader(of["c"], wide))  # type: ignore[misc]
-                timed("loader, cache cold", lambda of=of, kept=kept: loader(of["d"], kept))  # type: ignore[misc]
-                timed("loader, cache warm", lambda of=of, kept=kept: loader(of["d"], kept))  # type: ignore[misc]
+                timed("sequential httpx", lambda urls=urls: sequential(urls["a"]))  # type: ignore[misc]
+                timed("loader, 8 at once", lambda urls=urls: loader(urls["b"], policy))  # type: ignore[misc]
+                timed("loader, 32 at once", lambda urls=urls, wide=wide: loader(urls["c"], wide))  # type: ignore[misc]
+                timed("loader, cache cold", lambda urls=urls, cached=cached: loader(urls["d"], cached))  # type: ignore[misc]
+                timed("loader, cache warm", lambda urls=urls, cached=cached: loader(urls["d"], cached))  # type: ignore[misc]
     size = f"{pictures} pictures of {side} x {side}, {1000 * latency_s:g} ms latency, {failing:.0%} answered with 503"
     print(f"{size}; medians of {rounds}")
-    for what, taken in seconds.items():
-        print(f"{what:20} {statistics.median(taken):6.2f} s   {failures[what]} failed")
+    for method, taken in seconds.items():
+        print(f"{method:20} {statistics.median(taken):6.2f} s   {failures[method]} failed")
     ratio = statistics.median(seconds["sequential httpx"]) / statistics.median(seconds["loader, 8 at once"])
-    lost = sum(failed for what, failed in failures.items() if what != "sequential httpx")
+    lost = sum(failed for method, failed in failures.items() if method != "sequential httpx")
     print(f"times the sequential loop: {ratio:.1f} (goal: at least 5); pictures lost: {lost} (goal: none)")
     return ratio >= 5 and not lost
 
 
 def main() -> None:
-    """Measure, or serve for who measures."""
+    """Measure, or run the server for a measuring process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=400)
     parser.add_argument("--side", type=int, default=640, help="picture side in pixels")

@@ -1,8 +1,8 @@
-"""PDQ fingerprints here and by `pdqhash`, of the same pixels: the time of both, and that all bits are equal.
+"""Compare PDQ fingerprints of firstsight and `pdqhash` on the same pixels: time, and equality of all bits.
 
     python -m benchmarks.fingerprints
 
-`pdqhash` has to be installed (`pip install 'firstsight[pdqhash]'`, which needs a C++ compiler).
+It needs `pdqhash` (`pip install 'firstsight[pdqhash]'`, with a C++ compiler).
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ SAMPLES = Path(__file__).parents[1] / "sample_media" / "pictures"
 
 
 def theirs(picture: Image.Image) -> bytes:
-    """By the package, which takes colours."""
+    """The fingerprint by `pdqhash`, which takes RGB."""
     bits, _ = pdqhash.compute(np.asarray(picture.convert("RGB")))
     return np.packbits(bits.astype(bool)).tobytes()
 
 
 def ours(picture: Image.Image) -> bytes:
-    """By `firstsight.media.pdq`; the quality is computed too, as `pdqhash` does."""
+    """The fingerprint by `firstsight.media.pdq`, with the quality, which `pdqhash` computes too."""
     pixels = np.asarray(picture)
     pdq.quality(pixels)
     return pdq.bits(pdq.coefficients(pixels))
 
 
 def seconds(function: Callable[[Image.Image], bytes], pictures: Sequence[Image.Image]) -> float:
-    """Time for one pass over the pictures."""
+    """Seconds for one pass over the pictures."""
     start = time.perf_counter()
     for picture in pictures:
         function(picture)
@@ -46,13 +46,13 @@ def seconds(function: Callable[[Image.Image], bytes], pictures: Sequence[Image.I
 
 
 def main() -> None:
-    """Run both in turns and print the median of each and their ratio."""
+    """Run both in turn and print the median of each and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=41, help="passes over the pictures by each; default 41")
     rounds = parser.parse_args().rounds
     pictures = []
     for path in sorted(SAMPLES.iterdir()):
-        with suppress(MediaError):  # one is broken on purpose
+        with suppress(MediaError):  # one sample picture is broken on purpose
             pictures.append(open_picture(path).convert("L").resize((pdq.SIDE, pdq.SIDE), Image.Resampling.BILINEAR))
     equal = sum(ours(picture) == theirs(picture) for picture in pictures)
     times = np.array([[seconds(theirs, pictures), seconds(ours, pictures)] for _ in range(rounds)])

@@ -1,12 +1,12 @@
-"""Frames chosen by `auto` against uniform:8 and keyframes, on composed clips whose cuts are known.
+"""Compare frames selected by `auto`, uniform:8 and keyframes on composed clips with known cuts.
 
     python -m benchmarks.frames [--seeds 1 2 3] [--seconds 60]
 
 Each clip is a minute of shots of 2 to 12 seconds: pictures of sample_media and photographs of scikit-image under a
-moving camera with grain, now and then a second of black between two; written by x264 in three ways: keyframes where it
-sees a cut, every 2 seconds, and every 10 seconds whatever is shown. Printed for each rule: the share of shots with at
-least one frame, frames taken, how many of them show nothing but black, processor time of decoding and choosing as share
-of that of decoding every frame, and, for `auto`, how far the start of a shot is from the true cut.
+moving camera with grain, with an occasional second of black between two shots. x264 writes it in three ways: with
+keyframes at detected cuts, every 2 seconds, and every 10 seconds. For each rule the script prints the share of shots
+with at least one frame, the number of frames, the number of black frames, the processor time of decoding and selecting
+as a share of decoding every frame, and for `auto` the distance of shot starts from the true cuts.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ RULES: Final = ("auto", "uniform:8", "keyframes")
 
 @dataclass(frozen=True)
 class Clip:
-    """A composed clip and what is known of it."""
+    """A composed clip and its known shots."""
 
     path: Path
-    shots: list[tuple[float, float]]  # start and end seconds of every shot that shows something
+    shots: list[tuple[float, float]]  # start and end of every shot that is not black, in seconds
 
 
 def compose(folder: Path, seed: int, seconds: float) -> dict[str, Clip]:
-    """Write one clip in each of the ways of GOPS; the same seed gives the same shots."""
+    """Write a clip with each setting in GOPS. The same seed gives the same shots."""
     rng = np.random.default_rng(seed)
     shots: list[tuple[float, float]] = []
     paths = {name: folder / f"{seed}-{n}.mp4" for n, name in enumerate(GOPS)}
@@ -85,7 +85,7 @@ def compose(folder: Path, seed: int, seconds: float) -> dict[str, Clip]:
 
 
 def _stills(rng: np.random.Generator) -> Iterator[Image.Image]:
-    """Pictures in a drawn order, no two neighbours alike: photographs fill the frame, drawings stand on a wall."""
+    """Pictures in random order, without similar neighbours: photographs fill the frame, drawings are on a wall."""
     from skimage import data
 
     size = (SIZE[0] * 3 // 2, SIZE[1] * 3 // 2)
@@ -100,7 +100,7 @@ def _stills(rng: np.random.Generator) -> Iterator[Image.Image]:
             yield wide.crop((0, (wide.height - size[1]) // 2, size[0], (wide.height - size[1]) // 2 + size[1]))
             try:
                 drawing = Image.open(file).convert("RGB")
-            except OSError:  # one picture is broken on purpose
+            except OSError:  # one sample picture is broken on purpose
                 continue
             wall = Image.new("RGB", size, tuple(int(c) for c in rng.integers(60, 230, 3)))
             drawing.thumbnail((size[1], size[1]))
@@ -109,7 +109,7 @@ def _stills(rng: np.random.Generator) -> Iterator[Image.Image]:
 
 
 def _camera(still: Image.Image, frames: int, rng: np.random.Generator) -> Iterator[NDArray[np.uint8]]:
-    """The still under a camera that moves from one box to another, with grain."""
+    """Frames of a still picture, with grain, from a camera that moves from one box to another."""
     ends = rng.random((2, 3))
     grains = rng.normal(0, 3, (8, SIZE[1], SIZE[0], 1))
     for n in range(frames):
@@ -123,7 +123,7 @@ def _camera(still: Image.Image, frames: int, rng: np.random.Generator) -> Iterat
 
 @dataclass(frozen=True)
 class Figures:
-    """What one rule gives on one clip."""
+    """Results of a rule on a clip."""
 
     covered: float
     frames: int
@@ -133,7 +133,7 @@ class Figures:
 
 
 def measure(clip: Clip, rule: FrameRule) -> Figures:
-    """Choose by a rule and compare with what is known."""
+    """Select frames by a rule and compare them with the known shots."""
     started = time.process_time()
     frames = decode(clip.path, lambda reader: choose_frames(reader, rule, min_side=224), max_pixels=10**8)
     seconds = time.process_time() - started
@@ -147,7 +147,7 @@ def measure(clip: Clip, rule: FrameRule) -> Figures:
 
 
 def everything(clip: Clip) -> float:
-    """Seconds of the processor to decode every frame and shrink it."""
+    """Processor seconds to decode and shrink every frame."""
 
     def drain(reader: VideoReader) -> list[Frame]:
         for _ in reader.read(range(len(reader.times)), min_side=224):
@@ -163,22 +163,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--seconds", type=float, default=60.0)
-    asked = parser.parse_args()
-    print(f"seeds {asked.seeds}, {asked.seconds:g} s each; medians over the clips")
+    options = parser.parse_args()
+    print(f"seeds {options.seeds}, {options.seconds:g} s each; medians over the clips")
     print("gop | rule | shots covered | frames | of them black | processor, share of all | start off by, s")
     with tempfile.TemporaryDirectory() as folder:
-        composed = [compose(Path(folder), seed, asked.seconds) for seed in asked.seeds]
+        composed = [compose(Path(folder), seed, options.seconds) for seed in options.seeds]
         for name in GOPS:
-            clips = [one[name] for one in composed]
+            clips = [by_name[name] for by_name in composed]
             full = [everything(clip) for clip in clips]
             for text in RULES:
-                found = [measure(clip, FrameRule.parse(text)) for clip in clips]
-                offsets = [figures.offset_s for figures in found if figures.offset_s is not None]
+                results = [measure(clip, FrameRule.parse(text)) for clip in clips]
+                offsets = [figures.offset_s for figures in results if figures.offset_s is not None]
                 print(
-                    f"{name} | {text} | {statistics.median(f.covered for f in found):.2f} "
-                    f"| {statistics.median(f.frames for f in found):g} of {[len(c.shots) for c in clips]} shots "
-                    f"| {sum(f.wasted for f in found)} "
-                    f"| {statistics.median(f.seconds / all_ for f, all_ in zip(found, full, strict=True)):.2f} "
+                    f"{name} | {text} | {statistics.median(f.covered for f in results):.2f} "
+                    f"| {statistics.median(f.frames for f in results):g} of {[len(c.shots) for c in clips]} shots "
+                    f"| {sum(f.wasted for f in results)} "
+                    f"| {statistics.median(f.seconds / all_ for f, all_ in zip(results, full, strict=True)):.2f} "
                     + (f"| {statistics.median(offsets):.2f}" if offsets else "|"),
                     flush=True,
                 )

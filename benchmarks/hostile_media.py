@@ -1,4 +1,4 @@
-"""Hostile pictures and videos, the same ones every time: what catalogues of strangers hold."""
+"""Hostile pictures and videos, as untrusted catalogues may contain them. Every call makes the same files."""
 
 from __future__ import annotations
 
@@ -19,10 +19,14 @@ VIDEOS = (("mp4", "libx264"), ("mkv", "libx264"), ("webm", "libvpx"), ("ts", "mp
 
 
 def make_hostile(folder: Path, *, cuts: int = 10, flips: int = 6) -> list[tuple[Path, str]]:
-    """Write the files and tell as what a catalogue would list each: "picture" or "video".
+    """Write the files.
 
     Args:
-        cuts: truncations of each good file; flips: copies of it with flipped bytes.
+        cuts: number of truncated copies of each good file.
+        flips: number of copies of each good file with flipped bytes.
+
+    Returns:
+        Each file with the kind under which a catalogue lists it: "picture" or "video".
     """
     folder.mkdir(parents=True, exist_ok=True)
     made = []
@@ -60,7 +64,7 @@ def _files(folder: Path, cuts: int, flips: int) -> Iterator[tuple[str, str, byte
 
 
 def _impostors(rng: random.Random) -> Iterator[tuple[str, bytes]]:
-    """Files that are something else."""
+    """Files with other content than their name says."""
     yield "empty.jpg", b""
     yield "zeros.mp4", bytes(100_000)
     yield "noise.jpg", rng.randbytes(50_000)
@@ -84,7 +88,7 @@ def _impostors(rng: random.Random) -> Iterator[tuple[str, bytes]]:
 
 
 def _bombs(folder: Path) -> Iterator[tuple[str, str, bytes]]:
-    """Small files that announce, or are, very much."""
+    """Small files that announce or expand to a huge size."""
     for side in (9_000, 30_000, 65_535, 2_000_000_000):
         yield f"bomb-{side}.png", "picture", _png(side, side)
     yield "thin.png", "picture", _png(90_000_000, 1)
@@ -118,7 +122,7 @@ def _bombs(folder: Path) -> Iterator[tuple[str, str, bytes]]:
 
 
 def picture(format: str, size: tuple[int, int] = (320, 240), seed: int = 0) -> bytes:
-    """A good picture."""
+    """The bytes of a valid picture."""
     coarse = np.random.default_rng(seed).integers(0, 256, (24, 32, 3), np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).save(buffer, format)
@@ -126,7 +130,7 @@ def picture(format: str, size: tuple[int, int] = (320, 240), seed: int = 0) -> b
 
 
 def video(path: Path, codec: str, frames: int = 40) -> bytes:
-    """A good video, written to a file as well."""
+    """Write a valid video to a file and return its bytes."""
     rng = np.random.default_rng(0)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=10)

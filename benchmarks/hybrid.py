@@ -1,9 +1,9 @@
-"""Words, vectors and both together on real catalogues: python -m benchmarks.hybrid --data FOLDER
+"""Compare word, vector and hybrid search on real catalogues: python -m benchmarks.hybrid --data FOLDER
 
-FOLDER holds `amazon_industrial/items.csv` and `luma_men_gear/catalog.csv`. Only titles are indexed of the first, so
-that a description, with the brand taken out, is another wording of what it looks for. Each query has one right item
-(of luma_men_gear: one right product, in any colour). The measure is the reciprocal rank within the first ten; the
-differences are tested by flipping the signs of paired differences (10,000 times).
+FOLDER has `amazon_industrial/items.csv` and `luma_men_gear/catalog.csv`. Of the first, only titles are indexed, so a
+description without the brand is another wording of its item. Each query has one relevant item (luma_men_gear: one
+relevant product, in any colour). The measure is the reciprocal rank within the first ten. The significance test flips
+the signs of paired differences 10,000 times.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ Row = dict[str, str]
 
 
 @dataclass(frozen=True)
-class Asked:
+class LabelledQuery:
     text: str
-    right: str  # the item, or the product, that is looked for
+    relevant: str  # the relevant item or product
 
 
 def words(text: str) -> list[str]:
@@ -38,8 +38,8 @@ def words(text: str) -> list[str]:
 
 
 def without(text: str, brand: str) -> list[str]:
-    named = {word.lower() for word in words(brand)}
-    return [word for word in words(text) if word.lower() not in named]
+    brand_words = {word.lower() for word in words(brand)}
+    return [word for word in words(text) if word.lower() not in brand_words]
 
 
 def brand_and_words(row: Row, rng: np.random.Generator) -> str | None:
@@ -51,7 +51,7 @@ def brand_and_words(row: Row, rng: np.random.Generator) -> str | None:
 
 
 def half_a_title(row: Row, rng: np.random.Generator) -> str | None:
-    """Half of a title's words without brand and codes, in another order."""
+    """Half of a title's words, without brand and codes, in random order."""
     rest = [word for word in without(row["title"], row["brand"]) if len(word) > 2 and not re.search(r"\d", word)]
     if len(rest) < 4:
         return None
@@ -59,15 +59,15 @@ def half_a_title(row: Row, rng: np.random.Generator) -> str | None:
 
 
 def description(row: Row, rng: np.random.Generator) -> str | None:
-    """The beginning of the description without the brand: fifteen words that somebody else chose."""
+    """The first fifteen words of the description, without the brand: words that another person chose."""
     rest = without(row["description"], row.get("brand") or row["title"].split()[0])
     return " ".join(rest[:15]) if len(rest) >= 8 else None
 
 
 def other_words(row: Row, rng: np.random.Generator) -> str | None:
-    """As `description`, without any word of the title or near to one: what a paraphrase leaves to the vectors."""
-    titled = {word.lower()[:4] for word in words(row["title"])}
-    rest = [word for word in without(row["description"], row.get("brand") or "") if word.lower()[:4] not in titled]
+    """As `description`, without words that start like a word of the title: only vectors can match such a paraphrase."""
+    starts = {word.lower()[:4] for word in words(row["title"])}
+    rest = [word for word in without(row["description"], row.get("brand") or "") if word.lower()[:4] not in starts]
     return " ".join(rest[:15]) if len(rest) >= 8 else None
 
 
@@ -79,34 +79,36 @@ def code(row: Row, rng: np.random.Generator) -> str | None:
 
 
 def name(row: Row, rng: np.random.Generator) -> str | None:
-    """A product's name without its colour."""
+    """The name of a product without its colour."""
     return " ".join(row["title"].split()[:-1])
 
 
 Make = Callable[[Row, np.random.Generator], str | None]
 
 
-def ask(rows: Sequence[Row], make: Make, right: str) -> list[Asked]:
+def make_queries(rows: Sequence[Row], make: Make, id_column: str) -> list[LabelledQuery]:
     rng = np.random.default_rng(0)
-    asked = []
+    queries = []
     for n in rng.permutation(len(rows)):
         text = make(rows[n], rng)
         if text:
-            asked.append(Asked(text, rows[n][right]))
-    return asked[:QUERIES]
+            queries.append(LabelledQuery(text, rows[n][id_column]))
+    return queries[:QUERIES]
 
 
-def reciprocal_ranks(db: firstsight.Database, asked: Sequence[Asked], right: str, **how: object) -> NDArray[np.float64]:
-    queries = [firstsight.Query(one.text, k=DEPTH, **how) for one in asked]  # type: ignore[arg-type]
+def reciprocal_ranks(
+    db: firstsight.Database, labelled: Sequence[LabelledQuery], id_column: str, **settings: object
+) -> NDArray[np.float64]:
+    queries = [firstsight.Query(query.text, k=DEPTH, **settings) for query in labelled]  # type: ignore[arg-type]
     ranks = []
-    for one, results in zip(asked, db.search(queries), strict=True):
-        found = [r.item_id if right == "item_id" else r.columns[right] for r in results]
-        ranks.append(1 / (found.index(one.right) + 1) if one.right in found else 0.0)
+    for query, results in zip(labelled, db.search(queries), strict=True):
+        ids = [r.item_id if id_column == "item_id" else r.columns[id_column] for r in results]
+        ranks.append(1 / (ids.index(query.relevant) + 1) if query.relevant in ids else 0.0)
     return np.array(ranks)
 
 
 def p_value(left: NDArray[np.float64], right: NDArray[np.float64]) -> float:
-    """Two-sided, of a paired difference as large as this one by chance."""
+    """Two-sided p-value of a paired difference."""
     difference = left - right
     signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(10_000, len(difference)))
     return float((np.abs((signs * difference).mean(axis=1)) >= abs(difference.mean()) - 1e-12).mean())
@@ -120,25 +122,30 @@ MODES: dict[str, dict[str, object]] = {
 }
 
 
-Found = dict[str, list[NDArray[np.float64]]]
+RanksByMode = dict[str, list[NDArray[np.float64]]]
 
 
 def measure(
-    title: str, db: firstsight.Database, rows: Sequence[Row], makes: Sequence[Make], right: str, overall: Found
+    title: str,
+    db: firstsight.Database,
+    rows: Sequence[Row],
+    makes: Sequence[Make],
+    id_column: str,
+    overall: RanksByMode,
 ) -> None:
     print(f"\n{title}: {len(rows)} items; MRR@{DEPTH}, and p against the better of vector and words")
     print(f"{'queries':18s} {'n':>4s}  " + "  ".join(f"{mode:>22s}" for mode in MODES))
     for make in makes:
-        asked = ask(rows, make, right)
-        found = {mode: reciprocal_ranks(db, asked, right, **how) for mode, how in MODES.items()}
-        for mode, ranks in found.items():
+        queries = make_queries(rows, make, id_column)
+        by_mode = {mode: reciprocal_ranks(db, queries, id_column, **settings) for mode, settings in MODES.items()}
+        for mode, ranks in by_mode.items():
             overall.setdefault(mode, []).append(ranks)
-        better = max((found["vector"], found["words"]), key=lambda ranks: float(ranks.mean()))
+        better = max((by_mode["vector"], by_mode["words"]), key=lambda ranks: float(ranks.mean()))
         cells = [
             f"{ranks.mean():.3f}" + (f" (p {p_value(ranks, better):.3f})" if mode.startswith("hybrid") else "")
-            for mode, ranks in found.items()
+            for mode, ranks in by_mode.items()
         ]
-        print(f"{make.__name__:18s} {len(asked):4d}  " + "  ".join(f"{cell:>22s}" for cell in cells), flush=True)
+        print(f"{make.__name__:18s} {len(queries):4d}  " + "  ".join(f"{cell:>22s}" for cell in cells), flush=True)
 
 
 def read(path: Path) -> list[Row]:
@@ -149,14 +156,14 @@ def read(path: Path) -> list[Row]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--work", type=Path, help="keeps the databases here")
+    parser.add_argument("--work", type=Path, help="folder for the databases; by default a temporary one")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         work = arguments.work or Path(temporary)
         source = arguments.data / "amazon_industrial" / "items.csv"
-        overall: Found = {}
+        overall: RanksByMode = {}
         db = firstsight.open(work / "amazon")
-        # the description stays a column of the catalogue: not searched
+        # the description is a column of the catalogue and is not searched
         db.index(source)
         makes = [brand_and_words, half_a_title, description, other_words, code]
         measure("amazon_industrial", db, read(source), makes, "item_id", overall)
@@ -164,7 +171,7 @@ def main() -> None:
         db = firstsight.open(work / "luma")
         db.index(source, options=firstsight.CatalogOptions(mapping={"images": ("image",)}))
         measure("luma_men_gear", db, read(source), [name, description, other_words], "parent", overall)
-    print("\nAll queries, and each half: the share of the vectors was chosen on the first")
+    print("\nAll queries, and each half; VECTOR_SHARE was chosen on the first half")
     for mode, groups in overall.items():
         ranks = np.concatenate(groups)
         halves = [np.mean([group[start::2].mean() for group in groups]) for start in (0, 1)]

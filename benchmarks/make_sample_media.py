@@ -5,7 +5,7 @@
 OPENCLIPART is the folder ``usr/share/openclipart/png`` of Debian's package ``openclipart-png`` 0.18 (get it with
 ``apt-get download openclipart-png`` and unpack it with ``dpkg -x``). The photographs come with scikit-image's
 package. Needs ``pillow``, ``numpy``, ``scikit-image`` and ``av``. ``catalogue.csv`` and ``README.md`` are written by
-hand and left alone; the script ends by checking that the catalogue and the files fit together.
+hand and not changed. At the end the script checks that the catalogue and the files agree.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 RGB = tuple[int, int, int]
 Box = tuple[float, float, float]  # centre x, centre y (shares of the still), zoom
-PICTURE_SIDES = (320, 640)  # px, the least and the greatest side of a product picture
-STILL_SIZE = (1280, 720)  # px, what a scene's camera moves over
+PICTURE_SIDES = (320, 640)  # smallest and largest side of a product picture in pixels
+STILL_SIZE = (1280, 720)  # pixels; the camera of a scene moves over it
 CLIP_SIZE = (640, 360)
 CLIP_FPS = 24
-BROKEN_SHARE = 0.45  # of the bytes that the picture broken on purpose keeps
+BROKEN_SHARE = 0.45  # share of bytes kept of the picture that is broken on purpose
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture to make: where it comes from and what is done to it."""
+    """A picture to make: its source and the changes to it."""
 
     file: str
     source: str  # a path in the openclipart folder, or "skimage:NAME"
-    hue: int | None = None  # degrees to turn the hue by
+    hue: int | None = None  # rotation of the hue in degrees
     saturation: float = 1.0
     tint: RGB | None = None  # paint the whole shape in this colour
     crop: tuple[float, float, float, float] | None = None  # left, top, right, bottom as shares
@@ -47,14 +47,14 @@ class Picture:
 
 @dataclass(frozen=True)
 class Scene:
-    """One shot of a clip: a picture, and a camera that moves from one box to another."""
+    """A shot of a clip: a picture, and a camera that moves from one box to another."""
 
     source: str
     start: Box
     end: Box
     seconds: float
     wall: RGB = (236, 228, 214)
-    turn: int = 0  # degrees anticlockwise
+    turn: int = 0  # rotation of the picture in degrees, anticlockwise
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ PHOTOGRAPHS = {  # as stated in scikit-image's own documentation of each picture
     "skimage:hubble_deep_field.jpg": ("Hubble eXtreme Deep Field", "NASA / HubbleSite", "public domain"),
     "skimage:rocket.jpg": ("Launch photograph of a rocket", "SpaceX", "public domain"),
 }
-SERIES_TITLES = ("Clipart by", "Various Cliparts", "Etiquette Icons", "Diner Menu")  # name a set, not the picture
+SERIES_TITLES = ("Clipart by", "Various Cliparts", "Etiquette Icons", "Diner Menu")  # these name a set, not the picture
 CREDITS_HEAD = """# Credits
 
 Every picture and clip here is made from works in the public domain, and stays there. Clip art: the Open Clip Art
@@ -233,7 +233,7 @@ def source_path(source: str, openclipart: Path) -> Path:
 
 
 def load(source: str, openclipart: Path) -> Image.Image:
-    """The source in RGBA, trimmed to what can be seen of it."""
+    """The source in RGBA, cropped to its visible part."""
     with Image.open(source_path(source, openclipart)) as opened:
         image = opened.convert("RGBA")
     return image.crop(image.getchannel("A").getbbox())
@@ -259,8 +259,8 @@ def paint(image: Image.Image, colour: RGB) -> Image.Image:
 
 
 def on_square(image: Image.Image) -> Image.Image:
-    least, greatest = PICTURE_SIDES
-    side = max(least, min(greatest, round(max(image.size) * 1.12)))
+    smallest, largest = PICTURE_SIDES
+    side = max(smallest, min(largest, round(max(image.size) * 1.12)))
     scale = side / 1.12 / max(image.size)
     fitted = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
     square = Image.new("RGBA", (side, side), (255, 255, 255, 0))
@@ -274,7 +274,7 @@ def flatten(image: Image.Image) -> Image.Image:
 
 
 def make_picture(picture: Picture, openclipart: Path) -> bytes:
-    """The encoded picture: PNG keeps its transparency, the others stand on white."""
+    """The encoded picture. PNG keeps transparency; other formats get a white background."""
     image = load(picture.source, openclipart)
     if picture.crop is not None:
         left, top, right, bottom = picture.crop
@@ -301,7 +301,7 @@ def make_picture(picture: Picture, openclipart: Path) -> bytes:
 
 
 def make_still(scene: Scene, openclipart: Path) -> Image.Image:
-    """A photograph fills the still; a cut-out stands before a wall that darkens towards the floor."""
+    """Make the still of a scene: a photograph fills it; a cut-out is on a wall that gets darker towards the floor."""
     image = load(scene.source, openclipart).rotate(scene.turn, expand=True)
     width, height = STILL_SIZE
     if scene.source.startswith("skimage:"):
@@ -379,7 +379,7 @@ def picture_state(path: Path) -> Literal["good", "broken"]:
 
 
 def check(out: Path) -> list[str]:
-    """What is wrong between the catalogue and the files, one sentence each."""
+    """Find differences between the catalogue and the files; one sentence for each."""
     with (out / "catalogue.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     wrong = []
@@ -387,12 +387,12 @@ def check(out: Path) -> list[str]:
     wrong += [f"item_id {name!r} is used twice" for name in sorted({name for name in ids if ids.count(name) > 1})]
     named = {path for row in rows for column in ("images", "videos") for path in row[column].split("|") if path}
     made = {picture.file for picture in PICTURES} | {clip.file for clip in CLIPS}
-    wrong += [f"{path} is in the catalogue, but is not made here" for path in sorted(named - made)]
+    wrong += [f"{path} is in the catalogue, but this script does not make it" for path in sorted(named - made)]
     unused = sorted(path for path in made - named if not path.startswith("queries/"))
     wrong += [f"{path} is made, but no item uses it" for path in unused]
     for picture in PICTURES:
         if picture_state(out / picture.file) != ("broken" if picture.broken else "good"):
-            wrong.append(f"{picture.file} should be {'broken' if picture.broken else 'good'}, and is not")
+            wrong.append(f"{picture.file} is not {'broken' if picture.broken else 'good'}, but should be")
     return wrong
 
 
@@ -404,7 +404,7 @@ def main() -> int:
     openclipart: Path = arguments.openclipart
     out: Path = arguments.out
     if not (openclipart / SNEAKERS).is_file():
-        parser.error(f"{openclipart} does not hold {SNEAKERS}: give the folder usr/share/openclipart/png")
+        parser.error(f"{openclipart} does not contain {SNEAKERS}; use the folder usr/share/openclipart/png")
     for folder in ("pictures", "clips", "queries"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     for picture in PICTURES:

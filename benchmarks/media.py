@@ -1,11 +1,11 @@
-"""Decoding: exactness, hostile files, leaks, and pictures a second.
+"""Measure decoding: exact frames, hostile files, memory leaks, and pictures per second.
 
-    python -m benchmarks.media exact      # every frame and its second beside ffmpeg's full decode, by container
-    python -m benchmarks.media hostile    # some 300 hostile files among good ones: stops, hangs, reasons, speed, memory
-    python -m benchmarks.media leak       # 500 videos in a row: memory of the parent, children replaced
-    python -m benchmarks.media pictures   # decode + preprocess beside Pillow's plain path; isolated beside in-process
+    python -m benchmarks.media exact      # each frame and its time, compared with ffmpeg's full decode, by container
+    python -m benchmarks.media hostile    # about 300 hostile files among good ones: hangs, reasons, speed, memory
+    python -m benchmarks.media leak       # 500 videos in a row: memory of the parent, replaced children
+    python -m benchmarks.media pictures   # decode + preprocess against plain Pillow; child processes against threads
 
-Needs the ffmpeg and ffprobe commands for `exact`. Figures are medians of runs made in turn.
+`exact` needs the ffmpeg and ffprobe commands. Figures are medians of runs made in turn.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ from firstsight.media.decode.picture_decoder import PictureDecoder
 from firstsight.media.decode.video_sampler import VideoSampler
 from firstsight.media.pictures import open_picture
 
-SIDE = 260  # of an encoder's input; pictures are decoded to at least three times that
+SIDE = 260  # side of an encoder's input in pixels; pictures are decoded to at least three times that
 TIMEOUT_S = 10.0
-SAME_LEVELS = 3.0  # mean difference, of 255, below which two pictures are the same frame: dithering of 10 bits
+SAME_LEVELS = 3.0  # mean difference, of 255, below which pictures are the same frame; allows for dithering of 10 bits
 SAME_S = 0.002
-REASONS = {  # what is not exact, and why that cannot be mended
-    "flipped-bytes.mp4": "what a decoder paints over missing data depends on where it started",
-    "truncated.mp4": "its last frame is cut in two, and what a decoder paints there depends on where it started",
+REASONS = {  # files that cannot be exact, and the reason
+    "flipped-bytes.mp4": "a decoder's filling for missing data depends on where it started",
+    "truncated.mp4": "the last frame is incomplete, and a decoder's filling depends on where it started",
 }
 
 
 def exact(work: Path) -> bool:
-    """Share of frames whose picture and second are those of ffmpeg's full decode."""
+    """Compare pictures and times of all frames with ffmpeg's full decode."""
     from firstsight.media.decode import video_decoders
 
     good = True
@@ -55,12 +55,13 @@ def exact(work: Path) -> bool:
         def all_frames(reader: object, names: list[str] = names) -> tuple[np.ndarray, list[np.ndarray]]:
             names.append(type(reader).__name__.removesuffix("Reader").lower())
             times = reader.times  # type: ignore[attr-defined]
-            # backwards in strides, so that most frames are reached by seeking
-            found: dict[int, np.ndarray] = {}
+            # backwards in strides, so that most frames need a seek
+            frames: dict[int, np.ndarray] = {}
             for start in reversed(range(7)):
-                some = list(range(start, len(times), 7))
-                found.update(zip(some, map(np.asarray, reader.read(some)), strict=True))  # type: ignore[attr-defined]
-            return times, [found[n] for n in range(len(times))]
+                indices = list(range(start, len(times), 7))
+                pictures = reader.read(indices)  # type: ignore[attr-defined]
+                frames.update(zip(indices, map(np.asarray, pictures), strict=True))
+            return times, [frames[n] for n in range(len(times))]
 
         try:
             times, frames = video_decoders.decode(path, all_frames, max_pixels=10**8)
@@ -69,7 +70,7 @@ def exact(work: Path) -> bool:
             good = False
             continue
         reference, seconds = _full_decode(path, frames[0].shape)
-        if path.name == "animation.webp":  # ffmpeg reads no animated WebP; it was made without loss of these
+        if path.name == "animation.webp":  # ffmpeg reads no animated WebP; this one is a lossless copy
             reference, seconds = _full_decode(path.with_name("animation.png"), frames[0].shape)
         total = max(len(reference), len(frames))
         right = [
@@ -84,14 +85,14 @@ def exact(work: Path) -> bool:
 
 
 def _is_frame(frame: np.ndarray, reference: np.ndarray, number: int) -> bool:
-    """Whether a picture is frame `number`: nearly equal to it, and to no neighbour more."""
+    """Whether a picture is frame `number`: nearly equal to it, and no nearer to a neighbour."""
     first = max(0, number - 5)
     apart = [np.abs(frame.astype(int) - other).mean() for other in reference[first : number + 6]]
     return bool(number < len(reference) and apart[number - first] == min(apart) < SAME_LEVELS)
 
 
 def _full_decode(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, list[float]]:
-    """Every frame as ffmpeg puts it out, and its second from the first one."""
+    """All frames as ffmpeg decodes them, and their times in seconds from the first frame."""
     show = ["ffmpeg", "-v", "info", "-nostdin", "-i", str(path), "-map", "0:v:0", "-fps_mode", "passthrough"]
     done = subprocess.run([*show, "-vf", "showinfo", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"], capture_output=True)
     pixels = np.frombuffer(done.stdout, np.uint8)
@@ -116,7 +117,7 @@ def hostile(work: Path) -> bool:
     slowest = 0.0
     with PictureDecoder(timeout_s=TIMEOUT_S) as pictures, VideoSampler(timeout_s=TIMEOUT_S) as videos:
 
-        def one(file: tuple[Path, str]) -> tuple[str, float]:
+        def decode_file(file: tuple[Path, str]) -> tuple[str, float]:
             began = time.perf_counter()
             try:
                 if file[1] == "picture":
@@ -128,11 +129,11 @@ def hostile(work: Path) -> bool:
                 return error.reason, time.perf_counter() - began
 
         with ThreadPoolExecutor(2) as pool, _peak_memory() as peak:
-            list(pool.map(one, good[:8]))  # the children start
-            clean = [sum(seconds for _, seconds in pool.map(one, good)) for _ in range(2)]
+            list(pool.map(decode_file, good[:8]))  # start the children
+            clean = [sum(seconds for _, seconds in pool.map(decode_file, good)) for _ in range(2)]
             mixed: list[tuple[str, float]] = []
             for bad, fine in zip(files, good, strict=True):
-                mixed += pool.map(one, [bad, fine])
+                mixed += pool.map(decode_file, [bad, fine])
             spoiled = sum(seconds for _, seconds in mixed[1::2])
             for (reason, seconds), (path, medium) in zip(mixed[::2], files, strict=True):
                 reasons[reason] += 1
@@ -149,7 +150,7 @@ def hostile(work: Path) -> bool:
 
 @contextmanager
 def _peak_memory() -> Iterator[list[int]]:
-    """The largest sum of resident memory of this process and its children, ten times a second."""
+    """The peak of the resident memory of this process and its children, sampled ten times per second."""
     peak, done, this = [0], threading.Event(), psutil.Process()
 
     def watch() -> None:
@@ -172,7 +173,7 @@ def _peak_memory() -> Iterator[list[int]]:
 
 
 def leak(work: Path) -> bool:
-    """500 videos in a row through one sampler."""
+    """Sample 500 videos in a row by one sampler."""
     paths = [work / f"leak-{n}.mp4" for n in range(10)]
     for path in paths:
         video(path, "libx264", frames=100)
@@ -191,10 +192,10 @@ def leak(work: Path) -> bool:
 
 
 def pictures(work: Path) -> bool:
-    """Decode and preprocess beside Pillow's plain path, and isolated decoding beside threads of this process."""
+    """Compare decoding and preprocessing with plain Pillow, and decoding in children with threads of this process."""
     from torchvision.transforms.v2 import InterpolationMode
 
-    from firstsight.encoders.picture_transform import SquareTransform
+    from firstsight.encoders.families.picture_transform import SquareTransform
     from firstsight.encoders.starter.starter_encoder import StarterEncoder
 
     transform = SquareTransform(
@@ -203,8 +204,8 @@ def pictures(work: Path) -> bool:
     encoder = StarterEncoder()
 
     def features(pixels: np.ndarray) -> np.ndarray:
-        found = encoder.picture_outputs(pixels)[0]
-        return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True))
+        outputs = encoder.picture_outputs(pixels)[0]
+        return np.asarray(outputs / np.linalg.norm(outputs, axis=1, keepdims=True))
 
     def plain(path: Path) -> np.ndarray:
         whole = Image.open(path).convert("RGB")
@@ -219,7 +220,7 @@ def pictures(work: Path) -> bool:
             paths = [work / f"{size[0]}-{number}.jpg" for number in range(8)]
             for number, path in enumerate(paths):
                 path.write_bytes(_photograph(size, number))
-            many = [paths[n % 8] for n in range(count)]
+            repeated = [paths[n % 8] for n in range(count)]
 
             def ours(path: Path) -> np.ndarray:
                 return transform([open_picture(path, min_side=3 * SIDE)])[0]
@@ -227,18 +228,18 @@ def pictures(work: Path) -> bool:
             cosines = (
                 features(np.concatenate([*map(plain, paths)])) * features(np.concatenate([*map(ours, paths)]))
             ).sum(1)
-            ways: dict[str, Callable[[Path], object]] = {
+            methods: dict[str, Callable[[Path], object]] = {
                 "plain": plain,
                 "ours": ours,
                 "isolated": lambda path: transform([isolated.open(path.read_bytes(), min_side=3 * SIDE)]),
                 "decoding": lambda path: open_picture(path, min_side=3 * SIDE),
                 "isolated decoding": lambda path: isolated.open(path.read_bytes(), min_side=3 * SIDE),
             }
-            rates = _in_turn(pool, ways, many)
+            rates = _in_turn(pool, methods, repeated)
             print(f"{size[0]} x {size[1]}: " + ", ".join(f"{name} {rate:.0f}/s" for name, rate in rates.items()))
             met.append(goal("  ours / plain", rates["ours"] / rates["plain"], 2, at_least=True))
             met.append(goal("  isolated / plain", rates["isolated"] / rates["plain"], 2, at_least=True))
-            met.append(goal("  least cosine to plain", float(cosines.min()), 0.9995, at_least=True))
+            met.append(goal("  lowest cosine to plain", float(cosines.min()), 0.9995, at_least=True))
             met.append(
                 goal("  isolated / in-process", rates["isolated decoding"] / rates["decoding"], 0.9, at_least=True)
             )
@@ -246,20 +247,20 @@ def pictures(work: Path) -> bool:
 
 
 def _in_turn(
-    pool: ThreadPoolExecutor, ways: dict[str, Callable[[Path], object]], paths: list[Path]
+    pool: ThreadPoolExecutor, methods: dict[str, Callable[[Path], object]], paths: list[Path]
 ) -> dict[str, float]:
-    rates: dict[str, list[float]] = {name: [] for name in ways}
-    for round_ in range(4):  # the first one warms up
-        for name, way in ways.items():
+    rates: dict[str, list[float]] = {name: [] for name in methods}
+    for round_ in range(4):  # the first round is a warm-up
+        for name, method in methods.items():
             began = time.perf_counter()
-            list(pool.map(way, paths))
+            list(pool.map(method, paths))
             if round_:
                 rates[name].append(len(paths) / (time.perf_counter() - began))
-    return {name: statistics.median(found) for name, found in rates.items()}
+    return {name: statistics.median(values) for name, values in rates.items()}
 
 
 def _photograph(size: tuple[int, int], seed: int) -> bytes:
-    """A JPEG made of one of the sample's pictures."""
+    """A JPEG file of this size, made from a sample picture."""
     import io
 
     from benchmarks.catalogues import BROKEN, SAMPLE_PICTURES
@@ -275,10 +276,10 @@ MEASURES: dict[str, Callable[[Path], bool]] = {"exact": exact, "hostile": hostil
 
 
 def main() -> None:
-    """Run what the command line asks for."""
+    """Run the measures named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=[*MEASURES, "all"])
-    parser.add_argument("--work", type=Path, help="folder that keeps what is made; a temporary one by default")
+    parser.add_argument("--work", type=Path, help="folder for the files that are made; default: a temporary folder")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         work = (options.work or Path(folder)).resolve()

@@ -1,10 +1,10 @@
-"""Index runs against the bare encoder: efficiency, memory, running again, starting up.
+"""Index runs compared with the bare encoder: efficiency, memory, repeated runs, start-up time.
 
-    python -m benchmarks.pipeline efficiency     # index wall time over the bare encoder's on the same decoded batches
-    python -m benchmarks.pipeline scale          # peak memory at 20,000 items less that at 2,000; running again
-    python -m benchmarks.pipeline start          # --help, and where the time of a first text search goes
+    python -m benchmarks.pipeline efficiency     # time of the bare encoder over time of an index run, on equal batches
+    python -m benchmarks.pipeline scale          # peak memory at 20,000 items minus that at 2,000; a repeated run
+    python -m benchmarks.pipeline start          # --help, and the steps of a first text search
 
-Figures are medians of runs made in turn: these are ratios, since absolute times are the machine's.
+Figures are medians of alternating runs. They are ratios, because absolute times depend on the machine.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from benchmarks.catalogues import make_catalogue
 
 
 def goal(what: str, figure: float, bound: float, *, at_least: bool = False) -> bool:
-    """Print a figure beside its goal; whether it is reached."""
+    """Print a figure with its goal, and return whether it reaches the goal."""
     reached = figure >= bound if at_least else figure < bound
     print(
         f"{what}: {figure:.3g} (goal: {'at least' if at_least else 'under'} {bound:g}{'' if reached else ', MISSED'})"
@@ -33,7 +33,7 @@ def goal(what: str, figure: float, bound: float, *, at_least: bool = False) -> b
 
 
 def efficiency(items: int, side: int, rounds: int) -> bool:
-    """Print bare encoder time / index wall time; 1 would be an index run that costs nothing beside encoding."""
+    """Print bare encoder time / index wall time; 1 means that an index run takes no time besides encoding."""
     import firstsight
     from firstsight.media.pictures import open_picture
 
@@ -69,7 +69,7 @@ def efficiency(items: int, side: int, rounds: int) -> bool:
 
 
 def scale(items: int, rounds: int) -> bool:
-    """Print peak resident memory at `items` less that at a tenth of them, and what running again costs."""
+    """Print peak resident memory at `items` items minus that at a tenth of them, and the time of a repeated run."""
     with tempfile.TemporaryDirectory() as folder:
         peaks = []
         for size in (items // 10, items):
@@ -78,14 +78,14 @@ def scale(items: int, rounds: int) -> bool:
             first, peak = _index_in_a_process(catalogue, db)
             peaks.append(peak / 2**20)
             print(f"{size} items: {first:.1f} s, peak {peaks[-1]:.0f} MiB", flush=True)
-        flat = goal(f"MiB of peak memory at {items} items less that at {items // 10}", peaks[1] - peaks[0], 100)
+        flat = goal(f"MiB of peak memory at {items} items minus that at {items // 10}", peaks[1] - peaks[0], 100)
         again = statistics.median(_index_in_a_process(catalogue, db)[0] for _ in range(rounds))
     print(f"{items} items again, unchanged: {again:.2f} s")
-    return goal("% of the first run that running again takes", 100 * again / first, 3) and flat
+    return goal("time of a repeated run, in % of the first run", 100 * again / first, 3) and flat
 
 
 def _index_in_a_process(catalogue: Path, db: Path) -> tuple[float, int]:
-    """Wall seconds of `firstsight index`, and its peak resident bytes, the decoding child's not among them."""
+    """Wall seconds of `firstsight index`, and its peak resident bytes without the decoding child."""
     command = [sys.executable, "-m", "firstsight", "index", str(catalogue), "--db", str(db), "--quiet"]
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -96,7 +96,7 @@ def _index_in_a_process(catalogue: Path, db: Path) -> tuple[float, int]:
 
 
 def start(rounds: int) -> bool:
-    """Print how long `--help` and a first text search take, and where the search's time goes."""
+    """Print the time of `--help` and of a first text search, and the time of each step of the search."""
     sample = Path(__file__).parent.parent / "sample_media" / "catalogue.csv"
     with tempfile.TemporaryDirectory() as folder:
         db = Path(folder) / "db"
@@ -110,11 +110,11 @@ def start(rounds: int) -> bool:
     return goal("seconds of firstsight --help", helped, 0.3)
 
 
-def _median_seconds(words: list[str], rounds: int) -> float:
+def _median_seconds(arguments: list[str], rounds: int) -> float:
     seconds = []
     for _ in range(rounds):
         began = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "firstsight", *words], stdout=subprocess.DEVNULL, check=True)
+        subprocess.run([sys.executable, "-m", "firstsight", *arguments], stdout=subprocess.DEVNULL, check=True)
         seconds.append(time.perf_counter() - began)
     return statistics.median(seconds)
 
@@ -139,10 +139,10 @@ print(json.dumps({name: t - before for (_, before), (name, t) in zip(marks, mark
 
 
 def main() -> None:
-    """Run what the command line asks for."""
+    """Run the benchmark given on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["efficiency", "scale", "start"])
-    parser.add_argument("--items", type=int, help="items; 1,000 for efficiency, 20,000 for scale")
+    parser.add_argument("--items", type=int, help="items; default 1,000 for efficiency, 20,000 for scale")
     parser.add_argument("--side", type=int, default=800, help="picture side in pixels, for efficiency")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()

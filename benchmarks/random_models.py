@@ -1,7 +1,7 @@
-"""Full-size models with random weights in their real formats, and pictures and titles to give them.
+"""Full-size models with random weights in their real formats, and pictures and titles as their inputs.
 
-Speed does not depend on the weights, and nothing is downloaded. How alike the vectors of two runtimes are does
-depend on them: trained networks have outlier channels that random ones lack, so low precisions look better here.
+Speed does not depend on the weights, and nothing is downloaded. The agreement of two runtimes does depend on them:
+trained networks have outlier channels, random ones do not, so low precisions look better here.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ SEED = 0
 
 
 def open_clip_checkpoint(work: Path) -> Path:
-    """A ViT-B-32 state dict of open_clip."""
+    """Make a ViT-B-32 state dict of open_clip, or return the existing one."""
     return _once(work / "vit-b-32.pt", _write_open_clip)
 
 
 def clip_folder(work: Path) -> Path:
-    """The same weights as a CLIP folder of transformers, so that every library is compared on one model."""
+    """Make a CLIP folder of transformers with the same weights, so that all libraries run one model."""
     checkpoint = open_clip_checkpoint(work)
     return _once(work / "clip-vit-b-32", lambda folder: _write_clip(folder, checkpoint))
 
 
 def siglip_folder(work: Path) -> Path:
-    """A SigLIP-B/16 at 224 pixels of transformers, with a byte-pair tokeniser of its own."""
+    """Make a SigLIP-B/16 folder of transformers, for 224 pixels, with its own byte-pair tokeniser."""
     return _once(work / "siglip-b-16-224", _write_siglip)
 
 
 def _once(path: Path, write: Callable[[Path], None]) -> Path:
-    """What `write` makes, made beside its place and renamed, unless it is there."""
+    """Write a missing file or folder, in one step: written under a temporary name, then renamed."""
     if not path.exists():
         draft = path.with_name(f"draft-{os.getpid()}-{path.name}")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,18 +69,18 @@ def _write_clip(folder: Path, checkpoint: Path) -> None:
     shared = {"hidden_act": "gelu", "layer_norm_eps": 1e-5}
     config = CLIPConfig(text_config=dict(shared), vision_config={**shared, "patch_size": 32}, projection_dim=512)
     model = CLIPModel(config)
-    wanted = model.state_dict()
-    found = _in_transformers_names(torch.load(checkpoint, weights_only=True))
-    model.load_state_dict({name: found[name] if name in found else wanted[name] for name in wanted})
-    missing = [name for name in wanted if name not in found and not name.endswith("position_ids")]
+    expected = model.state_dict()
+    converted = _in_transformers_names(torch.load(checkpoint, weights_only=True))
+    model.load_state_dict(expected | converted)
+    missing = [name for name in expected if name not in converted and not name.endswith("position_ids")]
     assert not missing, missing
-    assert set(found) <= set(wanted), set(found) - set(wanted)
+    assert set(converted) <= set(expected), set(converted) - set(expected)
     model.save_pretrained(folder)
     CLIPProcessor(CLIPImageProcessor(), _clip_tokenizer(folder)).save_pretrained(folder)
 
 
 def _in_transformers_names(state: dict[str, Any]) -> dict[str, Any]:
-    """open_clip's tensors under the names, and in the layout, of transformers' CLIPModel."""
+    """Convert open_clip's tensors to the names and the layout of transformers' CLIPModel."""
     towers = {"visual.transformer.resblocks.": "vision_model.", "transformer.resblocks.": "text_model."}
     parts = {"ln_1": "layer_norm1", "ln_2": "layer_norm2", "attn.out_proj": "self_attn.out_proj"}
     parts |= {"mlp.c_fc": "mlp.fc1", "mlp.c_proj": "mlp.fc2"}
@@ -113,7 +113,7 @@ def _in_transformers_names(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _clip_tokenizer(folder: Path) -> Any:
-    """CLIP's own tokeniser, from the list of merges that open_clip installs."""
+    """Make CLIP's own tokeniser from the list of merges in open_clip's package."""
     from transformers import AutoTokenizer
 
     spec = find_spec("open_clip")
@@ -133,7 +133,7 @@ def _clip_tokenizer(folder: Path) -> Any:
 
 
 def _byte_letters() -> list[int]:
-    """The printable letter of every byte, in the order of CLIP's vocabulary: printable ones first."""
+    """Return the printable character of every byte, in the order of CLIP's vocabulary: printable bytes first."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     return [*printable, *range(256, 256 + 256 - len(printable))]
 
@@ -157,7 +157,7 @@ def _write_siglip(folder: Path) -> None:
     trainer = trainers.BpeTrainer(vocab_size=32_000, special_tokens=["<pad>", "</s>", "<unk>"], show_progress=False)
     tokenizer.train_from_iterator(made_titles(2_000), trainer)
     tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    # PreTrainedTokenizerFast: AutoProcessor's own choice for siglip needs sentencepiece, this one the file alone
+    # PreTrainedTokenizerFast needs only its file; AutoProcessor's default class for siglip needs sentencepiece
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="</s>", eos_token="</s>", unk_token="<unk>", model_max_length=64
     )
@@ -169,18 +169,18 @@ def _write_siglip(folder: Path) -> None:
 
 
 def pictures_in(folder: Path | None) -> list[Path]:
-    """The picture files of a folder and those below it; the sample's when none is given."""
+    """List the picture files of a folder and its subfolders; by default those of sample_media."""
     kinds = {".jpg", ".jpeg", ".png", ".webp"}
     found = sorted((folder or SAMPLE_PICTURES).rglob("*"))
     return [path for path in found if path.suffix.lower() in kinds and path.name != BROKEN]
 
 
 def make_jpegs(work: Path, count: int, size: tuple[int, int], sources: list[Path]) -> list[Path]:
-    """JPEGs of `size`, cropped, turned and enlarged from the sources, with the grain that a camera leaves."""
-    wanted = f"{count} {size} {[path.name for path in sources]}"
+    """Make JPEGs of `size` (width, height) from the sources: cropped, mirrored, enlarged, with camera-like grain."""
+    label_text = f"{count} {size} {[path.name for path in sources]}"
     folder = work / f"pictures-{size[0]}x{size[1]}"
     label = folder / "made-from.txt"
-    if not label.exists() or label.read_text() != wanted:
+    if not label.exists() or label.read_text() != label_text:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         rng = np.random.default_rng(SEED)
@@ -189,20 +189,20 @@ def make_jpegs(work: Path, count: int, size: tuple[int, int], sources: list[Path
                 picture = source.convert("RGB")
             left, top = rng.uniform(0, 0.2, 2) * picture.size
             box = (left, top, left + 0.8 * picture.width, top + 0.8 * picture.height)
-            made = picture.resize(size, Image.Resampling.BICUBIC, box=box)
+            resized = picture.resize(size, Image.Resampling.BICUBIC, box=box)
             if number % 2:
-                made = made.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+                resized = resized.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
             grain = rng.normal(0, 4, (size[1], size[0], 1))
-            grainy = np.clip(np.asarray(made, dtype=np.float32) + grain, 0, 255).astype(np.uint8)
+            grainy = np.clip(np.asarray(resized, dtype=np.float32) + grain, 0, 255).astype(np.uint8)
             Image.fromarray(grainy).save(folder / f"{number:04}.jpg", quality=88)
-        label.write_text(wanted)
+        label.write_text(label_text)
     return sorted(folder.glob("*.jpg"))
 
 
 def titles_from(catalogue: Path | None, count: int) -> list[str]:
-    """Titles of a CSV catalogue in a fixed random order, again from the start when it has too few, or made ones.
+    """Return titles of a CSV catalogue in a fixed random order, repeated if it has too few; without one, made titles.
 
-    Without HTML's entities, which open_clip reads as characters and the tokeniser of transformers does not.
+    HTML entities are decoded, because open_clip decodes them and the tokeniser of transformers does not.
     """
     if catalogue is None:
         return made_titles(count)
@@ -213,7 +213,7 @@ def titles_from(catalogue: Path | None, count: int) -> list[str]:
 
 
 def made_titles(count: int) -> list[str]:
-    """Titles of made-up goods: 2 to 38 words, 12 on average, of one token each: 4 to 40 with the two that CLIP adds."""
+    """Make random titles of 2 to 38 words, 12 on average; each word is one token, and CLIP adds two."""
     rng = random.Random(SEED)
     titles = []
     for _ in range(count):

@@ -1,10 +1,10 @@
-"""What a reranker learns on a real catalogue, and what it costs a search: python -m benchmarks.rerank --data FOLDER
+"""Measure the gain and the latency of a reranker on a real catalogue: python -m benchmarks.rerank --data FOLDER
 
-FOLDER holds `luma_men_gear/catalog.csv`. Its judgements are made from its columns: "tees red" wants the items of that
-colour and category, each pair asked once, so that no query has a paraphrase in another fold. In a second set people
-want what sells among those: the sales are drawn, a column that only the judgements and the catalogue share. The first
-set holds little that search does not know, the second much. Both are fitted for each mode; figures are of held-out
-queries.
+FOLDER has `luma_men_gear/catalog.csv`. The judgements come from its columns. In the first set, the query "tees red" has
+the items of that colour and category as relevant. Each pair is used once, so no query has a paraphrase in another
+fold. In the second set, the grade also depends on sales. The sales are random numbers in a catalogue column. The first
+set has little information that search lacks, the second has much. A reranker is fitted to both sets in each mode. The
+figures are those of held-out queries.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ TIMED = 60
 
 
 def judgements(rows: Sequence[Row], sales: dict[str, int] | None) -> list[dict[str, object]]:
-    """Rows of query, item_id and grade."""
+    """Rows with query, item_id and grade."""
     pairs = sorted({(row["category"], row["color"]) for row in rows if row["category"] and row["color"]})
-    made: list[dict[str, object]] = []
+    judged: list[dict[str, object]] = []
     for category, colour in pairs:
         query = f"{category.split('/')[-1].lower()} {colour}"
         for row in rows:
             if (row["category"], row["color"]) == (category, colour):
                 grade = 1 if sales is None else 1 + sales[row["item_id"]] // 250
-                made.append({"query": query, "item_id": row["item_id"], "grade": grade})
-    return made
+                judged.append({"query": query, "item_id": row["item_id"], "grade": grade})
+    return judged
 
 
 def write(path: Path, rows: Sequence[dict[str, object]]) -> Path:
@@ -44,20 +44,20 @@ def write(path: Path, rows: Sequence[dict[str, object]]) -> Path:
 
 
 def timed(db: firstsight.Database, texts: Sequence[str], *, rerank: bool) -> str:
-    """p50 and p95 of one query at a time, its encoding included, in milliseconds."""
-    taken = []
+    """p50 and p95 of one query at a time, with its encoding, in milliseconds."""
+    milliseconds = []
     for n in range(TIMED + 5):
         start = time.perf_counter()
         db.search(texts[n % len(texts)], rerank=rerank)
-        taken.append((time.perf_counter() - start) * 1000)
-    p50, p95 = np.percentile(taken[5:], [50, 95])
+        milliseconds.append((time.perf_counter() - start) * 1000)
+    p50, p95 = np.percentile(milliseconds[5:], [50, 95])
     return f"p50 {p50:.1f} ms, p95 {p95:.1f} ms"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--work", type=Path, help="keeps the database here")
+    parser.add_argument("--work", type=Path, help="folder for the database; by default a temporary one")
     arguments = parser.parse_args()
     source = arguments.data / "luma_men_gear" / "catalog.csv"
     with source.open(encoding="utf-8", newline="") as file:
@@ -77,21 +77,21 @@ def main() -> None:
         db = firstsight.open(work / "luma", policy=policy)
         db.index(write(work / "catalogue.jsonl", catalogue))
         print(f"{len(rows)} items; NDCG@10 of held-out queries")
-        for name, known in (("colour and category", None), ("the same, and sales", sales)):
-            file_ = write(work / "judged.jsonl", judgements(rows, known))
+        for name, sales_for_grades in (("colour and category", None), ("the same, and sales", sales)):
+            file_ = write(work / "judged.jsonl", judgements(rows, sales_for_grades))
             for mode in ("hybrid", "vector", "words"):
                 start = time.perf_counter()
-                made = db.fit_reranker(judgements=file_, mode=mode)
-                took = time.perf_counter() - start
+                fitted = db.fit_reranker(judgements=file_, mode=mode)
+                seconds = time.perf_counter() - start
                 try:
                     db.promote_reranker()
                     verdict = "promoted"
                 except firstsight.QueryError:
-                    verdict = "refused"
-                f = made.figures
+                    verdict = "not promoted"
+                f = fitted.figures
                 print(
                     f"{name:22s} {mode:7s} {f['queries']:4d} queries  without {f['ndcg_before']:.3f}  with "
-                    f"{f['ndcg_after']:.3f}  p {f['p']:.4f}  {verdict}  (fitted in {took:.1f} s)",
+                    f"{f['ndcg_after']:.3f}  p {f['p']:.4f}  {verdict}  (fitted in {seconds:.1f} s)",
                     flush=True,
                 )
         texts = sorted({str(row["query"]) for row in judgements(rows, None)})

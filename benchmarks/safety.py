@@ -1,9 +1,9 @@
-"""What heads, thresholds and reports keep of what they promise: python -m benchmarks.safety --work FOLDER
+"""Accuracy of heads, cuts and reports against their guarantees: python -m benchmarks.safety --work FOLDER
 
-Real product pictures, no real violations, of which no labelled set can be had: each class of Debian's
-`dataset-fashion-mnist` (apt-get install) stands in turn for what a policy forbids, at a prevalence of 1 % where not
-said otherwise. Pictures are 28 x 28 and grey, which no encoder was made for: figures compare methods, not products. The
-first run encodes 10,000 pictures with starter and keeps their vectors in FOLDER.
+The pictures are real products, not real violations, because no labelled set of violations is available. Each class of
+Debian's `dataset-fashion-mnist` (apt-get install) plays the forbidden content in turn, at a prevalence of 1 % unless
+stated otherwise. The pictures are grey and 28 x 28, which no encoder was made for, so the figures compare methods, not
+products. The first run encodes 10,000 pictures with starter and keeps their vectors in FOLDER.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ from sklearn.metrics import average_precision_score
 
 import firstsight
 from firstsight.encoders.base import Vectors
+from firstsight.heads.array_types import Floats, Labels
 from firstsight.heads.calibration import HeadCalibration, calibrate
 from firstsight.heads.curves import reliability
+from firstsight.heads.fitting import TrainingSet, fit_best, make_folds
 from firstsight.heads.label_noise import find_suspects
 from firstsight.heads.slices import slice_rates
 from firstsight.heads.thresholds import choose_threshold
-from firstsight.safety.policy.policies import PARTS, Policies, parse_policies
+from firstsight.safety.policy.policies import Policies, parse_policies
 from firstsight.safety.scoring.zero_shot import prompt_directions
-from firstsight.safety.training.fitting import TrainingSet, fit_best, make_folds
+from firstsight.storage.tables import PARTS
 
 DATASET = Path("/usr/share/datasets/fashion-mnist")
 CLASSES = ("t-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
@@ -38,12 +40,9 @@ NEGATIVES = 256
 SEEDS = 5
 SPLITS = 200
 
-Labels = NDArray[np.int8]
-Floats = NDArray[np.float64]
-
 
 def pictures(work: Path, encoder: firstsight.Encoder) -> tuple[Vectors, NDArray[np.uint8]]:
-    """(10,000, dim) vectors and classes of the test pictures."""
+    """Return (10,000, dim) vectors, and classes, of the test pictures."""
     with gzip.open(DATASET / "t10k-labels-idx1-ubyte.gz") as file:
         classes = np.frombuffer(file.read(), np.uint8, offset=8)
     kept = work / f"fashion-{encoder.spec.name}-{len(classes)}.npy"
@@ -53,8 +52,8 @@ def pictures(work: Path, encoder: firstsight.Encoder) -> tuple[Vectors, NDArray[
         parts = []
         for start in range(0, len(pixels), 500):
             # on white, as in a shop
-            some = [Image.fromarray(255 - one).convert("RGB") for one in pixels[start : start + 500]]
-            parts.append(encoder.encode_images(some))
+            batch = [Image.fromarray(255 - picture).convert("RGB") for picture in pixels[start : start + 500]]
+            parts.append(encoder.encode_images(batch))
         np.save(kept, np.concatenate(parts))
     return np.load(kept), classes
 
@@ -77,7 +76,7 @@ def training_set(vectors: Vectors, labels: Labels) -> TrainingSet:
 
 
 def at_prevalence(labels: Labels, share: float, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Rows in which positives have a share: all negatives, as many positives as it takes."""
+    """Return rows with a share of positives: all negatives, and a draw of positives."""
     negatives = np.flatnonzero(labels == 0)
     positives = np.flatnonzero(labels == 1)
     count = round(len(negatives) * share / (1 - share))
@@ -85,10 +84,10 @@ def at_prevalence(labels: Labels, share: float, rng: np.random.Generator) -> NDA
 
 
 def few_shots(vectors: Vectors, classes: NDArray[np.uint8], encoder: firstsight.Encoder) -> None:
-    """Average precision at 1 %: head beside zero-shot and nearest centroid, all classes, mean of five seeds."""
+    """Compare average precision at 1 %: head, zero-shot and nearest centroid; all classes, mean of five seeds."""
     chosen = policies()
     directions = prompt_directions(chosen.all, encoder)
-    found: dict[str, dict[int, list[float]]] = {"head": {}, "zero-shot": {}, "nearest centroid": {}}
+    precisions: dict[str, dict[int, list[float]]] = {"head": {}, "zero-shot": {}, "nearest centroid": {}}
     mean = vectors.mean(axis=0)
     means = dict.fromkeys(PARTS, mean)
     for number, policy in enumerate(chosen.all):
@@ -100,7 +99,7 @@ def few_shots(vectors: Vectors, classes: NDArray[np.uint8], encoder: firstsight.
             test = held[at_prevalence(labels[held], PREVALENCE, rng)]
             positives = pool[labels[pool] == 1]
             negatives = pool[labels[pool] == 0][:NEGATIVES]
-            said = vectors[test] @ directions[policy.id]
+            zero_shot = vectors[test] @ directions[policy.id]
             for shots in SHOTS:
                 rows = np.concatenate([positives[:shots], negatives])
                 data = training_set(vectors[rows], labels[rows])
@@ -109,27 +108,27 @@ def few_shots(vectors: Vectors, classes: NDArray[np.uint8], encoder: firstsight.
                 of_test = training_set(vectors[test], labels[test])
                 for name, scores in (
                     ("head", fit.unit_logits(of_test)),
-                    ("zero-shot", said),
+                    ("zero-shot", zero_shot),
                     ("nearest centroid", vectors[test] @ near),
                 ):
-                    found[name].setdefault(shots, []).append(float(average_precision_score(labels[test], scores)))
+                    precisions[name].setdefault(shots, []).append(float(average_precision_score(labels[test], scores)))
     print(f"average precision at {PREVALENCE:.0%}, {len(CLASSES)} classes x {SEEDS} seeds, {NEGATIVES} negatives")
     print("shots             " + "".join(f"{shots:>8d}" for shots in SHOTS))
-    for name, curve in found.items():
+    for name, curve in precisions.items():
         print(f"{name:18s}" + "".join(f"{np.mean(curve[shots]):8.3f}" for shots in SHOTS), flush=True)
 
 
 def scored(vectors: Vectors, labels: Labels, rows: int = 2_000) -> tuple[Floats, NDArray[np.int64]]:
-    """Logits of the rows that a head trained on the first rows did not see, and which those are."""
+    """Train a head on the first rows, and return the logits and places of the other rows."""
     order = np.random.default_rng(0).permutation(len(labels))
-    learned, rest = order[:rows], order[rows:]
-    data = training_set(vectors[learned], labels[learned])
+    trained, rest = order[:rows], order[rows:]
+    data = training_set(vectors[trained], labels[trained])
     fit = fit_best(data, dict.fromkeys(PARTS, vectors.mean(axis=0)), None, folds=make_folds(data))
     return fit.unit_logits(training_set(vectors[rest], labels[rest])), rest
 
 
 def splits(heads: list[tuple[str, Floats, Labels]]) -> None:
-    """Targets missed over draws with replacement, so that the population, and what is missed in it, is known."""
+    """Count missed targets over draws with replacement, so that the population and its real rates are known."""
     for name, logits, labels in heads:
         _splits(logits, labels, name)
 
@@ -159,7 +158,7 @@ def _splits(logits: Floats, labels: Labels, name: str) -> None:
 
 
 def calibration(heads: list[tuple[str, Floats, Labels]]) -> None:
-    """HeadCalibration error and Brier score on 5,000 rows that calibration did not see, beside the plain sigmoid."""
+    """Compare calibration error and Brier score with the plain sigmoid, on 5,000 rows outside the calibration."""
     for name, logits, labels in heads:
         _calibration(logits, labels, name)
 
@@ -167,11 +166,11 @@ def calibration(heads: list[tuple[str, Floats, Labels]]) -> None:
 def _calibration(logits: Floats, labels: Labels, name: str) -> None:
     order = np.random.default_rng(1).permutation(len(labels))
     for share, how in ((None, "as drawn, 10 %"), (PREVALENCE, "at 1 %")):
-        some, rest = order[:-5_000], order[-5_000:]
+        fitting, rest = order[:-5_000], order[-5_000:]
         if share is not None:
             rng = np.random.default_rng(2)
-            some, rest = (part[at_prevalence(labels[part], share, rng)] for part in (some, rest))
-        fitted = calibrate(logits[some], labels[some])
+            fitting, rest = (part[at_prevalence(labels[part], share, rng)] for part in (fitting, rest))
+        fitted = calibrate(logits[fitting], labels[fitting])
         after = reliability(fitted(logits[rest]), labels[rest])
         before = reliability(HeadCalibration()(logits[rest]), labels[rest])
         print(
@@ -183,7 +182,7 @@ def _calibration(logits: Floats, labels: Labels, name: str) -> None:
 
 
 def label_noise(vectors: Vectors, classes: NDArray[np.uint8]) -> None:
-    """One label of ten flipped, among 2,000 rows."""
+    """Find flipped labels: one of ten, among 2,000 rows."""
     footwear = np.isin(classes, (5, 7, 9))
     for name, positive in (("footwear", footwear), ("bag", classes == 8), ("coat", classes == 4)):
         figures = []
@@ -199,21 +198,21 @@ def label_noise(vectors: Vectors, classes: NDArray[np.uint8]) -> None:
 
 
 def slices(logits: Floats, labels: Labels) -> None:
-    """Slices drawn at random, once even and once with 3 % of one slice's negatives flagged as well; 20 seeds."""
+    """Test random slices, once equal and once with 3 % of one slice's negatives flagged as well; 20 seeds."""
     cut = choose_threshold(logits, labels, recall=0.9).cut
     planted = even = echoes = 0
     for seed in range(20):
         rng = np.random.default_rng(seed)
         columns = {"language": rng.integers(0, 6, len(labels)), "seller": rng.integers(0, 40, len(labels))}
         flagged = logits >= cut
-        even += any(one.differs for one in slice_rates(flagged, labels, columns))
+        even += any(rate.differs for rate in slice_rates(flagged, labels, columns))
         more = flagged | ((columns["language"] == 0) & (labels == 0) & (rng.random(len(labels)) < 0.03))
-        odd = [(one.column, one.value) for one in slice_rates(more, labels, columns) if one.differs]
+        odd = [(rate.column, rate.value) for rate in slice_rates(more, labels, columns) if rate.differs]
         planted += ("language", "0") in odd
-        echoes += any(one != ("language", "0") for one in odd)
+        echoes += any(name != ("language", "0") for name in odd)
     print(
-        f"46 slices, 92 rates: planted gap flagged in {planted} of 20 seeds, another beside it in {echoes}; an even "
-        f"table in {even} of 20",
+        f"46 slices, 92 rates: planted gap flagged in {planted} of 20 seeds, another slice in {echoes}; a slice of an "
+        f"equal table in {even} of 20",
         flush=True,
     )
 

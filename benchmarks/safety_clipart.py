@@ -1,9 +1,9 @@
 """The shipped policies on drawings: python -m benchmarks.safety_clipart PICTURES --work FOLDER
 
-No labelled picture set for safety policies can be had freely. What comes nearest is the Open Clip Art Library (Debian's
-`openclipart-png`; PICTURES is its folder `png`): its folder of weapons stands for the policy `weapons`, that of drinks
-with its sub-folder of alcohol for a policy about drinks, among pictures of everything else. They are drawings, not
-photographs, and some hundred of them: enough to see whether prompts and a few labels work at all, not how well.
+No labelled picture set for safety policies is freely available. The nearest is the Open Clip Art Library (Debian's
+`openclipart-png`; PICTURES is its folder `png`). Its folder of weapons plays the policy `weapons`, its folder of drinks
+plays a policy about drinks, and its other pictures are negatives. They are some hundred drawings, not photographs:
+enough to see whether prompts and a few labels work, but not how well.
 
 The pictures are indexed, scored by the shipped prompts, and for weapons a head is trained from 16 pictures and 256
 others, five times, and measured on the rest.
@@ -21,20 +21,21 @@ from sklearn.metrics import average_precision_score
 
 import firstsight
 from benchmarks.safety import NEGATIVES, SEEDS, training_set
-from firstsight.safety.policy.policies import PARTS, Policy, load_policies
-from firstsight.safety.policy.view_sample import ViewSample, matrix, texts
+from firstsight.heads.fitting import fit_best, make_folds
+from firstsight.heads.view_sample import ViewSample, matrix, texts
+from firstsight.safety.policy.policies import Policy, load_policies
 from firstsight.safety.scoring.zero_shot import prompt_directions, zero_shot_head
-from firstsight.safety.training.fitting import fit_best, make_folds
 from firstsight.storage.store import Store
+from firstsight.storage.tables import PARTS
 
 OTHERS = 2_000
 SHOTS = 16
 FOLDERS = {"weapons": ("tools/weapons", "weapons"), "drinks": ("food/beverages", "alcohol")}
-"""What is looked for -> its folder, and the policy whose prompts look for it."""
+"""Name -> folder of the positives, and policy with the prompts."""
 
 
 def catalogue(pictures: Path, file: Path) -> None:
-    """Every picture of the folders, and of the rest one in so many, without titles."""
+    """Write a catalogue of all pictures of the folders and a sample of the others, without titles."""
     chosen = sorted(path for folder, _ in FOLDERS.values() for path in (pictures / folder).rglob("*.png"))
     rest = sorted(set(pictures.rglob("*.png")) - set(chosen) - set((pictures / "unsorted").rglob("*")))
     rest = [rest[n] for n in np.random.default_rng(0).permutation(len(rest))[:OTHERS]]
@@ -60,15 +61,15 @@ def main() -> None:
     vectors, ids = matrix(views["vector"], store.spec.dim), np.array(texts(views["item_id"]))
     policies = load_policies()
     directions = prompt_directions([policies[name] for _, name in FOLDERS.values()], db.encoder)
-    background = ViewSample.sample(store)
+    sample = ViewSample.sample(store)
     for name, (folder, policy_id) in FOLDERS.items():
         labels = np.char.startswith(ids, folder + "/").astype(np.int8)
-        head = zero_shot_head(policies[policy_id], directions[policy_id], background, store.spec.fingerprint)
-        said = head.logits(vectors, ["image"] * len(ids))
-        top = labels[np.argsort(-said)[: int(labels.sum())]].mean()
+        head = zero_shot_head(policies[policy_id], directions[policy_id], sample, store.spec.fingerprint)
+        scores = head.logits(vectors, ["image"] * len(ids))
+        top = labels[np.argsort(-scores)[: int(labels.sum())]].mean()
         print(
             f"{name}: {labels.sum()} of {len(ids)} pictures; by the prompts of {policy_id} average precision "
-            f"{average_precision_score(labels, said):.3f} (chance {labels.mean():.3f}), {top:.0%} of the first "
+            f"{average_precision_score(labels, scores):.3f} (chance {labels.mean():.3f}), {top:.0%} of the first "
             f"{labels.sum()} are right",
             flush=True,
         )
@@ -78,9 +79,9 @@ def main() -> None:
 def few_shots(
     policy: Policy, vectors: NDArray[np.float32], labels: NDArray[np.int8], direction: NDArray[np.float32], name: str
 ) -> None:
-    """A head of few positives beside its prompts and the nearest centroid, on what none of them was made from."""
+    """Compare a head from few positives with its prompts and the nearest centroid, on the other pictures."""
     means = dict.fromkeys(PARTS, vectors.mean(axis=0))
-    found: dict[str, list[float]] = {"head": [], "prompts": [], "nearest centroid": []}
+    precisions: dict[str, list[float]] = {"head": [], "prompts": [], "nearest centroid": []}
     for seed in range(SEEDS):
         rng = np.random.default_rng(seed)
         positives = rng.permutation(np.flatnonzero(labels == 1))
@@ -95,10 +96,10 @@ def few_shots(
             "prompts": vectors[test] @ direction,
             "nearest centroid": vectors[test] @ near,
         }
-        for which, one in scores.items():
-            found[which].append(float(average_precision_score(labels[test], one)))
-    told = ", ".join(f"{which} {np.mean(values):.3f}" for which, values in found.items())
-    print(f"{name}: {SHOTS} positives, {SEEDS} seeds, average precision on the rest: {told}", flush=True)
+        for method, values in scores.items():
+            precisions[method].append(float(average_precision_score(labels[test], values)))
+    means_text = ", ".join(f"{method} {np.mean(values):.3f}" for method, values in precisions.items())
+    print(f"{name}: {SHOTS} positives, {SEEDS} seeds, average precision on the rest: {means_text}", flush=True)
 
 
 if __name__ == "__main__":

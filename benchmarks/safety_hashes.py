@@ -1,8 +1,8 @@
-"""How far PDQ goes: python -m benchmarks.safety_hashes [--pictures FOLDER] [--speed]
+"""Match rates and speed of PDQ hashes: python -m benchmarks.safety_hashes [--pictures FOLDER] [--speed]
 
-Copies of pictures as re-uploaders make them, matched with their originals by the hash bank at 31 bits: a table of match
-rates. Then false matches: every copy and original against every picture that shows something else. Last, how long
-matching takes over a table of drawn fingerprints.
+The hash bank matches copies of pictures, as re-uploaders make them, with their originals at 31 bits: a table of match
+rates. Then false matches are counted: every copy and original against every picture of another product. With --speed,
+the time of matching is measured over a table of random fingerprints.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from firstsight.encoders.base import EncoderSpec
 from firstsight.errors import MediaError
 from firstsight.media.fingerprints import MAX_DISTANCE, as_array, distances, fingerprint
 from firstsight.media.pictures import open_picture
-from firstsight.safety.hashes.hash_bank import KnownHashes, match_views
 from firstsight.safety.hashes.hash_lists import KnownHash
+from firstsight.safety.hashes.hash_matching import KnownHashes, match_views
 from firstsight.safety.hashes.hash_sources import hashes_of_files
 from firstsight.storage.store import Store
 
 SAMPLE = Path(__file__).parents[1] / "sample_media" / "pictures"
 PRODUCTS = ("espresso-cup", "fedora", "guitar-acoustic", "joystick", "sneakers", "tee", "watermelon")
-"""Beginnings of file names of the sample media that show one product in several colours or views."""
+"""Prefixes of the sample media's file names that show one product in several colours or views."""
 
 
 def enlarged(picture: Image.Image) -> Image.Image:
@@ -123,11 +123,11 @@ def read(paths: Sequence[Path]) -> list[tuple[Path, Image.Image, bytes]]:
 
 
 def rates(pictures: Sequence[tuple[Path, Image.Image, bytes]]) -> None:
-    """Match rates of copies, and false matches of everything with everything else."""
+    """Print match rates of copies, and false matches between all pictures of different products."""
     bank = KnownHashes.of([KnownHash(code, "bad", path.name, path.name) for path, _, code in pictures])
     paths = [path for path, *_ in pictures]
     of_variants, _ = hashes_of_files(paths, of_set="bad", policy_id="any")
-    varied = KnownHashes.of([replace(one, policy_id=Path(one.source).name) for one in of_variants])
+    varied = KnownHashes.of([replace(entry, policy_id=Path(entry.source).name) for entry in of_variants])
     originals = as_array([code for *_, code in pictures])
     products = [product(path) for path in paths]
     unrelated = np.array(products)[:, None] != np.array(products)[None, :]
@@ -139,8 +139,8 @@ def rates(pictures: Sequence[tuple[Path, Image.Image, bytes]]) -> None:
         rows = [n for n, code in enumerate(made) if code is not None]
         codes = as_array([code for code in made if code is not None])
         found = bank.nearest(codes)
-        matched, wrong = _told(found, rows, paths, products)
-        matched_varied, wrong_varied = _told(varied.nearest(codes), rows, paths, products)
+        matched, wrong = _count_matches(found, rows, paths, products)
+        matched_varied, wrong_varied = _count_matches(varied.nearest(codes), rows, paths, products)
         false_varied += wrong_varied
         bits = distances(codes, originals[rows])
         others = distances(codes[:, None], originals)[unrelated[rows]]
@@ -157,16 +157,16 @@ def rates(pictures: Sequence[tuple[Path, Image.Image, bytes]]) -> None:
     )
 
 
-def _told(
+def _count_matches(
     found: Sequence[tuple[int, KnownHash, int]], rows: Sequence[int], paths: Sequence[Path], products: Sequence[str]
 ) -> tuple[int, int]:
-    """Copies whose original was named, and names of pictures that show something else."""
+    """Count the copies that matched their original, and the matches with pictures of other products."""
     right = {rows[row] for row, entry, _ in found if entry.policy_id == paths[rows[row]].name}
     return len(right), sum(product(Path(entry.policy_id)) != products[rows[row]] for row, entry, _ in found)
 
 
 def speed(views: int, known: int) -> None:
-    """Seconds to match a table of drawn fingerprints with a bank."""
+    """Print the seconds to match a table of random fingerprints with a bank."""
     rng = np.random.default_rng(0)
     vector = np.eye(8, dtype=np.float32)[0]
     with tempfile.TemporaryDirectory() as folder:
@@ -179,7 +179,7 @@ def speed(views: int, known: int) -> None:
                     | {"fingerprint": codes[n].tobytes(), "vector": vector}
                     for n in range(start, min(start + 50_000, views))
                 ]
-                store.views.add(rows)  # nothing is there yet that an upsert would have to look for
+                store.views.add(rows)  # the table is new, so no upsert is needed
         now = datetime.now(UTC)
         bank = [
             KnownHash(row.tobytes(), "bad", "p", "drawn", added_at=now)

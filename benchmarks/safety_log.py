@@ -1,9 +1,9 @@
-"""How long the checks of a long audit log take: at each scoring, at each decision, and by `firstsight safety audit`.
+"""Time to check a long audit log: at each scoring, at each decision, and by `firstsight safety audit`.
 
     python -m benchmarks.safety_log --entries 1000000
 
-Entries are as scoring makes them, with two pieces of evidence, about 1,200 bytes each. The checks are compared with
-reading the file and hashing it once (SHA-256), which no check of every byte can beat.
+Entries are like those of a scoring, with two pieces of evidence and about 1,200 bytes each. The lower limit for a check
+of every byte is to read the file and hash it once (SHA-256).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BATCH = 20_000
 
 
 def record(n: int) -> dict[str, Any]:
-    """A decision as scoring logs it."""
+    """Return a decision like those that scoring logs."""
     evidence = {
         "policy_id": "weapons",
         "view_id": f"item-{n}#image-0",
@@ -50,7 +50,7 @@ def record(n: int) -> dict[str, Any]:
 
 
 def seconds(name: str, work: Callable[[], Any]) -> float:
-    """Run and print how long it took; the time of the processor, which other work on the machine does not change."""
+    """Run work, and print and return its processor time, which other work on the machine does not change."""
     started, processor = time.perf_counter(), time.process_time()
     work()
     took = time.process_time() - processor

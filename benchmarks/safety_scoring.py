@@ -1,9 +1,9 @@
-"""Scoring stored vectors for ten policies beside a bare product: python -m benchmarks.safety_scoring --work FOLDER
+"""Speed of scoring for ten policies, against a plain matrix product: python -m benchmarks.safety_scoring --work FOLDER
 
-Random unit vectors of 512 dimensions, one picture to an item, in a real database; heads of random direction, whose cuts
-send 1 % to review. The product runs over the same rows, once mapped from a file and once read from LanceDB, in blocks
-of 50,000; the scoring reads from LanceDB, decides, and writes scores and decisions. Each in a process of its own, for
-its peak memory, which for the mapped file counts the file; three times.
+The database holds random unit vectors of 512 dimensions, one picture for each item. The heads have random directions,
+and their cuts send 1 % to review. The product runs over the same rows in blocks of 50,000, once mapped from a file and
+once read from LanceDB. The scoring reads from LanceDB, decides, and writes scores and decisions. Each runs three times,
+in its own process, to measure its peak memory; for the mapped file, this includes the file.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ import pyarrow as pa
 
 from firstsight.encoders.base import EncoderSpec, Vectors
 from firstsight.heads.calibration import HeadCalibration
-from firstsight.safety.policy.policies import PARTS, Policies, parse_policies
+from firstsight.heads.view_sample import matrix
+from firstsight.safety.policy.policies import Policies, parse_policies
 from firstsight.safety.policy.policy_heads import Head, HeadShelf
-from firstsight.safety.policy.view_sample import matrix
 from firstsight.safety.scoring.scoring_run import score
 from firstsight.storage.store import Store
-from firstsight.storage.tables import TIME
+from firstsight.storage.tables import PARTS, TIME
 
 DIM = 512
 HEADS = 10
@@ -47,7 +47,7 @@ def coefficients() -> Vectors:
 
 
 def make(work: Path, rows: int) -> None:
-    """The database and the file; kept for the next time."""
+    """Make the database and the file; both are kept for the next run."""
     store = Store.create(work / "db", SPEC)
     if store.views.count_rows() == rows:
         return
@@ -60,7 +60,7 @@ def make(work: Path, rows: int) -> None:
         file[start : start + len(block)] = block
         ids = [f"i{n:08d}" for n in range(start, start + len(block))]
         vectors = pa.FixedSizeListArray.from_arrays(pa.array(block.ravel()), DIM)
-        # appended, where an index run would upsert: the same table, sooner
+        # append instead of upsert, as an index run would: the same table, faster
         fixed = {"kind": "product", "digest": "d", "row_digest": "r", "catalog_dir": "/", "run_id": "run-0"}
         items: dict[str, pa.Array[Any]] = {name: pa.array([value] * len(ids)) for name, value in fixed.items()}
         items |= {"item_id": pa.array(ids), "vector": vectors, "indexed_at": pa.array([now] * len(ids), TIME)}
@@ -76,7 +76,7 @@ def make(work: Path, rows: int) -> None:
 
 
 def promote(work: Path) -> None:
-    """Heads of random direction in force."""
+    """Promote heads with random directions."""
     store, now = Store.open(work / "db"), datetime.now(UTC)
     shelf = HeadShelf(store)
     if shelf.promoted():
@@ -91,7 +91,7 @@ def promote(work: Path) -> None:
             intercepts=dict.fromkeys(PARTS, 0.0),
             trained_at=now,
             calibration=HeadCalibration("platt", slope=DIM**0.5, shift=-3.0),
-            review=float(1 / (1 + np.exp(3.0 - 3.1))),  # a normal deviate of 3.1: one in a thousand of each policy
+            review=float(1 / (1 + np.exp(3.0 - 3.1))),  # a normal deviate of 3.1: one in a thousand for each policy
         )
         for n, coef in enumerate(coefficients())
     ]
@@ -100,7 +100,7 @@ def promote(work: Path) -> None:
 
 
 def product(work: Path) -> float:
-    """Rows a second of the bare product."""
+    """Return the rows per second of the plain product."""
     file = np.load(work / "vectors.npy", mmap_mode="r")
     weights = np.ascontiguousarray(coefficients().T)
     start = time.perf_counter()
@@ -110,7 +110,7 @@ def product(work: Path) -> float:
 
 
 def reading(work: Path) -> float:
-    """Rows a second of the product where its rows come from LanceDB, with nothing kept."""
+    """Return the rows per second of the product over rows read from LanceDB, without storing results."""
     store = Store.open(work / "db")
     weights = np.ascontiguousarray(coefficients().T)
     start, rows = time.perf_counter(), 0
@@ -121,7 +121,7 @@ def reading(work: Path) -> float:
 
 
 def scoring(work: Path) -> float:
-    """Rows a second of a whole scoring."""
+    """Return the rows per second of a whole scoring."""
     report = score(Store.open(work / "db"), policies(), everything=True)
     return report.scored / report.seconds
 
@@ -134,7 +134,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.child:
         rate = {"product": product, "reading": reading, "scoring": scoring}[arguments.child](arguments.work)
-        # what the kernel says of children by getrusage begins at the parent's size
+        # getrusage would start at the parent's memory size
         status = Path("/proc/self/status").read_text()
         peak = int(status.partition("VmHWM:")[2].split()[0]) / 1024
         print(f"{arguments.child:8s} {rate:12,.0f} rows/s, peak {peak:,.0f} MB", flush=True)

@@ -1,14 +1,14 @@
-"""Writes beside searches in one process for hours: open files, memory and the time of a search.
+"""Writes and searches in one process for hours: open files, memory and the time of a search.
 
     python -m benchmarks.soak                               # 5,000 writes to a database of 2,000 items
     python -m benchmarks.soak --writes 200 --every 50       # the same, shorter
-    python -m benchmarks.soak compare --writes 200          # beside LanceDB's own caches, which nothing replaces
+    python -m benchmarks.soak compare --writes 200          # compared with LanceDB's caches, which are never replaced
     python -m benchmarks.soak compare --items 100000 --writes 40 --every 20
 
-One `Database` writes an item at a time; another stays open and searches twice after each write: in each mode or by a
-filter in turn (`first_ms`, which reads the new indexes), then in hybrid mode (`warm_ms`). After every fifth write it
-reads the second page of an answer of five writes ago, and after every tenth an event and a slate are written. Vectors
-are drawn from the texts; the text indexes and, from 50,000 items, those of ids and vectors are real.
+One `Database` writes one item at a time. Another stays open and searches twice after each write: first in one of three
+modes or with a filter, in turn (`first_ms`, which reads the new indexes), then in hybrid mode (`warm_ms`). Every fifth
+write is followed by the second page of a search of five writes ago, every tenth by an event and a slate. Vectors are
+generated from the texts. The text indexes are real; from 50,000 items, so are the indexes of ids and vectors.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from firstsight.storage import sessions
 
 DIM = 384
 WORDS = [f"word{n}" for n in range(20_000)]
-ODDS = [1 / (n + 1) for n in range(len(WORDS))]  # as words of a language are
-WAYS: list[dict[str, str]] = [{"mode": "hybrid"}, {"mode": "words"}, {"mode": "vector"}, {"where": "price > 50"}]
+ODDS = [1 / (n + 1) for n in range(len(WORDS))]  # Zipf's law, as in natural language
+SEARCHES: list[dict[str, str]] = [{"mode": "hybrid"}, {"mode": "words"}, {"mode": "vector"}, {"where": "price > 50"}]
 
 
 class SyntheticEncoder:
-    """Vectors drawn from the bytes of a text, so that a search costs no model's time."""
+    """Random vectors seeded by the bytes of a text, so that searches need no model."""
 
     spec = EncoderSpec("drawn", DIM, 32, "drawn")
 
@@ -55,7 +55,7 @@ class SyntheticEncoder:
 
 
 def catalogue(path: Path, first: int, count: int) -> Path:
-    """A JSON Lines catalogue of so many items."""
+    """Write a JSON Lines catalogue of `count` items, from number `first`."""
     rng = random.Random(first)
     with path.open("w") as file:
         for n in range(first, first + count):
@@ -66,24 +66,24 @@ def catalogue(path: Path, first: int, count: int) -> Path:
 
 
 def database(work: Path, items: int) -> Path:
-    """A new copy of a database of so many items, which is made once."""
-    kept, path = work / f"base-{items}", work / f"db-{os.getpid()}"
-    if not kept.exists():
+    """Copy a database of `items` items, which is created once."""
+    base, path = work / f"base-{items}", work / f"db-{os.getpid()}"
+    if not base.exists():
         draft = work / "draft"
         shutil.rmtree(draft, ignore_errors=True)
         firstsight.open(draft, encoder=SyntheticEncoder()).index(catalogue(work / "base.jsonl", 0, items))
-        draft.rename(kept)
-    return Path(shutil.copytree(kept, path))
+        draft.rename(base)
+    return Path(shutil.copytree(base, path))
 
 
 def open_files(path: Path) -> int:
-    """Files of a database that this process has open."""
+    """Count the files of a database that this process has open."""
     names = (os.readlink(entry.path) for entry in os.scandir("/proc/self/fd") if os.path.lexists(entry.path))
     return sum(str(path) in name for name in names)
 
 
 def soak(path: Path, writes: int, every: int) -> Iterator[dict[str, float]]:
-    """Write and search; after every so many writes, what is open, in memory and how long searches took since."""
+    """Write and search; after every `every` writes, yield open files, memory and the median times since then."""
     reader, writer = (firstsight.open(path, encoder=SyntheticEncoder()) for _ in range(2))
     start, rng = reader.count(), random.Random(1)
     row, event = path.parent / "row.jsonl", path.parent / "event.jsonl"
@@ -93,10 +93,10 @@ def soak(path: Path, writes: int, every: int) -> Iterator[dict[str, float]]:
         began = time.perf_counter()
         writer.index(catalogue(row, start + n, 1))
         spent["write"].append(time.perf_counter() - began)
-        for kind, way in (("first", WAYS[n % len(WAYS)]), ("warm", WAYS[0])):
+        for kind, search in (("first", SEARCHES[n % len(SEARCHES)]), ("warm", SEARCHES[0])):
             text = " ".join(rng.choices(WORDS, ODDS, k=2))
             began = time.perf_counter()
-            answer = reader.search(text, k=10, **way)
+            answer = reader.search(text, k=10, **search)
             spent[kind].append(time.perf_counter() - began)
         if n % 5 == 0:
             if token is not None:
@@ -122,6 +122,7 @@ def soak(path: Path, writes: int, every: int) -> Iterator[dict[str, float]]:
 
 
 def run(work: Path, items: int, writes: int, every: int) -> None:
+    """Print the figures of a soak as JSON Lines."""
     path = database(work, items)
     try:
         for figures in soak(path, writes, every):
@@ -131,8 +132,8 @@ def run(work: Path, items: int, writes: int, every: int) -> None:
 
 
 def compare(work: Path, items: int, writes: int, every: int) -> bool:
-    """Both in processes of their own, in turn, on copies of one database."""
-    shutil.rmtree(database(work, items))  # made before the clocks run
+    """Soak with and without LanceDB's own caches, one process after the other, on copies of one database."""
+    shutil.rmtree(database(work, items))  # creates the base before any timing
     last = {}
     for what in ("unbounded", "soak"):
         print(f"{what}:")
@@ -143,27 +144,27 @@ def compare(work: Path, items: int, writes: int, every: int) -> bool:
         last[what] = json.loads(lines[-1])
     ratios = {name: last["soak"][name] / max(1, last["unbounded"][name]) for name in last["soak"]}
     print({name: round(ratio, 2) for name, ratio in ratios.items()})
-    flat = goal("open files over those with LanceDB's caches", ratios["open_files"], 1.0)
-    return goal("a search over one with LanceDB's caches", ratios["warm_ms"], 1.3) and flat
+    flat = goal("open files, relative to LanceDB's caches", ratios["open_files"], 1.0)
+    return goal("time of a search, relative to LanceDB's caches", ratios["warm_ms"], 1.3) and flat
 
 
 def main() -> None:
-    """Run what the command line asks for."""
+    """Run the benchmark given on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["soak", "compare", "unbounded"], nargs="?", default="soak")
-    parser.add_argument("--items", type=int, default=2_000, help="in the database before the first write")
+    parser.add_argument("--items", type=int, default=2_000, help="items in the database before the first write")
     parser.add_argument("--writes", type=int, default=5_000)
     parser.add_argument("--every", type=int, default=500, help="writes between two lines of figures")
     parser.add_argument("--work", type=Path, default=Path(os.environ.get("TMPDIR", "/tmp")) / "firstsight-soak")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     limit_arenas()  # as `firstsight serve` does
-    at = (options.work, options.items, options.writes, options.every)
+    arguments = (options.work, options.items, options.writes, options.every)
     if options.what == "compare":
-        raise SystemExit(not compare(*at))
+        raise SystemExit(not compare(*arguments))
     if options.what == "unbounded":
         sessions.MAX_REPLACED = sys.maxsize  # type: ignore[misc]
-    run(*at)
+    run(*arguments)
 
 
 if __name__ == "__main__":

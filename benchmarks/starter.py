@@ -1,22 +1,22 @@
-"""Retrieval quality of the `starter` encoder, beside chance and beside its untrained start.
+"""Retrieval quality of the `starter` encoder, compared with chance and with its untrained start.
 
-"untrained" is ConSE as published (bare class names, temperature 2), "start" what training started from here (names and
+"untrained" is ConSE as published (bare class names, temperature 2). "start" is the start of our training (names and
 definitions, temperature 1.5).
 
     python benchmarks/starter.py --stamps /usr/share/tuxpaint/stamps --luma DIR [--json]
 
-Neither set is ever trained on. Protocol:
+Neither set is part of the training. Protocol:
 
-* Stamps (Debian's `tuxpaint-stamps-default`): every PNG outside `symbols/` that is no mirrored copy and has a caption,
-  the first line of the text file beside it. Each caption is a query over all pictures; recall@k is the share of
-  captions that find a picture with that caption among the first k; `strict` counts their own picture only. (A few
-  captions, such as "A strawberry.", stand beside several pictures.)
+* Stamps (Debian's `tuxpaint-stamps-default`): every PNG outside `symbols/` with a caption, except mirrored copies. The
+  caption is the first line of the text file of the same name. Each caption is a query over all pictures. Recall@k is
+  the share of captions with a picture of that caption among the first k results. `strict` counts only the caption's own
+  picture: a few captions, such as "A strawberry.", belong to several pictures.
 * Luma (a folder with catalog.csv, columns item_id, parent, title, category, color, image): precision@10 is the share of
-  the first ten pictures that are of the right category, averaged over queries. A category is the shop's path up to
-  its promotional tail ("Gear/Bags Collections Erin Recommends" is "Gear/Bags"). Queries: each item's title, each
-  "colour category" that occurs ("blue tees"), and each item's own picture. An item never answers its own query; its
-  other colours do, and `strict` leaves those out as well. For "colour category", `colour` is the share of the first
-  ten in the right colour, `both` the share right in both.
+  the first ten results in the right category, averaged over queries. A category is the shop's path without its
+  promotional end ("Gear/Bags Collections Erin Recommends" is "Gear/Bags"). The queries are each item's title, each
+  existing "colour category" pair ("blue tees"), and each item's own picture. An item is never a result of its own
+  query. Its other colours are; `strict` excludes them. For "colour category", `colour` is the share of the first ten in
+  the right colour, and `both` the share that is right in both.
 """
 
 from __future__ import annotations
@@ -87,13 +87,13 @@ def read_luma(folder: Path) -> Luma:
 
 
 def recall(scores: NDArray[np.float32], right: Flags, k: int) -> float:
-    """Share of the rows with a right column among their k highest scores."""
+    """Compute the share of rows with a right column among their k highest scores."""
     first = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     return float(np.take_along_axis(right, first, axis=1).any(axis=1).mean())
 
 
 def precision(scores: NDArray[np.float32], right: Flags, k: int, allowed: Flags | None = None) -> float:
-    """Mean share of right columns among each row's k highest scores of the allowed ones."""
+    """Compute the mean share of right columns among each row's k highest allowed scores."""
     if allowed is not None:
         scores = np.where(allowed, scores, -np.inf).astype(np.float32)
     first = np.argsort(-scores, axis=1, kind="stable")[:, :k]
@@ -101,7 +101,7 @@ def precision(scores: NDArray[np.float32], right: Flags, k: int, allowed: Flags 
 
 
 def expected(right: Flags, allowed: Flags) -> float:
-    """The precision of a random order."""
+    """Compute the precision of a random order."""
     return float(((right & allowed).sum(axis=1) / allowed.sum(axis=1)).mean())
 
 
@@ -119,7 +119,7 @@ def stamp_chance(stamps: Stamps) -> Figures:
     n = len(stamps.captions)
     captions = np.array([caption.lower() for caption in stamps.captions])
     same = (captions[:, None] == captions[None, :]).sum(axis=1)
-    # Drawing k of n without one of the m right ones.
+    # Probability of k draws from n without any of the m right pictures.
     missed = {k: np.prod([(n - same - i) / (n - i) for i in range(k)], axis=0) for k in (1, 5, 10)}
     return {f"stamps R@{k}": float(1 - missed[k].mean()) for k in (1, 5, 10)} | {
         f"stamps R@{k} strict": k / n for k in (1, 5, 10)
@@ -129,11 +129,11 @@ def stamp_chance(stamps: Stamps) -> Figures:
 def luma_figures(
     luma: Luma, score: Callable[[str], NDArray[np.float32]], measure: Callable[..., float] = precision
 ) -> Figures:
-    """Every figure on Luma.
+    """Compute all figures on Luma.
 
     Args:
         luma: the catalogue.
-        score: the (queries, items) scores of "title", "colour" and "picture" queries.
+        score: returns the (queries, items) scores of "title", "colour" or "picture" queries.
         measure: `precision`, or `expected` for chance.
     """
 
@@ -166,19 +166,19 @@ def query_text(colour: str, category: str) -> str:
 
 @dataclass(frozen=True)
 class TowerOutputs:
-    """What the towers say, so that several bridges can be measured on one pass."""
+    """Outputs of both towers, computed once for several bridges."""
 
     sentences: dict[str, NDArray[np.float32]]
     pictures: dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
 
     def with_temperature(self, temperature: float) -> TowerOutputs:
-        """As if the bridge's softmax had another temperature."""
+        """Rescale the logits to simulate another temperature of the bridge's softmax."""
         scale = np.float32(TEMPERATURE / temperature)
         return TowerOutputs(self.sentences, {name: (f, logits * scale) for name, (f, logits) in self.pictures.items()})
 
 
 def conse(encoder: StarterEncoder) -> Bridge:
-    """ConSE as published, over the bare names of the ImageNet classes, centred on both sides."""
+    """Make ConSE as published, over the bare names of the ImageNet classes, with both sides centred."""
     from torchvision.models import EfficientNet_B0_Weights
 
     names = EfficientNet_B0_Weights.IMAGENET1K_V1.meta["categories"]
@@ -225,9 +225,9 @@ def chance(stamps: Stamps | None, luma: Luma | None) -> Figures:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--stamps", type=Path, help="the folder of tuxpaint's stamps")
-    parser.add_argument("--luma", type=Path, help="a folder with catalog.csv and its images")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    parser.add_argument("--stamps", type=Path, help="folder of the stamps of tuxpaint")
+    parser.add_argument("--luma", type=Path, help="folder with catalog.csv and its images")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     options = parser.parse_args(arguments)
     if options.stamps is None and options.luma is None:
         parser.error("give --stamps DIR, --luma DIR or both")

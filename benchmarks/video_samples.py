@@ -1,4 +1,4 @@
-"""Videos of every container and codec that decoders get right or wrong, made with the ffmpeg command."""
+"""Sample videos in many containers and codecs, to test decoders; made with the ffmpeg command."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 SOURCE = "testsrc2=s=320x240:r=25:d=6"
 X264 = "-c:v libx264 -bf 2 -g 25"
 
-# name -> (what to encode, how); a source that names a file of this list is cut or copied from it
+# name -> (source, ffmpeg options); a source that is a name in this list is copied or cut
 SAMPLES: dict[str, tuple[str, str]] = {
     "h264.mp4": (SOURCE, X264),
     "h264.mkv": (SOURCE, X264),
@@ -49,7 +49,7 @@ _DAMAGED = ("truncated.mp4", "flipped-bytes.mp4")
 
 
 def make_videos(folder: Path) -> list[Path]:
-    """Write the samples that are not there yet; those whose encoder this ffmpeg lacks are left out."""
+    """Write the samples that do not exist yet. Samples without an encoder in this ffmpeg are left out."""
     folder.mkdir(parents=True, exist_ok=True)
     later = [name for name, (source, _) in SAMPLES.items() if source in SAMPLES]
     for name in [*(name for name in SAMPLES if name not in later), *later]:

@@ -76,7 +76,7 @@ def list_(
 @command(app, examples=["models download open_clip:ViT-B-32/laion2b_s34b_b79k"])
 def download(*, name: Name, json: options.Json = False, trust_remote_code: options.TrustRemoteCode = False) -> None:
     """Download the weights and tokeniser of a model to the Hugging Face cache."""
-    from firstsight.encoders.families.hub import download as fetch
+    from firstsight.encoders.models.model_download import download as fetch
 
     done = fetch(name, trust_remote_code=trust_remote_code)
     if done.note:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from firstsight.cli.output import print_message, replace_control_characters
 
 if TYPE_CHECKING:
-    from firstsight.indexer.pipeline import Counts
+    from firstsight.indexer.index_report import Counts
 
 LINE_EVERY_S = 10.0
 

@@ -1,11 +1,12 @@
-"""Pairs of binary codes that differ in few bits, without comparing each with each.
+"""Search for pairs of binary codes that differ in few bits, without comparing all pairs.
 
-Multi-index hashing: 256 bits are cut into 16 bands of 16. Two codes that differ in 31 bits or fewer differ in at most
-one bit of some band (else it would be 2 x 16 = 32), so looking in each band for the same value and for the 16 values
-one bit away finds every pair up to a distance of 31. Of two random codes, one pair in 241 is looked at.
+Multi-index hashing: 256 bits are split into 16 bands of 16 bits. Two codes that differ in 31 bits or fewer differ in at
+most one bit of some band; otherwise they would differ in 2 x 16 = 32 bits. So every pair up to a distance of 31 is
+found by a search in each band for the same value and for the 16 values one bit away. Of random pairs of codes, one in
+241 is compared.
 
 Source: Norouzi, Punjani and Fleet, "Fast Search in Hamming Space with Multi-Index Hashing", CVPR 2012. `faiss` has such
-an index, too (IndexBinaryMultiHash), with a search and no join; it is not worth a dependency of 30 MB.
+an index too (IndexBinaryMultiHash), but it can only search, not join, and it would be a dependency of 30 MB.
 """
 
 from __future__ import annotations
@@ -21,16 +22,16 @@ from firstsight.media.fingerprints import MAX_DISTANCE, Fingerprints
 
 BANDS = 16
 GUARANTEED_DISTANCE = 2 * BANDS - 1
-"""Distance up to which every pair is found."""
+"""Largest distance in bits at which every pair is found."""
 
 _VALUES = 1 << 16
-_PAIRS_PER_CHUNK = 1 << 21  # pairs that are compared at once: bounds memory to about 200 MB
+_PAIRS_PER_CHUNK = 1 << 21  # pairs compared at once; limits memory to about 200 MB
 _FLIPS = np.array([0, *(1 << bit for bit in range(16))], dtype=np.uint16)
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Pairs of rows with their distances."""
+class CodePairs:
+    """Pairs of codes, as row numbers, with their distances."""
 
     left: NDArray[np.int64]  # (p,)
     right: NDArray[np.int64]  # (p,)
@@ -40,21 +41,23 @@ class Pairs:
         return len(self.left)
 
 
-def near_pairs(codes: Fingerprints, others: Fingerprints | None = None, *, max_distance: int = MAX_DISTANCE) -> Pairs:
-    """Every pair of codes that differ in at most `max_distance` bits.
+def near_pairs(
+    codes: Fingerprints, others: Fingerprints | None = None, *, max_distance: int = MAX_DISTANCE
+) -> CodePairs:
+    """Find every pair of codes that differ in at most `max_distance` bits.
 
     Args:
         codes: (n, 32) uint8.
-        others: (m, 32) uint8: pairs of a row of `codes` and a row of `others`, such as a list of known hashes. None
-            for pairs within `codes`, each once with left < right.
+        others: (m, 32) uint8, such as a list of known hashes: find pairs of a row of `codes` and a row of `others`.
+            None: find pairs within `codes`, each once with left < right.
         max_distance: bits, 0 to 31.
 
     Returns:
-        Pairs ordered by left, then right. Of k equal codes all pairs are among them: drop equal codes first where
+        Pairs ordered by left, then right. They include all pairs of equal codes, so drop repeated codes first if
         there may be many.
 
     Raises:
-        ValueError: `max_distance` is beyond what is guaranteed.
+        ValueError: `max_distance` is not 0 to 31.
     """
     if not 0 <= max_distance <= GUARANTEED_DISTANCE:
         raise ValueError(f"max_distance must be between 0 and {GUARANTEED_DISTANCE}, not {max_distance}")
@@ -68,14 +71,17 @@ def banded_pairs(
     keys: tuple[Fingerprints, Fingerprints | None] | None = None,
     max_distance: int,
     bands: int = BANDS,
-) -> Pairs:
-    """Pairs of codes within a distance, of those that share a band, one bit apart or less.
+) -> CodePairs:
+    """Find pairs of codes within a distance, among pairs with equal bands or bands one bit apart.
 
     Args:
         codes, others: as for `near_pairs`.
-        keys: other codes of the same rows, whose bands are used to choose the pairs; None for the codes themselves.
-        max_distance: bits of `codes`, 0 to 256; beyond 31 not every pair is found.
-        bands: how many of the 16 are looked at.
+        keys: codes for the same rows that are used to compare bands; None for the codes themselves.
+        max_distance: bits of `codes`, 0 to 256. Above 31 not every pair is found.
+        bands: number of bands to search, 1 to 16.
+
+    Returns:
+        Pairs ordered by left, then right, each once.
     """
     within = others is None
     searched = codes if others is None else others
@@ -84,7 +90,7 @@ def banded_pairs(
     right_bands = left_bands if right_keys is None else _bands(right_keys)[:bands]
     left_words, right_words = (np.ascontiguousarray(c).view(np.uint64) for c in (codes, searched))
     width = max(len(searched), 1)
-    found = [np.zeros(0, dtype=np.int64)]  # left * width + right: a pair that several bands give is kept once
+    pair_keys = [np.zeros(0, dtype=np.int64)]  # left * width + right, to remove pairs found in several bands
     bits = [np.zeros(0, dtype=np.int64)]
     for left_band, right_band in zip(left_bands, right_bands, strict=True):
         for left, right in _same_band(left_band, right_band):
@@ -93,10 +99,10 @@ def banded_pairs(
                 left, right = left[ordered], right[ordered]
             distance = np.bitwise_count(left_words[left] ^ right_words[right]).sum(axis=1, dtype=np.int64)
             near = distance <= max_distance
-            found.append(left[near] * width + right[near])
+            pair_keys.append(left[near] * width + right[near])
             bits.append(distance[near])
-    pair, first = np.unique(np.concatenate(found), return_index=True)
-    return Pairs(pair // width, pair % width, np.concatenate(bits)[first])
+    pair, first = np.unique(np.concatenate(pair_keys), return_index=True)
+    return CodePairs(pair // width, pair % width, np.concatenate(bits)[first])
 
 
 def _bands(codes: Fingerprints) -> NDArray[np.uint16]:
@@ -107,7 +113,7 @@ def _bands(codes: Fingerprints) -> NDArray[np.uint16]:
 def _same_band(
     keys: NDArray[np.uint16], searched: NDArray[np.uint16]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Rows whose values in one band are equal or one bit apart, some at a time."""
+    """Yield batches of row pairs with equal values in a band, or values one bit apart."""
     order = np.argsort(searched, kind="stable")
     sizes = np.bincount(searched, minlength=_VALUES)
     starts = np.cumsum(sizes) - sizes
@@ -117,8 +123,8 @@ def _same_band(
         counts = sizes[probed]
         cut = np.searchsorted(np.cumsum(counts), np.arange(0, counts.sum(), _PAIRS_PER_CHUNK), side="left")
         for begin, end in itertools.pairwise([*cut, len(keys)]):
-            some = counts[begin:end]
-            total = int(some.sum())
-            left = np.repeat(rows[begin:end], some)
-            place = np.arange(total) - np.repeat(np.cumsum(some) - some, some)
-            yield left, order[np.repeat(starts[probed[begin:end]], some) + place]
+            batch = counts[begin:end]
+            total = int(batch.sum())
+            left = np.repeat(rows[begin:end], batch)
+            place = np.arange(total) - np.repeat(np.cumsum(batch) - batch, batch)
+            yield left, order[np.repeat(starts[probed[begin:end]], batch) + place]

@@ -1,18 +1,17 @@
-"""Near-duplicate items: pairs with their evidence, and groups of them.
+"""Pairs of near-duplicate items, with their evidence.
 
-Two items are near-duplicates when at least half of the pictures of one, or of one of its videos, are in the other.
-What many items have in common (a size chart, an intro) counts little in that half: a picture weighs as much as it is
-rare, beside the rarest of its item.
+Two items are near-duplicates if the other item contains at least half of the pictures of one of them, or half of one of
+its videos. Pictures of many items (a size chart, an intro) count little: a picture's weight is its rarity, relative to
+the rarest picture of its item.
 
-    views with fingerprints -> view_pairs.py: pairs that look alike
+    views with fingerprints -> view_pairs.py: pairs of views that look alike
                             -> pictures: share of the item | videos: video_alignment.py
-                            -> pairs of items -> groups, each around one item that all others are near-duplicates of
+                            -> pairs of items -> groups.py
 """
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -25,19 +24,23 @@ from firstsight.errors import QueryError
 from firstsight.media.fingerprints import MAX_DISTANCE
 from firstsight.storage.store import Store
 
+_FREQUENCY_TOLERANCE = 4.0
+
 
 @dataclass(frozen=True)
 class DuplicateSettings:
-    """What makes two pictures the same.
+    """Thresholds for two pictures to count as the same.
+
+    Either `max_distance` and `min_cosine` must both hold, or `near_distance` and `near_cosine`.
 
     Raises:
-        QueryError: a value out of range.
+        QueryError: a value is out of range.
     """
 
-    max_distance: int = MAX_DISTANCE  # of their fingerprints, 0 to 31 bits: sure, if their vectors agree
-    min_cosine: float = 0.8  # of their vectors, -1 to 1, within max_distance; another colour is often below .93
-    near_distance: int = 64  # bits, 0 to 90: near enough, where their vectors are nearly the same; 0 for never
-    near_cosine: float = 0.96  # that nearly, .93 to 1: as after cutting off a margin
+    max_distance: int = MAX_DISTANCE  # maximum bits between fingerprints, 0 to 31
+    min_cosine: float = 0.8  # minimum cosine of the vectors, -1 to 1; for another colour it is often below .93
+    near_distance: int = 64  # maximum bits if the vectors are nearly equal, 0 to 90; 0 turns this rule off
+    near_cosine: float = 0.96  # minimum cosine of nearly equal vectors, .93 to 1; holds after a margin is cropped
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -51,26 +54,27 @@ class DuplicateSettings:
 
 @dataclass(frozen=True)
 class DuplicateEvidence:
-    """Why two items are near-duplicates: the two views that are most alike, and how much of them there is.
+    """The reason why two items are near-duplicates: their two most similar views, and the shared part.
 
-    Of the two items the first is the one that the evidence is kept with; the other is the one it is compared with.
+    `view_id` and `time_s` belong to the item that holds this evidence; the fields named `other_…` belong to the item
+    that it is compared with.
     """
 
     kind: Literal["pictures", "video"]
     view_id: str
     other_view_id: str
-    distance: int  # of the two fingerprints, bits
-    cosine: float  # of the two vectors
+    distance: int  # between the two fingerprints, in bits
+    cosine: float  # between the two vectors
     mirrored: bool
-    share: float  # 0 to 1: how much of the pictures, or of the video, of the item of which more is in the other
-    offset_s: float | None = None  # of videos: second in the other's = speed * second in the first's + offset_s
+    share: float  # 0 to 1: shared part of an item's pictures or video; the larger of both items' shares
+    offset_s: float | None = None  # videos only: second in the other video = speed * second in this video + offset_s
     speed: float | None = None
-    seconds: float | None = None  # of the first's, from the first frame that matches to the last
-    time_s: float | None = None  # second of the view
+    seconds: float | None = None  # length in this video from the first matching frame to the last
+    time_s: float | None = None  # second of the view in its video
     other_time_s: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """As plain values that JSON can hold; what only videos have is left out of others."""
+        """The evidence as plain values for JSON. Fields without a value are left out."""
         return {
             name: round(value, 4) if isinstance(value, float) else value
             for name, value in asdict(self).items()
@@ -80,14 +84,14 @@ class DuplicateEvidence:
 
 @dataclass(frozen=True)
 class DuplicatePair:
-    """Two items that are near-duplicates; the evidence as seen from `item_id`."""
+    """Two near-duplicate items, with the evidence from the side of `item_id`."""
 
     item_id: str
     other_id: str
     evidence: DuplicateEvidence
 
     def swapped(self) -> DuplicatePair:
-        """The same as seen from the other item."""
+        """The same pair, with the evidence from the side of the other item."""
         e = self.evidence
         offset = speed = seconds = None
         if e.offset_s is not None and e.speed is not None and e.seconds is not None:
@@ -99,102 +103,21 @@ class DuplicatePair:
         return DuplicatePair(self.other_id, self.item_id, swapped)
 
 
-@dataclass(frozen=True)
-class DuplicateGroup:
-    """An item and its near-duplicates; each of them is compared with that item."""
-
-    item_id: str
-    duplicates: tuple[DuplicatePair, ...]  # their `other_id` is the group's item_id
-
-    @property
-    def item_ids(self) -> set[str]:
-        """All items of the group."""
-        return {self.item_id, *(pair.item_id for pair in self.duplicates)}
-
-    def as_dict(self) -> dict[str, Any]:
-        """The group as plain values that JSON can hold."""
-        return {
-            "item_id": self.item_id,
-            "size": len(self.duplicates) + 1,
-            "duplicates": [{"item_id": pair.item_id, **pair.evidence.as_dict()} for pair in self.duplicates],
-        }
-
-
 def find_duplicates(
     store: Store, settings: DuplicateSettings | None = None, *, only: Collection[str] | None = None
 ) -> list[DuplicatePair]:
-    """Every pair of near-duplicate items, ordered by their ids.
+    """Find all pairs of near-duplicate items, ordered by their ids.
 
     Args:
-        only: item ids of which each pair has to hold one; None for all pairs.
+        settings: thresholds; None for the defaults.
+        only: item ids; every pair must contain one of them. None for all pairs.
     """
     views = PictureViews.read(store)
     probes = None
     if only is not None:
-        wanted = np.array([item_id in only for item_id in views.item_ids], dtype=bool)
-        probes = np.flatnonzero(wanted[views.items])
+        selected = np.array([item_id in only for item_id in views.item_ids], dtype=bool)
+        probes = np.flatnonzero(selected[views.items])
     return pairs_of_views(views, settings, probes=probes)
-
-
-def duplicate_group_ids(store: Store, settings: DuplicateSettings | None = None) -> dict[str, str]:
-    """For each item that has near-duplicates, a group id: the smallest item id of its connected component.
-
-    For splitting data so that no near-duplicate stands on both sides: chains belong together there, so that these
-    groups may be larger than those of `group_pairs`. An item without near-duplicates is not in it.
-    """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    pairs = find_duplicates(store, settings)
-    names = sorted({name for pair in pairs for name in (pair.item_id, pair.other_id)})
-    place = {name: n for n, name in enumerate(names)}
-    ends = np.array([(place[pair.item_id], place[pair.other_id]) for pair in pairs], dtype=np.int64).reshape(-1, 2)
-    graph = coo_array((np.ones(len(ends), dtype=bool), (ends[:, 0], ends[:, 1])), shape=(len(names), len(names)))
-    if not names:
-        return {}
-    _, labels = connected_components(graph, directed=False)
-    _, first = np.unique(labels, return_index=True)
-    return {name: names[first[label]] for name, label in zip(names, labels, strict=True)}
-
-
-def group_pairs(pairs: Sequence[DuplicatePair]) -> list[DuplicateGroup]:
-    """Groups, the largest first, each around the item with the most near-duplicates left, so that no chain is a group.
-
-    An item is in one group, but for those around which others of its near-duplicates, that are in no group else, stand.
-    """
-    near: dict[str, dict[str, DuplicatePair]] = {}
-    for pair in pairs:
-        near.setdefault(pair.item_id, {})[pair.other_id] = pair.swapped()
-        near.setdefault(pair.other_id, {})[pair.item_id] = pair
-    left = {item_id: len(others) for item_id, others in near.items()}  # near-duplicates that are in no group yet
-    queue = [(-count, item_id) for item_id, count in left.items()]
-    heapq.heapify(queue)
-    taken: set[str] = set()
-    found = []
-    while queue:
-        count, item_id = heapq.heappop(queue)
-        if item_id in taken:
-            continue
-        if -count != left[item_id]:  # some have gone into other groups meanwhile
-            heapq.heappush(queue, (-left[item_id], item_id))
-            continue
-        if not left[item_id]:  # all have: with the nearest of them, so that it does not go unlisted
-            nearest = min(near[item_id].values(), key=lambda pair: (pair.evidence.distance, pair.item_id))
-            found.append(DuplicateGroup(nearest.item_id, (nearest.swapped(),)))
-            taken.add(item_id)
-            continue
-        members = sorted(other for other in near[item_id] if other not in taken)
-        found.append(DuplicateGroup(item_id, tuple(near[item_id][other] for other in members)))
-        for member in (item_id, *members):
-            taken.add(member)
-            for other in near[member]:
-                left[other] -= 1
-    return sorted(found, key=lambda group: (-len(group.duplicates), group.item_id))
-
-
-# ---- from pairs of views to pairs of items
-
-_FREQUENCY_TOLERANCE = 4.0
 
 
 def pairs_of_views(
@@ -204,11 +127,12 @@ def pairs_of_views(
     probes: NDArray[np.int64] | None = None,
     weigh: bool = True,
 ) -> list[DuplicatePair]:
-    """The pairs of near-duplicate items among these views, ordered by their ids.
+    """Find pairs of near-duplicate items among these views, ordered by their ids.
 
     Args:
-        probes: rows of which each pair of views has to hold one; None for all pairs.
-        weigh: count what many items have in common little. Without it a pair does not depend on what else there is.
+        settings: thresholds; None for the defaults.
+        probes: row numbers of `views`; every pair of views must contain one of them. None for all pairs.
+        weigh: give pictures of many items less weight. If False, a pair does not depend on other items.
     """
     if not len(views):
         return []
@@ -216,10 +140,10 @@ def pairs_of_views(
     view_pairs = find_view_pairs(views, probes)
     same = view_pairs.only(_are_same(view_pairs, settings))
     weights = _weights(views, same) if weigh else np.ones(len(views))
-    found = {(pair.item_id, pair.other_id): pair for pair in _by_videos(views, view_pairs, weights)}
+    pairs = {(pair.item_id, pair.other_id): pair for pair in _by_videos(views, view_pairs, weights)}
     for pair in _by_pictures(views, same, weights):
-        found.setdefault((pair.item_id, pair.other_id), pair)
-    return [found[key] for key in sorted(found)]
+        pairs.setdefault((pair.item_id, pair.other_id), pair)
+    return [pairs[key] for key in sorted(pairs)]
 
 
 def _are_same(view_pairs: ViewPairs, settings: DuplicateSettings) -> NDArray[np.bool_]:
@@ -229,10 +153,10 @@ def _are_same(view_pairs: ViewPairs, settings: DuplicateSettings) -> NDArray[np.
 
 
 def _weights(views: PictureViews, same: ViewPairs) -> NDArray[np.float64]:
-    """(n,) how rare each view is, beside the rarest of its item's pictures or of its video: 1 for that one.
+    """(n,) weight of each view: its rarity relative to the rarest of its item's pictures or its video, which has 1.
 
-    A few more items than have the rarest cost nothing: of several copies of a video some frames are found by all of
-    them and some, taken at other moments, by few.
+    A view may be in `_FREQUENCY_TOLERANCE` more items than the rarest without losing weight. Copies of a video have
+    frames of different moments, so some frames match in all copies and others in few.
     """
     ends = np.concatenate([same.left, same.right])
     items = np.concatenate([views.items[same.right], views.items[same.left]])
@@ -246,7 +170,7 @@ def _weights(views: PictureViews, same: ViewPairs) -> NDArray[np.float64]:
 
 
 def _by_pictures(views: PictureViews, same: ViewPairs, weights: NDArray[np.float64]) -> Iterator[DuplicatePair]:
-    """Items of which one has at least half of its pictures in the other."""
+    """Yield pairs of items if the other item contains at least half of the pictures of one of them."""
     of_pictures = same.only(views.videos[same.left] < 0)
     if not len(of_pictures.left):
         return
@@ -256,7 +180,7 @@ def _by_pictures(views: PictureViews, same: ViewPairs, weights: NDArray[np.float
     keys, place = np.unique(pair, return_inverse=True)
     shares = np.zeros(len(keys))
     for rows, owner in ((of_pictures.left, keys // count), (of_pictures.right, keys % count)):
-        _, first = np.unique(place * len(views) + rows, return_index=True)  # a picture counts once for a pair of items
+        _, first = np.unique(place * len(views) + rows, return_index=True)  # count each picture once per pair of items
         matched = np.bincount(place[first], weights=weights[rows[first]], minlength=len(keys))
         shares = np.maximum(shares, matched / total[owner])
     order = np.lexsort((-of_pictures.cosine, of_pictures.distance, place))
@@ -274,31 +198,31 @@ def _by_pictures(views: PictureViews, same: ViewPairs, weights: NDArray[np.float
 
 
 def _by_videos(views: PictureViews, view_pairs: ViewPairs, weights: NDArray[np.float64]) -> Iterator[DuplicatePair]:
-    """Items with videos that show the same for long enough; of several such videos, those that share most."""
+    """Yield pairs of items with videos that share a part; of several videos, the pair with the largest share."""
     best: dict[tuple[int, int], tuple[Alignment, int, int]] = {}
     starts = np.flatnonzero(np.append(True, np.diff(views.videos) != 0))
     ends = np.append(starts[1:], len(views))
     rows_of = {int(views.videos[start]): slice(start, end) for start, end in zip(starts, ends, strict=True)}
     for first, second in _videos_to_align(views, view_pairs, weights):
         left, right = rows_of[first], rows_of[second]
-        found = align(_frames(views, left, weights), _frames(views, right, weights))
-        if found is not None:
+        alignment = align(_frames(views, left, weights), _frames(views, right, weights))
+        if alignment is not None:
             key = int(views.items[left.start]), int(views.items[right.start])
-            if key not in best or found.share > best[key][0].share:
-                best[key] = found, int(left.start), int(right.start)
-    for found, left_start, right_start in best.values():
+            if key not in best or alignment.share > best[key][0].share:
+                best[key] = alignment, int(left.start), int(right.start)
+    for alignment, left_start, right_start in best.values():
         yield _pair(
             views,
-            *(left_start + found.best[0], right_start + found.best[1], found.distance, found.cosine),
-            mirrored=found.mirrored,
+            *(left_start + alignment.best[0], right_start + alignment.best[1], alignment.distance, alignment.cosine),
+            mirrored=alignment.mirrored,
             kind="video",
-            share=found.share,
-            alignment=found,
+            share=alignment.share,
+            alignment=alignment,
         )
 
 
 def _videos_to_align(views: PictureViews, view_pairs: ViewPairs, weights: NDArray[np.float64]) -> list[tuple[int, int]]:
-    """Pairs of videos of which at least two frames look alike, and not only what many videos have."""
+    """Pairs of videos with at least two similar frames, not only frames that many videos have."""
     frames = view_pairs.only(views.videos[view_pairs.left] >= 0)
     if not len(frames.left):
         return []

@@ -1,4 +1,4 @@
-"""Stored pictures and frames as arrays, and the pairs of them that look alike."""
+"""Stored pictures and frames as arrays, and the search for pairs that look alike."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from firstsight.duplicates.hamming_pairs import Pairs, banded_pairs, near_pairs
-from firstsight.media.fingerprints import FINGERPRINT_BYTES, MAX_DISTANCE, Fingerprints, distances, turn
+from firstsight.duplicates.hamming_pairs import CodePairs, banded_pairs, near_pairs
+from firstsight.media.fingerprints import FINGERPRINT_BYTES, MAX_DISTANCE, Fingerprints, distances, orient
+from firstsight.storage.indexes.vector_index import vectors_of_column
 from firstsight.storage.store import Store
-from firstsight.storage.vector_index import vectors_of_column
 from firstsight.vectors import Vectors
 
 LOOSE_DISTANCE = 90
 LOOSE_COSINE = 0.93
-"""Pairs worth a second look although their fingerprints are too far apart: bits and cosine."""
+"""Maximum bits and minimum cosine of candidate pairs with distant fingerprints."""
 
 MAX_COPIES = 32
-"""Views with one and the same fingerprint that are compared with each other; further ones only with the first."""
+"""Views with the same fingerprint that are compared with each other. Further ones are compared only with the first."""
 
 MAX_EXHAUSTIVE_VIEWS = 2_000
-"""Views up to which each is compared with each."""
+"""Number of views up to which all pairs are compared."""
 
 _BLOCK = 256
 _BANDS = 8
 _READ_ROWS = 16_384
-_PAIRS_PER_BLOCK = 1 << 15  # pairs whose vectors are compared at once: 100 MB
+_PAIRS_PER_BLOCK = 1 << 15  # pairs of vectors compared at once: 100 MB
 _COLUMNS = ("view_id", "item_id", "part", "uri", "time_s", "fingerprint", "vector")
 
 
 @dataclass(frozen=True)
 class PictureViews:
-    """The pictures and frames that have a fingerprint."""
+    """The pictures and video frames with a fingerprint."""
 
     view_ids: Sequence[str]  # n
-    item_ids: Sequence[str]  # of the items they belong to, each once
-    items: NDArray[np.int64]  # (n,) places in item_ids
-    videos: NDArray[np.int64]  # (n,) the video that a frame is of; -1 for a picture
+    item_ids: Sequence[str]  # ids of their items, each once
+    items: NDArray[np.int64]  # (n,) positions in item_ids
+    videos: NDArray[np.int64]  # (n,) number of a frame's video; -1 for a picture
     times: NDArray[np.float64]  # (n,) seconds; 0 for a picture
     fingerprints: Fingerprints  # (n, 32)
     vectors: Vectors  # (n, dim) unit rows
@@ -49,9 +49,9 @@ class PictureViews:
 
     @classmethod
     def read(cls, store: Store, item_ids: Sequence[str] | None = None) -> PictureViews:
-        """Read those of some items, or of all; 1 kB and the vector each in memory."""
+        """Read the views of these items, or of all items. Each takes 1 kB and its vector in memory."""
         condition = "fingerprint IS NOT NULL"
-        if "fingerprint" not in store.views.schema.names:  # of an earlier version, not written to since
+        if "fingerprint" not in store.views.schema.names:  # a table of an earlier version, not written since
             condition, columns = "false", [name for name in _COLUMNS if name != "fingerprint"]
         else:
             columns = list(_COLUMNS)
@@ -63,7 +63,7 @@ class PictureViews:
 
     @classmethod
     def of(cls, batches: Iterable[pa.RecordBatch], dim: int) -> PictureViews:
-        """Put rows of `views` together, ordered by item, video and time."""
+        """Join batches of the `views` table, ordered by item, video and time."""
         rows: list[tuple[str, str, str | None, float, str]] = []
         codes, vectors = [np.zeros((0, FINGERPRINT_BYTES), np.uint8)], [np.zeros((0, dim), np.float32)]
         for batch in batches:
@@ -104,82 +104,83 @@ class ViewPairs:
 
     left: NDArray[np.int64]  # (p,) rows of the views
     right: NDArray[np.int64]  # (p,)
-    distance: NDArray[np.int64]  # (p,) of the fingerprints, bits
-    cosine: NDArray[np.float32]  # (p,) of the vectors
-    mirrored: NDArray[np.bool_]  # (p,) whether one is the other's mirror image
+    distance: NDArray[np.int64]  # (p,) between the fingerprints, in bits
+    cosine: NDArray[np.float32]  # (p,) between the vectors
+    mirrored: NDArray[np.bool_]  # (p,) True if one is the other's mirror image
 
     def only(self, kept: NDArray[np.bool_]) -> ViewPairs:
-        """Some of them."""
+        """The pairs selected by a mask or an index array."""
         return ViewPairs(self.left[kept], self.right[kept], self.distance[kept], self.cosine[kept], self.mirrored[kept])
 
 
 def find_view_pairs(views: PictureViews, probes: NDArray[np.int64] | None = None) -> ViewPairs:
-    """Pairs of views that may show the same: fingerprints within 31 bits, plain or mirrored, or both near enough.
+    """Find pairs of views that may show the same.
 
-    Every pair within 31 bits is found. Of those that only embedding and fingerprint together make worth a look
-    (90 bits, cosine .93), pairs are proposed by the signs of 128 random projections of the centred vectors (Charikar,
-    STOC 2002), and nearly all are found. Up to 2,000 views are compared each with each.
+    Every pair within 31 bits, plain or mirrored, is found. Pairs within 90 bits with a cosine of .93 or more are also
+    candidates, and nearly all of them are found: the signs of 128 random projections of the centred vectors propose
+    them (Charikar, STOC 2002). Up to 2,000 views, all pairs are compared.
 
     Args:
-        probes: rows of which each pair has to hold one; None for all pairs. Time grows with their number.
+        probes: row numbers of `views`; every pair must contain one of them. None for all pairs. The time grows with
+            their number.
     """
     active, first_of, extra = _split_copies(views.fingerprints)
     codes = views.fingerprints[active]
     if len(views) <= MAX_EXHAUSTIVE_VIEWS:
         rows = active if probes is None else probes
-        found = [(_all_pairs(views.fingerprints[rows], codes, LOOSE_DISTANCE), False)]
-        found.append((_all_pairs(turn(views.fingerprints[rows], "mirror"), codes, MAX_DISTANCE), True))
-        return _merge_pairs(views, found, rows, active, first_of, extra)
+        candidates = [(_all_pairs(views.fingerprints[rows], codes, LOOSE_DISTANCE), False)]
+        candidates.append((_all_pairs(orient(views.fingerprints[rows], "mirror"), codes, MAX_DISTANCE), True))
+        return _merge_pairs(views, candidates, rows, active, first_of, extra)
     signs = _signs(views.vectors, active)
     if probes is None:
-        found = [
+        candidates = [
             (near_pairs(codes), False),
-            (near_pairs(turn(codes, "mirror"), codes), True),
+            (near_pairs(orient(codes, "mirror"), codes), True),
             (banded_pairs(codes, keys=(signs, None), max_distance=LOOSE_DISTANCE, bands=_BANDS), False),
         ]
         left_rows = active
     else:
         left_rows = probes
-        asked = views.fingerprints[probes]
+        probe_codes = views.fingerprints[probes]
         keys = (_signs(views.vectors, active, of=probes), signs)
-        found = [
-            (near_pairs(asked, codes), False),
-            (near_pairs(turn(asked, "mirror"), codes), True),
-            (banded_pairs(asked, codes, keys=keys, max_distance=LOOSE_DISTANCE, bands=_BANDS), False),
+        candidates = [
+            (near_pairs(probe_codes, codes), False),
+            (near_pairs(orient(probe_codes, "mirror"), codes), True),
+            (banded_pairs(probe_codes, codes, keys=keys, max_distance=LOOSE_DISTANCE, bands=_BANDS), False),
         ]
-    return _merge_pairs(views, found, left_rows, active, first_of, extra)
+    return _merge_pairs(views, candidates, left_rows, active, first_of, extra)
 
 
-def _all_pairs(codes: Fingerprints, others: Fingerprints, max_distance: int) -> Pairs:
-    """Each compared with each."""
+def _all_pairs(codes: Fingerprints, others: Fingerprints, max_distance: int) -> CodePairs:
+    """Compare every code with every other code."""
     parts = [distances(codes[start : start + _BLOCK, None], others) for start in range(0, len(codes), _BLOCK)] or [
         np.zeros((0, len(others)), dtype=np.int64)
     ]
     bits = np.concatenate(parts)
     left, right = np.nonzero(bits <= max_distance)
-    return Pairs(left, right, bits[left, right])
+    return CodePairs(left, right, bits[left, right])
 
 
 def _merge_pairs(
     views: PictureViews,
-    found: Sequence[tuple[Pairs, bool]],
+    candidates: Sequence[tuple[CodePairs, bool]],
     left_rows: NDArray[np.int64],
     active: NDArray[np.int64],
     first_of: NDArray[np.int64],
     extra: NDArray[np.int64],
 ) -> ViewPairs:
-    """What was found in several ways, once."""
+    """Merge candidates of several searches, each pair once. The bool of a candidate tells mirrored pairs."""
     nothing = np.zeros(len(extra), dtype=np.int64)
-    view_pairs = [_view_pairs(views, Pairs(extra, first_of, nothing), mirrored=False)]
+    view_pairs = [_view_pairs(views, CodePairs(extra, first_of, nothing), mirrored=False)]
     view_pairs += [
-        _view_pairs(views, Pairs(left_rows[pairs.left], active[pairs.right], pairs.distance), mirrored=mirrored)
-        for pairs, mirrored in found
+        _view_pairs(views, CodePairs(left_rows[pairs.left], active[pairs.right], pairs.distance), mirrored=mirrored)
+        for pairs, mirrored in candidates
     ]
     return _drop_repeats(view_pairs, len(views))
 
 
 def _split_copies(fingerprints: Fingerprints) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Rows to compare with each other; and the further copies of one fingerprint, with the first of it."""
+    """Rows to compare with each other; then, for further copies of a fingerprint, its first row and their rows."""
     if not len(fingerprints):
         nothing = np.zeros(0, dtype=np.int64)
         return nothing, nothing, nothing
@@ -194,7 +195,7 @@ def _split_copies(fingerprints: Fingerprints) -> tuple[NDArray[np.int64], NDArra
 
 
 def _signs(vectors: Vectors, active: NDArray[np.int64], of: NDArray[np.int64] | None = None) -> Fingerprints:
-    """(n, 32): the signs of 256 random projections. Centred: else all are alike in what all pictures share."""
+    """(n, 32): the signs of 256 random projections. Vectors are centred to remove their common part."""
     centre = vectors[active].mean(axis=0) if len(active) else np.zeros(vectors.shape[1], np.float32)
     planes = np.random.default_rng(0).normal(size=(vectors.shape[1], 256)).astype(np.float32)
     rows = active if of is None else of
@@ -205,22 +206,22 @@ def _signs(vectors: Vectors, active: NDArray[np.int64], of: NDArray[np.int64] | 
     return np.concatenate(parts) if parts else np.zeros((0, FINGERPRINT_BYTES), np.uint8)
 
 
-def _view_pairs(views: PictureViews, pairs: Pairs, *, mirrored: bool) -> ViewPairs:
-    """Of pairs of rows, those of different items and of one kind, with their cosines."""
+def _view_pairs(views: PictureViews, pairs: CodePairs, *, mirrored: bool) -> ViewPairs:
+    """Keep pairs of different items and of the same kind (pictures or frames), and add their cosines."""
     fits = (views.items[pairs.left] != views.items[pairs.right]) & (
         (views.videos[pairs.left] < 0) == (views.videos[pairs.right] < 0)
     )
     left, right, distance = pairs.left[fits], pairs.right[fits], pairs.distance[fits]
     cosines = [np.zeros(0, dtype=np.float32)]
     for start in range(0, len(left), _PAIRS_PER_BLOCK):
-        some = slice(start, start + _PAIRS_PER_BLOCK)
-        cosines.append(np.einsum("nd,nd->n", views.vectors[left[some]], views.vectors[right[some]]))
+        block = slice(start, start + _PAIRS_PER_BLOCK)
+        cosines.append(np.einsum("nd,nd->n", views.vectors[left[block]], views.vectors[right[block]]))
     view_pairs = ViewPairs(left, right, distance, np.concatenate(cosines), np.full(len(left), mirrored))
     return view_pairs.only((distance <= MAX_DISTANCE) | (view_pairs.cosine >= LOOSE_COSINE))
 
 
 def _drop_repeats(parts: Sequence[ViewPairs], rows: int) -> ViewPairs:
-    """Each pair once, left < right, the nearer of plain and mirrored: many products look the same in a mirror."""
+    """Keep each pair once, with left < right. Keep the nearer of plain and mirrored: many products are symmetric."""
     low = np.concatenate([np.minimum(part.left, part.right) for part in parts])
     high = np.concatenate([np.maximum(part.left, part.right) for part in parts])
     distance = np.concatenate([part.distance for part in parts])

@@ -1,4 +1,4 @@
-"""Pictures and texts to unit vectors: one file per model family, one protocol, one registry."""
+"""Encoders: pictures and texts to unit vectors. One protocol, one registry, one file per model family."""
 
 from firstsight.encoders.registry import load_encoder
 

@@ -1,4 +1,4 @@
-"""The one protocol every encoder family implements."""
+"""The protocol that every encoder implements, and the types of its inputs and outputs."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ __all__ = [
 ]
 
 Arrays: TypeAlias = tuple[NDArray[Any], ...]
-"""What a tower takes for a batch: arrays of n rows each."""
+"""Inputs of a tower for one batch: arrays of n rows each."""
 
 
 Outputs: TypeAlias = tuple[NDArray[np.float32], ...]
-"""What a tower gives for a batch: arrays of n rows each."""
+"""Outputs of a tower for one batch: arrays of n rows each."""
 
 
 @runtime_checkable
 class Encoder(Protocol):
-    """Pictures and texts to unit vectors in one space, where a larger dot product means more alike."""
+    """Encodes pictures and texts to unit vectors in one space; a larger dot product means more similar."""
 
     @property
     def spec(self) -> EncoderSpec: ...
@@ -46,12 +46,12 @@ class Encoder(Protocol):
             (n, dim) float32, unit rows; (0, dim) for no pictures.
 
         Raises:
-            MediaError: a picture cannot be read; the message says which one by its position.
+            MediaError: if a picture cannot be read; the message gives its position.
         """
         ...
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Encode texts, in order; over-long texts are truncated to the model's context.
+        """Encode texts, in order; texts longer than the model's context are truncated.
 
         Returns:
             (n, dim) float32, unit rows; (0, dim) for no texts.
@@ -60,17 +60,24 @@ class Encoder(Protocol):
 
 
 class Tower(Protocol):
-    """One half of a dual encoder under some runtime."""
+    """One half of a dual encoder (pictures or texts), run by one runtime."""
 
     @property
     def rows(self) -> int:
-        """How many rows a batch had best have."""
+        """The best batch size in rows."""
         ...
 
     def run(self, *inputs: NDArray[Any]) -> Outputs:
-        """Its outputs for inputs of n >= 1 rows each, n rows each."""
+        """Compute the outputs for inputs of n >= 1 rows each.
+
+        Returns:
+            Arrays of n rows each.
+        """
         ...
 
     def run_all(self, batches: Iterable[Arrays]) -> Iterator[Outputs]:
-        """The outputs of each batch, in order; the next batch is asked for while one is computed, where it can be."""
+        """Compute the outputs of each batch, in order.
+
+        A runtime that computes asynchronously reads the next batch during the computation.
+        """
         ...

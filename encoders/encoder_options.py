@@ -1,4 +1,4 @@
-"""How an encoder is run, apart from what it is: the engine, its precision, the device, the threads."""
+"""Options for running an encoder: engine, precision, device and threads."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ PRECISIONS: Final[dict[str, tuple[str, ...]]] = {
     "torch-compile": ("fp32", "bf16", "fp16"),
     "openvino": ("fp32", "bf16", "int8"),
 }
-"""The engines, and what each can compute in; the first is its default."""
+"""The precisions of each engine; the first one is the default."""
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """What computes the vectors, and in which numbers; as a string, `openvino:bf16`."""
+    """An engine and its precision; as a string, `openvino:bf16`."""
 
     engine: str
     precision: str = "fp32"
 
     @classmethod
     def parse(cls, text: str) -> Runtime:
-        """From `ENGINE` or `ENGINE:PRECISION`.
+        """Parse `ENGINE` or `ENGINE:PRECISION`.
 
         Raises:
-            EncoderError: no such engine, or not in this precision.
+            EncoderError: if the engine does not exist or does not support the precision.
         """
         engine, _, precision = text.partition(":")
         if engine not in PRECISIONS:
@@ -49,18 +49,18 @@ class Runtime:
 
 @dataclass(frozen=True)
 class EncoderOptions:
-    """How to run an encoder. None of it changes what an encoder's fingerprint says.
+    """Options for running an encoder; none of them changes its fingerprint.
 
     Args:
-        runtime: "auto" for the fastest that gives the reference's vectors (cosine of at least .999), "fast" to allow
-            int8 where it was calibrated, or ENGINE:PRECISION.
-        device: "cpu", "cuda", "cuda:1" or "mps" for torch; None for the best there is.
-        threads: CPU threads; None for those this process may use.
-        trust_remote_code: let a model bring Python code along and run it.
-        on_progress: told in words of what takes long and is done once: exporting a model, comparing a runtime.
+        runtime: "auto" for the fastest runtime that keeps the reference vectors (cosine of .999 or more), "fast" to
+            allow int8 after a calibration, or ENGINE:PRECISION.
+        device: "cpu", "cuda", "cuda:1" or "mps" for torch; None for the best available one.
+        threads: CPU threads; None for all CPUs that this process may use.
+        trust_remote_code: run Python code from the model's repository.
+        on_progress: receives one line for each slow step that happens once: exporting a model, comparing a runtime.
 
     Raises:
-        EncoderError: a runtime that does not exist, or fewer than one thread.
+        EncoderError: if the runtime does not exist or `threads` is below one.
     """
 
     runtime: str = AUTO
@@ -77,17 +77,21 @@ class EncoderOptions:
 
     @property
     def cpu_threads(self) -> int:
-        """The CPU threads to use."""
+        """The number of CPU threads to use."""
         return self.threads or usable_cpus()
 
 
 def usable_cpus() -> int:
-    """How many CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+    """Return the number of CPUs that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # missing on macOS and Windows
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def looks_like_a_path(model: str) -> bool:
-    """Whether what stands behind a family's colon is a place on disk, and not a name on a hub."""
+    """Return whether a model name is a place on disk, not a name on a hub.
+
+    Args:
+        model: the part after the family's colon.
+    """
     return model.startswith(("/", "./", "../", "~")) or Path(model).is_dir()

@@ -1,8 +1,8 @@
-"""Encoding that costs an input the encoder fails on, and no other.
+"""Encode batches so that a bad input fails alone.
 
-A batch that fails is halved until the inputs that fail alone are found: one that the encoder raises on, runs out of
-memory on, or gives no finite vector for. Before the first input of a batch is blamed while nothing of the batch was
-encoded, the encoder is tried on a plain input. Where it fails on that too, the encoder is what is broken.
+A failed batch is halved until the failing inputs are found. An input fails if the encoder raises on it, runs out of
+memory on it, or returns a vector that is not finite. If no input of a batch succeeds, the encoder is first tried on a
+plain input. If that fails too, the encoder is broken, not the input.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["Outcome", "as_vectors", "try_images", "try_texts"]
 log = logging.getLogger(__name__)
 
 Outcome: TypeAlias = "Vector | MediaError"
-"""The vector of an input, or why the encoder gives none."""
+"""The vector of an input, or the reason for its failure."""
 
 T = TypeVar("T")
 
@@ -40,30 +40,41 @@ _MEMORY_WORDS: Final = ("out of memory", "allocate memory", "bad_alloc", "bad al
 
 
 def try_images(encoder: Encoder, images: Sequence[ImageInput]) -> list[Outcome]:
-    """Encode pictures; one that the encoder fails on gives an error in the place of its vector.
+    """Encode pictures; a picture that fails gets an error instead of a vector.
 
     Returns:
-        For each picture its vector, (dim,) float32, or a MediaError: "too_large" where it alone takes more memory than
-        there is, "corrupt" where it has no finite vector, "crashed" where the encoder raises.
+        For each picture its vector, (dim,) float32, or a MediaError with one of these reasons: "too_large" if the
+        picture alone exhausts the memory, "corrupt" if its vector is not finite, "crashed" if the encoder raises.
 
     Raises:
-        BrokenEncoderError: the encoder fails on all of them, and on a plain grey picture too.
-        FirstsightError: any other that the encoder raises, where it is neither about a medium nor about the encoder.
+        BrokenEncoderError: if the encoder fails on every picture, and on a plain grey picture too.
+        FirstsightError: if the encoder raises an error that concerns neither a medium nor the encoder.
     """
     plain = Image.new("RGB", (_PLAIN_SIDE, _PLAIN_SIDE), "grey")
     return _BatchTrial[ImageInput](encoder, encoder.encode_images, plain, "a plain grey picture").run(images)
 
 
 def try_texts(encoder: Encoder, texts: Sequence[str]) -> list[Outcome]:
-    """As `try_images`, for texts; a plain text is the letter "a"."""
+    """Encode texts; a text that fails gets an error instead of a vector.
+
+    Returns:
+        For each text its vector, (dim,) float32, or a MediaError with a reason as in `try_images`.
+
+    Raises:
+        BrokenEncoderError: if the encoder fails on every text, and on the text "a" too.
+        FirstsightError: if the encoder raises an error that concerns neither a medium nor the encoder.
+    """
     return _BatchTrial[str](encoder, encoder.encode_texts, _PLAIN_TEXT, f"the text {_PLAIN_TEXT!r}").run(texts)
 
 
 def as_vectors(outcomes: Sequence[Outcome]) -> Vectors:
-    """The vectors of n >= 1 inputs, (n, dim).
+    """Stack the vectors of n >= 1 inputs.
+
+    Returns:
+        (n, dim) float32, unit rows.
 
     Raises:
-        InputError: the encoder failed on some of them.
+        InputError: if the encoder failed on some of the inputs.
     """
     errors = [(place, outcome) for place, outcome in enumerate(outcomes) if isinstance(outcome, MediaError)]
     if errors:
@@ -72,22 +83,22 @@ def as_vectors(outcomes: Sequence[Outcome]) -> Vectors:
 
 
 class _BatchTrial(Generic[T]):
-    """One batch, and what is known of the encoder from it."""
+    """One batch, and whether the encoder has encoded any of its inputs."""
 
-    def __init__(self, encoder: Encoder, encode: Callable[[Sequence[T]], Vectors], plain: T, called: str) -> None:
+    def __init__(self, encoder: Encoder, encode: Callable[[Sequence[T]], Vectors], plain: T, plain_name: str) -> None:
         self._spec = encoder.spec
         self._encode = encode
         self._plain = plain
-        self._called = called  # the plain input, in words
-        self._works = False  # it has encoded an input since the batch began
+        self._plain_name = plain_name  # for messages
+        self._works = False  # whether the encoder has encoded an input of this batch
 
     def run(self, inputs: Sequence[T]) -> list[Outcome]:
-        """The outcome of each input, in order."""
+        """Return the outcome of each input, in order."""
         if not inputs:
             return []
         try:
             outcomes = self._attempt(inputs)
-        except InputError as error:  # from an encoder that has already found them
+        except InputError as error:  # from an encoder that names its failing inputs itself
             self._works = True
             return self._run_without(inputs, dict(error.errors))
         failed = [place for place, outcome in enumerate(outcomes) if isinstance(outcome, MediaError)]
@@ -104,29 +115,29 @@ class _BatchTrial(Generic[T]):
         return outcomes
 
     def _run_without(self, inputs: Sequence[T], culprits: dict[int, MediaError]) -> list[Outcome]:
-        others = iter(self.run([one for place, one in enumerate(inputs) if place not in culprits]))
+        others = iter(self.run([value for place, value in enumerate(inputs) if place not in culprits]))
         return [culprits[place] if place in culprits else next(others) for place in range(len(inputs))]
 
     def _attempt(self, inputs: Sequence[T]) -> list[Outcome]:
-        """The outcomes of one call; where it raises, that error for all of them."""
+        """Encode inputs in one call; if it raises, every input gets that error."""
         expected = (len(inputs), self._spec.dim)
         try:
             vectors = np.asarray(self._encode(inputs), dtype=np.float32)
         except (BrokenEncoderError, OptionalDependencyError, InputError):
             raise
         except FirstsightError as error:
-            if not isinstance(error, MediaError | EncoderError):  # such as a deadline: no fault of an input
+            if not isinstance(error, MediaError | EncoderError):  # such as a timeout: no input caused it
                 raise
             return [_error_of_input(error)] * len(inputs)
-        except BaseException as error:  # whatever a library raises on an input it was not made for
+        except BaseException as error:  # libraries raise anything on unexpected inputs
             if not isinstance(error, Exception) and not _is_panic(error):
                 raise
             log.debug("%s fails on %d inputs", self._spec.name, len(inputs), exc_info=True)
-            # kept as a message alone: its traceback would hold the batch's memory while the halves are tried
+            # the message only: the traceback would keep the batch in memory during the next tries
             return [_error_of_input(error)] * len(inputs)
         if vectors.shape != expected:
-            shapes = f"of shape {vectors.shape}, not {expected}"
-            return [MediaError("corrupt", f"the encoder gave an array {shapes}")] * len(inputs)
+            message = f"the encoder gave an array of shape {vectors.shape}, not {expected}"
+            return [MediaError("corrupt", message)] * len(inputs)
         no_vector = MediaError("corrupt", "the encoder gave no finite vector for it")
         return [vector if np.isfinite(vector).all() else no_vector for vector in vectors]
 
@@ -139,15 +150,15 @@ class _BatchTrial(Generic[T]):
             ((_, outcome),) = error.errors
         if isinstance(outcome, MediaError):
             raise BrokenEncoderError(
-                f"{self._spec.name} fails on every input, {self._called} too: {outcome}; what was written before is "
-                f"safe. See that its device, its memory and its files are there (firstsight models check "
-                f"{self._spec.name} PICTURES_FOLDER), then run again"
+                f"{self._spec.name} fails on every input, {self._plain_name} too: {outcome}. All earlier rows are "
+                "saved. Check its device, memory and files, then run again: firstsight models check "
+                f"{self._spec.name} --pictures FOLDER"
             )
         self._works = True
 
 
 def _is_panic(error: BaseException) -> bool:
-    """Whether Rust code has panicked, such as a tokeniser's: PyO3 raises that past `Exception`."""
+    """Return whether Rust code, such as a tokeniser's, has panicked: PyO3's error is not an `Exception`."""
     return type(error).__name__ == "PanicException"
 
 
@@ -160,7 +171,7 @@ def _error_of_input(error: BaseException) -> MediaError:
 
 
 def _ran_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory has run out: Python's, torch's on any device, OpenVINO's."""
+    """Return whether an error of Python, of torch on any device, or of OpenVINO reports exhausted memory."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     text = str(error).lower()
@@ -168,6 +179,6 @@ def _ran_out_of_memory(error: BaseException) -> bool:
 
 
 def _kind(error: BaseException) -> str:
-    """The name of an error's class before its message, where the message does not say it already."""
+    """Return the prefix for a message: the error's class, or nothing if the message contains it."""
     name = type(error).__name__
     return "" if isinstance(error, EncoderError) or first_line(error) == name else f"{name}: "

@@ -1,4 +1,4 @@
-"""Names to encoders. A family's file, and with it torch, is imported only when the family is asked for."""
+"""Registry of encoder families. A family's file, and torch with it, is imported only on use."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from firstsight.encoders.encoder_options import AUTO, EncoderOptions, looks_like
 from firstsight.errors import EncoderError, first_line
 
 if TYPE_CHECKING:
-    from firstsight.encoders.runtimes.dual_encoder import DualModel
+    from firstsight.encoders.runtimes.dual_model import DualModel
 
 ENTRY_POINTS = "firstsight.encoders"
-"""The entry-point group in which another package names its families."""
+"""The entry-point group for families of other packages."""
 
 Family: TypeAlias = Callable[[str, EncoderOptions], Encoder]
-"""Makes an encoder from what stands behind the colon of its name, and from how it is to be run."""
+"""Makes an encoder from a model name (the part after the family's colon) and options."""
 
 
 def _starter(model: str, options: EncoderOptions) -> Encoder:
@@ -46,13 +46,16 @@ FAMILIES: dict[str, Family] = {
     "open_clip": _open_clip,
     "transformers": _transformers,
 }
-"""The built-in families: what stands before the colon of a name, and what makes the encoder."""
+"""The built-in families by name."""
 
 
 def families() -> dict[str, Family]:
-    """The built-in families and those of installed packages, which cannot take a built-in one's name."""
-    found = {point.name: _from_package(point.name) for point in entry_points(group=ENTRY_POINTS)}
-    return found | FAMILIES
+    """Return the built-in families and the families of installed packages.
+
+    Another package cannot replace a built-in family.
+    """
+    installed = {point.name: _from_package(point.name) for point in entry_points(group=ENTRY_POINTS)}
+    return installed | FAMILIES
 
 
 def _from_package(name: str) -> Family:
@@ -72,10 +75,14 @@ def _from_package(name: str) -> Family:
 
 
 def load_dual_model(name: str, options: EncoderOptions) -> DualModel:
-    """A model of open_clip or transformers taken apart, with its library's own way of running it to compare with.
+    """Load the parts of an open_clip or transformers model, with its library's own functions for comparison.
+
+    Args:
+        name: as for `load_encoder`.
+        options: only `trust_remote_code` is used here.
 
     Raises:
-        EncoderError: it cannot be loaded, or is of another family.
+        EncoderError: if the model cannot be loaded or belongs to another family.
     """
     family, _, model = name.partition(":")
     if family == "open_clip":
@@ -83,12 +90,12 @@ def load_dual_model(name: str, options: EncoderOptions) -> DualModel:
     elif family == "transformers":
         from firstsight.encoders.families.transformers import load_model
     else:
-        raise EncoderError(f"{name!r} is neither an open_clip nor a transformers model; it runs in one way only")
+        raise EncoderError(f"{name!r} is neither an open_clip nor a transformers model; it has a single runtime")
     return load_model(model, options)
 
 
 def names_a_file(name: str) -> bool:
-    """Whether a name leads to a file or folder of the user's, which may move while its weights stay the same."""
+    """Return whether a name contains a path: the user may move such a file, and its weights stay the same."""
     _, _, model = name.partition(":")
     return "@" in model or looks_like_a_path(model)
 
@@ -106,20 +113,24 @@ def load_encoder(
     Args:
         name: `starter`, `open_clip:ARCH/TAG`, `open_clip:ARCH@FILE`, `open_clip:hf-hub:ORG/NAME`, `open_clip:FOLDER`,
             `transformers:ORG/NAME`, `transformers:FOLDER`, or a family of an installed package.
-        runtime: "auto" for the fastest that gives the reference's vectors, "fast" to allow int8 where it was
-            calibrated, or ENGINE:PRECISION of torch, torch-compile (fp32, bf16, fp16) and openvino (fp32, bf16, int8).
-        device: "cpu", "cuda", "cuda:1" or "mps"; the best there is by default.
-        threads: CPU threads; those this process may use by default.
-        trust_remote_code: let a model bring Python code along and run it.
+        runtime: "auto" for the fastest runtime that keeps the reference vectors, "fast" to allow int8 after a
+            calibration, or ENGINE:PRECISION of torch, torch-compile (fp32, bf16, fp16) and openvino (fp32, bf16, int8).
+        device: "cpu", "cuda", "cuda:1" or "mps"; by default the best available one.
+        threads: CPU threads; by default all CPUs that this process may use.
+        trust_remote_code: run Python code from the model's repository.
 
     Raises:
-        EncoderError: no such family, model, tag, file or runtime; the message says what there is.
+        EncoderError: if the family, model, tag, file or runtime does not exist; the message lists the valid ones.
     """
     return load_with_options(name, EncoderOptions(runtime, device, threads, trust_remote_code))
 
 
 def load_with_options(name: str, options: EncoderOptions) -> Encoder:
-    """`load_encoder` with its options in one object."""
+    """Load an encoder by its name, with its options in one object.
+
+    Raises:
+        EncoderError: as `load_encoder`.
+    """
     family, _, model = name.partition(":")
     known = families()
     make = known.get(family)

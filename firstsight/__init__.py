@@ -34,13 +34,14 @@ from firstsight.errors import (
 )
 
 if TYPE_CHECKING:
-    from firstsight.database import Database, Status
+    from firstsight.api.status import Status
+    from firstsight.database import Database
     from firstsight.encoders.base import Encoder, EncoderSpec
     from firstsight.encoders.encoder_options import EncoderOptions
     from firstsight.encoders.registry import load_encoder
     from firstsight.indexer.catalog import CatalogOptions
+    from firstsight.indexer.index_report import Counts, IndexReport
     from firstsight.indexer.index_settings import IndexSettings
-    from firstsight.indexer.pipeline import Counts, IndexReport
     from firstsight.media.policy import MediaPolicy
     from firstsight.retrieval.moments import Moment
     from firstsight.retrieval.query import Query
@@ -83,22 +84,22 @@ __all__ = [
     "open",
 ]
 
-# imported when first asked for: lancedb and pyarrow take a second that `firstsight --help` must not pay
+# imported at first use: lancedb and pyarrow take a second, too long for `firstsight --help`
 _LAZY = {
     "CatalogOptions": "firstsight.indexer.catalog",
-    "Counts": "firstsight.indexer.pipeline",
+    "Counts": "firstsight.indexer.index_report",
     "Database": "firstsight.database",
     "Encoder": "firstsight.encoders.base",
     "EncoderOptions": "firstsight.encoders.encoder_options",
     "EncoderSpec": "firstsight.encoders.base",
-    "IndexReport": "firstsight.indexer.pipeline",
+    "IndexReport": "firstsight.indexer.index_report",
     "IndexSettings": "firstsight.indexer.index_settings",
     "MediaPolicy": "firstsight.media.policy",
     "Moment": "firstsight.retrieval.moments",
     "Query": "firstsight.retrieval.query",
     "SearchResult": "firstsight.retrieval.results",
     "SearchResults": "firstsight.retrieval.results",
-    "Status": "firstsight.database",
+    "Status": "firstsight.api.status",
     "UpgradeReport": "firstsight.storage.upgrade",
     "ViewMatch": "firstsight.retrieval.results",
     "load_encoder": "firstsight.encoders.registry",
@@ -112,13 +113,13 @@ def open(
     encoder_options: EncoderOptions | None = None,
     policy: MediaPolicy | None = None,
 ) -> Database:
-    """Open a database; a new one is made by its first `index`.
+    """Open a database; the first `index` creates a new one.
 
     Args:
-        db: a folder, or an s3://, gs:// or az:// address; `$FIRSTSIGHT_DB`, else `./firstsight-db` by default.
-        encoder: a name for `load_encoder`, or an encoder; the database's own, else `starter` by default.
-        encoder_options: how it is run: runtime, device, threads. No part of what the database remembers.
-        policy: where media may come from and how large they may be; `root` is set to each catalogue's folder.
+        db: a folder, or an s3://, gs:// or az:// address; by default `$FIRSTSIGHT_DB`, else `./firstsight-db`.
+        encoder: a name for `load_encoder`, or an encoder; by default the database's own, else `starter`.
+        encoder_options: runtime, device and threads of the encoder; the database does not store them.
+        policy: allowed sources and maximum sizes of media; each index run sets `root` to the catalogue's folder.
     """
     from firstsight.config import default_db
     from firstsight.database import Database

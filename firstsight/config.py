@@ -1,4 +1,4 @@
-"""Where things lie by default, and the environment variables that move them."""
+"""Default paths, and the environment variables that change them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ CACHE_VARIABLE = "FIRSTSIGHT_CACHE"
 
 
 def default_db() -> str:
-    """The database used when none is named: `$FIRSTSIGHT_DB`, else `./firstsight-db`."""
+    """The default database: `$FIRSTSIGHT_DB`, else `./firstsight-db`."""
     return os.environ.get(DB_VARIABLE) or "firstsight-db"
 
 
 def cache_dir() -> Path:
-    """The folder for what can be made again: `$FIRSTSIGHT_CACHE`, else the user's cache folder."""
-    if chosen := os.environ.get(CACHE_VARIABLE):
-        return Path(chosen)
+    """The folder for caches: `$FIRSTSIGHT_CACHE`, else `firstsight` in the user's cache folder."""
+    if folder := os.environ.get(CACHE_VARIABLE):
+        return Path(folder)
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "firstsight"

@@ -1,61 +1,59 @@
-"""The Python API over one database: index, search, get, status."""
+"""The Python API of one database."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from firstsight.api.cold_start import ColdStartPart
 from firstsight.api.events import EventsPart
 from firstsight.api.indexing import IndexingPart
+from firstsight.api.maintenance import MaintenancePart
 from firstsight.api.recommendation_evaluation import RecommendationEvaluationPart
 from firstsight.api.recommendations import RecommendationsPart
-from firstsight.encoders.base import EncoderSpec, ImageInput
+from firstsight.api.rerankers import RerankersPart
+from firstsight.api.status import Status
+from firstsight.api.watching import WatchingPart
+from firstsight.encoders.base import ImageInput
 from firstsight.errors import FirstsightError, QueryError
 from firstsight.indexer.catalog import TIMES
 from firstsight.retrieval.query import Query
 from firstsight.retrieval.rerank.reranker import choose_rerankers
-from firstsight.retrieval.reranker_store import RerankerVersion, find_version, versions_to_evaluate
+from firstsight.retrieval.reranker_store import find_version, versions_to_evaluate
 from firstsight.retrieval.results import SearchResults, locate
 from firstsight.retrieval.search import search_many
+from firstsight.storage.indexes.upkeep import table_state
 from firstsight.storage.snapshots import make_token, name_snapshot, open_snapshot, parse_rerankers
 from firstsight.storage.tables import HIDDEN_COLUMNS
-from firstsight.storage.upkeep import TableState, table_state
 
 if TYPE_CHECKING:
-    from firstsight.duplicates.item_pairs import DuplicateGroup
+    from firstsight.duplicates.groups import DuplicateGroup
     from firstsight.retrieval.evaluation.search_evaluation import Task
     from firstsight.retrieval.pages.space_map import SpaceMap
     from firstsight.storage.store import Store
 
 
-@dataclass(frozen=True)
-class Status:
-    """What a database holds."""
+class Database(
+    RecommendationEvaluationPart,
+    RecommendationsPart,
+    ColdStartPart,
+    EventsPart,
+    RerankersPart,
+    MaintenancePart,
+    WatchingPart,
+    IndexingPart,
+):
+    """A database of items, bound to one encoder: index it, search it, recommend from it.
 
-    db: str
-    layout: int  # of its tables; one below `firstsight.storage.tables.CURRENT_LAYOUT` is upgraded by the next write
-    encoder: EncoderSpec
-    items: int
-    views: int
-    failures: int  # media that could not be used
-    columns: tuple[str, ...]  # that a filter can name
-    runs: tuple[dict[str, Any], ...]  # index runs, oldest first
-    tables: tuple[TableState, ...]  # files and indexes of `items` and `views`
-    upkeep: tuple[dict[str, Any], ...]  # what was done to them, by hand or on its own; rows of `runs`, oldest first
-
-
-class Database(RecommendationEvaluationPart, EventsPart, RecommendationsPart, IndexingPart):
-    """Items, their views and the searches over them, bound to one encoder.
-
-    Made by `firstsight.open`. Reading calls see what other processes have committed; the encoder is loaded
-    at the first call that needs it. Not for use by several threads at once.
+    Get one from `firstsight.open`. Each reading call sees the latest writes of other processes. The first call that
+    needs the encoder loads it. Use an object in one thread at a time.
     """
 
     @overload
@@ -81,57 +79,61 @@ class Database(RecommendationEvaluationPart, EventsPart, RecommendationsPart, In
         item: str | None = None,
         **settings: Any,
     ) -> SearchResults | list[SearchResults]:
-        """Find the items that match a text, a picture, a video, an item, or several of them.
+        """Search items by a text, a picture, a video, an item, or a mix of them.
 
         Args:
-            text: words that describe what is wanted; or a whole `Query`, or a list of them, and then nothing else.
+            text: a description of the items; or a `Query`, or a list of queries, without any other argument.
             image: a picture, an array, a file's bytes, a path, or an http(s) or object-store address.
             video: a path or address; eight of its frames are the query.
-            item: an item's id: more like it, itself left out. Needs no encoder.
-            settings: any other field of `Query`: k, offset, where, kinds, mode, part, minus, images, min_relevance, …
+            item: an item id; finds similar items without the item itself, and needs no encoder.
+            settings: other fields of `Query`: k, offset, where, kinds, mode, part, minus, images, min_relevance, …
 
         Returns:
-            At most k results, best first, no item twice, with the `snapshot` that the next page is asked with; for a
-            list of queries, a list of such, in order. A page of an earlier snapshot lacks what was removed or blocked
-            since.
+            At most k results, best first, each item once, with the `snapshot` to pass for the next page. A list of
+            queries gives a list of results, in order. A page of an earlier snapshot leaves out items that were removed
+            or blocked since.
 
         Raises:
-            QueryError: nothing to search by, a value out of range, an unknown item, an empty database, or a
-                condition that cannot be read.
+            QueryError: the query is empty, a value is out of range, an item is unknown, the database is empty, or the
+                filter is wrong.
             MediaError: the query picture or video cannot be used.
+            MissingDatabaseError: there is no database.
+            EncoderError, EncoderMismatchError, OptionalDependencyError, StoreError: as for `search_many`.
         """
         if text is not None and not isinstance(text, str):
             if image is not None or video is not None or item is not None or settings:
-                raise QueryError("a Query holds all there is to ask; set its own fields instead")
+                raise QueryError("a Query takes no other arguments; set its fields instead")
             answers = self.search_many([text] if isinstance(text, Query) else text)
-            found = [_or_raise(answer) for answer in answers]
-            return found[0] if isinstance(text, Query) else found
+            results = [_or_raise(answer) for answer in answers]
+            return results[0] if isinstance(text, Query) else results
         unknown = settings.keys() - {field.name for field in fields(Query)}
         if unknown:
             raise TypeError(f"search() got an unexpected keyword argument {sorted(unknown)[0]!r}")
-        several: dict[str, Any] = {
+        inputs: dict[str, Any] = {
             "images": [*([] if image is None else [image]), *settings.pop("images", ())],
             "videos": [*([] if video is None else [os.fspath(video)]), *settings.pop("videos", ())],
             "items": [*([] if item is None else [item]), *settings.pop("items", ())],
         }
-        return _or_raise(self.search_many([Query(text, **several, **settings)])[0])
+        return _or_raise(self.search_many([Query(text, **inputs, **settings)])[0])
 
     def search_many(
         self, queries: Sequence[Query], *, reranker: int | None = None
     ) -> list[SearchResults | FirstsightError]:
-        """Answer many queries at once: encoded in batches, compared in batches, faster than one by one.
+        """Answer many queries in batches, which is faster than one by one.
 
         Args:
-            reranker: the version that orders results in its mode, promoted or not; the promoted ones by default.
+            queries: any number of queries.
+            reranker: version that reorders the results in its mode, promoted or not; None for the promoted rerankers.
 
         Returns:
-            For each query, in order, its results, or the error that it alone has.
+            One entry per query, in order: its results, or the error of this query alone.
 
         Raises:
-            QueryError: an empty database, or no such reranker.
-            EncoderError, EncoderMismatchError: the encoder cannot be loaded, or is not the database's.
-            OptionalDependencyError: a reranker is to be used, and LightGBM is not installed.
-            StoreError: a reranker is to be used, and is none for this database.
+            QueryError: the database is empty, or there is no such reranker.
+            EncoderError: the encoder cannot be loaded.
+            EncoderMismatchError: the encoder is not the database's.
+            OptionalDependencyError: a query needs a reranker, and LightGBM is not installed.
+            StoreError: a query needs a reranker that does not fit this database.
         """
         newest = self._open()
         state, today = self._shelf.state(), datetime.now(UTC).date()
@@ -139,37 +141,39 @@ class Database(RecommendationEvaluationPart, EventsPart, RecommendationsPart, In
         answers: list[SearchResults | FirstsightError | None] = [None] * len(queries)
         for token in dict.fromkeys(query.snapshot for query in queries):
             places = [n for n, query in enumerate(queries) if query.snapshot == token]
-            some = [queries[n] for n in places]
+            batch = [queries[n] for n in places]
             try:
                 store = newest if token is None else open_snapshot(newest, token)
-                then, day = (state, today) if token is None else parse_rerankers(token) or (None, today)
-                promoted = {forced.mode: forced} if forced else self._shelf.promoted(then)
+                shelf_state, day = (state, today) if token is None else parse_rerankers(token) or (None, today)
+                promoted = {forced.mode: forced} if forced else self._shelf.promoted(shelf_state)
             except QueryError as error:
                 answers = [error if n in places else answer for n, answer in enumerate(answers)]
                 continue
-            found = search_many(
+            batch_answers = search_many(
                 store,
-                some,
+                batch,
                 encoder=lambda: self.encoder,
                 policy=self._policy,
                 calibration=partial(self._calibration, store),
-                rerankers=choose_rerankers(promoted, store, some, day),
-                snapshot=make_token(name_snapshot(store), then, day),
+                rerankers=choose_rerankers(promoted, store, batch, day),
+                snapshot=make_token(name_snapshot(store), shelf_state, day),
             )
-            for n, answer in zip(places, found, strict=True):
+            for n, answer in zip(places, batch_answers, strict=True):
                 answers[n] = answer if store is newest else _drop_hidden_results(newest, queries[n], answer)
         return [answer for answer in answers if answer is not None]
 
     def get(self, item_id: str) -> dict[str, Any]:
-        """An item: item_id, kind, title, text, times, vector, the catalogue's own `columns`, and its `views`.
+        """Read an item.
 
         Returns:
-            `vector` is (dim,) float32 of unit length, or None where nothing could be encoded; each of `views` has
-            view_id, part, uri, time_s, start_s and end_s of its shot, the picture's PDQ `fingerprint` in hexadecimal
-            digits, and its unit vector.
+            A dictionary with item_id, kind, title, text, times, `vector`, the catalogue's own `columns`, and `views`.
+            `vector` is (dim,) float32 of unit length, or None if nothing could be encoded. Each view has view_id, part,
+            uri, time_s, start_s and end_s of its shot, the PDQ `fingerprint` of its picture in hexadecimal digits, and
+            its unit vector.
 
         Raises:
             QueryError: there is no such item.
+            MissingDatabaseError: there is no database.
         """
         store = self._open()
         row = store.item_rows([item_id]).get(item_id)
@@ -189,33 +193,37 @@ class Database(RecommendationEvaluationPart, EventsPart, RecommendationsPart, In
         }
 
     def count(self) -> int:
-        """How many items there are."""
+        """Count the items."""
         return int(self._open().items.count_rows())
 
     def has(self, item_id: str) -> bool:
-        """Whether there is an item of this id."""
+        """Whether the database has an item with this id."""
         return bool(self._open().digests([item_id]))
 
     def is_blocked(self, item_id: str) -> bool:
-        """Whether a safety decision keeps an item out of searches."""
+        """Whether a safety decision keeps the item out of searches."""
         return bool(self._open().blocked([item_id]))
 
     def pictures(self, item_ids: Sequence[str]) -> dict[str, str]:
-        """For each of these items that has one, the view_id of the picture to show: its first image, else frame."""
+        """Choose the picture to show for each item: its first image, else its first frame.
+
+        Returns:
+            item_id to view_id; items without pictures are left out.
+        """
         views = self._open().view_rows(item_ids).select(["item_id", "view_id", "part"]).to_pylist()
         shown = [view for view in views if view["part"] != "title"]
         shown.sort(key=lambda view: (view["part"] != "image", _numbers_by_value(view["view_id"])), reverse=True)
         return {view["item_id"]: view["view_id"] for view in shown}
 
     def failures(self) -> list[dict[str, Any]]:
-        """The media that could not be used: item_id, uri, stage, reason, message, attempts, last_seen."""
+        """List the media that could not be used: item_id, uri, stage, reason, message, attempts, last_seen."""
         return [
             {name: value for name, value in row.items() if name not in {"failure_id", "run_id"}}
             for row in self._open().failure_rows()
         ]
 
     def status(self) -> Status:
-        """What the database holds, and the runs that made it."""
+        """Read the contents of the database, and its history of runs."""
         store = self._open()
         runs = store.run_rows()
         return Status(
@@ -232,16 +240,18 @@ class Database(RecommendationEvaluationPart, EventsPart, RecommendationsPart, In
         )
 
     def duplicates(self, *, items: Sequence[str] | None = None, **settings: Any) -> list[DuplicateGroup]:
-        """Groups of items that show the same, the largest first, with what says so.
+        """Find groups of near-duplicate items, the largest first, with the evidence for each pair.
 
         Args:
-            items: ids; only groups that hold one of them. None for all groups.
+            items: item ids; returns only groups with one of them. None for all groups.
             settings: fields of `firstsight.duplicates.item_pairs.DuplicateSettings`: max_distance, min_cosine, …
 
         Raises:
-            QueryError: an unknown item, or a setting out of range.
+            QueryError: an item is unknown, or a setting is out of range.
+            MissingDatabaseError: there is no database.
         """
-        from firstsight.duplicates.item_pairs import DuplicateSettings, find_duplicates, group_pairs
+        from firstsight.duplicates.groups import group_pairs
+        from firstsight.duplicates.item_pairs import DuplicateSettings, find_duplicates
 
         unknown = settings.keys() - {field.name for field in fields(DuplicateSettings)}
         if unknown:
@@ -262,21 +272,22 @@ class Database(RecommendationEvaluationPart, EventsPart, RecommendationsPart, In
         seed: int = 0,
         group_by: Sequence[str] | None = None,
     ) -> tuple[list[Task], Store]:
-        """Measure how well search ranks: by judgements, or without them by queries made from the catalogue.
+        """Measure the quality of search, with judgements or with queries generated from the catalogue.
 
         Args:
             judgements: a file of graded items, see `firstsight.retrieval.evaluation.judgements.read_judgements`.
             k: depth of the measures, 1 to 1,000.
-            modes: "vector", "words", "hybrid", each without a reranker. Beside a mode stands the reranker promoted for
-                it, and one that was fitted to it since.
-            queries, seed, group_by: without judgements only; see `build_catalogue_tasks` in
+            modes: "vector", "words", "hybrid", each without a reranker. A mode is also measured with its promoted
+                reranker, and with a newer one that was fitted to it.
+            queries, seed, group_by: only without judgements; see `build_catalogue_tasks` in
                 `firstsight.retrieval.evaluation.catalogue_queries`.
 
         Returns:
-            The tasks with their figures, and the store, from which a report takes titles and pictures.
+            The tasks with their figures, and the store, which gives a report its titles and pictures.
 
         Raises:
-            QueryError: judgements that cannot be used, or nothing to make queries from.
+            QueryError: the judgements cannot be used, or the catalogue gives no queries.
+            MissingDatabaseError: there is no database.
         """
         from firstsight.retrieval.evaluation.catalogue_queries import build_catalogue_tasks
         from firstsight.retrieval.evaluation.judgements import read_judgements
@@ -293,20 +304,15 @@ class Database(RecommendationEvaluationPart, EventsPart, RecommendationsPart, In
         known = partial(_stored_ids, store)
         return [evaluate(self, judged, k=k, modes=modes, rerankers=rerankers, known=known)], store
 
-    def rerankers(self) -> list[RerankerVersion]:
-        """Every reranker that was fitted, oldest first, with its held-out figures and whether searches use it."""
-        self._open()
-        return self._shelf.versions()
-
-    def space_map(self, **how: Any) -> SpaceMap:
-        """Place the items on a plane; arguments and errors as `firstsight.retrieval.pages.space_map.space_map`."""
+    def space_map(self, **options: Any) -> SpaceMap:
+        """Place the items on a plane; arguments and errors as for `firstsight.retrieval.pages.space_map.space_map`."""
         from firstsight.retrieval.pages.space_map import space_map
 
-        return space_map(self._open(), **how)
+        return space_map(self._open(), **options)
 
 
 def _numbers_by_value(view_id: str) -> list[tuple[int, str]]:
-    """A key that sorts the tenth frame after the second."""
+    """Sort key that puts the tenth frame after the second."""
     return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"([0-9]+)", view_id)]
 
 
@@ -317,7 +323,7 @@ def _stored_ids(store: Store, item_ids: Sequence[str]) -> set[str]:
 def _drop_hidden_results(
     store: Store, query: Query, answer: SearchResults | FirstsightError
 ) -> SearchResults | FirstsightError:
-    """A page of an earlier state, without what was removed or blocked since: a decision holds for every page."""
+    """Drop items that were removed or blocked since the snapshot: a decision applies to all pages."""
     if isinstance(answer, FirstsightError):
         return answer
     ids = [result.item_id for result in answer]

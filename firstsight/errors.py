@@ -1,21 +1,21 @@
-"""Every exception firstsight raises on purpose, as one tree.
+"""The exceptions of firstsight, as one tree.
 
     FirstsightError
-    ├── CatalogError              a catalogue that cannot be read, or a row that breaks its rules
-    ├── MediaError                one picture or video that cannot be used; carries a `reason`
-    ├── EncoderError              an encoder that cannot be loaded or run
-    │   ├── OptionalDependencyError   an extra that is not installed; names the command that installs it
-    │   ├── InputError            inputs that it fails on, while it encodes others; carries `errors`
-    │   └── BrokenEncoderError    one that fails on every input
-    ├── StoreError                a database that cannot be opened, read or written
-    │   ├── MissingDatabaseError  there is none at that place
-    │   ├── DatabaseBusyError     another process is writing to it
-    │   └── EncoderMismatchError  its vectors come from another encoder
-    ├── QueryError                a query that cannot be answered: empty, unknown item, wrong filter
-    └── SafetyError               a policy, label, head or decision that cannot be read, made or kept
+    ├── CatalogError              a catalogue cannot be read, or a row breaks its rules
+    ├── MediaError                a picture or video cannot be used; has a `reason`
+    ├── EncoderError              an encoder cannot be loaded or run
+    │   ├── OptionalDependencyError   a package of an extra is missing; the message has the install command
+    │   ├── InputError            an encoder fails on some inputs of a call; has `errors`
+    │   └── BrokenEncoderError    an encoder fails on every input
+    ├── StoreError                a database cannot be opened, read or written
+    │   ├── MissingDatabaseError  there is no database at the address
+    │   ├── DatabaseBusyError     another process is writing to the database
+    │   └── EncoderMismatchError  the database holds another encoder's vectors
+    ├── QueryError                a query cannot be answered: empty, unknown item, wrong filter
+    └── SafetyError               a policy, label, head or decision cannot be read, made or stored
         └── AuditLogError         the audit log cannot be read or written, was changed, or is not the database's
 
-Each message says what was wrong, with the value and the place, and what to do about it.
+Each message has the problem, the value, the place and the remedy.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 
 FailureReason = Literal[
-    "missing",  # no such file or address
-    "forbidden",  # the address guard or the file system said no
-    "unreachable",  # network error, or the server did not answer with the file
+    "missing",  # there is no such file or address
+    "forbidden",  # the address guard or the file system refused access
+    "unreachable",  # network error, or the server did not return the file
     "timeout",  # fetching or decoding took longer than allowed
     "too_large",  # more bytes or more pixels than allowed
-    "unsupported",  # a format that is recognised and not read
-    "corrupt",  # empty, truncated, or not what it says it is
-    "crashed",  # the decoder's process died on it, or the encoder failed on it
+    "unsupported",  # a known format that firstsight cannot read
+    "corrupt",  # empty, truncated, or of another format than its name
+    "crashed",  # the decoder's process died, or the encoder failed
     "empty",  # an item with no title, no text and no media
 ]
-"""Why a medium could not be used: the closed list of the `failures` table."""
+"""Why a medium could not be used; the `failures` table has no other reasons."""
 
 FAILURE_REASONS: tuple[FailureReason, ...] = get_args(FailureReason)
 
 
 class FirstsightError(Exception):
-    """Base of every error firstsight raises on purpose."""
+    """Base of all firstsight errors."""
 
 
 class CatalogError(FirstsightError):
-    """A catalogue that cannot be read, or a row that breaks its rules."""
+    """A catalogue cannot be read, or a row breaks its rules."""
 
 
 class MediaError(FirstsightError):
-    """One picture or video that cannot be used; it costs itself, never its batch.
+    """A picture or video cannot be used; the rest of its batch is not affected.
 
     Attributes:
         reason: one of `FAILURE_REASONS`.
@@ -60,18 +60,18 @@ class MediaError(FirstsightError):
 
 
 class EncoderError(FirstsightError):
-    """An encoder that cannot be loaded or run."""
+    """An encoder cannot be loaded or run."""
 
 
 class OptionalDependencyError(EncoderError):
-    """A package that only an extra installs is needed and not there."""
+    """A package is missing that only an extra installs."""
 
 
 class InputError(EncoderError):
-    """Inputs of one call that the encoder fails on, while it encodes others.
+    """An encoder fails on some inputs of a call, but not on all.
 
     Attributes:
-        errors: (position, error) of each of them, by position; n >= 1.
+        errors: (position, error) of each failed input, sorted by position; at least one.
     """
 
     def __init__(self, errors: Sequence[tuple[int, MediaError]]) -> None:
@@ -82,31 +82,31 @@ class InputError(EncoderError):
 
 
 class BrokenEncoderError(EncoderError):
-    """An encoder that fails on every input."""
+    """An encoder fails on every input."""
 
 
 class StoreError(FirstsightError):
-    """A database that cannot be opened, read or written."""
+    """A database cannot be opened, read or written."""
 
 
 class MissingDatabaseError(StoreError):
-    """There is no database at that place."""
+    """There is no database at the address."""
 
 
 class DatabaseBusyError(StoreError):
-    """Another process is writing to this database."""
+    """Another process is writing to the database."""
 
 
 class EncoderMismatchError(StoreError):
-    """The database holds vectors of another encoder."""
+    """The database holds another encoder's vectors."""
 
 
 class QueryError(FirstsightError):
-    """A query that cannot be answered: empty, unknown item, wrong filter."""
+    """A query cannot be answered: empty, unknown item, wrong filter."""
 
 
 class SafetyError(FirstsightError):
-    """A policy, label, head or decision that cannot be read, made or kept."""
+    """A policy, label, head or decision cannot be read, made or stored."""
 
 
 class AuditLogError(SafetyError):
@@ -114,5 +114,5 @@ class AuditLogError(SafetyError):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what another library says, at most 300 characters: the part worth repeating."""
+    """First line of another library's message, at most 300 characters, for our own messages."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -1,4 +1,4 @@
-"""Unit vectors, and the description of the encoder that makes them, which every table of vectors keeps."""
+"""Unit vectors, and the specification of the encoder that made them."""
 
 from __future__ import annotations
 
@@ -17,32 +17,30 @@ Vector: TypeAlias = NDArray[np.float32]
 
 
 DECODE_FACTOR = 3
-"""A picture file may be shrunk while it is decoded as long as this many times the size the resize makes remain.
+"""Pictures may be shrunk during decoding to this multiple of the resized size, but not below.
 
-Measured by benchmarks/encoders.py drift on a trained network, EfficientNet-Lite2, which is moved more easily than a
-transformer: 1000 x 1000 JPEGs are not touched, 3000 x 2000 ones move by a cosine of .0013 on average, .0046 at worst.
+Measured by benchmarks/encoders.py drift on a trained network, EfficientNet-Lite2, which is more sensitive than a
+transformer: 1000 x 1000 JPEGs do not change; 3000 x 2000 JPEGs change by a cosine of .0013 on average, .0046 at worst.
 """
 
 
 def unit(vectors: NDArray[Any]) -> NDArray[np.float32]:
-    """Vectors, along the last axis, scaled to length 1; one of zeros stays as it is."""
+    """Scale vectors to length 1 along the last axis; zero vectors stay zero."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / np.maximum(lengths, np.float32(1e-12)), dtype=np.float32)
 
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """What an encoder is, apart from how it is run."""
+    """Specification of an encoder, without its runtime."""
 
-    name: str  # the string that loads it: "starter", "open_clip:ViT-B-32/laion2b_s34b_b79k"
+    name: str  # the name that loads it: "starter", "open_clip:ViT-B-32/laion2b_s34b_b79k"
     dim: int  # length of its vectors
-    image_size: int  # side in pixels of the square its picture tower sees
+    image_size: int  # side of the square input of the picture tower, in pixels
     fingerprint: str  # hex digest of everything that changes its vectors: weights, preprocessing, tokeniser
-    decode_factor: int = (
-        DECODE_FACTOR  # a picture may be shrunk while it is decoded, as long as this many times image_size remain
-    )
+    decode_factor: int = DECODE_FACTOR  # pictures may be shrunk during decoding to this multiple of image_size
 
     @property
     def min_side(self) -> int:
-        """What the shorter side of a picture handed to the encoder should have at least, in pixels, where it has it."""
+        """Minimum length of a picture's shorter side after decoding, in pixels; smaller pictures keep their size."""
         return self.decode_factor * self.image_size

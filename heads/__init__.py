@@ -1,1 +1,1 @@
-"""Linear heads on stored vectors: calibration, thresholds, intervals, and how well heads do."""
+"""Linear heads on stored vectors: labels, fitting, calibration, cuts, and measures of their quality."""

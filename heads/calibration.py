@@ -1,46 +1,45 @@
-"""From a head's logits to probabilities, fitted on units the head did not see.
+"""Calibration of a head's logits to probabilities, fitted on units that the head did not see.
 
-Platt's sigmoid (Platt, 1999, with his smoothed targets); isotonic regression (Zadrozny and Elkan, 2002) only above
-1,000 units, and only where it is the better one in cross-validation. Where negatives were sampled, the odds are moved
-to the real prevalence afterwards (Elkan, 2001; King and Zeng, 2001).
+Platt's sigmoid (Platt, 1999, with his smoothed targets) is the default. Isotonic regression (Zadrozny and Elkan, 2002)
+is used only above 1,000 units, and only if cross-validation prefers it. If negatives were sampled, the odds are then
+moved to the real prevalence (Elkan, 2001; King and Zeng, 2001).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-Floats: TypeAlias = NDArray[np.float64]
-Labels: TypeAlias = NDArray[np.int8]
+from firstsight.heads.array_types import Floats, Labels
 
 Method = Literal["none", "platt", "isotonic"]
 
 ISOTONIC_UNITS = 1_000
-"""Units above which isotonic regression is tried: with fewer it follows the noise."""
+"""Number of units above which isotonic regression is tried; with fewer it fits noise."""
 
 _FOLDS = 5
-_EDGE = 1e-6  # probabilities of isotonic regression are kept this far from 0 and 1
+_EDGE = 1e-6  # minimum distance of isotonic probabilities from 0 and 1
 
 
 @dataclass(frozen=True)
 class HeadCalibration:
-    """An increasing map from logits to probabilities; the default is the plain sigmoid."""
+    """Increasing map from logits to probabilities; the default is the plain sigmoid."""
 
     method: Method = "none"
     slope: float = 1.0
     shift: float = 0.0
-    knots: tuple[float, ...] = ()  # logits, increasing; of isotonic regression
-    values: tuple[float, ...] = ()  # the probability at each
-    prior_shift: float = 0.0  # added to the log-odds at last, for sampled negatives
+    knots: tuple[float, ...] = ()  # increasing logits, for isotonic regression
+    values: tuple[float, ...] = ()  # probability at each knot
+    prior_shift: float = 0.0  # added to the log-odds at the end, for sampled negatives
 
     def __call__(self, logits: NDArray[Any]) -> Floats:
-        """Probabilities, 0 to 1, of logits of any shape; NaN stays NaN."""
+        """Return probabilities, 0 to 1, for logits of any shape; NaN stays NaN."""
         if self.method == "isotonic":
             odds: Floats = logit(np.interp(logits, self.knots, self.values))
         else:
@@ -48,12 +47,12 @@ class HeadCalibration:
         return np.asarray(expit(odds + self.prior_shift), dtype=np.float64)
 
     def as_dict(self) -> dict[str, Any]:
-        """As plain values that JSON can hold."""
+        """Return plain JSON values."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> HeadCalibration:
-        """A calibration from what `as_dict` gave."""
+        """Read a calibration from the values of `as_dict`."""
         values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in plain.items()}
         return cls(**values)
 
@@ -62,10 +61,9 @@ def calibrate(logits: Floats, labels: Labels, *, prevalence: float | None = None
     """Fit a calibration on held-out units.
 
     Args:
-        logits: (n,) of units the head did not see.
-        labels: (n,) 0 or 1; both occur.
-        prevalence: share of positives in what is to be scored, 0 to 1, where the units were sampled with another one;
-            None where they were drawn as they come.
+        logits: (n,) logits of units that the head did not see.
+        labels: (n,) 0 or 1; both must occur.
+        prevalence: share of positives in the data to score, 0 to 1; None if the units have the same share.
     """
     shift = 0.0 if prevalence is None else float(logit(prevalence) - logit(labels.mean()))
     platt = _platt(logits, labels)
@@ -88,19 +86,19 @@ def _platt(logits: Floats, labels: Labels) -> HeadCalibration:
     positives = int(labels.sum())
     negatives = len(labels) - positives
     targets = np.where(labels == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
-    scale = float(np.std(logits)) or 1.0  # the search begins where the slope is about 1
+    scale = float(np.std(logits)) or 1.0  # start the search at a slope of about 1
     x = logits / scale
 
-    def loss(at: Floats) -> tuple[float, Floats]:
-        slope, shift = np.exp(at[0]), at[1]  # through its logarithm the slope stays above 0: the order is the head's
+    def loss(point: Floats) -> tuple[float, Floats]:
+        slope, shift = np.exp(point[0]), point[1]  # the logarithm keeps the slope above 0, and so the order of scores
         z = slope * x + shift
         residual = expit(z) - targets
         value = float(np.sum(np.logaddexp(0, z) - targets * z))
         return value, np.array([np.sum(residual * x) * slope, np.sum(residual)])
 
     start = np.array([0.0, float(logit(targets.mean()))])
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(-7.0, 7.0), (-50.0, 50.0)])
-    return HeadCalibration("platt", slope=float(np.exp(found.x[0])) / scale, shift=float(found.x[1]))
+    optimum = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(-7.0, 7.0), (-50.0, 50.0)])
+    return HeadCalibration("platt", slope=float(np.exp(optimum.x[0])) / scale, shift=float(optimum.x[1]))
 
 
 def _isotonic(logits: Floats, labels: Labels) -> HeadCalibration:
@@ -117,7 +115,7 @@ def _isotonic(logits: Floats, labels: Labels) -> HeadCalibration:
 def _folds(labels: Labels) -> list[NDArray[np.bool_]]:
     places = np.empty(len(labels), dtype=np.int64)
     shuffled = np.random.default_rng(0).permutation(len(labels))
-    for label in (0, 1):  # each class dealt out by itself, so that no fold lacks one
+    for label in (0, 1):  # spread each class alone, so that each fold has both
         members = shuffled[labels[shuffled] == label]
         places[members] = np.arange(len(members)) % _FOLDS
     return [places == n for n in range(_FOLDS)]

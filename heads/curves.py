@@ -1,94 +1,96 @@
-"""How well scores rank and how far they can be taken as probabilities: curves and figures from scores and labels."""
+"""Curves and figures from scores and labels: ranking quality and calibration."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from firstsight.errors import SafetyError
-from firstsight.heads.intervals import Floats, check_sample, clopper_pearson
+from firstsight.heads.array_types import Floats, Indices
+from firstsight.heads.intervals import check_sample, clopper_pearson
 
 
 @dataclass(frozen=True)
 class PrecisionRecall:
-    """One point per distinct score, from the highest cut to the lowest."""
+    """Precision and recall: one point for each distinct score, from the highest cut to the lowest."""
 
     cuts: Floats
     precision: Floats
     recall: Floats
-    average_precision: float  # 0 to 1; a random order has the prevalence
-    prevalence: float  # share of positives that the precision is for
+    average_precision: float  # 0 to 1; of a random order, the prevalence
+    prevalence: float  # share of positives behind the precision
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """Bins of equal mass by rising score: what was said beside what was seen."""
+    """Reliability diagram: predicted and observed shares in bins of equal mass, by rising score."""
 
-    score: Floats  # mean in the bin
+    score: Floats  # mean score of the bin
     observed: Floats  # share of positives
-    lower: Floats  # of its 95 % interval
+    lower: Floats  # ends of the 95 % interval of `observed`
     upper: Floats
-    rows: NDArray[np.int64]
-    calibration_error: float  # mean distance of score and share, weighted by mass: 0 is perfect
-    brier: float  # mean squared distance of score and label: 0 is perfect
+    rows: Indices
+    calibration_error: float  # mean distance between `score` and `observed`, weighted by mass; 0 is perfect
+    brier: float  # mean squared distance between score and label; 0 is perfect
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """Shares of each class's weight by score."""
+    """Distribution of each class over score bins, by weight."""
 
-    edges: Floats  # one more than bins
+    edges: Floats  # (bins + 1,)
     positives: Floats
     negatives: Floats
 
 
 def prior_weights(labels: ArrayLike, prevalence: float) -> Floats:
-    """Weights that make positives a stated share of all: the correction for a sample that was drawn class by class.
+    """Compute weights that give positives a stated share, to correct a sample drawn class by class.
 
     Args:
-        labels: `(n,)` of 0 and 1.
+        labels: (n,) 0 or 1.
         prevalence: real share of positives, above 0 and below 1.
 
     Returns:
-        `(n,)`, with a mean of 1.
+        (n,) weights with a mean of 1.
 
     Raises:
-        SafetyError: prevalence out of range, or a class is not there.
+        SafetyError: the prevalence is out of range, or a class is missing.
     """
     y = np.asarray(labels)
     if not 0 < prevalence < 1:
-        raise SafetyError(f"prevalence {prevalence} is not above 0 and below 1")
+        raise SafetyError(f"prevalence {prevalence} must be above 0 and below 1")
     share = float(np.mean(y == 1)) if len(y) else 0.0
     if not 0 < share < 1:
-        raise SafetyError(f"{int((y == 1).sum())} of {len(y)} labels are positive: both classes are needed")
+        raise SafetyError(f"{int((y == 1).sum())} of {len(y)} labels are positive; give labels of both classes")
     return np.where(y == 1, prevalence / share, (1 - prevalence) / (1 - share))
 
 
 def precision_recall(
     scores: ArrayLike, labels: ArrayLike, *, weights: ArrayLike | None = None, prevalence: float | None = None
 ) -> PrecisionRecall:
-    """Precision and recall at every cut, as they would be in the real stream.
+    """Compute precision and recall at every cut, as in the real data stream.
 
     Average precision is the sum of precision over the steps of recall, without interpolation.
 
     Args:
-        scores: `(n,)`, higher for more suspect; a row counts as flagged when its score is at or above the cut.
-        labels: `(n,)` of 0 and 1.
-        weights: `(n,)`, how many rows of the stream each stands for.
-        prevalence: real share of positives, where the sample has another one; on top of the weights.
+        scores: (n,), higher is more likely positive; a row is flagged if its score is at or above the cut.
+        labels: (n,) 0 or 1.
+        weights: (n,) number of stream rows that each row represents; all 1 by default.
+        prevalence: share of positives in the stream, applied after the weights; None if the sample has the same share.
 
     Raises:
-        SafetyError: arrays that do not belong together, a class that is not there, or a prevalence out of range.
+        SafetyError: the arrays differ in length or hold invalid values, a class is missing, or the prevalence is out of
+            range.
     """
     s, y, w = check_sample(scores, labels, weights)
     total = w[y == 1].sum()
     if not 0 < total < w.sum():
-        raise SafetyError(f"{int(y.sum())} of {len(y)} labels are positive: a curve needs both classes")
+        raise SafetyError(f"{int(y.sum())} of {len(y)} labels are positive; a curve needs both classes")
     if prevalence is not None:
         if not 0 < prevalence < 1:
-            raise SafetyError(f"prevalence {prevalence} is not above 0 and below 1")
+            raise SafetyError(f"prevalence {prevalence} must be above 0 and below 1")
         w = w * np.where(y == 1, prevalence / total, (1 - prevalence) / w[y == 0].sum())
     order = np.argsort(-s, kind="stable")
     s, y, w = s[order], y[order], w[order]
@@ -108,24 +110,25 @@ def precision_recall(
 def reliability(
     scores: ArrayLike, labels: ArrayLike, *, bins: int = 15, weights: ArrayLike | None = None
 ) -> Reliability:
-    """The reliability diagram, the calibration error over bins of equal mass, and the Brier score.
+    """Compute the reliability diagram, the calibration error over bins of equal mass, and the Brier score.
 
-    Bins of equal mass, since at a low prevalence nearly all scores fall into the first bin of equal width (Nixon et al.
-    2019, section 4; Roelofs et al. 2022 on its smaller bias).
+    Bins have equal mass because, at a low prevalence, nearly all scores fall into the first bin of equal width (Nixon
+    et al. 2019, section 4; Roelofs et al. 2022 on its smaller bias).
 
     Args:
-        scores: `(n,)` probabilities.
-        labels: `(n,)` of 0 and 1.
-        bins: at most so many; fewer where scores are equal, since equal scores share a bin.
-        weights: `(n,)`, how many rows of the stream each stands for; intervals then use the effective number of rows
-            (Kish 1965), which is an approximation.
+        scores: (n,) probabilities.
+        labels: (n,) 0 or 1.
+        bins: maximum number of bins; equal scores share a bin.
+        weights: (n,) number of stream rows that each row represents, all 1 by default. With weights, intervals use the
+            effective number of rows (Kish 1965), an approximation.
 
     Raises:
-        SafetyError: arrays that do not belong together, no rows, or a score outside 0 to 1.
+        SafetyError: the arrays differ in length or hold invalid values, there are no rows, or a score is outside 0 to
+            1.
     """
     s, y, w = check_sample(scores, labels, weights)
     if len(s) == 0:
-        raise SafetyError("there are no rows to measure calibration on")
+        raise SafetyError("there are no rows to measure calibration on; give scores and labels")
     if s.min() < 0 or s.max() > 1:
         raise SafetyError(f"scores from {s.min():g} to {s.max():g} are not probabilities: calibrate them first")
     _, place = np.unique(s, return_inverse=True)
@@ -152,10 +155,16 @@ def reliability(
 def score_histogram(
     scores: ArrayLike, labels: ArrayLike, *, bins: int = 40, weights: ArrayLike | None = None
 ) -> Histogram:
-    """How the scores of each class spread over 0 to 1; a class that is not there has zeros.
+    """Compute the distribution of the scores of each class; a missing class has zeros.
+
+    Args:
+        scores: (n,) scores; the bins cover 0 to 1 and all scores.
+        labels: (n,) 0 or 1.
+        bins: number of bins.
+        weights: (n,) number of stream rows that each row represents; all 1 by default.
 
     Raises:
-        SafetyError: arrays that do not belong together.
+        SafetyError: the arrays differ in length or hold invalid values.
     """
     s, y, w = check_sample(scores, labels, weights)
     edges = np.linspace(min(0.0, s.min(initial=0.0)), max(1.0, s.max(initial=1.0)), bins + 1)

@@ -1,23 +1,22 @@
-"""Intervals of a share of rows, and the check that scores, labels and weights belong together."""
+"""Confidence intervals of shares, and a check of scores, labels and weights."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.stats import beta
 
 from firstsight.errors import SafetyError
-
-Floats = NDArray[np.float64]
-Labels = NDArray[np.int8]
+from firstsight.heads.array_types import Floats, Labels
 
 
 def clopper_pearson(successes: ArrayLike, trials: ArrayLike, confidence: float = 0.95) -> tuple[Floats, Floats]:
-    """Exact two-sided interval of a binomial share (Clopper and Pearson, Biometrika 1934).
+    """Compute the exact two-sided interval of a binomial share (Clopper and Pearson, Biometrika 1934).
 
     Args:
-        successes: counts, any shape; trials: counts of the same shape. No trials give the interval 0 to 1.
-        confidence: 0 to 1.
+        successes: counts, any shape.
+        trials: counts of the same shape; 0 trials give the interval 0 to 1.
+        confidence: confidence level, 0 to 1.
 
     Returns:
         `(lower, upper)`, shares from 0 to 1.
@@ -27,15 +26,15 @@ def clopper_pearson(successes: ArrayLike, trials: ArrayLike, confidence: float =
 
 
 def lower_bound(successes: ArrayLike, trials: ArrayLike, confidence: float | Floats = 0.95) -> Floats:
-    """One-sided lower Clopper-Pearson bound of a share; 0 where there were no trials."""
+    """Compute the one-sided lower Clopper-Pearson bound of a share; 0 for 0 trials."""
     k, n = np.broadcast_arrays(np.asarray(successes, np.float64), np.asarray(trials, np.float64))
-    # a beta distribution with a parameter of 0 does not exist: those ends are known
+    # no beta distribution has a parameter of 0; the bounds there are known
     inner = beta.ppf(1 - np.asarray(confidence), np.maximum(k, 1), n - k + 1)
     return np.where(k == 0, 0.0, inner)
 
 
 def upper_bound(successes: ArrayLike, trials: ArrayLike, confidence: float | Floats = 0.95) -> Floats:
-    """One-sided upper Clopper-Pearson bound of a share; 1 where there were no trials."""
+    """Compute the one-sided upper Clopper-Pearson bound of a share; 1 for 0 trials."""
     k, n = np.broadcast_arrays(np.asarray(successes, np.float64), np.asarray(trials, np.float64))
     return 1 - lower_bound(n - k, n, confidence)
 
@@ -43,26 +42,26 @@ def upper_bound(successes: ArrayLike, trials: ArrayLike, confidence: float | Flo
 def check_sample(
     scores: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None
 ) -> tuple[Floats, Labels, Floats]:
-    """Scores, labels and weights as arrays of one length; weights of 1 where there are none.
+    """Return scores, labels and weights as (n,) arrays; the weights are 1 if None.
 
     Raises:
-        SafetyError: lengths differ, a score is not finite, a label is neither 0 nor 1, a weight is not above 0.
+        SafetyError: the lengths differ, a score is not finite, a label is not 0 or 1, or a weight is not above 0.
     """
     s = np.asarray(scores, np.float64)
     given = np.asarray(labels)
     w = np.ones(len(s)) if weights is None else np.asarray(weights, np.float64)
     if not (s.ndim == given.ndim == w.ndim == 1 and len(s) == len(given) == len(w)):
         raise SafetyError(
-            f"scores {s.shape}, labels {given.shape} and weights {w.shape} differ: give one row each to every view"
+            f"scores {s.shape}, labels {given.shape} and weights {w.shape} differ in shape; give one of each per row"
         )
     for name, wrong in (("score", ~np.isfinite(s)), ("label", ~np.isin(given, (0, 1)))):
         if wrong.any():
             row = int(np.argmax(wrong))
             value = (s if name == "score" else given)[row]
-            wanted = "a finite number" if name == "score" else "0 or 1"
-            raise SafetyError(f"{name} {value} in row {row} is not {wanted}: leave the row out or mend it")
+            allowed = "a finite number" if name == "score" else "0 or 1"
+            raise SafetyError(f"{name} {value} in row {row} is not {allowed}; fix the row or leave it out")
     wrong = ~(np.isfinite(w) & (w > 0))
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise SafetyError(f"weight {w[row]} in row {row} is not a number above 0: leave the row out or mend it")
+        raise SafetyError(f"weight {w[row]} in row {row} is not a number above 0; fix the row or leave it out")
     return s, given.astype(np.int8), w

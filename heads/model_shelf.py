@@ -15,8 +15,8 @@ import pyarrow as pa
 from lancedb.table import Table
 
 from firstsight.errors import FirstsightError, QueryError, StoreError
-from firstsight.storage.conditions import is_in, quote
 from firstsight.storage.side_tables import TableLocation, open_side_table, unwritable, upsert
+from firstsight.storage.sql.conditions import is_in, quote
 
 T = TypeVar("T")
 Row = dict[str, Any]

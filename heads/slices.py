@@ -1,4 +1,4 @@
-"""Whether a policy treats some slice of the catalogue unlike the rest: rates by column, with intervals and a test."""
+"""Slices of the catalogue that a policy treats differently: rates by column, with intervals and a test."""
 
 from __future__ import annotations
 
@@ -11,33 +11,32 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import hypergeom
 
 from firstsight.errors import SafetyError
-from firstsight.heads.intervals import Floats, clopper_pearson
+from firstsight.heads.array_types import Floats, Indices
+from firstsight.heads.intervals import clopper_pearson
 
 Measure = Literal["flagged", "false_positive_rate", "recall"]
 
-Counts = NDArray[np.int64]
-
 ALPHA = 0.01
-"""Chance that any slice of an even table is called different."""
+"""Probability that any slice is reported as different if all slices are equal."""
 
 MIN_TRIALS = 20
-"""A rate over fewer rows is shown and not tested: it could differ only by being absurd."""
+"""Minimum number of rows to test a rate; with fewer, only absurd rates could differ, so they are shown untested."""
 
 
 @dataclass(frozen=True)
 class SliceRate:
-    """A rate in one slice beside the rate in all other rows."""
+    """Rate in one slice, compared with the rate in all other rows."""
 
     column: str
     value: str
     measure: Measure
     successes: int
     trials: int
-    rate: float  # not a number where there are no trials
-    lower: float  # of its 95 % interval
+    rate: float  # NaN for 0 trials
+    lower: float  # ends of the 95 % interval of `rate`
     upper: float
-    rest: float  # the rate outside the slice and outside those of its column that differ more
-    p: float  # of the exact test, after the correction for all slices tested; 1 where it was not tested
+    rest: float  # rate outside the slice and outside the slices of its column that differ more
+    p: float  # of the exact test, corrected for all tested slices; 1 if not tested
     differs: bool
 
 
@@ -49,37 +48,39 @@ def slice_rates(
     alpha: float = ALPHA,
     min_trials: int = MIN_TRIALS,
 ) -> list[SliceRate]:
-    """Rates of every value of every column, and which of them differ from the rest.
+    """Compute the rates of every value of every column, and find the values that differ from the rest.
 
-    With labels the false positive rate (harm to sellers) and the recall (harm to buyers): neither changes when
-    positives or negatives were sampled, nor because one slice has more violations. Without labels the share flagged.
+    With labels, the rates are the false positive rate (harm to sellers) and the recall (harm to buyers). Neither
+    depends on how positives and negatives were sampled, or on the share of violations in a slice. Without labels, the
+    rate is the flagged share.
 
-    Each slice is tested against all other rows with Fisher's exact test (both tails, doubled), and all tests of the
-    call are corrected together by Holm's procedure: of an even table none is called different with a chance of
-    1 - alpha. In a column the slice that differs most is then taken out of the rest that the others are compared
-    with, and so on, so that one odd slice does not make the even ones look odd. Rows must be independent: copies of
-    one item count as one.
+    Fisher's exact test (both tails, doubled) compares each slice with all other rows. Holm's procedure corrects all
+    tests of the call together: if all slices are equal, none is reported with a probability of 1 - alpha. In each
+    column, the slice that differs most is then removed from the rest, and the others are tested again, so that one
+    unusual slice does not make the others look unusual. Rows must be independent: copies of an item count as one row.
 
     Args:
-        flagged: `(n,)` of true and false.
-        labels: `(n,)` of 0 and 1, or None.
-        columns: name -> `(n,)` values; None and NaN are no slice.
+        flagged: (n,) bool.
+        labels: (n,) 0 or 1; None without labels.
+        columns: name -> (n,) values; None and NaN belong to no slice.
+        alpha: probability of any false report, 0 to 1.
+        min_trials: minimum number of rows in the slice and in the rest to test a rate.
 
     Returns:
-        Those that differ first, then by column and falling number of rows.
+        Slices that differ first, then by column and falling number of rows.
 
     Raises:
-        SafetyError: lengths differ.
+        SafetyError: the lengths differ.
     """
     hit = np.asarray(flagged, bool)
     measured: list[tuple[Measure, NDArray[np.bool_]]] = [("flagged", np.ones(len(hit), bool))]
     if labels is not None:
         y = np.asarray(labels)
         if y.shape != hit.shape:
-            raise SafetyError(f"{len(y)} labels stand beside {len(hit)} rows: give one to each")
+            raise SafetyError(f"{len(y)} labels for {len(hit)} rows; give one for each")
         measured = [("false_positive_rate", y == 0), ("recall", y == 1)]
     names: list[tuple[str, str, Measure]] = []
-    counts: list[tuple[Counts, Counts, Counts]] = []
+    counts: list[tuple[Indices, Indices, Indices]] = []
     for column, given in columns.items():
         if len(given) != len(hit):
             raise SafetyError(f"column {column} has {len(given)} values for {len(hit)} rows: give one to each")
@@ -89,20 +90,20 @@ def slice_rates(
             rows = rows & present
             trials = np.bincount(place[rows], minlength=len(values))
             successes = np.bincount(place[rows & hit], minlength=len(values))
-            there = np.bincount(place[present], minlength=len(values)) > 0
-            names += [(column, str(value), measure) for value in values[there]]
+            occurs = np.bincount(place[present], minlength=len(values)) > 0
+            names += [(column, str(value), measure) for value in values[occurs]]
             whole = np.array([[int((rows & hit).sum()), int(rows.sum())]])
-            counts.append((successes[there], trials[there], np.repeat(whole, there.sum(), axis=0)))
+            counts.append((successes[occurs], trials[occurs], np.repeat(whole, occurs.sum(), axis=0)))
     if not names:
         return []
-    k, n = np.concatenate([one[0] for one in counts]), np.concatenate([one[1] for one in counts])
-    whole = np.concatenate([one[2] for one in counts])
-    block = np.concatenate([np.full(len(one[0]), i) for i, one in enumerate(counts)])
+    k, n = (np.concatenate([group[place] for group in counts]) for place in (0, 1))
+    whole = np.concatenate([group[2] for group in counts])
+    block = np.concatenate([np.full(len(group[0]), i) for i, group in enumerate(counts)])
     p, differs, others = _step_down(k, n, whole, block, alpha, min_trials)
     lower, upper = clopper_pearson(k, n)
     with np.errstate(invalid="ignore"):
         rate, rest = k / n, others[:, 0] / others[:, 1]
-    found = [
+    rates = [
         SliceRate(
             column,
             value,
@@ -118,19 +119,21 @@ def slice_rates(
         )
         for i, (column, value, measure) in enumerate(names)
     ]
-    return sorted(found, key=lambda one: (not one.differs, one.column, one.measure, -one.trials, one.value))
+    return sorted(rates, key=lambda s: (not s.differs, s.column, s.measure, -s.trials, s.value))
 
 
 def _step_down(
-    k: Counts, n: Counts, whole: Counts, block: Counts, alpha: float, min_trials: int
-) -> tuple[Floats, NDArray[np.bool_], Counts]:
-    """Corrected p, whether the slice differs, and the `(successes, trials)` of the rest that it was compared with.
+    k: Indices, n: Indices, whole: Indices, block: Indices, alpha: float, min_trials: int
+) -> tuple[Floats, NDArray[np.bool_], Indices]:
+    """Compute each slice's corrected p, whether it differs, and the (successes, trials) of the rest.
 
     Args:
-        k, n: `(s,)` successes and trials of each slice; whole: `(s, 2)`, those of all rows of its measure.
-        block: `(s,)`, the column and measure that a slice belongs to.
+        k, n: (s,) successes and trials of each slice.
+        whole: (s, 2) successes and trials of all rows of its measure.
+        block: (s,) number of the slice's column and measure.
+        alpha, min_trials: as for `slice_rates`.
     """
-    pool = whole.copy()  # all rows but those of slices already found to differ
+    pool = whole.copy()  # all rows except the slices that were found to differ
     p = np.ones(len(n))
     differs = np.zeros(len(n), bool)
     others = np.zeros_like(whole)
@@ -143,15 +146,15 @@ def _step_down(
         candidates = np.flatnonzero(tested & (p < alpha))
         if len(candidates) == 0:
             return p, differs, others
-        # of each block the one that differs most
+        # the slice of each block that differs most
         by_p = candidates[np.argsort(p[candidates], kind="stable")]
         for i in by_p[np.unique(block[by_p], return_index=True)[1]]:
             differs[i] = True
             pool[block == block[i]] -= (k[i], n[i])
 
 
-def _fisher(k: Counts, n: Counts, successes: Counts, rows: Counts) -> Floats:
-    """Two-sided p of a slice's successes, given those of all rows."""
+def _fisher(k: Indices, n: Indices, successes: Indices, rows: Indices) -> Floats:
+    """Compute the two-sided p of a slice's successes, given the successes of all rows."""
     below = hypergeom.cdf(k, rows, successes, n)
     above = hypergeom.sf(k - 1, rows, successes, n)
     doubled: Floats = np.minimum(1.0, 2 * np.minimum(below, above))

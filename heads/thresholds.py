@@ -1,4 +1,4 @@
-"""Cuts that keep a stated precision or recall with a stated confidence, though chosen on the sample that shows it."""
+"""Cuts with a guaranteed precision or recall at a given confidence, chosen and tested on the same sample."""
 
 from __future__ import annotations
 
@@ -10,31 +10,32 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binom
 
 from firstsight.errors import SafetyError
-from firstsight.heads.intervals import Floats, Labels, check_sample, lower_bound
+from firstsight.heads.array_types import Floats, Labels
+from firstsight.heads.intervals import check_sample, lower_bound
 
 STEP = 1.05
-"""Ratio between the numbers of flagged rows that are tried: a cut is coarser than the best by this share at most."""
+"""Ratio between the tested numbers of flagged rows; so a cut is at most this ratio coarser than the best."""
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """A cut and what it promises; an item is flagged when its score is at or above the cut."""
+    """A cut with its guarantees; an item is flagged if its score is at or above the cut."""
 
-    cut: float  # infinite, so that nothing is flagged, where the target is not attainable
-    precision_bound: float  # lower bound of the precision, 0 to 1, at the confidence asked for
-    recall_bound: float  # lower bound of the recall, 0 to 1, at the confidence asked for
+    cut: float  # infinite, so that nothing is flagged, if the target is not attainable
+    precision_bound: float  # lower bound of the precision, 0 to 1, at the given confidence
+    recall_bound: float  # lower bound of the recall, 0 to 1, at the given confidence
     attainable: bool
-    reason: str  # one sentence: what was promised on what evidence, or what is lacking
+    reason: str  # one sentence: the guarantee and its evidence, or the missing evidence
 
 
 @dataclass(frozen=True)
 class _RankedRows:
-    """Rows by falling score, after which a row of a class stands for as many rows as any other of that class."""
+    """Rows by falling score; all rows of a class represent the same number of stream rows."""
 
     scores: Floats
     hits: NDArray[np.int64]  # positives among the first rows
     positives: int
-    odds: float  # rows that a negative stands for, per row that a positive stands for
+    odds: float  # stream rows per negative, divided by stream rows per positive
 
 
 def choose_threshold(
@@ -46,43 +47,45 @@ def choose_threshold(
     confidence: float = 0.95,
     weights: ArrayLike | None = None,
 ) -> Threshold:
-    """The cut that meets a target on rows to come with a stated confidence, in finite samples.
+    """Choose the cut that meets a target on future rows with a given confidence, from a finite sample.
 
-    For a recall, the highest such cut: an order statistic of the positives' scores, whose recall has a beta
-    distribution whatever the scores' own is (Wilks, Annals of Mathematical Statistics 1941); nothing is assumed.
+    For a recall target, it is the highest such cut: an order statistic of the positives' scores. Its recall has a beta
+    distribution for any distribution of scores (Wilks, Annals of Mathematical Statistics 1941), without assumptions.
 
-    For a precision, the lowest such cut: numbers of flagged rows, fixed before the labels are seen, are tested one
-    after another by an exact binomial test, in the sense of Learn then Test (Angelopoulos et al. 2021, section 3). The
-    order is that of the fallback procedure (Wiens, Pharmaceutical Statistics 2003): a number that passes hands its
-    allowance for error on to the next, and every doubling has an allowance of its own, so that a chance failure early
-    on does not end the search. Holds where precision does not rise again below the first cut at which it falls short.
+    For a precision target, it is the lowest such cut. Numbers of flagged rows are fixed before the labels are seen, and
+    an exact binomial test checks them one after another, as in Learn then Test (Angelopoulos et al. 2021, section 3).
+    The order is that of the fallback procedure (Wiens, Pharmaceutical Statistics 2003): a number that passes gives its
+    allowance for error to the next one, and every doubling has its own allowance, so that an early failure by chance
+    does not end the search. The guarantee assumes that precision does not rise again below the first cut that misses
+    the target.
 
-    With both, half of the allowance for error goes to each, and the lowest cut is taken.
+    With both targets, each gets half of the allowance for error, and the lowest cut is returned.
 
-    Rows must be independent and none of them seen in training: of near-duplicates give one. Weights say how many rows
-    of the real stream each stands for, as when negatives were sampled. Where they differ within a class, its rows are
-    thinned to even ones (kept with probability weight / largest weight, the same ones every time), so that the
-    guarantee stays exact; one outsize weight therefore costs many rows.
+    Rows must be independent and unseen in training: give one of each near-duplicate group. Weights are the number of
+    stream rows that each row represents, for example after sampling of negatives. If the weights within a class differ,
+    its rows are thinned to equal weights (kept with probability weight / largest weight, always the same rows), so that
+    the guarantee stays exact. One very large weight therefore removes many rows.
 
     Args:
-        scores: `(n,)`, higher for more suspect.
-        labels: `(n,)` of 0 and 1.
-        precision: target, above 0 and below 1.
-        recall: target, above 0 and below 1.
-        confidence: of the target and, each by itself, of both bounds; above 0.5 and below 1.
-        weights: `(n,)` above 0.
+        scores: (n,), higher is more likely positive.
+        labels: (n,) 0 or 1.
+        precision: target, above 0 and below 1; None for no target.
+        recall: target, above 0 and below 1; None for no target.
+        confidence: confidence of the target, and of each of the two bounds alone; above 0.5 and below 1.
+        weights: (n,) above 0; all 1 by default.
 
     Raises:
-        SafetyError: no target, one out of range, or arrays that do not belong together.
+        SafetyError: there is no target, a target or the confidence is out of range, or the arrays differ in length or
+            hold invalid values.
     """
     targets = {"precision": precision, "recall": recall}
     if precision is None and recall is None:
-        raise SafetyError("no target was given: name a precision, a recall or both")
+        raise SafetyError("there is no target; give a precision, a recall or both")
     for name, value in targets.items():
         if value is not None and not 0 < value < 1:
-            raise SafetyError(f"{name} {value} is not above 0 and below 1")
+            raise SafetyError(f"{name} {value} must be above 0 and below 1")
     if not 0.5 < confidence < 1:
-        raise SafetyError(f"confidence {confidence} is not above 0.5 and below 1")
+        raise SafetyError(f"confidence {confidence} must be above 0.5 and below 1")
     s, y, w = check_sample(scores, labels, weights)
     sample = _thin_to_even_weights(s, y, w)
     for name, count in (("positive", sample.positives), ("negative", len(sample.scores) - sample.positives)):
@@ -91,10 +94,10 @@ def choose_threshold(
     risk = (1 - confidence) / (1 if precision is None or recall is None else 2)
     highest = math.inf
     if recall is not None:
-        found = _recall_cut(sample, recall, risk)
-        if isinstance(found, str):
-            return _unattainable(found)
-        highest, recall_bound = found
+        recall_cut = _recall_cut(sample, recall, risk)
+        if isinstance(recall_cut, str):
+            return _unattainable(recall_cut)
+        highest, recall_bound = recall_cut
     if precision is None:
         assert recall is not None
         return Threshold(
@@ -104,16 +107,16 @@ def choose_threshold(
             attainable=True,
             reason=f"recall of at least {recall:g} at {confidence:.0%} confidence, from {sample.positives} positives",
         )
-    passed = _precision_cut(sample, precision, risk)
-    if isinstance(passed, str):
-        return _unattainable(passed)
-    cut, bound = passed
+    precision_cut = _precision_cut(sample, precision, risk)
+    if isinstance(precision_cut, str):
+        return _unattainable(precision_cut)
+    cut, bound = precision_cut
     if cut > highest:
         return _unattainable(
             f"not attainable together with {sample.positives} positives: precision {precision:g} needs a cut of "
             f"{cut:.4g} or more, recall {recall:g} one of {highest:.4g} or less"
         )
-    promised = f"precision of at least {precision:g}" + (
+    guarantee = f"precision of at least {precision:g}" + (
         "" if recall is None else f" and recall of at least {recall:g}"
     )
     return Threshold(
@@ -121,37 +124,37 @@ def choose_threshold(
         precision_bound=bound,
         recall_bound=max(recall or 0.0, _recall_bound(sample, cut, 1 - confidence)),
         attainable=True,
-        reason=f"{promised} at {confidence:.0%} confidence, from {sample.positives} positives",
+        reason=f"{guarantee} at {confidence:.0%} confidence, from {sample.positives} positives",
     )
 
 
 def _recall_cut(sample: _RankedRows, target: float, risk: float) -> tuple[float, float] | str:
-    """The highest positive's score at which the target holds, and the bound there; or why there is none."""
+    """Return the highest cut that meets the target and its bound; or why there is none."""
     n = sample.positives
-    # with k - 1 positives below the cut, the chance that the share missed is above 1 - target
+    # probability that the missed share is above 1 - target, with k - 1 positives below the cut
     chance = binom.cdf(np.arange(n), n, 1 - target)
     k = int(np.searchsorted(chance, risk, side="right"))
     if k == 0:
         needed = math.ceil(math.log(risk) / math.log(target))
         return (
             f"not attainable with {n} positives: recall {target:g} at {1 - risk:.4g} confidence needs at least "
-            f"{needed}, all found"
+            f"{needed} positives"
         )
     positives = sample.scores[np.diff(sample.hits, prepend=0) == 1][::-1]
     return float(positives[k - 1]), float(lower_bound(n - k + 1, n, 1 - risk))
 
 
 def _precision_cut(sample: _RankedRows, target: float, risk: float) -> tuple[float, float] | str:
-    """The lowest cut at which the target holds, and the bound there; or why there is none."""
+    """Return the lowest cut that meets the target and its bound; or why there is none."""
     n = len(sample.scores)
-    share = target * sample.odds / (target * sample.odds + 1 - target)  # the target, among the sample's own rows
+    share = target * sample.odds / (target * sample.odds + 1 - target)  # the target, as a share of the sample's rows
     ranks, allowance = _ranks(n, share, risk)
     ranks, allowance = _skip_ties(sample.scores, ranks, allowance)
     if len(ranks) == 0:
         needed = math.ceil(math.log(risk / 2) / math.log(share))
         return (
             f"not attainable with {sample.positives} positives: precision {target:g} at {1 - risk:.4g} confidence "
-            f"needs at least {needed} rows flagged, and there are {n}"
+            f"needs at least {needed} flagged rows, and there are only {n} rows"
         )
     hits = sample.hits[ranks - 1]
     chance = binom.sf(hits - 1, ranks, share)
@@ -162,38 +165,38 @@ def _precision_cut(sample: _RankedRows, target: float, risk: float) -> tuple[flo
         level += allowance[i]
         bounds[i] = _stream_precision(float(lower_bound(hits[i], rank, 1 - level)), sample.odds) if level > 0 else 0.0
         if chance[i] <= level:
-            # the test and the bound are one computation; rounding must not put the bound below what was tested
+            # test and bound are the same computation; rounding must not put the bound below the target
             best = float(sample.scores[rank - 1]), max(target, bounds[i])
         else:
             level = 0.0
     if best is None:
         return (
             f"not attainable with {sample.positives} positives: the best bound of {len(ranks)} cuts is "
-            f"{bounds.max():.3f}, and {target:g} was asked for"
+            f"{bounds.max():.3f}, and the target is {target:g}"
         )
     return best
 
 
 def _ranks(n: int, share: float, risk: float) -> tuple[NDArray[np.int64], Floats]:
-    """Numbers of flagged rows to test, rising, and how much of the allowance for error is each one's own.
+    """Return rising numbers of flagged rows to test, and each number's own allowance for error.
 
-    Each doubling has half of what the one before it has: few rows need a wide allowance, many hardly any.
+    Each doubling has half the allowance of the doubling before: few rows need a large allowance, many rows hardly any.
     """
     ranks: list[int] = []
-    own: list[float] = []
-    at = math.ceil(math.log(risk / 2) / math.log(share))  # with fewer, not even rows without an error can pass
-    following, allowance = at, risk / 2
-    while at < n:  # flagging every row needs no cut
-        ranks.append(at)
-        own.append(allowance if at >= following else 0.0)
-        if at >= following:
-            following, allowance = 2 * at, allowance / 2
-        at = max(at + 1, int(at * STEP))
-    return np.array(ranks, np.int64), np.array(own, np.float64)
+    allowances: list[float] = []
+    rank = math.ceil(math.log(risk / 2) / math.log(share))  # fewer rows cannot pass, even without an error
+    doubling, allowance = rank, risk / 2
+    while rank < n:  # flagging every row needs no cut
+        ranks.append(rank)
+        allowances.append(allowance if rank >= doubling else 0.0)
+        if rank >= doubling:
+            doubling, allowance = 2 * rank, allowance / 2
+        rank = max(rank + 1, int(rank * STEP))
+    return np.array(ranks, np.int64), np.array(allowances, np.float64)
 
 
 def _skip_ties(scores: Floats, ranks: NDArray[np.int64], allowance: Floats) -> tuple[NDArray[np.int64], Floats]:
-    """Ranks moved on to the last row of the same score; those that fall together add up what is theirs."""
+    """Move ranks to the last row of the same score; ranks that meet add up their allowances."""
     moved = np.searchsorted(-scores, -scores[ranks - 1], side="right")
     kept, place = np.unique(moved.astype(np.int64), return_inverse=True)
     summed = np.zeros(len(kept))
@@ -203,21 +206,21 @@ def _skip_ties(scores: Floats, ranks: NDArray[np.int64], allowance: Floats) -> t
 
 
 def _precision_bound(sample: _RankedRows, cut: float, risk: float) -> float:
-    """Holds whichever number of rows a cut flags, so for a cut chosen in any way."""
+    """Compute a bound that holds for all cuts at once, so also for a cut chosen in any way."""
     rank = int(np.searchsorted(-sample.scores, -cut, side="right"))
     bound = lower_bound(sample.hits[rank - 1], rank, 1 - risk / len(sample.scores))
     return _stream_precision(float(bound), sample.odds)
 
 
 def _recall_bound(sample: _RankedRows, cut: float, risk: float) -> float:
-    """Holds at every cut at once (Dvoretzky, Kiefer and Wolfowitz 1956, with the constant of Massart 1990)."""
+    """Compute a bound for all cuts at once (Dvoretzky, Kiefer and Wolfowitz 1956; constant of Massart 1990)."""
     rank = int(np.searchsorted(-sample.scores, -cut, side="right"))
-    found = sample.hits[rank - 1] / sample.positives
-    return max(0.0, float(found) - math.sqrt(math.log(1 / risk) / (2 * sample.positives)))
+    recall = sample.hits[rank - 1] / sample.positives
+    return max(0.0, float(recall) - math.sqrt(math.log(1 / risk) / (2 * sample.positives)))
 
 
 def _stream_precision(share: float, odds: float) -> float:
-    """A precision among the sample's own rows as one among the rows that they stand for."""
+    """Convert a precision among the sample's rows to the precision in the stream."""
     return share / (share + (1 - share) * odds)
 
 

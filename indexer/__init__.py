@@ -1,1 +1,1 @@
-"""Catalogue rows to embeddings in LanceDB: sources, batching, resume, failure ledger."""
+"""Indexing: from catalogue rows to embeddings in LanceDB, with resume and a list of failures."""

@@ -1,4 +1,4 @@
-"""One item on its way through the pipeline: what it waits for, its views, its fused vector."""
+"""One item in the pipeline: its pending work, its views and its fused vector."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from firstsight.storage.tables import Failure, Part
 
 @dataclass(frozen=True)
 class LoadedPicture:
-    """One picture or frame ready for the encoder."""
+    """A decoded picture or frame, ready for the encoder."""
 
     picture: Image
     uri: str
     time_s: float | None = None  # second of a frame in its video
-    start_s: float | None = None  # of the shot that the frame stands for
+    start_s: float | None = None  # start of the shot that the frame shows
     end_s: float | None = None
     fingerprint: bytes | None = None  # PDQ, 32 bytes; None for a flat picture
-    version: str | None = None  # what its server tells this version of the file by
+    version: str | None = None  # ETag or Last-Modified from its server
 
 
 _PICTURE_FIELDS = tuple(field.name for field in fields(LoadedPicture) if field.name != "picture")
@@ -39,7 +39,7 @@ _PICTURE_FIELDS = tuple(field.name for field in fields(LoadedPicture) if field.n
 
 @dataclass(frozen=True)
 class View:
-    """One thing that was encoded."""
+    """An encoded title, image or frame."""
 
     view_id: str
     part: Part
@@ -49,54 +49,63 @@ class View:
     start_s: float | None = None
     end_s: float | None = None
     fingerprint: bytes | None = None  # PDQ, 32 bytes
-    version: str | None = None  # of the file it comes from, as its server tells it
+    version: str | None = None  # ETag or Last-Modified of its file
 
 
 @dataclass(eq=False)
 class PendingItem:
-    """An item being encoded; done when `waiting` is zero."""
+    """An item that is being encoded; it is complete when `waiting` is 0."""
 
     item: CatalogItem
     digest: str
     row_digest: str
-    replaces: bool  # the database has an older version of it
-    waiting: int = 0  # media not yet loaded, and pictures and texts not yet encoded
+    replaces: bool  # the database has an older version of the item
+    waiting: int = 0  # media that are not loaded yet, plus pictures and texts that are not encoded yet
     views: list[View] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
 
     @property
     def title_text(self) -> str | None:
-        """What its title view encodes: the title, or the text where there is no title."""
+        """Text of the title view: the title, else the text; None without both."""
         return self.item.title or self.item.text
 
     def add_view(self, part: Part, place: str, vector: Vector, loaded: LoadedPicture | None = None) -> None:
-        """Keep an encoded view; `place` tells apart the views of one part, `loaded` is None for a title."""
+        """Add an encoded view.
+
+        Args:
+            place: suffix of the view id that distinguishes views of one part, such as "-0" or "-0-3".
+            loaded: the picture or frame; None for a title.
+        """
         view_id = f"{self.item.item_id}#{part}{place}"
         shown = {} if loaded is None else {name: getattr(loaded, name) for name in _PICTURE_FIELDS}
         self.views.append(View(view_id, part, vector, **shown))
 
     def fail(self, stage: str, uri: str, error: MediaError) -> None:
-        """Keep why a medium could not be used."""
+        """Record why a medium could not be used."""
         self.failures.append(
             Failure(item_id=self.item.item_id, uri=uri, stage=stage, reason=error.reason, message=str(error))
         )
 
     @property
     def unreachable_media(self) -> set[str]:
-        """Addresses of its media that could not be fetched this time, and are not known to be gone."""
+        """Addresses of media that could not be fetched, but may still exist."""
         return {
             failure["uri"]
             for failure in self.failures
             if failure["stage"] == "fetch" and failure["reason"] in ("unreachable", "timeout")
         }
 
-    def keep_views(self, before: Iterable[Mapping[str, Any]]) -> None:
-        """Take over the views, of those it had before, that show media which are out of reach now."""
+    def keep_views(self, stored: Iterable[Mapping[str, Any]]) -> None:
+        """Keep stored views of unreachable media.
+
+        Args:
+            stored: rows of `views` of this item.
+        """
         kept = set()
-        for row in before:
+        for row in stored:
             addresses = self.item.images if row["part"] == "image" else self.item.videos
             if row["uri"] in self.unreachable_media and row["uri"] in addresses:
-                # the medium may stand at another place among its media by now: image-0, frame-0-3
+                # the position of the medium in the item may have changed; view ids have it: image-0, frame-0-3
                 _, *frame = row["view_id"].removeprefix(f"{self.item.item_id}#{row['part']}-").split("-")
                 place = "-".join([f"{row['part']}-{addresses.index(row['uri'])}", *frame])
                 shown = {name: row[name] for name in _PICTURE_FIELDS}
@@ -105,20 +114,20 @@ class PendingItem:
                 kept.add(row["uri"])
         for failure in self.failures:
             if failure["uri"] in kept:
-                failure["message"] += "; what was indexed of it before is kept"
+                failure["message"] += "; its earlier views stay in the index"
 
     def view_rows(self) -> list[dict[str, Any]]:
-        """Its rows of `views`."""
+        """Rows of `views` of this item."""
         return [{**vars(view), "item_id": self.item.item_id} for view in self.views]
 
     def item_row(self, weights: Mapping[Part, float], **written: Any) -> dict[str, Any]:
-        """Its row of `items`; `written` names catalog_dir, indexed_at and run_id."""
+        """Row of `items` of this item; `written` has catalog_dir, indexed_at and run_id."""
         computed = {"vector": fuse(self.views, weights), "digest": self.digest, "row_digest": self.row_digest}
         return catalog_row(self.item) | computed | written
 
 
 def catalog_row(item: CatalogItem) -> dict[str, Any]:
-    """The columns of `items` that come straight from the catalogue."""
+    """Columns of `items` that come unchanged from the catalogue."""
     return {
         "item_id": item.item_id,
         "kind": item.kind,
@@ -132,12 +141,16 @@ def catalog_row(item: CatalogItem) -> dict[str, Any]:
 
 
 def fuse(views: Iterable[View], weights: Mapping[Part, float]) -> Vector | None:
-    """The weighted mean of an item's parts, as a unit vector; a part it does not have drops out.
+    """Compute the weighted mean of an item's parts, as a unit vector.
 
-    Each part counts once, however many views it has: the mean of its views, renormalised.
+    Each part counts once: as the renormalised mean of its views. Missing parts do not count.
+
+    Args:
+        views: encoded views of one item.
+        weights: weight of each part; a missing part has weight 0.
 
     Returns:
-        (dim,) float32 of unit length, or None where there is nothing to fuse.
+        (dim,) float32 of unit length, or None if there is nothing to fuse.
     """
     parts: dict[Part, list[Vector]] = {}
     for view in views:
@@ -150,14 +163,14 @@ def fuse(views: Iterable[View], weights: Mapping[Part, float]) -> Vector | None:
 
 
 def encode_digest(item: CatalogItem, settings: IndexSettings, policy: MediaPolicy) -> str:
-    """A digest of all that its vectors depend on, its media files' size and time among it."""
+    """Digest of all inputs of an item's vectors, with the size and time of its media files."""
     media = [[(uri, change_stamp(uri, policy)) for uri in uris] for uris in (item.images, item.videos)]
     frames = [settings.frames, settings.max_frames] if item.videos else None
     return _digest([item.title or item.text, media, frames, sorted(settings.weights.items())])
 
 
 def row_digest(item: CatalogItem, catalog_dir: str) -> str:
-    """A digest of the rest of its row: what can change without encoding it again."""
+    """Digest of the other columns; their changes need no encoding."""
     return _digest([catalog_row(item), catalog_dir])
 
 
@@ -169,4 +182,4 @@ def _digest(value: object) -> str:
 def _plain(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
-    raise TypeError(f"no digest for {type(value)}")
+    raise TypeError(f"a digest cannot contain {type(value)}")

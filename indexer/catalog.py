@@ -1,8 +1,8 @@
-"""What a catalogue's columns mean, and the check of all of it before anything is encoded.
+"""The columns of a catalogue, and the check of all rows before anything is encoded.
 
-A catalogue is read twice. The first pass checks every row, finds duplicated ids and settles each column's
-kind; it costs seconds where encoding costs hours, so a mistake in row 90,000 is answered now. The second
-pass yields the items. Ids wait in a temporary SQLite file, so memory stays flat whatever the size.
+A catalogue is read twice. The first pass checks each row, finds repeated ids and decides the kind of each column. It
+takes seconds where encoding takes hours, so a mistake in row 90,000 is reported at once. The second pass yields the
+items. A temporary SQLite file holds the ids, so memory stays constant for any size.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 from firstsight.errors import CatalogError
+from firstsight.indexer.column_values import ColumnValue, WrongKindError, as_text, as_utc, convert, join, kind_of
 from firstsight.indexer.media_columns import MediaColumns, MediaField
 from firstsight.indexer.sources import BadRow, Row, Source
-from firstsight.storage.columns import ColumnKind, Value, WrongKindError, as_text, as_utc, convert, join, kind_of
+from firstsight.storage.columns import ColumnKind
 
 ItemKind = Literal["product", "video", "live"]
 KINDS: tuple[ItemKind, ...] = get_args(ItemKind)
@@ -34,22 +35,22 @@ RESERVED = frozenset(
         *("vector", "digest", "row_digest", "catalog_dir", "indexed_at", "run_id"),
         *("safety_decision", "safety_scores", "safety_policy_version", "safety_min_age"),
     }
-)  # columns the items table has for itself
+)  # columns that firstsight adds to the items table
 
 SHOWN_PROBLEMS = 10
-MAX_ID = 512  # characters; longer ids are a mapping mistake
+MAX_ID = 512  # characters; a longer id is probably a wrong --map
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 UNUSABLE_NAME = re.compile(r"^_|^\s*$|[.`]|" + CONTROL_CHARACTERS.pattern)
-"""Column names the database cannot hold or a filter cannot name; it keeps those that start with _ for itself."""
+"""Column names that LanceDB cannot store or a filter cannot contain; LanceDB reserves names that start with _."""
 
 
 class FatalCatalogError(CatalogError):
-    """A mistake that holds for every row, so that one sentence is enough."""
+    """A mistake in the columns, which affects every row; reported once."""
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogItem:
-    """One row of a catalogue, checked."""
+    """A checked row of a catalogue."""
 
     item_id: str
     kind: ItemKind
@@ -60,25 +61,25 @@ class CatalogItem:
     created_at: datetime | None
     starts_at: datetime | None
     expires_at: datetime | None
-    columns: Mapping[str, Value]
+    columns: Mapping[str, ColumnValue]
 
 
 @dataclass(frozen=True)
 class CatalogOptions:
-    """How a catalogue's columns are read."""
+    """Options for reading the columns of a catalogue."""
 
-    mapping: Mapping[str, Sequence[str]] = field(default_factory=dict)  # ours -> theirs; several only for media
-    drop: frozenset[str] = frozenset()  # columns left out
+    mapping: Mapping[str, Sequence[str]] = field(default_factory=dict)  # ours -> theirs; several for media only
+    drop: frozenset[str] = frozenset()  # catalogue columns to ignore
     encoding: str = "utf-8"  # of text formats
-    list_separator: str = "|"  # between several media in one cell of text
-    skip_bad_rows: bool = False  # leave unusable rows out instead of refusing the catalogue
+    list_separator: str = "|"  # between media in one text cell
+    skip_bad_rows: bool = False  # ignore unusable rows instead of refusing the catalogue
 
 
 def parse_mapping(text: str) -> dict[str, tuple[str, ...]]:
-    """Read `--map`: `title=name,images=front+back` is {"title": ("name",), "images": ("front", "back")}.
+    """Parse `--map`: `title=name,images=front+back` gives {"title": ("name",), "images": ("front", "back")}.
 
     Raises:
-        CatalogError: not of that form, or a target that is not one of ours.
+        CatalogError: the text has another form, or maps to an unknown column.
     """
     mapping: dict[str, tuple[str, ...]] = {}
     for pair in filter(None, (part.strip() for part in text.split(","))):
@@ -95,9 +96,14 @@ def parse_mapping(text: str) -> dict[str, tuple[str, ...]]:
 
 
 class Catalog:
-    """A checked catalogue: its items, its columns' kinds, and which ids it has.
+    """A checked catalogue. Get it from `check_catalog`; close it to remove its temporary file.
 
-    Made by `check_catalog`. Close it to remove its temporary file.
+    Attributes:
+        kinds: kind of each of the catalogue's own columns, by name.
+        problems: messages of the first bad rows, at most `SHOWN_PROBLEMS`.
+        bad_rows: number of unusable rows.
+        size: number of usable rows.
+        media: columns that look like pictures or videos.
     """
 
     def __init__(self, source: Source, options: CatalogOptions) -> None:
@@ -118,8 +124,8 @@ class Catalog:
             separator=options.list_separator,
             root=source.root,
         )
-        self._met: set[str] = set()  # names of columns met so far
-        self._names = {name: name for name in KNOWN}  # and of those that are kept, by their lower case
+        self._met: set[str] = set()  # column names in the rows so far
+        self._names = {name: name for name in KNOWN}  # names of used columns, by their lower case
         self._file = tempfile.NamedTemporaryFile(prefix="firstsight-ids-", suffix=".sqlite")  # noqa: SIM115
         self._ids = sqlite3.connect(self._file.name, isolation_level=None, check_same_thread=False)
         self._ids.execute("PRAGMA journal_mode = OFF")
@@ -129,32 +135,37 @@ class Catalog:
         self._ids.execute("BEGIN")
 
     def close(self) -> None:
+        """Remove the temporary file."""
         self._ids.close()
         self._file.close()
 
     def items(self) -> Iterator[CatalogItem]:
-        """Yield every usable item, in the catalogue's order."""
+        """Yield all usable items in the catalogue's order.
+
+        Raises:
+            CatalogError: the catalogue has changed since its check, or cannot be read.
+        """
         for place, row in self.source.rows():
             if self._is_bad(place) or isinstance(row, BadRow):
                 continue
             try:
                 item = self._item(row)
             except WrongKindError:
-                raise CatalogError(f"{self.source.name} changed while it was being read; run again") from None
+                raise CatalogError(f"{self.source.name} changed during the run; run again") from None
             yield item
 
     def has(self, item_ids: Sequence[str]) -> set[str]:
-        """Which of these ids the catalogue has."""
-        found: set[str] = set()
+        """Return the ids that the catalogue has; ids of unusable rows count."""
+        present: set[str] = set()
         for start in range(0, len(item_ids), 500):
             part = item_ids[start : start + 500]
             marks = ",".join("?" * len(part))
             query = f"SELECT item_id FROM ids WHERE item_id IN ({marks})"  # noqa: S608 - question marks only
-            found.update(row[0] for row in self._ids.execute(query, part))
-        return found
+            present.update(row[0] for row in self._ids.execute(query, part))
+        return present
 
     def check(self, stored_kinds: Mapping[str, ColumnKind]) -> None:
-        """Read everything once; see `check_catalog`."""
+        """Read and check all rows; see `check_catalog`."""
         seen: dict[str, ColumnKind | None] = {}
         self._names.update((name.lower(), name) for name in stored_kinds)
         for place, row in self.source.rows():
@@ -174,7 +185,7 @@ class Catalog:
         if self.bad_rows and not self.options.skip_bad_rows:
             raise CatalogError(self._summary())
         if self.bad_rows == self.size:
-            raise CatalogError(f"not one row can be used. {self._summary()}")
+            raise CatalogError(f"no row can be used. {self._summary()}")
         self.size -= self.bad_rows
         for name, kind in seen.items():
             if settled := stored_kinds.get(name, kind):
@@ -193,33 +204,37 @@ class Catalog:
         more = self.bad_rows - len(self.problems)
         return (
             f"{self.source.name}: {self.bad_rows} of {self.size} rows cannot be used "
-            f"(mend them, or leave them out with --skip-bad-rows)\n  "
+            f"(fix them, or leave them out with --skip-bad-rows)\n  "
             + "\n  ".join(self.problems)
             + (f"\n  … and {more} more" if more else "")
         )
 
     def _check_columns(self, row: Row, place: int) -> None:
-        """A column that nothing can be done with costs the whole catalogue, at once."""
+        """Check the column names of a row.
+
+        Raises:
+            FatalCatalogError: a column cannot be stored, or no column has the ids.
+        """
         if not self._met and not any(name in row for name in self._theirs("item_id")):
-            wanted = self._theirs("item_id")[0]
-            near = difflib.get_close_matches(wanted, list(row), n=1, cutoff=0.3)
+            missing = self._theirs("item_id")[0]
+            near = difflib.get_close_matches(missing, list(row), n=1, cutoff=0.3)
             hint = near[0] if near else next(iter(row), "sku")
             raise self._fatal(
-                f"{self.source.place} {place}: no column {wanted!r}; the columns are {', '.join(row)}. "
+                f"{self.source.place} {place}: no column {missing!r}; the columns are {', '.join(row)}. "
                 f"Name yours with --map item_id={hint}"
             )
-        for name in [name for name in row if name not in self._met]:  # in the row's order, and so the answer's
+        for name in [name for name in row if name not in self._met]:  # in the order of the row
             self._met.add(name)
             if name not in self._not_own:
                 self._check_name(name)
 
     def _check_name(self, name: str) -> None:
         if name.lower() in RESERVED:
-            raise self._fatal(f"column {name!r} is a name firstsight uses itself; rename it or --drop {name}")
+            raise self._fatal(f"column {name!r} has a name that firstsight reserves; rename it or --drop {name}")
         if UNUSABLE_NAME.search(name):
             raise self._fatal(
-                f"column {name!r} cannot be kept under this name: names are not empty, do not start with _ and have no "
-                f"dot, backtick or control character in them; rename it or --drop {name}"
+                f"column {name!r} cannot be stored under this name; rename it or --drop {name}. A name must not be "
+                "empty, start with _ or contain a dot, backtick or control character"
             )
         other = self._names.setdefault(name.lower(), name)
         if other != name:
@@ -231,7 +246,7 @@ class Catalog:
             for name in theirs:
                 if self._met and name not in self._met:
                     has = ", ".join(sorted(self._met))
-                    raise self._fatal(f"--map {ours}={name}: there is no column {name!r}; it has {has}")
+                    raise self._fatal(f"--map {ours}={name}: there is no column {name!r}; the columns are {has}")
 
     def _fatal(self, message: str) -> CatalogError:
         return FatalCatalogError(f"{self.source.name}, {message}")
@@ -242,12 +257,12 @@ class Catalog:
         item_id = self._id(row)
         first = self._ids.execute("SELECT place FROM ids WHERE item_id = ?", (item_id,)).fetchone()
         if first is not None:
-            raise CatalogError(f"item_id {item_id!r} stands already in {self.source.place} {first[0]}")
-        # before the rest is checked: an item whose row is bad today is not gone, and --prune must leave it
+            raise CatalogError(f"item_id {item_id!r} is already in {self.source.place} {first[0]}")
+        # before other checks: --prune must not remove an item because its row is bad today
         self._ids.execute("INSERT INTO ids VALUES (?, ?)", (item_id, place))
         known = self._known(row)
-        found = dict(self._own_kinds(row, stored))
-        for name, kind in found.items():
+        kinds = dict(self._own_kinds(row, stored))
+        for name, kind in kinds.items():
             seen[name] = join(seen.get(name), kind)
         fields: tuple[MediaField, ...] = ("images", "videos")
         self.media.see(row, used=[ours for ours in fields if known[ours]])
@@ -270,7 +285,7 @@ class Catalog:
         return CatalogItem(
             item_id=self._id(row),
             columns={name: convert(value, self.kinds[name]) for name, value in self._own(row) if name in self.kinds},
-            **self._known(row),  # type: ignore[arg-type]  # the keys are CatalogItem's own
+            **self._known(row),  # type: ignore[arg-type]  # the keys are fields of CatalogItem
         )
 
     def _known(self, row: Row) -> dict[str, object]:
@@ -289,11 +304,11 @@ class Catalog:
     def _id(self, row: Row) -> str:
         item_id = self._text(row, "item_id")
         if item_id is None:
-            raise CatalogError("item_id is empty; every row needs its own")
+            raise CatalogError("item_id is empty; every row needs one")
         if len(item_id) > MAX_ID:
-            raise CatalogError(f"item_id {item_id[:40]!r}… has {len(item_id):,} characters; {MAX_ID} is the most")
+            raise CatalogError(f"item_id {item_id[:40]!r}… has {len(item_id):,} characters; the maximum is {MAX_ID}")
         if CONTROL_CHARACTERS.search(item_id):
-            raise CatalogError(f"item_id {item_id!r} has control characters in it; take them out")
+            raise CatalogError(f"item_id {item_id!r} contains control characters; remove them")
         return item_id
 
     def _text(self, row: Row, ours: str) -> str | None:
@@ -317,7 +332,7 @@ class Catalog:
             try:
                 value = json.loads(text)
             except json.JSONDecodeError as error:
-                raise CatalogError(f"{ours} starts with [ and is not a JSON list ({error})") from None
+                raise CatalogError(f"{ours} starts with [ but is not a JSON list ({error})") from None
         if not isinstance(value, list) or not all(isinstance(uri, str) for uri in value):
             raise CatalogError(f"{ours} must be text or a list of texts, not {value!r:.80}")
         return [uri.strip() for uri in cast("list[str]", value) if uri.strip()]
@@ -330,30 +345,30 @@ class Catalog:
             if isinstance(value, date):
                 return as_utc(value)
             return as_utc(datetime.fromisoformat(str(value).strip()))
-        except (ValueError, OverflowError):  # the latter: before year 1 once it is UTC
+        except (ValueError, OverflowError):  # OverflowError: before year 1 in UTC
             raise CatalogError(f"{ours} {value!r} is not an ISO 8601 time such as 2026-05-01T12:00:00Z") from None
 
     def _theirs(self, ours: str) -> Sequence[str]:
         return self.options.mapping.get(ours, (ours,))
 
     def _own(self, row: Row) -> Iterator[tuple[str, object]]:
-        """The catalogue's own columns: neither ours, nor mapped onto ours, nor dropped."""
+        """Yield the catalogue's own columns: neither known, nor mapped to known ones, nor dropped."""
         return ((name, value) for name, value in row.items() if name not in self._not_own)
 
 
 def check_catalog(
     source: Source, options: CatalogOptions | None = None, stored_kinds: Mapping[str, ColumnKind] | None = None
 ) -> Catalog:
-    """Check a whole catalogue and settle its columns' kinds.
+    """Check a whole catalogue and decide the kinds of its columns.
 
     Args:
         source: from `open_source`.
-        options: how its columns are read.
-        stored_kinds: kinds the database already holds; they win over what the file suggests.
+        options: how to read the columns.
+        stored_kinds: kinds of the columns in the database; they take precedence over the kinds of the values.
 
     Raises:
-        CatalogError: unreadable, empty, no item_id column, or (unless `skip_bad_rows`) any row that is
-            malformed or repeats an id; the message names the first ten by line or row.
+        CatalogError: the catalogue cannot be read, is empty or has no item_id column; or, unless `skip_bad_rows`, a row
+            is malformed or repeats an id. The message lists the first ten such rows.
     """
     with ExitStack() as undo:
         try:
@@ -362,7 +377,7 @@ def check_catalog(
             catalog.check(stored_kinds or {})
         except sqlite3.Error as error:
             place = tempfile.gettempdir()
-            raise CatalogError(f"the ids cannot be kept in {place} ({error}); make room there or set TMPDIR") from error
+            raise CatalogError(f"{place} cannot hold the ids ({error}); free space there or set TMPDIR") from error
         undo.pop_all()
     return catalog
 

@@ -1,4 +1,4 @@
-"""Which items have a remote medium that is another one by now, behind the same address."""
+"""Find items with remote media that have changed at an unchanged address."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ _RemoteMedium = tuple[str, str, str]  # item, address, version
 
 
 def changed_items(store: Store, items: Sequence[CatalogItem], policy: MediaPolicy) -> set[str]:
-    """Ask the servers of indexed http(s) media, by conditional requests, whether they have changed.
+    """Ask the servers of indexed http(s) media, by conditional requests, whether the media have changed.
 
-    Media without a view are left out: they failed, and are `--retry`'s. A server that cannot be asked now has not
-    changed anything; one that says that a medium is gone has, and so has one that gave no ETag and no
-    Last-Modified, for it cannot be told.
+    Media without a view have failed before; `--retry` handles them, not this function. A medium counts as changed if
+    its server reports a change, reports that the medium is gone, or gave neither ETag nor Last-Modified. It counts as
+    unchanged if its server cannot be reached.
 
     Returns:
         Ids of the items to encode again.
     """
     listed = {(item.item_id, uri) for item in items for uri in (*item.images, *item.videos) if _is_http(uri)}
     views = store.view_rows(sorted({item_id for item_id, _ in listed})).select(["item_id", "uri", "version"])
-    asked = {
+    known = {
         (row["item_id"], row["uri"], row["version"] or "")
         for row in views.to_pylist()
         if (row["item_id"], row["uri"]) in listed
     }
-    if not asked:
+    if not known:
         return set()
     answers: SimpleQueue[str | BaseException | None] = SimpleQueue()
 
     def ask(medium: _RemoteMedium) -> BufferedBytes:
         try:
             answers.put(medium[0] if _has_changed(medium[1], medium[2], policy) else None)
-        except BaseException as error:  # raised below, in the thread that waits
+        except BaseException as error:  # raised below, in the waiting thread
             answers.put(error)
         return BufferedBytes()
 
@@ -48,9 +48,9 @@ def changed_items(store: Store, items: Sequence[CatalogItem], policy: MediaPolic
     )
     changed = set()
     try:
-        for medium in sorted(asked):
+        for medium in sorted(known):
             queue.put(medium, host_of(medium[1]) or "")
-        for _ in asked:
+        for _ in known:
             answer = answers.get()
             if isinstance(answer, BaseException):
                 raise answer

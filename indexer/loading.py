@@ -1,11 +1,11 @@
-"""Fetching and decoding ahead of the encoder, apart from each other.
+"""Fetching and decoding of media ahead of the encoder, each in its own threads.
 
     jobs ──┬─ local ───────────────────────────────────────┐
-           └─ remote ── FetchQueue: threads, so many at    ├─ decode: threads, at most `pictures_ahead` decoded
-                        once, so many from one host ───────┘
+           └─ remote ── FetchQueue: threads, limits on     ├─ decode: threads, at most `pictures_ahead` decoded
+                        all fetches and on each host ──────┘
 
-A slow host holds its own fetches and nothing else: who is decoded next is whoever is there. So local media come
-in the order asked for, and a remote one that is not here yet is overtaken by those behind it.
+The decoders take the next available medium, so a slow host delays only its own media. Local media keep the order of the
+jobs; later media overtake a remote one that has not arrived yet.
 """
 
 from __future__ import annotations
@@ -24,33 +24,34 @@ from firstsight.indexer.fetch_queue import BufferedBytes, FetchQueue
 from firstsight.indexer.index_settings import IndexSettings
 from firstsight.media.decode.picture_decoder import PictureDecoder
 from firstsight.media.decode.video_sampler import VideoSampler
-from firstsight.media.fetch.addresses import FetchedMedium, fetch, host_of, require_cache
+from firstsight.media.fetch.addresses import host_of
+from firstsight.media.fetch.fetched_media import FetchedMedium, fetch, require_cache
 from firstsight.media.fingerprints import fingerprint
 from firstsight.media.policy import MediaPolicy
 
 USUAL_FRAMES = 16
-"""Frames that a video is taken to give until it is decoded: most are short, and give fewer than their rule allows."""
+"""Estimated frames of a video before it is decoded: most videos are short and give fewer than their rule allows."""
 
 
 @dataclass
 class MediaJob:
-    """One picture or video of one item, to be fetched and decoded."""
+    """A picture or video of an item, to be fetched and decoded."""
 
     pending: PendingItem
     medium: Literal["image", "video"]
-    index: int  # its position among the item's pictures, or among its videos
+    index: int  # position among the item's pictures, or among its videos
     uri: str
-    stage: Literal["fetch", "decode"] = "fetch"  # how far it came
+    stage: Literal["fetch", "decode"] = "fetch"  # the stage that an error belongs to
 
 
 @dataclass(order=True)
 class _QueuedJob:
-    """A job's place in the order asked for."""
+    """A job with its number in the order of the jobs, and its state."""
 
     number: int
     job: MediaJob = field(compare=False)
     remote: bool = field(compare=False)
-    pictures: int = field(compare=False)  # that it becomes: a guess until it is decoded
+    pictures: int = field(compare=False)  # number of pictures; an estimate until the job is decoded
     loaded: Future[list[LoadedPicture]] = field(compare=False, default_factory=Future)
     fetched: FetchedMedium | None = field(compare=False, default=None)
     buffered: BufferedBytes = field(compare=False, default=BufferedBytes())
@@ -58,10 +59,15 @@ class _QueuedJob:
 
 
 class MediaLoader:
-    """Loads media, a bounded number of pictures and bytes ahead; a context manager.
+    """Loads media ahead of the encoder, with limits on pictures and bytes; a context manager.
+
+    Args:
+        policy: rules and limits for fetches.
+        settings: threads and buffer sizes.
+        min_side: minimum length of a picture's shorter side after decoding, in pixels.
 
     Raises:
-        StoreError: fetched media cannot be kept where the policy says.
+        StoreError: the cache folder of the policy cannot be written.
     """
 
     def __init__(self, policy: MediaPolicy, settings: IndexSettings, min_side: int) -> None:
@@ -79,13 +85,13 @@ class MediaLoader:
             per_host=policy.fetches_per_host,
             ahead=BufferedBytes(settings.bytes_ahead, settings.disk_ahead),
         )
-        # of these, only the thread that calls load_ahead removes from _decoding; all of it is under the lock
+        # the condition guards the attributes below; only the thread of load_ahead removes from _decoding
         self._changed = threading.Condition()
-        self._fetching = 0  # remote media being fetched, or waiting to be
-        self._decoding: list[_QueuedJob] = []  # a heap: given to a decoder and not yet yielded
-        self._waiting: list[_QueuedJob] = []  # a heap: fetched, or local, and waiting for room among the decoded
-        self._pictures = 0  # of those in _decoding
-        self._local = 0  # pictures of the local ones in _waiting
+        self._fetching = 0  # remote media that are being fetched, or wait for it
+        self._decoding: list[_QueuedJob] = []  # a heap: passed to the decoders and not yet yielded
+        self._waiting: list[_QueuedJob] = []  # a heap: fetched or local, waiting for a free decoder slot
+        self._pictures = 0  # pictures in _decoding
+        self._local = 0  # pictures of local media in _waiting
         self._closed = False
 
     def __enter__(self) -> MediaLoader:
@@ -100,16 +106,15 @@ class MediaLoader:
         self._decoders.shutdown(wait=kind is None, cancel_futures=True)
         self._images.close()
         self._videos.close()
-        for place in self._waiting + self._decoding:  # what was fetched for nothing
-            if place.fetched and (place.decoding is None or place.decoding.cancelled()):
-                place.fetched.close()
+        for queued in self._waiting + self._decoding:  # fetched, but never decoded
+            if queued.fetched and (queued.decoding is None or queued.decoding.cancelled()):
+                queued.fetched.close()
 
     def load_ahead(self, jobs: Iterable[MediaJob]) -> Iterator[tuple[MediaJob, list[LoadedPicture] | MediaError]]:
-        """Yield each job with its pictures, or with why there are none.
+        """Yield each job with its pictures, or with the error that it met.
 
-        Local media come in the jobs' order; a remote one comes as soon as it is there, before the others that
-        are. `jobs` is read in the calling thread: as far ahead as there is room for decoded pictures, and for
-        `media_ahead` media that are being fetched.
+        Local media come in the order of the jobs. A remote medium comes once it has arrived, before later jobs that
+        have arrived too. The calling thread reads `jobs` ahead, limited by `pictures_ahead` and `media_ahead`.
         """
         waiting_jobs = iter(jobs)
         more = True
@@ -122,9 +127,9 @@ class MediaLoader:
                 else:
                     self._begin(_QueuedJob(number, job, host_of(job.uri) is not None, self._estimate_pictures(job)))
                     number += 1
-            place = self._next(wait_for_arrival=not (more and self._has_room()))
-            if place is not None:
-                yield self._result(place)
+            queued = self._next(wait_for_arrival=not (more and self._has_room()))
+            if queued is not None:
+                yield self._result(queued)
             elif not more:
                 return
 
@@ -135,80 +140,80 @@ class MediaLoader:
                 and self._fetching + len(self._waiting) < self._settings.media_ahead
             )
 
-    def _begin(self, place: _QueuedJob) -> None:
-        if place.remote:
+    def _begin(self, queued: _QueuedJob) -> None:
+        if queued.remote:
             with self._changed:
                 self._fetching += 1
-            self._fetches.put(place, host_of(place.job.uri) or "")
+            self._fetches.put(queued, host_of(queued.job.uri) or "")
         else:
             with self._changed:
-                heapq.heappush(self._waiting, place)
-                self._local += place.pictures
+                heapq.heappush(self._waiting, queued)
+                self._local += queued.pictures
                 self._decode_more()
 
     def _next(self, *, wait_for_arrival: bool) -> _QueuedJob | None:
-        """The first of those that are here, once it is decoded; None where nothing is on its way."""
+        """Wait for the first available job and return it decoded; None if no job is in progress."""
         with self._changed:
             while not self._decoding:
                 if not self._fetching or not wait_for_arrival:
                     return None
                 self._changed.wait()
-            place = self._decoding[0]
-        place.loaded.exception()  # outside the lock: others go on being fetched and decoded meanwhile
+            queued = self._decoding[0]
+        queued.loaded.exception()  # outside the lock, so that fetching and decoding continue
         with self._changed:
-            self._decoding.remove(place)  # one that came meanwhile may stand before it
+            self._decoding.remove(queued)  # a newer job may have moved before it
             heapq.heapify(self._decoding)
-            self._pictures -= place.pictures
+            self._pictures -= queued.pictures
             self._decode_more()
-        return place
+        return queued
 
     # ---- in threads of their own
 
-    def _fetch(self, place: _QueuedJob) -> BufferedBytes:
-        """Fetch one medium; returns what it holds until it is decoded."""
+    def _fetch(self, queued: _QueuedJob) -> BufferedBytes:
+        """Fetch a medium and return its buffered bytes."""
         try:
-            place.fetched = fetch(place.job.uri, self._policy, _kind(place.job))
-            place.buffered = BufferedBytes(place.fetched.memory_bytes, place.fetched.disk_bytes)
-        except BaseException as error:  # raised, or yielded, in the thread that asked for it
-            place.loaded.set_exception(error)
+            queued.fetched = fetch(queued.job.uri, self._policy, _kind(queued.job))
+            queued.buffered = BufferedBytes(queued.fetched.memory_bytes, queued.fetched.disk_bytes)
+        except BaseException as error:  # raised or yielded in the calling thread
+            queued.loaded.set_exception(error)
         with self._changed:
             self._fetching -= 1
-            if self._closed and place.fetched:
-                place.fetched.close()
+            if self._closed and queued.fetched:
+                queued.fetched.close()
             elif not self._closed:
-                heapq.heappush(self._waiting, place)
+                heapq.heappush(self._waiting, queued)
                 self._decode_more()
             self._changed.notify()
-        return place.buffered
+        return queued.buffered
 
     def _decode_more(self) -> None:
-        """Give to the decoders what there is room for, in the jobs' order; the caller holds the lock."""
+        """Pass waiting jobs to the decoders up to the limit, in order; the caller holds the lock."""
         while self._waiting:
             pictures = self._waiting[0].pictures
             if self._decoding and self._pictures + pictures > self._settings.pictures_ahead:
                 return
-            place = heapq.heappop(self._waiting)
-            heapq.heappush(self._decoding, place)
+            queued = heapq.heappop(self._waiting)
+            heapq.heappush(self._decoding, queued)
             self._pictures += pictures
-            if not place.remote:
+            if not queued.remote:
                 self._local -= pictures
-            if not place.loaded.done():  # as where fetching has failed
-                place.decoding = self._decoders.submit(self._decode, place)
+            if not queued.loaded.done():  # done: its fetch has failed
+                queued.decoding = self._decoders.submit(self._decode, queued)
 
-    def _decode(self, place: _QueuedJob) -> None:
-        job = place.job
+    def _decode(self, queued: _QueuedJob) -> None:
+        job = queued.job
         try:
-            with place.fetched or fetch(job.uri, self._policy, _kind(job)) as fetched:
+            with queued.fetched or fetch(job.uri, self._policy, _kind(job)) as fetched:
                 loaded = self._open_picture(job, fetched) if job.medium == "image" else self._sample(job, fetched)
-        except BaseException as error:  # raised, or yielded, in the thread that asked for it
-            place.loaded.set_exception(error)
+        except BaseException as error:  # raised or yielded in the calling thread
+            queued.loaded.set_exception(error)
         else:
             with self._changed:
-                self._pictures += len(loaded) - place.pictures
-                place.pictures = len(loaded)
-            place.loaded.set_result(loaded)
+                self._pictures += len(loaded) - queued.pictures
+                queued.pictures = len(loaded)
+            queued.loaded.set_result(loaded)
         finally:
-            self._fetches.release(place.buffered)
+            self._fetches.release(queued.buffered)
 
     # ---- the decoders
 
@@ -221,8 +226,8 @@ class MediaLoader:
     def _sample(self, job: MediaJob, fetched: FetchedMedium) -> list[LoadedPicture]:
         path = fetched.path()
         job.stage = "decode"
-        rule, most = str(self._settings.frames), self._settings.max_frames
-        frames = self._videos.sample(path, rule=rule, max_frames=most, min_side=self._min_side)
+        rule, max_frames = str(self._settings.frames), self._settings.max_frames
+        frames = self._videos.sample(path, rule=rule, max_frames=max_frames, min_side=self._min_side)
         version = fetched.version or None
         return [
             LoadedPicture(f.picture, job.uri, f.time_s, f.start_s, f.end_s, fingerprint(f.picture), version)
@@ -230,17 +235,17 @@ class MediaLoader:
         ]
 
     def _estimate_pictures(self, job: MediaJob) -> int:
-        """Pictures it may become."""
+        """Estimate the number of pictures of a job."""
         return min(self._settings.frame_rule.frame_limit, USUAL_FRAMES) if job.medium == "video" else 1
 
     @staticmethod
-    def _result(place: _QueuedJob) -> tuple[MediaJob, list[LoadedPicture] | MediaError]:
-        job = place.job
+    def _result(queued: _QueuedJob) -> tuple[MediaJob, list[LoadedPicture] | MediaError]:
+        job = queued.job
         try:
-            return job, place.loaded.result()
+            return job, queued.loaded.result()
         except MediaError as error:
             return job, error
-        except OSError as error:  # the file or the disk went away while it was being read
+        except OSError as error:  # the file or the disk disappeared during the read
             reason = error.strerror or error
             return job, MediaError("unreachable", f"{job.uri} could not be read ({reason}); try --retry")
 

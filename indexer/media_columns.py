@@ -1,7 +1,7 @@
-"""Columns of a catalogue that look like pictures or videos and are read as neither.
+"""Unused columns of a catalogue that look like pictures or videos.
 
-A shop's file rarely calls its pictures `images`. The first pass over a catalogue looks at the first values of every
-column that is not used, and finds those that hold media, with the option that would use them.
+The picture column of a shop's file is rarely called `images`. The first pass over a catalogue checks the first values
+of each unused column, and reports the columns with media, with the option that would use them.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ T = TypeVar("T")
 MediaField = Literal["images", "videos"]
 
 SAMPLE: Final = 100
-"""Values of a column that are looked at: its first ones that are not empty."""
+"""Number of values that are checked per column: the first ones that are not empty."""
 
-LEAST_SHARE: Final = 0.5
-"""Share of the values looked at that look like media in a column that is taken for one of media."""
+MIN_MEDIA_SHARE: Final = 0.5
+"""Minimum share of checked values that look like media in a media column."""
 
-_LONGEST_VALUE: Final = 20_000  # characters; a longer one is not looked at, but for its beginning
-_LONGEST_PATH: Final = 1_000
-_DEEPEST: Final = 4  # levels of nested values that are looked at
+_MAX_VALUE: Final = 20_000  # characters; of a longer value only the beginning is checked
+_MAX_PATH: Final = 1_000  # characters
+_MAX_DEPTH: Final = 4  # levels of nested values
 _SHOWN: Final = 60  # characters of an example
 _SEPARATORS: Final = ("|", ",", ";", "\n", "\t", " ")
 
 _PICTURE_ENDINGS: Final = PICTURE_EXTENSIONS | {".heic", ".heif"}
-_AMBIGUOUS: Final = frozenset({".ts"})  # a transport stream, or TypeScript: only at an address, or where it exists
+_AMBIGUOUS: Final = frozenset({".ts"})  # a transport stream or TypeScript: needs an address or an existing file
 _ENDINGS: Final = "|".join(sorted(ending[1:] for ending in _PICTURE_ENDINGS | VIDEO_EXTENSIONS))
 _ENDING: Final = re.compile(rf"(?<=[^/\\.])\.({_ENDINGS})(?![A-Za-z0-9])", re.IGNORECASE)
 _LAST_ENDING: Final = re.compile(r"[^/\\.](\.[A-Za-z0-9]{1,5})$")
@@ -67,7 +67,7 @@ _NO_VALUE: Final = re.compile(
     r"[\s\W_]*|n/?a|nan|null|none|nil|undefined|unknown|missing|no[ _-]?(image|images|picture|photo|media|url)",
     re.IGNORECASE,
 )
-"""Texts that stand for no medium in a column of media."""
+"""Texts that mean "no medium" in a column of media."""
 _ADDRESS_WORDS: Final = frozenset(
     ("url", "urls", "uri", "uris", "link", "links", "href", "src", "address", "path", "file", "files", "list", "large")
 )
@@ -75,13 +75,13 @@ _ADDRESS_WORDS: Final = frozenset(
 
 @dataclass(frozen=True)
 class UnusedMedia:
-    """A column that looks like media and is not used."""
+    """An unused column that looks like media."""
 
     column: str
-    field: MediaField  # of firstsight, that it would be read as
-    example: str  # one of its media, shortened
-    option: str  # of the command line, that would use it; empty where its values must be written otherwise first
-    message: str  # all of it in a sentence, with the remedy
+    field: MediaField  # our column that it would be read as
+    example: str  # one of its values, shortened
+    option: str  # command-line option that would use it; empty if its values must be rewritten first
+    message: str  # one sentence, with the remedy
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class _Medium:
     field: MediaField
     text: str
     form: Literal["text", "nested", "data"] = "text"
-    separator: str | None = None  # between it and others in one cell
+    separator: str | None = None  # between media in one cell
 
 
 @dataclass
@@ -99,13 +99,13 @@ class _Sample:
 
 
 class MediaColumns:
-    """What the first pass over a catalogue sees of media; memory is bounded by its columns.
+    """Media in the columns of a catalogue, collected by the first pass; memory is limited by the number of columns.
 
     Args:
         used: columns that are read as images or videos.
         others: columns that are read as something else, or dropped.
         mapping, dropped, separator: as in `CatalogOptions`.
-        root: the folder that relative paths start from; files outside it are not looked at.
+        root: base folder of relative paths; files outside it are not opened.
     """
 
     def __init__(
@@ -124,11 +124,11 @@ class MediaColumns:
         self._separator = separator
         self._root = root
         self._samples: dict[str, _Sample] = {}
-        self._names: set[str] = set()  # of columns met
+        self._names: set[str] = set()  # of all columns so far
         self.used: set[MediaField] = set()
 
     def see(self, row: Row, *, used: Iterable[MediaField]) -> None:
-        """Look at a usable row; `used` says whether pictures or videos are read from it."""
+        """Check a usable row; `used` lists the media fields that the row fills."""
         self.used.update(used)
         for name, value in row.items():
             sample = self._samples.get(name)
@@ -144,36 +144,36 @@ class MediaColumns:
 
     @property
     def none_used(self) -> bool:
-        """Whether no picture is used, though there are columns of pictures; or no medium, though there are of any."""
+        """Whether there are picture columns but no picture is used, or media columns but no medium is used."""
         return any(not self.used or unused.field == "images" not in self.used for unused in self.unused())
 
     def unused(self) -> tuple[UnusedMedia, ...]:
-        """Columns that look like media and are not used, in the catalogue's order."""
-        found = {
+        """List the unused columns that look like media, in the catalogue's order."""
+        columns = {
             name: sample.media
             for name, sample in self._samples.items()
-            if sample.media and len(sample.media) >= LEAST_SHARE * sample.looked_at
+            if sample.media and len(sample.media) >= MIN_MEDIA_SHARE * sample.looked_at
         }
-        option = self._map_option(found)
-        return tuple(self._describe(name, media, option) for name, media in found.items())
+        option = self._map_option(columns)
+        return tuple(self._describe(name, media, option) for name, media in columns.items())
 
-    # ---- what is said
+    # ---- messages
 
-    def _map_option(self, found: Mapping[str, Sequence[_Medium]]) -> str:
-        """The options that use all columns of plain addresses, with what is mapped already: the last --map counts."""
+    def _map_option(self, columns: Mapping[str, Sequence[_Medium]]) -> str:
+        """Make the option that uses all plain-address columns; it repeats the given --map, as only the last counts."""
         mapping = {ours: list(theirs) for ours, theirs in self._mapping.items()}
         separators: list[str] = []
-        for name, media in found.items():
+        for name, media in columns.items():
             if _form(media) == "text" and _can_be_mapped(name):
-                ours = _most([medium.field for medium in media])
+                ours = _most_common([medium.field for medium in media])
                 mapping.setdefault(ours, [ours] if ours in self._names else []).append(name)
-                separators += [one.separator for one in media if one.separator not in (None, self._separator)]
+                separators += [medium.separator for medium in media if medium.separator not in (None, self._separator)]
         pairs = ",".join(f"{ours}={'+'.join(theirs)}" for ours, theirs in mapping.items())
         option = f"--map {shlex.quote(pairs)}"
-        return option + (f" --list-separator '{_most(separators)}'" if separators else "")
+        return option + (f" --list-separator '{_most_common(separators)}'" if separators else "")
 
     def _describe(self, name: str, media: Sequence[_Medium], option: str) -> UnusedMedia:
-        ours: MediaField = _most([medium.field for medium in media])
+        ours: MediaField = _most_common([medium.field for medium in media])
         called = "pictures" if ours == "images" else "videos"
         form = _form(media)
         shown = next(medium.text for medium in media if medium.form == form)
@@ -181,11 +181,11 @@ class MediaColumns:
         drop = f"--drop {shlex.quote(','.join([*self._dropped, name]))}"
         if form == "nested":
             option = ""
-            unread = "nested values and Python lists are not read"
+            unread = "nested values and Python lists are not supported"
             remedy = f"{unread}: write the addresses as a list of texts, with --map {ours}=…"
         elif form == "data":
             option = ""
-            remedy = f"data: addresses and base64 are not read: save them as files and name those, with --map {ours}=…"
+            remedy = f"data: addresses and base64 are not supported: save them as files, with --map {ours}=…"
         elif not _can_be_mapped(name):
             option = ""
             remedy = f"rename it to {ours}"
@@ -195,26 +195,26 @@ class MediaColumns:
         message = f"{looks}; {remedy}, or leave it out with {drop}"
         return UnusedMedia(name, ours, shown, option, message)
 
-    # ---- what is looked at
+    # ---- checks of values
 
     def _medium(self, value: object, hinted: bool, depth: int = 0) -> _Medium | None:
         if isinstance(value, str):
             return self._in_text(value.strip(), hinted, depth)
-        if depth > _DEEPEST:
+        if depth > _MAX_DEPTH:
             return None
         if isinstance(value, bytes):
             kind = _kind_of_bytes(value)
             return None if kind is None else _Medium(kind, "binary data", "nested")
         if isinstance(value, dict):
-            inside = (self._medium(one, hinted, depth + 1) for one in value.values())
-            medium = next((one for one in inside if one is not None), None)
+            inside = (self._medium(nested, hinted, depth + 1) for nested in value.values())
+            medium = next((candidate for candidate in inside if candidate is not None), None)
             return None if medium is None else _Medium(medium.field, medium.text, "nested")
         if isinstance(value, list | tuple):
-            parts = [self._medium(one, hinted, depth + 1) for one in value[:SAMPLE] if one not in (None, "")]
-            media = [one for one in parts if one is not None]
+            parts = [self._medium(entry, hinted, depth + 1) for entry in value[:SAMPLE] if entry not in (None, "")]
+            media = [part for part in parts if part is not None]
             if not media or len(media) < len(parts):
                 return None
-            plain = all(isinstance(one, str) or one is None for one in value[:SAMPLE])
+            plain = all(isinstance(entry, str) or entry is None for entry in value[:SAMPLE])
             return media[0] if plain else replace(media[0], form="nested")
         return None
 
@@ -223,7 +223,7 @@ class MediaColumns:
             return _Medium("images" if data.group(1).lower() == "image" else "videos", text, "data")
         if _BASE64.match(text):
             return _Medium("images", text, "data")
-        if not text or len(text) > _LONGEST_VALUE:
+        if not text or len(text) > _MAX_VALUE:
             return None
         if text[0] in "[{":
             try:
@@ -231,7 +231,7 @@ class MediaColumns:
             except (ValueError, RecursionError):
                 return self._in_python_text(text, hinted, depth)
         for separator in (self._separator, *_SEPARATORS):
-            parts = [part for one in text.split(separator) if (part := one.strip())]
+            parts = [part for piece in text.split(separator) if (part := piece.strip())]
             first = self._field_of_address(parts[0], hinted) if len(parts) > 1 else None
             if first and all(self._field_of_address(part, hinted) for part in parts[1:SAMPLE]):
                 return _Medium(first, parts[0], separator=separator)
@@ -239,18 +239,18 @@ class MediaColumns:
         return None if whole is None else _Medium(whole, text)
 
     def _in_python_text(self, text: str, hinted: bool, depth: int) -> _Medium | None:
-        """The medium in "['a.jpg']", which pandas writes to CSV for a list; it is read as one path."""
+        """Find the medium in "['a.jpg']", which pandas writes to CSV for a list; it would be read as one path."""
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of a path's backslashes
-                found = ast.literal_eval(text)
-            medium = self._medium(found, hinted, depth + 1)
+                warnings.simplefilter("ignore")  # about backslashes in paths
+                value = ast.literal_eval(text)
+            medium = self._medium(value, hinted, depth + 1)
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             return None
         return None if medium is None else replace(medium, form="nested")
 
     def _field_of_address(self, text: str, hinted: bool) -> MediaField | None:
-        if len(text) > _LONGEST_PATH:
+        if len(text) > _MAX_PATH:
             return None
         if address := _ADDRESS.fullmatch(text):
             return _at_address(address["path"], address["rest"], hinted)
@@ -260,14 +260,14 @@ class MediaColumns:
         return _field_of(ending)
 
     def _in_file(self, text: str) -> MediaField | None:
-        """What an existing file inside the catalogue's folder is, by its first bytes."""
+        """Find the media field of an existing file inside the catalogue's folder, by its first bytes."""
         try:
             path = (self._root / text).resolve()
             if not path.is_file() or not path.is_relative_to(self._root.resolve()):
                 return None
             with open_regular(path) as file:
                 return _kind_of_bytes(file.read(SNIFF_BYTES))
-        except (OSError, ValueError, RuntimeError, MediaError):  # no path at all, or one that cannot be read
+        except (OSError, ValueError, RuntimeError, MediaError):  # not a path, or not readable
             return None
 
 
@@ -276,7 +276,7 @@ def _is_empty(value: object) -> bool:
 
 
 def looks_like_pictures(name: str) -> bool:
-    """Whether a column is named as pictures are: image_url, mainImage, "additional image link", photo2."""
+    """Whether a column has a picture name: image_url, mainImage, "additional image link", photo2."""
     words = [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)]
     while words and words[-1] in _ADDRESS_WORDS:
         words.pop()
@@ -294,8 +294,8 @@ def _at_address(path: str, rest: str, hinted: bool) -> MediaField | None:
 
 
 def _last_ending(text: str) -> str:
-    found = _LAST_ENDING.search(text)
-    return found.group(1).lower() if found else ""
+    match = _LAST_ENDING.search(text)
+    return match.group(1).lower() if match else ""
 
 
 def _field_of(ending: str) -> MediaField:
@@ -303,20 +303,20 @@ def _field_of(ending: str) -> MediaField:
 
 
 def _kind_of_bytes(data: bytes) -> MediaField | None:
-    found = sniff(data[:SNIFF_BYTES])
-    if found in PICTURE_FORMATS or found == "HEIC":
+    file_format = sniff(data[:SNIFF_BYTES])
+    if file_format in PICTURE_FORMATS or file_format == "HEIC":
         return "images"
-    return "videos" if found in VIDEO_FORMATS else None
+    return "videos" if file_format in VIDEO_FORMATS else None
 
 
 def _form(media: Sequence[_Medium]) -> Literal["text", "nested", "data"]:
-    return _most([medium.form for medium in media])
+    return _most_common([medium.form for medium in media])
 
 
 def _can_be_mapped(name: str) -> bool:
-    """Whether --map can name it: it puts commas and pluses between columns."""
+    """Whether --map can contain the name: commas and pluses separate its columns."""
     return not re.search(r"[,+]", name) and name == name.strip()
 
 
-def _most(values: Sequence[T]) -> T:
+def _most_common(values: Sequence[T]) -> T:
     return Counter(values).most_common(1)[0][0]

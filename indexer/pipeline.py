@@ -1,11 +1,11 @@
-"""An index run: plan, load, encode, write, overlapped, in flat memory, safe to kill at any moment.
+"""An index run: overlapping steps, constant memory, safe to kill at any moment.
 
     catalogue -> plan: unchanged items stop here -> load: threads fetch ahead, others decode ahead
               -> encode: full batches across items, in the calling thread -> write: one thread, large upserts
 
-An item is committed by its row in `items`, written after its failures and views. Before each such write the
-run notes which items it is about; when it dies in the middle, the next run reads the note and settles those
-items first (`Store.recover`). Nothing is doubled, and what was committed is not encoded again.
+The row in `items` commits an item; the run writes it after the item's failures and views. Before each such write the
+run notes the items in its own row. After a kill in the middle of a write, the next run reads the note and repairs those
+items first (`recovery.recover`). No row is doubled, and committed items are not encoded again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -28,59 +28,19 @@ from firstsight.errors import MediaError, StoreError
 from firstsight.indexer.assembly import LoadedPicture, PendingItem, catalog_row, encode_digest, row_digest
 from firstsight.indexer.catalog import Catalog, CatalogItem, catalog_root
 from firstsight.indexer.changed_media import changed_items
+from firstsight.indexer.index_report import Counts, IndexReport
 from firstsight.indexer.index_settings import IndexSettings
 from firstsight.indexer.loading import MediaJob, MediaLoader
-from firstsight.indexer.media_columns import UnusedMedia
 from firstsight.media.policy import MediaPolicy
+from firstsight.storage.indexes.upkeep import RunUpkeep
+from firstsight.storage.recovery import begin_write, fail_run, recover
 from firstsight.storage.store import Store
-from firstsight.storage.upkeep import RunUpkeep
 
 ITEMS_PER_LOOKUP = 1_000
 
 
-@dataclass
-class Counts:
-    """What a run has done so far."""
-
-    total: int = 0  # items it has to look at
-    items: int = 0  # items done, the last of them perhaps not written yet
-    encoded: int = 0  # encoded and written
-    refreshed: int = 0  # only columns changed: written, not encoded
-    unchanged: int = 0  # left alone
-    empty: int = 0  # of the encoded: items with nothing in them to encode
-    skipped_rows: int = 0  # catalogue rows left out by --skip-bad-rows
-    pruned: int = 0  # removed, since the catalogue no longer has them
-    pictures: int = 0  # catalogue pictures encoded
-    frames: int = 0  # video frames encoded
-    texts: int = 0  # titles encoded
-    media: int = 0  # pictures and videos tried
-    failed_media: int = 0  # of these, not usable
-    failed_texts: int = 0  # titles that the encoder failed on
-    duplicates: int = 0  # of the encoded: near-duplicates of another item, where they were looked for
-
-    @property
-    def failure_rate(self) -> float:
-        """Share of the media tried that could not be used, or of the titles where that is larger, 0 to 1."""
-        of_media = self.failed_media / self.media if self.media else 0.0
-        return max(of_media, self.failed_texts / (self.texts + self.failed_texts) if self.failed_texts else 0.0)
-
-
-@dataclass(frozen=True)
-class IndexReport:
-    """What an index run did."""
-
-    run_id: str
-    outcome: str  # "finished", or "stopped" when asked to
-    seconds: float
-    counts: Counts
-    reasons: dict[str, int] = field(default_factory=dict)  # failure reason -> media
-    duplicates: tuple[DuplicatePair, ...] = ()  # of items encoded with any other, where they were looked for
-    unused_media: tuple[UnusedMedia, ...] = ()  # columns that look like pictures or videos and are read as neither
-    no_media_used: bool = False  # though there are such columns: no picture, or no medium at all
-
-
 class IndexRun:
-    """One pass of a catalogue over a database; the caller holds the writer lock."""
+    """A run that indexes one catalogue into a database; the caller holds the writer lock."""
 
     def __init__(
         self,
@@ -97,9 +57,9 @@ class IndexRun:
         """Prepare a run.
 
         Args:
-            only: encode just these items, even where nothing changed; None for whatever has changed.
-            on_progress: told the counts when the run begins and after each batch, in the calling thread.
-            should_stop: asked between items; once true, what is in pending is finished and written.
+            only: ids of the items to encode, changed or not; None for all changed items.
+            on_progress: called with the counts at the start and after each batch, in the calling thread.
+            should_stop: called between items; once it returns True, the run finishes and writes the items it has begun.
         """
         self.run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:8]}"
         self.counts = Counts(total=len(only) if only is not None else catalog.size, skipped_rows=catalog.bad_rows)
@@ -131,13 +91,18 @@ class IndexRun:
         """Index the catalogue.
 
         Args:
-            recorded_settings: kept with the run, to repeat it and to retry its failures.
-            prune: remove stored items that the catalogue does not have; not after a stop.
-            warn_duplicates: look for near-duplicates of what was encoded; not after a stop.
+            recorded_settings: stored in `runs`, for repeating the run and retrying its failures.
+            prune: remove stored items that are not in the catalogue; not after a stop.
+            warn_duplicates: look for near-duplicates of the encoded items; not after a stop.
+
+        Raises:
+            CatalogError: the catalogue changed while it was being read.
+            EncoderError: the encoder fails on every input.
+            StoreError: the database cannot be written, or fetched media cannot be cached.
         """
         started = time.monotonic()
         self._keep_ids = warn_duplicates
-        self._store.recover()
+        recover(self._store)
         row = {
             "run_id": self.run_id,
             "started_at": datetime.now(UTC),
@@ -155,13 +120,13 @@ class IndexRun:
                 self._prune()
             duplicates = self._find_duplicates() if warn_duplicates and not self._stopped else ()
         except BaseException:
-            with suppress(StoreError):  # where nothing can be written, the run is taken for killed
-                self._store.fail_run(self.run_id, asdict(self.counts))
+            with suppress(StoreError):  # if this write fails too, the next writer marks the run as killed
+                fail_run(self._store, self.run_id, asdict(self.counts))
             raise
         outcome = "stopped" if self._stopped else "finished"
         ended = {"finished_at": datetime.now(UTC), "outcome": outcome, "counts": asdict(self.counts)}
         self._store.write_run(row | ended)
-        if not self._stopped:  # who stops it wants to have it over
+        if not self._stopped:  # skip upkeep after a stop: the user wants to exit now
             self._upkeep.at_end()
         seconds, media = time.monotonic() - started, self._catalog.media
         return IndexReport(
@@ -178,7 +143,7 @@ class IndexRun:
                 self._receive(job, loaded)
                 while len(self._pictures) >= self._settings.batch_size:
                     self._encode_pictures()
-                    self._encode_texts()  # of the same items, so that they are done
+                    self._encode_texts()  # of the same items, which are then complete
                     self._on_progress(self.counts)
                 self._encode_and_write_when_due()
             while self._pictures:
@@ -190,9 +155,9 @@ class IndexRun:
     # ---- plan
 
     def _jobs(self) -> Iterator[MediaJob]:
-        """The media of every item that has to be encoded; texts join their queue on the way."""
-        wanted = self._items_to_index()
-        while chunk := list(itertools.islice(wanted, ITEMS_PER_LOOKUP)):
+        """Yield the media of all items to encode; their titles go into the queue of texts."""
+        items = self._items_to_index()
+        while chunk := list(itertools.islice(items, ITEMS_PER_LOOKUP)):
             stored = self._store.digests([item.item_id for item in chunk])
             changed = changed_items(self._store, chunk, self._policy) if self._policy.refresh else set()
             for item in chunk:
@@ -202,7 +167,7 @@ class IndexRun:
                 pending = self._plan(item, stored.get(item.item_id), changed)
                 if pending is not None:
                     yield from self._start_item(pending)
-                self._encode_and_write_when_due()  # here too: items without media make no jobs
+                self._encode_and_write_when_due()  # here as well, because items without media yield no jobs
             self._on_progress(self.counts)
 
     def _items_to_index(self) -> Iterator[CatalogItem]:
@@ -210,7 +175,7 @@ class IndexRun:
         return items if self._only is None else (item for item in items if item.item_id in self._only)
 
     def _plan(self, item: CatalogItem, stored: tuple[str, str] | None, changed: set[str]) -> PendingItem | None:
-        """The item to encode, or None where its vectors are there already."""
+        """Return the item if it must be encoded, else None."""
         digest = encode_digest(item, self._settings, self._policy)
         row = row_digest(item, self._catalog_dir)
         if stored is None or stored[0] != digest or item.item_id in changed or self._only is not None:
@@ -231,7 +196,7 @@ class IndexRun:
         if pending.title_text is not None:
             self._texts.append(pending)
         if not pending.waiting:
-            pending.fail("catalog", "", MediaError("empty", "it has no title, no text, no picture and no video"))
+            pending.fail("catalog", "", MediaError("empty", "the item has no title, text, picture or video"))
             self._finish(pending)
         return iter(jobs)
 
@@ -286,7 +251,7 @@ class IndexRun:
     # ---- write
 
     def _encode_and_write_when_due(self) -> None:
-        """Encode texts and write as soon as there are enough of them, so that nothing piles up."""
+        """Encode and write texts and items once a batch is full, so that memory stays constant."""
         if len(self._texts) >= self._settings.text_batch_size:
             self._encode_texts()
         full = len(self._done) + len(self._refreshed) >= self._settings.write_items
@@ -304,7 +269,7 @@ class IndexRun:
             self._written = (done, refreshed)
 
     def _finish_writing(self) -> None:
-        """Wait for the write in flight; only what is on disk counts as encoded."""
+        """Wait for the running write, then count its items: items count as encoded once they are on disk."""
         if self._writing is None:
             return
         self._writing.result()
@@ -315,7 +280,7 @@ class IndexRun:
         self.counts.refreshed += len(refreshed)
         for pending in done:
             for uri, reason in {failure["uri"]: failure["reason"] for failure in pending.failures}.items():
-                if reason == "empty":  # no medium of it has failed
+                if reason == "empty":  # the item has no medium that could fail
                     self.counts.empty += 1
                 elif not uri:
                     self.counts.failed_texts += 1
@@ -325,29 +290,29 @@ class IndexRun:
         self._on_progress(self.counts)
 
     def _commit(self, done: Sequence[PendingItem], refreshed: Sequence[CatalogItem]) -> None:
-        """Write items: failures, then views, then the rows that make them count; last, forget what was mended."""
+        """Write failures, then views, then the rows of `items`; then delete the failures that did not occur again."""
         ids = [pending.item.item_id for pending in done]
         self._keep_views_of_unreachable_media(done)
         failures = [failure for pending in done for failure in pending.failures]
-        self._store.begin_write(self.run_id, ids, failures)
-        mended = self._store.write_failures(failures, self.run_id, tried=ids)
+        begin_write(self._store, self.run_id, ids, failures)
+        resolved = self._store.write_failures(failures, self.run_id, tried=ids)
         self._store.write_views(
             [row for pending in done for row in pending.view_rows()],
             replaced=[pending.item.item_id for pending in done if pending.replaces],
         )
         written = {"catalog_dir": self._catalog_dir, "indexed_at": datetime.now(UTC), "run_id": self.run_id}
-        # what was decided about an item stands until it is scored again
-        decided = self._store.safety_rows([pending.item.item_id for pending in done if pending.replaces])
+        # safety decisions stay in force until the next scoring
+        decisions = self._store.safety_rows([pending.item.item_id for pending in done if pending.replaces])
         rows = [
-            pending.item_row(self._settings.weights, **written) | decided.get(pending.item.item_id, {})
+            pending.item_row(self._settings.weights, **written) | decisions.get(pending.item.item_id, {})
             for pending in done
         ]
         self._store.write_items(rows + self._refreshed_rows(refreshed, written))
-        self._store.delete_failures(mended)
-        self._upkeep.after_write()  # in the thread that writes, so that nothing else does meanwhile
+        self._store.delete_failures(resolved)
+        self._upkeep.after_write()  # in the writing thread, so that no other write runs
 
     def _keep_views_of_unreachable_media(self, done: Sequence[PendingItem]) -> None:
-        """A server that is down for an hour must not cost items their views."""
+        """Keep the stored views of media that cannot be fetched now, such as from a server that is down."""
         pending_items = {
             pending.item.item_id: pending for pending in done if pending.replaces and pending.unreachable_media
         }
@@ -359,7 +324,7 @@ class IndexRun:
 
     def _refreshed_rows(self, items: Sequence[CatalogItem], written: dict[str, Any]) -> list[dict[str, Any]]:
         stored = self._store.item_rows([item.item_id for item in items])
-        no_columns = dict.fromkeys(self._store.column_kinds())  # one the catalogue no longer has becomes null
+        no_columns = dict.fromkeys(self._store.column_kinds())  # columns that the catalogue has dropped become null
         return [
             stored[item.item_id]
             | no_columns
@@ -370,18 +335,18 @@ class IndexRun:
         ]
 
     def _find_duplicates(self) -> tuple[DuplicatePair, ...]:
-        """Near-duplicates of what this run has encoded, among all that is stored; each as seen from an item encoded."""
+        """Find near-duplicates of this run's items among all stored items; each pair starts with one of this run's."""
         if not self._encoded_ids:
             return ()
         pairs = find_duplicates(self._store, only=self._encoded_ids)
-        found = tuple(pair if pair.item_id in self._encoded_ids else pair.swapped() for pair in pairs)
-        ends = {name for pair in found for name in (pair.item_id, pair.other_id)}
+        oriented = tuple(pair if pair.item_id in self._encoded_ids else pair.swapped() for pair in pairs)
+        ends = {name for pair in oriented for name in (pair.item_id, pair.other_id)}
         self.counts.duplicates = len(ends & self._encoded_ids)
-        return found
+        return oriented
 
     def _prune(self) -> None:
         for ids in self._store.item_ids():
             if gone := sorted(set(ids) - self._catalog.has(ids)):
-                self._store.begin_write(self.run_id, gone)
+                begin_write(self._store, self.run_id, gone)
                 self._store.delete_items(gone)
                 self.counts.pruned += len(gone)

@@ -1,4 +1,4 @@
-"""Items taken out of a database by their ids, so that a kill half-way is settled by whoever writes next."""
+"""Removal of items by their ids, safe to kill: the next writer repairs a killed removal."""
 
 from __future__ import annotations
 
@@ -7,24 +7,28 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+from firstsight.storage.recovery import begin_write, recover
 from firstsight.storage.store import Store
 
 
 def remove_items(store: Store, item_ids: Sequence[str]) -> list[str]:
-    """Remove items with all that hangs on them; the caller holds the writer lock.
+    """Remove items with their views and failures; the caller holds the writer lock.
 
-    The removal is a row of `runs` of its own kind, with a note of the items: after a kill, those that are still there
-    are encoded again by the next run that meets them.
+    The removal has a row in `runs` with a note of the items. After a kill, the next index run encodes the remaining
+    items again.
+
+    Args:
+        item_ids: ids without an item are ignored.
 
     Returns:
-        Ids of those that were there, in order.
+        Ids of the removed items, in the order given.
 
     Raises:
-        StoreError: they could not be removed.
+        StoreError: the database cannot be written.
     """
-    store.recover()
-    there = store.digests(item_ids)
-    gone = [item_id for item_id in dict.fromkeys(item_ids) if item_id in there]
+    recover(store)
+    stored = store.digests(item_ids)
+    gone = [item_id for item_id in dict.fromkeys(item_ids) if item_id in stored]
     if not gone:
         return []
     began = datetime.now(UTC)
@@ -37,7 +41,7 @@ def remove_items(store: Store, item_ids: Sequence[str]) -> list[str]:
         "settings": {"kind": "remove"},
     }
     store.write_run(row | {"outcome": "running", "counts": {"removed": 0}})
-    store.begin_write(row["run_id"], gone)
+    begin_write(store, row["run_id"], gone)
     store.delete_items(gone)
     store.write_run(row | {"outcome": "finished", "finished_at": datetime.now(UTC), "counts": {"removed": len(gone)}})
     return gone

@@ -1,4 +1,4 @@
-"""What an index run was asked for, kept with the run so that its failures can be tried again the same way."""
+"""Source and settings of an index run, stored with the run so that its failures can be retried the same way."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from firstsight.media.policy import MediaPolicy
 
 @dataclass(frozen=True)
 class Recipe:
-    """A catalogue, and how to read and encode it."""
+    """A catalogue, with the settings to read and encode it."""
 
-    source: str  # as the user named it; a recorded one is absolute, or "-"
+    source: str  # as given; absolute, or "-", in a stored recipe
     options: CatalogOptions
     settings: IndexSettings
-    allow_private: bool  # of the media policy: what it let through once must not be lost when tried again
+    allow_private: bool  # of the media policy; a retry allows what the run allowed
     allow_anywhere: bool
 
     @classmethod
     def of(
         cls, source: str, options: CatalogOptions | None, settings: IndexSettings | None, policy: MediaPolicy
     ) -> Recipe:
-        """A recipe for one run."""
+        """Make the recipe of a run; None means the default options or settings."""
         return cls(
             source,
             options or CatalogOptions(),
@@ -36,7 +36,7 @@ class Recipe:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values that JSON can hold, from which `from_dict` makes it again in any working directory."""
+        """Convert to JSON values, for `from_dict` in any working directory."""
         plain = asdict(self)
         plain["source"] = self.source if self.source == STDIN else str(Path(self.source).absolute())
         plain["options"]["drop"] = sorted(self.options.drop)
@@ -46,7 +46,7 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Recipe:
-        """The recipe a run was recorded with; settings that no longer exist are left out."""
+        """Read the recipe of a stored run; ignores settings that this version does not have."""
         options = plain["options"] | {"drop": frozenset(plain["options"]["drop"])}
         known = {f.name for f in fields(IndexSettings)}
         settings = {name: value for name, value in plain["settings"].items() if name in known}

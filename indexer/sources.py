@@ -1,8 +1,8 @@
-"""Readers that turn a catalogue file, a folder or standard input into plain rows.
+"""Readers of catalogue files, folders and standard input.
 
-A reader yields `(place, row)`: `place` is the line or row number a person would look for, `row` maps
-column names to what the file holds. Readers stream; none holds the catalogue in memory. They know the
-formats and nothing of what the columns mean: `firstsight.indexer.catalog` does.
+A reader yields `(place, row)`: `place` is the number of the line, row or file, and `row` maps column names to values.
+Readers stream; they do not hold the catalogue in memory. They know file formats, and `firstsight.indexer.catalog` knows
+the columns.
 """
 
 from __future__ import annotations
@@ -31,53 +31,53 @@ Row = Mapping[str, object]
 FORMATS = ".csv, .tsv, .jsonl, .ndjson, .parquet, a folder of pictures and videos, or - for JSON Lines on stdin"
 
 STDIN = "-"
-"""The source that stands for standard input."""
+"""Name of the source for standard input."""
 
 PARQUET_ROWS = 1_000
-"""Rows decoded at once from Parquet: small enough that wide rows stay cheap, large enough to be fast."""
+"""Rows per batch from Parquet: small enough for wide rows, large enough to be fast."""
 
 PARQUET_BUFFER = 1 << 20
-"""Bytes of each column read at once: without a buffer size, Arrow reads a row group's columns whole."""
+"""Bytes of each column per read; without it Arrow reads the columns of a row group at once."""
 
 
-class BadRow(Exception):  # noqa: N818 - carried as a value, one per unusable row
-    """One row that cannot be read; the rows around it can."""
+class BadRow(Exception):  # noqa: N818 - a value that readers yield, not raised
+    """A row that cannot be read, while other rows can."""
 
 
 class Source(Protocol):
-    """A catalogue that can be read from its start as often as wanted."""
+    """A catalogue that can be read several times."""
 
     @property
-    def name(self) -> str: ...  # what the user called it
+    def name(self) -> str: ...  # as the user gave it
     @property
-    def place(self) -> str: ...  # "line", "row" or "file": the word for a row's number
+    def place(self) -> str: ...  # "line", "row" or "file": the unit of row numbers
     @property
-    def root(self) -> Path: ...  # the folder its relative media paths start from
+    def root(self) -> Path: ...  # base folder of relative media paths
 
     def rows(self) -> Iterator[tuple[int, Row | BadRow]]:
-        """Yield every row with its number.
+        """Yield each row with its number.
 
         Raises:
-            CatalogError: the file as a whole cannot be read.
+            CatalogError: the file cannot be read, apart from single rows.
         """
         ...
 
 
 def open_source(source: str, *, encoding: str = "utf-8", stdin: BinaryIO | None = None) -> Source:
-    """Choose the reader for a catalogue by what it is.
+    """Choose the reader for a catalogue by its file type.
 
     Args:
         source: a file, a folder, or `-` for JSON Lines on standard input.
-        encoding: of text formats; UTF-8 with or without a byte-order mark by default.
-        stdin: read instead of the process's standard input.
+        encoding: of text formats; by default UTF-8, with or without a byte-order mark.
+        stdin: a stream to read instead of the process's standard input.
 
     Raises:
-        CatalogError: no such file, or not a format that is read.
+        CatalogError: there is no such file, the format is not supported, or the encoding is unknown.
     """
     try:
         "".encode(encoding)
     except (LookupError, UnicodeError):
-        raise CatalogError(f"no encoding is called {encoding!r}; try utf-8, latin-1, cp1252 or utf-16") from None
+        raise CatalogError(f"encoding {encoding!r} is unknown; try utf-8, latin-1, cp1252 or utf-16") from None
     if source == STDIN:
         return _spool(stdin or sys.stdin.buffer, encoding)
     path = Path(source)
@@ -86,7 +86,7 @@ def open_source(source: str, *, encoding: str = "utf-8", stdin: BinaryIO | None 
     if not path.exists():
         raise CatalogError(f"there is no file or folder {source!r}; give {FORMATS}")
     if not path.is_file():
-        raise CatalogError(f"{source} is a pipe or a device, and a catalogue is read twice; pipe JSON Lines into -")
+        raise CatalogError(f"{source} is a pipe or a device, but a catalogue is read twice; pipe JSON Lines into -")
     suffix = path.suffix.lower()
     if suffix in {".csv", ".tsv"}:
         return CsvSource(source, path, encoding, "\t" if suffix == ".tsv" else None)
@@ -94,17 +94,17 @@ def open_source(source: str, *, encoding: str = "utf-8", stdin: BinaryIO | None 
         return JsonLinesSource(source, path, encoding, path.parent)
     if suffix == ".parquet":
         return ParquetSource(source, path)
-    raise CatalogError(f"{source}: a catalogue called *{suffix or path.name} is not read; give {FORMATS}")
+    raise CatalogError(f"{source}: file type {suffix or path.name!r} is not supported; give {FORMATS}")
 
 
 @dataclass(frozen=True)
 class CsvSource:
-    """Rows under one header line, as RFC 4180 quotes them."""
+    """CSV or TSV with a header line, quoted as in RFC 4180."""
 
     name: str
     path: Path
     encoding: str
-    delimiter: str | None  # None: the comma, or what the header has in its place
+    delimiter: str | None  # None: comma, semicolon or tab, whichever the header has most
     place: str = "line"
 
     @property
@@ -130,7 +130,7 @@ class CsvSource:
                 if not cells:
                     continue
                 if len(cells) != len(header):
-                    yield start, BadRow(f"{len(cells)} cells where the header names {len(header)} columns")
+                    yield start, BadRow(f"{len(cells)} cells, but the header has {len(header)} columns")
                     continue
                 yield start, {name: cell or None for name, cell in zip(header, cells, strict=True)}
 
@@ -152,7 +152,7 @@ class CsvSource:
 
 @dataclass(frozen=True)
 class JsonLinesSource:
-    """One JSON object a line."""
+    """JSON Lines: one JSON object per line."""
 
     name: str
     path: Path
@@ -178,7 +178,7 @@ class JsonLinesSource:
 
 @dataclass(frozen=True)
 class ParquetSource:
-    """A Parquet file, read in batches of rows."""
+    """A Parquet file, read in batches."""
 
     name: str
     path: Path
@@ -202,13 +202,18 @@ class ParquetSource:
                     for row in batch.to_pylist():
                         number += 1
                         yield number, row
-        except (pa.ArrowException, OSError, ValueError, OverflowError) as error:  # the last two: times no date can hold
+        except (
+            pa.ArrowException,
+            OSError,
+            ValueError,
+            OverflowError,
+        ) as error:  # the last two: times out of range
             raise CatalogError(f"{self.name}: not a readable Parquet file ({first_line(error)})") from None
 
 
 @dataclass(frozen=True)
 class FolderSource:
-    """Every picture and video below a folder is an item: its id is the path, its title the file's name."""
+    """A folder of pictures and videos; each file is an item, with its path as id and its name as title."""
 
     name: str
     root: Path
@@ -238,7 +243,7 @@ class FolderSource:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Files below a folder in a stable order, one folder's names in memory at a time; hidden ones left out."""
+    """Yield the files below a folder, without hidden ones, in a stable order; memory holds the names of one folder."""
     try:
         paths = sorted(folder.iterdir())
     except OSError as error:
@@ -253,12 +258,12 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _spool(stream: BinaryIO, encoding: str) -> JsonLinesSource:
-    """Copy standard input to a temporary file: a catalogue is read twice, first to check all of it."""
+    """Copy standard input to a temporary file, because a catalogue is read twice."""
     spooled = tempfile.NamedTemporaryFile(prefix="firstsight-stdin-", suffix=".jsonl")  # noqa: SIM115
     shutil.copyfileobj(stream, spooled)
     spooled.flush()
     source = JsonLinesSource("standard input", Path(spooled.name), encoding, Path.cwd())
-    weakref.finalize(source, spooled.close)  # which removes the file
+    weakref.finalize(source, spooled.close)  # closing removes the file
     return source
 
 
@@ -266,11 +271,11 @@ def _open(path: Path, name: str) -> BinaryIO:
     try:
         return path.open("rb")
     except OSError as error:
-        raise CatalogError(f"{name} cannot be read ({error.strerror}); check that it is there and readable") from None
+        raise CatalogError(f"{name} cannot be read ({error.strerror}); check that it exists and is readable") from None
 
 
 def _parse(line: str) -> object:
-    """One line of JSON; half a surrogate pair, as cutting a text within an emoji leaves it, becomes U+FFFD."""
+    """Parse a line of JSON; half a surrogate pair, as in a text cut within an emoji, becomes U+FFFD."""
     value: object = json.loads(line)
     if "\\ud" in line.lower():
         wide = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass")
@@ -283,7 +288,7 @@ def _is_unicode(text: str) -> bool:
 
 
 def _lines(file: BinaryIO, encoding: str, name: str) -> Iterator[str]:
-    """Decode line by line, so that a wrong byte is answered with the line it stands in."""
+    """Decode line by line, so that the error for a wrong byte has its line number."""
     if codecs.lookup(encoding).name.startswith(("utf-16", "utf-32")):
         yield from _wide_lines(file, encoding, name)
         return
@@ -302,12 +307,12 @@ def _lines(file: BinaryIO, encoding: str, name: str) -> Iterator[str]:
 
 
 def _wide_lines(file: BinaryIO, encoding: str, name: str) -> Iterator[str]:
-    """UTF-16 and UTF-32 cannot be split at newline bytes: decode as a stream."""
+    """Decode UTF-16 or UTF-32 as a stream; they cannot be split at newline bytes."""
     import io
 
     try:
         with io.TextIOWrapper(file, encoding=encoding, newline="") as text:
             for number, line in enumerate(text, 1):
-                yield line.removeprefix("\ufeff") if number == 1 else line  # utf-16-le and its like keep the mark
+                yield (line.removeprefix("\ufeff") if number == 1 else line)  # utf-16-le and similar keep the mark
     except UnicodeError as error:
         raise CatalogError(f"{name} is not {encoding} ({error}); name its encoding with --encoding") from None

@@ -1,10 +1,11 @@
-"""Watching a stream: its latest frames are views of an item, for as long as it runs.
+"""A watch of a running stream: its latest frames are views of an item.
 
-    sampler (a thread and a child) -> encode: small batches, in the calling thread -> window -> write, now and then
+    sampler (a thread and a child) -> encode: small batches, in the calling thread -> window -> write, every update_s
 
-The writer lock is held for each write only, so that index runs go on beside a watch: it writes when they let it, and
-keeps no more than its window until then. A write makes the views what the window is, whatever was there, and so repairs
-what a dead watch or an index run in between has left; see `Store.recover` for a kill in the middle of one.
+A watch holds the writer lock only during its writes, so index runs can work at the same time. While another process
+holds the lock, the watch delays its writes and keeps only its window. Each write replaces the live views with the
+window. This also repairs leftovers of a killed watch or of an index run in between. `recovery.recover` repairs a kill
+in the middle of a write.
 """
 
 from __future__ import annotations
@@ -30,18 +31,19 @@ from firstsight.indexer.watch_settings import WatchCounts, WatchReport, WatchSet
 from firstsight.media.fingerprints import fingerprint
 from firstsight.media.live.live_sampler import MAX_WAITING_FRAMES, LiveFrame, LiveSampler
 from firstsight.media.policy import MediaPolicy
+from firstsight.storage.indexes.text_index import index_texts
+from firstsight.storage.indexes.upkeep import RunUpkeep
 from firstsight.storage.locks import watch_lock
+from firstsight.storage.recovery import begin_write, fail_run, recover
 from firstsight.storage.store import Store
 from firstsight.storage.tables import Failure
-from firstsight.storage.text_index import index_texts
-from firstsight.storage.upkeep import RunUpkeep
 
 _BATCH: Final = 8
-_TICK_S: Final = 0.2  # between two looks at whether to stop
+_TICK_S: Final = 0.2  # between two checks of should_stop
 
 
 class WatchRun:
-    """One watch of one stream for one item; the caller holds no lock."""
+    """A watch of one stream for one item; the caller holds no lock."""
 
     def __init__(
         self,
@@ -57,7 +59,7 @@ class WatchRun:
         on_event: Callable[[str], None] = lambda event: None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Prepare a watch; arguments as those of `Database.watch`."""
+        """Prepare a watch; arguments as for `Database.watch`."""
         self.run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:8]}"
         self.counts = WatchCounts()
         self._store = store
@@ -71,25 +73,27 @@ class WatchRun:
         self._on_event = on_event
         self._should_stop = should_stop
         self._prefix = f"{item_id}#frame-live-"
-        self._uri = ""  # of its frames; nothing that could be fetched again, but for a file
+        self._uri = ""  # of its frames; only a file's address can be fetched again
         self._row: dict[str, Any] = {}  # of `runs`
         self._window: deque[View] = deque()
-        self._written: set[str] = set()  # ids of the window, by this watch: an earlier one's views have the same
+        self._written: set[str] = set()  # view ids that this watch wrote; views of earlier watches have equal ids
         self._newest: LiveFrame | None = None
-        # row and title of an item that the index did not have; no title where the encoder fails on it
+        # row and title view of a new item; no title view if the encoder fails on the title
         self._new_item: tuple[dict[str, Any], list[View]] | None = None
-        self._failures: dict[str, MediaError] = {}  # of the title ("") and the frames, not written yet
+        self._failures: dict[str, MediaError] = {}  # of the title ("") and the frames; not written yet
         self._weights: Mapping[Any, float] = DEFAULT_WEIGHTS
         self._upkeep = RunUpkeep(store)
 
     def run(self) -> WatchReport:
-        """Watch until the stream ends, its time is over, or it is told to stop.
+        """Watch until the stream ends, `for_s` is over, or `should_stop` returns True.
 
         Raises:
-            QueryError: the item is not in the index and has no title, or is there with another one.
-            MediaError: nothing came of the stream.
-            DatabaseBusyError: another process watches for this item, or wrote for longer than the last write waits.
-            StoreError: the disk is full, or the like.
+            QueryError: the item is not in the index and no title was given, or the item has another title.
+            MediaError: the stream gave no frame.
+            DatabaseBusyError: another process watches a stream for this item, or held the writer lock for longer than
+                `last_write_s` at the end.
+            EncoderError: the encoder fails on every input.
+            StoreError: the database cannot be written.
         """
         folder = self._store.folder
         with nullcontext() if folder is None else watch_lock(folder, self._item_id):
@@ -110,12 +114,12 @@ class WatchRun:
                     message = str(sampler.error or "")
                 with self._store.writing(self._settings.last_write_s):
                     self._record(outcome)
-                    index_texts(self._store)  # its row was written anew each time
-                    if outcome != "stopped":  # who stops it wants to have it over
+                    index_texts(self._store)  # each write has replaced the item's row
+                    if outcome != "stopped":  # skip upkeep after a stop: the user wants to exit now
                         self._upkeep.at_end()
             except BaseException:
                 with suppress(StoreError):
-                    self._store.fail_run(self.run_id, asdict(self.counts))
+                    fail_run(self._store, self.run_id, asdict(self.counts))
                 raise
         return WatchReport(self.run_id, self._item_id, outcome, time.monotonic() - started, self.counts, message)
 
@@ -131,7 +135,7 @@ class WatchRun:
         )
 
     def _find_item(self) -> None:
-        """See what the index has of the item, or make a row for it."""
+        """Read the item's row, or prepare a row for a new item."""
         row = self._store.item_rows([self._item_id]).get(self._item_id)
         if row is None and self._title is None:
             raise QueryError(
@@ -140,12 +144,12 @@ class WatchRun:
             )
         if row is not None and self._title not in (None, row["title"]):
             raise QueryError(f"item {self._item_id!r} has a title, {row['title']!r}; leave --title out")
-        if row is None or (self._title is not None and not row["row_digest"]):  # one that a watch has made
+        if row is None or (self._title is not None and not row["row_digest"]):  # an item that an earlier watch created
             self._make_item()
         if row is None:
             return
-        made_by = next((run for run in self._store.run_rows() if run["run_id"] == row["run_id"]), None)
-        recorded = made_by["settings"].get("settings", {}) if made_by else {}
+        created_by = next((run for run in self._store.run_rows() if run["run_id"] == row["run_id"]), None)
+        recorded = created_by["settings"].get("settings", {}) if created_by else {}
         self._weights = recorded.get("weights", DEFAULT_WEIGHTS)
 
     def _make_item(self) -> None:
@@ -155,7 +159,7 @@ class WatchRun:
             "item_id": self._item_id,
             "kind": "live",
             "title": self._title,
-            "digest": "",  # of no catalogue's row: an index run that meets it encodes it
+            "digest": "",  # empty, so that an index run with this item encodes it
             "row_digest": "",
             "catalog_dir": "",
             "run_id": self.run_id,
@@ -170,7 +174,7 @@ class WatchRun:
     # ---- follow
 
     def _follow(self, sampler: LiveSampler, started: float) -> str:
-        """Encode and write as frames come, to the end; gives the outcome."""
+        """Encode and write the frames of the stream until the end; returns the outcome."""
         for_s = float("inf") if self._settings.for_s is None else self._settings.for_s
         next_write, dirty = started, False
         while True:
@@ -212,7 +216,7 @@ class WatchRun:
     # ---- write
 
     def _write(self, last: bool) -> bool:
-        """Bring the index up to date; False where another process is writing, which is waited for only at the end."""
+        """Write the window; returns False if another process is writing. Only the last write waits for it."""
         try:
             with self._store.writing(self._settings.last_write_s if last else 0.0):
                 self._commit()
@@ -225,8 +229,8 @@ class WatchRun:
         return True
 
     def _commit(self) -> None:
-        """Views, then those that fell out, then the row that makes them count: the order of an index run."""
-        self._store.recover((self.run_id, self._item_id))
+        """Write new views, delete old ones, then write the item's row: the order of an index run."""
+        recover(self._store, (self.run_id, self._item_id))
         self._record("watching")
         row = self._store.item_rows([self._item_id]).get(self._item_id)
         stored = [] if row is None else self._store.view_rows([self._item_id]).to_pylist()
@@ -237,7 +241,7 @@ class WatchRun:
             if view["view_id"] not in live
         ]
         added = [view for view in self._window if view.view_id not in live & self._written]
-        made = row is None
+        is_new = row is None
         if row is None:
             row, titles = self._require_new_item()
             others, added = titles, [*titles, *added]
@@ -245,18 +249,18 @@ class WatchRun:
             Failure(item_id=self._item_id, uri=uri, stage="encode", reason=error.reason, message=str(error))
             for uri, error in self._failures.items()
         ]
-        self._store.begin_write(self.run_id, [self._item_id], failures)
+        begin_write(self._store, self.run_id, [self._item_id], failures)
         self._store.write_failures(failures, self.run_id, tried=[self._item_id])
         self._store.write_views([{**vars(view), "item_id": self._item_id} for view in added], replaced=())
         self._store.delete_views(sorted(live - {view.view_id for view in self._window}))
         vector = fuse([*others, *self._window], self._weights)
         self._store.write_items([row | {"vector": vector, "indexed_at": datetime.now(UTC)}])
         self._failures.clear()
-        if made:
+        if is_new:
             index_texts(self._store)
         self._written = {view.view_id for view in self._window}
         newest = self._newest
-        assert newest is not None  # there is nothing to write before the first frame
+        assert newest is not None  # the first frame comes before the first write
         self.counts = replace(
             self.counts,
             window=len(self._window),
@@ -264,15 +268,15 @@ class WatchRun:
             time_s=round(newest.time_s, 3),
             behind_s=round(time.monotonic() - newest.received_s, 3),
         )
-        self._record("watching")  # and the note of what was being written is gone
+        self._record("watching")  # removes the note of this write
         self._upkeep.after_write()
 
     def _require_new_item(self) -> tuple[dict[str, Any], list[View]]:
         if self._new_item is None:
-            raise QueryError(f"item {self._item_id!r} has been removed from {self._store.uri} meanwhile")
+            raise QueryError(f"item {self._item_id!r} was removed from {self._store.uri} during the watch")
         return self._new_item
 
     def _record(self, outcome: str) -> None:
-        """Write the watch's row of `runs`."""
+        """Write the row of `runs` of this watch."""
         ended = {} if outcome == "watching" else {"finished_at": datetime.now(UTC)}
         self._store.write_run({**self._row, **ended, "outcome": outcome, "counts": asdict(self.counts)})

@@ -1,4 +1,4 @@
-"""How a stream is watched, and what a watch says of itself."""
+"""Settings, counts and report of a watch."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from dataclasses import dataclass
 from typing import Final
 
 MAX_WINDOW_FRAMES: Final = 1_000
-"""Frames in a window, at most."""
+"""Maximum number of frames in a window."""
 
 
 @dataclass(frozen=True)
 class WatchSettings:
-    """What shapes a watch.
+    """Settings of a watch; all times in seconds.
 
     Raises:
-        ValueError: a value is out of range; one sentence that names it.
+        ValueError: a value is out of range.
     """
 
-    every_s: float = 5.0  # of the stream's own clock, between two frames
-    window_s: float = 60.0  # frames older than this, against the newest one, go
-    update_s: float = 5.0  # between two writes, at least; small ones cost the database more than big ones
-    for_s: float | None = None  # after which the watch ends; None: when the stream does
-    stall_s: float = 20.0  # without a packet, after which a connection is given up
-    reconnect_for_s: float = 60.0  # without a new frame, after which the stream is taken for lost
-    last_write_s: float = 60.0  # the last write waits so long for another writer
+    every_s: float = 5.0  # between two frames, by the stream's clock
+    window_s: float = 60.0  # maximum age of a frame, relative to the newest frame
+    update_s: float = 5.0  # minimum time between two writes; many small writes are slower than few large ones
+    for_s: float | None = None  # duration of the watch; None: until the stream ends
+    stall_s: float = 20.0  # time without a packet after which a connection is closed
+    reconnect_for_s: float = 60.0  # time without a new frame after which the stream counts as lost
+    last_write_s: float = 60.0  # maximum wait of the last write for another writer
 
     def __post_init__(self) -> None:
         for name in ("every_s", "window_s", "stall_s"):
@@ -37,32 +37,32 @@ class WatchSettings:
         if self.window_s / self.every_s > MAX_WINDOW_FRAMES:
             raise ValueError(
                 f"a window of {self.window_s:g} seconds with a frame every {self.every_s:g} would hold more than "
-                f"{MAX_WINDOW_FRAMES:,} frames; make it shorter, or the frames fewer"
+                f"{MAX_WINDOW_FRAMES:,} frames; reduce window_s or increase every_s"
             )
 
 
 @dataclass(frozen=True)
 class WatchCounts:
-    """What a watch has done so far."""
+    """Progress of a watch."""
 
-    frames: int = 0  # encoded
+    frames: int = 0  # frames encoded
     failed: int = 0  # frames that the encoder failed on
-    window: int = 0  # of them in the index
+    window: int = 0  # frames in the index
     updates: int = 0  # writes
     reconnects: int = 0
-    dropped: int = 0  # frames that came faster than they could be encoded
-    busy: int = 0  # writes put off because another process was writing
-    time_s: float = 0.0  # second of the newest frame in the index, counted from the first
-    behind_s: float = 0.0  # from when that frame came until it was in the index
+    dropped: int = 0  # frames dropped because they came faster than the encoder
+    busy: int = 0  # writes delayed because another process was writing
+    time_s: float = 0.0  # second of the newest frame in the index, from the first frame
+    behind_s: float = 0.0  # delay from the arrival of that frame to its write
 
 
 @dataclass(frozen=True)
 class WatchReport:
-    """What a watch did."""
+    """Result of a watch."""
 
     run_id: str
     item_id: str
-    outcome: str  # "finished": the stream ended, or its time was over; "stopped"; "failed": the stream was lost
+    outcome: str  # "finished": the stream or `for_s` ended; "stopped" by `should_stop`; "failed": the stream was lost
     seconds: float
     counts: WatchCounts
     message: str = ""  # why the stream was lost

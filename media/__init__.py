@@ -1,1 +1,1 @@
-"""Pictures and videos within limits: fetched, decoded in child processes, sampled; knows no model and no database."""
+"""Fetching, decoding and sampling of pictures and videos within limits. Knows no model and no database."""

@@ -1,4 +1,4 @@
-"""What a file is: by its extension when listing a folder, by its first bytes when opening it."""
+"""Formats of media files: by extension when a folder is listed, by the first bytes when a file is opened."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PICTURE_EXTENSIONS: Final = frozenset(
         ".avif",
     }
 )
-"""Extensions that a folder's pictures carry, lower case."""
+"""Extensions of picture files in a folder, lower case."""
 
 VIDEO_EXTENSIONS: Final = frozenset(
     {
@@ -44,14 +44,14 @@ VIDEO_EXTENSIONS: Final = frozenset(
         ".wmv",
     }
 )
-"""Extensions that a folder's videos carry, lower case."""
+"""Extensions of video files in a folder, lower case."""
 
 MediaKind = Literal["picture", "video"]
 
 SNIFF_BYTES: Final = 1024
-"""How much of a file's start `sniff` wants to see."""
+"""Number of bytes at the start of a file that `sniff` needs."""
 
-# The name is what a message says the file is; pictures and video containers are the ones we try to read.
+# Messages use these names. Only pictures and video containers are read.
 _PICTURE_MAGIC: Final[tuple[tuple[bytes, str], ...]] = (
     (b"\xff\xd8\xff", "JPEG"),
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -88,11 +88,11 @@ _MP4_BOXES: Final = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wi
 PICTURE_FORMATS: Final = frozenset({"JPEG", "PNG", "GIF", "BMP", "TIFF", "PPM", "WebP", "AVIF"})
 VIDEO_FORMATS: Final = frozenset({"MP4", "Matroska", "AVI", "FLV", "MPEG-PS", "MPEG-TS", "ASF", "Ogg"})
 ANIMATION_FORMATS: Final = frozenset({"GIF", "WebP", "PNG", "AVIF"})
-"""Picture formats that may hold an animation, which counts as a video where it is listed as one."""
+"""Picture formats that can hold an animation. An animation listed as a video counts as a video."""
 
 
 def media_kind(name: str | PathLike[str]) -> MediaKind | None:
-    """Tell pictures and videos of a folder apart by extension, in any case; None for every other file."""
+    """Tell by its extension whether a file is a picture or a video; None for any other file. Case is ignored."""
     extension = re.search(r"[^./\\](\.[^./\\]+)$", fspath(name))
     if extension is None:
         return None
@@ -103,10 +103,10 @@ def media_kind(name: str | PathLike[str]) -> MediaKind | None:
 
 
 def sniff(head: bytes) -> str | None:
-    """Name the format that a file's first `SNIFF_BYTES` bytes announce, or None.
+    """Recognise a file's format by its first `SNIFF_BYTES` bytes; None if they are unknown.
 
-    Answers in `PICTURE_FORMATS` and `VIDEO_FORMATS` are what this package tries to read; the others ("HEIC",
-    "SVG", "PSD", "HTML", "ZIP", ...) exist so that a refusal can say what the file is.
+    This package reads the formats in `PICTURE_FORMATS` and `VIDEO_FORMATS`. Other names ("HEIC", "SVG", "PSD", "HTML",
+    "ZIP", ...) let an error message say what the file is.
     """
     for magic, name in (*_PICTURE_MAGIC, *_VIDEO_MAGIC, *_OTHER_MAGIC):
         if head.startswith(magic):
@@ -119,14 +119,14 @@ def sniff(head: bytes) -> str | None:
         return "PPM"
     if head[:4] == b"OggS":
         return "Ogg"
-    # Transport streams have a sync byte per packet of 188 bytes (192 with Blu-ray's 4-byte prefix).
+    # Transport streams start every packet of 188 bytes with a sync byte (192 bytes with Blu-ray's 4-byte prefix).
     if (head[:1] == b"G" and head[188:189] == b"G") or (head[4:5] == b"G" and head[196:197] == b"G"):
         return "MPEG-TS"
     return _text_format(head)
 
 
 def _iso_format(head: bytes) -> str:
-    """Tell still pictures in ISO boxes (AVIF, HEIC) from MP4 and its like by the brands of the ftyp box."""
+    """Tell pictures in ISO boxes (AVIF, HEIC) from MP4 and similar videos by the brands in the ftyp box."""
     if head[4:8] != b"ftyp":
         return "MP4"
     size = min(int.from_bytes(head[:4]), len(head))

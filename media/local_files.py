@@ -1,4 +1,4 @@
-"""Local files named by an untrusted catalogue: inside its folder, and regular files only."""
+"""Access to local files that an untrusted catalogue names: only regular files inside its folder."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from firstsight.media.policy import MediaPolicy
 
 
 def resolve_local(name: str, policy: MediaPolicy) -> Path:
-    """Find the real path of a file, following links, and check that the policy lets it be read.
+    """Follow links to the real path of a file, and check that the policy allows it.
 
     Args:
         name: a path, absolute or relative to `policy.root`.
 
     Raises:
-        MediaError: "missing" when there is no such file, "forbidden" when it lies outside the catalogue's
-            folder, is not a regular file, or the file system says no.
+        MediaError: "missing" if there is no such file; "forbidden" if it is outside the catalogue's folder, is not a
+            regular file, or the file system denies access.
     """
     try:
         real = Path(os.path.realpath(name if policy.root is None else os.path.join(policy.root, name)))
@@ -33,13 +33,13 @@ def resolve_local(name: str, policy: MediaPolicy) -> Path:
 
 
 def open_regular(path: str | PathLike[str]) -> BinaryIO:
-    """Open a regular file for reading, without ever waiting for a pipe's other end.
+    """Open a regular file for reading. Never wait for the other end of a pipe.
 
     Raises:
-        MediaError: "missing" or "forbidden".
+        MediaError: "missing" if there is no such file; "forbidden" if it is not a regular file or cannot be read.
     """
     try:
-        # O_NONBLOCK: a named pipe swapped in under this name would otherwise block the open for ever.
+        # O_NONBLOCK: if the file was replaced by a named pipe, opening it would wait for ever.
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
         descriptor = os.open(path, flags)
     except (OSError, ValueError) as error:
@@ -56,13 +56,13 @@ def _require_inside(real: Path, name: str, policy: MediaPolicy) -> None:
     if policy.root is None:
         raise MediaError(
             "forbidden",
-            f"{name} is a local file, and this catalogue has no folder; allow it with --allow-anywhere",
+            f"{name} is a local file, but this catalogue has no folder; allow local files with --allow-anywhere",
         )
     root = os.path.realpath(policy.root)
     if not real.is_relative_to(root):
         raise MediaError(
             "forbidden",
-            f"{name} lies outside the catalogue's folder {root}; allow such files with --allow-anywhere",
+            f"{name} is outside the catalogue's folder {root}; allow such files with --allow-anywhere",
         )
 
 

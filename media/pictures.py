@@ -1,4 +1,4 @@
-"""Encoded bytes, files, arrays and Pillow images to upright RGB pictures, whatever state they arrive in."""
+"""Decoding of files, bytes, arrays and Pillow images to upright RGB pictures."""
 
 from __future__ import annotations
 
@@ -33,14 +33,13 @@ from firstsight.media.policy import DEFAULT_MAX_PIXELS
 ImageInput: TypeAlias = "Image.Image | NDArray[np.uint8] | bytes | str | PathLike[str]"
 """A decoded picture, an (h, w), (h, w, 3) or (h, w, 4) uint8 array in sRGB, a file's bytes, or its path."""
 
-# The readers by what `sniff` calls their files. Naming the reader instead of calling PIL.Image.open keeps
-# every other reader (EPS starts Ghostscript) out of reach, and keeps Pillow's own pixel limit, a warning,
-# behind ours, an error.
+# Pillow's reader for each format that `sniff` names. PIL.Image.open would also use other readers (EPS starts
+# Ghostscript), and its own pixel limit would only warn, before our limit raises an error.
 _READERS: Final[dict[str, type[ImageFile.ImageFile]]] = {
     "AVIF": AvifImagePlugin.AvifImageFile,
     "BMP": BmpImagePlugin.BmpImageFile,
     "GIF": GifImagePlugin.GifImageFile,
-    "JPEG": JpegImagePlugin.JpegImageFile,  # an MPO is a JPEG whose first picture is the one wanted
+    "JPEG": JpegImagePlugin.JpegImageFile,  # an MPO is a JPEG file with several pictures; the first one counts
     "PNG": PngImagePlugin.PngImageFile,
     "PPM": PpmImagePlugin.PpmImageFile,
     "TIFF": TiffImagePlugin.TiffImageFile,
@@ -64,25 +63,26 @@ _EXIF_ORIENTATION: Final = 0x0112
 def open_picture(
     source: ImageInput, *, min_side: int | None = None, max_pixels: int = DEFAULT_MAX_PIXELS
 ) -> Image.Image:
-    """Decode one picture to upright RGB, transparency on white; of an animation, the first frame.
+    """Decode one picture to upright RGB with transparency on white. Of an animation, decode the first frame.
 
-    16-bit pictures are scaled to 8 bits, not clipped; colour profiles are ignored, as in CLIP's transforms.
-    Several threads may call this at once, unless they share one Pillow image that is not loaded yet.
+    16-bit pictures are scaled to 8 bits, not clipped. Colour profiles are ignored, as in CLIP's transforms. Several
+    threads may call this at the same time, unless they share one Pillow image that is not loaded yet.
 
     Args:
-        source: a file's path or bytes, an (h, w), (h, w, 3) or (h, w, 4) uint8 array in sRGB, or a Pillow
-            image, which is left as it is.
-        min_side: shrink early, by whole factors with a box filter (a JPEG while it is being decoded), as long
-            as the shorter side keeps at least this many pixels; None keeps every pixel. Early shrinking to
-            three times the size that a bicubic resize then makes moves CLIP vectors by a cosine of about
-            0.0002.
-        max_pixels: largest width x height, checked in the header before anything is decoded.
+        source: a file's path or bytes, an (h, w), (h, w, 3) or (h, w, 4) uint8 array in sRGB, or a Pillow image, which
+            is not changed.
+        min_side: shrink early by a whole factor with a box filter (a JPEG during decoding), while the shorter side
+            keeps at least this number of pixels. None keeps every pixel. Early shrinking to three times the size of
+            the later bicubic resize moves CLIP vectors by a cosine of about 0.0002.
+        max_pixels: largest width x height; the header is checked before decoding.
 
     Returns:
-        A new RGB image that carries no metadata.
+        A new RGB image without metadata.
 
     Raises:
-        MediaError: "missing", "forbidden", "too_large", "unsupported" or "corrupt".
+        MediaError: "missing" if there is no such file; "forbidden" if it is not a regular file or cannot be read;
+            "too_large" if it exceeds `max_pixels` or the memory; "unsupported" for another format or array type;
+            "corrupt" if it is broken or empty.
     """
     if isinstance(source, Image.Image):
         return _from_image(source, min_side, max_pixels)
@@ -97,9 +97,9 @@ def open_picture(
 def shrink(picture: Image.Image, min_side: int | None) -> Image.Image:
     """Shrink a picture by the largest whole factor that leaves its shorter side `min_side` pixels or more.
 
-    A picture that is still larger than 16 squares of that side, a long thin one, is shrunk to about as much: it
-    would take hundreds of megabytes, and no encoder sees more of it. Where it is too thin to be shrunk, its middle
-    of that many pixels is kept.
+    A long thin picture may still have more than 16 x min_side x min_side pixels, which can be hundreds of megabytes.
+    It is shrunk to about that size, because encoders see no more of it. If it is too thin to be shrunk, its middle
+    part of that size is kept.
     """
     factor = shrink_factor(picture.size, min_side)
     if min_side and picture.width * picture.height > 16 * (factor * min_side) ** 2:  # thinner than the factor
@@ -107,13 +107,13 @@ def shrink(picture: Image.Image, min_side: int | None) -> Image.Image:
     return picture.reduce(factor) if factor > 1 else picture
 
 
-def crop_long(picture: Image.Image, most_aspect: int) -> Image.Image:
-    """The middle of a picture whose longer side is more than `most_aspect` times its shorter one; else the picture.
+def crop_long(picture: Image.Image, max_aspect: int) -> Image.Image:
+    """Crop a picture to its middle if its longer side is more than `max_aspect` times its shorter side.
 
-    As many pixels go at one end as at the other, so that the middle stays the middle.
+    Both ends lose the same number of pixels, so the centre does not move. Other pictures are returned unchanged.
     """
     width, height = picture.size
-    surplus = max(width, height) - most_aspect * min(width, height)
+    surplus = max(width, height) - max_aspect * min(width, height)
     cut = (surplus + 1) // 2
     if cut <= 0:
         return picture
@@ -121,7 +121,7 @@ def crop_long(picture: Image.Image, most_aspect: int) -> Image.Image:
 
 
 def shrink_factor(size: tuple[int, int], min_side: int | None) -> int:
-    """The whole factor, 1 or more, that `shrink` uses for a picture of this width and height."""
+    """The factor by which `shrink` reduces a picture of this width and height: a whole number, 1 or more."""
     if not min_side:
         return 1
     width, height = size
@@ -130,24 +130,25 @@ def shrink_factor(size: tuple[int, int], min_side: int | None) -> int:
 
 
 def on_white(picture: Image.Image) -> Image.Image:
-    """An RGBA picture as RGB, what is transparent turned white."""
+    """Convert an RGBA picture to RGB on a white background."""
     white = Image.new("RGB", picture.size, "white")
     white.paste(picture, mask=picture.getchannel("A"))
     return white
 
 
 def open_lazily(file: BinaryIO, name: str, max_pixels: int) -> ImageFile.ImageFile:
-    """Open a picture file by its first bytes, its size checked, nothing decoded.
+    """Open a picture file and check its format and size, without decoding it.
 
     Raises:
-        MediaError: "too_large", "unsupported" or "corrupt".
+        MediaError: "too_large" if it exceeds `max_pixels`, "unsupported" for another format, "corrupt" if the header
+            is broken.
     """
     return _opened(file, name, _picture_format(file, name), max_pixels)
 
 
-def _opened(file: BinaryIO, name: str, found: str, max_pixels: int) -> ImageFile.ImageFile:
-    with _pillow_errors_as_media_errors(name, found):
-        picture = _reader(found, name)(file)
+def _opened(file: BinaryIO, name: str, file_format: str, max_pixels: int) -> ImageFile.ImageFile:
+    with _pillow_errors_as_media_errors(name, file_format):
+        picture = _reader(file_format, name)(file)
         _check_size(picture.size, name, max_pixels)
         return picture
 
@@ -155,44 +156,44 @@ def _opened(file: BinaryIO, name: str, found: str, max_pixels: int) -> ImageFile
 def _picture_format(file: BinaryIO, name: str) -> str:
     head = file.read(SNIFF_BYTES)
     file.seek(0)
-    found = sniff(head)
-    if found not in _READERS and found != "HEIC":
+    file_format = sniff(head)
+    if file_format not in _READERS and file_format != "HEIC":
         raise _not_a_picture(head, name)
-    return str(found)
+    return str(file_format)
 
 
-def _reader(found: str, name: str) -> type[ImageFile.ImageFile]:
-    if found != "HEIC":
-        return _READERS[found]
+def _reader(file_format: str, name: str) -> type[ImageFile.ImageFile]:
+    if file_format != "HEIC":
+        return _READERS[file_format]
     try:
         from pillow_heif import HeifImageFile
     except ImportError as error:
         raise MediaError(
-            "unsupported", f"{name} is HEIC, which needs an extra: pip install 'firstsight[heic]', or convert it"
+            "unsupported", f"{name} is a HEIC file; install firstsight[heic] to read it, or convert it to JPEG"
         ) from error
     reader: type[ImageFile.ImageFile] = HeifImageFile
     return reader
 
 
 @contextlib.contextmanager
-def _pillow_errors_as_media_errors(name: str, found: str) -> Iterator[None]:
-    """Turn what Pillow's readers raise into MediaError."""
+def _pillow_errors_as_media_errors(name: str, file_format: str) -> Iterator[None]:
+    """Raise errors of Pillow's readers as MediaError."""
     try:
         yield
     except MediaError:
         raise
     except MemoryError as error:
-        raise MediaError("too_large", f"{name} needs more memory than there is; make the picture smaller") from error
+        raise MediaError("too_large", f"{name} needs more memory than is available; make it smaller") from error
     except Exception as error:  # hostile bytes make Pillow's readers raise nearly every built-in exception
         raise MediaError(
-            "corrupt", f"{name} is a broken or truncated {found} file ({_reason(error)}); replace it"
+            "corrupt", f"{name} is a broken or truncated {file_format} file ({_reason(error)}); replace it"
         ) from error
 
 
 def _from_file(file: BinaryIO, name: str, min_side: int | None, max_pixels: int) -> Image.Image:
-    found = _picture_format(file, name)
-    picture = _opened(file, name, found, max_pixels)
-    with _pillow_errors_as_media_errors(name, found):
+    file_format = _picture_format(file, name)
+    picture = _opened(file, name, file_format, max_pixels)
+    with _pillow_errors_as_media_errors(name, file_format):
         if min_side and picture.format == "JPEG":
             picture.draft(None, (min_side, min_side))
         return upright_rgb(picture, min_side)
@@ -202,7 +203,7 @@ def _from_image(picture: Image.Image, min_side: int | None, max_pixels: int) -> 
     _check_size(picture.size, "the picture", max_pixels)
     try:
         return upright_rgb(picture, min_side)
-    except Exception as error:  # a lazily opened file fails here with whatever its reader raises
+    except Exception as error:  # a lazily opened file raises any error of its reader here
         raise MediaError("corrupt", f"the picture cannot be decoded ({_reason(error)}); replace it") from error
 
 
@@ -232,11 +233,9 @@ def _check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
 
 
 def upright_rgb(picture: Image.Image, min_side: int | None) -> Image.Image:
-    """A Pillow picture as a new upright RGB one, shrunk like `shrink`; raises whatever its reader does."""
+    """Convert a Pillow picture to a new upright RGB picture, reduced as by `shrink`. Raises any error of its reader."""
     picture.load()
-    orientation = _orientation(
-        picture
-    )  # after load: the TIFF reader has turned the picture and dropped the tag by then
+    orientation = _orientation(picture)  # only after load: the TIFF reader rotates the picture and removes the tag
     result = shrink(_eight_bit(picture), min_side)
     if result.mode == "RGBA":
         result = on_white(result)
@@ -246,19 +245,19 @@ def upright_rgb(picture: Image.Image, min_side: int | None) -> Image.Image:
         result = result.convert("RGB")
     elif result is picture:
         result = picture.copy()
-    result.info = {}  # a leftover EXIF tag would turn the picture a second time in whoever reads it next
+    result.info = {}  # the next reader would apply a remaining EXIF tag a second time
     return result
 
 
 def _orientation(picture: Image.Image) -> int:
     try:
         return int(picture.getexif().get(_EXIF_ORIENTATION, 1))
-    except Exception:  # broken EXIF data, of which the pixels do not depend: taken as upright
+    except Exception:  # broken EXIF data does not affect the pixels: treat the picture as upright
         return 1
 
 
 def _eight_bit(picture: Image.Image) -> Image.Image:
-    """Any mode to L, RGB or RGBA, the three that shrink and paste well."""
+    """Convert any mode to L, RGB or RGBA: these can be shrunk and pasted."""
     if picture.mode in ("L", "RGB", "RGBA") and "transparency" not in picture.info:
         return picture
     if picture.mode == "F" or picture.mode.startswith("I"):
@@ -271,7 +270,7 @@ def _eight_bit(picture: Image.Image) -> Image.Image:
 
 
 def _scaled_grey(values: NDArray[np.float32], *, unit_range: bool) -> Image.Image:
-    """(h, w) wide grey values to 8 bits; integers count as 16-bit, floats as 0 to 1, unless larger."""
+    """Scale (h, w) grey values to 8 bits. Full scale is 65535 for integers, 1 for floats, or more if exceeded."""
     values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
     largest = float(values.max())
     full = next((scale for scale in (1.0 if unit_range else 65535.0, 65535.0) if largest <= scale), largest)
@@ -281,17 +280,17 @@ def _scaled_grey(values: NDArray[np.float32], *, unit_range: bool) -> Image.Imag
 def _not_a_picture(head: bytes, name: str) -> MediaError:
     if not head:
         return MediaError("corrupt", f"{name} is empty (0 bytes); replace it")
-    found = sniff(head)
-    if found is None:
-        return MediaError("corrupt", f"{name} is not a picture (it starts with {head[:8]!r}); give a {_READABLE} file")
-    if found == "HTML":
-        return MediaError("corrupt", f"{name} is a web page, not a picture; give the address of the picture itself")
-    if found in VIDEO_FORMATS:
-        return MediaError("unsupported", f"{name} is a video ({found}), not a picture; list it under videos")
-    return MediaError("unsupported", f"{name} is {found}, which is not read; convert it to a {_READABLE} file")
+    file_format = sniff(head)
+    if file_format is None:
+        return MediaError("corrupt", f"{name} is not a picture (it starts with {head[:8]!r}); use a {_READABLE} file")
+    if file_format == "HTML":
+        return MediaError("corrupt", f"{name} is a web page, not a picture; use the address of the picture itself")
+    if file_format in VIDEO_FORMATS:
+        return MediaError("unsupported", f"{name} is a video ({file_format}), not a picture; list it under videos")
+    return MediaError("unsupported", f"{name} is {file_format}, which is not supported; convert it to {_READABLE}")
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, in one short line."""
+    """The message of an error, shortened to one line."""
     text = " ".join(str(error).split())
     return text[:120] or type(error).__name__

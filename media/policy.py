@@ -1,4 +1,4 @@
-"""What media a run may touch and how much of it: one frozen set of limits for every fetcher and decoder."""
+"""Limits on media: allowed addresses, sizes and times, the same for every fetcher and decoder."""
 
 from __future__ import annotations
 
@@ -9,70 +9,85 @@ from typing import Final
 from firstsight.errors import MediaError
 
 DEFAULT_MAX_PIXELS: Final = 100_000_000
-"""Pixels of one picture or frame: above every camera on sale, 300 MB once decoded to RGB."""
+"""Largest picture or frame, in pixels: more than any camera on sale has; 300 MB once decoded to RGB."""
 
 
 @dataclass(frozen=True)
 class MediaPolicy:
-    """Where media may come from and how large and slow they may be.
+    """Sources that media may come from, and limits on their size and time.
 
-    Media addresses come from catalogues and are untrusted: the defaults let a catalogue reach files inside
-    its own folder and public servers, nothing else. The addresses of object stores (s3://, gs://, az://) are
-    read with the credentials of whoever runs the process.
+    Media addresses come from catalogues and are untrusted. By default a catalogue can only reach files inside its own
+    folder and public servers. Object stores (s3://, gs://, az://) are read with the credentials of the user who runs
+    the process.
+
+    Raises:
+        ValueError: `tries`, `fetches` or `fetches_per_host` is below 1, or `backoff_s` or `cache_bytes` is negative.
     """
 
     root: Path | None = None
-    """Folder of the catalogue, where relative paths start and local files must lie. None: no local files."""
+    """Folder of the catalogue. Relative paths start here, and local files must be inside it. None: no local files."""
 
     allow_private: bool = False
-    """Let http(s) addresses reach loopback, private and other addresses that are not public."""
+    """Allow http(s) addresses on loopback, private and other hosts that are not public."""
 
     allow_anywhere: bool = False
-    """Let local files lie outside `root`; without a root, relative paths start at the working directory."""
+    """Allow local files outside `root`. Without a root, relative paths start at the working directory."""
 
     max_picture_bytes: int = 100 * 2**20
-    """Size of one encoded picture, after any content encoding is undone."""
+    """Largest picture file in bytes, after removal of any HTTP content encoding."""
 
     max_video_bytes: int = 4 * 2**30
-    """Size of one encoded video, after any content encoding is undone."""
+    """Largest video file in bytes, after removal of any HTTP content encoding."""
 
     max_pixels: int = DEFAULT_MAX_PIXELS
-    """Pixels (width x height) of one picture or video frame."""
+    """Largest picture or video frame in pixels (width x height)."""
 
     timeout_s: float = 30.0
-    """Seconds for fetching one medium, redirects, tries and all, and as many again for decoding a video."""
+    """Seconds to fetch one medium, with all redirects and tries; also the seconds to decode one video."""
 
     tries: int = 4
-    """Times an http(s) address is asked where a try may mend it: 429, 5xx, time-outs and dropped connections."""
+    """Maximum tries for an http(s) address. Only 429, 5xx, timeouts and dropped connections are tried again."""
 
     backoff_s: float = 0.5
-    """Longest wait before the second try, in seconds; it doubles from try to try. A server's Retry-After goes
-    before it."""
+    """Longest wait before the second try, in seconds. It doubles with every try. A server's Retry-After replaces
+    it."""
 
     fetches: int = 32
-    """Remote media fetched at once by an index run."""
+    """Remote media that an index run fetches at the same time."""
 
     fetches_per_host: int = 8
-    """Of these, from one host."""
+    """Remote media fetched at the same time from one host."""
 
     cache_dir: Path | None = None
-    """Folder that keeps what was fetched over http(s), to be asked for again only where it has changed. None: off."""
+    """Folder that caches files fetched over http(s). A file is downloaded again only if it changed. None: no cache."""
 
     cache_bytes: int = 10 * 2**30
-    """Size of the files in that folder; those not used for longest go first."""
+    """Maximum total size of the cached files in bytes. The least recently used files are removed first."""
 
     refresh: bool = False
-    """Ask the servers of media that are in the index whether they have changed; otherwise an address is taken to
-    stand for the same bytes for ever."""
+    """Ask servers whether indexed media have changed. If False, an address always counts as the same bytes."""
 
     def __post_init__(self) -> None:
         for name in ("tries", "fetches", "fetches_per_host"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
-        if self.backoff_s < 0 or self.cache_bytes < 0:
-            raise ValueError("backoff_s and cache_bytes must be 0 or more")
+                raise ValueError(f"{name} is {getattr(self, name)}; use 1 or more")
+        for name in ("backoff_s", "cache_bytes"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; use 0 or more")
+
+
+def check_frame_size(name: str, width: int, height: int, max_pixels: int, remedy: str = "make it smaller") -> None:
+    """Check the size of a video's frames against a limit in pixels.
+
+    Raises:
+        MediaError: "too_large" if width x height is above `max_pixels`; the message ends with `remedy`.
+    """
+    if width * height > max_pixels:
+        raise MediaError(
+            "too_large", f"{name} has frames of {width} x {height} pixels, above the limit of {max_pixels:,}; {remedy}"
+        )
 
 
 def too_large_error(uri: str, limit: int) -> MediaError:
-    """The error for a file above a limit in bytes."""
+    """The error for a file that is larger than `limit` bytes."""
     return MediaError("too_large", f"{uri} is larger than the limit of {limit:,} bytes; make the file smaller")

@@ -1,10 +1,10 @@
-"""Moments: the stretches of a video that match a query, from the cosines of a few of its frames.
+"""Moments: stretches of a video that match a query, from the cosines of a few frames.
 
-A frame stands for the part of its shot that is nearer to it than to the shot's other frames; without shots, for what
-is nearer to it than to the video's other frames. It matches when the lift of its cosine, over that of a random item,
-is at least MIN_LIFT_SHARE of the best frame's lift. Frames that match and follow each other are one moment. One frame
-between them may fail to match if it stands for no more than LONGEST_GAP_S: a camera that looks away for a moment does
-not end a moment.
+Each frame represents a span: the part of its shot that is nearer to it than to the other frames of the shot. Without
+shots, all frames of the video share the time in this way. The lift of a frame is its cosine minus that of a random
+item. A frame matches if its lift is at least MIN_LIFT_SHARE of the best frame's lift. Consecutive matching frames form
+one moment. A moment may contain one frame that does not match, if the gap is at most LONGEST_GAP_S. So a short look
+away of the camera does not end a moment.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 MIN_LIFT_SHARE: Final = 0.8
-"""Of the best frame's lift, the least that counts."""
+"""Minimum lift of a matching frame, as a share of the best frame's lift."""
 
 LONGEST_GAP_S: Final = 5.0
+"""Maximum length of a gap inside a moment, in seconds."""
 
 Span: TypeAlias = tuple[float, float]
 """Start and end, in seconds."""
@@ -26,31 +27,31 @@ Span: TypeAlias = tuple[float, float]
 class Moment:
     """A stretch of a video that matches a query."""
 
-    uri: str  # of the video, as a path or address that can be opened
+    uri: str  # path or address of the video, ready to open
     start_s: float
     end_s: float
     score: float  # cosine of its best frame to the query, -1 to 1
-    view_id: str | None = None  # of that frame
+    view_id: str | None = None  # id of that frame's stored view
 
 
 def compute_frame_spans(times: Sequence[float], shots: Sequence[Span | None]) -> list[Span]:
-    """What each frame of one video stands for.
+    """Compute the span that each frame of a video represents.
 
     Args:
-        times: (n,) seconds of the frames, rising.
-        shots: (n,) bounds of the shot of each, None where it is not known; frames of one shot have equal bounds.
+        times: (n,) positions of the frames in seconds, rising.
+        shots: (n,) bounds of each frame's shot, None if unknown; frames of one shot have equal bounds.
 
     Returns:
-        (n,) spans that do not overlap, in order, each with its frame's second in it.
+        (n,) spans in order. They do not overlap, and each contains the position of its frame.
     """
     spans = []
     for n, (second, shot) in enumerate(zip(times, shots, strict=True)):
         before, after = _neighbour(n - 1, shot, times, shots), _neighbour(n + 1, shot, times, shots)
-        # at the ends of a video whose length is not known, as far as on the other side
-        reach = [abs(other - second) / 2 for other in (before, after) if other is not None]
-        least, most = shot or (max(0.0, second - max(reach, default=0.0)), second + max(reach, default=0.0))
-        start = least if before is None else (before + second) / 2
-        end = most if after is None else (second + after) / 2
+        # the video's length is unknown here, so its first and last spans are symmetric around their frame
+        reach = max((abs(other - second) / 2 for other in (before, after) if other is not None), default=0.0)
+        first, last = shot or (max(0.0, second - reach), second + reach)
+        start = first if before is None else (before + second) / 2
+        end = last if after is None else (second + after) / 2
         spans.append((min(start, second), max(end, second)))
     return spans
 
@@ -62,17 +63,18 @@ def _neighbour(n: int, shot: Span | None, times: Sequence[float], shots: Sequenc
 def find_moments(
     uri: str, times: Sequence[float], shots: Sequence[Span | None], cosines: Sequence[float], *, floor: float
 ) -> list[Moment]:
-    """The moments of one video.
+    """Find the moments of one video.
 
     Args:
-        times: (n,) seconds of its frames, in any order; n may be 0.
-        shots: (n,) bounds of the shot of each frame, None where it is not known.
-        cosines: (n,) of the frames to the query, -1 to 1.
-        floor: the cosine of a random item.
+        uri: path or address of the video.
+        times: (n,) positions of its frames in seconds, in any order; n may be 0.
+        shots: (n,) bounds of each frame's shot, None if unknown.
+        cosines: (n,) cosines of the frames to the query, -1 to 1.
+        floor: cosine of a random item.
 
     Returns:
-        Moments that do not overlap, best first; those of one score by their start. None where there is no frame; else
-        at least the one around the best frame.
+        Moments that do not overlap, best first; ties by start. Empty if there are no frames; else it has at least the
+        moment around the best frame.
     """
     if not times:
         return []
@@ -80,10 +82,10 @@ def find_moments(
     spans = compute_frame_spans([times[n] for n in order], [shots[n] for n in order])
     scores = [cosines[n] for n in order]
     best = max(scores)
-    # where nothing is above chance, only the best frame counts
-    least = floor + MIN_LIFT_SHARE * (best - floor) if best > floor else best
+    # if no frame is above chance, only the best frame counts
+    threshold = floor + MIN_LIFT_SHARE * (best - floor) if best > floor else best
     groups: list[list[int]] = []
-    for n in (n for n, score in enumerate(scores) if score >= least):
+    for n in (n for n, score in enumerate(scores) if score >= threshold):
         if groups and _is_one_moment(spans, groups[-1][-1], n):
             groups[-1].append(n)
         else:
@@ -93,5 +95,5 @@ def find_moments(
 
 
 def _is_one_moment(spans: Sequence[Span], a: int, b: int) -> bool:
-    """Whether two frames that match belong together: with at most one short frame, or a short gap, between them."""
+    """Whether two matching frames belong together: at most one frame and a short gap lie between them."""
     return b - a <= 2 and spans[b][0] - spans[a][1] <= LONGEST_GAP_S

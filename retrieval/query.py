@@ -1,15 +1,15 @@
-"""What is asked for: one query, of one or several parts, with how its answer is ranked and cut.
+"""The search query: its parts and weights, and the settings for ranking, filters and pages.
 
-The algebra, for parts p (a text, pictures, videos, items) with weights w_p:
+Scores, for parts p (a text, pictures, videos, items) with weights w_p:
 
-    q(item)     = unit( sum_p  w_p * unit(p) )                         the query's vector
+    q           = unit( sum_p  w_p * unit(p) )                         the query vector
     score       = cos(item, q)                                          -1 to 1
     penalty     = minus_weight * max(0, max_m cos(item, unit(m)))       0 to minus_weight, m over the minus parts
     vector mode ranks by   score - penalty
     hybrid mode ranks by   fused * (1 - penalty)                        fused: see `firstsight.retrieval.ranking.fusion`
 
-A sum does not depend on the order of its parts, and a part of weight 0 is as good as not given. What is to be
-avoided costs an item a bounded penalty; it never moves the query's vector, which a subtraction could turn around.
+The order of the parts does not matter. A part of weight 0 has no effect. `minus` parts lower an item's score by a
+bounded penalty. They do not change the query vector, because a subtraction could reverse its direction.
 """
 
 from __future__ import annotations
@@ -26,55 +26,55 @@ if TYPE_CHECKING:
     from firstsight.encoders.base import ImageInput
 
 Mode = Literal["vector", "words", "hybrid"]
-"""vector: by meaning; words: by BM25 over title and text; hybrid: both, fused."""
+"""vector: cosine of embeddings; words: BM25 over title and text; hybrid: both, fused."""
 
 PartChoice = Literal["item", "title", "image", "frame", "any"]
-"""What of an item is compared: its fused vector, its best view of one part, or its best view of any part."""
+"""Vector to compare with the query: the fused vector, the best view of one part, or the best view of any part."""
 
 Fusion = Literal["rrf", "weighted"]
-"""How hybrid joins its two rankings; see `firstsight.retrieval.ranking.fusion`."""
+"""Fusion method of mode hybrid; see `firstsight.retrieval.ranking.fusion`."""
 
 MAX_RESULTS = 10_000
-"""Most results one query may reach: offset and k together."""
+"""Maximum of offset + k."""
 
 KINDS = ("product", "video", "live")
 
 
 @dataclass(frozen=True)
 class Query:
-    """One query; checks itself when it is made.
+    """A search query. Values are checked on construction.
 
     Raises:
-        QueryError: a value is of the wrong type or out of range, nothing is asked for, or two settings contradict
-            each other; one sentence that names the value and the remedy.
+        QueryError: a value has the wrong type or is out of range, the query has no part, or two settings contradict
+            each other. The message names the value and the remedy.
     """
 
-    text: str | None = None  # words that describe what is wanted
-    text_weight: float = 1.0  # of the text in the query's vector, 0 or more
-    images: Sequence[ImageInput] = ()  # pictures: paths, addresses, bytes, PIL pictures, arrays
-    image_weights: Sequence[float] = ()  # one for each picture; none for 1 each
-    videos: Sequence[str] = ()  # paths or addresses; eight frames of each are averaged
-    video_weights: Sequence[float] = ()
-    items: Sequence[str] = ()  # ids: more like these, themselves left out
-    item_weights: Sequence[float] = ()
+    text: str | None = None  # description of the items to find
+    text_weight: float = 1.0  # weight of the text in the query vector, 0 or more
+    images: Sequence[ImageInput] = ()  # pictures: paths, addresses, bytes, PIL images, arrays
+    image_weights: Sequence[float] = ()  # one per picture; empty: 1 each
+    videos: Sequence[str] = ()  # paths or addresses; the query uses the mean of eight frames of each
+    video_weights: Sequence[float] = ()  # one per video; empty: 1 each
+    items: Sequence[str] = ()  # item ids: find similar items; these items are not in the results
+    item_weights: Sequence[float] = ()  # one per item; empty: 1 each
     minus: Sequence[str] = ()  # texts to avoid
     minus_images: Sequence[ImageInput] = ()  # pictures to avoid
-    minus_weight: float = 0.5  # most that what is to be avoided can cost an item, 0 to 1
+    minus_weight: float = 0.5  # maximum penalty for minus and minus_images, 0 to 1
     mode: Mode | None = None  # None: hybrid for a text alone, else vector
     fusion: Fusion = "weighted"
     part: PartChoice = "item"
-    k: int = 10  # most results, 1 to 10,000
-    offset: int = 0  # results left out before the first; offset + k is at most 10,000
-    where: str | None = None  # an SQL condition over the columns of `items`
-    kinds: Sequence[str] = ()  # "product", "video", "live"; none for all
-    min_score: float | None = None  # least cosine, -1 to 1
-    min_relevance: float | None = None  # least relevance, 0 to 1
-    diversity: float = 0.0  # 0: by rank alone, 1: by difference alone (1 - lambda of MMR)
-    collapse: str | None = None  # a column: only the best item of each of its values; "duplicates": of near-duplicates
-    moments: bool = False  # of each video, also the stretches that match
-    snapshot: str | None = None  # from an earlier answer: search the rows there were then
-    include_blocked: bool = False  # also items that a safety decision keeps out
-    rerank: bool = True  # let the promoted reranker order the first results, where there is one for such queries
+    k: int = 10  # maximum number of results, 1 to 10,000
+    offset: int = 0  # number of results to skip; offset + k is at most 10,000
+    where: str | None = None  # SQL condition over the columns of `items`
+    kinds: Sequence[str] = ()  # "product", "video", "live"; empty: all
+    min_score: float | None = None  # minimum cosine, -1 to 1
+    min_relevance: float | None = None  # minimum relevance, 0 to 1
+    diversity: float = 0.0  # 0: rank by score only, 1: by difference only (1 - lambda of MMR)
+    collapse: str | None = None  # column name: keep the best item per value; "duplicates": per near-duplicate group
+    moments: bool = False  # return the matching stretches of each video
+    snapshot: str | None = None  # token of earlier results: search the rows of that state
+    include_blocked: bool = False  # include items that a safety decision blocks
+    rerank: bool = True  # reorder the first results with the promoted reranker of this kind of query, if any
 
     def __post_init__(self) -> None:
         for name in _LIST_FIELDS:
@@ -83,11 +83,11 @@ class Query:
         self._check_parts()
         self._check_ranges()
 
-    # ---- what follows from it
+    # ---- derived values
 
     @property
     def resolved_mode(self) -> Mode:
-        """The mode that is used: the one asked for, else hybrid for a text alone over whole items, else vector."""
+        """The mode in use: `mode` if set, else hybrid for a text alone over whole items, else vector."""
         if self.mode is not None:
             return self.mode
         others = self.images or self.videos or self.items
@@ -95,28 +95,32 @@ class Query:
 
     @property
     def summary(self) -> str:
-        """The query in a few words, for a heading."""
+        """Short text of the query, for a heading."""
         parts = [self.text] if self.text else []
-        parts += [f"more like {_name_of(thing)}" for thing in (*self.items, *self.images, *self.videos)]
-        avoided = ", ".join([*self.minus, *(_name_of(image) for image in self.minus_images)])
+        parts += [f"more like {_short_name(example)}" for example in (*self.items, *self.images, *self.videos)]
+        avoided = ", ".join([*self.minus, *(_short_name(image) for image in self.minus_images)])
         return " + ".join(parts) + (f", without {avoided}" if avoided else "")
 
     # ---- to and from JSON
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Query:
-        """A query from the keys and values that JSON can hold: those of this class, pictures as paths or addresses.
+        """Make a query from plain values, such as parsed JSON.
+
+        Args:
+            plain: field names of this class to values; pictures are paths or addresses.
 
         Raises:
-            QueryError: an unknown key, with the names near to it; or as for the class.
+            QueryError: `plain` is no mapping, has an unknown key, or has a picture that is no path or address; or
+                the values do not make a valid query. For an unknown key the message suggests similar names.
         """
         if not isinstance(plain, Mapping):
             raise QueryError(f'a query is an object such as {{"text": "red shoes"}}, not {_short_repr(plain)}')
         known = [field.name for field in fields(cls)]
         for key in plain:
             if key not in known:
-                near = difflib.get_close_matches(str(key), known, n=3)
-                hint = f"did you mean {' or '.join(near)}" if near else f"the keys are {', '.join(known)}"
+                similar = difflib.get_close_matches(str(key), known, n=3)
+                hint = f"did you mean {' or '.join(similar)}" if similar else f"the keys are {', '.join(known)}"
                 raise QueryError(f"a query has no {str(key)!r}; {hint}")
         for name in ("images", "minus_images"):
             for image in _as_tuple(name, plain.get(name, ())):
@@ -125,17 +129,17 @@ class Query:
         return cls(**plain)
 
     def as_dict(self) -> dict[str, Any]:
-        """What is not at its default, as plain values from which `from_dict` makes the query again.
+        """Return the fields that differ from their defaults, as plain values for `from_dict`.
 
         Raises:
-            QueryError: a picture of it is no path or address.
+            QueryError: a picture is given as bytes, an image or an array, so it has no plain form.
         """
         for image in (*self.images, *self.minus_images):
             if not isinstance(image, str):
                 raise QueryError(f"a picture given as {type(image).__name__} has no plain form; give a path or address")
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
-        blank: dict[str, Any] = {field.name: [] if field.default == () else field.default for field in fields(self)}
-        return {name: value for name, value in plain.items() if value != blank[name]}
+        defaults: dict[str, Any] = {field.name: [] if field.default == () else field.default for field in fields(self)}
+        return {name: value for name, value in plain.items() if value != defaults[name]}
 
     # ---- checks
 
@@ -143,7 +147,7 @@ class Query:
         for name in ("text", "where", "collapse", "snapshot"):
             value = getattr(self, name)
             if value is not None and not isinstance(value, str):
-                raise QueryError(f"{name} must be a text, not {_short_repr(value)}")
+                raise QueryError(f"{name} must be a string, not {_short_repr(value)}")
         for name in ("rerank", "moments", "include_blocked"):
             value = getattr(self, name)
             if not isinstance(value, bool):
@@ -151,7 +155,7 @@ class Query:
         for name in ("videos", "items", "minus", "kinds"):
             for value in getattr(self, name):
                 if not isinstance(value, str):
-                    raise QueryError(f"{name} holds {_short_repr(value)}, which is no text")
+                    raise QueryError(f"{name} holds {_short_repr(value)}, which is not a string")
         for name, choices in (("mode", Mode), ("fusion", Fusion), ("part", PartChoice)):
             value = getattr(self, name)
             if value not in get_args(choices) and not (name == "mode" and value is None):
@@ -162,12 +166,12 @@ class Query:
 
     def _check_parts(self) -> None:
         if self.text is not None and not self.text.strip():
-            raise QueryError("the query is empty; say what to look for")
+            raise QueryError("the query is empty; describe the items to find")
         for name in ("image", "video", "item"):
-            weights, things = getattr(self, f"{name}_weights"), getattr(self, f"{name}s")
-            if weights and len(weights) != len(things):
+            weights, examples = getattr(self, f"{name}_weights"), getattr(self, f"{name}s")
+            if weights and len(weights) != len(examples):
                 raise QueryError(
-                    f"there are {len(weights)} {name} weights for {len(things)} {name}s; one each, or none"
+                    f"there are {len(weights)} {name} weights for {len(examples)} {name}s; give one each, or none"
                 )
         weights = self._weights()
         if not weights:
@@ -177,12 +181,12 @@ class Query:
         if not any(weights):
             raise QueryError("every weight of the query is 0; give one part a weight above 0")
         if any(not text.strip() for text in self.minus):
-            raise QueryError("a text to avoid is empty; say what to avoid, or leave it out")
+            raise QueryError("a minus text is empty; describe what to avoid, or leave it out")
         mode = self.resolved_mode
         if mode != "vector" and self.text is None:
             raise QueryError(f"mode {mode} needs a text; give one, or use mode vector")
         if mode == "words" and (len(weights) > 1 or self.minus or self.minus_images):
-            raise QueryError("mode words takes a text alone; with pictures, items or things to avoid use mode hybrid")
+            raise QueryError("mode words takes a text alone; with pictures, items or minus terms use mode hybrid")
         if mode != "vector" and self.part != "item":
             raise QueryError(f"mode {mode} ranks whole items; with part {self.part} use mode vector")
 
@@ -199,7 +203,7 @@ class Query:
         _check_whole("k", self.k, 1, MAX_RESULTS)
         _check_whole("offset", self.offset, 0, MAX_RESULTS - 1)
         if self.offset + self.k > MAX_RESULTS:
-            raise QueryError(f"offset {self.offset} and k {self.k} reach past {MAX_RESULTS}; narrow the query instead")
+            raise QueryError(f"offset {self.offset} + k {self.k} is over {MAX_RESULTS}; narrow the query instead")
         _check_number("minus_weight", self.minus_weight, 0, 1)
         _check_number("diversity", self.diversity, 0, 1)
         if self.min_score is not None:
@@ -214,7 +218,7 @@ _LIST_FIELDS = tuple(
 
 
 def _as_tuple(name: str, value: object) -> tuple[Any, ...]:
-    # a text is a sequence of its letters, and bytes of numbers: never what is meant by several
+    # a string is a sequence of letters, and bytes are a sequence of numbers; neither is meant as a list
     if isinstance(value, str | bytes) or not isinstance(value, Sequence):
         raise QueryError(f"{name} must be a list, not {_short_repr(value)}")
     return tuple(value)
@@ -227,7 +231,7 @@ def _check_whole(name: str, value: object, low: int, high: int) -> None:
 
 def _check_number(name: str, value: object, low: float, high: float) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not number or not low <= value <= high:  # type: ignore[operator]  # a number by now
+    if not number or not low <= value <= high:  # type: ignore[operator]  # `number` says that value is a number
         between = f"{low:g} or more" if high == math.inf else f"between {low:g} and {high:g}"
         raise QueryError(f"{name} must be {between}, not {_short_repr(value)}")
 
@@ -236,7 +240,7 @@ def _short_repr(value: object) -> str:
     return repr(value)[:80]
 
 
-def _name_of(thing: object) -> str:
-    if isinstance(thing, str) or hasattr(thing, "__fspath__"):
-        return str(thing).rstrip("/").rpartition("/")[2]
+def _short_name(example: object) -> str:
+    if isinstance(example, str) or hasattr(example, "__fspath__"):
+        return str(example).rstrip("/").rpartition("/")[2]
     return "a picture"

@@ -1,4 +1,4 @@
-"""Rerankers kept in the database: one row per version, of which at most one is promoted for each mode."""
+"""Store rerankers in the database: one row per version, at most one promoted version per mode."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ _FIELDS: list[pa.Field[Any]] = [
     pa.field("version", pa.int64(), nullable=False, metadata={b"lance-schema:unenforced-primary-key": b"true"}),
     pa.field("fitted_at", TIME, nullable=False),
     pa.field("promoted", pa.bool_(), nullable=False),
-    pa.field("mode", pa.string(), nullable=False),  # of the searches that it learned from, and reranks
-    pa.field("fingerprint", pa.string(), nullable=False),  # of the encoder whose scores it learned from
-    pa.field("columns", pa.list_(pa.string()), nullable=False),  # of the catalogue that it looks at
-    pa.field("learned", pa.list_(pa.string()), nullable=False),  # digests of the queries that it learned from
+    pa.field("mode", pa.string(), nullable=False),  # search mode of its training queries, and of the queries it reranks
+    pa.field("fingerprint", pa.string(), nullable=False),  # of the encoder of its training scores
+    pa.field("columns", pa.list_(pa.string()), nullable=False),  # catalogue columns that it uses as features
+    pa.field("learned", pa.list_(pa.string()), nullable=False),  # digests of the training queries
     pa.field("figures", pa.string(), nullable=False),  # JSON
-    pa.field("model", pa.string(), nullable=False),  # LightGBM's own text: trees as numbers, nothing that runs
+    pa.field("model", pa.string(), nullable=False),  # LightGBM's text format: trees as numbers, no code
 ]
 SCHEMA = pa.schema(_FIELDS)
 
 
 @dataclass(frozen=True)
 class RerankerVersion:
-    """One fitted reranker."""
+    """One fitted reranker; the fields are those of the table."""
 
-    version: int
+    version: int  # from 1; 0 before it is stored
     fitted_at: datetime  # UTC
-    promoted: bool
+    promoted: bool  # in use by searches
     mode: str
     fingerprint: str
     columns: tuple[str, ...]
     learned: tuple[str, ...]
-    figures: Mapping[str, Any]  # held out: queries, ndcg_before, ndcg_after, p
+    figures: Mapping[str, Any]  # on held-out queries: queries, ndcg_before, ndcg_after, p
     model: str
 
     def as_dict(self) -> dict[str, Any]:
-        """What a person wants to know of it: everything but the trees and the digests."""
+        """Return the fields for display: all but the model and the query digests."""
         return {
             "version": self.version,
             "fitted_at": self.fitted_at.isoformat(),
@@ -109,8 +109,8 @@ class RerankerShelf:
                 by_mode = {reranker.mode: reranker for reranker in self._shelf.in_use(state)}
             except (ValueError, RuntimeError, OSError) as error:
                 raise QueryError(
-                    f"rerankers of a snapshot are not there any more ({first_line(error)}); begin again at the first "
-                    "page, without it"
+                    f"the rerankers of this snapshot were removed ({first_line(error)}); start again at the first "
+                    "page, without the snapshot"
                 ) from None
             if len(self._promoted) > 3:
                 self._promoted.clear()
@@ -135,12 +135,12 @@ class RerankerShelf:
 
 
 def normalise_text(text: str) -> str:
-    """A query's text without what makes no other query of it: capitals and blanks."""
+    """Lower-case a query text and collapse its white space, since neither makes a different query."""
     return " ".join(text.lower().split())
 
 
 def digest(text: str) -> str:
-    """What tells whether a query was learned from, without keeping what people typed."""
+    """Digest of a query text: it identifies training queries without storing the typed text."""
     return hashlib.blake2b(normalise_text(text).encode(), digest_size=8).hexdigest()
 
 
@@ -154,10 +154,10 @@ def find_version(shelf: RerankerShelf, version: int | None) -> RerankerVersion:
 
 
 def versions_to_evaluate(shelf: RerankerShelf, modes: Sequence[str]) -> list[RerankerVersion]:
-    """What an evaluation shows beside modes: the promoted reranker of each, and the newest where that is another."""
-    there = shelf.versions()
-    shown = []
+    """Select the rerankers for an evaluation: for each mode the promoted one and the latest one."""
+    versions = shelf.versions()
+    selected = []
     for mode in modes:
-        of_mode = [one for one in there if one.mode == mode]
-        shown += [one for one in of_mode if one.promoted or one is of_mode[-1]]
-    return shown
+        of_mode = [reranker for reranker in versions if reranker.mode == mode]
+        selected += [reranker for reranker in of_mode if reranker.promoted or reranker is of_mode[-1]]
+    return selected

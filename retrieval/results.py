@@ -1,4 +1,4 @@
-"""What a search gives back."""
+"""Search results: items with scores, matching views and moments."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from firstsight.storage.tables import Part
 
 @dataclass(frozen=True)
 class ViewMatch:
-    """The view of an item that is nearest to the query."""
+    """A view of an item with its cosine to the query."""
 
     part: Part
-    uri: str | None  # of the picture or video, as a path or address that can be opened; None for a title
-    time_s: float | None  # second of a video's frame
+    uri: str | None  # path or address of the picture or video, ready to open; None for a title
+    time_s: float | None  # position of a video frame, in seconds
     score: float  # cosine of this view to the query, -1 to 1
-    view_id: str | None = None  # of the stored view
+    view_id: str | None = None  # id of the stored view
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """One item, with why it was found."""
+    """One item with its scores and its best-matching views."""
 
     item_id: str
     kind: str
     title: str | None
-    score: float  # cosine of what was compared to the query, -1 to 1; 0 for an item without a vector
-    relevance: float  # 0 to 1: what that means in this database; 1 where the item has every word of a text
-    view: ViewMatch | None  # the nearest of its views, of those compared
-    picture: ViewMatch | None  # the nearest of its pictures and frames: what to show
+    score: float  # cosine of the compared vector to the query, -1 to 1; 0 for an item without a vector
+    relevance: float  # the score calibrated for this database, 0 to 1; 1 if the item has every word of the text
+    view: ViewMatch | None  # best-matching compared view
+    picture: ViewMatch | None  # best-matching picture or frame, for display
     columns: Mapping[str, Any]  # text, times, and the catalogue's own columns
-    others: int | None = None  # with collapse: items of the same group that pass the filter, beside this one
-    rank_score: float | None = None  # what a reranker gave it, only comparable within one query; None where none did
-    moments: tuple[Moment, ...] | None = None  # with moments: the stretches of its videos that match, best first
-    duplicates: tuple[str, ...] | None = None  # with collapse="duplicates": their ids, of the results read
+    others: int | None = None  # with collapse: number of other items in the group that pass the filter
+    rank_score: float | None = None  # score of the reranker, comparable only within a query; None if not reranked
+    moments: tuple[Moment, ...] | None = None  # with moments: matching stretches of its videos, best first
+    duplicates: tuple[str, ...] | None = None  # with collapse="duplicates": ids of near-duplicates among the items read
 
     def as_dict(self) -> dict[str, Any]:
-        """The result as plain values that JSON can hold; the catalogue's columns under `columns`."""
+        """Return the result as plain values for JSON; the catalogue's columns are under `columns`."""
         head = {"item_id": self.item_id, "kind": self.kind, "title": self.title}
         scores = {"score": round(self.score, 4), "relevance": round(self.relevance, 4)}
         rank = {} if self.rank_score is None else {"rank_score": round(self.rank_score, 4)}
@@ -57,10 +57,9 @@ class SearchResults(list[SearchResult]):
     """The results of one query, best first.
 
     Attributes:
-        snapshot: names the rows that were searched; given with the next offset, the next page is cut from the same
-            ranking, whatever has been written since.
-        reranker: the version of the reranker that ordered them; None where the search's own order stands.
-        withheld: items of this page of an earlier snapshot that were removed or blocked since.
+        snapshot: token of the searched rows. With it, the next page comes from the same ranking, even after writes.
+        reranker: version of the reranker that ordered the results; None if not reranked.
+        withheld: number of items of this page that were removed or blocked after the snapshot.
     """
 
     def __init__(
@@ -86,5 +85,5 @@ def _plain(value: object) -> object:
 
 
 def locate(uri: str, catalog_dir: str) -> str:
-    """A view's address as something that can be opened: relative paths start at the catalogue's folder."""
+    """Return an address that can be opened: a relative path starts at the catalogue's folder."""
     return uri if "://" in uri else str(Path(catalog_dir) / uri)

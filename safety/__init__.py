@@ -1,1 +1,1 @@
-"""Trust and safety: policies, classifier heads on stored vectors, hash matching, decisions that can be defended."""
+"""Trust and safety: policies, heads on stored vectors, known pictures, and logged decisions about items."""

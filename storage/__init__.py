@@ -1,6 +1,6 @@
-"""A LanceDB database: tables, locks, indexes and their upkeep, upgrades; what every package needs, indexing nothing."""
+"""A LanceDB database: its tables, locks, indexes, upkeep and upgrades."""
 
 import os
 
-# LanceDB reads this at import; otherwise it warns on stderr of inner steps, such as partitions left empty
+# LanceDB reads this at import; by default it warns on stderr about internal details, such as empty partitions
 os.environ.setdefault("LANCEDB_LOG", "error")

@@ -1,4 +1,4 @@
-"""Opening a LanceDB database, and making an empty one."""
+"""Layout number and encoder of a database, and the tables of a new one."""
 
 from __future__ import annotations
 
@@ -16,49 +16,49 @@ from firstsight.vectors import EncoderSpec
 
 
 def is_remote(uri: str) -> bool:
-    """Whether a database is at an object-store address."""
+    """Whether `uri` is an object-store address."""
     return "://" in uri
 
 
 def create_tables(uri: str, spec: EncoderSpec) -> None:
-    """Make the empty tables, over those that a kill left half made.
+    """Create the empty tables of a database; completes the work of a killed call.
 
     Raises:
-        StoreError: they cannot be written.
+        StoreError: the tables cannot be written.
     """
     metadata = json.dumps({"format": tables.CURRENT_LAYOUT, "encoder": asdict(spec)}, sort_keys=True).encode()
     schemas = {
         "runs": tables.runs_schema(),
         "failures": tables.failures_schema(),
         "views": tables.views_schema(spec.dim),
-        "items": tables.items_schema(spec.dim, metadata),  # last: a database exists once it does, and then it is whole
+        "items": tables.items_schema(spec.dim, metadata),  # last: a database with this table is complete
     }
     session = shared_session(uri)
     try:
         for name, schema in schemas.items():
             try:
                 session.create_table(name, schema=schema, exist_ok=True)
-            except ValueError:  # left over from making it for an encoder of another dimension
+            except ValueError:  # from a killed call for an encoder of another dimension
                 session.create_table(name, schema=schema, mode="overwrite")
     except (RuntimeError, OSError) as error:
-        raise StoreError(f"{uri} cannot be made ({first_line(error)}); choose another --db") from error
+        raise StoreError(f"{uri} cannot be created ({first_line(error)}); choose another --db") from error
 
 
 def stored_spec(uri: str, items: Table) -> EncoderSpec:
-    """The encoder a database is bound to.
+    """Read the encoder that a database is bound to.
 
     Raises:
-        StoreError: the table is of another program, or of a newer version of this one.
+        StoreError: another program or a newer firstsight made the table.
     """
     stored_layout(uri, items)
     return EncoderSpec(**_stored(uri, items.schema)["encoder"])
 
 
 def stored_layout(uri: str, items: Table) -> int:
-    """The layout of a database: the one it was made in, or a later one it was upgraded to.
+    """Read the layout of a database: the layout it was made in, or a later one after an upgrade.
 
     Raises:
-        StoreError: the table is of another program, or of a newer version of this one.
+        StoreError: another program or a newer firstsight made the table.
     """
     schema = items.schema
     made_in: int = _stored(uri, schema)["format"]
@@ -70,7 +70,7 @@ def stored_layout(uri: str, items: Table) -> int:
 
 
 def store_layout(items: Table, layout: int) -> None:
-    """Store the layout that a database was upgraded to, in one small commit."""
+    """Store the layout after an upgrade, in one small commit."""
     items.update_field_metadata({"path": tables.KEYS["items"], "metadata": {tables.LAYOUT_KEY: str(layout)}})
 
 

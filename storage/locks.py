@@ -1,4 +1,7 @@
-"""Locks on a database folder: one writer at a time, one process that makes the tables, one that watches for an item."""
+"""Locks on a database folder: for the writer, for the creation of tables, and for the watch of an item.
+
+The system releases a lock when its process dies.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +22,20 @@ from firstsight.errors import DatabaseBusyError, StoreError
 log = logging.getLogger(__name__)
 
 SILENT_WAIT_S = 1.0
-"""Seconds of waiting for another writer that are not worth a word."""
+"""Wait for another writer, in seconds, after which the log reports it."""
 
 
 @contextmanager
 def writer_lock(folder: Path, wait_s: float) -> Iterator[None]:
-    """Hold the writer lock of a database folder; the system lets go of it when the process dies.
+    """Hold the writer lock of a database folder.
+
+    Args:
+        wait_s: maximum wait for another writer, in seconds.
 
     Raises:
-        DatabaseBusyError: another process holds it, named by process, host and start.
+        DatabaseBusyError: another process still holds the lock after `wait_s`; the message names its process id, host
+            and start.
+        StoreError: the folder cannot be written.
     """
     holder = folder / ".writer.json"
     lock = FileLock(folder / ".writer.lock")
@@ -38,13 +46,13 @@ def writer_lock(folder: Path, wait_s: float) -> Iterator[None]:
             if wait_s > SILENT_WAIT_S:
                 log.warning("%s is being written %s; waiting for it up to %g s", folder, _describe(holder), wait_s)
             lock.acquire(timeout=wait_s - min(wait_s, SILENT_WAIT_S))
-    except Timeout:  # an OSError, too
+    except Timeout:  # a subclass of OSError, so it comes first
         raise DatabaseBusyError(f"{folder} is being written {_describe(holder)}; wait for it (--wait 600)") from None
     except OSError as error:
         raise _unwritable(folder, error) from None
     try:
         since = datetime.now(UTC).isoformat()
-        with suppress(OSError):  # it only names the holder; a full disk is answered by the first write
+        with suppress(OSError):  # the file only describes the holder; the first write reports a full disk
             holder.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since}))
         yield
     finally:
@@ -54,18 +62,18 @@ def writer_lock(folder: Path, wait_s: float) -> Iterator[None]:
 
 @contextmanager
 def creation_lock(folder: Path) -> Iterator[None]:
-    """Hold the right to make a database's tables, making its folder first.
+    """Create the folder of a database, and hold the lock for the creation of its tables.
 
     Raises:
-        StoreError: the folder holds something else, or cannot be written.
+        StoreError: the folder holds other files, or cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        strangers = [p.name for p in folder.iterdir() if p.suffix != ".lance" and not p.name.startswith(".")]
+        others = [p.name for p in folder.iterdir() if p.suffix != ".lance" and not p.name.startswith(".")]
     except OSError as error:
         raise StoreError(f"{folder} cannot be used as a database ({error.strerror}); choose another --db") from None
-    if strangers and not (folder / "items.lance").is_dir():
-        raise StoreError(f"{folder} holds other things ({strangers[0]}); give the database its own folder with --db")
+    if others and not (folder / "items.lance").is_dir():
+        raise StoreError(f"{folder} holds other files ({others[0]}); give the database its own folder with --db")
     lock = FileLock(folder / ".create.lock")
     try:
         lock.acquire()
@@ -79,17 +87,18 @@ def creation_lock(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def watch_lock(folder: Path, item_id: str) -> Iterator[None]:
-    """Hold the right to watch a stream for an item; the system lets go of it when the process dies.
+    """Hold the lock for watching a stream for an item.
 
     Raises:
-        DatabaseBusyError: another process does so.
+        DatabaseBusyError: another process watches a stream for this item.
+        StoreError: the folder cannot be written.
     """
     lock = _watch_lock(folder, item_id)
     try:
         lock.acquire(timeout=0)
-    except Timeout:  # an OSError, too
+    except Timeout:  # a subclass of OSError, so it comes first
         raise DatabaseBusyError(
-            f"another process watches a stream for item {item_id!r} in {folder}; stop that one first"
+            f"another process watches a stream for item {item_id!r} in {folder}; stop that watch first"
         ) from None
     except OSError as error:
         raise _unwritable(folder, error) from None
@@ -100,11 +109,11 @@ def watch_lock(folder: Path, item_id: str) -> Iterator[None]:
 
 
 def is_watched(folder: Path, item_id: str) -> bool:
-    """Whether a living process holds `watch_lock`."""
+    """Whether a running process holds `watch_lock` for this item."""
     lock = _watch_lock(folder, item_id)
     try:
         lock.acquire(timeout=0)
-    except OSError:  # Timeout is one
+    except OSError:  # includes Timeout
         return True
     lock.release()
     return False
@@ -115,7 +124,7 @@ def _watch_lock(folder: Path, item_id: str) -> FileLock:
 
 
 def _unwritable(folder: Path, error: OSError) -> StoreError:
-    return StoreError(f"{folder} cannot be written ({error.strerror}); see to its permissions, or choose another --db")
+    return StoreError(f"{folder} cannot be written ({error.strerror}); check its permissions, or choose another --db")
 
 
 def _describe(holder: Path) -> str:

@@ -1,8 +1,9 @@
-"""The semantic ID of every item, in a table beside `items`, and conditions on it.
+"""The semantic ID of each item, in a table of its own, and filters on it.
 
-A column of `items` would take every row out of the vector index when codes are fitted, so that codes live here, and a
-condition on `semantic_id` is answered here and handed on as ids. A row is written once and never changes. Rows belong
-to a version of the codebooks; a version counts once its codebooks are stored, which is the last write of a fit.
+With codes in a column of `items`, each fit would take all rows out of the vector index. So the codes have their own
+table, and this module turns filters on `semantic_id` into filters on `item_id`. Rows are written once and never
+change. Each row belongs to a version of the codebooks. The codebooks are the last write of a fit; a version is in use
+once they are stored.
 """
 
 from __future__ import annotations
@@ -12,42 +13,42 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from firstsight.errors import QueryError
-from firstsight.storage.conditions import is_in, shortened
 from firstsight.storage.side_tables import open_side_table
+from firstsight.storage.sql.conditions import is_in, shortened
 from firstsight.storage.store import Store
 from firstsight.storage.tables import TIME
 
 if TYPE_CHECKING:
-    from firstsight.storage.condition_parser import Condition
+    from firstsight.storage.sql.condition_parser import Condition
 
 CODES_TABLE = "semantic_ids"
 CODEBOOKS_TABLE = "semantic_codebooks"
 COLUMN = "semantic_id"
 
 MOST_MATCHES = 20_000
-"""Items that a condition on semantic IDs may choose: they become ids in the search's own condition."""
+"""Maximum number of items for a filter on semantic IDs: their ids become part of the search's filter."""
 
 
 def _fields(*fields: pa.Field[Any], key: tuple[str, pa.DataType]) -> pa.Schema:
-    own = pa.field(key[0], key[1], nullable=False, metadata={b"lance-schema:unenforced-primary-key": b"true"})
-    return pa.schema([own, *fields])
+    key_field = pa.field(key[0], key[1], nullable=False, metadata={b"lance-schema:unenforced-primary-key": b"true"})
+    return pa.schema([key_field, *fields])
 
 
 CODES_SCHEMA = _fields(
     pa.field("version", pa.int64(), nullable=False),
     pa.field("item_id", pa.string(), nullable=False),
     pa.field("semantic_id", pa.string(), nullable=False),  # codes and copy, joined by "-": "12-200-7-0"
-    pa.field("codes", pa.list_(pa.int32()), nullable=False),  # of the levels, coarse to fine
-    pa.field("copy", pa.int32(), nullable=False),  # how many items of the same codes came before
+    pa.field("codes", pa.list_(pa.int32()), nullable=False),  # one per level, coarse to fine
+    pa.field("copy", pa.int32(), nullable=False),  # number of earlier items with the same codes
     key=("row_id", pa.string()),  # "version/item_id"
 )
 CODEBOOKS_SCHEMA = _fields(
     pa.field("fitted_at", TIME, nullable=False),
-    pa.field("fingerprint", pa.string(), nullable=False),  # of the encoder whose vectors it was fitted on
+    pa.field("fingerprint", pa.string(), nullable=False),  # of the encoder that made the vectors
     pa.field("levels", pa.int64(), nullable=False),
     pa.field("codes", pa.int64(), nullable=False),
     pa.field("dim", pa.int64(), nullable=False),
-    pa.field("width", pa.int64(), nullable=False),  # dimensions in which a further level compares
+    pa.field("width", pa.int64(), nullable=False),  # dimensions that levels after the first compare
     pa.field("means", pa.list_(pa.float32()), nullable=False),  # levels × codes × dim
     pa.field("axes", pa.list_(pa.float32()), nullable=False),  # (levels - 1) × dim × width
     pa.field("centroids", pa.list_(pa.float32()), nullable=False),  # (levels - 1) × codes × width
@@ -57,7 +58,7 @@ CODEBOOKS_SCHEMA = _fields(
 
 
 def newest_version(store: Store) -> int | None:
-    """The version of the codebooks in use; None where none were fitted."""
+    """The version of the codebooks in use; None before the first fit."""
     table = open_side_table(store, CODEBOOKS_TABLE)
     if table is None:
         return None
@@ -66,13 +67,13 @@ def newest_version(store: Store) -> int | None:
 
 
 def replace_semantic_ids(store: Store, condition: Condition) -> Condition:
-    """Replace what a condition says of `semantic_id` with conditions on `item_id`.
+    """Replace conditions on `semantic_id` in a filter with conditions on `item_id`.
 
-    It can use =, !=, IN and LIKE with texts, and NOT; an item without a semantic ID fulfils the negations.
+    Supported are =, !=, IN, LIKE and their negations with a text; items without a semantic ID match the negations.
 
     Raises:
-        QueryError: nothing has semantic IDs yet, the condition uses them in another way, or more than `MOST_MATCHES`
-            items match.
+        QueryError: no item has a semantic ID yet, the filter uses another comparison, or more than `MOST_MATCHES` items
+            match.
     """
     if COLUMN in store.items.schema.names:
         return condition

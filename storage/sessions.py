@@ -1,9 +1,9 @@
 """One LanceDB session for all handles of a database in this process, replaced as the database's indexes change.
 
-A session caches what searches read: metadata, and parts of indexes with their open files. It drops what was used
-longest ago, and only when the cache is full. An index that a write has replaced therefore stays in memory, and its
-files stay open, until gigabytes of other entries have come. No call drops one entry, so that the whole session is
-replaced once it has seen `MAX_REPLACED` indexes go out of use; what is still in use is read again from the disk.
+Searches fill the session's cache with metadata and with parts of indexes and their open files. LanceDB drops the
+least recently used entries, and only when the cache is full. Replaced indexes therefore stay in memory with open
+files until gigabytes of newer entries push them out. LanceDB has no call that drops a single entry. So this module
+replaces the whole session after `MAX_REPLACED` replaced indexes; searches then read the current indexes again.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ from lancedb.table import Table
 from firstsight.errors import StoreError
 
 MAX_REPLACED: Final = 16
-"""Indexes out of use that a session may hold. Each has an open file or two; a write of a small database makes two."""
+"""Maximum number of replaced indexes in a session. Each keeps one or two files open; a write to a small database
+replaces two."""
 
 INDEX_CACHE_BYTES: Final = 6 * 1024**3
-"""LanceDB's own default. 100,000 items need 13 MB; a cache that is too small makes every search read the disk."""
+"""Size of the index cache: LanceDB's default. 100,000 items need 13 MB; with a full cache, searches read the disk."""
 
 METADATA_CACHE_BYTES: Final = 256 * 1024**2
-"""100,000 items need 1 MB. The rest is of versions that were replaced, such as those that each logged slate makes."""
+"""Size of the metadata cache. 100,000 items need 1 MB; old versions, such as from each logged slate, fill the rest."""
 
 _SEARCHED: Final = ("items", "views")
 
 
 class SharedSession:
-    """The session of one database, for any number of threads. Made by `shared_session`."""
+    """The session of one database, safe for threads. Get it from `shared_session`."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
@@ -43,29 +44,30 @@ class SharedSession:
 
     @property
     def generation(self) -> int:
-        """A number that rises whenever the session is replaced; tables opened before keep the old session alive."""
+        """A number that rises with each replacement; tables opened earlier keep the old session alive."""
         return self._generation
 
     def open_table(self, name: str) -> Table:
         """Open a table at its newest version.
 
         Raises:
-            ValueError, FileNotFoundError, RuntimeError, OSError: LanceDB's own.
+            ValueError, FileNotFoundError: LanceDB finds no such table.
+            RuntimeError, OSError: LanceDB cannot read the table.
         """
         table = self._connection.open_table(name)
         self.note_indexes(table)
         return table
 
-    def create_table(self, name: str, data: Any = None, **how: Any) -> Table:
+    def create_table(self, name: str, data: Any = None, **options: Any) -> Table:
         """Create a table; arguments and errors as `lancedb.DBConnection.create_table`."""
-        return self._connection.create_table(name, data, **how)
+        return self._connection.create_table(name, data, **options)
 
     def drop_table(self, name: str) -> None:
         """Remove a table; errors as `lancedb.DBConnection.drop_table`."""
         self._connection.drop_table(name)
 
     def note_indexes(self, table: Table) -> None:
-        """Note the indexes of the version that a table is at, and replace the session if it has seen too many."""
+        """Note the indexes of a table's current version; replace the session after `MAX_REPLACED` replaced indexes."""
         version = table.version
         if self._noted.get(table.name) == version:
             return
@@ -81,17 +83,17 @@ class SharedSession:
     def _renew(self) -> None:
         session = lancedb.Session(INDEX_CACHE_BYTES, METADATA_CACHE_BYTES)
         self._connection = lancedb.connect(self._uri, session=session)
-        self._noted: dict[str, int] = {}  # version of each table that was last looked at
-        self._names: set[tuple[str, str]] = set()  # of tables and their indexes
-        self._ids: set[str] = set()  # of indexes, those out of use included
+        self._noted: dict[str, int] = {}  # last checked version of each table
+        self._names: set[tuple[str, str]] = set()  # (table, index)
+        self._ids: set[str] = set()  # of all indexes seen, replaced ones included
         self._generation += 1
 
 
 def return_freed_memory() -> None:
-    """Give freed memory back to the system, where the C library is glibc.
+    """Give freed memory back to the system; does something only with glibc.
 
-    It keeps what each thread has freed, and LanceDB has many. Building the text indexes of 2,000 items 100
-    times left 90 MB that nobody used.
+    glibc keeps the freed memory of each thread, and LanceDB has many threads. After 100 builds of the text indexes of
+    2,000 items, 90 MB of unused memory were left.
     """
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
@@ -104,12 +106,12 @@ _OPENING = threading.Lock()
 
 
 def shared_session(uri: str) -> SharedSession:
-    """The session of a database, which lives as long as somebody holds it; makes the database's folder.
+    """Get the session of a database, and create the database's folder; unused sessions are closed.
 
     Raises:
-        StoreError: it cannot be opened.
+        StoreError: LanceDB cannot open the address.
     """
-    address = uri if "://" in uri else os.path.abspath(uri)  # a working directory may change
+    address = uri if "://" in uri else os.path.abspath(uri)  # the working directory may change
     try:
         with _OPENING:
             session = _SESSIONS.get(address)
@@ -121,7 +123,7 @@ def shared_session(uri: str) -> SharedSession:
 
 
 class TableHandles:
-    """The tables of one store, all of one session; an index run uses them from two threads."""
+    """Open tables of one store, all of one session; an index run uses them from two threads."""
 
     def __init__(self, session: SharedSession) -> None:
         self._session = session
@@ -130,8 +132,8 @@ class TableHandles:
         self._opening = threading.Lock()
 
     def __getitem__(self, name: str) -> Table:
-        """A table, opened if it is not."""
-        with self._opening:  # a second handle of one table would not see what the first has written
+        """Get a table, and open it at first use."""
+        with self._opening:  # a second handle of a table would miss the writes of the first
             if name not in self._tables:
                 if not self._tables:
                     self._generation = self._session.generation
@@ -139,7 +141,7 @@ class TableHandles:
             return self._tables[name]
 
     def refresh(self) -> None:
-        """Bring the open tables to their newest versions, in the newest session."""
+        """Move the open tables to their newest versions, in the newest session."""
         if self._generation == self._session.generation:
             for table in self._tables.values():
                 table.checkout_latest()  # type: ignore[no-untyped-call]
@@ -147,10 +149,10 @@ class TableHandles:
                 self._session.note_indexes(self[name])
         if self._generation != self._session.generation:
             self.release()
-            for name in _SEARCHED:  # together, so that they are of one state of the database
+            for name in _SEARCHED:  # together, so that they show one state of the database
                 self[name]
 
     def release(self) -> None:
-        """Close the tables; they are opened again when they are used."""
+        """Close the tables; the next use opens them again."""
         self._tables.clear()
         self._generation = 0

@@ -1,4 +1,4 @@
-"""Tables of a database beside its own four, made when they are first written to."""
+"""Additional tables of a database; the first write creates them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class DatabaseAddress:
 
 
 def open_side_table(store: TableLocation, name: str) -> Table | None:
-    """A table as it is now; None where nothing was ever written to it."""
+    """Open the newest version of a table; None if the table does not exist yet."""
     if store.folder is not None and not (Path(store.folder) / f"{name}.lance").is_dir():
         return None
     try:
@@ -58,26 +58,30 @@ def open_side_table(store: TableLocation, name: str) -> Table | None:
 
 
 def upsert(store: TableLocation, name: str, schema: pa.Schema, key: str, rows: Sequence[Mapping[str, Any]]) -> int:
-    """Write rows over those of the same key, in one commit; the caller holds the writer lock.
+    """Insert rows, or replace rows of equal key, in one commit; the caller holds the writer lock.
+
+    Args:
+        name: of the table; created with `schema` if it does not exist.
+        key: name of the key column.
 
     Returns:
-        How many keys were not there before.
+        Number of new keys.
 
     Raises:
         StoreError: the database cannot be written.
     """
     if not rows:
         return 0
-    once = {row[key]: row for row in rows}  # a new key twice in one batch would be inserted twice
+    by_key = {row[key]: row for row in rows}  # LanceDB inserts a new key twice if one batch has it twice
     try:
         table = store.session.create_table(name, schema=schema, exist_ok=True)
-        # use_index(False): as in `Store._upsert`
+        # use_index(False): as in `TableStore._merge`
         done = (
             table.merge_insert(key)
             .when_matched_update_all()
             .when_not_matched_insert_all()
             .use_index(False)
-            .execute(pa.Table.from_pylist(list(once.values()), schema=schema))
+            .execute(pa.Table.from_pylist(list(by_key.values()), schema=schema))
         )
     except (OSError, RuntimeError, ValueError) as error:  # ValueError: the table has another schema
         raise unwritable(store, error) from error
@@ -85,5 +89,5 @@ def upsert(store: TableLocation, name: str, schema: pa.Schema, key: str, rows: S
 
 
 def unwritable(store: TableLocation, error: Exception) -> StoreError:
-    """What is said of a full disk, a lost connection or a conflicting write."""
-    return StoreError(f"{store.uri} could not be written ({first_line(error)}); see that there is room and access")
+    """Make the error for a full disk, a lost connection or a conflicting write."""
+    return StoreError(f"{store.uri} could not be written ({first_line(error)}); check space and access")

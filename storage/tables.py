@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, get_args
 
 import pyarrow as pa
 
 from firstsight.storage.columns import ColumnKind, arrow_type
 
 Part = Literal["title", "image", "frame"]
-"""What of an item a view shows."""
+"""The part of an item that a view shows."""
+
+PARTS: tuple[str, ...] = get_args(Part)
+"""Every part, in a fixed order: arrays hold places in it."""
 
 TIME = pa.timestamp("us", "UTC")
 
@@ -18,8 +21,7 @@ SPEC_KEY = b"firstsight"
 """Key of the JSON in the items table's schema metadata that binds a database to one encoder."""
 
 CURRENT_LAYOUT = 2
-"""Layout of new databases. A newer one is refused; an older one is read as it is, and upgraded by the first write
-(`upgrade.py`)."""
+"""Layout of new databases. Newer layouts are refused; the first write upgrades older ones (`upgrade.py`)."""
 
 LAYOUT_KEY = "firstsight:layout"
 """Key of the layout that a database was upgraded to, in the metadata of the field `items.item_id`.
@@ -29,12 +31,12 @@ without rewriting every row and building every index again. Metadata of a field 
 """
 
 SAFETY_COLUMNS: dict[str, pa.DataType] = {
-    "safety_decision": pa.string(),  # review or block; null for what is shown, and for what was never scored
+    "safety_decision": pa.string(),  # review or block; null for shown and never scored items
     "safety_scores": pa.string(),  # JSON: policy -> probability
     "safety_policy_version": pa.string(),
     "safety_min_age": pa.int64(),  # years; null for any age
 }
-"""Columns that `items` has once it was scored for safety, filled for what is not simply shown."""
+"""Columns that the first safety scoring adds to `items`; they have values for items in review and blocked items."""
 
 OWN_COLUMNS = (
     "item_id",
@@ -52,17 +54,17 @@ OWN_COLUMNS = (
     "run_id",
     *SAFETY_COLUMNS,
 )
-"""Columns of `items` that are not the catalogue's own."""
+"""Columns of `items` that do not come from extra columns of the catalogue."""
 
 KEYS = {"items": "item_id", "views": "view_id", "failures": "failure_id", "runs": "run_id"}
 """The primary key of each table."""
 
 HIDDEN_COLUMNS = frozenset({"vector", "digest", "row_digest", "catalog_dir", "indexed_at", "run_id"})
-"""Columns of `items` that a person does not want in a search result."""
+"""Columns of `items` that search results and filters leave out."""
 
 
 class Failure(TypedDict):
-    """A row of `failures`: one medium of one item that could not be used."""
+    """A row of `failures`: a medium of an item that could not be used."""
 
     item_id: str
     uri: str
@@ -72,17 +74,17 @@ class Failure(TypedDict):
 
 
 def _key(name: str) -> pa.Field[Any]:
-    # lance reads this as the table's primary key: concurrent upserts of one new id then never double it
+    # Lance reads this as the primary key; concurrent upserts of one new id then insert one row
     return pa.field(name, pa.string(), nullable=False, metadata={b"lance-schema:unenforced-primary-key": b"true"})
 
 
 def vector_type(dim: int) -> pa.DataType:
-    """Unit vectors are float32: float16 halves the disk and makes an index build five times dearer."""
+    """The Arrow type of vectors: float32. float16 halves the disk, but an index build takes five times as long."""
     return pa.list_(pa.float32(), dim)
 
 
 def items_schema(dim: int, metadata: bytes, own: Mapping[str, ColumnKind] | None = None) -> pa.Schema:
-    """One row per item."""
+    """Schema of `items`: one row per item."""
     return pa.schema(
         [
             _key("item_id"),
@@ -92,10 +94,10 @@ def items_schema(dim: int, metadata: bytes, own: Mapping[str, ColumnKind] | None
             pa.field("created_at", TIME),
             pa.field("starts_at", TIME),
             pa.field("expires_at", TIME),
-            pa.field("vector", vector_type(dim)),  # fused over its views; null when nothing could be encoded
-            pa.field("digest", pa.string(), nullable=False),  # of what is encoded: same digest, same vectors
-            pa.field("row_digest", pa.string(), nullable=False),  # of everything else in the row
-            pa.field("catalog_dir", pa.string(), nullable=False),  # where its relative media paths start
+            pa.field("vector", vector_type(dim)),  # fused from its views; null if nothing could be encoded
+            pa.field("digest", pa.string(), nullable=False),  # of all encoder inputs: equal digests, equal vectors
+            pa.field("row_digest", pa.string(), nullable=False),  # of the other columns
+            pa.field("catalog_dir", pa.string(), nullable=False),  # base folder of relative media paths
             pa.field("indexed_at", TIME, nullable=False),
             pa.field("run_id", pa.string(), nullable=False),
             *(pa.field(name, arrow_type(kind)) for name, kind in (own or {}).items()),
@@ -105,15 +107,15 @@ def items_schema(dim: int, metadata: bytes, own: Mapping[str, ColumnKind] | None
 
 
 def views_schema(dim: int) -> pa.Schema:
-    """One row per thing that was encoded."""
+    """Schema of `views`: one row per encoded title, image or frame."""
     return pa.schema(
         [
             _key("view_id"),
             pa.field("item_id", pa.string(), nullable=False),
             pa.field("part", pa.string(), nullable=False),
-            pa.field("uri", pa.string()),  # as the catalogue has it; null for a title
+            pa.field("uri", pa.string()),  # as in the catalogue; null for a title
             pa.field("time_s", pa.float64()),  # second of a frame in its video
-            pa.field("start_s", pa.float64()),  # of the shot that the frame stands for
+            pa.field("start_s", pa.float64()),  # start of the shot that the frame shows
             pa.field("end_s", pa.float64()),
             pa.field("fingerprint", pa.binary(32)),  # PDQ of the picture or frame; null for a title or a flat picture
             pa.field("version", pa.string()),  # ETag or Last-Modified of a remote medium when it was encoded
@@ -123,12 +125,12 @@ def views_schema(dim: int) -> pa.Schema:
 
 
 def missing_view_columns(schema: pa.Schema) -> list[pa.Field[Any]]:
-    """Columns that the views of early databases of layout 1 lack; null in each of them means not known."""
+    """Columns that early databases of layout 1 lack in `views`; null means unknown in each of them."""
     return [field for field in views_schema(1) if field.name not in schema.names]
 
 
 def failures_schema() -> pa.Schema:
-    """One row per medium that could not be used."""
+    """Schema of `failures`: one row per medium that could not be used."""
     return pa.schema(
         [
             _key("failure_id"),
@@ -145,7 +147,10 @@ def failures_schema() -> pa.Schema:
 
 
 def runs_schema() -> pa.Schema:
-    """One row per index run, watch and upkeep; counts and rates are JSON, so that a new counter needs no migration."""
+    """Schema of `runs`: one row per index run, watch, removal and upkeep.
+
+    Counts and settings are JSON, so a new counter needs no new layout.
+    """
     return pa.schema(
         [
             _key("run_id"),
@@ -157,6 +162,6 @@ def runs_schema() -> pa.Schema:
             pa.field("fingerprint", pa.string(), nullable=False),
             pa.field("settings", pa.string(), nullable=False),
             pa.field("counts", pa.string(), nullable=False),
-            pa.field("pending", pa.string()),  # JSON: the write in hand, from which `Store.recover` settles a dead run
+            pa.field("pending", pa.string()),  # JSON: note of the running write, for `recovery.recover`
         ]
     )

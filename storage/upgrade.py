@@ -1,16 +1,18 @@
-"""Upgrading a database of an earlier layout, step by step.
+"""Upgrade of a database from an earlier layout, step by step.
 
-Every write upgrades first; `firstsight upgrade` does nothing else. Until then the database is read as it is. Every step
-can be repeated, and the number of a layout is stored after all of its steps: after a kill at any moment, the next
-upgrade begins again with the steps of that layout and ends with the same tables. Readers never wait.
+Each write upgrades the database first; `firstsight upgrade` does only that. Before the upgrade, readers use the
+database as it is, and they never wait. Each step can be repeated. The number of a layout is stored after all of its
+steps: after a kill at any moment, the next upgrade repeats the steps of that layout and ends with the same tables.
 
-A step is a module with two functions, imported only when it is needed, so that rooms above `indexer` can have steps:
+A step is a module with two functions. It is imported only when it is due, so that packages above `storage` can have
+steps:
 
-    plan(store) -> Sequence[str | Change]    what there is to do in this database; empty for nothing
-    apply(store) -> None                     do it; the caller holds the writer lock
+    plan(store: Store) -> Sequence[str | Change]    list the changes for this database; empty if there are none
+    apply(store: Store) -> None                     make the changes; the caller holds the writer lock
 
-`plan` reads a database of any layout below that of the step, and writes nothing. `apply` may meet what a killed `apply`
-left, and what is done already. A step after which stored vectors are wrong calls `Store.encode_again`.
+`plan` reads a database of any layout below that of the step, and writes nothing. `apply` must accept a database that a
+killed `apply` left half changed, and one that is changed already. A step that makes stored vectors wrong calls
+`Store.encode_again`.
 """
 
 from __future__ import annotations
@@ -20,91 +22,92 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Any, Protocol, cast
 
 from firstsight.storage import tables
 from firstsight.storage.layout import store_layout
-
-if TYPE_CHECKING:
-    from firstsight.storage.store import Store
+from firstsight.storage.table_store import TableStore
 
 LAYOUT_SECONDS = 0.1
-"""Estimate for the commit that stores a layout."""
+"""Estimated time of the commit that stores a layout."""
 
 
 @dataclass(frozen=True)
 class UpgradeStep:
-    """A part of the upgrade to a layout."""
+    """One step of the upgrade to a layout."""
 
     layout: int  # of the database after all steps with this number
-    module: str  # with `plan` and `apply`
+    module: str  # dotted name; has `plan` and `apply`
 
 
 STEPS = (
     UpgradeStep(2, "firstsight.storage.upgrade_view_columns"),
     UpgradeStep(2, "firstsight.safety.audit.upgrade_human_decisions"),
 )
-"""All steps, in order of their layouts. `tests/databases/README.md` says what else a new layout needs."""
+"""All steps, in order of their layouts. `tests/databases/README.md` lists the other tasks for a new layout."""
 
 
 @dataclass(frozen=True)
 class Change:
     """One change that a step makes to a database."""
 
-    does: str  # a sentence in the imperative
-    rows: int = 0  # written
-    seconds: float = 0.0  # estimated
-    encode_again: int = 0  # items that the next index run has to encode again
+    does: str  # one sentence in the imperative
+    rows: int = 0  # rows to write
+    seconds: float = 0.0  # estimated time
+    encode_again: int = 0  # items that the next index run must encode again
 
 
 @dataclass(frozen=True)
 class UpgradeReport:
-    """What an upgrade did; of a dry run, what it will do."""
+    """Result of an upgrade, or the plan of a dry run."""
 
     db: str
-    before: int  # layout
-    after: int  # layout; equal to `before` if there is nothing to do
+    before: int  # layout before
+    after: int  # layout after; equal to `before` if there is nothing to do
     changes: tuple[Change, ...]
     estimated_s: float
-    seconds: float  # measured; 0 for a dry run
-    encode_again: int  # items that the next index run has to encode again
+    seconds: float  # measured time; 0 for a dry run
+    encode_again: int  # items that the next index run must encode again
     dry_run: bool
 
     @property
     def due(self) -> bool:
-        """Whether the database has or had an earlier layout."""
+        """Whether the database has, or had before this upgrade, an earlier layout."""
         return self.after > self.before
 
     def describe(self) -> str:
-        """The two layouts and the estimated time, as one line."""
+        """One line with both layouts and the estimated time."""
         takes = "less than a second" if self.estimated_s < 1 else f"about {self.estimated_s:,.0f} s"
         return f"upgrade from layout {self.before} to layout {self.after}, {takes}"
 
 
 class _StepModule(Protocol):
-    def plan(self, store: Store) -> Sequence[str | Change]: ...
+    # a `Store`, which this module cannot import: `Store.writing` calls the upgrade
+    def plan(self, store: Any) -> Sequence[str | Change]: ...
 
-    def apply(self, store: Store) -> None: ...
+    def apply(self, store: Any) -> None: ...
 
 
-def plan_upgrade(store: Store, *, steps: Sequence[UpgradeStep] = STEPS) -> UpgradeReport:
-    """Say what the upgrade of a database will do; writes nothing and takes no lock.
+def plan_upgrade(store: TableStore, *, steps: Sequence[UpgradeStep] = STEPS) -> UpgradeReport:
+    """List the changes that an upgrade would make; writes nothing and takes no lock.
 
     Args:
+        store: a `Store`.
         steps: in order of their layouts.
     """
     return _report(store, [(step, _changes(store, step)) for step in _due(store, steps)])
 
 
 def apply_upgrade(
-    store: Store, *, steps: Sequence[UpgradeStep] = STEPS, on_progress: Callable[[str], None] = lambda line: None
+    store: TableStore, *, steps: Sequence[UpgradeStep] = STEPS, on_progress: Callable[[str], None] = lambda line: None
 ) -> UpgradeReport:
-    """Upgrade a database to this code's layout; the caller holds the writer lock.
+    """Upgrade a database to the current layout; the caller holds the writer lock.
 
     Args:
+        store: a `Store`.
         steps: in order of their layouts.
-        on_progress: called with one line each: the estimated time, every change when its step begins, and the number of
-            items to encode again.
+        on_progress: called with one line each: the estimated time, each change when its step begins, and the number
+            of items to encode again.
 
     Raises:
         StoreError: the database cannot be written; the next write continues the upgrade.
@@ -123,17 +126,17 @@ def apply_upgrade(
                 _import_step(step).apply(store)
         store.maintain(store.items, partial(store_layout, layout=layout))
     store.refresh()
-    again = store.items.count_rows("digest = ''")  # `plan` does not see what a killed upgrade marked
+    again = store.items.count_rows("digest = ''")  # includes items that a killed upgrade marked
     if again:
-        on_progress(f"{again:,} items have to be encoded again: the next firstsight index does it")
+        on_progress(f"{again:,} items must be encoded again: the next firstsight index does it")
     return replace(report, seconds=time.monotonic() - started, encode_again=again)
 
 
-def _due(store: Store, steps: Sequence[UpgradeStep]) -> list[UpgradeStep]:
+def _due(store: TableStore, steps: Sequence[UpgradeStep]) -> list[UpgradeStep]:
     return [step for step in steps if store.layout < step.layout <= tables.CURRENT_LAYOUT]
 
 
-def _report(store: Store, planned: Sequence[tuple[UpgradeStep, Sequence[Change]]]) -> UpgradeReport:
+def _report(store: TableStore, planned: Sequence[tuple[UpgradeStep, Sequence[Change]]]) -> UpgradeReport:
     changes = tuple(change for _, of_step in planned for change in of_step)
     layouts = {step.layout for step, _ in planned}
     return UpgradeReport(
@@ -148,7 +151,7 @@ def _report(store: Store, planned: Sequence[tuple[UpgradeStep, Sequence[Change]]
     )
 
 
-def _changes(store: Store, step: UpgradeStep) -> list[Change]:
+def _changes(store: TableStore, step: UpgradeStep) -> list[Change]:
     planned = _import_step(step).plan(store)
     return [Change(change) if isinstance(change, str) else change for change in planned]
 

@@ -1,4 +1,4 @@
-"""Step to layout 2: add the columns of `views` that early databases of layout 1 lack; null means not known."""
+"""Step to layout 2: add the columns that early databases of layout 1 lack in `views`; null means unknown."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from firstsight.storage.tables import missing_view_columns
 from firstsight.storage.upgrade import Change
 
 SECONDS = 0.1
-"""One commit that writes no row: 1 ms for 500,000 rows on a local disk, more at an object store."""
+"""Estimated time of a commit without rows: 1 ms for 500,000 rows on a local disk, more at an object store."""
 
 
 def plan(store: Store) -> list[Change]:
-    """Name the columns."""
+    """List the missing columns."""
     names = ", ".join(field.name for field in missing_view_columns(store.views.schema))
     return [Change(f"Add empty columns to the table of views: {names}.", seconds=SECONDS)] if names else []
 
 
 def apply(store: Store) -> None:
-    """Add them."""
+    """Add the missing columns."""
     store.maintain(store.views, _add)
 
 

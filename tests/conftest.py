@@ -1,6 +1,13 @@
-"""What several tests share: the sample catalogue, indexed with the real starter encoder; databases; a web server."""
+"""Shared fixtures: the indexed sample catalogue, databases of earlier layouts, the starter encoder, a web server."""
 
 from __future__ import annotations
+
+import os
+
+# Threads of OpenMP and OpenBLAS that wait sleep at once, here and in processes that tests start. They spin by default:
+# with several testers on a few cores, most of the processor time went into that. Read when the libraries are loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 
 import tarfile
 from collections.abc import Iterator
@@ -19,15 +26,15 @@ from tests.media.conftest import Server
 SAMPLE_CATALOGUE = Path(__file__).parent.parent / "sample_media" / "catalogue.csv"
 
 EARLIER_LAYOUTS = sorted((Path(__file__).parent / "databases").glob("layout-*.tar.gz"))
-"""Databases of earlier layouts, as the code of their time made them."""
+"""Databases of earlier layouts, made by the code of that time."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--allowed-skips",
         metavar="FILE",
-        help="fail when a test is skipped and no line of FILE matches its id: one pattern a line, as file names have "
-        "them, and # starts a comment",
+        help="fail if a test is skipped and no pattern in FILE matches its id: one shell pattern per line, # starts a "
+        "comment",
     )
 
 
@@ -39,14 +46,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class SkipGate:
-    """Fails a run that skips a test which is not allowed to be: where everything is installed, all tests run."""
+    """Fails a run with a skipped test that is not in the list; with everything installed, all tests run."""
 
     def __init__(self, allowed: list[str]) -> None:
         self.allowed = allowed
         self.unexpected: dict[str, str] = {}  # test -> reason
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        self._check(report)  # a whole module, such as by importorskip at its head
+        self._check(report)  # a whole module, such as by importorskip
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self._check(report)
@@ -69,7 +76,7 @@ class SkipGate:
 
 @pytest.fixture(scope="session")
 def sample_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database of the sample catalogue; not to be written to."""
+    """A database of the sample catalogue; read only."""
     path = tmp_path_factory.mktemp("sample") / "db"
     firstsight.open(path).index(SAMPLE_CATALOGUE)
     return path
@@ -77,13 +84,13 @@ def sample_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session", params=EARLIER_LAYOUTS, ids=lambda path: path.name.removesuffix(".tar.gz"))
 def earlier_db(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database of an earlier layout, each in turn; not to be written to."""
+    """A database of each earlier layout in turn; read only."""
     return _unpack(request.param, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def layout_1_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database of layout 1; not to be written to."""
+    """A database of layout 1; read only."""
     return _unpack(Path(__file__).parent / "databases" / "layout-1.tar.gz", tmp_path_factory)
 
 
@@ -102,7 +109,7 @@ def starter() -> Encoder:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    """A web server on this machine, with no connection left of an earlier test."""
+    """A local web server, without connections of earlier tests."""
     running = Server()
     yield running
     close_shared_sources()
@@ -111,7 +118,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def start_worker() -> Iterator[StartWorker]:
-    """Start a process that is ready to index; it ends with the test."""
+    """Start processes that can index; they end with the test."""
     workers: list[Worker] = []
 
     def start(**job: Any) -> Worker:

@@ -33,7 +33,7 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 
 def files() -> Iterator[tuple[str, Path]]:
-    """Every module of the package with its dotted name."""
+    """All modules of the package with their dotted names."""
     for package in PACKAGES:
         for path in (ROOT / package).rglob("*.py"):
             yield dotted(path, ROOT), path
@@ -50,7 +50,7 @@ MODULES = dict(files())
 
 
 def imports(path: Path) -> set[str]:
-    """Modules of the package that a file imports, inside functions and for type checking as well."""
+    """Modules of the package that a file imports, also inside functions and for type checking."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "firstsight":
@@ -71,7 +71,7 @@ def package_of(module: str) -> str:
 
 
 def cycle(graph: Mapping[str, Iterable[str]]) -> list[str]:
-    """The modules of a circle of imports; none where there is no circle."""
+    """Modules of a circle of imports; empty without a circle."""
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -108,6 +108,6 @@ def test_the_folders_of_a_package_import_each_other_one_way(package: str) -> Non
 
 
 def folder(module: str) -> str:
-    """The folder of a module in a sub-package; a module at the root of its package stands for itself."""
+    """The folder of a module in a sub-package; a module at the root of its package is its own folder."""
     path = MODULES[module]
     return module if path.name == "__init__.py" or module.count(".") < 2 else module.rsplit(".", 1)[0]

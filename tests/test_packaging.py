@@ -1,4 +1,4 @@
-"""The rooms at the top level, the mapping that installs them, the links, and the wheel are one list."""
+"""The folders at the top level, their mapping, their links and the wheel agree."""
 
 from __future__ import annotations
 
@@ -36,14 +36,15 @@ def test_every_code_folder_is_mapped_into_the_package_and_listed() -> None:
 @pytest.mark.parametrize(
     "package", sorted(name for name, folder in MAPPING.items() if "/" not in folder and "." in name)
 )
-def test_every_room_has_a_link_in_the_package(package: str) -> None:
+def test_every_folder_has_a_link_in_the_package(package: str) -> None:
     link = ROOT / package.replace(".", "/")
     assert link.is_symlink()
     assert link.resolve() == (ROOT / MAPPING[package]).resolve()
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_only_the_package_and_all_its_data(tmp_path: Path) -> None:
-    copy = tmp_path / "checkout"  # setuptools would leave a build folder, whose old files slip into later wheels
+    copy = tmp_path / "checkout"  # setuptools leaves a build folder, and its old files get into later wheels
     shutil.copytree(ROOT, copy, symlinks=True, ignore=shutil.ignore_patterns(".*", "build", "*.egg-info", "*-db"))
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(copy)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -58,5 +59,7 @@ def test_the_wheel_holds_only_the_package_and_all_its_data(tmp_path: Path) -> No
         "py.typed",
         "encoders/starter/weights/starter-bridge.safetensors",
         "retrieval/pages/templates/contact_sheet.html",
+        "retrieval/pages/templates/map_painter.js",
+        "retrieval/pages/templates/plots.css",
     ):
         assert f"firstsight/{data}" in names

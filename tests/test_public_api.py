@@ -1,4 +1,4 @@
-"""What `import firstsight` offers."""
+"""The public names of `firstsight`."""
 
 from __future__ import annotations
 

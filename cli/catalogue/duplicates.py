@@ -9,7 +9,7 @@ from firstsight.cli.commands import command, group
 from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json
 
 if TYPE_CHECKING:
-    from firstsight.duplicates.item_pairs import DuplicateGroup
+    from firstsight.duplicates.groups import DuplicateGroup
 
 EXAMPLES = ["duplicates", "duplicates --item guitar-acoustic", "duplicates --min-cosine 0.95 --json > duplicates.jsonl"]
 

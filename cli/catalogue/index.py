@@ -16,7 +16,7 @@ from firstsight.cli.output import wants_json
 from firstsight.cli.progress import Progress
 
 if TYPE_CHECKING:
-    from firstsight.indexer.pipeline import Counts
+    from firstsight.indexer.index_report import Counts
 
 EXAMPLES = [
     "index catalogue.csv",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from firstsight.cli.output import print_json_lines, print_message
 
 if TYPE_CHECKING:
-    from firstsight.indexer.pipeline import IndexReport
+    from firstsight.indexer.index_report import IndexReport
 
 MAX_PRINTED_PAIRS = 20
 """Near-duplicate pairs printed for people; --json has all."""

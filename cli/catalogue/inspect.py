@@ -12,7 +12,7 @@ from firstsight.cli.commands import command, group
 from firstsight.cli.output import clock, print_json_lines, print_message, print_table, wants_json
 
 if TYPE_CHECKING:
-    from firstsight.storage.upkeep import TableState
+    from firstsight.storage.indexes.upkeep import TableState
 
 
 get_app = group()

@@ -11,7 +11,7 @@ from firstsight.cli.commands import command, group
 from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json
 
 if TYPE_CHECKING:
-    from firstsight.storage.upkeep import TableState, TableUpkeep
+    from firstsight.storage.indexes.upkeep import TableState, TableUpkeep
 
 EXAMPLES = ["optimize --db shop-db", "optimize --rebuild --json"]
 

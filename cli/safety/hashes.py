@@ -141,7 +141,8 @@ def match(
     db: options.DatabaseFlags,
 ) -> None:
     """List indexed pictures and frames that match a known hash."""
-    from firstsight.safety.hashes.hash_bank import HashBank, match_views
+    from firstsight.safety.hashes.hash_bank import HashBank
+    from firstsight.safety.hashes.hash_matching import match_views
 
     store = db.store()
     found = match_views(store, HashBank(store).known(), max_distance=max_distance, item_ids=item)

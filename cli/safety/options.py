@@ -11,7 +11,7 @@ from firstsight.cli import options, panels
 
 if TYPE_CHECKING:
     from firstsight.encoders.base import Encoder
-    from firstsight.safety.training.head_training import TrainSettings
+    from firstsight.heads.calibrated_fit import TrainSettings
 
 Prevalence = Annotated[
     float | None,
@@ -61,7 +61,7 @@ class TrainFlags:
         Raises:
             SafetyError: a value out of range.
         """
-        from firstsight.safety.training.head_training import TrainSettings
+        from firstsight.heads.calibrated_fit import TrainSettings
 
         return TrainSettings(self.precision, self.recall, self.confidence, self.prevalence, self.review_budget)
 

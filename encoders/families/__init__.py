@@ -1,1 +1,1 @@
-"""Model families: open_clip and transformers, from the hub or from files."""
+"""Model families: open_clip and transformers, from the Hugging Face hub or from files."""

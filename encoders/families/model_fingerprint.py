@@ -1,4 +1,4 @@
-"""What a model's fingerprint is made of: its weights, its tokeniser and whatever else changes its vectors."""
+"""Fingerprint of a model: a digest of its weights, its tokeniser and all other settings that change its vectors."""
 
 from __future__ import annotations
 
@@ -10,10 +10,17 @@ import torch
 
 
 def weights_digest(module: torch.nn.Module, *preprocessing: object) -> str:
-    """A digest of every parameter and buffer, by name, and of whatever else changes the vectors.
+    """Return a digest of every parameter and buffer, by name, and of the preprocessing.
 
-    The same weights give the same digest from a .pt and from a .safetensors file. How they are run later, in which
-    runtime and in which numbers, is no part of it: see `runtimes`.
+    The same weights give the same digest from a .pt and from a .safetensors file. The runtime and its precision are
+    not included (see `runtimes.runtime_choice`).
+
+    Args:
+        module: the model.
+        preprocessing: all other values that change the vectors; their `repr` must be stable.
+
+    Returns:
+        64 hexadecimal digits (SHA-256).
     """
     digest = hashlib.sha256(repr(preprocessing).encode())
     for name, value in sorted(module.state_dict().items()):
@@ -25,15 +32,15 @@ def weights_digest(module: torch.nn.Module, *preprocessing: object) -> str:
 
 
 def tokenizer_state(tokenizer: Any) -> object:
-    """What decides how a text becomes ids: the tokeniser's tables and rules, in an order that does not change."""
+    """Return the tables and rules of a tokeniser, in a stable order."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None:
         state = json.loads(backend.to_str())
-        # set anew by each call, and given to the fingerprint as the context
+        # set again by each call; the fingerprint has them as the context
         state.pop("truncation", None)
         state.pop("padding", None)
         return json.dumps(state, sort_keys=True)
     if hasattr(tokenizer, "get_vocab"):
         return sorted(tokenizer.get_vocab().items())
-    # open_clip's own: byte-pair merges in their order
+    # open_clip's own tokeniser: byte-pair merges in order
     return sorted(tokenizer.encoder.items()), sorted(tokenizer.bpe_ranks.items(), key=lambda pair: pair[1])

@@ -1,9 +1,8 @@
-"""`open_clip:ARCH/TAG`, `open_clip:ARCH@FILE`, `open_clip:hf-hub:ORG/NAME` and `open_clip:FOLDER`."""
+"""The open_clip family: `open_clip:ARCH/TAG`, `ARCH@FILE`, `hf-hub:ORG/NAME` and `FOLDER`."""
 
 from __future__ import annotations
 
 import copy
-import difflib
 import logging
 import threading
 import warnings
@@ -22,10 +21,19 @@ from PIL import Image
 from torchvision.transforms.v2 import InterpolationMode
 
 from firstsight.encoders.base import Arrays, EncoderSpec
-from firstsight.encoders.encoder_options import EncoderOptions, looks_like_a_path
+from firstsight.encoders.encoder_options import EncoderOptions
 from firstsight.encoders.families.hub import ensure_downloaded, snapshot_folder
 from firstsight.encoders.families.model_fingerprint import tokenizer_state, weights_digest
+from firstsight.encoders.families.open_clip_names import HUB, LOCAL, needed_repositories, parse
+from firstsight.encoders.families.open_clip_repositories import text_repositories_of_folder
 from firstsight.encoders.families.open_clip_tokenizer import load_tokenizer
+from firstsight.encoders.families.picture_transform import (
+    MAX_CROPPED_ASPECT,
+    MAX_WHOLE_ASPECT,
+    NormalisingTower,
+    SquareTransform,
+    is_faithful,
+)
 from firstsight.encoders.families.state_dicts import (
     find_unusable_weights,
     is_scale,
@@ -35,20 +43,11 @@ from firstsight.encoders.families.state_dicts import (
     require_fit,
     unwrap,
 )
-from firstsight.encoders.picture_transform import (
-    MAX_CROPPED_ASPECT,
-    MAX_WHOLE_ASPECT,
-    NormalisingTower,
-    SquareTransform,
-    is_faithful,
-    probe_pictures,
-)
-from firstsight.encoders.runtimes.dual_encoder import DualEncoder, DualModel, Tokens
+from firstsight.encoders.runtimes.dual_encoder import DualEncoder
+from firstsight.encoders.runtimes.dual_model import DualModel, Tokens
+from firstsight.encoders.runtimes.probe_inputs import probe_pictures
 from firstsight.errors import EncoderError, first_line
 from firstsight.media.pictures import crop_long
-
-HUB = "hf-hub:"
-LOCAL = "local-dir:"
 
 WEIGHTS_NAMES: Final = (
     "open_clip_model.safetensors",
@@ -60,66 +59,80 @@ WEIGHTS_NAMES: Final = (
     "pytorch_model.pth",
     "model.pth",
 )
-"""The weights in a folder, in the order in which open_clip takes them."""
+"""The usual names of a folder's weights, in open_clip's order of preference."""
 
 WEIGHTS_SUFFIXES: Final = (".safetensors", ".bin", ".pt", ".pth")
 
 OPENAI_SIZES: Final = frozenset({"input_resolution", "context_length", "vocab_size"})
-"""What OpenAI's own state dicts hold beside the weights."""
+"""Further entries in OpenAI's own state dicts."""
 
 
 def load(model: str, options: EncoderOptions) -> DualEncoder:
-    """A model of open_clip, with its own tokeniser and preprocessing.
+    """Load an open_clip model, with its own tokeniser and preprocessing.
 
     Args:
         model: `ARCH/TAG` for published weights, downloaded once into the Hugging Face cache; `ARCH@FILE` for a
-            checkpoint (.pt, .bin or .safetensors), read with `weights_only`: a pickle in it is never run;
+            checkpoint (.pt, .bin or .safetensors), read with `weights_only`, so that no code in a pickle runs;
             `hf-hub:ORG/NAME`; or a folder with `open_clip_config.json`, weights and tokeniser files.
+        options: runtime, device, threads, and permission for remote code.
 
     Raises:
-        EncoderError: no such architecture, tag or file; a checkpoint that does not fit; no network; a runtime that
-            cannot run it.
+        EncoderError: if the architecture, tag or file does not exist, the checkpoint does not fit, the hub is not
+            reachable, or the runtime cannot run the model.
     """
     return DualEncoder(load_model(model, options), options)
 
 
 def load_model(model: str, options: EncoderOptions) -> DualModel:
-    """The model taken apart, in float32 on the CPU; raises as `load`."""
+    """Load the parts of an open_clip model, in float32 on the CPU.
+
+    Args:
+        model: as for `load`.
+        options: only `trust_remote_code` is used.
+
+    Raises:
+        EncoderError: as `load`, except for the runtime.
+    """
     source, weights, name = parse(model)
-    with ensure_downloaded(f"open_clip:{model}", options):
+    with ensure_downloaded(
+        "open_clip",
+        needed_repositories(model).repositories,
+        trust_remote_code=options.trust_remote_code,
+        further=text_repositories_of_folder,
+    ):
         tokenize = load_tokenizer(source, options)
-        found, preprocess = _create(source, weights, model)
-    side = int(np.max(found.visual.image_size))
-    context = getattr(found, "context_length", None)
+        loaded, preprocess = _create(source, weights, model)
+    side = int(np.max(loaded.visual.image_size))
+    context = getattr(loaded, "context_length", None)
     config = open_clip.get_model_config(source) or {}
     rules = tokenizer_state(getattr(tokenize, "tokenizer", tokenize))
-    fingerprint = weights_digest(found, config, repr(preprocess), context, rules)
-    text_tower = _text_tower(found)
+    fingerprint = weights_digest(loaded, config, repr(preprocess), context, rules)
+    text_tower = _text_tower(loaded)
     try:
         with torch.inference_mode():
             dim = int(text_tower(tokenize(["a"])).shape[-1])
-    except Exception as error:  # a tokeniser of another model
+    except Exception as error:  # the tokeniser belongs to another model
         raise EncoderError(
             f"open_clip cannot load {model}: its tokeniser does not fit the model "
-            f"({type(error).__name__}: {first_line(error)}); copy its files from the model that was trained"
+            f"({type(error).__name__}: {first_line(error)}); copy its files from the trained model"
         ) from error
     spec = EncoderSpec(f"open_clip:{name}", dim, side, fingerprint)
-    transform = _transform(preprocess, found)
-    library = _as_arrays(preprocess, found)
-    picture_tower = _LibraryTower(found, "encode_image")
+    transform = _transform(preprocess, loaded)
+    library = _as_arrays(preprocess, loaded)
+    picture_tower = _LibraryTower(loaded, "encode_image")
     return DualModel(
         spec,
         prepare_pictures=transform or library,
         prepare_texts=_OpenClipTokenizer(tokenize),
         picture_tower=NormalisingTower(picture_tower, transform) if transform else picture_tower,
         text_tower=text_tower,
-        reference_pictures=lambda pictures: found.encode_image(torch.from_numpy(*library(pictures))),
-        reference_texts=lambda texts: found.encode_text(tokenize(list(texts))),
+        reference_pictures=lambda pictures: loaded.encode_image(torch.from_numpy(*library(pictures))),
+        reference_texts=lambda texts: loaded.encode_text(tokenize(list(texts))),
     )
 
 
 class _OpenClipTokenizer:
-    """open_clip's tokenisers give ids without a mask; their padding is the id after the last word."""
+    """Wraps a tokeniser of open_clip: it returns ids without a mask, and the padding ids follow the last word."""
 
     def __init__(self, tokenizer: Callable[[list[str]], torch.Tensor]) -> None:
         self._tokenizer = tokenizer
@@ -134,10 +147,10 @@ class _OpenClipTokenizer:
 
 
 class _CausalText(torch.nn.Module):
-    """open_clip's text towers without a pad mask, for rows of ids shorter than the context.
+    """A text tower of open_clip without a pad mask, for rows of ids shorter than the context.
 
-    Its own `encode_text` adds the whole context's positions and mask. Where each position sees only those before it
-    and the vector is read at the last word, what would follow changes nothing, so both are cut to the row.
+    open_clip's `encode_text` adds the positions and the mask of the whole context. In a causal tower that reads the
+    vector at the last word, later positions change nothing, so this class cuts both to the row's length.
     """
 
     def __init__(self, text: Any, pool: str, eos: int | None) -> None:
@@ -152,7 +165,7 @@ class _CausalText(torch.nn.Module):
         self._pool, self._eos = pool, eos
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        """(n, width) ids -> (n, dim)."""
+        """Map (n, width) ids to (n, dim) features."""
         dtype = self.ln_final.weight.dtype
         width = ids.shape[1]
         x: torch.Tensor = self.token_embedding(ids).to(dtype) + self.positional_embedding[:width].to(dtype)
@@ -169,7 +182,7 @@ class _CausalText(torch.nn.Module):
 
 
 class _LibraryTower(torch.nn.Module):
-    """A tower called as open_clip calls it: `encode_image` or `encode_text`."""
+    """A tower behind open_clip's own method, `encode_image` or `encode_text`."""
 
     def __init__(self, model: torch.nn.Module, method: str) -> None:
         super().__init__()
@@ -179,7 +192,7 @@ class _LibraryTower(torch.nn.Module):
         self._method = method
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """(n, …) pixels or ids -> (n, dim)."""
+        """Map (n, …) pixels or ids to (n, dim) features."""
         if inputs.is_floating_point():
             inputs = inputs.to(next(self.model.parameters()).dtype)
         features: torch.Tensor = getattr(self.model, self._method)(inputs)
@@ -196,7 +209,7 @@ def _text_tower(model: Any) -> torch.nn.Module:
 
 
 def _transform(preprocess: Any, model: Any) -> SquareTransform | None:
-    """open_clip's preprocessing as a transform of bytes; None where it is of another kind."""
+    """Express open_clip's preprocessing as a transform of bytes; None if that is not possible."""
     config = open_clip.get_model_preprocess_cfg(model)
     size, resize = config["size"], config.get("resize_mode", "shortest")
     height, width = (size, size) if isinstance(size, int) else size
@@ -218,103 +231,50 @@ def _transform(preprocess: Any, model: Any) -> SquareTransform | None:
 
 
 def _as_arrays(preprocess: Any, model: Any) -> Callable[[Sequence[Image.Image]], Arrays]:
-    """open_clip's own preprocessing, of pictures that are not too long for it."""
+    """Return open_clip's own preprocessing; very long pictures are cropped first."""
     crops = open_clip.get_model_preprocess_cfg(model).get("resize_mode", "shortest") == "shortest"
-    most = MAX_CROPPED_ASPECT if crops else MAX_WHOLE_ASPECT
-    return lambda pictures: (torch.stack([preprocess(crop_long(picture, most)) for picture in pictures]).numpy(),)
-
-
-def parse(model: str) -> tuple[str, str | None, str]:
-    """What open_clip calls the architecture, its tag or file (None for a folder or the hub), and the name to keep.
-
-    Paths are kept absolute, so that a database finds its encoder from any working directory.
-    """
-    if model.startswith(HUB):
-        return model, None, model
-    if looks_like_a_path(model):
-        folder = Path(model).expanduser().resolve()
-        if not (folder / "open_clip_config.json").is_file():
-            raise EncoderError(
-                f"there is no open_clip_config.json in {model!r}; give a folder that holds it beside the weights, "
-                "or a checkpoint as open_clip:ARCH@FILE"
-            )
-        return f"{LOCAL}{folder}", None, str(folder)
-    if "@" in model:
-        arch, _, weights = model.partition("@")
-        file = Path(weights).expanduser().resolve()
-        if not file.is_file():
-            raise EncoderError(f"there is no checkpoint {weights!r}; give the path of a .pt, .bin or .safetensors file")
-        _require_arch(arch)
-        return arch, str(file), f"{arch}@{file}"
-    arch, _, tag = model.partition("/")
-    _require_arch(arch)
-    tags = open_clip.list_pretrained_tags_by_model(arch)
-    if tag not in tags:
-        raise EncoderError(
-            f"open_clip has no weights {tag!r} for {arch}; there are {', '.join(tags) or 'none'}; "
-            f"for a file of your own: open_clip:{arch}@FILE"
-        )
-    _require_activation(arch, tag)
-    return arch, tag, model
-
-
-def _require_arch(arch: str) -> None:
-    known = open_clip.list_models()
-    if arch not in known:
-        near = ", ".join(difflib.get_close_matches(arch, known, n=3, cutoff=0.4))
-        raise EncoderError(f"open_clip has no architecture {arch!r}; near it are {near or ', '.join(known[:5])}")
-
-
-def _require_activation(arch: str, tag: str) -> None:
-    """open_clip only warns where weights trained with QuickGELU are put into an architecture with GELU."""
-    trained = bool(open_clip.get_pretrained_cfg(arch, tag).get("quick_gelu"))
-    built = bool((open_clip.get_model_config(arch) or {}).get("quick_gelu"))
-    if trained != built:
-        other = f"{arch}-quickgelu" if trained else arch.removesuffix("-quickgelu")
-        raise EncoderError(
-            f"the weights {tag!r} were trained {'with' if trained else 'without'} QuickGELU, so their vectors would be "
-            f"wrong in {arch}; use open_clip:{other}/{tag}"
-        )
+    max_aspect = MAX_CROPPED_ASPECT if crops else MAX_WHOLE_ASPECT
+    return lambda pictures: (torch.stack([preprocess(crop_long(picture, max_aspect)) for picture in pictures]).numpy(),)
 
 
 def _create(source: str, weights: str | None, model: str) -> tuple[Any, Any]:
-    """The model, in evaluation mode, and its preprocessing."""
+    """Create the model, in evaluation mode, and its preprocessing."""
     try:
         file = _weights_file(source, weights)
-        own = {"load_weights": False, "pretrained_text": False} if file else {"require_pretrained": True}
+        settings = {"load_weights": False, "pretrained_text": False} if file else {"require_pretrained": True}
         with _without_root_log(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found, _, preprocess = open_clip.create_model_and_transforms(
-                source, pretrained=weights, weights_only=True, **own, **_published_preprocessing(weights, source)
+            created, _, preprocess = open_clip.create_model_and_transforms(
+                source, pretrained=weights, weights_only=True, **settings, **_published_preprocessing(weights, source)
             )
             if file:
-                _load_weights(found, file, _remedy(source, weights))
+                _load_weights(created, file, _remedy(source, weights))
     except EncoderError as error:
         raise EncoderError(f"open_clip cannot load {model}: {error}") from error
-    except Exception as error:  # whatever a bad checkpoint makes torch, safetensors or the hub raise
+    except Exception as error:  # torch, safetensors and the hub raise anything on a bad checkpoint
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise EncoderError(f"open_clip cannot load {model}: {reason}; {_remedy(source, weights)}") from error
-    return found.eval(), preprocess
+    return created.eval(), preprocess
 
 
 @contextmanager
 def _without_root_log() -> Iterator[None]:
-    """Drop records of the root logger by this thread: open_clip logs each of its errors there before it raises it."""
+    """Drop this thread's records of the root logger: open_clip logs each error there and then raises it."""
     here = threading.get_ident()
 
-    def is_of_another(record: logging.LogRecord) -> bool:
+    def is_kept(record: logging.LogRecord) -> bool:
         return record.thread != here or record.levelno > logging.ERROR
 
     root = logging.getLogger()
-    root.addFilter(is_of_another)
+    root.addFilter(is_kept)
     try:
         yield
     finally:
-        root.removeFilter(is_of_another)
+        root.removeFilter(is_kept)
 
 
 def _weights_file(source: str, weights: str | None) -> Path | None:
-    """The file with the weights; None where they are published ones, which open_clip finds and reads itself."""
+    """Return the file with the weights; None for published weights, which open_clip finds itself."""
     if source.startswith(LOCAL):
         folder = Path(source.removeprefix(LOCAL))
     elif source.startswith(HUB):
@@ -329,17 +289,17 @@ def _weights_file(source: str, weights: str | None) -> Path | None:
     usual = [name for name in WEIGHTS_NAMES if name in names]
     if not names or (not usual and len(names) > 1):
         raise EncoderError(
-            f"{folder} holds {f'several weights ({list_names(names)})' if names else 'no weights'}; name those of this "
-            f"model {WEIGHTS_NAMES[0]}"
+            f"{folder} holds {f'several weights ({list_names(names)})' if names else 'no weights'}; name the file of "
+            f"this model {WEIGHTS_NAMES[0]}"
         )
     return folder / (usual or names)[0]
 
 
 def _load_weights(model: Any, file: Path, remedy: str) -> None:
-    """Put a file's weights into a model, all of them and into all of it.
+    """Load exactly a file's weights into a model: none is missing, none is left over.
 
-    open_clip's own loading takes no other wrappers than `module.`, tells missing weights in many lines, and resizes
-    positions that were learned for pictures or texts of another size: vectors that nobody has trained.
+    open_clip's own loader accepts no wrapper but `module.`, lists missing weights in many lines, and resizes positions
+    learned for pictures or texts of another size, which gives untrained vectors.
     """
     if file.suffix in (".npz", ".npy"):
         open_clip.load_checkpoint(model, str(file))
@@ -352,7 +312,7 @@ def _load_weights(model: Any, file: Path, remedy: str) -> None:
         weights.setdefault("logit_bias", torch.zeros_like(expected["logit_bias"]))
     for name in filter(is_scale, weights):
         if name in expected and weights[name].numel() == expected[name].numel():
-            weights[name] = weights[name].reshape(expected[name].shape)  # one number, or a row of one
+            weights[name] = weights[name].reshape(expected[name].shape)  # a scalar or a vector of length one
     require_fit(
         file,
         f"{type(model).__name__} of this architecture",
@@ -365,24 +325,24 @@ def _load_weights(model: Any, file: Path, remedy: str) -> None:
 
 
 def _published_preprocessing(weights: str | None, arch: str) -> dict[str, Any]:
-    """For a checkpoint of one's own, the preprocessing that every published checkpoint of its architecture has.
+    """Return the preprocessing for a user's checkpoint: the common one of the architecture's published checkpoints.
 
-    Left alone, open_clip takes OpenAI's mean and crop for any file, which is wrong for every SigLIP. Where the
-    published ones do not agree, a file says nothing, and open_clip's own choice stands; a folder says it all.
+    By default open_clip uses OpenAI's mean and crop for any file, which is wrong for every SigLIP. If the published
+    checkpoints differ, open_clip's default applies. A folder needs none of this: it contains its preprocessing.
     """
     if weights is None or not Path(weights).is_file():
         return {}
-    said = [open_clip.get_pretrained_cfg(arch, tag) for tag in open_clip.list_pretrained_tags_by_model(arch)]
+    published = [open_clip.get_pretrained_cfg(arch, tag) for tag in open_clip.list_pretrained_tags_by_model(arch)]
     names = ("mean", "std", "interpolation", "resize_mode")
-    kinds = {tuple(str(tag.get(name)) for name in names) for tag in said}
+    kinds = {tuple(str(tag.get(name)) for name in names) for tag in published}
     if len(kinds) != 1:
         return {}
-    return {f"image_{name}": said[0][name] for name in names if said[0].get(name) is not None}
+    return {f"image_{name}": published[0][name] for name in names if published[0].get(name) is not None}
 
 
 def _remedy(source: str, weights: str | None) -> str:
     if source.startswith(LOCAL):
         return "check that the folder holds the weights this open_clip_config.json describes"
     if weights is not None and Path(weights).is_file():
-        return "check that it was saved from this architecture, all of it and nothing else"
-    return "what is on disk of it may be broken: see firstsight models"
+        return "check that it was saved from this architecture, complete and with nothing else"
+    return "its files on disk may be damaged: see firstsight models"

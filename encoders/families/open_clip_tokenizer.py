@@ -1,4 +1,4 @@
-"""Tokenisers of open_clip, with all their files."""
+"""Loading of open_clip's tokenisers."""
 
 from __future__ import annotations
 
@@ -12,26 +12,29 @@ from firstsight.errors import EncoderError, first_line
 
 
 def load_tokenizer(source: str, options: EncoderOptions) -> Any:
-    """The tokeniser of an architecture, of a repository (`hf-hub:`) or of a folder (`local-dir:`).
+    """Load the tokeniser of an architecture, a repository (`hf-hub:`) or a folder (`local-dir:`).
+
+    Args:
+        source: open_clip's name for it, as `open_clip_names.parse` returns it.
+        options: only `trust_remote_code` is used.
 
     Raises:
-        EncoderError: its files are missing or broken, or it wants to run its own code.
+        EncoderError: if the tokeniser's files are missing or damaged, or it has its own code and
+            `options.trust_remote_code` is false.
     """
     try:
         config = open_clip.get_model_config(source) or {}
-        brings = config.get("text_cfg", {}).get("tokenizer_kwargs", {})
-        if brings.get("trust_remote_code") and not options.trust_remote_code:
-            raise EncoderError(
-                f"the tokeniser of {source} wants to run its own code; allow it with --trust-remote-code"
-            )
+        settings = config.get("text_cfg", {}).get("tokenizer_kwargs", {})
+        if settings.get("trust_remote_code") and not options.trust_remote_code:
+            raise EncoderError(f"the tokeniser of {source} runs its own code; allow that with --trust-remote-code")
         tokenize = open_clip.get_tokenizer(source)
-        if hasattr(tokenize, "tokenizer"):  # of transformers; open_clip's own needs no files
+        if hasattr(tokenize, "tokenizer"):  # a tokeniser of transformers; open_clip's own needs no files
             require_vocabulary(tokenize.tokenizer, source.removeprefix("local-dir:"))
         return tokenize
     except EncoderError:
         raise
-    except Exception as error:  # whatever its files make transformers raise
+    except Exception as error:  # transformers raises anything on bad files
         raise EncoderError(
             f"open_clip cannot load the tokeniser of {source}: {first_line(error)}; put its files into a folder with "
-            "open_clip_config.json and the weights, and load open_clip:FOLDER"
+            "open_clip_config.json and the weights, then load open_clip:FOLDER"
         ) from error

@@ -1,4 +1,4 @@
-"""Weights in files: read without running anything in them, unwrapped, and compared with what a model expects."""
+"""Weights in files: safe reading without code, unwrapping, and comparison with a model's own weights."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from firstsight.errors import EncoderError, first_line
 Weights: TypeAlias = dict[str, torch.Tensor]
 
 SCALES: Final = frozenset({"logit_scale", "logit_bias", "temperature"})
-"""Parameters of the loss alone, by the last part of their names: no unit vector depends on them."""
+"""Parameters of the loss only, by the last part of their names; unit vectors do not depend on them."""
 
 BUFFERS: Final = frozenset({"position_ids", "num_batches_tracked", "n_averaged"})
-"""Counters and constants, by the last part of their names: files of other releases have them or lack them."""
+"""Counters and constants, by the last part of their names; files of some releases lack them."""
 
 INSIDE_NAMES: Final = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-"""Parts that torch.compile, FSDP and activation checkpointing put anywhere into the names of weights."""
+"""Parts that torch.compile, FSDP and activation checkpointing insert into the names of weights."""
 
 ADAPTER_FILES: Final = (
     "adapter_model.safetensors",
@@ -35,65 +35,65 @@ ADAPTER_FILES: Final = (
     "pytorch_lora_weights.bin",
 )
 ADAPTER_NAMES: Final = re.compile(r"(^|[._])lora_|\.base_layer\.|^base_model\.model\.")
-MERGE_HINT: Final = "merge it first (merge_and_unload() of peft), save the whole model, and load that"
+MERGE_HINT: Final = "merge it first (merge_and_unload() of peft), save the whole model, and load that one"
 
 MAX_LISTED_NAMES: Final = 3
-"""Weights that a refusal names; the others are counted."""
+"""Maximum number of names in an error message; the rest are counted."""
 
 MAX_NESTING: Final = 2
-"""Levels of dictionaries in a training checkpoint that are looked through for weights."""
+"""Maximum depth of nested dictionaries in a training checkpoint."""
 
 AVERAGED_KEY_PARTS: Final = ("ema", "swa", "avg")
-"""Parts of the keys under which training scripts save copies averaged over the training."""
+"""Parts of the keys of averaged copies (exponential or stochastic weight averaging) in training checkpoints."""
 
 COPY_AGAIN_HINT: Final = "copy or download it again"
 
 
 def read_weights(file: Path) -> Mapping[str, Any]:
-    """What a file holds: tensors by name, in a training checkpoint inside other dictionaries.
+    """Read a file of weights: tensors by name, in a training checkpoint inside other dictionaries.
 
-    Safetensors by its extension; anything else is a pickle of torch, read with `weights_only`, so that no code in it is
-    run.
+    The extension .safetensors selects that format. Any other file is read as a torch pickle with `weights_only`, so
+    that none of its code runs.
 
     Raises:
-        EncoderError: it is cut off, is in no format of these, or holds more than tensors and plain values.
+        EncoderError: if the file is truncated, has another format, or contains more than tensors and plain values.
     """
     if file.suffix == ".safetensors":
         try:
             return _safetensors(file)
         except (SafetensorError, OSError, ValueError) as error:
             raise EncoderError(
-                f"{file} is cut off or no safetensors file ({first_line(error)}); {COPY_AGAIN_HINT}, "
-                "with Git LFS where it came by git"
+                f"{file} is truncated or not a safetensors file ({first_line(error)}); {COPY_AGAIN_HINT}, "
+                "with Git LFS if it comes from git"
             ) from error
     if _is_torchscript(file):
         raise EncoderError(
-            f"{file} is a TorchScript archive, which holds code, and that is never run; OpenAI's weights are also "
-            "open_clip:ARCH-quickgelu/openai, and from a file that you trust torch.jit.load(FILE).state_dict() can be "
-            "saved with torch.save"
+            f"{file} is a TorchScript archive, which holds code; firstsight never runs it. For OpenAI's weights use "
+            "open_clip:ARCH-quickgelu/openai. For a file that you trust, save torch.jit.load(FILE).state_dict() with "
+            "torch.save"
         )
     try:
-        found = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file) or None)
+        content = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file) or None)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
         if forbidden := re.search(
             r"(?:Unsupported global: GLOBAL|Trying to load unsupported GLOBAL) (\S+)", str(error)
         ):
             raise EncoderError(
-                f"{file} holds {forbidden[1]} beside its weights, and code in a pickle is never run; save the state "
-                "dict alone, best as .safetensors"
+                f"{file} holds {forbidden[1]} in addition to its weights; firstsight never runs code in a pickle. "
+                "Save the state dict alone, preferably as .safetensors"
             ) from error
         raise EncoderError(
-            f"{file} is cut off or no checkpoint of torch ({_reason(error)}); {COPY_AGAIN_HINT}"
+            f"{file} is truncated or not a torch checkpoint ({_reason(error)}); {COPY_AGAIN_HINT}"
         ) from error
-    if not isinstance(found, Mapping):
-        raise EncoderError(f"{file} holds a {type(found).__name__} and no weights by name; save model.state_dict()")
-    return found
+    if not isinstance(content, Mapping):
+        raise EncoderError(f"{file} holds a {type(content).__name__}, not weights by name; save model.state_dict()")
+    return content
 
 
 def _safetensors(file: Path) -> Weights:
     with safe_open(file, framework="pt") as opened:
-        weights = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118, it is no mapping
-        # save_model of safetensors keeps tied weights once, and the other names as metadata
+        weights = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118, not a mapping
+        # save_model of safetensors stores tied weights once, and their other names as metadata
         for name, kept in (opened.metadata() or {}).items():
             if kept in weights:
                 weights.setdefault(name, weights[kept])
@@ -109,15 +109,18 @@ def _is_torchscript(file: Path) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """The first sentence of what torch says; the rest advises to switch `weights_only` off."""
+    """Return the first sentence of torch's message; the rest advises to disable `weights_only`."""
     return first_line(error).split(". ")[0]
 
 
 def folder_weights(folder: Path) -> tuple[Path, Mapping[str, Any]]:
-    """The weights of a folder as transformers writes it, and the file that holds or lists them.
+    """Read the weights of a folder in the format of transformers.
+
+    Returns:
+        The file with the weights (or the index of the shards), and the weights.
 
     Raises:
-        EncoderError: there are none, a shard is missing, or a file cannot be read, as `read_weights`.
+        EncoderError: if the folder has no weights, a shard is missing, or a file cannot be read (see `read_weights`).
     """
     for name in ("model.safetensors", "pytorch_model.bin"):
         file, index = folder / name, folder / f"{name}.index.json"
@@ -142,9 +145,11 @@ def _shards(index: Path) -> list[Path]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise EncoderError(f"{index} cannot be read ({first_line(error)}); {COPY_AGAIN_HINT}") from error
     for name in names:
-        # an index from outside must not lead out of its folder
+        # an untrusted index must not name files outside its folder
         if not isinstance(name, str) or Path(name).name != name:
-            raise EncoderError(f"{index} names the shard {name!r}, which is no file beside it; {COPY_AGAIN_HINT}")
+            raise EncoderError(
+                f"{index} names the shard {name!r}, which is not a file in its folder; {COPY_AGAIN_HINT}"
+            )
     absent = [name for name in names if not (index.parent / name).is_file()]
     if absent:
         raise EncoderError(
@@ -154,33 +159,36 @@ def _shards(index: Path) -> list[Path]:
 
 
 def refuse_adapters(folder: Path) -> None:
-    """Stop where an adapter lies in a folder.
+    """Refuse a folder with an adapter.
 
-    Its weights belong on top of a base model; without peft the base alone would be loaded.
+    An adapter's weights belong on top of a base model; without peft only the base model would be loaded.
 
     Raises:
-        EncoderError: there is one.
+        EncoderError: if the folder contains an adapter.
     """
     for name in ADAPTER_FILES:
         if (folder / name).exists():
             raise EncoderError(
-                f"{folder / name} is an adapter (LoRA or the like), which is not applied here; {MERGE_HINT}"
+                f"{folder / name} is an adapter (LoRA or similar), which firstsight does not apply; {MERGE_HINT}"
             )
 
 
-def unwrap(found: Mapping[str, Any], expected: Collection[str]) -> Weights:
-    """The weights inside what a training script saved, under the names that the model gives them.
+def unwrap(content: Mapping[str, Any], expected: Collection[str]) -> Weights:
+    """Extract the weights from a training checkpoint, and rename them to the model's names.
 
-    Of several sets of weights in one file, the one whose names fit best is taken; of equal ones `state_dict`, then the
-    first, and copies averaged over the training (`AVERAGED_KEY_PARTS`) last. What wrappers put before or into the names
-    (`module.`, `_orig_mod.`, `model.` and any other, one behind another) is taken off.
+    If a file has several sets of weights, the set with the best fitting names is used. Among equals `state_dict` comes
+    first, then the order in the file; averaged copies (`AVERAGED_KEY_PARTS`) come last. Prefixes and inserted parts of
+    wrappers (`module.`, `_orig_mod.`, `model.` and any other, also several of them) are removed from the names.
 
     Args:
-        found: as `read_weights`.
+        content: the content of a file, as `read_weights` returns it.
         expected: names of the model's weights.
+
+    Returns:
+        Weights by name; empty if the file has none.
     """
     candidates = []
-    for path, tensors in _tensor_sets(found, ()):
+    for path, tensors in _tensor_sets(content, ()):
         plain = _unprefixed(_without_inner_wrappers(tensors), expected)
         fitting = sum(name in expected for name in plain)
         averaged = any(mark in part.lower() for part in path for mark in AVERAGED_KEY_PARTS)
@@ -189,12 +197,12 @@ def unwrap(found: Mapping[str, Any], expected: Collection[str]) -> Weights:
     return max(candidates, key=lambda candidate: candidate[0])[1] if candidates else {}
 
 
-def _tensor_sets(found: Mapping[Any, Any], path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Weights]]:
-    tensors = {str(name): value for name, value in found.items() if isinstance(value, torch.Tensor)}
+def _tensor_sets(content: Mapping[Any, Any], path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Weights]]:
+    tensors = {str(name): value for name, value in content.items() if isinstance(value, torch.Tensor)}
     if tensors:
         yield path, tensors
     if len(path) < MAX_NESTING:
-        for name, value in found.items():
+        for name, value in content.items():
             if isinstance(value, Mapping):
                 yield from _tensor_sets(value, (*path, str(name)))
 
@@ -205,33 +213,33 @@ def _without_inner_wrappers(tensors: Weights) -> Weights:
 
 
 def _unprefixed(tensors: Weights, expected: Collection[str]) -> Weights:
-    """Names without what stands before most of those that the model knows."""
-    before: Counter[str] = Counter()
+    """Remove the prefix that most of the known names share."""
+    prefixes: Counter[str] = Counter()
     for name in tensors:
         parts = name.split(".")
-        before.update(".".join(parts[:n]) for n in range(len(parts)) if ".".join(parts[n:]) in expected)
-    if not before:
+        prefixes.update(".".join(parts[:n]) for n in range(len(parts)) if ".".join(parts[n:]) in expected)
+    if not prefixes:
         return tensors
-    prefix = max(before, key=lambda found: (before[found], -len(found)))
+    prefix = max(prefixes, key=lambda candidate: (prefixes[candidate], -len(candidate)))
     prefix = f"{prefix}." if prefix else ""
     plain = {name.removeprefix(prefix): value for name, value in tensors.items()}
     return plain if len(plain) == len(tensors) else tensors
 
 
 def is_weight(name: str) -> bool:
-    """Whether vectors depend on what goes by this name: not on `BUFFERS`."""
+    """Return whether vectors depend on the entry of this name: false for `BUFFERS`."""
     return name.rpartition(".")[2] not in BUFFERS
 
 
 def is_scale(name: str) -> bool:
-    """Whether this is one of `SCALES`."""
+    """Return whether this is one of `SCALES`."""
     return name.rpartition(".")[2] in SCALES
 
 
 def find_unusable_weights(weights: Weights, expected: Mapping[str, torch.Tensor]) -> list[str]:
-    """Weights that a model cannot take as they are, each with the reason.
+    """List the weights that a model cannot use, each with the reason.
 
-    Those of another shape, those that hold not-a-number, and quantised ones: whole numbers without their scale.
+    Reasons are another shape, not-a-number values, and quantised values (integers without their scale).
     """
     faults = []
     for name, value in weights.items():
@@ -255,30 +263,30 @@ def require_fit(
     faults: Collection[str] = (),
     remedy: str,
 ) -> None:
-    """Stop where a file's weights are not exactly those of a model.
+    """Refuse a file whose weights are not exactly those of a model.
 
-    A weight that is left out would be drawn at random, and one that is not used says that another model was saved.
+    A missing weight would be drawn at random, and an unused weight means that the file belongs to another model.
 
     Args:
-        file: what holds the weights.
+        file: the file with the weights.
         kind: the model's class.
-        missing: names of weights that the file lacks; `BUFFERS` and `SCALES` among them are passed over.
-        unexpected: names of weights that the model lacks; `BUFFERS` among them are passed over.
-        faults: as `unusable`.
-        remedy: what to do about it.
+        missing: names of weights that the file lacks; `BUFFERS` and `SCALES` are ignored.
+        unexpected: names of weights that the model lacks; `BUFFERS` are ignored.
+        faults: unusable weights, as `find_unusable_weights` returns them.
+        remedy: advice for the end of the message.
 
     Raises:
-        EncoderError: with a few of the names, and how many there are.
+        EncoderError: if any such weight remains; the message has a few names and their number.
     """
     missing = [name for name in missing if is_weight(name) and not is_scale(name)]
     unexpected = [name for name in unexpected if is_weight(name)]
     if any(ADAPTER_NAMES.search(name) for name in unexpected):
         raise EncoderError(
-            f"{file} holds an adapter's weights ({list_names(unexpected)}), not merged into it; {MERGE_HINT}"
+            f"{file} holds an adapter's weights ({list_names(unexpected)}) that are not merged; {MERGE_HINT}"
         )
     parts = [
-        f"{len(names)} {what} ({list_names(names)})"
-        for names, what in ((missing, "missing"), (unexpected, "unexpected"), (faults, "unusable"))
+        f"{len(names)} {fault} ({list_names(names)})"
+        for names, fault in ((missing, "missing"), (unexpected, "unexpected"), (faults, "unusable"))
         if names
     ]
     if parts:
@@ -286,7 +294,7 @@ def require_fit(
 
 
 def list_names(names: Collection[str]) -> str:
-    """The first few names in their order, and how many more there are."""
+    """Join the first few names, in sorted order, and the number of the rest."""
     first: Sequence[str] = sorted(names)[:MAX_LISTED_NAMES]
     more = len(names) - len(first)
     return ", ".join(first) + (f" and {more} more" if more else "")

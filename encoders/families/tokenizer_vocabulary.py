@@ -1,4 +1,4 @@
-"""Check that a tokeniser of transformers was made from its files."""
+"""Check that a tokeniser of transformers has its vocabulary."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from firstsight.errors import EncoderError
 
 
 def require_vocabulary(tokenizer: Any, place: Path | str) -> None:
-    """Stop where a tokeniser was made without its files: it would know its special tokens alone.
+    """Refuse a tokeniser that was made without its files: it would have only its special tokens.
 
     Args:
-        tokenizer: of transformers.
-        place: the folder or repository that it was read from, for the message.
+        tokenizer: a tokeniser of transformers.
+        place: its folder or repository, for the message.
 
     Raises:
-        EncoderError: it knows no other tokens; the message names the files.
+        EncoderError: if it has no other tokens; the message names the missing files.
     """
     if len(tokenizer) <= len(set(tokenizer.all_special_tokens)):
         files = dict(tokenizer.vocab_files_names)
         names = [files.pop("tokenizer_file", "tokenizer.json"), " and ".join(files.values())]
         raise EncoderError(
             f"{place} lacks the tokeniser's files: {' or '.join(filter(None, names))}; "
-            "copy them from the model that was trained, or save them with tokenizer.save_pretrained"
+            "copy them from the trained model, or save them with tokenizer.save_pretrained"
         )

@@ -1,4 +1,4 @@
-"""`transformers:ORG/NAME` and `transformers:FOLDER`: dual encoders of Hugging Face transformers."""
+"""The transformers family, `transformers:ORG/NAME` and `transformers:FOLDER`: dual encoders of Hugging Face."""
 
 from __future__ import annotations
 
@@ -17,6 +17,13 @@ from firstsight.encoders.base import Arrays, EncoderSpec
 from firstsight.encoders.encoder_options import EncoderOptions
 from firstsight.encoders.families.hub import ensure_downloaded, snapshot_folder
 from firstsight.encoders.families.model_fingerprint import tokenizer_state, weights_digest
+from firstsight.encoders.families.picture_transform import (
+    MAX_CROPPED_ASPECT,
+    MAX_WHOLE_ASPECT,
+    NormalisingTower,
+    SquareTransform,
+    is_faithful,
+)
 from firstsight.encoders.families.state_dicts import (
     find_unusable_weights,
     folder_weights,
@@ -26,55 +33,60 @@ from firstsight.encoders.families.state_dicts import (
     unwrap,
 )
 from firstsight.encoders.families.tokenizer_vocabulary import require_vocabulary
-from firstsight.encoders.picture_transform import (
-    MAX_CROPPED_ASPECT,
-    MAX_WHOLE_ASPECT,
-    NormalisingTower,
-    SquareTransform,
-    is_faithful,
-    probe_pictures,
-)
-from firstsight.encoders.runtimes.dual_encoder import DualEncoder, DualModel, Tokens
+from firstsight.encoders.families.transformers_names import needed_repositories
+from firstsight.encoders.runtimes.dual_encoder import DualEncoder
+from firstsight.encoders.runtimes.dual_model import DualModel, Tokens
+from firstsight.encoders.runtimes.probe_inputs import probe_pictures
 from firstsight.errors import EncoderError, first_line
 from firstsight.media.pictures import crop_long
 
 PADDED_TO_CONTEXT = frozenset({"siglip", "siglip2"})
-"""Families trained on texts padded to their whole context, without a mask."""
+"""Model types trained on texts padded to the whole context, without a mask."""
 
 
 def load(model: str, options: EncoderOptions) -> DualEncoder:
-    """A model with `get_image_features` and `get_text_features`, with its own processor.
+    """Load a model that has `get_image_features` and `get_text_features`, with its own processor.
+
+    Weights are read from safetensors or with `weights_only`.
 
     Args:
-        model: a name on the Hugging Face hub, downloaded once into its cache, or a folder in its format. Weights are
-            read from safetensors or with `weights_only`; code that a model brings along runs only where the options
-            say so.
+        model: a name on the Hugging Face hub, downloaded once into its cache, or a folder in the hub's format.
+        options: runtime, device, threads, and permission to run the model's own code.
 
     Raises:
-        EncoderError: no such model or folder, no network, a model without a text or picture tower, or a runtime that
-            cannot run it.
+        EncoderError: if the model or folder does not exist, the hub is not reachable, the model lacks a text or
+            picture tower, its weights do not fit, or the runtime cannot run the model.
     """
     return DualEncoder(load_model(model, options), options)
 
 
 def load_model(model: str, options: EncoderOptions) -> DualModel:
-    """The model taken apart, in float32 on the CPU; raises as `load`."""
-    with ensure_downloaded(f"transformers:{model}", options):
-        found, processor = _load(model, options.trust_remote_code)
+    """Load the parts of a transformers model, in float32 on the CPU.
+
+    Args:
+        model: as for `load`.
+        options: only `trust_remote_code` is used.
+
+    Raises:
+        EncoderError: as `load`, except for the runtime.
+    """
+    repositories = needed_repositories(model).repositories
+    with ensure_downloaded("transformers", repositories, trust_remote_code=options.trust_remote_code):
+        loaded, processor = _load(model, options.trust_remote_code)
     try:
-        tokenize = _TransformersTokenizer(found, processor)
-        pictures = _TransformersPictures(found, processor.image_processor)
+        tokenize = _TransformersTokenizer(loaded, processor)
+        pictures = _TransformersPictures(loaded, processor.image_processor)
         with torch.inference_mode():
             dim = int(tokenize.features(["a"]).shape[-1])
-    except Exception as error:  # a tokeniser or an image processor of another model
+    except Exception as error:  # the tokeniser or the image processor belongs to another model
         raise EncoderError(
             f"transformers cannot load {model!r}: its tokeniser or image processor does not fit the model "
-            f"({type(error).__name__}: {first_line(error)}); copy their files from the model that was trained"
+            f"({type(error).__name__}: {first_line(error)}); copy their files from the trained model"
         ) from error
     preprocessing = (
         sorted(processor.image_processor.to_dict().items(), key=str),
         tokenizer_state(processor.tokenizer),
-        _plain_config(found.config),
+        _plain_config(loaded.config),
         tokenize.context,
         tokenize.padding,
         tokenize.names,
@@ -82,7 +94,7 @@ def load_model(model: str, options: EncoderOptions) -> DualModel:
     place = Path(model).expanduser()
     # absolute, so that a database finds its encoder from any working directory
     name = str(place.resolve()) if place.is_dir() else model
-    spec = EncoderSpec(f"transformers:{name}", dim, pictures.side, weights_digest(found, *preprocessing))
+    spec = EncoderSpec(f"transformers:{name}", dim, pictures.side, weights_digest(loaded, *preprocessing))
     transform = pictures.as_transform()
     return DualModel(
         spec,
@@ -96,7 +108,7 @@ def load_model(model: str, options: EncoderOptions) -> DualModel:
 
 
 class _Tower(torch.nn.Module):
-    """One of the model's two feature methods, its inputs by position."""
+    """One of the model's two feature methods, with inputs by position."""
 
     def __init__(self, model: Any, method: str, names: Sequence[str]) -> None:
         super().__init__()
@@ -105,17 +117,17 @@ class _Tower(torch.nn.Module):
         self._names = tuple(names)
 
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-        """Arrays of n rows -> (n, dim)."""
+        """Map arrays of n rows each to (n, dim) features."""
         dtype = self.model.dtype
-        named = {
+        arguments = {
             name: value.to(dtype) if value.is_floating_point() else value
             for name, value in zip(self._names, inputs, strict=True)
         }
-        return _pooled(getattr(self.model, self._method)(**named))
+        return _pooled(getattr(self.model, self._method)(**arguments))
 
 
 class _TransformersTokenizer:
-    """Texts to ids, padded as the family was trained; a mask where its tokeniser makes one."""
+    """Converts texts to ids, padded as in the model's training, with a mask if its tokeniser makes one."""
 
     def __init__(self, model: Any, processor: Any) -> None:
         self._model = model
@@ -132,15 +144,15 @@ class _TransformersTokenizer:
         self.tower = _Tower(model, "get_text_features", self.names)
 
     def __call__(self, texts: Sequence[str]) -> Tokens:
-        found = self._tokenize(texts)
-        arrays = tuple(found[name].numpy() for name in self.names)
-        # Without a mask, nothing says which columns are padding and nothing is cut.
+        encoded = self._tokenize(texts)
+        arrays = tuple(encoded[name].numpy() for name in self.names)
+        # Without a mask the padding is unknown, so the full width counts.
         masks = [array for name, array in zip(self.names, arrays, strict=True) if name == "attention_mask"]
         lengths = masks[0].sum(axis=1) if masks else np.full(len(texts), arrays[0].shape[1])
         return Tokens(arrays, np.maximum(lengths, 1))
 
     def features(self, texts: Sequence[str]) -> torch.Tensor:
-        """(n, dim) as the library makes them."""
+        """Compute (n, dim) features with the library's own code."""
         return _pooled(self._model.get_text_features(**self._tokenize(texts)))
 
     def _tokenize(self, texts: Sequence[str]) -> Any:
@@ -150,35 +162,36 @@ class _TransformersTokenizer:
 
 
 class _TransformersPictures:
-    """Pictures to what the model's own image processor makes of them."""
+    """Converts pictures with the model's own image processor."""
 
     def __init__(self, model: Any, processor: Any) -> None:
         self._model = model
         self._processor = processor
-        said = processor.to_dict()
-        crops = said.get("do_center_crop") and "shortest_edge" in (said.get("size") or {})
-        self._most_aspect = MAX_CROPPED_ASPECT if crops else MAX_WHOLE_ASPECT
-        made = self._process(probe_pictures(1))
-        self.names = list(made)
-        self.side = int(max(made["pixel_values"].shape[-2:])) if made["pixel_values"].ndim == 4 else _config_side(model)
+        settings = processor.to_dict()
+        crops = settings.get("do_center_crop") and "shortest_edge" in (settings.get("size") or {})
+        self._max_aspect = MAX_CROPPED_ASPECT if crops else MAX_WHOLE_ASPECT
+        processed = self._process(probe_pictures(1))
+        self.names = list(processed)
+        pixels = processed["pixel_values"]
+        self.side = int(max(pixels.shape[-2:])) if pixels.ndim == 4 else _config_side(model)
         self.tower = _Tower(model, "get_image_features", self.names)
 
     def __call__(self, pictures: Sequence[Image.Image]) -> Arrays:
-        made = self._process(pictures)
-        return tuple(made[name].numpy() for name in self.names)
+        processed = self._process(pictures)
+        return tuple(processed[name].numpy() for name in self.names)
 
     def features(self, pictures: Sequence[Image.Image]) -> torch.Tensor:
-        """(n, dim) as the library makes them."""
+        """Compute (n, dim) features with the library's own code."""
         return _pooled(self._model.get_image_features(**self._process(pictures)))
 
     def as_transform(self) -> SquareTransform | None:
-        """The processor as a transform of bytes; None where it does something else."""
-        said = self._processor.to_dict()
-        size, crop = said.get("size") or {}, said.get("crop_size") or {}
-        if self.names != ["pixel_values"] or not (said.get("do_resize") and said.get("do_normalize")):
+        """Express the processor as a transform of bytes; None if that is not possible."""
+        settings = self._processor.to_dict()
+        size, crop = settings.get("size") or {}, settings.get("crop_size") or {}
+        if self.names != ["pixel_values"] or not (settings.get("do_resize") and settings.get("do_normalize")):
             return None
-        kernel = {2: InterpolationMode.BILINEAR, 3: InterpolationMode.BICUBIC}.get(said.get("resample"))
-        cropped = bool(said.get("do_center_crop"))
+        kernel = {2: InterpolationMode.BILINEAR, 3: InterpolationMode.BICUBIC}.get(settings.get("resample"))
+        cropped = bool(settings.get("do_center_crop"))
         target = crop if cropped else size
         if kernel is None or "height" not in target or cropped != ("shortest_edge" in size):
             return None
@@ -188,27 +201,27 @@ class _TransformersPictures:
             size["shortest_edge"] if cropped else size["height"],
             kernel,
             crop_start=int,
-            mean=tuple(said["image_mean"]),
-            std=tuple(said["image_std"]),
+            mean=tuple(settings["image_mean"]),
+            std=tuple(settings["image_std"]),
         )
         pictures = probe_pictures(4)
         return transform if is_faithful(transform, self(pictures)[0], pictures) else None
 
     def _process(self, pictures: Sequence[Image.Image]) -> Any:
-        """What the processor makes of pictures that are not too long for it."""
-        cropped = [crop_long(picture, self._most_aspect) for picture in pictures]
+        """Run the processor; very long pictures are cropped first."""
+        cropped = [crop_long(picture, self._max_aspect) for picture in pictures]
         return self._processor(images=cropped, return_tensors="pt")
 
 
 def _config_side(model: Any) -> int:
-    """The side of the square that a model of variable picture sizes was configured for."""
+    """Return the configured picture side, in pixels, of a model with variable picture sizes."""
     vision = model.config.vision_config
     side = getattr(vision, "image_size", None)
     return int(side) if side else int(vision.patch_size * vision.num_patches**0.5)
 
 
 def _default_length(processor: Any) -> int | None:
-    """The length in tokens that a family's processor cuts texts at by itself."""
+    """Return the default maximum length of a processor, in tokens; None if it has none."""
     kwargs = getattr(type(processor), "valid_processor_kwargs", None)
     defaults = getattr(kwargs, "_defaults", {}).get("text_kwargs", {})
     length: int | None = defaults.get("max_length")
@@ -216,13 +229,13 @@ def _default_length(processor: Any) -> int | None:
 
 
 def _plain_config(config: Any) -> list[tuple[str, Any]]:
-    """A model's configuration without what does not change its vectors: where it came from and who saved it."""
+    """Return the configuration entries that can change vectors: without the source and the saving release."""
     plain = config.to_dict()
     return sorted((k, v) for k, v in plain.items() if k not in {"_name_or_path", "transformers_version"})
 
 
 def _pooled(output: Any) -> torch.Tensor:
-    """Feature tensors; newer releases wrap them in an output object."""
+    """Unwrap features: newer releases of transformers return them in an output object."""
     features: torch.Tensor = output if isinstance(output, torch.Tensor) else output.pooler_output
     return features
 
@@ -238,29 +251,29 @@ def _load(model: str, trust_remote_code: bool) -> tuple[Any, Any]:
             with torch.device("meta"):
                 empty = transformers.AutoModel.from_config(config, trust_remote_code=trust_remote_code)
             _require_both_towers(empty, model)
-            found = _with_weights(empty, config, folder)
+            loaded = _with_weights(empty, config, folder)
             processor = transformers.AutoProcessor.from_pretrained(name, trust_remote_code=trust_remote_code)
             _require_whole(processor, folder)
     except EncoderError as error:
         raise EncoderError(f"transformers cannot load {model!r}: {error}") from error
-    except Exception as error:  # whatever a bad folder makes transformers, tokenizers or torch raise
+    except Exception as error:  # transformers, tokenizers and torch raise anything on a bad folder
         raise EncoderError(
             f"transformers cannot load {model!r}: {first_line(error)}; it takes a folder with config.json, "
             "preprocessor_config.json, tokeniser files and weights, as from_pretrained does"
         ) from error
-    return found.eval(), processor
+    return loaded.eval(), processor
 
 
 def _with_weights(empty: Any, config: Any, folder: Path) -> Any:
-    """The model of a configuration with exactly the weights of a folder, in float32.
+    """Load exactly the weights of a folder into a model of this configuration, in float32.
 
-    Left to itself, `from_pretrained` draws every weight at random whose name it does not find.
+    `from_pretrained` alone draws a missing weight at random.
     """
     kind = type(empty).__name__
     expected = empty.state_dict()
-    file, found = folder_weights(folder)
-    weights = unwrap(found, expected)
-    # first, because the error that transformers raises over a shape does not say which
+    file, stored = folder_weights(folder)
+    weights = unwrap(stored, expected)
+    # checked first, because the error of transformers does not name the weight with the wrong shape
     faults = find_unusable_weights(weights, expected)
     require_fit(
         file, kind, faults=faults, remedy="take weights in float32, float16 or bfloat16 and their own config.json"
@@ -275,13 +288,13 @@ def _with_weights(empty: Any, config: Any, folder: Path) -> Any:
         file, kind, missing=missing, unexpected=unexpected, remedy=f"{remedy}save a whole {kind} with save_pretrained"
     )
     for scale in filter(is_scale, missing):
-        # transformers leaves some of them as the memory was, and the fingerprint covers them
+        # transformers leaves some scales uninitialised, and the fingerprint covers them
         loaded.get_parameter(scale).data.fill_(getattr(config, f"{scale.rpartition('.')[2]}_init_value", 0.0))
     return loaded
 
 
 def _require_whole(processor: Any, folder: Path) -> None:
-    """Stop where a processor lacks one of its parts, or the tokeniser's files."""
+    """Raise EncoderError if a processor lacks its tokeniser, the tokeniser's files, or its image processor."""
     if getattr(processor, "tokenizer", None) is None or getattr(processor, "image_processor", None) is None:
         raise EncoderError(f"{folder} has no tokeniser or no image processor; save both with processor.save_pretrained")
     require_vocabulary(processor.tokenizer, folder)
@@ -289,19 +302,19 @@ def _require_whole(processor: Any, folder: Path) -> None:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Without transformers' own warnings and its bar over the reading of weights."""
-    say = transformers.utils.logging
-    verbosity, bars = say.get_verbosity(), say.is_progress_bar_enabled()
-    say.set_verbosity_error()
-    say.disable_progress_bar()
+    """Silence the warnings of transformers and its progress bar for weights."""
+    logs = transformers.utils.logging
+    verbosity, bars = logs.get_verbosity(), logs.is_progress_bar_enabled()
+    logs.set_verbosity_error()
+    logs.disable_progress_bar()
     try:
         yield
     finally:
-        say.set_verbosity(verbosity)
+        logs.set_verbosity(verbosity)
         if bars:
-            say.enable_progress_bar()
+            logs.enable_progress_bar()
 
 
-def _require_both_towers(found: Any, model: str) -> None:
-    if not hasattr(found, "get_image_features") or not hasattr(found, "get_text_features"):
-        raise EncoderError(f"{model!r} is a {found.config.model_type} model without both a text and a picture tower")
+def _require_both_towers(loaded: Any, model: str) -> None:
+    if not hasattr(loaded, "get_image_features") or not hasattr(loaded, "get_text_features"):
+        raise EncoderError(f"{model!r} is a {loaded.config.model_type} model without both a text and a picture tower")

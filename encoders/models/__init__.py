@@ -1,1 +1,1 @@
-"""Models that can be loaded: list, check and int8 calibration."""
+"""The list of models; download, check and int8 calibration of one model."""

@@ -1,9 +1,9 @@
-"""int8 for a picture tower: quantised with the user's own pictures, and refused where it moves the vectors too far.
+"""int8 calibration of a picture tower with the user's pictures; refused if it changes the vectors too much.
 
-Weights and activations become 8-bit integers by NNCF's post-training quantisation for transformers (SmoothQuant, Xiao
-et al. 2023, and a bias correction). How much that costs depends on the model's outlier channels and on the pictures, so
-it is never assumed: the vectors of pictures that the quantisation did not see are compared with those of torch in
-float32, one by one and by their neighbours. Texts stay in bfloat16: a title is short.
+NNCF's post-training quantisation for transformers turns weights and activations into 8-bit integers (SmoothQuant, Xiao
+et al. 2023, and a bias correction). The loss depends on the model's outlier channels and on the pictures. It is
+therefore measured on pictures that the quantisation has not seen: their vectors are compared with those of torch in
+float32, one by one and by their nearest neighbours. Texts stay in bfloat16, because titles are short.
 """
 
 from __future__ import annotations
@@ -23,18 +23,14 @@ from firstsight.encoders.base import Arrays, Vectors, unit
 from firstsight.encoders.encoder_options import EncoderOptions, Runtime
 from firstsight.encoders.registry import load_dual_model
 from firstsight.encoders.runtimes import runtime_measurements
+from firstsight.encoders.runtimes.model_towers import INT8, REFERENCE, build_graph, graph_key, make_tower
 from firstsight.encoders.runtimes.openvino_runtime import OpenVinoTower, computes_in_bf16, load_graph, store_graph
+from firstsight.encoders.runtimes.probe_inputs import PROBE_TEXTS
 from firstsight.encoders.runtimes.runtime_choice import (
-    INT8,
     MIN_COSINE,
-    PROBE_TEXTS,
-    REFERENCE,
     RuntimeMeasurement,
-    build_graph,
     candidate_runtimes,
-    graph_key,
     machine,
-    make_tower,
     measure_runtime,
 )
 from firstsight.errors import EncoderError, MediaError, OptionalDependencyError
@@ -43,26 +39,26 @@ from firstsight.media.pictures import open_picture
 if TYPE_CHECKING:
     import openvino as ov
 
-    from firstsight.encoders.runtimes.dual_encoder import DualModel
+    from firstsight.encoders.runtimes.dual_model import DualModel
 
-MIN_INT8_COSINE = 0.99  # on average
+MIN_INT8_COSINE = 0.99  # of the mean cosine
 MIN_NEIGHBOUR_OVERLAP = 0.95
 NEIGHBOURS = 10
-QUANTISATION_PICTURES = 128  # pictures that the quantisation looks at
-MIN_CALIBRATION_PICTURES = 200  # pictures, those it looks at among them
+QUANTISATION_PICTURES = 128
+MIN_CALIBRATION_PICTURES = 200  # including the pictures for the quantisation
 MAX_CALIBRATION_PICTURES = 640
 
 
 @dataclass(frozen=True)
 class Int8Calibration:
-    """What int8 does to a model's vectors, and to its speed."""
+    """Effect of int8 on a model's vectors and speed."""
 
-    pictures: int  # that were compared; the quantisation did not see them
+    pictures: int  # number of compared pictures, unseen by the quantisation
     mean_cosine: float  # to torch in float32
     min_cosine: float
-    overlap: float  # of each picture's ten nearest among the others, how many stay, 0 to 1
-    speedup: float  # pictures a second, over what --runtime auto would run
-    refused: str  # why --runtime fast will not use it; empty where it will
+    overlap: float  # mean share of the ten nearest neighbours that stay, 0 to 1
+    speedup: float  # pictures/s relative to the runtime of --runtime auto
+    refused: str  # the reason why --runtime fast refuses it; empty if it is accepted
 
 
 def calibrate(
@@ -71,16 +67,18 @@ def calibrate(
     options: EncoderOptions | None = None,
     on_progress: Callable[[str], None] = lambda step: None,
 ) -> Int8Calibration:
-    """Quantise a model's picture tower to int8, measure it, and keep it for `--runtime fast` where it is good enough.
+    """Quantise a model's picture tower to int8, measure it, and store it for `--runtime fast` if it is accurate enough.
 
     Args:
-        name: of an open_clip or transformers model.
-        pictures: files of the kind that will be indexed, 200 or more of them readable; of more than 640, a sample.
-        on_progress: told each step in words.
+        name: the name of an open_clip or transformers model.
+        pictures: files like those in the catalogue; at least 200 must be readable. If there are more than 640, a random
+            sample is used.
+        options: threads and permission for remote code; the device is always the CPU.
+        on_progress: receives one line for each step.
 
     Raises:
-        EncoderError: the model cannot be loaded, or too few pictures can be read.
-        OptionalDependencyError: NNCF is not installed.
+        EncoderError: if the model cannot be loaded or too few pictures can be read.
+        OptionalDependencyError: if NNCF is not installed.
     """
     options = replace(options or EncoderOptions(), device="cpu")
     _require_nncf()
@@ -96,11 +94,12 @@ def calibrate(
     graph = _quantise(original, seen)
     on_progress(f"comparing {len(unseen)} other pictures with torch in float32")
     tower = make_tower(model.spec, model, "pictures", REFERENCE, options)
-    rest = "bf16" if computes_in_bf16() else "fp32"  # of the graph, what stays floating-point
-    quantised = OpenVinoTower(graph, streams=options.cpu_threads, threads=options.cpu_threads, rows=8, precision=rest)
+    remainder = "bf16" if computes_in_bf16() else "fp32"  # precision of the graph's remaining floating-point parts
+    threads = options.cpu_threads
+    quantised = OpenVinoTower(graph, streams=threads, threads=threads, rows=8, precision=remainder)
     reference, vectors = _run(tower.run_all(unseen)), _run(quantised.run_all(unseen))
     cosines = (reference * vectors).sum(axis=1)
-    measured = Int8Calibration(
+    calibration = Int8Calibration(
         pictures=len(unseen),
         mean_cosine=float(cosines.mean()),
         min_cosine=float(cosines.min()),
@@ -108,24 +107,32 @@ def calibrate(
         speedup=_speedup(model, quantised, unseen, options),
         refused="",
     )
-    measured = replace(measured, refused=_refusal(measured, _text_cosine(model, options)))
-    if not measured.refused:
+    calibration = replace(calibration, refused=_refusal(calibration, _text_cosine(model, options)))
+    if not calibration.refused:
         store_graph(graph, graph_key(model.spec, "pictures", INT8), replace=True)
-    verdict = RuntimeMeasurement(measured.mean_cosine, measured.min_cosine, measured.refused)
-    runtime_measurements.write(model.spec.fingerprint, machine(INT8, None), asdict(verdict))
-    return measured
+    measurement = RuntimeMeasurement(calibration.mean_cosine, calibration.min_cosine, calibration.refused)
+    runtime_measurements.write(model.spec.fingerprint, machine(INT8, None), asdict(measurement))
+    return calibration
 
 
-def neighbour_overlap(one: Vectors, other: Vectors, k: int = NEIGHBOURS) -> float:
-    """The mean share of each row's k nearest other rows that two sets of vectors of the same n > k things agree on.
+def neighbour_overlap(first: Vectors, second: Vectors, k: int = NEIGHBOURS) -> float:
+    """Compute the mean overlap of nearest neighbours between two sets of vectors of the same n > k items.
 
     Args:
-        one, other: (n, dim) unit rows.
+        first: (n, dim) unit rows.
+        second: (n, dim) unit rows of the same items.
+        k: number of nearest neighbours of each row.
+
+    Returns:
+        Mean share of common neighbours, 0 to 1.
+
+    Raises:
+        ValueError: if n is not larger than k.
     """
-    if len(one) <= k:
-        raise ValueError(f"{k} neighbours need more than {k} rows, not {len(one)}")
+    if len(first) <= k:
+        raise ValueError(f"{k} neighbours need more than {k} rows, not {len(first)}")
     nearest = []
-    for vectors in (one, other):
+    for vectors in (first, second):
         scores = vectors @ vectors.T
         np.fill_diagonal(scores, -np.inf)
         nearest.append(np.argpartition(-scores, k - 1, axis=1)[:, :k])
@@ -133,7 +140,7 @@ def neighbour_overlap(one: Vectors, other: Vectors, k: int = NEIGHBOURS) -> floa
 
 
 def _prepare(model: DualModel, files: Sequence[Path]) -> list[Arrays]:
-    """One picture each, as the tower takes them, in an order that has nothing to do with their names."""
+    """Prepare pictures for the tower, one per batch, in random order."""
     order = np.random.default_rng(0).permutation(len(files))
     prepared: list[Arrays] = []
     for index in order:
@@ -146,8 +153,8 @@ def _prepare(model: DualModel, files: Sequence[Path]) -> list[Arrays]:
             break
     if len(prepared) < MIN_CALIBRATION_PICTURES:
         raise EncoderError(
-            f"{len(prepared)} of {len(files)} files are pictures that can be read; "
-            f"calibration needs {MIN_CALIBRATION_PICTURES} of the kind that will be indexed"
+            f"{len(prepared)} of {len(files)} files are readable pictures; "
+            f"calibration needs {MIN_CALIBRATION_PICTURES} pictures like those in the catalogue"
         )
     return prepared
 
@@ -162,7 +169,7 @@ def _require_nncf() -> None:
 def _quantise(graph: ov.Model, pictures: Sequence[Arrays]) -> ov.Model:
     import nncf
 
-    logging.getLogger("nncf").setLevel(logging.ERROR)  # its set_log_level also mutes handlers that others have added
+    logging.getLogger("nncf").setLevel(logging.ERROR)  # nncf.set_log_level also mutes handlers of other code
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return nncf.quantize(
@@ -189,20 +196,20 @@ def _speedup(model: DualModel, tower: OpenVinoTower, pictures: Sequence[Arrays],
     other = make_tower(model.spec, model, "pictures", auto, options)
     batch = tuple(np.concatenate(arrays) for arrays in zip(*pictures[:64], strict=True))
     seconds: dict[str, list[float]] = {"int8": [], "auto": []}
-    for _ in range(4):  # in turns, so that other work on the machine hits both; the first is for warming up
-        for label, runs in (("int8", tower), ("auto", other)):
+    for _ in range(4):  # alternating, so that other load affects both; the first round is a warm-up
+        for label, timed in (("int8", tower), ("auto", other)):
             started = time.perf_counter()
-            runs.run(*batch)
+            timed.run(*batch)
             seconds[label].append(time.perf_counter() - started)
     return float(np.median(seconds["auto"][1:]) / np.median(seconds["int8"][1:]))
 
 
-def _refusal(measured: Int8Calibration, text_cosine: float) -> str:
-    wrong = []
-    if not measured.mean_cosine >= MIN_INT8_COSINE:
-        wrong.append(f"a mean cosine of {measured.mean_cosine:.4f} to float32 (it must keep {MIN_INT8_COSINE})")
-    if not measured.overlap >= MIN_NEIGHBOUR_OVERLAP:
-        wrong.append(f"{measured.overlap:.3f} of the ten nearest neighbours (it must keep {MIN_NEIGHBOUR_OVERLAP})")
+def _refusal(calibration: Int8Calibration, text_cosine: float) -> str:
+    faults = []
+    if not calibration.mean_cosine >= MIN_INT8_COSINE:
+        faults.append(f"a mean cosine of {calibration.mean_cosine:.4f} to float32 (required: {MIN_INT8_COSINE})")
+    if not calibration.overlap >= MIN_NEIGHBOUR_OVERLAP:
+        faults.append(f"{calibration.overlap:.3f} of the ten nearest neighbours (required: {MIN_NEIGHBOUR_OVERLAP})")
     if not text_cosine >= MIN_COSINE:
-        wrong.append(f"a cosine of {text_cosine:.4f} for texts in bf16 (it must keep {MIN_COSINE})")
-    return f"int8 keeps {' and '.join(wrong)}; use --runtime auto" if wrong else ""
+        faults.append(f"a cosine of {text_cosine:.4f} for texts in bf16 (required: {MIN_COSINE})")
+    return f"int8 keeps only {' and '.join(faults)}; use --runtime auto" if faults else ""

@@ -1,4 +1,4 @@
-"""What can be loaded here: recommended models, what the Hugging Face cache holds, families of other packages."""
+"""List of models: recommended ones, the content of the Hugging Face cache, families of other packages."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final
 
-from firstsight.encoders.families.hub import (
+import open_clip
+
+from firstsight.encoders.families.hub import CachedRepository, HubRepository, cached_repositories, weights_among
+from firstsight.encoders.families.open_clip_names import parse
+from firstsight.encoders.families.open_clip_repositories import (
     OPEN_CLIP_CONFIG,
-    TRANSFORMERS_WEIGHTS,
-    CachedRepository,
-    HubRepository,
     arch_config,
-    cached_repositories,
-    open_clip_config,
-    open_clip_weights,
+    folder_config,
     repository_of_tag,
-    weights_among,
+    weight_files,
 )
+from firstsight.encoders.families.transformers_names import TRANSFORMERS_WEIGHTS
 from firstsight.encoders.registry import ENTRY_POINTS, FAMILIES
 from firstsight.errors import EncoderError
 
@@ -31,14 +31,14 @@ FLOAT32_BYTES: Final = 4
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A model that `load_encoder` takes by this name."""
+    """A model that `load_encoder` accepts by this name."""
 
     name: str
-    dim: int | None  # length of its vectors; None where only loading it would tell
-    image_size: int | None  # side in pixels of the square its picture tower sees
-    weights_bytes: int | None  # of its files where they are on disk, else of its parameters in float32
-    on_disk: bool | None  # None for another package's family, which alone knows
-    place: str  # the folder, where it is on disk
+    dim: int | None  # length of its vectors; None if unknown before loading
+    image_size: int | None  # side in pixels of its square input picture; None if unknown before loading
+    weights_bytes: int | None  # size of its files if on disk, else of its parameters in float32
+    on_disk: bool | None  # None for another package's family: unknown here
+    place: str  # the folder if on disk, else empty
     note: str
 
 
@@ -46,8 +46,8 @@ class ModelEntry:
 class _Recommended:
     """A published model of the short list.
 
-    `arch` is the architecture of open_clip with the same vectors and pictures, from which they are read. `parameters`
-    was counted by building the published configuration on torch's meta device: sum(p.numel() for p in parameters()).
+    `dim` and `image_size` come from `arch`, the open_clip architecture with the same vectors and pictures. `parameters`
+    was counted on the published configuration, built on torch's meta device: sum(p.numel() for p in parameters()).
     """
 
     name: str
@@ -84,14 +84,14 @@ RECOMMENDED: Final = (
 
 
 def list_models(text: str = "", *, everything: bool = False) -> list[ModelEntry]:
-    """The models to choose from: `starter`, recommended ones, those on disk, families of other packages.
+    """List `starter`, the recommended models, the models on disk, and families of other packages.
 
     Args:
-        text: only names that hold it, in any case.
-        everything: every architecture and tag of open_clip as well, without pairs whose vectors would be wrong.
+        text: return only names that contain this text, in any case.
+        everything: add every architecture and tag of open_clip, except pairs with wrong vectors.
 
     Raises:
-        EncoderError: no name holds `text`; the message names some near it.
+        EncoderError: if no name contains `text`; the message suggests similar names.
     """
     cached = cached_repositories()
     listed = {entry.name: entry for entry in _short_list(cached)}
@@ -112,12 +112,14 @@ def _short_list(cached: dict[str, CachedRepository]) -> Iterator[ModelEntry]:
     known = {entry.name: entry for entry in [*_open_clip_pairs(cached), *_repositories(cached)]}
     recommended = {model.name: model for model in RECOMMENDED}
     for model in RECOMMENDED:
-        here = known.get(model.name)
+        cached_entry = known.get(model.name)
         dim, side = _open_clip_shape(arch_config(model.arch))
         size = model.parameters * FLOAT32_BYTES
-        if here is not None and here.on_disk:
-            dim, side, size = here.dim or dim, here.image_size or side, here.weights_bytes or size
-        place = here.place if here else ""
+        if cached_entry is not None and cached_entry.on_disk:
+            dim = cached_entry.dim or dim
+            side = cached_entry.image_size or side
+            size = cached_entry.weights_bytes or size
+        place = cached_entry.place if cached_entry else ""
         yield ModelEntry(model.name, dim, side, size, bool(place), place, model.note)
     yield from (entry for entry in known.values() if entry.on_disk and entry.name not in recommended)
     for point in entry_points(group=ENTRY_POINTS):
@@ -127,15 +129,11 @@ def _short_list(cached: dict[str, CachedRepository]) -> Iterator[ModelEntry]:
 
 
 def _open_clip_pairs(cached: dict[str, CachedRepository]) -> Iterator[ModelEntry]:
-    """Every architecture and tag of open_clip that belong together."""
-    import open_clip
-
-    from firstsight.encoders.families.open_clip import parse
-
+    """Yield every architecture and tag of open_clip with matching activations."""
     for arch, tag in open_clip.list_pretrained():
         try:
             parse(f"{arch}/{tag}")
-        except EncoderError:  # weights trained with QuickGELU in an architecture without it, or the reverse
+        except EncoderError:  # only one of weights and architecture has QuickGELU
             continue
         yield _entry(
             f"open_clip:{arch}/{tag}", _open_clip_shape(arch_config(arch)), repository_of_tag(arch, tag), cached
@@ -143,28 +141,25 @@ def _open_clip_pairs(cached: dict[str, CachedRepository]) -> Iterator[ModelEntry
 
 
 def _repositories(cached: dict[str, CachedRepository]) -> Iterator[ModelEntry]:
-    """Dual encoders in the cache, under their names on the hub."""
-    import open_clip
-
+    """Yield the dual encoders in the cache, by their names on the hub."""
     published = {repository_of_tag(arch, tag).repo for arch, tag in open_clip.list_pretrained()}
     for repo, found in sorted(cached.items()):
-        as_open_clip = _entry(
-            f"open_clip:hf-hub:{repo}", (None, None), HubRepository(repo, open_clip_weights("")), cached
-        )
+        repository = HubRepository(repo, weight_files())
+        as_open_clip = _entry(f"open_clip:hf-hub:{repo}", (None, None), repository, cached)
         if OPEN_CLIP_CONFIG in found.files and repo not in published and as_open_clip.on_disk:
-            shape = _open_clip_shape(open_clip_config(found.folder))
-            yield _entry(as_open_clip.name, shape, HubRepository(repo, open_clip_weights("")), cached)
-        elsewhere = _entry(f"transformers:{repo}", (None, None), HubRepository(repo, TRANSFORMERS_WEIGHTS), cached)
-        if "config.json" in found.files and elsewhere.on_disk and _is_dual(found.folder):
-            shape = _transformers_shape(found.folder)
-            yield _entry(elsewhere.name, shape, HubRepository(repo, TRANSFORMERS_WEIGHTS), cached)
+            shape = _open_clip_shape(folder_config(found.folder))
+            yield _entry(as_open_clip.name, shape, repository, cached)
+        repository = HubRepository(repo, TRANSFORMERS_WEIGHTS)
+        as_transformers = _entry(f"transformers:{repo}", (None, None), repository, cached)
+        if "config.json" in found.files and as_transformers.on_disk and _is_dual(found.folder):
+            yield _entry(as_transformers.name, _transformers_shape(found.folder), repository, cached)
 
 
 def _entry(
-    name: str, shape: tuple[int | None, int | None], part: HubRepository, cached: dict[str, CachedRepository]
+    name: str, shape: tuple[int | None, int | None], repository: HubRepository, cached: dict[str, CachedRepository]
 ) -> ModelEntry:
-    found = cached.get(part.repo)
-    weights = weights_among(found.files, part) if found else []
+    found = cached.get(repository.repo)
+    weights = weights_among(found.files, repository) if found else []
     size = sum(found.files[file] for file in weights) if found and weights else None
     return ModelEntry(name, *shape, size, bool(weights), str(found.folder) if found and weights else "", "")
 
@@ -175,7 +170,7 @@ def _open_clip_shape(config: dict[str, Any]) -> tuple[int | None, int | None]:
 
 
 def _is_dual(folder: Path) -> bool:
-    """Whether a config.json is of a family whose plain model has both towers."""
+    """Return whether the model type in a config.json has both towers in its base model."""
     from transformers.models.auto import modeling_auto as auto
 
     try:
@@ -191,7 +186,7 @@ def _transformers_shape(folder: Path) -> tuple[int | None, int | None]:
 
     try:
         config = AutoConfig.from_pretrained(folder)
-    except (OSError, ValueError, KeyError):  # a family that this release of transformers does not know
+    except (OSError, ValueError, KeyError):  # this release of transformers does not know the model type
         return None, None
     text, vision = getattr(config, "text_config", None), getattr(config, "vision_config", None)
     dims = (getattr(config, "projection_dim", None), getattr(text, "projection_size", None))

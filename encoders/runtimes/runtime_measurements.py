@@ -1,4 +1,4 @@
-"""What was measured about a model on this machine, kept in the cache folder so that it is measured once."""
+"""Measurements of models on this machine, kept in the cache folder so that each is made once."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from typing import Any
 from firstsight.config import cache_dir
 
 
-def read(fingerprint: str, what: str) -> dict[str, Any] | None:
-    """What `write` kept; None where nothing was, or nothing readable."""
-    entry = _read_all(_file(fingerprint)).get(what)
+def read(fingerprint: str, key: str) -> dict[str, Any] | None:
+    """Return a stored entry of a model; None if it does not exist or cannot be read."""
+    entry = _read_all(_file(fingerprint)).get(key)
     return entry if isinstance(entry, dict) else None
 
 
-def write(fingerprint: str, what: str, entry: dict[str, Any]) -> None:
-    """Keep an entry for a model; a folder that cannot be written costs measuring it again, nothing else.
+def write(fingerprint: str, key: str, entry: dict[str, Any]) -> None:
+    """Store an entry of a model; if the folder is not writable, later processes measure again.
 
-    Of two processes that write at once, one may lose its entry, which is then measured again.
+    If two processes write at once, one entry may be lost and is measured again.
     """
     file = _file(fingerprint)
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         handle, draft = tempfile.mkstemp(prefix=".draft-", dir=file.parent)
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump(_read_all(file) | {what: entry}, stream, indent=1)
+            json.dump(_read_all(file) | {key: entry}, stream, indent=1)
         Path(draft).replace(file)
 
 

@@ -1,1 +1,1 @@
-"""The starter encoder: two packaged towers and the bridge that joins them."""
+"""The starter encoder: two packaged towers and a bridge between them."""

@@ -1,4 +1,4 @@
-"""`starter`: the built-in encoder. Small and real; its towers are ordinary packages, so nothing is downloaded."""
+"""`starter`, the small built-in encoder. Its towers are ordinary packages, so it needs no download."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 NAME = "starter"
 DIM = 384
 IMAGE_SIZE = 260
-MAX_TOKENS = 256  # the context all-MiniLM-L6-v2 was trained with; a title is 5 to 30
-IMAGE_BATCH = 32  # scaled, then encoded; scaling the next in a thread meanwhile gained nothing on two cores
+MAX_TOKENS = 256  # the training context of all-MiniLM-L6-v2; a title has 5 to 30 tokens
+IMAGE_BATCH = 32  # scaling the next batch in a thread gained nothing on two cores
 TEXT_BATCH = 64
 
-# Raise when decoding, resizing, tokenising or a tower's arithmetic changes: it enters the fingerprint, and it names
+# Raise when decoding, resizing, tokenising or a tower's arithmetic changes: part of the fingerprint and of the names of
 # the exported graphs.
 PREPROCESSING = 1
 
@@ -41,11 +41,11 @@ BRIDGE_PATH = Path(__file__).parent / "weights" / "starter-bridge.safetensors"
 
 
 def _fingerprint() -> str:
-    """Digest of everything that changes the vectors.
+    """Compute a digest of everything that changes the vectors.
 
-    The towers count by their recorded digests: hashing 115 MB would add a third of a second to every start. Their
-    sizes are checked whenever they are opened, and their bytes before a graph is exported. The bridge, which a
-    developer may train again, is hashed itself.
+    Uses the recorded digests of the towers: hashing 115 MB would add a third of a second to every start. Their sizes
+    are checked at each opening, and their bytes before the export of a graph. The bridge is hashed itself, because a
+    developer may train it again.
     """
     digest = hashlib.sha256(f"{NAME} preprocessing {PREPROCESSING} temperature {TEMPERATURE}".encode())
     for file in (PICTURE_WEIGHTS, TEXT_WEIGHTS, TOKENIZER):
@@ -58,12 +58,13 @@ def _fingerprint() -> str:
 
 
 def fit_square(picture: Image.Image, side: int = IMAGE_SIZE) -> NDArray[np.uint8]:
-    """The whole picture scaled (antialiased bicubic) into the middle of a white square.
+    """Scale the whole picture (antialiased bicubic) into the middle of a white square.
 
-    Padded rather than cropped, because a product fills its picture: cropping cuts shoes and trousers off.
+    Padding replaces cropping because a product fills its picture: a crop would remove parts of shoes and trousers.
 
     Args:
-        picture: RGB.
+        picture: an RGB picture.
+        side: side of the square in pixels.
 
     Returns:
         (side, side, 3) uint8.
@@ -78,18 +79,19 @@ def fit_square(picture: Image.Image, side: int = IMAGE_SIZE) -> NDArray[np.uint8
 
 
 class StarterEncoder:
-    """EfficientNet-Lite2 for pictures and all-MiniLM-L6-v2 for texts, joined by a bridge trained in this project.
+    """EfficientNet-Lite2 for pictures and all-MiniLM-L6-v2 for texts, joined by a bridge from this project.
 
-    Each tower is loaded on its first use, so a text query never loads the picture tower. One encoder must not be
-    used by two threads at once: make one per thread, or take turns.
+    Each tower loads at its first use, so a text query never loads the picture tower. Not thread-safe: use one encoder
+    per thread, or a lock.
 
     Args:
-        runtime: what runs the towers: "torch" or "openvino". "auto" (and "fast") takes OpenVINO where there is no
-            CUDA device, torch elsewhere. Both give the same vectors (cosine above .9999).
-        threads: CPU threads, those this process may use by default.
+        runtime: "torch" or "openvino". "auto" (and "fast") selects torch with a CUDA device, else OpenVINO. Both give
+            the same vectors (cosine above .9999).
+        threads: CPU threads; by default all CPUs that this process may use.
 
     Raises:
-        EncoderError: an unknown runtime, or a bridge that cannot be read.
+        EncoderError: if the runtime is unknown or not available for `starter`, `threads` is below one, or the bridge
+            cannot be read.
     """
 
     def __init__(self, runtime: str = AUTO, threads: int | None = None) -> None:
@@ -97,8 +99,8 @@ class StarterEncoder:
         chosen = _fastest() if runtime in (AUTO, FAST) else Runtime.parse(runtime)
         if chosen not in RUNTIMES:
             raise EncoderError(
-                f"{NAME} does not run as {chosen}, only as {' or '.join(map(str, RUNTIMES))}: in smaller numbers its "
-                "EfficientNet loses too much (bf16: a cosine of .974 at worst)"
+                f"{NAME} does not run as {chosen}, only as {' or '.join(map(str, RUNTIMES))}: at lower precision its "
+                "picture vectors change too much (bf16: minimum cosine .974)"
             )
         self.runtime = str(chosen)
         self._engine = chosen.engine
@@ -106,13 +108,13 @@ class StarterEncoder:
         self.spec = EncoderSpec(NAME, DIM, IMAGE_SIZE, _fingerprint(), decode_factor=2)
 
     def encode_images(self, images: Sequence[ImageInput]) -> Vectors:
-        """Encode pictures, in order; each is padded with white to a square, nothing is cropped.
+        """Encode pictures, in order; each is padded with white to a square and not cropped.
 
         Returns:
             (n, 384) float32, unit rows; (0, 384) for no pictures.
 
         Raises:
-            MediaError: a picture cannot be read; the message says which one by its position.
+            MediaError: if a picture cannot be read; the message gives its position.
         """
         vectors = np.empty((len(images), DIM), dtype=np.float32)
         for start in range(0, len(images), IMAGE_BATCH):
@@ -121,7 +123,7 @@ class StarterEncoder:
         return vectors
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Encode texts, in order; what is past 256 tokens (some 190 words) is not read.
+        """Encode texts, in order; texts are truncated to 256 tokens (some 190 words).
 
         Returns:
             (n, 384) float32, unit rows; (0, 384) for no texts.
@@ -129,16 +131,22 @@ class StarterEncoder:
         return self.bridge.texts(self.sentence_vectors(texts))
 
     def pixels(self, images: Sequence[ImageInput], first: int = 0) -> NDArray[np.uint8]:
-        """Pictures as the picture tower takes them: (n, 260, 260, 3) RGB, n >= 1.
+        """Prepare pictures for the picture tower.
 
         Args:
             images: n >= 1 pictures.
-            first: the position that messages give the first one.
+            first: position of the first picture, for error messages.
+
+        Returns:
+            (n, 260, 260, 3) uint8 RGB.
+
+        Raises:
+            MediaError: if a picture cannot be read; the message gives its position.
         """
         return np.stack([_read(image, first + i) for i, image in enumerate(images)])
 
     def picture_outputs(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """What the picture tower says before the bridge, which is trained on it.
+        """Run the picture tower without the bridge, as the bridge's training needs.
 
         Args:
             pixels: (n, 260, 260, 3) RGB, n >= 1.
@@ -150,21 +158,21 @@ class StarterEncoder:
         return features, logits
 
     def sentence_vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(n, 384) vectors of the text tower before the bridge, not yet unit length."""
+        """Run the text tower without the bridge: (n, 384) vectors, not of unit length."""
         vectors = np.empty((len(texts), DIM), dtype=np.float32)
         if not texts:
             return vectors
         tokens = [np.asarray(encoding.ids, dtype=np.int64) for encoding in self._tokenizer.encode_batch(list(texts))]
-        # By length, so that a batch is padded little: attention is masked, which makes the padding exact.
+        # Sorted by length to keep the padding short. Attention is masked, so padding does not change a vector.
         order = sorted(range(len(tokens)), key=lambda i: len(tokens[i]))
         for start in range(0, len(order), TEXT_BATCH):
-            chosen = order[start : start + TEXT_BATCH]
-            (vectors[chosen],) = self._text_tower.run(*_pad([tokens[i] for i in chosen]))
+            batch = order[start : start + TEXT_BATCH]
+            (vectors[batch],) = self._text_tower.run(*_pad([tokens[i] for i in batch]))
         return vectors
 
     @cached_property
     def bridge(self) -> Bridge:
-        """What joins the towers."""
+        """The bridge between the towers, loaded at first use."""
         return Bridge.load(BRIDGE_PATH)
 
     @cached_property
@@ -172,7 +180,7 @@ class StarterEncoder:
         from tokenizers import Tokenizer
 
         tokenizer = Tokenizer.from_file(str(TOKENIZER.locate()))
-        # The file's own settings cut and pad every text to 128 tokens.
+        # The file's own settings truncate and pad every text to 128 tokens.
         tokenizer.no_padding()
         tokenizer.enable_truncation(MAX_TOKENS)
         return tokenizer
@@ -187,8 +195,8 @@ class StarterEncoder:
         from firstsight.encoders.runtimes.openvino_runtime import OpenVinoTower, load_graph
 
         graph = load_graph(_graph_name("pictures", PICTURE_WEIGHTS), _export_picture_tower)
-        # Pictures a second on 2 cores: f32 98 one by one on 2 streams of 1 thread, 90 on 1 stream of 2, 82 in batches
-        # of 32; torch 47 at best. One by one also makes a vector independent of its batch.
+        # Pictures/s on 2 cores in f32: 98 one by one on 2 streams of 1 thread, 90 on 1 stream of 2 threads, 82 in
+        # batches of 32; torch at most 47. Batches of one also make a vector independent of its batch.
         return OpenVinoTower(graph, streams=self._threads, threads=self._threads, rows=1)
 
     @cached_property
@@ -202,7 +210,7 @@ class StarterEncoder:
 
         TEXT_WEIGHTS.locate()
         graph = load_graph(_graph_name("texts", TEXT_WEIGHTS), _export_text_tower)
-        # One stream: as fast as two on long lists (460 titles a second), and a lone query has every thread.
+        # One stream is as fast as two on long lists (460 titles/s), and a single query gets every thread.
         return OpenVinoTower(graph, streams=1, threads=self._threads, rows=TEXT_BATCH)
 
 
@@ -214,7 +222,7 @@ def _read(image: ImageInput, position: int) -> NDArray[np.uint8]:
 
 
 def _pad(tokens: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Token ids of several texts as (n, longest) ids and their 0/1 mask."""
+    """Pad the token ids of n texts to (n, longest) ids and their 0/1 mask."""
     ids = np.zeros((len(tokens), max(map(len, tokens))), dtype=np.int64)
     mask = np.zeros_like(ids)
     for row, text in enumerate(tokens):
@@ -224,7 +232,7 @@ def _pad(tokens: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArra
 
 
 def _fastest() -> Runtime:
-    # Asked of files, because asking torch would import it: seconds, before every search.
+    # Reads files only: importing torch would take seconds before every search.
     torch = find_spec("torch")
     built_for_cuda = torch is not None and any(Path(str(torch.origin)).parent.glob("lib/*torch_cuda.*"))
     has_cuda = built_for_cuda and Path("/proc/driver/nvidia/version").exists()

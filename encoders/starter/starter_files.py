@@ -1,4 +1,4 @@
-"""The `starter` encoder's files that other packages bring: where they are and what they must be."""
+"""Files of the `starter` encoder in other installed packages: their location and their checks."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from firstsight.errors import EncoderError, OptionalDependencyError
 
 @dataclass(frozen=True)
 class PackagedFile:
-    """One file of an installed package, with what it must be."""
+    """A file of an installed package, with its expected size and digest."""
 
     package: str  # import name
     distribution: str  # name on the package index
     version: str
-    path: str  # inside the package
+    path: str  # relative to the package
     size: int  # bytes
     sha256: str
 
     def locate(self) -> Path:
-        """Where it is installed, found without importing the package.
+        """Return the installed file's path, without importing the package.
 
         Raises:
-            OptionalDependencyError: the package is not installed.
-            EncoderError: the file is not the one this encoder was made with.
+            OptionalDependencyError: if the package is not installed.
+            EncoderError: if the file is missing or has another size.
         """
         spec = find_spec(self.package)
         if spec is None or not spec.submodule_search_locations:
@@ -43,10 +43,11 @@ class PackagedFile:
         return path
 
     def verify(self) -> Path:
-        """`locate`, and read it through to check its digest too.
+        """Return the installed file's path after a check of its digest.
 
         Raises:
-            EncoderError: as `locate`, or the digest is another one.
+            OptionalDependencyError: if the package is not installed.
+            EncoderError: if the file is missing or has another size or digest.
         """
         path = self.locate()
         with path.open("rb") as file:

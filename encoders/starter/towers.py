@@ -1,9 +1,9 @@
-"""The two pretrained towers of the `starter` encoder, as plain torch modules over their packaged weights.
+"""The two pretrained towers of the `starter` encoder: torch modules for their packaged weights.
 
 EfficientNet-Lite2 (R. Liu, "Higher accuracy on vision models with EfficientNet-Lite", 2020; the network of Tan and Le,
 2019, without squeeze-and-excitation and with ReLU6) and all-MiniLM-L6-v2 (Wang et al., "MiniLM", 2020; Reimers and
-Gurevych, "Sentence-BERT", 2019). Written out here because both are small, and because a text query should not
-have to import timm or transformers. This file imports torch: import it only to run torch or to export a graph.
+Gurevych, "Sentence-BERT", 2019). Implemented here because both are small and a text query should not import timm or
+transformers. This file imports torch: import it only to run torch or to export a graph.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from torch.nn import functional
 
 PIXEL_MEAN, PIXEL_STD = 0.498, 0.502  # of pixels in [0, 1]: (x - 127) / 128, as the network was trained
 
-# (blocks, kernel, stride of the first block, expansion, channels) of each stage of EfficientNet-Lite2: the base
-# network at width 1.1 and depth 1.2, its first and last stage not deepened.
+# (blocks, kernel, stride of the first block, expansion, channels) of each stage of EfficientNet-Lite2: the base network
+# at width 1.1 and depth 1.2; the first and last stages keep their depth.
 _STAGES = (
     (1, 3, 1, 1, 16),
     (3, 3, 2, 6, 24),
@@ -32,7 +32,7 @@ _STAGES = (
 
 
 class _SameConv(nn.Conv2d):
-    """A convolution padded as TensorFlow's SAME: the odd pixel goes right and below, not left and above."""
+    """A convolution with TensorFlow's SAME padding: an odd pixel is added at the right and the bottom."""
 
     def forward(self, x: Tensor) -> Tensor:
         pads: list[int] = []
@@ -49,7 +49,7 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 
 
 class _Block(nn.Module):
-    """Inverted residual: expand, depthwise, project. Names are those of the packaged weights."""
+    """Inverted residual block: expand, depthwise, project. Attribute names match the packaged weights."""
 
     def __init__(self, before: int, after: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class _Block(nn.Module):
 
 
 class EfficientNetLite2(nn.Module):
-    """Pictures to what the bridge reads: pooled features and ImageNet-1k logits."""
+    """The picture tower: pooled features and ImageNet-1k logits for the bridge."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class EfficientNetLite2(nn.Module):
         self._fc = nn.Linear(1280, 1000)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """(n, 260, 260, 3) uint8 RGB -> (n, 1280) float32 features, (n, 1000) float32 logits."""
+        """Map (n, 260, 260, 3) uint8 RGB to (n, 1280) float32 features and (n, 1000) float32 logits."""
         x = (pixels.permute(0, 3, 1, 2).float() / 255.0 - PIXEL_MEAN) / PIXEL_STD
         x = functional.relu6(self._bn0(self._conv_stem(x)))
         for block in self._blocks:
@@ -100,7 +100,7 @@ class EfficientNetLite2(nn.Module):
 
 
 class _Layer(nn.Module):
-    """One post-norm transformer layer of BERT."""
+    """A post-norm transformer layer of BERT."""
 
     def __init__(self, dim: int, heads: int, hidden: int) -> None:
         super().__init__()
@@ -124,21 +124,21 @@ class _Layer(nn.Module):
 
 
 class MiniLM(nn.Module):
-    """Token ids to sentence vectors: a 6-layer BERT whose token outputs are averaged."""
+    """The text tower: a 6-layer BERT with mean pooling over tokens."""
 
     def __init__(self, dim: int = 384, layers: int = 6, heads: int = 12, hidden: int = 1536) -> None:
         super().__init__()
         self.words, self.positions = nn.Embedding(30522, dim), nn.Embedding(512, dim)
-        self.kind = nn.Parameter(torch.zeros(dim))  # the vector of token type 0: a sentence has no second part
+        self.kind = nn.Parameter(torch.zeros(dim))  # the vector of token type 0, the only type used
         self.norm = nn.LayerNorm(dim, eps=1e-12)
         self.layers = nn.ModuleList(_Layer(dim, heads, hidden) for _ in range(layers))
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """(n, length) int64 token ids and their 0/1 mask -> (n, 384) float32 mean over the tokens, not yet unit."""
+        """Map (n, length) int64 token ids and their 0/1 mask to (n, 384) float32 means, not of unit length."""
         places = torch.arange(ids.shape[1], device=ids.device)
         x = self.norm(self.words(ids) + self.positions(places) + self.kind)
         real = mask.to(x.dtype)
-        # An added bias rather than a boolean mask: both runtimes then do the same arithmetic.
+        # An added bias, not a boolean mask: both runtimes then do the same arithmetic.
         bias = (1.0 - real)[:, None, None, :] * torch.finfo(torch.float32).min
         for layer in self.layers:
             x = layer(x, bias)
@@ -160,9 +160,9 @@ _BERT_LAYER_NAMES = {
 
 
 def load_picture_tower(weights: Path) -> EfficientNetLite2:
-    """EfficientNet-Lite2 over its packaged weights, in evaluation mode.
+    """Load EfficientNet-Lite2 with its packaged weights, in evaluation mode.
 
-    The file is a pickle, so it is read with `weights_only`: tensors, no code.
+    The file is a pickle, read with `weights_only`: tensors, no code.
     """
     tower = EfficientNetLite2()
     tower.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
@@ -170,7 +170,7 @@ def load_picture_tower(weights: Path) -> EfficientNetLite2:
 
 
 def load_text_tower(weights: Path) -> MiniLM:
-    """all-MiniLM-L6-v2 over its packaged safetensors, in evaluation mode."""
+    """Load all-MiniLM-L6-v2 with its packaged safetensors, in evaluation mode."""
     stored = load_file(weights)
     state = {
         "words.weight": stored["embeddings.word_embeddings.weight"],

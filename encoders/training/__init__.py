@@ -1,1 +1,1 @@
-"""Training the bridge of the `starter` encoder again: `python -m firstsight.encoders.training --help`."""
+"""Training of the `starter` encoder's bridge: `python -m firstsight.encoders.training --help`."""

@@ -1,4 +1,4 @@
-"""Train the bridge of the `starter` encoder again.
+"""Train the bridge of the `starter` encoder.
 
     apt-get download openclipart-png dataset-fashion-mnist tuxpaint-stamps-default
     for package in *.deb; do dpkg -x $package data; done
@@ -9,10 +9,10 @@
         --leave-out data/usr/share/tuxpaint/stamps \\
         --cache data/features --out encoders/starter/weights/starter-bridge.safetensors
 
-The stamps are the test set, and some of them are in openclipart too: hence `--leave-out`.
+The stamps are the test set. Some of them are also in openclipart, so `--leave-out` excludes them from training.
 
-A quarter of an hour on two cores; the picture tower's outputs are kept in the cache folder, after which it is three
-minutes. `--validate` trains without the held-out tenth and prints how good the bridge is on it.
+Takes a quarter of an hour on two cores. Later runs take three minutes, because the picture tower's outputs are cached.
+`--validate` trains without a held-out tenth and prints the bridge's figures on it.
 """
 
 from __future__ import annotations
@@ -53,15 +53,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--openclipart", type=Path, required=True, help="usr/share/openclipart/png of the package")
     parser.add_argument("--emoji", type=Path, required=True, help="node_modules with the emoji-datasource packages")
     parser.add_argument("--fashion-mnist", type=Path, required=True, help="usr/share/datasets/fashion-mnist")
-    parser.add_argument("--leave-out", type=Path, help="drawings also found in this folder's PNGs are not trained on")
-    parser.add_argument("--cache", type=Path, required=True, help="where the picture tower's outputs are kept")
+    parser.add_argument("--leave-out", type=Path, help="folder of PNGs to exclude from training")
+    parser.add_argument("--cache", type=Path, required=True, help="folder for the picture tower's outputs")
     parser.add_argument("--out", type=Path, default=BRIDGE_PATH, help="the weights file to write")
-    parser.add_argument("--seeds", type=int, default=3, help="bridges trained and folded into one")
-    parser.add_argument("--validate", action="store_true", help="hold a tenth out, print figures, write nothing")
+    parser.add_argument("--seeds", type=int, default=3, help="number of bridges to train and average (default 3)")
+    parser.add_argument("--validate", action="store_true", help="hold out a tenth, print figures, write no file")
     options = parser.parse_args(arguments)
 
     encoder = StarterEncoder()
-    makers: dict[str, Callable[[], Iterator[Drawing]]] = {
+    sources: dict[str, Callable[[], Iterator[Drawing]]] = {
         "openclipart": lambda: drawn_examples.openclipart(options.openclipart),
         "emoji": lambda: drawn_examples.emoji(options.emoji),
         "fashion-mnist": lambda: drawn_examples.fashion_mnist(
@@ -71,41 +71,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.fashion_mnist, WORN_PER_KIND, np.random.default_rng(SEED)
         ),
     }
-    left_out = _features(sorted(options.leave_out.rglob("*.png")), encoder) if options.leave_out else None
+    excluded = _features(sorted(options.leave_out.rglob("*.png")), encoder) if options.leave_out else None
     parts = []
-    for name, drawings in makers.items():
+    for name, drawings in sources.items():
         stored = options.cache / f"{name}.npz"
         if not stored.exists():
-            _say(f"reading {name} and running the picture tower over it")
+            _report(f"reading {name} and running the picture tower over it")
             view_features.save(view_features.compute(drawings(), encoder, np.random.default_rng(SEED)), stored)
         part = view_features.load(stored)
-        if left_out is not None and any(view["plain"] for view in part.records):
+        if excluded is not None and any(view["plain"] for view in part.records):
             before = len(part.records)
-            part = view_features.without_copies(part, left_out)
-            _say(f"{name}: {before - len(part.records)} of {before} views left out")
+            part = view_features.without_copies(part, excluded)
+            _report(f"{name}: {before - len(part.records)} of {before} views excluded")
         parts.append(part)
     views = view_features.join(parts)
-    _say(f"{len(views.records)} views; encoding their captions")
+    _report(f"{len(views.records)} views; encoding their captions")
     texts = _encode_captions(views, encoder)
 
-    apart = held_out(views)
+    is_held_out = held_out(views)
     if options.validate:
-        rest = view_features.select(views, apart)
-        views = view_features.select(views, ~apart)
+        validation = view_features.select(views, is_held_out)
+        views = view_features.select(views, ~is_held_out)
     mean = _mean_caption(views, texts)
     bridges = []
     for seed in range(options.seeds):
-        _say(f"training bridge {seed + 1} of {options.seeds}")
+        _report(f"training bridge {seed + 1} of {options.seeds}")
         bridges.append(train(views, texts, mean, TrainingSettings(), seed))
     weights = average_bridges(bridges)
     if options.validate:
         for name, bridge in (("untrained", Bridge(weights).untrained()), ("trained", Bridge(weights))):
-            figures = validate(bridge, rest, texts)
+            figures = validate(bridge, validation, texts)
             sys.stdout.write("  ".join([name, *(f"{key}={value:.3f}" for key, value in figures.items())]) + "\n")
         return 0
-    # safetensors writes an array's memory as it lies, whatever its strides: only C order comes back as it was.
+    # safetensors ignores strides and writes the raw memory: the arrays must be in C order.
     save_file({name: np.ascontiguousarray(values, np.float16) for name, values in weights.items()}, options.out)
-    _say(f"wrote {options.out} ({options.out.stat().st_size / 1e6:.1f} MB)")
+    _report(f"wrote {options.out} ({options.out.stat().st_size / 1e6:.1f} MB)")
     return 0
 
 
@@ -114,7 +114,7 @@ def _features(pictures: Sequence[Path], encoder: StarterEncoder) -> NDArray[np.f
     return np.concatenate([encoder.picture_outputs(encoder.pixels(batch))[0] for batch in batches])
 
 
-def _say(progress: str) -> None:
+def _report(progress: str) -> None:
     sys.stderr.write(f"{progress}\n")
 
 
@@ -125,7 +125,7 @@ def _encode_captions(views: ViewFeatures, encoder: StarterEncoder) -> CaptionVec
 
 
 def _mean_caption(views: ViewFeatures, texts: CaptionVectors) -> NDArray[np.float32]:
-    """The mean over the different captions of drawings in their own colours."""
+    """Compute the mean vector of the distinct captions of drawings in their own colours."""
     rows = sorted({texts.captions[view["captions"][0]] for view in views.records if not view["colour"]})
     mean: NDArray[np.float32] = texts.vectors[rows].mean(axis=0)
     return mean

@@ -1,4 +1,4 @@
-"""What the bridge sees of one drawing: as it is, shifted and scaled, on other backgrounds, and in other colours."""
+"""Augmentation: views of one drawing, unchanged, shifted, scaled, on other backgrounds, and in other colours."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WHITE = (255, 255, 255)
 
 
 def views(drawing: Drawing, generator: np.random.Generator) -> Iterator[tuple[Image.Image, tuple[str, ...], str]]:
-    """Views of a drawing as RGB pictures, the captions that hold for each, and the colour put into it."""
+    """Yield views of a drawing as RGB pictures, each with its true captions and its added colour (empty if none)."""
     if drawing.natural:
         yield _flatten(drawing.picture, WHITE), drawing.captions, ""
     yield _flatten(_moved(drawing.picture, generator), _background(generator)), drawing.captions, ""
@@ -41,7 +41,7 @@ def views(drawing: Drawing, generator: np.random.Generator) -> Iterator[tuple[Im
 
 
 def _tinted(picture: Image.Image, colour: str, generator: np.random.Generator) -> Image.Image:
-    """The picture's light and shade in one colour."""
+    """Repaint the picture in one colour and keep its shading."""
     pixels = np.asarray(picture, dtype=np.float32)
     light = pixels[..., :3] @ np.array([0.299, 0.587, 0.114], dtype=np.float32) / 255
     seen = light[pixels[..., 3] > 128]
@@ -54,7 +54,7 @@ def _tinted(picture: Image.Image, colour: str, generator: np.random.Generator) -
 
 
 def _moved(picture: Image.Image, generator: np.random.Generator) -> Image.Image:
-    """Mirrored or not, cropped at the sides by up to a tenth, or set into a margin."""
+    """Mirror the picture at random, and crop up to a tenth or add a margin at each side."""
     if generator.random() < 0.5:
         picture = ImageOps.mirror(picture)
     width, height = picture.size

@@ -1,4 +1,4 @@
-"""Training one bridge on stored tower outputs, and folding several into one."""
+"""Training of one bridge on stored tower outputs, and averaging of several bridges."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ BridgeWeights = dict[str, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """Chosen on held-out groups of the training sets and, `trust` and `sharpness`, by training without the emoji and
-    measuring on them: what helps on drawings of another style."""
+    """Settings of the training.
+
+    Chosen on held-out groups of the training sets. `trust` and `sharpness` were chosen by training without the emoji
+    and measuring on them, to help on drawings of another style.
+    """
 
     hidden: int = 384
     epochs: int = 8
@@ -29,20 +32,20 @@ class TrainingSettings:
     rate: float = 1e-3
     decay: float = 0.05
     dropout: float = 0.5
-    noise: float = 0.3  # of the standardised features
-    sharpness: float = 10.0  # of the contrastive softmax: one over its temperature
-    pull: float = 1.0  # weight of the plain cosine loss beside it
-    # What was learned counts this much beside the untrained start in the end, which carries better to pictures unlike
-    # those trained on (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
+    noise: float = 0.3  # standard deviation, added to the standardised features
+    sharpness: float = 10.0  # inverse temperature of the contrastive softmax
+    pull: float = 1.0  # weight of the plain cosine loss
+    # Final weight of the learned part relative to the untrained start. A value below 1 generalises better to pictures
+    # unlike the training set (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
     trust: float = 0.7
-    templates: float = 0.5  # share of captions that are put into a sentence
+    templates: float = 0.5  # share of captions inside a sentence
 
 
 _TEMPLATES = ("a {}", "{}.", "a photo of a {}", "a picture of a {}", "a drawing of a {}", "{} for sale")
 
 
 def variants(caption: str) -> tuple[str, str, str]:
-    """A caption and two sentences around it, always the same two."""
+    """Return a caption and two sentences with it; the same two for the same caption."""
     first = zlib.crc32(caption.encode()) % len(_TEMPLATES)
     second = (first + 1) % len(_TEMPLATES)
     return caption, _TEMPLATES[first].format(caption), _TEMPLATES[second].format(caption)
@@ -50,7 +53,7 @@ def variants(caption: str) -> tuple[str, str, str]:
 
 @dataclass(frozen=True)
 class CaptionVectors:
-    """The text vectors that training needs, computed once."""
+    """Text vectors for the training, computed once."""
 
     captions: dict[str, int]  # every variant of every caption -> row of `vectors`
     vectors: NDArray[np.float32]  # (m, 384) unit rows, not centred
@@ -58,9 +61,16 @@ class CaptionVectors:
 
 
 def held_out(views: ViewFeatures, share: float = 0.1) -> NDArray[np.bool_]:
-    """Which views belong to the held-out groups: a whole group or nothing, the same ones in every run.
+    """Mark the views of the held-out groups: whole groups, the same ones in every run.
 
-    Fashion-MNIST has ten groups only, so there single pictures are held out.
+    Fashion-MNIST has only ten groups, so single pictures are held out there.
+
+    Args:
+        views: n views.
+        share: share of the groups, 0 to 1.
+
+    Returns:
+        (n,) flags.
     """
     keys = [
         f"{record['group']} {row}" if record["source"] == "fashion-mnist" else record["group"]
@@ -88,14 +98,14 @@ class _TrainableBridge(nn.Module):
         return (features - self.get_buffer("mean")) / self.get_buffer("deviation")
 
     def change(self, standard: Tensor, start: Tensor) -> Tensor:
-        """What is added to the start: (n, 384)."""
+        """Compute the change to the start, (n, 384)."""
         inner = self.hidden(torch.cat([standard, start * START_SCALE], dim=1))
         added: Tensor = self.linear(standard) * LINEAR_SCALE + self.out(self.dropout(functional.relu(inner)))
         return added
 
 
-# Unit rows have entries of about 1/20, standardised features of about 1: brought to one scale for the hidden layer,
-# and the many standardised features kept from dominating the sum.
+# Unit rows have entries of about 1/20, standardised features of about 1. These factors bring both to one scale for the
+# hidden layer, and keep the many standardised features from dominating the sum.
 START_SCALE = 384**0.5
 LINEAR_SCALE = 1280**-0.5
 
@@ -103,13 +113,20 @@ LINEAR_SCALE = 1280**-0.5
 def train(
     views: ViewFeatures, texts: CaptionVectors, text_mean: NDArray[np.float32], settings: TrainingSettings, seed: int
 ) -> BridgeWeights:
-    """One bridge.
+    """Train one bridge.
 
-    The loss is contrastive both ways (Radford et al., "CLIP", 2021), with equal captions as positives and different
-    true captions of one drawing left out, plus the plain cosine distance of picture and caption.
+    The loss is contrastive in both directions (Radford et al., "CLIP", 2021), plus the plain cosine distance of picture
+    and caption. Equal captions are positives; different true captions of one drawing are ignored.
+
+    Args:
+        views: outputs of the picture tower.
+        texts: vectors of the captions and of the ImageNet classes.
+        text_mean: (384,) mean vector of the captions.
+        settings: settings of the training.
+        seed: random seed.
 
     Returns:
-        The weights that `Bridge` takes.
+        Weights for `Bridge`.
     """
     torch.manual_seed(seed)
     generator = np.random.default_rng(seed)
@@ -137,10 +154,10 @@ def train(
             sentences = centred[torch.from_numpy(rows[batch])]
             names = torch.from_numpy(captions[batch])
             same = names[:, None] == names[None, :]
-            # "cat" is true of the picture captioned "cat face", but "red cat" is not true of the blue one.
-            # (The empty colour sorts first: it is number 0.)
-            one, other = colours[chosen][:, None], colours[chosen][None, :]
-            compatible = (one == other) | (one == 0) | (other == 0)
+            # "cat" is true of the picture captioned "cat face", but "red cat" is not true of the blue cat.
+            # The empty colour sorts first, so its number is 0.
+            first, second = colours[chosen][:, None], colours[chosen][None, :]
+            compatible = (first == second) | (first == 0) | (second == 0)
             ignored = (groups[chosen][:, None] == groups[chosen][None, :]) & compatible & ~same
             loss = _contrast(pictures @ sentences.T * settings.sharpness, same, ignored)
             loss = loss + settings.pull * (1 - (pictures * sentences).sum(dim=1)).mean()
@@ -154,10 +171,10 @@ def train(
 def _draw_captions(
     views: ViewFeatures, texts: CaptionVectors, templates: float, generator: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """One true caption a view: its number (equal for equal captions) and the text row that stands for it."""
+    """Draw one true caption per view: its number (equal for equal captions) and the row of its text vector."""
     numbers, rows = [], []
     for record in views.records:
-        # The first caption says most; the others are looser: a folder, another name.
+        # The first caption is the most specific; the others are a folder or another name.
         captions = record["captions"]
         first = len(captions) == 1 or generator.random() < 0.6
         caption = captions[0] if first else captions[int(generator.integers(1, len(captions)))]
@@ -180,7 +197,7 @@ def _contrast(scores: Tensor, same: Tensor, ignored: Tensor) -> Tensor:
 def _exported(
     bridge: _TrainableBridge, texts: CaptionVectors, text_mean: NDArray[np.float32], trust: float
 ) -> BridgeWeights:
-    """The weights with standardising and scales folded in."""
+    """Export the weights, with standardisation and scales folded in."""
     mean, deviation = bridge.get_buffer("mean"), bridge.get_buffer("deviation")
     linear = bridge.linear.weight.T * LINEAR_SCALE / deviation[:, None]
     hidden = bridge.hidden.weight.T.clone()
@@ -198,7 +215,7 @@ def _exported(
 
 
 def average_bridges(bridges: list[BridgeWeights]) -> BridgeWeights:
-    """The mean of several bridges as one: their hidden layers side by side, everything else averaged."""
+    """Average several bridges into one: hidden layers are concatenated, all other weights averaged."""
     count = len(bridges)
     return {
         "text_mean": bridges[0]["text_mean"],

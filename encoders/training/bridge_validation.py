@@ -1,4 +1,4 @@
-"""How good a bridge is on held-out training groups: what settings are chosen by. Test sets have no part in it."""
+"""Figures of a bridge on held-out training groups, for the choice of settings. Test sets are not used."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from firstsight.encoders.training.view_features import ViewFeatures
 
 
 def validate(bridge: Bridge, views: ViewFeatures, texts: CaptionVectors) -> dict[str, float]:
-    """Recall and precision of a bridge on views it was not trained on.
+    """Measure recall and precision of a bridge on views outside its training set.
 
     Returns:
-        For openclipart and emoji, R@1, 5 and 10 from a caption to the plain drawings (any with that caption counts);
-        for coloured drawings and garments, precision at 1 of "colour caption" in caption and colour; for plain
-        drawings, precision at 5 from picture to picture in the broader caption (a folder). `score` is their mean.
+        For openclipart and emoji: R@1, 5 and 10 from a caption to the plain drawings (every drawing with that caption
+        is right). For coloured drawings and garments: precision at 1 of "colour caption", in caption and colour. For
+        plain drawings: precision at 5 from picture to picture, in the broader caption (a folder). `score` is the mean.
     """
     pictures = bridge.pictures(views.features, views.logits)
     rows = np.array([texts.captions[record["captions"][0]] for record in views.records])
@@ -24,11 +24,11 @@ def validate(bridge: Bridge, views: ViewFeatures, texts: CaptionVectors) -> dict
     figures: dict[str, float] = {}
 
     def chosen(source: str, *, coloured: bool) -> NDArray[np.intp]:
-        wanted = [
+        flags = [
             record["source"] == source and (bool(record["colour"]) if coloured else record["plain"])
             for record in views.records
         ]
-        return np.flatnonzero(wanted)
+        return np.flatnonzero(flags)
 
     for source in ("openclipart", "emoji"):
         plain = chosen(source, coloured=False)

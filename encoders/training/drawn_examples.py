@@ -1,6 +1,6 @@
-"""Where the bridge's training pictures and captions come from: three sets in the public domain or under MIT.
+"""Training pictures and captions for the bridge, from three sets in the public domain or under MIT.
 
-None of the pictures is kept or shipped; only what the bridge learned from them is.
+No picture is stored or shipped; the project ships only the trained bridge.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from PIL import Image, ImageDraw
 
 @dataclass(frozen=True)
 class Drawing:
-    """One picture with its true captions, the most telling first."""
+    """A picture with its true captions, the most specific first."""
 
     picture: Image.Image  # RGBA
     captions: tuple[str, ...]
     source: str
-    natural: bool = True  # in its own colours; otherwise grey, to be coloured
-    paintable: bool = True  # still the same thing in another colour, as a flag is not
+    natural: bool = True  # in its own colours; False for a grey picture
+    paintable: bool = True  # whether its captions stay true in another colour; False for a flag
 
 
-# Folders of openclipart whose titles do not say what is to be seen.
+# Folders of openclipart with titles that do not describe the picture.
 _OPAQUE_FOLDERS = re.compile(
     r"^(shapes|special|buttons|computer/(icons|buttons|folders|diagrams)|recreation/games/cards|signs_and_symbols/led)\b"
 )
 _GENERIC_TITLE = re.compile(r"clip ?art|collection|theme|symbol_signs|map symbols|^icons?$", re.IGNORECASE)
 _EMPTY_CAPTIONS = {"", "unsorted", "duplicates", "aiga-symbols"}
 _TITLE_USED_OFTEN = 6
-_MAX_PIXELS = 20_000_000  # a handful are posters of a hundred million
+_MAX_PIXELS = 20_000_000  # a few posters have a hundred million
 
 
 def openclipart(root: Path) -> Iterator[Drawing]:
-    """Debian's `openclipart-png` (public domain): titles, then the folder they lie in.
+    """Yield drawings of Debian's `openclipart-png` (public domain): captions are the title and the folder.
 
     Args:
         root: the folder `usr/share/openclipart/png` of the package.
@@ -74,10 +74,12 @@ _SKIPPED_CATEGORIES = {"Flags", "Symbols", "Component"}
 
 
 def emoji(root: Path) -> Iterator[Drawing]:
-    """The npm packages `emoji-datasource-apple|google|facebook|twitter` (MIT; the pictures their makers'): names.
+    """Yield drawings of the npm packages `emoji-datasource-apple|google|facebook|twitter`: captions are their names.
+
+    The packages are under MIT; the pictures belong to these four vendors.
 
     Args:
-        root: a `node_modules` folder that holds them.
+        root: a `node_modules` folder with the packages.
     """
     for vendor in _VENDORS:
         package = root / f"emoji-datasource-{vendor}"
@@ -85,7 +87,7 @@ def emoji(root: Path) -> Iterator[Drawing]:
             path = package / "img" / vendor / "64" / entry["image"]
             if entry["category"] in _SKIPPED_CATEGORIES or not path.is_file():
                 continue
-            # A joined sequence is one emoji in the dress, job or company of another: near-copies of each other.
+            # A joined sequence combines one emoji with another (dress, job, company): these are near-copies.
             if "200D" in entry["unified"]:
                 continue
             names = [entry["name"], *(name.replace("-", " ") for name in entry["short_names"])]
@@ -94,7 +96,7 @@ def emoji(root: Path) -> Iterator[Drawing]:
                 yield Drawing(_open(path), captions, "emoji")
 
 
-# The ten class names with the everyday words for the same thing, as shops write them too.
+# The ten class names, with everyday words and words that shops use.
 FASHION_NAMES = (
     ("t-shirt", "tee", "tees", "t-shirts", "men's tee", "top"),
     ("trousers", "pants", "sweatpants", "men's pants"),
@@ -108,18 +110,18 @@ FASHION_NAMES = (
     ("ankle boots", "boot"),
 )
 _TOPS, _TROUSERS = 0, 1
-# What Fashion-MNIST has no class for: a part of its "T-shirt/top" has no sleeves, and trousers cut short are shorts.
+# Garments without a class in Fashion-MNIST: part of its "T-shirt/top" has no sleeves; shortened trousers are shorts.
 TANK_NAMES = ("tank top", "tank", "tanks", "sleeveless top", "men's tank top", "singlet")
 SHORTS_NAMES = ("shorts", "men's shorts", "short pants", "running shorts")
 
 
 def fashion_mnist(root: Path, per_class: int, generator: np.random.Generator) -> Iterator[Drawing]:
-    """Debian's `dataset-fashion-mnist` (Zalando, MIT): grey garments, cut out of their black background.
+    """Yield grey garments of Debian's `dataset-fashion-mnist` (Zalando, MIT), without their black background.
 
     Args:
         root: the folder `usr/share/datasets/fashion-mnist` of the package.
-        per_class: how many of each of the ten classes.
-        generator: draws which.
+        per_class: number of pictures from each of the ten classes.
+        generator: random generator for the selection.
     """
     pictures, labels = _fashion_pictures(root)
     for label, names in enumerate(FASHION_NAMES):
@@ -130,13 +132,14 @@ def fashion_mnist(root: Path, per_class: int, generator: np.random.Generator) ->
 
 
 def worn_garments(root: Path, count: int, generator: np.random.Generator) -> Iterator[Drawing]:
-    """Garments that Fashion-MNIST has but does not name (sleeveless tops, and shorts made of its trousers), and
-    garments on a roughly drawn wearer, as shops show them.
+    """Yield garments that Fashion-MNIST has no name for, and garments on a roughly drawn wearer, as shops show them.
+
+    The unnamed garments are sleeveless tops, and shorts made from trousers.
 
     Args:
         root: as for `fashion_mnist`.
-        count: how many of each.
-        generator: draws which, and the colours of garments and wearers.
+        count: number of pictures of each kind.
+        generator: random generator for the selection and for the colours of garments and wearers.
     """
     pictures, labels = _fashion_pictures(root)
     tops = np.flatnonzero(labels == _TOPS)
@@ -154,31 +157,31 @@ def worn_garments(root: Path, count: int, generator: np.random.Generator) -> Ite
 
 
 def _worn(picture: Image.Image, captions: tuple[str, ...]) -> Drawing:
-    # Painting would dye the wearer too.
+    # Painting would also colour the wearer.
     return Drawing(picture, captions, "fashion-mnist", natural=False, paintable=False)
 
 
 def _fashion_pictures(root: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """(60000, 28, 28) grey pictures and their labels."""
+    """Read the (60000, 28, 28) grey pictures and their labels."""
     labels = np.frombuffer(gzip.decompress((root / "train-labels-idx1-ubyte.gz").read_bytes()), np.uint8, offset=8)
     pixels = np.frombuffer(gzip.decompress((root / "train-images-idx3-ubyte.gz").read_bytes()), np.uint8, offset=16)
     return pixels.reshape(-1, 28, 28), labels
 
 
-_HEM_AT_MOST = 20  # of 28 pixels: pictures are as high as the garment, and with sleeves it is about as wide as high
+_MAX_HEM = 20  # of 28 pixels; a garment fills the height, and with sleeves it is about equally wide
 
 
 def _is_sleeveless(grey: NDArray[np.uint8]) -> bool:
-    """Whether a top is narrow, and nowhere wider above than at its hem."""
+    """Return whether a top is narrow and nowhere wider than its hem."""
     cloth = grey > 24
     widths = cloth.shape[1] - cloth.argmax(axis=1) - cloth[:, ::-1].argmax(axis=1)
     widths[~cloth.any(axis=1)] = 0
     hem = np.median(widths[16:25])
-    return bool(widths[3:12].max() <= hem <= _HEM_AT_MOST)
+    return bool(widths[3:12].max() <= hem <= _MAX_HEM)
 
 
 def _shortened(trousers: Image.Image, generator: np.random.Generator) -> Image.Image:
-    """The upper part of trousers, widened to the proportions of shorts."""
+    """Cut off the legs of trousers and widen the rest to the proportions of shorts."""
     left, top, right, bottom = _extent(trousers)
     length = max(round((bottom - top) * generator.uniform(0.38, 0.52)), 8)
     width = max(round(length * generator.uniform(0.85, 1.15)), 8)
@@ -186,7 +189,7 @@ def _shortened(trousers: Image.Image, generator: np.random.Generator) -> Image.I
 
 
 def _extent(garment: Image.Image) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of what can be seen."""
+    """Return left, top, right and bottom of the opaque part."""
     seen = garment.getchannel("A").point(lambda alpha: 255 * (alpha > 128))
     return seen.getbbox() or (0, 0, *garment.size)
 
@@ -196,7 +199,7 @@ _SKINS = ((92, 60, 44), (141, 94, 66), (188, 134, 100), (224, 177, 144))
 
 
 def _worn_shorts(trousers: Image.Image, generator: np.random.Generator) -> Image.Image:
-    """Shorts in some colour with the wearer's bare legs below, which are the trousers' legs."""
+    """Compose shorts in a random colour with bare legs, made from the trousers' legs."""
     shorts = _dyed(_shortened(trousers, generator), _cloth_colour(generator))
     left, top, right, bottom = _extent(trousers)
     legs = trousers.crop((left, (top + bottom) // 2, right, bottom))
@@ -209,7 +212,10 @@ def _worn_shorts(trousers: Image.Image, generator: np.random.Generator) -> Image
 
 
 def _worn_top(top: Image.Image, generator: np.random.Generator, sleeve: float) -> Image.Image:
-    """A top in some colour on a wearer: head, hips, and arms that are bare from `sleeve` of its height on."""
+    """Draw a top in a random colour on a wearer: head, hips, and arms.
+
+    The arms are bare below the share `sleeve` of the top's height.
+    """
     cloth = _dyed(top.crop(_extent(top)), _cloth_colour(generator))
     height = cloth.height
     if cloth.width < 0.75 * height:
@@ -240,7 +246,7 @@ def _skin(generator: np.random.Generator) -> NDArray[np.int64]:
 
 
 def _dyed(picture: Image.Image, colour: NDArray[np.int64]) -> Image.Image:
-    """The picture's light and shade in a colour."""
+    """Repaint the picture in one colour and keep its shading."""
     pixels = np.asarray(picture, dtype=np.float32)
     dyed = pixels[..., :3] / 255 * colour
     return Image.fromarray(np.concatenate([dyed, pixels[..., 3:]], axis=-1).astype(np.uint8), "RGBA")
@@ -250,7 +256,7 @@ def _cut_out(grey: NDArray[np.uint8]) -> Image.Image:
     large = Image.fromarray(grey).resize((224, 224), Image.Resampling.BICUBIC)
     shade = np.asarray(large, dtype=np.float32)
     opaque = np.clip(shade / 48.0, 0, 1) * 255
-    # The lightest grey is the garment's own colour: its shading runs over the upper half of the scale.
+    # The lightest grey is the garment's own colour, so its shading uses the upper half of the scale.
     light = 128 + shade / 2
     return Image.fromarray(np.stack([light, light, light, opaque], axis=-1).astype(np.uint8), "RGBA")
 
@@ -266,10 +272,10 @@ def _folder(path: Path, root: Path) -> str:
 
 
 def _words(title: str, drop: str = "") -> str:
-    """`Tigre02_architetto_franc_01` -> `tigre`: lower-case words without numbers and the author's name."""
+    """Extract lower-case words without numbers and the author's name: `Tigre02_architetto_franc_01` -> `tigre`."""
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", title)
     words = re.sub(r"[^\w'&-]|_|\d+", " ", name).lower().split()
     author = re.sub(r"[^\w]|_", " ", drop).lower().split()
-    # File names are cut short, and so may be the author's last word in them.
+    # File names are truncated, so the author's last word in them may be incomplete.
     kept = [w for w in words if not any(a == w or (len(w) > 2 and a.startswith(w)) for a in author)]
     return " ".join(w.strip("-'&") for w in kept if len(w.strip("-'&")) > 1)

@@ -1,4 +1,4 @@
-"""What the picture tower says of every training view, computed once and kept in one file."""
+"""Outputs of the picture tower for every training view, computed once and stored in one file."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _BATCH = 64
 
 
 class ViewRecord(TypedDict):
-    """The record of one view; its row number is that of its features."""
+    """The record of one view, at the same row number as its features."""
 
     captions: list[str]
-    group: str  # the drawing's first caption: views, vendors and namesakes that must not be split apart
+    group: str  # the drawing's first caption; views, vendors and equal names stay in one group
     source: str
-    plain: bool  # the drawing as it is, on white
-    colour: str  # put into the picture and its captions, or empty
+    plain: bool  # the unchanged drawing, on white
+    colour: str  # the colour added to the picture and its captions; empty if none
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def compute(drawings: Iterable[Drawing], encoder: StarterEncoder, generator: np.
 
 
 def save(views: ViewFeatures, path: Path) -> None:
-    """Write them to an .npz file, at half precision."""
+    """Write views to an .npz file, at half precision."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         np.savez(
@@ -80,7 +80,7 @@ def save(views: ViewFeatures, path: Path) -> None:
 
 
 def load(path: Path) -> ViewFeatures:
-    """Read what `save` wrote."""
+    """Read a file of `save`."""
     with np.load(path, allow_pickle=False) as stored:
         return ViewFeatures(
             json.loads(str(stored["records"])),
@@ -90,12 +90,12 @@ def load(path: Path) -> ViewFeatures:
 
 
 def without_copies(views: ViewFeatures, pictures: NDArray[np.float32], alike: float = 0.8) -> ViewFeatures:
-    """The views whose drawing is in none of the pictures: free clip art turns up in more than one collection.
+    """Exclude the views of drawings that occur among the pictures: free clip art appears in several collections.
 
     Args:
-        views: in the order `compute` gives them, every drawing's plain view before its others.
-        pictures: (m, 1280) features of what is to be left out.
-        alike: cosine of the centred features from which two count as one; 0.8 also takes near-copies.
+        views: in the order of `compute`: the plain view of each drawing before its other views.
+        pictures: (m, 1280) features of the pictures to exclude.
+        alike: minimum cosine of centred features for a copy; 0.8 also excludes near-copies.
     """
     plain = np.array([record["plain"] for record in views.records])
     drawings = np.cumsum(plain) - 1
@@ -105,7 +105,7 @@ def without_copies(views: ViewFeatures, pictures: NDArray[np.float32], alike: fl
 
 
 def join(parts: Sequence[ViewFeatures]) -> ViewFeatures:
-    """Several sets as one."""
+    """Join several sets of views."""
     return ViewFeatures(
         [record for part in parts for record in part.records],
         np.concatenate([part.features for part in parts]),
@@ -113,7 +113,7 @@ def join(parts: Sequence[ViewFeatures]) -> ViewFeatures:
     )
 
 
-def select(views: ViewFeatures, wanted: NDArray[np.bool_]) -> ViewFeatures:
-    """Those views for which `wanted` is true."""
-    records = [record for record, keep in zip(views.records, wanted, strict=True) if keep]
-    return ViewFeatures(records, views.features[wanted], views.logits[wanted])
+def select(views: ViewFeatures, keep: NDArray[np.bool_]) -> ViewFeatures:
+    """Return the views with a true flag in `keep`, (n,)."""
+    records = [record for record, kept in zip(views.records, keep, strict=True) if kept]
+    return ViewFeatures(records, views.features[keep], views.logits[keep])

@@ -1,1 +1,1 @@
-"""The parts of a `Database`."""
+"""The parts of a `Database`, by task."""

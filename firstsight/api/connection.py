@@ -1,4 +1,4 @@
-"""A database and its encoder, opened when they are first needed: what reading and writing share."""
+"""The store and the encoder of a database, opened at first use and shared by all parts of the API."""
 
 from __future__ import annotations
 
@@ -12,9 +12,19 @@ from firstsight.retrieval.reranker_store import RerankerShelf
 from firstsight.storage.snapshots import name_snapshot
 from firstsight.storage.store import Store
 
+FIT_WAIT_S = 60.0
+"""Default wait, in seconds, for another writer before a fitted model is stored; a timeout would lose the fit."""
+
 
 class DatabaseConnection:
-    """The address of a database, its store and its encoder."""
+    """The address of a database, its store and its encoder.
+
+    Args:
+        uri: folder or object-store address.
+        encoder: name or encoder; None for the encoder of the database, or `starter` for a new one.
+        encoder_options: runtime, device and threads of a named encoder.
+        policy: rules and limits for fetching media.
+    """
 
     def __init__(
         self, uri: str, encoder: str | Encoder | None, encoder_options: EncoderOptions, policy: MediaPolicy
@@ -30,22 +40,22 @@ class DatabaseConnection:
 
     @property
     def encoder(self) -> Encoder:
-        """The encoder, loaded on first use: the one asked for, else the database's own, else `starter`.
+        """The encoder, loaded at first use: the requested one, else the database's own, else `starter`.
 
         Raises:
-            EncoderError: it cannot be loaded.
+            EncoderError: the encoder cannot be loaded.
             EncoderMismatchError: the database holds another encoder's vectors.
         """
         if self._encoder is None:
             store = self._open_if_exists()
-            wanted = self._requested_encoder or (store.spec.name if store else "starter")
-            # a published name is compared before its weights are read, which may take minutes
-            if store and isinstance(wanted, str) and wanted != store.spec.name and not names_a_file(wanted):
+            requested = self._requested_encoder or (store.spec.name if store else "starter")
+            # compare a published name before loading its weights, which may take minutes
+            if store and isinstance(requested, str) and requested != store.spec.name and not names_a_file(requested):
                 raise EncoderMismatchError(
-                    f"{self.uri} holds vectors of {store.spec.name}, not of {wanted}; their vectors do not compare. "
+                    f"{self.uri} holds vectors of {store.spec.name}, not of {requested}; their vectors do not compare. "
                     f"Use --encoder {store.spec.name}, or index into another --db"
                 )
-            encoder = load_with_options(wanted, self._encoder_options) if isinstance(wanted, str) else wanted
+            encoder = load_with_options(requested, self._encoder_options) if isinstance(requested, str) else requested
             if store:
                 store.require_encoder(encoder.spec)
             self._encoder = encoder
@@ -53,17 +63,19 @@ class DatabaseConnection:
 
     @property
     def store(self) -> Store:
-        """The tables, as they are now; for what the API has no call for.
+        """The tables at their newest version, for tasks without a method of `Database`.
 
         Raises:
             MissingDatabaseError: there is no database.
+            StoreError: the database cannot be read.
         """
         return self._open()
 
     def release(self) -> None:
         """Close the tables until the next call, so that an idle database keeps no replaced index open.
 
-        The indexes that were last searched stay open, a file or two each, while a `Database` of the address is left.
+        The last searched indexes stay open, with one or two files each, until all `Database` objects of this address
+        are gone.
         """
         if self._store is not None:
             self._store.release()
@@ -86,7 +98,7 @@ class DatabaseConnection:
             return None
 
     def _calibration(self, store: Store) -> RelevanceCalibration:
-        """What cosines mean in this state of the database, sampled once for each."""
+        """The relevance calibration for the present rows, sampled once for each state of the database."""
         state = name_snapshot(store)
         if self._cached_calibration is None or self._cached_calibration[0] != state:
             self._cached_calibration = (state, RelevanceCalibration.sample(store))

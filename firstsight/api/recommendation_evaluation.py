@@ -1,4 +1,4 @@
-"""How well items are recommended, in the Python API."""
+"""Evaluation of recommendations, in the Python API."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class RecommendationEvaluationPart(DatabaseConnection):
-    """Measures on the log of events and on links; no encoder is loaded for them."""
+    """Measures on logged events and on links between items; these methods load no encoder."""
 
     def evaluate_recommend(
         self,
@@ -27,20 +27,21 @@ class RecommendationEvaluationPart(DatabaseConnection):
         first: Sequence[int] = (1, 5, 10),
         on_progress: Callable[[str], None] = lambda line: None,
     ) -> list[ProtocolReport]:
-        """Compare recommenders on the database's events, each fitted anew on what a protocol lets it see.
+        """Compare recommenders on the database's events, fitted to the training events of each protocol.
 
         Args:
             protocols: "item-cold", "user-cold", "time"; see `firstsight.recommend.evaluation.protocols`.
-            models: names, see `firstsight.recommend.model_factories`; all by default.
+            models: names from `firstsight.recommend.model_factories`; all by default.
             k: depth of the measures.
-            seeds: draws of held-out items and users; figures are means over them.
-            share: of items, users or events held out, between 0 and 1.
-            first: how many events of a new user are known; one report for each.
-            on_progress: told what is done next.
+            seeds: number of random draws of held-out items and users; figures are means over the draws.
+            share: share of held-out items, users or events, between 0 and 1.
+            first: numbers of known events of a new user; one report for each number.
+            on_progress: called with one line before each step.
 
         Raises:
-            QueryError: no events, too few, an unknown name, or a number out of range.
-            OptionalDependencyError: implicit is not installed, and one of the models learns by it.
+            QueryError: there are no events, or too few; a name is unknown; or a number is out of range.
+            MissingDatabaseError: there is no database.
+            OptionalDependencyError: implicit is not installed, and one of the models needs it.
         """
         from firstsight.recommend.evaluation.recommender_evaluation import evaluate_recommenders
         from firstsight.recommend.events.event_log import Events
@@ -49,10 +50,10 @@ class RecommendationEvaluationPart(DatabaseConnection):
 
         store = self._open()
         space = ItemSpace.load(store)
-        chosen = contenders(store, space, models)
+        recommenders = contenders(store, space, models)
         return evaluate_recommenders(
             Events(store).interactions(space),
-            chosen,
+            recommenders,
             protocols=protocols,
             k=k,
             seeds=seeds,
@@ -64,16 +65,20 @@ class RecommendationEvaluationPart(DatabaseConnection):
     def evaluate_links(
         self, file: str | os.PathLike[str], *, column: str | None = None, k: int = 10
     ) -> tuple[list[LinkReport], Links]:
-        """How many of the items that people have linked are among the nearest, kind of link by kind.
+        """Measure how many of the items that people have linked are among the nearest items, for each kind of link.
 
         Args:
-            file: see `firstsight.recommend.evaluation.link_evaluation.read_links`.
-            column: of the catalogue, whose values are linked; item ids by default.
+            file: a file of links, see `firstsight.recommend.evaluation.link_evaluation.read_links`.
+            column: catalogue column with the linked values; None for item ids.
             k: depth of the measures.
+
+        Returns:
+            A report for each kind of link, and the links.
 
         Raises:
             CatalogError: the file cannot be used.
             QueryError: there is no such column, or k is below 1.
+            MissingDatabaseError: there is no database.
         """
         from firstsight.recommend.evaluation.link_evaluation import evaluate_links, read_links
         from firstsight.recommend.items import ItemSpace

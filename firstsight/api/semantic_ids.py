@@ -1,34 +1,32 @@
-"""The semantic IDs of a database in the Python API."""
+"""Semantic IDs, in the Python API."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from firstsight.api.connection import DatabaseConnection
+from firstsight.api.connection import FIT_WAIT_S, DatabaseConnection
 
 if TYPE_CHECKING:
     from firstsight.recommend.semantic_ids.semantic_id_store import SemanticIdVersion
     from firstsight.storage.store import Store
 
-FIT_WAIT_S = 60.0
-"""For another process that is writing: what was fitted should not be lost to it."""
-
 
 class SemanticIdsPart(DatabaseConnection):
-    """A few small numbers for each item, coarse to fine; no encoder is loaded for any of this."""
+    """A few small numbers per item, coarse to fine; these methods load no encoder."""
 
     def fit_semantic_ids(self, *, levels: int = 3, codes: int | None = None, seed: int = 0) -> SemanticIdVersion:
-        """Fit codebooks by residual k-means and give every item its semantic ID under a new version.
+        """Fit codebooks by residual k-means and assign semantic IDs to all items, as a new version.
 
         Args:
-            levels: how many numbers an ID has before the one that tells equal ones apart.
-            codes: of each level, 2 to 65,536; an eighth of the items by default, at most 256.
-            seed: the same seed on the same items gives the same IDs.
+            levels: number of codes in an ID; one more number distinguishes items with equal codes.
+            codes: number of codes per level, 2 to 65,536; by default an eighth of the items, at most 256.
+            seed: random seed; the same seed and items give the same IDs.
 
         Raises:
-            QueryError: a number out of range, or too few items.
-            DatabaseBusyError: another process is writing.
+            QueryError: a number is out of range, or there are too few items.
+            DatabaseBusyError: another process is still writing after 60 s.
+            StoreError: the database cannot be written.
         """
         from firstsight.recommend.semantic_ids.semantic_id_store import fit_semantic_ids
 
@@ -37,14 +35,15 @@ class SemanticIdsPart(DatabaseConnection):
             return fit_semantic_ids(store, levels=levels, codes=codes, seed=seed)
 
     def assign_semantic_ids(self) -> tuple[int, SemanticIdVersion]:
-        """Give items that came after the fit their IDs; no ID that there is changes.
+        """Assign IDs to items that are newer than the fit; existing IDs do not change.
 
         Returns:
-            How many were given one, and how things stand.
+            The number of new IDs, and the version in use.
 
         Raises:
-            QueryError: nothing was fitted yet.
-            DatabaseBusyError: another process is writing.
+            QueryError: there is no fit yet.
+            DatabaseBusyError: another process is still writing after 60 s.
+            StoreError: the database cannot be written.
         """
         from firstsight.recommend.semantic_ids.semantic_id_store import assign_semantic_ids
 
@@ -53,23 +52,26 @@ class SemanticIdsPart(DatabaseConnection):
             return assign_semantic_ids(store)
 
     def semantic_ids(self, version: int | None = None) -> Iterator[dict[str, Any]]:
-        """The ID of every item: `item_id`, `semantic_id`, `codes`, `copy`, `tokens`; the newest version by default.
+        """Yield the ID of each item: `item_id`, `semantic_id`, `codes`, `copy`, `tokens`.
+
+        Args:
+            version: number of a fit; None for the newest.
 
         Raises:
-            QueryError: there is no such version, or none at all.
+            QueryError: there is no such version, or no fit yet.
         """
         from firstsight.recommend.semantic_ids.semantic_id_store import export_semantic_ids
 
         return export_semantic_ids(self._open(), version)
 
     def semantic_id_versions(self) -> list[SemanticIdVersion]:
-        """Every fit with its figures, oldest first; the newest is in use."""
+        """List all fits with their figures, oldest first; the newest is in use."""
         from firstsight.recommend.semantic_ids.semantic_id_store import semantic_id_versions
 
         return semantic_id_versions(self._open())
 
     def _assign_ids_to_new_items(self, store: Store) -> None:
-        """Give new items their IDs where IDs were fitted; the caller holds the writer lock."""
+        """Assign IDs to new items if there is a fit; the caller holds the writer lock."""
         from firstsight.storage.semantic_id_table import newest_version
 
         if newest_version(store) is not None:

@@ -1,1 +1,1 @@
-"""Child processes that decode: their messages, limits and pool."""
+"""Child processes that decode media: messages, limits and the pool."""

@@ -1,4 +1,4 @@
-"""What a decoding child does to itself before it touches a file: its own pipes, limits of memory, time and threads."""
+"""Limits that a decoding child sets for itself before it opens a file: pipes, memory, time and threads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from typing import BinaryIO
 
 
 def detach_standard_pipes() -> tuple[BinaryIO, BinaryIO]:
-    """Move stdin and stdout out of the reach of C libraries: what they print goes to stderr."""
+    """Move stdin and stdout to new descriptors, out of reach of C libraries. Their output goes to stderr.
+
+    Returns:
+        The stream of requests and the stream of answers.
+    """
     requests, answers = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -20,8 +24,8 @@ def detach_standard_pipes() -> tuple[BinaryIO, BinaryIO]:
 
 
 def limit_process(memory_bytes: int) -> None:
-    """Bound this process's address space, and leave Ctrl-C to the parent; no core files."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what it means
+    """Limit this process's address space, ignore Ctrl-C and write no core files."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the parent handles it
     if sys.platform != "win32":
         import resource
 
@@ -31,21 +35,24 @@ def limit_process(memory_bytes: int) -> None:
 
 
 def limit_threads() -> None:
-    """Have pictures decoded in one thread: AVIF would take one for each CPU, HEIC four.
+    """Decode pictures in one thread. By default AVIF starts one thread per CPU, and HEIC starts four.
 
-    The stack and the heap of each thread count as address space, so that a server with many CPUs would exceed the limit
-    where a laptop does not. `child_process` limits the maths libraries, and each video decoder names its threads.
+    The stack and the heap of each thread count as address space: a server with many CPUs would exceed a limit that a
+    laptop keeps. `child_process` limits the maths libraries, and each video decoder sets its own threads.
     """
     from PIL import AvifImagePlugin
 
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
-    with contextlib.suppress(ImportError):  # an extra
+    with contextlib.suppress(ImportError):  # an optional extra
         import pillow_heif
 
         pillow_heif.options.DECODE_THREADS = 1
 
 
 def limit_time(seconds: float) -> None:
-    """End this process by SIGALRM, even inside C code, should the parent that kills it be gone."""
+    """End this process by SIGALRM after `seconds`, even inside C code; 0 removes the limit.
+
+    Usually the parent kills a child that takes too long. This limit works even after the parent has gone.
+    """
     if sys.platform != "win32":
         signal.setitimer(signal.ITIMER_REAL, seconds)

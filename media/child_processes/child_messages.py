@@ -1,4 +1,4 @@
-"""Messages between a process and its decoding child: a JSON header, then raw bytes."""
+"""Messages between a process and its decoding child: a JSON header, followed by raw bytes."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ import struct
 from collections.abc import Sequence
 from typing import IO, Any, Final, TypeAlias
 
+from firstsight.errors import FAILURE_REASONS, MediaError
+
 Header: TypeAlias = dict[str, Any]
-"""A JSON object; who receives it checks what is inside."""
+"""A JSON object. The receiver checks its fields."""
 
 _LENGTHS: Final = struct.Struct(">IQ")
 _MAX_HEADER: Final = 1 << 20
 
 
 def send(stream: IO[bytes], header: Header, body: Sequence[bytes] = ()) -> None:
-    """Write one message; the parts of the body are joined."""
-    encoded = json.dumps(header).encode("ascii")  # lone surrogates of file names survive as escapes
+    """Write one message. Its body is the concatenation of `body`."""
+    encoded = json.dumps(header).encode("ascii")  # escapes keep lone surrogates of file names
     stream.write(_LENGTHS.pack(len(encoded), sum(map(len, body))))
     stream.write(encoded)
     for part in body:
@@ -28,16 +30,39 @@ def receive(stream: IO[bytes], *, max_body: int = 0) -> tuple[Header, bytes]:
     """Read one message.
 
     Raises:
-        EOFError: the stream ended before or within the message.
-        ValueError: what came is not a message, or is longer than allowed.
+        EOFError: the stream ends before or within the message.
+        ValueError: the bytes are not a message, or the message is longer than allowed.
     """
     header_length, body_length = _LENGTHS.unpack(_exactly(stream, _LENGTHS.size))
     if header_length > _MAX_HEADER or body_length > max_body:
         raise ValueError(f"a message of {header_length} + {body_length} bytes is longer than allowed")
     header = json.loads(_exactly(stream, header_length))
     if not isinstance(header, dict):
-        raise ValueError("a message's header is not a JSON object")
+        raise ValueError("the header of a message is not a JSON object")
     return header, _exactly(stream, body_length)
+
+
+def failure_header(error: MediaError | MemoryError, name: str, remedy: str) -> Header:
+    """Describe a child's failure for its parent, which raises it again by `raise_failure`.
+
+    Args:
+        name: of the file or stream, for the message about a MemoryError.
+        remedy: the advice of that message.
+    """
+    if isinstance(error, MediaError):
+        return {"reason": error.reason, "message": str(error)}
+    return {"reason": "too_large", "message": f"{name} needs more memory than a decoder may use; {remedy}"}
+
+
+def raise_failure(header: Header) -> None:
+    """Raise the failure that a header describes; return if it describes none.
+
+    Raises:
+        MediaError: the header describes a failure; "crashed" if its reason is unknown.
+    """
+    if "reason" in header:
+        reason = header["reason"]
+        raise MediaError(reason if reason in FAILURE_REASONS else "crashed", str(header.get("message")))
 
 
 def _exactly(stream: IO[bytes], length: int) -> bytes:

@@ -1,4 +1,4 @@
-"""A child process that may hang, crash or be killed without its parent noticing more than an exception."""
+"""A child process that may hang, crash or be killed: its parent only gets an exception."""
 
 from __future__ import annotations
 
@@ -14,31 +14,37 @@ from typing import Final
 from firstsight.media.child_processes import child_messages
 
 START_TIMEOUT_S: Final = 60.0
-"""Seconds a child gets to say that it is ready: importing takes 0.5 s on an idle machine."""
+"""Seconds within which a child must report that it is ready. Imports take 0.5 s on an idle machine."""
 
 SHARED_MEMORY: Final = "FIRSTSIGHT_SHARED_MEMORY"
-"""Environment variable with the descriptor of memory that a child may answer through; empty when there is none."""
+"""Environment variable: file descriptor of memory shared with the child, for its answers; empty without such memory."""
 
 SHARED_LENGTH: Final = "in_shared_memory"
-"""Key of an answer's header: how many bytes of the shared memory are its body."""
+"""Key of an answer's header: length in bytes of the body in shared memory."""
 
-# Memory given back after every picture comes back as page faults: two thirds of the time of an 800 x 800 JPEG.
+# Returning memory to the system after every picture causes page faults: two thirds of the time of an 800 x 800 JPEG.
 _KEEP_FREED_MEMORY: Final = {
     "PILLOW_BLOCKS_MAX": "8",
     "MALLOC_TRIM_THRESHOLD_": str(2**28),
     "MALLOC_MMAP_THRESHOLD_": str(2**25),
 }
-# NumPy's, whichever it was built with: a thread for each CPU takes address space, of which a child has little.
+# For every maths library that NumPy may be built with. One thread per CPU would use up the child's address space.
 _ONE_THREAD: Final = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
 )
 _SHARED_BYTES: Final = 32 * 2**20
 _STDERR_TAIL_BYTES: Final = 4096
-_PIPE_BYTES: Final = 2**20  # a picture in two pieces, not in thirty; what only Linux can set is ignored elsewhere
+_PIPE_BYTES: Final = 2**20  # a picture is sent in two pieces instead of thirty; ignored outside Linux
 
 
 class ChildDiedError(Exception):
-    """The child ended without an answer; the message is the end of what it wrote to stderr."""
+    """The child ended without an answer. The message is the end of its stderr."""
+
+    @property
+    def last_line(self) -> str:
+        """The last line of the child's stderr, at most 120 characters."""
+        lines = [line.strip() for line in str(self).splitlines() if line.strip()]
+        return lines[-1][:120] if lines else "no message"
 
 
 class ChildHungError(Exception):
@@ -46,13 +52,14 @@ class ChildHungError(Exception):
 
 
 class ChildProcess:
-    """One child that answers messages on its stdin with messages on its stdout, one at a time (`wire`).
+    """A child that reads messages from stdin and answers each on stdout (`child_messages`).
 
-    The child's first message says that it is ready. Its stderr is read and dropped but for its end. Not for
-    several threads at once.
+    The child's first message says that it is ready. Only the end of its stderr is kept. Use it from one thread at a
+    time.
 
     Raises:
-        ChildDiedError, ChildHungError: it did not start.
+        ChildDiedError: the child ends before it is ready.
+        ChildHungError: the child is not ready after `start_timeout_s` seconds.
     """
 
     def __init__(self, command: Sequence[str], *, start_timeout_s: float = START_TIMEOUT_S) -> None:
@@ -67,7 +74,7 @@ class ChildProcess:
             pass_fds=() if descriptor is None else (descriptor,),
         )
         if descriptor is not None:
-            os.close(descriptor)  # the child has its own, and the mapping stays
+            os.close(descriptor)  # the child has its own copy, and the mapping stays valid
         self._stderr_tail = bytearray()
         self._stderr_thread = threading.Thread(target=self._read_stderr, name="firstsight-child-stderr", daemon=True)
         self._stderr_thread.start()
@@ -80,20 +87,24 @@ class ChildProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether the child can still be asked."""
+        """Whether the child still runs."""
         return self._process.poll() is None
 
     def ask(
         self, header: child_messages.Header, body: bytes = b"", *, timeout_s: float, max_body: int
     ) -> tuple[child_messages.Header, memoryview]:
-        """Send one message and wait for its answer; after an exception the child is gone.
+        """Send one message and wait for the answer. After an exception the child is gone.
+
+        Args:
+            timeout_s: seconds to wait for the answer.
+            max_body: longest body of an answer through the pipe, in bytes.
 
         Returns:
-            The answer; its body may lie in memory that the next answer is written to.
+            The answer's header and body. The next answer may overwrite the body.
 
         Raises:
-            ChildDiedError: it ended, or answered something that is not a message.
-            ChildHungError: it had not answered after `timeout_s` seconds.
+            ChildDiedError: the child ends, or its answer is not a message.
+            ChildHungError: the child does not answer within `timeout_s` seconds.
         """
         answer, sent = self._talk(header, body, timeout_s, max_body)
         length = answer.pop(SHARED_LENGTH, None)
@@ -102,15 +113,20 @@ class ChildProcess:
         return answer, memoryview(self._shared)[:length]
 
     def listen(self, *, timeout_s: float, max_body: int) -> tuple[child_messages.Header, bytes]:
-        """Wait for a message that was not asked for; errors as those of `ask`."""
+        """Wait for the child's next message, without a request.
+
+        Raises:
+            ChildDiedError: the child ends, or sends bytes that are not a message.
+            ChildHungError: no message comes within `timeout_s` seconds.
+        """
         return self._talk(None, b"", timeout_s, max_body)
 
     def kill(self) -> None:
-        """End the child at once, from any thread: who waits for it sees it die."""
+        """Kill the child at once, from any thread. A thread that waits for an answer gets ChildDiedError."""
         self._process.kill()
 
     def close(self) -> None:
-        """Let the child end by itself, or kill it when it takes longer than a moment."""
+        """Let the child end by itself; kill it after one second."""
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):  # unsent bytes for a child that is gone
             self._process.stdin.close()
@@ -131,7 +147,7 @@ class ChildProcess:
             expired.set()
             self._process.kill()
 
-        # Killing the child ends the blocking calls below; pipes cannot be waited on with a limit on every platform.
+        # Killing the child ends the blocking calls below. Not every platform can read a pipe with a time limit.
         timer = threading.Timer(timeout_s, expire)
         timer.daemon = True
         timer.start()
@@ -140,11 +156,11 @@ class ChildProcess:
                 child_messages.send(self._process.stdin, header, [body])
             answer = child_messages.receive(self._process.stdout, max_body=max_body)
         except (EOFError, ValueError, OSError) as error:
-            words = self._kill_and_read_stderr()
+            stderr = self._kill_and_read_stderr()
             if expired.is_set():
-                raise ChildHungError(words) from error
-            raise ChildDiedError(words) from error
-        except BaseException:  # Ctrl-C in mid-answer: the rest of it would be taken for the next one
+                raise ChildHungError(stderr) from error
+            raise ChildDiedError(stderr) from error
+        except BaseException:  # Ctrl-C during an answer: its rest would be read as the next answer
             self._kill_and_read_stderr()
             raise
         finally:
@@ -172,7 +188,7 @@ class ChildProcess:
 
 
 def _shared_memory() -> tuple[mmap.mmap | None, int | None]:
-    """Memory to share with a child, and its descriptor: pixels through a pipe are copied twice more. Linux only."""
+    """Memory to share with a child, and its descriptor. Linux only. A pipe would copy the pixels two more times."""
     if sys.platform != "linux":
         return None, None
     descriptor = os.memfd_create("firstsight")
@@ -181,6 +197,6 @@ def _shared_memory() -> tuple[mmap.mmap | None, int | None]:
 
 
 def _environment() -> dict[str, str]:
-    """The parent's environment and import path, one thread for each maths library, freed pixels kept for the next."""
+    """The parent's environment and import path; one thread per maths library; freed memory is kept for reuse."""
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
     return {**_KEEP_FREED_MEMORY, **os.environ, "PYTHONPATH": path, **_ONE_THREAD}

@@ -1,4 +1,4 @@
-"""Decoding children: a few processes that each decode one file at a time, for any number of threads."""
+"""A pool of decoding children: each decodes one file at a time, for any number of threads."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from queue import LifoQueue
 from types import TracebackType
 from typing import ClassVar, Final, Self, TypeVar
 
-from firstsight.errors import FAILURE_REASONS, MediaError
+from firstsight.errors import MediaError
 from firstsight.media.child_processes import child_messages
 from firstsight.media.child_processes.child_process import ChildDiedError, ChildHungError, ChildProcess
 from firstsight.media.policy import DEFAULT_MAX_PIXELS
@@ -22,17 +22,20 @@ T = TypeVar("T")
 
 
 class DecodingPool:
-    """Up to `workers` children, started when needed, replaced when lost and after their share of files.
+    """Up to `workers` children, started on demand and replaced after a crash and after a number of files.
 
-    A hang, a crash or a memory blow-up costs the file it happened on. The child last used is used first, so that a
-    single thread keeps to one.
+    A hang, a crash or excessive memory fails only the current file. The pool prefers the child used last, so a single
+    thread uses one child.
 
     Args:
-        workers: files decoded at the same time, at least 1.
+        workers: number of children, 1 or more.
         timeout_s: seconds for one file; a child that takes longer is killed.
         memory_bytes: address space of a child (POSIX only).
-        files_per_child: files after which a child is replaced, since decoders leak.
-        command: what to start in place of the decoding child, for tests; it must speak `wire`.
+        files_per_child: number of files after which a child is replaced, because decoders leak memory.
+        command: command to start instead of the decoding child, for tests; it must use `child_messages`.
+
+    Raises:
+        ValueError: `workers` is below 1.
     """
 
     def __init__(
@@ -45,8 +48,8 @@ class DecodingPool:
         command: Sequence[str] | None = None,
     ) -> None:
         if workers < 1:
-            raise ValueError(f"workers is {workers}; at least 1 decoding child is needed")
-        # -P: a decord.py in the working directory is not the decoder.
+            raise ValueError(f"workers is {workers}; use 1 or more")
+        # -P: never import a decord.py from the working directory
         command = command or [sys.executable, "-P", "-m", "firstsight.media.decode.decoding_worker", str(memory_bytes)]
         self._slots = [_Slot(command, timeout_s, files_per_child) for _ in range(workers)]
         self._free: LifoQueue[_Slot] = LifoQueue()
@@ -60,7 +63,7 @@ class DecodingPool:
         return [pid for slot in self._slots if (pid := slot.pid) is not None]
 
     def close(self) -> None:
-        """Wait for the files in hand and end the children; asking after this raises RuntimeError."""
+        """Wait for the current files and end the children. Later requests raise RuntimeError."""
         self._closed = True
         slots = [self._free.get() for _ in self._slots]
         for slot in slots:
@@ -74,47 +77,51 @@ class DecodingPool:
         unpack: Callable[[child_messages.Header, memoryview], T],
         body: bytes = b"",
     ) -> T:
-        """Have one file decoded; waits until a child is free.
+        """Decode one file in a child; wait until a child is free.
 
         Args:
-            request: as `video_worker` takes it, less the time limit.
-            name: of the file, for messages.
-            unpack: makes pictures of an answer's header and body, which is gone afterwards; what it raises as
-                KeyError, TypeError or ValueError is the child's fault.
-            body: the file's bytes, where the request has no path.
+            request: a request to `decoding_worker`, without the time limit.
+            name: name of the file, for messages.
+            unpack: turns an answer's header and body into a result. It must copy the body. KeyError, TypeError and
+                ValueError from it count as a broken answer.
+            body: the file's bytes, if the request has no path.
 
         Returns:
-            What `unpack` made of the answer.
+            The result of `unpack`.
 
         Raises:
-            MediaError: what the child said, or "timeout", "crashed" or "too_large" when it said nothing.
+            MediaError: the child's own error; or "timeout" if it takes longer than `timeout_s`, "too_large" if it
+                runs out of memory, "crashed" if it ends or its answer is broken.
+            RuntimeError: the pool is closed.
         """
         slot = self._free.get()
         try:
             if self._closed:
                 raise RuntimeError("this decoder is closed; make a new one")
             header, answer = slot.ask(request, name, body)
-            if "reason" in header:
-                reason = header["reason"]
-                raise MediaError(reason if reason in FAILURE_REASONS else "crashed", str(header.get("message")))
+            child_messages.raise_failure(header)
             return unpack(header, answer)
         except (KeyError, TypeError, ValueError) as error:
-            message = f"{name} made its decoder answer with broken frames; check that it opens"
+            message = f"{name}: the decoder answered with broken frames; check that the file opens"
             raise MediaError("crashed", message) from error
         finally:
             self._free.put(slot)
 
 
 class PooledDecoder:
-    """A decoder for any number of threads; each child takes one file at a time.
+    """Base class of decoders that work in child processes. Any number of threads may share a decoder.
 
     Args:
-        workers: decoding children, at most.
+        workers: maximum number of children; each decodes one file at a time.
         timeout_s: seconds for one file; a child that takes longer is killed.
         memory_bytes: address space of a child (POSIX only).
         max_pixels: largest width x height of a picture or frame.
-        files_per_child: files after which a child is replaced, since decoders leak; None for what is usual.
-        command: what to start in place of the decoding child, for tests; it must speak `wire`.
+        files_per_child: number of files after which a child is replaced, because decoders leak memory; None for the
+            default of the decoder.
+        command: command to start instead of the decoding child, for tests; it must use `child_messages`.
+
+    Raises:
+        ValueError: `workers` is below 1.
     """
 
     _FILES_PER_CHILD: ClassVar[int]
@@ -147,17 +154,17 @@ class PooledDecoder:
         self.close()
 
     def close(self) -> None:
-        """Wait for files in hand and end the children; decoding after this raises RuntimeError."""
+        """Wait for the current files and end the children. Decoding after this raises RuntimeError."""
         self._pool.close()
 
     @property
     def child_pids(self) -> list[int]:
-        """Process ids of the running children: none before the first file."""
+        """Process ids of the running children; empty before the first file."""
         return self._pool.child_pids
 
 
 class _Slot:
-    """The place of one child; for one thread at a time."""
+    """A slot for one child; used by one thread at a time."""
 
     def __init__(self, command: Sequence[str], timeout_s: float, files_per_child: int) -> None:
         self._command = command
@@ -185,17 +192,17 @@ class _Slot:
         except ChildHungError as error:
             self._child = None
             raise MediaError(
-                "timeout", f"{name} was not decoded within {self._timeout_s:g} seconds; check that it opens"
+                "timeout", f"{name} was not decoded within {self._timeout_s:g} seconds; check that the file opens"
             ) from error
         except ChildDiedError as error:
             self._child = None
-            noise = str(error)
-            if "bad_alloc" in noise or "MemoryError" in noise:
+            stderr = str(error)
+            if "bad_alloc" in stderr or "MemoryError" in stderr:
                 raise MediaError(
                     "too_large", f"{name} needs more memory than a decoder may use; make it smaller"
                 ) from error
-            last = next((line.strip() for line in reversed(noise.splitlines()) if line.strip()), "no message")
-            raise MediaError("crashed", f"{name} ended its decoder ({last[:120]}); check that it opens") from error
+            message = f"{name} ended its decoder ({error.last_line}); check that the file opens"
+            raise MediaError("crashed", message) from error
         except BaseException:
             self._child = None
             raise

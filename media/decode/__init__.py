@@ -1,1 +1,1 @@
-"""Decoders of pictures and videos, one file each, and the samplers that use them."""
+"""Decoders of pictures and videos, one file per decoder, and the samplers that use them."""

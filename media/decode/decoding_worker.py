@@ -1,6 +1,7 @@
-"""The decoding child: requests on stdin, frames and pictures on stdout, until stdin ends. Never imports torch.
+"""The decoding child: reads requests from stdin and writes frames and pictures to stdout, until stdin ends.
 
-Run as `python -m firstsight.media.decode.decoding_worker MEMORY_BYTES` by `decoding_pool.DecodingPool`.
+`decoding_pool.DecodingPool` runs it as `python -m firstsight.media.decode.decoding_worker MEMORY_BYTES`. It never
+imports torch.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def main(memory_bytes: int) -> None:
     while True:
         try:
             request, body = child_messages.receive(requests, max_body=_MAX_FILE_BYTES)
-        except EOFError:  # the parent is done, or gone
+        except EOFError:  # the parent has closed the pipe or has ended
             return
         limit_time(float(request["timeout_s"]) + _GRACE_S)
         header, answer = _answer(request, body)
@@ -61,12 +62,8 @@ def _put(shared: mmap.mmap, parts: Sequence[bytes]) -> int:
 def _answer(request: child_messages.Header, body: bytes = b"") -> tuple[child_messages.Header, list[bytes]]:
     try:
         return _picture(request, body) if request.get("picture") else _video(request)
-    except MediaError as error:
-        return {"reason": error.reason, "message": str(error)}, []
-    except MemoryError:
-        name = request.get("path", "the picture")
-        message = f"{name} needs more memory than a decoder may use; make it smaller"
-        return {"reason": "too_large", "message": message}, []
+    except (MediaError, MemoryError) as error:
+        return child_messages.failure_header(error, request.get("path", "the picture"), "make it smaller"), []
 
 
 def _picture(request: child_messages.Header, body: bytes) -> tuple[child_messages.Header, list[bytes]]:
@@ -75,7 +72,7 @@ def _picture(request: child_messages.Header, body: bytes) -> tuple[child_message
 
 
 def _video(request: child_messages.Header) -> tuple[child_messages.Header, list[bytes]]:
-    from firstsight.media.decode.video_decoders import decode  # FFmpeg, twice: nothing that a picture needs
+    from firstsight.media.decode.video_decoders import decode  # imports FFmpeg twice, which pictures do not need
 
     path = Path(request["path"])
     frames = decode(path, lambda reader: _frames(reader, request), max_pixels=request["max_pixels"])
@@ -86,7 +83,7 @@ def _video(request: child_messages.Header) -> tuple[child_messages.Header, list[
 
 
 def _frames(reader: VideoReader, request: child_messages.Header) -> list[Frame]:
-    """The frames a request asks for: by `rule` and `max_frames`, or the one nearest to second `at_s`."""
+    """The frames of a request: by `rule` and `max_frames`, or the frame nearest to second `at_s`."""
     min_side = request["min_side"]
     if "at_s" not in request:
         return choose_frames(

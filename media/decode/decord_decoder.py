@@ -1,4 +1,4 @@
-"""Frames of a video through decord. For the decoding child only: decord can hang, crash and print."""
+"""Decoder of video frames by decord. For the decoding child only: decord can hang, crash and print."""
 
 from __future__ import annotations
 
@@ -16,26 +16,28 @@ from PIL import Image
 from firstsight.errors import MediaError
 from firstsight.media.decode.packet_index import index_packets, open_container, video_format
 from firstsight.media.pictures import shrink
+from firstsight.media.policy import check_frame_size
 
 decord.logging.set_level(decord.logging.QUIET)
 
-_TIME_TOLERANCE_S: Final = 0.002  # decord keeps timestamps in float32 seconds, containers often in whole milliseconds
+_TIME_TOLERANCE_S: Final = 0.002  # decord stores times as float32 seconds, containers often as whole milliseconds
 
 
 def open_video(path: Path, *, max_pixels: int) -> DecordReader:
     """Open a video.
 
-    decord applies rotation metadata. Frames of MPEG-TS, MPEG-PS, AVI with B-frames and MP4 with edit lists
-    may be off by up to a group of pictures: `decoders` gives those to another decoder.
+    decord applies rotation metadata. Frames of MPEG-TS, MPEG-PS, AVI with B-frames and MP4 with edit lists may be wrong
+    by up to a group of pictures; `video_decoders` uses another decoder for them.
 
     Raises:
-        MediaError: "unsupported" or "corrupt".
+        MediaError: "unsupported" if there is no video that decord can decode, or the name is not UTF-8; "too_large" if
+            it needs too much memory; "corrupt" if the file is broken.
     """
     return DecordReader(path, max_pixels)
 
 
 class DecordReader:
-    """A `VideoReader`. Left open and idle it decodes on into memory: close it soon."""
+    """A `VideoReader`. An open but idle reader goes on decoding into memory, so close it soon."""
 
     def __init__(self, path: Path, max_pixels: int) -> None:
         self._path = path
@@ -65,7 +67,7 @@ class DecordReader:
 
     @property
     def keyframes(self) -> NDArray[np.int64]:
-        # decord's own key indices are off by the reordering delay of HEVC
+        # decord's own key indices are wrong by the reordering delay of HEVC
         if self._keyframes is None:
             self._keyframes = _keyframes(self._path, self._times)
         return self._keyframes
@@ -76,15 +78,10 @@ class DecordReader:
                 pixels = self._reader[index].asnumpy()
             except (decord.DECORDError, RuntimeError) as error:
                 raise _as_media_error(self._name, str(error)) from error
-            if pixels.ndim != 3 or pixels.shape[2] != 3:  # frames of 8 x 8 pixels
-                raise MediaError("corrupt", f"{self._name} has frames that decord does not lay out as pictures")
+            if pixels.ndim != 3 or pixels.shape[2] != 3:  # for example frames of 8 x 8 pixels
+                raise MediaError("corrupt", f"{self._name} has frames that decord cannot return as pictures")
             height, width = pixels.shape[:2]
-            if width * height > self._max_pixels:
-                raise MediaError(
-                    "too_large",
-                    f"{self._name} has frames of {width} x {height} pixels, above the limit of "
-                    f"{self._max_pixels:,}; make it smaller",
-                )
+            check_frame_size(self._name, width, height, self._max_pixels)
             yield shrink(Image.fromarray(pixels), min_side)
 
     def close(self) -> None:
@@ -92,9 +89,9 @@ class DecordReader:
 
 
 def _keyframes(path: Path, times: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Indices of the frames shown at the times of key packets; the first frame is one in any case."""
+    """Indices of the frames shown at the times of key packets. The first frame is always included."""
     container, stream = open_container(path, video_format(path))
-    with closing(container):  # the stream is not to be looked at once it is closed: PyAV reads freed memory then
+    with closing(container):  # after closing, PyAV would read freed memory of the stream
         index = index_packets(container, stream)
         unit = float(stream.time_base or 1)
     seconds = (index.pts - index.pts[:1]) * unit
@@ -102,15 +99,15 @@ def _keyframes(path: Path, times: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.unique(np.concatenate([[0], after[after < times.size]])).astype(np.int64)
 
 
-def _as_media_error(name: str, complaint: str) -> MediaError:
-    if "cannot find video stream" in complaint:
+def _as_media_error(name: str, message: str) -> MediaError:
+    if "cannot find video stream" in message:
         return MediaError(
             "unsupported",
             f"{name} has no video stream that can be decoded (only sound, or AV1); convert it to H.264",
         )
-    if "bad_alloc" in complaint or "Cannot allocate memory" in complaint:
+    if "bad_alloc" in message or "Cannot allocate memory" in message:
         return MediaError("too_large", f"{name} needs more memory than a decoder may use; make it smaller")
-    # "[22:59:44] /path/video_reader.cc:430: [name] what happened": the places are decord's, not the reader's.
-    detail = re.sub(r"\[[\d:]+\] \S+\.cc:\d+: |Check failed: |\[" + re.escape(name) + r"\]", "", complaint)
+    # "[22:59:44] /path/video_reader.cc:430: [name] message": drop the places in decord's code
+    detail = re.sub(r"\[[\d:]+\] \S+\.cc:\d+: |Check failed: |\[" + re.escape(name) + r"\]", "", message)
     detail = "" if detail.startswith("Error reading") else f" ({' '.join(detail.split())[:100]})"
     return MediaError("corrupt", f"{name} is a broken or truncated video{detail}; replace it")

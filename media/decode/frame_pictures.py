@@ -1,4 +1,4 @@
-"""A decoded frame, whatever its pixels: to an upright 8-bit RGB picture with square pixels."""
+"""Conversion of a decoded frame in any pixel format to an upright 8-bit RGB picture with square pixels."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from firstsight.media.pictures import on_white, shrink, shrink_factor
 _PQ: Final = 16
 _HLG: Final = 18
 HDR_TRANSFERS: Final = frozenset({_PQ, _HLG})
-"""Transfer characteristics (ITU-T H.273) whose values are far from those of sRGB: PQ and HLG."""
+"""Transfer characteristics (ITU-T H.273) that differ a lot from sRGB: PQ and HLG."""
 
 _WHITE_NITS: Final = 203.0  # diffuse white of HDR programmes, ITU-R BT.2408
-_KNEE: Final = 0.8  # of diffuse white: what is brighter is pressed into what is left
+_KNEE: Final = 0.8  # share of diffuse white; brighter values are compressed into the rest
 _BT2020_TO_BT709: Final = np.array(  # linear light, ITU-R BT.2087
     [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], np.float32
 )
@@ -30,11 +30,11 @@ _ODD_ASPECT: Final = 8.0
 
 
 def to_picture(frame: av.VideoFrame, min_side: int | None, pixel_aspect: float = 1.0) -> Image.Image:
-    """Convert one frame: HDR to sRGB, transparency on white, shrunk, pixels made square, turned upright.
+    """Convert one frame to RGB: HDR to sRGB, transparency on white, square pixels, upright, reduced by `shrink`.
 
     Args:
-        min_side: as `pictures.shrink` takes it.
-        pixel_aspect: width of a pixel over its height.
+        min_side: as for `pictures.shrink`.
+        pixel_aspect: width of a pixel divided by its height.
     """
     if frame.color_trc in HDR_TRANSFERS:
         picture = _from_hdr(frame, min_side)
@@ -54,7 +54,7 @@ def _square_pixels(picture: Image.Image, aspect: float) -> Image.Image:
 
 
 class _Converter(threading.local):
-    """A thread's own context of swscale, which holds 15 MB: a new one for each frame would cost that again."""
+    """A swscale context per thread. It takes 15 MB, so a new one for every frame would be expensive."""
 
     def __init__(self) -> None:
         self.reformatter = VideoReformatter()
@@ -64,9 +64,9 @@ _CONVERTER: Final = _Converter()
 
 
 def _pixels(frame: av.VideoFrame, layout: str, size: tuple[int, int] | None = None) -> NDArray[Any]:
-    """Convert a frame to (h, w, channels), averaged down where a (width, height) is given.
+    """Convert a frame to (h, w, channels); with a (width, height), average it down to that size.
 
-    In one thread: swscale starts one for each CPU, and their stacks and heaps are more than a decoding child may have.
+    It uses one thread. By default swscale starts one per CPU, and their stacks and heaps exceed a child's memory limit.
     """
     width, height = size or (None, None)
     interpolation = "AREA" if size else None
@@ -75,20 +75,20 @@ def _pixels(frame: av.VideoFrame, layout: str, size: tuple[int, int] | None = No
     return converted.to_ndarray()
 
 
-# Not `frame.side_data`: PyAV 18 keeps that in the frame, a cycle that holds the pixels until garbage is collected.
+# Not `frame.side_data`: PyAV 18 stores it in the frame, a cycle that keeps the pixels until garbage collection.
 _side_data_of: Final = cast("Callable[[av.VideoFrame], Mapping[Type, SideData]]", SideDataContainer)
 
 
 def _upright(picture: Image.Image, frame: av.VideoFrame) -> Image.Image:
-    """Turn and mirror a picture as the display matrix says, in quarter turns."""
+    """Rotate (by multiples of 90 degrees) and mirror a picture according to its display matrix."""
     try:
         side_data = _side_data_of(frame).get(Type.DISPLAYMATRIX)
-    except ValueError:  # PyAV 18, where a frame has data of a type that it does not know, such as Exif
+    except ValueError:  # PyAV 18, if a frame has side data of an unknown type, such as Exif
         return picture.rotate(90 * round(frame.rotation / 90), expand=True)
     if side_data is None:
         return picture
     (a, b, _), (c, d, _) = np.frombuffer(bytes(side_data), np.int32).reshape(3, 3)[:2].tolist()
-    if abs(b) + abs(c) > abs(a) + abs(d):  # x goes to y
+    if abs(b) + abs(c) > abs(a) + abs(d):  # x and y are swapped
         picture = picture.transpose(Image.Transpose.TRANSPOSE)
         a, d = c, b
     if a < 0:
@@ -117,7 +117,7 @@ _BT2020_PRIMARIES: Final = 9
 
 @cache
 def _light(transfer: int) -> NDArray[np.float32]:
-    """(65536,) linear light of each 16-bit value, in units of diffuse white: SMPTE ST 2084, or ARIB STD-B67."""
+    """(65536,) linear light of each 16-bit value; 1 is diffuse white. By SMPTE ST 2084 (PQ) or ARIB STD-B67 (HLG)."""
     value = np.linspace(0, 1, 65536)
     if transfer == _PQ:
         m1, m2, c1, c2, c3 = 0.1593017578125, 78.84375, 0.8359375, 18.8515625, 18.6875
@@ -125,7 +125,7 @@ def _light(transfer: int) -> NDArray[np.float32]:
         nits = 10_000 * (np.maximum(root - c1, 0) / (c2 - c3 * root)) ** (1 / m1)
     else:
         scene = np.where(value <= 0.5, value**2 / 3, (np.exp((value - 0.55991073) / 0.17883277) + 0.28466892) / 12)
-        nits = 1000 * scene**1.2  # a display of 1,000 nits, its system gamma taken per channel
+        nits = 1000 * scene**1.2  # a display of 1,000 nits, with its system gamma per channel
     return (nits / _WHITE_NITS).astype(np.float32)
 
 

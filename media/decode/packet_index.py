@@ -1,4 +1,4 @@
-"""Where a video's frames are, from its packets alone: nothing is decoded."""
+"""Index of a video's frames, made from its packets without decoding."""
 
 from __future__ import annotations
 
@@ -28,45 +28,52 @@ DEMUXERS: Final = {
     "Ogg": "ogg",
     "PNG": "apng",
 }
-"""FFmpeg's demuxer for each container that `kinds.sniff` names. Naming it keeps the others, which follow playlists to
-other files, out of reach."""
+"""FFmpeg's demuxer for each container that `file_formats.sniff` names. Setting it excludes other demuxers, which follow
+playlists to other files."""
 
 LENIENT_TAG_OPTIONS: Final[dict[str, Any]] = (
     {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 )
-"""What `av.open` needs so that a title in Latin-1 refuses no file; PyAV 19 takes every tag and has no such argument."""
+"""Arguments of `av.open` that accept titles in Latin-1. PyAV 19 accepts every tag and has no such argument."""
 
 DEMUX_ERRORS: Final = (av.FFmpegError, IndexError)
-"""What demuxing raises where a file breaks; IndexError when a stream turns up that was not there at the start."""
+"""Errors of demuxing a broken file. IndexError: a stream appears that was not there at the start."""
 
 
 @dataclass(frozen=True)
 class PacketIndex:
-    """The frames that are shown, in the order they are shown."""
+    """The frames of a video that are shown, in presentation order."""
 
-    pts: NDArray[np.int64]  # (n,) presentation timestamps in units of the stream's time base, rising
-    is_key: NDArray[np.bool_]  # (n,) decodes without other frames
-    key_pts: NDArray[np.int64]  # (k,) of every key packet, those that an edit list hides too, rising
+    pts: NDArray[np.int64]  # (n,) presentation timestamps in units of the stream's time base, ascending
+    is_key: NDArray[np.bool_]  # (n,) True if a frame can be decoded without others
+    key_pts: NDArray[np.int64]  # (k,) of every key packet, even if an edit list hides it, ascending
     key_dts: NDArray[np.int64]  # (k,) decoding timestamps of the same packets
     end: int  # timestamp at which the last frame ends
-    hidden: bool  # an edit list cuts packets off
-    open_groups: bool  # frames shown before a key frame come after it and need those before it
+    hidden: bool  # an edit list hides packets
+    open_groups: bool  # frames shown before a key frame are stored after it and need earlier frames
 
 
 def open_container(path: Path, container: str) -> tuple[InputContainer, av.VideoStream]:
-    """Open a file as a container that `kinds.sniff` names, and its main video stream, to be decoded in one thread.
+    """Open a file's main video stream for decoding in one thread.
+
+    Args:
+        container: a key of `DEMUXERS`, as `video_format` returns it.
+
+    Returns:
+        The open container, which the caller closes, and its stream.
 
     Raises:
-        MediaError: "unsupported" or "corrupt".
+        MediaError: "unsupported" if there is no video that FFmpeg can decode, or the name is not UTF-8; "too_large" if
+            it needs too much memory; "corrupt" if the file is broken.
     """
     try:
-        # file: because a name may hold what FFmpeg takes for a protocol
+        # "file:" because FFmpeg could read the start of a name as a protocol
         options = {"protocol_whitelist": "file"}
         opened = av.open(f"file:{path}", format=DEMUXERS[container], options=options, **LENIENT_TAG_OPTIONS)
     except UnicodeEncodeError as error:
         raise MediaError("unsupported", f"{str(path)!r} is not a UTF-8 file name; rename the file") from error
     except (av.FFmpegError, ValueError) as error:
-        raise broken(path, error) from error
+        raise broken_video_error(path, error) from error
     stream = opened.streams.best("video")
     if not isinstance(stream, av.VideoStream) or stream.codec_context is None:
         opened.close()
@@ -78,17 +85,17 @@ def open_container(path: Path, container: str) -> tuple[InputContainer, av.Video
 
 
 def index_packets(container: InputContainer, stream: av.VideoStream, *, by_decoding: bool = False) -> PacketIndex:
-    """Read a video stream from where the container stands to its end, or to where it breaks.
+    """Index a video stream from the container's position to its end, or to the first broken packet.
 
-    Packets that an edit list cuts off, and those without any time, are left out.
+    Frames that an edit list hides and packets without a time are left out.
 
     Args:
-        by_decoding: take the timestamps of decoding for those of presentation.
+        by_decoding: use decoding timestamps as presentation timestamps.
     """
-    found: dict[int, tuple[bool, int]] = {}
+    shown: dict[int, tuple[bool, int]] = {}
     keys: dict[int, int] = {}
     hidden = open_groups = False
-    with contextlib.suppress(*DEMUX_ERRORS):  # the packets before a break are good
+    with contextlib.suppress(*DEMUX_ERRORS):  # packets before the broken part are good
         for packet in container.demux(stream):
             time = packet_time(packet, by_decoding=by_decoding)
             if time is None or packet.size == 0:
@@ -98,45 +105,46 @@ def index_packets(container: InputContainer, stream: av.VideoStream, *, by_decod
             if packet.is_keyframe:
                 keys.setdefault(time, time if packet.dts is None else packet.dts)
             if not packet.is_discard:
-                found.setdefault(time, (packet.is_keyframe, packet.duration or 0))
-    pts = np.array(sorted(found), np.int64)
-    is_key = np.array([found[int(time)][0] for time in pts], np.bool_)
+                shown.setdefault(time, (packet.is_keyframe, packet.duration or 0))
+    pts = np.array(sorted(shown), np.int64)
+    is_key = np.array([shown[int(time)][0] for time in pts], np.bool_)
     end = 0
     if pts.size:
         gap = int(np.median(np.diff(pts))) if pts.size > 1 else 0
-        end = int(pts[-1]) + (found[int(pts[-1])][1] or gap)
+        end = int(pts[-1]) + (shown[int(pts[-1])][1] or gap)
     key_pts = sorted(keys)
     key_dts = np.array([keys[time] for time in key_pts], np.int64)
     return PacketIndex(pts, is_key, np.array(key_pts, np.int64), key_dts, end, hidden, open_groups)
 
 
 def packet_time(packet: av.Packet[av.VideoStream], *, by_decoding: bool = False) -> int | None:
-    """When a packet's frame is shown, in units of its stream's time base; when it is decoded, where that is unknown."""
+    """A packet's presentation time in units of the stream's time base; its decoding time if that is unknown."""
     return packet.dts if by_decoding or packet.pts is None else packet.pts
 
 
 def video_format(path: Path) -> str:
-    """The container of a video, as `kinds.sniff` names it from the first bytes.
+    """Recognise the container of a video by its first bytes, as `file_formats.sniff`.
 
     Raises:
-        MediaError: "missing", "forbidden", or "corrupt" or "unsupported" with what the file is instead.
+        MediaError: "missing" if there is no such file; "forbidden" if it is not a regular file or cannot be read;
+            "corrupt" if it is empty or unknown; "unsupported" if it has another format, which the message names.
     """
     with open_regular(path) as file:
         head = file.read(SNIFF_BYTES)
-    found = sniff(head)
-    if found in VIDEO_FORMATS or found in ANIMATION_FORMATS:
-        return str(found)
+    container = sniff(head)
+    if container in VIDEO_FORMATS or container in ANIMATION_FORMATS:
+        return str(container)
     if not head:
         raise MediaError("corrupt", f"{path} is empty (0 bytes); replace it")
-    if found is None:
+    if container is None:
         raise MediaError("corrupt", f"{path} is not a video (it starts with {head[:8]!r}); replace it")
-    if found in PICTURE_FORMATS:
-        raise MediaError("unsupported", f"{path} is a picture ({found}), not a video; list it under images")
-    raise MediaError("unsupported", f"{path} is {found}, not a video; give an MP4, WebM or Matroska file")
+    if container in PICTURE_FORMATS:
+        raise MediaError("unsupported", f"{path} is a picture ({container}), not a video; list it under images")
+    raise MediaError("unsupported", f"{path} is {container}, not a video; use an MP4, WebM or Matroska file")
 
 
-def broken(path: Path, error: Exception) -> MediaError:
-    """What FFmpeg's complaint about a file means."""
+def broken_video_error(path: Path, error: Exception) -> MediaError:
+    """The MediaError for an error of FFmpeg: "too_large" for a MemoryError, else "corrupt"."""
     if isinstance(error, MemoryError):
         return MediaError("too_large", f"{path} needs more memory than a decoder may use; make it smaller")
     detail = " ".join((getattr(error, "strerror", None) or str(error)).split())[:100]

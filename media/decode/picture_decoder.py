@@ -1,4 +1,4 @@
-"""Pictures of strangers, decoded in child processes: a hang, crash or memory blow-up costs that picture alone."""
+"""Decoding of untrusted pictures in child processes: a hang, crash or excessive memory fails only that picture."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from firstsight.media.child_processes.decoding_pool import PooledDecoder
 
 
 class PictureDecoder(PooledDecoder):
-    """What `pictures.open_picture` does, in decoding children."""
+    """Does the work of `pictures.open_picture` in decoding children."""
 
     _FILES_PER_CHILD = 10_000
 
     def open(self, source: bytes | str | os.PathLike[str], *, min_side: int | None = None) -> Image.Image:
-        """Decode one picture to upright RGB, transparency on white; of an animation, the first frame.
+        """Decode one picture to upright RGB with transparency on white. Of an animation, decode the first frame.
 
         Args:
             source: the file's bytes, or its path.
-            min_side: as `pictures.open_picture` takes it.
+            min_side: as for `pictures.open_picture`.
 
         Raises:
-            MediaError: "missing", "forbidden", "corrupt", "unsupported", "too_large", "timeout" or "crashed".
+            MediaError: as for `pictures.open_picture`; also "timeout" if decoding takes longer than `timeout_s`, and
+                "crashed" if the child ends.
+            RuntimeError: the decoder is closed.
         """
         request: child_messages.Header = {"picture": True, "min_side": min_side, "max_pixels": self._max_pixels}
         if isinstance(source, bytes):

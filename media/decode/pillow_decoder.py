@@ -1,4 +1,4 @@
-"""Animated WebP and AVIF through Pillow, which FFmpeg does not read. For the decoding child only."""
+"""Decoder of animated WebP and AVIF by Pillow; FFmpeg does not read them. For the decoding child only."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from firstsight.errors import MediaError
 from firstsight.media.local_files import open_regular
 from firstsight.media.pictures import open_lazily, upright_rgb
 
-_UNTIMED_S: Final = 0.1  # what browsers take for a frame without a duration
+_UNTIMED_S: Final = 0.1  # browsers show a frame without a duration for this time
 
 
 def open_video(path: Path, *, max_pixels: int) -> PillowReader:
     """Open an animation.
 
     Raises:
-        MediaError: "unsupported", "too_large" or "corrupt".
+        MediaError: "missing" or "forbidden" if the file cannot be opened; "unsupported" for a still picture;
+            "too_large" if a frame exceeds `max_pixels` or the memory; "corrupt" if the file is broken.
     """
     return PillowReader(path, max_pixels)
 
 
 class PillowReader:
-    """A `VideoReader`. Every frame is one to start at, since Pillow decodes them all in turn either way."""
+    """A `VideoReader`. Every frame counts as a keyframe, because Pillow always decodes all frames in turn."""
 
     def __init__(self, path: Path, max_pixels: int) -> None:
         self._path = path

@@ -1,7 +1,7 @@
-"""Frames of a video through PyAV, found by an index of its packets: exact where FFmpeg is. For the decoding child.
+"""Decoder of video frames by PyAV, exact to the frame by an index of the packets. For the decoding child only.
 
-FFmpeg's own seeking lands only somewhere near in MPEG-TS, MPEG-PS and AVI. Here each frame is named by its presentation
-timestamp: decoding starts at a key packet known to come before it, and goes on until that timestamp is put out.
+FFmpeg's own seeking is not exact in MPEG-TS, MPEG-PS and AVI. Here a frame is identified by its presentation timestamp:
+decoding starts at a key packet before it and continues until the frame with that timestamp is decoded.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ from firstsight.media.decode.frame_pictures import to_picture
 from firstsight.media.decode.packet_index import (
     DEMUX_ERRORS,
     PacketIndex,
-    broken,
+    broken_video_error,
     index_packets,
     open_container,
     packet_time,
     video_format,
 )
 from firstsight.media.file_formats import ANIMATION_FORMATS
+from firstsight.media.policy import check_frame_size
 
 TimedFrame: TypeAlias = tuple[int, av.VideoFrame]
-"""A presentation timestamp and the frame shown from then on."""
+"""A presentation timestamp and the frame shown from that time."""
 
 _SOUGHT_BY_DTS: Final = frozenset({"AVI", "MPEG-PS", "MPEG-TS"})
 _REORDERING: Final = frozenset({"h264", "hevc"})
@@ -40,15 +41,16 @@ def open_video(path: Path, *, max_pixels: int) -> PyavReader:
     """Open a video.
 
     Raises:
-        MediaError: "unsupported", "too_large" or "corrupt".
+        MediaError: "missing" or "forbidden" if the file cannot be opened; "unsupported" if it has no video or only one
+            picture; "too_large" if its frames exceed `max_pixels` or the memory; "corrupt" if it is broken.
     """
     return PyavReader(path, max_pixels)
 
 
 class PyavReader:
-    """A `VideoReader`. A frame that cannot be decoded is given as the one before it, as players show it.
+    """A `VideoReader`. For a frame that cannot be decoded it gives the frame before, as players do.
 
-    AVI has no presentation times: frames of H.264 and HEVC in it are counted from a key frame on, which is right unless
+    AVI has no presentation times. Frames of H.264 and HEVC in AVI are counted from a key frame, which is correct unless
     groups of pictures are open.
     """
 
@@ -83,15 +85,15 @@ class PyavReader:
     def read(self, indices: Sequence[int], *, min_side: int | None = None) -> Iterator[Image.Image]:
         frames: Iterator[TimedFrame] = iter(())
         shown: TimedFrame | None = None
-        ahead: TimedFrame | None = None  # put out already, but shown later than what was asked for
+        ahead: TimedFrame | None = None  # decoded already, but shown after the requested frame
         for index in indices:
-            wanted = int(self._index.pts[index])
+            target = int(self._index.pts[index])
             reached = ahead or shown
-            if reached is None or self._key_number(wanted) > self._key_number(reached[0]):
-                frames, shown, ahead = self._frames_from(self._key_number(wanted)), None, None
-            while shown is None or shown[0] < wanted:
+            if reached is None or self._key_number(target) > self._key_number(reached[0]):
+                frames, shown, ahead = self._frames_from(self._key_number(target)), None, None
+            while shown is None or shown[0] < target:
                 ahead = ahead or next(frames, None)
-                if ahead is None or (ahead[0] > wanted and shown is not None):
+                if ahead is None or (ahead[0] > target and shown is not None):
                     break
                 shown, ahead = ahead, None
             if shown is None:
@@ -112,11 +114,11 @@ class PyavReader:
         return index
 
     def _key_number(self, pts: int) -> int:
-        """Number of the last key packet shown at or before a time; -1 when there is none."""
+        """Number of the last key packet shown at or before a time; -1 if there is none."""
         return int(np.searchsorted(self._index.key_pts, pts, "right")) - 1
 
     def _frames_from(self, key: int) -> Iterator[TimedFrame]:
-        """Decode from a key packet, or an earlier one, on."""
+        """Decode frames, starting at a key packet or an earlier one."""
         first, packets = self._packets_from(key)
         if not self._frames_are_counted:
             for frame in self._decoded(packets):
@@ -129,10 +131,10 @@ class PyavReader:
             yield int(pts), frame
 
     def _packets_from(self, key: int) -> tuple[int, Iterator[av.Packet[av.VideoStream]]]:
-        """The packets from the last key packet on that seeking can reach, not after the one asked for, and its time."""
+        """Seek to a key packet, or the nearest earlier one in reach; return its time and the packets from there."""
         step = 0
         while key - step > 0:
-            wanted = int(self._index.key_pts[key])
+            target = int(self._index.key_pts[key])
             by = self._index.key_dts if self._format in _SOUGHT_BY_DTS else self._index.key_pts
             with contextlib.suppress(av.FFmpegError):
                 self._container.seek(int(by[key - step]), stream=self._stream)
@@ -140,7 +142,7 @@ class PyavReader:
                 for packet in packets:
                     time = packet_time(packet, by_decoding=self._frames_are_counted)
                     if packet.is_keyframe and time is not None:
-                        if time <= wanted and time in self._index.key_pts:
+                        if time <= target and time in self._index.key_pts:
                             return time, _chain(packet, packets)
                         break
             step = 2 * step + 1
@@ -149,34 +151,29 @@ class PyavReader:
         return int(self._index.key_pts[0] if self._index.key_pts.size else self._index.pts[0]), self._packets()
 
     def _packets(self) -> Iterator[av.Packet[av.VideoStream]]:
-        with contextlib.suppress(*DEMUX_ERRORS):  # the packets before a break are good
+        with contextlib.suppress(*DEMUX_ERRORS):  # packets before the broken part are good
             yield from self._container.demux(self._stream)
 
     def _decoded(self, packets: Iterator[av.Packet[av.VideoStream]]) -> Iterator[av.VideoFrame]:
         context = self._stream.codec_context
         for packet in packets:
             yield from self._decode_packet(packet)
-        if context.is_open:  # packets that end in a break end without the one that empties the decoder
+        if context.is_open:  # after a broken part, no last packet has flushed the decoder
             yield from self._decode_packet(None)
 
     def _decode_packet(self, packet: av.Packet[av.VideoStream] | None) -> list[av.VideoFrame]:
         try:
             frames = self._stream.codec_context.decode(packet)
         except MemoryError as error:
-            raise broken(self._path, error) from error
-        except av.FFmpegError:  # one broken packet, or a decoder that is empty already
+            raise broken_video_error(self._path, error) from error
+        except av.FFmpegError:  # one broken packet, or a decoder that is already empty
             return []
         for frame in frames:
             self._check_size(frame.width, frame.height)
         return frames
 
     def _check_size(self, width: int, height: int) -> None:
-        if width * height > self._max_pixels:
-            raise MediaError(
-                "too_large",
-                f"{self._path} has frames of {width} x {height} pixels, above the limit of {self._max_pixels:,}; "
-                "make it smaller",
-            )
+        check_frame_size(str(self._path), width, height, self._max_pixels)
 
 
 def _chain(

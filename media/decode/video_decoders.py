@@ -1,6 +1,6 @@
-"""Video decoders by name, and which of them a file goes to. For the decoding child only.
+"""Registry of video decoders, and the choice of a decoder for a file. For the decoding child only.
 
-A decoder is a module with `open_video(path, *, max_pixels) -> VideoReader` and one line in `DECODERS`; it is imported
+A decoder is a module with `open_video(path, *, max_pixels) -> VideoReader` and one line in `DECODERS`. It is imported
 when a file needs it.
 """
 
@@ -23,15 +23,15 @@ DECODERS: Final[dict[str, str]] = {
     "pillow": "firstsight.media.decode.pillow_decoder",
     "pyav": "firstsight.media.decode.pyav_decoder",
 }
-_DECORD_FORMATS: Final = frozenset({"MP4", "Matroska"})  # in MPEG-TS, MPEG-PS and AVI it is late
-# AV1 it does not know, and in HEVC it seeks to the wrong key frames
+_DECORD_FORMATS: Final = frozenset({"MP4", "Matroska"})  # in MPEG-TS, MPEG-PS and AVI its frames are late
+# decord does not know AV1, and seeks to wrong key frames in HEVC
 _CODECS_WITHOUT_DECORD: Final = frozenset({"av1", "libdav1d", "libaom-av1", "hevc"})
 
 T = TypeVar("T")
 
 
 class Decoder(Protocol):
-    """What a decoder's module offers."""
+    """Interface of a decoder's module."""
 
     def open_video(self, path: Path, *, max_pixels: int) -> VideoReader:
         """Open a video.
@@ -42,15 +42,18 @@ class Decoder(Protocol):
 
 
 def decode(path: Path, work: Callable[[VideoReader], T], *, max_pixels: int) -> T:
-    """Do something with an open video: by the decoder that is right about its format, else by the next one.
+    """Open a video with the best decoder for its format and call `work`; if that fails, try the next decoder.
 
     Args:
-        work: called with the reader, and once more with another decoder's when the first one fails; the reader is
-            closed when it returns.
+        work: called with the open reader, which is closed afterwards. Called again with the next decoder's reader if it
+            raises MediaError.
         max_pixels: largest frame, width x height.
 
+    Returns:
+        The result of `work`.
+
     Raises:
-        MediaError: what the last decoder said, or why none was asked.
+        MediaError: the error of the last decoder; or the file is no video, or no decoder is installed.
     """
     failure: MediaError | None = None
     for name in decoders_for(path):
@@ -67,27 +70,27 @@ def decode(path: Path, work: Callable[[VideoReader], T], *, max_pixels: int) -> 
 
 
 def decoders_for(path: Path) -> list[str]:
-    """Names of the decoders to try, best first, by what the file's bytes say it is.
+    """Names of the decoders for a file, best first, chosen by the file's content.
 
     Raises:
-        MediaError: "missing", "forbidden", or why it is no video.
+        MediaError: as for `packet_index.video_format`.
     """
-    found = video_format(path)
-    if found in ANIMATION_FORMATS:
-        return ["pyav", "pillow"] if found in DEMUXERS else ["pillow"]  # Pillow tells of a still picture
-    if found in _DECORD_FORMATS and not _needs_pyav(path, found):
+    container = video_format(path)
+    if container in ANIMATION_FORMATS:
+        return ["pyav", "pillow"] if container in DEMUXERS else ["pillow"]  # Pillow reports a still picture
+    if container in _DECORD_FORMATS and not _needs_pyav(path, container):
         return ["decord", "pyav"]
     return ["pyav"]
 
 
-def _needs_pyav(path: Path, found: str) -> bool:
-    """Whether decord would be wrong about this file, or does less.
+def _needs_pyav(path: Path, container: str) -> bool:
+    """Whether decord would give wrong frames for this file.
 
-    decord obeys no edit list, seeks to the wrong frames in open groups of pictures, and knows no HDR, no transparency
-    and no pixels that are not square.
+    decord ignores edit lists, seeks to wrong frames in open groups of pictures, and supports neither HDR nor
+    transparency nor pixels that are not square.
     """
-    container, stream = open_container(path, found)
-    with closing(container):
+    opened, stream = open_container(path, container)
+    with closing(opened):
         context = stream.codec_context
         if (
             context.name in _CODECS_WITHOUT_DECORD
@@ -96,7 +99,7 @@ def _needs_pyav(path: Path, found: str) -> bool:
             or float(context.sample_aspect_ratio or 1) != 1
         ):
             return True
-        index = index_packets(container, stream)
+        index = index_packets(opened, stream)
         return index.hidden or index.open_groups
 
 

@@ -1,4 +1,4 @@
-"""Frames of videos, decoded in child processes: a hang, crash or memory blow-up costs that file alone."""
+"""Sampling of video frames in child processes: a hang, crash or excessive memory fails only that file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Frame", "VideoSampler"]
 
 
 class VideoSampler(PooledDecoder):
-    """Samples frames of video files through decoding children, started when needed and again when lost."""
+    """Samples frames of video files in decoding children. They start on demand and restart after a crash."""
 
     _FILES_PER_CHILD = 200
 
@@ -28,39 +28,42 @@ class VideoSampler(PooledDecoder):
         max_frames: int = DEFAULT_MAX_FRAMES,
         min_side: int | None = None,
     ) -> list[Frame]:
-        """Decode `count` frames at the centres of equal stretches of a video, or those that a rule names.
+        """Decode frames of a video: `count` frames at the centres of equal segments, or frames by a rule.
 
         Args:
-            path: a local file; `fetch.fetch_file` gives one for every address.
-            count: how many frames, 1 to `frame_rules.MAX_FRAMES_LIMIT`; a video with fewer gives all it has.
-            rule: in place of `count`: auto, uniform:N, every:SECONDS, keyframes or all; see `frame_rules.FrameRule`.
-            max_frames: most frames that `rule` may take.
-            min_side: shrink frames by whole factors as long as the shorter side keeps this many pixels.
+            path: a local file; `fetched_media.fetch_file` gives one for every address.
+            count: number of frames, 1 to `frame_rules.MAX_FRAMES_LIMIT`. A shorter video gives all its frames.
+            rule: replaces `count`: auto, uniform:N, every:SECONDS, keyframes or all; see `frame_rules.FrameRule`.
+            max_frames: maximum number of frames by `rule`.
+            min_side: shrink frames by a whole factor while the shorter side keeps at least this number of pixels.
 
         Returns:
-            Frames in the order they are shown, upright RGB; with the rule auto each has the bounds of its shot.
+            Upright RGB frames in presentation order. With the rule auto each frame has the bounds of its shot.
 
         Raises:
-            MediaError: "missing", "forbidden", "corrupt", "unsupported", "too_large", "timeout" or "crashed".
-            ValueError: there is no such rule.
+            MediaError: "missing" if there is no such file; "forbidden" if it cannot be read; "unsupported" if it is no
+                video; "corrupt" if it is broken; "too_large" if it exceeds a limit on pixels or memory; "timeout" if
+                decoding takes longer than `timeout_s`; "crashed" if the child ends.
+            ValueError: `count`, `rule` or `max_frames` is invalid.
+            RuntimeError: the sampler is closed.
         """
         if rule is None:
             if count < 1:
-                raise ValueError(f"count is {count}; ask for at least 1 frame")
+                raise ValueError(f"count is {count}; use 1 or more")
             rule, max_frames = f"uniform:{count}", count
-        wanted = FrameRule.parse(rule, max_frames=max_frames)
-        return self._decode(path, min_side, rule=str(wanted), max_frames=wanted.max_frames)
+        frame_rule = FrameRule.parse(rule, max_frames=max_frames)
+        return self._decode(path, min_side, rule=str(frame_rule), max_frames=frame_rule.max_frames)
 
     def frame_at(self, path: str | os.PathLike[str], time_s: float, *, min_side: int | None = None) -> Frame:
-        """Decode the one frame whose presentation time is nearest to a second of the video.
+        """Decode the frame with the presentation time nearest to `time_s` seconds.
 
-        Args and errors are those of `sample`.
+        The other arguments and the errors are those of `sample`.
         """
         return self._decode(path, min_side, at_s=time_s)[0]
 
-    def _decode(self, path: str | os.PathLike[str], min_side: int | None, **which: float | str) -> list[Frame]:
+    def _decode(self, path: str | os.PathLike[str], min_side: int | None, **selection: float | str) -> list[Frame]:
         name = os.path.abspath(path)
-        request = {"path": name, "min_side": min_side, "max_pixels": self._max_pixels, **which}
+        request = {"path": name, "min_side": min_side, "max_pixels": self._max_pixels, **selection}
         return self._pool.ask(request, name, _unpack)
 
 

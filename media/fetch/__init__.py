@@ -1,1 +1,1 @@
-"""Media from files, http(s) and object stores, within the limits of a policy."""
+"""Fetching of media from files, http(s) servers and object stores, within the limits of a policy."""

@@ -1,274 +1,84 @@
-"""Media by the address a catalogue gives: local files, http(s) and object stores, as the policy allows.
+"""Addresses of media in a catalogue: local files, http(s) and object stores, as far as the policy allows them.
 
-    products/1.jpg, /data/1.jpg     local: inside the catalogue's folder, links followed first
-    http://, https://               public servers (`guard`), bounded in time and bytes, tried again where that may
-                                    help (`download`), kept on disk where the policy names a folder (`cache`)
-    s3://, gs://, gcs://, az://, abfs://   through fsspec, with the credentials of whoever runs the process
+    products/1.jpg, /data/1.jpg           local files in the catalogue's folder; links are followed before the check
+    http://, https://                     public servers
+    s3://, gs://, gcs://, az://, abfs://  object stores
 
-Everything else is refused: file://, ftp://, data:, and fsspec's chains (a::b), which could reach around the
-policy.
+All other addresses are refused: file://, ftp://, data:, and fsspec's chains (a::b), which could bypass the policy.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
-from pathlib import Path, PurePosixPath
-from types import TracebackType
-from typing import IO, Final
+from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from firstsight.errors import MediaError
-from firstsight.media.fetch.object_store import fetch_object
-from firstsight.media.file_formats import PICTURE_FORMATS, VIDEO_FORMATS, MediaKind, sniff
-from firstsight.media.local_files import open_regular, resolve_local
-from firstsight.media.policy import MediaPolicy, too_large_error
+from firstsight.media.local_files import resolve_local
+from firstsight.media.policy import MediaPolicy
 
-_OBJECT_STORES: Final = {"s3": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az"}
-"""The scheme of an object store's address to the extra that installs its client."""
+OBJECT_STORES: Final = {"s3": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az"}
+"""Scheme of an object store's address -> the extra of firstsight that installs its client."""
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)(?:://|::)|(data|file|javascript):", re.ASCII | re.IGNORECASE)
-_ANIMATED_FORMATS: Final = frozenset({"GIF", "PNG", "WebP", "AVIF"})
-"""Picture formats that have animations."""
-
-SPOOL_BYTES: Final = 4 * 2**20
-"""A remote picture above this size waits on disk for its decoder, not in memory."""
 
 
 def resolve(uri: str, policy: MediaPolicy) -> Path | str:
-    """Check an address against the policy without reading it.
+    """Check an address against the policy without reading the medium.
 
     Returns:
-        The real path of a local file, or the remote address as it was given.
+        The real path of a local file, or the remote address unchanged.
 
     Raises:
-        MediaError: "missing", "forbidden" or "unsupported".
+        MediaError: "missing" if there is no such local file; "forbidden" if the policy does not allow the address;
+            "unsupported" for any other kind of address.
     """
-    scheme = _scheme(uri)
+    scheme = scheme_of(uri)
     if scheme is None:
         return resolve_local(uri, policy)
     if scheme in ("http", "https"):
         return uri
-    if scheme in _OBJECT_STORES:
+    if scheme in OBJECT_STORES:
         if "::" in uri:
-            raise MediaError("forbidden", f"{uri} chains addresses with '::'; give the address of the file itself")
+            raise MediaError("forbidden", f"{uri} chains addresses with '::'; use the address of the file itself")
         return uri
     raise MediaError(
         "forbidden" if scheme in ("data", "file") or "::" in uri else "unsupported",
-        f"{uri[:200]} is a {scheme} address; give a path, http(s)://, s3://, gs:// or az://",
+        f"{uri[:200]} is a {scheme} address; use a path, http(s)://, s3://, gs:// or az://",
     )
 
 
 def change_stamp(uri: str, policy: MediaPolicy) -> str:
-    """A cheap string that changes when the medium behind an address does; never raises, never connects.
+    """Get a string that changes with the medium at an address. Never raise and never connect to a server.
 
-    Local files answer with their size and modification time, or with the reason why they cannot be read
-    ("missing", "forbidden"). Remote addresses answer "remote": an address is taken to stand for the same
-    bytes for ever, unless a run is told to ask (`MediaPolicy.refresh`).
+    For a local file the string holds its size and modification time, or the reason why it cannot be read ("missing",
+    "forbidden"). For a remote address it is always "remote": the address counts as the same bytes for ever, unless a
+    run asks the servers (`MediaPolicy.refresh`).
     """
     try:
-        found = resolve(uri, policy)
-        if isinstance(found, str):
+        location = resolve(uri, policy)
+        if isinstance(location, str):
             return "remote"
-        status = found.stat()
+        status = location.stat()
     except MediaError as error:
         return error.reason
-    except OSError:  # gone between the two looks
+    except OSError:  # removed since `resolve`
         return "missing"
     return f"{status.st_size}-{status.st_mtime_ns}"
 
 
-class FetchedMedium:
-    """A medium at hand: bytes or a local file, until it is closed. Used by one thread at a time."""
-
-    def __init__(
-        self,
-        uri: str,
-        limit: int,
-        *,
-        path: Path | None = None,
-        file: IO[bytes] | None = None,
-        folder: tempfile.TemporaryDirectory[str] | None = None,
-        copied: int = 0,
-        version: str = "",
-    ) -> None:
-        self._uri = uri
-        self._limit = limit
-        self._path = path
-        self._file = file
-        self._folder = folder
-        self._copied = copied
-        self.version = version
-        """What its server says to tell this version of it by; empty for a local file and where it says nothing."""
-
-    def __enter__(self) -> FetchedMedium:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    @property
-    def memory_bytes(self) -> int:
-        """Memory it takes while it waits for its decoder; 0 where it waits on disk."""
-        return self._copied if self._file is not None and self._copied <= SPOOL_BYTES else 0
-
-    @property
-    def disk_bytes(self) -> int:
-        """Disk that its copy takes until it is closed."""
-        return self._copied - self.memory_bytes
-
-    def read(self) -> bytes:
-        """All its bytes.
-
-        Raises:
-            MediaError: for a local file, "missing", "forbidden" or "too_large".
-        """
-        if self._file is not None:
-            self._file.seek(0)
-            return self._file.read()
-        assert self._path is not None
-        with open_regular(self._path) as file:
-            _check_size(os.fstat(file.fileno()).st_size, self._uri, self._limit)
-            data = file.read(self._limit + 1)  # bounded even if the file grows meanwhile
-        _check_size(len(data), self._uri, self._limit)
-        return data
-
-    def path(self) -> Path:
-        """A file with its bytes: a local one's own, else a copy that closing removes.
-
-        Raises:
-            MediaError: "too_large" for a local file.
-        """
-        assert self._path is not None
-        _check_size(self._path.stat().st_size, self._uri, self._limit)
-        return self._path
-
-    def close(self) -> None:
-        """Remove what was made for it."""
-        if self._file is not None:
-            self._file.close()
-        if self._folder is not None:
-            self._folder.cleanup()
-
-
-def fetch(uri: str, policy: MediaPolicy, kind: MediaKind) -> FetchedMedium:
-    """Bring a medium here; a local file stays where it is and is read when asked for.
-
-    Args:
-        kind: which limit holds; a video is a file, a picture stays in memory as long as it is small.
-
-    Raises:
-        MediaError: "missing", "forbidden", "unreachable", "timeout", "too_large" or "unsupported"; the
-            message names the address.
-    """
-    limit = policy.max_picture_bytes if kind == "picture" else policy.max_video_bytes
-    found = resolve(uri, policy)
-    if isinstance(found, Path):
-        return FetchedMedium(uri, limit, path=found)
-    if kind == "picture":
-        file = tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115  # FetchedMedium closes it
-        try:
-            version = _fetch_into(file, uri, policy, limit, kind)
-            return FetchedMedium(uri, limit, file=file, copied=file.seek(0, os.SEEK_END), version=version)
-        except BaseException:
-            file.close()
-            raise
-    suffix = PurePosixPath(re.split("[?#]", uri, maxsplit=1)[0]).suffix  # urlsplit refuses what fetching explains
-    name = "video" + (suffix if re.fullmatch(r"\.\w{1,8}", suffix, re.ASCII) else "")
-    folder = tempfile.TemporaryDirectory(prefix="firstsight-")
-    try:
-        with Path(folder.name, name).open("w+b") as copy:
-            version = _fetch_into(copy, uri, policy, limit, kind)
-            copied = copy.seek(0, os.SEEK_END)
-        return FetchedMedium(uri, limit, path=Path(folder.name, name), folder=folder, copied=copied, version=version)
-    except BaseException:
-        folder.cleanup()
-        raise
-
-
-def require_cache(policy: MediaPolicy) -> None:
-    """Make sure that fetched media can be kept where the policy says, before a run that would find out late.
-
-    Raises:
-        StoreError: the folder cannot be used.
-    """
-    if policy.cache_dir is not None:
-        from firstsight.media.fetch.download_cache import open_cache
-
-        open_cache(policy)
-
-
-def fetch_bytes(uri: str, policy: MediaPolicy) -> bytes:
-    """Read a whole picture file; errors are those of `fetch`."""
-    with fetch(uri, policy, "picture") as fetched:
-        return fetched.read()
-
-
-@contextmanager
-def fetch_file(uri: str, policy: MediaPolicy) -> Iterator[Path]:
-    """Give the path of a video file: a local file's own, else that of a copy, removed at the end.
-
-    Raises:
-        MediaError: as `fetch`.
-    """
-    with fetch(uri, policy, "video") as fetched:
-        yield fetched.path()
-
-
-def _scheme(uri: str) -> str | None:
-    """The scheme of an address, lower case; None for a path, colons in file names included."""
+def scheme_of(uri: str) -> str | None:
+    """The scheme of an address, lower case; None for a path, even one with a colon in a file name."""
     match = _SCHEME.match(uri)
     return (match.group(1) or match.group(2)).lower() if match else None
 
 
 def host_of(uri: str) -> str | None:
-    """The host (or bucket) that an address is fetched from, lower case; None for a local path."""
-    if _scheme(uri) is None:
+    """The host or bucket of an address, lower case; None for a local path."""
+    if scheme_of(uri) is None:
         return None
     try:
         return urlsplit(uri).netloc.lower()
-    except ValueError:  # an unclosed bracket: fetching says what is wrong with it
+    except ValueError:  # an unclosed bracket; `fetch` reports it
         return re.split("[/?#]", uri.partition("://")[2], maxsplit=1)[0].lower()
-
-
-def _fetch_into(file: IO[bytes], uri: str, policy: MediaPolicy, limit: int, kind: MediaKind) -> str:
-    """Write a remote file; returns its version."""
-    if _scheme(uri) in _OBJECT_STORES:
-        return fetch_object(uri, _OBJECT_STORES[_scheme(uri) or ""], file, policy, limit)
-    # httpx takes 0.1 s that local catalogues need not wait
-    from firstsight.media.fetch.download import DownloadedFile, download
-    from firstsight.media.fetch.download_cache import open_cache
-
-    check = partial(_require_video, uri) if kind == "video" else _accept_any
-    cache = open_cache(policy)
-    if cache is not None:
-        received: DownloadedFile | None = cache.download(uri, file, policy, limit=limit, check_head=check)
-    else:
-        received = download(uri, file, policy, limit=limit, check_head=check)
-    assert received is not None  # no version was known
-    return str(received.version)
-
-
-def _accept_any(head: bytes) -> None:
-    """Pictures are small enough to be judged whole."""
-
-
-def _require_video(uri: str, head: bytes) -> None:
-    """Refuse what is certainly no video before gigabytes of it come; what is not recognised is the decoder's."""
-    found = sniff(head)
-    if found is None or found in VIDEO_FORMATS | _ANIMATED_FORMATS:
-        return
-    if found in PICTURE_FORMATS:
-        raise MediaError("unsupported", f"{uri} is a picture ({found}), not a video; list it under images")
-    raise MediaError("unsupported", f"{uri} is {found}, not a video; give an MP4, WebM or Matroska file")
-
-
-def _check_size(size: int, uri: str, limit: int) -> None:
-    if size > limit:
-        raise too_large_error(uri, limit)

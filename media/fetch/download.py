@@ -1,7 +1,7 @@
-"""One http(s) address into a file: tried again where that may help, and gone on with where it was cut.
+"""Download of one http(s) address to a file, with retries that resume an interrupted transfer.
 
 Tries back off exponentially with full jitter (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture
-Blog, 2015), so that many waiting clients do not come back as one; all of them lie within one time limit.
+Blog, 2015), so that many clients do not retry at the same moment. One time limit covers all tries.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ _LONGEST_BACKOFF_S: Final = 8.0
 
 @dataclass(frozen=True)
 class Version:
-    """What a server says to tell versions of a file apart by; either may be empty."""
+    """The version of a file as a server marks it. Each field may be empty."""
 
     etag: str = ""
     last_modified: str = ""
 
     @property
     def conditions(self) -> dict[str, str]:
-        """Headers that ask for the file only if it is not this version; empty where that cannot be asked."""
-        asked = {"If-None-Match": self.etag, "If-Modified-Since": self.last_modified}
-        return {name: value for name, value in asked.items() if value}
+        """Request headers for "send the file unless it is this version"; empty if the version is empty."""
+        headers = {"If-None-Match": self.etag, "If-Modified-Since": self.last_modified}
+        return {name: value for name, value in headers.items() if value}
 
     def __str__(self) -> str:
         return f"etag {self.etag}" if self.etag else f"modified {self.last_modified}" if self.last_modified else ""
 
     @classmethod
     def parse(cls, text: str) -> Version:
-        """The version that `str` wrote, as far as it can be asked for."""
+        """Read the text that `str` writes. Any other text gives an empty version."""
         kind, _, value = text.partition(" ")
         return cls(etag=value) if kind == "etag" else cls(last_modified=value) if kind == "modified" else cls()
 
 
 @dataclass(frozen=True)
 class DownloadedFile:
-    """A file that has come whole."""
+    """A completely downloaded file."""
 
     version: Version
-    cacheable: bool  # False where the server said no-store
+    cacheable: bool  # False if the server sent no-store
 
 
 def download(
@@ -64,21 +64,22 @@ def download(
     check_head: Callable[[bytes], None] = lambda head: None,
     known: Version | None = None,
 ) -> DownloadedFile | None:
-    """Fetch an address into an empty file.
+    """Download an http(s) address to an empty file.
 
     Args:
-        into: opened for writing and seeking.
-        limit: bytes; more are refused as soon as they are announced or come.
-        check_head: given the first `SNIFF_BYTES` bytes (fewer where there are no more) as soon as they are there;
-            raises to refuse the rest.
-        known: a version that need not be sent again.
+        into: an empty file, open for writing and seeking.
+        limit: largest size in bytes. A larger file is refused as soon as its size is announced or exceeded.
+        check_head: called once with the first `SNIFF_BYTES` bytes (or the whole file if it is shorter). It raises to
+            refuse the file.
+        known: a version that the caller already has.
 
     Returns:
-        What came, or None where the server has still the known version; `into` is empty then.
+        The downloaded file, or None if the server still has the `known` version; then `into` is empty.
 
     Raises:
-        MediaError: "forbidden", "missing", "unreachable", "timeout", "too_large" or "unsupported", or what
-            `check_head` raised.
+        MediaError: "missing" if the server has no such file; "forbidden" if its address is not public; "unreachable"
+            if it is not sent; "timeout" after `policy.timeout_s` seconds; "too_large" above `limit`; "unsupported" for
+            an unknown content encoding; or an error of `check_head`.
     """
     transfer = _Transfer(shared_source(policy.allow_private), url, into, policy.timeout_s, limit, check_head, known)
     with deadline(policy.timeout_s):
@@ -94,10 +95,10 @@ def download(
 
 
 def has_changed(url: str, known: Version, policy: MediaPolicy) -> bool:
-    """Ask a server whether an address stands for another version by now; True where that cannot be told.
+    """Ask a server whether the file at an address differs from a known version; True if it cannot tell.
 
     Raises:
-        MediaError: as `download`.
+        MediaError: as for `download`.
     """
     if not known.conditions:
         return True
@@ -108,7 +109,7 @@ def has_changed(url: str, known: Version, policy: MediaPolicy) -> bool:
 
 
 class _ChangedError(Exception):
-    """Ends a download that has only to begin."""
+    """Stops a download at its start: the file has changed."""
 
 
 def _stop_download(head: bytes) -> None:
@@ -138,9 +139,9 @@ class _Transfer:
         self._restart(None)
 
     def attempt(self) -> DownloadedFile | None:
-        """Ask once, for the rest where the answer before was cut and its server can send a part."""
-        asked = self._conditions()
-        with self._source.stream(self._url, timeout_s=self._timeout_s, headers=asked) as answer:
+        """Send one request, only for the rest of the file if an answer was interrupted and the server can resume."""
+        headers = self._conditions()
+        with self._source.stream(self._url, timeout_s=self._timeout_s, headers=headers) as answer:
             if answer.status == 304:
                 self._restart(None)
                 return None
@@ -150,7 +151,7 @@ class _Transfer:
                 self._restart(answer)
             for chunk in answer.chunks:
                 self._write_chunk(chunk)
-        if self._head is not None:  # shorter than a head
+        if self._head is not None:  # the file is shorter than SNIFF_BYTES
             self._check_head(self._head)
         return DownloadedFile(self._version, self._cacheable)
 
@@ -160,12 +161,12 @@ class _Transfer:
         return self._known.conditions if self._known else {}
 
     def _restart(self, answer: SourceResponse | None) -> None:
-        """Forget what came before, and note what this answer says of the file."""
+        """Delete the bytes received so far, and read the version, size and caching rules from this answer."""
         headers: Mapping[str, str] = answer.headers if answer else {}
         self._into.seek(0)
         self._into.truncate()
         self._size = 0
-        self._head: bytes | None = b""  # None once it was checked
+        self._head: bytes | None = b""  # None after `check_head`
         self._version = Version(headers.get("etag", ""), headers.get("last-modified", ""))
         self._cacheable = "no-store" not in headers.get("cache-control", "").lower()
         self._validator = _range_validator(headers)
@@ -175,12 +176,12 @@ class _Transfer:
             self._require_within(self._total)
 
     def _require_rest(self, headers: Mapping[str, str]) -> None:
-        """Begin anew where a part is not the one asked for."""
+        """Check that a partial answer continues the file; restart otherwise."""
         sent = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", headers.get("content-range", ""))
         if sent and int(sent[1]) == self._size and self._total in (None, int(sent[2])):
             return
         self._restart(None)
-        raise RetryableError("unreachable", f"{self._url} was sent in parts that do not fit together; try again")
+        raise RetryableError("unreachable", f"{self._url} was sent in parts that do not match; try again")
 
     def _write_chunk(self, chunk: bytes) -> None:
         self._size += len(chunk)
@@ -194,7 +195,7 @@ class _Transfer:
             self._into.write(chunk)
         except OSError as error:
             raise MediaError(
-                "unreachable", f"{self._url} cannot be stored ({error.strerror}); make room or set TMPDIR"
+                "unreachable", f"{self._url} cannot be stored ({error.strerror}); free some disk space or set TMPDIR"
             ) from error
 
     def _require_within(self, size: int) -> None:
@@ -203,15 +204,15 @@ class _Transfer:
 
 
 def _range_validator(headers: Mapping[str, str]) -> str:
-    """What an If-Range may carry so that parts of two versions are never joined (RFC 9110, 13.1.5), or ""."""
+    """The value of an If-Range header, which prevents joining parts of two versions (RFC 9110, 13.1.5); "" if none."""
     if headers.get("content-encoding", "identity") not in ("", "identity"):
-        return ""  # its bytes are counted decoded
+        return ""  # `_size` counts decoded bytes
     etag = headers.get("etag", "")
-    if etag.startswith('"'):  # W/"…" is a weak one
+    if etag.startswith('"'):  # W/"…" is a weak ETag
         return etag
     try:
         changed, sent = (parsedate_to_datetime(headers.get(name, "")) for name in ("last-modified", "date"))
-        # dates have seconds: a file may have changed twice within the one it was sent in
+        # dates count whole seconds: the file may have changed again within the second in which it was sent
         return headers["last-modified"] if (sent - changed).total_seconds() >= 1 else ""
     except (ValueError, TypeError):
         return ""
@@ -224,5 +225,5 @@ def _retry_delay(error: RetryableError, tries: int, policy: MediaPolicy) -> floa
 
 
 def _final_error(error: RetryableError, tries: int, policy: MediaPolicy) -> MediaError:
-    asked = f", and the server asks to wait {error.retry_after_s:.0f} s" if error.retry_after_s else ""
-    return MediaError(error.reason, f"{error} (tried {tries} {'time' if tries == 1 else 'times'}{asked})")
+    delay = f", and the server asks to wait {error.retry_after_s:.0f} s" if error.retry_after_s else ""
+    return MediaError(error.reason, f"{error} (tried {tries} {'time' if tries == 1 else 'times'}{delay})")

@@ -1,11 +1,11 @@
-"""What was fetched over http(s), kept on disk: bounded in bytes, shared by processes, never trusted unchecked.
+"""Disk cache of files fetched over http(s): limited in bytes, shared by processes, checked before each use.
 
     DIR/index.sqlite      addresses: url -> version (ETag, Last-Modified), digest; files: digest -> size, last use
-    DIR/files/ab/abcd…    the bytes, named by their BLAKE2b digest, so that one picture at many addresses is kept once
+    DIR/files/ab/abcd…    file contents, named by BLAKE2b digest: a picture with many addresses is stored once
 
-A kept file is used only after its server has said that it has not changed (304), and only if its bytes still
-have its digest. The index changes in SQLite transactions and files come by renaming, so that several processes may
-share a folder; it must be on a local disk, since SQLite's locks do not hold on every network file system.
+A cached file is used only if the server answers "not modified" (304) and the bytes still match the digest. Several
+processes may share a folder: the index changes in SQLite transactions, and files are added by renaming. The folder must
+be on a local disk, because SQLite's locks fail on some network file systems.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _TABLES: Final = (
 
 
 def open_cache(policy: MediaPolicy) -> MediaCache | None:
-    """The cache in the policy's folder, or None where it names none.
+    """Open the cache in the policy's folder; None if the policy names no folder.
 
     Raises:
         StoreError: the folder cannot be used.
@@ -49,13 +49,13 @@ def open_cache(policy: MediaPolicy) -> MediaCache | None:
 
 
 class MediaCache:
-    """A folder of fetched files; several threads and processes may use it at once.
+    """A folder of fetched files. Several threads and processes may use it at the same time.
 
-    Trouble with a kept file, or with keeping one, costs nothing but another download.
+    If a file cannot be read or stored, it is only downloaded again.
 
     Args:
-        folder: made where there is none.
-        max_bytes: of the kept files together; those not used for longest go first.
+        folder: created if it does not exist.
+        max_bytes: maximum total size of the files; the least recently used are removed first.
 
     Raises:
         StoreError: the folder cannot be used.
@@ -71,42 +71,45 @@ class MediaCache:
                     index.execute(statement)
         except (OSError, sqlite3.Error) as error:
             raise StoreError(
-                f"media cannot be kept in {folder} ({error}); empty it, or name another folder with --media-cache"
+                f"media cannot be cached in {folder} ({error}); empty it, or name another folder with --media-cache"
             ) from error
 
     @property
     def size(self) -> int:
-        """Bytes of the files in it."""
+        """Total size of the files in bytes."""
         with self._index("DEFERRED") as index:
             return int(index.execute("SELECT bytes FROM total").fetchone()[0])
 
     def download(
         self, url: str, into: IO[bytes], policy: MediaPolicy, *, limit: int, check_head: Callable[[bytes], None]
     ) -> DownloadedFile:
-        """As `download.download`, from the kept file where the server says that it has not changed."""
+        """Download a file, or copy it from the cache if the server answers that it has not changed.
+
+        Arguments and errors are those of `download.download`.
+        """
         version, digest = self._cached_version(url)
         received = download(url, into, policy, limit=limit, check_head=check_head, known=version)
         if received is None:
             if version is not None and self._copy_cached(digest, into, url, limit, check_head):
                 return DownloadedFile(version, cacheable=True)
             received = download(url, into, policy, limit=limit, check_head=check_head)
-            assert received is not None  # nothing was known
+            assert received is not None  # only None if `known` is given
         if received.cacheable and received.version.conditions:
-            with contextlib.suppress(OSError, sqlite3.Error):  # a full disk, say
+            with contextlib.suppress(OSError, sqlite3.Error):  # for example a full disk
                 self._store(url, received.version, into)
         return received
 
     def _cached_version(self, url: str) -> tuple[Version | None, str]:
         with contextlib.suppress(sqlite3.Error), self._index("DEFERRED") as index:
-            found = index.execute("SELECT etag, last_modified, digest FROM addresses WHERE url = ?", [url]).fetchone()
-            if found:
-                return Version(found[0], found[1]), found[2]
+            row = index.execute("SELECT etag, last_modified, digest FROM addresses WHERE url = ?", [url]).fetchone()
+            if row:
+                return Version(row[0], row[1]), row[2]
         return None, ""
 
     def _copy_cached(
         self, digest: str, into: IO[bytes], url: str, limit: int, check_head: Callable[[bytes], None]
     ) -> bool:
-        """Copy a kept file, unless it is not there or not what it was; then it is forgotten."""
+        """Copy a cached file to `into`. If it is missing or damaged, remove it from the cache and return False."""
         hashed = _hasher()
         try:
             with self._path(digest).open("rb") as kept:
@@ -142,7 +145,7 @@ class MediaCache:
                     hashed.update(chunk)
                     new.write(chunk)
             digest = hashed.hexdigest()
-            with self._index() as index:  # the file comes within the transaction, so that no other one evicts it
+            with self._index() as index:  # the file is renamed within the transaction, so no other process can evict it
                 before = index.execute("SELECT digest FROM addresses WHERE url = ?", [url]).fetchone()
                 new_file = index.execute("INSERT OR IGNORE INTO files VALUES (?, ?, 0)", [digest, size]).rowcount
                 index.execute("UPDATE total SET bytes = bytes + ?", [size * new_file])
@@ -162,11 +165,11 @@ class MediaCache:
             raise
 
     def _evict(self, index: sqlite3.Connection) -> None:
-        """Make room: down to nine tenths, so that not every new file has to."""
+        """Remove old files down to nine tenths of the limit, so that not every new file causes an eviction."""
         (total,) = index.execute("SELECT bytes FROM total").fetchone()
         if total <= self.max_bytes:
             return
-        # the newest stays, even where it takes more than nine tenths
+        # keep the newest file, even if it is larger than nine tenths of the limit
         oldest = index.execute("SELECT digest, size FROM files ORDER BY used").fetchall()[:-1]
         for digest, size in oldest:
             self._remove(index, digest)
@@ -187,10 +190,10 @@ class MediaCache:
 
     @contextlib.contextmanager
     def _index(self, begin: Literal["IMMEDIATE", "DEFERRED"] = "IMMEDIATE") -> Iterator[sqlite3.Connection]:
-        """The index within one transaction, deferred for reading; a connection each, since threads cannot share one."""
+        """One transaction on the index: DEFERRED to read. Each has its own connection: threads cannot share one."""
         index = sqlite3.connect(self.folder / "index.sqlite", timeout=_LOCK_WAIT_S, isolation_level=None)
         with contextlib.closing(index):
-            index.execute("PRAGMA synchronous = OFF")  # what a power cut damages is found by its digest
+            index.execute("PRAGMA synchronous = OFF")  # the digest reveals damage by a power cut
             index.execute(f"BEGIN {begin}")
             try:
                 yield index

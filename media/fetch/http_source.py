@@ -1,6 +1,6 @@
-"""Bytes from http(s) addresses that a catalogue names: guarded, bounded, without state between calls.
+"""HTTP client for addresses in an untrusted catalogue: guarded, limited, without state between requests.
 
-This module imports httpx; `fetch` imports it only when a remote address is met.
+This module imports httpx, so `fetched_media` imports it only for remote addresses.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ _CHUNK: Final = 1 << 16
 _HEADERS: Final = {
     "User-Agent": "firstsight",
     "Accept": "image/*, video/*, */*;q=0.5",
-    "Accept-Encoding": "identity",  # media are compressed already; what comes anyway is undone in small steps
+    "Accept-Encoding": "identity",  # media are compressed already; see `_decoded` for servers that ignore it
 }
 
 
 class RetryableError(MediaError):
-    """A failure that may be gone at the next try: 429, 5xx, a time-out or a dropped connection.
+    """A failure that the next try may not have: 429, 5xx, a timeout or a dropped connection.
 
     Attributes:
-        retry_after_s: seconds to wait that the server asked for (Retry-After), or None.
+        retry_after_s: seconds to wait according to the server (Retry-After), or None.
     """
 
     def __init__(self, reason: FailureReason, message: str, retry_after_s: float | None = None) -> None:
@@ -44,17 +44,17 @@ class RetryableError(MediaError):
 
 @dataclass(frozen=True)
 class SourceResponse:
-    """What a server sent: the whole file (200), the rest of it (206), or word that it has not changed (304)."""
+    """A server's answer: the whole file (200), the rest of it (206), or not modified (304)."""
 
     status: int
-    headers: Mapping[str, str]  # names in any case
-    chunks: Iterator[bytes]  # of at most 64 KiB, any content encoding undone
+    headers: Mapping[str, str]  # names ignore case
+    chunks: Iterator[bytes]  # each at most 64 KiB; any content encoding is removed
 
 
 class HttpSource:
-    """Reads http(s) addresses over one pool of connections; several threads may use it at once.
+    """Reads http(s) addresses over one pool of connections. Several threads may use it at the same time.
 
-    No proxies, cookies, netrc or credentials: nothing of the machine's own reaches an untrusted server.
+    It uses no proxies, cookies, netrc or credentials: untrusted servers learn nothing about this machine.
     """
 
     def __init__(self, backend: httpcore.NetworkBackend) -> None:
@@ -74,17 +74,18 @@ class HttpSource:
     def stream(
         self, url: str, *, timeout_s: float, headers: Mapping[str, str] | None = None
     ) -> Iterator[SourceResponse]:
-        """Open an address, once, and iterate over its decoded bytes.
+        """Send one request and give an iterator over the decoded bytes of the answer.
 
         Args:
             url: an http or https address.
-            timeout_s: seconds for all of it, redirects and the whole body included. A connection gets a third of
-                it and each wait for bytes a half, so that there is time for another try.
-            headers: sent besides the usual ones; with a Range the answer may be a 206, with a condition a 304.
+            timeout_s: seconds for the whole request, including redirects and the body. Connecting may take a third
+                of it and each wait for bytes a half, which leaves time for another try.
+            headers: additional request headers. With a Range the answer may be 206, with a condition 304.
 
         Raises:
-            MediaError: "forbidden", "missing", "unreachable", "timeout" or "unsupported"; also while
-                iterating. `RetryableError` where another try may mend it.
+            MediaError: "missing" for 404 and 410; "forbidden" if an address is not public or not http(s);
+                "unreachable" if the file is not sent; "timeout" after `timeout_s`; "unsupported" for an unknown content
+                encoding. Iterating raises these too. `RetryableError` if another try may succeed.
         """
         with _errors_as_media_errors(url), deadline(timeout_s):
             response = self._open(url, timeout_s, headers or {})
@@ -117,7 +118,7 @@ _shared_lock: Final = threading.Lock()
 
 
 def shared_source(allow_private: bool) -> HttpSource:
-    """The process's one source per setting: a connection made without the check is never reused under it."""
+    """The process's source for each setting: connections made without the address check are never reused with it."""
     with _shared_lock:
         if allow_private not in _shared:
             _shared[allow_private] = HttpSource(GuardedBackend(allow_private=allow_private))
@@ -125,19 +126,19 @@ def shared_source(allow_private: bool) -> HttpSource:
 
 
 def close_shared_sources() -> None:
-    """Close the process's pooled connections; the next fetch opens new ones."""
+    """Close the process's pooled connections. The next fetch opens new ones."""
     with _shared_lock:
         while _shared:
             _shared.popitem()[1].close()
 
 
 class _PoolTransport(httpx.BaseTransport):
-    """httpx over an httpcore pool, since httpx's own transport takes no network backend."""
+    """An httpx transport over an httpcore pool: httpx's own transport accepts no network backend."""
 
     def __init__(self, backend: httpcore.NetworkBackend) -> None:
         self._pool = httpcore.ConnectionPool(
             ssl_context=httpx.create_ssl_context(),
-            max_connections=64,  # who fetches has a limit of its own, and of connections to one host
+            max_connections=64,  # callers limit all fetches and the fetches per host
             max_keepalive_connections=32,
             keepalive_expiry=15.0,
             network_backend=backend,
@@ -178,17 +179,15 @@ class _PooledBody(httpx.SyncByteStream):
 
 def _require_http_address(address: httpx.URL, url: str) -> None:
     if address.scheme not in ("http", "https") or not address.host:
-        raise MediaError("forbidden", f"{url} leads to {address.scheme!r}; media are fetched over http and https only")
+        raise MediaError("forbidden", f"{url} leads to {address.scheme!r}; use an http or https address")
     if address.userinfo:
-        raise MediaError(
-            "forbidden", f"{address.host}: an address with a user name or password is not fetched; remove it"
-        )
+        raise MediaError("forbidden", f"{address.host}: the address contains a user name or password; remove it")
 
 
-def _require_file(response: httpx.Response, url: str, asked: Mapping[str, str]) -> None:
+def _require_file(response: httpx.Response, url: str, sent: Mapping[str, str]) -> None:
     status = response.status_code
-    conditional = "If-None-Match" in asked or "If-Modified-Since" in asked
-    if status == 200 or (status == 206 and "Range" in asked) or (status == 304 and conditional):
+    conditional = "If-None-Match" in sent or "If-Modified-Since" in sent
+    if status == 200 or (status == 206 and "Range" in sent) or (status == 304 and conditional):
         return
     response.close()
     phrase = f"{status} {response.reason_phrase}".strip()
@@ -201,7 +200,7 @@ def _require_file(response: httpx.Response, url: str, asked: Mapping[str, str]) 
 
 
 def _retry_after(value: str) -> float | None:
-    """Seconds that a Retry-After header asks for, given as seconds or as a date (RFC 9110, 10.2.3)."""
+    """Seconds to wait according to a Retry-After header, which holds seconds or a date (RFC 9110, 10.2.3)."""
     if value.strip().isdecimal():
         return float(value)
     try:
@@ -211,7 +210,7 @@ def _retry_after(value: str) -> float | None:
 
 
 def _decoded(response: httpx.Response, url: str) -> Iterator[bytes]:
-    """The body with gzip or deflate undone a chunk at a time, so that who counts bytes stops a bomb early."""
+    """The body with gzip or deflate removed in small chunks, so that a limit on bytes stops a bomb early."""
     encodings = response.headers.get("content-encoding", "identity").lower()
     if encodings in ("", "identity"):
         for piece in response.iter_raw():
@@ -219,7 +218,7 @@ def _decoded(response: httpx.Response, url: str) -> Iterator[bytes]:
                 yield piece[start : start + _CHUNK]
         return
     if encodings not in ("gzip", "x-gzip", "deflate"):
-        raise MediaError("unsupported", f"{url} is sent with content encoding {encodings!r}; serve it without")
+        raise MediaError("unsupported", f"{url} has content encoding {encodings!r}; serve it without one")
     inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # | 32: gzip or zlib, by the header
     for piece in response.iter_raw():
         while piece and not inflater.eof:
@@ -227,7 +226,7 @@ def _decoded(response: httpx.Response, url: str) -> Iterator[bytes]:
             piece = inflater.unconsumed_tail
     yield inflater.flush()
     if not inflater.eof:
-        raise MediaError("unreachable", f"{url} ended early, within its {encodings} encoding; try again")
+        raise MediaError("unreachable", f"{url} ended before its {encodings} encoding was complete; try again")
 
 
 @contextmanager
@@ -235,9 +234,7 @@ def _errors_as_media_errors(url: str) -> Iterator[None]:
     try:
         yield
     except httpcore.TimeoutException as error:
-        raise RetryableError(
-            "timeout", f"{url} took longer than allowed; raise the time limit (--timeout) or try again"
-        ) from error
+        raise RetryableError("timeout", f"{url} exceeded the time limit; raise it (--timeout) or try again") from error
     except (httpcore.NetworkError, httpcore.RemoteProtocolError) as error:
         detail = str(error) or type(error).__name__
         raise RetryableError("unreachable", f"{url} could not be fetched ({detail}); try again") from error

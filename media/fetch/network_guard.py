@@ -1,8 +1,8 @@
-"""Connections to public addresses only: the check is made on the very address that is then connected to.
+"""Network guard: only connections to public addresses, within a deadline.
 
-A catalogue's http addresses are untrusted, and a server may redirect anywhere, so the guard sits where
-sockets are opened. A name is looked up once, every answer is checked, and the connection goes to a checked
-address: a name that changes its answer between check and use (DNS rebinding) gains nothing.
+A catalogue's http addresses are untrusted, and a server may redirect anywhere. So the guard checks at the moment when a
+socket is opened. It looks up a name once, checks every address of the answer, and connects to a checked address. A name
+that changes its answer between check and use (DNS rebinding) has no effect.
 """
 
 from __future__ import annotations
@@ -24,20 +24,19 @@ from firstsight.errors import MediaError
 
 IPAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolver: TypeAlias = Callable[[str, int], Sequence[str]]
-"""(host, port) to the numeric addresses it stands for."""
+"""Looks up (host, port) and returns numeric addresses."""
 
-# Not every one of these is refused by `is_global` in every Python we support; Azure's host agent answers on a
-# public one.
+# Some supported versions of Python count some of these as global. Azure's host agent (168.63.129.16) has a public
+# address.
 _REFUSED_IPV4: Final = tuple(
     map(ipaddress.IPv4Network, ("100.64.0.0/10", "168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24"))
 )
 _GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
-# Protocol assignments with Teredo, documentation, 6to4: tunnels carry an IPv4 address that nothing would
-# check.
+# Protocol assignments with Teredo, documentation, 6to4: the IPv4 address inside a tunnel would not be checked.
 _REFUSED_IPV6: Final = tuple(map(ipaddress.IPv6Network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")))
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
-# Answers of the resolver that the next try would not change.
+# Errors of the resolver that do not pass: a retry is useless.
 _NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 
 _deadline: ContextVar[float] = ContextVar("firstsight_fetch_deadline", default=float("inf"))
@@ -45,9 +44,9 @@ _deadline: ContextVar[float] = ContextVar("firstsight_fetch_deadline", default=f
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """Bound all that this thread does over guarded connections: names, handshakes, headers and bodies together.
+    """Limit the total time of this thread's guarded connections: name lookups, handshakes, headers and bodies.
 
-    Within another one the earlier of the two holds.
+    Of nested deadlines the earlier one applies.
     """
     token = _deadline.set(min(_deadline.get(), time.monotonic() + seconds))
     try:
@@ -62,7 +61,11 @@ def time_left() -> float:
 
 
 def check_deadline() -> float:
-    """Seconds left until the deadline; raises httpcore.ReadTimeout when it has passed."""
+    """Seconds left until the deadline.
+
+    Raises:
+        httpcore.ReadTimeout: the deadline has passed.
+    """
     left = time_left()
     if left <= 0:
         raise httpcore.ReadTimeout("the time limit was reached")
@@ -72,8 +75,9 @@ def check_deadline() -> float:
 def is_public(address: str) -> bool:
     """Tell whether a numeric IP address is a public unicast one.
 
-    False for private, shared (carrier-grade NAT), loopback, link-local, multicast, reserved, documentation
-    and tunnel addresses; IPv4 addresses inside IPv6 ones (mapped, NAT64) are judged by the IPv4 address.
+    False for private, shared (carrier-grade NAT), loopback, link-local, multicast, reserved, documentation and tunnel
+    addresses, and for text that is no address. For an IPv4 address inside an IPv6 address (mapped, NAT64) the IPv4
+    address decides.
     """
     try:
         ip: IPAddress = ipaddress.ip_address(address)
@@ -92,18 +96,22 @@ def is_public(address: str) -> bool:
 
 
 def look_up(host: str, port: int) -> list[str]:
-    """Ask the system's resolver for all addresses of a name; it reads 2130706433 and 0x7f.1 as 127.0.0.1."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    """Look up all addresses of a name by the system's resolver, which reads 2130706433 and 0x7f.1 as 127.0.0.1.
+
+    Raises:
+        OSError: the name cannot be looked up.
+    """
+    entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in entries))
 
 
 class GuardedBackend(httpcore.NetworkBackend):
-    """A network backend for httpcore that refuses addresses that are not public and keeps the deadline.
+    """A network backend for httpcore that refuses addresses that are not public and enforces the deadline.
 
     Args:
-        allow_private: leave the check out, keep the deadline.
-        resolve: what turns a name into addresses.
-        network: what opens the sockets.
+        allow_private: enforce only the deadline and allow all addresses.
+        resolve: looks up the addresses of a name.
+        network: opens the sockets.
     """
 
     def __init__(
@@ -125,11 +133,12 @@ class GuardedBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        """Connect to the first address of `host` that answers, after all of them passed the check.
+        """Check all addresses of `host` and connect to the first one that answers.
 
         Raises:
-            MediaError: "forbidden" when one of the addresses is not public, "unreachable" when there is no such name.
-            httpcore.ConnectError, httpcore.ConnectTimeout: the name cannot be looked up now, or nobody answers.
+            MediaError: "forbidden" if one of the addresses is not public, "unreachable" if the name does not exist.
+            httpcore.ConnectError: the lookup failed for now, or no address accepts a connection.
+            httpcore.ConnectTimeout: the lookup or the connection exceeds its time limit.
         """
         addresses = self._addresses(host, port, _smaller(timeout, check_deadline()))
         if not self._allow_private:
@@ -148,20 +157,22 @@ class GuardedBackend(httpcore.NetworkBackend):
         raise failure
 
     def _addresses(self, host: str, port: int, timeout: float | None) -> Sequence[str]:
-        """Look a name up in a thread of its own: the system's resolver knows no time limit."""
+        """Look up a name in a separate thread, because the system's resolver has no time limit."""
         answer: Future[Sequence[str]] = Future()
 
         def look() -> None:
             try:
                 answer.set_result(self._resolve(host.strip("[]"), port))
-            except BaseException as error:  # handed to the thread that waits
+            except BaseException as error:  # passed to the waiting thread
                 answer.set_exception(error)
 
-        threading.Thread(target=look, name="firstsight-dns", daemon=True).start()  # daemon: never held up by it
+        threading.Thread(
+            target=look, name="firstsight-dns", daemon=True
+        ).start()  # daemon: a slow lookup never delays the exit
         try:
             return answer.result(timeout)
         except TimeoutError as error:
-            if answer.done():  # the resolver's own, an OSError
+            if answer.done():  # an OSError of the resolver itself
                 raise httpcore.ConnectError(f"{host} cannot be looked up: {error}") from error
             raise httpcore.ConnectTimeout(f"{host} was not looked up in time") from error
         except (OSError, UnicodeError) as error:
@@ -181,7 +192,7 @@ class GuardedBackend(httpcore.NetworkBackend):
 
 
 class _TimedStream(httpcore.NetworkStream):
-    """A stream whose every wait ends at the thread's deadline: a server that drips bytes cannot hold it."""
+    """A stream that ends every wait at the thread's deadline, so that a server cannot delay it byte by byte."""
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream

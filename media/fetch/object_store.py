@@ -1,4 +1,4 @@
-"""Files of object stores through fsspec, with the credentials of whoever runs the process."""
+"""Download from object stores through fsspec, with the credentials of the user who runs the process."""
 
 from __future__ import annotations
 
@@ -12,25 +12,27 @@ _CHUNK: Final = 1 << 16
 
 
 def fetch_object(uri: str, extra: str, into: IO[bytes], policy: MediaPolicy, limit: int) -> str:
-    """Write an object into an empty file. The time limit holds between chunks: each wait is the client's, and so
-    are tries.
+    """Write an object to an empty file.
+
+    The time limit is checked between chunks. The store's client controls each single wait and its retries.
 
     Args:
-        extra: of ours, that installs the client.
-        limit: bytes; more are refused.
+        extra: name of the extra of firstsight that installs the client.
+        limit: largest size in bytes.
 
     Returns:
-        What tells this version of the object by, or "".
+        The object's version; always "" for now.
 
     Raises:
-        MediaError: "missing", "forbidden", "unreachable", "timeout", "too_large" or "unsupported".
+        MediaError: "missing" if there is no such object; "forbidden" if the credentials do not allow access;
+            "unreachable" if the client fails; "timeout" after `policy.timeout_s` seconds; "too_large" above `limit`;
+            "unsupported" if the client is not installed.
     """
     import fsspec
 
     until = time.monotonic() + policy.timeout_s
     try:
-        # The client is made without anything from the address but its path: no endpoint, account or option of
-        # a catalogue's choosing.
+        # The client takes only the path from the address: a catalogue must not choose an endpoint, account or option.
         store = fsspec.filesystem(uri.partition(":")[0].lower())
         size = 0
         with store.open(store._strip_protocol(uri), "rb") as file:
@@ -38,9 +40,7 @@ def fetch_object(uri: str, extra: str, into: IO[bytes], policy: MediaPolicy, lim
                 raise too_large_error(uri, limit)
             while chunk := file.read(_CHUNK):
                 if time.monotonic() > until:
-                    raise MediaError(
-                        "timeout", f"{uri} took longer than allowed; raise the time limit (--timeout) or try again"
-                    )
+                    raise MediaError("timeout", f"{uri} exceeded the time limit; raise it (--timeout) or try again")
                 size += len(chunk)
                 if size > limit:
                     raise too_large_error(uri, limit)
@@ -55,8 +55,8 @@ def fetch_object(uri: str, extra: str, into: IO[bytes], policy: MediaPolicy, lim
     except FileNotFoundError as error:
         raise MediaError("missing", f"{uri} does not exist; correct the address") from error
     except PermissionError as error:
-        raise MediaError("forbidden", f"{uri} may not be read with the credentials in use; check them") from error
-    except Exception as error:  # each client has its own tree of errors, and the message is what can be passed on
+        raise MediaError("forbidden", f"{uri} cannot be read with the current credentials; check them") from error
+    except Exception as error:  # each client has its own exceptions; their common part is the message
         detail = " ".join(str(error).split())[:200] or type(error).__name__
         raise MediaError("unreachable", f"{uri} could not be fetched ({detail}); try again") from error
     return ""

@@ -1,1 +1,1 @@
-"""Frames of videos: rules, shots and the selection of frames; pure functions over decoded pictures."""
+"""Selection of video frames by rules and shots: pure functions over decoded pictures."""

@@ -1,1 +1,1 @@
-"""Live streams: a child process that watches one, and its sampler."""
+"""Live streams: a sampler, and the child process that reads the stream."""

@@ -1,7 +1,7 @@
-"""What FFmpeg reads of a live stream over http(s): opened here, so that FFmpeg itself opens no connection at all.
+"""HTTP client that FFmpeg uses for live streams: FFmpeg itself opens no connection.
 
-A playlist names further addresses, and these may name more (variants, segments, keys). FFmpeg asks for each of them
-through `LiveHttp.open`, which goes through the same guard as every other medium (`guard`), redirects included.
+A playlist names further addresses, and these may name more (variants, segments, keys). FFmpeg opens each of them
+through `LiveHttp.open`. All connections and redirects pass the same guard as other media (`network_guard`).
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class LiveHttp:
     """Opens the addresses of one stream over one pool of connections. For one thread.
 
     Args:
-        backend: opens the connections; a `guard.GuardedBackend`.
-        wait_s: seconds for connecting and for each wait for bytes; a body as a whole may take for ever.
+        backend: opens the connections; a `network_guard.GuardedBackend`.
+        wait_s: seconds to connect, and for each wait for bytes. A whole body may take any time.
     """
 
     def __init__(self, backend: httpcore.NetworkBackend, *, wait_s: float) -> None:
@@ -39,28 +39,30 @@ class LiveHttp:
             network_backend=backend,
         )
         self.first: LiveBody | None = None
-        """The body of the stream's own address, once it is open."""
+        """The body of the stream's own address; None before it is open."""
 
     def open(self, url: str, flags: int = 0, options: object = None) -> LiveBody:
-        """Open an address; as `io_open` of `av.open` calls it.
+        """Open an address; `av.open` calls this as its `io_open`.
 
         Raises:
-            MediaError: "forbidden", "missing", "unreachable", "timeout" or "unsupported"; also while reading.
+            MediaError: "missing" for 404 and 410; "forbidden" if an address is not public or not http(s);
+                "unreachable" for other failures; "timeout" after `wait_s` seconds without bytes; "unsupported" for a
+                compressed body. Reading the body raises these too.
         """
-        wanted = url
+        address = url
         with _errors_as_media_errors(url):
             for _ in range(MAX_REDIRECTS + 1):
-                _require_http_address(wanted)
-                answer = self._send(wanted)
+                _require_http_address(address)
+                answer = self._send(address)
                 if answer.status not in _REDIRECTS:
                     body = LiveBody(answer, url)
                     self.first = self.first or body
                     return body
                 answer.close()
-                following = urljoin(wanted, _header(answer, b"location"))
-                if wanted.startswith("https:") and not following.startswith("https:"):
+                following = urljoin(address, _header(answer, b"location"))
+                if address.startswith("https:") and not following.startswith("https:"):
                     raise MediaError("forbidden", f"{url} redirects from https to {following}; use the new address")
-                wanted = following
+                address = following
         raise MediaError("unreachable", f"{url} redirects more than {MAX_REDIRECTS} times; use the final address")
 
     def close(self) -> None:
@@ -68,8 +70,8 @@ class LiveHttp:
         self._pool.close()
 
     def _send(self, url: str) -> httpcore.Response:
-        # spaces and the like, as players let playlists have them
-        plain = re.sub(r"[^!-~]", lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), url)
+        # encode spaces and similar characters: players accept them in playlists
+        plain = re.sub(r"[^!-~]", lambda match: "".join(f"%{byte:02X}" for byte in match[0].encode()), url)
         headers: list[tuple[bytes | str, bytes | str]] = [("Host", urlsplit(plain).netloc), *_HEADERS]
         timeout = dict.fromkeys(("connect", "read", "write", "pool"), self._wait_s)
         return self._pool.handle_request(
@@ -78,7 +80,7 @@ class LiveHttp:
 
 
 class LiveBody:
-    """A response's body as the file that FFmpeg reads from; it cannot seek."""
+    """A response's body as a file for FFmpeg. It cannot seek."""
 
     def __init__(self, answer: httpcore.Response, url: str) -> None:
         self.name = url
@@ -91,10 +93,14 @@ class LiveBody:
         self._chunks: Iterator[bytes] = answer.iter_stream()
         self._left = b""
         self.length_known = bool(_header(answer, b"content-length") or _header(answer, b"transfer-encoding"))
-        """Whether the server says where it ends: an end that nothing says may be a connection that was lost."""
+        """Whether the server announces where the body ends. If not, an end may be a lost connection."""
 
     def read(self, size: int) -> bytes:
-        """At most `size` bytes, as soon as there are any; none at the end."""
+        """Read at most `size` bytes, as soon as any arrive; empty at the end.
+
+        Raises:
+            MediaError: as for `LiveHttp.open`.
+        """
         with _errors_as_media_errors(self.name):
             while not self._left:
                 chunk = next(self._chunks, None)
@@ -105,18 +111,16 @@ class LiveBody:
         return data
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Release the connection."""
         self._answer.close()
 
 
 def _require_http_address(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise MediaError("forbidden", f"{url[:200]} is no http(s) address, which is all that a live stream may name")
+        raise MediaError("forbidden", f"{url[:200]} is not an http(s) address; live streams may only use these")
     if parts.username is not None or parts.password is not None:
-        raise MediaError(
-            "forbidden", f"{parts.hostname}: an address with a user name or password is not fetched; remove it"
-        )
+        raise MediaError("forbidden", f"{parts.hostname}: the address contains a user name or password; remove it")
 
 
 def _require_stream(answer: httpcore.Response, url: str) -> None:
@@ -125,7 +129,7 @@ def _require_stream(answer: httpcore.Response, url: str) -> None:
     if answer.status != 200:
         raise MediaError("unreachable", f"{url} was not sent (the server answered {answer.status}); try again later")
     if _header(answer, b"content-encoding") not in ("", "identity"):
-        raise MediaError("unsupported", f"{url} is sent compressed though asked for plain; serve it without")
+        raise MediaError("unsupported", f"{url} is compressed; serve it uncompressed")
 
 
 def _header(answer: httpcore.Response, name: bytes) -> str:
@@ -137,7 +141,7 @@ def _errors_as_media_errors(url: str) -> Iterator[None]:
     try:
         yield
     except httpcore.TimeoutException as error:
-        raise MediaError("timeout", f"{url} sent nothing for too long; see that it is running") from error
+        raise MediaError("timeout", f"{url} sent nothing for too long; check that it is running") from error
     except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol, ValueError) as error:
         detail = str(error) or type(error).__name__
-        raise MediaError("unreachable", f"{url} could not be fetched ({detail}); see that it is running") from error
+        raise MediaError("unreachable", f"{url} could not be fetched ({detail}); check that it is running") from error

@@ -1,7 +1,7 @@
-"""Frames of a running stream, as they come: one every few seconds, through a child process, reconnecting.
+"""Sampler of a running stream: a frame every few seconds, through a child process that reconnects.
 
-A drop, a stall, a crash of FFmpeg or a blow-up of its memory costs the connection it happened on. What FFmpeg may reach
-is in docs/media.md, "Live streams".
+A dropped or stalled connection, a crash of FFmpeg or excessive memory ends only the current connection. docs/media.md,
+"Live streams", lists the addresses that FFmpeg can reach.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from PIL import Image
 
-from firstsight.errors import FAILURE_REASONS, FailureReason, MediaError
+from firstsight.errors import MediaError
 from firstsight.media.child_processes import child_messages
 from firstsight.media.child_processes.child_process import ChildDiedError, ChildHungError, ChildProcess
 from firstsight.media.child_processes.decoding_pool import DEFAULT_MEMORY_BYTES
@@ -29,42 +29,41 @@ from firstsight.media.live.stream_clock import StreamClock
 from firstsight.media.policy import MediaPolicy
 
 SCHEMES: Final = ("http", "https", "rtsp", "rtsps")
-"""What a stream's address may begin with; everything else is a local file."""
+"""Schemes of a stream's address. Any other source is a local file."""
 
 MAX_WAITING_FRAMES: Final = 32
-"""Frames that wait to be taken: beyond it a stream's oldest are dropped, and a file's decoder waits."""
+"""Maximum number of frames that wait for `take`. Beyond it a stream drops the oldest, and a file's decoder waits."""
 
 _FIRST_DELAY_S: Final = 0.5
 _LONGEST_DELAY_S: Final = 30.0
 _PERMANENT_REASONS: Final = frozenset({"forbidden", "unsupported", "too_large"})
-_PERMANENT_REASONS_AT_START: Final = frozenset(
-    {"missing", "corrupt"}
-)  # a wrong address; later it may be a server that starts again
+# at the start a wrong address; later perhaps a server that restarts
+_PERMANENT_REASONS_AT_START: Final = frozenset({"missing", "corrupt"})
 
 
 @dataclass(frozen=True)
 class LiveFrame:
     """One picture of a stream."""
 
-    number: int  # 0, 1, 2, … over all connections
+    number: int  # 0, 1, 2, … across all connections
     time_s: float  # seconds from the first frame
     picture: Image.Image  # RGB, upright
-    received_s: float  # time.monotonic() when it came
+    received_s: float  # time.monotonic() on arrival
 
 
 class LiveSampler:
-    """Samples a stream from another thread until it ends, is lost for good, or `close` is called.
+    """Samples a stream in a background thread until the stream ends or is lost, or `close` is called.
 
     Args:
-        source: an http(s) address (an HLS playlist, or a video sent without end), an rtsp(s) address, or a local file,
-            which is sampled as fast as frames are taken.
-        every_s: seconds of the stream's own clock between two frames.
-        min_side: shrink frames by whole factors as long as the shorter side keeps this many pixels; of a stream's
-            variants the smallest that has them is watched.
-        policy: `allow_private` and `max_pixels` hold.
-        stall_s: seconds without a packet after which a connection is given up.
-        reconnect_for_s: seconds without a new frame after which the stream is taken for lost; 0 for never reconnecting.
-        on_event: told in a sentence, in the sampler's thread, when a connection is lost.
+        source: an http(s) address (an HLS playlist or an endless video), an rtsp(s) address, or a local file. A file is
+            sampled as fast as its frames are taken.
+        every_s: seconds between two frames, on the stream's own clock.
+        min_side: shrink frames by a whole factor while the shorter side keeps at least this number of pixels. Of a
+            stream's variants, the smallest with that size is used.
+        policy: only `allow_private` and `max_pixels` apply.
+        stall_s: seconds without a packet after which a connection is closed.
+        reconnect_for_s: seconds without a new frame after which the stream counts as lost; 0 to never reconnect.
+        on_event: called with a message, in the sampler's thread, when a connection is lost.
         memory_bytes: address space of the child (POSIX only).
     """
 
@@ -84,9 +83,9 @@ class LiveSampler:
         text = os.fspath(source)
         self.name = strip_credentials(text)
         self.live = text.partition("://")[0].lower() in SCHEMES
-        where = {"url": text} if self.live else {"path": os.path.abspath(text)}
+        address = {"url": text} if self.live else {"path": os.path.abspath(text)}
         self._request: child_messages.Header = {
-            **where,
+            **address,
             "name": self.name,
             "every_s": every_s,
             "min_side": min_side,
@@ -105,10 +104,10 @@ class LiveSampler:
         self._closing = threading.Event()
         self._finished = False
         self._frames = 0
-        self._thread_error: Exception | None = None  # of the sampler itself, or of `on_event`
-        self.error: MediaError | None = None  # why the stream was given up
+        self._thread_error: Exception | None = None  # raised by the sampler itself or by `on_event`
+        self.error: MediaError | None = None  # the reason why the stream is lost
         self.reconnects = 0
-        self.dropped = 0  # frames that nobody took in time
+        self.dropped = 0  # frames that were not taken in time
         self._thread = threading.Thread(target=self._run, name="firstsight-live", daemon=True)
         self._thread.start()
 
@@ -122,25 +121,32 @@ class LiveSampler:
 
     @property
     def ended(self) -> bool:
-        """Whether every frame was taken and none will come."""
+        """Whether all frames were taken and no more will come."""
         with self._changed:
             return self._finished and not self._waiting
 
     @property
     def child_pid(self) -> int | None:
-        """Process id of the child that is connected, if any."""
+        """Process id of the connected child; None if there is none."""
         child = self._child
         return child.pid if child else None
 
-    def take(self, most: int, timeout_s: float) -> list[LiveFrame]:
-        """Up to `most` frames that have come, oldest first; after `timeout_s` seconds without one, or at the end, none.
+    def take(self, max_frames: int, timeout_s: float) -> list[LiveFrame]:
+        """Take the waiting frames, oldest first; wait until there is one.
+
+        Args:
+            max_frames: maximum number of frames to return.
+            timeout_s: seconds to wait for a frame.
+
+        Returns:
+            The frames; empty after `timeout_s` seconds without a frame, or at the end of the stream.
 
         Raises:
-            MediaError: the stream was given up, and nothing came of it.
+            MediaError: the stream is lost and gave no frame at all.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._finished, timeout_s)
-            taken = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
+            taken = [self._waiting.popleft() for _ in range(min(max_frames, len(self._waiting)))]
             self._changed.notify_all()
             if self._thread_error is not None:
                 raise self._thread_error
@@ -149,7 +155,7 @@ class LiveSampler:
         return taken
 
     def close(self) -> None:
-        """Hang up; frames that wait can still be taken."""
+        """Close the connection. Waiting frames can still be taken."""
         self._closing.set()
         with self._changed:
             self._changed.notify_all()
@@ -164,7 +170,7 @@ class LiveSampler:
             self._run_connections()
         except MediaError as error:
             self.error = error
-        except Exception as error:  # for the other thread, which would wait for ever
+        except Exception as error:  # for the thread in `take`, which would wait for ever
             self._thread_error = error
         finally:
             with self._changed:
@@ -172,7 +178,7 @@ class LiveSampler:
                 self._changed.notify_all()
 
     def _run_connections(self) -> None:
-        good_s, tries = time.monotonic(), 0
+        last_frame_s, tries = time.monotonic(), 0
         while not self._closing.is_set():
             before = self._frames
             try:
@@ -182,56 +188,55 @@ class LiveSampler:
                 if self._closing.is_set():
                     return
                 if self._frames > before:
-                    good_s, tries = time.monotonic(), 0
-                self._raise_if_not_retryable(error, good_s)
+                    last_frame_s, tries = time.monotonic(), 0
+                self._raise_if_not_retryable(error, last_frame_s)
                 delay = min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2**tries) * random.uniform(0.5, 1.5)  # noqa: S311
-                delay = min(delay, max(0.0, good_s + self._reconnect_for_s - time.monotonic()))
+                delay = min(delay, max(0.0, last_frame_s + self._reconnect_for_s - time.monotonic()))
                 self._on_event(f"{error}; trying again in {delay:.1f} s")
             tries += 1
             self._closing.wait(delay)
             self.reconnects += 1
 
-    def _raise_if_not_retryable(self, error: MediaError, good_s: float) -> None:
-        """Raise where another try is not worth it."""
+    def _raise_if_not_retryable(self, error: MediaError, last_frame_s: float) -> None:
+        """Raise the error if another try is useless."""
         if (
             not self.live
             or error.reason in _PERMANENT_REASONS
             or (not self._frames and error.reason in _PERMANENT_REASONS_AT_START)
         ):
             raise error
-        if time.monotonic() - good_s >= self._reconnect_for_s:
+        if time.monotonic() - last_frame_s >= self._reconnect_for_s:
             raise MediaError(
                 error.reason, f"{error}; given up after {self._reconnect_for_s:g} seconds without a frame"
             ) from error
 
     def _run_connection(self) -> None:
-        """One connection, to the end of the stream.
+        """Read one connection to the end of the stream.
 
         Raises:
-            MediaError: it was lost, or there was none.
+            MediaError: the connection fails or is lost.
         """
         child = None
         try:
             child = ChildProcess(self._command)
             with self._changed:
                 self._child = child
-            if self._closing.is_set():  # `close` looked for a child before there was one
+            if self._closing.is_set():  # `close` was called before the child existed
                 return
-            most = 3 * int(self._request["max_pixels"])
-            header, body = child.ask(self._request, timeout_s=self._stall_s, max_body=most)
+            max_body = 3 * int(self._request["max_pixels"])
+            header, body = child.ask(self._request, timeout_s=self._stall_s, max_body=max_body)
             data = bytes(body)
             while "ended" not in header:
                 self._handle_message(header, data)
-                header, data = child.listen(timeout_s=self._stall_s, max_body=most)
+                header, data = child.listen(timeout_s=self._stall_s, max_body=max_body)
             if header["lost"]:
                 raise MediaError("unreachable", f"{self.name}: the server closed the connection")
         except ChildHungError:
             raise MediaError("timeout", f"{self.name} sent nothing for {self._stall_s:g} seconds") from None
         except ChildDiedError as error:
-            last = next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), "no message")
-            raise MediaError("crashed", f"{self.name} ended its decoder ({last[:120]})") from None
+            raise MediaError("crashed", f"{self.name} ended its decoder ({error.last_line})") from None
         except (KeyError, TypeError, ValueError) as error:
-            raise MediaError("crashed", f"{self.name} made its decoder answer with broken frames") from error
+            raise MediaError("crashed", f"{self.name}: the decoder answered with broken frames") from error
         finally:
             with self._changed:
                 self._child = None
@@ -239,9 +244,7 @@ class LiveSampler:
                 child.close()
 
     def _handle_message(self, header: child_messages.Header, data: bytes) -> None:
-        if "reason" in header:
-            reason: FailureReason = header["reason"] if header["reason"] in FAILURE_REASONS else "crashed"
-            raise MediaError(reason, str(header["message"]))
+        child_messages.raise_failure(header)
         if "size" not in header:
             return
         now = time.monotonic()
@@ -261,7 +264,7 @@ class LiveSampler:
 
 
 def strip_credentials(source: str) -> str:
-    """A stream's address without user name and password, for messages and tables; a file's path as it is."""
+    """Remove user name and password from a stream's address, for messages and tables. A file's path is unchanged."""
     with suppress(ValueError):
         parts = urlsplit(source)
         if parts.scheme.lower() in SCHEMES and "@" in parts.netloc:

@@ -1,40 +1,40 @@
-"""Seconds since a watch began, over connections that each have a clock of their own."""
+"""A common clock for the frames of a stream: each connection has its own timestamps."""
 
 from __future__ import annotations
 
 from typing import Final
 
 MAX_REPLAY_S: Final = 30.0
-"""How far a playlist goes back when it is opened anew: players begin three segments before its end."""
+"""Seconds of a playlist that may come again after a reconnection: players begin three segments before its end."""
 
 _MAX_AHEAD_S: Final = 30.0
 
 
 class StreamClock:
-    """Places frames on one line of time that only rises, whatever the stream's timestamps do.
+    """Gives each frame a time that only rises, for any timestamps of the stream.
 
-    As long as the stream's clock goes on as the wall's does, it is followed exactly. Where it jumps or begins again,
-    as after a restart of whoever sends it, the time that passed here is taken.
+    While the stream's clock keeps pace with the clock of this machine, its steps are used exactly. If it jumps or
+    restarts, for example after a restart of the sender, the time that passed on this machine is used.
 
     Args:
-        every_s: seconds between frames: a step that long is no jump.
+        every_s: seconds between frames. A step of this length is not a jump.
     """
 
     def __init__(self, every_s: float) -> None:
         self._every_s = every_s
-        self._last: tuple[float, float] | None = None  # of the last frame: on the stream's clock, on the wall's
+        self._last: tuple[float, float] | None = None  # last frame: on the stream's clock, on this machine's
         self._time_s = 0.0
 
     def place(self, clock_s: float, wall_s: float, *, repeats: bool = False) -> float | None:
-        """The second of a frame.
+        """Compute the time of a frame.
 
         Args:
-            clock_s: on the stream's clock.
-            wall_s: on a steady clock of this machine.
-            repeats: the stream may serve again what it has served before (HLS).
+            clock_s: time of the frame on the stream's clock, in seconds.
+            wall_s: the current time on a steady clock of this machine, in seconds.
+            repeats: True if the stream may send frames again (HLS).
 
         Returns:
-            Seconds from the first frame; None for a frame that was there before.
+            Seconds from the first frame; None for a repeated frame.
         """
         if self._last is None:
             self._last = (clock_s, wall_s)

@@ -1,54 +1,74 @@
-"""An evaluation of recommenders as one HTML page: tables, and plots of what is found and of how much is shown."""
+"""Write an evaluation of recommenders as one HTML page with tables and plots."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 
-import jinja2
-import numpy as np
+from markupsafe import Markup
 
-from firstsight.recommend.evaluation.evaluation_plots import recall_and_coverage, recall_bars, recall_by_known
-from firstsight.recommend.evaluation.recommender_evaluation import ProtocolReport
+from firstsight.recommend.evaluation.recommender_evaluation import ModelFigures, ProtocolReport
+from firstsight.retrieval.pages.plots import bar_chart, line_chart, scatter_chart
+from firstsight.retrieval.pages.templating import page_template
 
 
 def write_recommender_page(path: Path, reports: Sequence[ProtocolReport], database: str) -> None:
-    """Write reports as a page that needs nothing but itself.
+    """Write reports as a page without external resources.
 
     Args:
-        path: of the page; replaced where it exists.
-        database: what was evaluated, as the page names it.
+        path: of the page; an existing file is replaced.
+        reports: one per protocol.
+        database: name of the evaluated database, for the heading.
 
     Raises:
         OSError: the page cannot be written.
     """
-    known = sorted((one for one in reports if one.first is not None), key=lambda one: one.first or 0)
-    text = (
-        resources.files("firstsight.recommend.evaluation")
-        .joinpath("templates/evaluation.html")
-        .read_text(encoding="utf-8")
+    by_known_events = sorted((report for report in reports if report.first is not None), key=lambda r: r.first or 0)
+    page = page_template("firstsight.recommend.evaluation", "evaluation.html").render(
+        database=database,
+        known=_recall_by_known_events(by_known_events) if len(by_known_events) > 1 else None,
+        sections=[(report, _plots(report)) for report in reports],
     )
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    environment.filters["figure"] = lambda value: "" if np.isnan(value) else f"{value:.3f}"
-    path.write_text(
-        environment.from_string(text).render(
-            database=database,
-            known=recall_by_known(known) if len(known) > 1 else None,
-            sections=[
-                (
-                    report,
-                    [
-                        ("What is found", recall_bars(report), "Mean recall over users, with its 95 % interval."),
-                        (
-                            "What is shown",
-                            recall_and_coverage(report),
-                            "A model at the left finds what it finds among few items.",
-                        ),
-                    ],
-                )
-                for report in reports
-            ],
-        ),
-        encoding="utf-8",
+    path.write_text(page, encoding="utf-8")
+
+
+def _plots(report: ProtocolReport) -> list[tuple[str, Markup, str]]:
+    """Heading, plot and caption of each figure of a protocol."""
+    names = [figures.model for figures in report.models]
+    recalls = [figures.mean("recall") for figures in report.models]
+    axis = f"recall@{report.k}"
+    bars = bar_chart(
+        names,
+        recalls,
+        [figures.interval for figures in report.models],
+        x_name=axis,
+        title=f"recall at {report.k} by model, {report.name}",
+    )
+    coverage = scatter_chart(
+        names,
+        [figures.coverage for figures in report.models],
+        recalls,
+        x_name="coverage",
+        y_name=axis,
+        title=f"recall by coverage, {report.name}",
+    )
+    return [
+        ("Recall", bars, "Mean over users, with its 95 % interval."),
+        ("Recall and coverage", coverage, "A model on the left shows only few items of the catalogue."),
+    ]
+
+
+def _recall_by_known_events(reports: Sequence[ProtocolReport]) -> Markup:
+    """Recall of each model by the number of known events of a new user; `reports` in rising order of that number."""
+    by_model: dict[str, list[ModelFigures]] = {}
+    for report in reports:
+        for figures in report.models:
+            by_model.setdefault(figures.model, []).append(figures)
+    k = reports[0].k
+    return line_chart(
+        {model: [figures.mean("recall") for figures in rows] for model, rows in by_model.items()},
+        [str(report.first) for report in reports],
+        x_name="events known",
+        y_name=f"recall@{k}",
+        title=f"recall at {k} by events known",
     )

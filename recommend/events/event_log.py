@@ -32,8 +32,8 @@ from firstsight.recommend.events.event_rows import (
 )
 from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.items import NEVER, ItemSpace
-from firstsight.storage.conditions import is_in, quote
 from firstsight.storage.side_tables import open_side_table, upsert
+from firstsight.storage.sql.conditions import is_in, quote
 from firstsight.storage.store import Store
 from firstsight.storage.tables import TIME
 

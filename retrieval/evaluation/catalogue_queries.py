@@ -1,9 +1,9 @@
-"""Evaluation without judgements: queries made from the catalogue itself, whose answers the catalogue knows.
+"""Evaluate search without judgements: generate queries with known answers from the catalogue.
 
-What it can say: whether titles and pictures meet in the encoder's space, whether two pictures of one thing do, and
-whether words for a colour and a category find the items that have both; and whether another encoder, or another
-setting, does better on this catalogue. What it cannot say: how well search serves the people who use it. Titles are
-not what people type, nobody has judged these answers, and an unjudged item may be as good as the one wanted.
+The tasks test three things: whether a title finds its own picture, whether a picture finds another picture of the same
+item, and whether a colour and a category find the items that have both. They also compare encoders and settings on
+this catalogue. They do not measure how well search serves users: people do not type titles, nobody has judged these
+answers, and an unjudged item may be as good as the expected one.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from firstsight.retrieval.evaluation.search_evaluation import (
 )
 from firstsight.retrieval.reranker_store import RerankerVersion
 from firstsight.retrieval.results import locate
+from firstsight.storage.indexes.vector_index import vectors_of_column
 from firstsight.storage.store import Store
 from firstsight.storage.tables import HIDDEN_COLUMNS
-from firstsight.storage.vector_index import vectors_of_column
 
 BATCH = 10_000
-"""Views compared at once."""
+"""Number of views compared at once."""
 
 GUESSED_COLUMNS = (("color", "colour", "farbe"), ("category", "product_type", "type"))
-"""Columns grouped by when none are named, where a catalogue has one of each."""
+"""Columns to group by when the caller names none. They are used if the catalogue has one of each kind."""
 
 MAX_GROUP_SHARE = 0.5
-"""A group of more than this share of the items is no query: nearly everything answers it."""
+"""A group with more than this share of the items makes no query: nearly every item would be relevant."""
 
 
 def build_catalogue_tasks(
@@ -55,20 +55,21 @@ def build_catalogue_tasks(
     seed: int = 0,
     group_by: Sequence[str] | None = None,
 ) -> list[Task]:
-    """Evaluate search by queries made from the catalogue; a task that the catalogue has no material for is left out.
+    """Evaluate search with queries generated from the catalogue. Tasks without suitable items are skipped.
 
     Args:
-        database: searched by the colour and category task.
+        database: the search for the colour and category task.
         store: of the same database; the other two tasks compare its stored vectors.
         k: depth of every measure, 1 to 1,000.
-        modes: for the colour and category task; the other two are about vectors.
-        rerankers: for the colour and category task, each one more row beside its mode.
-        queries: most queries of a task, drawn by `seed`; the same draw for the same items whatever their order.
-        group_by: columns whose values together name a group of items, such as color and category; guessed by their
-            names when None.
+        modes: modes of the colour and category task; the other two tasks compare vectors only.
+        rerankers: for the colour and category task; each adds a row for its mode.
+        queries: maximum number of queries per task, 1 or more.
+        seed: random seed of the sample; the sample does not depend on the order of the items.
+        group_by: columns whose values together define a group of items, such as color and category; None: guess them
+            by name.
 
     Raises:
-        QueryError: a column that is not there, no material for any task, or k out of range.
+        QueryError: a column does not exist, no task has suitable items, or `k` or `queries` is out of range.
     """
     check_depth(k)
     if queries < 1:
@@ -80,13 +81,13 @@ def build_catalogue_tasks(
         _pictures_to_pictures(store, k, queries, seed),
         _groups(database, store, names, k, modes, rerankers, queries, seed, total) if names else None,
     ]
-    found = [task for task in tasks if task is not None]
-    if not found:
+    possible = [task for task in tasks if task is not None]
+    if not possible:
         raise QueryError(
             f"{store.uri} has no items with a title and a picture, none with two pictures, and no columns for a colour "
             "and a category; give --judgements, or --group-by COLUMN,COLUMN"
         )
-    return found
+    return possible
 
 
 def _titles_to_pictures(store: Store, k: int, count: int, seed: int) -> Task | None:
@@ -94,55 +95,54 @@ def _titles_to_pictures(store: Store, k: int, count: int, seed: int) -> Task | N
     titles = _sample(_views(store, "part = 'title'", pictured), "view_id", count, seed)
     if not titles:
         return None
-    named = _items(store, ["item_id", "title", "text"])
-    same: dict[str, set[str]] = defaultdict(set)  # items of one title answer it alike
-    for row in named:
-        same[row["title"] or row["text"] or ""].add(row["item_id"])
-    said = {row["item_id"]: row["title"] or row["text"] or "" for row in named}
-    asked = [
-        JudgedQuery(row["item_id"], said[row["item_id"]], None, dict.fromkeys(same[said[row["item_id"]]] & pictured, 1))
-        for row in titles
-    ]
-    found = nearest_by_views(store, _vectors(store, titles), k, "part IN ('image', 'frame')")
+    text_of = {row["item_id"]: row["title"] or row["text"] or "" for row in _items(store, ["item_id", "title", "text"])}
+    same_text: dict[str, set[str]] = defaultdict(set)  # items with the same title are equally relevant
+    for item_id, text in text_of.items():
+        same_text[text].add(item_id)
+    queries = []
+    for row in titles:
+        text = text_of[row["item_id"]]
+        queries.append(JudgedQuery(row["item_id"], text, None, dict.fromkeys(same_text[text] & pictured, 1)))
+    rankings = nearest_by_views(store, _vectors(store, titles), k, "part IN ('image', 'frame')")
     return measure(
-        asked,
-        [ModeRankings("vector", found)],
+        queries,
+        [ModeRankings("vector", rankings)],
         k=k,
         name="title to its own picture",
-        about="A title is asked for among pictures and video frames alone; the item it belongs to is wanted. "
-        "No title is compared, so only an encoder that joins words and pictures can do it.",
-        notes=_sample_notes(len(asked), len(pictured), "items with a title and a picture"),
+        about="The query is a title, compared with pictures and video frames only; its own item is relevant. "
+        "No titles are compared, so the encoder must connect words with pictures.",
+        notes=_sample_notes(len(queries), len(pictured), "items with a title and a picture"),
         chance=_chance(k, len(pictured)),
     )
 
 
 def _pictures_to_pictures(store: Store, k: int, count: int, seed: int) -> Task | None:
-    of_item: dict[str, list[str]] = defaultdict(list)
+    view_ids: dict[str, list[str]] = defaultdict(list)
     views = store.views.search().where("part = 'image'").select(["item_id", "view_id"]).limit(None).to_arrow()
     for row in views.to_pylist():
-        of_item[row["item_id"]].append(row["view_id"])
-    several = {item_id for item_id, ids in of_item.items() if len(ids) > 1}
-    # the first picture of each, which a shop shows in its lists
-    first = {min(of_item[item_id]) for item_id in several}
+        view_ids[row["item_id"]].append(row["view_id"])
+    several = {item_id for item_id, ids in view_ids.items() if len(ids) > 1}
+    # the first picture of each item, which a shop shows in its lists
+    first = {min(view_ids[item_id]) for item_id in several}
     rows = [row for row in _views(store, "part = 'image'", several) if row["view_id"] in first]
     pictures = _sample(rows, "view_id", count, seed)
     if not pictures:
         return None
     folders = {row["item_id"]: row["catalog_dir"] for row in _items(store, ["item_id", "catalog_dir"])}
-    asked = [
+    queries = [
         JudgedQuery(row["item_id"], None, locate(row["uri"], folders[row["item_id"]]), {row["item_id"]: 1})
         for row in pictures
     ]
-    own = [row["view_id"] for row in pictures]
-    found = nearest_by_views(store, _vectors(store, pictures), k, "part = 'image'", own)
+    own_views = [row["view_id"] for row in pictures]
+    rankings = nearest_by_views(store, _vectors(store, pictures), k, "part = 'image'", own_views)
     return measure(
-        asked,
-        [ModeRankings("vector", found)],
+        queries,
+        [ModeRankings("vector", rankings)],
         k=k,
         name="picture to another of the same item",
-        about="An item's first picture is asked for among all other pictures; one of the same item is wanted.",
-        notes=_sample_notes(len(asked), len(several), "items with two pictures or more"),
-        chance=_chance(k, len(of_item)),
+        about="The query is the first picture of an item, compared with all other pictures; its own item is relevant.",
+        notes=_sample_notes(len(queries), len(several), "items with two pictures or more"),
+        chance=_chance(k, len(view_ids)),
     )
 
 
@@ -167,35 +167,37 @@ def _groups(
         for words, items in groups.items()
         if len(items) <= max(1, MAX_GROUP_SHARE * total)
     ]
-    drawn = _sample(usable, "text", count, seed)
-    if not drawn:
+    sample = _sample(usable, "text", count, seed)
+    if not sample:
         return None
-    asked = [JudgedQuery(group["text"], group["text"], None, group["items"]) for group in drawn]
+    queries = [JudgedQuery(group["text"], group["text"], None, group["items"]) for group in sample]
     task = evaluate(
         database,
-        asked,
+        queries,
         k=k,
         modes=modes,
         rerankers=rerankers,
         name=f"{' + '.join(names)} to items",
-        about=f"The words of {' and '.join(names)} are asked for; every item that has them all is wanted.",
+        about=f"The query has the words of {' and '.join(names)}; every item with all these values is relevant.",
     )
-    notes = _sample_notes(len(asked), len(usable), "groups of items")
+    notes = _sample_notes(len(queries), len(usable), "groups of items")
     return Task(task.name, task.about, task.k, task.modes, task.comparisons, (*task.notes, *notes), _chance(k, total))
 
 
 def nearest_by_views(
     store: Store, vectors: Vectors, k: int, condition: str, excluded_views: Sequence[str] | None = None
 ) -> list[tuple[str, ...]]:
-    """The k items whose nearest view is nearest, for each of several queries: exact, in one pass over the views.
+    """Find the k nearest items of several queries by the best view of each item: exact, in one pass over the views.
 
     Args:
+        store: the database.
         vectors: (n, dim) float32, unit rows.
-        condition: SQL over `views`: which views are compared.
-        excluded_views: a view_id for each query that is not compared with it: the one it was taken from.
+        k: number of items per query.
+        condition: SQL condition over `views` that selects the views to compare.
+        excluded_views: for each query a view_id to ignore: the view that the query was made from.
 
     Returns:
-        n tuples of at most k item ids, best first; of equal scores the lower id first.
+        n tuples of at most k item ids, best first; ties by id.
     """
     best: list[dict[str, float]] = [{} for _ in vectors]
     reader = store.views.search().where(condition).select(["view_id", "item_id", "vector"]).limit(None)
@@ -210,38 +212,38 @@ def nearest_by_views(
                     scores[place[view_id], query] = -np.inf
         ids = batch["item_id"].to_numpy(zero_copy_only=False)
         items, codes = np.unique(ids, return_inverse=True)
-        of_item = np.full((len(items), len(vectors)), -np.inf, dtype=np.float32)
-        np.maximum.at(of_item, codes, scores)
-        for query, column in enumerate(of_item.T):
-            # an item among the k best of all is among the k best of the batch that holds its nearest view
+        item_scores = np.full((len(items), len(vectors)), -np.inf, dtype=np.float32)
+        np.maximum.at(item_scores, codes, scores)
+        for query, column in enumerate(item_scores.T):
+            # one of the k best items overall is also one of the k best in the batch with its nearest view
             top = np.argsort(-column, kind="stable")[:k]
             merged = best[query]
             for code in top[np.isfinite(column[top])]:
                 merged[items[code]] = max(float(column[code]), merged.get(items[code], -np.inf))
             best[query] = dict(sorted(merged.items(), key=lambda pair: (-pair[1], pair[0]))[:k])
-    return [tuple(found) for found in best]
+    return [tuple(item_ids) for item_ids in best]
 
 
-def _group_columns(store: Store, asked: Sequence[str] | None) -> list[str]:
-    there = [name for name in store.items.schema.names if name not in HIDDEN_COLUMNS]
-    if asked is None:
-        lower = {name.lower(): name for name in there}
-        guessed = [next((lower[name] for name in names if name in lower), None) for names in GUESSED_COLUMNS]
+def _group_columns(store: Store, names: Sequence[str] | None) -> list[str]:
+    existing = [name for name in store.items.schema.names if name not in HIDDEN_COLUMNS]
+    if names is None:
+        lower = {name.lower(): name for name in existing}
+        guessed = [next((lower[name] for name in group if name in lower), None) for group in GUESSED_COLUMNS]
         return [name for name in guessed if name is not None] if all(guessed) else []
-    for name in asked:
-        if name not in there:
-            raise QueryError(f"--group-by asks for {name!r}, which is no column; the columns are {', '.join(there)}")
-    return list(asked)
+    for name in names:
+        if name not in existing:
+            raise QueryError(f"--group-by {name!r} is no column; the columns are {', '.join(existing)}")
+    return list(names)
 
 
 def _words(value: object) -> str:
-    """A cell as somebody would say it: of a path of categories, the last."""
+    """Convert a cell to query words; a category path gives its last part."""
     text = "" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return re.split(r"\s*[/>|]\s*", text.strip().strip("/>|"))[-1].strip()
 
 
 def _sample(rows: Sequence[Mapping[str, Any]], key: str, count: int, seed: int) -> list[Mapping[str, Any]]:
-    """At most `count` rows, in an order that depends on the seed and their keys alone."""
+    """Sample at most `count` rows; the sample and its order depend only on the seed and the keys."""
     return sorted(rows, key=lambda row: hashlib.blake2b(f"{seed}\n{row[key]}".encode()).digest())[:count]
 
 
@@ -264,11 +266,11 @@ def _views(store: Store, condition: str, item_ids: set[str]) -> list[dict[str, A
 
 
 def _vectors(store: Store, rows: Sequence[Mapping[str, Any]]) -> Vectors:
-    """The vectors of views, in their order."""
+    """Read the vectors of views, in their order."""
     view_ids = [str(row["view_id"]) for row in rows]
-    found = pa.concat_tables(store.rows_by_id(store.views, view_ids, key="view_id", columns=["view_id", "vector"]))
-    place = {view_id: n for n, view_id in enumerate(found["view_id"].to_pylist())}
-    vectors = vectors_of_column(found["vector"].combine_chunks())
+    views = pa.concat_tables(store.rows_by_id(store.views, view_ids, key="view_id", columns=["view_id", "vector"]))
+    place = {view_id: n for n, view_id in enumerate(views["view_id"].to_pylist())}
+    vectors = vectors_of_column(views["vector"].combine_chunks())
     return vectors[[place[row["view_id"]] for row in rows]]
 
 

@@ -1,4 +1,4 @@
-"""Relevance judgements: which items answer a query, and how well; read from a file and checked row by row."""
+"""Relevance judgements: grades of items for queries, read from a file and checked row by row."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "event": ("event", "event_type"),
     "weight": ("weight", "event_weight"),
 }
-"""Ours to the names a file may use; the first that it has counts."""
+"""Column to its accepted names in a file; the first name with a value is used."""
 
 EVENT_GRADES: Mapping[str, int] = {
     "impression": 0,
@@ -35,58 +35,65 @@ EVENT_GRADES: Mapping[str, int] = {
     "purchase": 3,
     "buy": 3,
 }
-"""What an event says of an item, as a grade: the usual ladder of commitment."""
+"""Grade of each event: the stronger the commitment, the higher the grade."""
 
 MAX_GRADE = 100
-"""Above any scale in use; a larger grade is a price or an id in the wrong column."""
+"""Maximum grade, above every scale in use. A larger number is a price or an id in the wrong column."""
 
-MAX_NAMED = 10
-"""Bad rows named in one message."""
+MAX_LISTED = 10
+"""Maximum number of bad rows listed in one message."""
 
 
 @dataclass(frozen=True)
 class JudgedQuery:
-    """One query with the grades of the items that were judged for it."""
+    """One query with the grades of its judged items."""
 
     query_id: str
-    text: str | None  # what was typed, or None for a picture
-    image: str | None  # path or address of the query picture, or None for a text
-    grades: Mapping[str, int] = field(default_factory=dict)  # item_id to grade: 0 does not answer it, more is better
+    text: str | None  # query text; None for a picture query
+    image: str | None  # path or address of the query picture; None for a text query
+    grades: Mapping[str, int] = field(default_factory=dict)  # item id to grade: 0 is not relevant, higher is better
 
     @property
     def relevant_items(self) -> dict[str, int]:
-        """The items that answer it, best grade first."""
+        """Items with a grade above 0, best grade first; ties by id."""
         return dict(sorted(((i, g) for i, g in self.grades.items() if g > 0), key=lambda pair: (-pair[1], pair[0])))
 
 
 def read_judgements(path: str | Path) -> list[JudgedQuery]:
-    """Read graded judgements: columns `query` or `image`, `item_id`, `grade`, and `query_id` where there is one.
+    """Read graded judgements: columns `query` or `image`, `item_id`, `grade`, and optionally `query_id`.
 
-    Rows of one query are told by their `query_id`, else by the query itself. A relative picture path starts at the
-    file's folder.
+    Rows with the same `query_id`, or without it the same query, belong together. A relative picture path starts at
+    the file's folder.
 
     Args:
-        path: CSV, TSV, JSON Lines or Parquet.
+        path: CSV, TSV, JSON Lines or Parquet file.
 
     Returns:
-        The queries in the order of their first row; a query none of whose items has a grade above 0 is kept.
+        The queries in the order of their first row, including queries without an item of grade above 0.
 
     Raises:
-        QueryError: the file cannot be read, lacks a column, or has rows that break its rules; up to ten of them are
-            named with their line. A judgement that is left out silently would change every figure.
+        QueryError: the file cannot be read, lacks a column, or has invalid rows. The message lists up to ten rows.
+            Invalid rows are an error, because skipping a judgement would change every figure.
     """
     return _read(Path(path), events=False)
 
 
 def read_events(path: str | Path) -> list[JudgedQuery]:
-    """Read a log of what people did with results as judgements: columns `query` or `image`, `item_id`, `event`.
+    """Read a log of user events as judgements: columns `query` or `image`, `item_id`, `event`.
 
-    An item's grade is that of the strongest event it had for the query (`EVENT_GRADES`); a column `weight`, whole
-    numbers from 0 to 100, says it in a file's own way, whatever its events are called. What was shown first is
-    clicked first, whatever it is: grades from events carry the old ranking's order in them.
+    The grade of an item is that of its strongest event for the query (`EVENT_GRADES`). A column `weight`, whole numbers
+    from 0 to 100, replaces these grades; then events may have any name. Users click items at the top more often, so
+    grades from events reflect the old ranking.
+
+    Args:
+        path: CSV, TSV, JSON Lines or Parquet file.
+
+    Returns:
+        The queries in the order of their first row.
 
     Raises:
-        QueryError: as `read_judgements`, and for an event of unknown name without a weight.
+        QueryError: the file cannot be read, lacks a column, or has invalid rows, such as an unknown event without a
+            weight.
     """
     return _read(Path(path), events=True)
 
@@ -95,7 +102,7 @@ def _read(path: Path, *, events: bool) -> list[JudgedQuery]:
     if not path.is_file():
         raise QueryError(f"there is no file {str(path)!r}; give judgements as {', '.join(FORMATS)}")
     if path.suffix.lower() not in FORMATS:
-        raise QueryError(f"{path}: *{path.suffix or path.name} is not read; give {', '.join(FORMATS)}")
+        raise QueryError(f"{path}: the format {path.suffix or path.name!r} is not supported; give {', '.join(FORMATS)}")
     source = open_source(str(path))
     table = _JudgementTable(source.root, events)
     problems: list[str] = []
@@ -105,10 +112,10 @@ def _read(path: Path, *, events: bool) -> list[JudgedQuery]:
         if problem is not None:
             problems.append(f"{source.place} {number}: {problem}")
     if problems:
-        more = f"\n  and {len(problems) - MAX_NAMED} more" if len(problems) > MAX_NAMED else ""
+        more = f"\n  and {len(problems) - MAX_LISTED} more" if len(problems) > MAX_LISTED else ""
         raise QueryError(
-            f"{path} has {len(problems)} rows that cannot be used; mend or remove them:\n  "
-            + "\n  ".join(problems[:MAX_NAMED])
+            f"{path} has {len(problems)} invalid rows; correct or remove them:\n  "
+            + "\n  ".join(problems[:MAX_LISTED])
             + more
         )
     if not number:
@@ -117,7 +124,7 @@ def _read(path: Path, *, events: bool) -> list[JudgedQuery]:
 
 
 class _JudgementTable:
-    """Judgements as they are read; `add` says what is wrong with a row."""
+    """Collects judgements row by row; `add` returns the problem of an invalid row."""
 
     def __init__(self, root: Path, events: bool) -> None:
         self._root = root
@@ -148,42 +155,40 @@ class _JudgementTable:
         return None
 
     def queries(self) -> list[JudgedQuery]:
-        return [JudgedQuery(key, *asked, grades=self._grades[key]) for key, asked in self._query_parts.items()]
+        return [JudgedQuery(key, *parts, grades=self._grades[key]) for key, parts in self._query_parts.items()]
 
     def _grade(self, row: Row) -> int | str:
         if not self._events:
             value = _cell(row, "grade")
             if value is None:
-                return (
-                    "it has no grade; give 0 for an item that does not answer the query, 1 and more for one that does"
-                )
-            return _whole("grade", value)
+                return "it has no grade; give 0 for an item that is not relevant, and 1 or more for a relevant one"
+            return _whole_number("grade", value)
         weight = _cell(row, "weight")
         if weight is not None:
-            return _whole("weight", weight)
+            return _whole_number("weight", weight)
         event = str(_cell(row, "event") or "").strip().lower()
         if event not in EVENT_GRADES:
-            return f"event {event!r} is not one of {', '.join(EVENT_GRADES)}; name one of them, or give a weight"
+            return f"event {event!r} is not one of {', '.join(EVENT_GRADES)}; use one of them, or give a weight"
         return EVENT_GRADES[event]
 
 
-def _whole(name: str, value: object) -> int | str:
-    """A grade or weight, or what is wrong with it."""
+def _whole_number(name: str, value: object) -> int | str:
+    """Parse a grade or weight, or return the problem."""
     try:
         number = float(str(value))
     except ValueError:
         number = math.nan
     if not number.is_integer() or not 0 <= number <= MAX_GRADE:
-        return f"{name} {value!r} is not a whole number from 0 to {MAX_GRADE}; 0 is for an item that does not answer"
+        return f"{name} {value!r} is not a whole number from 0 to {MAX_GRADE}; 0 means not relevant"
     return int(number)
 
 
-def _cell(row: Row, ours: str) -> object:
-    return next((row[name] for name in COLUMNS[ours] if row.get(name) is not None), None)
+def _cell(row: Row, column: str) -> object:
+    return next((row[name] for name in COLUMNS[column] if row.get(name) is not None), None)
 
 
 def _text(value: object) -> str | None:
-    """A cell as text; a number keeps no trailing .0, so that an id is the same in CSV, JSON and Parquet."""
+    """Convert a cell to text; a number loses a trailing .0, so that an id is the same in CSV, JSON and Parquet."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return None if value is None else str(value).strip() or None

@@ -1,4 +1,4 @@
-"""How well a search ranks: the usual measures over judged queries, mode by mode, and whether a difference is real."""
+"""Evaluate search over judged queries: the usual measures for each mode, and the significance of differences."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from typing import Any, Literal, Protocol, cast, get_args
 import ir_measures
 import numpy as np
 from ir_measures import RR, P, R, nDCG
-from numpy.typing import NDArray
-from scipy.stats import permutation_test
 
 from firstsight.errors import FirstsightError, MediaError, OptionalDependencyError, QueryError, StoreError
 from firstsight.retrieval.evaluation.judgements import JudgedQuery
+from firstsight.retrieval.evaluation.significance import holm, paired_p_value
 from firstsight.retrieval.query import Query
 from firstsight.retrieval.reranker_store import RerankerVersion, digest
 from firstsight.retrieval.results import SearchResults
@@ -23,17 +22,11 @@ Mode = Literal["vector", "words", "hybrid"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 
 MEASURES = ("ndcg", "rr", "recall", "p")
-"""NDCG, reciprocal rank, recall and precision, each at k."""
-
-RESAMPLES = 9_999
-"""Random sign flips per comparison: the smallest p-value it can give is 1 in 10,000."""
-
-FLIP_BYTES = 64 * 2**20
-"""Memory for one lot of sign flips."""
+"""Measures: NDCG, reciprocal rank, recall and precision, each at k."""
 
 
 class Searchable(Protocol):
-    """What is evaluated: `firstsight.Database`, or anything that searches as it does."""
+    """Interface of an evaluated search; `firstsight.Database` implements it."""
 
     def search_many(
         self, queries: Sequence[Query], *, reranker: int | None = None
@@ -42,36 +35,36 @@ class Searchable(Protocol):
 
 @dataclass(frozen=True)
 class QueryOutcome:
-    """One query under one mode."""
+    """Result of one query in one mode."""
 
     query: JudgedQuery
-    found: tuple[str, ...]  # item ids, best first, at most k
+    item_ids: tuple[str, ...]  # best first, at most k
     values: Mapping[str, float]  # measure to value, 0 to 1
 
 
 @dataclass(frozen=True)
 class ModeReport:
-    """One mode over all queries."""
+    """Results of one mode over all queries."""
 
     mode: str
-    means: Mapping[str, float]  # measure to its mean over queries, 0 to 1
+    means: Mapping[str, float]  # measure to its mean over the queries, 0 to 1
     outcomes: tuple[QueryOutcome, ...]  # in the order of the queries
 
 
 @dataclass(frozen=True)
 class ModeComparison:
-    """Whether two modes differ in NDCG@k by more than chance."""
+    """Comparison of two modes by NDCG@k."""
 
-    better: str  # of the two, by its mean
+    better: str  # mode with the higher mean
     worse: str
     difference: float  # of the mean NDCG@k, 0 or more
     p: float  # two-sided, paired randomisation test
-    p_holm: float  # the same, corrected for the number of pairs of modes (Holm)
+    p_holm: float  # corrected for the number of mode pairs (Holm)
 
 
 @dataclass(frozen=True)
 class Task:
-    """One set of queries, ranked by one or more modes."""
+    """Evaluation of one set of queries in one or more modes."""
 
     name: str
     about: str
@@ -79,15 +72,15 @@ class Task:
     modes: tuple[ModeReport, ...]
     comparisons: tuple[ModeComparison, ...] = ()
     notes: tuple[str, ...] = ()
-    chance: float | None = None  # the recall@k of a random order, where it is known
+    chance: float | None = None  # recall@k of a random order, if known
 
     @property
     def best(self) -> ModeReport:
-        """The mode with the highest mean NDCG@k; of equals the first."""
+        """The mode with the highest mean NDCG@k; the first one of a tie."""
         return max(self.modes, key=lambda report: report.means["ndcg"])
 
     def as_dict(self) -> dict[str, Any]:
-        """What JSON holds of it: figures, without the queries."""
+        """Return the figures as plain values for JSON, without the single queries."""
         return {
             "task": self.name,
             "about": self.about,
@@ -102,34 +95,38 @@ class Task:
 
 @dataclass
 class ModeRankings:
-    """What a mode found for each query, and what it could not answer."""
+    """Rankings of one mode for all queries."""
 
     mode: str
-    found: list[tuple[str, ...]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    item_ids: list[tuple[str, ...]] = field(default_factory=list)  # one ranking per query, best first
 
 
 def run_queries(
     database: Searchable, queries: Sequence[JudgedQuery], k: int, mode: str, reranker: int | None = None
 ) -> list[SearchResults]:
-    """Search for every query in one mode: the one place where evaluation meets search.
+    """Search for every query in one mode.
 
     Args:
-        reranker: the version that orders the results; None for the search's own order.
+        database: the search to evaluate.
+        queries: texts or pictures.
+        k: number of results per query.
+        mode: mode of the text queries.
+        reranker: version that orders the results; None for no reranking.
 
     Raises:
-        QueryError: the database's search has no such mode, or a query picture cannot be read.
-        OptionalDependencyError, StoreError: the reranker cannot be used.
+        QueryError: the mode is unknown, or the picture of a query cannot be read.
+        OptionalDependencyError: the reranker needs LightGBM, which is not installed.
+        StoreError: the reranker's model cannot be used.
     """
-    asked = [
-        # a mode that is none is refused there
+    search_queries = [
+        # `Query` checks the mode
         Query(text=query.text, mode=cast("Mode", mode), k=k, rerank=reranker is not None)
         if query.text is not None
         else Query(images=[str(query.image)], k=k)
         for query in queries
     ]
     answers = []
-    for query, answer in zip(queries, database.search_many(asked, reranker=reranker), strict=True):
+    for query, answer in zip(queries, database.search_many(search_queries, reranker=reranker), strict=True):
         if isinstance(answer, MediaError):
             raise QueryError(f"the picture of query {query.query_id!r} cannot be used: {answer}")
         if isinstance(answer, FirstsightError):
@@ -151,55 +148,56 @@ def evaluate(
 ) -> Task:
     """Rank judged queries in each mode and measure the rankings.
 
-    Queries for which no item has a grade above 0 are left out, and the notes say how many. An item that was not
-    judged counts as one that does not answer the query; one that was judged and is not in the database cannot be
-    found, so it lowers recall.
+    Queries without an item of grade above 0 are skipped; a note has their number. An unjudged item counts as not
+    relevant. A judged item that is not in the database cannot be found, so it lowers recall.
 
     Args:
         database: searched once per query and mode.
         queries: from `read_judgements`.
         k: depth of every measure, 1 to 1,000.
-        modes: "vector", "words", "hybrid", as far as the search has them, without a reranker; each once.
-        rerankers: each is one more row beside its mode.
-        known: which of some ids are in the database, for the note about those that are not.
-        name, about: of the task, for the report.
+        modes: "vector", "words", "hybrid", each at most once; evaluated without a reranker.
+        rerankers: each adds a row for its mode.
+        known: returns which of the given ids are in the database, for a note about missing items.
+        name, about: name and description of the task, for the report.
 
     Raises:
-        QueryError: no query can be used, a k out of range, a mode that is not there or named twice, or a query
-            whose picture cannot be read.
+        QueryError: no query is usable, k is out of range, a mode is unknown or repeated, or the picture of a query
+            cannot be read.
     """
     check_depth(k)
     unknown = next((mode for mode in modes if mode not in MODES or list(modes).count(mode) > 1), None)
     if unknown is not None or not modes:
-        raise QueryError(f"mode {unknown!r} is not one of {', '.join(MODES)}, each named once")
+        raise QueryError(f"mode {unknown!r} is not one of {', '.join(MODES)}; give each at most once")
     usable = [query for query in queries if query.relevant_items]
     if not usable:
-        raise QueryError("no query has an item with a grade above 0, so there is nothing to find; add such judgements")
+        raise QueryError("no query has an item with a grade above 0, so nothing can be found; add such judgements")
     notes = []
     if len(usable) < len(queries):
-        notes.append(f"{len(queries) - len(usable)} queries are left out: none of their items has a grade above 0")
+        notes.append(f"{len(queries) - len(usable)} queries are skipped: none of their items has a grade above 0")
     if known is not None:
-        asked = sorted({item_id for query in usable for item_id in query.relevant_items})
-        absent = set(asked) - known(asked)
-        if absent:
-            some = ", ".join(sorted(absent)[:3])
-            notes.append(f"{len(absent)} of {len(asked)} wanted items are not in the database (such as {some})")
+        relevant = sorted({item_id for query in usable for item_id in query.relevant_items})
+        missing = set(relevant) - known(relevant)
+        if missing:
+            examples = ", ".join(sorted(missing)[:3])
+            notes.append(
+                f"{len(missing)} of {len(relevant)} relevant items are not in the database (such as {examples})"
+            )
     rankings = []
     for mode in modes:
         rankings.append(ModeRankings(mode, _ranked_ids(run_queries(database, usable, k, mode))))
-        for reranker in (one for one in rerankers if one.mode == mode):
+        for reranker in (version for version in rerankers if version.mode == mode):
             try:
                 results = run_queries(database, usable, k, mode, reranker.version)
             except (OptionalDependencyError, StoreError) as error:
-                notes.append(f"reranker {reranker.version} is left out: {error}")
+                notes.append(f"reranker {reranker.version} is skipped: {error}")
                 continue
             row = f"{mode} + reranker {reranker.version}" + ("" if reranker.promoted else " (not promoted)")
             rankings.append(ModeRankings(row, _ranked_ids(results)))
             learned = sum(digest(query.text) in reranker.learned for query in usable if query.text is not None)
             if learned:
                 notes.append(
-                    f"reranker {reranker.version} has learned from {learned} of these {len(usable)} queries, which "
-                    "flatters its row; firstsight rerank status has its held-out figures"
+                    f"reranker {reranker.version} was trained on {learned} of these {len(usable)} queries, so its row "
+                    "is too good; firstsight rerank status has its held-out figures"
                 )
     return measure(usable, rankings, k=k, name=name, about=about, notes=notes)
 
@@ -218,45 +216,54 @@ def measure(
     notes: Sequence[str] = (),
     chance: float | None = None,
 ) -> Task:
-    """Put rankings of the same queries into one report.
+    """Measure rankings of the same queries.
 
-    The measures are trec_eval's, by the library `ir_measures`: NDCG@k with the grade as gain and log2 discount
-    (Järvelin and Kekäläinen 2002), RR@k, recall@k and P@k over all items with a grade above 0.
+    The measures are those of trec_eval, from the library `ir_measures`: NDCG@k with the grade as gain and log2 discount
+    (Järvelin and Kekäläinen 2002), and RR@k, recall@k and P@k over all items with a grade above 0.
+
+    Args:
+        queries: the judged queries.
+        rankings: for each mode, the rankings in the order of the queries.
+        k: depth of every measure, 1 to 1,000.
+        name, about, notes: name, description and notes of the task, for the report.
+        chance: recall@k of a random order, if known.
     """
     reports = tuple(_mode_report(queries, ranking, k) for ranking in rankings)
     return Task(name, about, k, reports, compare(reports), tuple(notes), chance)
 
 
 def check_depth(k: int) -> None:
-    """Refuse a depth that no measure is meant for.
+    """Check the depth of the measures.
 
     Raises:
-        QueryError: it is below 1 or above 1,000.
+        QueryError: k is below 1 or above 1,000.
     """
     if not 1 <= k <= 1_000:
         raise QueryError(f"k must be between 1 and 1000, not {k}")
 
 
 def _mode_report(queries: Sequence[JudgedQuery], ranking: ModeRankings, k: int) -> ModeReport:
-    values = score(queries, ranking.found, k)
+    values = score(queries, ranking.item_ids, k)
     outcomes = tuple(
-        QueryOutcome(query, found[:k], value)
-        for query, found, value in zip(queries, ranking.found, values, strict=True)
+        QueryOutcome(query, item_ids[:k], value)
+        for query, item_ids, value in zip(queries, ranking.item_ids, values, strict=True)
     )
     return ModeReport(ranking.mode, {name: float(np.mean([v[name] for v in values])) for name in MEASURES}, outcomes)
 
 
-def score(queries: Sequence[JudgedQuery], found: Sequence[Sequence[str]], k: int) -> list[dict[str, float]]:
-    """NDCG, RR, recall and precision at k of each query's ranking, each 0 to 1.
+def score(queries: Sequence[JudgedQuery], rankings: Sequence[Sequence[str]], k: int) -> list[dict[str, float]]:
+    """Compute NDCG, RR, recall and precision at k of each ranking, each 0 to 1.
 
     Args:
-        found: item ids, best first, one list per query; no id twice in one.
+        queries: the judged queries.
+        rankings: for each query the item ids, best first, without repeats.
+        k: depth of the measures.
     """
     names = {nDCG @ k: "ndcg", RR @ k: "rr", R @ k: "recall", P @ k: "p"}
-    # numbered, since two queries may share an id across tasks; falling scores, since trec_eval orders by score
-    # and breaks ties by the item's id, and it is our order that is measured
+    # Queries are numbered, since two may share an id across tasks. The scores fall by rank, since trec_eval orders by
+    # score and breaks ties by item id.
     qrels = {str(n): dict(query.grades) for n, query in enumerate(queries)}
-    run = {str(n): {i: float(len(ids) - rank) for rank, i in enumerate(ids)} for n, ids in enumerate(found)}
+    run = {str(n): {i: float(len(ids) - rank) for rank, i in enumerate(ids)} for n, ids in enumerate(rankings)}
     values = [dict.fromkeys(MEASURES, 0.0) for _ in queries]
     for metric in ir_measures.iter_calc(list(names), qrels, run):
         values[int(metric.query_id)][names[metric.measure]] = float(metric.value)
@@ -264,50 +271,13 @@ def score(queries: Sequence[JudgedQuery], found: Sequence[Sequence[str]], k: int
 
 
 def compare(reports: Sequence[ModeReport]) -> tuple[ModeComparison, ...]:
-    """Every pair of modes by NDCG@k, with the p-value of a paired randomisation test, Holm-corrected over pairs."""
-    found = []
-    for one, two in itertools.combinations(reports, 2):
-        better, worse = (one, two) if one.means["ndcg"] >= two.means["ndcg"] else (two, one)
+    """Compare every pair of modes by NDCG@k: paired randomisation test, Holm correction over the pairs."""
+    pairs = []
+    for first, second in itertools.combinations(reports, 2):
+        better, worse = (first, second) if first.means["ndcg"] >= second.means["ndcg"] else (second, first)
         p = paired_p_value(*([o.values["ndcg"] for o in report.outcomes] for report in (better, worse)))
-        found.append((better, worse, p))
+        pairs.append((better, worse, p))
     return tuple(
         ModeComparison(better.mode, worse.mode, better.means["ndcg"] - worse.means["ndcg"], p, corrected)
-        for (better, worse, p), corrected in zip(found, holm([p for _, _, p in found]), strict=True)
+        for (better, worse, p), corrected in zip(pairs, holm([p for _, _, p in pairs]), strict=True)
     )
-
-
-def paired_p_value(
-    one: Sequence[float] | NDArray[np.float64], two: Sequence[float] | NDArray[np.float64], *, seed: int = 0
-) -> float:
-    """Two-sided p-value of the mean difference of paired values: the randomisation (sign-flip) test.
-
-    Recommended for retrieval measures by Smucker, Allan and Carterette (CIKM 2007): unlike a t-test it asks nothing
-    of the distribution. Exact where all sign flips number at most 9,999, else by as many random ones.
-
-    Args:
-        one, two: the same queries in the same order, n >= 1 values each.
-        seed: of the random flips, so that a figure can be had again.
-    """
-    differences = np.asarray(one, dtype=np.float64) - np.asarray(two, dtype=np.float64)
-    if len(differences) < 2 or not differences.any():
-        return 1.0
-    result = permutation_test(
-        (differences,),
-        lambda values, axis: np.mean(values, axis=axis),
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        batch=max(1, FLIP_BYTES // (8 * len(differences))),
-        rng=np.random.default_rng(seed),
-    )
-    return float(result.pvalue)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values corrected for their number by Holm's step-down method (1979), in the order given."""
-    corrected = [0.0] * len(p_values)
-    highest = 0.0
-    for rank, index in enumerate(np.argsort(p_values, kind="stable")):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
-        corrected[index] = highest
-    return corrected

@@ -1,4 +1,4 @@
-"""The map of the items as one HTML page: points on a canvas, pictures in sheets, nothing from outside."""
+"""Write the map of the items as one HTML page: points on a canvas, thumbnails in sheets, no external resources."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from PIL import Image, ImageOps
 
 from firstsight.errors import MediaError
@@ -21,19 +20,24 @@ from firstsight.media.decode.video_sampler import VideoSampler
 from firstsight.media.pictures import crop_long
 from firstsight.media.policy import MediaPolicy
 from firstsight.retrieval.pages.space_map import Point, SpaceMap
+from firstsight.retrieval.pages.templating import PAGES, page_template
 from firstsight.retrieval.pages.thumbnails import jpeg_data, load_picture
 
 TILE = 64
 """Side of a thumbnail, in pixels."""
 
 PER_ROW = 16
-"""Thumbnails in a row of a sheet, and rows: 256 to a JPEG of 1024 x 1024, decoded by the browser when hovered."""
+"""Number of thumbnails per row of a sheet, and of rows. The 256 thumbnails make a JPEG of 1024 x 1024 pixels, which the
+browser decodes on hover."""
 
 MAX_PICTURE_BYTES = 16 * 2**20
-"""All thumbnails of a page, by default; points beyond it have none."""
+"""Default maximum size of all thumbnails of a page, in bytes. Further points have no thumbnail."""
+
+MAP_PAINTER = "map_painter.js"
+"""JavaScript module with the colours and the painter of maps; the service serves it too."""
 
 THREADS = 4
-"""Pictures fetched and decoded at once."""
+"""Number of pictures fetched and decoded at once."""
 
 
 def write_space_map(
@@ -45,17 +49,18 @@ def write_space_map(
     max_picture_bytes: int = MAX_PICTURE_BYTES,
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> int:
-    """Write a map as a page; a picture that cannot be read is left out.
+    """Write a map as a page. A point whose picture cannot be read has no thumbnail.
 
     Args:
-        path: of the page; replaced where it exists.
+        path: of the page; an existing file is replaced.
+        space: the map.
         name: of the database, for the heading.
-        policy: limits for reading the pictures; local files may lie anywhere, since the index named them.
-        max_picture_bytes: most bytes of thumbnails, as they stand in the page; 0 for none.
-        on_progress: told how many points have been through.
+        policy: limits for reading the pictures; local files are read from any folder, since the index has their paths.
+        max_picture_bytes: maximum size of the thumbnails in the page, in bytes; 0: no thumbnails.
+        on_progress: called with the number of processed points.
 
     Returns:
-        How many points have a thumbnail.
+        Number of points with a thumbnail.
 
     Raises:
         OSError: the page cannot be written.
@@ -63,14 +68,14 @@ def write_space_map(
     sheets: list[str] = []
     tiles: list[int] = []
     size = 0
-    with closing(_sheets(space.points, replace(policy, allow_anywhere=True))) as made:
-        for sheet, used in made if max_picture_bytes > 0 else ():
+    with closing(_sheets(space.points, replace(policy, allow_anywhere=True))) as generated:
+        for sheet, filled in generated if max_picture_bytes > 0 else ():
             if sheet is not None and size + len(sheet) > max_picture_bytes:
                 break
             size += len(sheet or "")
             first = len(sheets) * PER_ROW**2
-            tiles += [first + place if has else -1 for place, has in enumerate(used)]
-            # a sheet that shows nothing keeps its number, so that a tile's place follows from its own
+            tiles += [first + place if has_picture else -1 for place, has_picture in enumerate(filled)]
+            # an empty sheet keeps its number, since the tile number determines the sheet
             sheets.append(sheet or "")
             on_progress(len(tiles))
     tiles += [-1] * (len(space.points) - len(tiles))
@@ -80,15 +85,15 @@ def write_space_map(
 
 
 def _sheets(points: Sequence[Point], policy: MediaPolicy) -> Generator[tuple[str | None, list[bool]], None, None]:
-    """Sheets of thumbnails as data URIs, None for one that shows nothing, with which of its places are filled."""
+    """Yield sheets of thumbnails as data URIs, None for an empty sheet, each with a flag per place: filled or not."""
     with VideoSampler() as sampler, ThreadPoolExecutor(THREADS) as pool:
         for start in range(0, len(points), PER_ROW**2):
-            part = points[start : start + PER_ROW**2]
-            thumbnails = list(pool.map(lambda point: _thumbnail(point, policy, sampler), part))
+            batch = points[start : start + PER_ROW**2]
+            thumbnails = list(pool.map(lambda point: _thumbnail(point, policy, sampler), batch))
             if not any(thumbnails):
-                yield None, [False] * len(part)
+                yield None, [False] * len(batch)
                 continue
-            rows = -(-len(part) // PER_ROW)
+            rows = -(-len(batch) // PER_ROW)
             sheet = Image.new("RGB", (PER_ROW * TILE, rows * TILE), "white")
             for place, thumbnail in enumerate(thumbnails):
                 if thumbnail is not None:
@@ -103,7 +108,7 @@ def _thumbnail(point: Point, policy: MediaPolicy, sampler: VideoSampler) -> Imag
         picture = load_picture(*point.picture, policy, sampler, min_side=TILE)
     except MediaError:
         return None
-    # a side that rounds to no pixel at all would be an error
+    # without the crop, the short side of a very long picture would round to 0 pixels
     return ImageOps.pad(crop_long(picture, TILE), (TILE, TILE), Image.Resampling.LANCZOS, color="white")
 
 
@@ -121,16 +126,14 @@ def _write(path: Path, space: SpaceMap, name: str, tiles: Sequence[int], sheets:
         "tile": TILE,
         "perRow": PER_ROW,
     }
-    templates = resources.files("firstsight.retrieval.pages").joinpath("templates")
-    script = templates.joinpath("space_map.js").read_text(encoding="utf-8")
-    text = templates.joinpath("space_map.html").read_text(encoding="utf-8")
-    page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True).from_string(text)
-    html = page.render(
+    templates = resources.files(PAGES).joinpath("templates")
+    script = "\n".join(templates.joinpath(n).read_text(encoding="utf-8") for n in (MAP_PAINTER, "space_map.js"))
+    html = page_template(PAGES, "space_map.html").render(
         name=name,
         space=space,
         pictured=sum(tile >= 0 for tile in tiles),
         script=script,
-        # the browser runs this script and no other, whatever a title holds
+        # the browser runs only the script with this hash, so a title cannot add a script
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         data=embed_json(data),
     )
@@ -138,6 +141,6 @@ def _write(path: Path, space: SpaceMap, name: str, tiles: Sequence[int], sheets:
 
 
 def embed_json(data: Any) -> str:
-    """JSON that can stand in a <script> element whatever its texts hold: no character of it means anything to HTML."""
+    """Convert plain values to JSON that is safe in a <script> element: characters special to HTML are escaped."""
     text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -1,56 +1,48 @@
-"""Rankings of items, each read as far as it is needed and certain as far as it is read.
+"""Rank the items of one query, reading only the rows that the ranking needs.
 
-A ranking is a generator: it asks for nearest rows and is sent them, so that the asking of many queries goes to
-the database together (`run_rankings`). It reads more rows, four times as many each time, until the items it gives
-are certain: no item that it has not read could stand before them. With something to avoid, an item's value is at
-most its cosine, so an item whose value is above the last cosine read is certain of its place. Over views it is an
-item's best view that counts, and views of items that the filter leaves out are read past. The answer is therefore
-that of comparing everything, whatever the filter and whatever there is to avoid, as far as `nearest_rows` is exact.
+A ranking reads the nearest rows, and then four times more in each round, until enough items have a certain place.
+A place is certain if no unread item can outrank it. `minus` terms only lower a value, so a value is at most the cosine.
+An item whose value is above the last cosine read therefore has a certain place. In a ranking over views, the best view
+of an item counts, and views of items that the filter excludes are skipped. The result equals that of comparing all
+items, for every filter and every `minus` term, if `nearest_rows` is exact.
+
+A ranking is a generator of row requests, so that several queries share database calls (see `fetch_batching`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias, TypeVar, overload
+from typing import Any, overload
 
 import numpy as np
 import pyarrow.compute as pc
 
 from firstsight.encoders.base import Vector
-from firstsight.errors import FirstsightError, QueryError
+from firstsight.errors import QueryError
+from firstsight.retrieval.ranking.fetch_batching import FetchGenerator, FetchRequest
 from firstsight.retrieval.ranking.full_text import WordQuery, search_by_words, split_query_words
 from firstsight.retrieval.ranking.fusion import reciprocal_rank, weighted
 from firstsight.retrieval.ranking.item_filters import explain_condition_error
 from firstsight.retrieval.ranking.query_encoding import EncodedQuery
 from firstsight.retrieval.ranking.relevance import RandomPairCosines
-from firstsight.storage.conditions import is_in, quote, quote_name
+from firstsight.storage.sql.conditions import is_in, quote, quote_name
 from firstsight.storage.store import Store
-from firstsight.storage.vector_index import nearest_rows
 
 FIRST_READ = 64
-"""Rows read first, at least: a page and what may stand before it."""
+"""Minimum number of rows to read first: a page, and some rows for uncertain places."""
 
-SELECTIVE = 1_000
-"""A filter that leaves this many items or fewer is given to the views as a list of ids."""
+SELECTIVE_ITEMS = 1_000
+"""Maximum number of items for which a filter is passed to the view search as a list of ids."""
 
 POOL = 200
-"""Items of each side that hybrid joins, whatever the page, so that pages are cut from one ranking. After them, the
-nearest of the rest."""
-
-_EQUAL = 1e-6  # cosines closer than this may change their order with the number of rows read
+"""Items of each side that hybrid fuses. The number does not depend on the page, so all pages come from one ranking. The
+remaining items follow by cosine."""
 
 
-@dataclass(frozen=True)
-class FetchRequest:
-    """Rows that a ranking asks for; see `nearest_rows`."""
-
-    table: Literal["items", "views"]
-    vector: Vector
-    k: int
-    condition: str | None
-    column: str  # that holds the item's id
+TIE_TOLERANCE = 1e-6
+"""Cosines closer than this may change their order with the number of rows read."""
 
 
 @dataclass(frozen=True)
@@ -58,82 +50,38 @@ class Candidate:
     """An item in a ranking."""
 
     item_id: str
-    cosine: float  # of what is compared to the query
-    value: float  # what ranks it
-    has_every_word: bool = False  # it was found by words, and has all of them
-    words: float | None = None  # its BM25 score, 0 without the words; None where no words were compared
-    rank_score: float | None = None  # what a reranker gave it, where one did
+    cosine: float  # of the compared vector to the query, -1 to 1
+    value: float  # score that orders the ranking
+    has_every_word: bool = False  # found by words, and has all words of the query
+    words: float | None = None  # BM25 score, 0 without the words; None if the search did not compare words
+    rank_score: float | None = None  # score of the reranker; None if not reranked
 
 
 @dataclass(frozen=True)
 class CandidateRanking:
-    """The first items of a ranking, certain of their places."""
+    """First items of a ranking, all with a certain place."""
 
-    candidates: list[Candidate]
-    bound: float  # no item left out has a cosine above this
-    complete: bool  # there are no more
-
-
-T = TypeVar("T")
-FetchGenerator: TypeAlias = Generator[FetchRequest, list[dict[str, Any]], T]
-
-
-def run_rankings(store: Store, asking: Sequence[FetchGenerator[T]]) -> list[T | FirstsightError]:
-    """Run rankings side by side, what they ask for at one moment going to the database in as few calls as can be.
-
-    Returns:
-        What each gives in the end, or the error that ended it.
-    """
-    answers: dict[int, T | FirstsightError] = {}
-    sent: dict[int, list[dict[str, Any]] | Exception | None] = dict.fromkeys(range(len(asking)))
-    while sent:
-        waiting: dict[int, FetchRequest] = {}
-        for n, rows in sent.items():
-            try:
-                waiting[n] = asking[n].throw(rows) if isinstance(rows, Exception) else _send(asking[n], rows)
-            except StopIteration as end:
-                answers[n] = end.value
-            except FirstsightError as error:
-                answers[n] = error
-        sent = _fetch(store, waiting)
-    return [answers[n] for n in range(len(asking))]
-
-
-def _send(asking: FetchGenerator[T], rows: list[dict[str, Any]] | None) -> FetchRequest:
-    return next(asking) if rows is None else asking.send(rows)
-
-
-def _fetch(store: Store, waiting: dict[int, FetchRequest]) -> dict[int, list[dict[str, Any]] | Exception | None]:
-    groups: dict[tuple[Literal["items", "views"], int, str | None, str], list[int]] = {}
-    for n, fetch in waiting.items():
-        groups.setdefault((fetch.table, fetch.k, fetch.condition, fetch.column), []).append(n)
-    found: dict[int, list[dict[str, Any]] | Exception | None] = {}
-    for (table, k, condition, column), members in groups.items():
-        vectors = np.stack([waiting[n].vector for n in members])
-        try:
-            rows = nearest_rows(store, table, vectors, k=k, condition=condition, columns=[column])
-            found.update(zip(members, rows, strict=True))
-        except (ValueError, RuntimeError, OSError) as error:
-            found.update(dict.fromkeys(members, error))
-    return found
+    candidates: list[Candidate]  # best first
+    bound: float  # no further item has a cosine above this
+    complete: bool  # there are no further items
 
 
 @dataclass(frozen=True)
 class Ranker:
-    """Makes the rankings of one query."""
+    """Ranks the items of one query."""
 
     store: Store
     encoded: EncodedQuery
     condition: str | None  # from `build_condition`
-    background: RandomPairCosines
-    frames: RandomPairCosines | None = None  # of frames, where moments are asked for
-    blocked_ids: frozenset[str] | None = None  # what `condition` keeps out, where it keeps out nothing else
+    background: RandomPairCosines  # of the compared part
+    frames: RandomPairCosines | None = None  # of frames, if the query asks for moments
+    blocked_ids: frozenset[str] | None = None  # blocked ids, if blocking is all that `condition` does; else None
 
     def rank(self, need: int) -> FetchGenerator[CandidateRanking]:
-        """At least `need` items certain of their places, or all there are.
+        """Rank at least `need` items, or all items if there are fewer.
 
         Raises:
-            QueryError: a condition that fails on a row.
+            QueryError: the query's `where` condition fails on a row.
         """
         query = self.encoded.query
         mode = query.resolved_mode
@@ -151,15 +99,15 @@ class Ranker:
     # ---- by vectors
 
     def _rank_by_items(self, need: int) -> FetchGenerator[CandidateRanking]:
-        # not by a condition: one that nearly all rows pass costs as any other
+        # few blocked ids are removed here: a condition is slow even if nearly all rows pass it
         condition = self.condition if self.blocked_ids is None else None
-        left_out = set(self.encoded.query.items)
-        k = _first_read(need + len(left_out))
-        left_out |= self.blocked_ids or set()
+        excluded = set(self.encoded.query.items)
+        k = _first_read(need + len(excluded))
+        excluded |= self.blocked_ids or set()
         while True:
             rows = yield FetchRequest("items", self.encoded.vector, k, condition, "item_id")
             cosines = {str(row["item_id"]): 1.0 - float(row["_distance"]) for row in rows}
-            cosines = {item_id: cosine for item_id, cosine in cosines.items() if item_id not in left_out}
+            cosines = {item_id: cosine for item_id, cosine in cosines.items() if item_id not in excluded}
             ranking = self._certain_candidates(cosines, last=_lowest_cosine(rows), complete=len(rows) < k)
             if ranking.complete or len(ranking.candidates) >= need:
                 return ranking
@@ -168,18 +116,18 @@ class Ranker:
     def _rank_by_views(self, need: int) -> FetchGenerator[CandidateRanking]:
         part = self.encoded.query.part
         condition = None if part == "any" else f"part = {quote(part)}"
-        few = self._few_items()
-        if few is not None:
-            if not few:
+        item_ids = self._ids_of_selective_filter()
+        if item_ids is not None:
+            if not item_ids:
                 return CandidateRanking([], -1.0, complete=True)
-            condition = _join_conditions(condition, is_in("item_id", few))
+            condition = _join_conditions(condition, is_in("item_id", item_ids))
         k = _first_read(need) * 2  # an item has several views
         allowed = dict.fromkeys(self.encoded.query.items, False)
         while True:
             rows = yield FetchRequest("views", self.encoded.vector, k, condition, "item_id")
             best: dict[str, float] = {}
             for row in rows:
-                best.setdefault(str(row["item_id"]), 1.0 - float(row["_distance"]))  # best first
+                best.setdefault(str(row["item_id"]), 1.0 - float(row["_distance"]))  # rows come best first
             new = [item_id for item_id in best if item_id not in allowed]
             passing = {str(row["item_id"]) for row in self._rows(new, ["item_id"], self.condition)}
             allowed.update((item_id, item_id in passing) for item_id in new)
@@ -189,34 +137,43 @@ class Ranker:
                 return ranking
             k *= 4
 
-    def _few_items(self) -> list[str] | None:
-        """The ids that the filter leaves, where they are few; views have none of the columns it names."""
+    def _ids_of_selective_filter(self) -> list[str] | None:
+        """Ids of the items that pass the filter; None without a filter or if they are more than SELECTIVE_ITEMS.
+
+        The view search needs ids, because the `views` table lacks the columns of `items`.
+        """
         if (
             self.condition is None
             or self.blocked_ids is not None
-            or self.store.items.count_rows(self.condition) > SELECTIVE
+            or self.store.items.count_rows(self.condition) > SELECTIVE_ITEMS
         ):
             return None
         found = self.store.items.search().where(self.condition).select(["item_id"]).limit(None).to_arrow()
         return [str(item_id) for item_id in found["item_id"].to_pylist()]
 
     def _certain_candidates(self, cosines: dict[str, float], *, last: float, complete: bool) -> CandidateRanking:
-        """The items whose value no item that was not read can reach, best first, equal ones by id."""
+        """Items that no unread item can outrank, best first; ties by id.
+
+        Args:
+            cosines: of the items read.
+            last: lowest cosine read; no unread item has a higher one.
+            complete: there are no unread items.
+        """
         penalties = self.penalties(list(cosines))
         values = {item_id: cosine - penalties.get(item_id, 0.0) for item_id, cosine in cosines.items()}
-        sure = [item_id for item_id, value in values.items() if complete or value > last + _EQUAL]
-        sure.sort(key=lambda item_id: (-values[item_id], item_id))
-        return CandidateRanking([Candidate(i, cosines[i], values[i]) for i in sure], last, complete)
+        certain = [item_id for item_id, value in values.items() if complete or value > last + TIE_TOLERANCE]
+        certain.sort(key=lambda item_id: (-values[item_id], item_id))
+        return CandidateRanking([Candidate(i, cosines[i], values[i]) for i in certain], last, complete)
 
     def penalties(self, item_ids: Sequence[str]) -> dict[str, float]:
-        """What there is to avoid in each item, 0 to `minus_weight`; items without any are left out."""
+        """Penalty of each item for the query's `minus` terms, 0 to `minus_weight`; only items that have one."""
         minus = self.encoded.minus
         if not len(minus) or not item_ids:
             return {}
         ids, vectors = self.vectors(item_ids)
-        most = (vectors @ minus.T).max(axis=1) if ids else []
+        largest = (vectors @ minus.T).max(axis=1) if ids else []
         weight = self.encoded.query.minus_weight
-        return {item_id: weight * min(float(m), 1.0) for item_id, m in zip(ids, most, strict=True) if m > 0}
+        return {i: weight * min(float(cosine), 1.0) for i, cosine in zip(ids, largest, strict=True) if cosine > 0}
 
     # ---- by words
 
@@ -229,46 +186,46 @@ class Ranker:
             hits = search_by_words(self.store, words, limit=limit, condition=self.condition)
             complete = len(hits) < limit
             last = hits[-1][1] if hits else 0.0
-            sure = [(item_id, score) for item_id, score in hits if complete or score > last + _EQUAL]
-            if complete or len(sure) >= need:
+            certain = [(item_id, score) for item_id, score in hits if complete or score > last + TIE_TOLERANCE]
+            if complete or len(certain) >= need:
                 break
             limit *= 4
-        every = self._find_items_with_every_word(words, [item_id for item_id, _ in sure])
-        cosines = self._cosines([item_id for item_id, _ in sure])
-        # what was not read may be of any cosine
+        every = self._find_items_with_every_word(words, [item_id for item_id, _ in certain])
+        cosines = self._cosines([item_id for item_id, _ in certain])
+        # unread items may have any cosine, so the bound is 1
         return CandidateRanking(
-            [Candidate(i, cosines[i], score, i in every, score) for i, score in sure], 1.0, complete
+            [Candidate(i, cosines[i], score, i in every, score) for i, score in certain], 1.0, complete
         )
 
     def _rank_hybrid(self, need: int) -> FetchGenerator[CandidateRanking]:
-        """Hybrid: what both sides found, fused; after it, the nearest of the rest."""
+        """Fuse the first items of both sides; the remaining items follow by cosine."""
         query = self.encoded.query
-        plain = replace(self, encoded=_without_minus(self.encoded))
-        near = yield from plain._rank_by_items(POOL)
-        cosines = {c.item_id: c.cosine for c in near.candidates[:POOL]}
+        without_minus = replace(self, encoded=_without_minus(self.encoded))
+        nearest = yield from without_minus._rank_by_items(POOL)
+        cosines = {c.item_id: c.cosine for c in nearest.candidates[:POOL]}
         assert query.text is not None
-        left_out = set(query.items)
+        excluded = set(query.items)
         words = split_query_words(self.store, query.text)
         hits = search_by_words(self.store, words, limit=POOL, condition=self.condition)
-        hits = [(item_id, score) for item_id, score in hits if item_id not in left_out]
-        found = {**self._cosines([item_id for item_id, _ in hits if item_id not in cosines]), **cosines}
+        hits = [(item_id, score) for item_id, score in hits if item_id not in excluded]
+        all_cosines = {**self._cosines([item_id for item_id, _ in hits if item_id not in cosines]), **cosines}
         if query.fusion == "rrf":
             fused = reciprocal_rank([list(cosines), [item_id for item_id, _ in hits]])
         else:
-            fused = weighted(found, dict(hits), floor=self.background.floor)
+            fused = weighted(all_cosines, dict(hits), floor=self.background.floor)
         penalties = self.penalties(list(fused))
         values = {item_id: score * (1.0 - penalties.get(item_id, 0.0)) for item_id, score in fused.items()}
         every = self._find_items_with_every_word(words, [item_id for item_id, _ in hits])
-        order = sorted(values, key=lambda item_id: (-values[item_id], -found[item_id], item_id))
+        order = sorted(values, key=lambda item_id: (-values[item_id], -all_cosines[item_id], item_id))
         bm25 = dict(hits)
-        first = [Candidate(i, found[i], values[i], i in every, bm25.get(i, 0.0)) for i in order]
-        complete = near.complete and len(near.candidates) <= POOL
+        first = [Candidate(i, all_cosines[i], values[i], i in every, bm25.get(i, 0.0)) for i in order]
+        complete = nearest.complete and len(nearest.candidates) <= POOL
         if complete or len(first) >= need:
-            last = near.candidates[POOL - 1].cosine if not complete else -1.0
+            last = nearest.candidates[POOL - 1].cosine if not complete else -1.0
             return CandidateRanking(first, last, complete)
         rest = yield from self._rank_by_items(need + len(first))
-        after = [c for c in rest.candidates if c.item_id not in values]
-        return CandidateRanking(first + after, rest.bound, rest.complete)
+        remaining = [c for c in rest.candidates if c.item_id not in values]
+        return CandidateRanking(first + remaining, rest.bound, rest.complete)
 
     def _find_items_with_every_word(self, words: WordQuery, item_ids: Sequence[str]) -> set[str]:
         if not item_ids:
@@ -279,21 +236,25 @@ class Ranker:
     # ---- rows by id
 
     def vectors(self, item_ids: Sequence[str]) -> tuple[list[str], Vector]:
-        """The fused vectors of those of these items that have one: ids, and (n, dim)."""
+        """Read the fused vectors of items.
+
+        Returns:
+            The ids of the items that have a vector, and their vectors, (n, dim), in the same order.
+        """
         ids: list[str] = []
         vectors = [np.empty((0, self.store.spec.dim), dtype=np.float32)]
         columns = ["item_id", "vector"]
-        for found in self.store.rows_by_id(self.store.items, item_ids, columns=columns, condition="vector IS NOT NULL"):
-            ids += (str(item_id) for item_id in found["item_id"].to_pylist())
-            vectors.append(pc.list_flatten(found["vector"]).to_numpy().reshape(found.num_rows, -1))
+        for rows in self.store.rows_by_id(self.store.items, item_ids, columns=columns, condition="vector IS NOT NULL"):
+            ids += (str(item_id) for item_id in rows["item_id"].to_pylist())
+            vectors.append(pc.list_flatten(rows["vector"]).to_numpy().reshape(rows.num_rows, -1))
         return ids, np.concatenate(vectors)
 
     def values_of(self, item_ids: Sequence[str], column: str) -> dict[str, object]:
-        """One column of items."""
+        """Read one column of items, by item id."""
         return {str(row["item_id"]): row[column] for row in self._rows(item_ids, ["item_id", column], None)}
 
     def group_sizes(self, column: str, values: Sequence[object]) -> dict[object, int]:
-        """How many items that pass the filter have each of these values."""
+        """Count the items that pass the filter, for each of these values of a column."""
         if not values:
             return {}
         condition = _join_conditions(self.condition, is_in(quote_name(column), values))
@@ -301,15 +262,15 @@ class Ranker:
         return Counter(found[column].to_pylist())
 
     def _cosines(self, item_ids: Sequence[str]) -> dict[str, float]:
-        """Cosines to the query, 0 for an item that has no vector."""
+        """Cosines to the query; 0 for an item without a vector."""
         ids, vectors = self.vectors(item_ids)
         known = dict(zip(ids, (vectors @ self.encoded.vector).tolist(), strict=True)) if ids else {}
         return {item_id: known.get(item_id, 0.0) for item_id in item_ids}
 
     def _rows(self, item_ids: Sequence[str], columns: list[str], condition: str | None) -> Iterator[dict[str, Any]]:
-        wanted = list(dict.fromkeys(columns))
-        for part in self.store.rows_by_id(self.store.items, item_ids, columns=wanted, condition=condition):
-            yield from part.to_pylist()
+        distinct = list(dict.fromkeys(columns))
+        for rows in self.store.rows_by_id(self.store.items, item_ids, columns=distinct, condition=condition):
+            yield from rows.to_pylist()
 
 
 def _without_minus(encoded: EncodedQuery) -> EncodedQuery:
@@ -317,7 +278,7 @@ def _without_minus(encoded: EncodedQuery) -> EncodedQuery:
 
 
 def _first_read(need: int) -> int:
-    """How many rows to read first: the next power of two, so that pages of one ranking read the same rows."""
+    """Number of rows to read first: a power of two, so that pages of one ranking read the same rows."""
     return max(FIRST_READ, 1 << need.bit_length())
 
 

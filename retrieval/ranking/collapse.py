@@ -1,4 +1,4 @@
-"""Near-duplicates among the results of a search: only the best of them stays."""
+"""Collapse near-duplicates among search results: keep the best item of each group."""
 
 from __future__ import annotations
 
@@ -9,25 +9,32 @@ from firstsight.duplicates.view_pairs import PictureViews
 from firstsight.storage.store import Store
 
 DUPLICATES = "duplicates"
-"""What `Query.collapse` says instead of a column."""
+"""Value of `Query.collapse` for near-duplicates, instead of a column name."""
 
 
 def collapse_duplicates(store: Store, item_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Of some items, best first, those that are no near-duplicate of a better one that stays, each with those that are.
+    """Keep the items that are no near-duplicate of a better kept item.
 
-    Computed from their stored views alone, so that an item stays or goes whatever comes after it.
+    The result depends only on the stored views of the given items, so later items never change an earlier decision.
+
+    Args:
+        item_ids: best first.
+
+    Returns:
+        Ids of the kept items, best first, each with the ids of its near-duplicates.
     """
     views = PictureViews.read(store, item_ids)
-    near: dict[str, set[str]] = {}
-    # weighed, an item's fate would depend on how many others were read
+    neighbours: dict[str, set[str]] = {}
+    # with weights, a decision would depend on the number of items read
     for pair in pairs_of_views(views, weigh=False):
-        near.setdefault(pair.item_id, set()).add(pair.other_id)
-        near.setdefault(pair.other_id, set()).add(pair.item_id)
+        neighbours.setdefault(pair.item_id, set()).add(pair.other_id)
+        neighbours.setdefault(pair.other_id, set()).add(pair.item_id)
     kept: dict[str, list[str]] = {}
     for item_id in item_ids:
-        better = [one for one in kept if one in near[item_id]] if item_id in near else []
-        if better:
-            kept[better[0]].append(item_id)
-        else:
+        near = neighbours.get(item_id, set())
+        better = next((kept_id for kept_id in kept if kept_id in near), None) if near else None
+        if better is None:
             kept[item_id] = []
+        else:
+            kept[better].append(item_id)
     return {item_id: tuple(others) for item_id, others in kept.items()}

@@ -1,4 +1,4 @@
-"""Diversity of a ranking."""
+"""Diversify a ranking by maximal marginal relevance."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from firstsight.encoders.base import Vectors
 
 
 def maximal_marginal_relevance(scores: Sequence[float], vectors: Vectors, *, diversity: float) -> list[int]:
-    """Reorder a ranking so that each next item is good and unlike those before it.
+    """Reorder a ranking so that each item has a high score and differs from the items before it.
 
     Each step takes the item with the largest `(1 - diversity) * score - diversity * (largest cosine to an item
-    taken already)`; the first step takes the largest score. Equal items keep their order.
+    already taken)`. The first step takes the item with the largest score. Ties keep their order.
 
     Args:
-        scores: of n items, on a cosine's scale.
-        vectors: (n, dim) float32, unit rows; a row of zeros is unlike everything.
-        diversity: 0 to 1: 1 - lambda of the paper. 0 keeps the ranking by score.
+        scores: of n items, on the scale of a cosine.
+        vectors: (n, dim) float32, unit rows; a row of zeros has cosine 0 to every other.
+        diversity: 0 to 1: 1 - lambda of the paper. 0 keeps the order by score.
 
     Returns:
-        The n positions, in their new order. The first m of them do not depend on how many are asked for.
+        The n positions in their new order.
 
     Source: Carbonell and Goldstein, "The Use of MMR, Diversity-Based Reranking for Reordering Documents and
     Producing Summaries", SIGIR 1998.

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
 from firstsight.errors import QueryError
-from firstsight.storage.conditions import ConditionLimits, is_in, shortened
 from firstsight.storage.semantic_id_table import replace_semantic_ids
+from firstsight.storage.sql.conditions import ConditionLimits, is_in, shortened
 from firstsight.storage.store import Store
 from firstsight.storage.tables import HIDDEN_COLUMNS
 
@@ -69,7 +69,7 @@ def _check_condition(store: Store, where: str) -> str:
     """Parse the filter, let LanceDB plan it, and explain in terms of this database what either does not accept."""
     if not where.strip():
         raise QueryError("the filter is empty; leave --where out, or give a condition such as price < 50")
-    from firstsight.storage.condition_parser import parse_condition  # imports sqlglot: only if there is a filter
+    from firstsight.storage.sql.condition_parser import parse_condition  # imports sqlglot: only if there is a filter
 
     limits = ConditionLimits(hint=f"the columns are {_columns(store)}")
     condition = replace_semantic_ids(store, parse_condition(where, limits))

@@ -1,4 +1,4 @@
-"""Queries to vectors: the parts of many queries encoded in batches, then each query's weighted sum."""
+"""Encode queries: embed the parts of many queries in batches, then compute the weighted sum of each query."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from firstsight.encoders.base import Encoder, ImageInput, Vector, Vectors, unit
 from firstsight.encoders.isolation import Outcome, try_images, try_texts
 from firstsight.errors import FirstsightError, MediaError, QueryError
 from firstsight.media.decode.video_sampler import VideoSampler
-from firstsight.media.fetch.addresses import fetch_bytes, fetch_file
+from firstsight.media.fetch.fetched_media import fetch_bytes, fetch_file
 from firstsight.media.pictures import open_picture
 from firstsight.media.policy import MediaPolicy
 from firstsight.retrieval.query import Query
@@ -20,10 +20,10 @@ from firstsight.retrieval.ranking.relevance import Medium
 from firstsight.storage.store import Store
 
 QUERY_FRAMES = 8
-"""Frames of a query video; their mean stands for it."""
+"""Number of frames sampled from a query video; the query uses their mean."""
 
 BATCH = 32
-"""Pictures encoded at once."""
+"""Number of pictures encoded at once, and of queries prepared at once."""
 
 
 @dataclass(frozen=True)
@@ -32,46 +32,47 @@ class EncodedQuery:
 
     query: Query
     vector: Vector  # (dim,) of unit length
-    minus: Vectors  # (m, dim) unit rows: what to avoid
+    minus: Vectors  # (m, dim) unit rows: vectors to avoid
     medium: Medium
 
 
 @dataclass(frozen=True)
 class _QueryParts:
-    """A query taken apart: pictures opened, items looked up, texts still to be encoded."""
+    """Parts of a query before encoding: opened pictures and stored item vectors; texts are encoded separately."""
 
     query: Query
-    pictures: list[Image.Image]  # images, then the frames of videos, then the images to avoid
-    frames: list[int]  # of each video
+    pictures: list[Image.Image]  # images, then video frames, then minus images
+    frames: list[int]  # number of frames of each video
     items: list[Vector]
 
 
 def encode_queries(
     store: Store, queries: Sequence[Query], *, encoder: Callable[[], Encoder], policy: MediaPolicy
 ) -> list[EncodedQuery | FirstsightError]:
-    """The vectors of queries, in order.
+    """Encode queries, in order.
 
     Args:
-        encoder: called only where a text, a picture or a video is among the parts.
-        policy: where pictures and videos at addresses may come from.
+        encoder: loads the encoder; called only if a query has a text, picture or video.
+        policy: permitted sources and limits of pictures and videos.
 
     Returns:
-        For each query its vectors, or why it has none: an unknown item or a text that the encoder fails on
-        (QueryError), a picture or video that cannot be used (MediaError). What is wrong with one query costs the
-        others nothing.
+        For each query its vectors or its error. QueryError: the query has an unknown item, the encoder fails on its
+        text, or its parts cancel each other out. MediaError: a picture or video cannot be used. An error of one query
+        does not affect the others.
 
     Raises:
-        EncoderError, EncoderMismatchError: the encoder cannot be loaded, fails on everything, or is not the database's.
+        EncoderError: the encoder cannot be loaded, or fails on every input.
+        EncoderMismatchError: the encoder differs from the one of the database.
     """
     texts = list(dict.fromkeys(text for query in queries for text in _texts(query)))
     vectors = dict(zip(texts, try_texts(encoder(), texts), strict=True)) if texts else {}
     answers: list[EncodedQuery | FirstsightError] = []
     for start in range(0, len(queries), BATCH):
-        taken = [_prepare_parts(store, query, encoder, policy) for query in queries[start : start + BATCH]]
-        pictures = [picture for parts in taken if isinstance(parts, _QueryParts) for picture in parts.pictures]
+        batch = [_prepare_parts(store, query, encoder, policy) for query in queries[start : start + BATCH]]
+        pictures = [picture for parts in batch if isinstance(parts, _QueryParts) for picture in parts.pictures]
         encoded = _encode_pictures(pictures, encoder)
         answers += [
-            parts if isinstance(parts, FirstsightError) else _combine_parts(parts, vectors, encoded) for parts in taken
+            parts if isinstance(parts, FirstsightError) else _combine_parts(parts, vectors, encoded) for parts in batch
         ]
     return answers
 
@@ -90,10 +91,10 @@ def _prepare_parts(
         min_side = encoder().spec.min_side
         pictures = [_open(image, policy, min_side) for image in query.images]
         frames = []
-        # the person asking names the file, so it may lie anywhere
-        anywhere = replace(policy, allow_anywhere=True)
+        # the caller names the file, so every folder is allowed
+        any_folder = replace(policy, allow_anywhere=True)
         for video in query.videos:
-            with fetch_file(video, anywhere) as path, VideoSampler() as sampler:
+            with fetch_file(video, any_folder) as path, VideoSampler() as sampler:
                 sampled = sampler.sample(path, count=QUERY_FRAMES, min_side=min_side)
             pictures += [frame.picture for frame in sampled]
             frames.append(len(sampled))
@@ -116,7 +117,7 @@ def _encode_pictures(pictures: list[Image.Image], encoder: Callable[[], Encoder]
 def _combine_parts(
     parts: _QueryParts, texts: dict[str, Outcome], pictures: Iterator[Outcome]
 ) -> EncodedQuery | FirstsightError:
-    """The weighted sum of a query's parts; takes its own pictures off `pictures`."""
+    """Compute the query vector; consumes the query's own outcomes from `pictures`."""
     query = parts.query
     outcomes = [next(pictures) for _ in parts.pictures]
     for outcome in outcomes:
@@ -124,13 +125,13 @@ def _combine_parts(
             return outcome
     for text in _texts(query):
         if isinstance(outcome := texts[text], MediaError):
-            return QueryError(f"the text {text[:80]!r} cannot be searched by: {outcome}")
-    encoded = (outcome for outcome in outcomes if not isinstance(outcome, MediaError))
-    known = {text: outcome for text, outcome in texts.items() if not isinstance(outcome, MediaError)}
-    return _weighted(parts, known, encoded)
+            return QueryError(f"the text {text[:80]!r} cannot be encoded: {outcome}")
+    picture_vectors = (outcome for outcome in outcomes if not isinstance(outcome, MediaError))
+    text_vectors = {text: outcome for text, outcome in texts.items() if not isinstance(outcome, MediaError)}
+    return _weighted_sum(parts, text_vectors, picture_vectors)
 
 
-def _weighted(
+def _weighted_sum(
     parts: _QueryParts, texts: Mapping[str, Vector], pictures: Iterator[Vector]
 ) -> EncodedQuery | FirstsightError:
     query = parts.query
@@ -161,21 +162,21 @@ def _medium(query: Query) -> Medium:
     return "words" if text else "pictures"
 
 
-def _has_weight(things: Sequence[object], weights: Sequence[float]) -> bool:
-    return any(weights) if weights else len(things) > 0
+def _has_weight(parts: Sequence[object], weights: Sequence[float]) -> bool:
+    return any(weights) if weights else len(parts) > 0
 
 
 def item_vector(store: Store, item_id: str) -> Vector:
-    """An item's fused vector, (dim,) of unit length.
+    """Read the fused vector of an item, (dim,) of unit length.
 
     Raises:
-        QueryError: no such item, or nothing of it could be encoded.
+        QueryError: the item does not exist, or has no vector.
     """
     row = store.item_rows([item_id]).get(item_id)
     if row is None:
         raise QueryError(f"there is no item {item_id!r} in {store.uri}")
     if row["vector"] is None:
         raise QueryError(
-            f"item {item_id!r} has no vector, since nothing of it could be encoded; see: firstsight failures"
+            f"item {item_id!r} has no vector, because none of its parts could be encoded; see: firstsight failures"
         )
     return np.asarray(row["vector"], dtype=np.float32)

@@ -1,20 +1,19 @@
-"""Relevance: what a cosine means in this database, from 0 to 1.
+"""Relevance: convert a cosine to a scale from 0 to 1 that is comparable between encoders.
 
-Cosines are of no use as they are: .3 is a close match under one encoder and chance under another. So a cosine is
-compared with those of pairs that have nothing to do with each other: views and items of this database, drawn at
-random, never of one item. Their bulk is taken as a normal distribution, with its middle at the median and its width
-from the lower half, which pairs that do belong together do not reach (an empirical null: Efron, "Large-Scale
-Simultaneous Hypothesis Testing: The Choice of a Null Hypothesis", JASA 2004). With P the share of random pairs that
-this distribution has above a cosine,
+A raw cosine says little: 0.3 is a close match under one encoder and chance under another. So each cosine is compared
+with the cosines of random pairs: views and items of this database, never of the same item. A normal distribution
+describes these pairs. Its middle is their median. Its width comes from the lower half, which related pairs do not
+reach (an empirical null: Efron, "Large-Scale Simultaneous Hypothesis Testing: The Choice of a Null Hypothesis", JASA
+2004). If P is the share of this distribution above a cosine,
 
     rarity    = -log10(P)
     relevance = rarity / (rarity + 3)
 
-so that .5 is a cosine which one random item in a thousand reaches, .25 one in ten, .67 one in a million.
+One random item in ten reaches relevance 0.25, one in a thousand 0.5, one in a million 0.67.
 
-Queries of words, of pictures, and of items or several media have a distribution each, made from titles, from
-pictures and frames, and from items' vectors; and so has each part that can be compared. The draw depends on nothing
-but the rows, so that the same rows give the same relevance.
+Each query medium has a distribution of its own: made from titles for text queries, from pictures and frames for picture
+queries, and from fused vectors for items and mixed queries. So has each part that can be compared. The sample depends
+only on the rows, so the same rows give the same relevance.
 """
 
 from __future__ import annotations
@@ -30,67 +29,67 @@ from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vectors
 from firstsight.retrieval.query import PartChoice
+from firstsight.storage.indexes.vector_index import vectors_of_column
 from firstsight.storage.store import Store
-from firstsight.storage.vector_index import vectors_of_column
 
 Medium = Literal["words", "pictures", "mixed"]
-"""What a query is made of."""
+"""Medium of a query: text, pictures or videos, or both (also items)."""
 
 SAMPLED_ITEMS = 1_000
 SAMPLED_QUERIES = 500
 
 MIN_PAIRS = 100
-"""Pairs below which there is nothing to fit: a cosine is then its own relevance, negative ones 0."""
+"""Minimum number of pairs for a fit. Below it the relevance is the cosine, or 0 if the cosine is negative."""
 
 MIN_WIDTH = 1e-3
-"""Least width of a background: that of a catalogue of equal items would be 0."""
+"""Minimum width of the distribution. A catalogue of equal items would have width 0."""
 
 HALF_RELEVANCE_RARITY = 3.0
-"""Relevance .5 is one random item in 10 ** HALF_RELEVANCE_RARITY."""
+"""Rarity at relevance 0.5: one random item in 10 ** HALF_RELEVANCE_RARITY reaches it."""
 
 
 @dataclass(frozen=True)
 class RandomPairCosines:
-    """The cosines of random pairs: a normal distribution, or None for both where there are too few pairs."""
+    """Normal distribution of the cosines of random pairs; without parameters if there were too few pairs."""
 
-    middle: float | None
-    width: float | None
+    middle: float | None  # median cosine
+    width: float | None  # standard deviation
 
     def relevance(self, cosine: float) -> float:
-        """0 to 1, growing with the cosine."""
+        """Relevance of a cosine, 0 to 1; it grows with the cosine."""
         if self.middle is None or self.width is None:
             return max(0.0, min(cosine, 1.0))
         rarity = -_log10_tail((cosine - self.middle) / self.width)
         return rarity / (rarity + HALF_RELEVANCE_RARITY)
 
     def cosine(self, relevance: float) -> float:
-        """The least cosine of this relevance, to a millionth: the other way round; 2 where no cosine has it."""
+        """Lowest cosine with this relevance, to a millionth: the inverse of `relevance`; 2 if no cosine reaches it."""
         if self.relevance(1.0) < relevance:
             return 2.0
         low, high = -1.0, 1.0
         while high - low > 1e-6:
-            half = (low + high) / 2
-            low, high = (low, half) if self.relevance(half) >= relevance else (half, high)
+            middle = (low + high) / 2
+            low, high = (low, middle) if self.relevance(middle) >= relevance else (middle, high)
         return low
 
     @property
     def floor(self) -> float:
-        """The cosine of a random item."""
+        """Median cosine of a random item; 0 if unknown."""
         return self.middle if self.middle is not None else 0.0
 
 
 @dataclass
 class RelevanceCalibration:
-    """The backgrounds of one state of a database, each fitted when it is first asked for."""
+    """Random-pair distributions of one state of a database; each is fitted at its first use."""
 
-    owners: list[str]  # of the items drawn
+    owners: list[str]  # ids of the sampled items
     items: Vectors  # (n, dim) their fused vectors
     views: pa.Table  # their views: item_id, part, vector
     _fitted: dict[tuple[Medium, PartChoice], RandomPairCosines] = field(default_factory=dict)
 
     @classmethod
     def sample(cls, store: Store) -> RelevanceCalibration:
-        """Draw items and read their views: some thousand rows, whatever the size of the database."""
+        """Sample up to 1,000 items and read their views: a few thousand rows for any database size."""
         rows = store.items.count_rows()
         draw = np.random.default_rng(0).choice(rows, size=min(rows, SAMPLED_ITEMS), replace=False)
         drawn = store.items.take_offsets(sorted(int(n) for n in draw)).select(["item_id", "vector"]).to_arrow()
@@ -100,35 +99,35 @@ class RelevanceCalibration:
         return cls(owners, vectors_of_column(drawn["vector"].combine_chunks()), views)
 
     def background(self, medium: Medium, part: PartChoice) -> RandomPairCosines:
-        """What random items score for queries of this medium, compared by this part."""
+        """Cosines of random items to queries of this medium, compared by this part."""
         if (medium, part) not in self._fitted:
             self._fitted[medium, part] = self._fit(medium, part)
         return self._fitted[medium, part]
 
     def _fit(self, medium: Medium, part: PartChoice) -> RandomPairCosines:
-        askers, queries = self._queries(medium)
-        if not askers:  # a catalogue without titles, or without pictures, that is searched by them
-            askers, queries = self._queries("mixed")
+        query_owners, queries = self._queries(medium)
+        if not query_owners:  # the catalogue has no views of this medium
+            query_owners, queries = self._queries("mixed")
         owners, scores = self._scores(queries, part)
-        # an item's own views are no random pair with it
-        pairs = scores[np.array(askers, dtype=object)[:, None] != owners[None, :]]
+        # an item and its own views are not a random pair
+        pairs = scores[np.array(query_owners, dtype=object)[:, None] != owners[None, :]]
         if len(pairs) < MIN_PAIRS:
             return RandomPairCosines(None, None)
         low, middle = np.quantile(pairs, [_ONE_SIGMA_DOWN, 0.5])
         return RandomPairCosines(float(middle), max(float(middle - low), MIN_WIDTH))
 
     def _queries(self, medium: Medium) -> tuple[list[str], Vectors]:
-        """Vectors like those of queries, with the items they are of."""
+        """Stored vectors that serve as queries, with the ids of their items."""
         if medium == "mixed":
             owners, vectors = self.owners, self.items
         else:
-            wanted = self.views.filter(pc.is_in(self.views["part"], pa.array(_PARTS[medium])))
-            owners, vectors = _column(wanted, "item_id"), vectors_of_column(wanted["vector"].combine_chunks())
+            views = self.views.filter(pc.is_in(self.views["part"], pa.array(_PARTS[medium])))
+            owners, vectors = _column(views, "item_id"), vectors_of_column(views["vector"].combine_chunks())
         draw = np.random.default_rng(1).permutation(len(owners))[:SAMPLED_QUERIES]
         return [owners[n] for n in draw], vectors[draw]
 
     def _scores(self, queries: Vectors, part: PartChoice) -> tuple[NDArray[np.object_], Vectors]:
-        """Items, and their cosine to each query, (queries, items): by their vector or their best view."""
+        """Item ids, and the cosines (queries, items) of each item's fused vector or best view."""
         if part == "item":
             return np.array(self.owners, dtype=object), queries @ self.items.T
         views = self.views if part == "any" else self.views.filter(pc.field("part") == part)
@@ -143,7 +142,7 @@ class RelevanceCalibration:
 _PARTS: dict[Medium, list[str]] = {"words": ["title"], "pictures": ["image", "frame"]}
 
 _ONE_SIGMA_DOWN = 0.158655
-"""The share of a normal distribution below its middle less one width."""
+"""Share of a normal distribution that is more than one standard deviation below the mean."""
 
 
 def _column(table: pa.Table, name: str) -> list[str]:
@@ -154,5 +153,5 @@ def _log10_tail(z: float) -> float:
     """log10 of the share of a standard normal distribution above z."""
     if z < 30:
         return math.log10(0.5 * math.erfc(z / math.sqrt(2)))
-    # beyond, erfc runs out of digits; the tail's leading term (Abramowitz and Stegun 26.2.12) is right to .1 %
+    # erfc underflows here; the leading term of the tail (Abramowitz and Stegun 26.2.12) is accurate to 0.1 %
     return -(z * z / 2) / math.log(10) - math.log10(z * math.sqrt(2 * math.pi))

@@ -1,4 +1,4 @@
-"""What a reranker sees of each candidate: scores, parts, age and numbers of the catalogue."""
+"""Features of candidates for a reranker: scores, parts, age, and numbers of the catalogue."""
 
 from __future__ import annotations
 
@@ -18,11 +18,15 @@ from firstsight.storage.store import Store
 PARTS = ("title", "image", "frame")
 
 LEARNABLE = ("number", "flag")
-"""Kinds of columns that a reranker can learn from."""
+"""Kinds of catalogue columns that can be features."""
 
 
 def feature_names(columns: Sequence[str]) -> tuple[str, ...]:
-    """The features in their order, for the columns that a model uses."""
+    """Names of the features in their order.
+
+    Args:
+        columns: catalogue columns that the model uses.
+    """
     parts = [f"{part}_score" for part in PARTS]
     kinds = [f"kind={kind}" for kind in KINDS]
     return ("rank", "vector_score", "words_score", *parts, "age_days", "query_words", *kinds, *columns)
@@ -31,27 +35,27 @@ def feature_names(columns: Sequence[str]) -> tuple[str, ...]:
 def features(
     store: Store, text: str, vector: Vector, candidates: Sequence[Candidate], columns: Sequence[str], *, day: date
 ) -> NDArray[np.float32]:
-    """Features of candidates in their order; what an item does not have is NaN.
+    """Compute the features of candidates, in their order.
 
     Args:
-        text: the query; its number of words is a feature.
-        vector: (dim,) of the query, unit length; parts are compared with it.
-        candidates: as search ranks them, best first; the place is a feature.
-        columns: numbers and flags of the catalogue, such as a price or a number of sales.
-        day: what ages are counted to, from its first moment (UTC), so that they stand still for a day.
+        text: the query text; its number of words is a feature.
+        vector: (dim,) query vector of unit length, to compare the parts with.
+        candidates: in the order of the search, best first; the rank is a feature.
+        columns: numeric or flag columns of the catalogue, such as a price or a number of sales.
+        day: reference day of ages, from its start (UTC), so that ages stay constant during a day.
 
     Returns:
-        (n, number of names) float32, in the order of `feature_names(columns)`.
+        (n, number of names) float32, in the order of `feature_names(columns)`; NaN for a missing value.
     """
-    names = {name: place for place, name in enumerate(feature_names(columns))}
-    table = np.full((len(candidates), len(names)), np.nan, dtype=np.float32)
+    positions = {name: position for position, name in enumerate(feature_names(columns))}
+    table = np.full((len(candidates), len(positions)), np.nan, dtype=np.float32)
     ids = [candidate.item_id for candidate in candidates]
     rows = _item_rows(store, ids, columns)
     parts = _part_scores(store, vector, ids)
-    for place, candidate in enumerate(candidates):
+    for rank, candidate in enumerate(candidates):
         row = rows.get(candidate.item_id, {})
         values: dict[str, float | None] = {
-            "rank": float(place),
+            "rank": float(rank),
             "vector_score": candidate.cosine,
             "words_score": candidate.words,
             **{f"{part}_score": score for part, score in parts.get(candidate.item_id, {}).items()},
@@ -62,29 +66,29 @@ def features(
         }
         for name, value in values.items():
             if value is not None:
-                table[place, names[name]] = value
+                table[rank, positions[name]] = value
     return table
 
 
 def _item_rows(store: Store, item_ids: Sequence[str], columns: Sequence[str]) -> dict[str, dict[str, object]]:
-    there = set(store.items.schema.names)  # a snapshot may be older than a column
-    wanted = ["item_id", "kind", "created_at", *(name for name in columns if name in there)]
-    parts = store.rows_by_id(store.items, item_ids, columns=wanted)
-    return {row["item_id"]: row for part in parts for row in part.to_pylist()}
+    existing = set(store.items.schema.names)  # a snapshot may be older than a column
+    names = ["item_id", "kind", "created_at", *(name for name in columns if name in existing)]
+    tables = store.rows_by_id(store.items, item_ids, columns=names)
+    return {row["item_id"]: row for table in tables for row in table.to_pylist()}
 
 
 def _part_scores(store: Store, vector: Vector, item_ids: Sequence[str]) -> Mapping[str, dict[str, float]]:
-    """The largest cosine of each part's views to the query, by item."""
+    """Largest cosine of each part's views to the query, by item."""
     if not item_ids:
         return {}
     columns = ["item_id", "part", "vector"]
     views = pa.concat_tables(store.rows_by_id(store.views, item_ids, columns=columns))
     cosines = pc.list_flatten(views["vector"]).to_numpy().reshape(views.num_rows, store.spec.dim) @ vector
-    found: dict[str, dict[str, float]] = {}
+    by_item: dict[str, dict[str, float]] = {}
     for row, cosine in zip(views.select(["item_id", "part"]).to_pylist(), cosines, strict=True):
-        best = found.setdefault(row["item_id"], {})
+        best = by_item.setdefault(row["item_id"], {})
         best[row["part"]] = max(float(cosine), best.get(row["part"], -1.0))
-    return {item_id: {part: best[part] for part in PARTS if part in best} for item_id, best in found.items()}
+    return {item_id: {part: best[part] for part in PARTS if part in best} for item_id, best in by_item.items()}
 
 
 def _age(created: object, day: date) -> float | None:

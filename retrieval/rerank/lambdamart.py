@@ -1,7 +1,7 @@
-"""LambdaMART by LightGBM: the one file that knows it, imported only where a reranker is fitted or used.
+"""LambdaMART with LightGBM. Only fitting or using a reranker imports this module, the only one that uses LightGBM.
 
-LambdaMART: Burges, "From RankNet to LambdaRank to LambdaMART: An Overview", MSR-TR-2010-82. A model is kept as
-LightGBM's own text, numbers and nothing that runs.
+LambdaMART: Burges, "From RankNet to LambdaRank to LambdaMART: An Overview", MSR-TR-2010-82. A model is stored in
+LightGBM's text format: numbers, no code.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ except ImportError:
     ) from None
 
 DEPTH = 10
-"""Places that count: the ranker is trained and judged by NDCG at this depth."""
+"""NDCG depth for training and evaluation."""
 
 ROUNDS = 120
 
 PARAMETERS = {
     "objective": "lambdarank",
-    "lambdarank_truncation_level": DEPTH + 5,  # a little above the depth, as LightGBM's documentation advises
-    "num_leaves": 7,  # small trees: judgements are few
+    "lambdarank_truncation_level": DEPTH + 5,  # slightly above the depth, as LightGBM's documentation advises
+    "num_leaves": 7,  # small trees, because judgements are few
     "min_data_in_leaf": 10,
     "learning_rate": 0.05,
     "lambda_l2": 1.0,
     "seed": 0,
     "deterministic": True,
     "force_row_wise": True,
-    "num_threads": 1,  # the tables are small: on two busy cores, two threads took three times as long
+    "num_threads": 1,  # the tables are small; on two busy cores, two threads took three times as long
     "verbosity": -1,
 }
 
@@ -44,12 +44,12 @@ PARAMETERS = {
 def train(
     tables: Sequence[NDArray[np.float32]], grades: Sequence[NDArray[np.int32]], names: Sequence[str]
 ) -> lightgbm.Booster:
-    """Learn to order candidates.
+    """Train a model that orders candidates.
 
     Args:
-        tables: for each query its candidates' features, (n, len(names)); NaN for what is not known.
-        grades: for each query its candidates' grades, (n,), 0 or more; a grade is its own gain, as in the NDCG that
-            is measured.
+        tables: for each query the features of its candidates, (n, len(names)); NaN for a missing value.
+        grades: for each query the grades of its candidates, (n,), 0 or more. The gain equals the grade, as in the
+            measured NDCG.
         names: of the features.
     """
     labels = np.concatenate(grades)
@@ -61,27 +61,27 @@ def train(
 
 
 def load(text: str, names: Sequence[str]) -> lightgbm.Booster:
-    """A model from its text.
+    """Load a model from its text.
 
     Raises:
-        StoreError: it is no model, or one of other features.
+        StoreError: the text is no model, or the model has other features.
     """
     try:
         booster = lightgbm.Booster(model_str=text)
     except lightgbm.basic.LightGBMError as error:
-        raise StoreError(f"it cannot be read ({first_line(error)})") from None
+        raise StoreError(f"its model cannot be read ({first_line(error)})") from None
     if booster.feature_name() != _plain(names):
         raise StoreError("it was fitted by another version of firstsight, with other features")
     return booster
 
 
 def scores(booster: lightgbm.Booster, table: NDArray[np.float32]) -> list[float]:
-    """What the model gives each candidate, more is better; only comparable within one query."""
+    """Score each candidate; higher is better. Scores are comparable only within one query."""
     if not len(table):
         return []
     return [float(score) for score in np.asarray(booster.predict(table, num_threads=1))]
 
 
 def _plain(names: Sequence[str]) -> list[str]:
-    """Names as LightGBM's text takes them: a catalogue's column may be called anything."""
+    """Replace characters that LightGBM's text format does not allow; a catalogue column may have any name."""
     return [f"f{n}_{re.sub('[^A-Za-z0-9]', '_', name)}" for n, name in enumerate(names)]

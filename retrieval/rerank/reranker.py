@@ -1,8 +1,8 @@
-"""Reranking: the promoted model's order for the first candidates of a search.
+"""Reranking: order the first candidates of a search with the promoted model.
 
-It orders the first 100 of the ranking, whatever the page; the rest follow as they came. Thresholds, collapse, diversity
-and pages come after it, so that they cut one order. An item takes the value of the place that it comes to, so that what
-compares values (diversity) goes on to; its cosine and relevance stay its own.
+It orders the first 100 candidates, the same for every page; later ones keep their order. Thresholds, collapse,
+diversity and pages come afterwards, so all pages come from one order. An item takes the value of its new place, so
+that diversity, which compares values, still works. Its cosine and relevance do not change.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     import lightgbm
 
 CANDIDATES = 100
-"""Items of a ranking that are reranked, and learned from."""
+"""Number of items of a ranking that are reranked, and that a reranker is trained on."""
 
 
 def mode_to_rerank(query: Query) -> str | None:
-    """The mode whose reranker a query is for; None where it is unlike the queries that rerankers learn from.
+    """Return the mode whose reranker a query uses; None if it is unlike the training queries.
 
-    Those are a text alone, compared with whole items: nothing to avoid, no other parts, the default fusion. Filters,
-    thresholds, collapse and diversity are all the same to it.
+    Training queries are a text alone over whole items: no `minus`, no other parts, the default fusion. Filters,
+    thresholds, collapse and diversity make no difference.
     """
     others = query.images or query.videos or query.items or query.minus or query.minus_images
     if not query.rerank or query.text is None or others or query.part != "item":
@@ -43,19 +43,19 @@ def mode_to_rerank(query: Query) -> str | None:
 
 @dataclass(frozen=True)
 class Reranker:
-    """A version that can be used: bound to the encoder, its model read."""
+    """A version with its model loaded, ready for use."""
 
     version: RerankerVersion
     model: lightgbm.Booster
-    day: date  # that ages are counted to
+    day: date  # reference day of ages
 
     @classmethod
     def of(cls, version: RerankerVersion, store: Store, day: date) -> Reranker:
-        """Make a version ready.
+        """Load the model of a version.
 
         Raises:
             OptionalDependencyError: LightGBM is not installed.
-            StoreError: the model cannot be read, or was fitted to another encoder's scores or other features.
+            StoreError: the model cannot be read, or was fitted to scores of another encoder or to other features.
         """
         if version.fingerprint != store.spec.fingerprint:
             raise StoreError(_unusable(version, "it was fitted to another encoder's scores"))
@@ -63,22 +63,22 @@ class Reranker:
             model = _model(version.model, version.columns)
         except OptionalDependencyError as error:
             raise OptionalDependencyError(
-                f"reranker {version.version} is in use here: {error}; or search with --no-rerank"
+                f"reranker {version.version} is promoted: {error}; or search with --no-rerank"
             ) from None
         except StoreError as error:
             raise StoreError(_unusable(version, str(error))) from None
         return cls(version, model, day)
 
     def order(self, store: Store, encoded: EncodedQuery, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """At most 100 candidates in the model's order, equal ones as they came."""
+        """Order at most 100 candidates by the model's score; ties keep their order."""
         from firstsight.retrieval.rerank.lambdamart import scores
 
         assert encoded.query.text is not None  # see `mode_to_rerank`
         table = features(store, encoded.query.text, encoded.vector, candidates, self.version.columns, day=self.day)
-        given = scores(self.model, table)
-        order = sorted(range(len(candidates)), key=lambda n: -given[n])
+        rank_scores = scores(self.model, table)
+        order = sorted(range(len(candidates)), key=lambda n: -rank_scores[n])
         return [
-            replace(candidates[n], value=place.value, rank_score=given[n])
+            replace(candidates[n], value=place.value, rank_score=rank_scores[n])
             for n, place in zip(order, candidates, strict=True)
         ]
 
@@ -86,14 +86,21 @@ class Reranker:
 def choose_rerankers(
     promoted: Mapping[str, RerankerVersion], store: Store, queries: Sequence[Query], day: date
 ) -> list[Reranker | None]:
-    """The reranker of each query, or None; a model is read only where a query is for it.
+    """Choose the reranker of each query, or None. Only models that a query uses are loaded.
+
+    Args:
+        promoted: promoted versions by mode.
+        store: the database to search; its encoder must be that of the versions.
+        queries: the queries to answer.
+        day: reference day of ages.
 
     Raises:
-        OptionalDependencyError, StoreError: as `Reranker.of`.
+        OptionalDependencyError: a query uses a reranker, and LightGBM is not installed.
+        StoreError: a query uses a reranker whose model cannot be used; see `Reranker.of`.
     """
     modes = [mode_to_rerank(query) for query in queries]
-    ready = {mode: Reranker.of(version, store, day) for mode, version in promoted.items() if mode in modes}
-    return [None if mode is None else ready.get(mode) for mode in modes]
+    loaded = {mode: Reranker.of(version, store, day) for mode, version in promoted.items() if mode in modes}
+    return [None if mode is None else loaded.get(mode) for mode in modes]
 
 
 @lru_cache(maxsize=4)
@@ -105,6 +112,6 @@ def _model(text: str, columns: tuple[str, ...]) -> lightgbm.Booster:
 
 def _unusable(version: RerankerVersion, reason: str) -> str:
     return (
-        f"reranker {version.version} is in use here and cannot be used: {reason}; fit another, search with "
+        f"reranker {version.version} is promoted but cannot be used: {reason}; fit another, search with "
         "--no-rerank, or: firstsight rerank drop"
     )

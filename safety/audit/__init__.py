@@ -1,1 +1,1 @@
-"""The audit log and the tables that must agree with it."""
+"""The audit log, and the tables that must agree with it."""

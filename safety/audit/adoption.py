@@ -1,9 +1,9 @@
-"""Adopting another audit log: the way out where the database's own is lost, cut or changed, or was never linked.
+"""Adoption of another audit log: the remedy if the database's own log is lost, cut, changed, or was never linked.
 
-No decision in force is taken back, unless a person's decision in the adopted log does. What that log does not know is
-added to it: people's decisions and open appeals with who made them and when, scored decisions with their evidence, and
-what neither explains as a decision of the person who adopts. People's decisions that only the log knows are put in
-force. One entry tells of all this.
+Decisions in force stay, unless a person's decision in the adopted log replaces them. The adopted log gets entries for
+everything that it lacks: people's decisions and open appeals, with author and time; scored decisions with their
+evidence; and other decisions in force, as decisions of the person who adopts. People's decisions that only the log has
+are put in force. One entry records the adoption.
 """
 
 from __future__ import annotations
@@ -15,20 +15,15 @@ from typing import Any
 from firstsight.errors import AuditLogError
 from firstsight.safety.audit.audit_log import AuditLog
 from firstsight.safety.audit.bound_log import BoundLog
-from firstsight.safety.audit.human_decisions import APPEAL, OVERRIDE, OVERTURN, Reviews
-from firstsight.safety.audit.log_consistency import (
-    DECISION,
-    held_items,
-    is_logged,
-    last_actions,
-    link_to_end,
-    unlogged_decisions,
-)
+from firstsight.safety.audit.entry_kinds import ADOPT, ADOPTION_SUBJECT, APPEAL, DECISION, OVERRIDE, OVERTURN
+from firstsight.safety.audit.human_decisions import Reviews
+from firstsight.safety.audit.link_creation import link_to_end
+from firstsight.safety.audit.log_consistency import held_items, is_logged, last_actions, unlogged_decisions
 from firstsight.safety.audit.log_link import Entry, read_link, write_link
 from firstsight.safety.audit.override_table import (
     DECISION_COLUMN,
-    decided_rows,
-    put_in_force,
+    apply_decisions,
+    read_item_decisions,
     read_reviews,
     write_reviews,
 )
@@ -36,32 +31,27 @@ from firstsight.safety.audit.score_table import TABLE as SCORES
 from firstsight.storage.side_tables import open_side_table
 from firstsight.storage.store import Store
 
-ADOPT = "adopt"
-"""Kind of the entry that tells of an adoption; its subject is `ADOPTION_SUBJECT`."""
-
-ADOPTION_SUBJECT = "audit-log"
-
 LOST_REASON = "in force when this log was adopted; its own entry is not in the log"
-"""Reason of a decision that is taken over without its own."""
+"""Reason of a decision whose own entry is lost."""
 
 
 @dataclass(frozen=True)
 class Adoption:
-    """What an adoption did."""
+    """Result of an adoption."""
 
-    entry_id: str  # of the log
-    logged: dict[str, int]  # decisions and appeals that the log did not know, by kind of entry
-    known: int  # people's decisions that are in force now
+    entry_id: str  # of the entry that records the adoption
+    logged: dict[str, int]  # number of decisions and appeals added to the log, by kind of entry
+    known: int  # number of people's decisions in the log now
     new: bool  # the log had no entries before
 
 
 def adopt(store: Store, log: AuditLog, *, by: str, wait_s: float = 0.0) -> Adoption:
-    """Let a log be the database's from now on; safe to repeat after a kill.
+    """Make a log the audit log of a database; safe to repeat after a kill.
 
     Args:
         store: the database.
-        log: a log that verifies, or a place for a new one.
-        by: who decides this.
+        log: a log that verifies, or the path of a new log.
+        by: name of the person who adopts.
         wait_s: seconds to wait for another process that is writing.
 
     Raises:
@@ -70,9 +60,9 @@ def adopt(store: Store, log: AuditLog, *, by: str, wait_s: float = 0.0) -> Adopt
     """
     with store.writing(wait_s):
         new = log.is_empty()
-        found = log.verify()
-        if not found.ok and not new:
-            problem = found.problems[0]
+        verification = log.verify()
+        if not verification.ok and not new:
+            problem = verification.problems[0]
             raise AuditLogError(
                 f"the audit log {log.path} does not verify (line {problem.line}: {problem.what}) and was not adopted; "
                 "restore it from a copy, or adopt a new one: name a file that does not exist yet"
@@ -89,64 +79,73 @@ def adopt(store: Store, log: AuditLog, *, by: str, wait_s: float = 0.0) -> Adopt
         items = reviews.decisions.keys() | reviews.appeals.keys()
         if items:
             write_reviews(store, reviews, items)
-            put_in_force(store, reviews, items)
+            apply_decisions(store, reviews, items)
         write_link(store, link_to_end(log), plan)
-        BoundLog.open(store, log)  # finishes what was in hand
+        BoundLog.open(store, log)  # finishes an unfinished scoring
     return Adoption(entry_id, logged, len(reviews.decisions), new)
 
 
 def _human_entries(store: Store, log: AuditLog, by: str) -> list[Entry]:
-    """Entries of people's decisions and appeals that the log does not have, or has older ones of."""
-    theirs, ours = Reviews.read(log), read_reviews(store)
+    """Return entries for people's decisions and appeals that the log lacks or has only in an older form."""
+    in_log, stored = Reviews.read(log), read_reviews(store)
     entries: list[Entry] = []
-    for item_id, made in sorted(ours.decisions.items()):
-        there = theirs.decisions.get(item_id)
-        if there is None or there.time < made.time:
-            record: dict[str, Any] = {"action": made.action, "policies": list(made.policies), "reason": made.reason}
-            record |= {"by": made.by, "digest": made.digest, "carried": {"entry": made.entry_id, "time": made.time}}
+    for item_id, decision in sorted(stored.decisions.items()):
+        logged = in_log.decisions.get(item_id)
+        if logged is None or logged.time < decision.time:
+            record: dict[str, Any] = {
+                "action": decision.action,
+                "policies": list(decision.policies),
+                "reason": decision.reason,
+            }
+            record |= {
+                "by": decision.by,
+                "digest": decision.digest,
+                "carried": {"entry": decision.entry_id, "time": decision.time},
+            }
             entries.append((OVERRIDE, item_id, record))
-    told = ours.decisions.keys() | theirs.decisions.keys()
-    lost = {item_id: made for item_id, made in _decided_by_people(store).items() if item_id not in ours.decisions}
+    decided = stored.decisions.keys() | in_log.decisions.keys()
+    lost = {item_id: choice for item_id, choice in _decided_by_people(store).items() if item_id not in stored.decisions}
     lost |= {item_id: (action, []) for item_id, action in unlogged_decisions(store).items()}
-    for item_id, row in decided_rows(store, sorted(lost)).items():
+    for item_id, row in read_item_decisions(store, sorted(lost)).items():
         action, policies = lost[item_id]
-        known = item_id in theirs.decisions and theirs.decisions[item_id].action == action
-        if known or (row.get(DECISION_COLUMN) or "allow") != action:  # in the log, or not in force any more
+        known = item_id in in_log.decisions and in_log.decisions[item_id].action == action
+        if known or (row.get(DECISION_COLUMN) or "allow") != action:  # in the log, or no longer in force
             continue
         record = {"action": action, "policies": policies, "reason": LOST_REASON, "by": by, "digest": row["digest"]}
         entries.append((OVERRIDE, item_id, record | {"carried": {}}))
-    for item_id, appeal in sorted(ours.appeals.items()):
-        if item_id not in theirs.appeals and (item_id not in told or _is_newer(appeal.time, theirs, item_id)):
+    for item_id, appeal in sorted(stored.appeals.items()):
+        if item_id not in in_log.appeals and (item_id not in decided or _is_newer(appeal.time, in_log, item_id)):
             record = {"reason": appeal.reason, "by": appeal.by}
             record |= {"carried": {"entry": appeal.entry_id, "time": appeal.time}}
             entries.append((APPEAL, item_id, record))
     return entries
 
 
-def _is_newer(time: str, theirs: Reviews, item_id: str) -> bool:
-    made = theirs.decisions.get(item_id)
-    return made is None or made.time < time
+def _is_newer(time: str, in_log: Reviews, item_id: str) -> bool:
+    """Whether a time is later than the log's last decision about an item."""
+    decision = in_log.decisions.get(item_id)
+    return decision is None or decision.time < time
 
 
 def _decided_by_people(store: Store) -> dict[str, tuple[str, list[str]]]:
-    """Actions and policies that a scoring of an earlier version took from a log, which may be lost now."""
+    """Return item id -> (action, policies) that a scoring of an earlier version took from a log, now perhaps lost."""
     table = open_side_table(store, SCORES)
     if table is None:
         return {}
     search = table.search().where('record LIKE \'%"source": "human"%\'').select(["item_id", "decision", "record"])
-    found = {}
+    decided = {}
     for row in search.limit(None).to_arrow().to_pylist():
         evidence = json.loads(row["record"])["evidence"]
-        policies = sorted({one["policy_id"] for one in evidence if one["source"] == "human"})
-        found[row["item_id"]] = (row["decision"], policies)
-    return found
+        policies = sorted({piece["policy_id"] for piece in evidence if piece["source"] == "human"})
+        decided[row["item_id"]] = (row["decision"], policies)
+    return decided
 
 
 def _scoring_entries(store: Store, log: AuditLog, people: list[Entry]) -> list[Entry]:
-    """Entries of scored decisions in force that neither the log nor the entries of people's decisions tell of."""
-    told = last_actions(log)
-    told |= {item_id: (record["action"], True) for kind, item_id, record in people if kind == OVERRIDE}
-    held = {item_id: action for item_id, action in held_items(store).items() if not is_logged(told, item_id, action)}
+    """Return entries for scored decisions in force that are neither in the log nor among `people`."""
+    logged = last_actions(log)
+    logged |= {item_id: (record["action"], True) for kind, item_id, record in people if kind == OVERRIDE}
+    held = {item_id: action for item_id, action in held_items(store).items() if not is_logged(logged, item_id, action)}
     table = open_side_table(store, SCORES)
     if not held or table is None:
         return []

@@ -1,4 +1,4 @@
-"""Entries of the audit log: how each is written, hashed over the one before it, and checked."""
+"""Entries of the audit log: their form, their hash chain, and their checks."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 from firstsight.errors import SafetyError
 
 GENESIS = "0" * 64
-"""The hash before the first entry."""
+"""The previous hash of the first entry."""
 
-_SHORT = 16  # characters of a hash in an entry's id: 64 bits
+_SHORT = 16  # hash characters in an entry's id: 64 bits
+
+_STEP = 65_536  # bytes to read back at a time, to find the start of an entry
 
 
 @dataclass(frozen=True)
@@ -22,21 +24,21 @@ class AuditEntry:
 
     sequence: int  # 1 for the first
     time: str  # UTC, ISO 8601
-    kind: str  # such as "decision", "override", "appeal", "training"
-    subject: str  # what it is about: an item's id, a policy's
+    kind: str  # one of `entry_kinds`
+    subject: str  # id of the item or policy
     record: Mapping[str, Any]  # plain JSON values
     previous: str  # hash of the entry before
     hash: str
 
     @property
     def entry_id(self) -> str:
-        """Names it within the log, and pins everything up to it: its number and the first half of its hash."""
+        """Id within the log: the number and the start of the hash, which fixes this entry and all before it."""
         return _entry_id(self.sequence, self.hash)
 
 
 @dataclass(frozen=True)
 class LogHead:
-    """Where the log ends."""
+    """End of the log."""
 
     sequence: int  # of the last entry, 0 for an empty log
     hash: str  # of the last entry
@@ -44,7 +46,7 @@ class LogHead:
 
     @property
     def entry_id(self) -> str:
-        """The last entry's id; worth keeping elsewhere, for `AuditLog.verify`."""
+        """Id of the last entry; keep it elsewhere, for `AuditLog.verify`."""
         return _entry_id(self.sequence, self.hash)
 
 
@@ -54,7 +56,7 @@ EMPTY_HEAD = LogHead(0, GENESIS, 0)
 
 @dataclass(frozen=True)
 class Problem:
-    """Something in the log that is not as it was written."""
+    """A place where the log differs from the log as written."""
 
     line: int  # of the log's file, from 1; 0 for its head
     what: str
@@ -62,47 +64,47 @@ class Problem:
 
 @dataclass(frozen=True)
 class Verification:
-    """What a look at every entry has found."""
+    """Result of a check of every entry."""
 
-    entries: int  # that were read
+    entries: int  # entries read
     problems: tuple[Problem, ...]
-    unsettled: int = 0  # whole entries that an append wrote before it was killed; the next append keeps them
-    torn_bytes: int = 0  # of half an entry that it left; the next append drops them
+    unsettled: int = 0  # whole entries of a killed append; the next append keeps them
+    torn_bytes: int = 0  # bytes of its half-written entry; the next append drops them
 
     @property
     def ok(self) -> bool:
-        """Whether nothing was edited, removed, reordered, added or cut off."""
+        """Whether no entry was edited, removed, reordered, added or cut off."""
         return not self.problems
 
 
-def plain_content(kind: str, subject: str, record: Mapping[str, Any]) -> dict[str, Any]:
-    """What an entry says, as it will be read again.
+def entry_content(kind: str, subject: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of an entry as a reader will see it, in plain JSON values.
 
     Raises:
-        SafetyError: it is not JSON, or names no kind or subject.
+        SafetyError: the record is not JSON, or the kind or subject is empty.
     """
     if not kind or not subject:
         raise SafetyError(f"an audit entry needs a kind and a subject, not {kind!r} and {subject!r}")
-    try:  # there and back: what is hashed is what a reader will see, without tuples and keys that are numbers
+    try:  # encode and decode: the hash covers the values that a reader sees, without tuples and number keys
         plain: dict[str, Any] = json.loads(canonical({"kind": kind, "subject": subject, "record": dict(record)}))
     except (TypeError, ValueError, RecursionError) as error:
         raise SafetyError(f"the {kind} of {subject!r} cannot be recorded as JSON: {error}; give plain values") from None
     return plain
 
 
-def chained(content: Mapping[str, Any], sequence: int, time: str, previous: str) -> AuditEntry:
-    """The entry that says something after the one with a hash."""
+def make_entry(content: Mapping[str, Any], sequence: int, time: str, previous: str) -> AuditEntry:
+    """Return the entry with this content that follows the entry with the hash `previous`."""
     hashed = {**content, "sequence": sequence, "time": time, "previous": previous}
     return AuditEntry(**hashed, hash=hashlib.sha256(canonical(hashed)).hexdigest())
 
 
-def as_line(entry: AuditEntry) -> bytes:
-    """An entry as it stands in the file."""
+def entry_line(entry: AuditEntry) -> bytes:
+    """Return an entry as a line of the log's file."""
     return canonical(vars(entry)) + b"\n"
 
 
-def parsed(line: bytes) -> AuditEntry | None:
-    """An entry, or None where the line has not its fields; whether it is the one that was written is not looked at."""
+def parse_entry(line: bytes) -> AuditEntry | None:
+    """Parse a line; None if the line lacks an entry's fields. The hash is not checked."""
     try:
         entry = AuditEntry(**json.loads(line))
     except (TypeError, ValueError, RecursionError):
@@ -113,31 +115,35 @@ def parsed(line: bytes) -> AuditEntry | None:
     return None
 
 
-def checked(line: bytes, before: LogHead) -> tuple[AuditEntry | None, list[str]]:
-    """An entry, and what is wrong with it as the one that follows another."""
-    entry = parsed(line)
+def check_entry(line: bytes, before: LogHead) -> tuple[AuditEntry | None, list[str]]:
+    """Parse a line, and check it as the entry after `before`.
+
+    Returns:
+        The entry, None if the line is no entry; and a message for each problem.
+    """
+    entry = parse_entry(line)
     if entry is None:
         return None, [f"it is no entry of an audit log; entry {before.sequence + 1} should be here"]
-    wrong = []
-    said = {name: getattr(entry, name) for name in ("kind", "subject", "record")}
+    problems = []
+    content = {name: getattr(entry, name) for name in ("kind", "subject", "record")}
     try:
-        edited = as_line(chained(said, entry.sequence, entry.time, entry.previous)) != line
-    except ValueError:  # a lone surrogate, which no entry of ours has
+        edited = entry_line(make_entry(content, entry.sequence, entry.time, entry.previous)) != line
+    except ValueError:  # a lone surrogate, which `entry_content` never lets through
         edited = True
     if edited:
-        wrong.append(f"entry {entry.sequence} was edited: it does not have the hash that it states")
+        problems.append(f"entry {entry.sequence} was edited: its content does not match its hash")
     if entry.sequence != before.sequence + 1:
-        wrong.append(f"entry {entry.sequence} stands where entry {before.sequence + 1} should: removed or reordered")
+        problems.append(f"entry {entry.sequence} is in the place of entry {before.sequence + 1}: removed or reordered")
     elif entry.previous != before.hash:
-        wrong.append(f"entry {entry.sequence} does not follow the entry before it: that one was replaced")
-    return entry, wrong
+        problems.append(f"entry {entry.sequence} does not follow the entry before it: that one was replaced")
+    return entry, problems
 
 
-def follow(line: bytes, before: LogHead) -> LogHead | None:
-    """The head after a line that follows an entry unchanged, else None; `checked` says what is wrong.
+def next_head(line: bytes, before: LogHead) -> LogHead | None:
+    """Return the head after an unchanged line that follows `before`, else None; `check_entry` tells what is wrong.
 
-    Every byte counts, as in `checked`, but nothing is parsed: canonical JSON puts the hash first, so that what is
-    hashed is the line without it. This takes a tenth of the time.
+    Every byte counts, as in `check_entry`, but nothing is parsed. Canonical JSON puts the hash first, so the hashed
+    bytes are the line without it. This takes a tenth of the time.
     """
     if line[:9] != b'{"hash":"' or line[73:75] != b'",' or line[-2:] != b"}\n":
         return None
@@ -153,8 +159,21 @@ def follow(line: bytes, before: LogHead) -> LogHead | None:
     return None
 
 
+def has_entry_at(file: BinaryIO, head: LogHead) -> bool:
+    """Whether the line that ends at a head's place is the head's entry, unchanged."""
+    start, line = head.bytes, b""
+    while start and line.count(b"\n") < 2:  # the end of the line, and the end of the line before
+        start = max(0, start - _STEP)
+        file.seek(start)
+        line = file.read(head.bytes - start)
+    line = line[line.rfind(b"\n", 0, -1) + 1 :]
+    previous = line.find(b',"previous":"') + len(b',"previous":"')
+    before = LogHead(head.sequence - 1, line[previous : previous + 64].decode(errors="replace"), head.bytes - len(line))
+    return next_head(line, before) == head
+
+
 def canonical(value: object) -> bytes:
-    """JSON with sorted keys and no blanks, as UTF-8; a float is its shortest form that reads back the same."""
+    """Encode as JSON with sorted keys and no blanks, in UTF-8; a float gets its shortest form that reads back equal."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode()
 
 

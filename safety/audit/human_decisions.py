@@ -1,8 +1,8 @@
-"""What people decided about items: overrides, appeals, and the labels that come of them.
+"""People's decisions about items: overrides, overturns, appeals, and the training labels that they give.
 
-Each is logged first and then kept in `override_table.py`, so that a kill between the two cannot part what was decided
-from what is recorded. A decision holds for the item as it was then: once what is encoded of it changes (its `digest`),
-scores decide again, but an item that a person blocked goes to review first.
+Each decision is logged first and then stored in `override_table.py`, so that a kill between the two loses no decision.
+A decision holds for the item as the person saw it. When the encoded content of the item changes (its `digest`), scores
+decide again, but an item that a person blocked goes to review first.
 """
 
 from __future__ import annotations
@@ -12,35 +12,32 @@ from dataclasses import dataclass, field, replace
 
 from firstsight.safety.audit.audit_entries import AuditEntry
 from firstsight.safety.audit.audit_log import AuditLog
+from firstsight.safety.audit.entry_kinds import APPEAL, OVERRIDE, OVERTURN, REVIEW_KINDS
 from firstsight.safety.policy.decisions import Action, Evidence
-
-OVERRIDE, APPEAL, OVERTURN = "override", "appeal", "overturn"
-REVIEW_KINDS = (OVERRIDE, APPEAL, OVERTURN)
-"""Entries of the audit log that people make."""
 
 
 @dataclass(frozen=True)
 class HumanDecision:
-    """What a person decided about an item."""
+    """A person's decision about an item."""
 
     item_id: str
     action: Action
-    policies: tuple[str, ...]  # ids of those it was judged under
+    policies: tuple[str, ...]  # ids of the policies behind the decision
     reason: str
     by: str
-    digest: str  # of the item, when it was looked at
+    digest: str  # of the item, as the person saw it
     time: str  # UTC, ISO 8601
     entry_id: str
     kind: str = OVERRIDE  # or "overturn"
 
     def evidence(self) -> tuple[Evidence, ...]:
-        """As reasons for a decision, one a policy."""
+        """Return one piece of evidence for each policy."""
         return tuple(Evidence(policy, "", None, None, None, 1.0, 1.0, "human") for policy in self.policies)
 
 
 @dataclass(frozen=True)
 class Appeal:
-    """An objection to a decision that nobody has answered yet."""
+    """An open objection to a decision."""
 
     item_id: str
     by: str
@@ -51,35 +48,42 @@ class Appeal:
 
 @dataclass(frozen=True)
 class DecisionLabel:
-    """A training label that a decision gave: a row of the labels that `firstsight safety train` reads."""
+    """A training label from a person's decision: a row of the label file for `firstsight safety train`."""
 
     item_id: str
     policy: str
-    label: int  # 1 where a person blocked it under the policy, 0 where it was allowed
+    label: int  # 1 for a block, 0 for an allow
     annotator: str
     weight: float = 1.0
 
 
 @dataclass(frozen=True)
 class Reviews:
-    """The state of every item that a person has decided about, or that somebody appeals."""
+    """People's decisions and open appeals, by item."""
 
-    decisions: Mapping[str, HumanDecision]  # the last of each item
-    appeals: Mapping[str, Appeal]  # the open ones
-    judged: Mapping[tuple[str, str], HumanDecision] = field(default_factory=dict)  # the last of each item and policy
+    decisions: Mapping[str, HumanDecision]  # the last decision about each item
+    appeals: Mapping[str, Appeal]  # open appeals
+    judged: Mapping[tuple[str, str], HumanDecision] = field(
+        default_factory=dict
+    )  # the last decision of each item and policy
 
     @classmethod
     def read(cls, log: AuditLog, item_id: str | None = None) -> Reviews:
-        """Read them from the log, of one item or of all.
+        """Read decisions and appeals from the log.
+
+        Args:
+            log: the audit log.
+            item_id: only of this item; None for all items.
 
         Raises:
-            SafetyError: the log cannot be read.
+            AuditLogError: the log cannot be read.
+            SafetyError: a line of the log is no entry.
         """
         return cls.of(log.entries(subject=item_id, kinds=REVIEW_KINDS))
 
     @classmethod
     def of(cls, entries: Iterable[AuditEntry], before: Reviews | None = None) -> Reviews:
-        """The state after some entries, in their order, from the state before them."""
+        """Apply entries in their order to the state before them; without a state before, start empty."""
         decisions = dict(before.decisions) if before else {}
         appeals = dict(before.appeals) if before else {}
         judged = dict(before.judged) if before else {}
@@ -88,7 +92,7 @@ class Reviews:
             if entry.kind == APPEAL:
                 appeals[item_id] = Appeal(item_id, record["by"], record["reason"], entry.time, entry.entry_id)
             elif entry.kind in (OVERRIDE, OVERTURN):
-                made = HumanDecision(
+                decision = HumanDecision(
                     item_id=item_id,
                     action=record["action"],
                     policies=tuple(record["policies"]),
@@ -99,33 +103,34 @@ class Reviews:
                     entry_id=entry.entry_id,
                     kind=entry.kind,
                 )
-                decisions[item_id] = made
-                judged |= {(item_id, policy): made for policy in made.policies}
+                decisions[item_id] = decision
+                judged |= {(item_id, policy): decision for policy in decision.policies}
                 appeals.pop(item_id, None)
         return cls(decisions, appeals, judged)
 
     def in_force(self, item_id: str, digest: str) -> HumanDecision | None:
-        """The person's decision that holds for an item as it is now; None where scores decide.
+        """Return the person's decision that holds for an item now; None if scores decide.
 
         Args:
+            item_id: the item.
             digest: `items.digest` now; empty while the item is being written.
 
         Returns:
-            A decision whose action is "review" where a blocked item has changed since.
+            The decision; if a blocked item has changed since, a copy with the action "review".
         """
-        made = self.decisions.get(item_id)
-        if made is None or made.digest == digest:
-            return made
-        return replace(made, action="review") if made.action == "block" else None
+        decision = self.decisions.get(item_id)
+        if decision is None or decision.digest == digest:
+            return decision
+        return replace(decision, action="review") if decision.action == "block" else None
 
     def labels(self, digests: Mapping[str, str]) -> list[DecisionLabel]:
-        """The labels that decisions gave, of the items that have not changed since; "review" gives none.
+        """Return the labels that decisions give; "review" gives none, and neither do items that changed since.
 
         Args:
-            digests: `items.digest` of the items now; those that are not there have no labels.
+            digests: `items.digest` of the items now; missing items get no label.
         """
         return [
-            DecisionLabel(item_id, policy, int(made.action == "block"), made.by)
-            for (item_id, policy), made in sorted(self.judged.items())
-            if made.action != "review" and digests.get(item_id) == made.digest
+            DecisionLabel(item_id, policy, int(decision.action == "block"), decision.by)
+            for (item_id, policy), decision in sorted(self.judged.items())
+            if decision.action != "review" and digests.get(item_id) == decision.digest
         ]

@@ -1,4 +1,4 @@
-"""The whole check of an audit log: its entries, its link to the database, and the decisions in force."""
+"""Full check of an audit log: its entries, the database's link to it, and the decisions in force."""
 
 from __future__ import annotations
 
@@ -19,37 +19,41 @@ from firstsight.storage.store import Store
 
 
 def check_log(store: Store, log: AuditLog, expected: str | None = None) -> Verification:
-    """Look at every entry, at whether the log is the one that the database knows, and at the decisions in force.
+    """Check every entry, the database's link to the log, and whether the log holds the decisions in force.
 
     Args:
         store: the database; it is only read.
         log: the log.
-        expected: an entry's id that was kept elsewhere; it has to be in the log still.
+        expected: id of an entry that must be in the log, kept elsewhere.
 
     Returns:
-        What was found; a problem of the database has line 0, and names what to do.
+        The problems; a problem of the database has line 0 and names the remedy.
+
+    Raises:
+        AuditLogError: the log cannot be read.
     """
-    found = log.verify(expected)
-    if not found.ok:  # entries that were changed tell nothing about items
-        return found
+    verification = log.verify(expected)
+    if not verification.ok:  # changed entries prove nothing about items
+        return verification
     link, _ = read_link(store)
     problems: list[str] = []
-    unsettled: set[str] = set()  # items that the next command that writes brings up to the log
+    unsettled: set[str] = set()  # items that the next writing command updates from the log
     if link is not None:
         try:
             for entry, _ in log.entries_since(link.last, link.first):
                 if link.first is None and entry.sequence == 1 and entry.time < link.began:
-                    raise AuditLogError(f"the audit log {log.path} was begun before this database had one")
+                    raise AuditLogError(f"the audit log {log.path} is older than this database's link to a log")
                 unsettled.add(entry.subject)
         except AuditLogError as error:
-            problems.append(f"{error}, which {store.uri} knows; to go on with this log: {adopt_command(store, log)}")
-    told = last_actions(log)
-    unknown = {item_id: action for item_id, action in held_items(store).items() if not is_logged(told, item_id, action)}
+            problems.append(f"{error}, so it is not the log of {store.uri}; to use it: {adopt_command(store, log)}")
+    logged = last_actions(log)
+    held = held_items(store)
+    unknown = {item_id: action for item_id, action in held.items() if not is_logged(logged, item_id, action)}
     unknown |= unlogged_decisions(store) if link is not None else {}
-    named = sorted(unknown.keys() - unsettled)
-    if named:
+    unlogged = sorted(unknown.keys() - unsettled)
+    if unlogged:
         problems.append(
-            f"{len(named):,} items of {store.uri} carry decisions that the audit log does not know, such as "
-            f"{unknown[named[0]]} of {named[0]!r}; to take them over into the log: {adopt_command(store, log)}"
+            f"{len(unlogged):,} items of {store.uri} have decisions that are not in the audit log, such as "
+            f"{unknown[unlogged[0]]} of {unlogged[0]!r}; to add them to the log: {adopt_command(store, log)}"
         )
-    return replace(found, problems=tuple(Problem(0, problem) for problem in problems))
+    return replace(verification, problems=tuple(Problem(0, problem) for problem in problems))

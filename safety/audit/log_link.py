@@ -1,9 +1,9 @@
-"""The table `safety_log`: which audit log belongs to a database, how much of it is known, and the work in hand.
+"""The table `safety_log`: the database's link to its audit log, and an unfinished scoring.
 
-Ids of entries are stored, not a path: a copy, a restored database and an object store find their log wherever it lies.
-The work in hand (a `ScoringPlan`) is committed before its first entry is logged, and taken out once it is done; a kill
-in between is made good by the next command that writes. All of it is one table that is written whole, so that each step
-is one commit.
+The link holds ids of entries, not a path, so that a copied or restored database, or one in an object store, finds its
+log in any place. A `ScoringPlan` is committed before its first entry is logged, and removed when it is done; after a
+kill in between, the next command that writes finishes it. The whole table is written at once, so each step is one
+commit.
 """
 
 from __future__ import annotations
@@ -23,48 +23,48 @@ from firstsight.storage.store import Store
 TABLE = "safety_log"
 
 Entry = tuple[str, str, Mapping[str, Any]]
-"""What an audit log takes: kind, subject, record."""
+"""An entry to log: kind, subject, record."""
 
 _FIELDS: list[pa.Field[Any]] = [
-    pa.field("key", pa.string(), nullable=False),  # "link", "plan", or the place of an entry of the plan
+    pa.field("key", pa.string(), nullable=False),  # "link", "plan", or the place of one of the plan's entries
     pa.field("value", pa.string(), nullable=False),  # JSON
 ]
 SCHEMA = pa.schema(_FIELDS)
 
 CLOCK_SLACK = timedelta(hours=1)
-"""By which a clock may be put back between two writes."""
+"""Maximum step by which a clock may be set back between two writes."""
 
 COMMITS_PER_CLEANUP = 64
-"""Commits of a small table after which its old versions are removed; each is a file."""
+"""Number of commits of a small table between removals of its old versions; each version is a file."""
 
 KEEP_VERSIONS = timedelta(minutes=10)
-"""Age of versions that a reader may still be at, which reads the table once."""
+"""Age up to which old versions are kept for readers; a reader reads the table once."""
 
 
 @dataclass(frozen=True)
 class LogLink:
-    """What a database knows of its audit log."""
+    """A database's link to its audit log."""
 
     first: str | None  # id of the log's first entry; None while the log is empty
-    last: LogHead  # the last entry that is known; the log may go on after it
-    began: str  # UTC, ISO 8601: an entry of a log that was empty then is not older
+    last: LogHead  # the last known entry; the log may have more
+    began: str  # UTC, ISO 8601: entries of a log that was empty at the time of the link are not older
 
     @classmethod
     def to_empty_log(cls) -> LogLink:
-        """The link to a log that has no entry yet."""
+        """Return a link to a log without entries."""
         return cls(None, EMPTY_HEAD, (datetime.now(UTC) - CLOCK_SLACK).isoformat(timespec="microseconds"))
 
 
 @dataclass(frozen=True)
 class ScoringPlan:
-    """A scoring that is about to be logged and put in force: staged scores, and the entries that tell of them."""
+    """A staged scoring, to be logged and put in force, with its log entries."""
 
     settings: Mapping[str, Any]  # plain JSON values, see `ScoreTable.put_in_force`
     entries: tuple[Entry, ...]
 
 
 def read_link(store: Store) -> tuple[LogLink | None, ScoringPlan | None]:
-    """The link to the audit log, and the work that a kill left; None where there is none."""
+    """Return the link to the audit log and the unfinished scoring; None for each that does not exist."""
     table = open_side_table(store, TABLE)
     if table is None:
         return None, None
@@ -82,7 +82,12 @@ def read_link(store: Store) -> tuple[LogLink | None, ScoringPlan | None]:
 
 
 def write_link(store: Store, link: LogLink, plan: ScoringPlan | None = None) -> None:
-    """Put a link, and what is in hand, in the place of those before, in one commit.
+    """Replace the link and the unfinished scoring, in one commit.
+
+    Args:
+        store: the database; the caller holds its writer lock.
+        link: the new link.
+        plan: the scoring to finish; None if there is none.
 
     Raises:
         StoreError: the database cannot be written.

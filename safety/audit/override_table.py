@@ -1,6 +1,6 @@
-"""The table `safety_overrides`: what people decided about items, and the appeals that nobody has answered yet.
+"""The table `safety_overrides`: people's decisions about items, and open appeals.
 
-The audit log proves each of them; they are in force by this table, so that no lost or moved log un-blocks an item.
+The audit log proves each decision. This table puts it in force, so that a lost or moved log never unblocks an item.
 """
 
 from __future__ import annotations
@@ -13,29 +13,32 @@ from lancedb.table import Table
 
 from firstsight.errors import AuditLogError, StoreError, first_line
 from firstsight.safety.audit.audit_log import AuditLog
-from firstsight.safety.audit.human_decisions import REVIEW_KINDS, Appeal, HumanDecision, Reviews
+from firstsight.safety.audit.entry_kinds import REVIEW_KINDS
+from firstsight.safety.audit.human_decisions import Appeal, HumanDecision, Reviews
 from firstsight.safety.audit.log_link import COMMITS_PER_CLEANUP, KEEP_VERSIONS, read_link
 from firstsight.safety.policy.decisions import ACTIONS, Action
-from firstsight.storage.conditions import in_chunks, is_in, quote
 from firstsight.storage.side_tables import open_side_table, unwritable, upsert
+from firstsight.storage.sql.conditions import in_chunks, is_in, quote
 from firstsight.storage.store import Store
 
 TABLE = "safety_overrides"
 
 DECISION_COLUMN = "safety_decision"
-"""Column of `items`: review or block; null for what is shown, and for what was never scored."""
+"""Column of `items`: review or block; null for shown items and for items that were never scored."""
 
 _FIELDS: list[pa.Field[Any]] = [
     pa.field("item_id", pa.string(), nullable=False, metadata={b"lance-schema:unenforced-primary-key": b"true"}),
-    pa.field("kind", pa.string()),  # override or overturn; null where the item is only appealed, and so are the next
+    pa.field(
+        "kind", pa.string()
+    ),  # override or overturn; this and the next fields are null if the item is only appealed
     pa.field("action", pa.string()),
     pa.field("policies", pa.list_(pa.string())),
     pa.field("reason", pa.string()),
     pa.field("by", pa.string()),
-    pa.field("digest", pa.string()),  # of the item, when it was looked at
+    pa.field("digest", pa.string()),  # of the item, as the person saw it
     pa.field("time", pa.string()),  # UTC, ISO 8601
     pa.field("entry_id", pa.string()),  # of the audit log
-    pa.field("appeal_by", pa.string()),  # null where no appeal is open, and so are the next
+    pa.field("appeal_by", pa.string()),  # this and the next fields are null without an open appeal
     pa.field("appeal_reason", pa.string()),
     pa.field("appeal_time", pa.string()),
     pa.field("appeal_entry_id", pa.string()),
@@ -46,7 +49,12 @@ _APPEAL = ("by", "reason", "time", "entry_id")
 
 
 def read_reviews(store: Store, item_ids: Sequence[str] | None = None) -> Reviews:
-    """The stored decisions and open appeals of all items, or of some; without `judged`, which the log alone has."""
+    """Read the stored decisions and open appeals, without `Reviews.judged`, which only the log has.
+
+    Args:
+        store: the database.
+        item_ids: only of these items; None for all.
+    """
     table = open_side_table(store, TABLE)
     decisions: dict[str, HumanDecision] = {}
     appeals: dict[str, Appeal] = {}
@@ -61,17 +69,22 @@ def read_reviews(store: Store, item_ids: Sequence[str] | None = None) -> Reviews
 
 
 def write_reviews(store: Store, reviews: Reviews, item_ids: Iterable[str]) -> None:
-    """Write what holds for some items, in one commit.
+    """Replace the stored decisions and appeals of some items, in one commit.
+
+    Args:
+        store: the database; the caller holds its writer lock.
+        reviews: decisions and appeals now in force, at least of these items.
+        item_ids: items to write; an item without a decision or appeal in `reviews` loses its stored one.
 
     Raises:
         StoreError: the database cannot be written.
     """
     rows = []
     for item_id in sorted(set(item_ids)):
-        made, appeal = reviews.decisions.get(item_id), reviews.appeals.get(item_id)
+        decision, appeal = reviews.decisions.get(item_id), reviews.appeals.get(item_id)
         row: dict[str, Any] = {"item_id": item_id}
-        if made is not None:
-            row |= {name: getattr(made, name) for name in _DECISION} | {"policies": list(made.policies)}
+        if decision is not None:
+            row |= {name: getattr(decision, name) for name in _DECISION} | {"policies": list(decision.policies)}
         if appeal is not None:
             row |= {f"appeal_{name}": getattr(appeal, name) for name in _APPEAL}
         rows.append(row)
@@ -85,10 +98,10 @@ def write_reviews(store: Store, reviews: Reviews, item_ids: Iterable[str]) -> No
 
 
 def current_reviews(store: Store, log: AuditLog) -> Reviews:
-    """What people decided and who appeals, as it is now: the stored state, and what the log has gone on with.
+    """Return people's decisions and open appeals as of now: the stored state and the newer entries of the log.
 
-    A database of an earlier version has its people's decisions in the log alone. Where a log cannot be used, the stored
-    state is all there is; commands that write refuse it.
+    A database of an earlier version has people's decisions only in the log. If the log cannot be used, the stored state
+    is returned; commands that write refuse such a log.
 
     Raises:
         AuditLogError: the log of a database of an earlier version cannot be read.
@@ -105,45 +118,54 @@ def current_reviews(store: Store, log: AuditLog) -> Reviews:
         return stored
 
 
-def put_in_force(store: Store, reviews: Reviews, item_ids: Iterable[str]) -> int:
-    """Write to `items` what people decided about some of them as they are now; the caller holds the writer lock.
+def apply_decisions(store: Store, reviews: Reviews, item_ids: Iterable[str]) -> int:
+    """Write people's decisions to the table `items`.
 
-    An item that has changed since keeps its decision until it is scored. The columns are made where the database was
-    never scored.
+    An item that has changed since its decision keeps its column until it is scored. A database that was never scored
+    gets the columns.
+
+    Args:
+        store: the database; the caller holds its writer lock.
+        reviews: people's decisions.
+        item_ids: items to write.
 
     Returns:
-        How many items changed.
+        Number of changed items.
 
     Raises:
         StoreError: the database cannot be written.
     """
     if DECISION_COLUMN not in store.items.schema.names:
         store.write_safety({})
-    wrong: dict[Action, list[str]] = {action: [] for action in ACTIONS}
-    for item_id, row in decided_rows(store, sorted(set(item_ids) & reviews.decisions.keys())).items():
-        made = reviews.decisions[item_id]
-        if made.digest == row["digest"] and (row[DECISION_COLUMN] or "allow") != made.action:
-            wrong[made.action].append(item_id)
-    for action, items in wrong.items():
-        shown = "CAST(NULL AS STRING)" if action == "allow" else quote(action)
+    changes: dict[Action, list[str]] = {action: [] for action in ACTIONS}
+    for item_id, row in read_item_decisions(store, sorted(set(item_ids) & reviews.decisions.keys())).items():
+        decision = reviews.decisions[item_id]
+        if decision.digest == row["digest"] and (row[DECISION_COLUMN] or "allow") != decision.action:
+            changes[decision.action].append(item_id)
+    for action, items in changes.items():
+        value = "CAST(NULL AS STRING)" if action == "allow" else quote(action)
         for part in in_chunks(items):
             try:
-                store.items.update(where=is_in("item_id", part), values_sql={DECISION_COLUMN: shown})
+                store.items.update(where=is_in("item_id", part), values_sql={DECISION_COLUMN: value})
             except (OSError, RuntimeError) as error:
                 raise StoreError(
-                    f"{store.uri} could not be written ({first_line(error)}); the decision is in the audit log, and is "
-                    "applied by the next command that writes"
+                    f"{store.uri} could not be written ({first_line(error)}); the decision is in the audit log, and "
+                    "the next command that writes applies it"
                 ) from error
-    return sum(map(len, wrong.values()))
+    return sum(map(len, changes.values()))
 
 
-def decided_rows(store: Store, item_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """`digest` and decision of those of these items that there are; the decision is missing if nothing was scored."""
-    found: dict[str, dict[str, Any]] = {}
+def read_item_decisions(store: Store, item_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Read `item_id`, `digest` and `safety_decision` of items in the table `items`.
+
+    Returns:
+        A row for each stored item; without the decision column if the database was never scored.
+    """
+    read: dict[str, dict[str, Any]] = {}
     columns = ["item_id", "digest", *({DECISION_COLUMN} & set(store.items.schema.names))]
     for part in store.rows_by_id(store.items, item_ids, columns=columns):
-        found |= {row["item_id"]: row for row in part.to_pylist()}
-    return found
+        read |= {row["item_id"]: row for row in part.to_pylist()}
+    return read
 
 
 def _rows(table: Table, item_ids: Sequence[str] | None) -> Iterable[Mapping[str, Any]]:

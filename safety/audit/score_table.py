@@ -1,8 +1,9 @@
-"""The table `safety_scores`: what every scored item was given, and the decision with its evidence.
+"""The table `safety_scores`: scores of every scored item, and its decision with the evidence.
 
-Scores of all items live here and not in `items`: writing a row of `items` takes it out of the vector index, so that
-only items that are not simply shown are written there. A scoring stages its rows in a table beside; once it is logged,
-`put_in_force` commits them here and brings the columns of `items` in line. Each step can be repeated after a kill.
+Scores are stored here and not in `items`, because a write to a row of `items` removes it from the vector index. Only
+items that are blocked, in review or age-limited are written there. A scoring stages its rows in another table. After
+the scoring is logged, `put_in_force` commits them here and updates the columns of `items`. Each step can be repeated
+after a kill.
 """
 
 from __future__ import annotations
@@ -18,49 +19,54 @@ import pyarrow.compute as pc
 from lancedb.table import Table
 
 from firstsight.errors import StoreError
+from firstsight.heads.view_sample import texts
 from firstsight.safety.policy.decisions import Decision
-from firstsight.safety.policy.view_sample import texts
-from firstsight.storage.conditions import in_chunks, is_in, quote
 from firstsight.storage.side_tables import open_side_table, unwritable
+from firstsight.storage.sql.conditions import in_chunks, is_in, quote
 from firstsight.storage.store import Store
 from firstsight.storage.tables import TIME
 
 TABLE = "safety_scores"
 STAGED = "safety_scores_staged"
-"""Rows of a scoring that is not in force yet."""
+"""Table with the rows of a scoring that is not in force yet."""
 
 SCORING = "safety score"
-"""What marks the rows of `runs` that scorings are noted in."""
+"""Kind of a scoring's row in `runs`."""
 
 _FIELDS: list[pa.Field[Any]] = [
     pa.field("item_id", pa.string(), nullable=False, metadata={b"lance-schema:unenforced-primary-key": b"true"}),
     pa.field("decision", pa.string(), nullable=False),
     pa.field("min_age", pa.int64()),
-    pa.field("policies", pa.string(), nullable=False),  # ids, joined by blanks, in the order of the scores
-    pa.field("scores", pa.list_(pa.float32()), nullable=False),  # probabilities; null where nothing was looked at
+    pa.field("policies", pa.string(), nullable=False),  # ids in the order of the scores, joined by blanks
+    pa.field(
+        "scores", pa.list_(pa.float32()), nullable=False
+    ),  # probabilities; null if the policy looks at no view of the item
     pa.field("policy_version", pa.string(), nullable=False),
-    pa.field("record", pa.string()),  # the whole `Decision` as JSON; null for an item that is simply shown
-    pa.field("standing", pa.string()),  # digest of the `Override` it rests on beside scores; null for none
+    pa.field("record", pa.string()),  # the whole `Decision` as JSON; null for items without flags
+    pa.field("standing", pa.string()),  # digest of the item's `Override`; null without one
     pa.field("scored_at", TIME, nullable=False),
 ]
 SCHEMA = pa.schema(_FIELDS)
 
 ROWS_PER_COMMIT = 20_000
-"""Rows of `items` that are written at once: memory, against how much a kill leaves for the next scoring to settle."""
+"""Rows of `items` per commit: more take more memory, and a kill leaves more work to the next scoring."""
 
 
 class ScoreTable:
-    """The scores of one database; writing calls are made by the holder of the writer lock."""
+    """The scores of one database. The caller of a writing method holds the writer lock."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
 
     def open(self) -> Table | None:
-        """The table; None where nothing was ever scored."""
+        """Open the table; None if the database was never scored."""
         return open_side_table(self.store, TABLE)
 
     def stage(self, batches: Iterable[pa.RecordBatch]) -> None:
-        """Keep rows beside the table, in the place of those staged before, in one commit.
+        """Replace the staged rows, in one commit.
+
+        Args:
+            batches: rows with the schema `SCHEMA`.
 
         Raises:
             StoreError: the database cannot be written.
@@ -68,17 +74,17 @@ class ScoreTable:
         self._create(STAGED, batches)
 
     def put_in_force(self, settings: Mapping[str, Any]) -> int:
-        """Put staged rows in force: here, then in `items`, then note the scoring in `runs`.
+        """Put staged rows in force: in this table, then in `items`; then add the scoring to `runs`.
 
         Args:
-            settings: `replace`, whether they take the place of all rows or of those of the same items; `gone`, items
-                to forget; `run`, the row of `runs` without `finished_at`, with `started_at` as a text.
+            settings: `replace`: True to replace all rows, False to replace only the rows of the same items; `gone`:
+                ids of items to remove; `run`: the row of `runs` without `finished_at`, with `started_at` as a text.
 
         Returns:
-            How many rows of `items` were written.
+            Number of written rows of `items`.
 
         Raises:
-            StoreError: the database cannot be written.
+            StoreError: the database cannot be written, or the staged rows are lost.
         """
         began, run = time.monotonic(), settings["run"]
         staged = open_side_table(self.store, STAGED)
@@ -118,7 +124,7 @@ class ScoreTable:
     def _update(self, rows: pa.Table) -> None:
         """Upsert rows, in one commit."""
         table = self.open()
-        assert table is not None  # the scoring has found rows in it
+        assert table is not None  # a scoring of some items needs an earlier scoring of all
         if not rows.num_rows:
             return
         try:
@@ -128,7 +134,7 @@ class ScoreTable:
             raise unwritable(self.store, error) from error
 
     def _remove(self, item_ids: Sequence[str]) -> None:
-        """Forget items."""
+        """Remove items."""
         table = self.open()
         if table is None:
             return
@@ -139,7 +145,7 @@ class ScoreTable:
                 raise unwritable(self.store, error) from error
 
     def row(self, item_id: str) -> dict[str, Any] | None:
-        """An item's row with `scores` as a mapping of policy ids and `record` as a `Decision`; None if it has none."""
+        """Read an item's row, with `scores` by policy id and `record` as a `Decision`; None without a row."""
         table = self.open()
         if table is None:
             return None
@@ -147,7 +153,11 @@ class ScoreTable:
         return _parse_row(rows[0]) if rows else None
 
     def scores(self) -> Iterator[tuple[list[str], dict[str, Any]]]:
-        """Batches of all rows: item ids, and for each policy (n,) float32 scores, NaN where nothing was looked at."""
+        """Read all rows in batches.
+
+        Yields:
+            Item ids, and policy id -> (n,) float32 scores; NaN if the policy looks at no view of the item.
+        """
         table = self.open()
         if table is None:
             return
@@ -158,40 +168,40 @@ class ScoreTable:
                 yield texts(batch["item_id"]), {name: flat[:, n] for n, name in enumerate(names)}
 
     def decisions(self) -> dict[str, str]:
-        """The decision of every item that is to be reviewed or blocked."""
+        """Return item id -> decision of the items to review or block."""
         table = self.open()
         if table is None:
             return {}
-        found = table.search().where("decision != 'allow'").select(["item_id", "decision"]).limit(None).to_arrow()
-        return dict(zip(texts(found["item_id"]), texts(found["decision"]), strict=True))
+        rows = table.search().where("decision != 'allow'").select(["item_id", "decision"]).limit(None).to_arrow()
+        return dict(zip(texts(rows["item_id"]), texts(rows["decision"]), strict=True))
 
     def items_with_decision(self) -> set[str]:
-        """Items that searches or people are kept from until now."""
+        """Return the items with a decision or an age limit in `items`."""
         if "safety_decision" not in self.store.items.schema.names:
             return set()
-        found = self.store.items.search().where("safety_decision IS NOT NULL").select(["item_id"]).limit(None)
-        return set(texts(found.to_arrow()["item_id"]))
+        rows = self.store.items.search().where("safety_decision IS NOT NULL").select(["item_id"]).limit(None)
+        return set(texts(rows.to_arrow()["item_id"]))
 
     def _sync_items(self) -> int:
-        """Bring `items` in line with this table; how many items were written."""
+        """Update `items` from this table; return the number of written items."""
         table = self.open()
-        wanted: dict[str, dict[str, Any]] = {}
+        target: dict[str, dict[str, Any]] = {}
         if table is not None:
-            shown = "decision != 'allow' OR min_age IS NOT NULL"
-            for row in table.search().where(shown).limit(None).to_arrow().to_pylist():
-                wanted[row["item_id"]] = {
+            limited = "decision != 'allow' OR min_age IS NOT NULL"
+            for row in table.search().where(limited).limit(None).to_arrow().to_pylist():
+                target[row["item_id"]] = {
                     "safety_decision": row["decision"],
                     "safety_scores": json.dumps(_parse_row(row)["scores"]),
                     "safety_policy_version": row["policy_version"],
                     "safety_min_age": row["min_age"],
                 }
-        there = self._in_items()
-        changed = {item_id: columns for item_id, columns in wanted.items() if there.get(item_id) != columns}
-        new = sorted(changed.keys() - there.keys())
-        gone = set(new) - self.store.digests(new).keys()  # pruned since
+        current = self._in_items()
+        changed = {item_id: columns for item_id, columns in target.items() if current.get(item_id) != columns}
+        new = sorted(changed.keys() - current.keys())
+        gone = set(new) - self.store.digests(new).keys()  # removed from the catalogue since the scoring
         self._remove(sorted(gone))
         changed = {item_id: columns for item_id, columns in changed.items() if item_id not in gone}
-        changed |= {item_id: {} for item_id in there.keys() - wanted.keys()}
+        changed |= {item_id: {} for item_id in current.keys() - target.keys()}
         ids = sorted(changed)
         for start in range(0, len(ids), ROWS_PER_COMMIT):
             self.store.write_safety({item_id: changed[item_id] for item_id in ids[start : start + ROWS_PER_COMMIT]})
@@ -203,8 +213,8 @@ class ScoreTable:
         if "safety_decision" not in self.store.items.schema.names:
             return {}
         columns = ["safety_decision", "safety_scores", "safety_policy_version", "safety_min_age"]
-        found = self.store.items.search().where("safety_decision IS NOT NULL").select(["item_id", *columns])
-        return {row.pop("item_id"): row for row in found.limit(None).to_arrow().to_pylist()}
+        rows = self.store.items.search().where("safety_decision IS NOT NULL").select(["item_id", *columns])
+        return {row.pop("item_id"): row for row in rows.limit(None).to_arrow().to_pylist()}
 
 
 def _parse_row(row: Mapping[str, Any]) -> dict[str, Any]:

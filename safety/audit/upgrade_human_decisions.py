@@ -1,24 +1,27 @@
-"""Upgrading the safety tables of a database of layout 1, which kept people's decisions in the audit log alone."""
+"""Upgrade of the safety tables from layout 1, which kept people's decisions only in the audit log."""
 
 from __future__ import annotations
 
 from firstsight.errors import SafetyError
 from firstsight.safety.audit.audit_log import AuditLog
 from firstsight.safety.audit.human_decisions import Reviews
-from firstsight.safety.audit.log_consistency import has_unlinked_decisions, link_from_log, link_problem
+from firstsight.safety.audit.link_creation import has_unlinked_decisions, link_from_log, link_problem
 from firstsight.safety.audit.log_link import read_link
 from firstsight.storage.store import Store
 from firstsight.storage.upgrade import Change
 
 SECONDS = 0.1
-"""Estimate for a commit."""
+"""Estimated time of a commit."""
 
 SECONDS_PER_ENTRY = 200e-6
-"""Estimate for checking an entry of the log three times, 66 µs each."""
+"""Estimated time to check an entry of the log three times, 66 µs each."""
 
 
 def plan(store: Store) -> list[Change]:
-    """What `apply` would do, or why it would not; nothing where the database is linked to its log, or needs none."""
+    """List the changes that `apply` would make, or the reason why it cannot.
+
+    The list is empty if the database is linked to its log or needs no link.
+    """
     log, problem = _usable_log(store)
     if problem:
         return [
@@ -44,8 +47,11 @@ def plan(store: Store) -> list[Change]:
 def apply(store: Store) -> None:
     """Copy people's decisions from the audit log into the database, and link the two; safe to repeat after a kill.
 
-    A log that is missing, that does not verify, or that does not know all decisions in force is left alone: then
-    scoring refuses, and names `firstsight safety audit --adopt`. The caller holds the writer lock.
+    Nothing changes if the log is missing, does not verify, or lacks a decision in force. Scoring then fails, and its
+    message names `firstsight safety audit --adopt`.
+
+    Args:
+        store: the database; the caller holds its writer lock.
 
     Raises:
         StoreError: the database cannot be written.
@@ -56,14 +62,18 @@ def apply(store: Store) -> None:
 
 
 def _usable_log(store: Store) -> tuple[AuditLog | None, str]:
-    """The log of a database that is not linked to one yet, if it is whole and knows what is in force, else why it
-    cannot be used; neither where there is nothing to link."""
+    """Return the log to link a database to, or why it cannot be used.
+
+    Returns:
+        `(log, "")` if the log verifies and has all decisions in force; `(None, reason)` if it cannot be used;
+        `(None, "")` if there is nothing to link.
+    """
     if read_link(store)[0] is not None:
         return None, ""
     try:
         log = AuditLog.of(store.uri)
         if log.is_empty():
-            return None, f"there is nothing in the audit log {log.path}" if has_unlinked_decisions(store) else ""
+            return None, f"the audit log {log.path} is empty" if has_unlinked_decisions(store) else ""
         problem = link_problem(store, log, of_earlier_version=True)
         return (None, problem) if problem else (log, "")
     except SafetyError as error:  # an object store without $FIRSTSIGHT_SAFETY_LOG, or a log that cannot be read

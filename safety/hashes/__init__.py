@@ -1,1 +1,1 @@
-"""Known pictures: lists of hashes and the bank of them."""
+"""Known pictures: the hash bank, hash lists, and matching."""

@@ -1,8 +1,9 @@
-"""Lists of known PDQ hashes as files: read and written in the forms that ThreatExchange's tools use.
+"""Files of known PDQ hashes, in the forms of ThreatExchange's tools.
 
-Text, one hash a line: `HASH`, `pdq HASH` (ThreatExchange's file exchange) or `HASH,QUALITY,TAG TAG` (the hashing tools
-print quality and a file's name there). CSV with a header: `collab,signal_type,signal_str,category,tags`, as
-`threatexchange dataset --print-signals --csv` prints it; `policy` and `quality` are columns of our own after them.
+Text, one hash a line: `HASH`, `pdq HASH` (ThreatExchange's file exchange) or `HASH,QUALITY,TAG TAG` (the form of
+the hashing tools, which print the quality and a file's name). CSV with a header:
+`collab,signal_type,signal_str,category,tags`, as printed by `threatexchange dataset --print-signals --csv`; firstsight
+adds the columns `policy` and `quality`.
 
 Source of the forms: github.com/facebook/ThreatExchange, python-threatexchange (dataset_cmd.py, file_api.py).
 """
@@ -22,7 +23,7 @@ from firstsight.errors import SafetyError
 from firstsight.media.fingerprints import FINGERPRINT_BYTES, MIN_QUALITY
 
 HashSet = Literal["bad", "good"]
-"""Known-bad hashes flag what they match; known-good ones take away the flags of what is at least as near to them."""
+"""Known-bad hashes flag matching views; a known-good hash removes the flags of views at least as near to it."""
 
 HASH_SETS: tuple[HashSet, ...] = get_args(HashSet)
 
@@ -47,10 +48,10 @@ class KnownHash:
 
     fingerprint: bytes  # PDQ, 32 bytes
     set: HashSet
-    policy_id: str  # what it is known as; empty for a known-good one, which counts for every policy
-    source: str  # the list, file or item that it comes from
+    policy_id: str  # policy of a known-bad hash; empty for a known-good one, which counts for every policy
+    source: str  # list, file or item
     tags: tuple[str, ...] = ()
-    quality: int | None = None  # PDQ's own, 0 to 100, where it was given
+    quality: int | None = None  # PDQ quality, 0 to 100, if known
     added_at: datetime | None = None  # UTC
 
     @property
@@ -60,13 +61,13 @@ class KnownHash:
 
     @property
     def key(self) -> str:
-        """What makes it one entry: set, policy and hash."""
+        """Key of the entry: set, policy and hash."""
         return f"{self.set}:{self.policy_id}:{self.hex}"
 
 
 @dataclass(frozen=True)
 class BadHashRow:
-    """A row of a hash list that was left out."""
+    """A row of a hash list that cannot be used."""
 
     line: int  # of the file, from 1
     reason: str
@@ -74,7 +75,7 @@ class BadHashRow:
 
 @dataclass(frozen=True)
 class HashList:
-    """What a file held."""
+    """Content of a hash list."""
 
     hashes: tuple[KnownHash, ...]
     bad_rows: tuple[BadHashRow, ...]
@@ -83,14 +84,15 @@ class HashList:
 def read_hash_list(
     path: str | os.PathLike[str], *, default_set: HashSet = "bad", policy_id: str | None = None
 ) -> HashList:
-    """Read a hash list, text or CSV; which of them it is, is seen from its first line.
+    """Read a hash list; its first line shows whether it is text or CSV.
 
     Args:
-        default_set: of the rows that have no category of their own.
-        policy_id: of the known-bad rows that name no policy.
+        path: the file.
+        default_set: set of the rows without a category.
+        policy_id: policy of the known-bad rows without one.
 
     Returns:
-        The hashes, and every row that could not be used, with its line and the reason.
+        The hashes, and every unusable row with its line and the reason.
 
     Raises:
         SafetyError: the file cannot be read.
@@ -112,15 +114,21 @@ def read_hash_list(
 
 
 def parse_hash(text: str) -> bytes:
-    """The 32 bytes of a PDQ hash in hexadecimal.
+    """Parse a PDQ hash.
+
+    Args:
+        text: 64 hexadecimal digits.
+
+    Returns:
+        32 bytes.
 
     Raises:
-        ValueError: it is none, or that of a picture with nothing in it.
+        ValueError: the text is no PDQ hash, or the hash of a flat picture.
     """
     text = text.strip()
     if not _HEX.fullmatch(text):
         raise ValueError(
-            f"{text[:80]!r} is no PDQ hash: it takes {2 * FINGERPRINT_BYTES} hexadecimal digits, this has {len(text)}"
+            f"{text[:80]!r} is no PDQ hash: a hash has {2 * FINGERPRINT_BYTES} hexadecimal digits, this has {len(text)}"
         )
     code = bytes.fromhex(text)
     if code in (bytes(FINGERPRINT_BYTES), b"\xff" * FINGERPRINT_BYTES):
@@ -129,9 +137,14 @@ def parse_hash(text: str) -> bytes:
 
 
 def write_hash_list(path: str | os.PathLike[str], hashes: Sequence[KnownHash], form: HashListFormat) -> None:
-    """Write hashes to a file, ordered; what was there before is replaced at once.
+    """Write hashes to a file, in order; an existing file is replaced at once.
 
-    The text form has no room for sets and policies: write one of them at a time, or CSV.
+    The text form holds no sets and policies: write one set and policy to a file, or use CSV.
+
+    Args:
+        path: the file.
+        hashes: entries to write.
+        form: "text" or "csv".
 
     Raises:
         SafetyError: the file cannot be written.
@@ -139,7 +152,7 @@ def write_hash_list(path: str | os.PathLike[str], hashes: Sequence[KnownHash], f
     new = Path(f"{os.fspath(path)}.new")
     try:
         with new.open("w", encoding="utf-8", newline="") as file:
-            (_write_csv if form == "csv" else _write_text)(file, sorted(hashes, key=lambda one: one.key))
+            (_write_csv if form == "csv" else _write_text)(file, sorted(hashes, key=lambda entry: entry.key))
         new.replace(path)
     except OSError as error:
         new.unlink(missing_ok=True)
@@ -147,13 +160,13 @@ def write_hash_list(path: str | os.PathLike[str], hashes: Sequence[KnownHash], f
 
 
 def check_tag(tag: str) -> str:
-    """A tag, which the forms separate by blanks and commas.
+    """Check a tag, and return it.
 
     Raises:
-        SafetyError: it holds one.
+        SafetyError: the tag is empty, or holds a blank or a comma, which separate tags in files.
     """
     if not tag or re.search(r"[\s,]", tag):
-        raise SafetyError(f"{tag!r} is no tag: tags are words without blanks and commas")
+        raise SafetyError(f"{tag!r} is no tag: a tag is a word without blanks and commas")
     return tag
 
 
@@ -161,7 +174,7 @@ HashRow = Mapping[str, str]
 
 
 def _rows(file: TextIO) -> Iterator[tuple[int, HashRow]]:
-    """Each row's line and fields, by the names of the CSV form."""
+    """Yield each row's line and its fields by the column names of the CSV form."""
     header: list[str] | None = None
     reader = csv.reader(file)
     first = True
@@ -197,7 +210,7 @@ def _parse_row(row: HashRow, source: str, default_set: HashSet, policy_id: str |
         raise ValueError(row["broken"])
     kind = row.get("signal_type", row.get("type", "")).strip().lower()
     if kind not in ("", "pdq", "hash_pdq"):
-        raise ValueError(f"its signal type is {kind[:40]!r}; only pdq is matched")
+        raise ValueError(f"its signal type is {kind[:40]!r}; only pdq can be matched")
     code = parse_hash(next((row[name] for name in _HASH_COLUMNS if name in row), ""))
     category = row.get("category", row.get("status", "")).strip().lower()
     if category and category not in _CATEGORIES:
@@ -222,22 +235,22 @@ def _quality(text: str) -> int | None:
     if not text:
         return None
     if not text.isdecimal() or int(text) > 100:
-        raise ValueError(f"its quality is {text[:40]!r}; PDQ's goes from 0 to 100")
+        raise ValueError(f"its quality is {text[:40]!r}; a PDQ quality is 0 to 100")
     if int(text) < MIN_QUALITY:
-        raise ValueError(f"its quality is {text}; below {MIN_QUALITY} a PDQ hash says nothing")
+        raise ValueError(f"its quality is {text}; a PDQ hash needs a quality of at least {MIN_QUALITY}")
     return int(text)
 
 
 def _write_text(file: TextIO, hashes: Iterable[KnownHash]) -> None:
-    for one in hashes:
-        quality = "" if one.quality is None else str(one.quality)
-        file.write(",".join([one.hex, quality, " ".join(one.tags)]).rstrip(",") + "\n")
+    for entry in hashes:
+        quality = "" if entry.quality is None else str(entry.quality)
+        file.write(",".join([entry.hex, quality, " ".join(entry.tags)]).rstrip(",") + "\n")
 
 
 def _write_csv(file: TextIO, hashes: Iterable[KnownHash]) -> None:
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(_CSV_COLUMNS)
-    for one in hashes:
-        category = "POSITIVE_CLASS" if one.set == "bad" else "NEGATIVE_CLASS"
-        quality = "" if one.quality is None else one.quality
-        writer.writerow([one.source, "pdq", one.hex, category, " ".join(one.tags), one.policy_id, quality])
+    for entry in hashes:
+        category = "POSITIVE_CLASS" if entry.set == "bad" else "NEGATIVE_CLASS"
+        quality = "" if entry.quality is None else entry.quality
+        writer.writerow([entry.source, "pdq", entry.hex, category, " ".join(entry.tags), entry.policy_id, quality])

@@ -1,8 +1,8 @@
-"""Where known hashes come from: pictures and videos on disk, and items that are indexed already.
+"""Sources of known hashes: pictures and videos on disk, and indexed items.
 
-Of a picture the hashes of its likely copies are kept beside its own: smaller, mirrored, a little cropped, with a
-border. PDQ alone bears a crop of 2 % and no mirror (docs/safety.md has the table); variants on the side of the few
-known pictures cost nothing when the many stored ones are matched. Of videos and items there is one hash a view.
+A picture also gets the hashes of its likely copies: mirrored, a little cropped, with a border. PDQ alone tolerates a
+crop of 2 % and no mirroring (docs/safety.md has the table). Known pictures are few and stored views are many, so
+variants of the known ones make matching no slower. Videos and items get one hash for each view.
 """
 
 from __future__ import annotations
@@ -21,17 +21,20 @@ from firstsight.safety.hashes.hash_lists import HashSet, KnownHash
 from firstsight.storage.store import Store
 
 CROPS = (0.04, 0.07, 0.11)
-"""Shares of width and height that cropped variants lack, the same from both sides."""
+"""Shares of width and height that cropped variants lose, the same on both sides."""
 
 MIN_SIDE = 64
-"""Pixels of a variant's shorter side: PDQ looks at 64 x 64 averages."""
+"""Minimum shorter side of a variant in pixels: PDQ computes 64 x 64 averages."""
 
 
 def variants(picture: Image.Image) -> Iterator[tuple[str, Image.Image]]:
-    """Likely copies of a picture, each with a word for it; the picture itself is not among them.
+    """Make likely copies of a picture, without the picture itself.
 
     Args:
         picture: upright RGB.
+
+    Yields:
+        Name of the variant, and its picture.
     """
     yield "mirrored", ImageOps.mirror(picture)
     for share in CROPS:
@@ -48,17 +51,17 @@ def hashes_of_files(
     tags: Sequence[str] = (),
     exact: bool = False,
 ) -> tuple[list[KnownHash], list[MediaError]]:
-    """The hashes of pictures with their variants, and of the frames that indexing takes of videos.
+    """Hash pictures with their variants, and videos at the frames that indexing takes.
 
     Args:
         paths: local files.
-        of_set: known to be bad, or good.
-        policy_id: what bad ones are known as.
-        tags: words kept with each; a variant has one more, such as `variant-mirrored`.
-        exact: without variants.
+        of_set: "bad" or "good".
+        policy_id: policy of bad hashes; ignored for good ones.
+        tags: tags of each hash; a variant has one more, such as `variant-mirrored`.
+        exact: leave out the variants.
 
     Returns:
-        The hashes, and an error for each file that cannot be used or has nothing in it, such as a black picture.
+        The hashes, and an error for each file that cannot be read or is flat, such as a black picture.
     """
     hashes: list[KnownHash] = []
     failed: list[MediaError] = []
@@ -66,15 +69,15 @@ def hashes_of_files(
         for path in paths:
             name = os.fspath(path)
             try:
-                found = _hash_video(sampler, name) if media_kind(name) == "video" else _hash_picture(name, exact=exact)
-                if not found:
-                    raise MediaError("empty", f"{name} has nothing in it that a hash could tell; choose another file")
+                codes = _hash_video(sampler, name) if media_kind(name) == "video" else _hash_picture(name, exact=exact)
+                if not codes:
+                    raise MediaError("empty", f"{name} is flat, so it has no hash; choose another file")
             except MediaError as error:
                 failed.append(error)
                 continue
             hashes += [
-                _entry(code, name, of_set, policy_id, [*tags, f"variant-{how}"] if how else tags)
-                for code, how in found.items()
+                _entry(code, name, of_set, policy_id, [*tags, f"variant-{variant}"] if variant else tags)
+                for code, variant in codes.items()
             ]
     return hashes, failed
 
@@ -82,37 +85,42 @@ def hashes_of_files(
 def hashes_of_items(
     store: Store, item_ids: Sequence[str], *, of_set: HashSet, policy_id: str, tags: Sequence[str] = ()
 ) -> list[KnownHash]:
-    """The hashes of the pictures and frames of items, as they were indexed.
+    """Return the stored hashes of the pictures and frames of items.
+
+    Args:
+        store: the database.
+        item_ids: the items.
+        of_set, policy_id, tags: as for `hashes_of_files`.
 
     Raises:
-        SafetyError: there is no such item, or none of its views has a hash.
+        SafetyError: an item does not exist, or none of its views has a hash.
     """
     hashes: list[KnownHash] = []
-    there = store.item_rows(item_ids)
+    stored = store.item_rows(item_ids)
     for item_id in dict.fromkeys(item_ids):
-        if item_id not in there:
+        if item_id not in stored:
             raise SafetyError(f"there is no item {item_id!r} in {store.uri}")
         views = store.view_rows([item_id])
         codes = views["fingerprint"].to_pylist() if "fingerprint" in views.column_names else []
-        told = {code for code in codes if code is not None}
-        if not told:
+        known = {code for code in codes if code is not None}
+        if not known:
             raise SafetyError(f"item {item_id!r} has no picture or frame with a hash; give its files instead")
-        hashes += [_entry(code, f"item {item_id}", of_set, policy_id, tags) for code in sorted(told)]
+        hashes += [_entry(code, f"item {item_id}", of_set, policy_id, tags) for code in sorted(known)]
     return hashes
 
 
-def _hash_picture(name: str, *, exact: bool) -> dict[bytes, str]:
-    """Hash -> how the variant was made; empty for the picture itself, which comes first."""
-    picture = open_picture(name)
+def _hash_picture(path: str, *, exact: bool) -> dict[bytes, str]:
+    """Return hash -> name of the variant; the picture itself comes first, with an empty name."""
+    picture = open_picture(path)
     code = fingerprint(picture)
     if code is None:
         return {}
-    found = {code: ""}
-    for how, variant in () if exact else variants(picture):
+    codes = {code: ""}
+    for name, variant in () if exact else variants(picture):
         code = fingerprint(variant) if min(variant.size) >= MIN_SIDE else None
         if code is not None:
-            found.setdefault(code, how)
-    return found
+            codes.setdefault(code, name)
+    return codes
 
 
 def _hash_video(sampler: VideoSampler, name: str) -> dict[bytes, str]:

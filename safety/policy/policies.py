@@ -1,20 +1,20 @@
-"""Policies: what an integrity team looks for, read from one YAML file.
+"""Policies: kinds of unwanted content, read from one YAML file.
 
     policies:
-      - id: weapons                    # never changes; what is stored names it
+      - id: weapons                    # never changes, because scores, heads and decisions store it
         name: Weapons                  # may change at any time
-        severity: 5                    # 1 to 5, the gravest
-        parts: [title, image, frame]   # views that are scored
-        prompts: [a photo of a gun]    # what it is
-        neutral_prompts: [a photo of a toy]   # what it is taken for, and is fine
+        severity: 5                    # 1 to 5; 5 is the most severe
+        parts: [title, image, frame]   # views to score
+        prompts: [a photo of a gun]    # texts that describe the content
+        neutral_prompts: [a photo of a toy]   # texts that describe similar, allowed content
         cuts: {default: {review: 0.3, block: 0.95}, de: {review: 0.2, block: 0.9}}
-        words: [ammo, "gun for sale"]  # in a title or text: to review
-        block_words: []                # in a title or text: to block
+        words: [ammo, "gun for sale"]  # words in a title or text that send an item to review
+        block_words: []                # words in a title or text that block an item
       - id: weapons-knives
-        parent: weapons                # takes over what it does not say itself, but prompts, words and name
+        parent: weapons                # gives the missing keys, except prompts, words and name
 
-A file's version is the digest of what can change a decision, so that renaming, describing or moving a policy in the
-tree changes no version.
+A file's version is the digest of the settings that can change a decision. A new name, description or parent of a policy
+does not change the version.
 """
 
 from __future__ import annotations
@@ -28,18 +28,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from firstsight.errors import SafetyError
-from firstsight.storage.tables import Part
+from firstsight.storage.tables import PARTS
 
 DEFAULT_REGION = "default"
-"""The cuts of every region that a policy does not name."""
+"""Key of the cuts for all regions without cuts of their own."""
 
 DEFAULT_CUTS = (0.5, 0.95)
-"""(review, block) of a policy that names none, nor any of its parents."""
-
-PARTS: tuple[str, ...] = get_args(Part)
+"""(review, block) of a policy without cuts, if its parents have none either."""
 
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _INHERITED = ("severity", "parts", "neutral_prompts", "cuts", "min_age", "blocked_regions")
@@ -48,30 +46,30 @@ _KEYS = ("id", "name", "description", "parent", "prompts", "words", "block_words
 
 @dataclass(frozen=True)
 class Policy:
-    """One thing to look for. Its id never changes; its name may."""
+    """One kind of unwanted content. The id never changes; the name may."""
 
     id: str  # lower-case words joined by - ; immutable
     name: str
-    severity: int  # 1 to 5, the gravest
-    parts: frozenset[str]  # views that are scored
-    prompts: tuple[str, ...]  # texts that describe it
-    neutral_prompts: tuple[str, ...]  # texts of what it is confused with and is fine
+    severity: int  # 1 to 5; 5 is the most severe
+    parts: frozenset[str]  # parts of the views to score
+    prompts: tuple[str, ...]  # texts that describe the content
+    neutral_prompts: tuple[str, ...]  # texts that describe similar, allowed content
     cuts: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # region or "default" -> (review, block)
-    parent: str | None = None  # id of the policy it is a kind of
-    min_age: int | None = None  # years: what falls under it is not blocked, but kept from younger people
-    blocked_regions: tuple[str, ...] = ()  # where what it would have reviewed is blocked
-    retired: bool = False  # not scored any more; its id stays taken
-    words: tuple[str, ...] = ()  # that send an item to review where its title or text has them
-    block_words: tuple[str, ...] = ()  # that block it
+    parent: str | None = None  # id of the more general policy
+    min_age: int | None = None  # years: matching items are hidden from younger people instead of blocked
+    blocked_regions: tuple[str, ...] = ()  # regions where the review cut blocks
+    retired: bool = False  # no longer scored; the id stays reserved
+    words: tuple[str, ...] = ()  # words in a title or text that send an item to review
+    block_words: tuple[str, ...] = ()  # words in a title or text that block an item
     description: str = ""
 
     def cuts_in(self, region: str | None = None) -> tuple[float, float]:
-        """`(review, block)`, scores 0 to 1, in a region; those of "default" where it has none of its own."""
+        """Return `(review, block)`, scores from 0 to 1, for a region; the default cuts if the region has none."""
         cuts = {DEFAULT_REGION: DEFAULT_CUTS, **self.cuts}
         return cuts.get(region or DEFAULT_REGION, cuts[DEFAULT_REGION])
 
     def decision_settings(self) -> dict[str, Any]:
-        """What of it can change a decision, as plain values."""
+        """Return the settings that can change a decision, as plain values."""
         return {
             "id": self.id,
             "severity": self.severity,
@@ -92,41 +90,44 @@ class Policies:
     """The policies of one file, in its order."""
 
     all: tuple[Policy, ...]
-    text: str  # the file, to be kept with what was decided under it
+    text: str  # the file, to keep with the decisions made under it
 
     @cached_property
     def version(self) -> str:
-        """Digest of what can change a decision, 16 hex digits."""
-        decision_settings = sorted((policy.decision_settings() for policy in self.all), key=lambda one: str(one["id"]))
-        return hashlib.blake2b(json.dumps(decision_settings, sort_keys=True).encode(), digest_size=8).hexdigest()
+        """Digest of the settings that can change a decision, 16 hex digits."""
+        settings = sorted((policy.decision_settings() for policy in self.all), key=lambda plain: str(plain["id"]))
+        return hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=8).hexdigest()
 
     @property
     def in_force(self) -> tuple[Policy, ...]:
-        """Those that are not retired."""
+        """The policies that are not retired."""
         return tuple(policy for policy in self.all if not policy.retired)
 
     def __getitem__(self, policy_id: str) -> Policy:
-        """A policy by its id.
+        """Return a policy by its id.
 
         Raises:
-            SafetyError: there is none.
+            SafetyError: there is no such policy.
         """
-        found = next((policy for policy in self.all if policy.id == policy_id), None)
-        if found is None:
+        match = next((policy for policy in self.all if policy.id == policy_id), None)
+        if match is None:
             raise SafetyError(
                 f"there is no policy {policy_id!r}; the policies are {', '.join(policy.id for policy in self.all)}"
             )
-        return found
+        return match
 
     def __contains__(self, policy_id: object) -> bool:
         return any(policy.id == policy_id for policy in self.all)
 
 
 def load_policies(path: str | os.PathLike[str] | None = None) -> Policies:
-    """Read and check a file of policies; those that ship with firstsight by default.
+    """Read and check a policy file.
+
+    Args:
+        path: a YAML file; by default the policies that ship with firstsight.
 
     Raises:
-        SafetyError: it cannot be read, or breaks a rule; the message names the policy and the key.
+        SafetyError: the file cannot be read, or a policy is invalid; the message names the policy and the key.
     """
     if path is None:
         text = resources.files("firstsight.safety.policy").joinpath("policies.yaml").read_text(encoding="utf-8")
@@ -139,17 +140,21 @@ def load_policies(path: str | os.PathLike[str] | None = None) -> Policies:
 
 
 def parse_policies(text: str, name: str) -> Policies:
-    """Policies from a file's text; `name` is what messages call the file.
+    """Parse and check policies.
+
+    Args:
+        text: the YAML text.
+        name: name of the file in messages.
 
     Raises:
-        SafetyError: as `load_policies`.
+        SafetyError: the text is not YAML, or a policy is invalid; the message names the policy and the key.
     """
     import yaml
 
     try:
         loaded = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise SafetyError(f"{name} is no YAML ({' '.join(str(error).split())[:200]}); mend it there") from None
+        raise SafetyError(f"{name} is not valid YAML ({' '.join(str(error).split())[:200]}); fix it there") from None
     rows = loaded.get("policies") if isinstance(loaded, Mapping) and set(loaded) == {"policies"} else None
     if not isinstance(rows, list) or not rows:
         raise SafetyError(f"{name} must have one key, policies, with a list under it; see: firstsight safety policies")
@@ -157,7 +162,7 @@ def parse_policies(text: str, name: str) -> Policies:
     for n, row in enumerate(rows, 1):
         policy_id = _checked_id(row, f"{name}, policy {n}")
         if policy_id in plain:
-            raise SafetyError(f"{name}: policy id {policy_id!r} is there twice; an id names one policy for ever")
+            raise SafetyError(f"{name}: policy id {policy_id!r} occurs twice; give one of the policies another id")
         plain[policy_id] = row
     return Policies(tuple(_policy(policy_id, plain, name) for policy_id in plain), text)
 
@@ -175,20 +180,20 @@ def _policy(policy_id: str, plain: Mapping[str, Mapping[str, Any]], name: str) -
     own, place = plain[policy_id], f"{name}, policy {policy_id}"
     for key in own:
         if key not in _KEYS:
-            raise SafetyError(f"{place}: there is no key {key!r}; the keys are {', '.join(_KEYS)}")
+            raise SafetyError(f"{place}: unknown key {key!r}; the keys are {', '.join(_KEYS)}")
     values: dict[str, Any] = {}
     for ancestor in _ancestry(policy_id, plain, place):
         values = {key: plain[ancestor][key] for key in _INHERITED if key in plain[ancestor]} | values
     prompts = _texts(own.get("prompts", []), "prompts", place)
     neutral = _texts(values.get("neutral_prompts", []), "neutral_prompts", place)
     if prompts and not neutral:
-        raise SafetyError(f"{place}: prompts need neutral_prompts beside them, of what is fine and looks alike")
+        raise SafetyError(f"{place}: prompts need neutral_prompts, which describe similar, allowed content")
     parts = _texts(values.get("parts", list(PARTS)), "parts", place)
     if not parts or not set(parts) <= set(PARTS):
         raise SafetyError(f"{place}: parts {list(parts)} must be some of {', '.join(PARTS)}")
     words, block_words = (_texts(own.get(key, []), key, place) for key in ("words", "block_words"))
     if (words or block_words) and "title" not in parts:
-        raise SafetyError(f"{place}: words are looked for in titles; add title to its parts")
+        raise SafetyError(f"{place}: words are searched in titles; add title to its parts")
     return Policy(
         id=policy_id,
         name=_text(own.get("name", policy_id), "name", place),
@@ -208,13 +213,13 @@ def _policy(policy_id: str, plain: Mapping[str, Mapping[str, Any]], name: str) -
 
 
 def _ancestry(policy_id: str, plain: Mapping[str, Mapping[str, Any]], place: str) -> list[str]:
-    """The policy, its parent, that one's parent, …"""
+    """Return the policy, its parent, the parent's parent, …"""
     line = [policy_id]
     while (parent := plain[line[-1]].get("parent")) is not None:
         if parent not in plain:
-            raise SafetyError(f"{place}: parent {parent!r} is no policy of this file")
+            raise SafetyError(f"{place}: parent {parent!r} is not in this file")
         if parent in line:
-            raise SafetyError(f"{place}: its parents run in a circle ({' > '.join([*line, parent])})")
+            raise SafetyError(f"{place}: its parents form a circle ({' > '.join([*line, parent])})")
         line.append(parent)
     return line
 
@@ -226,8 +231,8 @@ def _text(value: object, key: str, place: str) -> str:
 
 
 def _texts(value: object, key: str, place: str) -> tuple[str, ...]:
-    # YAML reads no, on and 007 as other things than texts: region NO is false
-    if not isinstance(value, list) or not all(isinstance(one, str) and one.strip() for one in value):
+    # YAML reads no, on and 007 as other types than text: region NO is false
+    if not isinstance(value, list) or not all(isinstance(text, str) and text.strip() for text in value):
         raise SafetyError(f"{place}: {key} must be a list of texts, not {value!r:.80}; put words such as no in quotes")
     return tuple(value)
 

@@ -1,7 +1,7 @@
-"""Heads: what scores views for one policy, kept in the database as arrays and JSON, one row a version.
+"""Heads: linear classifiers of views for one policy, stored as arrays and JSON, one row for each version.
 
-A head is linear: logit = scale[part] * (vector @ coef) + intercept[part], and an item's logit is the highest of its
-views. Zero-shot heads have the same form, so that scoring is one matrix product, and needs no model, whatever the mix.
+The logit of a view is scale[part] * (vector @ coef) + intercept[part]; the logit of an item is the highest of its
+views. Zero-shot heads have the same form, so scoring is one matrix product and needs no model.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ import pyarrow as pa
 
 from firstsight.encoders.base import Vectors
 from firstsight.errors import EncoderMismatchError, SafetyError
-from firstsight.heads.calibration import Floats, HeadCalibration
+from firstsight.heads.array_types import Floats
+from firstsight.heads.calibration import HeadCalibration
 from firstsight.heads.model_shelf import ModelShelf, ShelfSpec
-from firstsight.safety.policy.policies import PARTS, Policy
+from firstsight.safety.policy.policies import Policy
 from firstsight.storage.store import Store
-from firstsight.storage.tables import TIME
+from firstsight.storage.tables import PARTS, TIME
 
 TABLE = "safety_heads"
 
@@ -42,53 +43,60 @@ SCHEMA = pa.schema(_FIELDS)
 
 @dataclass(frozen=True)
 class Head:
-    """What scores views for one policy."""
+    """Linear classifier of views for one policy."""
 
     policy_id: str
     kind: Literal["head", "zero_shot"]
-    fingerprint: str
+    fingerprint: str  # of the encoder
     coef: Vectors  # (dim,) float32
-    scales: Mapping[str, float]  # part -> factor of the product
-    intercepts: Mapping[str, float]  # part -> what is added to it
+    scales: Mapping[str, float]  # part -> factor of the dot product
+    intercepts: Mapping[str, float]  # part -> constant added to it
     trained_at: datetime  # UTC
     calibration: HeadCalibration = field(default_factory=HeadCalibration)
-    review: float | None = None  # cut, a probability; None for the policy's own
-    block: float | None = None  # None where nothing is blocked for this score alone
-    basis: str = ""  # digest of what it was made from: labels, or prompts
+    review: float | None = None  # cut, a probability; None for the policy's own cut
+    block: float | None = None  # cut, a probability; None if this head blocks nothing
+    basis: str = ""  # digest of the labels or prompts behind the head
     figures: Mapping[str, Any] = field(default_factory=dict)
-    seen: tuple[str, ...] = ()  # the labelled units it was fitted on: what no later head is compared with it on
-    version: int = 0  # 0 before it is kept
+    seen: tuple[str, ...] = ()  # labelled units that it was fitted on; excluded from later comparisons
+    version: int = 0  # 0 before it is stored
     promoted: bool = False
 
     @property
     def calibrated(self) -> bool:
-        """Whether its scores are probabilities that held-out labels have confirmed."""
+        """Whether its scores are probabilities, calibrated on held-out labels."""
         return self.calibration.method != "none"
 
     def logits(self, vectors: Vectors, parts: Sequence[str]) -> Floats:
-        """Logits of views.
+        """Compute logits of views.
 
         Args:
             vectors: (n, dim) float32, unit rows.
-            parts: of each view.
+            parts: (n,) part of each view.
+
+        Returns:
+            (n,) float64.
         """
         scale = np.array([self.scales[part] for part in parts])
         intercept = np.array([self.intercepts[part] for part in parts])
         return np.asarray((vectors @ self.coef).astype(np.float64) * scale + intercept, dtype=np.float64)
 
     def cuts(self, policy: Policy, region: str | None = None) -> tuple[float, float | None]:
-        """`(review, block)` for its scores in a region; a region that the policy names has the policy's own cuts.
+        """Return the cuts `(review, block)` for its scores in a region.
 
-        Scores that nothing has confirmed block nothing.
+        The policy's cuts for a region replace the head's cuts. An uncalibrated head blocks nothing: block is None.
+
+        Args:
+            policy: the head's policy.
+            region: the region; None for the default cuts.
         """
-        written = policy.cuts_in(region)
+        policy_cuts = policy.cuts_in(region)
         if region is not None and region in policy.cuts:
-            return written[0], written[1] if self.calibrated else None
-        review = written[0] if self.review is None else self.review
+            return policy_cuts[0], policy_cuts[1] if self.calibrated else None
+        review = policy_cuts[0] if self.review is None else self.review
         return review, self.block if self.calibrated else None
 
     def as_dict(self) -> dict[str, Any]:
-        """What a person wants to know of it."""
+        """Return the head's settings and figures as plain values, without coefficients."""
         return {
             "version": self.version,
             "policy": self.policy_id,
@@ -104,16 +112,16 @@ class Head:
 
 @dataclass(frozen=True)
 class HeadStack:
-    """Heads side by side, so that views are scored for all policies by one product."""
+    """Heads side by side, to score views for all policies with one matrix product."""
 
     heads: tuple[Head, ...]
     weights: Vectors  # (dim, heads)
     scales: Floats  # (parts, heads)
-    intercepts: Floats  # (parts, heads); NaN where a policy does not look at a part
+    intercepts: Floats  # (parts, heads); NaN if a policy does not look at a part
 
     @classmethod
     def of(cls, heads: Sequence[Head], policies: Mapping[str, Policy]) -> HeadStack:
-        """Stack heads; `policies` says which parts each looks at."""
+        """Stack heads; `policies` gives the parts that each head looks at."""
         seen = [[part in policies[head.policy_id].parts for head in heads] for part in PARTS]
         return cls(
             tuple(heads),
@@ -123,7 +131,7 @@ class HeadStack:
         )
 
     def logits(self, vectors: Vectors, parts: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """(n, heads) float32 for n views, NaN where a policy does not look at the view.
+        """Compute (n, heads) float32 logits of views; NaN if a policy does not look at the view.
 
         Args:
             vectors: (n, dim) float32.
@@ -136,7 +144,7 @@ class HeadStack:
         return logits
 
     def scores(self, logits: np.ndarray[Any, Any]) -> Floats:
-        """(n, heads) probabilities of logits; NaN stays."""
+        """Return (n, heads) probabilities for logits; NaN stays NaN."""
         columns = [head.calibration(logits[:, n]) for n, head in enumerate(self.heads)]
         return np.stack(columns, axis=1) if columns else np.empty((len(logits), 0))
 
@@ -213,7 +221,7 @@ class HeadShelf:
         if head.fingerprint != self.store.spec.fingerprint:
             raise EncoderMismatchError(
                 f"head {head.version or 'new'} of policy {head.policy_id} was made for vectors of another encoder "
-                f"({head.fingerprint[:12]}); {self.store.uri} holds those of {self.store.spec.name} "
+                f"({head.fingerprint[:12]}); {self.store.uri} holds vectors of {self.store.spec.name} "
                 f"({self.store.spec.fingerprint[:12]}). Train it again here"
             )
 

@@ -1,7 +1,7 @@
-"""Title words: what a policy lists, found in the titles and texts of a catalogue, whatever their case or width.
+"""Search for a policy's listed words in the titles and texts of a catalogue, in any case and width.
 
-Words are whole words; of scripts that write without blanks any place in a word counts. Titles are strangers' input, so
-that the pass over all of them is Arrow's RE2, whose time is linear.
+Words match whole words; in scripts without blanks between words, they match anywhere. Titles are untrusted input, so
+the pass over all of them uses Arrow's RE2, which takes linear time.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from firstsight.storage.store import Store
 ROWS_PER_BATCH = 50_000
 
 _UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
-"""Beginnings of the Unicode names of letters that stand in words without blanks between them."""
+"""Prefixes of the Unicode names of letters in scripts without blanks between words."""
 
-_NON_WORD = r"[^\p{L}\p{M}\p{N}_]"  # RE2's own \b knows ASCII alone
+_NON_WORD = r"[^\p{L}\p{M}\p{N}_]"  # RE2's own \b only knows ASCII
 
 
 @dataclass(frozen=True)
@@ -33,23 +33,23 @@ class WordMatch:
     item_id: str
     policy_id: str
     action: Action
-    word: str  # as the policy has it
+    word: str  # as in the policy
     field: str  # "title" or "text"
 
     def evidence(self) -> Evidence:
-        """As a reason for a decision."""
+        """Return the match as evidence for a decision."""
         note = f"{self.word!r} in its {self.field}"
         return Evidence(self.policy_id, "", "title", None, None, 1.0, 1.0, "words", note)
 
 
 def match_words(store: Store, policies: Iterable[Policy]) -> list[WordMatch]:
-    """Every word of the policies that stands in a title or text: one match a policy, word and item."""
-    wanted = [(policy.id, action, word) for policy in policies for action, word in _policy_words(policy)]
-    if not wanted:
+    """Find the policies' words in titles and texts: one match for each policy, word and item."""
+    listed = [(policy.id, action, word) for policy in policies for action, word in _policy_words(policy)]
+    if not listed:
         return []
-    any_of = "(?i)" + "|".join(_re2_pattern(word) for _, _, word in wanted)
-    each = [(policy_id, action, word, _python_pattern(word)) for policy_id, action, word in wanted]
-    found: list[WordMatch] = []
+    any_of = "(?i)" + "|".join(_re2_pattern(word) for _, _, word in listed)
+    each = [(policy_id, action, word, _python_pattern(word)) for policy_id, action, word in listed]
+    matches: list[WordMatch] = []
     for batch in store.items.search().select(["item_id", "title", "text"]).limit(None).to_batches(ROWS_PER_BATCH):
         plain = {name: _normal(batch[name]) for name in ("title", "text")}
         hit: Any = pc.or_(*(pc.match_substring_regex(column, any_of) for column in plain.values()))
@@ -57,10 +57,10 @@ def match_words(store: Store, policies: Iterable[Policy]) -> list[WordMatch]:
         for item_id, title, text in zip(rows["id"], rows["title"], rows["text"], strict=True):
             fields = {"title": title, "text": text}
             for policy_id, action, word, pattern in each:
-                where = next((name for name, value in fields.items() if pattern.search(value)), None)
-                if where is not None:
-                    found.append(WordMatch(item_id, policy_id, action, word, where))
-    return found
+                field = next((name for name, value in fields.items() if pattern.search(value)), None)
+                if field is not None:
+                    matches.append(WordMatch(item_id, policy_id, action, word, field))
+    return matches
 
 
 def _normal(column: Any) -> Any:
@@ -82,7 +82,7 @@ def _python_pattern(word: str) -> re.Pattern[str]:
 
 
 def _word_pattern(word: str) -> tuple[str, bool, bool]:
-    """The word as an expression, blanks of any number, and whether a word has to begin and end with it."""
+    """Return the word as an expression for any number of blanks, and whether it needs a word start and a word end."""
     plain = unicodedata.normalize("NFKC", word).strip()
     inner = r"\s+".join(re.escape(part) for part in plain.split())
     return inner, _spaced(plain[0]), _spaced(plain[-1])
@@ -93,8 +93,8 @@ def _spaced(letter: str) -> bool:
 
 
 def group_by_item(matches: Iterable[WordMatch]) -> dict[str, list[WordMatch]]:
-    """Matches by item, those that block first."""
-    found: dict[str, list[WordMatch]] = {}
+    """Group matches by item, with blocking matches first."""
+    by_item: dict[str, list[WordMatch]] = {}
     for match in matches:
-        found.setdefault(match.item_id, []).append(match)
-    return {item_id: sorted(some, key=lambda one: one.action != "block") for item_id, some in found.items()}
+        by_item.setdefault(match.item_id, []).append(match)
+    return {item_id: sorted(group, key=lambda match: match.action != "block") for item_id, group in by_item.items()}

@@ -1,1 +1,1 @@
-"""The report on policies, as a page."""
+"""The safety report as an HTML page."""

@@ -1,17 +1,16 @@
-"""Policies on one HTML page: how their scores rank, what cuts promise, who is treated unlike others, what moved."""
+"""Report on policies as one HTML page: ranking quality, cuts, calibration, slices, label suspects and drift."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from firstsight.errors import SafetyError
+from firstsight.heads.array_types import Floats, Labels
 from firstsight.heads.curves import (
     PrecisionRecall,
     Reliability,
@@ -20,13 +19,14 @@ from firstsight.heads.curves import (
     score_histogram,
 )
 from firstsight.heads.drift import Drift, score_drift
-from firstsight.heads.intervals import Floats, Labels, check_sample
+from firstsight.heads.intervals import check_sample
 from firstsight.heads.slices import SliceRate, slice_rates
 from firstsight.heads.thresholds import Threshold, choose_threshold
+from firstsight.retrieval.pages.plots import interval_bar
+from firstsight.retrieval.pages.templating import page_template
 from firstsight.safety.report.report_plots import (
     drift_plot,
     histogram_plot,
-    interval_bar,
     precision_recall_plot,
     reliability_plot,
 )
@@ -37,33 +37,33 @@ RECALLS = (0.5, 0.7, 0.8, 0.9, 0.95)
 
 SHOWN_SLICES = 40
 SHOWN_SUSPECTS = 40
-"""Rows of a table on the page, at most; a table says how many there are."""
+"""Maximum number of rows of a table on the page; the table gives the total."""
 
 
 @dataclass(frozen=True)
 class Suspect:
-    """A label to ask about again."""
+    """A label to check again."""
 
-    name: str  # of the item, view or file
+    name: str  # item_id, view_id or path
     label: int
-    chance: float  # of the other label, 0 to 1
+    chance: float  # probability of the other label, 0 to 1
 
 
 @dataclass(frozen=True)
 class HeldOutPolicy:
-    """What is known of one policy: held-out scores and labels, and what stands beside them. Lengths are all `n`."""
+    """Inputs of the report on one policy: held-out scores and labels, cuts, slice columns and current scores."""
 
     policy_id: str
     name: str
-    scores: Floats  # (n,) probabilities of rows that the head did not see
+    scores: Floats  # (n,) probabilities for rows that the head did not see
     labels: Labels  # (n,)
-    weights: Floats | None = None  # (n,) rows of the stream that each stands for
-    prevalence: float | None = None  # of the real stream, where the labels have another; on top of the weights
+    weights: Floats | None = None  # (n,) catalogue rows per held-out row
+    prevalence: float | None = None  # in the catalogue, applied after the weights; None if labels have the same
     review: float | None = None  # cut
-    block: float | None = None  # cut; None where nothing is blocked
+    block: float | None = None  # cut; None if nothing is blocked
     columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)  # (n,) values of each slice column
-    suspects: Sequence[Suspect] = ()  # the likeliest first
-    today: Floats | None = None  # (m,) scores of items as they are now
+    suspects: Sequence[Suspect] = ()  # the most likely first
+    today: Floats | None = None  # (m,) current scores of the items
     notes: Sequence[str] = ()
 
 
@@ -79,16 +79,14 @@ class PolicyReport:
     reliability: Reliability
     precision_targets: tuple[tuple[float, Threshold], ...]
     recall_targets: tuple[tuple[float, Threshold], ...]
-    at_cuts: tuple[
-        tuple[str, float, float, float], ...
-    ]  # (name, cut, precision, recall), as the held-out rows show them
+    at_cuts: tuple[tuple[str, float, float, float], ...]  # (name, cut, precision, recall) on the held-out rows
     slices: tuple[SliceRate, ...]
     suspects: tuple[Suspect, ...]
     drift: Drift | None
     notes: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """The figures as plain values that JSON can hold."""
+        """Return the figures as plain JSON values."""
         return {
             "policy": self.policy_id,
             "rows": self.rows,
@@ -110,12 +108,12 @@ class PolicyReport:
 
 
 def measure(policy: HeldOutPolicy) -> PolicyReport:
-    """Every figure of the report, from held-out arrays.
+    """Compute all figures of the report on one policy.
 
-    Slices are measured at the review cut: a false positive there costs a seller time, a miss reaches buyers.
+    Slices are measured at the review cut: a false positive there costs a seller time, and a miss reaches buyers.
 
     Raises:
-        SafetyError: arrays that do not belong together, one class alone, or scores that are no probabilities.
+        SafetyError: the arrays differ in length, only one class has labels, or a score is no probability.
     """
     try:
         return _measure(policy)
@@ -154,24 +152,23 @@ def _measure(policy: HeldOutPolicy) -> PolicyReport:
 
 
 def write_report(path: Path, policies: Sequence[HeldOutPolicy], database: str) -> list[PolicyReport]:
-    """Write the page, which needs nothing but itself, and return its figures.
+    """Write the report as one self-contained page, and return its figures.
 
     Args:
-        path: of the page; replaced where it exists.
-        database: its address, for the heading.
+        path: path of the page; an existing file is replaced.
+        policies: inputs of each policy.
+        database: address of the database, for the heading.
 
     Raises:
-        SafetyError: there is no policy, or one cannot be measured.
+        SafetyError: there is no policy, or a policy cannot be measured.
         OSError: the page cannot be written.
     """
     if not policies:
-        raise SafetyError("there is no policy to report on: train a head first, or name labels of one")
+        raise SafetyError("there is no policy to report on: train a head first, or give labels of a policy")
     reports = [measure(policy) for policy in policies]
     sections = [_section(report, policy) for report, policy in zip(reports, policies, strict=True)]
-    text = resources.files("firstsight.safety.report").joinpath("templates/report.html").read_text(encoding="utf-8")
-    # names, slices and items are a catalogue's, so escaping is on for all of them
-    page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True).from_string(text)
-    path.write_text(page.render(database=database, sections=sections), encoding="utf-8")
+    page = page_template("firstsight.safety.report", "report.html").render(database=database, sections=sections)
+    path.write_text(page, encoding="utf-8")
     return reports
 
 
@@ -179,8 +176,8 @@ def _section(report: PolicyReport, policy: HeldOutPolicy) -> dict[str, Any]:
     marks = [(name, cut) for name, cut, _, _ in report.at_cuts]
     shown = report.slices[:SHOWN_SLICES]
     ends: dict[str, float] = {}
-    for one in shown:
-        ends[one.measure] = max(ends.get(one.measure, 0.01), one.upper if one.trials else 0.0)
+    for rate in shown:
+        ends[rate.measure] = max(ends.get(rate.measure, 0.01), rate.upper if rate.trials else 0.0)
     return {
         "report": report,
         "plots": [
@@ -194,12 +191,12 @@ def _section(report: PolicyReport, policy: HeldOutPolicy) -> dict[str, Any]:
                 "Reliability",
                 reliability_plot(report.reliability),
                 f"Calibration error {report.reliability.calibration_error:.4f} over bins of equal mass, Brier score "
-                f"{report.reliability.brier:.4f}; on the dashed line scores are probabilities.",
+                f"{report.reliability.brier:.4f}; the dashed line is perfect calibration.",
             ),
             (
                 "Scores",
                 histogram_plot(score_histogram(policy.scores, policy.labels, weights=policy.weights), marks),
-                "Each class as a whole; positives in colour.",
+                "Shares within each class; positives in colour.",
             ),
         ],
         "targets": [
@@ -207,7 +204,7 @@ def _section(report: PolicyReport, policy: HeldOutPolicy) -> dict[str, Any]:
             for name, targets in (("precision", report.precision_targets), ("recall", report.recall_targets))
             for target, threshold in targets
         ],
-        "slices": [(one, interval_bar(one.rate, one.lower, one.upper, one.rest, ends[one.measure])) for one in shown],
+        "slices": [(s, interval_bar(s.rate, s.lower, s.upper, s.rest, ends[s.measure])) for s in shown],
         "suspects": report.suspects[:SHOWN_SUSPECTS],
         "drift_plot": None if report.drift is None else drift_plot(report.drift),
     }

@@ -1,4 +1,4 @@
-"""What a safety report is made from: held-out scores of labels, columns of the catalogue, scores of today."""
+"""Inputs of the safety report: held-out scores and labels, columns of the catalogue, current scores."""
 
 from __future__ import annotations
 
@@ -8,23 +8,25 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from firstsight.duplicates.item_pairs import duplicate_group_ids as duplicate_groups
+from firstsight.duplicates.groups import duplicate_group_ids as duplicate_groups
 from firstsight.encoders.base import Encoder, Vector
 from firstsight.errors import SafetyError
-from firstsight.heads.intervals import Floats
+from firstsight.heads.array_types import Floats
+from firstsight.heads.calibrated_fit import TrainSettings
 from firstsight.heads.label_noise import find_suspects
+from firstsight.heads.labels import Label, LabelSet
+from firstsight.heads.view_sample import matrix
 from firstsight.safety.audit.score_table import ScoreTable
 from firstsight.safety.policy.policies import Policies
 from firstsight.safety.policy.policy_heads import HeadShelf
-from firstsight.safety.policy.view_sample import matrix
 from firstsight.safety.report.policy_report import HeldOutPolicy, Suspect
 from firstsight.safety.scoring.zero_shot import load_prompt_directions
-from firstsight.safety.training.head_training import TrainedHead, TrainSettings, train
-from firstsight.safety.training.labels import Label, LabelSet, read_labels
+from firstsight.safety.training.head_training import TrainedHead, train
+from firstsight.safety.training.policy_labels import read_labels
 from firstsight.storage.store import Store
 
 SLICE_COLUMNS = ("language", "kind", "seller")
-"""Looked at where the catalogue has them and no column is named."""
+"""Default slice columns, if the catalogue has them."""
 
 
 def held_out_policies_from_file(
@@ -39,20 +41,27 @@ def held_out_policies_from_file(
     groups: Mapping[str, str] | None = None,
     on_progress: Callable[[str], None] = lambda step: None,
 ) -> tuple[list[HeldOutPolicy], tuple[str, ...]]:
-    """`held_out_policies` of a file of labels, and the rows of it that were left out.
+    """Run `held_out_policies` on a label file.
 
     Args:
-        encoder: called to encode prompts, where a policy that has labels has any; without it they are not used.
+        store, policies, columns, groups, on_progress: as for `held_out_policies`.
+        path: a CSV file; see `firstsight.safety.training.policy_labels`.
+        encoder: loads the encoder; called only if a policy with labels has prompts. Without it, prompts are not used.
+        prevalence: share of positives in the catalogue, 0 to 1; None if the labels have the same share.
+        skip_bad_labels: leave out unusable rows, instead of refusing the file.
+
+    Returns:
+        The policies, and messages for the rows that were left out.
 
     Raises:
-        SafetyError: labels that cannot be used, and what `held_out_policies` raises.
+        SafetyError: the file cannot be read, some labels cannot be used, or as for `held_out_policies`.
     """
     labels = read_labels(path, policies, store)
     if not skip_bad_labels:
         labels.require_clean()
-    named = sorted({row.policy_id for row in labels.rows})
-    directions = load_prompt_directions(store, [policies[name] for name in named], encoder)
-    found = held_out_policies(
+    names = sorted({row.policy_id for row in labels.rows})
+    directions = load_prompt_directions(store, [policies[name] for name in names], encoder)
+    held_out = held_out_policies(
         store,
         labels,
         policies,
@@ -62,7 +71,7 @@ def held_out_policies_from_file(
         groups=groups,
         on_progress=on_progress,
     )
-    return found, labels.problems
+    return held_out, labels.problems
 
 
 def held_out_policies(
@@ -76,50 +85,54 @@ def held_out_policies(
     groups: Mapping[str, str] | None = None,
     on_progress: Callable[[str], None] = lambda step: None,
 ) -> list[HeldOutPolicy]:
-    """What the heads of these labels say of labels they did not see; nothing is written.
+    """Train a head for each policy with labels, and score the labels that it did not see; nothing is written.
 
-    Training repeats itself exactly, so that these are the figures of the head that `safety train` made from the same
-    labels; where the head in force was made from others, a note says so. Of near-duplicates one is measured.
+    Training is deterministic, so these are the figures of the head that `safety train` makes from the same labels. If
+    the head in use comes from other labels, a note says so. Of near-duplicates, one is measured.
 
     Args:
+        store: the database with the labelled items.
         labels: from `read_labels`.
-        directions: from `prompt_directions`, as for the training.
-        columns: of `items`, to slice by; language, kind and seller by default, where they are there.
-        groups: group ids of items that have near-duplicates; computed by default.
+        policies: the policies of the labels.
+        directions: (dim,) prompt directions by policy, from `prompt_directions`, as for the training.
+        settings: targets and options of the training; the defaults if None.
+        columns: columns of `items` to slice by; by default language, kind and seller, if they exist.
+        groups: item id -> near-duplicate group id, of items with near-duplicates; computed by default.
+        on_progress: called with the name of each step.
 
     Raises:
-        SafetyError: no labels, too few of every policy to hold any out, or a column that is not there.
+        SafetyError: there are no labels, every policy has too few labels to hold any out, or a column does not exist.
     """
     settings = settings or TrainSettings()
-    there = set(store.items.schema.names) - {"vector"}
+    existing = set(store.items.schema.names) - {"vector"}
     for name in columns or ():
-        if name not in there:
-            raise SafetyError(f"there is no column {name!r} in {store.uri}; its columns: {', '.join(sorted(there))}")
-    sliced = [name for name in SLICE_COLUMNS if name in there] if columns is None else list(columns)
+        if name not in existing:
+            raise SafetyError(f"there is no column {name!r} in {store.uri}; its columns: {', '.join(sorted(existing))}")
+    sliced = [name for name in SLICE_COLUMNS if name in existing] if columns is None else list(columns)
     if groups is None:
-        on_progress("looking for near-duplicates, of which one is measured")
+        on_progress("searching for near-duplicates, to measure one of each group")
         groups = duplicate_groups(store)
     by_id = {policy.id: policy for policy in policies.all}
-    made = train(store, labels, by_id, directions=directions, settings=settings, groups=groups, on_progress=on_progress)
-    today = _today(store, [one.head.policy_id for one in made])
-    found = []
-    for one in made:
-        name = one.head.policy_id
-        if one.held_out is None:
-            on_progress(f"{name}: too few labels to hold any out, so that there is nothing to report")
+    heads = train(
+        store, labels, by_id, directions=directions, settings=settings, groups=groups, on_progress=on_progress
+    )
+    names = [trained.head.policy_id for trained in heads]
+    today = _current_scores(store, names)
+    held_out = []
+    for name, trained in zip(names, heads, strict=True):
+        if trained.held_out is None:
+            on_progress(f"{name}: too few labels to hold any out, so there is nothing to report")
             continue
         on_progress(f"measuring {name}")
-        found.append(_policy(store, one, labels.of(name), policies, settings, sliced, groups, today.get(name)))
-    if not found:
-        raise SafetyError(
-            f"none of {', '.join(one.head.policy_id for one in made)} has enough labels to hold any out; add labels"
-        )
-    return found
+        held_out.append(_policy(store, trained, labels.of(name), policies, settings, sliced, groups, today.get(name)))
+    if not held_out:
+        raise SafetyError(f"none of {', '.join(names)} has enough labels to hold any out; add labels")
+    return held_out
 
 
 def _policy(
     store: Store,
-    one: TrainedHead,
+    trained: TrainedHead,
     rows: Sequence[Label],
     policies: Policies,
     settings: TrainSettings,
@@ -127,29 +140,31 @@ def _policy(
     groups: Mapping[str, str],
     today: Floats | None,
 ) -> HeldOutPolicy:
-    held_out, policy = one.held_out, policies[one.head.policy_id]
+    held_out, policy = trained.held_out, policies[trained.head.policy_id]
     assert held_out is not None
-    alone = np.sort(np.unique(held_out.groups.astype(str), return_index=True)[1])
-    owners = [_item_of(held_out.unit_ids[place]) for place in alone]
+    first_of_group = np.sort(np.unique(held_out.groups.astype(str), return_index=True)[1])
+    owners = [_item_of(held_out.unit_ids[place]) for place in first_of_group]
     items = store.item_rows(sorted({owner for owner in owners if owner is not None}))
     promoted = HeadShelf(store).promoted().get(policy.id)
-    head = one.head if promoted is None else promoted
+    head = trained.head if promoted is None else promoted
     review, block = head.cuts(policy)
-    notes = [f"Held out: {one.head.figures['held_out']}, {len(alone)} rows without near-duplicates of each other."]
+    notes = [
+        f"Held out: {trained.head.figures['held_out']}, {len(first_of_group)} rows, one of each near-duplicate group."
+    ]
     if promoted is None:
-        notes.append("No head of this policy is in force: the cuts are those that these labels give.")
-    elif promoted.basis != one.head.basis:
+        notes.append("No head of this policy is in use: the cuts come from these labels.")
+    elif promoted.basis != trained.head.basis:
         notes.append(
-            f"Head {promoted.version}, which is in force, was trained from other labels: its cuts are drawn, and the "
-            "scores are those of a head from these labels."
+            f"Head {promoted.version}, which is in use, was trained from other labels: the cuts are its own, and the "
+            "scores come from a head trained from these labels."
         )
     if settings.prevalence is None:
-        notes.append("The prevalence is that of the labels; where the catalogue has another, name it.")
+        notes.append("The prevalence is that of the labels; if the catalogue has another, give it with --prevalence.")
     return HeldOutPolicy(
         policy_id=policy.id,
         name=policy.name,
-        scores=held_out.scores[alone],
-        labels=held_out.labels[alone],
+        scores=held_out.scores[first_of_group],
+        labels=held_out.labels[first_of_group],
         prevalence=settings.prevalence,
         review=review,
         block=block,
@@ -163,48 +178,48 @@ def _policy(
 
 
 def _suspects(store: Store, rows: Sequence[Label], groups: Mapping[str, str]) -> list[Suspect]:
-    """Labels of items and views that the others speak against; an item by its fused vector."""
-    named = [row for row in rows if row.item_id is not None]
-    of_name = _vectors_of(store, named)
-    known = [row for row in named if row.name in of_name]
-    by = np.array([groups.get(row.item_id or "", row.item_id) for row in known], dtype=object).astype(str)
+    """Find labels of items and views that the other labels contradict; an item counts with its fused vector."""
+    of_items = [row for row in rows if row.item_id is not None]
+    vectors = _vectors_of(store, of_items)
+    known = [row for row in of_items if row.name in vectors]
+    by_group = np.array([groups.get(row.item_id or "", row.item_id) for row in known], dtype=object).astype(str)
     y = np.array([row.label for row in known], np.int8)
-    if min((len(set(by[y == label])) for label in (0, 1)), default=0) < 2:
+    if min((len(set(by_group[y == label])) for label in (0, 1)), default=0) < 2:
         return []
     weights = np.array([row.weight for row in known])
-    found = find_suspects(np.stack([of_name[row.name] for row in known]), y, groups=by, weights=weights)
+    suspects = find_suspects(np.stack([vectors[row.name] for row in known]), y, groups=by_group, weights=weights)
     return [
         Suspect(known[place].name, known[place].label, float(chance))
-        for place, chance in zip(found.rows, found.chance, strict=True)
+        for place, chance in zip(suspects.rows, suspects.chance, strict=True)
     ]
 
 
 def _vectors_of(store: Store, rows: Sequence[Label]) -> dict[str, NDArray[np.float32]]:
     items = store.item_rows(sorted({row.name for row in rows if row.unit_kind == "item"}))
     vectors = {name: np.asarray(row["vector"], np.float32) for name, row in items.items()}
-    wanted = {row.name: row.item_id or "" for row in rows if row.unit_kind == "view"}
-    if wanted:
-        views = store.view_rows(sorted(set(wanted.values()))).select(["view_id", "vector"])
+    items_of_views = {row.item_id or "" for row in rows if row.unit_kind == "view"}
+    if items_of_views:
+        views = store.view_rows(sorted(items_of_views)).select(["view_id", "vector"])
         of_view = zip(views["view_id"].to_pylist(), matrix(views["vector"], store.spec.dim), strict=True)
         vectors |= {str(name): vector for name, vector in of_view}
     return vectors
 
 
-def _today(store: Store, policy_ids: Sequence[str]) -> dict[str, Floats]:
-    """Scores of all items, of policies that they were scored for."""
+def _current_scores(store: Store, policy_ids: Sequence[str]) -> dict[str, Floats]:
+    """Return policy id -> current scores of all items, for policies with scores."""
     parts: dict[str, list[Floats]] = {}
     for _, scores in ScoreTable(store).scores():
         for name in policy_ids:
             if name in scores:
                 column = np.asarray(scores[name], np.float64)
                 parts.setdefault(name, []).append(column[np.isfinite(column)])
-    joined = {name: np.concatenate(some) for name, some in parts.items()}
+    joined = {name: np.concatenate(columns) for name, columns in parts.items()}
     return {name: scores for name, scores in joined.items() if len(scores)}
 
 
 def _item_of(unit_id: str) -> str | None:
-    """The item of a unit; None for a file, which several items may share."""
-    named, _, name = unit_id.partition(":")
-    if named == "path":
+    """Return the item of a unit; None for a file, which several items may share."""
+    kind, _, name = unit_id.partition(":")
+    if kind == "path":
         return None
-    return name if named == "item" else name.rpartition("#")[0]
+    return name if kind == "item" else name.rpartition("#")[0]

@@ -1,1 +1,1 @@
-"""The review queue and the decisions of people."""
+"""The review queue, people's decisions, and explanations of decisions."""

@@ -1,4 +1,4 @@
-"""What was decided about an item, under which cuts, why, and what came before: `firstsight safety explain`."""
+"""Explanation of an item's decision, with scores, cuts, evidence and history: `firstsight safety explain`."""
 
 from __future__ import annotations
 
@@ -16,25 +16,30 @@ from firstsight.storage.store import Store
 def explain(
     store: Store, item_id: str, policies: Policies, log: AuditLog | None = None, *, region: str | None = None
 ) -> dict[str, Any]:
-    """The decision about an item with all its scores and its history, as plain values.
+    """Return the decision about an item with all its scores and its history, as plain values.
 
     Args:
-        log: the audit log, for the history.
-        region: whose cuts are told.
+        store: the database.
+        item_id: the item.
+        policies: the policies in force.
+        log: the audit log, for the history; None for no history.
+        region: region whose cuts are shown; None for the default cuts.
 
     Returns:
-        item_id; decision, as searches see it now; min_age; policy_version and scored_at of the last scoring, None where
-        people alone have decided; evidence as in `Decision`; scores: for each policy, the highest first, its score, the
-        cuts that hold today in the region, and the head that scores; history: the log's entries in words, oldest first.
+        A dict with these keys. item_id. decision: as searches see it now. min_age: in years. policy_version and
+        scored_at: of the last scoring, None if only people have decided. evidence: as in `Decision`. scores: for each
+        policy, the highest first, the score, the current cuts in the region, and the scoring head. history: the log's
+        entries in words, oldest first.
 
     Raises:
-        SafetyError: there is no such item, nothing was decided about it, or the log cannot be read.
+        SafetyError: the item does not exist, was neither scored nor decided, or a line of the log is no entry.
+        AuditLogError: the log cannot be read.
     """
     if not store.digests([item_id]):
         raise SafetyError(f"there is no item {item_id!r} in {store.uri}")
     row = ScoreTable(store).row(item_id)
-    told = [] if log is None else [one.as_dict() for one in history(log, item_id)]
-    if row is None and not told:
+    entries = [] if log is None else [entry.as_dict() for entry in history(log, item_id)]
+    if row is None and not entries:
         raise SafetyError(f"item {item_id!r} was not scored yet; run: firstsight safety score")
     heads = HeadShelf(store).promoted()
     scores = []
@@ -62,7 +67,7 @@ def explain(
         "min_age": shown.get("safety_min_age"),
         "policy_version": row and row["policy_version"],
         "scored_at": row and row["scored_at"].isoformat(),
-        "evidence": [] if record is None else [one.as_dict() for one in record.evidence],
+        "evidence": [] if record is None else [piece.as_dict() for piece in record.evidence],
         "scores": scores,
-        "history": told,
+        "history": entries,
     }

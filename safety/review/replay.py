@@ -1,4 +1,4 @@
-"""A past decision made again from its record alone, to show that it follows from the scores and cuts written there."""
+"""Replay of a past decision from its record alone, to show that it follows from the recorded scores and cuts."""
 
 from __future__ import annotations
 
@@ -8,46 +8,39 @@ from typing import Any
 
 from firstsight.errors import SafetyError
 from firstsight.safety.audit.audit_entries import AuditEntry
-from firstsight.safety.audit.human_decisions import OVERRIDE, OVERTURN
+from firstsight.safety.audit.entry_kinds import DECISION, OVERRIDE, OVERTURN
 from firstsight.safety.policy.decisions import Action, Decision, most_severe
-
-DECISION = "decision"
-"""Kind of the entries that scoring makes: `Decision.as_dict()` with what it was made from.
-
-That is `scores` (policy id -> probability), `cuts` (policy id -> [review, block or null]) and `standing` (null, or the
-action and whether a person said so).
-"""
 
 
 @dataclass(frozen=True)
 class Replay:
-    """A decision as it was recorded, and as its record makes it again."""
+    """A recorded decision, and the decision that its record gives."""
 
     entry_id: str
     recorded: Action
     replayed: Action
-    steps: tuple[str, ...]  # what each score comes to, and what stood beside them
+    steps: tuple[str, ...]  # outcome of each score, and of the override
 
     @property
     def same(self) -> bool:
-        """Whether the record gives the decision that was made."""
+        """Whether the record gives the recorded decision."""
         return self.recorded == self.replayed
 
     def as_dict(self) -> dict[str, Any]:
-        """As plain values for a line of JSON."""
+        """Return plain values for a line of JSON."""
         return {**vars(self), "steps": list(self.steps), "same": self.same}
 
 
 def replay(entry: AuditEntry) -> Replay:
-    """Decide again from what an entry of the log records; no table, model or policy file is read.
+    """Decide again from the record of a log entry; no table, model or policy file is read.
 
     Raises:
-        SafetyError: the entry records no decision, or not what it was made from.
+        SafetyError: the entry records no decision, or lacks its scores or cuts.
     """
     if entry.kind in (OVERRIDE, OVERTURN):
         action: Action = entry.record["action"]
-        said = f"{entry.record['by']} decided {action}: {entry.record['reason']}"
-        return Replay(entry.entry_id, action, action, (said,))
+        step = f"{entry.record['by']} decided {action}: {entry.record['reason']}"
+        return Replay(entry.entry_id, action, action, (step,))
     if entry.kind != DECISION:
         raise SafetyError(f"entry {entry.entry_id} is of kind {entry.kind!r}, which decides nothing about an item")
     try:
@@ -56,18 +49,20 @@ def replay(entry: AuditEntry) -> Replay:
         raise SafetyError(f"entry {entry.entry_id} does not record a whole decision ({error!r})") from None
     scores, cuts = entry.record.get("scores"), entry.record.get("cuts")
     if not isinstance(scores, Mapping) or not isinstance(cuts, Mapping) or not scores.keys() <= cuts.keys():
-        raise SafetyError(f"entry {entry.entry_id} does not record the scores and cuts that it was made from")
+        raise SafetyError(f"entry {entry.entry_id} does not record the scores and cuts of its decision")
     actions: list[Action] = []
     steps = []
     for policy_id, score in scores.items():
-        action, why = _outcome(score, *cuts[policy_id])
+        action, reason = _outcome(score, *cuts[policy_id])
         actions.append(action)
-        steps.append(f"{policy_id}: {why}, so {action}")
+        steps.append(f"{policy_id}: {reason}, so {action}")
     replayed = most_severe(actions)
-    if standing := entry.record.get("standing"):
-        who = "a person" if standing["human"] else "a known picture, a listed word, or a change since a person's block,"
-        steps.append(f"{who} says {standing['action']}")
-        replayed = standing["action"] if standing["human"] else most_severe([replayed, standing["action"]])
+    if override := entry.record.get("standing"):
+        source = (
+            "a person" if override["human"] else "a known picture, a listed word, or a change since a person's block,"
+        )
+        steps.append(f"{source} says {override['action']}")
+        replayed = override["action"] if override["human"] else most_severe([replayed, override["action"]])
     return Replay(entry.entry_id, decision.action, replayed, tuple(steps))
 
 

@@ -1,7 +1,7 @@
-"""Deciding by hand: override, appeal and overturn, each written to the audit log first and then to the tables.
+"""Decisions by people: override, appeal and overturn, each written to the audit log first and then to the tables.
 
-A kill between the two leaves the log ahead; the next command that writes makes up for it (`bound_log.py`). A repeated
-request, of somebody whose first try was killed or whose connection broke, is answered with the entry that is there.
+After a kill between the two, the next command that writes updates the tables (`bound_log.py`). A repeated request, for
+example after a broken connection, returns the existing entry.
 """
 
 from __future__ import annotations
@@ -16,22 +16,16 @@ from typing import Any
 from firstsight.errors import DatabaseBusyError, SafetyError
 from firstsight.safety.audit.audit_log import AuditLog
 from firstsight.safety.audit.bound_log import BoundLog
-from firstsight.safety.audit.human_decisions import (
-    APPEAL,
-    OVERRIDE,
-    OVERTURN,
-    Appeal,
-    DecisionLabel,
-    HumanDecision,
-    Reviews,
-)
+from firstsight.safety.audit.entry_kinds import APPEAL, OVERRIDE, OVERTURN
+from firstsight.safety.audit.human_decisions import Appeal, DecisionLabel, HumanDecision, Reviews
 from firstsight.safety.audit.log_link import read_link
-from firstsight.safety.audit.override_table import DECISION_COLUMN, current_reviews, decided_rows, read_reviews
+from firstsight.safety.audit.override_table import DECISION_COLUMN, current_reviews, read_item_decisions, read_reviews
 from firstsight.safety.policy.decisions import ACTIONS, Action
 from firstsight.safety.policy.policies import Policies
 from firstsight.storage.store import Store
 
 REASON_LENGTH = 4_000
+"""Maximum number of characters in a reason."""
 
 
 def decide(
@@ -46,74 +40,77 @@ def decide(
     by: str,
     wait_s: float = 0.0,
 ) -> HumanDecision:
-    """Decide about an item; this overrides its scores until what is encoded of it changes, and labels it for training.
+    """Decide about an item; this overrides its scores until its encoded content changes, and gives training labels.
 
     Args:
         store: the database.
         log: its audit log.
         item_id: the item.
-        action: what happens to it from now on.
+        action: action for the item from now on.
         policies: the policies in force.
-        policy_ids: what the item was judged under; a block gives each the label 1, an allow the label 0.
-        reason: why, for whoever reads the log.
-        by: who decides.
-        wait_s: seconds to wait for another process that is writing.
+        policy_ids: policies behind the decision; a block gives each the label 1, an allow the label 0.
+        reason: the reason, for readers of the log.
+        by: name of the person who decides.
+        wait_s: maximum wait in seconds for another process that is writing.
 
     Returns:
-        The decision; the one that stands, if it is the same in every part.
+        The decision; the existing decision if it is the same in every field.
 
     Raises:
-        SafetyError: no such item, policy or action, or no reason.
-        AuditLogError: the log cannot be written, or is not the database's; nothing has changed.
-        DatabaseBusyError, StoreError: the database cannot be written.
+        SafetyError: the item, policy or action does not exist, or the reason or the name is missing.
+        AuditLogError: the log cannot be written, or belongs to another database; nothing has changed.
+        DatabaseBusyError: another process is writing for longer than `wait_s`.
+        StoreError: the database cannot be written.
     """
     _check(policies, policy_ids, action, reason, by)
     with store.writing(wait_s):
         facts = _item_facts(store, item_id)
         bound = BoundLog.open(store, log)
-        facts = _item_facts(store, item_id)  # with what a kill had left
-        stands, open_appeal = _read_stored(store, item_id)
-        asked = (action, tuple(policy_ids), reason, by, facts["digest"])
-        if stands is not None and open_appeal is None and stands.kind == OVERRIDE and _content(stands) == asked:
-            return stands
+        facts = _item_facts(store, item_id)  # again: opening the log may finish the work of a killed command
+        existing, open_appeal = _read_stored(store, item_id)
+        content = (action, tuple(policy_ids), reason, by, facts["digest"])
+        if existing is not None and open_appeal is None and existing.kind == OVERRIDE and _content(existing) == content:
+            return existing
         record = {"action": action, "policies": list(policy_ids), "reason": reason, "by": by}
         return _log_decision(bound, OVERRIDE, item_id, record | facts | {"policy_version": policies.version})
 
 
 def appeal(store: Store, log: AuditLog, item_id: str, *, reason: str, by: str, wait_s: float = 0.0) -> str:
-    """Note that somebody objects to the decision about an item: it comes first in the queue, and stays as it is.
+    """Record an appeal: the item comes first in the review queue, and its decision stays.
 
-    While another process is writing, the appeal is logged alone, so that no index run delays it.
+    While another process is writing, the appeal is only logged, so that no index run delays it.
 
     Args:
         store: the database.
         log: its audit log.
         item_id: the item.
-        reason: why, for whoever reads the log.
-        by: who objects.
-        wait_s: seconds to wait for another process that is writing, where the database has no audit log yet.
+        reason: the reason, for readers of the log.
+        by: name of the person who objects.
+        wait_s: maximum wait in seconds for another process that is writing, if the database has no audit log yet.
 
     Returns:
         The id of the log's entry.
 
     Raises:
-        SafetyError: no such item, nothing was decided about it, or it is appealed already.
-        AuditLogError: the log cannot be written, or is not the database's; nothing has changed.
-        DatabaseBusyError, StoreError: the database cannot be written.
+        SafetyError: the item does not exist, is allowed by its scores, or has another open appeal; or the reason or the
+            name is missing.
+        AuditLogError: the log cannot be written, or belongs to another database; nothing has changed.
+        DatabaseBusyError: another process is writing for longer than `wait_s`, and the database has no audit log yet.
+        StoreError: the database cannot be written.
     """
     _check_reason(reason, by)
     before = _item_facts(store, item_id)
     reviews = current_reviews(store, log)
     if before["before"] == "allow" and item_id not in reviews.decisions:
-        raise SafetyError(f"item {item_id!r} is neither blocked nor in review: there is nothing to appeal")
+        raise SafetyError(f"item {item_id!r} is neither blocked nor in review, so there is nothing to appeal")
     if item_id in reviews.appeals:
-        there = reviews.appeals[item_id]
-        if (there.reason, there.by) == (reason, by):
+        existing = reviews.appeals[item_id]
+        if (existing.reason, existing.by) == (reason, by):
             with contextlib.suppress(DatabaseBusyError), store.writing():
-                BoundLog.open(store, log)  # a kill may have left it in the log alone
-            return there.entry_id
+                BoundLog.open(store, log)  # after a kill, the appeal may be only in the log
+            return existing.entry_id
         raise SafetyError(
-            f"item {item_id!r} is appealed already, by {there.by} at {there.time[:16]} ({there.entry_id})"
+            f"item {item_id!r} is appealed already, by {existing.by} at {existing.time[:16]} ({existing.entry_id})"
         )
     entry = (APPEAL, item_id, {"reason": reason, "by": by} | before)
     link, _ = read_link(store)
@@ -124,7 +121,7 @@ def appeal(store: Store, log: AuditLog, item_id: str, *, reason: str, by: str, w
         if link is None:
             raise
     BoundLog(store, log, link).require()
-    return log.append(*entry)  # the writer's next command, or another's, takes it into the database
+    return log.append(*entry)  # the next command that writes stores it in the database
 
 
 def overturn(
@@ -139,53 +136,58 @@ def overturn(
     policy_ids: Sequence[str] = (),
     wait_s: float = 0.0,
 ) -> HumanDecision:
-    """Reverse the decision that stands, a person's or the scores'; the labels it gave change with it.
+    """Reverse the decision in force, a person's or the scores'; its training labels change with it.
 
     Args:
         store: the database.
         log: its audit log.
         item_id: the item.
         policies, reason, by, wait_s: as for `decide`.
-        action: what holds from now on; by default the opposite of what stood: allow, or block of what was allowed.
-        policy_ids: what it is judged under now; those of the decision that is overturned by default.
+        action: action from now on; by default "allow" for a blocked or reviewed item, and "block" for an allowed one.
+        policy_ids: policies behind the new decision; by default those of the overturned decision.
 
     Returns:
-        The decision; the one that stands, if it is an overturn for the same reason by the same person.
+        The decision; the existing decision if it is an overturn for the same reason by the same person.
 
     Raises:
-        SafetyError: `action` is what stands already; else as `decide`.
-        AuditLogError, DatabaseBusyError, StoreError: as `decide`.
+        SafetyError: the item has this action already; otherwise as for `decide`.
+        AuditLogError, DatabaseBusyError, StoreError: as for `decide`.
     """
     with store.writing(wait_s):
         facts = _item_facts(store, item_id)
         bound = BoundLog.open(store, log)
-        facts = _item_facts(store, item_id)  # with what a kill had left
-        stands, open_appeal = _read_stored(store, item_id)
-        made = Reviews({} if stands is None else {item_id: stands}, {}).in_force(item_id, facts["digest"])
-        if made is not None and made.kind == OVERTURN and open_appeal is None:
-            asked = (action or made.action, tuple(policy_ids) or made.policies, reason, by, facts["digest"])
-            if _content(made) == asked:
-                return made
-        stood: Action = facts["before"] if made is None else made.action
-        chosen: Action = action or ("block" if stood == "allow" else "allow")
-        if chosen == stood:
-            raise SafetyError(f"item {item_id!r} is on {stood!r} already; an overturn changes it")
-        judged = list(policy_ids) or ([] if made is None else list(made.policies))
+        facts = _item_facts(store, item_id)  # again: opening the log may finish the work of a killed command
+        stored, open_appeal = _read_stored(store, item_id)
+        current = Reviews({} if stored is None else {item_id: stored}, {}).in_force(item_id, facts["digest"])
+        if current is not None and current.kind == OVERTURN and open_appeal is None:
+            content = (action or current.action, tuple(policy_ids) or current.policies, reason, by, facts["digest"])
+            if _content(current) == content:
+                return current
+        before: Action = facts["before"] if current is None else current.action
+        chosen: Action = action or ("block" if before == "allow" else "allow")
+        if chosen == before:
+            raise SafetyError(f"the decision about item {item_id!r} is {before!r} already; choose another action")
+        judged = list(policy_ids) or ([] if current is None else list(current.policies))
         _check(policies, judged, chosen, reason, by)
-        record: dict[str, Any] = {"action": chosen, "policies": judged, "reason": reason, "by": by, "stood": stood}
-        record |= {"overturns": None if made is None else made.entry_id, "policy_version": policies.version}
+        record: dict[str, Any] = {"action": chosen, "policies": judged, "reason": reason, "by": by, "stood": before}
+        record |= {"overturns": None if current is None else current.entry_id, "policy_version": policies.version}
         return _log_decision(bound, OVERTURN, item_id, record | facts)
 
 
 def review_labels(store: Store, log: AuditLog) -> list[DecisionLabel]:
-    """The labels that people's decisions gave, of the items that have not changed since."""
+    """Return the training labels from people's decisions, for the items that have not changed since.
+
+    Raises:
+        AuditLogError: the log cannot be read.
+        SafetyError: a line of the log is no entry.
+    """
     reviews = Reviews.read(log)
     digests = {item_id: digest for item_id, (digest, _) in store.digests(sorted(reviews.decisions)).items()}
     return reviews.labels(digests)
 
 
 def write_labels(path: str | os.PathLike[str], labels: Iterable[DecisionLabel]) -> None:
-    """Write labels as the CSV that training reads; what was there before is replaced at once.
+    """Write labels as a CSV file for training; an existing file is replaced at once.
 
     Raises:
         SafetyError: the file cannot be written.
@@ -208,32 +210,32 @@ def _log_decision(bound: BoundLog, kind: str, item_id: str, record: dict[str, An
 
 
 def _read_stored(store: Store, item_id: str) -> tuple[HumanDecision | None, Appeal | None]:
-    """The decision that stands about an item, whatever it is like now, and the open appeal."""
+    """Return the stored decision about an item, even if the item has changed since, and the open appeal."""
     stored = read_reviews(store, [item_id])
     return stored.decisions.get(item_id), stored.appeals.get(item_id)
 
 
-def _content(made: HumanDecision) -> tuple[str, tuple[str, ...], str, str, str]:
-    return made.action, made.policies, made.reason, made.by, made.digest
+def _content(decision: HumanDecision) -> tuple[str, tuple[str, ...], str, str, str]:
+    return decision.action, decision.policies, decision.reason, decision.by, decision.digest
 
 
 def _item_facts(store: Store, item_id: str) -> dict[str, Any]:
-    """The item when it was looked at, as the log keeps it."""
-    found = decided_rows(store, [item_id]).get(item_id)
-    if found is None:
+    """Return the item's digest and decision, for the log."""
+    row = read_item_decisions(store, [item_id]).get(item_id)
+    if row is None:
         raise SafetyError(f"there is no item {item_id!r} in {store.uri}")
-    if not found["digest"]:
+    if not row["digest"]:
         raise SafetyError(
-            f"item {item_id!r} was left half written by a run that died; run firstsight index again first"
+            f"item {item_id!r} is incomplete, because an index run was killed; run firstsight index again first"
         )
-    return {"digest": found["digest"], "before": found.get(DECISION_COLUMN) or "allow"}
+    return {"digest": row["digest"], "before": row.get(DECISION_COLUMN) or "allow"}
 
 
 def _check(policies: Policies, policy_ids: Sequence[str], action: str, reason: str, by: str) -> None:
     if action not in ACTIONS:
         raise SafetyError(f"{action!r} is no decision; choose one of {', '.join(ACTIONS)}")
     if not policy_ids:
-        raise SafetyError("a decision is made under a policy, since it becomes its label; name it with --policy")
+        raise SafetyError("a decision needs a policy, because it becomes a label of the policy; name it with --policy")
     for policy_id in policy_ids:
         policies[policy_id]
     _check_reason(reason, by)
@@ -243,4 +245,4 @@ def _check_reason(reason: str, by: str) -> None:
     if not reason.strip() or not by.strip():
         raise SafetyError("the audit log needs a reason and a name: --reason WHY --by WHO")
     if len(reason) > REASON_LENGTH:
-        raise SafetyError(f"the reason has {len(reason):,} characters; {REASON_LENGTH:,} is the most")
+        raise SafetyError(f"the reason has {len(reason):,} characters; shorten it to {REASON_LENGTH:,}")

@@ -1,1 +1,1 @@
-"""Scores of items under the policies."""
+"""Scoring of items under the policies."""

@@ -1,7 +1,7 @@
-"""Views to items in flat memory: the highest logit of each item's views, for every head.
+"""Roll-up of views to items in flat memory: the highest logit of each item's views, for every head.
 
-Views are read as they lie, batch by batch, and each batch leaves one row per item and batch. Of large tables these rows
-are dealt out to files by a hash of the item's id, and each file is joined by itself, so that memory does not grow with
+Views are read batch by batch in stored order. Each batch gives one row for each of its items. For large tables, these
+rows are spread over files by a hash of the item's id, and each file is joined alone, so that memory does not grow with
 the table.
 """
 
@@ -19,18 +19,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from firstsight.heads.view_sample import matrix, part_indices, texts
 from firstsight.safety.policy.policy_heads import HeadStack
-from firstsight.safety.policy.view_sample import matrix, part_indices, texts
 from firstsight.storage.store import Store
 
 ROWS_PER_BATCH = 16_384
-"""Views scored at once; 512-d vectors of so many take 32 MB."""
+"""Views to score at once; with 512 dimensions they take 32 MB."""
 
 VIEWS_PER_SHARD = 4_000_000
-"""Views whose items are joined at once."""
+"""Views per file; the items of a file are joined at once."""
 
 LOOKUP_ITEMS = 20_000
-"""Changed items up to which views are looked up by id; of more, all views are read and the others passed over."""
+"""Maximum number of changed items to look up by id; for more, all views are read and the others skipped."""
 
 Logits = NDArray[np.float32]
 
@@ -38,14 +38,15 @@ Logits = NDArray[np.float32]
 def item_logits(
     store: Store, stack: HeadStack, item_ids: pa.Array[Any] | None = None
 ) -> Iterator[tuple[pa.Array[Any], Logits]]:
-    """Items with their logits, in parts of which none holds an item of another.
+    """Compute the logits of items, in batches; an item is in one batch only.
 
     Args:
+        store: the database.
         stack: the heads.
-        item_ids: ids of the items wanted; None for all.
+        item_ids: ids of the items to score; None for all.
 
     Yields:
-        Ids, and (n, heads) float32 logits, NaN where no view is of a part that the policy looks at.
+        Ids, and (n, heads) float32 logits; NaN if a policy looks at no view of the item.
     """
     shards = 1 if item_ids is not None else -(-max(store.views.count_rows(), 1) // VIEWS_PER_SHARD)
     batches = (_reduce_batch(batch, stack, store.spec.dim) for batch in _views(store, item_ids) if batch.num_rows)
@@ -68,16 +69,16 @@ def _views(store: Store, item_ids: pa.Array[Any] | None) -> Iterator[Any]:
         for start in range(0, len(ids), 1_000):
             yield store.view_rows(ids[start : start + 1_000]).select(columns)
         return
-    wanted = None if item_ids is None else set(texts(item_ids))
+    selected = None if item_ids is None else set(texts(item_ids))
     for batch in store.views.search().select(columns).limit(None).to_batches(ROWS_PER_BATCH):
-        if wanted is None:
+        if selected is None:
             yield batch
         else:
-            yield batch.filter(pa.array([item_id in wanted for item_id in texts(batch["item_id"])]))
+            yield batch.filter(pa.array([item_id in selected for item_id in texts(batch["item_id"])]))
 
 
 def _reduce_batch(batch: Any, stack: HeadStack, dim: int) -> tuple[pa.Array[Any], Logits]:
-    """One row per item of a batch."""
+    """Reduce a batch of views to one row for each item."""
     ids = batch["item_id"]
     logits = stack.logits(matrix(batch["vector"], dim), part_indices(batch["part"]))
     return _item_maxima(ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids, logits)
@@ -87,8 +88,8 @@ def _item_maxima(ids: pa.Array[Any], logits: Logits) -> tuple[pa.Array[Any], Log
     coded = ids.dictionary_encode()
     codes = coded.indices.to_numpy()
     if len(coded.dictionary) == len(codes):
-        return coded.dictionary, logits  # not `ids`: a column that is kept keeps its whole batch, vectors and all
-    order = np.argsort(codes, kind="stable")  # codes are numbered as they come, so that every one of them occurs
+        return coded.dictionary, logits  # not `ids`, which would keep the whole batch with its vectors in memory
+    order = np.argsort(codes, kind="stable")  # codes are numbered by first occurrence, so each of them occurs
     starts = np.searchsorted(codes[order], np.arange(len(coded.dictionary)))
     return coded.dictionary, np.fmax.reduceat(logits[order], starts, axis=0)
 

@@ -1,10 +1,11 @@
-"""Scoring: stored vectors to decisions about items, without a model, in flat memory, safe to kill.
+"""Scoring: from stored vectors to decisions about items, without a model, in flat memory, safe to kill.
 
-    views -> rollup.py: one product a batch, the highest logit of each item
-          -> calibration and cuts -> decisions; the views of those flagged are read again for the evidence
+    views -> rollup.py: one matrix product for each batch, the highest logit of each item
+          -> calibration and cuts -> decisions; the views of flagged items are read again for the evidence
           -> score_table.py: staged -> bound_log.py: the plan, then the log, then in force
 
-Only items that index runs have written since are scored again, unless the policies, the region or a head has changed.
+A scoring skips items that no index run has written since the last one, unless the policies, the region or a head
+changed.
 """
 
 from __future__ import annotations
@@ -23,43 +24,45 @@ from numpy.typing import NDArray
 
 from firstsight.encoders.base import Encoder
 from firstsight.errors import SafetyError
+from firstsight.heads.view_sample import ViewSample, matrix, part_indices, texts
 from firstsight.safety.audit.audit_log import AuditLog
 from firstsight.safety.audit.bound_log import BoundLog
-from firstsight.safety.audit.log_consistency import DECISION, SCORE, held_items, require_logged_decisions
+from firstsight.safety.audit.entry_kinds import DECISION, SCORE
+from firstsight.safety.audit.log_consistency import held_items, require_logged_decisions
 from firstsight.safety.audit.log_link import Entry, ScoringPlan
 from firstsight.safety.audit.score_table import SCHEMA, SCORING, ScoreTable
 from firstsight.safety.policy.decisions import ACTIONS, Cuts, Decision, Evidence, Override, combine
 from firstsight.safety.policy.policies import Policies
 from firstsight.safety.policy.policy_heads import Head, HeadShelf, HeadStack
-from firstsight.safety.policy.view_sample import ViewSample, matrix, part_indices, texts
 from firstsight.safety.scoring.overrides import find_overrides
 from firstsight.safety.scoring.rollup import item_logits
 from firstsight.safety.scoring.zero_shot import REVIEW_BUDGET, prompt_digest, prompt_directions, zero_shot_head
-from firstsight.storage.conditions import is_in
+from firstsight.storage.recovery import recover
+from firstsight.storage.sql.conditions import is_in
 from firstsight.storage.store import Store
 
 EVIDENCE_VIEWS = 3
-"""Views that are named for one policy of one item, at most."""
+"""Maximum number of views in the evidence for one policy and item."""
 
 ROWS_PER_BATCH = 50_000
 
-_TOLERANCE = 1e-5  # scores of one view in two products may differ by this
+_TOLERANCE = 1e-5  # scores of one view from two matrix products may differ by this
 
 
 @dataclass
 class ScoreReport:
-    """What a scoring did."""
+    """Result of a scoring."""
 
     run_id: str
     scored: int = 0  # items
-    everything: bool = False  # or only what was new or changed
+    everything: bool = False  # whether all items were scored, or only new and changed ones
     allow: int = 0
     review: int = 0
     block: int = 0
-    written: int = 0  # rows of `items` whose decision has changed
+    written: int = 0  # rows of `items` with a new decision
     seconds: float = 0.0
     policy_version: str = ""
-    zero_shot: tuple[str, ...] = ()  # policies scored by prompts, not calibrated
+    zero_shot: tuple[str, ...] = ()  # policies scored by prompts, without calibration
     unscored: tuple[str, ...] = ()  # policies with neither head nor prompts
 
 
@@ -75,35 +78,38 @@ def score(
     log: AuditLog | None = None,
     wait_s: float = 0.0,
 ) -> ScoreReport:
-    """Score what is new or changed, decide about it, log it, and let searches know.
+    """Score new and changed items, decide about them, log the decisions, and apply them to searches.
 
-    Every decision to review or block is logged, every age limit, every allow of what was held back before, and one
-    entry about the run with the number of the others. After a kill nothing has changed, or the next command that writes
+    The log gets an entry for each decision to review or block, for each age limit, for each item that is allowed again,
+    and one for the run with its counts. After a kill, either nothing has changed, or the next command that writes
     finishes the scoring.
 
     Args:
         store: the database.
-        policies: those in force.
-        encoder: called where prompts have to be encoded; without it, policies without a head are not scored.
-        region: whose cuts decide; None for the default ones.
-        overrides: decisions that do not come from scores, by item, in the place of those that `find_overrides` finds:
-            an item that is missing here loses its override.
-        everything: score all items, whatever has changed.
-        budget: share of the items that a policy without labels may send to review, between 0 and 1.
+        policies: the policies to score for.
+        encoder: loads the encoder; called only if prompts must be encoded. Without it, policies without a head are not
+            scored.
+        region: region whose cuts apply; None for the default cuts.
+        overrides: decisions that override scores, by item. By default `find_overrides` finds them, so leaving the
+            argument out loses none. A mapping replaces them all: an item missing in it loses its override, even a
+            person's block.
+        everything: score all items, not only new and changed ones.
+        budget: maximum share of the items that a policy without labels may send to review, between 0 and 1.
         log: the audit log; by default that of the database.
-        wait_s: seconds to wait for another process that is writing.
+        wait_s: maximum wait in seconds for another process that is writing.
 
     Raises:
-        AuditLogError: the log cannot be written, does not verify, is not the database's, or does not know decisions
-            that are in force; nothing has changed.
-        SafetyError: nothing to score with, or a head whose policy is not in the file.
-        EncoderMismatchError: a head is of another encoder.
-        DatabaseBusyError, StoreError: the database cannot be written; what was there before is in force.
+        AuditLogError: the log cannot be written, does not verify, belongs to another database, or lacks a decision in
+            force; nothing has changed.
+        SafetyError: there are no items, no head and no prompts, or a head's policy is missing.
+        EncoderMismatchError: a head was made for vectors of another encoder.
+        DatabaseBusyError: another process is writing for longer than `wait_s`.
+        StoreError: the database cannot be written; the earlier decisions stay in force.
     """
     started = time.monotonic()
     log = AuditLog.of(store.uri) if log is None else log
     with store.writing(wait_s):
-        store.recover()
+        recover(store)
         if not store.items.count_rows():
             raise SafetyError(f"{store.uri} has no items yet; index a catalogue first: firstsight index CATALOGUE")
         bound = BoundLog.open(store, log, whole=True)
@@ -119,36 +125,36 @@ def score(
 
 
 def _heads(store: Store, policies: Policies, encoder: Callable[[], Encoder] | None, budget: float) -> list[Head]:
-    """The heads in force, after zero-shot heads were made where there is no head, or of other prompts."""
+    """Return the heads in use; first make zero-shot heads for policies without a head or with new prompts."""
     shelf = HeadShelf(store)
     promoted = shelf.promoted()
     for policy_id in sorted(promoted):
         if policy_id not in policies:
             raise SafetyError(
-                f"head {promoted[policy_id].version} is of policy {policy_id!r}, which is not among the policies; an "
-                "id never changes: put it back, with retired: true if it is given up"
+                f"head {promoted[policy_id].version} is of policy {policy_id!r}, which is missing from the policies; "
+                "put the policy back, with retired: true if you no longer use it"
             )
-    wanted = [
+    unprepared = [
         policy
         for policy in policies.in_force
         if policy.prompts and (policy.id not in promoted or _is_stale(promoted[policy.id], prompt_digest(policy)))
     ]
-    if wanted and encoder is not None:
+    if unprepared and encoder is not None:
         loaded = encoder()
         store.require_encoder(loaded.spec)
-        directions = prompt_directions(wanted, loaded)
-        background = ViewSample.sample(store)
-        made = shelf.add(
+        directions = prompt_directions(unprepared, loaded)
+        sample = ViewSample.sample(store)
+        new_heads = shelf.add(
             [
-                zero_shot_head(policy, directions[policy.id], background, loaded.spec.fingerprint, budget=budget)
-                for policy in wanted
+                zero_shot_head(policy, directions[policy.id], sample, loaded.spec.fingerprint, budget=budget)
+                for policy in unprepared
             ]
         )
-        shelf.promote([head.version for head in made])
+        shelf.promote([head.version for head in new_heads])
         promoted = shelf.promoted()
     heads = [promoted[policy.id] for policy in policies.in_force if policy.id in promoted]
     if not heads:
-        raise SafetyError("there is nothing to score with: train a head, or give policies prompts")
+        raise SafetyError("there is nothing to score with: train a head, or add prompts to the policies")
     return heads
 
 
@@ -176,7 +182,7 @@ class _ScoringRun:
         self.now = datetime.now(UTC)
         self.entries: list[Entry] = []
         self._held = self.table.items_with_decision()
-        self._seen: set[str] = set()  # of what is scored again, the items that there are
+        self._seen: set[str] = set()  # scored items, if only some are scored
         self.versions = {head.policy_id: head.version for head in heads}
         scored = set(self.versions)
         self.report = ScoreReport(
@@ -190,14 +196,14 @@ class _ScoringRun:
         self._basis = json.dumps(basis, sort_keys=True)
 
     def stage(self, everything: bool, started: float) -> ScoringPlan:
-        """Score, and keep the rows and entries without putting anything in force."""
+        """Score, and stage the rows and entries; nothing is in force yet."""
         covered = None if everything else self._covered()
         current = self._run_ids()
         self.report.everything = covered is None or self.table.open() is None
         changed = None if self.report.everything else self._changed(covered or set())
         self.settings["covers"] = sorted(current if changed is None else current - (covered or set()))
         self.table.stage(self._rows(changed))
-        # gone, or nothing of them is encoded
+        # removed items, and items without encoded views
         gone = [] if changed is None else sorted(set(texts(changed)) - self._seen)
         self.report.seconds = time.monotonic() - started
         counts = asdict(self.report)
@@ -212,13 +218,11 @@ class _ScoringRun:
             "counts": counts,
         }
         logged = {name: count for name, count in counts.items() if name not in {"written", "seconds"}}  # not known yet
-        told: Entry = (SCORE, self.report.run_id, self.settings | {"counts": logged})
-        return ScoringPlan({"replace": changed is None, "gone": gone, "run": run}, (*self.entries, told))
-
-    # ---- what has changed
+        entry: Entry = (SCORE, self.report.run_id, self.settings | {"counts": logged})
+        return ScoringPlan({"replace": changed is None, "gone": gone, "run": run}, (*self.entries, entry))
 
     def _covered(self) -> set[str] | None:
-        """The index runs whose items have been scored on this basis; None where everything is to be scored."""
+        """Return the index runs whose items were scored with these settings; None if all items must be scored."""
         runs = [run for run in self.store.run_rows() if run["settings"].get("kind") == SCORING]
         covered: set[str] | None = None
         for run in runs:
@@ -233,45 +237,46 @@ class _ScoringRun:
         return covered
 
     def _run_ids(self) -> set[str]:
-        found: set[str] = set()
+        run_ids: set[str] = set()
         for batch in self.store.items.search().select(["run_id"]).limit(None).to_batches(100_000):
-            found.update(texts(batch["run_id"].unique()))
-        return found
+            run_ids.update(texts(batch["run_id"].unique()))
+        return run_ids
 
     def _changed(self, covered: set[str]) -> pa.Array[Any]:
-        """Ids of items written by other runs, of those whose override is another than it was, and of those that are
-        not in force as they were scored: what scoring does to each of them is logged."""
+        """Return the ids of items to score again.
+
+        These are items of runs that are not covered, items with a new or changed override, and items whose decision in
+        force differs from the scored one.
+        """
         search = self.store.items.search()
         if covered:
             search = search.where(f"NOT {is_in('run_id', sorted(covered))}")
         ids = set(texts(search.select(["item_id"]).limit(None).to_arrow()["item_id"]))
         table = self.table.open()
         assert table is not None
-        stood = table.search().where("standing IS NOT NULL").select(["item_id", "standing"]).limit(None).to_arrow()
-        before = dict(zip(texts(stood["item_id"]), texts(stood["standing"]), strict=True))
+        overridden = table.search().where("standing IS NOT NULL").select(["item_id", "standing"]).limit(None).to_arrow()
+        before = dict(zip(texts(overridden["item_id"]), texts(overridden["standing"]), strict=True))
         now = {item_id: override.digest for item_id, override in self.overrides.items()}
         ids.update(item_id for item_id, _ in before.items() ^ now.items())
         ids.update(item_id for item_id, _ in self.table.decisions().items() ^ held_items(self.store).items())
         return pa.array(sorted(ids), pa.string())
-
-    # ---- items
 
     def _rows(self, only: pa.Array[Any] | None) -> Iterator[pa.RecordBatch]:
         left = set(self.overrides) if only is None else set(self.overrides) & set(texts(only))
         self._seen = set()
         for ids, logits in item_logits(self.store, self.stack, only):
             for start in range(0, len(ids), ROWS_PER_BATCH):
-                some = ids.slice(start, ROWS_PER_BATCH)
-                batch = self._batch(some, self.stack.scores(logits[start : start + ROWS_PER_BATCH]))
-                for item_id in texts(some) if left else ():
+                batch_ids = ids.slice(start, ROWS_PER_BATCH)
+                batch = self._batch(batch_ids, self.stack.scores(logits[start : start + ROWS_PER_BATCH]))
+                for item_id in texts(batch_ids) if left else ():
                     left.discard(item_id)
                 if only is not None:
-                    self._seen.update(texts(some))
+                    self._seen.update(texts(batch_ids))
                 yield batch
-        blind = sorted(self.store.digests(sorted(left)))  # nothing of them was encoded
-        if blind:
-            self._seen.update(blind)
-            yield self._batch(pa.array(blind, pa.string()), np.full((len(blind), len(self.versions)), np.nan))
+        viewless = sorted(self.store.digests(sorted(left)))  # items with an override but without encoded views
+        if viewless:
+            self._seen.update(viewless)
+            yield self._batch(pa.array(viewless, pa.string()), np.full((len(viewless), len(self.versions)), np.nan))
 
     def _batch(self, ids: pa.Array[Any], scores: NDArray[np.float64]) -> pa.RecordBatch:
         actions, ages = self.cuts.action_indices(scores), self.cuts.min_ages(scores)
@@ -287,8 +292,8 @@ class _ScoringRun:
             plain = decision.as_dict()
             records[int(n)] = json.dumps(plain)
             if decision.action != "allow" or ages[n] or decision.item_id in self._held:
-                grounds = self._replay_inputs(decision.item_id, scores[n]) | {"min_age": int(ages[n]) or None}
-                self.entries.append((DECISION, decision.item_id, plain | grounds))
+                inputs = self._replay_inputs(decision.item_id, scores[n]) | {"min_age": int(ages[n]) or None}
+                self.entries.append((DECISION, decision.item_id, plain | inputs))
         for name, count in zip(ACTIONS, np.bincount(actions, minlength=3), strict=True):
             setattr(self.report, name, getattr(self.report, name) + int(count))
         self.report.scored += len(names)
@@ -310,7 +315,7 @@ class _ScoringRun:
         )
 
     def _replay_inputs(self, item_id: str, scores: NDArray[np.float64]) -> dict[str, Any]:
-        """What a decision can be made from again: exact scores and cuts, and the override beside them."""
+        """Return the inputs to repeat a decision: exact scores and cuts, and the override."""
         cuts = zip(self.cuts.review.tolist(), self.cuts.block.tolist(), strict=True)
         override = self.overrides.get(item_id)
         return {
@@ -336,20 +341,20 @@ class _ScoringRun:
         )
 
     def _evidence(self, item_ids: Sequence[str], scores: NDArray[np.float64]) -> list[tuple[Evidence, ...]]:
-        """For each item the views that passed a cut: the gravest policy first, and of each the highest views."""
-        found: list[tuple[Evidence, ...]] = []
+        """Return each item's views that passed a cut: the most severe policy first, then the highest views."""
+        evidence: list[tuple[Evidence, ...]] = []
         for start in range(0, len(item_ids), 1_000):
-            some = item_ids[start : start + 1_000]
-            views = self.store.view_rows(some)
+            batch = item_ids[start : start + 1_000]
+            views = self.store.view_rows(batch)
             logits = self.stack.logits(matrix(views["vector"], self.store.spec.dim), part_indices(views["part"]))
             probabilities = self.stack.scores(logits)
             plain = views.select(["view_id", "item_id", "part", "uri", "time_s"]).to_pylist()
             places: dict[str, list[int]] = {}
             for n, view in enumerate(plain):
                 places.setdefault(view["item_id"], []).append(n)
-            for item_id, of_item in zip(some, scores[start : start + 1_000], strict=True):
-                found.append(self._item_evidence(plain, probabilities, places.get(item_id, []), of_item))
-        return found
+            for item_id, of_item in zip(batch, scores[start : start + 1_000], strict=True):
+                evidence.append(self._item_evidence(plain, probabilities, places.get(item_id, []), of_item))
+        return evidence
 
     def _item_evidence(
         self,
@@ -358,7 +363,7 @@ class _ScoringRun:
         places: Sequence[int],
         highest: NDArray[np.float64],
     ) -> tuple[Evidence, ...]:
-        found: list[tuple[tuple[float, ...], Evidence]] = []
+        ranked: list[tuple[tuple[float, ...], Evidence]] = []
         for column, head in enumerate(self.stack.heads):
             cut = self._cut_passed(column, float(highest[column]))
             if cut is None:
@@ -368,7 +373,7 @@ class _ScoringRun:
             )
             for n in best[:EVIDENCE_VIEWS]:
                 view = views[n]
-                made = Evidence(
+                piece = Evidence(
                     policy_id=head.policy_id,
                     view_id=view["view_id"],
                     part=view["part"],
@@ -380,11 +385,11 @@ class _ScoringRun:
                 )
                 blocks = highest[column] >= self.cuts.block[column]
                 severity = self.policies[head.policy_id].severity
-                found.append(((-float(blocks), -severity, -made.score), made))
-        return tuple(made for _, made in sorted(found, key=lambda pair: pair[0]))
+                ranked.append(((-float(blocks), -severity, -piece.score), piece))
+        return tuple(piece for _, piece in sorted(ranked, key=lambda pair: pair[0]))
 
     def _cut_passed(self, column: int, score: float) -> float | None:
-        """The highest cut that a score has passed."""
+        """Return the highest cut that a score passes; None if it passes none."""
         for cuts in (self.cuts.block, self.cuts.review):
             if score >= cuts[column]:
                 return float(cuts[column])

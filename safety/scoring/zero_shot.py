@@ -1,11 +1,11 @@
-"""A start without labels: policy prompts against neutral prompts.
+"""Zero-shot heads, for policies without labels: policy prompts against neutral prompts.
 
 The prompts of each side are averaged into one vector (Radford et al., "Learning transferable visual models", 2021,
-section 3.1.4), and a view's score is the softmax of its two cosines. Cosines between texts spread further than those
-between a picture and a text, so that the temperature is set for each part from the spread in the catalogue itself.
+section 3.1.4), and a view's score is the softmax of its two cosines. Cosines between two texts spread more widely than
+cosines between a picture and a text. So the temperature is set for each part, from the spread in the catalogue.
 
-These scores order well and mean nothing as probabilities: nothing is blocked for one, and of the catalogue only a
-budgeted share goes to review.
+These scores rank well but are no probabilities: they block nothing, and only a budgeted share of the catalogue goes to
+review.
 """
 
 from __future__ import annotations
@@ -21,25 +21,30 @@ from firstsight.encoders.base import Encoder, Vector, unit
 from firstsight.encoders.isolation import try_texts
 from firstsight.errors import MediaError, SafetyError
 from firstsight.heads.calibration import HeadCalibration
-from firstsight.safety.policy.policies import PARTS, Policy
+from firstsight.heads.view_sample import ViewSample, budget_cut
+from firstsight.safety.policy.policies import Policy
 from firstsight.safety.policy.policy_heads import Head
-from firstsight.safety.policy.view_sample import ViewSample, budget_cut
 from firstsight.storage.store import Store
+from firstsight.storage.tables import PARTS
 
 REVIEW_BUDGET = 0.01
-"""Share of the items that a policy without labels may send to review."""
+"""Default share of the items that a policy without labels may send to review."""
 
 SPREAD = 2.0
-"""Standard deviation that the logits of a part's views are given."""
+"""Standard deviation of the logits of a part's views after scaling."""
 
 DEFAULT_TEMPERATURE = 100.0
-"""Factor of cosines where a part has too few views to tell their spread: that of the published CLIP models."""
+"""Factor of the cosines of a part with too few views to measure their spread; as in the published CLIP models."""
 
 _FEW_VIEWS = 20
 
 
 def prompt_directions(policies: Sequence[Policy], encoder: Encoder) -> dict[str, Vector]:
-    """For each policy that has prompts, (dim,) the mean vector of its prompts less that of its neutral prompts.
+    """Encode the prompts of policies.
+
+    Returns:
+        Policy id -> (dim,) mean vector of the prompts minus mean vector of the neutral prompts, for each policy with
+        prompts.
 
     Raises:
         SafetyError: the encoder fails on a prompt.
@@ -63,7 +68,7 @@ def prompt_directions(policies: Sequence[Policy], encoder: Encoder) -> dict[str,
 
 
 def prompt_digest(policy: Policy) -> str:
-    """What tells whether a zero-shot head is still that of its policy."""
+    """Digest of the prompts and parts of a policy; if it changes, the zero-shot head is made again."""
     plain = [sorted(policy.prompts), sorted(policy.neutral_prompts), sorted(policy.parts)]
     return hashlib.blake2b(json.dumps(plain).encode(), digest_size=8).hexdigest()
 
@@ -71,10 +76,20 @@ def prompt_digest(policy: Policy) -> str:
 def load_prompt_directions(
     store: Store, policies: Sequence[Policy], encoder: Callable[[], Encoder] | None
 ) -> dict[str, Vector]:
-    """`prompt_directions` of the policies that have prompts; none without an encoder, which is called only for them.
+    """Load the encoder and encode the prompts of policies; empty without prompts or without an encoder.
+
+    Args:
+        store: the database that the directions are for.
+        policies: policies with and without prompts.
+        encoder: loads the encoder; called only if a policy has prompts.
+
+    Returns:
+        As `prompt_directions`.
 
     Raises:
-        EncoderMismatchError: the encoder is not the database's.
+        EncoderMismatchError: the database holds vectors of another encoder.
+        SafetyError: the encoder fails on a prompt.
+        EncoderError: the encoder fails on every text.
     """
     prompted = [policy for policy in policies if policy.prompts]
     if encoder is None or not prompted:
@@ -85,25 +100,26 @@ def load_prompt_directions(
 
 
 def zero_shot_head(
-    policy: Policy, direction: Vector, background: ViewSample, fingerprint: str, *, budget: float = REVIEW_BUDGET
+    policy: Policy, direction: Vector, sample: ViewSample, fingerprint: str, *, budget: float = REVIEW_BUDGET
 ) -> Head:
-    """A head from prompts alone; it is not calibrated and has no cut to block at.
+    """Make a head from prompts alone; it is not calibrated and has no block cut.
 
     Args:
-        direction: from `prompt_directions`.
-        background: of the database it is for.
-        fingerprint: of the encoder that the prompts were encoded with.
-        budget: share of the items that may go to review, between 0 and 1.
+        policy: the policy of the prompts.
+        direction: (dim,) from `prompt_directions`.
+        sample: views of the database.
+        fingerprint: fingerprint of the encoder that encoded the prompts.
+        budget: maximum share of the items that may go to review, between 0 and 1.
 
     Raises:
-        SafetyError: a budget out of range.
+        SafetyError: the budget is out of range.
     """
     if not 0 < budget < 1:
         raise SafetyError(f"the review budget must be between 0 and 1, not {budget:g}")
-    products = background.vectors @ direction
+    products = sample.vectors @ direction
     scales = {}
     for place, part in enumerate(PARTS):
-        of_part = products[background.parts == place]
+        of_part = products[sample.parts == place]
         spread = float(of_part.std()) if len(of_part) >= _FEW_VIEWS else 0.0
         scales[part] = SPREAD / spread if spread > 0 else DEFAULT_TEMPERATURE
     head = Head(
@@ -116,8 +132,8 @@ def zero_shot_head(
         trained_at=datetime.now(UTC),
         basis=prompt_digest(policy),
     )
-    logits = head.logits(background.vectors, [PARTS[place] for place in background.parts])
-    logits[[PARTS[place] not in policy.parts for place in background.parts]] = np.nan
-    scores = HeadCalibration()(background.item_maxima(logits))
-    review = max(0.5, budget_cut(scores, budget))  # below .5 a view is nearer to the neutral prompts
+    logits = head.logits(sample.vectors, [PARTS[place] for place in sample.parts])
+    logits[[PARTS[place] not in policy.parts for place in sample.parts]] = np.nan
+    scores = HeadCalibration()(sample.item_maxima(logits))
+    review = max(0.5, budget_cut(scores, budget))  # below 0.5 a view is nearer to the neutral prompts
     return Head(**(vars(head) | {"review": review}))

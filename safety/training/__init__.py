@@ -1,1 +1,1 @@
-"""Labels, and the heads that are trained on them."""
+"""Training of policy heads from labels."""

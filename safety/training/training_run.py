@@ -1,4 +1,4 @@
-"""`firstsight safety train` and `retrain`: from labels to heads that are kept, and in force where that is wanted."""
+"""`firstsight safety train` and `retrain`: train heads from labels, store them, and put them into use."""
 
 from __future__ import annotations
 
@@ -8,29 +8,32 @@ from dataclasses import asdict, dataclass
 
 from firstsight.encoders.base import Encoder
 from firstsight.errors import SafetyError
+from firstsight.heads.calibrated_fit import TrainSettings
+from firstsight.heads.labels import Label, LabelSet
 from firstsight.safety.audit.audit_log import AuditLog
-from firstsight.safety.audit.bound_log import TRAIN, BoundLog
+from firstsight.safety.audit.bound_log import BoundLog
+from firstsight.safety.audit.entry_kinds import TRAIN
 from firstsight.safety.audit.log_link import Entry, read_link
 from firstsight.safety.policy.policies import Policies
 from firstsight.safety.policy.policy_heads import Head, HeadShelf
 from firstsight.safety.review.review_actions import review_labels
 from firstsight.safety.scoring.zero_shot import load_prompt_directions
-from firstsight.safety.training.head_training import TrainedHead, TrainSettings, train
-from firstsight.safety.training.labels import Label, LabelSet, check_labels, read_labels, read_rows
+from firstsight.safety.training.head_training import TrainedHead, train
+from firstsight.safety.training.policy_labels import check_labels, read_labels, read_rows
 from firstsight.storage.store import Store
 
 TRAIN_WAIT_S = 60.0
-"""For another process that is writing: what was trained should not be lost to it."""
+"""Maximum wait in seconds for another process that is writing, so that its work does not cost the trained heads."""
 
 
 @dataclass(frozen=True)
 class TrainReport:
-    """What a training made."""
+    """Result of a training."""
 
-    heads: tuple[Head, ...]  # as they are kept, with their versions
-    trained: tuple[TrainedHead, ...]  # with what they were measured on
-    problems: tuple[str, ...]  # rows of labels that were left out
-    verdicts: tuple[str, ...] = ()  # of a retraining, for each head: why it is in use, or not
+    heads: tuple[Head, ...]  # as stored, with their versions
+    trained: tuple[TrainedHead, ...]  # with the units behind their figures
+    problems: tuple[str, ...]  # rows of labels that were left out, with reasons
+    verdicts: tuple[str, ...] = ()  # for each head of a retraining: why it is in use or not
 
 
 def train_from_file(
@@ -46,19 +49,25 @@ def train_from_file(
     wait_s: float = TRAIN_WAIT_S,
     on_progress: Callable[[str], None] = lambda step: None,
 ) -> TrainReport:
-    """Train a head for each policy that a file has labels of, keep them, and let them score, all at once.
+    """Train a head for each policy with labels in a file, store the heads, and put them into use at once.
 
     Args:
-        path: a CSV file; see `firstsight.safety.training.labels`.
-        encoder: called to encode prompts, where a policy that has labels has any; without it they are not used.
-        skip_bad_labels: leave out rows that cannot be used, instead of refusing the file.
-        promote: let the heads score from now on, in the place of those before.
+        store: the database with the labelled items.
+        path: a CSV file; see `firstsight.safety.training.policy_labels`.
+        policies: the policies that rows may name.
+        encoder: loads the encoder; called only if a policy with labels has prompts. Without it, prompts are not used.
+        settings: targets and options; the defaults if None.
+        skip_bad_labels: leave out unusable rows, instead of refusing the file.
+        promote: put the new heads into use, instead of the earlier ones.
         log: the audit log, which gets one entry for each head; by default that of the database.
+        wait_s: maximum wait in seconds for another process that is writing.
+        on_progress: called with the name of each step.
 
     Raises:
-        SafetyError: labels that cannot be used.
-        AuditLogError: the log cannot be written, or is not the database's; the heads before are in force.
-        DatabaseBusyError, StoreError: the heads could not be kept; those before are in force.
+        SafetyError: the file cannot be read, some labels cannot be used, or there are none.
+        AuditLogError: the log cannot be written, or belongs to another database; the earlier heads stay in use.
+        DatabaseBusyError: another process is writing for longer than `wait_s`; the earlier heads stay in use.
+        StoreError: the heads cannot be stored; the earlier heads stay in use.
     """
     _require_log(store, log)
     labels = read_labels(path, policies, store)
@@ -80,48 +89,55 @@ def retrain(
     wait_s: float = TRAIN_WAIT_S,
     on_progress: Callable[[str], None] = lambda step: None,
 ) -> TrainReport:
-    """Train challengers from people's decisions, and from a file of labels where one is given; promote by the rule.
+    """Train challengers from people's decisions and an optional label file, and promote them by a rule.
 
-    A challenger takes the place of its policy's head as `champion` states, on held-out labels that neither was
-    fitted on; where no head is in use, it is the first. Of an item that both the file and a decision label,
-    the decision counts. Rows that cannot be used are left out and named in the report, and so is a policy whose
-    decisions are all of one kind.
+    The rule is in `firstsight.heads.head_comparison`: held-out labels that neither head was fitted on decide. A policy
+    without a head in use gets the new one. If the file and a decision label the same item, the decision counts.
+    Unusable rows are left out and reported, and so are policies with labels of only one class.
+
+    Args:
+        store: the database.
+        policies: the policies in force.
+        log: the audit log of the database.
+        path: a label file; None to use only people's decisions.
+        encoder, settings, wait_s, on_progress: as for `train_from_file`.
 
     Raises:
-        SafetyError: nothing to train from; otherwise as `train_from_file`.
+        SafetyError: the file cannot be read, or there is nothing to train from.
+        AuditLogError, DatabaseBusyError, StoreError: as for `train_from_file`.
     """
     _require_log(store, log)
     rows, problems = ([], []) if path is None else read_rows(path, policies)
     decided = [
-        Label(one.policy, "item", one.item_id, one.label, one.weight, one.annotator)
-        for one in review_labels(store, log)
-        if one.policy in policies and not policies[one.policy].retired
+        Label(label.policy, "item", label.item_id, label.label, label.weight, label.annotator)
+        for label in review_labels(store, log)
+        if label.policy in policies and not policies[label.policy].retired
     ]
-    settled = {(row.policy_id, row.name) for row in decided}
-    kept = [row for row in rows if (row.policy_id, row.item_id or "") not in settled]
-    labels = check_labels([*kept, *decided], store, problems)
+    decided_items = {(row.policy_id, row.name) for row in decided}
+    others = [row for row in rows if (row.policy_id, row.item_id or "") not in decided_items]
+    labels = check_labels([*others, *decided], store, problems)
     if not labels.rows:
         raise SafetyError(
-            "there is nothing to train from: decisions to block and decisions to allow are needed under one policy; "
-            "give a file of labels beside them: firstsight safety retrain LABELS.csv"
+            "there is nothing to train from: a policy needs decisions to block and decisions to allow; "
+            "add a label file: firstsight safety retrain LABELS.csv"
         )
     champions = HeadShelf(store).promoted()
     trained = _train(store, labels, policies, encoder, settings, champions, on_progress)
     chosen, verdicts = [], []
-    for one in trained:
-        first = one.head.policy_id not in champions
-        chosen.append(first or (one.comparison is not None and one.comparison.promote))
+    for challenger in trained:
+        first = challenger.head.policy_id not in champions
+        chosen.append(first or (challenger.comparison is not None and challenger.comparison.promote))
         if first:
             verdicts.append("promoted: no head was in use")
-        elif one.comparison is None:
-            verdicts.append("kept aside: there are too few labels to hold any out")
+        elif challenger.comparison is None:
+            verdicts.append("not promoted: there are too few labels to hold any out")
         else:
-            verdicts.append(one.comparison.reason)
+            verdicts.append(challenger.comparison.reason)
     return _store_heads(store, trained, chosen, labels, settings, log, wait_s, verdicts)
 
 
 def _require_log(store: Store, log: AuditLog | None) -> None:
-    """Refuse a log that is not the database's before hours of training, and not after them."""
+    """Check that the log belongs to the database, before hours of training instead of after them."""
     log = AuditLog.of(store.uri) if log is None else log
     link, _ = read_link(store)
     if link is not None:
@@ -137,8 +153,8 @@ def _train(
     champions: dict[str, Head],
     on_progress: Callable[[str], None],
 ) -> list[TrainedHead]:
-    named = sorted({row.policy_id for row in labels.rows})
-    directions = load_prompt_directions(store, [policies[policy_id] for policy_id in named], encoder)
+    policy_ids = sorted({row.policy_id for row in labels.rows})
+    directions = load_prompt_directions(store, [policies[policy_id] for policy_id in policy_ids], encoder)
     by_id = {policy.id: policy for policy in policies.all}
     return train(
         store, labels, by_id, directions=directions, settings=settings, champions=champions, on_progress=on_progress
@@ -155,20 +171,20 @@ def _store_heads(
     wait_s: float,
     verdicts: Iterable[str] = (),
 ) -> TrainReport:
-    """Keep the heads, log them, and then let those score that are chosen, as the log's entries say."""
-    told = tuple(verdicts)
+    """Store the heads, log them, and then put the chosen ones into use, as the log's entries say."""
+    reasons = tuple(verdicts)
     chosen = asdict(settings or TrainSettings())
     with store.writing(wait_s):
         bound = BoundLog.open(store, log)
         bound.prepare()
         shelf = HeadShelf(store)
-        kept = shelf.add([one.head for one in trained])
+        heads = shelf.add([new.head for new in trained])
         entries: list[Entry] = []
-        for n, (head, one) in enumerate(zip(kept, trained, strict=True)):
+        for n, (head, new) in enumerate(zip(heads, trained, strict=True)):
             entry = head.as_dict() | {"promoted": promote[n], "labels": head.basis, **chosen}
-            if one.comparison is not None:
-                entry |= {"champion": {k: v for k, v in one.comparison.as_dict().items() if v == v}}  # JSON has no NaN
-            entries.append((TRAIN, head.policy_id, entry | ({"verdict": told[n]} if told else {})))
+            if new.comparison is not None:
+                entry |= {"champion": {k: v for k, v in new.comparison.as_dict().items() if v == v}}  # JSON has no NaN
+            entries.append((TRAIN, head.policy_id, entry | ({"verdict": reasons[n]} if reasons else {})))
         bound.append(entries)
-        kept = [shelf.version(head.version) for head in kept]
-    return TrainReport(tuple(kept), tuple(trained), labels.problems, told)
+        heads = [shelf.version(head.version) for head in heads]
+    return TrainReport(tuple(heads), tuple(trained), labels.problems, reasons)

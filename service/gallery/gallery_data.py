@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
-from firstsight.retrieval.pages.space_map import Colouring, Method, SpaceMap, space_map
+from firstsight.retrieval.pages.map_colouring import Colouring
+from firstsight.retrieval.pages.space_map import Method, SpaceMap, space_map
 from firstsight.retrieval.ranking.item_filters import blocked_items
 from firstsight.service.json_responses import public_encoder_name, strip_local_folders
 from firstsight.storage.store import Store

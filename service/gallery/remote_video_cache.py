@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from firstsight.errors import MediaError
-from firstsight.media.fetch.addresses import FetchedMedium, fetch, host_of
+from firstsight.media.fetch.addresses import host_of
+from firstsight.media.fetch.fetched_media import FetchedMedium, fetch
 from firstsight.media.policy import MediaPolicy
 
 REMOTE_VIDEO_CACHE_BYTES = 2 * 2**30

@@ -46,9 +46,10 @@ class StaticFile:
 
 @cache
 def static_files() -> dict[str, StaticFile]:
-    """All files of `service/static` by name."""
-    folder = resources.files("firstsight.service").joinpath("static")
-    return {file.name: _read(file.name, file.read_bytes()) for file in folder.iterdir() if file.is_file()}
+    """All files of `service/static` by name, and the painter that the map page of `firstsight map` also contains."""
+    files = [file for file in resources.files("firstsight.service").joinpath("static").iterdir() if file.is_file()]
+    files.append(resources.files("firstsight.retrieval.pages").joinpath("templates").joinpath("map_painter.js"))
+    return {file.name: _read(file.name, file.read_bytes()) for file in files}
 
 
 def _read(name: str, body: bytes) -> StaticFile:

@@ -17,12 +17,13 @@ from PIL import Image
 from firstsight.errors import MediaError
 from firstsight.media.decode.picture_decoder import PictureDecoder
 from firstsight.media.decode.video_sampler import VideoSampler
-from firstsight.media.fetch.addresses import change_stamp, fetch
+from firstsight.media.fetch.addresses import change_stamp
+from firstsight.media.fetch.fetched_media import fetch
 from firstsight.media.file_formats import SNIFF_BYTES, VIDEO_FORMATS, sniff
 from firstsight.media.local_files import open_regular
 from firstsight.media.policy import MediaPolicy
 from firstsight.service.gallery.remote_video_cache import RemoteVideoCache
-from firstsight.storage.conditions import quote
+from firstsight.storage.sql.conditions import quote
 from firstsight.storage.store import Store
 
 SIZES = (96, 192, 384, 768, 1280)

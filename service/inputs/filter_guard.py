@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from firstsight.errors import QueryError
-from firstsight.storage.conditions import ConditionLimits
+from firstsight.storage.sql.conditions import ConditionLimits
 from firstsight.storage.tables import HIDDEN_COLUMNS
 
 FUNCTIONS: Final = frozenset(
@@ -46,7 +46,7 @@ def check_filter(where: str, *, moderates: bool) -> None:
     Raises:
         QueryError: naming what is refused, its place and what there is to use.
     """
-    from firstsight.storage.condition_parser import parse_condition  # imports sqlglot: only if there is a filter
+    from firstsight.storage.sql.condition_parser import parse_condition  # imports sqlglot: only if there is a filter
 
     parse_condition(where, _LIMITS[moderates])
 

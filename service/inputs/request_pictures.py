@@ -18,7 +18,7 @@ from PIL import Image
 
 from firstsight.errors import FirstsightError, MediaError
 from firstsight.media.decode.picture_decoder import PictureDecoder
-from firstsight.media.fetch.addresses import fetch, fetch_bytes
+from firstsight.media.fetch.fetched_media import fetch, fetch_bytes
 from firstsight.media.policy import MediaPolicy
 from firstsight.service.service_settings import ServiceSettings
 

@@ -13,7 +13,7 @@ from typing import Final
 from firstsight import Database
 from firstsight.errors import MissingDatabaseError
 from firstsight.media.file_formats import sniff
-from firstsight.storage.conditions import quote
+from firstsight.storage.sql.conditions import quote
 
 FOLDER: Final = ".uploads"
 _NAME: Final = re.compile(r"[0-9a-f]{64}\.[a-z0-9]+")

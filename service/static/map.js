@@ -3,7 +3,7 @@
 import { get } from './api.js';
 import { openDetails } from './details.js';
 import { empty, h, iconButton, latestRequest, reducedMotion } from './dom.js';
-import { colourOf, paint } from './map_paint.js';
+import { colourOf, paint } from './map_painter.js';
 import { picture } from './media.js';
 import { findNearest, findNext, MapView } from './map_view.js';
 
@@ -120,7 +120,7 @@ export function build(main) {
     draw();
   }
 
-  const colour = (code) => colourOf(code, colouring.ordered);
+  const colour = (code) => colourOf(colouring, code);
 
   function draw() {
     cancelAnimationFrame(drawing);

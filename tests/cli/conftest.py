@@ -1,4 +1,4 @@
-"""What several tests of the command line share."""
+"""Fixtures for tests of the command line."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ def own_db(sample_db: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(sample_db, tmp_path / "db"))
 
 
+@pytest.mark.slow
 def test_a_model_is_fitted_listed_and_put_out_of_use(run: Run, own_db: Path, tmp_path: Path) -> None:
     at = ("--db", str(own_db))
     assert run("cold-start", "list", *at, "--json")[1] == ""

@@ -41,6 +41,7 @@ def test_a_picture_search_finds_what_it_shows(run: Run) -> None:
     assert all("guitar" in str(result["title"]).lower() for result in parse_json_lines(out))
 
 
+@pytest.mark.slow
 def test_a_video_search_names_the_second_that_matched(run: Run) -> None:
     _, out, _ = run("search", "--video", str(SAMPLE / "queries" / "tea-time.mp4"), "--kind", "video", "-k", "1")
     (result,) = parse_json_lines(out)
@@ -63,6 +64,7 @@ def test_a_filter_holds_for_every_result(run: Run) -> None:
     assert all(r["columns"]["category"] == "music" and r["columns"]["price"] < 100 for r in results)
 
 
+@pytest.mark.slow
 def test_parts_weights_and_what_to_avoid_are_options(run: Run) -> None:
     guitar = str(SAMPLE / "queries" / "guitar.jpg")
     _, out, _ = run("search", "electric", "--image", guitar, "--image-weight", "0.5", "--minus", "acoustic", "-k", "3")
@@ -71,6 +73,7 @@ def test_parts_weights_and_what_to_avoid_are_options(run: Run) -> None:
     assert parse_json_lines(out)[0]["view"]["part"] == "frame"
 
 
+@pytest.mark.slow
 def test_words_collapse_and_a_least_relevance_are_options(run: Run) -> None:
     assert parse_json_lines(run("search", "laces", "--mode", "words")[1])
     shoes = parse_json_lines(run("search", "running shoes with black laces", "--collapse", "parent", "-k", "5")[1])
@@ -80,6 +83,7 @@ def test_words_collapse_and_a_least_relevance_are_options(run: Run) -> None:
     assert (code, out, err) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_pages_follow_one_another_by_offset_and_snapshot(run: Run) -> None:
     whole = [result["item_id"] for result in parse_json_lines(run("search", "shoe", "--limit", "12")[1])]
     first = parse_json_lines(run("search", "shoe", "--limit", "6")[1])
@@ -131,7 +135,7 @@ def test_kinds_can_be_combined(run: Run) -> None:
         (["search", "shoe", "--mode", "magic"], "mode must be one of vector, words, hybrid, not 'magic'"),
         (["search", "shoe", "--collapse", "parrent"], "no column 'parrent' to collapse by; the columns are item_id"),
         (["search", "shoe", "--min-relevance", "7"], "min_relevance must be between 0 and 1, not 7"),
-        (["search", "shoe", "--snapshot", "x"], "snapshot 'x' is no token"),
+        (["search", "shoe", "--snapshot", "x"], "snapshot 'x' is not a token"),
         (["search", "--queries", "none.jsonl"], "none.jsonl cannot be read"),
         (["search", "shoe", "--queries", "none.jsonl"], "cannot be used with a query or --html"),
         (["search", "--item", "nobody"], "there is no item 'nobody'"),
@@ -149,6 +153,7 @@ def test_kinds_can_be_combined(run: Run) -> None:
         (["search", "shoe", "--where", "CAST(title AS INT) > 3"], "cannot be read"),
     ],
 )
+@pytest.mark.slow
 def test_wrong_usage_is_one_sentence_and_exit_code_2(run: Run, arguments: list[str], said: str) -> None:
     code, out, err = run(*arguments)
     assert code == 2
@@ -177,7 +182,7 @@ def test_a_catalogue_that_cannot_be_used_is_exit_code_1_and_writes_nothing(run: 
     catalogue.write_text("item_id,title\na,One\na,Two\n")
     code, _, err = run("index", str(catalogue), "--db", str(tmp_path / "db"))
     assert code == 1
-    assert "line 3: item_id 'a' stands already in line 2" in err
+    assert "line 3: item_id 'a' is already in line 2" in err
     assert not (tmp_path / "db").exists()
 
 
@@ -188,6 +193,7 @@ def test_a_picture_that_cannot_be_searched_by_is_exit_code_1(run: Run) -> None:
     assert "truncated" in err
 
 
+@pytest.mark.slow
 def test_more_failures_than_allowed_is_exit_code_3_and_the_items_are_there(run: Run, tmp_path: Path) -> None:
     catalogue = tmp_path / "catalogue.csv"
     catalogue.write_text("item_id,title,images\na,A red shoe,gone.jpg\n")
@@ -199,6 +205,7 @@ def test_more_failures_than_allowed_is_exit_code_3_and_the_items_are_there(run: 
     assert run("index", str(catalogue), "--db", str(tmp_path / "db2"), "--max-failures", "1")[0] == 0
 
 
+@pytest.mark.slow
 def test_pictures_that_are_not_used_are_exit_code_3_until_they_are_used_or_dropped(run: Run, tmp_path: Path) -> None:
     shutil.copy(SAMPLE / "pictures" / "sneakers-red.jpg", tmp_path / "a.jpg")
     catalogue = tmp_path / "catalogue.csv"
@@ -262,6 +269,7 @@ def test_the_page_holds_its_pictures_titles_and_the_second_of_a_video(run: Run, 
     assert "http" not in html.replace("http-equiv", "")
 
 
+@pytest.mark.slow
 def test_the_page_says_why_a_picture_is_missing(run: Run, tmp_path: Path) -> None:
     (tmp_path / "shoe.jpg").write_bytes((SAMPLE / "pictures" / "sneakers-red.jpg").read_bytes())
     (tmp_path / "catalogue.csv").write_text("item_id,title,images\na,A red shoe,shoe.jpg\n")
@@ -277,6 +285,7 @@ def test_a_page_that_cannot_be_written_is_one_sentence(run: Run, tmp_path: Path)
     assert "cannot be written" in " ".join(err.split())
 
 
+@pytest.mark.slow
 def test_on_a_terminal_results_are_a_table(sample_db: Path) -> None:
     environment = os.environ | {"COLUMNS": "120", "TERM": "xterm"}
     code, table, _ = call_process_on_a_terminal(["search", "a cat", "-k", "2", "--db", str(sample_db)], environment)
@@ -286,6 +295,7 @@ def test_on_a_terminal_results_are_a_table(sample_db: Path) -> None:
     assert "{" not in table
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_enough_is_no_error(sample_db: Path) -> None:
     command = f"{sys.executable} -m firstsight search shoe -k 75 --db {sample_db} | head -1"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
@@ -307,6 +317,7 @@ def test_an_item_with_nothing_in_it_is_no_failed_medium(run: Run, tmp_path: Path
     assert "1 items have no title, no text and no media" in err
 
 
+@pytest.mark.slow
 def test_trying_again_keeps_what_was_allowed(run: Run, tmp_path: Path) -> None:
     (tmp_path / "shoe.jpg").write_bytes((SAMPLE / "pictures" / "sneakers-red.jpg").read_bytes())
     (tmp_path / "shop").mkdir()

@@ -33,6 +33,7 @@ def copy_small(source: Path, target: Path, *, from_s: float) -> None:
         written.mux(stream.encode())
 
 
+@pytest.mark.slow
 def test_a_trimmed_copy_of_a_video_is_warned_of_and_listed_with_its_second(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -63,6 +64,7 @@ def test_a_trimmed_copy_of_a_video_is_warned_of_and_listed_with_its_second(
     assert "band-night" not in shown
 
 
+@pytest.mark.slow
 def test_no_duplicates_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

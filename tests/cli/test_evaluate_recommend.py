@@ -27,6 +27,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_models_are_compared_on_the_events_of_the_database(run: Run, logged: Path, tmp_path: Path) -> None:
     db = ["--db", str(logged)]
     code, _, err = run("evaluate", "recommend", *db)
@@ -83,6 +84,7 @@ def test_links_are_looked_for_among_the_nearest(run: Run, sample_db: Path, tmp_p
     assert (code, "from and to" in err) == (1, True)
 
 
+@pytest.mark.slow
 def test_clusters_come_from_stored_ids_or_are_made_on_the_spot(run: Run, logged: Path, tmp_path: Path) -> None:
     """Clusters of a database come from its semantic IDs where it has them, and are made on the spot where not."""
     shutil.copytree(logged, tmp_path / "db")
@@ -94,6 +96,7 @@ def test_clusters_come_from_stored_ids_or_are_made_on_the_spot(run: Run, logged:
     assert run(*asked)[0] == 0
 
 
+@pytest.mark.slow
 def test_on_a_terminal_figures_are_tables(logged: Path, run: Run, run_on_terminal: Run, tmp_path: Path) -> None:
     db = ["--db", str(logged)]
     run("events", "add", str(logged.parent / "events.csv"), *db)

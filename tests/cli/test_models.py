@@ -134,6 +134,7 @@ def test_a_filter_that_finds_nothing_is_exit_code_1(run: Run) -> None:
     assert err.startswith("firstsight: no model has 'siglp' in its name; near it are ")
 
 
+@pytest.mark.slow
 def test_on_a_terminal_the_list_is_a_table(run: Run, run_on_terminal: Run, hub_cache: Path) -> None:
     _, shown, said = run_on_terminal("models")
     (row,) = [line.split() for line in shown.splitlines() if "laion2b_s34b_b79k" in line]
@@ -141,6 +142,7 @@ def test_on_a_terminal_the_list_is_a_table(run: Run, run_on_terminal: Run, hub_c
     assert f"downloaded models are in {hub_cache}" in said
 
 
+@pytest.mark.slow
 def test_what_is_downloaded_is_listed_and_passes_its_check_without_a_network(
     run_with_hub: Run, hub: tuple[str, Path], hub_cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -199,6 +201,7 @@ def test_a_repository_without_weights_is_one_sentence(run_with_hub: Run, hub: tu
     assert "me/words holds none of the weights that can be loaded here: model.safetensors" in err
 
 
+@pytest.mark.slow
 def test_without_a_network_downloading_says_so(run_with_hub: Run) -> None:
     code, out, err = run_with_hub("download", "open_clip:ViT-B-32/laion2b_s34b_b79k")
     assert (code, out) == (1, "")
@@ -207,6 +210,7 @@ def test_without_a_network_downloading_says_so(run_with_hub: Run) -> None:
     assert "open_clip:FOLDER" in err
 
 
+@pytest.mark.slow
 def test_the_built_in_model_passes_its_check(run: Run) -> None:
     code, out, err = run("check", "starter", "--threads", "2")
     assert code == 0
@@ -217,6 +221,7 @@ def test_the_built_in_model_passes_its_check(run: Run) -> None:
     assert err.splitlines()[0] == "loading starter"
 
 
+@pytest.mark.slow
 def test_the_runtimes_that_were_refused_are_named_with_the_reason(run: Run, tmp_path: Path) -> None:
     from firstsight.encoders.encoder_options import EncoderOptions
     from firstsight.encoders.registry import load_dual_model

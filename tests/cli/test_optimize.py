@@ -11,8 +11,8 @@ import pytest
 
 from firstsight.cli.catalogue.inspect import search_effort
 from firstsight.cli.main import main
-from firstsight.storage.upkeep import TableState
-from firstsight.storage.vector_index import Tuning
+from firstsight.storage.indexes.upkeep import TableState
+from firstsight.storage.indexes.vector_index import Tuning
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:

@@ -11,6 +11,7 @@ import pytest
 from tests.cli.calling import Run, parse_json_lines
 
 
+@pytest.mark.slow
 def test_a_history_is_answered_with_a_slate(run: Run, sample_db: Path) -> None:
     code, out, err = run(
         *("recommend", "--history", "guitar-acoustic, violin", "-k", "6", "--kind", "product=4", "--kind", "video=2"),
@@ -80,6 +81,7 @@ def test_similar_items_are_listed(run: Run, sample_db: Path) -> None:
         (("similar", "violin", "-k", "0"), "1 to 1,000"),
     ],
 )
+@pytest.mark.slow
 def test_wrong_usage_is_one_sentence_and_exit_code_2(
     run: Run, sample_db: Path, arguments: tuple[str, ...], said: str
 ) -> None:

@@ -33,6 +33,7 @@ def catalogue(server: Server, answered: list[int], tmp_path: Path) -> Path:
     return write_jsonl(tmp_path / "c.jsonl", [{"item_id": "a", "images": [server.url("/a.png")]}])
 
 
+@pytest.mark.slow
 def test_another_database_is_made_from_what_is_kept(
     run: Run, catalogue: Path, answered: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -44,6 +45,7 @@ def test_another_database_is_made_from_what_is_kept(
     assert answered == [200, 304]
 
 
+@pytest.mark.slow
 def test_refresh_media_asks(run: Run, catalogue: Path, answered: list[int], tmp_path: Path) -> None:
     command = ["index", str(catalogue), "--db", str(tmp_path / "db"), "--allow-private"]
     run(*command)

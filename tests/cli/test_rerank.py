@@ -21,6 +21,7 @@ def write_lines(path: Path, rows: list[dict[str, object]]) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 def test_a_reranker_is_fitted_listed_promoted_used_and_dropped(run: Run, tmp_path: Path) -> None:
     catalogue = write_lines(
         tmp_path / "c.jsonl", [{"item_id": title, "title": title, "sales": sold} for title, sold in SALES.items()]

@@ -42,6 +42,7 @@ def test_policies_are_listed_checked_and_copied(run: Run, tmp_path: Path) -> Non
     assert "id 'Bad Id' must be lower-case" in err
 
 
+@pytest.mark.slow
 def test_a_policy_is_of_use_before_there_are_labels(run: Run, db: Path, policies: str) -> None:
     asked = ["--policies", policies, "--db", str(db)]
     code, out, err = run("safety", "score", *asked, "--review-budget", "0.1")
@@ -74,6 +75,7 @@ def test_a_policy_is_of_use_before_there_are_labels(run: Run, db: Path, policies
     assert parse_json_lines(run("safety", "score", *asked)[1])[0]["scored"] == 0
 
 
+@pytest.mark.slow
 def test_labels_become_a_head_and_what_it_blocks_is_not_found(
     run: Run, db: Path, policies: str, tmp_path: Path
 ) -> None:

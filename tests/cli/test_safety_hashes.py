@@ -21,6 +21,7 @@ def db(sample_db: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(sample_db, tmp_path / "db"))
 
 
+@pytest.mark.slow
 def test_a_picture_is_added_matched_exported_removed_and_imported(run: Run, db: Path, tmp_path: Path) -> None:
     at = ["--db", str(db)]
     assert run("safety", "hashes", "list", *at) == (0, "", "")
@@ -62,6 +63,7 @@ def test_a_mirrored_copy_is_found_by_the_variants_which_go_with_their_source(
     assert parse_json_lines(run("safety", "hashes", "list", *at)[1]) == []
 
 
+@pytest.mark.slow
 def test_a_good_item_takes_a_match_back(run: Run, db: Path) -> None:
     at = ["--db", str(db)]
     assert run("safety", "hashes", "add", str(GUITAR), "--policy", "weapons", *at)[0] == 0
@@ -101,6 +103,7 @@ def test_what_cannot_be_done_is_one_sentence(run: Run, db: Path, arguments: list
     assert "Traceback" not in answer[2]
 
 
+@pytest.mark.slow
 def test_on_a_terminal_it_is_a_table(run: Run, run_on_terminal: Run, db: Path) -> None:
     assert run("safety", "hashes", "add", str(GUITAR), "--policy", "weapons", "--db", str(db))[0] == 0
     code, shown, said = run_on_terminal("safety", "hashes", "match", "--db", str(db))

@@ -110,6 +110,7 @@ def test_what_cannot_be_done_is_one_sentence(run: Run, db: Path, arguments: list
     assert "Traceback" not in answer[2]
 
 
+@pytest.mark.slow
 def test_on_a_terminal_the_queue_is_a_table(run_on_terminal: Run, db: Path) -> None:
     code, shown, said = run_on_terminal("safety", "queue", "--db", str(db))
     assert code == 0, said

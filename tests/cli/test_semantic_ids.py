@@ -7,10 +7,13 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
+
 import firstsight
 from tests.cli.calling import Run, parse_json_lines
 
 
+@pytest.mark.slow
 def test_ids_are_fitted_listed_exported_and_searched_by(run: Run, sample_db: Path, tmp_path: Path) -> None:
     path = tmp_path / "db"
     shutil.copytree(sample_db, path)
@@ -51,6 +54,7 @@ def test_an_export_says_what_is_wrong(run: Run, sample_db: Path, tmp_path: Path)
     assert run("semantic-ids", "export", "--out", "ids.xlsx", *db)[0] == 2
 
 
+@pytest.mark.slow
 def test_an_index_run_names_what_is_new_and_changes_no_id(run: Run, sample_db: Path, tmp_path: Path) -> None:
     db = tmp_path / "db"
     shutil.copytree(sample_db, db)

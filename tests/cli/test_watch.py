@@ -23,6 +23,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     return partial(call_in_process, monkeypatch, capsys)
 
 
+@pytest.mark.slow
 def test_a_file_to_its_end_one_line_an_update_and_the_report_last(run: Run, tmp_path: Path) -> None:
     clip = grey_clip(tmp_path / "c.ts", 4)
     code, out, err = run(
@@ -39,6 +40,7 @@ def test_a_file_to_its_end_one_line_an_update_and_the_report_last(run: Run, tmp_
     assert parse_json_lines(out)[0]["runs"][-1]["outcome"] == "finished"
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_said_in_one_sentence_with_its_code(run: Run, tmp_path: Path) -> None:
     clip = grey_clip(tmp_path / "c.ts", 1)
     assert run("watch", str(clip), "--item", "a")[0] == 2  # there is no database
@@ -53,6 +55,7 @@ def test_what_is_wrong_is_said_in_one_sentence_with_its_code(run: Run, tmp_path:
     assert "give it a --title" in err
 
 
+@pytest.mark.slow
 def test_ctrl_c_writes_what_has_come_and_ends_with_130(tmp_path: Path) -> None:
     """In a process group of its own, as under a terminal; long after the last frame, so that nothing else wakes it."""
     write_hls(tmp_path / "hls", grey_clip(tmp_path / "c.ts", 2), ended=False)
@@ -82,6 +85,7 @@ def test_ctrl_c_writes_what_has_come_and_ends_with_130(tmp_path: Path) -> None:
     assert sum(view["part"] == "frame" for view in views) == report["counts"]["frames"]
 
 
+@pytest.mark.slow
 def test_a_page_says_that_a_streams_pictures_are_not_kept(run: Run, tmp_path: Path) -> None:
     write_hls(tmp_path / "hls", grey_clip(tmp_path / "c.ts", 2), ended=True)
     server = FolderServer(tmp_path / "hls")

@@ -1,7 +1,7 @@
-"""Makes the database that the tests keep of a layout: `python tests/databases/make_database.py`.
+"""Make the test database of a layout: `python tests/databases/make_database.py`.
 
-It writes `layout-N.tar.gz` beside itself, N being the layout of the firstsight that runs it. README.md says when to do
-that. Only commands are called, so that the script works with the code of any layout.
+The script writes `layout-N.tar.gz` into its own folder, where N is the layout of the installed firstsight. README.md
+says when to run it. It calls only commands, so it works with the code of any layout.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ HERE = Path(__file__).parent
 SAMPLE = HERE.parents[1] / "sample_media"
 
 WORK = Path("/tmp/firstsight-layout")
-"""Absolute paths are part of a database, so that it is made at the same place on every machine."""
+"""Folder of the database, equal on all machines, because a database contains absolute paths."""
 
 WITH_MEDIA = ("sneakers-red", "bananas", "teapot-blue", "video-cat")
-"""Items that keep their media; the picture of the teapot is broken. The others are titles alone."""
+"""Items with media; the picture of the teapot is broken. The other items have only titles."""
 
 ITEMS = 40
 SCORED = ("--policy", "weapons", "--by", "reviewer")
@@ -67,7 +67,7 @@ def firstsight(db: Path, *arguments: str) -> None:
 
 
 def write_catalogue(path: Path) -> list[str]:
-    """Some rows of the sample catalogue; gives their ids."""
+    """Write some rows of the sample catalogue; returns their ids."""
     with (SAMPLE / "catalogue.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     chosen = [row for row in rows if row["item_id"] in WITH_MEDIA]
@@ -84,7 +84,7 @@ def write_catalogue(path: Path) -> list[str]:
 
 
 def write_events(path: Path, items: list[str]) -> None:
-    """Twenty users, each with events on items that lie close together in the catalogue."""
+    """Write events of twenty users, each on neighbouring items of the catalogue."""
     rows = (
         (f"user-{user}", items[(2 * user + n) % len(items)], f"2026-01-{1 + n:02}T10:00:00Z", "click")
         for user in range(20)
@@ -94,7 +94,7 @@ def write_events(path: Path, items: list[str]) -> None:
 
 
 def write_judgements(path: Path, items: list[str]) -> None:
-    """The id of an item, as words, is answered by that item and not by the next one."""
+    """Write judgements: the words of an item id match this item, and not the previous one."""
     rows = (
         (item.replace("-", " "), judged, grade)
         for n, item in enumerate(items)

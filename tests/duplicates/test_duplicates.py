@@ -1,4 +1,4 @@
-"""Near-duplicate items: found with what says so, grouped without chains, told apart where they only look alike."""
+"""Near-duplicate items are found with evidence, grouped without chains, and told apart from similar items."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ import pytest
 from PIL import Image, ImageOps
 
 import firstsight
+from firstsight.duplicates.groups import duplicate_group_ids, group_pairs
 from firstsight.duplicates.item_pairs import (
     DuplicateEvidence,
     DuplicatePair,
     DuplicateSettings,
-    duplicate_group_ids,
     find_duplicates,
-    group_pairs,
     pairs_of_views,
 )
 from firstsight.duplicates.view_pairs import MAX_COPIES, MAX_EXHAUSTIVE_VIEWS, PictureViews, find_view_pairs
@@ -35,7 +34,7 @@ SPEC = EncoderSpec("drawn", DIM, 32, "d")
 
 
 class SyntheticPictures:
-    """A database of drawn fingerprints and vectors."""
+    """A database of random fingerprints and vectors."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -44,7 +43,7 @@ class SyntheticPictures:
         self.looks: dict[str, tuple[bytes, Any]] = {}
 
     def look(self, name: str, *, bits: int = 0, like: str | None = None, cosine: float = 0.99) -> tuple[bytes, Any]:
-        """What a picture looks like: anew by its name, or like another one, some bits and a cosine away."""
+        """Fingerprint and vector of a picture: new for a new name, or near another one by bits and cosine."""
         if name not in self.looks:
             code = self.rng.integers(0, 256, 32, dtype=np.uint8).tobytes()
             vector = unit(self.rng.normal(size=DIM))
@@ -59,7 +58,7 @@ class SyntheticPictures:
         return self.looks[name]
 
     def write(self, items: Mapping[str, Sequence[str]]) -> None:
-        """Items with pictures that look like these."""
+        """Write items with pictures that look like these."""
         now = datetime.now(UTC)
         views, rows = [], []
         for item_id, names in items.items():
@@ -110,7 +109,7 @@ def test_one_shared_picture_of_many_does_not_make_items_duplicates(drawn: Synthe
 
 
 def test_a_size_chart_that_many_items_have_does_not_count(drawn: SyntheticPictures) -> None:
-    """With one picture of its own beside the chart, the chart would be half of each."""
+    """Each item has one picture and the chart, so the chart would be half of each item."""
     shoes = {f"shoe{n:02d}": [f"shoe{n}", "chart"] for n in range(12)}
     drawn.write(shoes | {"again": ["shoe3", "chart"]})
     assert drawn.pairs() == [("again", "shoe03")]
@@ -188,7 +187,7 @@ def test_through_the_index_the_same_pairs_are_found_as_by_comparing_all(monkeypa
     indexed = {(p.item_id, p.other_id) for p in pairs_of_views(views)}
     assert len(exact) > 250
     assert indexed <= exact
-    assert len(indexed) >= 0.98 * len(exact)  # fingerprints within 31 bits all, by vectors nearly all
+    assert len(indexed) >= 0.98 * len(exact)  # all pairs by fingerprints within 31 bits, nearly all by vectors
     again = find_view_pairs(views, probes)
     sure = again.distance <= 31
     assert sure.sum() == (some.distance <= 31).sum()
@@ -215,6 +214,7 @@ def write_catalogue(path: Path, rows: Mapping[str, str]) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_indexing_stores_fingerprints_and_warns_of_duplicates(tmp_path: Path) -> None:
     with Image.open(PICTURES / "sneakers-red.jpg") as file:
         shoe = file.convert("RGB")

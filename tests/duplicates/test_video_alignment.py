@@ -1,4 +1,4 @@
-"""Two videos are aligned by their frames, wherever those were taken."""
+"""Two videos are aligned by frames from any moments."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class SyntheticVideo:
         return 3.0 * len(self.centres)
 
     def at(self, seconds: NDArray[np.float64], *, shown: NDArray[np.float64] | None = None) -> Frames:
-        """Frames taken at these seconds, as they are `shown` in a copy, with a little noise of their own."""
+        """Frames at these seconds, at the times `shown` in a copy, with a little noise."""
         rng = np.random.default_rng([self.seed, len(seconds)])
         shot = (seconds // 3).astype(int)
         raw = self.centres[shot] + (seconds % 3)[:, None] / 3 * self.drifts[shot]
         vectors = unit(raw + 0.1 * rng.normal(size=raw.shape)).astype(np.float32)
         times = seconds if shown is None else shown
-        # what moves has another fingerprint at another moment, so that only vectors match here
+        # moving pictures change their fingerprint, so only vectors match here
         codes = rng.integers(0, 256, (len(seconds), 32), dtype=np.uint8)
         return Frames(times, vectors, codes, np.ones(len(seconds)))
 

@@ -1,6 +1,6 @@
-"""Tiny checkpoints of the real families in their real file formats, random weights, the same at every run.
+"""Tiny checkpoints of the real families in their real file formats, with random but fixed weights.
 
-Each maker fills a folder and says under which name `load_encoder` finds it, and how the library itself opens it.
+Each maker fills a folder. It returns the name for `load_encoder` and the arguments for the library itself.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,17 +16,17 @@ import open_clip
 import torch
 import transformers
 from safetensors.torch import save_file
-from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-hf: Any = transformers  # its signatures are typed in part, and too narrowly for what it takes
-
-SENTENCE: Final = (
-    "a the of on in with and red blue green black white small large leather wooden cotton ceramic running shoe shoes "
-    "teapot table chair lamp dress shirt jacket bag guitar laces summer winter women men vintage handmade photo cup"
+from tests.encoders.checkpoint_tokenizers import (
+    LETTERS,
+    SENTENCE,
+    bert_tokenizer,
+    clip_tokenizer,
+    gemma_tokenizer,
+    xlm_roberta_tokenizer,
 )
-WORDS: Final = SENTENCE.split()
-LETTERS: Final = "abcdefghijklmnopqrstuvwxyz0123456789.,!?-'&é"
-HAN: Final = "红色鞋子茶壶的一个"
+
+hf: Any = transformers  # its type hints are partial and too narrow
 
 IMAGE: Final = 48
 PATCH: Final = 16
@@ -37,7 +36,7 @@ TEXT: Final = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads":
 
 @dataclass(frozen=True)
 class OpenClipCheckpoint:
-    """A checkpoint of open_clip: `model` and `weights` are what `open_clip.create_model_and_transforms` takes."""
+    """A checkpoint of open_clip; `model` and `weights` are arguments of `open_clip.create_model_and_transforms`."""
 
     name: str
     model: str
@@ -46,9 +45,9 @@ class OpenClipCheckpoint:
 
 @dataclass(frozen=True)
 class TransformersCheckpoint:
-    """A folder of transformers, and the padding that the family's documentation calls its processor with.
+    """A folder of transformers, and the processor's padding in the family's documentation.
 
-    `padding` None leaves it to the processor's own default.
+    If `padding` is None, the processor's default applies.
     """
 
     name: str
@@ -60,7 +59,7 @@ Checkpoint = OpenClipCheckpoint | TransformersCheckpoint
 
 
 def spread(model: torch.nn.Module, seed: int) -> None:
-    """Draw weights that tell inputs apart: a fresh tower gives nearly one vector for all, and hides every mistake."""
+    """Draw weights that separate inputs: a fresh tower gives nearly one vector for all, which would hide mistakes."""
     noise = torch.Generator().manual_seed(seed)
     for name, value in sorted([*model.named_parameters(), *model.named_buffers()]):
         if not value.is_floating_point() or "logit" in name:
@@ -75,10 +74,10 @@ def spread(model: torch.nn.Module, seed: int) -> None:
 
 
 def settle(tower: torch.nn.Module, side: int) -> None:
-    """Let batch norms see pictures once: without their statistics a deep convolutional tower tells nothing apart."""
+    """Fit batch norms once: without statistics a deep convolutional tower gives one vector for all inputs."""
     norms = [module for module in tower.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     for norm in norms:
-        norm.momentum = None  # the mean of all that is seen
+        norm.momentum = None  # use the mean over all inputs
         norm.reset_running_stats()
     if not norms:
         return
@@ -97,14 +96,14 @@ OPEN_CLIP_TEXT: Final = {"context_length": 77, "vocab_size": 49408, "width": 24,
 OPEN_CLIP_ARCHS: Final[dict[str, dict[str, Any]]] = {
     "tiny-clip": {"embed_dim": 32, "vision_cfg": OPEN_CLIP_VISION, "text_cfg": OPEN_CLIP_TEXT},
     "tiny-quickgelu": {"embed_dim": 32, "quick_gelu": True, "vision_cfg": OPEN_CLIP_VISION, "text_cfg": OPEN_CLIP_TEXT},
-    # MobileCLIP, SigLIP and others: towers side by side, every token sees every other
+    # MobileCLIP, SigLIP and others: two separate towers, full attention in the text tower
     "tiny-custom-text": {
         "embed_dim": 32,
         "custom_text": True,
         "vision_cfg": OPEN_CLIP_VISION | {"pool_type": "avg", "final_ln_after_pool": True},
         "text_cfg": OPEN_CLIP_TEXT | {"context_length": 24, "no_causal_mask": True, "pool_type": "last"},
     },
-    # both towers return tokens beside the vector, and the context is one shorter than the class token makes it
+    # both towers also return tokens, and the class token adds one position to the context
     "tiny-coca": {
         "embed_dim": 32,
         "custom_text": True,
@@ -132,7 +131,7 @@ OPEN_CLIP_ARCHS: Final[dict[str, dict[str, Any]]] = {
 
 
 def open_clip_file(folder: Path, arch: str, suffix: str = ".pt") -> OpenClipCheckpoint:
-    """A state dict of one of `OPEN_CLIP_ARCHS`; its configuration is added to open_clip's, for the caller to remove."""
+    """Write a state dict of one of `OPEN_CLIP_ARCHS`, and add its configuration to open_clip; the caller removes it."""
     config = folder / f"{arch}.json"
     config.write_text(json.dumps(OPEN_CLIP_ARCHS[arch]))
     open_clip.add_model_config(config)
@@ -142,20 +141,20 @@ def open_clip_file(folder: Path, arch: str, suffix: str = ".pt") -> OpenClipChec
 
 
 def open_clip_folder(folder: Path, arch: str, preprocess: dict[str, Any]) -> OpenClipCheckpoint:
-    """A folder as open_clip's `push_to_hf_hub` writes it, with pictures of 48 x 64 pixels."""
+    """Write a folder in the format of open_clip's `push_to_hf_hub`, with pictures of 48 x 64 pixels."""
     shape = {"image_size": [IMAGE, IMAGE + PATCH]}
     model = OPEN_CLIP_ARCHS[arch] | {"vision_cfg": OPEN_CLIP_ARCHS[arch]["vision_cfg"] | shape}
     return _open_clip_local_dir(folder, model, preprocess)
 
 
 def open_clip_siglip_folder(folder: Path) -> OpenClipCheckpoint:
-    """SigLIP 2 as open_clip publishes it: a timm tower with attention pooling, texts padded and canonicalised."""
+    """Write SigLIP 2 in open_clip's format: a timm tower with attention pooling, texts padded and canonicalised."""
     tokenizer = gemma_tokenizer(16)
     tokenizer.save_pretrained(folder)
     text = {
         "context_length": 16,
         "vocab_size": len(tokenizer),
-        "hf_tokenizer_name": "stands-in-the-folder",
+        "hf_tokenizer_name": "in-the-folder",
         "tokenizer_kwargs": {"clean": "canonicalize"},
         "width": 32,
         "heads": 2,
@@ -167,7 +166,7 @@ def open_clip_siglip_folder(folder: Path) -> OpenClipCheckpoint:
         "act_kwargs": {"approximate": "tanh"},
     }
     vision = {
-        "image_size": 160,  # the architecture's own: at another, timm resizes the positions at every call
+        "image_size": 160,  # the architecture's own size: for another one timm resizes the positions at every call
         "timm_model_name": "test_vit",
         "timm_model_pretrained": False,
         "timm_pool": "avg",
@@ -179,7 +178,7 @@ def open_clip_siglip_folder(folder: Path) -> OpenClipCheckpoint:
 
 
 def open_clip_roberta_folder(folder: Path) -> OpenClipCheckpoint:
-    """A text tower of transformers inside open_clip, mean-pooled under the mask of its padding."""
+    """Write an open_clip model with a text tower of transformers, mean-pooled over its padding mask."""
     tokenizer = xlm_roberta_tokenizer(24)
     tokenizer.save_pretrained(folder)
     tower = folder / "text-tower"
@@ -188,7 +187,7 @@ def open_clip_roberta_folder(folder: Path) -> OpenClipCheckpoint:
     ).save_pretrained(tower)
     text = {
         "hf_model_name": str(tower),
-        "hf_tokenizer_name": "stands-in-the-folder",
+        "hf_tokenizer_name": "in-the-folder",
         "hf_pooler_type": "mean_pooler",
         "context_length": 24,
     }
@@ -234,8 +233,10 @@ def clip(folder: Path, *, eos_token_id: int | None = None) -> TransformersCheckp
 
 
 def clip_2021(folder: Path) -> TransformersCheckpoint:
-    """CLIP with the files OpenAI published: sizes as one number, and a text that ends at "id 2", which makes the model
-    take the largest id instead."""
+    """CLIP with OpenAI's published files: sizes are single numbers, and the end-of-text id is 2.
+
+    With that id the model reads the vector at the largest id instead.
+    """
     made = clip(folder, eos_token_id=2)
     (folder / "processor_config.json").unlink()
     pictures = {"crop_size": IMAGE, "size": IMAGE, "resample": 3, "feature_extractor_type": "CLIPFeatureExtractor"}
@@ -253,7 +254,7 @@ def metaclip_2(folder: Path) -> TransformersCheckpoint:
 
 
 def siglip(folder: Path) -> TransformersCheckpoint:
-    """SigLIP 1, whose tokeniser is a SentencePiece file; needs the package `sentencepiece`."""
+    """SigLIP 1 with a SentencePiece tokeniser; needs the package `sentencepiece`."""
     sentencepiece = importlib.import_module("sentencepiece")  # not among the project's packages
     (folder / "words.txt").write_text("\n".join([SENTENCE, LETTERS]))
     sentencepiece.SentencePieceTrainer.train(
@@ -272,17 +273,17 @@ def siglip(folder: Path) -> TransformersCheckpoint:
 
 
 def siglip_2(folder: Path) -> TransformersCheckpoint:
-    """SigLIP 2 of one resolution: on the hub these are `siglip` models with a Gemma tokeniser that gives no mask."""
+    """SigLIP 2 of a fixed resolution: on the hub, a `siglip` model with a Gemma tokeniser without a mask."""
     return _save_siglip(folder, gemma_tokenizer(16))
 
 
 def siglip_2_masked(folder: Path) -> TransformersCheckpoint:
-    """SigLIP 2 trained by someone whose tokeniser gives a mask, as it does unless told not to."""
+    """SigLIP 2 with a mask from its tokeniser, which is the tokeniser's default."""
     return _save_siglip(folder, gemma_tokenizer(16, masked=True))
 
 
 def siglip_2_naflex(folder: Path) -> TransformersCheckpoint:
-    """SigLIP 2 that keeps the picture's shape: patches in a row, a mask and the shape beside them."""
+    """SigLIP 2 that keeps the picture's aspect ratio: its inputs are a row of patches, a mask and the shape."""
     tokenizer = gemma_tokenizer(64, hf.Siglip2Tokenizer)
     text = TEXT | {"vocab_size": len(tokenizer), "projection_size": 48}
     config = hf.Siglip2Config(text_config=text, vision_config=VISION | {"patch_size": 16, "num_patches": 256})
@@ -299,7 +300,7 @@ def chinese_clip(folder: Path) -> TransformersCheckpoint:
 
 
 def align(folder: Path) -> TransformersCheckpoint:
-    """ALIGN: an EfficientNet, and a BERT with more positions (512) than its processor ever fills (64)."""
+    """ALIGN: an EfficientNet, and a BERT with more positions (512) than its processor uses (64)."""
     tokenizer = bert_tokenizer(64)
     text = TEXT | {"vocab_size": len(tokenizer), "max_position_embeddings": 128}
     vision: dict[str, Any] = {
@@ -315,7 +316,7 @@ def align(folder: Path) -> TransformersCheckpoint:
         "hidden_dim": 32,
     }
     config = hf.AlignConfig(text_config=text, vision_config=vision, projection_dim=32)
-    # as published: resized past the crop, whole numbers kept, and an offset instead of a mean
+    # as published: resized larger than the crop, integers kept, an offset instead of a mean
     pictures = hf.EfficientNetImageProcessor(
         size={"height": 72, "width": 72},
         crop_size={"height": 64, "width": 64},
@@ -331,7 +332,7 @@ def align(folder: Path) -> TransformersCheckpoint:
 
 
 def altclip(folder: Path) -> TransformersCheckpoint:
-    """AltCLIP: positions count from the padding's id, so two of the configuration's are no token's."""
+    """AltCLIP: positions start after the padding id, so two configured positions stay unused."""
     tokenizer = xlm_roberta_tokenizer(24)
     text = TEXT | {"vocab_size": len(tokenizer), "max_position_embeddings": 26, "project_dim": 32, "pad_token_id": 1}
     config = hf.AltCLIPConfig(text_config=text, vision_config=VISION_48, projection_dim=32)
@@ -340,7 +341,7 @@ def altclip(folder: Path) -> TransformersCheckpoint:
 
 
 def _save_siglip(folder: Path, tokenizer: Any) -> TransformersCheckpoint:
-    # no max_position_embeddings in SigLIP 2's published files: the class's default of 64 is what loads
+    # SigLIP 2's published files have no max_position_embeddings: the class's default of 64 applies
     text = TEXT | {"vocab_size": len(tokenizer), "max_position_embeddings": 16, "projection_size": 48}
     config = hf.SiglipConfig(text_config=text, vision_config=VISION_48)
     pictures = hf.SiglipImageProcessor(
@@ -358,51 +359,12 @@ def _save(folder: Path, model: Any, processor: Any, *, padding: bool | str | Non
     return TransformersCheckpoint(f"transformers:{folder}", folder, padding)
 
 
-# -- tokenisers --------------------------------------------------------------------------------------------------------
-
-
-def clip_tokenizer(context: int) -> Any:
-    """Byte-level BPE with `</w>`; the two special ids are the largest, as in OpenAI's vocabulary."""
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
-    bpe.pre_tokenizer = pre_tokenizers.Whitespace()
-    bpe.train_from_iterator([SENTENCE] * 3, trainers.BpeTrainer(vocab_size=200, end_of_word_suffix="</w>"))
-    merges = [tuple(merge) for merge in json.loads(bpe.to_str())["model"]["merges"]]
-    pieces = [*letters, *(letter + "</w>" for letter in letters), *("".join(merge) for merge in merges)]
-    pieces = [*dict.fromkeys(pieces), "<|startoftext|>", "<|endoftext|>"]
-    vocabulary = {piece: number for number, piece in enumerate(pieces)}
-    return hf.CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=context)
-
-
-def gemma_tokenizer(context: int, kind: Callable[..., Any] = hf.GemmaTokenizer, *, masked: bool = False) -> Any:
-    """SentencePiece-like BPE that falls back to bytes and puts `<eos>` behind each text, padded on the right."""
-    pieces = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁", *LETTERS]
-    bpe = Tokenizer(models.BPE())
-    bpe.normalizer = normalizers.Replace(Regex(" "), "▁")
-    bpe.pre_tokenizer = pre_tokenizers.Split("▁", "merged_with_next")
-    bpe.train_from_iterator([SENTENCE] * 3, trainers.BpeTrainer(vocab_size=150))
-    merges = [tuple(merge) for merge in json.loads(bpe.to_str())["model"]["merges"]]
-    pieces = [*dict.fromkeys([*pieces, *("".join(merge) for merge in merges)])]
-    vocabulary = {piece: number for number, piece in enumerate(pieces)}
-    return kind(
-        vocab=vocabulary,
-        merges=merges,
-        add_bos_token=False,
-        add_eos_token=True,
-        padding_side="right",
-        model_max_length=context,
-        model_input_names=["input_ids", "attention_mask"] if masked else ["input_ids"],
-    )
-
-
-def bert_tokenizer(context: int) -> Any:
-    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *HAN, *LETTERS, *(f"##{one}" for one in LETTERS)]
-    vocabulary = {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
-    return hf.BertTokenizer(vocab=vocabulary, model_max_length=context)
-
-
-def xlm_roberta_tokenizer(context: int) -> Any:
-    pieces = ["<s>", "<pad>", "</s>", "<unk>"]
-    scored = [(f"▁{word}", -3.0) for word in WORDS if len(word) > 1] + [("▁", -4.0)] + [(one, -5.0) for one in LETTERS]
-    vocabulary = [*((piece, 0.0) for piece in pieces), *scored, ("<mask>", 0.0)]
-    return hf.XLMRobertaTokenizer(vocab=vocabulary, model_max_length=context)
+TRANSFORMERS_FAMILIES: Final = {
+    "chinese_clip": chinese_clip,
+    "siglip": siglip_2,
+    "siglip2": siglip_2_naflex,
+    "align": align,
+    "altclip": altclip,  # its layers have other names in files than in the model
+    "metaclip_2": metaclip_2,
+}
+"""Makers of checkpoints by model type."""

@@ -1,4 +1,4 @@
-"""Names of open_clip and transformers models: what they lead to, and what is said where they lead nowhere."""
+"""Names of open_clip and transformers models: loading, and errors for wrong names."""
 
 from __future__ import annotations
 
@@ -64,6 +64,7 @@ def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_other_weights_have_another_fingerprint(checkpoint: Path, tmp_path: Path) -> None:
     weights = torch.load(checkpoint, weights_only=True)
     weights["logit_scale"] = weights["logit_scale"] + 1
@@ -76,18 +77,18 @@ def test_other_weights_have_another_fingerprint(checkpoint: Path, tmp_path: Path
 
 def test_a_catalogue_can_be_indexed_and_searched_with_another_encoder(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "catalogue.csv").write_text("item_id,title\na,A red shoe\nb,A blue teapot\n")
-    how = firstsight.EncoderOptions("torch")
-    db = firstsight.open(tmp_path / "db", encoder=f"open_clip:{ARCH}@{checkpoint}", encoder_options=how)
+    options = firstsight.EncoderOptions("torch")
+    db = firstsight.open(tmp_path / "db", encoder=f"open_clip:{ARCH}@{checkpoint}", encoder_options=options)
     db.index(tmp_path / "catalogue.csv")
     assert db.status().runs[0]["settings"]["runtime"] == "torch:fp32"
-    how = firstsight.EncoderOptions("openvino")  # another runtime of the same model, over the same vectors
-    found = firstsight.open(tmp_path / "db", encoder_options=how).search("A red shoe", k=1)
+    options = firstsight.EncoderOptions("openvino")  # another runtime of the same model, on the same vectors
+    found = firstsight.open(tmp_path / "db", encoder_options=options).search("A red shoe", k=1)
     assert found[0].item_id == "a"
     assert found[0].score == pytest.approx(1.0, abs=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("starter:small", "starter takes no model name"),
         ("openclip:ViT-B-32/openai", "Did you mean 'open_clip'?"),
@@ -97,12 +98,12 @@ def test_a_catalogue_can_be_indexed_and_searched_with_another_encoder(checkpoint
         ("transformers:/nowhere/clip", "there is no folder '/nowhere/clip'"),
     ],
 )
-def test_a_name_that_leads_nowhere_is_answered_with_what_there_is(name: str, said: str) -> None:
-    with pytest.raises(EncoderError, match=said.replace("?", r"\?")):
+def test_a_wrong_name_gets_an_error_with_suggestions(name: str, message: str) -> None:
+    with pytest.raises(EncoderError, match=message.replace("?", r"\?")):
         firstsight.load_encoder(name)
 
 
-def test_a_checkpoint_with_code_in_it_is_refused_and_not_run(tmp_path: Path) -> None:
+def test_a_checkpoint_with_code_is_refused_and_its_code_never_runs(tmp_path: Path) -> None:
     class Attack:
         def __reduce__(self) -> tuple[object, tuple[str]]:
             return (Path.touch, (tmp_path / "attacked",))  # type: ignore[return-value]
@@ -113,7 +114,7 @@ def test_a_checkpoint_with_code_in_it_is_refused_and_not_run(tmp_path: Path) -> 
     assert not (tmp_path / "attacked").exists()
 
 
-def test_a_checkpoint_of_another_architecture_is_one_sentence(tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_architecture_gets_a_one_line_error(tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pt")
     with pytest.raises(EncoderError, match="check that it was saved from this architecture"):
         firstsight.load_encoder(f"open_clip:{ARCH}@{tmp_path / 'other.pt'}")
@@ -133,16 +134,16 @@ def test_a_model_without_a_picture_tower_is_refused(tmp_path: Path, clip_folder:
 def test_a_load_drops_log_records_of_open_clip_alone(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Loading in a service's thread must not swallow what other threads and other loggers say meanwhile."""
+    """Loading in a service's thread must keep the records of other threads and other loggers."""
     create = open_clip.create_model_and_transforms
 
-    def create_beside_others(*args: Any, **how: Any) -> Any:
+    def create_beside_others(*args: Any, **kwargs: Any) -> Any:
         logging.error("of the root logger, as open_clip does")
         logging.getLogger("firstsight.indexer").warning("of another logger")
         other = threading.Thread(target=logging.error, args=["of another thread"])
         other.start()
         other.join()
-        return create(*args, **how)
+        return create(*args, **kwargs)
 
     monkeypatch.setattr(open_clip, "create_model_and_transforms", create_beside_others)
     firstsight.load_encoder(f"open_clip:{ARCH}@{checkpoint}", runtime="torch:fp32")

@@ -1,4 +1,4 @@
-"""An input that the encoder fails on costs itself; an encoder that fails on everything ends the work."""
+"""A bad input fails alone; an encoder that fails on every input stops the work."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ TITLES = [f"title {n}" for n in range(13)]
 
 
 class FailingStarter:
-    """The real starter behind a seam where calls may fail; counts them."""
+    """The real starter encoder; a hook may fail its calls, and batch sizes are recorded."""
 
-    def __init__(self, encoder: Encoder, seam: Callable[[Sequence[object]], None]) -> None:
+    def __init__(self, encoder: Encoder, hook: Callable[[Sequence[object]], None]) -> None:
         self._encoder = encoder
-        self._seam = seam
+        self._hook = hook
         self.calls: list[int] = []
 
     @property
@@ -37,24 +37,24 @@ class FailingStarter:
 
     def encode_images(self, images: Sequence[ImageInput]) -> Vectors:
         self.calls.append(len(images))
-        self._seam(images)
+        self._hook(images)
         return self._encoder.encode_images(images)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         self.calls.append(len(texts))
-        self._seam(texts)
+        self._hook(texts)
         return self._encoder.encode_texts(texts)
 
 
 def fails_on(*bad: object, error: BaseException | None = None) -> Callable[[Sequence[object]], None]:
-    def seam(inputs: Sequence[object]) -> None:
-        if any(one is wrong or (isinstance(wrong, str) and one == wrong) for one in inputs for wrong in bad):
+    def hook(inputs: Sequence[object]) -> None:
+        if any(value is wrong or (isinstance(wrong, str) and value == wrong) for value in inputs for wrong in bad):
             raise error or ValueError("cannot be tokenised")
 
-    return seam
+    return hook
 
 
-def test_nothing_fails_in_one_call_and_the_vectors_are_the_encoders(starter: Encoder) -> None:
+def test_a_batch_without_failures_takes_one_call_and_keeps_its_vectors(starter: Encoder) -> None:
     encoder = FailingStarter(starter, lambda inputs: None)
     outcomes = try_texts(encoder, TITLES)
     np.testing.assert_array_equal(as_vectors(outcomes), starter.encode_texts(TITLES))
@@ -63,9 +63,7 @@ def test_nothing_fails_in_one_call_and_the_vectors_are_the_encoders(starter: Enc
 
 
 @pytest.mark.parametrize("bad", [[0], [12], [3, 4], [0, 6, 12], list(range(12))])
-def test_titles_that_break_the_tokeniser_are_found_and_the_others_keep_their_vectors(
-    starter: Encoder, bad: list[int]
-) -> None:
+def test_failing_titles_are_found_and_the_others_keep_their_vectors(starter: Encoder, bad: list[int]) -> None:
     encoder = FailingStarter(starter, fails_on(*(TITLES[n] for n in bad)))
     outcomes = try_texts(encoder, TITLES)
     assert [n for n, outcome in enumerate(outcomes) if isinstance(outcome, MediaError)] == bad
@@ -80,19 +78,20 @@ def test_titles_that_break_the_tokeniser_are_found_and_the_others_keep_their_vec
             np.testing.assert_allclose(outcome, expected[n], atol=1e-6)
 
 
-def test_one_bad_input_takes_two_calls_a_halving(starter: Encoder) -> None:
+def test_one_bad_input_takes_two_calls_per_halving(starter: Encoder) -> None:
     encoder = FailingStarter(starter, fails_on("title 5"))
     try_texts(encoder, [f"title {n}" for n in range(128)])
-    assert len(encoder.calls) <= 1 + 2 * 7 + 1  # and one for the plain text
+    assert len(encoder.calls) <= 1 + 2 * 7 + 1  # plus one call for the plain text
 
 
-def test_a_picture_that_the_encoder_raises_on_is_found(starter: Encoder) -> None:
+def test_a_failing_picture_is_found(starter: Encoder) -> None:
     pictures = [Image.new("RGB", (40, 40), colour) for colour in ("red", "green", "blue")]
     outcomes = try_images(FailingStarter(starter, fails_on(pictures[1], error=EncoderError("no such shape"))), pictures)
     assert [isinstance(outcome, MediaError) for outcome in outcomes] == [False, True, False]
     assert str(outcomes[1]) == "the encoder failed on it (no such shape)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "error",
     [
@@ -103,17 +102,17 @@ def test_a_picture_that_the_encoder_raises_on_is_found(starter: Encoder) -> None
     ],
     ids=["python", "cuda", "torch", "openvino"],
 )
-def test_a_batch_too_large_for_memory_is_halved_and_a_lone_picture_too_large_is_named(
+def test_a_batch_too_large_for_memory_is_halved_and_a_single_large_picture_gets_an_error(
     starter: Encoder, error: Exception
 ) -> None:
     large, small = Image.new("RGB", (300, 300)), [Image.new("RGB", (30, 30), (n, 0, 0)) for n in range(7)]
 
-    def seam(inputs: Sequence[object]) -> None:
+    def hook(inputs: Sequence[object]) -> None:
         if len(inputs) > 2 or large in inputs:
             raise error
 
-    assert all(isinstance(outcome, np.ndarray) for outcome in try_images(FailingStarter(starter, seam), small))
-    outcomes = try_images(FailingStarter(starter, seam), [*small, large])
+    assert all(isinstance(outcome, np.ndarray) for outcome in try_images(FailingStarter(starter, hook), small))
+    outcomes = try_images(FailingStarter(starter, hook), [*small, large])
     assert [isinstance(outcome, MediaError) for outcome in outcomes] == [False] * 7 + [True]
     assert isinstance(outcomes[-1], MediaError)
     assert outcomes[-1].reason == "too_large"
@@ -121,7 +120,7 @@ def test_a_batch_too_large_for_memory_is_halved_and_a_lone_picture_too_large_is_
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_vector_that_is_not_finite_costs_its_input(starter: Encoder, value: float) -> None:
+def test_an_input_with_a_non_finite_vector_fails_alone(starter: Encoder, value: float) -> None:
     class Spoiled(FailingStarter):
         def encode_texts(self, texts: Sequence[str]) -> Vectors:
             vectors = super().encode_texts(texts)
@@ -134,7 +133,7 @@ def test_a_vector_that_is_not_finite_costs_its_input(starter: Encoder, value: fl
     assert (outcomes[3].reason, str(outcomes[3])) == ("corrupt", "the encoder gave no finite vector for it")
 
 
-def test_an_array_of_the_wrong_shape_costs_the_input_that_makes_it_so(starter: Encoder) -> None:
+def test_an_input_that_changes_the_shape_of_the_array_fails_alone(starter: Encoder) -> None:
     class Short(FailingStarter):
         def encode_texts(self, texts: Sequence[str]) -> Vectors:
             return super().encode_texts([text for text in texts if text != "title 9"])
@@ -146,19 +145,19 @@ def test_an_array_of_the_wrong_shape_costs_the_input_that_makes_it_so(starter: E
 
 @pytest.mark.parametrize("inputs", [["title 1"], TITLES], ids=["one", "several"])
 @pytest.mark.parametrize("error", [RuntimeError("CUDA error: device lost"), OSError("disk"), EncoderError("broken")])
-def test_an_encoder_that_fails_on_everything_is_one_error_after_a_few_calls(
+def test_an_encoder_that_fails_on_every_input_gets_one_error_after_a_few_calls(
     starter: Encoder, error: Exception, inputs: list[str]
 ) -> None:
-    def seam(inputs: Sequence[object]) -> None:
+    def hook(inputs: Sequence[object]) -> None:
         raise error
 
-    encoder = FailingStarter(starter, seam)
+    encoder = FailingStarter(starter, hook)
     with pytest.raises(BrokenEncoderError, match=f"starter fails on every input, the text 'a' too: .*{error}"):
         try_texts(encoder, inputs)
     assert len(encoder.calls) <= 6  # 13, 7, 4, 2, 1 and the plain text
 
 
-def test_an_encoder_whose_every_vector_is_not_finite_is_broken(starter: Encoder) -> None:
+def test_an_encoder_without_any_finite_vector_is_broken(starter: Encoder) -> None:
     class Nothing(FailingStarter):
         def encode_images(self, images: Sequence[ImageInput]) -> Vectors:
             return super().encode_images(images) * np.float32(np.nan)
@@ -170,17 +169,17 @@ def test_an_encoder_whose_every_vector_is_not_finite_is_broken(starter: Encoder)
 @pytest.mark.parametrize(
     "error", [KeyboardInterrupt(), EncoderMismatchError("another"), OptionalDependencyError("install it")]
 )
-def test_what_no_input_is_to_blame_for_goes_through_at_once(starter: Encoder, error: BaseException) -> None:
-    def seam(inputs: Sequence[object]) -> None:
+def test_errors_that_no_input_causes_are_raised_at_once(starter: Encoder, error: BaseException) -> None:
+    def hook(inputs: Sequence[object]) -> None:
         raise error
 
-    encoder = FailingStarter(starter, seam)
+    encoder = FailingStarter(starter, hook)
     with pytest.raises(type(error)):
         try_texts(encoder, TITLES)
     assert encoder.calls == [13]
 
 
-def test_a_panic_in_a_tokenisers_rust_code_costs_its_text(starter: Encoder) -> None:
+def test_a_text_with_a_panic_in_the_tokenisers_rust_code_fails_alone(starter: Encoder) -> None:
     panic = type("PanicException", (BaseException,), {"__module__": "pyo3_runtime"})  # as PyO3 makes it
     encoder = FailingStarter(starter, fails_on("title 5", error=panic("index out of range")))
     outcomes = try_texts(encoder, TITLES)
@@ -188,13 +187,13 @@ def test_a_panic_in_a_tokenisers_rust_code_costs_its_text(starter: Encoder) -> N
     assert str(outcomes[5]) == "the encoder failed on it (PanicException: index out of range)"
 
 
-def test_an_encoder_that_names_its_own_culprits_is_not_halved(starter: Encoder) -> None:
-    def seam(inputs: Sequence[object]) -> None:
+def test_batches_are_not_halved_if_the_encoder_names_the_failing_inputs(starter: Encoder) -> None:
+    def hook(inputs: Sequence[object]) -> None:
         bad = [(n, MediaError("crashed", "no")) for n, text in enumerate(inputs) if text in ("title 2", "title 11")]
         if bad:
             raise InputError(bad)
 
-    encoder = FailingStarter(starter, seam)
+    encoder = FailingStarter(starter, hook)
     outcomes = try_texts(encoder, TITLES)
     assert [n for n, outcome in enumerate(outcomes) if isinstance(outcome, MediaError)] == [2, 11]
     assert encoder.calls == [13, 11]

@@ -1,4 +1,4 @@
-"""Long, thin pictures cost no memory, and the middle cut out before the resize gives the vectors of the whole."""
+"""Long, thin pictures take little memory, and cropping before the resize keeps their vectors."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from torchvision.transforms.v2 import InterpolationMode, functional
 
 import firstsight
 from firstsight.encoders.base import Encoder
-from firstsight.encoders.picture_transform import SquareTransform
+from firstsight.encoders.families.picture_transform import SquareTransform
 from firstsight.media.decode.video_sampler import VideoSampler
 from firstsight.media.pictures import crop_long, open_picture, shrink
 from tests.encoders import checkpoints
 from tests.encoders.checkpoints import Checkpoint
 
-CAT, COFFEE = (getattr(skimage.data, name)() for name in ("chelsea", "coffee"))  # typed in part
+CAT, COFFEE = (getattr(skimage.data, name)() for name in ("chelsea", "coffee"))  # partial type hints
 SIZES = [(1, 40_000), (40_000, 1), (2, 20_000), (3, 100_001), (100_001, 3), (1, 2), (1, 1)]
 KINDS: dict[str, Callable[[Path], Checkpoint]] = {
     "transformers, the middle cropped": checkpoints.clip,
@@ -47,15 +47,16 @@ def transform(**changes: Any) -> SquareTransform:
 
 
 def whole_resized(made: SquareTransform, picture: Image.Image) -> NDArray[np.uint8]:
-    """The resize of all pixels, and then the crop."""
+    """Resize all pixels, then crop."""
     pixels = functional.pil_to_tensor(picture)
     pixels = functional.resize(pixels, [made.edge], interpolation=made.interpolation, antialias=True)
-    top, left = (made.crop_start((have - want) / 2) for have, want in zip(pixels.shape[1:], made.size, strict=True))
+    top, left = (made.crop_start((full - kept) / 2) for full, kept in zip(pixels.shape[1:], made.size, strict=True))
     return np.asarray(pixels[:, top : top + made.size[0], left : left + made.size[1]].permute(1, 2, 0).numpy())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [*KINDS, "starter"])
-def test_every_kind_of_encoder_takes_thin_pictures(kind: str, tmp_path: Path, starter: Encoder) -> None:
+def test_every_kind_of_encoder_accepts_thin_pictures(kind: str, tmp_path: Path, starter: Encoder) -> None:
     encoder = starter if kind == "starter" else firstsight.load_encoder(KINDS[kind](tmp_path).name, runtime="torch")
     pictures = [noise(*size) for size in SIZES]
     vectors = encoder.encode_images(pictures)
@@ -71,6 +72,7 @@ def test_a_thin_picture_is_never_resized_as_a_whole() -> None:
     assert getrusage(RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB; the whole would be 6 GB
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(2, 20_000), (20_000, 2)])
 def test_frames_of_a_thin_video_are_encoded(size: tuple[int, int], tmp_path: Path, starter: Encoder) -> None:
     with av.open(str(tmp_path / "thin.mov"), "w") as opened:
@@ -89,14 +91,14 @@ def test_frames_of_a_thin_video_are_encoded(size: tuple[int, int], tmp_path: Pat
 
 
 @pytest.mark.parametrize("size", [(640, 480), (480, 640), (300, 300), (100, 1600), (1600, 100), (224, 224), (90, 200)])
-def test_an_ordinary_picture_is_resized_as_before_bit_by_bit(size: tuple[int, int]) -> None:
+def test_an_ordinary_picture_equals_the_full_resize_bit_by_bit(size: tuple[int, int]) -> None:
     picture = Image.fromarray(CAT).resize(size)
     for made in (transform(), transform(edge=256, crop_start=int), transform(interpolation=InterpolationMode.BILINEAR)):
         np.testing.assert_array_equal(made([picture])[0][0], whole_resized(made, picture))
 
 
 @pytest.mark.parametrize("size", [(60, 1300), (1301, 60), (448, 9000), (31, 997), (997, 31), (50, 1001), (7, 333)])
-def test_the_middle_cut_out_of_a_long_picture_is_that_of_the_whole(size: tuple[int, int]) -> None:
+def test_the_middle_of_a_long_picture_equals_the_middle_of_the_full_resize(size: tuple[int, int]) -> None:
     picture = Image.fromarray(COFFEE).resize(size)
     for made in (transform(), transform(edge=256, crop_start=int), transform(interpolation=InterpolationMode.BILINEAR)):
         difference = np.abs(made([picture])[0][0].astype(int) - whole_resized(made, picture))
@@ -104,9 +106,10 @@ def test_the_middle_cut_out_of_a_long_picture_is_that_of_the_whole(size: tuple[i
         assert difference.mean() <= 0.25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(60, 700), (700, 60), (50, 450), (33, 1000)])
 def test_a_librarys_own_crop_of_a_long_picture_keeps_its_vector(size: tuple[int, int], tmp_path: Path) -> None:
-    """Its processor is given the middle, in whole pixels: the resize then starts a part of a pixel elsewhere."""
+    """The processor gets the middle in whole pixels, so its resize starts at a slightly different position."""
     import transformers
 
     checkpoint = checkpoints.clip(tmp_path)
@@ -114,9 +117,9 @@ def test_a_librarys_own_crop_of_a_long_picture_keeps_its_vector(size: tuple[int,
     processor = transformers.AutoProcessor.from_pretrained(tmp_path)
     picture = Image.fromarray(COFFEE).resize(size)
 
-    def vector(given: Image.Image) -> NDArray[np.float32]:
-        made = processor.image_processor(images=[given], return_tensors="pt")
-        row = model.get_image_features(**made)
+    def vector(image: Image.Image) -> NDArray[np.float32]:
+        inputs = processor.image_processor(images=[image], return_tensors="pt")
+        row = model.get_image_features(**inputs)
         row = getattr(row, "pooler_output", row)[0].detach().numpy()
         return np.asarray(row / np.linalg.norm(row), dtype=np.float32)
 
@@ -134,9 +137,9 @@ def test_the_crop_of_a_long_picture_keeps_its_middle_and_leaves_others_alone() -
     assert crop_long(noise(101, 5), 4).size == (19, 5)
 
 
-def test_a_picture_too_thin_to_be_shrunk_is_cut_to_as_many_pixels_as_others() -> None:
+def test_a_picture_too_thin_to_shrink_is_cropped_to_the_usual_number_of_pixels() -> None:
     for size in ((1, 3_000_000), (3_000_000, 1), (2, 2_000_000)):
         small = shrink(Image.new("RGB", size), 64)
         assert small.width * small.height <= 16 * 64**2
-    assert shrink(Image.new("RGB", (640, 6400)), 64).size == (64, 640)  # as ever where shrinking is enough
+    assert shrink(Image.new("RGB", (640, 6400)), 64).size == (64, 640)  # unchanged: shrinking is enough
     assert open_picture(np.zeros((1, 300_000, 3), np.uint8), min_side=64).size[1] == 1

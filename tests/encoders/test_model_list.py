@@ -1,4 +1,4 @@
-"""What the list of models says: figures from the models themselves, and what a Hugging Face cache on disk holds."""
+"""The list of models, with figures from the models and the content of a Hugging Face cache, and downloads."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 import torch
 import transformers
 
-from firstsight.encoders.families.hub import DownloadReport, download
 from firstsight.encoders.models.model_check import describe_problem, pictures_under, sample_pictures
+from firstsight.encoders.models.model_download import DownloadReport, download
 from firstsight.encoders.models.model_list import RECOMMENDED, ModelEntry, list_models
 from firstsight.errors import EncoderError
 from tests.encoders import checkpoints
@@ -23,7 +23,7 @@ VIT_B_32 = "open_clip:ViT-B-32/laion2b_s34b_b79k"
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty Hugging Face cache, and no way to the hub."""
+    """An empty Hugging Face cache, offline."""
     folder = tmp_path / "hub"
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(folder))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
@@ -38,7 +38,7 @@ def made(tmp_path: Path) -> Path:
 
 
 def put(cache: Path, repo: str, files: Path | dict[str, bytes]) -> Path:
-    """A repository in the cache as huggingface_hub lays it out: blobs and links to them. Gives the links' folder."""
+    """Add a repository to the cache in the layout of huggingface_hub (blobs and links); returns the links' folder."""
     root = cache / f"models--{repo.replace('/', '--')}"
     snapshot = root / "snapshots" / COMMIT
     for part in ("blobs", "refs"):
@@ -107,7 +107,7 @@ def test_all_lists_every_pair_of_open_clip_but_those_with_another_activation() -
     assert "open_clip:RN50/openai" not in names
 
 
-def test_a_filter_narrows_in_any_case() -> None:
+def test_the_filter_ignores_case() -> None:
     assert [model.name for model in list_models("SIGLIP2")] == [
         "open_clip:ViT-B-16-SigLIP2/webli",
         "transformers:google/siglip2-base-patch16-224",
@@ -115,14 +115,14 @@ def test_a_filter_narrows_in_any_case() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("siglp", "no model has 'siglp' in its name; near it are transformers:google/siglip-base-patch16-224"),
         ("eva02", "no model of the short list has 'eva02' in its name; with --all there are 5"),
     ],
 )
-def test_a_filter_that_finds_nothing_says_what_is_near(text: str, said: str) -> None:
-    with pytest.raises(EncoderError, match=said):
+def test_a_filter_without_matches_suggests_similar_names(text: str, message: str) -> None:
+    with pytest.raises(EncoderError, match=message):
         list_models(text)
 
 
@@ -172,7 +172,7 @@ def test_dual_encoders_on_disk_are_listed_by_their_names_on_the_hub(cache: Path,
         {"open_clip_config.json": b"{}"},
     ],
 )
-def test_what_is_no_dual_encoder_with_weights_is_not_listed(cache: Path, files: dict[str, bytes]) -> None:
+def test_repositories_without_a_dual_encoder_or_weights_are_not_listed(cache: Path, files: dict[str, bytes]) -> None:
     put(cache, "me/other", files)
     assert not [model.name for model in list_models() if "me/other" in model.name]
 
@@ -184,14 +184,14 @@ def test_a_model_on_disk_needs_no_hub_to_be_downloaded(cache: Path) -> None:
     assert download("transformers:me/clip", trust_remote_code=True).files == 3
 
 
-def test_a_tag_needs_its_tokenisers_repository_too(cache: Path) -> None:
+def test_a_tag_also_needs_its_tokenisers_repository(cache: Path) -> None:
     name = "open_clip:xlm-roberta-base-ViT-B-32/laion5b_s13b_b90k"
     put(cache, "laion/CLIP-ViT-B-32-xlm-roberta-base-laion5B-s13B-b90k", {"open_clip_pytorch_model.bin": b"0" * 9})
     with pytest.raises(EncoderError, match="xlm-roberta-base cannot be fetched"):
         download(name)
     put(cache, "xlm-roberta-base", {"config.json": b"{}", "tokenizer.json": b"{}", "model.safetensors": b"0" * 99})
-    done = download(name)
-    assert (len(done.folders), done.files, done.bytes) == (2, 3, 13)
+    report = download(name)
+    assert (len(report.folders), report.files, report.bytes) == (2, 3, 13)
 
 
 def test_a_repository_of_open_clip_names_its_tokeniser_itself(cache: Path) -> None:
@@ -203,7 +203,7 @@ def test_a_repository_of_open_clip_names_its_tokeniser_itself(cache: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("clip:x", "no encoder family is called 'clip'; there are starter, open_clip, transformers"),
         ("starter:x", "starter takes no model name"),
@@ -212,43 +212,43 @@ def test_a_repository_of_open_clip_names_its_tokeniser_itself(cache: Path) -> No
         ("open_clip:RN50/openai", "use open_clip:RN50-quickgelu/openai"),
         ("open_clip:ViT-B-32@/none.pt", "there is no checkpoint '/none.pt'"),
         ("transformers:./none", "there is no folder './none'"),
-        ("transformers:a b", "'a b' is no name on the Hugging Face hub"),
+        ("transformers:a b", "'a b' is not a name on the Hugging Face hub"),
         ("transformers:", "transformers: names no model; give transformers:ORG/NAME"),
         ("transformers:me/clip", "me/clip cannot be fetched from .* load it as transformers:FOLDER"),
     ],
 )
-def test_names_that_cannot_be_downloaded_are_refused_in_one_sentence(name: str, said: str) -> None:
-    with pytest.raises(EncoderError, match=said) as caught:
+def test_names_that_cannot_be_downloaded_get_a_one_line_error(name: str, message: str) -> None:
+    with pytest.raises(EncoderError, match=message) as caught:
         download(name)
     assert "\n" not in str(caught.value)
 
 
-def test_what_lies_on_disk_is_not_downloaded(tmp_path: Path) -> None:
+def test_models_on_disk_are_not_downloaded(tmp_path: Path) -> None:
     assert download("starter").note == "starter is installed with firstsight; there is nothing to download"
     assert download(f"transformers:{tmp_path}").note == f"{tmp_path} is a folder; there is nothing to download"
     file = tmp_path / "own.pt"
     file.touch()
-    done = download(f"open_clip:ViT-B-32@{file}")
-    assert (done.folders, done.bytes) == ((str(file),), 0)
-    assert done.note == f"{file} is a file; there is nothing to download"
+    report = download(f"open_clip:ViT-B-32@{file}")
+    assert (report.folders, report.bytes) == ((str(file),), 0)
+    assert report.note == f"{file} is a file; there is nothing to download"
 
 
 @pytest.mark.parametrize(
-    ("runtime", "pictures", "texts", "said"),
+    ("runtime", "pictures", "texts", "message"),
     [
         ("openvino:bf16", [0.9995, 0.9991], [1.0], ""),
-        ("openvino:bf16", [0.9995, 0.9989], [1.0], "a cosine of 0.9989 at worst"),
-        ("openvino:bf16", [1.0], [float("nan")], "a cosine of nan at worst"),
+        ("openvino:bf16", [0.9995, 0.9989], [1.0], "a minimum cosine of 0.9989"),
+        ("openvino:bf16", [1.0], [float("nan")], "a minimum cosine of nan"),
         ("openvino:int8", [0.98, 1.0], [1.0], ""),
-        ("openvino:int8", [0.97, 0.99], [1.0] * 9, "a cosine of 0.9800 on average"),
+        ("openvino:int8", [0.97, 0.99], [1.0] * 9, "a mean cosine of 0.9800"),
     ],
 )
-def test_how_far_vectors_may_be_from_the_reference(
-    runtime: str, pictures: list[float], texts: list[float], said: str
+def test_vectors_far_from_the_reference_are_a_problem(
+    runtime: str, pictures: list[float], texts: list[float], message: str
 ) -> None:
     problem = describe_problem(runtime, np.asarray(pictures, dtype=np.float32), np.asarray(texts, dtype=np.float32))
-    assert said in problem
-    assert bool(problem) == bool(said)
+    assert message in problem
+    assert bool(problem) == bool(message)
 
 
 def test_pictures_are_taken_evenly_from_all_folders(tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ def test_pictures_are_taken_evenly_from_all_folders(tmp_path: Path) -> None:
         (tmp_path / f"{number}").mkdir()
         (tmp_path / f"{number}" / "one.JPG").touch()
         (tmp_path / f"{number}" / "notes.txt").touch()
-    assert [path.parent.name for path in sample_pictures(tmp_path, most=4)] == ["0", "3", "6", "9"]
+    assert [path.parent.name for path in sample_pictures(tmp_path, limit=4)] == ["0", "3", "6", "9"]
     assert len(pictures_under(tmp_path)) == 10
     (tmp_path / "none").mkdir()
     with pytest.raises(EncoderError, match="there is no picture in"):

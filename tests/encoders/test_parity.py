@@ -1,9 +1,10 @@
-"""Every family's vectors are those of the library's own code, whatever runs the model."""
+"""Every family and runtime gives the vectors of the library's own code."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -19,10 +20,13 @@ import firstsight
 from firstsight.encoders.base import Vectors
 from firstsight.encoders.runtimes.dual_encoder import DualEncoder
 from tests.encoders import checkpoints
+from tests.encoders.checkpoint_tokenizers import WORDS
 from tests.encoders.checkpoints import Checkpoint, OpenClipCheckpoint
 
+pytestmark = pytest.mark.slow
+
 Own: TypeAlias = tuple[Callable[[Sequence[Image.Image]], Vectors], Callable[[Sequence[str]], Vectors]]
-"""The library's own way from pictures, and from texts, to unit vectors."""
+"""The library's own functions from pictures, and from texts, to unit vectors."""
 
 OFF_CENTRE = {"interpolation": "bilinear", "mean": [0.5] * 3, "std": [0.25] * 3}
 FAMILIES: dict[str, Callable[[Path], Checkpoint]] = {
@@ -54,28 +58,24 @@ FAMILIES: dict[str, Callable[[Path], Checkpoint]] = {
 }
 RUNTIMES = {name: ["torch", "openvino"] for name in FAMILIES}
 for _name in ("SigLIP 2 NaFlex", "ALIGN"):
-    RUNTIMES[_name] = ["torch"]  # their picture towers do not export: test_runtimes.py has what is done about it
+    RUNTIMES[_name] = ["torch"]  # their picture towers cannot be exported: see test_runtimes.py
 for _name in ("open_clip .pt", "SigLIP", "Chinese-CLIP"):
     RUNTIMES[_name].append("auto")
 
-LEAST_COSINE = {"torch": 0.9999, "openvino": 0.9995, "auto": 0.999}  # of a picture; bytes are rounded once more
-LEAST_TEXT_COSINE = {"torch": 1 - 1e-6, "openvino": 0.99999, "auto": 0.999}
+MIN_PICTURE_COSINE = {"torch": 0.9999, "openvino": 0.9995, "auto": 0.999}  # pixels are rounded to bytes
+MIN_TEXT_COSINE = {"torch": 1 - 1e-6, "openvino": 0.99999, "auto": 0.999}
 
 LONG = " ".join(["A small red leather shoe with black laces, on the wooden table in summer."] * 60)
 TEXTS = ["", "shoe", LONG, "Café №5: 红色鞋子 ☕ naïve", "  A RED   (leather) shoe!? "]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _restored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Offline and with a cache folder of its own; open_clip's list of architectures, which grows here, as it was."""
-    paths, configs = list(open_clip.factory._MODEL_CONFIG_PATHS), dict(open_clip.factory._MODEL_CONFIGS)
+def _offline(tmp_path_factory: pytest.TempPathFactory, known_architectures: None) -> Iterator[None]:
+    """Work offline, with a separate cache folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
         patch.setenv("FIRSTSIGHT_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
-    open_clip.factory._MODEL_CONFIG_PATHS[:] = paths
-    open_clip.factory._MODEL_CONFIGS.clear()
-    open_clip.factory._MODEL_CONFIGS.update(configs)
 
 
 @pytest.fixture(
@@ -97,13 +97,27 @@ def runtime(case: tuple[str, str]) -> str:
 
 
 @pytest.fixture(scope="module")
-def checkpoint(family: str, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    return FAMILIES[family](tmp_path_factory.mktemp("checkpoint"))
+def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Checkpoint, Own]]:
+    """The checkpoint of a family, and the library's own way with it; one for all runtimes, which come in a row."""
+
+    @lru_cache(maxsize=1)
+    def made(family: str) -> tuple[Checkpoint, Own]:
+        checkpoint = FAMILIES[family](tmp_path_factory.mktemp("checkpoint"))
+        if isinstance(checkpoint, OpenClipCheckpoint):
+            return checkpoint, _open_clips_own(checkpoint)
+        return checkpoint, _transformers_own(checkpoint)
+
+    return made
 
 
 @pytest.fixture(scope="module")
-def own(checkpoint: Checkpoint) -> Own:
-    return _open_clips_own(checkpoint) if isinstance(checkpoint, OpenClipCheckpoint) else _transformers_own(checkpoint)
+def checkpoint(family: str, make: Callable[[str], tuple[Checkpoint, Own]]) -> Checkpoint:
+    return make(family)[0]
+
+
+@pytest.fixture(scope="module")
+def own(family: str, make: Callable[[str], tuple[Checkpoint, Own]]) -> Own:
+    return make(family)[1]
 
 
 @pytest.fixture(scope="module")
@@ -130,17 +144,24 @@ def pictures() -> list[Image.Image]:
         cat.crop((180, 0, 240, 300)),  # tall
         coffee.crop((0, 180, 600, 230)),  # wide
         shapes.resize((7, 5), Image.Resampling.BOX),  # tiny
-        rocket.crop((0, 200, 300, 400)).resize((2400, 1600), Image.Resampling.BICUBIC),  # far larger than needed
-        Image.fromarray(np.dstack([ramp, ramp[..., :1]]).astype(np.uint8)),  # nothing to resize, for some
+        rocket.crop((0, 200, 300, 400)).resize((2400, 1600), Image.Resampling.BICUBIC),  # much larger than needed
+        Image.fromarray(np.dstack([ramp, ramp[..., :1]]).astype(np.uint8)),  # needs no resize in some families
         Image.new("RGB", (1, 1), "orange"),
     ]
 
 
 @pytest.fixture(scope="module")
+def large_file(pictures: list[Image.Image], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("large") / "large.jpg"
+    pictures[2].resize((2000, 1333), Image.Resampling.BICUBIC).save(path, quality=92)
+    return path
+
+
+@pytest.fixture(scope="module")
 def mixed_texts() -> list[str]:
-    """Thirty texts of 0 to 29 words, in no order."""
+    """Thirty texts of 0 to 29 words, in random order."""
     draw = random.Random(0)
-    texts = [" ".join(draw.choices(checkpoints.WORDS, k=length)) for length in range(30)]
+    texts = [" ".join(draw.choices(WORDS, k=length)) for length in range(30)]
     draw.shuffle(texts)
     return texts
 
@@ -149,14 +170,14 @@ def test_pictures_have_the_librarys_vectors(
     encoder: DualEncoder, own: Own, runtime: str, pictures: list[Image.Image]
 ) -> None:
     expected = own[0](pictures)
-    assert _apart(expected) > 0.01  # or a mistake could not be seen
-    assert _cosines(encoder.encode_images(pictures), expected).min() >= LEAST_COSINE[runtime]
+    assert _apart(expected) > 0.01  # else mistakes would stay hidden
+    assert _cosines(encoder.encode_images(pictures), expected).min() >= MIN_PICTURE_COSINE[runtime]
 
 
 def test_texts_have_the_librarys_vectors(encoder: DualEncoder, own: Own, runtime: str) -> None:
     expected, vectors = own[1](TEXTS), encoder.encode_texts(TEXTS)
     assert _apart(expected) > 0.01
-    assert _cosines(vectors, expected).min() >= LEAST_TEXT_COSINE[runtime]
+    assert _cosines(vectors, expected).min() >= MIN_TEXT_COSINE[runtime]
     if runtime == "torch":
         np.testing.assert_allclose(vectors, expected, atol=1e-5)
 
@@ -166,20 +187,20 @@ def test_thirty_texts_keep_their_order_and_do_not_depend_on_each_other(
 ) -> None:
     together = encoder.encode_texts(mixed_texts)
     alone = np.concatenate([encoder.encode_texts([text]) for text in mixed_texts[:6]])
-    assert _cosines(together, own[1](mixed_texts)).min() >= LEAST_TEXT_COSINE[runtime]
-    assert _cosines(together[:6], alone).min() >= LEAST_TEXT_COSINE[runtime]
+    assert _cosines(together, own[1](mixed_texts)).min() >= MIN_TEXT_COSINE[runtime]
+    assert _cosines(together[:6], alone).min() >= MIN_TEXT_COSINE[runtime]
 
 
 def test_a_large_file_decoded_at_a_reduced_scale_keeps_its_vector(
-    family: str, encoder: DualEncoder, own: Own, pictures: list[Image.Image], tmp_path: Path
+    family: str, encoder: DualEncoder, own: Own, large_file: Path
 ) -> None:
     if family == "open_clip ResNet":
-        pytest.skip("random convolutions magnify what the scale leaves; benchmarks/encoders.py measures a trained one")
-    large = pictures[2].resize((2000, 1333), Image.Resampling.BICUBIC)
-    large.save(tmp_path / "large.jpg", quality=92)
-    with Image.open(tmp_path / "large.jpg") as decoded:
+        pytest.skip(
+            "random convolutions amplify scaling differences; benchmarks/encoders.py measures a trained network"
+        )
+    with Image.open(large_file) as decoded:
         expected = own[0]([decoded.convert("RGB")])
-    assert _cosines(encoder.encode_images([tmp_path / "large.jpg"]), expected).min() >= 0.995
+    assert _cosines(encoder.encode_images([large_file]), expected).min() >= 0.995
 
 
 def test_a_picture_does_not_depend_on_its_batch(
@@ -187,7 +208,7 @@ def test_a_picture_does_not_depend_on_its_batch(
 ) -> None:
     together = encoder.encode_images(pictures)
     alone = np.concatenate([encoder.encode_images([picture]) for picture in pictures])
-    assert _cosines(together, alone).min() >= LEAST_TEXT_COSINE[runtime]
+    assert _cosines(together, alone).min() >= MIN_TEXT_COSINE[runtime]
 
 
 def _open_clips_own(checkpoint: OpenClipCheckpoint) -> Own:
@@ -197,7 +218,7 @@ def _open_clips_own(checkpoint: OpenClipCheckpoint) -> Own:
 
     def images(pictures: Sequence[Image.Image]) -> Vectors:
         with torch.inference_mode():
-            return _rows(model.encode_image(torch.stack([preprocess(one) for one in pictures]), normalize=True))
+            return _rows(model.encode_image(torch.stack([preprocess(picture) for picture in pictures]), normalize=True))
 
     def texts(words: Sequence[str]) -> Vectors:
         with torch.inference_mode():
@@ -237,5 +258,5 @@ def _cosines(a: Vectors, b: Vectors) -> Vectors:
 
 
 def _apart(rows: Vectors) -> float:
-    """1 less the median cosine of two different rows."""
+    """Compute 1 minus the median cosine of two different rows."""
     return float(1 - np.median((rows @ rows.T)[~np.eye(len(rows), dtype=bool)]))

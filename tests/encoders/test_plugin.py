@@ -1,4 +1,4 @@
-"""The example of docs/encoders.md, installed as another package would be."""
+"""The example of docs/encoders.md, installed like another package."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def block(language: str, holding: str) -> str:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
-    """A folder on the import path that holds the example and what an installer writes for it."""
+    """A folder on the import path with the example and its installed metadata."""
     site = tmp_path / "site"
     (site / "colour_encoder-1.dist-info").mkdir(parents=True)
     (site / "colour_encoder.py").write_text(block("python", "class ColourEncoder"), encoding="utf-8")
@@ -39,10 +39,11 @@ def run(site: Path, code: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_example_indexes_and_searches(site: Path) -> None:
     rows = "item_id,title\na,a red shoe\nb,a blue teapot\n"
     (site / "catalogue.csv").write_text(rows, encoding="utf-8")
-    said = run(
+    output = run(
         site,
         "import firstsight\n"
         "db = firstsight.open('db', encoder='colour:mean')\n"
@@ -51,11 +52,11 @@ def test_the_example_indexes_and_searches(site: Path) -> None:
         "Image.new('RGB', (40, 40), (250, 10, 10)).save('red.png')\n"
         "print([r.item_id for r in firstsight.open('db').search(image='red.png')])\n",
     )
-    assert said == "['a', 'b']\n"
+    assert output == "['a', 'b']\n"
 
 
-def test_a_package_cannot_take_a_built_in_name_and_a_broken_one_is_one_sentence(site: Path) -> None:
-    said = run(
+def test_a_package_cannot_replace_a_built_in_family_and_a_broken_one_gets_a_one_line_error(site: Path) -> None:
+    output = run(
         site,
         "import firstsight\n"
         "print(firstsight.load_encoder('starter').spec.dim)\n"
@@ -64,7 +65,7 @@ def test_a_package_cannot_take_a_built_in_name_and_a_broken_one_is_one_sentence(
         "except firstsight.EncoderError as error:\n"
         "    print(error)\n",
     )
-    assert said.splitlines() == [
+    assert output.splitlines() == [
         "384",
         "the family 'broken' of colour-encoder cannot be loaded: No module named 'nowhere'",
     ]

@@ -1,15 +1,14 @@
-"""Which runtime runs a model, and what keeps one that changes its vectors from being used."""
+"""Choice of a runtime, refusal of inaccurate runtimes, and int8 calibration."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import open_clip
 import pytest
 import skimage.data
 import torch
@@ -21,23 +20,17 @@ from firstsight.encoders.encoder_options import EncoderOptions, Runtime
 from firstsight.encoders.models.int8_calibration import calibrate, neighbour_overlap
 from firstsight.encoders.registry import load_dual_model
 from firstsight.encoders.runtimes import runtime_choice, runtime_measurements
-from firstsight.encoders.runtimes.dual_encoder import DualEncoder, DualModel
+from firstsight.encoders.runtimes.dual_encoder import DualEncoder
+from firstsight.encoders.runtimes.dual_model import DualModel
+from firstsight.encoders.runtimes.model_towers import INT8, can_trim_padding, graph_key
 from firstsight.encoders.runtimes.openvino_runtime import computes_in_bf16, graph_folder
 from firstsight.encoders.runtimes.torch_runtime import TorchTower
 from firstsight.errors import EncoderError
 from tests.encoders import checkpoints
 
+pytestmark = pytest.mark.usefixtures("known_architectures")
+
 OPTIONS = EncoderOptions(threads=2)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _known_architectures() -> Iterator[None]:
-    """open_clip's list of architectures, which the checkpoints add to, is put back."""
-    paths, configs = list(open_clip.factory._MODEL_CONFIG_PATHS), dict(open_clip.factory._MODEL_CONFIGS)
-    yield
-    open_clip.factory._MODEL_CONFIG_PATHS[:] = paths
-    open_clip.factory._MODEL_CONFIGS.clear()
-    open_clip.factory._MODEL_CONFIGS.update(configs)
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +40,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="module")
-def name(tmp_path_factory: pytest.TempPathFactory) -> str:
+def name(tmp_path_factory: pytest.TempPathFactory, known_architectures: None) -> str:
     return checkpoints.open_clip_file(tmp_path_factory.mktemp("clip"), "tiny-clip").name
 
 
@@ -57,7 +50,7 @@ def model(name: str) -> DualModel:
 
 
 class Shifted(torch.nn.Module):
-    """A tower that gives other vectors in smaller numbers than in float32, as one with outlier channels does."""
+    """A tower with other vectors at lower precision than in float32, like one with outlier channels."""
 
     def __init__(self, tower: torch.nn.Module) -> None:
         super().__init__()
@@ -72,7 +65,7 @@ class Shifted(torch.nn.Module):
 
 
 def cells(pictures: Sequence[Image.Image]) -> Arrays:
-    """Pictures of any shape in some 60 cells: (n, 64, 3) colours in rows, padded, and (n, 2) rows and columns."""
+    """Divide pictures of any shape into some 60 cells: padded (n, 64, 3) colours, and (n, 2) rows and columns."""
     colours, shapes = np.zeros((len(pictures), 64, 3), np.float32), np.zeros((len(pictures), 2), np.int64)
     for index, picture in enumerate(pictures):
         rows = int(np.clip(round((60 * picture.height / picture.width) ** 0.5), 1, 60))
@@ -82,7 +75,7 @@ def cells(pictures: Sequence[Image.Image]) -> Arrays:
 
 
 class ByLargestShape(torch.nn.Module):
-    """A tower that reads the largest shape among its pictures as numbers of Python: a trace keeps its example's."""
+    """A tower that reads the largest shape of its batch as Python numbers: a trace freezes the example's shape."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -98,12 +91,14 @@ class ByLargestShape(torch.nn.Module):
         return features
 
 
+@pytest.mark.slow
 def test_auto_takes_the_first_candidate_that_keeps_the_vectors(name: str) -> None:
     encoder = firstsight.load_encoder(name)
     assert isinstance(encoder, DualEncoder)
     assert encoder.runtime == ("openvino:bf16" if computes_in_bf16() else "openvino:fp32")
 
 
+@pytest.mark.slow
 def test_every_runtime_of_a_model_has_one_fingerprint(name: str) -> None:
     specs = [
         firstsight.load_encoder(name, runtime=r).spec for r in ("torch", "torch:bf16", "openvino", "openvino:bf16")
@@ -111,11 +106,12 @@ def test_every_runtime_of_a_model_has_one_fingerprint(name: str) -> None:
     assert len(set(specs)) == 1
 
 
-def test_a_precision_that_moves_the_vectors_is_refused_with_the_figures_and_auto_goes_on(
+@pytest.mark.slow
+def test_a_precision_that_changes_the_vectors_is_refused_with_figures_and_auto_tries_the_next(
     model: DualModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrong = replace(model, text_tower=Shifted(model.text_tower), spec=replace(model.spec, fingerprint="f" * 64))
-    with pytest.raises(EncoderError, match=r"run as torch:bf16: its vectors keep a cosine of 0\.\d{4} at worst"):
+    with pytest.raises(EncoderError, match=r"run as torch:bf16: its vectors reach a minimum cosine of 0\.\d{4}"):
         runtime_choice.choose_runtime(wrong, replace(OPTIONS, runtime="torch:bf16"))
     monkeypatch.setattr(
         runtime_choice, "candidate_runtimes", lambda device: [Runtime("torch", "bf16"), Runtime("openvino", "fp32")]
@@ -123,6 +119,7 @@ def test_a_precision_that_moves_the_vectors_is_refused_with_the_figures_and_auto
     assert runtime_choice.choose_runtime(wrong, OPTIONS) == Runtime("openvino", "fp32")
 
 
+@pytest.mark.slow
 def test_a_tower_that_cannot_be_exported_runs_in_torch(tmp_path: Path) -> None:
     encoder = firstsight.load_encoder(checkpoints.align(tmp_path).name)
     assert isinstance(encoder, DualEncoder)
@@ -131,19 +128,19 @@ def test_a_tower_that_cannot_be_exported_runs_in_torch(tmp_path: Path) -> None:
         firstsight.load_encoder(checkpoints.align(tmp_path).name, runtime="openvino")
 
 
-def test_a_trace_that_froze_a_pictures_shape_is_refused(model: DualModel) -> None:
+def test_a_trace_with_a_frozen_picture_shape_is_refused(model: DualModel) -> None:
     frozen = replace(
         model,
         prepare_pictures=cells,
         picture_tower=ByLargestShape().eval(),
         spec=replace(model.spec, fingerprint="e" * 64),
     )
-    with pytest.raises(EncoderError, match="cannot be run as openvino:fp32: its vectors keep a cosine"):
+    with pytest.raises(EncoderError, match="cannot be run as openvino:fp32: its vectors reach a minimum cosine"):
         runtime_choice.choose_runtime(frozen, replace(OPTIONS, runtime="openvino"))
     assert runtime_choice.choose_runtime(frozen, replace(OPTIONS, runtime="torch:fp32")) == Runtime("torch", "fp32")
 
 
-def test_a_verdict_is_announced_and_reached_once(model: DualModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_measurement_is_reported_and_made_once(model: DualModel, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime, said = Runtime("openvino", "fp32"), list[str]()
     options = replace(OPTIONS, on_progress=said.append)
     first = runtime_choice.measure_runtime(model, runtime, options)
@@ -153,22 +150,22 @@ def test_a_verdict_is_announced_and_reached_once(model: DualModel, monkeypatch: 
     assert [line.split(";")[1] for line in said] == [" once on this machine"]
 
 
-def test_a_runtime_that_failed_is_tried_again_when_asked_for_by_name(
-    model: DualModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_runtime_is_tried_again_if_selected_by_name(model: DualModel, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime = Runtime("openvino", "fp32")
     with monkeypatch.context() as patch:
         patch.setattr(
             runtime_choice, "compare_with_reference", lambda *_: np.empty(-1)
-        )  # numpy's own error: no memory for it, say
+        )  # an error of numpy, such as exhausted memory
         assert runtime_choice.measure_runtime(model, runtime, OPTIONS).refused.startswith("it fails (")
     assert runtime_choice.measure_runtime(model, runtime, OPTIONS).refused.startswith(
         "it fails ("
-    )  # auto does not try again
+    )  # auto does not retry
     assert runtime_choice.measure_runtime(model, runtime, replace(OPTIONS, runtime="openvino")).refused == ""
 
 
-def test_a_compiled_tower_gives_the_same_vectors() -> None:
+@pytest.mark.slow
+def test_a_compiled_tower_gives_the_same_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch._inductor.config.compile_threads", 1)  # else compilers start that are not needed
     if shutil.which("g++") is None:
         pytest.skip("torch.compile needs a C++ compiler")
     torch.manual_seed(0)
@@ -179,7 +176,8 @@ def test_a_compiled_tower_gives_the_same_vectors() -> None:
     np.testing.assert_allclose(compiled, exact, atol=1e-5)
 
 
-def test_broken_verdicts_are_reached_again(model: DualModel, cache: Path) -> None:
+@pytest.mark.slow
+def test_damaged_measurements_are_made_again(model: DualModel, cache: Path) -> None:
     runtime = Runtime("openvino", "fp32")
     first = runtime_choice.measure_runtime(model, runtime, OPTIONS)
     (file,) = (cache / "verdicts").iterdir()
@@ -190,7 +188,8 @@ def test_broken_verdicts_are_reached_again(model: DualModel, cache: Path) -> Non
     assert json.loads(file.read_text(encoding="utf-8"))
 
 
-def test_a_cache_folder_that_cannot_be_written_costs_nothing_but_time(
+@pytest.mark.slow
+def test_encoding_works_without_a_writable_cache_folder(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -200,13 +199,13 @@ def test_a_cache_folder_that_cannot_be_written_costs_nothing_but_time(
     assert encoder.encode_images([Image.new("RGB", (60, 60), "red")]).shape == (1, encoder.spec.dim)
 
 
-def test_padding_is_cut_where_it_changes_nothing_and_left_where_it_does(model: DualModel, tmp_path: Path) -> None:
-    assert runtime_choice.can_trim_padding(model)
-    assert not runtime_choice.can_trim_padding(load_dual_model(checkpoints.siglip_2(tmp_path).name, OPTIONS))
+def test_padding_is_trimmed_only_if_vectors_stay_the_same(model: DualModel, tmp_path: Path) -> None:
+    assert can_trim_padding(model)
+    assert not can_trim_padding(load_dual_model(checkpoints.siglip_2(tmp_path).name, OPTIONS))
 
 
 @pytest.mark.parametrize(
-    ("runtime", "said"),
+    ("runtime", "message"),
     [
         ("fastest", "no runtime 'fastest'; choose auto, fast, torch"),
         ("torch:int4", "torch does not run in 'int4'; choose fp32, bf16, fp16"),
@@ -214,17 +213,18 @@ def test_padding_is_cut_where_it_changes_nothing_and_left_where_it_does(model: D
         ("fast", "not calibrated yet; run: firstsight models calibrate open_clip:tiny-clip@"),
     ],
 )
-def test_a_runtime_that_cannot_be_had_is_one_sentence(name: str, runtime: str, said: str) -> None:
-    with pytest.raises(EncoderError, match=said):
+def test_an_unavailable_runtime_gets_a_one_line_error(name: str, runtime: str, message: str) -> None:
+    with pytest.raises(EncoderError, match=message):
         firstsight.load_encoder(name, runtime=runtime)
 
 
-def test_a_device_that_is_not_there_is_one_sentence(name: str) -> None:
+def test_a_missing_device_gets_a_one_line_error(name: str) -> None:
     with pytest.raises(EncoderError, match="torch cannot use the device 'cuda:7' here; this machine has"):
         firstsight.load_encoder(name, runtime="torch", device="cuda:7")
 
 
-def test_a_bad_picture_costs_no_later_call(name: str) -> None:
+@pytest.mark.slow
+def test_later_calls_work_after_a_bad_picture(name: str) -> None:
     encoder = firstsight.load_encoder(name, runtime="openvino")
     good = Image.new("RGB", (60, 60), "red")
     expected = encoder.encode_images([good])
@@ -238,7 +238,7 @@ def test_a_bad_picture_costs_no_later_call(name: str) -> None:
 
 @pytest.fixture(scope="module")
 def crops(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Some 260 pieces of photographs, as files."""
+    """Files of 260 crops from photographs."""
     folder = tmp_path_factory.mktemp("crops")
     photographs = [Image.fromarray(getattr(skimage.data, n)()) for n in ("astronaut", "chelsea", "coffee", "rocket")]
     rng = np.random.default_rng(0)
@@ -251,9 +251,10 @@ def crops(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-def test_int8_is_measured_and_then_runs(name: str, crops: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+def test_int8_runs_after_its_calibration(name: str, crops: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("nncf")
-    # random weights give all pictures much the same vector, so their neighbours move more than a trained model's
+    # with random weights all pictures have similar vectors, so neighbours change more than in a trained model
     monkeypatch.setattr("firstsight.encoders.models.int8_calibration.MIN_NEIGHBOUR_OVERLAP", 0.8)
     steps: list[str] = []
     measured = calibrate(name, crops, OPTIONS, steps.append)
@@ -272,21 +273,22 @@ def test_int8_is_measured_and_then_runs(name: str, crops: list[Path], monkeypatc
     assert fast.spec == exact.spec
 
 
-def test_int8_below_its_figures_is_refused(
+@pytest.mark.slow
+def test_int8_below_its_thresholds_is_refused(
     name: str, model: DualModel, crops: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("nncf")
     monkeypatch.setattr("firstsight.encoders.models.int8_calibration.MIN_NEIGHBOUR_OVERLAP", 1.01)
     measured = calibrate(name, crops, OPTIONS)
-    assert "of the ten nearest neighbours (it must keep 1.01); use --runtime auto" in measured.refused
-    assert not graph_folder(runtime_choice.graph_key(model.spec, "pictures", runtime_choice.INT8)).exists()
+    assert "of the ten nearest neighbours (required: 1.01); use --runtime auto" in measured.refused
+    assert not graph_folder(graph_key(model.spec, "pictures", INT8)).exists()
     with pytest.raises(EncoderError, match="of the ten nearest neighbours"):
         firstsight.load_encoder(name, runtime="fast")
 
 
-def test_too_few_pictures_to_calibrate_with_are_counted(name: str, crops: list[Path]) -> None:
+def test_too_few_pictures_for_calibration_get_an_error_with_the_count(name: str, crops: list[Path]) -> None:
     pytest.importorskip("nncf")
-    with pytest.raises(EncoderError, match="49 of 50 files are pictures that can be read; calibration needs 200"):
+    with pytest.raises(EncoderError, match="49 of 50 files are readable pictures; calibration needs 200"):
         calibrate(name, crops[:50], OPTIONS)
 
 
@@ -297,19 +299,19 @@ def test_starter_has_no_int8() -> None:
 
 def test_overlap_counts_the_neighbours_that_stay() -> None:
     rng = np.random.default_rng(0)
-    one = rng.normal(size=(60, 16)).astype(np.float32)
-    one /= np.linalg.norm(one, axis=1, keepdims=True)
-    assert neighbour_overlap(one, one) == 1.0
-    other = rng.permutation(one)
-    assert neighbour_overlap(one, other) < 0.4  # by chance 10 of 59
+    first = rng.normal(size=(60, 16)).astype(np.float32)
+    first /= np.linalg.norm(first, axis=1, keepdims=True)
+    assert neighbour_overlap(first, first) == 1.0
+    second = rng.permutation(first)
+    assert neighbour_overlap(first, second) < 0.4  # by chance 10 of 59
     with pytest.raises(ValueError, match="need more than 10 rows"):
-        neighbour_overlap(one[:10], one[:10])
+        neighbour_overlap(first[:10], first[:10])
 
 
-# ---- verdicts
+# ---- measurements
 
 
-def test_entries_of_a_model_stand_side_by_side() -> None:
+def test_a_model_may_have_several_entries() -> None:
     runtime_measurements.write("a" * 64, "one", {"x": 1})
     runtime_measurements.write("a" * 64, "other", {"y": 2})
     assert (runtime_measurements.read("a" * 64, "one"), runtime_measurements.read("a" * 64, "other")) == (
@@ -319,6 +321,7 @@ def test_entries_of_a_model_stand_side_by_side() -> None:
     assert runtime_measurements.read("b" * 64, "one") is None
 
 
+@pytest.mark.slow
 def test_an_encoder_is_an_encoder(name: str) -> None:
     encoder = firstsight.load_encoder(name)
     assert isinstance(encoder, Encoder)

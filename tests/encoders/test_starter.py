@@ -1,4 +1,4 @@
-"""What the built-in encoder promises, on the real towers and without any network."""
+"""The built-in encoder with its real towers, without a network."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def encoder() -> StarterEncoder:
 
 
 def scenes() -> list[Image.Image]:
-    """Drawn pictures of several shapes: flat, striped, round, noisy, and one pixel."""
+    """Make pictures of several kinds: flat, striped, round, noisy, and one pixel."""
     generator = np.random.default_rng(7)
     stripes = Image.fromarray(np.tile(np.arange(300, dtype=np.uint8)[None, :, None] % 64 * 3, (120, 1, 3)))
     ball = Image.new("RGB", (200, 400), "white")
@@ -42,13 +42,13 @@ def scenes() -> list[Image.Image]:
 
 
 def photos() -> list[Image.Image]:
-    """scikit-image's CC0 pictures, where it is installed."""
+    """Load CC0 pictures of scikit-image; skips the test if it is not installed."""
     data = pytest.importorskip("skimage.data")
     return [Image.fromarray(getattr(data, name)()) for name in ("chelsea", "coffee", "rocket")]
 
 
-def cosines(one: Vectors, other: Vectors) -> Vectors:
-    return np.asarray((one * other).sum(axis=1), dtype=np.float32)
+def cosines(first: Vectors, second: Vectors) -> Vectors:
+    return np.asarray((first * second).sum(axis=1), dtype=np.float32)
 
 
 def assert_unit_rows(vectors: Vectors, rows: int) -> None:
@@ -62,18 +62,20 @@ def test_it_is_an_encoder(encoder: StarterEncoder) -> None:
     assert (encoder.spec.name, encoder.spec.dim, encoder.spec.image_size) == ("starter", 384, 260)
 
 
+@pytest.mark.slow
 def test_texts_and_pictures_become_unit_rows(encoder: StarterEncoder) -> None:
     assert_unit_rows(encoder.encode_texts(TITLES), len(TITLES))
     assert_unit_rows(encoder.encode_images(scenes()), 5)
 
 
 @pytest.mark.parametrize("runtime", ["openvino", "torch"])
-def test_nothing_becomes_no_rows(runtime: str) -> None:
+def test_an_empty_batch_gives_no_rows(runtime: str) -> None:
     empty = StarterEncoder(runtime)
     assert empty.encode_texts([]).shape == (0, 384)
     assert empty.encode_images([]).shape == (0, 384)
 
 
+@pytest.mark.slow
 def test_texts_keep_their_order_and_do_not_depend_on_their_batch(encoder: StarterEncoder) -> None:
     generator = np.random.default_rng(3)
     texts = [" ".join(generator.choice(["blue", "cat", "on", "sofa"], size)) for size in generator.integers(1, 30, 150)]
@@ -89,6 +91,7 @@ def test_pictures_keep_their_order_and_do_not_depend_on_their_batch(encoder: Sta
     np.testing.assert_allclose(together, alone[np.arange(len(pictures)) % 5], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_both_runtimes_give_the_same_vectors(encoder: StarterEncoder) -> None:
     other = StarterEncoder("torch", threads=2)
     pictures = [*scenes(), *photos()]
@@ -112,7 +115,7 @@ def test_a_text_finds_its_picture(encoder: StarterEncoder) -> None:
 
 
 def test_known_vectors_stay(encoder: StarterEncoder) -> None:
-    """Recorded values: when they move, the fingerprint must move too (raise PREPROCESSING)."""
+    """Recorded values: if they change, raise PREPROCESSING so that the fingerprint changes too."""
     text, picture = encoder.encode_texts(["red running shoes"])[0], encoder.encode_images(scenes()[1:2])[0]
     np.testing.assert_allclose(text[:6], KNOWN_TEXT, atol=2e-3)
     np.testing.assert_allclose(picture[:6], KNOWN_PICTURE, atol=2e-3)
@@ -186,21 +189,21 @@ def run_cold(cache: Path) -> dict[str, object]:
     return answer
 
 
-def test_a_text_query_imports_no_torch_once_the_graph_is_cached(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_text_query_imports_no_torch_once_the_graph_is_cached_and_a_damaged_graph_is_made_again(
+    tmp_path: Path,
+) -> None:
     first = run_cold(tmp_path)
     assert first["heavy"] == ["torch"]  # to export the graph
     assert run_cold(tmp_path) == {"heavy": [], "first": first["first"]}
     assert not list(tmp_path.rglob(".draft-*"))
-
-
-def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path: Path) -> None:
-    blocked = tmp_path / "file"
-    blocked.write_text("not a folder")
-    assert run_cold(blocked)["heavy"] == ["torch"]
-
-
-def test_a_damaged_graph_is_made_again(tmp_path: Path) -> None:
-    first = run_cold(tmp_path)
     (graph,) = tmp_path.rglob("graph.xml")
     graph.write_text("cut short")
     assert run_cold(tmp_path) == first
+
+
+@pytest.mark.slow
+def test_encoding_works_without_a_writable_cache(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    assert run_cold(blocked)["heavy"] == ["torch"]

@@ -1,4 +1,4 @@
-"""HeadCalibration: probabilities that mean what they say."""
+"""HeadCalibration: logits become reliable probabilities."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from firstsight.heads.calibration import Floats, HeadCalibration, Labels, calibrate
+from firstsight.heads.array_types import Floats, Labels
+from firstsight.heads.calibration import HeadCalibration, calibrate
 
 
 def drawn(units: int, *, slope: float = 0.4, shift: float = -1.0, seed: int = 0) -> tuple[Floats, Labels]:
-    """Logits of which the true probability is expit(slope * logit + shift)."""
+    """Return logits with a true probability of expit(slope * logit + shift)."""
     rng = np.random.default_rng(seed)
     logits = 4 * rng.normal(size=units)
     return logits, (rng.random(units) < expit(slope * logits + shift)).astype(np.int8)
@@ -32,7 +33,7 @@ def test_calibrated_scores_are_nearer_to_the_truth(units: int) -> None:
     assert equal_mass_error(scores, labels) < (0.02 if units > 5_000 else 0.04)
 
 
-def test_isotonic_regression_is_for_many_units_and_only_where_it_helps() -> None:
+def test_isotonic_regression_is_only_used_for_many_units_and_if_it_helps() -> None:
     rng = np.random.default_rng(3)
     logits = rng.uniform(-3, 3, size=8_000)
     stairs = np.where(logits > 1, 0.9, np.where(logits > -1, 0.5, 0.02))  # no sigmoid
@@ -42,7 +43,7 @@ def test_isotonic_regression_is_for_many_units_and_only_where_it_helps() -> None
     assert equal_mass_error(calibrate(logits, labels)(logits), labels) < 0.02
 
 
-def test_the_odds_of_sampled_negatives_are_moved_to_the_real_prevalence() -> None:
+def test_the_odds_of_sampled_negatives_are_corrected_to_the_real_prevalence() -> None:
     logits, labels = drawn(20_000, slope=1.0, shift=0.0)
     kept = (labels == 1) | (np.random.default_rng(5).random(len(labels)) < 0.1)
     corrected = calibrate(logits[kept], labels[kept], prevalence=float(labels.mean()))
@@ -50,7 +51,7 @@ def test_the_odds_of_sampled_negatives_are_moved_to_the_real_prevalence() -> Non
     assert equal_mass_error(corrected(logits), labels) < 0.02
 
 
-def test_a_head_is_never_turned_round_and_few_units_are_not_certain() -> None:
+def test_the_order_of_scores_is_never_reversed_and_few_units_give_no_certainty() -> None:
     logits, labels = np.array([3.0, 2.0, -2.0, -3.0]), np.array([0, 0, 1, 1], dtype=np.int8)
     assert calibrate(logits, labels).slope > 0
     apart = calibrate(logits, labels[::-1].copy())

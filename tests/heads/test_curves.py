@@ -1,4 +1,4 @@
-"""Curves agree with scikit-learn's, and with what a sample drawn class by class would have given undrawn."""
+"""Curves equal those of scikit-learn, and weights correct a sample drawn class by class."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from firstsight.heads.curves import precision_recall, prior_weights, reliability
 
 
 def drawn(seed: int, rows: int, prevalence: float) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities and labels that follow them, so that calibration is perfect."""
+    """Return probabilities, and labels drawn from them, so that calibration is perfect."""
     rng = np.random.default_rng(seed)
     scores = rng.beta(prevalence * 2, (1 - prevalence) * 2, rows)
     return scores, (rng.random(rows) < scores).astype(np.int8)
@@ -38,7 +38,7 @@ def test_precision_and_recall_are_those_of_scikit_learn_with_ties_and_weights(
     assert ours.average_precision == pytest.approx(average_precision_score(labels, scores, sample_weight=weights))
 
 
-def test_sampled_negatives_give_the_curve_of_the_whole_stream_once_the_prevalence_is_known() -> None:
+def test_sampled_negatives_give_the_curve_of_the_whole_stream_with_the_prevalence() -> None:
     scores, labels = drawn(0, 200_000, 0.02)
     whole = precision_recall(scores, labels)
     figures = []
@@ -80,7 +80,7 @@ def test_brier_score_is_that_of_scikit_learn() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(rows)
-def test_bins_hold_every_row_once_and_their_intervals_what_was_observed(some: list[tuple[int, int, int]]) -> None:
+def test_bins_hold_every_row_once_and_their_intervals_hold_the_observed_share(some: list[tuple[int, int, int]]) -> None:
     scores, labels, weights = (np.array(column) for column in zip(*some, strict=True))
     found = reliability(scores / 10, labels, weights=weights, bins=5)
     assert found.rows.sum() == len(scores)
@@ -98,7 +98,7 @@ def test_a_histogram_holds_the_whole_of_each_class() -> None:
     assert score_histogram(scores, np.zeros(1_000), bins=20).positives.sum() == 0
 
 
-def test_what_cannot_be_measured_is_named() -> None:
+def test_invalid_samples_are_refused() -> None:
     with pytest.raises(SafetyError, match="both classes"):
         precision_recall([0.1, 0.2], [0, 0])
     with pytest.raises(SafetyError, match=r"prevalence 1\.5"):

@@ -1,4 +1,4 @@
-"""Scores that moved are found, scores that did not are left alone whatever the size of the samples."""
+"""Drifted scores are found; scores without drift are not reported, in samples of any size."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_moved_scores_are_found(parameters: tuple[int, int], verdict: str) -> No
     assert found.ks_p < 1e-6
 
 
-def test_a_difference_that_is_sure_but_small_is_no_drift() -> None:
+def test_a_certain_but_small_difference_is_no_drift() -> None:
     rng = np.random.default_rng(0)
     found = score_drift(rng.normal(size=300_000), rng.normal(0.03, 1, 300_000))
     assert found.ks_p < 1e-6
@@ -49,7 +49,7 @@ def test_shares_are_whole_and_the_index_is_never_negative(a: list[int], b: list[
     assert score_drift(a, a).psi == pytest.approx(0)
 
 
-def test_weights_stand_for_the_rows_that_were_not_drawn() -> None:
+def test_weights_represent_the_rows_outside_the_sample() -> None:
     rng = np.random.default_rng(0)
     labels = rng.random(40_000) < 0.05
     scores = np.where(labels, rng.beta(8, 2, 40_000), rng.beta(1, 20, 40_000))

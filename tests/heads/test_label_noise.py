@@ -1,4 +1,4 @@
-"""Flipped labels are found among the right ones."""
+"""Flipped labels are found among correct ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from firstsight.heads.label_noise import find_suspects, label_suspects, out_of_f
 
 
 def drawn(seed: int, rows: int, dim: int, prevalence: float) -> tuple[np.ndarray, np.ndarray]:
-    """Unit vectors of two classes that overlap a little."""
+    """Return unit vectors of two classes with a small overlap."""
     rng = np.random.default_rng(seed)
     labels = (rng.random(rows) < prevalence).astype(np.int8)
     direction = rng.normal(size=dim)
@@ -18,6 +18,7 @@ def drawn(seed: int, rows: int, dim: int, prevalence: float) -> tuple[np.ndarray
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True), labels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rows", "dim", "prevalence"), [(2_000, 64, 0.5), (1_000, 64, 0.2), (600, 96, 0.3)])
 def test_most_flips_are_found_and_most_suspects_are_flips(rows: int, dim: int, prevalence: float) -> None:
     figures = []
@@ -40,9 +41,9 @@ def test_clean_labels_raise_few_suspects_and_the_worst_comes_first() -> None:
 
 
 def test_a_row_is_never_judged_by_its_own_copies() -> None:
-    """Every row stands there twice with the same label: without groups the copy speaks for it."""
+    """Every row occurs twice with the same label; without groups, the copy would confirm it."""
     vectors, labels = drawn(1, 300, 256, 0.4)
-    noise = np.random.default_rng(0).integers(0, 2, 300)  # labels that mean nothing
+    noise = np.random.default_rng(0).integers(0, 2, 300)  # random labels
     doubled, twice = np.repeat(vectors, 2, axis=0), np.repeat(noise, 2)
     alone = out_of_fold(doubled, twice, groups=np.repeat(np.arange(300), 2), strength=1000.0)
     leaked = out_of_fold(doubled, twice, strength=1000.0)
@@ -51,10 +52,10 @@ def test_a_row_is_never_judged_by_its_own_copies() -> None:
     assert len(labels) == 300
 
 
-def test_what_cannot_be_cross_validated_is_named() -> None:
+def test_labels_that_cannot_be_cross_validated_are_refused() -> None:
     with pytest.raises(SafetyError, match="a class has 1 independent rows"):
         out_of_fold(np.eye(4), [0, 0, 0, 1])
     with pytest.raises(SafetyError, match="both classes"):
         label_suspects([0, 0], [0.1, 0.2])
-    with pytest.raises(SafetyError, match="2 labels stand beside 1"):
+    with pytest.raises(SafetyError, match="2 labels for 1"):
         label_suspects([0, 1], [0.1])

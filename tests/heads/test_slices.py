@@ -1,4 +1,4 @@
-"""A slice that is treated unlike the rest is flagged, an even table is not."""
+"""A slice with a different rate is reported; in a table of equal slices, none is."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SEEDS = 20
 
 
 def table(seed: int, planted: float) -> list[str]:
-    """Slices flagged as different among 6 languages, 3 kinds and 40 sellers; the gap is in language pt."""
+    """Return the slices reported as different among 6 languages, 3 kinds and 40 sellers; the gap is in language pt."""
     rng = np.random.default_rng(seed)
     rows = 20_000
     columns = {
@@ -32,11 +32,11 @@ def table(seed: int, planted: float) -> list[str]:
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_a_planted_gap_is_flagged_and_nothing_else(seed: int) -> None:
+def test_only_a_planted_gap_is_reported(seed: int) -> None:
     assert table(seed, planted=0.03) == ["language=pt false_positive_rate"]
 
 
-def test_an_even_table_has_no_flag_in_any_seed() -> None:
+def test_equal_slices_are_reported_in_no_seed() -> None:
     assert [table(seed, planted=0.0) for seed in range(SEEDS)] == [[]] * SEEDS
 
 
@@ -66,7 +66,7 @@ def test_a_missing_value_is_no_slice_and_a_small_slice_is_not_tested() -> None:
 def test_a_column_of_another_length_is_named() -> None:
     with pytest.raises(SafetyError, match="column seller has 1 values for 2 rows"):
         slice_rates([True, False], None, {"seller": ["a"]})
-    with pytest.raises(SafetyError, match="3 labels stand beside 2 rows"):
+    with pytest.raises(SafetyError, match="3 labels for 2 rows"):
         slice_rates([True, False], [0, 1, 0], {})
     assert slice_rates([True, False], None, {}) == []
 

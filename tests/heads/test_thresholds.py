@@ -1,4 +1,4 @@
-"""A threshold keeps its target on rows to come, as often as it says, though chosen on the rows that show it."""
+"""A threshold meets its target on future rows at its confidence, though chosen and tested on the same sample."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ALLOWED = 0.05
 
 
 class NormalScores:
-    """Positives and negatives with normal scores, so that every cut's real precision and recall are known."""
+    """Positives and negatives with normal scores; the real precision and recall of every cut are known."""
 
     def __init__(self, prevalence: float, distance: float) -> None:
         self.prevalence = prevalence
@@ -38,7 +38,7 @@ class NormalScores:
 
 
 def missed(stream: NormalScores, rows: int, target: dict[str, float], *, every: int = 1) -> tuple[float, float, float]:
-    """Shares of splits where the target is missed, a bound is too high, and the target is attainable.
+    """Return the shares of splits with a missed target, with a bound that is too high, and with an attainable target.
 
     Of the negatives one in `every` is kept, with that weight.
     """
@@ -53,18 +53,19 @@ def missed(stream: NormalScores, rows: int, target: dict[str, float], *, every: 
         attained += 1
         precision, recall = stream.precision(found.cut), stream.recall(found.cut)
         fails += precision < target.get("precision", 0) or recall < target.get("recall", 0)
-        # two bounds, each at 95 % by itself
+        # two bounds, each at 95 % alone
         wrong_bounds += (precision < found.precision_bound) + (recall < found.recall_bound)
     return fails / SPLITS, wrong_bounds / 2 / SPLITS, attained / SPLITS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stream", "rows", "target"),
     [
         (NormalScores(0.01, 4.0), 10_000, {"precision": 0.9}),
         (NormalScores(0.01, 3.0), 10_000, {"precision": 0.5}),
         (NormalScores(0.3, 3.0), 1_000, {"precision": 0.95}),
-        (NormalScores(0.5, 0.6), 2_000, {"precision": 0.6}),  # near the base rate: much room to choose wrongly
+        (NormalScores(0.5, 0.6), 2_000, {"precision": 0.6}),  # near the base rate: many wrong choices
         (NormalScores(0.01, 3.0), 10_000, {"recall": 0.9}),
         (NormalScores(0.2, 1.0), 300, {"recall": 0.8}),
         (NormalScores(0.1, 4.0), 5_000, {"precision": 0.85, "recall": 0.9}),
@@ -79,7 +80,7 @@ def test_a_target_is_missed_in_at_most_one_split_of_twenty(
     assert attained > 0.8
 
 
-def test_the_guarantee_holds_where_negatives_were_sampled() -> None:
+def test_the_guarantee_holds_with_sampled_negatives() -> None:
     fails, wrong_bounds, attained = missed(NormalScores(0.02, 4.0), 20_000, {"precision": 0.8}, every=8)
     assert fails <= ALLOWED
     assert wrong_bounds <= ALLOWED
@@ -87,7 +88,7 @@ def test_the_guarantee_holds_where_negatives_were_sampled() -> None:
 
 
 def test_a_naive_cut_would_miss_its_target_far_more_often() -> None:
-    """The streams above are hard enough to tell: the lowest cut whose own sample shows the target misses half."""
+    """The streams above are hard enough: the lowest cut that meets the target on its own sample often misses it."""
     stream, fails = NormalScores(0.5, 0.6), 0
     for seed in range(SPLITS):
         scores, labels = stream.draw(seed, 2_000)
@@ -112,7 +113,7 @@ def test_most_of_the_best_recall_is_kept(stream: NormalScores, target: dict[str,
 
 
 def test_uneven_weights_within_a_class_keep_the_guarantee() -> None:
-    """Rows drawn with a chance that rises with their score, each weighted by its inverse."""
+    """Draw rows with a probability that rises with their score, and weight each by its inverse."""
     stream, fails, attained = NormalScores(0.05, 3.5), 0, 0
     for seed in range(100):
         scores, labels = stream.draw(seed, 30_000)
@@ -125,7 +126,7 @@ def test_uneven_weights_within_a_class_keep_the_guarantee() -> None:
     assert attained > 80
 
 
-def test_too_few_positives_are_an_answer_and_say_how_many_it_takes() -> None:
+def test_too_few_positives_give_a_reason_with_the_needed_number() -> None:
     scores, labels = np.r_[np.linspace(0.6, 1, 16), np.linspace(0, 0.5, 400)], np.r_[np.ones(16), np.zeros(400)]
     recall = choose_threshold(scores, labels, recall=0.9)
     assert not recall.attainable
@@ -137,7 +138,7 @@ def test_too_few_positives_are_an_answer_and_say_how_many_it_takes() -> None:
     assert "16 positives" in precision.reason
 
 
-def test_both_targets_that_exclude_each_other_are_not_attainable() -> None:
+def test_two_targets_that_exclude_each_other_are_not_attainable() -> None:
     scores, labels = NormalScores(0.3, 1.0).draw(0, 5_000)
     found = choose_threshold(scores, labels, precision=0.8, recall=0.9)
     assert not found.attainable
@@ -174,7 +175,7 @@ def test_wrong_arguments_are_named(arguments: dict[str, float], message: str) ->
 def test_any_attained_cut_shows_more_than_its_target_on_its_own_rows(
     scores: list[int], seed: int, target: float
 ) -> None:
-    """Few distinct scores, so that ties are everywhere."""
+    """Few distinct scores give many ties."""
     values = np.array(scores) / 12
     labels = (np.random.default_rng(seed).random(len(values)) < values).astype(int)
     for name in ("precision", "recall"):

@@ -6,9 +6,15 @@ the outcome.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import resource
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import firstsight
@@ -20,6 +26,30 @@ from tests.indexer.shop import DIM, ColourEncoder
 def say(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
+
+
+def die_within_write(number: int, db: Path) -> None:
+    """Have this process killed within its `number`-th write to LanceDB, as soon as a new file of it is on the disk."""
+    writes = 0
+    before: set[Path] = set()
+    real = Store._writes
+
+    def die() -> None:
+        while set(db.rglob("*")) <= before:
+            pass
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    @contextlib.contextmanager
+    def counted(store: Store) -> Iterator[None]:
+        nonlocal writes, before
+        writes += 1
+        if writes == number:
+            before = set(db.rglob("*"))
+            threading.Thread(target=die).start()
+        with real(store):
+            yield
+
+    Store._writes = counted  # type: ignore[assignment, method-assign]
 
 
 def main() -> None:
@@ -36,6 +66,8 @@ def main() -> None:
             say("holding")
             sys.stdin.readline()
         return
+    if "die_within_write" in job:
+        die_within_write(job["die_within_write"], Path(job["db"]))
     settings = IndexSettings(**job.get("settings", {}))
     how = {"settings": settings, "prune": job.get("prune", False), "wait_s": job.get("wait_s", 0.0)}
     try:

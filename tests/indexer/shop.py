@@ -1,4 +1,4 @@
-"""A small shop to index: pictures and catalogues made on the spot, and an encoder that takes no time."""
+"""A small shop for index runs: generated pictures and catalogues, and a fast encoder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,11 @@ from firstsight.storage.store import Store
 
 DIM = 16
 
+Rows = list[dict[str, Any]]
+
 
 class ColourEncoder:
-    """Encodes pictures by the colours of their quarters and texts by a hash; counts what it was given."""
+    """Encodes pictures by the colours of their quarters and texts by a hash; counts its inputs."""
 
     def __init__(self, fingerprint: str = "c0105", dim: int = DIM) -> None:
         self.spec = EncoderSpec("colours", dim, 32, fingerprint)
@@ -58,7 +60,7 @@ class ColourEncoder:
 
 
 def picture(seed: int, *, side: int = 48, format: str = "PNG") -> bytes:
-    """A small picture file of four random colours."""
+    """Make a small picture file with four random colours."""
     colours = np.random.default_rng(seed).integers(0, 256, size=(2, 2, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(colours).resize((side, side), Image.Resampling.NEAREST).save(buffer, format)
@@ -66,7 +68,7 @@ def picture(seed: int, *, side: int = 48, format: str = "PNG") -> bytes:
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
-    """Write rows under the header that their keys make together."""
+    """Write rows as CSV; the header has all keys of all rows."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
         writer.writeheader()
@@ -75,13 +77,13 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
 
 
 def write_jsonl(path: Path, rows: Iterable[object]) -> Path:
-    """Write one JSON value a line."""
+    """Write one JSON value per line."""
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     return path
 
 
 def make_shop(folder: Path, items: int, *, broken: int = 0) -> list[dict[str, Any]]:
-    """Rows of a shop with one picture an item, the first `broken` of them not pictures at all."""
+    """Rows of a shop with one picture per item; the first `broken` files are not pictures."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for n in range(items):
@@ -94,11 +96,11 @@ def make_shop(folder: Path, items: int, *, broken: int = 0) -> list[dict[str, An
 Contents = dict[str, dict[str, dict[str, Any]]]
 
 RUN_COLUMNS = {"run_id", "indexed_at", "attempts", "last_seen"}
-"""Columns that say when and by which run, not what."""
+"""Columns with times and runs, which differ between equal databases."""
 
 
 def contents(db: Path) -> Contents:
-    """Rows of `items`, `views` and `failures` by their ids, without the columns that tell of runs.
+    """Rows of `items`, `views` and `failures` by their ids, without times and runs.
 
     Fails where an id stands there twice.
     """
@@ -113,7 +115,7 @@ def contents(db: Path) -> Contents:
 
 
 def assert_same(left: Contents, right: Contents) -> None:
-    """The same rows in the same tables, vectors to 1e-4."""
+    """Check that two databases have equal rows, with vectors equal to 1e-4."""
     for name in left:
         assert left[name].keys() == right[name].keys(), name
         for key, row in left[name].items():
@@ -125,5 +127,19 @@ def assert_same(left: Contents, right: Contents) -> None:
 
 
 def index(db: Path, source: Path | str, encoder: ColourEncoder | None = None, **how: Any) -> firstsight.IndexReport:
-    """Index with the encoder that takes no time."""
+    """Index with the fast encoder."""
     return firstsight.open(db, encoder=encoder or ColourEncoder()).index(source, **how)
+
+
+def edit(catalogue: Path, change: Callable[[Rows], object]) -> None:
+    """Change the rows of a CSV catalogue."""
+    with catalogue.open(newline="", encoding="utf-8") as file:
+        rows: Rows = list(csv.DictReader(file))
+    change(rows)
+    write_csv(catalogue, rows)
+
+
+def failures(db: Path) -> list[tuple[str, str, str, str, int]]:
+    """(item_id, uri, stage, reason, attempts) of each failure."""
+    rows = Store.open(db).failure_rows()
+    return [(row["item_id"], row["uri"], row["stage"], row["reason"], row["attempts"]) for row in rows]

@@ -1,4 +1,4 @@
-"""A catalogue is checked from end to end before anything is encoded, and every mistake is named by its place."""
+"""The check of a catalogue before anything is encoded: each mistake is reported with its place."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ def ids(catalog: Catalog) -> list[str]:
     return [item.item_id for item in catalog.items()]
 
 
-# ---- what an item is made of
+# ---- the fields of an item
 
 
-def test_an_item_has_all_that_its_row_says(check: Check) -> None:
+def test_an_item_has_all_values_of_its_row(check: Check) -> None:
     item = only(
         check(
             "item_id,kind,title,text,images,videos,created_at,starts_at,expires_at,price\n"
@@ -89,25 +89,25 @@ def test_an_item_with_an_id_alone_is_a_product(check: Check) -> None:
     ["x y.jpg|b.jpg", " x y.jpg | b.jpg |", '["x y.jpg", "b.jpg"]', ["x y.jpg", "b.jpg"]],
     ids=["bars", "blanks around bars", "JSON list", "native list"],
 )
-def test_several_pictures_are_given_in_any_of_these_ways(check: Check, cell: object) -> None:
+def test_several_pictures_can_be_written_in_these_ways(check: Check, cell: object) -> None:
     assert only(check([{"item_id": "a", "images": cell}])).images == ("x y.jpg", "b.jpg")
 
 
-def test_the_mark_between_pictures_can_be_another(check: Check) -> None:
+def test_the_separator_of_pictures_can_be_changed(check: Check) -> None:
     assert only(check([{"item_id": "a", "images": "x|y; z"}], list_separator=";")).images == ("x|y", "z")
 
 
 @pytest.mark.parametrize("cell", ["[broken", {"url": "x"}, [1], 7, [["x"]]])
-def test_pictures_given_in_no_known_way_are_named(check: Check, cell: object) -> None:
+def test_pictures_in_an_unknown_form_are_reported(check: Check, cell: object) -> None:
     with pytest.raises(CatalogError, match="line 1: images "):
         check([{"item_id": "a", "images": cell}])
 
 
-def test_relative_media_start_at_the_catalogues_folder(check: Check, tmp_path: Path) -> None:
+def test_relative_media_paths_start_at_the_catalogues_folder(check: Check, tmp_path: Path) -> None:
     assert catalog_root(check("item_id\na\n")) == tmp_path.resolve()
 
 
-def test_a_number_is_an_id_too(check: Check) -> None:
+def test_a_number_can_be_an_id(check: Check) -> None:
     assert ids(check([{"item_id": 7}, {"item_id": 2**60}, {"item_id": "007"}])) == ["7", str(2**60), "007"]
 
 
@@ -120,52 +120,52 @@ def test_ids_of_all_sorts_are_kept_as_they_are(check: Check, item_id: str) -> No
     assert catalog.has([item_id, "other"]) == {item_id}
 
 
-# ---- mistakes that cost the catalogue at once
+# ---- mistakes that refuse the catalogue
 
 
-def test_a_missing_id_column_is_answered_with_the_likely_one(check: Check) -> None:
+def test_the_error_for_a_missing_id_column_suggests_one(check: Check) -> None:
     with pytest.raises(
         CatalogError, match=r"no column 'item_id'; the columns are name, itemid, price.*--map item_id=itemid"
     ):
         check("name,itemid,price\nx,1,2\n")
 
 
-def test_a_catalogue_without_rows_is_named(check: Check) -> None:
+def test_a_catalogue_without_rows_is_refused(check: Check) -> None:
     with pytest.raises(CatalogError, match=r"c\.csv has no rows; nothing to index"):
         check("item_id,title\n")
 
 
-def test_an_empty_json_lines_file_is_named(check: Check) -> None:
+def test_an_empty_json_lines_file_is_refused(check: Check) -> None:
     with pytest.raises(CatalogError, match="has no rows"):
         check([])
 
 
-def test_an_empty_parquet_file_is_named(check: Check, tmp_path: Path) -> None:
+def test_an_empty_parquet_file_is_refused(check: Check, tmp_path: Path) -> None:
     pq.write_table(pa.table({"item_id": pa.array([], pa.string())}), tmp_path / "c.parquet")
     with pytest.raises(CatalogError, match="has no rows"):
         check(tmp_path / "c.parquet")
 
 
-def test_a_folder_without_pictures_is_named(check: Check, tmp_path: Path) -> None:
+def test_a_folder_without_pictures_is_refused(check: Check, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(CatalogError, match="has no rows"):
         check(tmp_path / "empty")
 
 
 @pytest.mark.parametrize("name", ["vector", "Digest", "run_id", "catalog_dir"])
-def test_a_column_named_as_firstsights_own_is_refused(check: Check, name: str) -> None:
-    with pytest.raises(CatalogError, match=f"column '{name}' is a name firstsight uses itself; .*--drop {name}"):
+def test_a_column_with_a_reserved_name_is_refused(check: Check, name: str) -> None:
+    with pytest.raises(CatalogError, match=f"column '{name}' has a name that firstsight reserves; .*--drop {name}"):
         check(f"item_id,{name}\na,1\n")
 
 
 @pytest.mark.parametrize("name", ["_rowid", "_distance", "_id", "a.b", "a`b", " ", "", "a\x00b"])
-def test_a_column_that_the_database_cannot_hold_is_refused(check: Check, name: str) -> None:
-    with pytest.raises(CatalogError, match="cannot be kept under this name"):
+def test_a_column_name_that_the_database_cannot_store_is_refused(check: Check, name: str) -> None:
+    with pytest.raises(CatalogError, match="cannot be stored under this name"):
         check([{"item_id": "a", name: 1}])
 
 
 def test_a_refused_name_is_found_in_a_short_row_after_a_long_one(check: Check) -> None:
-    with pytest.raises(CatalogError, match="'vector' is a name firstsight uses itself"):
+    with pytest.raises(CatalogError, match="'vector' has a name that firstsight reserves"):
         check([{"item_id": "a", "p": 1, "q": 2, "r": 3}, {"item_id": "b", "vector": 1}])
 
 
@@ -184,21 +184,21 @@ def test_a_column_that_differs_from_a_stored_one_only_in_case_is_refused(check: 
         check("item_id,Price\na,1\n", stored={"price": "number"})
 
 
-def test_a_title_column_in_capitals_is_answered_with_how_to_read_it(check: Check) -> None:
+def test_the_error_for_a_title_column_in_capitals_has_the_mapping(check: Check) -> None:
     with pytest.raises(CatalogError, match="--map title=Title, or leave it out with --drop Title"):
         check("item_id,Title\na,Tea\n")
     assert only(check("item_id,Title\na,Tea\n", mapping={"title": ("Title",)})).title == "Tea"
 
 
-def test_one_fatal_mistake_is_one_sentence_even_when_bad_rows_are_skipped(check: Check) -> None:
-    with pytest.raises(CatalogError, match="firstsight uses itself"):
+def test_a_mistake_in_the_columns_is_one_sentence_even_with_skip_bad_rows(check: Check) -> None:
+    with pytest.raises(CatalogError, match="a name that firstsight reserves"):
         check("item_id,vector\na,1\nb,2\n", skip_bad_rows=True)
 
 
-# ---- mistakes of rows
+# ---- mistakes in rows
 
 
-def test_duplicated_ids_are_named_with_both_their_lines(check: Check, tmp_path: Path) -> None:
+def test_repeated_ids_are_reported_with_both_lines(check: Check, tmp_path: Path) -> None:
     path = tmp_path / "big.csv"
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
@@ -207,8 +207,8 @@ def test_duplicated_ids_are_named_with_both_their_lines(check: Check, tmp_path: 
     with pytest.raises(CatalogError) as caught:
         check(path)
     message = str(caught.value)
-    assert "20 of 5000 rows cannot be used (mend them, or leave them out with --skip-bad-rows)" in message
-    assert "line 4982: item_id '0' stands already in line 2" in message
+    assert "20 of 5000 rows cannot be used (fix them, or leave them out with --skip-bad-rows)" in message
+    assert "line 4982: item_id '0' is already in line 2" in message
     assert message.endswith("… and 10 more")
     assert len(message.splitlines()) == 12
 
@@ -220,9 +220,9 @@ def test_duplicated_ids_are_named_with_both_their_lines(check: Check, tmp_path: 
         ({"item_id": None}, "item_id is empty"),
         ({"title": "no id"}, "item_id is empty"),
         ({"item_id": ["a"]}, "item_id must be text, not list"),
-        ({"item_id": "x" * 513}, "has 513 characters; 512 is the most"),
-        ({"item_id": "a\x00b"}, "has control characters"),
-        ({"item_id": "a\nb"}, "has control characters"),
+        ({"item_id": "x" * 513}, "has 513 characters; the maximum is 512"),
+        ({"item_id": "a\x00b"}, "contains control characters"),
+        ({"item_id": "a\nb"}, "contains control characters"),
         ({"item_id": "b", "kind": "shoe"}, "kind 'shoe' is not one of product, video, live"),
         ({"item_id": "b", "created_at": "yesterday"}, "created_at 'yesterday' is not an ISO 8601 time"),
         ({"item_id": "b", "created_at": 1714560000000}, "is not an ISO 8601 time"),
@@ -230,34 +230,34 @@ def test_duplicated_ids_are_named_with_both_their_lines(check: Check, tmp_path: 
         ({"item_id": "b", "title": {"en": "Tea"}}, "title must be text, not dict"),
     ],
 )
-def test_a_row_that_breaks_a_rule_is_named_by_its_line(check: Check, row: dict[str, object], said: str) -> None:
+def test_a_bad_row_is_reported_with_its_line(check: Check, row: dict[str, object], said: str) -> None:
     with pytest.raises(CatalogError, match="1 of 2 rows cannot be used") as caught:
         check([{"item_id": "a"}, row])
     assert f"line 2: {said}" in str(caught.value) or said in str(caught.value).split("line 2: ")[1]
 
 
-def test_a_binary_column_is_refused_with_its_remedy(check: Check, tmp_path: Path) -> None:
+def test_a_binary_column_is_refused_with_a_remedy(check: Check, tmp_path: Path) -> None:
     pq.write_table(pa.table({"item_id": ["a"], "thumb": [b"\x00"]}), tmp_path / "c.parquet")
-    with pytest.raises(CatalogError, match=r"row 1: column 'thumb': binary data, which is not kept; .*--drop"):
+    with pytest.raises(CatalogError, match=r"row 1: column 'thumb': binary data, which cannot be stored; .*--drop"):
         check(tmp_path / "c.parquet")
 
 
-def test_skipping_bad_rows_leaves_just_those_out(check: Check) -> None:
+def test_skip_bad_rows_leaves_out_only_bad_rows(check: Check) -> None:
     text = 'item_id,title,kind\na,1,\na,2,\nb,"x"y,\nc\nd,4,shoe\ne,5,\n'
     catalog = check(text, skip_bad_rows=True)
     assert [(item.item_id, item.title) for item in catalog.items()] == [("a", "1"), ("e", "5")]
     assert (catalog.size, catalog.bad_rows) == (2, 4)
 
 
-def test_a_catalogue_of_bad_rows_alone_is_refused_even_so(check: Check) -> None:
-    with pytest.raises(CatalogError, match="not one row can be used"):
+def test_a_catalogue_of_only_bad_rows_is_refused_even_with_skip_bad_rows(check: Check) -> None:
+    with pytest.raises(CatalogError, match="no row can be used"):
         check("item_id,kind\na,shoe\nb,boot\n", skip_bad_rows=True)
 
 
 # ---- mapping and dropping
 
 
-def test_mapped_columns_take_the_place_of_ours(check: Check) -> None:
+def test_mapped_columns_replace_ours(check: Check) -> None:
     catalog = check(
         "sku,name,front,back,title\na,Tea,x.jpg,y.jpg|z.jpg,ignored\n",
         mapping=parse_mapping("item_id=sku, title=name, images=front+back"),
@@ -270,7 +270,7 @@ def test_mapped_columns_take_the_place_of_ours(check: Check) -> None:
     ("text", "said"),
     [("title", "not of the form"), ("name=title", "'name' is not one of"), ("title=a+b", "only images and videos")],
 )
-def test_a_mapping_that_makes_no_sense_is_answered(text: str, said: str) -> None:
+def test_a_wrong_mapping_is_refused(text: str, said: str) -> None:
     with pytest.raises(CatalogError, match=said):
         parse_mapping(text)
 
@@ -278,8 +278,8 @@ def test_a_mapping_that_makes_no_sense_is_answered(text: str, said: str) -> None
 @pytest.mark.parametrize(
     "catalogue", ["item_id,name\na,Tea\n", [{"item_id": "a", "name": "Tea"}]], ids=["csv", "jsonl"]
 )
-def test_mapping_a_column_that_there_is_not_is_answered(check: Check, catalogue: Any) -> None:
-    with pytest.raises(CatalogError, match="--map title=nme: there is no column 'nme'; it has item_id, name"):
+def test_mapping_an_unknown_column_is_refused(check: Check, catalogue: Any) -> None:
+    with pytest.raises(CatalogError, match="--map title=nme: there is no column 'nme'; the columns are item_id, name"):
         check(catalogue, mapping={"title": ("nme",)})
 
 
@@ -288,7 +288,7 @@ def test_a_mapped_column_may_be_missing_from_some_json_rows(check: Check) -> Non
     assert [item.title for item in catalog.items()] == [None, "Tea"]
 
 
-def test_dropped_columns_are_not_kept_whatever_their_name(check: Check) -> None:
+def test_dropped_columns_are_not_stored_even_with_reserved_names(check: Check) -> None:
     catalog = check("item_id,vector,price\na,x,1\n", drop=frozenset({"vector"}))
     assert catalog.kinds == {"price": "number"}
 
@@ -309,27 +309,27 @@ def test_a_column_has_the_kind_that_all_its_values_fit(check: Check) -> None:
     ]
 
 
-def test_a_stored_kind_wins_over_what_the_file_suggests(check: Check) -> None:
+def test_a_stored_kind_takes_precedence_over_the_values(check: Check) -> None:
     catalog = check("item_id,sku\na,12\n", stored={"sku": "text"})
     assert only(catalog).columns == {"sku": "12"}
 
 
-def test_a_value_that_does_not_fit_its_stored_kind_is_named_with_the_remedy(check: Check) -> None:
+def test_a_value_that_does_not_fit_its_stored_kind_is_reported_with_a_remedy(check: Check) -> None:
     with pytest.raises(
         CatalogError, match=r"line 3: column 'size': 'M' is not a number, as it is in the database; .*--drop size"
     ):
         check("item_id,size\na,42\nb,M\n", stored={"size": "number"})
 
 
-def test_a_row_left_out_does_not_shape_its_columns(check: Check) -> None:
+def test_a_skipped_row_does_not_change_the_kinds_of_columns(check: Check) -> None:
     catalog = check("item_id,price\na,1\na,cheap\n", skip_bad_rows=True)
     assert catalog.kinds == {"price": "number"}
 
 
-def test_a_catalogue_that_changes_while_it_is_read_is_answered(check: Check, tmp_path: Path) -> None:
+def test_a_catalogue_that_changes_during_the_run_is_refused(check: Check, tmp_path: Path) -> None:
     catalog = check("item_id,price\na,1\n")
     (tmp_path / "c.csv").write_text("item_id,price\na,cheap\n")
-    with pytest.raises(CatalogError, match="changed while it was being read; run again"):
+    with pytest.raises(CatalogError, match="changed during the run; run again"):
         list(catalog.items())
 
 
@@ -344,7 +344,7 @@ own = (
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(values=st.lists(own, min_size=1, max_size=10))
-def test_any_column_is_read_the_same_whichever_order_its_rows_are_in(check: Check, values: list[object]) -> None:
+def test_the_order_of_rows_does_not_change_the_kind_of_a_column(check: Check, values: list[object]) -> None:
     rows = [{"item_id": str(n), "own": value} for n, value in enumerate(values)]
     forward, backward = ({i.item_id: i.columns for i in check(part).items()} for part in (rows, rows[::-1]))
     assert forward == backward

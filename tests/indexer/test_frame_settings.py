@@ -1,4 +1,4 @@
-"""The rule for frames in an index run's settings: one spelling, kept with the run, part of what changes vectors."""
+"""The frame rule in the settings of an index run: it is normalised, stored with the run, and part of digests."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_run_keeps_its_rule_and_one_of_an_earlier_version_is_still_read() -> N
     recipe = Recipe.of("-", None, IndexSettings(frames="every:2", max_frames=9), MediaPolicy())
     plain = json.loads(json.dumps(recipe.as_dict()))
     assert Recipe.from_dict(plain) == recipe
-    plain["settings"]["frames"] = 8  # as runs were recorded before there were rules
+    plain["settings"]["frames"] = 8  # as in runs of versions without rules
     assert Recipe.from_dict(plain).settings.frame_rule.frame_limit == 8
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import random
 import shutil
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -29,11 +26,13 @@ from tests.indexer.shop import (
 )
 from tests.indexer.workers import StartWorker
 
+pytestmark = pytest.mark.slow
+
 SMALL_WRITES = IndexSettings(batch_size=4, text_batch_size=4, write_items=8, pictures_ahead=8)
 
 
 class ChangingCatalogue:
-    """A shop's catalogue before and after a change: items new, gone and edited, pictures mended and broken."""
+    """A shop's catalogue before and after a change: items new, gone and edited, pictures fixed and broken."""
 
     def __init__(self, folder: Path, items: int) -> None:
         self.catalogue = folder / "c.csv"
@@ -45,7 +44,7 @@ class ChangingCatalogue:
     def after(self) -> Path:
         """Change a third of the items; takes away others."""
         folder, rows = self.catalogue.parent, [dict(row) for row in self._rows]
-        (folder / "0.png").write_bytes(picture(1000))  # mended
+        (folder / "0.png").write_bytes(picture(1000))  # fixed
         (folder / "2.png").write_bytes(b"broken")
         (folder / "3.png").write_bytes(picture(1003))
         rows[4] |= {"title": "another title"}
@@ -60,44 +59,34 @@ class ChangingCatalogue:
         return write_csv(self.catalogue, [row for n, row in enumerate(rows) if n not in gone] + new)
 
 
-# ---- SIGKILL, at random moments
+# ---- SIGKILL, within a write
 
 
-def test_killed_at_ten_random_moments_and_run_again(tmp_path: Path, start_worker: StartWorker) -> None:
-    season = ChangingCatalogue(tmp_path / "shop", 80)
-    dice = random.Random(20260501)
-    five_kills(None, season.before(), tmp_path / "new", start_worker, dice)
-    five_kills(tmp_path / "new" / "whole", season.after(), tmp_path / "changed", start_worker, dice)
+def test_killed_within_a_write_and_run_again(tmp_path: Path, start_worker: StartWorker) -> None:
+    season = ChangingCatalogue(tmp_path / "shop", 20)
+    new, changed = tmp_path / "new", tmp_path / "changed"
+    kill_within_a_write(7, None, season.before(), new, start_worker)
+    kill_within_a_write(9, new / "whole", season.after(), changed, start_worker)
+    outcomes = {
+        folder: [run["outcome"] for run in firstsight.open(folder / "killed").status().runs]
+        for folder in (new, changed)
+    }
+    assert outcomes == {new: ["killed", "finished"], changed: ["finished", "killed", "finished"]}
 
 
-def five_kills(before: Path | None, source: Path, folder: Path, start_worker: StartWorker, dice: random.Random) -> None:
-    """Kill a run five times over, each time from the same start and at another moment, and run it again."""
-    folder.mkdir()
-
-    def start(name: str) -> tuple[Path, subprocess.Popen[str]]:
-        db = folder / name
-        if before:
+def kill_within_a_write(write: int, before: Path | None, source: Path, folder: Path, start_worker: StartWorker) -> None:
+    """Kill a run once files of one of its writes are on the disk, and run it again."""
+    whole, killed = folder / "whole", folder / "killed"
+    if before:
+        for db in (whole, killed):
             shutil.copytree(before, db)
-        worker = start_worker(db=db, source=source, settings=asdict(SMALL_WRITES), prune=True)
-        worker.go()
-        return db, worker.process
-
-    whole, process = start("whole")
-    started = time.monotonic()
-    assert process.wait() == 0
-    seconds = time.monotonic() - started
-    kills = trials = 0
-    while kills < 5:
-        trials += 1
-        db, process = start(f"killed-{trials}")
-        try:
-            process.wait(timeout=dice.uniform(0.02, 0.9) * seconds)
-            seconds *= 0.7  # it was done by then, so the machine is faster than it was
-        except subprocess.TimeoutExpired:
-            process.kill()
-            kills += process.wait() == -9
-        index(db, source, settings=SMALL_WRITES, prune=True)
-        assert_same(contents(db), contents(whole))
+    index(whole, source, settings=SMALL_WRITES, prune=True)
+    how = {"settings": asdict(SMALL_WRITES), "prune": True}
+    worker = start_worker(db=killed, source=source, die_within_write=write, **how)
+    worker.go()
+    assert worker.process.wait() == -9
+    index(killed, source, settings=SMALL_WRITES, prune=True)
+    assert_same(contents(killed), contents(whole))
 
 
 # ---- every moment between two writes
@@ -126,27 +115,38 @@ def crash_after(writes: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[i
         yield done
 
 
+@contextmanager
+def killed_before_each_write(db: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Path]]:
+    """Copy a database before each of LanceDB's writes to it: a kill at that moment leaves these files."""
+    copies: list[Path] = []
+    real = Store._writes
+
+    @contextmanager
+    def copied(store: Store) -> Iterator[None]:
+        copies.append(shutil.copytree(db, folder / f"dies-after-{len(copies)}"))
+        with real(store):
+            yield
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "_writes", copied)
+        yield copies
+
+
 def kill_everywhere(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, before: Path | None, act: Callable[[Path], Any]
 ) -> int:
-    """Die after every single write of `act` in turn and run it again: always the tables of the whole run."""
+    """Kill `act` before every single write in turn and run it again: always the tables of the whole run."""
     whole = tmp_path / "whole"
     if before:
         shutil.copytree(before, whole)
-    with crash_after(10_000, monkeypatch) as counted:
+    with killed_before_each_write(whole, tmp_path, monkeypatch) as copies:
         act(whole)
-    writes = counted[0]
     expected = contents(whole)
-    for allowed in range(writes):
-        db = tmp_path / f"dies-after-{allowed}"
-        if before:
-            shutil.copytree(before, db)
-        with crash_after(allowed, monkeypatch), pytest.raises(SimulatedCrash):
-            act(db)
+    for db in copies:
         act(db)
         assert_same(contents(db), expected)
         shutil.rmtree(db)
-    return writes
+    return len(copies)
 
 
 def test_a_first_run_may_die_after_any_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,17 +218,3 @@ def test_committed_items_are_not_encoded_again(tmp_path: Path, monkeypatch: pyte
     encoder = ColourEncoder()
     report = index(tmp_path / "db", source, encoder, settings=SMALL_WRITES)
     assert (report.counts.unchanged, encoder.texts) == (committed, 40 - committed)
-
-
-def test_a_run_that_died_is_called_killed_by_the_next(tmp_path: Path, start_worker: StartWorker) -> None:
-    source = ChangingCatalogue(tmp_path / "shop", 150).before()
-    worker = start_worker(db=tmp_path / "db", source=source, settings=asdict(SMALL_WRITES))
-    worker.go()
-    items = tmp_path / "db" / "items.lance" / "_versions"
-    # the table, its two word indexes, its columns, rows: by then the run is at work
-    while not items.is_dir() or len(list(items.iterdir())) < 6:
-        assert worker.process.poll() is None
-    worker.process.kill()
-    worker.process.wait()
-    index(tmp_path / "db", source)
-    assert [run["outcome"] for run in firstsight.open(tmp_path / "db").status().runs] == ["killed", "finished"]

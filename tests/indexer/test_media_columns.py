@@ -1,4 +1,4 @@
-"""A column that looks like media and is not used is a warning; where no media are used at all, it is exit code 3."""
+"""Warnings for unused columns that look like media; exit code 3 if no media are used at all."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Unused = Callable[..., tuple[UnusedMedia, ...]]
 
 @pytest.fixture
 def unused(tmp_path: Path) -> Unused:
-    """The unused media of a column `found` with these values."""
+    """Check a column `found` with these values; returns its unused media."""
 
     def of(*values: object, name: str = "found", **options: Any) -> tuple[UnusedMedia, ...]:
         rows = [{"item_id": str(n), "title": "x", name: value} for n, value in enumerate(values)]
@@ -75,14 +75,14 @@ def test_addresses_and_paths_of_media_are_found_with_the_option_that_uses_them(
 @pytest.mark.parametrize(
     ("value", "remedy"),
     [
-        ({"src": "a.jpg", "alt": "front"}, "nested values and Python lists are not read"),
-        ([{"url": "https://x.example/a.jpg"}], "nested values and Python lists are not read"),
-        ({"large": {"href": "https://x.example/a.jpg"}}, "nested values and Python lists are not read"),
-        ('{"src": "a.jpg"}', "nested values and Python lists are not read"),
-        ("['a.jpg', 'b.jpg']", "nested values and Python lists are not read"),
-        ("data:image/png;base64,iVBORw0KGgo=", "data: addresses and base64 are not read"),
-        (base64.b64encode(picture(1)).decode(), "data: addresses and base64 are not read"),
-        (["data:video/mp4;base64,AAAA"], "data: addresses and base64 are not read"),
+        ({"src": "a.jpg", "alt": "front"}, "nested values and Python lists are not supported"),
+        ([{"url": "https://x.example/a.jpg"}], "nested values and Python lists are not supported"),
+        ({"large": {"href": "https://x.example/a.jpg"}}, "nested values and Python lists are not supported"),
+        ('{"src": "a.jpg"}', "nested values and Python lists are not supported"),
+        ("['a.jpg', 'b.jpg']", "nested values and Python lists are not supported"),
+        ("data:image/png;base64,iVBORw0KGgo=", "data: addresses and base64 are not supported"),
+        (base64.b64encode(picture(1)).decode(), "data: addresses and base64 are not supported"),
+        (["data:video/mp4;base64,AAAA"], "data: addresses and base64 are not supported"),
     ],
 )
 def test_media_that_no_option_can_use_are_found_with_what_to_do(unused: Unused, value: object, remedy: str) -> None:
@@ -120,11 +120,11 @@ def test_media_that_no_option_can_use_are_found_with_what_to_do(unused: Unused, 
         "x" * 30_000 + ".jpg",
     ],
 )
-def test_what_is_no_medium_is_left_alone(unused: Unused, value: object) -> None:
+def test_values_that_are_not_media_give_no_warning(unused: Unused, value: object) -> None:
     assert unused(value, value) == ()
 
 
-def test_an_existing_file_is_told_by_its_first_bytes(unused: Unused, tmp_path: Path) -> None:
+def test_an_existing_file_is_recognised_by_its_first_bytes(unused: Unused, tmp_path: Path) -> None:
     (tmp_path / "pics").mkdir()
     (tmp_path / "pics" / "0001").write_bytes(picture(1))
     (tmp_path / "readme").write_text("no picture")
@@ -132,7 +132,7 @@ def test_an_existing_file_is_told_by_its_first_bytes(unused: Unused, tmp_path: P
     assert unused("readme", "pics") == ()
 
 
-def test_a_file_outside_the_catalogues_folder_is_not_looked_at(unused: Unused, tmp_path: Path) -> None:
+def test_a_file_outside_the_catalogues_folder_is_not_opened(unused: Unused, tmp_path: Path) -> None:
     outside = tmp_path.parent / "outside-of-the-shop"
     outside.write_bytes(picture(1))
     (tmp_path / "link").symlink_to(outside)
@@ -155,12 +155,12 @@ def test_half_of_the_values_decide(unused: Unused) -> None:
     assert unused("a.jpg", "see text", "as above") == ()
 
 
-def test_words_for_no_picture_do_not_count(unused: Unused) -> None:
+def test_texts_for_no_picture_do_not_count(unused: Unused) -> None:
     assert unused(*["N/A", "none", "-", "NULL", "no image", " ", "nan"] * 50, "a.jpg") != ()
     assert unused("N/A", "none", "-", name="image") == ()
 
 
-def test_a_bounded_number_of_values_is_looked_at_wherever_they_begin(unused: Unused) -> None:
+def test_a_limited_number_of_values_is_checked_wherever_they_begin(unused: Unused) -> None:
     assert unused(*[None] * 5_000, "a.jpg") != ()
     assert unused(*["a.jpg"] * 100, *["text"] * 5_000) != ()
 
@@ -187,7 +187,7 @@ def test_one_option_names_all_columns_and_what_was_mapped_before(unused: Unused,
     assert not catalog.media.none_used
 
 
-def test_images_that_a_mapping_pushes_aside_are_not_lost_in_silence(unused: Unused) -> None:
+def test_a_mapping_that_replaces_images_is_a_warning(unused: Unused) -> None:
     (found,) = unused("a.jpg", name="images", mapping=parse_mapping("images=item_id"))
     assert found.option == "--map images=item_id+images"
 
@@ -200,7 +200,7 @@ def test_a_column_that_is_used_or_dropped_is_no_warning(unused: Unused) -> None:
     assert "rename it to images" in found.message
 
 
-# ---- a whole run, from every kind of catalogue
+# ---- a whole run, from each format
 
 
 def _csv(folder: Path, rows: Sequence[dict[str, Any]], end: str) -> Path:
@@ -244,7 +244,7 @@ def test_a_catalogue_whose_pictures_are_not_used_says_so_from_every_format(
     assert warned == [report.unused_media[0].message]
 
 
-def test_what_the_warning_says_ends_it(tmp_path: Path) -> None:
+def test_the_remedy_of_the_warning_ends_it(tmp_path: Path) -> None:
     rows = [
         {"item_id": row["item_id"], "title": row["title"], "image": row["images"]} for row in make_shop(tmp_path, 3)
     ]
@@ -267,7 +267,7 @@ def test_what_the_warning_says_ends_it(tmp_path: Path) -> None:
         ({"videos": "a.mp4", "trailer": "b.mp4"}, False),
     ],
 )
-def test_videos_do_not_stand_in_for_pictures(row: dict[str, str], none_used: bool, tmp_path: Path) -> None:
+def test_videos_do_not_replace_pictures(row: dict[str, str], none_used: bool, tmp_path: Path) -> None:
     catalog = check_catalog(
         open_source(str(write_jsonl(tmp_path / "c.jsonl", [{"item_id": "a"} | row]))), CatalogOptions()
     )

@@ -1,4 +1,4 @@
-"""Memory stays flat whatever the size of the catalogue."""
+"""Memory does not grow with the size of the catalogue."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
+
+pytestmark = pytest.mark.slow
 
 MEGABYTE = 2**20
 
@@ -37,7 +40,7 @@ print(items, peak - before)
 
 
 def test_a_parquet_of_100_000_rows_is_read_in_flat_memory(tmp_path: Path) -> None:
-    """60 MB of rows in a single row group, read twice, may cost 100 MB: two of Arrow's column buffers and its pool.
+    """60 MB of rows in one row group, read twice, may take 100 MB: two of Arrow's column buffers and its pool.
 
     Held as Python objects the rows would take 150 MB and more.
     """
@@ -88,7 +91,7 @@ print(peak - before)
 
 
 def test_ten_times_the_items_take_no_more_memory(tmp_path: Path) -> None:
-    """20,000 items after 2,000: their vectors alone, held till the end, would be 60 MB in numpy and 500 as lists."""
+    """20,000 items after 2,000: their vectors alone would take 60 MB in numpy, and 500 MB as lists."""
 
     def write(rows: int) -> str:
         path = tmp_path / f"{rows}.jsonl"

@@ -1,14 +1,11 @@
-"""Indexing brings a database up to date with a catalogue, encodes what is new and leaves the rest alone."""
+"""Index runs: items, broken inputs, stops, encoders and batches."""
 
 from __future__ import annotations
 
-import io
-import json
 import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,13 +14,14 @@ from PIL import Image
 import firstsight
 from firstsight.encoders.base import Encoder, ImageInput, Vectors
 from firstsight.errors import CatalogError, EncoderError, EncoderMismatchError
-from firstsight.indexer.catalog import CatalogOptions
 from firstsight.indexer.index_settings import IndexSettings
-from firstsight.storage.store import Store
 from tests.indexer.shop import (
     ColourEncoder,
+    Rows,
     assert_same,
     contents,
+    edit,
+    failures,
     index,
     make_shop,
     picture,
@@ -31,34 +29,6 @@ from tests.indexer.shop import (
     write_jsonl,
 )
 from tests.media.streams import write_clip
-
-Rows = list[dict[str, Any]]
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Path:
-    return tmp_path / "db"
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Path:
-    """A catalogue of twelve items, two of whose pictures are broken, in a folder of its own."""
-    return write_csv(tmp_path / "shop" / "c.csv", make_shop(tmp_path / "shop", 12, broken=2))
-
-
-def edit(catalogue: Path, change: Callable[[Rows], object]) -> None:
-    import csv
-
-    with catalogue.open(newline="", encoding="utf-8") as file:
-        rows: Rows = list(csv.DictReader(file))
-    change(rows)
-    write_csv(catalogue, rows)
-
-
-def failed(db: Path) -> list[tuple[str, str, str, str, int]]:
-    rows = Store.open(db).failure_rows()
-    return [(row["item_id"], row["uri"], row["stage"], row["reason"], row["attempts"]) for row in rows]
-
 
 # ---- the first run
 
@@ -102,7 +72,7 @@ def test_every_stored_vector_has_unit_length(db: Path, shop: Path) -> None:
 
 def test_a_broken_picture_is_listed_and_its_item_indexed_from_the_rest(db: Path, shop: Path) -> None:
     index(db, shop)
-    assert failed(db) == [("item-0", "0.png", "decode", "corrupt", 1), ("item-1", "1.png", "decode", "corrupt", 1)]
+    assert failures(db) == [("item-0", "0.png", "decode", "corrupt", 1), ("item-1", "1.png", "decode", "corrupt", 1)]
     item = firstsight.open(db).get("item-0")
     assert [view["part"] for view in item["views"]] == ["title"]
     np.testing.assert_allclose(item["vector"], item["views"][0]["vector"], atol=1e-6)
@@ -113,7 +83,10 @@ def test_a_missing_and_a_forbidden_picture_are_told_apart(db: Path, tmp_path: Pa
     (tmp_path / "outside.png").write_bytes(picture(1))
     (tmp_path / "shop").mkdir()
     index(db, write_csv(tmp_path / "shop" / "c.csv", rows))
-    assert failed(db) == [("a", "../outside.png", "fetch", "forbidden", 1), ("a", "nowhere.png", "fetch", "missing", 1)]
+    assert failures(db) == [
+        ("a", "../outside.png", "fetch", "forbidden", 1),
+        ("a", "nowhere.png", "fetch", "missing", 1),
+    ]
 
 
 def test_an_item_with_nothing_to_encode_is_stored_without_a_vector(db: Path, tmp_path: Path) -> None:
@@ -122,7 +95,7 @@ def test_an_item_with_nothing_to_encode_is_stored_without_a_vector(db: Path, tmp
     )
     item = firstsight.open(db).get("bare")
     assert (item["vector"], item["views"], item["columns"]["price"]) == (None, [], 5.0)
-    assert failed(db) == [("bare", "", "catalog", "empty", 1)]
+    assert failures(db) == [("bare", "", "catalog", "empty", 1)]
     assert (report.counts.empty, report.counts.failed_media, report.reasons) == (1, 0, {})
 
 
@@ -137,6 +110,7 @@ def test_an_item_without_a_title_is_encoded_from_its_text(db: Path, tmp_path: Pa
     np.testing.assert_allclose(view["vector"], ColourEncoder().encode_texts(["Hot tea."])[0], atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "item_id", ["it's", "a#title", "a", 'quo"te', "日本語", "narrow\u202fspace", "x" * 512, "%_\\"]
 )
@@ -152,6 +126,7 @@ def test_ids_of_all_sorts_are_stored_found_updated_and_removed(db: Path, tmp_pat
     assert (list(stored["items"]), list(stored["views"])) == (["other"], ["other#title"])
 
 
+@pytest.mark.slow
 def test_items_from_every_format_are_the_same(tmp_path: Path, shop: Path) -> None:
     import csv
 
@@ -191,7 +166,7 @@ def test_a_view_that_is_not_finite_costs_that_view(db: Path, tmp_path: Path) -> 
     index(db, write_jsonl(tmp_path / "c.jsonl", [{"item_id": "a", "title": "Tea", "images": "a.png"}]), Spoiled())
     item = firstsight.open(db).get("a")
     assert [view["part"] for view in item["views"]] == ["image"]
-    assert failed(db) == [("a", "", "encode", "corrupt", 1)]
+    assert failures(db) == [("a", "", "encode", "corrupt", 1)]
 
 
 class FailingColourEncoder(ColourEncoder):
@@ -220,7 +195,7 @@ def test_inputs_that_break_the_encoder_are_listed_and_their_items_indexed_from_t
     assert (counts.encoded, counts.texts, counts.failed_texts) == (40, 38, 2)
     assert (counts.pictures, counts.failed_media, report.reasons) == (38, 2, {"too_large": 2})
     assert counts.failure_rate == pytest.approx(2 / 40)
-    assert failed(db) == [
+    assert failures(db) == [
         ("item-21", "", "encode", "crashed", 1),
         ("item-21", "21.png", "encode", "too_large", 1),
         ("item-3", "", "encode", "crashed", 1),
@@ -230,7 +205,7 @@ def test_inputs_that_break_the_encoder_are_listed_and_their_items_indexed_from_t
     assert [view["part"] for view in firstsight.open(db).get("item-5")["views"]] == ["title"]
     assert firstsight.open(db).get("item-21")["vector"] is None
     (again,) = firstsight.open(db, encoder=ColourEncoder()).retry()
-    assert (again.counts.encoded, failed(db)) == (3, [])
+    assert (again.counts.encoded, failures(db)) == (3, [])
 
 
 def test_a_frame_that_breaks_the_encoder_leaves_the_others_of_its_video(db: Path, tmp_path: Path) -> None:
@@ -245,7 +220,7 @@ def test_a_frame_that_breaks_the_encoder_leaves_the_others_of_its_video(db: Path
     rows = [{"item_id": "a", "videos": "v.ts"}]
     index(db, write_jsonl(tmp_path / "c.jsonl", rows), GreyFailingEncoder(), settings=IndexSettings(frames=6))
     assert len(firstsight.open(db).get("a")["views"]) == 4
-    assert failed(db) == [("a", "v.ts", "encode", "crashed", 1)]
+    assert failures(db) == [("a", "v.ts", "encode", "crashed", 1)]
 
 
 def test_titles_alone_may_fail_too_often(db: Path, tmp_path: Path) -> None:
@@ -263,7 +238,7 @@ def test_a_folder_of_hostile_media_never_stops_the_run(db: Path, tmp_path: Path)
     dice = random.Random(7)
     whole = {format: picture(1, format=format) for format in ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF")}
     for format, data in whole.items():
-        for n in range(6):  # cut short, or with a stretch of noise in it
+        for n in range(6):  # truncated, or with noise in the middle
             cut = dice.randrange(1, len(data))
             noise = data[:cut] + dice.randbytes(20) + data[cut + 20 :]
             (folder / f"{format}-{n}.jpg").write_bytes(data[:cut] if n % 2 else noise)
@@ -287,192 +262,13 @@ def test_a_folder_of_hostile_media_never_stops_the_run(db: Path, tmp_path: Path)
     assert report.counts.items == report.counts.total == 6 * 6 + 8 + 2 + 1
     assert report.counts.failed_media >= 25
     assert len(firstsight.open(db).get("fine.png")["views"]) == 2
-    assert {row[3] for row in failed(db)} <= set(firstsight.errors.FAILURE_REASONS)
-
-
-# ---- running again
-
-
-def test_running_again_encodes_nothing(db: Path, shop: Path) -> None:
-    index(db, shop)
-    before = contents(db)
-    encoder = ColourEncoder()
-    report = index(db, shop, encoder)
-    assert (encoder.image_batches, encoder.text_batches) == ([], [])
-    assert (report.counts.unchanged, report.counts.encoded) == (12, 0)
-    assert_same(before, contents(db))
-
-
-def test_a_changed_title_encodes_that_item_alone(db: Path, shop: Path) -> None:
-    index(db, shop)
-    edit(shop, lambda rows: rows[5].update(title="another thing"))
-    encoder = ColourEncoder()
-    report = index(db, shop, encoder)
-    assert (encoder.texts, encoder.images) == (1, 1)
-    assert (report.counts.encoded, report.counts.unchanged) == (1, 11)
-    assert firstsight.open(db).get("item-5")["title"] == "another thing"
-
-
-def test_a_changed_picture_encodes_that_item_alone(db: Path, shop: Path) -> None:
-    index(db, shop)
-    before = firstsight.open(db).get("item-5")["vector"]
-    (shop.parent / "5.png").write_bytes(picture(99))
-    encoder = ColourEncoder()
-    index(db, shop, encoder)
-    assert (encoder.texts, encoder.images) == (1, 1)
-    assert firstsight.open(db).get("item-5")["vector"] @ before < 0.999
-
-
-def test_a_changed_price_is_stored_without_encoding(db: Path, shop: Path) -> None:
-    index(db, shop)
-    before = contents(db)
-    edit(shop, lambda rows: rows[5].update(price=99.0))
-    encoder = ColourEncoder()
-    report = index(db, shop, encoder)
-    assert (encoder.texts, encoder.images) == (0, 0)
-    assert (report.counts.refreshed, report.counts.unchanged) == (1, 11)
-    after = contents(db)
-    assert after["items"]["item-5"]["price"] == 99.0
-    assert after["items"]["item-5"]["vector"] == before["items"]["item-5"]["vector"]
-
-
-def test_a_new_column_is_stored_without_encoding(db: Path, shop: Path) -> None:
-    index(db, shop)
-    edit(shop, lambda rows: [row.update(colour="red") for row in rows])
-    encoder = ColourEncoder()
-    report = index(db, shop, encoder)
-    assert (encoder.texts, encoder.images, report.counts.refreshed) == (0, 0, 12)
-    assert firstsight.open(db).get("item-5")["columns"]["colour"] == "red"
-
-
-def test_a_column_that_is_left_out_later_becomes_missing(db: Path, shop: Path) -> None:
-    index(db, shop)
-    edit(shop, lambda rows: [row.pop("price") for row in rows])
-    index(db, shop)
-    assert firstsight.open(db).get("item-5")["columns"]["price"] is None
-
-
-def test_a_picture_taken_out_takes_its_view_along(db: Path, shop: Path) -> None:
-    index(db, shop)
-    edit(shop, lambda rows: rows[5].update(images=""))
-    index(db, shop)
-    assert [view["part"] for view in firstsight.open(db).get("item-5")["views"]] == ["title"]
-
-
-def test_a_broken_picture_taken_out_takes_its_failure_along(db: Path, shop: Path) -> None:
-    index(db, shop)
-    edit(shop, lambda rows: rows[0].update(images=""))
-    index(db, shop)
-    assert [row[0] for row in failed(db)] == ["item-1"]
-
-
-def test_a_catalogue_that_moved_with_its_pictures_is_not_encoded_again(db: Path, shop: Path, tmp_path: Path) -> None:
-    index(db, shop)
-    shop.parent.rename(tmp_path / "moved")
-    encoder = ColourEncoder()
-    index(db, tmp_path / "moved" / "c.csv", encoder)
-    assert encoder.images == 0
-    (view,) = [v for v in firstsight.open(db).get("item-5")["views"] if v["part"] == "image"]
-    assert view["uri"] == str(tmp_path / "moved" / "5.png")
-
-
-def test_other_weights_encode_everything_again(db: Path, shop: Path) -> None:
-    index(db, shop)
-    report = index(db, shop, settings=IndexSettings(weights={"title": 0.0, "image": 1.0, "frame": 1.0}))
-    assert report.counts.encoded == 12
-    item = firstsight.open(db).get("item-5")
-    np.testing.assert_allclose(item["vector"], item["views"][0]["vector"], atol=1e-6)
-
-
-def test_items_gone_from_the_catalogue_stay_unless_pruned(db: Path, shop: Path) -> None:
-    index(db, shop)
-    edit(shop, lambda rows: rows.__delitem__(slice(0, 6)))
-    index(db, shop)
-    assert len(contents(db)["items"]) == 12
-    report = index(db, shop, prune=True)
-    stored = contents(db)
-    assert report.counts.pruned == 6
-    assert sorted(stored["items"]) == sorted(f"item-{n}" for n in range(6, 12))
-    assert {row["item_id"] for row in stored["views"].values()} == set(stored["items"])
-    assert stored["failures"] == {}
-
-
-def test_an_item_whose_row_is_bad_today_is_not_pruned(db: Path, tmp_path: Path) -> None:
-    rows: Rows = [
-        {"item_id": "a", "title": "one"},
-        {"item_id": "b", "title": "two"},
-        {"item_id": "c", "title": "three"},
-    ]
-    index(db, write_jsonl(tmp_path / "c.jsonl", rows))
-    rows = [rows[0], rows[1] | {"created_at": "soon"}]
-    report = index(db, write_jsonl(tmp_path / "c.jsonl", rows), prune=True, options=CatalogOptions(skip_bad_rows=True))
-    assert (report.counts.pruned, report.counts.skipped_rows) == (1, 1)
-    assert sorted(contents(db)["items"]) == ["a", "b"]
-
-
-def test_pruning_reaches_every_item_of_a_large_database(db: Path, tmp_path: Path) -> None:
-    rows = [{"item_id": f"i{n}", "title": "t"} for n in range(12_000)]
-    index(db, write_jsonl(tmp_path / "c.jsonl", rows), settings=IndexSettings(write_items=10_000))
-    report = index(db, write_jsonl(tmp_path / "c.jsonl", rows[::5]), prune=True)
-    assert report.counts.pruned == 9_600
-    assert set(contents(db)["items"]) == {row["item_id"] for row in rows[::5]}
-
-
-# ---- trying failures again
-
-
-def test_retry_tries_just_the_items_that_failed(db: Path, shop: Path) -> None:
-    index(db, shop)
-    encoder = ColourEncoder()
-    (report,) = firstsight.open(db, encoder=encoder).retry()
-    assert (report.counts.total, report.counts.encoded, encoder.texts, encoder.images) == (2, 2, 2, 0)
-    assert [row[-1] for row in failed(db)] == [2, 2]
-
-
-def test_a_mended_picture_is_forgotten_after_a_retry(db: Path, shop: Path) -> None:
-    index(db, shop)
-    (shop.parent / "0.png").write_bytes(picture(0))
-    firstsight.open(db, encoder=ColourEncoder()).retry()
-    assert [(row[0], row[-1]) for row in failed(db)] == [("item-1", 2)]
-    assert len(firstsight.open(db).get("item-0")["views"]) == 2
-
-
-def test_a_retry_reads_the_catalogue_as_the_run_did(db: Path, tmp_path: Path) -> None:
-    rows = [{"sku": "a", "name": "Tea", "photo": "gone.png", "junk": 1}]
-    options = CatalogOptions(
-        mapping={"item_id": ("sku",), "title": ("name",), "images": ("photo",)}, drop=frozenset({"junk"})
-    )
-    index(db, write_csv(tmp_path / "c.csv", rows), options=options)
-    (tmp_path / "gone.png").write_bytes(picture(1))
-    firstsight.open(db, encoder=ColourEncoder()).retry()
-    assert failed(db) == []
-
-
-def test_a_retry_where_nothing_failed_does_nothing(db: Path, tmp_path: Path) -> None:
-    index(db, write_jsonl(tmp_path / "c.jsonl", [{"item_id": "a", "title": "Tea"}]))
-    assert firstsight.open(db, encoder=ColourEncoder()).retry() == []
-
-
-def test_a_retry_of_items_from_standard_input_asks_for_their_catalogue(
-    db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    line = json.dumps({"item_id": "a", "title": "Tea", "images": "gone.png"}).encode()
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(line)))
-    monkeypatch.chdir(tmp_path)
-    index(db, "-")
-    with pytest.raises(
-        CatalogError, match="1 failed items came from standard input, which is gone; name their catalogue"
-    ):
-        firstsight.open(db, encoder=ColourEncoder()).retry()
-    (tmp_path / "gone.png").write_bytes(picture(1))
-    (tmp_path / "c.jsonl").write_bytes(line)
-    firstsight.open(db, encoder=ColourEncoder()).retry(tmp_path / "c.jsonl")
-    assert failed(db) == []
+    assert {row[3] for row in failures(db)} <= set(firstsight.errors.FAILURE_REASONS)
 
 
 # ---- stopping and failing
 
 
+@pytest.mark.slow
 def test_a_stopped_run_writes_what_it_has_in_hand_and_the_next_one_goes_on(db: Path, tmp_path: Path) -> None:
     shop = write_csv(tmp_path / "shop" / "c.csv", make_shop(tmp_path / "shop", 60, broken=2))
     asked = iter(range(1000))
@@ -496,6 +292,7 @@ def test_a_stopped_run_does_not_prune(db: Path, shop: Path) -> None:
     assert (report.outcome, report.counts.pruned, len(contents(db)["items"])) == ("stopped", 0, 12)
 
 
+@pytest.mark.slow
 def test_an_encoder_that_breaks_ends_the_run_and_keeps_what_was_written(db: Path, tmp_path: Path) -> None:
     class Breaks(ColourEncoder):
         def encode_images(self, images: Sequence[ImageInput]) -> Vectors:
@@ -535,13 +332,14 @@ def test_vectors_of_two_encoders_never_mix(db: Path, shop: Path, other: ColourEn
 # ---- batches
 
 
+@pytest.mark.slow
 def test_the_encoder_sees_full_batches(db: Path, tmp_path: Path) -> None:
     shop = write_csv(tmp_path / "shop" / "c.csv", make_shop(tmp_path / "shop", 500))
     encoder = ColourEncoder()
     index(db, shop, encoder, settings=IndexSettings(write_items=100))
     assert encoder.images == encoder.texts == 500
     assert encoder.image_batches == [32] * 15 + [20]
-    assert min(encoder.text_batches[:-1]) == 32  # with each batch of pictures those of the same items
+    assert min(encoder.text_batches[:-1]) == 32  # each batch of pictures comes with the texts of its items
 
 
 def test_items_without_pictures_are_encoded_and_written_as_they_come(db: Path, tmp_path: Path) -> None:
@@ -562,6 +360,7 @@ def test_changed_columns_are_written_as_they_come(db: Path, tmp_path: Path) -> N
     assert sorted(set(done)) == [0, 1000, 2000, 3000]
 
 
+@pytest.mark.slow
 def test_an_item_of_a_thousand_pictures_is_one_item(db: Path, tmp_path: Path) -> None:
     for n in range(10):
         (tmp_path / f"{n}.png").write_bytes(picture(n))

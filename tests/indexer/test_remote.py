@@ -1,4 +1,4 @@
-"""Remote media in an index run: slow hosts beside fast ones, servers that are down, pictures that change."""
+"""Remote media in an index run: slow and fast hosts, servers that are down, pictures that change."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def serve_png(request: BaseHTTPRequestHandler, seed: int = 0) -> None:
 
 
 class GatedRoute:
-    """A route that holds its requests until it is opened, and knows how many it held at once."""
+    """A route that delays its requests until it is opened, and counts the delayed requests."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -72,7 +72,7 @@ def test_a_slow_host_is_overtaken_and_holds_only_its_share(server: Server) -> No
     policy = MediaPolicy(allow_private=True, timeout_s=20.0, fetches=5, fetches_per_host=3)
     with MediaLoader(policy, IndexSettings(), 32) as loader:
         results = loader.load_ahead([job(uri) for uri in slow + fast])
-        first = [next(results) for _ in fast]  # while every request to the slow one is held
+        first = [next(results) for _ in fast]  # while all requests to the slow host are delayed
         assert sorted(done.uri for done, _ in first) == sorted(fast)
         assert all(isinstance(loaded, list) for _, loaded in first)
         assert gate.most == 3
@@ -82,7 +82,7 @@ def test_a_slow_host_is_overtaken_and_holds_only_its_share(server: Server) -> No
 
 
 def test_fetching_overlaps_decoding(server: Server, tmp_path: Path) -> None:
-    """The remote pictures are asked for, and come, while no more than the first local one was taken."""
+    """All remote pictures arrive while the run has only taken the first local one."""
     asked = [threading.Event() for _ in range(4)]
 
     def route(request: BaseHTTPRequestHandler) -> None:
@@ -100,19 +100,20 @@ def test_fetching_overlaps_decoding(server: Server, tmp_path: Path) -> None:
         assert len(list(results)) == 7
 
 
+@pytest.mark.slow
 def test_local_media_keep_their_order(tmp_path: Path) -> None:
     names = []
     for n in range(40):
         names.append(str(tmp_path / f"{n}.png"))
-        side = 2000 if n % 7 == 0 else 16  # some take longer
+        side = 2000 if n % 7 == 0 else 16  # large pictures take longer
         Path(names[-1]).write_bytes(picture(n, side=side))
     settings = IndexSettings(pictures_ahead=5, decode_threads=4)
     with MediaLoader(POLICY, settings, 8) as loader:
         assert [done.uri for done, _ in loader.load_ahead(job(name) for name in names)] == names
 
 
-def test_no_more_is_decoded_ahead_than_asked_for(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures that have come in any order wait as bytes until there is room."""
+def test_decoding_ahead_stops_at_its_limit(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures that arrive in any order wait as bytes until a decoder slot is free."""
     decoded: list[str] = []
     plain = MediaLoader._open_picture
 
@@ -134,13 +135,15 @@ def test_no_more_is_decoded_ahead_than_asked_for(server: Server, monkeypatch: py
         for taken in range(1, 51):
             next(results)
             if taken == 1:
-                assert all(served.acquire(timeout=10) for _ in uris)  # all fetched, though none of the rest was taken
+                assert all(
+                    served.acquire(timeout=10) for _ in uris
+                )  # all are fetched, although no other result was taken
             assert len(decoded) <= taken + 4
         assert next(results, None) is None
     assert sorted(decoded) == sorted(uris)
 
 
-def test_one_bad_medium_costs_no_other(server: Server, tmp_path: Path) -> None:
+def test_a_bad_medium_does_not_affect_others(server: Server, tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"no picture")
     server.routes["/a.png"] = serve_png
     bad = [str(tmp_path / "broken.png"), server.answer("/gone.png", status=404), "http://127.0.0.1:1/x", "ftp://x/y"]
@@ -151,17 +154,17 @@ def test_one_bad_medium_costs_no_other(server: Server, tmp_path: Path) -> None:
     assert found == {(uri, uri in bad) for uri in uris}
 
 
-def test_leaving_early_leaves_no_file_and_no_fetch_behind(server: Server, tmp_path: Path) -> None:
+def test_an_early_end_leaves_no_file_and_no_fetch(server: Server, tmp_path: Path) -> None:
     server.routes["/a.png"] = serve_png
     jobs = [job(server.url(f"/a.png?{n}")) for n in range(100)]
     with pytest.raises(KeyError), MediaLoader(POLICY, IndexSettings(pictures_ahead=2), 32) as loader:  # noqa: PT012
         next(loader.load_ahead(jobs))
         raise KeyError
-    with MediaLoader(POLICY, IndexSettings(), 32) as loader:  # and nothing is stuck
+    with MediaLoader(POLICY, IndexSettings(), 32) as loader:  # nothing is blocked
         assert len(list(loader.load_ahead(jobs[:3]))) == 3
 
 
-def test_the_queue_stops_at_the_bytes_it_may_hold() -> None:
+def test_the_queue_stops_at_its_limit_of_bytes() -> None:
     begun: list[int] = []
     changed = threading.Condition()
 
@@ -206,11 +209,11 @@ def test_hosts_take_turns() -> None:
 
 
 class Shop:
-    """A catalogue of two items with a picture each on a server that the test changes."""
+    """A catalogue of two items with one picture each, on a server that the test changes."""
 
     def __init__(self, server: Server, folder: Path) -> None:
         self._server = server
-        self.asked: list[tuple[str, int]] = []  # path, status
+        self.requests: list[tuple[str, int]] = []  # path, status
         self.status: dict[str, int] = {}
         self.pictures = {"/0.png": 0, "/1.png": 1}
         self.etags = True
@@ -226,7 +229,7 @@ class Shop:
         etag = f'"{self.pictures[request.path]}"'
         if status == 200 and request.headers["If-None-Match"] == etag and self.etags:
             status = 304
-        self.asked.append((request.path, status))
+        self.requests.append((request.path, status))
         body = picture(self.pictures[request.path]) if status == 200 else b""
         request.send_response(status)
         if self.etags:
@@ -237,7 +240,7 @@ class Shop:
         request.wfile.write(body)
 
     def index(self, db: Path, *, retry: bool = False, **how: Any) -> firstsight.IndexReport | None:
-        self.asked.clear()
+        self.requests.clear()
         write_jsonl(self.path, self.rows)
         policy = MediaPolicy(allow_private=True, timeout_s=5.0, backoff_s=0.01, tries=2, **how)
         database = firstsight.open(db, encoder=ColourEncoder(), policy=policy)
@@ -251,11 +254,12 @@ def shop(server: Server, tmp_path: Path) -> Shop:
     return Shop(server, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [503, 429, 403])
-def test_a_server_that_is_down_costs_no_views(status: int, shop: Shop, db: Path) -> None:
+def test_an_unreachable_server_removes_no_views(status: int, shop: Shop, db: Path) -> None:
     shop.index(db)
     before = contents(db)
-    shop.rows[0]["title"] = "another thing"  # so that it is encoded again
+    shop.rows[0]["title"] = "another thing"  # so that the item is encoded again
     shop.status["/0.png"] = status
     report = shop.index(db)
     assert report is not None
@@ -269,10 +273,10 @@ def test_a_server_that_is_down_costs_no_views(status: int, shop: Shop, db: Path)
     both = title + np.array(view["vector"])
     np.testing.assert_allclose(after["items"]["item-0"]["vector"], both / np.linalg.norm(both), atol=1e-5)
     (failure,) = after["failures"].values()
-    assert failure["message"].endswith("what was indexed of it before is kept")
+    assert failure["message"].endswith("its earlier views stay in the index")
 
 
-def test_a_retry_mends_it_once_the_server_is_back(shop: Shop, db: Path) -> None:
+def test_a_retry_succeeds_once_the_server_is_back(shop: Shop, db: Path) -> None:
     shop.index(db)
     shop.rows[0]["title"] = "another thing"
     shop.status["/0.png"] = 503
@@ -313,29 +317,29 @@ def test_a_kept_view_moves_with_its_picture(shop: Shop, db: Path, server: Server
     assert views["item-0#image-0"]["uri"] == shop.rows[1]["images"][0]
 
 
-def test_nothing_is_asked_for_without_refresh(shop: Shop, db: Path) -> None:
+def test_without_refresh_no_server_is_asked(shop: Shop, db: Path) -> None:
     shop.index(db)
     shop.pictures["/0.png"] = 7
     report = shop.index(db)
     assert report is not None
     assert report.counts.unchanged == 2
-    assert shop.asked == []
+    assert shop.requests == []
 
 
-def test_refresh_encodes_what_has_changed_behind_its_address(shop: Shop, db: Path) -> None:
+def test_refresh_encodes_media_that_changed_at_their_address(shop: Shop, db: Path) -> None:
     shop.index(db)
     shop.pictures["/0.png"] = 7
     report = shop.index(db, refresh=True)
     assert report is not None
     assert (report.counts.encoded, report.counts.unchanged) == (1, 1)
-    assert ("/1.png", 304) in shop.asked
+    assert ("/1.png", 304) in shop.requests
     assert contents(db)["views"]["item-0#image-0"]["version"] == 'etag "7"'
     again = shop.index(db, refresh=True)
     assert again is not None
     assert again.counts.unchanged == 2
 
 
-def test_refresh_leaves_alone_what_cannot_be_asked_and_drops_what_is_gone(shop: Shop, db: Path) -> None:
+def test_refresh_keeps_unreachable_media_and_drops_missing_ones(shop: Shop, db: Path) -> None:
     shop.index(db)
     shop.status |= {"/0.png": 503, "/1.png": 404}
     report = shop.index(db, refresh=True)
@@ -346,7 +350,7 @@ def test_refresh_leaves_alone_what_cannot_be_asked_and_drops_what_is_gone(shop: 
     assert "item-1#image-0" not in views
 
 
-def test_refresh_encodes_again_where_a_server_tells_no_versions(shop: Shop, db: Path) -> None:
+def test_refresh_encodes_again_if_a_server_gives_no_versions(shop: Shop, db: Path) -> None:
     shop.etags = False
     shop.index(db)
     report = shop.index(db, refresh=True)
@@ -354,7 +358,7 @@ def test_refresh_encodes_again_where_a_server_tells_no_versions(shop: Shop, db: 
     assert report.counts.encoded == 2
 
 
-def test_a_database_from_before_gets_the_versions(shop: Shop, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_earlier_database_gets_the_versions(shop: Shop, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as before:
         before.setattr(tables, "CURRENT_LAYOUT", 1)
         shop.index(db)

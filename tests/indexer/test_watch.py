@@ -1,4 +1,4 @@
-"""Watching a stream for an item: a window of frames in the index while it runs, whatever comes between."""
+"""The watch of a stream: a window of frames in the index while it runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from firstsight.storage.locks import watch_lock
 from firstsight.storage.store import Store
 from firstsight.storage.tables import Part
 from tests.indexer.shop import ColourEncoder, assert_same, contents, index, make_shop, write_csv
-from tests.indexer.test_kill import SimulatedCrash, crash_after
+from tests.indexer.test_kill import killed_before_each_write
 from tests.media.streams import FolderServer, grey, grey_clip, hls_in_real_time, needs_ffmpeg, write_clip, write_hls
 
 ROOT = Path(__file__).parents[2]
@@ -63,12 +63,13 @@ def clip(tmp_path: Path) -> Path:
     return grey_clip(tmp_path / "c.ts", 8)
 
 
-# ---- the real thing
+# ---- a real stream
 
 
+@pytest.mark.slow
 @needs_ffmpeg
 def test_a_stream_is_found_by_what_it_shows_while_it_runs(tmp_path: Path, starter: Encoder) -> None:
-    """Two products, one after the other, over HLS in real time, with the real encoder: the index follows."""
+    """Two products in turn, over HLS in real time, with the real encoder: the index follows."""
     pictures = [
         Image.open(ROOT / "sample_media" / "pictures" / name).convert("RGB").resize((320, 320))
         for name in ("guitar-acoustic.jpg", "bananas.jpg")
@@ -101,7 +102,7 @@ def test_a_stream_is_found_by_what_it_shows_while_it_runs(tmp_path: Path, starte
     assert len(running) >= 2, "nothing was in the index before the stream was over"
     assert running[0][0] > running[0][1]
     assert seen[-1][2] > seen[-1][1]
-    (found,) = searched.search("show", mode="words")  # its row was written several times, and its words are found
+    (found,) = searched.search("show", mode="words")  # its row was written several times; search by words finds it
     assert (found.item_id, found.kind) == ("show", "live")
     assert found.picture is not None
     assert found.picture.uri == f"live+{server.url('live.m3u8')}"
@@ -110,6 +111,7 @@ def test_a_stream_is_found_by_what_it_shows_while_it_runs(tmp_path: Path, starte
 # ---- the window
 
 
+@pytest.mark.slow
 def test_the_window_slides_and_the_items_vector_follows(db: Path, clip: Path) -> None:
     at: list[list[float]] = []
     report = watch(db, clip, window_s=3, on_update=lambda counts: at.append([v["time_s"] for v in live_views(db)]))
@@ -146,7 +148,7 @@ def test_a_frame_that_breaks_the_encoder_costs_itself_and_is_listed(db: Path, cl
     (failure,) = open_(db).failures()
     assert (failure["item_id"], failure["uri"], failure["stage"]) == ("item-3", str(clip), "encode")
     assert failure["message"] == "the frame at 6.0 s: the encoder failed on it (RuntimeError: no such grey)"
-    assert open_(db).retry() == []  # a stream is gone
+    assert open_(db).retry() == []  # frames of a stream cannot be retried
 
 
 def test_a_title_that_breaks_the_encoder_leaves_the_frames(tmp_path: Path, clip: Path) -> None:
@@ -187,6 +189,7 @@ def test_weights_of_the_run_that_made_the_item_are_kept(tmp_path: Path, catalogu
     np.testing.assert_allclose(item["vector"], unit(frames), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_second_watch_replaces_the_first_ones_frames(tmp_path: Path, db: Path, clip: Path) -> None:
     watch(db, clip)
     short = grey_clip(tmp_path / "short.ts", 2)
@@ -199,6 +202,7 @@ def test_a_second_watch_replaces_the_first_ones_frames(tmp_path: Path, db: Path,
 # ---- items
 
 
+@pytest.mark.slow
 def test_an_item_that_is_not_there_is_made_with_a_title_and_found_by_it(tmp_path: Path, clip: Path) -> None:
     db = tmp_path / "new"
     watch(db, clip, "show", title="The evening show")
@@ -226,9 +230,10 @@ def test_a_stream_of_which_nothing_came_is_an_error_and_leaves_the_item_as_it_wa
     assert_same(contents(db), before)
 
 
-# ---- beside index runs
+# ---- during index runs
 
 
+@pytest.mark.slow
 def test_an_index_run_leaves_the_frames_of_an_unchanged_item(db: Path, catalogue: Path, clip: Path) -> None:
     watch(db, clip)
     watch(db, clip, "show", title="A show")
@@ -239,6 +244,7 @@ def test_an_index_run_leaves_the_frames_of_an_unchanged_item(db: Path, catalogue
     assert open_(db).retry() == []
 
 
+@pytest.mark.slow
 def test_an_index_run_encodes_a_changed_item_without_its_frames_and_prunes_one_of_no_catalogue(
     db: Path, catalogue: Path, clip: Path
 ) -> None:
@@ -252,6 +258,7 @@ def test_an_index_run_encodes_a_changed_item_without_its_frames_and_prunes_one_o
     np.testing.assert_allclose((item := open_(db).get("item-3"))["vector"], fused(item), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_running_watch_puts_its_frames_back_after_an_index_run(db: Path, catalogue: Path, clip: Path) -> None:
     rows = make_shop(catalogue.parent, 5)
     rows[3]["title"] = "another title"
@@ -272,6 +279,7 @@ def test_a_running_watch_puts_its_frames_back_after_an_index_run(db: Path, catal
     assert [run["outcome"] for run in open_(db).status().runs] == ["finished"] * 3
 
 
+@pytest.mark.slow
 def test_a_running_watch_makes_its_item_again_and_ends_where_the_catalogues_is_gone(
     db: Path, catalogue: Path, clip: Path
 ) -> None:
@@ -279,18 +287,19 @@ def test_a_running_watch_makes_its_item_again_and_ends_where_the_catalogues_is_g
         if counts.updates == 1:
             index(db, write_csv(catalogue, make_shop(catalogue.parent, 2)), prune=True)
 
-    for _ in range(2):  # made by this watch, and by the one before
+    for _ in range(2):  # created by this watch, then by the earlier one
         watch(db, clip, "show", title="A show", every_s=0.1, on_update=prune)
         item = open_(db).get("show")
         assert sum(view["part"] == "frame" for view in item["views"]) == 80
         np.testing.assert_allclose(item["vector"], fused(item), atol=1e-5)
     index(db, write_csv(catalogue, make_shop(catalogue.parent, 5)))
-    with pytest.raises(QueryError, match="has been removed from"):
+    with pytest.raises(QueryError, match="was removed from"):
         watch(db, clip, every_s=0.1, on_update=prune)
     assert open_(db).status().runs[-1]["outcome"] == "finished"
     assert "failed" in {run["outcome"] for run in open_(db).status().runs}
 
 
+@pytest.mark.slow
 def test_a_watch_waits_with_its_writes_while_another_process_writes(db: Path, clip: Path) -> None:
     with Store.open(db).writing(), pytest.raises(DatabaseBusyError):
         watch(db, clip, last_write_s=0)
@@ -299,13 +308,13 @@ def test_a_watch_waits_with_its_writes_while_another_process_writes(db: Path, cl
         other.enter_context(Store.open(db).writing())
 
         def should_stop() -> bool:
-            if encoder.images:  # and so a write was tried
+            if encoder.images:  # so a write was tried
                 other.close()
             return False
 
         report = open_(db, encoder).watch(clip, item_id="item-3", every_s=0.1, update_s=0, should_stop=should_stop)
     assert report.counts.busy == 1
-    assert len(live_views(db)) == report.counts.frames == 80  # and nothing was lost
+    assert len(live_views(db)) == report.counts.frames == 80  # no frame was lost
 
 
 def test_only_one_process_watches_for_an_item(db: Path, clip: Path) -> None:
@@ -365,30 +374,27 @@ def test_settings_out_of_range_are_named(wrong: dict[str, float]) -> None:
 # ---- kills
 
 
+@pytest.mark.slow
 def test_a_watch_may_die_after_any_write(
     tmp_path: Path, db: Path, catalogue: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An index run makes all well after every other write, and after the rest a new watch goes on as if nothing was."""
-    how: dict[str, Any] = {"every_s": 0.1, "window_s": 3, "update_s": 1e6}  # 80 frames: two updates, or more
+    """After every other write an index run repairs the database; after the others a new watch continues."""
+    settings: dict[str, Any] = {"every_s": 0.1, "window_s": 3, "update_s": 1e6}  # 80 frames: two updates, or more
     whole = tmp_path / "whole"
     shutil.copytree(db, whole)
-    with crash_after(10_000, monkeypatch) as counted:
-        watch(whole, clip, **how)
+    with killed_before_each_write(whole, tmp_path, monkeypatch) as copies:
+        watch(whole, clip, **settings)
     expected = contents(whole)
-    assert counted[0] >= 10
-    for allowed in range(counted[0]):
-        died = tmp_path / f"dies-after-{allowed}"
-        shutil.copytree(db, died)
-        with crash_after(allowed, monkeypatch), pytest.raises(SimulatedCrash):
-            watch(died, clip, **how)
-        if allowed % 2:
+    assert len(copies) >= 10
+    for writes, died in enumerate(copies):
+        if writes % 2:
             index(died, catalogue)
             item = open_(died).get("item-3")
             np.testing.assert_allclose(item["vector"], fused(item), atol=1e-4)
         else:
-            watch(died, clip, **how)
+            watch(died, clip, **settings)
             again = contents(died)
-            again["items"]["item-3"]["digest"] = expected["items"]["item-3"]["digest"]  # empty: encode it again
+            again["items"]["item-3"]["digest"] = expected["items"]["item-3"]["digest"]  # empty: to be encoded again
             assert_same(again, expected)
         assert {run["outcome"] for run in open_(died).status().runs} <= {"finished", "killed"}
         shutil.rmtree(died)

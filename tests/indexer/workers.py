@@ -22,13 +22,13 @@ class Worker:
         assert self.answer() == "ready"
 
     def go(self) -> None:
-        """Let it begin, or go on."""
+        """Let the worker begin, or continue."""
         assert self.process.stdin is not None
         self.process.stdin.write("\n")
         self.process.stdin.flush()
 
     def answer(self) -> str:
-        """Its next line."""
+        """Read the next line of the worker."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline().rstrip("\n")
         if not line and self.process.wait() != -9:

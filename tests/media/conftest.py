@@ -1,4 +1,4 @@
-"""Real media made on the spot, and a real HTTP server that misbehaves on request."""
+"""Fixtures: real media made by the test, and a real HTTP server that misbehaves on request."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ Route = Callable[[BaseHTTPRequestHandler], None]
 
 class _QuietServer(ThreadingHTTPServer):
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: clients that hang up early are what these tests are about."""
+        """Print nothing: these tests close connections early on purpose."""
 
 
 class Server:
-    """An HTTP server on 127.0.0.1 whose paths are functions that write the whole answer."""
+    """An HTTP server on 127.0.0.1. A function per path writes the whole answer."""
 
     def __init__(self) -> None:
         self.routes: dict[str, Route] = {}
         self.requests: list[dict[str, str]] = []
-        self.released = threading.Event()  # set at the end of the test: what slow routes wait for
+        self.released = threading.Event()  # set at the end of the test; slow routes wait for it
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -36,7 +36,7 @@ class Server:
                 server.requests.append({name.lower(): value for name, value in self.headers.items()})
                 try:
                     server.routes[self.path.partition("?")[0]](self)
-                except (BrokenPipeError, ConnectionResetError):  # the client has seen enough
+                except (BrokenPipeError, ConnectionResetError):  # the client closed the connection
                     self.close_connection = True
 
             def log_message(self, format: str, *args: Any) -> None:
@@ -88,7 +88,7 @@ class MakeVideo(Protocol):
 
 @pytest.fixture
 def make_video(tmp_path: Path) -> MakeVideo:
-    """Write a video at 10 frames a second whose frame i of n is grey level 255 * i / n."""
+    """Write a video at 10 frames per second. Frame i of n has the grey level 255 * i / n."""
 
     def make(
         name: str,

@@ -1,4 +1,4 @@
-"""Streams for tests: clips of known pictures, an HLS folder filled in real time, a server that comes and goes."""
+"""Streams for tests: clips of known pictures, an HLS folder filled in real time, a server that can stop and restart."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from PIL import Image
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="the ffmpeg command is not installed")
 
 RATE = 10
-"""Frames a second of a clip."""
+"""Frames per second of a clip."""
 
 
 def grey_clip(path: Path, seconds: int, *, key_every: int = 5, container: str = "mpegts", title: str = "") -> Path:
-    """A clip of 64 x 48 whose grey level is 10 for each second gone; a key frame every `key_every` frames."""
+    """Make a clip of 64 x 48. Its grey level rises by 10 per second; it has a key frame every `key_every` frames."""
     levels = [10 * (n // RATE) for n in range(seconds * RATE)]
     return write_clip(path, [Image.new("RGB", (64, 48), (v, v, v)) for v in levels], key_every, container, title)
 
@@ -35,7 +35,7 @@ def grey_clip(path: Path, seconds: int, *, key_every: int = 5, container: str = 
 def write_clip(
     path: Path, pictures: Sequence[Image.Image], key_every: int = 5, container: str = "mpegts", title: str = ""
 ) -> Path:
-    """A clip of these pictures, ten a second, in H.264 without B-frames."""
+    """Make a clip of these pictures, ten per second, in H.264 without B-frames."""
     with av.open(str(path), "w", format=container) as opened:
         opened.metadata.update({"title": title} if title else {})
         stream = opened.add_stream("libx264", rate=RATE)
@@ -51,12 +51,12 @@ def write_clip(
 
 
 def grey(picture: Image.Image) -> int:
-    """The grey level of a clip's frame, to the next ten."""
+    """The grey level of a clip's frame, rounded to ten."""
     return 10 * round(float(np.asarray(picture).mean()) / 10)
 
 
 def write_hls(folder: Path, clip: Path, *, ended: bool) -> Path:
-    """A playlist of one segment, complete or as of a stream that has not ended."""
+    """A playlist of one segment, of a stream that has ended or goes on."""
     folder.mkdir(exist_ok=True)
     shutil.copy(clip, folder / "segment.ts")
     lines = ["#EXTM3U", "#EXT-X-VERSION:3", "#EXT-X-TARGETDURATION:1", "#EXTINF:1.0,", "segment.ts"]
@@ -67,7 +67,7 @@ def write_hls(folder: Path, clip: Path, *, ended: bool) -> Path:
 
 @contextmanager
 def hls_in_real_time(clip: Path, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """ffmpeg, filling a folder with a clip as fast as it plays; ready when the playlist is there."""
+    """Start ffmpeg, which writes a clip to a folder in real time. Return when the playlist exists."""
     folder.mkdir(exist_ok=True)
     how = ["-c", "copy", "-f", "hls", "-hls_time", "0.5", "-hls_list_size", "4", str(folder / "live.m3u8")]
     with ffmpeg("-re", "-i", str(clip), *how) as process:
@@ -78,7 +78,7 @@ def hls_in_real_time(clip: Path, folder: Path) -> Iterator[subprocess.Popen[byte
 
 @contextmanager
 def ffmpeg(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A running ffmpeg; it ends with the block."""
+    """A running ffmpeg that ends with the block."""
     process = subprocess.Popen(["ffmpeg", "-nostdin", "-v", "error", *arguments])
     try:
         yield process
@@ -88,7 +88,7 @@ def ffmpeg(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 class FolderServer:
-    """A folder behind http on 127.0.0.1, which can go away and come back at the same port."""
+    """An HTTP server for a folder on 127.0.0.1 that can stop and restart at the same port."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -96,7 +96,7 @@ class FolderServer:
         self.start()
 
     def start(self) -> None:
-        """Serve, at the port of before."""
+        """Start serving, at the same port as before."""
         handler = functools.partial(_Quiet, directory=str(self._folder))
         self._http = _Server(("127.0.0.1", self.port), handler)
         self.port = self._http.server_address[1]
@@ -104,7 +104,7 @@ class FolderServer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Refuse connections, and cut those that are open."""
+        """Refuse connections and close the open ones."""
         self._http.shutdown()
         self._http.server_close()
         for connection in self._http.open:
@@ -127,7 +127,7 @@ class _Server(http.server.ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: cut connections are what these tests are about."""
+        """Print nothing: these tests close connections on purpose."""
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
@@ -189,7 +189,7 @@ class RtspServer:
 
 
 def free_port() -> int:
-    """A port that nobody listens at, just now."""
+    """A port on which no server listens now."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return int(taken.getsockname()[1])

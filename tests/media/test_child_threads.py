@@ -1,4 +1,4 @@
-"""Decoding takes the same threads and address space on every machine, however many CPUs it has."""
+"""Decoding uses the same threads and address space on every machine, for any number of CPUs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from firstsight.media.decode.video_sampler import VideoSampler
 from firstsight.media.live.live_sampler import LiveFrame, LiveSampler
 from tests.media.streams import write_clip
 
-MOST_THREADS = 2  # decord has one beside the child's own
+MOST_THREADS = 2  # one of decord and the child's own
 MOST_BYTES = 900 * 2**20
 SIZE = (640, 480)
 
@@ -34,7 +34,7 @@ def threads() -> set[str]:
 
 @pytest.mark.parametrize(("layout", "transfer"), [("yuv420p", 1), ("yuva420p", 1), ("yuv420p10le", 16)])
 def test_converting_frames_starts_no_threads(layout: str, transfer: int) -> None:
-    """swscale would start one for each CPU and each frame that is kept; on a machine with one CPU this cannot fail."""
+    """By default swscale starts one thread per CPU for each kept frame. With one CPU this test cannot fail."""
     pixels = np.random.default_rng(0).integers(0, 256, (*SIZE[::-1], 3), dtype=np.uint8)
     frames = [av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(format=layout, threads=1) for _ in range(3)]
     before = threads()
@@ -77,12 +77,12 @@ long sysconf(int name) {
     return name == _SC_NPROCESSORS_ONLN || name == _SC_NPROCESSORS_CONF ? CPUS : real(name);
 }
 """
-"""What libraries ask for the number of CPUs."""
+"""Functions that libraries call for the number of CPUs."""
 
 
 @pytest.fixture(scope="module")
 def cpus(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A library that tells whoever loads it that there are 64 CPUs."""
+    """A preloaded library that reports 64 CPUs."""
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
         pytest.skip("a C compiler is needed to tell a child of 64 CPUs")
@@ -93,7 +93,7 @@ def cpus(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def most_bytes(pid: int) -> int:
-    """Address space of a child at its largest; it has no more threads than it may have."""
+    """The peak address space of a child. Check its number of threads too."""
     status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     assert int(status["Threads"]) <= MOST_THREADS
     return int(status["VmPeak"].removesuffix("kB")) * 1024
@@ -111,10 +111,11 @@ def animated_avif(path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """More frames than a sampler lets wait, in a container that goes to PyAV."""
+    """A video for PyAV with more frames than may wait in a sampler."""
     return write_clip(tmp_path_factory.mktemp("clips") / "clip.ts", colours(50))
 
 
+@pytest.mark.slow
 def test_videos_take_no_more_with_64_cpus(
     clip: Path, cpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,7 +136,7 @@ def test_a_stream_takes_no_more_with_64_cpus(clip: Path, cpus: str, monkeypatch:
         while len(taken) < 16:
             taken += sampler.take(1, 30.0)
         assert sampler.child_pid is not None
-        assert most_bytes(sampler.child_pid) <= MOST_BYTES  # it waits: a file's frames are not dropped
+        assert most_bytes(sampler.child_pid) <= MOST_BYTES  # the child waits: frames of a file are never dropped
 
 
 def test_a_picture_takes_no_more_with_64_cpus(cpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Downloads are tried again where that may help, and go on where they were cut."""
+"""Downloads retry failures that may pass, and resume interrupted transfers."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from firstsight.errors import MediaError
-from firstsight.media.fetch.addresses import fetch_bytes, fetch_file
 from firstsight.media.fetch.download import Version, download, has_changed
+from firstsight.media.fetch.fetched_media import fetch_bytes, fetch_file
 from firstsight.media.fetch.http_source import HttpSource
 from firstsight.media.fetch.network_guard import GuardedBackend
 from firstsight.media.policy import MediaPolicy
@@ -59,7 +59,7 @@ def whole(body: bytes = BODY, **headers: str) -> Step:
 
 
 def cut(sent: int, body: bytes = BODY, **headers: str) -> Step:
-    """Announce the whole body, send a part of it and hang up."""
+    """Announce the whole body, send a part of it and close the connection."""
 
     def answer(request: BaseHTTPRequestHandler) -> None:
         request.send_response(200)
@@ -74,7 +74,7 @@ def cut(sent: int, body: bytes = BODY, **headers: str) -> Step:
 
 
 def rest(body: bytes = BODY, *, shift: int = 0) -> Step:
-    """Send what the Range header asks for, or `shift` bytes beside it."""
+    """Send the requested range, or a range moved by `shift` bytes."""
 
     def answer(request: BaseHTTPRequestHandler) -> None:
         start = int(request.headers["Range"].removeprefix("bytes=").removesuffix("-")) + shift
@@ -88,7 +88,7 @@ def rest(body: bytes = BODY, *, shift: int = 0) -> Step:
 
 
 def play(server: Server, steps: Sequence[Step], path: str = "/a.jpg") -> str:
-    """Serve one step a request, the last one for all that follow."""
+    """Serve one step per request; repeat the last step for later requests."""
     left = list(steps)
     server.routes[path] = lambda request: (left.pop(0) if len(left) > 1 else left[0])(request)
     return server.url(path)
@@ -130,7 +130,7 @@ def test_retry_after_is_obeyed(as_date: bool, server: Server) -> None:
         status(429, Retry_After=after)(request)
 
     assert fetch_bytes(play(server, [note(busy), note(whole())]), QUICK) == BODY
-    assert asked[1] - asked[0] >= 0.95  # a date has whole seconds: between one and two from now
+    assert asked[1] - asked[0] >= 0.95  # dates have whole seconds: the wait is between one and two
 
 
 def test_a_retry_after_beyond_the_time_limit_is_not_waited_for(server: Server) -> None:
@@ -170,7 +170,7 @@ def test_a_server_that_hangs_once_is_asked_again(server: Server) -> None:
     def silent(request: BaseHTTPRequestHandler) -> None:
         server.released.wait(10)
 
-    policy = MediaPolicy(allow_private=True, timeout_s=2.0, backoff_s=0.0)  # half of it for each wait
+    policy = MediaPolicy(allow_private=True, timeout_s=2.0, backoff_s=0.0)  # each wait may take half of it
     assert fetch_bytes(play(server, [silent, whole()]), policy) == BODY
 
 
@@ -217,7 +217,7 @@ def test_a_dropped_connection_is_named_with_its_tries(server: Server) -> None:
 
 
 def endless(start: bytes) -> Step:
-    """Send for as long as the other side listens."""
+    """Send until the client closes the connection."""
 
     def answer(request: BaseHTTPRequestHandler) -> None:
         request.send_response(200)
@@ -258,7 +258,7 @@ def test_an_announced_size_above_the_limit_is_refused_before_the_body(server: Se
         request.send_response(200)
         request.send_header("Content-Length", str(5 * 2**30))
         request.end_headers()
-        server.released.wait(10)  # and sends nothing
+        server.released.wait(10)  # sends nothing
 
     server.routes["/clip.mp4"] = huge
     with pytest.raises(MediaError) as caught, fetch_file(server.url("/clip.mp4"), QUICK):
@@ -287,7 +287,7 @@ def test_a_changed_version_is_seen(server: Server) -> None:
     url = versioned(server, '"v2"')
     assert not has_changed(url, Version('"v2"'), QUICK)
     assert has_changed(url, Version('"v1"'), QUICK)
-    assert has_changed(url, Version(), QUICK)  # cannot be told
+    assert has_changed(url, Version(), QUICK)  # the server cannot tell
 
 
 def test_a_304_that_nobody_asked_for_is_unreachable(server: Server) -> None:
@@ -299,7 +299,7 @@ def test_a_304_that_nobody_asked_for_is_unreachable(server: Server) -> None:
 
 @pytest.fixture
 def stuck() -> Iterator[threading.Event]:
-    """What a resolver waits for that never answers; released at the end."""
+    """An event on which a resolver waits without an answer; set at the end."""
     released = threading.Event()
     yield released
     released.set()

@@ -1,4 +1,4 @@
-"""What was fetched is kept, asked for again only where it changed, bounded in bytes, and never trusted unchecked."""
+"""The download cache: files are downloaded again only if they changed, limited in bytes, and checked before use."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from firstsight.errors import MediaError, StoreError
-from firstsight.media.fetch.addresses import fetch_bytes, fetch_file
 from firstsight.media.fetch.download_cache import MediaCache, open_cache
+from firstsight.media.fetch.fetched_media import fetch_bytes, fetch_file
 from firstsight.media.policy import MediaPolicy
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def policy(tmp_path: Path) -> MediaPolicy:
 
 
 class VersionedFiles:
-    """Files with versions, that a test changes, behind a server that knows conditions."""
+    """Files with versions that a test can change, on a server that supports conditional requests."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -101,7 +101,7 @@ def test_one_picture_at_two_addresses_is_kept_once(shelf: VersionedFiles, policy
     assert len(kept_files(policy)) == 1
     shelf.put("/a.jpg", b"other", ETag='"v2"')
     fetch_bytes(shelf.put("/a.jpg", b"other", ETag='"v2"'), policy)
-    assert len(kept_files(policy)) == 2  # the other address has it still
+    assert len(kept_files(policy)) == 2  # the other address still uses it
 
 
 @pytest.mark.parametrize("headers", [{}, {"ETag": '"v1"', "Cache_Control": "private, no-store"}])
@@ -141,7 +141,7 @@ def test_the_least_recently_used_go_first(shelf: VersionedFiles, tmp_path: Path)
     urls = {name: shelf.put(f"/{name}", name.encode() * 3000, ETag='"v1"') for name in "abcd"}
     for name in "abc":
         fetch_bytes(urls[name], policy)
-    fetch_bytes(urls["a"], policy)  # used again: b is the oldest now
+    fetch_bytes(urls["a"], policy)  # used again, so b is the oldest now
     fetch_bytes(urls["d"], policy)
     assert cache_of(policy).size == 9_000
     assert sum(path.stat().st_size for path in kept_files(policy)) == 9_000
@@ -166,7 +166,7 @@ def test_limits_hold_for_what_is_kept(shelf: VersionedFiles, policy: MediaPolicy
     with pytest.raises(MediaError) as caught:
         fetch_bytes(url, small)
     assert caught.value.reason == "too_large"
-    with pytest.raises(MediaError, match="--allow-private"):  # it is asked for, so the guard looks at it
+    with pytest.raises(MediaError, match="--allow-private"):  # the server is asked, so the guard checks it
         fetch_bytes(url, MediaPolicy(cache_dir=policy.cache_dir))
 
 
@@ -197,7 +197,7 @@ _FETCHER = """
 import json, sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from firstsight.media.fetch.addresses import fetch_bytes
+from firstsight.media.fetch.fetched_media import fetch_bytes
 from firstsight.media.policy import MediaPolicy
 asked = json.loads(sys.stdin.read())
 policy = MediaPolicy(allow_private=True, cache_dir=Path(asked["folder"]), cache_bytes=asked["bytes"])

@@ -1,4 +1,4 @@
-"""Local addresses stay inside the catalogue's folder and lead to regular files only."""
+"""Local addresses stay inside the catalogue's folder and open only regular files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstsight.errors import FAILURE_REASONS, MediaError
-from firstsight.media.fetch.addresses import change_stamp, fetch_bytes, fetch_file, resolve
+from firstsight.media.fetch.addresses import change_stamp, resolve
+from firstsight.media.fetch.fetched_media import fetch_bytes, fetch_file
 from firstsight.media.policy import MediaPolicy
 
 

@@ -1,4 +1,4 @@
-"""Remote media: whole and identical, or a MediaError with its reason, in bounded time and memory."""
+"""Remote media are complete and identical, or give a MediaError with its reason, in limited time and memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import _registry
 
 from firstsight.errors import MediaError
-from firstsight.media.fetch.addresses import fetch_bytes, fetch_file
+from firstsight.media.fetch.fetched_media import fetch_bytes, fetch_file
 from firstsight.media.policy import MediaPolicy
 
 if TYPE_CHECKING:
@@ -230,7 +230,7 @@ def test_an_error_of_the_caller_passes_through_fetch_file(server: Server) -> Non
 
 
 class InMemoryS3(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
-    """fsspec's in-memory store, answering to s3:// addresses."""
+    """fsspec's in-memory store for s3:// addresses."""
 
     protocol = "s3"
 

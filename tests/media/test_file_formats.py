@@ -1,4 +1,4 @@
-"""What a file is, by name and by first bytes."""
+"""The format of a file, by its name and by its first bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frames chosen of real videos whose cuts are known, through the real decoder; and the rules as people write them."""
+"""Selection of frames from real videos with known cuts, by the real decoder; and parsing of rules."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from firstsight.media.frames.video_frames import Frame
 
 RATE = 10
 Compose = Callable[..., Path]
-Scene = tuple[str, float]  # what is shown, and for how many seconds
+Scene = tuple[str, float]  # the picture and its seconds
 
 
 def still(name: str) -> NDArray[np.uint8]:
@@ -35,7 +35,7 @@ def still(name: str) -> NDArray[np.uint8]:
 
 @pytest.fixture
 def compose(tmp_path: Path) -> Compose:
-    """Write a video of still scenes at 10 frames a second; `keyframes` is the most frames between two."""
+    """Write a video of still scenes at 10 frames a second; `keyframes` is the maximum distance of keyframes."""
 
     def make(
         scenes: Sequence[Scene], *, keyframes: int = 250, at_cuts: bool = True, codec: str = "libx264", rate: int = RATE
@@ -52,7 +52,7 @@ def compose(tmp_path: Path) -> Compose:
             for name, seconds in scenes:
                 for n in range(start, start + round(seconds * rate)):
                     frame = av.VideoFrame.from_ndarray(still(name), "rgb24")
-                    if at_cuts and n == start:  # as an encoder that sees cuts does
+                    if at_cuts and n == start:  # like an encoder that detects cuts
                         frame.pict_type = av.video.frame.PictureType.I
                     container.mux(stream.encode(frame))
                 start += round(seconds * rate)
@@ -86,7 +86,7 @@ def test_auto_takes_a_frame_of_every_shot_and_knows_where_it_starts_and_ends(
     keyframes: int, at_cuts: bool, within_s: float, compose: Compose
 ) -> None:
     frames = choose(compose(CUTS, keyframes=keyframes, at_cuts=at_cuts), "auto")
-    assert shown(CUTS, frames) == ["a", "b", "c", "a", "d"]  # a still shot is worth one frame, each time it is shown
+    assert shown(CUTS, frames) == ["a", "b", "c", "a", "d"]  # one frame for each still shot, every time it is shown
     bounds = [0.0, *np.cumsum([seconds for _, seconds in CUTS])]
     assert [frame.start_s for frame in frames] == pytest.approx(bounds[:-1], abs=within_s)
     assert [frame.end_s for frame in frames] == pytest.approx(bounds[1:], abs=within_s)
@@ -113,7 +113,7 @@ def test_a_video_of_one_frame_gives_it_by_every_rule(rule: str, compose: Compose
 
 
 def test_a_shot_that_changes_gives_several_frames_that_share_it(tmp_path: Path) -> None:
-    """A camera that moves over one wide picture: no cut, and yet its ends have little in common."""
+    """A camera moves over a wide picture: there is no cut, but both ends have little in common."""
     ramp = np.linspace(0, 1, 96 * 4)[None, :, None] * np.array([60, 90, 30]) + 80
     texture = 30 * np.sin(np.arange(96 * 4) / 3)[None, :, None] + 30 * np.cos(np.arange(64) / 5)[:, None, None]
     wide = np.clip(ramp + texture, 0, 255).astype(np.uint8)
@@ -127,7 +127,7 @@ def test_a_shot_that_changes_gives_several_frames_that_share_it(tmp_path: Path) 
             container.mux(stream.encode(av.VideoFrame.from_ndarray(seen, "rgb24")))
         container.mux(stream.encode())
     frames = choose(path, "auto")
-    assert 2 <= len(frames) <= 9  # the cap of 9.6 s
+    assert 2 <= len(frames) <= 9  # the frame limit for 9.6 s
     assert len({(frame.start_s, frame.end_s) for frame in frames}) == 1
 
 
@@ -147,7 +147,7 @@ def test_shots_cover_the_video_without_overlap(compose: Compose) -> None:
 
 
 class CountingReader:
-    """A reader of an endless lecture: what a video of hours costs is what is read of it."""
+    """A reader of a very long lecture. It counts the frames that are read."""
 
     def __init__(self, hours: float, *, keyframe_s: float = 2.0, slide_s: int = 120) -> None:
         self.slide_s = slide_s
@@ -172,7 +172,7 @@ def test_a_video_of_hours_costs_what_the_cap_says(keyframe_s: float) -> None:
     frames = choose_frames(lecture, FrameRule())
     assert lecture.read_frames <= 4 * 64 + 8
     assert len(frames) == 64
-    assert np.diff([0.0, *(frame.time_s for frame in frames), 3 * 3600]).max() < 600  # spread over all of it
+    assert np.diff([0.0, *(frame.time_s for frame in frames), 3 * 3600]).max() < 600  # spread over the whole video
 
 
 def test_little_of_a_long_video_is_decoded_in_full_for_cuts_that_no_keyframe_marks() -> None:
@@ -226,7 +226,7 @@ every:x keyframes:2 all: 8
 
 @pytest.mark.parametrize("text", ["", *BAD_RULES.split()])
 def test_a_bad_rule_is_named_with_what_it_may_be(text: str) -> None:
-    with pytest.raises(ValueError, match=r"it may be auto, uniform:N .* every:SECONDS .*, keyframes or all") as caught:
+    with pytest.raises(ValueError, match=r"use auto, uniform:N .* every:SECONDS .*, keyframes or all") as caught:
         FrameRule.parse(text)
     assert repr(text) in str(caught.value)
 
@@ -252,4 +252,4 @@ def test_a_rule_reads_back_from_its_text(seconds: float, count: int) -> None:
 
 @given(st.floats(0, 1e7))
 def test_the_cap_grows_with_the_length_and_never_past_max_frames(seconds: float) -> None:
-    assert 8 <= FrameRule().cap(seconds) <= FrameRule().cap(seconds + 5) <= 64
+    assert 8 <= FrameRule().auto_frame_limit(seconds) <= FrameRule().auto_frame_limit(seconds + 5) <= 64

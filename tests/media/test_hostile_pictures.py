@@ -1,4 +1,4 @@
-"""Whatever the bytes are: an RGB picture or a MediaError with the right reason, never anything else."""
+"""Any bytes give an RGB picture or a MediaError with the correct reason, and nothing else."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ SAMPLES = [
     kept=st.floats(0.1, 1),
     min_side=st.sampled_from([None, 10]),
 )
-@pytest.mark.filterwarnings("default")  # Pillow warns about broken metadata of pictures that it reads all the same
+@pytest.mark.filterwarnings("default")  # Pillow warns about broken metadata of pictures that it can read
 def test_corrupted_bytes_give_rgb_or_a_media_error(
     sample: bytes, flips: list[tuple[float, int]], kept: float, min_side: int | None
 ) -> None:

@@ -1,4 +1,4 @@
-"""Watching streams: sampled as they come, connected anew when they drop, behind the same guard as all media."""
+"""Live streams are sampled in real time, reconnect after a drop, and pass the same guard as all media."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_only_keyframes_that_are_due_are_decoded_where_they_come_often_enough(
     assert shown == pytest.approx([0, 2, 4, 6], abs=1e-6)
     assert (
         decoder.call_count == decoded
-    )  # the first group of pictures whole, who knows when the next comes; and the end
+    )  # all of the first group of pictures, since the next may come late; and the end
 
 
 def test_a_file_that_is_no_video_or_is_missing_says_so(tmp_path: Path) -> None:
@@ -117,6 +117,7 @@ def test_a_stream_with_a_title_in_latin_1_is_watched(tmp_path: Path, server: Ser
         assert [grey(f.picture) for f in rest(sampler)] == [0, 10]
 
 
+@pytest.mark.slow
 @needs_ffmpeg
 def test_a_playlist_is_followed_while_it_grows_and_ends_with_it(tmp_path: Path, folder_server: FolderServer) -> None:
     clip = grey_clip(tmp_path / "c.ts", 4)
@@ -273,6 +274,7 @@ def test_a_fault_in_the_samplers_thread_reaches_who_takes_frames() -> None:
 # ---- the guard
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/live.m3u8", "https://localhost:9/x", "rtsp://127.0.0.1:9/camera"])
 def test_a_private_address_is_refused_unless_allowed(url: str) -> None:
     error = refused(url)
@@ -281,7 +283,7 @@ def test_a_private_address_is_refused_unless_allowed(url: str) -> None:
 
 
 class TwoHosts(httpcore.SyncBackend):
-    """What the guard takes for a public address is a server of the test's."""
+    """A server of the test that the guard accepts as a public address."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -301,14 +303,14 @@ def names(host: str, port: int) -> Sequence[str]:
         ("http://inside.test/segment.ts", "10.0.0.7, which is not a public address"),
         ("/away", "10.0.0.7, which is not a public address"),
         ("http://169.254.169.254/latest", "169.254.169.254, which is not a public address"),
-        ("file:///etc/passwd", None),  # FFmpeg refuses these itself, without a word of why
+        ("file:///etc/passwd", None),  # FFmpeg refuses these itself, without a message
         ("tcp://inside.test:22", None),
         ("data:video/mp2t;base64,R0xvcnk=", None),
         ("concat:http://inside.test/a|http://inside.test/b", None),
     ],
 )
 def test_what_a_playlist_names_is_guarded_like_the_playlist(server: Server, entry: str, said: str | None) -> None:
-    """FFmpeg opens nothing itself: whatever it does with an entry, no connection goes anywhere but to cdn.test."""
+    """FFmpeg opens no connection itself: for any entry, all connections go to cdn.test."""
     playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{entry}\n#EXT-X-ENDLIST\n"
     server.answer("/live.m3u8", playlist.encode())
     server.answer("/away", status=302, Location="http://inside.test/segment.ts")
@@ -322,7 +324,7 @@ def test_what_a_playlist_names_is_guarded_like_the_playlist(server: Server, entr
 
 
 def test_a_stream_is_followed_through_redirects_and_listed_variants(tmp_path: Path, server: Server) -> None:
-    """Of the variants only the one that is large enough is fetched beyond its beginning."""
+    """Only the variant that is large enough is fetched beyond its beginning."""
     clip = grey_clip(tmp_path / "c.ts", 3).read_bytes()
     master = (
         "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n/moved.m3u8\n"
@@ -346,9 +348,9 @@ def test_a_stream_is_followed_through_redirects_and_listed_variants(tmp_path: Pa
 def test_time_follows_the_streams_clock_and_passes_over_its_jumps() -> None:
     clock = StreamClock(every_s=5)
     assert clock.place(1000, 0) == 0
-    assert clock.place(1005, 1) == 5  # a playlist begins in the past: faster than real time
+    assert clock.place(1005, 1) == 5  # a playlist begins in the past, so it plays faster than real time
     assert clock.place(1010, 6) == 10
-    assert clock.place(3, 10) == 14  # begun again: 4 seconds went by here
+    assert clock.place(3, 10) == 14  # restarted: 4 seconds passed on this machine
     assert clock.place(8, 15) == 19
     assert clock.place(90_000, 20) == 24  # a jump
 
@@ -360,7 +362,7 @@ def test_what_a_playlist_serves_again_is_left_out() -> None:
     assert clock.place(99, 3, repeats=True) is None
     assert clock.place(101, 3, repeats=True) is None
     assert clock.place(102, 3, repeats=True) == 2
-    assert clock.place(2, 5, repeats=True) == 4  # too far back to be the same again
+    assert clock.place(2, 5, repeats=True) == 4  # too far back to be a repetition
 
 
 def test_names_have_no_passwords() -> None:

@@ -1,4 +1,4 @@
-"""The guard: connections go to public addresses only, and to the very address that was checked."""
+"""The network guard: connections go only to public addresses, and to exactly the address that was checked."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ANSWER = [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", b"ok"]
 
 
 class RecordedNetwork(httpcore.MockBackend):
-    """Answers every connection from memory and keeps where it went."""
+    """A network that answers every connection from memory and records its address."""
 
     def __init__(self, buffer: list[bytes], refused: Sequence[str] = ()) -> None:
         super().__init__(buffer)

@@ -1,4 +1,4 @@
-"""The PDQ hash in NumPy: bit for bit what Meta's code computes, which the package `pdqhash` wraps."""
+"""The PDQ hash in NumPy equals in every bit that of Meta's code, which the package `pdqhash` wraps."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ DRAWN: dict[str, tuple[NDArray[np.int64], int, str]] = {
         "265788903f02f994aab98d990160f9dc3177ffdc726611048888155488981550",
     ),
 }
-"""Pixels, their quality and their hash as pdqhash 0.2.8 gives them. In those with a symmetry half of the coefficients
-are zero but for their rounding, so that every bit depends on the order of the sums."""
+"""Pixels with their quality and hash by pdqhash 0.2.8. In symmetric pictures half of the coefficients are zero except
+for rounding, so every bit depends on the order of the sums."""
 
 
 @pytest.mark.parametrize("name", DRAWN)
@@ -66,7 +66,7 @@ def test_hash_and_quality_are_those_that_pdqhash_gave(name: str) -> None:
 
 
 def grey_pixels() -> Iterator[pdq.Pixels]:
-    """Noise, symmetries, slopes, squares, lines, shapes, flat ones, and the sample pictures."""
+    """Noise, symmetries, slopes, squares, lines, shapes, flat pictures, and the sample pictures."""
     rng = np.random.default_rng(0)
     for _ in range(30):
         noise = rng.integers(0, 256, (64, 64), dtype=np.uint8)
@@ -90,12 +90,12 @@ def grey_pixels() -> Iterator[pdq.Pixels]:
         yield np.where((x < n) & (y > n), 90, 200).astype(np.uint8)
         yield np.full((64, 64), 8 * n - 1, np.uint8)
     for path in sorted(SAMPLES.iterdir()):
-        with suppress(MediaError):  # one is broken on purpose
+        with suppress(MediaError):  # one sample picture is broken on purpose
             yield np.asarray(open_picture(path).convert("L").resize((64, 64), Image.Resampling.BILINEAR))
 
 
 def test_every_bit_of_every_turn_equals_pdqhash() -> None:
-    pdqhash = pytest.importorskip("pdqhash")  # it comes as source only: installed where there is a compiler
+    pdqhash = pytest.importorskip("pdqhash")  # source package only: installed if there is a compiler
     pictures = list(grey_pixels())
     assert len(pictures) > 400
     for pixels in pictures:

@@ -1,4 +1,4 @@
-"""Pictures through decoding children: the same pictures, and a misfortune costs one."""
+"""Decoding of pictures in children gives the same pictures, and a crash fails only one of them."""
 
 from __future__ import annotations
 
@@ -64,6 +64,7 @@ def test_the_pixel_limit_holds() -> None:
     assert caught.value.reason == "too_large"
 
 
+@pytest.mark.slow
 def test_a_picture_that_needs_more_memory_than_allowed_costs_itself() -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (9000, 9000)).save(buffer, "PNG", compress_level=1)
@@ -79,7 +80,7 @@ def test_a_picture_that_needs_more_memory_than_allowed_costs_itself() -> None:
     [
         ("time.sleep(60)", "timeout"),
         ("os.kill(os.getpid(), signal.SIGSEGV)", "crashed"),
-        ("wire.send(sys.stdout.buffer, {'size': [10, 10]}, [b'abc'])", "crashed"),
+        ("child_messages.send(sys.stdout.buffer, {'size': [10, 10]}, [b'abc'])", "crashed"),
     ],
 )
 def test_a_misbehaving_decoder_costs_that_picture(misdeed: str, reason: str, tmp_path: Path) -> None:
@@ -91,7 +92,7 @@ def test_a_misbehaving_decoder_costs_that_picture(misdeed: str, reason: str, tmp
 
 def test_a_child_that_does_not_read_its_picture_is_killed_in_time() -> None:
     deaf = faulty_worker_command("pass")
-    deaf[-1] = deaf[-1].replace("request, _ = wire.receive(sys.stdin.buffer)", "time.sleep(60)")
+    deaf[-1] = deaf[-1].replace("request, _ = child_messages.receive(sys.stdin.buffer)", "time.sleep(60)")
     with PictureDecoder(command=deaf, timeout_s=0.5) as own, pytest.raises(MediaError) as caught:
         own.open(bytes(8_000_000))
     assert caught.value.reason == "timeout"

@@ -1,4 +1,4 @@
-"""Every kind of picture comes out as the same thing: new, upright, 8-bit RGB."""
+"""Every kind of picture becomes a new, upright, 8-bit RGB picture."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_an_animation_gives_its_first_frame(format: str) -> None:
 @pytest.mark.parametrize(
     ("format", "size", "expected"),
     [
-        ("JPEG", (2000, 1200), (500, 300)),  # by the decoder, a power of two
+        ("JPEG", (2000, 1200), (500, 300)),  # reduced by the decoder, by a power of two
         ("PNG", (2000, 1200), (400, 240)),
         ("PNG", (1000, 700), (334, 234)),
         ("PNG", (900, 223), (900, 223)),
@@ -217,9 +217,10 @@ def test_a_colour_profile_is_ignored() -> None:
 def test_compressed_tiffs_are_read(compression: str) -> None:
     source = red("1") if compression == "group4" else red()
     assert open_picture(encoded(source, "TIFF", compression=compression)).mode == "RGB"
-    assert TiffImagePlugin.READ_LIBTIFF is False  # a process-wide switch that reading must leave alone
+    assert TiffImagePlugin.READ_LIBTIFF is False  # reading must not change this process-wide setting
 
 
+@pytest.mark.slow
 def test_a_long_thin_picture_is_shrunk_though_its_shorter_side_is_short_already() -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (1030, 90_000)).save(buffer, "PNG")

@@ -1,4 +1,4 @@
-"""Which decoder a file goes to, and that its frames and their times are the right ones, whatever the container."""
+"""The choice of a decoder for a file; frames and times are correct in every container."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_PIXELS = 1_000_000
 
 
 def write(path: Path, codec: str, options: dict[str, str], *, frames: int = 36, title: str = "") -> Path:
-    """A video at 10 frames a second whose frame i is grey level 7 * i, its white top left corner aside."""
+    """Make a video at 10 frames per second. Frame i has the grey level 7 * i, with a white top left corner."""
     with av.open(str(path), "w") as container:
         container.metadata.update({"title": title} if title else {})
         stream = container.add_stream(codec, rate=RATE, options=options)
@@ -40,7 +40,7 @@ def write(path: Path, codec: str, options: dict[str, str], *, frames: int = 36, 
 
 
 def shown(pictures: Sequence[Image.Image]) -> list[int]:
-    """The number each picture's grey stands for."""
+    """The frame number that each picture's grey level encodes."""
     return [round(float(np.asarray(picture)[30:, 30:].mean()) / 7) for picture in pictures]
 
 
@@ -158,7 +158,7 @@ def test_a_still_picture_is_no_video(format: str, tmp_path: Path) -> None:
 
 
 def test_the_exif_data_of_an_animation_turns_it_and_refuses_nothing(tmp_path: Path) -> None:
-    """PyAV 18 knows no such data of a frame, and raises ValueError over it."""
+    """PyAV 18 does not know this side data and raises ValueError."""
     exif = Image.Exif()
     exif[0x0112] = 6
     path = animation(tmp_path / "a.png", exif=exif)
@@ -166,11 +166,12 @@ def test_the_exif_data_of_an_animation_turns_it_and_refuses_nothing(tmp_path: Pa
     assert (len(sizes), sizes[0]) == (6, (48, 64))
 
 
+@pytest.mark.slow
 def test_a_converted_frame_is_freed_at_once(tmp_path: Path) -> None:
-    """In a reference cycle it would stay until garbage is collected: 64 frames of a large video are gigabytes."""
+    """A reference cycle would keep frames until garbage collection: 64 frames of a large video are gigabytes."""
 
     def left() -> int:
-        # not isinstance: it asks objects of other libraries for their class, and some answer with a warning
+        # not isinstance: it reads __class__ of objects of other libraries, and some of them warn
         return sum(issubclass(type(thing), av.VideoFrame) for thing in gc.get_objects())
 
     path = write(tmp_path / "a.ts", "libx264", X264)
@@ -180,7 +181,7 @@ def test_a_converted_frame_is_freed_at_once(tmp_path: Path) -> None:
     try:
         with closing(pyav_decoder.open_video(path, max_pixels=MAX_PIXELS)) as reader:
             assert numbers(reader, range(36)) == list(range(36))
-        assert left() <= before + 1  # the last one, which the reader may hold
+        assert left() <= before + 1  # the reader may hold the last frame
     finally:
         gc.enable()
 
@@ -216,7 +217,7 @@ def test_pixels_that_are_not_square_are_made_so(tmp_path: Path) -> None:
 
 
 def quadrants(path: Path, matrix: tuple[int, int, int, int]) -> list[list[int]]:
-    """The levels of the four corners of a first frame whose corners are 0, 80, 160, 240, its display matrix set."""
+    """Decode a frame with corner levels 0, 80, 160 and 240 under a display matrix; return its corner levels."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=RATE)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"

@@ -1,4 +1,4 @@
-"""Frames of real videos, and a decoding child whose hangs and deaths cost one file each."""
+"""Frames of real videos; a decoding child that hangs or dies fails only one file."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_a_relative_path_and_an_unusual_name_work(
 def test_a_rotated_video_comes_out_upright(sampler: VideoSampler, make_video: MakeVideo) -> None:
     path = make_video("turned.mp4")
     data = path.read_bytes()
-    # The track's display matrix, 16.16 fixed point: a quarter turn in place of the identity.
+    # The track's display matrix, 16.16 fixed point: a quarter turn instead of the identity.
     turned = b"".join(n.to_bytes(4, signed=True) for n in (0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30))
     upright = b"".join(n.to_bytes(4) for n in (65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30))
     track = data.index(b"tkhd")
@@ -164,10 +164,11 @@ def test_a_frame_above_the_pixel_limit_is_too_large(make_video: MakeVideo) -> No
         assert refusal(small, path).reason == "too_large"
 
 
+@pytest.mark.slow
 def test_a_decoder_that_needs_more_memory_than_allowed_costs_the_file(make_video: MakeVideo) -> None:
     path = make_video("vast.mp4", size=(4096, 4096), frames=1)
     with VideoSampler(memory_bytes=480 * 2**20) as small:  # Python 3.13 with PyAV 19 takes 410 MB for a small clip
-        # Which of them depends on the library that is refused the memory first.
+        # The reason depends on the library that runs out of memory first.
         assert refusal(small, path).reason in ("too_large", "crashed", "corrupt")
         assert len(small.sample(make_video("a.mp4"))) == 8
 
@@ -216,7 +217,7 @@ def test_several_threads_share_a_sampler(sampler: VideoSampler, make_video: Make
 def test_as_many_files_are_decoded_at_once_as_there_are_workers(tmp_path: Path) -> None:
     here = tmp_path / "here"
     here.mkdir()
-    # Each child says that it is there and waits for the other one.
+    # Each child reports its start and waits for the other one.
     meet = (
         f"open(os.path.join({str(here)!r}, str(os.getpid())), 'w').close()\n"
         f"    while len(os.listdir({str(here)!r})) < 2: time.sleep(0.01)"
@@ -264,18 +265,18 @@ def test_a_child_killed_between_files_goes_unnoticed(make_video: MakeVideo) -> N
 SPEAKING = """
 import os, signal, sys, time
 sys.path[:0] = {path!r}
-from firstsight.media import wire
-wire.send(sys.stdout.buffer, {{"ready": 1}})
-request, _ = wire.receive(sys.stdin.buffer)
+from firstsight.media.child_processes import child_messages
+child_messages.send(sys.stdout.buffer, {{"ready": 1}})
+request, _ = child_messages.receive(sys.stdin.buffer)
 if "bad" in request["path"]:
     {misdeed}
-wire.send(sys.stdout.buffer, {{"frames": [[0.5, 1, 1]]}}, [b"abc"])
+child_messages.send(sys.stdout.buffer, {{"frames": [[0.5, 1, 1]]}}, [b"abc"])
 sys.stdin.buffer.read()
 """
 
 
 def faulty_worker_command(misdeed: str) -> list[str]:
-    """A child that answers every file with one pixel, but does something else to a bad one."""
+    """A child that answers every file with one pixel, except a file with a name that contains "bad"."""
     return [sys.executable, "-c", SPEAKING.format(path=sys.path, misdeed=misdeed)]
 
 
@@ -296,9 +297,9 @@ def faulty_worker_command(misdeed: str) -> list[str]:
             "crashed",
             "decoder",
         ),
-        ("wire.send(sys.stdout.buffer, {'frames': [[0.0, 10, 10]]}, [b'abc'])", "crashed", "broken frames"),
-        ("wire.send(sys.stdout.buffer, {'frames': 7})", "crashed", "broken frames"),
-        ("wire.send(sys.stdout.buffer, {'reason': 'nonsense', 'message': request['path']})", "crashed", ""),
+        ("child_messages.send(sys.stdout.buffer, {'frames': [[0.0, 10, 10]]}, [b'abc'])", "crashed", "broken frames"),
+        ("child_messages.send(sys.stdout.buffer, {'frames': 7})", "crashed", "broken frames"),
+        ("child_messages.send(sys.stdout.buffer, {'reason': 'nonsense', 'message': request['path']})", "crashed", ""),
     ],
 )
 def test_a_misbehaving_decoder_costs_that_file_and_the_next_one_works(
@@ -318,7 +319,7 @@ def test_a_child_killed_in_mid_file_costs_that_file_and_the_next_one_works(tmp_p
         victim = threading.Thread(target=lambda: errors.append(refusal(own, tmp_path / "bad.mp4")))
         before = own.child_pids
         victim.start()
-        while own.child_pids in ([], before):  # until the child of the bad file is there
+        while own.child_pids in ([], before):  # until the child for the bad file has started
             threading.Event().wait(0.01)
         (pid,) = own.child_pids
         os.kill(pid, signal.SIGKILL)
@@ -337,7 +338,7 @@ def test_a_child_that_cannot_start_costs_each_file(tmp_path: Path) -> None:
 def test_the_child_never_imports_torch(make_video: MakeVideo) -> None:
     script = (
         "import sys; sys.argv = ['worker']\n"
-        "from firstsight.media import video_worker as w\n"
+        "from firstsight.media.decode import decoding_worker as w\n"
         f"request = dict(path={str(make_video('a.mp4'))!r}, rule='uniform:2', max_frames=2)\n"
         "request |= dict(min_side=None, max_pixels=10**8)\n"
         "header, body = w._answer(request)\n"
@@ -358,7 +359,7 @@ def test_the_child_ends_when_its_parent_does(make_video: MakeVideo) -> None:
         "os.kill(os.getpid(), 9)\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    # The child holds no pipe of ours whose end could be waited for.
+    # The child holds no pipe of this process, so there is no end to wait for.
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
     pid = int(done.stdout)
     for _ in range(500):
@@ -373,7 +374,7 @@ def _running(pid: int) -> bool:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:
         return False
-    return state != "Z"  # a zombie has ended; whoever adopted it has not looked yet
+    return state != "Z"  # a zombie has ended, but its new parent has not collected it yet
 
 
 def test_ctrl_c_in_mid_answer_ends_the_child(monkeypatch: pytest.MonkeyPatch) -> None:

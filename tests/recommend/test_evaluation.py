@@ -10,12 +10,12 @@ import pytest
 
 from firstsight.errors import QueryError
 from firstsight.recommend.evaluation import measures
-from firstsight.recommend.evaluation.evaluation_plots import round_axis_end
 from firstsight.recommend.evaluation.protocols import global_time
 from firstsight.recommend.evaluation.recommender_evaluation import ProtocolReport, evaluate_recommenders
 from firstsight.recommend.evaluation.recommender_page import write_recommender_page
 from firstsight.recommend.events.interactions import Interactions
 from firstsight.recommend.models.baselines import EASE, MeanProfile, Popularity, RandomOrder
+from firstsight.retrieval.pages.plots import round_axis_end
 from tests.recommend.synthetic_events import clustered_space, make_preference_log
 
 MODELS = {"random": RandomOrder, "popularity": Popularity, "mean profile": MeanProfile, "EASE": EASE}

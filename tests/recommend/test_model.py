@@ -116,6 +116,7 @@ def test_a_model_of_another_encoder_or_a_damaged_one_is_refused(make_store: Make
         list_cold_start_models(store)
 
 
+@pytest.mark.slow
 def test_serving_loads_neither_torch_nor_implicit(make_store: MakeStore) -> None:
     store, _, _ = fitted(make_store)
     code = (

@@ -205,7 +205,7 @@ def test_what_cannot_be_answered_says_so(sample_db: Path) -> None:
         database.recommend(cap=1, cap_column="brand")
     with pytest.raises(QueryError, match="needs a column and a number"):
         database.recommend(cap=1)
-    with pytest.raises(QueryError, match="no zone"):
+    with pytest.raises(QueryError, match="no time zone"):
         database.recommend(now=datetime(2026, 1, 1))
     with pytest.raises(TypeError, match="colour"):
         database.recommend(colour="red")
@@ -244,6 +244,7 @@ def test_slates_follow_what_is_written_meanwhile(db: Database, tmp_path: Path) -
     assert "grapes-green" in {one.item_id for one in db.similar("grapes", k=5)}
 
 
+@pytest.mark.slow
 def test_no_encoder_is_imported(sample_db: Path) -> None:
     heavy = "{'torch', 'transformers', 'openvino', 'open_clip', 'firstsight.encoders.starter.starter_encoder'}"
     code = (

@@ -14,9 +14,9 @@ from firstsight.recommend.items import ItemSpace
 from firstsight.recommend.semantic_ids import semantic_id_store
 from firstsight.recommend.semantic_ids.codebooks import clusters
 from firstsight.recommend.semantic_ids.semantic_id_store import load_codebooks, read_codes
-from firstsight.storage.condition_parser import parse_condition
 from firstsight.storage.semantic_id_table import MOST_MATCHES, replace_semantic_ids
 from firstsight.storage.side_tables import open_side_table
+from firstsight.storage.sql.condition_parser import parse_condition
 from firstsight.storage.store import Store
 from tests.retrieval.synthetic_items import SyntheticEncoder, SyntheticItems
 

@@ -263,6 +263,7 @@ def test_diversity_spreads_a_slate_over_topics(maker: SlateMaker, space: ItemSpa
     assert likeness(replace(PLAIN, diversity=0.6)) < likeness(PLAIN) - 0.02
 
 
+@pytest.mark.slow
 def test_exploration_takes_its_share_and_logs_the_probabilities_it_used(space: ItemSpace) -> None:
     maker = SlateMaker(space, clusters=clusters_of(space))
     history = events_on([3, 4] * 5, [1.0] * 10)

@@ -1,4 +1,4 @@
-"""A database of drawn unit vectors, large enough that what is read first is not all there is."""
+"""A database of random unit vectors, with more rows than a ranking reads first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SPEC = EncoderSpec("drawn", DIM, 32, "d4a3")
 
 
 class SyntheticEncoder:
-    """Texts to vectors drawn from their letters: enough where it is not meaning that is tested."""
+    """An encoder whose vectors are random, seeded by the input: for tests in which meaning plays no part."""
 
     spec = SPEC
 
@@ -31,7 +31,7 @@ class SyntheticEncoder:
 
 
 class SyntheticItems:
-    """Items in a few clusters, each with a title, two pictures and a frame near it."""
+    """Items in a few clusters, each with views close to it: a title, two pictures and a frame."""
 
     def __init__(self, path: Path, items: int = 2_000, *, seed: int = 0) -> None:
         self.path = path
@@ -72,7 +72,7 @@ class SyntheticItems:
         return firstsight.open(self.path, encoder=SyntheticEncoder())
 
     def best(self, text: str, part: str = "item") -> list[tuple[str, float]]:
-        """Every item with its score, best first: what a comparison with everything gives."""
+        """Scores of all items, best first, by comparison with every row."""
         query = SyntheticEncoder().encode_texts([text])[0]
         scores = {}
         for item_id, fused in self.items.items():

@@ -1,4 +1,4 @@
-"""A query that the encoder fails on costs itself, not those that are answered with it."""
+"""An encoder failure on one query does not affect the other queries of the call."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from firstsight.retrieval.pages.thumbnails import jpeg_uri
 
 
 class FailingEncoder:
-    """The real starter; raises on the word "poison" and on pictures of 50 pixels width."""
+    """The real starter encoder; it raises on the word "poison" and on pictures 50 pixels wide."""
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
@@ -38,6 +38,7 @@ class FailingEncoder:
         return self._encoder.encode_texts(texts)
 
 
+@pytest.mark.slow
 def test_a_bad_text_and_a_bad_picture_cost_their_own_queries(sample_db: Path, starter: Encoder) -> None:
     queries = [
         firstsight.Query(text="a red shoe"),
@@ -55,11 +56,12 @@ def test_a_bad_text_and_a_bad_picture_cost_their_own_queries(sample_db: Path, st
         assert [one.item_id for one in ours] == [one.item_id for one in theirs]
     for place in (1, 2):
         assert isinstance(found[place], QueryError)
-        assert "the text 'poison' cannot be searched by: the encoder failed on it" in str(found[place])
+        assert "the text 'poison' cannot be encoded: the encoder failed on it" in str(found[place])
     assert isinstance(found[3], MediaError)
     assert "no such width" in str(found[3])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(1, 40_000), (40_000, 1), (2, 20_000)])
 def test_a_thin_picture_is_searched_by_and_shown(sample_db: Path, tmp_path: Path, size: tuple[int, int]) -> None:
     picture = Image.new("RGB", size, "red")

@@ -1,4 +1,4 @@
-"""Near-duplicates collapse in search: the best stays and names the others, on every page the same."""
+"""Near-duplicates collapse in search: the best item stays and lists the others, the same on every page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAMES = ("sneakers-red", "sneakers-green", "hiking-boot", "guitar-acoustic")
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory, starter: Encoder) -> Path:
-    """Four products; the red shoe again smaller and mirrored, the guitar again as a worse JPEG."""
+    """Four products, with a smaller and a mirrored copy of the red shoe, and the guitar as a worse JPEG."""
     folder = tmp_path_factory.mktemp("shop")
     made = {}
     for name in NAMES:

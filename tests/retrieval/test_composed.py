@@ -1,4 +1,4 @@
-"""The algebra of composed queries, with the real encoder over the sample catalogue."""
+"""Queries of several parts, with the real encoder over the sample catalogue."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def ids(results: list[firstsight.SearchResult]) -> list[str]:
     return [result.item_id for result in results]
 
 
+@pytest.mark.slow
 def test_a_query_of_several_parts_is_their_weighted_sum(db: firstsight.Database) -> None:
     text, image = db.encoder.encode_texts(["red"])[0], db.encoder.encode_images([GUITAR])[0]
     item = db.get("violin")["vector"]
@@ -82,11 +83,12 @@ def test_a_penalty_of_no_weight_changes_nothing(db: firstsight.Database, mode: s
 
 
 def test_avoiding_the_query_itself_does_not_turn_it_around(db: firstsight.Database) -> None:
-    """A subtraction would leave the zero vector, or its opposite."""
+    """A subtraction would give the zero vector, or the opposite direction."""
     plain = ids(db.search("guitar", mode="vector", k=5))
     assert ids(db.search("guitar", mode="vector", minus=["guitar"], minus_weight=0.9, k=5)) == plain
 
 
+@pytest.mark.slow
 def test_a_query_video_is_the_mean_of_its_frames_and_can_be_weighed(db: firstsight.Database) -> None:
     both = Query("tea", videos=[TEA], video_weights=[0.3], k=3)
     assert ids(db.search(both))

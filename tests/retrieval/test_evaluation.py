@@ -1,4 +1,4 @@
-"""Evaluation: judgements as they are read, measures, significance, and queries made from the catalogue."""
+"""Evaluation: reading judgements, measures, significance, and queries generated from the catalogue."""
 
 from __future__ import annotations
 
@@ -23,11 +23,10 @@ from firstsight.retrieval.evaluation.search_evaluation import (
     ModeRankings,
     Task,
     evaluate,
-    holm,
     measure,
-    paired_p_value,
     score,
 )
+from firstsight.retrieval.evaluation.significance import holm, paired_p_value
 from firstsight.retrieval.pages.search_evaluation_page import worst_queries
 from firstsight.storage.store import Store
 
@@ -92,7 +91,7 @@ def test_a_bad_row_is_named_with_its_line_and_the_remedy(tmp_path: Path, row: di
     with pytest.raises(QueryError) as caught:
         read_judgements(path)
     assert said in str(caught.value)
-    assert "1 rows that cannot be used; mend or remove them" in str(caught.value)
+    assert "1 invalid rows; correct or remove them" in str(caught.value)
 
 
 def test_of_many_bad_rows_ten_are_named(tmp_path: Path) -> None:
@@ -101,7 +100,7 @@ def test_of_many_bad_rows_ten_are_named(tmp_path: Path) -> None:
         read_judgements(tmp_path / "j.csv")
 
 
-@pytest.mark.parametrize(("name", "said"), [("none.csv", "there is no file"), ("j.txt", r"\*\.txt is not read")])
+@pytest.mark.parametrize(("name", "said"), [("none.csv", "there is no file"), ("j.txt", "'.txt' is not supported")])
 def test_a_file_that_is_no_judgements_is_refused(tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / "j.txt").write_text("x")
     with pytest.raises(QueryError, match=said):
@@ -218,11 +217,11 @@ def test_judged_queries_by_text_and_by_picture(db: firstsight.Database) -> None:
     task = evaluate(db, asked, known=lambda ids: {"sneakers-red"})
     assert [outcome.query.query_id for outcome in task.modes[0].outcomes] == ["red running shoes", "p"]
     assert task.modes[0].outcomes[0].values["rr"] == 1.0
-    assert task.modes[0].outcomes[0].found == tuple(
+    assert task.modes[0].outcomes[0].item_ids == tuple(
         r.item_id for r in db.search("red running shoes", k=10, mode="vector")
     )
-    assert "1 queries are left out" in task.notes[0]
-    assert "1 of 2 wanted items are not in the database (such as guitar-acoustic)" in task.notes[1]
+    assert "1 queries are skipped" in task.notes[0]
+    assert "1 of 2 relevant items are not in the database (such as guitar-acoustic)" in task.notes[1]
 
 
 def test_what_cannot_be_evaluated_says_why(db: firstsight.Database) -> None:
@@ -256,7 +255,7 @@ def test_queries_are_drawn_by_the_seed_alone(db: firstsight.Database, sample_db:
     assert len(drawn(0)) == 8
 
 
-# ---- exactness, on vectors written for it
+# ---- exactness, on synthetic vectors
 
 
 @pytest.fixture
@@ -311,5 +310,5 @@ def test_items_of_one_title_answer_it_alike(synthetic: Store) -> None:
     titles, pictures = build_catalogue_tasks(Nothing(), synthetic, queries=400)
     wanted = {o.query.text: set(o.query.relevant_items) for o in titles.modes[0].outcomes}
     assert wanted["title 1"] == {"it'em 2", "it'em 3"}
-    assert wanted["title 0"] == {"it'em 1"}  # item 0 has no picture to be found by
+    assert wanted["title 0"] == {"it'em 1"}  # item 0 has no picture
     assert len(pictures.modes[0].outcomes) == sum(n % 7 >= 2 for n in range(300))

@@ -1,4 +1,4 @@
-"""Rankings equal a comparison with everything: over items and views, with filters, things to avoid, pages."""
+"""Rankings equal a comparison with every row: over items and views, with filters, minus terms and pages."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def items_db(tmp_path_factory: pytest.TempPathFactory) -> SyntheticItems:
     return SyntheticItems(tmp_path_factory.mktemp("items_db") / "db")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("name", FILTERS)
 def test_a_filtered_search_over_any_part_finds_the_best_of_all(items_db: SyntheticItems, part: str, name: str) -> None:
@@ -39,7 +40,7 @@ def test_a_filtered_search_over_any_part_finds_the_best_of_all(items_db: Synthet
 
 @pytest.mark.parametrize("part", PARTS)
 def test_a_filter_that_leaves_only_far_items_is_still_exact_over_views(items_db: SyntheticItems, part: str) -> None:
-    """More items than are given by their ids, none of them among the views that are read first."""
+    """A filter with too many items for a list of ids; none of their views is among the rows read first."""
     far = [item_id for item_id, _ in items_db.best("a query", part)][700:]
     cut = ", ".join(f"'{item_id}'" for item_id in far)
     found = items_db.db.search("a query", mode="vector", part=part, where=f"item_id IN ({cut})", k=5)
@@ -68,6 +69,7 @@ def test_something_to_avoid_reorders_exactly_as_written_down(items_db: Synthetic
     assert [result.score for result in found] == pytest.approx([scores[i] for i in expected], abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["vector", "hybrid", "words"])
 @pytest.mark.parametrize("settings", [{}, {"diversity": 0.5}, {"collapse": "group"}, {"minus": ["avoid"]}])
 def test_pages_are_cut_from_one_ranking(items_db: SyntheticItems, mode: str, settings: dict[str, Any]) -> None:
@@ -88,7 +90,7 @@ def test_pages_stay_as_they_are_while_rows_are_added(tmp_path: Path) -> None:
     db = items_db.db
     before = [result.item_id for result in db.search("a query", k=40)]
     first = db.search("a query", k=20)
-    items_db.add(50, near=SyntheticEncoder().encode_texts(["a query"])[0])  # all of them best
+    items_db.add(50, near=SyntheticEncoder().encode_texts(["a query"])[0])  # these items rank first
     second = db.search("a query", k=20, offset=20, snapshot=first.snapshot)
     assert [result.item_id for result in [*first, *second]] == before
     assert second.snapshot == first.snapshot
@@ -99,7 +101,7 @@ def test_pages_stay_as_they_are_while_rows_are_added(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("token", ["nonsense", "1.2.3", "99999.99999", "-1.2"])
 def test_a_snapshot_that_is_not_there_is_answered(items_db: SyntheticItems, token: str) -> None:
-    with pytest.raises(QueryError, match=r"snapshot .* (is no token|is not there any more)"):
+    with pytest.raises(QueryError, match=r"snapshot .* (is not a token|has expired)"):
         items_db.db.search("a query", snapshot=token)
 
 
@@ -132,7 +134,7 @@ def test_collapse_gives_the_best_of_each_group_and_counts_the_others(items_db: S
 
 
 def test_collapse_reads_on_until_there_are_k_groups(tmp_path: Path) -> None:
-    """The nearest 400 items are one group: the others are found behind them."""
+    """The nearest 400 items are one group; the other groups rank behind them."""
     items_db = SyntheticItems(tmp_path / "db", 100)
     items_db.add(400, near=SyntheticEncoder().encode_texts(["a query"])[0])
     with items_db.store.writing():
@@ -170,6 +172,7 @@ def test_a_least_score_cuts_the_ranking_there(items_db: SyntheticItems, part: st
     assert [result.item_id for result in found] == expected
 
 
+@pytest.mark.slow
 def test_many_queries_at_once_are_answered_as_each_alone(items_db: SyntheticItems) -> None:
     kinds: list[dict[str, Any]] = [
         {"mode": "vector"},

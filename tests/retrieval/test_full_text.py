@@ -1,4 +1,4 @@
-"""Words and hybrid: codes, brands, stems, typos, languages, rows not indexed yet, databases without an index."""
+"""Modes words and hybrid: codes, brands, stems, typos, languages, unindexed rows, databases without an index."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 import firstsight
 from firstsight.encoders.base import Encoder
 from firstsight.errors import CatalogError
+from firstsight.storage.indexes.text_index import index_texts, stored_language
 from firstsight.storage.store import Store
-from firstsight.storage.text_index import index_texts, stored_language
 from tests.indexer.shop import write_jsonl
 
 CATALOGUE: list[dict[str, Any]] = [
@@ -53,14 +53,14 @@ def found(db: firstsight.Database, text: str, **how: Any) -> list[str]:
         ("cafe creme", ["cup"]),
         ("hike mountain", ["boot"]),
         ("gitar", ["guitar"]),  # one letter is missing
-        ("capacitrs", []),  # two are wrong
+        ("capacitrs", []),  # two errors
         ("guitarr", ["guitar"]),
-        ("SPP8", []),  # another code is another thing
+        ("SPP8", []),  # a different code is a different product
         ("boat", []),  # four letters: too many words are one letter away
         ("zxqvw", []),
         ("the of and", []),
         ("'\"\\ (AND) *", []),
-        ("relay OR shoes", ["shoes", "relay", "relay7"]),  # `or` is a word like others, and no operator
+        ("relay OR shoes", ["shoes", "relay", "relay7"]),  # `or` is an ordinary word, not an operator
     ],
 )
 def test_words_find_the_items_that_have_them(db: firstsight.Database, text: str, items: list[str]) -> None:
@@ -106,7 +106,7 @@ def test_an_item_with_every_word_is_relevant_and_nothing_matches_nothing(db: fir
 
 
 def test_rows_that_are_not_in_the_index_yet_are_found(tmp_path: Path, starter: Encoder) -> None:
-    """What a run that goes on has written: the index takes it in at the run's end."""
+    """Rows of an unfinished run; the index includes them at the end of the run."""
     db = firstsight.open(tmp_path / "db", encoder=starter)
     db.index(write_jsonl(tmp_path / "c.jsonl", CATALOGUE))
     store = Store.open(tmp_path / "db")
@@ -115,7 +115,7 @@ def test_rows_that_are_not_in_the_index_yet_are_found(tmp_path: Path, starter: E
         store.write_items([row | {"item_id": "new", "title": "SPP9 trainers by Ostergaard", "text": None}])
     assert unindexed(store) == 1
     assert found(db, "SPP9", mode="words") == ["new"]
-    assert found(db, "trainer", mode="words") == ["new", "shoes"]  # stemmed as the others are
+    assert found(db, "trainer", mode="words") == ["new", "shoes"]  # stemmed like the other rows
     with store.writing():
         index_texts(store)
     assert unindexed(Store.open(tmp_path / "db")) == 0
@@ -177,6 +177,6 @@ def test_chinese_words_are_found_without_blanks_between_them(tmp_path: Path, sta
 def test_an_unknown_language_is_refused_before_anything_is_written(tmp_path: Path, starter: Encoder) -> None:
     catalogue = tmp_path / "c.jsonl"
     catalogue.write_text(json.dumps(CATALOGUE[0]))
-    with pytest.raises(CatalogError, match="'Klingon' is no language whose word stems are known; choose one of Arabic"):
+    with pytest.raises(CatalogError, match="'Klingon' is not a supported language; choose one of Arabic"):
         firstsight.open(tmp_path / "db", encoder=starter).index(catalogue, language="Klingon")
     assert not (tmp_path / "db").exists()

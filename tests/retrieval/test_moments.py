@@ -1,4 +1,4 @@
-"""Moments: pure functions over drawn cosines, and a real video whose scenes are searched for."""
+"""Moments: pure functions over generated cosines, and searches for the scenes of a real video."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PICTURES = Path(__file__).parents[2] / "sample_media" / "pictures"
 
 @st.composite
 def videos(draw: st.DrawFn) -> tuple[list[float], list[Span | None], list[float]]:
-    """Frames in shots that cover a video from 0, each shot with one frame or more; or frames without shots."""
+    """Frames of a video: in shots that cover it from 0, one or more frames per shot; or without shots."""
     lengths = draw(st.lists(st.floats(0.5, 60), min_size=1, max_size=8))
     bounds = [0.0, *np.cumsum(lengths).tolist()]
     times: list[float] = []
@@ -50,7 +50,7 @@ def test_a_frame_stands_for_a_span_around_it_and_spans_do_not_overlap(
     if shots[0] is not None:
         last = shots[-1]
         assert last is not None
-        assert sum(end - start for start, end in spans) == pytest.approx(last[1])  # nothing is left out
+        assert sum(end - start for start, end in spans) == pytest.approx(last[1])  # the spans cover the whole video
 
 
 @given(videos(), st.floats(-1, 1), st.randoms())
@@ -83,7 +83,7 @@ def test_every_frame_that_matches_is_in_a_moment(
 
 
 def moments(cosines: list[float], seconds: float = 2.0, *, floor: float = 0.0) -> list[tuple[float, float, float]]:
-    """Those of a video whose shots are equally long and have a frame each, in their middle."""
+    """Moments of a video with shots of equal length and one frame in the middle of each."""
     shots: list[Span | None] = [(n * seconds, (n + 1) * seconds) for n in range(len(cosines))]
     times = [(n + 0.5) * seconds for n in range(len(cosines))]
     return [(m.start_s, m.end_s, m.score) for m in find_moments("v", times, shots, cosines, floor=floor)]
@@ -135,7 +135,7 @@ SCENES = [("bananas.jpg", 3), ("guitar-acoustic.jpg", 4), ("alarm-clock.jpg", 5)
 
 @pytest.fixture(scope="module")
 def db(tmp_path_factory: pytest.TempPathFactory, starter: Encoder) -> firstsight.Database:
-    """One video of four scenes, and the sample's pictures around it so that there is a background."""
+    """A video of four scenes, with the sample pictures as items for the random-pair distribution."""
     folder = tmp_path_factory.mktemp("moments")
     with av.open(str(folder / "scenes.mp4"), "w") as container:
         stream = container.add_stream("libx264", rate=10, options={"preset": "ultrafast", "g": "20"})
@@ -157,6 +157,7 @@ def db(tmp_path_factory: pytest.TempPathFactory, starter: Encoder) -> firstsight
     return database
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "start_s", "end_s"), [("a guitar", 3, 7), ("an alarm clock", 7, 12), ("bananas", 0, 3)]
 )
@@ -193,6 +194,7 @@ def test_asking_for_moments_changes_no_ranking(db: firstsight.Database) -> None:
     assert asked[0] == asked[1]
 
 
+@pytest.mark.slow
 def test_the_command_prints_moments_and_writes_them_on_the_page(
     db: firstsight.Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,4 +1,4 @@
-"""The query object: checks itself, and goes to JSON and back."""
+"""The query object: its checks, and its conversion to and from JSON."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from firstsight.errors import QueryError
         ([], "a query is an object"),
         ({}, "there is nothing to search by"),
         ({"text": "  "}, "the query is empty"),
-        ({"text": 3}, "text must be a text, not 3"),
+        ({"text": 3}, "text must be a string, not 3"),
         ({"text": "a", "k": 0}, "k must be between 1 and 10000, not 0"),
         ({"text": "a", "k": True}, "k must be between 1 and 10000, not True"),
         ({"text": "a", "k": "5"}, "k must be between 1 and 10000, not '5'"),
         ({"text": "a", "offset": -1}, "offset must be between 0 and 9999, not -1"),
-        ({"text": "a", "offset": 9_999, "k": 2}, "reach past 10000"),
+        ({"text": "a", "offset": 9_999, "k": 2}, "is over 10000"),
         ({"text": "a", "mode": "magic"}, "mode must be one of vector, words, hybrid, not 'magic'"),
         ({"text": "a", "part": "sound"}, "part must be one of item, title, image, frame, any, not 'sound'"),
         ({"text": "a", "rerank": "no"}, "rerank must be true or false, not 'no'"),
@@ -38,7 +38,7 @@ from firstsight.errors import QueryError
         ({"text": "a", "text_weight": -1}, "a weight must be 0 or more, not -1"),
         ({"text": "a", "text_weight": 0}, "every weight of the query is 0"),
         ({"text": "a", "text_weight": float("nan")}, "a weight must be 0 or more, not nan"),
-        ({"text": "a", "minus": [""]}, "a text to avoid is empty"),
+        ({"text": "a", "minus": [""]}, "a minus text is empty"),
         ({"text": "a", "minus_weight": 2}, "minus_weight must be between 0 and 1, not 2"),
         ({"text": "a", "diversity": 1.1}, "diversity must be between 0 and 1, not 1.1"),
         ({"text": "a", "min_relevance": 2}, "min_relevance must be between 0 and 1, not 2"),
@@ -74,6 +74,7 @@ TEXTS = st.text(min_size=1).filter(lambda text: text.strip())
 SHARES = st.floats(0, 1)
 
 
+@pytest.mark.slow
 @given(
     st.fixed_dictionaries(
         {"text": TEXTS},

@@ -1,4 +1,4 @@
-"""Relevance: 0 to 1, the same for the same rows, high for what is there and low for what is not."""
+"""Relevance: 0 to 1, reproducible, high for items that the catalogue has and low for others."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_relevance_falls_with_the_score_and_is_the_same_in_another_process(
 
 
 def test_one_random_item_in_ten_has_a_relevance_of_a_quarter(tmp_path: Path) -> None:
-    """Vectors without clusters: what the definition says can be counted."""
+    """Without clusters, the definition of relevance can be checked by counting."""
     drawn = SyntheticItems(tmp_path / "db", 1)
     drawn.centres = np.zeros((1, 16))
     drawn.add(1_500)
@@ -102,7 +102,7 @@ def test_every_medium_and_part_has_a_background_of_its_own(sample_db: Path) -> N
         for part in ("item", "title", "image", "frame", "any")
     }
     assert None not in middles.values()
-    # titles against items are the pairs of items against titles
+    # the pairs of titles with items are also those of items with titles
     assert middles.pop(("mixed", "title")) == pytest.approx(middles["words", "item"])
     assert len(set(middles.values())) == len(middles)
 

@@ -1,4 +1,4 @@
-"""Reranking: what is there to learn is learned, where there is nothing it is refused, and it is never required."""
+"""Reranking: a useful model is promoted, a useless one is not, and search works without any."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from firstsight.encoders.base import Encoder
 from firstsight.errors import OptionalDependencyError, QueryError, StoreError
 from firstsight.media.policy import MediaPolicy
 from firstsight.retrieval.query import Query
-from firstsight.retrieval.ranking.candidates import run_rankings
+from firstsight.retrieval.ranking.fetch_batching import run_rankings
 from firstsight.retrieval.ranking.relevance import RelevanceCalibration
 from firstsight.retrieval.rerank.candidate_features import feature_names, features
 from firstsight.retrieval.reranker_store import RerankerShelf, RerankerVersion
@@ -46,7 +46,7 @@ def write_lines(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
 
 
 def catalogue() -> list[dict[str, Any]]:
-    """64 items, 8 colours of 8 things, each with its sales; titles alone, so that it is quick."""
+    """64 items: 8 products in 8 colours, with sales; titles only, so that indexing is quick."""
     return [
         {
             "item_id": item_id,
@@ -61,7 +61,7 @@ def catalogue() -> list[dict[str, Any]]:
 
 
 def by_sales() -> list[dict[str, Any]]:
-    """People want the thing they name, and of those what sells well: search knows the first, not the second."""
+    """Relevant items are of the named product, and graded by sales; search alone does not know the sales."""
     return [
         {"query": saying.format(thing), "item_id": f"{colour}-{thing}", "grade": SALES[f"{colour}-{thing}"] // 250}
         for saying, thing, colour in itertools.product(SAYINGS, THINGS, COLOURS)
@@ -69,7 +69,7 @@ def by_sales() -> list[dict[str, Any]]:
 
 
 def by_nothing() -> list[dict[str, Any]]:
-    """Items drawn at random: there is nothing to learn. (Of 40 such draws one was promoted, as p < .05 allows.)"""
+    """Random relevant items, so nothing can be learned. (1 of 40 such samples was promoted; p < 0.05 allows that.)"""
     random = np.random.default_rng(0)
     return [
         {"query": saying.format(thing), "item_id": str(item_id), "grade": 1}
@@ -87,7 +87,7 @@ def indexed(tmp_path_factory: pytest.TempPathFactory, starter: Encoder) -> Path:
 
 @pytest.fixture(scope="module")
 def ranked(indexed: Path, tmp_path_factory: pytest.TempPathFactory, starter: Encoder) -> Path:
-    """The same with a reranker promoted for each of hybrid and vector, not to be written to."""
+    """The same database with promoted rerankers for hybrid and vector; read-only."""
     folder = tmp_path_factory.mktemp("ranked")
     shutil.copytree(indexed, folder / "db")
     db = firstsight.open(folder / "db", encoder=starter)
@@ -100,20 +100,20 @@ def ranked(indexed: Path, tmp_path_factory: pytest.TempPathFactory, starter: Enc
 
 @pytest.fixture
 def db(indexed: Path, tmp_path: Path, starter: Encoder) -> firstsight.Database:
-    """A copy that may be written to, without rerankers."""
+    """A writable copy without rerankers."""
     shutil.copytree(indexed, tmp_path / "db")
     return firstsight.open(tmp_path / "db", encoder=starter)
 
 
 @pytest.fixture
 def shop(ranked: Path, starter: Encoder) -> firstsight.Database:
-    """With rerankers; not to be written to."""
+    """The database with rerankers; read-only."""
     return firstsight.open(ranked, encoder=starter)
 
 
 @pytest.fixture
 def own(ranked: Path, tmp_path: Path, starter: Encoder) -> firstsight.Database:
-    """A copy with rerankers that may be written to."""
+    """A writable copy with rerankers."""
     shutil.copytree(ranked, tmp_path / "db")
     return firstsight.open(tmp_path / "db", encoder=starter)
 
@@ -132,9 +132,10 @@ def gain(results: Sequence[firstsight.SearchResult], thing: str) -> float:
     return float(sum(grade / np.log2(place + 2) for place, grade in enumerate(good)))
 
 
-# ---- learning and the rule
+# ---- fitting and the promotion rule
 
 
+@pytest.mark.slow
 def test_what_helps_is_learned_promoted_used_and_dropped(db: firstsight.Database, judged: Path) -> None:
     made = db.fit_reranker(judgements=judged)
     assert (made.version, made.mode, made.promoted) == (1, "hybrid", False)
@@ -142,9 +143,9 @@ def test_what_helps_is_learned_promoted_used_and_dropped(db: firstsight.Database
     assert made.figures["queries"] == 32
     assert made.figures["ndcg_after"] > made.figures["ndcg_before"] + 0.05
     assert made.figures["p"] < 0.01
-    text = "one good mug"  # no query that was learned from
+    text = "one good mug"  # not a training query
     before = db.search(text, k=40)
-    assert before.reranker is None  # fitted, not promoted: not in use
+    assert before.reranker is None  # fitted but not promoted, so not in use
     assert db.promote_reranker().promoted
     after = db.search(text, k=40)
     assert after.reranker == 1
@@ -166,6 +167,7 @@ def test_what_does_not_help_is_refused_with_its_figures(db: firstsight.Database,
     assert db.search("mug").reranker is None
 
 
+@pytest.mark.slow
 def test_one_version_of_a_mode_is_in_use(own: firstsight.Database, judged: Path) -> None:
     assert own.fit_reranker(judgements=judged).version == 3
     assert own.promote_reranker().version == 3
@@ -213,9 +215,9 @@ def test_events_teach_what_judgements_do(db: firstsight.Database, tmp_path: Path
 
 def test_a_fit_that_cannot_be_says_why(db: firstsight.Database, judged: Path, tmp_path: Path) -> None:
     few = write_lines(tmp_path / "few.jsonl", by_sales()[:16])
-    with pytest.raises(QueryError, match="0 of 2 judged text queries can be learned from, and 20 are needed"):
+    with pytest.raises(QueryError, match="0 of 2 judged text queries are usable, and 20 are needed"):
         db.fit_reranker(judgements=few)
-    with pytest.raises(QueryError, match=r"'title' is no number or flag of .*: sales, in_stock"):
+    with pytest.raises(QueryError, match=r"'title' is no numeric or flag column of .*: sales, in_stock"):
         db.fit_reranker(judgements=judged, columns=["title"])
     with pytest.raises(QueryError, match="mode 'meaning' is not one of vector, words, hybrid"):
         db.fit_reranker(judgements=judged, mode="meaning")
@@ -294,7 +296,7 @@ def test_scores_keep_their_meaning_and_rank_scores_fall(shop: firstsight.Databas
         ({}, 1),
         ({"mode": "hybrid"}, 1),
         ({"mode": "vector"}, 2),
-        ({"mode": "words"}, None),  # none was fitted to it
+        ({"mode": "words"}, None),  # no reranker was fitted to this mode
         ({"rerank": False}, None),
         ({"where": "sales > 100", "min_score": 0.1, "collapse": "colour", "diversity": 0.2}, 1),
         ({"fusion": "rrf"}, None),
@@ -319,6 +321,7 @@ def test_many_queries_are_reranked_as_each_alone(shop: firstsight.Database) -> N
         assert ids(answer) == ids(shop.search(query))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["hybrid", "vector"])
 @pytest.mark.parametrize(
     "settings", [{}, {"min_relevance": 0.2}, {"collapse": "colour"}, {"diversity": 0.4}, {"where": "in_stock"}]
@@ -371,11 +374,12 @@ def test_ages_stand_still_for_the_pages_of_a_snapshot(shop: firstsight.Database)
             shop.search("mug", snapshot=wrong)
 
 
+@pytest.mark.slow
 def test_the_first_hundred_are_reranked_and_the_rest_follow(indexed: Path, tmp_path: Path, starter: Encoder) -> None:
     db = firstsight.open(tmp_path / "db", encoder=starter)
     more = [row | {"item_id": f"{row['item_id']}-{n}"} for row in catalogue() for n in range(3)]
     db.index(write_lines(tmp_path / "c.jsonl", more))
-    shop = firstsight.open(indexed, encoder=starter)  # has none; its judgements are of other ids
+    shop = firstsight.open(indexed, encoder=starter)  # without rerankers; its judgements have other ids
     assert shop.rerankers() == []
     judged = [row | {"item_id": f"{row['item_id']}-{n}"} for row in by_sales() for n in range(3)]
     db.fit_reranker(judgements=write_lines(tmp_path / "j.jsonl", judged), mode="vector")
@@ -390,7 +394,7 @@ def test_the_first_hundred_are_reranked_and_the_rest_follow(indexed: Path, tmp_p
     assert [item_id for page in pages for item_id in page] == ids(reranked)
 
 
-# ---- never required
+# ---- optional dependency
 
 
 def in_another_process(code: str, path: Path) -> str:
@@ -399,6 +403,7 @@ def in_another_process(code: str, path: Path) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_without_a_promoted_reranker_lightgbm_is_not_imported(own: firstsight.Database) -> None:
     code = """
 import sys, firstsight
@@ -425,7 +430,7 @@ def test_without_lightgbm_the_extra_is_named(
     own: firstsight.Database, judged: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_lightgbm(monkeypatch)
-    with pytest.raises(OptionalDependencyError, match=r"reranker 1 is in use.*pip install 'firstsight\[rerank\]'"):
+    with pytest.raises(OptionalDependencyError, match=r"reranker 1 is promoted.*pip install 'firstsight\[rerank\]'"):
         own.search("mug")
     assert own.search("mug", rerank=False).reranker is None
     assert own.search("mug", mode="words").reranker is None
@@ -435,11 +440,11 @@ def test_without_lightgbm_the_extra_is_named(
     assert own.search("mug").reranker is None
 
 
-# ---- what cannot be used
+# ---- unusable rerankers
 
 
 def kept(db: firstsight.Database, **changed: Any) -> RerankerVersion:
-    """A promoted version like the first, with something changed."""
+    """A promoted version like the first, with some fields changed."""
     first = vars(db.rerankers()[0]) | changed
     shelf = RerankerShelf(db.uri)
     made = shelf.add(RerankerVersion(**first))
@@ -450,7 +455,7 @@ def kept(db: firstsight.Database, **changed: Any) -> RerankerVersion:
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"model": "not a model"}, "it cannot be read"),
+        ({"model": "not a model"}, "its model cannot be read"),
         ({"columns": ("sales",)}, "with other features"),
         ({"fingerprint": "f" * 64}, "another encoder's scores"),
     ],
@@ -459,7 +464,7 @@ def test_a_reranker_that_cannot_be_used_is_a_store_error(
     own: firstsight.Database, changed: dict[str, Any], reason: str
 ) -> None:
     made = kept(own, **changed)
-    with pytest.raises(StoreError, match=rf"reranker {made.version} is in use .*{reason}.*firstsight rerank drop"):
+    with pytest.raises(StoreError, match=rf"reranker {made.version} is promoted .*{reason}.*firstsight rerank drop"):
         own.search("mug")
     assert own.search("mug", rerank=False)
     own.drop_reranker()
@@ -472,6 +477,7 @@ def test_a_reranker_that_cannot_be_used_is_a_store_error(
 # ---- in the evaluation
 
 
+@pytest.mark.slow
 def test_the_evaluation_shows_rerankers_beside_their_modes(own: firstsight.Database, judged: Path) -> None:
     own.fit_reranker(judgements=judged)
     (task,), _ = own.evaluate(judged, modes=["vector", "words", "hybrid"])
@@ -486,7 +492,7 @@ def test_the_evaluation_shows_rerankers_beside_their_modes(own: firstsight.Datab
     ]
     assert figures["hybrid + reranker 1"] > figures["hybrid"] + 0.05
     assert figures["hybrid + reranker 1"] == figures["hybrid + reranker 3 (not promoted)"]
-    assert sum("has learned from 32 of these 32 queries" in note for note in task.notes) == 3
+    assert sum("was trained on 32 of these 32 queries" in note for note in task.notes) == 3
 
 
 def test_an_evaluation_without_lightgbm_leaves_the_rerankers_out(
@@ -495,4 +501,4 @@ def test_an_evaluation_without_lightgbm_leaves_the_rerankers_out(
     without_lightgbm(monkeypatch)
     (task,), _ = shop.evaluate(judged, modes=["hybrid"])
     assert [report.mode for report in task.modes] == ["hybrid"]
-    assert any("reranker 1 is left out" in note for note in task.notes)
+    assert any("reranker 1 is skipped" in note for note in task.notes)

@@ -1,4 +1,4 @@
-"""Search over the sample index: ranking, evidence, filters, errors."""
+"""Search over the sample index: ranking, matching views, filters, errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The map of the items: where they lie, how they are coloured, and a page that runs nothing of a catalogue's."""
+"""The map of the items: projection, colouring, and a page that never runs text of a catalogue."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ HOSTILE = [
 
 
 class Scripts(HTMLParser):
-    """The script elements of a page and every element's event attributes, as a browser would find them."""
+    """Script elements and event attributes of a page, parsed as a browser does."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -67,13 +67,13 @@ def data_of(page: str) -> Any:
 
 
 def clustered(count: int, dim: int = 24) -> tuple[Any, Any]:
-    """Unit vectors around five directions, and which direction each is of."""
+    """Unit vectors around five directions, with the number of each vector's direction."""
     random = np.random.default_rng(0)
     which = np.arange(count) % 5
     return unit(random.normal(size=(5, dim))[which] + random.normal(0, 0.15, size=(count, dim))), which
 
 
-# ---- placing
+# ---- projection
 
 
 @pytest.mark.parametrize("method", ["pca", "tsne"])
@@ -159,7 +159,7 @@ def test_a_sample_is_drawn_by_the_seed(sample_db: Path) -> None:
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        ({"color_by": "colour"}, "'colour', which is no column to colour by; give kind"),
+        ({"color_by": "colour"}, "'colour' is no column to colour by; give kind"),
         ({"color_by": "vector"}, "no column to colour by"),
         ({"sample": 0}, "between 1 and 50000, not 0"),
         ({"method": "magic"}, "method 'magic' is not one of pca, tsne, umap"),
@@ -207,6 +207,7 @@ def test_pictures_that_are_gone_cost_themselves_alone(sample: SpaceMap, tmp_path
     assert max(tiles) >= PER_ROW**2  # the first sheet is empty, and the second keeps its number
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("title", HOSTILE)
 def test_a_hostile_title_stays_text(title: str, tmp_path: Path) -> None:
     catalogue = tmp_path / "c.jsonl"

@@ -1,4 +1,4 @@
-"""A database of drawn vectors in which some items show what a policy is about."""
+"""A database of random vectors; some items show the content of a policy."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def change_item(store: Store, item_id: str) -> None:
 
 
 def decision_of(store: Store, item_id: str) -> str:
-    """What happens to an item now."""
+    """Return the action for an item now."""
     store.refresh()
     found: str | None = store.item_rows([item_id])[item_id]["safety_decision"]
     return found or "allow"

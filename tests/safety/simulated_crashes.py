@@ -1,8 +1,9 @@
-"""Dying after every single write: each commit of LanceDB, each append to the audit log, each write of its head."""
+"""Kills before every write: each commit of LanceDB, each append to the audit log, each write of its head."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,26 +34,6 @@ class SimulatedCrash(BaseException):
 
 
 @contextmanager
-def crash_after(writes: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """Let a number of writes through, then die in the place of the next one; tells how many there were."""
-    done = [0]
-
-    def counted(real: Callable[..., Any]) -> Callable[..., Any]:
-        def write(*arguments: Any, **settings: Any) -> Any:
-            if done[0] >= writes:
-                raise SimulatedCrash
-            done[0] += 1
-            return real(*arguments, **settings)
-
-        return write
-
-    with monkeypatch.context() as patch:
-        for owner, name in [*COMMITS, *LOG_WRITES]:
-            patch.setattr(owner, name, counted(getattr(owner, name)))
-        yield done
-
-
-@contextmanager
 def unwritable_log_after(appends: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let a number of writes to the log or its head through, then let each one fail as on a full disk."""
     done, real = [0], audit_log._write
@@ -68,17 +49,28 @@ def unwritable_log_after(appends: int, monkeypatch: pytest.MonkeyPatch) -> Itera
         yield
 
 
-def count_writes(monkeypatch: pytest.MonkeyPatch, act: Callable[[Path], Any], path: Path) -> int:
-    """How many writes a command makes."""
-    with crash_after(1_000_000, monkeypatch) as done:
+def killed_before_each_write(monkeypatch: pytest.MonkeyPatch, act: Callable[[Path], Any], path: Path) -> list[Path]:
+    """Run a command and copy its database before each write: a kill at that moment leaves these files."""
+    copies: list[Path] = []
+
+    def copied(real: Callable[..., Any]) -> Callable[..., Any]:
+        def write(*arguments: Any, **settings: Any) -> Any:
+            copies.append(shutil.copytree(path, path.with_name(f"{path.name}-{len(copies)}")))
+            return real(*arguments, **settings)
+
+        return write
+
+    with monkeypatch.context() as patch:
+        for owner, name in [*COMMITS, *LOG_WRITES]:
+            patch.setattr(owner, name, copied(getattr(owner, name)))
         act(path)
-    return done[0]
+    return copies
 
 
-def run_until_crash(monkeypatch: pytest.MonkeyPatch, writes: int, act: Callable[[Path], Any], path: Path) -> None:
-    """Run a command that dies after a number of writes."""
-    with crash_after(writes, monkeypatch), pytest.raises(SimulatedCrash):
-        act(path)
+def put_back(copy: Path, path: Path) -> None:
+    """Put a copy of a database in the place of the database."""
+    shutil.rmtree(path)
+    copy.rename(path)
 
 
 def run_with_unwritable_log(

@@ -1,4 +1,4 @@
-"""Killed after any write, or with a log that cannot be written: what is in force is logged, and logged once."""
+"""After a kill at any write, or with an unwritable log, each decision in force is logged exactly once."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from firstsight.errors import AuditLogError
+from firstsight.heads.labels import LabelSet
 from firstsight.safety.audit import audit_log
 from firstsight.safety.audit.adoption import adopt
 from firstsight.safety.audit.audit_log import AuditLog
@@ -29,11 +30,12 @@ from firstsight.safety.review import review_actions
 from firstsight.safety.scoring.scoring_run import score
 from firstsight.safety.training import training_run
 from firstsight.safety.training.head_training import TrainedHead
-from firstsight.safety.training.labels import LabelSet
 from firstsight.storage.store import Store
 from tests.safety.conftest import POLICIES, Catalogue
 from tests.safety.scoring.test_scoring import make_head, promote
-from tests.safety.simulated_crashes import SimulatedCrash, count_writes, run_until_crash, run_with_unwritable_log
+from tests.safety.simulated_crashes import SimulatedCrash, killed_before_each_write, put_back, run_with_unwritable_log
+
+pytestmark = pytest.mark.slow
 
 Act = Callable[[Path], Any]
 ITEM = "i00007"
@@ -64,7 +66,7 @@ def copies(base: Path, folder: Path) -> Callable[[], Path]:
 
 
 def outcome(path: Path) -> dict[str, Any]:
-    """What holds, without times and ids: decisions in force, people's decisions, scores, entries of the log."""
+    """Return the state without times and ids: decisions in force, people's decisions, scores, entries of the log."""
     store, log = Store.open(path), AuditLog.of(str(path))
     stored = read_reviews(store)
     table = ScoreTable(store).open()
@@ -83,7 +85,7 @@ def outcome(path: Path) -> dict[str, Any]:
 
 
 def require_logged(path: Path) -> None:
-    """Nothing is in force that the log does not know; nothing was logged twice; the log verifies."""
+    """Check that the log has each decision in force exactly once, and verifies."""
     store, log = Store.open(path), AuditLog.of(str(path))
     found = check_log(store, log)
     assert found.ok, found.problems
@@ -111,20 +113,18 @@ def two_scorings(small: Catalogue, policies: Policies, tmp_path: Path) -> Act:
 
 
 def die_everywhere(monkeypatch: pytest.MonkeyPatch, copy: Callable[[], Path], act: Act) -> int:
-    """Die after every single write of `act`, then run it again: all is as if it had not been killed."""
+    """Die before every single write of `act`, then run it again: all is as if it had not been killed."""
     path = copy()
-    writes = count_writes(monkeypatch, act, path)
+    run_until_crash = killed_before_each_write(monkeypatch, act, path)
     expected = outcome(path)
-    for allowed in range(writes):
-        path = copy()
-        run_until_crash(monkeypatch, allowed, act, path)
+    for write, files in enumerate(run_until_crash):
+        put_back(files, path)
         require_logged(path)
         act(path)
         require_logged(path)
-        assert outcome(path) == expected, allowed
+        assert outcome(path) == expected, write
         assert read_link(Store.open(path))[1] is None
-    act(copy())  # the last write was the last one
-    return writes
+    return len(run_until_crash)
 
 
 def test_a_first_scoring_may_die_after_any_write(
@@ -134,24 +134,23 @@ def test_a_first_scoring_may_die_after_any_write(
     assert die_everywhere(monkeypatch, copies(small.path, tmp_path / "run_until_crash"), act) >= 12
 
 
-def test_a_scoring_of_what_is_new_may_die_after_any_write(
+def test_a_scoring_of_new_items_may_die_after_any_write(
     small: Catalogue, two_scorings: Act, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert die_everywhere(monkeypatch, copies(small.path, tmp_path / "run_until_crash"), two_scorings) >= 8
 
 
-def test_a_scoring_that_died_is_finished_by_whoever_writes_next(
+def test_a_scoring_that_died_is_finished_by_the_next_writer(
     small: Catalogue, two_scorings: Act, policies: Policies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy, decide = copies(small.path, tmp_path / "run_until_crash"), acts_of(policies)["decide"]
     path = copy()
-    writes = count_writes(monkeypatch, two_scorings, path)
+    run_until_crash = killed_before_each_write(monkeypatch, two_scorings, path)
     decide(path)
     expected = outcome(path)
     states = []
-    for allowed in range(writes):
-        path = copy()
-        run_until_crash(monkeypatch, allowed, two_scorings, path)
+    for files in run_until_crash:
+        put_back(files, path)
         decide(path)
         require_logged(path)
         states.append(outcome(path) == expected)
@@ -162,7 +161,7 @@ def test_a_scoring_that_died_is_finished_by_whoever_writes_next(
 
 
 @pytest.mark.parametrize("name", ["decide", "appeal", "overturn"])
-def test_what_a_person_does_may_die_after_any_write(
+def test_a_persons_decision_may_die_after_any_write(
     name: str, small: Catalogue, policies: Policies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     acts = acts_of(policies)
@@ -189,9 +188,9 @@ def test_a_training_may_die_after_any_write(
     def in_use(path: Path) -> set[int]:
         return {head.version for head in HeadShelf(Store.open(path)).versions() if head.promoted}
 
-    for allowed in range(count_writes(monkeypatch, keep, copy())):
-        path = copy()
-        run_until_crash(monkeypatch, allowed, keep, path)
+    path = copy()
+    for files in killed_before_each_write(monkeypatch, keep, path):
+        put_back(files, path)
         told = {entry.record["version"] for entry in AuditLog.of(str(path)).entries() if entry.record["promoted"]}
         assert in_use(path) in ({1}, told)  # 1 is the head before
         acts_of(policies)["decide"](path)
@@ -207,11 +206,10 @@ def test_an_adoption_may_die_after_any_write(
     copy = copies(small.path, tmp_path / "run_until_crash")
     act: Act = lambda path: adopt(Store.open(path), AuditLog.of(str(path)), by="ana")  # noqa: E731
     path = copy()
-    writes = count_writes(monkeypatch, act, path)
+    run_until_crash = killed_before_each_write(monkeypatch, act, path)
     expected = outcome(path)
-    for allowed in range(writes):
-        path = copy()
-        run_until_crash(monkeypatch, allowed, act, path)
+    for files in run_until_crash:
+        put_back(files, path)
         act(path)
         require_logged(path)
         found = outcome(path)

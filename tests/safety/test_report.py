@@ -1,4 +1,4 @@
-"""The report: figures of labels that the heads did not see, on a page that needs nothing but itself."""
+"""The report: figures from labels that the heads did not see, on one self-contained page."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_lower_prevalence_lowers_the_precision_and_leaves_the_recall() -> None
     assert [t.attainable for _, t in real.recall_targets] == [t.attainable for _, t in as_sampled.recall_targets]
 
 
-def test_what_cannot_be_measured_names_its_policy(tmp_path: Path) -> None:
+def test_a_policy_that_cannot_be_measured_is_named(tmp_path: Path) -> None:
     with pytest.raises(SafetyError, match="policy weapons: 0 of 3 labels are positive"):
         measure(HeldOutPolicy("weapons", "Weapons", np.zeros(3), np.zeros(3, np.int8)))
     with pytest.raises(SafetyError, match="no policy to report"):

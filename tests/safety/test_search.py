@@ -1,4 +1,4 @@
-"""Searches leave blocked items out, and can be asked for them."""
+"""Searches leave blocked items out, unless asked for them."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ QUERIES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("few", [5_000, 10])
 @pytest.mark.parametrize("query", QUERIES, ids=str)
 def test_blocked_items_are_left_out_of_every_kind_of_search(

@@ -5,14 +5,22 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from firstsight.service.service_settings import ServiceSettings
-from firstsight.storage.sessions import MAX_REPLACED
+from firstsight.storage import sessions
 from tests.indexer.shop import ColourEncoder
 from tests.service.conftest import serving
 from tests.storage.open_files import make_text_heavy_database, open_files
 
+pytestmark = pytest.mark.slow
 
-def test_writes_beside_searches_leave_no_files_open(tmp_path: Path) -> None:
+MAX_REPLACED = 6
+"""In place of the package's own number, so that a session is replaced after fewer writes."""
+
+
+def test_writes_beside_searches_leave_no_files_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "MAX_REPLACED", MAX_REPLACED)
     db = make_text_heavy_database(tmp_path, ColourEncoder())
     seen = []
     with serving(ServiceSettings(db=str(db), encoder=ColourEncoder())) as client, ThreadPoolExecutor(4) as pool:

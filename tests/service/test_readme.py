@@ -8,12 +8,15 @@ import shlex
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.service.conftest import StartService
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_what_the_readme_asks_is_answered(start_service: StartService, own_db: Path) -> None:
     _, start, asks = re.findall(r"^```bash\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     assert shlex.split(start, comments=True) == ["firstsight", "serve"]

@@ -21,6 +21,8 @@ import firstsight
 from firstsight.service.api_keys import KeyFile
 from tests.service.conftest import StartService
 
+pytestmark = pytest.mark.slow
+
 
 def colour_of(writer: int, n: int) -> tuple[int, int, int]:
     """A colour of its own for every picture that is posted."""

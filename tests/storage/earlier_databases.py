@@ -1,4 +1,4 @@
-"""Databases of earlier layouts, as tests look at them: their files, their rows, and what all parts read from them."""
+"""Reading databases of earlier layouts for tests: their files, their rows, and the results of all parts of the API."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BLOCKED, ALLOWED, APPEALED, OVERTURNED = "sneakers-sky", "sneakers-green", "hiki
 
 
 def files(folder: Path) -> dict[str, str]:
-    """The digest of every file of a folder."""
+    """Digests of all files of a folder, by path."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in folder.rglob("*")
@@ -35,7 +35,7 @@ def files(folder: Path) -> dict[str, str]:
 
 @contextmanager
 def read_only(folder: Path) -> Iterator[None]:
-    """Let nothing be written in a folder."""
+    """Make a folder read-only for a while."""
     paths = [folder, *folder.rglob("*")]
     for path in paths:
         path.chmod(0o555 if path.is_dir() else 0o444)
@@ -47,17 +47,20 @@ def read_only(folder: Path) -> Iterator[None]:
 
 
 def rows(db: Path) -> dict[str, list[str]]:
-    """The rows of every table, in a stable order, without times in texts: a step may note when it was done."""
+    """Rows of all tables in a stable order, without times in texts: an upgrade step may store its time."""
     connection = lancedb.connect(db)
-    found = {}
+    rows_by_table = {}
     for name in connection.list_tables().tables:
         table = connection.open_table(name).search().limit(None).to_arrow()
-        found[name] = [str(table.column_names), *sorted(TIMESTAMP.sub("", repr(row)) for row in table.to_pylist())]
-    return found
+        rows_by_table[name] = [
+            str(table.column_names),
+            *sorted(TIMESTAMP.sub("", repr(row)) for row in table.to_pylist()),
+        ]
+    return rows_by_table
 
 
 def read_all(db: Path) -> dict[str, Any]:
-    """What the parts that only read say of a database."""
+    """Results of all reading parts of the API on a database."""
     opened, store = firstsight.open(db), Store.open(db)
     reviews = Reviews.read(AuditLog.of(str(db)))
     return {
@@ -74,7 +77,7 @@ def read_all(db: Path) -> dict[str, Any]:
         "rerankers": [r.version for r in opened.rerankers()],
         "semantic ids": sorted(row["semantic_id"] for row in opened.semantic_ids()),
         "blocked": sorted(store.blocked([BLOCKED, ALLOWED, APPEALED, OVERTURNED])),
-        "decided": {item_id: made.action for item_id, made in reviews.decisions.items()},
+        "decided": {item_id: decision.action for item_id, decision in reviews.decisions.items()},
         "appeals": sorted(reviews.appeals),
         "explained": explain(store, APPEALED, load_policies(None), AuditLog.of(str(db)))["decision"],
     }

@@ -1,4 +1,4 @@
-"""Databases of many rows, written straight into the tables: vectors are made, not encoded."""
+"""Databases with many rows, written directly into the tables with generated vectors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def clustered_vectors(rows: int, dim: int, seed: int = 0, *, clusters: int = 500) -> Vectors:
-    """Unit vectors around centres that are the same for every seed: without clusters, recall means little."""
+    """Unit vectors around centres that are equal for all seeds; recall on vectors without clusters means little."""
     rng = np.random.default_rng(seed)
     centres = np.random.default_rng(dim).normal(size=(clusters, dim))
     vectors = centres[rng.integers(0, clusters, rows)] + 0.5 * rng.normal(size=(rows, dim))
@@ -24,14 +24,14 @@ def clustered_vectors(rows: int, dim: int, seed: int = 0, *, clusters: int = 500
 
 
 def make_store(path: Path, *, dim: int) -> Store:
-    """An empty database with one column of the catalogue's own, `price`."""
+    """Create an empty database with the catalogue column `price`."""
     store = Store.create(path, EncoderSpec("colours", dim, 32, "c0105"))
     store.add_columns({"price": "number"})
     return store
 
 
 def item_row(item_id: str, vector: Vector | None, price: float = 1.0) -> dict[str, Any]:
-    """A row for `Store.write_items`."""
+    """Make a row for `Store.write_items`."""
     return {
         "item_id": item_id,
         "kind": "product",
@@ -47,16 +47,16 @@ def item_row(item_id: str, vector: Vector | None, price: float = 1.0) -> dict[st
 
 
 def add_items(store: Store, vectors: Vectors, start: int = 0) -> None:
-    """Add items `item-N`, N counting from `start`, with price N; in one commit."""
+    """Add items `item-N` with price N, with N from `start`, in one commit."""
     numbers = range(start, start + len(vectors))
     columns: dict[str, Any] = {
         "item_id": pa.array([f"item-{n}" for n in numbers]),
         "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1]),
         "price": pa.array([float(n) for n in numbers]),
     }
-    one = item_row("", None)
+    template = item_row("", None)
     arrays = [
-        columns.get(field.name, pa.array([one.get(field.name)] * len(vectors), field.type))
+        columns.get(field.name, pa.array([template.get(field.name)] * len(vectors), field.type))
         for field in store.items.schema
     ]
     store.items.add(pa.Table.from_arrays(arrays, schema=store.items.schema))

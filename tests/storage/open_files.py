@@ -1,4 +1,4 @@
-"""A database whose text indexes stay open while they are used, and the files of it that this process has open."""
+"""A database with text indexes that stay open during use, and the open files of this process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ITEMS = 200
 
 
 def make_text_heavy_database(folder: Path, encoder: Encoder) -> Path:
-    """A database with so many words that LanceDB does not read its text indexes whole, but keeps them open."""
+    """Make a database with many words: LanceDB keeps its text indexes open, as they are too large to read whole."""
     rng = random.Random(0)
     words = [f"{rng.randrange(10**6)}w" for _ in range(4_000)]
     rows = [
@@ -27,10 +27,10 @@ def make_text_heavy_database(folder: Path, encoder: Encoder) -> Path:
 
 
 def open_files(path: Path) -> set[str]:
-    """Files of a database that this process has open."""
+    """Paths of the database's files that this process has open."""
     gc.collect()
     names = set()
     for entry in os.scandir("/proc/self/fd"):
-        if os.path.lexists(entry.path):  # that of the listing itself is gone
+        if os.path.lexists(entry.path):  # the descriptor of the listing is gone
             names.add(os.readlink(entry.path))
     return {name for name in names if name.startswith(f"{path}{os.sep}")}

@@ -10,8 +10,8 @@ from lancedb.table import Table
 from benchmarks.conditions import compare, make_table
 from benchmarks.drawn_conditions import generate
 from firstsight.errors import QueryError
-from firstsight.storage.condition_parser import MAX_DEPTH, Condition, parse_condition
-from firstsight.storage.conditions import ConditionLimits, in_chunks, is_in, quote, quote_name
+from firstsight.storage.sql.condition_parser import MAX_DEPTH, Condition, parse_condition
+from firstsight.storage.sql.conditions import ConditionLimits, in_chunks, is_in, quote, quote_name
 
 LIMITS = ConditionLimits(frozenset({"lower"}), frozenset({"secret"}), max_values=3, max_tokens=50, hint="see the list")
 

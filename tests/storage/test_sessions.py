@@ -1,4 +1,4 @@
-"""Open files: as many after many writes as after few, whoever reads, and none for a database that is idle."""
+"""Open files: their number does not grow with writes, and an idle database has none."""
 
 from __future__ import annotations
 
@@ -11,28 +11,36 @@ import pytest
 import firstsight
 from firstsight import Database
 from firstsight.errors import MissingDatabaseError, StoreError
-from firstsight.storage.sessions import MAX_REPLACED
+from firstsight.storage import sessions
+from firstsight.storage.indexes.text_index import index_texts
 from firstsight.storage.store import Store
-from firstsight.storage.text_index import index_texts
 from tests.indexer.shop import ColourEncoder, write_jsonl
 from tests.storage.open_files import ITEMS, make_text_heavy_database, open_files
 
+MAX_REPLACED = 6
+"""In place of the package's own number, so that a session is replaced after fewer writes."""
+
 BOUND = MAX_REPLACED + 4
-"""Files of indexes out of use, and of the two text indexes in use and of their successors."""
+"""Maximum open files: of replaced indexes, of the two text indexes in use, and of their successors."""
 
 ENOUGH = MAX_REPLACED // 2 + 4
-"""Writes, of two text indexes each, after which a session has been replaced."""
+"""Writes, with two text indexes each, after which the session is replaced."""
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "MAX_REPLACED", MAX_REPLACED)
 
 
 @pytest.fixture(scope="module")
 def text_heavy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with text indexes that are too large for LanceDB to read whole: it keeps those open."""
+    """A database with text indexes that LanceDB keeps open, because they are too large to read whole."""
     return make_text_heavy_database(tmp_path_factory.mktemp("text_heavy"), ColourEncoder())
 
 
 @pytest.fixture
 def db(text_heavy: Path, tmp_path: Path) -> Path:
-    """A copy of it, to be written to."""
+    """A copy of it for writes."""
     return Path(shutil.copytree(text_heavy, tmp_path / "db"))
 
 
@@ -41,7 +49,7 @@ def open_db(path: Path) -> Database:
 
 
 def writes(path: Path, times: int) -> Iterator[int]:
-    """Write an item and its words to a database, so many times."""
+    """Write an item and its words to a database, `times` times."""
     store = Store.open(path)
     row = store.item_rows(["item-0"])["item-0"]
     for n in range(times):
@@ -51,18 +59,20 @@ def writes(path: Path, times: int) -> Iterator[int]:
         yield n
 
 
-def test_a_reader_beside_a_writer_holds_no_more_files_after_many_writes(db: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_many_writes_do_not_raise_the_open_files_of_a_reader(db: Path, tmp_path: Path) -> None:
     reader, writer, seen = open_db(db), open_db(db), []
     for n in range(ENOUGH + 6):
         writer.index(write_jsonl(tmp_path / "row.jsonl", [{"item_id": f"new-{n}", "title": f"cup {n}"}]))
         assert reader.search(f"cup {n}", mode="hybrid", k=1)[0].item_id == f"new-{n}"
         seen.append(len(open_files(db)))
-    assert seen[0] > 0  # else this tests nothing
+    assert seen[0] > 0  # otherwise this tests nothing
     assert max(seen) <= BOUND
 
 
-def test_the_same_holds_beside_a_writer_of_another_process(db: Path, tmp_path: Path) -> None:
-    (tmp_path / "alias").symlink_to(db)  # another address has a session of its own, as another process has
+@pytest.mark.slow
+def test_many_writes_of_another_process_do_not_raise_them_either(db: Path, tmp_path: Path) -> None:
+    (tmp_path / "alias").symlink_to(db)  # another address has its own session, like another process
     reader, seen = open_db(db), []
     for n in writes(tmp_path / "alias", ENOUGH):
         assert reader.search(f"cup {n}", mode="words", k=1)[0].item_id == f"new-{n}"
@@ -70,7 +80,8 @@ def test_the_same_holds_beside_a_writer_of_another_process(db: Path, tmp_path: P
     assert 0 < max(seen) <= BOUND
 
 
-def test_pages_of_many_earlier_answers_hold_no_more_files(db: Path) -> None:
+@pytest.mark.slow
+def test_pages_of_many_snapshots_do_not_raise_the_open_files(db: Path) -> None:
     reader = open_db(db)
     first = {reader.search("cup", mode="words", k=2, offset=2).snapshot: 0}
     for n in writes(db, ENOUGH):
@@ -80,6 +91,7 @@ def test_pages_of_many_earlier_answers_hold_no_more_files(db: Path) -> None:
         assert len(open_files(db)) <= BOUND
 
 
+@pytest.mark.slow
 def test_databases_of_one_address_read_an_index_once(db: Path) -> None:
     readers = [open_db(db) for _ in range(4)]
     seen = []
@@ -89,7 +101,8 @@ def test_databases_of_one_address_read_an_index_once(db: Path) -> None:
     assert seen == [seen[0]] * 4
 
 
-def test_a_released_database_keeps_no_file_open_and_goes_on(db: Path) -> None:
+@pytest.mark.slow
+def test_a_released_database_has_no_open_file_and_still_works(db: Path) -> None:
     idle, reader = open_db(db), open_db(db)
     assert not idle.search("cup", mode="words")
     opened = open_files(db)
@@ -101,7 +114,7 @@ def test_a_released_database_keeps_no_file_open_and_goes_on(db: Path) -> None:
     assert len(idle.search("cup", mode="words", k=ENOUGH)) == ENOUGH
 
 
-def test_without_a_database_no_file_is_open(db: Path) -> None:
+def test_no_file_is_open_once_the_database_is_gone(db: Path) -> None:
     reader = open_db(db)
     reader.search("cup", mode="words")
     assert open_files(db)
@@ -109,7 +122,7 @@ def test_without_a_database_no_file_is_open(db: Path) -> None:
     assert not open_files(db)
 
 
-def test_a_relative_address_is_that_of_the_folder_it_was_opened_in(
+def test_a_relative_address_keeps_the_folder_in_which_it_was_opened(
     db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "other").mkdir()
@@ -122,15 +135,15 @@ def test_a_relative_address_is_that_of_the_folder_it_was_opened_in(
     assert (other.count(), here.search("cup", mode="words", k=1)) == (1, [])
 
 
-def test_a_database_made_anew_at_its_address_is_read_anew(db: Path, tmp_path: Path) -> None:
-    before = open_db(db)  # holds the session
+def test_a_new_database_at_an_old_address_is_read(db: Path, tmp_path: Path) -> None:
+    before = open_db(db)  # keeps the session alive
     before.search("cup", mode="words")
     shutil.rmtree(db)
     open_db(db).index(write_jsonl(tmp_path / "one.jsonl", [{"item_id": "only", "title": "cup"}]))
     assert [result.item_id for result in open_db(db).search("cup", mode="hybrid")] == ["only"]
 
 
-def test_a_database_whose_folder_is_gone_is_missing_until_it_is_made_anew(db: Path, tmp_path: Path) -> None:
+def test_a_database_without_its_folder_is_missing_until_it_is_created_again(db: Path, tmp_path: Path) -> None:
     held = open_db(db)
     held.search("cup", mode="hybrid")
     shutil.rmtree(db)
@@ -142,7 +155,7 @@ def test_a_database_whose_folder_is_gone_is_missing_until_it_is_made_anew(db: Pa
     assert [result.item_id for result in held.search("cup", mode="hybrid")] == ["only"]
 
 
-def test_a_database_that_lost_its_tables_is_refused_in_a_sentence(db: Path) -> None:
+def test_a_database_without_its_tables_is_refused_with_a_remedy(db: Path) -> None:
     held = open_db(db)
     held.search("cup", mode="hybrid")
     shutil.rmtree(db / "items.lance")
@@ -150,7 +163,7 @@ def test_a_database_that_lost_its_tables_is_refused_in_a_sentence(db: Path) -> N
         held.search("cup", mode="hybrid")
 
 
-def test_rows_alone_replace_no_session(db: Path) -> None:
+def test_new_rows_do_not_replace_the_session(db: Path) -> None:
     reader = open_db(db)
     reader.search("cup")
     generation = reader.store.session.generation

@@ -1,4 +1,4 @@
-"""The database: made whole or not at all, one writer at a time, and readers that never wait."""
+"""The database: complete creation, one writer at a time, and readers that never wait."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ def titles(tmp_path: Path) -> Path:
     return write_jsonl(tmp_path / "c.jsonl", [{"item_id": f"i{n}", "title": f"thing {n}"} for n in range(20)])
 
 
-# ---- making and opening
+# ---- creating and opening
 
 
-def test_a_database_that_there_is_not_is_answered_with_how_to_make_one(db: Path) -> None:
+def test_the_error_for_a_missing_database_says_how_to_create_one(db: Path) -> None:
     with pytest.raises(MissingDatabaseError, match=f"no database at {db}; make one with: firstsight index"):
         Store.open(db)
     assert not db.exists()
 
 
-def test_making_a_database_again_changes_nothing(db: Path, titles: Path) -> None:
+def test_creating_a_database_again_changes_nothing(db: Path, titles: Path) -> None:
     index(db, titles)
     before = contents(db)
     Store.create(db, SPEC)
     assert_same(before, contents(db))
 
 
-def test_another_encoders_database_is_not_opened_for_writing(db: Path) -> None:
+def test_a_database_of_another_encoder_is_refused_for_writing(db: Path) -> None:
     Store.create(db, SPEC)
     with pytest.raises(EncoderMismatchError):
         Store.create(db, ColourEncoder("another").spec)
 
 
-def test_a_database_whose_making_was_cut_short_is_made_anew_for_any_encoder(db: Path, titles: Path) -> None:
+def test_a_half_created_database_is_created_again_for_any_encoder(db: Path, titles: Path) -> None:
     import shutil
 
     Store.create(db, ColourEncoder("another", dim=8).spec)
@@ -59,22 +59,22 @@ def test_a_database_whose_making_was_cut_short_is_made_anew_for_any_encoder(db: 
     assert len(contents(db)["views"]) == 20
 
 
-def test_a_database_that_lost_a_table_is_answered(db: Path) -> None:
+def test_a_database_without_one_of_its_tables_is_refused(db: Path) -> None:
     import shutil
 
     Store.create(db, SPEC)
     shutil.rmtree(db / "views.lance")
-    with pytest.raises(StoreError, match="is not whole"):
+    with pytest.raises(StoreError, match="lacks a table"):
         Store.open(db)
 
 
-def test_a_folder_of_other_things_is_not_made_a_database(tmp_path: Path, titles: Path) -> None:
-    with pytest.raises(StoreError, match=r"holds other things \(c\.jsonl\); give the database its own folder"):
+def test_a_folder_of_other_files_does_not_become_a_database(tmp_path: Path, titles: Path) -> None:
+    with pytest.raises(StoreError, match=r"holds other files \(c\.jsonl\); give the database its own folder"):
         Store.create(tmp_path, SPEC)
     assert [path.name for path in tmp_path.iterdir()] == ["c.jsonl"]
 
 
-def test_a_file_is_no_place_for_a_database(titles: Path) -> None:
+def test_a_file_cannot_become_a_database(titles: Path) -> None:
     with pytest.raises(StoreError, match="cannot be used as a database"):
         Store.create(titles, SPEC)
 
@@ -87,17 +87,18 @@ def test_an_id_given_twice_in_one_write_is_stored_once(db: Path) -> None:
     assert store.views.count_rows() == 1
 
 
-def test_a_column_that_another_run_added_as_another_kind_is_answered(db: Path) -> None:
+def test_a_column_that_another_run_added_with_another_kind_is_refused(db: Path) -> None:
     store = Store.create(db, SPEC)
     store.add_columns({"size": "text"})
-    with pytest.raises(StoreError, match="another run has added column 'size' as text meanwhile; run again"):
+    with pytest.raises(StoreError, match="another run has just added column 'size' as text; run again"):
         store.add_columns({"size": "number"})
 
 
 # ---- one writer
 
 
-def test_a_second_writer_is_refused_and_told_who_holds_it(db: Path, titles: Path, start_worker: StartWorker) -> None:
+@pytest.mark.slow
+def test_the_error_for_a_second_writer_names_the_first(db: Path, titles: Path, start_worker: StartWorker) -> None:
     worker = start_worker(db=db, hold=True)
     worker.go()
     assert worker.answer() == "holding"
@@ -105,7 +106,8 @@ def test_a_second_writer_is_refused_and_told_who_holds_it(db: Path, titles: Path
         index(db, titles)
 
 
-def test_a_second_writer_waits_as_long_as_it_is_told(db: Path, titles: Path, start_worker: StartWorker) -> None:
+@pytest.mark.slow
+def test_a_second_writer_waits_up_to_its_maximum_wait(db: Path, titles: Path, start_worker: StartWorker) -> None:
     holder = start_worker(db=db, hold=True)
     holder.go()
     assert holder.answer() == "holding"
@@ -116,7 +118,8 @@ def test_a_second_writer_waits_as_long_as_it_is_told(db: Path, titles: Path, sta
     assert len(contents(db)["items"]) == 20
 
 
-def test_a_writer_that_was_killed_holds_nothing(db: Path, titles: Path, start_worker: StartWorker) -> None:
+@pytest.mark.slow
+def test_a_killed_writer_holds_no_lock(db: Path, titles: Path, start_worker: StartWorker) -> None:
     worker = start_worker(db=db, hold=True)
     worker.go()
     assert worker.answer() == "holding"
@@ -125,9 +128,8 @@ def test_a_writer_that_was_killed_holds_nothing(db: Path, titles: Path, start_wo
     assert index(db, titles).outcome == "finished"
 
 
-def test_two_processes_that_make_one_database_at_once_both_succeed(
-    db: Path, titles: Path, start_worker: StartWorker
-) -> None:
+@pytest.mark.slow
+def test_two_processes_can_create_one_database_at_once(db: Path, titles: Path, start_worker: StartWorker) -> None:
     workers = [start_worker(db=db, source=titles, wait_s=60) for _ in range(2)]
     for worker in workers:
         worker.go()
@@ -135,6 +137,7 @@ def test_two_processes_that_make_one_database_at_once_both_succeed(
     assert len(contents(db)["items"]) == 20
 
 
+@pytest.mark.slow
 def test_readers_read_while_another_process_writes(db: Path, titles: Path, start_worker: StartWorker) -> None:
     index(db, titles)
     worker = start_worker(db=db, hold=True)
@@ -145,7 +148,7 @@ def test_readers_read_while_another_process_writes(db: Path, titles: Path, start
     assert database.search("thing 3", k=1)[0].item_id == "i3"
 
 
-def test_a_reader_sees_what_was_committed_since_it_opened(db: Path, titles: Path, tmp_path: Path) -> None:
+def test_a_reader_sees_later_commits(db: Path, titles: Path, tmp_path: Path) -> None:
     index(db, titles)
     reader = firstsight.open(db, encoder=ColourEncoder())
     assert reader.status().items == 20
@@ -154,7 +157,10 @@ def test_a_reader_sees_what_was_committed_since_it_opened(db: Path, titles: Path
     assert reader.get("new")["title"] == "new"
 
 
-def test_readers_see_whole_items_at_every_moment_of_a_run(db: Path, tmp_path: Path, start_worker: StartWorker) -> None:
+@pytest.mark.slow
+def test_readers_see_complete_items_at_every_moment_of_a_run(
+    db: Path, tmp_path: Path, start_worker: StartWorker
+) -> None:
     shop = write_csv(tmp_path / "shop" / "c.csv", make_shop(tmp_path / "shop", 100))
     Store.create(db, SPEC)
     settings = {"batch_size": 4, "text_batch_size": 4, "write_items": 8, "pictures_ahead": 8}
@@ -188,12 +194,11 @@ def test_rows_are_read_by_their_ids_a_thousand_at_a_time(db: Path, titles: Path)
     assert list(store.rows_by_id(store.items, [])) == []
 
 
-# ---- a disk that is full
+# ---- a full disk
 
 
-def test_a_disk_that_fills_up_is_answered_and_costs_nothing_that_was_written(
-    db: Path, tmp_path: Path, start_worker: StartWorker
-) -> None:
+@pytest.mark.slow
+def test_a_full_disk_is_an_error_and_loses_no_written_row(db: Path, tmp_path: Path, start_worker: StartWorker) -> None:
     shop = write_csv(tmp_path / "shop" / "c.csv", make_shop(tmp_path / "shop", 100))
     large = ColourEncoder(dim=384)
     index(db, shop, large, should_stop=iter([False] * 20 + [True] * 100).__next__)
@@ -201,7 +206,7 @@ def test_a_disk_that_fills_up_is_answered_and_costs_nothing_that_was_written(
     assert len(before["items"]) == 20
     worker = start_worker(db=db, source=shop, dim=384, file_bytes=60_000)
     worker.go()
-    said = r"StoreError: .* could not be written \(.*; what was written before is safe: .* run again"
+    said = r"StoreError: .* could not be written \(.*; earlier writes are safe: .* run again"
     assert re.match(said, worker.answer())
     after = contents(db)
     assert_same(before, {name: {key: after[name][key] for key in rows} for name, rows in before.items()})
@@ -210,7 +215,8 @@ def test_a_disk_that_fills_up_is_answered_and_costs_nothing_that_was_written(
     assert_same(contents(db), contents(tmp_path / "whole"))
 
 
-def test_a_temporary_folder_that_is_full_is_answered(db: Path, titles: Path, start_worker: StartWorker) -> None:
+@pytest.mark.slow
+def test_a_full_temporary_folder_is_an_error_with_a_remedy(db: Path, titles: Path, start_worker: StartWorker) -> None:
     worker = start_worker(db=db, source=titles, file_bytes=1_000)
     worker.go()
-    assert re.match("CatalogError: the ids cannot be kept in .*; make room there or set TMPDIR", worker.answer())
+    assert re.match("CatalogError: .* cannot hold the ids .*; free space there or set TMPDIR", worker.answer())

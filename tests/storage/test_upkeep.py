@@ -1,9 +1,8 @@
-"""Upkeep: done when due and not before, and no harm to rows, readers or runs, whatever happens meanwhile."""
+"""Upkeep: it runs when it is due, and never harms rows, readers or runs."""
 
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -19,13 +18,14 @@ from lancedb.table import Table
 import firstsight
 from firstsight.errors import DatabaseBusyError, StoreError
 from firstsight.indexer.index_settings import IndexSettings
-from firstsight.storage import upkeep
+from firstsight.storage.indexes import upkeep
+from firstsight.storage.indexes.upkeep import TableState, UpkeepStep, run_upkeep, steps_due, table_state
+from firstsight.storage.indexes.vector_index import MIN_ROWS, Tuning, nearest_rows, store_tuning
 from firstsight.storage.store import Store
-from firstsight.storage.upkeep import TableState, UpkeepStep, run_upkeep, steps_due, table_state
-from firstsight.storage.vector_index import MIN_ROWS, Tuning, nearest_rows, store_tuning
 from tests.indexer.shop import ColourEncoder, assert_same, contents, index, make_shop, write_csv, write_jsonl
 from tests.indexer.workers import ROOT, StartWorker
 from tests.storage.large_tables import add_items, clustered_vectors, item_row, make_store
+from tests.storage.test_upgrade import killed_before_each_write
 
 TUNING = Tuning(rows=100_000, partitions=24, nprobes=4, refine=10, recall=0.97)
 FINE = TableState("items", 100_000, 3, 10, True, 500, 1, TUNING)
@@ -58,7 +58,7 @@ def test_during_a_run_a_longer_tail_may_wait_and_is_not_measured() -> None:
     assert steps_due(state) == ("compact", "measure")
 
 
-# ---- beside index runs
+# ---- during index runs
 
 
 def test_a_small_run_does_no_upkeep(tmp_path: Path) -> None:
@@ -70,6 +70,7 @@ def test_a_small_run_does_no_upkeep(tmp_path: Path) -> None:
     assert all(0 < table.commits < 10 for table in status.tables)
 
 
+@pytest.mark.slow
 def test_a_run_of_many_small_writes_merges_their_files_on_the_way(tmp_path: Path) -> None:
     source = write_jsonl(tmp_path / "c.jsonl", [{"item_id": f"i{n}", "title": f"t {n}"} for n in range(260)])
     small = IndexSettings(write_items=2, text_batch_size=2)
@@ -98,12 +99,13 @@ def test_upkeep_that_fails_costs_the_run_nothing_and_is_told(tmp_path: Path, mon
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
-    """A database that many small writes have left in pieces."""
+    """A database with many small files from many small writes."""
     source = write_csv(tmp_path / "shop" / "c.csv", make_shop(tmp_path / "shop", 40, broken=2))
     index(tmp_path / "db", source, settings=IndexSettings(batch_size=2, text_batch_size=2, write_items=2))
     return tmp_path / "db"
 
 
+@pytest.mark.slow
 def test_optimize_merges_the_files_and_changes_no_row(shop: Path) -> None:
     before = contents(shop)
     report = firstsight.open(shop).optimize()
@@ -120,6 +122,7 @@ def test_optimize_merges_the_files_and_changes_no_row(shop: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_versions_past_their_age_are_removed_and_younger_ones_stay(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = firstsight.open(shop).optimize().tables[0]
     assert kept.versions[1] >= kept.versions[0]
@@ -130,6 +133,7 @@ def test_versions_past_their_age_are_removed_and_younger_ones_stay(shop: Path, m
     assert removed.disk_bytes[1] < removed.disk_bytes[0]
 
 
+@pytest.mark.slow
 def test_a_tag_older_than_the_cut_off_stays_and_stops_nothing(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upkeep, "KEEP_VERSIONS_FOR", timedelta(milliseconds=1))
     store = Store.open(shop)
@@ -142,6 +146,7 @@ def test_a_tag_older_than_the_cut_off_stays_and_stops_nothing(shop: Path, monkey
     assert (store.items.version, store.items.count_rows()) == (tagged, 40)
 
 
+@pytest.mark.slow
 def test_a_reader_goes_on_with_the_version_it_has(shop: Path) -> None:
     reader = Store.open(shop)
     version = reader.items.version
@@ -151,11 +156,12 @@ def test_a_reader_goes_on_with_the_version_it_has(shop: Path) -> None:
     assert reader.items.version == version
 
 
+@pytest.mark.slow
 def test_work_begins_again_from_the_newest_version_where_a_write_came_between(shop: Path) -> None:
     store, other = Store.open(shop), Store.open(shop)
     conflicts: list[str] = []
 
-    other.items.update(where="true", values={"run_id": "other"})  # rewrites the very files that are about to be merged
+    other.items.update(where="true", values={"run_id": "other"})  # rewrites the files that upkeep is about to merge
 
     def compact(table: Table) -> None:
         try:
@@ -170,6 +176,7 @@ def test_work_begins_again_from_the_newest_version_where_a_write_came_between(sh
     assert {row["run_id"] for row in store.item_rows([f"item-{n}" for n in range(40)]).values()} == {"other"}
 
 
+@pytest.mark.slow
 def test_work_that_always_meets_other_writes_is_answered(shop: Path) -> None:
     def never(table: object) -> None:
         raise RuntimeError("Retryable commit conflict for version 9")
@@ -178,6 +185,7 @@ def test_work_that_always_meets_other_writes_is_answered(shop: Path) -> None:
         Store.open(shop).maintain(Store.open(shop).items, never)
 
 
+@pytest.mark.slow
 def test_optimize_waits_for_no_writer_unless_told(shop: Path, start_worker: StartWorker) -> None:
     worker = start_worker(db=shop, hold=True)
     worker.go()
@@ -186,6 +194,7 @@ def test_optimize_waits_for_no_writer_unless_told(shop: Path, start_worker: Star
         firstsight.open(shop).optimize()
 
 
+@pytest.mark.slow
 def test_files_that_killed_writes_left_are_removed_once_they_are_old(shop: Path) -> None:
     old, young = shop / "items.lance" / "data" / ".tmpOLD", shop / "items.lance" / "data" / ".tmpYOUNG"
     for path in (old, young):
@@ -200,7 +209,7 @@ def test_files_that_killed_writes_left_are_removed_once_they_are_old(shop: Path)
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Items enough for an index, and none there yet; not to be written to."""
+    """A database with enough items for an index, without an index; read only."""
     path = tmp_path_factory.mktemp("large") / "db"
     add_items(make_store(path, dim=32), clustered_vectors(MIN_ROWS, 32))
     return path
@@ -211,6 +220,7 @@ def copy(large: Path, tmp_path: Path) -> Path:
     return shutil.copytree(large, tmp_path / "db")
 
 
+@pytest.mark.slow
 def test_a_table_that_has_grown_large_gets_its_indexes_and_they_are_kept_up(copy: Path) -> None:
     store = Store.open(copy)
     with store.writing():
@@ -243,6 +253,7 @@ def test_a_table_that_has_grown_large_gets_its_indexes_and_they_are_kept_up(copy
     assert len(firstsight.open(copy).status().upkeep) == 3
 
 
+@pytest.mark.slow
 def test_ids_are_found_by_their_index_and_upserts_stay_single(copy: Path) -> None:
     store = Store.open(copy)
     with store.writing():
@@ -253,6 +264,7 @@ def test_ids_are_found_by_their_index_and_upserts_stay_single(copy: Path) -> Non
     assert store.items.count_rows() == MIN_ROWS + 1
 
 
+@pytest.mark.slow
 def test_an_index_killed_before_it_was_measured_is_built_again(copy: Path) -> None:
     store = Store.open(copy)
     with store.writing():
@@ -263,28 +275,40 @@ def test_an_index_killed_before_it_was_measured_is_built_again(copy: Path) -> No
         assert report.tables[0].steps == ("build", "measure")
 
 
-def test_killed_while_it_works_and_run_again(copy: Path) -> None:
+@pytest.mark.slow
+def test_killed_while_it_works_and_run_again(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     database = firstsight.open(copy, encoder=ColourEncoder(dim=32))
     expected = sorted(item_id for ids in Store.open(copy).item_ids() for item_id in ids)
     vectors = clustered_vectors(MIN_ROWS, 32)
-    work = "while True: firstsight.open(sys.argv[1]).optimize(rebuild=True)"
-    code = f"import sys, firstsight\nprint('ready', flush=True)\n{work}"
-    dice = random.Random(5)
-    for _ in range(5):
-        worker = subprocess.Popen([sys.executable, "-c", code, str(copy)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        assert worker.stdout is not None
-        assert worker.stdout.readline() == "ready\n"
-        with pytest.raises(subprocess.TimeoutExpired):
-            worker.wait(timeout=dice.uniform(0.3, 3.0))
-        worker.send_signal(signal.SIGKILL)
-        worker.communicate()
-        store = Store.open(copy)
+
+    def check(db: Path) -> None:
+        store = Store.open(db)
         (found,) = nearest_rows(store, "items", vectors[7:8], k=1, condition=None, columns=["item_id"])
         assert found[0]["item_id"] == "item-7"
         assert sorted(item_id for ids in store.item_ids() for item_id in ids) == expected
+
+    with killed_before_each_write(copy, monkeypatch) as killed:
+        database.optimize(rebuild=True)
+    assert len(killed) >= 4
+    for _, db in killed:
+        check(db)
+    kill_within_an_index_build(copy)
+    check(copy)
     report = database.optimize()
     assert report.tables[0].after.tuning is not None
     assert report.tables[0].after.tuning.reaches_target
     index(copy, write_jsonl(copy.parent / "c.jsonl", [{"item_id": "new", "title": "new"}]), ColourEncoder(dim=32))
     assert next(result.item_id for result in database.search("new", k=3)) == "new"
     assert len(database.search(item="new", k=3)) == 3
+
+
+def kill_within_an_index_build(db: Path) -> None:
+    """Kill a process that builds indexes once files of a new one are on the disk."""
+    code = "import sys, firstsight\nwhile True: firstsight.open(sys.argv[1]).optimize(rebuild=True)"
+    indexes = db / "items.lance" / "_indices"
+    before = set(indexes.iterdir())
+    with subprocess.Popen([sys.executable, "-c", code, str(db)], cwd=ROOT) as worker:
+        while set(indexes.iterdir()) == before:
+            with pytest.raises(subprocess.TimeoutExpired):
+                worker.wait(0.005)
+        worker.send_signal(signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Search through a vector index: as right as without one, whatever the filter, and new rows at once."""
+"""Search through a vector index: results as without an index, with all filters, and with new rows at once."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import numpy as np
 import pytest
 
 from firstsight.encoders.base import Vectors
-from firstsight.storage import vector_index
-from firstsight.storage.store import Store
-from firstsight.storage.upkeep import run_upkeep, table_state
-from firstsight.storage.vector_index import (
+from firstsight.storage.indexes import index_recall
+from firstsight.storage.indexes.index_recall import exact_distances, sample_vectors, tune
+from firstsight.storage.indexes.upkeep import run_upkeep, table_state
+from firstsight.storage.indexes.vector_index import (
     MIN_ROWS,
     TARGET_RECALL,
     Tuning,
     build_index,
-    exact_distances,
     nearest_rows,
-    sample_vectors,
     store_tuning,
     stored_tuning,
-    tune,
 )
+from firstsight.storage.store import Store
 from tests.storage.large_tables import add_items, clustered_vectors, item_row, make_store
+
+pytestmark = pytest.mark.slow
 
 ROWS = MIN_ROWS
 
@@ -37,7 +37,7 @@ def vectors() -> Vectors:
 
 @pytest.fixture(scope="module")
 def indexed(tmp_path_factory: pytest.TempPathFactory, vectors: Vectors) -> Path:
-    """A database with an index, not to be written to."""
+    """A database with an index; read only."""
     path = tmp_path_factory.mktemp("indexed") / "db"
     store = make_store(path, dim=32)
     add_items(store, vectors)
@@ -53,7 +53,7 @@ def store(indexed: Path) -> Store:
 
 @pytest.fixture
 def writable(indexed: Path, tmp_path: Path) -> Iterator[Store]:
-    """A copy of the database with an index, held for writing."""
+    """A copy of the database with an index, with the writer lock."""
     store = Store.open(shutil.copytree(indexed, tmp_path / "db"))
     with store.writing():
         yield store
@@ -61,14 +61,14 @@ def writable(indexed: Path, tmp_path: Path) -> Iterator[Store]:
 
 @pytest.fixture(scope="module")
 def queries() -> Vectors:
-    """Vectors of the same kind that are not stored."""
+    """Vectors of the same clusters that are not stored."""
     return clustered_vectors(100, 32, seed=1)
 
 
 def truth(
     vectors: Vectors, queries: Vectors, k: int, keep: np.ndarray[tuple[int], np.dtype[np.bool_]]
 ) -> list[set[str]]:
-    """Ids of the k nearest among the vectors to keep, by comparing them all."""
+    """Ids of the k nearest of the passing vectors, by comparing all."""
     scores = np.where(keep, queries @ vectors.T, -np.inf)
     return [{f"item-{n}" for n in row} for row in np.argsort(-scores, axis=1)[:, :k]]
 
@@ -95,11 +95,11 @@ def test_a_small_table_is_searched_exactly(tmp_path: Path, queries: Vectors) -> 
     assert recall(found(store, queries, 10), truth(few, queries, 10, np.ones(500, bool))) == 1.0
 
 
-def test_no_vectors_find_nothing(store: Store) -> None:
+def test_no_query_gives_no_results(store: Store) -> None:
     assert nearest_rows(store, "items", np.empty((0, 32), np.float32), k=3, condition=None, columns=[]) == []
 
 
-# ---- with one
+# ---- with an index
 
 
 def test_an_index_finds_what_exact_search_finds(store: Store, vectors: Vectors, queries: Vectors) -> None:
@@ -124,7 +124,7 @@ def test_many_queries_in_one_call_find_what_each_finds_alone(store: Store, queri
 
 
 @pytest.mark.parametrize("share", [10, 100, 1_000])
-def test_filters_stay_right_at_any_selectivity(store: Store, vectors: Vectors, queries: Vectors, share: int) -> None:
+def test_filters_are_right_at_any_selectivity(store: Store, vectors: Vectors, queries: Vectors, share: int) -> None:
     keep = np.arange(ROWS) % share == 0
     rows = nearest_rows(store, "items", queries, k=10, condition=f"price % {share} = 0", columns=["item_id", "price"])
     assert all(len(of_one) == 10 and all(row["price"] % share == 0 for row in of_one) for of_one in rows)
@@ -132,17 +132,17 @@ def test_filters_stay_right_at_any_selectivity(store: Store, vectors: Vectors, q
     assert recall(ids, truth(vectors, queries, 10, keep)) >= 0.95
 
 
-def test_a_filter_with_fewer_rows_than_asked_for_gives_them_all(store: Store, queries: Vectors) -> None:
+def test_a_filter_with_fewer_rows_than_k_gives_them_all(store: Store, queries: Vectors) -> None:
     assert [len(ids) for ids in found(store, queries[:5], 10, "price < 4")] == [4] * 5
     assert found(store, queries[:5], 10, "price < 0") == [[]] * 5
 
 
-def test_a_filter_that_names_no_column_is_lancedbs_own_error(store: Store, queries: Vectors) -> None:
+def test_a_filter_on_an_unknown_column_raises_lancedbs_error(store: Store, queries: Vectors) -> None:
     with pytest.raises(ValueError, match="No field named colour"):
         found(store, queries[:1], 10, "colour = 'red'")
 
 
-def test_a_row_written_since_is_found_and_a_row_changed_since_is_found_as_it_is_now(writable: Store) -> None:
+def test_new_and_changed_rows_are_found_as_they_are_now(writable: Store) -> None:
     new, moved = clustered_vectors(2, 32, seed=5)
     writable.write_items([item_row("new", new), item_row("item-7", moved)])
     assert table_state(writable.items).unindexed == 2
@@ -151,20 +151,20 @@ def test_a_row_written_since_is_found_and_a_row_changed_since_is_found_as_it_is_
     assert found(writable, new[None], 1) != [["new"]]
 
 
-def test_readers_that_were_open_learn_the_effort(writable: Store) -> None:
+def test_open_readers_use_a_new_effort(writable: Store) -> None:
     reader = Store.open(writable.uri)
     tuning = Tuning(rows=ROWS, partitions=12, nprobes=3, refine=7, recall=0.97)
     store_tuning(writable.items, tuning)
     reader.refresh()
     assert stored_tuning(reader.items) == tuning
-    writable.write_items([item_row("new", clustered_vectors(1, 32)[0])])  # and writes leave it
+    writable.write_items([item_row("new", clustered_vectors(1, 32)[0])])  # writes leave it
     assert stored_tuning(writable.items) == tuning
 
 
-# ---- measuring
+# ---- measured recall
 
 
-def test_the_recall_noted_is_that_of_a_search(store: Store) -> None:
+def test_the_stored_recall_is_the_recall_of_a_search(store: Store) -> None:
     tuning = stored_tuning(store.items)
     assert tuning is not None
     assert tuning.recall is not None
@@ -183,24 +183,24 @@ def test_the_effort_rises_until_the_target_is_reached(store: Store) -> None:
     assert (low.nprobes, low.refine) < (high.nprobes, high.refine)
 
 
-def test_a_target_that_nothing_reaches_ends_with_the_most_effort_and_its_recall(
+def test_an_unreachable_target_ends_with_the_largest_effort_and_its_recall(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vector_index, "EFFORTS", ((0.01, 1), (0.1, 1)))
+    monkeypatch.setattr(index_recall, "EFFORTS", ((0.01, 1), (0.1, 1)))
     tuned = tune(store.items, Tuning(rows=ROWS, partitions=12, nprobes=1, refine=1), target=0.999)
     assert (tuned.nprobes, tuned.refine, tuned.reaches_target) == (2, 1, False)
     assert tuned.recall is not None
     assert 0.0 < tuned.recall < 0.95
 
 
-def test_an_effort_that_holds_is_left_as_it_is(store: Store) -> None:
+def test_an_effort_that_reaches_the_target_stays(store: Store) -> None:
     asked = Tuning(rows=ROWS, partitions=12, nprobes=12, refine=50, recall=0.99)
     tuned = tune(store.items, asked)
     assert (tuned.nprobes, tuned.refine) == (12, 50)
     assert tuned.recall == pytest.approx(1.0, abs=0.005)
 
 
-def test_exact_distances_are_those_of_comparing_all(store: Store, vectors: Vectors, queries: Vectors) -> None:
+def test_exact_distances_equal_a_comparison_of_all_rows(store: Store, vectors: Vectors, queries: Vectors) -> None:
     expected = np.sort(1 - queries @ vectors.T, axis=1)[:, :11]
     np.testing.assert_allclose(exact_distances(store.items, queries, 11), expected, atol=1e-5)
 
@@ -221,7 +221,7 @@ def test_rows_without_a_vector_are_neither_sampled_nor_found(tmp_path: Path) -> 
     assert not any(item_id.startswith("empty") for item_id in found(store, clustered_vectors(1, 32), 400)[0])
 
 
-def test_a_dimension_that_rabitq_does_not_take_gets_an_index_that_holds(tmp_path: Path) -> None:
+def test_a_dimension_that_rabitq_does_not_support_gets_another_index(tmp_path: Path) -> None:
     store = make_store(tmp_path / "db", dim=12)
     add_items(store, clustered_vectors(10_000, 12))
     tuning = tune(store.items, build_index(store.items))

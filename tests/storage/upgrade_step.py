@@ -1,4 +1,4 @@
-"""A step of an upgrade, for tests: every second item has to be encoded again, and `during` is called between writes."""
+"""An upgrade step for tests: it marks every second item to be encoded again, and calls `during` between writes."""
 
 from __future__ import annotations
 

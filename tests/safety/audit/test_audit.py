@@ -1,4 +1,4 @@
-"""The audit log: what was written is there, and whatever is done to it afterwards shows."""
+"""The audit log: written entries stay, and every later change is found."""
 
 from __future__ import annotations
 
@@ -97,11 +97,11 @@ def test_an_edited_entry_with_a_new_hash_of_its_own_breaks_the_chain(log: AuditL
 @pytest.mark.parametrize(
     ("kept", "says"),
     [
-        ([0, 1, 3, 4, 5, 6, 7], "entry 4 stands where entry 3 should"),
-        ([0, 1, 3, 2, 4, 5, 6, 7], "entry 4 stands where entry 3 should"),
-        ([1, 2, 3, 4, 5, 6, 7], "entry 2 stands where entry 1 should"),
+        ([0, 1, 3, 4, 5, 6, 7], "entry 4 is in the place of entry 3"),
+        ([0, 1, 3, 2, 4, 5, 6, 7], "entry 4 is in the place of entry 3"),
+        ([1, 2, 3, 4, 5, 6, 7], "entry 2 is in the place of entry 1"),
         ([0, 1, 2, 3, 4, 5, 6], "its end is missing"),
-        ([0, 1, 2, 3, 3, 4, 5, 6, 7], "entry 4 stands where entry 5 should"),
+        ([0, 1, 2, 3, 3, 4, 5, 6, 7], "entry 4 is in the place of entry 5"),
         ([], "its end is missing"),
     ],
 )
@@ -131,7 +131,7 @@ def test_a_missing_head_and_a_missing_log_are_found(log: AuditLog) -> None:
     assert "its end is missing" in whats(log)
 
 
-def test_a_head_kept_elsewhere_finds_a_log_that_was_made_anew(log: AuditLog) -> None:
+def test_a_head_kept_elsewhere_finds_a_log_that_was_made_again(log: AuditLog) -> None:
     head = log.head()
     assert head is not None
     assert log.verify(head.entry_id).ok
@@ -140,10 +140,10 @@ def test_a_head_kept_elsewhere_finds_a_log_that_was_made_anew(log: AuditLog) -> 
     log.path.with_name("safety-log.head.json").unlink()
     log.append_many(records)
     assert log.verify().ok
-    assert f"entry {head.entry_id} is not in the log any more" in whats(log, head.entry_id)
+    assert f"entry {head.entry_id} is missing from the log" in whats(log, head.entry_id)
 
 
-def test_what_a_kill_leaves_is_kept_or_dropped_by_the_next_append(log: AuditLog) -> None:
+def test_the_next_append_keeps_or_drops_the_rest_of_a_killed_one(log: AuditLog) -> None:
     head = log.path.with_name("safety-log.head.json")
     before = head.read_bytes()
     log.append("override", "item-9", {"by": "ana"})
@@ -159,7 +159,7 @@ def test_what_a_kill_leaves_is_kept_or_dropped_by_the_next_append(log: AuditLog)
     assert log.verify().unsettled == 0
 
 
-def test_nothing_is_added_after_what_something_else_wrote(log: AuditLog) -> None:
+def test_nothing_is_added_after_a_foreign_entry(log: AuditLog) -> None:
     with log.path.open("ab") as file:
         file.write(b"{}\n")
     assert not log.verify().ok
@@ -208,7 +208,9 @@ def test_a_full_disk_leaves_the_log_as_it_was(log: AuditLog, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("place", ["/dev/null", "/dev/zero", "/proc/self/safety-log.jsonl", "pipe", "folder"])
-def test_what_is_no_file_is_refused_at_once(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_of_no_regular_file_is_refused_at_once(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(audit_log, "WAIT_S", 0.0)  # nobody holds its lock
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")
@@ -221,7 +223,7 @@ def test_what_is_no_file_is_refused_at_once(place: str, tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize("record", [{"score": float("nan")}, {"a": object()}, {"a": "\ud800"}])
-def test_what_is_not_json_is_refused_and_nothing_written(log: AuditLog, record: dict[str, object]) -> None:
+def test_a_record_that_is_not_json_is_refused_and_nothing_written(log: AuditLog, record: dict[str, object]) -> None:
     before = log.path.read_bytes()
     with pytest.raises(SafetyError, match="'item' cannot be recorded"):
         log.append_many([("decision", "fine", {}), ("decision", "item", record)])

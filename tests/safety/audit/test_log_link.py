@@ -1,4 +1,4 @@
-"""A database knows its audit log: another, lost, cut or changed one is refused, and un-blocks nothing."""
+"""A database is linked to its audit log: another, lost, cut or changed log is refused, and unblocks nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from firstsight.safety.policy.policies import Policies, parse_policies
 from firstsight.safety.review import review_actions
 from firstsight.safety.review.review_queue import review_queue
 from firstsight.safety.scoring.scoring_run import score
-from firstsight.storage.conditions import quote
+from firstsight.storage.sql.conditions import quote
 from firstsight.storage.store import Store
 from tests.safety.conftest import POLICIES, Catalogue
 from tests.safety.scored_items import change_item, decision_of
@@ -111,10 +111,9 @@ def lose_head(path: Path) -> None:
 DAMAGES = [lose, cut, empty, replace_log, edit_first, lose_head]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_log_that_is_not_the_databases_is_refused_by_all_that_writes(
-    db: Path, damage: Callable[[Path], None]
-) -> None:
+def test_every_writing_command_refuses_a_log_of_another_database(db: Path, damage: Callable[[Path], None]) -> None:
     damage(db)
     before = {path.name: path.read_bytes() for path in files(db) if path.exists()}
     for name, act in writers(db).items():
@@ -173,7 +172,7 @@ def test_leaving_out_an_argument_lifts_no_block(db: Path) -> None:
     assert [decision_of(store, item_id) for item_id in ("i00001", "i00002", BLOCKED)] == ["allow"] * 3
 
 
-def test_what_nobody_logged_is_refused_and_taken_over_by_an_adoption(db: Path) -> None:
+def test_unlogged_decisions_are_refused_and_added_by_an_adoption(db: Path) -> None:
     store = Store.open(db)
     with store.writing():
         store.items.update(where="item_id = 'i00003'", values={"safety_decision": "block"})
@@ -208,8 +207,9 @@ def test_an_adoption_knows_decisions_that_came_after_a_persons(db: Path) -> None
     assert check_log(store, log_of(db)).ok
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_new_log_takes_over_all_that_is_in_force(db: Path, damage: Callable[[Path], None], tmp_path: Path) -> None:
+def test_a_new_log_gets_all_decisions_in_force(db: Path, damage: Callable[[Path], None], tmp_path: Path) -> None:
     held = held_items(Store.open(db))
     damage(db)
     new, store = AuditLog(tmp_path / "new.jsonl"), Store.open(db)
@@ -240,7 +240,7 @@ def test_a_copy_of_a_database_has_a_log_of_its_own(db: Path, tmp_path: Path) -> 
     assert check_log(Store.open(copy), log_of(copy)).ok
 
 
-def test_an_older_copy_beside_a_newer_log_gets_peoples_decisions_back(db: Path, tmp_path: Path) -> None:
+def test_an_older_copy_with_a_newer_log_gets_peoples_decisions_back(db: Path, tmp_path: Path) -> None:
     older = Path(shutil.copytree(db, tmp_path / "older"))
     decide(Store.open(db), log_of(db), "i00003", "block")
     review_actions.overturn(
@@ -257,7 +257,7 @@ def test_an_older_copy_beside_a_newer_log_gets_peoples_decisions_back(db: Path, 
     assert kinds.count("override") == kinds.count("overturn") == 0
 
 
-def test_a_newer_database_beside_an_older_log_is_refused(db: Path, tmp_path: Path) -> None:
+def test_a_newer_database_with_an_older_log_is_refused(db: Path, tmp_path: Path) -> None:
     kept = [shutil.copy(file, tmp_path / file.name) for file in files(db)]
     decide(Store.open(db), log_of(db), "i00003", "block")
     for file in kept:
@@ -291,7 +291,7 @@ def test_a_log_that_outlived_its_database_is_adopted_on_purpose(
     assert current_reviews(catalogue.store, log_of(db)).appeals.keys() == {APPEALED}
 
 
-def test_an_appeal_does_not_wait_for_who_writes(db: Path) -> None:
+def test_an_appeal_does_not_wait_for_another_writer(db: Path) -> None:
     store, log = Store.open(db), log_of(db)
     review_actions.overturn(store, log, APPEALED, policies=POLICY, policy_ids=["weapons"], reason="r", by="b")
     with Store.open(db).writing():
@@ -314,6 +314,7 @@ def old(db: Path) -> Path:
     return db
 
 
+@pytest.mark.slow
 def test_an_upgrade_copies_peoples_decisions(old: Path) -> None:
     store = Store.open(old)
     assert current_reviews(store, log_of(old)).decisions[BLOCKED].action == "block"
@@ -341,6 +342,7 @@ def test_an_old_database_is_linked_by_the_first_command_too(old: Path) -> None:
     assert read_reviews(Store.open(old)).decisions.keys() == {BLOCKED}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [lose, empty, edit_first, lose_head])
 def test_an_old_database_without_its_log_is_left_alone_and_refused(old: Path, damage: Callable[[Path], None]) -> None:
     score(Store.open(old), POLICY)  # the person's decision is in the scores now
@@ -398,7 +400,7 @@ def test_a_database_that_never_decided_links_to_a_log_that_is_new(tmp_path: Path
     assert catalogue.store.items.count_rows(f"run_id = {quote('run-0')}") == 20
 
 
-def test_a_scoring_that_fails_before_it_logs_opens_no_door_to_another_log(db: Path, tmp_path: Path) -> None:
+def test_a_scoring_that_fails_before_it_logs_does_not_allow_another_log(db: Path, tmp_path: Path) -> None:
     fresh = Catalogue(tmp_path / "fresh", 20)
     with pytest.raises(SafetyError, match="nothing to score with"):
         score(fresh.store, POLICY)
@@ -415,12 +417,12 @@ def test_an_old_database_that_people_decided_about_needs_its_log(tmp_path: Path)
     for table in (TABLE, OVERRIDES):
         shutil.rmtree(old / f"{table}.lance")
     lose(old)
-    with pytest.raises(AuditLogError, match=r"has decisions, and there is nothing in its audit log .*audit --adopt"):
+    with pytest.raises(AuditLogError, match=r"has decisions, but its audit log .* is empty; .*audit --adopt"):
         decide(Store.open(old), log_of(old), "i00003", "block")
     assert held_items(Store.open(old)) == {BLOCKED: "block"}
 
 
-def test_overrides_of_a_callers_own_take_nothing_out_of_force_unlogged(db: Path) -> None:
+def test_overrides_from_the_caller_release_no_item_without_a_log_entry(db: Path) -> None:
     score(Store.open(db), POLICY, overrides={})
     assert BLOCKED not in held_items(Store.open(db))
     *_, last = log_of(db).entries(subject=BLOCKED)

@@ -1,4 +1,4 @@
-"""The hash bank: known pictures are found in the stored views, good ones excuse, and changes are logged."""
+"""The hash bank: known pictures are found in stored views, known-good ones cancel matches, changes are logged."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from firstsight.encoders.base import EncoderSpec
 from firstsight.errors import SafetyError
 from firstsight.media.fingerprints import Fingerprints, distances
 from firstsight.safety.audit.audit_log import AuditLog
-from firstsight.safety.hashes import hash_bank
-from firstsight.safety.hashes.hash_bank import HashBank, KnownHashes, match_views
+from firstsight.safety.hashes import hash_matching
+from firstsight.safety.hashes.hash_bank import HashBank
 from firstsight.safety.hashes.hash_lists import HashSet, KnownHash
+from firstsight.safety.hashes.hash_matching import KnownHashes, match_views
 from firstsight.safety.hashes.hash_sources import hashes_of_files, hashes_of_items
 from firstsight.storage.store import Store
 
@@ -82,23 +83,21 @@ def test_the_nearest_hash_of_each_policy_is_named_up_to_31_bits() -> None:
 
 
 @pytest.mark.parametrize(("good", "decides"), [(9, ("good", 9)), (10, ("good", 10)), (11, ("bad", 10))])
-def test_a_good_hash_excuses_only_what_is_at_least_as_near_to_it(good: int, decides: tuple[str, int]) -> None:
+def test_a_good_hash_cancels_only_matches_that_are_not_nearer(good: int, decides: tuple[str, int]) -> None:
     code = random_codes(1)[0].tobytes()
     bank = KnownHashes.of([known(flipped(code, 10)), known(flipped(code, good, seed=1), "good")])
     (found,) = bank.nearest(np.frombuffer(code, np.uint8)[None])
     assert (found[1].set, found[2]) == decides
 
 
-def test_matching_finds_what_comparing_each_with_each_finds(
-    store: Store, log: AuditLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_matching_equals_comparing_all_pairs(store: Store, log: AuditLog, monkeypatch: pytest.MonkeyPatch) -> None:
     codes = random_codes(3_000)
     bank = random_codes(400, seed=1)
     for n in range(0, 400, 2):  # half of the bank are near to some view
         bank[n] = np.frombuffer(flipped(codes[n * 7].tobytes(), n % 40, seed=n), np.uint8)
     write_views(store, codes)
     assert HashBank(store).add([known(code.tobytes()) for code in bank], log, by="ana") == 400
-    monkeypatch.setattr(hash_bank, "BATCH", 256)
+    monkeypatch.setattr(hash_matching, "BATCH", 256)
     found = {(m.item_id, m.known.hex, m.distance) for m in match_views(store, HashBank(store).known())}
     bits = distances(codes[:, None], bank)
     rows, columns = np.nonzero(bits <= 31)
@@ -131,7 +130,7 @@ def test_entries_are_added_replaced_listed_and_removed_and_all_of_it_is_logged(s
     assert log.verify().ok
 
 
-def test_a_distance_beyond_what_is_searched_is_refused() -> None:
+def test_a_distance_out_of_range_is_refused() -> None:
     with pytest.raises(SafetyError, match="0 to 31"):
         KnownHashes.of([known(bytes(range(32)))]).nearest(random_codes(1), max_distance=32)
 

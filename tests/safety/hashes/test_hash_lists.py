@@ -1,4 +1,4 @@
-"""Hash lists in ThreatExchange's forms: what is read, and what is said of each row that cannot be."""
+"""Hash lists in ThreatExchange's forms, and the messages for unusable rows."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ CODES = st.binary(min_size=32, max_size=32).filter(lambda code: code not in (byt
         CODES, st.tuples(st.none() | st.integers(50, 100), st.lists(WORDS, max_size=3, unique=True)), max_size=5
     ),
 )
-def test_what_is_written_is_read_again(
+def test_a_written_list_reads_back_equal(
     form: HashListFormat,
     drawn: dict[bytes, tuple[int | None, list[str]]],
     tmp_path_factory: pytest.TempPathFactory,

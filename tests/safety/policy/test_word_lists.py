@@ -61,7 +61,7 @@ def test_words_are_whole_words_in_any_case_and_width(tmp_path: Path, title: str 
         assert {match.field for match in matches} <= {field}
 
 
-def test_a_title_alone_flags_an_item_and_a_mended_title_lets_it_go(catalogue: Catalogue) -> None:
+def test_a_title_alone_flags_an_item_and_a_corrected_title_releases_it(catalogue: Catalogue) -> None:
     policies = parse_policies(
         "policies:\n  - {id: weapons, severity: 4, words: [ammo], block_words: [bomb]}\n"
         "  - {id: alcohol, severity: 2}\n",

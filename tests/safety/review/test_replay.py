@@ -1,4 +1,4 @@
-"""A past decision follows from its record, and one that does not is seen."""
+"""A past decision follows from its record; one that does not is reported."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def test_a_decision_is_made_again_from_its_record(
     assert len(again.steps) == len(scores) + (standing is not None)
 
 
-def test_a_record_that_does_not_give_its_decision_is_seen(tmp_path: Path) -> None:
+def test_a_record_that_gives_another_decision_is_reported(tmp_path: Path) -> None:
     _, again = recorded(tmp_path, "allow", {"weapons": 0.95})
     assert (again.replayed, again.same) == ("block", False)
     assert again.steps == ("weapons: score 0.9500 reaches the block cut 0.9000, so block",)
 
 
-def test_what_cannot_be_replayed_says_so(tmp_path: Path) -> None:
+def test_entries_without_a_decision_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SafetyError, match="does not record the scores and cuts"):
         recorded(tmp_path, "block", {"weapons": 0.95}, cuts={})
     log = AuditLog(tmp_path / LOG_FILE)
@@ -67,7 +67,7 @@ def test_what_cannot_be_replayed_says_so(tmp_path: Path) -> None:
         replay(log.get(log.append("decision", "i", {"action": "block"})))
 
 
-def test_its_evidence_is_told_in_words(tmp_path: Path) -> None:
+def test_the_evidence_is_described_in_words(tmp_path: Path) -> None:
     log, _ = recorded(tmp_path, "block", {"weapons": 0.95})
     (event,) = history(log, "i")
     assert event.text == (

@@ -1,4 +1,4 @@
-"""Known pictures and people beside scores: what a scoring then decides, and that its records give it again."""
+"""Known pictures and people override scores, and replays of the records give the same decisions."""
 
 from __future__ import annotations
 

@@ -1,12 +1,8 @@
-"""Scoring: decisions about items from their views, for what has changed, whole or not at all."""
+"""Scoring: decisions about changed items from their views, whole or not at all."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,16 +14,18 @@ import pytest
 from firstsight.encoders.base import Vector
 from firstsight.errors import SafetyError
 from firstsight.heads.calibration import HeadCalibration
+from firstsight.heads.view_sample import texts
 from firstsight.safety.audit.audit_log import AuditLog
 from firstsight.safety.audit.score_table import ScoreTable
 from firstsight.safety.policy.decisions import Evidence, Override
-from firstsight.safety.policy.policies import PARTS, Policies, parse_policies
+from firstsight.safety.policy.policies import Policies, parse_policies
 from firstsight.safety.policy.policy_heads import Head, HeadShelf
-from firstsight.safety.policy.view_sample import texts
 from firstsight.safety.scoring import rollup
 from firstsight.safety.scoring.scoring_run import score
 from firstsight.storage.store import Store
+from firstsight.storage.tables import PARTS
 from tests.safety.conftest import POLICIES, Catalogue
+from tests.safety.simulated_crashes import killed_before_each_write, put_back
 
 
 def make_head(catalogue: Catalogue, policy_id: str = "weapons", *, coef: Vector | None = None) -> Head:
@@ -116,7 +114,7 @@ def test_tables_that_do_not_fit_into_memory_give_the_same_scores(
     assert after[1] == before[1]
 
 
-def test_only_what_is_new_is_scored_until_a_head_or_a_cut_changes(scored: Catalogue, policies: Policies) -> None:
+def test_only_new_items_are_scored_until_a_head_or_a_cut_changes(scored: Catalogue, policies: Policies) -> None:
     assert score(scored.store, policies).scored == 0
     scored.add(30, "run-1")
     assert (score(scored.store, policies).scored, score(scored.store, policies).scored) == (30, 0)
@@ -160,7 +158,7 @@ def test_regions_ages_and_parts_of_policies_count(catalogue: Catalogue) -> None:
     assert strict.block > 100
 
 
-def test_what_stands_counts_beside_scores_and_a_person_above_all(scored: Catalogue, policies: Policies) -> None:
+def test_overrides_count_with_scores_and_a_person_above_all(scored: Catalogue, policies: Policies) -> None:
     bad, good = next(iter(scored.bad)), "i00001"
 
     def override(item_id: str, action: Any, source: Any) -> Mapping[str, Override]:
@@ -192,7 +190,7 @@ def test_a_policy_that_is_gone_and_nothing_to_score_with_are_refused(catalogue: 
         score(catalogue.store, policies)
 
 
-def test_items_that_are_gone_are_forgotten(scored: Catalogue, policies: Policies) -> None:
+def test_removed_items_lose_their_scores(scored: Catalogue, policies: Policies) -> None:
     pruned, emptied = list(scored.bad)[:2]
     row = scored.store.item_rows([emptied])[emptied]
     scored.store.delete_items([pruned])
@@ -210,38 +208,22 @@ def test_an_empty_database_is_refused(tmp_path: Path, policies: Policies) -> Non
         score(Catalogue(tmp_path / "empty", 0).store, policies)
 
 
-CHILD = """
-import sys
-from firstsight.storage.store import Store
-from firstsight.safety.policy.policies import parse_policies
-from firstsight.safety.scoring.scoring_run import score
-print("go", flush=True)
-score(Store.open(sys.argv[1]), parse_policies(sys.argv[2], "p.yaml"))
-print("done", flush=True)
-"""
-
-
-@pytest.mark.parametrize("delay_s", [0.0, 0.08, 0.16])
+@pytest.mark.slow
 def test_a_kill_leaves_the_old_scores_in_force_and_the_next_run_makes_them_new(
-    scored: Catalogue, tmp_path: Path, delay_s: float
+    scored: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = state(scored.store)
     promote(scored.store, make_head(scored, coef=np.asarray(-scored.weapon)))
-    with subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(scored.path), POLICIES], stdout=subprocess.PIPE, env=dict(os.environ)
-    ) as child:
-        assert child.stdout is not None
-        assert child.stdout.readline() == b"go\n"
-        try:
-            child.wait(delay_s)
-        except subprocess.TimeoutExpired:
-            child.send_signal(signal.SIGKILL)
-    store = Store.open(scored.path)
-    scores, shown = state(store)
     new = parse_policies(POLICIES, "p.yaml")
-    if [row["scores"] for row in scores] == [row["scores"] for row in before[0]]:
-        assert shown == before[1]
-    score(store, new)
-    after = state(store)
-    assert [row["scores"] for row in after[0]] != [row["scores"] for row in before[0]]
-    assert after[1] == []  # the other direction shows nothing
+    killed = killed_before_each_write(monkeypatch, lambda path: score(Store.open(path), new), scored.path)
+    assert len(killed) >= 3
+    for files in killed:
+        put_back(files, scored.path)
+        store = Store.open(scored.path)
+        scores, shown = state(store)
+        if [row["scores"] for row in scores] == [row["scores"] for row in before[0]]:
+            assert shown == before[1]
+        score(store, new)
+        after = state(store)
+        assert [row["scores"] for row in after[0]] != [row["scores"] for row in before[0]]
+        assert after[1] == []  # the other direction shows nothing

@@ -1,4 +1,4 @@
-"""Training: heads from labels, measured on what they did not see, and labels that cannot be used."""
+"""Training: heads from labels, measured on unseen units, and unusable labels."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from firstsight.errors import EncoderMismatchError, SafetyError
+from firstsight.heads.calibrated_fit import TrainSettings
+from firstsight.heads.fitting import make_folds
+from firstsight.heads.labelled_views import make_training_set, read_labelled_views
+from firstsight.heads.labels import LabelSet
+from firstsight.heads.view_sample import texts
 from firstsight.safety.policy.policies import Policies
 from firstsight.safety.policy.policy_heads import Head, HeadShelf
-from firstsight.safety.policy.view_sample import texts
-from firstsight.safety.training.fitting import make_folds
-from firstsight.safety.training.head_training import TrainedHead, TrainSettings, train
-from firstsight.safety.training.labels import LabelSet, read_labels
+from firstsight.safety.training.head_training import TrainedHead, train
+from firstsight.safety.training.policy_labels import read_labels
 from firstsight.storage.store import Store
 from tests.safety.conftest import Catalogue
 
@@ -54,6 +57,7 @@ def test_sixteen_positives_are_enough_for_a_head_that_ranks_well(
     assert made.head.calibrated
 
 
+@pytest.mark.slow
 def test_many_positives_are_split_and_the_cuts_keep_their_targets(tmp_path: Path, policies: Policies) -> None:
     catalogue = Catalogue(tmp_path / "db", 1_600)
     made = trained(catalogue, policies, tmp_path / "l.csv", catalogue.ids, precision=0.7, recall=0.8)
@@ -71,18 +75,16 @@ def test_many_positives_are_split_and_the_cuts_keep_their_targets(tmp_path: Path
     assert made.held_out.labels[blocked].sum() > 20
 
 
-def test_no_group_stands_on_both_sides_of_a_split(catalogue: Catalogue, policies: Policies, tmp_path: Path) -> None:
+def test_a_group_is_never_on_both_sides_of_a_split(catalogue: Catalogue, policies: Policies, tmp_path: Path) -> None:
     labels = labels_of(catalogue, policies, tmp_path / "l.csv", catalogue.ids)
     groups = {item_id: catalogue.ids[n // 4 * 4] for n, item_id in enumerate(catalogue.ids)}
     by_id = {p.id: p for p in policies.all}
     (made,) = train(catalogue.store, labels, by_id, settings=TrainSettings(), groups=groups)
     assert made.held_out is not None
     assert set(made.held_out.groups) <= set(groups.values())
-    from firstsight.safety.training.head_training import _read_labelled_views, _training_set
-
-    data = _training_set(
-        labels.of("weapons"), by_id["weapons"], _read_labelled_views(catalogue.store, labels.rows), groups
-    )
+    views = read_labelled_views(catalogue.store, labels.rows)
+    parts = by_id["weapons"].parts
+    data = make_training_set(labels.of("weapons"), views, groups, parts=parts, policy_id="weapons")
     sides = [set(data.groups[fold]) for fold in make_folds(data)]
     assert len(sides) == 5
     assert sum(len(side) for side in sides) == len(set.union(*sides)) == 100
@@ -103,11 +105,12 @@ def test_views_and_files_can_be_labelled_too(catalogue: Catalogue, policies: Pol
     assert average_precision(catalogue, made.head, catalogue.ids) > 0.9
     path.write_text("path,policy,label\n/data/none.jpg,weapons,1\n/data/i00001.jpg,weapons,0\n")
     with pytest.raises(
-        SafetyError, match=r"no view of frame, image, title, .* has row 2: path '/data/none.jpg'; leave"
+        SafetyError, match=r"views of frame, image, title; .* none: row 2: path '/data/none.jpg'; leave"
     ):
         train(catalogue.store, read_labels(path, policies, catalogue.store), {p.id: p for p in policies.all}, groups={})
 
 
+@pytest.mark.slow
 def test_prompts_join_where_they_help(catalogue: Catalogue, policies: Policies, tmp_path: Path) -> None:
     labels = labels_of(catalogue, policies, tmp_path / "l.csv", catalogue.ids[:80])
     by_id = {p.id: p for p in policies.all}
@@ -148,7 +151,7 @@ def test_labels_that_cannot_be_used_are_named_row_by_row(
         "row 5 repeats row 4: item 'i00002'",
         "row 6: there is no item 'nothing'",
         "row 7: there is no view 'i00003#sound'",
-        "row 8: policy 'spoons' is none; the policies are weapons, alcohol",
+        "row 8: there is no policy 'spoons'; the policies are weapons, alcohol",
         "row 9: label 'yes' must be 0 or 1",
         "row 10: fill one of item_id, view_id, path, not 2",
         "row 11 says item 'i00007' is not weapons, row 12 says its view 'i00007#image-0' is",

@@ -115,6 +115,7 @@ def test_texts_of_many_threads_share_passes_and_keep_their_vectors(gate: GatedEn
     np.testing.assert_allclose(vectors, starter.encode_texts(texts), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_pictures_of_many_threads_share_passes_and_keep_their_vectors(starter: Encoder) -> None:
     metrics = Recorder()
     with (

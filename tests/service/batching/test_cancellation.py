@@ -96,6 +96,7 @@ def test_a_search_of_a_client_that_hung_up_is_dropped(sample_db: Path, paused: P
     assert paused.seen == ["first"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["images", "videos"])
 def test_slow_servers_hold_up_no_other_search(
     sample_db: Path, starter: Encoder, silent: SilentServer, what: str
@@ -115,6 +116,7 @@ def test_slow_servers_hold_up_no_other_search(
             thread.join()
 
 
+@pytest.mark.slow
 def test_writes_that_wait_hold_up_no_search(own_db: Path, starter: Encoder) -> None:
     with served(own_db, starter, max_wait_s=60, threads=2) as service:
         databases = service._app.state.service.databases
@@ -154,6 +156,7 @@ def test_addresses_that_do_not_answer_are_waited_for_until_the_deadline(
         silent.hang_up()  # a service that ends waits for its threads
 
 
+@pytest.mark.slow
 def test_a_video_at_an_address_is_searched_by(sample_db: Path, starter: Encoder, server: Server) -> None:
     clip = SAMPLE_CATALOGUE.parent / "clips" / "kitchen-haul.mp4"
     address = server.answer("/clip.mp4", clip.read_bytes(), Content_Type="video/mp4")

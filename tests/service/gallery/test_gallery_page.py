@@ -21,6 +21,8 @@ from firstsight.service.service_settings import ServiceSettings
 from tests.conftest import SAMPLE_CATALOGUE
 from tests.service.gallery.browser import ROOT, chromium, new_page, save_screenshot, serve_in_thread, wait_until_idle
 
+pytestmark = pytest.mark.slow
+
 QUERIES = SAMPLE_CATALOGUE.parent / "queries"
 
 

@@ -283,6 +283,7 @@ def test_what_is_no_video_any_more_is_not_passed_on(
         assert client.get(view(frame["view_id"], "/file")).json()["code"] == "media_unsupported"
 
 
+@pytest.mark.slow
 def test_a_remote_video_is_fetched_once_for_its_frames_and_its_player(
     indexed: Callable[..., Path], serving: Serving, tmp_path: Path, server: Server
 ) -> None:

@@ -261,6 +261,7 @@ def test_a_body_that_does_not_come_ends_its_connection(sample_db: Path, starter:
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "body_timeout"
 
 
+@pytest.mark.slow
 def test_a_service_under_attack_answers_and_stops(start_service: StartService, own_db: Path) -> None:
     running = start_service(
         "--db", str(own_db), "--port", "0", "--head-timeout", "600", "--max-connections-per-address", "20"

@@ -37,6 +37,7 @@ def test_a_posted_item_is_found_at_once_and_gone_once_deleted(writable_client: T
     assert writable_client.delete("/items/a/mug 7").status_code == 404
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("item_id", ["a/similar", "..", "a//b", "a/../b", "%2e", "?x=1#y"])
 def test_an_item_of_any_id_is_told_and_removed(writable_client: TestClient, item_id: str) -> None:
     writable_client.post("/items", json={"items": [{"item_id": item_id, "title": "A thing"}]})
@@ -74,6 +75,7 @@ def test_a_picture_in_a_row_is_kept_beside_the_database(writable_client: TestCli
     assert (found["item_id"], found["picture"].get("uri")) == ("mine", None)
 
 
+@pytest.mark.slow
 def test_a_posted_picture_goes_with_the_last_item_that_has_it(writable_client: TestClient, own_db: Path) -> None:
     def kept() -> list[bytes]:
         return [path.read_bytes() for path in (own_db / ".uploads").iterdir()]
@@ -92,6 +94,7 @@ def test_a_posted_picture_goes_with_the_last_item_that_has_it(writable_client: T
     assert kept() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("row", "says"),
     [

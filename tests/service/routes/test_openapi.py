@@ -19,6 +19,8 @@ from firstsight.encoders.base import Encoder
 from firstsight.service.service_settings import ServiceSettings
 from tests.service.conftest import serving
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def asked(sample_db: Path, starter: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:

@@ -117,6 +117,7 @@ def guarded(own_db: Path, starter: Encoder, keys: KeyFile) -> Iterator[TestClien
         yield client
 
 
+@pytest.mark.slow
 def test_what_is_blocked_is_not_there_for_who_may_only_read(guarded: TestClient, keys: KeyFile, own_db: Path) -> None:
     reads = {"X-API-Key": keys.add("shop")[1]}
     moderates = {"X-API-Key": keys.add("ana", ["moderate", "read"])[1]}

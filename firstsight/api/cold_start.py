@@ -1,0 +1,67 @@
+"""Cold-start models, in the Python API: fit them to events, list them, choose one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from firstsight.api.connection import FIT_WAIT_S, DatabaseConnection
+
+if TYPE_CHECKING:
+    from firstsight.recommend.models.cold_start_model import ColdStartVersion
+
+
+class ColdStartPart(DatabaseConnection):
+    """Models that rank new items, fitted to the logged events."""
+
+    def fit_cold_start(
+        self, *, use: bool = True, wait_s: float = FIT_WAIT_S, on_progress: Callable[[str], None] = lambda step: None
+    ) -> ColdStartVersion:
+        """Fit a model for ranking new items to all events, and store it as the next version.
+
+        Args:
+            use: put the model into use.
+            wait_s: maximum wait for another writer before the model is stored, in seconds.
+            on_progress: called with the name of each step.
+
+        Returns:
+            The version. Its `figures` have the recall@20 of held-out new items: of the model, of its parents, and of
+            chance.
+
+        Raises:
+            QueryError: there are no events, or too few.
+            OptionalDependencyError: implicit is not installed.
+            DatabaseBusyError: another process is still writing after `wait_s`.
+            StoreError: the database cannot be written.
+        """
+        from firstsight.recommend.events.event_log import Events
+        from firstsight.recommend.items import ItemSpace
+        from firstsight.recommend.models.cold_start_model import fit_cold_start_model
+
+        store = self._open()
+        on_progress("reading items and events")
+        space = ItemSpace.load(store)
+        train = Events(store).interactions(space)
+        return fit_cold_start_model(store, space, train, use=use, wait_s=wait_s, on_progress=on_progress)
+
+    def cold_start_models(self) -> list[ColdStartVersion]:
+        """List all cold-start models, oldest first."""
+        from firstsight.recommend.models.cold_start_model import list_cold_start_models
+
+        return list_cold_start_models(self._open())
+
+    def use_cold_start(self, version: int | None, *, wait_s: float = FIT_WAIT_S) -> None:
+        """Put a cold-start model into use instead of the present one.
+
+        Args:
+            version: number of a model; None to use none.
+            wait_s: maximum wait for another writer, in seconds.
+
+        Raises:
+            QueryError: there is no such version.
+            DatabaseBusyError: another process is still writing after `wait_s`.
+            StoreError: the database cannot be written.
+        """
+        from firstsight.recommend.models.cold_start_model import use_cold_start_model
+
+        use_cold_start_model(self._open(), version, wait_s=wait_s)

@@ -1,0 +1,25 @@
+"""The status of a database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from firstsight.encoders.base import EncoderSpec
+from firstsight.storage.indexes.upkeep import TableState
+
+
+@dataclass(frozen=True)
+class Status:
+    """Contents and history of a database."""
+
+    db: str
+    layout: int  # of its tables; the next write upgrades one below `firstsight.storage.tables.CURRENT_LAYOUT`
+    encoder: EncoderSpec
+    items: int
+    views: int
+    failures: int  # media that could not be used
+    columns: tuple[str, ...]  # columns for filters
+    runs: tuple[dict[str, Any], ...]  # index runs and watches, oldest first
+    tables: tuple[TableState, ...]  # files and indexes of `items` and `views`
+    upkeep: tuple[dict[str, Any], ...]  # upkeep of these tables, manual and automatic; rows of `runs`, oldest first

@@ -1,0 +1,119 @@
+"""Items, events and model of a database in memory, for slates."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstsight.errors import QueryError
+from firstsight.recommend.events.event_log import Events
+from firstsight.recommend.items import ItemSpace
+from firstsight.recommend.models.cold_start_model import TABLE, ColdStartModel
+from firstsight.recommend.semantic_ids.codebooks import clusters
+from firstsight.recommend.semantic_ids.semantic_id_store import load_codebooks
+from firstsight.recommend.slates.long_tail import Clusters
+from firstsight.recommend.slates.slate_log import read_outcomes
+from firstsight.recommend.slates.slate_maker import FactorRecommender, SlateMaker
+from firstsight.storage.side_tables import open_side_table
+from firstsight.storage.store import Store
+
+EVENTS_FRESH_S = 60.0
+"""Age, in seconds, after which events and model are checked for changes; a user's own events are read each time."""
+
+
+@dataclass
+class SlateData:
+    """Data for slates, from one state of the database."""
+
+    items_version: int
+    events_version: int
+    model_state: int  # version of the table of cold-start models
+    read_at: float  # seconds of the monotonic clock
+    events: Events
+    maker: SlateMaker
+    titles: NDArray[np.object_]  # (n,) in the order of the items in `maker.space`
+    columns: dict[str, NDArray[np.int64]] = field(default_factory=dict)  # for caps: a number for each value
+
+    @classmethod
+    def load(cls, store: Store, cached: SlateData | None) -> SlateData:
+        """Get the data of the present state.
+
+        Args:
+            cached: data from the last call; returned if it is current, and else reused in part.
+        """
+        version = int(store.items.version)
+        events = Events(store) if cached is None else cached.events
+        if cached is not None and cached.items_version != version:
+            cached = None
+        if cached is not None:
+            is_fresh = time.monotonic() - cached.read_at < EVENTS_FRESH_S
+            if is_fresh and cached.events_version:
+                return cached
+            if (events.version(), _model_state(store)) == (cached.events_version, cached.model_state):
+                return cached
+        return _read(store, events, cached)
+
+    def cap_codes(self, store: Store, column: str) -> NDArray[np.int64]:
+        """Number the values of a catalogue column, for a cap: (n,), equal numbers for equal values, -1 for no value.
+
+        Raises:
+            QueryError: the catalogue has no such column.
+        """
+        if column not in self.columns:
+            known = sorted(store.column_kinds())
+            if column not in known:
+                raise QueryError(
+                    f"there is no column {column!r} to cap; the catalogue has {', '.join(known) or 'none'}"
+                )
+            values = _read_column(store, self.maker.space, column)
+            empty = np.array([value is None or value != value for value in values], dtype=bool)
+            codes = np.full(len(values), -1, dtype=np.int64)
+            codes[~empty] = np.unique(values[~empty].astype(str), return_inverse=True)[1]
+            self.columns[column] = codes
+        return self.columns[column]
+
+
+def _read(store: Store, events: Events, cached: SlateData | None) -> SlateData:
+    if cached is None:
+        space = ItemSpace.load(store)
+        books = load_codebooks(store)
+        grouped = Clusters(space, clusters(space, books[1] if books else None))
+        titles = _read_column(store, space, "title")
+        columns: dict[str, NDArray[np.int64]] = {}
+    else:
+        space, titles, columns = cached.maker.space, cached.titles, cached.columns
+        assert cached.maker.clusters is not None
+        grouped = cached.maker.clusters
+    version, model_state = events.version(), _model_state(store)
+    model = ColdStartModel.load(store, space)
+    try:
+        interactions = events.interactions(space) if version else None
+    except QueryError:  # events on items that are not indexed yet
+        interactions = None
+    maker = SlateMaker(
+        space,
+        interactions,
+        clusters=grouped,
+        model=None if model is None else FactorRecommender(model),
+        outcomes=read_outcomes(store, space, grouped, interactions),
+    )
+    return SlateData(space.version, version, model_state, time.monotonic(), events, maker, titles, columns)
+
+
+def _model_state(store: Store) -> int:
+    table = open_side_table(store, TABLE)
+    return 0 if table is None else int(table.version)
+
+
+def _read_column(store: Store, space: ItemSpace, name: str) -> NDArray[np.object_]:
+    """Read a column of the items, (n,) in the order of the space; None for removed items."""
+    table = store.items.search().select(["item_id", name]).limit(None).to_arrow()
+    values = np.full(len(space), None, dtype=object)
+    places = space.places(str(item_id) for item_id in table["item_id"].to_pylist())
+    read = np.empty(len(places), dtype=object)
+    read[:] = table[name].to_pylist()
+    values[places[places >= 0]] = read[places >= 0]
+    return values

@@ -1,0 +1,77 @@
+"""Run the rankings of several queries together, so that their row requests share database calls.
+
+A ranking is a generator. It yields a `FetchRequest` and receives the nearest rows. `run_rankings` advances all
+generators in rounds and answers the equal requests of a round with one call of `nearest_rows`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, TypeVar
+
+import numpy as np
+
+from firstsight.encoders.base import Vector
+from firstsight.errors import FirstsightError
+from firstsight.storage.indexes.vector_index import nearest_rows
+from firstsight.storage.store import Store
+
+TableName: TypeAlias = Literal["items", "views"]
+Rows: TypeAlias = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class FetchRequest:
+    """Request for the nearest rows of one vector; see `nearest_rows`."""
+
+    table: TableName
+    vector: Vector  # (dim,) of unit length
+    k: int  # number of rows
+    condition: str | None  # SQL filter
+    column: str  # column to read: the item id
+
+
+T = TypeVar("T")
+FetchGenerator: TypeAlias = Generator[FetchRequest, Rows, T]
+"""A ranking that yields requests, receives their rows, and returns a T."""
+
+
+def run_rankings(store: Store, rankings: Sequence[FetchGenerator[T]]) -> list[T | FirstsightError]:
+    """Run rankings in parallel rounds, with as few database calls as possible.
+
+    Returns:
+        For each ranking its return value, or the FirstsightError that ended it.
+    """
+    answers: dict[int, T | FirstsightError] = {}
+    responses: dict[int, Rows | Exception | None] = dict.fromkeys(range(len(rankings)))
+    while responses:
+        requests: dict[int, FetchRequest] = {}
+        for n, rows in responses.items():
+            try:
+                requests[n] = rankings[n].throw(rows) if isinstance(rows, Exception) else _send(rankings[n], rows)
+            except StopIteration as end:
+                answers[n] = end.value
+            except FirstsightError as error:
+                answers[n] = error
+        responses = _fetch(store, requests)
+    return [answers[n] for n in range(len(rankings))]
+
+
+def _send(ranking: FetchGenerator[T], rows: Rows | None) -> FetchRequest:
+    return next(ranking) if rows is None else ranking.send(rows)
+
+
+def _fetch(store: Store, requests: dict[int, FetchRequest]) -> dict[int, Rows | Exception | None]:
+    groups: dict[tuple[TableName, int, str | None, str], list[int]] = {}
+    for n, request in requests.items():
+        groups.setdefault((request.table, request.k, request.condition, request.column), []).append(n)
+    responses: dict[int, Rows | Exception | None] = {}
+    for (table, k, condition, column), members in groups.items():
+        vectors = np.stack([requests[n].vector for n in members])
+        try:
+            rows = nearest_rows(store, table, vectors, k=k, condition=condition, columns=[column])
+            responses.update(zip(members, rows, strict=True))
+        except (ValueError, RuntimeError, OSError) as error:
+            responses.update(dict.fromkeys(members, error))
+    return responses

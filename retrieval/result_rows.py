@@ -1,0 +1,103 @@
+"""Read the rows and views of result pages, and build the results from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from firstsight.encoders.base import Vector
+from firstsight.retrieval.moments import Moment, find_moments
+from firstsight.retrieval.page_selection import PageHit
+from firstsight.retrieval.query import PartChoice
+from firstsight.retrieval.ranking.candidates import Ranker
+from firstsight.retrieval.results import SearchResult, ViewMatch, locate
+from firstsight.storage.store import Store
+from firstsight.storage.tables import HIDDEN_COLUMNS
+
+MAX_MOMENTS = 5
+"""Maximum number of moments in one result."""
+
+RESULT_FIELDS = frozenset({"item_id", "kind", "title"})
+"""Columns that have a field of their own in a result."""
+
+
+@dataclass(frozen=True)
+class ResultRows:
+    """Rows of the items on some result pages, with their views."""
+
+    items: dict[str, dict[str, Any]]  # item id to row
+    views: list[dict[str, Any]]
+    vectors: Vector  # (views, dim)
+    places: dict[str, list[int]]  # item id to indices into `views`
+
+    @classmethod
+    def read(cls, store: Store, item_ids: Sequence[str]) -> ResultRows:
+        """Read items and all their views."""
+        distinct = list(dict.fromkeys(item_ids))
+        table = store.view_rows(distinct)
+        flat = pc.list_flatten(table["vector"]).to_numpy()
+        views = table.select(["item_id", "view_id", "part", "uri", "time_s", "start_s", "end_s"]).to_pylist()
+        places: dict[str, list[int]] = {}
+        for n, view in enumerate(views):
+            places.setdefault(view["item_id"], []).append(n)
+        return cls(store.item_rows(distinct), views, flat.reshape(len(views), store.spec.dim), places)
+
+    def result(self, ranker: Ranker, hit: PageHit) -> SearchResult:
+        """Build the search result of an item."""
+        query, vector = ranker.encoded.query, ranker.encoded.vector
+        item_id = hit.candidate.item_id
+        row = self.items[item_id]
+        folder = row["catalog_dir"]
+        matches = self._matches(item_id, vector, folder)
+        frames = ranker.frames
+        return SearchResult(
+            item_id=item_id,
+            kind=row["kind"],
+            title=row["title"],
+            score=hit.candidate.cosine,
+            relevance=hit.relevance,
+            view=next((match for match in matches if _is_compared(match, query.part)), None),
+            picture=next((match for match in matches if match.part != "title"), None),
+            columns={name: value for name, value in row.items() if name not in RESULT_FIELDS | HIDDEN_COLUMNS},
+            others=hit.others,
+            rank_score=hit.candidate.rank_score,
+            moments=None if frames is None else self._moments(item_id, vector, folder, frames.floor),
+            duplicates=hit.duplicates,
+        )
+
+    def _matches(self, item_id: str, vector: Vector, folder: str) -> list[ViewMatch]:
+        """Views of an item with their cosine to the query, best first."""
+        places = self.places.get(item_id, [])
+        scores = self.vectors[places] @ vector
+        matches = []
+        for n in np.argsort(-scores, kind="stable"):
+            view = self.views[places[n]]
+            uri = None if view["uri"] is None else locate(view["uri"], folder)
+            matches.append(ViewMatch(view["part"], uri, view["time_s"], float(scores[n]), view["view_id"]))
+        return matches
+
+    def _moments(self, item_id: str, vector: Vector, folder: str, floor: float) -> tuple[Moment, ...]:
+        """Matching stretches of an item's videos, best first."""
+        videos: dict[str, list[int]] = {}
+        for place in self.places.get(item_id, []):
+            if self.views[place]["part"] == "frame":
+                videos.setdefault(self.views[place]["uri"], []).append(place)
+        moments: list[Moment] = []
+        for uri, places in videos.items():
+            views = [self.views[place] for place in places]
+            times = [view["time_s"] for view in views]
+            shots = [None if view["start_s"] is None else (view["start_s"], view["end_s"]) for view in views]
+            cosines = [float(cosine) for cosine in self.vectors[places] @ vector]
+            for moment in find_moments(locate(uri, folder), times, shots, cosines, floor=floor):
+                within = [n for n, second in enumerate(times) if moment.start_s <= second <= moment.end_s]
+                best = views[max(within, key=lambda n: cosines[n])]["view_id"] if within else None
+                moments.append(replace(moment, view_id=best))
+        return tuple(sorted(moments, key=lambda moment: -moment.score)[:MAX_MOMENTS])
+
+
+def _is_compared(match: ViewMatch, part: PartChoice) -> bool:
+    return part in {"item", "any", match.part}

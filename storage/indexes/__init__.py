@@ -1,0 +1,1 @@
+"""The indexes of a database: vectors, words and ids, and their upkeep."""

@@ -1,0 +1,1 @@
+"""SQL conditions: parse, allow, rewrite and write them; literals, names and lists of ids."""
