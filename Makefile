@@ -52,6 +52,7 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python scripts/check_english.py
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
@@ -68,7 +69,7 @@ wheels: $(STAMP)
 			--python-version $$python --python-platform x86_64-unknown-linux-gnu pyproject.toml >/dev/null || exit 1; \
 	done
 
-# Write constraints.txt anew, with the newest versions that the ranges of pyproject.toml allow.
+# Write constraints.txt again, with the newest versions that the ranges of pyproject.toml allow.
 constraints: $(STAMP)
 	$(BIN)/uv pip compile --quiet --universal --upgrade --no-annotate --extra dev --extra compare --python-version 3.11 \
 		--custom-compile-command "make constraints" --output-file constraints.txt pyproject.toml

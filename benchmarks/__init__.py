@@ -1,1 +1,1 @@
-"""Scripts that make the figures of docs/benchmarks.md; run each with `python -m benchmarks.NAME`."""
+"""Scripts that measure the figures of docs/benchmarks.md. Run each with `python -m benchmarks.NAME`."""

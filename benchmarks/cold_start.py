@@ -1,10 +1,10 @@
-"""How well items that nobody has clicked are found: a fifth of the items cold, full ranking among them.
+"""Recall of items that nobody has clicked: a fifth of the items is cold, and all of them are ranked.
 
     python -m benchmarks.cold_start --data /tmp/recommend --industrial /path/to/amazon_industrial
 
-MovieLens-100K is fetched from PyPI (recbole's wheel) into --data, and the databases are made there once. For each seed
-the blend is chosen and fitted without the cold items' events. Figures are means over users, then over seeds; a
-difference is of each user's mean over the seeds, with the paired bootstrap's 95 % interval.
+MovieLens-100K is fetched from PyPI (recbole's wheel) into --data, where the databases are made once. For each seed the
+blend is chosen and fitted without the events of cold items. Figures are means over users, then over seeds. Differences
+are of each user's mean over the seeds, with the 95 % interval of the paired bootstrap.
 """
 
 from __future__ import annotations
@@ -23,22 +23,24 @@ from benchmarks.interaction_logs import EventLog, amazon_industrial, movielens
 from firstsight.encoders.base import Vectors
 from firstsight.recommend.evaluation.measures import coverage, difference, ndcg, recall
 from firstsight.recommend.evaluation.protocols import item_cold
-from firstsight.recommend.events.interactions import History, Interactions, Recommender
+from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.items import ItemSpace, Places
-from firstsight.recommend.models.blend import Blend, BlendSettings, Content
+from firstsight.recommend.models.blend import Blend, MaxSimilarity
+from firstsight.recommend.models.blend_scoring import BlendSettings
 from firstsight.recommend.models.blend_selection import choose_settings
 from firstsight.recommend.models.text_vectors import load_content_vectors
+from firstsight.recommend.recommender import Recommender
 
 K = 20
 
 
 class Random:
-    """A random order, for what chance gives."""
+    """A random order: the figures of chance."""
 
     name = "random"
 
     def fit(self, train: Interactions) -> None:
-        """Learns nothing."""
+        """Do nothing: there is nothing to learn."""
 
     def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
         """(users, candidates) random numbers."""
@@ -46,7 +48,7 @@ class Random:
 
 
 class MeanProfile:
-    """The cosine of a candidate to the mean of the user's history."""
+    """Cosine of a candidate to the mean of the user's history."""
 
     name = "mean profile"
 
@@ -54,7 +56,7 @@ class MeanProfile:
         self._content = content
 
     def fit(self, train: Interactions) -> None:
-        """Learns nothing."""
+        """Do nothing: there is nothing to learn."""
 
     def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
         """(users, candidates) inner products."""
@@ -62,8 +64,8 @@ class MeanProfile:
         return np.asarray(means @ self._content[candidates].T, dtype=np.float32)
 
 
-def measure(log: EventLog, folder: Path, seeds: int, tell: Callable[[str], None]) -> dict[str, object]:
-    """All models on one catalogue."""
+def measure(log: EventLog, folder: Path, seeds: int, on_progress: Callable[[str], None]) -> dict[str, object]:
+    """Measure all models on one catalogue."""
     store = log.store(folder)
     space = ItemSpace.load(store)
     interactions, content = log.interactions(space), load_content_vectors(store, space)
@@ -78,8 +80,8 @@ def measure(log: EventLog, folder: Path, seeds: int, tell: Callable[[str], None]
         models: dict[str, Recommender] = {
             "random": Random(),
             "mean profile, vectors": MeanProfile(space.vectors),
-            "max similarity, vectors": Content(space.vectors),
-            "max similarity, vectors and words": Content(content),
+            "max similarity, vectors": MaxSimilarity(space.vectors),
+            "max similarity, vectors and words": MaxSimilarity(content),
             "kNN to ALS": Blend(content, BlendSettings(mapping="knn", weight=1.0)),
             "ridge to ALS": Blend(content, BlendSettings(mapping="ridge", weight=1.0)),
             "blend's collaborative parent": Blend(content, replace(choice.settings, weight=1.0)),
@@ -94,9 +96,9 @@ def measure(log: EventLog, folder: Path, seeds: int, tell: Callable[[str], None]
             found[name].append(whole)
             gains[name].append(float(ndcg(ranked, split.targets).mean()))
             covered[name].append(coverage(ranked, split.candidates))
-            tell(f"{log.name}, seed {seed}: {name} {np.nanmean(whole):.4f}")
-    asked = ~np.isnan(np.stack(found["blend"])).all(axis=0)
-    of_user = {name: np.nanmean(np.stack(values)[:, asked], axis=0) for name, values in found.items()}
+            on_progress(f"{log.name}, seed {seed}: {name} {np.nanmean(whole):.4f}")
+    evaluated = ~np.isnan(np.stack(found["blend"])).all(axis=0)
+    of_user = {name: np.nanmean(np.stack(values)[:, evaluated], axis=0) for name, values in found.items()}
     return {
         "catalogue": log.name,
         "items": len(space),
@@ -106,7 +108,7 @@ def measure(log: EventLog, folder: Path, seeds: int, tell: Callable[[str], None]
         "chosen": chosen,
         "models": {
             name: {
-                "recall@20": round(float(np.mean([np.nanmean(one) for one in values])), 4),
+                "recall@20": round(float(np.mean([np.nanmean(recalls) for recalls in values])), 4),
                 "ndcg@20": round(float(np.mean(gains[name])), 4),
                 "coverage": round(float(np.mean(covered[name])), 3),
             }
@@ -121,7 +123,7 @@ def measure(log: EventLog, folder: Path, seeds: int, tell: Callable[[str], None]
 
 
 def main() -> None:
-    """Measure, and print one JSON object for each catalogue."""
+    """Measure the catalogues and print one JSON object for each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder for the wheel and the databases")
     parser.add_argument("--industrial", type=Path, help="folder of Amazon Industrial; left out if not given")

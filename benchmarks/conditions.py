@@ -1,10 +1,10 @@
-"""Filters: generated conditions give the same rows as when LanceDB reads them itself, or are refused.
+"""Filters: parsed conditions give the same rows as LanceDB's own parser, or are refused.
 
     python -m benchmarks.conditions                  # 2,000 conditions; exit code 1 if one gives other rows
     python -m benchmarks.conditions --count 20000 --seed 7 --show 20
 
-Conditions have every operator, columns of every type, odd names, nested logic, semantic IDs, and damage: characters and
-words that are left out, repeated or put in, and attempts to reach past the condition.
+The generated conditions have every operator, columns of every type, unusual names, nested logic and semantic IDs. Some
+are damaged: characters and words are removed, repeated or inserted. Others try to escape from the condition.
 """
 
 from __future__ import annotations
@@ -42,25 +42,25 @@ TYPICAL = {
 
 Outcome = Literal["same rows", "refused by both", "refused now", "answered now", "other rows"]
 OUTCOMES: dict[Outcome, str] = {
-    "same rows": "the rows that LanceDB finds by the text itself",
-    "refused by both": "LanceDB refuses the text, and so does the parser, or LanceDB what it wrote",
-    "refused now": "LanceDB would answer; refused with a message",
-    "answered now": "LanceDB refuses the text and answers what the parser wrote (trim, ceil, VARCHAR, ...)",
-    "other rows": "a mistake",
+    "same rows": "the parsed condition finds the same rows as the original text in LanceDB",
+    "refused by both": "LanceDB refuses the text; the parser refuses it, or LanceDB refuses the parsed condition",
+    "refused now": "LanceDB accepts the text; the parser refuses it with a message, or LanceDB the parsed condition",
+    "answered now": "LanceDB refuses the text and accepts the parsed condition (trim, ceil, VARCHAR, ...)",
+    "other rows": "an error of the parser",
 }
 
 
 @dataclass(frozen=True)
-class Compared:
-    """A condition, and what became of it."""
+class ComparedCondition:
+    """A condition and its outcome."""
 
     text: str
     outcome: Outcome
-    written: str  # for LanceDB, or the message of the refusal
+    written: str  # the parsed condition in LanceDB's SQL, or the message of the refusal
 
 
 def make_table(folder: str) -> Table:
-    """A table with a column of every type, nulls, and names that need quotes."""
+    """Make a table with a column of every type, nulls, and names that need quotes."""
     draw = Random(1)
     start = datetime(2020, 1, 1, tzinfo=UTC)
     words = [
@@ -76,28 +76,28 @@ def make_table(folder: str) -> Table:
         "\\",
     ]
 
-    def some(values: list[object]) -> object:
+    def value_or_null(values: list[object]) -> object:
         return None if draw.random() < 0.15 else draw.choice(values)
 
     rows = [
         {
             "item_id": f"i{n:03}",
             "semantic_id": f"{n % 4}-{n % 7}-{n}",
-            "title": some(list(words)),
-            "text": some(list(words)),
-            "price": some([float(n), n / 4, -1.5, 0.0, float("nan"), 1e6]),
-            "stock": some([n % 5, 0, -3, 100]),
-            "on_sale": some([True, False]),
-            "created_at": some([start + timedelta(days=40 * (n % 9), microseconds=n)]),
-            "day": some([date(2020 + n % 3, 1 + n % 12, 1)]),
-            "tags": some([[], ["a"], ["a", "red shoe"], ["b", "c"]]),
-            "maker": some([{"name": draw.choice(words), "Rank": n % 3}]),
-            "CamelCase": some(["P", "q"]),
-            "with space": some(["s", "t"]),
-            "order": some(["1", "2"]),
-            "naïve": some(["é", "f"]),
-            "it's": some(["u", "v"]),
-            'dq"x': some(["w", "x"]),
+            "title": value_or_null(list(words)),
+            "text": value_or_null(list(words)),
+            "price": value_or_null([float(n), n / 4, -1.5, 0.0, float("nan"), 1e6]),
+            "stock": value_or_null([n % 5, 0, -3, 100]),
+            "on_sale": value_or_null([True, False]),
+            "created_at": value_or_null([start + timedelta(days=40 * (n % 9), microseconds=n)]),
+            "day": value_or_null([date(2020 + n % 3, 1 + n % 12, 1)]),
+            "tags": value_or_null([[], ["a"], ["a", "red shoe"], ["b", "c"]]),
+            "maker": value_or_null([{"name": draw.choice(words), "Rank": n % 3}]),
+            "CamelCase": value_or_null(["P", "q"]),
+            "with space": value_or_null(["s", "t"]),
+            "order": value_or_null(["1", "2"]),
+            "naïve": value_or_null(["é", "f"]),
+            "it's": value_or_null(["u", "v"]),
+            'dq"x': value_or_null(["w", "x"]),
         }
         for n in range(ROWS)
     ]
@@ -115,26 +115,26 @@ def make_table(folder: str) -> Table:
     return lancedb.connect(folder).create_table("items", pa.Table.from_pylist(rows, schema=schema))
 
 
-def compare(table: Table, text: str) -> Compared:
-    """Evaluate a condition as LanceDB reads it and as the parser writes it."""
+def compare(table: Table, text: str) -> ComparedCondition:
+    """Evaluate a condition with LanceDB's own parser, and after parsing and writing it."""
     before = _rows(table, text)
     try:
         written = _with_ids(table, parse_condition(text)).sql
     except QueryError as error:
-        return Compared(text, "refused by both" if before is None else "refused now", str(error))
+        return ComparedCondition(text, "refused by both" if before is None else "refused now", str(error))
     now = _rows(table, written)
     if before is None:
         if now is None:
-            return Compared(text, "refused by both", written)
+            return ComparedCondition(text, "refused by both", written)
         spelled = _rows(table, _as_lancedb_spells(text))
-        return Compared(text, "answered now" if spelled in (None, now) else "other rows", written)
+        return ComparedCondition(text, "answered now" if spelled in (None, now) else "other rows", written)
     if now is None:
-        return Compared(text, "refused now", written)
-    return Compared(text, "same rows" if now == before else "other rows", written)
+        return ComparedCondition(text, "refused now", written)
+    return ComparedCondition(text, "same rows" if now == before else "other rows", written)
 
 
 def _rows(table: Table, condition: str) -> list[str] | None:
-    """The ids that a condition finds; None if LanceDB refuses it, or fails on a row."""
+    """Return the ids of the matching rows; None if LanceDB refuses the condition or fails on a row."""
     try:
         found = table.search().where(f"({condition})").select(["item_id"]).limit(None).to_arrow()
     except Exception:
@@ -143,7 +143,7 @@ def _rows(table: Table, condition: str) -> list[str] | None:
 
 
 def _as_lancedb_spells(text: str) -> str:
-    """The text with the names of functions and types that LanceDB reads, where it refuses those that are usual."""
+    """Replace common names of functions and types that LanceDB refuses by the names that it accepts."""
     for pattern, spelled in _SPELLINGS.items():
         text = re.sub(pattern, spelled, text, flags=re.IGNORECASE)
     return text
@@ -158,7 +158,7 @@ _SPELLINGS: dict[str, str | Callable[[re.Match[str]], str]] = {
 
 
 def _with_ids(table: Table, condition: Condition) -> Condition:
-    """The condition with ids in the place of semantic IDs, as a search has it; here every row has one."""
+    """Replace comparisons of semantic IDs by lists of item ids, as search does; every row has a semantic ID here."""
 
     def by_item(comparison: str, negated: bool) -> str:
         ids = _rows(table, f"semantic_id {comparison}")
@@ -167,30 +167,31 @@ def _with_ids(table: Table, condition: Condition) -> Condition:
 
     try:
         return condition.replace_column("semantic_id", by_item, "compare it with a text")
-    except QueryError:  # also used in another way; the column is there, so that LanceDB can answer
+    except QueryError:  # also used outside comparisons; the table has the column, so LanceDB can evaluate it
         return condition
 
 
 def main() -> int:
+    """Print the outcomes; return 1 if a condition gave other rows."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--count", type=int, default=2_000, help="conditions")
+    options.add_argument("--count", type=int, default=2_000, help="number of conditions")
     options.add_argument("--seed", type=int, default=0, help="random seed")
-    options.add_argument("--show", type=int, default=0, help="examples of each outcome to print")
-    given = options.parse_args()
+    options.add_argument("--show", type=int, default=0, help="number of examples to print for each outcome")
+    arguments = options.parse_args()
     counts: Counter[Outcome] = Counter()
     shown: Counter[Outcome] = Counter()
     with tempfile.TemporaryDirectory() as folder:
         table = make_table(folder)
-        for text in generate(given.count, given.seed):
+        for text in generate(arguments.count, arguments.seed):
             compared = compare(table, text)
             counts[compared.outcome] += 1
-            if compared.outcome == "other rows" or shown[compared.outcome] < given.show:
+            if compared.outcome == "other rows" or shown[compared.outcome] < arguments.show:
                 shown[compared.outcome] += 1
                 print(f"{compared.outcome}: {text!r}\n    {compared.written!r}")
     for outcome, meaning in OUTCOMES.items():
         print(f"{counts[outcome]:6,}  {outcome:16} {meaning}")
     for name, text in TYPICAL.items():
-        print(f"{_milliseconds(text):6.2f}  ms of CPU to parse and write: {name}")
+        print(f"{_milliseconds(text):6.2f}  ms of CPU time to parse and write: {name}")
     return 1 if counts["other rows"] else 0
 
 

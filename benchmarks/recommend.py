@@ -1,9 +1,9 @@
-"""Recommenders by every protocol, on real logs:
+"""Evaluation of recommenders by every protocol, on real logs:
 
     python -m benchmarks.recommend --work FOLDER [--industrial DIR] [--luma DIR]
 
-What `firstsight evaluate recommend` and `evaluate links` print, on MovieLens-100K, Amazon Industrial (texts alone,
-starter) and the links of Luma Men's Gear (pictures and texts, starter).
+Prints the figures of `firstsight evaluate recommend` and `evaluate links` on MovieLens-100K and Amazon Industrial
+(texts only, starter) and on the links of Luma Men's Gear (pictures and texts, starter).
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from pathlib import Path
 import firstsight
 from benchmarks.interaction_logs import EventLog, amazon_industrial, movielens
 from firstsight.indexer.catalog import CatalogOptions
-from firstsight.recommend.evaluation.link_evaluation import evaluate_links, read_links
+from firstsight.recommend.evaluation.item_links import read_links
+from firstsight.recommend.evaluation.link_evaluation import evaluate_links
 from firstsight.recommend.evaluation.recommender_evaluation import PROTOCOLS, ProtocolReport, evaluate_recommenders
 from firstsight.recommend.evaluation.recommender_page import write_recommender_page
 from firstsight.recommend.items import ItemSpace
-from firstsight.recommend.model_factories import NAMES, contenders
+from firstsight.recommend.model_factories import MODEL_NAMES, select_model_factories
 from firstsight.storage.store import Store
 
 
@@ -29,27 +30,24 @@ def table(report: ProtocolReport) -> None:
     print(f"\n{report.name}: {report.users:,} users, {report.candidates:,} candidates, {report.cold:,} of them cold\n")
     print("| model | recall@20 | behind the best | NDCG@20 | cold | warm | coverage | novelty | popular fifth | s |")
     print("|---|---|---|---|---|---|---|---|---|---|")
-    for one in report.models:
-        behind = one.against_best
+    for model in report.models:
+        behind = model.against_best
         gap = "" if behind is None else f"{behind.mean:.3f} ({behind.low:.3f} to {behind.high:.3f})"
+        means = [model.mean(name) for name in ("recall", "ndcg", "recall_cold", "recall_warm")]
         cells = [
-            one.model,
-            *("" if one.mean(name) != one.mean(name) else f"{one.mean(name):.3f}" for name in ("recall", "ndcg")),
-            *(
-                "" if one.mean(f"recall_{part}") != one.mean(f"recall_{part}") else f"{one.mean(f'recall_{part}'):.3f}"
-                for part in ("cold", "warm")
-            ),
-            f"{one.coverage:.2f}",
-            f"{one.mean('novelty'):.1f}",
-            f"{one.mean('popularity_share'):.2f}",
-            f"{one.seconds:.1f}",
+            model.model,
+            *("" if mean != mean else f"{mean:.3f}" for mean in means),
+            f"{model.coverage:.2f}",
+            f"{model.mean('novelty'):.1f}",
+            f"{model.mean('popularity_share'):.2f}",
+            f"{model.seconds:.1f}",
         ]
         cells.insert(2, gap)
         print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def recommend(log: EventLog, work: Path, protocols: Sequence[str], models: Sequence[str], seeds: int) -> None:
-    """Evaluate on one log, and leave the page beside its database."""
+    """Evaluate on one log, and write the page next to its database."""
     store = log.store(work)
     space = ItemSpace.load(store)
     interactions = log.interactions(space)
@@ -58,7 +56,7 @@ def recommend(log: EventLog, work: Path, protocols: Sequence[str], models: Seque
     for protocol in protocols:
         for report in evaluate_recommenders(
             interactions,
-            contenders(store, space, models),
+            select_model_factories(store, space, models),
             protocols=[protocol],
             seeds=seeds,
             on_progress=lambda line: print(line, file=sys.stderr),
@@ -69,7 +67,7 @@ def recommend(log: EventLog, work: Path, protocols: Sequence[str], models: Seque
 
 
 def links(folder: Path, work: Path) -> None:
-    """Measure the links of Luma: related, upsell and cross-sell, between products in all their colours."""
+    """Measure the links of Luma between products in all colours: related, upsell and cross-sell."""
     mapping = {"images": ["image", "more_images"], "text": ["description"]}
     firstsight.open(work / "luma").index(
         folder / "catalog.csv", options=CatalogOptions(mapping=mapping, list_separator=" ")
@@ -80,28 +78,28 @@ def links(folder: Path, work: Path) -> None:
     print(f"\n## luma_men_gear: {read.rows} links, {len(read.groups)} products of {len(space)} items")
     print("\n| links | queries | nearest | most linked | random order |\n|---|---|---|---|---|")
     for report in evaluate_links(space, read, k=10):
-        recall = {one.model: f"{one.recall:.3f}" for one in report.models}
-        ways = " | ".join(recall[name] for name in ("nearest", "most linked", "random order"))
-        print(f"| {report.kind} | {report.queries} | {ways} |")
+        recall = {model.model: f"{model.recall:.3f}" for model in report.models}
+        recalls = " | ".join(recall[name] for name in ("nearest", "most linked", "random order"))
+        print(f"| {report.kind} | {report.queries} | {recalls} |")
 
 
 def main() -> None:
-    """Measure what is asked for."""
+    """Measure the logs and links of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True, help="keeps the wheel, the databases and the pages")
+    parser.add_argument("--work", type=Path, required=True, help="folder for the wheel, the databases and the pages")
     parser.add_argument("--industrial", type=Path, help="folder of Amazon Industrial")
     parser.add_argument("--luma", type=Path, help="folder of Luma Men's Gear")
     parser.add_argument("--movielens", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--protocol", action="append", choices=PROTOCOLS)
-    parser.add_argument("--model", action="append", choices=NAMES)
+    parser.add_argument("--model", action="append", choices=MODEL_NAMES)
     parser.add_argument("--seeds", type=int, default=3)
-    asked = parser.parse_args()
-    logs = [movielens(asked.work)] if asked.movielens else []
-    logs += [amazon_industrial(asked.industrial)] if asked.industrial else []
+    arguments = parser.parse_args()
+    logs = [movielens(arguments.work)] if arguments.movielens else []
+    logs += [amazon_industrial(arguments.industrial)] if arguments.industrial else []
     for log in logs:
-        recommend(log, asked.work, asked.protocol or PROTOCOLS, asked.model or (), asked.seeds)
-    if asked.luma:
-        links(asked.luma, asked.work)
+        recommend(log, arguments.work, arguments.protocol or PROTOCOLS, arguments.model or (), arguments.seeds)
+    if arguments.luma:
+        links(arguments.luma, arguments.work)
 
 
 if __name__ == "__main__":

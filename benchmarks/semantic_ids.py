@@ -1,8 +1,8 @@
-"""What semantic IDs keep of what they promise: python -m benchmarks.semantic_ids --work FOLDER [--industrial DIR]
+"""Quality of semantic IDs: python -m benchmarks.semantic_ids --work FOLDER [--industrial DIR]
 
-On MovieLens-100K and Amazon Industrial, texts alone, indexed with starter. Purity: the share of pairs of items with the
-same prefix that share a label (a film's first genre, the first word of a product's brand), beside the same with the
-codes shuffled.
+On MovieLens-100K and Amazon Industrial, texts only, indexed with starter. Purity: among pairs of items with the same
+prefix, the share with the same label (a film's first genre, the first word of a product's brand). It is compared with
+the purity of shuffled codes.
 """
 
 from __future__ import annotations
@@ -18,23 +18,24 @@ from sklearn.cluster import KMeans
 from benchmarks.interaction_logs import EventLog, amazon_industrial, movielens
 from firstsight.encoders.base import Vectors
 from firstsight.recommend.items import ItemSpace
-from firstsight.recommend.semantic_ids.codebooks import Codebooks, Codes, count_copies, uniqueness
+from firstsight.recommend.semantic_ids.codebooks import Codebooks
+from firstsight.recommend.semantic_ids.codes import Codes, count_copies, uniqueness
 
 
 def labels(log: EventLog, space: ItemSpace) -> NDArray[np.object_]:
-    """A label of each item of the space, that its vector was not told apart from the rest of its text."""
-    of = {
+    """A label of each item of the space. Its text contains it, but the encoder does not know which word it is."""
+    label_of = {
         item["item_id"]: (item["text"] or item["title"].rpartition("). ")[2]).replace(",", " ").split(" ")[0]
         for item in log.items
     }
-    return np.array([of[item_id] for item_id in space.item_ids], dtype=object)
+    return np.array([label_of[item_id] for item_id in space.item_ids], dtype=object)
 
 
 def purity(prefix: NDArray[np.int64], label: NDArray[np.object_]) -> float:
-    """The share of pairs with one prefix that have one label."""
+    """Share of pairs with equal labels among pairs with equal prefixes."""
     same = pairs = 0
-    for one in np.unique(prefix):
-        _, counts = np.unique(label[prefix == one].astype(str), return_counts=True)
+    for value in np.unique(prefix):
+        _, counts = np.unique(label[prefix == value].astype(str), return_counts=True)
         size = counts.sum()
         pairs += size * (size - 1)
         same += int((counts * (counts - 1)).sum())
@@ -42,12 +43,12 @@ def purity(prefix: NDArray[np.int64], label: NDArray[np.object_]) -> float:
 
 
 def prefixes(codes: Codes, levels: int) -> NDArray[np.int64]:
-    """One number for each prefix."""
+    """A number for each item; items with equal prefixes get equal numbers."""
     return np.asarray(np.unique(codes[:, :levels], axis=0, return_inverse=True)[1])
 
 
 def unchanged(space: ItemSpace, seed: int) -> tuple[bool, float]:
-    """Fit on five sixths of the items, add the rest (20 % more): whether the old IDs stay, and uniqueness of all."""
+    """Fit on five sixths of the items and add the rest (20 % more): whether old IDs stay, and uniqueness of all."""
     order = np.random.default_rng(seed).permutation(len(space))
     old, new = np.sort(order[: len(space) * 5 // 6]), np.sort(order[len(space) * 5 // 6 :])
     books = Codebooks.fit(space.vectors[old], seed=seed)
@@ -61,7 +62,7 @@ def unchanged(space: ItemSpace, seed: int) -> tuple[bool, float]:
 
 
 def plain(vectors: Vectors, codes: int) -> Codes:
-    """Codes of residual k-means on whole vectors at every level, to compare with."""
+    """Codes of plain residual k-means, on whole vectors at every level, for comparison."""
     rest, found = vectors, []
     for level in range(3):
         means = KMeans(codes, n_init=1, max_iter=20, random_state=level).fit(rest)
@@ -71,7 +72,7 @@ def plain(vectors: Vectors, codes: int) -> Codes:
 
 
 def measure(log: EventLog, work: Path) -> None:
-    """Print the figures of one catalogue."""
+    """Measure one catalogue and print its figures."""
     space = ItemSpace.load(log.store(work))
     label = labels(log, space)
     start = time.perf_counter()
@@ -98,14 +99,14 @@ def measure(log: EventLog, work: Path) -> None:
 
 
 def main() -> None:
-    """Measure the catalogues that are given."""
+    """Measure the catalogues of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True, help="keeps the wheel and the databases")
+    parser.add_argument("--work", type=Path, required=True, help="folder for the wheel and the databases")
     parser.add_argument("--industrial", type=Path, help="folder of Amazon Industrial")
-    asked = parser.parse_args()
-    measure(movielens(asked.work), asked.work)
-    if asked.industrial:
-        measure(amazon_industrial(asked.industrial), asked.work)
+    arguments = parser.parse_args()
+    measure(movielens(arguments.work), arguments.work)
+    if arguments.industrial:
+        measure(amazon_industrial(arguments.industrial), arguments.work)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What slates promise, measured: python -m benchmarks.slates --work FOLDER [--industrial DIR] [--only PART …]
+"""Speed and quality of slates: python -m benchmarks.slates --work FOLDER [--industrial DIR] [--only PART …]
 
 Parts: latency (100,000 items x 384, a user of 100 events, one core), new (new users of MovieLens-100K by their first
 k events, three seeds), interests (several interests against the mean profile), planted (an old interest; a switch),
@@ -21,12 +21,12 @@ from firstsight.recommend.evaluation.protocols import user_cold
 from firstsight.recommend.events.interactions import DAY_US, History, Interactions
 from firstsight.recommend.items import NEVER, ItemSpace, Places
 from firstsight.recommend.models.baselines import MeanProfile, Popularity
-from firstsight.recommend.semantic_ids.codebooks import clusters
+from firstsight.recommend.semantic_ids.clusters import Clusters, assign_clusters
 from firstsight.recommend.slates.interest_ranking import InterestRecommender
 from firstsight.recommend.slates.interests import InterestSettings
-from firstsight.recommend.slates.long_tail import Clusters
-from firstsight.recommend.slates.slate_composer import SlateSettings, candidate_pool
+from firstsight.recommend.slates.slate_composer import candidate_pool
 from firstsight.recommend.slates.slate_maker import SlateMaker
+from firstsight.recommend.slates.slate_settings import SlateSettings
 
 NOW = 1_790_000_000_000_000
 DIM = 384
@@ -36,7 +36,7 @@ PLAIN = SlateSettings(explore=0.0)
 
 
 def topical_space(items: int, topics: int, seed: int = 0) -> tuple[ItemSpace, Places]:
-    """Items around topics, cosine .5 within one, with a spectrum that falls as encoders' do; and each one's topic."""
+    """Items around topics (cosine .5 within one) with a spectrum that falls like an encoder's, and their topics."""
     rng = np.random.default_rng(seed)
     spectrum = np.arange(1, DIM + 1) ** -0.5
     centres = rng.normal(size=(topics, DIM)) * spectrum
@@ -52,7 +52,7 @@ def topical_space(items: int, topics: int, seed: int = 0) -> tuple[ItemSpace, Pl
 
 
 def history_on(topic: Places, topics: list[int], days_ago: list[float], rng: np.random.Generator) -> History:
-    """An event on a random item of each topic, so many days before now."""
+    """An event on a random item of each topic, at a number of days before now."""
     order = np.argsort(-np.array(days_ago), kind="stable")
     starts, ends = np.searchsorted(topic, topics), np.searchsorted(topic, topics, side="right")
     places = rng.integers(starts, ends) if topics else np.zeros(0, dtype=np.int64)
@@ -60,7 +60,7 @@ def history_on(topic: Places, topics: list[int], days_ago: list[float], rng: np.
 
 
 def latency() -> None:
-    """Milliseconds of a slate, from a history in memory to its slots."""
+    """Measure the milliseconds of a slate, from a history in memory to its slots."""
     space, topic = topical_space(100_000, 300)
     rng = np.random.default_rng(1)
     users, events = 20_000, 1_000_000
@@ -69,7 +69,7 @@ def latency() -> None:
     times = NOW - rng.integers(0, 90 * DAY_US, events)
     everybody = Interactions.of(space, names[rng.integers(0, users, events)], items, times)
     start = time.perf_counter()
-    maker = SlateMaker(space, everybody, clusters=Clusters(space, clusters(space)))
+    maker = SlateMaker(space, everybody, clusters=Clusters(space, assign_clusters(space)))
     maker.slate(everybody.history(0), SlateSettings(), now_us=NOW, rng=rng)
     print(f"loaded from memory in {time.perf_counter() - start:.1f} s: {len(space):,} items, {len(everybody):,} events")
     histories = [
@@ -77,28 +77,28 @@ def latency() -> None:
         for _ in range(60)
     ]
     quotas = {"product": 0.5, "video": 0.3, "live": 0.2}
-    for name, how in (("plain", SlateSettings()), ("quotas", SlateSettings(quotas=quotas, diversity=0.2))):
-        spent = []
+    for name, settings in (("plain", SlateSettings()), ("quotas", SlateSettings(quotas=quotas, diversity=0.2))):
+        times_ms = []
         for history in histories:
             start, busy = time.perf_counter(), time.process_time()
-            maker.slate(history, how, now_us=NOW, rng=rng)
-            spent.append((1000 * (time.perf_counter() - start), 1000 * (time.process_time() - busy)))
-        for clock, values in zip(("elapsed", "of the processor"), zip(*spent, strict=True), strict=True):
+            maker.slate(history, settings, now_us=NOW, rng=rng)
+            times_ms.append((1000 * (time.perf_counter() - start), 1000 * (time.process_time() - busy)))
+        for clock, values in zip(("elapsed", "of the processor"), zip(*times_ms, strict=True), strict=True):
             middle, late = np.quantile(values, [0.5, 0.95])
             print(f"{name}, {clock}: median {middle:.1f} ms, 95 % within {late:.1f} ms, best {min(values):.1f} ms")
 
 
 def new_users(work: Path) -> None:
-    """Recall@20 and coverage of new users, by the ranking and by whole slates, beside popularity and content."""
+    """Measure recall@20 and coverage for new users: the ranking and whole slates, against popularity and content."""
     log = movielens(work)
     space = ItemSpace.load(log.store(work))
     events = log.interactions(space)
-    grouped = Clusters(space, clusters(space))
+    grouped = Clusters(space, assign_clusters(space))
     print("k   model        recall@20  of popularity  coverage")
     for k in (1, 5, 10):
         figures: dict[str, list[tuple[float, float]]] = {}
         for seed in range(3):
-            split = user_cold(events, first=k, seed=seed, least=20)
+            split = user_cold(events, first=k, seed=seed, min_events=20)
             maker = SlateMaker(space, split.train, clusters=grouped)
             popularity, mean = Popularity(), MeanProfile()
             for model in (popularity, mean):
@@ -114,7 +114,7 @@ def new_users(work: Path) -> None:
                 "slate": slates,
             }
             for name, places in ranked.items():
-                hits = recall(places, split.targets) * [len(one) / min(20, len(one)) for one in split.targets]
+                hits = recall(places, split.targets) * [len(target) / min(20, len(target)) for target in split.targets]
                 figures.setdefault(name, []).append((float(np.mean(hits)), coverage(places, split.candidates)))
         base = np.mean(figures["popularity"], axis=0)[0]
         for name, pairs in figures.items():
@@ -123,8 +123,8 @@ def new_users(work: Path) -> None:
 
 
 def interests(work: Path, industrial: Path | None) -> None:
-    """Several interests against the mean profile, content alone: the first half of each user's events is known."""
-    for log, least in ((movielens(work), 20), (amazon_industrial(industrial) if industrial else None, 8)):
+    """Compare several interests with the mean profile by content alone; half of each user's events are known."""
+    for log, min_events in ((movielens(work), 20), (amazon_industrial(industrial) if industrial else None, 8)):
         if log is None:
             continue
         space = ItemSpace.load(log.store(work))
@@ -134,19 +134,21 @@ def interests(work: Path, industrial: Path | None) -> None:
             half = len(known) // 2
             first = History(known.items[:half], known.times[:half], known.weights[:half]).last(100)
             target = np.setdiff1d(known.items[half:], first.items)
-            if len(known) >= least and len(target):
+            if len(known) >= min_events and len(target):
                 histories.append(first)
                 targets.append(target)
         every = np.arange(len(space), dtype=np.int64)
-        spread = np.array([1 - np.linalg.norm(space.vectors[np.unique(one.items)].mean(axis=0)) for one in histories])
+        spread = np.array(
+            [1 - np.linalg.norm(space.vectors[np.unique(history.items)].mean(axis=0)) for history in histories]
+        )
         diverse = spread >= np.quantile(spread, 0.75)
         per_user = []
-        for model in (InterestRecommender(space, clusters=Clusters(space, clusters(space))), MeanProfile()):
+        for model in (InterestRecommender(space, clusters=Clusters(space, assign_clusters(space))), MeanProfile()):
             if isinstance(model, MeanProfile):
                 model.fit(events.where(np.zeros(len(events), dtype=bool)))
             scores = np.array(model.scores(histories, every), dtype=np.float32)
-            for row, one in enumerate(histories):
-                scores[row, one.items] = -np.inf
+            for row, history in enumerate(histories):
+                scores[row, history.items] = -np.inf
             per_user.append(recall(rank(scores, every, 20), targets))
         for name, part in (("most diverse quarter", diverse), ("the others", ~diverse)):
             gain = difference(per_user[0][part], per_user[1][part])
@@ -157,9 +159,9 @@ def interests(work: Path, industrial: Path | None) -> None:
 
 
 def planted() -> None:
-    """An interest last seen 90 days ago; and a switch of interest, by the events after it."""
+    """Plant an interest last seen 90 days ago, and a switch of interest some events ago."""
     space, topic = topical_space(20_000, 200)
-    grouped = Clusters(space, clusters(space))
+    grouped = Clusters(space, assign_clusters(space))
     maker = SlateMaker(space, clusters=grouped)
     short = SlateMaker(space, interest_settings=InterestSettings(max_lasting=0))
     rng = np.random.default_rng(2)
@@ -188,9 +190,9 @@ def planted() -> None:
 
 
 def random_slates(count: int = 10_000) -> None:
-    """Slates with random settings: what must never happen, and what must hold on average."""
+    """Make slates with random settings: count violations, and check the averages."""
     space, topic = topical_space(2_000, 60)
-    maker = SlateMaker(space, clusters=Clusters(space, clusters(space)))
+    maker = SlateMaker(space, clusters=Clusters(space, assign_clusters(space)))
     rng = np.random.default_rng(3)
     ended = short = wrong = repeated = 0
     explored: dict[float, list[float]] = {}
@@ -200,8 +202,8 @@ def random_slates(count: int = 10_000) -> None:
         history = history_on(topic, rng.choice(60, size).tolist(), (100 * rng.random(size)).tolist(), rng)
         quotas = {"live": int(rng.integers(0, 4)), "video": int(rng.integers(0, 8))}
         share = float(rng.choice([0.05, 0.1, 0.2]))
-        how = SlateSettings(k=20, quotas=quotas, explore=share, diversity=float(rng.choice([0.0, 0.3])))
-        slots, _ = maker.slate(history, how, now_us=NOW, rng=np.random.default_rng(n))
+        settings = SlateSettings(k=20, quotas=quotas, explore=share, diversity=float(rng.choice([0.0, 0.3])))
+        slots, _ = maker.slate(history, settings, now_us=NOW, rng=np.random.default_rng(n))
         places = np.array([slot.place for slot in slots])
         kinds = space.kinds[places].tolist()
         ended += int((space.expires[places] <= NOW).sum())
@@ -212,11 +214,11 @@ def random_slates(count: int = 10_000) -> None:
     print(f"{count:,} slates, {open_live} live streams open: {ended} items ended, {wrong} quotas not exact, ", end="")
     print(f"{short} slates short, {repeated} with an item again")
     for share, shares in sorted(explored.items()):
-        print(f"exploration asked for {share:.0%}: {np.mean(shares):.2%} of slots")
+        print(f"exploration share {share:.0%}: {np.mean(shares):.2%} of slots")
 
 
 def run(parts: list[str], work: Path, industrial: Path | None) -> Iterator[str]:
-    """Measure parts one by one."""
+    """Measure the parts one by one."""
     for part in parts:
         yield part
         if part == "latency":
@@ -232,14 +234,14 @@ def run(parts: list[str], work: Path, industrial: Path | None) -> Iterator[str]:
 
 
 def main() -> None:
-    """Measure what is asked for and print it."""
+    """Measure the parts of the command line and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True, help="folder for what is fetched and indexed")
+    parser.add_argument("--work", type=Path, required=True, help="folder for downloads and databases")
     parser.add_argument("--industrial", type=Path, help="folder of Amazon Industrial's items.csv and interactions.csv")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     with threadpool_limits(1):
-        for part in run(asked.only, asked.work, asked.industrial):
+        for part in run(arguments.only, arguments.work, arguments.industrial):
             print(f"# {part}")
 
 

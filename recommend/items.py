@@ -1,4 +1,4 @@
-"""All items as arrays: what recommendation computes with, read once and kept until the table changes."""
+"""All items of a database as arrays, the input of recommendation; read once and kept until the table changes."""
 
 from __future__ import annotations
 
@@ -17,28 +17,29 @@ from firstsight.errors import QueryError
 from firstsight.storage.store import Store
 
 Places = NDArray[np.int64]
-"""Items by their row in `ItemSpace`; -1 for none."""
+"""Row numbers of items in an `ItemSpace`; -1 means no item."""
 
 NEVER = np.iinfo(np.int64).max
-"""An end that never comes, and with a minus a start that always was: microseconds since 1970."""
+"""An end time that never comes, in microseconds since 1970. `-NEVER` as a start time means "always"."""
 
 _ROWS_PER_BATCH = 20_000
 
 
 @dataclass(frozen=True)
 class ItemSpace:
-    """The items of a database, sorted by id, so that the same rows give the same arrays.
+    """The items of a database, sorted by id: the same rows always give the same arrays.
 
     Attributes:
         item_ids: (n,) ids.
         kinds: (n,) "product", "video", "live".
-        vectors: (n, dim) float32, unit rows; a row of zeros where nothing of an item could be encoded.
-        created: (n,) int64 microseconds since 1970; -NEVER where the catalogue does not say.
-        starts: (n,) int64, the first microsecond at which it may be shown; -NEVER for always.
-        expires: (n,) int64, the first at which it may not, for a live stream its end; NEVER for never.
-        blocked: (n,) bool, a safety decision forbids it.
+        vectors: (n, dim) float32, unit rows; zeros if no part of an item could be encoded.
+        created: (n,) int64 microseconds since 1970; -NEVER if the catalogue has no such time.
+        starts: (n,) int64, the first microsecond at which an item may be shown; -NEVER if it may always be shown.
+        expires: (n,) int64, the first microsecond at which an item may not be shown any longer, for a live stream its
+            end; NEVER if it does not expire.
+        blocked: (n,) bool, whether a safety decision blocks an item.
         min_age: (n,) int64 years, 0 for any age.
-        version: of the table it was read from.
+        version: version of the table that the items were read from.
     """
 
     item_ids: NDArray[np.object_]
@@ -53,7 +54,11 @@ class ItemSpace:
 
     @classmethod
     def load(cls, store: Store) -> ItemSpace:
-        """Read every item: dim × 4 bytes each for its vector, and about 200 for the rest."""
+        """Read every item into memory: dim * 4 bytes for each vector and about 200 bytes for the rest.
+
+        Raises:
+            QueryError: the database has no items.
+        """
         names = ["item_id", "kind", "created_at", "starts_at", "expires_at", "vector"]
         safety = [name for name in ("safety_decision", "safety_min_age") if name in store.items.schema.names]
         rows, dim = store.items.count_rows(), store.spec.dim
@@ -61,7 +66,7 @@ class ItemSpace:
         parts: list[pa.RecordBatch] = []
         start = 0
         for batch in store.items.search().select([*names, *safety]).limit(None).to_batches(_ROWS_PER_BATCH):
-            if start + batch.num_rows > rows:  # written to between the count and the read
+            if start + batch.num_rows > rows:  # another process wrote between the count and the read
                 vectors = np.concatenate([vectors[:start], np.zeros((batch.num_rows, dim), np.float32)])
             column = batch["vector"]
             known = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
@@ -90,17 +95,17 @@ class ItemSpace:
 
     @classmethod
     def of(cls, item_ids: Sequence[str], vectors: Vectors, **columns: Any) -> ItemSpace:
-        """A space of arrays that no database holds, sorted; columns that are left out have their defaults.
+        """Make a space from arrays, without a database. The items are sorted; missing columns get their defaults.
 
         Args:
-            item_ids: n ids, none twice.
+            item_ids: n distinct ids.
             vectors: (n, dim) float32 unit rows.
-            columns: any other attribute, (n,).
+            columns: values of other attributes by name, (n,) each.
         """
         n = len(item_ids)
         ids = np.array(item_ids, dtype=object)
         order = np.argsort(ids)
-        whole: dict[str, Any] = {
+        all_columns: dict[str, Any] = {
             "kinds": np.full(n, "product", dtype=object),
             "created": np.full(n, -NEVER),
             "starts": np.full(n, -NEVER),
@@ -109,7 +114,7 @@ class ItemSpace:
             "min_age": np.zeros(n, dtype=np.int64),
             **columns,
         }
-        arranged: dict[str, Any] = {name: np.asarray(values)[order] for name, values in whole.items()}
+        arranged: dict[str, Any] = {name: np.asarray(values)[order] for name, values in all_columns.items()}
         return cls(item_ids=ids[order], vectors=vectors[order], **arranged)
 
     def __len__(self) -> int:
@@ -120,39 +125,42 @@ class ItemSpace:
         return {item_id: n for n, item_id in enumerate(self.item_ids.tolist())}
 
     def places(self, item_ids: Iterable[str]) -> Places:
-        """Rows of ids, -1 for those that there are not."""
-        found = self._place_of
-        return np.array([found.get(item_id, -1) for item_id in item_ids], dtype=np.int64)
+        """Find the rows of ids: (m,) int64, -1 for an unknown id."""
+        row_of = self._place_of
+        return np.array([row_of.get(item_id, -1) for item_id in item_ids], dtype=np.int64)
 
     def place(self, item_id: str) -> int:
-        """The row of one id.
+        """Find the row of one id.
 
         Raises:
-            QueryError: there is no such item.
+            QueryError: no item has this id.
         """
         n = self._place_of.get(item_id)
         if n is None:
-            raise QueryError(f"there is no item {item_id!r} in this database; firstsight search finds ids")
+            raise QueryError(f"there is no item {item_id!r} in this database; find ids with firstsight search")
         return n
 
     @cached_property
     def has_vector(self) -> NDArray[np.bool_]:
-        """(n,) whether anything of an item could be encoded."""
+        """(n,) whether any part of an item could be encoded."""
         return np.asarray(np.abs(self.vectors).max(axis=1) > 0)
 
     def showable(self, now_us: int, *, age: int | None = None) -> NDArray[np.bool_]:
-        """(n,) whether an item may be shown at a moment: begun, not ended, not blocked, and not above an age.
+        """Tell which items may be shown at a moment: started, not expired, not blocked, within the viewer's age.
 
         Args:
             now_us: microseconds since 1970.
-            age: the viewer's age in years; None where it is not known, and then nothing limited by age is shown.
+            age: the viewer's age in years. None if unknown: no item with a minimum age is shown.
+
+        Returns:
+            (n,) bool.
         """
         return np.asarray(
             (self.starts <= now_us) & (self.expires > now_us) & ~self.blocked & (self.min_age <= (age or 0))
         )
 
     def subset(self, places: Places) -> ItemSpace:
-        """These rows alone, in ascending order."""
+        """Make a space of some rows only, in ascending order."""
         rows = np.sort(places)
         columns = ("item_ids", "kinds", "vectors", "created", "starts", "expires", "blocked", "min_age")
         return replace(self, **{name: getattr(self, name)[rows] for name in columns})

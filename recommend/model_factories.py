@@ -1,4 +1,4 @@
-"""The models that an evaluation compares, by name: the usual baselines, and what this package recommends by."""
+"""Models for evaluation, by name: the usual baselines and the models that this package recommends with."""
 
 from __future__ import annotations
 
@@ -10,51 +10,57 @@ from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vectors
 from firstsight.errors import QueryError
-from firstsight.recommend.events.interactions import History, Interactions, Recommender
+from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.items import ItemSpace, Places
 from firstsight.recommend.models.baselines import EASE, MeanProfile, Popularity, RandomOrder
-from firstsight.recommend.models.blend import Blend, Content
+from firstsight.recommend.models.blend import Blend, MaxSimilarity
 from firstsight.recommend.models.collaborative import ALS
+from firstsight.recommend.models.factor_recommender import FactorRecommender
 from firstsight.recommend.models.text_vectors import load_content_vectors
-from firstsight.recommend.semantic_ids.codebooks import clusters
+from firstsight.recommend.recommender import Recommender
+from firstsight.recommend.semantic_ids.clusters import Clusters, assign_clusters
 from firstsight.recommend.semantic_ids.semantic_id_store import load_codebooks
 from firstsight.recommend.slates.interest_ranking import InterestRecommender
-from firstsight.recommend.slates.long_tail import Clusters
-from firstsight.recommend.slates.slate_maker import FactorRecommender
 from firstsight.storage.store import Store
 
-NAMES = ("random", "popularity", "mean profile", "max similarity", "ALS", "EASE", "blend", "interests")
+MODEL_NAMES = ("random", "popularity", "mean profile", "max similarity", "ALS", "EASE", "blend", "interests")
 
 
-def contenders(store: Store, space: ItemSpace, names: Sequence[str] = ()) -> Mapping[str, Callable[[], Recommender]]:
-    """Models by name, each made anew at every call.
+def select_model_factories(
+    store: Store, space: ItemSpace, names: Sequence[str] = ()
+) -> Mapping[str, Callable[[], Recommender]]:
+    """Choose models by name; each factory makes a new model at every call.
 
     Args:
-        space: of the items that they rank.
-        names: of `NAMES`; all by default.
+        store: the database that content vectors and codebooks are read from.
+        space: the items that the models rank.
+        names: some of `MODEL_NAMES`; all by default.
+
+    Returns:
+        Factories by name, in the order of `MODEL_NAMES`.
 
     Raises:
-        QueryError: an unknown name.
+        QueryError: a name is unknown.
     """
     for name in names:
-        if name not in NAMES:
-            raise QueryError(f"there is no model {name!r} to evaluate; the models are {', '.join(NAMES)}")
+        if name not in MODEL_NAMES:
+            raise QueryError(f"there is no model {name!r} to evaluate; the models are {', '.join(MODEL_NAMES)}")
     shared = _SharedInputs(store, space)
     known: dict[str, Callable[[], Recommender]] = {
         "random": RandomOrder,
         "popularity": Popularity,
         "mean profile": MeanProfile,
-        "max similarity": Content,
+        "max similarity": MaxSimilarity,
         "ALS": ALS,
         "EASE": EASE,
         "blend": lambda: _BlendModel(shared),
         "interests": lambda: _InterestModel(shared),
     }
-    return {name: known[name] for name in NAMES if not names or name in names}
+    return {name: known[name] for name in MODEL_NAMES if not names or name in names}
 
 
 class _SharedInputs:
-    """What several models are made from: content, clusters, and the blend of the events learned from last."""
+    """Inputs that several models share: content, clusters, and the blend of the latest training events."""
 
     def __init__(self, store: Store, space: ItemSpace) -> None:
         self._store, self.space = store, space
@@ -67,18 +73,18 @@ class _SharedInputs:
     @cached_property
     def clusters(self) -> Clusters:
         books = load_codebooks(self._store)
-        return Clusters(self.space, clusters(self.space, None if books is None else books[1]))
+        return Clusters(self.space, assign_clusters(self.space, None if books is None else books[1]))
 
     def blend(self, train: Interactions) -> Blend:
         if self._last is None or self._last[0] is not train:
-            made = Blend(self.content)
-            made.fit(train)
-            self._last = (train, made)
+            blend = Blend(self.content)
+            blend.fit(train)
+            self._last = (train, blend)
         return self._last[1]
 
 
 class _BlendModel:
-    """What `firstsight cold-start fit` makes, settings chosen anew on the events at hand."""
+    """The model of `firstsight cold-start fit`; its settings are chosen on the training events."""
 
     name = "blend"
 
@@ -87,7 +93,7 @@ class _BlendModel:
         self._model: Blend | None = None
 
     def fit(self, train: Interactions) -> None:
-        """Choose settings and learn."""
+        """Choose settings, then learn factors."""
         self._model = self._shared.blend(train)
 
     def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
@@ -97,7 +103,7 @@ class _BlendModel:
 
 
 class _InterestModel:
-    """What `firstsight recommend` ranks by where a cold-start model is in use."""
+    """The ranking of `firstsight recommend` with a cold-start model in use."""
 
     name = "interests"
 
@@ -106,7 +112,7 @@ class _InterestModel:
         self._model: InterestRecommender | None = None
 
     def fit(self, train: Interactions) -> None:
-        """Take events, and learn the blend that items without events are scored by."""
+        """Take the events, and learn the blend that scores items without events."""
         blend = self._shared.blend(train)
         self._model = InterestRecommender(
             self._shared.space, clusters=self._shared.clusters, model=FactorRecommender(blend)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from firstsight.api.connection import DatabaseConnection
 
 if TYPE_CHECKING:
-    from firstsight.recommend.evaluation.link_evaluation import LinkReport, Links
+    from firstsight.recommend.evaluation.item_links import Links
+    from firstsight.recommend.evaluation.link_evaluation import LinkReport
     from firstsight.recommend.evaluation.recommender_evaluation import ProtocolReport
 
 
@@ -46,11 +47,11 @@ class RecommendationEvaluationPart(DatabaseConnection):
         from firstsight.recommend.evaluation.recommender_evaluation import evaluate_recommenders
         from firstsight.recommend.events.event_log import Events
         from firstsight.recommend.items import ItemSpace
-        from firstsight.recommend.model_factories import contenders
+        from firstsight.recommend.model_factories import select_model_factories
 
         store = self._open()
         space = ItemSpace.load(store)
-        recommenders = contenders(store, space, models)
+        recommenders = select_model_factories(store, space, models)
         return evaluate_recommenders(
             Events(store).interactions(space),
             recommenders,
@@ -68,7 +69,7 @@ class RecommendationEvaluationPart(DatabaseConnection):
         """Measure how many of the items that people have linked are among the nearest items, for each kind of link.
 
         Args:
-            file: a file of links, see `firstsight.recommend.evaluation.link_evaluation.read_links`.
+            file: a file of links, see `firstsight.recommend.evaluation.item_links.read_links`.
             column: catalogue column with the linked values; None for item ids.
             k: depth of the measures.
 
@@ -80,7 +81,8 @@ class RecommendationEvaluationPart(DatabaseConnection):
             QueryError: there is no such column, or k is below 1.
             MissingDatabaseError: there is no database.
         """
-        from firstsight.recommend.evaluation.link_evaluation import evaluate_links, read_links
+        from firstsight.recommend.evaluation.item_links import read_links
+        from firstsight.recommend.evaluation.link_evaluation import evaluate_links
         from firstsight.recommend.items import ItemSpace
 
         store = self._open()

@@ -19,9 +19,10 @@ from firstsight.errors import QueryError
 if TYPE_CHECKING:
     from firstsight.recommend.items import ItemSpace
     from firstsight.recommend.slates.interest_ranking import Ranking
-    from firstsight.recommend.slates.slate_composer import SlateSettings, Slot
+    from firstsight.recommend.slates.slate_composer import Slot
     from firstsight.recommend.slates.slate_data import SlateData
     from firstsight.recommend.slates.slate_results import InterestedUser, SimilarItem, Slate
+    from firstsight.recommend.slates.slate_settings import SlateSettings
     from firstsight.storage.store import Store
 
 LOG_WAIT_S = 10.0
@@ -59,7 +60,7 @@ class RecommendationsPart(DatabaseConnection):
             now: time of the slate, with a time zone; the present time by default.
             seed: random seed of exploration; the same seed gives the same slate. Random by default.
             log: write the slots with their propensities to the table `slates`.
-            settings: fields of `firstsight.recommend.slates.slate_composer.SlateSettings`: k, quotas, explore,
+            settings: fields of `firstsight.recommend.slates.slate_settings.SlateSettings`: k, quotas, explore,
                 diversity, …
 
         Returns:
@@ -74,7 +75,7 @@ class RecommendationsPart(DatabaseConnection):
         """
         from firstsight.recommend.events.interactions import History
         from firstsight.recommend.slates.profiles import merge_histories, read_history, read_profile, utc_now
-        from firstsight.recommend.slates.slate_composer import SlateSettings
+        from firstsight.recommend.slates.slate_settings import SlateSettings
 
         unknown = settings.keys() - {field.name for field in fields(SlateSettings)}
         if unknown:
@@ -136,8 +137,8 @@ class RecommendationsPart(DatabaseConnection):
             MissingDatabaseError: there is no database.
         """
         from firstsight.recommend.slates.profiles import utc_now
-        from firstsight.recommend.slates.slate_composer import KINDS
         from firstsight.recommend.slates.slate_results import SimilarItem
+        from firstsight.recommend.slates.slate_settings import KINDS
 
         _check_k(k)
         for kind in kinds:

@@ -28,7 +28,7 @@ class SemanticIdsPart(DatabaseConnection):
             DatabaseBusyError: another process is still writing after 60 s.
             StoreError: the database cannot be written.
         """
-        from firstsight.recommend.semantic_ids.semantic_id_store import fit_semantic_ids
+        from firstsight.recommend.semantic_ids.semantic_id_assignment import fit_semantic_ids
 
         store = self._open()
         with store.writing(FIT_WAIT_S):
@@ -45,7 +45,7 @@ class SemanticIdsPart(DatabaseConnection):
             DatabaseBusyError: another process is still writing after 60 s.
             StoreError: the database cannot be written.
         """
-        from firstsight.recommend.semantic_ids.semantic_id_store import assign_semantic_ids
+        from firstsight.recommend.semantic_ids.semantic_id_assignment import assign_semantic_ids
 
         store = self._open()
         with store.writing(FIT_WAIT_S):
@@ -60,7 +60,7 @@ class SemanticIdsPart(DatabaseConnection):
         Raises:
             QueryError: there is no such version, or no fit yet.
         """
-        from firstsight.recommend.semantic_ids.semantic_id_store import export_semantic_ids
+        from firstsight.recommend.semantic_ids.semantic_id_export import export_semantic_ids
 
         return export_semantic_ids(self._open(), version)
 
@@ -75,6 +75,6 @@ class SemanticIdsPart(DatabaseConnection):
         from firstsight.storage.semantic_id_table import newest_version
 
         if newest_version(store) is not None:
-            from firstsight.recommend.semantic_ids.semantic_id_store import assign_semantic_ids
+            from firstsight.recommend.semantic_ids.semantic_id_assignment import assign_semantic_ids
 
             assign_semantic_ids(store)

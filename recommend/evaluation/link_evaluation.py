@@ -1,55 +1,33 @@
-"""Item-to-item ground truth: which items a shop's people have linked, and how many of them are among the nearest."""
+"""Evaluation with links: the share of items linked by a shop's staff that are among the nearest items."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firstsight.errors import CatalogError, QueryError
-from firstsight.indexer.sources import BadRow, open_source
+from firstsight.errors import QueryError
 from firstsight.recommend.evaluation import measures
+from firstsight.recommend.evaluation.item_links import Links
 from firstsight.recommend.evaluation.measures import Difference
 from firstsight.recommend.items import ItemSpace, Places
-from firstsight.storage.store import Store
-
-COLUMNS = (("from", "to"), ("item_id", "linked_item_id"), ("parent", "linked_parent"))
-"""Names of the two ends of a link, by any pair of which a file may have them; `kind` is optional beside them."""
 
 ALL_KINDS = "all"
 _QUERIES = 256
 
 
 @dataclass(frozen=True)
-class Links:
-    """Links between groups of items; a group is one item where nothing else was asked for.
-
-    Attributes:
-        groups: (g,) names, sorted.
-        group_of: (n,) the group of every item of the space, -1 for an item without a vector or without a group.
-        pairs: (from, to) groups for each kind of link, in the order of the file, none twice.
-        rows: of the file.
-        unknown: rows with an end that is no group of the database, or that link a group to itself.
-    """
-
-    groups: NDArray[np.object_]
-    group_of: Places
-    pairs: Mapping[str, list[tuple[int, int]]]
-    rows: int
-    unknown: int
-
-
-@dataclass(frozen=True)
 class LinkFigures:
-    """One way to choose what to show beside an item, for one kind of link.
+    """Figures of one ranking of similar items, for one kind of link.
 
     Attributes:
-        recall: share of the linked among the first k, mean over the queries, 0 to 1.
-        ndcg: the same with earlier places counting more.
-        behind_best: how much the best way's recall is above this one's; None for the best, and for chance.
+        model: "nearest", "most linked" or "random order".
+        recall: share of the linked groups among the first k, mean over the queries, 0 to 1.
+        ndcg: the same with more weight on early positions, 0 to 1.
+        behind_best: recall of the best ranking minus this one's; None for the best, and for the random order.
     """
 
     model: str
@@ -60,17 +38,17 @@ class LinkFigures:
 
 @dataclass(frozen=True)
 class LinkReport:
-    """All ways for one kind of link."""
+    """All rankings for one kind of link."""
 
     kind: str
     k: int
-    queries: int  # groups that something is linked from
+    queries: int  # groups with a link to another one
     links: int
-    candidates: int  # groups that are ranked for each
+    candidates: int  # groups that are ranked for each query
     models: tuple[LinkFigures, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The report as JSON fields."""
         return {
             "kind": self.kind,
             "k": self.k,
@@ -79,89 +57,55 @@ class LinkReport:
             "candidates": self.candidates,
             "models": [
                 {
-                    "model": one.model,
-                    "recall": round(one.recall, 4),
-                    "ndcg": round(one.ndcg, 4),
+                    "model": model.model,
+                    "recall": round(model.recall, 4),
+                    "ndcg": round(model.ndcg, 4),
                     "behind_best": None
-                    if one.behind_best is None
-                    else {name: round(getattr(one.behind_best, name), 4) for name in ("mean", "low", "high")},
+                    if model.behind_best is None
+                    else {name: round(getattr(model.behind_best, name), 4) for name in ("mean", "low", "high")},
                 }
-                for one in self.models
+                for model in self.models
             ],
         }
 
 
-def read_links(file: str, store: Store, space: ItemSpace, *, column: str | None = None) -> Links:
-    """Read pairs of linked items.
+def evaluate_links(space: ItemSpace, links: Links, *, k: int = 10) -> list[LinkReport]:
+    """Measure how many linked groups are among the k nearest, by kind and over all; with two rankings to compare.
+
+    The similarity of two groups is the highest cosine between an item of one and an item of the other. "Most linked"
+    ranks by the number of links from other groups, of the same kind: it knows the answers of all other queries.
 
     Args:
-        file: CSV, TSV, JSON Lines or Parquet with one of the pairs of `COLUMNS`, and optionally `kind`.
-        column: of the catalogue, whose values the two ends are; item ids by default. Items of one value are a group.
-
-    Raises:
-        CatalogError: the file cannot be read, has none of the columns, or no link between two known groups.
-        QueryError: there is no such column in the catalogue.
-    """
-    groups, group_of = _groups(store, space, column)
-    place = {name: n for n, name in enumerate(groups.tolist())}
-    pairs: dict[str, dict[tuple[int, int], None]] = {}
-    rows = unknown = 0
-    ends: tuple[str, str] | None = None
-    source = open_source(file)
-    for number, row in source.rows():
-        rows += 1
-        if isinstance(row, BadRow):
-            raise CatalogError(f"{file}, {source.place} {number}: {row}")
-        ends = ends or _end_columns(file, row)
-        one, other = (str(row.get(name) or "").strip() for name in ends)
-        if not one or not other:
-            raise CatalogError(f"{file}, {source.place} {number}: {ends[0]} or {ends[1]} is empty; a link has two ends")
-        start, end = place.get(one, -1), place.get(other, -1)
-        if start < 0 or end < 0 or start == end:
-            unknown += 1
-            continue
-        pairs.setdefault(str(row.get("kind") or "link"), {})[start, end] = None
-    if not pairs:
-        what = "item ids" if column is None else f"values of {column}"
-        raise CatalogError(
-            f"none of the {rows} links of {file} is between two {what} of the database; name the catalogue's column "
-            "that they are values of with --column"
-        )
-    return Links(groups, group_of, {kind: list(some) for kind, some in pairs.items()}, rows, unknown)
-
-
-def evaluate_links(space: ItemSpace, links: Links, *, k: int = 10) -> list[LinkReport]:
-    """How many of the linked are among the k nearest groups, kind by kind and over all; beside it two other ways.
-
-    The likeness of two groups is the greatest cosine between an item of one and an item of the other. "Most linked"
-    ranks by how often other groups link to a group, by links of the same kind: it has seen all other queries' answers.
+        space: the items.
+        links: between groups of them.
+        k: depth of the measures, 1 or more.
 
     Raises:
         QueryError: k is below 1.
     """
     if k < 1:
-        raise QueryError(f"the first {k} items hold nothing to measure; take k of 1 or more")
-    everything = list(dict.fromkeys(pair for some in links.pairs.values() for pair in some))
+        raise QueryError(f"a ranking of {k} items cannot be measured; take k of 1 or more")
+    everything = list(dict.fromkeys(pair for kind_pairs in links.pairs.values() for pair in kind_pairs))
     kinds = dict(links.pairs) if len(links.pairs) == 1 else {**links.pairs, ALL_KINDS: everything}
     return [_report(space, links, kind, pairs, k) for kind, pairs in kinds.items()]
 
 
 def _report(space: ItemSpace, links: Links, kind: str, pairs: Sequence[tuple[int, int]], k: int) -> LinkReport:
-    of: dict[int, list[int]] = {}
+    linked_from: dict[int, list[int]] = {}
     for start, end in pairs:
-        of.setdefault(start, []).append(end)
-    queries = np.array(sorted(of), dtype=np.int64)
-    targets = [np.array(sorted(of[query]), dtype=np.int64) for query in queries.tolist()]
+        linked_from.setdefault(start, []).append(end)
+    queries = np.array(sorted(linked_from), dtype=np.int64)
+    targets = [np.array(sorted(linked_from[query]), dtype=np.int64) for query in queries.tolist()]
     every = np.arange(len(links.groups), dtype=np.int64)
-    linked = np.bincount([end for _, end in pairs], minlength=len(every)).astype(np.float32)
+    link_counts = np.bincount([end for _, end in pairs], minlength=len(every)).astype(np.float32)
     ranked: dict[str, list[Places]] = {"nearest": [], "most linked": []}
     for start in range(0, len(queries), _QUERIES):
-        some = queries[start : start + _QUERIES]
-        popular = np.tile(linked, (len(some), 1))
-        for row, query in enumerate(some.tolist()):
-            popular[row, of[query]] -= 1  # its own links are what is asked for
-        for name, scores in (("nearest", _group_similarity(space, links, some)), ("most linked", popular)):
-            scores[np.arange(len(some)), some] = -np.inf
+        batch = queries[start : start + _QUERIES]
+        popular = np.tile(link_counts, (len(batch), 1))
+        for row, query in enumerate(batch.tolist()):
+            popular[row, linked_from[query]] -= 1  # the query's own links are its answers
+        for name, scores in (("nearest", _group_similarity(space, links, batch)), ("most linked", popular)):
+            scores[np.arange(len(batch)), batch] = -np.inf
             ranked[name].append(measures.rank(scores, every, k))
     recall = {name: measures.recall(np.concatenate(parts), targets) for name, parts in ranked.items()}
     ndcg = {name: measures.ndcg(np.concatenate(parts), targets) for name, parts in ranked.items()}
@@ -180,54 +124,25 @@ def _report(space: ItemSpace, links: Links, kind: str, pairs: Sequence[tuple[int
 
 
 def _chance(targets: Sequence[Places], candidates: int, k: int) -> LinkFigures:
-    """What a random order finds, as an expectation rather than a draw."""
+    """Expected figures of a random order."""
     discounts = 1 / np.log2(np.arange(2, min(k, candidates) + 2))
-    wanted = np.array([len(one) for one in targets])
-    ideal = np.cumsum(discounts)[np.minimum(wanted, len(discounts)) - 1]
+    counts = np.array([len(groups) for groups in targets])
+    ideal = np.cumsum(discounts)[np.minimum(counts, len(discounts)) - 1]
     return LinkFigures(
-        "random order", min(1.0, k / candidates), float(np.mean(wanted / candidates * discounts.sum() / ideal)), None
+        "random order", min(1.0, k / candidates), float(np.mean(counts / candidates * discounts.sum() / ideal)), None
     )
 
 
 def _group_similarity(space: ItemSpace, links: Links, queries: Places) -> NDArray[np.float32]:
-    """(queries, groups) the greatest cosine between items of two groups."""
+    """(queries, groups) highest cosine between items of two groups."""
     known = np.flatnonzero(links.group_of >= 0)
     order = known[np.argsort(links.group_of[known], kind="stable")]
     groups = links.group_of[order]
     starts = np.searchsorted(groups, np.arange(len(links.groups)))
     ends = np.append(starts[1:], len(order))
     columns = space.vectors[order].T
-    likeness = np.empty((len(queries), len(links.groups)), dtype=np.float32)
+    similarity = np.empty((len(queries), len(links.groups)), dtype=np.float32)
     for row, query in enumerate(queries.tolist()):
         own = order[starts[query] : ends[query]]
-        likeness[row] = np.maximum.reduceat((space.vectors[own] @ columns).max(axis=0), starts)
-    return likeness
-
-
-def _groups(store: Store, space: ItemSpace, column: str | None) -> tuple[NDArray[np.object_], Places]:
-    """Names of groups with at least one vector, sorted, and the group of every item."""
-    names = dict(_values(store, column)) if column is not None else {}
-    of = space.item_ids if column is None else [names.get(item_id) for item_id in space.item_ids.tolist()]
-    usable = [name if there and name is not None else None for name, there in zip(of, space.has_vector, strict=True)]
-    groups = np.array(sorted({name for name in usable if name is not None}), dtype=object)
-    place = {name: n for n, name in enumerate(groups.tolist())}
-    return groups, np.array([-1 if name is None else place[name] for name in usable], dtype=np.int64)
-
-
-def _values(store: Store, column: str) -> Iterator[tuple[str, str | None]]:
-    own = store.column_kinds()
-    if own.get(column) != "text":
-        texts = sorted(name for name, kind in own.items() if kind == "text")
-        raise QueryError(
-            f"there is no column {column!r} of texts in the catalogue; such are {', '.join(texts) or 'none'}"
-        )
-    for batch in store.items.search().select(["item_id", column]).limit(None).to_batches(10_000):
-        yield from zip(batch["item_id"].to_pylist(), batch[column].to_pylist(), strict=True)
-
-
-def _end_columns(file: str, row: Mapping[str, object]) -> tuple[str, str]:
-    found = next((pair for pair in COLUMNS if set(pair) <= row.keys()), None)
-    if found is None:
-        pairs = ", ".join(f"{one} and {other}" for one, other in COLUMNS)
-        raise CatalogError(f"{file} has the columns {', '.join(row)[:300]}; links need one of: {pairs}")
-    return found
+        similarity[row] = np.maximum.reduceat((space.vectors[own] @ columns).max(axis=0), starts)
+    return similarity

@@ -1,4 +1,4 @@
-"""How good rankings are, one figure a user, so that two models can be compared over the same users."""
+"""Measures of rankings, one value per user, so that two models can be compared over the same users."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from firstsight.errors import QueryError
 from firstsight.recommend.items import Places
 
 HEAD_SHARE = 0.2
-"""The most popular fifth of the items, which `popularity_share` counts."""
+"""Share of the items that `popularity_share` counts as popular: the most popular fifth."""
 
 RESAMPLES = 2_000
 
 _TIES_SEED = 7
-_BOOTSTRAP_CELLS = 4_000_000  # drawn users in memory at once: 32 MB
+_BOOTSTRAP_CELLS = 4_000_000  # resampled users in memory at one time: 32 MB
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How much better one model is than another over the same users.
+    """The difference of two models over the same users.
 
     Attributes:
-        mean: of the per-user differences, the first minus the second.
+        mean: mean of the per-user differences, the first model minus the second.
         low, high: ends of the 95 % percentile interval.
-        users: how many were compared.
+        users: number of compared users.
     """
 
     mean: float
@@ -37,26 +37,26 @@ class Difference:
 
 
 def rank(scores: NDArray[np.float32], candidates: Places, k: int) -> Places:
-    """The k best candidates of each user.
+    """Rank the k best candidates of each user.
 
-    Equal scores are ordered by a fixed random order of the candidates: neither ids nor a model's place for what it
-    does not know then say anything.
+    Ties are broken by a fixed random order of the candidates. So neither ids nor the position that a model gives to
+    unknown items affect a measure.
 
     Args:
-        scores: (users, candidates); -inf for what must not be ranked.
-        candidates: (candidates,) places in the space.
+        scores: (users, candidates); -inf for candidates that must not be ranked.
+        candidates: (candidates,) rows of the space.
         k: length of a ranking.
 
     Returns:
-        (users, k) places, best first; -1 where there are fewer candidates than k.
+        (users, k) rows of the space, best first; -1 if there are fewer candidates than k.
 
     Raises:
         QueryError: k is below 1, or a score is NaN.
     """
     if k < 1:
-        raise QueryError(f"a ranking of {k} items has nothing to measure; take k of 1 or more")
+        raise QueryError(f"a ranking of {k} items cannot be measured; take k of 1 or more")
     if np.isnan(scores).any():
-        raise QueryError("a model gave a score that is not a number; every score must be finite, or -inf to exclude")
+        raise QueryError("a model gave a score that is not a number; scores must be finite, or -inf to exclude an item")
     mixed = np.random.default_rng(_TIES_SEED).permutation(len(candidates))
     falling = -scores[:, mixed]
     if k < len(candidates):
@@ -72,43 +72,49 @@ def rank(scores: NDArray[np.float32], candidates: Places, k: int) -> Places:
 
 
 def recall(ranked: Places, targets: Sequence[Places], among: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
-    """Recall@k: the share of a user's targets that are ranked.
+    """Recall@k: the share of a user's targets in the ranking.
 
     Args:
-        ranked: (users, k) places, -1 for none.
-        targets: each user's distinct places.
-        among: (items,) count only targets of this mask, for instance cold ones.
+        ranked: (users, k) rows of the space, -1 for none.
+        targets: each user's distinct targets.
+        among: (items,) mask: count only these targets, for instance cold items.
 
     Returns:
         (users,) 0 to 1; NaN for a user without such targets.
+
+    Raises:
+        QueryError: the numbers of rankings and of targets differ.
     """
-    found, wanted = _hits(ranked, targets, among)
-    return _divide(found.sum(axis=1), wanted)
+    hits, counts = _hits(ranked, targets, among)
+    return _divide(hits.sum(axis=1), counts)
 
 
 def ndcg(ranked: Places, targets: Sequence[Places], among: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
-    """NDCG@k with gains of 0 and 1 (Järvelin and Kekäläinen, "Cumulated gain-based evaluation", 2002); as `recall`."""
-    found, wanted = _hits(ranked, targets, among)
+    """NDCG@k with gains 0 and 1; arguments and errors as for `recall`.
+
+    Source: Järvelin and Kekäläinen, "Cumulated gain-based evaluation of IR techniques", 2002.
+    """
+    hits, counts = _hits(ranked, targets, among)
     discounts = 1.0 / np.log2(np.arange(2, ranked.shape[1] + 2))
-    ideal = np.concatenate([[0.0], np.cumsum(discounts)])[np.minimum(wanted, ranked.shape[1])]
-    return _divide(found @ discounts, ideal)
+    ideal = np.concatenate([[0.0], np.cumsum(discounts)])[np.minimum(counts, ranked.shape[1])]
+    return _divide(hits @ discounts, ideal)
 
 
 def coverage(ranked: Places, candidates: Places) -> float:
-    """The share of the candidates that at least one user is given, 0 to 1."""
+    """Share of the candidates that at least one user gets, 0 to 1."""
     return float(np.isin(candidates, ranked).mean()) if len(candidates) else 0.0
 
 
 def novelty(ranked: Places, popularity: NDArray[np.int64], users: int) -> NDArray[np.float64]:
-    """Mean self-information of what a user is given: -log2 of the share of users who have had to do with an item.
+    """Mean self-information of a user's ranking: -log2 of the share of users with an event on an item.
 
-    Source: Vargas and Castells, "Rank and relevance in novelty and diversity metrics", RecSys 2011, section 4; one is
-    added to each count, so that an item without events has an answer.
+    Source: Vargas and Castells, "Rank and relevance in novelty and diversity metrics", RecSys 2011, section 4. One is
+    added to each count, so that items without events have a value.
 
     Args:
-        ranked: (users, k) places, -1 for none.
-        popularity: (items,) users of each item in the training events.
-        users: how many users those events have.
+        ranked: (users, k) rows of the space, -1 for none.
+        popularity: (items,) number of users of each item in the training events.
+        users: number of users in the training events.
 
     Returns:
         (users,) bits, 0 or more; NaN for an empty ranking.
@@ -118,11 +124,11 @@ def novelty(ranked: Places, popularity: NDArray[np.int64], users: int) -> NDArra
 
 
 def popularity_share(ranked: Places, popularity: NDArray[np.int64], head: float = HEAD_SHARE) -> NDArray[np.float64]:
-    """The share of what a user is given that belongs to the most popular items.
+    """Share of a user's ranking that the most popular items take.
 
     Args:
-        ranked: (users, k) places, -1 for none.
-        popularity: (items,) users of each item; items without any never belong to the head.
+        ranked: (users, k) rows of the space, -1 for none.
+        popularity: (items,) number of users of each item; items without users never count as popular.
         head: share of the items with events that counts as popular, 0 to 1.
 
     Returns:
@@ -137,27 +143,28 @@ def popularity_share(ranked: Places, popularity: NDArray[np.int64], head: float 
 def difference(
     first: NDArray[np.float64], second: NDArray[np.float64], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Difference:
-    """Compare two models over the same users by the paired bootstrap; users who are NaN in either are left out.
+    """Compare two models over the same users by the paired bootstrap; users with NaN for either are left out.
 
     Source: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapters 13 and 16.
 
     Args:
         first, second: (users,) a measure of each model, in the same order of users.
-        resamples: draws of as many users as there are.
+        resamples: number of bootstrap samples, each with as many draws as users.
+        seed: of the samples.
 
     Raises:
-        QueryError: no user has both figures.
+        QueryError: no user has a value for both models.
     """
     pairs = first - second
     pairs = pairs[~np.isnan(pairs)]
     if not len(pairs):
-        raise QueryError("no user has a figure under both models; there is nothing to compare")
+        raise QueryError("no user has a figure under both models, so they cannot be compared")
     rng = np.random.default_rng(seed)
-    lot = max(1, _BOOTSTRAP_CELLS // len(pairs))
+    batch = max(1, _BOOTSTRAP_CELLS // len(pairs))
     means = np.concatenate(
         [
-            pairs[rng.integers(0, len(pairs), (min(lot, resamples - done), len(pairs)))].mean(axis=1)
-            for done in range(0, resamples, lot)
+            pairs[rng.integers(0, len(pairs), (min(batch, resamples - done), len(pairs)))].mean(axis=1)
+            for done in range(0, resamples, batch)
         ]
     )
     low, high = np.quantile(means, [0.025, 0.975])
@@ -167,19 +174,19 @@ def difference(
 def _hits(
     ranked: Places, targets: Sequence[Places], among: NDArray[np.bool_] | None
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """(users, k) whether each ranked item is a target, and (users,) how many targets there are."""
+    """(users, k) whether each ranked item is a target, and (users,) number of targets."""
     if len(ranked) != len(targets):
-        raise QueryError(f"there are {len(ranked)} rankings and targets of {len(targets)} users; they must be the same")
-    kept = list(targets) if among is None else [one[among[one]] for one in targets]
-    wanted = np.array([len(one) for one in kept], dtype=np.int64)
+        raise QueryError(f"{len(ranked)} rankings do not match the targets of {len(targets)} users")
+    kept = list(targets) if among is None else [items[among[items]] for items in targets]
+    counts = np.array([len(items) for items in kept], dtype=np.int64)
     flat = np.concatenate([np.empty(0, dtype=np.int64), *kept])
     wide = max(int(ranked.max(initial=0)), int(flat.max(initial=0))) + 1
     of_user = np.arange(len(ranked))
-    found = np.isin(of_user[:, None] * wide + ranked, np.repeat(of_user, wanted) * wide + flat) & (ranked >= 0)
-    return found, wanted
+    hits = np.isin(of_user[:, None] * wide + ranked, np.repeat(of_user, counts) * wide + flat) & (ranked >= 0)
+    return hits, counts
 
 
 def _divide(values: NDArray[np.generic], by: NDArray[np.generic]) -> NDArray[np.float64]:
-    answer = np.full(len(values), np.nan)
-    np.divide(values, by, out=answer, where=np.asarray(by) > 0)
-    return answer
+    quotients = np.full(len(values), np.nan)
+    np.divide(values, by, out=quotients, where=np.asarray(by) > 0)
+    return quotients

@@ -1,7 +1,7 @@
-"""Ways to hold events out: for items nobody has clicked, for users nobody knows, and for the time to come.
+"""Protocols that hold events out: for new items, for new users, and for the future.
 
 Every protocol ranks all candidates, never a sample of them (Krichene and Rendle, "On sampled metrics for item
-recommendation", KDD 2020), and takes what a user has had to do with already out of the ranking.
+recommendation", KDD 2020). Items of a user's history are not ranked.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from numpy.typing import NDArray
 
 from firstsight.errors import QueryError
 from firstsight.recommend.evaluation.measures import rank
-from firstsight.recommend.events.interactions import History, Interactions, Recommender
+from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.items import Places
+from firstsight.recommend.recommender import Recommender
 
 USERS_PER_BATCH = 512
 
 
 @dataclass(frozen=True)
 class Split:
-    """What a model may learn from, and what it is then asked.
+    """One division of the events into training data and targets.
 
     Attributes:
         protocol: "item-cold", "user-cold" or "time".
-        train: what `fit` gets.
-        users: (u,) the users asked about, places in `train.user_ids`, ascending.
-        histories: what is known of each of them.
-        targets: what each of them had to do with afterwards: distinct places, ascending, none of the history, at
-            least one.
-        candidates: (c,) places to rank, ascending.
+        train: events for `fit`.
+        users: (u,) the evaluated users, indices into `train.user_ids`, ascending.
+        histories: the known events of each of these users.
+        targets: items of the held-out events of each: distinct rows, ascending, at least one, none of the history.
+        candidates: (c,) rows to rank, ascending.
         cold: (items,) bool, items of the space without an event in `train`.
     """
 
@@ -43,7 +43,10 @@ class Split:
     cold: NDArray[np.bool_]
 
     def rank(self, model: Recommender, k: int) -> Places:
-        """The k best candidates of each user by a fitted model, none of its own history: (u, k) places, -1 for none."""
+        """Rank the k best candidates of each user with a fitted model: (u, k) rows, -1 for none.
+
+        Items of a user's history are left out.
+        """
         column = np.full(len(self.train.space), -1, dtype=np.int64)
         column[self.candidates] = np.arange(len(self.candidates))
         parts = [np.empty((0, k), dtype=np.int64)]
@@ -58,15 +61,17 @@ class Split:
 
 
 def item_cold(interactions: Interactions, *, share: float = 0.2, seed: int = 0) -> Split:
-    """Items that nobody has clicked: a share of all items loses every event, and only they are ranked.
+    """Hold out items as new ones: a share of all items loses its events, and only these items are ranked.
 
-    Users are those with an event on an item that keeps its events, which is their history, and one on a cold item.
+    The users have an event on a cold item, and one on an item that keeps its events; the latter are their history.
 
     Args:
-        share: of the items of the space, drawn by `seed`; above 0, below 1.
+        interactions: the events.
+        share: share of the items to hold out, above 0, below 1.
+        seed: of the draw.
 
     Raises:
-        QueryError: the share is out of range, or no user is left to ask.
+        QueryError: the share is out of range, or no user is left.
     """
     _check_share(share)
     n = len(interactions.space)
@@ -80,26 +85,28 @@ def item_cold(interactions: Interactions, *, share: float = 0.2, seed: int = 0) 
 
 
 def user_cold(
-    interactions: Interactions, *, first: int, share: float = 0.2, least: int | None = None, seed: int = 0
+    interactions: Interactions, *, first: int, share: float = 0.2, min_events: int | None = None, seed: int = 0
 ) -> Split:
-    """Users that nobody knows: of held-out users the first events are known, and the rest are to be found.
+    """Hold out users as new ones: their first events are known, and the model must find the others.
 
-    All items are ranked. The model learns from the other users alone.
+    All items are ranked. The model learns from the other users only.
 
     Args:
-        first: how many events are known, 0 or more.
-        share: of the users with enough events, drawn by `seed`; above 0, below 1.
-        least: events that a user must have to be drawn, `first` + 1 by default; the same number for several values of
-            `first` compares them over the same users.
+        interactions: the events.
+        first: number of known events, 0 or more.
+        share: share of the users with enough events to hold out, above 0, below 1.
+        min_events: minimum number of events of a held-out user, `first` + 1 by default. The same number for several
+            values of `first` compares them over the same users.
+        seed: of the draw.
 
     Raises:
-        QueryError: a value is out of range, or no user is left to ask.
+        QueryError: a value is out of range, or no user is left.
     """
     _check_share(share)
     if first < 0:
-        raise QueryError(f"a history of the first {first} events cannot be; take 0 or more")
+        raise QueryError(f"a history of the first {first} events is out of range; take 0 or more")
     counts = np.bincount(interactions.users, minlength=len(interactions.user_ids))
-    enough = np.flatnonzero(counts >= max(first + 1, least or 0))
+    enough = np.flatnonzero(counts >= max(first + 1, min_events or 0))
     held = np.sort(np.random.default_rng(seed).permutation(enough)[: max(1, round(share * len(enough)))])
     is_held = np.zeros(len(interactions.user_ids), dtype=bool)
     is_held[held] = True
@@ -112,21 +119,23 @@ def user_cold(
 
 
 def global_time(interactions: Interactions, *, share: float = 0.2, cut_us: int | None = None) -> Split:
-    """The time to come: the model learns from the events before one moment, for all users, and finds those after it.
+    """Hold out the future: the model learns from all events before one moment, and must find those after it.
 
-    All items are ranked, those that appear after the cut as well; users who appear after it have an empty history.
+    All items are ranked, also those that first appear after the cut. Users who first appear after it have an empty
+    history.
 
     Args:
-        share: of the events that lie after the cut, about; above 0, below 1.
-        cut_us: the cut itself, microseconds since 1970, in place of `share`.
+        interactions: the events.
+        share: approximate share of the events after the cut, above 0, below 1.
+        cut_us: the cut itself in microseconds since 1970, instead of `share`.
 
     Raises:
-        QueryError: the share is out of range, or no user is left to ask.
+        QueryError: the share is out of range, there are no events, or no user is left.
     """
     _check_share(share)
     if cut_us is None:
         if not len(interactions):
-            raise QueryError("there are no events to cut; add some first: firstsight events add FILE")
+            raise QueryError("there are no events to divide; add some first: firstsight events add FILE")
         cut_us = int(np.quantile(interactions.times, 1 - share, method="higher"))
     train = interactions.where(interactions.times < cut_us)
     later = interactions.where(interactions.times >= cut_us)
@@ -146,15 +155,15 @@ def _make_split(
         np.setdiff1d(later.history(user).items, history.items)
         for user, history in zip(users.tolist(), histories, strict=True)
     ]
-    asked = [n for n, target in enumerate(targets) if len(target)]
-    if not asked:
-        raise QueryError(f"the {protocol} protocol leaves no user with something to find; it needs more events")
+    kept = [n for n, target in enumerate(targets) if len(target)]
+    if not kept:
+        raise QueryError(f"the {protocol} protocol leaves no user with an item to find; it needs more events")
     return Split(
         protocol,
         train,
-        users[asked],
-        [histories[n] for n in asked],
-        [targets[n] for n in asked],
+        users[kept],
+        [histories[n] for n in kept],
+        [targets[n] for n in kept],
         candidates,
         train.popularity() == 0,
     )

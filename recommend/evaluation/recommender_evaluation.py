@@ -1,4 +1,4 @@
-"""How well recommenders rank, on one log of events and by several protocols, all in one table.
+"""Evaluation of recommenders on one log of events, by several protocols.
 
 Every candidate is ranked for every user (no sampled negatives), and models are compared over the same users.
 """
@@ -17,32 +17,34 @@ from firstsight.errors import QueryError
 from firstsight.recommend.evaluation import measures
 from firstsight.recommend.evaluation.measures import Difference
 from firstsight.recommend.evaluation.protocols import Split, global_time, item_cold, user_cold
-from firstsight.recommend.events.interactions import Interactions, Recommender
+from firstsight.recommend.events.interactions import Interactions
 from firstsight.recommend.items import Places
+from firstsight.recommend.recommender import Recommender
 
 K = 20
 SEEDS = 3
 KNOWN_EVENTS = (1, 5, 10)
 
 PROTOCOL_DESCRIPTIONS = {
-    "item-cold": "Items that nobody has clicked: a share of all items loses every event, and only these are ranked.",
-    "user-cold": "Users that nobody knows: all but the first events of held-out users are to be found among all items.",
-    "time": "The time to come: what happens after one moment is to be found from what happened before it, among all "
-    "items; users without events before it are asked for as well.",
+    "item-cold": "New items: a share of all items loses every event, and only these items are ranked.",
+    "user-cold": "New users: of held-out users, the first events are known; the others must be found among all items.",
+    "time": "The future: events after one moment must be found from the events before it, among all items. Users "
+    "without earlier events count as well.",
 }
 PROTOCOLS = tuple(PROTOCOL_DESCRIPTIONS)
 
 
 @dataclass(frozen=True)
 class ModelFigures:
-    """One model under one protocol; per-user figures are means over the seeds, NaN where a user has none.
+    """Figures of one model under one protocol. Per-user figures are means over the seeds; NaN for a user without one.
 
     Attributes:
+        model: its name.
         recall, ndcg, recall_cold, recall_warm, novelty, popularity_share: (users,).
-        coverage: share of the candidates that at least one user is given, mean over the seeds.
+        coverage: share of the candidates that at least one user gets, mean over the seeds.
         interval: 95 % bootstrap interval of the mean recall over users.
-        against_best: how much the best model's recall is above this one's; None for the best itself.
-        seconds: to fit it and to rank for all users, mean over the seeds.
+        against_best: recall of the best model minus this one's; None for the best model.
+        seconds: time to fit and to rank for all users, mean over the seeds.
     """
 
     model: str
@@ -58,12 +60,12 @@ class ModelFigures:
     seconds: float
 
     def mean(self, name: str) -> float:
-        """The mean of a per-user figure over the users who have it; NaN for nobody."""
+        """Mean of a per-user figure over the users who have it; NaN if nobody has it."""
         values = getattr(self, name)
         return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
     def as_dict(self) -> dict[str, Any]:
-        """Means, as JSON has them; what there is none of is null."""
+        """Means as JSON fields; null for a missing mean."""
         names = ("recall", "ndcg", "recall_cold", "recall_warm", "novelty", "popularity_share")
         means = {name: None if np.isnan(self.mean(name)) else round(self.mean(name), 4) for name in names}
         behind = self.against_best
@@ -87,27 +89,27 @@ class ProtocolReport:
     first: int | None  # events known of each held-out user, under "user-cold"
     k: int
     seeds: int
-    users: int  # asked
-    candidates: int  # ranked for each, mean over the seeds
-    cold: int  # of those, without an event to learn from
+    users: int  # evaluated users
+    candidates: int  # number of ranked items, mean over the seeds
+    cold: int  # candidates without an event in the training data
     models: tuple[ModelFigures, ...]
 
     @property
     def name(self) -> str:
-        """As a heading has it."""
+        """Name for a heading."""
         return self.protocol if self.first is None else f"{self.protocol}, {self.first} known"
 
     @property
     def about(self) -> str:
-        """What is asked, in one sentence."""
+        """Description of the protocol."""
         return PROTOCOL_DESCRIPTIONS[self.protocol]
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The report as JSON fields."""
         head = {
             name: getattr(self, name) for name in ("protocol", "first", "k", "seeds", "users", "candidates", "cold")
         }
-        return head | {"models": [one.as_dict() for one in self.models]}
+        return head | {"models": [model.as_dict() for model in self.models]}
 
 
 def evaluate_recommenders(
@@ -121,19 +123,23 @@ def evaluate_recommenders(
     first: Sequence[int] = KNOWN_EVENTS,
     on_progress: Callable[[str], None] = lambda line: None,
 ) -> list[ProtocolReport]:
-    """Fit every model anew on what each protocol lets it see, and rank.
+    """Fit every model on the training data of each protocol, and measure its rankings.
 
     Args:
-        models: by the name that they have in the report; called once for every fit.
-        protocols: of "item-cold", "user-cold" and "time".
+        interactions: the events.
+        models: factories by the name in the report; called once for every fit.
+        protocols: some of "item-cold", "user-cold" and "time".
         k: depth of the measures, 1 or more.
-        seeds: draws of the held-out items and users; "time" has nothing to draw and is done once.
-        share: of items, users or events held out, between 0 and 1.
-        first: under "user-cold", how many events of each held-out user are known, one report for each.
-        on_progress: told what is done next.
+        seeds: number of draws of held-out items and users; "time" draws nothing and runs once.
+        share: share of items, users or events to hold out, between 0 and 1.
+        first: under "user-cold", numbers of known events of each held-out user; one report for each number.
+        on_progress: called with the next step.
+
+    Returns:
+        One report for each protocol and number of known events.
 
     Raises:
-        QueryError: an unknown protocol, a number out of range, or too few events.
+        QueryError: a protocol is unknown, a number is out of range, or there are too few events.
     """
     for name in protocols:
         if name not in PROTOCOL_DESCRIPTIONS:
@@ -141,9 +147,9 @@ def evaluate_recommenders(
     if not models:
         raise QueryError("there is no model to evaluate; name one, such as popularity")
     if seeds < 1:
-        raise QueryError(f"{seeds} draws measure nothing; give 1 or more seeds")
+        raise QueryError(f"{seeds} seeds are out of range; give 1 or more seeds")
     if k < 1:
-        raise QueryError(f"a ranking of {k} items has nothing to measure; take k of 1 or more")
+        raise QueryError(f"a ranking of {k} items cannot be measured; take k of 1 or more")
     reports = []
     for protocol, known, splits in _make_splits(interactions, protocols, seeds=seeds, share=share, first=first):
         runs: dict[str, list[_EvaluationRun]] = {name: [] for name in models}
@@ -157,9 +163,9 @@ def evaluate_recommenders(
 
 @dataclass(frozen=True)
 class _EvaluationRun:
-    """One model on one split, per user of the whole log."""
+    """Figures of one model on one split, per user of the whole log."""
 
-    figures: dict[str, NDArray[np.float64]]  # (users of the log,) NaN for those who were not asked
+    figures: dict[str, NDArray[np.float64]]  # (users of the log,) NaN for users outside the split
     coverage: float
     seconds: float
 
@@ -174,12 +180,15 @@ def _make_splits(
         elif protocol == "time":
             yield protocol, None, [global_time(interactions, share=share)]
         else:
-            least = max(first, default=0) + 1  # the same users, however much of them is known
+            min_events = max(first, default=0) + 1  # the same users for every number of known events
             for known in first:
                 yield (
                     protocol,
                     known,
-                    [user_cold(interactions, first=known, share=share, least=least, seed=seed) for seed in draws],
+                    [
+                        user_cold(interactions, first=known, share=share, min_events=min_events, seed=seed)
+                        for seed in draws
+                    ],
                 )
 
 
@@ -198,53 +207,54 @@ def _run(split: Split, model: Recommender, k: int) -> _EvaluationRun:
         "novelty": measures.novelty(ranked, popularity, learned),
         "popularity_share": measures.popularity_share(ranked, popularity),
     }
-    whole = {name: np.full(len(split.train.user_ids), np.nan) for name in values}
+    per_user = {name: np.full(len(split.train.user_ids), np.nan) for name in values}
     for name, column in values.items():
-        whole[name][split.users] = column
-    return _EvaluationRun(whole, measures.coverage(ranked, split.candidates), seconds)
+        per_user[name][split.users] = column
+    return _EvaluationRun(per_user, measures.coverage(ranked, split.candidates), seconds)
 
 
 def _report(
     protocol: str, first: int | None, k: int, splits: Sequence[Split], runs: Mapping[str, list[_EvaluationRun]]
 ) -> ProtocolReport:
-    asked: Places = np.unique(np.concatenate([split.users for split in splits]))
+    users: Places = np.unique(np.concatenate([split.users for split in splits]))
     means = {
         name: {
-            figure: _mean_of_draws(np.stack([run.figures[figure][asked] for run in some])) for figure in some[0].figures
+            figure: _mean_of_draws(np.stack([run.figures[figure][users] for run in model_runs]))
+            for figure in model_runs[0].figures
         }
-        for name, some in runs.items()
+        for name, model_runs in runs.items()
     }
     best = max(means, key=lambda name: float(np.nanmean(means[name]["recall"])))
     figures = [
         ModelFigures(
             model=name,
             **means[name],
-            coverage=float(np.mean([run.coverage for run in some])),
+            coverage=float(np.mean([run.coverage for run in model_runs])),
             interval=_interval(means[name]["recall"]),
             against_best=None if name == best else measures.difference(means[best]["recall"], means[name]["recall"]),
-            seconds=float(np.mean([run.seconds for run in some])),
+            seconds=float(np.mean([run.seconds for run in model_runs])),
         )
-        for name, some in runs.items()
+        for name, model_runs in runs.items()
     ]
     return ProtocolReport(
         protocol=protocol,
         first=first,
         k=k,
         seeds=len(splits),
-        users=len(asked),
+        users=len(users),
         candidates=round(float(np.mean([len(split.candidates) for split in splits]))),
         cold=round(float(np.mean([split.cold[split.candidates].sum() for split in splits]))),
-        models=tuple(sorted(figures, key=lambda one: -one.mean("recall"))),
+        models=tuple(sorted(figures, key=lambda model: -model.mean("recall"))),
     )
 
 
 def _mean_of_draws(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(draws, users) to (users,): the mean over the draws in which a user has a figure."""
+    """(draws, users) to (users,): mean over the draws in which a user has a figure."""
     known = np.isfinite(values)
     sums, counts = np.where(known, values, 0).sum(axis=0), known.sum(axis=0)
     return np.asarray(np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0))
 
 
 def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    against_nothing = measures.difference(values, np.zeros(len(values)))
-    return against_nothing.low, against_nothing.high
+    against_zero = measures.difference(values, np.zeros(len(values)))
+    return against_zero.low, against_zero.high

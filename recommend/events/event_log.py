@@ -1,7 +1,7 @@
-"""The log of events: who had to do with which item, when; a table beside the index that no index run writes.
+"""The event log: which user interacted with which item, and when. Index runs never write this table.
 
-Events on items that the index does not have are kept as well. They are left out wherever events are read, and come in
-by themselves once such an item is indexed: nothing is marked that could become untrue.
+Events on items outside the index are kept as well. Readers leave them out; they appear as soon as such an item is
+indexed. No column marks them, since such a mark could become wrong.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ from firstsight.storage.tables import TIME
 TABLE = "events"
 
 BATCH = 50_000
-"""Rows read, checked and written at once: about 60 MB. The first batch settles the unit of time."""
+"""Rows that are read, checked and written together: about 60 MB. The first batch decides the time unit."""
 
 MIN_INDEXED_EVENTS = 50_000
-"""Events from which users are found by an index rather than by reading all."""
+"""Number of events from which the user column gets an index."""
 
 MAX_LISTED_REFUSALS = 10
-"""Refused rows that a report spells out."""
+"""Maximum number of refused rows that a report lists."""
 
 NON_PREFERENCE_EVENTS = ("impression", "skip", "hide", "dislike", "report")
-"""Events that do not say that a user wants an item: kept, and left out of histories and of what models learn from."""
+"""Event types that do not mean that a user likes an item: stored, but left out of histories and of training."""
 
 _FIELDS: list[pa.Field[Any]] = [
     pa.field("event_id", pa.string(), nullable=False, metadata={b"lance-schema:unenforced-primary-key": b"true"}),
@@ -63,7 +63,7 @@ SCHEMA = pa.schema(_FIELDS)
 
 
 class Events:
-    """The events of one database."""
+    """The event log of one database."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -77,25 +77,27 @@ class Events:
         wait_s: float = 0.0,
         on_progress: Callable[[AddedEvents], None] = lambda so_far: None,
     ) -> AddedEvents:
-        """Add the events of a file; what is there already is written over itself, so that repeating doubles nothing.
+        """Add the events of a file. An event that is already there is overwritten, so repeating a run adds nothing.
 
-        Two events are the same if user, item, time and type are; the weight of the later row counts. A row that cannot
-        be taken is refused alone, the others are added.
+        Two events are equal if their user, item, time and type are equal; the weight of the later row wins. A row that
+        cannot be used is refused alone: the other rows are added.
 
         Args:
-            source: CSV, TSV, JSON Lines or Parquet, or `-` for JSON Lines on standard input: user_id, item_id,
+            source: CSV, TSV, JSON Lines or Parquet, or `-` for JSON Lines on standard input. Columns: user_id, item_id,
                 timestamp, and optionally event and weight (1 by default).
-            time_unit: of numbers in the timestamp column; by default what the first 50,000 rows can only be. Times
-                without a zone are UTC.
-            wait_s: seconds to wait for another process that is writing.
-            on_progress: told after each batch.
+            time_unit: unit of numbers in the timestamp column; by default it is detected from the first 50,000 rows.
+                Times without a zone are UTC.
+            encoding: of a CSV or TSV file.
+            wait_s: maximum wait for another process that is writing, in seconds.
+            on_progress: called with the report so far after each batch.
 
         Raises:
-            CatalogError: the file cannot be read, lacks a column, its times cannot be told, or no row can be taken.
-            DatabaseBusyError, StoreError: it could not be written; what was written before stays.
+            CatalogError: the file cannot be read, lacks a column, has times of unclear unit, or has no usable row.
+            DatabaseBusyError: another process is still writing after `wait_s`.
+            StoreError: the database cannot be written. Batches that were written before stay.
         """
         if time_unit is not None and time_unit not in TIME_UNITS:
-            raise CatalogError(f"no unit of time is called {time_unit!r}; give {', '.join(TIME_UNITS)}")
+            raise CatalogError(f"there is no time unit {time_unit!r}; give one of {', '.join(TIME_UNITS)}")
         opened, now = open_source(source, encoding=encoding), datetime.now(UTC)
         report = AddedEvents()
         known = {item_id for ids in self._store.item_ids() for item_id in ids}
@@ -123,13 +125,13 @@ class Events:
             raise CatalogError(f"{source} has no events; give rows of user_id, item_id and timestamp")
         if report.refused == report.rows:
             raise CatalogError(
-                f"none of the {report.rows} rows of {source} can be taken; the first: {report.refusals[0]}"
+                f"none of the {report.rows} rows of {source} is usable; the first problem: {report.refusals[0]}"
             )
         self._index(wait_s)
         return report
 
     def status(self) -> EventsStatus:
-        """Count what is there; reads every event's ids."""
+        """Count events, users, items and types. Reads the ids of every event."""
         table = self._open()
         known = {item_id for ids in self._store.item_ids() for item_id in ids}
         users: set[str] = set()
@@ -143,27 +145,28 @@ class Events:
             types.update(name or "" for name in batch["event"].to_pylist())
             times = batch["timestamp"].cast(pa.int64()).to_numpy()
             first, last = min(first, int(times.min())), max(last, int(times.max()))
-        there = items.keys() & known
+        indexed = items.keys() & known
         unknown = sum(count for item_id, count in items.items() if item_id not in known)
         return EventsStatus(
             items.total(),
             len(users),
-            len(there),
+            len(indexed),
             unknown,
-            len(items) - len(there),
+            len(items) - len(indexed),
             _to_datetime(first) if items else None,
             _to_datetime(last) if items else None,
             dict(types),
         )
 
     def interactions(self, space: ItemSpace, before: datetime | None = None) -> Interactions:
-        """Every event on an item of the space that says a user wants it.
+        """Read all events on items of the space that mean that a user likes an item.
 
         Args:
+            space: the items.
             before: only events before this moment.
 
         Raises:
-            QueryError: there are none.
+            QueryError: there are no such events.
         """
         table = self._open()
         if table is None:
@@ -187,24 +190,24 @@ class Events:
                 }
             )
             parts.append(part.filter(places.is_valid()))
-        whole = pa.concat_tables(parts) if parts else None
-        if whole is None or not whole.num_rows:
+        events = pa.concat_tables(parts) if parts else None
+        if events is None or not events.num_rows:
             raise QueryError(
-                f"{self._store.uri} has no events on items that it has; see firstsight events status, and index the "
-                "items or add their events"
+                f"{self._store.uri} has no events on items of its index; see firstsight events status, then index the "
+                "items or add events on indexed ones"
             )
-        codes = whole["user"].combine_chunks().dictionary_encode()
+        codes = events["user"].combine_chunks().dictionary_encode()
         names = codes.dictionary.to_numpy(zero_copy_only=False)
         order = np.argsort(names)
         sorted_place = np.empty(len(names), dtype=np.int64)
         sorted_place[order] = np.arange(len(names))
         users = sorted_place[codes.indices.to_numpy(zero_copy_only=False)]
-        items, times = whole["item"].to_numpy().astype(np.int64), whole["time"].to_numpy()
-        by = np.lexsort((items, times, users))  # rows of a table have no order of their own
-        return Interactions(space, names[order], users[by], items[by], times[by], whole["weight"].to_numpy()[by])
+        items, times = events["item"].to_numpy().astype(np.int64), events["time"].to_numpy()
+        by = np.lexsort((items, times, users))  # a table returns its rows in any order
+        return Interactions(space, names[order], users[by], items[by], times[by], events["weight"].to_numpy()[by])
 
     def history(self, user_id: str, space: ItemSpace, before: datetime | None = None) -> History:
-        """One user's events on items of the space, oldest first; empty for a user that nobody knows."""
+        """Read one user's events on items of the space, oldest first; empty for an unknown user."""
         table = self._open()
         if table is None:
             return History.of(np.empty(0, dtype=np.int64))
@@ -217,50 +220,50 @@ class Events:
         return History(items[order], times[order], rows["weight"].to_numpy()[order])
 
     def version(self) -> int:
-        """Of the table, for who keeps what was read of it; 0 where there are no events."""
+        """Version of the table, for caches; 0 if there are no events."""
         table = self._open()
         return 0 if table is None else int(table.version)
 
     # ---- inside
 
     def _open(self) -> Table | None:
-        """The table as it is now."""
+        """The newest version of the table."""
         return open_side_table(self._store, TABLE)
 
     def _write(self, events: dict[str, Event], known: set[str], report: AddedEvents, wait_s: float) -> None:
         if not events:
             return
-        times = [one.time_us for one in events.values()]
+        times = [event.time_us for event in events.values()]
         rows = [
             {
                 "event_id": event_id,
-                "user_id": one.user_id,
-                "item_id": one.item_id,
-                "timestamp": one.time_us,
-                "event": one.event,
-                "weight": one.weight,
+                "user_id": event.user_id,
+                "item_id": event.item_id,
+                "timestamp": event.time_us,
+                "event": event.event,
+                "weight": event.weight,
             }
-            for event_id, one in events.items()
+            for event_id, event in events.items()
         ]
         with self._store.writing(wait_s):
             report.added += upsert(self._store, TABLE, SCHEMA, "event_id", rows)
-        report.unknown += sum(one.item_id not in known for one in events.values())
+        report.unknown += sum(event.item_id not in known for event in events.values())
         report.first = min(filter(None, (report.first, _to_datetime(min(times)))))
         report.last = max(filter(None, (report.last, _to_datetime(max(times)))))
 
     def _index(self, wait_s: float) -> None:
-        """Let users be found without reading all events, where there are many."""
+        """Index the user column of a large log, so that one user's events are found without reading all."""
         table = self._open()
         if table is None or table.count_rows() < MIN_INDEXED_EVENTS:
             return
 
-        def look_after(events: Table) -> None:
+        def update_index(events: Table) -> None:
             if not any(index.columns == ["user_id"] for index in events.list_indices()):
                 events.create_index("user_id", config=BTree())
             events.optimize()
 
         with self._store.writing(wait_s):
-            self._store.maintain(table, look_after)
+            self._store.maintain(table, update_index)
 
 
 def _batches(source: Source) -> Iterator[list[tuple[int, Row | BadRow]]]:

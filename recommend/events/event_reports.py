@@ -1,4 +1,4 @@
-"""What is said of the log of events: what became of a file, and what there is."""
+"""Reports about the event log: the result of adding a file, and counts of the whole log."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from firstsight.recommend.events.event_rows import TimeUnit
 
 @dataclass
 class AddedEvents:
-    """What became of a file.
+    """Result of adding a file of events.
 
     Attributes:
-        rows: read, those that were refused as well.
-        added: events that were not there before; the others were written over themselves.
-        refused: rows that could not be taken.
-        refusals: the first of them, each with its place and reason.
-        unknown: events, among those taken, on items that the index does not have.
-        time_unit: of the file's times: "s", "ms", "us" or "iso".
-        first, last: the oldest and newest event taken.
+        rows: rows read, refused ones included.
+        added: new events; the other usable rows overwrote equal events.
+        refused: rows that could not be used.
+        refusals: the first refused rows, each with its place and reason.
+        unknown: usable events on items outside the index.
+        time_unit: unit of the file's times: "s", "ms", "us" or "iso".
+        first, last: the oldest and the newest usable event.
     """
 
     rows: int = 0
@@ -33,19 +33,19 @@ class AddedEvents:
     last: datetime | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """What JSON holds of it."""
+        """The report as JSON fields."""
         return {**vars(self), "repeated": self.rows - self.refused - self.added}
 
 
 @dataclass(frozen=True)
 class EventsStatus:
-    """What the log holds."""
+    """Counts of the event log."""
 
     events: int
     users: int
-    items: int  # that the index has
-    unknown_events: int  # on items that it does not have
-    unknown_items: int
+    items: int  # items in the index
+    unknown_events: int  # events on items outside the index
+    unknown_items: int  # items outside the index
     first: datetime | None
     last: datetime | None
-    types: dict[str, int]  # event type to how many; "" for events without one
+    types: dict[str, int]  # number of events by type; "" for events without a type

@@ -1,9 +1,8 @@
-"""Who has had to do with what, and when: the form in which every model and every evaluation takes events."""
+"""Interactions of users with items: the form of events that every model and every evaluation takes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,7 @@ class History:
     """One user's events on items of a space, oldest first.
 
     Attributes:
-        items: (k,) places in the space; an item may come again.
+        items: (k,) rows of the space; an item may occur several times.
         times: (k,) int64 microseconds since 1970, ascending.
         weights: (k,) float64, positive.
     """
@@ -30,7 +29,7 @@ class History:
 
     @classmethod
     def of(cls, items: Places, times: NDArray[np.int64] | None = None) -> History:
-        """Of places in order, with weight 1; a second between one and the next where there are no times."""
+        """Make a history of items in order, with weight 1; without times, one second lies between two events."""
         when = np.arange(len(items), dtype=np.int64) * 1_000_000 if times is None else times
         return cls(np.asarray(items, dtype=np.int64), when, np.ones(len(items)))
 
@@ -50,13 +49,13 @@ class History:
 
 @dataclass(frozen=True)
 class Interactions:
-    """The events of many users on the items of one space, sorted by user, time, and then as they came.
+    """The events of many users on the items of one space, sorted by user and time; ties in the order of arrival.
 
     Attributes:
         space: the items.
         user_ids: (u,) sorted.
-        users: (e,) int64, places in `user_ids`, ascending.
-        items: (e,) places in the space.
+        users: (e,) int64, indices into `user_ids`, ascending.
+        items: (e,) rows of the space.
         times: (e,) int64 microseconds since 1970, ascending within a user.
         weights: (e,) float64, positive.
     """
@@ -77,53 +76,43 @@ class Interactions:
         times: NDArray[np.int64],
         weights: NDArray[np.float64] | None = None,
     ) -> Interactions:
-        """Of parallel columns in any order; events on items that are not in the space (-1) are left out."""
+        """Make interactions from parallel columns in any order; events on unknown items (-1) are left out."""
         known = items >= 0
         user_ids, codes = np.unique(users[known], return_inverse=True)
-        some = np.ones(len(items)) if weights is None else weights
+        all_weights = np.ones(len(items)) if weights is None else weights
         order = np.lexsort((np.arange(len(codes)), times[known], codes))
-        return cls(space, user_ids, codes[order], items[known][order], times[known][order], some[known][order])
+        return cls(space, user_ids, codes[order], items[known][order], times[known][order], all_weights[known][order])
 
     def __len__(self) -> int:
         return len(self.items)
 
     def where(self, mask: NDArray[np.bool_]) -> Interactions:
-        """The events of a mask (e,); users keep their places, those without events too."""
+        """The events of a mask (e,). `user_ids` stays the same, with users who have no event left."""
         return Interactions(
             self.space, self.user_ids, self.users[mask], self.items[mask], self.times[mask], self.weights[mask]
         )
 
     def history(self, user: int) -> History:
-        """The events of one user, by place."""
+        """The events of one user, given as an index into `user_ids`."""
         start, end = np.searchsorted(self.users, [user, user + 1])
         return History(self.items[start:end], self.times[start:end], self.weights[start:end])
 
     def histories(self) -> list[History]:
-        """Of every user, in order."""
+        """The history of every user, in order."""
         return [self.history(user) for user in range(len(self.user_ids))]
 
     def matrix(self) -> sparse.csr_array:
-        """(users, items) float32, the sum of the weights of a user's events on an item."""
+        """(users, items) float32: sums of the weights of a user's events on an item."""
         shape = (len(self.user_ids), len(self.space))
         coordinates = (self.weights.astype(np.float32), (self.users, self.items))
         return sparse.csr_array(sparse.coo_array(coordinates, shape=shape).tocsr())
 
     def popularity(self) -> NDArray[np.int64]:
-        """(items,) how many users have had to do with each item."""
+        """(items,) number of users with an event on each item."""
         pairs = np.unique(self.users * len(self.space) + self.items)
         return np.bincount(pairs % len(self.space), minlength=len(self.space)).astype(np.int64)
 
 
-class Recommender(Protocol):
-    """A model that ranks items for users from their events: what evaluation compares."""
-
-    name: str
-
-    def fit(self, train: Interactions) -> None:
-        """Learn from events; items of the space without events are cold ones."""
-
-    def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
-        """(users, candidates) how well each candidate suits each user, the higher the better, finite.
-
-        The users need not be those of `fit`; a model folds their events in. An empty history has an answer as well.
-        """
+def make_history(places: Places, now_us: int) -> History:
+    """Make a history of items in order: the last event is now, and one minute lies between two events."""
+    return History.of(places, now_us - np.arange(len(places), dtype=np.int64)[::-1] * 60_000_000)

@@ -1,4 +1,4 @@
-"""What any recommender has to beat: chance, popularity, the mean of a history, and item-to-item weights."""
+"""Baselines that every recommender must beat: chance, popularity, the mean of a history, and item-to-item weights."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ T = TypeVar("T")
 
 EASE_PENALTY = 100.0
 EASE_ITEMS = 5_000
-"""Items with the most users, that EASE has weights of: it inverts a dense matrix of them (200 MB, a minute)."""
+"""Maximum number of items with weights, the most popular ones: EASE inverts their dense matrix (200 MB, a minute)."""
 
 
 class RandomOrder:
-    """Chance: every user has an order of their own, the same at every call."""
+    """Chance: a random order for every user, the same at every call."""
 
     name = "random"
 
@@ -28,19 +28,19 @@ class RandomOrder:
         self._seed = seed
 
     def fit(self, train: Interactions) -> None:
-        """Learns nothing."""
+        """Do nothing: chance has nothing to learn."""
 
     def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
-        """(users, candidates) uniform in 0 to 1."""
+        """(users, candidates) uniform numbers, 0 to 1."""
         rows = np.empty((len(users), len(candidates)), dtype=np.float32)
         for row, history in zip(rows, users, strict=True):
-            who = hashlib.blake2b(history.items.tobytes() + history.times.tobytes(), digest_size=8).digest()
-            row[:] = np.random.default_rng([self._seed, int.from_bytes(who)]).random(len(candidates))
+            digest = hashlib.blake2b(history.items.tobytes() + history.times.tobytes(), digest_size=8).digest()
+            row[:] = np.random.default_rng([self._seed, int.from_bytes(digest)]).random(len(candidates))
         return rows
 
 
 class Popularity:
-    """How many users an item has had: the same for everybody, and nothing for a cold item."""
+    """Number of users of each item: the same scores for everybody, 0 for a cold item."""
 
     name = "popularity"
 
@@ -55,14 +55,14 @@ class Popularity:
         """(users, candidates) counts.
 
         Raises:
-            QueryError: it was not fitted.
+            QueryError: the model is not fitted.
         """
         counts = _fitted(self._counts, self.name)[candidates].astype(np.float32)
         return np.tile(counts, (len(users), 1))
 
 
 class MeanProfile:
-    """The cosine of a candidate to the mean of the user's history, as content-based systems often begin."""
+    """Cosine of a candidate to the mean of the user's history, as in many first content-based systems."""
 
     name = "mean profile"
 
@@ -70,14 +70,14 @@ class MeanProfile:
         self._space: ItemSpace | None = None
 
     def fit(self, train: Interactions) -> None:
-        """Takes the vectors of the space."""
+        """Take the vectors of the space."""
         self._space = train.space
 
     def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
         """(users, candidates) cosines; 0 for an empty history.
 
         Raises:
-            QueryError: it was not fitted.
+            QueryError: the model is not fitted.
         """
         vectors = _fitted(self._space, self.name).vectors
         profiles = np.zeros((len(users), vectors.shape[1]), dtype=np.float32)
@@ -88,28 +88,32 @@ class MeanProfile:
 
 
 class EASE:
-    """Item-to-item weights in closed form: no hyperparameter but one, and hard to beat on warm items.
+    """Item-to-item weights in closed form, with one hyperparameter; a strong baseline on warm items.
 
     Source: Steck, "Embarrassingly shallow autoencoders for sparse data", WWW 2019, equation 8.
     """
 
     name = "EASE"
 
-    def __init__(self, *, penalty: float = EASE_PENALTY, most_items: int = EASE_ITEMS) -> None:
-        """Args:
-        penalty: λ of the paper, above 0.
-        most_items: items without weights are not told apart, as cold ones are not.
+    def __init__(self, *, penalty: float = EASE_PENALTY, max_items: int = EASE_ITEMS) -> None:
+        """
+        Args:
+            penalty: λ of the paper, above 0.
+            max_items: number of items with weights, those with the most users; other items score 0, like cold ones.
+
+        Raises:
+            QueryError: the penalty is not above 0.
         """
         if penalty <= 0:
-            raise QueryError(f"EASE cannot have a penalty of {penalty}; give one above 0, such as 100")
-        self._penalty, self._most = penalty, most_items
+            raise QueryError(f"an EASE penalty of {penalty} is out of range; give one above 0, such as 100")
+        self._penalty, self._max_items = penalty, max_items
         self._weights: NDArray[np.float32] | None = None
         self._column: Places = np.empty(0, dtype=np.int64)
 
     def fit(self, train: Interactions) -> None:
         """Solve for the weights of the items with events."""
         counts = train.popularity()
-        known = np.sort(np.argsort(-counts, kind="stable")[: min(self._most, int(np.count_nonzero(counts)))])
+        known = np.sort(np.argsort(-counts, kind="stable")[: min(self._max_items, int(np.count_nonzero(counts)))])
         self._column = np.full(len(counts), -1, dtype=np.int64)
         self._column[known] = np.arange(len(known))
         seen = (train.matrix()[:, known] > 0).astype(np.float32)
@@ -120,22 +124,22 @@ class EASE:
         self._weights = weights.astype(np.float32)
 
     def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
-        """(users, candidates) sums of the weights from the history; 0 for items without events.
+        """(users, candidates) sums of the weights from the history; 0 for items without weights.
 
         Raises:
-            QueryError: it was not fitted.
+            QueryError: the model is not fitted.
         """
         weights = _fitted(self._weights, self.name)
         columns = self._column[candidates]
-        asked = np.flatnonzero(columns >= 0)
+        weighted = np.flatnonzero(columns >= 0)
         rows = np.zeros((len(users), len(candidates)), dtype=np.float32)
         for row, history in zip(rows, users, strict=True):
             seen = self._column[np.unique(history.items)]
-            row[asked] = weights[seen[seen >= 0]].sum(axis=0)[columns[asked]]
+            row[weighted] = weights[seen[seen >= 0]].sum(axis=0)[columns[weighted]]
         return rows
 
 
 def _fitted(learned: T | None, name: str) -> T:
     if learned is None:
-        raise QueryError(f"{name} has learned nothing yet; fit it first")
+        raise QueryError(f"{name} has no fitted values yet; fit it first")
     return learned

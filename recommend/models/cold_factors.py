@@ -1,7 +1,7 @@
-"""Collaborative factors of cold items, from those of the warm items that are like them in content.
+"""Collaborative factors for cold items, mapped from those of warm items with similar content.
 
-Sources: the similarity-weighted mean of nearest neighbours as in Gantner et al., "Learning attribute-to-feature
-mappings for cold-start recommendations", ICDM 2010, section 4, where the regression is the linear mapping.
+Sources: Gantner et al., "Learning attribute-to-feature mappings for cold-start recommendations", ICDM 2010, section 4:
+the mean of the nearest neighbours weighted by similarity, and the linear mapping by regression.
 """
 
 from __future__ import annotations
@@ -20,50 +20,57 @@ FactorMapping = Literal["knn", "ridge"]
 
 NEIGHBOURS = 10
 
-_BYTES = 128 * 2**20  # of cosines in memory at once
+_BYTES = 128 * 2**20  # memory for cosines at one time
 
 
 def add_cold_factors(
     factors: Factors, content: Vectors, warm: NDArray[np.bool_], mapping: FactorMapping, *, ridge: float = 1.0
 ) -> Factors:
-    """Factors in which cold items have some as well; an item without content keeps zeros.
+    """Add factors of cold items; an item without content keeps zeros.
 
     Args:
-        content: (n, d) unit rows; zeros where nothing is known.
-        warm: (n,) which items have factors of their own.
-        mapping: "knn", the mean over the ten nearest warm items weighted by cosine; or "ridge", a linear map.
+        factors: of the warm items; rows of cold items are zeros.
+        content: (n, d) unit rows; zeros for an item without content.
+        warm: (n,) whether an item has factors of its own.
+        mapping: "knn": the mean of the ten nearest warm items, weighted by cosine; "ridge": a linear map.
         ridge: penalty of the linear map, above 0.
     """
     known = np.abs(content).max(axis=1) > 0
-    from_, to = np.flatnonzero(warm & known), np.flatnonzero(~warm & known)
+    source, target = np.flatnonzero(warm & known), np.flatnonzero(~warm & known)
     items = factors.items.copy()
-    if len(from_) and len(to):
-        given = items[from_]
-        made = _nearest(content, from_, to, given) if mapping == "knn" else _linear(content, from_, to, given, ridge)
-        items[to] = made
+    if len(source) and len(target):
+        known_factors = items[source]
+        mapped = (
+            _nearest(content, source, target, known_factors)
+            if mapping == "knn"
+            else _linear(content, source, target, known_factors, ridge)
+        )
+        items[target] = mapped
     return replace(factors, items=items)
 
 
-def _nearest(content: Vectors, from_: Places, to: Places, given: NDArray[np.float32]) -> NDArray[np.float32]:
-    warm = np.ascontiguousarray(content[from_].T)
-    k = min(NEIGHBOURS, len(from_))
-    made = np.zeros((len(to), given.shape[1]), dtype=np.float32)
-    lot = max(1, _BYTES // (8 * len(from_)))
-    for start in range(0, len(to), lot):
-        cosines = content[to[start : start + lot]] @ warm
+def _nearest(
+    content: Vectors, source: Places, target: Places, known_factors: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    warm = np.ascontiguousarray(content[source].T)
+    k = min(NEIGHBOURS, len(source))
+    mapped = np.zeros((len(target), known_factors.shape[1]), dtype=np.float32)
+    batch = max(1, _BYTES // (8 * len(source)))
+    for start in range(0, len(target), batch):
+        cosines = content[target[start : start + batch]] @ warm
         nearest = np.argpartition(-cosines, k - 1, axis=1)[:, :k]
         weights = np.maximum(np.take_along_axis(cosines, nearest, axis=1), 0)
         total = np.maximum(weights.sum(axis=1, keepdims=True), 1e-9)
-        made[start : start + lot] = np.einsum("ck,ckf->cf", weights / total, given[nearest])
-    return made
+        mapped[start : start + batch] = np.einsum("ck,ckf->cf", weights / total, known_factors[nearest])
+    return mapped
 
 
 def _linear(
-    content: Vectors, from_: Places, to: Places, given: NDArray[np.float32], ridge: float
+    content: Vectors, source: Places, target: Places, known_factors: NDArray[np.float32], ridge: float
 ) -> NDArray[np.float32]:
-    known = content[from_].astype(np.float64)
-    centre, mean = known.mean(axis=0), given.mean(axis=0, dtype=np.float64)
+    known = content[source].astype(np.float64)
+    centre, mean = known.mean(axis=0), known_factors.mean(axis=0, dtype=np.float64)
     known -= centre
     left = known.T @ known + ridge * np.eye(known.shape[1])
-    weights = np.linalg.solve(left, known.T @ (given - mean))
-    return np.asarray((content[to] - centre) @ weights + mean, dtype=np.float32)
+    weights = np.linalg.solve(left, known.T @ (known_factors - mean))
+    return np.asarray((content[target] - centre) @ weights + mean, dtype=np.float32)

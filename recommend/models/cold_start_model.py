@@ -1,7 +1,7 @@
-"""Cold-start models kept in the database: versions of a blend as arrays and JSON, of which one is in use.
+"""Cold-start models in the database: versions of a blend as arrays and JSON, one of them in use.
 
-The factors of items that had events are kept, and the words that texts were read by. Everything else of content is made
-anew from the items when a model is loaded, so that items indexed after the fit have scores as well.
+A version stores the factors of items that had events, and the words of their texts. All other content is computed from
+the items when a model is loaded, so that items indexed after the fit have scores as well.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from firstsight.errors import EncoderMismatchError, StoreError
 from firstsight.heads.model_shelf import ModelShelf, ShelfSpec
 from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.items import ItemSpace, Places
-from firstsight.recommend.models.blend import Blend, BlendSettings
+from firstsight.recommend.models.blend import Blend
+from firstsight.recommend.models.blend_scoring import BlendSettings
 from firstsight.recommend.models.blend_selection import check_enough_events, choose_settings
 from firstsight.recommend.models.cold_factors import add_cold_factors
 from firstsight.recommend.models.collaborative import Factors, fit_factors, gram_of
@@ -34,12 +35,12 @@ _FIELDS: list[pa.Field[Any]] = [
     pa.field("version", pa.int64(), nullable=False, metadata={b"lance-schema:unenforced-primary-key": b"true"}),
     pa.field("fitted_at", TIME, nullable=False),
     pa.field("in_use", pa.bool_(), nullable=False),
-    pa.field("fingerprint", pa.string(), nullable=False),  # of the encoder whose vectors are its content
+    pa.field("fingerprint", pa.string(), nullable=False),  # of the encoder that made the content vectors
     pa.field("settings", pa.string(), nullable=False),  # JSON: BlendSettings
-    pa.field("figures", pa.string(), nullable=False),  # JSON: what it was fitted on, and held-out recall
-    pa.field("item_ids", pa.list_(pa.string()), nullable=False),  # that had events
+    pa.field("figures", pa.string(), nullable=False),  # JSON: sizes of the training data, and held-out recall
+    pa.field("item_ids", pa.list_(pa.string()), nullable=False),  # items that had events
     pa.field("factors", pa.large_binary(), nullable=False),  # (items, f) little-endian float32
-    pa.field("crowd", pa.large_binary(), nullable=False),  # (f,) float64
+    pa.field("crowd", pa.large_binary(), nullable=False),  # (f,) float64, the mean user
     pa.field("words", pa.list_(pa.string()), nullable=False),
     pa.field("idf", pa.large_binary(), nullable=False),  # (words,) float64
     pa.field("components", pa.large_binary(), nullable=False),  # (d, words) float32
@@ -62,8 +63,12 @@ class ColdStartVersion:
     """One fitted model, as a list shows it.
 
     Attributes:
-        figures: users, items and events it was fitted on; held-out recall@20 of cold items by the blend, by content
-            alone, by collaborative factors alone and by chance.
+        version: 1 and up.
+        fitted_at: UTC.
+        in_use: whether slates are scored with it; at most one version is in use.
+        settings: of the blend.
+        figures: users, items and events of the training data; held-out recall@20 of cold items by the blend, by
+            content alone, by collaborative factors alone and by chance.
     """
 
     version: int
@@ -73,7 +78,7 @@ class ColdStartVersion:
     figures: dict[str, float]
 
     def as_dict(self) -> dict[str, Any]:
-        """What JSON holds of it."""
+        """The version as JSON fields."""
         return {
             "version": self.version,
             "fitted_at": self.fitted_at.isoformat(),
@@ -84,7 +89,7 @@ class ColdStartVersion:
 
 
 class ColdStartModel:
-    """A fitted blend over all items of a space; a Recommender whose events are those it was fitted on."""
+    """A fitted blend over all items of a space; a `Recommender` that was fitted on stored events."""
 
     name = "cold start"
 
@@ -94,17 +99,19 @@ class ColdStartModel:
 
     @classmethod
     def load(cls, store: Store, space: ItemSpace, version: int | None = None) -> ColdStartModel | None:
-        """The model in use, ready for every item of the space; None where none is in use.
+        """Load the model in use for every item of the space; None if no model is in use.
 
-        Reads all titles and texts: about a second for 10,000 items. Keep it until the items or the models change.
+        Reads all titles and texts: about a second for 10,000 items. Keep the model until the items or models change.
 
         Args:
-            version: another than that in use.
+            store: the database.
+            space: its items.
+            version: a version other than the one in use.
 
         Raises:
             QueryError: there is no such version.
-            EncoderMismatchError: it was fitted on another encoder's vectors.
-            StoreError: it is damaged.
+            EncoderMismatchError: the model was fitted on vectors of another encoder.
+            StoreError: the stored model is damaged.
         """
         shelf = ModelShelf(store, SHELF_SPEC)
         rows = shelf.in_use() if version is None else [shelf.get(version)]
@@ -116,18 +123,18 @@ class ColdStartModel:
                 f"cold-start model {row['version']} was fitted on vectors of another encoder "
                 f"({row['fingerprint'][:12]}); fit it again: firstsight cold-start fit"
             )
-        light = _parse_version(row)
+        described = _parse_version(row)
         try:
-            wide = len(row["crowd"]) // 8
-            kept = np.frombuffer(row["factors"], "<f4").reshape(len(row["item_ids"]), wide)
+            width = len(row["crowd"]) // 8
+            kept = np.frombuffer(row["factors"], "<f4").reshape(len(row["item_ids"]), width)
             words = WordSpace(
                 tuple(row["words"]),
                 np.frombuffer(row["idf"], "<f8").reshape(len(row["words"])),
                 np.frombuffer(row["components"], "<f4").reshape(-1, max(1, len(row["words"]))),
             )
-            crowd = np.frombuffer(row["crowd"], "<f8")
-            if not (np.isfinite(kept).all() and np.isfinite(crowd).all() and np.isfinite(words.components).all()):
-                raise ValueError("a number that is none")
+            mean_user = np.frombuffer(row["crowd"], "<f8")
+            if not (np.isfinite(kept).all() and np.isfinite(mean_user).all() and np.isfinite(words.components).all()):
+                raise ValueError("a value is not finite")
         except ValueError as error:
             raise StoreError(
                 f"cold-start model {row['version']} of {store.uri} is damaged ({error}); fit it again: "
@@ -135,30 +142,30 @@ class ColdStartModel:
             ) from None
         content = content_vectors(space, words.transform(read_texts(store, space)))
         places = space.places(row["item_ids"])
-        items = np.zeros((len(space), wide), dtype=np.float32)
+        items = np.zeros((len(space), width), dtype=np.float32)
         items[places[places >= 0]] = kept[places >= 0]
         warm = np.zeros(len(space), dtype=bool)
         warm[places[places >= 0]] = True
-        settings = light.settings
-        fitted = Factors(items, gram_of(kept), crowd, settings.alpha)
-        whole = add_cold_factors(fitted, content, warm, settings.mapping, ridge=settings.ridge)
-        return cls(light, Blend(content, settings, factors=whole))
+        settings = described.settings
+        fitted = Factors(items, gram_of(kept), mean_user, settings.alpha)
+        factors = add_cold_factors(fitted, content, warm, settings.mapping, ridge=settings.ridge)
+        return cls(described, Blend(content, settings, factors=factors))
 
     @property
     def blend(self) -> Blend:
-        """Its parts: `settings`, and `factors` of every item."""
+        """The blend with its `settings` and the `factors` of every item."""
         return self._blend
 
     def fit(self, train: Interactions) -> None:
-        """Learn the same blend from other events over the same space; settings stay."""
+        """Fit the same blend to other events over the same space; the settings stay."""
         self._blend.fit(train)
 
     def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
-        """(users, candidates) scores of users known or not; see `Blend.scores`."""
+        """(users, candidates) scores of known or unknown users; see `Blend.scores`."""
         return self._blend.scores(users, candidates)
 
     def collaborative(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
-        """(users, candidates) of the factors alone: milliseconds for 100,000 candidates, to rank before blending."""
+        """(users, candidates) scores of the factors alone: milliseconds for 100,000 candidates, for a first ranking."""
         return self._blend.collaborative(users, candidates)
 
 
@@ -171,27 +178,30 @@ def fit_cold_start_model(
     wait_s: float = 0.0,
     on_progress: Callable[[str], None] = lambda step: None,
 ) -> ColdStartVersion:
-    """Choose a blend by cold items held out of the events, fit it to all of them, and keep it as the next version.
+    """Choose a blend on held-out cold items, fit it to all events, and store it as the next version.
 
     Args:
-        train: the events, on the items of the space.
-        use: put it in use, in the place of another.
-        wait_s: seconds to wait, at the end, for another process that is writing.
-        on_progress: told each step.
+        store: the database.
+        space: its items.
+        train: the events on them.
+        use: put the new version into use, instead of the present one.
+        wait_s: maximum wait at the end for another process that is writing, in seconds.
+        on_progress: called with the name of each step.
 
     Raises:
-        QueryError: too few events.
+        QueryError: there are too few events.
         OptionalDependencyError: implicit is not installed.
-        DatabaseBusyError, StoreError: it could not be kept.
+        DatabaseBusyError: another process is still writing after `wait_s`.
+        StoreError: the database cannot be written.
     """
     check_enough_events(train)
     on_progress("reading titles and texts")
     texts = read_texts(store, space)
     words = WordSpace.fit(texts)
     content = content_vectors(space, words.transform(texts))
-    on_progress(f"choosing a blend on held-out items of {len(train):,} events")
+    on_progress(f"choosing settings on held-out items of {len(train):,} events")
     choice = choose_settings(train, content)
-    on_progress("fitting it to all of them")
+    on_progress("fitting the blend to all events")
     factors = fit_factors(train, alpha=choice.settings.alpha)
     warm = np.flatnonzero(train.popularity() > 0)
     figures = {
@@ -203,37 +213,38 @@ def fit_cold_start_model(
         "recall_collaborative": choice.collaborative,
         "recall_chance": choice.chance,
     }
-    made = {
+    row = {
         "fitted_at": datetime.now(UTC),
         "fingerprint": store.spec.fingerprint,
         "settings": json.dumps(asdict(choice.settings)),
         "figures": figures,
         "item_ids": space.item_ids[warm].tolist(),
         "factors": factors.items[warm].astype("<f4").tobytes(),
-        "crowd": factors.crowd.astype("<f8").tobytes(),
+        "crowd": factors.mean_user.astype("<f8").tobytes(),
         "words": list(words.words),
         "idf": words.idf.astype("<f8").tobytes(),
         "components": words.components.astype("<f4").tobytes(),
     }
     shelf = ModelShelf(store, SHELF_SPEC)
     with store.writing(wait_s):
-        row = shelf.add([made])[0]
+        stored = shelf.add([row])[0]
         if use:
-            shelf.use([row["version"]])
-    return _parse_version(row | {"in_use": use})
+            shelf.use([stored["version"]])
+    return _parse_version(stored | {"in_use": use})
 
 
 def list_cold_start_models(store: Store) -> list[ColdStartVersion]:
-    """Every version, oldest first."""
+    """List all versions, oldest first."""
     return [_parse_version(row) for row in ModelShelf(store, SHELF_SPEC).versions()]
 
 
 def use_cold_start_model(store: Store, version: int | None, *, wait_s: float = 0.0) -> None:
-    """Put a version in use, in the place of another; None for none of them.
+    """Put a version into use instead of the present one; None for no version.
 
     Raises:
         QueryError: there is no such version.
-        DatabaseBusyError, StoreError: it could not be written.
+        DatabaseBusyError: another process is still writing after `wait_s`.
+        StoreError: the database cannot be written.
     """
     shelf = ModelShelf(store, SHELF_SPEC)
     with store.writing(wait_s):
@@ -246,9 +257,9 @@ def use_cold_start_model(store: Store, version: int | None, *, wait_s: float = 0
 def _parse_version(row: dict[str, Any]) -> ColdStartVersion:
     try:
         settings = BlendSettings(**json.loads(row["settings"]))
-    except (ValueError, TypeError):  # not JSON, or settings that this version does not have
+    except (ValueError, TypeError):  # not JSON, or settings that this firstsight does not know
         raise StoreError(
-            f"the settings of cold-start model {row['version']} cannot be read; a newer firstsight wrote them: use "
-            "it, or fit again"
+            f"the settings of cold-start model {row['version']} cannot be read: a newer firstsight wrote them; update "
+            "firstsight, or fit again: firstsight cold-start fit"
         ) from None
     return ColdStartVersion(row["version"], row["fitted_at"], row["in_use"], settings, row["figures"])

@@ -1,7 +1,7 @@
-"""Collaborative factors of items by alternating least squares, and users folded into them.
+"""Collaborative factors of items by alternating least squares, and the folding-in of users.
 
-Source: Hu, Koren and Volinsky, "Collaborative filtering for implicit feedback datasets", ICDM 2008. `implicit` fits;
-folding in is the paper's closed form (equation 4) and needs nothing but NumPy, so that serving needs no extra.
+Source: Hu, Koren and Volinsky, "Collaborative filtering for implicit feedback datasets", ICDM 2008. `implicit` fits the
+factors. Folding in is the paper's closed form (equation 4) with NumPy, so that serving needs no extra.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
+from threadpoolctl import threadpool_limits
 
 from firstsight.errors import OptionalDependencyError, QueryError
 from firstsight.recommend.events.interactions import History, Interactions
@@ -23,36 +25,36 @@ REGULARIZATION = 1.0
 
 @dataclass(frozen=True)
 class Factors:
-    """Factors of every item of a space, and how users are folded in.
+    """Factors of every item of a space, and the constants to fold users in.
 
     Attributes:
-        items: (n, f) float32; zeros for an item that nothing is known of.
-        gram: (f, f) float64, of the items that the model was fitted on: what users did not choose.
-        crowd: (f,) float64, the mean user: stands in for a user without events.
+        items: (n, f) float32; zeros for an item without events or content.
+        gram: (f, f) float64, gram matrix of the items that the model was fitted on: the items users did not choose.
+        mean_user: (f,) float64, the mean of all users; replaces the factors of a user without events.
         alpha: confidence of an event of weight 1.
     """
 
     items: NDArray[np.float32]
     gram: NDArray[np.float64]
-    crowd: NDArray[np.float64]
+    mean_user: NDArray[np.float64]
     alpha: float
 
     def fold_in(self, histories: Sequence[History]) -> NDArray[np.float64]:
-        """Factors of users from their events: (users, f)."""
+        """Compute factors of users from their events: (users, f)."""
         ridge = self.gram + REGULARIZATION * np.eye(len(self.gram))
-        folded = np.tile(self.crowd, (len(histories), 1))
+        folded = np.tile(self.mean_user, (len(histories), 1))
         for row, history in enumerate(histories):
             places, inverse = np.unique(history.items, return_inverse=True)
             chosen = self.items[places].astype(np.float64)
             if not chosen.any():
                 continue
             confidence = self.alpha * np.bincount(inverse, weights=history.weights)
-            more = np.maximum(confidence - 1, 0)  # below that, a cold item's would be taken off a sum it is not part of
+            more = np.maximum(confidence - 1, 0)  # never negative: the gram matrix does not contain cold items
             folded[row] = np.linalg.solve(ridge + (chosen * more[:, None]).T @ chosen, confidence @ chosen)
         return folded
 
     def scores(self, histories: Sequence[History], candidates: Places) -> NDArray[np.float32]:
-        """(users, candidates) the inner products of users and items."""
+        """(users, candidates) inner products of the factors of users and items."""
         return (self.fold_in(histories) @ self.items[candidates].T.astype(np.float64)).astype(np.float32)
 
 
@@ -64,11 +66,14 @@ def fit_factors(
     iterations: int = ITERATIONS,
     seed: int = 0,
 ) -> Factors:
-    """Factors of the items that have events; the others have zeros.
+    """Fit factors of the items with events; other items get zeros.
 
     Args:
-        factors: at most; fewer where users or items are few.
+        train: the events.
+        factors: maximum number of factors; there are fewer with few users or items.
         alpha: confidence of an event of weight 1, above 0.
+        iterations: of alternating least squares.
+        seed: of the first factors.
 
     Raises:
         QueryError: there are no events.
@@ -82,15 +87,13 @@ def fit_factors(
         raise OptionalDependencyError(
             "collaborative factors need implicit, which is not installed: pip install 'firstsight[recommend]'"
         ) from None
-    from scipy import sparse
-    from threadpoolctl import threadpool_limits
 
     warm = train.popularity() > 0
     users = np.unique(train.users)
-    wide = max(4, min(factors, int(warm.sum()) // 2, len(users) // 2))
-    with threadpool_limits(1, "blas"):  # implicit has threads of its own, and warns of BLAS's
+    width = max(4, min(factors, int(warm.sum()) // 2, len(users) // 2))
+    with threadpool_limits(1, "blas"):  # implicit has its own threads, and warns about those of BLAS
         model = AlternatingLeastSquares(
-            factors=wide, regularization=REGULARIZATION, alpha=alpha, iterations=iterations, random_state=seed
+            factors=width, regularization=REGULARIZATION, alpha=alpha, iterations=iterations, random_state=seed
         )
         model.fit(sparse.csr_matrix(train.matrix()), show_progress=False)
     items = np.where(warm[:, None], np.asarray(model.item_factors, dtype=np.float32), np.float32(0))
@@ -98,12 +101,12 @@ def fit_factors(
 
 
 def gram_of(items: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(f, f) the sum of the outer products of items' factors."""
+    """(f, f) sum of the outer products of the items' factors."""
     return np.asarray(items.T.astype(np.float64) @ items.astype(np.float64))
 
 
 class ALS:
-    """Collaborative factors alone: cannot tell one cold item from another."""
+    """Collaborative factors alone; all cold items have equal scores."""
 
     name = "ALS"
 
@@ -119,7 +122,7 @@ class ALS:
         """(users, candidates) inner products; 0 for cold items.
 
         Raises:
-            QueryError: it was not fitted.
+            QueryError: the model is not fitted.
         """
         if self._fitted is None:
             raise QueryError("ALS has no factors yet; fit it first")

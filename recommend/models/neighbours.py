@@ -1,4 +1,4 @@
-"""Item-based neighbours: who chose this also chose that, from the events as they are, with nothing to fit."""
+"""Item-based neighbours: "users who chose this also chose that", directly from the events."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.items import Places
 
 DAMPING = 20.0
-"""Users added to each item's count: what two users did by chance should not look like a likeness."""
+"""Users added to the count of each item: without them, two users who agree by chance would look like similarity."""
 
-MOST_USERS = 2_000
-"""Users read for one history, those nearest to it, so that a history of hits costs no more than another."""
+MAX_USERS = 2_000
+"""Maximum number of users that one history is compared with, the nearest ones. It limits the time for popular items."""
 
 
 class ItemNeighbours:
-    """Damped cosine of the users of two items, summed over a user's history.
+    """Damped cosine between the users of two items, summed over a user's history.
 
-    A user who is not in the events is answered as well as one who is. Items without events score 0.
-
+    Works for users outside the events, too. Items without events score 0.
     Source: Sarwar et al., "Item-Based Collaborative Filtering Recommendation Algorithms", WWW 2001, with counts
     damped as in Bell and Koren, "Improved Neighborhood-based Collaborative Filtering", KDD Cup 2007.
     """
@@ -31,7 +30,7 @@ class ItemNeighbours:
             self.fit(interactions)
 
     def fit(self, train: Interactions) -> None:
-        """Arrange the events for reading by item and by user."""
+        """Arrange the events for access by item and by user."""
         matrix = train.matrix()
         matrix.data[:] = 1.0
         self._by_user = matrix
@@ -39,18 +38,18 @@ class ItemNeighbours:
         self._norm: NDArray[np.float32] = 1 / np.sqrt(np.diff(self._by_item.indptr) + DAMPING).astype(np.float32)
 
     def score(self, history: History) -> NDArray[np.float32]:
-        """(n,) the sum of the likenesses of each item to those of the history, 0 or more."""
+        """(n,) sums of the similarities of each item to the items of the history, 0 or more."""
         places = np.unique(history.items)
         indptr, indices = self._by_item.indptr, self._by_item.indices
         spans = [indices[indptr[place] : indptr[place + 1]] for place in places]
         users = np.concatenate(spans) if spans else np.zeros(0, dtype=np.int32)
         if not len(users):
             return np.zeros(len(self._norm), dtype=np.float32)
-        pull = np.repeat(self._norm[places], [len(span) for span in spans])
+        norms = np.repeat(self._norm[places], [len(span) for span in spans])
         near, where = np.unique(users, return_inverse=True)
-        weight = np.bincount(where, weights=pull)
-        if len(near) > MOST_USERS:
-            kept = np.argpartition(-weight, MOST_USERS)[:MOST_USERS]
+        weight = np.bincount(where, weights=norms)
+        if len(near) > MAX_USERS:
+            kept = np.argpartition(-weight, MAX_USERS)[:MAX_USERS]
             near, weight = near[kept], weight[kept]
         rows = self._by_user.indptr
         lengths = rows[near + 1] - rows[near]
@@ -60,5 +59,5 @@ class ItemNeighbours:
         return (sums * self._norm).astype(np.float32)
 
     def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
-        """(users, candidates) as `score`."""
+        """(users, candidates) values of `score`."""
         return np.stack([self.score(history)[candidates] for history in users])

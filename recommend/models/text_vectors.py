@@ -1,7 +1,7 @@
-"""Titles and texts as vectors of their words: a second view of content, beside what the encoder saw.
+"""Vectors of the words in titles and texts: a second kind of content beside the encoder's vectors.
 
-Latent semantic analysis of TF-IDF (Deerwester et al., "Indexing by latent semantic analysis", JASIS 1990). A brand or a
-part number that an encoder reads past is a word like any other here. Fitted on a catalogue without any events.
+Latent semantic analysis of TF-IDF (Deerwester et al., "Indexing by latent semantic analysis", JASIS 1990). An encoder
+may ignore a brand or a part number; here it is a word like any other. Fitted on a catalogue, without any events.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from firstsight.storage.store import Store
 DIMENSIONS = 256
 MAX_WORDS = 20_000
 MAX_CHARACTERS = 2_000
-"""Of a title and text that are read: what an item is stands at their beginning."""
+"""Characters of title and text that are read: the beginning says what an item is."""
 
 _ROWS = 20_000
-_MAX_DOCUMENT_SHARE = 0.5  # a word of every other item tells nothing of one, in any language
+_MAX_DOCUMENT_SHARE = 0.5  # a word in every second item describes no item, in any language
 _MIN_TEXTS = 8
 
 
 @dataclass(frozen=True)
 class WordSpace:
-    """Words, their weights, and the directions they are projected on.
+    """Words, their weights, and the directions that they are projected on.
 
     Attributes:
         words: (v,) lower case, sorted.
         idf: (v,) float64.
-        components: (d, v) float32; d is 0 where there is too little text to learn from.
+        components: (d, v) float32; d is 0 if there is too little text to learn from.
     """
 
     words: tuple[str, ...]
@@ -44,36 +44,44 @@ class WordSpace:
 
     @classmethod
     def fit(cls, texts: Sequence[str], *, dimensions: int = DIMENSIONS, seed: int = 0) -> WordSpace:
-        """Learn from the texts of a catalogue, one an item; words of a single item or of most are left out."""
+        """Learn from the texts of a catalogue, one text per item.
+
+        Words of one item only, and words of more than half of the items, are left out.
+
+        Args:
+            texts: may be empty.
+            dimensions: maximum number of components.
+            seed: of the decomposition.
+        """
         empty = cls((), np.empty(0), np.empty((0, 0), dtype=np.float32))
         if sum(map(bool, texts)) < _MIN_TEXTS:
             return empty
         vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=2, max_df=_MAX_DOCUMENT_SHARE, max_features=MAX_WORDS)
         try:
             weighted = vectorizer.fit_transform(texts)
-        except ValueError:  # no word is in two texts and not in most
+        except ValueError:  # no word occurs in two texts and at most half of them
             return empty
         kept = min(dimensions, weighted.shape[1] - 1, weighted.shape[0] - 1)
         if kept < 1:
             return empty
-        found = TruncatedSVD(kept, random_state=seed).fit(weighted)
+        decomposition = TruncatedSVD(kept, random_state=seed).fit(weighted)
         names = tuple(vectorizer.get_feature_names_out().tolist())
-        return cls(names, np.asarray(vectorizer.idf_), found.components_.astype(np.float32))
+        return cls(names, np.asarray(vectorizer.idf_), decomposition.components_.astype(np.float32))
 
     def transform(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of texts: (n, d) float32 unit rows; zeros for a text with none of the words."""
-        made = np.zeros((len(texts), len(self.components)), dtype=np.float32)
+        """Vectors of texts: (n, d) float32 unit rows; zeros for a text without known words."""
+        vectors = np.zeros((len(texts), len(self.components)), dtype=np.float32)
         if not len(self.components):
-            return made
+            return vectors
         vectorizer = TfidfVectorizer(sublinear_tf=True, vocabulary=list(self.words))
         vectorizer.idf_ = self.idf
         for start in range(0, len(texts), _ROWS):
-            made[start : start + _ROWS] = vectorizer.transform(texts[start : start + _ROWS]) @ self.components.T
-        return _unit(made)
+            vectors[start : start + _ROWS] = vectorizer.transform(texts[start : start + _ROWS]) @ self.components.T
+        return _unit(vectors)
 
 
 def read_texts(store: Store, space: ItemSpace) -> list[str]:
-    """Title and text of each item of a space, in its order; empty where an item has neither."""
+    """Read title and text of each item of a space, in its order; "" for an item with neither."""
     texts = [""] * len(space)
     for batch in store.items.search().select(["item_id", "title", "text"]).limit(None).to_batches(_ROWS):
         places = space.places(map(str, batch["item_id"].to_pylist()))
@@ -84,11 +92,12 @@ def read_texts(store: Store, space: ItemSpace) -> list[str]:
 
 
 def content_vectors(space: ItemSpace, words: Vectors | None) -> Vectors:
-    """What is known of items before anyone has seen them: (n, dim + d) float32 unit rows, zeros for nothing.
+    """Join the encoder's vectors and those of words: (n, dim + d) float32 unit rows.
 
-    The encoder's vector and that of the words count the same; where an item lacks one, the other stands alone.
+    Both weigh the same. If an item lacks one of them, only the other counts; without both, its row is zeros.
 
     Args:
+        space: the items.
         words: (n, d) unit rows or zeros, in the order of the space; None for the encoder's vectors alone.
     """
     if words is None or not words.shape[1]:
@@ -97,7 +106,7 @@ def content_vectors(space: ItemSpace, words: Vectors | None) -> Vectors:
 
 
 def load_content_vectors(store: Store, space: ItemSpace) -> Vectors:
-    """`content_vectors` of a database, with words learned from its own texts."""
+    """Load the content vectors of a database; words are learned from its own texts."""
     texts = read_texts(store, space)
     return content_vectors(space, WordSpace.fit(texts).transform(texts))
 

@@ -1,1 +1,1 @@
-"""Semantic IDs: codebooks and their table."""
+"""Semantic IDs: codebooks, codes, clusters, and their tables."""

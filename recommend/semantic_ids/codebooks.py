@@ -1,13 +1,13 @@
-"""Semantic IDs: a few small numbers for an item, coarse to fine, so that items alike begin alike.
+"""Codebooks of semantic IDs: a few small numbers for each item, coarse to fine; similar items have equal first numbers.
 
-Residual k-means: the first level has the centroids of the vectors, each further level those of what the levels before
-leave over. The codes of items that share all of them are told apart by one more number, `copy`, given out in the order
-of arrival. From Rajput et al. 2023, "Recommender Systems with Generative Retrieval" (TIGER), section 3.1, with k-means
-in the place of its RQ-VAE.
+Residual k-means: the first level has centroids of the vectors. Each further level has centroids of the residuals that
+the levels before leave. Items with equal codes differ by one more number, `copy`, in the order of arrival. From Rajput
+et al. 2023, "Recommender Systems with Generative Retrieval" (TIGER), section 3.1, with k-means instead of its RQ-VAE.
 
-Plain k-means on what is left over, in some hundred dimensions, puts most of it into the one centroid near zero: of
-3,686 products 62 % had codes of their own. Further levels therefore compare directions, in the few dimensions in which
-items of one prefix differ most for what all differ (Fisher's discriminant, within prefixes over in all): 96 %.
+Plain k-means on residuals with some hundred dimensions puts most of them into the one centroid near zero: of 3,686
+products, 62 % had codes of their own. Further levels therefore compare directions, in a few dimensions: those in which
+items with equal codes so far differ most, relative to all items (Fisher's discriminant, within prefixes over in all).
+Then 96 % have codes of their own.
 """
 
 from __future__ import annotations
@@ -21,34 +21,30 @@ from scipy import linalg
 
 from firstsight.encoders.base import Vectors
 from firstsight.errors import QueryError
-from firstsight.recommend.items import ItemSpace
-
-Codes = NDArray[np.int32]
-"""(n, levels) the centroid of each level; -1 throughout for an item without a vector."""
+from firstsight.recommend.semantic_ids.codes import Codes
 
 LEVELS = 3
 
 MAX_CODES = 256
-"""Centroids of a level."""
+"""Maximum default number of centroids of a level."""
 
 ITEMS_PER_CODE = 8
-"""Items that a centroid of the first level stands for at least, in the mean: small catalogues have fewer codes."""
+"""Minimum mean number of items per centroid of the first level, by default: small catalogues have fewer codes."""
 
 SAMPLE_PER_CODE = 100
-"""Vectors that a centroid is fitted on, at most: more change the residual error in its third digit (faiss: 256)."""
+"""Maximum number of vectors to fit a centroid on: more change the residual error in its third digit (faiss: 256)."""
 
 AXES = 6
-"""Dimensions in which a further level compares: with more, fewer items have codes of their own; with less, what is left
-over shrinks less."""
+"""Dimensions that further levels compare in. With more, fewer items have codes of their own; with fewer, residuals
+shrink less."""
 
-_QUICK_SAMPLE = 32
 _ITERATIONS = 20
 _ROWS = 20_000
 _ZERO_LENGTH = 1e-5
 
 
 def default_code_count(items: int) -> int:
-    """How many centroids a level has by default: an eighth of the items, at most 256 and at least 2."""
+    """Default number of centroids of a level: an eighth of the items, at least 2 and at most 256."""
     return max(2, min(MAX_CODES, items // ITEMS_PER_CODE))
 
 
@@ -57,11 +53,11 @@ class Codebooks:
     """The centroids of every level.
 
     Attributes:
-        means: (levels, codes, dim) float32, what each code stands for: the vectors, then what is left over of them.
-        axes: (levels - 1, dim, p) float32, the dimensions in which the further levels compare.
-        centroids: (levels - 1, codes, p) float32 of the directions in those dimensions.
-        errors: mean squared length of what is left of the fitted unit vectors after each level: 1 means nothing was
-            explained, 0 everything.
+        means: (levels, codes, dim) float32, mean of each code: of the vectors, then of the residuals.
+        axes: (levels - 1, dim, p) float32, the dimensions that further levels compare in.
+        centroids: (levels - 1, codes, p) float32, centroids of the directions in these dimensions.
+        errors: mean squared length of the residuals of the fitted unit vectors after each level: 1 means that nothing
+            is explained, 0 everything.
     """
 
     means: NDArray[np.float32]
@@ -84,19 +80,19 @@ class Codebooks:
         Args:
             vectors: (n, dim) unit rows; rows of zeros (items without a vector) are left out.
             levels: 1 to 8.
-            codes: centroids of a level, 2 to 65,536; `default_code_count` the number of vectors by default.
+            codes: centroids of a level, 2 to 65,536; by default `default_code_count` of the number of vectors.
             seed: of the sample and of the first centroids; the same seed gives the same codebooks.
-            sample_per_code: vectors that a centroid is fitted on, at most.
+            sample_per_code: maximum number of vectors to fit a centroid on.
 
         Raises:
-            QueryError: a number out of range, or fewer vectors than codes.
+            QueryError: a number is out of range, or there are fewer vectors than codes.
         """
         known = np.flatnonzero(np.abs(vectors).max(axis=1) > 0)
         count = default_code_count(len(known)) if codes is None else codes
         if not 1 <= levels <= 8:
-            raise QueryError(f"{levels} levels cannot be fitted; give 1 to 8")
+            raise QueryError(f"{levels} levels are out of range; give 1 to 8")
         if not 2 <= count <= 65_536:
-            raise QueryError(f"{count} codes a level cannot be fitted; give 2 to 65,536")
+            raise QueryError(f"{count} codes a level are out of range; give 2 to 65,536")
         if len(known) < count:
             raise QueryError(f"{len(known)} items with a vector are too few for {count} codes; give fewer codes")
         size = min(len(known), sample_per_code * count)
@@ -129,30 +125,31 @@ class Codebooks:
 
     @property
     def levels(self) -> int:
-        """How many levels there are."""
+        """Number of levels."""
         return int(self.means.shape[0])
 
     @property
     def codes(self) -> int:
-        """How many centroids a level has."""
+        """Number of centroids of a level."""
         return int(self.means.shape[1])
 
     def encode(self, vectors: Vectors, levels: int | None = None) -> Codes:
-        """The codes of unit vectors: (n, levels) int32, -1 throughout for a row of zeros.
+        """Encode unit vectors: (n, levels) int32 codes, -1 in a row for a vector of zeros.
 
         Args:
-            levels: only the first so many; all by default.
+            vectors: (n, dim) float32.
+            levels: number of first levels; all by default.
 
         Raises:
-            QueryError: vectors of another dimension.
+            QueryError: the vectors have another dimension than the codebooks.
         """
         if vectors.shape[1] != self.means.shape[2]:
             raise QueryError(
-                f"the codebooks are of {self.means.shape[2]} dimensions and the vectors of {vectors.shape[1]}; "
+                f"the codebooks have {self.means.shape[2]} dimensions, the vectors {vectors.shape[1]}; "
                 "fit again: firstsight semantic-ids fit"
             )
         depth = self.levels if levels is None else levels
-        found = np.full((len(vectors), depth), -1, dtype=np.int32)
+        codes = np.full((len(vectors), depth), -1, dtype=np.int32)
         for start in range(0, len(vectors), _ROWS):
             part = vectors[start : start + _ROWS]
             known = np.flatnonzero(np.abs(part).max(axis=1) > 0)
@@ -162,81 +159,33 @@ class Codebooks:
                     code = _nearest(_unit(_unit(rest) @ self.axes[level - 1]), self.centroids[level - 1])
                 else:
                     code = _nearest(rest, self.means[0])
-                found[start + known, level] = code
+                codes[start + known, level] = code
                 rest = rest - self.means[level][code]
-        return found
-
-
-def clusters(space: ItemSpace, codebooks: Codebooks | None = None) -> NDArray[np.int32]:
-    """The cluster of every item: its code of the first level.
-
-    Args:
-        codebooks: those of the database, so that clusters stay the same while items come; fitted on the space itself
-            where there are none, on 8,192 vectors at most (seconds, on one core).
-
-    Returns:
-        (n,) int32 in 0 … codes - 1; -1 for an item without a vector.
-    """
-    known = int(space.has_vector.sum())
-    if codebooks is None:
-        if known < 2:
-            return np.where(space.has_vector, 0, -1).astype(np.int32)
-        codebooks = Codebooks.fit(space.vectors, levels=1, sample_per_code=_QUICK_SAMPLE)
-    return codebooks.encode(space.vectors, levels=1)[:, 0]
-
-
-def count_copies(codes: Codes, before: Codes | None = None) -> NDArray[np.int32]:
-    """The de-duplication number of items in the order of their arrival: how many of the same codes came before.
-
-    Args:
-        codes: (n, levels).
-        before: (m, levels) of the items that came earlier.
-
-    Returns:
-        (n,) int32, 0 for the first of its codes.
-    """
-    whole = codes if before is None else np.concatenate([before, codes])
-    if not len(whole):
-        return np.zeros(0, dtype=np.int32)
-    _, group, sizes = np.unique(whole, axis=0, return_inverse=True, return_counts=True)
-    order = np.argsort(group, kind="stable")
-    starts = np.repeat(np.cumsum(sizes) - sizes, sizes)
-    copies = np.empty(len(whole), dtype=np.int32)
-    copies[order] = np.arange(len(whole)) - starts
-    return copies[len(whole) - len(codes) :]
-
-
-def uniqueness(codes: Codes) -> float:
-    """The share of items whose codes no other item has, before the de-duplication number: 0 to 1."""
-    known = codes[codes[:, 0] >= 0]
-    if not len(known):
-        return 0.0
-    _, counts = np.unique(known, axis=0, return_counts=True)
-    return float((counts == 1).sum() / len(known))
+        return codes
 
 
 def _nearest(rows: NDArray[np.float32], book: NDArray[np.float32]) -> NDArray[np.int64]:
-    """(n,) the centroid nearest to each row; the length of a row itself does not matter to which it is."""
+    """(n,) index of the centroid nearest to each row; the row's own length does not change it and is left out."""
     return np.asarray(np.argmin(np.einsum("cd,cd->c", book, book) - 2 * (rows @ book.T), axis=1))
 
 
 def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows of length one; what is next to nothing is nothing, so that rounding has no direction."""
+    """Scale rows to length 1; rows near zero become zeros, since rounding errors have no direction."""
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.where(length > _ZERO_LENGTH, rows / np.maximum(length, _ZERO_LENGTH), 0).astype(np.float32)
 
 
 def _discriminant_axes(rows: NDArray[np.float32], prefixes: NDArray[np.int64]) -> NDArray[np.float32]:
-    """(dim, p) the dimensions in which rows of one prefix differ most for what all rows differ."""
+    """(dim, p) dimensions in which rows with equal prefixes differ most, relative to all rows."""
     _, group, sizes = np.unique(prefixes, axis=0, return_inverse=True, return_counts=True)
     means = np.zeros((len(sizes), rows.shape[1]))
     np.add.at(means, group, rows)
-    inside = rows - (means / sizes[:, None])[group]
-    whole = rows.T.astype(np.float64) @ rows / len(rows)
-    dim = len(whole)
-    ridge = (1e-3 * np.trace(whole) / dim + 1e-9) * np.eye(dim)
+    within = rows - (means / sizes[:, None])[group]
+    total = rows.T.astype(np.float64) @ rows / len(rows)
+    dim = len(total)
+    ridge = (1e-3 * np.trace(total) / dim + 1e-9) * np.eye(dim)
     count = min(AXES, dim)
-    _, axes = linalg.eigh(inside.T @ inside / len(rows), whole + ridge, subset_by_index=[dim - count, dim - 1])
+    _, axes = linalg.eigh(within.T @ within / len(rows), total + ridge, subset_by_index=[dim - count, dim - 1])
     return np.ascontiguousarray(axes[:, ::-1], dtype=np.float32)
 
 
@@ -246,7 +195,7 @@ def _k_means(rows: NDArray[np.float32], count: int, seed: int) -> NDArray[np.flo
     from sklearn.exceptions import ConvergenceWarning
 
     means = KMeans(count, n_init=1, max_iter=_ITERATIONS, random_state=seed)
-    with warnings.catch_warnings():  # fewer different rows than codes: the codes left over stay unused
+    with warnings.catch_warnings():  # with fewer distinct rows than codes, some codes stay unused
         warnings.simplefilter("ignore", ConvergenceWarning)
         means.fit(rows)
     return np.ascontiguousarray(means.cluster_centers_, dtype=np.float32)

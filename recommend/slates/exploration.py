@@ -1,4 +1,4 @@
-"""Exploration: slots for items that nobody was shown, and for clusters beside those a user knows."""
+"""Exploration: slots for items that were hardly shown yet, and for clusters next to those of the user."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from numpy.typing import NDArray
 
 from firstsight.recommend.events.interactions import History
 from firstsight.recommend.items import Places
-from firstsight.recommend.slates.long_tail import Clusters
+from firstsight.recommend.semantic_ids.clusters import Clusters
 
 NEIGHBOURS = 3
-"""Clusters beside each of the user's own that are open to exploration."""
+"""Number of nearest clusters that are open to exploration, for each of the user's own clusters."""
 
-SHOWN_ENOUGH = 100
-"""Slots after which an item without events is no longer new."""
+MAX_NEW_ITEM_SLOTS = 100
+"""Number of slots after which an item without events is no longer new."""
 
 ITEMS_PER_CLUSTER = 10
-"""Of a drawn cluster, the items that suit the user best, among which the draw is even."""
+"""Number of items of a drawn cluster that the item is drawn from: those that suit the user best, with equal chances."""
 
 DRAWS = 256
-"""Of every cluster's posterior; the shares that each wins are the policy itself, and so exact."""
+"""Draws from the posterior of every cluster. A cluster is chosen by its share of wins, so its probability is exact."""
 
 
 @dataclass(frozen=True)
 class ExplorationOutcomes:
-    """What earlier exploration came to.
+    """Outcomes of earlier exploration.
 
     Attributes:
-        shown: (n,) slots in which each item stood, of any slate that was logged.
-        successes, failures: (clusters,) explored slots after which the user did or did not turn to the item.
+        shown: (n,) number of logged slots with each item, in any slate.
+        successes, failures: (clusters,) number of explored slots whose item the user did or did not respond to.
     """
 
     shown: NDArray[np.int64]
@@ -39,7 +39,7 @@ class ExplorationOutcomes:
 
     @classmethod
     def none(cls, items: int, clusters: int) -> ExplorationOutcomes:
-        """Nothing was logged yet."""
+        """Outcomes before anything was logged."""
         return cls(*(np.zeros(n, dtype=np.int64) for n in (items, clusters, clusters)))
 
 
@@ -48,8 +48,8 @@ class ExploredItem:
     """An item that exploration chose.
 
     Attributes:
-        place: of the item.
-        is_new: it has no events and was hardly shown; otherwise it is of a neighbouring cluster.
+        place: its row of the space.
+        is_new: the item has no events and was hardly shown; otherwise it is from a neighbouring cluster.
         propensity: the probability of this draw, given the draws before it.
     """
 
@@ -60,12 +60,12 @@ class ExploredItem:
 
 @dataclass
 class Exploration:
-    """Draws for one slate: a cluster by Thompson sampling, then one of the items in it that suit the user best.
+    """Draws for one slate: a cluster by Thompson sampling, then one of its items that suit the user best.
 
-    A cluster's rate of success has a Beta(1 + successes, 1 + failures) posterior. Source: Chapelle and Li, "An
-    Empirical Evaluation of Thompson Sampling", NeurIPS 2011. Its choice probabilities have no closed form; here
-    they are the shares of `DRAWS` draws that each cluster wins, and the cluster is drawn from just these shares, so
-    that the propensity logged is the one that was used.
+    A cluster's success rate has a Beta(1 + successes, 1 + failures) posterior. Source: Chapelle and Li, "An Empirical
+    Evaluation of Thompson Sampling", NeurIPS 2011. The choice probabilities have no closed form. Here they are the
+    shares of `DRAWS` draws that each cluster wins. The cluster is drawn with exactly these shares, so that the logged
+    propensity is the one that was used.
     """
 
     places: Places
@@ -90,17 +90,21 @@ class Exploration:
         outcomes: ExplorationOutcomes,
         rng: np.random.Generator,
     ) -> Exploration:
-        """What may be explored for a user: new items of the user's clusters, and any item of those beside them.
+        """Open new items of the user's clusters, and all items of the clusters next to them, to exploration.
 
         Args:
-            allowed: (n,) what may be shown to this user at all.
-            counts: (n,) users of each item.
-            personal: (n,) how well each item suits the user.
+            clusters: of the whole index.
+            history: of the user; if it is empty, new items of all clusters are open.
+            allowed: (n,) whether an item may be shown to this user.
+            counts: (n,) number of users of each item.
+            personal: (n,) the user's own scores.
+            outcomes: of earlier exploration.
+            rng: of the draws.
         """
-        new = (counts == 0) & (outcomes.shown < SHOWN_ENOUGH)
+        new = (counts == 0) & (outcomes.shown < MAX_NEW_ITEM_SLOTS)
         own = np.unique(clusters.labels[history.items]) if len(history) else np.zeros(0, dtype=np.int32)
         own = own[own >= 0]
-        # for -1, an item without a vector, which has no cluster
+        # one more element for label -1: an item without a vector has no cluster
         is_own, is_near = np.zeros(len(clusters) + 1, dtype=bool), np.zeros(len(clusters) + 1, dtype=bool)
         if len(own):
             is_own[own] = True
@@ -113,23 +117,24 @@ class Exploration:
         return cls(places, clusters.labels[places], new[places], personal[places], outcomes, rng)
 
     def draw(self, among: NDArray[np.bool_]) -> ExploredItem | None:
-        """One item out of those of a mask (n,); None where none is open. Never the same twice."""
-        left = np.flatnonzero(among[self.places])
-        left = left[~np.isin(self.places[left], list(self._drawn_places))] if self._drawn_places else left
-        if not len(left):
+        """Draw one item of a mask (n,), never the same twice; None if no open item is left."""
+        remaining = np.flatnonzero(among[self.places])
+        if self._drawn_places:
+            remaining = remaining[~np.isin(self.places[remaining], list(self._drawn_places))]
+        if not len(remaining):
             return None
-        labels = np.unique(self.labels[left])
+        labels = np.unique(self.labels[remaining])
         wins = self._wins(labels)
         chosen = int(self.rng.choice(len(labels), p=wins))
-        inside = left[self.labels[left] == labels[chosen]]
+        inside = remaining[self.labels[remaining] == labels[chosen]]
         best = inside[np.argsort(-self.personal_scores[inside], kind="stable")[:ITEMS_PER_CLUSTER]]
-        one = int(best[self.rng.integers(len(best))])
-        self._drawn_places.add(int(self.places[one]))
-        return ExploredItem(int(self.places[one]), bool(self.is_new[one]), float(wins[chosen]) / len(best))
+        drawn = int(best[self.rng.integers(len(best))])
+        self._drawn_places.add(int(self.places[drawn]))
+        return ExploredItem(int(self.places[drawn]), bool(self.is_new[drawn]), float(wins[chosen]) / len(best))
 
     def _wins(self, labels: NDArray[np.int32]) -> NDArray[np.float64]:
-        """(labels,) how often each cluster has the highest rate of success in draws from the posteriors."""
-        if self._posterior_draws is None:  # one set of draws for all slots of a slate
+        """(labels,) the share of posterior draws in which each cluster has the highest success rate."""
+        if self._posterior_draws is None:  # all slots of a slate use the same draws
             self._known = np.unique(self.labels)
             good, bad = self.outcomes.successes[self._known], self.outcomes.failures[self._known]
             self._posterior_draws = self.rng.beta(1 + good, 1 + bad, (DRAWS, len(self._known)))
@@ -139,9 +144,10 @@ class Exploration:
 
 
 def explored_slots(slots: int, share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """(slots,) which of them explore: `slots * share` on average, never more than one off, at places drawn evenly.
+    """Choose which slots explore, at evenly drawn positions: (slots,) bool.
 
-    Every slot explores with probability `share` exactly.
+    Every slot explores with probability `share` exactly. The number of slots that explore is `slots * share` on
+    average, and never more than one off.
     """
     count = int(np.floor(slots * share + rng.random()))
     mask = np.zeros(slots, dtype=bool)

@@ -1,4 +1,4 @@
-"""A user's interests: what the last events say, and the clusters that a whole history falls into."""
+"""Interests of a user: one of the last events, and clusters of the whole history."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ InterestKind = Literal["recent", "lasting", "long_tail"]
 
 @dataclass(frozen=True)
 class Interest:
-    """A direction in the space of items that a user has gone.
+    """A direction of taste in the space of items.
 
     Attributes:
-        kind: recent events, a lasting cluster of the history, or a cluster that recency would lose.
+        kind: the recent events, a lasting cluster of the history, or a long-tail cluster that recency would lose.
         vector: (dim,) float32, unit length: the mean of its items.
-        medoid: the place of the item of the history that stands for it.
-        members: (m,) places of its items, none twice.
-        share: of the slots that are filled by interests, 0 to 1; all of a user's shares sum to 1.
+        medoid: row of the history's item that names the interest.
+        members: (m,) distinct rows of its items.
+        share: share of the slots for interests, 0 to 1; the shares of a user sum to 1.
     """
 
     kind: InterestKind
@@ -37,23 +37,23 @@ class Interest:
 
 @dataclass(frozen=True)
 class InterestSettings:
-    """How a history is divided into interests."""
+    """Settings that divide a history into interests."""
 
     recent_share: float = 0.6  # of slots; more than half, so that a slate follows a switch of interest
     recent_events: int = 10
-    recent_half_life: float = 2.0  # events after which one counts half: three new ones outweigh all before them
+    recent_half_life: float = 2.0  # events until the weight halves: three new ones outweigh all before them
     long_tail_share: float = 0.1
     max_long_tail: int = 2
-    cut: float = 1.1  # distance at which Ward's tree is cut; two items of cosine .4 are that far apart
-    max_lasting: int = 12  # lasting interests kept, by importance
+    cut: float = 1.1  # distance at which Ward's tree is cut; two items with cosine .4 are that far apart
+    max_lasting: int = 12  # number of lasting interests, the most important ones
     decay_per_day: float = 0.01  # lambda of the importance
-    clustered_events: int = 300  # newest distinct items that are clustered: the tree takes their square
+    clustered_events: int = 300  # newest distinct items that are clustered: the tree needs memory for their square
 
 
 def recent_interest(space: ItemSpace, history: History, settings: InterestSettings) -> Interest | None:
-    """The decayed mean of the last events; None where none of them has a vector.
+    """The decayed mean of the last events; None if none of them has a vector.
 
-    An event counts its weight, halved for every `recent_half_life` events after it.
+    An event has its weight, halved for every `recent_half_life` events after it.
     """
     last = history.last(settings.recent_events)
     age = np.arange(len(last))[::-1]
@@ -67,17 +67,20 @@ def recent_interest(space: ItemSpace, history: History, settings: InterestSettin
 
 
 def lasting_interests(space: ItemSpace, history: History, now_us: int, settings: InterestSettings) -> list[Interest]:
-    """Ward clusters of a history, the most important first, each named by its medoid.
+    """Find Ward clusters of a history, the most important first; the medoid names each of them.
 
     Args:
-        now_us: microseconds since 1970; events after it count as of that moment.
+        space: the items.
+        history: of the user.
+        now_us: microseconds since 1970; later events count as of that moment.
+        settings: number and importance of clusters.
 
     Returns:
-        At most `max_lasting`, with `share` (they sum to 1) in proportion to the importance: the sum over a
-        cluster's events of weight * exp(-lambda * days since). Empty where no item of the history has a vector.
+        At most `max_lasting` interests. Their shares sum to 1, in proportion to the importance: the sum of weight *
+        exp(-lambda * days since) over a cluster's events. Empty if no item of the history has a vector.
 
     Source: Pal et al., "PinnerSage: Multi-Modal User Embedding Framework for Recommendations at Pinterest", KDD 2020,
-    sections 3.2 to 3.4. The paper searches by the medoid; here the mean was measured to find more.
+    sections 3.2 to 3.4. The paper searches by the medoid; in our measurements the mean found more.
     """
     days = np.maximum(now_us - history.times, 0) / DAY_US
     places, event_of = np.unique(history.items, return_inverse=True)
@@ -90,22 +93,22 @@ def lasting_interests(space: ItemSpace, history: History, now_us: int, settings:
         return []
     places, importance = places[kept], importance[kept]
     labels = _ward(space.vectors[places], settings.cut)
-    found: list[Interest] = []
+    interests: list[Interest] = []
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         medoid = medoid_of(space.vectors[places[members]])
         vector = unit(space.vectors[places[members]].sum(axis=0))
         if vector is not None:
             weight = float(importance[members].sum())
-            found.append(Interest("lasting", vector, int(places[members[medoid]]), places[members], weight))
-    found.sort(key=lambda interest: (-interest.share, interest.medoid))
-    found = found[: settings.max_lasting]
-    whole = sum(interest.share for interest in found)
-    return [replace(interest, share=interest.share / whole) for interest in found]
+            interests.append(Interest("lasting", vector, int(places[members[medoid]]), places[members], weight))
+    interests.sort(key=lambda interest: (-interest.share, interest.medoid))
+    interests = interests[: settings.max_lasting]
+    total = sum(interest.share for interest in interests)
+    return [replace(interest, share=interest.share / total) for interest in interests]
 
 
 def medoid_of(vectors: Vectors) -> int:
-    """Which of some unit vectors (m, dim) has the smallest sum of squared distances to the others."""
+    """Index of the unit vector (m, dim) with the smallest sum of squared distances to the others."""
     return int(np.argmax(vectors @ vectors.sum(axis=0)))
 
 
@@ -116,7 +119,7 @@ def _ward(vectors: Vectors, cut: float) -> NDArray[np.int64]:
 
 
 def unit(vector: NDArray[np.floating]) -> NDArray[np.float32] | None:
-    """A vector at length 1; None for one of zeros."""
+    """Scale a vector to length 1; None for a vector of zeros."""
     length = float(np.linalg.norm(vector))
     return (vector / length).astype(np.float32) if length > 1e-6 else None
 
@@ -124,18 +127,18 @@ def unit(vector: NDArray[np.floating]) -> NDArray[np.float32] | None:
 def combine_interests(
     recent: Interest | None, lasting: list[Interest], long_tail: list[Interest], settings: InterestSettings
 ) -> list[Interest]:
-    """All interests of a user, their shares set so that they sum to 1; a part that is empty leaves its share.
+    """Join all interests of a user, with shares that sum to 1; the share of an empty part goes to the others.
 
-    A lasting interest that the long tail has as well is left to it, where it has slots of its own.
+    A lasting interest whose medoid is in a long-tail interest is left out: the long tail has slots of its own.
     """
-    lost = {int(place) for one in long_tail for place in one.members}
-    lasting = [one for one in lasting if one.medoid not in lost]
-    kept = sum(one.share for one in lasting)
-    lasting = [replace(one, share=one.share / kept) for one in lasting]
+    long_tail_places = {int(place) for interest in long_tail for place in interest.members}
+    lasting = [interest for interest in lasting if interest.medoid not in long_tail_places]
+    kept = sum(interest.share for interest in lasting)
+    lasting = [replace(interest, share=interest.share / kept) for interest in lasting]
     parts = [
         (settings.recent_share, [] if recent is None else [replace(recent, share=1.0)]),
-        (settings.long_tail_share, [replace(one, share=1 / len(long_tail)) for one in long_tail]),
+        (settings.long_tail_share, [replace(interest, share=1 / len(long_tail)) for interest in long_tail]),
         (1 - settings.recent_share - settings.long_tail_share, lasting),
     ]
-    whole = sum(share for share, members in parts if members)
-    return [replace(one, share=one.share * share / whole) for share, members in parts for one in members]
+    total = sum(share for share, members in parts if members)
+    return [replace(interest, share=interest.share * share / total) for share, members in parts for interest in members]

@@ -1,107 +1,32 @@
-"""A slate: which items stand in which slots, under quotas, caps and shares."""
+"""Composition of a slate: which item goes into which slot, under quotas, caps and shares."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firstsight.errors import QueryError
 from firstsight.recommend.items import ItemSpace, Places
-from firstsight.recommend.models.popularity import KindScale
+from firstsight.recommend.models.score_scaling import KindScale
 from firstsight.recommend.slates.exploration import Exploration, explored_slots
 from firstsight.recommend.slates.interest_ranking import Ranking
+from firstsight.recommend.slates.slate_settings import SlateSettings
 from firstsight.retrieval.ranking.fusion import RRF_K
 
 Source = Literal["recent", "lasting", "long_tail", "neighbours", "popular", "newest", "new", "nearby"]
-"""What brought an item: an interest, users alike, everybody, its date where there are no events at all; and of explored
-items, that nobody was shown it, or that it is beside what the user knows."""
-
-KINDS = ("product", "video", "live")
-MOST_SLOTS = 1_000
+"""Reason for an item. Ranked items: an interest, similar users, popularity, or its date if there are no events at all.
+Explored items: "new" was hardly shown yet, "nearby" is from a cluster next to those of the user."""
 
 _POOL = 10  # candidates by relevance for each slot
-_LEAST_POOL = 200
+_MIN_POOL = 200
 _PER_INTEREST = 50
-_MAX_AFFINITY_GAP = (
-    0.5  # standard deviations by which an item may be nearer to another interest and still be of this one
-)
-_MIN_SHARED_COSINE = 0.6  # cosine of two interests from which a candidate need not choose between them
-_MIN_AFFINITY_SHARE = 0.5  # of the affinity of the nearest candidate, for an item to be of an interest
-_MIN_AFFINITY = 1.0  # standard deviations from the mean cosine at which an item has to do with an interest at all
-
-
-@dataclass(frozen=True)
-class SlateSettings:
-    """What a slate should be like.
-
-    Attributes:
-        k: slots, 1 to 1,000.
-        quotas: slots of a kind, exactly: a count, or a share between 0 and 1 of k. Slots that no quota names go to
-            the other kinds; without quotas, any kind may stand anywhere.
-        explore: the share of slots that explore, 0 to 1.
-        diversity: 0 to 1, what unlikeness to the items before counts (MMR).
-        near_duplicate: the cosine from which two items show the same and only the better one stays; 1 keeps all but
-            identical vectors.
-        cap: most items of one value of the column given with it.
-        merge: "score" compares kinds by standardised scores; "rank" by reciprocal rank, so that kinds alternate.
-        age: the viewer's, in years; None where it is not known, and then nothing limited by age is shown.
-        repeat_after_days: items that the user has had to do with come back after so long; None for never.
-    """
-
-    k: int = 20
-    quotas: Mapping[str, float] = field(default_factory=dict)
-    explore: float = 0.1
-    diversity: float = 0.0
-    near_duplicate: float = 0.95
-    cap: int | None = None
-    merge: Literal["score", "rank"] = "score"
-    age: int | None = None
-    repeat_after_days: float | None = None
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.k <= MOST_SLOTS:
-            raise QueryError(f"a slate of {self.k} slots cannot be made; k is 1 to {MOST_SLOTS:,}")
-        for name in ("explore", "diversity"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise QueryError(f"{name} is {getattr(self, name)}; it is a share, 0 to 1")
-        if not 0 < self.near_duplicate <= 1:
-            raise QueryError(f"near_duplicate is {self.near_duplicate}; it is a cosine above 0, at most 1")
-        if self.cap is not None and self.cap < 1:
-            raise QueryError(f"a cap of {self.cap} leaves nothing; it is 1 or more")
-        if self.merge not in ("score", "rank"):
-            raise QueryError(f"merge is {self.merge!r}; it is score or rank")
-        if self.age is not None and self.age < 0:
-            raise QueryError(f"an age of {self.age} years cannot be")
-        if self.repeat_after_days is not None and not self.repeat_after_days >= 0:
-            raise QueryError(f"repeat_after_days is {self.repeat_after_days}; it is 0 or more")
-        self.counts()
-
-    def counts(self) -> dict[str, int]:
-        """Slots by kind for which there is a quota; shares become counts by largest remainder.
-
-        Raises:
-            QueryError: an unknown kind, a negative quota, or more slots than there are.
-        """
-        shares = {kind: float(q) for kind, q in self.quotas.items() if isinstance(q, float) and q <= 1}
-        counts = {kind: int(q) for kind, q in self.quotas.items() if kind not in shares and float(q).is_integer()}
-        for kind, quota in self.quotas.items():
-            if kind not in KINDS:
-                raise QueryError(f"there is no kind {kind!r} to give slots to; kinds are {', '.join(KINDS)}")
-            if not quota >= 0 or (kind not in shares and kind not in counts):
-                raise QueryError(f"a quota of {quota} for {kind} cannot be; give a count, or a share such as 0.5")
-        exact = {kind: share * self.k for kind, share in shares.items()}
-        counts |= {kind: int(slots + 1e-9) for kind, slots in exact.items()}
-        left = round(sum(exact.values())) - sum(counts[kind] for kind in exact)
-        for kind in sorted(exact, key=lambda kind: (counts[kind] - exact[kind], kind))[: max(left, 0)]:
-            counts[kind] += 1
-        if sum(counts.values()) > self.k:
-            asked = ", ".join(f"{kind} {count}" for kind, count in counts.items())
-            raise QueryError(f"quotas of {asked} are more than the {self.k} slots there are; raise k or lower them")
-        return counts
+_MAX_AFFINITY_GAP = 0.5  # standard deviations: an item of an interest may be nearer to another one by this much
+_MIN_SHARED_COSINE = 0.6  # cosine of two interests from which they share their candidates
+_MIN_AFFINITY_SHARE = 0.5  # minimum share of the nearest candidate's affinity, for an item to be of an interest
+_MIN_AFFINITY = 1.0  # standard deviations above the mean cosine, for an item to be of an interest at all
 
 
 @dataclass(frozen=True)
@@ -109,14 +34,13 @@ class Slot:
     """One item of a slate.
 
     Attributes:
-        place: of the item in the space.
+        place: its row of the space.
         score: its relevance, in standard deviations of its kind.
-        source: what brought it.
-        because: the place of an item of the user's history that the interest is named by, of the recent ones the
-            nearest; -1 for none.
-        explore: exploration put it there.
-        propensity: the probability that this slot holds this item, given the draws before it: share * draw for what
-            was explored, and 1 - share for what the ranking put there.
+        source: the reason for it.
+        because: row of the history's item that names the interest: the nearest recent one, or the medoid; -1 for none.
+        explore: whether exploration chose it.
+        propensity: the probability that this slot holds this item, given the draws before it: share * draw for an
+            explored item, and 1 - share for a ranked one.
     """
 
     place: int
@@ -144,9 +68,14 @@ class SlateComposer:
     ) -> None:
         """
         Args:
-            allowed: (n,) what may be shown to this user now.
-            caps: (n,) the value of the capped column as a number; -1 for none, which is not capped.
+            space: the items.
+            kinds: of the items.
+            ranking: of the items for this user.
+            allowed: (n,) whether an item may be shown to this user now.
+            settings: of the slate.
+            caps: (n,) the value of the capped column as a number; -1 for no value, which is not capped.
             exploration: None for a slate that only follows the ranking.
+            rng: chooses the slots that explore.
         """
         self._space, self._ranking, self._allowed, self._settings = space, ranking, allowed, settings
         self._all_kinds = kinds
@@ -162,46 +91,46 @@ class SlateComposer:
         self._shown_vectors: list[NDArray[np.float32]] = []
 
     def fill(self) -> list[Slot]:
-        """The slots in order, as many as there are items for; a kind that lacks items leaves its slots out."""
+        """Fill the slots in order; slots of a kind with too few items are left out."""
         settings = self._settings
         counts = settings.counts()
         kinds = spread(counts, settings.k)
         explored = explored_slots(settings.k, settings.explore if self._exploration else 0.0, self._rng)
-        named = self._all_kinds.codes_of(counts)
+        quota_kinds = self._all_kinds.codes_of(counts)
         slots: list[Slot | None] = [None] * settings.k
         general = 1.0 - self._ranking.personal_share
-        shares = [general, *(one.share * self._ranking.personal_share for one in self._ranking.interests)]
+        shares = [general, *(interest.share * self._ranking.personal_share for interest in self._ranking.interests)]
         taken = np.zeros(len(shares))
         for n in [*np.flatnonzero(~explored), *np.flatnonzero(explored)]:
             if explored[n]:
-                slots[n] = self._explore(self._allowed & self._of_kind(kinds[n], named, self._all_kinds.codes))
+                slots[n] = self._explore(self._allowed & self._of_kind(kinds[n], quota_kinds, self._all_kinds.codes))
             if slots[n] is None:
-                slots[n] = self._next(self._of_kind(kinds[n], named, self._kinds), np.asarray(shares), taken)
+                slots[n] = self._next(self._of_kind(kinds[n], quota_kinds, self._kinds), np.asarray(shares), taken)
         return [slot for slot in slots if slot is not None]
 
     def _next(self, fitting: NDArray[np.bool_], shares: NDArray[np.float64], taken: NDArray[np.float64]) -> Slot | None:
-        """The best item left for the interest that is furthest behind its share (Sainte-Laguë)."""
+        """Take the best remaining item of the interest that is furthest behind its share (Sainte-Laguë)."""
         fitting = fitting & self._available
         if not fitting.any():
             return None
-        for one in np.argsort(-shares / (2 * taken + 1), kind="stable"):
-            of = fitting if one == 0 else fitting & self._members[one - 1]
+        for group in np.argsort(-shares / (2 * taken + 1), kind="stable"):
+            of = fitting if group == 0 else fitting & self._members[group - 1]
             if of.any():
-                taken[one] += 1
+                taken[group] += 1
                 break
         diversity = self._settings.diversity
         value = (1 - diversity) * self._value - diversity * self._nearest if diversity else self._value
         best = int(np.argmax(np.where(of, value, -np.inf)))
         place = int(self._pool[best])
         self._take(place)
-        source, because = self._find_source(place, int(one) - 1)
+        source, because = self._find_source(place, int(group) - 1)
         share = self._settings.explore if self._exploration else 0.0
         return Slot(place, float(self._ranking.relevance[place]), source, because, False, 1.0 - share)
 
     def _explore(self, fitting: NDArray[np.bool_]) -> Slot | None:
         assert self._exploration is not None
         fitting = fitting.copy()
-        # what the ranking would show anyway is not explored
+        # the slate has these items already, or their near-duplicates, or their cap is reached
         fitting[self._pool[~self._available]] = False
         while (drawn := self._exploration.draw(fitting)) is not None:
             if self._fits(drawn.place):
@@ -213,7 +142,7 @@ class SlateComposer:
         return None
 
     def _take(self, place: int) -> None:
-        """Put an item in, and out with what must not stand beside it."""
+        """Put an item into the slate, and remove near-duplicates and capped items from the pool."""
         vector = self._space.vectors[place]
         self._shown_vectors.append(vector)
         cosines = self._vectors @ vector
@@ -227,7 +156,7 @@ class SlateComposer:
                 self._available &= self._caps[self._pool] != value
 
     def _fits(self, place: int) -> bool:
-        """Whether an item from outside the pool may stand beside those taken."""
+        """Whether an item from outside the pool is no near-duplicate of the slate's items and within the cap."""
         if self._caps is not None and self._settings.cap is not None:
             value = int(self._caps[place])
             if value >= 0 and self._taken_caps.get(value, 0) >= self._settings.cap:
@@ -246,18 +175,18 @@ class SlateComposer:
             if ranking.popularity[place] > ranking.personal[place]:
                 return "popular", -1
         if interest >= 0:
-            one = ranking.interests[interest]
-            if one.kind != "recent":
-                return one.kind, one.medoid
-            # last events may have nothing in common, and one name for all of them would explain nothing
-            cosines = self._space.vectors[one.members] @ self._space.vectors[place]
-            return one.kind, int(one.members[np.argmax(cosines)])
+            chosen = ranking.interests[interest]
+            if chosen.kind != "recent":
+                return chosen.kind, chosen.medoid
+            # recent events may have nothing in common, so one name for all of them would explain nothing
+            cosines = self._space.vectors[chosen.members] @ self._space.vectors[place]
+            return chosen.kind, int(chosen.members[np.argmax(cosines)])
         if ranking.by_newest:
             return "newest", -1
         return ("neighbours" if len(ranking.interests) else "popular"), -1
 
     def _values(self) -> NDArray[np.float32]:
-        """(pool,) 0 to 1, so that diversity weighs against a cosine."""
+        """(pool,) relevance from 0 to 1, so that diversity can be weighed against cosines."""
         relevance = self._ranking.relevance[self._pool]
         if self._settings.merge == "rank":
             value = np.zeros(len(relevance), dtype=np.float32)
@@ -269,23 +198,23 @@ class SlateComposer:
         low, high = relevance.min(initial=np.inf), relevance.max(initial=-np.inf)
         return np.asarray((relevance - low) / max(float(high - low), 1e-9), dtype=np.float32)
 
-    def _of_kind(self, kind: str | None, named: NDArray[np.int64], codes: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def _of_kind(self, kind: str | None, quota_kinds: NDArray[np.int64], codes: NDArray[np.int64]) -> NDArray[np.bool_]:
         if kind is None:
-            return ~np.isin(codes, named) if len(named) else np.ones(len(codes), dtype=bool)
+            return ~np.isin(codes, quota_kinds) if len(quota_kinds) else np.ones(len(codes), dtype=bool)
         code = self._all_kinds.codes_of([kind])
         return np.asarray(codes == code[0]) if len(code) else np.zeros(len(codes), dtype=bool)
 
 
 def candidate_pool(ranking: Ranking, allowed: NDArray[np.bool_], kinds: KindScale, settings: SlateSettings) -> Places:
-    """The candidates of a slate: the most relevant items of every kind, and the nearest of every interest."""
-    size = max(_LEAST_POOL, _POOL * settings.k)
-    apart = bool(settings.quotas) or settings.merge == "rank"
+    """Collect the candidates of a slate: the most relevant items of every kind, and the nearest of every interest."""
+    size = max(_MIN_POOL, _POOL * settings.k)
+    by_kind = bool(settings.quotas) or settings.merge == "rank"
     parts = []
-    for code in range(len(kinds.names)) if apart else [None]:
+    for code in range(len(kinds.names)) if by_kind else [None]:
         fitting = np.flatnonzero(allowed if code is None else allowed & (kinds.codes == code))
         parts.append(fitting[_top(ranking.relevance[fitting], size)])
     for affinity in ranking.affinity:
-        for level in (5.0, 4.0, 3.0, 2.0, -np.inf):  # few items are so near: sorting them is cheap
+        for level in (5.0, 4.0, 3.0, 2.0, -np.inf):  # few items are above a high level, and few are quick to sort
             near = np.flatnonzero(affinity > level)
             near = near[allowed[near]]
             if len(near) >= _PER_INTEREST:
@@ -295,14 +224,15 @@ def candidate_pool(ranking: Ranking, allowed: NDArray[np.bool_], kinds: KindScal
 
 
 def spread(counts: Mapping[str, int], k: int) -> list[str | None]:
-    """The kind of each of k slots, every kind spread evenly over the slate (Sainte-Laguë); None for any other kind."""
-    wanted: dict[str | None, int] = {None: k - sum(counts.values())}
-    wanted.update(counts.items())
-    taken: dict[str | None, int] = dict.fromkeys(wanted, 0)
+    """Choose the kind of each of k slots, spreading kinds evenly (Sainte-Laguë); None for a kind without quota."""
+    quotas: dict[str | None, int] = {None: k - sum(counts.values())}
+    quotas.update(counts.items())
+    taken: dict[str | None, int] = dict.fromkeys(quotas, 0)
     order: list[str | None] = []
     for _ in range(k):
         kind = max(
-            (one for one in wanted if taken[one] < wanted[one]), key=lambda one: wanted[one] / (2 * taken[one] + 1)
+            (kind for kind in quotas if taken[kind] < quotas[kind]),
+            key=lambda kind: quotas[kind] / (2 * taken[kind] + 1),
         )
         taken[kind] += 1
         order.append(kind)
@@ -310,17 +240,17 @@ def spread(counts: Mapping[str, int], k: int) -> list[str | None]:
 
 
 def _members(ranking: Ranking, places: Places) -> NDArray[np.bool_]:
-    """(interests, pool) whether a candidate is of an interest: near to it, and about as near as to any other.
+    """(interests, pool) whether a candidate is of an interest: near to it, and almost as near as to any other.
 
-    Interests that go the same way, such as the last events and the cluster that they are in, share their candidates.
+    Interests in the same direction, such as the last events and the cluster around them, share their candidates.
     """
     affinity = ranking.affinity[:, places]
     if not affinity.size:
         return np.zeros(affinity.shape, dtype=bool)
-    vectors = np.stack([one.vector for one in ranking.interests])
-    same_way = vectors @ vectors.T >= _MIN_SHARED_COSINE
+    vectors = np.stack([interest.vector for interest in ranking.interests])
+    shared = vectors @ vectors.T >= _MIN_SHARED_COSINE
     near = affinity >= np.maximum(_MIN_AFFINITY, _MIN_AFFINITY_SHARE * affinity.max(axis=1, keepdims=True))
-    best = np.stack([affinity[~same].max(axis=0, initial=-np.inf) for same in same_way])
+    best = np.stack([affinity[~same].max(axis=0, initial=-np.inf) for same in shared])
     return np.asarray(near & (affinity >= best - _MAX_AFFINITY_GAP))
 
 

@@ -12,11 +12,11 @@ from firstsight.errors import QueryError
 from firstsight.recommend.events.event_log import Events
 from firstsight.recommend.items import ItemSpace
 from firstsight.recommend.models.cold_start_model import TABLE, ColdStartModel
-from firstsight.recommend.semantic_ids.codebooks import clusters
+from firstsight.recommend.models.factor_recommender import FactorRecommender
+from firstsight.recommend.semantic_ids.clusters import Clusters, assign_clusters
 from firstsight.recommend.semantic_ids.semantic_id_store import load_codebooks
-from firstsight.recommend.slates.long_tail import Clusters
 from firstsight.recommend.slates.slate_log import read_outcomes
-from firstsight.recommend.slates.slate_maker import FactorRecommender, SlateMaker
+from firstsight.recommend.slates.slate_maker import SlateMaker
 from firstsight.storage.side_tables import open_side_table
 from firstsight.storage.store import Store
 
@@ -80,7 +80,7 @@ def _read(store: Store, events: Events, cached: SlateData | None) -> SlateData:
     if cached is None:
         space = ItemSpace.load(store)
         books = load_codebooks(store)
-        grouped = Clusters(space, clusters(space, books[1] if books else None))
+        grouped = Clusters(space, assign_clusters(space, books[1] if books else None))
         titles = _read_column(store, space, "title")
         columns: dict[str, NDArray[np.int64]] = {}
     else:

@@ -1,4 +1,4 @@
-"""The log of slates: which item stood where, and with what probability, for evaluation off-policy later."""
+"""The log of slates: the item of each slot and its probability, for off-policy evaluation later."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from firstsight.recommend.events.interactions import DAY_US, Interactions
 from firstsight.recommend.items import ItemSpace
+from firstsight.recommend.semantic_ids.clusters import Clusters
 from firstsight.recommend.slates.exploration import ExplorationOutcomes
-from firstsight.recommend.slates.long_tail import Clusters
 from firstsight.recommend.slates.slate_results import Slate
 from firstsight.storage.side_tables import open_side_table, upsert
 from firstsight.storage.store import Store
@@ -20,7 +20,7 @@ from firstsight.storage.tables import TIME
 TABLE = "slates"
 
 RESPONSE_DAYS = 1
-"""How long a user has to turn to an item that exploration showed, before that counts as a failure."""
+"""Days in which a user must respond to an explored item; no response by then is a failure."""
 
 _FIELDS: list[pa.Field[Any]] = [
     pa.field("slot_id", pa.string(), nullable=False, metadata={b"lance-schema:unenforced-primary-key": b"true"}),
@@ -39,7 +39,7 @@ SCHEMA = pa.schema(_FIELDS)
 
 
 def log_slate(store: Store, slate: Slate) -> None:
-    """Add a slate's slots; the caller holds the writer lock.
+    """Log the slots of a slate; the caller holds the writer lock.
 
     Raises:
         StoreError: the database cannot be written.
@@ -51,9 +51,9 @@ def log_slate(store: Store, slate: Slate) -> None:
             "slot": n,
             "user_id": slate.user_id,
             "made_at": slate.made_at,
-            **{name: getattr(one, name) for name in SCHEMA.names[5:]},
+            **{name: getattr(item, name) for name in SCHEMA.names[5:]},
         }
-        for n, one in enumerate(slate)
+        for n, item in enumerate(slate)
     ]
     upsert(store, TABLE, SCHEMA, "slot_id", rows)
 
@@ -61,10 +61,17 @@ def log_slate(store: Store, slate: Slate) -> None:
 def read_outcomes(
     store: Store, space: ItemSpace, clusters: Clusters, interactions: Interactions | None, now: datetime | None = None
 ) -> ExplorationOutcomes:
-    """What logged slates came to: how often items were shown, and after which explored slots the user turned to them.
+    """Read the outcomes of logged slates: how often items were shown, and which explored slots had a response.
 
-    An explored slot succeeds by an event of its user on its item within `RESPONSE_DAYS` of the slate, and fails once
-    they are over; slots of users without a name tell only that the item was shown.
+    An explored slot is a success if its user has an event on its item within `RESPONSE_DAYS` of the slate. Without one
+    it is a failure after that time. Slots without a user id count only as shown.
+
+    Args:
+        store: the database.
+        space: its items.
+        clusters: of the items.
+        interactions: events of all users; None for none.
+        now: with a zone; the present time by default.
     """
     table = open_side_table(store, TABLE)
     none = ExplorationOutcomes.none(len(space), len(clusters))
@@ -74,25 +81,25 @@ def read_outcomes(
     rows = table.search().select(names).limit(None).to_arrow()
     places = space.places(str(item_id) for item_id in rows["item_id"].to_pylist())
     shown = np.bincount(places[places >= 0], minlength=len(space)).astype(np.int64)
-    asked = rows["explore"].to_numpy() & rows["user_id"].is_valid().to_numpy() & (places >= 0)
-    asked[asked] = clusters.labels[places[asked]] >= 0
-    places, at = places[asked], rows["made_at"].cast(pa.int64()).to_numpy()[asked]
-    users = rows["user_id"].to_numpy(zero_copy_only=False)[asked]
-    won = _find_responses(interactions, users, places, at)
+    explored = rows["explore"].to_numpy() & rows["user_id"].is_valid().to_numpy() & (places >= 0)
+    explored[explored] = clusters.labels[places[explored]] >= 0
+    places, at = places[explored], rows["made_at"].cast(pa.int64()).to_numpy()[explored]
+    users = rows["user_id"].to_numpy(zero_copy_only=False)[explored]
+    responded = _find_responses(interactions, users, places, at)
     end = int((now or datetime.now(UTC)).timestamp() * 1e6) - RESPONSE_DAYS * DAY_US
-    lost = ~won & (at < end)
+    ignored = ~responded & (at < end)
     labels = clusters.labels[places]
-    counts = [np.bincount(labels[mask], minlength=len(clusters)).astype(np.int64) for mask in (won, lost)]
+    counts = [np.bincount(labels[mask], minlength=len(clusters)).astype(np.int64) for mask in (responded, ignored)]
     return ExplorationOutcomes(shown, counts[0], counts[1])
 
 
 def _find_responses(interactions: Interactions | None, users: Any, places: Any, at: Any) -> Any:
-    """(slots,) whether the user had an event on the item within the time to answer."""
+    """(slots,) whether the user had an event on the slot's item within the response time."""
     if interactions is None or not len(interactions) or not len(users):
         return np.zeros(len(users), dtype=bool)
-    who = np.searchsorted(interactions.user_ids, users)
-    known = (who < len(interactions.user_ids)) & (
-        interactions.user_ids[np.minimum(who, len(interactions.user_ids) - 1)] == users
+    user_rows = np.searchsorted(interactions.user_ids, users)
+    known = (user_rows < len(interactions.user_ids)) & (
+        interactions.user_ids[np.minimum(user_rows, len(interactions.user_ids) - 1)] == users
     )
     n = len(interactions.space)
     pairs = interactions.users * n + interactions.items
@@ -100,7 +107,9 @@ def _find_responses(interactions: Interactions | None, users: Any, places: Any, 
     pairs, times = pairs[order], interactions.times[order]
     won = np.zeros(len(users), dtype=bool)
     for slot in np.flatnonzero(known):
-        first, last = np.searchsorted(pairs, [who[slot] * n + places[slot], who[slot] * n + places[slot] + 1])
+        first, last = np.searchsorted(
+            pairs, [user_rows[slot] * n + places[slot], user_rows[slot] * n + places[slot] + 1]
+        )
         after = times[first:last] - at[slot]
         won[slot] = bool(((after >= 0) & (after <= RESPONSE_DAYS * DAY_US)).any())
     return won

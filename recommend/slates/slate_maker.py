@@ -1,4 +1,4 @@
-"""Slates for users: a space of items, what is known of everybody, and one user's history."""
+"""Slates for users: from the items of a space, the events of all users, and one user's history."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from firstsight.recommend.events.interactions import DAY_US, History, Interactions, Recommender
-from firstsight.recommend.items import ItemSpace, Places
-from firstsight.recommend.models.blend import Blend
-from firstsight.recommend.models.cold_start_model import ColdStartModel
+from firstsight.recommend.events.interactions import DAY_US, History, Interactions
+from firstsight.recommend.items import ItemSpace
+from firstsight.recommend.recommender import Recommender
+from firstsight.recommend.semantic_ids.clusters import Clusters
 from firstsight.recommend.slates.exploration import Exploration, ExplorationOutcomes
 from firstsight.recommend.slates.interest_ranking import InterestRecommender, Ranking
 from firstsight.recommend.slates.interests import InterestSettings
-from firstsight.recommend.slates.long_tail import Clusters
-from firstsight.recommend.slates.slate_composer import SlateComposer, SlateSettings, Slot
+from firstsight.recommend.slates.slate_composer import SlateComposer, Slot
+from firstsight.recommend.slates.slate_settings import SlateSettings
 
 NEAREST_EVENTS = 3
-"""Events nearest to an item that say how much a user would want it."""
+"""Number of a user's events nearest to an item that decide how interested the user is in it."""
 
 
 @dataclass(frozen=True)
 class RankedUser:
-    """A user who would want an item.
+    """A user who is probably interested in an item.
 
     Attributes:
-        user: place in `Interactions.user_ids`.
-        score: mean cosine of the item to the three events nearest to it, -1 to 1; fewer events count as cosine 0.
-        because: the place of the nearest.
+        user: index into `Interactions.user_ids`.
+        score: mean cosine of the item and its three nearest events of the user, -1 to 1; missing events count as 0.
+        because: row of the nearest event's item.
     """
 
     user: int
@@ -37,25 +37,8 @@ class RankedUser:
     because: int
 
 
-class FactorRecommender:
-    """The collaborative part of a blend: content has its place in the interests already, and is slow to compare."""
-
-    name = "factors"
-
-    def __init__(self, model: ColdStartModel | Blend) -> None:
-        self._model = model
-
-    def fit(self, train: Interactions) -> None:
-        """Learn the model from other events."""
-        self._model.fit(train)
-
-    def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
-        """(users, candidates) scores of the factors, those of items without events mapped from content."""
-        return self._model.collaborative(users, candidates)
-
-
 class SlateMaker:
-    """Makes slates over one state of a database; reading only, so that threads may share it."""
+    """Makes slates over one state of a database. It only reads, so threads may share it."""
 
     def __init__(
         self,
@@ -69,10 +52,12 @@ class SlateMaker:
     ) -> None:
         """
         Args:
-            interactions: everybody's events; without them content alone decides.
-            clusters: of the index: for long-tail interests and exploration, which there is none of without.
+            space: the items.
+            interactions: events of all users; without them content alone decides.
+            clusters: of the index; without them there are no long-tail interests and no exploration.
             model: a fitted model that scores items without events.
-            outcomes: what logged exploration came to.
+            outcomes: of logged exploration.
+            interest_settings: settings that divide histories into interests.
         """
         self.space, self.interactions, self.clusters = space, interactions, clusters
         self._outcomes = outcomes or ExplorationOutcomes.none(len(space), len(clusters) if clusters else 0)
@@ -81,11 +66,11 @@ class SlateMaker:
             self.recommender.fit(interactions)
 
     def rank(self, history: History, now_us: int) -> Ranking:
-        """How well every item suits a user; see `InterestRecommender.rank`."""
+        """Score every item for a user; see `InterestRecommender.rank`."""
         return self.recommender.rank(history, now_us)
 
     def allowed(self, history: History, settings: SlateSettings, now_us: int) -> NDArray[np.bool_]:
-        """(n,) what may be shown to a user now: showable items that the user has not just had to do with."""
+        """(n,) whether an item may be shown to a user now: it is showable, and the user has no recent event on it."""
         allowed = self.space.showable(now_us, age=settings.age)
         days = settings.repeat_after_days
         seen = history.items if days is None else history.items[history.times > now_us - days * DAY_US]
@@ -101,13 +86,14 @@ class SlateMaker:
         rng: np.random.Generator,
         caps: NDArray[np.int64] | None = None,
     ) -> tuple[list[Slot], Ranking]:
-        """The slots of a slate in order, fewer than k where items are too few; and the ranking they were taken from.
+        """Make a slate: its slots in order, fewer than k if there are too few items, and the ranking behind it.
 
         Args:
-            history: may be empty: popular items, and new ones by exploration.
+            history: if it is empty, popular items and, by exploration, new ones.
+            settings: of the slate.
             now_us: microseconds since 1970.
             rng: of exploration; the same state gives the same slate.
-            caps: (n,) the value of the capped column as a number, -1 for none.
+            caps: (n,) the value of the capped column as a number, -1 for no value.
         """
         ranking = self.rank(history, now_us)
         allowed = self.allowed(history, settings, now_us)
@@ -133,35 +119,42 @@ class SlateMaker:
     def similar(
         self, place: int, k: int, *, now_us: int, kinds: Iterable[str] = (), near_duplicate: float = 1.0
     ) -> list[tuple[int, float]]:
-        """What sits next to an item by content alone: places and cosines, best first, itself left out.
+        """Find the nearest items by content alone: rows and cosines, best first, without the item itself.
 
         Args:
-            kinds: only these; any where there are none.
-            near_duplicate: the cosine from which two of them show the same, and only the nearer one stays.
+            place: row of the item.
+            k: maximum number of results.
+            now_us: microseconds since 1970; only items that may be shown then.
+            kinds: only items of these kinds; all kinds by default.
+            near_duplicate: cosine from which two results count as the same; only the nearer one is kept. 1 keeps all.
         """
         cosines = self.space.vectors @ self.space.vectors[place]
         allowed = self.space.showable(now_us) & self.space.has_vector
         allowed[place] = False
-        wanted = list(kinds)
-        if wanted:
-            allowed &= np.isin(self.recommender.kinds.codes, self.recommender.kinds.codes_of(wanted))
+        only_kinds = list(kinds)
+        if only_kinds:
+            allowed &= np.isin(self.recommender.kinds.codes, self.recommender.kinds.codes_of(only_kinds))
         fitting = np.flatnonzero(allowed)
         size = min(len(fitting), 10 * k + 100)
         fitting = fitting[np.argpartition(-cosines[fitting], size - 1)[:size]] if size else fitting
         found: list[int] = []
-        for one in fitting[np.argsort(-cosines[fitting], kind="stable")]:
-            beside = self.space.vectors[found] @ self.space.vectors[one]
-            if not len(found) or float(beside.max()) < near_duplicate or near_duplicate >= 1:
-                found.append(int(one))
+        for candidate in fitting[np.argsort(-cosines[fitting], kind="stable")]:
+            to_results = self.space.vectors[found] @ self.space.vectors[candidate]
+            if not len(found) or float(to_results.max()) < near_duplicate or near_duplicate >= 1:
+                found.append(int(candidate))
             if len(found) == k:
                 break
-        return [(one, float(cosines[one])) for one in found]
+        return [(result, float(cosines[result])) for result in found]
 
     def rank_users(self, place: int, k: int) -> list[RankedUser]:
-        """The users who would want an item, by the events of theirs that are nearest to it, best first.
+        """Rank the users who are probably interested in an item, by their events nearest to it, best first.
 
-        Users who have had to do with the item already are left out. Content alone decides, so that an item nobody has
-        clicked is answered as one that everybody has.
+        Users with an event on the item are left out. Content alone decides, so a new item works as well as a popular
+        one.
+
+        Args:
+            place: row of the item.
+            k: maximum number of users.
         """
         events = self.interactions
         if events is None or not len(events):
@@ -174,13 +167,8 @@ class SlateMaker:
         first = np.searchsorted(users, np.arange(len(events.user_ids)))
         near = np.arange(len(users)) - first[users] < NEAREST_EVENTS
         scores = np.bincount(users[near], weights=cosines[items[near]], minlength=len(first)) / NEAREST_EVENTS
-        asked = np.bincount(users, minlength=len(first)) > 0
-        asked[users[items == place]] = False
-        scores[~asked] = -np.inf
-        best = np.argsort(-scores, kind="stable")[: min(k, int(asked.sum()))]
+        eligible = np.bincount(users, minlength=len(first)) > 0
+        eligible[users[items == place]] = False
+        scores[~eligible] = -np.inf
+        best = np.argsort(-scores, kind="stable")[: min(k, int(eligible.sum()))]
         return [RankedUser(int(user), float(scores[user]), int(items[first[user]])) for user in best]
-
-
-def make_history(places: Places, now_us: int) -> History:
-    """A history of items in order, the last of them now, a minute after the one before."""
-    return History.of(places, now_us - np.arange(len(places), dtype=np.int64)[::-1] * 60_000_000)

@@ -1,4 +1,4 @@
-"""What recommendation gives back."""
+"""Results of recommendation."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from firstsight.recommend.slates.slate_composer import Source
 
 @dataclass(frozen=True)
 class Recommendation:
-    """One item of a slate, with what brought it.
+    """One item of a slate and the reason for it.
 
     Attributes:
         score: standard deviations above the mean of its kind, for this user.
-        source: an interest of the user (recent, lasting, long_tail), users alike (neighbours), everybody (popular), its
-            date (newest) where there are no events at all, or exploration (new: hardly shown yet; nearby: beside what
-            the user knows).
-        because: an item of the user's history that the interest is named by, of the recent ones the nearest; None
-            where there is none.
-        explore: exploration put it there.
+        source: the reason: an interest of the user (recent, lasting, long_tail), similar users (neighbours), popularity
+            (popular), its date if there are no events at all (newest), or exploration (new: hardly shown yet; nearby:
+            from a cluster next to those of the user).
+        because: the item of the history that names the interest: the nearest recent one, or the medoid; None for no
+            interest.
+        explore: whether exploration chose the item.
         propensity: the probability that this slot holds this item, 0 to 1; see `slate_composer.Slot`.
     """
 
@@ -36,13 +36,13 @@ class Recommendation:
     propensity: float
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The item as JSON fields."""
         return asdict(self) | {"score": round(self.score, 4), "propensity": round(self.propensity, 6)}
 
 
 @dataclass(frozen=True)
 class UserInterest:
-    """An interest of a user, named by an item of the history; `share` is of the slots that go to interests."""
+    """An interest of a user, named by an item of the history; `share` is its share of the slots for interests."""
 
     kind: InterestKind
     item_id: str
@@ -54,12 +54,12 @@ class Slate(list[Recommendation]):
     """Recommendations for one user, in the order of their slots.
 
     Attributes:
-        slate_id: of the log, where it was logged; a new one in any case.
-        user_id: None for somebody without a name.
+        slate_id: a new id; the log of slates has it if the slate was logged.
+        user_id: None for a person without a user id.
         made_at: UTC.
-        events: of the user, on items that the database has; 0 for somebody of whom nothing is known.
-        interests: that the history fell into.
-        missing: of kinds with a quota, how many slots no item was there for.
+        events: number of the user's events on items of the database; 0 for an unknown user.
+        interests: interests found in the history.
+        missing: number of slots that stayed empty, by kind with a quota.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Slate(list[Recommendation]):
 
 @dataclass(frozen=True)
 class SimilarItem:
-    """An item beside another; `score` is the cosine of their vectors, -1 to 1."""
+    """An item similar to another one; `score` is the cosine of their vectors, -1 to 1."""
 
     item_id: str
     kind: str
@@ -88,17 +88,17 @@ class SimilarItem:
     score: float
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The item as JSON fields."""
         return asdict(self) | {"score": round(self.score, 4)}
 
 
 @dataclass(frozen=True)
 class InterestedUser:
-    """A user who would want an item.
+    """A user who is probably interested in an item.
 
     Attributes:
-        score: mean cosine of the item to the three items of the user's that are nearest to it, -1 to 1.
-        because: the nearest of them.
+        score: mean cosine of the item and its three nearest items of the user's history, -1 to 1.
+        because: the nearest of these items.
     """
 
     user_id: str
@@ -106,5 +106,5 @@ class InterestedUser:
     because: str
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The user as JSON fields."""
         return asdict(self) | {"score": round(self.score, 4)}

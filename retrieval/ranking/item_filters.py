@@ -87,11 +87,11 @@ _NOISE = (
     r",? ?\S+\.rs:[\d:]+$",
     r"[ .)]+$",
 )
-"""What LanceDB's parser says around its reason: its own layers, the statement it builds, places in its source."""
+"""Parts of LanceDB's messages around the reason: its layers, the statement that it builds, places in its source."""
 
 
 def explain_condition_error(store: Store, where: str, message: str) -> str:
-    """What LanceDB says of a condition, in terms of this database."""
+    """Explain LanceDB's error about a condition in terms of this database."""
     columns, where = _columns(store), shortened(where)
     unknown = re.search(r"No field named ([^\s.]+(?:\.[^\s.]+)*)", message)
     if unknown:

@@ -1,4 +1,4 @@
-"""Databases with items, without encoding anything: rows written through the store."""
+"""Databases with items that the store writes directly, without encoding."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MakeStore = Callable[..., Store]
 
 @pytest.fixture
 def make_store(tmp_path: Path) -> MakeStore:
-    """A database of the items of a space; titles and texts by item id."""
+    """A function that makes a database of the items of a space, with titles by item id."""
 
     def made(space: ItemSpace, titles: dict[str, str] | None = None, name: str = "db") -> Store:
         spec = EncoderSpec(name="synthetic", dim=space.vectors.shape[1], image_size=1, fingerprint="of vectors alone")
@@ -29,7 +29,7 @@ def make_store(tmp_path: Path) -> MakeStore:
 
 
 def write_items(store: Store, space: ItemSpace, titles: dict[str, str] | None = None) -> None:
-    """Write the items of a space over those of the same id."""
+    """Write the items of a space; items with the same ids are overwritten."""
     now = datetime.now(UTC)
     store.write_items(
         [

@@ -24,14 +24,14 @@ def clustered_space(items: int, *, clusters: int = 6, dim: int = 16, spread: flo
 def make_preference_log(
     space: ItemSpace, users: int, *, events: int = 12, clusters: int = 6, noise: float = 0.1, seed: int = 0
 ) -> Interactions:
-    """Users who each like one cluster, with some events at random."""
+    """Events of users who like one cluster each, with some random events."""
     rng = np.random.default_rng(seed)
-    who = np.repeat(np.arange(users), events)
-    liked = rng.integers(0, clusters, users)[who]
+    user_of_event = np.repeat(np.arange(users), events)
+    liked = rng.integers(0, clusters, users)[user_of_event]
     per_cluster = len(space) // clusters
-    items = liked + clusters * rng.integers(0, per_cluster, len(who))
-    astray = rng.random(len(who)) < noise
+    items = liked + clusters * rng.integers(0, per_cluster, len(user_of_event))
+    astray = rng.random(len(user_of_event)) < noise
     items[astray] = rng.integers(0, len(space), int(astray.sum()))
-    ids = np.array([f"u{n:03d}" for n in who], dtype=object)
-    times = START_US + rng.integers(0, 30 * DAY_US, len(who))
+    ids = np.array([f"u{n:03d}" for n in user_of_event], dtype=object)
+    times = START_US + rng.integers(0, 30 * DAY_US, len(user_of_event))
     return Interactions.of(space, ids, items.astype(np.int64), times)

@@ -1,4 +1,4 @@
-"""What recommenders are compared with."""
+"""Baselines that recommenders are compared with."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from firstsight.errors import QueryError
-from firstsight.recommend.events.interactions import History, Interactions, Recommender
+from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.items import ItemSpace
 from firstsight.recommend.models.baselines import EASE, MeanProfile, Popularity, RandomOrder
+from firstsight.recommend.recommender import Recommender
 from tests.recommend.synthetic_events import clustered_space, make_preference_log
 
 MODELS = [RandomOrder, Popularity, MeanProfile, EASE]
@@ -68,7 +69,7 @@ def test_ease_solves_its_constrained_least_squares(log: Interactions) -> None:
 
 
 def test_ease_leaves_items_beyond_its_limit_alone(log: Interactions) -> None:
-    model = EASE(most_items=10)
+    model = EASE(max_items=10)
     model.fit(log)
     scores = model.scores(log.histories()[:20], np.arange(60))
     assert np.count_nonzero(np.abs(scores).sum(axis=0)) <= 10

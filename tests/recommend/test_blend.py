@@ -1,4 +1,4 @@
-"""Content and collaborative scores in one, and which blend is chosen."""
+"""Blends of content and collaborative scores, and their selection."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from firstsight.recommend.evaluation.measures import recall
 from firstsight.recommend.evaluation.protocols import item_cold
 from firstsight.recommend.events.interactions import History
 from firstsight.recommend.models import blend_selection
-from firstsight.recommend.models.blend import Blend, BlendSettings, Content, blend_scores, max_cosines, standardise_rows
+from firstsight.recommend.models.blend import Blend, MaxSimilarity
+from firstsight.recommend.models.blend_scoring import BlendSettings, blend_scores, max_cosines, standardise_rows
 from firstsight.recommend.models.blend_selection import check_enough_events, choose_settings
 from firstsight.recommend.models.text_vectors import WordSpace, content_vectors
 from tests.recommend.synthetic_events import clustered_space, make_preference_log
@@ -38,7 +39,7 @@ def test_scores_are_standardised_over_the_candidates_of_each_user() -> None:
 
 def test_a_blend_finds_cold_items_and_never_does_worse_than_chance_parents() -> None:
     split = item_cold(LOG, seed=2)
-    blend, content = Blend(SPACE.vectors), Content(SPACE.vectors)
+    blend, content = Blend(SPACE.vectors), MaxSimilarity(SPACE.vectors)
     with pytest.raises(QueryError, match="fit it"):
         blend.scores(split.histories, split.candidates)
     blend.fit(split.train)
@@ -65,7 +66,7 @@ def test_given_settings_are_kept() -> None:
     blend = Blend(SPACE.vectors, settings)
     blend.fit(split.train)
     assert blend.settings is settings
-    content = Content(SPACE.vectors)
+    content = MaxSimilarity(SPACE.vectors)
     assert split.rank(blend, 5).tolist() == split.rank(content, 5).tolist()
 
 

@@ -40,9 +40,9 @@ def test_folding_in_gives_the_users_that_implicit_learned() -> None:
 def test_a_user_without_events_is_the_mean_user() -> None:
     factors = fit_factors(LOG)
     nobody = History.of(np.empty(0, dtype=np.int64))
-    assert factors.fold_in([nobody])[0] == pytest.approx(factors.crowd)
-    cold = Factors(np.zeros_like(factors.items), factors.gram, factors.crowd, 1.0)
-    assert cold.fold_in([LOG.history(0)])[0] == pytest.approx(factors.crowd)
+    assert factors.fold_in([nobody])[0] == pytest.approx(factors.mean_user)
+    cold = Factors(np.zeros_like(factors.items), factors.gram, factors.mean_user, 1.0)
+    assert cold.fold_in([LOG.history(0)])[0] == pytest.approx(factors.mean_user)
 
 
 def test_als_finds_what_new_users_like() -> None:

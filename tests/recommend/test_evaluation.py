@@ -71,14 +71,14 @@ def test_users_are_the_same_however_much_of_them_is_known(reports: list[Protocol
 
 
 def test_figures_are_json_without_nan(reports: list[ProtocolReport]) -> None:
-    said = json.dumps([report.as_dict() for report in reports], allow_nan=False)
-    back = json.loads(said)
+    text = json.dumps([report.as_dict() for report in reports], allow_nan=False)
+    back = json.loads(text)
     assert back[0]["models"][0]["recall_warm"] is None
     assert back[0]["models"][0]["behind_best"] is None
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("settings", "message"),
     [
         ({"protocols": ["leave-one-out"]}, "item-cold, user-cold, time"),
         ({"seeds": 0}, "1 or more seeds"),
@@ -86,9 +86,9 @@ def test_figures_are_json_without_nan(reports: list[ProtocolReport]) -> None:
         ({"share": 1.5}, "between 0 and 1"),
     ],
 )
-def test_what_cannot_be_evaluated_is_refused(log: Interactions, asked: dict[str, object], said: str) -> None:
-    with pytest.raises(QueryError, match=said):
-        evaluate_recommenders(log, MODELS, **asked)  # type: ignore[arg-type]
+def test_what_cannot_be_evaluated_is_refused(log: Interactions, settings: dict[str, object], message: str) -> None:
+    with pytest.raises(QueryError, match=message):
+        evaluate_recommenders(log, MODELS, **settings)  # type: ignore[arg-type]
 
 
 def test_the_page_has_tables_and_plots_and_escapes_names(log: Interactions, tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_the_page_has_tables_and_plots_and_escapes_names(log: Interactions, tmp_
     write_recommender_page(tmp_path / "page.html", some, "a <database>")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert page.count("<table>") == 3
-    assert page.count("<svg") == 7  # two for each report, and one over what is known of new users
+    assert page.count("<svg") == 7  # two for each report, and one over the number of known events
     assert "<b>random" not in page
     assert "&lt;b&gt;random&lt;/b&gt;" in page
     assert "a &lt;database&gt;" in page

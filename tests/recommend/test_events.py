@@ -1,4 +1,4 @@
-"""The log of events: what is taken, what is refused, and what comes back."""
+"""The log of events: usable rows, refused rows, and reading them back."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_every_format_says_the_same(make_store: MakeStore, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("bad", "said"),
+    ("bad", "message"),
     [
         ({"weight": float("nan")}, "weight 'nan'"),
         ({"weight": float("inf")}, "weight 'inf'"),
@@ -100,13 +100,13 @@ def test_every_format_says_the_same(make_store: MakeStore, tmp_path: Path) -> No
     ],
 )
 def test_a_bad_row_is_refused_by_its_place_and_costs_no_other(
-    log: Events, tmp_path: Path, bad: dict[str, object], said: str
+    log: Events, tmp_path: Path, bad: dict[str, object], message: str
 ) -> None:
     good = [row("u", f"i{n:04d}", T + n) for n in range(12)]
     added = log.add(lines(tmp_path / "log.jsonl", [*good, row() | bad]))
     assert (added.added, added.refused) == (12, 1)
     assert f"log.jsonl, line 13: {added.refusals[0].partition(': ')[2]}" in added.refusals[0]
-    assert said in added.refusals[0]
+    assert message in added.refusals[0]
 
 
 def test_times_that_cannot_be_told_are_never_guessed(log: Events, tmp_path: Path) -> None:
@@ -128,12 +128,12 @@ def test_a_time_between_1995_and_2100_has_one_unit(second: int, unit: str) -> No
 
 
 def test_what_is_no_event_file_is_refused_whole(log: Events, tmp_path: Path) -> None:
-    for rows, said in (
+    for rows, message in (
         ([], "has no events"),
         ([{"user_id": "u", "timestamp": T}], "no column item_id"),
         ([row(weight=-1)], "none of the 1 rows"),
     ):
-        with pytest.raises(CatalogError, match=said):
+        with pytest.raises(CatalogError, match=message):
             log.add(lines(tmp_path / "log.jsonl", rows))
     with pytest.raises(CatalogError, match="fortnights"):
         log.add(lines(tmp_path / "log.jsonl", [row()]), time_unit="fortnights")  # type: ignore[arg-type]

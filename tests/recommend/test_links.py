@@ -9,7 +9,8 @@ import pytest
 
 from firstsight.encoders.base import Vectors
 from firstsight.errors import CatalogError, QueryError
-from firstsight.recommend.evaluation.link_evaluation import evaluate_links, read_links
+from firstsight.recommend.evaluation.item_links import read_links
+from firstsight.recommend.evaluation.link_evaluation import evaluate_links
 from firstsight.recommend.items import ItemSpace
 from firstsight.storage.store import Store
 from tests.retrieval.synthetic_items import SyntheticItems
@@ -17,7 +18,7 @@ from tests.retrieval.synthetic_items import SyntheticItems
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """Items 0 to 159 in eight directions, n % 8; every seventh of them starts a new `group`, every tenth has none."""
+    """Items 0 to 159 in eight directions, n % 8; every seventh starts a new `group`, every tenth has none."""
     return SyntheticItems(tmp_path_factory.mktemp("links") / "db", items=160).store
 
 
@@ -64,7 +65,7 @@ def test_the_most_linked_does_not_see_the_answers_of_its_own_query(tmp_path: Pat
     file = written(tmp_path / "l.csv", "from,to\na,b\nc,d\n")
     (report,) = evaluate_links(space, read_links(file, store, space), k=1)
     popularity = next(one for one in report.models if one.model == "most linked")
-    assert popularity.recall == 0  # before its own answer comes that of the other
+    assert popularity.recall == 0  # the answer of the other query comes first
 
 
 def test_a_group_is_as_near_as_its_nearest_items(store: Store, tmp_path: Path) -> None:
@@ -93,7 +94,7 @@ def test_ends_that_are_not_there_are_counted(store: Store, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("text", "column", "error", "said"),
+    ("text", "column", "error", "message"),
     [
         ("a,b\n1,2\n", None, CatalogError, "from and to"),
         ("from,to\ni00001,\n", None, CatalogError, "has two ends"),
@@ -102,9 +103,9 @@ def test_ends_that_are_not_there_are_counted(store: Store, tmp_path: Path) -> No
     ],
 )
 def test_what_is_wrong_with_a_file_is_said(
-    store: Store, tmp_path: Path, text: str, column: str | None, error: type[Exception], said: str
+    store: Store, tmp_path: Path, text: str, column: str | None, error: type[Exception], message: str
 ) -> None:
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         read_links(written(tmp_path / "l.csv", text), store, ItemSpace.load(store), column=column)
 
 

@@ -1,4 +1,4 @@
-"""What the measures say of rankings worked out by hand."""
+"""Measures of rankings, against figures worked out by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cold-start models in the database: fitted, kept, loaded, and good for items that came later."""
+"""Cold-start models in the database: fitting, storing, loading, and scores of items that come later."""
 
 from __future__ import annotations
 
@@ -132,8 +132,8 @@ def test_serving_loads_neither_torch_nor_implicit(make_store: MakeStore) -> None
         "print(model.scores([History.of(np.array([1, 2]))], np.arange(9)).shape)\n"
         "print({'torch', 'implicit', 'transformers', 'openvino'} & set(sys.modules))\n"
     )
-    said = subprocess.run([sys.executable, "-c", code, store.uri], capture_output=True, text=True, check=True)
-    assert said.stdout.splitlines() == ["(1, 9)", "set()"]
+    done = subprocess.run([sys.executable, "-c", code, store.uri], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["(1, 9)", "set()"]
 
 
 def test_a_model_fits_the_real_encoder_s_index(sample_db: Path) -> None:

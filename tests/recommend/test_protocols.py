@@ -64,7 +64,7 @@ def test_cold_items_have_no_event_and_only_they_are_ranked() -> None:
 
 @pytest.mark.parametrize("first", [0, 1, 5])
 def test_cold_users_have_their_first_events_only_and_teach_nothing(first: int) -> None:
-    split = user_cold(LOG, first=first, least=6, seed=1)
+    split = user_cold(LOG, first=first, min_events=6, seed=1)
     for user, history in zip(split.users.tolist(), split.histories, strict=True):
         assert history.items.tolist() == LOG.history(user).items[:first].tolist()
         assert not np.isin(split.train.users, user).any()
@@ -74,7 +74,7 @@ def test_cold_users_have_their_first_events_only_and_teach_nothing(first: int) -
 
 
 def test_the_same_users_are_asked_whatever_is_known_of_them() -> None:
-    known = [user_cold(LOG, first=first, least=11).users.tolist() for first in (1, 5, 10)]
+    known = [user_cold(LOG, first=first, min_events=11).users.tolist() for first in (1, 5, 10)]
     assert set(known[2]) <= set(known[1]) <= set(known[0])
 
 

@@ -15,7 +15,7 @@ import firstsight
 from firstsight.database import Database
 from firstsight.errors import QueryError
 from firstsight.recommend.items import ItemSpace
-from firstsight.recommend.slates.long_tail import Clusters
+from firstsight.recommend.semantic_ids.clusters import Clusters
 from firstsight.recommend.slates.slate_log import read_outcomes
 from firstsight.storage.side_tables import open_side_table
 from firstsight.storage.store import Store
@@ -166,10 +166,10 @@ def test_a_profile_is_read_from_a_file(db_with_events: Database, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
-        ("{", "no JSON"),
-        ("[" * 100_000, "no JSON"),
+        ("{", "not JSON"),
+        ("[" * 100_000, "not JSON"),
         ("[]", "not an object"),
         ('{"users": 1}', "not an object"),
         ("{}", "neither user nor history"),
@@ -185,11 +185,11 @@ def test_a_profile_is_read_from_a_file(db_with_events: Database, tmp_path: Path)
     ],
 )
 def test_a_profile_that_cannot_be_used_is_refused_with_its_reason(
-    sample_db: Path, tmp_path: Path, text: str, said: str
+    sample_db: Path, tmp_path: Path, text: str, message: str
 ) -> None:
     path = tmp_path / "profile.json"
     path.write_text(text)
-    with pytest.raises(QueryError, match=said):
+    with pytest.raises(QueryError, match=message):
         firstsight.open(sample_db).recommend(profile=path)
 
 

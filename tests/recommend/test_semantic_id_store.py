@@ -1,4 +1,4 @@
-"""Semantic IDs in a database: kept by version, stable while items come, and a filter of searches."""
+"""Semantic IDs in a database: versions, stability when items are added, and filters of searches."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import firstsight
 from firstsight.database import Database
 from firstsight.errors import QueryError, StoreError
 from firstsight.recommend.items import ItemSpace
-from firstsight.recommend.semantic_ids import semantic_id_store
-from firstsight.recommend.semantic_ids.codebooks import clusters
+from firstsight.recommend.semantic_ids import semantic_id_assignment
+from firstsight.recommend.semantic_ids.clusters import assign_clusters
 from firstsight.recommend.semantic_ids.semantic_id_store import load_codebooks, read_codes
 from firstsight.storage.semantic_id_table import MOST_MATCHES, replace_semantic_ids
 from firstsight.storage.side_tables import open_side_table
@@ -46,7 +46,7 @@ def test_every_item_has_an_id_of_its_own(items_db: SyntheticItems) -> None:
 
 def test_items_that_come_change_no_id(items_db: SyntheticItems) -> None:
     db = database(items_db)
-    db.fit_semantic_ids(levels=2, codes=4)  # so few that many items are equal: their last number must stay, too
+    db.fit_semantic_ids(levels=2, codes=4)  # with so few codes, copy numbers must stay as well
     before = ids_of(db)
     items_db.add(80)
     assert db.semantic_id_versions()[0].waiting == 80
@@ -106,11 +106,11 @@ def test_a_fit_that_was_killed_leaves_the_version_before_in_use(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(semantic_id_store, "upsert", killed)
+        patched.setattr(semantic_id_assignment, "upsert", killed)
         with pytest.raises(KeyboardInterrupt):
             db.fit_semantic_ids(codes=8)
     assert ids_of(db) == before
-    assert len(read_codes(items_db.store, 2)[0]) == 400  # what it left
+    assert len(read_codes(items_db.store, 2)[0]) == 400  # rows that the killed fit left
     again = db.fit_semantic_ids(codes=16)
     assert (again.version, again.assigned) == (2, 400)
     books = load_codebooks(items_db.store)
@@ -126,7 +126,7 @@ def test_clusters_are_the_first_numbers_of_the_stored_ids(items_db: SyntheticIte
     assert version_and_books is not None
     space = ItemSpace.load(items_db.store)
     firsts = [int(text.partition("-")[0]) for text in ids_of(db).values()]
-    assert clusters(space, version_and_books[1]).tolist() == firsts
+    assert assign_clusters(space, version_and_books[1]).tolist() == firsts
 
 
 def test_tokens_of_all_levels_are_one_vocabulary(items_db: SyntheticItems) -> None:

@@ -1,4 +1,4 @@
-"""Semantic IDs: codes that are coarse to fine, unique in the end, and never change for what is there."""
+"""Semantic IDs: codes go from coarse to fine, copies make them unique, and existing IDs never change."""
 
 from __future__ import annotations
 
@@ -10,13 +10,9 @@ from hypothesis import strategies as st
 from firstsight.encoders.base import Vectors
 from firstsight.errors import QueryError
 from firstsight.recommend.items import ItemSpace
-from firstsight.recommend.semantic_ids.codebooks import (
-    Codebooks,
-    clusters,
-    count_copies,
-    default_code_count,
-    uniqueness,
-)
+from firstsight.recommend.semantic_ids.clusters import assign_clusters
+from firstsight.recommend.semantic_ids.codebooks import Codebooks, default_code_count
+from firstsight.recommend.semantic_ids.codes import count_copies, uniqueness
 
 
 def blobs(items: int, groups: int, *, dim: int = 24, spread: float = 0.25, seed: int = 1) -> tuple[Vectors, np.ndarray]:
@@ -29,7 +25,7 @@ def blobs(items: int, groups: int, *, dim: int = 24, spread: float = 0.25, seed:
 
 
 def purity(code: np.ndarray, group: np.ndarray) -> float:
-    """The share of items that are of the commonest group of their code."""
+    """Share of items in the most common group of their code."""
     return float(sum(np.bincount(group[code == one]).max() for one in np.unique(code)) / len(code))
 
 
@@ -56,7 +52,7 @@ def test_items_of_a_prefix_are_of_one_kind_and_those_of_shuffled_codes_are_not()
 
 
 def test_items_far_more_alike_than_most_still_have_codes_of_their_own() -> None:
-    """Variants of one product: what tells them apart is small beside what tells products apart."""
+    """Variants of a product differ much less than products do."""
     draw = np.random.default_rng(3)
     families, _ = blobs(250, 250, dim=64)
     rows = np.repeat(families, 6, axis=0) + 0.02 * draw.standard_normal((1_500, 64))
@@ -75,7 +71,7 @@ def test_what_has_no_vector_has_no_code_and_no_cluster() -> None:
     vectors[[3, 77]] = 0
     codes = Codebooks.fit(vectors).encode(vectors)
     assert np.flatnonzero((codes == -1).all(axis=1)).tolist() == [3, 77]
-    found = clusters(ItemSpace.of([f"i{n:03d}" for n in range(200)], vectors))
+    found = assign_clusters(ItemSpace.of([f"i{n:03d}" for n in range(200)], vectors))
     assert np.flatnonzero(found == -1).tolist() == [3, 77]
     assert found.dtype == np.int32
     assert found.max() < default_code_count(198)
@@ -85,8 +81,8 @@ def test_clusters_of_stored_codebooks_are_their_first_level() -> None:
     vectors, _ = blobs(400, 8)
     books = Codebooks.fit(vectors[:300])
     space = ItemSpace.of([f"i{n:03d}" for n in range(400)], vectors)
-    assert (clusters(space, books) == books.encode(vectors)[:, 0]).all()
-    assert (clusters(ItemSpace.of(["one"], vectors[:1])) == [0]).all()
+    assert (assign_clusters(space, books) == books.encode(vectors)[:, 0]).all()
+    assert (assign_clusters(ItemSpace.of(["one"], vectors[:1])) == [0]).all()
 
 
 def test_equal_vectors_are_more_than_the_codes_there_can_be() -> None:
@@ -97,11 +93,11 @@ def test_equal_vectors_are_more_than_the_codes_there_can_be() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings_", "said"),
+    ("settings_", "message"),
     [({"levels": 0}, "0 levels"), ({"codes": 1}, "1 codes a level"), ({"codes": 41}, "40 items with a vector")],
 )
-def test_what_cannot_be_fitted_is_refused(settings_: dict[str, int], said: str) -> None:
-    with pytest.raises(QueryError, match=said):
+def test_what_cannot_be_fitted_is_refused(settings_: dict[str, int], message: str) -> None:
+    with pytest.raises(QueryError, match=message):
         Codebooks.fit(blobs(40, 2)[0], **settings_)
 
 

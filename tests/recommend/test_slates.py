@@ -1,4 +1,4 @@
-"""Slates: interests, what comes back, what follows, quotas, caps and exploration."""
+"""Slates: interests, old and new ones, quotas, caps and exploration."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from firstsight.errors import QueryError
 from firstsight.recommend.events.interactions import DAY_US, History, Interactions
 from firstsight.recommend.items import ItemSpace, Places
+from firstsight.recommend.semantic_ids.clusters import Clusters
 from firstsight.recommend.slates.exploration import ExplorationOutcomes, explored_slots
 from firstsight.recommend.slates.interests import InterestSettings
-from firstsight.recommend.slates.long_tail import Clusters
-from firstsight.recommend.slates.slate_composer import SlateSettings, Slot, spread
+from firstsight.recommend.slates.slate_composer import Slot, spread
 from firstsight.recommend.slates.slate_maker import SlateMaker
+from firstsight.recommend.slates.slate_settings import SlateSettings
 
 NOW = 1_790_000_000_000_000
 TOPICS, EACH, DIM = 30, 60, 48
@@ -65,8 +66,8 @@ def maker(space: ItemSpace) -> SlateMaker:
     return SlateMaker(space, clusters=clusters_of(space))
 
 
-def make(maker: SlateMaker, history: History, how: SlateSettings = PLAIN, seed: int = 0) -> list[Slot]:
-    return maker.slate(history, how, now_us=NOW, rng=np.random.default_rng(seed))[0]
+def make(maker: SlateMaker, history: History, slate_settings: SlateSettings = PLAIN, seed: int = 0) -> list[Slot]:
+    return maker.slate(history, slate_settings, now_us=NOW, rng=np.random.default_rng(seed))[0]
 
 
 def test_lasting_interests_are_the_topics_of_a_history_in_proportion(maker: SlateMaker) -> None:
@@ -92,7 +93,7 @@ def test_an_old_interest_comes_back_and_a_recency_only_model_misses_it(space: It
     assert brought
     assert {slot.source for slot in brought} == {"long_tail"}
     assert {int(topic(slot.because)) for slot in brought} == {20}
-    # the same without lasting and long-tail interests
+    # without lasting and long-tail interests it is missed
     short = SlateMaker(space, interest_settings=InterestSettings(max_lasting=0))
     assert 20 not in topic(places_of(make(short, history, replace(PLAIN, k=100))))
 
@@ -139,7 +140,7 @@ def test_popularity_decides_for_a_new_user_and_fades_out(space: ItemSpace) -> No
 
 
 def test_neighbours_bring_what_users_alike_chose(space: ItemSpace) -> None:
-    # half of the users choose topic 2 and 28 together, which content does not say
+    # half of the users choose topics 2 and 28 together, although their content differs
     rng = np.random.default_rng(4)
     pairs = [(f"u{n}", t * EACH + int(rng.integers(EACH))) for n in range(300) for t in (2, 2, 2, 28, 28, 28)]
     pairs += [(f"v{n}", int(rng.integers(len(space)))) for n in range(300) for _ in range(6)]
@@ -150,7 +151,7 @@ def test_neighbours_bring_what_users_alike_chose(space: ItemSpace) -> None:
 
 
 class LikesTopic:
-    """A fitted model, as far as a slate needs one: it sees one topic in every user."""
+    """A fitted model for slates: every user likes one topic."""
 
     name = "likes a topic"
 
@@ -158,7 +159,7 @@ class LikesTopic:
         self._liked = liked
 
     def fit(self, train: Interactions) -> None:
-        """Nothing is learnt."""
+        """Do nothing: the topic is given."""
 
     def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
         return np.tile((topic(candidates) == self._liked).astype(np.float32), (len(users), 1))
@@ -169,9 +170,9 @@ def test_a_model_brings_items_without_events_that_content_would_not(space: ItemS
     users = np.repeat([f"u{n}" for n in range(40)], 5).astype(object)
     known = Interactions.of(space, users, rng.integers(0, 20 * EACH, 200), np.arange(200))
     history = events_on([3] * 20, [float(n) for n in range(20)])
-    how = replace(PLAIN, k=60)
-    with_model = topic(places_of(make(SlateMaker(space, known, model=LikesTopic(25)), history, how)))
-    without = topic(places_of(make(SlateMaker(space, known), history, how)))
+    slate_settings = replace(PLAIN, k=60)
+    with_model = topic(places_of(make(SlateMaker(space, known, model=LikesTopic(25)), history, slate_settings)))
+    without = topic(places_of(make(SlateMaker(space, known), history, slate_settings)))
     assert (with_model == 25).sum() >= 3
     assert 25 not in without
 
@@ -200,8 +201,8 @@ def three_kinds() -> ItemSpace:
 )
 def test_quotas_hold_exactly(quotas: dict[str, int], explore: float, merge: str, seed: int) -> None:
     space, maker = KINDS_MAKER
-    how = SlateSettings(k=18, quotas=quotas, explore=explore, merge=merge)  # type: ignore[arg-type]
-    shown = places_of(make(maker, events_on([3, 4, 5] * 4, [1.0] * 12), how, seed))
+    slate_settings = SlateSettings(k=18, quotas=quotas, explore=explore, merge=merge)  # type: ignore[arg-type]
+    shown = places_of(make(maker, events_on([3, 4, 5] * 4, [1.0] * 12), slate_settings, seed))
     kinds = space.kinds[shown].tolist()
     assert len(set(shown.tolist())) == len(shown)
     assert {kind: kinds.count(kind) for kind in quotas} == dict(quotas)
@@ -220,7 +221,7 @@ def test_shares_become_counts_by_largest_remainder() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"k": 0}, "0 slots"),
         ({"explore": 1.5}, "explore is 1.5"),
@@ -235,8 +236,8 @@ def test_shares_become_counts_by_largest_remainder() -> None:
         ({"repeat_after_days": -1.0}, "repeat_after_days"),
     ],
 )
-def test_a_setting_out_of_range_is_named(wrong: dict[str, object], said: str) -> None:
-    with pytest.raises(QueryError, match=said):
+def test_a_setting_out_of_range_is_named(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(QueryError, match=message):
         SlateSettings(**wrong)  # type: ignore[arg-type]
 
 
@@ -247,7 +248,7 @@ def test_near_duplicates_collapse_and_caps_hold() -> None:
     maker = SlateMaker(replace(space, vectors=vectors))
     history = events_on([3] * 10, [1.0] * 10)
     shown = places_of(make(maker, history, replace(PLAIN, k=40)))
-    assert (shown // EACH == 3).sum() == 21  # twenty others, and one of the thirty
+    assert (shown // EACH == 3).sum() == 21  # twenty others, and one of the thirty duplicates
     caps = np.arange(len(space)) % 4
     capped, _ = maker.slate(
         history, replace(PLAIN, k=12, cap=3), now_us=NOW, rng=np.random.default_rng(0), caps=caps.astype(np.int64)
@@ -256,8 +257,8 @@ def test_near_duplicates_collapse_and_caps_hold() -> None:
 
 
 def test_diversity_spreads_a_slate_over_topics(maker: SlateMaker, space: ItemSpace) -> None:
-    def likeness(how: SlateSettings) -> float:
-        vectors = space.vectors[places_of(make(maker, events_on([3, 4] * 5, [1.0] * 10), how))]
+    def likeness(slate_settings: SlateSettings) -> float:
+        vectors = space.vectors[places_of(make(maker, events_on([3, 4] * 5, [1.0] * 10), slate_settings))]
         return float((vectors @ vectors.T).mean())
 
     assert likeness(replace(PLAIN, diversity=0.6)) < likeness(PLAIN) - 0.02
@@ -272,8 +273,8 @@ def test_exploration_takes_its_share_and_logs_the_probabilities_it_used(space: I
     assert len(explored) / len(slots) == pytest.approx(0.1, abs=0.01)
     assert all(slot.propensity == pytest.approx(0.9) for slot in slots if not slot.explore)
     assert all(0 < slot.propensity <= 0.1 for slot in explored)
-    # weighed by the inverse of their propensities, draws count every item that could be drawn once: the propensities
-    # are those of the draws. Ten items of each cluster are open.
+    # with weights 1 / propensity, the draws count every open item once if the propensities are right; ten items of each
+    # cluster are open
     drawn = [slot for seed in range(600) for slot in make(maker, history, SlateSettings(k=1, explore=1.0), seed)]
     open_clusters = {int(topic(slot.place)) for slot in drawn}
     assert np.mean([1 / slot.propensity for slot in drawn]) == pytest.approx(10 * len(open_clusters), rel=0.05)
@@ -283,7 +284,7 @@ def test_clusters_in_which_exploration_paid_are_explored_more(space: ItemSpace) 
     clusters = clusters_of(space)
     known = Interactions.of(
         space, np.array(["u"] * len(space), dtype=object), np.arange(len(space)), np.arange(len(space))
-    )  # every item has events, so that only neighbouring clusters are open
+    )  # every item has events, so only neighbouring clusters are open
     near = clusters.nearest[3, :3]
     good, bad = np.zeros(TOPICS, dtype=np.int64), np.zeros(TOPICS, dtype=np.int64)
     good[near[2]], bad[near[:2]] = 50, 50
