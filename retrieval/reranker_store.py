@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from lancedb.table import Table
 
-from firstsight.errors import QueryError, StoreError, first_line
-from firstsight.storage.sessions import shared_session
-from firstsight.storage.sql.conditions import is_in, quote
+from firstsight.errors import QueryError, first_line
+from firstsight.heads.model_shelf import ModelShelf, ShelfSpec
+from firstsight.storage.side_tables import DatabaseAddress
 from firstsight.storage.tables import TIME
 
 TABLE = "rerankers"
@@ -60,26 +57,41 @@ class RerankerVersion:
         }
 
 
+def _from_row(row: dict[str, Any]) -> RerankerVersion:
+    return RerankerVersion(**row | {"columns": tuple(row["columns"]), "learned": tuple(row["learned"])})
+
+
+SHELF_SPEC = ShelfSpec(
+    TABLE,
+    SCHEMA,
+    flag="promoted",
+    slot="mode",
+    slot_noun="mode",
+    noun="reranker",
+    fit_command="firstsight rerank fit",
+    to_row=asdict,
+    from_row=_from_row,
+)
+
+
 class RerankerShelf:
     """The rerankers of one database. Promoted versions are cached per state of the table."""
 
     def __init__(self, uri: str) -> None:
-        self.uri = uri
-        self._absent = False
+        self._shelf = ModelShelf(DatabaseAddress(uri), SHELF_SPEC)
         self._promoted: dict[int, dict[str, RerankerVersion]] = {}
 
     def state(self) -> int | None:
-        """Return the latest version number of the table; None if no reranker was ever fitted.
-
-        At an object-store address, absence is checked only once, to save a round trip in every search.
-        """
-        table = self._open()
-        return None if table is None else table.version
+        """Return the latest version number of the table; None if no reranker was ever fitted."""
+        return self._shelf.state()
 
     def versions(self) -> list[RerankerVersion]:
         """Return every reranker, oldest first."""
-        table = self._open()
-        return [] if table is None else sorted(_read(table, None), key=lambda reranker: reranker.version)
+        return self._shelf.versions()
+
+    def version(self, version: int | None) -> RerankerVersion:
+        """Return a version by its number; None means the latest. Errors as `find_version`."""
+        return self._shelf.get(version)
 
     def promoted(self, state: int | None) -> dict[str, RerankerVersion]:
         """Return the promoted rerankers of a state of the table, by mode.
@@ -94,9 +106,7 @@ class RerankerShelf:
             return {}
         if state not in self._promoted:
             try:
-                table = shared_session(self.uri).open_table(TABLE)
-                table.checkout(state)
-                by_mode = {reranker.mode: reranker for reranker in _read(table, "promoted")}
+                by_mode = {reranker.mode: reranker for reranker in self._shelf.in_use(state)}
             except (ValueError, RuntimeError, OSError) as error:
                 raise QueryError(
                     f"the rerankers of this snapshot were removed ({first_line(error)}); start again at the first "
@@ -113,47 +123,15 @@ class RerankerShelf:
         Raises:
             StoreError: the database cannot be written.
         """
-        latest = max((reranker.version for reranker in self.versions()), default=0)
-        numbered = replace(fitted, version=latest + 1)
-        row = asdict(numbered) | {"figures": json.dumps(dict(fitted.figures))}
-        try:
-            table = shared_session(self.uri).create_table(TABLE, schema=SCHEMA, exist_ok=True)
-            table.add(pa.Table.from_pylist([row], schema=SCHEMA))
-        except (OSError, RuntimeError, ValueError) as error:
-            raise self._unwritable(error) from error
-        self._absent = False
-        return numbered
+        return self._shelf.add([fitted])[0]
 
     def promote(self, chosen: RerankerVersion) -> None:
-        """Use a version in searches of its mode, instead of the present one; a single commit, so never two at once."""
-        self._update(where=f"mode = {quote(chosen.mode)}", promoted=f"version = {chosen.version}")
+        """Use a version in searches of its mode, instead of the present one."""
+        self._shelf.use([chosen.version])
 
     def drop(self, versions: Sequence[int]) -> None:
         """Stop the use of these versions in searches."""
-        self._update(where=is_in("version", versions), promoted="false")
-
-    def _update(self, *, where: str, promoted: str) -> None:
-        table = self._open()
-        assert table is not None  # the caller has read a version from it
-        try:
-            table.update(where=where, values_sql={"promoted": promoted})
-        except (OSError, RuntimeError) as error:
-            raise self._unwritable(error) from error
-
-    def _unwritable(self, error: Exception) -> StoreError:
-        return StoreError(
-            f"{self.uri} could not be written ({first_line(error)}); check the free space and the access rights"
-        )
-
-    def _open(self) -> Table | None:
-        remote = "://" in self.uri
-        if (remote and self._absent) or (not remote and not (Path(self.uri) / f"{TABLE}.lance").is_dir()):
-            return None
-        try:
-            return shared_session(self.uri).open_table(TABLE)
-        except (ValueError, FileNotFoundError):
-            self._absent = True
-            return None
+        self._shelf.drop(versions)
 
 
 def normalise_text(text: str) -> str:
@@ -172,14 +150,7 @@ def find_version(shelf: RerankerShelf, version: int | None) -> RerankerVersion:
     Raises:
         QueryError: the version does not exist, or there is no reranker.
     """
-    versions = shelf.versions()
-    match = next((reranker for reranker in reversed(versions) if version in (None, reranker.version)), None)
-    if match is None:
-        listed = ", ".join(str(reranker.version) for reranker in versions)
-        missing = "reranker" if version is None else f"reranker {version}"
-        hint = listed or "none; fit one with: firstsight rerank fit"
-        raise QueryError(f"there is no {missing} in {shelf.uri}; its versions: {hint}")
-    return match
+    return shelf.version(version)
 
 
 def versions_to_evaluate(shelf: RerankerShelf, modes: Sequence[str]) -> list[RerankerVersion]:
@@ -190,19 +161,3 @@ def versions_to_evaluate(shelf: RerankerShelf, modes: Sequence[str]) -> list[Rer
         of_mode = [reranker for reranker in versions if reranker.mode == mode]
         selected += [reranker for reranker in of_mode if reranker.promoted or reranker is of_mode[-1]]
     return selected
-
-
-def _read(table: Table, condition: str | None) -> list[RerankerVersion]:
-    search = table.search()
-    rows = (search if condition is None else search.where(condition)).limit(None).to_arrow().to_pylist()
-    return [
-        RerankerVersion(
-            **row
-            | {
-                "columns": tuple(row["columns"]),
-                "learned": tuple(row["learned"]),
-                "figures": json.loads(row["figures"]),
-            }
-        )
-        for row in rows
-    ]

@@ -3,17 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 from lancedb.table import Table
 
 from firstsight.errors import StoreError, first_line
-from firstsight.storage.store import Store
+from firstsight.storage.layout import is_remote
+from firstsight.storage.sessions import SharedSession, shared_session
 
 
-def open_side_table(store: Store, name: str) -> Table | None:
+class TableLocation(Protocol):
+    """Where a database keeps its tables: a `Store`, or a `DatabaseAddress`."""
+
+    @property
+    def uri(self) -> str: ...
+    @property
+    def folder(self) -> Path | None: ...
+    @property
+    def session(self) -> SharedSession: ...
+
+
+@dataclass(frozen=True)
+class DatabaseAddress:
+    """The address of a database that is not open, and may not exist yet."""
+
+    uri: str
+
+    @property
+    def folder(self) -> Path | None:
+        """The database's folder; None at an object-store address."""
+        return None if is_remote(self.uri) else Path(self.uri)
+
+    @property
+    def session(self) -> SharedSession:
+        """The LanceDB session of the database.
+
+        Raises:
+            StoreError: the database cannot be opened.
+        """
+        return shared_session(self.uri)
+
+
+def open_side_table(store: TableLocation, name: str) -> Table | None:
     """Open the newest version of a table; None if the table does not exist yet."""
     if store.folder is not None and not (Path(store.folder) / f"{name}.lance").is_dir():
         return None
@@ -23,7 +57,7 @@ def open_side_table(store: Store, name: str) -> Table | None:
         return None
 
 
-def upsert(store: Store, name: str, schema: pa.Schema, key: str, rows: Sequence[Mapping[str, Any]]) -> int:
+def upsert(store: TableLocation, name: str, schema: pa.Schema, key: str, rows: Sequence[Mapping[str, Any]]) -> int:
     """Insert rows, or replace rows of equal key, in one commit; the caller holds the writer lock.
 
     Args:
@@ -49,11 +83,11 @@ def upsert(store: Store, name: str, schema: pa.Schema, key: str, rows: Sequence[
             .use_index(False)
             .execute(pa.Table.from_pylist(list(by_key.values()), schema=schema))
         )
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError) as error:  # ValueError: the table has another schema
         raise unwritable(store, error) from error
     return int(done.num_inserted_rows)
 
 
-def unwritable(store: Store, error: Exception) -> StoreError:
+def unwritable(store: TableLocation, error: Exception) -> StoreError:
     """Make the error for a full disk, a lost connection or a conflicting write."""
     return StoreError(f"{store.uri} could not be written ({first_line(error)}); check space and access")

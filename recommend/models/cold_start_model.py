@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from lancedb.table import Table
 from numpy.typing import NDArray
 
-from firstsight.errors import EncoderMismatchError, QueryError, StoreError
+from firstsight.errors import EncoderMismatchError, StoreError
+from firstsight.heads.model_shelf import ModelShelf, ShelfSpec
 from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.items import ItemSpace, Places
 from firstsight.recommend.models.blend import Blend
@@ -26,7 +26,6 @@ from firstsight.recommend.models.blend_selection import check_enough_events, cho
 from firstsight.recommend.models.cold_factors import add_cold_factors
 from firstsight.recommend.models.collaborative import Factors, fit_factors, gram_of
 from firstsight.recommend.models.text_vectors import WordSpace, content_vectors, read_texts
-from firstsight.storage.side_tables import open_side_table, unwritable, upsert
 from firstsight.storage.store import Store
 from firstsight.storage.tables import TIME
 
@@ -47,7 +46,16 @@ _FIELDS: list[pa.Field[Any]] = [
     pa.field("components", pa.large_binary(), nullable=False),  # (d, words) float32
 ]
 SCHEMA = pa.schema(_FIELDS)
-_LISTED_COLUMNS = ["version", "fitted_at", "in_use", "fingerprint", "settings", "figures"]
+SHELF_SPEC: ShelfSpec[dict[str, Any]] = ShelfSpec(
+    TABLE,
+    SCHEMA,
+    flag="in_use",
+    noun="cold-start model",
+    fit_command="firstsight cold-start fit",
+    to_row=dict,
+    from_row=dict,  # a model needs the items as well: `ColdStartModel.load`
+    listed=["version", "fitted_at", "in_use", "fingerprint", "settings", "figures"],
+)
 
 
 @dataclass(frozen=True)
@@ -105,12 +113,9 @@ class ColdStartModel:
             EncoderMismatchError: the model was fitted on vectors of another encoder.
             StoreError: the stored model is damaged.
         """
-        table = open_side_table(store, TABLE)
-        condition = "in_use" if version is None else f"version = {int(version)}"
-        rows = [] if table is None else table.search().where(condition).limit(None).to_arrow().to_pylist()
+        shelf = ModelShelf(store, SHELF_SPEC)
+        rows = shelf.in_use() if version is None else [shelf.get(version)]
         if not rows:
-            if version is not None:
-                raise _no_version(store, version)
             return None
         row = rows[0]
         if row["fingerprint"] != store.spec.fingerprint:
@@ -210,10 +215,9 @@ def fit_cold_start_model(
     }
     row = {
         "fitted_at": datetime.now(UTC),
-        "in_use": False,
         "fingerprint": store.spec.fingerprint,
         "settings": json.dumps(asdict(choice.settings)),
-        "figures": json.dumps(figures),
+        "figures": figures,
         "item_ids": space.item_ids[warm].tolist(),
         "factors": factors.items[warm].astype("<f4").tobytes(),
         "crowd": factors.mean_user.astype("<f8").tobytes(),
@@ -221,19 +225,17 @@ def fit_cold_start_model(
         "idf": words.idf.astype("<f8").tobytes(),
         "components": words.components.astype("<f4").tobytes(),
     }
+    shelf = ModelShelf(store, SHELF_SPEC)
     with store.writing(wait_s):
-        number = max((model.version for model in list_cold_start_models(store)), default=0) + 1
-        upsert(store, TABLE, SCHEMA, "version", [row | {"version": number}])
+        stored = shelf.add([row])[0]
         if use:
-            _put_in_use(store, number)
-    return next(model for model in list_cold_start_models(store) if model.version == number)
+            shelf.use([stored["version"]])
+    return _parse_version(stored | {"in_use": use})
 
 
 def list_cold_start_models(store: Store) -> list[ColdStartVersion]:
     """List all versions, oldest first."""
-    table = open_side_table(store, TABLE)
-    rows = [] if table is None else table.search().select(_LISTED_COLUMNS).limit(None).to_arrow().to_pylist()
-    return sorted(map(_parse_version, rows), key=lambda model: model.version)
+    return [_parse_version(row) for row in ModelShelf(store, SHELF_SPEC).versions()]
 
 
 def use_cold_start_model(store: Store, version: int | None, *, wait_s: float = 0.0) -> None:
@@ -244,36 +246,20 @@ def use_cold_start_model(store: Store, version: int | None, *, wait_s: float = 0
         DatabaseBusyError: another process is still writing after `wait_s`.
         StoreError: the database cannot be written.
     """
+    shelf = ModelShelf(store, SHELF_SPEC)
     with store.writing(wait_s):
-        if version is not None and version not in {model.version for model in list_cold_start_models(store)}:
-            raise _no_version(store, version)
-        _put_in_use(store, version)
-
-
-def _put_in_use(store: Store, version: int | None) -> None:
-    table: Table | None = open_side_table(store, TABLE)
-    if table is None:
-        return
-    try:  # one commit, so that two versions are never in use
-        table.update(where="true", values_sql={"in_use": f"version = {-1 if version is None else version}"})
-    except (OSError, RuntimeError) as error:
-        raise unwritable(store, error) from error
+        if version is None:
+            shelf.drop()
+        else:
+            shelf.use([version])
 
 
 def _parse_version(row: dict[str, Any]) -> ColdStartVersion:
     try:
-        settings, figures = BlendSettings(**json.loads(row["settings"])), dict(json.loads(row["figures"]))
+        settings = BlendSettings(**json.loads(row["settings"]))
     except (ValueError, TypeError):  # not JSON, or settings that this firstsight does not know
         raise StoreError(
             f"the settings of cold-start model {row['version']} cannot be read: a newer firstsight wrote them; update "
             "firstsight, or fit again: firstsight cold-start fit"
         ) from None
-    return ColdStartVersion(row["version"], row["fitted_at"], row["in_use"], settings, figures)
-
-
-def _no_version(store: Store, version: int) -> QueryError:
-    listed = (
-        ", ".join(str(model.version) for model in list_cold_start_models(store))
-        or "none; fit one: firstsight cold-start fit"
-    )
-    return QueryError(f"there is no cold-start model {version} in {store.uri}; its versions: {listed}")
+    return ColdStartVersion(row["version"], row["fitted_at"], row["in_use"], settings, row["figures"])

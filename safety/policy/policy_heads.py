@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -19,9 +19,8 @@ from firstsight.encoders.base import Vectors
 from firstsight.errors import EncoderMismatchError, SafetyError
 from firstsight.heads.array_types import Floats
 from firstsight.heads.calibration import HeadCalibration
+from firstsight.heads.model_shelf import ModelShelf, ShelfSpec
 from firstsight.safety.policy.policies import Policy
-from firstsight.storage.side_tables import open_side_table, unwritable
-from firstsight.storage.sql.conditions import is_in, quote
 from firstsight.storage.store import Store
 from firstsight.storage.tables import PARTS, TIME
 
@@ -155,6 +154,7 @@ class HeadShelf:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self._shelf = ModelShelf(store, SHELF_SPEC)
 
     def versions(self, policy_id: str | None = None) -> list[Head]:
         """Return all heads, oldest first.
@@ -162,9 +162,7 @@ class HeadShelf:
         Args:
             policy_id: only of this policy.
         """
-        return sorted(
-            self._read(None if policy_id is None else f"policy_id = {quote(policy_id)}"), key=lambda head: head.version
-        )
+        return self._shelf.versions(policy_id)
 
     def promoted(self) -> dict[str, Head]:
         """Return the promoted heads, which score, by policy.
@@ -172,7 +170,7 @@ class HeadShelf:
         Raises:
             EncoderMismatchError: a head was made for vectors of another encoder.
         """
-        heads = {head.policy_id: head for head in self._read("promoted")}
+        heads = {head.policy_id: head for head in self._shelf.in_use()}
         for head in heads.values():
             self._require(head)
         return heads
@@ -183,11 +181,7 @@ class HeadShelf:
         Raises:
             SafetyError: there is no such version.
         """
-        heads = self._read(f"version = {version:d}")
-        if not heads:
-            known = ", ".join(str(head.version) for head in self.versions()) or "none"
-            raise SafetyError(f"there is no head {version} in {self.store.uri}; its versions: {known}")
-        return heads[0]
+        return self._shelf.get(version)
 
     def add(self, heads: Sequence[Head]) -> list[Head]:
         """Store heads under the next versions, not promoted; the caller holds the writer lock.
@@ -201,17 +195,7 @@ class HeadShelf:
         """
         for head in heads:
             self._require(head)
-        if not heads:
-            return []
-        first = max((head.version for head in self.versions()), default=0) + 1
-        numbered = [replace(head, version=first + n, promoted=False) for n, head in enumerate(heads)]
-        try:
-            table = self.store.session.create_table(TABLE, schema=SCHEMA, exist_ok=True)
-            rows = pa.Table.from_pylist([_row(head) for head in numbered], schema=SCHEMA)
-            table.merge_insert("version").when_not_matched_insert_all().use_index(False).execute(rows)
-        except (OSError, RuntimeError, ValueError) as error:
-            raise unwritable(self.store, error) from error
-        return numbered
+        return self._shelf.add(heads)
 
     def promote(self, versions: Sequence[int]) -> None:
         """Put heads into use, each instead of its policy's earlier head; one commit changes all or none.
@@ -223,12 +207,7 @@ class HeadShelf:
             SafetyError: a version does not exist, or two heads are for one policy.
             StoreError: the database cannot be written.
         """
-        chosen = [self.version(version) for version in versions]
-        names = [head.policy_id for head in chosen]
-        if len(set(names)) < len(names):
-            raise SafetyError(f"heads {list(versions)} are for {names}; promote one of each policy")
-        if chosen:
-            self._update(is_in("policy_id", names), is_in("version", versions))
+        self._shelf.use(versions)
 
     def drop(self, policy_ids: Sequence[str]) -> None:
         """Take the heads of these policies out of use; all versions stay stored.
@@ -236,8 +215,7 @@ class HeadShelf:
         Raises:
             StoreError: the database cannot be written.
         """
-        if policy_ids:
-            self._update(is_in("policy_id", policy_ids), "false")
+        self._shelf.drop([head.version for head in self._shelf.in_use() if head.policy_id in policy_ids])
 
     def _require(self, head: Head) -> None:
         if head.fingerprint != self.store.spec.fingerprint:
@@ -246,23 +224,6 @@ class HeadShelf:
                 f"({head.fingerprint[:12]}); {self.store.uri} holds vectors of {self.store.spec.name} "
                 f"({self.store.spec.fingerprint[:12]}). Train it again here"
             )
-
-    def _update(self, where: str, promoted: str) -> None:
-        table = open_side_table(self.store, TABLE)
-        if table is None:
-            return
-        try:
-            table.update(where=where, values_sql={"promoted": promoted})
-        except (OSError, RuntimeError) as error:
-            raise unwritable(self.store, error) from error
-
-    def _read(self, condition: str | None) -> list[Head]:
-        table = open_side_table(self.store, TABLE)
-        if table is None:
-            return []
-        search = table.search()
-        rows = (search if condition is None else search.where(condition)).limit(None).to_arrow().to_pylist()
-        return [_head(row) for row in rows]
 
 
 def _row(head: Head) -> dict[str, Any]:
@@ -278,19 +239,33 @@ def _row(head: Head) -> dict[str, Any]:
     return {name: getattr(head, name) for name in columns} | {
         "coef": head.coef.tolist(),
         "settings": json.dumps(settings),
-        "figures": json.dumps(dict(head.figures)),
+        "figures": head.figures,
         "seen": list(head.seen),
     }
 
 
-def _head(row: Mapping[str, Any]) -> Head:
+def _head(row: dict[str, Any]) -> Head:
     settings = json.loads(row["settings"])
     settings["calibration"] = HeadCalibration.from_dict(settings["calibration"])
     columns = ("version", "policy_id", "kind", "trained_at", "promoted", "fingerprint")
     return Head(
         **{name: row[name] for name in columns},
         coef=np.array(row["coef"], dtype=np.float32),
-        figures=json.loads(row["figures"]),
+        figures=row["figures"],
         seen=tuple(row["seen"]),
         **settings,
     )
+
+
+SHELF_SPEC = ShelfSpec(
+    TABLE,
+    SCHEMA,
+    flag="promoted",
+    slot="policy_id",
+    slot_noun="policy",
+    noun="head",
+    fit_command="firstsight safety train",
+    to_row=_row,
+    from_row=_head,
+    error=SafetyError,
+)
