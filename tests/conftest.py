@@ -101,6 +101,14 @@ def _unpack(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "db"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _keep_compiled_graphs() -> Iterator[None]:
+    """Keep each compiled graph of starter to the end: it takes half a second, and hundreds of tests open a database."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("firstsight.encoders.runtimes.openvino_runtime._compiled_graphs", {})
+        yield
+
+
 @pytest.fixture(scope="session")
 def starter() -> Encoder:
     """The real encoder, loaded once."""
