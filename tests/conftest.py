@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 import firstsight
 from firstsight.encoders.base import Encoder
@@ -75,10 +76,17 @@ class SkipGate:
 
 
 @pytest.fixture(scope="session")
-def sample_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database of the sample catalogue; read only."""
-    path = tmp_path_factory.mktemp("sample") / "db"
-    firstsight.open(path).index(SAMPLE_CATALOGUE)
+def sample_db(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A database of the sample catalogue, one for all processes of the run; read only."""
+    folder = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        folder = folder.parent  # of all processes
+    path = folder / "sample-db"
+    with FileLock(folder / "sample-db.lock"):
+        if not path.exists():
+            draft = tmp_path_factory.mktemp("sample") / "db"
+            firstsight.open(draft).index(SAMPLE_CATALOGUE)
+            draft.rename(path)
     return path
 
 
