@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 import firstsight
 from firstsight.encoders.base import Encoder
@@ -75,10 +76,17 @@ class SkipGate:
 
 
 @pytest.fixture(scope="session")
-def sample_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database of the sample catalogue; read only."""
-    path = tmp_path_factory.mktemp("sample") / "db"
-    firstsight.open(path).index(SAMPLE_CATALOGUE)
+def sample_db(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A database of the sample catalogue, one for all processes of the run; read only."""
+    folder = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        folder = folder.parent  # of all processes
+    path = folder / "sample-db"
+    with FileLock(folder / "sample-db.lock"):
+        if not path.exists():
+            draft = tmp_path_factory.mktemp("sample") / "db"
+            firstsight.open(draft).index(SAMPLE_CATALOGUE)
+            draft.rename(path)
     return path
 
 
@@ -99,6 +107,14 @@ def _unpack(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with tarfile.open(archive) as files:
         files.extractall(folder, filter="data")
     return folder / "db"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _keep_compiled_graphs() -> Iterator[None]:
+    """Keep each compiled graph of starter to the end: it takes half a second, and hundreds of tests open a database."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("firstsight.encoders.runtimes.openvino_runtime._compiled_graphs", {})
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from pathlib import Path
 import open_clip
 import pytest
 
+from firstsight.config import cache_dir
 from firstsight.encoders.registry import FAMILIES
 
 ROOT = Path(__file__).parent.parent
@@ -30,7 +31,12 @@ def checkout(tmp_path: Path) -> Path:
 
 ONE_AFTER_ANOTHER = """
 import shlex, sys
+import firstsight
+from PIL import Image
 from firstsight.cli.main import main
+kept = firstsight.load_encoder()
+kept.encode_texts(["keeps the compiled graph of texts"])
+kept.encode_images([Image.new("RGB", (8, 8))])
 for line in sys.stdin:
     name, *arguments = shlex.split(line, comments=True)
     assert name == "firstsight", line
@@ -51,7 +57,7 @@ def test_the_command_line_examples_run(checkout: Path) -> None:
         [sys.executable, "-c", ONE_AFTER_ANOTHER],
         input=script,
         cwd=checkout,
-        env=waiting | {"PATH": "/usr/bin:/bin", "HOME": str(checkout)},
+        env=waiting | {"PATH": "/usr/bin:/bin", "HOME": str(checkout), "FIRSTSIGHT_CACHE": str(cache_dir())},
         capture_output=True,
         text=True,
         check=False,

@@ -24,7 +24,13 @@ from firstsight.encoders.encoder_options import EncoderOptions, Runtime
 from firstsight.encoders.registry import load_dual_model
 from firstsight.encoders.runtimes import runtime_measurements
 from firstsight.encoders.runtimes.model_towers import INT8, REFERENCE, build_graph, graph_key, make_tower
-from firstsight.encoders.runtimes.openvino_runtime import OpenVinoTower, computes_in_bf16, load_graph, store_graph
+from firstsight.encoders.runtimes.openvino_runtime import (
+    OpenVinoTower,
+    compile_graph,
+    computes_in_bf16,
+    load_graph,
+    store_graph,
+)
 from firstsight.encoders.runtimes.probe_inputs import PROBE_TEXTS
 from firstsight.encoders.runtimes.runtime_choice import (
     MIN_COSINE,
@@ -96,7 +102,8 @@ def calibrate(
     tower = make_tower(model.spec, model, "pictures", REFERENCE, options)
     remainder = "bf16" if computes_in_bf16() else "fp32"  # precision of the graph's remaining floating-point parts
     threads = options.cpu_threads
-    quantised = OpenVinoTower(graph, streams=threads, threads=threads, rows=8, precision=remainder)
+    compiled = compile_graph(graph, streams=threads, threads=threads, precision=remainder)
+    quantised = OpenVinoTower(compiled, streams=threads, rows=8)
     reference, vectors = _run(tower.run_all(unseen)), _run(quantised.run_all(unseen))
     cosines = (reference * vectors).sum(axis=1)
     calibration = Int8Calibration(

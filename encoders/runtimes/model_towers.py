@@ -16,6 +16,7 @@ from firstsight.encoders.runtimes import runtime_measurements
 from firstsight.encoders.runtimes.dual_model import DualModel
 from firstsight.encoders.runtimes.openvino_runtime import (
     OpenVinoTower,
+    compile_graph,
     computes_in_bf16,
     export,
     is_stored,
@@ -62,7 +63,8 @@ def make_tower(
         # One stream for texts: a single query then uses every thread.
         streams, rows = (threads, PICTURE_ROWS) if which == "pictures" else (1, TEXT_ROWS)
         graph = load_graph(graph_key(spec, which, runtime), lambda: _missing_graph(model, which, runtime))
-        return OpenVinoTower(graph, streams=streams, threads=threads, rows=rows, precision=precision)
+        compiled = compile_graph(graph, streams=streams, threads=threads, precision=precision)
+        return OpenVinoTower(compiled, streams=streams, rows=rows)
     assert model is not None
     module = model.picture_tower if which == "pictures" else model.text_tower
     return TorchTower(

@@ -9,9 +9,10 @@ import sys
 import tempfile
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,29 +33,44 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+# Weak: a compiled graph takes up to 200 MB and goes with the last tower that runs it.
+_compiled_graphs: MutableMapping[tuple[Path, int, int], ov.CompiledModel] = WeakValueDictionary()
+
+
 class OpenVinoTower:
     """A compiled graph on the CPU.
 
     Args:
-        graph: the graph to run.
-        streams: number of concurrent requests.
-        threads: CPU threads, shared by the streams.
+        compiled: the graph to run, from `compile_graph`; towers may share it.
+        streams: number of concurrent requests, as in `compile_graph`.
         rows: maximum rows of one request.
-        precision: "fp32", or "bf16" for matrix products in bfloat16; a graph quantised to int8 keeps its int8 parts
-            under both. OpenVINO's own default is never used: it is bf16 on CPUs that support it, and some models then
-            lose too much (see `runtime_choice.compare_with_reference`).
     """
 
-    def __init__(self, graph: ov.Model, *, streams: int, threads: int, rows: int, precision: str = "fp32") -> None:
-        settings = {
-            "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
-            "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": streams,
-        }
-        compiled = ov.Core().compile_model(graph, "CPU", settings)
+    def __init__(self, compiled: ov.CompiledModel, *, streams: int, rows: int) -> None:
         self.rows = rows
+        self._compiled = compiled  # keeps the entry of _compiled_graphs
         self._requests = [compiled.create_infer_request() for _ in range(streams)]
         self._outputs = len(compiled.outputs)
+
+    @classmethod
+    def load_shared(
+        cls, key: str, build: Callable[[], ov.Model], *, streams: int, threads: int, rows: int
+    ) -> OpenVinoTower:
+        """Load the tower of a stored graph in float32; towers of one graph in a process share its compiled form.
+
+        Args:
+            key: as for `load_graph`.
+            build: as for `load_graph`.
+            streams: number of concurrent requests.
+            threads: CPU threads, shared by the streams.
+            rows: maximum rows of one request.
+        """
+        name = (graph_folder(key), streams, threads)
+        compiled = _compiled_graphs.get(name)
+        if compiled is None:
+            compiled = compile_graph(load_graph(key, build), streams=streams, threads=threads)
+            _compiled_graphs[name] = compiled
+        return cls(compiled, streams=streams, rows=rows)
 
     def run(self, *inputs: NDArray[Any]) -> Outputs:
         """Compute the outputs for inputs of n >= 1 rows each: arrays of n rows each."""
@@ -83,6 +99,25 @@ class OpenVinoTower:
         request.wait()
         # Copied: the next use of the request overwrites its memory.
         return tuple(request.get_output_tensor(i).data.copy() for i in range(self._outputs))
+
+
+def compile_graph(graph: ov.Model, *, streams: int, threads: int, precision: str = "fp32") -> ov.CompiledModel:
+    """Compile a graph for this CPU.
+
+    Args:
+        graph: the graph.
+        streams: number of concurrent requests.
+        threads: CPU threads, shared by the streams.
+        precision: "fp32", or "bf16" for matrix products in bfloat16; a graph quantised to int8 keeps its int8 parts
+            under both. OpenVINO's own default is never used: it is bf16 on CPUs that support it, and some models then
+            lose too much (see `runtime_choice.compare_with_reference`).
+    """
+    settings = {
+        "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": streams,
+    }
+    return ov.Core().compile_model(graph, "CPU", settings)
 
 
 def cpu_capabilities() -> str:

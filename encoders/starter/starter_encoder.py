@@ -192,12 +192,14 @@ class StarterEncoder:
             from firstsight.encoders.starter.towers import load_picture_tower
 
             return TorchTower(load_picture_tower(PICTURE_WEIGHTS.verify()), threads=self._threads)
-        from firstsight.encoders.runtimes.openvino_runtime import OpenVinoTower, load_graph
+        from firstsight.encoders.runtimes.openvino_runtime import OpenVinoTower
 
-        graph = load_graph(_graph_name("pictures", PICTURE_WEIGHTS), _export_picture_tower)
+        name = _graph_name("pictures", PICTURE_WEIGHTS)
         # Pictures/s on 2 cores in f32: 98 one by one on 2 streams of 1 thread, 90 on 1 stream of 2 threads, 82 in
         # batches of 32; torch at most 47. Batches of one also make a vector independent of its batch.
-        return OpenVinoTower(graph, streams=self._threads, threads=self._threads, rows=1)
+        return OpenVinoTower.load_shared(
+            name, _export_picture_tower, streams=self._threads, threads=self._threads, rows=1
+        )
 
     @cached_property
     def _text_tower(self) -> Tower:
@@ -206,12 +208,12 @@ class StarterEncoder:
             from firstsight.encoders.starter.towers import load_text_tower
 
             return TorchTower(load_text_tower(TEXT_WEIGHTS.verify()), threads=self._threads)
-        from firstsight.encoders.runtimes.openvino_runtime import OpenVinoTower, load_graph
+        from firstsight.encoders.runtimes.openvino_runtime import OpenVinoTower
 
         TEXT_WEIGHTS.locate()
-        graph = load_graph(_graph_name("texts", TEXT_WEIGHTS), _export_text_tower)
+        name = _graph_name("texts", TEXT_WEIGHTS)
         # One stream is as fast as two on long lists (460 titles/s), and a single query gets every thread.
-        return OpenVinoTower(graph, streams=1, threads=self._threads, rows=TEXT_BATCH)
+        return OpenVinoTower.load_shared(name, _export_text_tower, streams=1, threads=self._threads, rows=TEXT_BATCH)
 
 
 def _read(image: ImageInput, position: int) -> NDArray[np.uint8]:

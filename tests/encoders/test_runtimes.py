@@ -22,7 +22,7 @@ from firstsight.encoders.registry import load_dual_model
 from firstsight.encoders.runtimes import runtime_choice, runtime_measurements
 from firstsight.encoders.runtimes.dual_encoder import DualEncoder
 from firstsight.encoders.runtimes.dual_model import DualModel
-from firstsight.encoders.runtimes.model_towers import INT8, can_trim_padding, graph_key
+from firstsight.encoders.runtimes.model_towers import INT8, can_trim_padding, graph_key, make_tower
 from firstsight.encoders.runtimes.openvino_runtime import computes_in_bf16, graph_folder
 from firstsight.encoders.runtimes.torch_runtime import TorchTower
 from firstsight.errors import EncoderError
@@ -33,10 +33,22 @@ pytestmark = pytest.mark.usefixtures("known_architectures")
 OPTIONS = EncoderOptions(threads=2)
 
 
+@pytest.fixture(scope="module")
+def graphs(model: DualModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder with the exported graphs of `model`, without measurements; read only."""
+    folder = tmp_path_factory.mktemp("graphs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FIRSTSIGHT_CACHE", str(folder))
+        for which in ("pictures", "texts"):
+            make_tower(model.spec, model, which, Runtime("openvino"), OPTIONS)
+    return folder
+
+
 @pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cache(graphs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder with the exported graphs of `model`: most tests need them, and an export takes half a second."""
     monkeypatch.setenv("FIRSTSIGHT_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+    return shutil.copytree(graphs, tmp_path / "cache")
 
 
 @pytest.fixture(scope="module")

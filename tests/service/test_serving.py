@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 from PIL import Image
 
 import firstsight
@@ -114,37 +115,35 @@ def test_what_was_acknowledged_before_a_kill_is_there(start_service: StartServic
 
 
 def test_searches_see_what_an_index_run_in_another_process_has_committed(
-    start_service: StartService, own_db: Path
+    writable_client: TestClient, own_db: Path
 ) -> None:
-    running = start_service("--db", str(own_db), "--port", "0")
-    running.wait_ready()
+    client = writable_client
     catalogue = own_db.parent / "more.csv"
     rows = "".join(f"new-{n},zebra number {n} of a herd\n" for n in range(800))
     catalogue.write_text("item_id,title\n" + rows)
     command = [sys.executable, "-m", "firstsight", "index", str(catalogue), "--db", str(own_db)]
     seen: list[int] = []
     query = {"text": "zebra", "mode": "words", "k": 800}
-    with httpx.Client(base_url=running.address, timeout=60) as client:
-        assert client.post("/search", json=query).json()["results"] == []
-        index = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            while index.poll() is None:
-                answers = [
-                    client.post("/search", json={"text": f"shoes {len(seen)}", "k": 5}),
-                    client.post("/recommend", json={"history": ["guitar-acoustic"], "k": 3}),
-                    client.get("/items/guitar-acoustic/similar"),
-                ]
-                assert [answer.status_code for answer in answers] == [200, 200, 200]
-                seen.append(client.get("/ready").json()["items"])
-        finally:
-            index.kill()
-            index.wait()
-        assert index.returncode == 0
-        assert client.get("/ready").json()["items"] == 875
-        assert seen == sorted(seen)
-        assert len(seen) > 3
-        assert len(client.post("/search", json=query).json()["results"]) == 800
-        assert client.get("/items/new-799").status_code == 200
+    assert client.post("/search", json=query).json()["results"] == []
+    index = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while index.poll() is None:
+            answers = [
+                client.post("/search", json={"text": f"shoes {len(seen)}", "k": 5}),
+                client.post("/recommend", json={"history": ["guitar-acoustic"], "k": 3}),
+                client.get("/items/guitar-acoustic/similar"),
+            ]
+            assert [answer.status_code for answer in answers] == [200, 200, 200]
+            seen.append(client.get("/ready").json()["items"])
+    finally:
+        index.kill()
+        index.wait()
+    assert index.returncode == 0
+    assert client.get("/ready").json()["items"] == 875
+    assert seen == sorted(seen)
+    assert len(seen) > 3
+    assert len(client.post("/search", json=query).json()["results"]) == 800
+    assert client.get("/items/new-799").status_code == 200
 
 
 def test_several_workers_share_a_port_keys_and_figures(start_service: StartService, own_db: Path) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from firstsight.encoders.base import EncoderSpec, Vector, Vectors
+from firstsight.storage.indexes import upkeep, vector_index
 from firstsight.storage.store import Store
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -21,6 +23,13 @@ def clustered_vectors(rows: int, dim: int, seed: int = 0, *, clusters: int = 500
     centres = np.random.default_rng(dim).normal(size=(clusters, dim))
     vectors = centres[rng.integers(0, clusters, rows)] + 0.5 * rng.normal(size=(rows, dim))
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
+
+
+def index_small_tables(patch: pytest.MonkeyPatch, rows: int) -> None:
+    """Let tables of `rows` rows have indexes, with a tail in the usual proportion; the real minimum is 50,000."""
+    patch.setattr(vector_index, "MIN_ROWS", rows)
+    patch.setattr(upkeep, "IDS_MIN_ROWS", rows)
+    patch.setattr(upkeep, "TAIL_ROWS", rows // 5)
 
 
 def make_store(path: Path, *, dim: int) -> Store:

@@ -20,13 +20,20 @@ from firstsight.errors import DatabaseBusyError, StoreError
 from firstsight.indexer.index_settings import IndexSettings
 from firstsight.storage.indexes import upkeep
 from firstsight.storage.indexes.upkeep import TableState, UpkeepStep, run_upkeep, steps_due, table_state
-from firstsight.storage.indexes.vector_index import MIN_ROWS, Tuning, nearest_rows, store_tuning
+from firstsight.storage.indexes.vector_index import Tuning, nearest_rows, store_tuning
 from firstsight.storage.store import Store
 from tests.indexer.shop import ColourEncoder, assert_same, contents, index, make_shop, write_csv, write_jsonl
 from tests.indexer.workers import ROOT, StartWorker
-from tests.storage.large_tables import add_items, clustered_vectors, item_row, make_store
+from tests.storage.large_tables import (
+    add_items,
+    clustered_vectors,
+    index_small_tables,
+    item_row,
+    make_store,
+)
 from tests.storage.test_upgrade import killed_before_each_write
 
+INDEXED_ROWS = 10_000  # rows of a table with indexes, in these tests
 TUNING = Tuning(rows=100_000, partitions=24, nprobes=4, refine=10, recall=0.97)
 FINE = TableState("items", 100_000, 3, 10, True, 500, 1, TUNING)
 
@@ -71,8 +78,12 @@ def test_a_small_run_does_no_upkeep(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_of_many_small_writes_merges_their_files_on_the_way(tmp_path: Path) -> None:
-    source = write_jsonl(tmp_path / "c.jsonl", [{"item_id": f"i{n}", "title": f"t {n}"} for n in range(260)])
+def test_a_run_of_many_small_writes_merges_their_files_on_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "COMMITS", 40)
+    monkeypatch.setattr(upkeep, "CHECK_COMMITS", 8)
+    source = write_jsonl(tmp_path / "c.jsonl", [{"item_id": f"i{n}", "title": f"t {n}"} for n in range(104)])
     small = IndexSettings(write_items=2, text_batch_size=2)
     index(tmp_path / "small", source, settings=small)
     index(tmp_path / "whole", source)
@@ -80,7 +91,7 @@ def test_a_run_of_many_small_writes_merges_their_files_on_the_way(tmp_path: Path
     status = firstsight.open(tmp_path / "small").status()
     assert [run["outcome"] for run in status.runs] == ["finished"]
     assert len(status.upkeep) >= 1
-    assert all(table.commits < 130 and table.fragments < 60 for table in status.tables)
+    assert all(table.commits < 52 and table.fragments < 24 for table in status.tables)
 
 
 def test_upkeep_that_fails_costs_the_run_nothing_and_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,12 +108,19 @@ def test_upkeep_that_fails_costs_the_run_nothing_and_is_told(tmp_path: Path, mon
 # ---- by hand
 
 
+@pytest.fixture(scope="module")
+def whole_shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with many small files from many small writes; read only."""
+    folder = tmp_path_factory.mktemp("whole")
+    source = write_csv(folder / "shop" / "c.csv", make_shop(folder / "shop", 40, broken=2))
+    index(folder / "db", source, settings=IndexSettings(batch_size=2, text_batch_size=2, write_items=2))
+    return folder / "db"
+
+
 @pytest.fixture
-def shop(tmp_path: Path) -> Path:
-    """A database with many small files from many small writes."""
-    source = write_csv(tmp_path / "shop" / "c.csv", make_shop(tmp_path / "shop", 40, broken=2))
-    index(tmp_path / "db", source, settings=IndexSettings(batch_size=2, text_batch_size=2, write_items=2))
-    return tmp_path / "db"
+def shop(whole_shop: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return shutil.copytree(whole_shop, tmp_path / "db")
 
 
 @pytest.mark.slow
@@ -211,12 +229,30 @@ def test_files_that_killed_writes_left_are_removed_once_they_are_old(shop: Path)
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with enough items for an index, without an index; read only."""
     path = tmp_path_factory.mktemp("large") / "db"
-    add_items(make_store(path, dim=32), clustered_vectors(MIN_ROWS, 32))
+    add_items(make_store(path, dim=32), clustered_vectors(INDEXED_ROWS, 32))
+    return path
+
+
+@pytest.fixture(scope="module")
+def indexed(large: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with indexes; read only."""
+    path: Path = shutil.copytree(large, tmp_path_factory.mktemp("indexed") / "db")
+    store = Store.open(path)
+    with pytest.MonkeyPatch.context() as patch, store.writing():
+        index_small_tables(patch, INDEXED_ROWS)
+        run_upkeep(store)
     return path
 
 
 @pytest.fixture
-def copy(large: Path, tmp_path: Path) -> Path:
+def indexed_copy(indexed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    index_small_tables(monkeypatch, INDEXED_ROWS)
+    return shutil.copytree(indexed, tmp_path / "db")
+
+
+@pytest.fixture
+def copy(large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    index_small_tables(monkeypatch, INDEXED_ROWS)
     return shutil.copytree(large, tmp_path / "db")
 
 
@@ -233,7 +269,7 @@ def test_a_table_that_has_grown_large_gets_its_indexes_and_they_are_kept_up(copy
         assert first.tuning.reaches_target
         assert run_upkeep(store) is None
 
-        add_items(store, clustered_vectors(upkeep.TAIL_ROWS + 1, 32, seed=2), start=MIN_ROWS)
+        add_items(store, clustered_vectors(upkeep.TAIL_ROWS + 1, 32, seed=2), start=INDEXED_ROWS)
         extended = run_upkeep(store)
         assert extended is not None
         assert extended.tables[0].steps == ("compact", "measure")
@@ -242,7 +278,7 @@ def test_a_table_that_has_grown_large_gets_its_indexes_and_they_are_kept_up(copy
         assert state.tuning is not None
         assert state.tuning.reaches_target
 
-        add_items(store, clustered_vectors(MIN_ROWS // 2, 32, seed=3), start=2 * MIN_ROWS)
+        add_items(store, clustered_vectors(INDEXED_ROWS // 2, 32, seed=3), start=2 * INDEXED_ROWS)
         rebuilt = run_upkeep(store)
         assert rebuilt is not None
         assert "build" in rebuilt.tables[0].steps
@@ -254,21 +290,19 @@ def test_a_table_that_has_grown_large_gets_its_indexes_and_they_are_kept_up(copy
 
 
 @pytest.mark.slow
-def test_ids_are_found_by_their_index_and_upserts_stay_single(copy: Path) -> None:
-    store = Store.open(copy)
+def test_ids_are_found_by_their_index_and_upserts_stay_single(indexed_copy: Path) -> None:
+    store = Store.open(indexed_copy)
     with store.writing():
-        run_upkeep(store)
         store.write_items([item_row("item-5", None, price=-1.0), item_row("new", None)])
     assert "ScalarIndexQuery" in store.items.search().where("item_id IN ('item-5', 'new')").explain_plan()
     assert [row["price"] for row in store.item_rows(["item-5", "new"]).values()] == [-1.0, 1.0]
-    assert store.items.count_rows() == MIN_ROWS + 1
+    assert store.items.count_rows() == INDEXED_ROWS + 1
 
 
 @pytest.mark.slow
-def test_an_index_killed_before_it_was_measured_is_built_again(copy: Path) -> None:
-    store = Store.open(copy)
+def test_an_index_killed_before_it_was_measured_is_built_again(indexed_copy: Path) -> None:
+    store = Store.open(indexed_copy)
     with store.writing():
-        run_upkeep(store)
         store_tuning(store.items, replace(TUNING, recall=None))
         report = run_upkeep(store)
         assert report is not None
@@ -279,7 +313,7 @@ def test_an_index_killed_before_it_was_measured_is_built_again(copy: Path) -> No
 def test_killed_while_it_works_and_run_again(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     database = firstsight.open(copy, encoder=ColourEncoder(dim=32))
     expected = sorted(item_id for ids in Store.open(copy).item_ids() for item_id in ids)
-    vectors = clustered_vectors(MIN_ROWS, 32)
+    vectors = clustered_vectors(INDEXED_ROWS, 32)
 
     def check(db: Path) -> None:
         store = Store.open(db)
@@ -304,10 +338,16 @@ def test_killed_while_it_works_and_run_again(copy: Path, monkeypatch: pytest.Mon
 
 def kill_within_an_index_build(db: Path) -> None:
     """Kill a process that builds indexes once files of a new one are on the disk."""
-    code = "import sys, firstsight\nwhile True: firstsight.open(sys.argv[1]).optimize(rebuild=True)"
+    code = """if True:
+        import sys, firstsight
+        from firstsight.storage.indexes import vector_index
+        vector_index.MIN_ROWS = int(sys.argv[2])
+        while True:
+            firstsight.open(sys.argv[1]).optimize(rebuild=True)
+    """
     indexes = db / "items.lance" / "_indices"
     before = set(indexes.iterdir())
-    with subprocess.Popen([sys.executable, "-c", code, str(db)], cwd=ROOT) as worker:
+    with subprocess.Popen([sys.executable, "-c", code, str(db), str(INDEXED_ROWS)], cwd=ROOT) as worker:
         while set(indexes.iterdir()) == before:
             with pytest.raises(subprocess.TimeoutExpired):
                 worker.wait(0.005)
