@@ -15,7 +15,7 @@ from PIL import Image
 from firstsight.errors import MediaError
 from firstsight.media.decode.picture_decoder import PictureDecoder
 from firstsight.media.pictures import open_picture
-from tests.media.test_video_sampler import faulty_worker_command
+from tests.media.decoding_failures import faulty_worker_command
 
 
 @pytest.fixture(scope="module")

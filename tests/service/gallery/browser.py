@@ -92,6 +92,20 @@ def wait_until_idle(page: Page) -> None:
     )
 
 
+def cards(page: Page) -> list[str]:
+    """Ids of the items on the page, once they have come."""
+    page.locator(".grid:not([aria-busy]) .card[data-item]").first.wait_for()
+    return [str(card.get_attribute("data-item")) for card in page.locator(".card[data-item]").all()]
+
+
+def search(page: Page, address: str, text: str) -> list[str]:
+    """Search by a text; the ids of the results."""
+    page.goto(address)
+    page.get_by_label("Words to search by").fill(text)
+    page.keyboard.press("Enter")
+    return cards(page)
+
+
 def _launch(playwright: Playwright, path: str) -> Browser:
     try:
         return playwright.chromium.launch(executable_path=path, args=_ARGUMENTS)
