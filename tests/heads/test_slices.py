@@ -36,6 +36,7 @@ def test_a_planted_gap_is_flagged_and_nothing_else(seed: int) -> None:
     assert table(seed, planted=0.03) == ["language=pt false_positive_rate"]
 
 
+@pytest.mark.slow
 def test_an_even_table_has_no_flag_in_any_seed() -> None:
     assert [table(seed, planted=0.0) for seed in range(SEEDS)] == [[]] * SEEDS
 

@@ -72,6 +72,7 @@ def test_challenger_and_champion_are_compared_on_what_neither_has_seen(
     assert made.comparison.rows == len(set(made.held_out.unit_ids) - seen) == len(made.held_out.unit_ids)
 
 
+@pytest.mark.slow
 def test_what_was_trained_on_everything_is_no_measure_for_a_champion(
     catalogue: Catalogue, policies: Policies, tmp_path: Path
 ) -> None:
