@@ -57,6 +57,7 @@ def test_more_like_an_item_leaves_it_out(run: Run) -> None:
     assert len(ids) == len(set(ids)) == 10
 
 
+@pytest.mark.slow
 def test_a_filter_holds_for_every_result(run: Run) -> None:
     _, out, _ = run("search", "music", "--where", "price < 100 AND category = 'music'")
     results = parse_json_lines(out)

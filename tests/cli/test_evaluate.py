@@ -9,6 +9,7 @@ import pytest
 from tests.cli.calling import Run, parse_json_lines
 
 
+@pytest.mark.slow
 def test_judged_queries_give_figures_and_a_page(run: Run, tmp_path: Path) -> None:
     judged = tmp_path / "judged.csv"
     judged.write_text("query,item_id,grade\nred running shoes,sneakers-red,3\n<b>a cat</b>,sneakers-red,1\n")
@@ -58,6 +59,7 @@ def test_a_page_that_cannot_be_written_is_wrong_usage(run: Run, tmp_path: Path) 
     assert "cannot be written" in err
 
 
+@pytest.mark.slow
 def test_the_map_is_written_and_says_what_is_on_it(run: Run, tmp_path: Path) -> None:
     page = tmp_path / "map.html"
     code, out, err = run("map", "--html", str(page), "--method", "pca", "--color-by", "category", "--sample", "20")

@@ -146,6 +146,7 @@ def test_a_torchscript_archive_is_refused_and_never_runs(tmp_path: Path, tiny: P
     assert "is a TorchScript archive, which holds code" in refusal(f"open_clip:tiny-clip@{tmp_path / 'ViT-B-32.pt'}")
 
 
+@pytest.mark.slow
 def test_openais_state_dict_loads_without_its_sizes(tmp_path: Path, tiny: Path) -> None:
     weights: Mapping[str, Any] = torch.load(tiny, weights_only=True)
     sizes = {name: torch.tensor(9) for name in ("input_resolution", "context_length", "vocab_size")}
@@ -169,6 +170,7 @@ def test_an_open_clip_folder_with_another_models_tokeniser_or_none_is_refused(tm
     assert f"open_clip cannot load the tokeniser of local-dir:{tmp_path}" in refusal(name)
 
 
+@pytest.mark.slow
 def test_an_open_clip_folder_with_an_adapter_or_without_clear_weights_is_refused(tmp_path: Path) -> None:
     name = checkpoints.open_clip_folder(tmp_path, "tiny-clip", {}).name
     (weights,) = tmp_path.glob("open_clip_*.safetensors")

@@ -109,6 +109,7 @@ def test_buffers_of_other_releases_are_ignored(tmp_path: Path, folder: Path) -> 
     assert vectors(f"transformers:{folder}")[1] == before[1]
 
 
+@pytest.mark.slow
 def test_half_precision_is_read_as_float32(folder: Path, clip: Path) -> None:
     rewrite(folder, lambda weights: {name: value.half() for name, value in weights.items()})
     cosines = (vectors(f"transformers:{folder}")[0] * vectors(f"transformers:{clip}")[0]).sum(axis=1)

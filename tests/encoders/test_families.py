@@ -75,6 +75,7 @@ def test_other_weights_have_another_fingerprint(checkpoint: Path, tmp_path: Path
     assert first == again != other
 
 
+@pytest.mark.slow
 def test_a_catalogue_can_be_indexed_and_searched_with_another_encoder(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "catalogue.csv").write_text("item_id,title\na,A red shoe\nb,A blue teapot\n")
     options = firstsight.EncoderOptions("torch")
@@ -131,6 +132,7 @@ def test_a_model_without_a_picture_tower_is_refused(tmp_path: Path, clip_folder:
         firstsight.load_encoder(f"transformers:{tmp_path}")
 
 
+@pytest.mark.slow
 def test_a_load_drops_log_records_of_open_clip_alone(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -140,6 +140,7 @@ def test_a_tower_that_cannot_be_exported_runs_in_torch(tmp_path: Path) -> None:
         firstsight.load_encoder(checkpoints.align(tmp_path).name, runtime="openvino")
 
 
+@pytest.mark.slow
 def test_a_trace_with_a_frozen_picture_shape_is_refused(model: DualModel) -> None:
     frozen = replace(
         model,

@@ -84,6 +84,7 @@ def test_texts_keep_their_order_and_do_not_depend_on_their_batch(encoder: Starte
         np.testing.assert_allclose(together[position], encoder.encode_texts([texts[position]])[0], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_pictures_keep_their_order_and_do_not_depend_on_their_batch(encoder: StarterEncoder) -> None:
     pictures = [scenes()[i % 5] for i in range(starter_encoder.IMAGE_BATCH + 3)]
     together = encoder.encode_images(pictures)
@@ -132,6 +133,7 @@ def test_the_fingerprint_is_the_same_in_every_runtime_and_changes_with_the_bridg
     assert StarterEncoder("torch").spec.fingerprint != first
 
 
+@pytest.mark.slow
 def test_a_picture_that_cannot_be_read_is_named_by_its_position(encoder: StarterEncoder) -> None:
     pictures: list[ImageInput] = [scenes()[0]] * 40
     pictures[37] = b"no picture at all"

@@ -35,6 +35,7 @@ def test_average_precision_is_that_of_scikit_learn(rows: list[tuple[int, int, fl
     assert ours == pytest.approx(average_precision_score(labels, scores, sample_weight=weights))
 
 
+@pytest.mark.slow
 def test_a_better_challenger_is_promoted_and_an_equal_or_worse_one_is_not() -> None:
     better = [compare(*drawn(seed, 1.0), resamples=400) for seed in range(10)]
     assert all(one.promote for one in better)

@@ -36,6 +36,7 @@ def test_only_a_planted_gap_is_reported(seed: int) -> None:
     assert table(seed, planted=0.03) == ["language=pt false_positive_rate"]
 
 
+@pytest.mark.slow
 def test_equal_slices_are_reported_in_no_seed() -> None:
     assert [table(seed, planted=0.0) for seed in range(SEEDS)] == [[]] * SEEDS
 

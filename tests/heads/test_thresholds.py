@@ -80,6 +80,7 @@ def test_a_target_is_missed_in_at_most_one_split_of_twenty(
     assert attained > 0.8
 
 
+@pytest.mark.slow
 def test_the_guarantee_holds_with_sampled_negatives() -> None:
     fails, wrong_bounds, attained = missed(NormalScores(0.02, 4.0), 20_000, {"precision": 0.8}, every=8)
     assert fails <= ALLOWED
@@ -112,6 +113,7 @@ def test_most_of_the_best_recall_is_kept(stream: NormalScores, target: dict[str,
     assert np.mean(kept) > share * best
 
 
+@pytest.mark.slow
 def test_uneven_weights_within_a_class_keep_the_guarantee() -> None:
     """Draw rows with a probability that rises with their score, and weight each by its inverse."""
     stream, fails, attained = NormalScores(0.05, 3.5), 0, 0

@@ -342,6 +342,7 @@ own = (
 )
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(values=st.lists(own, min_size=1, max_size=10))
 def test_the_order_of_rows_does_not_change_the_kind_of_a_column(check: Check, values: list[object]) -> None:

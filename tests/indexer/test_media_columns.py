@@ -244,6 +244,7 @@ def test_a_catalogue_whose_pictures_are_not_used_says_so_from_every_format(
     assert warned == [report.unused_media[0].message]
 
 
+@pytest.mark.slow
 def test_the_remedy_of_the_warning_ends_it(tmp_path: Path) -> None:
     rows = [
         {"item_id": row["item_id"], "title": row["title"], "image": row["images"]} for row in make_shop(tmp_path, 3)

@@ -51,6 +51,7 @@ def sample_db_picture(name: str) -> Path:
     return Path(__file__).parents[2] / "sample_media" / "pictures" / name
 
 
+@pytest.mark.slow
 def test_the_report_counts_what_was_done(db: Path, shop: Path) -> None:
     report = index(db, shop)
     counts = report.counts
@@ -70,6 +71,7 @@ def test_every_stored_vector_has_unit_length(db: Path, shop: Path) -> None:
     np.testing.assert_allclose(np.linalg.norm(np.array(vectors), axis=1), 1, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_broken_picture_is_listed_and_its_item_indexed_from_the_rest(db: Path, shop: Path) -> None:
     index(db, shop)
     assert failures(db) == [("item-0", "0.png", "decode", "corrupt", 1), ("item-1", "1.png", "decode", "corrupt", 1)]
@@ -183,6 +185,7 @@ class FailingColourEncoder(ColourEncoder):
         return super().encode_images(images)
 
 
+@pytest.mark.slow
 def test_inputs_that_break_the_encoder_are_listed_and_their_items_indexed_from_the_rest(
     db: Path, tmp_path: Path
 ) -> None:
@@ -232,6 +235,7 @@ def test_titles_alone_may_fail_too_often(db: Path, tmp_path: Path) -> None:
 # ---- hostile media
 
 
+@pytest.mark.slow
 def test_a_folder_of_hostile_media_never_stops_the_run(db: Path, tmp_path: Path) -> None:
     folder = tmp_path / "hostile"
     folder.mkdir()
@@ -285,6 +289,7 @@ def test_a_stopped_run_writes_what_it_has_in_hand_and_the_next_one_goes_on(db: P
     assert_same(contents(db), contents(tmp_path / "whole"))
 
 
+@pytest.mark.slow
 def test_a_stopped_run_does_not_prune(db: Path, shop: Path) -> None:
     index(db, shop)
     edit(shop, lambda rows: rows.__delitem__(0))
@@ -316,6 +321,7 @@ def test_an_encoder_that_breaks_ends_the_run_and_keeps_what_was_written(db: Path
 # ---- one encoder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "other", [ColourEncoder("another"), ColourEncoder("another", dim=32)], ids=["same dim", "other dim"]
 )
@@ -351,6 +357,7 @@ def test_items_without_pictures_are_encoded_and_written_as_they_come(db: Path, t
     assert sorted(set(done)) == [0, 1024, 2048, 3000]
 
 
+@pytest.mark.slow
 def test_changed_columns_are_written_as_they_come(db: Path, tmp_path: Path) -> None:
     rows: Rows = [{"item_id": f"i{n}", "title": f"thing {n}", "price": 1} for n in range(3_000)]
     index(db, write_jsonl(tmp_path / "c.jsonl", rows))

@@ -154,6 +154,7 @@ def test_a_bad_medium_does_not_affect_others(server: Server, tmp_path: Path) -> 
     assert found == {(uri, uri in bad) for uri in uris}
 
 
+@pytest.mark.slow
 def test_an_early_end_leaves_no_file_and_no_fetch(server: Server, tmp_path: Path) -> None:
     server.routes["/a.png"] = serve_png
     jobs = [job(server.url(f"/a.png?{n}")) for n in range(100)]
@@ -276,6 +277,7 @@ def test_an_unreachable_server_removes_no_views(status: int, shop: Shop, db: Pat
     assert failure["message"].endswith("its earlier views stay in the index")
 
 
+@pytest.mark.slow
 def test_a_retry_succeeds_once_the_server_is_back(shop: Shop, db: Path) -> None:
     shop.index(db)
     shop.rows[0]["title"] = "another thing"
@@ -291,6 +293,7 @@ def test_a_retry_succeeds_once_the_server_is_back(shop: Shop, db: Path) -> None:
     assert after["views"]["item-0#image-0"]["version"] == 'etag "7"'
 
 
+@pytest.mark.slow
 def test_a_picture_that_is_gone_loses_its_view(shop: Shop, db: Path) -> None:
     shop.index(db)
     shop.rows[0]["title"] = "another thing"
@@ -299,6 +302,7 @@ def test_a_picture_that_is_gone_loses_its_view(shop: Shop, db: Path) -> None:
     assert "item-0#image-0" not in contents(db)["views"]
 
 
+@pytest.mark.slow
 def test_a_new_address_does_not_keep_the_old_ones_view(shop: Shop, db: Path, server: Server) -> None:
     shop.index(db)
     shop.rows[0]["images"] = [server.answer("/new.png", status=503)]
@@ -306,6 +310,7 @@ def test_a_new_address_does_not_keep_the_old_ones_view(shop: Shop, db: Path, ser
     assert "item-0#image-0" not in contents(db)["views"]
 
 
+@pytest.mark.slow
 def test_a_kept_view_moves_with_its_picture(shop: Shop, db: Path, server: Server) -> None:
     shop.index(db)
     before = contents(db)["views"]["item-0#image-0"]["vector"]
@@ -326,6 +331,7 @@ def test_without_refresh_no_server_is_asked(shop: Shop, db: Path) -> None:
     assert shop.requests == []
 
 
+@pytest.mark.slow
 def test_refresh_encodes_media_that_changed_at_their_address(shop: Shop, db: Path) -> None:
     shop.index(db)
     shop.pictures["/0.png"] = 7
@@ -350,6 +356,7 @@ def test_refresh_keeps_unreachable_media_and_drops_missing_ones(shop: Shop, db: 
     assert "item-1#image-0" not in views
 
 
+@pytest.mark.slow
 def test_refresh_encodes_again_if_a_server_gives_no_versions(shop: Shop, db: Path) -> None:
     shop.etags = False
     shop.index(db)
@@ -358,6 +365,7 @@ def test_refresh_encodes_again_if_a_server_gives_no_versions(shop: Shop, db: Pat
     assert report.counts.encoded == 2
 
 
+@pytest.mark.slow
 def test_an_earlier_database_gets_the_versions(shop: Shop, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as before:
         before.setattr(tables, "CURRENT_LAYOUT", 1)

@@ -39,6 +39,7 @@ def test_running_again_encodes_nothing(db: Path, shop: Path) -> None:
     assert_same(before, contents(db))
 
 
+@pytest.mark.slow
 def test_a_changed_title_encodes_that_item_alone(db: Path, shop: Path) -> None:
     index(db, shop)
     edit(shop, lambda rows: rows[5].update(title="another thing"))
@@ -49,6 +50,7 @@ def test_a_changed_title_encodes_that_item_alone(db: Path, shop: Path) -> None:
     assert firstsight.open(db).get("item-5")["title"] == "another thing"
 
 
+@pytest.mark.slow
 def test_a_changed_picture_encodes_that_item_alone(db: Path, shop: Path) -> None:
     index(db, shop)
     before = firstsight.open(db).get("item-5")["vector"]
@@ -59,6 +61,7 @@ def test_a_changed_picture_encodes_that_item_alone(db: Path, shop: Path) -> None
     assert firstsight.open(db).get("item-5")["vector"] @ before < 0.999
 
 
+@pytest.mark.slow
 def test_a_changed_price_is_stored_without_encoding(db: Path, shop: Path) -> None:
     index(db, shop)
     before = contents(db)
@@ -88,6 +91,7 @@ def test_a_column_that_is_left_out_later_becomes_missing(db: Path, shop: Path) -
     assert firstsight.open(db).get("item-5")["columns"]["price"] is None
 
 
+@pytest.mark.slow
 def test_a_picture_taken_out_takes_its_view_along(db: Path, shop: Path) -> None:
     index(db, shop)
     edit(shop, lambda rows: rows[5].update(images=""))
@@ -95,6 +99,7 @@ def test_a_picture_taken_out_takes_its_view_along(db: Path, shop: Path) -> None:
     assert [view["part"] for view in firstsight.open(db).get("item-5")["views"]] == ["title"]
 
 
+@pytest.mark.slow
 def test_a_broken_picture_taken_out_takes_its_failure_along(db: Path, shop: Path) -> None:
     index(db, shop)
     edit(shop, lambda rows: rows[0].update(images=""))
@@ -102,6 +107,7 @@ def test_a_broken_picture_taken_out_takes_its_failure_along(db: Path, shop: Path
     assert [row[0] for row in failures(db)] == ["item-1"]
 
 
+@pytest.mark.slow
 def test_a_catalogue_that_moved_with_its_pictures_is_not_encoded_again(db: Path, shop: Path, tmp_path: Path) -> None:
     index(db, shop)
     shop.parent.rename(tmp_path / "moved")
@@ -112,6 +118,7 @@ def test_a_catalogue_that_moved_with_its_pictures_is_not_encoded_again(db: Path,
     assert view["uri"] == str(tmp_path / "moved" / "5.png")
 
 
+@pytest.mark.slow
 def test_other_weights_encode_everything_again(db: Path, shop: Path) -> None:
     index(db, shop)
     report = index(db, shop, settings=IndexSettings(weights={"title": 0.0, "image": 1.0, "frame": 1.0}))
@@ -120,6 +127,7 @@ def test_other_weights_encode_everything_again(db: Path, shop: Path) -> None:
     np.testing.assert_allclose(item["vector"], item["views"][0]["vector"], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_items_gone_from_the_catalogue_stay_unless_pruned(db: Path, shop: Path) -> None:
     index(db, shop)
     edit(shop, lambda rows: rows.__delitem__(slice(0, 6)))
@@ -158,6 +166,7 @@ def test_pruning_reaches_every_item_of_a_large_database(db: Path, tmp_path: Path
 # ---- retries
 
 
+@pytest.mark.slow
 def test_retry_tries_just_the_items_that_failed(db: Path, shop: Path) -> None:
     index(db, shop)
     encoder = ColourEncoder()
@@ -166,6 +175,7 @@ def test_retry_tries_just_the_items_that_failed(db: Path, shop: Path) -> None:
     assert [row[-1] for row in failures(db)] == [2, 2]
 
 
+@pytest.mark.slow
 def test_a_mended_picture_is_forgotten_after_a_retry(db: Path, shop: Path) -> None:
     index(db, shop)
     (shop.parent / "0.png").write_bytes(picture(0))

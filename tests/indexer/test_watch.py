@@ -169,6 +169,7 @@ def test_an_encoder_that_fails_on_every_frame_ends_the_watch(db: Path, clip: Pat
     assert (live_views(db), open_(db).failures()) == ([], [])
 
 
+@pytest.mark.slow
 def test_the_catalogues_own_columns_and_other_items_stay(db: Path, clip: Path) -> None:
     before = contents(db)
     watch(db, clip)
@@ -180,6 +181,7 @@ def test_the_catalogues_own_columns_and_other_items_stay(db: Path, clip: Path) -
     }
 
 
+@pytest.mark.slow
 def test_weights_of_the_run_that_made_the_item_are_kept(tmp_path: Path, catalogue: Path, clip: Path) -> None:
     weights: dict[Part, float] = {"title": 0.0, "image": 0.0, "frame": 1.0}
     index(tmp_path / "db", catalogue, settings=firstsight.IndexSettings(weights=weights))
@@ -335,6 +337,7 @@ def test_told_to_stop_it_writes_what_has_come(db: Path, clip: Path) -> None:
     assert open_(db).status().runs[-1]["outcome"] == "stopped"
 
 
+@pytest.mark.slow
 def test_it_ends_when_its_time_is_over(db: Path, tmp_path: Path) -> None:
     (tmp_path / "hls").mkdir()
     write_hls(tmp_path / "hls", grey_clip(tmp_path / "x.ts", 2), ended=False)

@@ -33,6 +33,7 @@ def test_the_child_starts_at_the_first_file_and_ends_with_the_sampler(make_video
         own.sample("a.mp4")
 
 
+@pytest.mark.slow
 def test_the_child_is_replaced_after_its_share_of_files(make_video: MakeVideo) -> None:
     path = make_video("a.mp4")
     pids = []

@@ -207,6 +207,7 @@ with ThreadPoolExecutor(4) as pool:
 """
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_folder(shelf: VersionedFiles, tmp_path: Path) -> None:
     import json
 

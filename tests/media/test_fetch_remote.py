@@ -178,6 +178,7 @@ def test_a_compressed_answer_is_undone(encoding: str, server: Server) -> None:
     assert fetch_bytes(server.answer("/a.jpg", packed, Content_Encoding=encoding), LOCAL) == body
 
 
+@pytest.mark.slow
 def test_a_gzip_bomb_is_too_large(server: Server) -> None:
     bomb = gzip.compress(bytes(200_000_000), 9)
     assert len(bomb) < 200_000

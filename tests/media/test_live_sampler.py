@@ -135,6 +135,7 @@ def test_a_playlist_is_followed_while_it_grows_and_ends_with_it(tmp_path: Path, 
     assert [grey(f.picture) for f in frames] == [0, 10, 20, 30]
 
 
+@pytest.mark.slow
 @needs_ffmpeg
 def test_a_stream_that_is_cut_off_is_connected_to_again_and_time_goes_on(tmp_path: Path) -> None:
     clip = grey_clip(tmp_path / "c.ts", 20)
@@ -156,6 +157,7 @@ def test_a_stream_that_is_cut_off_is_connected_to_again_and_time_goes_on(tmp_pat
     assert connected
 
 
+@pytest.mark.slow
 def test_a_playlist_whose_server_restarts_gives_no_frame_twice(tmp_path: Path, folder_server: FolderServer) -> None:
     write_hls(tmp_path / "hls", grey_clip(tmp_path / "c.ts", 3), ended=False)
     events: list[str] = []
@@ -173,6 +175,7 @@ def test_a_playlist_whose_server_restarts_gives_no_frame_twice(tmp_path: Path, f
     assert len(frames) == 3, "the same seconds again"
 
 
+@pytest.mark.slow
 def test_a_decoder_that_is_killed_costs_its_connection_only(tmp_path: Path, folder_server: FolderServer) -> None:
     write_hls(tmp_path / "hls", grey_clip(tmp_path / "c.ts", 2), ended=False)
     with LiveSampler(folder_server.url("live.m3u8"), every_s=1, policy=PRIVATE) as sampler:
@@ -209,6 +212,7 @@ def test_a_stream_that_stalls_is_given_up_after_a_while(tmp_path: Path, server: 
     assert "given up after 0 seconds" in str(sampler.error)
 
 
+@pytest.mark.slow
 def test_a_body_whose_end_is_announced_ends_the_stream_and_another_does_not(tmp_path: Path, server: Server) -> None:
     clip = grey_clip(tmp_path / "c.ts", 1).read_bytes()
     whole = server.answer("/whole", clip)

@@ -170,6 +170,7 @@ def test_the_p_value_is_exact_for_few_queries() -> None:
     assert paired_p_value([1.0], [0.0]) == 1.0
 
 
+@pytest.mark.slow
 def test_the_p_value_is_uniform_where_nothing_differs_and_small_where_something_does() -> None:
     random = np.random.default_rng(3)
     same = [paired_p_value(a, a + random.normal(0, 0.1, 12)) for a in random.random((60, 12))]
@@ -244,6 +245,7 @@ def test_the_smoke_evaluation_beats_chance_on_the_sample(db: firstsight.Database
     assert "sneakers-red" in red.query.relevant_items
 
 
+@pytest.mark.slow
 def test_queries_are_drawn_by_the_seed_alone(db: firstsight.Database, sample_db: Path) -> None:
     store = Store.open(sample_db)
 

@@ -105,6 +105,7 @@ def test_a_snapshot_that_is_not_there_is_answered(items_db: SyntheticItems, toke
         items_db.db.search("a query", snapshot=token)
 
 
+@pytest.mark.slow
 def test_equal_items_come_in_the_order_of_their_ids_on_every_page(tmp_path: Path) -> None:
     items_db = SyntheticItems(tmp_path / "db", 1)
     same = items_db.items["i00000"]

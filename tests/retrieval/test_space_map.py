@@ -173,6 +173,7 @@ def test_what_cannot_be_drawn_says_why(sample_db: Path, how: dict[str, Any], sai
 # ---- the page
 
 
+@pytest.mark.slow
 def test_the_thumbnails_are_those_of_the_items(sample: SpaceMap, tmp_path: Path) -> None:
     page = tmp_path / "map.html"
     assert write_space_map(page, sample, "sample", policy=MediaPolicy()) == 74
@@ -188,6 +189,7 @@ def test_the_thumbnails_are_those_of_the_items(sample: SpaceMap, tmp_path: Path)
     assert np.abs(np.asarray(own, dtype=float) - np.asarray(shown, dtype=float)).mean() < 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [0, 1_000])
 def test_pictures_stop_at_the_stated_size(sample: SpaceMap, tmp_path: Path, limit: int) -> None:
     page = tmp_path / "map.html"
@@ -197,6 +199,7 @@ def test_pictures_stop_at_the_stated_size(sample: SpaceMap, tmp_path: Path, limi
     assert {point[2] for point in data["points"]} == {-1}
 
 
+@pytest.mark.slow
 def test_pictures_that_are_gone_cost_themselves_alone(sample: SpaceMap, tmp_path: Path) -> None:
     gone = [Point(f"g{n}", "gone", 0.5, 0.5, (), (str(tmp_path / "gone.jpg"), None)) for n in range(PER_ROW**2)]
     some = SpaceMap((*gone, *sample.points), (), "pca", 400)
@@ -226,6 +229,7 @@ def test_a_hostile_title_stays_text(title: str, tmp_path: Path) -> None:
     assert title.split("\u2028")[0] in data["colourings"][0]["labels"][0]
 
 
+@pytest.mark.slow
 def test_the_browser_may_run_our_script_and_no_other(sample: SpaceMap, tmp_path: Path) -> None:
     page = tmp_path / "map.html"
     write_space_map(page, sample, "sample", policy=MediaPolicy())
@@ -240,6 +244,7 @@ def test_the_browser_may_run_our_script_and_no_other(sample: SpaceMap, tmp_path:
     assert not re.search(r'(src|href)\s*=\s*"?(https?:)?//', html)
 
 
+@pytest.mark.slow
 @given(
     st.recursive(
         st.text() | st.integers() | st.none(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)

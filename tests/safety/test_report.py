@@ -100,6 +100,7 @@ def labels_file(catalogue: Catalogue, path: Path, flipped: frozenset[str] = froz
     return path
 
 
+@pytest.mark.slow
 def test_a_report_from_a_database_measures_held_out_items_and_finds_wrong_labels(
     catalogue: Catalogue, policies: Policies, tmp_path: Path
 ) -> None:
@@ -117,6 +118,7 @@ def test_a_report_from_a_database_measures_held_out_items_and_finds_wrong_labels
         held_out_policies_from_file(catalogue.store, path, policies, columns=["shop"], groups={})
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_page_and_prints_the_figures(catalogue: Catalogue, tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
     file.write_text(re.sub(r", prompts.*?(?=\})", ", prompts: []", POLICIES))

@@ -50,6 +50,7 @@ def test_what_helps_is_learned_promoted_used_and_dropped(db: firstsight.Database
     assert [one.promoted for one in db.rerankers()] == [False]
 
 
+@pytest.mark.slow
 def test_what_does_not_help_is_refused_with_its_figures(db: firstsight.Database, tmp_path: Path) -> None:
     made = db.fit_reranker(judgements=write_lines(tmp_path / "j.jsonl", by_nothing()))
     with pytest.raises(QueryError) as caught:
@@ -88,12 +89,14 @@ def test_other_processes_see_what_is_promoted_and_dropped(own: firstsight.Databa
     assert other.search("mug").reranker == 1
 
 
+@pytest.mark.slow
 def test_a_fit_gives_the_same_model_again(own: firstsight.Database, judged: Path) -> None:
     again = own.fit_reranker(judgements=judged)
     first = own.rerankers()[0]
     assert (again.model, again.figures, again.learned) == (first.model, first.figures, first.learned)
 
 
+@pytest.mark.slow
 def test_events_teach_what_judgements_do(db: firstsight.Database, tmp_path: Path) -> None:
     names = ["impression", "click", "add_to_cart", "purchase"]
     events = [
@@ -267,6 +270,7 @@ def test_the_evaluation_shows_rerankers_beside_their_modes(own: firstsight.Datab
     assert sum("was trained on 32 of these 32 queries" in note for note in task.notes) == 3
 
 
+@pytest.mark.slow
 def test_an_evaluation_without_lightgbm_leaves_the_rerankers_out(
     shop: firstsight.Database, judged: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -178,6 +178,7 @@ def test_several_processes_append_at_once(tmp_path: Path) -> None:
     assert len(subjects) == len(set(subjects)) == 180
 
 
+@pytest.mark.slow
 def test_entries_that_were_acknowledged_outlast_kills(tmp_path: Path) -> None:
     log = AuditLog(tmp_path / LOG_FILE)
     acknowledged: list[str] = []
@@ -246,6 +247,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(
     records=st.lists(st.dictionaries(st.text(), JSON, max_size=4), min_size=1, max_size=4), subject=st.text(min_size=1)

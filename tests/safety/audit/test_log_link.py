@@ -90,6 +90,7 @@ def test_a_log_named_in_one_shell_only_is_not_taken(db: Path, tmp_path: Path, mo
     assert decision_of(Store.open(db), BLOCKED) == "block"
 
 
+@pytest.mark.slow
 def test_leaving_out_an_argument_lifts_no_block(db: Path) -> None:
     store = Store.open(db)
     code = bytes(range(32))
@@ -122,6 +123,7 @@ def test_unlogged_decisions_are_refused_and_added_by_an_adoption(db: Path) -> No
     assert check_log(store, log_of(db)).ok
 
 
+@pytest.mark.slow
 def test_an_adoption_knows_decisions_that_came_after_a_persons(db: Path) -> None:
     store = Store.open(db)
     decide(store, log_of(db), APPEALED, "allow")

@@ -31,6 +31,7 @@ def scored(catalogue: Catalogue, policies: Policies, log: AuditLog) -> None:
     score(catalogue.store, policies, log=log)
 
 
+@pytest.mark.slow
 def test_a_known_picture_blocks_and_a_person_counts_above_all(
     catalogue: Catalogue, policies: Policies, log: AuditLog
 ) -> None:

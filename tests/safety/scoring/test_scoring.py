@@ -114,6 +114,7 @@ def test_tables_that_do_not_fit_into_memory_give_the_same_scores(
     assert after[1] == before[1]
 
 
+@pytest.mark.slow
 def test_only_new_items_are_scored_until_a_head_or_a_cut_changes(scored: Catalogue, policies: Policies) -> None:
     assert score(scored.store, policies).scored == 0
     scored.add(30, "run-1")
@@ -140,6 +141,7 @@ def test_an_item_that_is_indexed_again_stays_blocked_until_it_is_scored(scored: 
     assert item_id not in decisions(scored.store)
 
 
+@pytest.mark.slow
 def test_regions_ages_and_parts_of_policies_count(catalogue: Catalogue) -> None:
     text = POLICIES.replace(
         "severity: 4,", "severity: 4, parts: [title, frame], cuts: {de: {review: 0.0, block: 0.001}},"

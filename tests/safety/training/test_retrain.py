@@ -72,6 +72,7 @@ def test_challenger_and_champion_are_compared_on_units_that_neither_has_seen(
     assert made.comparison.rows == len(set(made.held_out.unit_ids) - seen) == len(made.held_out.unit_ids)
 
 
+@pytest.mark.slow
 def test_a_champion_that_has_seen_all_labels_is_not_compared(
     catalogue: Catalogue, policies: Policies, tmp_path: Path
 ) -> None:

@@ -194,6 +194,7 @@ def test_heads_are_kept_promoted_in_one_commit_and_bound_to_the_encoder(
         shelf.add([Head(**(vars(head) | {"fingerprint": "other"}))])
 
 
+@pytest.mark.slow
 def test_a_review_budget_raises_the_review_cut(catalogue: Catalogue, policies: Policies, tmp_path: Path) -> None:
     free = trained(catalogue, policies, tmp_path / "l.csv", catalogue.ids, recall=0.9).head
     tight = trained(catalogue, policies, tmp_path / "l.csv", catalogue.ids, recall=0.9, review_budget=0.02).head

@@ -107,6 +107,7 @@ def test_work_of_a_client_that_hung_up_is_dropped(paused: PausedEncoder, tmp_pat
     assert paused.seen == ["first"]
 
 
+@pytest.mark.slow
 def test_pictures_beyond_those_in_hand_are_refused_before_they_are_decoded(
     paused: PausedEncoder, tmp_path: Path
 ) -> None:

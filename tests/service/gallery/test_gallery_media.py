@@ -82,6 +82,7 @@ def test_only_stored_views_have_media(client: TestClient, view_id: str, what: st
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+@pytest.mark.slow
 def test_a_file_outside_the_catalogues_folder_is_never_served(
     indexed: Callable[..., Path], serving: Serving, tmp_path: Path
 ) -> None:
@@ -96,6 +97,7 @@ def test_a_file_outside_the_catalogues_folder_is_never_served(
             assert (answer.status_code, answer.json()["code"]) == (422, "media_forbidden")
 
 
+@pytest.mark.slow
 def test_a_picture_that_became_a_link_to_elsewhere_is_not_followed(
     indexed: Callable[..., Path], serving: Serving, tmp_path: Path
 ) -> None:
@@ -111,6 +113,7 @@ def test_a_picture_that_became_a_link_to_elsewhere_is_not_followed(
         assert client.get(view("a#image-0")).json()["code"] == "media_forbidden"
 
 
+@pytest.mark.slow
 def test_a_picture_that_was_replaced_by_another_is_read_again(
     indexed: Callable[..., Path], serving: Serving, tmp_path: Path
 ) -> None:
@@ -125,6 +128,7 @@ def test_a_picture_that_was_replaced_by_another_is_read_again(
         assert size_of(after.content) == (80, 64)  # never enlarged
 
 
+@pytest.mark.slow
 def test_a_decompression_bomb_costs_itself_alone(
     indexed: Callable[..., Path], serving: Serving, tmp_path: Path
 ) -> None:
@@ -184,6 +188,7 @@ def test_a_picture_has_no_video(client: TestClient) -> None:
     assert client.get(view("sneakers-red#image-0", "/file")).json()["code"] == "media_unsupported"
 
 
+@pytest.mark.slow
 def test_what_is_no_video_any_more_is_not_passed_on(
     indexed: Callable[..., Path], serving: Serving, tmp_path: Path
 ) -> None:

@@ -63,6 +63,7 @@ def test_a_thin_picture_has_a_vector(client: TestClient, starter: Encoder) -> No
     assert (found * expected).sum(axis=1).min() > 0.99
 
 
+@pytest.mark.slow
 def test_a_posted_item_is_indexed_from_its_rest_and_what_failed_is_told(client: TestClient) -> None:
     posted = [
         {"item_id": "thin", "title": "A page divider", "images": [data_uri(1, 40_000)]},

@@ -119,6 +119,7 @@ def test_a_row_that_breaks_a_rule_changes_nothing(
     assert Store.open(own_db).items.version == before
 
 
+@pytest.mark.slow
 def test_a_medium_that_cannot_be_fetched_is_told_and_kept_for_another_try(
     writable_client: TestClient, own_db: Path
 ) -> None:
@@ -198,6 +199,7 @@ def test_a_removal_that_died_is_settled_by_the_next_writer(own_db: Path, monkeyp
     assert outcomes == ["killed", "finished"]
 
 
+@pytest.mark.slow
 def test_a_database_of_an_earlier_layout_is_read_until_the_first_post_upgrades_it(
     earlier_db: Path, tmp_path: Path, starter: Encoder
 ) -> None:

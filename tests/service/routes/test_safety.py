@@ -18,6 +18,7 @@ BLOCK = {"action": "block", "policies": ["weapons"], "reason": "a test"}
 ITEM = "guitar-acoustic"
 
 
+@pytest.mark.slow
 def test_a_decision_hides_an_item_and_an_overturn_brings_it_back(writable_client: TestClient, own_db: Path) -> None:
     made = writable_client.post(f"/safety/items/{ITEM}/decision", json=BLOCK).json()
     assert (made["item_id"], made["action"]) == (ITEM, "block")
@@ -75,6 +76,7 @@ def test_an_earlier_snapshot_does_not_bring_back_what_was_blocked_or_removed(wri
     assert [result["item_id"] for result in shown] == [one for one in ids if one != "guitar-electric"]
 
 
+@pytest.mark.slow
 def test_without_its_log_nothing_is_decided_and_a_block_stays(writable_client: TestClient, own_db: Path) -> None:
     writable_client.post(f"/safety/items/{ITEM}/decision", json=BLOCK)
     log = AuditLog.of(str(own_db))
@@ -96,6 +98,7 @@ def test_without_its_log_nothing_is_decided_and_a_block_stays(writable_client: T
     assert writable_client.get(f"/safety/items/{ITEM}").json()["decision"] == "block"
 
 
+@pytest.mark.slow
 def test_scoring_fills_the_queue(writable_client: TestClient) -> None:
     report = writable_client.post("/safety/score", json={}).json()
     assert report["scored"] == 75
