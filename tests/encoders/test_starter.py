@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
 from firstsight.encoders.base import Encoder, ImageInput, Vectors
+from firstsight.encoders.runtimes import openvino_runtime
 from firstsight.encoders.starter import starter_encoder
 from firstsight.encoders.starter.starter_encoder import StarterEncoder, fit_square
 from firstsight.errors import EncoderError, MediaError
@@ -168,6 +172,20 @@ def test_transparent_is_white(encoder: StarterEncoder) -> None:
     Image.new("RGBA", (50, 50), (200, 0, 0, 0)).save(clear, "PNG")
     one, other = encoder.encode_images([clear.getvalue(), white])
     np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_encoders_share_a_compiled_graph_run_at_once_and_free_it_with_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs = WeakValueDictionary[object, object]()
+    monkeypatch.setattr(openvino_runtime, "_compiled_graphs", graphs)
+    encoders = [StarterEncoder("openvino", threads=2) for _ in range(3)]
+    expected = encoders[0].encode_texts(TITLES[:2])
+    with ThreadPoolExecutor(3) as pool:
+        for vectors in pool.map(lambda encoder: encoder.encode_texts(TITLES[:2]), encoders):
+            np.testing.assert_allclose(vectors, expected, atol=1e-6)
+    assert len(graphs) == 1
+    encoders.clear()
+    gc.collect()
+    assert not graphs
 
 
 COLD_SEARCH = """

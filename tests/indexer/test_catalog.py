@@ -343,7 +343,7 @@ own = (
 
 
 @pytest.mark.slow
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
 @given(values=st.lists(own, min_size=1, max_size=10))
 def test_the_order_of_rows_does_not_change_the_kind_of_a_column(check: Check, values: list[object]) -> None:
     rows = [{"item_id": str(n), "own": value} for n, value in enumerate(values)]
