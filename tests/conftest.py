@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 import firstsight
 from firstsight.encoders.base import Encoder
@@ -25,6 +26,10 @@ from tests.indexer.workers import StartWorker, Worker
 from tests.media.conftest import Server
 
 SAMPLE_CATALOGUE = Path(__file__).parent.parent / "sample_media" / "catalogue.csv"
+
+# A busy machine makes an example slow, which proves nothing: time never decides a test.
+settings.register_profile("firstsight", deadline=None)
+settings.load_profile("firstsight")
 
 EARLIER_LAYOUTS = sorted((Path(__file__).parent / "databases").glob("layout-*.tar.gz"))
 """Databases of earlier layouts, made by the code of that time."""

@@ -125,6 +125,8 @@ def test_searches_see_what_an_index_run_in_another_process_has_committed(
     seen: list[int] = []
     query = {"text": "zebra", "mode": "words", "k": 800}
     assert client.post("/search", json=query).json()["results"] == []
+    # the first slate takes seconds, in which the index run could already end
+    assert client.post("/recommend", json={"history": ["guitar-acoustic"], "k": 3}).status_code == 200
     index = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         while index.poll() is None:
