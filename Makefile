@@ -7,8 +7,8 @@ STAMP := $(VENV)/.installed
 EXTRAS ?= dev
 PIP_OPTIONS ?=
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS)
-# Processes that tests run in; each takes up to 2 GB.
-TESTERS ?= 2
+# Processes that tests run in; each takes up to 2 GB. Three keep two cores busy, since many tests wait for other processes.
+TESTERS ?= 3
 PYTEST_OPTIONS ?=
 
 .PHONY: demo test test-fast test-newest lint format wheel wheels constraints clean
