@@ -59,8 +59,6 @@ FAMILIES: dict[str, Callable[[Path], Checkpoint]] = {
 RUNTIMES = {name: ["torch", "openvino"] for name in FAMILIES}
 for _name in ("SigLIP 2 NaFlex", "ALIGN"):
     RUNTIMES[_name] = ["torch"]  # their picture towers cannot be exported: see test_runtimes.py
-for _name in ("open_clip squash", "open_clip longest"):
-    RUNTIMES[_name] = ["torch"]  # the network of "open_clip folder" with other preprocessing, which no runtime does
 for _name in ("open_clip .pt", "SigLIP", "Chinese-CLIP"):
     RUNTIMES[_name].append("auto")
 
@@ -146,7 +144,7 @@ def pictures() -> list[Image.Image]:
         cat.crop((180, 0, 240, 300)),  # tall
         coffee.crop((0, 180, 600, 230)),  # wide
         shapes.resize((7, 5), Image.Resampling.BOX),  # tiny
-        rocket.crop((0, 200, 300, 400)).resize((1200, 800), Image.Resampling.BICUBIC),  # much larger than needed
+        rocket.crop((0, 200, 300, 400)).resize((2400, 1600), Image.Resampling.BICUBIC),  # much larger than needed
         Image.fromarray(np.dstack([ramp, ramp[..., :1]]).astype(np.uint8)),  # needs no resize in some families
         Image.new("RGB", (1, 1), "orange"),
     ]
