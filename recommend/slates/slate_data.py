@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.errors import QueryError
+from firstsight.heads.model_shelf import ModelShelf
 from firstsight.recommend.events.event_log import Events
 from firstsight.recommend.items import ItemSpace
-from firstsight.recommend.models.cold_start_model import TABLE, ColdStartModel
+from firstsight.recommend.models.cold_start_model import SHELF_SPEC, ColdStartModel
 from firstsight.recommend.models.factor_recommender import FactorRecommender
 from firstsight.recommend.semantic_ids.clusters import Clusters, assign_clusters
 from firstsight.recommend.semantic_ids.semantic_id_store import load_codebooks
 from firstsight.recommend.slates.slate_log import read_outcomes
 from firstsight.recommend.slates.slate_maker import SlateMaker
-from firstsight.storage.side_tables import open_side_table
 from firstsight.storage.store import Store
 
 EVENTS_FRESH_S = 60.0
@@ -104,8 +104,7 @@ def _read(store: Store, events: Events, cached: SlateData | None) -> SlateData:
 
 
 def _model_state(store: Store) -> int:
-    table = open_side_table(store, TABLE)
-    return 0 if table is None else int(table.version)
+    return ModelShelf(store, SHELF_SPEC).state() or 0
 
 
 def _read_column(store: Store, space: ItemSpace, name: str) -> NDArray[np.object_]:
