@@ -21,8 +21,8 @@ from typing import Literal, cast, get_args
 
 from firstsight.errors import CatalogError
 from firstsight.indexer.column_values import ColumnValue, WrongKindError, as_text, as_utc, convert, join, kind_of
+from firstsight.indexer.formats.source import BadRow, Row, Source
 from firstsight.indexer.media_columns import MediaColumns, MediaField
-from firstsight.indexer.sources import BadRow, Row, Source
 from firstsight.storage.columns import ColumnKind
 
 ItemKind = Literal["product", "video", "live"]

@@ -19,7 +19,7 @@ from typing import Final, Literal, TypeVar
 from urllib.parse import unquote
 
 from firstsight.errors import MediaError
-from firstsight.indexer.sources import Row
+from firstsight.indexer.formats.source import Row
 from firstsight.media.file_formats import (
     PICTURE_EXTENSIONS,
     PICTURE_FORMATS,

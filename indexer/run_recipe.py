@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from firstsight.indexer.catalog import CatalogOptions
+from firstsight.indexer.formats.source import STDIN
 from firstsight.indexer.index_settings import IndexSettings
-from firstsight.indexer.sources import STDIN
 from firstsight.media.policy import MediaPolicy
 
 

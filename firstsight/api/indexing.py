@@ -12,12 +12,13 @@ from typing import Any
 from firstsight.api.semantic_ids import SemanticIdsPart
 from firstsight.errors import CatalogError
 from firstsight.indexer.catalog import Catalog, CatalogOptions, catalog_root, check_catalog
+from firstsight.indexer.formats.opening import open_source
+from firstsight.indexer.formats.source import STDIN
 from firstsight.indexer.index_report import Counts, IndexReport
 from firstsight.indexer.index_settings import IndexSettings
 from firstsight.indexer.pipeline import IndexRun
 from firstsight.indexer.removal import remove_items
 from firstsight.indexer.run_recipe import Recipe
-from firstsight.indexer.sources import STDIN, open_source
 from firstsight.storage.indexes.text_index import check_language, index_texts
 from firstsight.storage.store import Store
 

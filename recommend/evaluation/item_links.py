@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.errors import CatalogError, QueryError
-from firstsight.indexer.sources import BadRow, open_source
+from firstsight.indexer.formats.opening import open_source
+from firstsight.indexer.formats.source import BadRow
 from firstsight.recommend.items import ItemSpace, Places
 from firstsight.storage.store import Store
 

@@ -18,7 +18,8 @@ from lancedb.index import BTree
 from lancedb.table import Table
 
 from firstsight.errors import CatalogError, QueryError
-from firstsight.indexer.sources import BadRow, Row, Source, open_source
+from firstsight.indexer.formats.opening import open_source
+from firstsight.indexer.formats.source import BadRow, Row, Source
 from firstsight.recommend.events.event_reports import AddedEvents, EventsStatus
 from firstsight.recommend.events.event_rows import (
     COLUMNS,

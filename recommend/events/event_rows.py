@@ -14,7 +14,7 @@ from typing import Literal, get_args
 from firstsight.errors import CatalogError
 from firstsight.indexer.catalog import CONTROL_CHARACTERS, MAX_ID
 from firstsight.indexer.column_values import as_text, as_utc
-from firstsight.indexer.sources import Row
+from firstsight.indexer.formats.source import Row
 
 TimeUnit = Literal["s", "ms", "us", "iso"]
 TIME_UNITS: tuple[TimeUnit, ...] = get_args(TimeUnit)

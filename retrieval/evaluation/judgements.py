@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from firstsight.errors import QueryError
-from firstsight.indexer.sources import BadRow, Row, open_source
+from firstsight.indexer.formats.opening import open_source
+from firstsight.indexer.formats.source import BadRow, Row
 from firstsight.retrieval.results import locate
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")

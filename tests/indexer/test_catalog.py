@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from firstsight.errors import CatalogError
 from firstsight.indexer.catalog import Catalog, CatalogItem, CatalogOptions, catalog_root, check_catalog, parse_mapping
-from firstsight.indexer.sources import open_source
+from firstsight.indexer.formats.opening import open_source
 from firstsight.storage.columns import ColumnKind
 from tests.indexer.shop import write_jsonl
 

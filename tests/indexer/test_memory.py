@@ -19,7 +19,7 @@ READ = """
 import sys, threading
 import psutil
 from firstsight.indexer.catalog import check_catalog
-from firstsight.indexer.sources import open_source
+from firstsight.indexer.formats.opening import open_source
 
 small, large = sys.argv[1:]
 

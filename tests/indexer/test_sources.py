@@ -19,7 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstsight.errors import CatalogError
-from firstsight.indexer.sources import BadRow, JsonLinesSource, Row, open_source
+from firstsight.indexer.formats.json_lines import JsonLinesSource
+from firstsight.indexer.formats.opening import open_source
+from firstsight.indexer.formats.source import BadRow, Row
 
 
 def read(path: Path, **how: Any) -> list[tuple[int, Row | BadRow]]:

@@ -1,0 +1,1 @@
+"""Readers of catalogue files, folders and rows in memory: one module per format."""

@@ -1,0 +1,40 @@
+"""The protocol of catalogue readers.
+
+A reader yields `(place, row)`: `place` is the number of the line, row or file, and `row` maps column names to values.
+Readers stream; they do not hold the catalogue in memory. They know file formats, and `firstsight.indexer.catalog` knows
+the columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Protocol
+
+Row = Mapping[str, object]
+
+STDIN = "-"
+"""Name of the source for standard input."""
+
+
+class BadRow(Exception):  # noqa: N818 - a value that readers yield, not raised
+    """A row that cannot be read, while other rows can."""
+
+
+class Source(Protocol):
+    """A catalogue that can be read several times."""
+
+    @property
+    def name(self) -> str: ...  # as the user gave it
+    @property
+    def place(self) -> str: ...  # "line", "row" or "file": the unit of row numbers
+    @property
+    def root(self) -> Path: ...  # base folder of relative media paths
+
+    def rows(self) -> Iterator[tuple[int, Row | BadRow]]:
+        """Yield each row with its number.
+
+        Raises:
+            CatalogError: the file cannot be read, apart from single rows.
+        """
+        ...
