@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,8 @@ class CsvSource:
     encoding: str
     delimiter: str | None  # None: comma, semicolon or tab, whichever the header has most
     place: str = "line"
+    format: str = "CSV"
+    notes: Sequence[str] = ()
 
     @property
     def root(self) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,8 @@ class FolderSource:
     name: str
     root: Path
     place: str = "file"
+    format: str = "folder"
+    notes: Sequence[str] = ()
 
     def rows(self) -> Iterator[tuple[int, Row | BadRow]]:
         number = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,8 @@ class JsonLinesSource:
     encoding: str
     root: Path
     place: str = "line"
+    format: str = "JSON Lines"
+    notes: Sequence[str] = ()
 
     def rows(self) -> Iterator[tuple[int, Row | BadRow]]:
         with open_file(self.path, self.name) as file:

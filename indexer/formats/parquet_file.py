@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,8 @@ class ParquetSource:
     name: str
     path: Path
     place: str = "row"
+    format: str = "Parquet"
+    notes: Sequence[str] = ()
 
     @property
     def root(self) -> Path:

@@ -7,7 +7,8 @@ the columns.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -21,15 +22,27 @@ class BadRow(Exception):  # noqa: N818 - a value that readers yield, not raised
     """A row that cannot be read, while other rows can."""
 
 
+@dataclass(frozen=True)
+class EmbeddedMedium:
+    """A picture or video whose bytes are in the catalogue itself."""
+
+    data: bytes
+    name: str | None = None  # file name in the catalogue, for messages
+
+
 class Source(Protocol):
     """A catalogue that can be read several times."""
 
     @property
     def name(self) -> str: ...  # as the user gave it
     @property
+    def format(self) -> str: ...  # for messages, such as "Shopify product export (CSV)"
+    @property
     def place(self) -> str: ...  # "line", "row" or "file": the unit of row numbers
     @property
     def root(self) -> Path: ...  # base folder of relative media paths
+    @property
+    def notes(self) -> Sequence[str]: ...  # sentences about the last full pass, such as files left out
 
     def rows(self) -> Iterator[tuple[int, Row | BadRow]]:
         """Yield each row with its number.
