@@ -18,6 +18,10 @@ STDIN = "-"
 """Name of the source for standard input."""
 
 
+MAX_COLUMNS = 10_000
+"""Columns of a table; more are refused, because the file is probably read the wrong way."""
+
+
 class BadRow(Exception):  # noqa: N818 - a value that readers yield, not raised
     """A row that cannot be read, while other rows can."""
 
