@@ -125,9 +125,11 @@ def _look(reader: JsonReader, path: KeyPath, found: dict[KeyPath, int]) -> tuple
             if objects:
                 found[here] = objects
         elif reader.peek() == "{":
-            known, _ = _look(reader, here, found)
+            lists: dict[KeyPath, int] = {}
+            known, item = _look(reader, here, lists)
             if known is not None:
                 return known, False
+            found |= {} if item else lists
         else:
             reader.skip()
     return None, single

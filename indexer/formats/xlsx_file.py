@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from datetime import time, timedelta
 from itertools import chain
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, BinaryIO, Final
 
 from firstsight.errors import CatalogError, OptionalDependencyError, first_line
 from firstsight.indexer.formats.csv_file import TableHeader
+from firstsight.indexer.formats.parsing.text_lines import open_file
 from firstsight.indexer.formats.source import BadRow, Row
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class XlsxSource:
         self.notes.clear()
         check_size(self.path, self.name)
         try:
-            with closing(_open(self.path)) as workbook:
+            with open_file(self.path, self.name) as file, closing(_open(file)) as workbook:
                 yield from self._table(workbook)
         except _FAILURES as error:
             raise CatalogError(
@@ -160,7 +161,7 @@ def _longest_row(sheet: IO[bytes]) -> int:
     return max(longest, since)
 
 
-def _open(path: Path) -> Workbook:
+def _open(file: BinaryIO) -> Workbook:
     try:
         from openpyxl import load_workbook
     except ImportError:
@@ -168,7 +169,7 @@ def _open(path: Path) -> Workbook:
             "XLSX workbooks need openpyxl; install it with: pip install 'firstsight[xlsx]', or save the sheet as CSV"
         ) from None
     with _quiet():
-        return load_workbook(path, read_only=True, data_only=True, keep_links=False)
+        return load_workbook(file, read_only=True, data_only=True, keep_links=False)
 
 
 @contextmanager
@@ -192,7 +193,7 @@ def _filled_rows(rows: Iterator[Cells]) -> Iterator[tuple[int, Cells]]:
     """Number the rows from 1 and leave out empty ones; stop after `MAX_EMPTY_ROWS` empty rows."""
     empty = 0
     for number, row in enumerate(rows, 1):
-        if any(cell is not None and cell != "" for cell in row):
+        if any(_value(cell) is not None for cell in row):
             empty = 0
             yield number, row
         else:

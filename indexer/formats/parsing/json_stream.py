@@ -74,16 +74,22 @@ class JsonReader:
             try:
                 value, end = _decode(self._text, self._at)
             except json.JSONDecodeError as error:
+                line = self._line + error.lineno - 1
                 cut = error.msg.startswith("Unterminated") or error.pos >= len(self._text) - _MARGIN
                 if cut and self._fill():
                     continue
-                raise JsonError(f"line {self._line + error.lineno - 1}: {error.msg}") from None
+                raise JsonError(f"line {line}: {error.msg}") from None
             except RecursionError:
                 raise JsonError(f"line {self.line}: a value is nested too deeply") from None
             except ValueError as error:  # a number with thousands of digits
                 raise JsonError(f"line {self.line}: {error}") from None
-            if end == len(self._text) and self._fill():
-                continue  # a number may go on
+            if isinstance(value, int | float) and end >= len(self._text) - _MARGIN:
+                size = end - self._at
+                if self._fill():
+                    continue  # the number may go on
+                end = self._at + size
+            if end - self._at > MAX_VALUE:
+                raise self._too_long()
             text, self._at = self._text[self._at : end], end
             return _without_half_pairs(value, text)
 
@@ -140,7 +146,7 @@ class JsonReader:
         """Drop the text before the place and double the rest; return whether there was more."""
         rest = self._text[self._at :]
         if len(rest) > MAX_VALUE:
-            raise JsonError(f"line {self.line}: a value is longer than {MAX_VALUE >> 20} MiB")
+            raise self._too_long()
         parts: list[str] = []
         size = 0
         while size <= len(rest) and (block := next(self._blocks, "")):
@@ -149,3 +155,6 @@ class JsonReader:
         self._line = self.line
         self._text, self._at = rest + "".join(parts), 0
         return bool(parts)
+
+    def _too_long(self) -> JsonError:
+        return JsonError(f"line {self.line}: a value is longer than {MAX_VALUE >> 20} MiB")

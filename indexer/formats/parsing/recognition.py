@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final, Literal
 
 from firstsight.errors import CatalogError
-from firstsight.indexer.formats.parsing.text_lines import decode_head, find_encoding, is_utf8, open_file
-from firstsight.media.file_formats import PICTURE_FORMATS, VIDEO_FORMATS, sniff
+from firstsight.indexer.formats.parsing.text_lines import decode_head, find_encoding, open_file
+from firstsight.media.file_formats import PICTURE_FORMATS, SNIFF_BYTES, VIDEO_FORMATS, sniff
 
 HEAD: Final = 1 << 20
 """Bytes that are looked at."""
@@ -95,13 +95,16 @@ def recognise(path: Path, name: str, encoding: str, supported: str) -> Recognise
     for magic, what, remedy in _REFUSED:
         if head.startswith(magic):
             raise CatalogError(f"{name} is {what}, which is not supported; {remedy}")
+    medium = sniff(head[:SNIFF_BYTES]) if b"\0" in head[:SNIFF_BYTES] else None
+    if medium in PICTURE_FORMATS or medium in VIDEO_FORMATS or medium == "HEIC":
+        raise CatalogError(f"{name} is a picture or video ({medium}), not a catalogue; give the folder that has it")
     found = find_encoding(head, encoding)
     text = decode_head(head, found)
-    zeros = text.count("\0") > len(text) * _MAX_ZEROS and not (suffix in _SUFFIXES and is_utf8(head))
-    if zeros or (b"\0" in head and not text):
+    many = text.count("\0") > len(text) * _MAX_ZEROS and suffix not in _SUFFIXES
+    if ("\0" in text and ("\ufffd" in text or many)) or (b"\0" in head and not text):
         if suffix == ".parquet":
             return Recognised("parquet", encoding)  # damaged; its reader says so
-        raise _binary(head, name, supported)
+        raise CatalogError(f"{name} is not a catalogue: its contents are binary, of no known format; give {supported}")
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     return Recognised(_text_kind(text, suffix, name, whole=len(head) < HEAD), found)
 
@@ -116,7 +119,10 @@ def _text_kind(text: str, suffix: str, name: str, *, whole: bool) -> FileKind:
         return "xml"
     if _JSON.match(start):
         return _json_kind(start, suffix, whole=whole)
-    return "csv" if suffix == ".parquet" else _SUFFIXES.get(suffix, "csv")
+    first = start.partition("\n")[0]
+    if suffix == ".parquet" or (suffix == ".json" and first[0] not in "[{\"'" and re.search("[,;\t|]", first)):
+        return "csv"
+    return _SUFFIXES.get(suffix, "csv")
 
 
 def _json_kind(start: str, suffix: str, *, whole: bool) -> FileKind:
@@ -158,12 +164,3 @@ def _check_archive(path: Path, name: str) -> None:
         if member in names:
             raise CatalogError(f"{name} is {what}, which is not supported; {remedy}")
     raise CatalogError(f"{name} is a ZIP archive, which is not supported; {_UNPACK}")
-
-
-def _binary(head: bytes, name: str, supported: str) -> CatalogError:
-    medium = sniff(head[:4096])
-    if medium in PICTURE_FORMATS or medium == "HEIC":
-        return CatalogError(f"{name} is a picture ({medium}), not a catalogue; give the folder that contains it")
-    if medium in VIDEO_FORMATS:
-        return CatalogError(f"{name} is a video ({medium}), not a catalogue; give the folder that contains it")
-    return CatalogError(f"{name} is not a catalogue: its contents are binary, of no known format; give {supported}")

@@ -22,8 +22,9 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_BE, "utf-16"),
     (codecs.BOM_UTF8, "utf-8-sig"),
 )
-_CONTROL: Final = re.compile(rb"[\x01-\x08\x0e-\x1f]")
-_PLAIN: Final = 200  # bytes that are looked at
+_CONTROL: Final = re.compile(rb"[\x00-\x08\x0e-\x1f]")
+_PLAIN: Final = 12  # bytes that are looked at
+_MIN_ZEROS: Final = 0.01  # of the bytes of UTF-16: line ends, delimiters and Latin letters
 _CONTEXT: Final = 12  # bytes around a wrong byte in a message
 
 
@@ -53,15 +54,16 @@ def find_encoding(head: bytes, encoding: str) -> str:
     if codec == "utf-8" and b"\0" in head and not _is_plain(head):
         even, odd = head[::2].count(0), head[1::2].count(0)
         guess = "utf-16-le" if odd > even else "utf-16-be"
-        if max(even, odd) > 4 * min(even, odd) and "\0" not in decode_head(head, guess):
+        enough = max(even, odd) > max(4 * min(even, odd), len(head) * _MIN_ZEROS)
+        if enough and not {"\0", "\ufffd"} & set(decode_head(head, guess)):
             return guess
     return encoding
 
 
 def _is_plain(head: bytes) -> bool:
-    """Whether the beginning of a text with zero bytes is UTF-8 nevertheless."""
+    """Whether a text that has zero bytes starts as UTF-8: its first letters are no control characters."""
     start = head[:_PLAIN]
-    return not _CONTROL.search(start) and start.count(0) < 0.4 * len(start) and is_utf8(start)
+    return not _CONTROL.search(start) and is_utf8(start)
 
 
 def is_utf8(head: bytes) -> bool:
