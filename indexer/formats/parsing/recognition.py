@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from firstsight.errors import CatalogError
-from firstsight.indexer.formats.parsing.text_lines import decode_head, find_encoding, open_file
+from firstsight.indexer.formats.parsing.text_lines import decode_head, find_encoding, is_text, open_file
 from firstsight.media.file_formats import PICTURE_FORMATS, SNIFF_BYTES, VIDEO_FORMATS, sniff
 
 HEAD: Final = 1 << 20
@@ -101,7 +101,7 @@ def recognise(path: Path, name: str, encoding: str, supported: str) -> Recognise
     found = find_encoding(head, encoding)
     text = decode_head(head, found)
     many = text.count("\0") > len(text) * _MAX_ZEROS and suffix not in _SUFFIXES
-    if ("\0" in text and ("\ufffd" in text or many)) or (b"\0" in head and not text):
+    if b"\0" in head and (many or not is_text(head, found)):
         if suffix == ".parquet":
             return Recognised("parquet", encoding)  # damaged; its reader says so
         raise CatalogError(f"{name} is not a catalogue: its contents are binary, of no known format; give {supported}")

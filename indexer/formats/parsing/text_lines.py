@@ -63,14 +63,14 @@ def find_encoding(head: bytes, encoding: str) -> str:
 def _is_plain(head: bytes) -> bool:
     """Whether a text that has zero bytes starts as UTF-8: its first letters are no control characters."""
     start = head[:_PLAIN]
-    return not _CONTROL.search(start) and is_utf8(start)
+    return not _CONTROL.search(start) and is_text(start, "utf-8")
 
 
-def is_utf8(head: bytes) -> bool:
-    """Whether the beginning of a file is UTF-8; a character may be cut at its end."""
+def is_text(head: bytes, encoding: str) -> bool:
+    """Whether the beginning of a file can be decoded; a character may be cut at its end."""
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)
-    except UnicodeDecodeError:
+        codecs.getincrementaldecoder(encoding)().decode(head)
+    except UnicodeError:
         return False
     return True
 
