@@ -55,9 +55,13 @@ def status(*, json: options.Json = False, db: options.DatabaseFlags) -> None:
             ("items", f"{state.items:,}"),
             ("views", f"{state.views:,}"),
             ("failed media", f"{state.failures:,}"),
-            ("columns", ", ".join(state.columns)),
             *((f"search in {table.table}", search_effort(table)) for table in state.tables),
         ],
+    )
+    print_table(
+        ["column", "type", "empty"],
+        [(column.name, column.type, f"{column.empty:,}") for column in state.columns],
+        right=["empty"],
     )
     print_table(
         ["run", "started", "outcome", "encoded", "unchanged", "failed", "source"],
