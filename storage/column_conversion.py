@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from lancedb.table import Table
 
@@ -96,15 +96,16 @@ def convert_column(store: Store, name: str, kind: ColumnKind, *, misfits: int = 
     if before == kind:
         return
     drop_unfinished_conversion(store)
-    metadata = {_text(k): _text(v) for k, v in (store.items.schema.field(name).metadata or {}).items()}
+    stored = (store.items.schema.field(name).metadata or {}).items()
+    metadata: dict[str, Any] = {"path": NEW, "metadata": {key.decode(): value.decode() for key, value in stored}}
 
     def add(items: Table) -> None:
         if NEW not in items.schema.names:
             items.add_columns({NEW: _expression(name, before, kind)})
 
     def describe(items: Table) -> None:
-        if metadata:
-            items.update_field_metadata({"path": NEW, "metadata": metadata})
+        if metadata["metadata"]:
+            items.update_field_metadata(metadata)
 
     def exchange(items: Table) -> None:
         if OLD not in items.schema.names:
@@ -166,7 +167,7 @@ def note_chosen(store: Store, names: Sequence[str]) -> None:
 def _batches(store: Store, name: str) -> Iterator[tuple[list[str], list[object]]]:
     search = store.items.search().where(f"{quote_name(name)} IS NOT NULL").select(["item_id", name]).limit(None)
     for batch in search.to_batches(ROWS_PER_BATCH):
-        yield batch["item_id"].to_pylist(), batch[name].to_pylist()
+        yield [str(item_id) for item_id in batch["item_id"].to_pylist()], list(batch[name].to_pylist())
 
 
 @contextlib.contextmanager
@@ -206,7 +207,3 @@ def _expression(name: str, before: ColumnKind, after: ColumnKind) -> str:
 
 def _as_utc(time: str) -> str:
     return f"arrow_cast({time}, 'Timestamp(Microsecond, Some(\"UTC\"))')"
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value

@@ -77,6 +77,11 @@ class Store(TableStore):
         """Complete rows of `items`, by id; ids without an item are left out."""
         return {row["item_id"]: row for row in self._by_id(self.items, item_ids, None)}
 
+    def column_values(self, item_ids: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Values of these columns, by item id; ids without an item are left out."""
+        rows = self._by_id(self.items, list(dict.fromkeys(item_ids)), list(dict.fromkeys(["item_id", *names])))
+        return {row["item_id"]: {name: row[name] for name in names} for row in rows}
+
     def view_rows(self, item_ids: Sequence[str]) -> pa.Table:
         """All views of these items, with all columns of the current layout."""
         parts = list(self.rows_by_id(self.views, item_ids))
