@@ -72,6 +72,7 @@ class CatalogOptions:
     mapping: Mapping[str, Sequence[str]] = field(default_factory=dict)  # ours -> theirs; several for media only
     drop: frozenset[str] = frozenset()  # catalogue columns to ignore
     types: Mapping[str, ColumnKind] = field(default_factory=dict)  # of the catalogue's own columns: number, flag, …
+    infer_types: bool = True  # a stored text column takes the type of its values once all of them have it
     encoding: str = "utf-8"  # of text formats
     list_separator: str = "|"  # between media in one text cell
     skip_bad_rows: bool = False  # ignore unusable rows instead of refusing the catalogue
@@ -371,7 +372,9 @@ def check_catalog(
     with ExitStack() as undo:
         try:
             options, stored = options or CatalogOptions(), stored_kinds or {}
-            types = ColumnTypes(stored, options.types, chosen=chosen, may_convert=may_convert)
+            types = ColumnTypes(
+                stored, options.types, chosen=chosen, may_convert=may_convert, may_infer=options.infer_types
+            )
             catalog = Catalog(source, options, types)
             undo.callback(catalog.close)
             catalog.check(stored)

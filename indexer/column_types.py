@@ -43,6 +43,7 @@ class ColumnTypes:
         requested: types that the user wants.
         chosen: stored columns whose types a user has chosen in an earlier run.
         may_convert: whether stored columns can change; False for a retry, which reads only some of the rows.
+        may_infer: whether a text column can take the type of the values; False for single items that are added.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class ColumnTypes:
         *,
         chosen: Collection[str] = (),
         may_convert: bool = True,
+        may_infer: bool = True,
     ) -> None:
         self._stored = dict(stored)
         fixed = {name: kind for name, kind in FIXED_KINDS.items() if stored.get(name) != kind}
@@ -61,6 +63,7 @@ class ColumnTypes:
         self._named = frozenset(requested)
         self._chosen = self._named | frozenset(chosen)
         self._may_convert = may_convert
+        self._may_infer = may_infer
         self._seen: dict[str, ColumnKind | None] = {}
 
     def check(self, name: str, value: object) -> ColumnKind | None:
@@ -144,6 +147,8 @@ class ColumnTypes:
         for name, kind in self._requested.items():
             if name in stored and stored[name] != kind:
                 changes.append(_convert(store, name, stored[name], kind, rewritten))
+        if not self._may_infer:
+            return tuple(changes)
         chosen = chosen_kinds(store) | self._requested.keys() | FIXED_KINDS.keys()
         for name, seen in self._seen.items():
             if stored.get(name) == "text" and seen not in {None, "text"} and name not in chosen:

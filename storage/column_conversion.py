@@ -99,6 +99,8 @@ def convert_column(store: Store, name: str, kind: ColumnKind, *, misfits: int = 
     stored = (store.items.schema.field(name).metadata or {}).items()
     metadata: dict[str, Any] = {"path": NEW, "metadata": {key.decode(): value.decode() for key, value in stored}}
 
+    renames: list[dict[str, Any]] = [{"path": name, "rename": OLD}, {"path": NEW, "rename": name}]
+
     def add(items: Table) -> None:
         if NEW not in items.schema.names:
             items.add_columns({NEW: _expression(name, before, kind)})
@@ -109,7 +111,7 @@ def convert_column(store: Store, name: str, kind: ColumnKind, *, misfits: int = 
 
     def exchange(items: Table) -> None:
         if OLD not in items.schema.names:
-            items.alter_columns({"path": name, "rename": OLD}, {"path": NEW, "rename": name})
+            items.alter_columns(*renames)
 
     with _writing(store, name):
         store.maintain(store.items, add)
