@@ -235,12 +235,12 @@ def _convert_if_all_fit(
             "text",
             "text",
             0,
-            f"column {name!r} stays text, although all its new values are {seen} values: item {misfits.item_id!r} has "
+            f"column {name!r} stays text, although all its new values are {seen}s: item {misfits.item_id!r} has "
             f"{_short(misfits.value)}. {types_option(name, seen)} converts it and empties such values",
         )
     convert_column(store, name, seen, misfits=misfits.replaced)
     return TypeChange(
-        name, "text", seen, 0, f"column {name!r} is a {seen} column now, not text: all its values are {seen} values"
+        name, "text", seen, 0, f"column {name!r} is a {seen} column now, not text: all its values are {seen}s"
     )
 
 

@@ -111,7 +111,7 @@ def convert_column(store: Store, name: str, kind: ColumnKind, *, misfits: int = 
 
     def exchange(items: Table) -> None:
         if OLD not in items.schema.names:
-            items.alter_columns(*renames)
+            items.alter_columns(*renames)  # type: ignore[arg-type]  # its hint takes the rest as one argument
 
     with _writing(store, name):
         store.maintain(store.items, add)

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lancedb.table import LanceTable
 
 import firstsight
 from firstsight.errors import CatalogError
 from firstsight.indexer.column_types import parse_types
 from firstsight.storage.columns import ColumnKind
 from firstsight.storage.store import Store
+from firstsight.storage.tables import CONVERSION_COLUMNS
 from tests.indexer.shop import index, write_csv
 
 
@@ -234,3 +236,21 @@ def test_a_value_that_would_lose_digits_needs_the_users_word(shop: Shop) -> None
     assert shop.column("price") == {"i0": 7.0}
     shop.index(prices("008"))
     assert shop.column("price") == {"i0": 8.0}
+
+
+@pytest.mark.parametrize("step", ["add_columns", "alter_columns", "drop_columns"])
+def test_a_run_after_one_that_was_killed_in_a_conversion_has_the_same_result(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    shop.index(prices("on request", "12"))
+
+    def kill(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LanceTable, step, kill)
+        with pytest.raises(KeyboardInterrupt):
+            shop.index(prices("11", "12"))
+    shop.index(prices("11", "12"))
+    assert shop.column("price") == {"i0": 11.0, "i1": 12.0}
+    assert not set(CONVERSION_COLUMNS) & set(Store.open(shop.db).items.schema.names)
