@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -101,6 +102,7 @@ def choose_columns(
     order: str | None,
     place: str,
     unit_is_given: bool = False,
+    hash_users: bool = False,
 ) -> EventColumns:
     """Choose the columns of a log.
 
@@ -114,6 +116,7 @@ def choose_columns(
         order: the column of positions, or "rows" for the order of the rows; None if the log has times.
         place: name of the file, for messages.
         unit_is_given: the user named the unit of the times: any number can be a time.
+        hash_users: hashes are stored instead of user ids.
 
     Raises:
         CatalogError: a column is missing.
@@ -147,7 +150,7 @@ def choose_columns(
         {ours: names for ours, names in other.items() if names},
         tuple(name for name in fills if name not in used),
         position if order != ROWS_ORDER else ROWS_ORDER,
-        tuple(_notes(rows, taken, fills, sample)),
+        tuple(_notes(taken, fills, sample, hash_users)),
     )
 
 
@@ -179,7 +182,8 @@ class _Sample:
 
     def first_and_others(self, ours: str, found: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The column to take, with a second one that completes it, and the columns that are not used."""
-        first, others = found[0], found[1:]
+        first = found[0]
+        others = [name for name in found[1:] if ours != "user_id" or not is_last_resort(ours, name)]
         second: str | None = None
         if ours == "timestamp" and all(map(is_day, self.values(first)[:100])):
             second = next((name for name in others if self._share(name, is_clock) == 1), None)
@@ -252,7 +256,7 @@ def _listed(names: Any) -> str:
 
 
 def _notes(
-    rows: Sequence[Row], taken: Mapping[str, tuple[str, ...]], fills: Mapping[str, int], sample: _Sample
+    taken: Mapping[str, tuple[str, ...]], fills: Mapping[str, int], sample: _Sample, hash_users: bool
 ) -> list[str]:
     notes = []
     users = taken["user_id"][0]
@@ -260,14 +264,18 @@ def _notes(
         notes.append(
             f"each value of {users!r} counts as a user of its own; name a better column with --map user_id=NAME"
         )
-    if any(isinstance(value, str) and _EMAIL.fullmatch(value.strip()) for value in sample.values(users)[:100]):
+    if not hash_users and any(
+        isinstance(value, str) and _EMAIL.fullmatch(value.strip()) for value in sample.values(users)[:100]
+    ):
         notes.append(f"user ids are e-mail addresses (column {users!r}) and are stored as they are; see --hash-users")
     if "timestamp" in taken and len(taken["timestamp"]) == 1 and all(map(is_day, sample.values(taken["timestamp"][0]))):
         notes.append("times are whole days, so the order of a user's events within a day is not known")
     if "weight" not in taken:
         for name in fills:
             if normalise(name) in NOT_WEIGHTS:
-                notes.append(f"{name!r} is not used as a weight; --map weight={quote_column(name)} uses it")
+                notes.append(
+                    f"{name!r} is not used as a weight; --map {shlex.quote(f'weight={quote_column(name)}')} uses it"
+                )
     return notes
 
 

@@ -81,8 +81,8 @@ class Events:
 
         Args:
             source: a file or folder name as `firstsight.indexer.formats.opening.open_source` reads it, `-` for JSON
-                Lines on standard input, or an opened source. Columns for user_id, item_id and timestamp, and optionally event
-                and weight (1 by default), are recognised by their names and values.
+                Lines on standard input, or an opened source. Columns for user_id, item_id and timestamp, and
+                optionally event and weight (1 by default), are recognised by their names and values.
             options: columns, order and time unit. Times without a zone are UTC.
             encoding: of a text file.
             wait_s: maximum wait for another process that is writing, in seconds.
@@ -134,7 +134,6 @@ class Events:
     def status(self) -> EventsStatus:
         """Count events, users, items and types. Reads the ids of every event."""
         table = self._open()
-        known = {item_id for ids in self._store.item_ids() for item_id in ids}
         users: set[str] = set()
         items: Counter[str] = Counter()
         types: Counter[str] = Counter()
@@ -146,8 +145,8 @@ class Events:
             types.update(name or "" for name in batch["event"].to_pylist())
             times = batch["timestamp"].cast(pa.int64()).to_numpy()
             first, last = min(first, int(times.min())), max(last, int(times.max()))
-        indexed = items.keys() & known
-        unknown = sum(count for item_id, count in items.items() if item_id not in known)
+        indexed = ItemIds(self._store).known(items)
+        unknown = sum(count for item_id, count in items.items() if item_id not in indexed)
         return EventsStatus(
             items.total(),
             len(users),

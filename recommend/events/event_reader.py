@@ -22,7 +22,7 @@ from firstsight.recommend.events.event_times import (
     time_us,
 )
 from firstsight.recommend.events.item_ids import ItemIds
-from firstsight.recommend.events.row_expansion import RowExpansion
+from firstsight.recommend.events.row_expansion import PURCHASE, RowExpansion
 
 BATCH = 50_000
 """Rows that are read and checked together: about 60 MB. The first batch decides the columns and the time unit."""
@@ -109,7 +109,11 @@ class EventReader:
             order=options.order,
             place=source.name,
             unit_is_given=options.time_unit is not None,
+            hash_users=options.hash_users,
         )
+        if self._expansion.adds_type:
+            note = f"the orders have no event types; they are stored as {PURCHASE}"
+            self.columns = replace(self.columns, notes=(*self.columns.notes, note))
         self.unit: str = "order" if options.order is not None else options.time_unit or self._detect_unit(rows)
 
     @property

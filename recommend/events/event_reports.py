@@ -50,7 +50,7 @@ class AddedEvents:
 
 @dataclass(frozen=True)
 class EventsPreview:
-    """What a file of events would give, from its first rows; nothing is written.
+    """Preview of a file of events, from its first rows; nothing is written.
 
     Attributes:
         format: of the file, such as "Shopify orders".

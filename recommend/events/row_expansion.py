@@ -40,7 +40,7 @@ _KNOWN_SHAPES = 1_000  # a log of objects can have a new set of names in each ro
 
 @dataclass(frozen=True)
 class _Shape:
-    """What the names of a row say about its structure."""
+    """Structure of a row, as its names tell it."""
 
     format: str | None
     nested: tuple[str, ...]  # objects to flatten
@@ -53,10 +53,11 @@ class _Shape:
     has_event: bool
     is_orders: bool
     is_ga4: bool
+    staff: tuple[str, ...]  # of the shop, not its customers
 
     @property
     def is_plain(self) -> bool:
-        return not (self.nested or self.lists or self.order or self.is_orders or self.is_ga4)
+        return not (self.lists or self.order or self.is_orders or self.is_ga4)
 
 
 class RowExpansion:
@@ -65,11 +66,13 @@ class RowExpansion:
     Attributes:
         format: for messages, such as "Shopify orders"; None for a plain log.
         left_out: number of rows that are no events on items, by reason.
+        adds_type: whether orders got the type `PURCHASE`.
     """
 
     def __init__(self) -> None:
         self.format: str | None = None
         self.left_out: Counter[str] = Counter()
+        self.adds_type = False
         self._shapes: dict[tuple[str, ...], _Shape] = {}
         self._order: object = None
         self._first: dict[str, object] = {}
@@ -85,12 +88,14 @@ class RowExpansion:
 
     def _events(self, row: Row) -> Iterator[Row]:
         shape = self._shape(row)
+        if any(isinstance(row[name], Mapping) for name in shape.nested):
+            row = _flatten(row, shape.nested)
+            shape = self._shape(row)
         if shape.is_plain:
             yield row
             return
-        if shape.nested:
-            row = _flatten(row, shape.nested)
-            shape = self._shape(row)
+        if shape.staff:
+            row = {name: value for name, value in row.items() if name not in shape.staff}
         self.format = self.format or shape.format
         if shape.order is not None:
             row = self._inherit(row, shape)
@@ -101,7 +106,8 @@ class RowExpansion:
         if not lists:
             yield from self._single(row, shape)
             return
-        shared = {name: value for name, value in row.items() if name not in lists and _is_scalar(value)}
+        without = {*lists, *(name for name in shape.lists if not _filled(row[name]))}
+        shared = {name: value for name, value in row.items() if name not in without and _is_scalar(value)}
         entries = [entry for listed in lists.values() for entry in listed]
         if not entries:
             yield from self._single(shared, self._shape(shared))
@@ -116,7 +122,7 @@ class RowExpansion:
         """Complete one event of an export."""
         orders, ga4 = is_orders or shape.is_orders, is_ga4 or shape.is_ga4
         if not (orders or ga4 or in_list):
-            if shape.lists and not any(_filled(row[name]) for name in shape.items):
+            if shape.lists and not any(_filled(row[name]) for name in (*shape.items, *shape.lists)):
                 self.left_out[WITHOUT_ITEM] += 1
                 return
             yield row
@@ -130,6 +136,7 @@ class RowExpansion:
             return
         if orders and not shape.has_event:
             event["event"] = PURCHASE
+            self.adds_type = True
         yield event
 
     def _inherit(self, row: Row, shape: _Shape) -> Row:
@@ -167,10 +174,9 @@ def _shape_of(names: tuple[str, ...]) -> _Shape:
         order = next((name for name in names if plain[name] == "name"), order)
     order_lists = known & set(_ORDER_LISTS)
     is_orders = has_lines or bool(cells) or bool(order_lists) or ("order_status" in known and order is not None)
-    shop = _shop_of(known, has_lines) if is_orders else None
-    roles = {name: role_of(name) for name in names}
-    if shop == "Shopify orders":  # these are the shop's staff and its tills
-        roles.update({name: None for name in names if plain[name] in {"user_id", "device_id"}})
+    shop = _shop_of(known, has_lines, bool(cells)) if is_orders else None
+    staff = [name for name in names if shop == "Shopify orders" and plain[name] in {"user_id", "device_id"}]
+    roles = {name: None if name in staff else role_of(name) for name in names}
     states = tuple(name for name in names if plain[name] in {"cancelled_at", "canceled_at", *_STATES})
     return _Shape(
         format="GA4 export" if is_ga4 else shop,
@@ -184,13 +190,14 @@ def _shape_of(names: tuple[str, ...]) -> _Shape:
         has_event=any(roles[name] == "event" and plain[name] != "type" for name in names),
         is_orders=is_orders,
         is_ga4=is_ga4,
+        staff=tuple(staff),
     )
 
 
-def _shop_of(names: set[str], has_lines: bool) -> str:
+def _shop_of(names: set[str], has_lines: bool, has_cells: bool) -> str:
     if has_lines or names & {"admin_graphql_api_id", "order_status_url", "financial_status", "displayfinancialstatus"}:
         return "Shopify orders"
-    if names & {"date_created", "date_created_gmt", "customer_user", "customer_note", "order_key"}:
+    if has_cells or names & {"date_created", "date_created_gmt", "customer_user", "customer_note", "order_key"}:
         return "WooCommerce orders"
     return "orders"
 
