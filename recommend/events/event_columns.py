@@ -281,6 +281,8 @@ def _notes(
 
 def _first_filled(row: Row, names: Sequence[str]) -> object | None:
     """The first value that is not empty; NaN if there is no other, so that it is refused and not taken for empty."""
+    if len(names) == 1:
+        return cell(row, names[0])
     values = [value for name in names if (value := cell(row, name)) is not None]
     return next((value for value in values if value == value), values[0] if values else None)
 
