@@ -109,8 +109,10 @@ class RowExpansion:
         without = {*lists, *(name for name in shape.lists if not _filled(row[name]))}
         shared = {name: value for name, value in row.items() if name not in without and _is_scalar(value)}
         entries = [entry for listed in lists.values() for entry in listed]
-        if not entries:
-            yield from self._single(shared, self._shape(shared))
+        if not entries and any(_filled(shared.get(name)) for name in shape.items):
+            yield from self._single(shared, self._shape(shared), is_orders=shape.is_orders, is_ga4=shape.is_ga4)
+        elif not entries:
+            self.left_out[WITHOUT_ITEM] += 1
         for entry in entries:
             merged = _merge(shared, entry)
             merged_shape = self._shape(merged)
