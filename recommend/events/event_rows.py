@@ -80,7 +80,7 @@ def hash_user_id(user_id: str) -> str:
     """The text that is stored for a user with --hash-users: 32 hexadecimal digits.
 
     An e-mail address counts in lower case, so that two spellings are one user. The hash hides addresses from readers of
-    the database; who has a list of addresses can still hash them and compare.
+    the database, but a person with a list of addresses can hash and compare them.
     """
     text = user_id.strip()
     return hashlib.blake2b((text.lower() if "@" in text else text).encode(), digest_size=16).hexdigest()
