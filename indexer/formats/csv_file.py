@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from firstsight.errors import CatalogError
-from firstsight.indexer.formats.parsing.csv_records import CsvRecords, Malformed, Record
+from firstsight.indexer.formats.parsing.csv_records import DELIMITERS, CsvRecords, Malformed, Record
 from firstsight.indexer.formats.parsing.text_lines import open_file, text_lines
 from firstsight.indexer.formats.source import MAX_COLUMNS, BadRow, Row
 
@@ -57,7 +57,13 @@ class CsvSource:
                 elif not any(record.cells):
                     continue
                 elif header is None:
-                    header = TableHeader(f"{self.name}, line {record.line}", record.cells)
+                    place = f"{self.name}, line {record.line}"
+                    if len(record.cells) == 1 and any(delimiter in record.cells[0] for delimiter in DELIMITERS):
+                        raise CatalogError(
+                            f"{place}: the whole line {record.cells[0]!r:.60} is one quoted cell; "
+                            "remove the quotes around the lines, or export the table again"
+                        )
+                    header = TableHeader(place, record.cells)
                     records.width = header.width
                 else:
                     yield record.line, self._row(header, record, record.cells)

@@ -41,7 +41,7 @@ class JsonSource:
     """A JSON document. The elements of an array are read one at a time.
 
     In an object, the list of items is the one with a known name such as `products` or `data`, or else the only list of
-    objects. An object without such a list is one item.
+    objects. An object without such a list is one item; several may follow one another.
     """
 
     name: str
@@ -138,10 +138,11 @@ def _look(reader: JsonReader, path: KeyPath, found: dict[KeyPath, int]) -> tuple
 def _elements(reader: JsonReader, path: KeyPath | None) -> Iterator[object]:
     """Yield the elements of the list at a path, then read to the end of its objects."""
     if path is None:
-        value = reader.value()
-        while isinstance(value, dict) and len(value) == 1 and isinstance(inner := next(iter(value.values())), dict):
-            value = inner  # {"product": {…}}
-        yield value
+        while reader.peek():  # several objects in succession, as some programs indent JSON Lines
+            value = reader.value()
+            while isinstance(value, dict) and len(value) == 1 and isinstance(inner := next(iter(value.values())), dict):
+                value = inner  # {"product": {…}}
+            yield value
     elif not path:
         for _ in reader.elements():
             yield reader.value()

@@ -42,7 +42,7 @@ class Source(Protocol):
     @property
     def format(self) -> str: ...  # for messages, such as "Shopify product export (CSV)"
     @property
-    def place(self) -> str: ...  # "line", "row" or "file": the unit of row numbers
+    def place(self) -> str: ...  # "line", "row", "item", "variant" or "file": the unit of row numbers
     @property
     def root(self) -> Path: ...  # base folder of relative media paths
     @property

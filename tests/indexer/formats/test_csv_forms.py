@@ -166,6 +166,11 @@ def test_too_many_columns_are_refused(tmp_path: Path) -> None:
     assert TableHeader("c.csv", [f"c{number}" for number in range(MAX_COLUMNS)]).width == MAX_COLUMNS
 
 
+def test_lines_that_are_quoted_as_a_whole_are_refused_with_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match="line 1: the whole line 'item_id,title' is one quoted cell; remove"):
+        rows(write(tmp_path / "c.csv", '"item_id,title"\n"a,tea"\n'))
+
+
 def test_a_header_with_an_open_quote_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match="line 1: the header is not well-formed CSV"):
         rows(write(tmp_path / "c.csv", 'item_id,"title\na,b\n'))

@@ -48,6 +48,13 @@ def test_one_object_is_one_item(tmp_path: Path) -> None:
     assert rows(write(tmp_path / "d.json", json.dumps({"product": item}))) == [item]
 
 
+def test_indented_objects_in_succession_are_items(tmp_path: Path) -> None:
+    path = write(tmp_path / "c.json", "\n".join(json.dumps(item, indent=1) for item in ITEMS))
+    assert rows(path) == ITEMS
+    with pytest.raises(CatalogError, match=r"line 13: .*after item 2"):
+        rows(write(tmp_path / "d.json", path.read_text() + "\n{ "))
+
+
 def test_several_lists_are_refused_by_name(tmp_path: Path) -> None:
     path = write(tmp_path / "c.json", json.dumps({"shoes": ITEMS, "hats": ITEMS[:1]}))
     with pytest.raises(CatalogError, match=r"2 lists of objects: shoes \(2\), hats \(1\); save the list"):
