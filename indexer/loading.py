@@ -239,7 +239,9 @@ class MediaLoader:
         frames = self._videos.sample(path, rule=rule, max_frames=max_frames, min_side=self._min_side)
         version = fetched.version or None
         return [
-            LoadedPicture(f.picture, PictureInfo(job.uri, f.time_s, f.start_s, f.end_s, fingerprint(f.picture), version))
+            LoadedPicture(
+                f.picture, PictureInfo(job.uri, f.time_s, f.start_s, f.end_s, fingerprint(f.picture), version)
+            )
             for f in frames
         ]
 
