@@ -48,4 +48,5 @@ class IndexReport:
     reasons: dict[str, int] = field(default_factory=dict)  # failure reason -> number of media
     duplicates: tuple[DuplicatePair, ...] = ()  # near-duplicates of encoded items; empty without the check
     unused_media: tuple[UnusedMedia, ...] = ()  # unused columns that look like pictures or videos
+    notes: tuple[str, ...] = ()  # about the catalogue, such as the files of a folder that are left out
     no_media_used: bool = False  # True if such a column exists and the run used no picture, or no medium at all

@@ -28,6 +28,7 @@ from firstsight.errors import MediaError, StoreError
 from firstsight.indexer.assembly import LoadedPicture, PendingItem, catalog_row, encode_digest, row_digest
 from firstsight.indexer.catalog import Catalog, CatalogItem, catalog_root
 from firstsight.indexer.changed_media import ChangedMedia
+from firstsight.indexer.formats.folder import FolderSource
 from firstsight.indexer.index_report import Counts, IndexReport
 from firstsight.indexer.index_settings import IndexSettings
 from firstsight.indexer.loading import MediaJob, MediaLoader
@@ -138,7 +139,15 @@ class IndexRun:
             self._upkeep.at_end()
         seconds, media = time.monotonic() - started, self._catalog.media
         return IndexReport(
-            self.run_id, outcome, seconds, self.counts, self.reasons, duplicates, media.unused(), media.none_used
+            self.run_id,
+            outcome,
+            seconds,
+            self.counts,
+            self.reasons,
+            duplicates,
+            media.unused(),
+            no_media_used=media.none_used,
+            notes=tuple(self._catalog.source.notes),
         )
 
     def _index(self) -> None:
@@ -371,8 +380,10 @@ class IndexRun:
         return oriented
 
     def _prune(self) -> None:
+        source = self._catalog.source
+        unread = tuple(f"{folder}/" for folder in source.unread_folders) if isinstance(source, FolderSource) else ()
         for ids in self._store.item_ids():
-            if gone := sorted(set(ids) - self._catalog.has(ids)):
+            if gone := sorted(name for name in set(ids) - self._catalog.has(ids) if not name.startswith(unread)):
                 begin_write(self._store, self.run_id, gone)
                 self._store.delete_items(gone)
                 self.counts.pruned += len(gone)

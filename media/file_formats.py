@@ -53,7 +53,8 @@ _VIDEO_MAGIC: Final[tuple[tuple[bytes, str], ...]] = (
     (b"\x00\x00\x01\xb3", "MPEG-ES"),
     (b"0&\xb2u\x8ef\xcf\x11", "ASF"),
     (b"\x06\x0e+4\x02\x05\x01\x01\r\x01\x02", "MXF"),
-    (b"\x1f\x07\x00", "DV"),
+    (b"\x1f\x07\x00\x3f", "DV"),
+    (b"\x1f\x07\x00\xbf", "DV"),
 )
 _OTHER_MAGIC: Final[tuple[tuple[bytes, str], ...]] = (
     (b"8BPS", "PSD"),
@@ -114,7 +115,8 @@ def sniff(head: bytes) -> str | None:
             return name
     if head[:4] == b"RIFF":
         return {b"WEBP": "WebP", b"AVI ": "AVI"}.get(head[8:12])
-    if head[4:8] in _MP4_BOXES:
+    # a size below 16 MB before "free" and similar: it could be a word of a text
+    if head[4:8] in _MP4_BOXES and (head[4:8] in (b"ftyp", b"mdat") or head[0] == 0):
         return _iso_format(head)
     if re.match(rb"P[1-6f][\s#]", head):
         return "PPM"
