@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 import firstsight
+from firstsight.encoders.base import Encoder
 from firstsight.errors import CatalogError
 from firstsight.indexer import catalog
 from firstsight.indexer.formats import folder as folder_module
@@ -292,6 +293,23 @@ def test_the_report_and_the_warnings_have_the_notes(tmp_path: Path, db: Path) ->
     assert warnings == list(report.notes)
     item = firstsight.open(db).get("IMG_1.jpg")
     assert (item["title"], [view["part"] for view in item["views"]]) == (None, ["image"])
+
+
+@pytest.mark.slow
+def test_pictures_with_camera_names_are_found_by_what_they_show(tmp_path: Path, db: Path, starter: Encoder) -> None:
+    pictures = sorted((Path(__file__).parents[2] / "sample_media" / "pictures").glob("*.jpg"))[:30]
+    (tmp_path / "photos").mkdir()
+    names = {path.stem: f"IMG_{4000 + n}.jpg" for n, path in enumerate(pictures)}
+    for path in pictures:
+        shutil.copy(path, tmp_path / "photos" / names[path.stem])
+    database = firstsight.open(db, encoder=starter)
+    database.index(tmp_path / "photos")
+    queries = {"a bicycle": "bicycle", "bananas": "bananas", "a drum kit": "drum-kit", "a football": "football"}
+    for query, stem in queries.items():
+        results = database.search(query, k=30)
+        assert results[0].item_id == names[stem]
+        assert results[0].relevance > 0.25
+        assert results[0].relevance > results[10].relevance + 0.15
 
 
 @pytest.mark.slow
