@@ -348,7 +348,7 @@ def test_videos_of_camcorders_and_discs_are_decoded(
             container.mux(stream.encode())
     except (av.FFmpegError, ValueError) as error:
         pytest.skip(f"this build of PyAV cannot write {format}: {error}")
-    brightness = []
+    brightness: list[float] = []
 
     class Watching(ColourEncoder):
         def encode_images(self, images: Any) -> Any:
