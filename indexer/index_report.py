@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from firstsight.duplicates.item_pairs import DuplicatePair
+from firstsight.indexer.column_types import TypeChange
 from firstsight.indexer.media_columns import UnusedMedia
 
 
@@ -50,3 +51,4 @@ class IndexReport:
     unused_media: tuple[UnusedMedia, ...] = ()  # unused columns that look like pictures or videos
     notes: tuple[str, ...] = ()  # about the catalogue, such as the files of a folder that are left out
     no_media_used: bool = False  # True if such a column exists and the run used no picture, or no medium at all
+    type_changes: tuple[TypeChange, ...] = ()  # columns that changed their type, or stayed text because of a value
