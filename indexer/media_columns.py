@@ -21,6 +21,7 @@ from urllib.parse import unquote
 from firstsight.errors import MediaError
 from firstsight.indexer.formats.source import Row
 from firstsight.media.file_formats import (
+    AMBIGUOUS_EXTENSIONS,
     PICTURE_EXTENSIONS,
     PICTURE_FORMATS,
     SNIFF_BYTES,
@@ -46,8 +47,8 @@ _MAX_DEPTH: Final = 4  # levels of nested values
 _SHOWN: Final = 60  # characters of an example
 _SEPARATORS: Final = ("|", ",", ";", "\n", "\t", " ")
 
-_PICTURE_ENDINGS: Final = PICTURE_EXTENSIONS | {".heic", ".heif"}
-_AMBIGUOUS: Final = frozenset({".ts"})  # a transport stream or TypeScript: needs an address or an existing file
+_PICTURE_ENDINGS: Final = PICTURE_EXTENSIONS
+_AMBIGUOUS: Final = AMBIGUOUS_EXTENSIONS  # these need an address or an existing file
 _ENDINGS: Final = "|".join(sorted(ending[1:] for ending in _PICTURE_ENDINGS | VIDEO_EXTENSIONS))
 _ENDING: Final = re.compile(rf"(?<=[^/\\.])\.({_ENDINGS})(?![A-Za-z0-9])", re.IGNORECASE)
 _LAST_ENDING: Final = re.compile(r"[^/\\.](\.[A-Za-z0-9]{1,5})$")

@@ -55,7 +55,7 @@ class IndexingPart(SemanticIdsPart):
             wait_s: maximum wait for another writer, in seconds.
             on_progress: called with the counts after each batch, in the calling thread.
             on_warning: called before encoding with a sentence for each unused column that looks like pictures or
-                videos; the report lists them too.
+                videos, and for the files of a folder that are left out; the report lists them too.
             should_stop: called between items; once it returns True, the run finishes and writes the items it has begun.
 
         Returns:
@@ -196,5 +196,7 @@ class IndexingPart(SemanticIdsPart):
 
 
 def _warn(catalog: Catalog, on_warning: Callable[[str], None]) -> None:
+    for note in catalog.source.notes:
+        on_warning(note)
     for unused in catalog.media.unused():
         on_warning(unused.message)

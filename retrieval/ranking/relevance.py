@@ -39,7 +39,8 @@ SAMPLED_ITEMS = 1_000
 SAMPLED_QUERIES = 500
 
 MIN_PAIRS = 100
-"""Minimum number of pairs for a fit. Below it the relevance is the cosine, or 0 if the cosine is negative."""
+"""Minimum number of pairs for a fit. Below it, and for texts in a database without titles, the relevance is the cosine,
+or 0 if the cosine is negative."""
 
 MIN_WIDTH = 1e-3
 """Minimum width of the distribution. A catalogue of equal items would have width 0."""
@@ -106,6 +107,8 @@ class RelevanceCalibration:
 
     def _fit(self, medium: Medium, part: PartChoice) -> RandomPairCosines:
         query_owners, queries = self._queries(medium)
+        if not query_owners and medium == "words":
+            return RandomPairCosines(None, None)  # cosines of two pictures are higher than those of text and picture
         if not query_owners:  # the catalogue has no views of this medium
             query_owners, queries = self._queries("mixed")
         owners, scores = self._scores(queries, part)
