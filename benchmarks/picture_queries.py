@@ -199,20 +199,20 @@ def read_texts(path: Path) -> list[TextQuery]:
 
 
 class VectorEncoder:
-    """Encodes a one-pixel-high picture, whose bytes are a vector, to that vector."""
+    """Encodes a picture, whose first bytes are a vector, to that vector."""
 
-    spec = EncoderSpec("vectors", DIM, 1, "vectors")
+    spec = EncoderSpec("vectors", DIM, 32, "vectors")
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         return np.zeros((len(texts), DIM), dtype=np.float32)
 
     def encode_images(self, images: Sequence[ImageInput]) -> Vectors:
-        rows = [np.frombuffer(np.asarray(image)[..., 0].tobytes(), dtype=np.float32) for image in images]
+        rows = [np.frombuffer(np.asarray(image)[..., 0].tobytes()[: 4 * DIM], dtype=np.float32) for image in images]
         return np.stack(rows)
 
 
 def picture_of(vector: np.ndarray[tuple[int], np.dtype[np.float32]]) -> Image.Image:
-    pixels = np.frombuffer(vector.tobytes(), dtype=np.uint8).reshape(1, -1, 1)
+    pixels = np.frombuffer(vector.tobytes(), dtype=np.uint8).reshape(32, -1, 1)
     return Image.fromarray(np.repeat(pixels, 3, axis=2))
 
 
