@@ -93,7 +93,7 @@ def make_rankers(
             continue
         assert cosines is not None
         assert not isinstance(condition, FirstsightError)
-        background = cosines.background(encoded.medium, encoded.query.part)
+        background = cosines.background(encoded.medium, encoded.query.resolved_part)
         frames = cosines.background(encoded.medium, "frame") if encoded.query.moments else None
         full_condition, blocked_ids = _exclude_blocked(store, encoded.query, condition)
         rankers.append(Ranker(store, encoded, full_condition, background, frames, blocked_ids))

@@ -97,13 +97,14 @@ class SearchFlags:
         ),
     ] = None
     part: Annotated[
-        str,
+        str | None,
         panels.ranking(
             "--part",
             metavar="PART",
-            help="Part of an item to compare: item (all parts together), or the best title, image, frame or any.",
+            help="Part of an item to compare: item (all parts together), the best title, image, frame or any of these, "
+            "or best (the better of item and its best picture). By default best for pictures alone, else item.",
         ),
-    ] = "item"
+    ] = None
     diversity: Annotated[
         float,
         panels.ranking("--diversity", metavar="SHARE", help="Difference between results, 0 (no effect) to 1 (MMR)."),

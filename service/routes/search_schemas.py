@@ -50,7 +50,11 @@ class SearchRequest(StrictModel):
     minus_weight: float = 0.5
     mode: Literal["vector", "words", "hybrid"] | None = None
     fusion: Literal["rrf", "weighted"] = "weighted"
-    part: Literal["item", "title", "image", "frame", "any"] = "item"
+    part: Literal["item", "title", "image", "frame", "any", "best"] | None = Field(
+        None,
+        description="vector to compare: item is the fused vector, best the better of it and the best picture or frame; "
+        "by default best for pictures and videos alone, else item",
+    )
     k: int = Field(24, ge=1, le=MAX_K)
     offset: int = Field(0, ge=0, lt=10_000)
     where: Annotated[str, Field(max_length=20_000)] | None = None

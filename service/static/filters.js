@@ -17,7 +17,7 @@ export function filters(changed) {
     id: 'where', autocomplete: 'off', spellcheck: false, placeholder: "price < 60 AND color = 'red'", onchange: changed,
   });
   const collapse = h('select', { id: 'collapse', onchange: changed }, h('option', { value: '' }, 'all items'), h('option', { value: 'duplicates' }, 'one per group of near-duplicates'));
-  const compared = h('select', { id: 'part', onchange: changed }, ...[['item', 'whole items'], ['any', 'the best view'], ['title', 'titles'], ['image', 'pictures'], ['frame', 'frames of videos']]
+  const compared = h('select', { id: 'part', onchange: changed }, ...[['', 'the best match for the query'], ['item', 'whole items'], ['best', 'whole items or pictures'], ['any', 'the best view'], ['title', 'titles'], ['image', 'pictures'], ['frame', 'frames of videos']]
     .map(([value, text]) => h('option', { value }, text)));
   const percent = () => h('span', { class: 'dim' });
   const shares = { diversity: percent(), least: percent() };
@@ -73,7 +73,7 @@ export function filters(changed) {
 
   function inUse() {
     return [...picked.values(), where.value.trim(), collapse.value].filter(Boolean).length
-      + (compared.value !== 'item') + (Number(diversity.value) > 0) + (Number(least.value) > 0);
+      + (compared.value !== '') + (Number(diversity.value) > 0) + (Number(least.value) > 0);
   }
 
   function count() {
@@ -95,7 +95,7 @@ export function filters(changed) {
     // the address is read before the columns are loaded
     if (![...collapse.options].some((option) => option.value === group)) collapse.append(h('option', { value: group }, `one per ${group}`));
     collapse.value = group;
-    compared.value = settings.get('part') ?? 'item';
+    compared.value = settings.get('part') ?? '';
     diversity.value = settings.get('diversity') ?? 0;
     least.value = settings.get('least') ?? 0;
     count();
@@ -110,7 +110,8 @@ export function filters(changed) {
     clear: () => read(new URLSearchParams()),
     query() {
       count();
-      const query = { kinds: chosenKinds(), part: compared.value, diversity: Number(diversity.value) };
+      const query = { kinds: chosenKinds(), diversity: Number(diversity.value) };
+      if (compared.value) query.part = compared.value;
       if (conditions()) query.where = conditions();
       if (collapse.value) query.collapse = collapse.value;
       if (Number(least.value) > 0) query.min_relevance = Number(least.value);
@@ -119,7 +120,7 @@ export function filters(changed) {
     write(settings) {
       for (const kind of chosenKinds()) settings.append('kind', kind);
       for (const [column, value] of picked) if (value) settings.append('is', `${column}=${value}`);
-      const rest = { where: where.value.trim(), collapse: collapse.value, part: compared.value === 'item' ? '' : compared.value, diversity: diversity.value === '0' ? '' : diversity.value, least: least.value === '0' ? '' : least.value };
+      const rest = { where: where.value.trim(), collapse: collapse.value, part: compared.value, diversity: diversity.value === '0' ? '' : diversity.value, least: least.value === '0' ? '' : least.value };
       for (const [name, value] of Object.entries(rest)) if (value) settings.set(name, value);
     },
     read,
