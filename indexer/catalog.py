@@ -1,9 +1,9 @@
 """The check of all rows of a catalogue before anything is encoded, and its items.
 
-A catalogue is read twice. The first pass decides from the first rows what each column is used for, checks each row, finds
-repeated ids and variants of products, and decides the kind of each column. It takes seconds where encoding takes hours,
-so a mistake in row 90,000 is reported at once. The second pass yields the items. A temporary SQLite file holds the ids
-and the merged variants, so memory stays constant for any size.
+A catalogue is read twice. The first pass decides from the first rows what each column is used for, checks each row,
+finds repeated ids and variants of products, and decides the kind of each column. It takes seconds where encoding takes
+hours, so a mistake in row 90,000 is reported at once. The second pass yields the items. A temporary SQLite file holds
+the ids and the merged variants, so memory stays constant for any size.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from firstsight.indexer.variants import VariantRow, Variants
 from firstsight.storage.columns import ColumnKind
 
 SHOWN_PROBLEMS = 10
+MAX_NO_PRICES = 0.05  # share of a price column's values that may be no prices; they are left empty
 _SHOWN_COLUMNS = 40  # in a message
 _SHOWN_EXAMPLE = 60  # characters
 
@@ -124,11 +125,9 @@ class Catalog:
         for start in range(0, len(item_ids), 500):
             part = item_ids[start : start + 500]
             marks = ",".join("?" * len(part))
-            query = (
-                "SELECT ids.item_id FROM ids LEFT JOIN later ON later.place = ids.place "
-                f"WHERE later.place IS NULL AND ids.item_id IN ({marks})"  # noqa: S608 - question marks only
-            )
-            present.update(row[0] for row in self._ids.execute(query, part))
+            query = f"SELECT item_id, place FROM ids WHERE item_id IN ({marks})"  # noqa: S608 - question marks only
+            found = self._ids.execute(query, part).fetchall()
+            present.update(item_id for item_id, place in found if not self._variants.is_merged(place))
         return present
 
     def merged_ids(self) -> Iterator[list[str]]:
@@ -186,17 +185,30 @@ class Catalog:
         self._variants = Variants(self._ids, self.options.variants, sorted(candidates))
 
     def _settle_kinds(self, seen: Mapping[str, ColumnKind | None], stored: Mapping[str, ColumnKind]) -> None:
-        prices = {self.plan.shop_names[ours]: ours for ours in PRICES}
         for name, kind in seen.items():
             if name in self._variants.joined and name not in stored:
                 kind = kind and "text"
             if settled := stored.get(name, kind):
                 self.kinds[name] = settled
-        text_prices = [ours for name, ours in prices.items() if self.kinds.get(name) == "text"]
-        if text_prices and self.plan.currency_from_price:
-            self.kinds.pop(self.plan.shop_names["currency"], None)
+        for ours in PRICES:
+            self._settle_price(ours, self.plan.shop_names[ours], stored)
         if self.merged_rows:
             self.kinds[VARIANT_IDS] = stored.get(VARIANT_IDS, "text")
+
+    def _settle_price(self, ours: str, name: str, stored: Mapping[str, ColumnKind]) -> None:
+        """Keep the texts of a price column if many of its values are no prices."""
+        reader = self._reader
+        if reader.no_prices[ours] <= MAX_NO_PRICES * reader.prices[ours]:
+            return
+        if stored.get(name, "text") != "text":
+            raise self._fatal(
+                f"column {self.plan.fields[ours]!r}: {reader.no_prices[ours]:,} of {reader.prices[ours]:,} values are no "
+                f"prices ({reader.no_price_examples[ours]}), but column {name!r} of the database has numbers; correct "
+                f"them or --drop {format_names([self.plan.fields[ours]])}"
+            )
+        self.kinds[name] = "text"
+        if self.plan.currency_from_price and "currency" not in stored:
+            self.kinds.pop(self.plan.shop_names["currency"], None)
 
     def _is_bad(self, place: int) -> bool:
         return bool(self.bad_rows) and bool(self._ids.execute("SELECT 1 FROM bad WHERE place = ?", (place,)).fetchone())
@@ -255,8 +267,8 @@ class Catalog:
                     others = [other for other in self._examples if other not in names]
                     has = ", ".join(sorted(self._examples)[:_SHOWN_COLUMNS])
                     raise self._fatal(
-                        f"--map {format_mapping({ours: (name,)})}: there is no column {name!r}{near(name, others)}; "
-                        f"the columns are {has}"
+                        f"--map {format_mapping({ours: (name,)})}: there is no column {name!r}; "
+                        f"the columns are {has}{near(name, others)}"
                     )
 
     def _fatal(self, message: str) -> CatalogError:
@@ -336,9 +348,13 @@ class Catalog:
         return ColumnUse(name, ours, stored_as, share, self._examples[name], note)
 
     def _note_of_field(self, ours: str) -> str:
-        if ours in PRICES and self.kinds.get(self.plan.shop_names[ours]) == "text":
-            return f"stays text: {self._reader.text_prices.get(ours) or 'the database has texts in this column'}"
-        return ""
+        reader = self._reader
+        if ours not in PRICES:
+            return ""
+        reason = reader.no_price_examples.get(ours, "")
+        if self.kinds.get(self.plan.shop_names[ours]) == "text":
+            return f"stays text: {reason or 'the database has texts in this column'}"
+        return reason and f"{reader.no_prices[ours]:,} of {reader.prices[ours]:,} values are left empty: {reason}"
 
 
 def check_catalog(
@@ -352,8 +368,8 @@ def check_catalog(
         stored_kinds: kinds of the columns in the database; they take precedence over the kinds of the values.
 
     Raises:
-        CatalogError: the catalogue cannot be read, is empty or has no column with ids; or, unless `skip_bad_rows`, a row
-            is malformed or repeats an id. The message lists the first ten such rows.
+        CatalogError: the catalogue cannot be read, is empty or has no column with ids; or, unless `skip_bad_rows`, a
+            row is malformed or repeats an id. The message lists the first ten such rows.
     """
     with ExitStack() as undo:
         try:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -16,9 +17,9 @@ from firstsight.indexer.columns.media_cells import read_media
 from firstsight.indexer.columns.media_values import MediaFinder
 from firstsight.indexer.columns.prices import NoPriceError, Price, currency_code, parse_price
 from firstsight.indexer.columns.row_values import as_group, name_in
+from firstsight.indexer.columns.sample import is_empty
 from firstsight.indexer.formats.source import EmbeddedMedium, Row
 from firstsight.indexer.stored_names import CONTROL_CHARACTERS, StoredNames
-from firstsight.storage.columns import ColumnKind
 
 MAX_ID = 512  # characters; a longer id is probably a wrong --map
 
@@ -51,19 +52,18 @@ class RowReader:
         store_medium: stores a picture or video whose bytes are in a row, and returns its address.
 
     Args:
-        stored: kinds of the plain columns in the database.
+        stored: names of the plain columns in the database.
     """
 
-    def __init__(
-        self, plan: ColumnPlan, options: CatalogOptions, finder: MediaFinder, stored: Mapping[str, ColumnKind]
-    ) -> None:
+    def __init__(self, plan: ColumnPlan, options: CatalogOptions, finder: MediaFinder, stored: Iterable[str]) -> None:
         self.plan = plan
         self.names = StoredNames(plan.hidden, stored, plan.shop_names)
-        self.text_prices: dict[str, str] = {}  # price field -> why it stays text
+        self.prices: Counter[str] = Counter()  # price field -> values so far
+        self.no_prices: Counter[str] = Counter()  # price field -> values so far that cannot be parsed
+        self.no_price_examples: dict[str, str] = {}  # price field -> why the first of them cannot
         self.store_medium: Callable[[bytes], str] = placeholder_address
         self._options = options
         self._finder = finder
-        self._stored = stored
 
     def has_id(self, row: Row) -> bool:
         """Whether a row has the column of the ids."""
@@ -106,7 +106,7 @@ class RowReader:
     def own(self, row: Row) -> Iterator[tuple[str, object]]:
         """Yield the other columns of a row: plain columns with their values, and the shop columns.
 
-        A price that cannot be parsed is yielded as it is, and noted in `text_prices`.
+        A price that cannot be parsed is None, and counted in `no_prices`.
 
         Raises:
             CatalogError: a column cannot be stored.
@@ -130,9 +130,9 @@ class RowReader:
         for ours in PRICES:
             column = fields.get(ours, "")
             if column in row:
-                price, value = self._price(row, ours, stored_names[ours])
+                price = self._price(row, ours)
                 currency = currency or (price.currency if price else None)
-                yield stored_names[ours], value
+                yield stored_names[ours], price and price.amount
         if (group := self.group(row)) is not None:
             yield stored_names["group_id"], group
         if category := name_in(row.get(fields.get("category", ""))):
@@ -145,16 +145,16 @@ class RowReader:
         if currency:
             yield stored_names["currency"], currency
 
-    def _price(self, row: Row, ours: str, stored_name: str) -> tuple[Price | None, object]:
+    def _price(self, row: Row, ours: str) -> Price | None:
         column = self.plan.fields[ours]
-        value = row[column]
         try:
-            price = parse_price(value, self.plan.decimal_marks.get(column, "."))
+            price = parse_price(row[column], self.plan.decimal_marks.get(column, "."))
         except NoPriceError as error:
-            if self._stored.get(stored_name) != "number":
-                self.text_prices.setdefault(ours, str(error))
-            return None, value
-        return price, price and price.amount
+            self.no_prices[ours] += 1
+            self.no_price_examples.setdefault(ours, str(error))
+            price = None
+        self.prices[ours] += not is_empty(row[column])
+        return price
 
     def _text(self, row: Row, ours: str) -> str | None:
         value = row.get(self.plan.fields.get(ours, ""))

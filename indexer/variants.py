@@ -1,7 +1,8 @@
 """Variants of products: rows of a catalogue that are merged into one item, and the columns that tell variants apart.
 
-The first pass over a catalogue compares each row with the rows before it, and keeps the values of rows that belong to an
-earlier item in the temporary SQLite file. The second pass adds them to the item. Memory does not grow with the catalogue.
+The first pass over a catalogue compares each row with the rows before it, and keeps the values of rows that belong to
+an earlier item in the temporary SQLite file. The second pass adds them to the item. Memory does not grow with the
+catalogue.
 """
 
 from __future__ import annotations

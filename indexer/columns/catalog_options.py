@@ -12,7 +12,8 @@ KINDS: tuple[ItemKind, ...] = get_args(ItemKind)
 VariantsMode = Literal["picture", "product", "variant"]
 VARIANTS_MODES: tuple[VariantsMode, ...] = get_args(VariantsMode)
 
-MEDIA = ("images", "videos")
+MediaField = Literal["images", "videos"]
+MEDIA: tuple[MediaField, ...] = get_args(MediaField)
 TIMES = ("created_at", "starts_at", "expires_at")
 KNOWN = ("item_id", "kind", "title", "text", *MEDIA, *TIMES)
 """Fields of every item."""

@@ -7,13 +7,22 @@ from html import unescape
 from html.parser import HTMLParser
 from typing import Final
 
-_BLOCKS: Final = frozenset(
-    "address article aside blockquote body br caption center dd div dl dt fieldset figcaption figure footer form h1 h2 h3 "
-    "h4 h5 h6 head header hr html main nav ol p pre section table tbody td tfoot th thead tr ul".split()
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_BLOCKS: Final = _words(
+    """
+    address article aside blockquote body br caption center dd div dl dt fieldset figcaption figure footer form
+    h1 h2 h3 h4 h5 h6 head header hr html main nav ol p pre section table tbody td tfoot th thead tr ul
+    """
 )
-_INLINE: Final = frozenset(
-    "a abbr acronym b bdi bdo big button cite code data del dfn em font i iframe img input ins kbd label li link mark meta "
-    "o:p picture q s samp small source span strike strong sub sup svg time tt u var video wbr".split()
+_INLINE: Final = _words(
+    """
+    a abbr acronym b bdi bdo big button cite code data del dfn em font i iframe img input ins kbd label li link
+    mark meta o:p picture q s samp small source span strike strong sub sup svg time tt u var video wbr
+    """
 )
 _HIDDEN: Final = frozenset({"script", "style", "title", "template", "noscript", "object"})
 _TAGS: Final = "|".join(sorted(_BLOCKS | _INLINE | _HIDDEN, key=len, reverse=True))

@@ -1,7 +1,7 @@
 """Decide from the first rows of a catalogue what each column is used for.
 
-An explicit mapping wins, then a column with exactly the name of a field, then names that shops use (column_names.py). The
-values decide whether a column can be what its name says.
+An explicit mapping wins, then a column with exactly the name of a field, then names that shops use (column_names.py).
+The values decide whether a column can be what its name says.
 """
 
 from __future__ import annotations
@@ -21,8 +21,16 @@ from firstsight.indexer.columns.prices import NoPriceError, decimal_mark, parse_
 from firstsight.indexer.columns.row_values import as_group, name_in
 from firstsight.indexer.columns.sample import ColumnSample, Sample
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 _EVENLY_FILLED: Final = 0.05
 """Columns whose filled shares differ by less than this count as equally well filled."""
+
+_FEW: Final = 0.05
+"""Share of the values of a price column that may be no prices."""
 
 _MOSTLY_UNIQUE: Final = 0.9
 """Share of different values of an id column with mistakes in single rows."""
@@ -36,8 +44,11 @@ _WEAK_IDS: Final = frozenset(
 """Names of columns that are ids only if every value is there and different."""
 
 _NO_GROUPS: Final = frozenset(("true", "false", "yes", "no", "parent", "child", "0", "1", "y", "n"))
-_TYPES_OF_ROWS: Final = frozenset(
-    "simple variable variation configurable grouped bundle virtual downloadable product external parent child variant".split()
+_TYPES_OF_ROWS: Final = _words(
+    """
+    simple variable variation configurable grouped bundle virtual downloadable product external parent child
+    variant
+    """
 )
 _MAX_VARIANT_VALUE: Final = 40  # characters
 _MIN_LETTERS: Final = 0.5  # share of titles and texts that must contain a letter
@@ -193,7 +204,7 @@ class _Planner:
         }
 
     def _choose(self, ours: str, free: Collection[str], check: Callable[[ColumnSample], str]) -> None:
-        """Choose the best filled column with a name of the field; equally well filled ones by the rank of their names."""
+        """Choose the best filled column with a name of the field; ties by the rank of the name."""
         if ours in self.fields:
             return
         candidates = self._candidates(ours, free)
@@ -273,12 +284,13 @@ def _not_text(column: ColumnSample) -> str:
 
 def _no_prices(column: ColumnSample) -> str:
     mark = decimal_mark(column.values)
+    reasons = []
     for value in column.values:
         try:
             parse_price(value, mark)
         except NoPriceError as error:
-            return str(error)
-    return ""
+            reasons.append(str(error))
+    return reasons[0] if len(reasons) > _FEW * len(column.values) else ""
 
 
 def _no_currency(column: ColumnSample) -> str:

@@ -44,7 +44,8 @@ def parse_names(text: str) -> list[str]:
     Raises:
         CatalogError: a quote is not closed.
     """
-    names, place = [], 0
+    names: list[str] = []
+    place = 0
     while place < len(text):
         name, place = _name(text, place, ",", "--drop")
         if name:
@@ -76,7 +77,8 @@ def _pairs(text: str) -> Iterator[tuple[str, list[str]]]:
         if equals < 0 or 0 <= comma < equals:
             shown = text[place : comma if comma >= 0 else None].strip()
             raise CatalogError(f"--map {shown!r} is not of the form OURS=THEIRS, such as title=name")
-        ours, names, start = text[place:equals].strip(), [], place
+        ours, start = text[place:equals].strip(), place
+        names: list[str] = []
         place = equals
         while place < len(text) and (text[place] == "+" or not names):
             name, place = _name(text, place + 1, ",+", "--map")

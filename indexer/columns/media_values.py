@@ -13,6 +13,7 @@ from typing import Final, Literal
 from urllib.parse import unquote
 
 from firstsight.errors import MediaError
+from firstsight.indexer.columns.catalog_options import MediaField as MediaField
 from firstsight.indexer.formats.source import EmbeddedMedium
 from firstsight.media.file_formats import (
     PICTURE_EXTENSIONS,
@@ -23,8 +24,6 @@ from firstsight.media.file_formats import (
     sniff,
 )
 from firstsight.media.local_files import open_regular
-
-MediaField = Literal["images", "videos"]
 
 SEPARATORS: Final = ("|", ",", ";", "\n", "\t", " ")
 """Separators between the media of one cell."""
@@ -56,7 +55,8 @@ _VIDEO_PAGE: Final = re.compile(
     re.IGNORECASE,
 )
 _NO_VALUE: Final = re.compile(
-    r"[\s\W_]*|n/?a|nan|null|none|nil|undefined|unknown|missing|no[ _-]?(image|images|picture|photo|media|url|selection)",
+    r"[\s\W_]*|n/?a|nan|null|none|nil|undefined|unknown|missing|"
+    r"no[ _-]?(image|images|picture|photo|media|url|selection)",
     re.IGNORECASE,
 )
 """Texts that mean "no medium" in a column of media."""
@@ -214,9 +214,10 @@ def is_video_page(value: object) -> bool:
 
 
 def parse_nested(text: str) -> object:
-    """Parse a JSON list or object in a text, or a list as Python prints it (pandas writes those); None if it is neither."""
+    """Parse a JSON list or object in a text, or one that Python printed, as pandas does; None if it is neither."""
     try:
-        return json.loads(text)  # type: ignore[no-any-return]
+        value: object = json.loads(text)
+        return value
     except (ValueError, RecursionError):
         pass
     try:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 DecimalMark = Literal[".", ","]
 
@@ -127,8 +127,8 @@ def parse_price(value: object, mark: DecimalMark = ".") -> Price | None:
 def decimal_mark(values: Iterable[object]) -> DecimalMark:
     """Decide the decimal mark of a column from its values; a dot if nothing decides.
 
-    1.234 alone can be read in two ways. A column with 12,50 or 1.234,00 has a decimal comma, one with 12.50 or 1,234.00 a
-    decimal dot. If all values are like 1.234 and they have a currency, the dot separates thousands.
+    1.234 alone can be read in two ways. A column with 12,50 or 1.234,00 has a decimal comma, one with 12.50 or 1,234.00
+    a decimal dot. If all values are like 1.234 and they have a currency, the dot separates thousands.
     """
     votes = {".": 0, ",": 0}
     grouped_with_currency = {".": 0, ",": 0}
@@ -213,17 +213,19 @@ def _of_object(value: Mapping[object, object], mark: DecimalMark) -> Price | Non
 
 @cache
 def _codes() -> frozenset[str]:
-    from price_parser.parser import CURRENCY_CODES
-
-    return frozenset(CURRENCY_CODES)
+    return frozenset(_price_parser().CURRENCY_CODES)
 
 
 @cache
 def _symbols() -> frozenset[str]:
     """All texts for currencies, in upper case."""
-    from price_parser.parser import CURRENCY_NATIONAL_SYMBOLS, CURRENCY_SYMBOLS, SAFE_CURRENCY_SYMBOLS
+    parser = _price_parser()
+    known = {*parser.CURRENCY_SYMBOLS, *parser.SAFE_CURRENCY_SYMBOLS, *parser.CURRENCY_NATIONAL_SYMBOLS, "kr."}
+    texts = {text.strip().upper() for text in known | _ISO_OF_SYMBOL.keys() | _codes()}
+    return frozenset(text for text in texts if any(c.isalpha() or c == "$" or ord(c) > 127 for c in text))
 
-    known = {*CURRENCY_SYMBOLS, *SAFE_CURRENCY_SYMBOLS, *CURRENCY_NATIONAL_SYMBOLS, *_ISO_OF_SYMBOL, *_codes(), "kr."}
-    return frozenset(
-        text.strip().upper() for text in known if any(c.isalpha() or c in "$¥€£" or ord(c) > 127 for c in text)
-    )
+
+def _price_parser() -> Any:
+    from price_parser import parser  # its lists of currencies; it parses "3 for 10" too, as a price of 3
+
+    return parser

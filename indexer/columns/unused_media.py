@@ -1,7 +1,7 @@
 """Unused columns of a catalogue that look like pictures or videos.
 
-The plan of the columns is made from the first rows. The first pass over the catalogue also checks the first values of each
-column that is not used, and reports the columns with media, with the option that would use them.
+The plan of the columns is made from the first rows. The first pass over the catalogue also checks the first values of
+each column that is not used, and reports the columns with media, with the option that would use them.
 """
 
 from __future__ import annotations

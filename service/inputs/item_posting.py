@@ -16,6 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 from firstsight.errors import CatalogError, MediaError
+from firstsight.indexer.columns.catalog_options import CatalogOptions
 from firstsight.service.database_pool import DatabasePool
 from firstsight.service.inputs.request_pictures import PictureReader, is_http_url
 from firstsight.service.inputs.uploads import FOLDER, Uploads
@@ -49,7 +50,9 @@ def index_rows(
                 catalogue.write_text("".join(json.dumps(row) + "\n" for row in stored), encoding="utf-8")
                 item_ids = [str(row["item_id"]) for row in stored]
                 before = uploads.names_of_items(db, item_ids)
-                report = db.index(catalogue, wait_s=settings.max_wait_s)
+                # each posted item stays an item, also if it shares pictures with another variant
+                options = CatalogOptions(variants="variant")
+                report = db.index(catalogue, options=options, wait_s=settings.max_wait_s)
                 uploads.drop_unused(db, before)
                 if report.counts.failed_media or report.counts.failed_texts:
                     failures = [row for row in db.failures() if row["item_id"] in item_ids]
