@@ -72,6 +72,7 @@ class Catalog:
         self.bad_rows = 0
         self.size = 0
         self.variant_columns: dict[str, tuple[str, ...]] = {}
+        self._price_notes: dict[str, str] = {}
         self._filled: Counter[str] = Counter()
         self._examples: dict[str, str] = {}  # first value of each column; also all column names so far
         self._file = tempfile.NamedTemporaryFile(prefix="firstsight-ids-", suffix=".sqlite")  # noqa: SIM115
@@ -191,20 +192,22 @@ class Catalog:
             if settled := stored.get(name, kind):
                 self.kinds[name] = settled
         for ours in PRICES:
-            self._settle_price(ours, self.plan.shop_names[ours], stored)
+            name = self.plan.shop_names[ours]
+            self._settle_price(ours, name, stored)
+            self._price_notes[ours] = self._reader.describe_prices(ours, as_text=self.kinds.get(name) == "text")
         if self.merged_rows:
             self.kinds[VARIANT_IDS] = stored.get(VARIANT_IDS, "text")
 
     def _settle_price(self, ours: str, name: str, stored: Mapping[str, ColumnKind]) -> None:
         """Keep the texts of a price column if many of its values are no prices."""
-        reader = self._reader
+        reader, column = self._reader, self.plan.fields.get(ours, ours)
         if reader.no_prices[ours] <= MAX_NO_PRICES * reader.prices[ours]:
             return
         if stored.get(name, "text") != "text":
             raise self._fatal(
-                f"column {self.plan.fields[ours]!r}: {reader.no_prices[ours]:,} of {reader.prices[ours]:,} values are no "
-                f"prices ({reader.no_price_examples[ours]}), but column {name!r} of the database has numbers; correct "
-                f"them or --drop {format_names([self.plan.fields[ours]])}"
+                f"column {column!r}: {reader.no_prices[ours]:,} of {reader.prices[ours]:,} values are no prices "
+                f"({reader.no_price_examples[ours]}), but column {name!r} of the database has numbers; correct them or "
+                f"--drop {format_names([column])}"
             )
         self.kinds[name] = "text"
         if self.plan.currency_from_price and "currency" not in stored:
@@ -338,7 +341,7 @@ class Catalog:
     def _use(self, name: str) -> ColumnUse:
         ours = self.plan.field_of(name)
         stored_as = self._reader.names.of(name)
-        note = self.plan.notes.get(name, "") or self._note_of_field(ours)
+        note = self.plan.notes.get(name, "") or self._price_notes.get(ours, "")
         if name in self.options.drop:
             note = "dropped"
         elif not stored_as and ours in self.plan.shop_names:
@@ -346,15 +349,6 @@ class Catalog:
         share = self._filled[name] / max(self.size + self.bad_rows + self.merged_rows, 1)
         stored_as = stored_as if stored_as in self.kinds else ""
         return ColumnUse(name, ours, stored_as, share, self._examples[name], note)
-
-    def _note_of_field(self, ours: str) -> str:
-        reader = self._reader
-        if ours not in PRICES:
-            return ""
-        reason = reader.no_price_examples.get(ours, "")
-        if self.kinds.get(self.plan.shop_names[ours]) == "text":
-            return f"stays text: {reason or 'the database has texts in this column'}"
-        return reason and f"{reader.no_prices[ours]:,} of {reader.prices[ours]:,} values are left empty: {reason}"
 
 
 def check_catalog(

@@ -124,6 +124,13 @@ class RowReader:
         """The price of a row as it is in the catalogue."""
         return row.get(self.plan.fields.get(ours, ""))
 
+    def describe_prices(self, ours: str, *, as_text: bool) -> str:
+        """Say which prices of the rows so far could not be parsed; empty if all could."""
+        reason = self.no_price_examples.get(ours, "")
+        if as_text:
+            return f"stays text: {reason or 'the database has texts in this column'}"
+        return reason and f"{self.no_prices[ours]:,} of {self.prices[ours]:,} values are left empty: {reason}"
+
     def _shop_columns(self, row: Row) -> Iterator[tuple[str, object]]:
         stored_names, fields = self.plan.shop_names, self.plan.fields
         currency: str | None = None

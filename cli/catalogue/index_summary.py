@@ -37,8 +37,8 @@ def _summary(report: IndexReport, db: str, quiet: bool) -> Iterator[str]:
         yield _counted(report, db)
         if report.merged_variants:
             yield (
-                f"{report.merged_variants:,} rows are variants with the pictures of another row and belong to its item; "
-                "--variants variant keeps each row as an item"
+                f"{report.merged_variants:,} rows are variants with the pictures of another row and belong to its "
+                "item; --variants variant keeps each row as an item"
             )
     if report.stored_variants:
         yield f"{report.stored_variants:,} items of earlier runs are now part of other items; --prune removes them"

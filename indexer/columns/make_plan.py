@@ -229,7 +229,8 @@ class _Planner:
 
     def _note_others(self, ours: str, candidates: Collection[str], chosen: str) -> None:
         for name in candidates:
-            if name != chosen and name not in self.fields.values() and name not in self.notes:
+            weak = ours == "item_id" and key_of(name) in _WEAK_IDS and key_of(name) != "handle"  # columns of their own
+            if name != chosen and name not in self.fields.values() and name not in self.notes and not weak:
                 share = self.sample.filled(name), self.sample.filled(chosen)
                 why = "is filled better" if share[0] < share[1] - _EVENLY_FILLED else "comes first"
                 reason = self.rejected_ids.get(name) if ours == "item_id" else None
