@@ -205,7 +205,10 @@ class MediaFinder:
 
 def is_no_medium(value: object) -> bool:
     """Whether a value is empty, or a text such as `N/A` or `no_selection`."""
-    return value is None or (isinstance(value, str) and _NO_VALUE.fullmatch(value[:_SHOWN]) is not None)
+    if not isinstance(value, str):
+        return value is None
+    text = value.strip()
+    return len(text) <= _SHOWN and _NO_VALUE.fullmatch(text) is not None
 
 
 def is_video_page(value: object) -> bool:
