@@ -13,15 +13,16 @@ import itertools
 import sqlite3
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from firstsight.errors import CatalogError
-from firstsight.indexer.column_values import WrongKindError, convert, join, kind_of
+from firstsight.indexer.column_types import ColumnTypes
+from firstsight.indexer.column_values import ColumnValue, WrongKindError
 from firstsight.indexer.columns.catalog_options import FIELDS as FIELDS
 from firstsight.indexer.columns.catalog_options import KINDS as KINDS
-from firstsight.indexer.columns.catalog_options import MEDIA, PRICES, VARIANT_IDS
+from firstsight.indexer.columns.catalog_options import KNOWN, MEDIA, PRICES, VARIANT_IDS
 from firstsight.indexer.columns.catalog_options import TIMES as TIMES
 from firstsight.indexer.columns.catalog_options import CatalogOptions as CatalogOptions
 from firstsight.indexer.columns.catalog_options import ItemKind as ItemKind
@@ -38,7 +39,7 @@ from firstsight.indexer.row_reader import CatalogItem as CatalogItem
 from firstsight.indexer.row_reader import RowReader, placeholder_address
 from firstsight.indexer.stored_names import CONTROL_CHARACTERS as CONTROL_CHARACTERS
 from firstsight.indexer.variants import VariantRow, Variants
-from firstsight.storage.columns import ColumnKind
+from firstsight.storage.columns import ColumnKind, types_option
 
 SHOWN_PROBLEMS = 10
 MAX_NO_PRICES = 0.05  # share of a price column's values that may be no prices; they are left empty
@@ -60,13 +61,15 @@ class Catalog:
         bad_rows: number of unusable rows.
         size: number of items.
         media: columns that look like pictures or videos and are not used.
+        types: decides the kinds; converts stored columns before the first write.
         variant_columns: columns that tell variants of a product apart, with their values, at most 1,000 in all.
         merged_rows: number of rows that belong to the item of an earlier row, as variants with the same pictures.
     """
 
-    def __init__(self, source: Source, options: CatalogOptions) -> None:
+    def __init__(self, source: Source, options: CatalogOptions, types: ColumnTypes) -> None:
         self.source = source
         self.options = options
+        self.types = types
         self.kinds: dict[str, ColumnKind] = {}
         self.problems: list[str] = []
         self.bad_rows = 0
@@ -115,18 +118,23 @@ class Catalog:
             if self._is_bad(place) or isinstance(row, BadRow) or self._variants.is_merged(place):
                 continue
             try:
-                item = self._variants.complete(self._item(row), place, self.kinds, self.store_medium)
+                item = self._variants.complete(self._item(row), place, self._convert, self.store_medium)
             except WrongKindError:
                 raise CatalogError(f"{self.source.name} changed during the run; run again") from None
             yield item
 
-    def has(self, item_ids: Sequence[str]) -> set[str]:
-        """Return the ids that the catalogue has as items; ids of unusable rows count, ids of merged variants do not."""
+    def has(self, item_ids: Sequence[str], *, usable: bool = False) -> set[str]:
+        """Return the ids that the catalogue has as items; merged variants do not count.
+
+        Args:
+            usable: leave out the ids of unusable rows.
+        """
         present: set[str] = set()
         for start in range(0, len(item_ids), 500):
             part = item_ids[start : start + 500]
             marks = ",".join("?" * len(part))
             query = f"SELECT item_id, place FROM ids WHERE item_id IN ({marks})"  # noqa: S608 - question marks only
+            query += " AND place NOT IN bad" if usable else ""
             found = self._ids.execute(query, part).fetchall()
             present.update(item_id for item_id, place in found if not self._variants.is_merged(place))
         return present
@@ -141,7 +149,6 @@ class Catalog:
 
     def check(self, stored_kinds: Mapping[str, ColumnKind]) -> None:
         """Read and check all rows; see `check_catalog`."""
-        seen: dict[str, ColumnKind | None] = {}
         rows = self.source.rows()
         first_rows = take_rows(rows)
         self._prepare(first_rows, stored_kinds)
@@ -151,7 +158,7 @@ class Catalog:
                 if isinstance(row, BadRow):
                     raise CatalogError(str(row))
                 self._check_columns(row, place)
-                self._check_row(row, place, seen, stored_kinds)
+                self._check_row(row, place)
             except FatalCatalogError:
                 raise
             except CatalogError as error:
@@ -159,18 +166,20 @@ class Catalog:
         if not self.size:
             raise CatalogError(f"{self.source.name} has no rows; nothing to index")
         self._check_mapping()
+        self._check_types()
         if self.bad_rows and not self.options.skip_bad_rows:
             raise CatalogError(self._summary())
         if self.bad_rows == self.size:
             raise CatalogError(f"no row can be used. {self._summary()}")
         self.size -= self.bad_rows + self.merged_rows
-        self._settle_kinds(seen, stored_kinds)
+        self._settle_kinds(stored_kinds)
         self.variant_columns = self._variants.columns()
 
     def _prepare(self, first_rows: Sequence[tuple[int, Row | BadRow]], stored: Mapping[str, ColumnKind]) -> None:
         finder = MediaFinder(self.source.root, self.options.list_separator)
         plan = make_plan(sample_of(first_rows), self.options, stored, finder)
         self._reader = RowReader(plan, self.options, finder, stored)
+        self._text_columns = {plan.shop_names[ours] for ours in ("group_id", "category", "currency")}
         self.media = MediaColumns(
             used=plan.media,
             others={*plan.fields.values(), *plan.not_media, *self.options.drop},
@@ -185,33 +194,39 @@ class Catalog:
             raise self._fatal(str(error)) from None
         self._variants = Variants(self._ids, self.options.variants, sorted(candidates))
 
-    def _settle_kinds(self, seen: Mapping[str, ColumnKind | None], stored: Mapping[str, ColumnKind]) -> None:
-        for name, kind in seen.items():
-            if name in self._variants.joined and name not in stored:
-                kind = kind and "text"
-            if settled := stored.get(name, kind):
-                self.kinds[name] = settled
+    def _settle_kinds(self, stored: Mapping[str, ColumnKind]) -> None:
+        for name in self._variants.joined:
+            if stored.get(name, "text") == "text":
+                self.types.note(name, "text")
         for ours in PRICES:
             name = self.plan.shop_names[ours]
-            self._settle_price(ours, name, stored)
-            self._price_notes[ours] = self._reader.describe_prices(ours, as_text=self.kinds.get(name) == "text")
+            if self._reader.no_prices[ours] > MAX_NO_PRICES * self._reader.prices[ours]:
+                self._keep_text_prices(ours, name, stored)
+            self._price_notes[ours] = self._reader.describe_prices(ours, as_text=self.types.kinds().get(name) == "text")
+        self.kinds = self.types.kinds()
+        if self.plan.currency_from_price and "text" in {self.kinds.get(self.plan.shop_names[ours]) for ours in PRICES}:
+            self.kinds.pop(self.plan.shop_names["currency"], None)
         if self.merged_rows:
             self.kinds[VARIANT_IDS] = stored.get(VARIANT_IDS, "text")
 
-    def _settle_price(self, ours: str, name: str, stored: Mapping[str, ColumnKind]) -> None:
-        """Keep the texts of a price column if many of its values are no prices."""
+    def _keep_text_prices(self, ours: str, name: str, stored: Mapping[str, ColumnKind]) -> None:
+        """Keep the texts of a price column, because many of its values are no prices."""
         reader, column = self._reader, self.plan.fields.get(ours, ours)
-        if reader.no_prices[ours] <= MAX_NO_PRICES * reader.prices[ours]:
-            return
-        if stored.get(name, "text") != "text":
+        if self.options.types.get(name, stored.get(name, "text")) != "text":
             raise self._fatal(
                 f"column {column!r}: {reader.no_prices[ours]:,} of {reader.prices[ours]:,} values are no prices "
-                f"({reader.no_price_examples[ours]}), but column {name!r} of the database has numbers; correct them or "
-                f"--drop {format_names([column])}"
+                f"({reader.no_price_examples[ours]}), but column {name!r} has numbers; correct them, use "
+                f"{types_option(name, 'text')}, or --drop {format_names([column])}"
             )
-        self.kinds[name] = "text"
-        if self.plan.currency_from_price and "currency" not in stored:
-            self.kinds.pop(self.plan.shop_names["currency"], None)
+        self.types.note(name, "text")
+
+    def _check_types(self) -> None:
+        own = {stored_as for name in self._examples if (stored_as := self._reader.names.of(name))}
+        own |= self.types.kinds().keys()
+        try:
+            self.types.check_names(known=({*KNOWN, *self._examples} - own), met=own)
+        except CatalogError as error:
+            raise self._fatal(str(error)) from None
 
     def _is_bad(self, place: int) -> bool:
         return bool(self.bad_rows) and bool(self._ids.execute("SELECT 1 FROM bad WHERE place = ?", (place,)).fetchone())
@@ -277,9 +292,7 @@ class Catalog:
     def _fatal(self, message: str) -> CatalogError:
         return FatalCatalogError(f"{self.source.name}, {message}")
 
-    def _check_row(
-        self, row: Row, place: int, seen: dict[str, ColumnKind | None], stored: Mapping[str, ColumnKind]
-    ) -> None:
+    def _check_row(self, row: Row, place: int) -> None:
         item_id = self._reader.item_id(row)
         first = self._ids.execute("SELECT place FROM ids WHERE item_id = ?", (item_id,)).fetchone()
         if first is not None:
@@ -293,9 +306,9 @@ class Catalog:
         known = self._reader.known(row)
         self._reader.store_medium = placeholder_address
         own = dict(self._reader.own(row))
-        kinds = dict(self._own_kinds(own, stored))
-        for name, kind in kinds.items():
-            seen[name] = join(seen.get(name), kind)
+        kinds = {name: self.types.check(name, value) for name, value in own.items()}
+        for name, kind in kinds.items():  # once the whole row can be used
+            self.types.note(name, "text" if kind and name in self._text_columns else kind)
         self.media.see(row, used=[ours for ours in MEDIA if known[ours]])
         if group is not None:
             self._variants.add(VariantRow(place, item_id, group, known, own))
@@ -305,26 +318,8 @@ class Catalog:
         self._variants.keep_medium(address, data)
         return address
 
-    def _own_kinds(
-        self, own: Mapping[str, object], stored: Mapping[str, ColumnKind]
-    ) -> Iterator[tuple[str, ColumnKind | None]]:
-        texts = {self.plan.shop_names[ours] for ours in ("group_id", "category", "currency")}
-        for name, value in own.items():
-            try:
-                kind = kind_of(value)
-                if name in stored:
-                    convert(value, stored[name])
-            except WrongKindError as error:
-                shown = "" if isinstance(value, bytes) else f"{value!r} "
-                raise CatalogError(
-                    f"column {name!r}: {shown}{error}"
-                    + (
-                        f", as it is in the database; rename the column or --drop {format_names([name])}"
-                        if name in stored
-                        else ""
-                    )
-                ) from None
-            yield name, "text" if name in texts and kind else kind
+    def _convert(self, name: str, value: object) -> ColumnValue:
+        return self.types.convert(name, value, self.kinds[name]) if name in self.kinds else None
 
     def _item(self, row: Row) -> CatalogItem:
         own = dict(self._reader.own(row))
@@ -334,7 +329,7 @@ class Catalog:
                 own[name] = self._reader.raw_price(row, ours)
         return CatalogItem(
             item_id=self._reader.item_id(row),
-            columns={name: convert(value, self.kinds[name]) for name, value in own.items() if name in self.kinds},
+            columns={name: self._convert(name, value) for name, value in own.items() if name in self.kinds},
             **self._reader.known(row),  # type: ignore[arg-type]  # the keys are fields of CatalogItem
         )
 
@@ -352,7 +347,12 @@ class Catalog:
 
 
 def check_catalog(
-    source: Source, options: CatalogOptions | None = None, stored_kinds: Mapping[str, ColumnKind] | None = None
+    source: Source,
+    options: CatalogOptions | None = None,
+    stored_kinds: Mapping[str, ColumnKind] | None = None,
+    *,
+    chosen: Collection[str] = (),
+    may_convert: bool = True,
 ) -> Catalog:
     """Check a whole catalogue, decide what its columns are used for, and decide their kinds.
 
@@ -360,6 +360,8 @@ def check_catalog(
         source: from `open_source`.
         options: how to read the columns.
         stored_kinds: kinds of the columns in the database; they take precedence over the kinds of the values.
+        chosen: stored columns whose types a user has chosen.
+        may_convert: whether the run may change the types of stored columns.
 
     Raises:
         CatalogError: the catalogue cannot be read, is empty or has no column with ids; or, unless `skip_bad_rows`, a
@@ -367,9 +369,13 @@ def check_catalog(
     """
     with ExitStack() as undo:
         try:
-            catalog = Catalog(source, options or CatalogOptions())
+            options, stored = options or CatalogOptions(), stored_kinds or {}
+            types = ColumnTypes(
+                stored, options.types, chosen=chosen, may_convert=may_convert, may_infer=options.infer_types
+            )
+            catalog = Catalog(source, options, types)
             undo.callback(catalog.close)
-            catalog.check(stored_kinds or {})
+            catalog.check(stored)
         except sqlite3.Error as error:
             place = tempfile.gettempdir()
             raise CatalogError(f"{place} cannot hold the ids ({error}); free space there or set TMPDIR") from error

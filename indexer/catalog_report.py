@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from firstsight.indexer.catalog import Catalog, CatalogItem
+from firstsight.indexer.column_types import TypeChange
 from firstsight.indexer.columns.column_plan import ColumnUse
 from firstsight.indexer.columns.unused_media import UnusedMedia
 from firstsight.indexer.index_report import IndexReport
@@ -51,12 +52,15 @@ def preview_catalog(catalog: Catalog) -> CatalogPreview:
     )
 
 
-def describe_catalog(catalog: Catalog, report: IndexReport, stored_variants: int) -> IndexReport:
+def describe_catalog(
+    catalog: Catalog, report: IndexReport, stored_variants: int, type_changes: tuple[TypeChange, ...]
+) -> IndexReport:
     """Add what is known about the catalogue to the report of a run."""
     return replace(
         report,
         unused_media=catalog.media.unused(),
         no_media_used=catalog.media.none_used,
+        type_changes=type_changes,
         format=catalog.source.format,
         columns=catalog.columns(),
         notes=tuple(catalog.source.notes),

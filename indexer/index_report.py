@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from firstsight.duplicates.item_pairs import DuplicatePair
+from firstsight.indexer.column_types import TypeChange
 from firstsight.indexer.columns.column_plan import ColumnUse
 from firstsight.indexer.columns.unused_media import UnusedMedia
 
@@ -48,6 +49,7 @@ class IndexReport:
     reasons: dict[str, int] = field(default_factory=dict)  # failure reason -> number of media
     duplicates: tuple[DuplicatePair, ...] = ()  # near-duplicates of encoded items; empty without the check
     unused_media: tuple[UnusedMedia, ...] = ()  # unused columns that look like pictures or videos
+    type_changes: tuple[TypeChange, ...] = ()  # columns that changed their type, or stayed text because of a value
     format: str = ""  # of the catalogue, such as "CSV"
     columns: tuple[ColumnUse, ...] = ()  # what each column of the catalogue is used for
     notes: tuple[str, ...] = ()  # sentences about the catalogue, such as files that were left out

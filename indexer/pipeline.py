@@ -18,6 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -116,7 +117,10 @@ class IndexRun:
         self._store.write_run(row | {"outcome": "running", "counts": asdict(self.counts)})
         self._on_progress(self.counts)
         try:
+            types = self._catalog.types
+            type_changes = types.apply(self._store, self._catalog.kinds, partial(self._catalog.has, usable=True))
             self._store.add_columns(self._catalog.kinds)
+            types.note_choices(self._store)
             note_variants(self._store, self._catalog)
             if self._only is None:
                 self._stored_variants = count_stored_variants(self._store, self._catalog)
@@ -137,6 +141,7 @@ class IndexRun:
             self._catalog,
             IndexReport(self.run_id, outcome, time.monotonic() - started, self.counts, self.reasons, duplicates),
             self._stored_variants,
+            type_changes,
         )
 
     def _index(self) -> None:

@@ -17,11 +17,10 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from firstsight.indexer.column_values import as_text, as_utc, convert
+from firstsight.indexer.column_values import ColumnValue, as_text, as_utc
 from firstsight.indexer.columns.catalog_options import MEDIA, PRICES, VariantsMode
 from firstsight.indexer.columns.column_names import is_joined_name, is_variant_name
 from firstsight.indexer.row_reader import CatalogItem
-from firstsight.storage.columns import ColumnKind
 
 MAX_VARIANT_VALUES: Final = 1_000
 """Maximum number of values of variant columns, of all columns together."""
@@ -113,9 +112,17 @@ class Variants:
         return bool(self.merged) and self._one("SELECT 1 FROM later WHERE place = ?", place) is not None
 
     def complete(
-        self, item: CatalogItem, place: int, kinds: Mapping[str, ColumnKind], store_medium: Callable[[bytes], str]
+        self,
+        item: CatalogItem,
+        place: int,
+        convert: Callable[[str, object], ColumnValue],
+        store_medium: Callable[[bytes], str],
     ) -> CatalogItem:
         """Add the rows that belong to an item.
+
+        Args:
+            convert: converts a value to the kind of a column of this name.
+            store_medium: stores a medium whose bytes were in a row.
 
         The item keeps the id, title, text and numbers of its first variant. A text column that differs has all values,
         joined by commas. The prices are those of the cheapest variant.
@@ -127,11 +134,7 @@ class Variants:
         if not later:
             return item
         rows = [item.columns] + [
-            {
-                name: convert(_decode(value), kinds[name])
-                for name, value in row["own"].items()
-                if name in kinds and value is not None
-            }
+            {name: convert(name, _decode(value)) for name, value in row["own"].items() if value is not None}
             for _, row in later
         ]
         columns = {

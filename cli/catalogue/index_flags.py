@@ -28,6 +28,15 @@ class CatalogFlags:
             "images, videos, created_at, starts_at, expires_at, group_id, price, sale_price, category, currency.",
         ),
     ] = None
+    types: Annotated[
+        list[str] | None,
+        panels.catalogue(
+            "--types",
+            metavar="COLUMN=TYPE,…",
+            help="Types of columns: number, flag, time or text (repeatable). Stored values that do not fit become "
+            "empty and are counted. By default as stored, else as all values are.",
+        ),
+    ] = None
     drop: Annotated[
         str, panels.catalogue("--drop", metavar="NAME,…", help="Columns to leave out, quoted as for --map.")
     ] = ""
@@ -59,6 +68,7 @@ class CatalogFlags:
         """Settings for reading the catalogue."""
         import firstsight
         from firstsight.errors import CatalogError
+        from firstsight.indexer.column_types import parse_types
         from firstsight.indexer.columns.catalog_options import VARIANTS_MODES
         from firstsight.indexer.columns.mapping_text import parse_mapping, parse_names
 
@@ -66,6 +76,10 @@ class CatalogFlags:
             mapping = parse_mapping(*(self.mapping or ()))
         except CatalogError as error:
             raise typer.BadParameter(str(error), param_hint="--map") from None
+        try:
+            types = parse_types(self.types or ())
+        except CatalogError as error:
+            raise typer.BadParameter(str(error), param_hint="--types") from None
         try:
             drop = parse_names(self.drop)
         except CatalogError as error:
@@ -77,6 +91,7 @@ class CatalogFlags:
             )
         return firstsight.CatalogOptions(
             mapping=mapping,
+            types=types,
             drop=frozenset(drop),
             encoding=self.encoding,
             list_separator=self.list_separator,

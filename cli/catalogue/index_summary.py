@@ -35,11 +35,14 @@ def _summary(report: IndexReport, db: str, quiet: bool) -> Iterator[str]:
     c = report.counts
     if not quiet:
         yield _counted(report, db)
-        if report.merged_variants:
-            yield (
-                f"{report.merged_variants:,} rows are variants with the pictures of another row and belong to its "
-                "item; --variants variant keeps each row as an item"
-            )
+    for change in report.type_changes:
+        if change.lost or not quiet:
+            yield change.message
+    if report.merged_variants and not quiet:
+        yield (
+            f"{report.merged_variants:,} rows are variants with the pictures of another row and belong to its "
+            "item; --variants variant keeps each row as an item"
+        )
     if report.stored_variants:
         yield f"{report.stored_variants:,} items of earlier runs are now part of other items; --prune removes them"
     if c.failed_media:

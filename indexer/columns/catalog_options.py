@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from firstsight.storage.columns import ColumnKind
+
 ItemKind = Literal["product", "video", "live"]
 KINDS: tuple[ItemKind, ...] = get_args(ItemKind)
 
@@ -38,6 +40,8 @@ class CatalogOptions:
 
     mapping: Mapping[str, Sequence[str]] = field(default_factory=dict)  # field -> columns; several for media only
     drop: frozenset[str] = frozenset()  # catalogue columns to ignore
+    types: Mapping[str, ColumnKind] = field(default_factory=dict)  # of the catalogue's own columns: number, flag, …
+    infer_types: bool = True  # a stored text column takes the type of its values once all of them have it
     encoding: str = "utf-8"  # of text formats
     list_separator: str | None = None  # between media in one text cell; None: recognised from the cells of each column
     skip_bad_rows: bool = False  # ignore unusable rows instead of refusing the catalogue

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from firstsight.errors import CatalogError
+from firstsight.indexer.column_mapping import parse_column_pairs, quote_column
 from firstsight.indexer.columns.catalog_options import FIELDS, MEDIA
+from firstsight.indexer.name_lists import split_names
 
 
 def parse_mapping(*texts: str) -> dict[str, tuple[str, ...]]:
     """Parse `--map`: `title=name,images=front+back` gives {"title": ("name",), "images": ("front", "back")}.
 
-    Column names with commas, plus signs or quotes stand in quotes, single or double: `title="Name, long"`. A quote
+    Column names with commas, plus signs, equals signs or quotes stand in double quotes: `title="Name, long"`. A quote
     within them is doubled.
 
     Args:
@@ -22,41 +24,36 @@ def parse_mapping(*texts: str) -> dict[str, tuple[str, ...]]:
         CatalogError: a text has another form, or maps to an unknown field.
     """
     mapping: dict[str, tuple[str, ...]] = {}
-    for text in texts:
-        for ours, names in _pairs(text):
-            shown = f"{ours}={'+'.join(names)}"
-            if ours not in FIELDS:
-                raise CatalogError(f"--map {shown!r}: {ours!r} is not one of {', '.join(FIELDS)}{near(ours, FIELDS)}")
-            if len(names) > 1 and ours not in MEDIA:
-                raise CatalogError(f"--map {shown!r}: only images and videos can come from several columns")
-            mapping[ours] = tuple(names)
+    for pair in (pair for text in texts for pair in parse_column_pairs(text)):
+        if pair.ours not in FIELDS:
+            hint = near(pair.ours, FIELDS)
+            raise CatalogError(f"--map {pair.shown!r}: {pair.ours!r} is not one of {', '.join(FIELDS)}{hint}")
+        if len(pair.theirs) > 1 and pair.ours not in MEDIA:
+            raise CatalogError(f"--map {pair.shown!r}: only images and videos can come from several columns")
+        mapping[pair.ours] = pair.theirs
     return mapping
 
 
 def format_mapping(mapping: Mapping[str, Sequence[str]]) -> str:
     """Write a mapping as `parse_mapping` reads it."""
-    return ",".join(f"{ours}={'+'.join(_quoted(name) for name in theirs)}" for ours, theirs in mapping.items())
+    return ",".join(f"{ours}={'+'.join(quote_column(name) for name in theirs)}" for ours, theirs in mapping.items())
 
 
 def parse_names(text: str) -> list[str]:
-    """Parse `--drop`: names of columns with commas between them, in quotes if they contain commas or quotes.
+    """Parse `--drop`: names of columns with commas between them, in double quotes if they contain commas or quotes.
 
     Raises:
         CatalogError: a quote is not closed.
     """
-    names: list[str] = []
-    place = 0
-    while place < len(text):
-        name, place = _name(text, place, ",", "--drop")
-        if name:
-            names.append(name)
-        place += 1
-    return names
+    try:
+        return split_names([text])
+    except ValueError as error:
+        raise CatalogError(str(error)) from None
 
 
 def format_names(names: Iterable[str]) -> str:
     """Write names as `parse_names` reads them."""
-    return ",".join(_quoted(name) for name in names)
+    return ",".join(quote_column(name) for name in names)
 
 
 def near(name: str, names: Iterable[str]) -> str:
@@ -64,62 +61,3 @@ def near(name: str, names: Iterable[str]) -> str:
     by_lower = {candidate.lower(): candidate for candidate in names}
     found = difflib.get_close_matches(name.lower(), list(by_lower), n=2, cutoff=0.6)
     return f"; did you mean {' or '.join(by_lower[match] for match in found)}?" if found else ""
-
-
-def _pairs(text: str) -> Iterator[tuple[str, list[str]]]:
-    place = 0
-    while place < len(text):
-        if text[place] in ", ":
-            place += 1
-            continue
-        equals = text.find("=", place)
-        comma = text.find(",", place)
-        if equals < 0 or 0 <= comma < equals:
-            shown = text[place : comma if comma >= 0 else None].strip()
-            raise CatalogError(f"--map {shown!r} is not of the form OURS=THEIRS, such as title=name")
-        ours, start = text[place:equals].strip(), place
-        names: list[str] = []
-        place = equals
-        while place < len(text) and (text[place] == "+" or not names):
-            name, place = _name(text, place + 1, ",+", "--map")
-            names.append(name)
-        if not ours or not all(names):
-            raise CatalogError(
-                f"--map {text[start:place].strip()!r} is not of the form OURS=THEIRS, such as title=name"
-            )
-        yield ours, names
-
-
-def _name(text: str, place: int, ends: str, option: str) -> tuple[str, int]:
-    """Read a name from `place`; returns it with the place of the separator after it."""
-    while place < len(text) and text[place] == " ":
-        place += 1
-    if place < len(text) and text[place] in "\"'":
-        return _name_in_quotes(text, place, ends, option)
-    end = min((at for mark in ends if (at := text.find(mark, place)) >= 0), default=len(text))
-    return text[place:end].strip(), end
-
-
-def _name_in_quotes(text: str, place: int, ends: str, option: str) -> tuple[str, int]:
-    quote, start, parts = text[place], place, ""
-    while True:
-        end = text.find(quote, place + 1)
-        if end < 0:
-            raise CatalogError(f"{option} {text[start:]!r}: the quote {quote} is not closed")
-        parts += text[place + 1 : end]
-        if text[end + 1 : end + 2] != quote:
-            break
-        parts += quote
-        place = end + 1
-    end += 1
-    while end < len(text) and text[end] == " ":
-        end += 1
-    if end < len(text) and text[end] not in ends:
-        raise CatalogError(f"{option} {text[start:]!r}: after the quoted name comes {text[end]!r}; separate names by ,")
-    return parts, end
-
-
-def _quoted(name: str) -> str:
-    if name and name == name.strip() and not any(mark in name for mark in ",+\"'"):
-        return name
-    return '"' + name.replace('"', '""') + '"'

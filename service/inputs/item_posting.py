@@ -23,6 +23,9 @@ from firstsight.service.inputs.uploads import FOLDER, Uploads
 from firstsight.service.json_responses import strip_local_folders
 from firstsight.service.service_settings import ServiceSettings
 
+# Single items are no reason to change a column ("38" today, "XL" tomorrow), and each of them stays an item.
+_OPTIONS = CatalogOptions(infer_types=False, variants="variant")
+
 
 def index_rows(
     databases: DatabasePool, pictures: PictureReader, settings: ServiceSettings, rows: Sequence[Mapping[str, Any]]
@@ -50,9 +53,7 @@ def index_rows(
                 catalogue.write_text("".join(json.dumps(row) + "\n" for row in stored), encoding="utf-8")
                 item_ids = [str(row["item_id"]) for row in stored]
                 before = uploads.names_of_items(db, item_ids)
-                # each posted item stays an item, also if it shares pictures with another variant
-                options = CatalogOptions(variants="variant")
-                report = db.index(catalogue, options=options, wait_s=settings.max_wait_s)
+                report = db.index(catalogue, options=_OPTIONS, wait_s=settings.max_wait_s)
                 uploads.drop_unused(db, before)
                 if report.counts.failed_media or report.counts.failed_texts:
                     failures = [row for row in db.failures() if row["item_id"] in item_ids]

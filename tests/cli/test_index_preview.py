@@ -108,7 +108,7 @@ def test_a_run_begins_with_the_table_unless_quiet(run: Run, catalogue: Path, tmp
     [
         (("--map", "titel=a"), "did you mean title?"),
         (("--map", 'title="a'), "is not closed"),
-        (("--drop", "'a"), "is not closed"),
+        (("--drop", '"a'), "a double quote without an end"),
         (("--variants", "colour"), "'colour' is not one of picture, product, variant"),
         (("--dry-run", "--retry"), "without --retry"),
         (("--map", "title=Produc"), "did you mean Produkt?"),
@@ -124,7 +124,7 @@ def test_wrong_options_name_the_remedy(
 
 def test_variants_and_repeated_maps_are_options(run: Run, catalogue: Path, tmp_path: Path) -> None:
     base = ("index", str(catalogue), "--db", str(tmp_path / "db"), "--dry-run", "--quiet")
-    _, out, _ = run(*base, "--variants", "product", "--map", "title=Produkt", "--map", "text='Name, long'")
+    _, out, _ = run(*base, "--variants", "product", "--map", "title=Produkt", "--map", 'text="Name, long"')
     (preview,) = parse_json_lines(out)
     assert preview["items"] == 1
     assert preview["first_items"][0]["text"] == "unused"

@@ -21,7 +21,7 @@ def test_a_mapping_is_parsed_as_it_was_written(mapping: dict[str, tuple[str, ...
     assert parse_mapping(format_mapping(mapping)) == mapping
 
 
-@given(st.lists(names, max_size=5))
+@given(st.lists(names.map(str.strip).filter(bool), max_size=5))
 def test_names_are_parsed_as_they_were_written(columns: list[str]) -> None:
     assert parse_names(format_names(columns)) == columns
 
@@ -30,9 +30,8 @@ def test_names_are_parsed_as_they_were_written(columns: list[str]) -> None:
     ("text", "mapping"),
     [
         ('title="Name, long",images="Image A"+"Image B"', {"title": ("Name, long",), "images": ("Image A", "Image B")}),
-        ("title='it''s', text = \"5\"\" wide\"", {"title": ("it's",), "text": ('5" wide',)}),
-        ("title=a=b", {"title": ("a=b",)}),
-        ('title=5" wide,', {"title": ('5" wide',)}),
+        ('title=it\'s, text = "5"" wide"', {"title": ("it's",), "text": ('5" wide',)}),
+        ('title="a=b"', {"title": ("a=b",)}),
         ("title=Body (HTML)", {"title": ("Body (HTML)",)}),
         ("", {}),
     ],
@@ -48,8 +47,9 @@ def test_several_options_are_joined_and_later_ones_win() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('title="open', 'the quote " is not closed'),
-        ('title="a"b', "after the quoted name comes 'b'"),
+        ('title="open', "a quote is not closed"),
+        ('title="a"b', "not of the form"),
+        ("title=a=b", "not of the form"),
         ("titel=a", "did you mean title?"),
         ("image=a", "did you mean images?"),
         ("sale-price=a", "did you mean sale_price"),
@@ -66,5 +66,5 @@ def test_errors_name_the_remedy(text: str, said: str) -> None:
 
 
 def test_an_open_quote_in_drop_is_an_error() -> None:
-    with pytest.raises(CatalogError, match="--drop"):
-        parse_names("a,'b")
+    with pytest.raises(CatalogError, match="a double quote without an end"):
+        parse_names('a,"b')
