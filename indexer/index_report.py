@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from firstsight.duplicates.item_pairs import DuplicatePair
 from firstsight.indexer.column_types import TypeChange
-from firstsight.indexer.media_columns import UnusedMedia
+from firstsight.indexer.columns.column_plan import ColumnUse
+from firstsight.indexer.columns.unused_media import UnusedMedia
 
 
 @dataclass
@@ -49,6 +50,10 @@ class IndexReport:
     reasons: dict[str, int] = field(default_factory=dict)  # failure reason -> number of media
     duplicates: tuple[DuplicatePair, ...] = ()  # near-duplicates of encoded items; empty without the check
     unused_media: tuple[UnusedMedia, ...] = ()  # unused columns that look like pictures or videos
-    notes: tuple[str, ...] = ()  # about the catalogue, such as the files of a folder that are left out
-    no_media_used: bool = False  # True if such a column exists and the run used no picture, or no medium at all
     type_changes: tuple[TypeChange, ...] = ()  # columns that changed their type, or stayed text because of a value
+    format: str = ""  # of the catalogue, such as "CSV"
+    columns: tuple[ColumnUse, ...] = ()  # what each column of the catalogue is used for
+    notes: tuple[str, ...] = ()  # sentences about the catalogue, such as files that were left out
+    merged_variants: int = 0  # rows that belong to the item of an earlier variant
+    stored_variants: int = 0  # items of earlier runs that are such variants now; `prune` removes them
+    no_media_used: bool = False  # True if such a column exists and the run used no picture, or no medium at all

@@ -28,6 +28,7 @@ from firstsight.encoders.isolation import try_images, try_texts
 from firstsight.errors import MediaError, StoreError
 from firstsight.indexer.assembly import LoadedPicture, PendingItem, catalog_row, encode_digest, row_digest
 from firstsight.indexer.catalog import Catalog, CatalogItem, catalog_root
+from firstsight.indexer.catalog_report import count_stored_variants, describe_catalog, note_variants
 from firstsight.indexer.changed_media import ChangedMedia
 from firstsight.indexer.formats.folder import FolderSource
 from firstsight.indexer.index_report import Counts, IndexReport
@@ -93,6 +94,7 @@ class IndexRun:
         self._written: tuple[Sequence[PendingItem], Sequence[CatalogItem]] = ((), ())
         self._upkeep = RunUpkeep(store)
         self._keep_ids = False
+        self._stored_variants = 0
         self._encoded_ids: set[str] = set()
 
     def run(
@@ -128,6 +130,9 @@ class IndexRun:
             type_changes = types.apply(self._store, self._catalog.kinds, partial(self._catalog.has, usable=True))
             self._store.add_columns(self._catalog.kinds)
             types.note_choices(self._store)
+            note_variants(self._store, self._catalog)
+            if self._only is None:
+                self._stored_variants = count_stored_variants(self._store, self._catalog)
             self._index()
             if prune and not self._stopped:
                 self._prune()
@@ -141,18 +146,11 @@ class IndexRun:
         self._store.write_run(row | ended)
         if not self._stopped:  # skip upkeep after a stop: the user wants to exit now
             self._upkeep.at_end()
-        seconds, media = time.monotonic() - started, self._catalog.media
-        return IndexReport(
-            self.run_id,
-            outcome,
-            seconds,
-            self.counts,
-            self.reasons,
-            duplicates,
-            media.unused(),
-            no_media_used=media.none_used,
-            type_changes=type_changes,
-            notes=tuple(self._catalog.source.notes),
+        return describe_catalog(
+            self._catalog,
+            IndexReport(self.run_id, outcome, time.monotonic() - started, self.counts, self.reasons, duplicates),
+            self._stored_variants,
+            type_changes,
         )
 
     def _index(self) -> None:

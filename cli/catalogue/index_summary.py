@@ -38,6 +38,13 @@ def _summary(report: IndexReport, db: str, quiet: bool) -> Iterator[str]:
     for change in report.type_changes:
         if change.lost or not quiet:
             yield change.message
+    if report.merged_variants and not quiet:
+        yield (
+            f"{report.merged_variants:,} rows are variants with the pictures of another row and belong to its "
+            "item; --variants variant keeps each row as an item"
+        )
+    if report.stored_variants:
+        yield f"{report.stored_variants:,} items of earlier runs are now part of other items; --prune removes them"
     if c.failed_media:
         reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(report.reasons.items()))
         yield (

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import Any
 
 from firstsight.api.semantic_ids import SemanticIdsPart
 from firstsight.errors import CatalogError
 from firstsight.indexer.catalog import Catalog, CatalogOptions, catalog_root, check_catalog
+from firstsight.indexer.catalog_report import CatalogPreview, preview_catalog
 from firstsight.indexer.formats.opening import open_source
 from firstsight.indexer.formats.source import STDIN
 from firstsight.indexer.index_report import Counts, IndexReport
@@ -37,6 +38,7 @@ class IndexingPart(SemanticIdsPart):
         language: str | None = None,
         warn_duplicates: bool = False,
         wait_s: float = 0.0,
+        on_catalog: Callable[[CatalogPreview], None] = lambda catalog: None,
         on_progress: Callable[[Counts], None] = lambda counts: None,
         on_warning: Callable[[str], None] = lambda warning: None,
         should_stop: Callable[[], bool] = lambda: False,
@@ -53,6 +55,7 @@ class IndexingPart(SemanticIdsPart):
                 the language of the database, English for a new one.
             warn_duplicates: look for near-duplicates of the encoded items at the end; the report lists and counts them.
             wait_s: maximum wait for another writer, in seconds.
+            on_catalog: called once the catalogue is checked, with the use of its columns and its first items.
             on_progress: called with the counts after each batch, in the calling thread.
             on_warning: called before encoding with a sentence for each unused column that looks like pictures or
                 videos, and for the files of a folder that are left out; the report lists them too.
@@ -71,9 +74,27 @@ class IndexingPart(SemanticIdsPart):
         recipe = Recipe.of(os.fspath(source), options, settings, self._policy)
         language = check_language(language) if language else None
         with self._prepare_run(recipe, wait_s, language) as (store, catalog):
+            on_catalog(preview_catalog(catalog))
             _warn(catalog, on_warning)
             run = self._make_run(store, catalog, recipe, on_progress=on_progress, should_stop=should_stop)
             return run.run(self._recorded_settings(recipe), prune=prune, warn_duplicates=warn_duplicates)
+
+    def preview(self, source: str | os.PathLike[str], *, options: CatalogOptions | None = None) -> CatalogPreview:
+        """Check a catalogue and describe what `index` would read from it, without writing or loading the encoder.
+
+        Args:
+            source: as for `index`.
+            options: how to read the columns of the catalogue.
+
+        Returns:
+            What each column is used for, the first three items, and columns that look like media and are not used.
+
+        Raises:
+            CatalogError: the catalogue cannot be used.
+            StoreError: there is a database, and it cannot be read.
+        """
+        with closing(self._check(Recipe.of(os.fspath(source), options, None, self._policy))) as catalog:
+            return preview_catalog(catalog)
 
     def remove(self, item_ids: Sequence[str], *, wait_s: float = 0.0) -> list[str]:
         """Remove items with their views and failures; the audit log keeps decisions by people.
@@ -149,13 +170,7 @@ class IndexingPart(SemanticIdsPart):
     ) -> Iterator[tuple[Store, Catalog]]:
         """Check the whole catalogue first, then hold the writer lock."""
         existing = self._open_if_exists()
-        catalog = check_catalog(
-            open_source(recipe.source, encoding=recipe.options.encoding),
-            recipe.options,
-            stored_kinds=existing.column_kinds() if existing else None,
-            chosen=chosen_kinds(existing) if existing else (),
-            may_convert=may_convert,
-        )
+        catalog = self._check(recipe, may_convert=may_convert)
         try:
             store = self._store = existing or Store.create(self.uri, self.encoder.spec)
             store.require_encoder(self.encoder.spec)
@@ -166,6 +181,16 @@ class IndexingPart(SemanticIdsPart):
                 self._assign_ids_to_new_items(store)
         finally:
             catalog.close()
+
+    def _check(self, recipe: Recipe, *, may_convert: bool = True) -> Catalog:
+        existing = self._open_if_exists()
+        return check_catalog(
+            open_source(recipe.source, encoding=recipe.options.encoding),
+            recipe.options,
+            stored_kinds=existing.column_kinds() if existing else None,
+            chosen=chosen_kinds(existing) if existing else (),
+            may_convert=may_convert,
+        )
 
     def _recorded_settings(self, recipe: Recipe) -> dict[str, Any]:
         """Settings that a run stores for its repetition."""
