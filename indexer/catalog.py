@@ -144,7 +144,7 @@ class Catalog:
         return self._variants.merged_ids()
 
     def columns(self) -> tuple[ColumnUse, ...]:
-        """What each column is used for, in the catalogue's order."""
+        """The use of each column, in the catalogue's order."""
         return tuple(self._use(name) for name in self._examples)
 
     def check(self, stored_kinds: Mapping[str, ColumnKind]) -> None:

@@ -18,7 +18,7 @@ PREVIEW_ITEMS = 3
 
 @dataclass(frozen=True)
 class CatalogPreview:
-    """What an index run would read from a catalogue."""
+    """Description of what an index run would read from a catalogue."""
 
     source: str  # as given
     format: str  # such as "CSV"

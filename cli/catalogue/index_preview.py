@@ -41,7 +41,8 @@ def catalogue_lines(preview: CatalogPreview) -> Iterator[str]:
     """A small table: what each column is used for, how often it is filled, an example, and why it is not used."""
     counts = [f"{preview.items:,} items"]
     if preview.merged_variants:
-        counts.append(f"{preview.merged_variants:,} more rows are variants with the same pictures")
+        n = preview.merged_variants
+        counts.append(f"{n:,} more {'row is a variant' if n == 1 else 'rows are variants'} with the same pictures")
     if preview.skipped_rows:
         counts.append(f"{preview.skipped_rows:,} bad rows left out")
     yield f"{preview.source}: {preview.format}, {', '.join(counts)}"
@@ -78,6 +79,8 @@ def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[st
 
 
 def _item_lines(item: CatalogItem) -> Iterator[str]:
+    from firstsight.indexer.column_values import as_text
+
     values: dict[str, object] = {"title": item.title, "text": item.text}
     values |= {"images": _media(item.images), "videos": _media(item.videos)}
     times = (item.created_at, item.starts_at, item.expires_at)
@@ -87,7 +90,7 @@ def _item_lines(item: CatalogItem) -> Iterator[str]:
     width = max(map(len, filled), default=0)
     yield f"{item.item_id} ({item.kind})"
     for name, value in filled.items():
-        text = " ".join(f"{value:g}".split() if isinstance(value, float) else str(value).split())
+        text = " ".join(as_text(value).split())
         yield f"  {name.ljust(width)}  {text if len(text) <= _SHOWN_VALUE else text[: _SHOWN_VALUE - 1] + '…'}"
 
 

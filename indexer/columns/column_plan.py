@@ -1,4 +1,4 @@
-"""What each column of a catalogue is used for."""
+"""The use of each column of a catalogue."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from firstsight.indexer.columns.prices import DecimalMark
 
 @dataclass(frozen=True)
 class ColumnUse:
-    """What a column of a catalogue is used for, for people."""
+    """The use of one column of a catalogue, for people."""
 
     column: str  # name in the catalogue
     field: str  # field that it is read as, such as title; empty for a plain column

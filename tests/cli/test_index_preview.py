@@ -31,7 +31,7 @@ def catalogue(tmp_path: Path) -> Path:
 
 
 TABLE = """\
-shop.csv: CSV, 3 items, 1 more rows are variants with the same pictures
+shop.csv: CSV, 3 items, 1 more row is a variant with the same pictures
 column      read as   filled  example
 sku         item_id    100 %  item-0
 Name, long  title      100 %  unused
@@ -50,8 +50,8 @@ def test_dry_run_prints_columns_and_three_items_and_writes_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     # this encoder does not exist, so loading it would fail
-    arguments = ("index", "shop.csv", "--db", "db", "--dry-run", "--encoder", "open_clip:none/none")
-    arguments += ("--map", 'title="Name, long"')
+    arguments = ["index", "shop.csv", "--db", "db", "--dry-run", "--encoder", "open_clip:none/none"]
+    arguments += ["--map", 'title="Name, long"']
     code, out, err = call_on_a_terminal(monkeypatch, capsys, *arguments)
     assert code == 0
     assert err.startswith(TABLE)
@@ -99,7 +99,7 @@ def test_a_run_begins_with_the_table_unless_quiet(run: Run, catalogue: Path, tmp
         "",
     ]
     assert "color       dropped    100 %  red" in err
-    assert "1 rows are variants with the pictures of another row" in err
+    assert "1 row is a variant with the pictures of another row" in err
     assert run(*index, "--quiet")[2] == ""
 
 
