@@ -16,9 +16,9 @@ from firstsight.media.policy import MediaPolicy
 from firstsight.retrieval.page_selection import select_page
 from firstsight.retrieval.query import Query
 from firstsight.retrieval.ranking.candidates import Ranker
-from firstsight.retrieval.ranking.collapse import DUPLICATES
+from firstsight.retrieval.ranking.collapse import choose_collapse
 from firstsight.retrieval.ranking.fetch_batching import run_rankings
-from firstsight.retrieval.ranking.item_filters import NOT_BLOCKED, blocked_items, build_condition, check_collapse_column
+from firstsight.retrieval.ranking.item_filters import NOT_BLOCKED, blocked_items, build_condition
 from firstsight.retrieval.ranking.query_encoding import encode_queries
 from firstsight.retrieval.ranking.relevance import RelevanceCalibration
 from firstsight.retrieval.rerank.reranker import Reranker
@@ -107,7 +107,8 @@ def _answer_queries(
     snapshot: str,
 ) -> list[SearchResults | FirstsightError]:
     valid = {n: ranker for n, ranker in enumerate(rankers) if isinstance(ranker, Ranker)}
-    selections = [select_page(ranker, rerankers[n]) for n, ranker in valid.items()]
+    rules = {n: choose_collapse(store, ranker.encoded.query) for n, ranker in valid.items()}
+    selections = [select_page(ranker, rerankers[n], rules[n]) for n, ranker in valid.items()]
     outcomes = dict(zip(valid, run_rankings(store, selections), strict=True))
     pages = {n: page for n, page in outcomes.items() if not isinstance(page, FirstsightError)}
     rows = ResultRows.read(store, [hit.candidate.item_id for page in pages.values() for hit in page])
@@ -126,10 +127,9 @@ def _answer_queries(
 def _check_query(store: Store, query: Query) -> str | FirstsightError | None:
     """Return the query's condition or its error; called before the encoder is loaded."""
     try:
-        if query.collapse not in {None, DUPLICATES}:
-            assert query.collapse is not None
-            check_collapse_column(store, query.collapse)
-        return build_condition(store, query.where, query.kinds)
+        condition = build_condition(store, query.where, query.kinds)
+        choose_collapse(store, query)
+        return condition
     except QueryError as error:
         return error
 

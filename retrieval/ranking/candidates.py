@@ -11,7 +11,6 @@ A ranking is a generator of row requests, so that several queries share database
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, overload
@@ -27,7 +26,7 @@ from firstsight.retrieval.ranking.fusion import reciprocal_rank, weighted
 from firstsight.retrieval.ranking.item_filters import explain_condition_error
 from firstsight.retrieval.ranking.query_encoding import EncodedQuery
 from firstsight.retrieval.ranking.relevance import RandomPairCosines
-from firstsight.storage.sql.conditions import is_in, quote, quote_name
+from firstsight.storage.sql.conditions import is_in, quote
 from firstsight.storage.store import Store
 
 FIRST_READ = 64
@@ -252,14 +251,6 @@ class Ranker:
     def values_of(self, item_ids: Sequence[str], column: str) -> dict[str, object]:
         """Read one column of items, by item id."""
         return {str(row["item_id"]): row[column] for row in self._rows(item_ids, ["item_id", column], None)}
-
-    def group_sizes(self, column: str, values: Sequence[object]) -> dict[object, int]:
-        """Count the items that pass the filter, for each of these values of a column."""
-        if not values:
-            return {}
-        condition = _join_conditions(self.condition, is_in(quote_name(column), values))
-        found = self.store.items.search().where(condition).select([column]).limit(None).to_arrow()
-        return Counter(found[column].to_pylist())
 
     def _cosines(self, item_ids: Sequence[str]) -> dict[str, float]:
         """Cosines to the query; 0 for an item without a vector."""
