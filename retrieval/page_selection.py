@@ -40,22 +40,14 @@ class PageHit:
     variants: int | None = None  # with one result per product: number of its variants
 
 
-def select_page(
-    ranker: Ranker, reranker: Reranker | None, rule: CollapseRule | None = None
-) -> FetchGenerator[list[PageHit]]:
-    """Rank the items of a query and return those of the page from `offset` to `offset + k`.
-
-    Args:
-        reranker: reorders the first items.
-        rule: what to keep one result of; None for every item.
-    """
-    query = ranker.encoded.query
+def select_page(ranker: Ranker, reranker: Reranker | None) -> FetchGenerator[list[PageHit]]:
+    """Rank the items of a query and return those of the page from `offset` to `offset + k`."""
+    query, rule = ranker.encoded.query, ranker.collapse
     end = query.offset + query.k
     want = max(end, DIVERSITY_POOL) if query.diversity else end
     # every page reranks the same items, also those that a threshold removes later
     need = max(want, CANDIDATES) if reranker else want
     reranked: list[Candidate] = []
-    known_groups: dict[str, object] = {}
     min_cosine = _min_cosine(ranker)
     while True:
         ranking = yield from ranker.rank(need)
@@ -65,7 +57,7 @@ def select_page(
             candidates = [*reranked, *candidates[CANDIDATES:]]
         hits = [PageHit(c, 1.0 if c.has_every_word else ranker.background.relevance(c.cosine)) for c in candidates]
         hits = [hit for hit in hits if _passes_thresholds(query, hit)]
-        groups = _collapse_hits(ranker, rule, hits, want, known_groups) if rule else hits
+        groups = _collapse_hits(ranker, rule, hits, want) if rule else hits
         # no unread item can pass the thresholds
         exhausted = ranking.complete or (min_cosine is not None and ranking.bound < min_cosine)
         if exhausted or len(groups) >= want:
@@ -92,14 +84,8 @@ def _min_cosine(ranker: Ranker) -> float | None:
     return max(bounds, default=None)
 
 
-def _collapse_hits(
-    ranker: Ranker, rule: CollapseRule, hits: Sequence[PageHit], want: int, known: dict[str, object]
-) -> list[PageHit]:
-    """Keep the best item of each group, of at least `want` groups if there are as many; without a value, an item stays.
-
-    Args:
-        known: values of the column by item id; the values that are read are added.
-    """
+def _collapse_hits(ranker: Ranker, rule: CollapseRule, hits: Sequence[PageHit], want: int) -> list[PageHit]:
+    """Keep the best item of each group, until there are `want` of them; an item without a value stays."""
     if rule.column == DUPLICATES:
         kept = collapse_duplicates(ranker.store, [hit.candidate.item_id for hit in hits])
         return [
@@ -113,13 +99,10 @@ def _collapse_hits(
     start, count = 0, max(GROUPS_READ, 2 * want)
     while start < len(hits) and len(best) < want:
         part = hits[start : start + count]
-        unread = [i for i in (*examples, *(hit.candidate.item_id for hit in part)) if i not in known]
-        if unread:
-            known.update(dict.fromkeys(unread))  # an item that was removed meanwhile has no group
-            known.update(ranker.values_of(unread, rule.column))
-        seen.update(known[item_id] for item_id in examples)
+        groups = ranker.group_of([*examples, *(hit.candidate.item_id for hit in part)])
+        seen.update(groups[item_id] for item_id in examples)
         for hit in part:
-            value = known[hit.candidate.item_id]
+            value = groups[hit.candidate.item_id]
             if value is None or value not in seen:
                 seen.add(value)
                 best.append(replace(hit, group=value))

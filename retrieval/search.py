@@ -96,7 +96,8 @@ def make_rankers(
         background = cosines.background(encoded.medium, encoded.query.part)
         frames = cosines.background(encoded.medium, "frame") if encoded.query.moments else None
         full_condition, blocked_ids = _exclude_blocked(store, encoded.query, condition)
-        rankers.append(Ranker(store, encoded, full_condition, background, frames, blocked_ids))
+        rule = choose_collapse(store, encoded.query)
+        rankers.append(Ranker(store, encoded, full_condition, background, frames, blocked_ids, rule))
     return rankers
 
 
@@ -107,8 +108,7 @@ def _answer_queries(
     snapshot: str,
 ) -> list[SearchResults | FirstsightError]:
     valid = {n: ranker for n, ranker in enumerate(rankers) if isinstance(ranker, Ranker)}
-    rules = {n: choose_collapse(store, ranker.encoded.query) for n, ranker in valid.items()}
-    selections = [select_page(ranker, rerankers[n], rules[n]) for n, ranker in valid.items()]
+    selections = [select_page(ranker, rerankers[n]) for n, ranker in valid.items()]
     outcomes = dict(zip(valid, run_rankings(store, selections), strict=True))
     pages = {n: page for n, page in outcomes.items() if not isinstance(page, FirstsightError)}
     rows = ResultRows.read(store, [hit.candidate.item_id for page in pages.values() for hit in page])

@@ -11,8 +11,8 @@ A ranking is a generator of row requests, so that several queries share database
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
 import numpy as np
@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from firstsight.encoders.base import Vector
 from firstsight.errors import QueryError
+from firstsight.retrieval.ranking.collapse import DUPLICATES, CollapseRule
 from firstsight.retrieval.ranking.fetch_batching import FetchGenerator, FetchRequest
 from firstsight.retrieval.ranking.full_text import WordQuery, search_by_words, split_query_words
 from firstsight.retrieval.ranking.fusion import reciprocal_rank, weighted
@@ -75,6 +76,8 @@ class Ranker:
     background: RandomPairCosines  # of the compared part
     frames: RandomPairCosines | None = None  # of frames, if the query asks for moments
     blocked_ids: frozenset[str] | None = None  # blocked ids, if blocking is all that `condition` does; else None
+    collapse: CollapseRule | None = None  # what to keep one result of; None for every item
+    groups: dict[str, object] = field(default_factory=dict)  # item id to group, read together with other columns
 
     def rank(self, need: int) -> FetchGenerator[CandidateRanking]:
         """Rank at least `need` items, or all items if there are fewer.
@@ -104,7 +107,8 @@ class Ranker:
         k = _first_read(need + len(excluded))
         excluded |= self.blocked_ids or set()
         while True:
-            rows = yield FetchRequest("items", self.encoded.vector, k, condition, "item_id")
+            rows = yield FetchRequest("items", self.encoded.vector, k, condition, self._with_group("item_id"))
+            self._note_groups(rows)
             cosines = {str(row["item_id"]): 1.0 - float(row["_distance"]) for row in rows}
             cosines = {item_id: cosine for item_id, cosine in cosines.items() if item_id not in excluded}
             ranking = self._certain_candidates(cosines, last=_lowest_cosine(rows), complete=len(rows) < k)
@@ -123,12 +127,12 @@ class Ranker:
         k = _first_read(need) * 2  # an item has several views
         allowed = dict.fromkeys(self.encoded.query.items, False)
         while True:
-            rows = yield FetchRequest("views", self.encoded.vector, k, condition, "item_id")
+            rows = yield FetchRequest("views", self.encoded.vector, k, condition, ("item_id",))
             best: dict[str, float] = {}
             for row in rows:
                 best.setdefault(str(row["item_id"]), 1.0 - float(row["_distance"]))  # rows come best first
             new = [item_id for item_id in best if item_id not in allowed]
-            passing = {str(row["item_id"]) for row in self._rows(new, ["item_id"], self.condition)}
+            passing = {str(row["item_id"]) for row in self._rows(new, self._with_group("item_id"), self.condition)}
             allowed.update((item_id, item_id in passing) for item_id in new)
             cosines = {item_id: cosine for item_id, cosine in best.items() if allowed[item_id]}
             ranking = self._certain_candidates(cosines, last=_lowest_cosine(rows), complete=len(rows) < k)
@@ -242,15 +246,28 @@ class Ranker:
         """
         ids: list[str] = []
         vectors = [np.empty((0, self.store.spec.dim), dtype=np.float32)]
-        columns = ["item_id", "vector"]
+        columns = self._with_group("item_id", "vector")
         for rows in self.store.rows_by_id(self.store.items, item_ids, columns=columns, condition="vector IS NOT NULL"):
+            if self.collapse:
+                self._note_groups(rows.drop_columns("vector").to_pylist())
             ids += (str(item_id) for item_id in rows["item_id"].to_pylist())
             vectors.append(pc.list_flatten(rows["vector"]).to_numpy().reshape(rows.num_rows, -1))
         return ids, np.concatenate(vectors)
 
-    def values_of(self, item_ids: Sequence[str], column: str) -> dict[str, object]:
-        """Read one column of items, by item id."""
-        return {str(row["item_id"]): row[column] for row in self._rows(item_ids, ["item_id", column], None)}
+    def group_of(self, item_ids: Sequence[str]) -> dict[str, object]:
+        """The group of each item: its value of the column of `collapse`; None for no value, or no such item."""
+        if unread := [item_id for item_id in item_ids if item_id not in self.groups]:
+            self.groups.update(dict.fromkeys(unread))
+            list(self._rows(unread, self._with_group("item_id"), None))
+        return {item_id: self.groups[item_id] for item_id in item_ids}
+
+    def _with_group(self, *columns: str) -> tuple[str, ...]:
+        column = self.collapse.column if self.collapse else None
+        return columns if column is None or column == DUPLICATES or column in columns else (*columns, column)
+
+    def _note_groups(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        if self.collapse and self.collapse.column != DUPLICATES:
+            self.groups.update((str(row["item_id"]), row[self.collapse.column]) for row in rows)
 
     def _cosines(self, item_ids: Sequence[str]) -> dict[str, float]:
         """Cosines to the query; 0 for an item without a vector."""
@@ -258,10 +275,13 @@ class Ranker:
         known = dict(zip(ids, (vectors @ self.encoded.vector).tolist(), strict=True)) if ids else {}
         return {item_id: known.get(item_id, 0.0) for item_id in item_ids}
 
-    def _rows(self, item_ids: Sequence[str], columns: list[str], condition: str | None) -> Iterator[dict[str, Any]]:
-        distinct = list(dict.fromkeys(columns))
-        for rows in self.store.rows_by_id(self.store.items, item_ids, columns=distinct, condition=condition):
-            yield from rows.to_pylist()
+    def _rows(
+        self, item_ids: Sequence[str], columns: tuple[str, ...], condition: str | None
+    ) -> Iterator[dict[str, Any]]:
+        for rows in self.store.rows_by_id(self.store.items, item_ids, columns=columns, condition=condition):
+            found = rows.to_pylist()
+            self._note_groups(found)
+            yield from found
 
 
 def _without_minus(encoded: EncodedQuery) -> EncodedQuery:

@@ -29,7 +29,7 @@ class FetchRequest:
     vector: Vector  # (dim,) of unit length
     k: int  # number of rows
     condition: str | None  # SQL filter
-    column: str  # column to read: the item id
+    columns: tuple[str, ...]  # columns to read
 
 
 T = TypeVar("T")
@@ -63,14 +63,14 @@ def _send(ranking: FetchGenerator[T], rows: Rows | None) -> FetchRequest:
 
 
 def _fetch(store: Store, requests: dict[int, FetchRequest]) -> dict[int, Rows | Exception | None]:
-    groups: dict[tuple[TableName, int, str | None, str], list[int]] = {}
+    groups: dict[tuple[TableName, int, str | None, tuple[str, ...]], list[int]] = {}
     for n, request in requests.items():
-        groups.setdefault((request.table, request.k, request.condition, request.column), []).append(n)
+        groups.setdefault((request.table, request.k, request.condition, request.columns), []).append(n)
     responses: dict[int, Rows | Exception | None] = {}
-    for (table, k, condition, column), members in groups.items():
+    for (table, k, condition, columns), members in groups.items():
         vectors = np.stack([requests[n].vector for n in members])
         try:
-            rows = nearest_rows(store, table, vectors, k=k, condition=condition, columns=[column])
+            rows = nearest_rows(store, table, vectors, k=k, condition=condition, columns=columns)
             responses.update(zip(members, rows, strict=True))
         except (ValueError, RuntimeError, OSError) as error:
             responses.update(dict.fromkeys(members, error))
