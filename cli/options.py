@@ -44,6 +44,15 @@ Kinds = Annotated[
     panels.filters("--kind", metavar="KIND", help="Only items of this kind: product, video or live (repeatable)."),
 ]
 
+Collapse = Annotated[
+    str | None,
+    panels.filters(
+        "--collapse",
+        metavar="none",
+        help="none: list every variant of a product. By default one of each product, if the catalogue has group ids.",
+    ),
+]
+
 PoliciesFile = Annotated[
     Path | None,
     panels.policies(

@@ -75,6 +75,11 @@ def clock(seconds: float | None) -> str:
     return "" if seconds is None else f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
+def variants_text(variants: int | None) -> str:
+    """Format a number of variants: "3 variants"; empty for an item without other variants."""
+    return "" if variants is None or variants < 2 else f"{variants:,} variants"
+
+
 def _to_json(value: object) -> object:
     if isinstance(value, datetime):
         return value.isoformat()

@@ -338,7 +338,7 @@ class IndexRun:
         """Find near-duplicates of this run's items among all stored items; each pair starts with one of this run's."""
         if not self._encoded_ids:
             return ()
-        pairs = find_duplicates(self._store, only=self._encoded_ids)
+        pairs = find_duplicates(self._store, only=self._encoded_ids, across_products=True)
         oriented = tuple(pair if pair.item_id in self._encoded_ids else pair.swapped() for pair in pairs)
         ends = {name for pair in oriented for name in (pair.item_id, pair.other_id)}
         self.counts.duplicates = len(ends & self._encoded_ids)

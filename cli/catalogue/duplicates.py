@@ -11,7 +11,12 @@ from firstsight.cli.output import print_json_lines, print_message, print_table, 
 if TYPE_CHECKING:
     from firstsight.duplicates.groups import DuplicateGroup
 
-EXAMPLES = ["duplicates", "duplicates --item guitar-acoustic", "duplicates --min-cosine 0.95 --json > duplicates.jsonl"]
+EXAMPLES = [
+    "duplicates",
+    "duplicates --item guitar-acoustic",
+    "duplicates --collapse none",
+    "duplicates --min-cosine 0.95 --json > duplicates.jsonl",
+]
 
 app = group()
 
@@ -42,14 +47,24 @@ def duplicates(
             help="Minimum cosine of two vectors, -1 to 1. 0.95 excludes most items in another colour.",
         ),
     ] = 0.8,
+    collapse: Annotated[
+        str | None,
+        panels.filters(
+            "--collapse",
+            metavar="none",
+            help="none: list pairs within one product too. By default they are left out, if the catalogue has group "
+            "ids.",
+        ),
+    ] = None,
     json: options.Json = False,
     db: options.DatabaseFlags,
 ) -> None:
     """List groups of near-duplicate items: the same picture or video resized, re-encoded, trimmed or mirrored.
 
-    All items of a group are near-duplicates of its first item. Each pair has its evidence.
+    All items of a group are near-duplicates of its first item. Each pair has its evidence. Two variants of one product
+    are no pair.
     """
-    groups = db.open().duplicates(items=item, max_distance=max_distance, min_cosine=min_cosine)
+    groups = db.open().duplicates(items=item, collapse=collapse, max_distance=max_distance, min_cosine=min_cosine)
     if wants_json(json):
         print_json_lines(group.as_dict() for group in groups)
     elif not groups:

@@ -9,7 +9,7 @@ import typer
 
 from firstsight.cli import options, panels
 from firstsight.cli.commands import command, group
-from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json
+from firstsight.cli.output import print_json_lines, print_message, print_table, variants_text, wants_json
 
 if TYPE_CHECKING:
     from firstsight import Database
@@ -74,6 +74,15 @@ def recommend(
     diversity: Annotated[
         float, panels.slate("--diversity", metavar="SHARE", help="Difference between items, 0 (no effect) to 1 (MMR).")
     ] = 0.0,
+    collapse: Annotated[
+        str | None,
+        panels.slate(
+            "--collapse",
+            metavar="none",
+            help="none: show every variant of a product. By default one of each product, and none of the user's own "
+            "products, if the catalogue has group ids.",
+        ),
+    ] = None,
     near_duplicate: Annotated[
         float,
         panels.slate(
@@ -123,6 +132,7 @@ def recommend(
         "explore": explore,
         "diversity": diversity,
         "near_duplicate": near_duplicate,
+        "collapse": collapse,
         "cap": None if count is None else int(float(count)),
         "merge": merge,
         "repeat_after_days": repeat_after_days,
@@ -153,12 +163,17 @@ def recommend(
 
 @command(
     similar_app,
-    examples=["similar guitar-acoustic", "similar guitar-acoustic --kind video --near-duplicate 0.95 --json"],
+    examples=[
+        "similar guitar-acoustic",
+        "similar guitar-acoustic --collapse none",
+        "similar guitar-acoustic --kind video --near-duplicate 0.95 --json",
+    ],
 )
 def similar(
     *,
     item: Annotated[str, typer.Argument(metavar="ITEM", help="Item id.")],
     kind: options.Kinds = None,
+    collapse: options.Collapse = None,
     near_duplicate: Annotated[
         float,
         panels.filters(
@@ -171,14 +186,22 @@ def similar(
     json: options.Json = False,
     db: options.DatabaseFlags,
 ) -> None:
-    """List the items with the most similar content. Expired and blocked items are excluded."""
-    items = db.open().similar(item, k=k, kinds=kind or (), near_duplicate=near_duplicate)
+    """List the items with the most similar content. Expired and blocked items are excluded.
+
+    If the catalogue has group ids, each product is listed once, and the product of the item is left out.
+    """
+    items = db.open().similar(item, k=k, kinds=kind or (), near_duplicate=near_duplicate, collapse=collapse)
     if wants_json(json):
         print_json_lines(found.as_dict() for found in items)
     else:
+        by_product = any(found.variants is not None for found in items)
         print_table(
-            ["score", "item", "kind", "title"],
-            [(f"{found.score:.3f}", found.item_id, found.kind, found.title) for found in items],
+            ["score", "item", "kind", "title"] + ["variants"] * by_product,
+            [
+                (f"{found.score:.3f}", found.item_id, found.kind, found.title)
+                + (variants_text(found.variants),) * by_product
+                for found in items
+            ],
             right=["score"],
         )
 
@@ -196,12 +219,14 @@ def _print_users(database: Database, item_id: str, k: int, json: bool) -> None:
 
 
 def _print(slate: Slate) -> None:
+    by_product = any(item.variants is not None for item in slate)
     print_table(
-        ["score", "item", "kind", "title", "source", "because of", "propensity"],
+        ["score", "item", "kind", "title", "source", "because of", "propensity"] + ["variants"] * by_product,
         [
             (
                 *(f"{item.score:.2f}", item.item_id, item.kind, item.title, item.source.replace("_", " ")),
                 *(item.because, f"{item.propensity:.3g}"),
+                *(variants_text(item.variants),) * by_product,
             )
             for item in slate
         ],

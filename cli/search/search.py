@@ -9,7 +9,15 @@ import typer
 
 from firstsight.cli import options, panels
 from firstsight.cli.commands import command, group
-from firstsight.cli.output import clock, print_json_lines, print_message, print_table, wants_json, writing
+from firstsight.cli.output import (
+    clock,
+    print_json_lines,
+    print_message,
+    print_table,
+    variants_text,
+    wants_json,
+    writing,
+)
 from firstsight.cli.search.queries_file import answer_file
 from firstsight.cli.search.search_flags import SearchFlags
 
@@ -22,7 +30,7 @@ EXAMPLES = [
     'search "summer dress" --image a.jpg --image-weight 0.5 --minus floral --minus-image b.jpg',
     "search --item guitar-acoustic --where \"price < 200 AND category = 'music'\"",
     "search SPP6 --mode words",
-    'search "running shoes" --collapse parent --diversity 0.3 --min-relevance 0.5',
+    'search "running shoes" --collapse none --diversity 0.3 --min-relevance 0.5',
     "search --video clip.mp4 --html page.html",
     'search "pouring tea" --kind video --moments',
     "search --queries queries.jsonl --json",
@@ -88,15 +96,18 @@ def _print(results: SearchResults, query: Query) -> None:
     if not results:
         print_message("nothing matches" if not query.offset else f"no results after the first {query.offset}")
         return
-    collapsed = query.collapse is not None
+    by_product = any(r.variants is not None for r in results)
+    collapsed = any(r.others is not None for r in results) and not by_product
     print_table(
         ["score", "relevance", "item", "kind", "title", "matched", "at"]
         + ["others"] * collapsed
+        + ["variants"] * by_product
         + ["moments"] * query.moments,
         [
             (f"{r.score:.3f}", f"{r.relevance:.2f}", r.item_id, r.kind, r.title)
             + ((r.view.part, clock(r.view.time_s)) if r.view else ("", ""))
             + (r.others,) * collapsed
+            + (variants_text(r.variants),) * by_product
             + (_moments(r),) * query.moments
             for r in results
         ],
