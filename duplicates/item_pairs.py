@@ -22,7 +22,6 @@ from firstsight.duplicates.video_alignment import MIN_SHARE, Alignment, Frames, 
 from firstsight.duplicates.view_pairs import PictureViews, ViewPairs, find_view_pairs
 from firstsight.errors import QueryError
 from firstsight.media.fingerprints import MAX_DISTANCE
-from firstsight.storage.product_groups import GROUP_COLUMN
 from firstsight.storage.store import Store
 
 _FREQUENCY_TOLERANCE = 4.0
@@ -105,40 +104,20 @@ class DuplicatePair:
 
 
 def find_duplicates(
-    store: Store,
-    settings: DuplicateSettings | None = None,
-    *,
-    only: Collection[str] | None = None,
-    across_products: bool = False,
+    store: Store, settings: DuplicateSettings | None = None, *, only: Collection[str] | None = None
 ) -> list[DuplicatePair]:
     """Find all pairs of near-duplicate items, ordered by their ids.
 
     Args:
         settings: thresholds; None for the defaults.
         only: item ids; every pair must contain one of them. None for all pairs.
-        across_products: leave out pairs of two variants of one product, if the database knows products.
     """
     views = PictureViews.read(store)
     probes = None
     if only is not None:
         selected = np.array([item_id in only for item_id in views.item_ids], dtype=bool)
         probes = np.flatnonzero(selected[views.items])
-    pairs = pairs_of_views(views, settings, probes=probes)
-    return _across_products(store, pairs) if across_products else pairs
-
-
-def _across_products(store: Store, pairs: list[DuplicatePair]) -> list[DuplicatePair]:
-    if not pairs or GROUP_COLUMN not in store.items.schema.names:
-        return pairs
-    ids = list(dict.fromkeys(item_id for pair in pairs for item_id in (pair.item_id, pair.other_id)))
-    product: dict[object, object] = {}
-    for rows in store.rows_by_id(store.items, ids, columns=["item_id", GROUP_COLUMN]):
-        product.update(zip(rows["item_id"].to_pylist(), rows[GROUP_COLUMN].to_pylist(), strict=True))
-    return [
-        pair
-        for pair in pairs
-        if product.get(pair.item_id) is None or product.get(pair.item_id) != product.get(pair.other_id)
-    ]
+    return pairs_of_views(views, settings, probes=probes)
 
 
 def pairs_of_views(

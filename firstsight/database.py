@@ -246,8 +246,8 @@ class Database(
 
         Args:
             items: item ids; returns only groups with one of them. None for all groups.
-            collapse: None leaves out pairs of two variants of one product, if the database knows products; "none"
-                keeps them.
+            collapse: None leaves out pairs of two variants of one product, and lists the strongest pair of each two
+                products, if the database knows products; "none" lists every pair.
             settings: fields of `firstsight.duplicates.item_pairs.DuplicateSettings`: max_distance, min_cosine, …
 
         Raises:
@@ -256,6 +256,7 @@ class Database(
         """
         from firstsight.duplicates.groups import group_pairs
         from firstsight.duplicates.item_pairs import DuplicateSettings, find_duplicates
+        from firstsight.duplicates.product_pairs import pairs_between_products
 
         unknown = settings.keys() - {field.name for field in fields(DuplicateSettings)}
         if unknown:
@@ -265,7 +266,9 @@ class Database(
         store = self._open()
         for missing in sorted(set(items or ()) - store.item_rows(items or ()).keys()):
             raise QueryError(f"there is no item {missing!r} in {self.uri}")
-        pairs = find_duplicates(store, DuplicateSettings(**settings), across_products=collapse is None)
+        pairs = find_duplicates(store, DuplicateSettings(**settings))
+        if collapse is None:
+            pairs = pairs_between_products(store, pairs, keep=set(items or ()))
         groups = group_pairs(pairs)
         return groups if items is None else [group for group in groups if group.item_ids & set(items)]
 

@@ -52,8 +52,8 @@ def duplicates(
         panels.filters(
             "--collapse",
             metavar="none",
-            help="none: list pairs within one product too. By default they are left out, if the catalogue has group "
-            "ids.",
+            help="none: list every pair of items. By default one pair of each two products, and none within a product, "
+            "if the catalogue has group ids.",
         ),
     ] = None,
     json: options.Json = False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,7 +55,7 @@ def products(items: list[str]) -> list[str]:
 @pytest.mark.parametrize("settings", [{}, {"explore": 1.0}, {"explore": 0.0, "merge": "rank"}, {"diversity": 0.5}])
 @pytest.mark.parametrize("history", [["p00-blue"], ["shirt-005", "p03-red"], None])
 def test_a_slate_has_one_variant_of_each_product_and_none_of_the_history(
-    db: firstsight.Database, settings: dict[str, object], history: list[str] | None
+    db: firstsight.Database, settings: dict[str, Any], history: list[str] | None
 ) -> None:
     slate = db.recommend(history=history, k=20, near_duplicate=1.0, seed=1, **settings)
     shown = products([item.item_id for item in slate])
@@ -63,7 +64,7 @@ def test_a_slate_has_one_variant_of_each_product_and_none_of_the_history(
 
 
 def test_a_slate_shows_every_variant_if_asked(db: firstsight.Database) -> None:
-    settings = {"history": ["shirt-005"], "k": 10, "near_duplicate": 1.0, "explore": 0.0}
+    settings: dict[str, Any] = {"history": ["shirt-005"], "k": 10, "near_duplicate": 1.0, "explore": 0.0}
     slate = db.recommend(collapse="none", **settings)
     assert products([item.item_id for item in slate]).count("shirt") > 1
     assert slate[0].variants is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,7 @@ def products(results: firstsight.SearchResults) -> list[str]:
 
 
 @pytest.mark.parametrize("settings", [{}, {"mode": "vector"}, {"mode": "words"}, {"diversity": 0.3}, {"part": "image"}])
-def test_ten_results_are_ten_products(db: firstsight.Database, settings: dict[str, object]) -> None:
+def test_ten_results_are_ten_products(db: firstsight.Database, settings: dict[str, Any]) -> None:
     found = db.search("soft cotton shirt", k=10, **settings)
     assert len(set(products(found))) == 10
 
