@@ -23,9 +23,9 @@ export function build(main) {
   const k = h('input', { id: 'slots', type: 'number', min: 1, max: 200, value: 12 });
   const explore = h('input', { id: 'explore', type: 'range', min: 0, max: 1, step: 0.05, value: 0.1 });
   const share = h('span', {}, '10%');
-  const every = h('input', { id: 'every-variant', type: 'checkbox' });
-  const everyLabel = h('label', { class: 'toggle', hidden: true }, every, h('span', {}, 'every variant'));
-  get('catalogue').then((catalogue) => { everyLabel.hidden = !catalogue.products; }, () => {});
+  const collapse = h('select', { id: 'slate-collapse' }, h('option', { value: '' }, 'one per product'), h('option', { value: 'none' }, 'every variant'));
+  const grouping = h('label', { hidden: true }, 'Group items', collapse);
+  get('catalogue').then((catalogue) => { grouping.hidden = !catalogue.products; }, () => {});
   const interests = h('div', { class: 'interests' });
   const request = latestRequest();
   const grid = h('div', { class: 'grid' });
@@ -33,7 +33,7 @@ export function build(main) {
     h('label', {}, 'User', user), h('label', { class: 'wide' }, 'and a history', history),
     h('label', { class: 'narrow' }, 'Slots', k),
     h('label', {}, h('span', {}, 'Explore ', share), explore),
-    everyLabel,
+    grouping,
     h('button', { class: 'main', type: 'submit' }, 'Make a slate'));
   main.append(h('section', { class: 'page' }, h('h1', {}, 'A user’s slate'), form, interests, grid));
 
@@ -45,7 +45,7 @@ export function build(main) {
     if (history.value.trim()) settings.set('history', history.value.trim());
     settings.set('k', k.value);
     settings.set('explore', explore.value);
-    if (every.checked) settings.set('collapse', 'none');
+    if (collapse.value) settings.set('collapse', collapse.value);
     const hash = `#/slate?${settings}`;
     if (location.hash === hash) make(settings);
     else location.hash = hash;
@@ -96,7 +96,7 @@ export function build(main) {
       if (settings.has('k')) k.value = settings.get('k');
       if (settings.has('explore')) explore.value = settings.get('explore');
       share.textContent = `${Math.round(explore.value * 100)}%`;
-      every.checked = settings.get('collapse') === 'none';
+      collapse.value = settings.get('collapse') === 'none' ? 'none' : '';
       make(settings);
     },
     leave: request.stop,

@@ -131,7 +131,7 @@ def test_a_slate_has_one_card_of_each_product_and_a_switch(page: Page, address: 
     expect(page.locator(".card[data-item^=p]").first).to_contain_text("4 variants")
     save_screenshot(page, "products-slate-1280-light")
     with page.expect_request("**/recommend") as sent:
-        page.get_by_text("every variant").click()
+        page.get_by_label("Group items").select_option("every variant")
         page.get_by_role("button", name="Make a slate").click()
     assert (sent.value.post_data_json or {})["collapse"] == "none"
     assert "collapse=none" in page.url
