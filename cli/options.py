@@ -49,7 +49,8 @@ Collapse = Annotated[
     panels.filters(
         "--collapse",
         metavar="none",
-        help="none: list every variant of a product. By default one of each product, if the catalogue has group ids.",
+        help="Give none to list every variant. If the catalogue has group ids, the default is one of each product, "
+        "without the product of ITEM.",
     ),
 ]
 

@@ -52,8 +52,8 @@ def duplicates(
         panels.filters(
             "--collapse",
             metavar="none",
-            help="none: list every pair of items. By default one pair of each two products, and none within a product, "
-            "if the catalogue has group ids.",
+            help="Give none to list every pair of items. If the catalogue has group ids, the default is one pair of "
+            "each two products, and no pair within a product.",
         ),
     ] = None,
     json: options.Json = False,

@@ -79,8 +79,8 @@ def recommend(
         panels.slate(
             "--collapse",
             metavar="none",
-            help="none: show every variant of a product. By default one of each product, and none of the user's own "
-            "products, if the catalogue has group ids.",
+            help="Give none to show every variant. If the catalogue has group ids, the default is one of each product, "
+            "without the products of the history.",
         ),
     ] = None,
     near_duplicate: Annotated[

@@ -25,7 +25,7 @@ DUPLICATES = "duplicates"
 
 @dataclass(frozen=True)
 class CollapseRule:
-    """What a query keeps one result of.
+    """The column of which a query shows one result for each value.
 
     Attributes:
         column: a column of `items`, or `DUPLICATES`.

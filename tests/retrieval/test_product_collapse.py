@@ -24,7 +24,7 @@ def flood(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("flood")
     for n in range(OTHERS + 1):
         (folder / f"{n}.png").write_bytes(picture(n))
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"item_id": f"shirt-{n:03d}", "group_id": "shirt", "title": "soft cotton shirt", "images": "0.png"}
         | {"color": "Blue" if n % 2 else "Red", "price": n}
         for n in range(FLOOD)
@@ -63,7 +63,7 @@ def test_each_product_is_shown_by_its_best_variant_in_the_order_of_the_ranking(
     db: firstsight.Database, mode: str
 ) -> None:
     every = db.search("soft cotton shirt", mode=mode, k=1_000, collapse="none")
-    best = {}
+    best: dict[str, str] = {}
     for result in every:
         best.setdefault(result.columns["group_id"] or result.item_id, result.item_id)
     found = db.search("soft cotton shirt", mode=mode, k=1_000)
