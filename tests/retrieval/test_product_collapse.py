@@ -12,6 +12,7 @@ import firstsight
 from firstsight.retrieval.query import Query
 from firstsight.storage.product_groups import note_variant_values
 from firstsight.storage.store import Store
+from tests.cli.calling import call_on_a_terminal
 from tests.indexer.shop import ColourEncoder, index, picture, write_csv
 
 FLOOD = 300
@@ -149,3 +150,32 @@ def test_blocked_variants_are_neither_shown_nor_counted(tmp_path: Path) -> None:
         store.write_safety({"i0": {"safety_decision": "block"}})
     (found,) = firstsight.open(tmp_path / "db", encoder=ColourEncoder()).search("shirt")
     assert (found.item_id, found.variants) == ("i1", 3)
+
+
+def test_an_evaluation_ranks_items_and_not_products(flood: Path, tmp_path: Path) -> None:
+    judged = tmp_path / "judged.csv"
+    judged.write_text("query,item_id,grade\n" + "".join(f"soft cotton shirt,shirt-{n:03d},1\n" for n in range(10)))
+    db = firstsight.open(flood, encoder=ColourEncoder())
+    (task,), _ = db.evaluate(judged, modes=["words"])
+    (outcome,) = task.modes[0].outcomes
+    assert list(outcome.item_ids) == [r.item_id for r in db.search("soft cotton shirt", mode="words", collapse="none")]
+    assert (
+        len(set(products(db.search("soft cotton shirt", mode="words", collapse="none")))) == 3
+    )  # the shirt, two socks
+
+
+def test_the_table_shows_the_number_of_variants(
+    flood: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def table(*options: str) -> str:
+        search = ("search", "--item", "other-03-Red", "-k", "40", "--db", str(flood))
+        code, out, err = call_on_a_terminal(monkeypatch, capsys, *search, *options)
+        assert code == 0, err
+        return out
+
+    shown = table()
+    assert "300 variants" in shown
+    assert shown.count("2 variants") == OTHERS - 1
+    assert "1 variants" not in shown
+    assert "variants" not in table("--collapse", "none")
+    assert "others" in table("--collapse", "color")
