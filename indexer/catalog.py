@@ -12,7 +12,7 @@ import json
 import re
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 from firstsight.errors import CatalogError
-from firstsight.indexer.column_values import ColumnValue, WrongKindError, as_text, as_utc, convert, join, kind_of
+from firstsight.indexer.column_types import ColumnTypes
+from firstsight.indexer.column_values import ColumnValue, WrongKindError, as_text, as_utc
 from firstsight.indexer.formats.source import BadRow, Row, Source
 from firstsight.indexer.media_columns import MediaColumns, MediaField
 from firstsight.storage.columns import ColumnKind
@@ -70,6 +71,8 @@ class CatalogOptions:
 
     mapping: Mapping[str, Sequence[str]] = field(default_factory=dict)  # ours -> theirs; several for media only
     drop: frozenset[str] = frozenset()  # catalogue columns to ignore
+    types: Mapping[str, ColumnKind] = field(default_factory=dict)  # of the catalogue's own columns: number, flag, …
+    infer_types: bool = True  # a stored text column takes the type of its values once all of them have it
     encoding: str = "utf-8"  # of text formats
     list_separator: str = "|"  # between media in one text cell
     skip_bad_rows: bool = False  # ignore unusable rows instead of refusing the catalogue
@@ -104,11 +107,13 @@ class Catalog:
         bad_rows: number of unusable rows.
         size: number of usable rows.
         media: columns that look like pictures or videos.
+        types: decides the kinds; converts stored columns before the first write.
     """
 
-    def __init__(self, source: Source, options: CatalogOptions) -> None:
+    def __init__(self, source: Source, options: CatalogOptions, types: ColumnTypes) -> None:
         self.source = source
         self.options = options
+        self.types = types
         self.kinds: dict[str, ColumnKind] = {}
         self.problems: list[str] = []
         self.bad_rows = 0
@@ -154,19 +159,19 @@ class Catalog:
                 raise CatalogError(f"{self.source.name} changed during the run; run again") from None
             yield item
 
-    def has(self, item_ids: Sequence[str]) -> set[str]:
-        """Return the ids that the catalogue has; ids of unusable rows count."""
+    def has(self, item_ids: Sequence[str], *, usable: bool = False) -> set[str]:
+        """Return the ids that the catalogue has; ids of unusable rows count, unless `usable`."""
         present: set[str] = set()
         for start in range(0, len(item_ids), 500):
             part = item_ids[start : start + 500]
             marks = ",".join("?" * len(part))
             query = f"SELECT item_id FROM ids WHERE item_id IN ({marks})"  # noqa: S608 - question marks only
+            query += " AND place NOT IN bad" if usable else ""
             present.update(row[0] for row in self._ids.execute(query, part))
         return present
 
     def check(self, stored_kinds: Mapping[str, ColumnKind]) -> None:
         """Read and check all rows; see `check_catalog`."""
-        seen: dict[str, ColumnKind | None] = {}
         self._names.update((name.lower(), name) for name in stored_kinds)
         for place, row in self.source.rows():
             self.size += 1
@@ -174,7 +179,7 @@ class Catalog:
                 if isinstance(row, BadRow):
                     raise CatalogError(str(row))
                 self._check_columns(row, place)
-                self._check_row(row, place, seen, stored_kinds)
+                self._check_row(row, place)
             except FatalCatalogError:
                 raise
             except CatalogError as error:
@@ -182,14 +187,13 @@ class Catalog:
         if not self.size:
             raise CatalogError(f"{self.source.name} has no rows; nothing to index")
         self._check_mapping()
+        self.types.check_names(known=self._not_own - self.options.drop, met=self._met)
         if self.bad_rows and not self.options.skip_bad_rows:
             raise CatalogError(self._summary())
         if self.bad_rows == self.size:
             raise CatalogError(f"no row can be used. {self._summary()}")
         self.size -= self.bad_rows
-        for name, kind in seen.items():
-            if settled := stored_kinds.get(name, kind):
-                self.kinds[name] = settled
+        self.kinds = self.types.kinds()
 
     def _is_bad(self, place: int) -> bool:
         return bool(self.bad_rows) and bool(self._ids.execute("SELECT 1 FROM bad WHERE place = ?", (place,)).fetchone())
@@ -251,9 +255,7 @@ class Catalog:
     def _fatal(self, message: str) -> CatalogError:
         return FatalCatalogError(f"{self.source.name}, {message}")
 
-    def _check_row(
-        self, row: Row, place: int, seen: dict[str, ColumnKind | None], stored: Mapping[str, ColumnKind]
-    ) -> None:
+    def _check_row(self, row: Row, place: int) -> None:
         item_id = self._id(row)
         first = self._ids.execute("SELECT place FROM ids WHERE item_id = ?", (item_id,)).fetchone()
         if first is not None:
@@ -261,30 +263,20 @@ class Catalog:
         # before other checks: --prune must not remove an item because its row is bad today
         self._ids.execute("INSERT INTO ids VALUES (?, ?)", (item_id, place))
         known = self._known(row)
-        kinds = dict(self._own_kinds(row, stored))
-        for name, kind in kinds.items():
-            seen[name] = join(seen.get(name), kind)
+        kinds = {name: self.types.check(name, value) for name, value in self._own(row)}
+        for name, kind in kinds.items():  # once the whole row can be used
+            self.types.note(name, kind)
         fields: tuple[MediaField, ...] = ("images", "videos")
         self.media.see(row, used=[ours for ours in fields if known[ours]])
-
-    def _own_kinds(self, row: Row, stored: Mapping[str, ColumnKind]) -> Iterator[tuple[str, ColumnKind | None]]:
-        for name, value in self._own(row):
-            try:
-                kind = kind_of(value)
-                if name in stored:
-                    convert(value, stored[name])
-            except WrongKindError as error:
-                shown = "" if isinstance(value, bytes) else f"{value!r} "
-                raise CatalogError(
-                    f"column {name!r}: {shown}{error}"
-                    + (f", as it is in the database; rename the column or --drop {name}" if name in stored else "")
-                ) from None
-            yield name, kind
 
     def _item(self, row: Row) -> CatalogItem:
         return CatalogItem(
             item_id=self._id(row),
-            columns={name: convert(value, self.kinds[name]) for name, value in self._own(row) if name in self.kinds},
+            columns={
+                name: self.types.convert(name, value, self.kinds[name])
+                for name, value in self._own(row)
+                if name in self.kinds
+            },
             **self._known(row),  # type: ignore[arg-type]  # the keys are fields of CatalogItem
         )
 
@@ -357,7 +349,12 @@ class Catalog:
 
 
 def check_catalog(
-    source: Source, options: CatalogOptions | None = None, stored_kinds: Mapping[str, ColumnKind] | None = None
+    source: Source,
+    options: CatalogOptions | None = None,
+    stored_kinds: Mapping[str, ColumnKind] | None = None,
+    *,
+    chosen: Collection[str] = (),
+    may_convert: bool = True,
 ) -> Catalog:
     """Check a whole catalogue and decide the kinds of its columns.
 
@@ -365,6 +362,8 @@ def check_catalog(
         source: from `open_source`.
         options: how to read the columns.
         stored_kinds: kinds of the columns in the database; they take precedence over the kinds of the values.
+        chosen: stored columns whose types a user has chosen.
+        may_convert: whether the run may change the types of stored columns.
 
     Raises:
         CatalogError: the catalogue cannot be read, is empty or has no item_id column; or, unless `skip_bad_rows`, a row
@@ -372,9 +371,13 @@ def check_catalog(
     """
     with ExitStack() as undo:
         try:
-            catalog = Catalog(source, options or CatalogOptions())
+            options, stored = options or CatalogOptions(), stored_kinds or {}
+            types = ColumnTypes(
+                stored, options.types, chosen=chosen, may_convert=may_convert, may_infer=options.infer_types
+            )
+            catalog = Catalog(source, options, types)
             undo.callback(catalog.close)
-            catalog.check(stored_kinds or {})
+            catalog.check(stored)
         except sqlite3.Error as error:
             place = tempfile.gettempdir()
             raise CatalogError(f"{place} cannot hold the ids ({error}); free space there or set TMPDIR") from error

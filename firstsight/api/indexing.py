@@ -19,6 +19,7 @@ from firstsight.indexer.index_settings import IndexSettings
 from firstsight.indexer.pipeline import IndexRun
 from firstsight.indexer.removal import remove_items
 from firstsight.indexer.run_recipe import Recipe
+from firstsight.storage.column_conversion import chosen_kinds
 from firstsight.storage.indexes.text_index import check_language, index_texts
 from firstsight.storage.store import Store
 
@@ -134,7 +135,7 @@ class IndexingPart(SemanticIdsPart):
                     f"{len(item_ids)} failed items came from standard input, which is gone; "
                     "name their catalogue: firstsight index CATALOGUE --retry"
                 )
-            with self._prepare_run(recipe, wait_s) as (store, catalog):
+            with self._prepare_run(recipe, wait_s, may_convert=False) as (store, catalog):
                 _warn(catalog, on_warning)
                 run = self._make_run(
                     store, catalog, recipe, only=item_ids, on_progress=on_progress, should_stop=should_stop
@@ -144,7 +145,7 @@ class IndexingPart(SemanticIdsPart):
 
     @contextmanager
     def _prepare_run(
-        self, recipe: Recipe, wait_s: float, language: str | None = None
+        self, recipe: Recipe, wait_s: float, language: str | None = None, *, may_convert: bool = True
     ) -> Iterator[tuple[Store, Catalog]]:
         """Check the whole catalogue first, then hold the writer lock."""
         existing = self._open_if_exists()
@@ -152,6 +153,8 @@ class IndexingPart(SemanticIdsPart):
             open_source(recipe.source, encoding=recipe.options.encoding),
             recipe.options,
             stored_kinds=existing.column_kinds() if existing else None,
+            chosen=chosen_kinds(existing) if existing else (),
+            may_convert=may_convert,
         )
         try:
             store = self._store = existing or Store.create(self.uri, self.encoder.spec)

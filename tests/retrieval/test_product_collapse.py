@@ -158,10 +158,9 @@ def test_an_evaluation_ranks_items_and_not_products(flood: Path, tmp_path: Path)
     db = firstsight.open(flood, encoder=ColourEncoder())
     (task,), _ = db.evaluate(judged, modes=["words"])
     (outcome,) = task.modes[0].outcomes
-    assert list(outcome.item_ids) == [r.item_id for r in db.search("soft cotton shirt", mode="words", collapse="none")]
-    assert (
-        len(set(products(db.search("soft cotton shirt", mode="words", collapse="none")))) == 3
-    )  # the shirt, two socks
+    every = db.search("soft cotton shirt", mode="words", k=10, collapse="none")
+    assert list(outcome.item_ids) == [result.item_id for result in every]
+    assert len(set(products(every))) < len(every)
 
 
 def test_the_table_shows_the_number_of_variants(
