@@ -23,6 +23,7 @@ from typing import Any
 from uuid import uuid4
 
 from firstsight.duplicates.item_pairs import DuplicatePair, find_duplicates
+from firstsight.duplicates.product_pairs import pairs_between_products
 from firstsight.encoders.base import Encoder
 from firstsight.encoders.isolation import try_images, try_texts
 from firstsight.errors import MediaError, StoreError
@@ -376,7 +377,7 @@ class IndexRun:
         """Find near-duplicates of this run's items among all stored items; each pair starts with one of this run's."""
         if not self._encoded_ids:
             return ()
-        pairs = find_duplicates(self._store, only=self._encoded_ids)
+        pairs = pairs_between_products(self._store, find_duplicates(self._store, only=self._encoded_ids))
         oriented = tuple(pair if pair.item_id in self._encoded_ids else pair.swapped() for pair in pairs)
         ends = {name for pair in oriented for name in (pair.item_id, pair.other_id)}
         self.counts.duplicates = len(ends & self._encoded_ids)

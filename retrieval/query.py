@@ -46,6 +46,9 @@ MAX_RESULTS = 10_000
 
 KINDS = ("product", "video", "live")
 
+NO_COLLAPSE = "none"
+"""Value of `Query.collapse` that keeps every item, also in a database that knows products."""
+
 
 @dataclass(frozen=True)
 class Query:
@@ -77,7 +80,9 @@ class Query:
     min_score: float | None = None  # minimum cosine, -1 to 1
     min_relevance: float | None = None  # minimum relevance, 0 to 1
     diversity: float = 0.0  # 0: rank by score only, 1: by difference only (1 - lambda of MMR)
-    collapse: str | None = None  # column name: keep the best item per value; "duplicates": per near-duplicate group
+    # None: keep the best item per product if the database knows products and the query names no variant; column name:
+    # the best item per value; "duplicates": per near-duplicate group; "none": keep all items
+    collapse: str | None = None
     moments: bool = False  # return the matching stretches of each video
     snapshot: str | None = None  # token of earlier results: search the rows of that state
     include_blocked: bool = False  # include items that a safety decision blocks

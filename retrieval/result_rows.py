@@ -67,6 +67,7 @@ class ResultRows:
             rank_score=hit.candidate.rank_score,
             moments=None if frames is None else self._moments(item_id, vector, folder, frames.floor),
             duplicates=hit.duplicates,
+            variants=hit.variants,
         )
 
     def _matches(self, item_id: str, vector: Vector, folder: str) -> list[ViewMatch]:

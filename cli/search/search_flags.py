@@ -114,8 +114,9 @@ class SearchFlags:
         panels.ranking(
             "--collapse",
             metavar="COLUMN",
-            help="Keep only the best item of each value of a column, e.g. parent; or duplicates: the best of each "
-            "near-duplicate group.",
+            help="Keep only the best item of each value of a column, e.g. brand; duplicates: of each near-duplicate "
+            "group; none: keep every item. By default the best variant of each product, if the catalogue has group ids "
+            "and the query names no variant.",
         ),
     ] = None
     no_rerank: Annotated[

@@ -24,13 +24,14 @@ import pyarrow.compute as pc
 from firstsight.encoders.base import Vector
 from firstsight.errors import QueryError
 from firstsight.retrieval.query import PartChoice
+from firstsight.retrieval.ranking.collapse import DUPLICATES, CollapseRule
 from firstsight.retrieval.ranking.fetch_batching import FetchGenerator, FetchRequest, Rows, TableName
 from firstsight.retrieval.ranking.full_text import WordQuery, search_by_words, split_query_words
 from firstsight.retrieval.ranking.fusion import reciprocal_rank, weighted
 from firstsight.retrieval.ranking.item_filters import explain_condition_error
 from firstsight.retrieval.ranking.query_encoding import EncodedQuery
 from firstsight.retrieval.ranking.relevance import COPY_COSINE, RandomPairCosines
-from firstsight.storage.sql.conditions import is_in, quote, quote_name
+from firstsight.storage.sql.conditions import is_in, quote
 from firstsight.storage.store import Store
 
 FIRST_READ = 64
@@ -102,6 +103,8 @@ class Ranker:
     background: RandomPairCosines  # of the compared part
     frames: RandomPairCosines | None = None  # of frames, if the query asks for moments
     blocked_ids: frozenset[str] | None = None  # blocked ids, if blocking is all that `condition` does; else None
+    collapse: CollapseRule | None = None  # what to keep one result of; None for every item
+    groups: dict[str, object] = field(default_factory=dict)  # item id to group, read together with other columns
 
     def rank(self, need: int) -> FetchGenerator[CandidateRanking]:
         """Rank at least `need` items, or all items if there are fewer.
@@ -137,6 +140,8 @@ class Ranker:
             answers = yield [reading.request for reading in to_extend]
             for reading, rows in zip(to_extend, answers, strict=True):
                 reading.take(rows)
+                if reading.table == "items":
+                    self._note_groups(rows)
             cosines: dict[str, float] = {}
             for reading in readings:
                 for item_id, cosine in self._allowed_cosines(reading, allowed).items():
@@ -164,7 +169,7 @@ class Ranker:
             # few blocked ids are removed after reading: a condition is slow even if nearly all rows pass it
             condition = self.condition if self.blocked_ids is None else None
             k = _first_read(need + len(set(self.encoded.query.items)))
-            readings.append(_Reading("items", vector, k, condition, ("item_id",)))
+            readings.append(_Reading("items", vector, k, condition, self._with_group("item_id")))
         if part != "item":
             condition = None if part in {"any", "best"} else f"part = {quote(part)}"
             item_ids = self._ids_of_selective_filter()
@@ -193,7 +198,7 @@ class Ranker:
         if reading.table == "items":  # read with the condition, except for blocked ids
             passing = set(new) - (self.blocked_ids or set())
         else:
-            passing = {str(row["item_id"]) for row in self._rows(new, ["item_id"], self.condition)}
+            passing = {str(row["item_id"]) for row in self._rows(new, self._with_group("item_id"), self.condition)}
         allowed.update((item_id, item_id in passing) for item_id in new)
         return {item_id: cosine for item_id, cosine in best.items() if allowed[item_id]}
 
@@ -317,23 +322,28 @@ class Ranker:
         """
         ids: list[str] = []
         vectors = [np.empty((0, self.store.spec.dim), dtype=np.float32)]
-        columns = ["item_id", "vector"]
+        columns = self._with_group("item_id", "vector")
         for rows in self.store.rows_by_id(self.store.items, item_ids, columns=columns, condition="vector IS NOT NULL"):
+            if self.collapse:
+                self._note_groups(rows.drop_columns("vector").to_pylist())
             ids += (str(item_id) for item_id in rows["item_id"].to_pylist())
             vectors.append(pc.list_flatten(rows["vector"]).to_numpy().reshape(rows.num_rows, -1))
         return ids, np.concatenate(vectors)
 
-    def values_of(self, item_ids: Sequence[str], column: str) -> dict[str, object]:
-        """Read one column of items, by item id."""
-        return {str(row["item_id"]): row[column] for row in self._rows(item_ids, ["item_id", column], None)}
+    def group_of(self, item_ids: Sequence[str]) -> dict[str, object]:
+        """The group of each item: its value of the column of `collapse`; None for no value, or no such item."""
+        if unread := [item_id for item_id in item_ids if item_id not in self.groups]:
+            self.groups.update(dict.fromkeys(unread))
+            list(self._rows(unread, self._with_group("item_id"), None))
+        return {item_id: self.groups[item_id] for item_id in item_ids}
 
-    def group_sizes(self, column: str, values: Sequence[object]) -> dict[object, int]:
-        """Count the items that pass the filter, for each of these values of a column."""
-        if not values:
-            return {}
-        condition = _join_conditions(self.condition, is_in(quote_name(column), values))
-        found = self.store.items.search().where(condition).select([column]).limit(None).to_arrow()
-        return Counter(found[column].to_pylist())
+    def _with_group(self, *columns: str) -> tuple[str, ...]:
+        column = self.collapse.column if self.collapse else None
+        return columns if column is None or column == DUPLICATES or column in columns else (*columns, column)
+
+    def _note_groups(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        if self.collapse and self.collapse.column != DUPLICATES:
+            self.groups.update((str(row["item_id"]), row[self.collapse.column]) for row in rows)
 
     def _cosines(self, item_ids: Sequence[str]) -> dict[str, float]:
         """Cosines to the query; 0 for an item without a vector."""
@@ -341,10 +351,13 @@ class Ranker:
         known = dict(zip(ids, (vectors @ self.encoded.vector).tolist(), strict=True)) if ids else {}
         return {item_id: known.get(item_id, 0.0) for item_id in item_ids}
 
-    def _rows(self, item_ids: Sequence[str], columns: list[str], condition: str | None) -> Iterator[dict[str, Any]]:
-        distinct = list(dict.fromkeys(columns))
-        for rows in self.store.rows_by_id(self.store.items, item_ids, columns=distinct, condition=condition):
-            yield from rows.to_pylist()
+    def _rows(
+        self, item_ids: Sequence[str], columns: tuple[str, ...], condition: str | None
+    ) -> Iterator[dict[str, Any]]:
+        for rows in self.store.rows_by_id(self.store.items, item_ids, columns=columns, condition=condition):
+            found = rows.to_pylist()
+            self._note_groups(found)
+            yield from found
 
 
 def _without_minus(encoded: EncodedQuery) -> EncodedQuery:

@@ -16,7 +16,8 @@ export function filters(changed) {
   const where = h('input', {
     id: 'where', autocomplete: 'off', spellcheck: false, placeholder: "price < 60 AND color = 'red'", onchange: changed,
   });
-  const collapse = h('select', { id: 'collapse', onchange: changed }, h('option', { value: '' }, 'all items'), h('option', { value: 'duplicates' }, 'one per group of near-duplicates'));
+  const ungrouped = h('option', { value: '' }, 'all items');
+  const collapse = h('select', { id: 'collapse', onchange: changed }, ungrouped, h('option', { value: 'duplicates' }, 'one per group of near-duplicates'));
   const compared = h('select', { id: 'part', onchange: changed }, ...[['', 'the best match for the query'], ['item', 'whole items'], ['best', 'whole items or pictures'], ['any', 'the best view'], ['title', 'titles'], ['image', 'pictures'], ['frame', 'frames of videos']]
     .map(([value, text]) => h('option', { value }, text)));
   const percent = () => h('span', { class: 'dim' });
@@ -41,12 +42,21 @@ export function filters(changed) {
   const picked = new Map();
 
   get('catalogue').then((catalogue) => {
+    if (catalogue.products) {
+      ungrouped.textContent = 'one per product';
+      groupOption('none', 'every variant');
+    }
     for (const column of catalogue.columns) {
-      if (![...collapse.options].some((option) => option.value === column.name)) collapse.append(h('option', { value: column.name }, `one per ${column.name}`));
+      groupOption(column.name);
       if (column.values.length < 2) continue;
       facets.append(h('label', {}, column.name, facet(column)));
     }
   }, () => {});
+
+  /** Offer a way to group results, once. */
+  function groupOption(value, text = value === 'none' ? 'every variant' : `one per ${value}`) {
+    if (![...collapse.options].some((option) => option.value === value)) collapse.append(h('option', { value }, text));
+  }
 
   function facet(column) {
     const select = h('select', {
@@ -93,7 +103,7 @@ export function filters(changed) {
     where.value = settings.get('where') ?? '';
     const group = settings.get('collapse') ?? '';
     // the address is read before the columns are loaded
-    if (![...collapse.options].some((option) => option.value === group)) collapse.append(h('option', { value: group }, `one per ${group}`));
+    groupOption(group);
     collapse.value = group;
     compared.value = settings.get('part') ?? '';
     diversity.value = settings.get('diversity') ?? 0;
@@ -108,6 +118,12 @@ export function filters(changed) {
     panel,
     used: () => inUse() + chosenKinds().length > 0,
     clear: () => read(new URLSearchParams()),
+    /** Show only the variants of one product, every one of them. */
+    showProduct(id) {
+      where.value = [where.value.trim() && `(${where.value.trim()})`, `group_id = ${quotedText(id)}`].filter(Boolean).join(' AND ');
+      collapse.value = '';
+      count();
+    },
     query() {
       count();
       const query = { kinds: chosenKinds(), diversity: Number(diversity.value) };
