@@ -130,13 +130,17 @@ def test_embedded_pictures_are_compared_by_their_bytes(tmp_path: Path) -> None:
 
             yield from (row(1, 1), row(2, 1), row(3, 2))
 
+    numbers = {picture(1): 1, picture(2): 2}
+
+    def store(data: bytes) -> str:
+        return f"stored://{numbers[data]}"
+
     for variants, expected in (
         ("picture", [("stored://1",), ("stored://2",)]),
         ("product", [("stored://1", "stored://2")]),
     ):
-        numbers = {picture(1): 1, picture(2): 2}
         catalog = check_catalog(Source(), CatalogOptions(variants=variants))  # type: ignore[arg-type]
-        catalog.store_medium = lambda data, numbers=numbers: f"stored://{numbers[data]}"
+        catalog.store_medium = store
         assert [item.images for item in catalog.items()] == expected
         catalog.close()
 
