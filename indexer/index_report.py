@@ -22,10 +22,11 @@ class Counts:
     empty: int = 0  # encoded items with no title, text, picture or video
     skipped_rows: int = 0  # catalogue rows left out by --skip-bad-rows
     pruned: int = 0  # removed, because the catalogue has dropped them
-    pictures: int = 0  # catalogue pictures encoded
-    frames: int = 0  # video frames encoded
+    pictures: int = 0  # encoded pictures of items
+    frames: int = 0  # encoded video frames of items
     texts: int = 0  # titles encoded
-    media: int = 0  # pictures and videos tried
+    media: int = 0  # pictures and videos tried, once for each item that uses them
+    shared_media: int = 0  # of `media`: those that an earlier item had fetched and encoded
     failed_media: int = 0  # pictures and videos that could not be used
     failed_texts: int = 0  # titles that the encoder failed on
     duplicates: int = 0  # encoded items that are near-duplicates of another item; 0 without the check

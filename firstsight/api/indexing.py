@@ -58,7 +58,7 @@ class IndexingPart(SemanticIdsPart):
             on_catalog: called once the catalogue is checked, with the use of its columns and its first items.
             on_progress: called with the counts after each batch, in the calling thread.
             on_warning: called before encoding with a sentence for each unused column that looks like pictures or
-                videos; the report lists them too.
+                videos, and for the files of a folder that are left out; the report lists them too.
             should_stop: called between items; once it returns True, the run finishes and writes the items it has begun.
 
         Returns:
@@ -221,5 +221,7 @@ class IndexingPart(SemanticIdsPart):
 
 
 def _warn(catalog: Catalog, on_warning: Callable[[str], None]) -> None:
+    for note in catalog.source.notes:
+        on_warning(note)
     for unused in catalog.media.unused():
         on_warning(unused.message)

@@ -16,6 +16,7 @@ from firstsight.errors import MediaError
 from firstsight.indexer.columns.catalog_options import MediaField as MediaField
 from firstsight.indexer.formats.source import EmbeddedMedium
 from firstsight.media.file_formats import (
+    AMBIGUOUS_EXTENSIONS,
     PICTURE_EXTENSIONS,
     PICTURE_FORMATS,
     SNIFF_BYTES,
@@ -37,8 +38,8 @@ MAX_NESTED: Final = 100
 _MAX_VALUE: Final = 20_000  # characters; a longer value is not checked
 _MAX_PATH: Final = 1_000  # characters
 _MAX_DEPTH: Final = 4  # levels of nested values
-_PICTURE_ENDINGS: Final = PICTURE_EXTENSIONS | {".heic", ".heif"}
-_AMBIGUOUS: Final = frozenset({".ts"})  # a transport stream or TypeScript: needs an address or an existing file
+_PICTURE_ENDINGS: Final = PICTURE_EXTENSIONS
+_AMBIGUOUS: Final = AMBIGUOUS_EXTENSIONS  # these need an address or an existing file
 _ENDINGS: Final = "|".join(sorted(ending[1:] for ending in _PICTURE_ENDINGS | VIDEO_EXTENSIONS))
 _ENDING: Final = re.compile(rf"(?<=[^/\\.])\.({_ENDINGS})(?![A-Za-z0-9])", re.IGNORECASE)
 _LAST_ENDING: Final = re.compile(r"[^/\\.](\.[A-Za-z0-9]{1,5})$")

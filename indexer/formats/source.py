@@ -18,6 +18,10 @@ STDIN = "-"
 """Name of the source for standard input."""
 
 
+MAX_COLUMNS = 10_000
+"""Columns of a table; more are refused, because the file is probably read the wrong way."""
+
+
 class BadRow(Exception):  # noqa: N818 - a value that readers yield, not raised
     """A row that cannot be read, while other rows can."""
 
@@ -38,7 +42,7 @@ class Source(Protocol):
     @property
     def format(self) -> str: ...  # for messages, such as "Shopify product export (CSV)"
     @property
-    def place(self) -> str: ...  # "line", "row" or "file": the unit of row numbers
+    def place(self) -> str: ...  # "line", "row", "item", "variant" or "file": the unit of row numbers
     @property
     def root(self) -> Path: ...  # base folder of relative media paths
     @property

@@ -13,6 +13,8 @@ import pytest
 import firstsight
 from firstsight.indexer.catalog import CatalogItem, CatalogOptions, check_catalog
 from firstsight.indexer.formats.source import BadRow, EmbeddedMedium
+from firstsight.storage.product_groups import read_product_groups
+from firstsight.storage.store import Store
 from tests.indexer.columns.conftest import Check
 from tests.indexer.shop import ColourEncoder, contents, index, picture, write_csv, write_jsonl
 
@@ -208,6 +210,17 @@ def test_items_of_earlier_runs_that_are_variants_now_are_counted_and_pruned(db: 
     assert items["red-s"]["variant_ids"] == '["red-s", "red-m"]'
     assert items["mug"]["variant_ids"] is None
     assert index(db, shop).counts.unchanged == 4
+
+
+def test_the_database_keeps_the_values_that_tell_variants_apart(db: Path, shop: Path) -> None:
+    index(db, shop)
+    groups = read_product_groups(Store.open(db))
+    assert groups is not None
+    assert groups.variant_columns == {"color": ("red", "blue")}
+    index(db, shop, options=CatalogOptions(variants="variant"))
+    groups = read_product_groups(Store.open(db))
+    assert groups is not None
+    assert groups.variant_columns == {"color": ("red", "blue"), "size": ("S", "M")}
 
 
 def test_every_format_merges_alike(tmp_path: Path, shop: Path) -> None:
