@@ -303,7 +303,7 @@ class Catalog:
         self._ids.execute("INSERT INTO ids VALUES (?, ?)", (item_id, place))
         group = self._reader.group(row)
         self._reader.store_medium = placeholder_address if group is None else self._keep_medium
-        known = self._reader.known(row)
+        known = self._reader.known(row, keep_html=True)
         self._reader.store_medium = placeholder_address
         own = dict(self._reader.own(row))
         kinds = {name: self.types.check(name, value) for name, value in own.items()}
