@@ -12,16 +12,16 @@ import json
 import re
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 from firstsight.errors import CatalogError
 from firstsight.indexer.column_values import ColumnValue, WrongKindError, as_text, as_utc, convert, join, kind_of
-from firstsight.indexer.formats.source import BadRow, Row, Source
+from firstsight.indexer.formats.source import BadRow, EmbeddedMedium, Row, Source
 from firstsight.indexer.media_columns import MediaColumns, MediaField
 from firstsight.storage.columns import ColumnKind
 
@@ -104,12 +104,14 @@ class Catalog:
         bad_rows: number of unusable rows.
         size: number of usable rows.
         media: columns that look like pictures or videos.
+        store_medium: stores a picture or video that a row holds, and returns its address; set it before `items`.
     """
 
     def __init__(self, source: Source, options: CatalogOptions) -> None:
         self.source = source
         self.options = options
         self.kinds: dict[str, ColumnKind] = {}
+        self.store_medium: Callable[[bytes], str] = lambda data: "stored://"  # the check of the rows stores nothing
         self.problems: list[str] = []
         self.bad_rows = 0
         self.size = 0
@@ -315,7 +317,7 @@ class Catalog:
         value = row.get(self._theirs(ours)[0])
         if value is None or (isinstance(value, float) and value != value):
             return None
-        if isinstance(value, list | dict | bytes):
+        if isinstance(value, list | dict | bytes | EmbeddedMedium):
             raise CatalogError(f"{ours} must be text, not {type(value).__name__}")
         return as_text(value).strip() or None
 
@@ -325,6 +327,8 @@ class Catalog:
     def _uris(self, value: object, ours: str) -> Iterable[str]:
         if value is None or value != value:
             return ()
+        if isinstance(value, EmbeddedMedium):
+            return [self.store_medium(value.data)]
         if isinstance(value, str):
             text = value.strip()
             if not text.startswith("["):
@@ -333,9 +337,12 @@ class Catalog:
                 value = json.loads(text)
             except json.JSONDecodeError as error:
                 raise CatalogError(f"{ours} starts with [ but is not a JSON list ({error})") from None
-        if not isinstance(value, list) or not all(isinstance(uri, str) for uri in value):
+        if not isinstance(value, list) or not all(isinstance(uri, str | EmbeddedMedium | None) for uri in value):
             raise CatalogError(f"{ours} must be text or a list of texts, not {value!r:.80}")
-        return [uri.strip() for uri in cast("list[str]", value) if uri.strip()]
+        return [address for uri in value if uri is not None and (address := self._address(uri))]
+
+    def _address(self, medium: str | EmbeddedMedium) -> str:
+        return self.store_medium(medium.data) if isinstance(medium, EmbeddedMedium) else medium.strip()
 
     def _time(self, row: Row, ours: str) -> datetime | None:
         value = row.get(self._theirs(ours)[0])

@@ -19,7 +19,7 @@ from typing import Final, Literal, TypeVar
 from urllib.parse import unquote
 
 from firstsight.errors import MediaError
-from firstsight.indexer.formats.source import Row
+from firstsight.indexer.formats.source import EmbeddedMedium, Row
 from firstsight.media.file_formats import (
     PICTURE_EXTENSIONS,
     PICTURE_FORMATS,
@@ -202,6 +202,9 @@ class MediaColumns:
             return self._in_text(value.strip(), hinted, depth)
         if depth > _MAX_DEPTH:
             return None
+        if isinstance(value, EmbeddedMedium):
+            kind = _kind_of_bytes(value.data)
+            return None if kind is None else _Medium(kind, value.name or "binary data")
         if isinstance(value, bytes):
             kind = _kind_of_bytes(value)
             return None if kind is None else _Medium(kind, "binary data", "nested")
@@ -210,11 +213,13 @@ class MediaColumns:
             medium = next((candidate for candidate in inside if candidate is not None), None)
             return None if medium is None else _Medium(medium.field, medium.text, "nested")
         if isinstance(value, list | tuple):
-            parts = [self._medium(entry, hinted, depth + 1) for entry in value[:SAMPLE] if entry not in (None, "")]
+            parts = [
+                self._medium(entry, hinted, depth + 1) for entry in value[:SAMPLE] if entry is not None and entry != ""
+            ]
             media = [part for part in parts if part is not None]
             if not media or len(media) < len(parts):
                 return None
-            plain = all(isinstance(entry, str) or entry is None for entry in value[:SAMPLE])
+            plain = all(isinstance(entry, str | EmbeddedMedium | None) for entry in value[:SAMPLE])
             return media[0] if plain else replace(media[0], form="nested")
         return None
 

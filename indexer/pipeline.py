@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -31,7 +31,10 @@ from firstsight.indexer.changed_media import changed_items
 from firstsight.indexer.index_report import Counts, IndexReport
 from firstsight.indexer.index_settings import IndexSettings
 from firstsight.indexer.loading import MediaJob, MediaLoader
+from firstsight.indexer.stored_media_cleanup import UnusedMedia
 from firstsight.media.policy import MediaPolicy
+from firstsight.media.stored_files import MediaWriter
+from firstsight.media.stored_media import media_location
 from firstsight.storage.indexes.upkeep import RunUpkeep
 from firstsight.storage.recovery import begin_write, fail_run, recover
 from firstsight.storage.store import Store
@@ -68,7 +71,12 @@ class IndexRun:
         self._encoder = encoder
         self._catalog = catalog
         self._catalog_dir = str(catalog_root(catalog))
-        self._policy = policy
+        self._policy = replace(policy, stored_media=media_location(store.uri))
+        catalog.store_medium = MediaWriter(
+            media_location(store.uri),
+            max_picture_bytes=policy.max_picture_bytes,
+            max_video_bytes=policy.max_video_bytes,
+        ).put
         self._settings = settings
         self._only = only
         self._on_progress = on_progress
@@ -84,6 +92,7 @@ class IndexRun:
         self._upkeep = RunUpkeep(store)
         self._keep_ids = False
         self._encoded_ids: set[str] = set()
+        self._unused_media = UnusedMedia(store)
 
     def run(
         self, recorded_settings: dict[str, Any], *, prune: bool = False, warn_duplicates: bool = False
@@ -118,6 +127,7 @@ class IndexRun:
             self._index()
             if prune and not self._stopped:
                 self._prune()
+            self._unused_media.remove()
             duplicates = self._find_duplicates() if warn_duplicates and not self._stopped else ()
         except BaseException:
             with suppress(StoreError):  # if this write fails too, the next writer marks the run as killed
@@ -295,14 +305,16 @@ class IndexRun:
         self._keep_views_of_unreachable_media(done)
         failures = [failure for pending in done for failure in pending.failures]
         begin_write(self._store, self.run_id, ids, failures)
+        replaced = [pending.item.item_id for pending in done if pending.replaces]
+        self._unused_media.note(replaced, kept=(uri for p in done for uri in (*p.item.images, *p.item.videos)))
         resolved = self._store.write_failures(failures, self.run_id, tried=ids)
         self._store.write_views(
             [row for pending in done for row in pending.view_rows()],
-            replaced=[pending.item.item_id for pending in done if pending.replaces],
+            replaced=replaced,
         )
         written = {"catalog_dir": self._catalog_dir, "indexed_at": datetime.now(UTC), "run_id": self.run_id}
         # safety decisions stay in force until the next scoring
-        decisions = self._store.safety_rows([pending.item.item_id for pending in done if pending.replaces])
+        decisions = self._store.safety_rows(replaced)
         rows = [
             pending.item_row(self._settings.weights, **written) | decisions.get(pending.item.item_id, {})
             for pending in done
@@ -348,5 +360,6 @@ class IndexRun:
         for ids in self._store.item_ids():
             if gone := sorted(set(ids) - self._catalog.has(ids)):
                 begin_write(self._store, self.run_id, gone)
+                self._unused_media.note(gone)
                 self._store.delete_items(gone)
                 self.counts.pruned += len(gone)

@@ -45,7 +45,6 @@ class MediaWriter:
     def __init__(self, location: str, *, max_picture_bytes: int, max_video_bytes: int) -> None:
         self._location = location
         self._max_bytes = {"picture": max_picture_bytes, "video": max_video_bytes}
-        self._store: Any = _file_system(location) if "://" in location else None
         self._written: set[str] = set()  # of an object store, to ask for each object only once
 
     def put(self, data: bytes) -> str:
@@ -66,7 +65,9 @@ class MediaWriter:
         uri = f"{SCHEME}://{digest}.{_EXTENSIONS[file_format]}"
         target = find_stored(uri, self._location)
         try:
-            self._write_object(target, data) if self._store is not None else _write_file(Path(target), data)
+            self._write_object(target, data) if "://" in target else _write_file(Path(target), data)
+        except StoreError:
+            raise
         except Exception as error:  # each object-store client has its own exceptions
             raise StoreError(
                 f"{self._location} cannot store a picture ({_reason(error)}); check space and access, then run again"
@@ -76,9 +77,10 @@ class MediaWriter:
     def _write_object(self, target: str, data: bytes) -> None:
         if target in self._written:
             return
-        path = self._store._strip_protocol(target)
-        if not self._store.exists(path) or self._store.size(path) != len(data):
-            self._store.pipe_file(path, data)
+        store = _file_system(self._location)
+        path = store._strip_protocol(target)
+        if not store.exists(path) or store.size(path) != len(data):
+            store.pipe_file(path, data)
         self._written.add(target)
 
 
@@ -138,7 +140,7 @@ def _remove_objects(location: str, used: Set[str], among: Set[str] | None) -> in
 
 def _is_old(detail: dict[str, Any]) -> bool:
     keys = ("LastModified", "mtime", "created", "last_modified")  # each client has its own
-    written = next((detail[key] for key in keys if key in detail), None)
+    written: Any = next((detail[key] for key in keys if key in detail), None)
     return hasattr(written, "timestamp") and time.time() - float(written.timestamp()) > _MAX_AGE_S
 
 

@@ -57,9 +57,7 @@ def find_stored(uri: str, location: str) -> str:
         return "/".join((location, name[:2], name)) if "://" in location else os.path.join(location, name[:2], name)
     refused = _REFUSED.fullmatch(uri)
     if refused is not None and refused.group(1) == "too-large":
-        raise MediaError(
-            "too_large", "the bytes in the catalogue are above the limit of one file; make it smaller"
-        )
+        raise MediaError("too_large", "the bytes in the catalogue are above the limit of one file; make it smaller")
     if refused is not None:
         raise MediaError("corrupt", "the bytes in the catalogue are not a known picture or video; replace them")
     raise MediaError("missing", f"{uri[:200]} is not the address of a stored picture or video")

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from firstsight.api.connection import DatabaseConnection
+from firstsight.indexer.formats.input_kinds import CatalogueInput, open_input
 
 if TYPE_CHECKING:
     from firstsight.recommend.events.event_reports import AddedEvents, EventsStatus
@@ -14,12 +15,12 @@ if TYPE_CHECKING:
 class EventsPart(DatabaseConnection):
     """Events of users on items."""
 
-    def add_events(self, source: str | os.PathLike[str], **options: Any) -> AddedEvents:
-        """Add the events of a file to the log; events that the log has already are ignored.
+    def add_events(self, source: CatalogueInput, **options: Any) -> AddedEvents:
+        """Add events to the log; events that the log has already are ignored.
 
         Args:
-            source: CSV, TSV, JSON Lines or Parquet with the columns user_id, item_id and timestamp, and optionally
-                event and weight.
+            source: a file or rows in memory, of the same kinds as for `index`, with the columns user_id, item_id and
+                timestamp, and optionally event and weight.
             options: time_unit, encoding, wait_s and on_progress, as for
                 `firstsight.recommend.events.event_log.Events.add`.
 
@@ -31,7 +32,10 @@ class EventsPart(DatabaseConnection):
         """
         from firstsight.recommend.events.event_log import Events
 
-        return Events(self._open()).add(os.fspath(source), **options)
+        events = Events(self._open())
+        if isinstance(source, str | os.PathLike):
+            return events.add(os.fspath(source), **options)
+        return events.add(open_input(source), **options)
 
     def events_status(self) -> EventsStatus:
         """Count the events, their users, and their items that are not in the index."""

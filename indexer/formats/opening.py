@@ -11,10 +11,14 @@ from firstsight.indexer.formats.csv_file import CsvSource
 from firstsight.indexer.formats.folder import FolderSource
 from firstsight.indexer.formats.json_lines import JsonLinesSource
 from firstsight.indexer.formats.parquet_file import ParquetSource
+from firstsight.indexer.formats.part_files import ARROW_EXTENSIONS, find_parts
 from firstsight.indexer.formats.source import STDIN, Source
 from firstsight.indexer.formats.standard_input import spool
 
-FORMATS = ".csv, .tsv, .jsonl, .ndjson, .parquet, a folder of pictures and videos, or - for JSON Lines on stdin"
+FORMATS = (
+    ".csv, .tsv, .jsonl, .ndjson, .parquet, .arrow, .feather, a folder of pictures and videos, or - for JSON Lines on "
+    "stdin"
+)
 
 
 def open_source(source: str, *, encoding: str = "utf-8", stdin: BinaryIO | None = None) -> Source:
@@ -36,6 +40,8 @@ def open_source(source: str, *, encoding: str = "utf-8", stdin: BinaryIO | None 
         return spool(stdin or sys.stdin.buffer, encoding)
     path = Path(source)
     if path.is_dir():
+        if parts := find_parts(source, path):
+            return parts
         return FolderSource(source, path)
     if not path.exists():
         raise CatalogError(f"there is no file or folder {source!r}; give {FORMATS}")
@@ -48,4 +54,8 @@ def open_source(source: str, *, encoding: str = "utf-8", stdin: BinaryIO | None 
         return JsonLinesSource(source, path, encoding, path.parent)
     if suffix == ".parquet":
         return ParquetSource(source, path)
+    if suffix in ARROW_EXTENSIONS:
+        from firstsight.indexer.formats.arrow.arrow_file import ArrowSource
+
+        return ArrowSource(source, path)
     raise CatalogError(f"{source}: file type {suffix or path.name!r} is not supported; give {FORMATS}")

@@ -17,6 +17,9 @@ Row = Mapping[str, object]
 STDIN = "-"
 """Name of the source for standard input."""
 
+MEMORY = "rows in memory"
+"""Name of the source for rows that a Python program passes."""
+
 
 class BadRow(Exception):  # noqa: N818 - a value that readers yield, not raised
     """A row that cannot be read, while other rows can."""

@@ -71,7 +71,7 @@ class Events:
 
     def add(
         self,
-        source: str,
+        source: str | Source,
         *,
         time_unit: TimeUnit | None = None,
         encoding: str = "utf-8",
@@ -84,8 +84,8 @@ class Events:
         cannot be used is refused alone: the other rows are added.
 
         Args:
-            source: CSV, TSV, JSON Lines or Parquet, or `-` for JSON Lines on standard input. Columns: user_id, item_id,
-                timestamp, and optionally event and weight (1 by default).
+            source: CSV, TSV, JSON Lines or Parquet, `-` for JSON Lines on standard input, or an open source. Columns:
+                user_id, item_id, timestamp, and optionally event and weight (1 by default).
             time_unit: unit of numbers in the timestamp column; by default it is detected from the first 50,000 rows.
                 Times without a zone are UTC.
             encoding: of a CSV or TSV file.
@@ -99,7 +99,8 @@ class Events:
         """
         if time_unit is not None and time_unit not in TIME_UNITS:
             raise CatalogError(f"there is no time unit {time_unit!r}; give one of {', '.join(TIME_UNITS)}")
-        opened, now = open_source(source, encoding=encoding), datetime.now(UTC)
+        opened, now = open_source(source, encoding=encoding) if isinstance(source, str) else source, datetime.now(UTC)
+        source = opened.name if isinstance(source, str) else f"{opened.name} ({opened.format})"
         report = AddedEvents()
         known = {item_id for ids in self._store.item_ids() for item_id in ids}
         for batch in _batches(opened):

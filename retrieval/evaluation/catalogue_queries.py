@@ -131,9 +131,9 @@ def _pictures_to_pictures(store: Store, k: int, count: int, seed: int) -> Task |
         return None
     folders = {row["item_id"]: row["catalog_dir"] for row in _items(store, ["item_id", "catalog_dir"])}
     queries = []
-    for row in pictures:
-        where = locate(open_address(row["uri"], store.uri), folders[row["item_id"]])
-        queries.append(JudgedQuery(row["item_id"], None, where, {row["item_id"]: 1}))
+    for picture in pictures:
+        where = locate(open_address(picture["uri"], store.uri), folders[picture["item_id"]])
+        queries.append(JudgedQuery(picture["item_id"], None, where, {picture["item_id"]: 1}))
     own_views = [row["view_id"] for row in pictures]
     rankings = nearest_by_views(store, _vectors(store, pictures), k, "part = 'image'", own_views)
     return measure(

@@ -71,4 +71,5 @@ def _to_microseconds(values: NDArray[np.int64], second: int) -> NDArray[np.int64
 
 
 def _typed(values: NDArray[Any], valid: NDArray[np.bool_], kind: pa.DataType) -> list[Any]:
-    return pa.array(values, mask=~valid).cast(kind).to_pylist()
+    converted: list[Any] = pa.array(values, mask=~valid).cast(kind).to_pylist()
+    return converted

@@ -83,7 +83,7 @@ class BatchReader:
             encoded = cast("pa.DictionaryArray[Any, Any]", array)
             return self._values(encoded.dictionary.take(encoded.indices), column)
         if pt.is_run_end_encoded(kind):
-            return self._values(pc.run_end_decode(array), column)
+            return self._values(pc.call_function("run_end_decode", [array]), column)
         if pt.is_struct(kind):
             return self._structs(cast("pa.StructArray", array), column)
         if pt.is_map(kind):
@@ -142,7 +142,7 @@ class BatchReader:
     def _structs(self, array: pa.StructArray, column: str) -> Values:
         fields = _field_names(array.type)
         children = array.flatten()
-        valid = array.is_valid().to_pylist()
+        valid = [bool(is_valid) for is_valid in array.is_valid().to_pylist()]
         binary = [place for place, child in enumerate(children) if _is_binary(child.type)]
         if len(binary) == 1 and all(_is_plain(child.type) for child in children if not _is_binary(child.type)):
             return self._media_structs(column, fields, children, binary[0], valid)
@@ -182,7 +182,7 @@ class BatchReader:
             if len(short) < len(array):
                 self._left_out.add(column, LONG_LISTS, len(array) - len(short))
                 values: Values = [None] * len(array)
-                for place, value in zip(short, self._short_lists(array.take(pa.array(short)), column), strict=True):
+                for place, value in zip(short, self._short_lists(array.take(short), column), strict=True):
                     values[place] = value
                 return values
         return self._short_lists(array, column)
@@ -191,7 +191,7 @@ class BatchReader:
         return _cut(self._values(_flatten(array), column), pc.list_value_length(array).to_pylist())
 
     def _maps(self, array: Array, column: str) -> Values:
-        whole = cast("pa.MapArray[Any, Any, Any]", array.take(pa.array(range(len(array)), pa.int64())))  # offset 0
+        whole = cast("pa.MapArray[Any, Any]", array.take(np.arange(len(array))))  # offset 0
         ends = whole.offsets.to_pylist()
         valid = whole.is_valid().to_pylist()
         pairs = list(zip(self._values(whole.keys, column), self._values(whole.items, column), strict=True))
@@ -225,7 +225,7 @@ def _flatten(array: Array) -> Array:
 
 def _leaf_counts(array: Array) -> NDArray[np.int64]:
     """Number of innermost values of each nested list; 0 for null."""
-    lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    lengths = np.array([length or 0 for length in pc.list_value_length(array).to_pylist()], dtype=np.int64)
     if not _is_list(array.type.value_type):
         return lengths
     before = np.concatenate([[0], np.cumsum(_leaf_counts(_flatten(array)))])
@@ -244,9 +244,7 @@ def _is_list(kind: pa.DataType) -> bool:
 
 
 def _is_binary(kind: pa.DataType) -> bool:
-    return (
-        pt.is_binary(kind) or pt.is_large_binary(kind) or pt.is_fixed_size_binary(kind) or pt.is_binary_view(kind)
-    )
+    return pt.is_binary(kind) or pt.is_large_binary(kind) or pt.is_fixed_size_binary(kind) or pt.is_binary_view(kind)
 
 
 def _has_numbers(kind: pa.DataType) -> bool:
