@@ -54,7 +54,7 @@ def as_images(images: object) -> list[ImageInput]:
     for place, image in enumerate(entries):
         if not isinstance(image, str | os.PathLike | bytes | Image.Image | np.ndarray):
             raise TypeError(
-                f"picture {place} is {_shown(image)}; give a path, a Pillow picture, a uint8 array or the bytes of a file"
+                f"picture {place} is {_shown(image)}; give a path, a Pillow picture, a uint8 array or a file's bytes"
             )
     return entries
 
