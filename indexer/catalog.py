@@ -66,13 +66,22 @@ class CatalogItem:
 
 @dataclass(frozen=True)
 class CatalogOptions:
-    """Options for reading the columns of a catalogue."""
+    """Options for reading the columns of a catalogue; the command line has one option for each field."""
 
-    mapping: Mapping[str, Sequence[str]] = field(default_factory=dict)  # ours -> theirs; several for media only
-    drop: frozenset[str] = frozenset()  # catalogue columns to ignore
-    encoding: str = "utf-8"  # of text formats
-    list_separator: str = "|"  # between media in one text cell
-    skip_bad_rows: bool = False  # ignore unusable rows instead of refusing the catalogue
+    mapping: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Names of the catalogue's columns, by our name: `{"title": ("name",)}`. Several for images and videos only."""
+
+    drop: frozenset[str] = frozenset()
+    """Columns of the catalogue that are ignored."""
+
+    encoding: str = "utf-8"
+    """Encoding of text formats."""
+
+    list_separator: str = "|"
+    """Separator between the media in one text."""
+
+    skip_bad_rows: bool = False
+    """Leave unusable rows out. If False, one such row refuses the catalogue."""
 
 
 def parse_mapping(text: str) -> dict[str, tuple[str, ...]]:

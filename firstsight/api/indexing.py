@@ -24,8 +24,8 @@ from firstsight.storage.indexes.text_index import check_language, index_texts
 from firstsight.storage.store import Store
 
 _GONE = {
-    STDIN: ("standard input", "name their catalogue: firstsight index CATALOGUE --retry"),
-    MEMORY: ("rows in memory", "pass these rows again: db.retry(rows)"),
+    STDIN: ("standard input, which is gone", "name their catalogue: firstsight index CATALOGUE --retry"),
+    MEMORY: ("rows in memory, which are gone", "pass these rows again: db.retry(rows)"),
 }
 """Sources that a retry cannot open again, with the remedy."""
 
@@ -187,7 +187,7 @@ class IndexingPart(SemanticIdsPart):
                 break
             if recipe.source in _GONE and opened is None:
                 where, remedy = _GONE[recipe.source]
-                raise CatalogError(f"{len(item_ids)} failed items came from {where}, which is gone; {remedy}")
+                raise CatalogError(f"{len(item_ids)} failed items came from {where}; {remedy}")
             with self._prepare_run(recipe, wait_s, opened=opened) as (store, catalog):
                 _warn(catalog, on_warning)
                 run = self._make_run(

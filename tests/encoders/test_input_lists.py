@@ -58,7 +58,7 @@ def test_a_single_text_is_an_error(texts: Any, message: str) -> None:
 def test_pictures_come_from_any_sequence() -> None:
     assert as_images((GREY, "a.jpg", Path("b.jpg"), b"\xff")) == [GREY, "a.jpg", Path("b.jpg"), b"\xff"]
     assert as_images(pd.Series(["a.jpg"])) == ["a.jpg"]
-    assert [np.shape(image) for image in as_images(np.zeros((2, 8, 8, 3), np.uint8))] == [(8, 8, 3)] * 2
+    assert [np.asarray(image).shape for image in as_images(np.zeros((2, 8, 8, 3), np.uint8))] == [(8, 8, 3)] * 2
 
 
 @pytest.mark.parametrize(

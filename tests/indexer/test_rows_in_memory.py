@@ -124,7 +124,7 @@ def test_a_retry_needs_the_rows_again(tmp_path: Path) -> None:
     db = open_db(tmp_path)
     db.add([{"item_id": "a", "title": "x", "images": "later.png"}], root=tmp_path)
     with pytest.raises(
-        CatalogError, match=r"1 failed items came from rows in memory, which is gone; .*db\.retry\(rows\)"
+        CatalogError, match=r"1 failed items came from rows in memory, which are gone; .*db\.retry\(rows\)"
     ):
         db.retry()
     (tmp_path / "later.png").write_bytes(PICTURES[0])

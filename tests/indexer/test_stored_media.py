@@ -124,7 +124,7 @@ def test_broken_and_too_large_bytes_are_failures_that_are_not_stored(tmp_path: P
 
 
 def test_a_column_that_is_not_used_is_named_and_never_written_as_text(tmp_path: Path) -> None:
-    rows = {"item_id": ["a"], "title": ["tea"], "thumb": [{"bytes": picture(1), "note": ["x", None]}]}
+    rows: dict[str, Any] = {"item_id": ["a"], "title": ["tea"], "thumb": [{"bytes": picture(1), "note": ["x", None]}]}
     pq.write_table(pa.table({**rows, "raw": [b"abc"]}), tmp_path / "c.parquet")
     warned: list[str] = []
     index(tmp_path / "db", tmp_path / "c.parquet", on_warning=warned.append)

@@ -20,7 +20,7 @@ UNREADABLE: Final = "values that cannot be read are left out"
 
 
 class LeftOut:
-    """What one pass over a source has left out, by column and reason."""
+    """Values that one pass over a source has left out, by column and reason."""
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, str]] = Counter()
