@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from firstsight.cli import options, panels
 from firstsight.cli.commands import command, group
 from firstsight.cli.exits import ERROR
-from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json
+from firstsight.cli.output import Cell, print_json_lines, print_message, print_table, wants_json
 
 if TYPE_CHECKING:
     from firstsight.encoders.models.model_check import ModelCheck
@@ -55,17 +55,17 @@ def list_(
     everything: Annotated[
         bool, panels.filters("--all", help="Include every architecture and tag of open_clip.")
     ] = False,
-    json: options.Json = False,
+    output: options.TableFlags,
 ) -> None:
     """List the built-in encoder, recommended ones, downloaded ones, and families from installed packages."""
     from firstsight.encoders.families.hub import cache_folder
     from firstsight.encoders.models.model_list import list_models
 
     entries = list_models(text, everything=everything)
-    if wants_json(json):
+    if output.as_json:
         print_json_lines(asdict(entry) for entry in entries)
         return
-    print_table(
+    output.print_table(
         ["--encoder", "dim", "picture", "weights", "on disk", "note"],
         [(e.name, e.dim, e.image_size, _size(e.weights_bytes), _on_disk(e), e.note) for e in entries],
         right=["dim", "picture", "weights"],
@@ -164,13 +164,13 @@ def _on_disk(entry: ModelEntry) -> str:
     return "yes" if entry.on_disk else "no"
 
 
-def _size(count: int | None) -> str:
+def _size(count: int | None) -> Cell:
     """Format bytes in decimal units, as the Hugging Face hub does."""
     if count is None:
-        return ""
+        return Cell(None, "")
     if count < 10**6:
-        return f"{count / 10**3:.0f} kB"
-    return f"{count / 10**9:.2f} GB" if count >= 10**9 else f"{count / 10**6:.0f} MB"
+        return Cell(count, f"{count / 10**3:.0f} kB")
+    return Cell(count, f"{count / 10**9:.2f} GB" if count >= 10**9 else f"{count / 10**6:.0f} MB")
 
 
 def _figures(result: ModelCheck) -> list[tuple[str, str]]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
 
 from firstsight.cli import panels
-from firstsight.cli.output import print_message
+from firstsight.cli.output import plain_text, print_csv, print_message, print_table, wants_json
 from firstsight.config import DB_VARIABLE, default_db
 
 if TYPE_CHECKING:
@@ -127,3 +130,138 @@ class WriterFlags(DatabaseFlags):
     wait: Annotated[
         float, panels.database("--wait", metavar="SECONDS", min=0, help="Seconds to wait while another process writes.")
     ] = 0.0
+
+
+NamedTable: TypeAlias = tuple[str, list[str], Sequence[Sequence[object]]]
+"""Name of a table, its headings after the first column, and its rows."""
+
+
+@dataclass(frozen=True)
+class TableFlags:
+    """How to print a table."""
+
+    json: Json = False
+    csv: Annotated[
+        bool, panels.output("--csv", help="Print the table as CSV with a header, on a terminal and in a pipe.")
+    ] = False
+
+    def __post_init__(self) -> None:
+        """Refuse two forms before any work is done."""
+        if self.json and self.csv:
+            raise typer.BadParameter("cannot be used with --json; choose one of them", param_hint="--csv")
+
+    @property
+    def as_json(self) -> bool:
+        """Whether to print JSON lines: with --json, and in a pipe without --csv."""
+        return not self.csv and wants_json(self.json)
+
+    def print_table(
+        self, headings: Sequence[str], rows: Iterable[Sequence[object]], right: Iterable[str] = (), *, empty: str = ""
+    ) -> None:
+        """Print rows as a table or as CSV.
+
+        Args:
+            headings: of the columns.
+            rows: cells; a `Cell` has another form in CSV.
+            right: headings of the columns to align right.
+            empty: message on stderr if there are no rows.
+        """
+        rows = list(rows)
+        if self.csv:
+            print_csv(headings, rows)
+        elif rows or not empty:
+            print_table(headings, rows, right)
+        if not rows and empty:
+            print_message(empty)
+
+    def print_csv_tables(self, first: Sequence[str], tables: Sequence[NamedTable]) -> None:
+        """Print several tables with equal headings as one table of CSV.
+
+        Args:
+            first: headings of the tables' names and of their first columns.
+            tables: name, headings after the first column, and rows.
+        """
+        headings = tables[0][1] if tables else []
+        self.print_table([*first, *headings], [[name, *row] for name, _, rows in tables for row in rows])
+
+
+@dataclass(frozen=True)
+class ItemTableFlags(TableFlags):
+    """How to print a table of items."""
+
+    columns: Annotated[
+        list[str] | None,
+        panels.output(
+            "--columns",
+            metavar="NAME,…",
+            help="Columns of the table or CSV, in this order (repeatable): its own, such as score, and those of the "
+            'catalogue. Put a name with a comma in "double quotes". JSON has all columns.',
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        """Refuse two forms, and a list of columns that cannot be read, before any work is done."""
+        super().__post_init__()
+        if self.columns is not None and not self.names:
+            raise typer.BadParameter("names no column, such as title,price", param_hint="--columns")
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the columns to print; empty for the table's own."""
+        from firstsight.indexer.name_lists import split_names
+
+        try:
+            return split_names(self.columns or ())
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--columns") from None
+
+    def choose(self, names: Iterable[str]) -> list[str]:
+        """The columns to print, of these names; all without --columns.
+
+        Raises:
+            typer.BadParameter: there is no such column.
+        """
+        known = list(dict.fromkeys(names))
+        for name in self.names:
+            if name not in known:
+                raise typer.BadParameter(
+                    f"there is no column {name!r}; the columns are {', '.join(known)}", param_hint="--columns"
+                )
+        return self.names or known
+
+    def print_items(
+        self,
+        db: DatabaseFlags,
+        headings: Sequence[str],
+        rows: Iterable[Sequence[object]],
+        right: Iterable[str] = (),
+        *,
+        empty: str = "",
+    ) -> None:
+        """Print rows about items, with the columns of --columns.
+
+        Args:
+            db: database of the items, for columns of the catalogue.
+            headings, rows, right, empty: as for `print_table`. The column `item` has the ids.
+
+        Raises:
+            typer.BadParameter: there is no such column.
+        """
+        rows, right = list(rows), list(right)
+        if not self.names:
+            self.print_table(headings, rows, right, empty=empty)
+            return
+        store = db.store()
+        kinds = store.filter_kinds()
+        chosen = self.choose([*headings, *kinds])
+        stored = [name for name in dict.fromkeys(chosen) if name not in headings]
+        ids = [str(row[headings.index("item")]) for row in rows]
+        values = store.column_values(ids, stored) if stored else {}
+        table = []
+        for item_id, row in zip(ids, rows, strict=True):
+            cells = dict(zip(headings, row, strict=True)) | {
+                name: value if self.csv else plain_text(value) for name, value in values.get(item_id, {}).items()
+            }
+            table.append([cells.get(name) for name in chosen])
+        numbers = [name for name in stored if kinds[name] == "number"]
+        self.print_table(chosen, table, [*right, *numbers], empty=empty)

@@ -1,4 +1,4 @@
-"""Printing: a table for people on a terminal, JSON lines with --json or in a pipe."""
+"""Printing: a table for people on a terminal, JSON lines with --json or in a pipe, CSV with --csv."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,60 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], right:
     for row in rows:
         table.add_row(*(Text("" if cell is None else replace_control_characters(str(cell))) for cell in row))
     Console().print(table)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A value that people and programs read in different forms: a table shows `text`, CSV has `value`."""
+
+    value: object
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def shown(value: float | datetime | None, form: str) -> Cell:
+    """A number or time in a form for people, such as `.3f` or `%Y-%m-%d`; empty for None."""
+    return Cell(value, "" if value is None else format(value, form))
+
+
+def at_second(seconds: float | None) -> Cell:
+    """Seconds, for people as m:ss."""
+    return Cell(seconds, clock(seconds))
+
+
+def print_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows as CSV (RFC 4180) with a header: UTF-8, CRLF, quotes where needed.
+
+    A text that a spreadsheet would run as a formula gets an apostrophe in front: one that starts with =, +, -, @, a tab
+    or a carriage return, and is not a number.
+    """
+    import csv
+
+    lines = csv.writer(sys.stdout, lineterminator="\r\n")
+    is_terminal = sys.stdout.isatty()
+    for row in [columns, *rows]:
+        cells = [_csv_text(cell.value if isinstance(cell, Cell) else cell) for cell in row]
+        lines.writerow([replace_control_characters(cell) for cell in cells] if is_terminal else cells)
+    sys.stdout.flush()
+
+
+def plain_text(value: object) -> str:
+    """A value of a column as text: whole numbers without decimals, times in ISO 8601, empty for None."""
+    from firstsight.indexer.column_values import as_text
+
+    return "" if value is None else as_text(value)
+
+
+def _csv_text(value: object) -> str:
+    text = plain_text(value)
+    is_formula = isinstance(value, str) and text.startswith(_FORMULA_STARTS) and not _NUMBER.fullmatch(text)
+    return f"'{text}" if is_formula else text
+
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)*")
 
 
 def print_message(line: str) -> None:

@@ -10,7 +10,7 @@ import typer
 
 from firstsight.cli import options, panels
 from firstsight.cli.commands import command, group
-from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json
+from firstsight.cli.output import print_json_lines, print_message
 
 if TYPE_CHECKING:
     from firstsight.service.api_keys import KeyFile
@@ -158,16 +158,15 @@ def add(
 
 
 @command(keys_app, "list", examples=["keys list --db shop-db"])
-def list_(*, json: options.Json = False, keys: Keys = None, db: options.DatabaseFlags) -> None:
+def list_(*, output: options.TableFlags, keys: Keys = None, db: options.DatabaseFlags) -> None:
     """List all keys, without their tokens."""
     stored = _file(keys, db).keys()
-    if wants_json(json):
+    if output.as_json:
         print_json_lines({name: value for name, value in vars(key).items() if name != "sha256"} for key in stored)
-    elif stored:
-        rows = [(key.key_id, key.name, " ".join(key.scopes), key.per_minute or "", key.created_at) for key in stored]
-        print_table(["id", "name", "scopes", "per minute", "created"], rows, right=["per minute"])
     else:
-        print_message("there are no keys")
+        rows = [(key.key_id, key.name, " ".join(key.scopes), key.per_minute or "", key.created_at) for key in stored]
+        headings = ["id", "name", "scopes", "per minute", "created"]
+        output.print_table(headings, rows, right=["per minute"], empty="there are no keys")
 
 
 @command(keys_app, examples=["keys revoke shop"])

@@ -34,7 +34,7 @@ from firstsight.errors import (
 )
 
 if TYPE_CHECKING:
-    from firstsight.api.status import Status
+    from firstsight.api.status import ColumnStatus, Status
     from firstsight.database import Database
     from firstsight.encoders.base import Encoder, EncoderSpec
     from firstsight.encoders.encoder_options import EncoderOptions
@@ -54,6 +54,7 @@ __all__ = [
     "AuditLogError",
     "CatalogError",
     "CatalogOptions",
+    "ColumnStatus",
     "Counts",
     "Database",
     "DatabaseBusyError",
@@ -87,6 +88,7 @@ __all__ = [
 # imported at first use: lancedb and pyarrow take a second, too long for `firstsight --help`
 _LAZY = {
     "CatalogOptions": "firstsight.indexer.catalog",
+    "ColumnStatus": "firstsight.api.status",
     "Counts": "firstsight.indexer.index_report",
     "Database": "firstsight.database",
     "Encoder": "firstsight.encoders.base",

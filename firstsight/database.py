@@ -19,7 +19,7 @@ from firstsight.api.maintenance import MaintenancePart
 from firstsight.api.recommendation_evaluation import RecommendationEvaluationPart
 from firstsight.api.recommendations import RecommendationsPart
 from firstsight.api.rerankers import RerankersPart
-from firstsight.api.status import Status
+from firstsight.api.status import ColumnStatus, Status
 from firstsight.api.watching import WatchingPart
 from firstsight.encoders.base import ImageInput
 from firstsight.errors import FirstsightError, QueryError
@@ -32,7 +32,6 @@ from firstsight.retrieval.results import SearchResults, locate
 from firstsight.retrieval.search import search_many
 from firstsight.storage.indexes.upkeep import table_state
 from firstsight.storage.snapshots import make_token, name_snapshot, open_snapshot, parse_rerankers
-from firstsight.storage.tables import HIDDEN_COLUMNS
 
 if TYPE_CHECKING:
     from firstsight.duplicates.groups import DuplicateGroup
@@ -224,7 +223,10 @@ class Database(
         ]
 
     def status(self) -> Status:
-        """Read the contents of the database, and its history of runs."""
+        """Read the contents of the database, and its history of runs.
+
+        It counts the empty values, which reads all columns but the vectors: 0.1 s for 17 columns of 100,000 items.
+        """
         store = self._open()
         runs = store.run_rows()
         return Status(
@@ -234,7 +236,7 @@ class Database(
             items=store.items.count_rows(),
             views=store.views.count_rows(),
             failures=store.failures.count_rows(),
-            columns=tuple(name for name in store.items.schema.names if name not in HIDDEN_COLUMNS),
+            columns=tuple(ColumnStatus(*column) for column in store.column_states()),
             runs=tuple(run for run in runs if run["settings"].get("kind") in {None, "watch"}),
             tables=tuple(table_state(table) for table in (store.items, store.views)),
             upkeep=tuple(run for run in runs if run["settings"].get("kind") == "optimize"),

@@ -12,7 +12,7 @@ import json
 import re
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from firstsight.errors import CatalogError
-from firstsight.indexer.column_values import ColumnValue, WrongKindError, as_text, as_utc, convert, join, kind_of
+from firstsight.indexer.column_types import ColumnTypes
+from firstsight.indexer.column_values import ColumnValue, WrongKindError, as_text, as_utc
 from firstsight.indexer.formats.source import BadRow, EmbeddedMedium, Row, Source
 from firstsight.indexer.media_columns import MediaColumns, MediaField
 from firstsight.storage.columns import ColumnKind
@@ -74,6 +75,12 @@ class CatalogOptions:
     drop: frozenset[str] = frozenset()
     """Columns of the catalogue that are ignored."""
 
+    types: Mapping[str, ColumnKind] = field(default_factory=dict)
+    """Types of the catalogue's own columns: "text", "number", "flag" or "time"."""
+
+    infer_types: bool = True
+    """Whether a stored text column takes the type of its values once all of them have it."""
+
     encoding: str = "utf-8"
     """Encoding of text formats."""
 
@@ -113,12 +120,14 @@ class Catalog:
         bad_rows: number of unusable rows.
         size: number of usable rows.
         media: columns that look like pictures or videos.
+        types: decides the kinds; converts stored columns before the first write.
         store_medium: stores a picture or video that a row holds, and returns its address; set it before `items`.
     """
 
-    def __init__(self, source: Source, options: CatalogOptions) -> None:
+    def __init__(self, source: Source, options: CatalogOptions, types: ColumnTypes) -> None:
         self.source = source
         self.options = options
+        self.types = types
         self.kinds: dict[str, ColumnKind] = {}
         self.store_medium: Callable[[bytes], str] = lambda data: "stored://"  # the check of the rows stores nothing
         self.problems: list[str] = []
@@ -165,19 +174,19 @@ class Catalog:
                 raise CatalogError(f"{self.source.name} changed during the run; run again") from None
             yield item
 
-    def has(self, item_ids: Sequence[str]) -> set[str]:
-        """Return the ids that the catalogue has; ids of unusable rows count."""
+    def has(self, item_ids: Sequence[str], *, usable: bool = False) -> set[str]:
+        """Return the ids that the catalogue has; ids of unusable rows count, unless `usable`."""
         present: set[str] = set()
         for start in range(0, len(item_ids), 500):
             part = item_ids[start : start + 500]
             marks = ",".join("?" * len(part))
             query = f"SELECT item_id FROM ids WHERE item_id IN ({marks})"  # noqa: S608 - question marks only
+            query += " AND place NOT IN bad" if usable else ""
             present.update(row[0] for row in self._ids.execute(query, part))
         return present
 
     def check(self, stored_kinds: Mapping[str, ColumnKind]) -> None:
         """Read and check all rows; see `check_catalog`."""
-        seen: dict[str, ColumnKind | None] = {}
         self._names.update((name.lower(), name) for name in stored_kinds)
         for place, row in self.source.rows():
             self.size += 1
@@ -185,7 +194,7 @@ class Catalog:
                 if isinstance(row, BadRow):
                     raise CatalogError(str(row))
                 self._check_columns(row, place)
-                self._check_row(row, place, seen, stored_kinds)
+                self._check_row(row, place)
             except FatalCatalogError:
                 raise
             except CatalogError as error:
@@ -193,14 +202,13 @@ class Catalog:
         if not self.size:
             raise CatalogError(f"{self.source.name} has no rows; nothing to index")
         self._check_mapping()
+        self.types.check_names(known=self._not_own - self.options.drop, met=self._met)
         if self.bad_rows and not self.options.skip_bad_rows:
             raise CatalogError(self._summary())
         if self.bad_rows == self.size:
             raise CatalogError(f"no row can be used. {self._summary()}")
         self.size -= self.bad_rows
-        for name, kind in seen.items():
-            if settled := stored_kinds.get(name, kind):
-                self.kinds[name] = settled
+        self.kinds = self.types.kinds()
 
     def _is_bad(self, place: int) -> bool:
         return bool(self.bad_rows) and bool(self._ids.execute("SELECT 1 FROM bad WHERE place = ?", (place,)).fetchone())
@@ -262,9 +270,7 @@ class Catalog:
     def _fatal(self, message: str) -> CatalogError:
         return FatalCatalogError(f"{self.source.name}, {message}")
 
-    def _check_row(
-        self, row: Row, place: int, seen: dict[str, ColumnKind | None], stored: Mapping[str, ColumnKind]
-    ) -> None:
+    def _check_row(self, row: Row, place: int) -> None:
         item_id = self._id(row)
         first = self._ids.execute("SELECT place FROM ids WHERE item_id = ?", (item_id,)).fetchone()
         if first is not None:
@@ -272,30 +278,20 @@ class Catalog:
         # before other checks: --prune must not remove an item because its row is bad today
         self._ids.execute("INSERT INTO ids VALUES (?, ?)", (item_id, place))
         known = self._known(row)
-        kinds = dict(self._own_kinds(row, stored))
-        for name, kind in kinds.items():
-            seen[name] = join(seen.get(name), kind)
+        kinds = {name: self.types.check(name, value) for name, value in self._own(row)}
+        for name, kind in kinds.items():  # once the whole row can be used
+            self.types.note(name, kind)
         fields: tuple[MediaField, ...] = ("images", "videos")
         self.media.see(row, used=[ours for ours in fields if known[ours]])
-
-    def _own_kinds(self, row: Row, stored: Mapping[str, ColumnKind]) -> Iterator[tuple[str, ColumnKind | None]]:
-        for name, value in self._own(row):
-            try:
-                kind = kind_of(value)
-                if name in stored:
-                    convert(value, stored[name])
-            except WrongKindError as error:
-                shown = "" if isinstance(value, bytes) else f"{value!r} "
-                raise CatalogError(
-                    f"column {name!r}: {shown}{error}"
-                    + (f", as it is in the database; rename the column or --drop {name}" if name in stored else "")
-                ) from None
-            yield name, kind
 
     def _item(self, row: Row) -> CatalogItem:
         return CatalogItem(
             item_id=self._id(row),
-            columns={name: convert(value, self.kinds[name]) for name, value in self._own(row) if name in self.kinds},
+            columns={
+                name: self.types.convert(name, value, self.kinds[name])
+                for name, value in self._own(row)
+                if name in self.kinds
+            },
             **self._known(row),  # type: ignore[arg-type]  # the keys are fields of CatalogItem
         )
 
@@ -373,7 +369,12 @@ class Catalog:
 
 
 def check_catalog(
-    source: Source, options: CatalogOptions | None = None, stored_kinds: Mapping[str, ColumnKind] | None = None
+    source: Source,
+    options: CatalogOptions | None = None,
+    stored_kinds: Mapping[str, ColumnKind] | None = None,
+    *,
+    chosen: Collection[str] = (),
+    may_convert: bool = True,
 ) -> Catalog:
     """Check a whole catalogue and decide the kinds of its columns.
 
@@ -381,6 +382,8 @@ def check_catalog(
         source: from `open_source`.
         options: how to read the columns.
         stored_kinds: kinds of the columns in the database; they take precedence over the kinds of the values.
+        chosen: stored columns whose types a user has chosen.
+        may_convert: whether the run may change the types of stored columns.
 
     Raises:
         CatalogError: the catalogue cannot be read, is empty or has no item_id column; or, unless `skip_bad_rows`, a row
@@ -388,9 +391,13 @@ def check_catalog(
     """
     with ExitStack() as undo:
         try:
-            catalog = Catalog(source, options or CatalogOptions())
+            options, stored = options or CatalogOptions(), stored_kinds or {}
+            types = ColumnTypes(
+                stored, options.types, chosen=chosen, may_convert=may_convert, may_infer=options.infer_types
+            )
+            catalog = Catalog(source, options, types)
             undo.callback(catalog.close)
-            catalog.check(stored_kinds or {})
+            catalog.check(stored)
         except sqlite3.Error as error:
             place = tempfile.gettempdir()
             raise CatalogError(f"{place} cannot hold the ids ({error}); free space there or set TMPDIR") from error

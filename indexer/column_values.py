@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TypeAlias
 
 from firstsight.indexer.formats.source import EmbeddedMedium
-from firstsight.storage.columns import ColumnKind
+from firstsight.storage.columns import ColumnKind, reinterpret
 
 ColumnValue: TypeAlias = "float | bool | datetime | str | None"
 
@@ -56,8 +56,11 @@ def join(first: ColumnKind | None, second: ColumnKind | None) -> ColumnKind | No
     return first if first == second else "text"
 
 
-def convert(value: object, kind: ColumnKind) -> ColumnValue:
+def convert(value: object, kind: ColumnKind, *, chosen: bool = False) -> ColumnValue:
     """Convert a catalogue's value to the kind of its column.
+
+    Args:
+        chosen: whether a user has chosen the kind; "007" is then the number 7, and 1 and "yes" are flags.
 
     Raises:
         WrongKindError: the value does not fit the kind.
@@ -68,7 +71,10 @@ def convert(value: object, kind: ColumnKind) -> ColumnValue:
     if kind == "text":
         return as_text(value)
     if own_kind != kind:
-        raise WrongKindError(f"is not a {kind}")
+        fitting = reinterpret(value, kind) if chosen or kind == "time" else None
+        if fitting is None:
+            raise WrongKindError(f"is not a {kind}")
+        return fitting
     if kind == "number":
         return float(value)  # type: ignore[arg-type]  # kind_of admits int, float, Decimal, numeric text
     if kind == "flag":

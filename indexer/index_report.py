@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from firstsight.duplicates.item_pairs import DuplicatePair
+from firstsight.indexer.column_types import TypeChange
 from firstsight.indexer.media_columns import UnusedMedia
 
 
@@ -48,3 +49,4 @@ class IndexReport:
     duplicates: tuple[DuplicatePair, ...] = ()  # near-duplicates of encoded items; empty without the check
     unused_media: tuple[UnusedMedia, ...] = ()  # unused columns that look like pictures or videos
     no_media_used: bool = False  # True if such a column exists and the run used no picture, or no medium at all
+    type_changes: tuple[TypeChange, ...] = ()  # columns that changed their type, or stayed text because of a value

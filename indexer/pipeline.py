@@ -18,6 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -123,7 +124,10 @@ class IndexRun:
         self._store.write_run(row | {"outcome": "running", "counts": asdict(self.counts)})
         self._on_progress(self.counts)
         try:
+            types = self._catalog.types
+            type_changes = types.apply(self._store, self._catalog.kinds, partial(self._catalog.has, usable=True))
             self._store.add_columns(self._catalog.kinds)
+            types.note_choices(self._store)
             self._index()
             if prune and not self._stopped:
                 self._prune()
@@ -140,7 +144,15 @@ class IndexRun:
             self._upkeep.at_end()
         seconds, media = time.monotonic() - started, self._catalog.media
         return IndexReport(
-            self.run_id, outcome, seconds, self.counts, self.reasons, duplicates, media.unused(), media.none_used
+            self.run_id,
+            outcome,
+            seconds,
+            self.counts,
+            self.reasons,
+            duplicates,
+            media.unused(),
+            media.none_used,
+            type_changes,
         )
 
     def _index(self) -> None:

@@ -41,6 +41,7 @@ class Recipe:
         plain["source"] = self.source if self.source in (STDIN, MEMORY) else str(Path(self.source).absolute())
         plain["options"]["drop"] = sorted(self.options.drop)
         plain["options"]["mapping"] = {ours: list(theirs) for ours, theirs in self.options.mapping.items()}
+        plain["options"]["types"] = dict(self.options.types)
         plain["settings"]["weights"] = dict(self.settings.weights)
         return plain
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from firstsight.storage.column_conversion import drop_unfinished_conversion
 from firstsight.storage.locks import is_watched
 from firstsight.storage.sql.conditions import quote
 from firstsight.storage.store import Store, failure_id
@@ -37,6 +38,7 @@ def recover(store: Store, watch: tuple[str, str] | None = None) -> None:
     Raises:
         StoreError: the database cannot be written.
     """
+    drop_unfinished_conversion(store)
     open_runs = store.runs.search().where("outcome IN ('running', 'watching') OR pending IS NOT NULL").limit(None)
     for run in open_runs.select(["run_id", "outcome", "pending", "settings"]).to_arrow().to_pylist():
         if run["outcome"] == "watching" and _watch_is_running(store, run, watch):

@@ -38,6 +38,9 @@ SAFETY_COLUMNS: dict[str, pa.DataType] = {
 }
 """Columns that the first safety scoring adds to `items`; they have values for items in review and blocked items."""
 
+CONVERSION_COLUMNS = ("_firstsight_converted", "_firstsight_replaced")
+"""Columns of `items` while a column changes its type: its new values, then its old ones (`column_conversion.py`)."""
+
 OWN_COLUMNS = (
     "item_id",
     "kind",
@@ -53,13 +56,16 @@ OWN_COLUMNS = (
     "indexed_at",
     "run_id",
     *SAFETY_COLUMNS,
+    *CONVERSION_COLUMNS,
 )
 """Columns of `items` that do not come from extra columns of the catalogue."""
 
 KEYS = {"items": "item_id", "views": "view_id", "failures": "failure_id", "runs": "run_id"}
 """The primary key of each table."""
 
-HIDDEN_COLUMNS = frozenset({"vector", "digest", "row_digest", "catalog_dir", "indexed_at", "run_id"})
+HIDDEN_COLUMNS = frozenset(
+    {"vector", "digest", "row_digest", "catalog_dir", "indexed_at", "run_id", *CONVERSION_COLUMNS}
+)
 """Columns of `items` that search results and filters leave out."""
 
 

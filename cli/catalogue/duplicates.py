@@ -6,12 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 from firstsight.cli import options, panels
 from firstsight.cli.commands import command, group
-from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json
+from firstsight.cli.output import Cell, print_json_lines, print_message, shown
 
 if TYPE_CHECKING:
     from firstsight.duplicates.groups import DuplicateGroup
 
-EXAMPLES = ["duplicates", "duplicates --item guitar-acoustic", "duplicates --min-cosine 0.95 --json > duplicates.jsonl"]
+EXAMPLES = [
+    "duplicates",
+    "duplicates --item guitar-acoustic",
+    "duplicates --min-cosine 0.95 --json > duplicates.jsonl",
+    "duplicates --columns item,title,cosine --csv > duplicates.csv",
+]
 
 app = group()
 
@@ -42,7 +47,7 @@ def duplicates(
             help="Minimum cosine of two vectors, -1 to 1. 0.95 excludes most items in another colour.",
         ),
     ] = 0.8,
-    json: options.Json = False,
+    output: options.ItemTableFlags,
     db: options.DatabaseFlags,
 ) -> None:
     """List groups of near-duplicate items: the same picture or video resized, re-encoded, trimmed or mirrored.
@@ -50,34 +55,34 @@ def duplicates(
     All items of a group are near-duplicates of its first item. Each pair has its evidence.
     """
     groups = db.open().duplicates(items=item, max_distance=max_distance, min_cosine=min_cosine)
-    if wants_json(json):
+    if output.as_json:
         print_json_lines(group.as_dict() for group in groups)
-    elif not groups:
-        print_message("no item is a near-duplicate of another")
     else:
-        _print(groups)
+        _print(groups, output, db)
 
 
-def _print(groups: list[DuplicateGroup]) -> None:
-    print_table(
+def _print(groups: list[DuplicateGroup], output: options.ItemTableFlags, db: options.DatabaseFlags) -> None:
+    output.print_items(
+        db,
         ["item", "is a near-duplicate of", "by", "share", "bits", "cosine", "mirrored", "begins at", "speed"],
         [
             (
-                *(pair.item_id, pair.other_id, e.kind, f"{e.share:.0%}", e.distance, f"{e.cosine:.3f}"),
-                *("yes" if e.mirrored else "", _second(e.offset_s), "" if e.speed is None else f"{e.speed:.2f}"),
+                *(pair.item_id, pair.other_id, e.kind, shown(e.share, ".0%"), e.distance, shown(e.cosine, ".3f")),
+                *("yes" if e.mirrored else "", _second(e.offset_s), shown(e.speed, ".2f")),
             )
             for group in groups
             for pair in group.duplicates
             for e in [pair.evidence]
         ],
         right=["share", "bits", "cosine", "begins at", "speed"],
+        empty="no item is a near-duplicate of another",
     )
+    if not groups:
+        return
     items = sum(len(group.duplicates) + 1 for group in groups)
     print_message(f"{items:,} items in {len(groups):,} groups")
 
 
-def _second(offset_s: float | None) -> str:
+def _second(offset_s: float | None) -> Cell:
     """Format where the item's video begins in the other one; negative if the item starts earlier."""
-    if offset_s is None:
-        return ""
-    return f"{offset_s:+.1f} s"
+    return Cell(offset_s, "" if offset_s is None else f"{offset_s:+.1f} s")

@@ -22,6 +22,7 @@ EXAMPLES = [
     "index catalogue.csv",
     "index pictures/ --db shop-db",
     "index feed.parquet --map title=name,images=image_url+extra_images --prune",
+    "index feed.csv --types price=number,barcode=text",
     "index - < feed.jsonl",
     "index lectures/ --frames every:30 --max-frames 240",
     "index --retry",

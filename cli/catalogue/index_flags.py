@@ -27,6 +27,15 @@ class CatalogFlags:
             "videos, created_at, starts_at, expires_at.",
         ),
     ] = ""
+    types: Annotated[
+        list[str] | None,
+        panels.catalogue(
+            "--types",
+            metavar="COLUMN=TYPE,…",
+            help="Types of columns: number, flag, time or text (repeatable). Stored values that do not fit become "
+            "empty and are counted. By default as stored, else as all values are.",
+        ),
+    ] = None
     drop: Annotated[str, panels.catalogue("--drop", metavar="NAME,…", help="Columns to leave out.")] = ""
     encoding: Annotated[
         str, panels.catalogue("--encoding", metavar="NAME", help="Encoding of a CSV or JSON Lines file.")
@@ -43,13 +52,19 @@ class CatalogFlags:
         import firstsight
         from firstsight.errors import CatalogError
         from firstsight.indexer.catalog import parse_mapping
+        from firstsight.indexer.column_types import parse_types
 
         try:
             mapping = parse_mapping(self.mapping)
         except CatalogError as error:
             raise typer.BadParameter(str(error), param_hint="--map") from None
+        try:
+            types = parse_types(self.types or ())
+        except CatalogError as error:
+            raise typer.BadParameter(str(error), param_hint="--types") from None
         return firstsight.CatalogOptions(
             mapping=mapping,
+            types=types,
             drop=frozenset(name.strip() for name in self.drop.split(",") if name.strip()),
             encoding=self.encoding,
             list_separator=self.list_separator,

@@ -35,6 +35,9 @@ def _summary(report: IndexReport, db: str, quiet: bool) -> Iterator[str]:
     c = report.counts
     if not quiet:
         yield _counted(report, db)
+    for change in report.type_changes:
+        if change.lost or not quiet:
+            yield change.message
     if c.failed_media:
         reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(report.reasons.items()))
         yield (

@@ -9,9 +9,10 @@ import typer
 
 from firstsight.cli import options, panels
 from firstsight.cli.commands import command, group
-from firstsight.cli.output import clock, print_json_lines, print_message, print_table, wants_json
+from firstsight.cli.output import clock, plain_text, print_json_lines, print_table, shown
 
 if TYPE_CHECKING:
+    from firstsight import Status
     from firstsight.storage.indexes.upkeep import TableState
 
 
@@ -20,32 +21,52 @@ status_app = group()
 failures_app = group()
 
 
-@command(get_app, examples=["get guitar-acoustic", "get guitar-acoustic --json --vectors"])
+@command(
+    get_app,
+    examples=[
+        "get guitar-acoustic",
+        "get guitar-acoustic --json --vectors",
+        "get guitar-acoustic --columns title,price",
+    ],
+)
 def get(
     *,
     item_id: Annotated[str, typer.Argument(metavar="ITEM", help="Item id.")],
     vectors: Annotated[bool, panels.output("--vectors", help="Include the vectors, with --json.")] = False,
-    json: options.Json = False,
+    output: options.ItemTableFlags,
     db: options.DatabaseFlags,
 ) -> None:
     """Show one item with its views."""
     item = db.open().get(item_id)
-    if wants_json(json):
+    if output.as_json:
         print_json_lines([item if vectors else _without_vectors(item)])
         return
     facts = {name: value for name, value in item.items() if name not in {"vector", "views", "columns"}}
-    print_table(["column", "value"], (facts | item["columns"]).items())
+    facts |= item["columns"]
+    chosen = output.choose(facts)
+    if output.csv:
+        output.print_table(chosen, [[facts[name] for name in chosen]])
+        return
+    print_table(["column", "value"], [(name, plain_text(facts[name])) for name in chosen])
+    if output.columns:
+        return
     print_table(
         ["view", "second", "of"], [(v["part"], clock(v["time_s"]), v["uri"] or item["title"]) for v in item["views"]]
     )
 
 
-@command(status_app, examples=["status", "status --db shop-db --json"])
-def status(*, json: options.Json = False, db: options.DatabaseFlags) -> None:
-    """Show the contents of a database, how it is searched, and its last runs."""
+@command(status_app, examples=["status", "status --db shop-db --json", "status --csv > columns.csv"])
+def status(*, output: options.TableFlags, db: options.DatabaseFlags) -> None:
+    """Show the contents of a database, how it is searched, and its last runs.
+
+    With --csv only its columns, with their types and the number of items without a value.
+    """
     state = db.open().status()
-    if wants_json(json):
+    if output.as_json:
         print_json_lines([asdict(state)])
+        return
+    if output.csv:
+        _print_columns(state, output)
         return
     print_table(
         ["", state.db],
@@ -55,10 +76,10 @@ def status(*, json: options.Json = False, db: options.DatabaseFlags) -> None:
             ("items", f"{state.items:,}"),
             ("views", f"{state.views:,}"),
             ("failed media", f"{state.failures:,}"),
-            ("columns", ", ".join(state.columns)),
             *((f"search in {table.table}", search_effort(table)) for table in state.tables),
         ],
     )
+    _print_columns(state, output)
     print_table(
         ["run", "started", "outcome", "encoded", "unchanged", "failed", "source"],
         [
@@ -77,23 +98,31 @@ def status(*, json: options.Json = False, db: options.DatabaseFlags) -> None:
     )
 
 
-@command(failures_app, examples=["failures", "failures --json | head"])
-def failures(*, json: options.Json = False, db: options.DatabaseFlags) -> None:
+@command(failures_app, examples=["failures", "failures --json | head", "failures --columns item,title,message"])
+def failures(*, output: options.ItemTableFlags, db: options.DatabaseFlags) -> None:
     """List media that could not be used, with the reason.
 
     Retry them with firstsight index --retry.
     """
     rows = db.open().failures()
-    if wants_json(json):
+    if output.as_json:
         print_json_lines(rows)
-    elif rows:
-        print_table(
+    else:
+        output.print_items(
+            db,
             ["item", "medium", "stage", "reason", "attempts", "message"],
             [(r["item_id"], r["uri"], r["stage"], r["reason"], r["attempts"], r["message"]) for r in rows],
             right=["attempts"],
+            empty="no media have failed",
         )
-    else:
-        print_message("no media have failed")
+
+
+def _print_columns(state: Status, output: options.TableFlags) -> None:
+    output.print_table(
+        ["column", "type", "empty"],
+        [(column.name, column.type, shown(column.empty, ",")) for column in state.columns],
+        right=["empty"],
+    )
 
 
 def search_effort(table: TableState) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from firstsight.cli import options, panels
 from firstsight.cli.catalogue.inspect import search_effort
 from firstsight.cli.commands import command, group
-from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json
+from firstsight.cli.output import print_json_lines, print_message, shown
 
 if TYPE_CHECKING:
     from firstsight.storage.indexes.upkeep import TableState, TableUpkeep
@@ -32,7 +32,7 @@ def optimize(
     rebuild: Annotated[
         bool, panels.run("--rebuild", help="Rebuild the vector indexes of tables with at least 50,000 rows.")
     ] = False,
-    json: options.Json = False,
+    output: options.TableFlags,
     db: options.WriterFlags,
 ) -> None:
     """Merge small files, update the indexes, measure their recall, and remove versions older than six hours.
@@ -44,10 +44,10 @@ def optimize(
         print_message(f"{table}: {_STEP_TEXTS[step]}")
 
     report = db.open().optimize(rebuild=rebuild, wait_s=db.wait, on_step=print_step)
-    if wants_json(json):
+    if output.as_json:
         print_json_lines([asdict(report)])
         return
-    print_table(
+    output.print_table(
         ["table", "rows", "rows per file", "versions", "MB on disk", "seconds", "search"],
         [_line(upkeep) for upkeep in report.tables],
         right=["rows", "rows per file", "versions", "MB on disk", "seconds"],
@@ -56,16 +56,16 @@ def optimize(
         print_message(f"{report.stray_files} temporary files of interrupted writes removed")
 
 
-def _line(upkeep: TableUpkeep) -> tuple[str, ...]:
+def _line(upkeep: TableUpkeep) -> tuple[object, ...]:
     before, after = upkeep.before, upkeep.after
     size = "" if upkeep.disk_bytes is None else " → ".join(f"{size / 1e6:,.1f}" for size in upkeep.disk_bytes)
     return (
         after.table,
-        f"{after.rows:,}",
+        shown(after.rows, ","),
         f"{_rows_per_file(before)} → {_rows_per_file(after)}",
         " → ".join(map(str, upkeep.versions)),
         size,
-        f"{upkeep.seconds:.1f}",
+        shown(upkeep.seconds, ".1f"),
         search_effort(after) if after.table in {"items", "views"} else "",
     )
 

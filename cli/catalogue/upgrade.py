@@ -7,7 +7,7 @@ from typing import Annotated
 
 from firstsight.cli import options, panels
 from firstsight.cli.commands import command, group
-from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json
+from firstsight.cli.output import print_json_lines, print_message, shown
 
 EXAMPLES = ["upgrade --db shop-db --dry-run", "upgrade --db shop-db --wait 600"]
 
@@ -20,7 +20,7 @@ def upgrade(
     dry_run: Annotated[
         bool, panels.run("--dry-run", help="Print the steps and their duration; write nothing.")
     ] = False,
-    json: options.Json = False,
+    output: options.TableFlags,
     db: options.WriterFlags,
 ) -> None:
     """Upgrade a database of an earlier version. The first write does the same.
@@ -28,7 +28,7 @@ def upgrade(
     Searches continue during an upgrade. If it is killed, run it again: nothing is lost.
     """
     report = db.open().upgrade(dry_run=dry_run, wait_s=db.wait, on_progress=print_message)
-    if wants_json(json):
+    if output.as_json:
         print_json_lines([asdict(report)])
         return
     if not report.due:
@@ -37,9 +37,9 @@ def upgrade(
     if dry_run:
         print_message(f"{report.describe()}; nothing was written")
     if report.changes:
-        print_table(
+        output.print_table(
             ["change", "rows", "seconds", "encoded again"],
-            [(c.does, f"{c.rows:,}", f"{c.seconds:.1f}", f"{c.encode_again:,}") for c in report.changes],
+            [(c.does, shown(c.rows, ","), shown(c.seconds, ".1f"), shown(c.encode_again, ",")) for c in report.changes],
             right=["rows", "seconds", "encoded again"],
         )
     if not dry_run:

@@ -8,7 +8,7 @@ import typer
 
 from firstsight.cli import options, panels
 from firstsight.cli.commands import command, group
-from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json
+from firstsight.cli.output import print_json_lines, print_message, shown
 
 if TYPE_CHECKING:
     from firstsight.recommend.models.cold_start_model import ColdStartVersion
@@ -24,27 +24,25 @@ app = group(
 def fit(
     *,
     keep: Annotated[bool, panels.training("--keep", help="Keep using the current model, to compare first.")] = False,
-    json: options.Json = False,
+    output: options.TableFlags,
     db: options.DatabaseFlags,
 ) -> None:
     """Train a new version on all events and use it. Held-out items choose the model."""
     made = db.open().fit_cold_start(use=not keep, on_progress=print_message)
-    if wants_json(json):
+    if output.as_json:
         print_json_lines([made.as_dict()])
     else:
-        _print([made])
+        _print([made], output)
 
 
 @command(app, "list", examples=["cold-start list --json"])
-def list_(*, json: options.Json = False, db: options.DatabaseFlags) -> None:
+def list_(*, output: options.TableFlags, db: options.DatabaseFlags) -> None:
     """List all versions with their held-out recall@20, and which is in use."""
     versions = db.open().cold_start_models()
-    if wants_json(json):
+    if output.as_json:
         print_json_lines(version.as_dict() for version in versions)
-    elif versions:
-        _print(versions)
     else:
-        print_message("there are no cold-start models; new items are ranked by content alone")
+        _print(versions, output)
 
 
 @command(app, examples=["cold-start use 2", "cold-start use none"])
@@ -60,22 +58,23 @@ def use(
     print_message("no cold-start model is in use" if version == "none" else f"cold-start model {version} is now in use")
 
 
-def _print(versions: list[ColdStartVersion]) -> None:
+def _print(versions: list[ColdStartVersion], output: options.TableFlags) -> None:
     recalls = ("recall_blend", "recall_content", "recall_collaborative", "recall_chance")
     numbers = ["version", "events", "recall@20", "content", "collaborative", "chance", "weight"]
-    print_table(
+    output.print_table(
         ["version", "fitted", "in use", *numbers[1:], "mapping"],
         [
             (
                 version.version,
-                f"{version.fitted_at:%Y-%m-%d %H:%M}",
+                shown(version.fitted_at, "%Y-%m-%d %H:%M"),
                 "yes" if version.in_use else "",
-                f"{version.figures['events']:,}",
-                *(f"{version.figures[name]:.4f}" for name in recalls),
-                f"{version.settings.weight:.2f}",
+                shown(version.figures["events"], ","),
+                *(shown(version.figures[name], ".4f") for name in recalls),
+                shown(version.settings.weight, ".2f"),
                 version.settings.mapping,
             )
             for version in versions
         ],
         right=numbers,
+        empty="there are no cold-start models; new items are ranked by content alone",
     )

@@ -9,14 +9,22 @@ import typer
 from firstsight.cli import options, panels
 from firstsight.cli.commands import command, group
 from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json
+from firstsight.cli.recommend.event_tables import print_columns, print_events
 
 if TYPE_CHECKING:
+    from firstsight.recommend.events.event_reader import EventReader
     from firstsight.recommend.events.event_reports import AddedEvents
 
-EXAMPLES = ["events add clicks.csv", "events add log.parquet --time-unit ms"]
+EXAMPLES = [
+    "events add clicks.csv",
+    "events add orders_export.csv --dry-run",
+    "events add log.parquet --map user_id=shopper,item_id=article --time-unit ms",
+    "events add interactions.csv --order position",
+]
 NOTE = (
-    "A file has the columns user_id, item_id, timestamp, and optionally event (click, like, purchase, …) and weight (a "
-    "number above 0, by default 1): CSV, TSV, JSON Lines or Parquet. An event that is added twice is stored once."
+    "A file is CSV, TSV, JSON Lines or Parquet: a log with a user, an item and a time in each row, a GA4 export, or "
+    "orders of Shopify or WooCommerce. Optional are event (click, like, purchase, …) and weight (a number above 0, by "
+    "default 1). An event that is added twice is stored once."
 )
 
 app = group(
@@ -35,44 +43,92 @@ def add(
             metavar="FILE", help="File of events: CSV, TSV, JSON Lines or Parquet; or - for JSON Lines on stdin."
         ),
     ],
+    mapping: Annotated[
+        str,
+        panels.events(
+            "--map",
+            metavar="OURS=THEIRS,…",
+            help="Name columns: user_id=customer,item_id=sku. OURS is one of user_id, item_id, timestamp, event, "
+            'weight. Quote names with commas: item_id="sku, long". Columns that are not named are recognised.',
+        ),
+    ] = "",
+    order: Annotated[
+        str | None,
+        panels.events(
+            "--order",
+            metavar="COLUMN",
+            help="For a log without times: column of positions (0 is the oldest), or rows for the order of the rows of "
+            "each user.",
+        ),
+    ] = None,
     time_unit: Annotated[
         str | None,
         panels.events(
             "--time-unit",
             metavar="UNIT",
-            help="Unit of the timestamp column: s, ms or us since 1970, or iso for dates. By default detected from the "
-            "first 50,000 rows.",
+            help="Unit of the timestamp column: s, ms or us since 1970, iso for dates, or dmy or mdy for dates such as "
+            "05/01/2026. By default detected from the first 50,000 rows.",
         ),
     ] = None,
     encoding: Annotated[
         str, panels.events("--encoding", metavar="NAME", help="Encoding of a CSV, TSV or JSON Lines file.")
     ] = "utf-8",
+    hash_users: Annotated[
+        bool, panels.events("--hash-users", help="Store hashes instead of user ids, such as e-mail addresses.")
+    ] = False,
+    dry_run: Annotated[
+        bool, panels.events("--dry-run", help="Show the columns and the first three events, and write nothing.")
+    ] = False,
+    quiet: options.Quiet = False,
     json: options.Json = False,
     db: options.WriterFlags,
 ) -> None:
-    """Add the events of a file. Invalid rows are reported and skipped."""
-    from firstsight.recommend.events.event_rows import UNIT_WORDS
+    """Add the events of a file. Invalid rows are reported and skipped.
 
-    added = db.open().add_events(
+    The run starts with a table of the columns that it uses.
+    """
+    from firstsight.errors import CatalogError
+    from firstsight.recommend.events.event_columns import parse_event_mapping
+
+    try:
+        columns = parse_event_mapping(mapping)
+    except CatalogError as error:
+        raise typer.BadParameter(str(error), param_hint="--map") from None
+    database = db.open()
+    if dry_run:
+        preview = database.preview_events(
+            source, mapping=columns, order=order, time_unit=time_unit, hash_users=hash_users, encoding=encoding
+        )
+        if not quiet:
+            print_columns(source, preview.format, preview.columns)
+            _print_times(preview.time_unit, time_unit)
+            print_events(preview.events)
+        _print_refusals(preview.refusals, len(preview.refusals))
+        if wants_json(json):
+            print_json_lines([preview.as_dict()])
+        return
+
+    def show_columns(reader: EventReader) -> None:
+        print_columns(source, reader.format, reader.columns)
+        _print_times(reader.unit, time_unit)
+
+    added = database.add_events(
         source,
+        mapping=columns,
+        order=order,
         time_unit=time_unit,
+        hash_users=hash_users,
         encoding=encoding,
         wait_s=db.wait,
-        on_progress=_print_progress,
+        on_columns=(lambda reader: None) if quiet else show_columns,
+        on_progress=(lambda so_far: None) if quiet else _print_progress,
     )
-    reason = "as requested" if time_unit else "detected from the first rows"
-    print_message(
-        f"timestamps are {UNIT_WORDS[added.time_unit]}, {reason}: {added.first:%Y-%m-%d} to {added.last:%Y-%m-%d}, UTC"
-    )
-    for refusal in added.refusals:
-        print_message(f"refused: {refusal}")
-    if added.refused > len(added.refusals):
-        print_message(f"refused: {added.refused - len(added.refusals)} more rows")
-    if added.unknown:
-        print_message(f"{added.unknown} events are on items that are not indexed; they count once the items are")
+    _print_refusals(added.refusals, added.refused)
+    if not quiet:
+        _print_counts(added)
     if wants_json(json):
         print_json_lines([added.as_dict()])
-    else:
+    elif not quiet:
         counts = added.as_dict()
         print_table(
             ["rows", "added", "repeated", "refused", "on unknown items"],
@@ -91,6 +147,34 @@ def status(*, json: options.Json = False, db: options.DatabaseFlags) -> None:
         print_table(["", ""], [(name.replace("_", " "), value) for name, value in vars(counts).items()])
     else:
         print_message("there are no events yet; add some with: firstsight events add FILE")
+
+
+def _print_times(unit: str, given: str | None) -> None:
+    from firstsight.recommend.events.event_times import UNIT_WORDS
+
+    if unit == "order":
+        print_message(f"there are no times: {UNIT_WORDS[unit]}; recency has no meaning for these events")
+    else:
+        reason = "as requested" if given else "detected from the first rows"
+        print_message(f"timestamps are {UNIT_WORDS[unit]}, {reason}; without a zone they are UTC")
+
+
+def _print_refusals(refusals: list[str], refused: int) -> None:
+    for refusal in refusals:
+        print_message(f"refused: {refusal}")
+    if refused > len(refusals):
+        print_message(f"refused: {refused - len(refusals)} more rows")
+
+
+def _print_counts(added: AddedEvents) -> None:
+    if added.time_unit != "order" and added.first and added.last:
+        print_message(f"events from {added.first:%Y-%m-%d} to {added.last:%Y-%m-%d}, UTC")
+    for reason, count in added.left_out.items():
+        print_message(f"left out: {count:,} {reason}")
+    if added.mapped:
+        print_message(f"{added.mapped:,} events are on merged variants; they count for the items of the variants")
+    if added.unknown:
+        print_message(f"{added.unknown} events are on items that are not indexed; they count once the items are")
 
 
 def _print_progress(so_far: AddedEvents) -> None:

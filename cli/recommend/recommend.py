@@ -9,7 +9,7 @@ import typer
 
 from firstsight.cli import options, panels
 from firstsight.cli.commands import command, group
-from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json
+from firstsight.cli.output import print_json_lines, print_message, shown
 
 if TYPE_CHECKING:
     from firstsight import Database
@@ -104,7 +104,7 @@ def recommend(
         panels.slate("--seed", metavar="N", help="Random seed for exploration; the same seed gives the same slate."),
     ] = None,
     log: Annotated[bool, panels.output("--log", help="Store the slate with its propensities in the database.")] = False,
-    json: options.Json = False,
+    output: options.ItemTableFlags,
     db: options.DatabaseFlags,
 ) -> None:
     """Recommend items to a user, each with its reason; or list the users interested in an item."""
@@ -113,7 +113,7 @@ def recommend(
     if for_item is not None:
         if user or history is not None or profile:
             raise typer.BadParameter("cannot be combined with a user, history or profile", param_hint="--for-item")
-        _print_users(database, for_item, k, json)
+        _print_users(database, for_item, k, output)
         return
     column, count = _pair(cap, "--cap") if cap else (None, None)
     quotas = dict(_pair(quota, "--kind") for quota in kind or ())
@@ -143,17 +143,21 @@ def recommend(
         print_message(f"{who} on items of this database: popular and new items")
     for name, missing in slate.missing.items():
         print_message(f"{missing} slots of {name} are left out: no more items of that kind may be shown")
-    if wants_json(json):
+    if output.as_json:
         print_json_lines({"slate_id": slate.slate_id, "slot": n} | item.as_dict() for n, item in enumerate(slate))
     else:
-        _print(slate)
+        _print(slate, output, db)
     if log:
         print_message(f"logged as slate {slate.slate_id}")
 
 
 @command(
     similar_app,
-    examples=["similar guitar-acoustic", "similar guitar-acoustic --kind video --near-duplicate 0.95 --json"],
+    examples=[
+        "similar guitar-acoustic",
+        "similar guitar-acoustic --kind video --near-duplicate 0.95 --json",
+        "similar guitar-acoustic --columns title,price,score",
+    ],
 )
 def similar(
     *,
@@ -168,40 +172,44 @@ def similar(
         ),
     ] = 1.0,
     k: Annotated[int, panels.output("-k", "--k", "--limit", metavar="N", help="Maximum results.")] = 10,
-    json: options.Json = False,
+    output: options.ItemTableFlags,
     db: options.DatabaseFlags,
 ) -> None:
     """List the items with the most similar content. Expired and blocked items are excluded."""
     items = db.open().similar(item, k=k, kinds=kind or (), near_duplicate=near_duplicate)
-    if wants_json(json):
+    if output.as_json:
         print_json_lines(found.as_dict() for found in items)
     else:
-        print_table(
+        output.print_items(
+            db,
             ["score", "item", "kind", "title"],
-            [(f"{found.score:.3f}", found.item_id, found.kind, found.title) for found in items],
+            [(shown(found.score, ".3f"), found.item_id, found.kind, found.title) for found in items],
             right=["score"],
         )
 
 
-def _print_users(database: Database, item_id: str, k: int, json: bool) -> None:
+def _print_users(database: Database, item_id: str, k: int, output: options.ItemTableFlags) -> None:
     users = database.interested_users(item_id, k=k)
-    if wants_json(json):
+    if output.as_json:
         print_json_lines(user.as_dict() for user in users)
     else:
-        print_table(
-            ["score", "user", "because of"],
-            [(f"{user.score:.3f}", user.user_id, user.because) for user in users],
+        headings = ["score", "user", "because of"]
+        output.choose(headings)
+        output.print_table(
+            headings,
+            [(shown(user.score, ".3f"), user.user_id, user.because) for user in users],
             right=["score"],
         )
 
 
-def _print(slate: Slate) -> None:
-    print_table(
+def _print(slate: Slate, output: options.ItemTableFlags, db: options.DatabaseFlags) -> None:
+    output.print_items(
+        db,
         ["score", "item", "kind", "title", "source", "because of", "propensity"],
         [
             (
-                *(f"{item.score:.2f}", item.item_id, item.kind, item.title, item.source.replace("_", " ")),
-                *(item.because, f"{item.propensity:.3g}"),
+                *(shown(item.score, ".2f"), item.item_id, item.kind, item.title, item.source.replace("_", " ")),
+                *(item.because, shown(item.propensity, ".3g")),
             )
             for item in slate
         ],

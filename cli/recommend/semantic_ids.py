@@ -9,7 +9,7 @@ import typer
 
 from firstsight.cli import options, panels
 from firstsight.cli.commands import command, group
-from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json, writing
+from firstsight.cli.output import print_json_lines, print_message, shown, wants_json, writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,11 +40,11 @@ def fit(
         panels.ids("--codes", metavar="N", help="Codes of each level. By default an eighth of the items, at most 256."),
     ] = None,
     seed: Annotated[int, panels.ids("--seed", metavar="N", help="Random seed for the first centroids.")] = 0,
-    json: options.Json = False,
+    output: options.TableFlags,
     db: options.DatabaseFlags,
 ) -> None:
     """Fit codebooks on the stored vectors and give every item an ID, as a new version. Earlier versions are kept."""
-    _print([db.open().fit_semantic_ids(levels=levels, codes=codes, seed=seed)], json)
+    _print([db.open().fit_semantic_ids(levels=levels, codes=codes, seed=seed)], output)
 
 
 @command(app, examples=["semantic-ids assign"])
@@ -58,13 +58,9 @@ def assign(*, json: options.Json = False, db: options.DatabaseFlags) -> None:
 
 
 @command(app, "list", examples=["semantic-ids list --json"], old_names=["status"])
-def list_(*, json: options.Json = False, db: options.DatabaseFlags) -> None:
+def list_(*, output: options.TableFlags, db: options.DatabaseFlags) -> None:
     """List all versions with their figures. The newest is in use."""
-    versions = db.open().semantic_id_versions()
-    if versions:
-        _print(versions, json)
-    else:
-        print_message("no semantic IDs yet; run first: firstsight semantic-ids fit")
+    _print(db.open().semantic_id_versions(), output)
 
 
 @command(app, examples=["semantic-ids export > ids.jsonl", "semantic-ids export --out ids.csv"])
@@ -113,20 +109,20 @@ def _write(out: Path, rows: Iterable[dict[str, Any]]) -> int:
     return count
 
 
-def _print(versions: list[SemanticIdVersion], json: bool) -> None:
-    if wants_json(json):
+def _print(versions: list[SemanticIdVersion], output: options.TableFlags) -> None:
+    if output.as_json:
         print_json_lines(version.as_dict() for version in versions)
         return
     heads = ["version", "levels", "codes", "unique", "residuals", "items", "without ID", "largest group"]
-    print_table(
+    output.print_table(
         ["version", "fitted", *heads[1:]],
         [
             (
                 version.version,
-                f"{version.fitted_at:%Y-%m-%d %H:%M}",
+                shown(version.fitted_at, "%Y-%m-%d %H:%M"),
                 version.levels,
                 version.codes,
-                f"{version.unique:.1%}",
+                shown(version.unique, ".1%"),
                 " ".join(f"{error:.3f}" for error in version.errors),
                 version.assigned,
                 version.waiting,
@@ -135,4 +131,5 @@ def _print(versions: list[SemanticIdVersion], json: bool) -> None:
             for version in versions
         ],
         right=heads,
+        empty="no semantic IDs yet; run first: firstsight semantic-ids fit",
     )

@@ -10,7 +10,7 @@ import typer
 from firstsight.cli import options, panels
 from firstsight.cli.commands import command, group
 from firstsight.cli.exits import ERROR
-from firstsight.cli.output import clock, print_json_lines, print_message, print_table, wants_json
+from firstsight.cli.output import at_second, print_json_lines, print_message, shown
 from firstsight.cli.safety.options import By, name_or_login
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def match(
             "--max-distance", metavar="BITS", min=0, max=31, help="Maximum difference of two hashes, 0 to 31 bits."
         ),
     ] = 31,
-    json: options.Json = False,
+    output: options.ItemTableFlags,
     db: options.DatabaseFlags,
 ) -> None:
     """List indexed pictures and frames that match a known hash."""
@@ -146,42 +146,42 @@ def match(
 
     store = db.store()
     found = match_views(store, HashBank(store).known(), max_distance=max_distance, item_ids=item)
-    if wants_json(json):
+    if output.as_json:
         print_json_lines(match.as_dict() for match in found)
         return
     matches = sorted(found, key=lambda m: (m.item_id, m.view_id))
-    if not matches:
-        print_message("no picture or frame in the database matches a known hash")
-        return
-    print_table(
+    output.print_items(
+        db,
         ["item", "view", "at", "known", "policy", "bits", "from"],
         [
-            (m.item_id, m.view_id, clock(m.time_s), m.known.set, m.known.policy_id, m.distance, m.known.source)
+            (m.item_id, m.view_id, at_second(m.time_s), m.known.set, m.known.policy_id, m.distance, m.known.source)
             for m in matches
         ],
         right=["at", "bits"],
+        empty="no picture or frame in the database matches a known hash",
     )
+    if not matches:
+        return
     bad = len({m.item_id for m in matches if m.known.set == "bad"})
     print_message(f"{bad:,} items match bad hashes")
 
 
 @command(app, "list", examples=["safety hashes list --policy weapons"])
-def list_(*, policy: Policy = None, json: options.Json = False, db: options.DatabaseFlags) -> None:
+def list_(*, policy: Policy = None, output: options.TableFlags, db: options.DatabaseFlags) -> None:
     """List all hashes."""
     from firstsight.safety.hashes.hash_bank import HashBank
 
     entries = HashBank(db.store()).hashes(policy_id=policy)
-    if wants_json(json):
+    if output.as_json:
         print_json_lines(_as_dict(entry) for entry in entries)
-    elif entries:
+    else:
         columns = ["hash", "set", "policy", "quality", "tags", "source", "added_at"]
         rows = [
-            _as_dict(entry) | {"tags": " ".join(entry.tags), "added_at": f"{entry.added_at:%Y-%m-%d}"}
+            _as_dict(entry) | {"tags": " ".join(entry.tags), "added_at": shown(entry.added_at, "%Y-%m-%d")}
             for entry in entries
         ]
-        print_table(columns, [[row[name] for name in columns] for row in rows], right=["quality"])
-    else:
-        print_message("there are no hashes")
+        cells = [[row[name] for name in columns] for row in rows]
+        output.print_table(columns, cells, right=["quality"], empty="there are no hashes")
 
 
 @command(app, examples=["safety hashes remove --source knife.jpg"])

@@ -9,7 +9,7 @@ import typer
 
 from firstsight.cli import options, panels
 from firstsight.cli.commands import command
-from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json, writing
+from firstsight.cli.output import print_json_lines, print_message, shown, writing
 from firstsight.cli.safety.options import Prevalence, SkipBadLabels, encoder_on_demand
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def report(
     ] = None,
     policies: options.PoliciesFile = None,
     html: Annotated[Path | None, panels.output("--html", metavar="FILE", help="HTML page to write.")] = None,
-    json: options.Json = False,
+    output: options.TableFlags,
     encoder: options.EncoderFlags,
     db: options.DatabaseFlags,
 ) -> None:
@@ -74,21 +74,25 @@ def report(
         with writing(html, "--html"):
             reports = write_report(html, held_out, store.uri)
         print_message(f"wrote {html}")
-    if wants_json(json):
+    if output.as_json:
         print_json_lines(policy.as_dict() for policy in reports)
     else:
-        _print(reports)
+        _print(reports, output)
 
 
-def _print(reports: list[PolicyReport]) -> None:
+def _print(reports: list[PolicyReport], output: options.TableFlags) -> None:
     numbers = ["positives", "rows", "prevalence", "AP", "calibration error", "Brier", "odd slices", "label suspects"]
-    print_table(
+    output.print_table(
         ["policy", *numbers, "drift"],
         [
             (
-                *(policy.policy_id, policy.positives, policy.rows, f"{policy.curve.prevalence:.3g}"),
-                *(f"{policy.curve.average_precision:.3f}", f"{policy.reliability.calibration_error:.4f}"),
-                *(f"{policy.reliability.brier:.4f}", sum(rate.differs for rate in policy.slices), len(policy.suspects)),
+                *(policy.policy_id, policy.positives, policy.rows, shown(policy.curve.prevalence, ".3g")),
+                *(shown(policy.curve.average_precision, ".3f"), shown(policy.reliability.calibration_error, ".4f")),
+                *(
+                    shown(policy.reliability.brier, ".4f"),
+                    sum(rate.differs for rate in policy.slices),
+                    len(policy.suspects),
+                ),
                 "" if policy.drift is None else policy.drift.verdict,
             )
             for policy in reports

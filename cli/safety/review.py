@@ -11,7 +11,7 @@ import typer
 from firstsight.cli import options, panels
 from firstsight.cli.commands import command
 from firstsight.cli.exits import ERROR
-from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json
+from firstsight.cli.output import print_json_lines, print_message, shown, wants_json
 from firstsight.cli.safety.options import By, Reason, name_or_login
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def queue(
     ] = None,
     k: Annotated[int, panels.output("-k", metavar="N", min=1, help="Maximum items.")] = 20,
     policies: options.PoliciesFile = None,
-    json: options.Json = False,
+    output: options.ItemTableFlags,
     db: options.DatabaseFlags,
 ) -> None:
     """List the items to review next: appeals first, then by severity, uncertainty and reach."""
@@ -71,12 +71,10 @@ def queue(
 
     store, log = _open(db)
     entries = review_queue(store, current_reviews(store, log), load_policies(policies), reach=reach, limit=k)
-    if wants_json(json):
+    if output.as_json:
         print_json_lines(entry.as_dict() for entry in entries)
-    elif entries:
-        _print(entries)
     else:
-        print_message("there are no items to review")
+        _print(entries, output, db)
 
 
 def decide(
@@ -184,27 +182,29 @@ def audit(
         ),
     ] = None,
     by: By = None,
-    json: options.Json = False,
+    output: options.TableFlags,
     db: options.WriterFlags,
 ) -> None:
     """Check every entry of the audit log, and that the log has all decisions of the database. Exit code 1 if not."""
     from firstsight.safety.audit.log_check import check_log
     from firstsight.safety.review.history import describe_entry
 
+    if output.csv and (adopt is not None or not list_):
+        raise typer.BadParameter("prints the entries of --list only", param_hint="--csv")
     store, log = _open(db)
     if adopt is not None:
-        _adopt(store, adopt, log, name_or_login(by), db.wait, json)
+        _adopt(store, adopt, log, name_or_login(by), db.wait, output.json)
         return
     if list_:
         events = (describe_entry(entry) for entry in log.entries(subject=item))
-        if wants_json(json):
+        if output.as_json:
             print_json_lines(logged.as_dict() for logged in events)
         else:
-            print_table(["time", "entry", "event"], [(e.time[:19], e.entry_id, e.text) for e in events])
+            output.print_table(["time", "entry", "event"], [(e.time[:19], e.entry_id, e.text) for e in events])
         return
     result = check_log(store, log, expect)
     head = log.head() if result.ok else None
-    if wants_json(json):
+    if output.as_json:
         problems = [vars(problem) for problem in result.problems]
         summary = {"ok": result.ok, "entries": result.entries, "head": head and head.entry_id, "problems": problems}
         print_json_lines([summary | {"unsettled": result.unsettled, "torn_bytes": result.torn_bytes}])
@@ -256,18 +256,20 @@ def replay(
         raise typer.Exit(ERROR)
 
 
-def _print(entries: Sequence[QueueEntry]) -> None:
+def _print(entries: Sequence[QueueEntry], output: options.ItemTableFlags, db: options.DatabaseFlags) -> None:
     numbers = ["score", "severity", "uncertainty", "reach", "priority"]
-    print_table(
+    output.print_items(
+        db,
         ["item", "title", "reason", "policy", *numbers, "note"],
         [
             (
-                *(e.item_id, e.title, e.why, e.policy, "" if e.score is None else f"{e.score:.3f}", e.severity),
-                *(f"{e.uncertainty:.2f}", f"{e.reach:,.0f}", f"{e.priority:.2f}", e.note),
+                *(e.item_id, e.title, e.why, e.policy, shown(e.score, ".3f"), e.severity),
+                *(shown(e.uncertainty, ".2f"), shown(e.reach, ",.0f"), shown(e.priority, ".2f"), e.note),
             )
             for e in entries
         ],
         right=numbers,
+        empty="there are no items to review",
     )
 
 

@@ -9,7 +9,7 @@ import typer
 
 from firstsight.cli import options, panels
 from firstsight.cli.commands import command
-from firstsight.cli.output import clock, print_json_lines, print_message, print_table, wants_json
+from firstsight.cli.output import clock, print_json_lines, print_message, shown, wants_json
 from firstsight.cli.safety.options import Region, encoder_on_demand, figure
 
 
@@ -32,7 +32,7 @@ def policies(
     *,
     file: options.PoliciesFile = None,
     yaml: Annotated[bool, panels.output("--yaml", help="Print the YAML file, to start your own from.")] = False,
-    json: options.Json = False,
+    output: options.TableFlags,
 ) -> None:
     """Check a file of policies and list them, with their version."""
     from firstsight.safety.policy.policies import load_policies
@@ -40,12 +40,12 @@ def policies(
     loaded = load_policies(file)
     if yaml:
         typer.echo(loaded.text, nl=False)
-    elif wants_json(json):
+    elif output.as_json:
         print_json_lines(
             policy.decision_settings() | {"name": policy.name, "parent": policy.parent} for policy in loaded.all
         )
     else:
-        print_table(
+        output.print_table(
             ["policy", "name", "severity", "parts", "age", "review", "block", ""],
             [
                 (
@@ -110,7 +110,7 @@ def explain(
     item_id: Annotated[str, typer.Argument(metavar="ITEM", help="Item id.")],
     file: options.PoliciesFile = None,
     region: Region = None,
-    json: options.Json = False,
+    output: options.TableFlags,
     db: options.DatabaseFlags,
 ) -> None:
     """Explain the decision about an item: the view, policy, score and threshold behind it, and its history."""
@@ -120,7 +120,7 @@ def explain(
 
     store = db.store()
     facts = explain_item(store, item_id, load_policies(file), AuditLog.of(store.uri), region=region)
-    if wants_json(json):
+    if output.as_json:
         print_json_lines([facts])
         return
     age = f", from {facts['min_age']} years" if facts["min_age"] else ""
@@ -128,10 +128,10 @@ def explain(
     print_message(f"{item_id}: {facts['decision']}{age}{scored}")
     for evidence in facts["evidence"]:
         print_message(f"  {_describe(evidence)}")
-    print_table(
+    output.print_table(
         ["policy", "score", "review", "block", "scored by", "head"],
         [
-            (s["policy"], f"{s['score']:.3f}", figure(s["review"]), figure(s["block"]), s["source"], s["head"])
+            (s["policy"], shown(s["score"], ".3f"), figure(s["review"]), figure(s["block"]), s["source"], s["head"])
             for s in facts["scores"]
         ],
         right=["score", "review", "block", "head"],

@@ -10,7 +10,7 @@ import typer
 
 from firstsight.cli import options, panels
 from firstsight.cli.commands import command
-from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json
+from firstsight.cli.output import print_json_lines, print_message
 from firstsight.cli.safety.options import SkipBadLabels, TrainFlags, encoder_on_demand, figure
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def train(
         bool, panels.training("--no-promote", help="Store the new heads, but keep the current ones in use.")
     ] = False,
     file: options.PoliciesFile = None,
-    json: options.Json = False,
+    output: options.TableFlags,
     encoder: options.EncoderFlags,
     db: options.DatabaseFlags,
 ) -> None:
@@ -59,7 +59,7 @@ def train(
     )
     for problem in report.problems:
         print_message(f"left out: {problem}")
-    _print_heads(report.heads, json)
+    _print_heads(report.heads, output)
 
 
 def retrain(
@@ -67,7 +67,7 @@ def retrain(
     labels: Annotated[Path | None, typer.Argument(metavar="LABELS.csv", help="File of labels to use as well.")] = None,
     targets: TrainFlags,
     file: options.PoliciesFile = None,
-    json: options.Json = False,
+    output: options.TableFlags,
     encoder: options.EncoderFlags,
     db: options.DatabaseFlags,
 ) -> None:
@@ -88,7 +88,7 @@ def retrain(
     )
     for problem in report.problems:
         print_message(f"left out: {problem}")
-    _print_heads(report.heads, json)
+    _print_heads(report.heads, output)
     for head, verdict in zip(report.heads, report.verdicts, strict=True):
         print_message(f"head {head.version}, {head.policy_id}: {verdict}")
 
@@ -102,7 +102,7 @@ def heads(
     drop: Annotated[
         list[str] | None, panels.training("--drop", metavar="POLICY", help="Use no head for this policy (repeatable).")
     ] = None,
-    json: options.Json = False,
+    output: options.TableFlags,
     db: options.DatabaseFlags,
 ) -> None:
     """List all heads with their held-out figures, and choose which are in use.
@@ -119,16 +119,16 @@ def heads(
             BoundLog.open(store)  # finishes a training that was killed
             shelf.promote(promote or [])
             shelf.drop(drop or [])
-    _print_heads(shelf.versions(), json)
+    _print_heads(shelf.versions(), output)
 
 
-def _print_heads(versions: Iterable[Head], json: bool) -> None:
+def _print_heads(versions: Iterable[Head], output: options.TableFlags) -> None:
     listed = list(versions)
-    if wants_json(json):
+    if output.as_json:
         print_json_lines(head.as_dict() for head in listed)
         return
     numbers = ["version", "positives", "AP", "zero-shot AP", "Brier", "review", "block"]
-    print_table(
+    output.print_table(
         ["version", "policy", "kind", "in use", *numbers[1:]],
         [
             (

@@ -9,7 +9,7 @@ import typer
 
 from firstsight.cli import options, panels
 from firstsight.cli.commands import command, group
-from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json, writing
+from firstsight.cli.output import Cell, print_json_lines, print_message, print_table, shown, writing
 
 if TYPE_CHECKING:
     from firstsight.recommend.evaluation.link_evaluation import LinkReport
@@ -92,7 +92,7 @@ def search(
         ),
     ] = None,
     html: Html = None,
-    json: options.Json = False,
+    output: options.TableFlags,
     allow_private: options.AllowPrivate = False,
     encoder: options.EncoderFlags,
     db: options.DatabaseFlags,
@@ -109,8 +109,11 @@ def search(
         with writing(html, "--html"):
             write_search_evaluation(html, tasks, store, policy=firstsight.MediaPolicy(allow_private=allow_private))
         print_message(f"wrote {html}")
-    if wants_json(json):
+    if output.as_json:
         print_json_lines(task.as_dict() for task in tasks)
+        return
+    if output.csv:
+        output.print_csv_tables(["task", "mode"], [_search_table(task) for task in tasks])
         return
     for task in tasks:
         _print(task)
@@ -145,7 +148,7 @@ def recommend(
         str, panels.evaluation("--first", metavar="N,…", help="Known events of each held-out user, for user-cold.")
     ] = "1,5,10",
     html: Html = None,
-    json: options.Json = False,
+    output: options.TableFlags,
     db: options.DatabaseFlags,
 ) -> None:
     """Measure recall, NDCG, coverage, novelty and popularity of each model on held-out events."""
@@ -169,8 +172,11 @@ def recommend(
         with writing(html, "--html"):
             write_recommender_page(html, reports, database.uri)
         print_message(f"wrote {html}")
-    if wants_json(json):
+    if output.as_json:
         print_json_lines(report.as_dict() for report in reports)
+        return
+    if output.csv:
+        output.print_csv_tables(["protocol", "model"], [_recommend_table(report) for report in reports])
         return
     for report in reports:
         _print_recommend(report)
@@ -191,7 +197,7 @@ def links(
         ),
     ] = None,
     k: Depth = 10,
-    json: options.Json = False,
+    output: options.TableFlags,
     db: options.DatabaseFlags,
 ) -> None:
     """Measure how many linked items (related, upsell, …) are among the nearest items."""
@@ -201,22 +207,29 @@ def links(
             f"{file_counts.unknown} of {file_counts.rows} links are left out: an item is not in the database, or both "
             "are the same item"
         )
-    if wants_json(json):
+    if output.as_json:
         print_json_lines(report.as_dict() for report in reports)
+        return
+    if output.csv:
+        output.print_csv_tables(["links", "model"], [_links_table(report) for report in reports])
         return
     for report in reports:
         _print_links(report)
 
 
-def _print(task: Task) -> None:
+def _search_table(task: Task) -> options.NamedTable:
     rows: list[tuple[object, ...]] = [
-        (report.mode, *(f"{value:.3f}" for value in report.means.values()), len(report.outcomes))
+        (report.mode, *(shown(value, ".3f") for value in report.means.values()), len(report.outcomes))
         for report in task.modes
     ]
     if task.chance is not None:
-        rows.append(("random order", "", "", f"{task.chance:.3f}", "", ""))
+        rows.append(("random order", "", "", shown(task.chance, ".3f"), "", ""))
     heads = [f"{name}@{task.k}" for name in ("NDCG", "RR", "recall", "P")]
-    print_table([task.name, *heads, "queries"], rows, right=[*heads, "queries"])
+    return task.name, [*heads, "queries"], rows
+
+
+def _print(task: Task) -> None:
+    _print_table(_search_table(task))
     for pair in task.comparisons:
         verdict = "they differ" if pair.p_holm < 0.05 else "may be chance"
         print_message(f"{pair.better} over {pair.worse}: NDCG {pair.difference:+.3f}, p {pair.p_holm:.4f}, {verdict}")
@@ -224,44 +237,50 @@ def _print(task: Task) -> None:
         print_message(note)
 
 
-def _print_recommend(report: ProtocolReport) -> None:
+def _recommend_table(report: ProtocolReport) -> options.NamedTable:
     heads = [f"recall@{report.k}", f"NDCG@{report.k}", "behind", "cold", "warm", "coverage", "novelty", "popular", "s"]
-    print_table(
-        [report.name, *heads],
-        [
-            (
-                model.model,
-                _figure(model.mean("recall")),
-                _figure(model.mean("ndcg")),
-                _behind(model.against_best),
-                _figure(model.mean("recall_cold")),
-                _figure(model.mean("recall_warm")),
-                _figure(model.coverage),
-                f"{model.mean('novelty'):.1f}",
-                _figure(model.mean("popularity_share")),
-                f"{model.seconds:.1f}",
-            )
-            for model in report.models
-        ],
-        right=heads,
-    )
+    rows = [
+        (
+            model.model,
+            _figure(model.mean("recall")),
+            _figure(model.mean("ndcg")),
+            _behind(model.against_best),
+            _figure(model.mean("recall_cold")),
+            _figure(model.mean("recall_warm")),
+            _figure(model.coverage),
+            shown(model.mean("novelty"), ".1f"),
+            _figure(model.mean("popularity_share")),
+            shown(model.seconds, ".1f"),
+        )
+        for model in report.models
+    ]
+    return report.name, heads, rows
+
+
+def _print_recommend(report: ProtocolReport) -> None:
+    _print_table(_recommend_table(report))
     print_message(f"{report.users:,} users, {report.candidates:,} candidates each, {report.cold:,} of them cold")
 
 
-def _print_links(report: LinkReport) -> None:
+def _links_table(report: LinkReport) -> options.NamedTable:
     heads = [f"recall@{report.k}", f"NDCG@{report.k}", "behind"]
-    print_table(
-        [f"{report.kind}, {report.queries} queries", *heads],
-        [
-            (model.model, _figure(model.recall), _figure(model.ndcg), _behind(model.behind_best))
-            for model in report.models
-        ],
-        right=heads,
-    )
+    rows = [
+        (model.model, _figure(model.recall), _figure(model.ndcg), _behind(model.behind_best)) for model in report.models
+    ]
+    return f"{report.kind}, {report.queries} queries", heads, rows
 
 
-def _figure(value: float) -> str:
-    return "" if value != value else f"{value:.3f}"  # NaN: not measured
+def _print_links(report: LinkReport) -> None:
+    _print_table(_links_table(report))
+
+
+def _print_table(table: options.NamedTable) -> None:
+    name, heads, rows = table
+    print_table([name, *heads], rows, right=heads)
+
+
+def _figure(value: float) -> Cell:
+    return shown(None if value != value else value, ".3f")  # NaN: not measured
 
 
 def _behind(behind: Difference | None) -> str:

@@ -9,7 +9,7 @@ import typer
 
 from firstsight.cli import options, panels
 from firstsight.cli.commands import command, group
-from firstsight.cli.output import print_json_lines, print_message, print_table, wants_json
+from firstsight.cli.output import print_json_lines, print_message, shown
 
 if TYPE_CHECKING:
     from firstsight.retrieval.reranker_store import RerankerVersion
@@ -55,7 +55,7 @@ def fit(
     mode: Annotated[
         str, panels.training("--mode", metavar="MODE", help="Search mode to rerank: hybrid, vector or words.")
     ] = "hybrid",
-    json: options.Json = False,
+    output: options.TableFlags,
     encoder: options.EncoderFlags,
     db: options.DatabaseFlags,
 ) -> None:
@@ -63,22 +63,20 @@ def fit(
     made = db.open(encoder).fit_reranker(
         judgements=judgements, events=events, columns=column, mode=mode, on_progress=print_message
     )
-    if wants_json(json):
+    if output.as_json:
         print_json_lines([made.as_dict()])
     else:
-        _print([made])
+        _print([made], output)
 
 
 @command(app, "list", examples=["rerank list --json"], old_names=["status"])
-def list_(*, json: options.Json = False, db: options.DatabaseFlags) -> None:
+def list_(*, output: options.TableFlags, db: options.DatabaseFlags) -> None:
     """List all versions with their held-out figures, and which are in use."""
     versions = db.open().rerankers()
-    if wants_json(json):
+    if output.as_json:
         print_json_lines(version.as_dict() for version in versions)
-    elif versions:
-        _print(versions)
     else:
-        print_message("there are no rerankers; results keep the search order")
+        _print(versions, output)
 
 
 @command(app, examples=["rerank use", "rerank use 3"], old_names=["promote"])
@@ -108,23 +106,24 @@ def drop(
     print_message(f"{named}: no longer in use" if dropped else "no reranker was in use")
 
 
-def _print(versions: list[RerankerVersion]) -> None:
+def _print(versions: list[RerankerVersion], output: options.TableFlags) -> None:
     numbers = ["version", "queries", "NDCG@10 without", "with", "p"]
-    print_table(
+    output.print_table(
         ["version", "fitted", "mode", "in use", *numbers[1:], "columns"],
         [
             (
                 version.version,
-                f"{version.fitted_at:%Y-%m-%d %H:%M}",
+                shown(version.fitted_at, "%Y-%m-%d %H:%M"),
                 version.mode,
                 "yes" if version.promoted else "",
                 version.figures["queries"],
-                f"{version.figures['ndcg_before']:.4f}",
-                f"{version.figures['ndcg_after']:.4f}",
-                f"{version.figures['p']:.4f}",
+                shown(version.figures["ndcg_before"], ".4f"),
+                shown(version.figures["ndcg_after"], ".4f"),
+                shown(version.figures["p"], ".4f"),
                 ", ".join(version.columns),
             )
             for version in versions
         ],
         right=numbers,
+        empty="there are no rerankers; results keep the search order",
     )

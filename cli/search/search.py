@@ -9,7 +9,7 @@ import typer
 
 from firstsight.cli import options, panels
 from firstsight.cli.commands import command, group
-from firstsight.cli.output import clock, print_json_lines, print_message, print_table, wants_json, writing
+from firstsight.cli.output import at_second, clock, print_json_lines, print_message, shown, writing
 from firstsight.cli.search.queries_file import answer_file
 from firstsight.cli.search.search_flags import SearchFlags
 
@@ -25,6 +25,7 @@ EXAMPLES = [
     'search "running shoes" --collapse parent --diversity 0.3 --min-relevance 0.5',
     "search --video clip.mp4 --html page.html",
     'search "pouring tea" --kind video --moments',
+    "search shoes --columns score,title,price --csv > shoes.csv",
     "search --queries queries.jsonl --json",
 ]
 
@@ -51,7 +52,7 @@ def search(
     html: Annotated[
         Path | None, panels.output("--html", metavar="FILE", help="HTML page with pictures to write.")
     ] = None,
-    json: options.Json = False,
+    output: options.ItemTableFlags,
     allow_private: options.AllowPrivate = False,
     encoder: options.EncoderFlags,
     db: options.DatabaseFlags,
@@ -66,6 +67,10 @@ def search(
     if queries is not None:
         if flags.has_parts or html:
             raise typer.BadParameter("cannot be used with a query or --html", param_hint="--queries")
+        if output.csv or output.columns:
+            raise typer.BadParameter(
+                "prints JSON lines; --csv and --columns are for a single query", param_hint="--queries"
+            )
         print_json_lines(answer_file(database, queries))
         return
     query = flags.query()
@@ -78,30 +83,31 @@ def search(
                 html, query.summary, results, policy=firstsight.MediaPolicy(allow_private=allow_private)
             )
         print_message(f"wrote {html}")
-    if wants_json(json):
+    if output.as_json:
         print_json_lines(result.as_dict() | {"snapshot": results.snapshot} for result in results)
     else:
-        _print(results, query)
+        _print(results, query, output, db)
 
 
-def _print(results: SearchResults, query: Query) -> None:
-    if not results:
-        print_message("nothing matches" if not query.offset else f"no results after the first {query.offset}")
-        return
+def _print(results: SearchResults, query: Query, output: options.ItemTableFlags, db: options.DatabaseFlags) -> None:
     collapsed = query.collapse is not None
-    print_table(
+    output.print_items(
+        db,
         ["score", "relevance", "item", "kind", "title", "matched", "at"]
         + ["others"] * collapsed
         + ["moments"] * query.moments,
         [
-            (f"{r.score:.3f}", f"{r.relevance:.2f}", r.item_id, r.kind, r.title)
-            + ((r.view.part, clock(r.view.time_s)) if r.view else ("", ""))
+            (shown(r.score, ".3f"), shown(r.relevance, ".2f"), r.item_id, r.kind, r.title)
+            + ((r.view.part, at_second(r.view.time_s)) if r.view else ("", ""))
             + (r.others,) * collapsed
             + (_moments(r),) * query.moments
             for r in results
         ],
         right=["score", "relevance", "others"],
+        empty="nothing matches" if not query.offset else f"no results after the first {query.offset}",
     )
+    if not results:
+        return
     if results.reranker is not None:
         print_message(f"reranker {results.reranker} ordered the first 100 results; --no-rerank shows the search order")
     if query.offset or query.snapshot:  # the user reads page by page

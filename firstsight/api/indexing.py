@@ -12,14 +12,15 @@ from typing import Any
 from firstsight.api.semantic_ids import SemanticIdsPart
 from firstsight.errors import CatalogError
 from firstsight.indexer.catalog import Catalog, CatalogOptions, catalog_root, check_catalog
-from firstsight.indexer.formats.input_kinds import CatalogueInput, open_input
 from firstsight.indexer.formats.opening import open_source
 from firstsight.indexer.formats.source import MEMORY, STDIN, Source
 from firstsight.indexer.index_report import Counts, IndexReport
 from firstsight.indexer.index_settings import IndexSettings
+from firstsight.indexer.inputs.input_kinds import CatalogueInput, open_input
 from firstsight.indexer.pipeline import IndexRun
 from firstsight.indexer.removal import remove_items
 from firstsight.indexer.run_recipe import Recipe
+from firstsight.storage.column_conversion import chosen_kinds
 from firstsight.storage.indexes.text_index import check_language, index_texts
 from firstsight.storage.store import Store
 
@@ -188,7 +189,7 @@ class IndexingPart(SemanticIdsPart):
             if recipe.source in _GONE and opened is None:
                 where, remedy = _GONE[recipe.source]
                 raise CatalogError(f"{len(item_ids)} failed items came from {where}; {remedy}")
-            with self._prepare_run(recipe, wait_s, opened=opened) as (store, catalog):
+            with self._prepare_run(recipe, wait_s, None, opened, may_convert=False) as (store, catalog):
                 _warn(catalog, on_warning)
                 run = self._make_run(
                     store, catalog, recipe, only=item_ids, on_progress=on_progress, should_stop=should_stop
@@ -198,7 +199,13 @@ class IndexingPart(SemanticIdsPart):
 
     @contextmanager
     def _prepare_run(
-        self, recipe: Recipe, wait_s: float, language: str | None = None, opened: Source | None = None
+        self,
+        recipe: Recipe,
+        wait_s: float,
+        language: str | None = None,
+        opened: Source | None = None,
+        *,
+        may_convert: bool = True,
     ) -> Iterator[tuple[Store, Catalog]]:
         """Check the whole catalogue first, then hold the writer lock."""
         existing = self._open_if_exists()
@@ -206,6 +213,8 @@ class IndexingPart(SemanticIdsPart):
             opened or open_source(recipe.source, encoding=recipe.options.encoding),
             recipe.options,
             stored_kinds=existing.column_kinds() if existing else None,
+            chosen=chosen_kinds(existing) if existing else (),
+            may_convert=may_convert,
         )
         try:
             store = self._store = existing or Store.create(self.uri, self.encoder.spec)

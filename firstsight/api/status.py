@@ -6,7 +6,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from firstsight.encoders.base import EncoderSpec
+from firstsight.storage.columns import ColumnKind
 from firstsight.storage.indexes.upkeep import TableState
+
+
+@dataclass(frozen=True)
+class ColumnStatus:
+    """A column that filters can use."""
+
+    name: str
+    type: ColumnKind  # "number", "flag", "time" or "text"
+    empty: int  # items without a value
 
 
 @dataclass(frozen=True)
@@ -19,7 +29,7 @@ class Status:
     items: int
     views: int
     failures: int  # media that could not be used
-    columns: tuple[str, ...]  # columns for filters
+    columns: tuple[ColumnStatus, ...]  # columns for filters, in the order of the table
     runs: tuple[dict[str, Any], ...]  # index runs and watches, oldest first
     tables: tuple[TableState, ...]  # files and indexes of `items` and `views`
     upkeep: tuple[dict[str, Any], ...]  # upkeep of these tables, manual and automatic; rows of `runs`, oldest first

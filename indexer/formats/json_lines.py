@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from firstsight.indexer.formats.parsing.json_stream import parse_json
+from firstsight.indexer.formats.parsing.text_lines import open_file, text_lines
 from firstsight.indexer.formats.source import BadRow, Row
-from firstsight.indexer.formats.text_lines import open_file, text_lines
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,3 @@ class JsonLinesSource:
                     yield number, row
                 else:
                     yield number, BadRow('not a JSON object; every line must look like {"item_id": …}')
-
-
-def parse_json(line: str) -> object:
-    """Parse a line of JSON; half a surrogate pair, as in a text cut within an emoji, becomes U+FFFD."""
-    value: object = json.loads(line)
-    if "\\ud" in line.lower():
-        wide = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass")
-        value = json.loads(wide.decode("utf-16", "replace"))
-    return value

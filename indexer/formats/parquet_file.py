@@ -19,13 +19,10 @@ class ParquetSource:
 
     name: str
     path: Path
+    root: Path
     place: str = "row"
     format: str = "Parquet"
     notes: Sequence[str] = ()
-
-    @property
-    def root(self) -> Path:
-        return self.path.parent
 
     def rows(self) -> Iterator[tuple[int, Row | BadRow]]:
         import pyarrow as pa

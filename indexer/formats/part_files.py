@@ -86,10 +86,10 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _open_part(name: str, path: Path) -> Source:
     if path.suffix.lower() == ".parquet":
-        return ParquetSource(name, path)
-    from firstsight.indexer.formats.arrow.arrow_file import ArrowSource
+        return ParquetSource(name, path, path.parent)
+    from firstsight.indexer.formats.arrow_file import ArrowSource
 
-    return ArrowSource(name, path)
+    return ArrowSource(name, path, path.parent)
 
 
 def _partition(folders: Sequence[str]) -> dict[str, str | None]:

@@ -8,9 +8,10 @@ the columns.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+from firstsight.media.embedded_medium import EmbeddedMedium as EmbeddedMedium
 
 Row = Mapping[str, object]
 
@@ -21,18 +22,15 @@ MEMORY = "rows in memory"
 """Name of the source for rows that a Python program passes."""
 
 
+MAX_COLUMNS = 10_000
+"""Columns of a table; more are refused, because the file is probably read the wrong way."""
+
+
 class BadRow(Exception):  # noqa: N818 - a value that readers yield, not raised
     """A row that cannot be read, while other rows can."""
 
 
-@dataclass(frozen=True)
-class EmbeddedMedium:
-    """A picture or video whose bytes are in the catalogue itself."""
-
-    data: bytes
-    name: str | None = None  # file name in the catalogue, for messages
-
-
+@runtime_checkable
 class Source(Protocol):
     """A catalogue that can be read several times."""
 
@@ -41,7 +39,7 @@ class Source(Protocol):
     @property
     def format(self) -> str: ...  # for messages, such as "Shopify product export (CSV)"
     @property
-    def place(self) -> str: ...  # "line", "row" or "file": the unit of row numbers
+    def place(self) -> str: ...  # "line", "row", "item", "variant" or "file": the unit of row numbers
     @property
     def root(self) -> Path: ...  # base folder of relative media paths
     @property

@@ -1,21 +1,31 @@
-"""Standard input: JSON Lines, copied to a temporary file."""
+"""Standard input, copied to a temporary file."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from firstsight.indexer.formats.json_lines import JsonLinesSource
+from firstsight.indexer.formats.source import Source
 
 
-def spool(stream: BinaryIO, encoding: str) -> JsonLinesSource:
-    """Copy standard input to a temporary file, because a catalogue is read twice."""
-    spooled = tempfile.NamedTemporaryFile(prefix="firstsight-stdin-", suffix=".jsonl")  # noqa: SIM115
-    shutil.copyfileobj(stream, spooled)
-    spooled.flush()
-    source = JsonLinesSource("standard input", Path(spooled.name), encoding, Path.cwd())
+def spool(stream: BinaryIO, open_file: Callable[[Path], Source]) -> Source:
+    """Copy standard input to a temporary file, because a catalogue is read twice.
+
+    Args:
+        stream: the standard input.
+        open_file: chooses the reader of the copy; the copy is removed together with this reader.
+    """
+    spooled = tempfile.NamedTemporaryFile(prefix="firstsight-stdin-")  # noqa: SIM115
+    try:
+        shutil.copyfileobj(stream, spooled)
+        spooled.flush()
+        source = open_file(Path(spooled.name))
+    except BaseException:
+        spooled.close()
+        raise
     weakref.finalize(source, spooled.close)  # closing removes the file
     return source

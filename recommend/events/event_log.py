@@ -7,7 +7,7 @@ indexed. No column marks them, since such a mark could become wrong.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,19 +19,12 @@ from lancedb.table import Table
 
 from firstsight.errors import CatalogError, QueryError
 from firstsight.indexer.formats.opening import open_source
-from firstsight.indexer.formats.source import BadRow, Row, Source
-from firstsight.recommend.events.event_reports import AddedEvents, EventsStatus
-from firstsight.recommend.events.event_rows import (
-    COLUMNS,
-    TIME_UNITS,
-    Event,
-    RefusedRow,
-    TimeUnit,
-    detect_unit,
-    missing_columns,
-    read_event,
-)
+from firstsight.indexer.formats.source import Source
+from firstsight.recommend.events.event_reader import EventOptions, EventReader
+from firstsight.recommend.events.event_reports import AddedEvents, EventsPreview, EventsStatus
+from firstsight.recommend.events.event_rows import Event
 from firstsight.recommend.events.interactions import History, Interactions
+from firstsight.recommend.events.item_ids import ItemIds
 from firstsight.recommend.items import NEVER, ItemSpace
 from firstsight.storage.side_tables import open_side_table, upsert
 from firstsight.storage.sql.conditions import is_in, quote
@@ -40,8 +33,10 @@ from firstsight.storage.tables import TIME
 
 TABLE = "events"
 
-BATCH = 50_000
-"""Rows that are read, checked and written together: about 60 MB. The first batch decides the time unit."""
+READ_ROWS = 50_000
+"""Events that are read from the table together."""
+
+DEFAULT_OPTIONS = EventOptions()
 
 MIN_INDEXED_EVENTS = 50_000
 """Number of events from which the user column gets an index."""
@@ -73,23 +68,25 @@ class Events:
         self,
         source: str | Source,
         *,
-        time_unit: TimeUnit | None = None,
+        options: EventOptions = DEFAULT_OPTIONS,
         encoding: str = "utf-8",
         wait_s: float = 0.0,
+        on_columns: Callable[[EventReader], None] = lambda reader: None,
         on_progress: Callable[[AddedEvents], None] = lambda so_far: None,
     ) -> AddedEvents:
         """Add the events of a file. An event that is already there is overwritten, so repeating a run adds nothing.
 
         Two events are equal if their user, item, time and type are equal; the weight of the later row wins. A row that
-        cannot be used is refused alone: the other rows are added.
+        cannot be used is refused alone: the other rows are added. An event on a merged variant counts for its item.
 
         Args:
-            source: CSV, TSV, JSON Lines or Parquet, `-` for JSON Lines on standard input, or an open source. Columns:
-                user_id, item_id, timestamp, and optionally event and weight (1 by default).
-            time_unit: unit of numbers in the timestamp column; by default it is detected from the first 50,000 rows.
-                Times without a zone are UTC.
-            encoding: of a CSV or TSV file.
+            source: a file or folder name as `firstsight.indexer.formats.opening.open_source` reads it, `-` for JSON
+                Lines on standard input, or an opened source. Columns for user_id, item_id and timestamp, and
+                optionally event and weight (1 by default), are recognised by their names and values.
+            options: columns, order and time unit. Times without a zone are UTC.
+            encoding: of a text file.
             wait_s: maximum wait for another process that is writing, in seconds.
+            on_columns: called once before anything is written, when format, columns and time unit are known.
             on_progress: called with the report so far after each batch.
 
         Raises:
@@ -97,58 +94,59 @@ class Events:
             DatabaseBusyError: another process is still writing after `wait_s`.
             StoreError: the database cannot be written. Batches that were written before stay.
         """
-        if time_unit is not None and time_unit not in TIME_UNITS:
-            raise CatalogError(f"there is no time unit {time_unit!r}; give one of {', '.join(TIME_UNITS)}")
-        opened, now = open_source(source, encoding=encoding) if isinstance(source, str) else source, datetime.now(UTC)
-        source = opened.name if isinstance(source, str) else f"{opened.name} ({opened.format})"
-        report = AddedEvents()
-        known = {item_id for ids in self._store.item_ids() for item_id in ids}
-        for batch in _batches(opened):
-            rows = [row for _, row in batch if not isinstance(row, BadRow)]
-            if not report.rows and rows:
-                _check_columns(rows, source)
-                report.time_unit = time_unit or detect_unit(rows, source)
-            report.rows += len(batch)
-            events: dict[str, Event] = {}
-            for number, row in batch:
-                try:
-                    if isinstance(row, BadRow):
-                        raise RefusedRow(str(row))
-                    event = read_event(row, report.time_unit, now, unit_is_given=time_unit is not None)
-                except RefusedRow as problem:
-                    report.refused += 1
-                    if len(report.refusals) < MAX_LISTED_REFUSALS:
-                        report.refusals.append(f"{source}, {opened.place} {number}: {problem}")
-                else:
-                    events[event.event_id] = event
-            self._write(events, known, report, wait_s)
+        reader, name = self._reader(source, options, encoding)
+        on_columns(reader)
+        report = AddedEvents(time_unit=reader.unit, columns=reader.columns)
+        for batch in reader.batches():
+            report.rows += batch.rows
+            report.refused += len(batch.refusals)
+            report.refusals += batch.refusals[: MAX_LISTED_REFUSALS - len(report.refusals)]
+            report.unknown += batch.unknown
+            report.mapped += batch.mapped
+            report.left_out, report.format = reader.left_out, reader.format
+            self._write({event.event_id: event for event in batch.events}, report, wait_s)
             on_progress(report)
-        if not report.rows:
-            raise CatalogError(f"{source} has no events; give rows of user_id, item_id and timestamp")
+        report.left_out = reader.left_out
         if report.refused == report.rows:
             raise CatalogError(
-                f"none of the {report.rows} rows of {source} is usable; the first problem: {report.refusals[0]}"
+                f"none of the {report.rows} rows of {name} is usable; the first problem: {report.refusals[0]}"
             )
         self._index(wait_s)
         return report
 
+    def preview(
+        self, source: str | Source, *, options: EventOptions = DEFAULT_OPTIONS, encoding: str = "utf-8", events: int = 3
+    ) -> EventsPreview:
+        """Read the first rows of a file as `add` does, and write nothing.
+
+        Args:
+            source, options, encoding: as for `add`.
+            events: maximum number of events in the preview.
+
+        Raises:
+            CatalogError: the file cannot be read, lacks a column, or has times of unclear unit.
+        """
+        reader, _ = self._reader(source, options, encoding)
+        first = next(reader.batches())
+        refusals = first.refusals[:MAX_LISTED_REFUSALS]
+        return EventsPreview(reader.format, reader.unit, reader.columns, first.events[:events], refusals)
+
     def status(self) -> EventsStatus:
         """Count events, users, items and types. Reads the ids of every event."""
         table = self._open()
-        known = {item_id for ids in self._store.item_ids() for item_id in ids}
         users: set[str] = set()
         items: Counter[str] = Counter()
         types: Counter[str] = Counter()
         first, last = NEVER, -NEVER
         columns = ["user_id", "item_id", "timestamp", "event"]
-        for batch in [] if table is None else table.search().select(columns).limit(None).to_batches(BATCH):
+        for batch in [] if table is None else table.search().select(columns).limit(None).to_batches(READ_ROWS):
             users.update(map(str, batch["user_id"].unique().to_pylist()))
             items.update(map(str, batch["item_id"].to_pylist()))
             types.update(name or "" for name in batch["event"].to_pylist())
             times = batch["timestamp"].cast(pa.int64()).to_numpy()
             first, last = min(first, int(times.min())), max(last, int(times.max()))
-        indexed = items.keys() & known
-        unknown = sum(count for item_id, count in items.items() if item_id not in known)
+        indexed = ItemIds(self._store).known(items)
+        unknown = sum(count for item_id, count in items.items() if item_id not in indexed)
         return EventsStatus(
             items.total(),
             len(users),
@@ -181,7 +179,7 @@ class Events:
         )
         parts = []
         ids = pa.array(space.item_ids, pa.string())
-        for batch in query.to_batches(BATCH):
+        for batch in query.to_batches(READ_ROWS):
             places = pc.index_in(batch["item_id"], value_set=ids)
             part = pa.table(
                 {
@@ -232,7 +230,12 @@ class Events:
         """The newest version of the table."""
         return open_side_table(self._store, TABLE)
 
-    def _write(self, events: dict[str, Event], known: set[str], report: AddedEvents, wait_s: float) -> None:
+    def _reader(self, source: str | Source, options: EventOptions, encoding: str) -> tuple[EventReader, str]:
+        """A reader of the source, and the source's name."""
+        opened = open_source(source, encoding=encoding) if isinstance(source, str) else source
+        return EventReader(opened, options, ItemIds(self._store)), opened.name
+
+    def _write(self, events: dict[str, Event], report: AddedEvents, wait_s: float) -> None:
         if not events:
             return
         times = [event.time_us for event in events.values()]
@@ -249,7 +252,6 @@ class Events:
         ]
         with self._store.writing(wait_s):
             report.added += upsert(self._store, TABLE, SCHEMA, "event_id", rows)
-        report.unknown += sum(event.item_id not in known for event in events.values())
         report.first = min(filter(None, (report.first, _to_datetime(min(times)))))
         report.last = max(filter(None, (report.last, _to_datetime(max(times)))))
 
@@ -266,28 +268,6 @@ class Events:
 
         with self._store.writing(wait_s):
             self._store.maintain(table, update_index)
-
-
-def _batches(source: Source) -> Iterator[list[tuple[int, Row | BadRow]]]:
-    batch: list[tuple[int, Row | BadRow]] = []
-    for numbered in source.rows():
-        batch.append(numbered)
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def _check_columns(rows: list[Row], source: str) -> None:
-    names = sorted({name for row in rows[:1_000] for name in row})
-    missing = missing_columns(names)
-    if missing:
-        also = " or ".join(COLUMNS[missing[0]][1:])
-        raise CatalogError(
-            f"{source} has no column {missing[0]} (nor {also}), only {', '.join(names)[:300]}; "
-            "events need user_id, item_id and timestamp"
-        )
 
 
 def _to_datetime(time_us: int) -> datetime:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from firstsight.errors import CatalogError, QueryError
-from firstsight.recommend.events.event_rows import RefusedRow, detect_unit, read_event
+from firstsight.recommend.events.event_rows import canonical_row, read_event
+from firstsight.recommend.events.event_times import RefusedRow, detect_unit, time_us
 from firstsight.recommend.events.interactions import History, make_history
 from firstsight.recommend.items import ItemSpace
 
@@ -79,14 +80,14 @@ def read_history(space: ItemSpace, entries: Sequence[str | Mapping[str, Any]], n
     ids = [entry for entry in entries if isinstance(entry, str)]
     if len(ids) == len(entries):
         return make_history(np.array([space.place(entry) for entry in ids], dtype=np.int64), now_us)
-    events = [{**entry, "user_id": "-"} for entry in entries if isinstance(entry, Mapping)]
+    events = [{**canonical_row(entry), "user_id": "-"} for entry in entries if isinstance(entry, Mapping)]
     if len(events) < len(entries):
         raise QueryError("the history mixes ids and events, or has neither; give only ids or only events")
     try:
-        unit = detect_unit(events, "the history")
-        read = [read_event(entry, unit, now) for entry in events]
+        unit = detect_unit((entry["timestamp"] for entry in events), "the history")
+        read = [read_event(entry, time_us(entry["timestamp"], unit, now)) for entry in events]
     except CatalogError as error:
-        raise QueryError(str(error).replace(" with --time-unit s, ms, us or iso", "")) from None
+        raise QueryError(str(error).partition(" with --")[0]) from None
     except RefusedRow as error:
         raise QueryError(f"an event of the history is unusable: {error}") from None
     places = np.array([space.place(event.item_id) for event in read], dtype=np.int64)

@@ -69,10 +69,15 @@ def _check_condition(store: Store, where: str) -> str:
     """Parse the filter, let LanceDB plan it, and explain in terms of this database what either does not accept."""
     if not where.strip():
         raise QueryError("the filter is empty; leave --where out, or give a condition such as price < 50")
-    from firstsight.storage.sql.condition_parser import parse_condition  # imports sqlglot: only if there is a filter
+    # these import sqlglot: only if there is a filter
+    from firstsight.retrieval.ranking.filter_types import explain_type_mismatch
+    from firstsight.storage.sql.condition_parser import parse_condition
 
     limits = ConditionLimits(hint=f"the columns are {_columns(store)}")
-    condition = replace_semantic_ids(store, parse_condition(where, limits))
+    parsed = parse_condition(where, limits)
+    if mismatch := explain_type_mismatch(parsed.tree, store.filter_kinds()):
+        raise QueryError(f"the filter {shortened(where)!r} {mismatch}")
+    condition = replace_semantic_ids(store, parsed)
     try:
         store.items.search().where(f"({condition.sql})").limit(1).explain_plan()
     except (ValueError, RuntimeError, OSError) as error:
@@ -100,7 +105,15 @@ def explain_condition_error(store: Store, where: str, message: str) -> str:
     said = message.splitlines()[0]
     for noise in _NOISE:
         said = re.sub(noise, "", said)
+    used = [(name, kind) for name, kind in store.filter_kinds().items() if _names(where, name)]
+    types = ", ".join(f"{name} is a {kind} column" for name, kind in used)
+    if types and re.search(r"coerc|expects|requires|type", message):
+        return f"the filter {where!r} cannot be read ({said}); {types}; firstsight index --types changes a type"
     return f"the filter {where!r} cannot be read ({said}); the columns are {columns}"
+
+
+def _names(where: str, name: str) -> bool:
+    return re.search(rf"(?<![\w']){re.escape(name)}(?![\w'])", where, re.IGNORECASE) is not None
 
 
 def _columns(store: Store) -> str:

@@ -16,11 +16,14 @@ from typing import Any
 from uuid import uuid4
 
 from firstsight.errors import CatalogError, MediaError
+from firstsight.indexer.catalog import CatalogOptions
 from firstsight.service.database_pool import DatabasePool
 from firstsight.service.inputs.request_pictures import PictureReader, is_http_url
 from firstsight.service.inputs.uploads import FOLDER, Uploads
 from firstsight.service.json_responses import strip_local_folders
 from firstsight.service.service_settings import ServiceSettings
+
+_OPTIONS = CatalogOptions(infer_types=False)  # single items are no reason to change a column: "38" today, "XL" tomorrow
 
 
 def index_rows(
@@ -49,7 +52,7 @@ def index_rows(
                 catalogue.write_text("".join(json.dumps(row) + "\n" for row in stored), encoding="utf-8")
                 item_ids = [str(row["item_id"]) for row in stored]
                 before = uploads.names_of_items(db, item_ids)
-                report = db.index(catalogue, wait_s=settings.max_wait_s)
+                report = db.index(catalogue, options=_OPTIONS, wait_s=settings.max_wait_s)
                 uploads.drop_unused(db, before)
                 if report.counts.failed_media or report.counts.failed_texts:
                     failures = [row for row in db.failures() if row["item_id"] in item_ids]

@@ -42,3 +42,44 @@ def test_without_events_status_says_how_to_add_some(run: Run, own_db: Path, tmp_
     code, _, err = run("events", "add", str(log), "--db", str(own_db))
     assert code == 1
     assert "--time-unit" in err
+
+
+def test_the_run_starts_with_the_columns_it_uses(run_on_terminal: Run, own_db: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text("customer_id,visitor_id,sku,note,date\nann,v1,x,,2026-05-01\n,v2,y,,2026-05-02\n")
+    code, out, err = run_on_terminal("events", "add", str(log), "--db", str(own_db))
+    assert code == 0
+    assert err.splitlines()[:6] == [
+        f"{log}: CSV",
+        "  for        column      filled  not used",
+        "  user_id    visitor_id  100%    customer_id",
+        "  item_id    sku         100%",
+        "  timestamp  date        100%",
+        "not read: note",
+    ]
+    assert out.splitlines()[1].split() == ["2", "2", "0", "0", "2"]
+    assert run_on_terminal("events", "add", str(log), "--db", str(own_db), "--quiet") == (0, "", "")
+
+
+def test_a_dry_run_shows_three_events_and_writes_none(run: Run, own_db: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text('who,"what, long",position\n' + "".join(f"ann,item-{n},{n}\n" for n in range(5)))
+    mapping = 'user_id=who,item_id="what, long"'
+    arguments = ["events", "add", str(log), "--db", str(own_db), "--map", mapping, "--order", "position"]
+    code, out, err = run(*arguments, "--dry-run", "--json")
+    said = json.loads(out)
+    assert code == 0
+    assert said["columns"] == {"user_id": ["who"], "item_id": ["what, long"]}
+    assert [event["item_id"] for event in said["events"]] == ["item-0", "item-1", "item-2"]
+    assert "  ann      item-2   2000-01-01 00:00:02         1" in err.splitlines()
+    assert "item-3" not in err
+    assert "recency has no meaning" in err
+    assert json.loads(run("events", "status", "--db", str(own_db), "--json")[1])["events"] == 0
+    said = json.loads(run(*arguments, "--json")[1])
+    assert (said["added"], said["time_unit"], said["order"]) == (5, "order", "position")
+
+
+def test_a_mapping_that_cannot_be_read_is_wrong_usage(run: Run, own_db: Path, tmp_path: Path) -> None:
+    code, _, err = run("events", "add", str(tmp_path / "log.csv"), "--db", str(own_db), "--map", "item=sku")
+    assert code == 2
+    assert "'item' is not one of" in err

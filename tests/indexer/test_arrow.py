@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstsight.errors import CatalogError
-from firstsight.indexer.formats.arrow.python_rows import source_of_rows
 from firstsight.indexer.formats.opening import open_source
 from firstsight.indexer.formats.source import EmbeddedMedium
+from firstsight.indexer.inputs.python_rows import source_of_rows
 from tests.indexer.shop import picture
 
 NS = pa.timestamp("ns")

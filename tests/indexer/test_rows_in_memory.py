@@ -20,7 +20,7 @@ from PIL import Image
 
 import firstsight
 from firstsight.errors import CatalogError
-from firstsight.indexer.formats.arrow.python_rows import source_of_rows
+from firstsight.indexer.inputs.python_rows import source_of_rows
 from tests.indexer.shop import ColourEncoder, picture
 
 PICTURES = [picture(n) for n in range(3)]

@@ -17,9 +17,12 @@ from hypothesis import strategies as st
 
 from firstsight.errors import CatalogError, QueryError
 from firstsight.recommend.events import event_log as events_module
+from firstsight.recommend.events import event_reader
 from firstsight.recommend.events.event_log import Events
+from firstsight.recommend.events.event_reader import EventOptions
 from firstsight.recommend.events.event_reports import AddedEvents
-from firstsight.recommend.events.event_rows import Event, detect_unit, unit_of
+from firstsight.recommend.events.event_rows import Event
+from firstsight.recommend.events.event_times import detect_unit, unit_of
 from firstsight.recommend.items import ItemSpace
 from tests.recommend.conftest import MakeStore, write_items
 from tests.recommend.synthetic_events import clustered_space
@@ -116,7 +119,7 @@ def test_times_that_cannot_be_told_are_never_guessed(log: Events, tmp_path: Path
     with pytest.raises(CatalogError, match="mixes timestamps"):
         log.add(lines(path, [row(timestamp=T), row(timestamp=T * 1000)]))
     assert log.status().events == 0
-    assert log.add(lines(path, [row(timestamp=n) for n in range(5)]), time_unit="s").added == 5
+    assert log.add(lines(path, [row(timestamp=n) for n in range(5)]), options=EventOptions(time_unit="s")).added == 5
     assert log.status().first == datetime.fromtimestamp(0, UTC)
 
 
@@ -124,7 +127,7 @@ def test_times_that_cannot_be_told_are_never_guessed(log: Events, tmp_path: Path
 def test_a_time_between_1995_and_2100_has_one_unit(second: int, unit: str) -> None:
     number = second * {"s": 1, "ms": 1_000, "us": 1_000_000}[unit]
     assert unit_of(number) == unit_of(str(number)) == unit
-    assert detect_unit([{"ts": number}], "a file") == unit
+    assert detect_unit([number], "a file") == unit
 
 
 def test_what_is_no_event_file_is_refused_whole(log: Events, tmp_path: Path) -> None:
@@ -136,7 +139,7 @@ def test_what_is_no_event_file_is_refused_whole(log: Events, tmp_path: Path) -> 
         with pytest.raises(CatalogError, match=message):
             log.add(lines(tmp_path / "log.jsonl", rows))
     with pytest.raises(CatalogError, match="fortnights"):
-        log.add(lines(tmp_path / "log.jsonl", [row()]), time_unit="fortnights")  # type: ignore[arg-type]
+        EventOptions(time_unit="fortnights")
 
 
 def test_events_on_unknown_items_wait_until_the_items_are_indexed(make_store: MakeStore, tmp_path: Path) -> None:
@@ -184,7 +187,7 @@ def test_without_events_the_answer_names_the_command(log: Events) -> None:
 def test_a_large_log_is_added_in_batches_and_users_are_found_by_an_index(
     log: Events, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events_module, "BATCH", 500)
+    monkeypatch.setattr(event_reader, "BATCH", 500)
     monkeypatch.setattr(events_module, "MIN_INDEXED_EVENTS", 1_000)
     rows = [row(f"u{n % 40}", f"i{n % 12:04d}", T + n) for n in range(2_000)]
     source, seen = lines(tmp_path / "log.jsonl", rows), []
@@ -201,7 +204,7 @@ def test_a_large_log_is_added_in_batches_and_users_are_found_by_an_index(
 def test_a_file_that_was_stopped_in_the_middle_is_added_again(
     log: Events, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events_module, "BATCH", 10)
+    monkeypatch.setattr(event_reader, "BATCH", 10)
     source = lines(tmp_path / "log.jsonl", [row(f"u{n % 4}", f"i{n % 12:04d}", T + n) for n in range(35)])
 
     def stop(so_far: AddedEvents) -> None:

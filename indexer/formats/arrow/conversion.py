@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias, cast
 from uuid import UUID
 
@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from firstsight.errors import CatalogError
 from firstsight.indexer.formats.arrow.arrow_times import dates, durations, times_of_day, timestamps
 from firstsight.indexer.formats.arrow.left_out import LONG_LISTS, MAX_NUMBERS, UNREADABLE, WRONG_TEXT, LeftOut
-from firstsight.indexer.formats.source import Row
 
 BATCH_ROWS: Final = 1_000
 """Maximum rows that are converted together: small enough for wide rows, large enough to be fast."""
@@ -62,7 +61,7 @@ class BatchReader:
     def __init__(self, left_out: LeftOut) -> None:
         self._left_out = left_out
 
-    def rows(self, batch: pa.RecordBatch) -> Iterator[Row]:
+    def rows(self, batch: pa.RecordBatch) -> Iterator[Mapping[str, object]]:
         """Yield the rows of a batch; values are converted a few megabytes at a time."""
         size = rows_per_batch(batch.num_rows, batch.nbytes)
         for start in range(0, batch.num_rows, size):

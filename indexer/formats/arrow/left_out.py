@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
-from firstsight.indexer.formats.source import EmbeddedMedium
+from firstsight.media.embedded_medium import EmbeddedMedium
 from firstsight.media.stored_files import is_medium
 
 MAX_NUMBERS: Final = 32

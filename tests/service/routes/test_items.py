@@ -216,3 +216,11 @@ def test_a_database_of_an_earlier_layout_is_read_until_the_first_post_upgrades_i
         assert client.post("/items", json={"items": [{"item_id": "new", "title": "A new thing"}]}).status_code == 200
         assert firstsight.open(db).status().layout == CURRENT_LAYOUT
         assert found() == before
+
+
+def test_posted_items_change_no_column(writable_client: TestClient) -> None:
+    for size in ("S", "38", "M"):
+        row = {"item_id": "shirt", "title": "Plain shirt", "cut": size}
+        answer = writable_client.post("/items", json={"items": [row]})
+        assert answer.status_code == 200, answer.text
+    assert writable_client.get("/items/shirt").json()["columns"]["cut"] == "M"

@@ -31,10 +31,10 @@ class LazyTable(Protocol):
 
 
 Rows: TypeAlias = "Iterable[Mapping[str, object]] | ArrowStream | BatchedTable | LazyTable"
-"""Rows in memory; `firstsight.indexer.formats.arrow.python_rows.source_of_rows` lists the kinds."""
+"""Rows in memory; `firstsight.indexer.inputs.python_rows.source_of_rows` lists the kinds."""
 
-CatalogueInput: TypeAlias = "str | os.PathLike[str] | Rows"
-"""A file, a folder, `-` for standard input, or rows in memory."""
+CatalogueInput: TypeAlias = "str | os.PathLike[str] | Rows | Source"
+"""A file, a folder, `-` for standard input, rows in memory, or an opened source."""
 
 
 def open_input(
@@ -53,6 +53,8 @@ def open_input(
         if root is not None:
             raise CatalogError(f"root is for rows in memory; media of {os.fspath(source)} start at its own folder")
         return open_source(os.fspath(source), encoding=encoding)
-    from firstsight.indexer.formats.arrow.python_rows import source_of_rows
+    if isinstance(source, Source):
+        return source
+    from firstsight.indexer.inputs.python_rows import source_of_rows
 
     return source_of_rows(source, root=None if root is None else Path(root))

@@ -25,13 +25,10 @@ class ArrowSource:
 
     name: str
     path: Path
+    root: Path
     place: str = "row"
     format: str = "Arrow"
     notes: Sequence[str] = ()
-
-    @property
-    def root(self) -> Path:
-        return self.path.parent
 
     def rows(self) -> Iterator[tuple[int, Row | BadRow]]:
         left_out = LeftOut()

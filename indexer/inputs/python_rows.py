@@ -18,8 +18,8 @@ import pyarrow as pa
 from firstsight.errors import CatalogError, first_line
 from firstsight.indexer.formats.arrow.conversion import BATCH_ROWS, BatchReader, check_column_names
 from firstsight.indexer.formats.arrow.left_out import LeftOut
-from firstsight.indexer.formats.arrow.python_values import plain_value
 from firstsight.indexer.formats.source import MEMORY, BadRow, Row, Source
+from firstsight.indexer.inputs.python_values import plain_value
 
 KINDS = (
     "a file or folder, a list of dicts, a pandas or polars DataFrame, an Arrow table, reader or dataset, or a Dataset "

@@ -16,7 +16,7 @@ from PIL import Image
 
 from firstsight.errors import MediaError
 from firstsight.indexer.formats.arrow.left_out import LONG_LISTS, MAX_NUMBERS, LeftOut
-from firstsight.indexer.formats.source import EmbeddedMedium
+from firstsight.media.embedded_medium import EmbeddedMedium
 from firstsight.media.pictures import open_picture
 
 MAX_DEPTH: Final = 20
