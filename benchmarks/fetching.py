@@ -25,8 +25,6 @@ from typing import Any
 import httpx
 
 from benchmarks.catalogues import make_catalogue
-from firstsight.indexer.assembly import PendingItem
-from firstsight.indexer.catalog import CatalogItem
 from firstsight.indexer.index_settings import IndexSettings
 from firstsight.indexer.loading import MediaJob, MediaLoader
 from firstsight.media.pictures import open_picture
@@ -95,10 +93,7 @@ def sequential(urls: Sequence[str]) -> int:
 
 def loader(urls: Sequence[str], policy: MediaPolicy) -> int:
     """Fetch by the index run's loader. Return the number of failures."""
-    jobs = []
-    for url in urls:
-        item = CatalogItem(url, "product", None, None, (url,), (), None, None, None, {})
-        jobs.append(MediaJob(PendingItem(item, "", "", False), "image", 0, url))
+    jobs = [MediaJob("image", url) for url in urls]
     with MediaLoader(policy, IndexSettings(), MIN_SIDE) as loading:
         return sum(not isinstance(loaded, list) for _, loaded in loading.load_ahead(jobs))
 

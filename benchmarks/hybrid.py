@@ -99,7 +99,8 @@ def make_queries(rows: Sequence[Row], make: Make, id_column: str) -> list[Labell
 def reciprocal_ranks(
     db: firstsight.Database, labelled: Sequence[LabelledQuery], id_column: str, **settings: object
 ) -> NDArray[np.float64]:
-    queries = [firstsight.Query(query.text, k=DEPTH, **settings) for query in labelled]  # type: ignore[arg-type]
+    every = {"k": DEPTH, "collapse": "none"}  # a label is one item, whatever its product
+    queries = [firstsight.Query(query.text, **every, **settings) for query in labelled]  # type: ignore[arg-type]
     ranks = []
     for query, results in zip(labelled, db.search(queries), strict=True):
         ids = [r.item_id if id_column == "item_id" else r.columns[id_column] for r in results]

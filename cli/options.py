@@ -47,6 +47,16 @@ Kinds = Annotated[
     panels.filters("--kind", metavar="KIND", help="Only items of this kind: product, video or live (repeatable)."),
 ]
 
+Collapse = Annotated[
+    str | None,
+    panels.filters(
+        "--collapse",
+        metavar="none",
+        help="Give none to list every variant. If the catalogue has group ids, the default is one of each product, "
+        "without the product of ITEM.",
+    ),
+]
+
 PoliciesFile = Annotated[
     Path | None,
     panels.policies(

@@ -69,6 +69,11 @@ def at_second(seconds: float | None) -> Cell:
     return Cell(seconds, clock(seconds))
 
 
+def shown_variants(variants: int | None) -> Cell:
+    """A number of variants, for people as "3 variants"; empty for them if an item has no other variants."""
+    return Cell(variants, "" if variants is None or variants < 2 else f"{variants:,} variants")
+
+
 def print_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows as CSV (RFC 4180) with a header: UTF-8, CRLF, quotes where needed.
 

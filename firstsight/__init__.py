@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from firstsight.encoders.base import Encoder, EncoderSpec
     from firstsight.encoders.encoder_options import EncoderOptions
     from firstsight.encoders.registry import load_encoder
-    from firstsight.indexer.catalog import CatalogOptions
+    from firstsight.indexer.columns.catalog_options import CatalogOptions
     from firstsight.indexer.index_report import Counts, IndexReport
     from firstsight.indexer.index_settings import IndexSettings
     from firstsight.media.policy import MediaPolicy
@@ -87,7 +87,7 @@ __all__ = [
 
 # imported at first use: lancedb and pyarrow take a second, too long for `firstsight --help`
 _LAZY = {
-    "CatalogOptions": "firstsight.indexer.catalog",
+    "CatalogOptions": "firstsight.indexer.columns.catalog_options",
     "ColumnStatus": "firstsight.api.status",
     "Counts": "firstsight.indexer.index_report",
     "Database": "firstsight.database",

@@ -25,7 +25,7 @@ from firstsight.encoders.base import ImageInput
 from firstsight.errors import FirstsightError, QueryError
 from firstsight.indexer.catalog import TIMES
 from firstsight.media.stored_media import open_address
-from firstsight.retrieval.query import Query
+from firstsight.retrieval.query import NO_COLLAPSE, Query
 from firstsight.retrieval.rerank.reranker import choose_rerankers
 from firstsight.retrieval.reranker_store import find_version, versions_to_evaluate
 from firstsight.retrieval.results import SearchResults, locate
@@ -242,11 +242,15 @@ class Database(
             upkeep=tuple(run for run in runs if run["settings"].get("kind") == "optimize"),
         )
 
-    def duplicates(self, *, items: Sequence[str] | None = None, **settings: Any) -> list[DuplicateGroup]:
+    def duplicates(
+        self, *, items: Sequence[str] | None = None, collapse: str | None = None, **settings: Any
+    ) -> list[DuplicateGroup]:
         """Find groups of near-duplicate items, the largest first, with the evidence for each pair.
 
         Args:
             items: item ids; returns only groups with one of them. None for all groups.
+            collapse: None leaves out pairs of two variants of one product, and lists the strongest pair of each two
+                products, if the database knows products; "none" lists every pair.
             settings: fields of `firstsight.duplicates.item_pairs.DuplicateSettings`: max_distance, min_cosine, …
 
         Raises:
@@ -255,14 +259,20 @@ class Database(
         """
         from firstsight.duplicates.groups import group_pairs
         from firstsight.duplicates.item_pairs import DuplicateSettings, find_duplicates
+        from firstsight.duplicates.product_pairs import pairs_between_products
 
         unknown = settings.keys() - {field.name for field in fields(DuplicateSettings)}
         if unknown:
             raise TypeError(f"duplicates() got an unexpected keyword argument {sorted(unknown)[0]!r}")
+        if collapse not in (None, NO_COLLAPSE):
+            raise QueryError(f"collapse is {collapse!r}; give none for pairs within a product, or leave it out")
         store = self._open()
         for missing in sorted(set(items or ()) - store.item_rows(items or ()).keys()):
             raise QueryError(f"there is no item {missing!r} in {self.uri}")
-        groups = group_pairs(find_duplicates(store, DuplicateSettings(**settings)))
+        pairs = find_duplicates(store, DuplicateSettings(**settings))
+        if collapse is None:
+            pairs = pairs_between_products(store, pairs, keep=set(items or ()))
+        groups = group_pairs(pairs)
         return groups if items is None else [group for group in groups if group.item_ids & set(items)]
 
     def evaluate(

@@ -22,10 +22,9 @@ from firstsight.storage.tables import Failure, Part
 
 
 @dataclass(frozen=True)
-class LoadedPicture:
-    """A decoded picture or frame, ready for the encoder."""
+class PictureInfo:
+    """Origin and fingerprint of a picture or frame; its view has the same fields."""
 
-    picture: Image
     uri: str
     time_s: float | None = None  # second of a frame in its video
     start_s: float | None = None  # start of the shot that the frame shows
@@ -34,7 +33,15 @@ class LoadedPicture:
     version: str | None = None  # ETag or Last-Modified from its server
 
 
-_PICTURE_FIELDS = tuple(field.name for field in fields(LoadedPicture) if field.name != "picture")
+_PICTURE_FIELDS = tuple(field.name for field in fields(PictureInfo))
+
+
+@dataclass(frozen=True)
+class LoadedPicture:
+    """A decoded picture or frame, ready for the encoder."""
+
+    picture: Image
+    info: PictureInfo
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,7 @@ class PendingItem:
     digest: str
     row_digest: str
     replaces: bool  # the database has an older version of the item
-    waiting: int = 0  # media that are not loaded yet, plus pictures and texts that are not encoded yet
+    waiting: int = 0  # media and texts that are not encoded yet
     views: list[View] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
 
@@ -69,15 +76,15 @@ class PendingItem:
         """Text of the title view: the title, else the text; None without both."""
         return self.item.title or self.item.text
 
-    def add_view(self, part: Part, place: str, vector: Vector, loaded: LoadedPicture | None = None) -> None:
+    def add_view(self, part: Part, place: str, vector: Vector, info: PictureInfo | None = None) -> None:
         """Add an encoded view.
 
         Args:
             place: suffix of the view id that distinguishes views of one part, such as "-0" or "-0-3".
-            loaded: the picture or frame; None for a title.
+            info: of the picture or frame; None for a title.
         """
         view_id = f"{self.item.item_id}#{part}{place}"
-        shown = {} if loaded is None else {name: getattr(loaded, name) for name in _PICTURE_FIELDS}
+        shown = {} if info is None else vars(info)
         self.views.append(View(view_id, part, vector, **shown))
 
     def fail(self, stage: str, uri: str, error: MediaError) -> None:

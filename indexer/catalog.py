@@ -1,127 +1,69 @@
-"""The columns of a catalogue, and the check of all rows before anything is encoded.
+"""The check of all rows of a catalogue before anything is encoded, and its items.
 
-A catalogue is read twice. The first pass checks each row, finds repeated ids and decides the kind of each column. It
-takes seconds where encoding takes hours, so a mistake in row 90,000 is reported at once. The second pass yields the
-items. A temporary SQLite file holds the ids, so memory stays constant for any size.
+A catalogue is read twice. The first pass decides from the first rows what each column is used for, checks each row,
+finds repeated ids and variants of products, and decides the kind of each column. It takes seconds where encoding takes
+hours, so a mistake in row 90,000 is reported at once. The second pass yields the items. A temporary SQLite file holds
+the ids and the merged variants, so memory stays constant for any size.
 """
 
 from __future__ import annotations
 
 import difflib
-import json
-import re
+import itertools
 import sqlite3
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from datetime import date, datetime
 from pathlib import Path
-from typing import Literal, get_args
 
 from firstsight.errors import CatalogError
 from firstsight.indexer.column_types import ColumnTypes
-from firstsight.indexer.column_values import ColumnValue, WrongKindError, as_text, as_utc
-from firstsight.indexer.formats.source import BadRow, EmbeddedMedium, Row, Source
-from firstsight.indexer.media_columns import MediaColumns, MediaField
-from firstsight.storage.columns import ColumnKind
-
-ItemKind = Literal["product", "video", "live"]
-KINDS: tuple[ItemKind, ...] = get_args(ItemKind)
-
-TIMES = ("created_at", "starts_at", "expires_at")
-KNOWN = ("item_id", "kind", "title", "text", "images", "videos", *TIMES)
-RESERVED = frozenset(
-    {
-        *("vector", "digest", "row_digest", "catalog_dir", "indexed_at", "run_id"),
-        *("safety_decision", "safety_scores", "safety_policy_version", "safety_min_age"),
-    }
-)  # columns that firstsight adds to the items table
+from firstsight.indexer.column_values import ColumnValue, WrongKindError
+from firstsight.indexer.columns.catalog_options import FIELDS as FIELDS
+from firstsight.indexer.columns.catalog_options import KINDS as KINDS
+from firstsight.indexer.columns.catalog_options import KNOWN, MEDIA, PRICES, VARIANT_IDS
+from firstsight.indexer.columns.catalog_options import TIMES as TIMES
+from firstsight.indexer.columns.catalog_options import CatalogOptions as CatalogOptions
+from firstsight.indexer.columns.catalog_options import ItemKind as ItemKind
+from firstsight.indexer.columns.column_plan import ColumnPlan, ColumnUse
+from firstsight.indexer.columns.make_plan import make_plan
+from firstsight.indexer.columns.mapping_text import format_mapping, format_names, near
+from firstsight.indexer.columns.mapping_text import parse_mapping as parse_mapping
+from firstsight.indexer.columns.media_values import MediaFinder
+from firstsight.indexer.columns.sample import is_empty, sample_of, take_rows
+from firstsight.indexer.columns.unused_media import MediaColumns
+from firstsight.indexer.formats.source import BadRow, Row, Source
+from firstsight.indexer.row_reader import MAX_ID as MAX_ID
+from firstsight.indexer.row_reader import CatalogItem as CatalogItem
+from firstsight.indexer.row_reader import RowReader, placeholder_address
+from firstsight.indexer.stored_names import CONTROL_CHARACTERS as CONTROL_CHARACTERS
+from firstsight.indexer.variants import VariantRow, Variants
+from firstsight.storage.columns import ColumnKind, types_option
 
 SHOWN_PROBLEMS = 10
-MAX_ID = 512  # characters; a longer id is probably a wrong --map
-CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-UNUSABLE_NAME = re.compile(r"^_|^\s*$|[.`]|" + CONTROL_CHARACTERS.pattern)
-"""Column names that LanceDB cannot store or a filter cannot contain; LanceDB reserves names that start with _."""
+MAX_NO_PRICES = 0.05  # share of a price column's values that may be no prices; they are left empty
+_SHOWN_COLUMNS = 40  # in a message
+_SHOWN_EXAMPLE = 60  # characters
 
 
 class FatalCatalogError(CatalogError):
     """A mistake in the columns, which affects every row; reported once."""
 
 
-@dataclass(frozen=True, slots=True)
-class CatalogItem:
-    """A checked row of a catalogue."""
-
-    item_id: str
-    kind: ItemKind
-    title: str | None
-    text: str | None
-    images: tuple[str, ...]
-    videos: tuple[str, ...]
-    created_at: datetime | None
-    starts_at: datetime | None
-    expires_at: datetime | None
-    columns: Mapping[str, ColumnValue]
-
-
-@dataclass(frozen=True)
-class CatalogOptions:
-    """Options for reading the columns of a catalogue; the command line has one option for each field."""
-
-    mapping: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Names of the catalogue's columns, by our name: `{"title": ("name",)}`. Several for images and videos only."""
-
-    drop: frozenset[str] = frozenset()
-    """Columns of the catalogue that are ignored."""
-
-    types: Mapping[str, ColumnKind] = field(default_factory=dict)
-    """Types of the catalogue's own columns: "text", "number", "flag" or "time"."""
-
-    infer_types: bool = True
-    """Whether a stored text column takes the type of its values once all of them have it."""
-
-    encoding: str = "utf-8"
-    """Encoding of text formats."""
-
-    list_separator: str = "|"
-    """Separator between the media in one text."""
-
-    skip_bad_rows: bool = False
-    """Leave unusable rows out. If False, one such row refuses the catalogue."""
-
-
-def parse_mapping(text: str) -> dict[str, tuple[str, ...]]:
-    """Parse `--map`: `title=name,images=front+back` gives {"title": ("name",), "images": ("front", "back")}.
-
-    Raises:
-        CatalogError: the text has another form, or maps to an unknown column.
-    """
-    mapping: dict[str, tuple[str, ...]] = {}
-    for pair in filter(None, (part.strip() for part in text.split(","))):
-        ours, equals, theirs = (part.strip() for part in pair.partition("="))
-        names = tuple(name.strip() for name in theirs.split("+"))
-        if not equals or not all(names):
-            raise CatalogError(f"--map {pair!r} is not of the form OURS=THEIRS, such as title=name")
-        if ours not in KNOWN:
-            raise CatalogError(f"--map {pair!r}: {ours!r} is not one of {', '.join(KNOWN)}")
-        if len(names) > 1 and ours not in {"images", "videos"}:
-            raise CatalogError(f"--map {pair!r}: only images and videos can come from several columns")
-        mapping[ours] = names
-    return mapping
-
-
 class Catalog:
     """A checked catalogue. Get it from `check_catalog`; close it to remove its temporary file.
 
     Attributes:
-        kinds: kind of each of the catalogue's own columns, by name.
+        plan: what each column is used for.
+        kinds: kind of each column of the database that the catalogue fills, by name.
         problems: messages of the first bad rows, at most `SHOWN_PROBLEMS`.
         bad_rows: number of unusable rows.
-        size: number of usable rows.
-        media: columns that look like pictures or videos.
+        size: number of items.
+        media: columns that look like pictures or videos and are not used.
         types: decides the kinds; converts stored columns before the first write.
-        store_medium: stores a picture or video that a row holds, and returns its address; set it before `items`.
+        variant_columns: columns that tell variants of a product apart, with their values, at most 1,000 in all.
+        merged_rows: number of rows that belong to the item of an earlier row, as variants with the same pictures.
     """
 
     def __init__(self, source: Source, options: CatalogOptions, types: ColumnTypes) -> None:
@@ -129,23 +71,13 @@ class Catalog:
         self.options = options
         self.types = types
         self.kinds: dict[str, ColumnKind] = {}
-        self.store_medium: Callable[[bytes], str] = lambda data: "stored://"  # the check of the rows stores nothing
         self.problems: list[str] = []
         self.bad_rows = 0
         self.size = 0
-        mapped = {name for ours in KNOWN for name in self._theirs(ours)}
-        self._not_own = mapped | set(KNOWN) | options.drop
-        media = {name for ours in ("images", "videos") for name in self._theirs(ours)}
-        self.media = MediaColumns(
-            used=media,
-            others=(mapped - media) | options.drop,
-            mapping=options.mapping,
-            dropped=options.drop,
-            separator=options.list_separator,
-            root=source.root,
-        )
-        self._met: set[str] = set()  # column names in the rows so far
-        self._names = {name: name for name in KNOWN}  # names of used columns, by their lower case
+        self.variant_columns: dict[str, tuple[str, ...]] = {}
+        self._price_notes: dict[str, str] = {}
+        self._filled: Counter[str] = Counter()
+        self._examples: dict[str, str] = {}  # first value of each column; also all column names so far
         self._file = tempfile.NamedTemporaryFile(prefix="firstsight-ids-", suffix=".sqlite")  # noqa: SIM115
         self._ids = sqlite3.connect(self._file.name, isolation_level=None, check_same_thread=False)
         self._ids.execute("PRAGMA journal_mode = OFF")
@@ -159,36 +91,68 @@ class Catalog:
         self._ids.close()
         self._file.close()
 
+    @property
+    def plan(self) -> ColumnPlan:
+        return self._reader.plan
+
+    @property
+    def store_medium(self) -> Callable[[bytes], str]:
+        """Stores a picture or video whose bytes are in a row, and returns its address; set it before `items`."""
+        return self._reader.store_medium
+
+    @store_medium.setter
+    def store_medium(self, store: Callable[[bytes], str]) -> None:
+        self._reader.store_medium = store
+
+    @property
+    def merged_rows(self) -> int:
+        return self._variants.merged
+
     def items(self) -> Iterator[CatalogItem]:
-        """Yield all usable items in the catalogue's order.
+        """Yield all items in the catalogue's order; merged variants have the place of their first row.
 
         Raises:
             CatalogError: the catalogue has changed since its check, or cannot be read.
         """
         for place, row in self.source.rows():
-            if self._is_bad(place) or isinstance(row, BadRow):
+            if self._is_bad(place) or isinstance(row, BadRow) or self._variants.is_merged(place):
                 continue
             try:
-                item = self._item(row)
+                item = self._variants.complete(self._item(row), place, self._convert, self.store_medium)
             except WrongKindError:
                 raise CatalogError(f"{self.source.name} changed during the run; run again") from None
             yield item
 
     def has(self, item_ids: Sequence[str], *, usable: bool = False) -> set[str]:
-        """Return the ids that the catalogue has; ids of unusable rows count, unless `usable`."""
+        """Return the ids that the catalogue has as items; merged variants do not count.
+
+        Args:
+            usable: leave out the ids of unusable rows.
+        """
         present: set[str] = set()
         for start in range(0, len(item_ids), 500):
             part = item_ids[start : start + 500]
             marks = ",".join("?" * len(part))
-            query = f"SELECT item_id FROM ids WHERE item_id IN ({marks})"  # noqa: S608 - question marks only
+            query = f"SELECT item_id, place FROM ids WHERE item_id IN ({marks})"  # noqa: S608 - question marks only
             query += " AND place NOT IN bad" if usable else ""
-            present.update(row[0] for row in self._ids.execute(query, part))
+            found = self._ids.execute(query, part).fetchall()
+            present.update(item_id for item_id, place in found if not self._variants.is_merged(place))
         return present
+
+    def merged_ids(self) -> Iterator[list[str]]:
+        """Yield the ids of rows that belong to the item of an earlier row, at most 1,000 at a time."""
+        return self._variants.merged_ids()
+
+    def columns(self) -> tuple[ColumnUse, ...]:
+        """The use of each column, in the catalogue's order."""
+        return tuple(self._use(name) for name in self._examples)
 
     def check(self, stored_kinds: Mapping[str, ColumnKind]) -> None:
         """Read and check all rows; see `check_catalog`."""
-        self._names.update((name.lower(), name) for name in stored_kinds)
-        for place, row in self.source.rows():
+        rows = self.source.rows()
+        first_rows = take_rows(rows)
+        self._prepare(first_rows, stored_kinds)
+        for place, row in itertools.chain(first_rows, rows):
             self.size += 1
             try:
                 if isinstance(row, BadRow):
@@ -202,13 +166,67 @@ class Catalog:
         if not self.size:
             raise CatalogError(f"{self.source.name} has no rows; nothing to index")
         self._check_mapping()
-        self.types.check_names(known=self._not_own - self.options.drop, met=self._met)
+        self._check_types()
         if self.bad_rows and not self.options.skip_bad_rows:
             raise CatalogError(self._summary())
         if self.bad_rows == self.size:
             raise CatalogError(f"no row can be used. {self._summary()}")
-        self.size -= self.bad_rows
+        self.size -= self.bad_rows + self.merged_rows
+        self._settle_kinds(stored_kinds)
+        self.variant_columns = self._variants.columns()
+
+    def _prepare(self, first_rows: Sequence[tuple[int, Row | BadRow]], stored: Mapping[str, ColumnKind]) -> None:
+        finder = MediaFinder(self.source.root, self.options.list_separator)
+        plan = make_plan(sample_of(first_rows), self.options, stored, finder)
+        self._reader = RowReader(plan, self.options, finder, stored)
+        self._text_columns = {plan.shop_names[ours] for ours in ("group_id", "category", "currency")}
+        self.media = MediaColumns(
+            used=plan.media,
+            others={*plan.fields.values(), *plan.not_media, *self.options.drop},
+            options=self.options,
+            finder=finder,
+        )
+        try:
+            candidates = [
+                stored_name for name in plan.variant_candidates if (stored_name := self._reader.names.of(name))
+            ]
+        except CatalogError as error:
+            raise self._fatal(str(error)) from None
+        self._variants = Variants(self._ids, self.options.variants, sorted(candidates))
+
+    def _settle_kinds(self, stored: Mapping[str, ColumnKind]) -> None:
+        for name in self._variants.joined:
+            if stored.get(name, "text") == "text":
+                self.types.note(name, "text")
+        for ours in PRICES:
+            name = self.plan.shop_names[ours]
+            if self._reader.no_prices[ours] > MAX_NO_PRICES * self._reader.prices[ours]:
+                self._keep_text_prices(ours, name, stored)
+            self._price_notes[ours] = self._reader.describe_prices(ours, as_text=self.types.kinds().get(name) == "text")
         self.kinds = self.types.kinds()
+        if self.plan.currency_from_price and "text" in {self.kinds.get(self.plan.shop_names[ours]) for ours in PRICES}:
+            self.kinds.pop(self.plan.shop_names["currency"], None)
+        if self.merged_rows:
+            self.kinds[VARIANT_IDS] = stored.get(VARIANT_IDS, "text")
+
+    def _keep_text_prices(self, ours: str, name: str, stored: Mapping[str, ColumnKind]) -> None:
+        """Keep the texts of a price column, because many of its values are no prices."""
+        reader, column = self._reader, self.plan.fields.get(ours, ours)
+        if self.options.types.get(name, stored.get(name, "text")) != "text":
+            raise self._fatal(
+                f"column {column!r}: {reader.no_prices[ours]:,} of {reader.prices[ours]:,} values are no prices "
+                f"({reader.no_price_examples[ours]}), but column {name!r} has numbers; correct them, use "
+                f"{types_option(name, 'text')}, or --drop {format_names([column])}"
+            )
+        self.types.note(name, "text")
+
+    def _check_types(self) -> None:
+        own = {stored_as for name in self._examples if (stored_as := self._reader.names.of(name))}
+        own |= self.types.kinds().keys()
+        try:
+            self.types.check_names(known=({*KNOWN, *self._examples} - own), met=own)
+        except CatalogError as error:
+            raise self._fatal(str(error)) from None
 
     def _is_bad(self, place: int) -> bool:
         return bool(self.bad_rows) and bool(self._ids.execute("SELECT 1 FROM bad WHERE place = ?", (place,)).fetchone())
@@ -234,138 +252,98 @@ class Catalog:
         Raises:
             FatalCatalogError: a column cannot be stored, or no column has the ids.
         """
-        if not self._met and not any(name in row for name in self._theirs("item_id")):
-            missing = self._theirs("item_id")[0]
-            near = difflib.get_close_matches(missing, list(row), n=1, cutoff=0.3)
-            hint = near[0] if near else next(iter(row), "sku")
-            raise self._fatal(
-                f"{self.source.place} {place}: no column {missing!r}; the columns are {', '.join(row)}. "
-                f"Name yours with --map item_id={hint}"
-            )
-        for name in [name for name in row if name not in self._met]:  # in the order of the row
-            self._met.add(name)
-            if name not in self._not_own:
-                self._check_name(name)
+        if not self._examples and not self._reader.has_id(row):
+            raise self._fatal(f"{self.source.place} {place}: {self._no_id(row)}")
+        for name, value in row.items():
+            if not is_empty(value):
+                self._filled[name] += 1
+            if not self._examples.get(name):
+                if name not in self._examples:
+                    try:
+                        self._reader.names.of(name)
+                    except CatalogError as error:
+                        raise self._fatal(str(error)) from None
+                self._examples[name] = _shown(value)
 
-    def _check_name(self, name: str) -> None:
-        if name.lower() in RESERVED:
-            raise self._fatal(f"column {name!r} has a name that firstsight reserves; rename it or --drop {name}")
-        if UNUSABLE_NAME.search(name):
-            raise self._fatal(
-                f"column {name!r} cannot be stored under this name; rename it or --drop {name}. A name must not be "
-                "empty, start with _ or contain a dot, backtick or control character"
-            )
-        other = self._names.setdefault(name.lower(), name)
-        if other != name:
-            remedy = f"read it with --map {other}={name}, or leave it out with" if other in KNOWN else "rename one or"
-            raise self._fatal(f"columns {other!r} and {name!r} differ only in case; {remedy} --drop {name}")
+    def _no_id(self, row: Row) -> str:
+        missing = self.plan.fields.get("item_id", "item_id")
+        names = list(row)[:_SHOWN_COLUMNS]
+        found = difflib.get_close_matches(missing, names, n=1, cutoff=0.3)
+        hint = next(iter(self.plan.rejected_ids), found[0] if found else next(iter(row), "sku"))
+        reasons = "".join(f"; {name!r} is not used: {why}" for name, why in list(self.plan.rejected_ids.items())[:3])
+        more = ", …" if len(row) > len(names) else ""
+        return (
+            f"no column {missing!r}; the columns are {', '.join(names)}{more}{reasons}. "
+            f"Name yours with --map {format_mapping({'item_id': (hint,)})}"
+        )
 
     def _check_mapping(self) -> None:
+        names = [name for theirs in self.options.mapping.values() for name in theirs]
         for ours, theirs in self.options.mapping.items():
             for name in theirs:
-                if self._met and name not in self._met:
-                    has = ", ".join(sorted(self._met))
-                    raise self._fatal(f"--map {ours}={name}: there is no column {name!r}; the columns are {has}")
+                if self._examples and name not in self._examples:
+                    others = [other for other in self._examples if other not in names]
+                    has = ", ".join(sorted(self._examples)[:_SHOWN_COLUMNS])
+                    raise self._fatal(
+                        f"--map {format_mapping({ours: (name,)})}: there is no column {name!r}; "
+                        f"the columns are {has}{near(name, others)}"
+                    )
 
     def _fatal(self, message: str) -> CatalogError:
         return FatalCatalogError(f"{self.source.name}, {message}")
 
     def _check_row(self, row: Row, place: int) -> None:
-        item_id = self._id(row)
+        item_id = self._reader.item_id(row)
         first = self._ids.execute("SELECT place FROM ids WHERE item_id = ?", (item_id,)).fetchone()
         if first is not None:
-            raise CatalogError(f"item_id {item_id!r} is already in {self.source.place} {first[0]}")
+            column = self.plan.fields["item_id"]
+            called = "" if column == "item_id" else f" (column {column!r})"
+            raise CatalogError(f"item_id {item_id!r}{called} is already in {self.source.place} {first[0]}")
         # before other checks: --prune must not remove an item because its row is bad today
         self._ids.execute("INSERT INTO ids VALUES (?, ?)", (item_id, place))
-        known = self._known(row)
-        kinds = {name: self.types.check(name, value) for name, value in self._own(row)}
+        group = self._reader.group(row)
+        self._reader.store_medium = placeholder_address if group is None else self._keep_medium
+        known = self._reader.known(row)
+        self._reader.store_medium = placeholder_address
+        own = dict(self._reader.own(row))
+        kinds = {name: self.types.check(name, value) for name, value in own.items()}
         for name, kind in kinds.items():  # once the whole row can be used
-            self.types.note(name, kind)
-        fields: tuple[MediaField, ...] = ("images", "videos")
-        self.media.see(row, used=[ours for ours in fields if known[ours]])
+            self.types.note(name, "text" if kind and name in self._text_columns else kind)
+        self.media.see(row, used=[ours for ours in MEDIA if known[ours]])
+        if group is not None:
+            self._variants.add(VariantRow(place, item_id, group, known, own))
+
+    def _keep_medium(self, data: bytes) -> str:
+        address = placeholder_address(data)
+        self._variants.keep_medium(address, data)
+        return address
+
+    def _convert(self, name: str, value: object) -> ColumnValue:
+        return self.types.convert(name, value, self.kinds[name]) if name in self.kinds else None
 
     def _item(self, row: Row) -> CatalogItem:
+        own = dict(self._reader.own(row))
+        for ours in PRICES:  # a column with other texts than prices keeps its texts
+            name = self.plan.shop_names[ours]
+            if self.kinds.get(name) == "text" and name in own:
+                own[name] = self._reader.raw_price(row, ours)
         return CatalogItem(
-            item_id=self._id(row),
-            columns={
-                name: self.types.convert(name, value, self.kinds[name])
-                for name, value in self._own(row)
-                if name in self.kinds
-            },
-            **self._known(row),  # type: ignore[arg-type]  # the keys are fields of CatalogItem
+            item_id=self._reader.item_id(row),
+            columns={name: self._convert(name, value) for name, value in own.items() if name in self.kinds},
+            **self._reader.known(row),  # type: ignore[arg-type]  # the keys are fields of CatalogItem
         )
 
-    def _known(self, row: Row) -> dict[str, object]:
-        kind = self._text(row, "kind") or "product"
-        if kind not in KINDS:
-            raise CatalogError(f"kind {kind!r} is not one of {', '.join(KINDS)}")
-        return {
-            "kind": kind,
-            "title": self._text(row, "title"),
-            "text": self._text(row, "text"),
-            "images": self._media(row, "images"),
-            "videos": self._media(row, "videos"),
-            **{name: self._time(row, name) for name in TIMES},
-        }
-
-    def _id(self, row: Row) -> str:
-        item_id = self._text(row, "item_id")
-        if item_id is None:
-            raise CatalogError("item_id is empty; every row needs one")
-        if len(item_id) > MAX_ID:
-            raise CatalogError(f"item_id {item_id[:40]!r}… has {len(item_id):,} characters; the maximum is {MAX_ID}")
-        if CONTROL_CHARACTERS.search(item_id):
-            raise CatalogError(f"item_id {item_id!r} contains control characters; remove them")
-        return item_id
-
-    def _text(self, row: Row, ours: str) -> str | None:
-        value = row.get(self._theirs(ours)[0])
-        if value is None or (isinstance(value, float) and value != value):
-            return None
-        if isinstance(value, list | dict | bytes | EmbeddedMedium):
-            raise CatalogError(f"{ours} must be text, not {type(value).__name__}")
-        return as_text(value).strip() or None
-
-    def _media(self, row: Row, ours: str) -> tuple[str, ...]:
-        return tuple(uri for name in self._theirs(ours) for uri in self._uris(row.get(name), ours))
-
-    def _uris(self, value: object, ours: str) -> Iterable[str]:
-        if value is None or value != value:
-            return ()
-        if isinstance(value, EmbeddedMedium):
-            return [self.store_medium(value.data)]
-        if isinstance(value, str):
-            text = value.strip()
-            if not text.startswith("["):
-                return [uri for part in text.split(self.options.list_separator) if (uri := part.strip())]
-            try:
-                value = json.loads(text)
-            except json.JSONDecodeError as error:
-                raise CatalogError(f"{ours} starts with [ but is not a JSON list ({error})") from None
-        if not isinstance(value, list) or not all(isinstance(uri, str | EmbeddedMedium | None) for uri in value):
-            raise CatalogError(f"{ours} must be text or a list of texts, not {value!r:.80}")
-        return [address for uri in value if uri is not None and (address := self._address(uri))]
-
-    def _address(self, medium: str | EmbeddedMedium) -> str:
-        return self.store_medium(medium.data) if isinstance(medium, EmbeddedMedium) else medium.strip()
-
-    def _time(self, row: Row, ours: str) -> datetime | None:
-        value = row.get(self._theirs(ours)[0])
-        if value is None or value == "":
-            return None
-        try:
-            if isinstance(value, date):
-                return as_utc(value)
-            return as_utc(datetime.fromisoformat(str(value).strip()))
-        except (ValueError, OverflowError):  # OverflowError: before year 1 in UTC
-            raise CatalogError(f"{ours} {value!r} is not an ISO 8601 time such as 2026-05-01T12:00:00Z") from None
-
-    def _theirs(self, ours: str) -> Sequence[str]:
-        return self.options.mapping.get(ours, (ours,))
-
-    def _own(self, row: Row) -> Iterator[tuple[str, object]]:
-        """Yield the catalogue's own columns: neither known, nor mapped to known ones, nor dropped."""
-        return ((name, value) for name, value in row.items() if name not in self._not_own)
+    def _use(self, name: str) -> ColumnUse:
+        ours = self.plan.field_of(name)
+        stored_as = self._reader.names.of(name)
+        note = self.plan.notes.get(name, "") or self._price_notes.get(ours, "")
+        if name in self.options.drop:
+            note = "dropped"
+        elif not stored_as and ours in self.plan.shop_names:
+            stored_as = self.plan.shop_names[ours]
+        share = self._filled[name] / max(self.size + self.bad_rows + self.merged_rows, 1)
+        stored_as = stored_as if stored_as in self.kinds else ""
+        return ColumnUse(name, ours, stored_as, share, self._examples[name], note)
 
 
 def check_catalog(
@@ -376,7 +354,7 @@ def check_catalog(
     chosen: Collection[str] = (),
     may_convert: bool = True,
 ) -> Catalog:
-    """Check a whole catalogue and decide the kinds of its columns.
+    """Check a whole catalogue, decide what its columns are used for, and decide their kinds.
 
     Args:
         source: from `open_source`.
@@ -386,8 +364,8 @@ def check_catalog(
         may_convert: whether the run may change the types of stored columns.
 
     Raises:
-        CatalogError: the catalogue cannot be read, is empty or has no item_id column; or, unless `skip_bad_rows`, a row
-            is malformed or repeats an id. The message lists the first ten such rows.
+        CatalogError: the catalogue cannot be read, is empty or has no column with ids; or, unless `skip_bad_rows`, a
+            row is malformed or repeats an id. The message lists the first ten such rows.
     """
     with ExitStack() as undo:
         try:
@@ -408,3 +386,10 @@ def check_catalog(
 def catalog_root(catalog: Catalog) -> Path:
     """The folder that relative media paths start from."""
     return catalog.source.root.resolve()
+
+
+def _shown(value: object) -> str:
+    if is_empty(value):
+        return ""
+    text = " ".join(str(value)[:1_000].split()) if not isinstance(value, bytes) else "binary data"
+    return text if len(text) <= _SHOWN_EXAMPLE else text[: _SHOWN_EXAMPLE - 1] + "…"

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from firstsight.duplicates.item_pairs import DuplicatePair
 from firstsight.indexer.column_types import TypeChange
-from firstsight.indexer.media_columns import UnusedMedia
+from firstsight.indexer.columns.column_plan import ColumnUse
+from firstsight.indexer.columns.unused_media import UnusedMedia
 
 
 @dataclass
@@ -21,10 +22,11 @@ class Counts:
     empty: int = 0  # encoded items with no title, text, picture or video
     skipped_rows: int = 0  # catalogue rows left out by --skip-bad-rows
     pruned: int = 0  # removed, because the catalogue has dropped them
-    pictures: int = 0  # catalogue pictures encoded
-    frames: int = 0  # video frames encoded
+    pictures: int = 0  # encoded pictures of items
+    frames: int = 0  # encoded video frames of items
     texts: int = 0  # titles encoded
-    media: int = 0  # pictures and videos tried
+    media: int = 0  # pictures and videos tried, once for each item that uses them
+    shared_media: int = 0  # of `media`: those that an earlier item had fetched and encoded
     failed_media: int = 0  # pictures and videos that could not be used
     failed_texts: int = 0  # titles that the encoder failed on
     duplicates: int = 0  # encoded items that are near-duplicates of another item; 0 without the check
@@ -48,5 +50,10 @@ class IndexReport:
     reasons: dict[str, int] = field(default_factory=dict)  # failure reason -> number of media
     duplicates: tuple[DuplicatePair, ...] = ()  # near-duplicates of encoded items; empty without the check
     unused_media: tuple[UnusedMedia, ...] = ()  # unused columns that look like pictures or videos
-    no_media_used: bool = False  # True if such a column exists and the run used no picture, or no medium at all
     type_changes: tuple[TypeChange, ...] = ()  # columns that changed their type, or stayed text because of a value
+    format: str = ""  # of the catalogue, such as "CSV"
+    columns: tuple[ColumnUse, ...] = ()  # what each column of the catalogue is used for
+    notes: tuple[str, ...] = ()  # sentences about the catalogue, such as files that were left out
+    merged_variants: int = 0  # rows that belong to the item of an earlier variant
+    stored_variants: int = 0  # items of earlier runs that are such variants now; `prune` removes them
+    no_media_used: bool = False  # True if such a column exists and the run used no picture, or no medium at all

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Literal
 
 from firstsight.errors import MediaError
-from firstsight.indexer.assembly import LoadedPicture, PendingItem
+from firstsight.indexer.assembly import LoadedPicture, PictureInfo
 from firstsight.indexer.fetch_queue import BufferedBytes, FetchQueue
 from firstsight.indexer.index_settings import IndexSettings
 from firstsight.media.decode.picture_decoder import PictureDecoder
@@ -33,13 +33,11 @@ USUAL_FRAMES = 16
 """Estimated frames of a video before it is decoded: most videos are short and give fewer than their rule allows."""
 
 
-@dataclass
+@dataclass(eq=False)
 class MediaJob:
-    """A picture or video of an item, to be fetched and decoded."""
+    """A picture or video to be fetched and decoded."""
 
-    pending: PendingItem
     medium: Literal["image", "video"]
-    index: int  # position among the item's pictures, or among its videos
     uri: str
     stage: Literal["fetch", "decode"] = "fetch"  # the stage that an error belongs to
 
@@ -110,24 +108,34 @@ class MediaLoader:
             if queued.fetched and (queued.decoding is None or queued.decoding.cancelled()):
                 queued.fetched.close()
 
-    def load_ahead(self, jobs: Iterable[MediaJob]) -> Iterator[tuple[MediaJob, list[LoadedPicture] | MediaError]]:
+    def load_ahead(
+        self, jobs: Iterable[MediaJob | None]
+    ) -> Iterator[tuple[MediaJob, list[LoadedPicture] | MediaError]]:
         """Yield each job with its pictures, or with the error that it met.
 
         Local media come in the order of the jobs. A remote medium comes once it has arrived, before later jobs that
         have arrived too. The calling thread reads `jobs` ahead, limited by `pictures_ahead` and `media_ahead`.
+
+        Args:
+            jobs: None stands for a pause: the next result comes before the next job is read.
         """
         waiting_jobs = iter(jobs)
         more = True
         number = 0
         while True:
-            while more and self._has_room():
-                job = next(waiting_jobs, None)
-                if job is None:
+            paused = False
+            while more and not paused and self._has_room():
+                try:
+                    job = next(waiting_jobs)
+                except StopIteration:
                     more = False
+                    break
+                if job is None:
+                    paused = True
                 else:
                     self._begin(_QueuedJob(number, job, host_of(job.uri) is not None, self._estimate_pictures(job)))
                     number += 1
-            queued = self._next(wait_for_arrival=not (more and self._has_room()))
+            queued = self._next(wait_for_arrival=paused or not (more and self._has_room()))
             if queued is not None:
                 yield self._result(queued)
             elif not more:
@@ -221,7 +229,8 @@ class MediaLoader:
         data = fetched.read()
         job.stage = "decode"
         picture = self._images.open(data, min_side=self._min_side)
-        return [LoadedPicture(picture, job.uri, fingerprint=fingerprint(picture), version=fetched.version or None)]
+        info = PictureInfo(job.uri, fingerprint=fingerprint(picture), version=fetched.version or None)
+        return [LoadedPicture(picture, info)]
 
     def _sample(self, job: MediaJob, fetched: FetchedMedium) -> list[LoadedPicture]:
         path = fetched.path()
@@ -230,7 +239,9 @@ class MediaLoader:
         frames = self._videos.sample(path, rule=rule, max_frames=max_frames, min_side=self._min_side)
         version = fetched.version or None
         return [
-            LoadedPicture(f.picture, job.uri, f.time_s, f.start_s, f.end_s, fingerprint(f.picture), version)
+            LoadedPicture(
+                f.picture, PictureInfo(job.uri, f.time_s, f.start_s, f.end_s, fingerprint(f.picture), version)
+            )
             for f in frames
         ]
 

@@ -16,31 +16,37 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 from uuid import uuid4
 
 from firstsight.duplicates.item_pairs import DuplicatePair, find_duplicates
+from firstsight.duplicates.product_pairs import pairs_between_products
 from firstsight.encoders.base import Encoder
 from firstsight.encoders.isolation import try_images, try_texts
 from firstsight.errors import MediaError, StoreError
 from firstsight.indexer.assembly import LoadedPicture, PendingItem, catalog_row, encode_digest, row_digest
 from firstsight.indexer.catalog import Catalog, CatalogItem, catalog_root
-from firstsight.indexer.changed_media import changed_items
+from firstsight.indexer.catalog_report import count_stored_variants, describe_catalog, note_variants
+from firstsight.indexer.changed_media import ChangedMedia
+from firstsight.indexer.formats.folder import FolderSource
 from firstsight.indexer.index_report import Counts, IndexReport
 from firstsight.indexer.index_settings import IndexSettings
 from firstsight.indexer.loading import MediaJob, MediaLoader
+from firstsight.indexer.shared_media import EncodedMedium, MediaUse, SharedMedia
 from firstsight.indexer.stored_media_cleanup import UnusedMedia
+from firstsight.media.fetch.addresses import change_stamp
 from firstsight.media.policy import MediaPolicy
-from firstsight.media.stored_files import MediaWriter
-from firstsight.media.stored_media import media_location
 from firstsight.storage.indexes.upkeep import RunUpkeep
 from firstsight.storage.recovery import begin_write, fail_run, recover
 from firstsight.storage.store import Store
 
 ITEMS_PER_LOOKUP = 1_000
+
+VIEWS_PER_WRITE = 20_000
+"""Views of encoded items at which they are written: items that share a long video come faster than others."""
 
 
 class IndexRun:
@@ -72,26 +78,25 @@ class IndexRun:
         self._encoder = encoder
         self._catalog = catalog
         self._catalog_dir = str(catalog_root(catalog))
-        self._policy = replace(policy, stored_media=media_location(store.uri))
-        catalog.store_medium = MediaWriter(
-            media_location(store.uri),
-            max_picture_bytes=policy.max_picture_bytes,
-            max_video_bytes=policy.max_video_bytes,
-        ).put
+        self._policy = policy
         self._settings = settings
         self._only = only
         self._on_progress = on_progress
         self._should_stop = should_stop
         self._stopped = False
-        self._pictures: deque[tuple[PendingItem, MediaJob, int, LoadedPicture]] = deque()
+        self._media = SharedMedia(self._deliver)
+        self._changed_media = ChangedMedia(store, policy)
+        self._pictures: deque[tuple[MediaJob, int, LoadedPicture]] = deque()
         self._texts: list[PendingItem] = []
         self._done: list[PendingItem] = []
+        self._done_views = 0
         self._refreshed: list[CatalogItem] = []
         self._last_write = time.monotonic()
         self._writing: Future[None] | None = None
         self._written: tuple[Sequence[PendingItem], Sequence[CatalogItem]] = ((), ())
         self._upkeep = RunUpkeep(store)
         self._keep_ids = False
+        self._stored_variants = 0
         self._encoded_ids: set[str] = set()
         self._unused_media = UnusedMedia(store)
 
@@ -128,6 +133,9 @@ class IndexRun:
             type_changes = types.apply(self._store, self._catalog.kinds, partial(self._catalog.has, usable=True))
             self._store.add_columns(self._catalog.kinds)
             types.note_choices(self._store)
+            note_variants(self._store, self._catalog)
+            if self._only is None:
+                self._stored_variants = count_stored_variants(self._store, self._catalog)
             self._index()
             if prune and not self._stopped:
                 self._prune()
@@ -142,16 +150,10 @@ class IndexRun:
         self._store.write_run(row | ended)
         if not self._stopped:  # skip upkeep after a stop: the user wants to exit now
             self._upkeep.at_end()
-        seconds, media = time.monotonic() - started, self._catalog.media
-        return IndexReport(
-            self.run_id,
-            outcome,
-            seconds,
-            self.counts,
-            self.reasons,
-            duplicates,
-            media.unused(),
-            media.none_used,
+        return describe_catalog(
+            self._catalog,
+            IndexReport(self.run_id, outcome, time.monotonic() - started, self.counts, self.reasons, duplicates),
+            self._stored_variants,
             type_changes,
         )
 
@@ -176,12 +178,15 @@ class IndexRun:
 
     # ---- plan
 
-    def _jobs(self) -> Iterator[MediaJob]:
-        """Yield the media of all items to encode; their titles go into the queue of texts."""
+    def _jobs(self) -> Iterator[MediaJob | None]:
+        """Yield the media of all items to encode; their titles go into the queue of texts.
+
+        None means that a medium must be loaded before the next item is planned.
+        """
         items = self._items_to_index()
         while chunk := list(itertools.islice(items, ITEMS_PER_LOOKUP)):
             stored = self._store.digests([item.item_id for item in chunk])
-            changed = changed_items(self._store, chunk, self._policy) if self._policy.refresh else set()
+            changed = self._changed_media.items(chunk) if self._policy.refresh else set()
             for item in chunk:
                 if self._should_stop():
                     self._stopped = True
@@ -189,7 +194,12 @@ class IndexRun:
                 pending = self._plan(item, stored.get(item.item_id), changed)
                 if pending is not None:
                     yield from self._start_item(pending)
-                self._encode_and_write_when_due()  # here as well, because items without media yield no jobs
+                self._encode_and_write_when_due()  # here as well, because items without new media yield no jobs
+                while self._media.too_many_wait:
+                    if self._pictures:
+                        self._encode_pictures()
+                    else:
+                        yield None
             self._on_progress(self.counts)
 
     def _items_to_index(self) -> Iterator[CatalogItem]:
@@ -211,42 +221,48 @@ class IndexRun:
         return None
 
     def _start_item(self, pending: PendingItem) -> Iterator[MediaJob]:
-        item = pending.item
-        jobs = [MediaJob(pending, "image", n, uri) for n, uri in enumerate(item.images)]
-        jobs += [MediaJob(pending, "video", n, uri) for n, uri in enumerate(item.videos)]
-        pending.waiting = len(jobs) + (pending.title_text is not None)
+        uses = [MediaUse(pending, "image", n, uri) for n, uri in enumerate(pending.item.images)]
+        uses += [MediaUse(pending, "video", n, uri) for n, uri in enumerate(pending.item.videos)]
+        pending.waiting = len(uses) + (pending.title_text is not None)
         if pending.title_text is not None:
             self._texts.append(pending)
         if not pending.waiting:
             pending.fail("catalog", "", MediaError("empty", "the item has no title, text, picture or video"))
             self._finish(pending)
-        return iter(jobs)
+        for use in uses:
+            job = self._media.request(use, change_stamp(use.uri, self._policy))
+            if job is not None:
+                yield job
 
     # ---- load and encode
 
     def _receive(self, job: MediaJob, loaded: list[LoadedPicture] | MediaError) -> None:
-        pending = job.pending
-        self.counts.media += 1
         if isinstance(loaded, MediaError):
-            pending.fail(job.stage, job.uri, loaded)
+            self._media.failed(job, loaded)
         else:
-            pending.waiting += len(loaded)
-            self._pictures.extend((pending, job, n, picture) for n, picture in enumerate(loaded))
-        self._release(pending)
+            self._pictures.extend((job, n, picture) for n, picture in enumerate(loaded))
+            self._media.loaded(job, len(loaded))
 
     def _encode_pictures(self) -> None:
         batch = [self._pictures.popleft() for _ in range(min(self._settings.batch_size, len(self._pictures)))]
-        outcomes = try_images(self._encoder, [loaded.picture for _, _, _, loaded in batch])
-        for (pending, job, n, loaded), outcome in zip(batch, outcomes, strict=True):
-            if isinstance(outcome, MediaError):
-                pending.fail("encode", loaded.uri, outcome)
-            elif job.medium == "image":
-                pending.add_view("image", f"-{job.index}", outcome, loaded)
+        outcomes = try_images(self._encoder, [loaded.picture for _, _, loaded in batch])
+        for (job, n, loaded), outcome in zip(batch, outcomes, strict=True):
+            self._media.encoded(job, n, loaded, outcome)
+
+    def _deliver(self, use: MediaUse, encoded: EncodedMedium, shared: bool) -> None:
+        """Add the views and failures of a medium to an item."""
+        self.counts.media += 1
+        self.counts.shared_media += shared
+        for stage, error in encoded.failures:
+            use.pending.fail(stage, use.uri, error)
+        for picture in encoded.pictures:
+            if use.medium == "image":
+                use.pending.add_view("image", f"-{use.index}", picture.vector, picture.info)
                 self.counts.pictures += 1
             else:
-                pending.add_view("frame", f"-{job.index}-{n}", outcome, loaded)
+                use.pending.add_view("frame", f"-{use.index}-{picture.index}", picture.vector, picture.info)
                 self.counts.frames += 1
-            self._release(pending)
+        self._release(use.pending)
 
     def _encode_texts(self) -> None:
         pending_items, self._texts = self._texts, []
@@ -268,7 +284,10 @@ class IndexRun:
 
     def _finish(self, pending: PendingItem) -> None:
         self._done.append(pending)
+        self._done_views += len(pending.views)
         self.counts.items += 1
+        if self._done_views >= VIEWS_PER_WRITE:
+            self._write()
 
     # ---- write
 
@@ -283,6 +302,7 @@ class IndexRun:
 
     def _write(self) -> None:
         done, self._done = self._done, []
+        self._done_views = 0
         refreshed, self._refreshed = self._refreshed, []
         self._last_write = time.monotonic()
         self._finish_writing()
@@ -362,15 +382,17 @@ class IndexRun:
         """Find near-duplicates of this run's items among all stored items; each pair starts with one of this run's."""
         if not self._encoded_ids:
             return ()
-        pairs = find_duplicates(self._store, only=self._encoded_ids)
+        pairs = pairs_between_products(self._store, find_duplicates(self._store, only=self._encoded_ids))
         oriented = tuple(pair if pair.item_id in self._encoded_ids else pair.swapped() for pair in pairs)
         ends = {name for pair in oriented for name in (pair.item_id, pair.other_id)}
         self.counts.duplicates = len(ends & self._encoded_ids)
         return oriented
 
     def _prune(self) -> None:
+        source = self._catalog.source
+        unread = tuple(f"{folder}/" for folder in source.unread_folders) if isinstance(source, FolderSource) else ()
         for ids in self._store.item_ids():
-            if gone := sorted(set(ids) - self._catalog.has(ids)):
+            if gone := sorted(name for name in set(ids) - self._catalog.has(ids) if not name.startswith(unread)):
                 begin_write(self._store, self.run_id, gone)
                 self._unused_media.note(gone)
                 self._store.delete_items(gone)

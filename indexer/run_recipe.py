@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from firstsight.indexer.catalog import CatalogOptions
+from firstsight.indexer.columns.catalog_options import CatalogOptions
 from firstsight.indexer.formats.source import MEMORY, STDIN
 from firstsight.indexer.index_settings import IndexSettings
 from firstsight.media.policy import MediaPolicy

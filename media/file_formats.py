@@ -7,44 +7,27 @@ from os import PathLike, fspath
 from typing import Final, Literal
 
 PICTURE_EXTENSIONS: Final = frozenset(
-    {
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".png",
-        ".webp",
-        ".gif",
-        ".bmp",
-        ".tif",
-        ".tiff",
-        ".mpo",
-        ".ppm",
-        ".pgm",
-        ".avif",
-    }
+    (
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib"),
+        *(".tif", ".tiff", ".mpo", ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".heic", ".heif", ".hif"),
+    )
 )
-"""Extensions of picture files in a folder, lower case."""
+"""Extensions of picture files in a folder, lower case. HEIC needs the extra `heic`."""
+
+HEIC_EXTENSIONS: Final = frozenset({".heic", ".heif", ".hif"})
+"""Those of HEIC pictures."""
 
 VIDEO_EXTENSIONS: Final = frozenset(
-    {
-        ".mp4",
-        ".m4v",
-        ".mov",
-        ".3gp",
-        ".mkv",
-        ".webm",
-        ".avi",
-        ".flv",
-        ".mpg",
-        ".mpeg",
-        ".ts",
-        ".m2ts",
-        ".ogv",
-        ".wmv",
-    }
+    (
+        *(".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3gpp", ".3g2", ".3gpp2", ".f4v", ".mkv", ".webm", ".avi", ".divx"),
+        *(".mpg", ".mpeg", ".mpe", ".m1v", ".m2v", ".vob", ".mod", ".ts", ".m2ts", ".mts", ".m2t", ".tod", ".trp"),
+        *(".flv", ".ogv", ".ogm", ".wmv", ".asf", ".dv", ".mxf"),
+    )
 )
 """Extensions of video files in a folder, lower case."""
+
+AMBIGUOUS_EXTENSIONS: Final = frozenset({".ts", ".mts", ".mod", ".tod", ".dv", ".trp"})
+"""Extensions of videos that other files have too, such as TypeScript or Go's modules: look at the first bytes."""
 
 MediaKind = Literal["picture", "video"]
 
@@ -67,7 +50,11 @@ _VIDEO_MAGIC: Final[tuple[tuple[bytes, str], ...]] = (
     (b"\x1aE\xdf\xa3", "Matroska"),
     (b"FLV\x01", "FLV"),
     (b"\x00\x00\x01\xba", "MPEG-PS"),
+    (b"\x00\x00\x01\xb3", "MPEG-ES"),
     (b"0&\xb2u\x8ef\xcf\x11", "ASF"),
+    (b"\x06\x0e+4\x02\x05\x01\x01\r\x01\x02", "MXF"),
+    (b"\x1f\x07\x00\x3f", "DV"),
+    (b"\x1f\x07\x00\xbf", "DV"),
 )
 _OTHER_MAGIC: Final[tuple[tuple[bytes, str], ...]] = (
     (b"8BPS", "PSD"),
@@ -79,6 +66,14 @@ _OTHER_MAGIC: Final[tuple[tuple[bytes, str], ...]] = (
     (b"\xff\x0a", "JPEG XL"),
     (b"\x00\x00\x00\x0cJXL ", "JPEG XL"),
     (b"\x00\x00\x00\x0cjP  ", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"FUJIFILMCCD-RAW", "RAW"),
+    (b"II\x1a\x00\x00\x00HEAPCCDR", "RAW"),
+    (b"IIU\x00", "RAW"),
+    (b"IIRO", "RAW"),
+    (b"IIRS", "RAW"),
+    (b"MMOR", "RAW"),
+    (b"FOVb", "RAW"),
     (b"#EXTM3U", "playlist"),
     (b"ffconcat", "playlist"),
 )
@@ -86,20 +81,25 @@ _HEIF_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"
 _MP4_BOXES: Final = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"})
 
 PICTURE_FORMATS: Final = frozenset({"JPEG", "PNG", "GIF", "BMP", "TIFF", "PPM", "WebP", "AVIF"})
-VIDEO_FORMATS: Final = frozenset({"MP4", "Matroska", "AVI", "FLV", "MPEG-PS", "MPEG-TS", "ASF", "Ogg"})
+VIDEO_FORMATS: Final = frozenset(
+    {"MP4", "Matroska", "AVI", "FLV", "MPEG-PS", "MPEG-TS", "MPEG-ES", "ASF", "Ogg", "DV", "MXF"}
+)
 ANIMATION_FORMATS: Final = frozenset({"GIF", "WebP", "PNG", "AVIF"})
 """Picture formats that can hold an animation. An animation listed as a video counts as a video."""
 
 
 def media_kind(name: str | PathLike[str]) -> MediaKind | None:
     """Tell by its extension whether a file is a picture or a video; None for any other file. Case is ignored."""
-    extension = re.search(r"[^./\\](\.[^./\\]+)$", fspath(name))
-    if extension is None:
-        return None
-    lowered = extension.group(1).lower()
-    if lowered in PICTURE_EXTENSIONS:
+    extension = extension_of(name)
+    if extension in PICTURE_EXTENSIONS:
         return "picture"
-    return "video" if lowered in VIDEO_EXTENSIONS else None
+    return "video" if extension in VIDEO_EXTENSIONS else None
+
+
+def extension_of(name: str | PathLike[str]) -> str:
+    """The last extension of a file name with its dot, lower case; empty if it has none."""
+    extension = re.search(r"[^./\\](\.[^./\\]+)$", fspath(name))
+    return extension.group(1).lower() if extension else ""
 
 
 def sniff(head: bytes) -> str | None:
@@ -108,12 +108,15 @@ def sniff(head: bytes) -> str | None:
     This package reads the formats in `PICTURE_FORMATS` and `VIDEO_FORMATS`. Other names ("HEIC", "SVG", "PSD", "HTML",
     "ZIP", ...) let an error message say what the file is.
     """
+    if head.startswith(b"II*\x00") and head[8:10] == b"CR":
+        return "RAW"  # Canon's CR2; other RAW formats in TIFF look like pictures
     for magic, name in (*_PICTURE_MAGIC, *_VIDEO_MAGIC, *_OTHER_MAGIC):
         if head.startswith(magic):
             return name
     if head[:4] == b"RIFF":
         return {b"WEBP": "WebP", b"AVI ": "AVI"}.get(head[8:12])
-    if head[4:8] in _MP4_BOXES:
+    # a size below 16 MB before "free" and similar: it could be a word of a text
+    if head[4:8] in _MP4_BOXES and (head[4:8] in (b"ftyp", b"mdat") or head[0] == 0):
         return _iso_format(head)
     if re.match(rb"P[1-6f][\s#]", head):
         return "PPM"
@@ -133,6 +136,8 @@ def _iso_format(head: bytes) -> str:
     brands = {head[8:12], *(head[at : at + 4] for at in range(16, size - 3, 4))}
     if brands & {b"avif", b"avis"}:
         return "AVIF"
+    if head[8:12] == b"crx ":  # Canon's CR3
+        return "RAW"
     return "HEIC" if head[8:12] in _HEIF_BRANDS else "MP4"
 
 

@@ -9,13 +9,23 @@ import numpy as np
 
 from firstsight.retrieval.query import Query
 from firstsight.retrieval.ranking.candidates import Candidate, Ranker
-from firstsight.retrieval.ranking.collapse import DUPLICATES, collapse_duplicates
+from firstsight.retrieval.ranking.collapse import (
+    DUPLICATES,
+    CollapseRule,
+    GroupSize,
+    collapse_duplicates,
+    count_groups,
+)
 from firstsight.retrieval.ranking.diversity import maximal_marginal_relevance
 from firstsight.retrieval.ranking.fetch_batching import FetchGenerator
 from firstsight.retrieval.rerank.reranker import CANDIDATES, Reranker
+from firstsight.storage.product_groups import GROUP_COLUMN
 
 DIVERSITY_POOL = 200
 """Number of items that diversity reorders, the same for every page. Later items keep their order."""
+
+GROUPS_READ = 64
+"""Minimum number of items whose groups are read first. More follow if they are of too few groups."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +36,13 @@ class PageHit:
     relevance: float  # 0 to 1
     others: int | None = None  # with collapse: number of further items in the group
     duplicates: tuple[str, ...] | None = None  # with collapse="duplicates": ids of the near-duplicates
+    group: object = None  # with collapse by a column: the item's value
+    variants: int | None = None  # with one result per product: number of its variants
 
 
 def select_page(ranker: Ranker, reranker: Reranker | None) -> FetchGenerator[list[PageHit]]:
     """Rank the items of a query and return those of the page from `offset` to `offset + k`."""
-    query = ranker.encoded.query
+    query, rule = ranker.encoded.query, ranker.collapse
     end = query.offset + query.k
     want = max(end, DIVERSITY_POOL) if query.diversity else end
     # every page reranks the same items, also those that a threshold removes later
@@ -45,16 +57,16 @@ def select_page(ranker: Ranker, reranker: Reranker | None) -> FetchGenerator[lis
             candidates = [*reranked, *candidates[CANDIDATES:]]
         hits = [PageHit(c, 1.0 if c.has_every_word else ranker.background.relevance(c.cosine)) for c in candidates]
         hits = [hit for hit in hits if _passes_thresholds(query, hit)]
-        groups = _collapse_hits(ranker, hits) if query.collapse else hits
+        groups = _collapse_hits(ranker, rule, hits, want) if rule else hits
         # no unread item can pass the thresholds
         exhausted = ranking.complete or (min_cosine is not None and ranking.bound < min_cosine)
         if exhausted or len(groups) >= want:
             break
-        need *= 4
+        need = 4 * max(need, len(ranking.candidates))
     if query.diversity:
         groups = _diversify(ranker, groups)
     page = groups[query.offset : end]
-    return _count_others(ranker, page) if query.collapse not in {None, DUPLICATES} else page
+    return page if rule is None or rule.column == DUPLICATES else _count_group_sizes(ranker, rule, page)
 
 
 def _passes_thresholds(query: Query, hit: PageHit) -> bool:
@@ -72,35 +84,41 @@ def _min_cosine(ranker: Ranker) -> float | None:
     return max(bounds, default=None)
 
 
-def _collapse_hits(ranker: Ranker, hits: Sequence[PageHit]) -> list[PageHit]:
-    """Keep the best item of each near-duplicate group, or of each column value; items without a value all stay."""
-    column = ranker.encoded.query.collapse
-    assert column is not None
-    if column == DUPLICATES:
+def _collapse_hits(ranker: Ranker, rule: CollapseRule, hits: Sequence[PageHit], want: int) -> list[PageHit]:
+    """Keep the best item of each group, until there are `want` of them; an item without a value stays."""
+    if rule.column == DUPLICATES:
         kept = collapse_duplicates(ranker.store, [hit.candidate.item_id for hit in hits])
         return [
             replace(hit, others=len(kept[hit.candidate.item_id]), duplicates=kept[hit.candidate.item_id])
             for hit in hits
             if hit.candidate.item_id in kept
         ]
-    values = ranker.values_of([hit.candidate.item_id for hit in hits], column)
+    examples = list(ranker.encoded.query.items) if rule.by_default else []
     seen: set[object] = set()
-    best = []
-    for hit in hits:
-        value = values[hit.candidate.item_id]
-        if value is None or value not in seen:
-            seen.add(value)
-            best.append(hit)
+    best: list[PageHit] = []
+    start, count = 0, max(GROUPS_READ, 2 * want)
+    while start < len(hits) and len(best) < want:
+        part = hits[start : start + count]
+        groups = ranker.group_of([*examples, *(hit.candidate.item_id for hit in part)])
+        seen.update(groups[item_id] for item_id in examples)
+        for hit in part:
+            value = groups[hit.candidate.item_id]
+            if value is None or value not in seen:
+                seen.add(value)
+                best.append(replace(hit, group=value))
+        start, count = start + count, count * 4
     return best
 
 
-def _count_others(ranker: Ranker, page: Sequence[PageHit]) -> list[PageHit]:
-    column = ranker.encoded.query.collapse
-    assert column is not None
-    values = ranker.values_of([hit.candidate.item_id for hit in page], column)
-    distinct = [value for value in dict.fromkeys(values.values()) if value is not None]
-    sizes = ranker.group_sizes(column, distinct)
-    return [replace(hit, others=sizes.get(values[hit.candidate.item_id], 1) - 1) for hit in page]
+def _count_group_sizes(ranker: Ranker, rule: CollapseRule, page: Sequence[PageHit]) -> list[PageHit]:
+    values = [value for value in dict.fromkeys(hit.group for hit in page) if value is not None]
+    sizes = count_groups(ranker.store, rule.column, values, ranker.condition)
+    counted = []
+    for hit in page:
+        size = sizes.get(hit.group, GroupSize(1, 1))
+        variants = size.variants if rule.column == GROUP_COLUMN else None
+        counted.append(replace(hit, others=size.items - 1, variants=variants))
+    return counted
 
 
 def _diversify(ranker: Ranker, hits: Sequence[PageHit]) -> list[PageHit]:

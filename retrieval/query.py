@@ -3,7 +3,7 @@
 Scores, for parts p (a text, pictures, videos, items) with weights w_p:
 
     q           = unit( sum_p  w_p * unit(p) )                         the query vector
-    score       = cos(item, q)                                          -1 to 1
+    score       = cos(item, q)                                          -1 to 1; item: the vector chosen by `part`
     penalty     = minus_weight * max(0, max_m cos(item, unit(m)))       0 to minus_weight, m over the minus parts
     vector mode ranks by   score - penalty
     hybrid mode ranks by   fused * (1 - penalty)                        fused: see `firstsight.retrieval.ranking.fusion`
@@ -28,8 +28,15 @@ if TYPE_CHECKING:
 Mode = Literal["vector", "words", "hybrid"]
 """vector: cosine of embeddings; words: BM25 over title and text; hybrid: both, fused."""
 
-PartChoice = Literal["item", "title", "image", "frame", "any"]
-"""Vector to compare with the query: the fused vector, the best view of one part, or the best view of any part."""
+PartChoice = Literal["item", "title", "image", "frame", "any", "best"]
+"""Vector to compare with the query.
+
+item: the fused vector; title, image, frame: the best view of that part; any: the best view of all parts; best: the best
+of the fused vector and the views of pictures and frames.
+"""
+
+Medium = Literal["words", "pictures", "mixed"]
+"""Medium of a query: text, pictures or videos, or both (also items)."""
 
 Fusion = Literal["rrf", "weighted"]
 """Fusion method of mode hybrid; see `firstsight.retrieval.ranking.fusion`."""
@@ -38,6 +45,9 @@ MAX_RESULTS = 10_000
 """Maximum of offset + k."""
 
 KINDS = ("product", "video", "live")
+
+NO_COLLAPSE = "none"
+"""Value of `Query.collapse` that keeps every item, also in a database that knows products."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +72,7 @@ class Query:
     minus_weight: float = 0.5  # maximum penalty for minus and minus_images, 0 to 1
     mode: Mode | None = None  # None: hybrid for a text alone, else vector
     fusion: Fusion = "weighted"
-    part: PartChoice = "item"
+    part: PartChoice | None = None  # None: best for pictures and videos alone, else item
     k: int = 10  # maximum number of results, 1 to 10,000
     offset: int = 0  # number of results to skip; offset + k is at most 10,000
     where: str | None = None  # SQL condition over the columns of `items`
@@ -70,7 +80,9 @@ class Query:
     min_score: float | None = None  # minimum cosine, -1 to 1
     min_relevance: float | None = None  # minimum relevance, 0 to 1
     diversity: float = 0.0  # 0: rank by score only, 1: by difference only (1 - lambda of MMR)
-    collapse: str | None = None  # column name: keep the best item per value; "duplicates": per near-duplicate group
+    # None: keep the best item per product if the database knows products and the query names no variant; column name:
+    # the best item per value; "duplicates": per near-duplicate group; "none": keep all items
+    collapse: str | None = None
     moments: bool = False  # return the matching stretches of each video
     snapshot: str | None = None  # token of earlier results: search the rows of that state
     include_blocked: bool = False  # include items that a safety decision blocks
@@ -91,7 +103,27 @@ class Query:
         if self.mode is not None:
             return self.mode
         others = self.images or self.videos or self.items
-        return "hybrid" if self.text is not None and not others and self.part == "item" else "vector"
+        return "hybrid" if self.text is not None and not others and self.part in {None, "item"} else "vector"
+
+    @property
+    def medium(self) -> Medium:
+        """Medium of the parts that have a weight above 0."""
+        text = self.text is not None and self.text_weight > 0
+        pictures = _has_weight(self.images, self.image_weights) or _has_weight(self.videos, self.video_weights)
+        if _has_weight(self.items, self.item_weights) or text == pictures:
+            return "mixed"
+        return "words" if text else "pictures"
+
+    @property
+    def resolved_part(self) -> PartChoice:
+        """The part in use: `part` if set, else best for pictures and videos alone, else item.
+
+        An item's title moves its fused vector away from its pictures. So a picture can be nearer to the fused vector of
+        another item than to that of its own item.
+        """
+        if self.part is not None:
+            return self.part
+        return "best" if self.medium == "pictures" and self.resolved_mode == "vector" else "item"
 
     @property
     def summary(self) -> str:
@@ -158,7 +190,7 @@ class Query:
                     raise QueryError(f"{name} holds {_short_repr(value)}, which is not a string")
         for name, choices in (("mode", Mode), ("fusion", Fusion), ("part", PartChoice)):
             value = getattr(self, name)
-            if value not in get_args(choices) and not (name == "mode" and value is None):
+            if value not in get_args(choices) and not (name in {"mode", "part"} and value is None):
                 raise QueryError(f"{name} must be one of {', '.join(get_args(choices))}, not {_short_repr(value)}")
         for kind in self.kinds:
             if kind not in KINDS:
@@ -187,7 +219,7 @@ class Query:
             raise QueryError(f"mode {mode} needs a text; give one, or use mode vector")
         if mode == "words" and (len(weights) > 1 or self.minus or self.minus_images):
             raise QueryError("mode words takes a text alone; with pictures, items or minus terms use mode hybrid")
-        if mode != "vector" and self.part != "item":
+        if mode != "vector" and self.part not in {None, "item"}:
             raise QueryError(f"mode {mode} ranks whole items; with part {self.part} use mode vector")
 
     def _weights(self) -> list[float]:
@@ -215,6 +247,10 @@ class Query:
 _LIST_FIELDS = tuple(
     field.name for field in fields(Query) if field.default == () and field.name != "snapshot"
 )  # every field that holds several values
+
+
+def _has_weight(parts: Sequence[object], weights: Sequence[float]) -> bool:
+    return any(weights) if weights else len(parts) > 0
 
 
 def _as_tuple(name: str, value: object) -> tuple[Any, ...]:

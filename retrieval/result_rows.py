@@ -62,13 +62,14 @@ class ResultRows:
             title=row["title"],
             score=hit.candidate.cosine,
             relevance=hit.relevance,
-            view=next((match for match in matches if _is_compared(match, query.part)), None),
+            view=_matched_view(matches, query.resolved_part),
             picture=next((match for match in matches if match.part != "title"), None),
             columns={name: value for name, value in row.items() if name not in RESULT_FIELDS | HIDDEN_COLUMNS},
             others=hit.others,
             rank_score=hit.candidate.rank_score,
             moments=None if frames is None else self._moments(item_id, vector, folder, frames.floor),
             duplicates=hit.duplicates,
+            variants=hit.variants,
         )
 
     def _matches(self, item_id: str, vector: Vector, folder: str) -> list[ViewMatch]:
@@ -101,5 +102,10 @@ class ResultRows:
         return tuple(sorted(moments, key=lambda moment: -moment.score)[:MAX_MOMENTS])
 
 
-def _is_compared(match: ViewMatch, part: PartChoice) -> bool:
-    return part in {"item", "any", match.part}
+def _matched_view(matches: Sequence[ViewMatch], part: PartChoice) -> ViewMatch | None:
+    """Best of the compared views; with part best a picture or frame, or the title of an item that has neither."""
+    if part in {"item", "any"}:
+        return next(iter(matches), None)
+    if part == "best":
+        return next((match for match in matches if match.part != "title"), next(iter(matches), None))
+    return next((match for match in matches if match.part == part), None)

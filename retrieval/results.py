@@ -39,6 +39,7 @@ class SearchResult:
     rank_score: float | None = None  # score of the reranker, comparable only within a query; None if not reranked
     moments: tuple[Moment, ...] | None = None  # with moments: matching stretches of its videos, best first
     duplicates: tuple[str, ...] | None = None  # with collapse="duplicates": ids of near-duplicates among the items read
+    variants: int | None = None  # with one result per product: number of its variants that pass the filter
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as plain values for JSON; the catalogue's columns are under `columns`."""
@@ -47,6 +48,7 @@ class SearchResult:
         rank = {} if self.rank_score is None else {"rank_score": round(self.rank_score, 4)}
         group: dict[str, Any] = {} if self.others is None else {"others": self.others}
         group |= {} if self.moments is None else {"moments": [_moment(moment) for moment in self.moments]}
+        group |= {} if self.variants is None else {"variants": self.variants}
         group |= {} if self.duplicates is None else {"duplicates": list(self.duplicates)}
         views = {"view": _view(self.view), "picture": _view(self.picture)}
         columns = {"columns": {name: _plain(value) for name, value in self.columns.items()}}

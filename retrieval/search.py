@@ -16,9 +16,9 @@ from firstsight.media.policy import MediaPolicy
 from firstsight.retrieval.page_selection import select_page
 from firstsight.retrieval.query import Query
 from firstsight.retrieval.ranking.candidates import Ranker
-from firstsight.retrieval.ranking.collapse import DUPLICATES
+from firstsight.retrieval.ranking.collapse import choose_collapse
 from firstsight.retrieval.ranking.fetch_batching import run_rankings
-from firstsight.retrieval.ranking.item_filters import NOT_BLOCKED, blocked_items, build_condition, check_collapse_column
+from firstsight.retrieval.ranking.item_filters import NOT_BLOCKED, blocked_items, build_condition
 from firstsight.retrieval.ranking.query_encoding import encode_queries
 from firstsight.retrieval.ranking.relevance import RelevanceCalibration
 from firstsight.retrieval.rerank.reranker import Reranker
@@ -93,10 +93,11 @@ def make_rankers(
             continue
         assert cosines is not None
         assert not isinstance(condition, FirstsightError)
-        background = cosines.background(encoded.medium, encoded.query.part)
+        background = cosines.background(encoded.medium, encoded.query.resolved_part)
         frames = cosines.background(encoded.medium, "frame") if encoded.query.moments else None
         full_condition, blocked_ids = _exclude_blocked(store, encoded.query, condition)
-        rankers.append(Ranker(store, encoded, full_condition, background, frames, blocked_ids))
+        rule = choose_collapse(store, encoded.query)
+        rankers.append(Ranker(store, encoded, full_condition, background, frames, blocked_ids, rule))
     return rankers
 
 
@@ -126,10 +127,9 @@ def _answer_queries(
 def _check_query(store: Store, query: Query) -> str | FirstsightError | None:
     """Return the query's condition or its error; called before the encoder is loaded."""
     try:
-        if query.collapse not in {None, DUPLICATES}:
-            assert query.collapse is not None
-            check_collapse_column(store, query.collapse)
-        return build_condition(store, query.where, query.kinds)
+        condition = build_condition(store, query.where, query.kinds)
+        choose_collapse(store, query)
+        return condition
     except QueryError as error:
         return error
 

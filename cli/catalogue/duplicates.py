@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 EXAMPLES = [
     "duplicates",
     "duplicates --item guitar-acoustic",
+    "duplicates --collapse none",
     "duplicates --min-cosine 0.95 --json > duplicates.jsonl",
     "duplicates --columns item,title,cosine --csv > duplicates.csv",
 ]
@@ -47,14 +48,24 @@ def duplicates(
             help="Minimum cosine of two vectors, -1 to 1. 0.95 excludes most items in another colour.",
         ),
     ] = 0.8,
+    collapse: Annotated[
+        str | None,
+        panels.filters(
+            "--collapse",
+            metavar="none",
+            help="Give none to list every pair of items. If the catalogue has group ids, the default is one pair of "
+            "each two products, and no pair within a product.",
+        ),
+    ] = None,
     output: options.ItemTableFlags,
     db: options.DatabaseFlags,
 ) -> None:
     """List groups of near-duplicate items: the same picture or video resized, re-encoded, trimmed or mirrored.
 
-    All items of a group are near-duplicates of its first item. Each pair has its evidence.
+    All items of a group are near-duplicates of its first item. Each pair has its evidence. Two variants of one product
+    are no pair.
     """
-    groups = db.open().duplicates(items=item, max_distance=max_distance, min_cosine=min_cosine)
+    groups = db.open().duplicates(items=item, collapse=collapse, max_distance=max_distance, min_cosine=min_cosine)
     if output.as_json:
         print_json_lines(group.as_dict() for group in groups)
     else:

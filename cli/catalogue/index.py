@@ -8,6 +8,7 @@ import typer
 
 from firstsight.cli import options, panels
 from firstsight.cli.catalogue.index_flags import CatalogFlags, MediaFlags
+from firstsight.cli.catalogue.index_preview import catalogue_lines, print_preview
 from firstsight.cli.catalogue.index_summary import print_reports
 from firstsight.cli.commands import command, group
 from firstsight.cli.exits import INTERRUPTED, TOO_MANY_FAILURES
@@ -16,10 +17,12 @@ from firstsight.cli.output import wants_json
 from firstsight.cli.progress import Progress
 
 if TYPE_CHECKING:
+    from firstsight.indexer.catalog_report import CatalogPreview
     from firstsight.indexer.index_report import Counts
 
 EXAMPLES = [
     "index catalogue.csv",
+    "index catalogue.csv --dry-run",
     "index pictures/ --db shop-db",
     "index feed.parquet --map title=name,images=image_url+extra_images --prune",
     "index feed.csv --types price=number,barcode=text",
@@ -53,6 +56,12 @@ def index(
             "database's own, else English.",
         ),
     ] = None,
+    dry_run: Annotated[
+        bool,
+        panels.run(
+            "--dry-run", help="Print what each column is used for and the first three items, and write nothing."
+        ),
+    ] = False,
     retry: Annotated[bool, panels.run("--retry", help="Retry only items with failed media.")] = False,
     prune: Annotated[bool, panels.run("--prune", help="Remove items that SOURCE no longer contains.")] = False,
     warn_duplicates: Annotated[
@@ -76,8 +85,9 @@ def index(
 ) -> None:
     """Index a catalogue: encode new and changed items, and skip unchanged ones.
 
-    You can stop it at any time and run it again. Media that cannot be used are skipped: see firstsight failures. If a
-    column looks like media but is not used, you get a warning. If no media column is used at all, the exit code is 3.
+    Columns are recognised by their names and values, and a table says what each is used for. You can stop it at any
+    time and run it again. Media that cannot be used are skipped: see firstsight failures. If a column looks like
+    media but is not used, you get a warning. If no media column is used at all, the exit code is 3.
     """
     import firstsight
 
@@ -87,17 +97,28 @@ def index(
         raise typer.BadParameter(
             "--retry cannot list duplicates; use firstsight duplicates", param_hint="--warn-duplicates"
         )
+    if dry_run and (retry or source is None):
+        raise typer.BadParameter("name a catalogue, without --retry", param_hint="--dry-run")
     if retry and prune:
         raise typer.BadParameter("--retry reads failed items only; use --prune without it", param_hint="--prune")
     catalog_options = catalog.options()
     settings = media.settings()
     database = firstsight.open(db.db, encoder=encoder.encoder, encoder_options=encoder.options(), policy=media.policy())
+    if dry_run:
+        assert source is not None
+        preview = database.preview(source, options=catalog_options)
+        print_preview(preview, quiet=quiet, as_json=wants_json(json))
+        raise typer.Exit(TOO_MANY_FAILURES if preview.no_media_used else 0)
     interrupt = Interrupt("the current batch is finished first")
     with Progress(quiet) as progress, interrupt.watching():
 
         def show(counts: Counts) -> None:
             interrupt.begin()
             progress.show(counts)
+
+        def describe(catalogue: CatalogPreview) -> None:
+            for line in catalogue_lines(catalogue):
+                progress.say(line)
 
         if retry:
             reports = database.retry(
@@ -119,6 +140,7 @@ def index(
                 language=language,
                 warn_duplicates=warn_duplicates,
                 wait_s=db.wait,
+                on_catalog=describe,
                 on_progress=show,
                 on_warning=progress.warn,
                 should_stop=interrupt.should_stop,

@@ -19,14 +19,15 @@ class CatalogFlags:
     """How to read the catalogue."""
 
     mapping: Annotated[
-        str,
+        list[str] | None,
         panels.catalogue(
             "--map",
             metavar="OURS=THEIRS,…",
-            help="Rename columns: title=name,images=front+back. OURS is one of item_id, kind, title, text, images, "
-            "videos, created_at, starts_at, expires_at.",
+            help="Columns to read as OURS, instead of the recognised ones (repeatable): title=name,images=front+back. "
+            "Quote names with commas or plus signs: 'title=\"Name, long\"'. OURS is one of item_id, kind, title, text, "
+            "images, videos, created_at, starts_at, expires_at, group_id, price, sale_price, category, currency.",
         ),
-    ] = ""
+    ] = None
     types: Annotated[
         list[str] | None,
         panels.catalogue(
@@ -36,13 +37,29 @@ class CatalogFlags:
             "empty and are counted. By default as stored, else as all values are.",
         ),
     ] = None
-    drop: Annotated[str, panels.catalogue("--drop", metavar="NAME,…", help="Columns to leave out.")] = ""
+    drop: Annotated[
+        str, panels.catalogue("--drop", metavar="NAME,…", help="Columns to leave out, quoted as for --map.")
+    ] = ""
     encoding: Annotated[
         str, panels.catalogue("--encoding", metavar="NAME", help="Encoding of a CSV or JSON Lines file.")
     ] = "utf-8"
     list_separator: Annotated[
-        str, panels.catalogue("--list-separator", metavar="TEXT", help="Separator of several media in one cell.")
-    ] = "|"
+        str | None,
+        panels.catalogue(
+            "--list-separator",
+            metavar="TEXT",
+            help="Separator of several media in one cell. By default recognised from the cells.",
+        ),
+    ] = None
+    variants: Annotated[
+        str,
+        panels.catalogue(
+            "--variants",
+            metavar="RULE",
+            help="What is one item: picture (variants of a product that share all pictures and videos), product (all "
+            "variants of a product) or variant (each row).",
+        ),
+    ] = "picture"
     skip_bad_rows: Annotated[
         bool, panels.catalogue("--skip-bad-rows", help="Skip invalid rows instead of rejecting the catalogue.")
     ] = False
@@ -51,24 +68,35 @@ class CatalogFlags:
         """Settings for reading the catalogue."""
         import firstsight
         from firstsight.errors import CatalogError
-        from firstsight.indexer.catalog import parse_mapping
         from firstsight.indexer.column_types import parse_types
+        from firstsight.indexer.columns.catalog_options import VARIANTS_MODES
+        from firstsight.indexer.columns.mapping_text import parse_mapping, parse_names
 
         try:
-            mapping = parse_mapping(self.mapping)
+            mapping = parse_mapping(*(self.mapping or ()))
         except CatalogError as error:
             raise typer.BadParameter(str(error), param_hint="--map") from None
         try:
             types = parse_types(self.types or ())
         except CatalogError as error:
             raise typer.BadParameter(str(error), param_hint="--types") from None
+        try:
+            drop = parse_names(self.drop)
+        except CatalogError as error:
+            raise typer.BadParameter(str(error), param_hint="--drop") from None
+        rule = next((mode for mode in VARIANTS_MODES if mode == self.variants), None)
+        if rule is None:
+            raise typer.BadParameter(
+                f"{self.variants!r} is not one of {', '.join(VARIANTS_MODES)}", param_hint="--variants"
+            )
         return firstsight.CatalogOptions(
             mapping=mapping,
             types=types,
-            drop=frozenset(name.strip() for name in self.drop.split(",") if name.strip()),
+            drop=frozenset(drop),
             encoding=self.encoding,
             list_separator=self.list_separator,
             skip_bad_rows=self.skip_bad_rows,
+            variants=rule,
         )
 
 

@@ -9,7 +9,7 @@ import typer
 
 from firstsight.cli import options, panels
 from firstsight.cli.commands import command, group
-from firstsight.cli.output import print_json_lines, print_message, shown
+from firstsight.cli.output import print_json_lines, print_message, shown, shown_variants
 
 if TYPE_CHECKING:
     from firstsight import Database
@@ -74,6 +74,15 @@ def recommend(
     diversity: Annotated[
         float, panels.slate("--diversity", metavar="SHARE", help="Difference between items, 0 (no effect) to 1 (MMR).")
     ] = 0.0,
+    collapse: Annotated[
+        str | None,
+        panels.slate(
+            "--collapse",
+            metavar="none",
+            help="Give none to show every variant. If the catalogue has group ids, the default is one of each product, "
+            "without the products of the history.",
+        ),
+    ] = None,
     near_duplicate: Annotated[
         float,
         panels.slate(
@@ -123,6 +132,7 @@ def recommend(
         "explore": explore,
         "diversity": diversity,
         "near_duplicate": near_duplicate,
+        "collapse": collapse,
         "cap": None if count is None else int(float(count)),
         "merge": merge,
         "repeat_after_days": repeat_after_days,
@@ -155,6 +165,7 @@ def recommend(
     similar_app,
     examples=[
         "similar guitar-acoustic",
+        "similar guitar-acoustic --collapse none",
         "similar guitar-acoustic --kind video --near-duplicate 0.95 --json",
         "similar guitar-acoustic --columns title,price,score",
     ],
@@ -163,6 +174,7 @@ def similar(
     *,
     item: Annotated[str, typer.Argument(metavar="ITEM", help="Item id.")],
     kind: options.Kinds = None,
+    collapse: options.Collapse = None,
     near_duplicate: Annotated[
         float,
         panels.filters(
@@ -175,15 +187,23 @@ def similar(
     output: options.ItemTableFlags,
     db: options.DatabaseFlags,
 ) -> None:
-    """List the items with the most similar content. Expired and blocked items are excluded."""
-    items = db.open().similar(item, k=k, kinds=kind or (), near_duplicate=near_duplicate)
+    """List the items with the most similar content. Expired and blocked items are excluded.
+
+    If the catalogue has group ids, each product is listed once, and the product of the item is left out.
+    """
+    items = db.open().similar(item, k=k, kinds=kind or (), near_duplicate=near_duplicate, collapse=collapse)
     if output.as_json:
         print_json_lines(found.as_dict() for found in items)
     else:
+        by_product = any(found.variants is not None for found in items)
         output.print_items(
             db,
-            ["score", "item", "kind", "title"],
-            [(shown(found.score, ".3f"), found.item_id, found.kind, found.title) for found in items],
+            ["score", "item", "kind", "title"] + ["variants"] * by_product,
+            [
+                (shown(found.score, ".3f"), found.item_id, found.kind, found.title)
+                + (shown_variants(found.variants),) * by_product
+                for found in items
+            ],
             right=["score"],
         )
 
@@ -203,13 +223,15 @@ def _print_users(database: Database, item_id: str, k: int, output: options.ItemT
 
 
 def _print(slate: Slate, output: options.ItemTableFlags, db: options.DatabaseFlags) -> None:
+    by_product = any(item.variants is not None for item in slate)
     output.print_items(
         db,
-        ["score", "item", "kind", "title", "source", "because of", "propensity"],
+        ["score", "item", "kind", "title", "source", "because of", "propensity"] + ["variants"] * by_product,
         [
             (
                 *(shown(item.score, ".2f"), item.item_id, item.kind, item.title, item.source.replace("_", " ")),
                 *(item.because, shown(item.propensity, ".3g")),
+                *(shown_variants(item.variants),) * by_product,
             )
             for item in slate
         ],

@@ -9,7 +9,15 @@ import typer
 
 from firstsight.cli import options, panels
 from firstsight.cli.commands import command, group
-from firstsight.cli.output import at_second, clock, print_json_lines, print_message, shown, writing
+from firstsight.cli.output import (
+    at_second,
+    clock,
+    print_json_lines,
+    print_message,
+    shown,
+    shown_variants,
+    writing,
+)
 from firstsight.cli.search.queries_file import answer_file
 from firstsight.cli.search.search_flags import SearchFlags
 
@@ -22,7 +30,7 @@ EXAMPLES = [
     'search "summer dress" --image a.jpg --image-weight 0.5 --minus floral --minus-image b.jpg',
     "search --item guitar-acoustic --where \"price < 200 AND category = 'music'\"",
     "search SPP6 --mode words",
-    'search "running shoes" --collapse parent --diversity 0.3 --min-relevance 0.5',
+    'search "running shoes" --collapse none --diversity 0.3 --min-relevance 0.5',
     "search --video clip.mp4 --html page.html",
     'search "pouring tea" --kind video --moments',
     "search shoes --columns score,title,price --csv > shoes.csv",
@@ -90,16 +98,19 @@ def search(
 
 
 def _print(results: SearchResults, query: Query, output: options.ItemTableFlags, db: options.DatabaseFlags) -> None:
-    collapsed = query.collapse is not None
+    by_product = any(r.variants is not None for r in results)
+    collapsed = query.collapse not in {None, "none"} and not by_product
     output.print_items(
         db,
         ["score", "relevance", "item", "kind", "title", "matched", "at"]
         + ["others"] * collapsed
+        + ["variants"] * by_product
         + ["moments"] * query.moments,
         [
             (shown(r.score, ".3f"), shown(r.relevance, ".2f"), r.item_id, r.kind, r.title)
             + ((r.view.part, at_second(r.view.time_s)) if r.view else ("", ""))
             + (r.others,) * collapsed
+            + (shown_variants(r.variants),) * by_product
             + (_moments(r),) * query.moments
             for r in results
         ],

@@ -97,13 +97,14 @@ class SearchFlags:
         ),
     ] = None
     part: Annotated[
-        str,
+        str | None,
         panels.ranking(
             "--part",
             metavar="PART",
-            help="Part of an item to compare: item (all parts together), or the best title, image, frame or any.",
+            help="Part of an item to compare: item (all parts together), the best title, image, frame or any of these, "
+            "or best (the better of item and its best picture). By default best for pictures alone, else item.",
         ),
-    ] = "item"
+    ] = None
     diversity: Annotated[
         float,
         panels.ranking("--diversity", metavar="SHARE", help="Difference between results, 0 (no effect) to 1 (MMR)."),
@@ -113,8 +114,9 @@ class SearchFlags:
         panels.ranking(
             "--collapse",
             metavar="COLUMN",
-            help="Keep only the best item of each value of a column, e.g. parent; or duplicates: the best of each "
-            "near-duplicate group.",
+            help="Keep only the best item of each value of a column, e.g. brand; duplicates: of each near-duplicate "
+            "group; none: keep every item. By default the best variant of each product, if the catalogue has group ids "
+            "and the query names no variant.",
         ),
     ] = None
     no_rerank: Annotated[

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import Any
 
 from firstsight.api.semantic_ids import SemanticIdsPart
 from firstsight.errors import CatalogError
 from firstsight.indexer.catalog import Catalog, CatalogOptions, catalog_root, check_catalog
+from firstsight.indexer.catalog_report import CatalogPreview, preview_catalog
 from firstsight.indexer.formats.opening import open_source
 from firstsight.indexer.formats.source import MEMORY, STDIN, Source
 from firstsight.indexer.index_report import Counts, IndexReport
@@ -20,6 +21,8 @@ from firstsight.indexer.inputs.input_kinds import CatalogueInput, open_input
 from firstsight.indexer.pipeline import IndexRun
 from firstsight.indexer.removal import remove_items
 from firstsight.indexer.run_recipe import Recipe
+from firstsight.media.stored_files import MediaWriter
+from firstsight.media.stored_media import media_location
 from firstsight.storage.column_conversion import chosen_kinds
 from firstsight.storage.indexes.text_index import check_language, index_texts
 from firstsight.storage.store import Store
@@ -45,6 +48,7 @@ class IndexingPart(SemanticIdsPart):
         language: str | None = None,
         warn_duplicates: bool = False,
         wait_s: float = 0.0,
+        on_catalog: Callable[[CatalogPreview], None] = lambda catalog: None,
         on_progress: Callable[[Counts], None] = lambda counts: None,
         on_warning: Callable[[str], None] = lambda warning: None,
         should_stop: Callable[[], bool] = lambda: False,
@@ -66,9 +70,11 @@ class IndexingPart(SemanticIdsPart):
                 the language of the database, English for a new one.
             warn_duplicates: look for near-duplicates of the encoded items at the end; the report lists and counts them.
             wait_s: maximum wait for another writer, in seconds.
+            on_catalog: called once the catalogue is checked, with the use of its columns and its first items.
             on_progress: called with the counts after each batch, in the calling thread.
             on_warning: called before encoding with a sentence for each unused column that looks like pictures or
-                videos, which the report lists too, and for values that are left out.
+                videos, for the files of a folder that are left out, and for values that are left out; the report lists
+                the columns and files too.
             should_stop: called between items; once it returns True, the run finishes and writes the items it has begun.
 
         Returns:
@@ -85,6 +91,7 @@ class IndexingPart(SemanticIdsPart):
         recipe = Recipe.of(_recorded_name(source), options, settings, self._policy)
         language = check_language(language) if language else None
         with self._prepare_run(recipe, wait_s, language, opened) as (store, catalog):
+            on_catalog(preview_catalog(catalog))
             _warn(catalog, on_warning)
             run = self._make_run(store, catalog, recipe, on_progress=on_progress, should_stop=should_stop)
             return run.run(self._recorded_settings(recipe), prune=prune, warn_duplicates=warn_duplicates)
@@ -127,6 +134,30 @@ class IndexingPart(SemanticIdsPart):
             on_warning=on_warning,
             should_stop=should_stop,
         )
+
+    def preview(
+        self,
+        source: CatalogueInput,
+        *,
+        root: str | os.PathLike[str] | None = None,
+        options: CatalogOptions | None = None,
+    ) -> CatalogPreview:
+        """Check a catalogue and describe what `index` would read from it, without writing or loading the encoder.
+
+        Args:
+            source, root: as for `index`.
+            options: how to read the columns of the catalogue.
+
+        Returns:
+            What each column is used for, the first three items, and columns that look like media and are not used.
+
+        Raises:
+            CatalogError: the catalogue cannot be used.
+            StoreError: there is a database, and it cannot be read.
+        """
+        recipe = Recipe.of(_recorded_name(source), options, None, self._policy)
+        with closing(self._check(recipe, _open_input(source, options, root))) as catalog:
+            return preview_catalog(catalog)
 
     def remove(self, item_ids: Sequence[str], *, wait_s: float = 0.0) -> list[str]:
         """Remove items with their views and failures; the audit log keeps decisions by people.
@@ -209,13 +240,7 @@ class IndexingPart(SemanticIdsPart):
     ) -> Iterator[tuple[Store, Catalog]]:
         """Check the whole catalogue first, then hold the writer lock."""
         existing = self._open_if_exists()
-        catalog = check_catalog(
-            opened or open_source(recipe.source, encoding=recipe.options.encoding),
-            recipe.options,
-            stored_kinds=existing.column_kinds() if existing else None,
-            chosen=chosen_kinds(existing) if existing else (),
-            may_convert=may_convert,
-        )
+        catalog = self._check(recipe, opened, may_convert=may_convert)
         try:
             store = self._store = existing or Store.create(self.uri, self.encoder.spec)
             store.require_encoder(self.encoder.spec)
@@ -227,6 +252,16 @@ class IndexingPart(SemanticIdsPart):
         finally:
             catalog.close()
 
+    def _check(self, recipe: Recipe, opened: Source | None = None, *, may_convert: bool = True) -> Catalog:
+        existing = self._open_if_exists()
+        return check_catalog(
+            opened or open_source(recipe.source, encoding=recipe.options.encoding),
+            recipe.options,
+            stored_kinds=existing.column_kinds() if existing else None,
+            chosen=chosen_kinds(existing) if existing else (),
+            may_convert=may_convert,
+        )
+
     def _recorded_settings(self, recipe: Recipe) -> dict[str, Any]:
         """Settings that a run stores for its repetition."""
         return recipe.as_dict() | {"runtime": getattr(self.encoder, "runtime", "")}
@@ -235,9 +270,16 @@ class IndexingPart(SemanticIdsPart):
         policy = replace(
             self._policy,
             root=catalog_root(catalog),
+            stored_media=media_location(store.uri),
             allow_private=self._policy.allow_private or recipe.allow_private,
             allow_anywhere=self._policy.allow_anywhere or recipe.allow_anywhere,
         )
+        writer = MediaWriter(
+            media_location(store.uri),
+            max_picture_bytes=policy.max_picture_bytes,
+            max_video_bytes=policy.max_video_bytes,
+        )
+        catalog.store_medium = writer.put  # the media are on disk before the rows that name them
         return IndexRun(store, self.encoder, catalog, policy, recipe.settings, **options)
 
     def _failed_items(self) -> list[tuple[Recipe, set[str]]]:
@@ -256,10 +298,10 @@ class IndexingPart(SemanticIdsPart):
 
 
 def _warn(catalog: Catalog, on_warning: Callable[[str], None]) -> None:
-    for unused in catalog.media.unused():
-        on_warning(unused.message)
     for note in catalog.source.notes:
         on_warning(note)
+    for unused in catalog.media.unused():
+        on_warning(unused.message)
 
 
 def _open_input(source: CatalogueInput, options: CatalogOptions | None, root: str | os.PathLike[str] | None) -> Source:

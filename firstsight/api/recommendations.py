@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from firstsight.api.connection import DatabaseConnection
 from firstsight.errors import QueryError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from firstsight.recommend.slates.interest_ranking import Ranking
     from firstsight.recommend.slates.slate_composer import Slot
     from firstsight.recommend.slates.slate_data import SlateData
+    from firstsight.recommend.slates.slate_products import SlateProducts
     from firstsight.recommend.slates.slate_results import InterestedUser, SimilarItem, Slate
     from firstsight.recommend.slates.slate_settings import SlateSettings
     from firstsight.storage.store import Store
@@ -65,7 +67,8 @@ class RecommendationsPart(DatabaseConnection):
 
         Returns:
             At most k items, each once; without items that have ended, have not begun, are blocked, or have a minimum
-            age above `age`.
+            age above `age`. If the database knows products, one variant of each product, and none of the products in
+            the user's events, unless `collapse="none"`.
 
         Raises:
             QueryError: a value is out of range, an item is unknown, the history or the database is empty.
@@ -98,14 +101,16 @@ class RecommendationsPart(DatabaseConnection):
         known = loaded.events.history(user, space, before=now) if user else History.of(np.zeros(0, dtype=np.int64))
         if history is not None:
             known = merge_histories(known, read_history(space, history, moment))
+        products = loaded.products(store) if slate_settings.collapse is None else None
         slots, ranking = loaded.maker.slate(
             known,
             slate_settings,
             now_us=int(moment.timestamp() * 1_000_000),
             rng=np.random.default_rng(seed),
             caps=None if cap_column is None else loaded.cap_codes(store, cap_column),
+            products=products,
         )
-        slate = _slate(loaded, slots, ranking, slate_settings, user, moment, events=len(known))
+        slate = _slate(loaded, slots, ranking, slate_settings, user, moment, products, events=len(known))
         if log:
             from firstsight.recommend.slates.slate_log import log_slate
 
@@ -120,6 +125,7 @@ class RecommendationsPart(DatabaseConnection):
         k: int = 10,
         kinds: Sequence[str] = (),
         near_duplicate: float = 1.0,
+        collapse: str | None = None,
         now: datetime | None = None,
     ) -> list[SimilarItem]:
         """Find the items nearest to an item by content, so that items without clicks get equal results.
@@ -130,6 +136,8 @@ class RecommendationsPart(DatabaseConnection):
             kinds: return only these kinds: product, video, live. Empty for all.
             near_duplicate: cosine, above 0 and at most 1, from which two results are near-duplicates and only the
                 nearer one stays; 1 keeps all.
+            collapse: None returns one variant of each product if the database knows products, and leaves out the
+                item's own product; "none" returns every item.
             now: time for which items must be available; the present time by default.
 
         Raises:
@@ -138,21 +146,32 @@ class RecommendationsPart(DatabaseConnection):
         """
         from firstsight.recommend.slates.profiles import utc_now
         from firstsight.recommend.slates.slate_results import SimilarItem
-        from firstsight.recommend.slates.slate_settings import KINDS
+        from firstsight.recommend.slates.slate_settings import KINDS, check_collapse
 
         _check_k(k)
+        check_collapse(collapse)
         for kind in kinds:
             if kind not in KINDS:
                 raise QueryError(f"there is no kind {kind!r}; kinds are {', '.join(KINDS)}")
         if not 0 < near_duplicate <= 1:
             raise QueryError(f"near_duplicate is {near_duplicate}; it must be a cosine above 0 and at most 1")
-        loaded = self._load_slate_data(self._open())
+        store = self._open()
+        loaded = self._load_slate_data(store)
         space = loaded.maker.space
         now_us = int((now or utc_now()).timestamp() * 1_000_000)
+        products = loaded.products(store) if collapse is None else None
         nearest = loaded.maker.similar(
-            _with_vector(space, item), k, now_us=now_us, kinds=kinds, near_duplicate=near_duplicate
+            *(_with_vector(space, item), k),
+            now_us=now_us,
+            kinds=kinds,
+            near_duplicate=near_duplicate,
+            products=products,
         )
-        return [SimilarItem(space.item_ids[n], space.kinds[n], loaded.titles[n], score) for n, score in nearest]
+        variants = _count_variants(products, [n for n, _ in nearest], loaded.maker.showable(now_us, kinds))
+        return [
+            SimilarItem(space.item_ids[n], space.kinds[n], loaded.titles[n], score, count)
+            for (n, score), count in zip(nearest, variants, strict=True)
+        ]
 
     def interested_users(self, item: str, *, k: int = 10) -> list[InterestedUser]:
         """Find the users with items nearest to an item; users with events on the item itself are left out.
@@ -192,12 +211,15 @@ def _slate(
     settings: SlateSettings,
     user: str | None,
     made_at: datetime,
+    products: SlateProducts | None,
     *,
     events: int,
 ) -> Slate:
     from firstsight.recommend.slates.slate_results import Recommendation, Slate, UserInterest
 
     space = loaded.maker.space
+    showable = loaded.maker.showable(int(made_at.timestamp() * 1_000_000), age=settings.age)
+    variants = _count_variants(products, [slot.place for slot in slots], showable)
     items = [
         Recommendation(
             space.item_ids[slot.place],
@@ -208,8 +230,9 @@ def _slate(
             space.item_ids[slot.because] if slot.because >= 0 else None,
             slot.explore,
             slot.propensity,
+            count,
         )
-        for slot in slots
+        for slot, count in zip(slots, variants, strict=True)
     ]
     counts = Counter(item.kind for item in items)
     missing = {kind: count - counts[kind] for kind, count in settings.counts().items() if counts[kind] < count}
@@ -225,6 +248,14 @@ def _slate(
         ),
         missing=missing,
     )
+
+
+def _count_variants(
+    products: SlateProducts | None, places: list[int], showable: NDArray[np.bool_]
+) -> Sequence[int | None]:
+    if products is None:
+        return [None] * len(places)
+    return products.count_variants(np.array(places, dtype=np.int64), showable)
 
 
 def _with_vector(space: ItemSpace, item: str) -> int:

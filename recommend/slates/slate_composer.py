@@ -13,6 +13,7 @@ from firstsight.recommend.items import ItemSpace, Places
 from firstsight.recommend.models.score_scaling import KindScale
 from firstsight.recommend.slates.exploration import Exploration, explored_slots
 from firstsight.recommend.slates.interest_ranking import Ranking
+from firstsight.recommend.slates.slate_products import SlateProducts, top_places
 from firstsight.recommend.slates.slate_settings import SlateSettings
 from firstsight.retrieval.ranking.fusion import RRF_K
 
@@ -63,6 +64,7 @@ class SlateComposer:
         settings: SlateSettings,
         *,
         caps: NDArray[np.int64] | None = None,
+        products: SlateProducts | None = None,
         exploration: Exploration | None = None,
         rng: np.random.Generator,
     ) -> None:
@@ -74,14 +76,16 @@ class SlateComposer:
             allowed: (n,) whether an item may be shown to this user now.
             settings: of the slate.
             caps: (n,) the value of the capped column as a number; -1 for no value, which is not capped.
+            products: of the items; the slate gets one variant of each. None for every item.
             exploration: None for a slate that only follows the ranking.
             rng: chooses the slots that explore.
         """
         self._space, self._ranking, self._allowed, self._settings = space, ranking, allowed, settings
         self._all_kinds = kinds
-        self._caps, self._exploration, self._rng = caps, exploration, rng
+        self._caps, self._products, self._exploration, self._rng = caps, products, exploration, rng
+        self._taken_products: set[int] = set()
         self._taken_caps: dict[int, int] = {}
-        self._pool = candidate_pool(ranking, allowed, kinds, settings)
+        self._pool = candidate_pool(ranking, allowed, kinds, settings, products)
         self._vectors = space.vectors[self._pool]
         self._kinds = kinds.codes[self._pool]
         self._value = self._values()
@@ -154,9 +158,15 @@ class SlateComposer:
             self._taken_caps[value] = self._taken_caps.get(value, 0) + 1
             if self._taken_caps[value] >= self._settings.cap:
                 self._available &= self._caps[self._pool] != value
+        if self._products is not None and self._products.codes[place] >= 0:
+            product = int(self._products.codes[place])
+            self._taken_products.add(product)
+            self._available &= self._products.codes[self._pool] != product
 
     def _fits(self, place: int) -> bool:
-        """Whether an item from outside the pool is no near-duplicate of the slate's items and within the cap."""
+        """Whether an item from outside the pool is no variant or near-duplicate of the slate's, and within the cap."""
+        if self._products is not None and int(self._products.codes[place]) in self._taken_products:
+            return False
         if self._caps is not None and self._settings.cap is not None:
             value = int(self._caps[place])
             if value >= 0 and self._taken_caps.get(value, 0) >= self._settings.cap:
@@ -205,21 +215,30 @@ class SlateComposer:
         return np.asarray(codes == code[0]) if len(code) else np.zeros(len(codes), dtype=bool)
 
 
-def candidate_pool(ranking: Ranking, allowed: NDArray[np.bool_], kinds: KindScale, settings: SlateSettings) -> Places:
-    """Collect the candidates of a slate: the most relevant items of every kind, and the nearest of every interest."""
+def candidate_pool(
+    ranking: Ranking,
+    allowed: NDArray[np.bool_],
+    kinds: KindScale,
+    settings: SlateSettings,
+    products: SlateProducts | None = None,
+) -> Places:
+    """Collect the candidates of a slate: the most relevant items of every kind, and the nearest of every interest.
+
+    With `products`, only the best variant of each product counts, so that a product with many fills no pool.
+    """
     size = max(_MIN_POOL, _POOL * settings.k)
     by_kind = bool(settings.quotas) or settings.merge == "rank"
     parts = []
     for code in range(len(kinds.names)) if by_kind else [None]:
         fitting = np.flatnonzero(allowed if code is None else allowed & (kinds.codes == code))
-        parts.append(fitting[_top(ranking.relevance[fitting], size)])
+        parts.append(top_places(ranking.relevance, fitting, size, products))
     for affinity in ranking.affinity:
         for level in (5.0, 4.0, 3.0, 2.0, -np.inf):  # few items are above a high level, and few are quick to sort
             near = np.flatnonzero(affinity > level)
             near = near[allowed[near]]
-            if len(near) >= _PER_INTEREST:
+            if len(near if products is None else products.first_of_each(near)) >= _PER_INTEREST:
                 break
-        parts.append(near[_top(affinity[near], _PER_INTEREST)])
+        parts.append(top_places(affinity, near, _PER_INTEREST, products))
     return np.unique(np.concatenate(parts)).astype(np.int64)
 
 
@@ -252,9 +271,3 @@ def _members(ranking: Ranking, places: Places) -> NDArray[np.bool_]:
     near = affinity >= np.maximum(_MIN_AFFINITY, _MIN_AFFINITY_SHARE * affinity.max(axis=1, keepdims=True))
     best = np.stack([affinity[~same].max(axis=0, initial=-np.inf) for same in shared])
     return np.asarray(near & (affinity >= best - _MAX_AFFINITY_GAP))
-
-
-def _top(values: NDArray[np.float32], m: int) -> NDArray[np.int64]:
-    if len(values) <= m:
-        return np.arange(len(values))
-    return np.asarray(np.argpartition(-values, m)[:m], dtype=np.int64)

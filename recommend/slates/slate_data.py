@@ -18,6 +18,8 @@ from firstsight.recommend.semantic_ids.clusters import Clusters, assign_clusters
 from firstsight.recommend.semantic_ids.semantic_id_store import load_codebooks
 from firstsight.recommend.slates.slate_log import read_outcomes
 from firstsight.recommend.slates.slate_maker import SlateMaker
+from firstsight.recommend.slates.slate_products import SlateProducts
+from firstsight.storage.product_groups import GROUP_COLUMN, VARIANT_IDS_COLUMN, count_merged_variants
 from firstsight.storage.store import Store
 
 EVENTS_FRESH_S = 60.0
@@ -36,6 +38,7 @@ class SlateData:
     maker: SlateMaker
     titles: NDArray[np.object_]  # (n,) in the order of the items in `maker.space`
     columns: dict[str, NDArray[np.int64]] = field(default_factory=dict)  # for caps: a number for each value
+    merged: NDArray[np.int64] | None = None  # (n,) number of variants of each item, once they were read
 
     @classmethod
     def load(cls, store: Store, cached: SlateData | None) -> SlateData:
@@ -75,6 +78,18 @@ class SlateData:
             self.columns[column] = codes
         return self.columns[column]
 
+    def products(self, store: Store) -> SlateProducts | None:
+        """Products of the items; None if the database knows none."""
+        names = store.items.schema.names
+        if GROUP_COLUMN not in names:
+            return None
+        if self.merged is None:
+            self.merged = np.ones(len(self.maker.space), dtype=np.int64)
+            if VARIANT_IDS_COLUMN in names:
+                merged = _read_column(store, self.maker.space, VARIANT_IDS_COLUMN)
+                self.merged = np.array([count_merged_variants(value) for value in merged], dtype=np.int64)
+        return SlateProducts(self.cap_codes(store, GROUP_COLUMN), self.merged)
+
 
 def _read(store: Store, events: Events, cached: SlateData | None) -> SlateData:
     if cached is None:
@@ -83,8 +98,9 @@ def _read(store: Store, events: Events, cached: SlateData | None) -> SlateData:
         grouped = Clusters(space, assign_clusters(space, books[1] if books else None))
         titles = _read_column(store, space, "title")
         columns: dict[str, NDArray[np.int64]] = {}
+        merged = None
     else:
-        space, titles, columns = cached.maker.space, cached.titles, cached.columns
+        space, titles, columns, merged = cached.maker.space, cached.titles, cached.columns, cached.merged
         assert cached.maker.clusters is not None
         grouped = cached.maker.clusters
     version, model_state = events.version(), _model_state(store)
@@ -100,7 +116,7 @@ def _read(store: Store, events: Events, cached: SlateData | None) -> SlateData:
         model=None if model is None else FactorRecommender(model),
         outcomes=read_outcomes(store, space, grouped, interactions),
     )
-    return SlateData(space.version, version, model_state, time.monotonic(), events, maker, titles, columns)
+    return SlateData(space.version, version, model_state, time.monotonic(), events, maker, titles, columns, merged)
 
 
 def _model_state(store: Store) -> int:

@@ -16,6 +16,7 @@ from firstsight.recommend.slates.exploration import Exploration, ExplorationOutc
 from firstsight.recommend.slates.interest_ranking import InterestRecommender, Ranking
 from firstsight.recommend.slates.interests import InterestSettings
 from firstsight.recommend.slates.slate_composer import SlateComposer, Slot
+from firstsight.recommend.slates.slate_products import SlateProducts, top_places
 from firstsight.recommend.slates.slate_settings import SlateSettings
 
 NEAREST_EVENTS = 3
@@ -69,13 +70,18 @@ class SlateMaker:
         """Score every item for a user; see `InterestRecommender.rank`."""
         return self.recommender.rank(history, now_us)
 
-    def allowed(self, history: History, settings: SlateSettings, now_us: int) -> NDArray[np.bool_]:
-        """(n,) whether an item may be shown to a user now: it is showable, and the user has no recent event on it."""
+    def allowed(
+        self, history: History, settings: SlateSettings, now_us: int, products: SlateProducts | None = None
+    ) -> NDArray[np.bool_]:
+        """(n,) whether an item may be shown to a user now: it is showable, and the user has no recent event on it.
+
+        With `products`, events on other variants of the item count too.
+        """
         allowed = self.space.showable(now_us, age=settings.age)
         days = settings.repeat_after_days
         seen = history.items if days is None else history.items[history.times > now_us - days * DAY_US]
         allowed[seen] = False
-        return allowed
+        return allowed if products is None else allowed & ~products.variants_of(seen)
 
     def slate(
         self,
@@ -85,6 +91,7 @@ class SlateMaker:
         now_us: int,
         rng: np.random.Generator,
         caps: NDArray[np.int64] | None = None,
+        products: SlateProducts | None = None,
     ) -> tuple[list[Slot], Ranking]:
         """Make a slate: its slots in order, fewer than k if there are too few items, and the ranking behind it.
 
@@ -94,9 +101,11 @@ class SlateMaker:
             now_us: microseconds since 1970.
             rng: of exploration; the same state gives the same slate.
             caps: (n,) the value of the capped column as a number, -1 for no value.
+            products: of the items; the slate gets one variant of each, and none of the products in the history. None
+                for every item.
         """
         ranking = self.rank(history, now_us)
-        allowed = self.allowed(history, settings, now_us)
+        allowed = self.allowed(history, settings, now_us, products)
         exploration = None
         if settings.explore > 0 and self.clusters is not None:
             exploration = Exploration.open(
@@ -111,13 +120,21 @@ class SlateMaker:
         composer = SlateComposer(
             *(self.space, self.recommender.kinds, ranking, allowed, settings),
             caps=caps,
+            products=products,
             exploration=exploration,
             rng=rng,
         )
         return composer.fill(), ranking
 
     def similar(
-        self, place: int, k: int, *, now_us: int, kinds: Iterable[str] = (), near_duplicate: float = 1.0
+        self,
+        place: int,
+        k: int,
+        *,
+        now_us: int,
+        kinds: Iterable[str] = (),
+        near_duplicate: float = 1.0,
+        products: SlateProducts | None = None,
     ) -> list[tuple[int, float]]:
         """Find the nearest items by content alone: rows and cosines, best first, without the item itself.
 
@@ -127,16 +144,15 @@ class SlateMaker:
             now_us: microseconds since 1970; only items that may be shown then.
             kinds: only items of these kinds; all kinds by default.
             near_duplicate: cosine from which two results count as the same; only the nearer one is kept. 1 keeps all.
+            products: of the items; one variant of each is found, and none of the item's own product. None for every
+                item.
         """
         cosines = self.space.vectors @ self.space.vectors[place]
-        allowed = self.space.showable(now_us) & self.space.has_vector
+        allowed = self.showable(now_us, kinds) & self.space.has_vector
         allowed[place] = False
-        only_kinds = list(kinds)
-        if only_kinds:
-            allowed &= np.isin(self.recommender.kinds.codes, self.recommender.kinds.codes_of(only_kinds))
-        fitting = np.flatnonzero(allowed)
-        size = min(len(fitting), 10 * k + 100)
-        fitting = fitting[np.argpartition(-cosines[fitting], size - 1)[:size]] if size else fitting
+        if products is not None:
+            allowed &= ~products.variants_of(np.array([place]))
+        fitting = top_places(cosines, np.flatnonzero(allowed), 10 * k + 100, products)
         found: list[int] = []
         for candidate in fitting[np.argsort(-cosines[fitting], kind="stable")]:
             to_results = self.space.vectors[found] @ self.space.vectors[candidate]
@@ -145,6 +161,14 @@ class SlateMaker:
             if len(found) == k:
                 break
         return [(result, float(cosines[result])) for result in found]
+
+    def showable(self, now_us: int, kinds: Iterable[str] = (), *, age: int | None = None) -> NDArray[np.bool_]:
+        """(n,) whether an item may be shown now and is of one of these kinds; by default of any kind."""
+        showable = self.space.showable(now_us, age=age)
+        only_kinds = list(kinds)
+        if only_kinds:
+            showable &= np.isin(self.recommender.kinds.codes, self.recommender.kinds.codes_of(only_kinds))
+        return showable
 
     def rank_users(self, place: int, k: int) -> list[RankedUser]:
         """Rank the users who are probably interested in an item, by their events nearest to it, best first.

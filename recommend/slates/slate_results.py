@@ -24,6 +24,7 @@ class Recommendation:
             interest.
         explore: whether exploration chose the item.
         propensity: the probability that this slot holds this item, 0 to 1; see `slate_composer.Slot`.
+        variants: number of variants of its product that may be shown; None if every item is shown.
     """
 
     item_id: str
@@ -34,10 +35,11 @@ class Recommendation:
     because: str | None
     explore: bool
     propensity: float
+    variants: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The item as JSON fields."""
-        return asdict(self) | {"score": round(self.score, 4), "propensity": round(self.propensity, 6)}
+        return _plain(self) | {"score": round(self.score, 4), "propensity": round(self.propensity, 6)}
 
 
 @dataclass(frozen=True)
@@ -80,16 +82,29 @@ class Slate(list[Recommendation]):
 
 @dataclass(frozen=True)
 class SimilarItem:
-    """An item similar to another one; `score` is the cosine of their vectors, -1 to 1."""
+    """An item similar to another one.
+
+    Attributes:
+        score: cosine of their vectors, -1 to 1.
+        variants: number of variants of its product that may be shown; None if every item is listed.
+    """
 
     item_id: str
     kind: str
     title: str | None
     score: float
+    variants: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The item as JSON fields."""
-        return asdict(self) | {"score": round(self.score, 4)}
+        return _plain(self) | {"score": round(self.score, 4)}
+
+
+def _plain(item: Recommendation | SimilarItem) -> dict[str, Any]:
+    plain = asdict(item)
+    if item.variants is None:
+        del plain["variants"]
+    return plain
 
 
 @dataclass(frozen=True)

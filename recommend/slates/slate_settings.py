@@ -12,6 +12,16 @@ KINDS = ("product", "video", "live")
 MAX_SLOTS = 1_000
 
 
+def check_collapse(collapse: object) -> None:
+    """Refuse a value of `collapse` that slates and similar items do not have.
+
+    Raises:
+        QueryError: it is neither None nor "none".
+    """
+    if collapse not in (None, "none"):
+        raise QueryError(f"collapse is {collapse!r}; give none for every variant, or leave it out")
+
+
 @dataclass(frozen=True)
 class SlateSettings:
     """Settings of a slate.
@@ -27,6 +37,8 @@ class SlateSettings:
         cap: maximum number of items with the same value of the capped column.
         merge: "score" compares kinds by standardised scores; "rank" by reciprocal rank, so that kinds alternate.
         age: the viewer's age in years. None if unknown: no item with a minimum age is shown.
+        collapse: None shows one variant of each product if the database knows products, and no variant of a product in
+            the history; "none" shows every item.
         repeat_after_days: days after which an item that the user had an event on may be shown again; None for never.
 
     Raises:
@@ -41,6 +53,7 @@ class SlateSettings:
     cap: int | None = None
     merge: Literal["score", "rank"] = "score"
     age: int | None = None
+    collapse: Literal["none"] | None = None
     repeat_after_days: float | None = None
 
     def __post_init__(self) -> None:
@@ -55,6 +68,7 @@ class SlateSettings:
             raise QueryError(f"a cap of {self.cap} allows no items; it must be 1 or more")
         if self.merge not in ("score", "rank"):
             raise QueryError(f"merge is {self.merge!r}; it must be score or rank")
+        check_collapse(self.collapse)
         if self.age is not None and self.age < 0:
             raise QueryError(f"an age of {self.age} years is out of range; it must be 0 or more")
         if self.repeat_after_days is not None and not self.repeat_after_days >= 0:

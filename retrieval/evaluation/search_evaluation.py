@@ -14,7 +14,7 @@ from ir_measures import RR, P, R, nDCG
 from firstsight.errors import FirstsightError, MediaError, OptionalDependencyError, QueryError, StoreError
 from firstsight.retrieval.evaluation.judgements import JudgedQuery
 from firstsight.retrieval.evaluation.significance import holm, paired_p_value
-from firstsight.retrieval.query import Query
+from firstsight.retrieval.query import NO_COLLAPSE, Query
 from firstsight.retrieval.reranker_store import RerankerVersion, digest
 from firstsight.retrieval.results import SearchResults
 
@@ -119,10 +119,10 @@ def run_queries(
         StoreError: the reranker's model cannot be used.
     """
     search_queries = [
-        # `Query` checks the mode
-        Query(text=query.text, mode=cast("Mode", mode), k=k, rerank=reranker is not None)
+        # judgements grade items, not products; `Query` checks the mode
+        Query(text=query.text, mode=cast("Mode", mode), k=k, collapse=NO_COLLAPSE, rerank=reranker is not None)
         if query.text is not None
-        else Query(images=[str(query.image)], k=k)
+        else Query(images=[str(query.image)], k=k, collapse=NO_COLLAPSE)
         for query in queries
     ]
     answers = []

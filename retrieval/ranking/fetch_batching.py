@@ -1,12 +1,12 @@
 """Run the rankings of several queries together, so that their row requests share database calls.
 
-A ranking is a generator. It yields a `FetchRequest` and receives the nearest rows. `run_rankings` advances all
-generators in rounds and answers the equal requests of a round with one call of `nearest_rows`.
+A ranking is a generator. It yields one or more `FetchRequest`s and receives the nearest rows of each. `run_rankings`
+advances all generators in rounds and answers the equal requests of a round with one call of `nearest_rows`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -29,12 +29,12 @@ class FetchRequest:
     vector: Vector  # (dim,) of unit length
     k: int  # number of rows
     condition: str | None  # SQL filter
-    column: str  # column to read: the item id
+    columns: tuple[str, ...]  # columns to read
 
 
 T = TypeVar("T")
-FetchGenerator: TypeAlias = Generator[FetchRequest, Rows, T]
-"""A ranking that yields requests, receives their rows, and returns a T."""
+FetchGenerator: TypeAlias = Generator[Sequence[FetchRequest], Sequence[Rows], T]
+"""A ranking that yields requests, receives the rows of each request, and returns a T."""
 
 
 def run_rankings(store: Store, rankings: Sequence[FetchGenerator[T]]) -> list[T | FirstsightError]:
@@ -44,9 +44,9 @@ def run_rankings(store: Store, rankings: Sequence[FetchGenerator[T]]) -> list[T 
         For each ranking its return value, or the FirstsightError that ended it.
     """
     answers: dict[int, T | FirstsightError] = {}
-    responses: dict[int, Rows | Exception | None] = dict.fromkeys(range(len(rankings)))
+    responses: dict[int, Sequence[Rows] | Exception | None] = dict.fromkeys(range(len(rankings)))
     while responses:
-        requests: dict[int, FetchRequest] = {}
+        requests: dict[int, Sequence[FetchRequest]] = {}
         for n, rows in responses.items():
             try:
                 requests[n] = rankings[n].throw(rows) if isinstance(rows, Exception) else _send(rankings[n], rows)
@@ -58,20 +58,30 @@ def run_rankings(store: Store, rankings: Sequence[FetchGenerator[T]]) -> list[T 
     return [answers[n] for n in range(len(rankings))]
 
 
-def _send(ranking: FetchGenerator[T], rows: Rows | None) -> FetchRequest:
+def _send(ranking: FetchGenerator[T], rows: Sequence[Rows] | None) -> Sequence[FetchRequest]:
     return next(ranking) if rows is None else ranking.send(rows)
 
 
-def _fetch(store: Store, requests: dict[int, FetchRequest]) -> dict[int, Rows | Exception | None]:
-    groups: dict[tuple[TableName, int, str | None, str], list[int]] = {}
-    for n, request in requests.items():
-        groups.setdefault((request.table, request.k, request.condition, request.column), []).append(n)
-    responses: dict[int, Rows | Exception | None] = {}
-    for (table, k, condition, column), members in groups.items():
-        vectors = np.stack([requests[n].vector for n in members])
+def _fetch(
+    store: Store, requests: Mapping[int, Sequence[FetchRequest]]
+) -> dict[int, Sequence[Rows] | Exception | None]:
+    """Answer the requests of each ranking: with the rows of each request, or with the error of one of them."""
+    groups: dict[tuple[TableName, int, str | None, tuple[str, ...]], list[tuple[int, int]]] = {}
+    for n, of_ranking in requests.items():
+        for place, request in enumerate(of_ranking):
+            key = (request.table, request.k, request.condition, request.columns)
+            groups.setdefault(key, []).append((n, place))
+    found: dict[tuple[int, int], Rows] = {}
+    errors: dict[int, Exception] = {}
+    for (table, k, condition, columns), members in groups.items():
+        vectors = np.stack([requests[n][place].vector for n, place in members])
         try:
-            rows = nearest_rows(store, table, vectors, k=k, condition=condition, columns=[column])
-            responses.update(zip(members, rows, strict=True))
+            # LanceDB compares rows in all cores, so requests in parallel threads would not be faster
+            rows = nearest_rows(store, table, vectors, k=k, condition=condition, columns=columns)
+            found.update(zip(members, rows, strict=True))
         except (ValueError, RuntimeError, OSError) as error:
-            responses.update(dict.fromkeys(members, error))
-    return responses
+            errors.update((n, error) for n, _ in members)
+    return {
+        n: errors[n] if n in errors else [found[n, place] for place in range(len(of_ranking))]
+        for n, of_ranking in requests.items()
+    }

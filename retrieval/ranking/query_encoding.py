@@ -15,8 +15,7 @@ from firstsight.media.decode.video_sampler import VideoSampler
 from firstsight.media.fetch.fetched_media import fetch_bytes, fetch_file
 from firstsight.media.pictures import open_picture
 from firstsight.media.policy import MediaPolicy
-from firstsight.retrieval.query import Query
-from firstsight.retrieval.ranking.relevance import Medium
+from firstsight.retrieval.query import Medium, Query
 from firstsight.storage.store import Store
 
 QUERY_FRAMES = 8
@@ -151,19 +150,7 @@ def _weighted_sum(
         return QueryError("the parts of the query cancel each other out; leave one out or change the weights")
     vector = np.asarray(total / length, dtype=np.float32)
     dim = len(vector)
-    return EncodedQuery(query, vector, np.asarray(minus, dtype=np.float32).reshape(-1, dim), _medium(query))
-
-
-def _medium(query: Query) -> Medium:
-    text = query.text is not None and query.text_weight > 0
-    pictures = _has_weight(query.images, query.image_weights) or _has_weight(query.videos, query.video_weights)
-    if _has_weight(query.items, query.item_weights) or text == pictures:
-        return "mixed"
-    return "words" if text else "pictures"
-
-
-def _has_weight(parts: Sequence[object], weights: Sequence[float]) -> bool:
-    return any(weights) if weights else len(parts) > 0
+    return EncodedQuery(query, vector, np.asarray(minus, dtype=np.float32).reshape(-1, dim), query.medium)
 
 
 def item_vector(store: Store, item_id: str) -> Vector:

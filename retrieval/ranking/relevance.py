@@ -9,7 +9,8 @@ reach (an empirical null: Efron, "Large-Scale Simultaneous Hypothesis Testing: T
     rarity    = -log10(P)
     relevance = rarity / (rarity + 3)
 
-One random item in ten reaches relevance 0.25, one in a thousand 0.5, one in a million 0.67.
+One random item in ten reaches relevance 0.25, one in a thousand 0.5, one in a million 0.67. If a query consists of
+pictures, a copy has relevance 1: a cosine of COPY_COSINE or more differs from 1 by no more than the encoder's rounding.
 
 Each query medium has a distribution of its own: made from titles for text queries, from pictures and frames for picture
 queries, and from fused vectors for items and mixed queries. So has each part that can be compared. The sample depends
@@ -20,7 +21,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -28,21 +28,23 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vectors
-from firstsight.retrieval.query import PartChoice
+from firstsight.retrieval.query import Medium, PartChoice
 from firstsight.storage.indexes.vector_index import vectors_of_column
 from firstsight.storage.store import Store
-
-Medium = Literal["words", "pictures", "mixed"]
-"""Medium of a query: text, pictures or videos, or both (also items)."""
 
 SAMPLED_ITEMS = 1_000
 SAMPLED_QUERIES = 500
 
 MIN_PAIRS = 100
-"""Minimum number of pairs for a fit. Below it the relevance is the cosine, or 0 if the cosine is negative."""
+"""Minimum number of pairs for a fit. Below it, and for texts in a database without titles, the relevance is the cosine,
+or 0 if the cosine is negative."""
 
 MIN_WIDTH = 1e-3
 """Minimum width of the distribution. A catalogue of equal items would have width 0."""
+
+COPY_COSINE = 0.9999
+"""Minimum cosine of two pictures that count as copies. Two runtimes give one picture slightly different vectors: those
+in bfloat16 have a cosine of .99994 or more to those in float32 (docs/benchmarks.md)."""
 
 HALF_RELEVANCE_RARITY = 3.0
 """Rarity at relevance 0.5: one random item in 10 ** HALF_RELEVANCE_RARITY reaches it."""
@@ -54,9 +56,12 @@ class RandomPairCosines:
 
     middle: float | None  # median cosine
     width: float | None  # standard deviation
+    copies: bool = False  # the query consists of pictures: a cosine of COPY_COSINE or more means a copy
 
     def relevance(self, cosine: float) -> float:
-        """Relevance of a cosine, 0 to 1; it grows with the cosine."""
+        """Relevance of a cosine, 0 to 1; it grows with the cosine, and is 1 for copies."""
+        if self.copies and cosine >= COPY_COSINE:
+            return 1.0
         if self.middle is None or self.width is None:
             return max(0.0, min(cosine, 1.0))
         rarity = -_log10_tail((cosine - self.middle) / self.width)
@@ -106,15 +111,18 @@ class RelevanceCalibration:
 
     def _fit(self, medium: Medium, part: PartChoice) -> RandomPairCosines:
         query_owners, queries = self._queries(medium)
+        if not query_owners and medium == "words":
+            return RandomPairCosines(None, None)  # cosines of two pictures are higher than those of text and picture
         if not query_owners:  # the catalogue has no views of this medium
             query_owners, queries = self._queries("mixed")
         owners, scores = self._scores(queries, part)
         # an item and its own views are not a random pair
         pairs = scores[np.array(query_owners, dtype=object)[:, None] != owners[None, :]]
+        copies = medium == "pictures"
         if len(pairs) < MIN_PAIRS:
-            return RandomPairCosines(None, None)
+            return RandomPairCosines(None, None, copies)
         low, middle = np.quantile(pairs, [_ONE_SIGMA_DOWN, 0.5])
-        return RandomPairCosines(float(middle), max(float(middle - low), MIN_WIDTH))
+        return RandomPairCosines(float(middle), max(float(middle - low), MIN_WIDTH), copies)
 
     def _queries(self, medium: Medium) -> tuple[list[str], Vectors]:
         """Stored vectors that serve as queries, with the ids of their items."""
@@ -127,10 +135,24 @@ class RelevanceCalibration:
         return [owners[n] for n in draw], vectors[draw]
 
     def _scores(self, queries: Vectors, part: PartChoice) -> tuple[NDArray[np.object_], Vectors]:
-        """Item ids, and the cosines (queries, items) of each item's fused vector or best view."""
+        """Item ids, and the cosines (queries, items) of each item's fused vector, best view, or the better of both."""
         if part == "item":
             return np.array(self.owners, dtype=object), queries @ self.items.T
+        if part == "best":
+            return self._best_scores(queries)
         views = self.views if part == "any" else self.views.filter(pc.field("part") == part)
+        return self._view_scores(queries, views)
+
+    def _best_scores(self, queries: Vectors) -> tuple[NDArray[np.object_], Vectors]:
+        owners, scores = self._scores(queries, "item")
+        pictured, cosines = self._view_scores(queries, self.views.filter(pc.field("part") != "title"))
+        place = {item_id: n for n, item_id in enumerate(owners)}
+        places = [place[item_id] for item_id in pictured]
+        scores[:, places] = np.maximum(scores[:, places], cosines)
+        return owners, scores
+
+    def _view_scores(self, queries: Vectors, views: pa.Table) -> tuple[NDArray[np.object_], Vectors]:
+        """Ids of the items that own these views, and the cosines (queries, items) of each item's best view."""
         views = views.sort_by("item_id")
         if not views.num_rows:
             return np.empty(0, dtype=object), np.empty((len(queries), 0), dtype=np.float32)

@@ -35,7 +35,7 @@ def mode_to_rerank(query: Query) -> str | None:
     thresholds, collapse and diversity make no difference.
     """
     others = query.images or query.videos or query.items or query.minus or query.minus_images
-    if not query.rerank or query.text is None or others or query.part != "item":
+    if not query.rerank or query.text is None or others or query.resolved_part != "item":
         return None
     mode = query.resolved_mode
     return None if mode == "hybrid" and query.fusion != "weighted" else mode

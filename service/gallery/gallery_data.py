@@ -14,6 +14,7 @@ from firstsight.retrieval.pages.map_colouring import Colouring
 from firstsight.retrieval.pages.space_map import Method, SpaceMap, space_map
 from firstsight.retrieval.ranking.item_filters import blocked_items
 from firstsight.service.json_responses import public_encoder_name, strip_local_folders
+from firstsight.storage.product_groups import GROUP_COLUMN
 from firstsight.storage.store import Store
 from firstsight.storage.tables import SAFETY_COLUMNS
 
@@ -83,9 +84,10 @@ def describe_catalogue(store: Store) -> dict[str, Any]:
     """Describe the catalogue for search and filters.
 
     Returns:
-        items and views: their counts; encoder: its name; kinds: the kinds of the items; columns: name, kind and
-        `values` of each column of the catalogue. `values` lists the values, most frequent first; it is empty for a
-        column that is not text or has more than `MAX_VALUES` values.
+        items and views: their counts; encoder: its name; kinds: the kinds of the items; products: whether the catalogue
+        has ids of products, so that results show one variant of each; columns: name, kind and `values` of each column
+        of the catalogue. `values` lists the values, most frequent first; it is empty for a column that is not text or
+        has more than `MAX_VALUES` values.
     """
     kinds = store.column_kinds()
     texts = [name for name, kind in kinds.items() if kind == "text"]
@@ -96,6 +98,7 @@ def describe_catalogue(store: Store) -> dict[str, Any]:
         "views": store.views.count_rows(),
         "encoder": public_encoder_name(store.spec.name),
         "kinds": values["kind"],
+        "products": GROUP_COLUMN in kinds,
         "columns": [{"name": name, "kind": kind, "values": values.get(name, [])} for name, kind in kinds.items()],
     }
 

@@ -16,14 +16,15 @@ from typing import Any
 from uuid import uuid4
 
 from firstsight.errors import CatalogError, MediaError
-from firstsight.indexer.catalog import CatalogOptions
+from firstsight.indexer.columns.catalog_options import CatalogOptions
 from firstsight.service.database_pool import DatabasePool
 from firstsight.service.inputs.request_pictures import PictureReader, is_http_url
 from firstsight.service.inputs.uploads import FOLDER, Uploads
 from firstsight.service.json_responses import strip_local_folders
 from firstsight.service.service_settings import ServiceSettings
 
-_OPTIONS = CatalogOptions(infer_types=False)  # single items are no reason to change a column: "38" today, "XL" tomorrow
+# Single items are no reason to change a column ("38" today, "XL" tomorrow), and each of them stays an item.
+_OPTIONS = CatalogOptions(infer_types=False, variants="variant")
 
 
 def index_rows(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Request
@@ -21,6 +21,7 @@ from firstsight.service.json_responses import LibraryJSONResponse, hide_local_ur
 from firstsight.service.routes.item_access import ItemIdPath, ItemIdQuery, require_visible_item
 from firstsight.service.routes.search_request import SearchRequestWithFiles, prepare_query, read_search_request
 from firstsight.service.routes.search_schemas import (
+    COLLAPSE,
     MAX_K,
     HistoryEvent,
     ItemAnswer,
@@ -113,11 +114,12 @@ def similar(
     k: Annotated[int, Parameter(ge=1, le=MAX_K)] = 12,
     kinds: Annotated[list[ItemKind], Parameter(max_length=3)] = [],  # noqa: B006  # FastAPI copies it
     near_duplicate: Annotated[float, Parameter(gt=0, le=1)] = 1.0,
+    collapse: Annotated[Literal["none"] | None, Parameter(description=COLLAPSE)] = None,
 ) -> LibraryJSONResponse:
     """The items with the nearest vectors; only content counts."""
     with service.databases.slates() as db:
         require_visible_item(request, db, item_id)
-        similar_items = db.similar(item_id, k=k, kinds=kinds, near_duplicate=near_duplicate)
+        similar_items = db.similar(item_id, k=k, kinds=kinds, near_duplicate=near_duplicate, collapse=collapse)
         pictures = db.pictures([item.item_id for item in similar_items])
     results = [item.as_dict() | {"view_id": pictures.get(item.item_id)} for item in similar_items]
     return LibraryJSONResponse({"results": results})

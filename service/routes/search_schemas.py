@@ -12,6 +12,11 @@ Picture = Annotated[str, Field(description="an http(s) address, a data URI, or t
 Words = Annotated[str, Field(max_length=8_000)]
 ItemId = Annotated[str, Field(min_length=1, max_length=512)]
 
+COLLAPSE = (
+    "none: every variant of a product; by default, if the catalogue has group ids, one of each product and none of the "
+    "products that the request starts from"
+)
+
 MAX_K = 1_000
 """Maximum results of one answer."""
 
@@ -50,7 +55,11 @@ class SearchRequest(StrictModel):
     minus_weight: float = 0.5
     mode: Literal["vector", "words", "hybrid"] | None = None
     fusion: Literal["rrf", "weighted"] = "weighted"
-    part: Literal["item", "title", "image", "frame", "any"] = "item"
+    part: Literal["item", "title", "image", "frame", "any", "best"] | None = Field(
+        None,
+        description="vector to compare: item is the fused vector, best the better of it and the best picture or frame; "
+        "by default best for pictures and videos alone, else item",
+    )
     k: int = Field(24, ge=1, le=MAX_K)
     offset: int = Field(0, ge=0, lt=10_000)
     where: Annotated[str, Field(max_length=20_000)] | None = None
@@ -58,7 +67,11 @@ class SearchRequest(StrictModel):
     min_score: float | None = None
     min_relevance: float | None = None
     diversity: float = 0.0
-    collapse: str | None = None
+    collapse: str | None = Field(
+        None,
+        description="null: the best variant of each product, if the catalogue has group ids and the query names no "
+        "variant; a column: the best item of each value; duplicates: of each near-duplicate group; none: every item",
+    )
     moments: bool = False
     snapshot: str | None = Field(None, description="`snapshot` of an earlier answer, for the next pages of its ranking")
     include_blocked: bool = Field(False, description="needs the scope moderate")
@@ -68,7 +81,10 @@ class SearchRequest(StrictModel):
 class SearchAnswer(BaseModel):
     """A page of results."""
 
-    results: list[dict[str, Any]] = Field(description="as SearchResult.as_dict; view and picture have a view_id")
+    results: list[dict[str, Any]] = Field(
+        description="as SearchResult.as_dict; view and picture have a view_id; with one result per product, variants "
+        "is the number of its variants"
+    )
     snapshot: str = Field(description="send it with next_offset to get the next page of the same ranking")
     next_offset: int | None = Field(description="null if this page is the last")
 
@@ -104,6 +120,7 @@ class RecommendRequest(StrictModel):
     cap: int | None = None
     cap_column: str | None = None
     merge: Literal["score", "rank"] = "score"
+    collapse: Literal["none"] | None = Field(None, description=COLLAPSE)
     age: int | None = Field(None, le=150)
     repeat_after_days: float | None = Field(None, le=36_500)
     seed: int | None = Field(None, ge=0, lt=2**63)

@@ -96,6 +96,15 @@ export function relevance(value) {
     h('span', {}, `${Math.round(value * 100)}%`), h('span', { class: 'unseen' }, ' relevance'));
 }
 
+/** The number of variants of a product, with a button that shows them all; null for an item without other variants. */
+export function variants(item, show) {
+  if (!(item.variants > 1)) return null;
+  const text = `${item.variants.toLocaleString('en')} variants`;
+  return h('p', { class: 'why' }, show
+    ? h('button', { type: 'button', class: 'link', title: 'Show all variants of this product', 'aria-label': `Show the ${text} of ${item.title || item.item_id}`, onclick: show }, text)
+    : h('span', { title: 'Variants of this product' }, text));
+}
+
 /** Empty cards, shown until results arrive. */
 export function placeholderCards(count) {
   return Array.from({ length: count }, () => h('div', { class: 'card waiting', 'aria-hidden': 'true' },

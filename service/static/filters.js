@@ -16,8 +16,9 @@ export function filters(changed) {
   const where = h('input', {
     id: 'where', autocomplete: 'off', spellcheck: false, placeholder: "price < 60 AND color = 'red'", onchange: changed,
   });
-  const collapse = h('select', { id: 'collapse', onchange: changed }, h('option', { value: '' }, 'all items'), h('option', { value: 'duplicates' }, 'one per group of near-duplicates'));
-  const compared = h('select', { id: 'part', onchange: changed }, ...[['item', 'whole items'], ['any', 'the best view'], ['title', 'titles'], ['image', 'pictures'], ['frame', 'frames of videos']]
+  const ungrouped = h('option', { value: '' }, 'all items');
+  const collapse = h('select', { id: 'collapse', onchange: changed }, ungrouped, h('option', { value: 'duplicates' }, 'one per group of near-duplicates'));
+  const compared = h('select', { id: 'part', onchange: changed }, ...[['', 'the best match for the query'], ['item', 'whole items'], ['best', 'whole items or pictures'], ['any', 'the best view'], ['title', 'titles'], ['image', 'pictures'], ['frame', 'frames of videos']]
     .map(([value, text]) => h('option', { value }, text)));
   const percent = () => h('span', { class: 'dim' });
   const shares = { diversity: percent(), least: percent() };
@@ -41,12 +42,21 @@ export function filters(changed) {
   const picked = new Map();
 
   get('catalogue').then((catalogue) => {
+    if (catalogue.products) {
+      ungrouped.textContent = 'one per product';
+      groupOption('none', 'every variant');
+    }
     for (const column of catalogue.columns) {
-      if (![...collapse.options].some((option) => option.value === column.name)) collapse.append(h('option', { value: column.name }, `one per ${column.name}`));
+      groupOption(column.name);
       if (column.values.length < 2) continue;
       facets.append(h('label', {}, column.name, facet(column)));
     }
   }, () => {});
+
+  /** Offer a way to group results, once. */
+  function groupOption(value, text = value === 'none' ? 'every variant' : `one per ${value}`) {
+    if (![...collapse.options].some((option) => option.value === value)) collapse.append(h('option', { value }, text));
+  }
 
   function facet(column) {
     const select = h('select', {
@@ -73,7 +83,7 @@ export function filters(changed) {
 
   function inUse() {
     return [...picked.values(), where.value.trim(), collapse.value].filter(Boolean).length
-      + (compared.value !== 'item') + (Number(diversity.value) > 0) + (Number(least.value) > 0);
+      + (compared.value !== '') + (Number(diversity.value) > 0) + (Number(least.value) > 0);
   }
 
   function count() {
@@ -93,9 +103,9 @@ export function filters(changed) {
     where.value = settings.get('where') ?? '';
     const group = settings.get('collapse') ?? '';
     // the address is read before the columns are loaded
-    if (![...collapse.options].some((option) => option.value === group)) collapse.append(h('option', { value: group }, `one per ${group}`));
+    groupOption(group);
     collapse.value = group;
-    compared.value = settings.get('part') ?? 'item';
+    compared.value = settings.get('part') ?? '';
     diversity.value = settings.get('diversity') ?? 0;
     least.value = settings.get('least') ?? 0;
     count();
@@ -108,9 +118,16 @@ export function filters(changed) {
     panel,
     used: () => inUse() + chosenKinds().length > 0,
     clear: () => read(new URLSearchParams()),
+    /** Show only the variants of one product, every one of them. */
+    showProduct(id) {
+      where.value = [where.value.trim() && `(${where.value.trim()})`, `group_id = ${quotedText(id)}`].filter(Boolean).join(' AND ');
+      collapse.value = '';
+      count();
+    },
     query() {
       count();
-      const query = { kinds: chosenKinds(), part: compared.value, diversity: Number(diversity.value) };
+      const query = { kinds: chosenKinds(), diversity: Number(diversity.value) };
+      if (compared.value) query.part = compared.value;
       if (conditions()) query.where = conditions();
       if (collapse.value) query.collapse = collapse.value;
       if (Number(least.value) > 0) query.min_relevance = Number(least.value);
@@ -119,7 +136,7 @@ export function filters(changed) {
     write(settings) {
       for (const kind of chosenKinds()) settings.append('kind', kind);
       for (const [column, value] of picked) if (value) settings.append('is', `${column}=${value}`);
-      const rest = { where: where.value.trim(), collapse: collapse.value, part: compared.value === 'item' ? '' : compared.value, diversity: diversity.value === '0' ? '' : diversity.value, least: least.value === '0' ? '' : least.value };
+      const rest = { where: where.value.trim(), collapse: collapse.value, part: compared.value, diversity: diversity.value === '0' ? '' : diversity.value, least: least.value === '0' ? '' : least.value };
       for (const [name, value] of Object.entries(rest)) if (value) settings.set(name, value);
     },
     read,

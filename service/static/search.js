@@ -2,7 +2,7 @@
 
 import { post } from './api.js';
 import { emptyState, makeChips, pushHistoryEntry, requestBody, settingsFromState, stateFromSettings } from './search_state.js';
-import { card, describeMatch, placeholderCards, relevance } from './cards.js';
+import { card, describeMatch, placeholderCards, relevance, variants } from './cards.js';
 import { empty, h, icon, latestRequest, toast } from './dom.js';
 import { filters } from './filters.js';
 import { viewAsDataUri } from './media.js';
@@ -147,7 +147,8 @@ export function build(main) {
   function resultCard(result) {
     const name = result.title || result.item_id;
     const lines = [h('p', { class: 'why' }, relevance(result.relevance), h('span', { title: 'The view that matched, and its cosine similarity to the query' }, describeMatch(result)))];
-    if (result.others) lines.push(h('p', { class: 'why' }, `and ${result.others} more of this group`));
+    if (result.variants) lines.push(variants(result, canShowVariants(result) && (() => everyVariant(result))));
+    else if (result.others) lines.push(h('p', { class: 'why' }, `and ${result.others} more of this group`));
     return card(result, {
       lines,
       actions: [
@@ -156,6 +157,17 @@ export function build(main) {
         ['minus', `Less like ${name}`, () => less(result)],
       ],
     });
+  }
+
+  /** A merged item has no other variants to show. */
+  function canShowVariants(result) {
+    return result.others > 0 && typeof result.columns.group_id === 'string';
+  }
+
+  function everyVariant(result) {
+    where.showProduct(result.columns.group_id);
+    scrollTo({ top: 0 });
+    go();
   }
 
   function only(itemId) {

@@ -1,7 +1,7 @@
 // A user's slate: the interest behind each item, and the slots that explore.
 
-import { findVeiled, post } from './api.js';
-import { card, placeholderCards } from './cards.js';
+import { findVeiled, get, post } from './api.js';
+import { card, placeholderCards, variants } from './cards.js';
 import { empty, h, icon, latestRequest } from './dom.js';
 import { openDetails } from './details.js';
 import { picture } from './media.js';
@@ -23,6 +23,9 @@ export function build(main) {
   const k = h('input', { id: 'slots', type: 'number', min: 1, max: 200, value: 12 });
   const explore = h('input', { id: 'explore', type: 'range', min: 0, max: 1, step: 0.05, value: 0.1 });
   const share = h('span', {}, '10%');
+  const collapse = h('select', { id: 'slate-collapse' }, h('option', { value: '' }, 'one per product'), h('option', { value: 'none' }, 'every variant'));
+  const grouping = h('label', { hidden: true }, 'Group items', collapse);
+  get('catalogue').then((catalogue) => { grouping.hidden = !catalogue.products; }, () => {});
   const interests = h('div', { class: 'interests' });
   const request = latestRequest();
   const grid = h('div', { class: 'grid' });
@@ -30,6 +33,7 @@ export function build(main) {
     h('label', {}, 'User', user), h('label', { class: 'wide' }, 'and a history', history),
     h('label', { class: 'narrow' }, 'Slots', k),
     h('label', {}, h('span', {}, 'Explore ', share), explore),
+    grouping,
     h('button', { class: 'main', type: 'submit' }, 'Make a slate'));
   main.append(h('section', { class: 'page' }, h('h1', {}, 'A user’s slate'), form, interests, grid));
 
@@ -41,6 +45,7 @@ export function build(main) {
     if (history.value.trim()) settings.set('history', history.value.trim());
     settings.set('k', k.value);
     settings.set('explore', explore.value);
+    if (collapse.value) settings.set('collapse', collapse.value);
     const hash = `#/slate?${settings}`;
     if (location.hash === hash) make(settings);
     else location.hash = hash;
@@ -51,6 +56,7 @@ export function build(main) {
     const body = { k: Number(settings.get('k') ?? 12), explore: Number(settings.get('explore') ?? 0.1) };
     if (settings.get('user')) body.user = settings.get('user');
     if (items.length) body.history = items;
+    if (settings.get('collapse') === 'none') body.collapse = 'none';
     grid.setAttribute('aria-busy', 'true');
     if (!grid.querySelector('.card')) grid.replaceChildren(...placeholderCards(8));
     const signal = request();
@@ -90,6 +96,7 @@ export function build(main) {
       if (settings.has('k')) k.value = settings.get('k');
       if (settings.has('explore')) explore.value = settings.get('explore');
       share.textContent = `${Math.round(explore.value * 100)}%`;
+      collapse.value = settings.get('collapse') === 'none' ? 'none' : '';
       make(settings);
     },
     leave: request.stop,
@@ -109,7 +116,7 @@ function slot(item, place, { veiled, titles }) {
     : h('p', { class: 'why' }, meaning);
   const score = h('p', { class: 'why' }, h('span', { title: 'Standard deviations above the mean of its kind, for this user' }, `slot ${place + 1} · ${item.score.toFixed(2)} σ`));
   if (item.explore) score.append(h('span', { title: 'Probability that this slot shows this item; used to evaluate slates' }, `probability ${(item.propensity * 100).toFixed(1)}%`));
-  const node = card(item, { badge, veiled, lines: [why, score] });
+  const node = card(item, { badge, veiled, lines: [why, score, variants(item)] });
   if (item.explore) node.classList.add('explores');
   return node;
 }

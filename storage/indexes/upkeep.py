@@ -24,6 +24,7 @@ from lancedb.table import Table
 from firstsight.errors import StoreError
 from firstsight.storage.indexes import vector_index
 from firstsight.storage.indexes.index_recall import tune
+from firstsight.storage.product_groups import GROUP_COLUMN
 from firstsight.storage.store import Store
 from firstsight.storage.tables import KEYS
 
@@ -55,8 +56,8 @@ _STRAY_AGE_S = 3600.0
 _METADATA = "firstsight:optimized"
 
 UpkeepStep = Literal["compact", "ids", "build", "measure"]
-"""compact: merge files, extend indexes, remove old versions; ids: index the ids; build: build the vector index;
-measure: measure its recall."""
+"""compact: merge files, extend indexes, remove old versions; ids: index the ids of items and products; build: build the
+vector index; measure: measure its recall."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class TableState:
     unindexed: int  # rows outside the vector index; 0 without an index
     segments: int  # of the vector index
     tuning: vector_index.Tuning | None  # of the vector index; None if search is exact
+    group_index: bool = True  # False if the table has ids of products without an index
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,8 @@ def table_state(table: Table) -> TableState:
         unindexed=(vectors.num_unindexed_rows or 0) if vectors else 0,
         segments=(vectors.num_segments or 0) if vectors else 0,
         tuning=tuning,
+        group_index=GROUP_COLUMN not in schema.names
+        or any(index.columns == [GROUP_COLUMN] for index in indexes.values()),
     )
 
 
@@ -128,7 +132,7 @@ def steps_due(state: TableState, *, during_run: bool = False) -> tuple[UpkeepSte
     if state.commits >= COMMITS or extend:
         steps.append("compact")
     if state.table in _SEARCHED:
-        if not state.id_index and state.rows >= IDS_MIN_ROWS:
+        if not (state.id_index and state.group_index) and state.rows >= IDS_MIN_ROWS:
             steps.append("ids")
         if state.rows >= vector_index.MIN_ROWS and _build_due(state):
             steps.append("build")
@@ -212,7 +216,7 @@ def _maintain_table(
         if step == "compact":
             store.maintain(table, _compact)
         elif step == "ids":
-            store.maintain(table, _index_ids)
+            store.maintain(table, partial(_index_ids, before=before))
         elif step == "build":
             tuning = store.maintain(table, vector_index.build_index)
             build_seconds = time.monotonic() - step_started
@@ -227,8 +231,11 @@ def _maintain_table(
     return TableUpkeep(steps, seconds, build_seconds, before, after, (versions, len(table.list_versions())), sizes)
 
 
-def _index_ids(table: Table) -> None:
-    table.create_index("item_id", config=BTree())
+def _index_ids(table: Table, before: TableState) -> None:
+    if not before.id_index:
+        table.create_index("item_id", config=BTree())
+    if not before.group_index:
+        table.create_index(GROUP_COLUMN, config=BTree())
 
 
 def _compact(table: Table) -> None:

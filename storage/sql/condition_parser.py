@@ -90,6 +90,19 @@ def parse_condition(text: str, limits: ConditionLimits | None = None) -> Conditi
     return Condition(text, _write(text, tree, limits, {}), limits, tree)
 
 
+def columns_of(text: str) -> frozenset[str]:
+    """Names of the columns that a condition uses, in lower case.
+
+    Raises:
+        QueryError: the condition cannot be read.
+    """
+    try:
+        _, tree = _tree(text)
+    except RefusalError as refusal:
+        raise refusal.error(text, ConditionLimits()) from None
+    return frozenset(column.name.lower() for column in tree.find_all(exp.Column))
+
+
 @lru_cache(maxsize=_KEPT_TREES)
 def _tree(text: str) -> tuple[int, exp.Expr]:
     """The number of tokens of a condition, and its tree.

@@ -21,6 +21,7 @@ from firstsight.duplicates.item_pairs import (
     find_duplicates,
     pairs_of_views,
 )
+from firstsight.duplicates.product_pairs import pairs_between_products
 from firstsight.duplicates.view_pairs import MAX_COPIES, MAX_EXHAUSTIVE_VIEWS, PictureViews, find_view_pairs
 from firstsight.encoders.base import EncoderSpec, unit
 from firstsight.errors import QueryError
@@ -122,6 +123,44 @@ def test_a_picture_that_a_thousand_items_have_is_grouped_without_all_their_pairs
     (group,) = group_pairs(found)
     assert len(group.duplicates) == 999
     assert set(duplicate_group_ids(drawn.store).values()) == {"i0000"}
+
+
+def test_pairs_within_a_product_are_left_out_and_two_products_make_one_pair(tmp_path: Path) -> None:
+    drawn = SyntheticPictures(tmp_path / "db")
+    drawn.look("shared")
+    for n in range(4):
+        drawn.look(f"near-{n}", like="shared", bits=4 * n, cosine=0.99 - n / 100)
+    shirts = {f"shirt-{n}": "shirt" for n in range(3)}
+    coats = {f"coat-{n}": "coat" for n in range(3)}
+    products = {**shirts, **coats, "single-a": None, "single-b": None}
+    drawn.write({item_id: [f"near-{n % 4}"] for n, item_id in enumerate(products)})
+    every = drawn.pairs()
+    assert len(every) == 8 * 7 // 2
+    db = firstsight.open(tmp_path / "db")
+    listed = [(group.item_id, one.item_id) for group in db.duplicates() for one in group.duplicates]
+    assert len(listed) == 7  # one group of all, as long as no item has a product
+
+    with drawn.store.writing():
+        drawn.store.add_columns({"group_id": "text"})
+        for item_id, product in products.items():
+            if product:
+                drawn.store.items.update(where=f"item_id = '{item_id}'", values={"group_id": product})
+    drawn.store.refresh()
+    least: dict[frozenset[str], int] = {}  # bits between the nearest variants of two products
+    found = find_duplicates(drawn.store)
+    for pair in found:
+        ends = frozenset(products[i] or i for i in (pair.item_id, pair.other_id))
+        least[ends] = min(pair.evidence.distance, least.get(ends, 256))
+    kept = pairs_between_products(drawn.store, found)
+    assert {
+        frozenset(products[i] or i for i in (pair.item_id, pair.other_id)): pair.evidence.distance for pair in kept
+    } == {ends: distance for ends, distance in least.items() if len(ends) == 2}
+    assert len(kept) == 4 * 3 // 2
+    assert sum(len(group.duplicates) for group in db.duplicates(collapse="none")) == 7
+    assert {i for group in db.duplicates(items=["shirt-2"]) for i in group.item_ids} >= {"shirt-2"}
+    assert len(duplicate_group_ids(drawn.store)) == 8  # data is split by items
+    with pytest.raises(QueryError, match="collapse is 'color'; give none"):
+        db.duplicates(collapse="color")
 
 
 def test_a_chain_makes_no_group_but_a_component(drawn: SyntheticPictures) -> None:

@@ -46,37 +46,37 @@ def shop(tmp_path: Path) -> Shop:
     return Shop(tmp_path)
 
 
-def prices(*values: object, start: int = 0) -> list[dict[str, Any]]:
-    return [{"item_id": f"i{n}", "price": value} for n, value in enumerate(values, start)]
+def weights(*values: object, start: int = 0) -> list[dict[str, Any]]:
+    return [{"item_id": f"i{n}", "weight": value} for n, value in enumerate(values, start)]
 
 
 def test_a_text_column_becomes_a_number_when_all_its_values_are_numbers(shop: Shop) -> None:
-    shop.index(prices("on request", "12", "13.50"))
-    assert shop.kind("price") == "text"
-    report = shop.index(prices("11", "12", "13.50"))
-    assert shop.column("price") == {"i0": 11.0, "i1": 12.0, "i2": 13.5}
+    shop.index(weights("on request", "12", "13.50"))
+    assert shop.kind("weight") == "text"
+    report = shop.index(weights("11", "12", "13.50"))
+    assert shop.column("weight") == {"i0": 11.0, "i1": 12.0, "i2": 13.5}
     (change,) = report.type_changes
-    assert (change.column, change.before, change.after, change.lost) == ("price", "text", "number", 0)
+    assert (change.column, change.before, change.after, change.lost) == ("weight", "text", "number", 0)
     assert report.counts.encoded == 0
-    assert shop.index(prices("11", "12", "13.50")).counts.unchanged == 3
+    assert shop.index(weights("11", "12", "13.50")).counts.unchanged == 3
 
 
 def test_values_of_other_items_must_fit_too(shop: Shop) -> None:
-    shop.index(prices("on request", "12"))
-    report = shop.index(prices("13", "14", start=1))
-    assert shop.kind("price") == "text"
-    assert shop.column("price") == {"i0": "on request", "i1": "13", "i2": "14"}
+    shop.index(weights("on request", "12"))
+    report = shop.index(weights("13", "14", start=1))
+    assert shop.kind("weight") == "text"
+    assert shop.column("weight") == {"i0": "on request", "i1": "13", "i2": "14"}
     (change,) = report.type_changes
-    assert "item 'i0' has 'on request'. --types price=number converts it" in change.message
-    assert shop.index(prices("9", "13", "14")).type_changes[0].after == "number"
+    assert "item 'i0' has 'on request'. --types weight=number converts it" in change.message
+    assert shop.index(weights("9", "13", "14")).type_changes[0].after == "number"
 
 
 def test_a_value_of_a_skipped_row_is_not_lost(shop: Shop) -> None:
-    shop.index(prices("on request", "12"))
-    rows = prices("13", "14", start=1)
-    report = shop.index([{"item_id": "i0", "price": "7", "kind": "film"}, *rows], skip_bad_rows=True)
+    shop.index(weights("on request", "12"))
+    rows = weights("13", "14", start=1)
+    report = shop.index([{"item_id": "i0", "weight": "7", "kind": "film"}, *rows], skip_bad_rows=True)
     assert report.type_changes[0].after == "text"
-    assert shop.column("price")["i0"] == "on request"
+    assert shop.column("weight")["i0"] == "on request"
 
 
 @pytest.mark.parametrize(
@@ -89,48 +89,48 @@ def test_a_value_of_a_skipped_row_is_not_lost(shop: Shop) -> None:
 def test_text_becomes_the_kind_that_the_new_values_have(
     shop: Shop, before: str, now: str, kind: ColumnKind, kept: object
 ) -> None:
-    shop.index(prices(before))
-    shop.index(prices(now))
-    assert (shop.kind("price"), shop.column("price")) == (kind, {"i0": kept})
+    shop.index(weights(before))
+    shop.index(weights(now))
+    assert (shop.kind("weight"), shop.column("weight")) == (kind, {"i0": kept})
 
 
 def test_texts_with_leading_zeros_stay_texts(shop: Shop) -> None:
-    shop.index(prices("007", "x"))
-    shop.index(prices("12", start=1))
-    assert shop.column("price") == {"i0": "007", "i1": "12"}
-    assert shop.kind("price") == "text"
+    shop.index(weights("007", "x"))
+    shop.index(weights("12", start=1))
+    assert shop.column("weight") == {"i0": "007", "i1": "12"}
+    assert shop.kind("weight") == "text"
 
 
 def test_a_user_can_make_a_column_a_number_and_learns_what_was_lost(shop: Shop) -> None:
-    shop.index(prices("on request", "007", "ask us", "12"))
-    report = shop.index(prices("8", start=3), types={"price": "number"})
-    assert shop.column("price") == {"i0": None, "i1": 7.0, "i2": None, "i3": 8.0}
+    shop.index(weights("on request", "007", "ask us", "12"))
+    report = shop.index(weights("8", start=3), types={"weight": "number"})
+    assert shop.column("weight") == {"i0": None, "i1": 7.0, "i2": None, "i3": 8.0}
     (change,) = report.type_changes
     assert change.lost == 2
     assert "2 stored values were no number, such as 'on request' of item 'i0', and became empty" in change.message
 
 
 def test_new_values_that_do_not_fit_the_wanted_type_are_errors_of_rows(shop: Shop) -> None:
-    with pytest.raises(CatalogError, match=r"line 3: column 'price': 'ask' is not a number, as --types number says"):
-        shop.index(prices("1", "ask"), types={"price": "number"})
+    with pytest.raises(CatalogError, match=r"line 3: column 'weight': 'ask' is not a number, as --types number says"):
+        shop.index(weights("1", "ask"), types={"weight": "number"})
 
 
 def test_a_number_column_refuses_text_and_names_the_remedy(shop: Shop) -> None:
-    shop.index(prices("52", "52.5"))
+    shop.index(weights("52", "52.5"))
     with pytest.raises(CatalogError) as refused:
-        shop.index(prices("52", "ask"))
+        shop.index(weights("52", "ask"))
     said = str(refused.value)
-    assert "column 'price': 'ask' is not a number, as it is in the database" in said
-    assert "--types price=text" in said
-    shop.index(prices("ask", start=2), types={"price": "text"})
-    assert shop.column("price") == {"i0": "52", "i1": "52.5", "i2": "ask"}
+    assert "column 'weight': 'ask' is not a number, as it is in the database" in said
+    assert "--types weight=text" in said
+    shop.index(weights("ask", start=2), types={"weight": "text"})
+    assert shop.column("weight") == {"i0": "52", "i1": "52.5", "i2": "ask"}
 
 
 def test_a_type_that_a_user_has_chosen_stays(shop: Shop) -> None:
-    shop.index(prices("12", "13"), types={"price": "text"})
-    assert shop.kind("price") == "text"
-    assert shop.index(prices("12", "13")).type_changes == ()
-    assert shop.kind("price") == "text"
+    shop.index(weights("12", "13"), types={"weight": "text"})
+    assert shop.kind("weight") == "text"
+    assert shop.index(weights("12", "13")).type_changes == ()
+    assert shop.kind("weight") == "text"
 
 
 def test_texts_become_times_and_flags_when_a_user_says_so(shop: Shop) -> None:
@@ -152,10 +152,10 @@ def test_texts_become_times_and_flags_when_a_user_says_so(shop: Shop) -> None:
 
 
 def test_a_new_column_without_values_gets_its_type_with_the_first_value(shop: Shop) -> None:
-    shop.index(prices("", ""))
-    assert "price" not in Store.open(shop.db).column_kinds()
-    shop.index(prices("", "", ""), types={"price": "number"})
-    assert (shop.kind("price"), shop.column("price")) == ("number", {"i0": None, "i1": None, "i2": None})
+    shop.index(weights("", ""))
+    assert "weight" not in Store.open(shop.db).column_kinds()
+    shop.index(weights("", "", ""), types={"weight": "number"})
+    assert (shop.kind("weight"), shop.column("weight")) == ("number", {"i0": None, "i1": None, "i2": None})
 
 
 def test_ids_of_products_are_texts(shop: Shop) -> None:
@@ -168,41 +168,41 @@ def test_ids_of_products_are_texts(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("pric", "--types pric: there is no column 'pric'; did you mean 'price'?"),
-        ("colour", "there is no column 'colour'; the columns are price"),
+        ("weigth", "--types weigth: there is no column 'weigth'; did you mean 'weight'?"),
+        ("colour", "there is no column 'colour'; the columns are weight"),
         ("title", "--types title: this column always has the type that firstsight gives it"),
     ],
 )
 def test_a_wrong_name_is_refused_before_anything_is_written(shop: Shop, name: str, said: str) -> None:
     with pytest.raises(CatalogError) as refused:
-        shop.index(prices("1"), types={name: "number"})
+        shop.index(weights("1"), types={name: "number"})
     assert said in str(refused.value)
     assert not shop.db.exists()
 
 
 def test_a_stored_column_that_the_catalogue_lacks_can_change_its_type(shop: Shop) -> None:
-    shop.index(prices("12", "x"))
-    shop.index([{"item_id": "i9"}], types={"price": "number"})
-    assert shop.column("price") == {"i0": 12.0, "i1": None, "i9": None}
+    shop.index(weights("12", "x"))
+    shop.index([{"item_id": "i9"}], types={"weight": "number"})
+    assert shop.column("weight") == {"i0": 12.0, "i1": None, "i9": None}
 
 
 def test_a_retry_changes_no_type(shop: Shop, tmp_path: Path) -> None:
     from tests.indexer.shop import ColourEncoder
 
-    rows = [{"item_id": "i0", "images": "gone.png", "price": "12"}]
-    shop.index(rows, types={"price": "number"})
-    shop.index([{"item_id": "i1", "price": "ask"}], types={"price": "text"})
+    rows = [{"item_id": "i0", "images": "gone.png", "weight": "12"}]
+    shop.index(rows, types={"weight": "number"})
+    shop.index([{"item_id": "i1", "weight": "ask"}], types={"weight": "text"})
     firstsight.open(shop.db, encoder=ColourEncoder()).retry(write_csv(shop.file, [{"title": "thing", **rows[0]}]))
-    assert shop.column("price") == {"i0": "12", "i1": "ask"}
+    assert shop.column("weight") == {"i0": "12", "i1": "ask"}
 
 
 @pytest.mark.parametrize(
     ("texts", "types"),
     [
-        (["price=number,new=flag"], {"price": "number", "new": "flag"}),
-        (["price=number", "new=flag"], {"price": "number", "new": "flag"}),
-        (['"price, net=number",a=b=text'], {"price, net": "number", "a=b": "text"}),
-        (['"price, net"=number'], {"price, net": "number"}),
+        (["weight=number,new=flag"], {"weight": "number", "new": "flag"}),
+        (["weight=number", "new=flag"], {"weight": "number", "new": "flag"}),
+        (['"weight, net=number",a=b=text'], {"weight, net": "number", "a=b": "text"}),
+        (['"weight, net"=number'], {"weight, net": "number"}),
         (['"the ""best"""=flag'], {'the "best"': "flag"}),
         ([""], {}),
     ],
@@ -214,10 +214,10 @@ def test_types_are_lists_with_quotes(texts: list[str], types: dict[str, str]) ->
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("price", "'price' is not of the form COLUMN=TYPE"),
+        ("weight", "'weight' is not of the form COLUMN=TYPE"),
         ("=number", "is not of the form COLUMN=TYPE"),
-        ("price=float", "'float' is not one of number, flag, time, text"),
-        ('"price', "has a double quote without an end"),
+        ("weight=float", "'float' is not one of number, flag, time, text"),
+        ('"weight', "has a double quote without an end"),
         ("a=text,a=number", "column 'a' has two types, text and number"),
     ],
 )
@@ -227,22 +227,22 @@ def test_a_wrong_list_of_types_is_one_sentence(text: str, said: str) -> None:
 
 
 def test_a_value_that_would_lose_digits_needs_the_users_word(shop: Shop) -> None:
-    shop.index(prices("12"))
+    shop.index(weights("12"))
     with pytest.raises(
-        CatalogError, match=r"'007' is not a number.*--types price=number reads such values as a number"
+        CatalogError, match=r"'007' is not a number.*--types weight=number reads such values as a number"
     ):
-        shop.index(prices("007"))
-    shop.index(prices("007"), types={"price": "number"})
-    assert shop.column("price") == {"i0": 7.0}
-    shop.index(prices("008"))
-    assert shop.column("price") == {"i0": 8.0}
+        shop.index(weights("007"))
+    shop.index(weights("007"), types={"weight": "number"})
+    assert shop.column("weight") == {"i0": 7.0}
+    shop.index(weights("008"))
+    assert shop.column("weight") == {"i0": 8.0}
 
 
 @pytest.mark.parametrize("step", ["add_columns", "alter_columns", "drop_columns"])
 def test_a_run_after_one_that_was_killed_in_a_conversion_has_the_same_result(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    shop.index(prices("on request", "12"))
+    shop.index(weights("on request", "12"))
 
     def kill(*arguments: object) -> None:
         raise KeyboardInterrupt
@@ -250,7 +250,7 @@ def test_a_run_after_one_that_was_killed_in_a_conversion_has_the_same_result(
     with monkeypatch.context() as patch:
         patch.setattr(LanceTable, step, kill)
         with pytest.raises(KeyboardInterrupt):
-            shop.index(prices("11", "12"))
-    shop.index(prices("11", "12"))
-    assert shop.column("price") == {"i0": 11.0, "i1": 12.0}
+            shop.index(weights("11", "12"))
+    shop.index(weights("11", "12"))
+    assert shop.column("weight") == {"i0": 11.0, "i1": 12.0}
     assert not set(CONVERSION_COLUMNS) & set(Store.open(shop.db).items.schema.names)

@@ -12,8 +12,7 @@ import pytest
 
 import firstsight
 from firstsight.errors import MediaError
-from firstsight.indexer.assembly import LoadedPicture, PendingItem
-from firstsight.indexer.catalog import CatalogItem
+from firstsight.indexer.assembly import LoadedPicture
 from firstsight.indexer.fetch_queue import BufferedBytes, FetchQueue
 from firstsight.indexer.index_settings import IndexSettings
 from firstsight.indexer.loading import MediaJob, MediaLoader
@@ -32,8 +31,7 @@ def db(tmp_path: Path) -> Path:
 
 
 def job(uri: str, medium: Any = "image") -> MediaJob:
-    item = CatalogItem(uri, "product", None, None, (), (), None, None, None, {})
-    return MediaJob(PendingItem(item, "", "", False), medium, 0, uri)
+    return MediaJob(medium, uri)
 
 
 def serve_png(request: BaseHTTPRequestHandler, seed: int = 0) -> None:

@@ -76,30 +76,6 @@ def test_parquet_gives_native_values_with_row_numbers(tmp_path: Path) -> None:
     ]
 
 
-def test_a_folder_makes_an_item_of_every_picture_and_video_below_it(tmp_path: Path) -> None:
-    for name in ("b/red_tea-pot.jpg", "a.PNG", "clip.mp4", "notes.txt", ".hidden.jpg", ".git/x.jpg"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    assert good(tmp_path) == [
-        {"item_id": "a.PNG", "kind": "product", "title": "a", "images": ["a.PNG"]},
-        {"item_id": "b/red_tea-pot.jpg", "kind": "product", "title": "red tea pot", "images": ["b/red_tea-pot.jpg"]},
-        {"item_id": "clip.mp4", "kind": "video", "title": "clip", "videos": ["clip.mp4"]},
-    ]
-
-
-def test_a_folder_that_links_to_itself_is_walked_once(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").touch()
-    (tmp_path / "again").symlink_to(tmp_path)
-    assert [row["item_id"] for row in good(tmp_path)] == ["a.jpg"]
-
-
-def test_a_file_name_that_is_not_utf_8_is_a_bad_row(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").touch()
-    with open(os.fsencode(tmp_path) + b"/caf\xe9.jpg", "wb"):
-        pass
-    assert bad(tmp_path) == {2: r"the name of b'caf\xe9.jpg' is not UTF-8; rename it"}
-
-
 def test_standard_input_is_json_lines_that_can_be_read_twice() -> None:
     source = open_source("-", stdin=io.BytesIO(b'{"item_id": "a"}\n'))
     assert list(source.rows()) == list(source.rows()) == [(1, {"item_id": "a"})]

@@ -123,15 +123,25 @@ def test_broken_and_too_large_bytes_are_failures_that_are_not_stored(tmp_path: P
     assert len(stored(tmp_path / "db")) == 1
 
 
-def test_a_column_that_is_not_used_is_named_and_never_written_as_text(tmp_path: Path) -> None:
-    rows: dict[str, Any] = {"item_id": ["a"], "title": ["tea"], "thumb": [{"bytes": picture(1), "note": ["x", None]}]}
-    pq.write_table(pa.table({**rows, "raw": [b"abc"]}), tmp_path / "c.parquet")
+def test_bytes_are_never_written_as_text_and_pictures_in_any_struct_are_found(tmp_path: Path) -> None:
+    rows: dict[str, list[Any]] = {
+        "item_id": ["a"],
+        "title": ["tea"],
+        "thumb": [{"bytes": picture(1), "note": ["x", None]}],
+        "sound": [{"bytes": b"ID3", "note": "x"}],
+        "parts": [[{"code": b"\xff\x00", "size": 3}]],
+        "raw": [b"abc"],
+    }
+    pq.write_table(pa.Table.from_pydict(rows), tmp_path / "c.parquet")
     warned: list[str] = []
-    index(tmp_path / "db", tmp_path / "c.parquet", on_warning=warned.append)
-    assert any("'thumb' looks like pictures" in line for line in warned)
-    assert "column 'raw': binary data other than pictures and videos is left out (1 value)" in warned
+    report = index(tmp_path / "db", tmp_path / "c.parquet", on_warning=warned.append)
+    assert (report.counts.pictures, report.counts.failed_media) == (1, 0)
+    assert warned == [
+        f"column {name!r}: binary data other than pictures and videos is left out (1 value)"
+        for name in ("sound", "parts", "raw")
+    ]
     columns = firstsight.open(tmp_path / "db").get("a")["columns"]
-    assert columns == {"thumb": '{"note": ["x", null]}'}
+    assert columns == {"sound": '{"note": "x"}', "parts": '[{"size": 3}]'}
 
 
 def test_an_address_inside_another_database_is_refused(tmp_path: Path) -> None:

@@ -94,6 +94,29 @@ def test_every_frame_and_its_second_are_right(
     decode(path, check, max_pixels=MAX_PIXELS)
 
 
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.mxf", "mpeg2video"), ("a.dv", "dvvideo"), ("a.m2v", "mpeg2video"), ("a.m1v", "mpeg1video")]
+)
+def test_every_frame_of_professional_and_disc_formats_is_right(name: str, codec: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 720, 576, "yuv420p"
+        for i in range(36):
+            grey = np.full((576, 720, 3), 7 * i, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, "rgb24")))
+        container.mux(stream.encode())
+    assert decoders_for(path) == ["pyav"]
+
+    def check(reader: VideoReader) -> None:
+        assert reader.times == pytest.approx(np.arange(36) / 25, abs=0.041)  # MPEG video has no times of its own
+        assert numbers(reader, range(36)) == list(range(36))
+        assert numbers(reader, [5, 5, 29]) == [5, 5, 29]
+
+    decode(path, check, max_pixels=MAX_PIXELS)
+
+
 def test_keyframes_and_seeking_are_right_in_hevc(tmp_path: Path) -> None:
     options = {"x265-params": "log-level=none:keyint=12:min-keyint=12:scenecut=0:bframes=4"}
     path = write(tmp_path / "a.mp4", "libx265", options)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 import firstsight
 from firstsight.encoders.base import EncoderSpec, ImageInput, Vectors, unit
@@ -27,7 +28,16 @@ class SyntheticEncoder:
         return unit(np.array(rows).reshape(len(texts), DIM))
 
     def encode_images(self, images: Sequence[ImageInput]) -> Vectors:
-        raise NotImplementedError
+        """Return the vectors that `picture_of` has written into the pictures."""
+        pixels = [np.asarray(image)[..., 0].astype(np.uint8).tobytes() for image in images]
+        return np.stack([np.frombuffer(data[: 4 * DIM], dtype=np.float32) for data in pixels])
+
+
+def picture_of(vector: np.ndarray[Any, Any]) -> Image.Image:
+    """Make a picture that `SyntheticEncoder` encodes to this vector."""
+    pixels = np.zeros(32 * 32, dtype=np.uint8)
+    pixels[: 4 * DIM] = np.frombuffer(vector.astype(np.float32).tobytes(), dtype=np.uint8)
+    return Image.fromarray(np.repeat(pixels.reshape(32, 32, 1), 3, axis=2))
 
 
 class SyntheticItems:
@@ -73,9 +83,13 @@ class SyntheticItems:
 
     def best(self, text: str, part: str = "item") -> list[tuple[str, float]]:
         """Scores of all items, best first, by comparison with every row."""
-        query = SyntheticEncoder().encode_texts([text])[0]
+        return self.best_of_vector(SyntheticEncoder().encode_texts([text])[0], part)
+
+    def best_of_vector(self, query: np.ndarray[Any, Any], part: str) -> list[tuple[str, float]]:
+        """As `best`, for the vector of a query."""
         scores = {}
         for item_id, fused in self.items.items():
-            vectors = [fused] if part == "item" else [v for p, v in self.views[item_id] if part in {"any", p}]
+            vectors = [v for p, v in self.views[item_id] if part in {"any", p} or (part == "best" and p != "title")]
+            vectors += [fused] if part in {"item", "best"} else []
             scores[item_id] = max(float(vector @ query) for vector in vectors)
         return sorted(scores.items(), key=lambda one: -one[1])

@@ -13,7 +13,7 @@ from firstsight import Query
 from firstsight.errors import FirstsightError, QueryError
 from tests.retrieval.synthetic_items import SyntheticEncoder, SyntheticItems
 
-PARTS = ["item", "title", "image", "frame", "any"]
+PARTS = ["item", "title", "image", "frame", "any", "best"]
 FILTERS: dict[str, tuple[str | None, Callable[[dict[str, Any]], bool]]] = {
     "all": (None, lambda row: True),
     "a tenth": ("price < 10", lambda row: row["price"] < 10),

@@ -29,7 +29,7 @@ from firstsight.errors import QueryError
         ({"text": "a", "offset": -1}, "offset must be between 0 and 9999, not -1"),
         ({"text": "a", "offset": 9_999, "k": 2}, "is over 10000"),
         ({"text": "a", "mode": "magic"}, "mode must be one of vector, words, hybrid, not 'magic'"),
-        ({"text": "a", "part": "sound"}, "part must be one of item, title, image, frame, any, not 'sound'"),
+        ({"text": "a", "part": "sound"}, "part must be one of item, title, image, frame, any, best, not 'sound'"),
         ({"text": "a", "rerank": "no"}, "rerank must be true or false, not 'no'"),
         ({"text": "a", "kinds": ["film"]}, "kind 'film' is not one of product, video, live"),
         ({"text": "a", "kinds": "product"}, "kinds must be a list, not 'product'"),
@@ -70,6 +70,27 @@ def test_hybrid_is_for_a_text_alone_unless_asked_for(query: Query, mode: str) ->
     assert query.resolved_mode == mode
 
 
+@pytest.mark.parametrize(
+    ("query", "part"),
+    [
+        (Query("shoes"), "item"),
+        (Query(items=["x"]), "item"),
+        (Query(images=["a.jpg"]), "best"),
+        (Query(videos=["a.mp4"], images=["a.jpg"], minus=["red"]), "best"),
+        (Query("shoes", images=["a.jpg"]), "item"),
+        (Query(images=["a.jpg"], items=["x"]), "item"),
+        (Query("shoes", text_weight=0, images=["a.jpg"]), "best"),
+        (Query("shoes", text_weight=0, images=["a.jpg"], mode="hybrid"), "item"),
+        (Query("shoes", images=["a.jpg"], image_weights=[0]), "item"),
+        (Query(images=["a.jpg"], part="item"), "item"),
+        (Query("shoes", part="best"), "best"),
+    ],
+)
+def test_pictures_alone_are_compared_with_pictures_too(query: Query, part: str) -> None:
+    assert query.resolved_part == part
+    assert query.resolved_mode == ("hybrid" if query.mode == "hybrid" or query == Query("shoes") else "vector")
+
+
 TEXTS = st.text(min_size=1).filter(lambda text: text.strip())
 SHARES = st.floats(0, 1)
 
@@ -88,6 +109,7 @@ SHARES = st.floats(0, 1)
             "diversity": SHARES,
             "min_relevance": SHARES | st.none(),
             "collapse": TEXTS | st.none(),
+            "part": st.sampled_from(["item", None]),
         },
     )
 )

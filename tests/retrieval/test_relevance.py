@@ -13,7 +13,7 @@ import firstsight
 from firstsight.encoders.base import unit
 from firstsight.retrieval.ranking.diversity import maximal_marginal_relevance
 from firstsight.retrieval.ranking.fusion import reciprocal_rank, weighted
-from firstsight.retrieval.ranking.relevance import RandomPairCosines, RelevanceCalibration
+from firstsight.retrieval.ranking.relevance import COPY_COSINE, RandomPairCosines, RelevanceCalibration
 from firstsight.storage.store import Store
 from tests.retrieval.synthetic_items import SyntheticItems
 
@@ -70,15 +70,33 @@ def test_one_random_item_in_ten_has_a_relevance_of_a_quarter(tmp_path: Path) -> 
     assert share == pytest.approx(0.1, abs=0.02)
 
 
-@given(st.floats(-0.5, 0.5), st.floats(0.001, 0.5), st.lists(st.floats(-1, 1), min_size=2, max_size=20))
-def test_relevance_grows_with_the_cosine_within_0_and_1(middle: float, width: float, cosines: list[float]) -> None:
-    background = RandomPairCosines(middle, width)
+@given(
+    st.floats(-0.5, 0.5) | st.none(),
+    st.floats(0.001, 0.5),
+    st.booleans(),
+    st.lists(st.floats(-1, 1) | st.floats(0.9998, 1), min_size=2, max_size=20),
+)
+def test_relevance_grows_with_the_cosine_within_0_and_1(
+    middle: float | None, width: float, copies: bool, cosines: list[float]
+) -> None:
+    background = RandomPairCosines(middle, None if middle is None else width, copies)
     relevances = [background.relevance(cosine) for cosine in sorted(cosines)]
     assert relevances == sorted(relevances)
     assert all(0 <= relevance <= 1 for relevance in relevances)
     for relevance in relevances:
         least = background.cosine(relevance)
         assert least > 1 or background.relevance(min(least + 2e-6, 1.0)) >= relevance - 1e-9
+
+
+def test_only_a_copy_of_a_queried_picture_has_relevance_1() -> None:
+    pictures, words = RandomPairCosines(0.1, 0.2, copies=True), RandomPairCosines(0.1, 0.2)
+    assert pictures.relevance(COPY_COSINE) == 1
+    assert pictures.relevance(COPY_COSINE - 1e-6) == words.relevance(COPY_COSINE - 1e-6) < 1
+    assert words.relevance(1.0) < 1
+    assert pictures.cosine(1.0) == pytest.approx(COPY_COSINE, abs=2e-6)
+    assert words.cosine(1.0) == 2
+    few = RandomPairCosines(None, None, copies=True)
+    assert (few.relevance(0.99995), few.relevance(0.5)) == (1, 0.5)
 
 
 def test_a_database_of_a_few_items_takes_the_cosine_for_relevance(tmp_path: Path) -> None:
@@ -99,7 +117,7 @@ def test_every_medium_and_part_has_a_background_of_its_own(sample_db: Path) -> N
     middles = {
         (medium, part): calibration.background(medium, part).middle
         for medium in ("words", "pictures", "mixed")
-        for part in ("item", "title", "image", "frame", "any")
+        for part in ("item", "title", "image", "frame", "any", "best")
     }
     assert None not in middles.values()
     # the pairs of titles with items are also those of items with titles

@@ -51,6 +51,8 @@ FINE = TableState("items", 100_000, 3, 10, True, 500, 1, TUNING)
         (replace(FINE, tuning=replace(TUNING, recall=None)), ("build", "measure")),
         (replace(FINE, tuning=None, id_index=False), ("ids", "build", "measure")),
         (replace(FINE, rows=49_999, tuning=None, id_index=False), ()),
+        (replace(FINE, group_index=False), ("ids",)),
+        (replace(FINE, rows=49_999, tuning=None, group_index=False), ()),
         (replace(FINE, table="runs", tuning=None, id_index=False), ()),
     ],
 )
@@ -63,6 +65,22 @@ def test_during_a_run_a_longer_tail_may_wait_and_is_not_measured() -> None:
     assert steps_due(state, during_run=True) == ()
     assert steps_due(replace(state, unindexed=20_001), during_run=True) == ("compact",)
     assert steps_due(state) == ("compact", "measure")
+
+
+def test_the_ids_of_products_get_an_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep, "IDS_MIN_ROWS", 10)
+    store = make_store(tmp_path / "db", dim=16)
+    add_items(store, clustered_vectors(20, 16))
+    with store.writing():
+        run_upkeep(store)
+        assert table_state(store.items).group_index  # there are no products yet
+        store.add_columns({"group_id": "text"})
+        assert not table_state(store.items).group_index
+        report = run_upkeep(store)
+        assert report is not None
+        assert report.tables[0].steps == ("ids",)
+        assert {tuple(index.columns) for index in store.items.list_indices()} == {("item_id",), ("group_id",)}
+        assert run_upkeep(store) is None
 
 
 # ---- during index runs

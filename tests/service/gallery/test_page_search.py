@@ -65,6 +65,20 @@ def test_search_by_a_dropped_picture(page: Page, address: str) -> None:
     expect(page.locator(".chosen .chip")).to_contain_text("guitar.jpg")
 
 
+def test_a_dropped_picture_of_an_item_shows_it_first_and_the_part_can_be_chosen(page: Page, address: str) -> None:
+    page.goto(address)
+    with page.expect_request("**/search") as sent:
+        drop(page, SAMPLE_CATALOGUE.parent / "pictures" / "bass-guitar.jpg")
+    assert "part" not in (sent.value.post_data_json or {})
+    assert cards(page)[0] == "bass-guitar"
+    expect(page.locator(".card").first.locator(".why").first).to_contain_text(re.compile(r"picture · (1\.00|0\.9\d)"))
+    page.get_by_role("button", name="Filters").click()
+    with page.expect_request("**/search") as sent:
+        page.get_by_label("Compare with").select_option("item")
+    assert (sent.value.post_data_json or {})["part"] == "item"
+    assert "part=item" in page.url
+
+
 def test_search_by_a_pasted_picture(page: Page, address: str) -> None:
     page.goto(f"{address}/#/failures")
     page.evaluate(

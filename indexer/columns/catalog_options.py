@@ -1,0 +1,67 @@
+"""Options for reading a catalogue, and the names of an item's fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from firstsight.storage.columns import ColumnKind
+
+ItemKind = Literal["product", "video", "live"]
+KINDS: tuple[ItemKind, ...] = get_args(ItemKind)
+
+VariantsMode = Literal["picture", "product", "variant"]
+VARIANTS_MODES: tuple[VariantsMode, ...] = get_args(VariantsMode)
+
+MediaField = Literal["images", "videos"]
+MEDIA: tuple[MediaField, ...] = get_args(MediaField)
+TIMES = ("created_at", "starts_at", "expires_at")
+KNOWN = ("item_id", "kind", "title", "text", *MEDIA, *TIMES)
+"""Fields of every item."""
+
+PRICES = ("price", "sale_price")
+SHOP_COLUMNS = ("group_id", *PRICES, "category", "currency")
+"""Columns with a fixed name and meaning, for catalogues that have them. They are stored like plain columns."""
+
+FIELDS = (*KNOWN, *SHOP_COLUMNS)
+"""All names that a catalogue's column can be mapped to."""
+
+VARIANT_IDS = "variant_ids"
+"""Column of merged variants: JSON list of the ids of all variants that are one item."""
+
+
+@dataclass(frozen=True)
+class CatalogOptions:
+    """Options for reading the columns of a catalogue; the command line has one option for each field.
+
+    Columns are recognised by their names and values. `mapping` replaces this for the fields that it names.
+    """
+
+    mapping: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Names of the catalogue's columns, by our field: `{"title": ("name",)}`. Several for images and videos only."""
+
+    drop: frozenset[str] = frozenset()
+    """Columns of the catalogue that are ignored."""
+
+    types: Mapping[str, ColumnKind] = field(default_factory=dict)
+    """Types of the catalogue's own columns: "text", "number", "flag" or "time"."""
+
+    infer_types: bool = True
+    """Whether a stored text column takes the type of its values once all of them have it."""
+
+    encoding: str = "utf-8"
+    """Encoding of text formats."""
+
+    list_separator: str | None = None
+    """Separator between the media in one text. None: recognised from the cells of each column."""
+
+    skip_bad_rows: bool = False
+    """Leave unusable rows out. If False, one such row refuses the catalogue."""
+
+    variants: VariantsMode = "picture"
+    """One item is: variants with equal pictures ("picture"), a "product", or each "variant"."""
+
+    def __post_init__(self) -> None:
+        if self.variants not in VARIANTS_MODES:
+            raise ValueError(f"variants must be one of {', '.join(VARIANTS_MODES)}, not {self.variants!r}")
