@@ -42,6 +42,10 @@ class Encoder(Protocol):
     def encode_images(self, images: Sequence[ImageInput]) -> Vectors:
         """Encode pictures, in order.
 
+        Args:
+            images: a list of paths, Pillow pictures, arrays or bytes. The encoders of this package take any sequence,
+                a Series, and a (n, height, width, 3) uint8 array, and raise TypeError for a single picture.
+
         Returns:
             (n, dim) float32, unit rows; (0, dim) for no pictures.
 
@@ -52,6 +56,10 @@ class Encoder(Protocol):
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Encode texts, in order; texts longer than the model's context are truncated.
+
+        Args:
+            texts: a list of texts. The encoders of this package take any sequence, a Series, and a (n,) array, and
+                raise TypeError for a single text.
 
         Returns:
             (n, dim) float32, unit rows; (0, dim) for no texts.

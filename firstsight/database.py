@@ -24,6 +24,7 @@ from firstsight.api.watching import WatchingPart
 from firstsight.encoders.base import ImageInput
 from firstsight.errors import FirstsightError, QueryError
 from firstsight.indexer.catalog import TIMES
+from firstsight.media.stored_media import open_address
 from firstsight.retrieval.query import NO_COLLAPSE, Query
 from firstsight.retrieval.rerank.reranker import choose_rerankers
 from firstsight.retrieval.reranker_store import find_version, versions_to_evaluate
@@ -181,7 +182,7 @@ class Database(
         views = sorted(store.view_rows([item_id]).to_pylist(), key=lambda view: _numbers_by_value(view["view_id"]))
         for view in views:
             view["fingerprint"] = view["fingerprint"].hex() if view.get("fingerprint") else None
-            view["uri"] = locate(view["uri"], row["catalog_dir"]) if view["uri"] else None
+            view["uri"] = locate(open_address(view["uri"], self.uri), row["catalog_dir"]) if view["uri"] else None
             view["vector"] = np.asarray(view["vector"], dtype=np.float32)
         vector = None if row["vector"] is None else np.asarray(row["vector"], dtype=np.float32)
         return {

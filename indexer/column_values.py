@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import TypeAlias
 
+from firstsight.indexer.formats.source import EmbeddedMedium
 from firstsight.storage.columns import ColumnKind, reinterpret
 
 ColumnValue: TypeAlias = "float | bool | datetime | str | None"
@@ -22,12 +23,12 @@ class WrongKindError(ValueError):
 
 
 def kind_of(value: object) -> ColumnKind | None:
-    """The narrowest kind of a value; None for a missing value.
+    """The narrowest kind of a value; None for a missing value, and for pictures, which no column holds.
 
     Raises:
         WrongKindError: the value is bytes or an infinite number, which no kind holds.
     """
-    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)) or _holds_only_media(value):
         return None
     if isinstance(value, bool):
         return "flag"
@@ -82,7 +83,7 @@ def convert(value: object, kind: ColumnKind, *, chosen: bool = False) -> ColumnV
 
 
 def as_text(value: object) -> str:
-    """Convert a value to text: lists and objects become JSON, whole floats lose their `.0`."""
+    """Convert a value to text: lists and objects become JSON without their pictures, whole floats lose their `.0`."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -94,8 +95,24 @@ def as_text(value: object) -> str:
     if isinstance(value, int | float | Decimal):
         return str(value)
     if isinstance(value, list | tuple | dict):
-        return json.dumps(value, ensure_ascii=False, default=str, sort_keys=True)
+        return json.dumps(_without_media(value), ensure_ascii=False, default=str, sort_keys=True)
     return str(value)
+
+
+def _holds_only_media(value: object) -> bool:
+    if isinstance(value, list | tuple | dict):
+        entries = [entry for entry in (value.values() if isinstance(value, dict) else value) if entry is not None]
+        return bool(entries) and all(map(_holds_only_media, entries))
+    return isinstance(value, EmbeddedMedium)
+
+
+def _without_media(value: object) -> object:
+    binary = EmbeddedMedium | bytes
+    if isinstance(value, list | tuple):
+        return [_without_media(entry) for entry in value if not isinstance(entry, binary)]
+    if isinstance(value, dict):
+        return {key: _without_media(entry) for key, entry in value.items() if not isinstance(entry, binary)}
+    return value
 
 
 def as_utc(value: date | datetime) -> datetime:

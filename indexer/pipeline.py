@@ -36,6 +36,7 @@ from firstsight.indexer.index_report import Counts, IndexReport
 from firstsight.indexer.index_settings import IndexSettings
 from firstsight.indexer.loading import MediaJob, MediaLoader
 from firstsight.indexer.shared_media import EncodedMedium, MediaUse, SharedMedia
+from firstsight.indexer.stored_media_cleanup import UnusedMedia
 from firstsight.media.fetch.addresses import change_stamp
 from firstsight.media.policy import MediaPolicy
 from firstsight.storage.indexes.upkeep import RunUpkeep
@@ -97,6 +98,7 @@ class IndexRun:
         self._keep_ids = False
         self._stored_variants = 0
         self._encoded_ids: set[str] = set()
+        self._unused_media = UnusedMedia(store)
 
     def run(
         self, recorded_settings: dict[str, Any], *, prune: bool = False, warn_duplicates: bool = False
@@ -137,6 +139,7 @@ class IndexRun:
             self._index()
             if prune and not self._stopped:
                 self._prune()
+            self._unused_media.remove()
             duplicates = self._find_duplicates() if warn_duplicates and not self._stopped else ()
         except BaseException:
             with suppress(StoreError):  # if this write fails too, the next writer marks the run as killed
@@ -334,14 +337,16 @@ class IndexRun:
         self._keep_views_of_unreachable_media(done)
         failures = [failure for pending in done for failure in pending.failures]
         begin_write(self._store, self.run_id, ids, failures)
+        replaced = [pending.item.item_id for pending in done if pending.replaces]
+        self._unused_media.note(replaced, kept=(uri for p in done for uri in (*p.item.images, *p.item.videos)))
         resolved = self._store.write_failures(failures, self.run_id, tried=ids)
         self._store.write_views(
             [row for pending in done for row in pending.view_rows()],
-            replaced=[pending.item.item_id for pending in done if pending.replaces],
+            replaced=replaced,
         )
         written = {"catalog_dir": self._catalog_dir, "indexed_at": datetime.now(UTC), "run_id": self.run_id}
         # safety decisions stay in force until the next scoring
-        decisions = self._store.safety_rows([pending.item.item_id for pending in done if pending.replaces])
+        decisions = self._store.safety_rows(replaced)
         rows = [
             pending.item_row(self._settings.weights, **written) | decisions.get(pending.item.item_id, {})
             for pending in done
@@ -389,5 +394,6 @@ class IndexRun:
         for ids in self._store.item_ids():
             if gone := sorted(name for name in set(ids) - self._catalog.has(ids) if not name.startswith(unread)):
                 begin_write(self._store, self.run_id, gone)
+                self._unused_media.note(gone)
                 self._store.delete_items(gone)
                 self.counts.pruned += len(gone)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+from firstsight.indexer.stored_media_cleanup import remove_unused_media, stored_media_of
 from firstsight.storage.recovery import begin_write, recover
 from firstsight.storage.store import Store
 
@@ -42,6 +43,8 @@ def remove_items(store: Store, item_ids: Sequence[str]) -> list[str]:
     }
     store.write_run(row | {"outcome": "running", "counts": {"removed": 0}})
     begin_write(store, row["run_id"], gone)
+    media = stored_media_of(store, gone)
     store.delete_items(gone)
+    remove_unused_media(store, media)  # after the rows: a kill leaves unused files for the next upkeep
     store.write_run(row | {"outcome": "finished", "finished_at": datetime.now(UTC), "counts": {"removed": len(gone)}})
     return gone

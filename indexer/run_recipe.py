@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from firstsight.indexer.columns.catalog_options import CatalogOptions
-from firstsight.indexer.formats.source import STDIN
+from firstsight.indexer.formats.source import MEMORY, STDIN
 from firstsight.indexer.index_settings import IndexSettings
 from firstsight.media.policy import MediaPolicy
 
@@ -16,7 +16,7 @@ from firstsight.media.policy import MediaPolicy
 class Recipe:
     """A catalogue, with the settings to read and encode it."""
 
-    source: str  # as given; absolute, or "-", in a stored recipe
+    source: str  # as given; absolute, "-" or MEMORY in a stored recipe
     options: CatalogOptions
     settings: IndexSettings
     allow_private: bool  # of the media policy; a retry allows what the run allowed
@@ -38,7 +38,7 @@ class Recipe:
     def as_dict(self) -> dict[str, Any]:
         """Convert to JSON values, for `from_dict` in any working directory."""
         plain = asdict(self)
-        plain["source"] = self.source if self.source == STDIN else str(Path(self.source).absolute())
+        plain["source"] = self.source if self.source in (STDIN, MEMORY) else str(Path(self.source).absolute())
         plain["options"]["drop"] = sorted(self.options.drop)
         plain["options"]["mapping"] = {ours: list(theirs) for ours, theirs in self.options.mapping.items()}
         plain["options"]["types"] = dict(self.options.types)

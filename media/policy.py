@@ -64,6 +64,9 @@ class MediaPolicy:
     cache_bytes: int = 10 * 2**30
     """Maximum total size of the cached files in bytes. The least recently used files are removed first."""
 
+    stored_media: str | None = None
+    """Folder or object-store address of the media that the database itself stores; an index run sets it."""
+
     refresh: bool = False
     """Ask servers whether indexed media have changed. If False, an address always counts as the same bytes."""
 

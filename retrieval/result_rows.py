@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from firstsight.encoders.base import Vector
+from firstsight.media.stored_media import open_address
 from firstsight.retrieval.moments import Moment, find_moments
 from firstsight.retrieval.page_selection import PageHit
 from firstsight.retrieval.query import PartChoice
@@ -43,6 +44,7 @@ class ResultRows:
         views = table.select(["item_id", "view_id", "part", "uri", "time_s", "start_s", "end_s"]).to_pylist()
         places: dict[str, list[int]] = {}
         for n, view in enumerate(views):
+            view["uri"] = view["uri"] and open_address(view["uri"], store.uri)
             places.setdefault(view["item_id"], []).append(n)
         return cls(store.item_rows(distinct), views, flat.reshape(len(views), store.spec.dim), places)
 

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from starlette.responses import JSONResponse
 
+from firstsight.media.stored_media import is_stored_file
+
 
 def to_json_value(value: object) -> Any:
     """Convert a value of the library to a JSON value."""
@@ -46,7 +48,7 @@ def strip_local_folders(text: str) -> str:
 
 
 def hide_local_uri(view: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Remove `uri` from a view if it is a path of this machine."""
-    if view is None or view.get("uri") is None or "://" in view["uri"]:
+    """Remove `uri` from a view if it is a path of this machine, or a file that the database stores."""
+    if view is None or view.get("uri") is None or ("://" in view["uri"] and not is_stored_file(view["uri"])):
         return view
     return {name: value for name, value in view.items() if name != "uri"}

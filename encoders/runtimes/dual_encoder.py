@@ -13,6 +13,7 @@ from PIL import Image
 
 from firstsight.encoders.base import Arrays, ImageInput, Tower, Vectors, unit
 from firstsight.encoders.encoder_options import EncoderOptions
+from firstsight.encoders.input_lists import as_images, as_texts
 from firstsight.encoders.runtimes.dual_model import DualModel, Tokens
 from firstsight.encoders.runtimes.model_towers import can_trim_padding, has_all_graphs, make_tower
 from firstsight.encoders.runtimes.runtime_choice import choose_runtime
@@ -48,7 +49,9 @@ class DualEncoder:
 
         Raises:
             MediaError: if a picture cannot be read; the message gives its position.
+            TypeError: for a single picture; give a list.
         """
+        images = as_images(images)
         vectors = np.empty((len(images), self.spec.dim), dtype=np.float32)
         done = 0
         for (features,) in self._picture_tower.run_all(self._picture_batches(images)):
@@ -61,7 +64,11 @@ class DualEncoder:
 
         Returns:
             (n, dim) float32, unit rows; (0, dim) for no texts.
+
+        Raises:
+            TypeError: for a single text; give a list.
         """
+        texts = as_texts(texts)
         vectors = np.empty((len(texts), self.spec.dim), dtype=np.float32)
         if not texts:
             return vectors

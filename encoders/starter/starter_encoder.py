@@ -15,6 +15,7 @@ from PIL import Image
 
 from firstsight.encoders.base import EncoderSpec, ImageInput, Tower, Vectors
 from firstsight.encoders.encoder_options import AUTO, FAST, EncoderOptions, Runtime
+from firstsight.encoders.input_lists import as_images, as_texts
 from firstsight.encoders.starter.bridge import TEMPERATURE, Bridge
 from firstsight.encoders.starter.starter_files import PICTURE_WEIGHTS, TEXT_WEIGHTS, TOKENIZER, PackagedFile
 from firstsight.errors import EncoderError, MediaError
@@ -115,7 +116,9 @@ class StarterEncoder:
 
         Raises:
             MediaError: if a picture cannot be read; the message gives its position.
+            TypeError: for a single picture; give a list.
         """
+        images = as_images(images)
         vectors = np.empty((len(images), DIM), dtype=np.float32)
         for start in range(0, len(images), IMAGE_BATCH):
             pixels = self.pixels(images[start : start + IMAGE_BATCH], first=start)
@@ -127,8 +130,11 @@ class StarterEncoder:
 
         Returns:
             (n, 384) float32, unit rows; (0, 384) for no texts.
+
+        Raises:
+            TypeError: for a single text; give a list.
         """
-        return self.bridge.texts(self.sentence_vectors(texts))
+        return self.bridge.texts(self.sentence_vectors(as_texts(texts)))
 
     def pixels(self, images: Sequence[ImageInput], first: int = 0) -> NDArray[np.uint8]:
         """Prepare pictures for the picture tower.

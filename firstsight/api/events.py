@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from firstsight.api.connection import DatabaseConnection
+from firstsight.indexer.inputs.input_kinds import CatalogueInput, open_input
 
 if TYPE_CHECKING:
     from firstsight.indexer.formats.source import Source
@@ -19,7 +20,7 @@ class EventsPart(DatabaseConnection):
 
     def add_events(
         self,
-        source: str | os.PathLike[str] | Source,
+        source: CatalogueInput,
         *,
         mapping: Mapping[str, str] | None = None,
         order: str | None = None,
@@ -27,11 +28,12 @@ class EventsPart(DatabaseConnection):
         hash_users: bool = False,
         **options: Any,
     ) -> AddedEvents:
-        """Add the events of a file to the log; events that the log has already are ignored.
+        """Add events to the log; events that the log has already are ignored.
 
         Args:
-            source: CSV, TSV, JSON Lines or Parquet: a log, a GA4 export, or orders of Shopify or WooCommerce. Columns
-                for user_id, item_id and timestamp, and optionally event and weight, are recognised.
+            source: a file, or rows in memory of the same kinds as for `index`: a log, a GA4 export, or orders of
+                Shopify or WooCommerce. Columns for user_id, item_id and timestamp, and optionally event and weight, are
+                recognised.
             mapping: names of the file's columns by ours, such as {"user_id": "customer", "item_id": "sku"}.
             order: column of positions (0 is the oldest) of a log without times, or "rows" for the order of the rows.
             time_unit: "s", "ms" or "us" since 1970, "iso" for dates, or "dmy" or "mdy" for dates such as 05/01/2026. By
@@ -53,7 +55,7 @@ class EventsPart(DatabaseConnection):
 
     def preview_events(
         self,
-        source: str | os.PathLike[str] | Source,
+        source: CatalogueInput,
         *,
         mapping: Mapping[str, str] | None = None,
         order: str | None = None,
@@ -83,8 +85,8 @@ class EventsPart(DatabaseConnection):
         return Events(self._open()).status()
 
 
-def _source(source: str | os.PathLike[str] | Source) -> str | Source:
-    return os.fspath(source) if isinstance(source, str | os.PathLike) else source
+def _source(source: CatalogueInput) -> str | Source:
+    return os.fspath(source) if isinstance(source, str | os.PathLike) else open_input(source)
 
 
 def _event_options(

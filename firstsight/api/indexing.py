@@ -14,15 +14,24 @@ from firstsight.errors import CatalogError
 from firstsight.indexer.catalog import Catalog, CatalogOptions, catalog_root, check_catalog
 from firstsight.indexer.catalog_report import CatalogPreview, preview_catalog
 from firstsight.indexer.formats.opening import open_source
-from firstsight.indexer.formats.source import STDIN
+from firstsight.indexer.formats.source import MEMORY, STDIN, Source
 from firstsight.indexer.index_report import Counts, IndexReport
 from firstsight.indexer.index_settings import IndexSettings
+from firstsight.indexer.inputs.input_kinds import CatalogueInput, open_input
 from firstsight.indexer.pipeline import IndexRun
 from firstsight.indexer.removal import remove_items
 from firstsight.indexer.run_recipe import Recipe
+from firstsight.media.stored_files import MediaWriter
+from firstsight.media.stored_media import media_location
 from firstsight.storage.column_conversion import chosen_kinds
 from firstsight.storage.indexes.text_index import check_language, index_texts
 from firstsight.storage.store import Store
+
+_GONE = {
+    STDIN: ("standard input, which is gone", "name their catalogue: firstsight index CATALOGUE --retry"),
+    MEMORY: ("rows in memory, which are gone", "pass these rows again: db.retry(rows)"),
+}
+"""Sources that a retry cannot open again, with the remedy."""
 
 
 class IndexingPart(SemanticIdsPart):
@@ -30,8 +39,9 @@ class IndexingPart(SemanticIdsPart):
 
     def index(
         self,
-        source: str | os.PathLike[str],
+        source: CatalogueInput,
         *,
+        root: str | os.PathLike[str] | None = None,
         options: CatalogOptions | None = None,
         settings: IndexSettings | None = None,
         prune: bool = False,
@@ -46,8 +56,13 @@ class IndexingPart(SemanticIdsPart):
         """Index a catalogue: encode new and changed items, and leave unchanged ones as they are.
 
         Args:
-            source: a CSV, TSV, JSON Lines or Parquet file, a folder of pictures and videos, or `-` for
-                JSON Lines on standard input.
+            source: a CSV, TSV, JSON Lines, Parquet or Arrow file, a folder of pictures and videos, or `-` for JSON
+                Lines on standard input; or rows in memory: a list of dicts, a pandas or polars DataFrame, an Arrow
+                table, reader or dataset, a Dataset of the datasets library, or any object with `__arrow_c_stream__`.
+                Pictures in rows may be addresses, `Path`, bytes, Pillow pictures or (height, width, 3) uint8 arrays;
+                the database stores their bytes.
+            root: base folder of relative media paths of rows in memory, the working directory by default; local media
+                must be inside it. A file has its own folder.
             options: how to read the columns of the catalogue.
             settings: batch sizes, frames per video, weights of the parts.
             prune: remove items that are not in the catalogue.
@@ -58,7 +73,8 @@ class IndexingPart(SemanticIdsPart):
             on_catalog: called once the catalogue is checked, with the use of its columns and its first items.
             on_progress: called with the counts after each batch, in the calling thread.
             on_warning: called before encoding with a sentence for each unused column that looks like pictures or
-                videos, and for the files of a folder that are left out; the report lists them too.
+                videos, for the files of a folder that are left out, and for values that are left out; the report lists
+                the columns and files too.
             should_stop: called between items; once it returns True, the run finishes and writes the items it has begun.
 
         Returns:
@@ -71,19 +87,65 @@ class IndexingPart(SemanticIdsPart):
             EncoderMismatchError: the database holds another encoder's vectors.
             StoreError: the database cannot be written.
         """
-        recipe = Recipe.of(os.fspath(source), options, settings, self._policy)
+        opened = _open_input(source, options, root)
+        recipe = Recipe.of(_recorded_name(source), options, settings, self._policy)
         language = check_language(language) if language else None
-        with self._prepare_run(recipe, wait_s, language) as (store, catalog):
+        with self._prepare_run(recipe, wait_s, language, opened) as (store, catalog):
             on_catalog(preview_catalog(catalog))
             _warn(catalog, on_warning)
             run = self._make_run(store, catalog, recipe, on_progress=on_progress, should_stop=should_stop)
             return run.run(self._recorded_settings(recipe), prune=prune, warn_duplicates=warn_duplicates)
 
-    def preview(self, source: str | os.PathLike[str], *, options: CatalogOptions | None = None) -> CatalogPreview:
+    def add(
+        self,
+        rows: CatalogueInput,
+        *,
+        root: str | os.PathLike[str] | None = None,
+        options: CatalogOptions | None = None,
+        settings: IndexSettings | None = None,
+        wait_s: float = 0.0,
+        on_progress: Callable[[Counts], None] = lambda counts: None,
+        on_warning: Callable[[str], None] = lambda warning: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> IndexReport:
+        """Add a few items, or replace items that have the same ids; all other items stay as they are.
+
+        `index` is for a whole catalogue: it can prune, set the language and look for duplicates. `add` is for the items
+        that have changed: it never removes one. A row is the whole item, so a column that it lacks becomes empty.
+
+        Args:
+            rows, root: as `source` and `root` of `index`.
+            options, settings, wait_s, on_progress, on_warning, should_stop: as for `index`.
+
+        Returns:
+            A report; items whose rows have not changed count as unchanged.
+
+        Raises:
+            CatalogError: the rows cannot be used, in which case nothing was written.
+            DatabaseBusyError, EncoderError, EncoderMismatchError, StoreError: as for `index`.
+        """
+        return self.index(
+            rows,
+            root=root,
+            options=options,
+            settings=settings,
+            wait_s=wait_s,
+            on_progress=on_progress,
+            on_warning=on_warning,
+            should_stop=should_stop,
+        )
+
+    def preview(
+        self,
+        source: CatalogueInput,
+        *,
+        root: str | os.PathLike[str] | None = None,
+        options: CatalogOptions | None = None,
+    ) -> CatalogPreview:
         """Check a catalogue and describe what `index` would read from it, without writing or loading the encoder.
 
         Args:
-            source: as for `index`.
+            source, root: as for `index`.
             options: how to read the columns of the catalogue.
 
         Returns:
@@ -93,7 +155,8 @@ class IndexingPart(SemanticIdsPart):
             CatalogError: the catalogue cannot be used.
             StoreError: there is a database, and it cannot be read.
         """
-        with closing(self._check(Recipe.of(os.fspath(source), options, None, self._policy))) as catalog:
+        recipe = Recipe.of(_recorded_name(source), options, None, self._policy)
+        with closing(self._check(recipe, _open_input(source, options, root))) as catalog:
             return preview_catalog(catalog)
 
     def remove(self, item_ids: Sequence[str], *, wait_s: float = 0.0) -> list[str]:
@@ -117,8 +180,9 @@ class IndexingPart(SemanticIdsPart):
 
     def retry(
         self,
-        source: str | os.PathLike[str] | None = None,
+        source: CatalogueInput | None = None,
         *,
+        root: str | os.PathLike[str] | None = None,
         options: CatalogOptions | None = None,
         settings: IndexSettings | None = None,
         wait_s: float = 0.0,
@@ -131,6 +195,7 @@ class IndexingPart(SemanticIdsPart):
         Args:
             source: catalogue with all these items; None for the catalogue of each item, with the options, settings and
                 permissions of its run.
+            root: as for `index`; only with rows in memory.
             options: how to read the columns of `source`.
             settings: batch sizes, frames per video, weights of the parts; only with `source`.
             wait_s, on_progress, on_warning, should_stop: as for `index`.
@@ -139,24 +204,23 @@ class IndexingPart(SemanticIdsPart):
             One report per catalogue; empty if there are no failures.
 
         Raises:
-            CatalogError: a catalogue is gone, or was standard input.
+            CatalogError: a catalogue is gone, or was standard input or rows in memory.
             MissingDatabaseError: there is no database.
             DatabaseBusyError, EncoderError, EncoderMismatchError, StoreError: as for `index`.
         """
+        opened = None if source is None else _open_input(source, options, root)
         failed = self._failed_items()
         if failed and source is not None:
             item_ids = {item_id for _, ids in failed for item_id in ids}
-            failed = [(Recipe.of(os.fspath(source), options, settings, self._policy), item_ids)]
+            failed = [(Recipe.of(_recorded_name(source), options, settings, self._policy), item_ids)]
         reports: list[IndexReport] = []
         for recipe, item_ids in failed:
             if should_stop():
                 break
-            if recipe.source == STDIN and source is None:
-                raise CatalogError(
-                    f"{len(item_ids)} failed items came from standard input, which is gone; "
-                    "name their catalogue: firstsight index CATALOGUE --retry"
-                )
-            with self._prepare_run(recipe, wait_s, may_convert=False) as (store, catalog):
+            if recipe.source in _GONE and opened is None:
+                where, remedy = _GONE[recipe.source]
+                raise CatalogError(f"{len(item_ids)} failed items came from {where}; {remedy}")
+            with self._prepare_run(recipe, wait_s, None, opened, may_convert=False) as (store, catalog):
                 _warn(catalog, on_warning)
                 run = self._make_run(
                     store, catalog, recipe, only=item_ids, on_progress=on_progress, should_stop=should_stop
@@ -166,11 +230,17 @@ class IndexingPart(SemanticIdsPart):
 
     @contextmanager
     def _prepare_run(
-        self, recipe: Recipe, wait_s: float, language: str | None = None, *, may_convert: bool = True
+        self,
+        recipe: Recipe,
+        wait_s: float,
+        language: str | None = None,
+        opened: Source | None = None,
+        *,
+        may_convert: bool = True,
     ) -> Iterator[tuple[Store, Catalog]]:
         """Check the whole catalogue first, then hold the writer lock."""
         existing = self._open_if_exists()
-        catalog = self._check(recipe, may_convert=may_convert)
+        catalog = self._check(recipe, opened, may_convert=may_convert)
         try:
             store = self._store = existing or Store.create(self.uri, self.encoder.spec)
             store.require_encoder(self.encoder.spec)
@@ -182,10 +252,10 @@ class IndexingPart(SemanticIdsPart):
         finally:
             catalog.close()
 
-    def _check(self, recipe: Recipe, *, may_convert: bool = True) -> Catalog:
+    def _check(self, recipe: Recipe, opened: Source | None = None, *, may_convert: bool = True) -> Catalog:
         existing = self._open_if_exists()
         return check_catalog(
-            open_source(recipe.source, encoding=recipe.options.encoding),
+            opened or open_source(recipe.source, encoding=recipe.options.encoding),
             recipe.options,
             stored_kinds=existing.column_kinds() if existing else None,
             chosen=chosen_kinds(existing) if existing else (),
@@ -200,9 +270,16 @@ class IndexingPart(SemanticIdsPart):
         policy = replace(
             self._policy,
             root=catalog_root(catalog),
+            stored_media=media_location(store.uri),
             allow_private=self._policy.allow_private or recipe.allow_private,
             allow_anywhere=self._policy.allow_anywhere or recipe.allow_anywhere,
         )
+        writer = MediaWriter(
+            media_location(store.uri),
+            max_picture_bytes=policy.max_picture_bytes,
+            max_video_bytes=policy.max_video_bytes,
+        )
+        catalog.store_medium = writer.put  # the media are on disk before the rows that name them
         return IndexRun(store, self.encoder, catalog, policy, recipe.settings, **options)
 
     def _failed_items(self) -> list[tuple[Recipe, set[str]]]:
@@ -225,3 +302,11 @@ def _warn(catalog: Catalog, on_warning: Callable[[str], None]) -> None:
         on_warning(note)
     for unused in catalog.media.unused():
         on_warning(unused.message)
+
+
+def _open_input(source: CatalogueInput, options: CatalogOptions | None, root: str | os.PathLike[str] | None) -> Source:
+    return open_input(source, encoding=(options or CatalogOptions()).encoding, root=root)
+
+
+def _recorded_name(source: CatalogueInput) -> str:
+    return os.fspath(source) if isinstance(source, str | os.PathLike) else MEMORY

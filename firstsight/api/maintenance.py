@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from firstsight.api.connection import DatabaseConnection
+from firstsight.indexer.stored_media_cleanup import remove_unused_media
 from firstsight.storage.indexes.upkeep import UpkeepReport, UpkeepStep, run_upkeep
 from firstsight.storage.upgrade import UpgradeReport, apply_upgrade, plan_upgrade
 
@@ -20,6 +22,8 @@ class MaintenancePart(DatabaseConnection):
         on_step: Callable[[str, UpkeepStep], None] = lambda table, step: None,
     ) -> UpkeepReport:
         """Merge files, update the indexes and measure them; index runs do the same when it is due.
+
+        Stored pictures that no item uses are removed, and count as `stray_files` of the report.
 
         Versions of the last six hours stay, because readers may still use them.
 
@@ -37,8 +41,9 @@ class MaintenancePart(DatabaseConnection):
         store = self._open()
         with store.writing(wait_s):
             report = run_upkeep(store, by_hand=True, rebuild=rebuild, on_step=on_step)
+            unused = remove_unused_media(store)
         assert report is not None  # by_hand always has steps
-        return report
+        return replace(report, stray_files=report.stray_files + unused)
 
     def upgrade(
         self,

@@ -33,19 +33,34 @@ VARIANT_IDS = "variant_ids"
 
 @dataclass(frozen=True)
 class CatalogOptions:
-    """Options for reading the columns of a catalogue.
+    """Options for reading the columns of a catalogue; the command line has one option for each field.
 
     Columns are recognised by their names and values. `mapping` replaces this for the fields that it names.
     """
 
-    mapping: Mapping[str, Sequence[str]] = field(default_factory=dict)  # field -> columns; several for media only
-    drop: frozenset[str] = frozenset()  # catalogue columns to ignore
-    types: Mapping[str, ColumnKind] = field(default_factory=dict)  # of the catalogue's own columns: number, flag, …
-    infer_types: bool = True  # a stored text column takes the type of its values once all of them have it
-    encoding: str = "utf-8"  # of text formats
-    list_separator: str | None = None  # between media in one text cell; None: recognised from the cells of each column
-    skip_bad_rows: bool = False  # ignore unusable rows instead of refusing the catalogue
-    variants: VariantsMode = "picture"  # what is one item: variants with equal pictures, a product, or each variant
+    mapping: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Names of the catalogue's columns, by our field: `{"title": ("name",)}`. Several for images and videos only."""
+
+    drop: frozenset[str] = frozenset()
+    """Columns of the catalogue that are ignored."""
+
+    types: Mapping[str, ColumnKind] = field(default_factory=dict)
+    """Types of the catalogue's own columns: "text", "number", "flag" or "time"."""
+
+    infer_types: bool = True
+    """Whether a stored text column takes the type of its values once all of them have it."""
+
+    encoding: str = "utf-8"
+    """Encoding of text formats."""
+
+    list_separator: str | None = None
+    """Separator between the media in one text. None: recognised from the cells of each column."""
+
+    skip_bad_rows: bool = False
+    """Leave unusable rows out. If False, one such row refuses the catalogue."""
+
+    variants: VariantsMode = "picture"
+    """One item is: variants with equal pictures ("picture"), a "product", or each "variant"."""
 
     def __post_init__(self) -> None:
         if self.variants not in VARIANTS_MODES:

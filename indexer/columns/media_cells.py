@@ -81,7 +81,10 @@ def _texts(value: object, column: MediaColumn, depth: int) -> Iterator[tuple[str
 
 
 def _address_in(value: Mapping[object, object]) -> object:
-    """The address in an object such as {"src": "a.jpg", "alt": "front"}, or the list or object that has addresses."""
+    """The address or file in an object such as {"src": "a.jpg", "alt": "front"}, or the list or object with some."""
+    embedded = next((nested for nested in value.values() if isinstance(nested, EmbeddedMedium)), None)
+    if embedded is not None:
+        return embedded
     by_key = {str(key).lower(): nested for key, nested in value.items()}
     for key in (*ADDRESS_KEYS, "href", "link", "path", "file", "filename", *_LIST_KEYS):
         if by_key.get(key) not in (None, ""):

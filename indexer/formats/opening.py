@@ -15,6 +15,7 @@ from firstsight.indexer.formats.json_document import JsonSource
 from firstsight.indexer.formats.json_lines import JsonLinesSource
 from firstsight.indexer.formats.parquet_file import ParquetSource
 from firstsight.indexer.formats.parsing.recognition import recognise
+from firstsight.indexer.formats.part_files import find_parts
 from firstsight.indexer.formats.shopify_csv import ShopifyCsvSource
 from firstsight.indexer.formats.shopify_json import ShopifyJsonSource
 from firstsight.indexer.formats.source import STDIN, BadRow, Row, Source
@@ -24,8 +25,8 @@ from firstsight.indexer.formats.xlsx_file import XlsxSource
 from firstsight.indexer.formats.xml_feed import XmlFeedSource
 
 FORMATS = (
-    ".csv, .tsv, .xlsx, .json, .jsonl, .ndjson, .parquet, a product feed in .xml, a folder of pictures and videos, "
-    "or - for one of these files on stdin"
+    ".csv, .tsv, .xlsx, .json, .jsonl, .ndjson, .parquet, .arrow, a product feed in .xml, a folder of pictures and "
+    "videos, or - for one of these files on stdin"
 )
 
 _ROWS_TO_RECOGNISE: Final = 20  # the first row without a mistake among these shows whether a shop wrote the table
@@ -53,6 +54,8 @@ def open_source(source: str, *, encoding: str = "utf-8", stdin: BinaryIO | None 
         )
     path = Path(source)
     if path.is_dir():
+        if parts := find_parts(source, path):
+            return parts
         return FolderSource(source, path)
     if not path.exists():
         raise CatalogError(f"there is no file or folder {source!r}; give {FORMATS}")
@@ -84,9 +87,11 @@ def _open_file(name: str, path: Path, root: Path, encoding: str) -> Source:
     found = recognise(path, name, encoding, FORMATS)
     match found.kind:
         case "parquet":
-            return ParquetSource(name, path)
+            return ParquetSource(name, path, root)
         case "arrow_file" | "arrow_stream":
-            raise CatalogError(f"{name} is an Arrow file, which is not supported; convert it to Parquet")
+            from firstsight.indexer.formats.arrow_file import ArrowSource
+
+            return ArrowSource(name, path, root)
         case "xlsx":
             return XlsxSource(name, path, root)
         case "xml":

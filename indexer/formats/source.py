@@ -8,14 +8,18 @@ the columns.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+from firstsight.media.embedded_medium import EmbeddedMedium as EmbeddedMedium
 
 Row = Mapping[str, object]
 
 STDIN = "-"
 """Name of the source for standard input."""
+
+MEMORY = "rows in memory"
+"""Name of the source for rows that a Python program passes."""
 
 
 MAX_COLUMNS = 10_000
@@ -26,14 +30,7 @@ class BadRow(Exception):  # noqa: N818 - a value that readers yield, not raised
     """A row that cannot be read, while other rows can."""
 
 
-@dataclass(frozen=True)
-class EmbeddedMedium:
-    """A picture or video whose bytes are in the catalogue itself."""
-
-    data: bytes
-    name: str | None = None  # file name in the catalogue, for messages
-
-
+@runtime_checkable
 class Source(Protocol):
     """A catalogue that can be read several times."""
 

@@ -123,7 +123,7 @@ def fetch(uri: str, policy: MediaPolicy, kind: MediaKind) -> FetchedMedium:
     if kind == "picture":
         file = tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115  # FetchedMedium closes it
         try:
-            version = _fetch_into(file, uri, policy, limit, kind)
+            version = _fetch_into(file, location, policy, limit, kind)
             return FetchedMedium(uri, limit, file=file, copied=file.seek(0, os.SEEK_END), version=version)
         except BaseException:
             file.close()
@@ -133,7 +133,7 @@ def fetch(uri: str, policy: MediaPolicy, kind: MediaKind) -> FetchedMedium:
     folder = tempfile.TemporaryDirectory(prefix="firstsight-")
     try:
         with Path(folder.name, name).open("w+b") as copy:
-            version = _fetch_into(copy, uri, policy, limit, kind)
+            version = _fetch_into(copy, location, policy, limit, kind)
             copied = copy.seek(0, os.SEEK_END)
         return FetchedMedium(uri, limit, path=Path(folder.name, name), folder=folder, copied=copied, version=version)
     except BaseException:

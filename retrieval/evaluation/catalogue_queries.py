@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from firstsight.encoders.base import Vectors
 from firstsight.errors import QueryError
+from firstsight.media.stored_media import open_address
 from firstsight.retrieval.evaluation.judgements import JudgedQuery
 from firstsight.retrieval.evaluation.search_evaluation import (
     ModeRankings,
@@ -129,10 +130,10 @@ def _pictures_to_pictures(store: Store, k: int, count: int, seed: int) -> Task |
     if not pictures:
         return None
     folders = {row["item_id"]: row["catalog_dir"] for row in _items(store, ["item_id", "catalog_dir"])}
-    queries = [
-        JudgedQuery(row["item_id"], None, locate(row["uri"], folders[row["item_id"]]), {row["item_id"]: 1})
-        for row in pictures
-    ]
+    queries = []
+    for picture in pictures:
+        where = locate(open_address(picture["uri"], store.uri), folders[picture["item_id"]])
+        queries.append(JudgedQuery(picture["item_id"], None, where, {picture["item_id"]: 1}))
     own_views = [row["view_id"] for row in pictures]
     rankings = nearest_by_views(store, _vectors(store, pictures), k, "part = 'image'", own_views)
     return measure(

@@ -11,6 +11,7 @@ from typing import Any
 from firstsight.errors import MediaError
 from firstsight.media.decode.video_sampler import VideoSampler
 from firstsight.media.policy import MediaPolicy
+from firstsight.media.stored_media import open_address
 from firstsight.retrieval.evaluation.search_evaluation import MEASURES, QueryOutcome, Task
 from firstsight.retrieval.pages.templating import PAGES, page_template
 from firstsight.retrieval.pages.thumbnails import jpeg_uri, load_picture
@@ -103,7 +104,7 @@ class _ItemCards:
         rows = store.view_rows(item_ids).select(["item_id", "view_id", "part", "uri", "time_s"]).sort_by("view_id")
         for row in rows.to_pylist():
             if row["uri"] is not None and row["item_id"] in self._items:
-                where = locate(row["uri"], self._items[row["item_id"]]["catalog_dir"])
+                where = locate(open_address(row["uri"], store.uri), self._items[row["item_id"]]["catalog_dir"])
                 # a picture of the item has priority over a frame of its video
                 if row["part"] == "image" or row["item_id"] not in self._views:
                     self._views.setdefault(row["item_id"], (where, row["time_s"]))

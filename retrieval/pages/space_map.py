@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vectors
 from firstsight.errors import OptionalDependencyError, QueryError
+from firstsight.media.stored_media import open_address
 from firstsight.retrieval.pages.map_colouring import Colouring, make_colourings, short_text
 from firstsight.retrieval.results import locate
 from firstsight.storage.store import Store
@@ -186,5 +187,6 @@ def _pictures(store: Store, folders: dict[str, str]) -> dict[str, tuple[str, flo
         views = store.view_rows(ids[start : start + 1_000]).select(["item_id", "view_id", "part", "uri", "time_s"])
         for row in sorted(views.to_pylist(), key=lambda row: (row["part"] != "image", row["view_id"])):
             if row["uri"] is not None:
-                pictures.setdefault(row["item_id"], (locate(row["uri"], folders[row["item_id"]]), row["time_s"]))
+                where = locate(open_address(row["uri"], store.uri), folders[row["item_id"]])
+                pictures.setdefault(row["item_id"], (where, row["time_s"]))
     return pictures

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from firstsight.encoders.base import Encoder, ImageInput, Vectors
+from firstsight.encoders.input_lists import as_images, as_texts
 from firstsight.encoders.isolation import Outcome, as_vectors, try_images, try_texts
 from firstsight.errors import MediaError
 from firstsight.media.pictures import open_picture
@@ -125,7 +126,7 @@ class BatchingEncoder(EncoderWrapper):
             StoppedError: the service is stopping.
             ClientGoneError: the request was cancelled.
         """
-        pictures = [_decode(image, position, self.spec.min_side) for position, image in enumerate(images)]
+        pictures = [_decode(image, position, self.spec.min_side) for position, image in enumerate(as_images(images))]
         return self._wait_for(self.submit_pictures(pictures))
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
@@ -141,7 +142,7 @@ class BatchingEncoder(EncoderWrapper):
             StoppedError: the service is stopping.
             ClientGoneError: the request was cancelled.
         """
-        return self._wait_for(self.submit_texts(texts))
+        return self._wait_for(self.submit_texts(as_texts(texts)))
 
     def submit_pictures(self, pictures: Sequence[Image.Image]) -> Future[Vectors]:
         """As `encode_images`, but for decoded RGB pictures and without waiting; `remaining` gives the time to wait."""

@@ -22,6 +22,7 @@ from firstsight.media.fetch.fetched_media import fetch
 from firstsight.media.file_formats import SNIFF_BYTES, VIDEO_FORMATS, sniff
 from firstsight.media.local_files import open_regular
 from firstsight.media.policy import MediaPolicy
+from firstsight.media.stored_media import is_stored_name, media_location, open_address
 from firstsight.service.gallery.remote_video_cache import RemoteVideoCache
 from firstsight.storage.sql.conditions import quote
 from firstsight.storage.store import Store
@@ -43,10 +44,10 @@ class StoredView:
     view_id: str
     item_id: str
     part: str
-    uri: str  # as in the catalogue
+    uri: str  # as in the catalogue; of a stored medium, its path or object-store address
     time_s: float | None  # second of a frame; None for a picture
     version: str  # of a remote medium when it was encoded; empty if its server sent none
-    catalog_dir: str  # base of relative paths; local files must be inside it
+    catalog_dir: str  # base of relative paths, or the folder of stored media; local files must be inside it
     blocked: bool  # whether a safety decision blocks its item
 
 
@@ -177,10 +178,14 @@ def _find_first(store: Store, item_id: str, conditions: Sequence[str]) -> Stored
     items = query.to_arrow().to_pylist()
     if not items:  # a run that died left the view; search does not find it either
         return None
+    shown = {name: row[name] for name in _COLUMNS if name != "version"}
+    folder = items[0]["catalog_dir"]
+    if is_stored_name(row["uri"]):
+        shown["uri"], folder = open_address(row["uri"], store.uri), media_location(store.uri)
     return StoredView(
-        **{name: row[name] for name in _COLUMNS if name != "version"},
+        **shown,
         version=row.get("version") or "",
-        catalog_dir=items[0]["catalog_dir"],
+        catalog_dir=folder,
         blocked=items[0].get("safety_decision") == "block",
     )
 

@@ -258,10 +258,12 @@ def test_a_bad_row_is_reported_with_its_line(check: Check, row: dict[str, object
     assert f"line 2: {said}" in str(caught.value) or said in str(caught.value).split("line 2: ")[1]
 
 
-def test_a_binary_column_is_refused_with_a_remedy(check: Check, tmp_path: Path) -> None:
+def test_a_binary_column_is_left_out_with_a_note(check: Check, tmp_path: Path) -> None:
     pq.write_table(pa.table({"item_id": ["a"], "thumb": [b"\x00"]}), tmp_path / "c.parquet")
-    with pytest.raises(CatalogError, match=r"row 1: column 'thumb': binary data, which cannot be stored; .*--drop"):
-        check(tmp_path / "c.parquet")
+    catalog = check(tmp_path / "c.parquet")
+    assert catalog.kinds == {}
+    (note,) = catalog.source.notes
+    assert note == "column 'thumb': binary data other than pictures and videos is left out (1 value)"
 
 
 def test_skip_bad_rows_leaves_out_only_bad_rows(check: Check) -> None:

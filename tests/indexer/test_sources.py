@@ -139,10 +139,11 @@ def test_a_file_that_is_not_parquet_is_refused(tmp_path: Path) -> None:
         read(write(tmp_path / "c.parquet", b"PAR1 not really"))
 
 
-def test_parquet_times_out_of_range_are_a_catalogue_error(tmp_path: Path) -> None:
+def test_a_parquet_time_out_of_range_is_read_as_empty_and_noted(tmp_path: Path) -> None:
     pq.write_table(pa.table({"item_id": ["a"], "t": pa.array([2**62], pa.timestamp("us"))}), tmp_path / "c.parquet")
-    with pytest.raises(CatalogError, match="not a readable Parquet file"):
-        read(tmp_path / "c.parquet")
+    source = open_source(str(tmp_path / "c.parquet"))
+    assert list(source.rows()) == [(1, {"item_id": "a", "t": None})]
+    assert list(source.notes) == ["column 't': times outside the years 1 to 9999 are read as empty (1 value)"]
 
 
 # ---- wrong encodings

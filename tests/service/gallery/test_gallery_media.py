@@ -220,3 +220,17 @@ def test_a_remote_video_is_fetched_once_for_its_frames_and_its_player(
     with serving(db, policy=replace(near, allow_private=False)) as client:  # the guard as it is by default
         assert client.get(view(frames[0])).json()["code"] == "media_forbidden"
     assert len(server.requests) == 1
+
+
+def test_a_picture_from_inside_a_catalogue_is_answered_without_its_catalogue(
+    starter: Encoder, serving: Serving, tmp_path: Path
+) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (300, 200), "red").save(buffer, "PNG")
+    firstsight.open(tmp_path / "db", encoder=starter).index([{"item_id": "a", "images": buffer.getvalue()}])
+    with serving(tmp_path / "db") as client:
+        answer = client.get(view("a#image-0", "?size=96"))
+        assert (answer.status_code, size_of(answer.content)) == (200, (96, 64))
+        found = client.post("/search", json={"text": "red"}).json()
+        assert found["results"][0]["item_id"] == "a"
+        assert str(tmp_path) not in str(found)

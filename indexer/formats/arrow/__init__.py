@@ -1,0 +1,1 @@
+"""Conversion of Arrow data to rows."""

@@ -1,0 +1,1 @@
+"""Inputs of a Python program: names of files, and rows in memory."""
