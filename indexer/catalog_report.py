@@ -10,6 +10,7 @@ from firstsight.indexer.column_types import TypeChange
 from firstsight.indexer.columns.column_plan import ColumnUse
 from firstsight.indexer.columns.unused_media import UnusedMedia
 from firstsight.indexer.index_report import IndexReport
+from firstsight.storage.product_groups import GROUP_COLUMN, note_variant_values
 from firstsight.storage.store import Store
 
 PREVIEW_ITEMS = 3
@@ -75,4 +76,6 @@ def count_stored_variants(store: Store, catalog: Catalog) -> int:
 
 
 def note_variants(store: Store, catalog: Catalog) -> None:
-    """Keep the columns that tell variants apart in the database."""
+    """Keep the columns that tell variants apart in the database, after its columns have been added."""
+    if GROUP_COLUMN in catalog.kinds and catalog.variant_columns:
+        note_variant_values(store, catalog.variant_columns)

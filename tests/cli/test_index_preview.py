@@ -51,8 +51,7 @@ def test_dry_run_prints_columns_and_three_items_and_writes_nothing(
     monkeypatch.chdir(tmp_path)
     # this encoder does not exist, so loading it would fail
     arguments = ["index", "shop.csv", "--db", "db", "--dry-run", "--encoder", "open_clip:none/none"]
-    arguments += ["--map", 'title="Name, long"']
-    code, out, err = call_on_a_terminal(monkeypatch, capsys, *arguments)
+    code, out, err = call_on_a_terminal(monkeypatch, capsys, *arguments, "--map", 'title="Name, long"')
     assert code == 0
     assert err.startswith(TABLE)
     assert out == ""

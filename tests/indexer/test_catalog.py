@@ -153,7 +153,7 @@ def test_an_empty_parquet_file_is_refused(check: Check, tmp_path: Path) -> None:
 
 def test_a_folder_without_pictures_is_refused(check: Check, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(CatalogError, match="has no rows"):
+    with pytest.raises(CatalogError, match="has no picture or video that can be read"):
         check(tmp_path / "empty")
 
 

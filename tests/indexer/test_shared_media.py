@@ -128,11 +128,11 @@ def test_a_shared_video_gives_all_its_frames_to_each_item(db: Path, tmp_path: Pa
     assert times == [times[0]] * 5
 
 
-def test_a_picture_listed_twice_in_an_item_has_two_views(db: Path, tmp_path: Path) -> None:
+def test_a_picture_listed_twice_in_an_item_has_one_view(db: Path, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(picture(1))
     encoder = ColourEncoder()
     index(db, write_jsonl(tmp_path / "c.jsonl", [{"item_id": "a", "images": ["a.png", "a.png"]}]), encoder)
-    assert [view["view_id"] for view in firstsight.open(db).get("a")["views"]] == ["a#image-0", "a#image-1"]
+    assert [view["view_id"] for view in firstsight.open(db).get("a")["views"]] == ["a#image-0"]
     assert encoder.images == 1
 
 

@@ -13,6 +13,8 @@ import pytest
 import firstsight
 from firstsight.indexer.catalog import CatalogItem, CatalogOptions, check_catalog
 from firstsight.indexer.formats.source import BadRow, EmbeddedMedium
+from firstsight.storage.product_groups import read_product_groups
+from firstsight.storage.store import Store
 from tests.indexer.columns.conftest import Check
 from tests.indexer.shop import ColourEncoder, contents, index, picture, write_csv, write_jsonl
 
@@ -130,15 +132,15 @@ def test_embedded_pictures_are_compared_by_their_bytes(tmp_path: Path) -> None:
 
             yield from (row(1, 1), row(2, 1), row(3, 2))
 
+    numbers = {picture(1): 1, picture(2): 2}
+
+    def store(data: bytes) -> str:
+        return f"stored://{numbers[data]}"
+
     for variants, expected in (
         ("picture", [("stored://1",), ("stored://2",)]),
         ("product", [("stored://1", "stored://2")]),
     ):
-        numbers = {picture(1): 1, picture(2): 2}
-
-        def store(data: bytes) -> str:
-            return f"stored://{numbers[data]}"  # noqa: B023
-
         catalog = check_catalog(Source(), CatalogOptions(variants=variants))  # type: ignore[arg-type]
         catalog.store_medium = store
         assert [item.images for item in catalog.items()] == expected
@@ -208,6 +210,17 @@ def test_items_of_earlier_runs_that_are_variants_now_are_counted_and_pruned(db: 
     assert items["red-s"]["variant_ids"] == '["red-s", "red-m"]'
     assert items["mug"]["variant_ids"] is None
     assert index(db, shop).counts.unchanged == 4
+
+
+def test_the_database_keeps_the_values_that_tell_variants_apart(db: Path, shop: Path) -> None:
+    index(db, shop)
+    groups = read_product_groups(Store.open(db))
+    assert groups is not None
+    assert groups.variant_columns == {"color": ("red", "blue")}
+    index(db, shop, options=CatalogOptions(variants="variant"))
+    groups = read_product_groups(Store.open(db))
+    assert groups is not None
+    assert groups.variant_columns == {"color": ("red", "blue"), "size": ("S", "M")}
 
 
 def test_every_format_merges_alike(tmp_path: Path, shop: Path) -> None:
