@@ -11,10 +11,12 @@ import pytest
 
 import firstsight
 from firstsight.errors import QueryError
+from firstsight.indexer.catalog import CatalogOptions
 from firstsight.recommend.slates.slate_products import SlateProducts, top_places
 from tests.cli.calling import call_in_process, parse_json_lines
 from tests.indexer.shop import ColourEncoder, index, picture, write_csv
 
+EVERY_ROW = CatalogOptions(variants="variant")
 FLOOD = 300
 
 
@@ -35,7 +37,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for color in ("blue", "red")
     ]
     rows += [{"item_id": f"single-{n}", "title": f"single {n}", "images": f"{n + 40}.png"} for n in range(2)]
-    index(folder / "db", write_csv(folder / "c.csv", rows))
+    index(folder / "db", write_csv(folder / "c.csv", rows), options=EVERY_ROW)
     return folder / "db"
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import firstsight
+from firstsight.indexer.catalog import CatalogOptions
 from firstsight.retrieval.query import Query
 from firstsight.storage.product_groups import note_variant_values
 from firstsight.storage.store import Store
 from tests.cli.calling import call_on_a_terminal
 from tests.indexer.shop import ColourEncoder, index, picture, write_csv
 
+EVERY_ROW = CatalogOptions(variants="variant")
 FLOOD = 300
 OTHERS = 30
 
@@ -37,7 +38,7 @@ def flood(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for color in ("Blue", "Red")
     ]
     rows += [{"item_id": f"single-{n}", "title": "soft cotton sock", "images": "1.png"} for n in range(2)]
-    index(folder / "db", write_csv(folder / "c.csv", rows))
+    index(folder / "db", write_csv(folder / "c.csv", rows), options=EVERY_ROW)
     store = Store.open(folder / "db")
     with store.writing():
         note_variant_values(store, {"color": ["Blue", "Red"]})
@@ -122,29 +123,32 @@ def test_many_queries_collapse_each_in_its_own_way(db: firstsight.Database) -> N
 
 def test_without_a_group_id_nothing_changes(tmp_path: Path) -> None:
     (tmp_path / "0.png").write_bytes(picture(0))
-    rows = [{"item_id": f"i{n}", "parent": "p", "title": "shirt", "images": "0.png"} for n in range(5)]
-    index(tmp_path / "db", write_csv(tmp_path / "c.csv", rows))
+    rows = [{"item_id": f"i{n}", "series": "p", "title": "shirt", "images": "0.png"} for n in range(5)]
+    index(tmp_path / "db", write_csv(tmp_path / "c.csv", rows), options=EVERY_ROW)
     found = firstsight.open(tmp_path / "db", encoder=ColourEncoder()).search("shirt")
     assert len(found) == 5
     assert (found[0].others, found[0].variants) == (None, None)
 
 
-def test_merged_variants_count_and_numbers_are_products_too(tmp_path: Path) -> None:
-    (tmp_path / "0.png").write_bytes(picture(0))
+def test_merged_sizes_count_as_variants(tmp_path: Path) -> None:
+    for n in range(3):
+        (tmp_path / f"{n}.png").write_bytes(picture(n))
     rows = [
-        {"item_id": f"i{n}", "group_id": n // 2, "title": "shirt", "images": "0.png"}
-        | {"variant_ids": json.dumps([f"i{n}", f"i{n}-l", f"i{n}-xl"]) if n == 0 else ""}
-        for n in range(4)
+        {"item_id": f"{product}-{color}-{size}", "group_id": product, "title": "shirt", "images": f"{color}.png"}
+        | {"size": size}
+        for product, colors in ((101, 2), (102, 1))
+        for color in range(colors)
+        for size in ("S", "M", "L")
     ]
-    index(tmp_path / "db", write_csv(tmp_path / "c.csv", rows))
+    index(tmp_path / "db", write_csv(tmp_path / "c.csv", rows))  # sizes share their picture, so they are one item
     found = firstsight.open(tmp_path / "db", encoder=ColourEncoder()).search("shirt", mode="words")
-    assert [(r.item_id, r.others, r.variants) for r in found] == [("i0", 1, 4), ("i2", 1, 2)]
+    assert [(r.item_id, r.others, r.variants) for r in found] == [("101-0-S", 1, 6), ("102-0-S", 0, 3)]
 
 
 def test_blocked_variants_are_neither_shown_nor_counted(tmp_path: Path) -> None:
     (tmp_path / "0.png").write_bytes(picture(0))
     rows = [{"item_id": f"i{n}", "group_id": "p", "title": "shirt", "images": "0.png"} for n in range(4)]
-    index(tmp_path / "db", write_csv(tmp_path / "c.csv", rows))
+    index(tmp_path / "db", write_csv(tmp_path / "c.csv", rows), options=EVERY_ROW)
     store = Store.open(tmp_path / "db")
     with store.writing():
         store.write_safety({"i0": {"safety_decision": "block"}})

@@ -9,6 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 from playwright.sync_api import Page, expect
 
+from firstsight.indexer.catalog import CatalogOptions
 from firstsight.service.service_settings import ServiceSettings
 from firstsight.storage.product_groups import note_variant_values
 from firstsight.storage.store import Store
@@ -16,6 +17,7 @@ from tests.indexer.shop import ColourEncoder, index, picture, write_csv
 from tests.service.conftest import serving
 from tests.service.gallery.browser import cards, save_screenshot, search, serve_in_thread
 
+EVERY_ROW = CatalogOptions(variants="variant")
 COLORS = ("Red", "Blue", "Green", "Black")
 
 
@@ -33,7 +35,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 | {"images": name, "color": color, "price": 10 + n}
             )
     rows.append({"item_id": "single", "title": "cotton shirt alone", "images": "0-Red.png"})
-    index(folder / "db", write_csv(folder / "c.csv", rows))
+    index(folder / "db", write_csv(folder / "c.csv", rows), options=EVERY_ROW)
     store = Store.open(folder / "db")
     with store.writing():
         note_variant_values(store, {"color": COLORS})
