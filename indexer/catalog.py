@@ -31,6 +31,7 @@ from firstsight.indexer.columns.make_plan import make_plan
 from firstsight.indexer.columns.mapping_text import format_mapping, format_names, near
 from firstsight.indexer.columns.mapping_text import parse_mapping as parse_mapping
 from firstsight.indexer.columns.media_values import MediaFinder
+from firstsight.indexer.columns.row_values import shorten
 from firstsight.indexer.columns.sample import is_empty, sample_of, take_rows
 from firstsight.indexer.columns.unused_media import MediaColumns
 from firstsight.indexer.formats.source import BadRow, Row, Source
@@ -44,7 +45,6 @@ from firstsight.storage.columns import ColumnKind, types_option
 SHOWN_PROBLEMS = 10
 MAX_NO_PRICES = 0.05  # share of a price column's values that may be no prices; they are left empty
 _SHOWN_COLUMNS = 40  # in a message
-_SHOWN_EXAMPLE = 60  # characters
 
 
 class FatalCatalogError(CatalogError):
@@ -263,7 +263,7 @@ class Catalog:
                         self._reader.names.of(name)
                     except CatalogError as error:
                         raise self._fatal(str(error)) from None
-                self._examples[name] = _shown(value)
+                self._examples[name] = shorten(value)
 
     def _no_id(self, row: Row) -> str:
         missing = self.plan.fields.get("item_id", "item_id")
@@ -386,10 +386,3 @@ def check_catalog(
 def catalog_root(catalog: Catalog) -> Path:
     """The folder that relative media paths start from."""
     return catalog.source.root.resolve()
-
-
-def _shown(value: object) -> str:
-    if is_empty(value):
-        return ""
-    text = " ".join(str(value)[:1_000].split()) if not isinstance(value, bytes) else "binary data"
-    return text if len(text) <= _SHOWN_EXAMPLE else text[: _SHOWN_EXAMPLE - 1] + "…"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _SHOWN_EXAMPLE = 36  # characters
 _SHOWN_VALUE = 100  # characters
+_SHOWN_EMPTY = 20  # columns
 _SHOWN_MEDIA = 4  # per item
 
 
@@ -46,8 +47,12 @@ def catalogue_lines(preview: CatalogPreview) -> Iterator[str]:
     if preview.skipped_rows:
         counts.append(f"{preview.skipped_rows:,} bad rows left out")
     yield f"{preview.source}: {preview.format}, {', '.join(counts)}"
-    yield from _table(("column", "read as", "filled", "example"), [_cells(use) for use in preview.columns])
-    for use in preview.columns:
+    filled = [use for use in preview.columns if use.filled]
+    yield from _table(("column", "read as", "filled", "example"), [_cells(use) for use in filled])
+    if empty := [use.column for use in preview.columns if not use.filled]:
+        more = len(empty) - _SHOWN_EMPTY
+        yield f"empty: {', '.join(empty[:_SHOWN_EMPTY])}" + (f" and {more:,} more" if more > 0 else "")
+    for use in filled:
         if use.note and use.note != "dropped":
             yield f"{use.column}: {use.note}"
     yield from preview.notes

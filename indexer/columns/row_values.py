@@ -1,4 +1,4 @@
-"""Values of groups and categories in the cells of a catalogue."""
+"""Values of groups and categories in the cells of a catalogue, and short forms of values for people."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ from collections.abc import Mapping
 from typing import Final
 
 from firstsight.indexer.columns.html_text import as_plain_line
-from firstsight.indexer.columns.media_values import parse_nested
+from firstsight.indexer.columns.media_values import ADDRESS_KEYS, parse_nested
+from firstsight.indexer.columns.sample import is_empty
+from firstsight.indexer.formats.source import EmbeddedMedium
 
 _NO_GROUP: Final = frozenset(("", "0", "none", "null", "nan", "n/a", "-"))
 _NAME_KEYS: Final = ("name", "title", "label", "full_name", "fullname", "path", "breadcrumb", "value", "slug", "id")
+_SHOWN_KEYS: Final = (*ADDRESS_KEYS, *_NAME_KEYS, "amount")
+_SHOWN: Final = 60  # characters of an example
+_MAX_DEPTH: Final = 8  # of values within values
 
 
 def as_group(value: object) -> str | None:
@@ -41,3 +46,22 @@ def name_in(value: object) -> str | None:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return None if isinstance(value, bytes) else str(value)
+
+
+def shorten(value: object, depth: int = 0) -> str:
+    """One line of at most 60 characters: of a list the first value, of an object its address, name or first value."""
+    if is_empty(value):
+        return ""
+    if isinstance(value, EmbeddedMedium):
+        text = value.name or "embedded file"
+    elif isinstance(value, bytes):
+        text = "binary data"
+    elif isinstance(value, Mapping) and depth < _MAX_DEPTH:
+        by_key = {str(key).lower(): nested for key, nested in value.items()}
+        ordered = [by_key.pop(key) for key in _SHOWN_KEYS if key in by_key] + list(by_key.values())
+        text = next((shown for nested in ordered if (shown := shorten(nested, depth + 1))), "")
+    elif isinstance(value, list | tuple) and depth < _MAX_DEPTH:
+        text = next((shown for nested in value if (shown := shorten(nested, depth + 1))), "")
+    else:
+        text = " ".join(str(value)[:1_000].split())
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

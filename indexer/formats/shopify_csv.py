@@ -114,15 +114,17 @@ class _Group:
         if self._product is None:
             return False
         if fields["handle"]:
-            return fields["handle"] != self._product.handle
+            return fields["handle"] != self._product.group
         return fields["title"] is not None and fields["title"] != self._product.title
 
     def add(self, number: int, row: Row, fields: dict[str, str | None]) -> None:
         if self._product is None:
             self._first = fields
+            handle = fields["handle"] or re.sub(r"\W+", "-", (fields["title"] or "").lower()).strip("-")
             self._product = Product(
                 number,
-                handle=fields["handle"] or re.sub(r"\W+", "-", (fields["title"] or "").lower()).strip("-"),
+                group=handle,
+                handle=handle,
                 title=fields["title"],
                 text=fields["text"],
                 option_names=[fields[f"option{n}_name"] for n in _OPTIONS],
@@ -153,7 +155,7 @@ class _Group:
             yield (
                 product.number,
                 BadRow(
-                    f"the product {product.handle!r} has no title; its rows must follow one another, "
+                    f"the product {product.group!r} has no title; its rows must follow one another, "
                     "the row with the title first (sort the table by handle as it was exported)"
                 ),
             )

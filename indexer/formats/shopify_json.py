@@ -86,7 +86,7 @@ def _hidden(row: Row) -> str | None:
 
 def _product(row: Row) -> Product:
     product_id = _id(row.get("id"))
-    handle = cell_text(row.get("handle")) or product_id or ""
+    handle = cell_text(row.get("handle"))
     images = _images(row)
     gallery = [picture for image in images if (picture := _address(image))]
     variants = [variant for variant in _list(row.get("variants")) if isinstance(variant, Mapping)]
@@ -94,6 +94,7 @@ def _product(row: Row) -> Product:
     names = [cell_text(_field(option, "name")) for option in _list(row.get("options"))]
     return Product(
         0,
+        group=handle or product_id or "",
         handle=handle,
         title=cell_text(row.get("title")),
         text=_first(row, _TEXT),

@@ -128,3 +128,23 @@ def test_variants_and_repeated_maps_are_options(run: Run, catalogue: Path, tmp_p
     assert preview["items"] == 1
     assert preview["first_items"][0]["text"] == "unused"
     assert preview["first_items"][0]["images"] == ["0.png", "1.png", "2.png"]
+
+
+def test_examples_are_addresses_and_names_and_empty_columns_stand_in_one_line(run: Run, tmp_path: Path) -> None:
+    source = tmp_path / "c.json"
+    rows = [
+        {
+            "id": 1,
+            "name": "Shoe",
+            "gallery": [None, {"alt": "front", "src": "https://cdn.example/a.jpg"}],
+            "category": {"id": 7, "name": "Hoodies"},
+            "size": [],
+            "barcode": None,
+        }
+    ]
+    source.write_text(json.dumps(rows))
+    lines = run("index", str(source), "--db", str(tmp_path / "db"), "--dry-run")[2].splitlines()
+    assert "gallery   images     100 %  https://cdn.example/a.jpg" in lines
+    assert "category  category   100 %  Hoodies" in lines
+    assert "empty: size, barcode" in lines
+    assert not any(line.startswith(("barcode", "size")) for line in lines)

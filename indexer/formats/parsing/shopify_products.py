@@ -35,7 +35,8 @@ class Product:
     """A product with its variants and pictures."""
 
     number: int  # of its first row
-    handle: str
+    group: str  # that all variants have: the handle, or else the shop's id of the product
+    handle: str | None
     title: str | None
     text: str | None
     option_names: list[str | None]
@@ -48,7 +49,7 @@ def variant_rows(product: Product) -> Iterator[tuple[int, dict[str, object]]]:
     """One row per variant, with the canonical columns of a catalogue.
 
     The id is the SKU. Without SKU, or if two variants of the product have the same, it is the shop's id of the variant,
-    or else the handle with the values of the options, such as `tea-pot/Blue/Large`.
+    or else the group with the values of the options, such as `tea-pot/Blue/Large`.
     """
     pictures = variant_pictures(list(dict.fromkeys(product.gallery)), [v.picture for v in product.variants])
     skus = Counter(variant.sku for variant in product.variants)
@@ -56,20 +57,20 @@ def variant_rows(product: Product) -> Iterator[tuple[int, dict[str, object]]]:
         options = [value for value in variant.options if value and value.lower() != _NO_OPTION]
         sku = variant.sku if skus[variant.sku] == 1 else None
         row: dict[str, object] = {
-            "item_id": sku or variant.variant_id or "/".join([product.handle, *options]),
+            "item_id": sku or variant.variant_id or "/".join([product.group, *options]),
             "title": product.title,
             "text": product.text,
             "images": images,
             "price": price_text(variant.price),
             "compare_at_price": price_text(variant.compare_at_price),
-            "group_id": product.handle,
+            "group_id": product.group,
             "handle": product.handle,
         }
         for place, value in enumerate(variant.options):
             if value and value.lower() != _NO_OPTION:
                 name = product.option_names[place] if place < len(product.option_names) else None
                 row[option_column(name or f"option{place + 1}", row)] = value
-        yield variant.number, {**product.columns, **variant.columns, **row}
+        yield variant.number, {**row, **product.columns, **variant.columns, **row}  # ids and titles first
 
 
 def variant_pictures(gallery: Sequence[str], own: Sequence[str | None]) -> list[list[str]]:

@@ -310,3 +310,9 @@ def test_hidden_products_in_json_are_left_out_with_a_note(tmp_path: Path) -> Non
 )
 def test_values_of_a_wrong_shape_do_not_stop_the_reader(tmp_path: Path, wrong: dict[str, Any]) -> None:
     assert len(rows(write(tmp_path / "p.json", json.dumps([{**PRODUCT, **wrong}])))) == 2
+
+
+def test_a_product_without_a_handle_has_its_id_as_group_and_no_handle(tmp_path: Path) -> None:
+    product = {name: value for name, value in PRODUCT.items() if name != "handle"}
+    found = rows(write(tmp_path / "products.json", json.dumps([product])))
+    assert [(row["group_id"], row["handle"]) for row in found] == [("7", None), ("7", None)]
