@@ -45,6 +45,7 @@ from firstsight.storage.columns import ColumnKind, types_option
 SHOWN_PROBLEMS = 10
 MAX_NO_PRICES = 0.05  # share of a price column's values that may be no prices; they are left empty
 _SHOWN_COLUMNS = 40  # in a message
+_NO_ID = "Add a column id with a different value in each row, or name the column that has one with --map item_id=COLUMN"
 
 
 class FatalCatalogError(CatalogError):
@@ -268,13 +269,12 @@ class Catalog:
     def _no_id(self, row: Row) -> str:
         missing = self.plan.fields.get("item_id", "item_id")
         names = list(row)[:_SHOWN_COLUMNS]
-        found = difflib.get_close_matches(missing, names, n=1, cutoff=0.3)
-        hint = next(iter(self.plan.rejected_ids), found[0] if found else next(iter(row), "sku"))
+        found = difflib.get_close_matches(missing, names, n=1, cutoff=0.6)
+        hint = next(iter(self.plan.rejected_ids), found[0] if found else "")
         reasons = "".join(f"; {name!r} is not used: {why}" for name, why in list(self.plan.rejected_ids.items())[:3])
         more = ", …" if len(row) > len(names) else ""
-        return (
-            f"no column {missing!r}; the columns are {', '.join(names)}{more}{reasons}. "
-            f"Name yours with --map {format_mapping({'item_id': (hint,)})}"
+        return f"no column {missing!r}; the columns are {', '.join(names)}{more}{reasons}. " + (
+            f"Name yours with --map {format_mapping({'item_id': (hint,)})}" if hint else _NO_ID
         )
 
     def _check_mapping(self) -> None:

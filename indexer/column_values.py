@@ -16,6 +16,7 @@ ColumnValue: TypeAlias = "float | bool | datetime | str | None"
 
 NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d{1,3})?")
 MAX_EXACT_INTEGER = 2**53
+_FIRST_OF_NUMBERS = frozenset("+-0123456789")
 
 
 class WrongKindError(ValueError):
@@ -28,7 +29,9 @@ def kind_of(value: object) -> ColumnKind | None:
     Raises:
         WrongKindError: the value is bytes or an infinite number, which no kind holds.
     """
-    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)) or _holds_only_media(value):
+    if isinstance(value, str):
+        return _kind_of_text(value)
+    if value is None or (isinstance(value, float) and math.isnan(value)) or _holds_only_media(value):
         return None
     if isinstance(value, bool):
         return "flag"
@@ -42,11 +45,15 @@ def kind_of(value: object) -> ColumnKind | None:
         return "time"
     if isinstance(value, bytes):
         raise WrongKindError("binary data, which cannot be stored; leave the column out with --drop")
-    if isinstance(value, str):
-        if NUMBER.fullmatch(value) and abs(Decimal(value)) <= MAX_EXACT_INTEGER:
-            return "number"
-        return "flag" if value.lower() in {"true", "false"} else "text"
     return "text"
+
+
+def _kind_of_text(value: str) -> ColumnKind | None:
+    if not value:
+        return None
+    if value[0] in _FIRST_OF_NUMBERS and NUMBER.fullmatch(value) and abs(Decimal(value)) <= MAX_EXACT_INTEGER:
+        return "number"
+    return "flag" if len(value) <= len("false") and value.lower() in {"true", "false"} else "text"
 
 
 def join(first: ColumnKind | None, second: ColumnKind | None) -> ColumnKind | None:

@@ -78,6 +78,9 @@ class RowReader:
         item_id = self._text(row, "item_id")
         if item_id is None:
             raise CatalogError("item_id is empty; every row needs one")
+        if self.plan.decimal_ids:
+            whole, _, decimals = item_id.partition(".")
+            item_id = whole if whole.isdecimal() and not decimals.strip("0") else item_id
         if len(item_id) > MAX_ID:
             raise CatalogError(f"item_id {item_id[:40]!r}… has {len(item_id):,} characters; the maximum is {MAX_ID}")
         if CONTROL_CHARACTERS.search(item_id):

@@ -33,7 +33,7 @@ NAMES: Final[Mapping[str, str]] = {
         parent_item_id, parent_product_id, product_parent_id, parent_product, parent_asin, configurable_parent,
         configurable_sku, configurable_id, master_id, master_sku, master_product_id, model_id, product_group,
         group, family_id, style_id, style_number, vater_artikel, vaterartikel, hauptartikel, produktgruppen_id,
-        id_parent, handle, product_id, product_handle""",
+        id_parent, handle, product_id, product_handle, handle_id""",
     "title": """
         title, name, product_title, product_name, item_name, item_title, display_name, listing_title, product,
         headline, variant_title, label, titel, produkttitel, produktname, produktbezeichnung, artikelname,
@@ -54,7 +54,8 @@ NAMES: Final[Mapping[str, str]] = {
         standard_price, your_price, base_price, item_price, product_price, price_amount, price_value,
         start_price, buy_it_now_price, list_price, price_incl_tax, price_including_tax, gross_price, preis,
         verkaufspreis, bruttopreis, einzelpreis, vk_preis, vk_brutto, vk, prix, prix_ttc, prix_de_vente, precio,
-        precio_regular, precio_de_venta, pvp, prezzo, preco, prijs, cena, msrp, rrp, uvp""",
+        precio_regular, precio_de_venta, pvp, prezzo, preco, prijs, cena,
+        price_tax_excluded_or_price_tax_included, msrp, rrp, uvp""",
     "sale_price": """
         sale_price, special_price, discount_price, discounted_price, offer_price, promo_price,
         promotional_price, promotion_price, reduced_price, deal_price, sonderpreis, angebotspreis, aktionspreis,
@@ -82,8 +83,10 @@ NAMES: Final[Mapping[str, str]] = {
         image, image_url, img, img_url, img_src, img_link, product_image, product_image_url, item_image,
         image_file, image_path, picture, picture_url, picture_link, pic, pic_url, photo, photo_url, photo_link,
         hauptbild, hauptbild_url, artikelbild, produktbild, bild, bild_url, bildlink, bilddatei, foto, foto_url,
-        image_principale, lien_image, url_image, url_de_l_image, imagen, imagen_principal, url_imagen,
-        enlace_imagen, immagine, immagine_principale, imagem, imagem_principal, afbeelding, afbeelding_url,
+        foto_principal, foto_principale,
+        image_principale, photo_principale, visuel, lien_image, url_image, url_de_l_image, imagen,
+        imagen_principal, url_imagen, enlace_imagen, immagine, immagine_principale, imagem, imagem_principal, afbeelding,
+        afbeelding_url,
         zdjecie, image_large, image_large_url, large_image, large_image_url, image_original, original_image,
         image_1920, high_res_image""",
     # further pictures of the item
@@ -96,7 +99,7 @@ NAMES: Final[Mapping[str, str]] = {
         media_gallery, product_gallery, gallery_urls, pictures, picture_urls, pics, photos, photo_urls, imgs,
         media, media_urls, media_url, assets, bilder, bilder_urls, weitere_bilder, zusatzbilder, zusatzbild,
         bildergalerie, fotos, images_supplementaires, autres_images, galerie, imagenes, imagenes_adicionales,
-        galeria, immagini, immagini_aggiuntive, imagens, afbeeldingen, extra_afbeeldingen, back_image,
+        galeria, visuels, immagini, immagini_aggiuntive, imagens, afbeeldingen, extra_afbeeldingen, back_image,
         side_image, hover_image, lifestyle_image, rear_image""",
     # small copies of pictures: used if there are no others
     "small image": """
@@ -125,6 +128,14 @@ VARIANT_NAMES: Final = """
 JOINED_NAMES: Final = "sku, gtin, ean, upc, barcode, isbn, mpn, variant_sku, variant_barcode, asin"
 """Names of numbers that identify a variant, so that a merged item keeps all of them."""
 
+_TAX_WORDS: Final = _words(
+    """
+    gross brutto ttc tax taxes vat incl inkl including inclusive mwst ust iva btw eur usd gbp chf in
+    """
+)
+"""Words in names of price columns, beside a name of the field: price_gross, "Preis inkl. MwSt."."""
+
+_PLACE_WORDS: Final = _words("main primary principal principale default cover front back side haupt")
 _LINK_WORDS: Final = _words(
     """
     url urls uri uris link links href src address path file files list large original
@@ -149,7 +160,8 @@ _SMALL_WORDS: Final = _words(
 _OTHER_PICTURES: Final = _words(
     """
     logo logos icon icons swatch swatches avatar flag badge badges banner chart sizechart qr qrcode placeholder
-    watermark favicon signature author brand vendor seller manufacturer user category size energy label
+    watermark favicon signature author brand brands vendor vendors seller sellers manufacturer user category
+    categories collection collections review reviews related similar upsells accessories size energy label
     energylabel
     """
 )
@@ -195,7 +207,12 @@ def _keys(names: str) -> frozenset[str]:
 
 def rank_of(name: str, field: str) -> int | None:
     """Place of a name among the names of a field, 0 for the best; None if it is not one of them."""
-    return _ranks(field).get(key_of(name))
+    rank = _ranks(field).get(key_of(name))
+    if rank is None and field in ("price", "sale_price"):
+        words = [word for word in words_of(name) if not word.isdecimal()]
+        plain = _ranks(field).get("".join(word for word in words if word not in _TAX_WORDS))
+        return None if plain is None else plain + len(_ranks(field))
+    return rank
 
 
 def is_variant_name(name: str) -> bool:
@@ -218,7 +235,7 @@ def looks_like_pictures(name: str) -> bool:
     if any(rank_of(name, field) is not None for field in ("main image", "more images", "small image")):
         return True
     words = [word for word in words_of(name) if not word.isdecimal()]
-    while words and words[-1] in _LINK_WORDS:
+    while words and words[-1] in _LINK_WORDS | _PLACE_WORDS:
         words.pop()
     return bool(words) and words[-1] in _PICTURE_WORDS
 

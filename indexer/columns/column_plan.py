@@ -35,6 +35,7 @@ class ColumnPlan:
     not_media: frozenset[str] = frozenset()  # columns with pictures that are knowingly not used, such as thumbnails
     variant_candidates: frozenset[str] = frozenset()  # plain columns that may tell variants apart
     rejected_ids: Mapping[str, str] = field(default_factory=dict)  # column -> why it is not the id
+    decimal_ids: bool = False  # ids such as 123.0, which are read as 123
     currency_from_price: bool = True  # no column has the currency, so it is read from the prices
 
     def field_of(self, column: str) -> str:

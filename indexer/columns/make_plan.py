@@ -6,13 +6,23 @@ The values decide whether a column can be what its name says.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Final
 
-from firstsight.indexer.columns.catalog_options import FIELDS, KINDS, KNOWN, MEDIA, PRICES, SHOP_COLUMNS, CatalogOptions
+from firstsight.indexer.columns.catalog_options import (
+    FIELDS,
+    KINDS,
+    KNOWN,
+    MEDIA,
+    PRICES,
+    SHOP_COLUMNS,
+    TIMES,
+    CatalogOptions,
+)
 from firstsight.indexer.columns.column_names import is_variant_name, key_of, rank_of
 from firstsight.indexer.columns.column_plan import ColumnPlan
 from firstsight.indexer.columns.media_plan import choose_media
@@ -35,7 +45,9 @@ _FEW: Final = 0.05
 _MOSTLY_UNIQUE: Final = 0.9
 """Share of different values of an id column with mistakes in single rows."""
 
-_LOOSE_GROUPS: Final = frozenset(("handle", "productid", "producthandle", "styleid", "stylenumber", "group", "modelid"))
+_LOOSE_GROUPS: Final = frozenset(
+    ("handle", "handleid", "productid", "producthandle", "styleid", "stylenumber", "group", "modelid")
+)
 """Names of groups that are ids of items in other catalogues: they are groups if their values repeat."""
 
 _WEAK_IDS: Final = frozenset(
@@ -47,9 +59,10 @@ _NO_GROUPS: Final = frozenset(("true", "false", "yes", "no", "parent", "child", 
 _TYPES_OF_ROWS: Final = _words(
     """
     simple variable variation configurable grouped bundle virtual downloadable product external parent child
-    variant
+    variant physical digital service download
     """
 )
+_DECIMAL_ID: Final = re.compile(r"\d+\.0+")
 _MAX_VARIANT_VALUE: Final = 40  # characters
 _MIN_LETTERS: Final = 0.5  # share of titles and texts that must contain a letter
 
@@ -74,6 +87,7 @@ class _Planner:
     fields: dict[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     rejected_ids: dict[str, str] = field(default_factory=dict)
+    foreign: set[str] = field(default_factory=set)  # plain columns with the name of a field
 
     def plan(self) -> ColumnPlan:
         mapping = self.options.mapping
@@ -110,6 +124,7 @@ class _Planner:
             not_media=frozenset(media.passed_over),
             variant_candidates=frozenset(name for name in plain if name not in taken and self._tells_variants(name)),
             rejected_ids=self.rejected_ids,
+            decimal_ids=self._has_decimal_ids(),
             currency_from_price="currency" not in self.options.drop
             and self.fields.get("currency", "currency") not in self.sample.columns,
         )
@@ -177,6 +192,11 @@ class _Planner:
             self.rejected_ids.pop(second_best[0], None)
             self._note_others("item_id", candidates, second_best[0])
 
+    def _has_decimal_ids(self) -> bool:
+        """Whether all ids are whole numbers with `.0`, as programs write columns of numbers with gaps."""
+        texts = self._column(self.fields.get("item_id", "")).texts
+        return bool(texts) and all(_DECIMAL_ID.fullmatch(text) for text in texts)
+
     def _choose_group(self, free: Collection[str]) -> None:
         if "group_id" in self.fields:
             return
@@ -199,8 +219,10 @@ class _Planner:
             "sale_price": _no_prices,
             "currency": _no_currency,
             "category": _no_category,
-            "kind": lambda column: "" if set(column.texts) <= set(KINDS) else "its values are no kinds of items",
-            **dict.fromkeys(("created_at", "starts_at", "expires_at"), _no_times),
+            "kind": lambda column: (
+                "" if set(column.texts) <= set(KINDS) else f"its values are none of {', '.join(KINDS)}"
+            ),
+            **dict.fromkeys(TIMES, _no_times),
         }
 
     def _choose(self, ours: str, free: Collection[str], check: Callable[[ColumnSample], str]) -> None:
@@ -210,6 +232,8 @@ class _Planner:
         candidates = self._candidates(ours, free)
         usable: list[str] = []
         for name in candidates:
+            if name == ours and self._means_something_else(name, check):
+                continue
             if name == ours and self._column(name).values:
                 usable = [name]  # its wrong values are errors
                 break
@@ -219,13 +243,24 @@ class _Planner:
             elif name != ours and name not in self.notes:
                 self.notes[name] = f"not used as {ours}: {reason}"
         if not usable:
-            usable = [ours] if ours in candidates else []
+            usable = [ours] if ours in candidates and ours not in self.foreign else []
         if usable:
             best = max(self.sample.filled(name) for name in usable)
             chosen = next(name for name in usable if self.sample.filled(name) >= best - _EVENLY_FILLED)
             self.fields[ours] = chosen
             self.notes.pop(chosen, None)
             self._note_others(ours, usable if chosen != ours else candidates, chosen)
+
+    def _means_something_else(self, name: str, check: Callable[[ColumnSample], str]) -> bool:
+        """Whether a column with the exact name of a field has another meaning, because none of its values fits."""
+        column = self._column(name)
+        if name not in ("kind", *TIMES) or len(column.values) < 2:
+            return False
+        if not all(check(ColumnSample(name, [value])) for value in column.values):
+            return False
+        self.foreign.add(name)
+        self.notes[name] = f"not used as {name}: {check(column)}"
+        return True
 
     def _note_others(self, ours: str, candidates: Collection[str], chosen: str) -> None:
         for name in candidates:
@@ -240,7 +275,7 @@ class _Planner:
 
     def _hidden(self, media: Collection[str], mapped: Collection[str]) -> set[str]:
         """Columns that are not stored under their own name: the database has them as a field already."""
-        hidden = set(self.options.drop) | set(mapped) | set(FIELDS)
+        hidden = set(self.options.drop) | set(mapped) | (set(FIELDS) - self.foreign)
         used = {theirs for ours, theirs in self.fields.items() if ours in KNOWN} | set(media)
         hidden |= {name for name in used if name not in self.stored}
         shop = {self.fields[ours] for ours in SHOP_COLUMNS if ours in self.fields}

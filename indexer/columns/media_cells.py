@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from firstsight.errors import CatalogError
-from firstsight.indexer.columns.media_values import ADDRESS_KEYS, MediaField, MediaFinder, is_no_medium, parse_nested
+from firstsight.indexer.columns.media_values import MediaField, MediaFinder, address_in, is_no_medium, parse_nested
 from firstsight.indexer.formats.source import EmbeddedMedium
 
-_LIST_KEYS = ("edges", "nodes", "node", "items", "images", "media", "data", "results")
 _MAX_DEPTH = 8
 
 
@@ -72,25 +71,12 @@ def _texts(value: object, column: MediaColumn, depth: int) -> Iterator[tuple[str
                 raise CatalogError(f"{column.field} starts with {text[0]} but is not a JSON list ({_json_error(text)})")
         yield text, depth > 0
     elif isinstance(value, Mapping) and depth < _MAX_DEPTH:
-        yield from _texts(_address_in(value), column, depth + 1)
+        yield from _texts(address_in(value)[1], column, depth + 1)
     elif isinstance(value, list | tuple) and depth < _MAX_DEPTH:
         for entry in value:
             yield from _texts(entry, column, depth + 1)
     elif not column.guessed:
         raise CatalogError(f"{column.field} must be text or a list of texts, not {value!r:.80}")
-
-
-def _address_in(value: Mapping[object, object]) -> object:
-    """The address or file in an object such as {"src": "a.jpg", "alt": "front"}, or the list or object with some."""
-    embedded = next((nested for nested in value.values() if isinstance(nested, EmbeddedMedium)), None)
-    if embedded is not None:
-        return embedded
-    by_key = {str(key).lower(): nested for key, nested in value.items()}
-    for key in (*ADDRESS_KEYS, "href", "link", "path", "file", "filename", *_LIST_KEYS):
-        if by_key.get(key) not in (None, ""):
-            return by_key[key]
-    nested: Sequence[object] = [entry for entry in by_key.values() if isinstance(entry, Mapping | list | tuple)]
-    return nested or next((entry for entry in by_key.values() if isinstance(entry, str)), None)
 
 
 def _json_error(text: str) -> str:

@@ -32,6 +32,14 @@ SEPARATORS: Final = ("|", ",", ";", "\n", "\t", " ")
 ADDRESS_KEYS: Final = ("src", "url", "original", "original_src", "originalsrc", "full", "large", "image", "image_url")
 """Keys of the address in a nested value, best first; compared in lower case."""
 
+_WEAK_KEYS: Final = frozenset(("image", "image_url"))
+"""Address keys that say what the address is; a category or brand with one is no picture of the item."""
+
+_MORE_KEYS: Final = (
+    *("href", "link", "path", "file", "filename"),
+    *("edges", "nodes", "node", "items", "images", "media", "data", "results"),
+)
+
 MAX_NESTED: Final = 100
 """Entries of a list that are checked."""
 
@@ -157,12 +165,10 @@ class MediaFinder:
         return text
 
     def _in_object(self, value: Mapping[object, object], hinted: bool, depth: int) -> Medium | None:
-        by_key = {str(key).lower(): nested for key, nested in value.items()}
-        ordered = [by_key.pop(key) for key in ADDRESS_KEYS if key in by_key] + list(by_key.values())
-        inside = (
-            self.find(nested, hinted or number == 0, depth + 1) for number, nested in enumerate(ordered[:MAX_NESTED])
-        )
-        medium = next((candidate for candidate in inside if candidate is not None), None)
+        key, nested = address_in(value)
+        if not hinted and (not key or key in _WEAK_KEYS):
+            return None  # such as a brand with its logo
+        medium = self.find(nested, hinted or key in ADDRESS_KEYS, depth + 1)
         return None if medium is None else replace(medium, form="data" if medium.form == "data" else "nested")
 
     def _in_list(self, value: Sequence[object], hinted: bool, depth: int) -> Medium | None:
@@ -202,6 +208,24 @@ class MediaFinder:
                 return kind_of_bytes(file.read(SNIFF_BYTES))
         except (OSError, ValueError, RuntimeError, MediaError):  # not a path, or not readable
             return None
+
+
+def address_in(value: Mapping[object, object]) -> tuple[str, object]:
+    """The key and value of the address or file in an object, such as {"src": "a.jpg", "alt": "front"}.
+
+    The value may be a list or object with addresses. The key is empty if it does not say that there is an address.
+    """
+    embedded = next((nested for nested in value.values() if isinstance(nested, EmbeddedMedium)), None)
+    if embedded is not None:
+        return "file", embedded
+    by_key = {str(key).lower(): nested for key, nested in value.items()}
+    for key in (*ADDRESS_KEYS, *_MORE_KEYS):
+        if by_key.get(key) not in (None, ""):
+            return key, by_key[key]
+    nested: Sequence[object] = [entry for entry in by_key.values() if isinstance(entry, Mapping | list | tuple)]
+    texts = [entry for entry in by_key.values() if isinstance(entry, str)]
+    addresses = (text for text in texts if _ANY_ADDRESS.match(text) or _last_ending(text.strip()) in _PICTURE_ENDINGS)
+    return "", nested or next(addresses, next(iter(texts), None))
 
 
 def is_no_medium(value: object) -> bool:

@@ -7,13 +7,23 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final, Literal
+
+from firstsight.indexer.columns.html_text import as_plain_line
 
 DecimalMark = Literal[".", ","]
 
 FREE: Final = frozenset({"free", "gratis", "kostenlos", "gratuit", "gratuito", "umsonst"})
 """Texts that mean a price of 0."""
+
+_NO_PRICE: Final = frozenset(("n/a", "na", "nan", "none", "null", "nil", "-", "–", "—", "--", "#n/a"))
+"""Texts that mean an empty cell."""
+
+_TAX_NOTE: Final = re.compile(
+    r"\s*(?:\*+|\(?\b(?:inkl|incl|inc)\b\.?[^\d]*|\(?\b(?:ttc|brutto|gross)\b\)?)\s*$", re.IGNORECASE
+)
+"""A note on taxes after a price, such as "inkl. MwSt." or an asterisk."""
 
 _ISO_OF_SYMBOL: Final[Mapping[str, str]] = {
     **{
@@ -105,10 +115,20 @@ def parse_price(value: object, mark: DecimalMark = ".") -> Price | None:
         return Price(amount)
     if isinstance(value, Mapping):
         return _of_object(value, mark)
+    if isinstance(value, list) and len(value) == 1:
+        return parse_price(value[0], mark)
     if not isinstance(value, str):
         raise NoPriceError(f"{value!r:.60} is no price")
+    return _of_text(value, mark)
+
+
+@lru_cache(maxsize=10_000)  # prices of a catalogue repeat
+def _of_text(value: str, mark: DecimalMark) -> Price | None:
     text = value.strip()
-    if not text:
+    if "<" in text or "&" in text:
+        text = as_plain_line(text)
+    text = _TAX_NOTE.sub("", text).strip()
+    if not text or text.lower() in _NO_PRICE:
         return None
     if text.lower() in FREE:
         return Price(0.0)

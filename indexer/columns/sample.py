@@ -73,7 +73,9 @@ def sample_of(rows: Sequence[NumberedRow]) -> Sample:
 
 def is_empty(value: object) -> bool:
     """Whether a cell has no value: None, NaN, an empty text, list or object."""
-    return value is None or value != value or (isinstance(value, str) and not value.strip()) or value in ([], {}, ())
+    if isinstance(value, str):
+        return not value or value.isspace()
+    return value is None or value != value or value in ([], {}, ())
 
 
 def _size(value: object) -> int:

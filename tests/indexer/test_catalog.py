@@ -275,7 +275,7 @@ def test_skip_bad_rows_leaves_out_only_bad_rows(check: Check) -> None:
 
 def test_a_catalogue_of_only_bad_rows_is_refused_even_with_skip_bad_rows(check: Check) -> None:
     with pytest.raises(CatalogError, match="no row can be used"):
-        check("item_id,kind\na,shoe\nb,boot\n", skip_bad_rows=True)
+        check("item_id,kind\n,video\n,live\n", skip_bad_rows=True)
 
 
 # ---- mapping and dropping

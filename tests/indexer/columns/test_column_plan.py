@@ -42,7 +42,7 @@ def test_names_are_compared_without_case_punctuation_prefix_brackets_and_number(
         ("Prénom", None),
         ("Artikel-Nr.", "item_id"),
         ("価格", None),
-        ("PreisBrutto", None),
+        ("PreisBrutto", "price"),
     ],
 )
 def test_accents_and_other_scripts_in_names(name: str, field: str | None) -> None:
@@ -258,3 +258,46 @@ def test_large_rows_limit_the_sample(check: Check) -> None:
     catalog = check(rows)
     assert [item.title for item in catalog.items()][-1] is None  # `name` is not in the first 32 MiB
     assert uses(catalog)["name"] == ""
+
+
+def test_objects_with_pictures_of_other_things_are_no_pictures(check: Check) -> None:
+    address = "https://cdn.example/{}.png"
+    row = {
+        "id": 1,
+        "brand": {"name": "Luma", "logo": address.format("logo")},
+        "categories": [{"name": "Shoes", "image": address.format("category")}],
+        "meta": {"barcode": "91", "qrCode": address.format("code")},
+        "reviews": [{"rating": 5, "images": [address.format("review")]}],
+        "files": [{"label": "front", "url": address.format("front")}],
+    }
+    catalog = check([row])
+    (item,) = catalog.items()
+    assert item.images == (address.format("front"),)
+    assert item.columns["category"] == "Shoes"
+    assert catalog.media.unused() == ()
+
+
+def test_an_object_without_a_known_key_gives_its_address(check: Check) -> None:
+    (item,) = check([{"id": 1, "picture": {"alt": "front view", "cdn": "https://cdn.example/a.jpg"}}]).items()
+    assert item.images == ("https://cdn.example/a.jpg",)
+
+
+def test_kinds_and_times_with_other_meanings_are_plain_columns(check: Check) -> None:
+    rows = [{"id": n, "kind": kind, "created_at": "9/5/24, 10:00 AM"} for n, kind in enumerate(("shoe", "hat"))]
+    catalog = check(rows)
+    item = next(catalog.items())
+    assert (item.kind, item.created_at) == ("product", None)
+    assert item.columns == {"kind_2": "shoe", "created_at_2": "9/5/24, 10:00 AM"}
+    notes = {use.column: use.note for use in catalog.columns()}
+    assert notes["kind"] == "not used as kind: its values are none of product, video, live"
+    assert notes["created_at"].endswith("'9/5/24, 10:00 AM' is not an ISO 8601 time")
+
+
+def test_whole_numbers_with_decimals_are_ids_without_them(check: Check) -> None:
+    assert [item.item_id for item in check([{"id": "123.0"}, {"id": "124.0"}]).items()] == ["123", "124"]
+    assert [item.item_id for item in check([{"id": "123.0"}, {"id": "v1.0"}]).items()] == ["123.0", "v1.0"]
+
+
+def test_types_of_goods_are_no_categories(check: Check) -> None:
+    rows = [{"SKU": n, "Product Type": "PHYSICAL", "Categories": "/men"} for n in range(2)]
+    assert next(check(rows).items()).columns["category"] == "/men"

@@ -78,7 +78,7 @@ def test_one_price(text: object, amount: float, currency: str | None) -> None:
             "x" * 200,
             "1" * 100,
             True,
-            [5],
+            [5, 6],
             {},
         ),
         *(float("inf"), {"currency": "USD"}),
@@ -183,3 +183,22 @@ def test_a_database_with_numbers_refuses_a_column_of_texts(check: Check) -> None
 def test_a_database_with_texts_keeps_texts(check: Check) -> None:
     (item,) = check([{"id": 1, "price": "5.00 EUR"}], stored={"price": "text"}).items()
     assert item.columns["price"] == "5.00 EUR"
+
+
+@pytest.mark.parametrize(
+    ("text", "amount", "currency"),
+    [
+        ("&euro; 12,00", 12.0, "EUR"),
+        ("<span>10.00</span>", 10.0, None),
+        ("10,00 € inkl. MwSt.", 10.0, "EUR"),
+        ("12,00 € *", 12.0, "EUR"),
+        (["10.00"], 10.0, None),
+    ],
+)
+def test_html_notes_on_taxes_and_lists_of_one_price(text: object, amount: float, currency: str | None) -> None:
+    assert parse_price(text, ",") == Price(amount, currency)
+
+
+def test_texts_for_a_missing_price_leave_it_empty(check: Check) -> None:
+    catalog = check([{"id": n, "price": "10.00", "sale_price": value} for n, value in enumerate(("N/A", "-", "9.50"))])
+    assert [item.columns.get("sale_price") for item in catalog.items()] == [None, None, 9.5]
