@@ -85,8 +85,8 @@ NAMES: Final[Mapping[str, str]] = {
         hauptbild, hauptbild_url, artikelbild, produktbild, bild, bild_url, bildlink, bilddatei, foto, foto_url,
         foto_principal, foto_principale,
         image_principale, photo_principale, visuel, lien_image, url_image, url_de_l_image, imagen,
-        imagen_principal, url_imagen, enlace_imagen, immagine, immagine_principale, imagem, imagem_principal, afbeelding,
-        afbeelding_url,
+        imagen_principal, url_imagen, enlace_imagen, immagine, immagine_principale, imagem, imagem_principal,
+        afbeelding, afbeelding_url,
         zdjecie, image_large, image_large_url, large_image, large_image_url, image_original, original_image,
         image_1920, high_res_image""",
     # further pictures of the item
