@@ -42,8 +42,8 @@ def index(
         str | None,
         typer.Argument(
             metavar="SOURCE",
-            help="Catalogue: a .csv, .tsv, .jsonl or .parquet file, a folder of pictures and videos, or - for JSON "
-            "Lines on stdin. Optional with --retry.",
+            help="Catalogue: a shop's export, a product feed, CSV, XLSX, JSON, Parquet or Arrow, a folder of pictures "
+            "and videos, or - for such a file on stdin. Optional with --retry.",
         ),
     ] = None,
     catalog: CatalogFlags,

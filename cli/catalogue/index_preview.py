@@ -40,10 +40,10 @@ def preview_lines(preview: CatalogPreview) -> Iterator[str]:
 
 def catalogue_lines(preview: CatalogPreview) -> Iterator[str]:
     """A small table: what each column is used for, how often it is filled, an example, and why it is not used."""
-    counts = [f"{preview.items:,} items"]
+    counts = ["1 item" if preview.items == 1 else f"{preview.items:,} items"]
     if preview.merged_variants:
         n = preview.merged_variants
-        counts.append(f"{n:,} more {'row is a variant' if n == 1 else 'rows are variants'} with the same pictures")
+        counts.append(f"{n:,} more {'row is a variant of one' if n == 1 else 'rows are variants'} of them")
     if preview.skipped_rows:
         counts.append(f"{preview.skipped_rows:,} bad rows left out")
     yield f"{preview.source}: {preview.format}, {', '.join(counts)}"

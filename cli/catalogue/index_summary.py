@@ -41,7 +41,7 @@ def _summary(report: IndexReport, db: str, quiet: bool) -> Iterator[str]:
     if report.merged_variants and not quiet:
         n = report.merged_variants
         rows = "1 row is a variant" if n == 1 else f"{n:,} rows are variants"
-        yield f"{rows} with the pictures of another row, in its item; --variants variant keeps each row as an item"
+        yield f"{rows} in the item of another row; --variants variant keeps each row as an item"
     if report.stored_variants:
         n = report.stored_variants
         items = "1 item of an earlier run is" if n == 1 else f"{n:,} items of earlier runs are"

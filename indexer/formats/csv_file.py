@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +23,7 @@ class CsvSource:
     """CSV with a header line, quoted as in RFC 4180; separated by commas, semicolons, tabs or pipes.
 
     Columns without a name are left out if they have no values, and are called `column_3` and so on if they have some.
-    Rows without any value are skipped.
+    Rows without any value are skipped, and so are a title and comments (#) above the header.
     """
 
     name: str
@@ -32,7 +32,7 @@ class CsvSource:
     delimiter: str | None = None  # used if the header contains it; None: the one that the header has most
     folder: Path | None = None  # base folder of relative paths; None: the file's
     place: str = "line"
-    notes: Sequence[str] = ()
+    notes: list[str] = field(default_factory=list)
 
     @property
     def root(self) -> Path:
@@ -43,10 +43,11 @@ class CsvSource:
         return "TSV" if self.delimiter == "\t" else "CSV"
 
     def rows(self) -> Iterator[tuple[int, Row | BadRow]]:
+        self.notes.clear()
         with open_file(self.path, self.name) as file:
             records = CsvRecords(text_lines(file, self.encoding, self.name), self.delimiter)
             header: TableHeader | None = None
-            for record in records:
+            for record in self._from_header(records):
                 if isinstance(record.cells, Malformed):
                     if header is None:
                         raise CatalogError(
@@ -69,6 +70,32 @@ class CsvSource:
                     yield record.line, self._row(header, record, record.cells)
             if header is None:
                 raise CatalogError(f"{self.name} is empty; its first line must name the columns")
+
+    def _from_header(self, records: Iterable[Record]) -> Iterator[Record]:
+        """Leave out a title and comments above the header."""
+        above = 0
+        title: Record | None = None
+        rest = iter(records)
+        for record in rest:
+            filled = [cell for cell in record.cells if cell.strip()] if isinstance(record.cells, list) else []
+            if filled and title is None and all(cell.lstrip().startswith("#") for cell in filled) and filled != ["#"]:
+                above = record.line
+                continue
+            if title is None and len(filled) == 1 and len(record.cells) != 2:  # type: ignore[arg-type]  # a list
+                title = record
+                continue
+            if title is not None and not filled and isinstance(record.cells, list):
+                continue
+            if title is not None and len(filled) < 2:  # a table with one column
+                yield title
+            above = title.line if title is not None and len(filled) > 1 else above
+            if above:
+                self.notes.append(f"the header is line {record.line}; the lines above it are left out")
+            yield record
+            yield from rest
+            return
+        if title is not None:
+            yield title
 
     def _row(self, header: TableHeader, record: Record, cells: list[str]) -> Row | BadRow:
         if not header.fits(cells):

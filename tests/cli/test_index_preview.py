@@ -31,7 +31,7 @@ def catalogue(tmp_path: Path) -> Path:
 
 
 TABLE = """\
-shop.csv: CSV, 3 items, 1 more row is a variant with the same pictures
+shop.csv: CSV, 3 items, 1 more row is a variant of one of them
 column      read as   filled  example
 sku         item_id    100 %  item-0
 Name, long  title      100 %  unused
@@ -98,7 +98,7 @@ def test_a_run_begins_with_the_table_unless_quiet(run: Run, catalogue: Path, tmp
         "",
     ]
     assert "color       dropped    100 %  red" in err
-    assert "1 row is a variant with the pictures of another row" in err
+    assert "1 row is a variant in the item of another row" in err
     assert run(*index, "--quiet")[2] == ""
 
 

@@ -127,9 +127,16 @@ class CsvRecords:
             if _CONTENT.search("".join(header)):
                 break
             header.clear()  # a blank line, or one of delimiters alone
+        text = _QUOTED.sub("", "".join(header))
+        while header and not any(delimiter in text for delimiter in DELIMITERS) and len(header) < _HEADER_LINES:
+            if (line := self._next_line()) is None:  # perhaps a title above the header
+                break
+            header.append(line)
+            if _CONTENT.search(line):
+                text = _QUOTED.sub("", line)
+                break
         self._again.extendleft(reversed(header))
         self._number -= len(header)
-        text = _QUOTED.sub("", "".join(header))
         if preferred and preferred in text:
             return preferred
         return max(DELIMITERS, key=text.count)

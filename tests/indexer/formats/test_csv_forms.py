@@ -15,7 +15,7 @@ from firstsight.errors import CatalogError
 from firstsight.indexer.formats.csv_file import TableHeader
 from firstsight.indexer.formats.parsing.csv_records import CsvRecords
 from firstsight.indexer.formats.source import MAX_COLUMNS
-from tests.indexer.formats.reading import bad_rows, numbers, rows, write
+from tests.indexer.formats.reading import bad_rows, notes, numbers, rows, write
 
 
 @pytest.mark.parametrize("first", ["sep=;", "sep=;\r", '"sep=;"', "SEP=;", "sep=;;;", "\ufeffsep=;"])
@@ -203,3 +203,20 @@ def test_every_text_has_an_end(text: str) -> None:
     records = list(CsvRecords(iter(io.StringIO(text, newline=""))))
     assert all(record.line <= record.last_line for record in records)
     assert [record.line for record in records] == sorted({record.line for record in records})
+
+
+@pytest.mark.parametrize(
+    "above",
+    ["Catalogue 2026;;\n;;\n", "Catalogue 2026\n\n", '"# Required; unique";"# Required";"# Optional"\n'],
+    ids=["padded title", "title", "comments"],
+)
+def test_a_title_and_comments_above_the_header_are_left_out_with_a_note(tmp_path: Path, above: str) -> None:
+    path = write(tmp_path / "c.csv", f"{above}id;name;price\n1;A;12,50\n")
+    assert rows(path) == [{"id": "1", "name": "A", "price": "12,50"}]
+    line = above.count("\n") + 1
+    assert notes(path) == [f"the header is line {line}; the lines above it are left out"]
+
+
+def test_a_table_with_one_column_has_no_title(tmp_path: Path) -> None:
+    assert rows(write(tmp_path / "c.csv", "id\n1\n2\n")) == [{"id": "1"}, {"id": "2"}]
+    assert rows(write(tmp_path / "d.csv", "id,,\n1,,\n2,,\n")) == [{"id": "1"}, {"id": "2"}]
