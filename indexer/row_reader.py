@@ -146,6 +146,8 @@ class RowReader:
             column = fields.get(ours, "")
             if column in row:
                 price = self._price(row, ours)
+                if ours == "sale_price" and price and price.amount == 0:  # shops write 0 for an article not on sale
+                    price = None
                 currency = currency or (price.currency if price else None)
                 yield stored_names[ours], price and price.amount
         if (group := self.group(row)) is not None:

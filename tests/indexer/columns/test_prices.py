@@ -202,3 +202,11 @@ def test_html_notes_on_taxes_and_lists_of_one_price(text: object, amount: float,
 def test_texts_for_a_missing_price_leave_it_empty(check: Check) -> None:
     catalog = check([{"id": n, "price": "10.00", "sale_price": value} for n, value in enumerate(("N/A", "-", "9.50"))])
     assert [item.columns.get("sale_price") for item in catalog.items()] == [None, None, 9.5]
+
+
+def test_a_sale_price_of_zero_means_that_there_is_none(check: Check) -> None:
+    catalog = check([{"id": 1, "price": "0", "sale_price": "0.00"}, {"id": 2, "price": "7", "sale_price": "5"}])
+    assert [dict(item.columns) for item in catalog.items()] == [
+        {"price": 0.0, "sale_price": None},
+        {"price": 7.0, "sale_price": 5.0},
+    ]
