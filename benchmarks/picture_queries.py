@@ -5,11 +5,12 @@
     python -m benchmarks.picture_queries --speed                         # cost, at 20,000 items with random vectors
 
 The folder has catalog.csv with the columns item_id, parent, title, image and more_images, such as luma_men_gear. Three
-databases are made from it: of main pictures and titles, of all pictures and titles (without any option), and of a folder
-with the main pictures alone, named like files of a camera (IMG_4000.jpg). Each item's main picture is a query: as it is,
-and changed in four ways. `item` compares fused vectors, the default for all queries until part best existed. The shares
-count items, so they are measured with collapse none; the default, one result per product, is compared with that. FILE is
-a JSON object; its list luma_men_gear has lists of texts in several languages, and last the end of the category.
+databases are made from it: of main pictures and titles, of all pictures and titles (without any option), and of a
+folder with the main pictures alone, named like files of a camera (IMG_4000.jpg). Each item's main picture is a query:
+as it is, and changed in four ways. `item` compares fused vectors, the default for all queries until part best existed.
+The shares count items, so they are measured with collapse none. The default, one result per product, is compared with
+that. FILE is a JSON object; its list luma_men_gear has lists of texts in several languages, and last the end of the
+category.
 """
 
 from __future__ import annotations
