@@ -42,8 +42,9 @@ def index(
         str | None,
         typer.Argument(
             metavar="SOURCE",
-            help="Catalogue: a .csv, .tsv, .jsonl or .parquet file, a folder of pictures and videos, or - for JSON "
-            "Lines on stdin. Optional with --retry.",
+            help="Catalogue: CSV, TSV, JSON, JSON Lines, XLSX, Parquet or Arrow, an export of Shopify or WooCommerce, "
+            "a Google Merchant feed, a folder of pictures and videos, or - for one of these on stdin. Recognised by "
+            "its contents. Optional with --retry.",
         ),
     ] = None,
     catalog: CatalogFlags,
