@@ -5,10 +5,12 @@
     python -m benchmarks.picture_queries --speed                         # cost, at 20,000 items with random vectors
 
 The folder has catalog.csv with the columns item_id, parent, title, image and more_images, such as luma_men_gear. Three
-databases are made from it: of main pictures and titles, of all pictures and titles, and of the main pictures alone,
-named like files of a camera (IMG_4000.jpg). Each item's main picture is a query: as it is, and changed in four ways.
-`item` compares fused vectors, the default for all queries until part best existed. FILE is a JSON object; its list
-luma_men_gear has lists of texts in several languages, and last the end of the category.
+databases are made from it: of main pictures and titles, of all pictures and titles (without any option), and of a
+folder with the main pictures alone, named like files of a camera (IMG_4000.jpg). Each item's main picture is a query:
+as it is, and changed in four ways. `item` compares fused vectors, the default for all queries until part best existed.
+The shares count items, so they are measured with collapse none. The default, one result per product, is compared with
+that. FILE is a JSON object; its list luma_men_gear has lists of texts in several languages, and last the end of the
+category.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -86,13 +88,14 @@ class Shop:
     folder: Path
     rows: list[Row]
     digests: dict[str, str]  # item id to SHA-256 of the main picture's file
+    camera_names: dict[str, str]  # item id to a file name, which is the item id in the database of a folder
 
     @classmethod
     def read(cls, folder: Path) -> Shop:
         with (folder / "catalog.csv").open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
         digests = {row["item_id"]: hashlib.sha256((folder / row["image"]).read_bytes()).hexdigest() for row in rows}
-        return cls(folder, rows, digests)
+        return cls(folder, rows, digests, {row["item_id"]: f"IMG_{n}.jpg" for n, row in enumerate(rows, 4000)})
 
     def pictures(self) -> list[Image.Image]:
         return [Image.open(self.folder / row["image"]).convert("RGB") for row in self.rows]
@@ -101,21 +104,17 @@ class Shop:
         db = firstsight.open(work / name.replace(" ", "-"))
         if name == "camera files":
             db.index(self._camera_files(work / "files"))
+        elif name == "all pictures":
+            db.index(self.folder / "catalog.csv")
         else:
-            columns = ("image", "more_images") if name == "all pictures" else ("image",)
-            options = CatalogOptions(mapping={"images": columns}, list_separator=" ")
-            db.index(self.folder / "catalog.csv", options=options)
+            db.index(self.folder / "catalog.csv", options=CatalogOptions(mapping={"images": ("image",)}))
         return db
 
     def _camera_files(self, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "files.csv").open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["item_id", "parent", "images"])
-            for number, row in enumerate(self.rows, 4000):
-                shutil.copy(self.folder / row["image"], folder / f"IMG_{number}.jpg")
-                writer.writerow([row["item_id"], row["parent"], f"IMG_{number}.jpg"])
-        return folder / "files.csv"
+        for row in self.rows:
+            shutil.copy(self.folder / row["image"], folder / self.camera_names[row["item_id"]])
+        return folder
 
 
 @dataclass(frozen=True)
@@ -146,28 +145,49 @@ def measure_pictures(shop: Shop, name: str, db: firstsight.Database) -> None:
     print(f"\n{name}: {len(shop.rows)} items; share of queries whose first result is right (95 % interval)")
     print(f"{'query':16s} {'part':8s} {'the item':>24s} {'the same product':>24s} {'the same picture':>24s}")
     parent = {row["item_id"]: row["parent"] for row in shop.rows}
+    item_ids = {item_id: item_id for item_id in parent}
+    if name == "camera files":
+        item_ids = {file_name: item_id for item_id, file_name in shop.camera_names.items()}
     for change_name, change in CHANGES.items():
         pictures = [change(picture) for picture in shop.pictures()]
         parts: tuple[PartChoice | None, ...] = ("item", None)
         for part in parts:
-            answers = db.search([Query(images=[picture], part=part, k=1) for picture in pictures])
-            pairs = [(row["item_id"], results[0]) for row, results in zip(shop.rows, answers, strict=True)]
-            own = [result.item_id == item_id for item_id, result in pairs]
-            product = [parent[result.item_id] == parent[item_id] for item_id, result in pairs]
-            picture = [shop.digests[result.item_id] == shop.digests[item_id] for item_id, result in pairs]
+            queries = [Query(images=[picture], part=part, k=1, collapse="none") for picture in pictures]
+            answers = [results[0] for results in db.search(queries)]
+            pairs = [(row["item_id"], item_ids[best.item_id]) for row, best in zip(shop.rows, answers, strict=True)]
+            own = [found == item_id for item_id, found in pairs]
+            product = [parent[found] == parent[item_id] for item_id, found in pairs]
+            picture = [shop.digests[found] == shop.digests[item_id] for item_id, found in pairs]
             cells = " ".join(f"{percent(hits):>24s}" for hits in (own, product, picture))
             print(f"{change_name:16s} {part or 'default':8s} {cells}", flush=True)
             if part is None and change_name == "as it is":
-                print_failures(shop, pairs)
-                print(f"  lowest relevance of a first result: {min(result.relevance for _, result in pairs):.4f}")
+                print_failures(shop, pairs, [result.score for result in answers])
+                print(f"  lowest relevance of a first result: {min(result.relevance for result in answers):.4f}")
+    if name != "camera files":  # a folder has no products
+        compare_with_default(shop, db, [Query(images=[picture]) for picture in shop.pictures()])
 
 
-def print_failures(shop: Shop, pairs: Sequence[tuple[str, firstsight.SearchResult]]) -> None:
-    for item_id, result in pairs:
-        if result.item_id != item_id:
-            same = shop.digests[result.item_id] == shop.digests[item_id]
+def print_failures(shop: Shop, pairs: Sequence[tuple[str, str]], scores: Sequence[float]) -> None:
+    for (item_id, found), score in zip(pairs, scores, strict=True):
+        if found != item_id:
+            same = shop.digests[found] == shop.digests[item_id]
             reason = "the picture files are identical" if same else "another picture"
-            print(f"  {item_id}: {result.item_id} is first at cosine {result.score:.5f}; {reason}")
+            print(f"  {item_id}: {found} is first at cosine {score:.5f}; {reason}")
+
+
+def compare_with_default(shop: Shop, db: firstsight.Database, queries: Sequence[Query]) -> None:
+    """Print the number of products among the first ten results, of every variant and by default."""
+    parent = {row["item_id"]: row["parent"] for row in shop.rows}
+    every = db.search([replace(query, collapse="none") for query in queries])
+    default = db.search(list(queries))
+    same_first = sum(a[0].item_id == b[0].item_id for a, b in zip(every, default, strict=True))
+    products = [
+        statistics.mean(len({parent[result.item_id] for result in results}) for results in answers)
+        for answers in (every, default)
+    ]
+    listed = sum(all(result.variants is None for result in results) for results in default)
+    print(f"  products among the first ten: {products[0]:.1f} with collapse none, {products[1]:.1f} by default")
+    print(f"  the first result is the same for {same_first} of {len(queries)}; {listed} queries name a variant")
 
 
 def measure_texts(shop: Shop, db: firstsight.Database, texts: Path | None) -> None:
@@ -177,8 +197,8 @@ def measure_texts(shop: Shop, db: firstsight.Database, texts: Path | None) -> No
         groups["texts"] = read_texts(texts)
     by_id = {row["item_id"]: row for row in shop.rows}
     for name, group in groups.items():
-        before = db.search([Query(query.text, part="item", k=50) for query in group])
-        after = db.search([Query(query.text, k=50) for query in group])
+        before = db.search([Query(query.text, part="item", k=50, collapse="none") for query in group])
+        after = db.search([Query(query.text, k=50, collapse="none") for query in group])
         same = sum(old == new for old, new in zip(before, after, strict=True))
         figures = []
         for answers in (before, after):
@@ -188,6 +208,7 @@ def measure_texts(shop: Shop, db: firstsight.Database, texts: Path | None) -> No
             ]
             figures.append(percent(first))
         print(f"\n{name}: {same} of {len(group)} rankings of 50 are equal; first result right: {' and '.join(figures)}")
+        compare_with_default(shop, db, [Query(query.text) for query in group])
 
 
 def read_texts(path: Path) -> list[TextQuery]:

@@ -246,6 +246,7 @@ class ItemTableFlags(TableFlags):
         rows: Iterable[Sequence[object]],
         right: Iterable[str] = (),
         *,
+        absent: Iterable[str] = (),
         empty: str = "",
     ) -> None:
         """Print rows about items, with the columns of --columns.
@@ -253,6 +254,8 @@ class ItemTableFlags(TableFlags):
         Args:
             db: database of the items, for columns of the catalogue.
             headings, rows, right, empty: as for `print_table`. The column `item` has the ids.
+            absent: headings that the table has for other results. They may be chosen, and are empty here, unless the
+                catalogue has a column of that name.
 
         Raises:
             typer.BadParameter: there is no such column.
@@ -263,8 +266,8 @@ class ItemTableFlags(TableFlags):
             return
         store = db.store()
         kinds = store.filter_kinds()
-        chosen = self.choose([*headings, *kinds])
-        stored = [name for name in dict.fromkeys(chosen) if name not in headings]
+        chosen = self.choose([*headings, *absent, *kinds])
+        stored = [name for name in dict.fromkeys(chosen) if name in kinds and name not in headings]
         ids = [str(row[headings.index("item")]) for row in rows]
         values = store.column_values(ids, stored) if stored else {}
         table = []

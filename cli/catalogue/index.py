@@ -42,8 +42,9 @@ def index(
         str | None,
         typer.Argument(
             metavar="SOURCE",
-            help="Catalogue: a shop's export, a product feed, CSV, XLSX, JSON, Parquet or Arrow, a folder of pictures "
-            "and videos, or - for such a file on stdin. Optional with --retry.",
+            help="Catalogue: CSV, TSV, JSON, JSON Lines, XLSX, Parquet or Arrow, an export of Shopify or WooCommerce, "
+            "a Google Merchant feed, a folder of pictures and videos, or - for one of these on stdin. Recognised by "
+            "its contents. Optional with --retry.",
         ),
     ] = None,
     catalog: CatalogFlags,

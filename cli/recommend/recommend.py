@@ -205,6 +205,7 @@ def similar(
                 for found in items
             ],
             right=["score"],
+            absent=["variants"],
         )
 
 
@@ -236,6 +237,7 @@ def _print(slate: Slate, output: options.ItemTableFlags, db: options.DatabaseFla
             for item in slate
         ],
         right=["score", "propensity"],
+        absent=["variants"],
     )
 
 

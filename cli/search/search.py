@@ -115,6 +115,7 @@ def _print(results: SearchResults, query: Query, output: options.ItemTableFlags,
             for r in results
         ],
         right=["score", "relevance", "others"],
+        absent=["others", "variants", "moments"],
         empty="nothing matches" if not query.offset else f"no results after the first {query.offset}",
     )
     if not results:

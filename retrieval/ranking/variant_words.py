@@ -17,8 +17,8 @@ from typing import Final
 from firstsight.retrieval.query import Query
 from firstsight.storage.product_groups import GROUP_COLUMN, VARIANT_IDS_COLUMN, ProductGroups
 
-_MIN_INFLECTED_LETTERS: Final = 4
-_ENDINGS: Final = ("s", "es", "e", "en", "em")
+_MIN_INFLECTED_LETTERS: Final = 3
+_ENDINGS: Final = ("s", "es", "e", "en", "em", "er")
 
 _OTHER_WORDS: Final = frozenset({"shorts", "glasses"})
 """Words that are no plural of a value: short is a length, and glass a material."""

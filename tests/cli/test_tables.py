@@ -52,6 +52,29 @@ def test_columns_choose_the_columns_of_csv_too(run: Run) -> None:
     assert (rows[0]["category"], float(rows[0]["price"])) == (stored["category"], stored["price"])
 
 
+@pytest.mark.parametrize(
+    ("arguments", "name", "first"),
+    [
+        (("search", "running shoes"), "variants", "3"),
+        (("search", "red running shoes"), "variants", ""),  # names a variant, so every item is listed
+        (("search", "running shoes", "--collapse", "none"), "variants", ""),
+        (("search", "running shoes", "--min-score", "1"), "variants", None),
+        (("search", "running shoes"), "others", ""),
+        (("similar", "sneakers-red", "--collapse", "none"), "variants", ""),
+        (("similar", "sneakers-red", "-k", "1"), "variants", "1"),
+        (("recommend", "--history", "sneakers-red", "--collapse", "none"), "variants", ""),
+    ],
+)
+def test_a_column_that_only_some_results_have_can_always_be_chosen(
+    run: Run, arguments: tuple[str, ...], name: str, first: str | None
+) -> None:
+    code, out, err = run(*arguments, "--csv", "--columns", f"item,{name}")
+    assert code == 0, err
+    assert out.splitlines()[0] == f"item,{name}"
+    rows = read_csv(out)
+    assert [row[name] for row in rows][:1] == ([] if first is None else [first])
+
+
 def test_json_has_all_columns_whatever_is_chosen(run: Run) -> None:
     arguments = ("similar", "guitar-acoustic", "-k", "2")
     assert run(*arguments, "--columns", "title")[1] == run(*arguments)[1]

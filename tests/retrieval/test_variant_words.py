@@ -10,7 +10,7 @@ from firstsight.storage.product_groups import ProductGroups
 
 GROUPS = ProductGroups(
     {
-        "Color": ("Blue", "Navy Blue", "Blau", "Grün", "Stripes", "Black/White", "Rosé", "Short", "青"),
+        "Color": ("Blue", "Navy Blue", "Blau", "Grün", "Stripes", "Black/White", "Rosé", "Short", "Rot", "青"),
         "size": ("S", "M", "XL", "10", "10.5", "36/38", "A", "One Size", "No", "32 GB", "50"),
     }
 )
@@ -21,6 +21,7 @@ GROUPS = ProductGroups(
     [
         *("blue shirts", "BLUE", "shirts in blue.", "a navy blue coat", "navy-blue coat", "black shoes", "blaue Hosen"),
         *("grunes hemd", "grüne Jacke", "gru\u0308n", "stripe dress", "rose dress", "short sleeves", "青いシャツ"),
+        *("rote Schuhe", "roter Pullover", "Hemd in Rot", "rotes Hemd", "blauer Pullover", "grünem Hemd"),
         *("t-shirt M", "t-shirt m", "shirt, M", "shirt (M)", "shirt S/M", "shirt M,L", "shirt 'XL'", "xl shirt"),
         *(
             "shoes 10",
@@ -42,6 +43,7 @@ def test_a_value_in_the_text_names_a_variant(text: str) -> None:
     "text",
     [
         *("men's shirts", "men’s", "mens", "blueberry jam", "navy coat", "m-65 jacket", "t-shirt"),
+        *("rotary mower", "roters", "brot"),
         *("running shorts", "A shirt", "a shirt", "no sleeves", "size one", "x-l", "xls", "s-hook", "model M1"),
         *("shoes 10.50", "$10 shoes", "10€", "10 euros", "10 %", "under 50", "shoes 100", "shoes 10cm"),
     ],
