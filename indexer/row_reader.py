@@ -184,7 +184,7 @@ class RowReader:
     def _media(self, row: Row) -> dict[str, dict[str, None]]:
         media: dict[str, dict[str, None]] = {ours: {} for ours in MEDIA}  # equal addresses count once
         for column in self.plan.media:
-            if column.name in row:
+            if column.name in row and not (column.alternative and media[column.field]):
                 found = read_media(row[column.name], column, self._finder, self._options.list_separator)
                 for ours, medium in found:
                     address = self.store_medium(medium.data) if isinstance(medium, EmbeddedMedium) else medium

@@ -245,6 +245,11 @@ def shows_something_else(name: str) -> bool:
     return not _OTHER_PICTURES.isdisjoint(words_of(name))
 
 
+def is_main_picture(name: str) -> bool:
+    """Whether a column has a known name of the item's main picture, without a number such as image2."""
+    return rank_of(name, "main image") is not None and number_of(name) <= 1
+
+
 def picture_order(name: str) -> tuple[int, int, int]:
     """Sort key of picture columns: main pictures, further ones, unknown names, small copies; then by rank and number.
 

@@ -25,7 +25,7 @@ from firstsight.indexer.columns.catalog_options import (
 )
 from firstsight.indexer.columns.column_names import is_variant_name, key_of, rank_of
 from firstsight.indexer.columns.column_plan import ColumnPlan
-from firstsight.indexer.columns.media_plan import choose_media
+from firstsight.indexer.columns.media_plan import EVENLY_FILLED, choose_media
 from firstsight.indexer.columns.media_values import MediaFinder
 from firstsight.indexer.columns.prices import NoPriceError, decimal_mark, parse_price
 from firstsight.indexer.columns.row_values import as_group, name_in
@@ -35,9 +35,6 @@ from firstsight.indexer.columns.sample import ColumnSample, Sample
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
-
-_EVENLY_FILLED: Final = 0.05
-"""Columns whose filled shares differ by less than this count as equally well filled."""
 
 _FEW: Final = 0.05
 """Share of the values of a price column that may be no prices."""
@@ -249,7 +246,7 @@ class _Planner:
             usable = [ours] if ours in candidates and ours not in self.foreign else []
         if usable:
             best = max(self.sample.filled(name) for name in usable)
-            chosen = next(name for name in usable if self.sample.filled(name) >= best - _EVENLY_FILLED)
+            chosen = next(name for name in usable if self.sample.filled(name) >= best - EVENLY_FILLED)
             self.fields[ours] = chosen
             self.notes.pop(chosen, None)
             self._note_others(ours, usable if chosen != ours else candidates, chosen)
@@ -270,7 +267,7 @@ class _Planner:
             weak = ours == "item_id" and key_of(name) in _WEAK_IDS and key_of(name) != "handle"  # columns of their own
             if name != chosen and name not in self.fields.values() and name not in self.notes and not weak:
                 share = self.sample.filled(name), self.sample.filled(chosen)
-                why = "is filled better" if share[0] < share[1] - _EVENLY_FILLED else "comes first"
+                why = "is filled better" if share[0] < share[1] - EVENLY_FILLED else "comes first"
                 reason = self.rejected_ids.get(name) if ours == "item_id" else None
                 self.notes[name] = f"not used as {ours}: {reason or f'{chosen!r} {why}'}"
 

@@ -22,6 +22,7 @@ class MediaColumn:
     guessed: bool  # else the user or the exact name says so, and a wrong cell is an error
     separators: tuple[str, ...] = ()  # seen in its cells, best first
     hinted: bool = True  # an address without an extension is a picture
+    alternative: bool = False  # used only for items without a medium from the columns before it
 
 
 def read_media(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from firstsight.indexer.columns.catalog_options import MEDIA, CatalogOptions
 from firstsight.indexer.columns.column_names import (
+    is_main_picture,
     looks_like_pictures,
     number_of,
     picture_order,
@@ -22,6 +23,9 @@ from firstsight.indexer.columns.sample import ColumnSample, Sample
 MIN_MEDIA_SHARE: Final = 0.5
 """Minimum share of checked values that must look like media in a media column."""
 
+EVENLY_FILLED: Final = 0.05
+"""Columns whose filled shares differ by less than this count as equally well filled."""
+
 CHECKED_VALUES: Final = 100
 """Number of values that are checked per column."""
 
@@ -32,6 +36,7 @@ class MediaChoice:
 
     columns: list[MediaColumn] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)  # column -> why it is not used
+    alternatives: set[str] = field(default_factory=set)  # further columns of main pictures
     passed_over: set[str] = field(default_factory=set)  # columns with media that are knowingly not used
 
 
@@ -64,10 +69,11 @@ def choose_media(sample: Sample, options: CatalogOptions, finder: MediaFinder, n
         found = _found(sample.columns[name], finder, choice)
         if found is not None and found.field not in options.mapping:
             guessed.append(found)
-    pictures = _choose_pictures([found for found in guessed if found.field == "images"], choice)
+    pictures = _choose_pictures([found for found in guessed if found.field == "images"], sample, choice)
     videos = sorted((found for found in guessed if found.field == "videos"), key=_video_order)
     for found in [*pictures, *videos]:
-        choice.columns.append(_exact(found) if found.name in MEDIA else _guessed(found))
+        read = _exact(found) if found.name in MEDIA else _guessed(found)
+        choice.columns.append(replace(read, alternative=found.name in choice.alternatives))
     used = {column.name for column in choice.columns}
     for ours in MEDIA:  # rows after the sample may have them
         if ours not in options.mapping and ours not in used and ours not in options.drop and ours not in sample.columns:
@@ -102,8 +108,11 @@ def _found(column: ColumnSample, finder: MediaFinder, choice: MediaChoice) -> _F
     return _Found(column.name, Counter(medium.field for medium in media).most_common(1)[0][0], media)
 
 
-def _choose_pictures(found: list[_Found], choice: MediaChoice) -> list[_Found]:
-    """Sort the picture columns, and leave out small copies, logos and columns that are empty while others are not."""
+def _choose_pictures(found: list[_Found], sample: Sample, choice: MediaChoice) -> list[_Found]:
+    """Sort the picture columns, and leave out small copies and logos.
+
+    Of several columns of main pictures, the best filled one is the first, and the others are alternatives.
+    """
     others = [column for column in found if shows_something_else(column.name)]
     item = [column for column in found if column not in others]
     for column in others:
@@ -121,7 +130,19 @@ def _choose_pictures(found: list[_Found], choice: MediaChoice) -> list[_Found]:
             choice.notes[column.name] = f"another small copy of {filled[0].name!r}"
             choice.passed_over.add(column.name)
         item = [column for column in item if column not in filled[1:]]
-    return sorted(item, key=lambda column: picture_order(column.name))
+    item.sort(key=lambda column: picture_order(column.name))
+    mains = [column for column in item if is_main_picture(column.name) and column.media]
+    if len(mains) > 1:
+        best = max(sample.filled(column.name) for column in mains)
+        main = next(column for column in mains if sample.filled(column.name) >= best - EVENLY_FILLED)
+        for column in mains:
+            if column is not main:
+                choice.alternatives.add(column.name)
+                why = "is filled better" if sample.filled(column.name) < best - EVENLY_FILLED else "comes first"
+                choice.notes[column.name] = f"{main.name!r} {why}; used only for items without a picture there"
+        item.remove(main)
+        item.insert(0, main)
+    return item
 
 
 def _media_of(column: ColumnSample, finder: MediaFinder, *, hinted: bool) -> list[Medium]:

@@ -180,6 +180,20 @@ def test_equal_addresses_count_once_and_the_main_picture_is_the_first(check: Che
     assert item.images == ("a.jpg", "b.jpg", "c.jpg")
 
 
+def test_of_two_main_pictures_the_better_filled_one_comes_and_the_other_helps_out(check: Check) -> None:
+    rows = [
+        {"id": n, "image": f"a{n}.jpg" if n == 3 else None, "photo": f"b{n}.jpg" if n else None, "image2": f"c{n}.jpg"}
+        for n in range(4)
+    ]
+    rows[0]["image"] = "a0.jpg"
+    catalog = check(rows)
+    expected = [("a0.jpg", "c0.jpg"), ("b1.jpg", "c1.jpg"), ("b2.jpg", "c2.jpg"), ("b3.jpg", "c3.jpg")]
+    assert [item.images for item in catalog.items()] == expected
+    assert note(catalog, "image") == "'photo' is filled better; used only for items without a picture there"
+    both = check([{"id": 1, "front": "a.jpg", "back": "b.jpg"}])
+    assert [item.images for item in both.items()] == [("a.jpg", "b.jpg")]
+
+
 def test_small_copies_are_used_only_if_there_is_nothing_better(check: Check) -> None:
     small = {"id": 1, "thumbnail": "t.jpg", "small_image": "s.jpg"}
     assert [item.images for item in check([small | {"image": "a.jpg"}]).items()] == [("a.jpg",)]
