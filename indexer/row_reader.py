@@ -123,7 +123,8 @@ class RowReader:
 
     def group(self, row: Row) -> str | None:
         """The id of the product that a row is a variant of."""
-        return as_group(row.get(self.plan.fields.get("group_id", "")))
+        column = self.plan.fields.get("group_id", "")
+        return as_group(row.get(column), column)
 
     def raw_price(self, row: Row, ours: str) -> object:
         """The price of a row as it is in the catalogue."""

@@ -107,7 +107,7 @@ def test_a_run_begins_with_the_table_unless_quiet(run: Run, catalogue: Path, tmp
     [
         (("--map", "titel=a"), "did you mean title?"),
         (("--map", 'title="a'), "is not closed"),
-        (("--drop", '"a'), "a double quote without an end"),
+        (("--drop", '"a'), "a quote is not closed"),
         (("--variants", "colour"), "'colour' is not one of picture, product, variant"),
         (("--dry-run", "--retry"), "without --retry"),
         (("--map", "title=Produc"), "did you mean Produkt?"),
