@@ -57,8 +57,9 @@ class IndexingPart(SemanticIdsPart):
 
         Args:
             source: a CSV, TSV, XLSX, JSON, JSON Lines, Parquet, Arrow or XML file, a folder of pictures and videos, or
-                `-` for such a file on standard input; or rows in memory: a list of dicts, a pandas or polars DataFrame, an Arrow
-                table, reader or dataset, a Dataset of the datasets library, or any object with `__arrow_c_stream__`.
+                `-` for such a file on standard input; or rows in memory: a list of dicts, a pandas or polars DataFrame,
+                an Arrow table, reader or dataset, a Dataset of the datasets library, or any object with
+                `__arrow_c_stream__`.
                 Pictures in rows may be addresses, `Path`, bytes, Pillow pictures or (height, width, 3) uint8 arrays;
                 the database stores their bytes.
             root: base folder of relative media paths of rows in memory, the working directory by default; local media
