@@ -184,10 +184,9 @@ def parse_types(texts: Sequence[str]) -> dict[str, ColumnKind]:
     types: dict[str, ColumnKind] = {}
     try:
         for pair in (pair for text in texts for pair in _split_pairs(text)):
-            *before, kind = pair
-            name = "=".join(before)  # `a=b=number` is about the column `a=b`, quoted or not
+            name, _, kind = pair.rpartition("=")  # `a=b=number` is about the column `a=b`, quoted or not
             if not name:
-                raise CatalogError(f"{'='.join(pair)!r} is not of the form COLUMN=TYPE, such as price=number")
+                raise CatalogError(f"{pair!r} is not of the form COLUMN=TYPE, such as price=number")
             if kind not in COLUMN_KINDS:
                 raise CatalogError(f"{quote_name(name)}={kind}: {kind!r} is not one of {', '.join(COLUMN_KINDS)}")
             if types.setdefault(name, kind) != kind:
@@ -197,14 +196,14 @@ def parse_types(texts: Sequence[str]) -> dict[str, ColumnKind]:
     return types
 
 
-def _split_pairs(text: str) -> Iterator[list[str]]:
-    """The parts of each entry between equals signs; empty entries are left out."""
+def _split_pairs(text: str) -> Iterator[str]:
+    """Each entry without its quotes; empty entries are left out."""
     parts: list[str] = []
     for part, sign in split_quoted(text, ",="):
         parts.append(part)
         if sign != "=":
             if any(parts):
-                yield parts
+                yield "=".join(parts)
             parts = []
 
 

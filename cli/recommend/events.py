@@ -22,9 +22,9 @@ EXAMPLES = [
     "events add interactions.csv --order position",
 ]
 NOTE = (
-    "A file is CSV, TSV, XLSX, JSON, JSON Lines, Parquet or Arrow: a log with a user, an item and a time in each row, a "
-    "GA4 export, or orders of Shopify or WooCommerce. Optional are event (click, like, purchase, …) and weight (a number "
-    "above 0, by default 1). An event that is added twice is stored once."
+    "A file is CSV, TSV, XLSX, JSON, JSON Lines, Parquet or Arrow: a log with a user, an item and a time in each row, "
+    "a GA4 export, or orders of Shopify or WooCommerce. Optional are event (click, like, purchase, …) and weight (a "
+    "number above 0, by default 1). An event that is added twice is stored once."
 )
 
 app = group(
