@@ -23,7 +23,7 @@ def print_preview(preview: CatalogPreview, *, quiet: bool, as_json: bool) -> Non
     if as_json:
         print_json_lines([asdict(preview)])
     if not quiet:
-        for line in preview_lines(preview) if not as_json else catalogue_lines(preview):
+        for line in preview_lines(preview) if not as_json else (*catalogue_lines(preview), *preview.notes):
             print_message(line)
     for unused in preview.unused_media:
         print_message(unused.message)
@@ -32,6 +32,7 @@ def print_preview(preview: CatalogPreview, *, quiet: bool, as_json: bool) -> Non
 def preview_lines(preview: CatalogPreview) -> Iterator[str]:
     """The columns of a catalogue and its first items, for people."""
     yield from catalogue_lines(preview)
+    yield from preview.notes  # a run reports them as warnings
     for item in preview.first_items:
         yield ""
         yield from _item_lines(item)
@@ -39,7 +40,7 @@ def preview_lines(preview: CatalogPreview) -> Iterator[str]:
 
 def catalogue_lines(preview: CatalogPreview) -> Iterator[str]:
     """A small table: what each column is used for, how often it is filled, an example, and why it is not used."""
-    counts = [f"{preview.items:,} items"]
+    counts = ["1 item" if preview.items == 1 else f"{preview.items:,} items"]
     if preview.merged_variants:
         n = preview.merged_variants
         counts.append(f"{n:,} more {'row is a variant' if n == 1 else 'rows are variants'} with the same pictures")
@@ -50,7 +51,6 @@ def catalogue_lines(preview: CatalogPreview) -> Iterator[str]:
     for use in preview.columns:
         if use.note and use.note != "dropped":
             yield f"{use.column}: {use.note}"
-    yield from preview.notes
 
 
 def _cells(use: ColumnUse) -> tuple[str, str, str, str]:

@@ -50,7 +50,7 @@ def parse_column_pairs(text: str) -> list[ColumnPair]:
                 pairs.append(_pair(names, signs))
             names, signs = [], ""
     except ValueError as error:
-        raise CatalogError(f"--map: {error}") from None
+        raise CatalogError(str(error)) from None
     return pairs
 
 
