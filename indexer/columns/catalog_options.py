@@ -41,6 +41,9 @@ class CatalogOptions:
     mapping: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Names of the catalogue's columns, by our field: `{"title": ("name",)}`. Several for images and videos only."""
 
+    recognise: bool = True
+    """Whether columns with other names are recognised. If False, only fields with their exact names are read."""
+
     drop: frozenset[str] = frozenset()
     """Columns of the catalogue that are ignored."""
 

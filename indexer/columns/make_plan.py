@@ -123,7 +123,10 @@ class _Planner:
         return [
             name
             for name in self.sample.columns
-            if name not in mapped and name not in self.options.drop and name not in exact
+            if name not in mapped
+            and name not in self.options.drop
+            and name not in exact
+            and (self.options.recognise or name in MEDIA)
         ]
 
     def _column(self, name: str) -> ColumnSample:

@@ -23,8 +23,9 @@ from firstsight.service.inputs.uploads import FOLDER, Uploads
 from firstsight.service.json_responses import strip_local_folders
 from firstsight.service.service_settings import ServiceSettings
 
-# Single items are no reason to change a column ("38" today, "XL" tomorrow), and each of them stays an item.
-_OPTIONS = CatalogOptions(infer_types=False, variants="variant")
+# Only the media that `_store_pictures` has checked are read. Single items are no reason to change a column ("38" today,
+# "XL" tomorrow), and each of them stays an item.
+_OPTIONS = CatalogOptions(recognise=False, infer_types=False, variants="variant")
 
 
 def index_rows(

@@ -164,8 +164,10 @@ def test_items_with_many_shared_views_are_written_early(
     db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline, "VIEWS_PER_WRITE", 30)
-    (tmp_path / "a.png").write_bytes(picture(1))
-    rows = [{"item_id": f"v{n}", "images": ["a.png"] * 10} for n in range(40)]
+    names = [f"{n}.png" for n in range(10)]
+    for n, name in enumerate(names):
+        (tmp_path / name).write_bytes(picture(n))
+    rows = [{"item_id": f"v{n}", "images": names} for n in range(40)]
     done: list[int] = []
     index(db, write_jsonl(tmp_path / "c.jsonl", rows), on_progress=lambda counts: done.append(counts.encoded))
     assert 10 <= len(set(done)) <= 15

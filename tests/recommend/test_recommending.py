@@ -72,7 +72,8 @@ def test_a_history_brings_what_is_like_it(sample_db: Path) -> None:
 
 
 def test_events_that_have_nothing_in_common_each_name_what_they_bring(sample_db: Path) -> None:
-    slate = firstsight.open(sample_db).recommend(history=["guitar-acoustic", "hiking-boot"], k=12, explore=0.0)
+    history = ["guitar-acoustic", "hiking-boot"]
+    slate = firstsight.open(sample_db).recommend(history=history, k=12, explore=0.0, collapse="none")
     because = {one.item_id: one.because for one in slate if one.source == "recent"}
     assert because["guitar-electric"] == "guitar-acoustic"
     assert because["sneakers-sky"] == "hiking-boot"

@@ -214,7 +214,7 @@ def test_pictures_that_are_gone_cost_themselves_alone(sample: SpaceMap, tmp_path
 @pytest.mark.parametrize("title", HOSTILE)
 def test_a_hostile_title_stays_text(title: str, tmp_path: Path) -> None:
     catalogue = tmp_path / "c.jsonl"
-    rows = [{"item_id": f"{n} {title}", "title": title, "brand": title} for n in range(3)]
+    rows = [{"item_id": f"{n} {title}", "title": f"teapot {title}", "brand": title} for n in range(3)]
     catalogue.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     db = firstsight.open(tmp_path / "db")
     db.index(catalogue)

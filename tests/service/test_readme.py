@@ -29,7 +29,7 @@ def test_what_the_readme_asks_is_answered(start_service: StartService, own_db: P
     ]
     by_text, by_picture, posted, slate, embedded = told
     assert by_text["results"][0]["item_id"] == "sneakers-red"
-    assert by_picture["results"][0]["item_id"].startswith("guitar")
+    assert "guitar" in by_picture["results"][0]["item_id"]
     assert posted["counts"]["encoded"] == 1
     assert len(slate["items"]) == 6
     assert len(embedded["data"][0]["embedding"]) == 384

@@ -64,6 +64,17 @@ def test_a_posted_key_that_looks_like_pictures_is_a_warning(writable_client: Tes
     assert answer["warnings"] == ["column 'image' looks like media but is not read; send the media as 'images'"]
 
 
+@pytest.mark.parametrize("key", ["image", "photo", "picture_url", "video", "pic 1"])
+@pytest.mark.parametrize("address", ["s3://bucket/private.jpg", "other.jpg", "file:///etc/passwd"])
+def test_only_images_and_videos_of_a_posted_item_are_read(
+    writable_client: TestClient, own_db: Path, key: str, address: str
+) -> None:
+    row = {"item_id": "mug", "title": "A mug", key: address}
+    answer = writable_client.post("/items", json={"items": [row]}).json()
+    assert (answer["counts"]["media"], answer["counts"]["items"]) == (0, 1)
+    assert firstsight.open(own_db).get("mug")["columns"][key] == address
+
+
 def test_a_picture_in_a_row_is_kept_beside_the_database(writable_client: TestClient, own_db: Path) -> None:
     answer = writable_client.post("/items", json={"items": [{"item_id": "mine", "title": "Mine", "images": [DATA]}]})
     assert answer.json()["counts"]["pictures"] == 1
