@@ -134,7 +134,7 @@ class RowReader:
         """Say which prices of the rows so far could not be parsed; empty if all could."""
         reason = self.no_price_examples.get(ours, "")
         if as_text:
-            return f"stays text: {reason}" if reason else "text in the database; a number once all its values are prices"
+            return f"stays text: {reason}" if reason else "text in the database; a number once all values are prices"
         return reason and f"{self.no_prices[ours]:,} of {self.prices[ours]:,} values are left empty: {reason}"
 
     def _shop_columns(self, row: Row) -> Iterator[tuple[str, object]]:
