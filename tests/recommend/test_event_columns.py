@@ -205,6 +205,7 @@ def test_a_mapping_of_another_form_is_refused(text: str) -> None:
 
 def test_an_event_mapping_names_our_columns_and_single_ones_of_theirs() -> None:
     assert parse_event_mapping(" user_id = who , item_id=sku,") == {"user_id": "who", "item_id": "sku"}
+    assert parse_event_mapping("user_id=a", "item_id=b,user_id=c") == {"user_id": "c", "item_id": "b"}
     for text in ("user=who", "user_id=a+b"):
         with pytest.raises(CatalogError, match="--map"):
             parse_event_mapping(text)
