@@ -218,7 +218,7 @@ class ItemTableFlags(TableFlags):
     @property
     def names(self) -> list[str]:
         """Names of the columns to print; empty for the table's own."""
-        from firstsight.indexer.name_lists import split_names
+        from firstsight.storage.quoted_names import split_names
 
         try:
             return split_names(self.columns or ())

@@ -8,16 +8,15 @@ a whole catalogue changes types: after the check of all rows, before it writes t
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
 
 from firstsight.errors import CatalogError
 from firstsight.indexer.column_values import ColumnValue, WrongKindError, convert, join, kind_of
-from firstsight.indexer.name_lists import split_names
 from firstsight.storage.column_conversion import Misfits, chosen_kinds, convert_column, find_misfits, note_chosen
 from firstsight.storage.columns import COLUMN_KINDS, FIXED_KINDS, ColumnKind, reinterpret, types_option
+from firstsight.storage.quoted_names import quote_name, split_quoted
 from firstsight.storage.store import Store
 
 SHOWN_CHARACTERS = 60
@@ -184,18 +183,28 @@ def parse_types(texts: Sequence[str]) -> dict[str, ColumnKind]:
     """
     types: dict[str, ColumnKind] = {}
     try:
-        pairs = split_names(texts)
+        for pair in (pair for text in texts for pair in _split_pairs(text)):
+            name, _, kind = pair.rpartition("=")  # `a=b=number` is about the column `a=b`, quoted or not
+            if not name:
+                raise CatalogError(f"{pair!r} is not of the form COLUMN=TYPE, such as price=number")
+            if kind not in COLUMN_KINDS:
+                raise CatalogError(f"{quote_name(name)}={kind}: {kind!r} is not one of {', '.join(COLUMN_KINDS)}")
+            if types.setdefault(name, kind) != kind:
+                raise CatalogError(f"column {name!r} has two types, {types[name]} and {kind}")
     except ValueError as error:
         raise CatalogError(str(error)) from None
-    for pair in pairs:
-        name, equals, kind = pair.rpartition("=")
-        if not equals or not name.strip():
-            raise CatalogError(f"{pair!r} is not of the form COLUMN=TYPE, such as price=number")
-        if kind.strip() not in COLUMN_KINDS:
-            raise CatalogError(f"{pair!r}: {kind.strip()!r} is not one of {', '.join(COLUMN_KINDS)}")
-        if types.setdefault(name.strip(), cast("ColumnKind", kind.strip())) != kind.strip():
-            raise CatalogError(f"column {name.strip()!r} has two types, {types[name.strip()]} and {kind.strip()}")
     return types
+
+
+def _split_pairs(text: str) -> Iterator[str]:
+    """Each entry without its quotes; empty entries are left out."""
+    parts: list[str] = []
+    for part, sign in split_quoted(text, ",="):
+        parts.append(part)
+        if sign != "=":
+            if any(parts):
+                yield "=".join(parts)
+            parts = []
 
 
 def _convert(

@@ -75,6 +75,8 @@ _NUMBER: Final = (
     rf"(?:(?:{_CAMERA}[-_ ]?e?(?:{_DATE}|\d{{3,}})|_[a-z]{{2,3}}_?\d{{4}}|[a-z]\d{{7}}|{_DATE}[-_ T]\d{{4,}})"
     r"(?:[-_]\d{2,})*)"
 )
+_SCREENSHOT: Final = re.compile(rf"^screenshot[-_ ]{_DATE}[-_ ]\d\d[-_.]?\d\d[-_.]?\d\d(?:[-_]\d+)?_", re.IGNORECASE)
+"""Beginning of a phone's screenshot; the name of the photographed program follows."""
 _NUMBER_BEFORE: Final = re.compile(rf"^{_NUMBER}(?:~\d+)?[-_ .,]+(?=\D)", re.IGNORECASE)
 _NUMBER_AFTER: Final = re.compile(rf"[-_ .,]+{_NUMBER}$", re.IGNORECASE)
 _COPY: Final = re.compile(r"(?: ?\(\d{1,3}\)|[-_ ]+(?:copy|copie|kopie|copia)(?: \d{1,3})?|~\d{1,3})$", re.IGNORECASE)
@@ -91,9 +93,9 @@ def title_of(name: str) -> str | None:
         "image" or "copy".
     """
     stem = unicodedata.normalize("NFC", PurePath(name).stem).strip()
-    if not _has_words(stem):
+    if not _has_words(stem) or _SCREENSHOT.match(stem):
         return None
-    words = _COPY.sub("", stem)
+    words = _UUID.sub(" ", _COPY.sub("", stem))
     for number in (_NUMBER_BEFORE, _NUMBER_AFTER):
         shorter = number.sub("", words)
         words = shorter if _has_words(shorter) else words

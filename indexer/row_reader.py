@@ -126,7 +126,8 @@ class RowReader:
 
     def group(self, row: Row) -> str | None:
         """The id of the product that a row is a variant of."""
-        return as_group(row.get(self.plan.fields.get("group_id", "")))
+        column = self.plan.fields.get("group_id", "")
+        return as_group(row.get(column), column)
 
     def raw_price(self, row: Row, ours: str) -> object:
         """The price of a row as it is in the catalogue."""
@@ -136,7 +137,7 @@ class RowReader:
         """Say which prices of the rows so far could not be parsed; empty if all could."""
         reason = self.no_price_examples.get(ours, "")
         if as_text:
-            return f"stays text: {reason or 'the database has texts in this column'}"
+            return f"stays text: {reason}" if reason else "text in the database; a number once all values are prices"
         return reason and f"{self.no_prices[ours]:,} of {self.prices[ours]:,} values are left empty: {reason}"
 
     def _shop_columns(self, row: Row) -> Iterator[tuple[str, object]]:

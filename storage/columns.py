@@ -22,6 +22,8 @@ import shlex
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
+from firstsight.storage.quoted_names import quote_name
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -75,13 +77,8 @@ def kind_of_arrow(stored: pa.DataType) -> ColumnKind:
 
 def types_option(name: str, kind: ColumnKind) -> str:
     """The option that gives a column a type, for messages: a shell reads it as it is."""
-    listed = f"{quote_listed(name)}={kind}"
+    listed = f"{quote_name(name)}={kind}"
     return f"--types {shlex.quote(listed)}"
-
-
-def quote_listed(name: str) -> str:
-    """A name as it stands in a list of names, such as the one of `--columns`; see `indexer/name_lists.py`."""
-    return '"' + name.replace('"', '""') + '"' if any(sign in name for sign in ',"') or name != name.strip() else name
 
 
 def reinterpret(value: object, kind: ColumnKind) -> float | bool | datetime | None:

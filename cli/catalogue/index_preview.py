@@ -24,7 +24,7 @@ def print_preview(preview: CatalogPreview, *, quiet: bool, as_json: bool) -> Non
     if as_json:
         print_json_lines([asdict(preview)])
     if not quiet:
-        for line in preview_lines(preview) if not as_json else catalogue_lines(preview):
+        for line in preview_lines(preview) if not as_json else (*catalogue_lines(preview), *preview.notes):
             print_message(line)
     for unused in preview.unused_media:
         print_message(unused.message)
@@ -33,6 +33,7 @@ def print_preview(preview: CatalogPreview, *, quiet: bool, as_json: bool) -> Non
 def preview_lines(preview: CatalogPreview) -> Iterator[str]:
     """The columns of a catalogue and its first items, for people."""
     yield from catalogue_lines(preview)
+    yield from preview.notes  # a run reports them as warnings
     for item in preview.first_items:
         yield ""
         yield from _item_lines(item)
@@ -55,7 +56,6 @@ def catalogue_lines(preview: CatalogPreview) -> Iterator[str]:
     for use in filled:
         if use.note and use.note != "dropped":
             yield f"{use.column}: {use.note}"
-    yield from preview.notes
 
 
 def _cells(use: ColumnUse) -> tuple[str, str, str, str]:

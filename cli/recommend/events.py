@@ -22,9 +22,9 @@ EXAMPLES = [
     "events add interactions.csv --order position",
 ]
 NOTE = (
-    "A file is CSV, TSV, JSON Lines or Parquet: a log with a user, an item and a time in each row, a GA4 export, or "
-    "orders of Shopify or WooCommerce. Optional are event (click, like, purchase, …) and weight (a number above 0, by "
-    "default 1). An event that is added twice is stored once."
+    "A file is CSV, TSV, XLSX, JSON, JSON Lines, Parquet or Arrow: a log with a user, an item and a time in each row, "
+    "a GA4 export, or orders of Shopify or WooCommerce. Optional are event (click, like, purchase, …) and weight (a "
+    "number above 0, by default 1). An event that is added twice is stored once."
 )
 
 app = group(
@@ -40,18 +40,19 @@ def add(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="FILE", help="File of events: CSV, TSV, JSON Lines or Parquet; or - for JSON Lines on stdin."
+            metavar="FILE",
+            help="File of events: CSV, TSV, XLSX, JSON, JSON Lines, Parquet or Arrow; or - for such a file on stdin.",
         ),
     ],
     mapping: Annotated[
-        str,
+        list[str] | None,
         panels.events(
             "--map",
             metavar="OURS=THEIRS,…",
-            help="Name columns: user_id=customer,item_id=sku. OURS is one of user_id, item_id, timestamp, event, "
-            'weight. Quote names with commas: item_id="sku, long". Columns that are not named are recognised.',
+            help="Name columns (repeatable): user_id=customer,item_id=sku. OURS is one of user_id, item_id, timestamp, "
+            "event, weight. Quote names with commas: 'item_id=\"sku, long\"'. Other columns are recognised.",
         ),
-    ] = "",
+    ] = None,
     order: Annotated[
         str | None,
         panels.events(
@@ -91,7 +92,7 @@ def add(
     from firstsight.recommend.events.event_columns import parse_event_mapping
 
     try:
-        columns = parse_event_mapping(mapping)
+        columns = parse_event_mapping(*(mapping or ()))
     except CatalogError as error:
         raise typer.BadParameter(str(error), param_hint="--map") from None
     database = db.open()

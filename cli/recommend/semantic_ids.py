@@ -27,6 +27,8 @@ app = group(
     ],
 )
 
+_NONE_YET = "no semantic IDs yet; run first: firstsight semantic-ids fit"
+
 
 @command(app, examples=["semantic-ids fit", "semantic-ids fit --levels 4 --codes 128"])
 def fit(
@@ -60,7 +62,11 @@ def assign(*, json: options.Json = False, db: options.DatabaseFlags) -> None:
 @command(app, "list", examples=["semantic-ids list --json"], old_names=["status"])
 def list_(*, output: options.TableFlags, db: options.DatabaseFlags) -> None:
     """List all versions with their figures. The newest is in use."""
-    _print(db.open().semantic_id_versions(), output)
+    versions = db.open().semantic_id_versions()
+    if versions or not output.as_json:
+        _print(versions, output)
+    else:
+        print_message(_NONE_YET)
 
 
 @command(app, examples=["semantic-ids export > ids.jsonl", "semantic-ids export --out ids.csv"])
@@ -131,5 +137,5 @@ def _print(versions: list[SemanticIdVersion], output: options.TableFlags) -> Non
             for version in versions
         ],
         right=heads,
-        empty="no semantic IDs yet; run first: firstsight semantic-ids fit",
+        empty=_NONE_YET,
     )

@@ -56,9 +56,10 @@ class IndexingPart(SemanticIdsPart):
         """Index a catalogue: encode new and changed items, and leave unchanged ones as they are.
 
         Args:
-            source: a CSV, TSV, JSON Lines, Parquet or Arrow file, a folder of pictures and videos, or `-` for JSON
-                Lines on standard input; or rows in memory: a list of dicts, a pandas or polars DataFrame, an Arrow
-                table, reader or dataset, a Dataset of the datasets library, or any object with `__arrow_c_stream__`.
+            source: a CSV, TSV, XLSX, JSON, JSON Lines, Parquet, Arrow or XML file, a folder of pictures and videos, or
+                `-` for such a file on standard input; or rows in memory: a list of dicts, a pandas or polars DataFrame,
+                an Arrow table, reader or dataset, a Dataset of the datasets library, or any object with
+                `__arrow_c_stream__`.
                 Pictures in rows may be addresses, `Path`, bytes, Pillow pictures or (height, width, 3) uint8 arrays;
                 the database stores their bytes.
             root: base folder of relative media paths of rows in memory, the working directory by default; local media
@@ -112,6 +113,7 @@ class IndexingPart(SemanticIdsPart):
 
         `index` is for a whole catalogue: it can prune, set the language and look for duplicates. `add` is for the items
         that have changed: it never removes one. A row is the whole item, so a column that it lacks becomes empty.
+        Stored columns keep their types, unless `options` names others: a few values do not say what a column holds.
 
         Args:
             rows, root: as `source` and `root` of `index`.
@@ -127,7 +129,7 @@ class IndexingPart(SemanticIdsPart):
         return self.index(
             rows,
             root=root,
-            options=options,
+            options=replace(options or CatalogOptions(), infer_types=False),
             settings=settings,
             wait_s=wait_s,
             on_progress=on_progress,

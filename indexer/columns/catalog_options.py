@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from firstsight.storage.columns import ColumnKind
+from firstsight.storage.columns import COLUMN_KINDS, ColumnKind
 
 ItemKind = Literal["product", "video", "live"]
 KINDS: tuple[ItemKind, ...] = get_args(ItemKind)
@@ -66,5 +66,20 @@ class CatalogOptions:
     """One item is: variants with equal pictures ("picture"), a "product", or each "variant"."""
 
     def __post_init__(self) -> None:
+        """Check the options.
+
+        Raises:
+            ValueError: an option has an unknown value, or a text where names belong.
+        """
+        for ours, names in self.mapping.items():
+            if ours not in FIELDS:
+                raise ValueError(f"mapping has {ours!r}, which is not one of {', '.join(FIELDS)}")
+            if isinstance(names, str):
+                raise ValueError(f"mapping of {ours!r} must be a list of column names, such as [{names!r}]")
+        for name, kind in self.types.items():
+            if kind not in COLUMN_KINDS:
+                raise ValueError(f"types of {name!r} must be one of {', '.join(COLUMN_KINDS)}, not {kind!r}")
+        if isinstance(self.drop, str):
+            raise ValueError(f"drop must be a set of column names, such as {{{self.drop!r}}}")
         if self.variants not in VARIANTS_MODES:
             raise ValueError(f"variants must be one of {', '.join(VARIANTS_MODES)}, not {self.variants!r}")

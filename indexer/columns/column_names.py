@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 
@@ -167,10 +167,12 @@ _OTHER_PICTURES: Final = _words(
 )
 _PREFIX: Final = re.compile(r"^[A-Za-z]{1,3}:(?=\w)|^\{[^}]*\}|^c:|^@")
 _BRACKETS: Final = re.compile(r"\([^)]*\)|\[[^\]]*\]|\{[^}]*\}|<[^>]*>")
+_PARENT_WORDS: Final = _words("parent master configurable vater vaterartikel hauptartikel")
+_CACHED_NAMES: Final = 4096  # names come from files, which may have any number of them
 _WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_A-Za-z]+|\d+")
 
 
-@cache
+@lru_cache(maxsize=_CACHED_NAMES)
 def words_of(name: str) -> tuple[str, ...]:
     """Split a name into lower-case words and numbers: "Image Src", "imageSrc" and "g:image_src" give the same words."""
     plain = _BRACKETS.sub(" ", _PREFIX.sub("", name.strip()[:200]))
@@ -179,7 +181,13 @@ def words_of(name: str) -> tuple[str, ...]:
     return tuple(word.lower() for word in _WORDS.findall(plain))
 
 
-@cache
+@lru_cache(maxsize=_CACHED_NAMES)
+def plain_name(name: str) -> str:
+    """Write a column name in lower case with underscores; `Customer ID`, `customerId` and `customer.id` are equal."""
+    return "_".join(words_of(name))
+
+
+@lru_cache(maxsize=_CACHED_NAMES)
 def key_of(name: str) -> str:
     """The form in which names are compared: words without blanks and without a number at the end."""
     words = words_of(name)
@@ -223,6 +231,11 @@ def is_variant_name(name: str) -> bool:
 def is_joined_name(name: str) -> bool:
     """Whether a column has numbers that identify a variant, such as barcodes."""
     return key_of(name) in _keys(JOINED_NAMES)
+
+
+def names_parent(name: str) -> bool:
+    """Whether a column names the parent of a variant, where 0 says that there is none; a group can have the id 0."""
+    return not _PARENT_WORDS.isdisjoint(words_of(name))
 
 
 @cache

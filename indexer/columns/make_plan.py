@@ -201,7 +201,7 @@ class _Planner:
         if "group_id" in self.fields:
             return
         for name in self._candidates("group_id", free):
-            groups = [group for value in self._column(name).values if (group := as_group(value)) is not None]
+            groups = [group for value in self._column(name).values if (group := as_group(value, name)) is not None]
             if not groups or (name != "group_id" and {group.lower() for group in groups} <= _NO_GROUPS):
                 continue
             if name != "group_id" and key_of(name) in _LOOSE_GROUPS and len(set(groups)) == len(groups):
@@ -304,7 +304,7 @@ class _Planner:
         groups = dict(zip(self._column(group).rows, self._column(group).values, strict=True))
         seen: dict[str, list[str]] = defaultdict(list)
         for row, value in zip(column.rows, column.values, strict=True):
-            if (group_id := as_group(groups.get(row))) is not None:
+            if (group_id := as_group(groups.get(row), group)) is not None:
                 seen[group_id].append(str(value))
         several = [values for values in seen.values() if len(values) > 1]
         return bool(several) and 2 * sum(len(set(values)) > 1 for values in several) >= len(several)

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from firstsight.indexer.columns.column_names import names_parent
 from firstsight.indexer.columns.html_text import as_plain_line
 from firstsight.indexer.columns.media_values import ADDRESS_KEYS, parse_nested
 from firstsight.indexer.columns.sample import is_empty
 from firstsight.indexer.formats.source import EmbeddedMedium
 
-_NO_GROUP: Final = frozenset(("", "0", "none", "null", "nan", "n/a", "-"))
+_NO_GROUP: Final = frozenset(("", "none", "null", "nan", "n/a", "-"))
 _NAME_KEYS: Final = ("name", "title", "label", "full_name", "fullname", "path", "breadcrumb", "value", "slug", "id")
 _SHOWN_KEYS: Final = (*ADDRESS_KEYS, *_NAME_KEYS, "amount")
 _SHOWN: Final = 60  # characters of an example
 _MAX_DEPTH: Final = 8  # of values within values
 
 
-def as_group(value: object) -> str | None:
-    """The id of a group; None for an empty cell, and for 0 and `none`, which mean no parent."""
+def as_group(value: object, column: str) -> str | None:
+    """The id of a group, from a column of this name; None for an empty cell, for `none`, and for the parent 0."""
     if isinstance(value, Mapping):
         value = next((value[key] for key in ("id", "sku", "handle", "name") if key in value), None)
     if value is None or isinstance(value, bool | list | tuple | bytes) or value != value:
@@ -26,7 +27,7 @@ def as_group(value: object) -> str | None:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     text = str(value).strip()
-    return None if text.lower() in _NO_GROUP else text
+    return None if text.lower() in _NO_GROUP or (text == "0" and names_parent(column)) else text
 
 
 def name_in(value: object) -> str | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import lru_cache
+
+from firstsight.indexer.columns.column_names import plain_name
 
 REQUIRED = ("user_id", "item_id", "timestamp")
 
@@ -67,19 +68,11 @@ ORDER_NUMBERS = ("order_id", "order_number", "order_no", "order_name", "invoice_
 POSITIONS = ("position", "order", "sequence", "seq", "step", "rank", "index", "idx", "event_order", "sequence_number")
 """Names of columns that may hold the order of events in a log without times."""
 
-_WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-
-
-@lru_cache(maxsize=4096)
-def normalise(name: str) -> str:
-    """Write a column name in lower case with underscores; `Customer ID`, `customerId` and `customer.id` are equal."""
-    return re.sub(r"[^0-9a-z]+", "_", _WORD_START.sub("_", name).lower()).strip("_")
-
 
 @lru_cache(maxsize=4096)
 def role_of(name: str) -> str | None:
     """Our column that a name of a file stands for; None for other names."""
-    plain = normalise(name)
+    plain = plain_name(name)
     for table in (SYNONYMS, LAST_RESORTS):
         for ours, names in table.items():
             if plain in names:
@@ -90,10 +83,10 @@ def role_of(name: str) -> str | None:
 def rank_of(ours: str, name: str) -> int | None:
     """Place of a name among those of our column, last resorts after all others; None if it is not one of them."""
     names = (*SYNONYMS[ours], *LAST_RESORTS.get(ours, ()))
-    plain = normalise(name)
+    plain = plain_name(name)
     return names.index(plain) if plain in names else None
 
 
 def is_last_resort(ours: str, name: str) -> bool:
     """Whether a name counts for our column only if no other column does."""
-    return normalise(name) in LAST_RESORTS.get(ours, ())
+    return plain_name(name) in LAST_RESORTS.get(ours, ())

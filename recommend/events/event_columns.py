@@ -11,8 +11,9 @@ from itertools import islice
 from typing import Any
 
 from firstsight.errors import CatalogError
-from firstsight.indexer.column_mapping import parse_column_pairs, quote_column
 from firstsight.indexer.column_values import as_text
+from firstsight.indexer.columns.column_names import plain_name
+from firstsight.indexer.columns.mapping_text import parse_column_pairs
 from firstsight.indexer.formats.source import Row
 from firstsight.recommend.events.column_names import (
     NOT_WEIGHTS,
@@ -20,11 +21,11 @@ from firstsight.recommend.events.column_names import (
     REQUIRED,
     SYNONYMS,
     is_last_resort,
-    normalise,
     rank_of,
 )
 from firstsight.recommend.events.event_times import is_clock, is_day, is_time
 from firstsight.recommend.events.item_ids import ItemIds
+from firstsight.storage.quoted_names import quote_name
 
 ROWS_ORDER = "rows"
 """The value of `order` that means the order of the rows of each user."""
@@ -78,18 +79,21 @@ class EventColumns:
         }
 
 
-def parse_event_mapping(text: str) -> dict[str, str]:
+def parse_event_mapping(*texts: str) -> dict[str, str]:
     """Parse `--map`: `user_id=customer_id,item_id="sku, long"`.
+
+    Args:
+        texts: values of the option, in order; a later name of a column replaces an earlier one.
 
     Raises:
         CatalogError: the text has another form, or maps to an unknown column.
     """
     mapping: dict[str, str] = {}
-    for pair in parse_column_pairs(text):
+    for pair in (pair for text in texts for pair in parse_column_pairs(text)):
         if pair.ours not in SYNONYMS:
-            raise CatalogError(f"--map {pair.shown!r}: {pair.ours!r} is not one of {', '.join(SYNONYMS)}")
+            raise CatalogError(f"--map {str(pair)!r}: {pair.ours!r} is not one of {', '.join(SYNONYMS)}")
         if len(pair.theirs) > 1:
-            raise CatalogError(f"--map {pair.shown!r}: {pair.ours} can come from one column only")
+            raise CatalogError(f"--map {str(pair)!r}: {pair.ours} can come from one column only")
         mapping[pair.ours] = pair.theirs[0]
     return mapping
 
@@ -222,16 +226,18 @@ class _Sample:
 def _mapped(name: str, ours: str, fills: Mapping[str, int], place: str) -> str:
     if name in fills:
         return name
-    same = [other for other in fills if normalise(other) == normalise(name)]
+    same = [other for other in fills if plain_name(other) == plain_name(name)]
     if len(same) == 1:
         return same[0]
     raise CatalogError(
-        f"{place}: --map {ours}={quote_column(name)}: there is no column {name!r}; its columns are {_listed(fills)}"
+        f"{place}: --map {ours}={quote_name(name)}: there is no column {name!r}; its columns are {_listed(fills)}"
     )
 
 
 def _position(order: str, fills: Mapping[str, int], place: str) -> str:
-    same = [name for name in fills if name == order] or [name for name in fills if normalise(name) == normalise(order)]
+    same = [name for name in fills if name == order] or [
+        name for name in fills if plain_name(name) == plain_name(order)
+    ]
     if len(same) != 1:
         raise CatalogError(
             f"{place} has no column {order!r} for --order; its columns are {_listed(fills)}. Use --order rows if its "
@@ -244,8 +250,8 @@ def _missing(ours: str, names: Sequence[str], place: str) -> str:
     message = f"{place} has no column {ours}, and no other name for it; its columns are {_listed(names)}. "
     message += f"Name yours with --map {ours}=NAME"
     if ours == "timestamp":
-        position = next((name for name in names if normalise(name) in POSITIONS), None)
-        message += f"; if the log has an order but no times, use --order {quote_column(position or 'COLUMN')}"
+        position = next((name for name in names if plain_name(name) in POSITIONS), None)
+        message += f"; if the log has an order but no times, use --order {shlex.quote(position or 'COLUMN')}"
         message += " (0 is the oldest)" if position else " (positions, 0 is the oldest) or --order rows"
     return message
 
@@ -272,9 +278,9 @@ def _notes(
         notes.append("times are whole days, so the order of a user's events within a day is not known")
     if "weight" not in taken:
         for name in fills:
-            if normalise(name) in NOT_WEIGHTS:
+            if plain_name(name) in NOT_WEIGHTS:
                 notes.append(
-                    f"{name!r} is not used as a weight; --map {shlex.quote(f'weight={quote_column(name)}')} uses it"
+                    f"{name!r} is not used as a weight; --map {shlex.quote(f'weight={quote_name(name)}')} uses it"
                 )
     return notes
 

@@ -54,9 +54,11 @@ class EventOptions:
         """
         if self.time_unit is not None and self.time_unit not in TIME_UNITS:
             raise CatalogError(f"there is no time unit {self.time_unit!r}; give one of {', '.join(TIME_UNITS)}")
-        for ours in self.mapping:
+        for ours, name in self.mapping.items():
             if ours not in SYNONYMS:
                 raise CatalogError(f"{ours!r} cannot be mapped; it is not one of {', '.join(SYNONYMS)}")
+            if not isinstance(name, str):
+                raise CatalogError(f"mapping of {ours!r} must be the name of one column, not {name!r}")
         if self.order is not None and (self.time_unit is not None or "timestamp" in self.mapping):
             raise CatalogError(
                 "order is for logs without times; leave it out, or the time unit and the mapped timestamp"

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
+from firstsight.indexer.columns.column_names import plain_name
 from firstsight.indexer.formats.source import BadRow, Row
-from firstsight.recommend.events.column_names import ORDER_NUMBERS, normalise, role_of
+from firstsight.recommend.events.column_names import ORDER_NUMBERS, role_of
 
 WITHOUT_ITEM = "rows without an item"
 CANCELLED = "rows of cancelled orders"
@@ -166,7 +167,7 @@ class RowExpansion:
 
 
 def _shape_of(names: tuple[str, ...]) -> _Shape:
-    plain = {name: normalise(name) for name in names}
+    plain = {name: plain_name(name) for name in names}
     known = set(plain.values())
     has_lines = any(name.startswith("lineitem_") for name in known)
     cells = [name for name in names if _CELL_LIST.fullmatch(plain[name])]
@@ -212,7 +213,7 @@ def _flatten(row: Row, nested: Iterable[str]) -> Row:
         if not isinstance(value, Mapping):
             continue
         for key, inner in value.items():
-            if normalise(name) in _WRAPPERS:
+            if plain_name(name) in _WRAPPERS:
                 flat.setdefault(str(key), inner)
             elif _is_scalar(inner):
                 flat.setdefault(f"{name}_{key}", inner)
@@ -226,14 +227,14 @@ def _merge(shared: Row, entry: object) -> dict[str, object]:
         merged["item_id"] = entry
         return merged
     item = {str(name): value for name, value in entry.items()}
-    item = dict(_flatten(item, [name for name in item if normalise(name) in _OWNERS]))
+    item = dict(_flatten(item, [name for name in item if plain_name(name) in _OWNERS]))
     own_name = any(role_of(name) == "item_id" and _filled(value) for name, value in item.items())
     given = {role_of(name) for name, value in shared.items() if _filled(value)}
     for name, value in item.items():
         role = role_of(name)
         if not _is_scalar(value) or (role in {"user_id", "timestamp", "event"} and role in given):
             continue
-        if normalise(name) == "id":  # in orders it is the number of the line
+        if plain_name(name) == "id":  # in orders it is the number of the line
             name = "line_id" if own_name else "item_id"
         merged[name] = value
     return merged
@@ -278,7 +279,7 @@ def _unwrapped(entry: object) -> object:
 def _is_cancelled(name: str, value: object) -> bool:
     if not _filled(value):
         return False
-    return normalise(name) not in _STATES or normalise(str(value)) in _CANCELLED_STATES
+    return plain_name(name) not in _STATES or plain_name(str(value)) in _CANCELLED_STATES
 
 
 def _filled(value: object) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.calling import Run, call_on_a_terminal, parse_json_lines
-from tests.indexer.shop import make_shop, write_csv
+from tests.indexer.shop import make_shop, picture, write_csv
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_a_run_begins_with_the_table_unless_quiet(run: Run, catalogue: Path, tmp
     [
         (("--map", "titel=a"), "did you mean title?"),
         (("--map", 'title="a'), "is not closed"),
-        (("--drop", '"a'), "a double quote without an end"),
+        (("--drop", '"a'), "a quote is not closed"),
         (("--variants", "colour"), "'colour' is not one of picture, product, variant"),
         (("--dry-run", "--retry"), "without --retry"),
         (("--map", "title=Produc"), "did you mean Produkt?"),
@@ -119,6 +119,16 @@ def test_wrong_options_name_the_remedy(
     code, _, err = run("index", str(catalogue), "--db", str(tmp_path / "db"), *options)
     assert code == 2 if "Produc" not in str(options) else code != 0
     assert said in " ".join(err.replace("│", "").split())
+
+
+def test_files_left_out_of_a_folder_are_reported_once(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "red.png").write_bytes(picture(1))
+    (folder / "red.psd").write_bytes(b"8BPS")
+    for more in ([], ["--quiet"], ["--dry-run"]):
+        err = run("index", str(folder), "--db", str(tmp_path / "db"), *more)[2]
+        assert err.count("1 file is left out") == 1, err
 
 
 def test_variants_and_repeated_maps_are_options(run: Run, catalogue: Path, tmp_path: Path) -> None:

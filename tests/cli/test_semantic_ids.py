@@ -42,7 +42,8 @@ def test_ids_are_fitted_listed_exported_and_searched_by(run: Run, sample_db: Pat
 
     prefix = shown[0]["semantic_id"].split("-")[0]
     wanted = {row["item_id"] for row in shown if row["semantic_id"].startswith(f"{prefix}-")}
-    found = run("search", "a thing", "--mode", "vector", "-k", "100", "--where", f"semantic_id LIKE '{prefix}-%'", *db)
+    where = ["--where", f"semantic_id LIKE '{prefix}-%'", "--collapse", "none"]
+    found = run("search", "a thing", "--mode", "vector", "-k", "100", *where, *db)
     assert {row["item_id"] for row in parse_json_lines(found[1])} == wanted
 
 

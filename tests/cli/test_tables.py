@@ -122,7 +122,7 @@ def test_csv_without_rows_has_the_header_and_a_message(run: Run) -> None:
     ("arguments", "said"),
     [
         (("search", "shoe", "--json", "--csv"), "cannot be used with --json"),
-        (("search", "shoe", "--columns", '"title'), "has a double quote without an end"),
+        (("search", "shoe", "--columns", '"title'), "a quote is not closed"),
         (("search", "shoe", "--columns", " , "), "names no column"),
         (("search", "--queries", "none.jsonl", "--csv"), "--csv and --columns are for a single query"),
         (("safety", "audit", "--csv"), "prints the entries of --list only"),

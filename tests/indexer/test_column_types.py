@@ -217,7 +217,7 @@ def test_types_are_lists_with_quotes(texts: list[str], types: dict[str, str]) ->
         ("weight", "'weight' is not of the form COLUMN=TYPE"),
         ("=number", "is not of the form COLUMN=TYPE"),
         ("weight=float", "'float' is not one of number, flag, time, text"),
-        ('"weight', "has a double quote without an end"),
+        ('"weight', "a quote is not closed"),
         ("a=text,a=number", "column 'a' has two types, text and number"),
     ],
 )

@@ -28,6 +28,8 @@ signal-2023-01-01-123456_002.jpeg photo_5123456789012345678_y.jpg FB_IMG_1234567
 received_1234567890.jpeg Screenshot_20230101-123456.png Screenshot_2.png Untitled-1.png untitled.png unnamed.jpg
 image.png image0.jpeg image-1.png FullSizeRender.jpg scan0001.jpg Scan_0001.jpg thumb_1234.jpg InShot_20230101_1234.mp4
 71s3xkBvQOL._AC_SL1500_.jpg 1000x1000.jpg 微信图片_20230101123456.jpg Burst_Cover_20230101.jpg Snapchat-123456789.jpg
+Screenshot_20230101-123456_Chrome.jpg Screenshot_2023-01-01-12-34-56-789_com.android.chrome.jpg
+Screenshot_20230101_123456_WhatsApp.jpg
 """
 
 WITH_BLANKS = [
@@ -72,6 +74,7 @@ def test_marks_of_copies_and_changes_add_no_title(stem: str, suffix: str) -> Non
     ("name", "title"),
     [
         ("red-running-shoe.jpg", "red running shoe"),
+        ("red-shoe-3f2504e0-4f89-11d3-9a0c-0305e82c3301.jpg", "red shoe"),
         ("nike_air_max_90.jpg", "nike air max 90"),
         ("A4 notebook.jpg", "A4 notebook"),
         ("a.PNG", "a"),

@@ -20,6 +20,7 @@ from PIL import Image
 
 import firstsight
 from firstsight.errors import CatalogError
+from firstsight.indexer.columns.catalog_options import CatalogOptions
 from firstsight.indexer.inputs.python_rows import source_of_rows
 from tests.indexer.shop import ColourEncoder, picture
 
@@ -110,6 +111,17 @@ def test_add_touches_no_other_item(tmp_path: Path) -> None:
     report = db.add([{**ROWS[1], "price": 9.0}, {"item_id": "new", "title": "a new thing"}])
     assert (report.counts.encoded, report.counts.refreshed, report.counts.pruned) == (1, 1, 0)
     assert (db.count(), db.get("i1")["columns"]["price"], db.get("i0")["columns"]["price"]) == (4, 9.0, 0.5)
+
+
+def test_add_changes_no_column_types_by_itself(tmp_path: Path) -> None:
+    db = open_db(tmp_path)
+    db.index([{"item_id": "a", "title": "a", "size": "12"}, {"item_id": "b", "title": "b", "size": "M"}])
+    db.remove(["b"])
+    assert db.add([{"item_id": "c", "title": "c", "size": "14"}]).type_changes == ()
+    assert db.get("c")["columns"]["size"] == "14"
+    options = CatalogOptions(types={"size": "number"})
+    (change,) = db.add([{"item_id": "c", "title": "c", "size": "14"}], options=options).type_changes
+    assert (change.column, change.after, db.get("a")["columns"]["size"]) == ("size", "number", 12.0)
 
 
 def test_local_pictures_must_be_inside_the_root(tmp_path: Path) -> None:

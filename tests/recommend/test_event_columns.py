@@ -13,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstsight.errors import CatalogError
-from firstsight.indexer.column_mapping import parse_column_pairs, quote_column
+from firstsight.indexer.columns.mapping_text import parse_column_pairs
 from firstsight.recommend.events.event_columns import parse_event_mapping
 from firstsight.recommend.events.event_log import Events
 from firstsight.recommend.events.event_reader import EventOptions
 from firstsight.recommend.events.event_rows import hash_user_id
 from firstsight.recommend.items import ItemSpace
 from firstsight.recommend.slates.interests import InterestSettings, lasting_interests
+from firstsight.storage.quoted_names import quote_name
 from tests.recommend.conftest import MakeStore
 from tests.recommend.synthetic_events import clustered_space
 
@@ -192,18 +193,19 @@ def test_a_preview_writes_nothing(log: Events, tmp_path: Path) -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1))
 def test_a_quoted_name_is_read_back(name: str) -> None:
-    pairs = parse_column_pairs(f"a={quote_column(name)},b=c+{quote_column(name)}")
+    pairs = parse_column_pairs(f"a={quote_name(name)},b=c+{quote_name(name)}")
     assert [(pair.ours, pair.theirs) for pair in pairs] == [("a", (name,)), ("b", ("c", name))]
 
 
 @pytest.mark.parametrize("text", ["a", "a=", "=b", "a=b=c", 'a="b', 'a="b"c', "a=b+", 'a=""'])
 def test_a_mapping_of_another_form_is_refused(text: str) -> None:
-    with pytest.raises(CatalogError, match="--map"):
+    with pytest.raises(CatalogError, match=r"is not of the form|a quote is not closed|text beside a quoted name"):
         parse_column_pairs(text)
 
 
 def test_an_event_mapping_names_our_columns_and_single_ones_of_theirs() -> None:
     assert parse_event_mapping(" user_id = who , item_id=sku,") == {"user_id": "who", "item_id": "sku"}
+    assert parse_event_mapping("user_id=a", "item_id=b,user_id=c") == {"user_id": "c", "item_id": "b"}
     for text in ("user=who", "user_id=a+b"):
         with pytest.raises(CatalogError, match="--map"):
             parse_event_mapping(text)

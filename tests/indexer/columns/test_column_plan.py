@@ -9,8 +9,10 @@ import pytest
 
 from firstsight.errors import CatalogError
 from firstsight.indexer.catalog import Catalog
+from firstsight.indexer.columns.catalog_options import CatalogOptions
 from firstsight.indexer.columns.column_names import is_variant_name, key_of, picture_order, rank_of
 from firstsight.indexer.columns.mapping_text import parse_mapping
+from firstsight.indexer.columns.row_values import as_group
 from firstsight.indexer.formats.source import EmbeddedMedium
 from tests.indexer.columns.conftest import Check
 from tests.indexer.shop import picture
@@ -55,6 +57,37 @@ def test_variant_columns_are_known_by_name() -> None:
         map(is_variant_name, ["color", "Colour", "Größe", "Size", "Flavour", "option1", "Option2 Value", "Farbe"])
     )
     assert not any(map(is_variant_name, ["title", "vendor", "Option1 Name", "tags"]))
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "group"),
+    [
+        ("group_id", 0, "0"),
+        ("item_group_id", "0", "0"),
+        ("group_id", 0.0, "0"),
+        ("parent_id", 0, None),
+        ("Master ID", "0", None),
+        ("group_id", " ", None),
+        ("parent_id", 12.0, "12"),
+    ],
+)
+def test_a_group_can_have_the_id_0_but_a_parent_0_is_none(column: str, value: object, group: str | None) -> None:
+    assert as_group(value, column) == group
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"mapping": {"titel": ["a"]}}, "'titel', which is not one of item_id"),
+        ({"mapping": {"title": "name"}}, r"such as \['name'\]"),
+        ({"types": {"price": "float"}}, "one of number, flag, time, text, not 'float'"),
+        ({"drop": "notes"}, r"such as \{'notes'\}"),
+        ({"variants": "size"}, "not 'size'"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        CatalogOptions(**options)
 
 
 def test_picture_columns_have_an_order() -> None:

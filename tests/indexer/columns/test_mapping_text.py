@@ -32,6 +32,7 @@ def test_names_are_parsed_as_they_were_written(columns: list[str]) -> None:
         ('title="Name, long",images="Image A"+"Image B"', {"title": ("Name, long",), "images": ("Image A", "Image B")}),
         ('title=it\'s, text = "5"" wide"', {"title": ("it's",), "text": ('5" wide',)}),
         ('title="a=b"', {"title": ("a=b",)}),
+        ('title=Size 5" wide', {"title": ('Size 5" wide',)}),
         ("title=Body (HTML)", {"title": ("Body (HTML)",)}),
         ("", {}),
     ],
@@ -48,7 +49,7 @@ def test_several_options_are_joined_and_later_ones_win() -> None:
     ("text", "said"),
     [
         ('title="open', "a quote is not closed"),
-        ('title="a"b', "not of the form"),
+        ('title="a"b', "text beside a quoted name"),
         ("title=a=b", "not of the form"),
         ("titel=a", "did you mean title?"),
         ("image=a", "did you mean images?"),
@@ -66,5 +67,5 @@ def test_errors_name_the_remedy(text: str, said: str) -> None:
 
 
 def test_an_open_quote_in_drop_is_an_error() -> None:
-    with pytest.raises(CatalogError, match="a double quote without an end"):
+    with pytest.raises(CatalogError, match="a quote is not closed"):
         parse_names('a,"b')
