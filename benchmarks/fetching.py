@@ -26,7 +26,7 @@ import httpx
 
 from benchmarks.catalogues import make_catalogue
 from firstsight.indexer.index_settings import IndexSettings
-from firstsight.indexer.loading import MediaJob, MediaLoader
+from firstsight.indexer.media_loading.media_loader import MediaJob, MediaLoader
 from firstsight.media.pictures import open_picture
 from firstsight.media.policy import MediaPolicy
 

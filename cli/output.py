@@ -92,7 +92,7 @@ def print_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 def plain_text(value: object) -> str:
     """A value of a column as text: whole numbers without decimals, times in ISO 8601, empty for None."""
-    from firstsight.indexer.column_values import as_text
+    from firstsight.indexer.columns.column_values import as_text
 
     return "" if value is None else as_text(value)
 

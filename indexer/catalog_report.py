@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from firstsight.indexer.catalog import Catalog, CatalogItem
-from firstsight.indexer.column_types import TypeChange
 from firstsight.indexer.columns.column_plan import ColumnUse
+from firstsight.indexer.columns.column_types import TypeChange
 from firstsight.indexer.columns.unused_media import UnusedMedia
 from firstsight.indexer.index_report import IndexReport
 from firstsight.storage.product_groups import GROUP_COLUMN, note_variant_values

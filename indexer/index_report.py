@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from firstsight.duplicates.item_pairs import DuplicatePair
-from firstsight.indexer.column_types import TypeChange
 from firstsight.indexer.columns.column_plan import ColumnUse
+from firstsight.indexer.columns.column_types import TypeChange
 from firstsight.indexer.columns.unused_media import UnusedMedia
 
 

@@ -30,12 +30,12 @@ from firstsight.errors import MediaError, StoreError
 from firstsight.indexer.assembly import LoadedPicture, PendingItem, catalog_row, encode_digest, row_digest
 from firstsight.indexer.catalog import Catalog, CatalogItem, catalog_root
 from firstsight.indexer.catalog_report import count_stored_variants, describe_catalog, note_variants
-from firstsight.indexer.changed_media import ChangedMedia
 from firstsight.indexer.formats.folder import FolderSource
 from firstsight.indexer.index_report import Counts, IndexReport
 from firstsight.indexer.index_settings import IndexSettings
-from firstsight.indexer.loading import MediaJob, MediaLoader
-from firstsight.indexer.shared_media import EncodedMedium, MediaUse, SharedMedia
+from firstsight.indexer.media_loading.changed_media import ChangedMedia
+from firstsight.indexer.media_loading.media_loader import MediaJob, MediaLoader
+from firstsight.indexer.media_loading.shared_media import EncodedMedium, MediaUse, SharedMedia
 from firstsight.indexer.stored_media_cleanup import UnusedMedia
 from firstsight.media.fetch.addresses import change_stamp
 from firstsight.media.policy import MediaPolicy

@@ -17,9 +17,9 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from firstsight.indexer.column_values import ColumnValue, as_text, as_utc
 from firstsight.indexer.columns.catalog_options import MEDIA, PRICES, VariantsMode
 from firstsight.indexer.columns.column_names import is_joined_name, is_variant_name
+from firstsight.indexer.columns.column_values import ColumnValue, as_text, as_utc
 from firstsight.indexer.row_reader import CatalogItem
 
 MAX_VARIANT_VALUES: Final = 1_000

@@ -68,8 +68,8 @@ class CatalogFlags:
         """Settings for reading the catalogue."""
         import firstsight
         from firstsight.errors import CatalogError
-        from firstsight.indexer.column_types import parse_types
         from firstsight.indexer.columns.catalog_options import VARIANTS_MODES
+        from firstsight.indexer.columns.column_types import parse_types
         from firstsight.indexer.columns.mapping_text import parse_mapping, parse_names
 
         try:

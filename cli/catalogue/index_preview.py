@@ -84,7 +84,7 @@ def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[st
 
 
 def _item_lines(item: CatalogItem) -> Iterator[str]:
-    from firstsight.indexer.column_values import as_text
+    from firstsight.indexer.columns.column_values import as_text
 
     values: dict[str, object] = {"title": item.title, "text": item.text}
     values |= {"images": _media(item.images), "videos": _media(item.videos)}

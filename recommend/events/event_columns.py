@@ -11,8 +11,8 @@ from itertools import islice
 from typing import Any
 
 from firstsight.errors import CatalogError
-from firstsight.indexer.column_values import as_text
 from firstsight.indexer.columns.column_names import plain_name
+from firstsight.indexer.columns.column_values import as_text
 from firstsight.indexer.columns.mapping_text import parse_column_pairs
 from firstsight.indexer.formats.source import Row
 from firstsight.recommend.events.column_names import (

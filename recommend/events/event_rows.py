@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from firstsight.indexer.catalog import CONTROL_CHARACTERS, MAX_ID
-from firstsight.indexer.column_values import as_text
+from firstsight.indexer.columns.column_values import as_text
 from firstsight.recommend.events.column_names import SYNONYMS
 from firstsight.recommend.events.event_times import RefusedRow, number_of
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Literal, get_args
 
 from firstsight.errors import CatalogError
-from firstsight.indexer.column_values import as_utc
+from firstsight.indexer.columns.column_values import as_utc
 
 TimeUnit = Literal["s", "ms", "us", "iso", "dmy", "mdy"]
 TIME_UNITS: tuple[TimeUnit, ...] = get_args(TimeUnit)

@@ -12,7 +12,7 @@ from lancedb.table import LanceTable
 
 import firstsight
 from firstsight.errors import CatalogError
-from firstsight.indexer.column_types import parse_types
+from firstsight.indexer.columns.column_types import parse_types
 from firstsight.storage.columns import ColumnKind
 from firstsight.storage.store import Store
 from firstsight.storage.tables import CONVERSION_COLUMNS

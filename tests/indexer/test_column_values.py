@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firstsight.indexer.column_values import WrongKindError, as_text, as_utc, convert, join, kind_of
+from firstsight.indexer.columns.column_values import WrongKindError, as_text, as_utc, convert, join, kind_of
 from firstsight.storage.columns import ColumnKind
 
 

@@ -13,9 +13,9 @@ import pytest
 import firstsight
 from firstsight.errors import MediaError
 from firstsight.indexer.assembly import LoadedPicture
-from firstsight.indexer.fetch_queue import BufferedBytes, FetchQueue
 from firstsight.indexer.index_settings import IndexSettings
-from firstsight.indexer.loading import MediaJob, MediaLoader
+from firstsight.indexer.media_loading.fetch_queue import BufferedBytes, FetchQueue
+from firstsight.indexer.media_loading.media_loader import MediaJob, MediaLoader
 from firstsight.media.policy import MediaPolicy
 from firstsight.storage import tables
 from firstsight.storage.store import Store

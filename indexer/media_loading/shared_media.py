@@ -16,7 +16,7 @@ from firstsight.encoders.base import Vector
 from firstsight.encoders.isolation import Outcome
 from firstsight.errors import MediaError
 from firstsight.indexer.assembly import LoadedPicture, PendingItem, PictureInfo
-from firstsight.indexer.loading import MediaJob
+from firstsight.indexer.media_loading.media_loader import MediaJob
 
 KEPT_BYTES: Final = 32 * 2**20
 """Memory for encoded media that later items may use: about 14,000 pictures with vectors of 384 numbers."""

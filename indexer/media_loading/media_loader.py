@@ -20,8 +20,8 @@ from typing import Literal
 
 from firstsight.errors import MediaError
 from firstsight.indexer.assembly import LoadedPicture, PictureInfo
-from firstsight.indexer.fetch_queue import BufferedBytes, FetchQueue
 from firstsight.indexer.index_settings import IndexSettings
+from firstsight.indexer.media_loading.fetch_queue import BufferedBytes, FetchQueue
 from firstsight.media.decode.picture_decoder import PictureDecoder
 from firstsight.media.decode.video_sampler import VideoSampler
 from firstsight.media.fetch.addresses import host_of

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from firstsight.errors import CatalogError
-from firstsight.indexer.column_values import ColumnValue, WrongKindError, convert, join, kind_of
+from firstsight.indexer.columns.column_values import ColumnValue, WrongKindError, convert, join, kind_of
 from firstsight.storage.column_conversion import Misfits, chosen_kinds, convert_column, find_misfits, note_chosen
 from firstsight.storage.columns import COLUMN_KINDS, FIXED_KINDS, ColumnKind, reinterpret, types_option
 from firstsight.storage.quoted_names import quote_name, split_quoted

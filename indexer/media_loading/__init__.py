@@ -1,0 +1,1 @@
+"""Media of an index run: fetched and decoded ahead of the encoder, each address once."""
