@@ -31,7 +31,7 @@ def kind_of(value: object) -> ColumnKind | None:
     """
     if isinstance(value, str):
         return _kind_of_text(value)
-    if value is None or (isinstance(value, float) and math.isnan(value)) or _holds_only_media(value):
+    if value is None or (isinstance(value, float) and math.isnan(value)) or holds_only_media(value):
         return None
     if isinstance(value, bool):
         return "flag"
@@ -106,10 +106,11 @@ def as_text(value: object) -> str:
     return str(value)
 
 
-def _holds_only_media(value: object) -> bool:
+def holds_only_media(value: object) -> bool:
+    """Whether a value is an embedded medium, or lists and objects of nothing else."""
     if isinstance(value, list | tuple | dict):
         entries = [entry for entry in (value.values() if isinstance(value, dict) else value) if entry is not None]
-        return bool(entries) and all(map(_holds_only_media, entries))
+        return bool(entries) and all(map(holds_only_media, entries))
     return isinstance(value, EmbeddedMedium)
 
 

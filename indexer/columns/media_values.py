@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 from firstsight.errors import MediaError
 from firstsight.indexer.columns.catalog_options import MediaField as MediaField
+from firstsight.indexer.columns.column_values import holds_only_media
 from firstsight.indexer.formats.source import EmbeddedMedium
 from firstsight.media.file_formats import (
     AMBIGUOUS_EXTENSIONS,
@@ -102,14 +103,14 @@ class MediaFinder:
         """
         if isinstance(value, str):
             return self._in_text(value.strip(), hinted, depth)
-        if depth > _MAX_DEPTH:
-            return None
         if isinstance(value, EmbeddedMedium):
             kind = kind_of_bytes(value.data)
             return None if kind is None else Medium(kind, value.name or "embedded file")
         if isinstance(value, bytes):
             kind = kind_of_bytes(value)
             return None if kind is None else Medium(kind, "binary data", "data")
+        if depth > _MAX_DEPTH:
+            return None
         if isinstance(value, Mapping):
             return self._in_object(value, hinted, depth)
         if isinstance(value, list | tuple):
@@ -166,7 +167,7 @@ class MediaFinder:
 
     def _in_object(self, value: Mapping[object, object], hinted: bool, depth: int) -> Medium | None:
         key, nested = address_in(value)
-        if not hinted and (not key or key in _WEAK_KEYS):
+        if not hinted and (not key or key in _WEAK_KEYS) and not holds_only_media(value):
             return None  # such as a brand with its logo
         medium = self.find(nested, hinted or key in ADDRESS_KEYS, depth + 1)
         return None if medium is None else replace(medium, form="data" if medium.form == "data" else "nested")

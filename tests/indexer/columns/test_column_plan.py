@@ -261,6 +261,9 @@ def test_embedded_pictures_count_as_pictures() -> None:
     assert found is not None
     assert (found.field, found.text) == ("images", "a.png")
     assert finder.find(EmbeddedMedium(b"no picture")) is None
+    nested = finder.find({"front": {"scans": [EmbeddedMedium(picture(1))]}})
+    assert nested is not None
+    assert nested.field == "images"
 
 
 # ---- options and the database
