@@ -62,6 +62,7 @@ class Catalog:
         bad_rows: number of unusable rows.
         size: number of items.
         media: columns that look like pictures or videos and are not used.
+        notes: sentences about the catalogue, such as files that are left out.
         types: decides the kinds; converts stored columns before the first write.
         variant_columns: columns that tell variants of a product apart, with their values, at most 1,000 in all.
         merged_rows: number of rows that belong to the item of an earlier row, as variants with the same pictures.
@@ -76,6 +77,7 @@ class Catalog:
         self.bad_rows = 0
         self.size = 0
         self.variant_columns: dict[str, tuple[str, ...]] = {}
+        self.notes: tuple[str, ...] = ()
         self._price_notes: dict[str, str] = {}
         self._filled: Counter[str] = Counter()
         self._examples: dict[str, str] = {}  # first value of each column; also all column names so far
@@ -164,6 +166,7 @@ class Catalog:
                 raise
             except CatalogError as error:
                 self._refuse(place, str(error))
+        self.notes = tuple(self.source.notes)  # a later pass that stops early would leave none
         if not self.size:
             raise CatalogError(f"{self.source.name} has no rows; nothing to index")
         self._check_mapping()

@@ -47,7 +47,7 @@ def preview_catalog(catalog: Catalog) -> CatalogPreview:
         columns=catalog.columns(),
         first_items=first_items,
         variant_columns=catalog.variant_columns,
-        notes=tuple(catalog.source.notes),
+        notes=catalog.notes,
         unused_media=catalog.media.unused(),
         no_media_used=catalog.media.none_used,
     )
@@ -64,7 +64,7 @@ def describe_catalog(
         type_changes=type_changes,
         format=catalog.source.format,
         columns=catalog.columns(),
-        notes=tuple(catalog.source.notes),
+        notes=catalog.notes,
         merged_variants=catalog.merged_rows,
         stored_variants=stored_variants,
     )

@@ -48,7 +48,7 @@ class IndexingPart(SemanticIdsPart):
         language: str | None = None,
         warn_duplicates: bool = False,
         wait_s: float = 0.0,
-        on_catalog: Callable[[CatalogPreview], None] = lambda catalog: None,
+        on_catalog: Callable[[CatalogPreview], None] | None = None,
         on_progress: Callable[[Counts], None] = lambda counts: None,
         on_warning: Callable[[str], None] = lambda warning: None,
         should_stop: Callable[[], bool] = lambda: False,
@@ -71,7 +71,8 @@ class IndexingPart(SemanticIdsPart):
                 the language of the database, English for a new one.
             warn_duplicates: look for near-duplicates of the encoded items at the end; the report lists and counts them.
             wait_s: maximum wait for another writer, in seconds.
-            on_catalog: called once the catalogue is checked, with the use of its columns and its first items.
+            on_catalog: called once the catalogue is checked, with the use of its columns and its first items; None for
+                no call.
             on_progress: called with the counts after each batch, in the calling thread.
             on_warning: called before encoding with a sentence for each unused column that looks like pictures or
                 videos, for the files of a folder that are left out, and for values that are left out; the report lists
@@ -92,7 +93,8 @@ class IndexingPart(SemanticIdsPart):
         recipe = Recipe.of(_recorded_name(source), options, settings, self._policy)
         language = check_language(language) if language else None
         with self._prepare_run(recipe, wait_s, language, opened) as (store, catalog):
-            on_catalog(preview_catalog(catalog))
+            if on_catalog is not None:  # a preview reads the first items again
+                on_catalog(preview_catalog(catalog))
             _warn(catalog, on_warning)
             run = self._make_run(store, catalog, recipe, on_progress=on_progress, should_stop=should_stop)
             return run.run(self._recorded_settings(recipe), prune=prune, warn_duplicates=warn_duplicates)
@@ -158,7 +160,8 @@ class IndexingPart(SemanticIdsPart):
             StoreError: there is a database, and it cannot be read.
         """
         recipe = Recipe.of(_recorded_name(source), options, None, self._policy)
-        with closing(self._check(recipe, _open_input(source, options, root))) as catalog:
+        opened = _open_input(source, options, root)
+        with closing(self._check(self._open_if_exists(), recipe, opened)) as catalog:
             return preview_catalog(catalog)
 
     def remove(self, item_ids: Sequence[str], *, wait_s: float = 0.0) -> list[str]:
@@ -242,7 +245,7 @@ class IndexingPart(SemanticIdsPart):
     ) -> Iterator[tuple[Store, Catalog]]:
         """Check the whole catalogue first, then hold the writer lock."""
         existing = self._open_if_exists()
-        catalog = self._check(recipe, opened, may_convert=may_convert)
+        catalog = self._check(existing, recipe, opened, may_convert=may_convert)
         try:
             store = self._store = existing or Store.create(self.uri, self.encoder.spec)
             store.require_encoder(self.encoder.spec)
@@ -254,8 +257,9 @@ class IndexingPart(SemanticIdsPart):
         finally:
             catalog.close()
 
-    def _check(self, recipe: Recipe, opened: Source | None = None, *, may_convert: bool = True) -> Catalog:
-        existing = self._open_if_exists()
+    def _check(
+        self, existing: Store | None, recipe: Recipe, opened: Source | None, *, may_convert: bool = True
+    ) -> Catalog:
         return check_catalog(
             opened or open_source(recipe.source, encoding=recipe.options.encoding),
             recipe.options,
@@ -300,7 +304,7 @@ class IndexingPart(SemanticIdsPart):
 
 
 def _warn(catalog: Catalog, on_warning: Callable[[str], None]) -> None:
-    for note in catalog.source.notes:
+    for note in catalog.notes:
         on_warning(note)
     for unused in catalog.media.unused():
         on_warning(unused.message)

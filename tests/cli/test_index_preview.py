@@ -158,3 +158,18 @@ def test_examples_are_addresses_and_names_and_empty_columns_stand_in_one_line(ru
     assert "category  category   100 %  Hoodies" in lines
     assert "empty: size, barcode" in lines
     assert not any(line.startswith(("barcode", "size")) for line in lines)
+
+
+def test_products_that_a_shop_does_not_show_are_named_by_dry_run_and_run(run: Run, tmp_path: Path) -> None:
+    drafts = {5: "draft", 6: "archived"}
+    rows = [
+        {"Handle": f"pot-{n}", "Title": f"Pot {n}", "Variant SKU": f"s{n}", "Status": drafts.get(n, "active")}
+        for n in range(8)
+    ]
+    source = write_csv(tmp_path / "export.csv", [row | {"Image Src": "", "Variant Price": "5.00"} for row in rows])
+    for extra in (("--dry-run",), ()):
+        code, out, err = run("index", str(source), "--db", str(tmp_path / "db"), *extra)
+        (report,) = parse_json_lines(out)
+        assert code == 0
+        assert report["notes"] == [f"1 left out: products with status {status}" for status in drafts.values()]
+        assert [err.count(note) for note in report["notes"]] == [1, 1], err
