@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 from firstsight.indexer.formats.parsing.shop_fields import cell_text, count_notes, option_column, plain_header
@@ -18,7 +16,7 @@ from firstsight.indexer.formats.parsing.shopify_products import (
     code,
     variant_rows,
 )
-from firstsight.indexer.formats.source import BadRow, Row, Source
+from firstsight.indexer.formats.source import BadRow, Row, ShopExport
 
 _NAMES: Final = {
     "handle": ("handle", "url handle"),
@@ -51,38 +49,16 @@ _METAFIELD: Final = re.compile(r"(.+) \((?:product|variant)\.metafields\..+\)", 
 _OPTIONS: Final = (1, 2, 3)
 
 
-@dataclass(frozen=True)
-class ShopifyCsvSource:
-    """Rows of a product export, grouped by handle while they are read; one row per variant comes out.
+class ShopifyCsvSource(ShopExport):
+    """Rows of a product export, grouped by handle while they are read; one row per variant comes out."""
 
-    Args:
-        table: reader of the file.
-    """
-
-    table: Source
-    notes: list[str] = field(default_factory=list)
+    kind = "Shopify product export"
 
     @staticmethod
     def recognises(row: Row) -> bool:
         """Whether a table with the columns of this row is a product export."""
         names = {plain_header(name) for name in row}
         return "title" in names and bool(names & {"handle", "url handle"}) and bool(names & _MARKS)
-
-    @property
-    def name(self) -> str:
-        return self.table.name
-
-    @property
-    def format(self) -> str:
-        return f"Shopify product export ({self.table.format})"
-
-    @property
-    def place(self) -> str:
-        return self.table.place
-
-    @property
-    def root(self) -> Path:
-        return self.table.root
 
     def rows(self) -> Iterator[tuple[int, Row | BadRow]]:
         self.notes.clear()

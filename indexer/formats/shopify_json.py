@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 from firstsight.indexer.formats.parsing.shop_fields import cell_text, count_notes
@@ -17,7 +15,7 @@ from firstsight.indexer.formats.parsing.shopify_products import (
     code,
     variant_rows,
 )
-from firstsight.indexer.formats.source import BadRow, Row, Source
+from firstsight.indexer.formats.source import BadRow, Row, ShopExport
 
 Fields = Mapping[str, object]
 
@@ -26,17 +24,10 @@ _TYPE: Final = ("product_type", "productType", "type")
 _ADDRESSES: Final = ("src", "url", "originalSrc", "transformedSrc")
 
 
-@dataclass(frozen=True)
-class ShopifyJsonSource:
-    """Products with nested variants; one row per variant comes out.
+class ShopifyJsonSource(ShopExport):
+    """Products with nested variants; one row per variant comes out."""
 
-    Args:
-        products: reader of the file.
-    """
-
-    products: Source
-    place: str = "variant"
-    notes: list[str] = field(default_factory=list)
+    kind = "Shopify products"
 
     @staticmethod
     def recognises(row: Row) -> bool:
@@ -46,25 +37,17 @@ class ShopifyJsonSource:
         return named and bool(variants) and all(isinstance(variant, Mapping) for variant in variants)
 
     @property
-    def name(self) -> str:
-        return self.products.name
-
-    @property
-    def format(self) -> str:
-        return f"Shopify products ({self.products.format})"
-
-    @property
-    def root(self) -> Path:
-        return self.products.root
+    def place(self) -> str:
+        return "variant"
 
     def rows(self) -> Iterator[tuple[int, Row | BadRow]]:
         self.notes.clear()
         left_out: Counter[str] = Counter()
         number = 0
-        for place, row in self.products.rows():
+        for place, row in self.table.rows():
             if isinstance(row, BadRow):
                 number += 1
-                yield number, BadRow(f"{self.products.place} {place}: {row}")
+                yield number, BadRow(f"{self.table.place} {place}: {row}")
                 continue
             if reason := _hidden(row):
                 left_out[reason] += 1
@@ -72,7 +55,7 @@ class ShopifyJsonSource:
             for _, item in variant_rows(_product(row)):
                 number += 1
                 yield number, item
-        self.notes.extend([*self.products.notes, *count_notes(left_out)])
+        self.notes.extend([*self.table.notes, *count_notes(left_out)])
 
 
 def _hidden(row: Row) -> str | None:

@@ -8,8 +8,9 @@ the columns.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 from firstsight.media.embedded_medium import EmbeddedMedium as EmbeddedMedium
 
@@ -52,3 +53,33 @@ class Source(Protocol):
             CatalogError: the file cannot be read, apart from single rows.
         """
         ...
+
+
+@dataclass(frozen=True)
+class ShopExport:
+    """Base of readers that make items out of the rows of a shop's export.
+
+    Args:
+        table: reader of the file.
+    """
+
+    kind: ClassVar[str]  # name of the export, for messages
+
+    table: Source
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return self.table.name
+
+    @property
+    def format(self) -> str:
+        return f"{self.kind} ({self.table.format})"
+
+    @property
+    def place(self) -> str:
+        return self.table.place
+
+    @property
+    def root(self) -> Path:
+        return self.table.root

@@ -8,8 +8,6 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 from firstsight.indexer.formats.parsing.shop_fields import (
@@ -19,7 +17,7 @@ from firstsight.indexer.formats.parsing.shop_fields import (
     plain_header,
     price_text,
 )
-from firstsight.indexer.formats.source import BadRow, Row, Source
+from firstsight.indexer.formats.source import BadRow, Row, ShopExport
 
 _MARKS: Final = frozenset(
     {"regular price", "visibility in catalog", "is featured?", "short description", "attribute 1 name", "parent"}
@@ -43,38 +41,16 @@ _ESCAPED: Final = re.compile(r"'(?=[=+\-@\t\r])")
 Cells = dict[str, str]
 
 
-@dataclass(frozen=True)
-class WooCommerceSource:
-    """Rows of a product export. A variable product with variations in the file is no item of its own.
+class WooCommerceSource(ShopExport):
+    """Rows of a product export. A variable product with variations in the file is no item of its own."""
 
-    Args:
-        table: reader of the file.
-    """
-
-    table: Source
-    notes: list[str] = field(default_factory=list)
+    kind = "WooCommerce product export"
 
     @staticmethod
     def recognises(row: Row) -> bool:
         """Whether a table with the columns of this row is a product export, with English column names."""
         names = {plain_header(name) for name in row}
         return {"type", "sku", "name"} <= names and len(names & _MARKS) >= 2
-
-    @property
-    def name(self) -> str:
-        return self.table.name
-
-    @property
-    def format(self) -> str:
-        return f"WooCommerce product export ({self.table.format})"
-
-    @property
-    def place(self) -> str:
-        return self.table.place
-
-    @property
-    def root(self) -> Path:
-        return self.table.root
 
     def rows(self) -> Iterator[tuple[int, Row | BadRow]]:
         self.notes.clear()
