@@ -20,7 +20,7 @@ from pathlib import Path
 from firstsight.errors import CatalogError
 from firstsight.indexer.columns.catalog_options import FIELDS as FIELDS
 from firstsight.indexer.columns.catalog_options import KINDS as KINDS
-from firstsight.indexer.columns.catalog_options import KNOWN, MEDIA, PRICES, VARIANT_IDS
+from firstsight.indexer.columns.catalog_options import KNOWN, MEDIA, PRICES
 from firstsight.indexer.columns.catalog_options import TIMES as TIMES
 from firstsight.indexer.columns.catalog_options import CatalogOptions as CatalogOptions
 from firstsight.indexer.columns.catalog_options import ItemKind as ItemKind
@@ -41,6 +41,7 @@ from firstsight.indexer.row_reader import CatalogItem as CatalogItem
 from firstsight.indexer.row_reader import RowReader, placeholder_address
 from firstsight.indexer.variants import VariantRow, Variants
 from firstsight.storage.columns import ColumnKind, types_option
+from firstsight.storage.product_groups import VARIANT_IDS_COLUMN
 
 SHOWN_PROBLEMS = 10
 MAX_NO_PRICES = 0.05  # share of a price column's values that may be no prices; they are left empty
@@ -211,7 +212,7 @@ class Catalog:
         if self.plan.currency_from_price and "text" in {self.kinds.get(self.plan.shop_names[ours]) for ours in PRICES}:
             self.kinds.pop(self.plan.shop_names["currency"], None)
         if self.merged_rows:
-            self.kinds[VARIANT_IDS] = stored.get(VARIANT_IDS, "text")
+            self.kinds[VARIANT_IDS_COLUMN] = stored.get(VARIANT_IDS_COLUMN, "text")
 
     def _keep_text_prices(self, ours: str, name: str, stored: Mapping[str, ColumnKind]) -> None:
         """Keep the texts of a price column, because many of its values are no prices."""

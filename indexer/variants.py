@@ -21,11 +21,8 @@ from firstsight.indexer.columns.catalog_options import MEDIA, PRICES, VariantsMo
 from firstsight.indexer.columns.column_names import is_joined_name, is_variant_name
 from firstsight.indexer.columns.column_values import ColumnValue, as_text, as_utc
 from firstsight.indexer.row_reader import CatalogItem
+from firstsight.storage.product_groups import MAX_CHARACTERS, MAX_VALUES, VARIANT_IDS_COLUMN, limit_values
 
-MAX_VARIANT_VALUES: Final = 1_000
-"""Maximum number of values of variant columns, of all columns together."""
-
-_MAX_VALUE: Final = 80  # characters; no query names a longer value
 _KEPT_FROM_FIRST: Final = frozenset({"category", "currency", *PRICES})
 
 
@@ -88,16 +85,11 @@ class Variants:
             self._database.execute("INSERT OR IGNORE INTO embedded VALUES (?, ?)", (address, data))
 
     def columns(self) -> dict[str, tuple[str, ...]]:
-        """Columns that tell the items of products apart, with their values; at most `MAX_VARIANT_VALUES` in all."""
-        chosen = [
+        """Columns that tell the items of products apart, with their values; at most `MAX_VALUES` in all."""
+        chosen = {
             name for name, products in self._differing.items() if is_variant_name(name) or 2 * products >= self._several
-        ]
-        left, kept = MAX_VARIANT_VALUES, {}
-        by_size = sorted(chosen, key=lambda name: len(self._values[name]))
-        for number, name in enumerate(by_size):  # columns with few values keep all
-            kept[name] = tuple(self._values[name])[: left // (len(by_size) - number)]
-            left -= len(kept[name])
-        return {name: kept[name] for name in self._candidates if kept.get(name)}
+        }
+        return limit_values({name: tuple(self._values[name]) for name in self._candidates if name in chosen})
 
     def merged_ids(self) -> Iterator[list[str]]:
         """Yield the ids of rows that belong to an earlier item, at most 1,000 at a time."""
@@ -141,7 +133,7 @@ class Variants:
             name: _joined(name, [row.get(name) for row in rows]) for name in dict.fromkeys(n for r in rows for n in r)
         }
         columns.update(_cheapest(rows))
-        columns["variant_ids"] = json.dumps([item.item_id, *(item_id for item_id, _ in later)], ensure_ascii=False)
+        columns[VARIANT_IDS_COLUMN] = json.dumps([item.item_id, *(item_id for item_id, _ in later)], ensure_ascii=False)
         media: dict[str, tuple[str, ...]] = {}
         for name in MEDIA:
             added = (self._stored(uri, store_medium) for _, row in later for uri in row.get(name, ()))
@@ -187,9 +179,8 @@ class Variants:
         """Compare an item with the first item of its product; each product counts once per column."""
         shown = {name: told[name] for name in told if name in self._values}
         for name, text in shown.items():
-            if len(self._values[name]) < MAX_VARIANT_VALUES:
-                for value in text.split(", ") if "," in text and len(text) > _MAX_VALUE else [text]:
-                    self._values[name][value] = None
+            if len(self._values[name]) < MAX_VALUES:
+                self._values[name][text] = None
         found = self._one("SELECT told, differing FROM products WHERE group_id = ?", group)
         if found is None:
             self._database.execute("INSERT INTO products VALUES (?, ?, NULL)", (group, json.dumps(shown)))
@@ -229,7 +220,7 @@ def _short_text(value: object) -> str:
     if value is None or value != value or isinstance(value, list | tuple | dict | bytes):
         return ""
     text = as_text(value).strip()
-    return text if len(text) <= _MAX_VALUE else ""
+    return text if len(text) <= MAX_CHARACTERS else ""
 
 
 def _encode(value: object) -> object:

@@ -71,7 +71,7 @@ def note_variant_values(store: Store, variant_columns: Mapping[str, Sequence[str
     merged = {name: list(values) for name, values in known.variant_columns.items()}
     for name, values in variant_columns.items():
         merged.setdefault(name, []).extend(values)
-    limited = _limit({name: _distinct(values) for name, values in merged.items()})
+    limited = limit_values({name: _distinct(values) for name, values in merged.items()})
     if limited != known.variant_columns:
         stored = json.dumps(limited, ensure_ascii=False)
         change = {"path": GROUP_COLUMN, "metadata": {VARIANTS_KEY: stored}}
@@ -105,7 +105,8 @@ def _distinct(values: Sequence[str]) -> tuple[str, ...]:
     return tuple(first.values())
 
 
-def _limit(columns: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+def limit_values(columns: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Keep at most `MAX_VALUES` values of all columns together; columns with few values keep all of theirs."""
     left = MAX_VALUES
     kept = {}
     by_size = sorted(columns, key=lambda name: len(columns[name]))

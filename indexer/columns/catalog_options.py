@@ -27,9 +27,6 @@ SHOP_COLUMNS = ("group_id", *PRICES, "category", "currency")
 FIELDS = (*KNOWN, *SHOP_COLUMNS)
 """All names that a catalogue's column can be mapped to."""
 
-VARIANT_IDS = "variant_ids"
-"""Column of merged variants: JSON list of the ids of all variants that are one item."""
-
 
 @dataclass(frozen=True)
 class CatalogOptions:

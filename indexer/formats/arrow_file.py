@@ -33,19 +33,19 @@ class ArrowSource:
     def rows(self) -> Iterator[tuple[int, Row | BadRow]]:
         left_out = LeftOut()
         reader = BatchReader(left_out)
-        number = 0
         try:
-            for batch in self._batches():
-                # the file is untrusted: wrong offsets would be read outside the buffers
-                batch.validate(full=True)
-                for row in reader.rows(batch):
-                    number += 1
-                    yield number, row
+            yield from enumerate((row for batch in self._batches() for row in reader.rows(batch)), 1)
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
             raise CatalogError(f"{self.name}: not a readable Arrow file ({first_line(error)})") from None
         self.notes = left_out.notes()
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
+        for batch in self._read():
+            # the file is untrusted: wrong offsets would be read outside the buffers
+            batch.validate(full=True)
+            yield batch
+
+    def _read(self) -> Iterator[pa.RecordBatch]:
         with self.path.open("rb") as head:
             start = head.read(len(FILE_START))
         if not start:

@@ -33,7 +33,6 @@ class ParquetSource:
 
         left_out = LeftOut()
         reader = BatchReader(left_out)
-        number = 0
         try:
             # INT96 holds years up to 9999, of which nanoseconds would make wrong ones
             with pq.ParquetFile(
@@ -42,10 +41,8 @@ class ParquetSource:
                 check_column_names(file.schema_arrow, self.name)
                 groups = [file.metadata.row_group(place) for place in range(file.num_row_groups)]
                 size = min((rows_per_batch(group.num_rows, group.total_byte_size) for group in groups), default=1)
-                for batch in file.iter_batches(batch_size=size, use_threads=False):
-                    for row in reader.rows(batch):
-                        number += 1
-                        yield number, row
+                batches = file.iter_batches(batch_size=size, use_threads=False)
+                yield from enumerate((row for batch in batches for row in reader.rows(batch)), 1)
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
             raise CatalogError(f"{self.name}: not a readable Parquet file ({first_line(error)})") from None
         self.notes = left_out.notes()

@@ -54,12 +54,9 @@ class BatchSource:
     def rows(self) -> Iterator[tuple[int, Row | BadRow]]:
         left_out = LeftOut()
         reader = BatchReader(left_out)
-        number = 0
         try:
-            for batch in self._batches():
-                for row in reader.rows(batch):
-                    number += 1
-                    yield number, self._with_labels(row)
+            rows = (self._with_labels(row) for batch in self._batches() for row in reader.rows(batch))
+            yield from enumerate(rows, 1)
         except (pa.ArrowException, OSError) as error:
             raise CatalogError(f"{self.name} ({self.format}) cannot be read: {first_line(error)}") from error
         self.notes = left_out.notes()

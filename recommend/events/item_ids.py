@@ -9,10 +9,8 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from firstsight.storage.product_groups import VARIANT_IDS_COLUMN
 from firstsight.storage.store import Store
-
-VARIANT_IDS = "variant_ids"
-"""Column of `items`: JSON list of the ids of all variants that were merged into the item."""
 
 _BATCH = 10_000
 
@@ -51,9 +49,9 @@ class ItemIds:
 def _merged_variants(store: Store) -> tuple[_Texts, _Texts]:
     """(variants, items): two arrays of the same length, from items with the column `variant_ids`."""
     parts: list[tuple[_Texts, _Texts]] = []
-    if VARIANT_IDS in store.items.schema.names:
-        query = store.items.search().select(["item_id", VARIANT_IDS]).where(f"{VARIANT_IDS} IS NOT NULL").limit(None)
-        for batch in query.to_batches(_BATCH):
+    if VARIANT_IDS_COLUMN in store.items.schema.names:
+        query = store.items.search().select(["item_id", VARIANT_IDS_COLUMN])
+        for batch in query.where(f"{VARIANT_IDS_COLUMN} IS NOT NULL").limit(None).to_batches(_BATCH):
             pairs = list(_pairs(batch))
             parts.append(
                 (
@@ -69,7 +67,7 @@ def _merged_variants(store: Store) -> tuple[_Texts, _Texts]:
 
 
 def _pairs(batch: pa.RecordBatch) -> Iterator[tuple[str, str]]:
-    for item_id, text in zip(batch["item_id"].to_pylist(), batch[VARIANT_IDS].to_pylist(), strict=True):
+    for item_id, text in zip(batch["item_id"].to_pylist(), batch[VARIANT_IDS_COLUMN].to_pylist(), strict=True):
         try:
             variants = json.loads(str(text))
         except (ValueError, RecursionError):  # a column of the catalogue that only has the same name
