@@ -15,7 +15,7 @@ from pathlib import Path
 
 import firstsight
 from benchmarks.interaction_logs import EventLog, amazon_industrial, movielens
-from firstsight.indexer.catalog import CatalogOptions
+from firstsight.indexer.columns.catalog_options import CatalogOptions
 from firstsight.recommend.evaluation.item_links import read_links
 from firstsight.recommend.evaluation.link_evaluation import evaluate_links
 from firstsight.recommend.evaluation.recommender_evaluation import PROTOCOLS, ProtocolReport, evaluate_recommenders

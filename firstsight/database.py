@@ -23,7 +23,7 @@ from firstsight.api.status import ColumnStatus, Status
 from firstsight.api.watching import WatchingPart
 from firstsight.encoders.base import ImageInput
 from firstsight.errors import FirstsightError, QueryError
-from firstsight.indexer.catalog import TIMES
+from firstsight.indexer.columns.catalog_options import TIMES
 from firstsight.media.stored_media import open_address
 from firstsight.retrieval.query import NO_COLLAPSE, Query
 from firstsight.retrieval.rerank.reranker import choose_rerankers

@@ -14,8 +14,8 @@ from PIL.Image import Image
 
 from firstsight.encoders.base import Vector, unit
 from firstsight.errors import MediaError
-from firstsight.indexer.catalog import CatalogItem
 from firstsight.indexer.index_settings import IndexSettings
+from firstsight.indexer.row_reader import CatalogItem
 from firstsight.media.fetch.addresses import change_stamp
 from firstsight.media.policy import MediaPolicy
 from firstsight.storage.tables import Failure, Part

@@ -18,27 +18,18 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from firstsight.errors import CatalogError
-from firstsight.indexer.columns.catalog_options import FIELDS as FIELDS
-from firstsight.indexer.columns.catalog_options import KINDS as KINDS
-from firstsight.indexer.columns.catalog_options import KNOWN, MEDIA, PRICES
-from firstsight.indexer.columns.catalog_options import TIMES as TIMES
-from firstsight.indexer.columns.catalog_options import CatalogOptions as CatalogOptions
-from firstsight.indexer.columns.catalog_options import ItemKind as ItemKind
+from firstsight.indexer.columns.catalog_options import KNOWN, MEDIA, PRICES, CatalogOptions
 from firstsight.indexer.columns.column_plan import ColumnPlan, ColumnUse
 from firstsight.indexer.columns.column_types import ColumnTypes
 from firstsight.indexer.columns.column_values import ColumnValue, WrongKindError
 from firstsight.indexer.columns.make_plan import make_plan
 from firstsight.indexer.columns.mapping_text import format_mapping, format_names, near
-from firstsight.indexer.columns.mapping_text import parse_mapping as parse_mapping
 from firstsight.indexer.columns.media_values import MediaFinder
 from firstsight.indexer.columns.row_values import shorten
 from firstsight.indexer.columns.sample import is_empty, sample_of, take_rows
-from firstsight.indexer.columns.stored_names import CONTROL_CHARACTERS as CONTROL_CHARACTERS
 from firstsight.indexer.columns.unused_media import MediaColumns
 from firstsight.indexer.formats.source import BadRow, Row, Source
-from firstsight.indexer.row_reader import MAX_ID as MAX_ID
-from firstsight.indexer.row_reader import CatalogItem as CatalogItem
-from firstsight.indexer.row_reader import RowReader, placeholder_address
+from firstsight.indexer.row_reader import CatalogItem, RowReader, placeholder_address
 from firstsight.indexer.variants import VariantRow, Variants
 from firstsight.storage.columns import ColumnKind, types_option
 from firstsight.storage.product_groups import VARIANT_IDS_COLUMN

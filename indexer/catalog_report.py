@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from firstsight.indexer.catalog import Catalog, CatalogItem
+from firstsight.indexer.catalog import Catalog
 from firstsight.indexer.columns.column_plan import ColumnUse
 from firstsight.indexer.columns.column_types import TypeChange
 from firstsight.indexer.columns.unused_media import UnusedMedia
 from firstsight.indexer.index_report import IndexReport
+from firstsight.indexer.row_reader import CatalogItem
 from firstsight.storage.product_groups import GROUP_COLUMN, note_variant_values
 from firstsight.storage.store import Store
 

@@ -28,7 +28,7 @@ from firstsight.encoders.base import Encoder
 from firstsight.encoders.isolation import try_images, try_texts
 from firstsight.errors import MediaError, StoreError
 from firstsight.indexer.assembly import LoadedPicture, PendingItem, catalog_row, encode_digest, row_digest
-from firstsight.indexer.catalog import Catalog, CatalogItem, catalog_root
+from firstsight.indexer.catalog import Catalog, catalog_root
 from firstsight.indexer.catalog_report import count_stored_variants, describe_catalog, note_variants
 from firstsight.indexer.formats.folder import FolderSource
 from firstsight.indexer.index_report import Counts, IndexReport
@@ -36,6 +36,7 @@ from firstsight.indexer.index_settings import IndexSettings
 from firstsight.indexer.media_loading.changed_media import ChangedMedia
 from firstsight.indexer.media_loading.media_loader import MediaJob, MediaLoader
 from firstsight.indexer.media_loading.shared_media import EncodedMedium, MediaUse, SharedMedia
+from firstsight.indexer.row_reader import CatalogItem
 from firstsight.indexer.stored_media_cleanup import UnusedMedia
 from firstsight.media.fetch.addresses import change_stamp
 from firstsight.media.policy import MediaPolicy

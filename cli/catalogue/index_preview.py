@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from firstsight.cli.output import print_json_lines, print_message
 
 if TYPE_CHECKING:
-    from firstsight.indexer.catalog import CatalogItem
     from firstsight.indexer.catalog_report import CatalogPreview
     from firstsight.indexer.columns.column_plan import ColumnUse
+    from firstsight.indexer.row_reader import CatalogItem
 
 _SHOWN_EXAMPLE = 36  # characters
 _SHOWN_VALUE = 100  # characters

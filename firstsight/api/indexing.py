@@ -11,8 +11,9 @@ from typing import Any
 
 from firstsight.api.semantic_ids import SemanticIdsPart
 from firstsight.errors import CatalogError
-from firstsight.indexer.catalog import Catalog, CatalogOptions, catalog_root, check_catalog
+from firstsight.indexer.catalog import Catalog, catalog_root, check_catalog
 from firstsight.indexer.catalog_report import CatalogPreview, preview_catalog
+from firstsight.indexer.columns.catalog_options import CatalogOptions
 from firstsight.indexer.formats.opening import open_source
 from firstsight.indexer.formats.source import MEMORY, STDIN, Source
 from firstsight.indexer.index_report import Counts, IndexReport

@@ -8,8 +8,8 @@ from queue import SimpleQueue
 from typing import Final, TypeAlias
 
 from firstsight.errors import MediaError
-from firstsight.indexer.catalog import CatalogItem
 from firstsight.indexer.media_loading.fetch_queue import BufferedBytes, FetchQueue
+from firstsight.indexer.row_reader import CatalogItem
 from firstsight.media.fetch.addresses import host_of
 from firstsight.media.policy import MediaPolicy
 from firstsight.storage.store import Store

@@ -6,8 +6,9 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from firstsight.indexer.catalog import CONTROL_CHARACTERS, MAX_ID
 from firstsight.indexer.columns.column_values import as_text
+from firstsight.indexer.columns.stored_names import CONTROL_CHARACTERS
+from firstsight.indexer.row_reader import MAX_ID
 from firstsight.recommend.events.column_names import SYNONYMS
 from firstsight.recommend.events.event_times import RefusedRow, number_of
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vector
-from firstsight.indexer.catalog import KINDS
+from firstsight.indexer.columns.catalog_options import KINDS
 from firstsight.retrieval.ranking.candidates import Candidate
 from firstsight.storage.store import Store
 

@@ -15,8 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from firstsight.errors import CatalogError
-from firstsight.indexer.catalog import Catalog, CatalogItem, CatalogOptions, catalog_root, check_catalog, parse_mapping
+from firstsight.indexer.catalog import Catalog, catalog_root, check_catalog
+from firstsight.indexer.columns.catalog_options import CatalogOptions
+from firstsight.indexer.columns.mapping_text import parse_mapping
 from firstsight.indexer.formats.opening import open_source
+from firstsight.indexer.row_reader import CatalogItem
 from firstsight.storage.columns import ColumnKind
 from tests.indexer.shop import write_jsonl
 

@@ -19,7 +19,7 @@ from PIL import Image
 import firstsight
 from firstsight.encoders.base import Encoder
 from firstsight.errors import CatalogError
-from firstsight.indexer import catalog
+from firstsight.indexer import row_reader
 from firstsight.indexer.formats import folder as folder_module
 from firstsight.indexer.formats.folder import FolderSource
 from firstsight.indexer.formats.source import BadRow
@@ -257,7 +257,7 @@ def test_names_that_cannot_be_ids_are_left_out_and_named(tmp_path: Path) -> None
     assert "1 left out as files with control characters in their name: b\N{REPLACEMENT CHARACTER}c.jpg" in notes[0]
     assert r"1 left out as files whose name is not UTF-8: b'caf\xe9.jpg'; rename them" in notes
     assert any("more than 512 characters" in note for note in notes)
-    assert folder_module.MAX_PATH == catalog.MAX_ID
+    assert folder_module.MAX_PATH == row_reader.MAX_ID
 
 
 # ---- catalogues in the folder

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from firstsight.indexer.assembly import encode_digest
-from firstsight.indexer.catalog import CatalogItem
 from firstsight.indexer.index_settings import IndexSettings
+from firstsight.indexer.row_reader import CatalogItem
 from firstsight.indexer.run_recipe import Recipe
 from firstsight.media.policy import MediaPolicy
 from tests.cli.calling import call_in_process

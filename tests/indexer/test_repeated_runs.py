@@ -11,7 +11,7 @@ import pytest
 
 import firstsight
 from firstsight.errors import CatalogError
-from firstsight.indexer.catalog import CatalogOptions
+from firstsight.indexer.columns.catalog_options import CatalogOptions
 from firstsight.indexer.index_settings import IndexSettings
 from tests.indexer.shop import (
     ColourEncoder,

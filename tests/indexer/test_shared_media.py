@@ -14,10 +14,10 @@ import firstsight
 from firstsight.errors import MediaError
 from firstsight.indexer import pipeline
 from firstsight.indexer.assembly import LoadedPicture, PendingItem, PictureInfo
-from firstsight.indexer.catalog import CatalogItem
 from firstsight.indexer.index_settings import IndexSettings
 from firstsight.indexer.media_loading import shared_media
 from firstsight.indexer.media_loading.shared_media import EncodedMedium, MediaUse, SharedMedia
+from firstsight.indexer.row_reader import CatalogItem
 from firstsight.media.policy import MediaPolicy
 from tests.indexer.shop import ColourEncoder, assert_same, contents, failures, index, picture, write_jsonl
 from tests.media.conftest import Server

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import firstsight
-from firstsight.indexer.catalog import CatalogOptions
+from firstsight.indexer.columns.catalog_options import CatalogOptions
 from firstsight.retrieval.query import Query
 from firstsight.storage.product_groups import note_variant_values
 from firstsight.storage.store import Store

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from firstsight.indexer.catalog import Catalog, CatalogOptions, check_catalog
+from firstsight.indexer.catalog import Catalog, check_catalog
+from firstsight.indexer.columns.catalog_options import CatalogOptions
 from firstsight.indexer.formats.opening import open_source
 from firstsight.storage.columns import ColumnKind
 from tests.indexer.shop import write_jsonl

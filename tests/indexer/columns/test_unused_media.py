@@ -15,8 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import firstsight
-from firstsight.indexer.catalog import CatalogOptions, check_catalog, parse_mapping
+from firstsight.indexer.catalog import check_catalog
+from firstsight.indexer.columns.catalog_options import CatalogOptions
 from firstsight.indexer.columns.column_names import looks_like_pictures
+from firstsight.indexer.columns.mapping_text import parse_mapping
 from firstsight.indexer.columns.unused_media import UnusedMedia
 from firstsight.indexer.formats.opening import open_source
 from tests.indexer.shop import ColourEncoder, index, make_shop, picture, write_csv, write_jsonl

@@ -11,8 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import firstsight
-from firstsight.indexer.catalog import CatalogItem, CatalogOptions, check_catalog
+from firstsight.indexer.catalog import check_catalog
+from firstsight.indexer.columns.catalog_options import CatalogOptions
 from firstsight.indexer.formats.source import BadRow, EmbeddedMedium
+from firstsight.indexer.row_reader import CatalogItem
 from firstsight.storage.product_groups import read_product_groups
 from firstsight.storage.store import Store
 from tests.indexer.columns.conftest import Check

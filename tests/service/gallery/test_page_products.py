@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 from playwright.sync_api import Page, expect
 
-from firstsight.indexer.catalog import CatalogOptions
+from firstsight.indexer.columns.catalog_options import CatalogOptions
 from firstsight.service.service_settings import ServiceSettings
 from firstsight.storage.product_groups import note_variant_values
 from firstsight.storage.store import Store
