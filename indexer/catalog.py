@@ -25,6 +25,7 @@ from firstsight.indexer.columns.column_values import ColumnValue, WrongKindError
 from firstsight.indexer.columns.make_plan import make_plan
 from firstsight.indexer.columns.mapping_text import format_mapping, format_names, near
 from firstsight.indexer.columns.media_values import MediaFinder
+from firstsight.indexer.columns.prices import MAX_NO_PRICES
 from firstsight.indexer.columns.row_values import shorten
 from firstsight.indexer.columns.sample import is_empty, sample_of, take_rows
 from firstsight.indexer.columns.unused_media import MediaColumns
@@ -35,7 +36,6 @@ from firstsight.storage.columns import ColumnKind, types_option
 from firstsight.storage.product_groups import VARIANT_IDS_COLUMN
 
 SHOWN_PROBLEMS = 10
-MAX_NO_PRICES = 0.05  # share of a price column's values that may be no prices; they are left empty
 _SHOWN_COLUMNS = 40  # in a message
 _NO_ID = "Add a column id with a different value in each row, or name the column that has one with --map item_id=COLUMN"
 

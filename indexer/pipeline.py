@@ -37,7 +37,7 @@ from firstsight.indexer.media_loading.changed_media import ChangedMedia
 from firstsight.indexer.media_loading.media_loader import MediaJob, MediaLoader
 from firstsight.indexer.media_loading.shared_media import EncodedMedium, MediaUse, SharedMedia
 from firstsight.indexer.row_reader import CatalogItem
-from firstsight.indexer.stored_media_cleanup import UnusedMedia
+from firstsight.indexer.stored_media_cleanup import UnusedStoredMedia
 from firstsight.media.fetch.addresses import change_stamp
 from firstsight.media.policy import MediaPolicy
 from firstsight.storage.indexes.upkeep import RunUpkeep
@@ -99,7 +99,7 @@ class IndexRun:
         self._keep_ids = False
         self._stored_variants = 0
         self._encoded_ids: set[str] = set()
-        self._unused_media = UnusedMedia(store)
+        self._unused_media = UnusedStoredMedia(store)
 
     def run(
         self, recorded_settings: dict[str, Any], *, prune: bool = False, warn_duplicates: bool = False

@@ -50,7 +50,7 @@ def remove_unused_media(store: Store, among: set[str] | None = None) -> int:
     return remove_unused(media_location(store.uri), used, among)
 
 
-class UnusedMedia:
+class UnusedStoredMedia:
     """Stored media that the items of a run had before; removed at its end, when all rows are written."""
 
     def __init__(self, store: Store) -> None:

@@ -27,7 +27,7 @@ from firstsight.indexer.columns.column_names import is_variant_name, key_of, ran
 from firstsight.indexer.columns.column_plan import ColumnPlan
 from firstsight.indexer.columns.media_plan import EVENLY_FILLED, choose_media
 from firstsight.indexer.columns.media_values import MediaFinder
-from firstsight.indexer.columns.prices import NoPriceError, decimal_mark, parse_price
+from firstsight.indexer.columns.prices import MAX_NO_PRICES, NoPriceError, decimal_mark, parse_price
 from firstsight.indexer.columns.row_values import as_group, name_in
 from firstsight.indexer.columns.sample import ColumnSample, Sample
 
@@ -35,9 +35,6 @@ from firstsight.indexer.columns.sample import ColumnSample, Sample
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
-
-_FEW: Final = 0.05
-"""Share of the values of a price column that may be no prices."""
 
 _MOSTLY_UNIQUE: Final = 0.9
 """Share of different values of an id column with mistakes in single rows."""
@@ -326,7 +323,7 @@ def _no_prices(column: ColumnSample) -> str:
             parse_price(value, mark)
         except NoPriceError as error:
             reasons.append(str(error))
-    return reasons[0] if len(reasons) > _FEW * len(column.values) else ""
+    return reasons[0] if len(reasons) > MAX_NO_PRICES * len(column.values) else ""
 
 
 def _no_currency(column: ColumnSample) -> str:

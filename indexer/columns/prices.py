@@ -14,6 +14,9 @@ from firstsight.indexer.columns.html_text import as_plain_line
 
 DecimalMark = Literal[".", ","]
 
+MAX_NO_PRICES: Final = 0.05
+"""Share of the values of a price column that may be no prices; they are left empty."""
+
 FREE: Final = frozenset({"free", "gratis", "kostenlos", "gratuit", "gratuito", "umsonst"})
 """Texts that mean a price of 0."""
 

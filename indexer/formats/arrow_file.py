@@ -15,7 +15,6 @@ from firstsight.indexer.formats.arrow.left_out import LeftOut
 from firstsight.indexer.formats.source import BadRow, Row
 
 FILE_START: Final = b"ARROW1\x00\x00"
-STREAM_START: Final = b"\xff\xff\xff\xff"
 _FEATHER_1: Final = b"FEA1"
 
 
