@@ -271,7 +271,7 @@ class IndexingPart(SemanticIdsPart):
 
     def _recorded_settings(self, recipe: Recipe) -> dict[str, Any]:
         """Settings that a run stores for its repetition."""
-        return recipe.as_dict() | {"runtime": getattr(self.encoder, "runtime", "")}
+        return recipe.to_dict() | {"runtime": getattr(self.encoder, "runtime", "")}
 
     def _make_run(self, store: Store, catalog: Catalog, recipe: Recipe, **options: Any) -> IndexRun:
         policy = replace(

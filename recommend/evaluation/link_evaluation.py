@@ -47,7 +47,7 @@ class LinkReport:
     candidates: int  # groups that are ranked for each query
     models: tuple[LinkFigures, ...]
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The report as JSON fields."""
         return {
             "kind": self.kind,

@@ -79,7 +79,7 @@ class Task:
         """The mode with the highest mean NDCG@k; the first one of a tie."""
         return max(self.modes, key=lambda report: report.means["ndcg"])
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the figures as plain values for JSON, without the single queries."""
         return {
             "task": self.name,
