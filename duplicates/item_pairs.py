@@ -22,13 +22,14 @@ from firstsight.duplicates.video_alignment import MIN_SHARE, Alignment, Frames, 
 from firstsight.duplicates.view_pairs import PictureViews, ViewPairs, find_view_pairs
 from firstsight.errors import QueryError
 from firstsight.media.fingerprints import MAX_DISTANCE
+from firstsight.records import Record
 from firstsight.storage.store import Store
 
 _FREQUENCY_TOLERANCE = 4.0
 
 
 @dataclass(frozen=True)
-class DuplicateSettings:
+class DuplicateSettings(Record):
     """Thresholds for two pictures to count as the same.
 
     Either `max_distance` and `min_cosine` must both hold, or `near_distance` and `near_cosine`.
@@ -53,7 +54,7 @@ class DuplicateSettings:
 
 
 @dataclass(frozen=True)
-class DuplicateEvidence:
+class DuplicateEvidence(Record):
     """The reason why two items are near-duplicates: their two most similar views, and the shared part.
 
     `view_id` and `time_s` belong to the item that holds this evidence; the fields named `other_…` belong to the item
@@ -83,7 +84,7 @@ class DuplicateEvidence:
 
 
 @dataclass(frozen=True)
-class DuplicatePair:
+class DuplicatePair(Record):
     """Two near-duplicate items, with the evidence from the side of `item_id`."""
 
     item_id: str

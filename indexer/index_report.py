@@ -8,10 +8,11 @@ from firstsight.duplicates.item_pairs import DuplicatePair
 from firstsight.indexer.columns.column_plan import ColumnUse
 from firstsight.indexer.columns.column_types import TypeChange
 from firstsight.indexer.columns.unused_media import UnusedMedia
+from firstsight.records import Record
 
 
 @dataclass
-class Counts:
+class Counts(Record):
     """Progress of an index run."""
 
     total: int = 0  # items to check
@@ -40,7 +41,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class IndexReport:
+class IndexReport(Record):
     """Result of an index run."""
 
     run_id: str

@@ -24,6 +24,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, cast
 
+from firstsight.records import Record
 from firstsight.storage import tables
 from firstsight.storage.layout import store_layout
 from firstsight.storage.table_store import TableStore
@@ -48,7 +49,7 @@ STEPS = (
 
 
 @dataclass(frozen=True)
-class Change:
+class Change(Record):
     """One change that a step makes to a database."""
 
     does: str  # one sentence in the imperative
@@ -58,7 +59,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class UpgradeReport:
+class UpgradeReport(Record):
     """Result of an upgrade, or the plan of a dry run."""
 
     db: str

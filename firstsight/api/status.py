@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from firstsight.encoders.base import EncoderSpec
+from firstsight.records import Record
 from firstsight.storage.columns import ColumnKind
 from firstsight.storage.indexes.upkeep import TableState
 
 
 @dataclass(frozen=True)
-class ColumnStatus:
+class ColumnStatus(Record):
     """A column that filters can use."""
 
     name: str
@@ -20,7 +21,7 @@ class ColumnStatus:
 
 
 @dataclass(frozen=True)
-class Status:
+class Status(Record):
     """Contents and history of a database."""
 
     db: str

@@ -12,6 +12,7 @@ from firstsight.errors import CatalogError, QueryError
 from firstsight.indexer.formats.opening import open_source
 from firstsight.indexer.formats.source import BadRow
 from firstsight.recommend.items import ItemSpace, Places
+from firstsight.records import Record
 from firstsight.storage.store import Store
 
 COLUMNS = (("from", "to"), ("item_id", "linked_item_id"), ("parent", "linked_parent"))
@@ -19,7 +20,7 @@ COLUMNS = (("from", "to"), ("item_id", "linked_item_id"), ("parent", "linked_par
 
 
 @dataclass(frozen=True)
-class Links:
+class Links(Record):
     """Links between groups of items; without a column for groups, every item is its own group.
 
     Attributes:

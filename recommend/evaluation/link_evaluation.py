@@ -14,13 +14,14 @@ from firstsight.recommend.evaluation import measures
 from firstsight.recommend.evaluation.item_links import Links
 from firstsight.recommend.evaluation.measures import Difference
 from firstsight.recommend.items import ItemSpace, Places
+from firstsight.records import Record
 
 ALL_KINDS = "all"
 _QUERIES = 256
 
 
 @dataclass(frozen=True)
-class LinkFigures:
+class LinkFigures(Record):
     """Figures of one ranking of similar items, for one kind of link.
 
     Attributes:
@@ -37,7 +38,7 @@ class LinkFigures:
 
 
 @dataclass(frozen=True)
-class LinkReport:
+class LinkReport(Record):
     """All rankings for one kind of link."""
 
     kind: str

@@ -8,10 +8,11 @@ from typing import Any
 
 from firstsight.recommend.events.event_columns import EventColumns
 from firstsight.recommend.events.event_rows import Event
+from firstsight.records import Record
 
 
 @dataclass
-class AddedEvents:
+class AddedEvents(Record):
     """Result of adding a file of events.
 
     Attributes:
@@ -49,7 +50,7 @@ class AddedEvents:
 
 
 @dataclass(frozen=True)
-class EventsPreview:
+class EventsPreview(Record):
     """Preview of a file of events, from its first rows; nothing is written.
 
     Attributes:
@@ -83,7 +84,7 @@ class EventsPreview:
 
 
 @dataclass(frozen=True)
-class EventsStatus:
+class EventsStatus(Record):
     """Counts of the event log."""
 
     events: int

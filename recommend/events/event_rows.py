@@ -11,13 +11,14 @@ from firstsight.indexer.columns.stored_names import CONTROL_CHARACTERS
 from firstsight.indexer.row_reader import MAX_ID
 from firstsight.recommend.events.column_names import SYNONYMS
 from firstsight.recommend.events.event_times import RefusedRow, number_of
+from firstsight.records import Record
 
 MAX_WEIGHT = 1e6
 """Higher than any scale in use: a larger weight is a price or an id in the wrong column."""
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class Event(Record):
     """One event as it is stored."""
 
     user_id: str

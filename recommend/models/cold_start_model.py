@@ -26,6 +26,7 @@ from firstsight.recommend.models.blend_selection import check_enough_events, cho
 from firstsight.recommend.models.cold_factors import add_cold_factors
 from firstsight.recommend.models.collaborative import Factors, fit_factors, gram_of
 from firstsight.recommend.models.text_vectors import WordSpace, content_vectors, read_texts
+from firstsight.records import Record
 from firstsight.storage.store import Store
 from firstsight.storage.tables import TIME
 
@@ -59,7 +60,7 @@ SHELF_SPEC: ShelfSpec[dict[str, Any]] = ShelfSpec(
 
 
 @dataclass(frozen=True)
-class ColdStartVersion:
+class ColdStartVersion(Record):
     """One fitted model, as a list shows it.
 
     Attributes:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from firstsight.errors import QueryError, StoreError
 from firstsight.recommend.semantic_ids.codebooks import Codebooks
 from firstsight.recommend.semantic_ids.codes import Codes
+from firstsight.records import Record
 from firstsight.storage.semantic_id_table import (
     CODEBOOKS_SCHEMA,
     CODEBOOKS_TABLE,
@@ -31,7 +32,7 @@ ARRAYS = ("means", "axes", "centroids")
 
 
 @dataclass(frozen=True)
-class SemanticIdVersion:
+class SemanticIdVersion(Record):
     """One fit of the codebooks, with counts of its IDs.
 
     Attributes:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from firstsight.encoders.base import Vectors
 from firstsight.errors import OptionalDependencyError, QueryError
 from firstsight.media.stored_media import open_address
+from firstsight.records import Record
 from firstsight.retrieval.pages.map_colouring import Colouring, make_colourings, short_text
 from firstsight.retrieval.results import locate
 from firstsight.storage.store import Store
@@ -39,7 +40,7 @@ HIDDEN_FIELDS = HIDDEN_COLUMNS | {"item_id", "title", "text"}
 
 
 @dataclass(frozen=True)
-class Point:
+class Point(Record):
     """One item on the map."""
 
     item_id: str
@@ -51,7 +52,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class SpaceMap:
+class SpaceMap(Record):
     """Items in two dimensions."""
 
     points: tuple[Point, ...]
