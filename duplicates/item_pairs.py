@@ -12,7 +12,7 @@ the rarest picture of its item.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -78,7 +78,7 @@ class DuplicateEvidence(Record):
         """The evidence as plain values for JSON. Fields without a value are left out."""
         return {
             name: round(value, 4) if isinstance(value, float) else value
-            for name, value in asdict(self).items()
+            for name, value in super().to_dict().items()
             if value is not None
         }
 
@@ -90,6 +90,10 @@ class DuplicatePair(Record):
     item_id: str
     other_id: str
     evidence: DuplicateEvidence
+
+    def to_dict(self) -> dict[str, Any]:
+        """The pair as plain values for JSON, with the fields of its evidence."""
+        return {"item_id": self.item_id, "other_id": self.other_id, **self.evidence.to_dict()}
 
     def swapped(self) -> DuplicatePair:
         """The same pair, with the evidence from the side of the other item."""

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, overload
-
-import numpy as np
 
 from firstsight.api.cold_start import ColdStartPart
 from firstsight.api.events import EventsPart
@@ -19,18 +16,16 @@ from firstsight.api.maintenance import MaintenancePart
 from firstsight.api.recommendation_evaluation import RecommendationEvaluationPart
 from firstsight.api.recommendations import RecommendationsPart
 from firstsight.api.rerankers import RerankersPart
-from firstsight.api.status import ColumnStatus, Status
+from firstsight.api.status import Status, read_status
 from firstsight.api.watching import WatchingPart
 from firstsight.encoders.base import ImageInput
 from firstsight.errors import FirstsightError, QueryError
-from firstsight.indexer.columns.catalog_options import TIMES
-from firstsight.media.stored_media import open_address
 from firstsight.retrieval.query import NO_COLLAPSE, Query
 from firstsight.retrieval.rerank.reranker import choose_rerankers
 from firstsight.retrieval.reranker_store import find_version, versions_to_evaluate
-from firstsight.retrieval.results import SearchResults, locate
+from firstsight.retrieval.results import SearchResults
 from firstsight.retrieval.search import search_many
-from firstsight.storage.indexes.upkeep import table_state
+from firstsight.retrieval.stored_items import Failure, Item, choose_pictures, read_failures, read_item
 from firstsight.storage.snapshots import make_token, name_snapshot, open_snapshot, parse_rerankers
 
 if TYPE_CHECKING:
@@ -162,35 +157,14 @@ class Database(
                 answers[n] = answer if store is newest else _drop_hidden_results(newest, queries[n], answer)
         return [answer for answer in answers if answer is not None]
 
-    def get(self, item_id: str) -> dict[str, Any]:
-        """Read an item.
-
-        Returns:
-            A dictionary with item_id, kind, title, text, times, `vector`, the catalogue's own `columns`, and `views`.
-            `vector` is (dim,) float32 of unit length, or None if nothing could be encoded. Each view has view_id, part,
-            uri, time_s, start_s and end_s of its shot, the PDQ `fingerprint` of its picture in hexadecimal digits, and
-            its unit vector.
+    def get(self, item_id: str) -> Item:
+        """Read an item with its views and vectors.
 
         Raises:
             QueryError: there is no such item.
             MissingDatabaseError: there is no database.
         """
-        store = self._open()
-        row = store.item_rows([item_id]).get(item_id)
-        if row is None:
-            raise QueryError(f"there is no item {item_id!r} in {self.uri}")
-        views = sorted(store.view_rows([item_id]).to_pylist(), key=lambda view: _numbers_by_value(view["view_id"]))
-        for view in views:
-            view["fingerprint"] = view["fingerprint"].hex() if view.get("fingerprint") else None
-            view["uri"] = locate(open_address(view["uri"], self.uri), row["catalog_dir"]) if view["uri"] else None
-            view["vector"] = np.asarray(view["vector"], dtype=np.float32)
-        vector = None if row["vector"] is None else np.asarray(row["vector"], dtype=np.float32)
-        return {
-            **{name: row[name] for name in ("item_id", "kind", "title", "text", *TIMES, "indexed_at")},
-            "columns": {name: row[name] for name in store.column_kinds()},
-            "vector": vector,
-            "views": views,
-        }
+        return read_item(self._open(), item_id)
 
     def count(self) -> int:
         """Count the items."""
@@ -210,37 +184,18 @@ class Database(
         Returns:
             item_id to view_id; items without pictures are left out.
         """
-        views = self._open().view_rows(item_ids).select(["item_id", "view_id", "part"]).to_pylist()
-        shown = [view for view in views if view["part"] != "title"]
-        shown.sort(key=lambda view: (view["part"] != "image", _numbers_by_value(view["view_id"])), reverse=True)
-        return {view["item_id"]: view["view_id"] for view in shown}
+        return choose_pictures(self._open(), item_ids)
 
-    def failures(self) -> list[dict[str, Any]]:
-        """List the media that could not be used: item_id, uri, stage, reason, message, attempts, last_seen."""
-        return [
-            {name: value for name, value in row.items() if name not in {"failure_id", "run_id"}}
-            for row in self._open().failure_rows()
-        ]
+    def failures(self) -> list[Failure]:
+        """List the media that could not be used, sorted by item and address."""
+        return read_failures(self._open())
 
     def status(self) -> Status:
         """Read the contents of the database, and its history of runs.
 
         It counts the empty values, which reads all columns but the vectors: 0.1 s for 17 columns of 100,000 items.
         """
-        store = self._open()
-        runs = store.run_rows()
-        return Status(
-            db=self.uri,
-            layout=store.layout,
-            encoder=store.spec,
-            items=store.items.count_rows(),
-            views=store.views.count_rows(),
-            failures=store.failures.count_rows(),
-            columns=tuple(ColumnStatus(*column) for column in store.column_states()),
-            runs=tuple(run for run in runs if run["settings"].get("kind") in {None, "watch"}),
-            tables=tuple(table_state(table) for table in (store.items, store.views)),
-            upkeep=tuple(run for run in runs if run["settings"].get("kind") == "optimize"),
-        )
+        return read_status(self._open())
 
     def duplicates(
         self, *, items: Sequence[str] | None = None, collapse: str | None = None, **settings: Any
@@ -322,11 +277,6 @@ class Database(
         from firstsight.retrieval.pages.space_map import space_map
 
         return space_map(self._open(), **options)
-
-
-def _numbers_by_value(view_id: str) -> list[tuple[int, str]]:
-    """Sort key that puts the tenth frame after the second."""
-    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"([0-9]+)", view_id)]
 
 
 def _stored_ids(store: Store, item_ids: Sequence[str]) -> set[str]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 RecordT = TypeVar("RecordT", bound="Record")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a subclass compares its own fields, or with eq=False is equal to itself alone
 class Record:
     """A result: a frozen dataclass."""
 
@@ -41,7 +41,7 @@ class Record:
         return tuple(field.name for field in fields(cls))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RecordList(Record, Sequence[RecordT]):
     """A sequence of records with facts about the whole.
 
@@ -108,8 +108,12 @@ def plain_value(value: object) -> Any:
         return value.hex()
     if isinstance(value, PurePath):
         return str(value)
-    if hasattr(value, "tolist"):  # an array or a number of numpy, which is slow to import
-        return plain_value(value.tolist())
+    if hasattr(value, "dtype"):  # an array or a number of numpy
+        import numpy as np  # slow to import, but such a value has done so already
+
+        array = np.asarray(value)
+        finite = np.issubdtype(array.dtype, np.number) and np.isfinite(array).all()
+        return array.tolist() if finite else plain_value(array.tolist())
     if isinstance(value, Set):
         return sorted((plain_value(entry) for entry in value), key=str)
     if isinstance(value, Sequence):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -123,7 +122,7 @@ class _Reporter:
 
     def update(self, counts: WatchCounts) -> None:
         if self._as_json:
-            print_json_lines([asdict(counts)])
+            print_json_lines([counts.to_dict()])
         if not self._quiet and time.monotonic() - self._last_line > LINE_EVERY_S:
             self._last_line = time.monotonic()
             print_message(_counted(counts))
@@ -134,7 +133,7 @@ class _Reporter:
 
     def end(self, report: WatchReport, db: str) -> None:
         if self._as_json:
-            print_json_lines([asdict(report) | {"db": db}])
+            print_json_lines([report.to_dict() | {"db": db}])
         if report.message:
             print_message(f"firstsight: {report.message}")
         if not self._quiet:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from firstsight.encoders.base import EncoderSpec
 from firstsight.records import Record
 from firstsight.storage.columns import ColumnKind
-from firstsight.storage.indexes.upkeep import TableState
+from firstsight.storage.indexes.upkeep import TableState, table_state
+from firstsight.storage.store import Store
+from firstsight.vectors import EncoderSpec
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,21 @@ class ColumnStatus(Record):
     name: str
     type: ColumnKind  # "number", "flag", "time" or "text"
     empty: int  # items without a value
+
+
+@dataclass(frozen=True)
+class RunRecord(Record):
+    """A recorded run: an index run, a watch, or an upkeep."""
+
+    run_id: str
+    started_at: datetime  # UTC
+    finished_at: datetime | None  # None while it runs, and after a kill
+    outcome: str  # "running", "watching", "finished", "stopped", "failed" or "killed"
+    source: str  # catalogue or stream; empty for an upkeep
+    encoder: str  # name of the encoder
+    fingerprint: str  # of the encoder
+    settings: Mapping[str, Any]  # of the run; `kind` is "watch" or "optimize", and missing for an index run
+    counts: Mapping[str, Any]  # fields of `Counts`, `WatchCounts` or `UpkeepReport`
 
 
 @dataclass(frozen=True)
@@ -31,6 +49,23 @@ class Status(Record):
     views: int
     failures: int  # media that could not be used
     columns: tuple[ColumnStatus, ...]  # columns for filters, in the order of the table
-    runs: tuple[dict[str, Any], ...]  # index runs and watches, oldest first
+    runs: tuple[RunRecord, ...]  # index runs and watches, oldest first
     tables: tuple[TableState, ...]  # files and indexes of `items` and `views`
-    upkeep: tuple[dict[str, Any], ...]  # upkeep of these tables, manual and automatic; rows of `runs`, oldest first
+    upkeep: tuple[RunRecord, ...]  # upkeep of these tables, manual and automatic, oldest first
+
+
+def read_status(store: Store) -> Status:
+    """Read the contents of a database, and its history of runs."""
+    runs = [RunRecord(**row) for row in store.run_rows()]
+    return Status(
+        db=store.uri,
+        layout=store.layout,
+        encoder=store.spec,
+        items=store.items.count_rows(),
+        views=store.views.count_rows(),
+        failures=store.failures.count_rows(),
+        columns=tuple(ColumnStatus(*column) for column in store.column_states()),
+        runs=tuple(run for run in runs if run.settings.get("kind") in {None, "watch"}),
+        tables=tuple(table_state(table) for table in (store.items, store.views)),
+        upkeep=tuple(run for run in runs if run.settings.get("kind") == "optimize"),
+    )

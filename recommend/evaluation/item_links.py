@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ COLUMNS = (("from", "to"), ("item_id", "linked_item_id"), ("parent", "linked_par
 """Pairs of columns that a file may have for the two ends of a link; the column `kind` is optional."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no single answer to ==
 class Links(Record):
     """Links between groups of items; without a column for groups, every item is its own group.
 
@@ -33,7 +33,7 @@ class Links(Record):
 
     groups: NDArray[np.object_]
     group_of: Places
-    pairs: Mapping[str, list[tuple[int, int]]]
+    pairs: Mapping[str, Sequence[tuple[int, int]]]
     rows: int
     unknown: int
 

@@ -35,7 +35,7 @@ PROTOCOL_DESCRIPTIONS = {
 PROTOCOLS = tuple(PROTOCOL_DESCRIPTIONS)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no single answer to ==
 class ModelFigures(Record):
     """Figures of one model under one protocol. Per-user figures are means over the seeds; NaN for a user without one.
 

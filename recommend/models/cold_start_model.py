@@ -7,7 +7,7 @@ the items when a model is loaded, so that items indexed after the fit have score
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -76,7 +76,7 @@ class ColdStartVersion(Record):
     fitted_at: datetime
     in_use: bool
     settings: BlendSettings
-    figures: dict[str, float]
+    figures: Mapping[str, float]
 
     def to_dict(self) -> dict[str, Any]:
         """The version as JSON fields."""
@@ -84,7 +84,7 @@ class ColdStartVersion(Record):
             "version": self.version,
             "fitted_at": self.fitted_at.isoformat(),
             "in_use": self.in_use,
-            **asdict(self.settings),
+            **self.settings.to_dict(),
             **self.figures,
         }
 

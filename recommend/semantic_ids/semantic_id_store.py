@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -55,10 +55,6 @@ class SemanticIdVersion(Record):
     assigned: int
     waiting: int
     most_copies: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """The version as JSON fields."""
-        return asdict(self) | {"fitted_at": self.fitted_at.isoformat(), "errors": list(self.errors)}
 
 
 def load_codebooks(store: Store, version: int | None = None) -> tuple[int, Codebooks] | None:

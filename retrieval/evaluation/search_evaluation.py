@@ -12,7 +12,7 @@ import numpy as np
 from ir_measures import RR, P, R, nDCG
 
 from firstsight.errors import FirstsightError, MediaError, OptionalDependencyError, QueryError, StoreError
-from firstsight.records import Record
+from firstsight.records import Record, plain_value
 from firstsight.retrieval.evaluation.judgements import JudgedQuery
 from firstsight.retrieval.evaluation.significance import holm, paired_p_value
 from firstsight.retrieval.query import NO_COLLAPSE, Query
@@ -89,7 +89,7 @@ class Task(Record):
             "queries": len(self.modes[0].outcomes),
             "modes": {report.mode: dict(report.means) for report in self.modes},
             "chance_recall": self.chance,
-            "comparisons": [vars(comparison) for comparison in self.comparisons],
+            "comparisons": plain_value(self.comparisons),
             "notes": list(self.notes),
         }
 

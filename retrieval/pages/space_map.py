@@ -40,7 +40,7 @@ HIDDEN_FIELDS = HIDDEN_COLUMNS | {"item_id", "title", "text"}
 
 
 @dataclass(frozen=True)
-class Point(Record):
+class MapPoint(Record):
     """One item on the map."""
 
     item_id: str
@@ -55,7 +55,7 @@ class Point(Record):
 class SpaceMap(Record):
     """Items in two dimensions."""
 
-    points: tuple[Point, ...]
+    points: tuple[MapPoint, ...]
     colourings: tuple[Colouring, ...]  # the initial one first
     method: Method
     total: int  # number of items with a vector, before sampling
@@ -104,7 +104,7 @@ def space_map(
     places = project(np.array([row["vector"] for row in rows], dtype=np.float32), method, seed=seed)
     shown = names[:MAX_COLUMNS]
     points = tuple(
-        Point(
+        MapPoint(
             item_id=row["item_id"],
             title=row["title"] or row["item_id"],
             x=float(x),
