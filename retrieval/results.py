@@ -24,7 +24,8 @@ class ViewMatch(Record):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the view as plain values for JSON, with a rounded score."""
-        return super().to_dict() | {"score": round(self.score, 4)}
+        plain: dict[str, Any] = super().to_dict()
+        return plain | {"score": round(self.score, 4)}
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ class SearchResult(Record):
         group |= {} if self.moments is None else {"moments": plain_value(self.moments)}
         group |= {} if self.variants is None else {"variants": self.variants}
         group |= {} if self.duplicates is None else {"duplicates": list(self.duplicates)}
-        rest = {"view": self.view, "picture": self.picture, "columns": self.columns}
-        return head | scores | rank | group | plain_value(rest)
+        rest: dict[str, Any] = plain_value({"view": self.view, "picture": self.picture, "columns": self.columns})
+        return head | scores | rank | group | rest
 
     def to_row(self) -> dict[str, Any]:
         """Return the result as a row of a table, with the catalogue's columns as columns of the table.

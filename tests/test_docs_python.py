@@ -26,7 +26,7 @@ def test_the_python_page_runs(
         exec(compile(block, "docs/python.md", "exec"), {})
     assert capsys.readouterr().out == "2 items encoded\n['a1']\n"
     db = firstsight.open("shop-db")
-    assert (db.count(), db.get("b2")["columns"]["price"], db.get("c3")["title"]) == (3, 17.0, "Blue mug")
+    assert (db.count(), db.get("b2").columns["price"], db.get("c3").title) == (3, 17.0, "Blue mug")
 
 
 def test_an_encoder_object_of_ones_own_indexes_and_searches(

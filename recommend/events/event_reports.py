@@ -9,7 +9,7 @@ from typing import Any
 
 from firstsight.recommend.events.event_columns import EventColumns
 from firstsight.recommend.events.event_rows import Event
-from firstsight.records import Record, plain_value
+from firstsight.records import Record
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,8 @@ class EventsPreview(Record):
     def to_dict(self) -> dict[str, Any]:
         """The preview as JSON fields; times as text in UTC."""
         head = {"dry_run": True, "format": self.format, "time_unit": self.time_unit}
-        return head | self.columns.to_dict() | plain_value({"events": self.events, "refusals": self.refusals})
+        events = [event.to_dict() for event in self.events]
+        return head | self.columns.to_dict() | {"events": events, "refusals": list(self.refusals)}
 
 
 @dataclass(frozen=True)

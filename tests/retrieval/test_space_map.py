@@ -225,7 +225,7 @@ def test_a_hostile_title_stays_text(title: str, tmp_path: Path) -> None:
     assert len(parsed.scripts) == 2
     assert parsed.handlers == []
     data = data_of(html)
-    assert {point[4] for point in data["points"]} == {db.get(f"0 {title}")["title"]}
+    assert {point[4] for point in data["points"]} == {db.get(f"0 {title}").title}
     assert title.split("\u2028")[0] in data["colourings"][0]["labels"][0]
 
 
