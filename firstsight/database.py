@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 from firstsight.api.cold_start import ColdStartPart
 from firstsight.api.events import EventsPart
 from firstsight.api.indexing import IndexingPart
+from firstsight.api.items import Failure, Item, choose_pictures, read_failures, read_item
 from firstsight.api.maintenance import MaintenancePart
 from firstsight.api.recommendation_evaluation import RecommendationEvaluationPart
 from firstsight.api.recommendations import RecommendationsPart
@@ -25,7 +26,6 @@ from firstsight.retrieval.rerank.reranker import choose_rerankers
 from firstsight.retrieval.reranker_store import find_version, versions_to_evaluate
 from firstsight.retrieval.results import SearchResults
 from firstsight.retrieval.search import search_many
-from firstsight.retrieval.stored_items import Failure, Item, choose_pictures, read_failures, read_item
 from firstsight.storage.snapshots import make_token, name_snapshot, open_snapshot, parse_rerankers
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
+from firstsight.api.items import Failure
 from firstsight.retrieval.pages.map_colouring import Colouring
 from firstsight.retrieval.pages.space_map import Method, SpaceMap, space_map
 from firstsight.retrieval.ranking.item_filters import blocked_items
-from firstsight.retrieval.stored_items import Failure
 from firstsight.service.json_responses import public_encoder_name, strip_local_folders
 from firstsight.storage.product_groups import GROUP_COLUMN
 from firstsight.storage.store import Store

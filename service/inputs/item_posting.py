@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from firstsight.api.items import Failure
 from firstsight.errors import CatalogError, MediaError
 from firstsight.indexer.columns.catalog_options import CatalogOptions
-from firstsight.retrieval.stored_items import Failure
 from firstsight.service.database_pool import DatabasePool
 from firstsight.service.inputs.request_pictures import PictureReader, is_http_url
 from firstsight.service.inputs.uploads import FOLDER, Uploads

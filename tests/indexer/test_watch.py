@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 
 import firstsight
+from firstsight.api.items import Item, View
 from firstsight.encoders.base import Encoder, ImageInput, Vectors, unit
 from firstsight.errors import BrokenEncoderError, DatabaseBusyError, MediaError, QueryError
 from firstsight.indexer.watch_settings import WatchCounts, WatchReport, WatchSettings
-from firstsight.retrieval.stored_items import Item, View
 from firstsight.storage.locks import watch_lock
 from firstsight.storage.store import Store
 from firstsight.storage.tables import Part

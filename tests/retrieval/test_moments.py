@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import firstsight
+from firstsight.api.items import View
 from firstsight.encoders.base import Encoder
 from firstsight.errors import QueryError
 from firstsight.retrieval.moments import LONGEST_GAP_S, MIN_LIFT_SHARE, Span, compute_frame_spans, find_moments
-from firstsight.retrieval.stored_items import View
 
 PICTURES = Path(__file__).parents[2] / "sample_media" / "pictures"
 

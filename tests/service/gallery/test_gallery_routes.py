@@ -17,7 +17,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 import firstsight
-from firstsight.retrieval.stored_items import Failure
+from firstsight.api.items import Failure
 from firstsight.service.api_keys import KeyFile
 from firstsight.service.gallery import gallery_data
 from firstsight.service.gallery.gallery_data import AnswerCache, failures
