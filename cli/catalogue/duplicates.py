@@ -67,7 +67,7 @@ def duplicates(
     """
     groups = db.open().duplicates(items=item, collapse=collapse, max_distance=max_distance, min_cosine=min_cosine)
     if output.as_json:
-        print_json_lines(group.as_dict() for group in groups)
+        print_json_lines(group.to_dict() for group in groups)
     else:
         _print(groups, output, db)
 

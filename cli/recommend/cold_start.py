@@ -30,7 +30,7 @@ def fit(
     """Train a new version on all events and use it. Held-out items choose the model."""
     made = db.open().fit_cold_start(use=not keep, on_progress=print_message)
     if output.as_json:
-        print_json_lines([made.as_dict()])
+        print_json_lines([made.to_dict()])
     else:
         _print([made], output)
 
@@ -40,7 +40,7 @@ def list_(*, output: options.TableFlags, db: options.DatabaseFlags) -> None:
     """List all versions with their held-out recall@20, and which is in use."""
     versions = db.open().cold_start_models()
     if output.as_json:
-        print_json_lines(version.as_dict() for version in versions)
+        print_json_lines(version.to_dict() for version in versions)
     else:
         _print(versions, output)
 

@@ -106,7 +106,7 @@ def add(
             print_events(preview.events)
         _print_refusals(preview.refusals, len(preview.refusals))
         if wants_json(json):
-            print_json_lines([preview.as_dict()])
+            print_json_lines([preview.to_dict()])
         return
 
     def show_columns(reader: EventReader) -> None:
@@ -128,9 +128,9 @@ def add(
     if not quiet:
         _print_counts(added)
     if wants_json(json):
-        print_json_lines([added.as_dict()])
+        print_json_lines([added.to_dict()])
     elif not quiet:
-        counts = added.as_dict()
+        counts = added.to_dict()
         print_table(
             ["rows", "added", "repeated", "refused", "on unknown items"],
             [[counts[name] for name in ("rows", "added", "repeated", "refused", "unknown")]],

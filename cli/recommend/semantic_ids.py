@@ -54,7 +54,7 @@ def assign(*, json: options.Json = False, db: options.DatabaseFlags) -> None:
     """Give IDs to items added after the fit. Existing IDs do not change."""
     new, version = db.open().assign_semantic_ids()
     if wants_json(json):
-        print_json_lines([{"new": new} | version.as_dict()])
+        print_json_lines([{"new": new} | version.to_dict()])
     else:
         print_message(f"{new} items got an ID of version {version.version}; {version.assigned} items have one")
 
@@ -117,7 +117,7 @@ def _write(out: Path, rows: Iterable[dict[str, Any]]) -> int:
 
 def _print(versions: list[SemanticIdVersion], output: options.TableFlags) -> None:
     if output.as_json:
-        print_json_lines(version.as_dict() for version in versions)
+        print_json_lines(version.to_dict() for version in versions)
         return
     heads = ["version", "levels", "codes", "unique", "residuals", "items", "without ID", "largest group"]
     output.print_table(

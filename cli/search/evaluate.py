@@ -110,7 +110,7 @@ def search(
             write_search_evaluation(html, tasks, store, policy=firstsight.MediaPolicy(allow_private=allow_private))
         print_message(f"wrote {html}")
     if output.as_json:
-        print_json_lines(task.as_dict() for task in tasks)
+        print_json_lines(task.to_dict() for task in tasks)
         return
     if output.csv:
         output.print_csv_tables(["task", "mode"], [_search_table(task) for task in tasks])
@@ -173,7 +173,7 @@ def recommend(
             write_recommender_page(html, reports, database.uri)
         print_message(f"wrote {html}")
     if output.as_json:
-        print_json_lines(report.as_dict() for report in reports)
+        print_json_lines(report.to_dict() for report in reports)
         return
     if output.csv:
         output.print_csv_tables(["protocol", "model"], [_recommend_table(report) for report in reports])
@@ -208,7 +208,7 @@ def links(
             "are the same item"
         )
     if output.as_json:
-        print_json_lines(report.as_dict() for report in reports)
+        print_json_lines(report.to_dict() for report in reports)
         return
     if output.csv:
         output.print_csv_tables(["links", "model"], [_links_table(report) for report in reports])

@@ -41,7 +41,7 @@ def answer_file(database: Database, path: Path) -> Iterator[dict[str, Any]]:
                     yield head | {"error": str(answer)}
                 else:
                     ranker = {} if answer.reranker is None else {"reranker": answer.reranker}
-                    yield head | {"snapshot": answer.snapshot} | ranker | {"results": [r.as_dict() for r in answer]}
+                    yield head | {"snapshot": answer.snapshot} | ranker | {"results": [r.to_dict() for r in answer]}
 
 
 def _parse(number: int, line: str) -> tuple[dict[str, Any], Query | QueryError]:

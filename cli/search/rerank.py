@@ -64,7 +64,7 @@ def fit(
         judgements=judgements, events=events, columns=column, mode=mode, on_progress=print_message
     )
     if output.as_json:
-        print_json_lines([made.as_dict()])
+        print_json_lines([made.to_dict()])
     else:
         _print([made], output)
 
@@ -74,7 +74,7 @@ def list_(*, output: options.TableFlags, db: options.DatabaseFlags) -> None:
     """List all versions with their held-out figures, and which are in use."""
     versions = db.open().rerankers()
     if output.as_json:
-        print_json_lines(version.as_dict() for version in versions)
+        print_json_lines(version.to_dict() for version in versions)
     else:
         _print(versions, output)
 

@@ -299,7 +299,7 @@ class Indexing:
 
     def _recorded_settings(self, recipe: Recipe) -> dict[str, Any]:
         """Settings that a run stores for its repetition."""
-        return recipe.as_dict() | {"runtime": getattr(self._connection.encoder, "runtime", "")}
+        return recipe.to_dict() | {"runtime": getattr(self._connection.encoder, "runtime", "")}
 
     def _make_run(self, store: Store, catalog: Catalog, recipe: Recipe, **options: Any) -> IndexRun:
         policy = replace(

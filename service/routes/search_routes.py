@@ -97,7 +97,7 @@ def _search_response(query: Query, results: SearchResults, *, moderates: bool) -
 
 def result_as_json(result: SearchResult, *, moderates: bool) -> dict[str, Any]:
     """Convert a result to JSON, without local paths, and without safety scores unless `moderates`."""
-    content = result.as_dict()
+    content = result.to_dict()
     content["columns"] = visible_columns(content["columns"], moderates=moderates)
     for name in ("view", "picture"):
         content[name] = hide_local_uri(content[name])
@@ -121,7 +121,7 @@ def similar(
         require_visible_item(request, db, item_id)
         similar_items = db.similar(item_id, k=k, kinds=kinds, near_duplicate=near_duplicate, collapse=collapse)
         pictures = db.pictures([item.item_id for item in similar_items])
-    results = [item.as_dict() | {"view_id": pictures.get(item.item_id)} for item in similar_items]
+    results = [item.to_dict() | {"view_id": pictures.get(item.item_id)} for item in similar_items]
     return LibraryJSONResponse({"results": results})
 
 
@@ -167,7 +167,7 @@ def recommend(request: Request, body: RecommendRequest, service: ServiceDep) -> 
     return LibraryJSONResponse(
         {
             "slate_id": slate.slate_id,
-            "items": [item.as_dict() | {"view_id": pictures.get(item.item_id)} for item in slate],
+            "items": [item.to_dict() | {"view_id": pictures.get(item.item_id)} for item in slate],
             "interests": [vars(interest) for interest in slate.interests],
             "titles": titles,
             "missing": slate.missing,

@@ -68,7 +68,7 @@ def test_a_history_brings_what_is_like_it(sample_db: Path) -> None:
     assert {one.because for one in slate[:3]} <= {"guitar-acoustic", "violin"}
     assert sum(interest.share for interest in slate.interests) == pytest.approx(1)
     assert slate[0].title
-    assert json.dumps([one.as_dict() for one in slate])
+    assert json.dumps([one.to_dict() for one in slate])
 
 
 def test_events_that_have_nothing_in_common_each_name_what_they_bring(sample_db: Path) -> None:

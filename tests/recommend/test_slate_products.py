@@ -70,7 +70,7 @@ def test_a_slate_shows_every_variant_if_asked(db: firstsight.Database) -> None:
     slate = db.recommend(collapse="none", **settings)
     assert products([item.item_id for item in slate]).count("shirt") > 1
     assert slate[0].variants is None
-    assert "variants" not in slate[0].as_dict()
+    assert "variants" not in slate[0].to_dict()
 
 
 def test_similar_items_are_other_products_each_once(db: firstsight.Database) -> None:

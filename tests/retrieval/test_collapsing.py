@@ -60,8 +60,8 @@ def test_only_the_best_of_near_duplicates_stays_and_names_the_others(shop: Path)
     assert red.others == 2
     (green,) = (result for result in found if result.item_id == "sneakers-green")
     assert (green.others, green.duplicates) == (0, ())
-    assert red.as_dict()["duplicates"] == list(red.duplicates)
-    assert "duplicates" not in db.search(item="hiking-boot")[0].as_dict()
+    assert red.to_dict()["duplicates"] == list(red.duplicates)
+    assert "duplicates" not in db.search(item="hiking-boot")[0].to_dict()
 
 
 def test_pages_are_cut_from_the_collapsed_ranking(shop: Path) -> None:

@@ -26,8 +26,8 @@ def test_scores_keep_their_meaning_and_rank_scores_fall(shop: firstsight.Databas
     for result in results:
         assert result.score == pytest.approx(plain[result.item_id].score, abs=1e-6)
         assert result.relevance == plain[result.item_id].relevance
-        assert "rank_score" in result.as_dict()
-        assert "rank_score" not in plain[result.item_id].as_dict()
+        assert "rank_score" in result.to_dict()
+        assert "rank_score" not in plain[result.item_id].to_dict()
 
 
 @pytest.mark.parametrize(
