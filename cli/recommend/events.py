@@ -13,8 +13,7 @@ from firstsight.cli.output import print_json_lines, print_message, print_table, 
 from firstsight.cli.recommend.event_tables import print_columns, print_events
 
 if TYPE_CHECKING:
-    from firstsight.recommend.events.event_reader import EventReader
-    from firstsight.recommend.events.event_reports import AddedEvents
+    from firstsight.recommend.events.event_reports import AddedEvents, EventsPreview
 
 EXAMPLES = [
     "events add clicks.csv",
@@ -98,7 +97,7 @@ def add(
         raise typer.BadParameter(str(error), param_hint="--map") from None
     database = db.open()
     if dry_run:
-        preview = database.preview_events(
+        preview = database.events.preview(
             source, mapping=columns, order=order, time_unit=time_unit, hash_users=hash_users, encoding=encoding
         )
         if not quiet:
@@ -110,11 +109,11 @@ def add(
             print_json_lines([preview.to_dict()])
         return
 
-    def show_columns(reader: EventReader) -> None:
-        print_columns(source, reader.format, reader.columns)
-        _print_times(reader.unit, time_unit)
+    def show_columns(preview: EventsPreview) -> None:
+        print_columns(source, preview.format, preview.columns)
+        _print_times(preview.time_unit, time_unit)
 
-    added = database.add_events(
+    added = database.events.add(
         source,
         mapping=columns,
         order=order,
@@ -122,7 +121,7 @@ def add(
         hash_users=hash_users,
         encoding=encoding,
         wait_s=db.wait,
-        on_columns=(lambda reader: None) if quiet else show_columns,
+        on_columns=(lambda preview: None) if quiet else show_columns,
         on_progress=(lambda so_far: None) if quiet else _print_progress,
     )
     _print_refusals(added.refusals, added.refused)
@@ -142,7 +141,7 @@ def add(
 @command(app, examples=["events status --json"])
 def status(*, json: options.Json = False, db: options.DatabaseFlags) -> None:
     """Count events, users and items, and the events on items that are not indexed."""
-    counts = db.open().events_status()
+    counts = db.open().events.status()
     if wants_json(json):
         print_json_lines([counts.to_dict()])
     elif counts.events:

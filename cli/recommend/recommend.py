@@ -210,7 +210,7 @@ def similar(
 
 
 def _print_users(database: Database, item_id: str, k: int, output: options.ItemTableFlags) -> None:
-    users = database.interested_users(item_id, k=k)
+    users = database.cold_start.interested_users(item_id, k=k)
     if output.as_json:
         print_json_lines(user.to_dict() for user in users)
     else:

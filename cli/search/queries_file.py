@@ -34,7 +34,7 @@ def answer_file(database: Database, path: Path) -> Iterator[dict[str, Any]]:
         while batch := list(islice(numbered, BATCH_LINES)):
             parsed = [_parse(number, line) for number, line in batch]
             queries = [query for _, query in parsed if not isinstance(query, QueryError)]
-            answers = iter(database.search_many(queries))
+            answers = iter(database.search_many(queries, on_error="return"))
             for head, query in parsed:
                 answer: FirstsightError | SearchResults = query if isinstance(query, QueryError) else next(answers)
                 if isinstance(answer, FirstsightError):

@@ -55,7 +55,10 @@ class Status(Record):
 
 
 def read_status(store: Store) -> Status:
-    """Read the contents of a database, and its history of runs."""
+    """Read the contents of a database, and its history of runs.
+
+    It counts the empty values, which reads all columns but the vectors: 0.1 s for 17 columns of 100,000 items.
+    """
     runs = [RunRecord(**row) for row in store.run_rows()]
     return Status(
         db=store.uri,

@@ -14,7 +14,7 @@ from firstsight.recommend.evaluation import measures
 from firstsight.recommend.evaluation.item_links import Links
 from firstsight.recommend.evaluation.measures import Difference
 from firstsight.recommend.items import ItemSpace, Places
-from firstsight.records import Record
+from firstsight.records import Record, RecordList
 
 ALL_KINDS = "all"
 _QUERIES = 256
@@ -68,6 +68,15 @@ class LinkReport(Record):
                 for model in self.models
             ],
         }
+
+
+@dataclass(frozen=True)
+class LinkEvaluation(RecordList[LinkReport]):
+    """A report for each kind of link in a file."""
+
+    reports: tuple[LinkReport, ...]
+    rows: int  # links in the file
+    unknown: int  # links left out: an end is not in the database, or both ends are the same item
 
 
 def evaluate_links(space: ItemSpace, links: Links, *, k: int = 10) -> list[LinkReport]:

@@ -30,7 +30,7 @@ class Searchable(Protocol):
     """Interface of an evaluated search; `firstsight.Database` implements it."""
 
     def search_many(
-        self, queries: Sequence[Query], *, reranker: int | None = None
+        self, queries: Sequence[Query], *, reranker: int | None = None, on_error: Literal["return"]
     ) -> list[SearchResults | FirstsightError]: ...
 
 
@@ -127,7 +127,8 @@ def run_queries(
         for query in queries
     ]
     answers = []
-    for query, answer in zip(queries, database.search_many(search_queries, reranker=reranker), strict=True):
+    found = database.search_many(search_queries, reranker=reranker, on_error="return")
+    for query, answer in zip(queries, found, strict=True):
         if isinstance(answer, MediaError):
             raise QueryError(f"the picture of query {query.query_id!r} cannot be used: {answer}")
         if isinstance(answer, FirstsightError):

@@ -170,7 +170,7 @@ def failures(rows: Sequence[Failure], *, reason: str | None, offset: int, k: int
     """Make a page of failures, latest first.
 
     Args:
-        rows: from `Database.failures()`.
+        rows: from `db.indexing.failures()`.
         reason: keep only this reason, one of `firstsight.errors.FAILURE_REASONS`; None keeps all.
         offset: failures to skip.
         k: maximum failures of the page.

@@ -94,7 +94,7 @@ def test_other_values_of_collapse_are_refused(db: firstsight.Database) -> None:
     with pytest.raises(QueryError, match="collapse is 'color'; give none for every variant"):
         db.similar("p01-red", collapse="color")
     with pytest.raises(QueryError, match="collapse is 'color'; give none for every variant"):
-        db.recommend(collapse="color")
+        db.recommend(collapse="color")  # type: ignore[arg-type]
 
 
 def test_the_commands_show_the_number_of_variants_and_take_collapse_none(

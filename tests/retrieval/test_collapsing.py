@@ -12,6 +12,7 @@ import firstsight
 from firstsight.encoders.base import Encoder
 from firstsight.retrieval.query import Query
 from firstsight.retrieval.ranking.collapse import collapse_duplicates
+from firstsight.storage.store import Store
 from tests.cli.calling import call_in_process, parse_json_lines
 
 PICTURES = Path(__file__).parents[2] / "sample_media" / "pictures"
@@ -76,7 +77,7 @@ def test_pages_are_cut_from_the_collapsed_ranking(shop: Path) -> None:
 
 
 def test_an_item_goes_only_for_one_that_stays(shop: Path) -> None:
-    store = firstsight.open(shop)._open()
+    store = Store.open(str(shop))
     kept = collapse_duplicates(store, ["red-small", "guitar-worse", "sneakers-red", "unknown", "guitar-acoustic"])
     assert kept == {"red-small": ("sneakers-red",), "guitar-worse": ("guitar-acoustic",), "unknown": ()}
     assert collapse_duplicates(store, []) == {}

@@ -9,7 +9,7 @@ import pytest
 
 import firstsight
 from firstsight.indexer.columns.catalog_options import CatalogOptions
-from firstsight.retrieval.query import Query
+from firstsight.retrieval.query import Mode, Query
 from firstsight.storage.product_groups import note_variant_values
 from firstsight.storage.store import Store
 from tests.cli.calling import call_on_a_terminal
@@ -62,7 +62,7 @@ def test_ten_results_are_ten_products(db: firstsight.Database, settings: dict[st
 
 @pytest.mark.parametrize("mode", ["vector", "words", "hybrid"])
 def test_each_product_is_shown_by_its_best_variant_in_the_order_of_the_ranking(
-    db: firstsight.Database, mode: str
+    db: firstsight.Database, mode: Mode
 ) -> None:
     every = db.search("soft cotton shirt", mode=mode, k=1_000, collapse="none")
     best: dict[str, str] = {}
@@ -117,7 +117,7 @@ def test_many_queries_collapse_each_in_its_own_way(db: firstsight.Database) -> N
     queries = [Query("cotton shirt"), Query("cotton shirt", collapse="none"), Query("blue cotton shirt")]
     queries += [Query("cotton shirt", collapse="color"), Query(items=["other-01-Red"])]
     alone = [[r.to_dict() for r in db.search(query)] for query in queries]
-    assert [[r.to_dict() for r in results] for results in db.search(queries)] == alone
+    assert [[r.to_dict() for r in results] for results in db.search_many(queries)] == alone
     assert len(alone[3]) == 2 + 2  # two colors, and the items without a color
 
 
@@ -160,7 +160,7 @@ def test_an_evaluation_ranks_items_and_not_products(flood: Path, tmp_path: Path)
     judged = tmp_path / "judged.csv"
     judged.write_text("query,item_id,grade\n" + "".join(f"soft cotton shirt,shirt-{n:03d},1\n" for n in range(10)))
     db = firstsight.open(flood, encoder=ColourEncoder())
-    (task,), _ = db.evaluate(judged, modes=["words"])
+    (task,) = db.evaluation.search(judged, modes=["words"])
     (outcome,) = task.modes[0].outcomes
     every = db.search("soft cotton shirt", mode="words", k=10, collapse="none")
     assert list(outcome.item_ids) == [result.item_id for result in every]
