@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,15 +12,14 @@ from firstsight.errors import CatalogError, QueryError
 from firstsight.indexer.formats.opening import open_source
 from firstsight.indexer.formats.source import BadRow
 from firstsight.recommend.items import ItemSpace, Places
-from firstsight.records import Record
 from firstsight.storage.store import Store
 
 COLUMNS = (("from", "to"), ("item_id", "linked_item_id"), ("parent", "linked_parent"))
 """Pairs of columns that a file may have for the two ends of a link; the column `kind` is optional."""
 
 
-@dataclass(frozen=True, eq=False)  # arrays have no single answer to ==
-class Links(Record):
+@dataclass(frozen=True)
+class Links:
     """Links between groups of items; without a column for groups, every item is its own group.
 
     Attributes:
@@ -33,7 +32,7 @@ class Links(Record):
 
     groups: NDArray[np.object_]
     group_of: Places
-    pairs: Mapping[str, Sequence[tuple[int, int]]]
+    pairs: Mapping[str, list[tuple[int, int]]]
     rows: int
     unknown: int
 
