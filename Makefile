@@ -53,11 +53,10 @@ test-newest:
 COVERAGE_TESTS ?= tests
 coverage: $(STAMP)
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(COVERAGE_TESTS) -n $(TESTERS) --dist worksteal -rfEs $(PYTEST_OPTIONS)
-	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage html --quiet
-	$(BIN)/coverage report
-	@echo "The lines are on this page: file://$(CURDIR)/build/coverage/html/index.html"
+	@$(BIN)/coverage run -m pytest $(COVERAGE_TESTS) -n $(TESTERS) --dist worksteal -rfEs $(PYTEST_OPTIONS); \
+		failed=$$?; \
+		$(BIN)/coverage combine --quiet && $(BIN)/coverage html --quiet && $(BIN)/coverage report && \
+		echo "The lines are on this page: file://$(CURDIR)/build/coverage/html/index.html" && exit $$failed
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
