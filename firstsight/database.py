@@ -7,12 +7,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from firstsight.api.cold_start import ColdStartPart
+from firstsight.api.connection import Connection
 from firstsight.api.events import EventsPart
 from firstsight.api.indexing import IndexingPart
 from firstsight.api.maintenance import MaintenancePart
@@ -34,6 +35,7 @@ from firstsight.storage.indexes.upkeep import table_state
 from firstsight.storage.snapshots import make_token, name_snapshot, open_snapshot, parse_rerankers
 
 if TYPE_CHECKING:
+    from firstsight.api.safety import Safety
     from firstsight.duplicates.groups import DuplicateGroup
     from firstsight.retrieval.evaluation.search_evaluation import Task
     from firstsight.retrieval.pages.space_map import SpaceMap
@@ -161,6 +163,22 @@ class Database(
             for n, answer in zip(places, batch_answers, strict=True):
                 answers[n] = answer if store is newest else _drop_hidden_results(newest, queries[n], answer)
         return [answer for answer in answers if answer is not None]
+
+    @cached_property
+    def safety(self) -> Safety:
+        """Trust and safety: policies, scores, decisions, heads, known pictures and the audit log."""
+        from firstsight.api.safety import Safety
+
+        return Safety(self._safety_connection)
+
+    @cached_property
+    def _safety_connection(self) -> Connection:
+        return Connection(self.uri, self._requested_encoder, self._encoder_options, self._policy)
+
+    def release(self) -> None:
+        """Close the tables until the next call, so that an idle database keeps no replaced index open."""
+        super().release()
+        self._safety_connection.release()
 
     def get(self, item_id: str) -> dict[str, Any]:
         """Read an item.

@@ -92,7 +92,7 @@ class SearchQueue:
 
 def _run_searches(db: Database, searches: Sequence[PendingSearch]) -> SearchOutcomes:
     item_ids = {item_id for pending in searches if not pending.moderates for item_id in pending.query.items}
-    blocked = db.store.blocked(sorted(item_ids)) if item_ids else set()
+    blocked = db.safety.blocked(item_ids) if item_ids else frozenset()
     refused: dict[int, FirstsightError] = {}
     for n, pending in enumerate(searches):
         hidden = [] if pending.moderates else [item_id for item_id in pending.query.items if item_id in blocked]

@@ -33,7 +33,7 @@ def require_visible_item(request: Request, db: Database, item_id: str) -> None:
         NotFoundError: no item has this id, or the key may not see it.
     """
     require_item(db, item_id)
-    refuse_if_blocked(request, item_not_found(item_id), blocked=db.is_blocked(item_id))
+    refuse_if_blocked(request, item_not_found(item_id), blocked=db.safety.is_blocked(item_id))
 
 
 def item_not_found(item_id: str) -> NotFoundError:

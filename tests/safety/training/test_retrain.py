@@ -14,7 +14,7 @@ from firstsight.safety.audit.audit_log import AuditLog
 from firstsight.safety.policy.policies import Policies
 from firstsight.safety.policy.policy_heads import HeadShelf
 from firstsight.safety.review import review_actions
-from firstsight.safety.training.training_run import retrain, train_from_file
+from firstsight.safety.training.training_run import retrain, train_from_labels
 from firstsight.storage.store import Store
 from tests.safety.conftest import Catalogue
 from tests.safety.scoring.test_scoring import make_head, promote
@@ -62,7 +62,7 @@ def test_challenger_and_champion_are_compared_on_units_that_neither_has_seen(
     large: Catalogue, policies: Policies, tmp_path: Path
 ) -> None:
     log = AuditLog.of(large.store.uri)
-    early = train_from_file(large.store, labels(large, tmp_path / "a.csv", large.ids[:800]), policies)
+    early = train_from_labels(large.store, labels(large, tmp_path / "a.csv", large.ids[:800]), policies)
     (seen,) = (set(head.seen) for head in early.heads)
     later = retrain(large.store, policies, log, labels(large, tmp_path / "b.csv", large.ids))
     (made,) = later.trained
@@ -78,7 +78,7 @@ def test_a_champion_that_has_seen_all_labels_is_not_compared(
 ) -> None:
     log = AuditLog.of(catalogue.store.uri)
     file = labels(catalogue, tmp_path / "l.csv", catalogue.ids[:100])
-    train_from_file(catalogue.store, file, policies, log=log)
+    train_from_labels(catalogue.store, file, policies, log=log)
     report = retrain(catalogue.store, policies, log, file)
     assert not report.heads[0].promoted
     assert "has seen every label" in report.verdicts[0]
@@ -116,7 +116,7 @@ def test_a_kill_while_training_leaves_the_old_head_in_force(
     file = labels(catalogue, tmp_path / "l.csv", catalogue.ids)
 
     def act(path: Path) -> None:
-        train_from_file(Store.open(path), file, policies)
+        train_from_labels(Store.open(path), file, policies)
 
     killed = killed_before_each_write(monkeypatch, act, catalogue.path)
     assert len(killed) >= 2
@@ -127,5 +127,5 @@ def test_a_kill_while_training_leaves_the_old_head_in_force(
         assert len(in_use) == 1  # never none, never two
         if in_use != [before]:
             assert in_use[0] == max(head.version for head in shelf.versions())
-        made = train_from_file(Store.open(catalogue.path), file, policies)
+        made = train_from_labels(Store.open(catalogue.path), file, policies)
         assert HeadShelf(Store.open(catalogue.path)).promoted()["weapons"].version == made.heads[0].version
