@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from firstsight.api.connection import FIT_WAIT_S, Connection
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from firstsight.safety.review.explanation import Explanation
     from firstsight.safety.review.replay import Replay
     from firstsight.safety.review.review_queue import QueueEntry
-    from firstsight.safety.scoring.scoring_run import ScoreReport
+    from firstsight.safety.scoring.score_report import ScoreReport
     from firstsight.safety.training.policy_labels import LabelSource
     from firstsight.safety.training.training_run import TrainReport
 
@@ -32,12 +31,15 @@ class Safety:
 
     Get one from `Database.safety`. It uses the policies that ship with firstsight; `with_policies` chooses others.
     Every call applies people's decisions, listed words and known pictures, and writes to the audit log of the database:
-    no argument leaves them out.
+    no argument leaves them out. Its parts are `hashes` (known pictures), `heads` (trained heads) and `audit` (the log).
     """
 
     def __init__(self, connection: Connection, policies: Policies | None = None) -> None:
         self._connection = connection
         self._policies = policies
+        self.hashes = HashLists(connection)
+        self.heads = SafetyHeads(connection)
+        self.audit = AuditTrail(connection)
 
     @property
     def policies(self) -> Policies:
@@ -56,23 +58,6 @@ class Safety:
             SafetyError: the file cannot be read, or a policy is invalid; the message names the policy and the key.
         """
         return Safety(self._connection, policies if isinstance(policies, Policies) else load_policies(policies))
-
-    @cached_property
-    def hashes(self) -> HashLists:
-        """Lists of known pictures."""
-        return HashLists(self._connection)
-
-    @cached_property
-    def heads(self) -> SafetyHeads:
-        """The trained heads."""
-        return SafetyHeads(self._connection)
-
-    @cached_property
-    def audit(self) -> AuditTrail:
-        """The audit log."""
-        return AuditTrail(self._connection)
-
-    # ---- scores
 
     def score(
         self,
@@ -100,8 +85,7 @@ class Safety:
                 decision in force; nothing has changed.
             SafetyError: there are no items, neither heads nor prompts, or a head's policy is missing.
             EncoderError, EncoderMismatchError: the encoder cannot be loaded, or a head is for another encoder.
-            DatabaseBusyError: another process is still writing after `wait_s`.
-            MissingDatabaseError, StoreError: there is no database, or it cannot be written.
+            DatabaseBusyError, MissingDatabaseError, StoreError: as for `decide`.
         """
         from firstsight.safety.scoring.scoring_run import score
 
@@ -124,8 +108,7 @@ class Safety:
 
         Raises:
             SafetyError: the item does not exist, or was neither scored nor decided.
-            AuditLogError: the audit log cannot be read.
-            MissingDatabaseError: there is no database.
+            AuditLogError, MissingDatabaseError: the audit log cannot be read; there is no database.
         """
         from firstsight.safety.review.explanation import explain
 
@@ -145,11 +128,9 @@ class Safety:
         return frozenset(store.blocked(list(item_ids))) if known is None else known.intersection(item_ids)
 
     def decisions(self, item_ids: Sequence[str]) -> dict[str, Action]:
-        """Return item id -> decision now, without items that are shown to everybody."""
+        """Return item id -> decision now; items that are shown to everybody are left out."""
         rows = self._connection.open().safety_rows(item_ids)
         return {item_id: row["safety_decision"] for item_id, row in rows.items()}
-
-    # ---- review
 
     def queue(self, *, k: int = 50, reach: str | None = None) -> tuple[QueueEntry, ...]:
         """Return the items to review next: appeals first, then by severity, uncertainty and reach.
@@ -160,8 +141,7 @@ class Safety:
 
         Raises:
             SafetyError: `k` is below 1, or `reach` is no number column.
-            AuditLogError: the audit log cannot be read.
-            MissingDatabaseError: there is no database.
+            AuditLogError, MissingDatabaseError: as for `explain`.
         """
         from firstsight.safety.audit.override_table import current_reviews
         from firstsight.safety.review.review_queue import review_queue
@@ -200,10 +180,8 @@ class Safety:
         """
         from firstsight.safety.review import review_actions
 
-        store, log = open_with_log(self._connection)
         return review_actions.decide(
-            store,
-            log,
+            *open_with_log(self._connection),
             item_id,
             decision,
             policies=self.policies,
@@ -217,8 +195,7 @@ class Safety:
         """Appeal against the decision about an item: it comes first in the queue, and its decision stays.
 
         Args:
-            item_id: the item.
-            reason, by, wait_s: as for `decide`; `by` names the person who appeals.
+            item_id, reason, by, wait_s: as for `decide`; `by` names the person who appeals.
 
         Returns:
             The id of the log entry.
@@ -230,8 +207,7 @@ class Safety:
         """
         from firstsight.safety.review import review_actions
 
-        store, log = open_with_log(self._connection)
-        return review_actions.appeal(store, log, item_id, reason=reason, by=by, wait_s=wait_s)
+        return review_actions.appeal(*open_with_log(self._connection), item_id, reason=reason, by=by, wait_s=wait_s)
 
     def overturn(
         self,
@@ -246,11 +222,10 @@ class Safety:
         """Reverse the decision about an item, made by a person or by scores; its training labels change as well.
 
         Args:
-            item_id: the item.
             decision: the new decision; by default "allow" for a blocked or reviewed item, and "block" for an allowed
                 one.
             policy: policies behind the new decision; by default those of the reversed one.
-            reason, by, wait_s: as for `decide`.
+            item_id, reason, by, wait_s: as for `decide`.
 
         Raises:
             SafetyError: the item has this decision already; otherwise as for `decide`.
@@ -258,10 +233,8 @@ class Safety:
         """
         from firstsight.safety.review import review_actions
 
-        store, log = open_with_log(self._connection)
         return review_actions.overturn(
-            store,
-            log,
+            *open_with_log(self._connection),
             item_id,
             policies=self.policies,
             reason=reason,
@@ -276,36 +249,28 @@ class Safety:
 
         Raises:
             SafetyError: there is no such entry, or it records no decision about an item.
-            AuditLogError: the audit log cannot be read.
-            MissingDatabaseError: there is no database.
+            AuditLogError, MissingDatabaseError: as for `explain`.
         """
         from firstsight.safety.review.replay import replay
 
-        _, log = open_with_log(self._connection)
-        return replay(log.get(entry_id))
-
-    # ---- labels and heads
+        return replay(open_with_log(self._connection)[1].get(entry_id))
 
     def labels(self) -> tuple[DecisionLabel, ...]:
         """Return people's decisions as training labels, without items that have changed since.
 
         Raises:
-            AuditLogError: the audit log cannot be read.
-            MissingDatabaseError: there is no database.
+            AuditLogError, MissingDatabaseError: as for `explain`.
         """
         from firstsight.safety.review.review_actions import review_labels
 
         return tuple(review_labels(*open_with_log(self._connection)))
 
     def write_labels(self, path: str | os.PathLike[str]) -> int:
-        """Write `labels()` as a CSV file for `train`; an existing file is replaced.
-
-        Returns:
-            Number of labels.
+        """Write `labels()` as a CSV file for `train`, and return their number; an existing file is replaced.
 
         Raises:
             SafetyError: the file cannot be written.
-            AuditLogError, MissingDatabaseError: as for `labels`.
+            AuditLogError, MissingDatabaseError: as for `explain`.
         """
         from firstsight.safety.review.review_actions import write_labels
 
@@ -339,11 +304,9 @@ class Safety:
 
         Raises:
             SafetyError: the file cannot be read, some labels cannot be used, or there are none.
-            AuditLogError: the audit log cannot be written, or belongs to another database; the earlier heads stay in
-                use.
             EncoderError, EncoderMismatchError: a policy has prompts, and the encoder cannot be loaded.
-            DatabaseBusyError: another process is still writing after `wait_s`; the earlier heads stay in use.
-            MissingDatabaseError, StoreError: there is no database, or it cannot be written.
+            AuditLogError, DatabaseBusyError, MissingDatabaseError, StoreError: as for `decide`; the earlier heads stay
+                in use.
         """
         from firstsight.safety.training.training_run import train_from_labels
 
@@ -373,20 +336,15 @@ class Safety:
             labels: other labels to use as well, as for `train`; a person's decision about the same item counts more.
             settings, wait_s, on_progress: as for `train`.
 
-        Returns:
-            The new heads, with a verdict for each.
-
         Raises:
             SafetyError: the file cannot be read, or there is nothing to train from.
             AuditLogError, EncoderError, DatabaseBusyError, MissingDatabaseError, StoreError: as for `train`.
         """
         from firstsight.safety.training.training_run import retrain
 
-        store, log = open_with_log(self._connection)
         return retrain(
-            store,
+            *open_with_log(self._connection),
             self.policies,
-            log,
             labels,
             encoder=lambda: self._connection.encoder,
             settings=settings,

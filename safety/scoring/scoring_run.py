@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 from firstsight.encoders.base import Encoder
 from firstsight.errors import SafetyError
 from firstsight.heads.view_sample import ViewSample, matrix, part_indices, texts
-from firstsight.records import Record
 from firstsight.safety.audit.audit_log import AuditLog
 from firstsight.safety.audit.bound_log import BoundLog
 from firstsight.safety.audit.entry_kinds import DECISION, SCORE
@@ -37,6 +36,7 @@ from firstsight.safety.policy.policies import REVIEW_BUDGET, Policies
 from firstsight.safety.policy.policy_heads import Head, HeadShelf, HeadStack
 from firstsight.safety.scoring.overrides import find_overrides
 from firstsight.safety.scoring.rollup import item_logits
+from firstsight.safety.scoring.score_report import ScoreReport
 from firstsight.safety.scoring.zero_shot import prompt_digest, prompt_directions, zero_shot_head
 from firstsight.storage.recovery import recover
 from firstsight.storage.sql.conditions import is_in
@@ -48,23 +48,6 @@ EVIDENCE_VIEWS = 3
 ROWS_PER_BATCH = 50_000
 
 _TOLERANCE = 1e-5  # scores of one view from two matrix products may differ by this
-
-
-@dataclass(frozen=True)
-class ScoreReport(Record):
-    """Result of a scoring."""
-
-    run_id: str
-    scored: int = 0  # items
-    everything: bool = False  # whether all items were scored, or only new and changed ones
-    allow: int = 0
-    review: int = 0
-    block: int = 0
-    written: int = 0  # rows of `items` with a new decision
-    seconds: float = 0.0
-    policy_version: str = ""
-    zero_shot: tuple[str, ...] = ()  # policies scored by prompts, without calibration
-    unscored: tuple[str, ...] = ()  # policies with neither head nor prompts
 
 
 def score(

@@ -89,8 +89,8 @@ def train_from_labels(
 
 def retrain(
     store: Store,
-    policies: Policies,
     log: AuditLog,
+    policies: Policies,
     source: LabelSource | None = None,
     *,
     encoder: Callable[[], Encoder] | None = None,
@@ -106,8 +106,8 @@ def retrain(
 
     Args:
         store: the database.
-        policies: the policies in force.
         log: the audit log of the database.
+        policies: the policies in force.
         source: a CSV file or rows; None to use only people's decisions.
         encoder, settings, wait_s, on_progress: as for `train_from_labels`.
 
