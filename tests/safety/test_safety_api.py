@@ -186,7 +186,7 @@ def test_rows_and_decisions_train_like_a_file(safety: Safety, tmp_path: Path) ->
         safety.train([{"item_id": TULIPS, "policy": "music", "label": 2}])
     safety.decide(TULIPS, "allow", policy="music", reason="flowers", by="ana")
     again = safety.retrain(rows(), settings=EASY)
-    assert (again.verdicts[0].startswith("champion kept"), again.heads[0].promoted) == (True, False)
+    assert (len(again.verdicts), again.heads[0].promoted) == (1, False)
     assert [plain["version"] for plain in again.to_dict()["heads"]] == [3]
 
 
