@@ -98,5 +98,6 @@ def _run_searches(db: Database, searches: Sequence[PendingSearch]) -> SearchOutc
         hidden = [] if pending.moderates else [item_id for item_id in pending.query.items if item_id in blocked]
         if hidden:  # the same message as for an item that does not exist
             refused[n] = QueryError(f"there is no item {hidden[0]!r}")
-    outcomes = iter(db.search_many([pending.query for n, pending in enumerate(searches) if n not in refused]))
+    queries = [pending.query for n, pending in enumerate(searches) if n not in refused]
+    outcomes = iter(db.search_many(queries, on_error="return"))
     return [refused[n] if n in refused else next(outcomes) for n in range(len(searches))]

@@ -118,10 +118,10 @@ def failures(
 ) -> LibraryJSONResponse:
     """Media that could not be used, latest first. Media of blocked items need the scope moderate."""
     with service.databases.reading() as db:
-        rows = db.failures()
+        rows = db.indexing.failures()
         if not has_scope(request, "moderate"):
-            blocked = db.safety.blocked([row["item_id"] for row in rows])
-            rows = [row for row in rows if row["item_id"] not in blocked]
+            blocked = db.safety.blocked([row.item_id for row in rows])
+            rows = [row for row in rows if row.item_id not in blocked]
     return LibraryJSONResponse(gallery_data.failures(rows, reason=reason, offset=offset, k=k))
 
 

@@ -22,7 +22,7 @@ def require_item(db: Database, item_id: str) -> None:
     Raises:
         NotFoundError: no item has this id.
     """
-    if not db.has(item_id):
+    if item_id not in db:
         raise item_not_found(item_id)
 
 

@@ -9,6 +9,8 @@ from fastapi import Query as Parameter
 from pydantic import BaseModel, ConfigDict, Field
 
 import firstsight
+from firstsight.api.items import choose_pictures
+from firstsight.database import open_tables
 from firstsight.service.auth import actor_name
 from firstsight.service.json_responses import LibraryJSONResponse, hide_local_uri
 from firstsight.service.routes.item_access import ItemIdPath, require_item
@@ -90,7 +92,7 @@ def queue(
     """Items to review: appeals first, then by severity, uncertainty and reach; each with a picture."""
     with service.databases.reading() as db:
         waiting = db.safety.with_policies(service.settings.policies).queue(k=k, reach=reach)
-        pictures = db.pictures([entry.item_id for entry in waiting])
+        pictures = choose_pictures(open_tables(db), [entry.item_id for entry in waiting])
     queued = [entry.to_dict() | {"view_id": pictures.get(entry.item_id)} for entry in waiting]
     return LibraryJSONResponse({"queue": queued})
 
