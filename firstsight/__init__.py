@@ -32,11 +32,24 @@ from firstsight.errors import (
     SafetyError,
     StoreError,
 )
+from firstsight.public_names import MODULES
 
 if TYPE_CHECKING:
+    from firstsight.api.cold_start import ColdStart
+    from firstsight.api.duplicates import Duplicates
+    from firstsight.api.evaluation import Evaluation
+    from firstsight.api.events import EventLog
     from firstsight.api.index_options import IndexOptions, RunOptions
+    from firstsight.api.indexing import Indexing
     from firstsight.api.items import Failure, Item, View
+    from firstsight.api.maintenance import Maintenance
     from firstsight.api.recommend_options import RecommendOptions, SimilarOptions
+    from firstsight.api.rerankers import Rerankers
+    from firstsight.api.safety import Safety
+    from firstsight.api.safety_audit import AuditTrail
+    from firstsight.api.safety_hashes import HashLists, HashReport
+    from firstsight.api.safety_heads import SafetyHeads
+    from firstsight.api.semantic_ids import SemanticIds
     from firstsight.api.status import ColumnStatus, RunRecord, Status
     from firstsight.database import Database
     from firstsight.duplicates.groups import DuplicateGroup
@@ -44,6 +57,13 @@ if TYPE_CHECKING:
     from firstsight.encoders.base import Encoder
     from firstsight.encoders.encoder_options import EncoderOptions
     from firstsight.encoders.registry import load_encoder
+    from firstsight.heads.calibrated_fit import HeldOutUnits, TrainSettings
+    from firstsight.heads.calibration import HeadCalibration
+    from firstsight.heads.curves import PrecisionRecall, Reliability
+    from firstsight.heads.drift import Drift
+    from firstsight.heads.head_comparison import HeadComparison
+    from firstsight.heads.slices import SliceRate
+    from firstsight.heads.thresholds import Threshold
     from firstsight.indexer.catalog_report import CatalogPreview
     from firstsight.indexer.columns.catalog_options import CatalogOptions
     from firstsight.indexer.columns.column_plan import ColumnUse
@@ -84,6 +104,22 @@ if TYPE_CHECKING:
     from firstsight.retrieval.query_settings import QuerySettings
     from firstsight.retrieval.reranker_store import RerankerVersion
     from firstsight.retrieval.results import SearchResult, SearchResults, ViewMatch
+    from firstsight.safety.audit.adoption import Adoption
+    from firstsight.safety.audit.audit_entries import LogProblem, Verification
+    from firstsight.safety.audit.human_decisions import DecisionLabel, HumanDecision
+    from firstsight.safety.hashes.hash_lists import KnownHash
+    from firstsight.safety.hashes.hash_matching import HashMatch
+    from firstsight.safety.policy.decisions import Evidence
+    from firstsight.safety.policy.policies import Policies, Policy
+    from firstsight.safety.policy.policy_heads import Head
+    from firstsight.safety.report.policy_report import LabelSuspect, PolicyReport, SafetyReport
+    from firstsight.safety.review.explanation import Explanation, PolicyScore
+    from firstsight.safety.review.history import EntryDescription
+    from firstsight.safety.review.replay import Replay
+    from firstsight.safety.review.review_queue import QueueEntry
+    from firstsight.safety.scoring.score_report import ScoreReport
+    from firstsight.safety.training.head_training import TrainedHead
+    from firstsight.safety.training.training_run import TrainReport
     from firstsight.storage.indexes.upkeep import TableState, TableUpkeep, UpkeepReport
     from firstsight.storage.indexes.vector_index import IndexTuning
     from firstsight.storage.upgrade import UpgradeChange, UpgradeReport
@@ -93,12 +129,15 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AddedEvents",
+    "Adoption",
     "AuditLogError",
+    "AuditTrail",
     "BlendSettings",
     "CatalogError",
     "CatalogItem",
     "CatalogOptions",
     "CatalogPreview",
+    "ColdStart",
     "ColdStartVersion",
     "Colouring",
     "ColumnStatus",
@@ -106,34 +145,55 @@ __all__ = [
     "Counts",
     "Database",
     "DatabaseBusyError",
+    "DecisionLabel",
     "Difference",
+    "Drift",
     "DuplicateEvidence",
     "DuplicateGroup",
     "DuplicateOptions",
     "DuplicatePair",
     "DuplicateSettings",
+    "Duplicates",
     "Encoder",
     "EncoderError",
     "EncoderMismatchError",
     "EncoderOptions",
     "EncoderSpec",
+    "EntryDescription",
+    "Evaluation",
     "Event",
     "EventColumns",
+    "EventLog",
     "EventsPreview",
     "EventsStatus",
+    "Evidence",
+    "Explanation",
     "Failure",
     "FirstsightError",
+    "HashLists",
+    "HashMatch",
+    "HashReport",
+    "Head",
+    "HeadCalibration",
+    "HeadComparison",
+    "HeldOutUnits",
+    "HumanDecision",
     "IndexOptions",
     "IndexReport",
     "IndexSettings",
     "IndexTuning",
+    "Indexing",
     "InterestedUser",
     "InterestedUsers",
     "Item",
     "JudgedQuery",
+    "KnownHash",
+    "LabelSuspect",
     "LinkEvaluation",
     "LinkFigures",
     "LinkReport",
+    "LogProblem",
+    "Maintenance",
     "MapPoint",
     "MediaError",
     "MediaPolicy",
@@ -143,41 +203,61 @@ __all__ = [
     "ModelFigures",
     "Moment",
     "OptionalDependencyError",
+    "Policies",
+    "Policy",
+    "PolicyReport",
+    "PolicyScore",
+    "PrecisionRecall",
     "ProtocolReport",
     "Query",
     "QueryError",
     "QueryOutcome",
     "QuerySettings",
+    "QueueEntry",
     "RecommendOptions",
     "Recommendation",
     "Record",
     "RecordList",
+    "Reliability",
+    "Replay",
     "RerankerVersion",
+    "Rerankers",
     "RunOptions",
     "RunRecord",
+    "Safety",
     "SafetyError",
+    "SafetyHeads",
+    "SafetyReport",
+    "ScoreReport",
     "SearchResult",
     "SearchResults",
     "SearchTask",
     "SemanticId",
     "SemanticIdVersion",
+    "SemanticIds",
     "SimilarItem",
     "SimilarItems",
     "SimilarOptions",
     "Slate",
     "SlateOptions",
     "SlateSettings",
+    "SliceRate",
     "SpaceMap",
     "Status",
     "StoreError",
     "TableState",
     "TableUpkeep",
+    "Threshold",
+    "TrainReport",
+    "TrainSettings",
+    "TrainedHead",
     "TypeChange",
     "UnusedMedia",
     "UpgradeChange",
     "UpgradeReport",
     "UpkeepReport",
     "UserInterest",
+    "Verification",
     "View",
     "ViewMatch",
     "WatchCounts",
@@ -187,65 +267,6 @@ __all__ = [
     "load_encoder",
     "open",
 ]
-
-# imported at first use: lancedb and pyarrow take a second, too long for `firstsight --help`
-_NAMES_OF_MODULES = {
-    "firstsight.api.index_options": ("IndexOptions", "RunOptions"),
-    "firstsight.api.items": ("Failure", "Item", "View"),
-    "firstsight.api.recommend_options": ("RecommendOptions", "SimilarOptions"),
-    "firstsight.api.status": ("ColumnStatus", "RunRecord", "Status"),
-    "firstsight.database": ("Database",),
-    "firstsight.duplicates.groups": ("DuplicateGroup",),
-    "firstsight.duplicates.item_pairs": ("DuplicateEvidence", "DuplicateOptions", "DuplicatePair", "DuplicateSettings"),
-    "firstsight.encoders.base": ("Encoder",),
-    "firstsight.encoders.encoder_options": ("EncoderOptions",),
-    "firstsight.encoders.registry": ("load_encoder",),
-    "firstsight.indexer.catalog_report": ("CatalogPreview",),
-    "firstsight.indexer.columns.catalog_options": ("CatalogOptions",),
-    "firstsight.indexer.columns.column_plan": ("ColumnUse",),
-    "firstsight.indexer.columns.column_types": ("TypeChange",),
-    "firstsight.indexer.columns.unused_media": ("UnusedMedia",),
-    "firstsight.indexer.index_report": ("Counts", "IndexReport"),
-    "firstsight.indexer.index_settings": ("IndexSettings",),
-    "firstsight.indexer.row_reader": ("CatalogItem",),
-    "firstsight.indexer.watch_settings": ("WatchCounts", "WatchReport", "WatchSettings"),
-    "firstsight.media.policy": ("MediaPolicy",),
-    "firstsight.recommend.evaluation.link_evaluation": ("LinkEvaluation", "LinkFigures", "LinkReport"),
-    "firstsight.recommend.evaluation.measures": ("Difference",),
-    "firstsight.recommend.evaluation.recommender_evaluation": ("ModelFigures", "ProtocolReport"),
-    "firstsight.recommend.events.event_columns": ("EventColumns",),
-    "firstsight.recommend.events.event_reports": ("AddedEvents", "EventsPreview", "EventsStatus"),
-    "firstsight.recommend.events.event_rows": ("Event",),
-    "firstsight.recommend.models.blend_scoring": ("BlendSettings",),
-    "firstsight.recommend.models.cold_start_model": ("ColdStartVersion",),
-    "firstsight.recommend.semantic_ids.semantic_id_export": ("SemanticId",),
-    "firstsight.recommend.semantic_ids.semantic_id_store": ("SemanticIdVersion",),
-    "firstsight.recommend.slates.slate_results": (
-        "InterestedUser",
-        "InterestedUsers",
-        "Recommendation",
-        "SimilarItem",
-        "SimilarItems",
-        "Slate",
-        "UserInterest",
-    ),
-    "firstsight.recommend.slates.slate_settings": ("SlateOptions", "SlateSettings"),
-    "firstsight.records": ("Record", "RecordList"),
-    "firstsight.retrieval.evaluation.judgements": ("JudgedQuery",),
-    "firstsight.retrieval.evaluation.search_evaluation": ("ModeComparison", "ModeReport", "QueryOutcome", "SearchTask"),
-    "firstsight.retrieval.moments": ("Moment",),
-    "firstsight.retrieval.pages.map_colouring": ("Colouring",),
-    "firstsight.retrieval.pages.space_map": ("MapPoint", "SpaceMap"),
-    "firstsight.retrieval.query": ("Query",),
-    "firstsight.retrieval.query_settings": ("QuerySettings",),
-    "firstsight.retrieval.reranker_store": ("RerankerVersion",),
-    "firstsight.retrieval.results": ("SearchResult", "SearchResults", "ViewMatch"),
-    "firstsight.storage.indexes.upkeep": ("TableState", "TableUpkeep", "UpkeepReport"),
-    "firstsight.storage.indexes.vector_index": ("IndexTuning",),
-    "firstsight.storage.upgrade": ("UpgradeChange", "UpgradeReport"),
-    "firstsight.vectors": ("EncoderSpec",),
-}
-_LAZY = {name: module for module, names in _NAMES_OF_MODULES.items() for name in names}
 
 
 def open(
@@ -275,9 +296,9 @@ def open(
 if not TYPE_CHECKING:  # for a type checker, a module with `__getattr__` has every name
 
     def __getattr__(name: str) -> object:
-        if name not in _LAZY:
+        if name not in MODULES:
             raise AttributeError(f"module 'firstsight' has no attribute {name!r}")
-        return getattr(importlib.import_module(_LAZY[name]), name)
+        return getattr(importlib.import_module(MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

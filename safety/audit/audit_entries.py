@@ -56,7 +56,7 @@ EMPTY_HEAD = LogHead(0, GENESIS, 0)
 
 
 @dataclass(frozen=True)
-class Problem(Record):
+class LogProblem(Record):
     """A place where the log differs from the log as written."""
 
     line: int  # of the log's file, from 1; 0 for its head
@@ -68,7 +68,7 @@ class Verification(Record):
     """Result of a check of every entry."""
 
     entries: int  # entries read
-    problems: tuple[Problem, ...]
+    problems: tuple[LogProblem, ...]
     unsettled: int = 0  # whole entries of a killed append; the next append keeps them
     torn_bytes: int = 0  # bytes of its half-written entry; the next append drops them
     head: str | None = None  # id of the last entry, to keep elsewhere; None if there are problems or no log

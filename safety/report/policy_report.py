@@ -43,7 +43,7 @@ SHOWN_SUSPECTS = 40
 
 
 @dataclass(frozen=True)
-class Suspect:
+class LabelSuspect:
     """A label to check again."""
 
     name: str  # item_id, view_id or path
@@ -64,7 +64,7 @@ class HeldOutPolicy:
     review: float | None = None  # cut
     block: float | None = None  # cut; None if nothing is blocked
     columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)  # (n,) values of each slice column
-    suspects: Sequence[Suspect] = ()  # the most likely first
+    suspects: Sequence[LabelSuspect] = ()  # the most likely first
     today: Floats | None = None  # (m,) current scores of the items
     notes: Sequence[str] = ()
 
@@ -83,7 +83,7 @@ class PolicyReport(Record):
     recall_targets: tuple[tuple[float, Threshold], ...]
     at_cuts: tuple[tuple[str, float, float, float], ...]  # (name, cut, precision, recall) on the held-out rows
     slices: tuple[SliceRate, ...]
-    suspects: tuple[Suspect, ...]
+    suspects: tuple[LabelSuspect, ...]
     drift: Drift | None
     notes: tuple[str, ...]
 

@@ -18,7 +18,7 @@ from firstsight.heads.view_sample import matrix
 from firstsight.safety.audit.score_table import ScoreTable
 from firstsight.safety.policy.policies import Policies
 from firstsight.safety.policy.policy_heads import HeadShelf
-from firstsight.safety.report.policy_report import HeldOutPolicy, Suspect
+from firstsight.safety.report.policy_report import HeldOutPolicy, LabelSuspect
 from firstsight.safety.scoring.zero_shot import load_prompt_directions
 from firstsight.safety.training.head_training import TrainedHead, train
 from firstsight.safety.training.policy_labels import LabelSource, read_labels
@@ -176,7 +176,7 @@ def _policy(
     )
 
 
-def _suspects(store: Store, rows: Sequence[Label], groups: Mapping[str, str]) -> list[Suspect]:
+def _suspects(store: Store, rows: Sequence[Label], groups: Mapping[str, str]) -> list[LabelSuspect]:
     """Find labels of items and views that the other labels contradict; an item counts with its fused vector."""
     of_items = [row for row in rows if row.item_id is not None]
     vectors = _vectors_of(store, of_items)
@@ -188,7 +188,7 @@ def _suspects(store: Store, rows: Sequence[Label], groups: Mapping[str, str]) ->
     weights = np.array([row.weight for row in known])
     suspects = find_suspects(np.stack([vectors[row.name] for row in known]), y, groups=by_group, weights=weights)
     return [
-        Suspect(known[place].name, known[place].label, float(chance))
+        LabelSuspect(known[place].name, known[place].label, float(chance))
         for place, chance in zip(suspects.rows, suspects.chance, strict=True)
     ]
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from firstsight.cli.main import app
 from firstsight.errors import SafetyError
 from firstsight.safety.policy.policies import Policies
-from firstsight.safety.report.policy_report import HeldOutPolicy, Suspect, measure, write_report
+from firstsight.safety.report.policy_report import HeldOutPolicy, LabelSuspect, measure, write_report
 from firstsight.safety.report.report_sources import held_out_policies_from_labels
 from tests.safety.conftest import POLICIES, Catalogue
 
@@ -33,7 +33,7 @@ def drawn(seed: int = 0, rows: int = 4_000, **known: object) -> HeldOutPolicy:
         review=0.3,
         block=0.9,
         columns={"language": language.tolist()},
-        suspects=[Suspect("sku-<1>", 1, 0.97)],
+        suspects=[LabelSuspect("sku-<1>", 1, 0.97)],
         **known,  # type: ignore[arg-type]
     )
 
