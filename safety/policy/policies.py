@@ -94,7 +94,7 @@ class Policy(Record):
 
 
 @dataclass(frozen=True)
-class Policies:
+class Policies(Record):
     """The policies of one file, in its order."""
 
     all: tuple[Policy, ...]

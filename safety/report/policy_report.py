@@ -43,7 +43,7 @@ SHOWN_SUSPECTS = 40
 
 
 @dataclass(frozen=True)
-class LabelSuspect:
+class LabelSuspect(Record):
     """A label to check again."""
 
     name: str  # item_id, view_id or path
