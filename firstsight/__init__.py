@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from firstsight.indexer.index_report import Counts, IndexReport
     from firstsight.indexer.index_settings import IndexSettings
     from firstsight.media.policy import MediaPolicy
+    from firstsight.retrieval.export.vector_matrix import VectorMatrix
     from firstsight.retrieval.moments import Moment
     from firstsight.retrieval.query import Query
     from firstsight.retrieval.results import SearchResult, SearchResults, ViewMatch
@@ -79,6 +80,7 @@ __all__ = [
     "Status",
     "StoreError",
     "UpgradeReport",
+    "VectorMatrix",
     "ViewMatch",
     "__version__",
     "load_encoder",
@@ -103,6 +105,7 @@ _LAZY = {
     "SearchResults": "firstsight.retrieval.results",
     "Status": "firstsight.api.status",
     "UpgradeReport": "firstsight.storage.upgrade",
+    "VectorMatrix": "firstsight.retrieval.export.vector_matrix",
     "ViewMatch": "firstsight.retrieval.results",
     "load_encoder": "firstsight.encoders.registry",
 }
