@@ -36,7 +36,7 @@ def clicks(items: list[str], categories: list[str]) -> list[dict[str, object]]:
 def main(folder: str) -> None:
     with firstsight.open(folder) as db:
         db.index(SAMPLE / "catalogue.csv")
-        table = db.to_arrow(columns=["category"], vectors=False).read_all()
+        table = db.to_arrow(columns=["item_id", "category"], vectors=False).read_all()
         log = clicks(table["item_id"].to_pylist(), [name or "" for name in table["category"].to_pylist()])
         print(f"{db.events.add(log).added} new events")
 

@@ -97,6 +97,7 @@ if TYPE_CHECKING:
     from firstsight.records import Record, RecordList
     from firstsight.retrieval.evaluation.judgements import JudgedQuery
     from firstsight.retrieval.evaluation.search_evaluation import ModeComparison, ModeReport, QueryOutcome, SearchTask
+    from firstsight.retrieval.export.vector_matrix import VectorMatrix
     from firstsight.retrieval.moments import Moment
     from firstsight.retrieval.pages.map_colouring import Colouring
     from firstsight.retrieval.pages.space_map import MapPoint, SpaceMap
@@ -257,6 +258,7 @@ __all__ = [
     "UpgradeReport",
     "UpkeepReport",
     "UserInterest",
+    "VectorMatrix",
     "Verification",
     "View",
     "ViewMatch",

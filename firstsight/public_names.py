@@ -65,6 +65,7 @@ _NAMES = {
     "firstsight.records": ("Record", "RecordList"),
     "firstsight.retrieval.evaluation.judgements": ("JudgedQuery",),
     "firstsight.retrieval.evaluation.search_evaluation": ("ModeComparison", "ModeReport", "QueryOutcome", "SearchTask"),
+    "firstsight.retrieval.export.vector_matrix": ("VectorMatrix",),
     "firstsight.retrieval.moments": ("Moment",),
     "firstsight.retrieval.pages.map_colouring": ("Colouring",),
     "firstsight.retrieval.pages.space_map": ("MapPoint", "SpaceMap"),
