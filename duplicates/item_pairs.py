@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,15 @@ class DuplicateSettings:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise QueryError(f"{name} must be between {low:g} and {high:g}, not {value:g}")
+
+
+class DuplicateOptions(TypedDict, total=False):
+    """The fields of `DuplicateSettings`, as keyword arguments."""
+
+    max_distance: int
+    min_cosine: float
+    near_distance: int
+    near_cosine: float
 
 
 @dataclass(frozen=True)
