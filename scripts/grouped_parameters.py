@@ -1,4 +1,4 @@
-"""Extension of griffe: an entry of a docstring with several names, as in `k, seed: as for ...`, describes each of them."""
+"""Extension of griffe: an entry of a docstring with several names, as in `k, seed: as for ...`, describes them all."""
 
 import re
 
