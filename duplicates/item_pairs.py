@@ -82,7 +82,7 @@ class DuplicateEvidence:
     time_s: float | None = None  # second of the view in its video
     other_time_s: float | None = None
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The evidence as plain values for JSON. Fields without a value are left out."""
         return {
             name: round(value, 4) if isinstance(value, float) else value
