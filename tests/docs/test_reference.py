@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import griffe
+import pytest
+
 import firstsight
 from scripts import write_cli_reference
-from scripts.grouped_parameters import split_groups
+from scripts.docstring_extensions import DocstringHabits, split_groups
 
 API = Path(__file__).parents[2] / "docs" / "reference" / "api"
 
@@ -44,3 +47,67 @@ Raises:
 """
     before, _, after = docstring.partition("    query")
     assert split_groups(docstring) == before + entries + after[after.index("\nRaises") :]
+
+
+PACKAGE = """
+from dataclasses import dataclass
+from typing import TypedDict, Unpack
+
+@dataclass(frozen=True)
+class Query:
+    \"\"\"A query.\"\"\"
+
+    text: str  # words
+    # number of results,
+    # 1 to 100
+    k: int = 10
+
+class QuerySettings(TypedDict, total=False):
+    \"\"\"The fields of `Query`.\"\"\"
+
+    k: int
+
+class SearchSettings(QuerySettings, total=False):
+    \"\"\"Settings.
+
+    Attributes:
+        wait: seconds.
+    \"\"\"
+
+    wait: float
+
+def search(text: str, **settings: Unpack[SearchSettings]) -> None:
+    \"\"\"Search.
+
+    Args:
+        text: words.
+        settings: fields.
+    \"\"\"
+"""
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> griffe.Module:
+    folder = tmp_path_factory.mktemp("package")
+    (folder / "shop.py").write_text(PACKAGE, encoding="utf-8")
+    extensions = griffe.load_extensions(DocstringHabits())
+    loaded = griffe.load("shop", search_paths=[folder], extensions=extensions, docstring_parser="google")
+    assert isinstance(loaded, griffe.Module)
+    return loaded
+
+
+def test_options_in_a_typed_dict_become_parameters(package: griffe.Module) -> None:
+    entries = package["search"].docstring.parsed[1].value
+    assert [(entry.name, entry.description, entry.value) for entry in entries] == [
+        ("text", "words.", None),
+        ("k", "number of results, 1 to 100", "10"),
+        ("wait", "seconds.", "..."),
+    ]
+
+
+def test_comments_of_fields_become_a_table(package: griffe.Module) -> None:
+    entries = package["Query"].docstring.parsed[1].value
+    assert [(entry.name, entry.description) for entry in entries] == [
+        ("text", "words"),
+        ("k", "number of results, 1 to 100"),
+    ]
