@@ -35,7 +35,7 @@ from firstsight.retrieval.query_settings import QuerySettings
 from firstsight.retrieval.results import SearchResults
 
 if TYPE_CHECKING:
-    from firstsight.recommend.slates.slate_results import SimilarItem, Slate
+    from firstsight.recommend.slates.slate_results import SimilarItems, Slate
     from firstsight.storage.store import Store
 
 
@@ -138,7 +138,7 @@ class Database:
             return self._searching.search_many(queries, reranker=reranker, on_error=on_error)
         return self._searching.search_many(queries, reranker=reranker, on_error=on_error)
 
-    def similar(self, item: str, **options: Unpack[SimilarOptions]) -> list[SimilarItem]:
+    def similar(self, item: str, **options: Unpack[SimilarOptions]) -> SimilarItems:
         """Find the items nearest to an item by content; items without clicks get equal results.
 
         QueryError: the item is unknown or has no vector, or an option is out of range.

@@ -154,7 +154,7 @@ def _drop_hidden_results(
     shown = set(store.digests(ids))
     if not query.include_blocked:
         shown -= store.blocked(ids)
-    left = [result for result in answer if result.item_id in shown]
+    left = tuple(result for result in answer if result.item_id in shown)
     return SearchResults(left, answer.snapshot, answer.reranker, withheld=len(answer) - len(left))
 
 

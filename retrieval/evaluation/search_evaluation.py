@@ -12,6 +12,7 @@ import numpy as np
 from ir_measures import RR, P, R, nDCG
 
 from firstsight.errors import FirstsightError, MediaError, OptionalDependencyError, QueryError, StoreError
+from firstsight.records import Record, plain_value
 from firstsight.retrieval.evaluation.judgements import JudgedQuery
 from firstsight.retrieval.evaluation.significance import holm, paired_p_value
 from firstsight.retrieval.query import NO_COLLAPSE, Query
@@ -34,7 +35,7 @@ class Searchable(Protocol):
 
 
 @dataclass(frozen=True)
-class QueryOutcome:
+class QueryOutcome(Record):
     """Result of one query in one mode."""
 
     query: JudgedQuery
@@ -43,7 +44,7 @@ class QueryOutcome:
 
 
 @dataclass(frozen=True)
-class ModeReport:
+class ModeReport(Record):
     """Results of one mode over all queries."""
 
     mode: str
@@ -52,7 +53,7 @@ class ModeReport:
 
 
 @dataclass(frozen=True)
-class ModeComparison:
+class ModeComparison(Record):
     """Comparison of two modes by NDCG@k."""
 
     better: str  # mode with the higher mean
@@ -63,7 +64,7 @@ class ModeComparison:
 
 
 @dataclass(frozen=True)
-class Task:
+class Task(Record):
     """Evaluation of one set of queries in one or more modes."""
 
     name: str
@@ -88,7 +89,7 @@ class Task:
             "queries": len(self.modes[0].outcomes),
             "modes": {report.mode: dict(report.means) for report in self.modes},
             "chance_recall": self.chance,
-            "comparisons": [vars(comparison) for comparison in self.comparisons],
+            "comparisons": plain_value(self.comparisons),
             "notes": list(self.notes),
         }
 

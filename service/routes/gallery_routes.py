@@ -121,8 +121,8 @@ def failures(
     with service.databases.reading() as db:
         rows = db.indexing.failures()
         if not has_scope(request, "moderate"):
-            blocked = gallery_data.find_blocked(open_tables(db), [row["item_id"] for row in rows])
-            rows = [row for row in rows if row["item_id"] not in blocked]
+            blocked = gallery_data.find_blocked(open_tables(db), [row.item_id for row in rows])
+            rows = [row for row in rows if row.item_id not in blocked]
     return LibraryJSONResponse(gallery_data.failures(rows, reason=reason, offset=offset, k=k))
 
 

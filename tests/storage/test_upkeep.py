@@ -103,7 +103,7 @@ def test_a_run_of_many_small_writes_merges_their_files_on_the_way(tmp_path: Path
     index(tmp_path / "whole", source)
     assert_same(contents(tmp_path / "small"), contents(tmp_path / "whole"))
     status = firstsight.open(tmp_path / "small").status()
-    assert [run["outcome"] for run in status.runs] == ["finished"]
+    assert [run.outcome for run in status.runs] == ["finished"]
     assert len(status.upkeep) >= 1
     assert all(table.commits < 130 and table.fragments < 60 for table in status.tables)
 
@@ -116,7 +116,7 @@ def test_upkeep_that_fails_costs_the_run_nothing_and_is_told(tmp_path: Path, mon
     report = index(tmp_path / "db", write_jsonl(tmp_path / "c.jsonl", [{"item_id": "a", "title": "a"}]))
     assert report.outcome == "finished"
     (row,) = firstsight.open(tmp_path / "db").status().upkeep
-    assert (row["outcome"], row["counts"]) == ("failed", {"error": "no space left"})
+    assert (row.outcome, row.counts) == ("failed", {"error": "no space left"})
 
 
 # ---- by hand
@@ -147,7 +147,7 @@ def test_optimize_merges_the_files_and_changes_no_row(shop: Path) -> None:
     assert items.after.fragments == 1
     assert items.after.commits == 0
     (row,) = firstsight.open(shop).status().upkeep
-    assert (row["run_id"], row["outcome"], row["settings"]) == (
+    assert (row.run_id, row.outcome, row.settings) == (
         report.run_id,
         "finished",
         {"kind": "optimize", "by_hand": True},
