@@ -34,78 +34,218 @@ from firstsight.errors import (
 )
 
 if TYPE_CHECKING:
-    from firstsight.api.status import ColumnStatus, Status
+    from firstsight.api.index_options import IndexOptions, RunOptions
+    from firstsight.api.items import Failure, Item, View
+    from firstsight.api.recommend_options import RecommendOptions, SimilarOptions
+    from firstsight.api.status import ColumnStatus, RunRecord, Status
     from firstsight.database import Database
-    from firstsight.encoders.base import Encoder, EncoderSpec
+    from firstsight.duplicates.groups import DuplicateGroup
+    from firstsight.duplicates.item_pairs import DuplicateEvidence, DuplicateOptions, DuplicatePair, DuplicateSettings
+    from firstsight.encoders.base import Encoder
     from firstsight.encoders.encoder_options import EncoderOptions
     from firstsight.encoders.registry import load_encoder
+    from firstsight.indexer.catalog_report import CatalogPreview
     from firstsight.indexer.columns.catalog_options import CatalogOptions
+    from firstsight.indexer.columns.column_plan import ColumnUse
+    from firstsight.indexer.columns.column_types import TypeChange
+    from firstsight.indexer.columns.unused_media import UnusedMedia
     from firstsight.indexer.index_report import Counts, IndexReport
     from firstsight.indexer.index_settings import IndexSettings
+    from firstsight.indexer.row_reader import CatalogItem
+    from firstsight.indexer.watch_settings import WatchCounts, WatchReport, WatchSettings
     from firstsight.media.policy import MediaPolicy
+    from firstsight.recommend.evaluation.link_evaluation import LinkEvaluation, LinkFigures, LinkReport
+    from firstsight.recommend.evaluation.measures import Difference
+    from firstsight.recommend.evaluation.recommender_evaluation import ModelFigures, ProtocolReport
+    from firstsight.recommend.events.event_columns import EventColumns
+    from firstsight.recommend.events.event_reports import AddedEvents, EventsPreview, EventsStatus
+    from firstsight.recommend.events.event_rows import Event
+    from firstsight.recommend.models.blend_scoring import BlendSettings
+    from firstsight.recommend.models.cold_start_model import ColdStartVersion
+    from firstsight.recommend.semantic_ids.semantic_id_export import SemanticId
+    from firstsight.recommend.semantic_ids.semantic_id_store import SemanticIdVersion
+    from firstsight.recommend.slates.slate_results import (
+        InterestedUser,
+        InterestedUsers,
+        Recommendation,
+        SimilarItem,
+        SimilarItems,
+        Slate,
+        UserInterest,
+    )
+    from firstsight.recommend.slates.slate_settings import SlateOptions, SlateSettings
+    from firstsight.records import Record, RecordList
+    from firstsight.retrieval.evaluation.judgements import JudgedQuery
+    from firstsight.retrieval.evaluation.search_evaluation import ModeComparison, ModeReport, QueryOutcome, SearchTask
     from firstsight.retrieval.moments import Moment
+    from firstsight.retrieval.pages.map_colouring import Colouring
+    from firstsight.retrieval.pages.space_map import MapPoint, SpaceMap
     from firstsight.retrieval.query import Query
+    from firstsight.retrieval.query_settings import QuerySettings
+    from firstsight.retrieval.reranker_store import RerankerVersion
     from firstsight.retrieval.results import SearchResult, SearchResults, ViewMatch
-    from firstsight.storage.upgrade import UpgradeReport
+    from firstsight.storage.indexes.upkeep import TableState, TableUpkeep, UpkeepReport
+    from firstsight.storage.indexes.vector_index import IndexTuning
+    from firstsight.storage.upgrade import UpgradeChange, UpgradeReport
+    from firstsight.vectors import EncoderSpec
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AddedEvents",
     "AuditLogError",
+    "BlendSettings",
     "CatalogError",
+    "CatalogItem",
     "CatalogOptions",
+    "CatalogPreview",
+    "ColdStartVersion",
+    "Colouring",
     "ColumnStatus",
+    "ColumnUse",
     "Counts",
     "Database",
     "DatabaseBusyError",
+    "Difference",
+    "DuplicateEvidence",
+    "DuplicateGroup",
+    "DuplicateOptions",
+    "DuplicatePair",
+    "DuplicateSettings",
     "Encoder",
     "EncoderError",
     "EncoderMismatchError",
     "EncoderOptions",
     "EncoderSpec",
+    "Event",
+    "EventColumns",
+    "EventsPreview",
+    "EventsStatus",
+    "Failure",
     "FirstsightError",
+    "IndexOptions",
     "IndexReport",
     "IndexSettings",
+    "IndexTuning",
+    "InterestedUser",
+    "InterestedUsers",
+    "Item",
+    "JudgedQuery",
+    "LinkEvaluation",
+    "LinkFigures",
+    "LinkReport",
+    "MapPoint",
     "MediaError",
     "MediaPolicy",
     "MissingDatabaseError",
+    "ModeComparison",
+    "ModeReport",
+    "ModelFigures",
     "Moment",
     "OptionalDependencyError",
+    "ProtocolReport",
     "Query",
     "QueryError",
+    "QueryOutcome",
+    "QuerySettings",
+    "RecommendOptions",
+    "Recommendation",
+    "Record",
+    "RecordList",
+    "RerankerVersion",
+    "RunOptions",
+    "RunRecord",
     "SafetyError",
     "SearchResult",
     "SearchResults",
+    "SearchTask",
+    "SemanticId",
+    "SemanticIdVersion",
+    "SimilarItem",
+    "SimilarItems",
+    "SimilarOptions",
+    "Slate",
+    "SlateOptions",
+    "SlateSettings",
+    "SpaceMap",
     "Status",
     "StoreError",
+    "TableState",
+    "TableUpkeep",
+    "TypeChange",
+    "UnusedMedia",
+    "UpgradeChange",
     "UpgradeReport",
+    "UpkeepReport",
+    "UserInterest",
+    "View",
     "ViewMatch",
+    "WatchCounts",
+    "WatchReport",
+    "WatchSettings",
     "__version__",
     "load_encoder",
     "open",
 ]
 
 # imported at first use: lancedb and pyarrow take a second, too long for `firstsight --help`
-_LAZY = {
-    "CatalogOptions": "firstsight.indexer.columns.catalog_options",
-    "ColumnStatus": "firstsight.api.status",
-    "Counts": "firstsight.indexer.index_report",
-    "Database": "firstsight.database",
-    "Encoder": "firstsight.encoders.base",
-    "EncoderOptions": "firstsight.encoders.encoder_options",
-    "EncoderSpec": "firstsight.encoders.base",
-    "IndexReport": "firstsight.indexer.index_report",
-    "IndexSettings": "firstsight.indexer.index_settings",
-    "MediaPolicy": "firstsight.media.policy",
-    "Moment": "firstsight.retrieval.moments",
-    "Query": "firstsight.retrieval.query",
-    "SearchResult": "firstsight.retrieval.results",
-    "SearchResults": "firstsight.retrieval.results",
-    "Status": "firstsight.api.status",
-    "UpgradeReport": "firstsight.storage.upgrade",
-    "ViewMatch": "firstsight.retrieval.results",
-    "load_encoder": "firstsight.encoders.registry",
+_NAMES_OF_MODULES = {
+    "firstsight.api.index_options": ("IndexOptions", "RunOptions"),
+    "firstsight.api.items": ("Failure", "Item", "View"),
+    "firstsight.api.recommend_options": ("RecommendOptions", "SimilarOptions"),
+    "firstsight.api.status": ("ColumnStatus", "RunRecord", "Status"),
+    "firstsight.database": ("Database",),
+    "firstsight.duplicates.groups": ("DuplicateGroup",),
+    "firstsight.duplicates.item_pairs": ("DuplicateEvidence", "DuplicateOptions", "DuplicatePair", "DuplicateSettings"),
+    "firstsight.encoders.base": ("Encoder",),
+    "firstsight.encoders.encoder_options": ("EncoderOptions",),
+    "firstsight.encoders.registry": ("load_encoder",),
+    "firstsight.indexer.catalog_report": ("CatalogPreview",),
+    "firstsight.indexer.columns.catalog_options": ("CatalogOptions",),
+    "firstsight.indexer.columns.column_plan": ("ColumnUse",),
+    "firstsight.indexer.columns.column_types": ("TypeChange",),
+    "firstsight.indexer.columns.unused_media": ("UnusedMedia",),
+    "firstsight.indexer.index_report": ("Counts", "IndexReport"),
+    "firstsight.indexer.index_settings": ("IndexSettings",),
+    "firstsight.indexer.row_reader": ("CatalogItem",),
+    "firstsight.indexer.watch_settings": ("WatchCounts", "WatchReport", "WatchSettings"),
+    "firstsight.media.policy": ("MediaPolicy",),
+    "firstsight.recommend.evaluation.link_evaluation": ("LinkEvaluation", "LinkFigures", "LinkReport"),
+    "firstsight.recommend.evaluation.measures": ("Difference",),
+    "firstsight.recommend.evaluation.recommender_evaluation": ("ModelFigures", "ProtocolReport"),
+    "firstsight.recommend.events.event_columns": ("EventColumns",),
+    "firstsight.recommend.events.event_reports": ("AddedEvents", "EventsPreview", "EventsStatus"),
+    "firstsight.recommend.events.event_rows": ("Event",),
+    "firstsight.recommend.models.blend_scoring": ("BlendSettings",),
+    "firstsight.recommend.models.cold_start_model": ("ColdStartVersion",),
+    "firstsight.recommend.semantic_ids.semantic_id_export": ("SemanticId",),
+    "firstsight.recommend.semantic_ids.semantic_id_store": ("SemanticIdVersion",),
+    "firstsight.recommend.slates.slate_results": (
+        "InterestedUser",
+        "InterestedUsers",
+        "Recommendation",
+        "SimilarItem",
+        "SimilarItems",
+        "Slate",
+        "UserInterest",
+    ),
+    "firstsight.recommend.slates.slate_settings": ("SlateOptions", "SlateSettings"),
+    "firstsight.records": ("Record", "RecordList"),
+    "firstsight.retrieval.evaluation.judgements": ("JudgedQuery",),
+    "firstsight.retrieval.evaluation.search_evaluation": ("ModeComparison", "ModeReport", "QueryOutcome", "SearchTask"),
+    "firstsight.retrieval.moments": ("Moment",),
+    "firstsight.retrieval.pages.map_colouring": ("Colouring",),
+    "firstsight.retrieval.pages.space_map": ("MapPoint", "SpaceMap"),
+    "firstsight.retrieval.query": ("Query",),
+    "firstsight.retrieval.query_settings": ("QuerySettings",),
+    "firstsight.retrieval.reranker_store": ("RerankerVersion",),
+    "firstsight.retrieval.results": ("SearchResult", "SearchResults", "ViewMatch"),
+    "firstsight.storage.indexes.upkeep": ("TableState", "TableUpkeep", "UpkeepReport"),
+    "firstsight.storage.indexes.vector_index": ("IndexTuning",),
+    "firstsight.storage.upgrade": ("UpgradeChange", "UpgradeReport"),
+    "firstsight.vectors": ("EncoderSpec",),
 }
+_LAZY = {name: module for module, names in _NAMES_OF_MODULES.items() for name in names}
 
 
 def open(
@@ -132,11 +272,14 @@ def open(
     return Database(uri, encoder, encoder_options or EncoderOptions(), policy or MediaPolicy())
 
 
-def __getattr__(name: str) -> object:
-    if name not in _LAZY:
-        raise AttributeError(f"module 'firstsight' has no attribute {name!r}")
-    return getattr(importlib.import_module(_LAZY[name]), name)
+if not TYPE_CHECKING:  # for a type checker, a module with `__getattr__` has every name
+
+    def __getattr__(name: str) -> object:
+        if name not in _LAZY:
+            raise AttributeError(f"module 'firstsight' has no attribute {name!r}")
+        return getattr(importlib.import_module(_LAZY[name]), name)
 
 
 def __dir__() -> list[str]:
-    return __all__
+    """Names to begin with: `help(firstsight)` would print each class in full."""
+    return ["__version__", "load_encoder", "open"]

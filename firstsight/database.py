@@ -19,6 +19,7 @@ from firstsight.api.maintenance import Maintenance
 from firstsight.api.recommend_options import RecommendOptions, SimilarOptions
 from firstsight.api.recommendations import Recommender
 from firstsight.api.rerankers import Rerankers
+from firstsight.api.safety import Safety
 from firstsight.api.searching import OnError, Searching
 from firstsight.api.semantic_ids import SemanticIds
 from firstsight.api.status import Status, read_status
@@ -76,6 +77,7 @@ class Database:
         self.duplicates = Duplicates(connection)
         self.evaluation = Evaluation(connection, self._searching)
         self.maintenance = Maintenance(connection)
+        self.safety = Safety(connection)
 
     @property
     def uri(self) -> str:

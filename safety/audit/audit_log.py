@@ -347,7 +347,7 @@ class AuditLog:
             problems += [Problem(0, f"the log does not end with {head.entry_id}, as its head says: its end is missing")]
         if not pinned:
             problems.append(Problem(0, f"entry {expected} is missing from the log"))
-        return Verification(at.sequence, tuple(problems), unsettled, torn)
+        return Verification(at.sequence, tuple(problems), unsettled, torn, None if problems else head.entry_id)
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
         try:
