@@ -11,7 +11,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $
 TESTERS ?= 3
 PYTEST_OPTIONS ?=
 
-.PHONY: demo test test-fast test-newest coverage lint format wheel wheels constraints clean
+.PHONY: demo test test-fast test-newest coverage lint format docs reference wheel wheels constraints clean
 
 # constraints.txt has the exact version of every package; `pip install .` takes the ranges of pyproject.toml.
 $(STAMP): pyproject.toml constraints.txt
@@ -67,6 +67,15 @@ lint: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The documentation site, in build/site; it can be read from disk.
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "The site is on this page; open it in a browser: file://$(CURDIR)/build/site/index.html"
+
+# Write docs/reference/cli.md again, after a change of a command, an option or a help text.
+reference: $(STAMP)
+	$(BIN)/python -m scripts.write_cli_reference
 
 wheel: $(STAMP)
 	$(BIN)/python -m build --wheel
