@@ -49,7 +49,7 @@ def check_dimensions(vectors: Sequence[VectorInput], spec: EncoderSpec) -> None:
     for vector in vectors:
         if len(vector) != spec.dim:
             raise QueryError(
-                f"a vector of the query has {len(vector)} dimensions, but those of the database have {spec.dim} "
+                f"a vector of the query has dimension {len(vector)}, but those of the database have {spec.dim} "
                 f"(encoder {spec.name}); give a vector that this encoder made"
             )
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from tokenize import TokenError
 from typing import TYPE_CHECKING
 
 import typer
+
+from firstsight.errors import first_line
 
 if TYPE_CHECKING:
     from firstsight.vectors import VectorInput
@@ -17,6 +20,9 @@ MAX_BYTES = 2**20
 
 _NPY = b"\x93NUMPY"
 """First bytes of a .npy file."""
+
+_NPY_ERRORS = (ValueError, EOFError, OverflowError, MemoryError, SyntaxError, TokenError, TypeError)
+"""Errors of numpy.load for a file with any bytes: the header is a Python literal, and may claim any type and size."""
 
 
 def read_vector(path: Path) -> VectorInput:
@@ -42,10 +48,9 @@ def _read_npy(content: bytes, path: Path) -> VectorInput:
     import numpy as np
 
     try:
-        # a header may claim any size, so reading can also run out of memory
         vector: VectorInput = np.load(io.BytesIO(content), allow_pickle=False)
-    except (ValueError, EOFError, OverflowError, MemoryError) as error:
-        raise _refusal(f"{path} cannot be read as .npy ({error or 'too large'}); write it with numpy.save") from None
+    except _NPY_ERRORS as error:
+        raise _refusal(f"{path} cannot be read as .npy ({first_line(error)}); write it with numpy.save") from None
     return vector
 
 

@@ -92,7 +92,7 @@ def test_a_vector_of_another_dimension_is_refused_before_the_encoder_is_loaded(
     with pytest.raises(QueryError) as caught:
         db.search(Query("shoes", vectors=[np.ones(DIM), vector]))
     assert str(caught.value) == (
-        f"a vector of the query has {len(vector)} dimensions, but those of the database have {DIM} (encoder drawn); "
+        f"a vector of the query has dimension {len(vector)}, but those of the database have {DIM} (encoder drawn); "
         "give a vector that this encoder made"
     )
 
