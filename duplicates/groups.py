@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from firstsight.duplicates.item_pairs import DuplicatePair, DuplicateSettings, find_duplicates
+from firstsight.records import Record
 from firstsight.storage.store import Store
 
 
 @dataclass(frozen=True)
-class DuplicateGroup:
+class DuplicateGroup(Record):
     """An item and its near-duplicates. The evidence compares each of them with that item."""
 
     item_id: str
@@ -25,12 +26,12 @@ class DuplicateGroup:
         """Ids of all items in the group."""
         return {self.item_id, *(pair.item_id for pair in self.duplicates)}
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The group as plain values for JSON."""
         return {
             "item_id": self.item_id,
             "size": len(self.duplicates) + 1,
-            "duplicates": [{"item_id": pair.item_id, **pair.evidence.as_dict()} for pair in self.duplicates],
+            "duplicates": [{"item_id": pair.item_id, **pair.evidence.to_dict()} for pair in self.duplicates],
         }
 
 

@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from firstsight.records import Record
+
 Vectors: TypeAlias = NDArray[np.float32]
 """(n, dim) float32; every row has unit length."""
 
@@ -34,7 +36,7 @@ def unit(vectors: NDArray[Any]) -> NDArray[np.float32]:
 
 
 @dataclass(frozen=True)
-class EncoderSpec:
+class EncoderSpec(Record):
     """Specification of an encoder, without its runtime."""
 
     name: str  # the name that loads it: "starter", "open_clip:ViT-B-32/laion2b_s34b_b79k"

@@ -120,7 +120,7 @@ def _answer_queries(
             answers.append(error)
             continue
         reranker = rerankers[n]
-        results = (rows.result(valid[n], hit) for hit in pages[n])
+        results = tuple(rows.result(valid[n], hit) for hit in pages[n])
         answers.append(SearchResults(results, snapshot, reranker.version.version if reranker else None))
     return answers
 

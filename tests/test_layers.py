@@ -13,8 +13,9 @@ ROOT = Path(__file__).parent.parent
 
 # Each layer imports the layers above it in this list; packages of one layer do not import each other.
 LAYERS = [
-    {"errors", "config", "keywords", "vectors"},
+    {"errors", "config", "keywords"},
     {"records"},
+    {"vectors"},
     {"storage", "media"},
     {"encoders", "duplicates"},
     {"indexer"},

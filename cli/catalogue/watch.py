@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -80,6 +79,19 @@ def watch(
     Ctrl-C writes the frames received so far and stops. The writer lock is held only briefly, so index runs can work at
     the same time; start them with --wait.
     """
+    from firstsight.indexer.watch_settings import WatchSettings
+
+    try:
+        settings = WatchSettings(
+            every_s=every,
+            window_s=window,
+            update_s=update,
+            for_s=for_,
+            stall_s=stall,
+            reconnect_for_s=reconnect_for,
+        )
+    except ValueError as error:  # a setting is out of range
+        raise typer.BadParameter(str(error)) from None
     database = db.open(encoder, allow_private=allow_private)
     reporter = _Reporter(quiet, wants_json(json))
     interrupt = Interrupt("received frames are written first")
@@ -89,23 +101,15 @@ def watch(
         return interrupt.should_stop()
 
     with interrupt.watching():
-        try:
-            report = database.watch(
-                source,
-                item_id=item,
-                title=title,
-                on_update=reporter.update,
-                on_event=reporter.event,
-                should_stop=should_stop,
-                every_s=every,
-                window_s=window,
-                update_s=update,
-                for_s=for_,
-                stall_s=stall,
-                reconnect_for_s=reconnect_for,
-            )
-        except ValueError as error:  # a setting is out of range
-            raise typer.BadParameter(str(error)) from None
+        report = database.indexing.watch(
+            source,
+            item_id=item,
+            title=title,
+            settings=settings,
+            on_update=reporter.update,
+            on_event=reporter.event,
+            should_stop=should_stop,
+        )
     reporter.end(report, database.uri)
     if report.outcome == "failed":
         raise typer.Exit(ERROR)
@@ -123,7 +127,7 @@ class _Reporter:
 
     def update(self, counts: WatchCounts) -> None:
         if self._as_json:
-            print_json_lines([asdict(counts)])
+            print_json_lines([counts.to_dict()])
         if not self._quiet and time.monotonic() - self._last_line > LINE_EVERY_S:
             self._last_line = time.monotonic()
             print_message(_counted(counts))
@@ -134,7 +138,7 @@ class _Reporter:
 
     def end(self, report: WatchReport, db: str) -> None:
         if self._as_json:
-            print_json_lines([asdict(report) | {"db": db}])
+            print_json_lines([report.to_dict() | {"db": db}])
         if report.message:
             print_message(f"firstsight: {report.message}")
         if not self._quiet:

@@ -6,15 +6,14 @@ import os
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firstsight.api.connection import DatabaseConnection
+from firstsight.api.connection import Connection
 from firstsight.errors import QueryError
 
 if TYPE_CHECKING:
@@ -23,30 +22,32 @@ if TYPE_CHECKING:
     from firstsight.recommend.slates.slate_composer import Slot
     from firstsight.recommend.slates.slate_data import SlateData
     from firstsight.recommend.slates.slate_products import SlateProducts
-    from firstsight.recommend.slates.slate_results import InterestedUser, SimilarItem, Slate
-    from firstsight.recommend.slates.slate_settings import SlateSettings
+    from firstsight.recommend.slates.slate_results import InterestedUsers, SimilarItems, Slate
+    from firstsight.recommend.slates.slate_settings import SlateOptions, SlateSettings
     from firstsight.storage.store import Store
 
 LOG_WAIT_S = 10.0
 """Wait, in seconds, for another writer before a slate is logged; a slate without a log entry cannot be evaluated."""
 
 
-class RecommendationsPart(DatabaseConnection):
-    """Slates for users, items similar to an item, and users interested in an item."""
+class Recommender:
+    """Slates, items similar to an item, and users interested in an item; it keeps all item vectors in memory."""
 
-    _slate_data: SlateData | None = None
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._slate_data: SlateData | None = None
 
     def recommend(
         self,
         user: str | None = None,
         *,
-        history: Sequence[str | Mapping[str, Any]] | None = None,
+        history: Sequence[str | Mapping[str, object]] | None = None,
         profile: str | os.PathLike[str] | None = None,
         cap_column: str | None = None,
         now: datetime | None = None,
         seed: int | None = None,
         log: bool = False,
-        **settings: Any,
+        **settings: Unpack[SlateOptions],
     ) -> Slate:
         """Make a slate for a user from logged events, from a history, or from both.
 
@@ -80,21 +81,18 @@ class RecommendationsPart(DatabaseConnection):
         from firstsight.recommend.slates.profiles import merge_histories, read_history, read_profile, utc_now
         from firstsight.recommend.slates.slate_settings import SlateSettings
 
-        unknown = settings.keys() - {field.name for field in fields(SlateSettings)}
-        if unknown:
-            raise TypeError(f"recommend() got an unexpected keyword argument {sorted(unknown)[0]!r}")
         if profile is not None:
             if user is not None or history is not None:
                 raise QueryError("a profile has its own user and history; leave both out")
             read = read_profile(Path(profile))
             user, history = read.user, read.history
-            settings = {"age": read.age, **settings}
+            settings.setdefault("age", read.age)
         slate_settings = SlateSettings(**settings)
         if (cap_column is None) != (slate_settings.cap is None):
             raise QueryError("a cap needs a column and a number: cap_column and cap, as in 2 of each brand")
         if now is not None and now.tzinfo is None:
             raise QueryError(f"the time {now.isoformat()} has no time zone; add one, such as UTC")
-        store = self._open()
+        store = self._connection.open()
         loaded = self._load_slate_data(store)
         moment = now or utc_now()
         space = loaded.maker.space
@@ -127,7 +125,7 @@ class RecommendationsPart(DatabaseConnection):
         near_duplicate: float = 1.0,
         collapse: str | None = None,
         now: datetime | None = None,
-    ) -> list[SimilarItem]:
+    ) -> SimilarItems:
         """Find the items nearest to an item by content, so that items without clicks get equal results.
 
         Args:
@@ -145,7 +143,7 @@ class RecommendationsPart(DatabaseConnection):
             MissingDatabaseError: there is no database.
         """
         from firstsight.recommend.slates.profiles import utc_now
-        from firstsight.recommend.slates.slate_results import SimilarItem
+        from firstsight.recommend.slates.slate_results import SimilarItem, SimilarItems
         from firstsight.recommend.slates.slate_settings import KINDS, check_collapse
 
         _check_k(k)
@@ -155,7 +153,7 @@ class RecommendationsPart(DatabaseConnection):
                 raise QueryError(f"there is no kind {kind!r}; kinds are {', '.join(KINDS)}")
         if not 0 < near_duplicate <= 1:
             raise QueryError(f"near_duplicate is {near_duplicate}; it must be a cosine above 0 and at most 1")
-        store = self._open()
+        store = self._connection.open()
         loaded = self._load_slate_data(store)
         space = loaded.maker.space
         now_us = int((now or utc_now()).timestamp() * 1_000_000)
@@ -168,12 +166,13 @@ class RecommendationsPart(DatabaseConnection):
             products=products,
         )
         variants = _count_variants(products, [n for n, _ in nearest], loaded.maker.showable(now_us, kinds))
-        return [
+        items = (
             SimilarItem(space.item_ids[n], space.kinds[n], loaded.titles[n], score, count)
             for (n, score), count in zip(nearest, variants, strict=True)
-        ]
+        )
+        return SimilarItems(tuple(items), item)
 
-    def interested_users(self, item: str, *, k: int = 10) -> list[InterestedUser]:
+    def interested_users(self, item: str, *, k: int = 10) -> InterestedUsers:
         """Find the users with items nearest to an item; users with events on the item itself are left out.
 
         Args:
@@ -184,18 +183,26 @@ class RecommendationsPart(DatabaseConnection):
             QueryError: the item is unknown or has no vector, there are no events, or k is out of range.
             MissingDatabaseError: there is no database.
         """
-        from firstsight.recommend.slates.slate_results import InterestedUser
+        from firstsight.recommend.slates.slate_results import InterestedUser, InterestedUsers
 
         _check_k(k)
-        loaded = self._load_slate_data(self._open())
+        store = self._connection.open()
+        loaded = self._load_slate_data(store)
         space, interactions = loaded.maker.space, loaded.maker.interactions
         place = _with_vector(space, item)
         if interactions is None:
-            raise QueryError(f"{self.uri} has no events and so no users; add events: firstsight events add FILE")
-        return [
+            raise QueryError(
+                f"{self._connection.uri} has no events and so no users; add events: firstsight events add FILE"
+            )
+        users = (
             InterestedUser(interactions.user_ids[ranked.user], ranked.score, space.item_ids[ranked.because])
             for ranked in loaded.maker.rank_users(place, k)
-        ]
+        )
+        return InterestedUsers(tuple(users), item)
+
+    def close(self) -> None:
+        """Forget the item vectors."""
+        self._slate_data = None
 
     def _load_slate_data(self, store: Store) -> SlateData:
         from firstsight.recommend.slates.slate_data import SlateData
@@ -220,7 +227,7 @@ def _slate(
     space = loaded.maker.space
     showable = loaded.maker.showable(int(made_at.timestamp() * 1_000_000), age=settings.age)
     variants = _count_variants(products, [slot.place for slot in slots], showable)
-    items = [
+    items = tuple(
         Recommendation(
             space.item_ids[slot.place],
             space.kinds[slot.place],
@@ -233,7 +240,7 @@ def _slate(
             count,
         )
         for slot, count in zip(slots, variants, strict=True)
-    ]
+    )
     counts = Counter(item.kind for item in items)
     missing = {kind: count - counts[kind] for kind, count in settings.counts().items() if counts[kind] < count}
     return Slate(

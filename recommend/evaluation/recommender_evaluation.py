@@ -20,6 +20,7 @@ from firstsight.recommend.evaluation.protocols import Split, global_time, item_c
 from firstsight.recommend.events.interactions import Interactions
 from firstsight.recommend.items import Places
 from firstsight.recommend.recommender import Recommender
+from firstsight.records import Record
 
 K = 20
 SEEDS = 3
@@ -34,8 +35,8 @@ PROTOCOL_DESCRIPTIONS = {
 PROTOCOLS = tuple(PROTOCOL_DESCRIPTIONS)
 
 
-@dataclass(frozen=True)
-class ModelFigures:
+@dataclass(frozen=True, eq=False)  # arrays have no single answer to ==
+class ModelFigures(Record):
     """Figures of one model under one protocol. Per-user figures are means over the seeds; NaN for a user without one.
 
     Attributes:
@@ -64,7 +65,7 @@ class ModelFigures:
         values = getattr(self, name)
         return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Means as JSON fields; null for a missing mean."""
         names = ("recall", "ndcg", "recall_cold", "recall_warm", "novelty", "popularity_share")
         means = {name: None if np.isnan(self.mean(name)) else round(self.mean(name), 4) for name in names}
@@ -82,7 +83,7 @@ class ModelFigures:
 
 
 @dataclass(frozen=True)
-class ProtocolReport:
+class ProtocolReport(Record):
     """All models under one protocol, the best recall first."""
 
     protocol: str
@@ -104,12 +105,12 @@ class ProtocolReport:
         """Description of the protocol."""
         return PROTOCOL_DESCRIPTIONS[self.protocol]
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The report as JSON fields."""
         head = {
             name: getattr(self, name) for name in ("protocol", "first", "k", "seeds", "users", "candidates", "cold")
         }
-        return head | {"models": [model.as_dict() for model in self.models]}
+        return head | {"models": [model.to_dict() for model in self.models]}
 
 
 def evaluate_recommenders(

@@ -12,6 +12,7 @@ import numpy as np
 from ir_measures import RR, P, R, nDCG
 
 from firstsight.errors import FirstsightError, MediaError, OptionalDependencyError, QueryError, StoreError
+from firstsight.records import Record, plain_value
 from firstsight.retrieval.evaluation.judgements import JudgedQuery
 from firstsight.retrieval.evaluation.significance import holm, paired_p_value
 from firstsight.retrieval.query import NO_COLLAPSE, Query
@@ -29,12 +30,12 @@ class Searchable(Protocol):
     """Interface of an evaluated search; `firstsight.Database` implements it."""
 
     def search_many(
-        self, queries: Sequence[Query], *, reranker: int | None = None
+        self, queries: Sequence[Query], *, reranker: int | None = None, on_error: Literal["return"]
     ) -> list[SearchResults | FirstsightError]: ...
 
 
 @dataclass(frozen=True)
-class QueryOutcome:
+class QueryOutcome(Record):
     """Result of one query in one mode."""
 
     query: JudgedQuery
@@ -43,7 +44,7 @@ class QueryOutcome:
 
 
 @dataclass(frozen=True)
-class ModeReport:
+class ModeReport(Record):
     """Results of one mode over all queries."""
 
     mode: str
@@ -52,7 +53,7 @@ class ModeReport:
 
 
 @dataclass(frozen=True)
-class ModeComparison:
+class ModeComparison(Record):
     """Comparison of two modes by NDCG@k."""
 
     better: str  # mode with the higher mean
@@ -63,7 +64,7 @@ class ModeComparison:
 
 
 @dataclass(frozen=True)
-class Task:
+class Task(Record):
     """Evaluation of one set of queries in one or more modes."""
 
     name: str
@@ -79,7 +80,7 @@ class Task:
         """The mode with the highest mean NDCG@k; the first one of a tie."""
         return max(self.modes, key=lambda report: report.means["ndcg"])
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the figures as plain values for JSON, without the single queries."""
         return {
             "task": self.name,
@@ -88,7 +89,7 @@ class Task:
             "queries": len(self.modes[0].outcomes),
             "modes": {report.mode: dict(report.means) for report in self.modes},
             "chance_recall": self.chance,
-            "comparisons": [vars(comparison) for comparison in self.comparisons],
+            "comparisons": plain_value(self.comparisons),
             "notes": list(self.notes),
         }
 
@@ -126,7 +127,8 @@ def run_queries(
         for query in queries
     ]
     answers = []
-    for query, answer in zip(queries, database.search_many(search_queries, reranker=reranker), strict=True):
+    found = database.search_many(search_queries, reranker=reranker, on_error="return")
+    for query, answer in zip(queries, found, strict=True):
         if isinstance(answer, MediaError):
             raise QueryError(f"the picture of query {query.query_id!r} cannot be used: {answer}")
         if isinstance(answer, FirstsightError):

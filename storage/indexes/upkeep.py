@@ -22,6 +22,7 @@ from lancedb.index import BTree
 from lancedb.table import Table
 
 from firstsight.errors import StoreError
+from firstsight.records import Record
 from firstsight.storage.indexes import vector_index
 from firstsight.storage.indexes.index_recall import tune
 from firstsight.storage.product_groups import GROUP_COLUMN
@@ -61,7 +62,7 @@ vector index; measure: measure its recall."""
 
 
 @dataclass(frozen=True)
-class TableState:
+class TableState(Record):
     """State of a table's files and indexes."""
 
     table: str
@@ -76,7 +77,7 @@ class TableState:
 
 
 @dataclass(frozen=True)
-class TableUpkeep:
+class TableUpkeep(Record):
     """Upkeep of one table, with its state before and after."""
 
     steps: tuple[UpkeepStep, ...]
@@ -89,7 +90,7 @@ class TableUpkeep:
 
 
 @dataclass(frozen=True)
-class UpkeepReport:
+class UpkeepReport(Record):
     """Result of an upkeep; `tables` has the tables that needed work."""
 
     run_id: str

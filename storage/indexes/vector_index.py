@@ -20,6 +20,7 @@ import pyarrow as pa
 from lancedb.index import IvfRq, IvfSq
 from lancedb.table import Table
 
+from firstsight.records import Record
 from firstsight.storage.store import Store
 from firstsight.vectors import Vectors
 
@@ -47,7 +48,7 @@ _INITIAL_EFFORT = (0.32, 10)
 
 
 @dataclass(frozen=True)
-class Tuning:
+class Tuning(Record):
     """Search effort of a table's vector index."""
 
     rows: int  # rows of the table at the build

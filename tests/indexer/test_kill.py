@@ -68,8 +68,7 @@ def test_killed_within_a_write_and_run_again(tmp_path: Path, start_worker: Start
     kill_within_a_write(7, None, season.before(), new, start_worker)
     kill_within_a_write(9, new / "whole", season.after(), changed, start_worker)
     outcomes = {
-        folder: [run["outcome"] for run in firstsight.open(folder / "killed").status().runs]
-        for folder in (new, changed)
+        folder: [run.outcome for run in firstsight.open(folder / "killed").status().runs] for folder in (new, changed)
     }
     assert outcomes == {new: ["killed", "finished"], changed: ["finished", "killed", "finished"]}
 
@@ -174,7 +173,7 @@ def test_a_retry_may_die_after_any_write(tmp_path: Path, monkeypatch: pytest.Mon
     index(tmp_path / "before", write_csv(tmp_path / "shop" / "c.csv", rows), settings=SMALL_WRITES)
     for n in range(10):
         (tmp_path / "shop" / f"{n}.png").write_bytes(picture(n))
-    retry = lambda db: firstsight.open(db, encoder=ColourEncoder()).retry()  # noqa: E731
+    retry = lambda db: firstsight.open(db, encoder=ColourEncoder()).indexing.retry()  # noqa: E731
     writes = kill_everywhere(monkeypatch, tmp_path, tmp_path / "before", retry)
     assert writes >= 10
 

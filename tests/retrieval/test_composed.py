@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import firstsight
 from firstsight import Query
 from firstsight.errors import FirstsightError, MediaError
-from firstsight.retrieval.query import Mode
+from firstsight.retrieval.query import Mode, PartChoice
 
 SAMPLE = Path(__file__).parents[2] / "sample_media"
 GUITAR = str(SAMPLE / "queries" / "guitar.jpg")
@@ -22,19 +23,20 @@ def db(sample_db: Path) -> firstsight.Database:
     return firstsight.open(sample_db)
 
 
-def ids(results: list[firstsight.SearchResult]) -> list[str]:
+def ids(results: Iterable[firstsight.SearchResult]) -> list[str]:
     return [result.item_id for result in results]
 
 
 @pytest.mark.slow
 def test_a_query_of_several_parts_is_their_weighted_sum(db: firstsight.Database) -> None:
     text, image = db.encoder.encode_texts(["red"])[0], db.encoder.encode_images([GUITAR])[0]
-    item = db.get("violin")["vector"]
+    item = db.get("violin").vector
+    assert item is not None
     wanted = 2 * text + 0.5 * image + 1 * item
     wanted /= np.linalg.norm(wanted)
     query = Query("red", text_weight=2, images=[GUITAR], image_weights=[0.5], items=["violin"], k=20)
     for result in db.search(query):
-        assert result.score == pytest.approx(float(db.get(result.item_id)["vector"] @ wanted), abs=1e-4)
+        assert result.score == pytest.approx(float(db.get(result.item_id).vector @ wanted), abs=1e-4)
 
 
 def test_weights_of_1_and_0_equal_the_single_query(db: firstsight.Database) -> None:
@@ -77,7 +79,7 @@ def test_avoiding_a_picture_moves_it_down(db: firstsight.Database) -> None:
 
 
 @pytest.mark.parametrize("mode", ["vector", "hybrid"])
-def test_a_penalty_of_no_weight_changes_nothing(db: firstsight.Database, mode: str) -> None:
+def test_a_penalty_of_no_weight_changes_nothing(db: firstsight.Database, mode: Mode) -> None:
     plain = db.search("red shoes", mode=mode, k=75)
     assert db.search("red shoes", mode=mode, minus=["shoes"], minus_weight=0, k=75) == plain
 
@@ -105,7 +107,8 @@ def test_items_that_are_asked_with_are_left_out_in_every_mode(db: firstsight.Dat
 
 def test_a_broken_picture_among_many_queries_costs_its_query(db: firstsight.Database) -> None:
     broken = str(SAMPLE / "pictures" / "broken-teapot.jpg")
-    answers = db.search_many([Query(images=[GUITAR], k=1), Query(images=[broken]), Query(images=[GUITAR], k=1)])
+    queries = [Query(images=[GUITAR], k=1), Query(images=[broken]), Query(images=[GUITAR], k=1)]
+    answers = db.search_many(queries, on_error="return")
     assert isinstance(answers[1], MediaError)
     for answer in (answers[0], answers[2]):
         assert not isinstance(answer, FirstsightError)
@@ -113,12 +116,12 @@ def test_a_broken_picture_among_many_queries_costs_its_query(db: firstsight.Data
 
 
 @pytest.mark.parametrize("part", ["title", "image", "frame", "any"])
-def test_a_part_is_searched_by_its_best_view(db: firstsight.Database, part: str) -> None:
+def test_a_part_is_searched_by_its_best_view(db: firstsight.Database, part: PartChoice) -> None:
     query = db.encoder.encode_texts(["a cat"])[0]
     found = db.search("a cat", part=part, k=5)
     assert found
     for result in found:
-        views = [view for view in db.get(result.item_id)["views"] if part in {"any", view["part"]}]
-        assert result.score == pytest.approx(max(float(view["vector"] @ query) for view in views), abs=1e-4)
+        views = [view for view in db.get(result.item_id).views if part in {"any", view.part}]
+        assert result.score == pytest.approx(max(float(view.vector @ query) for view in views), abs=1e-4)
         assert result.view is not None
         assert part in {"any", result.view.part}

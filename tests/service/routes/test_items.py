@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 import firstsight
+from firstsight.database import open_tables
 from firstsight.encoders.base import Encoder
 from firstsight.service.service_settings import ServiceSettings
 from firstsight.storage.locks import writer_lock
@@ -72,15 +73,15 @@ def test_only_images_and_videos_of_a_posted_item_are_read(
     row = {"item_id": "mug", "title": "A mug", key: address}
     answer = writable_client.post("/items", json={"items": [row]}).json()
     assert (answer["counts"]["media"], answer["counts"]["items"]) == (0, 1)
-    assert firstsight.open(own_db).get("mug")["columns"][key] == address
+    assert firstsight.open(own_db).get("mug").columns[key] == address
 
 
 def test_a_picture_in_a_row_is_kept_beside_the_database(writable_client: TestClient, own_db: Path) -> None:
     answer = writable_client.post("/items", json={"items": [{"item_id": "mine", "title": "Mine", "images": [DATA]}]})
     assert answer.json()["counts"]["pictures"] == 1
-    view = next(view for view in firstsight.open(own_db).get("mine")["views"] if view["part"] == "image")
-    assert Path(view["uri"]).read_bytes() == GUITAR
-    assert Path(view["uri"]).parent == own_db / ".uploads"
+    view = next(view for view in firstsight.open(own_db).get("mine").views if view.part == "image")
+    assert Path(str(view.uri)).read_bytes() == GUITAR
+    assert Path(str(view.uri)).parent == own_db / ".uploads"
     assert [path.suffix for path in (own_db / ".uploads").iterdir()] == [".jpeg"]  # no rows are left behind
     found = writable_client.post("/search", json={"images": [DATA], "part": "image", "k": 1}).json()["results"][0]
     assert (found["item_id"], found["picture"].get("uri")) == ("mine", None)
@@ -137,7 +138,7 @@ def test_a_medium_that_cannot_be_fetched_is_told_and_kept_for_another_try(
     row = {"item_id": "far", "title": "Far away", "images": ["http://127.0.0.1:9/a.jpg"]}
     told = writable_client.post("/items", json={"items": [row]}).json()
     assert [(one["item_id"], one["reason"]) for one in told["failures"]] == [("far", "forbidden")]
-    reports = firstsight.open(own_db).retry()
+    reports = firstsight.open(own_db).indexing.retry()
     assert reports[0].counts.failed_media == 1
 
 
@@ -199,7 +200,7 @@ def test_a_removal_that_died_is_settled_by_the_next_writer(own_db: Path, monkeyp
     def die(item_ids: object) -> None:
         raise KeyboardInterrupt
 
-    store = database.store
+    store = open_tables(database)
     monkeypatch.setattr(store, "delete_items", die)
     with pytest.raises(KeyboardInterrupt):
         database.remove(["guitar-acoustic"])
