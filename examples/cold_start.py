@@ -17,15 +17,15 @@ SAMPLE = Path(__file__).parent.parent / "sample_media"
 USERS = 60
 
 
-def clicks(items: list[str], categories: list[str]) -> list[dict[str, object]]:
+def clicks(categories: dict[str, str]) -> list[dict[str, object]]:
     """Clicks of users who each like one category; a shop uses its own log instead."""
     rng = np.random.default_rng(0)
-    kinds = sorted(set(categories))
+    names = sorted(set(categories.values()))
     start = datetime(2026, 1, 1, tzinfo=UTC)
     rows: list[dict[str, object]] = []
     for user in range(USERS):
-        liked = [item for item, kind in zip(items, categories, strict=True) if kind == kinds[user % len(kinds)]]
-        chosen = [*rng.choice(liked, 6), *rng.choice(items, 2)]
+        liked = [item_id for item_id, name in categories.items() if name == names[user % len(names)]]
+        chosen = [*rng.choice(liked, 6), *rng.choice([*categories], 2)]
         rows += [
             {"user_id": f"user-{user}", "item_id": str(item), "timestamp": start + timedelta(hours=user, minutes=n)}
             for n, item in enumerate(chosen)
@@ -36,12 +36,12 @@ def clicks(items: list[str], categories: list[str]) -> list[dict[str, object]]:
 def main(folder: str) -> None:
     with firstsight.open(folder) as db:
         db.index(SAMPLE / "catalogue.csv")
-        table = db.to_arrow(columns=["item_id", "category"], vectors=False).read_all()
-        log = clicks(table["item_id"].to_pylist(), [name or "" for name in table["category"].to_pylist()])
+        rows = db.to_arrow(columns=["item_id", "category"], vectors=False).read_all().to_pylist()
+        log = clicks({row["item_id"]: row["category"] or "" for row in rows})
         print(f"{db.events.add(log).added} new events")
 
         model = db.cold_start.fit(on_progress=print)
-        print(f"model {model.version}: recall@20 of held-out new items {model.figures}")
+        print(f"model {model.version} learned from {model.figures['events']} events")
 
         new = {"item_id": "new-guitar", "title": "Travel guitar of spruce", "images": SAMPLE / "queries" / "guitar.jpg"}
         db.add([new], root=SAMPLE)

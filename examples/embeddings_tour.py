@@ -7,6 +7,7 @@
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -38,7 +39,7 @@ for count in (2, 10, 50):
     print(f"{count} directions hold {spectrum[:count].sum() / spectrum.sum():.0%}")
 
 # %% Plot the items with UMAP: similar items are close together
-method = "umap" if find_spec("umap") else "tsne"
+method: Literal["umap", "tsne"] = "umap" if find_spec("umap") else "tsne"
 if method == "tsne":
     print("umap-learn is not installed, so t-SNE draws the plot: pip install 'firstsight[umap]'")
 space = db.evaluation.space_map(method=method, color_by="category")
