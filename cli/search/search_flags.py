@@ -81,15 +81,7 @@ class SearchFlags:
         float,
         panels.query("--minus-weight", metavar="WEIGHT", help="Maximum penalty for --minus and --minus-image, 0 to 1."),
     ] = 0.5
-    where: Annotated[
-        str | None,
-        panels.filters(
-            "--where",
-            metavar="SQL",
-            help="Condition over columns, e.g. \"price < 50 AND category = 'shoes'\". Put a column name with spaces in "
-            "`backticks`.",
-        ),
-    ] = None
+    where: options.Where = None
     kind: options.Kinds = None
     min_relevance: Annotated[
         float | None,
@@ -102,9 +94,7 @@ class SearchFlags:
     min_score: Annotated[
         float | None, panels.filters("--min-score", metavar="COSINE", help="Minimum cosine, -1 to 1.")
     ] = None
-    include_blocked: Annotated[
-        bool, panels.filters("--include-blocked", help="Include items that a safety decision blocks.")
-    ] = False
+    include_blocked: options.IncludeBlocked = False
     mode: Annotated[
         str | None,
         panels.ranking(

@@ -30,14 +30,14 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> firstsight.Database:
             "images": ["a.png"],
             "price": 4.5,
             "new": True,
-            "seen": "2026-05-01T12:00:00Z",
+            "seen": datetime(2026, 5, 1, 12, tzinfo=UTC),
             "score": 7,
         },
         {"item_id": "b", "title": "green cup", "images": ["broken.png"], "price": 6, "new": False, "seen": None},
         {"item_id": "bare", "price": None},
     ]
     database = firstsight.open(folder / "db", encoder=ColourEncoder())
-    database.index(write_jsonl(folder / "c.jsonl", rows))
+    database.index(rows, root=folder)
     return database
 
 
