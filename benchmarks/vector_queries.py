@@ -12,12 +12,12 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 import firstsight
 from firstsight import Query
+from firstsight.api.items import Item
 from firstsight.encoders.base import Vector, unit
 from firstsight.retrieval.query import PartChoice
 from firstsight.storage.store import Store
@@ -34,35 +34,37 @@ def main() -> None:
         db = firstsight.open(Path(folder) / "db")
         db.index(sys.argv[1])
         rows = Store.open(db.uri).items.search().select(["item_id"]).limit(None).to_list()
-        items = [item for item in (db.get(row["item_id"]) for row in rows) if item["vector"] is not None]
+        items = [item for item in (db.get(row["item_id"]) for row in rows) if item.vector is not None]
         for name, searched in queries(db, items).items():
             if searched:
                 measure(db, name, searched)
         measure_categories(db, items)
 
 
-def queries(db: firstsight.Database, items: Sequence[dict[str, Any]]) -> dict[str, Searched]:
-    found: dict[str, Searched] = {"the item": [(item["item_id"], item["vector"]) for item in items]}
+def queries(db: firstsight.Database, items: Sequence[Item]) -> dict[str, Searched]:
+    found: dict[str, Searched] = {}
+    found["the item"] = [(item.item_id, item.vector) for item in items if item.vector is not None]
     for part in ("title", "image", "frame"):
         found[f"its {part}"] = [
-            (item["item_id"], view["vector"]) for item in items for view in item["views"] if view["part"] == part
+            (item.item_id, view.vector) for item in items for view in item.views if view.part == part
         ]
     found["mean of title and first picture"] = []
     for item in items:
-        first = {view["part"]: view["vector"] for view in reversed(item["views"])}
+        first = {view.part: view.vector for view in reversed(item.views)}
         if {"title", "image"} <= first.keys():
             mean = unit(first["title"] + first["image"])
-            found["mean of title and first picture"].append((item["item_id"], mean))
+            found["mean of title and first picture"].append((item.item_id, mean))
     found["second half of the title"] = encoded(db, items, "title", lambda words: words[len(words) // 2 :])
     found["first 12 words of the text"] = encoded(db, items, "text", lambda words: words[:12])
     return found
 
 
 def encoded(
-    db: firstsight.Database, items: Sequence[dict[str, Any]], field: str, cut: Callable[[list[str]], list[str]]
+    db: firstsight.Database, items: Sequence[Item], field: str, cut: Callable[[list[str]], list[str]]
 ) -> Searched:
-    named = [(item["item_id"], cut(item[field].split())) for item in items if len((item[field] or "").split()) > 3]
-    vectors = db.encoder.encode_texts([" ".join(words) for _, words in named])
+    words = [(item.item_id, (getattr(item, field) or "").split()) for item in items]
+    named = [(item_id, cut(of_item)) for item_id, of_item in words if len(of_item) > 3]
+    vectors = db.encoder.encode_texts([" ".join(of_item) for _, of_item in named])
     return [(item_id, vector) for (item_id, _), vector in zip(named, vectors, strict=True)]
 
 
@@ -75,17 +77,17 @@ def measure(db: firstsight.Database, name: str, searched: Searched) -> None:
         print(f"{name:32} {part:5} {len(ranks):5} queries  first {first:.3f}  MRR@{DEPTH} {reciprocal:.3f}")
 
 
-def measure_categories(db: firstsight.Database, items: Sequence[dict[str, Any]]) -> None:
+def measure_categories(db: firstsight.Database, items: Sequence[Item]) -> None:
     """Share of the first 5 results, without the three items of the mean, that are of their category."""
     rng = np.random.default_rng(0)
-    category = {item["item_id"]: item["columns"].get("category") for item in items}
+    category = {item.item_id: item.columns.get("category") for item in items}
     drawn, means = [], []
     for name in sorted({value for value in category.values() if value}):
-        members = [item for item in items if category[item["item_id"]] == name]
+        members = [item for item in items if category[item.item_id] == name]
         for _ in range(DRAWS if len(members) >= 8 else 0):
             three = [members[n] for n in rng.choice(len(members), size=3, replace=False)]
-            drawn.append({item["item_id"] for item in three})
-            means.append(unit(np.sum([item["vector"] for item in three], axis=0)))
+            drawn.append({item.item_id for item in three})
+            means.append(unit(np.sum([item.vector for item in three], axis=0)))
     for part in PARTS:
         shares = []
         for three_ids, found in zip(drawn, answers(db, means, part), strict=True):
@@ -97,7 +99,7 @@ def measure_categories(db: firstsight.Database, items: Sequence[dict[str, Any]])
 
 
 def answers(db: firstsight.Database, vectors: Sequence[Vector], part: PartChoice) -> list[list[str]]:
-    found = db.search([Query(vectors=[vector], part=part, k=DEPTH, collapse="none") for vector in vectors])
+    found = db.search_many([Query(vectors=[vector], part=part, k=DEPTH, collapse="none") for vector in vectors])
     return [[result.item_id for result in results] for results in found]
 
 

@@ -20,7 +20,8 @@ from tests.cli.calling import Run, parse_json_lines
 @pytest.fixture
 def guitar(sample_db: Path) -> Vector:
     """The vector of an item."""
-    vector: Vector = firstsight.open(sample_db).get("guitar-acoustic")["vector"]
+    vector = firstsight.open(sample_db).get("guitar-acoustic").vector
+    assert vector is not None
     return vector
 
 

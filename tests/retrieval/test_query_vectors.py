@@ -44,13 +44,13 @@ def test_a_vector_is_stored_as_floats_of_unit_length(vector: Any) -> None:
 def test_every_vector_has_a_unit_length_and_goes_to_json_and_back(vector: np.ndarray[Any, Any]) -> None:
     query = Query("shoes", vectors=[vector, -vector], vector_weights=[1, 0.5])
     assert np.linalg.norm(np.array(query.vectors), axis=1) == pytest.approx([1, 1], abs=1e-12)
-    again = Query.from_dict(json.loads(json.dumps(query.as_dict())))
+    again = Query.from_dict(json.loads(json.dumps(query.to_dict())))
     assert again == query
     assert hash(again) == hash(query)
 
 
 def test_the_plain_form_has_lists_of_floats() -> None:
-    plain = Query(vectors=[np.array([3, 4])], vector_weights=(2,)).as_dict()
+    plain = Query(vectors=[np.array([3, 4])], vector_weights=(2,)).to_dict()
     assert plain == {"vectors": [[pytest.approx(0.6), pytest.approx(0.8)]], "vector_weights": [2]}
     assert type(plain["vectors"][0]) is list
 
