@@ -23,7 +23,7 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> firstsight.Database:
     folder = tmp_path_factory.mktemp("records")
     (folder / "a.png").write_bytes(picture(1))
     (folder / "broken.png").write_bytes(b"no picture")
-    rows = [
+    rows: list[dict[str, object]] = [
         {
             "item_id": "a",
             "title": "red cup",
