@@ -20,6 +20,7 @@ from firstsight.api.maintenance import Maintenance
 from firstsight.api.recommend_options import RecommendOptions, SimilarOptions
 from firstsight.api.recommendations import Recommender
 from firstsight.api.rerankers import Rerankers
+from firstsight.api.safety import Safety
 from firstsight.api.searching import OnError, Searching
 from firstsight.api.semantic_ids import SemanticIds
 from firstsight.api.status import Status, read_status
@@ -34,6 +35,7 @@ from firstsight.media.policy import MediaPolicy
 from firstsight.retrieval.query import Query
 from firstsight.retrieval.query_settings import QuerySettings
 from firstsight.retrieval.results import SearchResults
+from firstsight.vectors import VectorInput
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -82,6 +84,7 @@ class Database:
         self.duplicates = Duplicates(connection)
         self.evaluation = Evaluation(connection, self._searching)
         self.maintenance = Maintenance(connection)
+        self.safety = Safety(connection)
 
     @property
     def uri(self) -> str:
@@ -104,6 +107,7 @@ class Database:
         image: ImageInput | None = None,
         video: str | os.PathLike[str] | None = None,
         item: str | None = None,
+        vector: VectorInput | None = None,
         **settings: Unpack[QuerySettings],
     ) -> SearchResults: ...
 
@@ -114,14 +118,15 @@ class Database:
         image: ImageInput | None = None,
         video: str | os.PathLike[str] | None = None,
         item: str | None = None,
+        vector: VectorInput | None = None,
         **settings: Unpack[QuerySettings],
     ) -> SearchResults:
-        """Search by a text, a picture, a video, the id of an item, or a mix; `settings` are the fields of `Query`.
+        """Search by a text, a picture, a video, an item id, a vector, or a mix; `settings` are the fields of `Query`.
 
         Results come best first, each item once. QueryError: the query is empty, a value is out of range, the item is
         unknown, or the filter is wrong. MediaError: the picture or video cannot be used.
         """
-        return self._searching.search(text, image=image, video=video, item=item, **settings)
+        return self._searching.search(text, image=image, video=video, item=item, vector=vector, **settings)
 
     @overload
     def search_many(

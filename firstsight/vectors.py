@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -17,6 +18,8 @@ Vectors: TypeAlias = NDArray[np.float32]
 Vector: TypeAlias = NDArray[np.float32]
 """(dim,) float32 of unit length."""
 
+VectorInput: TypeAlias = Sequence[float] | NDArray[np.floating[Any] | np.integer[Any]]
+"""A vector of a user, of any length above 0: a list or an array of dim finite numbers."""
 
 DECODE_FACTOR = 3
 """Pictures may be shrunk during decoding to this multiple of the resized size, but not below.

@@ -29,6 +29,8 @@ def test_the_python_page_runs(
     assert capsys.readouterr().out.splitlines() == [
         "2 items encoded",
         "['a1']",
+        "Red running shoes",
+        f"there is no item 'no such item' in {tmp_path / 'shop-db'}",
         "Red running shoes 49.0",
         '{"item_id": "a1", "',
         "float64 49.0",

@@ -64,7 +64,7 @@ class ModeComparison(Record):
 
 
 @dataclass(frozen=True)
-class Task(Record):
+class SearchTask(Record):
     """Evaluation of one set of queries in one or more modes."""
 
     name: str
@@ -147,7 +147,7 @@ def evaluate(
     known: Callable[[Sequence[str]], set[str]] | None = None,
     name: str = "judgements",
     about: str = "",
-) -> Task:
+) -> SearchTask:
     """Rank judged queries in each mode and measure the rankings.
 
     Queries without an item of grade above 0 are skipped; a note has their number. An unjudged item counts as not
@@ -217,7 +217,7 @@ def measure(
     about: str,
     notes: Sequence[str] = (),
     chance: float | None = None,
-) -> Task:
+) -> SearchTask:
     """Measure rankings of the same queries.
 
     The measures are those of trec_eval, from the library `ir_measures`: NDCG@k with the grade as gain and log2 discount
@@ -231,7 +231,7 @@ def measure(
         chance: recall@k of a random order, if known.
     """
     reports = tuple(_mode_report(queries, ranking, k) for ranking in rankings)
-    return Task(name, about, k, reports, compare(reports), tuple(notes), chance)
+    return SearchTask(name, about, k, reports, compare(reports), tuple(notes), chance)
 
 
 def check_depth(k: int) -> None:

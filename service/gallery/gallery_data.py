@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 from firstsight.api.items import Failure
 from firstsight.retrieval.pages.map_colouring import Colouring
 from firstsight.retrieval.pages.space_map import Method, SpaceMap, space_map
-from firstsight.retrieval.ranking.item_filters import blocked_items
 from firstsight.service.json_responses import public_encoder_name, strip_local_folders
 from firstsight.storage.product_groups import GROUP_COLUMN
 from firstsight.storage.store import Store
@@ -137,17 +136,6 @@ def map_data(store: Store, *, sample: int, method: Method) -> dict[str, Any]:
         "total": plane.total,
         "method": plane.method,
     }
-
-
-def find_decisions(store: Store, item_ids: Sequence[str]) -> dict[str, str]:
-    """Return the decisions "block" and "review" of the given items; other items are left out."""
-    return {item_id: str(row["safety_decision"]) for item_id, row in store.safety_rows(item_ids).items()}
-
-
-def find_blocked(store: Store, item_ids: Sequence[str]) -> Collection[str]:
-    """Return a set of blocked ids, as of the last commit; it contains every blocked id of `item_ids`."""
-    known = blocked_items(store)
-    return store.blocked(item_ids) if known is None else known
 
 
 def remove_blocked(data: Mapping[str, Any], blocked: Collection[str]) -> dict[str, Any]:

@@ -45,7 +45,7 @@ KINDS = ("product", "video", "live")
 @router.post(
     "/search",
     response_model=SearchAnswer,
-    summary="Search items by words, pictures, videos, items, or a combination",
+    summary="Search items by words, pictures, videos, items, vectors, or a combination",
     openapi_extra={
         "requestBody": {
             "required": True,

@@ -72,7 +72,7 @@ class TableState(Record):
     id_index: bool
     unindexed: int  # rows outside the vector index; 0 without an index
     segments: int  # of the vector index
-    tuning: vector_index.Tuning | None  # of the vector index; None if search is exact
+    tuning: vector_index.IndexTuning | None  # of the vector index; None if search is exact
     group_index: bool = True  # False if the table has ids of products without an index
 
 

@@ -23,21 +23,21 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> firstsight.Database:
     folder = tmp_path_factory.mktemp("records")
     (folder / "a.png").write_bytes(picture(1))
     (folder / "broken.png").write_bytes(b"no picture")
-    rows = [
+    rows: list[dict[str, object]] = [
         {
             "item_id": "a",
             "title": "red cup",
             "images": ["a.png"],
             "price": 4.5,
             "new": True,
-            "seen": "2026-05-01T12:00:00Z",
+            "seen": datetime(2026, 5, 1, 12, tzinfo=UTC),
             "score": 7,
         },
         {"item_id": "b", "title": "green cup", "images": ["broken.png"], "price": 6, "new": False, "seen": None},
         {"item_id": "bare", "price": None},
     ]
     database = firstsight.open(folder / "db", encoder=ColourEncoder())
-    database.index(write_jsonl(folder / "c.jsonl", rows))
+    database.index(rows, root=folder)
     return database
 
 

@@ -79,5 +79,5 @@ def read_all(db: Path) -> dict[str, Any]:
         "blocked": sorted(store.blocked([BLOCKED, ALLOWED, APPEALED, OVERTURNED])),
         "decided": {item_id: decision.action for item_id, decision in reviews.decisions.items()},
         "appeals": sorted(reviews.appeals),
-        "explained": explain(store, APPEALED, load_policies(None), AuditLog.of(str(db)))["decision"],
+        "explained": explain(store, APPEALED, load_policies(None), AuditLog.of(str(db))).decision,
     }

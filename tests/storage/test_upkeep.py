@@ -20,7 +20,7 @@ from firstsight.errors import DatabaseBusyError, StoreError
 from firstsight.indexer.index_settings import IndexSettings
 from firstsight.storage.indexes import upkeep
 from firstsight.storage.indexes.upkeep import TableState, UpkeepStep, run_upkeep, steps_due, table_state
-from firstsight.storage.indexes.vector_index import Tuning, nearest_rows, store_tuning
+from firstsight.storage.indexes.vector_index import IndexTuning, nearest_rows, store_tuning
 from firstsight.storage.store import Store
 from tests.indexer.shop import ColourEncoder, assert_same, contents, index, make_shop, write_csv, write_jsonl
 from tests.indexer.workers import ROOT, StartWorker
@@ -34,7 +34,7 @@ from tests.storage.large_tables import (
 from tests.storage.test_upgrade import killed_before_each_write
 
 INDEXED_ROWS = 10_000  # rows of a table with indexes, in these tests
-TUNING = Tuning(rows=100_000, partitions=24, nprobes=4, refine=10, recall=0.97)
+TUNING = IndexTuning(rows=100_000, partitions=24, nprobes=4, refine=10, recall=0.97)
 FINE = TableState("items", 100_000, 3, 10, True, 500, 1, TUNING)
 
 # ---- what is due
