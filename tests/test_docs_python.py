@@ -1,21 +1,23 @@
-"""The Python blocks of docs/python.md and the encoder object of docs/encoders.md run as written."""
+"""The Python blocks of docs/python.md and docs/export.md and the encoder object of docs/encoders.md run as written."""
 
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 import firstsight
+from tests.cli.calling import call_in_process
 
 DOCS = Path(__file__).parent.parent / "docs"
 
 
-def blocks(name: str) -> list[str]:
+def blocks(name: str, language: str = "python") -> list[str]:
     text = (DOCS / name).read_text(encoding="utf-8")
-    return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
 def test_the_python_page_runs(
@@ -36,6 +38,33 @@ def test_the_python_page_runs(
     ]
     db = firstsight.open("shop-db")
     assert (db.count(), db.get("b2").columns["price"], db.get("c3").title) == (3, 17.0, "Blue mug")
+
+
+@pytest.mark.slow
+def test_the_export_page_runs(
+    tmp_path: Path, sample_db: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FIRSTSIGHT_DB", str(sample_db))
+    (tmp_path / "shop-db").symlink_to(sample_db)
+    (commands,) = blocks("export.md", "bash")
+    for line in commands.splitlines():
+        words = shlex.split(line.partition(" > ")[0])
+        code, out, err = call_in_process(monkeypatch, capsys, *words[1:])
+        assert (words[0], code) == ("firstsight", 0), err
+    assert len(out.splitlines()) == firstsight.open(sample_db).count()
+    for block in blocks("export.md"):
+        exec(compile(block, "docs/export.md", "exec"), {})
+    trained, *others = capsys.readouterr().out.splitlines()
+    assert int(trained.partition("%")[0]) > 90
+    assert others == [
+        "starter 384",
+        "['guitar-acoustic', 'guitar-electric', 'bass-guitar']",
+        "float32 384 True",
+        "float32 384",
+        "Array(Float32, shape=(384,))",
+        "True starter",
+    ]
 
 
 def test_an_encoder_object_of_ones_own_indexes_and_searches(
