@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from firstsight.errors import OptionalDependencyError
+from firstsight.extras import requires
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,10 +44,8 @@ class RecordList(Record, Sequence[RecordT]):
         Raises:
             OptionalDependencyError: pandas is not installed.
         """
-        try:
+        with requires("pandas", "a data frame"):
             import pandas as pd
-        except ImportError:
-            raise OptionalDependencyError("a data frame needs pandas: pip install pandas") from None
         return pd.DataFrame([record.to_row() for record in self._records])
 
     def __len__(self) -> int:

@@ -7,16 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, cast, get_args
 
-import ir_measures
 import numpy as np
-from ir_measures import RR, P, R, nDCG
 
 from firstsight.errors import FirstsightError, MediaError, OptionalDependencyError, QueryError, StoreError
+from firstsight.extras import requires
 from firstsight.retrieval.evaluation.judgements import JudgedQuery
 from firstsight.retrieval.evaluation.significance import holm, paired_p_value
 from firstsight.retrieval.query import NO_COLLAPSE, Query
 from firstsight.retrieval.reranker_store import RerankerVersion, digest
 from firstsight.retrieval.results import SearchResults
+
+with requires("evaluate", "the evaluation of search"):
+    import ir_measures
+    from ir_measures import RR, P, R, nDCG
 
 Mode = Literal["vector", "words", "hybrid"]
 MODES: tuple[Mode, ...] = get_args(Mode)
