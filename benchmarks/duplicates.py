@@ -117,7 +117,7 @@ def report(
     wrong = [p for p in pairs if groups[p.item_id] != groups[p.other_id]]
     print(f"  {len(pairs)} pairs, {len(wrong)} of them wrong: precision {1 - len(wrong) / max(len(pairs), 1):.4f}")
     for p in wrong[:10]:
-        print("    ", p.item_id, p.other_id, p.evidence.as_dict())
+        print("    ", p.item_id, p.other_id, p.evidence.to_dict())
 
 
 def pictures(paths: Sequence[Path], products: Mapping[str, str], copied: int) -> None:

@@ -102,7 +102,7 @@ def reciprocal_ranks(
     every = {"k": DEPTH, "collapse": "none"}  # a label is one item, whatever its product
     queries = [firstsight.Query(query.text, **every, **settings) for query in labelled]  # type: ignore[arg-type]
     ranks = []
-    for query, results in zip(labelled, db.search(queries), strict=True):
+    for query, results in zip(labelled, db.search_many(queries), strict=True):
         ids = [r.item_id if id_column == "item_id" else r.columns[id_column] for r in results]
         ranks.append(1 / (ids.index(query.relevant) + 1) if query.relevant in ids else 0.0)
     return np.array(ranks)

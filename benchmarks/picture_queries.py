@@ -153,7 +153,7 @@ def measure_pictures(shop: Shop, name: str, db: firstsight.Database) -> None:
         parts: tuple[PartChoice | None, ...] = ("item", None)
         for part in parts:
             queries = [Query(images=[picture], part=part, k=1, collapse="none") for picture in pictures]
-            answers = [results[0] for results in db.search(queries)]
+            answers = [results[0] for results in db.search_many(queries)]
             pairs = [(row["item_id"], item_ids[best.item_id]) for row, best in zip(shop.rows, answers, strict=True)]
             own = [found == item_id for item_id, found in pairs]
             product = [parent[found] == parent[item_id] for item_id, found in pairs]
@@ -178,8 +178,8 @@ def print_failures(shop: Shop, pairs: Sequence[tuple[str, str]], scores: Sequenc
 def compare_with_default(shop: Shop, db: firstsight.Database, queries: Sequence[Query]) -> None:
     """Print the number of products among the first ten results, of every variant and by default."""
     parent = {row["item_id"]: row["parent"] for row in shop.rows}
-    every = db.search([replace(query, collapse="none") for query in queries])
-    default = db.search(list(queries))
+    every = db.search_many([replace(query, collapse="none") for query in queries])
+    default = db.search_many(queries)
     same_first = sum(a[0].item_id == b[0].item_id for a, b in zip(every, default, strict=True))
     products = [
         statistics.mean(len({parent[result.item_id] for result in results}) for results in answers)
@@ -197,8 +197,8 @@ def measure_texts(shop: Shop, db: firstsight.Database, texts: Path | None) -> No
         groups["texts"] = read_texts(texts)
     by_id = {row["item_id"]: row for row in shop.rows}
     for name, group in groups.items():
-        before = db.search([Query(query.text, part="item", k=50, collapse="none") for query in group])
-        after = db.search([Query(query.text, k=50, collapse="none") for query in group])
+        before = db.search_many([Query(query.text, part="item", k=50, collapse="none") for query in group])
+        after = db.search_many([Query(query.text, k=50, collapse="none") for query in group])
         same = sum(old == new for old, new in zip(before, after, strict=True))
         figures = []
         for answers in (before, after):

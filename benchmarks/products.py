@@ -77,7 +77,7 @@ def make_database(folder: Path, items: int, encoder: VectorEncoder) -> firstsigh
             store.write_items(rows)
         index_texts(store, "English")
     db = firstsight.open(folder, encoder=encoder)
-    db.optimize()
+    db.maintenance.optimize()
     return db
 
 

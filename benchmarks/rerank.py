@@ -81,10 +81,10 @@ def main() -> None:
             file_ = write(work / "judged.jsonl", judgements(rows, sales_for_grades))
             for mode in ("hybrid", "vector", "words"):
                 start = time.perf_counter()
-                fitted = db.fit_reranker(judgements=file_, mode=mode)
+                fitted = db.rerankers.fit(judgements=file_, mode=mode)
                 seconds = time.perf_counter() - start
                 try:
-                    db.promote_reranker()
+                    db.rerankers.promote()
                     verdict = "promoted"
                 except firstsight.QueryError:
                     verdict = "not promoted"

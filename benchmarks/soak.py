@@ -32,13 +32,14 @@ import psutil  # type: ignore[import-untyped]
 import firstsight
 from benchmarks.pipeline import goal
 from firstsight.encoders.base import EncoderSpec, ImageInput, Vectors, unit
+from firstsight.retrieval.query_settings import QuerySettings
 from firstsight.service.protocol.malloc_arenas import limit_arenas
 from firstsight.storage import sessions
 
 DIM = 384
 WORDS = [f"word{n}" for n in range(20_000)]
 ODDS = [1 / (n + 1) for n in range(len(WORDS))]  # Zipf's law, as in natural language
-SEARCHES: list[dict[str, str]] = [{"mode": "hybrid"}, {"mode": "words"}, {"mode": "vector"}, {"where": "price > 50"}]
+SEARCHES: list[QuerySettings] = [{"mode": "hybrid"}, {"mode": "words"}, {"mode": "vector"}, {"where": "price > 50"}]
 
 
 class SyntheticEncoder:
@@ -105,7 +106,7 @@ def soak(path: Path, writes: int, every: int) -> Iterator[dict[str, float]]:
         if n % 10 == 0:
             seen = {"user_id": f"user-{n % 7}", "item_id": f"item-{n}", "timestamp": datetime.now(UTC).isoformat()}
             event.write_text(json.dumps(seen) + "\n")
-            writer.add_events(event)
+            writer.events.add(event)
             writer.recommend(f"user-{n % 7}", log=True)
         if n % every == 0:
             gc.collect()

@@ -25,12 +25,12 @@ class DuplicateGroup:
         """Ids of all items in the group."""
         return {self.item_id, *(pair.item_id for pair in self.duplicates)}
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The group as plain values for JSON."""
         return {
             "item_id": self.item_id,
             "size": len(self.duplicates) + 1,
-            "duplicates": [{"item_id": pair.item_id, **pair.evidence.as_dict()} for pair in self.duplicates],
+            "duplicates": [{"item_id": pair.item_id, **pair.evidence.to_dict()} for pair in self.duplicates],
         }
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,15 @@ class DuplicateSettings:
                 raise QueryError(f"{name} must be between {low:g} and {high:g}, not {value:g}")
 
 
+class DuplicateOptions(TypedDict, total=False):
+    """The fields of `DuplicateSettings`, as keyword arguments."""
+
+    max_distance: int
+    min_cosine: float
+    near_distance: int
+    near_cosine: float
+
+
 @dataclass(frozen=True)
 class DuplicateEvidence:
     """The reason why two items are near-duplicates: their two most similar views, and the shared part.
@@ -73,7 +82,7 @@ class DuplicateEvidence:
     time_s: float | None = None  # second of the view in its video
     other_time_s: float | None = None
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The evidence as plain values for JSON. Fields without a value are left out."""
         return {
             name: round(value, 4) if isinstance(value, float) else value

@@ -3,60 +3,104 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
-from dataclasses import fields
-from datetime import UTC, datetime
-from functools import partial
-from typing import TYPE_CHECKING, Any, overload
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Self, Unpack, overload
 
-import numpy as np
-
-from firstsight.api.cold_start import ColdStartPart
-from firstsight.api.events import EventsPart
-from firstsight.api.indexing import IndexingPart
-from firstsight.api.maintenance import MaintenancePart
-from firstsight.api.recommendation_evaluation import RecommendationEvaluationPart
-from firstsight.api.recommendations import RecommendationsPart
-from firstsight.api.rerankers import RerankersPart
-from firstsight.api.status import ColumnStatus, Status
-from firstsight.api.watching import WatchingPart
-from firstsight.encoders.base import ImageInput
-from firstsight.errors import FirstsightError, QueryError
-from firstsight.indexer.columns.catalog_options import TIMES
-from firstsight.media.stored_media import open_address
-from firstsight.retrieval.query import NO_COLLAPSE, Query
-from firstsight.retrieval.rerank.reranker import choose_rerankers
-from firstsight.retrieval.reranker_store import find_version, versions_to_evaluate
-from firstsight.retrieval.results import SearchResults, locate
-from firstsight.retrieval.search import search_many
-from firstsight.storage.indexes.upkeep import table_state
-from firstsight.storage.snapshots import make_token, name_snapshot, open_snapshot, parse_rerankers
+from firstsight.api.cold_start import ColdStart
+from firstsight.api.connection import Connection
+from firstsight.api.duplicates import Duplicates
+from firstsight.api.evaluation import Evaluation
+from firstsight.api.events import EventLog
+from firstsight.api.index_options import IndexOptions, RunOptions
+from firstsight.api.indexing import Indexing
+from firstsight.api.items import Item, read_item
+from firstsight.api.maintenance import Maintenance
+from firstsight.api.recommend_options import RecommendOptions, SimilarOptions
+from firstsight.api.recommendations import Recommender
+from firstsight.api.rerankers import Rerankers
+from firstsight.api.searching import OnError, Searching
+from firstsight.api.semantic_ids import SemanticIds
+from firstsight.api.status import Status, read_status
+from firstsight.encoders.base import Encoder, ImageInput
+from firstsight.encoders.encoder_options import EncoderOptions
+from firstsight.errors import FirstsightError
+from firstsight.indexer.index_report import IndexReport
+from firstsight.indexer.inputs.input_kinds import CatalogueInput
+from firstsight.indexer.removal import remove_items
+from firstsight.keywords import check_keywords
+from firstsight.media.policy import MediaPolicy
+from firstsight.retrieval.query import Query
+from firstsight.retrieval.query_settings import QuerySettings
+from firstsight.retrieval.results import SearchResults
 
 if TYPE_CHECKING:
-    from firstsight.duplicates.groups import DuplicateGroup
-    from firstsight.retrieval.evaluation.search_evaluation import Task
-    from firstsight.retrieval.pages.space_map import SpaceMap
+    from firstsight.recommend.slates.slate_results import SimilarItem, Slate
     from firstsight.storage.store import Store
 
 
-class Database(
-    RecommendationEvaluationPart,
-    RecommendationsPart,
-    ColdStartPart,
-    EventsPart,
-    RerankersPart,
-    MaintenancePart,
-    WatchingPart,
-    IndexingPart,
-):
-    """A database of items, bound to one encoder: index it, search it, recommend from it.
+class Database:
+    """A database of items, bound to one encoder; index it, search it, recommend from it. For one thread at a time.
 
-    Get one from `firstsight.open`. Each reading call sees the latest writes of other processes. The first call that
-    needs the encoder loads it. Use an object in one thread at a time.
+        with firstsight.open("shop-db") as db:
+            db.index("catalogue.csv")
+            for result in db.search("red running shoes", k=5, where="price < 50"):
+                print(result.score, result.title)
+
+    Each reading call sees the latest writes of other processes; the first call that needs the encoder loads it.
+    Further methods are on its parts; help(db.events) describes one:
+
+        db.indexing      preview a catalogue, retry failed media, watch a live stream
+        db.events        what users did, for recommendations
+        db.cold_start    models that rank new items, and the users for a new item
+        db.rerankers     models that reorder search results
+        db.semantic_ids  a few small numbers for each item
+        db.duplicates    near-duplicate items
+        db.safety        policies, scores, decisions and their log
+        db.evaluation    measures of search and recommendation, and a map of the items
+        db.maintenance   upkeep and upgrades
     """
 
+    def __init__(
+        self, uri: str, encoder: str | Encoder | None, encoder_options: EncoderOptions, policy: MediaPolicy
+    ) -> None:
+        """Use `firstsight.open` instead."""
+        self._connection = connection = Connection(uri, encoder, encoder_options, policy)
+        self._searching = Searching(connection)
+        self._recommender = Recommender(connection)
+        self.indexing = Indexing(connection)
+        self.events = EventLog(connection)
+        self.cold_start = ColdStart(connection, self._recommender)
+        self.rerankers = Rerankers(connection)
+        self.semantic_ids = SemanticIds(connection)
+        self.duplicates = Duplicates(connection)
+        self.evaluation = Evaluation(connection, self._searching)
+        self.maintenance = Maintenance(connection)
+
+    @property
+    def uri(self) -> str:
+        """Folder or object-store address."""
+        return self._connection.uri
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder; EncoderError: it cannot be loaded; EncoderMismatchError: the vectors are of another one."""
+        return self._connection.encoder
+
     @overload
+    def search(self, text: Query) -> SearchResults: ...
+
+    @overload
+    def search(
+        self,
+        text: str | None = None,
+        *,
+        image: ImageInput | None = None,
+        video: str | os.PathLike[str] | None = None,
+        item: str | None = None,
+        **settings: Unpack[QuerySettings],
+    ) -> SearchResults: ...
+
     def search(
         self,
         text: str | Query | None = None,
@@ -64,290 +108,117 @@ class Database(
         image: ImageInput | None = None,
         video: str | os.PathLike[str] | None = None,
         item: str | None = None,
-        **settings: Any,
-    ) -> SearchResults: ...
+        **settings: Unpack[QuerySettings],
+    ) -> SearchResults:
+        """Search by a text, a picture, a video, the id of an item, or a mix; `settings` are the fields of `Query`.
+
+        Results come best first, each item once. QueryError: the query is empty, a value is out of range, the item is
+        unknown, or the filter is wrong. MediaError: the picture or video cannot be used.
+        """
+        return self._searching.search(text, image=image, video=video, item=item, **settings)
 
     @overload
-    def search(self, text: Sequence[Query]) -> list[SearchResults]: ...
+    def search_many(
+        self, queries: Sequence[Query], *, reranker: int | None = None, on_error: Literal["raise"] = "raise"
+    ) -> list[SearchResults]: ...
 
-    def search(
-        self,
-        text: str | Query | Sequence[Query] | None = None,
-        *,
-        image: ImageInput | None = None,
-        video: str | os.PathLike[str] | None = None,
-        item: str | None = None,
-        **settings: Any,
-    ) -> SearchResults | list[SearchResults]:
-        """Search items by a text, a picture, a video, an item, or a mix of them.
-
-        Args:
-            text: a description of the items; or a `Query`, or a list of queries, without any other argument.
-            image: a picture, an array, a file's bytes, a path, or an http(s) or object-store address.
-            video: a path or address; eight of its frames are the query.
-            item: an item id; finds similar items without the item itself, and needs no encoder.
-            settings: other fields of `Query`: k, offset, where, kinds, mode, part, minus, images, min_relevance, …
-
-        Returns:
-            At most k results, best first, each item once, with the `snapshot` to pass for the next page. A list of
-            queries gives a list of results, in order. A page of an earlier snapshot leaves out items that were removed
-            or blocked since.
-
-        Raises:
-            QueryError: the query is empty, a value is out of range, an item is unknown, the database is empty, or the
-                filter is wrong.
-            MediaError: the query picture or video cannot be used.
-            MissingDatabaseError: there is no database.
-            EncoderError, EncoderMismatchError, OptionalDependencyError, StoreError: as for `search_many`.
-        """
-        if text is not None and not isinstance(text, str):
-            if image is not None or video is not None or item is not None or settings:
-                raise QueryError("a Query takes no other arguments; set its fields instead")
-            answers = self.search_many([text] if isinstance(text, Query) else text)
-            results = [_or_raise(answer) for answer in answers]
-            return results[0] if isinstance(text, Query) else results
-        unknown = settings.keys() - {field.name for field in fields(Query)}
-        if unknown:
-            raise TypeError(f"search() got an unexpected keyword argument {sorted(unknown)[0]!r}")
-        inputs: dict[str, Any] = {
-            "images": [*([] if image is None else [image]), *settings.pop("images", ())],
-            "videos": [*([] if video is None else [os.fspath(video)]), *settings.pop("videos", ())],
-            "items": [*([] if item is None else [item]), *settings.pop("items", ())],
-        }
-        return _or_raise(self.search_many([Query(text, **inputs, **settings)])[0])
+    @overload
+    def search_many(
+        self, queries: Sequence[Query], *, reranker: int | None = None, on_error: Literal["return"]
+    ) -> list[SearchResults | FirstsightError]: ...
 
     def search_many(
-        self, queries: Sequence[Query], *, reranker: int | None = None
-    ) -> list[SearchResults | FirstsightError]:
-        """Answer many queries in batches, which is faster than one by one.
+        self, queries: Sequence[Query], *, reranker: int | None = None, on_error: OnError = "raise"
+    ) -> list[SearchResults] | list[SearchResults | FirstsightError]:
+        """Answer queries in batches, which is faster than one by one; `reranker` is a version to use, promoted or not.
 
-        Args:
-            queries: any number of queries.
-            reranker: version that reorders the results in its mode, promoted or not; None for the promoted rerankers.
-
-        Returns:
-            One entry per query, in order: its results, or the error of this query alone.
-
-        Raises:
-            QueryError: the database is empty, or there is no such reranker.
-            EncoderError: the encoder cannot be loaded.
-            EncoderMismatchError: the encoder is not the database's.
-            OptionalDependencyError: a query needs a reranker, and LightGBM is not installed.
-            StoreError: a query needs a reranker that does not fit this database.
+        The first error is raised; with on_error="return", each error is in the place of its query's results.
         """
-        newest = self._open()
-        state, today = self._shelf.state(), datetime.now(UTC).date()
-        forced = None if reranker is None else find_version(self._shelf, reranker)
-        answers: list[SearchResults | FirstsightError | None] = [None] * len(queries)
-        for token in dict.fromkeys(query.snapshot for query in queries):
-            places = [n for n, query in enumerate(queries) if query.snapshot == token]
-            batch = [queries[n] for n in places]
-            try:
-                store = newest if token is None else open_snapshot(newest, token)
-                shelf_state, day = (state, today) if token is None else parse_rerankers(token) or (None, today)
-                promoted = {forced.mode: forced} if forced else self._shelf.promoted(shelf_state)
-            except QueryError as error:
-                answers = [error if n in places else answer for n, answer in enumerate(answers)]
-                continue
-            batch_answers = search_many(
-                store,
-                batch,
-                encoder=lambda: self.encoder,
-                policy=self._policy,
-                calibration=partial(self._calibration, store),
-                rerankers=choose_rerankers(promoted, store, batch, day),
-                snapshot=make_token(name_snapshot(store), shelf_state, day),
-            )
-            for n, answer in zip(places, batch_answers, strict=True):
-                answers[n] = answer if store is newest else _drop_hidden_results(newest, queries[n], answer)
-        return [answer for answer in answers if answer is not None]
+        if on_error == "return":
+            return self._searching.search_many(queries, reranker=reranker, on_error=on_error)
+        return self._searching.search_many(queries, reranker=reranker, on_error=on_error)
 
-    def get(self, item_id: str) -> dict[str, Any]:
-        """Read an item.
+    def similar(self, item: str, **options: Unpack[SimilarOptions]) -> list[SimilarItem]:
+        """Find the items nearest to an item by content; items without clicks get equal results.
 
-        Returns:
-            A dictionary with item_id, kind, title, text, times, `vector`, the catalogue's own `columns`, and `views`.
-            `vector` is (dim,) float32 of unit length, or None if nothing could be encoded. Each view has view_id, part,
-            uri, time_s, start_s and end_s of its shot, the PDQ `fingerprint` of its picture in hexadecimal digits, and
-            its unit vector.
-
-        Raises:
-            QueryError: there is no such item.
-            MissingDatabaseError: there is no database.
+        QueryError: the item is unknown or has no vector, or an option is out of range.
         """
-        store = self._open()
-        row = store.item_rows([item_id]).get(item_id)
-        if row is None:
-            raise QueryError(f"there is no item {item_id!r} in {self.uri}")
-        views = sorted(store.view_rows([item_id]).to_pylist(), key=lambda view: _numbers_by_value(view["view_id"]))
-        for view in views:
-            view["fingerprint"] = view["fingerprint"].hex() if view.get("fingerprint") else None
-            view["uri"] = locate(open_address(view["uri"], self.uri), row["catalog_dir"]) if view["uri"] else None
-            view["vector"] = np.asarray(view["vector"], dtype=np.float32)
-        vector = None if row["vector"] is None else np.asarray(row["vector"], dtype=np.float32)
-        return {
-            **{name: row[name] for name in ("item_id", "kind", "title", "text", *TIMES, "indexed_at")},
-            "columns": {name: row[name] for name in store.column_kinds()},
-            "vector": vector,
-            "views": views,
-        }
+        check_keywords("similar", options, SimilarOptions)
+        return self._recommender.similar(item, **options)
+
+    def recommend(self, user: str | None = None, **options: Unpack[RecommendOptions]) -> Slate:
+        """Make a slate for a user of the logged events, for a `history` of items, or for both.
+
+        QueryError: an item is unknown, an option is out of range, or the history or the database is empty.
+        """
+        check_keywords("recommend", options, RecommendOptions)
+        return self._recommender.recommend(user, **options)
+
+    def index(self, source: CatalogueInput, **options: Unpack[IndexOptions]) -> IndexReport:
+        """Index a catalogue, a file, a folder or rows: encode new and changed items; see help(db.indexing.index).
+
+        CatalogError: the catalogue cannot be used, and nothing was written. DatabaseBusyError: another process is
+        writing.
+        """
+        check_keywords("index", options, IndexOptions)
+        return self.indexing.index(source, **options)
+
+    def add(self, rows: CatalogueInput, **options: Unpack[RunOptions]) -> IndexReport:
+        """Add a few items, or replace items that have the same ids; all other items stay; errors as for `index`."""
+        check_keywords("add", options, RunOptions)
+        return self.indexing.add(rows, **options)
+
+    def remove(self, item_ids: Sequence[str], *, wait_s: float = 0.0) -> list[str]:
+        """Remove items and return their ids; unknown ids are ignored, and decisions stay in the audit log.
+
+        DatabaseBusyError: another process is still writing after `wait_s` seconds.
+        """
+        store = self._connection.open()
+        with store.writing(wait_s):
+            return remove_items(store, item_ids)
+
+    def get(self, item_id: str) -> Item:
+        """Read an item with its vectors and views; QueryError: there is no such item."""
+        return read_item(self._connection.open(), item_id)
 
     def count(self) -> int:
         """Count the items."""
-        return int(self._open().items.count_rows())
-
-    def has(self, item_id: str) -> bool:
-        """Whether the database has an item with this id."""
-        return bool(self._open().digests([item_id]))
-
-    def is_blocked(self, item_id: str) -> bool:
-        """Whether a safety decision keeps the item out of searches."""
-        return bool(self._open().blocked([item_id]))
-
-    def pictures(self, item_ids: Sequence[str]) -> dict[str, str]:
-        """Choose the picture to show for each item: its first image, else its first frame.
-
-        Returns:
-            item_id to view_id; items without pictures are left out.
-        """
-        views = self._open().view_rows(item_ids).select(["item_id", "view_id", "part"]).to_pylist()
-        shown = [view for view in views if view["part"] != "title"]
-        shown.sort(key=lambda view: (view["part"] != "image", _numbers_by_value(view["view_id"])), reverse=True)
-        return {view["item_id"]: view["view_id"] for view in shown}
-
-    def failures(self) -> list[dict[str, Any]]:
-        """List the media that could not be used: item_id, uri, stage, reason, message, attempts, last_seen."""
-        return [
-            {name: value for name, value in row.items() if name not in {"failure_id", "run_id"}}
-            for row in self._open().failure_rows()
-        ]
+        return int(self._connection.open().items.count_rows())
 
     def status(self) -> Status:
-        """Read the contents of the database, and its history of runs.
+        """Read the contents of the database and its runs; it counts empty values: 0.1 s for 100,000 items."""
+        return read_status(self._connection.open())
 
-        It counts the empty values, which reads all columns but the vectors: 0.1 s for 17 columns of 100,000 items.
-        """
-        store = self._open()
-        runs = store.run_rows()
-        return Status(
-            db=self.uri,
-            layout=store.layout,
-            encoder=store.spec,
-            items=store.items.count_rows(),
-            views=store.views.count_rows(),
-            failures=store.failures.count_rows(),
-            columns=tuple(ColumnStatus(*column) for column in store.column_states()),
-            runs=tuple(run for run in runs if run["settings"].get("kind") in {None, "watch"}),
-            tables=tuple(table_state(table) for table in (store.items, store.views)),
-            upkeep=tuple(run for run in runs if run["settings"].get("kind") == "optimize"),
-        )
+    def close(self) -> None:
+        """Close the tables and forget the encoder; later calls raise StoreError."""
+        self._connection.close()
+        self._recommender.close()
 
-    def duplicates(
-        self, *, items: Sequence[str] | None = None, collapse: str | None = None, **settings: Any
-    ) -> list[DuplicateGroup]:
-        """Find groups of near-duplicate items, the largest first, with the evidence for each pair.
+    def __contains__(self, item_id: object) -> bool:
+        return isinstance(item_id, str) and bool(self._connection.open().digests([item_id]))
 
-        Args:
-            items: item ids; returns only groups with one of them. None for all groups.
-            collapse: None leaves out pairs of two variants of one product, and lists the strongest pair of each two
-                products, if the database knows products; "none" lists every pair.
-            settings: fields of `firstsight.duplicates.item_pairs.DuplicateSettings`: max_distance, min_cosine, …
+    def __enter__(self) -> Self:
+        return self
 
-        Raises:
-            QueryError: an item is unknown, or a setting is out of range.
-            MissingDatabaseError: there is no database.
-        """
-        from firstsight.duplicates.groups import group_pairs
-        from firstsight.duplicates.item_pairs import DuplicateSettings, find_duplicates
-        from firstsight.duplicates.product_pairs import pairs_between_products
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
-        unknown = settings.keys() - {field.name for field in fields(DuplicateSettings)}
-        if unknown:
-            raise TypeError(f"duplicates() got an unexpected keyword argument {sorted(unknown)[0]!r}")
-        if collapse not in (None, NO_COLLAPSE):
-            raise QueryError(f"collapse is {collapse!r}; give none for pairs within a product, or leave it out")
-        store = self._open()
-        for missing in sorted(set(items or ()) - store.item_rows(items or ()).keys()):
-            raise QueryError(f"there is no item {missing!r} in {self.uri}")
-        pairs = find_duplicates(store, DuplicateSettings(**settings))
-        if collapse is None:
-            pairs = pairs_between_products(store, pairs, keep=set(items or ()))
-        groups = group_pairs(pairs)
-        return groups if items is None else [group for group in groups if group.item_ids & set(items)]
-
-    def evaluate(
-        self,
-        judgements: str | os.PathLike[str] | None = None,
-        *,
-        k: int = 10,
-        modes: Sequence[str] = ("vector",),
-        queries: int = 200,
-        seed: int = 0,
-        group_by: Sequence[str] | None = None,
-    ) -> tuple[list[Task], Store]:
-        """Measure the quality of search, with judgements or with queries generated from the catalogue.
-
-        Args:
-            judgements: a file of graded items, see `firstsight.retrieval.evaluation.judgements.read_judgements`.
-            k: depth of the measures, 1 to 1,000.
-            modes: "vector", "words", "hybrid", each without a reranker. A mode is also measured with its promoted
-                reranker, and with a newer one that was fitted to it.
-            queries, seed, group_by: only without judgements; see `build_catalogue_tasks` in
-                `firstsight.retrieval.evaluation.catalogue_queries`.
-
-        Returns:
-            The tasks with their figures, and the store, which gives a report its titles and pictures.
-
-        Raises:
-            QueryError: the judgements cannot be used, or the catalogue gives no queries.
-            MissingDatabaseError: there is no database.
-        """
-        from firstsight.retrieval.evaluation.catalogue_queries import build_catalogue_tasks
-        from firstsight.retrieval.evaluation.judgements import read_judgements
-        from firstsight.retrieval.evaluation.search_evaluation import evaluate
-
-        judged = None if judgements is None else read_judgements(os.fspath(judgements))
-        store = self._open()
-        rerankers = versions_to_evaluate(self._shelf, modes)
-        if judged is None:
-            tasks = build_catalogue_tasks(
-                self, store, k=k, modes=modes, rerankers=rerankers, queries=queries, seed=seed, group_by=group_by
-            )
-            return tasks, store
-        known = partial(_stored_ids, store)
-        return [evaluate(self, judged, k=k, modes=modes, rerankers=rerankers, known=known)], store
-
-    def space_map(self, **options: Any) -> SpaceMap:
-        """Place the items on a plane; arguments and errors as for `firstsight.retrieval.pages.space_map.space_map`."""
-        from firstsight.retrieval.pages.space_map import space_map
-
-        return space_map(self._open(), **options)
+    def __repr__(self) -> str:
+        return f"<firstsight.Database {self._connection.describe()}>"
 
 
-def _numbers_by_value(view_id: str) -> list[tuple[int, str]]:
-    """Sort key that puts the tenth frame after the second."""
-    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"([0-9]+)", view_id)]
+def open_tables(db: Database) -> Store:
+    """The tables of a database at their newest version, for the service; not part of the API.
+
+    Raises:
+        MissingDatabaseError: there is no database.
+        StoreError: the database cannot be read.
+    """
+    return db._connection.open()
 
 
-def _stored_ids(store: Store, item_ids: Sequence[str]) -> set[str]:
-    return set(store.item_rows(item_ids))
-
-
-def _drop_hidden_results(
-    store: Store, query: Query, answer: SearchResults | FirstsightError
-) -> SearchResults | FirstsightError:
-    """Drop items that were removed or blocked since the snapshot: a decision applies to all pages."""
-    if isinstance(answer, FirstsightError):
-        return answer
-    ids = [result.item_id for result in answer]
-    shown = set(store.digests(ids))
-    if not query.include_blocked:
-        shown -= store.blocked(ids)
-    left = [result for result in answer if result.item_id in shown]
-    return SearchResults(left, answer.snapshot, answer.reranker, withheld=len(answer) - len(left))
-
-
-def _or_raise(answer: SearchResults | FirstsightError) -> SearchResults:
-    if isinstance(answer, FirstsightError):
-        raise answer
-    return answer
+def release_tables(db: Database) -> None:
+    """Close the tables of a database until its next call, so that an idle one keeps no replaced index open."""
+    db._connection.release()

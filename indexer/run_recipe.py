@@ -35,7 +35,7 @@ class Recipe:
             policy.allow_anywhere,
         )
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Convert to JSON values, for `from_dict` in any working directory."""
         plain = asdict(self)
         plain["source"] = self.source if self.source in (STDIN, MEMORY) else str(Path(self.source).absolute())

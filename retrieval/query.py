@@ -160,7 +160,7 @@ class Query:
                     raise QueryError(f"{name} holds {_short_repr(image)}; give paths or addresses")
         return cls(**plain)
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the fields that differ from their defaults, as plain values for `from_dict`.
 
         Raises:

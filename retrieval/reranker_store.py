@@ -45,7 +45,7 @@ class RerankerVersion:
     figures: Mapping[str, Any]  # on held-out queries: queries, ndcg_before, ndcg_after, p
     model: str
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the fields for display: all but the model and the query digests."""
         return {
             "version": self.version,

@@ -41,7 +41,7 @@ class SearchResult:
     duplicates: tuple[str, ...] | None = None  # with collapse="duplicates": ids of near-duplicates among the items read
     variants: int | None = None  # with one result per product: number of its variants that pass the filter
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the result as plain values for JSON; the catalogue's columns are under `columns`."""
         head = {"item_id": self.item_id, "kind": self.kind, "title": self.title}
         scores = {"score": round(self.score, 4), "relevance": round(self.relevance, 4)}

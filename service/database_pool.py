@@ -17,6 +17,7 @@ from PIL import Image
 
 import firstsight
 from firstsight import Database
+from firstsight.database import release_tables
 from firstsight.encoders.base import Encoder
 from firstsight.errors import DatabaseBusyError, FirstsightError, StoreError
 from firstsight.service.batching.batching_encoder import BatchingEncoder, time_limit
@@ -135,7 +136,7 @@ class DatabasePool:
             raise
         finally:
             if reusable is not None:
-                reusable.release()
+                release_tables(reusable)
             self._free.put(reusable)
 
     def slates(self) -> AbstractContextManager[Database]:
@@ -208,7 +209,7 @@ class DatabasePool:
             raise
         finally:
             if shared.database is not None:
-                shared.database.release()
+                release_tables(shared.database)
             shared.lock.release()
             shared.places.release()
 

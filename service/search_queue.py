@@ -12,6 +12,7 @@ import anyio
 from anyio.to_thread import run_sync
 
 from firstsight import Database
+from firstsight.database import open_tables
 from firstsight.encoders.encoder_options import usable_cpus
 from firstsight.errors import FirstsightError, QueryError
 from firstsight.retrieval.query import Query
@@ -92,11 +93,12 @@ class SearchQueue:
 
 def _run_searches(db: Database, searches: Sequence[PendingSearch]) -> SearchOutcomes:
     item_ids = {item_id for pending in searches if not pending.moderates for item_id in pending.query.items}
-    blocked = db.store.blocked(sorted(item_ids)) if item_ids else set()
+    blocked = open_tables(db).blocked(sorted(item_ids)) if item_ids else set()
     refused: dict[int, FirstsightError] = {}
     for n, pending in enumerate(searches):
         hidden = [] if pending.moderates else [item_id for item_id in pending.query.items if item_id in blocked]
         if hidden:  # the same message as for an item that does not exist
             refused[n] = QueryError(f"there is no item {hidden[0]!r}")
-    outcomes = iter(db.search_many([pending.query for n, pending in enumerate(searches) if n not in refused]))
+    queries = [pending.query for n, pending in enumerate(searches) if n not in refused]
+    outcomes = iter(db.search_many(queries, on_error="return"))
     return [refused[n] if n in refused else next(outcomes) for n in range(len(searches))]

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 # Each layer imports the layers above it in this list; packages of one layer do not import each other.
 LAYERS = [
-    {"errors", "config", "vectors"},
+    {"errors", "config", "keywords", "vectors"},
     {"extras"},
     {"records"},
     {"storage", "media"},

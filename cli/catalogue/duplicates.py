@@ -65,9 +65,9 @@ def duplicates(
     All items of a group are near-duplicates of its first item. Each pair has its evidence. Two variants of one product
     are no pair.
     """
-    groups = db.open().duplicates(items=item, collapse=collapse, max_distance=max_distance, min_cosine=min_cosine)
+    groups = db.open().duplicates.find(items=item, collapse=collapse, max_distance=max_distance, min_cosine=min_cosine)
     if output.as_json:
-        print_json_lines(group.as_dict() for group in groups)
+        print_json_lines(group.to_dict() for group in groups)
     else:
         _print(groups, output, db)
 

@@ -107,7 +107,7 @@ def index(
     database = firstsight.open(db.db, encoder=encoder.encoder, encoder_options=encoder.options(), policy=media.policy())
     if dry_run:
         assert source is not None
-        preview = database.preview(source, options=catalog_options)
+        preview = database.indexing.preview(source, options=catalog_options)
         print_preview(preview, quiet=quiet, as_json=wants_json(json))
         raise typer.Exit(TOO_MANY_FAILURES if preview.no_media_used else 0)
     interrupt = Interrupt("the current batch is finished first")
@@ -122,7 +122,7 @@ def index(
                 progress.say(line)
 
         if retry:
-            reports = database.retry(
+            reports = database.indexing.retry(
                 source,
                 options=catalog_options if source else None,  # None: as each item was read when it failed
                 settings=settings if source else None,

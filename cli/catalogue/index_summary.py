@@ -27,7 +27,7 @@ def print_reports(reports: list[IndexReport], db: str, *, quiet: bool, as_json: 
 
 
 def _as_dict(report: IndexReport) -> dict[str, Any]:
-    duplicates = [{"item_id": p.item_id, "other_id": p.other_id, **p.evidence.as_dict()} for p in report.duplicates]
+    duplicates = [{"item_id": p.item_id, "other_id": p.other_id, **p.evidence.to_dict()} for p in report.duplicates]
     return asdict(report) | {"duplicates": duplicates}
 
 

@@ -104,7 +104,7 @@ def failures(*, output: options.ItemTableFlags, db: options.DatabaseFlags) -> No
 
     Retry them with firstsight index --retry.
     """
-    rows = db.open().failures()
+    rows = db.open().indexing.failures()
     if output.as_json:
         print_json_lines(rows)
     else:

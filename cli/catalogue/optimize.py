@@ -43,7 +43,7 @@ def optimize(
     def print_step(table: str, step: str) -> None:
         print_message(f"{table}: {_STEP_TEXTS[step]}")
 
-    report = db.open().optimize(rebuild=rebuild, wait_s=db.wait, on_step=print_step)
+    report = db.open().maintenance.optimize(rebuild=rebuild, wait_s=db.wait, on_step=print_step)
     if output.as_json:
         print_json_lines([asdict(report)])
         return

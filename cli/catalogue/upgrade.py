@@ -27,7 +27,7 @@ def upgrade(
 
     Searches continue during an upgrade. If it is killed, run it again: nothing is lost.
     """
-    report = db.open().upgrade(dry_run=dry_run, wait_s=db.wait, on_progress=print_message)
+    report = db.open().maintenance.upgrade(dry_run=dry_run, wait_s=db.wait, on_progress=print_message)
     if output.as_json:
         print_json_lines([asdict(report)])
         return

@@ -80,6 +80,19 @@ def watch(
     Ctrl-C writes the frames received so far and stops. The writer lock is held only briefly, so index runs can work at
     the same time; start them with --wait.
     """
+    from firstsight.indexer.watch_settings import WatchSettings
+
+    try:
+        settings = WatchSettings(
+            every_s=every,
+            window_s=window,
+            update_s=update,
+            for_s=for_,
+            stall_s=stall,
+            reconnect_for_s=reconnect_for,
+        )
+    except ValueError as error:  # a setting is out of range
+        raise typer.BadParameter(str(error)) from None
     database = db.open(encoder, allow_private=allow_private)
     reporter = _Reporter(quiet, wants_json(json))
     interrupt = Interrupt("received frames are written first")
@@ -89,23 +102,15 @@ def watch(
         return interrupt.should_stop()
 
     with interrupt.watching():
-        try:
-            report = database.watch(
-                source,
-                item_id=item,
-                title=title,
-                on_update=reporter.update,
-                on_event=reporter.event,
-                should_stop=should_stop,
-                every_s=every,
-                window_s=window,
-                update_s=update,
-                for_s=for_,
-                stall_s=stall,
-                reconnect_for_s=reconnect_for,
-            )
-        except ValueError as error:  # a setting is out of range
-            raise typer.BadParameter(str(error)) from None
+        report = database.indexing.watch(
+            source,
+            item_id=item,
+            title=title,
+            settings=settings,
+            on_update=reporter.update,
+            on_event=reporter.event,
+            should_stop=should_stop,
+        )
     reporter.end(report, database.uri)
     if report.outcome == "failed":
         raise typer.Exit(ERROR)

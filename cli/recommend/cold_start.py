@@ -28,9 +28,9 @@ def fit(
     db: options.DatabaseFlags,
 ) -> None:
     """Train a new version on all events and use it. Held-out items choose the model."""
-    made = db.open().fit_cold_start(use=not keep, on_progress=print_message)
+    made = db.open().cold_start.fit(use=not keep, on_progress=print_message)
     if output.as_json:
-        print_json_lines([made.as_dict()])
+        print_json_lines([made.to_dict()])
     else:
         _print([made], output)
 
@@ -38,9 +38,9 @@ def fit(
 @command(app, "list", examples=["cold-start list --json"])
 def list_(*, output: options.TableFlags, db: options.DatabaseFlags) -> None:
     """List all versions with their held-out recall@20, and which is in use."""
-    versions = db.open().cold_start_models()
+    versions = db.open().cold_start.versions()
     if output.as_json:
-        print_json_lines(version.as_dict() for version in versions)
+        print_json_lines(version.to_dict() for version in versions)
     else:
         _print(versions, output)
 
@@ -54,7 +54,7 @@ def use(
     """Use a version instead of the current one, or none."""
     if version != "none" and not (version.isascii() and version.isdigit()):
         raise typer.BadParameter(f"{version!r} is no version; give its number, or none")
-    db.open().use_cold_start(None if version == "none" else int(version))
+    db.open().cold_start.use(None if version == "none" else int(version))
     print_message("no cold-start model is in use" if version == "none" else f"cold-start model {version} is now in use")
 
 

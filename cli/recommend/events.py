@@ -12,8 +12,7 @@ from firstsight.cli.output import print_json_lines, print_message, print_table, 
 from firstsight.cli.recommend.event_tables import print_columns, print_events
 
 if TYPE_CHECKING:
-    from firstsight.recommend.events.event_reader import EventReader
-    from firstsight.recommend.events.event_reports import AddedEvents
+    from firstsight.recommend.events.event_reports import AddedEvents, EventsPreview
 
 EXAMPLES = [
     "events add clicks.csv",
@@ -97,7 +96,7 @@ def add(
         raise typer.BadParameter(str(error), param_hint="--map") from None
     database = db.open()
     if dry_run:
-        preview = database.preview_events(
+        preview = database.events.preview(
             source, mapping=columns, order=order, time_unit=time_unit, hash_users=hash_users, encoding=encoding
         )
         if not quiet:
@@ -106,14 +105,14 @@ def add(
             print_events(preview.events)
         _print_refusals(preview.refusals, len(preview.refusals))
         if wants_json(json):
-            print_json_lines([preview.as_dict()])
+            print_json_lines([preview.to_dict()])
         return
 
-    def show_columns(reader: EventReader) -> None:
-        print_columns(source, reader.format, reader.columns)
-        _print_times(reader.unit, time_unit)
+    def show_columns(preview: EventsPreview) -> None:
+        print_columns(source, preview.format, preview.columns)
+        _print_times(preview.time_unit, time_unit)
 
-    added = database.add_events(
+    added = database.events.add(
         source,
         mapping=columns,
         order=order,
@@ -121,16 +120,16 @@ def add(
         hash_users=hash_users,
         encoding=encoding,
         wait_s=db.wait,
-        on_columns=(lambda reader: None) if quiet else show_columns,
+        on_columns=(lambda preview: None) if quiet else show_columns,
         on_progress=(lambda so_far: None) if quiet else _print_progress,
     )
     _print_refusals(added.refusals, added.refused)
     if not quiet:
         _print_counts(added)
     if wants_json(json):
-        print_json_lines([added.as_dict()])
+        print_json_lines([added.to_dict()])
     elif not quiet:
-        counts = added.as_dict()
+        counts = added.to_dict()
         print_table(
             ["rows", "added", "repeated", "refused", "on unknown items"],
             [[counts[name] for name in ("rows", "added", "repeated", "refused", "unknown")]],
@@ -141,7 +140,7 @@ def add(
 @command(app, examples=["events status --json"])
 def status(*, json: options.Json = False, db: options.DatabaseFlags) -> None:
     """Count events, users and items, and the events on items that are not indexed."""
-    counts = db.open().events_status()
+    counts = db.open().events.status()
     if wants_json(json):
         print_json_lines([vars(counts)])
     elif counts.events:

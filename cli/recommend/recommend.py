@@ -154,7 +154,7 @@ def recommend(
     for name, missing in slate.missing.items():
         print_message(f"{missing} slots of {name} are left out: no more items of that kind may be shown")
     if output.as_json:
-        print_json_lines({"slate_id": slate.slate_id, "slot": n} | item.as_dict() for n, item in enumerate(slate))
+        print_json_lines({"slate_id": slate.slate_id, "slot": n} | item.to_dict() for n, item in enumerate(slate))
     else:
         _print(slate, output, db)
     if log:
@@ -193,7 +193,7 @@ def similar(
     """
     items = db.open().similar(item, k=k, kinds=kind or (), near_duplicate=near_duplicate, collapse=collapse)
     if output.as_json:
-        print_json_lines(found.as_dict() for found in items)
+        print_json_lines(found.to_dict() for found in items)
     else:
         by_product = any(found.variants is not None for found in items)
         output.print_items(
@@ -210,9 +210,9 @@ def similar(
 
 
 def _print_users(database: Database, item_id: str, k: int, output: options.ItemTableFlags) -> None:
-    users = database.interested_users(item_id, k=k)
+    users = database.cold_start.interested_users(item_id, k=k)
     if output.as_json:
-        print_json_lines(user.as_dict() for user in users)
+        print_json_lines(user.to_dict() for user in users)
     else:
         headings = ["score", "user", "because of"]
         output.choose(headings)

@@ -46,15 +46,15 @@ def fit(
     db: options.DatabaseFlags,
 ) -> None:
     """Fit codebooks on the stored vectors and give every item an ID, as a new version. Earlier versions are kept."""
-    _print([db.open().fit_semantic_ids(levels=levels, codes=codes, seed=seed)], output)
+    _print([db.open().semantic_ids.fit(levels=levels, codes=codes, seed=seed)], output)
 
 
 @command(app, examples=["semantic-ids assign"])
 def assign(*, json: options.Json = False, db: options.DatabaseFlags) -> None:
     """Give IDs to items added after the fit. Existing IDs do not change."""
-    new, version = db.open().assign_semantic_ids()
+    new, version = db.open().semantic_ids.assign()
     if wants_json(json):
-        print_json_lines([{"new": new} | version.as_dict()])
+        print_json_lines([{"new": new} | version.to_dict()])
     else:
         print_message(f"{new} items got an ID of version {version.version}; {version.assigned} items have one")
 
@@ -62,7 +62,7 @@ def assign(*, json: options.Json = False, db: options.DatabaseFlags) -> None:
 @command(app, "list", examples=["semantic-ids list --json"], old_names=["status"])
 def list_(*, output: options.TableFlags, db: options.DatabaseFlags) -> None:
     """List all versions with their figures. The newest is in use."""
-    versions = db.open().semantic_id_versions()
+    versions = db.open().semantic_ids.versions()
     if versions or not output.as_json:
         _print(versions, output)
     else:
@@ -84,7 +84,7 @@ def export(
     """Write item_id, semantic_id, codes, copy and tokens of every item. Tokens are one vocabulary over all levels."""
     if out is not None and out.suffix not in {".jsonl", ".csv"}:
         raise typer.BadParameter(f"{out} is neither .jsonl nor .csv", param_hint="--out")
-    rows = db.open().semantic_ids(version)
+    rows = db.open().semantic_ids.export(version)
     if out is None:
         print_json_lines(rows)
         return
@@ -117,7 +117,7 @@ def _write(out: Path, rows: Iterable[dict[str, Any]]) -> int:
 
 def _print(versions: list[SemanticIdVersion], output: options.TableFlags) -> None:
     if output.as_json:
-        print_json_lines(version.as_dict() for version in versions)
+        print_json_lines(version.to_dict() for version in versions)
         return
     heads = ["version", "levels", "codes", "unique", "residuals", "items", "without ID", "largest group"]
     output.print_table(

@@ -98,19 +98,17 @@ def search(
     db: options.DatabaseFlags,
 ) -> None:
     """Measure NDCG, reciprocal rank, recall and precision of each search mode, and test whether modes differ."""
-    import firstsight
-    from firstsight.retrieval.pages.search_evaluation_page import write_search_evaluation
-
     columns = None if group_by is None else [name.strip() for name in group_by.split(",") if name.strip()]
-    tasks, store = db.open(encoder, allow_private=allow_private).evaluate(
+    database = db.open(encoder, allow_private=allow_private)
+    tasks = database.evaluation.search(
         judgements, k=k, modes=mode or ("vector", "words", "hybrid"), queries=queries, seed=seed, group_by=columns
     )
     if html is not None:
         with writing(html, "--html"):
-            write_search_evaluation(html, tasks, store, policy=firstsight.MediaPolicy(allow_private=allow_private))
+            database.evaluation.write_search_page(html, tasks)
         print_message(f"wrote {html}")
     if output.as_json:
-        print_json_lines(task.as_dict() for task in tasks)
+        print_json_lines(task.to_dict() for task in tasks)
         return
     if output.csv:
         output.print_csv_tables(["task", "mode"], [_search_table(task) for task in tasks])
@@ -153,13 +151,12 @@ def recommend(
 ) -> None:
     """Measure recall, NDCG, coverage, novelty and popularity of each model on held-out events."""
     from firstsight.recommend.evaluation.recommender_evaluation import PROTOCOLS
-    from firstsight.recommend.evaluation.recommender_page import write_recommender_page
 
     known = [part.strip() for part in first.split(",")]
     if not all(part.isdecimal() for part in known):
         raise typer.BadParameter(f"{first!r} is no list of whole numbers such as 1,5,10", param_hint="--first")
     database = db.open()
-    reports = database.evaluate_recommend(
+    reports = database.evaluation.recommend(
         protocols=protocol or PROTOCOLS,
         models=model or (),
         k=k,
@@ -170,10 +167,10 @@ def recommend(
     )
     if html is not None:
         with writing(html, "--html"):
-            write_recommender_page(html, reports, database.uri)
+            database.evaluation.write_recommend_page(html, reports)
         print_message(f"wrote {html}")
     if output.as_json:
-        print_json_lines(report.as_dict() for report in reports)
+        print_json_lines(report.to_dict() for report in reports)
         return
     if output.csv:
         output.print_csv_tables(["protocol", "model"], [_recommend_table(report) for report in reports])
@@ -201,14 +198,14 @@ def links(
     db: options.DatabaseFlags,
 ) -> None:
     """Measure how many linked items (related, upsell, …) are among the nearest items."""
-    reports, file_counts = db.open().evaluate_links(file, column=column, k=k)
-    if file_counts.unknown:
+    reports = db.open().evaluation.links(file, column=column, k=k)
+    if reports.unknown:
         print_message(
-            f"{file_counts.unknown} of {file_counts.rows} links are left out: an item is not in the database, or both "
+            f"{reports.unknown} of {reports.rows} links are left out: an item is not in the database, or both "
             "are the same item"
         )
     if output.as_json:
-        print_json_lines(report.as_dict() for report in reports)
+        print_json_lines(report.to_dict() for report in reports)
         return
     if output.csv:
         output.print_csv_tables(["links", "model"], [_links_table(report) for report in reports])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 from firstsight.cli import options, panels
 from firstsight.cli.commands import command, group
 from firstsight.cli.output import print_message, writing
+
+if TYPE_CHECKING:
+    from firstsight.retrieval.pages.space_map import Method
 
 EXAMPLES = ["map", "map --html shop.html --color-by category", "map --sample 2000 --method pca"]
 
@@ -46,20 +49,17 @@ def space_map(
 
     The page shows pictures on hover and needs no server.
     """
-    import firstsight
-    from firstsight.retrieval.pages.space_map_page import write_space_map
-
-    database = db.open()
-    space = database.space_map(color_by=color_by, sample=sample, method=method, seed=seed, on_progress=print_message)
+    evaluation = db.open(allow_private=allow_private).evaluation
+    space = evaluation.space_map(
+        color_by=color_by,
+        sample=sample,
+        method=cast("Method", method),  # `space_map` checks it
+        seed=seed,
+        on_progress=print_message,
+    )
     print_message("reading pictures")
     with writing(html, "--html"):
-        with_picture = write_space_map(
-            html,
-            space,
-            database.uri,
-            policy=firstsight.MediaPolicy(allow_private=allow_private),
-            max_picture_bytes=int(pictures_mb * 2**20),
-        )
+        with_picture = evaluation.write_space_map(html, space, max_picture_bytes=int(pictures_mb * 2**20))
     print_message(
         f"wrote {html}: {len(space.points):,} of {space.total:,} items, {with_picture:,} with a picture, "
         f"{html.stat().st_size / 2**20:.1f} MB"

@@ -34,14 +34,14 @@ def answer_file(database: Database, path: Path) -> Iterator[dict[str, Any]]:
         while batch := list(islice(numbered, BATCH_LINES)):
             parsed = [_parse(number, line) for number, line in batch]
             queries = [query for _, query in parsed if not isinstance(query, QueryError)]
-            answers = iter(database.search_many(queries))
+            answers = iter(database.search_many(queries, on_error="return"))
             for head, query in parsed:
                 answer: FirstsightError | SearchResults = query if isinstance(query, QueryError) else next(answers)
                 if isinstance(answer, FirstsightError):
                     yield head | {"error": str(answer)}
                 else:
                     ranker = {} if answer.reranker is None else {"reranker": answer.reranker}
-                    yield head | {"snapshot": answer.snapshot} | ranker | {"results": [r.as_dict() for r in answer]}
+                    yield head | {"snapshot": answer.snapshot} | ranker | {"results": [r.to_dict() for r in answer]}
 
 
 def _parse(number: int, line: str) -> tuple[dict[str, Any], Query | QueryError]:

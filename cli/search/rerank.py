@@ -60,11 +60,11 @@ def fit(
     db: options.DatabaseFlags,
 ) -> None:
     """Train a new version and measure it on held-out queries. Use it with firstsight rerank use."""
-    made = db.open(encoder).fit_reranker(
+    made = db.open(encoder).rerankers.fit(
         judgements=judgements, events=events, columns=column, mode=mode, on_progress=print_message
     )
     if output.as_json:
-        print_json_lines([made.as_dict()])
+        print_json_lines([made.to_dict()])
     else:
         _print([made], output)
 
@@ -72,9 +72,9 @@ def fit(
 @command(app, "list", examples=["rerank list --json"], old_names=["status"])
 def list_(*, output: options.TableFlags, db: options.DatabaseFlags) -> None:
     """List all versions with their held-out figures, and which are in use."""
-    versions = db.open().rerankers()
+    versions = db.open().rerankers.versions()
     if output.as_json:
-        print_json_lines(version.as_dict() for version in versions)
+        print_json_lines(version.to_dict() for version in versions)
     else:
         _print(versions, output)
 
@@ -88,7 +88,7 @@ def use(
     db: options.DatabaseFlags,
 ) -> None:
     """Use a version for searches of its mode. Fails, with the figures, if it does not help on held-out queries."""
-    used = db.open().promote_reranker(version)
+    used = db.open().rerankers.promote(version)
     print_message(f"reranker {used.version} now orders the results of mode {used.mode}")
 
 
@@ -101,7 +101,7 @@ def drop(
     db: options.DatabaseFlags,
 ) -> None:
     """Stop using a version, or all. They are kept, and firstsight rerank use brings one back."""
-    dropped = db.open().drop_reranker(version)
+    dropped = db.open().rerankers.drop(version)
     named = ", ".join(f"reranker {reranker.version}" for reranker in dropped)
     print_message(f"{named}: no longer in use" if dropped else "no reranker was in use")
 

@@ -92,7 +92,7 @@ def search(
             )
         print_message(f"wrote {html}")
     if output.as_json:
-        print_json_lines(result.as_dict() | {"snapshot": results.snapshot} for result in results)
+        print_json_lines(result.to_dict() | {"snapshot": results.snapshot} for result in results)
     else:
         _print(results, query, output, db)
 

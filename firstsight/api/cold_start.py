@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from firstsight.api.connection import FIT_WAIT_S, DatabaseConnection
+from firstsight.api.connection import FIT_WAIT_S, Connection
 
 if TYPE_CHECKING:
+    from firstsight.api.recommendations import Recommender
     from firstsight.recommend.models.cold_start_model import ColdStartVersion
+    from firstsight.recommend.slates.slate_results import InterestedUser
 
 
-class ColdStartPart(DatabaseConnection):
-    """Models that rank new items, fitted to the logged events."""
+class ColdStart:
+    """Models that rank new items, fitted to the logged events, and the users for a new item."""
 
-    def fit_cold_start(
+    def __init__(self, connection: Connection, recommender: Recommender) -> None:
+        self._connection = connection
+        self._recommender = recommender
+
+    def fit(
         self, *, use: bool = True, wait_s: float = FIT_WAIT_S, on_progress: Callable[[str], None] = lambda step: None
     ) -> ColdStartVersion:
         """Fit a model for ranking new items to all events, and store it as the next version.
@@ -38,19 +44,19 @@ class ColdStartPart(DatabaseConnection):
         from firstsight.recommend.items import ItemSpace
         from firstsight.recommend.models.cold_start_model import fit_cold_start_model
 
-        store = self._open()
+        store = self._connection.open()
         on_progress("reading items and events")
         space = ItemSpace.load(store)
         train = Events(store).interactions(space)
         return fit_cold_start_model(store, space, train, use=use, wait_s=wait_s, on_progress=on_progress)
 
-    def cold_start_models(self) -> list[ColdStartVersion]:
+    def versions(self) -> list[ColdStartVersion]:
         """List all cold-start models, oldest first."""
         from firstsight.recommend.models.cold_start_model import list_cold_start_models
 
-        return list_cold_start_models(self._open())
+        return list_cold_start_models(self._connection.open())
 
-    def use_cold_start(self, version: int | None, *, wait_s: float = FIT_WAIT_S) -> None:
+    def use(self, version: int | None, *, wait_s: float = FIT_WAIT_S) -> None:
         """Put a cold-start model into use instead of the present one.
 
         Args:
@@ -64,4 +70,17 @@ class ColdStartPart(DatabaseConnection):
         """
         from firstsight.recommend.models.cold_start_model import use_cold_start_model
 
-        use_cold_start_model(self._open(), version, wait_s=wait_s)
+        use_cold_start_model(self._connection.open(), version, wait_s=wait_s)
+
+    def interested_users(self, item: str, *, k: int = 10) -> list[InterestedUser]:
+        """Find the users with items nearest to an item; users with events on the item itself are left out.
+
+        Args:
+            item: item id.
+            k: maximum number of users, 1 to 1,000.
+
+        Raises:
+            QueryError: the item is unknown or has no vector, there are no events, or k is out of range.
+            MissingDatabaseError: there is no database.
+        """
+        return self._recommender.interested_users(item, k=k)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
-from firstsight.api.connection import DatabaseConnection
+from firstsight.api.connection import Connection
 from firstsight.indexer.inputs.input_kinds import CatalogueInput, open_input
 
 if TYPE_CHECKING:
@@ -15,10 +15,13 @@ if TYPE_CHECKING:
     from firstsight.recommend.events.event_reports import AddedEvents, EventsPreview, EventsStatus
 
 
-class EventsPart(DatabaseConnection):
+class EventLog:
     """Events of users on items."""
 
-    def add_events(
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(
         self,
         source: CatalogueInput,
         *,
@@ -26,7 +29,10 @@ class EventsPart(DatabaseConnection):
         order: str | None = None,
         time_unit: str | None = None,
         hash_users: bool = False,
-        **options: Any,
+        encoding: str = "utf-8",
+        wait_s: float = 0.0,
+        on_columns: Callable[[EventsPreview], None] = lambda columns: None,
+        on_progress: Callable[[AddedEvents], None] = lambda so_far: None,
     ) -> AddedEvents:
         """Add events to the log; events that the log has already are ignored.
 
@@ -39,21 +45,30 @@ class EventsPart(DatabaseConnection):
             time_unit: "s", "ms" or "us" since 1970, "iso" for dates, or "dmy" or "mdy" for dates such as 05/01/2026. By
                 default it is detected from the first 50,000 rows.
             hash_users: store hashes instead of user ids (`firstsight.recommend.events.event_rows.hash_user_id`).
-            options: encoding, wait_s, on_columns and on_progress, as for
-                `firstsight.recommend.events.event_log.Events.add`.
+            encoding: of a text file.
+            wait_s: maximum wait for another writer, in seconds.
+            on_columns: called once before anything is written, with the format, the columns and the time unit.
+            on_progress: called with the report so far after each batch.
 
         Raises:
             CatalogError: the file cannot be read, a column is missing, its time unit is unclear, or no row can be used.
             MissingDatabaseError: there is no database.
             DatabaseBusyError: another process is still writing after `wait_s`.
-            StoreError: the database cannot be written.
+            StoreError: the database cannot be written. Batches that were written before stay.
         """
         from firstsight.recommend.events.event_log import Events
+        from firstsight.recommend.events.event_reports import EventsPreview
 
-        read_as = _event_options(mapping, order, time_unit, hash_users)
-        return Events(self._open()).add(_source(source), options=read_as, **options)
+        return Events(self._connection.open()).add(
+            _source(source),
+            options=_event_options(mapping, order, time_unit, hash_users),
+            encoding=encoding,
+            wait_s=wait_s,
+            on_columns=lambda reader: on_columns(EventsPreview(reader.format, reader.unit, reader.columns, [], [])),
+            on_progress=on_progress,
+        )
 
-    def preview_events(
+    def preview(
         self,
         source: CatalogueInput,
         *,
@@ -61,13 +76,14 @@ class EventsPart(DatabaseConnection):
         order: str | None = None,
         time_unit: str | None = None,
         hash_users: bool = False,
-        **options: Any,
+        encoding: str = "utf-8",
+        events: int = 3,
     ) -> EventsPreview:
-        """Show which columns `add_events` would use, and the first three events; nothing is written.
+        """Show which columns `add` would use, and the first events; nothing is written.
 
         Args:
-            source, mapping, order, time_unit, hash_users: as for `add_events`.
-            options: encoding, and events (maximum number of events).
+            source, mapping, order, time_unit, hash_users, encoding: as for `add`.
+            events: maximum number of events.
 
         Raises:
             CatalogError: the file cannot be read, a column is missing, or its time unit is unclear.
@@ -76,13 +92,19 @@ class EventsPart(DatabaseConnection):
         from firstsight.recommend.events.event_log import Events
 
         read_as = _event_options(mapping, order, time_unit, hash_users)
-        return Events(self._open()).preview(_source(source), options=read_as, **options)
+        return Events(self._connection.open()).preview(
+            _source(source), options=read_as, encoding=encoding, events=events
+        )
 
-    def events_status(self) -> EventsStatus:
-        """Count the events, their users, and their items that are not in the index."""
+    def status(self) -> EventsStatus:
+        """Count the events, their users, and their items that are not in the index.
+
+        Raises:
+            MissingDatabaseError: there is no database.
+        """
         from firstsight.recommend.events.event_log import Events
 
-        return Events(self._open()).status()
+        return Events(self._connection.open()).status()
 
 
 def _source(source: CatalogueInput) -> str | Source:

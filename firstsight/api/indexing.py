@@ -1,15 +1,17 @@
-"""Indexing of catalogues, in the Python API: index, retry, remove."""
+"""Indexing of catalogues, in the Python API."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
-from firstsight.api.semantic_ids import SemanticIdsPart
+from firstsight.api.connection import Connection
+from firstsight.api.index_options import RunOptions
+from firstsight.api.semantic_ids import assign_ids_to_new_items
 from firstsight.errors import CatalogError
 from firstsight.indexer.catalog import Catalog, catalog_root, check_catalog
 from firstsight.indexer.catalog_report import CatalogPreview, preview_catalog
@@ -20,13 +22,15 @@ from firstsight.indexer.index_report import Counts, IndexReport
 from firstsight.indexer.index_settings import IndexSettings
 from firstsight.indexer.inputs.input_kinds import CatalogueInput, open_input
 from firstsight.indexer.pipeline import IndexRun
-from firstsight.indexer.removal import remove_items
 from firstsight.indexer.run_recipe import Recipe
 from firstsight.media.stored_files import MediaWriter
 from firstsight.media.stored_media import media_location
 from firstsight.storage.column_conversion import chosen_kinds
 from firstsight.storage.indexes.text_index import check_language, index_texts
 from firstsight.storage.store import Store
+
+if TYPE_CHECKING:
+    from firstsight.indexer.watch_settings import WatchCounts, WatchReport, WatchSettings
 
 _GONE = {
     STDIN: ("standard input, which is gone", "name their catalogue: firstsight index CATALOGUE --retry"),
@@ -35,8 +39,11 @@ _GONE = {
 """Sources that a retry cannot open again, with the remedy."""
 
 
-class IndexingPart(SemanticIdsPart):
-    """Items of a database: index a catalogue, retry failures, remove items."""
+class Indexing:
+    """Runs that write items: index a catalogue, add rows, retry failed media, watch a live stream."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
     def index(
         self,
@@ -91,7 +98,7 @@ class IndexingPart(SemanticIdsPart):
             StoreError: the database cannot be written.
         """
         opened = _open_input(source, options, root)
-        recipe = Recipe.of(_recorded_name(source), options, settings, self._policy)
+        recipe = Recipe.of(_recorded_name(source), options, settings, self._connection.policy)
         language = check_language(language) if language else None
         with self._prepare_run(recipe, wait_s, language, opened) as (store, catalog):
             if on_catalog is not None:  # a preview reads the first items again
@@ -100,18 +107,7 @@ class IndexingPart(SemanticIdsPart):
             run = self._make_run(store, catalog, recipe, on_progress=on_progress, should_stop=should_stop)
             return run.run(self._recorded_settings(recipe), prune=prune, warn_duplicates=warn_duplicates)
 
-    def add(
-        self,
-        rows: CatalogueInput,
-        *,
-        root: str | os.PathLike[str] | None = None,
-        options: CatalogOptions | None = None,
-        settings: IndexSettings | None = None,
-        wait_s: float = 0.0,
-        on_progress: Callable[[Counts], None] = lambda counts: None,
-        on_warning: Callable[[str], None] = lambda warning: None,
-        should_stop: Callable[[], bool] = lambda: False,
-    ) -> IndexReport:
+    def add(self, rows: CatalogueInput, **options: Unpack[RunOptions]) -> IndexReport:
         """Add a few items, or replace items that have the same ids; all other items stay as they are.
 
         `index` is for a whole catalogue: it can prune, set the language and look for duplicates. `add` is for the items
@@ -119,8 +115,8 @@ class IndexingPart(SemanticIdsPart):
         Stored columns keep their types, unless `options` names others: a few values do not say what a column holds.
 
         Args:
-            rows, root: as `source` and `root` of `index`.
-            options, settings, wait_s, on_progress, on_warning, should_stop: as for `index`.
+            rows: as `source` of `index`.
+            options: root, options, settings, wait_s, on_progress, on_warning and should_stop of `index`.
 
         Returns:
             A report; items whose rows have not changed count as unchanged.
@@ -129,16 +125,8 @@ class IndexingPart(SemanticIdsPart):
             CatalogError: the rows cannot be used, in which case nothing was written.
             DatabaseBusyError, EncoderError, EncoderMismatchError, StoreError: as for `index`.
         """
-        return self.index(
-            rows,
-            root=root,
-            options=replace(options or CatalogOptions(), infer_types=False),
-            settings=settings,
-            wait_s=wait_s,
-            on_progress=on_progress,
-            on_warning=on_warning,
-            should_stop=should_stop,
-        )
+        options["options"] = replace(options.get("options") or CatalogOptions(), infer_types=False)
+        return self.index(rows, **options)
 
     def preview(
         self,
@@ -160,29 +148,10 @@ class IndexingPart(SemanticIdsPart):
             CatalogError: the catalogue cannot be used.
             StoreError: there is a database, and it cannot be read.
         """
-        recipe = Recipe.of(_recorded_name(source), options, None, self._policy)
+        recipe = Recipe.of(_recorded_name(source), options, None, self._connection.policy)
         opened = _open_input(source, options, root)
-        with closing(self._check(self._open_if_exists(), recipe, opened)) as catalog:
+        with closing(self._check(self._connection.open_if_exists(), recipe, opened)) as catalog:
             return preview_catalog(catalog)
-
-    def remove(self, item_ids: Sequence[str], *, wait_s: float = 0.0) -> list[str]:
-        """Remove items with their views and failures; the audit log keeps decisions by people.
-
-        Args:
-            item_ids: ids without an item are ignored.
-            wait_s: maximum wait for another writer, in seconds.
-
-        Returns:
-            Ids of the removed items, in the order given.
-
-        Raises:
-            MissingDatabaseError: there is no database.
-            DatabaseBusyError: another process is still writing after `wait_s`.
-            StoreError: the database cannot be written; the next writer repairs a half-done removal.
-        """
-        store = self._open()
-        with store.writing(wait_s):
-            return remove_items(store, item_ids)
 
     def retry(
         self,
@@ -218,7 +187,7 @@ class IndexingPart(SemanticIdsPart):
         failed = self._failed_items()
         if failed and source is not None:
             item_ids = {item_id for _, ids in failed for item_id in ids}
-            failed = [(Recipe.of(_recorded_name(source), options, settings, self._policy), item_ids)]
+            failed = [(Recipe.of(_recorded_name(source), options, settings, self._connection.policy), item_ids)]
         reports: list[IndexReport] = []
         for recipe, item_ids in failed:
             if should_stop():
@@ -234,6 +203,65 @@ class IndexingPart(SemanticIdsPart):
                 reports.append(run.run(self._recorded_settings(recipe)))
         return reports
 
+    def failures(self) -> list[dict[str, Any]]:
+        """List the media that could not be used: item_id, uri, stage, reason, message, attempts, last_seen."""
+        return [
+            {name: value for name, value in row.items() if name not in {"failure_id", "run_id"}}
+            for row in self._connection.open().failure_rows()
+        ]
+
+    def watch(
+        self,
+        source: str | os.PathLike[str],
+        *,
+        item_id: str,
+        title: str | None = None,
+        settings: WatchSettings | None = None,
+        on_update: Callable[[WatchCounts], None] = lambda counts: None,
+        on_event: Callable[[str], None] = lambda event: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> WatchReport:
+        """Keep the latest frames of a running stream as views of an item, until the stream ends.
+
+        Args:
+            source: an http(s) address (an HLS playlist, or an endless video), an rtsp(s) address, or a local file,
+                which is read as fast as it can be encoded.
+            item_id: an item of the index, or a new one, of kind "live".
+            title: title of a new item.
+            on_update: called with the counts after each write, in the calling thread.
+            on_event: called with a sentence when a connection is lost, in another thread.
+            should_stop: called several times a second; once it returns True, the watch writes its frames and ends.
+            settings: seconds between frames, length of the window, and waits.
+
+        Returns:
+            A report; its `outcome` is "finished", "stopped", or "failed" if the stream was lost.
+
+        Raises:
+            QueryError: there is no such item and no title, or the item has another title.
+            MediaError: the stream gave no frame.
+            DatabaseBusyError: another process watches a stream for this item, or was still writing at the end, after
+                `last_write_s`.
+            EncoderError: the encoder cannot be loaded, or fails on every input.
+            EncoderMismatchError: the database holds another encoder's vectors.
+            StoreError: the database cannot be written.
+        """
+        from firstsight.indexer.watch import WatchRun
+        from firstsight.indexer.watch_settings import WatchSettings
+
+        store = self._connection.open() if title is None else self._connection.create()
+        return WatchRun(
+            store,
+            self._connection.encoder,
+            os.fspath(source),
+            item_id,
+            self._connection.policy,
+            settings or WatchSettings(),
+            title=title,
+            on_update=on_update,
+            on_event=on_event,
+            should_stop=should_stop,
+        ).run()
+
     @contextmanager
     def _prepare_run(
         self,
@@ -245,16 +273,16 @@ class IndexingPart(SemanticIdsPart):
         may_convert: bool = True,
     ) -> Iterator[tuple[Store, Catalog]]:
         """Check the whole catalogue first, then hold the writer lock."""
-        existing = self._open_if_exists()
+        existing = self._connection.open_if_exists()
         catalog = self._check(existing, recipe, opened, may_convert=may_convert)
         try:
-            store = self._store = existing or Store.create(self.uri, self.encoder.spec)
-            store.require_encoder(self.encoder.spec)
+            store = self._connection.create()
+            store.require_encoder(self._connection.encoder.spec)
             with store.writing(wait_s):
                 index_texts(store, language)  # before the first rows, so that searches find new rows at once
                 yield store, catalog
                 index_texts(store)
-                self._assign_ids_to_new_items(store)
+                assign_ids_to_new_items(store)
         finally:
             catalog.close()
 
@@ -271,15 +299,15 @@ class IndexingPart(SemanticIdsPart):
 
     def _recorded_settings(self, recipe: Recipe) -> dict[str, Any]:
         """Settings that a run stores for its repetition."""
-        return recipe.as_dict() | {"runtime": getattr(self.encoder, "runtime", "")}
+        return recipe.to_dict() | {"runtime": getattr(self._connection.encoder, "runtime", "")}
 
     def _make_run(self, store: Store, catalog: Catalog, recipe: Recipe, **options: Any) -> IndexRun:
         policy = replace(
-            self._policy,
+            self._connection.policy,
             root=catalog_root(catalog),
             stored_media=media_location(store.uri),
-            allow_private=self._policy.allow_private or recipe.allow_private,
-            allow_anywhere=self._policy.allow_anywhere or recipe.allow_anywhere,
+            allow_private=self._connection.policy.allow_private or recipe.allow_private,
+            allow_anywhere=self._connection.policy.allow_anywhere or recipe.allow_anywhere,
         )
         writer = MediaWriter(
             media_location(store.uri),
@@ -287,11 +315,11 @@ class IndexingPart(SemanticIdsPart):
             max_video_bytes=policy.max_video_bytes,
         )
         catalog.store_medium = writer.put  # the media are on disk before the rows that name them
-        return IndexRun(store, self.encoder, catalog, policy, recipe.settings, **options)
+        return IndexRun(store, self._connection.encoder, catalog, policy, recipe.settings, **options)
 
     def _failed_items(self) -> list[tuple[Recipe, set[str]]]:
         """Group the items with failures by the recipe of their run; frames of a stream cannot be retried."""
-        store = self._open()
+        store = self._connection.open()
         recipes = {
             run["run_id"]: json.dumps(run["settings"], sort_keys=True)
             for run in store.run_rows()

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from firstsight.api.connection import DatabaseConnection
+from firstsight.api.connection import Connection
 from firstsight.indexer.stored_media_cleanup import remove_unused_media
 from firstsight.storage.indexes.upkeep import UpkeepReport, UpkeepStep, run_upkeep
 from firstsight.storage.upgrade import UpgradeReport, apply_upgrade, plan_upgrade
 
 
-class MaintenancePart(DatabaseConnection):
+class Maintenance:
     """Upkeep of files and indexes, and upgrades from earlier layouts."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
     def optimize(
         self,
@@ -38,7 +41,7 @@ class MaintenancePart(DatabaseConnection):
             DatabaseBusyError: another process is still writing after `wait_s`.
             StoreError: the database cannot be written, such as on a full disk; no row is lost.
         """
-        store = self._open()
+        store = self._connection.open()
         with store.writing(wait_s):
             report = run_upkeep(store, by_hand=True, rebuild=rebuild, on_step=on_step)
             unused = remove_unused_media(store)
@@ -69,7 +72,7 @@ class MaintenancePart(DatabaseConnection):
             DatabaseBusyError: another process is still writing after `wait_s`.
             StoreError: the database has a newer layout, was not made by firstsight, or cannot be written.
         """
-        store = self._open()
+        store = self._connection.open()
         if dry_run:
             return plan_upgrade(store)
         with store.locked(wait_s):

@@ -6,15 +6,14 @@ import os
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firstsight.api.connection import DatabaseConnection
+from firstsight.api.connection import Connection
 from firstsight.errors import QueryError
 
 if TYPE_CHECKING:
@@ -24,29 +23,31 @@ if TYPE_CHECKING:
     from firstsight.recommend.slates.slate_data import SlateData
     from firstsight.recommend.slates.slate_products import SlateProducts
     from firstsight.recommend.slates.slate_results import InterestedUser, SimilarItem, Slate
-    from firstsight.recommend.slates.slate_settings import SlateSettings
+    from firstsight.recommend.slates.slate_settings import SlateOptions, SlateSettings
     from firstsight.storage.store import Store
 
 LOG_WAIT_S = 10.0
 """Wait, in seconds, for another writer before a slate is logged; a slate without a log entry cannot be evaluated."""
 
 
-class RecommendationsPart(DatabaseConnection):
-    """Slates for users, items similar to an item, and users interested in an item."""
+class Recommender:
+    """Slates, items similar to an item, and users interested in an item; it keeps all item vectors in memory."""
 
-    _slate_data: SlateData | None = None
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._slate_data: SlateData | None = None
 
     def recommend(
         self,
         user: str | None = None,
         *,
-        history: Sequence[str | Mapping[str, Any]] | None = None,
+        history: Sequence[str | Mapping[str, object]] | None = None,
         profile: str | os.PathLike[str] | None = None,
         cap_column: str | None = None,
         now: datetime | None = None,
         seed: int | None = None,
         log: bool = False,
-        **settings: Any,
+        **settings: Unpack[SlateOptions],
     ) -> Slate:
         """Make a slate for a user from logged events, from a history, or from both.
 
@@ -80,21 +81,18 @@ class RecommendationsPart(DatabaseConnection):
         from firstsight.recommend.slates.profiles import merge_histories, read_history, read_profile, utc_now
         from firstsight.recommend.slates.slate_settings import SlateSettings
 
-        unknown = settings.keys() - {field.name for field in fields(SlateSettings)}
-        if unknown:
-            raise TypeError(f"recommend() got an unexpected keyword argument {sorted(unknown)[0]!r}")
         if profile is not None:
             if user is not None or history is not None:
                 raise QueryError("a profile has its own user and history; leave both out")
             read = read_profile(Path(profile))
             user, history = read.user, read.history
-            settings = {"age": read.age, **settings}
+            settings.setdefault("age", read.age)
         slate_settings = SlateSettings(**settings)
         if (cap_column is None) != (slate_settings.cap is None):
             raise QueryError("a cap needs a column and a number: cap_column and cap, as in 2 of each brand")
         if now is not None and now.tzinfo is None:
             raise QueryError(f"the time {now.isoformat()} has no time zone; add one, such as UTC")
-        store = self._open()
+        store = self._connection.open()
         loaded = self._load_slate_data(store)
         moment = now or utc_now()
         space = loaded.maker.space
@@ -155,7 +153,7 @@ class RecommendationsPart(DatabaseConnection):
                 raise QueryError(f"there is no kind {kind!r}; kinds are {', '.join(KINDS)}")
         if not 0 < near_duplicate <= 1:
             raise QueryError(f"near_duplicate is {near_duplicate}; it must be a cosine above 0 and at most 1")
-        store = self._open()
+        store = self._connection.open()
         loaded = self._load_slate_data(store)
         space = loaded.maker.space
         now_us = int((now or utc_now()).timestamp() * 1_000_000)
@@ -187,15 +185,22 @@ class RecommendationsPart(DatabaseConnection):
         from firstsight.recommend.slates.slate_results import InterestedUser
 
         _check_k(k)
-        loaded = self._load_slate_data(self._open())
+        store = self._connection.open()
+        loaded = self._load_slate_data(store)
         space, interactions = loaded.maker.space, loaded.maker.interactions
         place = _with_vector(space, item)
         if interactions is None:
-            raise QueryError(f"{self.uri} has no events and so no users; add events: firstsight events add FILE")
+            raise QueryError(
+                f"{self._connection.uri} has no events and so no users; add events: firstsight events add FILE"
+            )
         return [
             InterestedUser(interactions.user_ids[ranked.user], ranked.score, space.item_ids[ranked.because])
             for ranked in loaded.maker.rank_users(place, k)
         ]
+
+    def close(self) -> None:
+        """Forget the item vectors."""
+        self._slate_data = None
 
     def _load_slate_data(self, store: Store) -> SlateData:
         from firstsight.recommend.slates.slate_data import SlateData

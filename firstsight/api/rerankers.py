@@ -6,20 +6,23 @@ import os
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from firstsight.api.connection import FIT_WAIT_S, DatabaseConnection
+from firstsight.api.connection import FIT_WAIT_S, Connection
 from firstsight.errors import QueryError
 from firstsight.retrieval.reranker_store import RerankerVersion
 
 
-class RerankersPart(DatabaseConnection):
+class Rerankers:
     """Models that reorder search results, fitted to judgements or events."""
 
-    def rerankers(self) -> list[RerankerVersion]:
-        """List all fitted rerankers, oldest first, with their held-out figures and whether searches use them."""
-        self._open()
-        return self._shelf.versions()
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
-    def fit_reranker(
+    def versions(self) -> list[RerankerVersion]:
+        """List all fitted rerankers, oldest first, with their held-out figures and whether searches use them."""
+        self._connection.open()
+        return self._connection.shelf.versions()
+
+    def fit(
         self,
         *,
         judgements: str | os.PathLike[str] | None = None,
@@ -56,19 +59,19 @@ class RerankersPart(DatabaseConnection):
         if (judgements is None) == (events is None):
             raise QueryError("give one file to learn from: --judgements or --events")
         judged = read_events(os.fspath(events)) if events is not None else read_judgements(os.fspath(judgements or ""))
-        store = self._open()
+        store = self._connection.open()
         rankers = partial(
             make_rankers,
             store,
-            encoder=lambda: self.encoder,
-            policy=self._policy,
-            calibration=partial(self._calibration, store),
+            encoder=lambda: self._connection.encoder,
+            policy=self._connection.policy,
+            calibration=partial(self._connection.calibration, store),
         )
         fitted = fit(store, judged, rankers=rankers, columns=columns, mode=mode, on_progress=on_progress)
         with store.writing(wait_s):
-            return self._shelf.add(fitted)
+            return self._connection.shelf.add(fitted)
 
-    def promote_reranker(self, version: int | None = None, *, wait_s: float = FIT_WAIT_S) -> RerankerVersion:
+    def promote(self, version: int | None = None, *, wait_s: float = FIT_WAIT_S) -> RerankerVersion:
         """Use a reranker in searches of its mode, instead of the present one.
 
         Args:
@@ -82,11 +85,11 @@ class RerankersPart(DatabaseConnection):
         """
         from firstsight.retrieval.rerank.reranker_fitting import promote
 
-        store = self._open()
+        store = self._connection.open()
         with store.writing(wait_s):
-            return promote(store, self._shelf, version)
+            return promote(store, self._connection.shelf, version)
 
-    def drop_reranker(self, version: int | None = None, *, wait_s: float = FIT_WAIT_S) -> list[RerankerVersion]:
+    def drop(self, version: int | None = None, *, wait_s: float = FIT_WAIT_S) -> list[RerankerVersion]:
         """Stop using a reranker in searches; it stays stored and can be promoted again.
 
         Args:
@@ -103,5 +106,5 @@ class RerankersPart(DatabaseConnection):
         """
         from firstsight.retrieval.rerank.reranker_fitting import drop
 
-        with self._open().writing(wait_s):
-            return drop(self._shelf, version)
+        with self._connection.open().writing(wait_s):
+            return drop(self._connection.shelf, version)

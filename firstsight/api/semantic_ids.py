@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from firstsight.api.connection import FIT_WAIT_S, DatabaseConnection
+from firstsight.api.connection import FIT_WAIT_S, Connection
 
 if TYPE_CHECKING:
     from firstsight.recommend.semantic_ids.semantic_id_store import SemanticIdVersion
     from firstsight.storage.store import Store
 
 
-class SemanticIdsPart(DatabaseConnection):
+class SemanticIds:
     """A few small numbers per item, coarse to fine; these methods load no encoder."""
 
-    def fit_semantic_ids(self, *, levels: int = 3, codes: int | None = None, seed: int = 0) -> SemanticIdVersion:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def fit(self, *, levels: int = 3, codes: int | None = None, seed: int = 0) -> SemanticIdVersion:
         """Fit codebooks by residual k-means and assign semantic IDs to all items, as a new version.
 
         Args:
@@ -30,11 +33,11 @@ class SemanticIdsPart(DatabaseConnection):
         """
         from firstsight.recommend.semantic_ids.semantic_id_assignment import fit_semantic_ids
 
-        store = self._open()
+        store = self._connection.open()
         with store.writing(FIT_WAIT_S):
             return fit_semantic_ids(store, levels=levels, codes=codes, seed=seed)
 
-    def assign_semantic_ids(self) -> tuple[int, SemanticIdVersion]:
+    def assign(self) -> tuple[int, SemanticIdVersion]:
         """Assign IDs to items that are newer than the fit; existing IDs do not change.
 
         Returns:
@@ -47,11 +50,11 @@ class SemanticIdsPart(DatabaseConnection):
         """
         from firstsight.recommend.semantic_ids.semantic_id_assignment import assign_semantic_ids
 
-        store = self._open()
+        store = self._connection.open()
         with store.writing(FIT_WAIT_S):
             return assign_semantic_ids(store)
 
-    def semantic_ids(self, version: int | None = None) -> Iterator[dict[str, Any]]:
+    def export(self, version: int | None = None) -> Iterator[dict[str, Any]]:
         """Yield the ID of each item: `item_id`, `semantic_id`, `codes`, `copy`, `tokens`.
 
         Args:
@@ -62,19 +65,20 @@ class SemanticIdsPart(DatabaseConnection):
         """
         from firstsight.recommend.semantic_ids.semantic_id_export import export_semantic_ids
 
-        return export_semantic_ids(self._open(), version)
+        return export_semantic_ids(self._connection.open(), version)
 
-    def semantic_id_versions(self) -> list[SemanticIdVersion]:
+    def versions(self) -> list[SemanticIdVersion]:
         """List all fits with their figures, oldest first; the newest is in use."""
         from firstsight.recommend.semantic_ids.semantic_id_store import semantic_id_versions
 
-        return semantic_id_versions(self._open())
+        return semantic_id_versions(self._connection.open())
 
-    def _assign_ids_to_new_items(self, store: Store) -> None:
-        """Assign IDs to new items if there is a fit; the caller holds the writer lock."""
-        from firstsight.storage.semantic_id_table import newest_version
 
-        if newest_version(store) is not None:
-            from firstsight.recommend.semantic_ids.semantic_id_assignment import assign_semantic_ids
+def assign_ids_to_new_items(store: Store) -> None:
+    """Assign IDs to new items if there is a fit; the caller holds the writer lock."""
+    from firstsight.storage.semantic_id_table import newest_version
 
-            assign_semantic_ids(store)
+    if newest_version(store) is not None:
+        from firstsight.recommend.semantic_ids.semantic_id_assignment import assign_semantic_ids
+
+        assign_semantic_ids(store)

@@ -7,7 +7,8 @@ from typing import Any
 
 from firstsight.encoders.base import EncoderSpec
 from firstsight.storage.columns import ColumnKind
-from firstsight.storage.indexes.upkeep import TableState
+from firstsight.storage.indexes.upkeep import TableState, table_state
+from firstsight.storage.store import Store
 
 
 @dataclass(frozen=True)
@@ -33,3 +34,23 @@ class Status:
     runs: tuple[dict[str, Any], ...]  # index runs and watches, oldest first
     tables: tuple[TableState, ...]  # files and indexes of `items` and `views`
     upkeep: tuple[dict[str, Any], ...]  # upkeep of these tables, manual and automatic; rows of `runs`, oldest first
+
+
+def read_status(store: Store) -> Status:
+    """Read the contents of a database, and its history of runs.
+
+    It counts the empty values, which reads all columns but the vectors: 0.1 s for 17 columns of 100,000 items.
+    """
+    runs = store.run_rows()
+    return Status(
+        db=store.uri,
+        layout=store.layout,
+        encoder=store.spec,
+        items=store.items.count_rows(),
+        views=store.views.count_rows(),
+        failures=store.failures.count_rows(),
+        columns=tuple(ColumnStatus(*column) for column in store.column_states()),
+        runs=tuple(run for run in runs if run["settings"].get("kind") in {None, "watch"}),
+        tables=tuple(table_state(table) for table in (store.items, store.views)),
+        upkeep=tuple(run for run in runs if run["settings"].get("kind") == "optimize"),
+    )

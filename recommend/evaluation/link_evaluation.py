@@ -14,6 +14,7 @@ from firstsight.recommend.evaluation import measures
 from firstsight.recommend.evaluation.item_links import Links
 from firstsight.recommend.evaluation.measures import Difference
 from firstsight.recommend.items import ItemSpace, Places
+from firstsight.records import Record, RecordList
 
 ALL_KINDS = "all"
 _QUERIES = 256
@@ -37,7 +38,7 @@ class LinkFigures:
 
 
 @dataclass(frozen=True)
-class LinkReport:
+class LinkReport(Record):
     """All rankings for one kind of link."""
 
     kind: str
@@ -47,7 +48,7 @@ class LinkReport:
     candidates: int  # groups that are ranked for each query
     models: tuple[LinkFigures, ...]
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The report as JSON fields."""
         return {
             "kind": self.kind,
@@ -67,6 +68,15 @@ class LinkReport:
                 for model in self.models
             ],
         }
+
+
+@dataclass(frozen=True)
+class LinkEvaluation(RecordList[LinkReport]):
+    """A report for each kind of link in a file."""
+
+    reports: tuple[LinkReport, ...]
+    rows: int  # links in the file
+    unknown: int  # links left out: an end is not in the database, or both ends are the same item
 
 
 def evaluate_links(space: ItemSpace, links: Links, *, k: int = 10) -> list[LinkReport]:

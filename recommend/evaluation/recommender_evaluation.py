@@ -64,7 +64,7 @@ class ModelFigures:
         values = getattr(self, name)
         return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Means as JSON fields; null for a missing mean."""
         names = ("recall", "ndcg", "recall_cold", "recall_warm", "novelty", "popularity_share")
         means = {name: None if np.isnan(self.mean(name)) else round(self.mean(name), 4) for name in names}
@@ -104,12 +104,12 @@ class ProtocolReport:
         """Description of the protocol."""
         return PROTOCOL_DESCRIPTIONS[self.protocol]
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The report as JSON fields."""
         head = {
             name: getattr(self, name) for name in ("protocol", "first", "k", "seeds", "users", "candidates", "cold")
         }
-        return head | {"models": [model.as_dict() for model in self.models]}
+        return head | {"models": [model.to_dict() for model in self.models]}
 
 
 def evaluate_recommenders(

@@ -68,7 +68,7 @@ class EventColumns:
             cells["timestamp"] = f"{as_text(cell(row, times[0])).strip()} {clock}"
         return cells
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The choice as JSON fields."""
         return {
             "columns": {ours: list(names) for ours, names in self.taken.items()},

@@ -42,9 +42,9 @@ class AddedEvents:
     format: str = ""
     columns: EventColumns | None = None
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The report as JSON fields."""
-        columns = self.columns.as_dict() if self.columns else {}
+        columns = self.columns.to_dict() if self.columns else {}
         return {**vars(self), **columns, "repeated": self.rows - self.refused - self.added}
 
 
@@ -66,7 +66,7 @@ class EventsPreview:
     events: list[Event]
     refusals: list[str]
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The preview as JSON fields; times as text in UTC."""
         events = [
             {
@@ -79,7 +79,7 @@ class EventsPreview:
             for event in self.events
         ]
         head = {"dry_run": True, "format": self.format, "time_unit": self.time_unit}
-        return {**head, **self.columns.as_dict(), "events": events, "refusals": self.refusals}
+        return {**head, **self.columns.to_dict(), "events": events, "refusals": self.refusals}
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ class ColdStartVersion:
     settings: BlendSettings
     figures: dict[str, float]
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The version as JSON fields."""
         return {
             "version": self.version,

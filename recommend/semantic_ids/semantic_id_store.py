@@ -55,7 +55,7 @@ class SemanticIdVersion:
     waiting: int
     most_copies: int
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The version as JSON fields."""
         return asdict(self) | {"fitted_at": self.fitted_at.isoformat(), "errors": list(self.errors)}
 

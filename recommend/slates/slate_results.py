@@ -37,7 +37,7 @@ class Recommendation:
     propensity: float
     variants: int | None = None
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The item as JSON fields."""
         return _plain(self) | {"score": round(self.score, 4), "propensity": round(self.propensity, 6)}
 
@@ -95,7 +95,7 @@ class SimilarItem:
     score: float
     variants: int | None = None
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The item as JSON fields."""
         return _plain(self) | {"score": round(self.score, 4)}
 
@@ -120,6 +120,6 @@ class InterestedUser:
     score: float
     because: str
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The user as JSON fields."""
         return asdict(self) | {"score": round(self.score, 4)}

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypedDict
 
 from firstsight.errors import QueryError
 
 KINDS = ("product", "video", "live")
 MAX_SLOTS = 1_000
+
+
+class SlateOptions(TypedDict, total=False):
+    """The fields of `SlateSettings`, as keyword arguments."""
+
+    k: int
+    quotas: Mapping[str, float]
+    explore: float
+    diversity: float
+    near_duplicate: float
+    cap: int | None
+    merge: Literal["score", "rank"]
+    age: int | None
+    collapse: Literal["none"] | None
+    repeat_after_days: float | None
 
 
 def check_collapse(collapse: object) -> None:

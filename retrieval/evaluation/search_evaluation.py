@@ -32,7 +32,7 @@ class Searchable(Protocol):
     """Interface of an evaluated search; `firstsight.Database` implements it."""
 
     def search_many(
-        self, queries: Sequence[Query], *, reranker: int | None = None
+        self, queries: Sequence[Query], *, reranker: int | None = None, on_error: Literal["return"]
     ) -> list[SearchResults | FirstsightError]: ...
 
 
@@ -82,7 +82,7 @@ class Task:
         """The mode with the highest mean NDCG@k; the first one of a tie."""
         return max(self.modes, key=lambda report: report.means["ndcg"])
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the figures as plain values for JSON, without the single queries."""
         return {
             "task": self.name,
@@ -129,7 +129,8 @@ def run_queries(
         for query in queries
     ]
     answers = []
-    for query, answer in zip(queries, database.search_many(search_queries, reranker=reranker), strict=True):
+    found = database.search_many(search_queries, reranker=reranker, on_error="return")
+    for query, answer in zip(queries, found, strict=True):
         if isinstance(answer, MediaError):
             raise QueryError(f"the picture of query {query.query_id!r} cannot be used: {answer}")
         if isinstance(answer, FirstsightError):

@@ -57,7 +57,7 @@ def index_rows(
                 report = db.index(catalogue, options=_OPTIONS, wait_s=settings.max_wait_s)
                 uploads.drop_unused(db, before)
                 if report.counts.failed_media or report.counts.failed_texts:
-                    failures = [row for row in db.failures() if row["item_id"] in item_ids]
+                    failures = [row for row in db.indexing.failures() if row["item_id"] in item_ids]
         except CatalogError as error:
             message = str(error).replace(str(catalogue), "items")
             message = message.replace(", or leave them out with --skip-bad-rows", "")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from firstsight import Database
+from firstsight.database import open_tables
 from firstsight.errors import MissingDatabaseError
 from firstsight.media.file_formats import sniff
 from firstsight.storage.sql.conditions import quote
@@ -41,7 +42,7 @@ class Uploads:
     def names_of_items(self, db: Database, item_ids: Sequence[str]) -> set[str]:
         """Return the names of the uploaded files that the given items use."""
         try:
-            uris = db.store.view_rows(item_ids)["uri"].to_pylist()
+            uris = open_tables(db).view_rows(item_ids)["uri"].to_pylist()
         except MissingDatabaseError:  # the first rows will create it
             return set()
         return {uri for uri in uris if uri is not None and _NAME.fullmatch(uri)}
@@ -49,7 +50,7 @@ class Uploads:
     def drop_unused(self, db: Database, names: Iterable[str]) -> None:
         """Remove the named files that no item uses: a removed picture must not stay on the disk."""
         for name in names:
-            if not db.store.views.count_rows(f"uri = {quote(name)}"):
+            if not open_tables(db).views.count_rows(f"uri = {quote(name)}"):
                 (self._folder / name).unlink(missing_ok=True)
 
 

@@ -13,6 +13,7 @@ import anyio
 from fastapi import APIRouter, FastAPI, Request
 from fastapi import Query as Parameter
 
+from firstsight.database import open_tables
 from firstsight.errors import FailureReason
 from firstsight.retrieval.pages.space_map import Method
 from firstsight.service.auth import has_scope
@@ -118,9 +119,9 @@ def failures(
 ) -> LibraryJSONResponse:
     """Media that could not be used, latest first. Media of blocked items need the scope moderate."""
     with service.databases.reading() as db:
-        rows = db.failures()
+        rows = db.indexing.failures()
         if not has_scope(request, "moderate"):
-            blocked = gallery_data.find_blocked(db.store, [row["item_id"] for row in rows])
+            blocked = gallery_data.find_blocked(open_tables(db), [row["item_id"] for row in rows])
             rows = [row for row in rows if row["item_id"] not in blocked]
     return LibraryJSONResponse(gallery_data.failures(rows, reason=reason, offset=offset, k=k))
 

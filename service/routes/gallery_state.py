@@ -11,6 +11,7 @@ from typing import Final
 import anyio
 from fastapi import Request
 
+from firstsight.database import open_tables
 from firstsight.service.gallery.gallery_data import AnswerCache
 from firstsight.service.gallery.view_media import ViewMedia
 from firstsight.service.state import Service, ServiceDep
@@ -59,4 +60,4 @@ def open_store(service: Service, *, separate: bool = False) -> Iterator[Store]:
         OverloadedError: no database came free in time.
     """
     with service.databases.maps() if separate else service.databases.reading() as db:
-        yield db.store
+        yield open_tables(db)

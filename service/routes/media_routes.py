@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi import Query as Parameter
 from starlette.responses import Response
 
+from firstsight.database import open_tables
 from firstsight.service.auth import refuse_if_blocked
 from firstsight.service.gallery.byte_ranges import make_range_response
 from firstsight.service.gallery.view_media import SIZES, StoredView, find_item_picture, find_view
@@ -46,7 +47,7 @@ async def item_picture(request: Request, service: ServiceDep, item_id: str, size
 
     def make() -> Response:
         with service.databases.reading() as db:
-            view = find_item_picture(db.store, item_id)
+            view = find_item_picture(open_tables(db), item_id)
         visible = _require_visible(request, view, f"item {item_id[:512]!r} has no picture")
         return _thumbnail(request, service, visible, size)
 

@@ -9,6 +9,8 @@ from fastapi import APIRouter, Request
 from fastapi import Query as Parameter
 from pydantic import BaseModel, ConfigDict, Field
 
+from firstsight.api.items import choose_pictures
+from firstsight.database import open_tables
 from firstsight.safety.audit.audit_log import AuditLog
 from firstsight.safety.audit.human_decisions import HumanDecision
 from firstsight.safety.audit.override_table import current_reviews
@@ -95,10 +97,10 @@ def queue(
 ) -> LibraryJSONResponse:
     """Items to review: appeals first, then by severity, uncertainty and reach; each with a picture."""
     with service.databases.reading() as db:
-        store = db.store
+        store = open_tables(db)
         reviews = current_reviews(store, AuditLog.of(store.uri))
         waiting = review_queue(store, reviews, load_policies(service.settings.policies), reach=reach, limit=k)
-        pictures = db.pictures([entry.item_id for entry in waiting])
+        pictures = choose_pictures(open_tables(db), [entry.item_id for entry in waiting])
     queued = [entry.as_dict() | {"view_id": pictures.get(entry.item_id)} for entry in waiting]
     return LibraryJSONResponse({"queue": queued})
 
@@ -108,7 +110,7 @@ def score_items(body: ScoreRequest, service: ServiceDep) -> LibraryJSONResponse:
     """Score items and update their decisions for searches. The answer comes after the whole run."""
     with service.databases.writing() as db:
         report = score(
-            db.store,
+            open_tables(db),
             load_policies(service.settings.policies),
             encoder=lambda: service.databases.encoder,
             region=body.region,
@@ -127,7 +129,7 @@ def explain_item(
     """The decision with its evidence, all scores, and the history."""
     with service.databases.reading() as db:
         require_item(db, item_id)
-        store = db.store
+        store = open_tables(db)
         explanation = explain(
             store, item_id, load_policies(service.settings.policies), AuditLog.of(store.uri), region=region
         )
@@ -140,7 +142,7 @@ def decide(request: Request, item_id: ItemIdPath, body: DecisionRequest, service
     with service.databases.writing() as db:
         require_item(db, item_id)
         decision = review_actions.decide(
-            db.store,
+            open_tables(db),
             AuditLog.of(db.uri),
             item_id,
             body.action,
@@ -159,7 +161,7 @@ def appeal(request: Request, item_id: ItemIdPath, body: AppealRequest, service: 
     with service.databases.writing() as db:
         require_item(db, item_id)
         entry_id = review_actions.appeal(
-            db.store,
+            open_tables(db),
             AuditLog.of(db.uri),
             item_id,
             reason=body.reason,
@@ -175,7 +177,7 @@ def overturn(request: Request, item_id: ItemIdPath, body: OverturnRequest, servi
     with service.databases.writing() as db:
         require_item(db, item_id)
         decision = review_actions.overturn(
-            db.store,
+            open_tables(db),
             AuditLog.of(db.uri),
             item_id,
             policies=load_policies(service.settings.policies),

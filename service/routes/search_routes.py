@@ -10,6 +10,8 @@ from fastapi import APIRouter, Depends, Request
 from fastapi import Query as Parameter
 
 from firstsight import Database
+from firstsight.api.items import choose_pictures
+from firstsight.database import open_tables
 from firstsight.errors import QueryError
 from firstsight.retrieval.query import MAX_RESULTS, Query
 from firstsight.retrieval.results import SearchResult, SearchResults
@@ -97,7 +99,7 @@ def _search_response(query: Query, results: SearchResults, *, moderates: bool) -
 
 def result_as_json(result: SearchResult, *, moderates: bool) -> dict[str, Any]:
     """Convert a result to JSON, without local paths, and without safety scores unless `moderates`."""
-    content = result.as_dict()
+    content = result.to_dict()
     content["columns"] = visible_columns(content["columns"], moderates=moderates)
     for name in ("view", "picture"):
         content[name] = hide_local_uri(content[name])
@@ -120,8 +122,8 @@ def similar(
     with service.databases.slates() as db:
         require_visible_item(request, db, item_id)
         similar_items = db.similar(item_id, k=k, kinds=kinds, near_duplicate=near_duplicate, collapse=collapse)
-        pictures = db.pictures([item.item_id for item in similar_items])
-    results = [item.as_dict() | {"view_id": pictures.get(item.item_id)} for item in similar_items]
+        pictures = choose_pictures(open_tables(db), [item.item_id for item in similar_items])
+    results = [item.to_dict() | {"view_id": pictures.get(item.item_id)} for item in similar_items]
     return LibraryJSONResponse({"results": results})
 
 
@@ -161,13 +163,13 @@ def recommend(request: Request, body: RecommendRequest, service: ServiceDep) -> 
         quotas |= dict.fromkeys(set(KINDS) - set(body.kinds), 0)
     with service.databases.slates() as db:
         slate = db.recommend(history=history, quotas=quotas, **settings)
-        pictures = db.pictures([item.item_id for item in slate])
+        pictures = choose_pictures(open_tables(db), [item.item_id for item in slate])
         reasons = {interest.item_id for interest in slate.interests} | {item.because for item in slate if item.because}
         titles = _titles(request, db, sorted(reasons))
     return LibraryJSONResponse(
         {
             "slate_id": slate.slate_id,
-            "items": [item.as_dict() | {"view_id": pictures.get(item.item_id)} for item in slate],
+            "items": [item.to_dict() | {"view_id": pictures.get(item.item_id)} for item in slate],
             "interests": [vars(interest) for interest in slate.interests],
             "titles": titles,
             "missing": slate.missing,
@@ -179,7 +181,7 @@ def recommend(request: Request, body: RecommendRequest, service: ServiceDep) -> 
 def _titles(request: Request, db: Database, item_ids: list[str]) -> dict[str, str]:
     """Titles by id, for the given items that have a title and that the client may see."""
     moderates = has_scope(request, "moderate")
-    rows = db.store.item_rows(item_ids)
+    rows = open_tables(db).item_rows(item_ids)
     visible = {i: row["title"] for i, row in rows.items() if moderates or row.get("safety_decision") != "block"}
     return {item_id: title for item_id, title in visible.items() if title}
 

@@ -82,7 +82,7 @@ class SearchAnswer(BaseModel):
     """A page of results."""
 
     results: list[dict[str, Any]] = Field(
-        description="as SearchResult.as_dict; view and picture have a view_id; with one result per product, variants "
+        description="as SearchResult.to_dict; view and picture have a view_id; with one result per product, variants "
         "is the number of its variants"
     )
     snapshot: str = Field(description="send it with next_offset to get the next page of the same ranking")
@@ -131,7 +131,7 @@ class SlateAnswer(BaseModel):
     """A slate."""
 
     slate_id: str
-    items: list[dict[str, Any]] = Field(description="as Recommendation.as_dict, with view_id")
+    items: list[dict[str, Any]] = Field(description="as Recommendation.to_dict, with view_id")
     interests: list[dict[str, Any]] = Field(description="interests of the user: kind, item_id, share, items")
     titles: dict[str, str] = Field(description="titles of the items that interests and slots refer to")
     missing: dict[str, int] = Field(description="slots of quotas that no item could fill")

@@ -20,7 +20,7 @@ def test_items_are_removed_and_an_id_that_is_not_there_costs_the_others_nothing(
     code, out, err = run("violin", "no such item", "sneakers-red")
     assert (code, parse_json_lines(out)) == (1, [{"removed": ["violin", "sneakers-red"]}])
     assert err == f"there is no item 'no such item' in {db}\n"
-    assert not firstsight.open(db).has("violin")
+    assert "violin" not in firstsight.open(db)
     assert firstsight.open(db).count() == 73
     code, out, err = run("guitar-acoustic")
     assert (code, parse_json_lines(out), err) == (0, [{"removed": ["guitar-acoustic"]}], "")

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import firstsight
+from firstsight.database import open_tables
 from tests.cli.calling import Run, parse_json_lines
 from tests.cli.test_help import COMMANDS, LISTED
 
@@ -141,7 +142,7 @@ def test_status_as_csv_lists_the_columns_with_types_and_empty_values(run: Run, r
     assert rows["created_at"]["type"] == "time"
     (state,) = parse_json_lines(run("status", "--json")[1])
     assert {c["name"]: str(c["empty"]) for c in state["columns"]} == {name: row["empty"] for name, row in rows.items()}
-    empty = firstsight.open()._open().items.count_rows("price IS NULL")
+    empty = open_tables(firstsight.open()).items.count_rows("price IS NULL")
     assert rows["price"]["empty"] == str(empty)
     assert "price" in run_on_terminal("status")[1]
 

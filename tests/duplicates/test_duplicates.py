@@ -137,7 +137,7 @@ def test_pairs_within_a_product_are_left_out_and_two_products_make_one_pair(tmp_
     every = drawn.pairs()
     assert len(every) == 8 * 7 // 2
     db = firstsight.open(tmp_path / "db")
-    listed = [(group.item_id, one.item_id) for group in db.duplicates() for one in group.duplicates]
+    listed = [(group.item_id, one.item_id) for group in db.duplicates.find() for one in group.duplicates]
     assert len(listed) == 7  # one group of all, as long as no item has a product
 
     with drawn.store.writing():
@@ -156,11 +156,11 @@ def test_pairs_within_a_product_are_left_out_and_two_products_make_one_pair(tmp_
         frozenset(products[i] or i for i in (pair.item_id, pair.other_id)): pair.evidence.distance for pair in kept
     } == {ends: distance for ends, distance in least.items() if len(ends) == 2}
     assert len(kept) == 4 * 3 // 2
-    assert sum(len(group.duplicates) for group in db.duplicates(collapse="none")) == 7
-    assert {i for group in db.duplicates(items=["shirt-2"]) for i in group.item_ids} >= {"shirt-2"}
+    assert sum(len(group.duplicates) for group in db.duplicates.find(collapse="none")) == 7
+    assert {i for group in db.duplicates.find(items=["shirt-2"]) for i in group.item_ids} >= {"shirt-2"}
     assert len(duplicate_group_ids(drawn.store)) == 8  # data is split by items
     with pytest.raises(QueryError, match="collapse is 'color'; give none"):
-        db.duplicates(collapse="color")
+        db.duplicates.find(collapse="color")
 
 
 def test_a_chain_makes_no_group_but_a_component(drawn: SyntheticPictures) -> None:
@@ -283,7 +283,7 @@ def test_indexing_stores_fingerprints_and_warns_of_duplicates(tmp_path: Path) ->
     assert told["mirrored", "guitar"].mirrored
     assert report.counts.duplicates == db.status().runs[-1]["counts"]["duplicates"] == 2
     assert db.index(tmp_path / "c.csv", warn_duplicates=True).duplicates == ()  # nothing new
-    assert [sorted(group.item_ids) for group in db.duplicates()] == [["guitar", "mirrored"], ["shoe", "small"]]
-    assert [sorted(group.item_ids) for group in db.duplicates(items=["small"])] == [["shoe", "small"]]
+    assert [sorted(group.item_ids) for group in db.duplicates.find()] == [["guitar", "mirrored"], ["shoe", "small"]]
+    assert [sorted(group.item_ids) for group in db.duplicates.find(items=["small"])] == [["shoe", "small"]]
     with pytest.raises(QueryError, match="there is no item 'smal'"):
-        db.duplicates(items=["smal"])
+        db.duplicates.find(items=["smal"])

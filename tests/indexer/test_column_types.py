@@ -192,7 +192,9 @@ def test_a_retry_changes_no_type(shop: Shop, tmp_path: Path) -> None:
     rows = [{"item_id": "i0", "images": "gone.png", "weight": "12"}]
     shop.index(rows, types={"weight": "number"})
     shop.index([{"item_id": "i1", "weight": "ask"}], types={"weight": "text"})
-    firstsight.open(shop.db, encoder=ColourEncoder()).retry(write_csv(shop.file, [{"title": "thing", **rows[0]}]))
+    firstsight.open(shop.db, encoder=ColourEncoder()).indexing.retry(
+        write_csv(shop.file, [{"title": "thing", **rows[0]}])
+    )
     assert shop.column("weight") == {"i0": "12", "i1": "ask"}
 
 

@@ -43,7 +43,7 @@ def test_another_rule_or_limit_encodes_items_with_videos_again_and_no_others(tmp
 
 def test_a_run_keeps_its_rule_and_one_of_an_earlier_version_is_still_read() -> None:
     recipe = Recipe.of("-", None, IndexSettings(frames="every:2", max_frames=9), MediaPolicy())
-    plain = json.loads(json.dumps(recipe.as_dict()))
+    plain = json.loads(json.dumps(recipe.to_dict()))
     assert Recipe.from_dict(plain) == recipe
     plain["settings"]["frames"] = 8  # as in runs of versions without rules
     assert Recipe.from_dict(plain).settings.frame_rule.frame_limit == 8

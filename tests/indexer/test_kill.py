@@ -174,7 +174,7 @@ def test_a_retry_may_die_after_any_write(tmp_path: Path, monkeypatch: pytest.Mon
     index(tmp_path / "before", write_csv(tmp_path / "shop" / "c.csv", rows), settings=SMALL_WRITES)
     for n in range(10):
         (tmp_path / "shop" / f"{n}.png").write_bytes(picture(n))
-    retry = lambda db: firstsight.open(db, encoder=ColourEncoder()).retry()  # noqa: E731
+    retry = lambda db: firstsight.open(db, encoder=ColourEncoder()).indexing.retry()  # noqa: E731
     writes = kill_everywhere(monkeypatch, tmp_path, tmp_path / "before", retry)
     assert writes >= 10
 

@@ -207,7 +207,7 @@ def test_inputs_that_break_the_encoder_are_listed_and_their_items_indexed_from_t
     assert [view["part"] for view in firstsight.open(db).get("item-3")["views"]] == ["image"]
     assert [view["part"] for view in firstsight.open(db).get("item-5")["views"]] == ["title"]
     assert firstsight.open(db).get("item-21")["vector"] is None
-    (again,) = firstsight.open(db, encoder=ColourEncoder()).retry()
+    (again,) = firstsight.open(db, encoder=ColourEncoder()).indexing.retry()
     assert (again.counts.encoded, failures(db)) == (3, [])
 
 

@@ -244,7 +244,7 @@ class Shop:
         policy = MediaPolicy(allow_private=True, timeout_s=5.0, backoff_s=0.01, tries=2, **how)
         database = firstsight.open(db, encoder=ColourEncoder(), policy=policy)
         if retry:
-            return next(iter(database.retry()), None)
+            return next(iter(database.indexing.retry()), None)
         return database.index(self.path)
 
 

@@ -170,7 +170,7 @@ def test_pruning_reaches_every_item_of_a_large_database(db: Path, tmp_path: Path
 def test_retry_tries_just_the_items_that_failed(db: Path, shop: Path) -> None:
     index(db, shop)
     encoder = ColourEncoder()
-    (report,) = firstsight.open(db, encoder=encoder).retry()
+    (report,) = firstsight.open(db, encoder=encoder).indexing.retry()
     assert (report.counts.total, report.counts.encoded, encoder.texts, encoder.images) == (2, 2, 2, 0)
     assert [row[-1] for row in failures(db)] == [2, 2]
 
@@ -179,7 +179,7 @@ def test_retry_tries_just_the_items_that_failed(db: Path, shop: Path) -> None:
 def test_a_mended_picture_is_forgotten_after_a_retry(db: Path, shop: Path) -> None:
     index(db, shop)
     (shop.parent / "0.png").write_bytes(picture(0))
-    firstsight.open(db, encoder=ColourEncoder()).retry()
+    firstsight.open(db, encoder=ColourEncoder()).indexing.retry()
     assert [(row[0], row[-1]) for row in failures(db)] == [("item-1", 2)]
     assert len(firstsight.open(db).get("item-0")["views"]) == 2
 
@@ -191,13 +191,13 @@ def test_a_retry_reads_the_catalogue_as_the_run_did(db: Path, tmp_path: Path) ->
     )
     index(db, write_csv(tmp_path / "c.csv", rows), options=options)
     (tmp_path / "gone.png").write_bytes(picture(1))
-    firstsight.open(db, encoder=ColourEncoder()).retry()
+    firstsight.open(db, encoder=ColourEncoder()).indexing.retry()
     assert failures(db) == []
 
 
 def test_a_retry_where_nothing_failed_does_nothing(db: Path, tmp_path: Path) -> None:
     index(db, write_jsonl(tmp_path / "c.jsonl", [{"item_id": "a", "title": "Tea"}]))
-    assert firstsight.open(db, encoder=ColourEncoder()).retry() == []
+    assert firstsight.open(db, encoder=ColourEncoder()).indexing.retry() == []
 
 
 def test_a_retry_of_items_from_standard_input_asks_for_their_catalogue(
@@ -210,8 +210,8 @@ def test_a_retry_of_items_from_standard_input_asks_for_their_catalogue(
     with pytest.raises(
         CatalogError, match="1 failed items came from standard input, which is gone; name their catalogue"
     ):
-        firstsight.open(db, encoder=ColourEncoder()).retry()
+        firstsight.open(db, encoder=ColourEncoder()).indexing.retry()
     (tmp_path / "gone.png").write_bytes(picture(1))
     (tmp_path / "c.jsonl").write_bytes(line)
-    firstsight.open(db, encoder=ColourEncoder()).retry(tmp_path / "c.jsonl")
+    firstsight.open(db, encoder=ColourEncoder()).indexing.retry(tmp_path / "c.jsonl")
     assert failures(db) == []

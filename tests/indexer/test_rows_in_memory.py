@@ -138,11 +138,11 @@ def test_a_retry_needs_the_rows_again(tmp_path: Path) -> None:
     with pytest.raises(
         CatalogError, match=r"1 failed items came from rows in memory, which are gone; .*db\.retry\(rows\)"
     ):
-        db.retry()
+        db.indexing.retry()
     (tmp_path / "later.png").write_bytes(PICTURES[0])
-    (report,) = db.retry([{"item_id": "a", "title": "x", "images": "later.png"}], root=tmp_path)
+    (report,) = db.indexing.retry([{"item_id": "a", "title": "x", "images": "later.png"}], root=tmp_path)
     assert report.counts.pictures == 1
-    assert db.failures() == []
+    assert db.indexing.failures() == []
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_events_are_added_from_rows_too(tmp_path: Path) -> None:
     db = open_db(tmp_path)
     db.index(ROWS)
     events = [{"user_id": "u", "item_id": "i1", "timestamp": "2026-05-01T12:00:00Z"}]
-    assert db.add_events(events).added == 1
-    assert db.add_events(pd.DataFrame(events)).added == 0
+    assert db.events.add(events).added == 1
+    assert db.events.add(pd.DataFrame(events)).added == 0
     later = pl.DataFrame(events).with_columns(timestamp=pl.lit("2026-05-02").str.to_datetime("%Y-%m-%d"))
-    assert db.add_events(later).added == 1
+    assert db.events.add(later).added == 1

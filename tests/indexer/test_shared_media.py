@@ -100,7 +100,7 @@ def test_each_item_lists_the_failure_of_a_shared_address(db: Path, tmp_path: Pat
     assert {row[0] for row in failures(db)} == {f"v{n}" for n in range(20)}
     server.answer("/down.png", picture(3))
     database = firstsight.open(db, encoder=ColourEncoder(), policy=POLICY)
-    (again,) = database.retry()
+    (again,) = database.indexing.retry()
     assert (len(server.requests), again.counts.encoded, failures(db)) == (3, 20, [])
 
 

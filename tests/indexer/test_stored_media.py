@@ -13,6 +13,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import _registry
 
 import firstsight
+from firstsight.database import open_tables
 from firstsight.errors import MediaError
 from firstsight.media.fetch.fetched_media import fetch_bytes
 from firstsight.media.policy import MediaPolicy
@@ -86,7 +87,7 @@ def test_optimize_removes_the_files_that_a_killed_run_left(tmp_path: Path) -> No
     (tmp_path / "db" / "media" / "ab").mkdir(exist_ok=True)
     for name in ("ab" * 32 + ".png", ".new-killed"):
         (tmp_path / "db" / "media" / "ab" / name).write_bytes(b"left")
-    assert firstsight.open(tmp_path / "db").optimize().stray_files == 2
+    assert firstsight.open(tmp_path / "db").maintenance.optimize().stray_files == 2
     assert stored(tmp_path / "db") == [kept]
 
 
@@ -106,7 +107,7 @@ def test_a_contact_sheet_and_the_gallery_show_stored_pictures(tmp_path: Path) ->
     db = firstsight.open(tmp_path / "db", encoder=ColourEncoder())
     write_contact_sheet(tmp_path / "page.html", "all", db.search("thing"), policy=MediaPolicy())
     assert "data:image/jpeg" in (tmp_path / "page.html").read_text(encoding="utf-8")
-    view = find_view(db.store, "i0#image-0")
+    view = find_view(open_tables(db), "i0#image-0")
     assert view is not None
     media = ViewMedia(MediaPolicy(), workers=1)
     assert media.thumbnail(view, 96).startswith(b"\xff\xd8")

@@ -32,7 +32,10 @@ def open_(db: Path, encoder: ColourEncoder | None = None) -> firstsight.Database
 
 
 def watch(db: Path, source: Path | str, item_id: str = "item-3", **how: Any) -> WatchReport:
-    return open_(db).watch(source, item_id=item_id, **{"every_s": 1, "update_s": 0, **how})
+    settings = {name: how.pop(name) for name in [*how] if name in WatchSettings.__dataclass_fields__}
+    return open_(db).indexing.watch(
+        source, item_id=item_id, settings=WatchSettings(**{"every_s": 1, "update_s": 0, **settings}), **how
+    )
 
 
 def live_views(db: Path, item_id: str = "item-3") -> list[dict[str, Any]]:
@@ -87,13 +90,11 @@ def test_a_stream_is_found_by_what_it_shows_while_it_runs(tmp_path: Path, starte
         seen.append((encoder.poll() is None, guitar.score, bananas.score))
 
     with hls_in_real_time(clip, tmp_path / "hls") as encoder:
-        report = firstsight.open(tmp_path / "db", encoder=starter, policy=policy).watch(
+        report = firstsight.open(tmp_path / "db", encoder=starter, policy=policy).indexing.watch(
             server.url("live.m3u8"),
             item_id="show",
             title="A show",
-            every_s=0.5,
-            window_s=2,
-            update_s=0.5,
+            settings=WatchSettings(every_s=0.5, window_s=2, update_s=0.5),
             on_update=on_update,
         )
     server.stop()
@@ -142,21 +143,23 @@ class GreyFailingEncoder(ColourEncoder):
 
 
 def test_a_frame_that_breaks_the_encoder_costs_itself_and_is_listed(db: Path, clip: Path) -> None:
-    report = open_(db, GreyFailingEncoder()).watch(clip, item_id="item-3", every_s=1, update_s=0)
+    report = open_(db, GreyFailingEncoder()).indexing.watch(
+        clip, item_id="item-3", settings=WatchSettings(every_s=1, update_s=0)
+    )
     assert (report.outcome, report.counts.frames, report.counts.failed) == ("finished", 7, 1)
     assert [view["time_s"] for view in live_views(db)] == [0, 1, 2, 3, 4, 5, 7]
-    (failure,) = open_(db).failures()
+    (failure,) = open_(db).indexing.failures()
     assert (failure["item_id"], failure["uri"], failure["stage"]) == ("item-3", str(clip), "encode")
     assert failure["message"] == "the frame at 6.0 s: the encoder failed on it (RuntimeError: no such grey)"
-    assert open_(db).retry() == []  # frames of a stream cannot be retried
+    assert open_(db).indexing.retry() == []  # frames of a stream cannot be retried
 
 
 def test_a_title_that_breaks_the_encoder_leaves_the_frames(tmp_path: Path, clip: Path) -> None:
     watching = open_(tmp_path / "db", GreyFailingEncoder())
-    watching.watch(clip, item_id="show", title="poison", every_s=2, update_s=0)
+    watching.indexing.watch(clip, item_id="show", title="poison", settings=WatchSettings(every_s=2, update_s=0))
     item = watching.get("show")
     assert [view["part"] for view in item["views"]] == ["frame"] * 3
-    assert [(row["uri"], row["stage"]) for row in watching.failures() if not row["uri"]] == [("", "encode")]
+    assert [(row["uri"], row["stage"]) for row in watching.indexing.failures() if not row["uri"]] == [("", "encode")]
 
 
 def test_an_encoder_that_fails_on_every_frame_ends_the_watch(db: Path, clip: Path) -> None:
@@ -165,8 +168,8 @@ def test_an_encoder_that_fails_on_every_frame_ends_the_watch(db: Path, clip: Pat
             raise RuntimeError("device lost")
 
     with pytest.raises(BrokenEncoderError, match="device lost"):
-        open_(db, Broken()).watch(clip, item_id="item-3", every_s=1, update_s=0)
-    assert (live_views(db), open_(db).failures()) == ([], [])
+        open_(db, Broken()).indexing.watch(clip, item_id="item-3", settings=WatchSettings(every_s=1, update_s=0))
+    assert (live_views(db), open_(db).indexing.failures()) == ([], [])
 
 
 @pytest.mark.slow
@@ -243,7 +246,7 @@ def test_an_index_run_leaves_the_frames_of_an_unchanged_item(db: Path, catalogue
     report = index(db, catalogue)
     assert report.counts.unchanged == 5
     assert_same(contents(db), before)
-    assert open_(db).retry() == []
+    assert open_(db).indexing.retry() == []
 
 
 @pytest.mark.slow
@@ -314,7 +317,9 @@ def test_a_watch_waits_with_its_writes_while_another_process_writes(db: Path, cl
                 other.close()
             return False
 
-        report = open_(db, encoder).watch(clip, item_id="item-3", every_s=0.1, update_s=0, should_stop=should_stop)
+        report = open_(db, encoder).indexing.watch(
+            clip, item_id="item-3", settings=WatchSettings(every_s=0.1, update_s=0), should_stop=should_stop
+        )
     assert report.counts.busy == 1
     assert len(live_views(db)) == report.counts.frames == 80  # no frame was lost
 
@@ -344,8 +349,8 @@ def test_it_ends_when_its_time_is_over(db: Path, tmp_path: Path) -> None:
     server = FolderServer(tmp_path / "hls")
     policy = firstsight.MediaPolicy(allow_private=True)
     try:
-        report = firstsight.open(db, encoder=ColourEncoder(), policy=policy).watch(
-            server.url("live.m3u8"), item_id="item-3", every_s=1, for_s=2
+        report = firstsight.open(db, encoder=ColourEncoder(), policy=policy).indexing.watch(
+            server.url("live.m3u8"), item_id="item-3", settings=WatchSettings(every_s=1, for_s=2)
         )
     finally:
         server.stop()

@@ -71,7 +71,7 @@ def test_users_are_the_same_however_much_of_them_is_known(reports: list[Protocol
 
 
 def test_figures_are_json_without_nan(reports: list[ProtocolReport]) -> None:
-    text = json.dumps([report.as_dict() for report in reports], allow_nan=False)
+    text = json.dumps([report.to_dict() for report in reports], allow_nan=False)
     back = json.loads(text)
     assert back[0]["models"][0]["recall_warm"] is None
     assert back[0]["models"][0]["behind_best"] is None

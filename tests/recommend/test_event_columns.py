@@ -187,7 +187,7 @@ def test_a_preview_writes_nothing(log: Events, tmp_path: Path) -> None:
     preview = log.preview(table(tmp_path / "log.csv", "user,item,date", rows))
     assert [event.item_id for event in preview.events] == ["i0000", "i0001", "i0002"]
     assert len(preview.refusals) == 1
-    assert json.loads(json.dumps(preview.as_dict()))["events"][0]["timestamp"] == "2026-05-01T00:00:00+00:00"
+    assert json.loads(json.dumps(preview.to_dict()))["events"][0]["timestamp"] == "2026-05-01T00:00:00+00:00"
     assert log.version() == 0
 
 

@@ -50,7 +50,7 @@ def test_a_file_added_twice_is_there_once(log: Events, tmp_path: Path) -> None:
     source = lines(tmp_path / "log.jsonl", rows)
     first, again = log.add(source), log.add(source)
     assert (first.rows, first.added, again.added) == (4, 3, 0)
-    assert again.as_dict()["repeated"] == 4
+    assert again.to_dict()["repeated"] == 4
     assert log.status().events == 3
     assert log.status().types == {"": 2, "buy": 1}
     lines(tmp_path / "log.jsonl", [row("v", "i0002", T + 5, weight=4)])

@@ -57,7 +57,7 @@ def db(sample_db: Path, tmp_path: Path) -> Database:
 
 @pytest.fixture
 def db_with_events(db: Database, tmp_path: Path) -> Database:
-    db.add_events(write_events(tmp_path / "events.csv", some_events()))
+    db.events.add(write_events(tmp_path / "events.csv", some_events()))
     return db
 
 
@@ -68,7 +68,7 @@ def test_a_history_brings_what_is_like_it(sample_db: Path) -> None:
     assert {one.because for one in slate[:3]} <= {"guitar-acoustic", "violin"}
     assert sum(interest.share for interest in slate.interests) == pytest.approx(1)
     assert slate[0].title
-    assert json.dumps([one.as_dict() for one in slate])
+    assert json.dumps([one.to_dict() for one in slate])
 
 
 def test_events_that_have_nothing_in_common_each_name_what_they_bring(sample_db: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_slate_is_logged_with_its_propensities_and_outcomes_are_read(
     explored = [one.item_id for one in slate if one.explore]
     assert len(explored) == 5
     # the user turns to the first of them
-    db_with_events.add_events(write_events(tmp_path / "more.csv", [("m1", explored[0], past + timedelta(hours=2))]))
+    db_with_events.events.add(write_events(tmp_path / "more.csv", [("m1", explored[0], past + timedelta(hours=2))]))
     space = ItemSpace.load(store)
     clusters = Clusters(space, (space.places(space.item_ids) % 7).astype("int32"))
     from firstsight.recommend.events.event_log import Events
@@ -201,7 +201,7 @@ def test_what_cannot_be_answered_says_so(sample_db: Path) -> None:
     with pytest.raises(QueryError, match="no such item"):
         database.similar("no such item")
     with pytest.raises(QueryError, match="no events"):
-        database.interested_users("grapes")
+        database.cold_start.interested_users("grapes")
     with pytest.raises(QueryError, match="'brand'"):
         database.recommend(cap=1, cap_column="brand")
     with pytest.raises(QueryError, match="needs a column and a number"):
@@ -209,7 +209,7 @@ def test_what_cannot_be_answered_says_so(sample_db: Path) -> None:
     with pytest.raises(QueryError, match="no time zone"):
         database.recommend(now=datetime(2026, 1, 1))
     with pytest.raises(TypeError, match="colour"):
-        database.recommend(colour="red")
+        database.recommend(colour="red")  # type: ignore[call-arg]
 
 
 def test_a_cap_holds_for_a_column_of_the_catalogue(sample_db: Path) -> None:
@@ -230,14 +230,14 @@ def test_similar_items_and_interested_users(db_with_events: Database) -> None:
     assert {one.item_id for one in found} <= MUSIC | {"video-guitar-lesson"}
     assert all(one.kind == "video" for one in db_with_events.similar("guitar-acoustic", kinds=["video"]))
     # nobody has clicked the violin
-    users = db_with_events.interested_users("violin", k=5)
+    users = db_with_events.cold_start.interested_users("violin", k=5)
     assert {one.user_id[0] for one in users} == {"m"}
     assert all(one.because in MUSIC for one in users)
 
 
 def test_slates_follow_what_is_written_meanwhile(db: Database, tmp_path: Path) -> None:
     assert db.recommend("f1", k=3).events == 0
-    db.add_events(write_events(tmp_path / "events.csv", some_events()))
+    db.events.add(write_events(tmp_path / "events.csv", some_events()))
     assert db.recommend("f1", k=3).events == 5
     catalogue = tmp_path / "more.csv"
     catalogue.write_text("item_id,kind,title\ngrapes-green,product,Green grapes\n")

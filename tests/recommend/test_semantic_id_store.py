@@ -31,12 +31,12 @@ def database(items_db: SyntheticItems) -> Database:
 
 
 def ids_of(db: Database, version: int | None = None) -> dict[str, str]:
-    return {row["item_id"]: row["semantic_id"] for row in db.semantic_ids(version)}
+    return {row["item_id"]: row["semantic_id"] for row in db.semantic_ids.export(version)}
 
 
 def test_every_item_has_an_id_of_its_own(items_db: SyntheticItems) -> None:
     db = database(items_db)
-    made = db.fit_semantic_ids()
+    made = db.semantic_ids.fit()
     assert (made.version, made.levels, made.codes, made.assigned, made.waiting) == (1, 3, 50, 400, 0)
     assert list(made.errors) == sorted(made.errors, reverse=True)
     found = ids_of(db)
@@ -46,51 +46,51 @@ def test_every_item_has_an_id_of_its_own(items_db: SyntheticItems) -> None:
 
 def test_items_that_come_change_no_id(items_db: SyntheticItems) -> None:
     db = database(items_db)
-    db.fit_semantic_ids(levels=2, codes=4)  # with so few codes, copy numbers must stay as well
+    db.semantic_ids.fit(levels=2, codes=4)  # with so few codes, copy numbers must stay as well
     before = ids_of(db)
     items_db.add(80)
-    assert db.semantic_id_versions()[0].waiting == 80
-    new, after = db.assign_semantic_ids()
+    assert db.semantic_ids.versions()[0].waiting == 80
+    new, after = db.semantic_ids.assign()
     assert (new, after.assigned, after.waiting) == (80, 480, 0)
     found = ids_of(db)
     assert {item_id: found[item_id] for item_id in before} == before
     assert len(set(found.values())) == 480
-    assert db.assign_semantic_ids()[0] == 0
+    assert db.semantic_ids.assign()[0] == 0
 
 
 def test_an_id_is_not_given_out_again_after_its_item_has_gone(items_db: SyntheticItems) -> None:
     db = database(items_db)
-    db.fit_semantic_ids(levels=1, codes=2)
+    db.semantic_ids.fit(levels=1, codes=2)
     before = ids_of(db)
     gone = max(before, key=lambda item_id: int(before[item_id].rpartition("-")[2]))
     with items_db.store.writing():
         items_db.store.delete_items([gone])
     items_db.add(20)
-    db.assign_semantic_ids()
+    db.semantic_ids.assign()
     assert gone not in ids_of(db)
     assert before[gone] not in ids_of(db).values()
 
 
 def test_a_changed_vector_keeps_its_id(items_db: SyntheticItems) -> None:
     db = database(items_db)
-    db.fit_semantic_ids()
+    db.semantic_ids.fit()
     before = ids_of(db)
     row = items_db.store.item_rows(["i00000"])["i00000"]
     with items_db.store.writing():
         items_db.store.write_items([row | {"vector": (-np.array(row["vector"])).tolist()}])
-    assert db.assign_semantic_ids()[0] == 0
+    assert db.semantic_ids.assign()[0] == 0
     assert ids_of(db) == before
 
 
 def test_versions_stand_beside_each_other(items_db: SyntheticItems) -> None:
     db = database(items_db)
-    db.fit_semantic_ids()
+    db.semantic_ids.fit()
     first = ids_of(db)
-    second = db.fit_semantic_ids(levels=2, codes=16)
+    second = db.semantic_ids.fit(levels=2, codes=16)
     assert second.version == 2
     assert ids_of(db, 1) == first
     assert all(text.count("-") == 2 for text in ids_of(db).values())
-    assert [one.version for one in db.semantic_id_versions()] == [1, 2]
+    assert [one.version for one in db.semantic_ids.versions()] == [1, 2]
     with pytest.raises(QueryError, match="no version 7"):
         ids_of(db, 7)
 
@@ -99,7 +99,7 @@ def test_a_fit_that_was_killed_leaves_the_version_before_in_use(
     items_db: SyntheticItems, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     db = database(items_db)
-    db.fit_semantic_ids()
+    db.semantic_ids.fit()
     before = ids_of(db)
 
     def killed(*_: object) -> None:
@@ -108,10 +108,10 @@ def test_a_fit_that_was_killed_leaves_the_version_before_in_use(
     with monkeypatch.context() as patched:
         patched.setattr(semantic_id_assignment, "upsert", killed)
         with pytest.raises(KeyboardInterrupt):
-            db.fit_semantic_ids(codes=8)
+            db.semantic_ids.fit(codes=8)
     assert ids_of(db) == before
     assert len(read_codes(items_db.store, 2)[0]) == 400  # rows that the killed fit left
-    again = db.fit_semantic_ids(codes=16)
+    again = db.semantic_ids.fit(codes=16)
     assert (again.version, again.assigned) == (2, 400)
     books = load_codebooks(items_db.store)
     assert books is not None
@@ -121,7 +121,7 @@ def test_a_fit_that_was_killed_leaves_the_version_before_in_use(
 
 def test_clusters_are_the_first_numbers_of_the_stored_ids(items_db: SyntheticItems) -> None:
     db = database(items_db)
-    db.fit_semantic_ids()
+    db.semantic_ids.fit()
     version_and_books = load_codebooks(items_db.store)
     assert version_and_books is not None
     space = ItemSpace.load(items_db.store)
@@ -131,8 +131,8 @@ def test_clusters_are_the_first_numbers_of_the_stored_ids(items_db: SyntheticIte
 
 def test_tokens_of_all_levels_are_one_vocabulary(items_db: SyntheticItems) -> None:
     db = database(items_db)
-    db.fit_semantic_ids(levels=2, codes=10)
-    for row in db.semantic_ids():
+    db.semantic_ids.fit(levels=2, codes=10)
+    for row in db.semantic_ids.export():
         (one, two), copy = row["codes"], row["copy"]
         assert row["tokens"] == [one, 10 + two, 20 + copy]
         assert row["semantic_id"] == f"{one}-{two}-{copy}"
@@ -140,7 +140,7 @@ def test_tokens_of_all_levels_are_one_vocabulary(items_db: SyntheticItems) -> No
 
 def test_searches_filter_by_prefix_beside_other_conditions(items_db: SyntheticItems) -> None:
     db = database(items_db)
-    db.fit_semantic_ids()
+    db.semantic_ids.fit()
     found = ids_of(db)
     prefix = next(iter(found.values())).partition("-")[0] + "-"
     of_prefix = {item_id for item_id, text in found.items() if text.startswith(prefix)}
@@ -164,7 +164,7 @@ def test_searches_filter_by_prefix_beside_other_conditions(items_db: SyntheticIt
 @pytest.mark.parametrize("where", ["semantic_id IS NULL", "length(semantic_id) = 3", "semantic_id > '1'"])
 def test_what_a_filter_cannot_ask_of_ids_is_said(items_db: SyntheticItems, where: str) -> None:
     db = database(items_db)
-    db.fit_semantic_ids()
+    db.semantic_ids.fit()
     with pytest.raises(QueryError, match="semantic_id LIKE '12-%'"):
         db.search(item="i00001", where=where)
 
@@ -173,13 +173,13 @@ def test_a_filter_before_any_fit_names_the_command(items_db: SyntheticItems) -> 
     with pytest.raises(QueryError, match="firstsight semantic-ids fit"):
         database(items_db).search(item="i00001", where="semantic_id LIKE '1-%'")
     with pytest.raises(QueryError, match="firstsight semantic-ids fit"):
-        database(items_db).assign_semantic_ids()
+        database(items_db).semantic_ids.assign()
     with pytest.raises(QueryError, match="firstsight semantic-ids fit"):
         ids_of(database(items_db))
 
 
 def test_a_prefix_of_too_many_items_is_refused(items_db: SyntheticItems, monkeypatch: pytest.MonkeyPatch) -> None:
-    database(items_db).fit_semantic_ids()
+    database(items_db).semantic_ids.fit()
     monkeypatch.setattr("firstsight.storage.semantic_id_table.MOST_MATCHES", 100)
     with pytest.raises(QueryError, match="more than 100 items"):
         replace_semantic_ids(items_db.store, parse_condition("semantic_id LIKE '%'"))
@@ -187,7 +187,7 @@ def test_a_prefix_of_too_many_items_is_refused(items_db: SyntheticItems, monkeyp
 
 
 def test_codebooks_of_another_encoder_are_refused(items_db: SyntheticItems) -> None:
-    database(items_db).fit_semantic_ids()
+    database(items_db).semantic_ids.fit()
     table = open_side_table(items_db.store, "semantic_codebooks")
     assert table is not None
     table.update(values={"fingerprint": "another"})

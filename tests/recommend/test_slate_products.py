@@ -70,7 +70,7 @@ def test_a_slate_shows_every_variant_if_asked(db: firstsight.Database) -> None:
     slate = db.recommend(collapse="none", **settings)
     assert products([item.item_id for item in slate]).count("shirt") > 1
     assert slate[0].variants is None
-    assert "variants" not in slate[0].as_dict()
+    assert "variants" not in slate[0].to_dict()
 
 
 def test_similar_items_are_other_products_each_once(db: firstsight.Database) -> None:
@@ -94,7 +94,7 @@ def test_other_values_of_collapse_are_refused(db: firstsight.Database) -> None:
     with pytest.raises(QueryError, match="collapse is 'color'; give none for every variant"):
         db.similar("p01-red", collapse="color")
     with pytest.raises(QueryError, match="collapse is 'color'; give none for every variant"):
-        db.recommend(collapse="color")
+        db.recommend(collapse="color")  # type: ignore[arg-type]
 
 
 def test_the_commands_show_the_number_of_variants_and_take_collapse_none(

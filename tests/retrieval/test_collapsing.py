@@ -12,6 +12,7 @@ import firstsight
 from firstsight.encoders.base import Encoder
 from firstsight.retrieval.query import Query
 from firstsight.retrieval.ranking.collapse import collapse_duplicates
+from firstsight.storage.store import Store
 from tests.cli.calling import call_in_process, parse_json_lines
 
 PICTURES = Path(__file__).parents[2] / "sample_media" / "pictures"
@@ -60,8 +61,8 @@ def test_only_the_best_of_near_duplicates_stays_and_names_the_others(shop: Path)
     assert red.others == 2
     (green,) = (result for result in found if result.item_id == "sneakers-green")
     assert (green.others, green.duplicates) == (0, ())
-    assert red.as_dict()["duplicates"] == list(red.duplicates)
-    assert "duplicates" not in db.search(item="hiking-boot")[0].as_dict()
+    assert red.to_dict()["duplicates"] == list(red.duplicates)
+    assert "duplicates" not in db.search(item="hiking-boot")[0].to_dict()
 
 
 def test_pages_are_cut_from_the_collapsed_ranking(shop: Path) -> None:
@@ -76,7 +77,7 @@ def test_pages_are_cut_from_the_collapsed_ranking(shop: Path) -> None:
 
 
 def test_an_item_goes_only_for_one_that_stays(shop: Path) -> None:
-    store = firstsight.open(shop)._open()
+    store = Store.open(str(shop))
     kept = collapse_duplicates(store, ["red-small", "guitar-worse", "sneakers-red", "unknown", "guitar-acoustic"])
     assert kept == {"red-small": ("sneakers-red",), "guitar-worse": ("guitar-acoustic",), "unknown": ()}
     assert collapse_duplicates(store, []) == {}

@@ -10,7 +10,7 @@ import pytest
 import firstsight
 from firstsight import Query
 from firstsight.errors import FirstsightError, MediaError
-from firstsight.retrieval.query import Mode
+from firstsight.retrieval.query import Mode, PartChoice
 
 SAMPLE = Path(__file__).parents[2] / "sample_media"
 GUITAR = str(SAMPLE / "queries" / "guitar.jpg")
@@ -77,7 +77,7 @@ def test_avoiding_a_picture_moves_it_down(db: firstsight.Database) -> None:
 
 
 @pytest.mark.parametrize("mode", ["vector", "hybrid"])
-def test_a_penalty_of_no_weight_changes_nothing(db: firstsight.Database, mode: str) -> None:
+def test_a_penalty_of_no_weight_changes_nothing(db: firstsight.Database, mode: Mode) -> None:
     plain = db.search("red shoes", mode=mode, k=75)
     assert db.search("red shoes", mode=mode, minus=["shoes"], minus_weight=0, k=75) == plain
 
@@ -105,7 +105,8 @@ def test_items_that_are_asked_with_are_left_out_in_every_mode(db: firstsight.Dat
 
 def test_a_broken_picture_among_many_queries_costs_its_query(db: firstsight.Database) -> None:
     broken = str(SAMPLE / "pictures" / "broken-teapot.jpg")
-    answers = db.search_many([Query(images=[GUITAR], k=1), Query(images=[broken]), Query(images=[GUITAR], k=1)])
+    queries = [Query(images=[GUITAR], k=1), Query(images=[broken]), Query(images=[GUITAR], k=1)]
+    answers = db.search_many(queries, on_error="return")
     assert isinstance(answers[1], MediaError)
     for answer in (answers[0], answers[2]):
         assert not isinstance(answer, FirstsightError)
@@ -113,7 +114,7 @@ def test_a_broken_picture_among_many_queries_costs_its_query(db: firstsight.Data
 
 
 @pytest.mark.parametrize("part", ["title", "image", "frame", "any"])
-def test_a_part_is_searched_by_its_best_view(db: firstsight.Database, part: str) -> None:
+def test_a_part_is_searched_by_its_best_view(db: firstsight.Database, part: PartChoice) -> None:
     query = db.encoder.encode_texts(["a cat"])[0]
     found = db.search("a cat", part=part, k=5)
     assert found

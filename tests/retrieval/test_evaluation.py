@@ -305,7 +305,7 @@ def test_the_nearest_by_views_are_those_of_a_comparison_with_every_view(
 def test_items_of_one_title_answer_it_alike(synthetic: Store) -> None:
     class Nothing:
         def search_many(
-            self, queries: Sequence[firstsight.Query], *, reranker: int | None = None
+            self, queries: Sequence[firstsight.Query], *, reranker: int | None = None, on_error: str
         ) -> list[firstsight.SearchResults | firstsight.FirstsightError]:
             raise AssertionError("no group columns, so nothing is searched")
 

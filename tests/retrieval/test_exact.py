@@ -11,6 +11,7 @@ import pytest
 
 from firstsight import Query
 from firstsight.errors import FirstsightError, QueryError
+from firstsight.retrieval.query import Mode, PartChoice
 from tests.retrieval.synthetic_items import SyntheticEncoder, SyntheticItems
 
 PARTS = ["item", "title", "image", "frame", "any", "best"]
@@ -30,7 +31,9 @@ def items_db(tmp_path_factory: pytest.TempPathFactory) -> SyntheticItems:
 @pytest.mark.slow
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("name", FILTERS)
-def test_a_filtered_search_over_any_part_finds_the_best_of_all(items_db: SyntheticItems, part: str, name: str) -> None:
+def test_a_filtered_search_over_any_part_finds_the_best_of_all(
+    items_db: SyntheticItems, part: PartChoice, name: str
+) -> None:
     where, passes = FILTERS[name]
     expected = [one for one in items_db.best("a query", part) if passes(items_db.rows[one[0]])][:25]
     found = items_db.db.search("a query", mode="vector", part=part, where=where, k=25)
@@ -39,7 +42,9 @@ def test_a_filtered_search_over_any_part_finds_the_best_of_all(items_db: Synthet
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_a_filter_that_leaves_only_far_items_is_still_exact_over_views(items_db: SyntheticItems, part: str) -> None:
+def test_a_filter_that_leaves_only_far_items_is_still_exact_over_views(
+    items_db: SyntheticItems, part: PartChoice
+) -> None:
     """A filter with too many items for a list of ids; none of their views is among the rows read first."""
     far = [item_id for item_id, _ in items_db.best("a query", part)][700:]
     cut = ", ".join(f"'{item_id}'" for item_id in far)
@@ -48,7 +53,7 @@ def test_a_filter_that_leaves_only_far_items_is_still_exact_over_views(items_db:
 
 
 @pytest.mark.parametrize("part", ["title", "image", "frame"])
-def test_the_evidence_is_of_the_part_that_was_compared(items_db: SyntheticItems, part: str) -> None:
+def test_the_evidence_is_of_the_part_that_was_compared(items_db: SyntheticItems, part: PartChoice) -> None:
     for result in items_db.db.search("a query", part=part, k=10):
         assert result.view is not None
         assert result.picture is not None
@@ -57,7 +62,7 @@ def test_the_evidence_is_of_the_part_that_was_compared(items_db: SyntheticItems,
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_something_to_avoid_reorders_exactly_as_written_down(items_db: SyntheticItems, part: str) -> None:
+def test_something_to_avoid_reorders_exactly_as_written_down(items_db: SyntheticItems, part: PartChoice) -> None:
     avoided = SyntheticEncoder().encode_texts(["avoid this", "and that"])
     scores = dict(items_db.best("a query", part))
     penalties = {i: 0.8 * max(0.0, float((avoided @ vector).max())) for i, vector in items_db.items.items()}
@@ -72,7 +77,7 @@ def test_something_to_avoid_reorders_exactly_as_written_down(items_db: Synthetic
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["vector", "hybrid", "words"])
 @pytest.mark.parametrize("settings", [{}, {"diversity": 0.5}, {"collapse": "group"}, {"minus": ["avoid"]}])
-def test_pages_are_cut_from_one_ranking(items_db: SyntheticItems, mode: str, settings: dict[str, Any]) -> None:
+def test_pages_are_cut_from_one_ranking(items_db: SyntheticItems, mode: Mode, settings: dict[str, Any]) -> None:
     if mode == "words" and "minus" in settings:
         settings = {"where": "price > 5"}
     whole = items_db.db.search("thing 17", mode=mode, k=450, **settings)
@@ -166,7 +171,7 @@ def test_diversity_keeps_the_best_first_and_makes_the_results_differ(items_db: S
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_a_least_score_cuts_the_ranking_there(items_db: SyntheticItems, part: str) -> None:
+def test_a_least_score_cuts_the_ranking_there(items_db: SyntheticItems, part: PartChoice) -> None:
     expected = [item_id for item_id, score in items_db.best("a query", part) if score >= 0.35]
     assert 0 < len(expected) < 1_000
     found = items_db.db.search("a query", mode="vector", part=part, min_score=0.35, k=2_000)
@@ -183,7 +188,7 @@ def test_many_queries_at_once_are_answered_as_each_alone(items_db: SyntheticItem
     ]
     queries = [Query(f"thing {n}", k=7, **kinds[n % 4]) for n in range(80)]
     db = items_db.db
-    together = db.search(queries)
+    together = db.search_many(queries)
     assert len(together) == 80
     for query, results in zip(queries, together, strict=True):
         assert [r.item_id for r in results] == [r.item_id for r in db.search(query)]
@@ -196,8 +201,8 @@ def test_a_wrong_query_among_many_costs_itself(items_db: SyntheticItems) -> None
         Query(items=["nobody"]),
         Query("CAST", where="CAST(title AS INT) > 3"),
     ]
-    answers = items_db.db.search_many([*queries, Query("fine")])
+    answers = items_db.db.search_many([*queries, Query("fine")], on_error="return")
     assert [isinstance(answer, FirstsightError) for answer in answers] == [False, True, True, True, False]
     assert answers[0] == answers[4]
     with pytest.raises(QueryError, match="'prize', which is no column"):
-        items_db.db.search([*queries])
+        items_db.db.search_many(queries)

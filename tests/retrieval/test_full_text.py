@@ -11,6 +11,7 @@ import pytest
 import firstsight
 from firstsight.encoders.base import Encoder
 from firstsight.errors import CatalogError
+from firstsight.retrieval.query import Fusion
 from firstsight.storage.indexes.text_index import index_texts, stored_language
 from firstsight.storage.store import Store
 from tests.indexer.shop import write_jsonl
@@ -84,7 +85,7 @@ def test_hybrid_finds_codes_and_brands_by_words_and_descriptions_by_vectors(
 
 
 @pytest.mark.parametrize("fusion", ["rrf", "weighted"])
-def test_hybrid_has_every_item_once_and_scores_that_are_cosines(db: firstsight.Database, fusion: str) -> None:
+def test_hybrid_has_every_item_once_and_scores_that_are_cosines(db: firstsight.Database, fusion: Fusion) -> None:
     results = db.search("red relay", fusion=fusion, k=6)
     assert sorted(r.item_id for r in results) == sorted(row["item_id"] for row in CATALOGUE)
     query = db.encoder.encode_texts(["red relay"])[0]

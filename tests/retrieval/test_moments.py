@@ -182,7 +182,7 @@ def test_auto_has_kept_a_frame_of_each_scene_with_its_bounds(db: firstsight.Data
 
 
 def test_moments_are_given_only_where_they_are_asked_for(db: firstsight.Database) -> None:
-    assert all(result.moments is None and "moments" not in result.as_dict() for result in db.search("a guitar"))
+    assert all(result.moments is None and "moments" not in result.to_dict() for result in db.search("a guitar"))
     product = next(result for result in db.search("a guitar", moments=True) if result.kind == "product")
     assert product.moments == ()
     with pytest.raises(QueryError, match="moments must be true or false, not 'yes'"):

@@ -77,7 +77,7 @@ def test_any_picture_or_frame_of_an_item_finds_it_first_with_relevance_1(items_d
     db = items_db.db
     chosen = [f"i{n:05d}" for n in range(0, 2_000, 97)]
     pictures = [(item_id, vector) for item_id in chosen for vector in own_pictures(items_db, item_id)]
-    answers = db.search([Query(images=[picture_of(vector)], k=3) for _, vector in pictures])
+    answers = db.search_many([Query(images=[picture_of(vector)], k=3) for _, vector in pictures])
     for (item_id, vector), results in zip(pictures, answers, strict=True):
         assert (results[0].item_id, results[0].relevance) == (item_id, 1.0)
         assert results[1].relevance < 1
@@ -230,7 +230,7 @@ def test_picture_queries_in_a_batch_are_answered_as_each_alone(items_db: Synthet
     vectors = [random_vector(seed) for seed in range(20, 40)]
     queries = [Query(images=[picture_of(v)], **{"k": 9} | kinds[n % 5]) for n, v in enumerate(vectors)]
     queries += [Query("thing 4", k=9), Query(items=["i00005"], k=9)]
-    together = items_db.db.search(queries)
+    together = items_db.db.search_many(queries)
     assert together == [items_db.db.search(query) for query in queries]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import firstsight
 from firstsight.indexer.columns.catalog_options import CatalogOptions
-from firstsight.retrieval.query import Query
+from firstsight.retrieval.query import Mode, Query
 from firstsight.storage.product_groups import note_variant_values
 from firstsight.storage.store import Store
 from tests.cli.calling import call_on_a_terminal
@@ -62,7 +62,7 @@ def test_ten_results_are_ten_products(db: firstsight.Database, settings: dict[st
 
 @pytest.mark.parametrize("mode", ["vector", "words", "hybrid"])
 def test_each_product_is_shown_by_its_best_variant_in_the_order_of_the_ranking(
-    db: firstsight.Database, mode: str
+    db: firstsight.Database, mode: Mode
 ) -> None:
     every = db.search("soft cotton shirt", mode=mode, k=1_000, collapse="none")
     best: dict[str, str] = {}
@@ -78,10 +78,10 @@ def test_variants_are_counted_among_the_items_that_pass_the_filter(db: firstsigh
     assert (shirt.others, shirt.variants) == (FLOOD - 1, FLOOD)
     (shirt,) = (r for r in db.search("soft cotton shirt", k=50, where="price < 10") if r.item_id.startswith("shirt"))
     assert (shirt.others, shirt.variants) == (9, 10)
-    assert shirt.as_dict()["variants"] == 10
+    assert shirt.to_dict()["variants"] == 10
     single = next(r for r in db.search("soft cotton shirt", k=50) if r.item_id == "single-0")
     assert (single.others, single.variants) == (0, 1)
-    assert "variants" not in db.search("soft cotton shirt", collapse="none")[0].as_dict()
+    assert "variants" not in db.search("soft cotton shirt", collapse="none")[0].to_dict()
 
 
 def test_a_query_that_names_a_variant_gets_every_variant(db: firstsight.Database) -> None:
@@ -116,8 +116,8 @@ def test_pages_of_a_snapshot_continue_one_ranking(flood: Path, tmp_path: Path) -
 def test_many_queries_collapse_each_in_its_own_way(db: firstsight.Database) -> None:
     queries = [Query("cotton shirt"), Query("cotton shirt", collapse="none"), Query("blue cotton shirt")]
     queries += [Query("cotton shirt", collapse="color"), Query(items=["other-01-Red"])]
-    alone = [[r.as_dict() for r in db.search(query)] for query in queries]
-    assert [[r.as_dict() for r in results] for results in db.search(queries)] == alone
+    alone = [[r.to_dict() for r in db.search(query)] for query in queries]
+    assert [[r.to_dict() for r in results] for results in db.search_many(queries)] == alone
     assert len(alone[3]) == 2 + 2  # two colors, and the items without a color
 
 
@@ -160,7 +160,7 @@ def test_an_evaluation_ranks_items_and_not_products(flood: Path, tmp_path: Path)
     judged = tmp_path / "judged.csv"
     judged.write_text("query,item_id,grade\n" + "".join(f"soft cotton shirt,shirt-{n:03d},1\n" for n in range(10)))
     db = firstsight.open(flood, encoder=ColourEncoder())
-    (task,), _ = db.evaluate(judged, modes=["words"])
+    (task,) = db.evaluation.search(judged, modes=["words"])
     (outcome,) = task.modes[0].outcomes
     every = db.search("soft cotton shirt", mode="words", k=10, collapse="none")
     assert list(outcome.item_ids) == [result.item_id for result in every]

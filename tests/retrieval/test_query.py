@@ -115,12 +115,12 @@ SHARES = st.floats(0, 1)
 )
 def test_a_query_goes_to_json_and_back(plain: dict[str, Any]) -> None:
     query = Query.from_dict(plain)
-    assert Query.from_dict(json.loads(json.dumps(query.as_dict()))) == query
+    assert Query.from_dict(json.loads(json.dumps(query.to_dict()))) == query
 
 
 def test_a_picture_in_memory_has_no_plain_form() -> None:
     with pytest.raises(QueryError, match="a picture given as bytes has no plain form"):
-        Query(images=[b"..."]).as_dict()
+        Query(images=[b"..."]).to_dict()
 
 
 def test_a_query_says_what_it_asks_in_a_few_words() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import firstsight
 from firstsight.encoders.base import unit
+from firstsight.retrieval.query import Mode
 from firstsight.retrieval.ranking.diversity import maximal_marginal_relevance
 from firstsight.retrieval.ranking.fusion import reciprocal_rank, weighted
 from firstsight.retrieval.ranking.relevance import COPY_COSINE, RandomPairCosines, RelevanceCalibration
@@ -42,7 +43,7 @@ def test_what_the_catalogue_has_is_relevant(db: firstsight.Database, text: str) 
 
 @pytest.mark.parametrize("text", NOT_THERE)
 @pytest.mark.parametrize("mode", ["vector", "hybrid"])
-def test_what_it_has_not_gives_an_empty_answer(db: firstsight.Database, text: str, mode: str) -> None:
+def test_what_it_has_not_gives_an_empty_answer(db: firstsight.Database, text: str, mode: Mode) -> None:
     assert db.search(text, mode=mode, min_relevance=0.5) == []
 
 
@@ -107,9 +108,9 @@ def test_a_database_of_a_few_items_takes_the_cosine_for_relevance(tmp_path: Path
 
 def test_calibration_reads_rows_of_the_database_only_once_for_a_state(db: firstsight.Database) -> None:
     db.search("shoes")
-    calibrated = db._cached_calibration
+    calibrated = db._connection._cached_calibration
     db.search(item="violin")
-    assert db._cached_calibration is calibrated
+    assert db._connection._cached_calibration is calibrated
 
 
 def test_every_medium_and_part_has_a_background_of_its_own(sample_db: Path) -> None:

@@ -176,7 +176,7 @@ def test_an_item_id_with_a_quote_is_looked_up_not_run(db: firstsight.Database) -
 def test_searching_by_an_item_needs_no_encoder(sample_db: Path) -> None:
     db = firstsight.open(sample_db)
     assert db.search(item="guitar-acoustic", k=1)
-    assert db._encoder is None
+    assert db._connection._encoder is None
 
 
 def test_another_encoder_is_refused_before_it_is_loaded(sample_db: Path) -> None:

@@ -219,7 +219,7 @@ def test_a_hostile_title_stays_text(title: str, tmp_path: Path) -> None:
     db = firstsight.open(tmp_path / "db")
     db.index(catalogue)
     page = tmp_path / "map.html"
-    write_space_map(page, db.space_map(color_by="brand", method="pca"), title, policy=MediaPolicy())
+    write_space_map(page, db.evaluation.space_map(color_by="brand", method="pca"), title, policy=MediaPolicy())
     html = page.read_text(encoding="utf-8")
     parsed = Scripts(html)
     assert len(parsed.scripts) == 2

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import firstsight
+from firstsight.database import open_tables
 from firstsight.encoders.base import Encoder
 from firstsight.retrieval.ranking import item_filters
 from firstsight.storage.store import Store
@@ -43,7 +44,7 @@ QUERIES = [
 @pytest.mark.parametrize("few", [5_000, 10])
 @pytest.mark.parametrize("query", QUERIES, ids=str)
 def test_blocked_items_are_left_out_of_every_kind_of_search(
-    items_db: SyntheticItems, query: dict[str, str], few: int, monkeypatch: pytest.MonkeyPatch
+    items_db: SyntheticItems, query: dict[str, Any], few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(item_filters, "MAX_BLOCKED_IDS", few)
     db = firstsight.open(items_db.path, encoder=SyntheticEncoder())
@@ -78,7 +79,7 @@ def test_a_later_page_of_an_earlier_ranking_leaves_out_what_was_blocked_since(
     rest = {"k": 3, "offset": 3, "snapshot": first.snapshot, **query}
     second = [result.item_id for result in db.search("red", **rest)]
     for blocked in second[:2]:  # the first decision makes the column of decisions too
-        store = db.store
+        store = open_tables(db)
         safety = {"safety_scores": "{}", "safety_policy_version": "1", "safety_min_age": None}
         with store.writing():
             store.write_safety({blocked: {"safety_decision": "block", **safety}})

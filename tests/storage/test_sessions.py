@@ -10,6 +10,7 @@ import pytest
 
 import firstsight
 from firstsight import Database
+from firstsight.database import open_tables, release_tables
 from firstsight.errors import MissingDatabaseError, StoreError
 from firstsight.storage import sessions
 from firstsight.storage.indexes.text_index import index_texts
@@ -106,7 +107,7 @@ def test_a_released_database_has_no_open_file_and_still_works(db: Path) -> None:
     idle, reader = open_db(db), open_db(db)
     assert not idle.search("cup", mode="words")
     opened = open_files(db)
-    idle.release()
+    release_tables(idle)
     for _ in writes(db, ENOUGH):
         reader.search("cup", mode="words")
     assert opened
@@ -166,8 +167,8 @@ def test_a_database_without_its_tables_is_refused_with_a_remedy(db: Path) -> Non
 def test_new_rows_do_not_replace_the_session(db: Path) -> None:
     reader = open_db(db)
     reader.search("cup")
-    generation = reader.store.session.generation
+    generation = open_tables(reader).session.generation
     for _ in range(2 * MAX_REPLACED):
-        reader.store.items.update(where="item_id = 'item-0'", values={"title": "cup"})
-        reader.store.refresh()
-    assert reader.store.session.generation == generation
+        open_tables(reader).items.update(where="item_id = 'item-0'", values={"title": "cup"})
+        open_tables(reader).refresh()
+    assert open_tables(reader).session.generation == generation

@@ -17,6 +17,7 @@ import pytest
 from lancedb.background_loop import LOOP
 
 import firstsight
+from firstsight.database import open_tables
 from firstsight.errors import DatabaseBusyError, MissingDatabaseError, StoreError
 from firstsight.safety.audit.audit_log import AuditLog
 from firstsight.safety.policy.policies import load_policies
@@ -78,7 +79,7 @@ def test_the_first_write_upgrades_and_all_is_read_as_before(db: Path, caplog: py
 
 def add_events(opened: firstsight.Database, folder: Path) -> None:
     event = {"user_id": "user-99", "item_id": "bananas", "timestamp": "2026-02-01T10:00:00Z"}
-    opened.add_events(write_csv(folder / "events.csv", [event]))
+    opened.events.add(write_csv(folder / "events.csv", [event]))
 
 
 def add_a_title(opened: firstsight.Database, folder: Path) -> None:
@@ -88,17 +89,17 @@ def add_a_title(opened: firstsight.Database, folder: Path) -> None:
 def block(opened: firstsight.Database, folder: Path) -> None:
     log, policies = AuditLog.of(opened.uri), load_policies(None)
     how: dict[str, Any] = {"policies": policies, "policy_ids": ["weapons"], "reason": "a blade", "by": "reviewer"}
-    decide(opened.store, log, "ice-skate", "block", **how)
+    decide(open_tables(opened), log, "ice-skate", "block", **how)
 
 
 WRITES: list[Callable[[firstsight.Database, Path], object]] = [
     add_events,
     add_a_title,
     block,
-    lambda opened, folder: opened.optimize(),
-    lambda opened, folder: opened.assign_semantic_ids(),
-    lambda opened, folder: opened.use_cold_start(None),
-    lambda opened, folder: opened.drop_reranker(),
+    lambda opened, folder: opened.maintenance.optimize(),
+    lambda opened, folder: opened.semantic_ids.assign(),
+    lambda opened, folder: opened.cold_start.use(None),
+    lambda opened, folder: opened.rerankers.drop(),
     lambda opened, folder: opened.recommend("user-1", k=2, log=True),
 ]
 
@@ -112,7 +113,7 @@ def test_whatever_is_written_first_upgrades(earlier_db: Path, tmp_path: Path) ->
 
 
 def test_a_database_of_this_layout_is_not_upgraded(db: Path, caplog: pytest.LogCaptureFixture) -> None:
-    firstsight.open(db).upgrade()
+    firstsight.open(db).maintenance.upgrade()
     before = rows(db)
     for _ in range(2):
         firstsight.open(db).remove(["no such item"])
@@ -122,10 +123,10 @@ def test_a_database_of_this_layout_is_not_upgraded(db: Path, caplog: pytest.LogC
 
 def test_a_database_whose_items_were_restored_to_before_is_upgraded_again(db: Path) -> None:
     before = Store.open(db)
-    firstsight.open(db).upgrade()
+    firstsight.open(db).maintenance.upgrade()
     Store.open(db).items.restore(before.items.version)
     assert layout(db) == before.layout
-    assert firstsight.open(db).upgrade().due
+    assert firstsight.open(db).maintenance.upgrade().due
     assert layout(db) == tables.CURRENT_LAYOUT
 
 
@@ -155,7 +156,7 @@ def test_the_columns_that_views_of_early_databases_lack_are_added(layout_1_db: P
     db = shutil.copytree(layout_1_db, tmp_path / "db")
     Store.open(db).views.drop_columns(["version", "start_s"])
     found = read_all(db)
-    report = firstsight.open(db).upgrade()
+    report = firstsight.open(db).maintenance.upgrade()
     assert [change.does for change in report.changes][:1] == [
         "Add empty columns to the table of views: start_s, version."
     ]
@@ -168,20 +169,20 @@ def test_the_columns_that_views_of_early_databases_lack_are_added(layout_1_db: P
 
 def test_a_dry_run_says_what_there_is_to_do_and_changes_no_file(db: Path) -> None:
     before, earlier = files(db), layout(db)
-    plan = firstsight.open(db).upgrade(dry_run=True)
+    plan = firstsight.open(db).maintenance.upgrade(dry_run=True)
     assert (plan.before, plan.after, plan.due, plan.dry_run) == (earlier, tables.CURRENT_LAYOUT, True, True)
     assert plan.describe() == f"upgrade from layout {earlier} to layout {tables.CURRENT_LAYOUT}, less than a second"
     assert files(db) == before
 
 
 def test_an_upgrade_does_what_the_dry_run_said_and_a_second_one_nothing(db: Path) -> None:
-    plan = firstsight.open(db).upgrade(dry_run=True)
+    plan = firstsight.open(db).maintenance.upgrade(dry_run=True)
     said: list[str] = []
-    done = firstsight.open(db).upgrade(on_progress=said.append)
+    done = firstsight.open(db).maintenance.upgrade(on_progress=said.append)
     assert replace(done, seconds=0.0, dry_run=True) == plan
     assert said == [plan.describe(), *(change.does for change in plan.changes)]
     before = rows(db)
-    again = firstsight.open(db).upgrade()
+    again = firstsight.open(db).maintenance.upgrade()
     assert (again.due, again.changes, again.before, again.after) == (
         False,
         (),
@@ -195,7 +196,7 @@ def test_a_page_of_a_snapshot_of_before_is_cut_from_the_same_ranking(db: Path) -
     opened = firstsight.open(db)
     first = opened.search("shoes", k=3)
     both = [result.item_id for result in opened.search("shoes", k=6)]
-    opened.upgrade()
+    opened.maintenance.upgrade()
     second = opened.search("shoes", k=3, offset=3, snapshot=first.snapshot)
     assert [result.item_id for result in [*first, *second]] == both
 
@@ -205,7 +206,7 @@ def test_a_newer_layout_is_refused_and_by_readers_that_opened_it_before(db: Path
     assert reader.count() == 40
     store_layout(lancedb.connect(db).open_table("items"), tables.CURRENT_LAYOUT + 1)
     newer = rf"was written by a newer firstsight \(layout {tables.CURRENT_LAYOUT + 1}\); upgrade firstsight"
-    for read in (reader.count, firstsight.open(db).count, firstsight.open(db).upgrade):
+    for read in (reader.count, firstsight.open(db).count, firstsight.open(db).maintenance.upgrade):
         with pytest.raises(StoreError, match=newer):
             read()
     with pytest.raises(StoreError, match=newer), writer.writing():
@@ -223,14 +224,14 @@ def test_a_database_made_by_this_code_says_its_layout_to_earlier_code(tmp_path: 
 
 def test_what_is_no_database_is_answered(tmp_path: Path) -> None:
     with pytest.raises(MissingDatabaseError, match="there is no database at"):
-        firstsight.open(tmp_path / "nothing").upgrade()
+        firstsight.open(tmp_path / "nothing").maintenance.upgrade()
     others: list[dict[bytes | str, bytes | str]] = [{}, {tables.SPEC_KEY: b"no json"}, {tables.SPEC_KEY: b"[]"}]
     for n, metadata in enumerate(others):
         folder = tmp_path / f"other-{n}"
         schema = pa.schema([pa.field("item_id", pa.string())], metadata=metadata)
         lancedb.connect(folder).create_table("items", schema=schema)
         with pytest.raises(StoreError, match="has an items table that firstsight did not make; choose another --db"):
-            firstsight.open(folder).upgrade(dry_run=True)
+            firstsight.open(folder).maintenance.upgrade(dry_run=True)
 
 
 # ---- kills
@@ -338,7 +339,7 @@ def test_layouts_are_gone_through_one_after_another(db: Path, monkeypatch: pytes
         apply_upgrade(store, steps=steps)
     assert layout(db) == newest
     monkeypatch.undo()
-    assert firstsight.open(db).upgrade().due is False
+    assert firstsight.open(db).maintenance.upgrade().due is False
 
 
 # ---- the list of steps

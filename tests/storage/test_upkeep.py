@@ -140,7 +140,7 @@ def shop(whole_shop: Path, tmp_path: Path) -> Path:
 @pytest.mark.slow
 def test_optimize_merges_the_files_and_changes_no_row(shop: Path) -> None:
     before = contents(shop)
-    report = firstsight.open(shop).optimize()
+    report = firstsight.open(shop).maintenance.optimize()
     assert_same(contents(shop), before)
     items = report.tables[0]
     assert items.before.fragments > 10
@@ -156,10 +156,10 @@ def test_optimize_merges_the_files_and_changes_no_row(shop: Path) -> None:
 
 @pytest.mark.slow
 def test_versions_past_their_age_are_removed_and_younger_ones_stay(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = firstsight.open(shop).optimize().tables[0]
+    kept = firstsight.open(shop).maintenance.optimize().tables[0]
     assert kept.versions[1] >= kept.versions[0]
     monkeypatch.setattr(upkeep, "KEEP_VERSIONS_FOR", timedelta(milliseconds=1))
-    removed = firstsight.open(shop).optimize().tables[0]
+    removed = firstsight.open(shop).maintenance.optimize().tables[0]
     assert removed.versions[1] <= 3
     assert removed.disk_bytes is not None
     assert removed.disk_bytes[1] < removed.disk_bytes[0]
@@ -172,7 +172,7 @@ def test_a_tag_older_than_the_cut_off_stays_and_stops_nothing(shop: Path, monkey
     tagged = store.items.version
     store.items.tags.create("last-week", tagged)
     store.write_items([item_row("later", None) | {"price": 1.0}])
-    report = firstsight.open(shop).optimize()
+    report = firstsight.open(shop).maintenance.optimize()
     assert report.tables[0].after.fragments < report.tables[0].before.fragments
     store.items.checkout("last-week")
     assert (store.items.version, store.items.count_rows()) == (tagged, 40)
@@ -183,7 +183,7 @@ def test_a_reader_goes_on_with_the_version_it_has(shop: Path) -> None:
     reader = Store.open(shop)
     version = reader.items.version
     before = reader.digests([f"item-{n}" for n in range(40)])
-    firstsight.open(shop).optimize()
+    firstsight.open(shop).maintenance.optimize()
     assert reader.digests([f"item-{n}" for n in range(40)]) == before
     assert reader.items.version == version
 
@@ -223,7 +223,7 @@ def test_optimize_waits_for_no_writer_unless_told(shop: Path, start_worker: Star
     worker.go()
     assert worker.answer() == "holding"
     with pytest.raises(DatabaseBusyError):
-        firstsight.open(shop).optimize()
+        firstsight.open(shop).maintenance.optimize()
 
 
 @pytest.mark.slow
@@ -232,7 +232,7 @@ def test_files_that_killed_writes_left_are_removed_once_they_are_old(shop: Path)
     for path in (old, young):
         path.write_bytes(b"half a file")
     os.utime(old, (time.time() - 7_200, time.time() - 7_200))
-    assert firstsight.open(shop).optimize().stray_files == 1
+    assert firstsight.open(shop).maintenance.optimize().stray_files == 1
     assert (old.exists(), young.exists()) == (False, True)
 
 
@@ -336,13 +336,13 @@ def test_killed_while_it_works_and_run_again(copy: Path, monkeypatch: pytest.Mon
         assert sorted(item_id for ids in store.item_ids() for item_id in ids) == expected
 
     with killed_before_each_write(copy, monkeypatch) as killed:
-        database.optimize(rebuild=True)
+        database.maintenance.optimize(rebuild=True)
     assert len(killed) >= 4
     for _, db in killed:
         check(db)
     kill_within_an_index_build(copy)
     check(copy)
-    report = database.optimize()
+    report = database.maintenance.optimize()
     assert report.tables[0].after.tuning is not None
     assert report.tables[0].after.tuning.reaches_target
     index(copy, write_jsonl(copy.parent / "c.jsonl", [{"item_id": "new", "title": "new"}]), ColourEncoder(dim=32))
@@ -357,7 +357,7 @@ def kill_within_an_index_build(db: Path) -> None:
         from firstsight.storage.indexes import vector_index
         vector_index.MIN_ROWS = int(sys.argv[2])
         while True:
-            firstsight.open(sys.argv[1]).optimize(rebuild=True)
+            firstsight.open(sys.argv[1]).maintenance.optimize(rebuild=True)
     """
     indexes = db / "items.lance" / "_indices"
     before = set(indexes.iterdir())

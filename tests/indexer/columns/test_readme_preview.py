@@ -49,7 +49,7 @@ ORDER = [
 def test_the_readme_shows_the_preview_of_this_feed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_csv(Path("feed.csv"), [{name: row.get(name, "") for name in [*ORDER, "EAN"]} for row in FEED])
-    printed = "\n".join(preview_lines(firstsight.open("db").preview("feed.csv")))
+    printed = "\n".join(preview_lines(firstsight.open("db").indexing.preview("feed.csv")))
     (block,) = re.findall(
         r"^```text\n\$ firstsight index feed.csv --dry-run\n(.*?)\n```", README, re.MULTILINE | re.DOTALL
     )

@@ -231,7 +231,7 @@ def test_every_format_merges_alike(tmp_path: Path, shop: Path) -> None:
     sources = [shop, write_jsonl(tmp_path / "shop.jsonl", SHIRT), tmp_path / "shop.parquet"]
     found = []
     for source in sources:
-        preview = firstsight.open(tmp_path / "none", encoder=ColourEncoder()).preview(source)
+        preview = firstsight.open(tmp_path / "none", encoder=ColourEncoder()).indexing.preview(source)
         found.append((preview.items, preview.merged_variants, preview.variant_columns, preview.first_items))
     assert found[0] == found[1] == found[2]
     assert not (tmp_path / "none").exists()

@@ -28,8 +28,8 @@ def ranked(indexed: Path, tmp_path_factory: pytest.TempPathFactory, starter: Enc
     db = firstsight.open(folder / "db", encoder=starter)
     judged = write_lines(folder / "judged.jsonl", by_sales())
     for mode in ("hybrid", "vector"):
-        db.fit_reranker(judgements=judged, mode=mode)
-        db.promote_reranker()
+        db.rerankers.fit(judgements=judged, mode=mode)
+        db.rerankers.promote()
     return folder / "db"
 
 

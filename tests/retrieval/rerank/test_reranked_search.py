@@ -26,8 +26,8 @@ def test_scores_keep_their_meaning_and_rank_scores_fall(shop: firstsight.Databas
     for result in results:
         assert result.score == pytest.approx(plain[result.item_id].score, abs=1e-6)
         assert result.relevance == plain[result.item_id].relevance
-        assert "rank_score" in result.as_dict()
-        assert "rank_score" not in plain[result.item_id].as_dict()
+        assert "rank_score" in result.to_dict()
+        assert "rank_score" not in plain[result.item_id].to_dict()
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_queries_like_those_that_were_learned_from_are_reranked(
 
 def test_many_queries_are_reranked_as_each_alone(shop: firstsight.Database) -> None:
     queries = [Query("lamp"), Query("lamp", mode="vector"), Query("lamp", mode="words"), Query(items=["red-hat"])]
-    together = shop.search(queries)
+    together = shop.search_many(queries)
     assert [answer.reranker for answer in together] == [1, 2, None, None]
     for query, answer in zip(queries, together, strict=True):
         assert ids(answer) == ids(shop.search(query))
@@ -91,13 +91,13 @@ def test_collapse_shows_the_item_that_the_reranker_puts_first(shop: firstsight.D
 def test_a_snapshot_keeps_the_order_when_rerankers_come_and_go(own: firstsight.Database) -> None:
     whole = ids(own.search("guitar", k=30))
     first = own.search("guitar", k=10)
-    own.drop_reranker()
+    own.rerankers.drop()
     second = own.search("guitar", k=10, offset=10, snapshot=first.snapshot)
     assert (second.reranker, second.snapshot) == (1, first.snapshot)
     assert ids(first) + ids(second) == whole[:20]
     plain = own.search("guitar", k=10)
     assert plain.reranker is None
-    own.promote_reranker(1)
+    own.rerankers.promote(1)
     after = own.search("guitar", k=10, offset=10, snapshot=plain.snapshot)
     assert after.reranker is None
     assert ids(after) == ids(own.search("guitar", k=20, rerank=False))[10:]
@@ -120,10 +120,10 @@ def test_the_first_hundred_are_reranked_and_the_rest_follow(indexed: Path, tmp_p
     more = [row | {"item_id": f"{row['item_id']}-{n}"} for row in catalogue() for n in range(3)]
     db.index(write_lines(tmp_path / "c.jsonl", more))
     shop = firstsight.open(indexed, encoder=starter)  # without rerankers; its judgements have other ids
-    assert shop.rerankers() == []
+    assert shop.rerankers.versions() == []
     judged = [row | {"item_id": f"{row['item_id']}-{n}"} for row in by_sales() for n in range(3)]
-    db.fit_reranker(judgements=write_lines(tmp_path / "j.jsonl", judged), mode="vector")
-    db.promote_reranker()
+    db.rerankers.fit(judgements=write_lines(tmp_path / "j.jsonl", judged), mode="vector")
+    db.rerankers.promote()
     plain = ids(db.search("mug", mode="vector", k=192, rerank=False))
     reranked = db.search("mug", mode="vector", k=192)
     assert sorted(ids(reranked)[:100]) == sorted(plain[:100])

@@ -30,7 +30,7 @@ from tests.retrieval.rerank.sales_catalogue import by_nothing, by_sales, gain, i
 
 @pytest.mark.slow
 def test_what_helps_is_learned_promoted_used_and_dropped(db: firstsight.Database, judged: Path) -> None:
-    made = db.fit_reranker(judgements=judged)
+    made = db.rerankers.fit(judgements=judged)
     assert (made.version, made.mode, made.promoted) == (1, "hybrid", False)
     assert made.columns == ("sales", "in_stock")
     assert made.figures["queries"] == 32
@@ -39,60 +39,60 @@ def test_what_helps_is_learned_promoted_used_and_dropped(db: firstsight.Database
     text = "one good mug"  # not a training query
     before = db.search(text, k=40)
     assert before.reranker is None  # fitted but not promoted, so not in use
-    assert db.promote_reranker().promoted
+    assert db.rerankers.promote().promoted
     after = db.search(text, k=40)
     assert after.reranker == 1
     assert sorted(ids(after)) == sorted(ids(before))
     assert gain(after, "mug") > gain(before, "mug")
     assert ids(db.search(text, k=40, rerank=False)) == ids(before)
-    assert [one.version for one in db.drop_reranker()] == [1]
+    assert [one.version for one in db.rerankers.drop()] == [1]
     assert ids(db.search(text, k=40)) == ids(before)
-    assert [one.promoted for one in db.rerankers()] == [False]
+    assert [one.promoted for one in db.rerankers.versions()] == [False]
 
 
 @pytest.mark.slow
 def test_what_does_not_help_is_refused_with_its_figures(db: firstsight.Database, tmp_path: Path) -> None:
-    made = db.fit_reranker(judgements=write_lines(tmp_path / "j.jsonl", by_nothing()))
+    made = db.rerankers.fit(judgements=write_lines(tmp_path / "j.jsonl", by_nothing()))
     with pytest.raises(QueryError) as caught:
-        db.promote_reranker()
+        db.rerankers.promote()
     assert f"on 32 held-out queries is {made.figures['ndcg_after']:.4f} with it" in str(caught.value)
     assert "p < 0.05" in str(caught.value)
-    assert not any(version.promoted for version in db.rerankers())
+    assert not any(version.promoted for version in db.rerankers.versions())
     assert db.search("mug").reranker is None
 
 
 @pytest.mark.slow
 def test_one_version_of_a_mode_is_in_use(own: firstsight.Database, judged: Path) -> None:
-    assert own.fit_reranker(judgements=judged).version == 3
-    assert own.promote_reranker().version == 3
-    assert [(one.mode, one.promoted) for one in own.rerankers()] == [
+    assert own.rerankers.fit(judgements=judged).version == 3
+    assert own.rerankers.promote().version == 3
+    assert [(one.mode, one.promoted) for one in own.rerankers.versions()] == [
         ("hybrid", False),
         ("vector", True),
         ("hybrid", True),
     ]
     assert own.search("mug").reranker == 3
-    assert own.promote_reranker(1).version == 1
+    assert own.rerankers.promote(1).version == 1
     assert own.search("mug").reranker == 1
     assert own.search("mug", mode="vector").reranker == 2
-    assert [one.version for one in own.drop_reranker(2)] == [2]
+    assert [one.version for one in own.rerankers.drop(2)] == [2]
     assert own.search("mug", mode="vector").reranker is None
     with pytest.raises(QueryError, match=r"there is no reranker 7 in .*; its versions: 1, 2, 3"):
-        own.promote_reranker(7)
+        own.rerankers.promote(7)
 
 
 def test_other_processes_see_what_is_promoted_and_dropped(own: firstsight.Database, starter: Encoder) -> None:
     other = firstsight.open(own.uri, encoder=starter)
     assert other.search("mug").reranker == 1
-    own.drop_reranker()
+    own.rerankers.drop()
     assert other.search("mug").reranker is None
-    own.promote_reranker(1)
+    own.rerankers.promote(1)
     assert other.search("mug").reranker == 1
 
 
 @pytest.mark.slow
 def test_a_fit_gives_the_same_model_again(own: firstsight.Database, judged: Path) -> None:
-    again = own.fit_reranker(judgements=judged)
-    first = own.rerankers()[0]
+    again = own.rerankers.fit(judgements=judged)
+    first = own.rerankers.versions()[0]
     assert (again.model, again.figures, again.learned) == (first.model, first.figures, first.learned)
 
 
@@ -104,24 +104,24 @@ def test_events_teach_what_judgements_do(db: firstsight.Database, tmp_path: Path
         for row in by_sales()
         for event in names[: row["grade"] + 1]
     ]
-    made = db.fit_reranker(events=write_lines(tmp_path / "e.jsonl", events), columns=["sales"])
+    made = db.rerankers.fit(events=write_lines(tmp_path / "e.jsonl", events), columns=["sales"])
     assert made.columns == ("sales",)
-    assert db.promote_reranker().version == made.version
+    assert db.rerankers.promote().version == made.version
 
 
 def test_a_fit_that_cannot_be_says_why(db: firstsight.Database, judged: Path, tmp_path: Path) -> None:
     few = write_lines(tmp_path / "few.jsonl", by_sales()[:16])
     with pytest.raises(QueryError, match="0 of 2 judged text queries are usable, and 20 are needed"):
-        db.fit_reranker(judgements=few)
+        db.rerankers.fit(judgements=few)
     with pytest.raises(QueryError, match=r"'title' is no numeric or flag column of .*: sales, in_stock"):
-        db.fit_reranker(judgements=judged, columns=["title"])
+        db.rerankers.fit(judgements=judged, columns=["title"])
     with pytest.raises(QueryError, match="mode 'meaning' is not one of vector, words, hybrid"):
-        db.fit_reranker(judgements=judged, mode="meaning")
+        db.rerankers.fit(judgements=judged, mode="meaning")
     with pytest.raises(QueryError, match="give one file to learn from: --judgements or --events"):
-        db.fit_reranker()
+        db.rerankers.fit()
     with pytest.raises(QueryError, match="fit one with: firstsight rerank fit"):
-        db.promote_reranker()
-    assert db.drop_reranker() == []
+        db.rerankers.promote()
+    assert db.rerankers.drop() == []
 
 
 # ---- features
@@ -185,10 +185,10 @@ import sys, firstsight
 db = firstsight.open(sys.argv[1])
 db.search('a mug')
 print('lightgbm' in sys.modules)
-db.promote_reranker(1)
+db.rerankers.promote(1)
 print(db.search('a mug').reranker, 'lightgbm' in sys.modules)
 """
-    own.drop_reranker()
+    own.rerankers.drop()
     assert in_another_process(code, Path(own.uri)).splitlines() == ["False", "1 True"]
 
 
@@ -210,8 +210,8 @@ def test_without_lightgbm_the_extra_is_named(
     assert own.search("mug", rerank=False).reranker is None
     assert own.search("mug", mode="words").reranker is None
     with pytest.raises(OptionalDependencyError, match=r"pip install 'firstsight\[rerank\]'"):
-        own.fit_reranker(judgements=judged)
-    own.drop_reranker()
+        own.rerankers.fit(judgements=judged)
+    own.rerankers.drop()
     assert own.search("mug").reranker is None
 
 
@@ -220,7 +220,7 @@ def test_without_lightgbm_the_extra_is_named(
 
 def kept(db: firstsight.Database, **changed: Any) -> RerankerVersion:
     """A promoted version like the first, with some fields changed."""
-    first = vars(db.rerankers()[0]) | changed
+    first = vars(db.rerankers.versions()[0]) | changed
     shelf = RerankerShelf(db.uri)
     made = shelf.add(RerankerVersion(**first))
     shelf.promote(made)
@@ -242,11 +242,11 @@ def test_a_reranker_that_cannot_be_used_is_a_store_error(
     with pytest.raises(StoreError, match=rf"reranker {made.version} is promoted .*{reason}.*firstsight rerank drop"):
         own.search("mug")
     assert own.search("mug", rerank=False)
-    own.drop_reranker()
+    own.rerankers.drop()
     assert own.search("mug")
     if "fingerprint" in changed:
         with pytest.raises(QueryError, match="another encoder"):
-            own.promote_reranker(made.version)
+            own.rerankers.promote(made.version)
 
 
 # ---- in the evaluation
@@ -254,8 +254,8 @@ def test_a_reranker_that_cannot_be_used_is_a_store_error(
 
 @pytest.mark.slow
 def test_the_evaluation_shows_rerankers_beside_their_modes(own: firstsight.Database, judged: Path) -> None:
-    own.fit_reranker(judgements=judged)
-    (task,), _ = own.evaluate(judged, modes=["vector", "words", "hybrid"])
+    own.rerankers.fit(judgements=judged)
+    (task,) = own.evaluation.search(judged, modes=["vector", "words", "hybrid"])
     figures = {report.mode: report.means["ndcg"] for report in task.modes}
     assert list(figures) == [
         "vector",
@@ -275,6 +275,6 @@ def test_an_evaluation_without_lightgbm_leaves_the_rerankers_out(
     shop: firstsight.Database, judged: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_lightgbm(monkeypatch)
-    (task,), _ = shop.evaluate(judged, modes=["hybrid"])
+    (task,) = shop.evaluation.search(judged, modes=["hybrid"])
     assert [report.mode for report in task.modes] == ["hybrid"]
     assert any("reranker 1 is skipped" in note for note in task.notes)

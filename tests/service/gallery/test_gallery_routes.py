@@ -17,6 +17,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 import firstsight
+from firstsight.database import open_tables
 from firstsight.service.api_keys import KeyFile
 from firstsight.service.gallery import gallery_data
 from firstsight.service.gallery.gallery_data import AnswerCache, failures
@@ -79,7 +80,7 @@ def test_no_other_file_is_served_as_static(client: TestClient, path: str) -> Non
 def moderated(sample_db: Path, tmp_path: Path) -> Path:
     """A copy of the sample database in which sneakers-red is blocked and violin in review."""
     db = Path(shutil.copytree(sample_db, tmp_path / "db"))
-    store = firstsight.open(db).store
+    store = open_tables(firstsight.open(db))
     scores = {"safety_scores": '{"weapons": 0.9, "alcohol": 0.2}', "safety_policy_version": "1", "safety_min_age": None}
     with store.writing():
         store.write_safety(
@@ -146,7 +147,7 @@ def test_the_map_is_coloured_by_columns_decision_and_policy(moderated: Path, ser
 
 
 def test_an_answer_over_all_items_is_made_once_until_they_change_and_a_minute_has_passed(moderated: Path) -> None:
-    store, made = firstsight.open(moderated).store, [0]
+    store, made = open_tables(firstsight.open(moderated)), [0]
 
     def reading() -> AbstractContextManager[Store]:
         return nullcontext(store)
@@ -190,7 +191,7 @@ def test_what_is_in_review_is_told_and_what_is_blocked_to_moderators_alone(moder
 
 
 def test_who_waits_for_a_map_holds_no_database_that_a_search_needs(moderated: Path) -> None:
-    store, held, began, go_on = firstsight.open(moderated).store, [0], threading.Event(), threading.Event()
+    store, held, began, go_on = open_tables(firstsight.open(moderated)), [0], threading.Event(), threading.Event()
     answers = AnswerCache()
 
     @contextmanager

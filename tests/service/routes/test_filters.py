@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from firstsight.encoders.base import Encoder
 from firstsight.service.api_keys import KeyFile
 from firstsight.service.service_settings import ServiceSettings
+from firstsight.storage.store import Store
 from tests.service.conftest import serving
 
 SCORED = {"safety_scores": '{"weapons": 0.4}', "safety_policy_version": "1", "safety_min_age": None}
@@ -78,9 +79,8 @@ def test_a_filter_over_the_catalogues_columns_is_answered(client: TestClient, wh
 @pytest.fixture
 def moderated(own_db: Path, starter: Encoder) -> Iterator[tuple[TestClient, dict[str, str], dict[str, str]]]:
     """A service over items of which one waits for review; with the headers of who reads and of who moderates."""
-    import firstsight
 
-    store = firstsight.open(own_db).store
+    store = Store.open(str(own_db))
     with store.writing():
         store.write_safety({"sneakers-red": {"safety_decision": "review", **SCORED}})
     keys = KeyFile(own_db / ".keys.json")

@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 import firstsight
+from firstsight.database import open_tables
 from firstsight.encoders.base import Encoder
 from firstsight.service.service_settings import ServiceSettings
 from firstsight.storage.locks import writer_lock
@@ -137,7 +138,7 @@ def test_a_medium_that_cannot_be_fetched_is_told_and_kept_for_another_try(
     row = {"item_id": "far", "title": "Far away", "images": ["http://127.0.0.1:9/a.jpg"]}
     told = writable_client.post("/items", json={"items": [row]}).json()
     assert [(one["item_id"], one["reason"]) for one in told["failures"]] == [("far", "forbidden")]
-    reports = firstsight.open(own_db).retry()
+    reports = firstsight.open(own_db).indexing.retry()
     assert reports[0].counts.failed_media == 1
 
 
@@ -199,7 +200,7 @@ def test_a_removal_that_died_is_settled_by_the_next_writer(own_db: Path, monkeyp
     def die(item_ids: object) -> None:
         raise KeyboardInterrupt
 
-    store = database.store
+    store = open_tables(database)
     monkeypatch.setattr(store, "delete_items", die)
     with pytest.raises(KeyboardInterrupt):
         database.remove(["guitar-acoustic"])

@@ -1,0 +1,240 @@
+"""Measures and maps of a database, in the Python API."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from firstsight.api.connection import Connection
+
+if TYPE_CHECKING:
+    from firstsight.api.searching import Searching
+    from firstsight.recommend.evaluation.link_evaluation import LinkEvaluation
+    from firstsight.recommend.evaluation.recommender_evaluation import ProtocolReport
+    from firstsight.retrieval.evaluation.search_evaluation import Task
+    from firstsight.retrieval.pages.space_map import Method, SpaceMap
+    from firstsight.storage.store import Store
+
+
+class Evaluation:
+    """Measures of search and recommendation on judgements, events and links, and a map of the items."""
+
+    def __init__(self, connection: Connection, searching: Searching) -> None:
+        self._connection = connection
+        self._searching = searching
+
+    def search(
+        self,
+        judgements: str | os.PathLike[str] | None = None,
+        *,
+        k: int = 10,
+        modes: Sequence[str] = ("vector",),
+        queries: int = 200,
+        seed: int = 0,
+        group_by: Sequence[str] | None = None,
+    ) -> list[Task]:
+        """Measure the quality of search, with judgements or with queries generated from the catalogue.
+
+        Args:
+            judgements: a file of graded items, see `firstsight.retrieval.evaluation.judgements.read_judgements`.
+            k: depth of the measures, 1 to 1,000.
+            modes: "vector", "words", "hybrid", each without a reranker. A mode is also measured with its promoted
+                reranker, and with a newer one that was fitted to it.
+            queries: maximum number of generated queries of each task; without judgements.
+            seed: random seed of generated queries.
+            group_by: columns whose values become generated queries for groups of items; colour and category by default.
+
+        Returns:
+            The tasks with their figures.
+
+        Raises:
+            QueryError: the judgements cannot be used, or the catalogue gives no queries.
+            MissingDatabaseError: there is no database.
+            OptionalDependencyError: the extra `evaluate` is not installed.
+        """
+        from firstsight.retrieval.evaluation.catalogue_queries import build_catalogue_tasks
+        from firstsight.retrieval.evaluation.judgements import read_judgements
+        from firstsight.retrieval.evaluation.search_evaluation import evaluate
+        from firstsight.retrieval.reranker_store import versions_to_evaluate
+
+        judged = None if judgements is None else read_judgements(os.fspath(judgements))
+        store = self._connection.open()
+        rerankers = versions_to_evaluate(self._connection.shelf, modes)
+        if judged is None:
+            return build_catalogue_tasks(
+                *(self._searching, store),
+                k=k,
+                modes=modes,
+                rerankers=rerankers,
+                queries=queries,
+                seed=seed,
+                group_by=group_by,
+            )
+        known = partial(_stored_ids, store)
+        return [evaluate(self._searching, judged, k=k, modes=modes, rerankers=rerankers, known=known)]
+
+    def write_search_page(self, path: str | os.PathLike[str], tasks: Sequence[Task]) -> None:
+        """Write the tasks of `search` as an HTML page with the worst queries and their pictures.
+
+        Args:
+            path: of the page; an existing file is replaced.
+            tasks: the tasks.
+
+        Raises:
+            MissingDatabaseError: there is no database.
+            OSError: the page cannot be written.
+        """
+        from firstsight.retrieval.pages.search_evaluation_page import write_search_evaluation
+
+        write_search_evaluation(Path(path), tasks, self._connection.open(), policy=self._connection.policy)
+
+    def recommend(
+        self,
+        *,
+        protocols: Sequence[str] = ("item-cold", "user-cold", "time"),
+        models: Sequence[str] = (),
+        k: int = 20,
+        seeds: int = 3,
+        share: float = 0.2,
+        first: Sequence[int] = (1, 5, 10),
+        on_progress: Callable[[str], None] = lambda line: None,
+    ) -> list[ProtocolReport]:
+        """Compare recommenders on the database's events, fitted to the training events of each protocol.
+
+        Args:
+            protocols: "item-cold", "user-cold", "time"; see `firstsight.recommend.evaluation.protocols`.
+            models: names from `firstsight.recommend.model_factories`; all by default.
+            k: depth of the measures.
+            seeds: number of random draws of held-out items and users; figures are means over the draws.
+            share: share of held-out items, users or events, between 0 and 1.
+            first: numbers of known events of a new user; one report for each number.
+            on_progress: called with one line before each step.
+
+        Raises:
+            QueryError: there are no events, or too few; a name is unknown; or a number is out of range.
+            MissingDatabaseError: there is no database.
+            OptionalDependencyError: implicit is not installed, and one of the models needs it.
+        """
+        from firstsight.recommend.evaluation.recommender_evaluation import evaluate_recommenders
+        from firstsight.recommend.events.event_log import Events
+        from firstsight.recommend.items import ItemSpace
+        from firstsight.recommend.model_factories import select_model_factories
+
+        store = self._connection.open()
+        space = ItemSpace.load(store)
+        recommenders = select_model_factories(store, space, models)
+        return evaluate_recommenders(
+            Events(store).interactions(space),
+            recommenders,
+            protocols=protocols,
+            k=k,
+            seeds=seeds,
+            share=share,
+            first=first,
+            on_progress=on_progress,
+        )
+
+    def write_recommend_page(self, path: str | os.PathLike[str], reports: Sequence[ProtocolReport]) -> None:
+        """Write the reports of `recommend` as an HTML page.
+
+        Args:
+            path: of the page; an existing file is replaced.
+            reports: the reports.
+
+        Raises:
+            OSError: the page cannot be written.
+        """
+        from firstsight.recommend.evaluation.recommender_page import write_recommender_page
+
+        write_recommender_page(Path(path), reports, self._connection.uri)
+
+    def links(self, file: str | os.PathLike[str], *, column: str | None = None, k: int = 10) -> LinkEvaluation:
+        """Measure how many of the items that people have linked are among the nearest items, for each kind of link.
+
+        Args:
+            file: a file of links, see `firstsight.recommend.evaluation.item_links.read_links`.
+            column: catalogue column with the linked values; None for item ids.
+            k: depth of the measures.
+
+        Returns:
+            A report for each kind of link, and the number of links that were left out.
+
+        Raises:
+            CatalogError: the file cannot be used.
+            QueryError: there is no such column, or k is below 1.
+            MissingDatabaseError: there is no database.
+        """
+        from firstsight.recommend.evaluation.item_links import read_links
+        from firstsight.recommend.evaluation.link_evaluation import LinkEvaluation, evaluate_links
+        from firstsight.recommend.items import ItemSpace
+
+        store = self._connection.open()
+        space = ItemSpace.load(store)
+        links = read_links(os.fspath(file), store, space, column=column)
+        return LinkEvaluation(tuple(evaluate_links(space, links, k=k)), links.rows, links.unknown)
+
+    def space_map(
+        self,
+        *,
+        color_by: str | None = None,
+        sample: int = 10_000,
+        method: Method = "tsne",
+        seed: int = 0,
+        on_progress: Callable[[str], None] = lambda step: None,
+    ) -> SpaceMap:
+        """Place the items on a plane by their vectors, similar items close together.
+
+        Args:
+            color_by: column of the initial colouring; None: guess it.
+            sample: maximum number of points, 1 to 50,000. The sample depends on `seed` and the item ids.
+            method: "pca": fast and coarse; "tsne" (van der Maaten and Hinton 2008), after PCA to 50 dimensions; "umap"
+                (McInnes et al. 2018), which needs umap-learn.
+            seed: random seed of the sample and the projection.
+            on_progress: called with a description of each step.
+
+        Raises:
+            QueryError: no item has a vector, the column does not exist, the sample is out of range, or the method is
+                unknown.
+            MissingDatabaseError: there is no database.
+            OptionalDependencyError: the method is "umap" and umap-learn is not installed.
+        """
+        from firstsight.retrieval.pages.space_map import space_map
+
+        return space_map(
+            self._connection.open(),
+            color_by=color_by,
+            sample=sample,
+            method=method,
+            seed=seed,
+            on_progress=on_progress,
+        )
+
+    def write_space_map(
+        self, path: str | os.PathLike[str], space_map: SpaceMap, *, max_picture_bytes: int = 16 * 2**20
+    ) -> int:
+        """Write a map as an HTML page with pictures on hover, which needs no server.
+
+        Args:
+            path: of the page; an existing file is replaced.
+            space_map: a map of this database.
+            max_picture_bytes: maximum size of all pictures on the page; 0 for no pictures.
+
+        Returns:
+            The number of points with a picture.
+
+        Raises:
+            OSError: the page cannot be written.
+        """
+        from firstsight.retrieval.pages.space_map_page import write_space_map
+
+        connection = self._connection
+        return write_space_map(
+            Path(path), space_map, connection.uri, policy=connection.policy, max_picture_bytes=max_picture_bytes
+        )
+
+
+def _stored_ids(store: Store, item_ids: Sequence[str]) -> set[str]:
+    return set(store.item_rows(item_ids))

@@ -1,0 +1,33 @@
+"""Options of the calls that write items."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TypedDict
+
+from firstsight.indexer.catalog_report import CatalogPreview
+from firstsight.indexer.columns.catalog_options import CatalogOptions
+from firstsight.indexer.index_report import Counts
+from firstsight.indexer.index_settings import IndexSettings
+
+
+class RunOptions(TypedDict, total=False):
+    """Options of `firstsight.Database.index`, `add` and `retry`; see `index` for their meaning."""
+
+    root: str | os.PathLike[str] | None
+    options: CatalogOptions | None
+    settings: IndexSettings | None
+    wait_s: float
+    on_progress: Callable[[Counts], None]
+    on_warning: Callable[[str], None]
+    should_stop: Callable[[], bool]
+
+
+class IndexOptions(RunOptions, total=False):
+    """Options of `firstsight.Database.index` alone, and those of every run."""
+
+    prune: bool
+    language: str | None
+    warn_duplicates: bool
+    on_catalog: Callable[[CatalogPreview], None] | None
