@@ -12,7 +12,7 @@ PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $
 TESTERS ?= 3
 PYTEST_OPTIONS ?=
 
-.PHONY: demo test test-fast test-newest lint format wheel wheels constraints clean
+.PHONY: demo test test-fast test-newest coverage lint format docs reference wheel wheels constraints clean
 
 # constraints.txt has the exact version of every package; `pip install .` takes the ranges of pyproject.toml.
 $(STAMP): pyproject.toml constraints.txt
@@ -49,6 +49,16 @@ test-newest:
 	$(BIN)/python -m pip list --disable-pip-version-check
 	$(BIN)/python -m pytest -n $(TESTERS) --dist worksteal -rfEs $(PYTEST_OPTIONS)
 
+# The suite with a count of the lines and branches that it runs, also in the processes that tests start.
+# COVERAGE_TESTS=tests/storage measures a part.
+COVERAGE_TESTS ?= tests
+coverage: $(STAMP)
+	$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest $(COVERAGE_TESTS) -n $(TESTERS) --dist worksteal -rfEs $(PYTEST_OPTIONS); \
+		failed=$$?; \
+		$(BIN)/coverage combine --quiet && $(BIN)/coverage html --quiet && $(BIN)/coverage report && \
+		echo "The lines are on this page: file://$(CURDIR)/build/coverage/html/index.html" && exit $$failed
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -59,16 +69,27 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The documentation site, in build/site; it can be read from disk.
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "The site is on this page; open it in a browser: file://$(CURDIR)/build/site/index.html"
+
+# Write docs/reference/cli.md again, after a change of a command, an option or a help text.
+reference: $(STAMP)
+	$(BIN)/python -m scripts.write_cli_reference
+
 wheel: $(STAMP)
 	$(BIN)/python -m build --wheel
 
 # Ask the package index whether every package has a wheel for each Python: nobody needs a compiler.
+# PyAV has wheels for macOS 14 and newer.
 wheels: $(STAMP)
-	@for python in 3.11 3.12 3.13 3.14; do \
-		echo "wheels for Python $$python"; \
-		$(BIN)/uv pip compile --quiet --only-binary :all: --extra all --extra dev --constraints constraints.txt --no-header --no-annotate \
-			--python-version $$python --python-platform x86_64-unknown-linux-gnu pyproject.toml >/dev/null || exit 1; \
-	done
+	@for platform in x86_64-unknown-linux-gnu aarch64-apple-darwin; do for python in 3.11 3.12 3.13 3.14; do \
+		echo "wheels for Python $$python, $$platform"; \
+		MACOSX_DEPLOYMENT_TARGET=14.0 $(BIN)/uv pip compile --quiet --only-binary :all: --extra all --extra dev \
+			--constraints constraints.txt --no-header --no-annotate \
+			--python-version $$python --python-platform $$platform pyproject.toml >/dev/null || exit 1; \
+	done; done
 
 # Write constraints.txt again, with the newest versions that the ranges of pyproject.toml allow.
 constraints: $(STAMP)

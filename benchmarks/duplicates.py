@@ -13,6 +13,7 @@ import argparse
 import csv
 import random
 import resource
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -46,7 +47,7 @@ def curve(sizes: Sequence[int]) -> None:
         right = sum(originals.get(p.item_id) == p.other_id or originals.get(p.other_id) == p.item_id for p in pairs)
         of = [(originals.get(p.item_id, p.item_id), originals.get(p.other_id, p.other_id)) for p in pairs]
         wrong = sum(first != second for first, second in of)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
         print(
             f"{items:>8,} | {seconds:6.1f} | {right / len(originals):.4f} | {wrong} | {peak:.2f}",
             flush=True,

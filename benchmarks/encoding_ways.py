@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks import random_models
+from firstsight.encoders.encoder_options import usable_cpus
 
 Rows: TypeAlias = NDArray[np.float32]
 
@@ -287,7 +287,7 @@ class OpenVinoProducts(Way):
             self._compiled[precision] = [
                 self._compile(precision, m, sizes, streams)
                 for m, sizes in ((1600, [768, 3072] * 2 + [768]), (2048, [2048] * 3))
-                for streams in (1, len(os.sched_getaffinity(0)))
+                for streams in (1, usable_cpus())
             ]
         rates = []
         for _, requests, operations in self._compiled[precision]:
@@ -316,7 +316,7 @@ class OpenVinoProducts(Way):
                 peak = np.abs(weights).max()
                 constant = ops.fake_quantize(constant, -peak, peak, -peak, peak, 255)
             node = ops.matmul(node, constant, False, False)
-        settings: dict[str, Any] = {"NUM_STREAMS": streams, "INFERENCE_NUM_THREADS": len(os.sched_getaffinity(0))}
+        settings: dict[str, Any] = {"NUM_STREAMS": streams, "INFERENCE_NUM_THREADS": usable_cpus()}
         settings["INFERENCE_PRECISION_HINT"] = "bf16" if precision == "bf16" else "f32"
         compiled = ov.Core().compile_model(ov.Model([node], [given]), "CPU", settings)
         requests = [compiled.create_infer_request() for _ in range(streams)]

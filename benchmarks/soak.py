@@ -25,21 +25,22 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil  # type: ignore[import-untyped]
 
 import firstsight
 from benchmarks.pipeline import goal
+from firstsight import Query
 from firstsight.encoders.base import EncoderSpec, ImageInput, Vectors, unit
-from firstsight.retrieval.query_settings import QuerySettings
 from firstsight.service.protocol.malloc_arenas import limit_arenas
 from firstsight.storage import sessions
 
 DIM = 384
 WORDS = [f"word{n}" for n in range(20_000)]
 ODDS = [1 / (n + 1) for n in range(len(WORDS))]  # Zipf's law, as in natural language
-SEARCHES: list[QuerySettings] = [{"mode": "hybrid"}, {"mode": "words"}, {"mode": "vector"}, {"where": "price > 50"}]
+SEARCHES: list[dict[str, Any]] = [{"mode": "hybrid"}, {"mode": "words"}, {"mode": "vector"}, {"where": "price > 50"}]
 
 
 class SyntheticEncoder:
@@ -97,7 +98,7 @@ def soak(path: Path, writes: int, every: int) -> Iterator[dict[str, float]]:
         for kind, search in (("first", SEARCHES[n % len(SEARCHES)]), ("warm", SEARCHES[0])):
             text = " ".join(rng.choices(WORDS, ODDS, k=2))
             began = time.perf_counter()
-            answer = reader.search(text, k=10, **search)
+            answer = reader.search(Query(text, k=10, **search))
             spent[kind].append(time.perf_counter() - began)
         if n % 5 == 0:
             if token is not None:

@@ -21,6 +21,7 @@ COMMANDS = {
         "status": ("catalogue.inspect:status_app", "Show the contents of a database and its runs."),
         "get": ("catalogue.inspect:get_app", "Show one item with its views."),
         "failures": ("catalogue.inspect:failures_app", "List media that could not be used."),
+        "export": ("catalogue.export:app", "Write items and vectors to Parquet, .npz or JSON lines."),
         "duplicates": ("catalogue.duplicates:app", "List groups of near-duplicate items."),
         "watch": ("catalogue.watch:app", "Index the latest frames of a live stream."),
         "remove": ("catalogue.remove:app", "Remove items."),

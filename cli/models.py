@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -63,7 +62,7 @@ def list_(
 
     entries = list_models(text, everything=everything)
     if output.as_json:
-        print_json_lines(asdict(entry) for entry in entries)
+        print_json_lines(entry.to_dict() for entry in entries)
         return
     output.print_table(
         ["--encoder", "dim", "picture", "weights", "on disk", "note"],
@@ -82,7 +81,7 @@ def download(*, name: Name, json: options.Json = False, trust_remote_code: optio
     if done.note:
         print_message(done.note)
     if wants_json(json):
-        print_json_lines([asdict(done)])
+        print_json_lines([done.to_dict()])
     elif not done.note:
         print_table(
             ["model", done.name],
@@ -115,7 +114,7 @@ def check(
     settings = EncoderOptions(runtime, device, threads, trust_remote_code)
     result = run_check(name, settings, folder=pictures, on_progress=print_message)
     if wants_json(json):
-        print_json_lines([asdict(result)])
+        print_json_lines([result.to_dict()])
     else:
         print_table(["model", result.name], _figures(result))
     if result.unreadable:
@@ -142,7 +141,7 @@ def calibrate(
     settings = EncoderOptions(threads=threads, trust_remote_code=trust_remote_code)
     result = quantise(name, pictures_under(folder), settings, print_message)
     if wants_json(json):
-        print_json_lines([{"name": name} | asdict(result)])
+        print_json_lines([{"name": name} | result.to_dict()])
     else:
         print_table(
             ["model", name],

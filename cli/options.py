@@ -46,6 +46,18 @@ Kinds = Annotated[
     list[str] | None,
     panels.filters("--kind", metavar="KIND", help="Only items of this kind: product, video or live (repeatable)."),
 ]
+Where = Annotated[
+    str | None,
+    panels.filters(
+        "--where",
+        metavar="SQL",
+        help="Condition over columns, e.g. \"price < 50 AND category = 'shoes'\". Put a column name with spaces in "
+        "`backticks`.",
+    ),
+]
+IncludeBlocked = Annotated[
+    bool, panels.filters("--include-blocked", help="Include items that a safety decision blocks.")
+]
 
 Collapse = Annotated[
     str | None,
@@ -195,6 +207,20 @@ class TableFlags:
         self.print_table([*first, *headings], [[name, *row] for name, _, rows in tables for row in rows])
 
 
+def split_columns(texts: Iterable[str]) -> list[str]:
+    """Read the names of --columns.
+
+    Raises:
+        typer.BadParameter: a quote is not closed.
+    """
+    from firstsight.storage.quoted_names import split_names
+
+    try:
+        return split_names(texts)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--columns") from None
+
+
 @dataclass(frozen=True)
 class ItemTableFlags(TableFlags):
     """How to print a table of items."""
@@ -218,12 +244,7 @@ class ItemTableFlags(TableFlags):
     @property
     def names(self) -> list[str]:
         """Names of the columns to print; empty for the table's own."""
-        from firstsight.storage.quoted_names import split_names
-
-        try:
-            return split_names(self.columns or ())
-        except ValueError as error:
-            raise typer.BadParameter(str(error), param_hint="--columns") from None
+        return split_columns(self.columns or ())
 
     def choose(self, names: Iterable[str]) -> list[str]:
         """The columns to print, of these names; all without --columns.

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from firstsight.cli.output import print_message, replace_control_characters
 
 if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+
     from firstsight.indexer.index_report import Counts
 
 LINE_EVERY_S = 10.0
@@ -86,3 +88,43 @@ class _Bar:
 
     def close(self) -> None:
         self._rich.stop()
+
+
+class RowProgress:
+    """Show the number of written rows: a bar on a terminal, else a line every ten seconds. A context manager.
+
+    Args:
+        verb: what happens to the rows, such as "exporting".
+        quiet: show nothing.
+    """
+
+    def __init__(self, verb: str, quiet: bool) -> None:
+        self._verb = verb
+        self._quiet = quiet
+        self._last_line = time.monotonic()
+        self._bar: RichProgress | None = None
+
+    def __enter__(self) -> RowProgress:
+        if not self._quiet and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (TextColumn(self._verb), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._task = self._bar.add_task("", total=None)
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def show(self, rows: int, total: int | None) -> None:
+        """Update the display; `total` is None if it is unknown."""
+        if self._bar:
+            self._bar.update(self._task, completed=rows, total=total)
+        elif not self._quiet and time.monotonic() - self._last_line > LINE_EVERY_S:
+            self._last_line = time.monotonic()
+            print_message(f"{self._verb}: {rows:,}" + ("" if total is None else f" of {total:,}") + " rows")

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from firstsight.duplicates.item_pairs import DuplicatePair, DuplicateSettings, find_duplicates
+from firstsight.records import Record
 from firstsight.storage.store import Store
 
 
 @dataclass(frozen=True)
-class DuplicateGroup:
+class DuplicateGroup(Record):
     """An item and its near-duplicates. The evidence compares each of them with that item."""
 
     item_id: str

@@ -12,7 +12,7 @@ the rarest picture of its item.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
 import numpy as np
@@ -22,13 +22,14 @@ from firstsight.duplicates.video_alignment import MIN_SHARE, Alignment, Frames, 
 from firstsight.duplicates.view_pairs import PictureViews, ViewPairs, find_view_pairs
 from firstsight.errors import QueryError
 from firstsight.media.fingerprints import MAX_DISTANCE
+from firstsight.records import Record
 from firstsight.storage.store import Store
 
 _FREQUENCY_TOLERANCE = 4.0
 
 
 @dataclass(frozen=True)
-class DuplicateSettings:
+class DuplicateSettings(Record):
     """Thresholds for two pictures to count as the same.
 
     Either `max_distance` and `min_cosine` must both hold, or `near_distance` and `near_cosine`.
@@ -62,7 +63,7 @@ class DuplicateOptions(TypedDict, total=False):
 
 
 @dataclass(frozen=True)
-class DuplicateEvidence:
+class DuplicateEvidence(Record):
     """The reason why two items are near-duplicates: their two most similar views, and the shared part.
 
     `view_id` and `time_s` belong to the item that holds this evidence; the fields named `other_…` belong to the item
@@ -86,18 +87,22 @@ class DuplicateEvidence:
         """The evidence as plain values for JSON. Fields without a value are left out."""
         return {
             name: round(value, 4) if isinstance(value, float) else value
-            for name, value in asdict(self).items()
+            for name, value in super().to_dict().items()
             if value is not None
         }
 
 
 @dataclass(frozen=True)
-class DuplicatePair:
+class DuplicatePair(Record):
     """Two near-duplicate items, with the evidence from the side of `item_id`."""
 
     item_id: str
     other_id: str
     evidence: DuplicateEvidence
+
+    def to_dict(self) -> dict[str, Any]:
+        """The pair as plain values for JSON, with the fields of its evidence."""
+        return {"item_id": self.item_id, "other_id": self.other_id, **self.evidence.to_dict()}
 
     def swapped(self) -> DuplicatePair:
         """The same pair, with the evidence from the side of the other item."""

@@ -32,80 +32,243 @@ from firstsight.errors import (
     SafetyError,
     StoreError,
 )
+from firstsight.public_names import MODULES
 
 if TYPE_CHECKING:
-    from firstsight.api.status import ColumnStatus, Status
+    from firstsight.api.cold_start import ColdStart
+    from firstsight.api.duplicates import Duplicates
+    from firstsight.api.evaluation import Evaluation
+    from firstsight.api.events import EventLog
+    from firstsight.api.index_options import IndexOptions, RunOptions
+    from firstsight.api.indexing import Indexing
+    from firstsight.api.items import Failure, Item, View
+    from firstsight.api.maintenance import Maintenance
+    from firstsight.api.recommend_options import RecommendOptions, SimilarOptions
+    from firstsight.api.rerankers import Rerankers
+    from firstsight.api.safety import Safety
+    from firstsight.api.safety_audit import AuditTrail
+    from firstsight.api.safety_hashes import HashLists, HashReport
+    from firstsight.api.safety_heads import SafetyHeads
+    from firstsight.api.semantic_ids import SemanticIds
+    from firstsight.api.status import ColumnStatus, RunRecord, Status
     from firstsight.database import Database
-    from firstsight.encoders.base import Encoder, EncoderSpec
+    from firstsight.duplicates.groups import DuplicateGroup
+    from firstsight.duplicates.item_pairs import DuplicateEvidence, DuplicateOptions, DuplicatePair, DuplicateSettings
+    from firstsight.encoders.base import Encoder
     from firstsight.encoders.encoder_options import EncoderOptions
     from firstsight.encoders.registry import load_encoder
+    from firstsight.heads.calibrated_fit import HeldOutUnits, TrainSettings
+    from firstsight.heads.calibration import HeadCalibration
+    from firstsight.heads.curves import PrecisionRecall, Reliability
+    from firstsight.heads.drift import Drift
+    from firstsight.heads.head_comparison import HeadComparison
+    from firstsight.heads.slices import SliceRate
+    from firstsight.heads.thresholds import Threshold
+    from firstsight.indexer.catalog_report import CatalogPreview
     from firstsight.indexer.columns.catalog_options import CatalogOptions
+    from firstsight.indexer.columns.column_plan import ColumnUse
+    from firstsight.indexer.columns.column_types import TypeChange
+    from firstsight.indexer.columns.unused_media import UnusedMedia
     from firstsight.indexer.index_report import Counts, IndexReport
     from firstsight.indexer.index_settings import IndexSettings
+    from firstsight.indexer.row_reader import CatalogItem
+    from firstsight.indexer.watch_settings import WatchCounts, WatchReport, WatchSettings
     from firstsight.media.policy import MediaPolicy
+    from firstsight.recommend.evaluation.link_evaluation import LinkEvaluation, LinkFigures, LinkReport
+    from firstsight.recommend.evaluation.measures import Difference
+    from firstsight.recommend.evaluation.recommender_evaluation import ModelFigures, ProtocolReport
+    from firstsight.recommend.events.event_columns import EventColumns
+    from firstsight.recommend.events.event_reports import AddedEvents, EventsPreview, EventsStatus
+    from firstsight.recommend.events.event_rows import Event
+    from firstsight.recommend.models.blend_scoring import BlendSettings
+    from firstsight.recommend.models.cold_start_model import ColdStartVersion
+    from firstsight.recommend.semantic_ids.semantic_id_export import SemanticId
+    from firstsight.recommend.semantic_ids.semantic_id_store import SemanticIdVersion
+    from firstsight.recommend.slates.slate_results import (
+        InterestedUser,
+        InterestedUsers,
+        Recommendation,
+        SimilarItem,
+        SimilarItems,
+        Slate,
+        UserInterest,
+    )
+    from firstsight.recommend.slates.slate_settings import SlateOptions, SlateSettings
+    from firstsight.records import Record, RecordList
+    from firstsight.retrieval.evaluation.judgements import JudgedQuery
+    from firstsight.retrieval.evaluation.search_evaluation import ModeComparison, ModeReport, QueryOutcome, SearchTask
+    from firstsight.retrieval.export.vector_matrix import VectorMatrix
     from firstsight.retrieval.moments import Moment
+    from firstsight.retrieval.pages.map_colouring import Colouring
+    from firstsight.retrieval.pages.space_map import MapPoint, SpaceMap
     from firstsight.retrieval.query import Query
+    from firstsight.retrieval.query_settings import QuerySettings
+    from firstsight.retrieval.reranker_store import RerankerVersion
     from firstsight.retrieval.results import SearchResult, SearchResults, ViewMatch
-    from firstsight.storage.upgrade import UpgradeReport
+    from firstsight.safety.audit.adoption import Adoption
+    from firstsight.safety.audit.audit_entries import LogProblem, Verification
+    from firstsight.safety.audit.human_decisions import DecisionLabel, HumanDecision
+    from firstsight.safety.hashes.hash_lists import KnownHash
+    from firstsight.safety.hashes.hash_matching import HashMatch
+    from firstsight.safety.policy.decisions import Evidence
+    from firstsight.safety.policy.policies import Policies, Policy
+    from firstsight.safety.policy.policy_heads import Head
+    from firstsight.safety.report.policy_report import LabelSuspect, PolicyReport, SafetyReport
+    from firstsight.safety.review.explanation import Explanation, PolicyScore
+    from firstsight.safety.review.history import EntryDescription
+    from firstsight.safety.review.replay import Replay
+    from firstsight.safety.review.review_queue import QueueEntry
+    from firstsight.safety.scoring.score_report import ScoreReport
+    from firstsight.safety.training.head_training import TrainedHead
+    from firstsight.safety.training.training_run import TrainReport
+    from firstsight.storage.indexes.upkeep import TableState, TableUpkeep, UpkeepReport
+    from firstsight.storage.indexes.vector_index import IndexTuning
+    from firstsight.storage.upgrade import UpgradeChange, UpgradeReport
+    from firstsight.vectors import EncoderSpec
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AddedEvents",
+    "Adoption",
     "AuditLogError",
+    "AuditTrail",
+    "BlendSettings",
     "CatalogError",
+    "CatalogItem",
     "CatalogOptions",
+    "CatalogPreview",
+    "ColdStart",
+    "ColdStartVersion",
+    "Colouring",
     "ColumnStatus",
+    "ColumnUse",
     "Counts",
     "Database",
     "DatabaseBusyError",
+    "DecisionLabel",
+    "Difference",
+    "Drift",
+    "DuplicateEvidence",
+    "DuplicateGroup",
+    "DuplicateOptions",
+    "DuplicatePair",
+    "DuplicateSettings",
+    "Duplicates",
     "Encoder",
     "EncoderError",
     "EncoderMismatchError",
     "EncoderOptions",
     "EncoderSpec",
+    "EntryDescription",
+    "Evaluation",
+    "Event",
+    "EventColumns",
+    "EventLog",
+    "EventsPreview",
+    "EventsStatus",
+    "Evidence",
+    "Explanation",
+    "Failure",
     "FirstsightError",
+    "HashLists",
+    "HashMatch",
+    "HashReport",
+    "Head",
+    "HeadCalibration",
+    "HeadComparison",
+    "HeldOutUnits",
+    "HumanDecision",
+    "IndexOptions",
     "IndexReport",
     "IndexSettings",
+    "IndexTuning",
+    "Indexing",
+    "InterestedUser",
+    "InterestedUsers",
+    "Item",
+    "JudgedQuery",
+    "KnownHash",
+    "LabelSuspect",
+    "LinkEvaluation",
+    "LinkFigures",
+    "LinkReport",
+    "LogProblem",
+    "Maintenance",
+    "MapPoint",
     "MediaError",
     "MediaPolicy",
     "MissingDatabaseError",
+    "ModeComparison",
+    "ModeReport",
+    "ModelFigures",
     "Moment",
     "OptionalDependencyError",
+    "Policies",
+    "Policy",
+    "PolicyReport",
+    "PolicyScore",
+    "PrecisionRecall",
+    "ProtocolReport",
     "Query",
     "QueryError",
+    "QueryOutcome",
+    "QuerySettings",
+    "QueueEntry",
+    "RecommendOptions",
+    "Recommendation",
+    "Record",
+    "RecordList",
+    "Reliability",
+    "Replay",
+    "RerankerVersion",
+    "Rerankers",
+    "RunOptions",
+    "RunRecord",
+    "Safety",
     "SafetyError",
+    "SafetyHeads",
+    "SafetyReport",
+    "ScoreReport",
     "SearchResult",
     "SearchResults",
+    "SearchTask",
+    "SemanticId",
+    "SemanticIdVersion",
+    "SemanticIds",
+    "SimilarItem",
+    "SimilarItems",
+    "SimilarOptions",
+    "Slate",
+    "SlateOptions",
+    "SlateSettings",
+    "SliceRate",
+    "SpaceMap",
     "Status",
     "StoreError",
+    "TableState",
+    "TableUpkeep",
+    "Threshold",
+    "TrainReport",
+    "TrainSettings",
+    "TrainedHead",
+    "TypeChange",
+    "UnusedMedia",
+    "UpgradeChange",
     "UpgradeReport",
+    "UpkeepReport",
+    "UserInterest",
+    "VectorMatrix",
+    "Verification",
+    "View",
     "ViewMatch",
+    "WatchCounts",
+    "WatchReport",
+    "WatchSettings",
     "__version__",
     "load_encoder",
     "open",
 ]
-
-# imported at first use: lancedb and pyarrow take a second, too long for `firstsight --help`
-_LAZY = {
-    "CatalogOptions": "firstsight.indexer.columns.catalog_options",
-    "ColumnStatus": "firstsight.api.status",
-    "Counts": "firstsight.indexer.index_report",
-    "Database": "firstsight.database",
-    "Encoder": "firstsight.encoders.base",
-    "EncoderOptions": "firstsight.encoders.encoder_options",
-    "EncoderSpec": "firstsight.encoders.base",
-    "IndexReport": "firstsight.indexer.index_report",
-    "IndexSettings": "firstsight.indexer.index_settings",
-    "MediaPolicy": "firstsight.media.policy",
-    "Moment": "firstsight.retrieval.moments",
-    "Query": "firstsight.retrieval.query",
-    "SearchResult": "firstsight.retrieval.results",
-    "SearchResults": "firstsight.retrieval.results",
-    "Status": "firstsight.api.status",
-    "UpgradeReport": "firstsight.storage.upgrade",
-    "ViewMatch": "firstsight.retrieval.results",
-    "load_encoder": "firstsight.encoders.registry",
-}
 
 
 def open(
@@ -132,11 +295,14 @@ def open(
     return Database(uri, encoder, encoder_options or EncoderOptions(), policy or MediaPolicy())
 
 
-def __getattr__(name: str) -> object:
-    if name not in _LAZY:
-        raise AttributeError(f"module 'firstsight' has no attribute {name!r}")
-    return getattr(importlib.import_module(_LAZY[name]), name)
+if not TYPE_CHECKING:  # for a type checker, a module with `__getattr__` has every name
+
+    def __getattr__(name: str) -> object:
+        if name not in MODULES:
+            raise AttributeError(f"module 'firstsight' has no attribute {name!r}")
+        return getattr(importlib.import_module(MODULES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return __all__
+    """Names to begin with: `help(firstsight)` would print each class in full."""
+    return ["__version__", "load_encoder", "open"]

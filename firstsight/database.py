@@ -12,6 +12,7 @@ from firstsight.api.connection import Connection
 from firstsight.api.duplicates import Duplicates
 from firstsight.api.evaluation import Evaluation
 from firstsight.api.events import EventLog
+from firstsight.api.export import Export, ExportOptions, VectorOptions
 from firstsight.api.index_options import IndexOptions, RunOptions
 from firstsight.api.indexing import Indexing
 from firstsight.api.items import Item, read_item
@@ -19,6 +20,7 @@ from firstsight.api.maintenance import Maintenance
 from firstsight.api.recommend_options import RecommendOptions, SimilarOptions
 from firstsight.api.recommendations import Recommender
 from firstsight.api.rerankers import Rerankers
+from firstsight.api.safety import Safety
 from firstsight.api.searching import OnError, Searching
 from firstsight.api.semantic_ids import SemanticIds
 from firstsight.api.status import Status, read_status
@@ -33,9 +35,14 @@ from firstsight.media.policy import MediaPolicy
 from firstsight.retrieval.query import Query
 from firstsight.retrieval.query_settings import QuerySettings
 from firstsight.retrieval.results import SearchResults
+from firstsight.vectors import VectorInput
 
 if TYPE_CHECKING:
-    from firstsight.recommend.slates.slate_results import SimilarItem, Slate
+    import pyarrow as pa
+
+    from firstsight.recommend.slates.slate_results import SimilarItems, Slate
+    from firstsight.retrieval.export.row_stream import ExportTable
+    from firstsight.retrieval.export.vector_matrix import VectorMatrix
     from firstsight.storage.store import Store
 
 
@@ -68,6 +75,7 @@ class Database:
         self._connection = connection = Connection(uri, encoder, encoder_options, policy)
         self._searching = Searching(connection)
         self._recommender = Recommender(connection)
+        self._export = Export(connection)
         self.indexing = Indexing(connection)
         self.events = EventLog(connection)
         self.cold_start = ColdStart(connection, self._recommender)
@@ -76,6 +84,7 @@ class Database:
         self.duplicates = Duplicates(connection)
         self.evaluation = Evaluation(connection, self._searching)
         self.maintenance = Maintenance(connection)
+        self.safety = Safety(connection)
 
     @property
     def uri(self) -> str:
@@ -98,6 +107,7 @@ class Database:
         image: ImageInput | None = None,
         video: str | os.PathLike[str] | None = None,
         item: str | None = None,
+        vector: VectorInput | None = None,
         **settings: Unpack[QuerySettings],
     ) -> SearchResults: ...
 
@@ -108,14 +118,15 @@ class Database:
         image: ImageInput | None = None,
         video: str | os.PathLike[str] | None = None,
         item: str | None = None,
+        vector: VectorInput | None = None,
         **settings: Unpack[QuerySettings],
     ) -> SearchResults:
-        """Search by a text, a picture, a video, the id of an item, or a mix; `settings` are the fields of `Query`.
+        """Search by a text, a picture, a video, an item id, a vector, or a mix; `settings` are the fields of `Query`.
 
         Results come best first, each item once. QueryError: the query is empty, a value is out of range, the item is
         unknown, or the filter is wrong. MediaError: the picture or video cannot be used.
         """
-        return self._searching.search(text, image=image, video=video, item=item, **settings)
+        return self._searching.search(text, image=image, video=video, item=item, vector=vector, **settings)
 
     @overload
     def search_many(
@@ -138,7 +149,7 @@ class Database:
             return self._searching.search_many(queries, reranker=reranker, on_error=on_error)
         return self._searching.search_many(queries, reranker=reranker, on_error=on_error)
 
-    def similar(self, item: str, **options: Unpack[SimilarOptions]) -> list[SimilarItem]:
+    def similar(self, item: str, **options: Unpack[SimilarOptions]) -> SimilarItems:
         """Find the items nearest to an item by content; items without clicks get equal results.
 
         QueryError: the item is unknown or has no vector, or an option is out of range.
@@ -180,6 +191,28 @@ class Database:
     def get(self, item_id: str) -> Item:
         """Read an item with its vectors and views; QueryError: there is no such item."""
         return read_item(self._connection.open(), item_id)
+
+    def to_arrow(
+        self,
+        columns: Sequence[str] | None = None,
+        where: str | None = None,
+        vectors: bool = True,
+        of: ExportTable = "items",
+        **options: Unpack[ExportOptions],
+    ) -> pa.RecordBatchReader:
+        """Stream items, or views with of="views", as Arrow batches in constant memory; see firstsight.api.export.
+
+        QueryError: a column is unknown, or the filter is wrong.
+        """
+        check_keywords("to_arrow", options, ExportOptions)
+        return self._export.to_arrow(columns, where, vectors, of, **options)
+
+    def vectors(
+        self, where: str | None = None, of: ExportTable = "items", **options: Unpack[VectorOptions]
+    ) -> VectorMatrix:
+        """Read ids and vectors, sorted by id: `ids, matrix = db.vectors()`; QueryError: the filter is wrong."""
+        check_keywords("vectors", options, VectorOptions)
+        return self._export.vectors(where, of, **options)
 
     def count(self) -> int:
         """Count the items."""

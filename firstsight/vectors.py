@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from firstsight.records import Record
 
 Vectors: TypeAlias = NDArray[np.float32]
 """(n, dim) float32; every row has unit length."""
@@ -15,6 +18,8 @@ Vectors: TypeAlias = NDArray[np.float32]
 Vector: TypeAlias = NDArray[np.float32]
 """(dim,) float32 of unit length."""
 
+VectorInput: TypeAlias = Sequence[float] | NDArray[np.floating[Any] | np.integer[Any]]
+"""A vector of a user, of any length above 0: a list or an array of dim finite numbers."""
 
 DECODE_FACTOR = 3
 """Pictures may be shrunk during decoding to this multiple of the resized size, but not below.
@@ -31,7 +36,7 @@ def unit(vectors: NDArray[Any]) -> NDArray[np.float32]:
 
 
 @dataclass(frozen=True)
-class EncoderSpec:
+class EncoderSpec(Record):
     """Specification of an encoder, without its runtime."""
 
     name: str  # the name that loads it: "starter", "open_clip:ViT-B-32/laion2b_s34b_b79k"

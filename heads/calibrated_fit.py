@@ -20,6 +20,7 @@ from firstsight.heads.array_types import Floats, Indices, Labels
 from firstsight.heads.calibration import HeadCalibration, calibrate
 from firstsight.heads.fitting import Fit, TrainingSet, choose_held_out, cross_validated_logits, fit_best, make_folds
 from firstsight.heads.thresholds import Threshold, choose_threshold
+from firstsight.records import Record
 
 HELD_OUT_POSITIVES = 40
 """Minimum number of groups of each class to hold out two fifths of the groups."""
@@ -46,7 +47,7 @@ class TrainSettings:
 
 
 @dataclass(frozen=True)
-class HeldOutUnits:
+class HeldOutUnits(Record):
     """Units that the head did not see, with their scores; figures, cuts and reports come from them."""
 
     places: Indices  # (n,) places in the training set

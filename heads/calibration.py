@@ -8,7 +8,7 @@ moved to the real prevalence (Elkan, 2001; King and Zeng, 2001).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +17,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from firstsight.heads.array_types import Floats, Labels
+from firstsight.records import Record
 
 Method = Literal["none", "platt", "isotonic"]
 
@@ -28,7 +29,7 @@ _EDGE = 1e-6  # minimum distance of isotonic probabilities from 0 and 1
 
 
 @dataclass(frozen=True)
-class HeadCalibration:
+class HeadCalibration(Record):
     """Increasing map from logits to probabilities; the default is the plain sigmoid."""
 
     method: Method = "none"
@@ -46,13 +47,9 @@ class HeadCalibration:
             odds = self.slope * np.asarray(logits, dtype=np.float64) + self.shift
         return np.asarray(expit(odds + self.prior_shift), dtype=np.float64)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return asdict(self)
-
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> HeadCalibration:
-        """Read a calibration from the values of `as_dict`."""
+        """Read a calibration from the values of `to_dict`."""
         values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in plain.items()}
         return cls(**values)
 
@@ -79,7 +76,7 @@ def calibrate(logits: Floats, labels: Labels, *, prevalence: float | None = None
 
 
 def _with_prior(fitted: HeadCalibration, shift: float) -> HeadCalibration:
-    return HeadCalibration(**(asdict(fitted) | {"prior_shift": shift}))
+    return replace(fitted, prior_shift=shift)
 
 
 def _platt(logits: Floats, labels: Labels) -> HeadCalibration:

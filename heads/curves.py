@@ -10,10 +10,11 @@ from numpy.typing import ArrayLike
 from firstsight.errors import SafetyError
 from firstsight.heads.array_types import Floats, Indices
 from firstsight.heads.intervals import check_sample, clopper_pearson
+from firstsight.records import Record
 
 
 @dataclass(frozen=True)
-class PrecisionRecall:
+class PrecisionRecall(Record):
     """Precision and recall: one point for each distinct score, from the highest cut to the lowest."""
 
     cuts: Floats
@@ -24,7 +25,7 @@ class PrecisionRecall:
 
 
 @dataclass(frozen=True)
-class Reliability:
+class Reliability(Record):
     """Reliability diagram: predicted and observed shares in bins of equal mass, by rising score."""
 
     score: Floats  # mean score of the bin

@@ -12,6 +12,7 @@ from scipy.stats import chi2
 
 from firstsight.errors import SafetyError
 from firstsight.heads.array_types import Floats
+from firstsight.records import Record
 
 MODERATE, LARGE = 0.1, 0.25
 """Bounds of the stability index, by the convention of credit scoring."""
@@ -23,7 +24,7 @@ RISK = 0.01
 
 
 @dataclass(frozen=True)
-class Drift:
+class Drift(Record):
     """Distance between current scores and reference scores."""
 
     psi: float  # population stability index, 0 or more

@@ -11,20 +11,20 @@ whole groups (the views of an item, near-duplicates), because their rows depend 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.errors import SafetyError
 from firstsight.heads.array_types import Floats, Labels
+from firstsight.records import Record
 
 MIN_POSITIVES = 10
 """Minimum number of groups with a positive for a promotion."""
 
 
 @dataclass(frozen=True)
-class HeadComparison:
+class HeadComparison(Record):
     """Average precision of a challenger and a champion on the same held-out data."""
 
     champion_ap: float  # average precision, 0 to 1
@@ -37,10 +37,6 @@ class HeadComparison:
     rows: int
     promote: bool
     reason: str  # the rule, applied: one sentence
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values for the audit log."""
-        return dict(vars(self))
 
 
 def average_precision(scores: Floats, labels: Labels, weights: Floats | None = None) -> float:

@@ -13,6 +13,7 @@ from scipy.stats import hypergeom
 from firstsight.errors import SafetyError
 from firstsight.heads.array_types import Floats, Indices
 from firstsight.heads.intervals import clopper_pearson
+from firstsight.records import Record
 
 Measure = Literal["flagged", "false_positive_rate", "recall"]
 
@@ -24,7 +25,7 @@ MIN_TRIALS = 20
 
 
 @dataclass(frozen=True)
-class SliceRate:
+class SliceRate(Record):
     """Rate in one slice, compared with the rate in all other rows."""
 
     column: str

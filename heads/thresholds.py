@@ -12,13 +12,14 @@ from scipy.stats import binom
 from firstsight.errors import SafetyError
 from firstsight.heads.array_types import Floats, Labels
 from firstsight.heads.intervals import check_sample, lower_bound
+from firstsight.records import Record
 
 STEP = 1.05
 """Ratio between the tested numbers of flagged rows; so a cut is at most this ratio coarser than the best."""
 
 
 @dataclass(frozen=True)
-class Threshold:
+class Threshold(Record):
     """A cut with its guarantees; an item is flagged if its score is at or above the cut."""
 
     cut: float  # infinite, so that nothing is flagged, if the target is not attainable

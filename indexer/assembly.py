@@ -18,7 +18,7 @@ from firstsight.indexer.index_settings import IndexSettings
 from firstsight.indexer.row_reader import CatalogItem
 from firstsight.media.fetch.addresses import change_stamp
 from firstsight.media.policy import MediaPolicy
-from firstsight.storage.tables import Failure, Part
+from firstsight.storage.tables import FailureRow, Part
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class PendingItem:
     replaces: bool  # the database has an older version of the item
     waiting: int = 0  # media and texts that are not encoded yet
     views: list[View] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
+    failures: list[FailureRow] = field(default_factory=list)
 
     @property
     def title_text(self) -> str | None:
@@ -90,7 +90,7 @@ class PendingItem:
     def fail(self, stage: str, uri: str, error: MediaError) -> None:
         """Record why a medium could not be used."""
         self.failures.append(
-            Failure(item_id=self.item.item_id, uri=uri, stage=stage, reason=error.reason, message=str(error))
+            FailureRow(item_id=self.item.item_id, uri=uri, stage=stage, reason=error.reason, message=str(error))
         )
 
     @property

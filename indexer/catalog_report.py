@@ -11,6 +11,7 @@ from firstsight.indexer.columns.column_types import TypeChange
 from firstsight.indexer.columns.unused_media import UnusedMedia
 from firstsight.indexer.index_report import IndexReport
 from firstsight.indexer.row_reader import CatalogItem
+from firstsight.records import Record
 from firstsight.storage.product_groups import GROUP_COLUMN, note_variant_values
 from firstsight.storage.store import Store
 
@@ -19,7 +20,7 @@ PREVIEW_ITEMS = 3
 
 
 @dataclass(frozen=True)
-class CatalogPreview:
+class CatalogPreview(Record):
     """Description of what an index run would read from a catalogue."""
 
     source: str  # as given

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from firstsight.duplicates.item_pairs import DuplicatePair
 from firstsight.indexer.columns.column_plan import ColumnUse
 from firstsight.indexer.columns.column_types import TypeChange
 from firstsight.indexer.columns.unused_media import UnusedMedia
+from firstsight.records import Record
 
 
-@dataclass
-class Counts:
+@dataclass(frozen=True)
+class Counts(Record):
     """Progress of an index run."""
 
     total: int = 0  # items to check
@@ -39,15 +42,23 @@ class Counts:
         return max(of_media, of_texts)
 
 
+class RunningCounts(Counter[str]):
+    """Counts that a run changes, by the names of the fields of `Counts`."""
+
+    def freeze(self) -> Counts:
+        """The counts of this moment."""
+        return Counts(**self)
+
+
 @dataclass(frozen=True)
-class IndexReport:
+class IndexReport(Record):
     """Result of an index run."""
 
     run_id: str
     outcome: str  # "finished", or "stopped" by `should_stop`
     seconds: float
     counts: Counts
-    reasons: dict[str, int] = field(default_factory=dict)  # failure reason -> number of media
+    reasons: Mapping[str, int] = field(default_factory=dict)  # failure reason -> number of media
     duplicates: tuple[DuplicatePair, ...] = ()  # near-duplicates of encoded items; empty without the check
     unused_media: tuple[UnusedMedia, ...] = ()  # unused columns that look like pictures or videos
     type_changes: tuple[TypeChange, ...] = ()  # columns that changed their type, or stayed text because of a value

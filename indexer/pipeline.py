@@ -16,7 +16,6 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -31,7 +30,7 @@ from firstsight.indexer.assembly import LoadedPicture, PendingItem, catalog_row,
 from firstsight.indexer.catalog import Catalog, catalog_root
 from firstsight.indexer.catalog_report import count_stored_variants, describe_catalog, note_variants
 from firstsight.indexer.formats.folder import FolderSource
-from firstsight.indexer.index_report import Counts, IndexReport
+from firstsight.indexer.index_report import Counts, IndexReport, RunningCounts
 from firstsight.indexer.index_settings import IndexSettings
 from firstsight.indexer.media_loading.changed_media import ChangedMedia
 from firstsight.indexer.media_loading.media_loader import MediaJob, MediaLoader
@@ -73,7 +72,7 @@ class IndexRun:
             should_stop: called between items; once it returns True, the run finishes and writes the items it has begun.
         """
         self.run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:8]}"
-        self.counts = Counts(total=len(only) if only is not None else catalog.size, skipped_rows=catalog.bad_rows)
+        self._counts = RunningCounts(total=catalog.size if only is None else len(only), skipped_rows=catalog.bad_rows)
         self.reasons: dict[str, int] = {}
         self._store = store
         self._encoder = encoder
@@ -127,8 +126,8 @@ class IndexRun:
             "fingerprint": self._encoder.spec.fingerprint,
             "settings": recorded_settings,
         }
-        self._store.write_run(row | {"outcome": "running", "counts": asdict(self.counts)})
-        self._on_progress(self.counts)
+        self._store.write_run(row | {"outcome": "running", "counts": self._counts.freeze().to_dict()})
+        self._on_progress(self._counts.freeze())
         try:
             types = self._catalog.types
             type_changes = types.apply(self._store, self._catalog.kinds, partial(self._catalog.has, usable=True))
@@ -144,16 +143,17 @@ class IndexRun:
             duplicates = self._find_duplicates() if warn_duplicates and not self._stopped else ()
         except BaseException:
             with suppress(StoreError):  # if this write fails too, the next writer marks the run as killed
-                fail_run(self._store, self.run_id, asdict(self.counts))
+                fail_run(self._store, self.run_id, self._counts.freeze().to_dict())
             raise
         outcome = "stopped" if self._stopped else "finished"
-        ended = {"finished_at": datetime.now(UTC), "outcome": outcome, "counts": asdict(self.counts)}
+        counts = self._counts.freeze()
+        ended = {"finished_at": datetime.now(UTC), "outcome": outcome, "counts": counts.to_dict()}
         self._store.write_run(row | ended)
         if not self._stopped:  # skip upkeep after a stop: the user wants to exit now
             self._upkeep.at_end()
         return describe_catalog(
             self._catalog,
-            IndexReport(self.run_id, outcome, time.monotonic() - started, self.counts, self.reasons, duplicates),
+            IndexReport(self.run_id, outcome, time.monotonic() - started, counts, self.reasons, duplicates),
             self._stored_variants,
             type_changes,
         )
@@ -169,7 +169,7 @@ class IndexRun:
                 while len(self._pictures) >= self._settings.batch_size:
                     self._encode_pictures()
                     self._encode_texts()  # of the same items, which are then complete
-                    self._on_progress(self.counts)
+                    self._on_progress(self._counts.freeze())
                 self._encode_and_write_when_due()
             while self._pictures:
                 self._encode_pictures()
@@ -201,7 +201,7 @@ class IndexRun:
                         self._encode_pictures()
                     else:
                         yield None
-            self._on_progress(self.counts)
+            self._on_progress(self._counts.freeze())
 
     def _items_to_index(self) -> Iterator[CatalogItem]:
         items = self._catalog.items()
@@ -214,11 +214,11 @@ class IndexRun:
         if stored is None or stored[0] != digest or item.item_id in changed or self._only is not None:
             return PendingItem(item, digest, row, replaces=stored is not None)
         if stored[1] == row:
-            self.counts.unchanged += 1
-            self.counts.items += 1
+            self._counts["unchanged"] += 1
+            self._counts["items"] += 1
         else:
             self._refreshed.append(item)
-            self.counts.items += 1
+            self._counts["items"] += 1
         return None
 
     def _start_item(self, pending: PendingItem) -> Iterator[MediaJob]:
@@ -252,17 +252,17 @@ class IndexRun:
 
     def _deliver(self, use: MediaUse, encoded: EncodedMedium, shared: bool) -> None:
         """Add the views and failures of a medium to an item."""
-        self.counts.media += 1
-        self.counts.shared_media += shared
+        self._counts["media"] += 1
+        self._counts["shared_media"] += shared
         for stage, error in encoded.failures:
             use.pending.fail(stage, use.uri, error)
         for picture in encoded.pictures:
             if use.medium == "image":
                 use.pending.add_view("image", f"-{use.index}", picture.vector, picture.info)
-                self.counts.pictures += 1
+                self._counts["pictures"] += 1
             else:
                 use.pending.add_view("frame", f"-{use.index}-{picture.index}", picture.vector, picture.info)
-                self.counts.frames += 1
+                self._counts["frames"] += 1
         self._release(use.pending)
 
     def _encode_texts(self) -> None:
@@ -275,7 +275,7 @@ class IndexRun:
                 pending.fail("encode", "", outcome)
             else:
                 pending.add_view("title", "", outcome)
-                self.counts.texts += 1
+                self._counts["texts"] += 1
             self._release(pending)
 
     def _release(self, pending: PendingItem) -> None:
@@ -286,7 +286,7 @@ class IndexRun:
     def _finish(self, pending: PendingItem) -> None:
         self._done.append(pending)
         self._done_views += len(pending.views)
-        self.counts.items += 1
+        self._counts["items"] += 1
         if self._done_views >= VIEWS_PER_WRITE:
             self._write()
 
@@ -318,19 +318,19 @@ class IndexRun:
         self._writing.result()
         self._writing = None
         done, refreshed = self._written
-        self.counts.encoded += len(done)
+        self._counts["encoded"] += len(done)
         self._encoded_ids.update(pending.item.item_id for pending in done if self._keep_ids)
-        self.counts.refreshed += len(refreshed)
+        self._counts["refreshed"] += len(refreshed)
         for pending in done:
             for uri, reason in {failure["uri"]: failure["reason"] for failure in pending.failures}.items():
                 if reason == "empty":  # the item has no medium that could fail
-                    self.counts.empty += 1
+                    self._counts["empty"] += 1
                 elif not uri:
-                    self.counts.failed_texts += 1
+                    self._counts["failed_texts"] += 1
                 else:
-                    self.counts.failed_media += 1
+                    self._counts["failed_media"] += 1
                     self.reasons[reason] = self.reasons.get(reason, 0) + 1
-        self._on_progress(self.counts)
+        self._on_progress(self._counts.freeze())
 
     def _commit(self, done: Sequence[PendingItem], refreshed: Sequence[CatalogItem]) -> None:
         """Write failures, then views, then the rows of `items`; then delete the failures that did not occur again."""
@@ -386,7 +386,7 @@ class IndexRun:
         pairs = pairs_between_products(self._store, find_duplicates(self._store, only=self._encoded_ids))
         oriented = tuple(pair if pair.item_id in self._encoded_ids else pair.swapped() for pair in pairs)
         ends = {name for pair in oriented for name in (pair.item_id, pair.other_id)}
-        self.counts.duplicates = len(ends & self._encoded_ids)
+        self._counts["duplicates"] = len(ends & self._encoded_ids)
         return oriented
 
     def _prune(self) -> None:
@@ -397,4 +397,4 @@ class IndexRun:
                 begin_write(self._store, self.run_id, gone)
                 self._unused_media.note(gone)
                 self._store.delete_items(gone)
-                self.counts.pruned += len(gone)
+                self._counts["pruned"] += len(gone)

@@ -21,12 +21,13 @@ from firstsight.indexer.columns.row_values import as_group, name_in
 from firstsight.indexer.columns.sample import is_empty
 from firstsight.indexer.columns.stored_names import CONTROL_CHARACTERS, StoredNames
 from firstsight.indexer.formats.source import EmbeddedMedium, Row
+from firstsight.records import Record
 
 MAX_ID = 512  # characters; a longer id is probably a wrong --map
 
 
 @dataclass(frozen=True, slots=True)
-class CatalogItem:
+class CatalogItem(Record):
     """A checked row of a catalogue, or the merged rows of several variants."""
 
     item_id: str

@@ -36,7 +36,7 @@ from firstsight.storage.indexes.upkeep import RunUpkeep
 from firstsight.storage.locks import watch_lock
 from firstsight.storage.recovery import begin_write, fail_run, recover
 from firstsight.storage.store import Store
-from firstsight.storage.tables import Failure
+from firstsight.storage.tables import FailureRow
 
 _BATCH: Final = 8
 _TICK_S: Final = 0.2  # between two checks of should_stop
@@ -246,7 +246,7 @@ class WatchRun:
             row, titles = self._require_new_item()
             others, added = titles, [*titles, *added]
         failures = [
-            Failure(item_id=self._item_id, uri=uri, stage="encode", reason=error.reason, message=str(error))
+            FailureRow(item_id=self._item_id, uri=uri, stage="encode", reason=error.reason, message=str(error))
             for uri, error in self._failures.items()
         ]
         begin_write(self._store, self.run_id, [self._item_id], failures)

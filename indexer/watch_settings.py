@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from firstsight.records import Record
+
 MAX_WINDOW_FRAMES: Final = 1_000
 """Maximum number of frames in a window."""
 
@@ -42,7 +44,7 @@ class WatchSettings:
 
 
 @dataclass(frozen=True)
-class WatchCounts:
+class WatchCounts(Record):
     """Progress of a watch."""
 
     frames: int = 0  # frames encoded
@@ -57,7 +59,7 @@ class WatchCounts:
 
 
 @dataclass(frozen=True)
-class WatchReport:
+class WatchReport(Record):
     """Result of a watch."""
 
     run_id: str

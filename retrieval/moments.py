@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
+
+from firstsight.records import Record
 
 MIN_LIFT_SHARE: Final = 0.8
 """Minimum lift of a matching frame, as a share of the best frame's lift."""
@@ -24,7 +26,7 @@ Span: TypeAlias = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Moment:
+class Moment(Record):
     """A stretch of a video that matches a query."""
 
     uri: str  # path or address of the video, ready to open
@@ -32,6 +34,11 @@ class Moment:
     end_s: float
     score: float  # cosine of its best frame to the query, -1 to 1
     view_id: str | None = None  # id of that frame's stored view
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the moment as plain values for JSON, with rounded seconds and score."""
+        rounded = {"start_s": round(self.start_s, 3), "end_s": round(self.end_s, 3), "score": round(self.score, 4)}
+        return super().to_dict() | rounded
 
 
 def compute_frame_spans(times: Sequence[float], shots: Sequence[Span | None]) -> list[Span]:

@@ -1,6 +1,6 @@
 """The search query: its parts and weights, and the settings for ranking, filters and pages.
 
-Scores, for parts p (a text, pictures, videos, items) with weights w_p:
+Scores, for parts p (a text, pictures, videos, items, vectors) with weights w_p:
 
     q           = unit( sum_p  w_p * unit(p) )                         the query vector
     score       = cos(item, q)                                          -1 to 1; item: the vector chosen by `part`
@@ -21,6 +21,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from firstsight.errors import QueryError
+from firstsight.retrieval.query_vectors import plain_vectors
+from firstsight.vectors import VectorInput
 
 if TYPE_CHECKING:
     from firstsight.encoders.base import ImageInput
@@ -36,7 +38,7 @@ of the fused vector and the views of pictures and frames.
 """
 
 Medium = Literal["words", "pictures", "mixed"]
-"""Medium of a query: text, pictures or videos, or both (also items)."""
+"""Medium of a query: text, pictures or videos, or both (also items and vectors)."""
 
 Fusion = Literal["rrf", "weighted"]
 """Fusion method of mode hybrid; see `firstsight.retrieval.ranking.fusion`."""
@@ -67,12 +69,15 @@ class Query:
     video_weights: Sequence[float] = ()  # one per video; empty: 1 each
     items: Sequence[str] = ()  # item ids: find similar items; these items are not in the results
     item_weights: Sequence[float] = ()  # one per item; empty: 1 each
+    # vectors of the database's encoder, scaled to unit length; stored as tuples of floats
+    vectors: Sequence[VectorInput] = ()
+    vector_weights: Sequence[float] = ()  # one per vector; empty: 1 each
     minus: Sequence[str] = ()  # texts to avoid
     minus_images: Sequence[ImageInput] = ()  # pictures to avoid
     minus_weight: float = 0.5  # maximum penalty for minus and minus_images, 0 to 1
     mode: Mode | None = None  # None: hybrid for a text alone, else vector
     fusion: Fusion = "weighted"
-    part: PartChoice | None = None  # None: best for pictures and videos alone, else item
+    part: PartChoice | None = None  # None: item with a text or items, else best
     k: int = 10  # maximum number of results, 1 to 10,000
     offset: int = 0  # number of results to skip; offset + k is at most 10,000
     where: str | None = None  # SQL condition over the columns of `items`
@@ -91,6 +96,7 @@ class Query:
     def __post_init__(self) -> None:
         for name in _LIST_FIELDS:
             object.__setattr__(self, name, _as_tuple(name, getattr(self, name)))
+        object.__setattr__(self, "vectors", plain_vectors(self.vectors))
         self._check_types()
         self._check_parts()
         self._check_ranges()
@@ -102,34 +108,35 @@ class Query:
         """The mode in use: `mode` if set, else hybrid for a text alone over whole items, else vector."""
         if self.mode is not None:
             return self.mode
-        others = self.images or self.videos or self.items
+        others = self.images or self.videos or self.items or self.vectors
         return "hybrid" if self.text is not None and not others and self.part in {None, "item"} else "vector"
 
     @property
     def medium(self) -> Medium:
         """Medium of the parts that have a weight above 0."""
-        text = self.text is not None and self.text_weight > 0
-        pictures = _has_weight(self.images, self.image_weights) or _has_weight(self.videos, self.video_weights)
-        if _has_weight(self.items, self.item_weights) or text == pictures:
+        text, pictures = self._has_text, self._has_part("image") or self._has_part("video")
+        if self._has_part("item") or self._has_part("vector") or text == pictures:
             return "mixed"
         return "words" if text else "pictures"
 
     @property
     def resolved_part(self) -> PartChoice:
-        """The part in use: `part` if set, else best for pictures and videos alone, else item.
+        """The part in use: `part` if set, else item for a query with a text or items, else best.
 
         An item's title moves its fused vector away from its pictures. So a picture can be nearer to the fused vector of
-        another item than to that of its own item.
+        another item than to that of its own item. A vector may be that of a picture.
         """
         if self.part is not None:
             return self.part
-        return "best" if self.medium == "pictures" and self.resolved_mode == "vector" else "item"
+        whole_items = self._has_text or self._has_part("item") or self.resolved_mode != "vector"
+        return "item" if whole_items else "best"
 
     @property
     def summary(self) -> str:
         """Short text of the query, for a heading."""
         parts = [self.text] if self.text else []
         parts += [f"more like {_short_name(example)}" for example in (*self.items, *self.images, *self.videos)]
+        parts += ["a vector"] * len(self.vectors)
         avoided = ", ".join([*self.minus, *(_short_name(image) for image in self.minus_images)])
         return " + ".join(parts) + (f", without {avoided}" if avoided else "")
 
@@ -169,7 +176,7 @@ class Query:
         for image in (*self.images, *self.minus_images):
             if not isinstance(image, str):
                 raise QueryError(f"a picture given as {type(image).__name__} has no plain form; give a path or address")
-        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        plain = {name: _as_list(value) for name, value in asdict(self).items()}
         defaults: dict[str, Any] = {field.name: [] if field.default == () else field.default for field in fields(self)}
         return {name: value for name, value in plain.items() if value != defaults[name]}
 
@@ -199,7 +206,7 @@ class Query:
     def _check_parts(self) -> None:
         if self.text is not None and not self.text.strip():
             raise QueryError("the query is empty; describe the items to find")
-        for name in ("image", "video", "item"):
+        for name in _PART_NAMES:
             weights, examples = getattr(self, f"{name}_weights"), getattr(self, f"{name}s")
             if weights and len(weights) != len(examples):
                 raise QueryError(
@@ -207,7 +214,7 @@ class Query:
                 )
         weights = self._weights()
         if not weights:
-            raise QueryError("there is nothing to search by; give a text, a picture, a video or an item")
+            raise QueryError("there is nothing to search by; give a text, a picture, a video, an item or a vector")
         for weight in weights:
             _check_number("a weight", weight, 0, math.inf)
         if not any(weights):
@@ -218,15 +225,24 @@ class Query:
         if mode != "vector" and self.text is None:
             raise QueryError(f"mode {mode} needs a text; give one, or use mode vector")
         if mode == "words" and (len(weights) > 1 or self.minus or self.minus_images):
-            raise QueryError("mode words takes a text alone; with pictures, items or minus terms use mode hybrid")
+            raise QueryError("mode words takes a text alone; with other parts or minus terms use mode hybrid")
         if mode != "vector" and self.part not in {None, "item"}:
             raise QueryError(f"mode {mode} ranks whole items; with part {self.part} use mode vector")
+
+    @property
+    def _has_text(self) -> bool:
+        return self.text is not None and self.text_weight > 0
+
+    def _has_part(self, name: str) -> bool:
+        """Whether a part of this name, such as "image", has a weight above 0."""
+        weights = getattr(self, f"{name}_weights")
+        return any(weights) if weights else len(getattr(self, f"{name}s")) > 0
 
     def _weights(self) -> list[float]:
         text = [self.text_weight] if self.text is not None else []
         media = [
             weight
-            for name in ("image", "video", "item")
+            for name in _PART_NAMES
             for weight in getattr(self, f"{name}_weights") or [1.0] * len(getattr(self, f"{name}s"))
         ]
         return text + media
@@ -244,13 +260,11 @@ class Query:
             _check_number("min_relevance", self.min_relevance, 0, 1)
 
 
-_LIST_FIELDS = tuple(
-    field.name for field in fields(Query) if field.default == () and field.name != "snapshot"
-)  # every field that holds several values
+_PART_NAMES = ("image", "video", "item", "vector")
+"""Names of the parts that a query can have several of, in the singular."""
 
-
-def _has_weight(parts: Sequence[object], weights: Sequence[float]) -> bool:
-    return any(weights) if weights else len(parts) > 0
+_LIST_FIELDS = tuple(field.name for field in fields(Query) if field.default == () and field.name != "vectors")
+"""Every field that holds several values, without the vectors, which have checks of their own."""
 
 
 def _as_tuple(name: str, value: object) -> tuple[Any, ...]:
@@ -258,6 +272,10 @@ def _as_tuple(name: str, value: object) -> tuple[Any, ...]:
     if isinstance(value, str | bytes) or not isinstance(value, Sequence):
         raise QueryError(f"{name} must be a list, not {_short_repr(value)}")
     return tuple(value)
+
+
+def _as_list(value: object) -> object:
+    return [_as_list(entry) for entry in value] if isinstance(value, tuple) else value
 
 
 def _check_whole(name: str, value: object, low: int, high: int) -> None:

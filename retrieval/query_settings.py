@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypedDict
 
 from firstsight.retrieval.query import Fusion, Mode, PartChoice
+from firstsight.vectors import VectorInput
 
 if TYPE_CHECKING:
     from firstsight.encoders.base import ImageInput
@@ -21,6 +22,8 @@ class QuerySettings(TypedDict, total=False):
     video_weights: Sequence[float]
     items: Sequence[str]
     item_weights: Sequence[float]
+    vectors: Sequence[VectorInput]
+    vector_weights: Sequence[float]
     minus: Sequence[str]
     minus_images: Sequence[ImageInput]
     minus_weight: float

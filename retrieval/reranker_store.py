@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from firstsight.errors import QueryError, first_line
 from firstsight.heads.model_shelf import ModelShelf, ShelfSpec
+from firstsight.records import Record
 from firstsight.storage.side_tables import DatabaseAddress
 from firstsight.storage.tables import TIME
 
@@ -32,7 +33,7 @@ SCHEMA = pa.schema(_FIELDS)
 
 
 @dataclass(frozen=True)
-class RerankerVersion:
+class RerankerVersion(Record):
     """One fitted reranker; the fields are those of the table."""
 
     version: int  # from 1; 0 before it is stored

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from firstsight.records import Record, RecordList, plain_value
 from firstsight.retrieval.moments import Moment
 from firstsight.storage.tables import Part
 
 
 @dataclass(frozen=True)
-class ViewMatch:
+class ViewMatch(Record):
     """A view of an item with its cosine to the query."""
 
     part: Part
@@ -22,9 +22,14 @@ class ViewMatch:
     score: float  # cosine of this view to the query, -1 to 1
     view_id: str | None = None  # id of the stored view
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the view as plain values for JSON, with a rounded score."""
+        plain: dict[str, Any] = super().to_dict()
+        return plain | {"score": round(self.score, 4)}
+
 
 @dataclass(frozen=True)
-class SearchResult:
+class SearchResult(Record):
     """One item with its scores and its best-matching views."""
 
     item_id: str
@@ -47,43 +52,39 @@ class SearchResult:
         scores = {"score": round(self.score, 4), "relevance": round(self.relevance, 4)}
         rank = {} if self.rank_score is None else {"rank_score": round(self.rank_score, 4)}
         group: dict[str, Any] = {} if self.others is None else {"others": self.others}
-        group |= {} if self.moments is None else {"moments": [_moment(moment) for moment in self.moments]}
+        group |= {} if self.moments is None else {"moments": plain_value(self.moments)}
         group |= {} if self.variants is None else {"variants": self.variants}
         group |= {} if self.duplicates is None else {"duplicates": list(self.duplicates)}
-        views = {"view": _view(self.view), "picture": _view(self.picture)}
-        columns = {"columns": {name: _plain(value) for name, value in self.columns.items()}}
-        return head | scores | rank | group | views | columns
+        rest: dict[str, Any] = plain_value({"view": self.view, "picture": self.picture, "columns": self.columns})
+        return head | scores | rank | group | rest
+
+    def to_row(self) -> dict[str, Any]:
+        """Return the result as a row of a table, with the catalogue's columns as columns of the table.
+
+        Fields without a value that only some searches give, such as `rank_score`, are left out. A catalogue column with
+        the name of a field of `SearchResult` is left out: the field takes precedence.
+        """
+        own = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "columns"}
+        row = {name: value for name, value in own.items() if value is not None or name in _ROW_NAMES}
+        return row | {name: value for name, value in self.columns.items() if name not in own}
+
+    @classmethod
+    def row_names(cls) -> tuple[str, ...]:
+        """Names of the columns that every row has; those of a catalogue are not known here."""
+        return _ROW_NAMES
 
 
-class SearchResults(list[SearchResult]):
-    """The results of one query, best first.
-
-    Attributes:
-        snapshot: token of the searched rows. With it, the next page comes from the same ranking, even after writes.
-        reranker: version of the reranker that ordered the results; None if not reranked.
-        withheld: number of items of this page that were removed or blocked after the snapshot.
-    """
-
-    def __init__(
-        self, results: Iterable[SearchResult], snapshot: str, reranker: int | None = None, withheld: int = 0
-    ) -> None:
-        super().__init__(results)
-        self.withheld = withheld
-        self.snapshot = snapshot
-        self.reranker = reranker
+_ROW_NAMES = ("item_id", "kind", "title", "score", "relevance", "view", "picture")
 
 
-def _view(view: ViewMatch | None) -> dict[str, Any] | None:
-    return None if view is None else asdict(view) | {"score": round(view.score, 4)}
+@dataclass(frozen=True)
+class SearchResults(RecordList[SearchResult]):
+    """The results of one query, best first: a sequence of `SearchResult`."""
 
-
-def _moment(moment: Moment) -> dict[str, Any]:
-    seconds = {"start_s": round(moment.start_s, 3), "end_s": round(moment.end_s, 3)}
-    return {"uri": moment.uri, **seconds, "score": round(moment.score, 4), "view_id": moment.view_id}
-
-
-def _plain(value: object) -> object:
-    return value.isoformat() if isinstance(value, datetime) else value
+    results: tuple[SearchResult, ...]
+    snapshot: str  # token of the searched rows: with it, the next page comes from the same ranking, even after writes
+    reranker: int | None = None  # version of the reranker that ordered the results; None if not reranked
+    withheld: int = 0  # items of this page that were removed or blocked after the snapshot
 
 
 def locate(uri: str, catalog_dir: str) -> str:

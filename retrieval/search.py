@@ -15,6 +15,7 @@ from firstsight.errors import FirstsightError, QueryError
 from firstsight.media.policy import MediaPolicy
 from firstsight.retrieval.page_selection import select_page
 from firstsight.retrieval.query import Query
+from firstsight.retrieval.query_vectors import check_dimensions
 from firstsight.retrieval.ranking.candidates import Ranker
 from firstsight.retrieval.ranking.collapse import choose_collapse
 from firstsight.retrieval.ranking.fetch_batching import run_rankings
@@ -119,7 +120,7 @@ def _answer_queries(
             answers.append(error)
             continue
         reranker = rerankers[n]
-        results = (rows.result(valid[n], hit) for hit in pages[n])
+        results = tuple(rows.result(valid[n], hit) for hit in pages[n])
         answers.append(SearchResults(results, snapshot, reranker.version.version if reranker else None))
     return answers
 
@@ -127,6 +128,7 @@ def _answer_queries(
 def _check_query(store: Store, query: Query) -> str | FirstsightError | None:
     """Return the query's condition or its error; called before the encoder is loaded."""
     try:
+        check_dimensions(query.vectors, store.spec)
         condition = build_condition(store, query.where, query.kinds)
         choose_collapse(store, query)
         return condition

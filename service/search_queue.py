@@ -12,7 +12,6 @@ import anyio
 from anyio.to_thread import run_sync
 
 from firstsight import Database
-from firstsight.database import open_tables
 from firstsight.encoders.encoder_options import usable_cpus
 from firstsight.errors import FirstsightError, QueryError
 from firstsight.retrieval.query import Query
@@ -93,7 +92,7 @@ class SearchQueue:
 
 def _run_searches(db: Database, searches: Sequence[PendingSearch]) -> SearchOutcomes:
     item_ids = {item_id for pending in searches if not pending.moderates for item_id in pending.query.items}
-    blocked = open_tables(db).blocked(sorted(item_ids)) if item_ids else set()
+    blocked = db.safety.blocked(item_ids) if item_ids else frozenset()
     refused: dict[int, FirstsightError] = {}
     for n, pending in enumerate(searches):
         hidden = [] if pending.moderates else [item_id for item_id in pending.query.items if item_id in blocked]

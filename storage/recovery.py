@@ -15,10 +15,10 @@ from firstsight.storage.column_conversion import drop_unfinished_conversion
 from firstsight.storage.locks import is_watched
 from firstsight.storage.sql.conditions import quote
 from firstsight.storage.store import Store, failure_id
-from firstsight.storage.tables import Failure
+from firstsight.storage.tables import FailureRow
 
 
-def begin_write(store: Store, run_id: str, item_ids: Sequence[str], failures: Sequence[Failure] = ()) -> None:
+def begin_write(store: Store, run_id: str, item_ids: Sequence[str], failures: Sequence[FailureRow] = ()) -> None:
     """Note the items and failures of the next writes in the run's row, for `recover`; replaces the note before."""
     pending = {"items": list(item_ids), "failures": [failure_id(failure) for failure in failures]}
     store.update_run(run_id, {"pending": json.dumps(pending)})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from datetime import date
 
-from firstsight.errors import QueryError, first_line
+from firstsight.errors import QueryError, StoreError, first_line
 from firstsight.storage.store import Store
 
 
@@ -29,17 +29,35 @@ def open_snapshot(store: Store, token: str) -> Store:
     items, views = (int(version) for version in token.split(".")[:2])
     if name_snapshot(store) == f"{items}.{views}":
         return store
-    earlier = Store.open(store.uri)
     try:
-        earlier.items.checkout(items)
-        earlier.views.checkout(views)
-        store.session.note_indexes(earlier.items)
-        store.session.note_indexes(earlier.views)
+        return _open_versions(store, items, views)
     except (ValueError, RuntimeError, OSError) as error:
         raise QueryError(
             f"snapshot {token} has expired ({first_line(error)}); start again at the first page without it"
         ) from None
-    return earlier
+
+
+def pin_snapshot(store: Store) -> Store:
+    """Open the rows that a store reads now, with tables of their own: refreshing or releasing `store` changes nothing.
+
+    Upkeep keeps the files of these rows for six hours.
+
+    Raises:
+        StoreError: the tables cannot be read.
+    """
+    try:
+        return _open_versions(store, store.items.version, store.views.version)
+    except (ValueError, RuntimeError, OSError) as error:
+        raise StoreError(f"{store.uri} cannot be read ({first_line(error)}); run again") from None
+
+
+def _open_versions(store: Store, items: int, views: int) -> Store:
+    pinned = Store(store.uri, store.spec, store.layout, store.session)
+    pinned.items.checkout(items)
+    pinned.views.checkout(views)
+    store.session.note_indexes(pinned.items)
+    store.session.note_indexes(pinned.views)
+    return pinned
 
 
 def make_token(rows: str, rerankers: int | None, day: date) -> str:

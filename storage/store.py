@@ -18,7 +18,7 @@ from firstsight.storage import tables
 from firstsight.storage.columns import ColumnKind, arrow_type, kind_of_arrow
 from firstsight.storage.sql.conditions import in_chunks, is_in, quote, quote_name
 from firstsight.storage.table_store import TableStore
-from firstsight.storage.tables import Failure
+from firstsight.storage.tables import FailureRow
 from firstsight.storage.upgrade import apply_upgrade
 
 log = logging.getLogger(__name__)
@@ -227,7 +227,7 @@ class Store(TableStore):
             with self._writes():
                 self.views.delete(is_in("view_id", part))
 
-    def write_failures(self, failures: Sequence[Failure], run_id: str, tried: Sequence[str]) -> list[str]:
+    def write_failures(self, failures: Sequence[FailureRow], run_id: str, tried: Sequence[str]) -> list[str]:
         """Upsert failures, and increase the attempts of the known ones.
 
         Args:
@@ -289,6 +289,6 @@ class Store(TableStore):
                 self.items.update(where=is_in("item_id", part), values={"digest": ""})
 
 
-def failure_id(failure: Failure) -> str:
+def failure_id(failure: FailureRow) -> str:
     """Primary key of a failure: a digest of its item and address."""
     return hashlib.blake2b(f"{failure['item_id']}\n{failure['uri']}".encode(), digest_size=16).hexdigest()

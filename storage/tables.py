@@ -69,7 +69,7 @@ HIDDEN_COLUMNS = frozenset(
 """Columns of `items` that search results and filters leave out."""
 
 
-class Failure(TypedDict):
+class FailureRow(TypedDict):
     """A row of `failures`: a medium of an item that could not be used."""
 
     item_id: str

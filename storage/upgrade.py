@@ -7,7 +7,7 @@ steps: after a kill at any moment, the next upgrade repeats the steps of that la
 A step is a module with two functions. It is imported only when it is due, so that packages above `storage` can have
 steps:
 
-    plan(store: Store) -> Sequence[str | Change]    list the changes for this database; empty if there are none
+    plan(store: Store) -> Sequence[str | UpgradeChange]    list the changes for this database; empty if there are none
     apply(store: Store) -> None                     make the changes; the caller holds the writer lock
 
 `plan` reads a database of any layout below that of the step, and writes nothing. `apply` must accept a database that a
@@ -24,6 +24,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, cast
 
+from firstsight.records import Record
 from firstsight.storage import tables
 from firstsight.storage.layout import store_layout
 from firstsight.storage.table_store import TableStore
@@ -48,7 +49,7 @@ STEPS = (
 
 
 @dataclass(frozen=True)
-class Change:
+class UpgradeChange(Record):
     """One change that a step makes to a database."""
 
     does: str  # one sentence in the imperative
@@ -58,13 +59,13 @@ class Change:
 
 
 @dataclass(frozen=True)
-class UpgradeReport:
+class UpgradeReport(Record):
     """Result of an upgrade, or the plan of a dry run."""
 
     db: str
     before: int  # layout before
     after: int  # layout after; equal to `before` if there is nothing to do
-    changes: tuple[Change, ...]
+    changes: tuple[UpgradeChange, ...]
     estimated_s: float
     seconds: float  # measured time; 0 for a dry run
     encode_again: int  # items that the next index run must encode again
@@ -83,7 +84,7 @@ class UpgradeReport:
 
 class _StepModule(Protocol):
     # a `Store`, which this module cannot import: `Store.writing` calls the upgrade
-    def plan(self, store: Any) -> Sequence[str | Change]: ...
+    def plan(self, store: Any) -> Sequence[str | UpgradeChange]: ...
 
     def apply(self, store: Any) -> None: ...
 
@@ -136,7 +137,7 @@ def _due(store: TableStore, steps: Sequence[UpgradeStep]) -> list[UpgradeStep]:
     return [step for step in steps if store.layout < step.layout <= tables.CURRENT_LAYOUT]
 
 
-def _report(store: TableStore, planned: Sequence[tuple[UpgradeStep, Sequence[Change]]]) -> UpgradeReport:
+def _report(store: TableStore, planned: Sequence[tuple[UpgradeStep, Sequence[UpgradeChange]]]) -> UpgradeReport:
     changes = tuple(change for _, of_step in planned for change in of_step)
     layouts = {step.layout for step, _ in planned}
     return UpgradeReport(
@@ -151,9 +152,9 @@ def _report(store: TableStore, planned: Sequence[tuple[UpgradeStep, Sequence[Cha
     )
 
 
-def _changes(store: TableStore, step: UpgradeStep) -> list[Change]:
+def _changes(store: TableStore, step: UpgradeStep) -> list[UpgradeChange]:
     planned = _import_step(step).plan(store)
-    return [Change(change) if isinstance(change, str) else change for change in planned]
+    return [UpgradeChange(change) if isinstance(change, str) else change for change in planned]
 
 
 def _import_step(step: UpgradeStep) -> _StepModule:

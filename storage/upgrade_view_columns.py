@@ -6,16 +6,16 @@ from lancedb.table import Table
 
 from firstsight.storage.store import Store
 from firstsight.storage.tables import missing_view_columns
-from firstsight.storage.upgrade import Change
+from firstsight.storage.upgrade import UpgradeChange
 
 SECONDS = 0.1
 """Estimated time of a commit without rows: 1 ms for 500,000 rows on a local disk, more at an object store."""
 
 
-def plan(store: Store) -> list[Change]:
+def plan(store: Store) -> list[UpgradeChange]:
     """List the missing columns."""
     names = ", ".join(field.name for field in missing_view_columns(store.views.schema))
-    return [Change(f"Add empty columns to the table of views: {names}.", seconds=SECONDS)] if names else []
+    return [UpgradeChange(f"Add empty columns to the table of views: {names}.", seconds=SECONDS)] if names else []
 
 
 def apply(store: Store) -> None:

@@ -24,9 +24,16 @@ def test_the_python_page_runs(
     monkeypatch.chdir(tmp_path)
     for block in blocks("python.md"):
         exec(compile(block, "docs/python.md", "exec"), {})
-    assert capsys.readouterr().out == "2 items encoded\n['a1']\n"
+    assert capsys.readouterr().out.splitlines() == [
+        "2 items encoded",
+        "['a1']",
+        "Red running shoes 49.0",
+        '{"item_id": "a1", "',
+        "float64 49.0",
+        "Red running shoes (384,) ['title']",
+    ]
     db = firstsight.open("shop-db")
-    assert (db.count(), db.get("b2")["columns"]["price"], db.get("c3")["title"]) == (3, 17.0, "Blue mug")
+    assert (db.count(), db.get("b2").columns["price"], db.get("c3").title) == (3, 17.0, "Blue mug")
 
 
 def test_an_encoder_object_of_ones_own_indexes_and_searches(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from firstsight.cli.output import print_json_lines, print_message
@@ -22,7 +21,7 @@ _SHOWN_MEDIA = 4  # per item
 def print_preview(preview: CatalogPreview, *, quiet: bool, as_json: bool) -> None:
     """Print the columns and first items: as JSON on stdout, if `as_json`, else for people."""
     if as_json:
-        print_json_lines([asdict(preview)])
+        print_json_lines([preview.to_dict()])
     if not quiet:
         for line in preview_lines(preview) if not as_json else (*catalogue_lines(preview), *preview.notes):
             print_message(line)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from firstsight.cli.output import print_json_lines, print_message
 
@@ -18,17 +17,12 @@ MAX_PRINTED_PAIRS = 20
 def print_reports(reports: list[IndexReport], db: str, *, quiet: bool, as_json: bool) -> None:
     """Print the reports as JSON on stdout, if `as_json`, and a summary on stderr; `quiet` keeps only the problems."""
     if as_json:
-        print_json_lines(_as_dict(report) | {"db": db} for report in reports)
+        print_json_lines(report.to_dict() | {"db": db} for report in reports)
     if not reports and not quiet:
         print_message("no media have failed, so there is nothing to retry")
     for report in reports:
         for line in _summary(report, db, quiet):
             print_message(line)
-
-
-def _as_dict(report: IndexReport) -> dict[str, Any]:
-    duplicates = [{"item_id": p.item_id, "other_id": p.other_id, **p.evidence.to_dict()} for p in report.duplicates]
-    return asdict(report) | {"duplicates": duplicates}
 
 
 def _summary(report: IndexReport, db: str, quiet: bool) -> Iterator[str]:

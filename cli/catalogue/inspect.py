@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -39,10 +38,10 @@ def get(
     """Show one item with its views."""
     item = db.open().get(item_id)
     if output.as_json:
-        print_json_lines([item if vectors else _without_vectors(item)])
+        print_json_lines([item.to_dict(vectors=vectors)])
         return
-    facts = {name: value for name, value in item.items() if name not in {"vector", "views", "columns"}}
-    facts |= item["columns"]
+    facts = {name: value for name, value in item.to_row().items() if name not in {"vector", "views", "columns"}}
+    facts |= item.columns
     chosen = output.choose(facts)
     if output.csv:
         output.print_table(chosen, [[facts[name] for name in chosen]])
@@ -51,7 +50,7 @@ def get(
     if output.columns:
         return
     print_table(
-        ["view", "second", "of"], [(v["part"], clock(v["time_s"]), v["uri"] or item["title"]) for v in item["views"]]
+        ["view", "second", "of"], [(view.part, clock(view.time_s), view.uri or item.title) for view in item.views]
     )
 
 
@@ -63,7 +62,7 @@ def status(*, output: options.TableFlags, db: options.DatabaseFlags) -> None:
     """
     state = db.open().status()
     if output.as_json:
-        print_json_lines([asdict(state)])
+        print_json_lines([state.to_dict()])
         return
     if output.csv:
         _print_columns(state, output)
@@ -84,15 +83,15 @@ def status(*, output: options.TableFlags, db: options.DatabaseFlags) -> None:
         ["run", "started", "outcome", "encoded", "unchanged", "failed", "source"],
         [
             (
-                r["run_id"],
-                f"{r['started_at']:%Y-%m-%d %H:%M}",
-                r["outcome"],
-                r["counts"].get("encoded", r["counts"].get("frames")),  # a watch run counts frames only
-                r["counts"].get("unchanged", ""),
-                r["counts"].get("failed_media", ""),
-                r["source"],
+                run.run_id,
+                f"{run.started_at:%Y-%m-%d %H:%M}",
+                run.outcome,
+                run.counts.get("encoded", run.counts.get("frames")),  # a watch run counts frames only
+                run.counts.get("unchanged", ""),
+                run.counts.get("failed_media", ""),
+                run.source,
             )
-            for r in state.runs[-10:]
+            for run in state.runs[-10:]
         ],
         right=["encoded", "unchanged", "failed"],
     )
@@ -106,12 +105,12 @@ def failures(*, output: options.ItemTableFlags, db: options.DatabaseFlags) -> No
     """
     rows = db.open().indexing.failures()
     if output.as_json:
-        print_json_lines(rows)
+        print_json_lines(row.to_dict() for row in rows)
     else:
         output.print_items(
             db,
             ["item", "medium", "stage", "reason", "attempts", "message"],
-            [(r["item_id"], r["uri"], r["stage"], r["reason"], r["attempts"], r["message"]) for r in rows],
+            [(r.item_id, r.uri, r.stage, r.reason, r.attempts, r.message) for r in rows],
             right=["attempts"],
             empty="no media have failed",
         )
@@ -142,8 +141,3 @@ def _layout(layout: int) -> str:
 
     note = "" if layout == CURRENT_LAYOUT else f" of {CURRENT_LAYOUT}; firstsight upgrade or the next write upgrades it"
     return f"{layout}{note}"
-
-
-def _without_vectors(item: dict[str, Any]) -> dict[str, Any]:
-    views = [{name: value for name, value in view.items() if name != "vector"} for view in item["views"]]
-    return {name: value for name, value in item.items() if name != "vector"} | {"views": views}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 from firstsight.cli import options, panels
@@ -45,7 +44,7 @@ def optimize(
 
     report = db.open().maintenance.optimize(rebuild=rebuild, wait_s=db.wait, on_step=print_step)
     if output.as_json:
-        print_json_lines([asdict(report)])
+        print_json_lines([report.to_dict()])
         return
     output.print_table(
         ["table", "rows", "rows per file", "versions", "MB on disk", "seconds", "search"],

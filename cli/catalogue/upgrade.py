@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated
 
 from firstsight.cli import options, panels
@@ -29,7 +28,7 @@ def upgrade(
     """
     report = db.open().maintenance.upgrade(dry_run=dry_run, wait_s=db.wait, on_progress=print_message)
     if output.as_json:
-        print_json_lines([asdict(report)])
+        print_json_lines([report.to_dict()])
         return
     if not report.due:
         print_message(f"{report.db} has layout {report.after}, the newest: there is nothing to do")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -128,7 +127,7 @@ class _Reporter:
 
     def update(self, counts: WatchCounts) -> None:
         if self._as_json:
-            print_json_lines([asdict(counts)])
+            print_json_lines([counts.to_dict()])
         if not self._quiet and time.monotonic() - self._last_line > LINE_EVERY_S:
             self._last_line = time.monotonic()
             print_message(_counted(counts))
@@ -139,7 +138,7 @@ class _Reporter:
 
     def end(self, report: WatchReport, db: str) -> None:
         if self._as_json:
-            print_json_lines([asdict(report) | {"db": db}])
+            print_json_lines([report.to_dict() | {"db": db}])
         if report.message:
             print_message(f"firstsight: {report.message}")
         if not self._quiet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -142,9 +143,9 @@ def status(*, json: options.Json = False, db: options.DatabaseFlags) -> None:
     """Count events, users and items, and the events on items that are not indexed."""
     counts = db.open().events.status()
     if wants_json(json):
-        print_json_lines([vars(counts)])
+        print_json_lines([counts.to_dict()])
     elif counts.events:
-        print_table(["", ""], [(name.replace("_", " "), value) for name, value in vars(counts).items()])
+        print_table(["", ""], [(name.replace("_", " "), value) for name, value in counts.to_row().items()])
     else:
         print_message("there are no events yet; add some with: firstsight events add FILE")
 
@@ -159,7 +160,7 @@ def _print_times(unit: str, given: str | None) -> None:
         print_message(f"timestamps are {UNIT_WORDS[unit]}, {reason}; without a zone they are UTC")
 
 
-def _print_refusals(refusals: list[str], refused: int) -> None:
+def _print_refusals(refusals: Sequence[str], refused: int) -> None:
     for refusal in refusals:
         print_message(f"refused: {refusal}")
     if refused > len(refusals):

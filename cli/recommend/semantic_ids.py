@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +15,7 @@ from firstsight.cli.output import print_json_lines, print_message, shown, wants_
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from firstsight.recommend.semantic_ids.semantic_id_export import SemanticId
     from firstsight.recommend.semantic_ids.semantic_id_store import SemanticIdVersion
 
 app = group(
@@ -86,19 +88,19 @@ def export(
         raise typer.BadParameter(f"{out} is neither .jsonl nor .csv", param_hint="--out")
     rows = db.open().semantic_ids.export(version)
     if out is None:
-        print_json_lines(rows)
+        print_json_lines(row.to_dict() for row in rows)
         return
     with writing(out, "--out"):
         count = _write(out, rows)
     print_message(f"wrote {count} IDs to {out}")
 
 
-def _write(out: Path, rows: Iterable[dict[str, Any]]) -> int:
+def _write(out: Path, ids: Iterable[SemanticId]) -> int:
     import csv
     import itertools
     from json import dumps
 
-    rows = iter(rows)
+    rows = (semantic_id.to_dict() for semantic_id in ids)
     first = next(rows, None)  # before the file is created: an error here leaves no file behind
     count = 0
     with out.open("w", encoding="utf-8", newline="") as file:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -12,9 +12,6 @@ from firstsight.cli.commands import command, group
 from firstsight.cli.exits import ERROR
 from firstsight.cli.output import at_second, print_json_lines, print_message, shown
 from firstsight.cli.safety.options import By, name_or_login
-
-if TYPE_CHECKING:
-    from firstsight.safety.hashes.hash_lists import KnownHash
 
 app = group(
     "Keep lists of known pictures, and find copies of them: resized, re-encoded, marked or lightly cropped.",
@@ -53,25 +50,24 @@ def add(
     db: options.WriterFlags,
 ) -> None:
     """Add hashes of pictures, video frames or indexed items. Give a policy unless they are harmless."""
-    from firstsight.safety.audit.audit_log import AuditLog
-    from firstsight.safety.hashes.hash_bank import HashBank
-    from firstsight.safety.hashes.hash_lists import check_tag
-    from firstsight.safety.hashes.hash_sources import hashes_of_files, hashes_of_items
-
     if not files and not item:
         raise typer.BadParameter("name a picture, a video or an --item")
     if not good and policy is None:
         raise typer.BadParameter("use --policy ID for forbidden pictures, or --good", param_hint="--policy")
-    store = db.store()
-    tags = [check_tag(word) for word in tag or ()]
-    in_set: Literal["bad", "good"] = "good" if good else "bad"
-    hashes, errors = hashes_of_files(files or (), of_set=in_set, policy_id=policy or "", tags=tags, exact=exact)
-    hashes += hashes_of_items(store, item or (), of_set=in_set, policy_id=policy or "", tags=tags)
-    new = HashBank(store).add(hashes, AuditLog.of(store.uri), by=name_or_login(by), wait_s=db.wait)
-    for error in errors:
-        print_message(f"left out: {error}")
-    print_message(f"{len(hashes):,} hashes, {new:,} of them new")
-    if errors:
+    added = db.open().safety.hashes.add(
+        files or (),
+        items=item or (),
+        policy=policy,
+        of_set="good" if good else "bad",
+        tags=tag or (),
+        exact=exact,
+        by=name_or_login(by),
+        wait_s=db.wait,
+    )
+    for problem in added.problems:
+        print_message(f"left out: {problem}")
+    print_message(f"{added.hashes:,} hashes, {added.new:,} of them new")
+    if added.problems:
         raise typer.Exit(ERROR)
 
 
@@ -87,17 +83,13 @@ def import_(
     db: options.WriterFlags,
 ) -> None:
     """Add a list of hashes. Invalid rows are reported and skipped; the exit code is then 1."""
-    from firstsight.safety.audit.audit_log import AuditLog
-    from firstsight.safety.hashes.hash_bank import HashBank
-    from firstsight.safety.hashes.hash_lists import read_hash_list
-
-    store = db.store()
-    read = read_hash_list(file, default_set="good" if good else "bad", policy_id=policy)
-    new = HashBank(store).add(read.hashes, AuditLog.of(store.uri), by=name_or_login(by), wait_s=db.wait)
-    for row in read.bad_rows:
-        print_message(f"{file}:{row.line}: {row.reason}")
-    print_message(f"{len(read.hashes):,} hashes, {new:,} of them new; {len(read.bad_rows):,} rows left out")
-    if read.bad_rows:
+    read = db.open().safety.hashes.import_file(
+        file, policy=policy, default_set="good" if good else "bad", by=name_or_login(by), wait_s=db.wait
+    )
+    for problem in read.problems:
+        print_message(problem)
+    print_message(f"{read.hashes:,} hashes, {read.new:,} of them new; {len(read.problems):,} rows left out")
+    if read.problems:
         raise typer.Exit(ERROR)
 
 
@@ -115,14 +107,8 @@ def export(
     db: options.DatabaseFlags,
 ) -> None:
     """Write the hashes to a file that ThreatExchange tools can read."""
-    from firstsight.safety.hashes.hash_bank import HashBank
-    from firstsight.safety.hashes.hash_lists import write_hash_list
-
-    form: Literal["csv", "text"] = "csv" if file.suffix.lower() == ".csv" else "text"
-    of_set: Literal["bad", "good"] | None = "good" if good else None if form == "csv" else "bad"
-    entries = HashBank(db.store()).hashes(of_set=of_set, policy_id=policy)
-    write_hash_list(file, entries, form)
-    print_message(f"{len(entries):,} hashes in {file}")
+    written = db.open().safety.hashes.export_file(file, policy=policy, of_set="good" if good else None)
+    print_message(f"{written:,} hashes in {file}")
 
 
 @command(app, examples=["safety hashes match --max-distance 20"])
@@ -141,13 +127,9 @@ def match(
     db: options.DatabaseFlags,
 ) -> None:
     """List indexed pictures and frames that match a known hash."""
-    from firstsight.safety.hashes.hash_bank import HashBank
-    from firstsight.safety.hashes.hash_matching import match_views
-
-    store = db.store()
-    found = match_views(store, HashBank(store).known(), max_distance=max_distance, item_ids=item)
+    found = db.open().safety.hashes.match(items=item, max_distance=max_distance)
     if output.as_json:
-        print_json_lines(match.as_dict() for match in found)
+        print_json_lines(match.to_dict() for match in found)
         return
     matches = sorted(found, key=lambda m: (m.item_id, m.view_id))
     output.print_items(
@@ -169,15 +151,13 @@ def match(
 @command(app, "list", examples=["safety hashes list --policy weapons"])
 def list_(*, policy: Policy = None, output: options.TableFlags, db: options.DatabaseFlags) -> None:
     """List all hashes."""
-    from firstsight.safety.hashes.hash_bank import HashBank
-
-    entries = HashBank(db.store()).hashes(policy_id=policy)
+    entries = db.open().safety.hashes.entries(policy=policy)
     if output.as_json:
-        print_json_lines(_as_dict(entry) for entry in entries)
+        print_json_lines(entry.to_dict() for entry in entries)
     else:
         columns = ["hash", "set", "policy", "quality", "tags", "source", "added_at"]
         rows = [
-            _as_dict(entry) | {"tags": " ".join(entry.tags), "added_at": shown(entry.added_at, "%Y-%m-%d")}
+            entry.to_dict() | {"tags": " ".join(entry.tags), "added_at": shown(entry.added_at, "%Y-%m-%d")}
             for entry in entries
         ]
         cells = [[row[name] for name in columns] for row in rows]
@@ -196,30 +176,7 @@ def remove(
     db: options.WriterFlags,
 ) -> None:
     """Remove hashes, or all hashes of a file, list or item, good and bad."""
-    from firstsight.safety.audit.audit_log import AuditLog
-    from firstsight.safety.hashes.hash_bank import HashBank
-    from firstsight.safety.hashes.hash_lists import parse_hash
-
     if not hash_ and not source:
         raise typer.BadParameter("name a hash or a --source")
-    try:
-        hashes = [parse_hash(text) for text in hash_ or ()]
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-    store = db.store()
-    removed = HashBank(store).remove(
-        hashes, AuditLog.of(store.uri), by=name_or_login(by), sources=source or (), wait_s=db.wait
-    )
+    removed = db.open().safety.hashes.remove(hash_ or (), sources=source or (), by=name_or_login(by), wait_s=db.wait)
     print_message(f"{removed:,} entries removed")
-
-
-def _as_dict(entry: KnownHash) -> dict[str, object]:
-    return {
-        "hash": entry.hex,
-        "set": entry.set,
-        "policy": entry.policy_id or None,
-        "quality": entry.quality,
-        "tags": list(entry.tags),
-        "source": entry.source,
-        "added_at": entry.added_at,
-    }

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from firstsight.cli import options, panels
+from firstsight.cli import panels
 
 if TYPE_CHECKING:
-    from firstsight.encoders.base import Encoder
     from firstsight.heads.calibrated_fit import TrainSettings
 
 Prevalence = Annotated[
@@ -64,11 +62,6 @@ class TrainFlags:
         from firstsight.heads.calibrated_fit import TrainSettings
 
         return TrainSettings(self.precision, self.recall, self.confidence, self.prevalence, self.review_budget)
-
-
-def encoder_on_demand(db: options.DatabaseFlags, encoder: options.EncoderFlags) -> Callable[[], Encoder]:
-    """Return a function that loads the encoder, for the case that prompts must be encoded."""
-    return lambda: db.open(encoder).encoder
 
 
 def name_or_login(by: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,8 +10,8 @@ import typer
 
 from firstsight.cli import options, panels
 from firstsight.cli.commands import command
-from firstsight.cli.output import print_json_lines, print_message, shown, writing
-from firstsight.cli.safety.options import Prevalence, SkipBadLabels, encoder_on_demand
+from firstsight.cli.output import print_json_lines, print_message, shown
+from firstsight.cli.safety.options import Prevalence, SkipBadLabels
 
 if TYPE_CHECKING:
     from firstsight.safety.report.policy_report import PolicyReport
@@ -51,36 +52,29 @@ def report(
     db: options.DatabaseFlags,
 ) -> None:
     """Measure heads on held-out labels: curves, calibration, thresholds, slices, label suspects, drift."""
-    from firstsight.safety.policy.policies import load_policies
-    from firstsight.safety.report.policy_report import measure, write_report
-    from firstsight.safety.report.report_sources import held_out_policies_from_file
-
-    store = db.store()
-    held_out, problems = held_out_policies_from_file(
-        store,
-        labels,
-        load_policies(policies),
-        encoder=encoder_on_demand(db, encoder),
-        prevalence=prevalence,
-        columns=column,
-        skip_bad_labels=skip_bad_labels,
-        on_progress=print_message,
+    measured = (
+        db.open(encoder)
+        .safety.with_policies(policies)
+        .report(
+            labels,
+            prevalence=prevalence,
+            columns=column,
+            skip_bad_labels=skip_bad_labels,
+            html=html,
+            on_progress=print_message,
+        )
     )
-    for problem in problems:
+    for problem in measured.problems:
         print_message(f"left out: {problem}")
-    if html is None:
-        reports = [measure(policy) for policy in held_out]
-    else:
-        with writing(html, "--html"):
-            reports = write_report(html, held_out, store.uri)
+    if html is not None:
         print_message(f"wrote {html}")
     if output.as_json:
-        print_json_lines(policy.as_dict() for policy in reports)
+        print_json_lines(policy.to_dict() for policy in measured.policies)
     else:
-        _print(reports, output)
+        _print(measured.policies, output)
 
 
-def _print(reports: list[PolicyReport], output: options.TableFlags) -> None:
+def _print(reports: Sequence[PolicyReport], output: options.TableFlags) -> None:
     numbers = ["positives", "rows", "prevalence", "AP", "calibration error", "Brier", "odd slices", "label suspects"]
     output.print_table(
         ["policy", *numbers, "drift"],

@@ -15,10 +15,9 @@ from firstsight.cli.output import print_json_lines, print_message, shown, wants_
 from firstsight.cli.safety.options import By, Reason, name_or_login
 
 if TYPE_CHECKING:
-    from firstsight.safety.audit.audit_log import AuditLog
+    from firstsight.api.safety_audit import AuditTrail
     from firstsight.safety.policy.decisions import Action
     from firstsight.safety.review.review_queue import QueueEntry
-    from firstsight.storage.store import Store
 
 Item = Annotated[str, typer.Argument(metavar="ITEM", help="Item id.")]
 PolicyIds = Annotated[
@@ -65,14 +64,9 @@ def queue(
     db: options.DatabaseFlags,
 ) -> None:
     """List the items to review next: appeals first, then by severity, uncertainty and reach."""
-    from firstsight.safety.audit.override_table import current_reviews
-    from firstsight.safety.policy.policies import load_policies
-    from firstsight.safety.review.review_queue import review_queue
-
-    store, log = _open(db)
-    entries = review_queue(store, current_reviews(store, log), load_policies(policies), reach=reach, limit=k)
+    entries = db.open().safety.with_policies(policies).queue(k=k, reach=reach)
     if output.as_json:
-        print_json_lines(entry.as_dict() for entry in entries)
+        print_json_lines(entry.to_dict() for entry in entries)
     else:
         _print(entries, output, db)
 
@@ -88,17 +82,11 @@ def decide(
     db: options.WriterFlags,
 ) -> None:
     """Decide about an item. This overrides its scores until its media or title change, and gives a training label."""
-    from firstsight.safety.policy.policies import load_policies
-    from firstsight.safety.review import review_actions
-
-    store, log = _open(db)
-    decision = review_actions.decide(
-        store,
-        log,
+    safety = db.open().safety.with_policies(policies)
+    decision = safety.decide(
         item,
         cast("Action", action),  # `decide` checks it
-        policies=load_policies(policies),
-        policy_ids=policy or (),
+        policy=policy or (),
         reason=reason,
         by=name_or_login(by),
         wait_s=db.wait,
@@ -108,10 +96,7 @@ def decide(
 
 def appeal(*, item: Item, reason: Reason, by: By = None, db: options.WriterFlags) -> None:
     """Appeal against the decision about an item. It moves to the head of the queue and keeps its state until then."""
-    from firstsight.safety.review import review_actions
-
-    store, log = _open(db)
-    entry_id = review_actions.appeal(store, log, item, reason=reason, by=name_or_login(by), wait_s=db.wait)
+    entry_id = db.open().safety.appeal(item, reason=reason, by=name_or_login(by), wait_s=db.wait)
     print_message(f"{item}: appealed (entry {entry_id})")
 
 
@@ -133,19 +118,13 @@ def overturn(
     db: options.WriterFlags,
 ) -> None:
     """Reverse the current decision about an item, made by a person or by scores. Its labels change as well."""
-    from firstsight.safety.policy.policies import load_policies
-    from firstsight.safety.review import review_actions
-
-    store, log = _open(db)
-    decision = review_actions.overturn(
-        store,
-        log,
+    safety = db.open().safety.with_policies(policies)
+    decision = safety.overturn(
         item,
-        policies=load_policies(policies),
+        cast("Action | None", to),  # `overturn` checks it
+        policy=policy or (),
         reason=reason,
         by=name_or_login(by),
-        action=cast("Action | None", to),  # `overturn` checks it
-        policy_ids=policy or (),
         wait_s=db.wait,
     )
     print_message(f"{item}: {decision.action} (entry {decision.entry_id})")
@@ -157,11 +136,7 @@ def labels(
     db: options.DatabaseFlags,
 ) -> None:
     """Write review decisions as labels. Items that have changed since are left out."""
-    from firstsight.safety.review.review_actions import review_labels, write_labels
-
-    rows = review_labels(*_open(db))
-    write_labels(file, rows)
-    print_message(f"{len(rows):,} labels in {file}")
+    print_message(f"{db.open().safety.write_labels(file):,} labels in {file}")
 
 
 def audit(
@@ -186,52 +161,42 @@ def audit(
     db: options.WriterFlags,
 ) -> None:
     """Check every entry of the audit log, and that the log has all decisions of the database. Exit code 1 if not."""
-    from firstsight.safety.audit.log_check import check_log
-    from firstsight.safety.review.history import describe_entry
-
     if output.csv and (adopt is not None or not list_):
         raise typer.BadParameter("prints the entries of --list only", param_hint="--csv")
-    store, log = _open(db)
+    log = db.open().safety.audit
     if adopt is not None:
-        _adopt(store, adopt, log, name_or_login(by), db.wait, output.json)
+        _adopt(log, adopt, name_or_login(by), db.wait, output.json)
         return
     if list_:
-        events = (describe_entry(entry) for entry in log.entries(subject=item))
+        events = log.entries(item)
         if output.as_json:
-            print_json_lines(logged.as_dict() for logged in events)
+            print_json_lines(logged.to_dict() for logged in events)
         else:
             output.print_table(["time", "entry", "event"], [(e.time[:19], e.entry_id, e.text) for e in events])
         return
-    result = check_log(store, log, expect)
-    head = log.head() if result.ok else None
+    result = log.check(expect)
     if output.as_json:
-        problems = [vars(problem) for problem in result.problems]
-        summary = {"ok": result.ok, "entries": result.entries, "head": head and head.entry_id, "problems": problems}
-        print_json_lines([summary | {"unsettled": result.unsettled, "torn_bytes": result.torn_bytes}])
+        print_json_lines([result.to_dict()])
     else:
         for problem in result.problems:
             print_message(f"{log.path}:{problem.line}: {problem.what}" if problem.line else problem.what)
-        last = f"; the last one is {head.entry_id}: keep its id elsewhere, for --expect" if head else ""
+        last = f"; the last one is {result.head}: keep its id elsewhere, for --expect" if result.head else ""
         print_message(f"{result.entries:,} entries, {len(result.problems):,} problems{last}")
     if not result.ok:
         raise typer.Exit(ERROR)
 
 
-def _adopt(store: Store, path: Path, usual: AuditLog, by: str, wait: float, json: bool) -> None:
-    from firstsight.safety.audit.adoption import adopt
-    from firstsight.safety.audit.audit_log import LOG_VARIABLE, AuditLog
-
-    log = AuditLog(path)
-    adopted = adopt(store, log, by=by, wait_s=wait)
+def _adopt(log: AuditTrail, path: Path, by: str, wait: float, json: bool) -> None:
+    adopted = log.adopt(path, by=by, wait_s=wait)
     if wants_json(json):
-        print_json_lines([{"log": str(path), **vars(adopted)}])
+        print_json_lines([adopted.to_dict()])
     added = ", ".join(f"{count:,} of {kind}" for kind, count in adopted.logged.items() if count) or "none"
     verb = "began" if adopted.new else "adopted"
     print_message(f"{verb} {path} (entry {adopted.entry_id}); entries added for current decisions: {added}")
-    if path.resolve() != usual.path.resolve():
+    if path.resolve() != log.path.resolve():
         print_message(
-            f"commands look for the log at {usual.path}: move it there with its head file, or export "
-            f"{LOG_VARIABLE}={path}"
+            f"commands look for the log at {log.path}: move it there with its head file, or export "
+            f"{log.path_variable}={path}"
         )
 
 
@@ -242,12 +207,9 @@ def replay(
     db: options.DatabaseFlags,
 ) -> None:
     """Repeat a past decision from its record. Exit code 1 if the result differs."""
-    from firstsight.safety.review.replay import replay as replay_entry
-
-    _, log = _open(db)
-    result = replay_entry(log.get(entry))
+    result = db.open().safety.replay(entry)
     if wants_json(json):
-        print_json_lines([result.as_dict()])
+        print_json_lines([result.to_dict()])
     else:
         for step in result.steps:
             print_message(step)
@@ -271,10 +233,3 @@ def _print(entries: Sequence[QueueEntry], output: options.ItemTableFlags, db: op
         right=numbers,
         empty="there are no items to review",
     )
-
-
-def _open(db: options.DatabaseFlags) -> tuple[Store, AuditLog]:
-    from firstsight.safety.audit.audit_log import AuditLog
-
-    store = db.store()
-    return store, AuditLog.of(store.uri)

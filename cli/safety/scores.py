@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from firstsight.cli import options, panels
 from firstsight.cli.commands import command
 from firstsight.cli.output import clock, print_json_lines, print_message, shown, wants_json
-from firstsight.cli.safety.options import Region, encoder_on_demand, figure
+from firstsight.cli.safety.options import Region, figure
+
+if TYPE_CHECKING:
+    from firstsight.safety.policy.decisions import Evidence
 
 
 def register(app: typer.Typer) -> None:
@@ -35,15 +37,11 @@ def policies(
     output: options.TableFlags,
 ) -> None:
     """Check a file of policies and list them, with their version."""
-    from firstsight.safety.policy.policies import load_policies
-
-    loaded = load_policies(file)
+    loaded = options.DatabaseFlags().open().safety.with_policies(file).policies
     if yaml:
         typer.echo(loaded.text, nl=False)
     elif output.as_json:
-        print_json_lines(
-            policy.decision_settings() | {"name": policy.name, "parent": policy.parent} for policy in loaded.all
-        )
+        print_json_lines(policy.to_dict() for policy in loaded.all)
     else:
         output.print_table(
             ["policy", "name", "severity", "parts", "age", "review", "block", ""],
@@ -81,19 +79,10 @@ def score(
     db: options.DatabaseFlags,
 ) -> None:
     """Score new and changed items, and allow, review or block them. Searches then exclude blocked items."""
-    from firstsight.safety.policy.policies import load_policies
-    from firstsight.safety.scoring.scoring_run import score as score_items
-
-    report = score_items(
-        db.store(),
-        load_policies(file),
-        encoder=None if no_zero_shot else encoder_on_demand(db, encoder),
-        region=region,
-        everything=everything,
-        budget=budget,
-    )
+    safety = db.open(encoder).safety.with_policies(file)
+    report = safety.score(region=region, everything=everything, budget=budget, zero_shot=not no_zero_shot)
     if wants_json(json):
-        print_json_lines([asdict(report)])
+        print_json_lines([report.to_dict()])
         return
     print_message(
         f"scored {report.scored} items in {report.seconds:.1f} s: {report.allow} allow, {report.review} review, "
@@ -114,41 +103,36 @@ def explain(
     db: options.DatabaseFlags,
 ) -> None:
     """Explain the decision about an item: the view, policy, score and threshold behind it, and its history."""
-    from firstsight.safety.audit.audit_log import AuditLog
-    from firstsight.safety.policy.policies import load_policies
-    from firstsight.safety.review.explanation import explain as explain_item
-
-    store = db.store()
-    facts = explain_item(store, item_id, load_policies(file), AuditLog.of(store.uri), region=region)
+    explanation = db.open().safety.with_policies(file).explain(item_id, region)
     if output.as_json:
-        print_json_lines([facts])
+        print_json_lines([explanation.to_dict()])
         return
-    age = f", from {facts['min_age']} years" if facts["min_age"] else ""
-    scored = f", scored {facts['scored_at']} under policies {facts['policy_version']}" if facts["scored_at"] else ""
-    print_message(f"{item_id}: {facts['decision']}{age}{scored}")
-    for evidence in facts["evidence"]:
+    age = f", from {explanation.min_age} years" if explanation.min_age else ""
+    at, version = explanation.scored_at, explanation.policy_version
+    scored = f", scored {at.isoformat()} under policies {version}" if at else ""
+    print_message(f"{item_id}: {explanation.decision}{age}{scored}")
+    for evidence in explanation.evidence:
         print_message(f"  {_describe(evidence)}")
     output.print_table(
         ["policy", "score", "review", "block", "scored by", "head"],
         [
-            (s["policy"], shown(s["score"], ".3f"), figure(s["review"]), figure(s["block"]), s["source"], s["head"])
-            for s in facts["scores"]
+            (s.policy, shown(s.score, ".3f"), figure(s.review), figure(s.block), s.source, s.head)
+            for s in explanation.scores
         ],
         right=["score", "review", "block", "head"],
     )
-    for event in facts["history"]:
-        print_message(f"{event['time'][:19]} {event['entry_id']}: {event['text']}")
+    for event in explanation.history:
+        print_message(f"{event.time[:19]} {event.entry_id}: {event.text}")
 
 
-def _describe(evidence: dict[str, Any]) -> str:
-    policy = evidence["policy_id"]
-    if evidence["source"] == "human":
+def _describe(evidence: Evidence) -> str:
+    policy = evidence.policy_id
+    if evidence.source == "human":
         return f"{policy}: decided by a person"
-    if evidence["source"] == "words":
-        return f"{policy}: {evidence['note']}"
-    where = f"{evidence['part'] or 'item'} {evidence['uri'] or ''}".strip()
-    second = f" at {clock(evidence['time_s'])}" if evidence["time_s"] is not None else ""
-    if evidence["source"] == "hash":
-        return f"{policy}: {where}{second} differs by {evidence['score']:.0f} bits from a known picture"
-    score, threshold = evidence["score"], evidence["cut"]
-    return f"{policy}: {where}{second} has score {score:.3f}, above {threshold:.3f} ({evidence['source']})"
+    if evidence.source == "words":
+        return f"{policy}: {evidence.note}"
+    where = f"{evidence.part or 'item'} {evidence.uri or ''}".strip()
+    second = f" at {clock(evidence.time_s)}" if evidence.time_s is not None else ""
+    if evidence.source == "hash":
+        return f"{policy}: {where}{second} differs by {evidence.score:.0f} bits from a known picture"
+    return f"{policy}: {where}{second} has score {evidence.score:.3f}, above {evidence.cut:.3f} ({evidence.source})"

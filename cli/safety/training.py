@@ -11,7 +11,7 @@ import typer
 from firstsight.cli import options, panels
 from firstsight.cli.commands import command
 from firstsight.cli.output import print_json_lines, print_message
-from firstsight.cli.safety.options import SkipBadLabels, TrainFlags, encoder_on_demand, figure
+from firstsight.cli.safety.options import SkipBadLabels, TrainFlags, figure
 
 if TYPE_CHECKING:
     from firstsight.safety.policy.policy_heads import Head
@@ -44,18 +44,16 @@ def train(
     db: options.DatabaseFlags,
 ) -> None:
     """Train a head for each policy with labels. Held-out labels measure and calibrate it."""
-    from firstsight.safety.policy.policies import load_policies
-    from firstsight.safety.training.training_run import train_from_file
-
-    report = train_from_file(
-        db.store(),
-        labels,
-        load_policies(file),
-        encoder=encoder_on_demand(db, encoder),
-        settings=targets.settings(),
-        skip_bad_labels=skip_bad_labels,
-        promote=not no_promote,
-        on_progress=print_message,
+    report = (
+        db.open(encoder)
+        .safety.with_policies(file)
+        .train(
+            labels,
+            settings=targets.settings(),
+            skip_bad_labels=skip_bad_labels,
+            promote=not no_promote,
+            on_progress=print_message,
+        )
     )
     for problem in report.problems:
         print_message(f"left out: {problem}")
@@ -72,20 +70,8 @@ def retrain(
     db: options.DatabaseFlags,
 ) -> None:
     """Train heads from review decisions. A new head is used only if it beats the current one on held-out labels."""
-    from firstsight.safety.audit.audit_log import AuditLog
-    from firstsight.safety.policy.policies import load_policies
-    from firstsight.safety.training.training_run import retrain as retrain_heads
-
-    store = db.store()
-    report = retrain_heads(
-        store,
-        load_policies(file),
-        AuditLog.of(store.uri),
-        labels,
-        encoder=encoder_on_demand(db, encoder),
-        settings=targets.settings(),
-        on_progress=print_message,
-    )
+    safety = db.open(encoder).safety.with_policies(file)
+    report = safety.retrain(labels, settings=targets.settings(), on_progress=print_message)
     for problem in report.problems:
         print_message(f"left out: {problem}")
     _print_heads(report.heads, output)
@@ -109,23 +95,18 @@ def heads(
 
     Decisions change at the next firstsight safety score.
     """
-    from firstsight.safety.audit.bound_log import BoundLog
-    from firstsight.safety.policy.policy_heads import HeadShelf
-
-    store = db.store()
-    shelf = HeadShelf(store)
-    if promote or drop:
-        with store.writing():
-            BoundLog.open(store)  # finishes a training that was killed
-            shelf.promote(promote or [])
-            shelf.drop(drop or [])
-    _print_heads(shelf.versions(), output)
+    trained = db.open().safety.heads
+    if promote:
+        trained.promote(promote)
+    if drop:
+        trained.drop(drop)
+    _print_heads(trained.versions(), output)
 
 
 def _print_heads(versions: Iterable[Head], output: options.TableFlags) -> None:
     listed = list(versions)
     if output.as_json:
-        print_json_lines(head.as_dict() for head in listed)
+        print_json_lines(head.to_dict() for head in listed)
         return
     numbers = ["version", "positives", "AP", "zero-shot AP", "Brier", "review", "block"]
     output.print_table(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from firstsight.recommend.evaluation.link_evaluation import LinkReport
     from firstsight.recommend.evaluation.measures import Difference
     from firstsight.recommend.evaluation.recommender_evaluation import ProtocolReport
-    from firstsight.retrieval.evaluation.search_evaluation import Task
+    from firstsight.retrieval.evaluation.search_evaluation import SearchTask
 
 app = group(
     "Measure how well search and recommendation rank items.",
@@ -214,7 +214,7 @@ def links(
         _print_links(report)
 
 
-def _search_table(task: Task) -> options.NamedTable:
+def _search_table(task: SearchTask) -> options.NamedTable:
     rows: list[tuple[object, ...]] = [
         (report.mode, *(shown(value, ".3f") for value in report.means.values()), len(report.outcomes))
         for report in task.modes
@@ -225,7 +225,7 @@ def _search_table(task: Task) -> options.NamedTable:
     return task.name, [*heads, "queries"], rows
 
 
-def _print(task: Task) -> None:
+def _print(task: SearchTask) -> None:
     _print_table(_search_table(task))
     for pair in task.comparisons:
         verdict = "they differ" if pair.p_holm < 0.05 else "may be chance"

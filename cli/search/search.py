@@ -1,4 +1,4 @@
-"""`firstsight search`: search by text, pictures, videos, items, or a file of queries."""
+"""`firstsight search`: search by text, pictures, videos, items, vectors, or a file of queries."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ EXAMPLES = [
     "search SPP6 --mode words",
     'search "running shoes" --collapse none --diversity 0.3 --min-relevance 0.5',
     "search --video clip.mp4 --html page.html",
+    "search --vector mine.npy --kind product",
     'search "pouring tea" --kind video --moments',
     "search shoes --columns score,title,price --csv > shoes.csv",
     "search --queries queries.jsonl --json",
@@ -65,7 +66,7 @@ def search(
     encoder: options.EncoderFlags,
     db: options.DatabaseFlags,
 ) -> None:
-    """Search by text, pictures, videos and items, alone or together.
+    """Search by text, pictures, videos, items and vectors, alone or together.
 
     Each result names the view that matched: the title, a picture, or a second of a video.
     """

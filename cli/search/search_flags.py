@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from firstsight.cli import options, panels
+from firstsight.cli.search.vector_file import read_vector
 
 if TYPE_CHECKING:
     from firstsight import Query
@@ -26,6 +28,14 @@ class SearchFlags:
     ] = None
     item: Annotated[
         list[str] | None, panels.query("--item", metavar="ID", help="Item to find similar ones of (repeatable).")
+    ] = None
+    vector: Annotated[
+        list[Path] | None,
+        panels.query(
+            "--vector",
+            metavar="FILE",
+            help="File of a vector to search by: a .npy file, or a JSON list of numbers (repeatable).",
+        ),
     ] = None
     minus: Annotated[
         list[str] | None,
@@ -59,19 +69,19 @@ class SearchFlags:
             help="Weight of each item, in the order of --item (repeatable). By default 1.",
         ),
     ] = None
+    vector_weight: Annotated[
+        list[float] | None,
+        panels.query(
+            "--vector-weight",
+            metavar="WEIGHT",
+            help="Weight of each vector, in the order of --vector (repeatable). By default 1.",
+        ),
+    ] = None
     minus_weight: Annotated[
         float,
         panels.query("--minus-weight", metavar="WEIGHT", help="Maximum penalty for --minus and --minus-image, 0 to 1."),
     ] = 0.5
-    where: Annotated[
-        str | None,
-        panels.filters(
-            "--where",
-            metavar="SQL",
-            help="Condition over columns, e.g. \"price < 50 AND category = 'shoes'\". Put a column name with spaces in "
-            "`backticks`.",
-        ),
-    ] = None
+    where: options.Where = None
     kind: options.Kinds = None
     min_relevance: Annotated[
         float | None,
@@ -84,9 +94,7 @@ class SearchFlags:
     min_score: Annotated[
         float | None, panels.filters("--min-score", metavar="COSINE", help="Minimum cosine, -1 to 1.")
     ] = None
-    include_blocked: Annotated[
-        bool, panels.filters("--include-blocked", help="Include items that a safety decision blocks.")
-    ] = False
+    include_blocked: options.IncludeBlocked = False
     mode: Annotated[
         str | None,
         panels.ranking(
@@ -102,7 +110,7 @@ class SearchFlags:
             "--part",
             metavar="PART",
             help="Part of an item to compare: item (all parts together), the best title, image, frame or any of these, "
-            "or best (the better of item and its best picture). By default best for pictures alone, else item.",
+            "or best (the better of item and its best picture). By default item with a text or items, else best.",
         ),
     ] = None
     diversity: Annotated[
@@ -133,13 +141,14 @@ class SearchFlags:
     @property
     def has_parts(self) -> bool:
         """Whether there is anything to search by."""
-        return bool(self.text or self.image or self.video or self.item)
+        return bool(self.text or self.image or self.video or self.item or self.vector)
 
     def query(self) -> Query:
         """Build the query.
 
         Raises:
             QueryError: nothing to search by, or a value out of range.
+            BadParameter: the file of a vector cannot be read.
         """
         import firstsight
 
@@ -152,6 +161,8 @@ class SearchFlags:
             video_weights=self.video_weight or (),
             items=self.item or (),
             item_weights=self.item_weight or (),
+            vectors=[read_vector(path) for path in self.vector or ()],
+            vector_weights=self.vector_weight or (),
             minus=self.minus or (),
             minus_images=self.minus_image or (),
             minus_weight=self.minus_weight,

@@ -42,6 +42,7 @@ from firstsight.encoders.runtimes.runtime_choice import (
 from firstsight.errors import EncoderError, MediaError
 from firstsight.extras import requires
 from firstsight.media.pictures import open_picture
+from firstsight.records import Record
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -57,7 +58,7 @@ MAX_CALIBRATION_PICTURES = 640
 
 
 @dataclass(frozen=True)
-class Int8Calibration:
+class Int8Calibration(Record):
     """Effect of int8 on a model's vectors and speed."""
 
     pictures: int  # number of compared pictures, unseen by the quantisation

@@ -25,6 +25,7 @@ from firstsight.encoders.runtimes.runtime_choice import MIN_COSINE, candidate_ru
 from firstsight.errors import EncoderError, MediaError
 from firstsight.media.file_formats import media_kind
 from firstsight.media.pictures import open_picture
+from firstsight.records import Record
 
 MAX_SAMPLED_PICTURES: Final = 64
 SYNTHETIC_PICTURES: Final = 16
@@ -46,7 +47,7 @@ TEXTS: Final = (
 
 
 @dataclass(frozen=True)
-class ModelCheck:
+class ModelCheck(Record):
     """Results of a model's check on this machine."""
 
     name: str

@@ -9,10 +9,11 @@ from pathlib import Path
 from firstsight.encoders.encoder_options import EncoderOptions
 from firstsight.encoders.families.hub import HubRepository, NeededRepositories, fetch_all, no_further_repositories
 from firstsight.encoders.registry import families, load_with_options
+from firstsight.records import Record
 
 
 @dataclass(frozen=True)
-class DownloadReport:
+class DownloadReport(Record):
     """The files that a model needs, on disk."""
 
     name: str

@@ -25,12 +25,13 @@ from firstsight.encoders.families.open_clip_repositories import (
 from firstsight.encoders.families.transformers_names import TRANSFORMERS_WEIGHTS
 from firstsight.encoders.registry import ENTRY_POINTS, FAMILIES
 from firstsight.errors import EncoderError
+from firstsight.records import Record
 
 FLOAT32_BYTES: Final = 4
 
 
 @dataclass(frozen=True)
-class ModelEntry:
+class ModelEntry(Record):
     """A model that `load_encoder` accepts by this name."""
 
     name: str

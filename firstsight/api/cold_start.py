@@ -10,7 +10,7 @@ from firstsight.api.connection import FIT_WAIT_S, Connection
 if TYPE_CHECKING:
     from firstsight.api.recommendations import Recommender
     from firstsight.recommend.models.cold_start_model import ColdStartVersion
-    from firstsight.recommend.slates.slate_results import InterestedUser
+    from firstsight.recommend.slates.slate_results import InterestedUsers
 
 
 class ColdStart:
@@ -72,7 +72,7 @@ class ColdStart:
 
         use_cold_start_model(self._connection.open(), version, wait_s=wait_s)
 
-    def interested_users(self, item: str, *, k: int = 10) -> list[InterestedUser]:
+    def interested_users(self, item: str, *, k: int = 10) -> InterestedUsers:
         """Find the users with items nearest to an item; users with events on the item itself are left out.
 
         Args:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from firstsight.api.searching import Searching
     from firstsight.recommend.evaluation.link_evaluation import LinkEvaluation
     from firstsight.recommend.evaluation.recommender_evaluation import ProtocolReport
-    from firstsight.retrieval.evaluation.search_evaluation import Task
+    from firstsight.retrieval.evaluation.search_evaluation import SearchTask
     from firstsight.retrieval.pages.space_map import Method, SpaceMap
     from firstsight.storage.store import Store
 
@@ -35,7 +35,7 @@ class Evaluation:
         queries: int = 200,
         seed: int = 0,
         group_by: Sequence[str] | None = None,
-    ) -> list[Task]:
+    ) -> list[SearchTask]:
         """Measure the quality of search, with judgements or with queries generated from the catalogue.
 
         Args:
@@ -76,7 +76,7 @@ class Evaluation:
         known = partial(_stored_ids, store)
         return [evaluate(self._searching, judged, k=k, modes=modes, rerankers=rerankers, known=known)]
 
-    def write_search_page(self, path: str | os.PathLike[str], tasks: Sequence[Task]) -> None:
+    def write_search_page(self, path: str | os.PathLike[str], tasks: Sequence[SearchTask]) -> None:
         """Write the tasks of `search` as an HTML page with the worst queries and their pictures.
 
         Args:

@@ -64,7 +64,7 @@ class EventLog:
             options=_event_options(mapping, order, time_unit, hash_users),
             encoding=encoding,
             wait_s=wait_s,
-            on_columns=lambda reader: on_columns(EventsPreview(reader.format, reader.unit, reader.columns, [], [])),
+            on_columns=lambda reader: on_columns(EventsPreview(reader.format, reader.unit, reader.columns, (), ())),
             on_progress=on_progress,
         )
 

@@ -13,7 +13,7 @@ from firstsight.indexer.index_settings import IndexSettings
 
 
 class RunOptions(TypedDict, total=False):
-    """Options of `firstsight.Database.index`, `add` and `retry`; see `index` for their meaning."""
+    """The arguments of `firstsight.api.indexing.Indexing.index` that `add` and `retry` have as well."""
 
     root: str | os.PathLike[str] | None
     options: CatalogOptions | None
@@ -25,7 +25,7 @@ class RunOptions(TypedDict, total=False):
 
 
 class IndexOptions(RunOptions, total=False):
-    """Options of `firstsight.Database.index` alone, and those of every run."""
+    """The arguments of `firstsight.api.indexing.Indexing.index`, by name."""
 
     prune: bool
     language: str | None

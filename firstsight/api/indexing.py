@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from firstsight.api.connection import Connection
 from firstsight.api.index_options import RunOptions
+from firstsight.api.items import Failure, read_failures
 from firstsight.api.semantic_ids import assign_ids_to_new_items
 from firstsight.errors import CatalogError
 from firstsight.indexer.catalog import Catalog, catalog_root, check_catalog
@@ -203,12 +204,9 @@ class Indexing:
                 reports.append(run.run(self._recorded_settings(recipe)))
         return reports
 
-    def failures(self) -> list[dict[str, Any]]:
-        """List the media that could not be used: item_id, uri, stage, reason, message, attempts, last_seen."""
-        return [
-            {name: value for name, value in row.items() if name not in {"failure_id", "run_id"}}
-            for row in self._connection.open().failure_rows()
-        ]
+    def failures(self) -> list[Failure]:
+        """List the media that could not be used, sorted by item and address."""
+        return read_failures(self._connection.open())
 
     def watch(
         self,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from firstsight.recommend.slates.slate_composer import Slot
     from firstsight.recommend.slates.slate_data import SlateData
     from firstsight.recommend.slates.slate_products import SlateProducts
-    from firstsight.recommend.slates.slate_results import InterestedUser, SimilarItem, Slate
+    from firstsight.recommend.slates.slate_results import InterestedUsers, SimilarItems, Slate
     from firstsight.recommend.slates.slate_settings import SlateOptions, SlateSettings
     from firstsight.storage.store import Store
 
@@ -125,7 +125,7 @@ class Recommender:
         near_duplicate: float = 1.0,
         collapse: str | None = None,
         now: datetime | None = None,
-    ) -> list[SimilarItem]:
+    ) -> SimilarItems:
         """Find the items nearest to an item by content, so that items without clicks get equal results.
 
         Args:
@@ -143,7 +143,7 @@ class Recommender:
             MissingDatabaseError: there is no database.
         """
         from firstsight.recommend.slates.profiles import utc_now
-        from firstsight.recommend.slates.slate_results import SimilarItem
+        from firstsight.recommend.slates.slate_results import SimilarItem, SimilarItems
         from firstsight.recommend.slates.slate_settings import KINDS, check_collapse
 
         _check_k(k)
@@ -166,12 +166,13 @@ class Recommender:
             products=products,
         )
         variants = _count_variants(products, [n for n, _ in nearest], loaded.maker.showable(now_us, kinds))
-        return [
+        items = (
             SimilarItem(space.item_ids[n], space.kinds[n], loaded.titles[n], score, count)
             for (n, score), count in zip(nearest, variants, strict=True)
-        ]
+        )
+        return SimilarItems(tuple(items), item)
 
-    def interested_users(self, item: str, *, k: int = 10) -> list[InterestedUser]:
+    def interested_users(self, item: str, *, k: int = 10) -> InterestedUsers:
         """Find the users with items nearest to an item; users with events on the item itself are left out.
 
         Args:
@@ -182,7 +183,7 @@ class Recommender:
             QueryError: the item is unknown or has no vector, there are no events, or k is out of range.
             MissingDatabaseError: there is no database.
         """
-        from firstsight.recommend.slates.slate_results import InterestedUser
+        from firstsight.recommend.slates.slate_results import InterestedUser, InterestedUsers
 
         _check_k(k)
         store = self._connection.open()
@@ -193,10 +194,11 @@ class Recommender:
             raise QueryError(
                 f"{self._connection.uri} has no events and so no users; add events: firstsight events add FILE"
             )
-        return [
+        users = (
             InterestedUser(interactions.user_ids[ranked.user], ranked.score, space.item_ids[ranked.because])
             for ranked in loaded.maker.rank_users(place, k)
-        ]
+        )
+        return InterestedUsers(tuple(users), item)
 
     def close(self) -> None:
         """Forget the item vectors."""
@@ -225,7 +227,7 @@ def _slate(
     space = loaded.maker.space
     showable = loaded.maker.showable(int(made_at.timestamp() * 1_000_000), age=settings.age)
     variants = _count_variants(products, [slot.place for slot in slots], showable)
-    items = [
+    items = tuple(
         Recommendation(
             space.item_ids[slot.place],
             space.kinds[slot.place],
@@ -238,7 +240,7 @@ def _slate(
             count,
         )
         for slot, count in zip(slots, variants, strict=True)
-    ]
+    )
     counts = Counter(item.kind for item in items)
     missing = {kind: count - counts[kind] for kind, count in settings.counts().items() if counts[kind] < count}
     return Slate(

@@ -22,6 +22,7 @@ from firstsight.storage.store import Store
 
 if TYPE_CHECKING:
     from firstsight.encoders.base import ImageInput
+    from firstsight.vectors import VectorInput
 
 OnError = Literal["raise", "return"]
 
@@ -39,15 +40,17 @@ class Searching:
         image: ImageInput | None = None,
         video: str | os.PathLike[str] | None = None,
         item: str | None = None,
+        vector: VectorInput | None = None,
         **settings: Unpack[QuerySettings],
     ) -> SearchResults:
-        """Search items by a text, a picture, a video, an item, or a mix of them.
+        """Search items by a text, a picture, a video, an item, a vector, or a mix of them.
 
         Args:
             text: a description of the items; or a `Query`, without any other argument.
             image: a picture, an array, a file's bytes, a path, or an http(s) or object-store address.
             video: a path or address; eight of its frames are the query.
             item: an item id; finds similar items without the item itself, and needs no encoder.
+            vector: (dim,) numbers of the database's encoder, of any length above 0; needs no encoder.
             settings: other fields of `Query`: k, offset, where, kinds, mode, part, minus, images, min_relevance, …
 
         Returns:
@@ -63,7 +66,7 @@ class Searching:
         """
         check_keywords("search", settings, QuerySettings)
         if isinstance(text, Query):
-            if settings or any(value is not None for value in (image, video, item)):
+            if settings or any(value is not None for value in (image, video, item, vector)):
                 raise QueryError("a Query takes no other arguments; set its fields instead")
             return self.search_many([text])[0]
         if image is not None:
@@ -72,6 +75,8 @@ class Searching:
             settings["videos"] = [os.fspath(video), *settings.get("videos", ())]
         if item is not None:
             settings["items"] = [item, *settings.get("items", ())]
+        if vector is not None:
+            settings["vectors"] = [vector, *settings.get("vectors", ())]
         return self.search_many([Query(text, **settings)])[0]
 
     @overload
@@ -154,7 +159,7 @@ def _drop_hidden_results(
     shown = set(store.digests(ids))
     if not query.include_blocked:
         shown -= store.blocked(ids)
-    left = [result for result in answer if result.item_id in shown]
+    left = tuple(result for result in answer if result.item_id in shown)
     return SearchResults(left, answer.snapshot, answer.reranker, withheld=len(answer) - len(left))
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from firstsight.api.connection import FIT_WAIT_S, Connection
 
 if TYPE_CHECKING:
+    from firstsight.recommend.semantic_ids.semantic_id_export import SemanticId
     from firstsight.recommend.semantic_ids.semantic_id_store import SemanticIdVersion
     from firstsight.storage.store import Store
 
@@ -54,8 +55,8 @@ class SemanticIds:
         with store.writing(FIT_WAIT_S):
             return assign_semantic_ids(store)
 
-    def export(self, version: int | None = None) -> Iterator[dict[str, Any]]:
-        """Yield the ID of each item: `item_id`, `semantic_id`, `codes`, `copy`, `tokens`.
+    def export(self, version: int | None = None) -> Iterator[SemanticId]:
+        """Yield the ID of each item.
 
         Args:
             version: number of a fit; None for the newest.

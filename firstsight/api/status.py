@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from firstsight.encoders.base import EncoderSpec
+from firstsight.records import Record
 from firstsight.storage.columns import ColumnKind
 from firstsight.storage.indexes.upkeep import TableState, table_state
 from firstsight.storage.store import Store
+from firstsight.vectors import EncoderSpec
 
 
 @dataclass(frozen=True)
-class ColumnStatus:
+class ColumnStatus(Record):
     """A column that filters can use."""
 
     name: str
@@ -21,7 +24,22 @@ class ColumnStatus:
 
 
 @dataclass(frozen=True)
-class Status:
+class RunRecord(Record):
+    """A recorded run: an index run, a watch, or an upkeep."""
+
+    run_id: str
+    started_at: datetime  # UTC
+    finished_at: datetime | None  # None while it runs, and after a kill
+    outcome: str  # "running", "watching", "finished", "stopped", "failed" or "killed"
+    source: str  # catalogue or stream; empty for an upkeep
+    encoder: str  # name of the encoder
+    fingerprint: str  # of the encoder
+    settings: Mapping[str, Any]  # of the run; `kind` is "watch" or "optimize", and missing for an index run
+    counts: Mapping[str, Any]  # fields of `Counts`, `WatchCounts` or `UpkeepReport`
+
+
+@dataclass(frozen=True)
+class Status(Record):
     """Contents and history of a database."""
 
     db: str
@@ -31,9 +49,9 @@ class Status:
     views: int
     failures: int  # media that could not be used
     columns: tuple[ColumnStatus, ...]  # columns for filters, in the order of the table
-    runs: tuple[dict[str, Any], ...]  # index runs and watches, oldest first
+    runs: tuple[RunRecord, ...]  # index runs and watches, oldest first
     tables: tuple[TableState, ...]  # files and indexes of `items` and `views`
-    upkeep: tuple[dict[str, Any], ...]  # upkeep of these tables, manual and automatic; rows of `runs`, oldest first
+    upkeep: tuple[RunRecord, ...]  # upkeep of these tables, manual and automatic, oldest first
 
 
 def read_status(store: Store) -> Status:
@@ -41,7 +59,7 @@ def read_status(store: Store) -> Status:
 
     It counts the empty values, which reads all columns but the vectors: 0.1 s for 17 columns of 100,000 items.
     """
-    runs = store.run_rows()
+    runs = [RunRecord(**row) for row in store.run_rows()]
     return Status(
         db=store.uri,
         layout=store.layout,
@@ -50,7 +68,7 @@ def read_status(store: Store) -> Status:
         views=store.views.count_rows(),
         failures=store.failures.count_rows(),
         columns=tuple(ColumnStatus(*column) for column in store.column_states()),
-        runs=tuple(run for run in runs if run["settings"].get("kind") in {None, "watch"}),
+        runs=tuple(run for run in runs if run.settings.get("kind") in {None, "watch"}),
         tables=tuple(table_state(table) for table in (store.items, store.views)),
-        upkeep=tuple(run for run in runs if run["settings"].get("kind") == "optimize"),
+        upkeep=tuple(run for run in runs if run.settings.get("kind") == "optimize"),
     )

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from firstsight.indexer.columns.catalog_options import KNOWN, SHOP_COLUMNS
 from firstsight.indexer.columns.media_cells import MediaColumn
 from firstsight.indexer.columns.prices import DecimalMark
+from firstsight.records import Record
 
 
 @dataclass(frozen=True)
-class ColumnUse:
+class ColumnUse(Record):
     """The use of one column of a catalogue, for people."""
 
     column: str  # name in the catalogue

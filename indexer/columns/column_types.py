@@ -14,6 +14,7 @@ from datetime import datetime
 
 from firstsight.errors import CatalogError
 from firstsight.indexer.columns.column_values import ColumnValue, WrongKindError, convert, join, kind_of
+from firstsight.records import Record
 from firstsight.storage.column_conversion import Misfits, chosen_kinds, convert_column, find_misfits, note_chosen
 from firstsight.storage.columns import COLUMN_KINDS, FIXED_KINDS, ColumnKind, reinterpret, types_option
 from firstsight.storage.quoted_names import quote_name, split_quoted
@@ -24,7 +25,7 @@ SHOWN_CHARACTERS = 60
 
 
 @dataclass(frozen=True)
-class TypeChange:
+class TypeChange(Record):
     """A column that changed its type in a run, or that could not."""
 
     column: str

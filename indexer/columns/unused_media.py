@@ -19,6 +19,7 @@ from firstsight.indexer.columns.media_cells import MediaColumn
 from firstsight.indexer.columns.media_plan import CHECKED_VALUES, MIN_MEDIA_SHARE
 from firstsight.indexer.columns.media_values import MediaField, MediaFinder, Medium, is_no_medium
 from firstsight.indexer.formats.source import Row
+from firstsight.records import Record
 
 T = TypeVar("T")
 
@@ -26,7 +27,7 @@ _SHOWN: Final = 60  # characters of an example
 
 
 @dataclass(frozen=True)
-class UnusedMedia:
+class UnusedMedia(Record):
     """An unused column that looks like media."""
 
     column: str

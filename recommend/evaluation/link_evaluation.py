@@ -21,7 +21,7 @@ _QUERIES = 256
 
 
 @dataclass(frozen=True)
-class LinkFigures:
+class LinkFigures(Record):
     """Figures of one ranking of similar items, for one kind of link.
 
     Attributes:

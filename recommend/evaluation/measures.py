@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from firstsight.errors import QueryError
 from firstsight.recommend.items import Places
+from firstsight.records import Record
 
 HEAD_SHARE = 0.2
 """Share of the items that `popularity_share` counts as popular: the most popular fifth."""
@@ -21,7 +22,7 @@ _BOOTSTRAP_CELLS = 4_000_000  # resampled users in memory at one time: 32 MB
 
 
 @dataclass(frozen=True)
-class Difference:
+class Difference(Record):
     """The difference of two models over the same users.
 
     Attributes:

@@ -20,6 +20,7 @@ from firstsight.recommend.evaluation.protocols import Split, global_time, item_c
 from firstsight.recommend.events.interactions import Interactions
 from firstsight.recommend.items import Places
 from firstsight.recommend.recommender import Recommender
+from firstsight.records import Record
 
 K = 20
 SEEDS = 3
@@ -34,8 +35,8 @@ PROTOCOL_DESCRIPTIONS = {
 PROTOCOLS = tuple(PROTOCOL_DESCRIPTIONS)
 
 
-@dataclass(frozen=True)
-class ModelFigures:
+@dataclass(frozen=True, eq=False)  # arrays have no single answer to ==
+class ModelFigures(Record):
     """Figures of one model under one protocol. Per-user figures are means over the seeds; NaN for a user without one.
 
     Attributes:
@@ -82,7 +83,7 @@ class ModelFigures:
 
 
 @dataclass(frozen=True)
-class ProtocolReport:
+class ProtocolReport(Record):
     """All models under one protocol, the best recall first."""
 
     protocol: str

@@ -25,6 +25,7 @@ from firstsight.recommend.events.column_names import (
 )
 from firstsight.recommend.events.event_times import is_clock, is_day, is_time
 from firstsight.recommend.events.item_ids import ItemIds
+from firstsight.records import Record
 from firstsight.storage.quoted_names import quote_name
 
 ROWS_ORDER = "rows"
@@ -40,7 +41,7 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
 @dataclass(frozen=True)
-class EventColumns:
+class EventColumns(Record):
     """Which column of a log is taken for what.
 
     Attributes:

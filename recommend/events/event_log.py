@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -98,15 +99,19 @@ class Events:
         on_columns(reader)
         report = AddedEvents(time_unit=reader.unit, columns=reader.columns)
         for batch in reader.batches():
-            report.rows += batch.rows
-            report.refused += len(batch.refusals)
-            report.refusals += batch.refusals[: MAX_LISTED_REFUSALS - len(report.refusals)]
-            report.unknown += batch.unknown
-            report.mapped += batch.mapped
-            report.left_out, report.format = reader.left_out, reader.format
-            self._write({event.event_id: event for event in batch.events}, report, wait_s)
+            report = replace(
+                report,
+                rows=report.rows + batch.rows,
+                refused=report.refused + len(batch.refusals),
+                refusals=(*report.refusals, *batch.refusals[: MAX_LISTED_REFUSALS - len(report.refusals)]),
+                unknown=report.unknown + batch.unknown,
+                mapped=report.mapped + batch.mapped,
+                left_out=reader.left_out,
+                format=reader.format,
+            )
+            report = self._write({event.event_id: event for event in batch.events}, report, wait_s)
             on_progress(report)
-        report.left_out = reader.left_out
+        report = replace(report, left_out=reader.left_out)
         if report.refused == report.rows:
             raise CatalogError(
                 f"none of the {report.rows} rows of {name} is usable; the first problem: {report.refusals[0]}"
@@ -128,8 +133,8 @@ class Events:
         """
         reader, _ = self._reader(source, options, encoding)
         first = next(reader.batches())
-        refusals = first.refusals[:MAX_LISTED_REFUSALS]
-        return EventsPreview(reader.format, reader.unit, reader.columns, first.events[:events], refusals)
+        refusals = tuple(first.refusals[:MAX_LISTED_REFUSALS])
+        return EventsPreview(reader.format, reader.unit, reader.columns, tuple(first.events[:events]), refusals)
 
     def status(self) -> EventsStatus:
         """Count events, users, items and types. Reads the ids of every event."""
@@ -235,9 +240,9 @@ class Events:
         opened = open_source(source, encoding=encoding) if isinstance(source, str) else source
         return EventReader(opened, options, ItemIds(self._store)), opened.name
 
-    def _write(self, events: dict[str, Event], report: AddedEvents, wait_s: float) -> None:
+    def _write(self, events: dict[str, Event], report: AddedEvents, wait_s: float) -> AddedEvents:
         if not events:
-            return
+            return report
         times = [event.time_us for event in events.values()]
         rows = [
             {
@@ -251,9 +256,13 @@ class Events:
             for event_id, event in events.items()
         ]
         with self._store.writing(wait_s):
-            report.added += upsert(self._store, TABLE, SCHEMA, "event_id", rows)
-        report.first = min(filter(None, (report.first, _to_datetime(min(times)))))
-        report.last = max(filter(None, (report.last, _to_datetime(max(times)))))
+            added = upsert(self._store, TABLE, SCHEMA, "event_id", rows)
+        return replace(
+            report,
+            added=report.added + added,
+            first=min(filter(None, (report.first, _to_datetime(min(times))))),
+            last=max(filter(None, (report.last, _to_datetime(max(times))))),
+        )
 
     def _index(self, wait_s: float) -> None:
         """Index the user column of a large log, so that one user's events are found without reading all."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from firstsight.recommend.events.event_columns import EventColumns
 from firstsight.recommend.events.event_rows import Event
+from firstsight.records import Record
 
 
-@dataclass
-class AddedEvents:
+@dataclass(frozen=True)
+class AddedEvents(Record):
     """Result of adding a file of events.
 
     Attributes:
@@ -32,10 +34,10 @@ class AddedEvents:
     rows: int = 0
     added: int = 0
     refused: int = 0
-    refusals: list[str] = field(default_factory=list)
+    refusals: tuple[str, ...] = ()
     unknown: int = 0
     mapped: int = 0
-    left_out: dict[str, int] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
     time_unit: str = "iso"
     first: datetime | None = None
     last: datetime | None = None
@@ -45,11 +47,11 @@ class AddedEvents:
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON fields."""
         columns = self.columns.to_dict() if self.columns else {}
-        return {**vars(self), **columns, "repeated": self.rows - self.refused - self.added}
+        return super().to_dict() | columns | {"repeated": self.rows - self.refused - self.added}
 
 
 @dataclass(frozen=True)
-class EventsPreview:
+class EventsPreview(Record):
     """Preview of a file of events, from its first rows; nothing is written.
 
     Attributes:
@@ -63,27 +65,18 @@ class EventsPreview:
     format: str
     time_unit: str
     columns: EventColumns
-    events: list[Event]
-    refusals: list[str]
+    events: tuple[Event, ...]
+    refusals: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """The preview as JSON fields; times as text in UTC."""
-        events = [
-            {
-                "user_id": event.user_id,
-                "item_id": event.item_id,
-                "timestamp": (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=event.time_us)).isoformat(),
-                "event": event.event,
-                "weight": event.weight,
-            }
-            for event in self.events
-        ]
         head = {"dry_run": True, "format": self.format, "time_unit": self.time_unit}
-        return {**head, **self.columns.to_dict(), "events": events, "refusals": self.refusals}
+        events = [event.to_dict() for event in self.events]
+        return head | self.columns.to_dict() | {"events": events, "refusals": list(self.refusals)}
 
 
 @dataclass(frozen=True)
-class EventsStatus:
+class EventsStatus(Record):
     """Counts of the event log."""
 
     events: int
@@ -93,4 +86,4 @@ class EventsStatus:
     unknown_items: int  # items outside the index
     first: datetime | None
     last: datetime | None
-    types: dict[str, int]  # number of events by type; "" for events without a type
+    types: Mapping[str, int]  # number of events by type; "" for events without a type

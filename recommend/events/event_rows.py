@@ -5,19 +5,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from firstsight.indexer.columns.column_values import as_text
 from firstsight.indexer.columns.stored_names import CONTROL_CHARACTERS
 from firstsight.indexer.row_reader import MAX_ID
 from firstsight.recommend.events.column_names import SYNONYMS
 from firstsight.recommend.events.event_times import RefusedRow, number_of
+from firstsight.records import Record
 
 MAX_WEIGHT = 1e6
 """Higher than any scale in use: a larger weight is a price or an id in the wrong column."""
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class Event(Record):
     """One event as it is stored."""
 
     user_id: str
@@ -25,6 +28,16 @@ class Event:
     time_us: int  # microseconds since 1970
     event: str | None
     weight: float
+
+    @property
+    def timestamp(self) -> datetime:
+        """Time of the event in UTC."""
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=self.time_us)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The event as JSON fields, with the time as text."""
+        head = {"user_id": self.user_id, "item_id": self.item_id, "timestamp": self.timestamp.isoformat()}
+        return head | {"event": self.event, "weight": self.weight}
 
     @property
     def event_id(self) -> str:

@@ -12,13 +12,14 @@ from firstsight.encoders.base import Vectors
 from firstsight.recommend.events.interactions import History
 from firstsight.recommend.items import Places
 from firstsight.recommend.models.cold_factors import FactorMapping
+from firstsight.records import Record
 
 LAST_EVENTS = 200
 """Number of newest events of a history that candidates are compared with."""
 
 
 @dataclass(frozen=True)
-class BlendSettings:
+class BlendSettings(Record):
     """Settings of a blend; `choose_settings` finds the best on held-out cold items."""
 
     alpha: float = 10.0  # confidence of an event of weight 1

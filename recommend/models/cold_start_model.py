@@ -7,7 +7,7 @@ the items when a model is loaded, so that items indexed after the fit have score
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +26,7 @@ from firstsight.recommend.models.blend_selection import check_enough_events, cho
 from firstsight.recommend.models.cold_factors import add_cold_factors
 from firstsight.recommend.models.collaborative import Factors, fit_factors, gram_of
 from firstsight.recommend.models.text_vectors import WordSpace, content_vectors, read_texts
+from firstsight.records import Record
 from firstsight.storage.store import Store
 from firstsight.storage.tables import TIME
 
@@ -59,7 +60,7 @@ SHELF_SPEC: ShelfSpec[dict[str, Any]] = ShelfSpec(
 
 
 @dataclass(frozen=True)
-class ColdStartVersion:
+class ColdStartVersion(Record):
     """One fitted model, as a list shows it.
 
     Attributes:
@@ -75,7 +76,7 @@ class ColdStartVersion:
     fitted_at: datetime
     in_use: bool
     settings: BlendSettings
-    figures: dict[str, float]
+    figures: Mapping[str, float]
 
     def to_dict(self) -> dict[str, Any]:
         """The version as JSON fields."""
@@ -83,7 +84,7 @@ class ColdStartVersion:
             "version": self.version,
             "fitted_at": self.fitted_at.isoformat(),
             "in_use": self.in_use,
-            **asdict(self.settings),
+            **self.settings.to_dict(),
             **self.figures,
         }
 

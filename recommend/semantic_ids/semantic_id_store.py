@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from firstsight.errors import QueryError, StoreError
 from firstsight.recommend.semantic_ids.codebooks import Codebooks
 from firstsight.recommend.semantic_ids.codes import Codes
+from firstsight.records import Record
 from firstsight.storage.semantic_id_table import (
     CODEBOOKS_SCHEMA,
     CODEBOOKS_TABLE,
@@ -31,7 +32,7 @@ ARRAYS = ("means", "axes", "centroids")
 
 
 @dataclass(frozen=True)
-class SemanticIdVersion:
+class SemanticIdVersion(Record):
     """One fit of the codebooks, with counts of its IDs.
 
     Attributes:
@@ -54,10 +55,6 @@ class SemanticIdVersion:
     assigned: int
     waiting: int
     most_copies: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """The version as JSON fields."""
-        return asdict(self) | {"fitted_at": self.fitted_at.isoformat(), "errors": list(self.errors)}
 
 
 def load_codebooks(store: Store, version: int | None = None) -> tuple[int, Codebooks] | None:

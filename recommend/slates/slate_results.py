@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from firstsight.recommend.slates.interests import InterestKind
 from firstsight.recommend.slates.slate_composer import Source
+from firstsight.records import Record, RecordList
 
 
 @dataclass(frozen=True)
-class Recommendation:
+class Recommendation(Record):
     """One item of a slate and the reason for it.
 
     Attributes:
@@ -39,11 +40,12 @@ class Recommendation:
 
     def to_dict(self) -> dict[str, Any]:
         """The item as JSON fields."""
-        return _plain(self) | {"score": round(self.score, 4), "propensity": round(self.propensity, 6)}
+        plain = super().to_dict() | {"score": round(self.score, 4), "propensity": round(self.propensity, 6)}
+        return _without_empty_variants(plain)
 
 
 @dataclass(frozen=True)
-class UserInterest:
+class UserInterest(Record):
     """An interest of a user, named by an item of the history; `share` is its share of the slots for interests."""
 
     kind: InterestKind
@@ -52,10 +54,12 @@ class UserInterest:
     items: int
 
 
-class Slate(list[Recommendation]):
-    """Recommendations for one user, in the order of their slots.
+@dataclass(frozen=True)
+class Slate(RecordList[Recommendation]):
+    """Recommendations for one user, in the order of their slots: a sequence of `Recommendation`.
 
     Attributes:
+        items: the recommendations.
         slate_id: a new id; the log of slates has it if the slate was logged.
         user_id: None for a person without a user id.
         made_at: UTC.
@@ -64,24 +68,17 @@ class Slate(list[Recommendation]):
         missing: number of slots that stayed empty, by kind with a quota.
     """
 
-    def __init__(
-        self,
-        items: Iterable[Recommendation],
-        *,
-        slate_id: str,
-        user_id: str | None,
-        made_at: datetime,
-        events: int,
-        interests: tuple[UserInterest, ...],
-        missing: dict[str, int],
-    ) -> None:
-        super().__init__(items)
-        self.slate_id, self.user_id, self.made_at = slate_id, user_id, made_at
-        self.events, self.interests, self.missing = events, interests, missing
+    items: tuple[Recommendation, ...]
+    slate_id: str
+    user_id: str | None
+    made_at: datetime
+    events: int
+    interests: tuple[UserInterest, ...]
+    missing: Mapping[str, int]
 
 
 @dataclass(frozen=True)
-class SimilarItem:
+class SimilarItem(Record):
     """An item similar to another one.
 
     Attributes:
@@ -97,18 +94,23 @@ class SimilarItem:
 
     def to_dict(self) -> dict[str, Any]:
         """The item as JSON fields."""
-        return _plain(self) | {"score": round(self.score, 4)}
-
-
-def _plain(item: Recommendation | SimilarItem) -> dict[str, Any]:
-    plain = asdict(item)
-    if item.variants is None:
-        del plain["variants"]
-    return plain
+        return _without_empty_variants(super().to_dict() | {"score": round(self.score, 4)})
 
 
 @dataclass(frozen=True)
-class InterestedUser:
+class SimilarItems(RecordList[SimilarItem]):
+    """Items similar to an item, the nearest first: a sequence of `SimilarItem`."""
+
+    items: tuple[SimilarItem, ...]
+    item_id: str  # the item that they are similar to
+
+
+def _without_empty_variants(plain: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in plain.items() if name != "variants" or value is not None}
+
+
+@dataclass(frozen=True)
+class InterestedUser(Record):
     """A user who is probably interested in an item.
 
     Attributes:
@@ -122,4 +124,12 @@ class InterestedUser:
 
     def to_dict(self) -> dict[str, Any]:
         """The user as JSON fields."""
-        return asdict(self) | {"score": round(self.score, 4)}
+        return super().to_dict() | {"score": round(self.score, 4)}
+
+
+@dataclass(frozen=True)
+class InterestedUsers(RecordList[InterestedUser]):
+    """Users who are probably interested in an item, the most interested first: a sequence of `InterestedUser`."""
+
+    users: tuple[InterestedUser, ...]
+    item_id: str

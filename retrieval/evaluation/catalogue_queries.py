@@ -24,10 +24,11 @@ from firstsight.retrieval.evaluation.judgements import JudgedQuery
 from firstsight.retrieval.evaluation.search_evaluation import (
     ModeRankings,
     Searchable,
-    Task,
+    SearchTask,
     check_depth,
     evaluate,
     measure,
+    require_measures,
 )
 from firstsight.retrieval.reranker_store import RerankerVersion
 from firstsight.retrieval.results import locate
@@ -55,7 +56,7 @@ def build_catalogue_tasks(
     queries: int = 200,
     seed: int = 0,
     group_by: Sequence[str] | None = None,
-) -> list[Task]:
+) -> list[SearchTask]:
     """Evaluate search with queries generated from the catalogue. Tasks without suitable items are skipped.
 
     Args:
@@ -72,6 +73,7 @@ def build_catalogue_tasks(
     Raises:
         QueryError: a column does not exist, no task has suitable items, or `k` or `queries` is out of range.
     """
+    require_measures()
     check_depth(k)
     if queries < 1:
         raise QueryError(f"the number of queries must be 1 or more, not {queries}")
@@ -91,7 +93,7 @@ def build_catalogue_tasks(
     return possible
 
 
-def _titles_to_pictures(store: Store, k: int, count: int, seed: int) -> Task | None:
+def _titles_to_pictures(store: Store, k: int, count: int, seed: int) -> SearchTask | None:
     pictured = set(_column(store, "part IN ('image', 'frame')", "item_id"))
     titles = _sample(_views(store, "part = 'title'", pictured), "view_id", count, seed)
     if not titles:
@@ -117,7 +119,7 @@ def _titles_to_pictures(store: Store, k: int, count: int, seed: int) -> Task | N
     )
 
 
-def _pictures_to_pictures(store: Store, k: int, count: int, seed: int) -> Task | None:
+def _pictures_to_pictures(store: Store, k: int, count: int, seed: int) -> SearchTask | None:
     view_ids: dict[str, list[str]] = defaultdict(list)
     views = store.views.search().where("part = 'image'").select(["item_id", "view_id"]).limit(None).to_arrow()
     for row in views.to_pylist():
@@ -157,7 +159,7 @@ def _groups(
     count: int,
     seed: int,
     total: int,
-) -> Task | None:
+) -> SearchTask | None:
     groups: dict[tuple[str, ...], dict[str, int]] = defaultdict(dict)
     for row in _items(store, ["item_id", *names]):
         words = tuple(_words(row[name]) for name in names)
@@ -182,7 +184,9 @@ def _groups(
         about=f"The query has the words of {' and '.join(names)}; every item with all these values is relevant.",
     )
     notes = _sample_notes(len(queries), len(usable), "groups of items")
-    return Task(task.name, task.about, task.k, task.modes, task.comparisons, (*task.notes, *notes), _chance(k, total))
+    return SearchTask(
+        task.name, task.about, task.k, task.modes, task.comparisons, (*task.notes, *notes), _chance(k, total)
+    )
 
 
 def nearest_by_views(

@@ -10,6 +10,7 @@ from pathlib import Path
 from firstsight.errors import QueryError
 from firstsight.indexer.formats.opening import open_source
 from firstsight.indexer.formats.source import BadRow, Row
+from firstsight.records import Record
 from firstsight.retrieval.results import locate
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
@@ -46,7 +47,7 @@ MAX_LISTED = 10
 
 
 @dataclass(frozen=True)
-class JudgedQuery:
+class JudgedQuery(Record):
     """One query with the grades of its judged items."""
 
     query_id: str

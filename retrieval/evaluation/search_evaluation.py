@@ -10,16 +10,13 @@ from typing import Any, Literal, Protocol, cast, get_args
 import numpy as np
 
 from firstsight.errors import FirstsightError, MediaError, OptionalDependencyError, QueryError, StoreError
-from firstsight.extras import requires
+from firstsight.extras import require_packages
+from firstsight.records import Record, plain_value
 from firstsight.retrieval.evaluation.judgements import JudgedQuery
 from firstsight.retrieval.evaluation.significance import holm, paired_p_value
 from firstsight.retrieval.query import NO_COLLAPSE, Query
 from firstsight.retrieval.reranker_store import RerankerVersion, digest
 from firstsight.retrieval.results import SearchResults
-
-with requires("evaluate", "the evaluation of search"):
-    import ir_measures
-    from ir_measures import RR, P, R, nDCG
 
 Mode = Literal["vector", "words", "hybrid"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -37,7 +34,7 @@ class Searchable(Protocol):
 
 
 @dataclass(frozen=True)
-class QueryOutcome:
+class QueryOutcome(Record):
     """Result of one query in one mode."""
 
     query: JudgedQuery
@@ -46,7 +43,7 @@ class QueryOutcome:
 
 
 @dataclass(frozen=True)
-class ModeReport:
+class ModeReport(Record):
     """Results of one mode over all queries."""
 
     mode: str
@@ -55,7 +52,7 @@ class ModeReport:
 
 
 @dataclass(frozen=True)
-class ModeComparison:
+class ModeComparison(Record):
     """Comparison of two modes by NDCG@k."""
 
     better: str  # mode with the higher mean
@@ -66,7 +63,7 @@ class ModeComparison:
 
 
 @dataclass(frozen=True)
-class Task:
+class SearchTask(Record):
     """Evaluation of one set of queries in one or more modes."""
 
     name: str
@@ -91,7 +88,7 @@ class Task:
             "queries": len(self.modes[0].outcomes),
             "modes": {report.mode: dict(report.means) for report in self.modes},
             "chance_recall": self.chance,
-            "comparisons": [vars(comparison) for comparison in self.comparisons],
+            "comparisons": plain_value(self.comparisons),
             "notes": list(self.notes),
         }
 
@@ -149,7 +146,7 @@ def evaluate(
     known: Callable[[Sequence[str]], set[str]] | None = None,
     name: str = "judgements",
     about: str = "",
-) -> Task:
+) -> SearchTask:
     """Rank judged queries in each mode and measure the rankings.
 
     Queries without an item of grade above 0 are skipped; a note has their number. An unjudged item counts as not
@@ -167,7 +164,9 @@ def evaluate(
     Raises:
         QueryError: no query is usable, k is out of range, a mode is unknown or repeated, or the picture of a query
             cannot be read.
+        OptionalDependencyError: ir-measures is not installed.
     """
+    require_measures()
     check_depth(k)
     unknown = next((mode for mode in modes if mode not in MODES or list(modes).count(mode) > 1), None)
     if unknown is not None or not modes:
@@ -219,7 +218,7 @@ def measure(
     about: str,
     notes: Sequence[str] = (),
     chance: float | None = None,
-) -> Task:
+) -> SearchTask:
     """Measure rankings of the same queries.
 
     The measures are those of trec_eval, from the library `ir_measures`: NDCG@k with the grade as gain and log2 discount
@@ -233,7 +232,16 @@ def measure(
         chance: recall@k of a random order, if known.
     """
     reports = tuple(_mode_report(queries, ranking, k) for ranking in rankings)
-    return Task(name, about, k, reports, compare(reports), tuple(notes), chance)
+    return SearchTask(name, about, k, reports, compare(reports), tuple(notes), chance)
+
+
+def require_measures() -> None:
+    """Check that the library of the measures is installed, before anything is searched.
+
+    Raises:
+        OptionalDependencyError: it is not.
+    """
+    require_packages("evaluate", "the evaluation of search", ("ir_measures",))
 
 
 def check_depth(k: int) -> None:
@@ -263,6 +271,9 @@ def score(queries: Sequence[JudgedQuery], rankings: Sequence[Sequence[str]], k: 
         rankings: for each query the item ids, best first, without repeats.
         k: depth of the measures.
     """
+    import ir_measures
+    from ir_measures import RR, P, R, nDCG
+
     names = {nDCG @ k: "ndcg", RR @ k: "rr", R @ k: "recall", P @ k: "p"}
     # Queries are numbered, since two may share an id across tasks. The scores fall by rank, since trec_eval orders by
     # score and breaks ties by item id.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ SHOWN_COLUMNS = 6
 BUILT_IN_COLUMNS = ("text", "created_at", "starts_at", "expires_at")
 
 
-def write_contact_sheet(path: Path, heading: str, results: list[SearchResult], *, policy: MediaPolicy) -> None:
+def write_contact_sheet(path: Path, heading: str, results: Sequence[SearchResult], *, policy: MediaPolicy) -> None:
     """Write results as a page: pictures, titles, scores, the matching view, the position in a video.
 
     If a picture cannot be read, its place has the reason.

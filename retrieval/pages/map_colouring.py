@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from firstsight.records import Record
+
 COLOURS = 10
 """Number of values of a column with their own colour, the most frequent ones. All other values share one more."""
 
@@ -19,7 +21,7 @@ NUMBER_CLASSES = 6
 
 
 @dataclass(frozen=True)
-class Colouring:
+class Colouring(Record):
     """Colour classes of the points by one column."""
 
     column: str

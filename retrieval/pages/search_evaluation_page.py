@@ -12,7 +12,7 @@ from firstsight.errors import MediaError
 from firstsight.media.decode.video_sampler import VideoSampler
 from firstsight.media.policy import MediaPolicy
 from firstsight.media.stored_media import open_address
-from firstsight.retrieval.evaluation.search_evaluation import MEASURES, QueryOutcome, Task
+from firstsight.retrieval.evaluation.search_evaluation import MEASURES, QueryOutcome, SearchTask
 from firstsight.retrieval.pages.templating import PAGES, page_template
 from firstsight.retrieval.pages.thumbnails import jpeg_uri, load_picture
 from firstsight.retrieval.results import locate
@@ -30,7 +30,7 @@ THUMBNAIL = 160
 LABELS = {"ndcg": "NDCG", "rr": "RR", "recall": "recall", "p": "P"}
 
 
-def write_search_evaluation(path: Path, tasks: Sequence[Task], store: Store, *, policy: MediaPolicy) -> None:
+def write_search_evaluation(path: Path, tasks: Sequence[SearchTask], store: Store, *, policy: MediaPolicy) -> None:
     """Write tasks as a page without external resources. If a picture cannot be read, its place has the reason.
 
     Args:
@@ -65,7 +65,7 @@ def write_search_evaluation(path: Path, tasks: Sequence[Task], store: Store, *, 
     path.write_text(page, encoding="utf-8")
 
 
-def worst_queries(task: Task, count: int = MAX_WORST_QUERIES) -> list[QueryOutcome]:
+def worst_queries(task: SearchTask, count: int = MAX_WORST_QUERIES) -> list[QueryOutcome]:
     """Worst queries of the best mode, worst first: by NDCG@k, then by the number of relevant items."""
     imperfect = [outcome for outcome in task.best.outcomes if outcome.values["ndcg"] < 1.0]
     return sorted(imperfect, key=lambda o: (o.values["ndcg"], -len(o.query.relevant_items), o.query.query_id))[:count]

@@ -18,6 +18,7 @@ from firstsight.encoders.base import Vectors
 from firstsight.errors import QueryError
 from firstsight.extras import requires
 from firstsight.media.stored_media import open_address
+from firstsight.records import Record
 from firstsight.retrieval.pages.map_colouring import Colouring, make_colourings, short_text
 from firstsight.retrieval.results import locate
 from firstsight.storage.store import Store
@@ -40,7 +41,7 @@ HIDDEN_FIELDS = HIDDEN_COLUMNS | {"item_id", "title", "text"}
 
 
 @dataclass(frozen=True)
-class Point:
+class MapPoint(Record):
     """One item on the map."""
 
     item_id: str
@@ -52,10 +53,10 @@ class Point:
 
 
 @dataclass(frozen=True)
-class SpaceMap:
+class SpaceMap(Record):
     """Items in two dimensions."""
 
-    points: tuple[Point, ...]
+    points: tuple[MapPoint, ...]
     colourings: tuple[Colouring, ...]  # the initial one first
     method: Method
     total: int  # number of items with a vector, before sampling
@@ -104,7 +105,7 @@ def space_map(
     places = project(np.array([row["vector"] for row in rows], dtype=np.float32), method, seed=seed)
     shown = names[:MAX_COLUMNS]
     points = tuple(
-        Point(
+        MapPoint(
             item_id=row["item_id"],
             title=row["title"] or row["item_id"],
             x=float(x),

@@ -19,7 +19,7 @@ from firstsight.errors import MediaError
 from firstsight.media.decode.video_sampler import VideoSampler
 from firstsight.media.pictures import crop_long
 from firstsight.media.policy import MediaPolicy
-from firstsight.retrieval.pages.space_map import Point, SpaceMap
+from firstsight.retrieval.pages.space_map import MapPoint, SpaceMap
 from firstsight.retrieval.pages.templating import PAGES, page_template
 from firstsight.retrieval.pages.thumbnails import jpeg_data, load_picture
 
@@ -84,7 +84,7 @@ def write_space_map(
     return pictured
 
 
-def _sheets(points: Sequence[Point], policy: MediaPolicy) -> Generator[tuple[str | None, list[bool]], None, None]:
+def _sheets(points: Sequence[MapPoint], policy: MediaPolicy) -> Generator[tuple[str | None, list[bool]], None, None]:
     """Yield sheets of thumbnails as data URIs, None for an empty sheet, each with a flag per place: filled or not."""
     with VideoSampler() as sampler, ThreadPoolExecutor(THREADS) as pool:
         for start in range(0, len(points), PER_ROW**2):
@@ -101,7 +101,7 @@ def _sheets(points: Sequence[Point], policy: MediaPolicy) -> Generator[tuple[str
             yield jpeg_data(sheet, quality=75), [thumbnail is not None for thumbnail in thumbnails]
 
 
-def _thumbnail(point: Point, policy: MediaPolicy, sampler: VideoSampler) -> Image.Image | None:
+def _thumbnail(point: MapPoint, policy: MediaPolicy, sampler: VideoSampler) -> Image.Image | None:
     if point.picture is None:
         return None
     try:
@@ -121,7 +121,7 @@ def _write(path: Path, space: SpaceMap, name: str, tiles: Sequence[int], sheets:
             for p, tile in zip(space.points, tiles, strict=True)
         ],
         "columns": columns,
-        "colourings": [vars(colouring) for colouring in space.colourings],
+        "colourings": [colouring.to_dict() for colouring in space.colourings],
         "sheets": list(sheets),
         "tile": TILE,
         "perRow": PER_ROW,

@@ -138,10 +138,12 @@ def _weighted_sum(
     videos = [unit(np.mean([next(pictures) for _ in range(count)], axis=0)) for count in parts.frames]
     minus = [texts[text] for text in query.minus] + [next(pictures) for _ in query.minus_images]
     weighted = [] if query.text is None else [(query.text_weight, texts[query.text])]
+    own = [np.asarray(vector, dtype=np.float32) for vector in query.vectors]
     for vectors, weights in (
         (images, query.image_weights),
         (videos, query.video_weights),
         (parts.items, query.item_weights),
+        (own, query.vector_weights),
     ):
         weighted += zip(weights or [1.0] * len(vectors), vectors, strict=True)
     total = np.sum([weight * vector.astype(np.float64) for weight, vector in weighted], axis=0)

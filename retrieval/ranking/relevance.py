@@ -13,8 +13,8 @@ One random item in ten reaches relevance 0.25, one in a thousand 0.5, one in a m
 pictures, a copy has relevance 1: a cosine of COPY_COSINE or more differs from 1 by no more than the encoder's rounding.
 
 Each query medium has a distribution of its own: made from titles for text queries, from pictures and frames for picture
-queries, and from fused vectors for items and mixed queries. So has each part that can be compared. The sample depends
-only on the rows, so the same rows give the same relevance.
+queries, and from fused vectors for items, vectors and mixed queries. So has each part that can be compared. The sample
+depends only on the rows, so the same rows give the same relevance.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def mode_to_rerank(query: Query) -> str | None:
     Training queries are a text alone over whole items: no `minus`, no other parts, the default fusion. Filters,
     thresholds, collapse and diversity make no difference.
     """
-    others = query.images or query.videos or query.items or query.minus or query.minus_images
+    others = query.images or query.videos or query.items or query.vectors or query.minus or query.minus_images
     if not query.rerank or query.text is None or others or query.resolved_part != "item":
         return None
     mode = query.resolved_mode

@@ -9,10 +9,13 @@ are put in force. One entry records the adoption.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from firstsight.errors import AuditLogError
+from firstsight.records import Record
 from firstsight.safety.audit.audit_log import AuditLog
 from firstsight.safety.audit.bound_log import BoundLog
 from firstsight.safety.audit.entry_kinds import ADOPT, ADOPTION_SUBJECT, APPEAL, DECISION, OVERRIDE, OVERTURN
@@ -36,11 +39,12 @@ LOST_REASON = "in force when this log was adopted; its own entry is not in the l
 
 
 @dataclass(frozen=True)
-class Adoption:
+class Adoption(Record):
     """Result of an adoption."""
 
+    log: Path  # the adopted log
     entry_id: str  # of the entry that records the adoption
-    logged: dict[str, int]  # number of decisions and appeals added to the log, by kind of entry
+    logged: Mapping[str, int]  # number of decisions and appeals added to the log, by kind of entry
     known: int  # number of people's decisions in the log now
     new: bool  # the log had no entries before
 
@@ -82,7 +86,7 @@ def adopt(store: Store, log: AuditLog, *, by: str, wait_s: float = 0.0) -> Adopt
             apply_decisions(store, reviews, items)
         write_link(store, link_to_end(log), plan)
         BoundLog.open(store, log)  # finishes an unfinished scoring
-    return Adoption(entry_id, logged, len(reviews.decisions), new)
+    return Adoption(log.path, entry_id, logged, len(reviews.decisions), new)
 
 
 def _human_entries(store: Store, log: AuditLog, by: str) -> list[Entry]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from firstsight.errors import SafetyError
+from firstsight.records import Record
 
 GENESIS = "0" * 64
 """The previous hash of the first entry."""
@@ -55,7 +56,7 @@ EMPTY_HEAD = LogHead(0, GENESIS, 0)
 
 
 @dataclass(frozen=True)
-class Problem:
+class LogProblem(Record):
     """A place where the log differs from the log as written."""
 
     line: int  # of the log's file, from 1; 0 for its head
@@ -63,18 +64,23 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Verification:
+class Verification(Record):
     """Result of a check of every entry."""
 
     entries: int  # entries read
-    problems: tuple[Problem, ...]
+    problems: tuple[LogProblem, ...]
     unsettled: int = 0  # whole entries of a killed append; the next append keeps them
     torn_bytes: int = 0  # bytes of its half-written entry; the next append drops them
+    head: str | None = None  # id of the last entry, to keep elsewhere; None if there are problems or no log
 
     @property
     def ok(self) -> bool:
         """Whether no entry was edited, removed, reordered, added or cut off."""
         return not self.problems
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields and `ok` as plain values."""
+        return {"ok": self.ok} | super().to_dict()
 
 
 def entry_content(kind: str, subject: str, record: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from firstsight.safety.audit.audit_entries import (
     EMPTY_HEAD,
     AuditEntry,
     LogHead,
-    Problem,
+    LogProblem,
     Verification,
     canonical,
     check_entry,
@@ -324,11 +324,11 @@ class AuditLog:
         try:
             head = self.head()
         except SafetyError as error:
-            return Verification(0, (Problem(0, str(error)),))
+            return Verification(0, (LogProblem(0, str(error)),))
         if head is None:
             needed = self.path.exists() or expected
-            return Verification(0, (Problem(0, f"the head {self._head.name} is missing"),) if needed else ())
-        problems: list[Problem] = []
+            return Verification(0, (LogProblem(0, f"the head {self._head.name} is missing"),) if needed else ())
+        problems: list[LogProblem] = []
         at, pinned, unsettled, torn = EMPTY_HEAD, expected is None, 0, 0
         reached = head == at
         for number, line in self._lines():
@@ -336,7 +336,7 @@ class AuditLog:
                 torn = len(line)
                 break
             entry, messages = check_entry(line, at)
-            problems += [Problem(number, message) for message in messages]
+            problems += [LogProblem(number, message) for message in messages]
             unsettled += reached
             # after a wrong entry, go on from the hash that it states, so that each problem is reported once
             sequence, stated = (at.sequence + 1, at.hash) if entry is None else (entry.sequence, entry.hash)
@@ -344,10 +344,12 @@ class AuditLog:
             pinned = pinned or at.entry_id == expected
             reached = reached or at == head
         if not reached:
-            problems += [Problem(0, f"the log does not end with {head.entry_id}, as its head says: its end is missing")]
+            problems += [
+                LogProblem(0, f"the log does not end with {head.entry_id}, as its head says: its end is missing")
+            ]
         if not pinned:
-            problems.append(Problem(0, f"entry {expected} is missing from the log"))
-        return Verification(at.sequence, tuple(problems), unsettled, torn)
+            problems.append(LogProblem(0, f"entry {expected} is missing from the log"))
+        return Verification(at.sequence, tuple(problems), unsettled, torn, None if problems else head.entry_id)
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
         try:

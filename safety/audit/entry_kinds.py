@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 DECISION = "decision"
-"""A scoring's decision about an item: `Decision.as_dict()` and the inputs of the decision.
+"""A scoring's decision about an item: `Decision.to_dict()` and the inputs of the decision.
 
 The inputs are `scores` (policy id -> probability), `cuts` (policy id -> [review, block or null]) and `standing` (null,
 or the override's action and whether a person chose it).

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from firstsight.records import Record
 from firstsight.safety.audit.audit_entries import AuditEntry
 from firstsight.safety.audit.audit_log import AuditLog
 from firstsight.safety.audit.entry_kinds import APPEAL, OVERRIDE, OVERTURN, REVIEW_KINDS
@@ -17,7 +18,7 @@ from firstsight.safety.policy.decisions import Action, Evidence
 
 
 @dataclass(frozen=True)
-class HumanDecision:
+class HumanDecision(Record):
     """A person's decision about an item."""
 
     item_id: str
@@ -36,7 +37,7 @@ class HumanDecision:
 
 
 @dataclass(frozen=True)
-class Appeal:
+class Appeal(Record):
     """An open objection to a decision."""
 
     item_id: str
@@ -47,7 +48,7 @@ class Appeal:
 
 
 @dataclass(frozen=True)
-class DecisionLabel:
+class DecisionLabel(Record):
     """A training label from a person's decision: a row of the label file for `firstsight safety train`."""
 
     item_id: str

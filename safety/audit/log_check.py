@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from firstsight.errors import AuditLogError
-from firstsight.safety.audit.audit_entries import Problem, Verification
+from firstsight.safety.audit.audit_entries import LogProblem, Verification
 from firstsight.safety.audit.audit_log import AuditLog
 from firstsight.safety.audit.log_consistency import (
     adopt_command,
@@ -56,4 +56,5 @@ def check_log(store: Store, log: AuditLog, expected: str | None = None) -> Verif
             f"{len(unlogged):,} items of {store.uri} have decisions that are not in the audit log, such as "
             f"{unknown[unlogged[0]]} of {unlogged[0]!r}; to add them to the log: {adopt_command(store, log)}"
         )
-    return replace(verification, problems=tuple(Problem(0, problem) for problem in problems))
+    found = tuple(LogProblem(0, problem) for problem in problems)
+    return replace(verification, problems=found, head=None if found else verification.head)

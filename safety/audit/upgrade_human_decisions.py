@@ -8,7 +8,7 @@ from firstsight.safety.audit.human_decisions import Reviews
 from firstsight.safety.audit.link_creation import has_unlinked_decisions, link_from_log, link_problem
 from firstsight.safety.audit.log_link import read_link
 from firstsight.storage.store import Store
-from firstsight.storage.upgrade import Change
+from firstsight.storage.upgrade import UpgradeChange
 
 SECONDS = 0.1
 """Estimated time of a commit."""
@@ -17,7 +17,7 @@ SECONDS_PER_ENTRY = 200e-6
 """Estimated time to check an entry of the log three times, 66 µs each."""
 
 
-def plan(store: Store) -> list[Change]:
+def plan(store: Store) -> list[UpgradeChange]:
     """List the changes that `apply` would make, or the reason why it cannot.
 
     The list is empty if the database is linked to its log or needs no link.
@@ -25,7 +25,7 @@ def plan(store: Store) -> list[Change]:
     log, problem = _usable_log(store)
     if problem:
         return [
-            Change(
+            UpgradeChange(
                 f"Copy no decisions by people: {problem}. Restore the log, or adopt another with firstsight safety "
                 "audit --adopt; until then, commands that decide or score refuse."
             )
@@ -39,8 +39,8 @@ def plan(store: Store) -> list[Change]:
     )
     rows, head = len(reviews.decisions.keys() | reviews.appeals.keys()), log.head()
     return [
-        Change(people, rows=rows, seconds=SECONDS + SECONDS_PER_ENTRY * (head.sequence if head else 0)),
-        Change("Store the ids of the log's first and last entries.", rows=1, seconds=SECONDS),
+        UpgradeChange(people, rows=rows, seconds=SECONDS + SECONDS_PER_ENTRY * (head.sequence if head else 0)),
+        UpgradeChange("Store the ids of the log's first and last entries.", rows=1, seconds=SECONDS),
     ]
 
 

@@ -17,10 +17,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, TextIO, get_args
+from typing import Any, Literal, TextIO, get_args
 
 from firstsight.errors import SafetyError
 from firstsight.media.fingerprints import FINGERPRINT_BYTES, MIN_QUALITY
+from firstsight.records import Record
 
 HashSet = Literal["bad", "good"]
 """Known-bad hashes flag matching views; a known-good hash removes the flags of views at least as near to it."""
@@ -43,7 +44,7 @@ _HEX = re.compile(rf"[0-9a-fA-F]{{{2 * FINGERPRINT_BYTES}}}")
 
 
 @dataclass(frozen=True)
-class KnownHash:
+class KnownHash(Record):
     """One entry of the hash bank."""
 
     fingerprint: bytes  # PDQ, 32 bytes
@@ -64,9 +65,21 @@ class KnownHash:
         """Key of the entry: set, policy and hash."""
         return f"{self.set}:{self.policy_id}:{self.hex}"
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values, with the hash in hexadecimal digits."""
+        return {
+            "hash": self.hex,
+            "set": self.set,
+            "policy": self.policy_id or None,
+            "quality": self.quality,
+            "tags": list(self.tags),
+            "source": self.source,
+            "added_at": None if self.added_at is None else self.added_at.isoformat(),
+        }
+
 
 @dataclass(frozen=True)
-class BadHashRow:
+class BadHashRow(Record):
     """A row of a hash list that cannot be used."""
 
     line: int  # of the file, from 1

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from firstsight.duplicates.hamming_pairs import GUARANTEED_DISTANCE, near_pairs
 from firstsight.errors import SafetyError
 from firstsight.media.fingerprints import MAX_DISTANCE, Fingerprints, as_array
+from firstsight.records import Record
 from firstsight.safety.hashes.hash_lists import KnownHash
 from firstsight.safety.policy.decisions import Evidence
 from firstsight.storage.store import Store
@@ -30,7 +31,7 @@ _VIEW_COLUMNS = ["view_id", "item_id", "part", "uri", "time_s", "fingerprint"]
 
 
 @dataclass(frozen=True)
-class HashMatch:
+class HashMatch(Record):
     """A view and the known hash that decides about it."""
 
     view_id: str
@@ -54,7 +55,7 @@ class HashMatch:
             source="hash",
         )
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return plain values for a line of JSON."""
         return {
             "item_id": self.item_id,

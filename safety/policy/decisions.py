@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from firstsight.records import Record
 from firstsight.storage.tables import Part
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ ACTIONS: tuple[Action, ...] = ("allow", "review", "block")
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Evidence(Record):
     """One reason for a decision: a view, a policy, and the score that passed the policy's cut."""
 
     policy_id: str
@@ -42,13 +43,13 @@ class Evidence:
     source: Source
     note: str = ""  # more detail: the matched word, or the name of the known picture
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values; all fields are, and a scoring converts millions of pieces."""
         return dict(vars(self))
 
 
 @dataclass(frozen=True)
-class Decision:
+class Decision(Record):
     """The action for an item with its reasons, under one version of the policies."""
 
     item_id: str
@@ -58,12 +59,12 @@ class Decision:
     head_versions: Mapping[str, int] = field(default_factory=dict)  # policy id -> version of the scoring head
     decided_at: datetime | None = None  # UTC
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {
             "item_id": self.item_id,
             "action": self.action,
-            "evidence": [piece.as_dict() for piece in self.evidence],
+            "evidence": [piece.to_dict() for piece in self.evidence],
             "policy_version": self.policy_version,
             "head_versions": dict(self.head_versions),
             "decided_at": None if self.decided_at is None else self.decided_at.isoformat(),
@@ -71,7 +72,7 @@ class Decision:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Decision:
-        """Read a decision from the values of `as_dict`."""
+        """Read a decision from the values of `to_dict`."""
         return cls(
             item_id=plain["item_id"],
             action=plain["action"],
@@ -97,7 +98,7 @@ class Override:
     @property
     def digest(self) -> str:
         """Digest of the content; an item whose override has a new digest is decided again."""
-        plain = [self.action, *(piece.as_dict() for piece in self.evidence)]
+        plain = [self.action, *(piece.to_dict() for piece in self.evidence)]
         return hashlib.blake2b(json.dumps(plain, sort_keys=True).encode(), digest_size=8).hexdigest()
 
     @property

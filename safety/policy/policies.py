@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from firstsight.errors import SafetyError
+from firstsight.records import Record
 from firstsight.storage.tables import PARTS
 
 DEFAULT_REGION = "default"
@@ -39,13 +40,16 @@ DEFAULT_REGION = "default"
 DEFAULT_CUTS = (0.5, 0.95)
 """(review, block) of a policy without cuts, if its parents have none either."""
 
+REVIEW_BUDGET = 0.01
+"""Default share of the items that a policy without labels may send to review."""
+
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _INHERITED = ("severity", "parts", "neutral_prompts", "cuts", "min_age", "blocked_regions")
 _KEYS = ("id", "name", "description", "parent", "prompts", "words", "block_words", "retired", *_INHERITED)
 
 
 @dataclass(frozen=True)
-class Policy:
+class Policy(Record):
     """One kind of unwanted content. The id never changes; the name may."""
 
     id: str  # lower-case words joined by - ; immutable
@@ -84,9 +88,13 @@ class Policy:
             "block_words": sorted(self.block_words),
         }
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings that can change a decision, the name and the parent, as plain values."""
+        return self.decision_settings() | {"name": self.name, "parent": self.parent}
+
 
 @dataclass(frozen=True)
-class Policies:
+class Policies(Record):
     """The policies of one file, in its order."""
 
     all: tuple[Policy, ...]

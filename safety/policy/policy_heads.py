@@ -20,6 +20,7 @@ from firstsight.errors import EncoderMismatchError, SafetyError
 from firstsight.heads.array_types import Floats
 from firstsight.heads.calibration import HeadCalibration
 from firstsight.heads.model_shelf import ModelShelf, ShelfSpec
+from firstsight.records import Record
 from firstsight.safety.policy.policies import Policy
 from firstsight.storage.store import Store
 from firstsight.storage.tables import PARTS, TIME
@@ -42,7 +43,7 @@ SCHEMA = pa.schema(_FIELDS)
 
 
 @dataclass(frozen=True)
-class Head:
+class Head(Record):
     """Linear classifier of views for one policy."""
 
     policy_id: str
@@ -95,7 +96,7 @@ class Head:
         review = policy_cuts[0] if self.review is None else self.review
         return review, self.block if self.calibrated else None
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the head's settings and figures as plain values, without coefficients."""
         return {
             "version": self.version,
@@ -230,7 +231,7 @@ def _row(head: Head) -> dict[str, Any]:
     settings = {
         "scales": dict(head.scales),
         "intercepts": dict(head.intercepts),
-        "calibration": head.calibration.as_dict(),
+        "calibration": head.calibration.to_dict(),
         "review": head.review,
         "block": head.block,
         "basis": head.basis,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from firstsight.heads.drift import Drift, score_drift
 from firstsight.heads.intervals import check_sample
 from firstsight.heads.slices import SliceRate, slice_rates
 from firstsight.heads.thresholds import Threshold, choose_threshold
+from firstsight.records import Record
 from firstsight.retrieval.pages.plots import interval_bar
 from firstsight.retrieval.pages.templating import page_template
 from firstsight.safety.report.report_plots import (
@@ -41,7 +43,7 @@ SHOWN_SUSPECTS = 40
 
 
 @dataclass(frozen=True)
-class Suspect:
+class LabelSuspect(Record):
     """A label to check again."""
 
     name: str  # item_id, view_id or path
@@ -62,13 +64,13 @@ class HeldOutPolicy:
     review: float | None = None  # cut
     block: float | None = None  # cut; None if nothing is blocked
     columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)  # (n,) values of each slice column
-    suspects: Sequence[Suspect] = ()  # the most likely first
+    suspects: Sequence[LabelSuspect] = ()  # the most likely first
     today: Floats | None = None  # (m,) current scores of the items
     notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
-class PolicyReport:
+class PolicyReport(Record):
     """The figures of one policy."""
 
     policy_id: str
@@ -81,11 +83,11 @@ class PolicyReport:
     recall_targets: tuple[tuple[float, Threshold], ...]
     at_cuts: tuple[tuple[str, float, float, float], ...]  # (name, cut, precision, recall) on the held-out rows
     slices: tuple[SliceRate, ...]
-    suspects: tuple[Suspect, ...]
+    suspects: tuple[LabelSuspect, ...]
     drift: Drift | None
     notes: tuple[str, ...]
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the figures as plain JSON values."""
         return {
             "policy": self.policy_id,
@@ -105,6 +107,14 @@ class PolicyReport:
             "psi": None if self.drift is None else self.drift.psi,
             "drift": None if self.drift is None else self.drift.verdict,
         }
+
+
+@dataclass(frozen=True)
+class SafetyReport(Record):
+    """The figures of all policies with labels."""
+
+    policies: tuple[PolicyReport, ...]
+    problems: tuple[str, ...]  # rows of labels that were left out, with reasons
 
 
 def measure(policy: HeldOutPolicy) -> PolicyReport:
@@ -151,7 +161,7 @@ def _measure(policy: HeldOutPolicy) -> PolicyReport:
     )
 
 
-def write_report(path: Path, policies: Sequence[HeldOutPolicy], database: str) -> list[PolicyReport]:
+def write_report(path: str | os.PathLike[str], policies: Sequence[HeldOutPolicy], database: str) -> list[PolicyReport]:
     """Write the report as one self-contained page, and return its figures.
 
     Args:
@@ -160,15 +170,17 @@ def write_report(path: Path, policies: Sequence[HeldOutPolicy], database: str) -
         database: address of the database, for the heading.
 
     Raises:
-        SafetyError: there is no policy, or a policy cannot be measured.
-        OSError: the page cannot be written.
+        SafetyError: there is no policy, a policy cannot be measured, or the page cannot be written.
     """
     if not policies:
         raise SafetyError("there is no policy to report on: train a head first, or give labels of a policy")
     reports = [measure(policy) for policy in policies]
     sections = [_section(report, policy) for report, policy in zip(reports, policies, strict=True)]
     page = page_template("firstsight.safety.report", "report.html").render(database=database, sections=sections)
-    path.write_text(page, encoding="utf-8")
+    try:
+        Path(path).write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise SafetyError(f"{os.fspath(path)} cannot be written ({error.strerror}); choose another file") from None
     return reports
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -19,19 +18,19 @@ from firstsight.heads.view_sample import matrix
 from firstsight.safety.audit.score_table import ScoreTable
 from firstsight.safety.policy.policies import Policies
 from firstsight.safety.policy.policy_heads import HeadShelf
-from firstsight.safety.report.policy_report import HeldOutPolicy, Suspect
+from firstsight.safety.report.policy_report import HeldOutPolicy, LabelSuspect
 from firstsight.safety.scoring.zero_shot import load_prompt_directions
 from firstsight.safety.training.head_training import TrainedHead, train
-from firstsight.safety.training.policy_labels import read_labels
+from firstsight.safety.training.policy_labels import LabelSource, read_labels
 from firstsight.storage.store import Store
 
 SLICE_COLUMNS = ("language", "kind", "seller")
 """Default slice columns, if the catalogue has them."""
 
 
-def held_out_policies_from_file(
+def held_out_policies_from_labels(
     store: Store,
-    path: str | os.PathLike[str],
+    source: LabelSource,
     policies: Policies,
     *,
     encoder: Callable[[], Encoder] | None = None,
@@ -41,14 +40,14 @@ def held_out_policies_from_file(
     groups: Mapping[str, str] | None = None,
     on_progress: Callable[[str], None] = lambda step: None,
 ) -> tuple[list[HeldOutPolicy], tuple[str, ...]]:
-    """Run `held_out_policies` on a label file.
+    """Run `held_out_policies` on a label file or on rows.
 
     Args:
         store, policies, columns, groups, on_progress: as for `held_out_policies`.
-        path: a CSV file; see `firstsight.safety.training.policy_labels`.
+        source: a CSV file or rows; see `firstsight.safety.training.policy_labels`.
         encoder: loads the encoder; called only if a policy with labels has prompts. Without it, prompts are not used.
         prevalence: share of positives in the catalogue, 0 to 1; None if the labels have the same share.
-        skip_bad_labels: leave out unusable rows, instead of refusing the file.
+        skip_bad_labels: leave out unusable rows, instead of refusing the labels.
 
     Returns:
         The policies, and messages for the rows that were left out.
@@ -56,7 +55,7 @@ def held_out_policies_from_file(
     Raises:
         SafetyError: the file cannot be read, some labels cannot be used, or as for `held_out_policies`.
     """
-    labels = read_labels(path, policies, store)
+    labels = read_labels(source, policies, store)
     if not skip_bad_labels:
         labels.require_clean()
     names = sorted({row.policy_id for row in labels.rows})
@@ -177,7 +176,7 @@ def _policy(
     )
 
 
-def _suspects(store: Store, rows: Sequence[Label], groups: Mapping[str, str]) -> list[Suspect]:
+def _suspects(store: Store, rows: Sequence[Label], groups: Mapping[str, str]) -> list[LabelSuspect]:
     """Find labels of items and views that the other labels contradict; an item counts with its fused vector."""
     of_items = [row for row in rows if row.item_id is not None]
     vectors = _vectors_of(store, of_items)
@@ -189,7 +188,7 @@ def _suspects(store: Store, rows: Sequence[Label], groups: Mapping[str, str]) ->
     weights = np.array([row.weight for row in known])
     suspects = find_suspects(np.stack([vectors[row.name] for row in known]), y, groups=by_group, weights=weights)
     return [
-        Suspect(known[place].name, known[place].label, float(chance))
+        LabelSuspect(known[place].name, known[place].label, float(chance))
         for place, chance in zip(suspects.rows, suspects.chance, strict=True)
     ]
 

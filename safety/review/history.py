@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from firstsight.records import Record
 from firstsight.safety.audit.audit_entries import AuditEntry
 from firstsight.safety.audit.audit_log import AuditLog
 from firstsight.safety.audit.entry_kinds import ADOPT, APPEAL, DECISION, OVERRIDE, OVERTURN
 
 
 @dataclass(frozen=True)
-class EntryDescription:
+class EntryDescription(Record):
     """One entry of the log, in words."""
 
     time: str  # UTC, ISO 8601
@@ -20,10 +21,6 @@ class EntryDescription:
     entry_id: str
     text: str  # one sentence
     record: Mapping[str, Any]  # the whole record
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values for a line of JSON."""
-        return {**vars(self), "record": dict(self.record)}
 
 
 def history(log: AuditLog, subject: str) -> list[EntryDescription]:

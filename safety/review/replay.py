@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from firstsight.errors import SafetyError
+from firstsight.records import Record
 from firstsight.safety.audit.audit_entries import AuditEntry
 from firstsight.safety.audit.entry_kinds import DECISION, OVERRIDE, OVERTURN
 from firstsight.safety.policy.decisions import Action, Decision, most_severe
 
 
 @dataclass(frozen=True)
-class Replay:
+class Replay(Record):
     """A recorded decision, and the decision that its record gives."""
 
     entry_id: str
@@ -26,9 +27,9 @@ class Replay:
         """Whether the record gives the recorded decision."""
         return self.recorded == self.replayed
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values for a line of JSON."""
-        return {**vars(self), "steps": list(self.steps), "same": self.same}
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields and `same` as plain values."""
+        return super().to_dict() | {"same": self.same}
 
 
 def replay(entry: AuditEntry) -> Replay:

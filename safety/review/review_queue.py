@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from firstsight.errors import SafetyError
+from firstsight.records import Record
 from firstsight.safety.audit.human_decisions import Reviews
 from firstsight.safety.audit.override_table import DECISION_COLUMN
 from firstsight.safety.policy.policies import Policies
@@ -34,7 +35,7 @@ QueueReason = Literal["appeal", "changed", "score"]
 
 
 @dataclass(frozen=True)
-class QueueEntry:
+class QueueEntry(Record):
     """An item to review."""
 
     item_id: str
@@ -47,10 +48,6 @@ class QueueEntry:
     reach: float  # 0 if the catalogue has no value
     priority: float
     note: str = ""  # the appeal's reason, or the decision's
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values for a line of JSON."""
-        return dict(vars(self))
 
 
 def uncertainty(score: float) -> float:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -32,11 +32,12 @@ from firstsight.safety.audit.log_consistency import held_items, require_logged_d
 from firstsight.safety.audit.log_link import Entry, ScoringPlan
 from firstsight.safety.audit.score_table import SCHEMA, SCORING, ScoreTable
 from firstsight.safety.policy.decisions import ACTIONS, Cuts, Decision, Evidence, Override, combine
-from firstsight.safety.policy.policies import Policies
+from firstsight.safety.policy.policies import REVIEW_BUDGET, Policies
 from firstsight.safety.policy.policy_heads import Head, HeadShelf, HeadStack
 from firstsight.safety.scoring.overrides import find_overrides
 from firstsight.safety.scoring.rollup import item_logits
-from firstsight.safety.scoring.zero_shot import REVIEW_BUDGET, prompt_digest, prompt_directions, zero_shot_head
+from firstsight.safety.scoring.score_report import ScoreReport
+from firstsight.safety.scoring.zero_shot import prompt_digest, prompt_directions, zero_shot_head
 from firstsight.storage.recovery import recover
 from firstsight.storage.sql.conditions import is_in
 from firstsight.storage.store import Store
@@ -47,23 +48,6 @@ EVIDENCE_VIEWS = 3
 ROWS_PER_BATCH = 50_000
 
 _TOLERANCE = 1e-5  # scores of one view from two matrix products may differ by this
-
-
-@dataclass
-class ScoreReport:
-    """Result of a scoring."""
-
-    run_id: str
-    scored: int = 0  # items
-    everything: bool = False  # whether all items were scored, or only new and changed ones
-    allow: int = 0
-    review: int = 0
-    block: int = 0
-    written: int = 0  # rows of `items` with a new decision
-    seconds: float = 0.0
-    policy_version: str = ""
-    zero_shot: tuple[str, ...] = ()  # policies scored by prompts, without calibration
-    unscored: tuple[str, ...] = ()  # policies with neither head nor prompts
 
 
 def score(
@@ -119,9 +103,8 @@ def score(
         overrides = find_overrides(store, policies) if overrides is None else overrides
         run = _ScoringRun(store, policies, heads, region, dict(overrides))
         plan = run.stage(everything, started)
-        run.report.written = bound.carry_out(plan)
-    run.report.seconds = time.monotonic() - started
-    return run.report
+        written = bound.carry_out(plan)
+    return replace(run.report, written=written, seconds=time.monotonic() - started)
 
 
 def _heads(store: Store, policies: Policies, encoder: Callable[[], Encoder] | None, budget: float) -> list[Head]:
@@ -183,6 +166,7 @@ class _ScoringRun:
         self.entries: list[Entry] = []
         self._held = self.table.items_with_decision()
         self._seen: set[str] = set()  # scored items, if only some are scored
+        self._actions = np.zeros(len(ACTIONS), dtype=np.int64)  # number of scored items with each action
         self.versions = {head.policy_id: head.version for head in heads}
         scored = set(self.versions)
         self.report = ScoreReport(
@@ -199,14 +183,23 @@ class _ScoringRun:
         """Score, and stage the rows and entries; nothing is in force yet."""
         covered = None if everything else self._covered()
         current = self._run_ids()
-        self.report.everything = covered is None or self.table.open() is None
-        changed = None if self.report.everything else self._changed(covered or set())
+        everything = covered is None or self.table.open() is None
+        changed = None if everything else self._changed(covered or set())
         self.settings["covers"] = sorted(current if changed is None else current - (covered or set()))
         self.table.stage(self._rows(changed))
         # removed items, and items without encoded views
         gone = [] if changed is None else sorted(set(texts(changed)) - self._seen)
-        self.report.seconds = time.monotonic() - started
-        counts = asdict(self.report)
+        allow, review, block = self._actions.tolist()
+        self.report = replace(
+            self.report,
+            scored=allow + review + block,
+            everything=everything,
+            allow=allow,
+            review=review,
+            block=block,
+            seconds=time.monotonic() - started,
+        )
+        counts = self.report.to_dict()
         run = {
             "run_id": self.report.run_id,
             "started_at": self.now.isoformat(),
@@ -214,7 +207,7 @@ class _ScoringRun:
             "source": "",
             "encoder": self.store.spec.name,
             "fingerprint": self.store.spec.fingerprint,
-            "settings": self.settings | {"everything": self.report.everything},
+            "settings": self.settings | {"everything": everything},
             "counts": counts,
         }
         logged = {name: count for name, count in counts.items() if name not in {"written", "seconds"}}  # not known yet
@@ -289,14 +282,12 @@ class _ScoringRun:
         for place, n in enumerate(flagged):
             decision = self._decision(names[n], int(actions[n]), evidence[place])
             actions[n] = ACTIONS.index(decision.action)
-            plain = decision.as_dict()
+            plain = decision.to_dict()
             records[int(n)] = json.dumps(plain)
             if decision.action != "allow" or ages[n] or decision.item_id in self._held:
                 inputs = self._replay_inputs(decision.item_id, scores[n]) | {"min_age": int(ages[n]) or None}
                 self.entries.append((DECISION, decision.item_id, plain | inputs))
-        for name, count in zip(ACTIONS, np.bincount(actions, minlength=3), strict=True):
-            setattr(self.report, name, getattr(self.report, name) + int(count))
-        self.report.scored += len(names)
+        self._actions += np.bincount(actions, minlength=len(ACTIONS))
         flat = pa.array(scores.astype(np.float32).ravel(), from_pandas=True)
         offsets = np.arange(len(names) + 1, dtype=np.int32) * scores.shape[1]
         return pa.record_batch(

@@ -22,13 +22,10 @@ from firstsight.encoders.isolation import try_texts
 from firstsight.errors import MediaError, SafetyError
 from firstsight.heads.calibration import HeadCalibration
 from firstsight.heads.view_sample import ViewSample, budget_cut
-from firstsight.safety.policy.policies import Policy
+from firstsight.safety.policy.policies import REVIEW_BUDGET, Policy
 from firstsight.safety.policy.policy_heads import Head
 from firstsight.storage.store import Store
 from firstsight.storage.tables import PARTS
-
-REVIEW_BUDGET = 0.01
-"""Default share of the items that a policy without labels may send to review."""
 
 SPREAD = 2.0
 """Standard deviation of the logits of a part's views after scaling."""

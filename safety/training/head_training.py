@@ -29,6 +29,7 @@ from firstsight.heads.head_comparison import HeadComparison, compare
 from firstsight.heads.labelled_views import make_training_set, read_labelled_views
 from firstsight.heads.labels import LabelSet
 from firstsight.heads.view_sample import ViewSample, budget_cut
+from firstsight.records import Record
 from firstsight.safety.policy.policies import DEFAULT_CUTS, Policy
 from firstsight.safety.policy.policy_heads import Head
 from firstsight.storage.store import Store
@@ -36,7 +37,7 @@ from firstsight.storage.tables import PARTS
 
 
 @dataclass(frozen=True)
-class TrainedHead:
+class TrainedHead(Record):
     """A new head, and the units behind its figures."""
 
     head: Head

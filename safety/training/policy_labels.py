@@ -1,4 +1,4 @@
-"""Labels of policies from a CSV file: rows of item_id, view_id or path, policy, label, and optional annotator, weight.
+"""Labels of policies: rows of item_id, view_id or path, policy, label, and optional annotator, weight.
 
 Each row that cannot be used is reported with the reason.
 """
@@ -11,33 +11,38 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from firstsight.errors import SafetyError
 from firstsight.heads.labels import UNIT_COLUMNS, Label, LabelSet, remove_contradictions
+from firstsight.safety.audit.human_decisions import DecisionLabel
 from firstsight.safety.policy.policies import Policies
 from firstsight.storage.store import Store
 
+LabelSource: TypeAlias = str | os.PathLike[str] | Iterable[DecisionLabel | Mapping[str, object]]
+"""A CSV file of labels; or its rows: labels from people's decisions, and mappings with the columns of the file."""
 
-def read_labels(path: str | os.PathLike[str], policies: Policies, store: Store) -> LabelSet:
-    """Read a label file, and check it against the policies and the database.
+
+def read_labels(labels: LabelSource, policies: Policies, store: Store) -> LabelSet:
+    """Read labels, and check them against the policies and the database.
 
     Args:
-        path: a CSV file with the columns policy, label, and one of item_id, view_id and path.
+        labels: a CSV file with the columns policy, label, and one of item_id, view_id and path; or rows.
         policies: the policies that a row may name.
         store: the database with the labelled items.
 
     Raises:
         SafetyError: the file cannot be read, or lacks a column.
     """
-    rows, problems = read_rows(path, policies)
+    rows, problems = read_rows(labels, policies)
     return check_labels(rows, store, problems)
 
 
-def read_rows(path: str | os.PathLike[str], policies: Policies) -> tuple[list[Label], list[str]]:
-    """Read a label file, and check each row alone.
+def read_rows(labels: LabelSource, policies: Policies) -> tuple[list[Label], list[str]]:
+    """Read labels, and check each row alone.
 
     Args:
-        path, policies: as for `read_labels`.
+        labels, policies: as for `read_labels`.
 
     Returns:
         The usable rows, and a message for each other row.
@@ -45,6 +50,20 @@ def read_rows(path: str | os.PathLike[str], policies: Policies) -> tuple[list[La
     Raises:
         SafetyError: the file cannot be read, or lacks a column.
     """
+    if isinstance(labels, str | os.PathLike):
+        plain: Iterable[tuple[int, Mapping[str, object]]] = _read_file(labels)
+    else:
+        plain = enumerate((vars(row) if isinstance(row, DecisionLabel) else row for row in labels), 1)
+    problems: list[str] = []
+    rows: list[Label] = []
+    for number, row in plain:
+        parsed = _parse_row(number, row, policies)
+        (rows if isinstance(parsed, Label) else problems).append(parsed)  # type: ignore[arg-type]
+    return rows, problems
+
+
+def _read_file(path: str | os.PathLike[str]) -> list[tuple[int, Mapping[str, object]]]:
+    """Read the rows of a label file with their lines."""
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
@@ -54,15 +73,9 @@ def read_rows(path: str | os.PathLike[str], policies: Policies) -> tuple[list[La
                     f"{os.fspath(path)} needs the columns policy, label and one of {', '.join(UNIT_COLUMNS)}; "
                     f"it has {', '.join(columns) or 'none'}"
                 )
-            plain = [(reader.line_num, row) for row in reader]
+            return [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SafetyError(f"labels {os.fspath(path)} cannot be read ({error}); give a CSV file") from None
-    problems: list[str] = []
-    rows: list[Label] = []
-    for number, row in plain:
-        parsed = _parse_row(number, row, policies)
-        (rows if isinstance(parsed, Label) else problems).append(parsed)  # type: ignore[arg-type]
-    return rows, problems
 
 
 def check_labels(rows: Sequence[Label], store: Store, problems: Iterable[str] = ()) -> LabelSet:
@@ -88,20 +101,21 @@ def check_labels(rows: Sequence[Label], store: Store, problems: Iterable[str] = 
     return LabelSet(tuple(row for row in consistent if row.policy_id in usable), tuple(problems))
 
 
-def _parse_row(number: int, row: Mapping[str, str | None], policies: Policies) -> Label | str:
+def _parse_row(number: int, row: Mapping[str, object], policies: Policies) -> Label | str:
     """Return the label of a row, or a message that says why the row cannot be used."""
     place = f"row {number}"
-    values = {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)}
+    values = {key: "" if value is None else str(value).strip() for key, value in row.items() if isinstance(key, str)}
     names = [(kind, values[column]) for column, kind in UNIT_COLUMNS.items() if values.get(column)]
     if len(names) != 1:
         return f"{place}: fill one of {', '.join(UNIT_COLUMNS)}, not {len(names)} of them"
-    if values["policy"] not in policies:
+    policy_id, label = values.get("policy", ""), values.get("label", "")
+    if policy_id not in policies:
         known = ", ".join(policy.id for policy in policies.all)
-        return f"{place}: there is no policy {values['policy']!r}; the policies are {known}"
-    if policies[values["policy"]].retired:
-        return f"{place}: policy {values['policy']!r} is retired"
-    if values["label"] not in {"0", "1"}:
-        return f"{place}: label {values['label']!r} must be 0 or 1"
+        return f"{place}: there is no policy {policy_id!r}; the policies are {known}"
+    if policies[policy_id].retired:
+        return f"{place}: policy {policy_id!r} is retired"
+    if label not in {"0", "1"}:
+        return f"{place}: label {label!r} must be 0 or 1"
     try:
         weight = float(values.get("weight") or 1)
     except ValueError:
@@ -109,7 +123,7 @@ def _parse_row(number: int, row: Mapping[str, str | None], policies: Policies) -
     if not (math.isfinite(weight) and weight > 0):
         return f"{place}: weight {values.get('weight')!r} must be a number above 0"
     kind, name = names[0]
-    return Label(values["policy"], kind, name, int(values["label"]), weight, values.get("annotator", ""), number)
+    return Label(policy_id, kind, name, int(label), weight, values.get("annotator", ""), number)
 
 
 def _known(rows: Sequence[Label], store: Store, problems: list[str]) -> list[Label]:

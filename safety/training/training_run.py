@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from firstsight.encoders.base import Encoder
 from firstsight.errors import SafetyError
 from firstsight.heads.calibrated_fit import TrainSettings
 from firstsight.heads.labels import Label, LabelSet
+from firstsight.records import Record
 from firstsight.safety.audit.audit_log import AuditLog
 from firstsight.safety.audit.bound_log import BoundLog
 from firstsight.safety.audit.entry_kinds import TRAIN
@@ -19,7 +20,7 @@ from firstsight.safety.policy.policy_heads import Head, HeadShelf
 from firstsight.safety.review.review_actions import review_labels
 from firstsight.safety.scoring.zero_shot import load_prompt_directions
 from firstsight.safety.training.head_training import TrainedHead, train
-from firstsight.safety.training.policy_labels import check_labels, read_labels, read_rows
+from firstsight.safety.training.policy_labels import LabelSource, check_labels, read_labels, read_rows
 from firstsight.storage.store import Store
 
 TRAIN_WAIT_S = 60.0
@@ -27,7 +28,7 @@ TRAIN_WAIT_S = 60.0
 
 
 @dataclass(frozen=True)
-class TrainReport:
+class TrainReport(Record):
     """Result of a training."""
 
     heads: tuple[Head, ...]  # as stored, with their versions
@@ -35,10 +36,18 @@ class TrainReport:
     problems: tuple[str, ...]  # rows of labels that were left out, with reasons
     verdicts: tuple[str, ...] = ()  # for each head of a retraining: why it is in use or not
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the heads, the problems and the verdicts as plain values, without the units behind the figures."""
+        return {
+            "heads": [head.to_dict() for head in self.heads],
+            "problems": list(self.problems),
+            "verdicts": list(self.verdicts),
+        }
 
-def train_from_file(
+
+def train_from_labels(
     store: Store,
-    path: str | os.PathLike[str],
+    source: LabelSource,
     policies: Policies,
     *,
     encoder: Callable[[], Encoder] | None = None,
@@ -49,15 +58,15 @@ def train_from_file(
     wait_s: float = TRAIN_WAIT_S,
     on_progress: Callable[[str], None] = lambda step: None,
 ) -> TrainReport:
-    """Train a head for each policy with labels in a file, store the heads, and put them into use at once.
+    """Train a head for each policy with labels, store the heads, and put them into use at once.
 
     Args:
         store: the database with the labelled items.
-        path: a CSV file; see `firstsight.safety.training.policy_labels`.
+        source: a CSV file or rows; see `firstsight.safety.training.policy_labels`.
         policies: the policies that rows may name.
         encoder: loads the encoder; called only if a policy with labels has prompts. Without it, prompts are not used.
         settings: targets and options; the defaults if None.
-        skip_bad_labels: leave out unusable rows, instead of refusing the file.
+        skip_bad_labels: leave out unusable rows, instead of refusing the labels.
         promote: put the new heads into use, instead of the earlier ones.
         log: the audit log, which gets one entry for each head; by default that of the database.
         wait_s: maximum wait in seconds for another process that is writing.
@@ -70,7 +79,7 @@ def train_from_file(
         StoreError: the heads cannot be stored; the earlier heads stay in use.
     """
     _require_log(store, log)
-    labels = read_labels(path, policies, store)
+    labels = read_labels(source, policies, store)
     if not skip_bad_labels:
         labels.require_clean()
     trained = _train(store, labels, policies, encoder, settings, {}, on_progress)
@@ -80,34 +89,34 @@ def train_from_file(
 
 def retrain(
     store: Store,
-    policies: Policies,
     log: AuditLog,
-    path: str | os.PathLike[str] | None = None,
+    policies: Policies,
+    source: LabelSource | None = None,
     *,
     encoder: Callable[[], Encoder] | None = None,
     settings: TrainSettings | None = None,
     wait_s: float = TRAIN_WAIT_S,
     on_progress: Callable[[str], None] = lambda step: None,
 ) -> TrainReport:
-    """Train challengers from people's decisions and an optional label file, and promote them by a rule.
+    """Train challengers from people's decisions and optional other labels, and promote them by a rule.
 
     The rule is in `firstsight.heads.head_comparison`: held-out labels that neither head was fitted on decide. A policy
-    without a head in use gets the new one. If the file and a decision label the same item, the decision counts.
+    without a head in use gets the new one. If another label and a decision are of one item, the decision counts.
     Unusable rows are left out and reported, and so are policies with labels of only one class.
 
     Args:
         store: the database.
-        policies: the policies in force.
         log: the audit log of the database.
-        path: a label file; None to use only people's decisions.
-        encoder, settings, wait_s, on_progress: as for `train_from_file`.
+        policies: the policies in force.
+        source: a CSV file or rows; None to use only people's decisions.
+        encoder, settings, wait_s, on_progress: as for `train_from_labels`.
 
     Raises:
         SafetyError: the file cannot be read, or there is nothing to train from.
-        AuditLogError, DatabaseBusyError, StoreError: as for `train_from_file`.
+        AuditLogError, DatabaseBusyError, StoreError: as for `train_from_labels`.
     """
     _require_log(store, log)
-    rows, problems = ([], []) if path is None else read_rows(path, policies)
+    rows, problems = ([], []) if source is None else read_rows(source, policies)
     decided = [
         Label(label.policy, "item", label.item_id, label.label, label.weight, label.annotator)
         for label in review_labels(store, log)
@@ -181,9 +190,9 @@ def _store_heads(
         heads = shelf.add([new.head for new in trained])
         entries: list[Entry] = []
         for n, (head, new) in enumerate(zip(heads, trained, strict=True)):
-            entry = head.as_dict() | {"promoted": promote[n], "labels": head.basis, **chosen}
+            entry = head.to_dict() | {"promoted": promote[n], "labels": head.basis, **chosen}
             if new.comparison is not None:
-                entry |= {"champion": {k: v for k, v in new.comparison.as_dict().items() if v == v}}  # JSON has no NaN
+                entry |= {"champion": {k: v for k, v in new.comparison.to_dict().items() if v == v}}  # JSON has no NaN
             entries.append((TRAIN, head.policy_id, entry | ({"verdict": reasons[n]} if reasons else {})))
         bound.append(entries)
         heads = [shelf.version(head.version) for head in heads]

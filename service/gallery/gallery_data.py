@@ -10,9 +10,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
+from firstsight.api.items import Failure
 from firstsight.retrieval.pages.map_colouring import Colouring
 from firstsight.retrieval.pages.space_map import Method, SpaceMap, space_map
-from firstsight.retrieval.ranking.item_filters import blocked_items
 from firstsight.service.json_responses import public_encoder_name, strip_local_folders
 from firstsight.storage.product_groups import GROUP_COLUMN
 from firstsight.storage.store import Store
@@ -138,17 +138,6 @@ def map_data(store: Store, *, sample: int, method: Method) -> dict[str, Any]:
     }
 
 
-def find_decisions(store: Store, item_ids: Sequence[str]) -> dict[str, str]:
-    """Return the decisions "block" and "review" of the given items; other items are left out."""
-    return {item_id: str(row["safety_decision"]) for item_id, row in store.safety_rows(item_ids).items()}
-
-
-def find_blocked(store: Store, item_ids: Sequence[str]) -> Collection[str]:
-    """Return a set of blocked ids, as of the last commit; it contains every blocked id of `item_ids`."""
-    known = blocked_items(store)
-    return store.blocked(item_ids) if known is None else known
-
-
 def remove_blocked(data: Mapping[str, Any], blocked: Collection[str]) -> dict[str, Any]:
     """Remove items from a map that were blocked when it was made, or are in `blocked` now."""
     places = enumerate(zip(data["points"], data["decisions"], strict=True))
@@ -165,11 +154,11 @@ def remove_blocked(data: Mapping[str, Any], blocked: Collection[str]) -> dict[st
     }
 
 
-def failures(rows: Sequence[Mapping[str, Any]], *, reason: str | None, offset: int, k: int) -> dict[str, Any]:
+def failures(rows: Sequence[Failure], *, reason: str | None, offset: int, k: int) -> dict[str, Any]:
     """Make a page of failures, latest first.
 
     Args:
-        rows: rows of `Database.failures()`.
+        rows: from `db.indexing.failures()`.
         reason: keep only this reason, one of `firstsight.errors.FAILURE_REASONS`; None keeps all.
         offset: failures to skip.
         k: maximum failures of the page.
@@ -178,19 +167,22 @@ def failures(rows: Sequence[Mapping[str, Any]], *, reason: str | None, offset: i
         total: failures of the reason; reasons: count per reason; failures: the page. `uri` and `message` have no local
         folders.
     """
-    counts = Counter(row["reason"] for row in rows)
+    counts = Counter(row.reason for row in rows)
     matching = sorted(
-        (row for row in rows if reason in (None, row["reason"])), key=lambda row: row["last_seen"], reverse=True
+        (row for row in rows if reason in (None, row.reason)), key=lambda row: row.last_seen, reverse=True
     )
     return {
         "total": len(matching),
         "reasons": dict(counts.most_common()),
         "failures": [
             {
-                **{name: row[name] for name in ("item_id", "stage", "reason", "attempts")},
-                "uri": strip_local_folders(row["uri"]),
-                "message": strip_local_folders(row["message"]),
-                "last_seen": row["last_seen"].isoformat(),
+                "item_id": row.item_id,
+                "stage": row.stage,
+                "reason": row.reason,
+                "attempts": row.attempts,
+                "uri": strip_local_folders(row.uri),
+                "message": strip_local_folders(row.message),
+                "last_seen": row.last_seen.isoformat(),
             }
             for row in matching[offset : offset + k]
         ],

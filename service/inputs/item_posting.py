@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from firstsight.api.items import Failure
 from firstsight.errors import CatalogError, MediaError
 from firstsight.indexer.columns.catalog_options import CatalogOptions
 from firstsight.service.database_pool import DatabasePool
@@ -45,7 +46,7 @@ def index_rows(
         StoreError: the database cannot be read or written.
         EncoderError: the encoder cannot be loaded, or is not the one of the database.
     """
-    failures: list[dict[str, Any]] = []
+    failures: list[Failure] = []
     with _upload_folder(settings) as folder:
         uploads, catalogue = Uploads(folder), folder / f"rows-{uuid4().hex}.jsonl"
         try:
@@ -57,7 +58,7 @@ def index_rows(
                 report = db.index(catalogue, options=_OPTIONS, wait_s=settings.max_wait_s)
                 uploads.drop_unused(db, before)
                 if report.counts.failed_media or report.counts.failed_texts:
-                    failures = [row for row in db.indexing.failures() if row["item_id"] in item_ids]
+                    failures = [row for row in db.indexing.failures() if row.item_id in item_ids]
         except CatalogError as error:
             message = str(error).replace(str(catalogue), "items")
             message = message.replace(", or leave them out with --skip-bad-rows", "")
@@ -72,7 +73,7 @@ def index_rows(
     return {
         "run_id": report.run_id,
         "seconds": report.seconds,
-        "counts": vars(report.counts),
+        "counts": report.counts.to_dict(),
         "failures": [_failure_as_json(row) for row in failures],
         "warnings": warnings,
     }
@@ -143,10 +144,10 @@ def _save_picture(uri: str, item_id: str, pictures: PictureReader, uploads: Uplo
     return uploads.save(data)
 
 
-def _failure_as_json(row: Mapping[str, Any]) -> dict[str, Any]:
+def _failure_as_json(failure: Failure) -> dict[str, Any]:
     return {
-        "item_id": row["item_id"],
-        "reason": row["reason"],
-        "message": strip_local_folders(row["message"]),
-        "uri": row["uri"] if "://" in row["uri"] else None,
+        "item_id": failure.item_id,
+        "reason": failure.reason,
+        "message": strip_local_folders(failure.message),
+        "uri": failure.uri if "://" in failure.uri else None,
     }

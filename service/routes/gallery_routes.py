@@ -13,7 +13,6 @@ import anyio
 from fastapi import APIRouter, FastAPI, Request
 from fastapi import Query as Parameter
 
-from firstsight.database import open_tables
 from firstsight.errors import FailureReason
 from firstsight.retrieval.pages.space_map import Method
 from firstsight.service.auth import has_scope
@@ -77,8 +76,8 @@ async def space_map(
     def answer(data: dict[str, Any]) -> LibraryJSONResponse:
         if has_scope(request, "moderate"):
             return LibraryJSONResponse(data)
-        with open_store(service) as store:
-            blocked = gallery_data.find_blocked(store, [point[2] for point in data["points"]])
+        with service.databases.reading() as db:
+            blocked = db.safety.blocked([point[2] for point in data["points"]])
         return LibraryJSONResponse(gallery_data.remove_blocked(data, blocked))
 
     def find_cached() -> LibraryJSONResponse | None:
@@ -103,8 +102,8 @@ def veiled(
     item_id: Annotated[list[Annotated[str, Parameter(max_length=512)]], Parameter(max_length=MAX_VEILED)],
 ) -> LibraryJSONResponse:
     """Ids of the given items that are in review: a page should blur their pictures. Blocked items need moderate."""
-    with open_store(service) as store:
-        decisions = gallery_data.find_decisions(store, item_id)
+    with service.databases.reading() as db:
+        decisions = db.safety.decisions(item_id)
     veiling = {"review", "block"} if has_scope(request, "moderate") else {"review"}
     return LibraryJSONResponse({"veiled": sorted(i for i, decision in decisions.items() if decision in veiling)})
 
@@ -121,8 +120,8 @@ def failures(
     with service.databases.reading() as db:
         rows = db.indexing.failures()
         if not has_scope(request, "moderate"):
-            blocked = gallery_data.find_blocked(open_tables(db), [row["item_id"] for row in rows])
-            rows = [row for row in rows if row["item_id"] not in blocked]
+            blocked = db.safety.blocked([row.item_id for row in rows])
+            rows = [row for row in rows if row.item_id not in blocked]
     return LibraryJSONResponse(gallery_data.failures(rows, reason=reason, offset=offset, k=k))
 
 

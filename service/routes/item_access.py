@@ -8,7 +8,6 @@ from fastapi import Path, Request
 from fastapi import Query as Parameter
 
 from firstsight import Database
-from firstsight.database import open_tables
 from firstsight.service.auth import refuse_if_blocked
 from firstsight.service.service_errors import NotFoundError
 
@@ -34,7 +33,7 @@ def require_visible_item(request: Request, db: Database, item_id: str) -> None:
         NotFoundError: no item has this id, or the key may not see it.
     """
     require_item(db, item_id)
-    refuse_if_blocked(request, item_not_found(item_id), blocked=bool(open_tables(db).blocked([item_id])))
+    refuse_if_blocked(request, item_not_found(item_id), blocked=db.safety.is_blocked(item_id))
 
 
 def item_not_found(item_id: str) -> NotFoundError:

@@ -29,7 +29,7 @@ _PROBLEM: dict[str, Any] = {
             "type": "urn:firstsight:problem:query",
             "title": "Unprocessable Entity",
             "status": 422,
-            "detail": "there is nothing to search by; give a text, a picture, a video or an item",
+            "detail": "there is nothing to search by; give a text, a picture, a video, an item or a vector",
             "code": "query",
         }
     ],

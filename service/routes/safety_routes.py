@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi import Query as Parameter
 from pydantic import BaseModel, ConfigDict, Field
 
+import firstsight
 from firstsight.api.items import choose_pictures
 from firstsight.database import open_tables
-from firstsight.safety.audit.audit_log import AuditLog
-from firstsight.safety.audit.human_decisions import HumanDecision
-from firstsight.safety.audit.override_table import current_reviews
-from firstsight.safety.policy.policies import load_policies
-from firstsight.safety.review import review_actions
-from firstsight.safety.review.explanation import explain
-from firstsight.safety.review.review_queue import review_queue
-from firstsight.safety.scoring.scoring_run import score
 from firstsight.service.auth import actor_name
 from firstsight.service.json_responses import LibraryJSONResponse, hide_local_uri
 from firstsight.service.routes.item_access import ItemIdPath, require_item
 from firstsight.service.routes.search_schemas import StrictModel
 from firstsight.service.state import ServiceDep
+
+if TYPE_CHECKING:
+    from firstsight.safety.audit.human_decisions import HumanDecision
 
 router = APIRouter(prefix="/safety", tags=["safety"], default_response_class=LibraryJSONResponse)
 
@@ -82,9 +77,8 @@ class DecisionAnswer(BaseModel):
 @router.get("/policies", response_model=dict[str, Any], summary="The policies in force")
 def policies(service: ServiceDep) -> LibraryJSONResponse:
     """All policies, with the version of their file."""
-    loaded = load_policies(service.settings.policies)
-    listed = [policy.decision_settings() | {"name": policy.name, "parent": policy.parent} for policy in loaded.all]
-    return LibraryJSONResponse({"version": loaded.version, "policies": listed})
+    loaded = firstsight.open(service.settings.db).safety.with_policies(service.settings.policies).policies
+    return LibraryJSONResponse({"version": loaded.version, "policies": [policy.to_dict() for policy in loaded.all]})
 
 
 @router.get("/queue", response_model=dict[str, list[dict[str, Any]]], summary="The review queue")
@@ -97,11 +91,9 @@ def queue(
 ) -> LibraryJSONResponse:
     """Items to review: appeals first, then by severity, uncertainty and reach; each with a picture."""
     with service.databases.reading() as db:
-        store = open_tables(db)
-        reviews = current_reviews(store, AuditLog.of(store.uri))
-        waiting = review_queue(store, reviews, load_policies(service.settings.policies), reach=reach, limit=k)
+        waiting = db.safety.with_policies(service.settings.policies).queue(k=k, reach=reach)
         pictures = choose_pictures(open_tables(db), [entry.item_id for entry in waiting])
-    queued = [entry.as_dict() | {"view_id": pictures.get(entry.item_id)} for entry in waiting]
+    queued = [entry.to_dict() | {"view_id": pictures.get(entry.item_id)} for entry in waiting]
     return LibraryJSONResponse({"queue": queued})
 
 
@@ -109,15 +101,10 @@ def queue(
 def score_items(body: ScoreRequest, service: ServiceDep) -> LibraryJSONResponse:
     """Score items and update their decisions for searches. The answer comes after the whole run."""
     with service.databases.writing() as db:
-        report = score(
-            open_tables(db),
-            load_policies(service.settings.policies),
-            encoder=lambda: service.databases.encoder,
-            region=body.region,
-            everything=body.everything,
-            wait_s=service.settings.max_wait_s,
+        report = db.safety.with_policies(service.settings.policies).score(
+            region=body.region, everything=body.everything, wait_s=service.settings.max_wait_s
         )
-    return LibraryJSONResponse(asdict(report))
+    return LibraryJSONResponse(report.to_dict())
 
 
 @router.get(
@@ -129,10 +116,7 @@ def explain_item(
     """The decision with its evidence, all scores, and the history."""
     with service.databases.reading() as db:
         require_item(db, item_id)
-        store = open_tables(db)
-        explanation = explain(
-            store, item_id, load_policies(service.settings.policies), AuditLog.of(store.uri), region=region
-        )
+        explanation = db.safety.with_policies(service.settings.policies).explain(item_id, region).to_dict()
     return LibraryJSONResponse(explanation | {"evidence": [hide_local_uri(view) for view in explanation["evidence"]]})
 
 
@@ -141,13 +125,10 @@ def decide(request: Request, item_id: ItemIdPath, body: DecisionRequest, service
     """Allow, block or send an item to review. The decision holds until the encoded content of the item changes."""
     with service.databases.writing() as db:
         require_item(db, item_id)
-        decision = review_actions.decide(
-            open_tables(db),
-            AuditLog.of(db.uri),
+        decision = db.safety.with_policies(service.settings.policies).decide(
             item_id,
             body.action,
-            policies=load_policies(service.settings.policies),
-            policy_ids=body.policies,
+            policy=body.policies,
             reason=body.reason,
             by=actor_name(request, body.by),
             wait_s=service.settings.max_wait_s,
@@ -160,13 +141,8 @@ def appeal(request: Request, item_id: ItemIdPath, body: AppealRequest, service: 
     """Put the item at the head of the review queue. Its decision stays until a person reviews it."""
     with service.databases.writing() as db:
         require_item(db, item_id)
-        entry_id = review_actions.appeal(
-            open_tables(db),
-            AuditLog.of(db.uri),
-            item_id,
-            reason=body.reason,
-            by=actor_name(request, body.by),
-            wait_s=service.settings.max_wait_s,
+        entry_id = db.safety.appeal(
+            item_id, reason=body.reason, by=actor_name(request, body.by), wait_s=service.settings.max_wait_s
         )
     return LibraryJSONResponse({"item_id": item_id, "entry_id": entry_id})
 
@@ -176,15 +152,12 @@ def overturn(request: Request, item_id: ItemIdPath, body: OverturnRequest, servi
     """Reverse the current decision, made by a person or by the scores."""
     with service.databases.writing() as db:
         require_item(db, item_id)
-        decision = review_actions.overturn(
-            open_tables(db),
-            AuditLog.of(db.uri),
+        decision = db.safety.with_policies(service.settings.policies).overturn(
             item_id,
-            policies=load_policies(service.settings.policies),
+            body.action,
+            policy=body.policies,
             reason=body.reason,
             by=actor_name(request, body.by),
-            action=body.action,
-            policy_ids=body.policies,
             wait_s=service.settings.max_wait_s,
         )
     return _decision_response(decision)

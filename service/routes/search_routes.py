@@ -45,7 +45,7 @@ KINDS = ("product", "video", "live")
 @router.post(
     "/search",
     response_model=SearchAnswer,
-    summary="Search items by words, pictures, videos, items, or a combination",
+    summary="Search items by words, pictures, videos, items, vectors, or a combination",
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -140,12 +140,9 @@ def get_item(request: Request, item_id: ItemIdPath, service: ServiceDep, vectors
     """The item with its views. A blocked item needs the scope moderate."""
     with service.databases.reading() as db:
         require_visible_item(request, db, item_id)
-        item = db.get(item_id)
+        item = db.get(item_id).to_dict(vectors=vectors)
     item["columns"] = visible_columns(item["columns"], moderates=has_scope(request, "moderate"))
     views = [hide_local_uri(view) or {} for view in item["views"]]
-    if not vectors:
-        item.pop("vector")
-        views = [{name: value for name, value in view.items() if name != "vector"} for view in views]
     return LibraryJSONResponse(item | {"views": views})
 
 
@@ -170,7 +167,7 @@ def recommend(request: Request, body: RecommendRequest, service: ServiceDep) -> 
         {
             "slate_id": slate.slate_id,
             "items": [item.to_dict() | {"view_id": pictures.get(item.item_id)} for item in slate],
-            "interests": [vars(interest) for interest in slate.interests],
+            "interests": [interest.to_dict() for interest in slate.interests],
             "titles": titles,
             "missing": slate.missing,
             "events": slate.events,

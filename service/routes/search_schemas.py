@@ -10,6 +10,7 @@ ItemKind = Literal["product", "video", "live"]
 Weights = Annotated[list[float], Field(max_length=64)]
 Picture = Annotated[str, Field(description="an http(s) address, a data URI, or the file in base64")]
 Words = Annotated[str, Field(max_length=8_000)]
+NumberList = Annotated[list[float], Field(min_length=1, max_length=4_096)]
 ItemId = Annotated[str, Field(min_length=1, max_length=512)]
 
 COLLAPSE = (
@@ -50,6 +51,12 @@ class SearchRequest(StrictModel):
     video_weights: Weights = Field(default_factory=list)
     items: list[ItemId] = Field(default_factory=list, max_length=64)
     item_weights: Weights = Field(default_factory=list)
+    vectors: list[NumberList] = Field(
+        default_factory=list,
+        max_length=16,
+        description="vectors of the database's encoder, of its dimension and any length above 0",
+    )
+    vector_weights: Weights = Field(default_factory=list)
     minus: list[Words] = Field(default_factory=list, max_length=32)
     minus_images: list[Picture] = Field(default_factory=list, max_length=16)
     minus_weight: float = 0.5
@@ -58,7 +65,7 @@ class SearchRequest(StrictModel):
     part: Literal["item", "title", "image", "frame", "any", "best"] | None = Field(
         None,
         description="vector to compare: item is the fused vector, best the better of it and the best picture or frame; "
-        "by default best for pictures and videos alone, else item",
+        "by default item for a query with a text or items, else best",
     )
     k: int = Field(24, ge=1, le=MAX_K)
     offset: int = Field(0, ge=0, lt=10_000)

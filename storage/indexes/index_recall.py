@@ -11,7 +11,7 @@ from lancedb.table import Table
 from firstsight.storage.indexes.vector_index import (
     COLUMN,
     TARGET_RECALL,
-    Tuning,
+    IndexTuning,
     build_query,
     search_effort,
     vectors_of_column,
@@ -31,7 +31,7 @@ _TIE = 1e-5  # distances this close are equal: copies of one picture may replace
 _SCAN_ROWS = 16_384
 
 
-def tune(handle: Table, tuning: Tuning, *, target: float = TARGET_RECALL, seed: int = 0) -> Tuning:
+def tune(handle: Table, tuning: IndexTuning, *, target: float = TARGET_RECALL, seed: int = 0) -> IndexTuning:
     """Measure recall@10 on stored vectors, and raise the effort until the recall reaches the target.
 
     Each query is a stored vector; its own row does not count. A result is correct if it is as near as the true tenth.
@@ -90,7 +90,7 @@ def exact_distances(handle: Table, queries: Vectors, k: int) -> Vectors:
     return np.sort(1 - best, axis=1)
 
 
-def _recall(handle: Table, queries: Vectors, tenth: Vectors, tuning: Tuning) -> float:
+def _recall(handle: Table, queries: Vectors, tenth: Vectors, tuning: IndexTuning) -> float:
     nearest = build_query(handle, queries, RECALL_K + 1, None, [], tuning).to_arrow()
     distances, query = nearest["_distance"].to_numpy(), nearest["query_index"].to_numpy()
     hits = np.bincount(query[distances <= tenth[query] + _TIE], minlength=len(queries))

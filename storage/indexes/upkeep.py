@@ -22,6 +22,7 @@ from lancedb.index import BTree
 from lancedb.table import Table
 
 from firstsight.errors import StoreError
+from firstsight.records import Record
 from firstsight.storage.indexes import vector_index
 from firstsight.storage.indexes.index_recall import tune
 from firstsight.storage.product_groups import GROUP_COLUMN
@@ -35,7 +36,7 @@ CHECK_COMMITS = 20
 """Commits to `items` between two checks for due upkeep during a run."""
 
 KEEP_VERSIONS_FOR = timedelta(hours=6)
-"""Age up to which upkeep keeps old versions, for readers that still use them."""
+"""Time for which upkeep keeps a version after the next one replaced it, for readers that still use it."""
 
 TAIL_ROWS = 10_000
 """Maximum number of rows outside the vector index: 10,000 of them add 4 to 8 ms to a search."""
@@ -61,7 +62,7 @@ vector index; measure: measure its recall."""
 
 
 @dataclass(frozen=True)
-class TableState:
+class TableState(Record):
     """State of a table's files and indexes."""
 
     table: str
@@ -71,12 +72,12 @@ class TableState:
     id_index: bool
     unindexed: int  # rows outside the vector index; 0 without an index
     segments: int  # of the vector index
-    tuning: vector_index.Tuning | None  # of the vector index; None if search is exact
+    tuning: vector_index.IndexTuning | None  # of the vector index; None if search is exact
     group_index: bool = True  # False if the table has ids of products without an index
 
 
 @dataclass(frozen=True)
-class TableUpkeep:
+class TableUpkeep(Record):
     """Upkeep of one table, with its state before and after."""
 
     steps: tuple[UpkeepStep, ...]
@@ -89,7 +90,7 @@ class TableUpkeep:
 
 
 @dataclass(frozen=True)
-class UpkeepReport:
+class UpkeepReport(Record):
     """Result of an upkeep; `tables` has the tables that needed work."""
 
     run_id: str
@@ -243,13 +244,17 @@ def _compact(table: Table) -> None:
 
 
 def _version_age_to_keep(table: Table) -> timedelta:
-    """Age up to which versions stay. A tag keeps all versions since its own: LanceDB cannot skip a tagged version."""
-    tagged = {tag["version"] for tag in table.tags.list().values()}
-    if not tagged:
-        return KEEP_VERSIONS_FOR
-    tagged_at: list[datetime] = [v["timestamp"] for v in table.list_versions() if v["version"] in tagged]
-    oldest = min(tagged_at, default=datetime.now())  # without a time zone: local time
-    return max(KEEP_VERSIONS_FOR, datetime.now().astimezone() - oldest.astimezone() + timedelta(minutes=1))
+    """Age up to which versions stay.
+
+    The version that was the newest `KEEP_VERSIONS_FOR` ago stays, however old it is: a reader may have opened it just
+    before a later write. A tag keeps all versions since its own: LanceDB cannot skip a tagged version.
+    """
+    now = datetime.now().astimezone()
+    made = {v["version"]: v["timestamp"].astimezone() for v in table.list_versions()}
+    current_then = max((time for time in made.values() if time <= now - KEEP_VERSIONS_FOR), default=now)
+    tagged = [made[tag["version"]] for tag in table.tags.list().values() if tag["version"] in made]
+    margin = KEEP_VERSIONS_FOR / 6  # LanceDB merges files first, and subtracts the age from the time after that
+    return max(KEEP_VERSIONS_FOR, now - min([current_then, *tagged]) + margin)
 
 
 def _note_optimized(table: Table) -> None:

@@ -20,6 +20,7 @@ import pyarrow as pa
 from lancedb.index import IvfRq, IvfSq
 from lancedb.table import Table
 
+from firstsight.records import Record
 from firstsight.storage.store import Store
 from firstsight.vectors import Vectors
 
@@ -47,7 +48,7 @@ _INITIAL_EFFORT = (0.32, 10)
 
 
 @dataclass(frozen=True)
-class Tuning:
+class IndexTuning(Record):
     """Search effort of a table's vector index."""
 
     rows: int  # rows of the table at the build
@@ -100,7 +101,7 @@ def nearest_rows(
 
 
 def build_query(
-    handle: Table, vectors: Vectors, k: int, condition: str | None, columns: Sequence[str], tuning: Tuning | None
+    handle: Table, vectors: Vectors, k: int, condition: str | None, columns: Sequence[str], tuning: IndexTuning | None
 ) -> LanceVectorQueryBuilder:
     """Build a search with the effort of `tuning`; None for exact search. Arguments as for `nearest_rows`."""
     searched = vectors[0] if len(vectors) == 1 else list(vectors)
@@ -130,13 +131,13 @@ def _rows_by_query(results: pa.Table, queries: int) -> list[list[dict[str, Any]]
 # ---- the effort, as readers find it
 
 
-def stored_tuning(handle: Table) -> Tuning | None:
+def stored_tuning(handle: Table) -> IndexTuning | None:
     """Read the search effort of a table's index from its metadata; None if the table has no index."""
     raw = (handle.schema.field(COLUMN).metadata or {}).get(_METADATA.encode())
-    return None if raw is None else Tuning(**json.loads(raw))
+    return None if raw is None else IndexTuning(**json.loads(raw))
 
 
-def store_tuning(handle: Table, tuning: Tuning) -> None:
+def store_tuning(handle: Table, tuning: IndexTuning) -> None:
     """Store the search effort for all readers, in one small commit."""
     handle.update_field_metadata({"path": COLUMN, "metadata": {_METADATA: json.dumps(asdict(tuning))}})
 
@@ -144,7 +145,7 @@ def store_tuning(handle: Table, tuning: Tuning) -> None:
 # ---- building
 
 
-def build_index(handle: Table) -> Tuning:
+def build_index(handle: Table) -> IndexTuning:
     """Build or replace the table's vector index; readers use the old one until the build ends.
 
     Returns:
@@ -152,7 +153,7 @@ def build_index(handle: Table) -> Tuning:
     """
     rows = handle.count_rows()
     partitions = max(1, rows // ROWS_PER_PARTITION)
-    tuning = Tuning(rows, partitions, *search_effort(partitions, *_INITIAL_EFFORT))
+    tuning = IndexTuning(rows, partitions, *search_effort(partitions, *_INITIAL_EFFORT))
     # the effort before the index: after a kill in between, the missing recall marks the index for another build
     store_tuning(handle, tuning)
     dim = handle.schema.field(COLUMN).type.list_size

@@ -131,7 +131,7 @@ def test_kinds_can_be_combined(run: Run) -> None:
     ("arguments", "said"),
     [
         (["search", ""], "the query is empty"),
-        (["search"], "there is nothing to search by; give a text, a picture, a video or an item"),
+        (["search"], "there is nothing to search by; give a text, a picture, a video, an item or a vector"),
         (["search", "shoe", "--image-weight", "2"], "there are 1 image weights for 0 images"),
         (["search", "shoe", "--mode", "magic"], "mode must be one of vector, words, hybrid, not 'magic'"),
         (["search", "shoe", "--collapse", "parrent"], "no column 'parrent' to collapse by; the columns are item_id"),

@@ -12,7 +12,7 @@ import pytest
 from firstsight.cli.catalogue.inspect import search_effort
 from firstsight.cli.main import main
 from firstsight.storage.indexes.upkeep import TableState
-from firstsight.storage.indexes.vector_index import Tuning
+from firstsight.storage.indexes.vector_index import IndexTuning
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -55,7 +55,7 @@ def test_optimize_of_no_database_says_how_to_make_one(
     ],
 )
 def test_status_says_how_a_table_is_searched(recall: float | None, said: str) -> None:
-    state = TableState("items", 100_000, 3, 10, True, 500, 1, Tuning(100_000, 24, 4, 10, recall))
+    state = TableState("items", 100_000, 3, 10, True, 500, 1, IndexTuning(100_000, 24, 4, 10, recall))
     assert search_effort(state).startswith(said)
 
 

@@ -62,7 +62,7 @@ def test_an_index_run_names_what_is_new_and_changes_no_id(run: Run, sample_db: P
     assert run("semantic-ids", "fit", "--db", str(db))[0] == 0
 
     def ids() -> dict[str, str]:
-        return {row["item_id"]: row["semantic_id"] for row in firstsight.open(db).semantic_ids.export()}
+        return {row.item_id: row.semantic_id for row in firstsight.open(db).semantic_ids.export()}
 
     before = ids()
     more = tmp_path / "more.jsonl"

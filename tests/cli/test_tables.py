@@ -30,7 +30,7 @@ def test_columns_of_the_table_and_of_the_catalogue_are_printed_in_the_order_give
     assert code == 0
     heading, first, *_ = re.sub(r"\x1b\[[\d;]*m", "", out).splitlines()
     assert heading.split() == ["price", "item", "title", "score"]
-    price = firstsight.open().get("sneakers-red")["columns"]["price"]
+    price = firstsight.open().get("sneakers-red").columns["price"]
     assert " ".join(first.split()) == f"{price:g} sneakers-red Red running shoes with black laces 0.833"
 
 
@@ -49,7 +49,7 @@ def test_columns_choose_the_columns_of_csv_too(run: Run) -> None:
     _, out, _ = run("search", "shoe", "-k", "2", "--csv", "--columns", "category,item", "--columns", "price")
     rows = read_csv(out)
     assert list(rows[0]) == ["category", "item", "price"]
-    stored = firstsight.open().get(rows[0]["item"])["columns"]
+    stored = firstsight.open().get(rows[0]["item"]).columns
     assert (rows[0]["category"], float(rows[0]["price"])) == (stored["category"], stored["price"])
 
 

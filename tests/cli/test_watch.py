@@ -81,8 +81,8 @@ def test_ctrl_c_writes_what_has_come_and_ends_with_130(tmp_path: Path) -> None:
     assert "stopping: received frames are written first" in err
     report = parse_json_lines(out)[-1]
     assert report["outcome"] == "stopped"
-    views = firstsight.open(tmp_path / "db").get("a")["views"]
-    assert sum(view["part"] == "frame" for view in views) == report["counts"]["frames"]
+    views = firstsight.open(tmp_path / "db").get("a").views
+    assert sum(view.part == "frame" for view in views) == report["counts"]["frames"]
 
 
 @pytest.mark.slow

@@ -281,7 +281,7 @@ def test_indexing_stores_fingerprints_and_warns_of_duplicates(tmp_path: Path) ->
     assert told.keys() == {("small", "shoe"), ("mirrored", "guitar")}
     assert not told["small", "shoe"].mirrored
     assert told["mirrored", "guitar"].mirrored
-    assert report.counts.duplicates == db.status().runs[-1]["counts"]["duplicates"] == 2
+    assert report.counts.duplicates == db.status().runs[-1].counts["duplicates"] == 2
     assert db.index(tmp_path / "c.csv", warn_duplicates=True).duplicates == ()  # nothing new
     assert [sorted(group.item_ids) for group in db.duplicates.find()] == [["guitar", "mirrored"], ["shoe", "small"]]
     assert [sorted(group.item_ids) for group in db.duplicates.find(items=["small"])] == [["shoe", "small"]]

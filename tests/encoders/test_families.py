@@ -81,7 +81,7 @@ def test_a_catalogue_can_be_indexed_and_searched_with_another_encoder(checkpoint
     options = firstsight.EncoderOptions("torch")
     db = firstsight.open(tmp_path / "db", encoder=f"open_clip:{ARCH}@{checkpoint}", encoder_options=options)
     db.index(tmp_path / "catalogue.csv")
-    assert db.status().runs[0]["settings"]["runtime"] == "torch:fp32"
+    assert db.status().runs[0].settings["runtime"] == "torch:fp32"
     options = firstsight.EncoderOptions("openvino")  # another runtime of the same model, on the same vectors
     found = firstsight.open(tmp_path / "db", encoder_options=options).search("A red shoe", k=1)
     assert found[0].item_id == "a"

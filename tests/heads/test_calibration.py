@@ -61,7 +61,7 @@ def test_the_order_of_scores_is_never_reversed_and_few_units_give_no_certainty()
 def test_a_calibration_survives_json_and_increases() -> None:
     for units in (300, 3_000):
         fitted = calibrate(*drawn(units, seed=2), prevalence=0.01)
-        again = HeadCalibration.from_dict(json.loads(json.dumps(fitted.as_dict())))
+        again = HeadCalibration.from_dict(json.loads(json.dumps(fitted.to_dict())))
         grid = np.linspace(-20, 20, 401)
         np.testing.assert_allclose(again(grid), fitted(grid))
         assert (np.diff(again(grid)) >= 0).all()

@@ -292,7 +292,7 @@ def test_the_report_and_the_warnings_have_the_notes(tmp_path: Path, db: Path) ->
     assert report.notes == ("1 file is left out: 1 .cr2 (RAW pictures; export them as JPEG)",)
     assert warnings == list(report.notes)
     item = firstsight.open(db).get("IMG_1.jpg")
-    assert (item["title"], [view["part"] for view in item["views"]]) == (None, ["image"])
+    assert (item.title, [view.part for view in item.views]) == (None, ["image"])
 
 
 @pytest.mark.slow
@@ -359,5 +359,5 @@ def test_videos_of_camcorders_and_discs_are_decoded(
     assert (report.counts.failed_media, report.notes) == (0, ())
     assert min(brightness) < 40
     assert max(brightness) > 215
-    views = firstsight.open(db).get(name)["views"]
-    assert all(0 <= view["time_s"] < 2 for view in views if view["part"] == "frame")
+    views = firstsight.open(db).get(name).views
+    assert all(0 <= (view.time_s or 0) < 2 for view in views if view.part == "frame")

@@ -68,8 +68,7 @@ def test_killed_within_a_write_and_run_again(tmp_path: Path, start_worker: Start
     kill_within_a_write(7, None, season.before(), new, start_worker)
     kill_within_a_write(9, new / "whole", season.after(), changed, start_worker)
     outcomes = {
-        folder: [run["outcome"] for run in firstsight.open(folder / "killed").status().runs]
-        for folder in (new, changed)
+        folder: [run.outcome for run in firstsight.open(folder / "killed").status().runs] for folder in (new, changed)
     }
     assert outcomes == {new: ["killed", "finished"], changed: ["finished", "killed", "finished"]}
 

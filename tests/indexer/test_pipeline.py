@@ -41,10 +41,10 @@ def test_the_sample_catalogue_is_indexed_with_the_real_encoder(sample_db: Path, 
     item = firstsight.open(sample_db).get("sneakers-red")
     title = starter.encode_texts(["Red running shoes with black laces"])[0]
     image = starter.encode_images([sample_db_picture("sneakers-red.jpg")])[0]
-    assert [view["part"] for view in item["views"]] == ["image", "title"]
-    assert item["views"][0]["vector"] @ image > 0.99
-    assert item["views"][1]["vector"] @ title > 0.999
-    assert item["vector"] @ ((title + image) / np.linalg.norm(title + image)) > 0.99
+    assert [view.part for view in item.views] == ["image", "title"]
+    assert item.views[0].vector @ image > 0.99
+    assert item.views[1].vector @ title > 0.999
+    assert item.vector @ ((title + image) / np.linalg.norm(title + image)) > 0.99
 
 
 def sample_db_picture(name: str) -> Path:
@@ -60,7 +60,7 @@ def test_the_report_counts_what_was_done(db: Path, shop: Path) -> None:
     assert (counts.texts, counts.pictures, counts.media, counts.failed_media) == (12, 10, 12, 2)
     assert counts.failure_rate == pytest.approx(2 / 12)
     (run,) = firstsight.open(db).status().runs
-    assert (run["outcome"], run["counts"]["encoded"]) == ("finished", 12)
+    assert (run.outcome, run.counts["encoded"]) == ("finished", 12)
 
 
 def test_every_stored_vector_has_unit_length(db: Path, shop: Path) -> None:
@@ -76,8 +76,9 @@ def test_a_broken_picture_is_listed_and_its_item_indexed_from_the_rest(db: Path,
     index(db, shop)
     assert failures(db) == [("item-0", "0.png", "decode", "corrupt", 1), ("item-1", "1.png", "decode", "corrupt", 1)]
     item = firstsight.open(db).get("item-0")
-    assert [view["part"] for view in item["views"]] == ["title"]
-    np.testing.assert_allclose(item["vector"], item["views"][0]["vector"], atol=1e-6)
+    assert [view.part for view in item.views] == ["title"]
+    assert item.vector is not None
+    np.testing.assert_allclose(item.vector, item.views[0].vector, atol=1e-6)
 
 
 def test_a_missing_and_a_forbidden_picture_are_told_apart(db: Path, tmp_path: Path) -> None:
@@ -96,20 +97,20 @@ def test_an_item_with_nothing_to_encode_is_stored_without_a_vector(db: Path, tmp
         db, write_jsonl(tmp_path / "c.jsonl", [{"item_id": "bare", "price": 5}, {"item_id": "b", "title": "x"}])
     )
     item = firstsight.open(db).get("bare")
-    assert (item["vector"], item["views"], item["columns"]["price"]) == (None, [], 5.0)
+    assert (item.vector, item.views, item.columns["price"]) == (None, (), 5.0)
     assert failures(db) == [("bare", "", "catalog", "empty", 1)]
     assert (report.counts.empty, report.counts.failed_media, report.reasons) == (1, 0, {})
 
 
 def test_an_item_whose_every_medium_fails_is_stored_without_a_vector(db: Path, tmp_path: Path) -> None:
     index(db, write_jsonl(tmp_path / "c.jsonl", [{"item_id": "a", "images": "gone.png"}]))
-    assert firstsight.open(db).get("a")["vector"] is None
+    assert firstsight.open(db).get("a").vector is None
 
 
 def test_an_item_without_a_title_is_encoded_from_its_text(db: Path, tmp_path: Path) -> None:
     index(db, write_jsonl(tmp_path / "c.jsonl", [{"item_id": "a", "text": "Hot tea."}]))
-    (view,) = firstsight.open(db).get("a")["views"]
-    np.testing.assert_allclose(view["vector"], ColourEncoder().encode_texts(["Hot tea."])[0], atol=1e-6)
+    (view,) = firstsight.open(db).get("a").views
+    np.testing.assert_allclose(view.vector, ColourEncoder().encode_texts(["Hot tea."])[0], atol=1e-6)
 
 
 @pytest.mark.slow
@@ -122,7 +123,7 @@ def test_ids_of_all_sorts_are_stored_found_updated_and_removed(db: Path, tmp_pat
     rows[0] |= {"title": "two"}
     report = index(db, write_jsonl(tmp_path / "c.jsonl", rows))
     assert report.counts.encoded == 1
-    assert firstsight.open(db).get(item_id)["title"] == "two"
+    assert firstsight.open(db).get(item_id).title == "two"
     index(db, write_jsonl(tmp_path / "c.jsonl", rows[1:]), prune=True)
     stored = contents(db)
     assert (list(stored["items"]), list(stored["views"])) == (["other"], ["other#title"])
@@ -150,7 +151,7 @@ def test_a_folder_of_pictures_is_indexed_and_names_with_blanks_are_found(db: Pat
     (tmp_path / "pictures" / "tea time" / "red cup|new.png").write_bytes(picture(1))
     index(db, tmp_path / "pictures")
     item = firstsight.open(db).get("tea time/red cup|new.png")
-    assert (item["title"], len(item["views"])) == ("red cup|new", 2)
+    assert (item.title, len(item.views)) == ("red cup|new", 2)
 
 
 def test_a_catalogue_with_a_mistake_leaves_no_database(db: Path, tmp_path: Path) -> None:
@@ -167,7 +168,7 @@ def test_a_view_that_is_not_finite_costs_that_view(db: Path, tmp_path: Path) -> 
     (tmp_path / "a.png").write_bytes(picture(1))
     index(db, write_jsonl(tmp_path / "c.jsonl", [{"item_id": "a", "title": "Tea", "images": "a.png"}]), Spoiled())
     item = firstsight.open(db).get("a")
-    assert [view["part"] for view in item["views"]] == ["image"]
+    assert [view.part for view in item.views] == ["image"]
     assert failures(db) == [("a", "", "encode", "corrupt", 1)]
 
 
@@ -204,9 +205,9 @@ def test_inputs_that_break_the_encoder_are_listed_and_their_items_indexed_from_t
         ("item-3", "", "encode", "crashed", 1),
         ("item-5", "5.png", "encode", "too_large", 1),
     ]
-    assert [view["part"] for view in firstsight.open(db).get("item-3")["views"]] == ["image"]
-    assert [view["part"] for view in firstsight.open(db).get("item-5")["views"]] == ["title"]
-    assert firstsight.open(db).get("item-21")["vector"] is None
+    assert [view.part for view in firstsight.open(db).get("item-3").views] == ["image"]
+    assert [view.part for view in firstsight.open(db).get("item-5").views] == ["title"]
+    assert firstsight.open(db).get("item-21").vector is None
     (again,) = firstsight.open(db, encoder=ColourEncoder()).indexing.retry()
     assert (again.counts.encoded, failures(db)) == (3, [])
 
@@ -222,7 +223,7 @@ def test_a_frame_that_breaks_the_encoder_leaves_the_others_of_its_video(db: Path
     write_clip(tmp_path / "v.ts", [Image.new("RGB", (64, 64), colour) for colour in colours])
     rows = [{"item_id": "a", "videos": "v.ts"}]
     index(db, write_jsonl(tmp_path / "c.jsonl", rows), GreyFailingEncoder(), settings=IndexSettings(frames=6))
-    assert len(firstsight.open(db).get("a")["views"]) == 4
+    assert len(firstsight.open(db).get("a").views) == 4
     assert failures(db) == [("a", "v.ts", "encode", "crashed", 1)]
 
 
@@ -270,7 +271,7 @@ def test_a_folder_of_hostile_media_never_stops_the_run(db: Path, tmp_path: Path)
         "1 left out as pipes or devices",
     ]
     assert report.counts.failed_media >= 25
-    assert len(firstsight.open(db).get("fine.png")["views"]) == 2
+    assert len(firstsight.open(db).get("fine.png").views) == 2
     assert {row[3] for row in failures(db)} <= set(firstsight.errors.FAILURE_REASONS)
 
 
@@ -289,7 +290,7 @@ def test_a_stopped_run_writes_what_it_has_in_hand_and_the_next_one_goes_on(db: P
     report = index(db, shop, second)
     assert (report.outcome, report.counts.encoded, report.counts.unchanged) == ("finished", 20, 40)
     assert (first.texts + second.texts, first.images + second.images) == (60, 58)
-    assert [run["outcome"] for run in firstsight.open(db).status().runs] == ["stopped", "finished"]
+    assert [run.outcome for run in firstsight.open(db).status().runs] == ["stopped", "finished"]
     index(tmp_path / "whole", shop)
     assert_same(contents(db), contents(tmp_path / "whole"))
 
@@ -316,7 +317,7 @@ def test_an_encoder_that_breaks_ends_the_run_and_keeps_what_was_written(db: Path
         index(db, shop, Breaks(), settings=small)
     kept = len(contents(db)["items"])
     assert 8 <= kept <= 32
-    assert firstsight.open(db).status().runs[-1]["outcome"] == "failed"
+    assert firstsight.open(db).status().runs[-1].outcome == "failed"
     report = index(db, shop, settings=small)
     assert (report.counts.unchanged, report.counts.encoded) == (kept, 60 - kept)
     index(tmp_path / "whole", shop, settings=small)
@@ -381,4 +382,4 @@ def test_an_item_of_a_thousand_pictures_is_one_item(db: Path, tmp_path: Path) ->
     encoder = ColourEncoder()
     index(db, write_jsonl(tmp_path / "c.jsonl", [row]), encoder)
     assert (encoder.images, max(encoder.image_batches)) == (1000, 32)
-    assert len(firstsight.open(db).get("album")["views"]) == 1001
+    assert len(firstsight.open(db).get("album").views) == 1001

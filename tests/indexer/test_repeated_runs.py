@@ -47,18 +47,21 @@ def test_a_changed_title_encodes_that_item_alone(db: Path, shop: Path) -> None:
     report = index(db, shop, encoder)
     assert (encoder.texts, encoder.images) == (1, 1)
     assert (report.counts.encoded, report.counts.unchanged) == (1, 11)
-    assert firstsight.open(db).get("item-5")["title"] == "another thing"
+    assert firstsight.open(db).get("item-5").title == "another thing"
 
 
 @pytest.mark.slow
 def test_a_changed_picture_encodes_that_item_alone(db: Path, shop: Path) -> None:
     index(db, shop)
-    before = firstsight.open(db).get("item-5")["vector"]
+    before = firstsight.open(db).get("item-5")
     (shop.parent / "5.png").write_bytes(picture(99))
     encoder = ColourEncoder()
     index(db, shop, encoder)
     assert (encoder.texts, encoder.images) == (1, 1)
-    assert firstsight.open(db).get("item-5")["vector"] @ before < 0.999
+    after = firstsight.open(db).get("item-5")
+    assert before.vector is not None
+    assert after.vector is not None
+    assert after.vector @ before.vector < 0.999
 
 
 @pytest.mark.slow
@@ -81,14 +84,14 @@ def test_a_new_column_is_stored_without_encoding(db: Path, shop: Path) -> None:
     encoder = ColourEncoder()
     report = index(db, shop, encoder)
     assert (encoder.texts, encoder.images, report.counts.refreshed) == (0, 0, 12)
-    assert firstsight.open(db).get("item-5")["columns"]["colour"] == "red"
+    assert firstsight.open(db).get("item-5").columns["colour"] == "red"
 
 
 def test_a_column_that_is_left_out_later_becomes_missing(db: Path, shop: Path) -> None:
     index(db, shop)
     edit(shop, lambda rows: [row.pop("price") for row in rows])
     index(db, shop)
-    assert firstsight.open(db).get("item-5")["columns"]["price"] is None
+    assert firstsight.open(db).get("item-5").columns["price"] is None
 
 
 @pytest.mark.slow
@@ -96,7 +99,7 @@ def test_a_picture_taken_out_takes_its_view_along(db: Path, shop: Path) -> None:
     index(db, shop)
     edit(shop, lambda rows: rows[5].update(images=""))
     index(db, shop)
-    assert [view["part"] for view in firstsight.open(db).get("item-5")["views"]] == ["title"]
+    assert [view.part for view in firstsight.open(db).get("item-5").views] == ["title"]
 
 
 @pytest.mark.slow
@@ -114,8 +117,8 @@ def test_a_catalogue_that_moved_with_its_pictures_is_not_encoded_again(db: Path,
     encoder = ColourEncoder()
     index(db, tmp_path / "moved" / "c.csv", encoder)
     assert encoder.images == 0
-    (view,) = [v for v in firstsight.open(db).get("item-5")["views"] if v["part"] == "image"]
-    assert view["uri"] == str(tmp_path / "moved" / "5.png")
+    (view,) = [v for v in firstsight.open(db).get("item-5").views if v.part == "image"]
+    assert view.uri == str(tmp_path / "moved" / "5.png")
 
 
 @pytest.mark.slow
@@ -124,7 +127,8 @@ def test_other_weights_encode_everything_again(db: Path, shop: Path) -> None:
     report = index(db, shop, settings=IndexSettings(weights={"title": 0.0, "image": 1.0, "frame": 1.0}))
     assert report.counts.encoded == 12
     item = firstsight.open(db).get("item-5")
-    np.testing.assert_allclose(item["vector"], item["views"][0]["vector"], atol=1e-6)
+    assert item.vector is not None
+    np.testing.assert_allclose(item.vector, item.views[0].vector, atol=1e-6)
 
 
 @pytest.mark.slow
@@ -181,7 +185,7 @@ def test_a_mended_picture_is_forgotten_after_a_retry(db: Path, shop: Path) -> No
     (shop.parent / "0.png").write_bytes(picture(0))
     firstsight.open(db, encoder=ColourEncoder()).indexing.retry()
     assert [(row[0], row[-1]) for row in failures(db)] == [("item-1", 2)]
-    assert len(firstsight.open(db).get("item-0")["views"]) == 2
+    assert len(firstsight.open(db).get("item-0").views) == 2
 
 
 def test_a_retry_reads_the_catalogue_as_the_run_did(db: Path, tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_every_kind_of_rows_gives_the_same_items(tmp_path: Path, kind: str) -> N
     report = db.index(KINDS[kind]())
     assert (report.counts.items, report.counts.pictures, report.counts.failed_media) == (3, 3, 0)
     item = db.get("i2")
-    assert (item["title"], item["columns"]) == ("thing 2", {"price": 2.5})
+    assert (item.title, item.columns) == ("thing 2", {"price": 2.5})
     assert db.index(KINDS[kind]()).counts.unchanged == 3
     assert [result.item_id for result in db.search(image=PICTURES[1], k=1, part="image")] == ["i1"]
 
@@ -100,7 +100,7 @@ def test_a_dataset_gives_its_pictures_as_stored_and_the_names_of_its_labels(tmp_
     )
     db = open_db(tmp_path)
     assert db.index(rows.select([1, 0])).counts.pictures == 2
-    assert db.get("a")["columns"] == {"kind_of_it": "shoe"}
+    assert db.get("a").columns == {"kind_of_it": "shoe"}
     with pytest.raises(CatalogError, match=r"several splits; give one of them, such as rows\['train'\]"):
         db.index(datasets.DatasetDict({"train": rows}))
 
@@ -110,7 +110,7 @@ def test_add_touches_no_other_item(tmp_path: Path) -> None:
     db.index(ROWS)
     report = db.add([{**ROWS[1], "price": 9.0}, {"item_id": "new", "title": "a new thing"}])
     assert (report.counts.encoded, report.counts.refreshed, report.counts.pruned) == (1, 1, 0)
-    assert (db.count(), db.get("i1")["columns"]["price"], db.get("i0")["columns"]["price"]) == (4, 9.0, 0.5)
+    assert (db.count(), db.get("i1").columns["price"], db.get("i0").columns["price"]) == (4, 9.0, 0.5)
 
 
 def test_add_changes_no_column_types_by_itself(tmp_path: Path) -> None:
@@ -118,10 +118,10 @@ def test_add_changes_no_column_types_by_itself(tmp_path: Path) -> None:
     db.index([{"item_id": "a", "title": "a", "size": "12"}, {"item_id": "b", "title": "b", "size": "M"}])
     db.remove(["b"])
     assert db.add([{"item_id": "c", "title": "c", "size": "14"}]).type_changes == ()
-    assert db.get("c")["columns"]["size"] == "14"
+    assert db.get("c").columns["size"] == "14"
     options = CatalogOptions(types={"size": "number"})
     (change,) = db.add([{"item_id": "c", "title": "c", "size": "14"}], options=options).type_changes
-    assert (change.column, change.after, db.get("a")["columns"]["size"]) == ("size", "number", 12.0)
+    assert (change.column, change.after, db.get("a").columns["size"]) == ("size", "number", 12.0)
 
 
 def test_local_pictures_must_be_inside_the_root(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_variants_among_others_and_far_apart_share_their_picture(
     assert (report.counts.pictures, report.counts.shared_media) == (240, 119)
     for n in (0, 49, 50, 119):
         item = firstsight.open(db).get(f"v{n}")
-        shown = {view["view_id"]: view["uri"] and Path(view["uri"]).name for view in item["views"]}
+        shown = {view.view_id: view.uri and Path(view.uri).name for view in item.views}
         assert shown == {f"v{n}#image-0": "shared.png", f"v{n}#image-1": f"own-{n}.png", f"v{n}#title": None}
 
 
@@ -86,8 +86,10 @@ def test_the_result_is_that_of_separate_files(tmp_path: Path) -> None:
     shared, separate = (firstsight.open(tmp_path / name) for name in ("shared", "separate"))
     for row in rows:
         one, other = shared.get(row["item_id"]), separate.get(row["item_id"])
-        np.testing.assert_allclose(one["vector"], other["vector"], atol=1e-6)
-        assert len(one["views"]) == len(other["views"]) == 2
+        assert one.vector is not None
+        assert other.vector is not None
+        np.testing.assert_allclose(one.vector, other.vector, atol=1e-6)
+        assert len(one.views) == len(other.views) == 2
 
 
 @pytest.mark.slow
@@ -123,8 +125,8 @@ def test_a_shared_video_gives_all_its_frames_to_each_item(db: Path, tmp_path: Pa
     encoder = ColourEncoder()
     report = index(db, write_jsonl(tmp_path / "c.jsonl", rows), encoder, settings=IndexSettings(frames=6))
     assert (encoder.images, report.counts.frames, report.counts.media) == (6, 30, 5)
-    views = [firstsight.open(db).get(f"v{n}")["views"] for n in range(5)]
-    times = [[view["time_s"] for view in item] for item in views]
+    views = [firstsight.open(db).get(f"v{n}").views for n in range(5)]
+    times = [[view.time_s or 0.0 for view in item] for item in views]
     assert times[0] == sorted(set(times[0]))
     assert times == [times[0]] * 5
 
@@ -133,7 +135,7 @@ def test_a_picture_listed_twice_in_an_item_has_one_view(db: Path, tmp_path: Path
     (tmp_path / "a.png").write_bytes(picture(1))
     encoder = ColourEncoder()
     index(db, write_jsonl(tmp_path / "c.jsonl", [{"item_id": "a", "images": ["a.png", "a.png"]}]), encoder)
-    assert [view["view_id"] for view in firstsight.open(db).get("a")["views"]] == ["a#image-0"]
+    assert [view.view_id for view in firstsight.open(db).get("a").views] == ["a#image-0"]
     assert encoder.images == 1
 
 

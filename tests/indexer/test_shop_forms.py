@@ -49,10 +49,10 @@ def test_every_form_of_one_shop_gives_the_same_items(
     database = firstsight.open(db)
     for item_id, (title, price, pictures) in ITEMS.items():
         item = database.get(item_id)
-        views = sorted(view["uri"] for view in item["views"] if view["part"] == "image")
+        views = sorted(str(view.uri) for view in item.views if view.part == "image")
         assert views == sorted(base + picture for picture in pictures)
-        assert (item["title"], item["text"]) == (title, DESCRIPTIONS[item_id])
-        assert item["columns"]["price"] == pytest.approx(price)
-    shoes = {database.get(f"RUN-{color}-41")["columns"]["group_id"] for color in ("SKY", "RED", "GREEN")}
+        assert (item.title, item.text) == (title, DESCRIPTIONS[item_id])
+        assert item.columns["price"] == pytest.approx(price)
+    shoes = {database.get(f"RUN-{color}-41").columns["group_id"] for color in ("SKY", "RED", "GREEN")}
     assert len(shoes) == 1
     assert None not in shoes

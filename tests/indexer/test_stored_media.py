@@ -47,8 +47,8 @@ def test_equal_pictures_are_stored_once_under_names_of_their_content(tmp_path: P
         ".jpg",
         ".png",
     ]
-    (view,) = (v for v in firstsight.open(tmp_path / "db").get("i0")["views"] if v["part"] == "image")
-    assert Path(view["uri"]).read_bytes() == one
+    (view,) = (v for v in firstsight.open(tmp_path / "db").get("i0").views if v.part == "image")
+    assert Path(str(view.uri)).read_bytes() == one
 
 
 @pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.list_(FORM), pa.list_(pa.binary())])
@@ -141,7 +141,7 @@ def test_bytes_are_never_written_as_text_and_pictures_in_any_struct_are_found(tm
         f"column {name!r}: binary data other than pictures and videos is left out (1 value)"
         for name in ("sound", "parts", "raw")
     ]
-    columns = firstsight.open(tmp_path / "db").get("a")["columns"]
+    columns = firstsight.open(tmp_path / "db").get("a").columns
     assert columns == {"sound": '{"note": "x"}', "parts": '[{"size": 3}]'}
 
 

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 import firstsight
+from firstsight.api.items import Item, View
 from firstsight.encoders.base import Encoder, ImageInput, Vectors, unit
 from firstsight.errors import BrokenEncoderError, DatabaseBusyError, MediaError, QueryError
 from firstsight.indexer.watch_settings import WatchCounts, WatchReport, WatchSettings
@@ -38,16 +39,18 @@ def watch(db: Path, source: Path | str, item_id: str = "item-3", **how: Any) -> 
     )
 
 
-def live_views(db: Path, item_id: str = "item-3") -> list[dict[str, Any]]:
-    views = [view for view in open_(db).get(item_id)["views"] if "#frame-live-" in view["view_id"]]
-    return sorted(views, key=lambda view: int(view["view_id"].rpartition("-")[2]))
+def live_views(db: Path, item_id: str = "item-3") -> list[View]:
+    views = [view for view in open_(db).get(item_id).views if "#frame-live-" in view.view_id]
+    return sorted(views, key=lambda view: int(view.view_id.rpartition("-")[2]))
 
 
-def fused(item: dict[str, Any]) -> np.ndarray[Any, Any]:
+def check_fused(item: Item, atol: float = 1e-5) -> None:
     parts: dict[str, list[Any]] = {}
-    for view in item["views"]:
-        parts.setdefault(view["part"], []).append(view["vector"])
-    return unit(np.sum([unit(np.mean(vectors, axis=0)) for vectors in parts.values()], axis=0))
+    for view in item.views:
+        parts.setdefault(view.part, []).append(view.vector)
+    fused = unit(np.sum([unit(np.mean(vectors, axis=0)) for vectors in parts.values()], axis=0))
+    assert item.vector is not None
+    np.testing.assert_allclose(item.vector, fused, atol=atol)
 
 
 @pytest.fixture
@@ -115,12 +118,12 @@ def test_a_stream_is_found_by_what_it_shows_while_it_runs(tmp_path: Path, starte
 @pytest.mark.slow
 def test_the_window_slides_and_the_items_vector_follows(db: Path, clip: Path) -> None:
     at: list[list[float]] = []
-    report = watch(db, clip, window_s=3, on_update=lambda counts: at.append([v["time_s"] for v in live_views(db)]))
+    report = watch(db, clip, window_s=3, on_update=lambda counts: at.append([v.time_s or 0.0 for v in live_views(db)]))
     item = open_(db).get("item-3")
-    assert [view["time_s"] for view in live_views(db)] == [5, 6, 7]
-    assert [view["view_id"] for view in live_views(db)] == [f"item-3#frame-live-{n}" for n in (5, 6, 7)]
-    assert sorted(view["part"] for view in item["views"]) == ["frame"] * 3 + ["image", "title"]
-    np.testing.assert_allclose(item["vector"], fused(item), atol=1e-5)
+    assert [view.time_s for view in live_views(db)] == [5, 6, 7]
+    assert [view.view_id for view in live_views(db)] == [f"item-3#frame-live-{n}" for n in (5, 6, 7)]
+    assert sorted(view.part for view in item.views) == ["frame"] * 3 + ["image", "title"]
+    check_fused(item)
     assert all(times == sorted(times) and times[-1] - times[0] < 3 for times in at)
     assert report.counts.frames == 8
     assert report.counts.window == 3
@@ -147,10 +150,10 @@ def test_a_frame_that_breaks_the_encoder_costs_itself_and_is_listed(db: Path, cl
         clip, item_id="item-3", settings=WatchSettings(every_s=1, update_s=0)
     )
     assert (report.outcome, report.counts.frames, report.counts.failed) == ("finished", 7, 1)
-    assert [view["time_s"] for view in live_views(db)] == [0, 1, 2, 3, 4, 5, 7]
+    assert [view.time_s for view in live_views(db)] == [0, 1, 2, 3, 4, 5, 7]
     (failure,) = open_(db).indexing.failures()
-    assert (failure["item_id"], failure["uri"], failure["stage"]) == ("item-3", str(clip), "encode")
-    assert failure["message"] == "the frame at 6.0 s: the encoder failed on it (RuntimeError: no such grey)"
+    assert (failure.item_id, failure.uri, failure.stage) == ("item-3", str(clip), "encode")
+    assert failure.message == "the frame at 6.0 s: the encoder failed on it (RuntimeError: no such grey)"
     assert open_(db).indexing.retry() == []  # frames of a stream cannot be retried
 
 
@@ -158,8 +161,8 @@ def test_a_title_that_breaks_the_encoder_leaves_the_frames(tmp_path: Path, clip:
     watching = open_(tmp_path / "db", GreyFailingEncoder())
     watching.indexing.watch(clip, item_id="show", title="poison", settings=WatchSettings(every_s=2, update_s=0))
     item = watching.get("show")
-    assert [view["part"] for view in item["views"]] == ["frame"] * 3
-    assert [(row["uri"], row["stage"]) for row in watching.indexing.failures() if not row["uri"]] == [("", "encode")]
+    assert [view.part for view in item.views] == ["frame"] * 3
+    assert [(row.uri, row.stage) for row in watching.indexing.failures() if not row.uri] == [("", "encode")]
 
 
 def test_an_encoder_that_fails_on_every_frame_ends_the_watch(db: Path, clip: Path) -> None:
@@ -190,8 +193,9 @@ def test_weights_of_the_run_that_made_the_item_are_kept(tmp_path: Path, catalogu
     index(tmp_path / "db", catalogue, settings=firstsight.IndexSettings(weights=weights))
     watch(tmp_path / "db", clip)
     item = open_(tmp_path / "db").get("item-3")
-    frames = np.mean([view["vector"] for view in item["views"] if view["part"] == "frame"], axis=0)
-    np.testing.assert_allclose(item["vector"], unit(frames), atol=1e-5)
+    frames = np.mean([view.vector for view in item.views if view.part == "frame"], axis=0)
+    assert item.vector is not None
+    np.testing.assert_allclose(item.vector, unit(frames), atol=1e-5)
 
 
 @pytest.mark.slow
@@ -200,8 +204,8 @@ def test_a_second_watch_replaces_the_first_ones_frames(tmp_path: Path, db: Path,
     short = grey_clip(tmp_path / "short.ts", 2)
     watch(db, short)
     views = live_views(db)
-    assert [view["time_s"] for view in views] == [0, 1]
-    assert {view["uri"] for view in views} == {str(short)}
+    assert [view.time_s for view in views] == [0, 1]
+    assert {view.uri for view in views} == {str(short)}
 
 
 # ---- items
@@ -212,8 +216,8 @@ def test_an_item_that_is_not_there_is_made_with_a_title_and_found_by_it(tmp_path
     db = tmp_path / "new"
     watch(db, clip, "show", title="The evening show")
     item = open_(db).get("show")
-    assert (item["kind"], item["title"]) == ("live", "The evening show")
-    np.testing.assert_allclose(item["vector"], fused(item), atol=1e-5)
+    assert (item.kind, item.title) == ("live", "The evening show")
+    check_fused(item)
     watch(db, clip, "show", title="The evening show")  # the same command again
     watch(db, clip, "show")
 
@@ -260,7 +264,7 @@ def test_an_index_run_encodes_a_changed_item_without_its_frames_and_prunes_one_o
     index(db, write_csv(catalogue, rows), prune=True)
     assert live_views(db) == []
     assert open_(db).status().items == 5
-    np.testing.assert_allclose((item := open_(db).get("item-3"))["vector"], fused(item), atol=1e-5)
+    check_fused(open_(db).get("item-3"))
 
 
 @pytest.mark.slow
@@ -278,10 +282,10 @@ def test_a_running_watch_puts_its_frames_back_after_an_index_run(db: Path, catal
     watch(db, clip, on_update=on_update)
     assert reports[0].counts.encoded >= 1
     item = open_(db).get("item-3")
-    assert item["title"] == "another title"
-    assert [view["time_s"] for view in live_views(db)] == list(range(8))
-    np.testing.assert_allclose(item["vector"], fused(item), atol=1e-5)
-    assert [run["outcome"] for run in open_(db).status().runs] == ["finished"] * 3
+    assert item.title == "another title"
+    assert [view.time_s for view in live_views(db)] == list(range(8))
+    check_fused(item)
+    assert [run.outcome for run in open_(db).status().runs] == ["finished"] * 3
 
 
 @pytest.mark.slow
@@ -295,13 +299,13 @@ def test_a_running_watch_makes_its_item_again_and_ends_where_the_catalogues_is_g
     for _ in range(2):  # created by this watch, then by the earlier one
         watch(db, clip, "show", title="A show", every_s=0.1, on_update=prune)
         item = open_(db).get("show")
-        assert sum(view["part"] == "frame" for view in item["views"]) == 80
-        np.testing.assert_allclose(item["vector"], fused(item), atol=1e-5)
+        assert sum(view.part == "frame" for view in item.views) == 80
+        check_fused(item)
     index(db, write_csv(catalogue, make_shop(catalogue.parent, 5)))
     with pytest.raises(QueryError, match="was removed from"):
         watch(db, clip, every_s=0.1, on_update=prune)
-    assert open_(db).status().runs[-1]["outcome"] == "finished"
-    assert "failed" in {run["outcome"] for run in open_(db).status().runs}
+    assert open_(db).status().runs[-1].outcome == "finished"
+    assert "failed" in {run.outcome for run in open_(db).status().runs}
 
 
 @pytest.mark.slow
@@ -339,7 +343,7 @@ def test_told_to_stop_it_writes_what_has_come(db: Path, clip: Path) -> None:
     assert report.outcome == "stopped"
     assert len(live_views(db)) == report.counts.window >= 1
     assert report.counts.window == report.counts.frames
-    assert open_(db).status().runs[-1]["outcome"] == "stopped"
+    assert open_(db).status().runs[-1].outcome == "stopped"
 
 
 @pytest.mark.slow
@@ -356,18 +360,18 @@ def test_it_ends_when_its_time_is_over(db: Path, tmp_path: Path) -> None:
         server.stop()
     assert report.outcome == "finished"
     assert 2 <= report.seconds < 20
-    assert [view["time_s"] for view in live_views(db)] == [0, 1]
+    assert [view.time_s for view in live_views(db)] == [0, 1]
 
 
 def test_the_watch_is_a_row_of_runs(db: Path, clip: Path) -> None:
     during: list[str] = []
-    report = watch(db, clip, on_update=lambda c: during.append(open_(db).status().runs[-1]["outcome"]))
+    report = watch(db, clip, on_update=lambda c: during.append(open_(db).status().runs[-1].outcome))
     run = open_(db).status().runs[-1]
     assert set(during) == {"watching"}
-    assert (run["run_id"], run["outcome"], run["source"]) == (report.run_id, "finished", str(clip))
-    assert run["settings"]["kind"] == "watch"
-    assert run["settings"]["item_id"] == "item-3"
-    assert run["counts"] == json.loads(json.dumps(vars(report.counts)))
+    assert (run.run_id, run.outcome, run.source) == (report.run_id, "finished", str(clip))
+    assert run.settings["kind"] == "watch"
+    assert run.settings["item_id"] == "item-3"
+    assert run.counts == json.loads(json.dumps(vars(report.counts)))
 
 
 @pytest.mark.parametrize(
@@ -398,11 +402,11 @@ def test_a_watch_may_die_after_any_write(
         if writes % 2:
             index(died, catalogue)
             item = open_(died).get("item-3")
-            np.testing.assert_allclose(item["vector"], fused(item), atol=1e-4)
+            check_fused(item, atol=1e-4)
         else:
             watch(died, clip, **settings)
             again = contents(died)
             again["items"]["item-3"]["digest"] = expected["items"]["item-3"]["digest"]  # empty: to be encoded again
             assert_same(again, expected)
-        assert {run["outcome"] for run in open_(died).status().runs} <= {"finished", "killed"}
+        assert {run.outcome for run in open_(died).status().runs} <= {"finished", "killed"}
         shutil.rmtree(died)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from firstsight.errors import MediaError
@@ -33,3 +35,10 @@ def refusal(sampler: VideoSampler, path: Path) -> MediaError:
         sampler.sample(path)
     assert str(path) in str(caught.value)
     return caught.value
+
+
+def wait_until_ended(pid: int) -> None:
+    """Wait until a killed child has ended, and leave its exit status for its parent. macOS has no `os.waitid`."""
+    child = psutil.Process(pid)
+    while child.status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)

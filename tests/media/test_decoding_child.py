@@ -16,7 +16,7 @@ import pytest
 from firstsight.errors import MediaError
 from firstsight.media.child_processes.child_process import ChildProcess
 from firstsight.media.decode.video_sampler import VideoSampler
-from tests.media.decoding_failures import faulty_worker_command, refusal
+from tests.media.decoding_failures import faulty_worker_command, refusal, wait_until_ended
 
 if TYPE_CHECKING:
     from tests.media.conftest import MakeVideo
@@ -88,7 +88,7 @@ def test_a_child_killed_between_files_goes_unnoticed(make_video: MakeVideo) -> N
         own.sample(path)
         (pid,) = own.child_pids
         os.kill(pid, signal.SIGKILL)
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        wait_until_ended(pid)
         assert len(own.sample(path)) == 8
 
 

@@ -46,7 +46,11 @@ USED_WITHOUT_IMPORT: Final = {
     "protobuf": "transformers reads SentencePiece vocabularies with it",
     "s3fs": "fsspec imports it for s3://",
     "sentencepiece": "transformers reads SentencePiece vocabularies with it",
-    **dict.fromkeys(("build", "mypy", "ruff", "setuptools", "uv"), "a command of the Makefile or of a test"),
+    **dict.fromkeys(
+        ("build", "check-jsonschema", "coverage", "mypy", "pre-commit", "ruff", "setuptools", "uv"),
+        "a command of the Makefile or of a test",
+    ),
+    **dict.fromkeys(("mkdocs", "mkdocs-material", "mkdocstrings"), "`make docs` builds the site with it"),
     **dict.fromkeys(("pytest-timeout", "pytest-xdist"), "a plugin of pytest"),
     **dict.fromkeys(
         ("pandas-stubs", "pyarrow-stubs", "types-openpyxl", "types-pyyaml", "types-requests"), "types for mypy"

@@ -24,14 +24,7 @@ RunCommands: TypeAlias = Callable[..., list[tuple[int, str, str]]]
 
 SAMPLE_MEDIA = ROOT / "sample_media"
 
-NEED_AN_EXTRA = {
-    "firstsight.retrieval.evaluation.catalogue_queries",
-    "firstsight.retrieval.evaluation.search_evaluation",
-    "firstsight.retrieval.pages.search_evaluation_page",
-    "firstsight.retrieval.rerank.lambdamart",
-    "firstsight.retrieval.rerank.reranker_fitting",
-    "firstsight.service",
-}
+NEED_AN_EXTRA = {"firstsight.retrieval.rerank.lambdamart", "firstsight.service"}
 """Modules that cannot be imported without an extra."""
 
 # Python imports this file at its start, also in the child processes that decode media.
@@ -148,28 +141,31 @@ def run_commands(environment: dict[str, str]) -> RunCommands:
     return run
 
 
-def test_the_main_commands_need_no_extra(tmp_path: Path, run_commands: RunCommands) -> None:
+def test_the_main_commands_need_no_extra_and_an_evaluation_names_its_own(
+    tmp_path: Path, run_commands: RunCommands
+) -> None:
     catalogue, picture = tmp_path / "catalogue.csv", SAMPLE_MEDIA / "pictures" / "sneakers-red.jpg"
     catalogue.write_text(f"item_id,title,images\na,Red running shoes,{picture}\nb,Blue teapot,\nc,Green tea,\n")
     db = ("--db", str(tmp_path / "db"))
-    answers = run_commands(
+    *answers, evaluation = run_commands(
         ["--help"],
         ["index", str(catalogue), "--allow-anywhere", *db],
         ["search", "red shoes", "-k", "1", "--json", *db],
         ["recommend", "--history", "a", "-k", "1", "--json", *db],
         ["safety", "score", *db],
+        ["evaluate", "search", *db],
     )
     assert [code for code, _, _ in answers] == [0] * 5, answers
     help_page, _, search, *_ = (out for _, out, _ in answers)
     assert all(f" {name} " in help_page for commands in COMMANDS.values() for name in commands)
     assert json.loads(search)["item_id"] == "a"
+    require_message(evaluation, "evaluate")
 
 
-def test_commands_name_the_extra_that_they_need(tmp_path: Path, run_commands: RunCommands) -> None:
+def test_the_commands_of_the_service_name_its_extra(tmp_path: Path, run_commands: RunCommands) -> None:
     db = ("--db", str(tmp_path / "db"))
-    commands = {("serve", *db): "serve", ("keys", "list", *db): "serve", ("evaluate", "search", *db): "evaluate"}
-    for answer, extra in zip(run_commands(*commands), commands.values(), strict=True):
-        require_message(answer, extra)
+    for answer in run_commands(["serve", *db], ["keys", "list", *db]):
+        require_message(answer, "serve")
 
 
 def test_a_tokeniser_names_the_extra_that_it_needs(tmp_path: Path, run_commands: RunCommands) -> None:

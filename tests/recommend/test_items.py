@@ -23,8 +23,8 @@ def test_a_space_holds_every_item_in_order(sample_db: Path) -> None:
     place = len(space) // 2
     assert space.place(space.item_ids[place]) == place
     stored = firstsight.open(sample_db).get(space.item_ids[place])
-    assert stored["vector"] == pytest.approx(space.vectors[place])
-    assert stored["kind"] == space.kinds[place]
+    assert stored.vector == pytest.approx(space.vectors[place])
+    assert stored.kind == space.kinds[place]
 
 
 def test_an_unknown_item_is_named(sample_db: Path) -> None:

@@ -215,7 +215,7 @@ def test_what_cannot_be_answered_says_so(sample_db: Path) -> None:
 def test_a_cap_holds_for_a_column_of_the_catalogue(sample_db: Path) -> None:
     database = firstsight.open(sample_db)
     slate = database.recommend(history=["guitar-acoustic"], k=10, cap=2, cap_column="category", explore=0.3, seed=2)
-    categories = [database.get(one.item_id)["columns"]["category"] for one in slate]
+    categories = [database.get(one.item_id).columns["category"] for one in slate]
     assert max(categories.count(one) for one in set(categories) - {None, ""}) <= 2
 
 

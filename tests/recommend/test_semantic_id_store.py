@@ -31,7 +31,7 @@ def database(items_db: SyntheticItems) -> Database:
 
 
 def ids_of(db: Database, version: int | None = None) -> dict[str, str]:
-    return {row["item_id"]: row["semantic_id"] for row in db.semantic_ids.export(version)}
+    return {row.item_id: row.semantic_id for row in db.semantic_ids.export(version)}
 
 
 def test_every_item_has_an_id_of_its_own(items_db: SyntheticItems) -> None:
@@ -133,9 +133,9 @@ def test_tokens_of_all_levels_are_one_vocabulary(items_db: SyntheticItems) -> No
     db = database(items_db)
     db.semantic_ids.fit(levels=2, codes=10)
     for row in db.semantic_ids.export():
-        (one, two), copy = row["codes"], row["copy"]
-        assert row["tokens"] == [one, 10 + two, 20 + copy]
-        assert row["semantic_id"] == f"{one}-{two}-{copy}"
+        (one, two), copy = row.codes, row.copy
+        assert row.tokens == (one, 10 + two, 20 + copy)
+        assert row.semantic_id == f"{one}-{two}-{copy}"
 
 
 def test_searches_filter_by_prefix_beside_other_conditions(items_db: SyntheticItems) -> None:

@@ -12,7 +12,7 @@ import firstsight
 from firstsight.encoders.base import Encoder, EncoderSpec, ImageInput, Vectors
 from firstsight.errors import MediaError, QueryError
 from firstsight.media.decode.video_sampler import VideoSampler
-from firstsight.retrieval.pages.space_map import Point
+from firstsight.retrieval.pages.space_map import MapPoint
 from firstsight.retrieval.pages.space_map_page import TILE, _thumbnail
 from firstsight.retrieval.pages.thumbnails import jpeg_uri
 
@@ -68,7 +68,7 @@ def test_a_thin_picture_is_searched_by_and_shown(sample_db: Path, tmp_path: Path
     picture.save(tmp_path / "thin.png")
     assert firstsight.open(sample_db).search(image=tmp_path / "thin.png", k=3)
     assert jpeg_uri(picture, 96).startswith("data:image/jpeg")
-    point = Point("a", "A", 0, 0, (), (str(tmp_path / "thin.png"), None))
+    point = MapPoint("a", "A", 0, 0, (), (str(tmp_path / "thin.png"), None))
     with VideoSampler() as sampler:
         tile = _thumbnail(point, firstsight.MediaPolicy(allow_anywhere=True), sampler)
     assert tile is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -22,19 +23,20 @@ def db(sample_db: Path) -> firstsight.Database:
     return firstsight.open(sample_db)
 
 
-def ids(results: list[firstsight.SearchResult]) -> list[str]:
+def ids(results: Iterable[firstsight.SearchResult]) -> list[str]:
     return [result.item_id for result in results]
 
 
 @pytest.mark.slow
 def test_a_query_of_several_parts_is_their_weighted_sum(db: firstsight.Database) -> None:
     text, image = db.encoder.encode_texts(["red"])[0], db.encoder.encode_images([GUITAR])[0]
-    item = db.get("violin")["vector"]
+    item = db.get("violin").vector
+    assert item is not None
     wanted = 2 * text + 0.5 * image + 1 * item
     wanted /= np.linalg.norm(wanted)
     query = Query("red", text_weight=2, images=[GUITAR], image_weights=[0.5], items=["violin"], k=20)
     for result in db.search(query):
-        assert result.score == pytest.approx(float(db.get(result.item_id)["vector"] @ wanted), abs=1e-4)
+        assert result.score == pytest.approx(float(db.get(result.item_id).vector @ wanted), abs=1e-4)
 
 
 def test_weights_of_1_and_0_equal_the_single_query(db: firstsight.Database) -> None:
@@ -119,7 +121,7 @@ def test_a_part_is_searched_by_its_best_view(db: firstsight.Database, part: Part
     found = db.search("a cat", part=part, k=5)
     assert found
     for result in found:
-        views = [view for view in db.get(result.item_id)["views"] if part in {"any", view["part"]}]
-        assert result.score == pytest.approx(max(float(view["vector"] @ query) for view in views), abs=1e-4)
+        views = [view for view in db.get(result.item_id).views if part in {"any", view.part}]
+        assert result.score == pytest.approx(max(float(view.vector @ query) for view in views), abs=1e-4)
         assert result.view is not None
         assert part in {"any", result.view.part}

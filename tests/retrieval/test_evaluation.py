@@ -21,7 +21,7 @@ from firstsight.retrieval.evaluation.catalogue_queries import build_catalogue_ta
 from firstsight.retrieval.evaluation.judgements import JudgedQuery, read_events, read_judgements
 from firstsight.retrieval.evaluation.search_evaluation import (
     ModeRankings,
-    Task,
+    SearchTask,
     evaluate,
     measure,
     score,
@@ -185,7 +185,7 @@ def test_holms_correction_is_that_of_his_paper() -> None:
     assert holm([]) == []
 
 
-def task_of(*found: tuple[str, list[list[str]]]) -> Task:
+def task_of(*found: tuple[str, list[list[str]]]) -> SearchTask:
     queries = [query(f"q{n}", a=1) for n in range(len(found[0][1]))]
     rankings = [ModeRankings(mode, [tuple(ids) for ids in lists]) for mode, lists in found]
     return measure(queries, rankings, k=2, name="t", about="")

@@ -90,7 +90,7 @@ def test_hybrid_has_every_item_once_and_scores_that_are_cosines(db: firstsight.D
     assert sorted(r.item_id for r in results) == sorted(row["item_id"] for row in CATALOGUE)
     query = db.encoder.encode_texts(["red relay"])[0]
     for result in results:
-        assert result.score == pytest.approx(float(db.get(result.item_id)["vector"] @ query), abs=1e-4)
+        assert result.score == pytest.approx(float(db.get(result.item_id).vector @ query), abs=1e-4)
         assert result.view is not None
 
 

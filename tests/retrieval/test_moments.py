@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import firstsight
+from firstsight.api.items import View
 from firstsight.encoders.base import Encoder
 from firstsight.errors import QueryError
 from firstsight.retrieval.moments import LONGEST_GAP_S, MIN_LIFT_SHARE, Span, compute_frame_spans, find_moments
@@ -168,17 +169,17 @@ def test_the_moment_of_a_scene_is_found_to_the_second(
     assert result.moments
     best = result.moments[0]
     assert (best.start_s, best.end_s) == pytest.approx((start_s, end_s), abs=1.01)
-    assert best.score == pytest.approx(max(float(v["vector"] @ db.encoder.encode_texts([text])[0]) for v in frames(db)))
+    assert best.score == pytest.approx(max(float(v.vector @ db.encoder.encode_texts([text])[0]) for v in frames(db)))
     assert Path(best.uri).name == "scenes.mp4"
 
 
-def frames(db: firstsight.Database) -> list[dict[str, object]]:
-    return [view for view in db.get("scenes")["views"] if view["part"] == "frame"]
+def frames(db: firstsight.Database) -> list[View]:
+    return [view for view in db.get("scenes").views if view.part == "frame"]
 
 
 def test_auto_has_kept_a_frame_of_each_scene_with_its_bounds(db: firstsight.Database) -> None:
-    assert [view["start_s"] for view in frames(db)] == pytest.approx([0, 3, 7, 12], abs=1.01)
-    assert [view["end_s"] for view in frames(db)] == pytest.approx([3, 7, 12, 14], abs=1.01)
+    assert [view.start_s for view in frames(db)] == pytest.approx([0, 3, 7, 12], abs=1.01)
+    assert [view.end_s for view in frames(db)] == pytest.approx([3, 7, 12, 14], abs=1.01)
 
 
 def test_moments_are_given_only_where_they_are_asked_for(db: firstsight.Database) -> None:

@@ -44,7 +44,7 @@ def test_what_the_catalogue_has_is_relevant(db: firstsight.Database, text: str) 
 @pytest.mark.parametrize("text", NOT_THERE)
 @pytest.mark.parametrize("mode", ["vector", "hybrid"])
 def test_what_it_has_not_gives_an_empty_answer(db: firstsight.Database, text: str, mode: Mode) -> None:
-    assert db.search(text, mode=mode, min_relevance=0.5) == []
+    assert not db.search(text, mode=mode, min_relevance=0.5)
 
 
 def test_relevance_falls_with_the_score_and_is_the_same_in_another_process(

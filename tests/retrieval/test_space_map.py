@@ -21,7 +21,7 @@ import firstsight
 from firstsight.encoders.base import unit
 from firstsight.errors import OptionalDependencyError, QueryError
 from firstsight.media.policy import MediaPolicy
-from firstsight.retrieval.pages.space_map import Method, Point, SpaceMap, project, space_map
+from firstsight.retrieval.pages.space_map import MapPoint, Method, SpaceMap, project, space_map
 from firstsight.retrieval.pages.space_map_page import PER_ROW, TILE, embed_json, write_space_map
 from firstsight.storage.store import Store
 
@@ -201,7 +201,7 @@ def test_pictures_stop_at_the_stated_size(sample: SpaceMap, tmp_path: Path, limi
 
 @pytest.mark.slow
 def test_pictures_that_are_gone_cost_themselves_alone(sample: SpaceMap, tmp_path: Path) -> None:
-    gone = [Point(f"g{n}", "gone", 0.5, 0.5, (), (str(tmp_path / "gone.jpg"), None)) for n in range(PER_ROW**2)]
+    gone = [MapPoint(f"g{n}", "gone", 0.5, 0.5, (), (str(tmp_path / "gone.jpg"), None)) for n in range(PER_ROW**2)]
     some = SpaceMap((*gone, *sample.points), (), "pca", 400)
     page = tmp_path / "map.html"
     assert write_space_map(page, some, "sample", policy=MediaPolicy()) == 74
@@ -225,7 +225,7 @@ def test_a_hostile_title_stays_text(title: str, tmp_path: Path) -> None:
     assert len(parsed.scripts) == 2
     assert parsed.handlers == []
     data = data_of(html)
-    assert {point[4] for point in data["points"]} == {db.get(f"0 {title}")["title"]}
+    assert {point[4] for point in data["points"]} == {db.get(f"0 {title}").title}
     assert title.split("\u2028")[0] in data["colourings"][0]["labels"][0]
 
 

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from firstsight.cli.main import app
 from firstsight.errors import SafetyError
 from firstsight.safety.policy.policies import Policies
-from firstsight.safety.report.policy_report import HeldOutPolicy, Suspect, measure, write_report
-from firstsight.safety.report.report_sources import held_out_policies_from_file
+from firstsight.safety.report.policy_report import HeldOutPolicy, LabelSuspect, measure, write_report
+from firstsight.safety.report.report_sources import held_out_policies_from_labels
 from tests.safety.conftest import POLICIES, Catalogue
 
 
@@ -33,7 +33,7 @@ def drawn(seed: int = 0, rows: int = 4_000, **known: object) -> HeldOutPolicy:
         review=0.3,
         block=0.9,
         columns={"language": language.tolist()},
-        suspects=[Suspect("sku-<1>", 1, 0.97)],
+        suspects=[LabelSuspect("sku-<1>", 1, 0.97)],
         **known,  # type: ignore[arg-type]
     )
 
@@ -54,7 +54,7 @@ def test_the_page_needs_nothing_from_outside_and_runs_nothing(tmp_path: Path) ->
 
 
 def test_the_planted_slice_is_the_one_that_differs() -> None:
-    plain = measure(drawn()).as_dict()
+    plain = measure(drawn()).to_dict()
     assert [one["value"][:2] for one in plain["slices_that_differ"]] == ["pt"]
     assert plain["slices_that_differ"][0]["measure"] == "false_positive_rate"
     assert json.loads(json.dumps(plain, allow_nan=False)) == plain
@@ -89,7 +89,7 @@ def test_labels_of_views_are_suspected_by_their_own_vectors(
     rows[50] = f"{wrong},weapons,0"
     path = tmp_path / "views.csv"
     path.write_text("view_id,policy,label\n" + "\n".join(rows))
-    (found,), _ = held_out_policies_from_file(catalogue.store, path, policies, groups={})
+    (found,), _ = held_out_policies_from_labels(catalogue.store, path, policies, groups={})
     assert found.suspects[0].name == wrong
     assert found.suspects[0].label == 0
 
@@ -106,7 +106,7 @@ def test_a_report_from_a_database_measures_held_out_items_and_finds_wrong_labels
 ) -> None:
     wrong = frozenset(catalogue.ids[10:100:30])  # violations labelled as fine
     path = labels_file(catalogue, tmp_path / "l.csv", wrong)
-    (found,), problems = held_out_policies_from_file(catalogue.store, path, policies, groups={})
+    (found,), problems = held_out_policies_from_labels(catalogue.store, path, policies, groups={})
     assert problems == ()
     assert len(found.scores) == 400
     assert set(found.columns) == {"kind"}
@@ -115,7 +115,7 @@ def test_a_report_from_a_database_measures_held_out_items_and_finds_wrong_labels
     assert found.today is None
     assert measure(found).curve.average_precision > 0.6
     with pytest.raises(SafetyError, match="no column 'shop'"):
-        held_out_policies_from_file(catalogue.store, path, policies, columns=["shop"], groups={})
+        held_out_policies_from_labels(catalogue.store, path, policies, columns=["shop"], groups={})
 
 
 @pytest.mark.slow

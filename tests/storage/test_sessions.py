@@ -133,7 +133,7 @@ def test_a_relative_address_keeps_the_folder_in_which_it_was_opened(
     monkeypatch.chdir(tmp_path / "other")
     other = open_db(Path("db"))
     other.index(write_jsonl(tmp_path / "one.jsonl", [{"item_id": "only", "title": "cup"}]))
-    assert (other.count(), here.search("cup", mode="words", k=1)) == (1, [])
+    assert (other.count(), len(here.search("cup", mode="words", k=1))) == (1, 0)
 
 
 def test_a_new_database_at_an_old_address_is_read(db: Path, tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def test_readers_read_while_another_process_writes(db: Path, titles: Path, start
     worker.go()
     assert worker.answer() == "holding"
     database = firstsight.open(db, encoder=ColourEncoder())
-    assert database.get("i3")["title"] == "thing 3"
+    assert database.get("i3").title == "thing 3"
     assert database.search("thing 3", k=1)[0].item_id == "i3"
 
 
@@ -154,7 +154,7 @@ def test_a_reader_sees_later_commits(db: Path, titles: Path, tmp_path: Path) -> 
     assert reader.status().items == 20
     index(db, write_jsonl(tmp_path / "more.jsonl", [{"item_id": "new", "title": "new"}]))
     assert reader.status().items == 21
-    assert reader.get("new")["title"] == "new"
+    assert reader.get("new").title == "new"
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from firstsight.errors import DatabaseBusyError, StoreError
 from firstsight.indexer.index_settings import IndexSettings
 from firstsight.storage.indexes import upkeep
 from firstsight.storage.indexes.upkeep import TableState, UpkeepStep, run_upkeep, steps_due, table_state
-from firstsight.storage.indexes.vector_index import Tuning, nearest_rows, store_tuning
+from firstsight.storage.indexes.vector_index import IndexTuning, nearest_rows, store_tuning
 from firstsight.storage.store import Store
 from tests.indexer.shop import ColourEncoder, assert_same, contents, index, make_shop, write_csv, write_jsonl
 from tests.indexer.workers import ROOT, StartWorker
@@ -34,7 +34,7 @@ from tests.storage.large_tables import (
 from tests.storage.test_upgrade import killed_before_each_write
 
 INDEXED_ROWS = 10_000  # rows of a table with indexes, in these tests
-TUNING = Tuning(rows=100_000, partitions=24, nprobes=4, refine=10, recall=0.97)
+TUNING = IndexTuning(rows=100_000, partitions=24, nprobes=4, refine=10, recall=0.97)
 FINE = TableState("items", 100_000, 3, 10, True, 500, 1, TUNING)
 
 # ---- what is due
@@ -103,7 +103,7 @@ def test_a_run_of_many_small_writes_merges_their_files_on_the_way(tmp_path: Path
     index(tmp_path / "whole", source)
     assert_same(contents(tmp_path / "small"), contents(tmp_path / "whole"))
     status = firstsight.open(tmp_path / "small").status()
-    assert [run["outcome"] for run in status.runs] == ["finished"]
+    assert [run.outcome for run in status.runs] == ["finished"]
     assert len(status.upkeep) >= 1
     assert all(table.commits < 130 and table.fragments < 60 for table in status.tables)
 
@@ -116,7 +116,7 @@ def test_upkeep_that_fails_costs_the_run_nothing_and_is_told(tmp_path: Path, mon
     report = index(tmp_path / "db", write_jsonl(tmp_path / "c.jsonl", [{"item_id": "a", "title": "a"}]))
     assert report.outcome == "finished"
     (row,) = firstsight.open(tmp_path / "db").status().upkeep
-    assert (row["outcome"], row["counts"]) == ("failed", {"error": "no space left"})
+    assert (row.outcome, row.counts) == ("failed", {"error": "no space left"})
 
 
 # ---- by hand
@@ -147,7 +147,7 @@ def test_optimize_merges_the_files_and_changes_no_row(shop: Path) -> None:
     assert items.after.fragments == 1
     assert items.after.commits == 0
     (row,) = firstsight.open(shop).status().upkeep
-    assert (row["run_id"], row["outcome"], row["settings"]) == (
+    assert (row.run_id, row.outcome, row.settings) == (
         report.run_id,
         "finished",
         {"kind": "optimize", "by_hand": True},

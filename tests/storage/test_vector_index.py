@@ -16,7 +16,7 @@ from firstsight.storage.indexes.upkeep import run_upkeep, table_state
 from firstsight.storage.indexes.vector_index import (
     MIN_ROWS,
     TARGET_RECALL,
-    Tuning,
+    IndexTuning,
     build_index,
     nearest_rows,
     store_tuning,
@@ -162,7 +162,7 @@ def test_new_and_changed_rows_are_found_as_they_are_now(writable: Store) -> None
 
 def test_open_readers_use_a_new_effort(writable: Store) -> None:
     reader = Store.open(writable.uri)
-    tuning = Tuning(rows=ROWS, partitions=12, nprobes=3, refine=7, recall=0.97)
+    tuning = IndexTuning(rows=ROWS, partitions=12, nprobes=3, refine=7, recall=0.97)
     store_tuning(writable.items, tuning)
     reader.refresh()
     assert stored_tuning(reader.items) == tuning
@@ -184,7 +184,7 @@ def test_the_stored_recall_is_the_recall_of_a_search(store: Store) -> None:
 
 
 def test_the_effort_rises_until_the_target_is_reached(smaller_store: Store) -> None:
-    start = Tuning(rows=ROWS // 5, partitions=12, nprobes=1, refine=1)
+    start = IndexTuning(rows=ROWS // 5, partitions=12, nprobes=1, refine=1)
     low, high = tune(smaller_store.items, start, target=0.3), tune(smaller_store.items, start, target=0.999)
     assert low.recall is not None
     assert high.recall is not None
@@ -196,14 +196,14 @@ def test_an_unreachable_target_ends_with_the_largest_effort_and_its_recall(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(index_recall, "EFFORTS", ((0.01, 1), (0.1, 1)))
-    tuned = tune(store.items, Tuning(rows=ROWS, partitions=12, nprobes=1, refine=1), target=0.999)
+    tuned = tune(store.items, IndexTuning(rows=ROWS, partitions=12, nprobes=1, refine=1), target=0.999)
     assert (tuned.nprobes, tuned.refine, tuned.reaches_target) == (2, 1, False)
     assert tuned.recall is not None
     assert 0.0 < tuned.recall < 0.95
 
 
 def test_an_effort_that_reaches_the_target_stays(store: Store) -> None:
-    asked = Tuning(rows=ROWS, partitions=12, nprobes=12, refine=50, recall=0.99)
+    asked = IndexTuning(rows=ROWS, partitions=12, nprobes=12, refine=50, recall=0.99)
     tuned = tune(store.items, asked)
     assert (tuned.nprobes, tuned.refine) == (12, 50)
     assert tuned.recall == pytest.approx(1.0, abs=0.005)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from firstsight.storage.store import Store
-from firstsight.storage.upgrade import Change
+from firstsight.storage.upgrade import UpgradeChange
 
 during: Callable[[], object] = lambda: None  # noqa: E731
 
 
-def plan(store: Store) -> Sequence[str | Change]:
+def plan(store: Store) -> Sequence[str | UpgradeChange]:
     items = _items(store)
-    return ["Say so in a sentence.", Change("Mark items.", rows=len(items), seconds=90.0, encode_again=len(items))]
+    return [
+        "Say so in a sentence.",
+        UpgradeChange("Mark items.", rows=len(items), seconds=90.0, encode_again=len(items)),
+    ]
 
 
 def apply(store: Store) -> None:

@@ -151,21 +151,22 @@ def test_features_are_what_they_say(sample_db: Path, starter: Encoder) -> None:
         seen = dict(zip(names, row.tolist(), strict=True))
         item = opened.get(candidate.item_id)
         assert seen["rank"] == place
-        assert seen["vector_score"] == pytest.approx(float(item["vector"] @ ranker.encoded.vector), abs=1e-5)
+        assert item.vector is not None
+        assert seen["vector_score"] == pytest.approx(float(item.vector @ ranker.encoded.vector), abs=1e-5)
         assert seen["words_score"] >= 0
-        named = {"espresso", "cup"} & set(re.findall(r"\w+", f"{item['title']} {item['text']}".lower()))
+        named = {"espresso", "cup"} & set(re.findall(r"\w+", f"{item.title} {item.text}".lower()))
         assert seen["words_score"] > 0 or not named
         assert seen["query_words"] == 2
         for part in ("title", "image", "frame"):
-            cosines = [float(view["vector"] @ ranker.encoded.vector) for view in item["views"] if view["part"] == part]
+            cosines = [float(view.vector @ ranker.encoded.vector) for view in item.views if view.part == part]
             expected = max(cosines, default=float("nan"))
             assert seen[f"{part}_score"] == pytest.approx(expected, abs=1e-5, nan_ok=True)
-        created, price = item["created_at"], item["columns"]["price"]
+        created, price = item.created_at, item.columns["price"]
         age = (datetime(2026, 1, 1, tzinfo=UTC) - created).days if created else float("nan")
         assert seen["age_days"] == pytest.approx(age, abs=1, nan_ok=True)
         assert seen["price"] == pytest.approx(float("nan") if price is None else price, nan_ok=True)
         assert [seen[f"kind={kind}"] for kind in ("product", "video", "live")] == [
-            float(item["kind"] == kind) for kind in ("product", "video", "live")
+            float(item.kind == kind) for kind in ("product", "video", "live")
         ]
 
 

@@ -27,7 +27,7 @@ def recorded(tmp_path: Path, action: Action, scores: dict[str, float], **rest: A
     found = (evidence("weapons", 0.95), evidence("weapons", 4, source="hash", cut=31))
     decision = Decision("i", action, found, "p1", {"weapons": 3}, datetime.now(UTC))
     grounds = {"scores": scores, "cuts": CUTS, "standing": None} | rest
-    return log, replay(log.get(log.append("decision", "i", decision.as_dict() | grounds)))
+    return log, replay(log.get(log.append("decision", "i", decision.to_dict() | grounds)))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from firstsight.safety.audit.audit_log import AuditLog
 from firstsight.safety.policy.policies import Policies
 from firstsight.safety.policy.policy_heads import HeadShelf
 from firstsight.safety.review import review_actions
-from firstsight.safety.training.training_run import retrain, train_from_file
+from firstsight.safety.training.training_run import retrain, train_from_labels
 from firstsight.storage.store import Store
 from tests.safety.conftest import Catalogue
 from tests.safety.scoring.test_scoring import make_head, promote
@@ -46,10 +46,10 @@ def test_a_better_challenger_takes_over_and_an_equal_one_does_not(
     promote(store, make_head(large, coef=np.asarray(large.weapon + 3 * noise, dtype=np.float32)))
     (poor,) = HeadShelf(store).promoted().values()
     file = labels(large, tmp_path / "l.csv", large.ids)
-    first = retrain(store, policies, log, file)
+    first = retrain(store, log, policies, file)
     assert first.heads[0].promoted, first.verdicts
     assert first.heads[0].version != poor.version
-    again = retrain(store, policies, log, file)
+    again = retrain(store, log, policies, file)
     assert not again.heads[0].promoted
     assert "champion kept" in again.verdicts[0]
     assert HeadShelf(store).promoted()["weapons"].version == first.heads[0].version
@@ -62,9 +62,9 @@ def test_challenger_and_champion_are_compared_on_units_that_neither_has_seen(
     large: Catalogue, policies: Policies, tmp_path: Path
 ) -> None:
     log = AuditLog.of(large.store.uri)
-    early = train_from_file(large.store, labels(large, tmp_path / "a.csv", large.ids[:800]), policies)
+    early = train_from_labels(large.store, labels(large, tmp_path / "a.csv", large.ids[:800]), policies)
     (seen,) = (set(head.seen) for head in early.heads)
-    later = retrain(large.store, policies, log, labels(large, tmp_path / "b.csv", large.ids))
+    later = retrain(large.store, log, policies, labels(large, tmp_path / "b.csv", large.ids))
     (made,) = later.trained
     assert made.comparison is not None
     assert made.held_out is not None
@@ -78,8 +78,8 @@ def test_a_champion_that_has_seen_all_labels_is_not_compared(
 ) -> None:
     log = AuditLog.of(catalogue.store.uri)
     file = labels(catalogue, tmp_path / "l.csv", catalogue.ids[:100])
-    train_from_file(catalogue.store, file, policies, log=log)
-    report = retrain(catalogue.store, policies, log, file)
+    train_from_labels(catalogue.store, file, policies, log=log)
+    report = retrain(catalogue.store, log, policies, file)
     assert not report.heads[0].promoted
     assert "has seen every label" in report.verdicts[0]
     assert log.verify().ok
@@ -90,18 +90,18 @@ def test_decisions_are_labels_and_count_more_than_the_file(
 ) -> None:
     store, log = catalogue.store, AuditLog.of(catalogue.store.uri)
     with pytest.raises(SafetyError, match="nothing to train from"):
-        retrain(store, policies, log)
+        retrain(store, log, policies)
     wrong, right = next(iter(catalogue.bad)), "i00001"
     review_actions.decide(
         store, log, right, "block", policies=policies, policy_ids=["weapons"], reason="seen", by="ana"
     )
     with pytest.raises(SafetyError, match="nothing to train from"):
-        retrain(store, policies, log)
+        retrain(store, log, policies)
     review_actions.decide(
         store, log, wrong, "allow", policies=policies, policy_ids=["weapons"], reason="seen", by="ana"
     )
     file = labels(catalogue, tmp_path / "l.csv", catalogue.ids[:60])
-    report = retrain(store, policies, log, file)
+    report = retrain(store, log, policies, file)
     assert report.problems == ()
     assert report.verdicts == ("promoted: no head was in use",)
     assert report.heads[0].figures["positives"] == len(set(catalogue.ids[:60]) & set(catalogue.bad) - {wrong}) + 1
@@ -116,7 +116,7 @@ def test_a_kill_while_training_leaves_the_old_head_in_force(
     file = labels(catalogue, tmp_path / "l.csv", catalogue.ids)
 
     def act(path: Path) -> None:
-        train_from_file(Store.open(path), file, policies)
+        train_from_labels(Store.open(path), file, policies)
 
     killed = killed_before_each_write(monkeypatch, act, catalogue.path)
     assert len(killed) >= 2
@@ -127,5 +127,5 @@ def test_a_kill_while_training_leaves_the_old_head_in_force(
         assert len(in_use) == 1  # never none, never two
         if in_use != [before]:
             assert in_use[0] == max(head.version for head in shelf.versions())
-        made = train_from_file(Store.open(catalogue.path), file, policies)
+        made = train_from_labels(Store.open(catalogue.path), file, policies)
         assert HeadShelf(Store.open(catalogue.path)).promoted()["weapons"].version == made.heads[0].version

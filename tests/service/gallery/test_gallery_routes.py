@@ -17,6 +17,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 import firstsight
+from firstsight.api.items import Failure
 from firstsight.database import open_tables
 from firstsight.service.api_keys import KeyFile
 from firstsight.service.gallery import gallery_data
@@ -257,11 +258,17 @@ def test_what_failed_of_a_blocked_item_is_for_moderators(moderated: Path, servin
 
 def test_failures_come_page_by_page_the_last_seen_first() -> None:
     rows = [
-        {"item_id": str(n), "uri": f"/srv/shop/{n}.jpg", "stage": "fetch", "reason": "missing", "attempts": 1,
-         "message": f"'/srv/shop/{n}.jpg' does not exist; check the path",
-         "last_seen": datetime(2026, 1, n + 1, tzinfo=UTC)}
+        Failure(
+            item_id=str(n),
+            uri=f"/srv/shop/{n}.jpg",
+            stage="fetch",
+            reason="missing",
+            message=f"'/srv/shop/{n}.jpg' does not exist; check the path",
+            attempts=1,
+            last_seen=datetime(2026, 1, n + 1, tzinfo=UTC),
+        )
         for n in range(5)
-    ]  # fmt: skip
+    ]
     page = failures(rows, reason=None, offset=1, k=2)
     assert [row["item_id"] for row in page["failures"]] == ["3", "2"]
     assert page["failures"][0]["uri"] == "…/3.jpg"

@@ -73,15 +73,15 @@ def test_only_images_and_videos_of_a_posted_item_are_read(
     row = {"item_id": "mug", "title": "A mug", key: address}
     answer = writable_client.post("/items", json={"items": [row]}).json()
     assert (answer["counts"]["media"], answer["counts"]["items"]) == (0, 1)
-    assert firstsight.open(own_db).get("mug")["columns"][key] == address
+    assert firstsight.open(own_db).get("mug").columns[key] == address
 
 
 def test_a_picture_in_a_row_is_kept_beside_the_database(writable_client: TestClient, own_db: Path) -> None:
     answer = writable_client.post("/items", json={"items": [{"item_id": "mine", "title": "Mine", "images": [DATA]}]})
     assert answer.json()["counts"]["pictures"] == 1
-    view = next(view for view in firstsight.open(own_db).get("mine")["views"] if view["part"] == "image")
-    assert Path(view["uri"]).read_bytes() == GUITAR
-    assert Path(view["uri"]).parent == own_db / ".uploads"
+    view = next(view for view in firstsight.open(own_db).get("mine").views if view.part == "image")
+    assert Path(str(view.uri)).read_bytes() == GUITAR
+    assert Path(str(view.uri)).parent == own_db / ".uploads"
     assert [path.suffix for path in (own_db / ".uploads").iterdir()] == [".jpeg"]  # no rows are left behind
     found = writable_client.post("/search", json={"images": [DATA], "part": "image", "k": 1}).json()["results"][0]
     assert (found["item_id"], found["picture"].get("uri")) == ("mine", None)

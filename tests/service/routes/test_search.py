@@ -13,6 +13,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 import firstsight
+from firstsight import Query
 from firstsight.encoders.base import Encoder, ImageInput, Vectors
 from firstsight.service.service_settings import ServiceSettings
 from tests.service.conftest import serving
@@ -68,6 +69,39 @@ def test_parts_are_combined_filtered_and_left_out(client: TestClient) -> None:
     assert all(one.startswith("video-") for one in ids(client, text="a guitar", kinds=["video"]))
     assert ids(client, text="shoes", where="color = 'green'", k=1) == ["sneakers-green"]
     assert "guitar-acoustic" not in ids(client, items=["guitar-acoustic"])
+
+
+def test_vectors_are_searched_alone_and_with_other_parts(client: TestClient, sample_db: Path, starter: Encoder) -> None:
+    vector = starter.encode_texts(["an acoustic guitar"])[0].tolist()
+    db = firstsight.open(sample_db, encoder=starter)
+    query = Query(vectors=[vector], k=5)
+    assert ids(client, vectors=[vector], k=5) == [result.item_id for result in db.search(query)]
+    mixed = ids(client, text="red shoes", vectors=[vector, vector], vector_weights=[0, 0], mode="vector", k=5)
+    assert mixed == ids(client, text="red shoes", mode="vector", k=5)
+    item = client.get("/items/violin", params={"vectors": True}).json()
+    assert ids(client, vectors=[item["vector"]], where="price > 1", k=1) == ["violin"]
+
+
+@pytest.mark.parametrize(
+    ("vectors", "message"),
+    [
+        ("[[1, 2]]", "has dimension 2, but those of the database have 384 (encoder starter)"),
+        ("[[0, 0]]", "the vector consists of zeros"),
+        ("[1, 2]", "vectors"),
+        ("[[]]", "vectors"),
+        ("[[[1, 2]]]", "vectors"),
+        ("[[1, 1e999]]", "vectors"),
+        ("[[1, NaN]]", "vectors"),
+        ('[["a"]]', "vectors"),
+        (json.dumps([[1.0] * 4_097]), "vectors"),
+        (json.dumps([[1.0]] * 17), "vectors"),
+    ],
+)
+def test_wrong_vectors_are_refused(client: TestClient, vectors: str, message: str) -> None:
+    body = f'{{"vectors": {vectors}}}'
+    answer = client.post("/search", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422, answer.text
+    assert message in answer.text
 
 
 def test_pages_are_cut_from_one_ranking(client: TestClient) -> None:

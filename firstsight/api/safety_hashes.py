@@ -1,0 +1,204 @@
+"""Lists of known pictures, in the Python API: PDQ hashes that are matched before any model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from firstsight.api.connection import Connection
+from firstsight.api.safety_audit import open_with_log
+from firstsight.errors import SafetyError
+from firstsight.media.fingerprints import MAX_DISTANCE
+from firstsight.records import Record
+
+if TYPE_CHECKING:
+    from firstsight.safety.hashes.hash_lists import HashSet, KnownHash
+    from firstsight.safety.hashes.hash_matching import HashMatch
+
+
+@dataclass(frozen=True)
+class HashReport(Record):
+    """Hashes that a call added to the known ones."""
+
+    hashes: int  # hashes of the files, items or rows
+    new: int  # of these, the ones that were not known before
+    problems: tuple[str, ...]  # a message for each file or row that was left out
+
+
+class HashLists:
+    """The known pictures of one database. A known-bad picture blocks its copies at the next `Safety.score`.
+
+    A known-good hash cancels a known-bad one that is not nearer to a picture. Each change is logged with its author.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(
+        self,
+        files: Sequence[str | os.PathLike[str]] = (),
+        *,
+        items: Sequence[str] = (),
+        policy: str | None = None,
+        of_set: HashSet = "bad",
+        tags: Sequence[str] = (),
+        exact: bool = False,
+        by: str,
+        wait_s: float = 0.0,
+    ) -> HashReport:
+        """Add the hashes of pictures, of the frames of videos, and of the views of indexed items.
+
+        Args:
+            files: local pictures and videos.
+            items: ids of indexed items.
+            policy: id of the policy that known-bad pictures belong to.
+            of_set: "bad" for forbidden pictures, "good" for harmless ones, which need no policy.
+            tags: words to store with the hashes.
+            exact: add no hashes of mirrored, lightly cropped and bordered variants of pictures.
+            by: name of the person who adds them.
+            wait_s: maximum wait for another writer, in seconds.
+
+        Returns:
+            The number of hashes, and a message for each file that cannot be read or is flat, such as a black picture.
+
+        Raises:
+            SafetyError: there is neither a file nor an item, bad pictures have no policy, a tag has a blank or a comma,
+                or an item does not exist or has no hash.
+            AuditLogError: the audit log cannot be written, or belongs to another database; nothing has changed.
+            DatabaseBusyError: another process is still writing after `wait_s`.
+            MissingDatabaseError, StoreError: there is no database, or it cannot be written.
+        """
+        from firstsight.safety.hashes.hash_lists import check_tag
+        from firstsight.safety.hashes.hash_sources import hashes_of_files, hashes_of_items
+
+        if not files and not items:
+            raise SafetyError("there is nothing to add: name a picture, a video or an item")
+        if of_set == "bad" and not policy:
+            raise SafetyError("known-bad pictures need a policy; name it, or add the pictures as good ones")
+        store = self._connection.open()
+        words = [check_tag(tag) for tag in tags]
+        hashes, errors = hashes_of_files(files, of_set=of_set, policy_id=policy or "", tags=words, exact=exact)
+        hashes += hashes_of_items(store, items, of_set=of_set, policy_id=policy or "", tags=words)
+        return self._add(hashes, [str(error) for error in errors], by, wait_s)
+
+    def import_file(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        policy: str | None = None,
+        default_set: HashSet = "bad",
+        by: str,
+        wait_s: float = 0.0,
+    ) -> HashReport:
+        """Add a list of hashes: text with one hash a line, or a CSV of ThreatExchange.
+
+        Args:
+            path: the file.
+            policy: id of the policy of known-bad rows without one.
+            default_set: set of rows without a category.
+            by, wait_s: as for `add`.
+
+        Returns:
+            The number of hashes, and a message with the line for each row that was left out.
+
+        Raises:
+            SafetyError: the file cannot be read.
+            AuditLogError, DatabaseBusyError, MissingDatabaseError, StoreError: as for `add`.
+        """
+        from firstsight.safety.hashes.hash_lists import read_hash_list
+
+        read = read_hash_list(path, default_set=default_set, policy_id=policy)
+        problems = [f"{os.fspath(path)}:{row.line}: {row.reason}" for row in read.bad_rows]
+        return self._add(read.hashes, problems, by, wait_s)
+
+    def export_file(
+        self, path: str | os.PathLike[str], *, policy: str | None = None, of_set: HashSet | None = None
+    ) -> int:
+        """Write hashes to a file that ThreatExchange tools can read; an existing file is replaced.
+
+        Args:
+            path: a CSV file if the name ends in .csv, else a text file with one hash a line.
+            policy: only hashes of this policy.
+            of_set: only hashes of this set; by default both in a CSV file, and the bad ones in a text file.
+
+        Returns:
+            Number of hashes.
+
+        Raises:
+            SafetyError: the file cannot be written.
+            MissingDatabaseError: there is no database.
+        """
+        from firstsight.safety.hashes.hash_lists import write_hash_list
+
+        is_csv = Path(path).suffix.lower() == ".csv"
+        entries = self.entries(policy=policy, of_set=of_set or (None if is_csv else "bad"))
+        write_hash_list(path, entries, "csv" if is_csv else "text")
+        return len(entries)
+
+    def entries(self, *, policy: str | None = None, of_set: HashSet | None = None) -> tuple[KnownHash, ...]:
+        """Return the known hashes, ordered by set, policy and hash.
+
+        Args:
+            policy: only hashes of this policy.
+            of_set: only "bad" or only "good" hashes.
+
+        Raises:
+            MissingDatabaseError: there is no database.
+        """
+        from firstsight.safety.hashes.hash_bank import HashBank
+
+        return tuple(HashBank(self._connection.open()).hashes(of_set=of_set, policy_id=policy))
+
+    def match(self, *, items: Sequence[str] | None = None, max_distance: int = MAX_DISTANCE) -> Iterator[HashMatch]:
+        """Find indexed pictures and frames that match a known hash; memory does not grow with the catalogue.
+
+        Args:
+            items: only views of these items; None for all.
+            max_distance: maximum difference of two hashes, 0 to 31 bits.
+
+        Raises:
+            SafetyError: `max_distance` is out of range.
+            MissingDatabaseError: there is no database.
+        """
+        from firstsight.safety.hashes.hash_bank import HashBank
+        from firstsight.safety.hashes.hash_matching import match_views
+
+        store = self._connection.open()
+        return match_views(store, HashBank(store).known(), max_distance=max_distance, item_ids=items)
+
+    def remove(self, hashes: Sequence[str] = (), *, sources: Sequence[str] = (), by: str, wait_s: float = 0.0) -> int:
+        """Remove hashes, good and bad, of all policies.
+
+        Args:
+            hashes: hashes of 64 hexadecimal digits.
+            sources: files, lists and items whose hashes to remove, by the names that `entries` shows.
+            by, wait_s: as for `add`.
+
+        Returns:
+            Number of removed entries.
+
+        Raises:
+            SafetyError: there is neither a hash nor a source, or a text is no hash.
+            AuditLogError, DatabaseBusyError, MissingDatabaseError, StoreError: as for `add`.
+        """
+        from firstsight.safety.hashes.hash_bank import HashBank
+        from firstsight.safety.hashes.hash_lists import parse_hash
+
+        if not hashes and not sources:
+            raise SafetyError("there is nothing to remove: name a hash or a source")
+        try:
+            codes = [parse_hash(text) for text in hashes]
+        except ValueError as error:
+            raise SafetyError(str(error)) from None
+        store, log = open_with_log(self._connection)
+        return HashBank(store).remove(codes, log, by=by, sources=sources, wait_s=wait_s)
+
+    def _add(self, hashes: Sequence[KnownHash], problems: Sequence[str], by: str, wait_s: float) -> HashReport:
+        from firstsight.safety.hashes.hash_bank import HashBank
+
+        store, log = open_with_log(self._connection)
+        new = HashBank(store).add(hashes, log, by=by, wait_s=wait_s)
+        return HashReport(len(hashes), new, tuple(problems))

@@ -1,0 +1,282 @@
+"""Stream the rows of a database as Arrow record batches, in constant memory, from one version of the tables.
+
+LanceDB's own stream reads ahead up to 2 GiB of vectors. So this module streams row ids, which take 8 bytes a row, and
+reads the rows of one batch after another.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import copy
+from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import islice
+from typing import Any, Final, Literal, TypeVar, get_args
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from lancedb.table import Table
+
+from firstsight.errors import QueryError, StoreError, first_line
+from firstsight.media.stored_media import open_address
+from firstsight.retrieval.ranking.item_filters import NOT_BLOCKED, build_condition
+from firstsight.retrieval.results import locate
+from firstsight.storage.snapshots import pin_snapshot
+from firstsight.storage.sql.conditions import IDS_PER_LOOKUP, is_in
+from firstsight.storage.store import Store
+from firstsight.storage.tables import KEYS, PARTS, Part, vector_type, views_schema
+
+T = TypeVar("T")
+
+ExportTable = Literal["items", "views"]
+"""Rows of an export: one per item, or one per encoded title, picture or video frame."""
+
+BATCH_ROWS: Final = 4_096
+"""Default maximum number of rows in a batch."""
+
+VECTOR: Final = "vector"
+
+VIEW_COLUMNS: Final = ("view_id", "item_id", "part", "uri", "time_s", "start_s", "end_s", "fingerprint")
+"""Columns of `views` in an export, besides the vector."""
+
+
+@dataclass(frozen=True)
+class RowSelection:
+    """Rows and columns of an export."""
+
+    of: ExportTable = "items"
+    columns: Sequence[str] | None = None  # None: all but indexed_at, and for views none of their items
+    where: str | None = None  # condition over the columns of items, as in a search
+    vectors: bool = True  # whether the column `vector` is added
+    parts: Sequence[Part] = ()  # only views of these parts; empty for all
+    include_blocked: bool = False  # include items that a safety decision blocks, and their views
+
+
+class RowStream:
+    """The selected rows of a database as they are now; later writes change nothing.
+
+    Attributes:
+        snapshot: the tables at the version of the stream.
+        schema: the schema of the batches; its metadata names the encoder.
+        condition: the SQL condition on `items`; None selects all.
+
+    Raises:
+        QueryError: a column, table or part is unknown, no column is selected, or the filter is wrong.
+        StoreError: the tables cannot be read.
+    """
+
+    def __init__(self, store: Store, selection: RowSelection) -> None:
+        _check(selection)
+        self.selection = selection
+        self.snapshot = pin_snapshot(store)
+        self._names = _choose_columns(self.snapshot, selection)
+        self.schema = pa.schema(self._fields(), metadata=_metadata(self.snapshot, selection.of))
+        self.condition = _condition(self.snapshot, selection)
+
+    def reader(self, batch_rows: int = BATCH_ROWS) -> pa.RecordBatchReader:
+        """A reader of all batches; it can be read once.
+
+        Args:
+            batch_rows: maximum number of rows in a batch.
+
+        Raises:
+            QueryError: `batch_rows` is not positive.
+            StoreError: when read, if the tables cannot be read any further.
+        """
+        if batch_rows < 1:
+            raise QueryError(f"batch_rows is {batch_rows}; give 1 or more")
+        return pa.RecordBatchReader.from_batches(self.schema, self.batches(batch_rows))
+
+    def batches(self, batch_rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+        """Yield all batches; arguments and exceptions as for `reader`."""
+        batches = self._item_batches if self.selection.of == "items" else self._view_batches
+        with _reading(self.snapshot):
+            yield from batches(batch_rows)
+
+    def with_columns(self, columns: Sequence[str]) -> RowStream:
+        """The same rows with other columns."""
+        other = copy(self)
+        other._names = list(columns)
+        other.schema = pa.schema(other._fields(), metadata=self.schema.metadata)
+        return other
+
+    def count_rows(self) -> int:
+        """Count the rows; for views of selected items it reads the ids of all of them."""
+        with _reading(self.snapshot):
+            if self.selection.of == "items":
+                return int(self.snapshot.items.count_rows(self.condition))
+            return sum(len(row_ids) for _, row_ids in self._views_of_items(["item_id"]))
+
+    def expected_rows(self) -> int | None:
+        """A number that the rows do not exceed, without reading any; None for views of selected items.
+
+        It is exact except for views of items that a killed run did not store.
+        """
+        with _reading(self.snapshot):
+            if self.selection.of == "items":
+                return int(self.snapshot.items.count_rows(self.condition))
+            return int(self.snapshot.views.count_rows(self._part_condition())) if self.condition is None else None
+
+    def blocked_items(self) -> int:
+        """Number of items that are left out because a safety decision blocks them."""
+        if self.selection.include_blocked or "safety_decision" not in self.snapshot.items.schema.names:
+            return 0
+        blocked = "safety_decision = 'block'"
+        where = build_condition(self.snapshot, self.selection.where, ())
+        return int(self.snapshot.items.count_rows(blocked if where is None else f"{where} AND {blocked}"))
+
+    # ---- items
+
+    def _item_batches(self, batch_rows: int) -> Iterator[pa.RecordBatch]:
+        for row_ids in _row_ids(self.snapshot.items, self.condition, batch_rows):
+            yield self._batch(_read_rows(self.snapshot.items, row_ids, self._names))
+
+    # ---- views
+
+    def _view_batches(self, batch_rows: int) -> Iterator[pa.RecordBatch]:
+        own = [name for name in self._names if name in _VIEW_FIELDS.names]
+        stored = [name for name in {"item_id": 0, **dict.fromkeys(own)} if name in self.snapshot.views.schema.names]
+        of_items = [name for name in self._names if name not in own]
+        for items, row_ids in self._views_of_items(["item_id", "catalog_dir", *of_items]):
+            for part in _chunks(row_ids, batch_rows):
+                views = _read_rows(self.snapshot.views, part, stored)
+                for name in own:
+                    if name not in stored:  # a database of an early version, before its upgrade
+                        views = views.append_column(name, pa.nulls(len(views), _VIEW_FIELDS.field(name).type))
+                places = pc.index_in(views["item_id"], value_set=items["item_id"].combine_chunks())
+                for name in of_items:
+                    views = views.append_column(items.schema.field(name), items[name].take(places))
+                yield self._batch(self._with_addresses(views, items["catalog_dir"].take(places)))
+
+    def _views_of_items(self, columns: Sequence[str]) -> Iterator[tuple[pa.Table, list[int]]]:
+        """Yield some items with these columns, and the row ids of their views in the order of the table."""
+        items, views = self.snapshot.items, self.snapshot.views
+        on_part = self._part_condition()
+        for row_ids in _row_ids(items, self.condition, IDS_PER_LOOKUP):
+            rows = _read_rows(items, row_ids, list(dict.fromkeys(columns)))
+            among = is_in("item_id", rows["item_id"].to_pylist())
+            found = views.search().where(among if on_part is None else f"{on_part} AND {among}")
+            found_ids = found.select(["view_id"]).with_row_id(True).limit(None).to_arrow()["_rowid"]
+            yield rows, sorted(found_ids.to_pylist())
+
+    def _part_condition(self) -> str | None:
+        return is_in("part", self.selection.parts) if self.selection.parts else None
+
+    def _with_addresses(self, views: pa.Table, folders: pa.ChunkedArray[Any]) -> pa.Table:
+        """Turn stored values into the ones that `Database.get` shows: addresses to open, and hexadecimal digits."""
+        if "uri" in self._names:
+            stored = list(zip(views["uri"].to_pylist(), folders.to_pylist(), strict=True))
+            addresses = {  # the frames of a video have one address
+                (uri, folder): uri and locate(open_address(uri, self.snapshot.uri), folder)
+                for uri, folder in set(stored)
+            }
+            views = _replace(views, "uri", pa.array([addresses[pair] for pair in stored], pa.string()))
+        if "fingerprint" in self._names:
+            digits = [value and value.hex() for value in views["fingerprint"].to_pylist()]
+            views = _replace(views, "fingerprint", pa.array(digits, pa.string()))
+        return views
+
+    # ---- both
+
+    def _batch(self, rows: pa.Table) -> pa.RecordBatch:
+        arrays = [rows[field.name].combine_chunks().cast(field.type) for field in self.schema]
+        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+
+    def _fields(self) -> Iterator[pa.Field[Any]]:
+        """Fields of the batches, without the metadata of the tables, which only firstsight needs."""
+        for name in self._names:
+            own = self.selection.of == "views" and name in _VIEW_FIELDS.names
+            stored = _VIEW_FIELDS.field(name) if own else self.snapshot.items.schema.field(name)
+            if name == VECTOR:
+                yield pa.field(name, vector_type(self.snapshot.spec.dim))
+            else:
+                yield pa.field(name, pa.string() if name == "fingerprint" and own else stored.type)
+
+
+_VIEW_FIELDS: Final = pa.schema([views_schema(1).field(name) for name in (*VIEW_COLUMNS, VECTOR)])
+
+
+def _check(selection: RowSelection) -> None:
+    if selection.of not in get_args(ExportTable):
+        raise QueryError(f"of is {selection.of!r}; give items or views")
+    for part in selection.parts:
+        if part not in PARTS:
+            raise QueryError(f"there is no part {part!r}; the parts are {', '.join(PARTS)}")
+    if selection.parts and selection.of == "items":
+        raise QueryError("parts choose views; leave them out, or export views")
+
+
+def _choose_columns(store: Store, selection: RowSelection) -> list[str]:
+    """Names of the exported columns, in order."""
+    items = list(store.filter_kinds())
+    if selection.of == "items":
+        default, known = items, [*items, "indexed_at", VECTOR]
+    else:
+        default = list(VIEW_COLUMNS)
+        known = list(dict.fromkeys([*VIEW_COLUMNS, VECTOR, *items, "indexed_at"]))
+    names = list(dict.fromkeys(default if selection.columns is None else selection.columns))
+    for name in names:
+        if name not in known:
+            similar = difflib.get_close_matches(name, known, n=3)
+            hint = f"did you mean {' or '.join(similar)}? The" if similar else "the"
+            raise QueryError(f"there is no column {name!r} to export; {hint} columns are {', '.join(known)}")
+    if VECTOR in names and not selection.vectors:
+        raise QueryError("the column vector is named and vectors are left out; choose one of them")
+    if selection.vectors and VECTOR not in names:
+        names.append(VECTOR)
+    if not names:
+        raise QueryError(f"no column is left to export; name some of {', '.join(known)}")
+    return names
+
+
+def _condition(store: Store, selection: RowSelection) -> str | None:
+    conditions = [build_condition(store, selection.where, ())]
+    if not selection.include_blocked and "safety_decision" in store.items.schema.names:
+        conditions.append(NOT_BLOCKED)
+    return " AND ".join(condition for condition in conditions if condition is not None) or None
+
+
+def _metadata(store: Store, of: ExportTable) -> dict[str, str]:
+    facts = {
+        "version": version("firstsight"),
+        "table": of,
+        "encoder": store.spec.name,
+        "fingerprint": store.spec.fingerprint,
+        "dim": str(store.spec.dim),
+    }
+    return {f"firstsight:{name}": value for name, value in facts.items()}
+
+
+@contextmanager
+def _reading(store: Store) -> Iterator[None]:
+    """Report LanceDB's errors as StoreError."""
+    try:
+        yield
+    except (RuntimeError, OSError, ValueError) as error:
+        raise StoreError(
+            f"{store.uri} cannot be read any further ({first_line(error)}); its files were removed or are damaged: "
+            "start the export again"
+        ) from error
+
+
+def _row_ids(table: Table, condition: str | None, rows: int) -> Iterator[list[int]]:
+    """Yield the ids of the rows that fulfil a condition, in lists of `rows`."""
+    search = table.search() if condition is None else table.search().where(condition)
+    batches = search.select([KEYS[table.name]]).with_row_id(True).limit(None).to_batches(BATCH_ROWS)
+    return _chunks((row_id for batch in batches for row_id in batch["_rowid"].to_pylist()), rows)
+
+
+def _chunks(values: Iterable[T], size: int) -> Iterator[list[T]]:
+    left = iter(values)
+    while chunk := list(islice(left, size)):
+        yield chunk
+
+
+def _read_rows(table: Table, row_ids: list[int], names: list[str]) -> pa.Table:
+    return table.take_row_ids(row_ids).select(names).to_arrow()
+
+
+def _replace(table: pa.Table, name: str, values: pa.Array[Any]) -> pa.Table:
+    return table.set_column(table.schema.get_field_index(name), name, values)
