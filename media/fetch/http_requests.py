@@ -58,7 +58,7 @@ def send_get(
     for _ in range(MAX_REDIRECTS + 1):
         target, host = _parse(address, url)
         request = httpcore.Request(
-            "GET", target, headers={"Host": host, **headers}, extensions={"timeout": dict(timeouts)}
+            "GET", target, headers=[("Host", host), *headers.items()], extensions={"timeout": dict(timeouts)}
         )
         answer = pool.handle_request(request)
         location = read_headers(answer).get("location")
