@@ -373,8 +373,9 @@ class Safety:
             html: page to write; an existing file is replaced.
 
         Raises:
-            SafetyError: the labels cannot be used, every policy has too few to hold any out, a column does not exist,
-                or the page cannot be written.
+            SafetyError: the labels cannot be used, every policy has too few to hold any out, or a column does not
+                exist.
+            OSError: the page cannot be written.
             EncoderError, EncoderMismatchError: a policy has prompts, and the encoder cannot be loaded.
             MissingDatabaseError: there is no database.
         """
