@@ -5,6 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import assert_type
 
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
 import firstsight
 
 
@@ -59,6 +63,11 @@ def read(db: firstsight.Database) -> None:
     assert_type(db.get("shoe").title, str | None)
     assert_type(db.get("shoe").views[0], firstsight.View)
     assert_type(db.count(), int)
+    ids, matrix = db.vectors(where="price < 50", of="views", parts=["image"])
+    assert_type(ids, tuple[str, ...])
+    assert_type(matrix, NDArray[np.float32])
+    assert_type(db.vectors(), firstsight.VectorMatrix)
+    assert_type(db.to_arrow(["title"], vectors=False, include_blocked=True), pa.RecordBatchReader)
 
 
 def measure(db: firstsight.Database) -> None:

@@ -47,6 +47,9 @@ def read(db: firstsight.Database) -> None:
     firstsight.Querry("x")  # wrong
     db.evaluation.search(mode=["vector"])  # wrong
     db.evaluation.space_map(method="lle")  # wrong
+    db.to_arrow(of="failures")  # wrong
+    db.to_arrow(part=["image"])  # wrong
+    db.vectors(parts=["sound"])  # wrong
 
 
 def safety(db: firstsight.Database) -> None:
