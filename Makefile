@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Extras that are installed; "compare" needs a C++ compiler, and lets tests compare with packages that need one.
+# Extras that are installed. "dev" has the extras that tests use; the demo alone needs none (EXTRAS=). "compare" needs a C++
+# compiler, and lets tests compare with packages that need one.
 EXTRAS ?= dev
 PIP_OPTIONS ?=
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS)
@@ -85,14 +86,14 @@ wheel: $(STAMP)
 wheels: $(STAMP)
 	@for platform in x86_64-unknown-linux-gnu aarch64-apple-darwin; do for python in 3.11 3.12 3.13 3.14; do \
 		echo "wheels for Python $$python, $$platform"; \
-		MACOSX_DEPLOYMENT_TARGET=14.0 $(BIN)/uv pip compile --quiet --only-binary :all: --extra dev \
+		MACOSX_DEPLOYMENT_TARGET=14.0 $(BIN)/uv pip compile --quiet --only-binary :all: --extra all --extra dev \
 			--constraints constraints.txt --no-header --no-annotate \
 			--python-version $$python --python-platform $$platform pyproject.toml >/dev/null || exit 1; \
 	done; done
 
 # Write constraints.txt again, with the newest versions that the ranges of pyproject.toml allow.
 constraints: $(STAMP)
-	$(BIN)/uv pip compile --quiet --universal --upgrade --no-annotate --extra dev --extra compare --python-version 3.11 \
+	$(BIN)/uv pip compile --quiet --universal --upgrade --no-annotate --extra all --extra dev --extra compare --python-version 3.11 \
 		--custom-compile-command "make constraints" --output-file constraints.txt pyproject.toml
 
 clean:

@@ -54,7 +54,7 @@ class Database:
             for result in db.search("red running shoes", k=5, where="price < 50"):
                 print(result.score, result.title)
 
-    Each reading call sees the latest writes of other processes; the first call that needs the encoder loads it.
+    Each call sees the latest writes of other processes; the first call that needs the encoder loads it.
     Further methods are on its parts; help(db.events) describes one:
 
         db.indexing      preview a catalogue, retry failed media, watch a live stream
@@ -121,7 +121,7 @@ class Database:
         vector: VectorInput | None = None,
         **settings: Unpack[QuerySettings],
     ) -> SearchResults:
-        """Search by a text, a picture, a video, an item id, a vector, or a mix; `settings` are the fields of `Query`.
+        """Search by a text, a picture, a video, an item id, a vector, or a mix; settings: help(firstsight.Query).
 
         Results come best first, each item once. QueryError: the query is empty, a value is out of range, the item is
         unknown, or the filter is wrong. MediaError: the picture or video cannot be used.
@@ -150,7 +150,7 @@ class Database:
         return self._searching.search_many(queries, reranker=reranker, on_error=on_error)
 
     def similar(self, item: str, **options: Unpack[SimilarOptions]) -> SimilarItems:
-        """Find the items nearest to an item by content; items without clicks get equal results.
+        """Find the items nearest to an item by content; options: help(firstsight.SimilarOptions).
 
         QueryError: the item is unknown or has no vector, or an option is out of range.
         """
@@ -158,7 +158,7 @@ class Database:
         return self._recommender.similar(item, **options)
 
     def recommend(self, user: str | None = None, **options: Unpack[RecommendOptions]) -> Slate:
-        """Make a slate for a user of the logged events, for a `history` of items, or for both.
+        """Make a slate for a user of the events, for a `history`, or both; options: help(firstsight.RecommendOptions).
 
         QueryError: an item is unknown, an option is out of range, or the history or the database is empty.
         """
@@ -166,10 +166,9 @@ class Database:
         return self._recommender.recommend(user, **options)
 
     def index(self, source: CatalogueInput, **options: Unpack[IndexOptions]) -> IndexReport:
-        """Index a catalogue, a file, a folder or rows: encode new and changed items; see help(db.indexing.index).
+        """Index a file, a folder or rows: encode new and changed items. All arguments: help(db.indexing.index).
 
-        CatalogError: the catalogue cannot be used, and nothing was written. DatabaseBusyError: another process is
-        writing.
+        CatalogError: the catalogue cannot be used; nothing was written. DatabaseBusyError: another process writes.
         """
         check_keywords("index", options, IndexOptions)
         return self.indexing.index(source, **options)
@@ -180,10 +179,7 @@ class Database:
         return self.indexing.add(rows, **options)
 
     def remove(self, item_ids: Sequence[str], *, wait_s: float = 0.0) -> list[str]:
-        """Remove items and return their ids; unknown ids are ignored, and decisions stay in the audit log.
-
-        DatabaseBusyError: another process is still writing after `wait_s` seconds.
-        """
+        """Remove items, return their ids, and ignore unknown ids; DatabaseBusyError: after `wait_s` seconds."""
         store = self._connection.open()
         with store.writing(wait_s):
             return remove_items(store, item_ids)
@@ -200,7 +196,7 @@ class Database:
         of: ExportTable = "items",
         **options: Unpack[ExportOptions],
     ) -> pa.RecordBatchReader:
-        """Stream items, or views with of="views", as Arrow batches in constant memory; see firstsight.api.export.
+        """Stream items, or views with of="views", as Arrow batches in constant memory; options: help(ExportOptions).
 
         QueryError: a column is unknown, or the filter is wrong.
         """

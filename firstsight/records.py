@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, get_args, overload
 
-from firstsight.errors import OptionalDependencyError
+from firstsight.extras import requires
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,10 +62,8 @@ class RecordList(Record, Sequence[RecordT]):
         Raises:
             OptionalDependencyError: pandas is not installed.
         """
-        try:
+        with requires("pandas", "a data frame"):
             import pandas as pd
-        except ImportError:
-            raise OptionalDependencyError("a data frame needs pandas: pip install pandas") from None
         rows = [record.to_row() for record in self]
         return pd.DataFrame(rows) if rows else pd.DataFrame(columns=list(self._record_type.row_names()))
 

@@ -12,10 +12,11 @@ from firstsight.errors import CatalogError
 from firstsight.indexer.columns.catalog_options import KINDS, MEDIA, PRICES, TIMES, CatalogOptions, ItemKind
 from firstsight.indexer.columns.column_plan import ColumnPlan
 from firstsight.indexer.columns.column_values import ColumnValue, as_text, as_utc
+from firstsight.indexer.columns.currencies import currency_code
 from firstsight.indexer.columns.html_text import as_plain_line, as_plain_text
 from firstsight.indexer.columns.media_cells import read_media
 from firstsight.indexer.columns.media_values import MediaFinder
-from firstsight.indexer.columns.prices import NoPriceError, Price, currency_code, parse_price
+from firstsight.indexer.columns.prices import NoPriceError, Price, parse_price
 from firstsight.indexer.columns.row_values import as_group, name_in
 from firstsight.indexer.columns.sample import is_empty
 from firstsight.indexer.columns.stored_names import CONTROL_CHARACTERS, StoredNames

@@ -26,6 +26,7 @@ from PIL import (
 )
 
 from firstsight.errors import MediaError
+from firstsight.extras import install_command
 from firstsight.media.file_formats import SNIFF_BYTES, VIDEO_FORMATS, sniff
 from firstsight.media.local_files import open_regular
 from firstsight.media.policy import DEFAULT_MAX_PIXELS
@@ -169,7 +170,8 @@ def _reader(file_format: str, name: str) -> type[ImageFile.ImageFile]:
         from pillow_heif import HeifImageFile
     except ImportError as error:
         raise MediaError(
-            "unsupported", f"{name} is a HEIC file; install firstsight[heic] to read it, or convert it to JPEG"
+            "unsupported",
+            f"{name} is a HEIC file; install: {install_command('heic')}, or convert it to JPEG",
         ) from error
     reader: type[ImageFile.ImageFile] = HeifImageFile
     return reader

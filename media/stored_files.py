@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from firstsight.errors import StoreError
+from firstsight.extras import install_command
 from firstsight.media.fetch.addresses import OBJECT_STORES
 from firstsight.media.file_formats import ANIMATION_FORMATS, PICTURE_FORMATS, SNIFF_BYTES, sniff
 from firstsight.media.stored_media import SCHEME, find_stored, is_stored_name
@@ -185,5 +186,5 @@ def _file_system(location: str) -> Any:
     except ImportError as error:
         raise StoreError(
             f"{location} stores pictures through a client that is not installed; run: "
-            f"pip install 'firstsight[{OBJECT_STORES[scheme]}]'"
+            f"{install_command(OBJECT_STORES[scheme])}"
         ) from error

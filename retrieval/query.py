@@ -56,42 +56,71 @@ NO_COLLAPSE = "none"
 class Query:
     """A search query. Values are checked on construction.
 
+    Attributes:
+        text: description of the items to find.
+        text_weight: weight of the text in the query vector, 0 or more.
+        images: pictures: paths, addresses, bytes, PIL images, arrays.
+        image_weights: one per picture; empty: 1 each.
+        videos: paths or addresses; the query uses the mean of eight frames of each.
+        video_weights: one per video; empty: 1 each.
+        items: item ids: find similar items; these items are not in the results.
+        item_weights: one per item; empty: 1 each.
+        vectors: vectors of the database's encoder, scaled to unit length; stored as tuples of floats.
+        vector_weights: one per vector; empty: 1 each.
+        minus: texts to avoid.
+        minus_images: pictures to avoid.
+        minus_weight: maximum penalty for minus and minus_images, 0 to 1.
+        mode: "vector", "words" or "hybrid"; None: hybrid for a text alone, else vector.
+        fusion: how mode hybrid joins both rankings; see `firstsight.retrieval.ranking.fusion`.
+        part: vector to compare with, see `PartChoice`; None: item with a text or items, else best.
+        k: maximum number of results, 1 to 10,000.
+        offset: number of results to skip; offset + k is at most 10,000.
+        where: SQL condition over the columns of `items`.
+        kinds: "product", "video", "live"; empty: all.
+        min_score: minimum cosine, -1 to 1.
+        min_relevance: minimum relevance, 0 to 1.
+        diversity: 0: rank by score only, 1: by difference only (1 - lambda of MMR).
+        collapse: None: keep the best item per product if the database knows products and the query names no
+            variant; column name: the best item per value; "duplicates": per near-duplicate group; "none": keep all
+            items.
+        moments: return the matching stretches of each video.
+        snapshot: token of earlier results: search the rows of that state.
+        include_blocked: include items that a safety decision blocks.
+        rerank: reorder the first results with the promoted reranker of this kind of query, if any.
+
     Raises:
         QueryError: a value has the wrong type or is out of range, the query has no part, or two settings contradict
             each other. The message names the value and the remedy.
     """
 
-    text: str | None = None  # description of the items to find
-    text_weight: float = 1.0  # weight of the text in the query vector, 0 or more
-    images: Sequence[ImageInput] = ()  # pictures: paths, addresses, bytes, PIL images, arrays
-    image_weights: Sequence[float] = ()  # one per picture; empty: 1 each
-    videos: Sequence[str] = ()  # paths or addresses; the query uses the mean of eight frames of each
-    video_weights: Sequence[float] = ()  # one per video; empty: 1 each
-    items: Sequence[str] = ()  # item ids: find similar items; these items are not in the results
-    item_weights: Sequence[float] = ()  # one per item; empty: 1 each
-    # vectors of the database's encoder, scaled to unit length; stored as tuples of floats
+    text: str | None = None
+    text_weight: float = 1.0
+    images: Sequence[ImageInput] = ()
+    image_weights: Sequence[float] = ()
+    videos: Sequence[str] = ()
+    video_weights: Sequence[float] = ()
+    items: Sequence[str] = ()
+    item_weights: Sequence[float] = ()
     vectors: Sequence[VectorInput] = ()
-    vector_weights: Sequence[float] = ()  # one per vector; empty: 1 each
-    minus: Sequence[str] = ()  # texts to avoid
-    minus_images: Sequence[ImageInput] = ()  # pictures to avoid
-    minus_weight: float = 0.5  # maximum penalty for minus and minus_images, 0 to 1
-    mode: Mode | None = None  # None: hybrid for a text alone, else vector
+    vector_weights: Sequence[float] = ()
+    minus: Sequence[str] = ()
+    minus_images: Sequence[ImageInput] = ()
+    minus_weight: float = 0.5
+    mode: Mode | None = None
     fusion: Fusion = "weighted"
-    part: PartChoice | None = None  # None: item with a text or items, else best
-    k: int = 10  # maximum number of results, 1 to 10,000
-    offset: int = 0  # number of results to skip; offset + k is at most 10,000
-    where: str | None = None  # SQL condition over the columns of `items`
-    kinds: Sequence[str] = ()  # "product", "video", "live"; empty: all
-    min_score: float | None = None  # minimum cosine, -1 to 1
-    min_relevance: float | None = None  # minimum relevance, 0 to 1
-    diversity: float = 0.0  # 0: rank by score only, 1: by difference only (1 - lambda of MMR)
-    # None: keep the best item per product if the database knows products and the query names no variant; column name:
-    # the best item per value; "duplicates": per near-duplicate group; "none": keep all items
+    part: PartChoice | None = None
+    k: int = 10
+    offset: int = 0
+    where: str | None = None
+    kinds: Sequence[str] = ()
+    min_score: float | None = None
+    min_relevance: float | None = None
+    diversity: float = 0.0
     collapse: str | None = None
-    moments: bool = False  # return the matching stretches of each video
-    snapshot: str | None = None  # token of earlier results: search the rows of that state
-    include_blocked: bool = False  # include items that a safety decision blocks
-    rerank: bool = True  # reorder the first results with the promoted reranker of this kind of query, if any
+    moments: bool = False
+    snapshot: str | None = None
+    include_blocked: bool = False
+    rerank: bool = True
 
     def __post_init__(self) -> None:
         for name in _LIST_FIELDS:

@@ -13,7 +13,11 @@ PRINTED = {
     "index_and_search": ["75 items encoded", "Red running shoes", "guitar-acoustic"],
     "embeddings_tour": ["75 items, 384 numbers each, length 1.000", "shoes: sneakers-", "embeddings.html"],
     "cold_start": ["480 new events", "because of", "a slate for the first of them"],
-    "safety_head": ["average precision on held-out items", "guitar-acoustic: block", "after the decision: ['guitar-acoustic'"],
+    "safety_head": [
+        "average precision on held-out items",
+        "guitar-acoustic: block",
+        "after the decision: ['guitar-acoustic'",
+    ],
 }
 """Parts of what each program prints."""
 

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent
 # Each layer imports the layers above it in this list; packages of one layer do not import each other.
 LAYERS = [
     {"errors", "config", "keywords", "public_names"},
+    {"extras"},
     {"records"},
     {"vectors"},
     {"storage", "media"},

@@ -32,12 +32,13 @@ from firstsight.encoders.families.state_dicts import (
     require_fit,
     unwrap,
 )
+from firstsight.encoders.families.tokenizer_packages import naming_missing_packages
 from firstsight.encoders.families.tokenizer_vocabulary import require_vocabulary
 from firstsight.encoders.families.transformers_names import needed_repositories
 from firstsight.encoders.runtimes.dual_encoder import DualEncoder
 from firstsight.encoders.runtimes.dual_model import DualModel, Tokens
 from firstsight.encoders.runtimes.probe_inputs import probe_pictures
-from firstsight.errors import EncoderError, first_line
+from firstsight.errors import EncoderError, OptionalDependencyError, first_line
 from firstsight.media.pictures import crop_long
 
 PADDED_TO_CONTEXT = frozenset({"siglip", "siglip2"})
@@ -56,6 +57,7 @@ def load(model: str, options: EncoderOptions) -> DualEncoder:
     Raises:
         EncoderError: if the model or folder does not exist, the hub is not reachable, the model lacks a text or
             picture tower, its weights do not fit, or the runtime cannot run the model.
+        OptionalDependencyError: if its tokeniser needs a package of the extra `siglip` that is not installed.
     """
     return DualEncoder(load_model(model, options), options)
 
@@ -252,8 +254,11 @@ def _load(model: str, trust_remote_code: bool) -> tuple[Any, Any]:
                 empty = transformers.AutoModel.from_config(config, trust_remote_code=trust_remote_code)
             _require_both_towers(empty, model)
             loaded = _with_weights(empty, config, folder)
-            processor = transformers.AutoProcessor.from_pretrained(name, trust_remote_code=trust_remote_code)
+            with naming_missing_packages(model):
+                processor = transformers.AutoProcessor.from_pretrained(name, trust_remote_code=trust_remote_code)
             _require_whole(processor, folder)
+    except OptionalDependencyError:
+        raise
     except EncoderError as error:
         raise EncoderError(f"transformers cannot load {model!r}: {error}") from error
     except Exception as error:  # transformers, tokenizers and torch raise anything on a bad folder

@@ -39,7 +39,8 @@ from firstsight.encoders.runtimes.runtime_choice import (
     machine,
     measure_runtime,
 )
-from firstsight.errors import EncoderError, MediaError, OptionalDependencyError
+from firstsight.errors import EncoderError, MediaError
+from firstsight.extras import requires
 from firstsight.media.pictures import open_picture
 from firstsight.records import Record
 
@@ -168,10 +169,8 @@ def _prepare(model: DualModel, files: Sequence[Path]) -> list[Arrays]:
 
 
 def _require_nncf() -> None:
-    try:
+    with requires("int8", "int8"):
         import nncf  # noqa: F401
-    except ImportError as error:
-        raise OptionalDependencyError("int8 needs NNCF: pip install 'firstsight[int8]'") from error
 
 
 def _quantise(graph: ov.Model, pictures: Sequence[Arrays]) -> ov.Model:

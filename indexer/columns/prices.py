@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache, lru_cache
-from typing import Any, Final, Literal
+from functools import lru_cache
+from typing import Final, Literal
 
+from firstsight.indexer.columns.currencies import ISO_CODES, currency_code, is_currency
 from firstsight.indexer.columns.html_text import as_plain_line
 
 DecimalMark = Literal[".", ","]
@@ -28,46 +29,6 @@ _TAX_NOTE: Final = re.compile(
 )
 """A note on taxes after a price, such as "inkl. MwSt." or an asterisk."""
 
-_ISO_OF_SYMBOL: Final[Mapping[str, str]] = {
-    **{
-        "€": "EUR",
-        "EURO": "EUR",
-        "£": "GBP",
-        "₹": "INR",
-        "₽": "RUB",
-        "РУБ": "RUB",
-        "РУБ.": "RUB",
-        "₺": "TRY",
-        "TL": "TRY",
-    },
-    **{"ZŁ": "PLN", "KČ": "CZK", "R$": "BRL", "US$": "USD", "U$S": "USD", "C$": "CAD", "CA$": "CAD", "A$": "AUD"},
-    **{"AU$": "AUD", "NZ$": "NZD", "HK$": "HKD", "S$": "SGD", "NT$": "TWD", "MX$": "MXN", "CN¥": "CNY", "元": "CNY"},
-    **{
-        "円": "JPY",
-        "JP¥": "JPY",
-        "₩": "KRW",
-        "원": "KRW",
-        "₪": "ILS",
-        "฿": "THB",
-        "₫": "VND",
-        "₴": "UAH",
-        "ГРН": "UAH",
-    },
-    **{
-        "ГРН.": "UAH",
-        "₦": "NGN",
-        "₱": "PHP",
-        "FT": "HUF",
-        "LEI": "RON",
-        "ЛВ": "BGN",
-        "ЛВ.": "BGN",
-        "₸": "KZT",
-        "₾": "GEL",
-    },
-    **{"FR.": "CHF", "SFR.": "CHF", "SFR": "CHF", "RM": "MYR", "RP": "IDR", "₡": "CRC", "₲": "PYG", "RMB": "CNY"},
-}
-"""ISO 4217 codes of symbols that one currency has, in upper case. `$`, `¥` and `kr` belong to several."""
-
 _GAPS: Final = "\\s'’`\u00a0\u2009\u202f"
 _NUMBER: Final = rf"(?:\d(?:[\d.,{_GAPS}]*\d)?|[.,]\d+)"
 _TEXT: Final = r"[^\d\s.,+\-−][^\d+\-−]{0,9}?"
@@ -78,6 +39,7 @@ _CELL: Final = re.compile(
 _EXPONENT: Final = re.compile(r"[+-]?\d+(?:\.\d+)?[eE][+-]?\d{1,2}")
 _THREE_DECIMALS: Final = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"})
 _GROUPED: Final = re.compile(r"[1-9]\d{0,2}(?:[.,]\d{3})+")
+_DIRECTION_MARKS: Final = "\u200e\u200f"  # around Arabic symbols
 _MAX_LENGTH: Final = 60  # characters of a cell with a price
 _AMOUNT_KEYS: Final = ("amount", "value", "price", "raw", "current", "regular", "min")
 _CURRENCY_KEYS: Final = ("currency_code", "currencycode", "currency")
@@ -173,12 +135,6 @@ def decimal_mark(values: Iterable[object]) -> DecimalMark:
     return "," if grouped_with_currency["."] and not plain else "."
 
 
-def currency_code(text: str) -> str:
-    """The ISO 4217 code of a currency's symbol or code; the text itself if several currencies share it."""
-    plain = text.strip().removesuffix(":")
-    return _ISO_OF_SYMBOL.get(plain.upper(), plain.upper() if plain.upper() in _codes() else plain)
-
-
 def _certain_mark(number: str) -> DecimalMark | None:
     """The decimal mark of a number that can be read in only one way."""
     dots, commas = number.count("."), number.count(",")
@@ -216,12 +172,12 @@ def _currency(texts: Iterable[str | None], value: str) -> str | None:
     """
     codes = []
     for text in texts:
-        if text and (plain := "".join(text.split())):
-            forms = [form for form in (plain, plain.rstrip(".:")) if form.upper() in _symbols()]
+        if text and (plain := "".join(text.split()).strip(_DIRECTION_MARKS)):
+            forms = [form for form in (plain, plain.rstrip(".:")) if is_currency(form)]
             if not forms:
                 raise NoPriceError(f"{value!r} is no single price ({text.strip()!r} is no currency)")
             codes.append(currency_code(forms[-1]))
-    return next((code for code in codes if code in _codes()), codes[0] if codes else None)
+    return next((code for code in codes if code in ISO_CODES), codes[0] if codes else None)
 
 
 def _of_object(value: Mapping[object, object], mark: DecimalMark) -> Price | None:
@@ -232,23 +188,3 @@ def _of_object(value: Mapping[object, object], mark: DecimalMark) -> Price | Non
     price = parse_price(nested, mark)
     currency = next((by_key[key] for key in _CURRENCY_KEYS if isinstance(by_key.get(key), str)), None)
     return price if price is None or currency is None else Price(price.amount, currency_code(str(currency)))
-
-
-@cache
-def _codes() -> frozenset[str]:
-    return frozenset(_price_parser().CURRENCY_CODES)
-
-
-@cache
-def _symbols() -> frozenset[str]:
-    """All texts for currencies, in upper case."""
-    parser = _price_parser()
-    known = {*parser.CURRENCY_SYMBOLS, *parser.SAFE_CURRENCY_SYMBOLS, *parser.CURRENCY_NATIONAL_SYMBOLS, "kr."}
-    texts = {text.strip().upper() for text in known | _ISO_OF_SYMBOL.keys() | _codes()}
-    return frozenset(text for text in texts if any(c.isalpha() or c == "$" or ord(c) > 127 for c in text))
-
-
-def _price_parser() -> Any:
-    from price_parser import parser  # its lists of currencies; it parses "3 for 10" too, as a price of 3
-
-    return parser

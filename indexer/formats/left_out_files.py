@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from firstsight.extras import install_command
 from firstsight.media.file_formats import extension_of
 
 SHOWN_EXTENSIONS: Final = 8
@@ -26,7 +27,7 @@ class Remedy:
     action: str
 
 
-_HEIC: Final = Remedy("HEIC pictures", "install their reader: pip install 'firstsight[heic]'")
+_HEIC: Final = Remedy("HEIC pictures", f"install their reader: {install_command('heic')}")
 _RAW: Final = Remedy("RAW pictures", "export them as JPEG")
 _LAYERS: Final = Remedy("files of design programs", "export them as JPEG or PNG")
 _DRAWINGS: Final = Remedy("vector drawings", "export them as PNG")

@@ -14,7 +14,8 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO, Final
 
-from firstsight.errors import CatalogError, OptionalDependencyError, first_line
+from firstsight.errors import CatalogError, first_line
+from firstsight.extras import requires
 from firstsight.indexer.formats.csv_file import TableHeader
 from firstsight.indexer.formats.parsing.text_lines import open_file
 from firstsight.indexer.formats.source import BadRow, Row
@@ -162,12 +163,8 @@ def _longest_row(sheet: IO[bytes]) -> int:
 
 
 def _open(file: BinaryIO) -> Workbook:
-    try:
+    with requires("xlsx", "an XLSX workbook", "save the sheet as CSV"):
         from openpyxl import load_workbook
-    except ImportError:
-        raise OptionalDependencyError(
-            "XLSX workbooks need openpyxl; install it with: pip install 'firstsight[xlsx]', or save the sheet as CSV"
-        ) from None
     with _quiet():
         return load_workbook(file, read_only=True, data_only=True, keep_links=False)
 

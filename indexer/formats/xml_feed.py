@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,18 +52,14 @@ class XmlFeedSource:
     def rows(self) -> Iterator[tuple[int, Row | BadRow]]:
         from xml.etree.ElementTree import ParseError
 
-        from defusedxml import DefusedXmlException
-
         number = 0
         try:
             with open_file(self.path, self.name) as file:
+                _refuse_doctype(_LimitedReader(file, self.name), self.name)
+                file.seek(0)
                 for item in _items(_LimitedReader(file, self.name), self.name):
                     number += 1
                     yield number, item if isinstance(item, BadRow) else _row(item)
-        except DefusedXmlException:
-            raise CatalogError(
-                f"{self.name} declares a document type or entities, which are refused; remove the DOCTYPE from the file"
-            ) from None
         except ParseError as error:
             line, column = error.position
             after = f", after item {number}" if number else ""
@@ -92,13 +89,40 @@ class _LimitedReader:
         return block
 
 
+def _refuse_doctype(file: _LimitedReader, name: str) -> None:
+    """Read a file up to its first element, and refuse a document type before any entity is declared.
+
+    Entities expand to any size, or name other files. Only a document type can declare them, and it stands before the
+    first element; later it is a syntax error.
+    """
+    from xml.parsers.expat import ExpatError, ParserCreate
+
+    has_element = False
+
+    def on_doctype(*declaration: object) -> None:
+        raise CatalogError(
+            f"{name} declares a document type or entities, which are refused; remove the DOCTYPE from the file"
+        )
+
+    def on_element(*element: object) -> None:
+        nonlocal has_element
+        has_element = True
+
+    parser = ParserCreate()
+    parser.StartDoctypeDeclHandler = on_doctype
+    parser.StartElementHandler = on_element
+    with contextlib.suppress(ExpatError):  # reported with its place when the items are read
+        while not has_element and (block := file.read(1 << 16)):
+            parser.Parse(block)
+
+
 def _items(file: _LimitedReader, name: str) -> Iterator[dict[str, list[str]] | BadRow]:
     """Yield the fields of each item: for every name its texts in order; memory holds one item."""
-    from defusedxml.ElementTree import iterparse
+    from xml.etree.ElementTree import iterparse
 
     open_elements: list[Element] = []
     item_depth = 0
-    for event, element in iterparse(file, events=("start", "end"), forbid_dtd=True):
+    for event, element in iterparse(file, events=("start", "end")):  # noqa: S314  # after `_refuse_doctype`
         if event == "start":
             if not open_elements and _local(element.tag) not in _ROOTS:
                 raise CatalogError(

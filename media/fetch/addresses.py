@@ -11,17 +11,19 @@ All other addresses are refused: file://, ftp://, data:, and fsspec's chains (a:
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from firstsight.errors import MediaError
+from firstsight.extras import Extra
 from firstsight.media.local_files import resolve_local
 from firstsight.media.policy import MediaPolicy
 from firstsight.media.stored_media import SCHEME, find_stored, is_stored
 
-OBJECT_STORES: Final = {"s3": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az"}
+OBJECT_STORES: Final[Mapping[str, Extra]] = {"s3": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az"}
 """Scheme of an object store's address -> the extra of firstsight that installs its client."""
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)(?:://|::)|(data|file|javascript):", re.ASCII | re.IGNORECASE)

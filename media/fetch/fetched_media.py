@@ -178,7 +178,7 @@ def _fetch_into(file: IO[bytes], uri: str, policy: MediaPolicy, limit: int, kind
     """Write a remote file to `file` and return its version."""
     if scheme_of(uri) in OBJECT_STORES:
         return fetch_object(uri, OBJECT_STORES[scheme_of(uri) or ""], file, policy, limit)
-    # importing httpx takes 0.1 s, which local catalogues do not need
+    # importing httpcore takes 0.1 s, which local catalogues do not need
     from firstsight.media.fetch.download import DownloadedFile, download
     from firstsight.media.fetch.download_cache import open_cache
 

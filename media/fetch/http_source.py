@@ -1,6 +1,6 @@
 """HTTP client for addresses in an untrusted catalogue: guarded, limited, without state between requests.
 
-This module imports httpx, so `fetched_media` imports it only for remote addresses.
+This module imports httpcore, so `fetched_media` imports it only for remote addresses.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from http import HTTPStatus
 from typing import Final
 
 import httpcore
-import httpx
 
 from firstsight.errors import FailureReason, MediaError
+from firstsight.media.fetch.http_requests import make_pool, read_headers, send_get
 from firstsight.media.fetch.network_guard import GuardedBackend, deadline
 
-MAX_REDIRECTS: Final = 5
 _CHUNK: Final = 1 << 16
 _HEADERS: Final = {
     "User-Agent": "firstsight",
     "Accept": "image/*, video/*, */*;q=0.5",
     "Accept-Encoding": "identity",  # media are compressed already; see `_decoded` for servers that ignore it
 }
+_PHRASES: Final = frozenset(HTTPStatus)
 
 
 class RetryableError(MediaError):
@@ -47,28 +47,20 @@ class SourceResponse:
     """A server's answer: the whole file (200), the rest of it (206), or not modified (304)."""
 
     status: int
-    headers: Mapping[str, str]  # names ignore case
+    headers: Mapping[str, str]  # by their names in lower case
     chunks: Iterator[bytes]  # each at most 64 KiB; any content encoding is removed
 
 
 class HttpSource:
-    """Reads http(s) addresses over one pool of connections. Several threads may use it at the same time.
-
-    It uses no proxies, cookies, netrc or credentials: untrusted servers learn nothing about this machine.
-    """
+    """Reads http(s) addresses over one pool of connections. Several threads may use it at the same time."""
 
     def __init__(self, backend: httpcore.NetworkBackend) -> None:
-        self._client = httpx.Client(
-            transport=_PoolTransport(backend),
-            trust_env=False,
-            follow_redirects=False,
-            headers=_HEADERS,
-            cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
-        )
+        # callers limit all fetches and the fetches per host
+        self._pool = make_pool(backend, max_connections=64, max_idle=32)
 
     def close(self) -> None:
         """Close the pooled connections."""
-        self._client.close()
+        self._pool.close()
 
     @contextmanager
     def stream(
@@ -87,30 +79,16 @@ class HttpSource:
                 "unreachable" if the file is not sent; "timeout" after `timeout_s`; "unsupported" for an unknown content
                 encoding. Iterating raises these too. `RetryableError` if another try may succeed.
         """
+        timeouts = {"connect": timeout_s / 3, "read": timeout_s / 2, "write": timeout_s / 2, "pool": timeout_s}
+        sent = headers or {}
         with _errors_as_media_errors(url), deadline(timeout_s):
-            response = self._open(url, timeout_s, headers or {})
+            answer = send_get(self._pool, url, {**_HEADERS, **sent}, timeouts)
             try:
-                yield SourceResponse(response.status_code, response.headers, _decoded(response, url))
+                received = read_headers(answer)
+                _require_file(answer.status, received, url, sent)
+                yield SourceResponse(answer.status, received, _decoded(answer, received, url))
             finally:
-                response.close()
-
-    def _open(self, url: str, timeout_s: float, headers: Mapping[str, str]) -> httpx.Response:
-        limits = httpx.Timeout(timeout_s / 2, connect=timeout_s / 3, pool=timeout_s)
-        request = self._client.build_request("GET", url, headers=dict(headers), timeout=limits)
-        for _ in range(MAX_REDIRECTS + 1):
-            _require_http_address(request.url, url)
-            response = self._client.send(request, stream=True)
-            following = response.next_request
-            if following is None:
-                _require_file(response, url, headers)
-                return response
-            response.close()
-            if request.url.scheme == "https" and following.url.scheme != "https":
-                raise MediaError(
-                    "forbidden", f"{url} redirects from https to {following.url.scheme}; use the new address"
-                )
-            request = following
-        raise MediaError("unreachable", f"{url} redirects more than {MAX_REDIRECTS} times; use the final address")
+                answer.close()
 
 
 _shared: Final[dict[bool, HttpSource]] = {}
@@ -132,70 +110,22 @@ def close_shared_sources() -> None:
             _shared.popitem()[1].close()
 
 
-class _PoolTransport(httpx.BaseTransport):
-    """An httpx transport over an httpcore pool: httpx's own transport accepts no network backend."""
+def _require_file(status: int, received: Mapping[str, str], url: str, sent: Mapping[str, str]) -> None:
+    """Check that an answer has the requested file.
 
-    def __init__(self, backend: httpcore.NetworkBackend) -> None:
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=httpx.create_ssl_context(),
-            max_connections=64,  # callers limit all fetches and the fetches per host
-            max_keepalive_connections=32,
-            keepalive_expiry=15.0,
-            network_backend=backend,
-        )
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        answer = self._pool.handle_request(
-            httpcore.Request(
-                method=request.method,
-                url=httpcore.URL(
-                    scheme=request.url.raw_scheme,
-                    host=request.url.raw_host,
-                    port=request.url.port,
-                    target=request.url.raw_path,
-                ),
-                headers=request.headers.raw,
-                extensions=request.extensions,
-            )
-        )
-        return httpx.Response(
-            answer.status, headers=answer.headers, stream=_PooledBody(answer), extensions=answer.extensions
-        )
-
-    def close(self) -> None:
-        self._pool.close()
-
-
-class _PooledBody(httpx.SyncByteStream):
-    def __init__(self, answer: httpcore.Response) -> None:
-        self._answer = answer
-
-    def __iter__(self) -> Iterator[bytes]:
-        yield from self._answer.iter_stream()
-
-    def close(self) -> None:
-        self._answer.close()
-
-
-def _require_http_address(address: httpx.URL, url: str) -> None:
-    if address.scheme not in ("http", "https") or not address.host:
-        raise MediaError("forbidden", f"{url} leads to {address.scheme!r}; use an http or https address")
-    if address.userinfo:
-        raise MediaError("forbidden", f"{address.host}: the address contains a user name or password; remove it")
-
-
-def _require_file(response: httpx.Response, url: str, sent: Mapping[str, str]) -> None:
-    status = response.status_code
+    Args:
+        received: headers of the answer.
+        sent: headers of the request.
+    """
     conditional = "If-None-Match" in sent or "If-Modified-Since" in sent
     if status == 200 or (status == 206 and "Range" in sent) or (status == 304 and conditional):
         return
-    response.close()
-    phrase = f"{status} {response.reason_phrase}".strip()
+    phrase = f"{status} {HTTPStatus(status).phrase}" if status in _PHRASES else str(status)
     if status in (404, 410):
         raise MediaError("missing", f"{url} does not exist (the server answered {phrase}); correct the address")
     message = f"{url} was not sent (the server answered {phrase}); try again later"
     if status == 429 or status >= 500:
-        raise RetryableError("unreachable", message, _retry_after(response.headers.get("retry-after", "")))
+        raise RetryableError("unreachable", message, _retry_after(received.get("retry-after", "")))
     raise MediaError("unreachable", message)
 
 
@@ -209,18 +139,18 @@ def _retry_after(value: str) -> float | None:
         return None
 
 
-def _decoded(response: httpx.Response, url: str) -> Iterator[bytes]:
+def _decoded(answer: httpcore.Response, headers: Mapping[str, str], url: str) -> Iterator[bytes]:
     """The body with gzip or deflate removed in small chunks, so that a limit on bytes stops a bomb early."""
-    encodings = response.headers.get("content-encoding", "identity").lower()
+    encodings = headers.get("content-encoding", "identity").lower()
     if encodings in ("", "identity"):
-        for piece in response.iter_raw():
+        for piece in answer.iter_stream():
             for start in range(0, len(piece), _CHUNK):
                 yield piece[start : start + _CHUNK]
         return
     if encodings not in ("gzip", "x-gzip", "deflate"):
         raise MediaError("unsupported", f"{url} has content encoding {encodings!r}; serve it without one")
     inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # | 32: gzip or zlib, by the header
-    for piece in response.iter_raw():
+    for piece in answer.iter_stream():
         while piece and not inflater.eof:
             yield inflater.decompress(piece, _CHUNK)
             piece = inflater.unconsumed_tail
@@ -240,10 +170,3 @@ def _errors_as_media_errors(url: str) -> Iterator[None]:
         raise RetryableError("unreachable", f"{url} could not be fetched ({detail}); try again") from error
     except (httpcore.ProtocolError, zlib.error) as error:
         raise MediaError("unreachable", f"{url} could not be fetched ({error}); try again") from error
-    except (
-        httpx.InvalidURL,
-        httpx.UnsupportedProtocol,
-        httpx.RemoteProtocolError,
-        httpcore.UnsupportedProtocol,
-    ) as error:
-        raise MediaError("unreachable", f"{url} is not a valid address ({error}); correct it") from error

@@ -6,12 +6,13 @@ import time
 from typing import IO, Final
 
 from firstsight.errors import MediaError
+from firstsight.extras import Extra, install_command
 from firstsight.media.policy import MediaPolicy, too_large_error
 
 _CHUNK: Final = 1 << 16
 
 
-def fetch_object(uri: str, extra: str, into: IO[bytes], policy: MediaPolicy, limit: int) -> str:
+def fetch_object(uri: str, extra: Extra, into: IO[bytes], policy: MediaPolicy, limit: int) -> str:
     """Write an object to an empty file.
 
     The time limit is checked between chunks. The store's client controls each single wait and its retries.
@@ -28,10 +29,10 @@ def fetch_object(uri: str, extra: str, into: IO[bytes], policy: MediaPolicy, lim
             "unreachable" if the client fails; "timeout" after `policy.timeout_s` seconds; "too_large" above `limit`;
             "unsupported" if the client is not installed.
     """
-    import fsspec
-
     until = time.monotonic() + policy.timeout_s
     try:
+        import fsspec
+
         # The client takes only the path from the address: a catalogue must not choose an endpoint, account or option.
         store = fsspec.filesystem(uri.partition(":")[0].lower())
         size = 0
@@ -50,7 +51,7 @@ def fetch_object(uri: str, extra: str, into: IO[bytes], policy: MediaPolicy, lim
     except ImportError as error:
         raise MediaError(
             "unsupported",
-            f"{uri} needs a client that is not installed; run: pip install 'firstsight[{extra}]'",
+            f"{uri} needs a client that is not installed; run: {install_command(extra)}",
         ) from error
     except FileNotFoundError as error:
         raise MediaError("missing", f"{uri} does not exist; correct the address") from error

@@ -91,7 +91,7 @@ def _watch(request: child_messages.Header) -> Iterator[tuple[child_messages.Head
     elif urlsplit(request["url"]).scheme in _RTSP_PORTS:
         container, stream = _open_rtsp(request)
     else:
-        from firstsight.media.live.live_http import LiveHttp  # imports httpx, which files and cameras do not need
+        from firstsight.media.live.live_http import LiveHttp  # imports httpcore, which files and cameras do not need
 
         http = LiveHttp(GuardedBackend(allow_private=request["allow_private"]), wait_s=request["stall_s"])
         container, stream = _open_http(request, http)

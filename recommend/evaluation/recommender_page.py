@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from markupsafe import Markup
-
 from firstsight.recommend.evaluation.recommender_evaluation import ModelFigures, ProtocolReport
-from firstsight.retrieval.pages.plots import bar_chart, line_chart, scatter_chart
+from firstsight.retrieval.pages.plots import Svg, bar_chart, line_chart, scatter_chart
 from firstsight.retrieval.pages.templating import page_template
 
 
@@ -32,7 +30,7 @@ def write_recommender_page(path: Path, reports: Sequence[ProtocolReport], databa
     path.write_text(page, encoding="utf-8")
 
 
-def _plots(report: ProtocolReport) -> list[tuple[str, Markup, str]]:
+def _plots(report: ProtocolReport) -> list[tuple[str, Svg, str]]:
     """Heading, plot and caption of each figure of a protocol."""
     names = [figures.model for figures in report.models]
     recalls = [figures.mean("recall") for figures in report.models]
@@ -58,7 +56,7 @@ def _plots(report: ProtocolReport) -> list[tuple[str, Markup, str]]:
     ]
 
 
-def _recall_by_known_events(reports: Sequence[ProtocolReport]) -> Markup:
+def _recall_by_known_events(reports: Sequence[ProtocolReport]) -> Svg:
     """Recall of each model by the number of known events of a new user; `reports` in rising order of that number."""
     by_model: dict[str, list[ModelFigures]] = {}
     for report in reports:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from firstsight.errors import OptionalDependencyError, QueryError
+from firstsight.errors import QueryError
+from firstsight.extras import requires
 from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.items import Places
 
@@ -81,12 +82,8 @@ def fit_factors(
     """
     if not len(train):
         raise QueryError("there are no events to learn from; add some first: firstsight events add FILE")
-    try:
+    with requires("recommend", "a model with collaborative factors"):
         from implicit.als import AlternatingLeastSquares
-    except ImportError:
-        raise OptionalDependencyError(
-            "collaborative factors need implicit, which is not installed: pip install 'firstsight[recommend]'"
-        ) from None
 
     warm = train.popularity() > 0
     users = np.unique(train.users)

@@ -28,6 +28,7 @@ from firstsight.retrieval.evaluation.search_evaluation import (
     check_depth,
     evaluate,
     measure,
+    require_measures,
 )
 from firstsight.retrieval.reranker_store import RerankerVersion
 from firstsight.retrieval.results import locate
@@ -72,6 +73,7 @@ def build_catalogue_tasks(
     Raises:
         QueryError: a column does not exist, no task has suitable items, or `k` or `queries` is out of range.
     """
+    require_measures()
     check_depth(k)
     if queries < 1:
         raise QueryError(f"the number of queries must be 1 or more, not {queries}")

@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, cast, get_args
 
-import ir_measures
 import numpy as np
-from ir_measures import RR, P, R, nDCG
 
 from firstsight.errors import FirstsightError, MediaError, OptionalDependencyError, QueryError, StoreError
+from firstsight.extras import require_packages
 from firstsight.records import Record, plain_value
 from firstsight.retrieval.evaluation.judgements import JudgedQuery
 from firstsight.retrieval.evaluation.significance import holm, paired_p_value
@@ -165,7 +164,9 @@ def evaluate(
     Raises:
         QueryError: no query is usable, k is out of range, a mode is unknown or repeated, or the picture of a query
             cannot be read.
+        OptionalDependencyError: ir-measures is not installed.
     """
+    require_measures()
     check_depth(k)
     unknown = next((mode for mode in modes if mode not in MODES or list(modes).count(mode) > 1), None)
     if unknown is not None or not modes:
@@ -234,6 +235,15 @@ def measure(
     return SearchTask(name, about, k, reports, compare(reports), tuple(notes), chance)
 
 
+def require_measures() -> None:
+    """Check that the library of the measures is installed, before anything is searched.
+
+    Raises:
+        OptionalDependencyError: it is not.
+    """
+    require_packages("evaluate", "the evaluation of search", ("ir_measures",))
+
+
 def check_depth(k: int) -> None:
     """Check the depth of the measures.
 
@@ -261,6 +271,9 @@ def score(queries: Sequence[JudgedQuery], rankings: Sequence[Sequence[str]], k: 
         rankings: for each query the item ids, best first, without repeats.
         k: depth of the measures.
     """
+    import ir_measures
+    from ir_measures import RR, P, R, nDCG
+
     names = {nDCG @ k: "ndcg", RR @ k: "rr", R @ k: "recall", P @ k: "p"}
     # Queries are numbered, since two may share an id across tasks. The scores fall by rank, since trec_eval orders by
     # score and breaks ties by item id.

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vectors
-from firstsight.errors import OptionalDependencyError, QueryError
+from firstsight.errors import QueryError
+from firstsight.extras import requires
 from firstsight.media.stored_media import open_address
 from firstsight.records import Record
 from firstsight.retrieval.pages.map_colouring import Colouring, make_colourings, short_text
@@ -160,12 +161,8 @@ def project(vectors: Vectors, method: Method, *, seed: int = 0) -> NDArray[np.fl
 
 
 def _umap(vectors: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
-    try:
+    with requires("umap", "--method umap", "use --method tsne"):
         from umap import UMAP
-    except ImportError:
-        raise OptionalDependencyError(
-            "--method umap needs umap-learn: pip install 'firstsight[umap]', or use --method tsne"
-        ) from None
     neighbours = min(15, len(vectors) - 1)
     placed = UMAP(n_neighbors=neighbours, metric="cosine", random_state=seed, n_jobs=1).fit_transform(vectors)
     return np.asarray(placed, dtype=np.float32)

@@ -12,14 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from firstsight.errors import OptionalDependencyError, StoreError, first_line
+from firstsight.errors import StoreError, first_line
+from firstsight.extras import requires
 
-try:
+with requires("rerank", "reranking"):
     import lightgbm
-except ImportError:
-    raise OptionalDependencyError(
-        "reranking needs LightGBM, which is not installed: pip install 'firstsight[rerank]'"
-    ) from None
 
 DEPTH = 10
 """NDCG depth for training and evaluation."""

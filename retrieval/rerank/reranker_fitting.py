@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from firstsight.errors import FirstsightError, QueryError
 from firstsight.retrieval.evaluation.judgements import JudgedQuery
-from firstsight.retrieval.evaluation.search_evaluation import score
+from firstsight.retrieval.evaluation.search_evaluation import require_measures, score
 from firstsight.retrieval.evaluation.significance import paired_p_value
 from firstsight.retrieval.query import Mode, Query
 from firstsight.retrieval.ranking.candidates import Candidate, Ranker
@@ -92,6 +92,7 @@ def fit(
             numeric nor a flag.
         OptionalDependencyError: LightGBM is not installed.
     """
+    require_measures()
     from firstsight.retrieval.rerank import lambdamart
 
     if mode not in get_args(Mode):

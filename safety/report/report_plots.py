@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from markupsafe import Markup
 
 from firstsight.heads.curves import Histogram, PrecisionRecall, Reliability
 from firstsight.heads.drift import Drift
-from firstsight.retrieval.pages.plots import Plot, round_axis_end
+from firstsight.retrieval.pages.plots import Plot, Svg, round_axis_end
 
 MAX_POINTS = 400
 """Maximum number of points of a curve. More points would not be visible, but they would make the page larger."""
 
 
-def precision_recall_plot(curve: PrecisionRecall, marks: Sequence[tuple[str, float]] = ()) -> Markup:
+def precision_recall_plot(curve: PrecisionRecall, marks: Sequence[tuple[str, float]] = ()) -> Svg:
     """Precision by recall, with the prevalence as a dashed line and named thresholds as dots.
 
     Args:
@@ -39,7 +38,7 @@ def precision_recall_plot(curve: PrecisionRecall, marks: Sequence[tuple[str, flo
     return plot.svg(f"precision by recall, average precision {curve.average_precision:.3f}")
 
 
-def reliability_plot(reliability: Reliability) -> Markup:
+def reliability_plot(reliability: Reliability) -> Svg:
     """Share of positives in each bin by its mean score, with 95 % intervals; the diagonal is perfect."""
     # at a low prevalence nearly all bins are near 0; an interval may then exceed the frame
     end = round_axis_end(max(float(reliability.score.max()), float(reliability.observed.max()), 0.01))
@@ -54,7 +53,7 @@ def reliability_plot(reliability: Reliability) -> Markup:
     return plot.svg(f"reliability, calibration error {reliability.calibration_error:.3f}")
 
 
-def histogram_plot(histogram: Histogram, marks: Sequence[tuple[str, float]] = ()) -> Markup:
+def histogram_plot(histogram: Histogram, marks: Sequence[tuple[str, float]] = ()) -> Svg:
     """Share of each class by score, on a square-root scale, since most negatives are in one bin.
 
     Args:
@@ -76,7 +75,7 @@ def histogram_plot(histogram: Histogram, marks: Sequence[tuple[str, float]] = ()
     return plot.svg("scores of positives and negatives")
 
 
-def drift_plot(drift: Drift) -> Markup:
+def drift_plot(drift: Drift) -> Svg:
     """Shares of the reference and of today in each bin, next to each other."""
     highest = float(max(drift.reference.max(), drift.today.max()))
     plot = Plot(x_end=float(len(drift.today)), y_end=round_axis_end(highest))

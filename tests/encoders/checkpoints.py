@@ -5,7 +5,6 @@ Each maker fills a folder. It returns the name for `load_encoder` and the argume
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
 from dataclasses import dataclass
@@ -255,7 +254,8 @@ def metaclip_2(folder: Path) -> TransformersCheckpoint:
 
 def siglip(folder: Path) -> TransformersCheckpoint:
     """SigLIP 1 with a SentencePiece tokeniser; needs the package `sentencepiece`."""
-    sentencepiece = importlib.import_module("sentencepiece")  # not among the project's packages
+    import sentencepiece
+
     (folder / "words.txt").write_text("\n".join([SENTENCE, LETTERS]))
     sentencepiece.SentencePieceTrainer.train(
         input=str(folder / "words.txt"),

@@ -155,7 +155,7 @@ def test_the_child_never_imports_torch(make_video: MakeVideo) -> None:
         "request |= dict(min_side=None, max_pixels=10**8)\n"
         "header, body = w._answer(request)\n"
         "assert len(header['frames']) == 2, header\n"
-        "print(sorted({'torch', 'lancedb', 'transformers', 'pyarrow', 'httpx'} & set(sys.modules)))\n"
+        "print(sorted({'torch', 'lancedb', 'transformers', 'pyarrow', 'httpcore'} & set(sys.modules)))\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True)

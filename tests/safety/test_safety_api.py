@@ -111,7 +111,7 @@ def test_every_scoring_keeps_peoples_decisions(db: Database, safety: Safety) -> 
     made = safety.decide(TULIPS, "block", policy=["music"], reason="a hidden drum", by="ana")
     assert (made.action, made.policies, made.by) == ("block", ("music",), "ana")
     for arguments in ({}, {"everything": True}, {"region": "de"}, {"zero_shot": False}, {"budget": 0.5}):
-        assert safety.score(**arguments).run_id  # type: ignore[arg-type]
+        assert safety.score(**arguments).run_id
         assert (db.safety.is_blocked(by_score), db.safety.is_blocked(TULIPS)) == (False, True)
     assert safety.audit.check().ok
 
