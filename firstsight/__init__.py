@@ -7,6 +7,8 @@ db.index("catalogue.csv")
 for result in db.search("red running shoes", k=5, where="price < 50"):
     print(result.score, result.title, result.view)
 
+help(firstsight.Database)                    # all methods, and the parts: db.events, db.safety, ...
+
 encoder = firstsight.load_encoder("starter")
 encoder.encode_texts(["a red shoe"])         # (1, 384) float32, unit rows
 encoder.encode_images(["shoe.jpg"])          # paths, PIL pictures, arrays or bytes
@@ -83,7 +85,7 @@ if TYPE_CHECKING:
     from firstsight.recommend.models.blend_scoring import BlendSettings
     from firstsight.recommend.models.cold_start_model import ColdStartVersion
     from firstsight.recommend.semantic_ids.semantic_id_export import SemanticId
-    from firstsight.recommend.semantic_ids.semantic_id_store import SemanticIdVersion
+    from firstsight.recommend.semantic_ids.semantic_id_store import AssignedIds, SemanticIdVersion
     from firstsight.recommend.slates.slate_results import (
         InterestedUser,
         InterestedUsers,
@@ -131,6 +133,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AddedEvents",
     "Adoption",
+    "AssignedIds",
     "AuditLogError",
     "AuditTrail",
     "BlendSettings",

@@ -139,6 +139,19 @@ def test_every_returned_type_is_exported() -> None:
     assert missing == {}
 
 
+def test_every_type_of_an_argument_is_exported() -> None:
+    missing = {
+        (part.__name__, method.name, kind.__name__)
+        for part in PARTS
+        for method in methods(part)
+        for argument in [*method.args.args, *method.args.kwonlyargs, method.args.kwarg]
+        if argument is not None
+        for kind in classes_in(argument.annotation, part.__module__)
+        if getattr(firstsight, kind.__name__, None) != kind
+    }
+    assert missing == set()
+
+
 def test_every_result_is_a_frozen_record() -> None:
     others = {firstsight.Database, firstsight.Encoder, *PARTS}
     others.add(firstsight.VectorMatrix)  # a pair, to be unpacked: ids, matrix = db.vectors()
