@@ -18,6 +18,8 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from firstsight.errors import (
@@ -298,12 +300,23 @@ def open(
     return Database(uri, encoder, encoder_options or EncoderOptions(), policy or MediaPolicy())
 
 
-if not TYPE_CHECKING:  # for a type checker, a module with `__getattr__` has every name
+if not TYPE_CHECKING:  # a type checker reads the imports above
 
-    def __getattr__(name: str) -> object:
-        if name not in MODULES:
-            raise AttributeError(f"module 'firstsight' has no attribute {name!r}")
-        return getattr(importlib.import_module(MODULES[name]), name)
+    class _LazyName:
+        """A public name, imported at its first use."""
+
+        def __init__(self, name: str) -> None:
+            self._name = name
+
+        def __get__(self, package: object, owner: type) -> object:
+            return getattr(importlib.import_module(MODULES[self._name]), self._name)
+
+    class _Package(ModuleType):
+        """The class of this module. Tab completion finds the public names in it; `help(firstsight)` leaves them out."""
+
+    for _name in MODULES:
+        setattr(_Package, _name, _LazyName(_name))
+    sys.modules[__name__].__class__ = _Package
 
 
 def __dir__() -> list[str]:

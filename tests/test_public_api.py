@@ -6,6 +6,7 @@ import ast
 import importlib
 import inspect
 import pydoc
+import rlcompleter
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -52,6 +53,12 @@ def test_names_for_type_checkers_and_names_at_run_time_are_the_same() -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         firstsight.nothing  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_tab_completion_finds_the_public_names() -> None:
+    completer = rlcompleter.Completer({"firstsight": firstsight})
+    assert completer.complete("firstsight.SearchRes", 0) == "firstsight.SearchResult("
+    assert firstsight.SearchResult is firstsight.retrieval.results.SearchResult  # type: ignore[attr-defined]
 
 
 def test_importing_firstsight_imports_nothing_heavy() -> None:
