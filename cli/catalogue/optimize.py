@@ -34,7 +34,7 @@ def optimize(
     output: options.TableFlags,
     db: options.WriterFlags,
 ) -> None:
-    """Merge small files, update the indexes, measure their recall, and remove versions older than six hours.
+    """Merge small files, update the indexes, measure recall, and remove versions replaced over six hours ago.
 
     Index runs do this themselves when it is due. Searches continue meanwhile.
     """

@@ -28,7 +28,7 @@ class Maintenance:
 
         Stored pictures that no item uses are removed, and count as `stray_files` of the report.
 
-        Versions of the last six hours stay, because readers may still use them.
+        Versions that were the newest in the last six hours stay, because readers may still use them.
 
         Args:
             rebuild: build the vector indexes again, in tables with enough rows.

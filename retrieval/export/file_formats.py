@@ -99,7 +99,8 @@ def _vector_texts(column: pa.Array[Any]) -> list[str]:
     vectors = vectors_of_column(column)
     digits = pc.cast(pa.array(vectors.ravel()), pa.string())  # json.dumps takes 30 times as long
     ends = pa.array(np.arange(len(vectors) + 1, dtype=np.int64) * vectors.shape[1])
-    texts = iter(pc.binary_join(pa.LargeListArray.from_arrays(ends, digits), ", ").to_pylist())
+    joined: Any = pc.binary_join(pa.LargeListArray.from_arrays(ends, digits), ", ")
+    texts = iter(joined.to_pylist())
     return [f"[{next(texts)}]" if valid else "null" for valid in column.is_valid().to_pylist()]
 
 
@@ -117,7 +118,7 @@ def _write_parquet(file: IO[bytes], stream: RowStream, on_rows: OnRows) -> tuple
 
     schema = stream.schema
     rows, total = 0, stream.expected_rows()
-    texts = [field.name for field in schema if pa.types.is_string(field.type)]
+    texts: Any = [field.name for field in schema if pa.types.is_string(field.type)]  # typed as a flag
     with pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=texts) as writer:
         for batch in stream.batches():
             writer.write_batch(batch)  # a row group of its own: the writer keeps no other rows
@@ -168,7 +169,7 @@ def _count_vectors(stream: RowStream) -> int:
     return sum(len(batch) - batch[VECTOR].null_count for batch in stream.with_columns([VECTOR]).batches())
 
 
-def _texts(chunks: list[pa.Array[Any]]) -> np.ndarray[Any, Any]:
+def _texts(chunks: list[Any]) -> np.ndarray[Any, Any]:
     """Texts as numpy's unicode, chunk by chunk: a list of all would take several times the memory."""
     rows = sum(map(len, chunks))
     longest = max((pc.max(pc.utf8_length(chunk)).as_py() or 0 for chunk in chunks), default=0)

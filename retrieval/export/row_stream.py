@@ -68,7 +68,7 @@ class RowStream:
     """
 
     def __init__(self, store: Store, selection: RowSelection) -> None:
-        _check(selection)
+        check_selection(selection)
         self.selection = selection
         self.snapshot = pin_snapshot(store)
         self._names = _choose_columns(self.snapshot, selection)
@@ -99,7 +99,7 @@ class RowStream:
         """The same rows with other columns."""
         other = copy(self)
         other._names = list(columns)
-        other.schema = pa.schema(other._fields(), metadata=self.schema.metadata)
+        other.schema = pa.schema(other._fields(), metadata=_metadata(self.snapshot, self.selection.of))
         return other
 
     def count_rows(self) -> int:
@@ -158,8 +158,8 @@ class RowStream:
             rows = _read_rows(items, row_ids, list(dict.fromkeys(columns)))
             among = is_in("item_id", rows["item_id"].to_pylist())
             found = views.search().where(among if on_part is None else f"{on_part} AND {among}")
-            found_ids = found.select(["view_id"]).with_row_id(True).limit(None).to_arrow()["_rowid"]
-            yield rows, sorted(found_ids.to_pylist())
+            ids: list[Any] = found.select(["view_id"]).with_row_id(True).limit(None).to_arrow()["_rowid"].to_pylist()
+            yield rows, sorted(ids)
 
     def _part_condition(self) -> str | None:
         return is_in("part", self.selection.parts) if self.selection.parts else None
@@ -167,7 +167,7 @@ class RowStream:
     def _with_addresses(self, views: pa.Table, folders: pa.ChunkedArray[Any]) -> pa.Table:
         """Turn stored values into the ones that `Database.get` shows: addresses to open, and hexadecimal digits."""
         if "uri" in self._names:
-            stored = list(zip(views["uri"].to_pylist(), folders.to_pylist(), strict=True))
+            stored: list[tuple[Any, Any]] = list(zip(views["uri"].to_pylist(), folders.to_pylist(), strict=True))
             addresses = {  # the frames of a video have one address
                 (uri, folder): uri and locate(open_address(uri, self.snapshot.uri), folder)
                 for uri, folder in set(stored)
@@ -198,7 +198,12 @@ class RowStream:
 _VIEW_FIELDS: Final = pa.schema([views_schema(1).field(name) for name in (*VIEW_COLUMNS, VECTOR)])
 
 
-def _check(selection: RowSelection) -> None:
+def check_selection(selection: RowSelection) -> None:
+    """Refuse an unknown table or part.
+
+    Raises:
+        QueryError: the table or a part is unknown, or there are parts for items.
+    """
     if selection.of not in get_args(ExportTable):
         raise QueryError(f"of is {selection.of!r}; give items or views")
     for part in selection.parts:
@@ -238,7 +243,7 @@ def _condition(store: Store, selection: RowSelection) -> str | None:
     return " AND ".join(condition for condition in conditions if condition is not None) or None
 
 
-def _metadata(store: Store, of: ExportTable) -> dict[str, str]:
+def _metadata(store: Store, of: ExportTable) -> dict[bytes | str, bytes | str]:
     facts = {
         "version": version("firstsight"),
         "table": of,
@@ -265,7 +270,8 @@ def _row_ids(table: Table, condition: str | None, rows: int) -> Iterator[list[in
     """Yield the ids of the rows that fulfil a condition, in lists of `rows`."""
     search = table.search() if condition is None else table.search().where(condition)
     batches = search.select([KEYS[table.name]]).with_row_id(True).limit(None).to_batches(BATCH_ROWS)
-    return _chunks((row_id for batch in batches for row_id in batch["_rowid"].to_pylist()), rows)
+    ids: Iterator[Any] = (row_id for batch in batches for row_id in batch["_rowid"].to_pylist())
+    return _chunks(ids, rows)
 
 
 def _chunks(values: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from firstsight.retrieval.export.row_stream import VECTOR, RowSelection, RowStream
+from firstsight.retrieval.export.row_stream import VECTOR, RowSelection, RowStream, check_selection
 from firstsight.storage.indexes.vector_index import vectors_of_column
 from firstsight.storage.store import Store
 from firstsight.storage.tables import KEYS
@@ -36,6 +36,7 @@ def read_vectors(store: Store, selection: RowSelection) -> VectorMatrix:
         QueryError: the table or a part is unknown, or the filter is wrong.
         StoreError: the tables cannot be read.
     """
+    check_selection(selection)
     key = KEYS[selection.of]
     stream = RowStream(store, replace(selection, columns=[key], vectors=True))
     expected = stream.expected_rows()
@@ -47,9 +48,12 @@ def read_vectors(store: Store, selection: RowSelection) -> VectorMatrix:
         matrix[rows : rows + len(batch)] = vectors_of_column(batch[VECTOR])
         ids.append(batch[key])
         rows += len(batch)
-    order = pc.sort_indices(pa.chunked_array(ids, pa.string())).to_numpy()
+    joined = pa.chunked_array(ids, pa.string())
+    order = pc.sort_indices(joined).to_numpy()
     matrix = matrix[:rows]
-    for start in range(0, store.spec.dim, _DIMENSIONS_PER_STEP):  # a sorted copy of the whole would double the memory
-        columns = matrix[:, start : start + _DIMENSIONS_PER_STEP]
-        columns[:] = columns[order]
-    return VectorMatrix(tuple(pa.chunked_array(ids, pa.string()).take(pa.array(order)).to_pylist()), matrix)
+    if not np.array_equal(order, np.arange(rows)):
+        for start in range(0, store.spec.dim, _DIMENSIONS_PER_STEP):  # a sorted copy would double the memory
+            columns = matrix[:, start : start + _DIMENSIONS_PER_STEP]
+            columns[:] = columns[order]
+    sorted_ids: list[Any] = joined.take(pa.array(order)).to_pylist()
+    return VectorMatrix(tuple(sorted_ids), matrix)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,8 @@ def test_items_have_the_values_that_get_shows(sample_db: Path) -> None:
         item = db.get(item_id)
         assert [row[name] for name in fields] == [getattr(item, name) for name in fields]
         assert {name: row[name] for name in own} == item.columns
-        assert np.array_equal(np.array(row["vector"], dtype=np.float32), item.vector)
+        assert item.vector is not None
+        assert np.array_equal(np.float32(row["vector"]), item.vector)
 
 
 @pytest.mark.slow
@@ -111,8 +113,8 @@ def test_a_condition_chooses_items_and_their_views(items: SyntheticItems) -> Non
     assert len(views) == 4 * len(expected)
     assert set(views["item_id"].to_pylist()) == expected
     frames = items.db.to_arrow(["part", "price"], where, of="views", parts=["title", "frame"]).read_all()
-    assert sorted(frames["part"].to_pylist()) == ["frame"] * len(expected) + ["title"] * len(expected)
-    assert max(frames["price"].to_pylist()) < 10
+    assert Counter(frames["part"].to_pylist()) == {"frame": len(expected), "title": len(expected)}
+    assert set(frames["price"].to_pylist()) <= set(range(10))
 
 
 @pytest.mark.parametrize("of", ["items", "views"])
@@ -140,7 +142,9 @@ def test_an_empty_database_gives_no_batch(tmp_path: Path) -> None:
     db = firstsight.open(tmp_path / "db")
     assert db.to_arrow().read_all().num_rows == db.to_arrow(of="views").read_all().num_rows == 0
     ids, matrix = db.vectors()
-    assert (ids, matrix.shape, matrix.dtype) == ((), (0, 16), np.float32)
+    assert ids == ()
+    assert matrix.shape == (0, 16)
+    assert matrix.dtype == np.float32
 
 
 def test_views_of_an_item_that_a_killed_run_did_not_store_stay_out(tmp_path: Path) -> None:
@@ -168,7 +172,7 @@ def test_blocked_items_are_left_out_unless_asked_for(tmp_path: Path) -> None:
     with shop.store.writing():
         shop.store.write_safety({"i00001": {"safety_decision": "block"}, "i00002": {"safety_decision": "review"}})
     db = shop.db
-    assert sorted(db.to_arrow().read_all()["item_id"].to_pylist()) == ["i00000", "i00002", "i00003", "i00004"]
+    assert set(by_id(db.to_arrow().read_all())) == {"i00000", "i00002", "i00003", "i00004"}
     assert db.to_arrow(of="views").read_all().num_rows == 16
     assert db.vectors().ids == ("i00000", "i00002", "i00003", "i00004")
     everything = by_id(db.to_arrow(include_blocked=True).read_all())
@@ -192,7 +196,7 @@ def test_a_stream_is_of_the_moment_of_its_call(tmp_path: Path) -> None:
     assert db.count() == 30  # moves the tables of `db`
     for of, reader in readers.items():
         rows = pa.Table.from_batches([*firsts[of], *reader])
-        assert sorted(set(rows["item_id"].to_pylist())) == [f"i{n:05d}" for n in range(50)]
+        assert set(rows["item_id"].to_pylist()) == {f"i{n:05d}" for n in range(50)}
         assert len(rows) == {"items": 50, "views": 200}[of]
     assert db.to_arrow().read_all().num_rows == 30
 

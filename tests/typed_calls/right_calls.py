@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import assert_type
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 import firstsight
 
@@ -18,6 +23,7 @@ def search(db: firstsight.Database, picture: bytes) -> None:
     assert_type(found[0].view, firstsight.ViewMatch | None)
     db.search(image=picture, minus=["heels"], minus_weight=0.3)
     db.search(firstsight.Query("red shoes", diversity=0.5))
+    db.search(videos=[Path("clip.mp4")], images=[Path("shoe.jpg")])
     assert_type(db.search_many([firstsight.Query("shoes")]), list[firstsight.SearchResults])
     for answer in db.search_many([firstsight.Query("shoes")], on_error="return"):
         if isinstance(answer, firstsight.FirstsightError):
@@ -59,6 +65,11 @@ def read(db: firstsight.Database) -> None:
     assert_type(db.get("shoe").title, str | None)
     assert_type(db.get("shoe").views[0], firstsight.View)
     assert_type(db.count(), int)
+    ids, matrix = db.vectors(where="price < 50", of="views", parts=["image"])
+    assert_type(ids, tuple[str, ...])
+    assert_type(matrix, NDArray[np.float32])
+    assert_type(db.vectors(), firstsight.VectorMatrix)
+    assert_type(db.to_arrow(["title"], vectors=False, include_blocked=True), pa.RecordBatchReader)
 
 
 def measure(db: firstsight.Database) -> None:
