@@ -49,10 +49,10 @@ if TYPE_CHECKING:
     from firstsight.api.maintenance import Maintenance
     from firstsight.api.recommend_options import RecommendOptions, SimilarOptions
     from firstsight.api.rerankers import Rerankers
-    from firstsight.api.safety import Safety
-    from firstsight.api.safety_audit import AuditTrail
-    from firstsight.api.safety_hashes import HashLists, HashReport
-    from firstsight.api.safety_heads import SafetyHeads
+    from firstsight.api.safety.safety import Safety
+    from firstsight.api.safety.safety_audit import AuditTrail
+    from firstsight.api.safety.safety_hashes import HashLists, HashReport
+    from firstsight.api.safety.safety_heads import SafetyHeads
     from firstsight.api.semantic_ids import SemanticIds
     from firstsight.api.status import ColumnStatus, RunRecord, Status
     from firstsight.database import Database

@@ -20,7 +20,7 @@ from firstsight.api.maintenance import Maintenance
 from firstsight.api.recommend_options import RecommendOptions, SimilarOptions
 from firstsight.api.recommendations import Recommender
 from firstsight.api.rerankers import Rerankers
-from firstsight.api.safety import Safety
+from firstsight.api.safety.safety import Safety
 from firstsight.api.searching import OnError, Searching
 from firstsight.api.semantic_ids import SemanticIds
 from firstsight.api.status import Status, read_status

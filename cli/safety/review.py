@@ -15,7 +15,7 @@ from firstsight.cli.output import print_json_lines, print_message, shown, wants_
 from firstsight.cli.safety.options import By, Reason, name_or_login
 
 if TYPE_CHECKING:
-    from firstsight.api.safety_audit import AuditTrail
+    from firstsight.api.safety.safety_audit import AuditTrail
     from firstsight.safety.policy.decisions import Action
     from firstsight.safety.review.review_queue import QueueEntry
 

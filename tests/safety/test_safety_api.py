@@ -15,10 +15,10 @@ from PIL import Image
 
 import firstsight
 from firstsight import Database
-from firstsight.api.safety import Safety
-from firstsight.api.safety_audit import AuditTrail
-from firstsight.api.safety_hashes import HashLists
-from firstsight.api.safety_heads import SafetyHeads
+from firstsight.api.safety.safety import Safety
+from firstsight.api.safety.safety_audit import AuditTrail
+from firstsight.api.safety.safety_hashes import HashLists
+from firstsight.api.safety.safety_heads import SafetyHeads
 from firstsight.encoders.base import Encoder
 from firstsight.errors import AuditLogError, EncoderMismatchError, QueryError, SafetyError
 from firstsight.heads.calibrated_fit import TrainSettings

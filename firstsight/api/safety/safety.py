@@ -7,13 +7,12 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 from firstsight.api.connection import FIT_WAIT_S, Connection
-from firstsight.api.safety_audit import AuditTrail, open_with_log
-from firstsight.api.safety_hashes import HashLists
-from firstsight.api.safety_heads import SafetyHeads
+from firstsight.api.safety.safety_audit import AuditTrail, open_with_log
+from firstsight.api.safety.safety_hashes import HashLists
+from firstsight.api.safety.safety_heads import SafetyHeads
 from firstsight.keywords import check_texts
 from firstsight.safety.policy.policies import REVIEW_BUDGET, Policies, load_policies
 
-# Methods import what they need: training and reports use scikit-learn, which takes seconds to import.
 if TYPE_CHECKING:
     from firstsight.heads.calibrated_fit import TrainSettings
     from firstsight.safety.audit.human_decisions import DecisionLabel, HumanDecision
@@ -104,7 +103,6 @@ class Safety:
         """Explain the decision about an item: its evidence, all scores with their thresholds, and its history.
 
         Args:
-            item_id: the item.
             region: region whose thresholds are shown; None for the default ones.
 
         Raises:
@@ -204,8 +202,7 @@ class Safety:
             The id of the log entry.
 
         Raises:
-            SafetyError: the item does not exist, is allowed by its scores, or has another open appeal; or the reason or
-                the name is missing.
+            SafetyError: the item does not exist, is allowed by its scores, or has an open appeal; or a text is missing.
             AuditLogError, DatabaseBusyError, MissingDatabaseError, StoreError: as for `decide`.
         """
         from firstsight.safety.review import review_actions
@@ -225,8 +222,7 @@ class Safety:
         """Reverse the decision about an item, made by a person or by scores; its training labels change as well.
 
         Args:
-            decision: the new decision; by default "allow" for a blocked or reviewed item, and "block" for an allowed
-                one.
+            decision: the new one; by default "allow" for a blocked or reviewed item, and "block" for an allowed one.
             policy: policies behind the new decision; by default those of the reversed one.
             item_id, reason, by, wait_s: as for `decide`.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firstsight.api.connection import Connection
-from firstsight.api.safety_audit import open_with_log
+from firstsight.api.safety.safety_audit import open_with_log
 from firstsight.errors import QueryError, SafetyError
 from firstsight.media.fingerprints import MAX_DISTANCE
 from firstsight.records import Record

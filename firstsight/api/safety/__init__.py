@@ -1,0 +1,1 @@
+"""Trust and safety, in the Python API."""
