@@ -7,6 +7,8 @@ db.index("catalogue.csv")
 for result in db.search("red running shoes", k=5, where="price < 50"):
     print(result.score, result.title, result.view)
 
+help(firstsight.Database)                    # all methods, and the parts: db.events, db.safety, ...
+
 encoder = firstsight.load_encoder("starter")
 encoder.encode_texts(["a red shoe"])         # (1, 384) float32, unit rows
 encoder.encode_images(["shoe.jpg"])          # paths, PIL pictures, arrays or bytes
@@ -16,6 +18,8 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from firstsight.errors import (
@@ -83,7 +87,7 @@ if TYPE_CHECKING:
     from firstsight.recommend.models.blend_scoring import BlendSettings
     from firstsight.recommend.models.cold_start_model import ColdStartVersion
     from firstsight.recommend.semantic_ids.semantic_id_export import SemanticId
-    from firstsight.recommend.semantic_ids.semantic_id_store import SemanticIdVersion
+    from firstsight.recommend.semantic_ids.semantic_id_store import AssignedIds, SemanticIdVersion
     from firstsight.recommend.slates.slate_results import (
         InterestedUser,
         InterestedUsers,
@@ -131,6 +135,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AddedEvents",
     "Adoption",
+    "AssignedIds",
     "AuditLogError",
     "AuditTrail",
     "BlendSettings",
@@ -295,12 +300,23 @@ def open(
     return Database(uri, encoder, encoder_options or EncoderOptions(), policy or MediaPolicy())
 
 
-if not TYPE_CHECKING:  # for a type checker, a module with `__getattr__` has every name
+if not TYPE_CHECKING:  # a type checker reads the imports above
 
-    def __getattr__(name: str) -> object:
-        if name not in MODULES:
-            raise AttributeError(f"module 'firstsight' has no attribute {name!r}")
-        return getattr(importlib.import_module(MODULES[name]), name)
+    class _LazyName:
+        """A public name, imported at its first use."""
+
+        def __init__(self, name: str) -> None:
+            self._name = name
+
+        def __get__(self, package: object, owner: type) -> object:
+            return getattr(importlib.import_module(MODULES[self._name]), self._name)
+
+    class _Package(ModuleType):
+        """The class of this module. Tab completion finds the public names in it; `help(firstsight)` leaves them out."""
+
+    for _name in MODULES:
+        setattr(_Package, _name, _LazyName(_name))
+    sys.modules[__name__].__class__ = _Package
 
 
 def __dir__() -> list[str]:

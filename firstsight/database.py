@@ -12,7 +12,7 @@ from firstsight.api.connection import Connection
 from firstsight.api.duplicates import Duplicates
 from firstsight.api.evaluation import Evaluation
 from firstsight.api.events import EventLog
-from firstsight.api.export import Export, ExportOptions, VectorOptions
+from firstsight.api.export import Export
 from firstsight.api.index_options import IndexOptions, RunOptions
 from firstsight.api.indexing import Indexing
 from firstsight.api.items import Item, read_item
@@ -30,8 +30,9 @@ from firstsight.errors import FirstsightError
 from firstsight.indexer.index_report import IndexReport
 from firstsight.indexer.inputs.input_kinds import CatalogueInput
 from firstsight.indexer.removal import remove_items
-from firstsight.keywords import check_keywords
+from firstsight.keywords import check_keywords, check_texts
 from firstsight.media.policy import MediaPolicy
+from firstsight.retrieval.export.row_stream import BATCH_ROWS
 from firstsight.retrieval.query import Query
 from firstsight.retrieval.query_settings import QuerySettings
 from firstsight.retrieval.results import SearchResults
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from firstsight.retrieval.export.row_stream import ExportTable
     from firstsight.retrieval.export.vector_matrix import VectorMatrix
     from firstsight.storage.store import Store
+    from firstsight.storage.tables import Part
 
 
 class Database:
@@ -175,17 +177,18 @@ class Database:
 
     def add(self, rows: CatalogueInput, **options: Unpack[RunOptions]) -> IndexReport:
         """Add a few items, or replace items that have the same ids; all other items stay; errors as for `index`."""
-        check_keywords("add", options, RunOptions)
         return self.indexing.add(rows, **options)
 
     def remove(self, item_ids: Sequence[str], *, wait_s: float = 0.0) -> list[str]:
         """Remove items, return their ids, and ignore unknown ids; DatabaseBusyError: after `wait_s` seconds."""
+        check_texts("item_ids", item_ids)
         store = self._connection.open()
         with store.writing(wait_s):
             return remove_items(store, item_ids)
 
     def get(self, item_id: str) -> Item:
         """Read an item with its vectors and views; QueryError: there is no such item."""
+        check_texts("item_id", [item_id])
         return read_item(self._connection.open(), item_id)
 
     def to_arrow(
@@ -194,21 +197,29 @@ class Database:
         where: str | None = None,
         vectors: bool = True,
         of: ExportTable = "items",
-        **options: Unpack[ExportOptions],
+        *,
+        parts: Sequence[Part] = (),
+        include_blocked: bool = False,
+        batch_rows: int = BATCH_ROWS,
     ) -> pa.RecordBatchReader:
-        """Stream items, or views with of="views", as Arrow batches in constant memory; options: help(ExportOptions).
+        """Stream items, or views with of="views", as Arrow batches in constant memory, as they are at the call.
 
-        QueryError: a column is unknown, or the filter is wrong.
+        `parts` limits views to titles, images or frames. QueryError: a column is unknown, or the filter is wrong.
         """
-        check_keywords("to_arrow", options, ExportOptions)
-        return self._export.to_arrow(columns, where, vectors, of, **options)
+        return self._export.to_arrow(
+            *(columns, where, vectors, of), parts=parts, include_blocked=include_blocked, batch_rows=batch_rows
+        )
 
     def vectors(
-        self, where: str | None = None, of: ExportTable = "items", **options: Unpack[VectorOptions]
+        self,
+        where: str | None = None,
+        of: ExportTable = "items",
+        *,
+        parts: Sequence[Part] = (),
+        include_blocked: bool = False,
     ) -> VectorMatrix:
         """Read ids and vectors, sorted by id: `ids, matrix = db.vectors()`; QueryError: the filter is wrong."""
-        check_keywords("vectors", options, VectorOptions)
-        return self._export.vectors(where, of, **options)
+        return self._export.vectors(where, of, parts=parts, include_blocked=include_blocked)
 
     def count(self) -> int:
         """Count the items."""

@@ -51,7 +51,7 @@ _NAMES = {
     "firstsight.recommend.models.blend_scoring": ("BlendSettings",),
     "firstsight.recommend.models.cold_start_model": ("ColdStartVersion",),
     "firstsight.recommend.semantic_ids.semantic_id_export": ("SemanticId",),
-    "firstsight.recommend.semantic_ids.semantic_id_store": ("SemanticIdVersion",),
+    "firstsight.recommend.semantic_ids.semantic_id_store": ("AssignedIds", "SemanticIdVersion"),
     "firstsight.recommend.slates.slate_results": (
         "InterestedUser",
         "InterestedUsers",

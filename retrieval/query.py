@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -61,7 +62,8 @@ class Query:
         text_weight: weight of the text in the query vector, 0 or more.
         images: pictures: paths, addresses, bytes, PIL images, arrays.
         image_weights: one per picture; empty: 1 each.
-        videos: paths or addresses; the query uses the mean of eight frames of each.
+        videos: paths or addresses; the query uses the mean of eight frames of each. A `Path` is stored as a string,
+            also in the fields for pictures.
         video_weights: one per video; empty: 1 each.
         items: item ids: find similar items; these items are not in the results.
         item_weights: one per item; empty: 1 each.
@@ -97,7 +99,7 @@ class Query:
     text_weight: float = 1.0
     images: Sequence[ImageInput] = ()
     image_weights: Sequence[float] = ()
-    videos: Sequence[str] = ()
+    videos: Sequence[str | os.PathLike[str]] = ()
     video_weights: Sequence[float] = ()
     items: Sequence[str] = ()
     item_weights: Sequence[float] = ()
@@ -125,6 +127,8 @@ class Query:
     def __post_init__(self) -> None:
         for name in _LIST_FIELDS:
             object.__setattr__(self, name, _as_tuple(name, getattr(self, name)))
+        for name in ("images", "videos", "minus_images"):
+            object.__setattr__(self, name, tuple(_path_as_text(value) for value in getattr(self, name)))
         object.__setattr__(self, "vectors", plain_vectors(self.vectors))
         self._check_types()
         self._check_parts()
@@ -224,6 +228,12 @@ class Query:
             for value in getattr(self, name):
                 if not isinstance(value, str):
                     raise QueryError(f"{name} holds {_short_repr(value)}, which is not a string")
+        for name in ("images", "minus_images"):
+            for image in getattr(self, name):
+                if not isinstance(image, str | bytes) and not hasattr(type(image), "__array_interface__"):
+                    raise QueryError(
+                        f"{name} holds {_short_repr(image)}; give paths, addresses, bytes, PIL images or arrays"
+                    )
         for name, choices in (("mode", Mode), ("fusion", Fusion), ("part", PartChoice)):
             value = getattr(self, name)
             if value not in get_args(choices) and not (name in {"mode", "part"} and value is None):
@@ -301,6 +311,10 @@ def _as_tuple(name: str, value: object) -> tuple[Any, ...]:
     if isinstance(value, str | bytes) or not isinstance(value, Sequence):
         raise QueryError(f"{name} must be a list, not {_short_repr(value)}")
     return tuple(value)
+
+
+def _path_as_text(value: object) -> object:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def _as_list(value: object) -> object:

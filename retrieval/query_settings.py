@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypedDict
 
@@ -18,7 +19,7 @@ class QuerySettings(TypedDict, total=False):
     text_weight: float
     images: Sequence[ImageInput]
     image_weights: Sequence[float]
-    videos: Sequence[str]
+    videos: Sequence[str | os.PathLike[str]]
     video_weights: Sequence[float]
     items: Sequence[str]
     item_weights: Sequence[float]

@@ -13,8 +13,8 @@ ROOT = Path(__file__).parent.parent
 
 # Each layer imports the layers above it in this list; packages of one layer do not import each other.
 LAYERS = [
-    {"errors", "config", "keywords", "public_names"},
-    {"extras"},
+    {"errors", "config", "public_names"},
+    {"extras", "keywords"},
     {"records"},
     {"vectors"},
     {"storage", "media"},

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
 MAPPING: dict[str, str] = SETUPTOOLS["package-dir"]
-NOT_INSTALLED = {"tests", "benchmarks", "docs", "sample_media", "scripts"}
+NOT_INSTALLED = {"tests", "benchmarks", "docs", "examples", "sample_media", "scripts"}
 
 
 def code_folders() -> set[str]:

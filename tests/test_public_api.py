@@ -6,6 +6,7 @@ import ast
 import importlib
 import inspect
 import pydoc
+import rlcompleter
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -52,6 +53,12 @@ def test_names_for_type_checkers_and_names_at_run_time_are_the_same() -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         firstsight.nothing  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_tab_completion_finds_the_public_names() -> None:
+    completer = rlcompleter.Completer({"firstsight": firstsight})
+    assert completer.complete("firstsight.SearchRes", 0) == "firstsight.SearchResult("
+    assert firstsight.SearchResult is firstsight.retrieval.results.SearchResult  # type: ignore[attr-defined]
 
 
 def test_importing_firstsight_imports_nothing_heavy() -> None:
@@ -137,6 +144,19 @@ def test_every_returned_type_is_exported() -> None:
         returned: place for returned, place in types.items() if getattr(firstsight, returned.__name__, 0) != returned
     }
     assert missing == {}
+
+
+def test_every_type_of_an_argument_is_exported() -> None:
+    missing = {
+        (part.__name__, method.name, kind.__name__)
+        for part in PARTS
+        for method in methods(part)
+        for argument in [*method.args.args, *method.args.kwonlyargs, method.args.kwarg]
+        if argument is not None
+        for kind in classes_in(argument.annotation, part.__module__)
+        if getattr(firstsight, kind.__name__, None) != kind
+    }
+    assert missing == set()
 
 
 def test_every_result_is_a_frozen_record() -> None:

@@ -54,11 +54,12 @@ def fit(
 @command(app, examples=["semantic-ids assign"])
 def assign(*, json: options.Json = False, db: options.DatabaseFlags) -> None:
     """Give IDs to items added after the fit. Existing IDs do not change."""
-    new, version = db.open().semantic_ids.assign()
+    assigned = db.open().semantic_ids.assign()
+    version = assigned.version
     if wants_json(json):
-        print_json_lines([{"new": new} | version.to_dict()])
+        print_json_lines([{"new": assigned.new} | version.to_dict()])
     else:
-        print_message(f"{new} items got an ID of version {version.version}; {version.assigned} items have one")
+        print_message(f"{assigned.new} items got an ID of version {version.version}; {version.assigned} items have one")
 
 
 @command(app, "list", examples=["semantic-ids list --json"], old_names=["status"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ import typer
 
 from firstsight.cli import options, panels
 from firstsight.cli.commands import command
-from firstsight.cli.output import print_json_lines, print_message, shown
+from firstsight.cli.output import print_json_lines, print_message, shown, writing
 from firstsight.cli.safety.options import Prevalence, SkipBadLabels
 
 if TYPE_CHECKING:
@@ -52,10 +53,9 @@ def report(
     db: options.DatabaseFlags,
 ) -> None:
     """Measure heads on held-out labels: curves, calibration, thresholds, slices, label suspects, drift."""
-    measured = (
-        db.open(encoder)
-        .safety.with_policies(policies)
-        .report(
+    safety = db.open(encoder).safety.with_policies(policies)
+    with writing(html, "--html") if html else nullcontext():
+        measured = safety.report(
             labels,
             prevalence=prevalence,
             columns=column,
@@ -63,7 +63,6 @@ def report(
             html=html,
             on_progress=print_message,
         )
-    )
     for problem in measured.problems:
         print_message(f"left out: {problem}")
     if html is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from firstsight.api.connection import Connection
 from firstsight.errors import QueryError
-from firstsight.keywords import check_keywords
+from firstsight.keywords import check_keywords, check_texts
 from firstsight.retrieval.query import NO_COLLAPSE
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Duplicates:
         check_keywords("duplicates.find", settings, DuplicateOptions)
         if collapse not in (None, NO_COLLAPSE):
             raise QueryError(f"collapse is {collapse!r}; give none for pairs within a product, or leave it out")
+        check_texts("items", items or ())
         store = self._connection.open()
         for missing in sorted(set(items or ()) - store.item_rows(items or ()).keys()):
             raise QueryError(f"there is no item {missing!r} in {store.uri}")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 from firstsight.api.connection import Connection
+from firstsight.keywords import check_texts
+from firstsight.retrieval.export.row_stream import BATCH_ROWS, RowSelection, RowStream
+from firstsight.retrieval.export.vector_matrix import read_vectors
 from firstsight.storage.tables import Part
 
 if TYPE_CHECKING:
@@ -13,19 +16,6 @@ if TYPE_CHECKING:
 
     from firstsight.retrieval.export.row_stream import ExportTable
     from firstsight.retrieval.export.vector_matrix import VectorMatrix
-
-
-class VectorOptions(TypedDict, total=False):
-    """Rarer arguments of `Export.vectors`, which documents them."""
-
-    parts: Sequence[Part]
-    include_blocked: bool
-
-
-class ExportOptions(VectorOptions, total=False):
-    """Rarer arguments of `Export.to_arrow`, which documents them."""
-
-    batch_rows: int
 
 
 class Export:
@@ -43,7 +33,7 @@ class Export:
         *,
         parts: Sequence[Part] = (),
         include_blocked: bool = False,
-        batch_rows: int = 4_096,
+        batch_rows: int = BATCH_ROWS,
     ) -> pa.RecordBatchReader:
         """Stream items or views as Arrow record batches, in constant memory.
 
@@ -73,8 +63,9 @@ class Export:
             MissingDatabaseError: there is no database.
             StoreError: the tables cannot be read; also while reading, if the files are removed.
         """
-        from firstsight.retrieval.export.row_stream import RowSelection, RowStream
-
+        if columns is not None:
+            check_texts("columns", columns)
+        check_texts("parts", parts)
         selection = RowSelection(of, columns, where, vectors, parts, include_blocked)
         return RowStream(self._connection.open(), selection).reader(batch_rows)
 
@@ -102,8 +93,6 @@ class Export:
             MissingDatabaseError: there is no database.
             StoreError: the tables cannot be read.
         """
-        from firstsight.retrieval.export.row_stream import RowSelection
-        from firstsight.retrieval.export.vector_matrix import read_vectors
-
+        check_texts("parts", parts)
         selection = RowSelection(of, where=where, parts=parts, include_blocked=include_blocked)
         return read_vectors(self._connection.open(), selection)

@@ -24,6 +24,7 @@ from firstsight.indexer.index_settings import IndexSettings
 from firstsight.indexer.inputs.input_kinds import CatalogueInput, open_input
 from firstsight.indexer.pipeline import IndexRun
 from firstsight.indexer.run_recipe import Recipe
+from firstsight.keywords import check_keywords
 from firstsight.media.stored_files import MediaWriter
 from firstsight.media.stored_media import media_location
 from firstsight.storage.column_conversion import chosen_kinds
@@ -126,6 +127,7 @@ class Indexing:
             CatalogError: the rows cannot be used, in which case nothing was written.
             DatabaseBusyError, EncoderError, EncoderMismatchError, StoreError: as for `index`.
         """
+        check_keywords("add", options, RunOptions)  # `prune` would remove all other items
         options["options"] = replace(options.get("options") or CatalogOptions(), infer_types=False)
         return self.index(rows, **options)
 

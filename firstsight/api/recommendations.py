@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from firstsight.api.connection import Connection
 from firstsight.errors import QueryError
+from firstsight.keywords import check_texts
 
 if TYPE_CHECKING:
     from firstsight.recommend.items import ItemSpace
@@ -81,6 +82,8 @@ class Recommender:
         from firstsight.recommend.slates.profiles import merge_histories, read_history, read_profile, utc_now
         from firstsight.recommend.slates.slate_settings import SlateSettings
 
+        if isinstance(history, str):  # its letters would count as item ids
+            check_texts("history", history)
         if profile is not None:
             if user is not None or history is not None:
                 raise QueryError("a profile has its own user and history; leave both out")
@@ -148,6 +151,7 @@ class Recommender:
 
         _check_k(k)
         check_collapse(collapse)
+        check_texts("kinds", kinds)
         for kind in kinds:
             if kind not in KINDS:
                 raise QueryError(f"there is no kind {kind!r}; kinds are {', '.join(KINDS)}")

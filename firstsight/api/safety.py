@@ -10,6 +10,7 @@ from firstsight.api.connection import FIT_WAIT_S, Connection
 from firstsight.api.safety_audit import AuditTrail, open_with_log
 from firstsight.api.safety_hashes import HashLists
 from firstsight.api.safety_heads import SafetyHeads
+from firstsight.keywords import check_texts
 from firstsight.safety.policy.policies import REVIEW_BUDGET, Policies, load_policies
 
 # Methods import what they need: training and reports use scikit-learn, which takes seconds to import.
@@ -123,12 +124,14 @@ class Safety:
         """Return the blocked items among these."""
         from firstsight.retrieval.ranking.item_filters import blocked_items
 
+        check_texts("item_ids", item_ids)
         store = self._connection.open()
         known = blocked_items(store)  # read once for each state of the database; None if there are too many
         return frozenset(store.blocked(list(item_ids))) if known is None else known.intersection(item_ids)
 
     def decisions(self, item_ids: Sequence[str]) -> dict[str, Action]:
         """Return item id -> decision now; items that are shown to everybody are left out."""
+        check_texts("item_ids", item_ids)
         rows = self._connection.open().safety_rows(item_ids)
         return {item_id: row["safety_decision"] for item_id, row in rows.items()}
 
@@ -373,8 +376,9 @@ class Safety:
             html: page to write; an existing file is replaced.
 
         Raises:
-            SafetyError: the labels cannot be used, every policy has too few to hold any out, a column does not exist,
-                or the page cannot be written.
+            SafetyError: the labels cannot be used, every policy has too few to hold any out, or a column does not
+                exist.
+            OSError: the page cannot be written.
             EncoderError, EncoderMismatchError: a policy has prompts, and the encoder cannot be loaded.
             MissingDatabaseError: there is no database.
         """

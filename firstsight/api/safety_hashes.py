@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from firstsight.api.connection import Connection
 from firstsight.api.safety_audit import open_with_log
-from firstsight.errors import SafetyError
+from firstsight.errors import QueryError, SafetyError
 from firstsight.media.fingerprints import MAX_DISTANCE
 from firstsight.records import Record
 
@@ -181,18 +181,18 @@ class HashLists:
             Number of removed entries.
 
         Raises:
-            SafetyError: there is neither a hash nor a source, or a text is no hash.
+            QueryError: there is neither a hash nor a source, or a text is no hash.
             AuditLogError, DatabaseBusyError, MissingDatabaseError, StoreError: as for `add`.
         """
         from firstsight.safety.hashes.hash_bank import HashBank
         from firstsight.safety.hashes.hash_lists import parse_hash
 
         if not hashes and not sources:
-            raise SafetyError("there is nothing to remove: name a hash or a source")
+            raise QueryError("there is nothing to remove: name a hash or a source")
         try:
             codes = [parse_hash(text) for text in hashes]
         except ValueError as error:
-            raise SafetyError(str(error)) from None
+            raise QueryError(str(error)) from None
         store, log = open_with_log(self._connection)
         return HashBank(store).remove(codes, log, by=by, sources=sources, wait_s=wait_s)
 

@@ -72,7 +72,7 @@ class Searching:
         if image is not None:
             settings["images"] = [image, *settings.get("images", ())]
         if video is not None:
-            settings["videos"] = [os.fspath(video), *settings.get("videos", ())]
+            settings["videos"] = [video, *settings.get("videos", ())]
         if item is not None:
             settings["items"] = [item, *settings.get("items", ())]
         if vector is not None:
@@ -114,6 +114,8 @@ class Searching:
         """
         if on_error not in ("raise", "return"):
             raise QueryError(f"on_error is {on_error!r}; give raise or return")
+        if not isinstance(queries, Sequence) or not all(isinstance(query, Query) for query in queries):
+            raise QueryError(f"queries must be a list of firstsight.Query, not {repr(queries)[:80]}")
         answers = self._answer(queries, reranker)
         if on_error == "return":
             return answers

@@ -9,7 +9,7 @@ from firstsight.api.connection import FIT_WAIT_S, Connection
 
 if TYPE_CHECKING:
     from firstsight.recommend.semantic_ids.semantic_id_export import SemanticId
-    from firstsight.recommend.semantic_ids.semantic_id_store import SemanticIdVersion
+    from firstsight.recommend.semantic_ids.semantic_id_store import AssignedIds, SemanticIdVersion
     from firstsight.storage.store import Store
 
 
@@ -38,7 +38,7 @@ class SemanticIds:
         with store.writing(FIT_WAIT_S):
             return fit_semantic_ids(store, levels=levels, codes=codes, seed=seed)
 
-    def assign(self) -> tuple[int, SemanticIdVersion]:
+    def assign(self) -> AssignedIds:
         """Assign IDs to items that are newer than the fit; existing IDs do not change.
 
         Returns:

@@ -22,6 +22,8 @@ MAX_ELEMENT: Final = 64 << 20
 MAX_FIELDS: Final = 1_000
 """Elements in one item."""
 
+_BLOCK: Final = 1 << 20
+
 _ITEMS: Final = frozenset({"item", "entry"})
 _ROOTS: Final = frozenset({"rss", "feed", "RDF"})
 _GOOGLE: Final = "base.google.com/"
@@ -74,7 +76,7 @@ class XmlFeedSource:
 
 
 class _LimitedReader:
-    """A file that refuses too many bytes without the end of an item."""
+    """A file that is read in blocks, and refuses too many bytes without the end of an item."""
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         self._file = file
@@ -82,7 +84,9 @@ class _LimitedReader:
         self.since_item = 0
 
     def read(self, size: int = -1) -> bytes:
-        block = self._file.read(size)
+        # More than asked for: expat reads an unfinished element again with each block, so small blocks would take
+        # quadratic time for a huge attribute.
+        block = self._file.read(_BLOCK)
         self.since_item += len(block)
         if self.since_item > MAX_ELEMENT:
             raise CatalogError(f"{self._name} has more than {MAX_ELEMENT >> 20} MiB without the end of an <item>")
@@ -112,8 +116,10 @@ def _refuse_doctype(file: _LimitedReader, name: str) -> None:
     parser.StartDoctypeDeclHandler = on_doctype
     parser.StartElementHandler = on_element
     with contextlib.suppress(ExpatError):  # reported with its place when the items are read
-        while not has_element and (block := file.read(1 << 16)):
+        while not has_element and (block := file.read()):
             parser.Parse(block)
+        if not has_element:
+            parser.Parse(b"", True)  # newer versions of expat put off the end of a long comment until they are told
 
 
 def _items(file: _LimitedReader, name: str) -> Iterator[dict[str, list[str]] | BadRow]:

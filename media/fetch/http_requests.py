@@ -5,7 +5,9 @@ A request has no cookies, credentials or proxies: servers learn nothing about th
 
 from __future__ import annotations
 
+import os
 import re
+import ssl
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urljoin, urlsplit
@@ -17,6 +19,9 @@ from firstsight.errors import MediaError
 MAX_REDIRECTS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_MAX_ADDRESS: Final = 1 << 16  # characters
+_TO_ENCODE: Final = re.compile(r'[^!-~]|["<>\\^`{|}]')
+"""Characters that an address may not contain (RFC 3986), but that browsers and players accept and encode."""
 
 
 def make_pool(
@@ -30,7 +35,7 @@ def make_pool(
         max_idle: maximum number of connections kept for later requests, 15 seconds each; None: all.
     """
     return httpcore.ConnectionPool(
-        ssl_context=httpcore.default_ssl_context(),  # the pool itself would read the certificates for each connection
+        ssl_context=trusted_certificates(),
         max_connections=max_connections,
         max_keepalive_connections=max_idle,
         keepalive_expiry=15.0,
@@ -57,61 +62,92 @@ def send_get(
     address = url
     for _ in range(MAX_REDIRECTS + 1):
         target, host = _parse(address, url)
+        fields = {"Host": host, **headers}
         request = httpcore.Request(
-            "GET", target, headers=[("Host", host), *headers.items()], extensions={"timeout": dict(timeouts)}
+            "GET",
+            target,
+            headers=[(name.encode(), value.encode()) for name, value in fields.items()],
+            extensions={"timeout": dict(timeouts)},
         )
         answer = pool.handle_request(request)
         location = read_headers(answer).get("location")
         if answer.status not in _REDIRECTS or location is None:
             return answer
         answer.close()
-        following = _join(address, location, url)
-        if target.scheme == b"https" and not following.lower().startswith("https:"):
-            raise MediaError(
-                "forbidden", f"{url} redirects from https to {urlsplit(following).scheme}; use the new address"
-            )
-        address = following
+        address = resolve_redirect(address, location, url)
     raise MediaError("unreachable", f"{url} redirects more than {MAX_REDIRECTS} times; use the final address")
 
 
 def read_headers(answer: httpcore.Response) -> dict[str, str]:
-    """Return the headers of an answer by their names in lower case; values of a repeated name are joined by commas."""
+    """Return the headers of an answer by their names in lower case; values of a repeated name are joined by commas.
+
+    Values are read as UTF-8, and as Latin-1 if they are not. Either way `send_get` accepts them.
+    """
     headers: dict[str, str] = {}
     for key, value in answer.headers:
-        name, text = key.decode("latin-1").lower(), value.decode("latin-1").strip()
+        try:
+            text = value.decode().strip()
+        except UnicodeDecodeError:
+            text = value.decode("latin-1").strip()
+        name = key.decode("latin-1").lower()
         headers[name] = f"{headers[name]}, {text}" if name in headers else text
     return headers
+
+
+def resolve_redirect(address: str, location: str, url: str) -> str:
+    """The address that a redirect leads to.
+
+    Args:
+        address: the redirected address.
+        location: the Location header of the answer.
+        url: the address before all redirects, for messages.
+
+    Raises:
+        MediaError: "forbidden" if the redirect leaves https, "unreachable" if the new address is invalid.
+    """
+    try:
+        following = urljoin(address, location)
+        scheme = urlsplit(following).scheme
+    except ValueError as error:
+        raise _invalid(url, error) from error
+    if urlsplit(address).scheme == "https" and scheme != "https":
+        raise MediaError("forbidden", f"{url} redirects from https to {scheme or 'no scheme'}; use the new address")
+    return following
+
+
+def trusted_certificates() -> ssl.SSLContext:
+    """TLS that trusts the certificates of SSL_CERT_FILE and SSL_CERT_DIR, else those of the system and of certifi.
+
+    They are read once: the pool itself would read them for each connection.
+    """
+    if os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR"):
+        return ssl.create_default_context()  # OpenSSL reads these variables
+    return httpcore.default_ssl_context()
 
 
 def _parse(address: str, url: str) -> tuple[httpcore.URL, str]:
     """Split an address for httpcore, and make its Host header. `url` is the address before redirects, for messages."""
     try:
+        if len(address) > _MAX_ADDRESS:
+            raise ValueError(f"it has more than {_MAX_ADDRESS:,} characters")
         parts = urlsplit(address)
         host, port = parts.hostname or "", parts.port
         if parts.scheme not in _DEFAULT_PORTS or not host:
             raise MediaError("forbidden", f"{url[:200]} leads to {parts.scheme!r}; use an http or https address")
         if parts.username is not None or parts.password is not None:
-            raise MediaError("forbidden", f"{host}: the address contains a user name or password; remove it")
+            raise MediaError("forbidden", f"{host[:200]}: the address contains a user name or password; remove it")
         if not host.isascii():
             host = host.encode("idna").decode()
         if not re.fullmatch("[!-~]+", host):
             raise ValueError(f"{host!r} is no host name")
+        target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+        target = _TO_ENCODE.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), target)
     except ValueError as error:
         raise _invalid(url, error) from error
-    target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
-    # encode spaces and similar characters: browsers and players accept them
-    target = re.sub("[^!-~]", lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), target)
     name = f"[{host}]" if ":" in host else host
     default = port in (None, _DEFAULT_PORTS[parts.scheme])
     return httpcore.URL(scheme=parts.scheme, host=host, port=port, target=target), name if default else f"{name}:{port}"
 
 
-def _join(address: str, location: str, url: str) -> str:
-    try:
-        return urljoin(address, location)
-    except ValueError as error:
-        raise _invalid(url, error) from error
-
-
 def _invalid(url: str, error: ValueError) -> MediaError:
-    return MediaError("unreachable", f"{url} is not a valid address ({error}); correct it")
+    return MediaError("unreachable", f"{url[:1000]} is not a valid address ({str(error)[:200]}); correct it")

@@ -16,6 +16,7 @@ from firstsight.recommend.semantic_ids.codebooks import LEVELS, Codebooks
 from firstsight.recommend.semantic_ids.codes import Codes, count_copies, format_semantic_id, uniqueness
 from firstsight.recommend.semantic_ids.semantic_id_store import (
     ARRAYS,
+    AssignedIds,
     SemanticIdVersion,
     describe_version,
     not_fitted_error,
@@ -82,7 +83,7 @@ def fit_semantic_ids(
     return describe_version(store, row)
 
 
-def assign_semantic_ids(store: Store) -> tuple[int, SemanticIdVersion]:
+def assign_semantic_ids(store: Store) -> AssignedIds:
     """Give an ID of the newest version to every item without one; existing IDs stay the same.
 
     The caller holds the writer lock. An item keeps its ID when its vector changes: models know it by this name.
@@ -103,7 +104,7 @@ def assign_semantic_ids(store: Store) -> tuple[int, SemanticIdVersion]:
     if len(item_ids):
         new_codes = parse_codebooks(row).encode(vectors)
         _add_codes(store, version, item_ids, new_codes, count_copies(new_codes, codes))
-    return len(item_ids), describe_version(store, row)
+    return AssignedIds(len(item_ids), describe_version(store, row))
 
 
 def _waiting_items(store: Store, assigned: set[str]) -> tuple[NDArray[np.object_], Vectors]:

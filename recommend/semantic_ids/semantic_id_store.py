@@ -57,6 +57,14 @@ class SemanticIdVersion(Record):
     most_copies: int
 
 
+@dataclass(frozen=True)
+class AssignedIds(Record):
+    """Semantic IDs that one call gave to items."""
+
+    new: int  # number of items that got an ID
+    version: SemanticIdVersion  # the version in use, with its counts afterwards
+
+
 def load_codebooks(store: Store, version: int | None = None) -> tuple[int, Codebooks] | None:
     """Load codebooks and their version, the newest by default; None if no codebooks were ever fitted.
 

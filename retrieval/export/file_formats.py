@@ -195,6 +195,8 @@ def _replaced_file(path: Path) -> Iterator[IO[bytes]]:
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if target.exists() and not target.is_file():  # a pipe or a device would be replaced by a file
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
     temporary = target.parent / f".export-{uuid4().hex}.part"
     try:
         with temporary.open("xb") as file:

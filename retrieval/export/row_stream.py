@@ -68,7 +68,7 @@ class RowStream:
     """
 
     def __init__(self, store: Store, selection: RowSelection) -> None:
-        _check(selection)
+        check_selection(selection)
         self.selection = selection
         self.snapshot = pin_snapshot(store)
         self._names = _choose_columns(self.snapshot, selection)
@@ -198,7 +198,12 @@ class RowStream:
 _VIEW_FIELDS: Final = pa.schema([views_schema(1).field(name) for name in (*VIEW_COLUMNS, VECTOR)])
 
 
-def _check(selection: RowSelection) -> None:
+def check_selection(selection: RowSelection) -> None:
+    """Refuse an unknown table or part.
+
+    Raises:
+        QueryError: the table or a part is unknown, or there are parts for items.
+    """
     if selection.of not in get_args(ExportTable):
         raise QueryError(f"of is {selection.of!r}; give items or views")
     for part in selection.parts:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from firstsight.retrieval.export.row_stream import VECTOR, RowSelection, RowStream
+from firstsight.retrieval.export.row_stream import VECTOR, RowSelection, RowStream, check_selection
 from firstsight.storage.indexes.vector_index import vectors_of_column
 from firstsight.storage.store import Store
 from firstsight.storage.tables import KEYS
@@ -36,6 +36,7 @@ def read_vectors(store: Store, selection: RowSelection) -> VectorMatrix:
         QueryError: the table or a part is unknown, or the filter is wrong.
         StoreError: the tables cannot be read.
     """
+    check_selection(selection)
     key = KEYS[selection.of]
     stream = RowStream(store, replace(selection, columns=[key], vectors=True))
     expected = stream.expected_rows()

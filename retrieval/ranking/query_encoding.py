@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -93,7 +94,7 @@ def _prepare_parts(
         # the caller names the file, so every folder is allowed
         any_folder = replace(policy, allow_anywhere=True)
         for video in query.videos:
-            with fetch_file(video, any_folder) as path, VideoSampler() as sampler:
+            with fetch_file(os.fspath(video), any_folder) as path, VideoSampler() as sampler:
                 sampled = sampler.sample(path, count=QUERY_FRAMES, min_side=min_side)
             pictures += [frame.picture for frame in sampled]
             frames.append(len(sampled))

@@ -170,17 +170,15 @@ def write_report(path: str | os.PathLike[str], policies: Sequence[HeldOutPolicy]
         database: address of the database, for the heading.
 
     Raises:
-        SafetyError: there is no policy, a policy cannot be measured, or the page cannot be written.
+        SafetyError: there is no policy, or a policy cannot be measured.
+        OSError: the page cannot be written.
     """
     if not policies:
         raise SafetyError("there is no policy to report on: train a head first, or give labels of a policy")
     reports = [measure(policy) for policy in policies]
     sections = [_section(report, policy) for report, policy in zip(reports, policies, strict=True)]
     page = page_template("firstsight.safety.report", "report.html").render(database=database, sections=sections)
-    try:
-        Path(path).write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise SafetyError(f"{os.fspath(path)} cannot be written ({error.strerror}); choose another file") from None
+    Path(path).write_text(page, encoding="utf-8")
     return reports
 
 

@@ -252,9 +252,11 @@ def _version_age_to_keep(table: Table) -> timedelta:
     now = datetime.now().astimezone()
     made: dict[int, datetime] = {v["version"]: v["timestamp"].astimezone() for v in table.list_versions()}
     current_then = max((time for time in made.values() if time <= now - KEEP_VERSIONS_FOR), default=now)
-    tagged = [made[tag["version"]] for tag in table.tags.list().values() if tag["version"] in made]
-    margin = KEEP_VERSIONS_FOR / 6  # LanceDB merges files first, and subtracts the age from the time after that
-    return max(KEEP_VERSIONS_FOR, now - min([current_then, *tagged]) + margin)
+    # LanceDB merges files first, and subtracts the age from the time after that
+    margin = KEEP_VERSIONS_FOR / 6
+    tags = [made[tag["version"]] for tag in table.tags.list().values() if tag["version"] in made]
+    oldest = min([current_then - margin, *(time - max(margin, timedelta(minutes=1)) for time in tags)])
+    return max(KEEP_VERSIONS_FOR, now - oldest)
 
 
 def _note_optimized(table: Table) -> None:

@@ -207,6 +207,16 @@ def test_a_folder_is_no_file(run: Run, shop: Path) -> None:
     assert "out.parquet cannot be written (Is a directory)" in " ".join(err.replace("│", " ").split())
 
 
+@pytest.mark.parametrize("link", [False, True])
+def test_a_pipe_is_not_replaced(run: Run, shop: Path, link: bool) -> None:
+    os.mkfifo(shop / "pipe.jsonl")
+    (shop / "link.jsonl").symlink_to("pipe.jsonl")
+    code, _, err = run("export", "--to", "link.jsonl" if link else "pipe.jsonl")
+    assert code == 2
+    assert "it is no regular file" in " ".join(err.replace("│", " ").split())
+    assert (shop / "pipe.jsonl").is_fifo()
+
+
 # ---- whole or not at all
 
 

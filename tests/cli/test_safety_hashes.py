@@ -90,7 +90,7 @@ def test_bad_rows_are_named_and_the_others_kept(run: Run, db: Path, tmp_path: Pa
         (["add", "gone.jpg", "--policy", "p"], 1, "left out: "),
         (["add", "--item", "nobody", "--good"], 1, "there is no item 'nobody'"),
         (["add", str(GUITAR), "--good", "--tag", "two words"], 1, "is no tag"),
-        (["remove", "abc"], 1, "is no PDQ hash"),
+        (["remove", "abc"], 2, "is no PDQ hash"),
         (["remove"], 2, "name a hash"),
         (["import", "gone.txt"], 1, "gone.txt cannot be read"),
         (["match", "--max-distance", "32"], 2, "31"),

@@ -290,6 +290,15 @@ def test_a_changed_version_is_seen(server: Server) -> None:
     assert has_changed(url, Version(), QUICK)  # the server cannot tell
 
 
+@pytest.mark.parametrize("etag", ['"\u00fc-1"', '"\u00c3\u00bc-1"'], ids=["Latin-1", "UTF-8"])
+def test_a_version_may_have_any_characters(etag: str, server: Server) -> None:
+    server.routes["/v.jpg"] = whole(ETag=etag)  # written in Latin-1
+    sent = download(server.url("/v.jpg"), io.BytesIO(), QUICK, limit=10**6)
+    assert sent is not None
+    again = download(server.url("/v.jpg"), io.BytesIO(), QUICK, limit=10**6, known=sent.version)
+    assert again == sent
+
+
 def test_a_304_that_nobody_asked_for_is_unreachable(server: Server) -> None:
     assert refusal(play(server, [status(304)])).reason == "unreachable"
 

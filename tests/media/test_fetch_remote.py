@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import certifi
 import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
@@ -20,6 +21,7 @@ from fsspec.registry import _registry
 
 from firstsight.errors import MediaError
 from firstsight.media.fetch.fetched_media import fetch_bytes, fetch_file
+from firstsight.media.fetch.http_requests import resolve_redirect, trusted_certificates
 from firstsight.media.policy import MediaPolicy
 
 if TYPE_CHECKING:
@@ -59,6 +61,35 @@ def test_a_connection_made_with_permission_is_not_reused_without(server: Server)
 def test_a_redirect_is_followed(server: Server) -> None:
     server.answer("/new.jpg", b"moved")
     assert fetch_bytes(server.answer("/old.jpg", status=302, Location="/new.jpg"), LOCAL) == b"moved"
+
+
+@pytest.mark.parametrize("location", ["/sch\u00f6n.jpg", "/sch%C3%B6n.jpg"])
+def test_a_redirect_in_utf_8_is_followed(location: str, server: Server) -> None:
+    server.answer("/sch%C3%B6n.jpg", b"moved")
+    as_sent = location.encode().decode("latin-1")  # the test's server writes Latin-1
+    assert fetch_bytes(server.answer("/old.jpg", status=302, Location=as_sent), LOCAL) == b"moved"
+
+
+@pytest.mark.parametrize(
+    "location", ["http://x/a", "HTTP://x/a", "\x01http://x/a", "h\tttp://x/a", "ftp://x/a", "javascript:1"]
+)
+def test_a_redirect_never_leaves_https(location: str) -> None:
+    with pytest.raises(MediaError, match="redirects from https"):
+        resolve_redirect("https://a.example/1.jpg", location, "https://a.example/1.jpg")
+
+
+@pytest.mark.parametrize(
+    ("location", "address"),
+    [
+        ("/b?c", "https://a.example/b?c"),
+        ("//other.example/b", "https://other.example/b"),
+        ("HTTPS://Other.example/b", "https://Other.example/b"),
+        ("../b", "https://a.example/b"),
+        ("/\\other.example/b", "https://a.example/\\other.example/b"),
+    ],
+)
+def test_a_redirect_is_relative_to_its_address(location: str, address: str) -> None:
+    assert resolve_redirect("https://a.example/x/1.jpg", location, "https://a.example/x/1.jpg") == address
 
 
 def test_a_redirect_loop_is_unreachable(server: Server) -> None:
@@ -101,6 +132,29 @@ def test_no_server_is_unreachable(server: Server) -> None:
 @pytest.mark.parametrize("url", ["http://", "http:///a.jpg", "http://[::1/a.jpg", "http://a b/", "http://x:99999/"])
 def test_an_address_that_is_none_is_a_media_error(url: str) -> None:
     assert refusal(url).reason in ("unreachable", "forbidden")
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1/" + "a" * 70_000, "http://" + "a" * 70_000, "http://x/\ud800"])
+def test_an_address_that_cannot_be_sent_is_unreachable(url: str) -> None:
+    error = refusal(url)
+    assert error.reason == "unreachable"
+    assert len(str(error)) < 2_000
+
+
+def test_characters_that_no_address_may_have_are_encoded(server: Server) -> None:
+    server.answer("/%22%3Ca%3E%7Bb%7D%7Cc%5C%5E%60%20%C3%A9.jpg", b"sent")
+    assert fetch_bytes(server.url('/"<a>{b}|c\\^` \u00e9.jpg'), LOCAL) == b"sent"
+
+
+def test_certificates_of_the_environment_replace_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Path(certifi.where()).read_text(encoding="ascii").partition("-----END CERTIFICATE-----\n")
+    (tmp_path / "one.pem").write_text("".join(one[:2]), encoding="ascii")
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    assert len(trusted_certificates().get_ca_certs()) > 50
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "one.pem"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    assert len(trusted_certificates().get_ca_certs()) == 1
 
 
 def test_an_address_with_a_password_is_forbidden_and_the_password_not_repeated(server: Server) -> None:

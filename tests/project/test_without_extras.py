@@ -144,9 +144,7 @@ def run_commands(environment: dict[str, str]) -> RunCommands:
     return run
 
 
-def test_the_main_commands_need_no_extra_and_an_evaluation_names_its_own(
-    tmp_path: Path, run_commands: RunCommands
-) -> None:
+def test_main_commands_need_no_extra_and_an_evaluation_names_its_own(tmp_path: Path, run_commands: RunCommands) -> None:
     catalogue, picture = tmp_path / "catalogue.csv", SAMPLE_MEDIA / "pictures" / "sneakers-red.jpg"
     catalogue.write_text(f"item_id,title,images\na,Red running shoes,{picture}\nb,Blue teapot,\nc,Green tea,\n")
     db = ("--db", str(tmp_path / "db"))

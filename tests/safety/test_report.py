@@ -128,6 +128,8 @@ def test_the_command_writes_the_page_and_prints_the_figures(catalogue: Catalogue
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
     figures = json.loads(done.stdout.splitlines()[-1])
+    arguments[4] = str(tmp_path / "none" / "page.html")
+    assert CliRunner().invoke(app, arguments).exit_code == 2
     assert figures["policy"] == "weapons"
     assert figures["prevalence"] == pytest.approx(0.01)
     assert "Weapons" in page.read_text(encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import assert_type
 
 import numpy as np
@@ -22,6 +23,7 @@ def search(db: firstsight.Database, picture: bytes) -> None:
     assert_type(found[0].view, firstsight.ViewMatch | None)
     db.search(image=picture, minus=["heels"], minus_weight=0.3)
     db.search(firstsight.Query("red shoes", diversity=0.5))
+    db.search(videos=[Path("clip.mp4")], images=[Path("shoe.jpg")])
     assert_type(db.search_many([firstsight.Query("shoes")]), list[firstsight.SearchResults])
     for answer in db.search_many([firstsight.Query("shoes")], on_error="return"):
         if isinstance(answer, firstsight.FirstsightError):

@@ -40,6 +40,11 @@ def recommend(db: firstsight.Database) -> None:
 
 def read(db: firstsight.Database) -> None:
     db.get("shoe").titel  # wrong
+    db.get("shoe").vector.shape  # wrong
+    db.to_arrow(colums=["title"])  # wrong
+    db.vectors(batch_rows=5)  # wrong
+    db.semantic_ids.assign()[0]  # wrong
+    firstsight.nothing  # wrong
     db.status().itmes  # wrong
     db.search("x")[0].score = 1.0  # wrong
     db.store  # wrong

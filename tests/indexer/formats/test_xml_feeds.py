@@ -77,6 +77,7 @@ def test_items_are_numbered(tmp_path: Path) -> None:
 ATTACKS = {
     "billion laughs": '<?xml version="1.0"?><!DOCTYPE rss [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]>',
     "external entity": '<?xml version="1.0"?><!DOCTYPE rss [<!ENTITY a SYSTEM "file:///etc/passwd">]>',
+    "after a long comment": f'<?xml version="1.0"?><!--{"x" * (1 << 20)}--><!DOCTYPE rss [<!ENTITY a "ha">]>',
     "external document type": '<?xml version="1.0"?><!DOCTYPE rss SYSTEM "http://127.0.0.1/x.dtd">',
 }
 
@@ -85,6 +86,28 @@ ATTACKS = {
 def test_entities_and_document_types_are_refused(tmp_path: Path, attack: str) -> None:
     with pytest.raises(CatalogError, match="declares a document type or entities, which are refused"):
         rows(write(tmp_path / "feed.xml", rss("<item><g:title>&a;</g:title></item>", ATTACKS[attack])))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "iso-8859-1", "windows-1252", "koi8-r"])
+def test_document_types_are_refused_in_every_encoding(tmp_path: Path, encoding: str) -> None:
+    declared = "utf-8" if encoding == "utf-8-sig" else encoding
+    text = f'<?xml version="1.0" encoding="{declared}"?><!DOCTYPE rss [<!ENTITY a "ha">]>{rss("", before="")}'
+    with pytest.raises(CatalogError, match="declares a document type or entities, which are refused"):
+        rows(write(tmp_path / "feed.xml", text.encode(encoding)))
+
+
+def test_a_huge_attribute_is_read_in_blocks_of_a_mebibyte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks: list[int] = []
+    read = xml_feed._LimitedReader.read
+
+    def counted(reader: xml_feed._LimitedReader, size: int = -1) -> bytes:
+        blocks.append(len(block := read(reader, size)))
+        return block
+
+    monkeypatch.setattr(xml_feed._LimitedReader, "read", counted)
+    text = rss(f'<item note="{"x" * (8 << 20)}"><g:id>1</g:id></item>')
+    assert len(rows(write(tmp_path / "feed.xml", text))) == 1
+    assert len(blocks) < 20
 
 
 @pytest.mark.parametrize(
