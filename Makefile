@@ -97,4 +97,4 @@ constraints: $(STAMP)
 		--custom-compile-command "make constraints" --output-file constraints.txt pyproject.toml
 
 clean:
-	rm -rf $(VENV) .venv-newest build dist *.egg-info demo-db demo-*.html
+	rm -rf $(VENV) .venv-newest build dist *.egg-info demo-db demo-*.html examples-db embeddings.html

@@ -12,11 +12,16 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from firstsight.errors import StoreError, first_line
+from firstsight.errors import OptionalDependencyError, StoreError, first_line
 from firstsight.extras import requires
 
-with requires("rerank", "reranking"):
-    import lightgbm
+try:
+    with requires("rerank", "reranking"):
+        import lightgbm
+except OSError as error:  # its wheels for macOS do not contain OpenMP
+    raise OptionalDependencyError(
+        f"reranking cannot load the library of LightGBM ({first_line(error)}); on macOS run: brew install libomp"
+    ) from error
 
 DEPTH = 10
 """NDCG depth for training and evaluation."""

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.errors import FirstsightError, QueryError
+from firstsight.extras import require_packages
 from firstsight.retrieval.evaluation.judgements import JudgedQuery
-from firstsight.retrieval.evaluation.search_evaluation import require_measures, score
+from firstsight.retrieval.evaluation.search_evaluation import score
 from firstsight.retrieval.evaluation.significance import paired_p_value
 from firstsight.retrieval.query import Mode, Query
 from firstsight.retrieval.ranking.candidates import Candidate, Ranker
@@ -90,9 +91,9 @@ def fit(
     Raises:
         QueryError: there are too few usable queries, the mode is unknown, or a column does not exist or is neither
             numeric nor a flag.
-        OptionalDependencyError: LightGBM is not installed.
+        OptionalDependencyError: LightGBM or ir-measures is not installed.
     """
-    require_measures()
+    require_packages("rerank", "fitting of rerankers", ("lightgbm", "ir_measures"))
     from firstsight.retrieval.rerank import lambdamart
 
     if mode not in get_args(Mode):

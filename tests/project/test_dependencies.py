@@ -93,6 +93,7 @@ def requirements(extra: str | None) -> set[str]:
 
 EXTRAS: Final = {name: requirements(name) for name in PROJECT["optional-dependencies"]}
 HARD: Final = requirements(None)
+installed_packages = cache(packages_distributions)  # it reads the files of every distribution
 
 
 def package_folders() -> list[str]:
@@ -130,7 +131,7 @@ def _text(node: ast.AST) -> str | None:
 @cache
 def distributions(folder: str) -> dict[str, set[str]]:
     """Distribution -> files of a folder that import it, without peers."""
-    installed = packages_distributions()
+    installed = installed_packages()
     own = {"firstsight", *DEVELOPER_FOLDERS, "no_such_package"}  # the last one is a name in a test
     found = defaultdict(set)
     for path in sources(folder):

@@ -7,16 +7,18 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import PackageNotFoundError, packages_distributions, requires
+from functools import cache
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import openpyxl
 import pytest
 from packaging.requirements import Requirement
 
 from firstsight.cli.main import COMMANDS
 from tests.encoders import checkpoints
-from tests.project.test_dependencies import HARD, ROOT, normal
+from tests.project.test_dependencies import HARD, ROOT, installed_packages, normal
 
 pytestmark = pytest.mark.slow
 
@@ -101,10 +103,11 @@ def hard_packages() -> set[str]:
     return found
 
 
+@cache
 def hidden_packages() -> list[str]:
     """Import names of all other installed packages, apart from the build tools that an environment has anyway."""
     kept = hard_packages() | {"firstsight", "pip", "setuptools"}
-    owners = packages_distributions()
+    owners = installed_packages()
     hidden = [top for top, names in owners.items() if not kept & set(map(normal, names))]
     return hidden if "protobuf" in kept else [*hidden, "google.protobuf"]
 
@@ -173,12 +176,31 @@ def test_a_tokeniser_names_the_extra_that_it_needs(tmp_path: Path, run_commands:
     require_message(answer, "siglip")
 
 
-def require_message(answer: tuple[int, str, str], extra: str) -> None:
+def test_a_map_a_workbook_and_training_name_the_extras_that_they_need(
+    sample_db: Path, tmp_path: Path, run_commands: RunCommands
+) -> None:
+    workbook, judged = tmp_path / "catalogue.xlsx", tmp_path / "judged.csv"
+    book = openpyxl.Workbook()
+    book["Sheet"].append(["item_id", "title"])
+    book.save(workbook)
+    judged.write_text("query,item_id,grade\nshoes,sneakers-red,1\n")
+    db, page = ("--db", str(sample_db)), ("--html", str(tmp_path / "map.html"))
+    plot, table, reranker = run_commands(
+        ["map", "--method", "umap", *page, *db],
+        ["index", str(workbook), "--db", str(tmp_path / "db")],
+        ["rerank", "fit", "--judgements", str(judged), *db],
+    )
+    require_message(plot, "umap", ", or use --method tsne")
+    require_message(table, "xlsx", ", or save the sheet as CSV")
+    require_message(reranker, "rerank")
+
+
+def require_message(answer: tuple[int, str, str], extra: str, alternative: str = "") -> None:
     code, out, err = answer
     assert (code, out) == (1, ""), answer
     *_, line = err.splitlines()  # after the progress
     assert line.startswith("firstsight: ")
-    assert line.endswith(f" needs more packages: pip install 'firstsight[{extra}]'")
+    assert line.endswith(f" needs more packages: pip install 'firstsight[{extra}]'{alternative}")
 
 
 def test_a_data_frame_names_its_extra(environment: dict[str, str]) -> None:
@@ -199,3 +221,27 @@ except Exception as error:
     name, message = run_python(code, environment=environment)
     assert name == "OptionalDependencyError"
     assert message == "a data frame needs more packages: pip install 'firstsight[pandas]'"
+
+
+def test_lightgbm_without_openmp_names_the_remedy() -> None:
+    code = """
+import ctypes, json
+load = ctypes.CDLL
+
+class Without(load):
+    def __init__(self, name, *arguments, **settings):
+        if "lightgbm" in str(name):
+            raise OSError("Library not loaded: @rpath/libomp.dylib")
+        super().__init__(name, *arguments, **settings)
+
+ctypes.CDLL = Without
+ctypes.cdll = ctypes.LibraryLoader(Without)
+try:
+    import firstsight.retrieval.rerank.lambdamart
+except Exception as error:
+    print(json.dumps([type(error).__name__, str(error)]))
+"""
+    name, message = run_python(code, environment=dict(os.environ))
+    assert name == "OptionalDependencyError"
+    assert "libomp.dylib" in message
+    assert message.endswith("on macOS run: brew install libomp")
