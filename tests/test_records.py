@@ -157,7 +157,7 @@ def test_an_empty_table_has_the_columns_of_its_records() -> None:
 
 def test_a_table_without_pandas_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(OptionalDependencyError, match="pip install pandas"):
+    with pytest.raises(OptionalDependencyError, match=r"pip install 'firstsight\[pandas\]'"):
         Shelf((Shoe("a"),)).to_pandas()
 
 
