@@ -27,8 +27,8 @@ PARTS = [
     *(firstsight.Duplicates, firstsight.Evaluation, firstsight.Maintenance),
     *(firstsight.Safety, firstsight.HashLists, firstsight.SafetyHeads, firstsight.AuditTrail),
 ]
-TWO_SCREENS = 110
-"""Lines of two terminal windows."""
+TWO_SCREENS = 110 if sys.version_info < (3, 13) else 170
+"""Lines of two terminal windows. Python 3.13 writes each parameter of a long signature on a line of its own."""
 
 
 # ---- names
