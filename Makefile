@@ -7,7 +7,8 @@ STAMP := $(VENV)/.installed
 # compiler, and lets tests compare with packages that need one.
 EXTRAS ?= dev
 PIP_OPTIONS ?=
-PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS)
+# Without bytecode, which takes pip a minute: Python compiles what it imports.
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check $(PIP_OPTIONS)
 # Processes that tests run in; each takes up to 2 GB. Three keep two cores busy, since many tests wait for other processes.
 TESTERS ?= 3
 PYTEST_OPTIONS ?=
