@@ -147,8 +147,6 @@ class Database:
 
         The first error is raised; with on_error="return", each error is in the place of its query's results.
         """
-        if on_error == "return":
-            return self._searching.search_many(queries, reranker=reranker, on_error=on_error)
         return self._searching.search_many(queries, reranker=reranker, on_error=on_error)
 
     def similar(self, item: str, **options: Unpack[SimilarOptions]) -> SimilarItems:

@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from firstsight.errors import QueryError
+from firstsight.keywords import check_texts
 from firstsight.retrieval.query_vectors import plain_vectors
 from firstsight.vectors import VectorInput
 
@@ -225,9 +226,7 @@ class Query:
             if not isinstance(value, bool):
                 raise QueryError(f"{name} must be true or false, not {_short_repr(value)}")
         for name in ("videos", "items", "minus", "kinds"):
-            for value in getattr(self, name):
-                if not isinstance(value, str):
-                    raise QueryError(f"{name} holds {_short_repr(value)}, which is not a string")
+            check_texts(name, getattr(self, name))
         for name in ("images", "minus_images"):
             for image in getattr(self, name):
                 if not isinstance(image, str | bytes) and not hasattr(type(image), "__array_interface__"):

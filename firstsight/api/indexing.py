@@ -276,7 +276,7 @@ class Indexing:
         existing = self._connection.open_if_exists()
         catalog = self._check(existing, recipe, opened, may_convert=may_convert)
         try:
-            store = self._connection.create()
+            store = existing or self._connection.create()
             store.require_encoder(self._connection.encoder.spec)
             with store.writing(wait_s):
                 index_texts(store, language)  # before the first rows, so that searches find new rows at once

@@ -89,6 +89,11 @@ class Searching:
         self, queries: Sequence[Query], *, reranker: int | None = None, on_error: Literal["return"]
     ) -> list[SearchResults | FirstsightError]: ...
 
+    @overload
+    def search_many(
+        self, queries: Sequence[Query], *, reranker: int | None = None, on_error: OnError
+    ) -> list[SearchResults] | list[SearchResults | FirstsightError]: ...
+
     def search_many(
         self, queries: Sequence[Query], *, reranker: int | None = None, on_error: OnError = "raise"
     ) -> list[SearchResults] | list[SearchResults | FirstsightError]:
