@@ -79,7 +79,8 @@ class FailureRow(TypedDict):
     message: str
 
 
-def _key(name: str) -> pa.Field[Any]:
+def key_field(name: str) -> pa.Field[Any]:
+    """The primary key of a table, a text."""
     # Lance reads this as the primary key; concurrent upserts of one new id then insert one row
     return pa.field(name, pa.string(), nullable=False, metadata={b"lance-schema:unenforced-primary-key": b"true"})
 
@@ -93,7 +94,7 @@ def items_schema(dim: int, metadata: bytes, own: Mapping[str, ColumnKind] | None
     """Schema of `items`: one row per item."""
     return pa.schema(
         [
-            _key("item_id"),
+            key_field("item_id"),
             pa.field("kind", pa.string(), nullable=False),
             pa.field("title", pa.string()),
             pa.field("text", pa.string()),
@@ -116,7 +117,7 @@ def views_schema(dim: int) -> pa.Schema:
     """Schema of `views`: one row per encoded title, image or frame."""
     return pa.schema(
         [
-            _key("view_id"),
+            key_field("view_id"),
             pa.field("item_id", pa.string(), nullable=False),
             pa.field("part", pa.string(), nullable=False),
             pa.field("uri", pa.string()),  # as in the catalogue; null for a title
@@ -139,7 +140,7 @@ def failures_schema() -> pa.Schema:
     """Schema of `failures`: one row per medium that could not be used."""
     return pa.schema(
         [
-            _key("failure_id"),
+            key_field("failure_id"),
             pa.field("item_id", pa.string(), nullable=False),
             pa.field("uri", pa.string(), nullable=False),  # empty for an item with nothing to encode
             pa.field("stage", pa.string(), nullable=False),
@@ -159,7 +160,7 @@ def runs_schema() -> pa.Schema:
     """
     return pa.schema(
         [
-            _key("run_id"),
+            key_field("run_id"),
             pa.field("started_at", TIME, nullable=False),
             pa.field("finished_at", TIME),
             pa.field("outcome", pa.string(), nullable=False),  # running, watching, finished, stopped, failed, killed

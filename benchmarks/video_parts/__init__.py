@@ -1,0 +1,1 @@
+"""Parts of the video benchmark, one per kind of figure."""
