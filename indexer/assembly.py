@@ -75,7 +75,7 @@ class LoadedMedium:
 
 @dataclass(frozen=True)
 class View:
-    """An encoded title, image or frame."""
+    """An encoded title, image, frame or passage of timed text."""
 
     view_id: str
     part: Part
@@ -86,6 +86,8 @@ class View:
     end_s: float | None = None
     fingerprint: bytes | None = None  # PDQ, 32 bytes
     version: str | None = None  # ETag or Last-Modified of its file
+    text: str | None = None  # words of a passage
+    language: str | None = None  # tag of the passage's language
 
 
 @dataclass(eq=False)
