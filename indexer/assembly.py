@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import numpy as np
@@ -20,6 +20,7 @@ from firstsight.media.fetch.addresses import change_stamp
 from firstsight.media.policy import MediaPolicy
 from firstsight.media.video_prints import VideoPrints
 from firstsight.storage.tables import FailureRow, Part
+from firstsight.storage.timed_product_table import TimedProductRow, entry_id
 from firstsight.storage.video_print_table import VideoPrintRow
 
 VIDEO_METHOD: Final = 2
@@ -209,6 +210,34 @@ def catalog_row(item: CatalogItem) -> dict[str, Any]:
     }
 
 
+def timed_product_rows(item: CatalogItem) -> list[TimedProductRow]:
+    """Rows of `timed_products` for the products that the catalogue gives for an item."""
+    return [
+        TimedProductRow(
+            entry_id=entry_id(item.item_id, product.product_id, product.start_s),
+            video_id=item.item_id,
+            product_id=product.product_id,
+            uri=next(iter(item.videos), None),
+            start_s=product.start_s,
+            end_s=product.end_s,
+            source="catalogue",
+            state="accepted",
+            frame_id=None,
+            time_s=None,
+            picture_id=None,
+            cosine=None,
+            relevance=None,
+            distance=None,
+            agreeing=None,
+            frames=None,
+            made_at=datetime.now(UTC),
+            decided_by=None,
+            decided_at=None,
+        )
+        for product in item.timed_products
+    ]
+
+
 def fuse(views: Iterable[View], weights: Mapping[Part, float]) -> Vector | None:
     """Compute the weighted mean of an item's parts, as a unit vector.
 
@@ -240,7 +269,8 @@ def encode_digest(item: CatalogItem, settings: IndexSettings, policy: MediaPolic
 
 def row_digest(item: CatalogItem, catalog_dir: str) -> str:
     """Digest of the other columns; their changes need no encoding."""
-    return _digest([catalog_row(item), catalog_dir])
+    timed = [[product.product_id, product.start_s, product.end_s] for product in item.timed_products]
+    return _digest([catalog_row(item), catalog_dir, *([timed] if timed else [])])  # as before without any
 
 
 def _digest(value: object) -> str:

@@ -37,6 +37,7 @@ from firstsight.indexer.media_loading.media_loader import MediaJob, MediaLoader
 from firstsight.indexer.media_loading.shared_media import EncodedMedium, MediaUse, SharedMedia
 from firstsight.indexer.row_reader import CatalogItem
 from firstsight.indexer.stored_media_cleanup import UnusedStoredMedia
+from firstsight.indexer.timed_product_writes import write_timed_products
 from firstsight.indexer.unreachable_media import keep_unreachable_media
 from firstsight.media.fetch.addresses import change_stamp
 from firstsight.media.policy import MediaPolicy
@@ -345,11 +346,9 @@ class IndexRun:
         replaced = [pending.item.item_id for pending in done if pending.replaces]
         self._unused_media.note(replaced, kept=(uri for p in done for uri in (*p.item.images, *p.item.videos)))
         resolved = self._store.write_failures(failures, self.run_id, tried=ids)
-        self._store.write_views(
-            [row for pending in done for row in pending.view_rows()],
-            replaced=replaced,
-        )
+        self._store.write_views([row for pending in done for row in pending.view_rows()], replaced=replaced)
         replace_prints(self._store, replaced, [row for pending in done for row in pending.print_rows])
+        write_timed_products(self._store, done, refreshed)
         written = {"catalog_dir": self._catalog_dir, "indexed_at": datetime.now(UTC), "run_id": self.run_id}
         # safety decisions stay in force until the next scoring
         decisions = self._store.safety_rows(replaced)

@@ -25,7 +25,8 @@ class CatalogFlags:
             metavar="OURS=THEIRS,…",
             help="Columns to read as OURS, instead of the recognised ones (repeatable): title=name,images=front+back. "
             "Quote names with commas or plus signs: 'title=\"Name, long\"'. OURS is one of item_id, kind, title, text, "
-            "images, videos, created_at, starts_at, expires_at, group_id, price, sale_price, category, currency.",
+            "images, videos, created_at, starts_at, expires_at, timed_products, group_id, price, sale_price, category, "
+            "currency.",
         ),
     ] = None
     types: Annotated[

@@ -160,3 +160,4 @@ class SimilarAnswer(BaseModel):
     """Items similar to an item."""
 
     results: list[dict[str, Any]]
+    videos: list[dict[str, Any]] = Field(description="videos that show the item, with their seconds")
