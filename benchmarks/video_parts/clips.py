@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -174,17 +175,26 @@ def build_clips(footage: Path | None) -> list[Clip]:
     for item_id, (file, title) in FOOTAGE.items():
         found = sorted(footage.rglob(file)) if footage else []
         if found:
-            clips[item_id] = Clip(item_id, title, found[0], (Shot(item_id, 0.0, duration(found[0])),))
+            path = _copy_media(found[0])
+            clips[item_id] = Clip(item_id, title, path, (Shot(item_id, 0.0, duration(path)),))
     for item_id, (original, look, title) in COPIES.items():
         if original in clips:
             clips[item_id] = Clip(item_id, title, folder / f"{item_id}.mp4", clips[original].shots, original)
             source = ["-i", str(clips[original].path), "-filter_complex", f"[0:v]{look}"]
             make(clips[item_id].path, *source, *ENCODING, "-crf", "32")
     for item_id, (file, title, sources) in SAMPLE_CLIPS.items():
-        path = MEDIA / "clips" / f"{file}.mp4"
+        path = _copy_media(MEDIA / "clips" / f"{file}.mp4")
         names = sources.split()
         clips[item_id] = Clip(item_id, title, path, _timeline(names, duration(path) / len(names)))
     return list(clips.values())
+
+
+def _copy_media(path: Path) -> Path:
+    """Copy a file next to the clips: a catalogue cannot name files outside its folder."""
+    target = clip_folder() / path.name
+    if not target.exists():
+        shutil.copy(path, target)
+    return target
 
 
 def write_catalogue(clips: Sequence[Clip], path: Path) -> Path:
@@ -192,7 +202,7 @@ def write_catalogue(clips: Sequence[Clip], path: Path) -> Path:
     with (MEDIA / "catalogue.csv").open(encoding="utf-8", newline="") as file:
         products = [row for row in csv.DictReader(file) if row["kind"] == "product"]
     for row in products:
-        row["images"] = "|".join(str(MEDIA / image) for image in row["images"].split("|"))
+        row["images"] = "|".join(str(_copy_media(MEDIA / image)) for image in row["images"].split("|"))
         row["videos"] = ""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(products[0]))
