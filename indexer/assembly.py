@@ -46,7 +46,7 @@ class LoadedPicture:
 
 @dataclass(frozen=True)
 class View:
-    """An encoded title, image or frame."""
+    """An encoded title, image, frame or passage of timed text."""
 
     view_id: str
     part: Part
@@ -57,6 +57,8 @@ class View:
     end_s: float | None = None
     fingerprint: bytes | None = None  # PDQ, 32 bytes
     version: str | None = None  # ETag or Last-Modified of its file
+    text: str | None = None  # words of a passage
+    language: str | None = None  # tag of the passage's language
 
 
 @dataclass(eq=False)

@@ -17,7 +17,7 @@ from firstsight.retrieval.query import PartChoice
 from firstsight.retrieval.ranking.candidates import Ranker
 from firstsight.retrieval.results import SearchResult, ViewMatch, locate
 from firstsight.storage.store import Store
-from firstsight.storage.tables import HIDDEN_COLUMNS
+from firstsight.storage.tables import HIDDEN_COLUMNS, PICTURE_PARTS
 
 MAX_MOMENTS = 5
 """Maximum number of moments in one result."""
@@ -63,7 +63,7 @@ class ResultRows:
             score=hit.candidate.cosine,
             relevance=hit.relevance,
             view=_matched_view(matches, query.resolved_part),
-            picture=next((match for match in matches if match.part != "title"), None),
+            picture=next((match for match in matches if match.part in PICTURE_PARTS), None),
             columns={name: value for name, value in row.items() if name not in RESULT_FIELDS | HIDDEN_COLUMNS},
             others=hit.others,
             rank_score=hit.candidate.rank_score,
@@ -107,5 +107,5 @@ def _matched_view(matches: Sequence[ViewMatch], part: PartChoice) -> ViewMatch |
     if part in {"item", "any"}:
         return next(iter(matches), None)
     if part == "best":
-        return next((match for match in matches if match.part != "title"), next(iter(matches), None))
+        return next((match for match in matches if match.part in PICTURE_PARTS), next(iter(matches), None))
     return next((match for match in matches if match.part == part), None)
