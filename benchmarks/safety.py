@@ -30,7 +30,7 @@ from firstsight.heads.slices import slice_rates
 from firstsight.heads.thresholds import choose_threshold
 from firstsight.safety.policy.policies import Policies, parse_policies
 from firstsight.safety.scoring.zero_shot import prompt_directions
-from firstsight.storage.tables import PARTS
+from firstsight.storage.tables import HEAD_PARTS
 
 DATASET = Path("/usr/share/datasets/fashion-mnist")
 CLASSES = ("t-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
@@ -71,7 +71,7 @@ def policies() -> Policies:
 def training_set(vectors: Vectors, labels: Labels) -> TrainingSet:
     n = len(labels)
     ids = np.arange(n)
-    image = np.full(n, PARTS.index("image"), np.int8)
+    image = np.full(n, HEAD_PARTS.index("image"), np.int8)
     return TrainingSet(vectors, image, ids, tuple(map(str, ids)), labels, np.ones(n), ids.astype(str).astype(object))
 
 
@@ -89,7 +89,7 @@ def few_shots(vectors: Vectors, classes: NDArray[np.uint8], encoder: firstsight.
     directions = prompt_directions(chosen.all, encoder)
     precisions: dict[str, dict[int, list[float]]] = {"head": {}, "zero-shot": {}, "nearest centroid": {}}
     mean = vectors.mean(axis=0)
-    means = dict.fromkeys(PARTS, mean)
+    means = dict.fromkeys(HEAD_PARTS, mean)
     for number, policy in enumerate(chosen.all):
         labels = (classes == number).astype(np.int8)
         for seed in range(SEEDS):
@@ -123,7 +123,7 @@ def scored(vectors: Vectors, labels: Labels, rows: int = 2_000) -> tuple[Floats,
     order = np.random.default_rng(0).permutation(len(labels))
     trained, rest = order[:rows], order[rows:]
     data = training_set(vectors[trained], labels[trained])
-    fit = fit_best(data, dict.fromkeys(PARTS, vectors.mean(axis=0)), None, folds=make_folds(data))
+    fit = fit_best(data, dict.fromkeys(HEAD_PARTS, vectors.mean(axis=0)), None, folds=make_folds(data))
     return fit.unit_logits(training_set(vectors[rest], labels[rest])), rest
 
 

@@ -26,7 +26,7 @@ from firstsight.heads.view_sample import ViewSample, matrix, texts
 from firstsight.safety.policy.policies import Policy, load_policies
 from firstsight.safety.scoring.zero_shot import prompt_directions, zero_shot_head
 from firstsight.storage.store import Store
-from firstsight.storage.tables import PARTS
+from firstsight.storage.tables import HEAD_PARTS
 
 OTHERS = 2_000
 SHOTS = 16
@@ -80,7 +80,7 @@ def few_shots(
     policy: Policy, vectors: NDArray[np.float32], labels: NDArray[np.int8], direction: NDArray[np.float32], name: str
 ) -> None:
     """Compare a head from few positives with its prompts and the nearest centroid, on the other pictures."""
-    means = dict.fromkeys(PARTS, vectors.mean(axis=0))
+    means = dict.fromkeys(HEAD_PARTS, vectors.mean(axis=0))
     precisions: dict[str, list[float]] = {"head": [], "prompts": [], "nearest centroid": []}
     for seed in range(SEEDS):
         rng = np.random.default_rng(seed)

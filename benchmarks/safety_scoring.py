@@ -26,7 +26,7 @@ from firstsight.safety.policy.policies import Policies, parse_policies
 from firstsight.safety.policy.policy_heads import Head, HeadShelf
 from firstsight.safety.scoring.scoring_run import score
 from firstsight.storage.store import Store
-from firstsight.storage.tables import PARTS, TIME
+from firstsight.storage.tables import HEAD_PARTS, TIME
 
 DIM = 512
 HEADS = 10
@@ -87,8 +87,8 @@ def promote(work: Path) -> None:
             kind="head",
             fingerprint=SPEC.fingerprint,
             coef=coef,
-            scales=dict.fromkeys(PARTS, 1.0),
-            intercepts=dict.fromkeys(PARTS, 0.0),
+            scales=dict.fromkeys(HEAD_PARTS, 1.0),
+            intercepts=dict.fromkeys(HEAD_PARTS, 0.0),
             trained_at=now,
             calibration=HeadCalibration("platt", slope=DIM**0.5, shift=-3.0),
             review=float(1 / (1 + np.exp(3.0 - 3.1))),  # a normal deviate of 3.1: one in a thousand for each policy

@@ -23,6 +23,7 @@ COMMANDS = {
         "failures": ("catalogue.inspect:failures_app", "List media that could not be used."),
         "export": ("catalogue.export:app", "Write items and vectors to Parquet, .npz or JSON lines."),
         "duplicates": ("catalogue.duplicates:app", "List groups of near-duplicate items."),
+        "video-products": ("catalogue.video_products:app", "List, propose and review the products in videos."),
         "watch": ("catalogue.watch:app", "Index the latest frames of a live stream."),
         "remove": ("catalogue.remove:app", "Remove items."),
         "optimize": ("catalogue.optimize:app", "Merge small files and update indexes."),

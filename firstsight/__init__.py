@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from firstsight.api.safety.safety_heads import SafetyHeads
     from firstsight.api.semantic_ids import SemanticIds
     from firstsight.api.status import ColumnStatus, RunRecord, Status
+    from firstsight.api.timed_products import ProposalReport, TimedProducts
     from firstsight.database import Database
     from firstsight.duplicates.groups import DuplicateGroup
     from firstsight.duplicates.item_pairs import DuplicateEvidence, DuplicateOptions, DuplicatePair, DuplicateSettings
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from firstsight.indexer.columns.catalog_options import CatalogOptions
     from firstsight.indexer.columns.column_plan import ColumnUse
     from firstsight.indexer.columns.column_types import TypeChange
+    from firstsight.indexer.columns.timed_products import TimedProductCell
     from firstsight.indexer.columns.unused_media import UnusedMedia
     from firstsight.indexer.index_report import Counts, IndexReport
     from firstsight.indexer.index_settings import IndexSettings
@@ -109,6 +111,7 @@ if TYPE_CHECKING:
     from firstsight.retrieval.query_settings import QuerySettings
     from firstsight.retrieval.reranker_store import RerankerVersion
     from firstsight.retrieval.results import SearchResult, SearchResults, ViewMatch
+    from firstsight.retrieval.timed_product import ProductEvidence, TimedProduct
     from firstsight.safety.audit.adoption import Adoption
     from firstsight.safety.audit.audit_entries import LogProblem, Verification
     from firstsight.safety.audit.human_decisions import DecisionLabel, HumanDecision
@@ -214,6 +217,8 @@ __all__ = [
     "PolicyReport",
     "PolicyScore",
     "PrecisionRecall",
+    "ProductEvidence",
+    "ProposalReport",
     "ProtocolReport",
     "Query",
     "QueryError",
@@ -254,6 +259,9 @@ __all__ = [
     "TableState",
     "TableUpkeep",
     "Threshold",
+    "TimedProduct",
+    "TimedProductCell",
+    "TimedProducts",
     "TrainReport",
     "TrainSettings",
     "TrainedHead",

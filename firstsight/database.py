@@ -24,6 +24,7 @@ from firstsight.api.safety.safety import Safety
 from firstsight.api.searching import OnError, Searching
 from firstsight.api.semantic_ids import SemanticIds
 from firstsight.api.status import Status, read_status
+from firstsight.api.timed_products import TimedProducts
 from firstsight.encoders.base import Encoder, ImageInput
 from firstsight.encoders.encoder_options import EncoderOptions
 from firstsight.errors import FirstsightError
@@ -65,6 +66,7 @@ class Database:
         db.rerankers     models that reorder search results
         db.semantic_ids  a few small numbers for each item
         db.duplicates    near-duplicate items
+        db.timed_products  products in videos, with their seconds
         db.safety        policies, scores, decisions and their log
         db.evaluation    measures of search and recommendation, and a map of the items
         db.maintenance   upkeep and upgrades
@@ -84,6 +86,7 @@ class Database:
         self.rerankers = Rerankers(connection)
         self.semantic_ids = SemanticIds(connection)
         self.duplicates = Duplicates(connection)
+        self.timed_products = TimedProducts(connection)
         self.evaluation = Evaluation(connection, self._searching)
         self.maintenance = Maintenance(connection)
         self.safety = Safety(connection)

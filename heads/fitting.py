@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vector, Vectors, unit
 from firstsight.heads.array_types import Floats, Indices, Labels
-from firstsight.storage.tables import PARTS
+from firstsight.storage.tables import HEAD_PARTS
 
 C_GRID = (0.03, 0.3, 3.0, 30.0, 300.0)
 """Inverse strengths of regularisation to try."""
@@ -39,7 +39,7 @@ class TrainingSet:
     """Labelled units with their views."""
 
     vectors: Vectors  # (views, dim)
-    parts: NDArray[np.int8]  # (views,) places in `PARTS`
+    parts: NDArray[np.int8]  # (views,) places in `HEAD_PARTS`
     units: Indices  # (views,) the unit of each view
     unit_ids: tuple[str, ...]
     labels: Labels  # (units,)
@@ -96,7 +96,7 @@ class Fit:
 
     def unit_logits(self, data: TrainingSet) -> Floats:
         """Return (units,) logits; the logit of a unit is that of its highest view."""
-        offsets = np.array([self.intercepts[part] for part in PARTS])
+        offsets = np.array([self.intercepts[part] for part in HEAD_PARTS])
         return data.unit_maxima((data.vectors @ self.coef).astype(np.float64) + offsets[data.parts])
 
 
@@ -191,7 +191,7 @@ def _balanced_weights(data: TrainingSet) -> Floats:
 
 
 def _fit(data: TrainingSet, means: Mapping[str, Vector], direction: Vector | None, c: float) -> Fit:
-    stacked = np.stack([means[part] for part in PARTS])
+    stacked = np.stack([means[part] for part in HEAD_PARTS])
     centred = data.vectors - stacked[data.parts]
     scale = 1.0 / max(float(np.sqrt(np.mean(np.sum(centred**2, axis=1)))), 1e-6)
     features = centred * scale
@@ -213,7 +213,7 @@ def _fit(data: TrainingSet, means: Mapping[str, Vector], direction: Vector | Non
     if prompt_axis is not None:
         head_coef += coef[-1] * prompt_axis
     head_coef *= scale
-    offsets = {part: float(intercept - means[part] @ head_coef) for part in PARTS}
+    offsets = {part: float(intercept - means[part] @ head_coef) for part in HEAD_PARTS}
     return Fit(np.asarray(head_coef, dtype=np.float32), offsets, c, direction is not None)
 
 

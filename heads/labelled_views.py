@@ -6,13 +6,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from firstsight.errors import SafetyError
 from firstsight.heads.fitting import TrainingSet
 from firstsight.heads.labels import SHOWN_PROBLEMS, Label
 from firstsight.heads.view_sample import matrix, texts
 from firstsight.storage.store import Store
-from firstsight.storage.tables import PARTS
+from firstsight.storage.tables import HEAD_PARTS
 
 
 def read_labelled_views(store: Store, rows: Sequence[Label]) -> pa.Table:
@@ -25,7 +26,8 @@ def read_labelled_views(store: Store, rows: Sequence[Label]) -> pa.Table:
     paths = {row.name for row in rows if row.unit_kind == "path"}
     owners: dict[str, str] = _find_items_of_files(store, paths) if paths else {}
     views = store.view_rows(sorted(items | set(owners.values()) - {None}))
-    return views.select(["view_id", "item_id", "part", "uri", "vector"])
+    scored = views.filter(pc.is_in(views["part"], pa.array(HEAD_PARTS)))
+    return scored.select(["view_id", "item_id", "part", "uri", "vector"])
 
 
 def make_training_set(
@@ -84,7 +86,7 @@ def make_training_set(
     owners = np.array([groups.get(first[unit], first[unit]) for unit in range(len(rows))], dtype=object)
     return TrainingSet(
         vectors=vectors[places],
-        parts=np.array([PARTS.index(view_parts[place]) for place in places], dtype=np.int8),
+        parts=np.array([HEAD_PARTS.index(view_parts[place]) for place in places], dtype=np.int8),
         units=np.array(units, dtype=np.int64),
         unit_ids=tuple(f"{row.unit_kind}:{row.name}" for row in rows),
         labels=np.array([row.label for row in rows], dtype=np.int8),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from firstsight.encoders.base import Vectors
 from firstsight.heads.array_types import Floats, Indices
 from firstsight.storage.store import Store
-from firstsight.storage.tables import PARTS
+from firstsight.storage.tables import HEAD_PARTS
 
 SAMPLED_ITEMS = 5_000
 
@@ -23,7 +23,7 @@ class ViewSample:
     """Views of sampled items."""
 
     vectors: Vectors  # (n, dim)
-    parts: NDArray[np.int8]  # (n,) places in `PARTS`
+    parts: NDArray[np.int8]  # (n,) places in `HEAD_PARTS`
     items: Indices  # (n,) place of the view's item among the sampled items
 
     @classmethod
@@ -38,12 +38,13 @@ class ViewSample:
         draw = np.random.default_rng(0).choice(rows, size=min(rows, items), replace=False)
         drawn = store.items.take_offsets(sorted(int(n) for n in draw)).select(["item_id"]).to_arrow()
         views = store.view_rows(texts(drawn["item_id"])).sort_by("view_id")
+        views = views.filter(pc.is_in(views["part"], pa.array(HEAD_PARTS)))
         codes = views["item_id"].combine_chunks().dictionary_encode()
         return cls(matrix(views["vector"], store.spec.dim), part_indices(views["part"]), codes.indices.to_numpy())
 
     def mean(self, part: str) -> Vectors:
         """Return the (dim,) mean vector of a part, not of unit length; of all views if the part has none."""
-        of_part = self.vectors[self.parts == PARTS.index(part)]
+        of_part = self.vectors[self.parts == HEAD_PARTS.index(part)]
         vectors = of_part if len(of_part) else self.vectors
         return np.asarray(vectors.mean(axis=0) if len(vectors) else np.zeros(self.vectors.shape[1]), dtype=np.float32)
 
@@ -75,9 +76,9 @@ def matrix(column: Any, dim: int) -> Vectors:
 
 
 def part_indices(column: Any) -> NDArray[np.int8]:
-    """Return an Arrow column of parts as (n,) places in `PARTS`; -1 for other values."""
+    """Return an Arrow column of parts as (n,) places in `HEAD_PARTS`; -1 for other values."""
     places = np.full(len(column), -1, dtype=np.int8)
-    for place, part in enumerate(PARTS):
+    for place, part in enumerate(HEAD_PARTS):
         places[pc.equal(column, pa.scalar(part)).to_numpy(zero_copy_only=False)] = place
     return places
 

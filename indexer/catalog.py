@@ -71,6 +71,7 @@ class Catalog:
         self.variant_columns: dict[str, tuple[str, ...]] = {}
         self.notes: tuple[str, ...] = ()
         self._price_notes: dict[str, str] = {}
+        self._left_out: list[str] = []  # sentences about values that rows were read without
         self._filled: Counter[str] = Counter()
         self._examples: dict[str, str] = {}  # first value of each column; also all column names so far
         self._file = tempfile.NamedTemporaryFile(prefix="firstsight-ids-", suffix=".sqlite")  # noqa: SIM115
@@ -158,7 +159,7 @@ class Catalog:
                 raise
             except CatalogError as error:
                 self._refuse(place, str(error))
-        self.notes = tuple(self.source.notes)  # a later pass that stops early would leave none
+        self.notes = (*self.source.notes, *self._left_out)  # a later pass that stops early would leave none
         if not self.size:
             raise CatalogError(f"{self.source.name} has no rows; nothing to index")
         self._check_mapping()
@@ -304,6 +305,10 @@ class Catalog:
         kinds = {name: self.types.check(name, value) for name, value in own.items()}
         for name, kind in kinds.items():  # once the whole row can be used
             self.types.note(name, "text" if kind and name in self._text_columns else kind)
+        self._left_out += [
+            f"{self.source.place} {place}, item {item_id}: {problem}; the item is indexed without it"
+            for problem in self._reader.timed_products(row)[1][: SHOWN_PROBLEMS - len(self._left_out)]
+        ]
         self.media.see(row, used=[ours for ours in MEDIA if known[ours]])
         if group is not None:
             self._variants.add(VariantRow(place, item_id, group, known, own))

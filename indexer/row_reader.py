@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from firstsight.errors import CatalogError
-from firstsight.indexer.columns.catalog_options import KINDS, MEDIA, PRICES, TIMES, CatalogOptions, ItemKind
+from firstsight.indexer.columns.catalog_options import (
+    KINDS,
+    MEDIA,
+    PRICES,
+    TIMED_PRODUCTS,
+    TIMES,
+    CatalogOptions,
+    ItemKind,
+)
 from firstsight.indexer.columns.column_plan import ColumnPlan
 from firstsight.indexer.columns.column_values import ColumnValue, as_text, as_utc
 from firstsight.indexer.columns.currencies import currency_code
@@ -20,6 +28,7 @@ from firstsight.indexer.columns.prices import NoPriceError, Price, parse_price
 from firstsight.indexer.columns.row_values import as_group, name_in
 from firstsight.indexer.columns.sample import is_empty
 from firstsight.indexer.columns.stored_names import CONTROL_CHARACTERS, StoredNames
+from firstsight.indexer.columns.timed_products import TimedProductCell, read_timed_products
 from firstsight.indexer.formats.source import EmbeddedMedium, Row
 from firstsight.records import Record
 
@@ -40,6 +49,7 @@ class CatalogItem(Record):
     starts_at: datetime | None
     expires_at: datetime | None
     columns: Mapping[str, ColumnValue]
+    timed_products: tuple[TimedProductCell, ...] = ()  # that its video shows
 
 
 def placeholder_address(data: bytes) -> str:
@@ -111,6 +121,7 @@ class RowReader:
             "text": text,
             **{ours: tuple(media[ours]) for ours in MEDIA},
             **{name: self._time(row, name) for name in TIMES},
+            TIMED_PRODUCTS: tuple(self.timed_products(row)[0]),
         }
 
     def own(self, row: Row) -> Iterator[tuple[str, object]]:
@@ -125,6 +136,10 @@ class RowReader:
             if not isinstance(value, EmbeddedMedium) and (stored_name := self.names.of(name)):
                 yield stored_name, value
         yield from self._shop_columns(row)
+
+    def timed_products(self, row: Row) -> tuple[list[TimedProductCell], list[str]]:
+        """The timed products of a row, and a sentence for each one that cannot be read."""
+        return read_timed_products(row.get(self.plan.fields.get(TIMED_PRODUCTS, "")))
 
     def group(self, row: Row) -> str | None:
         """The id of the product that a row is a variant of."""

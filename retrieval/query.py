@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 Mode = Literal["vector", "words", "hybrid"]
 """vector: cosine of embeddings; words: BM25 over title and text; hybrid: both, fused."""
 
-PartChoice = Literal["item", "title", "image", "frame", "any", "best"]
+PartChoice = Literal["item", "title", "image", "frame", "transcript", "any", "best"]
 """Vector to compare with the query.
 
-item: the fused vector; title, image, frame: the best view of that part; any: the best view of all parts; best: the best
-of the fused vector and the views of pictures and frames.
+item: the fused vector; title, image, frame, transcript: the best view of that part; any: the best view of all parts;
+best: the best of the fused vector and the views of pictures and frames.
 """
 
 Medium = Literal["words", "pictures", "mixed"]

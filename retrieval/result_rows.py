@@ -16,8 +16,9 @@ from firstsight.retrieval.page_selection import PageHit
 from firstsight.retrieval.query import PartChoice
 from firstsight.retrieval.ranking.candidates import Ranker
 from firstsight.retrieval.results import SearchResult, ViewMatch, locate
+from firstsight.retrieval.timed_product import TimedProduct, timed_products_of_videos
 from firstsight.storage.store import Store
-from firstsight.storage.tables import HIDDEN_COLUMNS
+from firstsight.storage.tables import HIDDEN_COLUMNS, PICTURE_PARTS
 
 MAX_MOMENTS = 5
 """Maximum number of moments in one result."""
@@ -34,6 +35,7 @@ class ResultRows:
     views: list[dict[str, Any]]
     vectors: Vector  # (views, dim)
     places: dict[str, list[int]]  # item id to indices into `views`
+    products: dict[str, tuple[TimedProduct, ...]]  # item id to the products that its videos show
 
     @classmethod
     def read(cls, store: Store, item_ids: Sequence[str]) -> ResultRows:
@@ -46,7 +48,8 @@ class ResultRows:
         for n, view in enumerate(views):
             view["uri"] = view["uri"] and open_address(view["uri"], store.uri)
             places.setdefault(view["item_id"], []).append(n)
-        return cls(store.item_rows(distinct), views, flat.reshape(len(views), store.spec.dim), places)
+        vectors = flat.reshape(len(views), store.spec.dim)
+        return cls(store.item_rows(distinct), views, vectors, places, timed_products_of_videos(store, distinct))
 
     def result(self, ranker: Ranker, hit: PageHit) -> SearchResult:
         """Build the search result of an item."""
@@ -63,13 +66,14 @@ class ResultRows:
             score=hit.candidate.cosine,
             relevance=hit.relevance,
             view=_matched_view(matches, query.resolved_part),
-            picture=next((match for match in matches if match.part != "title"), None),
+            picture=next((match for match in matches if match.part in PICTURE_PARTS), None),
             columns={name: value for name, value in row.items() if name not in RESULT_FIELDS | HIDDEN_COLUMNS},
             others=hit.others,
             rank_score=hit.candidate.rank_score,
             moments=None if frames is None else self._moments(item_id, vector, folder, frames.floor),
             duplicates=hit.duplicates,
             variants=hit.variants,
+            products=self.products.get(item_id),
         )
 
     def _matches(self, item_id: str, vector: Vector, folder: str) -> list[ViewMatch]:
@@ -107,5 +111,5 @@ def _matched_view(matches: Sequence[ViewMatch], part: PartChoice) -> ViewMatch |
     if part in {"item", "any"}:
         return next(iter(matches), None)
     if part == "best":
-        return next((match for match in matches if match.part != "title"), next(iter(matches), None))
+        return next((match for match in matches if match.part in PICTURE_PARTS), next(iter(matches), None))
     return next((match for match in matches if match.part == part), None)

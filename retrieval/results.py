@@ -9,6 +9,7 @@ from typing import Any
 
 from firstsight.records import Record, RecordList, plain_value
 from firstsight.retrieval.moments import Moment
+from firstsight.retrieval.timed_product import TimedProduct
 from firstsight.storage.tables import Part
 
 
@@ -45,6 +46,7 @@ class SearchResult(Record):
     moments: tuple[Moment, ...] | None = None  # with moments: matching stretches of its videos, best first
     duplicates: tuple[str, ...] | None = None  # with collapse="duplicates": ids of near-duplicates among the items read
     variants: int | None = None  # with one result per product: number of its variants that pass the filter
+    products: tuple[TimedProduct, ...] | None = None  # that its videos show, with their seconds; None without any
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain values for JSON; the catalogue's columns are under `columns`."""
@@ -53,6 +55,7 @@ class SearchResult(Record):
         rank = {} if self.rank_score is None else {"rank_score": round(self.rank_score, 4)}
         group: dict[str, Any] = {} if self.others is None else {"others": self.others}
         group |= {} if self.moments is None else {"moments": plain_value(self.moments)}
+        group |= {} if self.products is None else {"products": plain_value(self.products)}
         group |= {} if self.variants is None else {"variants": self.variants}
         group |= {} if self.duplicates is None else {"duplicates": list(self.duplicates)}
         rest: dict[str, Any] = plain_value({"view": self.view, "picture": self.picture, "columns": self.columns})

@@ -27,6 +27,7 @@ from firstsight.service.routes import (
     page_routes,
     safety_routes,
     search_routes,
+    timed_product_routes,
 )
 from firstsight.service.routes.openapi_document import make_openapi
 from firstsight.service.service_settings import ServiceSettings
@@ -36,6 +37,7 @@ _ROUTES: Final = (
     health_routes,
     item_routes,
     safety_routes,
+    timed_product_routes,
     search_routes,
     embedding_routes,
     page_routes,

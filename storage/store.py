@@ -19,7 +19,9 @@ from firstsight.storage.columns import ColumnKind, arrow_type, kind_of_arrow
 from firstsight.storage.sql.conditions import in_chunks, is_in, quote, quote_name
 from firstsight.storage.table_store import TableStore
 from firstsight.storage.tables import FailureRow
+from firstsight.storage.timed_product_table import delete_entries_of_items
 from firstsight.storage.upgrade import apply_upgrade
+from firstsight.storage.video_print_table import delete_prints
 
 log = logging.getLogger(__name__)
 
@@ -256,8 +258,10 @@ class Store(TableStore):
                 self.failures.delete(is_in("failure_id", part))
 
     def delete_items(self, item_ids: Sequence[str]) -> None:
-        """Delete items with their failures and views; the item row goes last, so that a kill cannot hide leftovers."""
+        """Delete items with all their rows; the row of `items` goes last, so that a kill cannot hide leftovers."""
         for part in in_chunks(item_ids):
+            delete_prints(self, part)
+            delete_entries_of_items(self, part)
             for table in (self.failures, self.views, self.items):
                 with self._writes():
                     table.delete(is_in("item_id", part))

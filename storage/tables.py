@@ -9,18 +9,24 @@ import pyarrow as pa
 
 from firstsight.storage.columns import ColumnKind, arrow_type
 
-Part = Literal["title", "image", "frame"]
-"""The part of an item that a view shows."""
+Part = Literal["title", "image", "frame", "transcript"]
+"""The part of an item that a view shows; transcript: a passage of the timed text of a video."""
 
 PARTS: tuple[str, ...] = get_args(Part)
-"""Every part, in a fixed order: arrays hold places in it."""
+"""Every part."""
+
+PICTURE_PARTS: tuple[Part, ...] = ("image", "frame")
+"""Parts whose views show a picture."""
+
+HEAD_PARTS: tuple[str, ...] = ("title", *PICTURE_PARTS)
+"""Parts that heads score, in a fixed order: arrays hold places in it."""
 
 TIME = pa.timestamp("us", "UTC")
 
 SPEC_KEY = b"firstsight"
 """Key of the JSON in the items table's schema metadata that binds a database to one encoder."""
 
-CURRENT_LAYOUT = 2
+CURRENT_LAYOUT = 3
 """Layout of new databases. Newer layouts are refused; the first write upgrades older ones (`upgrade.py`)."""
 
 LAYOUT_KEY = "firstsight:layout"
@@ -114,25 +120,27 @@ def items_schema(dim: int, metadata: bytes, own: Mapping[str, ColumnKind] | None
 
 
 def views_schema(dim: int) -> pa.Schema:
-    """Schema of `views`: one row per encoded title, image or frame."""
+    """Schema of `views`: one row per encoded title, image, frame or passage of timed text."""
     return pa.schema(
         [
             key_field("view_id"),
             pa.field("item_id", pa.string(), nullable=False),
             pa.field("part", pa.string(), nullable=False),
             pa.field("uri", pa.string()),  # as in the catalogue; null for a title
-            pa.field("time_s", pa.float64()),  # second of a frame in its video
-            pa.field("start_s", pa.float64()),  # start of the shot that the frame shows
+            pa.field("time_s", pa.float64()),  # second of a frame in its video; of a passage, its start
+            pa.field("start_s", pa.float64()),  # start of the shot that the frame shows, or of the passage
             pa.field("end_s", pa.float64()),
             pa.field("fingerprint", pa.binary(32)),  # PDQ of the picture or frame; null for a title or a flat picture
             pa.field("version", pa.string()),  # ETag or Last-Modified of a remote medium when it was encoded
+            pa.field("text", pa.string()),  # words of a passage; null for other parts
+            pa.field("language", pa.string()),  # tag of a passage's language, such as pt-BR; null if unknown
             pa.field("vector", vector_type(dim), nullable=False),
         ]
     )
 
 
 def missing_view_columns(schema: pa.Schema) -> list[pa.Field[Any]]:
-    """Columns that early databases of layout 1 lack in `views`; null means unknown in each of them."""
+    """Columns that databases of earlier layouts lack in `views`; null means unknown in each of them."""
     return [field for field in views_schema(1) if field.name not in schema.names]
 
 

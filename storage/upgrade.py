@@ -42,8 +42,8 @@ class UpgradeStep:
 
 
 STEPS = (
-    UpgradeStep(2, "firstsight.storage.upgrade_view_columns"),
     UpgradeStep(2, "firstsight.safety.audit.upgrade_human_decisions"),
+    UpgradeStep(3, "firstsight.storage.upgrade_view_columns"),
 )
 """All steps, in order of their layouts. `tests/databases/README.md` lists the other tasks for a new layout."""
 

@@ -1,4 +1,4 @@
-"""Step to layout 2: add the columns that early databases of layout 1 lack in `views`; null means unknown."""
+"""Step to layout 3: add the columns that earlier databases lack in `views`; null means unknown."""
 
 from __future__ import annotations
 

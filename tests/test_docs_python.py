@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 import firstsight
-from tests.cli.calling import call_in_process
+from tests.cli.calling import call_in_process, parse_json_lines
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -80,3 +81,21 @@ def test_the_page_lists_every_field_of_catalog_options() -> None:
     text = (DOCS / "python.md").read_text(encoding="utf-8")
     for field in fields(firstsight.CatalogOptions):
         assert f"| `{field.name}` |" in text
+
+
+def test_the_page_on_products_in_videos_runs(
+    tmp_path: Path, sample_db: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FIRSTSIGHT_DB", str(shutil.copytree(sample_db, tmp_path / "shop-db")))
+    (commands,) = blocks("timed-products.md", "bash")
+    for line in commands.splitlines():
+        words = shlex.split(line)
+        code, out, err = call_in_process(monkeypatch, capsys, *words[1:])
+        assert (words[0], code) == ("firstsight", 0), err
+    assert parse_json_lines(out)[0]["state"] == "accepted"
+    (block,) = blocks("timed-products.md")
+    exec(compile(block, "docs/timed-products.md", "exec"), {})
+    *_, video, product, similar, result = capsys.readouterr().out.splitlines()
+    assert video == result == "['espresso-cup', 'electric-kettle', 'grapes']"
+    assert (product, similar) == ("[('video-kitchen-haul', 5)]", "['video-kitchen-haul']")

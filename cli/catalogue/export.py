@@ -58,7 +58,9 @@ def export(
     where: options.Where = None,
     part: Annotated[
         list[str] | None,
-        panels.filters("--part", metavar="PART", help="With --views, only title, image or frame (repeatable)."),
+        panels.filters(
+            "--part", metavar="PART", help="With --views, only title, image, frame or transcript (repeatable)."
+        ),
     ] = None,
     include_blocked: options.IncludeBlocked = False,
     db: options.DatabaseFlags,

@@ -25,7 +25,8 @@ class CatalogFlags:
             metavar="OURS=THEIRS,…",
             help="Columns to read as OURS, instead of the recognised ones (repeatable): title=name,images=front+back. "
             "Quote names with commas or plus signs: 'title=\"Name, long\"'. OURS is one of item_id, kind, title, text, "
-            "images, videos, created_at, starts_at, expires_at, group_id, price, sale_price, category, currency.",
+            "images, videos, created_at, starts_at, expires_at, timed_products, group_id, price, sale_price, category, "
+            "currency.",
         ),
     ] = None
     types: Annotated[
@@ -122,7 +123,7 @@ class MediaFlags:
             max=1000,
             help="Maximum frames of one video, 1 to 1000. If the rule gives more, take N spread evenly.",
         ),
-    ] = 64
+    ] = 512
     timeout: Annotated[
         float,
         panels.media("--timeout", metavar="SECONDS", min=0.1, help="Seconds to fetch or decode one picture or video."),

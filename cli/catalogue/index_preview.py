@@ -89,6 +89,7 @@ def _item_lines(item: CatalogItem) -> Iterator[str]:
     values |= {"images": _media(item.images), "videos": _media(item.videos)}
     times = (item.created_at, item.starts_at, item.expires_at)
     values |= dict(zip(("created_at", "starts_at", "expires_at"), times, strict=True))
+    values["timed_products"] = ", ".join(f"{shown.product_id} at {shown.start_s:g} s" for shown in item.timed_products)
     values |= item.columns
     filled = {name: value for name, value in values.items() if value not in (None, "")}
     width = max(map(len, filled), default=0)

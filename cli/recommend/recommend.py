@@ -9,7 +9,7 @@ import typer
 
 from firstsight.cli import options, panels
 from firstsight.cli.commands import command, group
-from firstsight.cli.output import print_json_lines, print_message, shown, shown_variants
+from firstsight.cli.output import clock, print_json_lines, print_message, shown, shown_variants
 
 if TYPE_CHECKING:
     from firstsight import Database
@@ -207,6 +207,9 @@ def similar(
             right=["score"],
             absent=["variants"],
         )
+        if not output.csv:
+            for entry in items.videos:
+                print_message(f"shown at {clock(entry.start_s)} in {entry.video_id}: {entry.video_title or ''}")
 
 
 def _print_users(database: Database, item_id: str, k: int, output: options.ItemTableFlags) -> None:

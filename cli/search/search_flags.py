@@ -109,8 +109,9 @@ class SearchFlags:
         panels.ranking(
             "--part",
             metavar="PART",
-            help="Part of an item to compare: item (all parts together), the best title, image, frame or any of these, "
-            "or best (the better of item and its best picture). By default item with a text or items, else best.",
+            help="Part of an item to compare: item (all parts together), the best title, image, frame, transcript or "
+            "any of these, or best (the better of item and its best picture). By default item with a text or items, "
+            "else best.",
         ),
     ] = None
     diversity: Annotated[

@@ -50,7 +50,7 @@ class Export:
             where: a condition over the columns of items, as in a search; of="views" gives the views of these items.
             vectors: add the column `vector` at the end, if `columns` does not name it.
             of: "items", or "views" for one row per encoded title, picture and video frame.
-            parts: only views of these parts: "title", "image", "frame". By default all.
+            parts: only views of these parts: "title", "image", "frame", "transcript". By default all.
             include_blocked: include items that a safety decision blocks, and their views. By default they are left out,
                 as in a search.
             batch_rows: maximum number of rows in a batch.

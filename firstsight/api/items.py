@@ -17,23 +17,25 @@ from firstsight.media.stored_media import open_address
 from firstsight.records import Record, plain_value
 from firstsight.retrieval.results import locate
 from firstsight.storage.store import Store
-from firstsight.storage.tables import Part
+from firstsight.storage.tables import PICTURE_PARTS, Part
 from firstsight.vectors import Vector
 
 
 @dataclass(frozen=True)
 class View(Record):
-    """An encoded title, picture or video frame of an item. Comparisons leave the vector out."""
+    """An encoded part of an item. Comparisons leave the vector out."""
 
     view_id: str
     item_id: str
     part: Part
     uri: str | None  # path or address of the picture or video, ready to open; None for a title
-    time_s: float | None  # position of a video frame, in seconds
-    start_s: float | None  # start of the shot that the frame shows
+    time_s: float | None  # position of a video frame in seconds; of a passage of timed text, its start
+    start_s: float | None  # start of the shot that the frame shows, or of the passage
     end_s: float | None
     fingerprint: str | None  # PDQ of the picture or frame, hexadecimal; None for a title or a flat picture
     version: str | None  # ETag or Last-Modified of a remote medium when it was encoded
+    text: str | None  # words of a passage of timed text; None for other parts
+    language: str | None  # tag of the passage's language, such as "pt-BR"; None if unknown
     vector: Vector = field(compare=False, repr=False)
 
     def to_dict(self, *, vectors: bool = True) -> dict[str, Any]:
@@ -117,7 +119,7 @@ def choose_pictures(store: Store, item_ids: Sequence[str]) -> dict[str, str]:
         item_id to view_id; items without pictures are left out.
     """
     views = store.view_rows(item_ids).select(["item_id", "view_id", "part"]).to_pylist()
-    shown = [view for view in views if view["part"] != "title"]
+    shown = [view for view in views if view["part"] in PICTURE_PARTS]
     shown.sort(key=lambda view: (view["part"] != "image", _numbers_by_value(view["view_id"])), reverse=True)
     return {view["item_id"]: view["view_id"] for view in shown}
 

@@ -148,6 +148,7 @@ class Recommender:
         from firstsight.recommend.slates.profiles import utc_now
         from firstsight.recommend.slates.slate_results import SimilarItem, SimilarItems
         from firstsight.recommend.slates.slate_settings import KINDS, check_collapse
+        from firstsight.retrieval.timed_product import timed_products_of_videos, videos_of_product
 
         _check_k(k)
         check_collapse(collapse)
@@ -170,11 +171,15 @@ class Recommender:
             products=products,
         )
         variants = _count_variants(products, [n for n, _ in nearest], loaded.maker.showable(now_us, kinds))
+        shown = timed_products_of_videos(store, [space.item_ids[n] for n, _ in nearest])
         items = (
-            SimilarItem(space.item_ids[n], space.kinds[n], loaded.titles[n], score, count)
+            SimilarItem(
+                *(space.item_ids[n], space.kinds[n], loaded.titles[n], score, count),
+                products=shown.get(space.item_ids[n]),
+            )
             for (n, score), count in zip(nearest, variants, strict=True)
         )
-        return SimilarItems(tuple(items), item)
+        return SimilarItems(tuple(items), item, videos_of_product(store, item))
 
     def interested_users(self, item: str, *, k: int = 10) -> InterestedUsers:
         """Find the users with items nearest to an item; users with events on the item itself are left out.

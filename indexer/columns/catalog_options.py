@@ -17,7 +17,10 @@ VARIANTS_MODES: tuple[VariantsMode, ...] = get_args(VariantsMode)
 MediaField = Literal["images", "videos"]
 MEDIA: tuple[MediaField, ...] = get_args(MediaField)
 TIMES = ("created_at", "starts_at", "expires_at")
-KNOWN = ("item_id", "kind", "title", "text", *MEDIA, *TIMES)
+TIMED_PRODUCTS = "timed_products"
+"""Field of the products that a video shows, with their seconds; see timed_products.py."""
+
+KNOWN = ("item_id", "kind", "title", "text", *MEDIA, *TIMES, TIMED_PRODUCTS)
 """Fields of every item."""
 
 PRICES = ("price", "sale_price")

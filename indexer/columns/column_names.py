@@ -75,6 +75,10 @@ NAMES: Final[Mapping[str, str]] = {
     "created_at": "created_at",
     "starts_at": "starts_at",
     "expires_at": "expires_at",
+    # products that a video shows, with their seconds
+    "timed_products": """
+        timed_products, product_times, product_timestamps, product_moments, product_timeline, products_in_video,
+        video_products, shoppable_products, tagged_products, shown_products""",
     # the main picture, best first
     "main image": """
         variant_image, variant_image_url, main_image, main_image_url, main_image_link, main_picture, main_photo,

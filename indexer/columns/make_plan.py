@@ -20,6 +20,7 @@ from firstsight.indexer.columns.catalog_options import (
     MEDIA,
     PRICES,
     SHOP_COLUMNS,
+    TIMED_PRODUCTS,
     TIMES,
     CatalogOptions,
 )
@@ -30,6 +31,7 @@ from firstsight.indexer.columns.media_values import MediaFinder
 from firstsight.indexer.columns.prices import MAX_NO_PRICES, NoPriceError, decimal_mark, parse_price
 from firstsight.indexer.columns.row_values import as_group, name_in
 from firstsight.indexer.columns.sample import ColumnSample, Sample
+from firstsight.indexer.columns.timed_products import read_timed_products
 
 
 def _words(text: str) -> frozenset[str]:
@@ -220,6 +222,7 @@ class _Planner:
                 "" if set(column.texts) <= set(KINDS) else f"its values are none of {', '.join(KINDS)}"
             ),
             **dict.fromkeys(TIMES, _no_times),
+            TIMED_PRODUCTS: _no_timed_products,
         }
 
     def _choose(self, ours: str, free: Collection[str], check: Callable[[ColumnSample], str]) -> None:
@@ -336,6 +339,14 @@ def _no_category(column: ColumnSample) -> str:
     if not any(names):
         return "its values are no texts"
     return "its values are types of rows" if {str(name).lower() for name in names} <= _TYPES_OF_ROWS else ""
+
+
+def _no_timed_products(column: ColumnSample) -> str:
+    for value in column.values:
+        entries, problems = read_timed_products(value)
+        if problems and not entries:
+            return problems[0]
+    return ""
 
 
 def _no_times(column: ColumnSample) -> str:

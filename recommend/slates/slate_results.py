@@ -10,6 +10,7 @@ from typing import Any
 from firstsight.recommend.slates.interests import InterestKind
 from firstsight.recommend.slates.slate_composer import Source
 from firstsight.records import Record, RecordList
+from firstsight.retrieval.timed_product import TimedProduct
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Recommendation(Record):
     def to_dict(self) -> dict[str, Any]:
         """The item as JSON fields."""
         plain = super().to_dict() | {"score": round(self.score, 4), "propensity": round(self.propensity, 6)}
-        return _without_empty_variants(plain)
+        return _without_empty(plain)
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ class SimilarItem(Record):
     Attributes:
         score: cosine of their vectors, -1 to 1.
         variants: number of variants of its product that may be shown; None if every item is listed.
+        products: products that its videos show, with their seconds; None without any.
     """
 
     item_id: str
@@ -91,10 +93,11 @@ class SimilarItem(Record):
     title: str | None
     score: float
     variants: int | None = None
+    products: tuple[TimedProduct, ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The item as JSON fields."""
-        return _without_empty_variants(super().to_dict() | {"score": round(self.score, 4)})
+        return _without_empty(super().to_dict() | {"score": round(self.score, 4)})
 
 
 @dataclass(frozen=True)
@@ -103,10 +106,13 @@ class SimilarItems(RecordList[SimilarItem]):
 
     items: tuple[SimilarItem, ...]
     item_id: str  # the item that they are similar to
+    videos: tuple[TimedProduct, ...] = ()  # videos that show this item, with their seconds
 
 
-def _without_empty_variants(plain: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in plain.items() if name != "variants" or value is not None}
+def _without_empty(plain: dict[str, Any]) -> dict[str, Any]:
+    """Leave out fields that only some items have."""
+    optional = ("variants", "products", "moment")
+    return {name: value for name, value in plain.items() if name not in optional or value is not None}
 
 
 @dataclass(frozen=True)

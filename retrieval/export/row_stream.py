@@ -31,14 +31,20 @@ from firstsight.storage.tables import KEYS, PARTS, Part, vector_type, views_sche
 T = TypeVar("T")
 
 ExportTable = Literal["items", "views"]
-"""Rows of an export: one per item, or one per encoded title, picture or video frame."""
+"""Rows of an export: one per item, or one per encoded title, picture, video frame or passage of timed text."""
 
 BATCH_ROWS: Final = 4_096
 """Default maximum number of rows in a batch."""
 
 VECTOR: Final = "vector"
 
-VIEW_COLUMNS: Final = ("view_id", "item_id", "part", "uri", "time_s", "start_s", "end_s", "fingerprint")
+STORED_NAMES: Final = {"transcript": "text", "transcript_language": "language"}
+"""Names in `views` of exported columns that would hide columns of `items`."""
+
+VIEW_COLUMNS: Final = (
+    *("view_id", "item_id", "part", "uri", "time_s", "start_s", "end_s", "fingerprint"),
+    *STORED_NAMES,
+)
 """Columns of `views` in an export, besides the vector."""
 
 
@@ -137,13 +143,15 @@ class RowStream:
 
     def _view_batches(self, batch_rows: int) -> Iterator[pa.RecordBatch]:
         own = [name for name in self._names if name in _VIEW_FIELDS.names]
-        stored = [name for name in {"item_id": 0, **dict.fromkeys(own)} if name in self.snapshot.views.schema.names]
+        exported = {STORED_NAMES.get(name, name): name for name in ("item_id", *own)}
+        stored = [name for name in exported if name in self.snapshot.views.schema.names]
         of_items = [name for name in self._names if name not in own]
         for items, row_ids in self._views_of_items(["item_id", "catalog_dir", *of_items]):
             for part in _chunks(row_ids, batch_rows):
                 views = _read_rows(self.snapshot.views, part, stored)
+                views = views.rename_columns([exported[name] for name in stored])
                 for name in own:
-                    if name not in stored:  # a database of an early version, before its upgrade
+                    if name not in views.column_names:  # a database of an early version, before its upgrade
                         views = views.append_column(name, pa.nulls(len(views), _VIEW_FIELDS.field(name).type))
                 places = pc.index_in(views["item_id"], value_set=items["item_id"].combine_chunks())
                 for name in of_items:
@@ -195,7 +203,9 @@ class RowStream:
                 yield pa.field(name, pa.string() if name == "fingerprint" and own else stored.type)
 
 
-_VIEW_FIELDS: Final = pa.schema([views_schema(1).field(name) for name in (*VIEW_COLUMNS, VECTOR)])
+_VIEW_FIELDS: Final = pa.schema(
+    [views_schema(1).field(STORED_NAMES.get(name, name)).with_name(name) for name in (*VIEW_COLUMNS, VECTOR)]
+)
 
 
 def check_selection(selection: RowSelection) -> None:

@@ -17,6 +17,7 @@ from firstsight.retrieval.pages.templating import PAGES, page_template
 from firstsight.retrieval.pages.thumbnails import jpeg_uri, load_picture
 from firstsight.retrieval.results import locate
 from firstsight.storage.store import Store
+from firstsight.storage.tables import PICTURE_PARTS
 
 MAX_WORST_QUERIES = 8
 """Number of queries shown for each task."""
@@ -103,7 +104,7 @@ class _ItemCards:
         self._views: dict[str, tuple[str, float | None]] = {}
         rows = store.view_rows(item_ids).select(["item_id", "view_id", "part", "uri", "time_s"]).sort_by("view_id")
         for row in rows.to_pylist():
-            if row["uri"] is not None and row["item_id"] in self._items:
+            if row["part"] in PICTURE_PARTS and row["item_id"] in self._items:
                 where = locate(open_address(row["uri"], store.uri), self._items[row["item_id"]]["catalog_dir"])
                 # a picture of the item has priority over a frame of its video
                 if row["part"] == "image" or row["item_id"] not in self._views:

@@ -22,7 +22,7 @@ from firstsight.records import Record
 from firstsight.retrieval.pages.map_colouring import Colouring, make_colourings, short_text
 from firstsight.retrieval.results import locate
 from firstsight.storage.store import Store
-from firstsight.storage.tables import HIDDEN_COLUMNS
+from firstsight.storage.tables import HIDDEN_COLUMNS, PICTURE_PARTS
 
 Method = Literal["pca", "tsne", "umap"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -184,7 +184,7 @@ def _pictures(store: Store, folders: dict[str, str]) -> dict[str, tuple[str, flo
     for start in range(0, len(ids), 1_000):  # the rows include vectors, so a larger batch would need much memory
         views = store.view_rows(ids[start : start + 1_000]).select(["item_id", "view_id", "part", "uri", "time_s"])
         for row in sorted(views.to_pylist(), key=lambda row: (row["part"] != "image", row["view_id"])):
-            if row["uri"] is not None:
+            if row["part"] in PICTURE_PARTS:
                 where = locate(open_address(row["uri"], store.uri), folders[row["item_id"]])
                 pictures.setdefault(row["item_id"], (where, row["time_s"]))
     return pictures

@@ -33,6 +33,7 @@ from firstsight.retrieval.ranking.query_encoding import EncodedQuery
 from firstsight.retrieval.ranking.relevance import COPY_COSINE, RandomPairCosines
 from firstsight.storage.sql.conditions import is_in, quote
 from firstsight.storage.store import Store
+from firstsight.storage.tables import PICTURE_PARTS
 
 FIRST_READ = 64
 """Minimum number of rows to read first: a page, and some rows for uncertain places."""
@@ -178,7 +179,7 @@ class Ranker:
                     return []
                 condition = _join_conditions(condition, is_in("item_id", item_ids))
             k = _first_read(need) * 2  # an item has several views
-            # titles are removed after reading, for the same reason as blocked ids
+            # views of text are removed after reading, for the same reason as blocked ids
             columns = ("item_id", "part") if part == "best" else ("item_id",)
             readings.append(_Reading("views", vector, k, condition, columns))
         return readings
@@ -192,7 +193,7 @@ class Ranker:
         """
         best: dict[str, float] = {}
         for row in reading.rows:  # best first
-            if row.get("part") != "title":
+            if row.get("part", "image") in PICTURE_PARTS:
                 best.setdefault(str(row["item_id"]), 1.0 - float(row["_distance"]))
         new = [item_id for item_id in best if item_id not in allowed]
         if reading.table == "items":  # read with the condition, except for blocked ids

@@ -31,6 +31,7 @@ from firstsight.encoders.base import Vectors
 from firstsight.retrieval.query import Medium, PartChoice
 from firstsight.storage.indexes.vector_index import vectors_of_column
 from firstsight.storage.store import Store
+from firstsight.storage.tables import PICTURE_PARTS
 
 SAMPLED_ITEMS = 1_000
 SAMPLED_QUERIES = 500
@@ -145,7 +146,7 @@ class RelevanceCalibration:
 
     def _best_scores(self, queries: Vectors) -> tuple[NDArray[np.object_], Vectors]:
         owners, scores = self._scores(queries, "item")
-        pictured, cosines = self._view_scores(queries, self.views.filter(pc.field("part") != "title"))
+        pictured, cosines = self._view_scores(queries, self.views.filter(pc.field("part").isin(PICTURE_PARTS)))
         place = {item_id: n for n, item_id in enumerate(owners)}
         places = [place[item_id] for item_id in pictured]
         scores[:, places] = np.maximum(scores[:, places], cosines)
@@ -161,7 +162,7 @@ class RelevanceCalibration:
         return owners, np.maximum.reduceat(cosines, starts, axis=1)
 
 
-_PARTS: dict[Medium, list[str]] = {"words": ["title"], "pictures": ["image", "frame"]}
+_PARTS: dict[Medium, list[str]] = {"words": ["title"], "pictures": list(PICTURE_PARTS)}
 
 _ONE_SIGMA_DOWN = 0.158655
 """Share of a normal distribution that is more than one standard deviation below the mean."""

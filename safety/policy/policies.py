@@ -32,7 +32,7 @@ from typing import Any
 
 from firstsight.errors import SafetyError
 from firstsight.records import Record
-from firstsight.storage.tables import PARTS
+from firstsight.storage.tables import HEAD_PARTS
 
 DEFAULT_REGION = "default"
 """Key of the cuts for all regions without cuts of their own."""
@@ -196,9 +196,9 @@ def _policy(policy_id: str, plain: Mapping[str, Mapping[str, Any]], name: str) -
     neutral = _texts(values.get("neutral_prompts", []), "neutral_prompts", place)
     if prompts and not neutral:
         raise SafetyError(f"{place}: prompts need neutral_prompts, which describe similar, allowed content")
-    parts = _texts(values.get("parts", list(PARTS)), "parts", place)
-    if not parts or not set(parts) <= set(PARTS):
-        raise SafetyError(f"{place}: parts {list(parts)} must be some of {', '.join(PARTS)}")
+    parts = _texts(values.get("parts", list(HEAD_PARTS)), "parts", place)
+    if not parts or not set(parts) <= set(HEAD_PARTS):
+        raise SafetyError(f"{place}: parts {list(parts)} must be some of {', '.join(HEAD_PARTS)}")
     words, block_words = (_texts(own.get(key, []), key, place) for key in ("words", "block_words"))
     if (words or block_words) and "title" not in parts:
         raise SafetyError(f"{place}: words are searched in titles; add title to its parts")
@@ -206,7 +206,7 @@ def _policy(policy_id: str, plain: Mapping[str, Mapping[str, Any]], name: str) -
         id=policy_id,
         name=_text(own.get("name", policy_id), "name", place),
         severity=_whole_number(values.get("severity", 3), "severity", 1, 5, place),
-        parts=frozenset(part for part in PARTS if part in parts),
+        parts=frozenset(part for part in HEAD_PARTS if part in parts),
         prompts=prompts,
         neutral_prompts=neutral,
         cuts=_cuts(values.get("cuts", {}), place),

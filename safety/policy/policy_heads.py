@@ -23,7 +23,7 @@ from firstsight.heads.model_shelf import ModelShelf, ShelfSpec
 from firstsight.records import Record
 from firstsight.safety.policy.policies import Policy
 from firstsight.storage.store import Store
-from firstsight.storage.tables import PARTS, TIME
+from firstsight.storage.tables import HEAD_PARTS, TIME
 
 TABLE = "safety_heads"
 
@@ -123,12 +123,12 @@ class HeadStack:
     @classmethod
     def of(cls, heads: Sequence[Head], policies: Mapping[str, Policy]) -> HeadStack:
         """Stack heads; `policies` gives the parts that each head looks at."""
-        seen = [[part in policies[head.policy_id].parts for head in heads] for part in PARTS]
+        seen = [[part in policies[head.policy_id].parts for head in heads] for part in HEAD_PARTS]
         return cls(
             tuple(heads),
             np.ascontiguousarray(np.stack([head.coef for head in heads], axis=1)),
-            np.array([[head.scales[part] for head in heads] for part in PARTS]),
-            np.where(seen, np.array([[head.intercepts[part] for head in heads] for part in PARTS]), np.nan),
+            np.array([[head.scales[part] for head in heads] for part in HEAD_PARTS]),
+            np.where(seen, np.array([[head.intercepts[part] for head in heads] for part in HEAD_PARTS]), np.nan),
         )
 
     def logits(self, vectors: Vectors, parts: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -136,12 +136,13 @@ class HeadStack:
 
         Args:
             vectors: (n, dim) float32.
-            parts: (n,) places in `PARTS`.
+            parts: (n,) places in `HEAD_PARTS`; -1 for views that no head scores.
         """
         logits = vectors @ self.weights
-        for place in range(len(PARTS)):
+        for place in range(len(HEAD_PARTS)):
             rows = slice(None) if (parts == place).all() else parts == place
             logits[rows] = logits[rows] * self.scales[place] + self.intercepts[place]
+        logits[parts < 0] = np.nan
         return logits
 
     def scores(self, logits: np.ndarray[Any, Any]) -> Floats:

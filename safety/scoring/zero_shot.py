@@ -25,7 +25,7 @@ from firstsight.heads.view_sample import ViewSample, budget_cut
 from firstsight.safety.policy.policies import REVIEW_BUDGET, Policy
 from firstsight.safety.policy.policy_heads import Head
 from firstsight.storage.store import Store
-from firstsight.storage.tables import PARTS
+from firstsight.storage.tables import HEAD_PARTS
 
 SPREAD = 2.0
 """Standard deviation of the logits of a part's views after scaling."""
@@ -115,7 +115,7 @@ def zero_shot_head(
         raise SafetyError(f"the review budget must be between 0 and 1, not {budget:g}")
     products = sample.vectors @ direction
     scales = {}
-    for place, part in enumerate(PARTS):
+    for place, part in enumerate(HEAD_PARTS):
         of_part = products[sample.parts == place]
         spread = float(of_part.std()) if len(of_part) >= _FEW_VIEWS else 0.0
         scales[part] = SPREAD / spread if spread > 0 else DEFAULT_TEMPERATURE
@@ -125,12 +125,12 @@ def zero_shot_head(
         fingerprint=fingerprint,
         coef=direction,
         scales=scales,
-        intercepts=dict.fromkeys(PARTS, 0.0),
+        intercepts=dict.fromkeys(HEAD_PARTS, 0.0),
         trained_at=datetime.now(UTC),
         basis=prompt_digest(policy),
     )
-    logits = head.logits(sample.vectors, [PARTS[place] for place in sample.parts])
-    logits[[PARTS[place] not in policy.parts for place in sample.parts]] = np.nan
+    logits = head.logits(sample.vectors, [HEAD_PARTS[place] for place in sample.parts])
+    logits[[HEAD_PARTS[place] not in policy.parts for place in sample.parts]] = np.nan
     scores = HeadCalibration()(sample.item_maxima(logits))
     review = max(0.5, budget_cut(scores, budget))  # below 0.5 a view is nearer to the neutral prompts
     return Head(**(vars(head) | {"review": review}))

@@ -33,7 +33,7 @@ from firstsight.records import Record
 from firstsight.safety.policy.policies import DEFAULT_CUTS, Policy
 from firstsight.safety.policy.policy_heads import Head
 from firstsight.storage.store import Store
-from firstsight.storage.tables import PARTS
+from firstsight.storage.tables import HEAD_PARTS
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def train_head(
         SafetyError: `settings.confidence` is not above 0.5.
     """
     settings = settings or TrainSettings()
-    fitted = fit_and_calibrate(data, {part: sample.mean(part) for part in PARTS}, direction, settings)
+    fitted = fit_and_calibrate(data, {part: sample.mean(part) for part in HEAD_PARTS}, direction, settings)
     head = _head(policy, fitted, fingerprint, data)
     if fitted.held_out is None:
         return TrainedHead(head, None, data.unit_ids)
@@ -142,7 +142,7 @@ def compare_heads(champion: Head, data: TrainingSet, held_out: HeldOutUnits) -> 
         reason = "kept: the champion has seen every label of the held-out units; label other units"
         return HeadComparison(np.nan, np.nan, np.nan, np.nan, np.nan, 0.95, 0, 0, False, reason)
     units = data.select_units(held_out.places[fresh])
-    champion_scores = units.unit_maxima(champion.logits(units.vectors, [PARTS[place] for place in units.parts]))
+    champion_scores = units.unit_maxima(champion.logits(units.vectors, [HEAD_PARTS[place] for place in units.parts]))
     return compare(units.labels, champion_scores, held_out.scores[fresh], weights=units.weights, groups=units.groups)
 
 
@@ -161,7 +161,7 @@ def _head(policy: Policy, fitted: CalibratedFit, fingerprint: str, data: Trainin
         kind="head",
         fingerprint=fingerprint,
         coef=fitted.fit.coef,
-        scales=dict.fromkeys(PARTS, 1.0),
+        scales=dict.fromkeys(HEAD_PARTS, 1.0),
         intercepts=fitted.fit.intercepts,
         trained_at=datetime.now(UTC),
         calibration=fitted.calibration,
@@ -177,7 +177,7 @@ def _raise_review_cut(head: Head, policy: Policy, sample: ViewSample, settings: 
     """Raise the review cut until the share of the catalogue in review is within the review budget."""
     if settings.review_budget is None:
         return head
-    parts = [PARTS[place] for place in sample.parts]
+    parts = [HEAD_PARTS[place] for place in sample.parts]
     logits = head.logits(sample.vectors, parts)
     logits[[part not in policy.parts for part in parts]] = np.nan
     scores: Floats = head.calibration(sample.item_maxima(logits))

@@ -18,6 +18,7 @@ from firstsight.heads.labels import UNIT_COLUMNS, Label, LabelSet, remove_contra
 from firstsight.safety.audit.human_decisions import DecisionLabel
 from firstsight.safety.policy.policies import Policies
 from firstsight.storage.store import Store
+from firstsight.storage.tables import HEAD_PARTS
 
 LabelSource: TypeAlias = str | os.PathLike[str] | Iterable[DecisionLabel | Mapping[str, object]]
 """A CSV file of labels; or its rows: labels from people's decisions, and mappings with the columns of the file."""
@@ -131,7 +132,8 @@ def _known(rows: Sequence[Label], store: Store, problems: list[str]) -> list[Lab
     items = sorted({row.item_id for row in rows if row.item_id is not None})
     stored = store.digests(items).keys()
     viewed = sorted({row.item_id or "" for row in rows if row.unit_kind == "view"} & stored)
-    views = set(store.view_rows(viewed)["view_id"].to_pylist()) if viewed else set()
+    rows_of_views = store.view_rows(viewed).select(["view_id", "part"]).to_pylist() if viewed else []
+    views = {view["view_id"] for view in rows_of_views if view["part"] in HEAD_PARTS}
     known = []
     for row in rows:
         if row.unit_kind == "item" and row.name not in stored:

@@ -70,6 +70,7 @@ def index_rows(
         f"column {unused.column!r} looks like media but is not read; send the media as {unused.field!r}"
         for unused in report.unused_media
     ]
+    warnings += map(strip_local_folders, report.notes)
     return {
         "run_id": report.run_id,
         "seconds": report.seconds,

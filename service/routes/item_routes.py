@@ -23,6 +23,14 @@ MAX_COLUMNS = 100
 """Maximum columns of a posted row beyond those of firstsight."""
 
 
+class PostedTimedProduct(StrictModel):
+    """A product that a video shows, with its seconds."""
+
+    product: str = Field(min_length=1, max_length=512, description="item id")
+    start: float = Field(ge=0)
+    end: float | None = Field(None, ge=0)
+
+
 class PostedItem(BaseModel):
     """A catalogue row. Other keys are columns of the catalogue; each column holds texts, numbers or flags."""
 
@@ -45,6 +53,9 @@ class PostedItem(BaseModel):
     created_at: str | None = Field(None, description="ISO 8601, like the other times")
     starts_at: str | None = None
     expires_at: str | None = None
+    timed_products: list[PostedTimedProduct] | str | None = Field(
+        None, description="products that the video shows: a list, or a text such as mug-7@0:12-0:20"
+    )
 
 
 class PostedItems(StrictModel):

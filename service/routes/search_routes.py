@@ -124,7 +124,7 @@ def similar(
         similar_items = db.similar(item_id, k=k, kinds=kinds, near_duplicate=near_duplicate, collapse=collapse)
         pictures = choose_pictures(open_tables(db), [item.item_id for item in similar_items])
     results = [item.to_dict() | {"view_id": pictures.get(item.item_id)} for item in similar_items]
-    return LibraryJSONResponse({"results": results})
+    return LibraryJSONResponse({"results": results, "videos": [entry.to_dict() for entry in similar_items.videos]})
 
 
 @router.get("/items", response_model=ItemAnswer, summary="An item with its views, by any id")

@@ -62,7 +62,7 @@ class SearchRequest(StrictModel):
     minus_weight: float = 0.5
     mode: Literal["vector", "words", "hybrid"] | None = None
     fusion: Literal["rrf", "weighted"] = "weighted"
-    part: Literal["item", "title", "image", "frame", "any", "best"] | None = Field(
+    part: Literal["item", "title", "image", "frame", "transcript", "any", "best"] | None = Field(
         None,
         description="vector to compare: item is the fused vector, best the better of it and the best picture or frame; "
         "by default item for a query with a text or items, else best",
@@ -160,3 +160,4 @@ class SimilarAnswer(BaseModel):
     """Items similar to an item."""
 
     results: list[dict[str, Any]]
+    videos: list[dict[str, Any]] = Field(description="videos that show the item, with their seconds")

@@ -7,18 +7,19 @@ import { picture, player } from './media.js';
 const BLURRED = new Set(['review', 'block']);
 const money = (value) => value.toLocaleString('en', { minimumFractionDigits: Number.isInteger(value) ? 0 : 2, maximumFractionDigits: 2 });
 
-const PARTS = { title: 'title', image: 'picture', frame: 'frame' };
+const PARTS = { title: 'title', image: 'picture', frame: 'frame', transcript: 'words' };
 
 /** The view that matched, as a short text. */
 export function describeMatch(result) {
   if (!result.view) return 'matched by words';
-  const part = result.view.part === 'frame' ? `frame at ${clock(result.view.time_s)}` : PARTS[result.view.part];
+  const { part: name, time_s: second } = result.view;
+  const part = second == null ? PARTS[name] : `${PARTS[name]} at ${clock(second)}`;
   return `${part} · ${result.view.score.toFixed(2)}`;
 }
 
 /** The frame that a result's video starts from: {viewId, seconds}; null if there is no video. */
 export function videoStart(result) {
-  const view = [result.view, result.picture].find((candidate) => candidate?.part === 'frame' && candidate.view_id);
+  const view = [result.view, result.picture].find((candidate) => candidate?.view_id && candidate.time_s != null);
   return view ? { viewId: view.view_id, seconds: view.time_s } : null;
 }
 

@@ -2,7 +2,7 @@
 
 import { call, encodeId, findVeiled, get } from './api.js';
 import { clock, h, icon, iconButton, reducedMotion } from './dom.js';
-import { picture, player } from './media.js';
+import { PICTURE_PARTS, picture, player } from './media.js';
 
 const dialog = document.getElementById('details');
 let request = null;
@@ -38,7 +38,7 @@ function sheet(...content) {
 
 function fill(item, from) {
   const name = item.title || item.item_id;
-  const media = item.views.filter((view) => view.part !== 'title');
+  const media = item.views.filter((view) => PICTURE_PARTS.includes(view.part));
   const hidden = Boolean(item.columns.safety_decision);
   const big = h('div', { class: hidden ? 'big veiled' : 'big' });
   const show = (view, play) => big.replaceChildren(

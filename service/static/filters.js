@@ -18,7 +18,7 @@ export function filters(changed) {
   });
   const ungrouped = h('option', { value: '' }, 'all items');
   const collapse = h('select', { id: 'collapse', onchange: changed }, ungrouped, h('option', { value: 'duplicates' }, 'one per group of near-duplicates'));
-  const compared = h('select', { id: 'part', onchange: changed }, ...[['', 'the best match for the query'], ['item', 'whole items'], ['best', 'whole items or pictures'], ['any', 'the best view'], ['title', 'titles'], ['image', 'pictures'], ['frame', 'frames of videos']]
+  const compared = h('select', { id: 'part', onchange: changed }, ...[['', 'the best match for the query'], ['item', 'whole items'], ['best', 'whole items or pictures'], ['any', 'the best view'], ['title', 'titles'], ['image', 'pictures'], ['frame', 'frames of videos'], ['transcript', 'timed texts of videos']]
     .map(([value, text]) => h('option', { value }, text)));
   const percent = () => h('span', { class: 'dim' });
   const shares = { diversity: percent(), least: percent() };

@@ -11,6 +11,9 @@ const nearWindow = new IntersectionObserver((entries) => {
   }
 }, { rootMargin: '300px' });
 
+/** Parts whose views show a picture. */
+export const PICTURE_PARTS = ['image', 'frame'];
+
 /** The path of a view's picture, or of the picture that represents an item. */
 export function picturePath({ viewId, itemId, size }) {
   return viewId ? `media/${encodeId(viewId)}?size=${size}` : `media?item_id=${encodeId(itemId)}&size=${size}`;

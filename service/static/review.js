@@ -3,7 +3,7 @@
 import { encodeId, get, post } from './api.js';
 import { clock, empty, h, icon, latestRequest, toast } from './dom.js';
 import { scoreBars } from './details.js';
-import { picture, player } from './media.js';
+import { PICTURE_PARTS, picture, player } from './media.js';
 
 const WHY = { appeal: 'appealed', changed: 'changed since it was blocked', score: 'its scores are uncertain' };
 const QUEUE = 100;
@@ -99,7 +99,7 @@ export function build(main) {
   async function fill(entry, views, scores) {
     const [item, safety] = await Promise.all([
       get(`items/${encodeId(entry.item_id)}`).catch(() => null), get(`safety/items/${encodeId(entry.item_id)}`).catch(() => null)]);
-    const media = item?.views.filter((view) => view.part !== 'title').slice(0, 12) ?? [];
+    const media = item?.views.filter((view) => PICTURE_PARTS.includes(view.part)).slice(0, 12) ?? [];
     views.replaceChildren(...(media.length ? media.map((view) => h('figure', {},
       picture({ viewId: view.view_id, size: media.length > 1 ? 384 : 768, alt: '' }),
       view.part === 'frame' && h('button', { type: 'button', class: 'play', 'aria-label': `Play from ${clock(view.time_s)}`,

@@ -25,7 +25,7 @@ from firstsight.safety.policy import policy_heads
 from firstsight.safety.policy.policy_heads import Head, HeadShelf
 from firstsight.storage.side_tables import DatabaseAddress
 from firstsight.storage.store import Store
-from firstsight.storage.tables import PARTS
+from firstsight.storage.tables import HEAD_PARTS
 from tests.recommend.synthetic_events import clustered_space
 from tests.safety.conftest import DIM, SPEC
 from tests.safety.simulated_crashes import killed_before_each_write
@@ -66,7 +66,7 @@ def make_reranker(mode: str | None = None, fingerprint: str = SPEC.fingerprint) 
 
 def make_head(policy_id: str | None = None, fingerprint: str = SPEC.fingerprint) -> Head:
     coef = np.linspace(-1, 1, DIM).astype(np.float32)
-    parts = dict.fromkeys(PARTS, 1.5)
+    parts = dict.fromkeys(HEAD_PARTS, 1.5)
     return Head(policy_id or "weapons", "head", fingerprint, coef, parts, parts, NOW, figures=FIGURES, seen=("a", "b"))
 
 

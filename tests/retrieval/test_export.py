@@ -18,6 +18,7 @@ from firstsight.errors import QueryError, StoreError
 from firstsight.retrieval.export.row_stream import RowSelection, RowStream
 from firstsight.storage.indexes.upkeep import run_upkeep
 from firstsight.storage.store import Store
+from firstsight.storage.tables import CURRENT_LAYOUT
 from tests.retrieval.synthetic_items import DIM, SyntheticItems
 from tests.storage.large_tables import add_items, clustered_vectors, item_row, make_store
 
@@ -159,9 +160,9 @@ def test_views_of_an_item_that_a_killed_run_did_not_store_stay_out(tmp_path: Pat
 def test_a_database_of_an_earlier_layout_is_read_without_an_upgrade(earlier_db: Path) -> None:
     db = firstsight.open(earlier_db)
     views = db.to_arrow(of="views").read_all()
-    assert views.schema.names == [*VIEW_FIELDS, "vector"]
+    assert views.schema.names == [*VIEW_FIELDS, "transcript", "transcript_language", "vector"]
     assert db.to_arrow(include_blocked=True).read_all().num_rows == db.count() == 40
-    assert Store.open(earlier_db).layout == 1
+    assert Store.open(earlier_db).layout < CURRENT_LAYOUT
 
 
 # ---- safety

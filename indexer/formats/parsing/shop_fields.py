@@ -9,6 +9,7 @@ from typing import Final
 CANONICAL: Final = frozenset(
     (
         *("item_id", "kind", "title", "text", "images", "videos", "created_at", "starts_at", "expires_at"),
+        "timed_products",
         *("group_id", "price", "sale_price", "category", "currency"),
     )
 )

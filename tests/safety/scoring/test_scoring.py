@@ -23,7 +23,7 @@ from firstsight.safety.policy.policy_heads import Head, HeadShelf
 from firstsight.safety.scoring import rollup
 from firstsight.safety.scoring.scoring_run import score
 from firstsight.storage.store import Store
-from firstsight.storage.tables import PARTS
+from firstsight.storage.tables import HEAD_PARTS
 from tests.safety.conftest import POLICIES, Catalogue
 from tests.safety.simulated_crashes import killed_before_each_write, put_back
 
@@ -35,8 +35,8 @@ def make_head(catalogue: Catalogue, policy_id: str = "weapons", *, coef: Vector 
         kind="head",
         fingerprint=catalogue.store.spec.fingerprint,
         coef=catalogue.weapon if coef is None else coef,
-        scales=dict.fromkeys(PARTS, 20.0),
-        intercepts=dict.fromkeys(PARTS, -14.0),
+        scales=dict.fromkeys(HEAD_PARTS, 20.0),
+        intercepts=dict.fromkeys(HEAD_PARTS, -14.0),
         trained_at=datetime.now(UTC),
         calibration=HeadCalibration("platt"),
         review=0.5,

@@ -1,0 +1,1 @@
+"""Comparison of videos by their fingerprints at a fixed rate."""

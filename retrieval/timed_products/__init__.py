@@ -1,0 +1,1 @@
+"""Proposals of products that videos show, from frames and product pictures."""
