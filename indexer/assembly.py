@@ -57,13 +57,13 @@ class FilePrints:
 
     digest: bytes
     prints: VideoPrints
-    sound: bytes | None = None  # codes of the sound track
 
     @property
     def memory_bytes(self) -> int:
         """Bytes of the codes."""
         codes = [self.prints.whole, *self.prints.regions.values()]
-        return sum(found.nbytes for found in codes) + len(self.sound or b"")
+        sound = self.prints.sound
+        return sum(found.nbytes for found in codes) + (0 if sound is None else sound.nbytes)
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class PendingItem:
                 centre=regions.get("centre"),
                 strip=regions.get("strip"),
                 inner=regions.get("inner"),
-                sound=found.sound,
+                sound=None if found.prints.sound is None else found.prints.sound.tobytes(),
             )
         )
 

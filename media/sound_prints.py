@@ -73,6 +73,11 @@ def sound_codes(blocks: Iterable[Samples]) -> SoundCodes:
     return _codes(np.concatenate(energies), np.concatenate(loud))
 
 
+def as_sound_codes(data: bytes | None) -> SoundCodes | None:
+    """Read stored codes, (n, 4); None for None."""
+    return None if data is None else np.frombuffer(data, np.uint8).reshape(-1, CODE_BYTES)
+
+
 def agreement(first: SoundCodes, second: SoundCodes, *, offset_s: float, speed: float = 1.0) -> float | None:
     """Measure how well the sound tracks of two videos agree where the videos show the same.
 

@@ -14,6 +14,7 @@ from typing import Final, Literal, get_args
 import numpy as np
 
 from firstsight.media.fingerprints import FINGERPRINT_BYTES, Fingerprints
+from firstsight.media.sound_prints import SoundCodes
 
 PRINTS_PER_S: Final = 2
 """Codes of the whole frame for each second of video."""
@@ -44,6 +45,7 @@ class VideoPrints:
     duration_s: float
     whole: Fingerprints  # (n, 32) of the picture without borders, bars and overlays that never change
     regions: Mapping[Region, Fingerprints] = field(default_factory=dict)  # (m, 32) each; only those that the video has
+    sound: SoundCodes | None = None  # (k, 4), see `media.sound_prints`; None without a sound track
 
 
 def as_codes(data: bytes | None) -> Fingerprints:

@@ -243,7 +243,6 @@ class MediaLoader:
             )
             for f in sampled.frames
         ]
-        # codes of the sound track belong here, as `FilePrints.sound`
         prints = None if sampled.prints is None else FilePrints(file_digest(path), sampled.prints)
         return LoadedMedium(pictures, prints)
 

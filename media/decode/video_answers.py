@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from firstsight.errors import MediaError
 from firstsight.media.child_processes import child_messages
+from firstsight.media.decode.sound_reader import read_sound
 from firstsight.media.decode.video_decoders import decode
-from firstsight.media.fingerprints import Fingerprints
 from firstsight.media.frames.frame_rules import FrameRule
 from firstsight.media.frames.frame_selection import choose_frames, scan_shots
 from firstsight.media.frames.video_frames import Frame, ScannedFrame, VideoReader
 from firstsight.media.prints.print_maker import PrintMaker
+from firstsight.media.sound_prints import SOUND_RATE, SoundCodes, sound_codes
 from firstsight.media.video_prints import VideoPrints
 
 
@@ -84,7 +86,16 @@ class _VideoWork:
             duration_s = max(reader.duration_s, float(reader.times[-1]))
             return frames, None if maker is None else maker.finish(duration_s)
 
-        return decode(self.path, scan, max_pixels=self.max_pixels, for_scan=True)
+        frames, prints = decode(self.path, scan, max_pixels=self.max_pixels, for_scan=True)
+        return frames, None if prints is None else replace(prints, sound=self._sound())
+
+    def _sound(self) -> SoundCodes | None:
+        """The fingerprints of the sound track; None without one, and for one that is silent or broken."""
+        try:
+            codes = sound_codes(read_sound(self.path, SOUND_RATE, self.working))
+        except MediaError:  # an animation that only Pillow reads
+            return None
+        return codes if codes.any() else None
 
 
 def _answer(frames: list[Frame], prints: VideoPrints | None) -> tuple[child_messages.Header, list[bytes]]:
@@ -95,8 +106,9 @@ def _answer(frames: list[Frame], prints: VideoPrints | None) -> tuple[child_mess
     }
     body = [frame.picture.tobytes() for frame in frames]
     if prints is not None:
-        all_codes: dict[str, Fingerprints] = {"whole": prints.whole}
-        all_codes |= {str(region): found for region, found in prints.regions.items()}
+        all_codes = {"whole": prints.whole} | {str(region): found for region, found in prints.regions.items()}
+        if prints.sound is not None:
+            all_codes["sound"] = prints.sound
         header["prints"] = [prints.duration_s, {name: found.nbytes for name, found in all_codes.items()}]
         body += [found.tobytes() for found in all_codes.values()]
     return header, body

@@ -9,9 +9,9 @@ from PIL import Image
 
 from firstsight.media.child_processes import child_messages
 from firstsight.media.child_processes.decoding_pool import PooledDecoder
-from firstsight.media.fingerprints import Fingerprints
 from firstsight.media.frames.frame_rules import DEFAULT_MAX_FRAMES, FrameRule
 from firstsight.media.frames.video_frames import Frame
+from firstsight.media.sound_prints import as_sound_codes
 from firstsight.media.video_prints import REGIONS, VideoPrints, as_codes
 
 __all__ = ["Frame", "SampledVideo", "VideoSampler"]
@@ -105,11 +105,10 @@ def _unpack(header: child_messages.Header, body: memoryview) -> SampledVideo:
     if "prints" not in header:
         return SampledVideo(frames)
     duration_s, lengths = header["prints"]
-    codes: dict[str, Fingerprints] = {}
+    stored: dict[str, bytes] = {}
     for name, length in lengths.items():
-        codes[name] = as_codes(bytes(body[start : start + length]))
+        stored[name] = bytes(body[start : start + length])
         start += length
-    whole = codes.pop("whole")
-    return SampledVideo(
-        frames, VideoPrints(float(duration_s), whole, {name: codes[name] for name in REGIONS if name in codes})
-    )
+    regions = {name: as_codes(stored[name]) for name in REGIONS if name in stored}
+    sound = as_sound_codes(stored.get("sound"))
+    return SampledVideo(frames, VideoPrints(float(duration_s), as_codes(stored["whole"]), regions, sound))
