@@ -20,7 +20,12 @@ from typing import Any, Literal, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from firstsight.duplicates.prints.stored_prints import StoredPrints, VideoPair, find_video_pairs
+from firstsight.duplicates.prints.stored_prints import (
+    StoredPrints,
+    VideoPair,
+    find_video_pairs,
+    sound_agreement,
+)
 from firstsight.duplicates.video_alignment import MIN_SHARE, Alignment, Frames, align
 from firstsight.duplicates.view_pairs import PictureViews, ViewPairs, find_view_pairs
 from firstsight.errors import QueryError
@@ -90,6 +95,7 @@ class DuplicateEvidence(Record):
     identical: bool | None = None  # the same: whether both videos are the same file
     region: str | None = None  # the same: part of the frame that matches: whole, centre, strip or inner
     other_region: str | None = None
+    sound: float | None = None  # the same: share of equal bits of both sound tracks; .66 or more for the same sound
 
     def to_dict(self) -> dict[str, Any]:
         """The evidence as plain values for JSON. Fields without a value are left out."""
@@ -236,6 +242,7 @@ def _print_pair(
         identical=pair.identical,
         region=alignment.channels[0],
         other_region=alignment.channels[1],
+        sound=sound_agreement(prints.prints[pair.left], prints.prints[pair.right], alignment),
     )
     return DuplicatePair(prints.item_ids[pair.left], prints.item_ids[pair.right], evidence)
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from firstsight.duplicates.prints.candidates import candidate_pairs
 from firstsight.duplicates.prints.print_alignment import PrintAlignment, align_prints
+from firstsight.media.sound_prints import agreement, as_sound_codes
 from firstsight.media.video_prints import REGIONS, VideoPrints, as_codes
 from firstsight.storage.store import Store
 from firstsight.storage.video_print_table import read_prints
@@ -57,7 +58,7 @@ class StoredPrints:
 def video_prints(row: Mapping[str, Any]) -> VideoPrints:
     """The fingerprints in a row of the table `video_prints`."""
     regions = {region: as_codes(row[region]) for region in REGIONS if row[region]}
-    return VideoPrints(row["duration_s"], as_codes(row["whole"]), regions)
+    return VideoPrints(row["duration_s"], as_codes(row["whole"]), regions, as_sound_codes(row["sound"]))
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,13 @@ def find_video_pairs(
         for left, right in _pairs_of(copies, others):
             if _fits(stored, left, right, probes):
                 yield VideoPair(left, right, found, identical=False)
+
+
+def sound_agreement(left: VideoPrints, right: VideoPrints, alignment: PrintAlignment) -> float | None:
+    """Share of equal bits of two sound tracks, 0 to 1, see `agreement`; None if one has too little sound."""
+    if left.sound is None or right.sound is None:
+        return None
+    return agreement(left.sound, right.sound, offset_s=alignment.offset_s, speed=alignment.speed)
 
 
 def _pairs_of(copies: Sequence[int], others: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -59,7 +59,7 @@ def write_prints(store: Store, videos: dict[str, VideoPrints], *, digests: dict[
                     "centre": prints.regions["centre"].tobytes() if "centre" in prints.regions else None,
                     "strip": None,
                     "inner": None,
-                    "sound": None,
+                    "sound": None if prints.sound is None else prints.sound.tobytes(),
                 }
                 for item_id, prints in videos.items()
             ],

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from firstsight.media.sound_prints import SAME_SOUND, SOUND_RATE, Samples, agreement, sound_codes
+from tests.media.streams import needs_ffmpeg
 
 SECONDS = 20
 
@@ -38,6 +39,7 @@ def through_ffmpeg(sound: Samples, folder: Path, *options: str) -> Samples:
     return np.frombuffer(out, np.float32)
 
 
+@needs_ffmpeg
 @pytest.mark.parametrize(
     ("options", "offset_s", "speed"),
     [

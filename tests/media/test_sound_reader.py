@@ -11,7 +11,10 @@ import pytest
 from firstsight.media.decode.sound_reader import read_sound
 from firstsight.media.decode.video_sampler import VideoSampler
 from firstsight.media.sound_prints import SAME_SOUND, SOUND_RATE, agreement, sound_codes
+from tests.media.streams import needs_ffmpeg
 from tests.media.test_sound_prints import melody
+
+pytestmark = needs_ffmpeg
 
 CLIP = Path("sample_media/clips/guitar-lesson.mp4")  # 8.5 s without sound
 
@@ -19,21 +22,8 @@ CLIP = Path("sample_media/clips/guitar-lesson.mp4")  # 8.5 s without sound
 def with_sound(target: Path, *options: str, delay_s: float = 0.0) -> Path:
     """Write the clip with a melody of 8 s as its sound track."""
     raw = ["-f", "f32le", "-ar", str(SOUND_RATE), "-ac", "1", "-itsoffset", str(delay_s), "-i", "-"]
-    command = [
-        "ffmpeg",
-        "-v",
-        "error",
-        "-y",
-        *raw,
-        "-i",
-        str(CLIP),
-        "-map",
-        "1:v",
-        "-map",
-        "0:a",
-        *options,
-        str(target),
-    ]
+    maps = ["-map", "1:v", "-map", "0:a"]
+    command = ["ffmpeg", "-v", "error", "-y", *raw, "-i", str(CLIP), *maps, *options, str(target)]
     subprocess.run(command, check=True, input=melody(3, 8).tobytes())
     return target
 
@@ -75,7 +65,8 @@ def test_a_broken_track_gives_what_can_be_decoded(tmp_path: Path) -> None:
     for place in range(len(data) // 2, len(data) * 3 // 4, 501):
         data[place] ^= 0xFF
     (tmp_path / "broken.mp4").write_bytes(data)
-    list(read_sound(tmp_path / "broken.mp4", SOUND_RATE, nothing))
+    samples = np.concatenate(list(read_sound(tmp_path / "broken.mp4", SOUND_RATE, nothing)))
+    assert len(samples) >= 3 * SOUND_RATE
 
 
 def test_fingerprints_of_a_video_have_those_of_its_sound(tmp_path: Path) -> None:
