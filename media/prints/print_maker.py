@@ -22,7 +22,7 @@ CHUNK_TICKS: Final = 600 * TICKS_PER_S
 
 MIDDLE_SHARES: Final[dict[Region, float]] = {"centre": 0.78, "core": 0.66}
 """Shares of the width and height of the content in regions of its middle. A code still matches a crop whose sides are
-7 % longer or shorter (60 of 256 bits), so these two match crops from 61 to 84 %."""
+5 % longer or shorter (40 to 70 of 256 bits), and the centre of a crop to 85 % is the core of the original."""
 
 STRIP_ASPECT: Final = 9 / 16
 """Width of the region `strip` divided by its height."""
