@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from firstsight.duplicates.prints.candidates import candidate_pairs
-from firstsight.duplicates.prints.print_alignment import PrintAlignment, align_prints
+from firstsight.duplicates.prints.print_alignment import PrintAlignment, align_prints, whole_alignment
 from firstsight.media.video_prints import REGIONS, VideoPrints, as_codes
 from firstsight.storage.store import Store
 from firstsight.storage.video_print_table import read_prints
@@ -90,7 +90,7 @@ def find_video_pairs(
     for copies in files.values():
         for left, right in _pairs_of(copies, copies):
             if left < right and _fits(stored, left, right, probes):
-                yield VideoPair(left, right, _same(stored.prints[left]), identical=True)
+                yield VideoPair(left, right, whole_alignment(stored.prints[left]), identical=True)
     first = [copies[0] for copies in files.values()]  # one video of each file
     chosen = None if probes is None else np.array([bool(probes[copies].any()) for copies in files.values()], dtype=bool)
     for a, b in candidate_pairs([stored.prints[n] for n in first], probes=chosen):
@@ -111,20 +111,3 @@ def _pairs_of(copies: Sequence[int], others: Sequence[int]) -> Iterator[tuple[in
 
 def _fits(stored: StoredPrints, left: int, right: int, probes: NDArray[np.bool_] | None) -> bool:
     return stored.item_ids[left] != stored.item_ids[right] and (probes is None or bool(probes[left] or probes[right]))
-
-
-def _same(prints: VideoPrints) -> PrintAlignment:
-    """The alignment of a video with a copy of its file."""
-    return PrintAlignment(
-        offset_s=0.0,
-        speed=1.0,
-        start_s=0.0,
-        end_s=prints.duration_s,
-        seconds=prints.duration_s,
-        share=1.0,
-        stored_share=1.0,
-        mirrored=False,
-        channels=("whole", "whole"),
-        distance=0.0,
-        best_s=(0.0, 0.0),
-    )
