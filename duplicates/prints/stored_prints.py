@@ -60,6 +60,24 @@ def video_prints(row: Mapping[str, Any]) -> VideoPrints:
     return VideoPrints(row["duration_s"], as_codes(row["whole"]), regions)
 
 
+class Groups:
+    """Groups of numbers that chains of pairs connect."""
+
+    def __init__(self) -> None:
+        self._parents: dict[int, int] = {}
+
+    def root(self, number: int) -> int:
+        """The lowest number of the group; the number itself if nothing is connected with it."""
+        while (parent := self._parents.get(number, number)) != number:
+            number = parent
+        return number
+
+    def join(self, first: int, second: int) -> None:
+        """Connect two numbers."""
+        a, b = self.root(first), self.root(second)
+        self._parents[max(a, b)] = min(a, b)
+
+
 @dataclass(frozen=True)
 class VideoPair:
     """Two videos of different items that share a part."""
@@ -76,13 +94,14 @@ class VideoPair:
 
 
 def find_video_pairs(
-    stored: StoredPrints, *, min_share: float, probes: NDArray[np.bool_] | None = None
+    stored: StoredPrints, *, min_share: float, probes: NDArray[np.bool_] | None = None, chained: bool = False
 ) -> Iterator[VideoPair]:
     """Yield pairs of videos of different items that share at least a part of one of them.
 
     Args:
         min_share: 0 to 1; minimum share of one of the videos.
         probes: (n,) mask of videos; every pair contains one of them. None for all pairs.
+        chained: leave out pairs of files that a chain of other pairs connects already.
     """
     files: dict[bytes, list[int]] = {}
     for number, digest in enumerate(stored.digests):
@@ -92,12 +111,16 @@ def find_video_pairs(
             if left < right and _fits(stored, left, right, probes):
                 yield VideoPair(left, right, whole_alignment(stored.prints[left]), identical=True)
     first = [copies[0] for copies in files.values()]  # one video of each file
+    groups = Groups()
     chosen = None if probes is None else np.array([bool(probes[copies].any()) for copies in files.values()], dtype=bool)
     for a, b in candidate_pairs([stored.prints[n] for n in first], probes=chosen):
         copies, others = files[stored.digests[first[a]]], files[stored.digests[first[b]]]
+        if chained and groups.root(a) == groups.root(b):
+            continue
         found = align_prints(stored.prints[first[a]], stored.prints[first[b]])
         if found is None or max(found.share, found.stored_share) < min_share:
             continue
+        groups.join(a, b)
         for left, right in _pairs_of(copies, others):
             if _fits(stored, left, right, probes):
                 yield VideoPair(left, right, found, identical=False)
