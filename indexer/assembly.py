@@ -133,6 +133,7 @@ class PendingItem:
                 duration_s=found.prints.duration_s,
                 whole=found.prints.whole.tobytes(),
                 centre=regions.get("centre"),
+                core=regions.get("core"),
                 strip=regions.get("strip"),
                 inner=regions.get("inner"),
                 sound=found.sound,

@@ -21,10 +21,10 @@ PRINTS_PER_S: Final = 2
 REGION_PRINTS_PER_S: Final = 1
 """Codes of each region for each second of video."""
 
-Region = Literal["centre", "strip", "inner"]
+Region = Literal["centre", "core", "strip", "inner"]
 """Regions of a frame that have codes of their own:
 
-- centre: the middle of the picture, without its outer parts.
+- centre, core: the middle of the picture, 78 and 66 % of its width and height, as a crop shows it.
 - strip: the middle upright strip of a wide picture, as a vertical version shows it.
 - inner: a rectangle with a picture of its own, such as the sharp middle of a blurred vertical version, the video in a
   screen recording, or a picture in picture. Only if such a rectangle is found.

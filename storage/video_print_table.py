@@ -23,6 +23,7 @@ SCHEMA: Final = pa.schema(
         pa.field("duration_s", pa.float64(), nullable=False),
         pa.field("whole", pa.binary(), nullable=False),  # codes, see `media.video_prints`
         pa.field("centre", pa.binary()),
+        pa.field("core", pa.binary()),
         pa.field("strip", pa.binary()),
         pa.field("inner", pa.binary()),
         pa.field("sound", pa.binary()),  # codes of the sound track; null if it has none, or it was not read
@@ -43,6 +44,7 @@ class VideoPrintRow(TypedDict):
     duration_s: float
     whole: bytes
     centre: bytes | None
+    core: bytes | None
     strip: bytes | None
     inner: bytes | None
     sound: bytes | None

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.media.prints.codes import Box
-from firstsight.media.prints.layout import Pictures
+from firstsight.media.prints.layout import Pictures, cut_out
 
 MIN_SIDE_SHARE: Final = 0.2
 """Smallest share of the content's width or height that an inner picture has."""
@@ -17,9 +17,14 @@ MIN_SIDE_SHARE: Final = 0.2
 AREA_SHARES: Final = (0.06, 0.86)
 """Smallest and largest share of the content's area."""
 
-_STEP: Final = 8  # grey levels of an edge
-_MIN_SIDE_SCORE: Final = 0.4
-_MIN_SCORE: Final = 0.5
+MAX_BORDER_ACTIVITY: Final = 0.03
+"""Largest share of changing pixels in a border."""
+
+_STEP: Final = 4.0  # grey levels; weaker edges count little
+_MIN_SIDE_SCORE: Final = 0.22
+_MIN_SCORE: Final = 0.28
+_BAND_EDGES: Final = (0.08, 0.26)  # of the weaker edge of a band, and of both together
+_BAND_DETAIL: Final = 2.5  # detail in the band, as a multiple of that around it
 _MIN_PICTURES: Final = 6
 _CANDIDATES: Final = 10  # lines in each direction
 
@@ -40,7 +45,7 @@ def inner_picture(pictures: Pictures, box: Box) -> Box | None:
     if len(pictures) < _MIN_PICTURES:
         return None
     left, top = int(np.ceil(box.left)), int(np.ceil(box.top))
-    content = pictures[:, top : int(box.bottom), left : int(box.right)]
+    content = cut_out(pictures, box)
     height, width = content.shape[1:]
     if min(height, width) < 32:
         return None
@@ -51,27 +56,56 @@ def inner_picture(pictures: Pictures, box: Box) -> Box | None:
     if not spans[0] or not spans[1]:
         return None
     best = _best(across, down, np.array(spans[0]), np.array(spans[1]))
+    if best is None and (band := _sharp_band(content, across)) is not None:
+        best = (*band, 0, width)
+    if best is None and (band := _sharp_band(content.transpose(0, 2, 1), down)) is not None:
+        best = (0, height, *band)
     if best is None:
         return None
     y0, y1, x0, x1 = best
     return Box(left + x0, top + y0, left + x1, top + y1)
 
 
-def _edges(pictures: Pictures) -> NDArray[np.float32]:
-    """(h + 1, w) share of the pictures with an edge before each row, beyond that of the rows around it."""
+def is_border(active: NDArray[np.bool_], inner: Box) -> bool:
+    """Whether all around an inner picture rests while the picture does not: then it is the content."""
+    top, bottom, left, right = (round(place) for place in (inner.top, inner.bottom, inner.left, inner.right))
+    around = active.copy()
+    around[max(top - 1, 0) : bottom + 1, max(left - 1, 0) : right + 1] = False
+    outside = active.size - (bottom - top) * (right - left)
+    return bool(
+        around.sum() <= MAX_BORDER_ACTIVITY * outside
+        and active[top:bottom, left:right].mean() > 3 * MAX_BORDER_ACTIVITY
+    )
+
+
+def _sharp_band(pictures: Pictures, edges: NDArray[np.float32]) -> tuple[int, int] | None:
+    """The rows of a sharp band in the middle of a blurred picture, which has edges there and less detail around."""
     height = pictures.shape[1]
-    share = np.zeros((height + 1, pictures.shape[2]), np.float32)
+    strength = edges.mean(axis=1)
+    detail = np.abs(np.diff(pictures.astype(np.int16), axis=2)).mean(axis=(0, 2))
+    best, found = 0.0, None
+    for top in range(int(height * 0.07), int(height * 0.4) + 1):
+        for bottom in (height - top - 1, height - top, height - top + 1):
+            weaker, total = min(strength[top], strength[bottom]), strength[top] + strength[bottom]
+            if weaker < _BAND_EDGES[0] or total < max(best, _BAND_EDGES[1]):
+                continue
+            outside = np.concatenate([detail[: top - 1], detail[bottom + 1 :]]).mean()
+            if detail[top + 1 : bottom - 1].mean() >= _BAND_DETAIL * max(0.3, float(outside)):
+                best, found = float(total), (top, bottom)
+    return found
+
+
+def _edges(pictures: Pictures) -> NDArray[np.float32]:
+    """(h + 1, w) strength of the edge before each row, 0 to 1: its steps beyond those of the rows around it."""
+    steps = np.zeros((pictures.shape[1] + 1, pictures.shape[2]), np.float32)
     for picture in pictures.astype(np.int16):
-        # over two rows, because an edge may lie within a row
-        share[1:-1] += np.abs(picture[1:] - picture[:-1]) > _STEP
-    share /= len(pictures)
-    near = np.maximum(share[1:-1], 0)
-    share[1:-1] = near
-    around = np.zeros_like(share)
+        steps[1:-1] += np.abs(picture[1:] - picture[:-1])
+    steps /= len(pictures)
+    around = np.zeros_like(steps)
     for shift in (2, 3):
-        around[shift:] = np.maximum(around[shift:], share[:-shift])
-        around[:-shift] = np.maximum(around[:-shift], share[shift:])
-    return np.asarray(np.maximum(share - around, 0), np.float32)
+        around[shift:] = np.maximum(around[shift:], steps[:-shift])
+        around[:-shift] = np.maximum(around[:-shift], steps[shift:])
+    return np.asarray(np.maximum(steps - around, 0) / (steps + around + _STEP), np.float32)
 
 
 def _candidates(edges: NDArray[np.float32], length: int) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -23,11 +22,12 @@ _BAR_SPREAD: Final = 4.0  # standard deviation of the grey levels in a line of a
 _BAR_STEP: Final = 8  # smallest step of grey levels from a bar to the content, at _STEP_SHARE of the line
 _STEP_SHARE: Final = 0.3
 _SAMPLED: Final = 64
-_CHANGE: Final = 6  # grey levels: more than the noise of video encoders
-_MIN_CHANGING: Final = 16  # pictures from which a static part can be told from a calm one
+_CHANGE: Final = 8  # grey levels: more than the noise of video encoders
+_CHANGING_SHARE: Final = 0.04  # of the pictures, in which a pixel that is not static differs from its median
+_MIN_CHANGING: Final = 6  # pictures from which a static part can be told from a calm one
 _EDGE_ACTIVE: Final = 0.5  # share of a line's pixels that change, just inside a static border
 _EDGE_STATIC: Final = 0.05  # the same, just outside
-_MAX_OVERLAY_SHARE: Final = 0.15
+_MAX_OVERLAY_SHARE: Final = 0.06
 
 
 def without_bars(pictures: Pictures) -> Box:
@@ -37,29 +37,46 @@ def without_bars(pictures: Pictures) -> Box:
     """
     sample = _sampled(pictures).astype(np.float32)
     _, height, width = sample.shape
-    top = _bar(sample)
-    bottom = height - _bar(sample[:, ::-1])
-    lines = sample[:, round(top + 0.5) : max(int(bottom), round(top + 0.5) + 1)].transpose(0, 2, 1)
-    left = _bar(lines)
-    right = width - _bar(lines[:, ::-1])
-    return _checked(Box(left, top, right, bottom), width, height)
+    top, bottom = _bars(sample)
+    first = int(np.ceil(top))
+    left, right = _bars(sample[:, first : max(int(height - bottom), first + 1)].transpose(0, 2, 1))
+    return _checked(Box(left, top, width - right, height - bottom), width, height)
 
 
-def _bar(lines: NDArray[np.float32]) -> float:
-    """Thickness of a bar at the start of axis 1, in lines with the part of the line that is half bar."""
+def _bars(lines: NDArray[np.float32]) -> tuple[float, float]:
+    """Thickness of the bars at the start and the end of axis 1, in lines with fractions."""
+    start, end = _even_lines(lines), _even_lines(lines[:, ::-1])
+    bars = _bar(lines, start), _bar(lines[:, ::-1], end)
+    # bars are mostly equal; in a dark scene only one of them may have an edge
+    if bars[0] and not bars[1] and end >= start - 1:
+        return bars[0], bars[0]
+    if bars[1] and not bars[0] and start >= end - 1:
+        return bars[1], bars[1]
+    return bars
+
+
+def _even_lines(lines: NDArray[np.float32]) -> int:
+    """Number of lines at the start of axis 1 with one even colour in all pictures; at most `MAX_BAR_SHARE`."""
     most = int(lines.shape[1] * MAX_BAR_SHARE)
-    means = lines[:, : most + 2].mean(axis=2)
+    means = lines[:, : most + 1].mean(axis=2)
     even = (
-        (lines[:, : most + 2].std(axis=2).max(axis=0) < _BAR_SPREAD)
+        (lines[:, : most + 1].std(axis=2).max(axis=0) < _BAR_SPREAD)
         & (np.ptp(means, axis=0) < _BAR_SPREAD)
         & (np.abs(means - means[:, :1]).max(axis=0) < _BAR_SPREAD)
     )
-    count = len(even) if even.all() else int(np.argmin(even))
-    if not 0 < count <= most:
+    return most if even.all() else min(most, int(np.argmin(even)))
+
+
+def _bar(lines: NDArray[np.float32], count: int) -> float:
+    """Thickness of a bar of `count` even lines, with the part of the next line that is bar; 0 without a sharp edge."""
+    if not count:
         return 0.0
     bar, edge, inside = lines[:, count - 1], lines[:, count], lines[:, min(count + 1, lines.shape[1] - 1)]
     steps = np.abs(inside - bar)
-    if (steps > _BAR_STEP).mean() < _STEP_SHARE:
+    shares = np.sort(
+        (steps > _BAR_STEP).mean(axis=1)
+    )  # of each picture; in dark scenes a black bar has no visible edge
+    if shares[-max(1, len(shares) // 4) :].mean() < _STEP_SHARE:
         return 0.0
     content = float(np.abs(edge - bar).sum() / max(float(steps.sum()), 1.0))
     return count + (1 - min(1.0, content) if content < 0.8 else 0.0)
@@ -86,7 +103,7 @@ def without_static_border(pictures: Pictures) -> Box | None:
         (height - bottom, across[bottom:], across[:bottom][::-1]),
     )
     cuts = [margin if margin and _is_edge(outside, inside) else 0 for margin, outside, inside in sides]
-    if not any(cuts):
+    if sum(cut > 0 for cut in cuts) < 2:  # the calm lower part of a scene is no border
         return None
     box = Box(cuts[0], cuts[1], width - cuts[2], height - cuts[3])
     return None if _checked(box, width, height) != box else box
@@ -97,17 +114,13 @@ def _is_edge(outside: NDArray[np.float64], inside: NDArray[np.float64]) -> bool:
 
 
 def activity(pictures: Pictures) -> NDArray[np.bool_] | None:
-    """(h, w) True for the pixels that change; None if there are too few pictures, or nothing changes."""
-    changes = np.zeros(pictures.shape[1:], np.int32)
-    steps = 0
-    for before, after in pairwise(pictures):
-        difference = np.abs(before.astype(np.int16) - after) > _CHANGE
-        if difference.any():
-            changes += difference
-            steps += 1
-    if steps < _MIN_CHANGING:
+    """(h, w) True for the pixels that change; None if there are too few pictures."""
+    sample = _sampled(pictures)
+    if len(sample) < _MIN_CHANGING:
         return None
-    return np.asarray(changes > max(2.0, 0.04 * steps))
+    median = np.median(sample, axis=0).astype(np.int16)
+    changing = np.abs(sample - median) > _CHANGE
+    return np.asarray(changing.mean(axis=0) > max(_CHANGING_SHARE, 1.5 / len(sample)))
 
 
 def overlay(active: NDArray[np.bool_], box: Box) -> NDArray[np.bool_] | None:
@@ -130,15 +143,25 @@ def overlay(active: NDArray[np.bool_], box: Box) -> NDArray[np.bool_] | None:
     return wide & inside
 
 
-def intersection(a: Box, b: Box) -> Box:
-    """The common part of two boxes; `b` alone if they have too little in common."""
-    box = Box(max(a.left, b.left), max(a.top, b.top), min(a.right, b.right), min(a.bottom, b.bottom))
-    return box if box.width >= b.width / 4 and box.height >= b.height / 4 else b
+def cut_out(pictures: Pictures, box: Box) -> Pictures:
+    """The pixels that lie in a box as a whole."""
+    return pictures[:, int(np.ceil(box.top)) : int(box.bottom), int(np.ceil(box.left)) : int(box.right)]
+
+
+def within(box: Box, inner: Box) -> Box:
+    """The place in a picture of a box that was found in `cut_out(picture, box)`."""
+    left, top = np.ceil(box.left), np.ceil(box.top)
+    return Box(left + inner.left, top + inner.top, left + inner.right, top + inner.bottom)
 
 
 def _sampled(pictures: Pictures) -> Pictures:
     places = np.linspace(0, len(pictures) - 1, min(len(pictures), _SAMPLED)).astype(int)
     return np.asarray(pictures[places])
+
+
+def full_box(pictures: Pictures) -> Box:
+    """The box of the whole picture."""
+    return Box(0.0, 0.0, float(pictures.shape[2]), float(pictures.shape[1]))
 
 
 def _checked(box: Box, width: int, height: int) -> Box:

@@ -13,15 +13,16 @@ from firstsight.media.fingerprints import FINGERPRINT_BYTES, Fingerprints
 from firstsight.media.frames.video_frames import TICKS_PER_S, ScannedFrame
 from firstsight.media.prints import layout
 from firstsight.media.prints.codes import Box, codes
-from firstsight.media.prints.inner_picture import inner_picture
+from firstsight.media.prints.inner_picture import inner_picture, is_border
 from firstsight.media.prints.layout import Pictures
 from firstsight.media.video_prints import PRINTS_PER_S, REGION_PRINTS_PER_S, REGIONS, Region, VideoPrints
 
 CHUNK_TICKS: Final = 600 * TICKS_PER_S
 """Ticks whose thumbnails are in memory together: 10 minutes, 17 MB."""
 
-CENTRE_SHARE: Final = 0.7
-"""Share of the width and height of the content that the region `centre` has."""
+MIDDLE_SHARES: Final[dict[Region, float]] = {"centre": 0.78, "core": 0.66}
+"""Shares of the width and height of the content in regions of its middle. A code still matches a crop whose sides are
+5 % longer or shorter (40 to 70 of 256 bits), and the centre of a crop to 85 % is the core of the original."""
 
 STRIP_ASPECT: Final = 9 / 16
 """Width of the region `strip` divided by its height."""
@@ -29,6 +30,7 @@ STRIP_ASPECT: Final = 9 / 16
 INNER_TICKS: Final = 30 * TICKS_PER_S
 """Ticks in which an inner picture must stay at its place to be found."""
 
+_MIN_SIDE: Final = 16  # pixels of a thumbnail in which bars are looked for
 _REGION_STEP: Final = TICKS_PER_S // REGION_PRINTS_PER_S
 
 assert PRINTS_PER_S == TICKS_PER_S
@@ -76,50 +78,68 @@ class PrintMaker:
         ticks, pictures = np.array(self._ticks), np.stack(self._pictures)
         bounds = [*self._starts, len(ticks)]
         self._ticks, self._pictures, self._starts = [], [], []
-        chunk_box = layout.without_bars(pictures)
-        if (inside := layout.without_static_border(pictures)) is not None:
-            chunk_box = layout.intersection(chunk_box, inside)
-        pictures = _without_overlay(pictures, chunk_box)
-        boxes = [_shot_box(pictures[a:b], chunk_box) for a, b in pairwise(bounds)]
-        for (a, b), box in zip(pairwise(bounds), boxes, strict=True):
-            self._add_codes("whole", ticks[a:b], pictures[a:b], box)
-            at_region = np.flatnonzero(ticks[a:b] % _REGION_STEP == 0) + a
+        content, active = _content_box(pictures), layout.activity(pictures)
+        for a, b in pairwise(bounds):
+            box = _without_bars(pictures[a:b], content)
+            of_shot = pictures[a:b] if active is None else _without_overlay(pictures[a:b], active, box)
+            self._add_codes("whole", ticks[a:b], of_shot, box)
+            at_region = ticks[a:b] % _REGION_STEP == 0
             for name, region in _regions(box).items():
-                self._add_codes(name, ticks[at_region] // _REGION_STEP, pictures[at_region], region)
+                self._add_codes(name, ticks[a:b][at_region] // _REGION_STEP, of_shot[at_region], region)
         for a in range(0, len(ticks), INNER_TICKS):
             part = slice(a, a + INNER_TICKS)
-            inner = inner_picture(_distinct(pictures[part]), chunk_box)
+            inner = inner_picture(_distinct(pictures[part]), content)
             if inner is not None:
-                at_region = np.flatnonzero(ticks[part] % _REGION_STEP == 0) + a
-                self._add_codes("inner", ticks[at_region] // _REGION_STEP, pictures[at_region], inner)
+                inner = _without_bars(pictures[part], inner)
+                at_region = ticks[part] % _REGION_STEP == 0
+                self._add_codes("inner", ticks[part][at_region] // _REGION_STEP, pictures[part][at_region], inner)
 
     def _add_codes(self, name: str, places: NDArray[np.int64], pictures: Pictures, box: Box) -> None:
         if len(places):
             self._found.setdefault(name, []).append((places, codes(pictures, box)))
 
 
+def _content_box(pictures: Pictures) -> Box:
+    """The picture inside bars and borders that stay for the whole chunk."""
+    box = layout.without_bars(pictures)
+    sample = _distinct(pictures[:: max(1, len(pictures) // INNER_TICKS)])
+    inner, active = inner_picture(sample, box), layout.activity(pictures)
+    if inner is not None and active is not None and is_border(active, inner):
+        return inner
+    inside = layout.without_static_border(layout.cut_out(pictures, box))
+    return box if inside is None else layout.within(box, inside)
+
+
+def _without_bars(pictures: Pictures, box: Box) -> Box:
+    """The part of a box without bars that stay in these pictures; a compilation has shots with bars and without."""
+    if len(pictures) < 2:
+        return box
+    # a found edge may be a pixel off, and a line of something else would hide a bar
+    slack = 0 if box == layout.full_box(pictures) else 1
+    tight = Box(box.left + slack, box.top + slack, box.right - slack, box.bottom - slack)
+    inside = layout.cut_out(pictures, tight)
+    if min(inside.shape[1:]) < _MIN_SIDE:
+        return box
+    bare = layout.without_bars(inside)
+    return box if bare == layout.full_box(inside) else layout.within(tight, bare)
+
+
 def _regions(box: Box) -> dict[Region, Box]:
     """Boxes of the regions that each content has."""
     x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
-    half_width, half_height = CENTRE_SHARE * box.width / 2, CENTRE_SHARE * box.height / 2
-    found: dict[Region, Box] = {"centre": Box(x - half_width, y - half_height, x + half_width, y + half_height)}
+    found: dict[Region, Box] = {}
+    for name, share in MIDDLE_SHARES.items():
+        half_width, half_height = share * box.width / 2, share * box.height / 2
+        found[name] = Box(x - half_width, y - half_height, x + half_width, y + half_height)
     if box.width > box.height:
         half_width = STRIP_ASPECT * box.height / 2
         found["strip"] = Box(x - half_width, box.top, x + half_width, box.bottom)
     return found
 
 
-def _shot_box(pictures: Pictures, chunk_box: Box) -> Box:
-    """The content of a shot: a compilation may have shots with bars and without."""
-    if len(pictures) < 2:
-        return chunk_box
-    return layout.intersection(layout.without_bars(pictures), chunk_box)
-
-
-def _without_overlay(pictures: Pictures, box: Box) -> Pictures:
+def _without_overlay(pictures: Pictures, active: NDArray[np.bool_], box: Box) -> Pictures:
     """Replace overlays that never change by the mean of their surroundings."""
-    active = layout.activity(pictures)
-    mask = None if active is None else layout.overlay(active, box)
+    mask = layout.overlay(active, box)
     if mask is None:
         return pictures
     kept = (~mask).astype(np.float32)
