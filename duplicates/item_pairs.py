@@ -156,6 +156,7 @@ def pairs_of_views(
     prints: StoredPrints | None = None,
     only: Collection[str] | None = None,
     weigh: bool = True,
+    chained: bool = False,
 ) -> list[DuplicatePair]:
     """Find pairs of near-duplicate items among these views, ordered by their ids.
 
@@ -164,9 +165,10 @@ def pairs_of_views(
         prints: fingerprints of the videos of these items. Two videos that both have some are compared by them alone.
         only: item ids; every pair must contain one of them. None for all pairs.
         weigh: give pictures of many items less weight. If False, a pair does not depend on other items.
+        chained: leave out pairs of videos that a chain of other pairs connects already, which takes less time.
     """
     settings = settings or DuplicateSettings()
-    found = list(_by_prints(views, prints, only)) if prints is not None and len(prints) else []
+    found = list(_by_prints(views, prints, only, chained=chained)) if prints is not None and len(prints) else []
     if len(views):
         probes = None
         if only is not None:
@@ -196,11 +198,13 @@ def _without_printed_videos(views: PictureViews, view_pairs: ViewPairs, prints: 
     return view_pairs.only(~(printed[view_pairs.left] & printed[view_pairs.right]))
 
 
-def _by_prints(views: PictureViews, prints: StoredPrints, only: Collection[str] | None) -> Iterator[DuplicatePair]:
+def _by_prints(
+    views: PictureViews, prints: StoredPrints, only: Collection[str] | None, *, chained: bool
+) -> Iterator[DuplicatePair]:
     """Yield pairs of items with videos that share a part; of several videos, the pair with the largest share."""
     probes = None if only is None else np.array([item_id in only for item_id in prints.item_ids], dtype=bool)
     best: dict[tuple[str, str], tuple[float, VideoPair]] = {}
-    for pair in find_video_pairs(prints, min_share=MIN_SHARE, probes=probes):
+    for pair in find_video_pairs(prints, min_share=MIN_SHARE, probes=probes, chained=chained):
         ends = (prints.item_ids[pair.left], prints.item_ids[pair.right])
         key = (min(ends), max(ends))
         if key not in best or pair.share > best[key][0]:

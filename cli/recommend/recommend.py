@@ -91,6 +91,13 @@ def recommend(
             help="Minimum cosine of two near-duplicates; only one of them is shown.",
         ),
     ] = 0.95,
+    allow_copies: Annotated[
+        bool,
+        panels.slate(
+            "--allow-copies",
+            help="Also show copies of the slate's items and of those in the history, such as reposts of a video.",
+        ),
+    ] = False,
     cap: Annotated[
         str | None, panels.slate("--cap", metavar="COLUMN=N", help="Maximum items with the same value of a column.")
     ] = None,
@@ -132,6 +139,7 @@ def recommend(
         "explore": explore,
         "diversity": diversity,
         "near_duplicate": near_duplicate,
+        "allow_copies": allow_copies,
         "collapse": collapse,
         "cap": None if count is None else int(float(count)),
         "merge": merge,

@@ -63,19 +63,22 @@ class Pool:
         return Pool(self.codes[kept], self.videos[kept], self.weights[kept])
 
 
-def candidate_pairs(videos: Sequence[VideoPrints], *, probes: NDArray[np.bool_] | None = None) -> list[tuple[int, int]]:
+def candidate_pairs(
+    videos: Sequence[VideoPrints], *, probes: NDArray[np.bool_] | None = None, min_part: float = MIN_PART
+) -> list[tuple[int, int]]:
     """Find pairs of videos that may share a part, as pairs of numbers, the lower one first.
 
     Args:
         videos: fingerprints of all videos.
         probes: mask of videos; every pair contains one of them. None for all pairs. The time grows with their number.
+        min_part: minimum share of one of both videos that near codes stand for.
     """
     pools = {channel: _pool(videos, channel) for channel in CHANNELS}
     parts: dict[tuple[int, int], float] = {}
     for left, right in _JOINS:
         for pool, other in _sides(pools[left], pools[right], probes):
             for mirrored in (False, True):
-                for pair, part in _join(pool, other, len(videos), mirrored=mirrored):
+                for pair, part in _join(pool, other, len(videos), min_part, mirrored=mirrored):
                     parts[pair] = max(part, parts.get(pair, 0.0))
     return _strongest(parts)
 
@@ -112,7 +115,9 @@ def _rows(video: VideoPrints, channel: Channel) -> Fingerprints:
     return video.regions.get(channel, _NOTHING)
 
 
-def _join(pool: Pool, other: Pool, count: int, *, mirrored: bool) -> Iterator[tuple[tuple[int, int], float]]:
+def _join(
+    pool: Pool, other: Pool, count: int, min_part: float, *, mirrored: bool
+) -> Iterator[tuple[tuple[int, int], float]]:
     """Yield pairs of different videos with the larger of the shares that near codes of two pools stand for."""
     others = orient(other.codes, "mirror") if mirrored else other.codes
     lefts, rights = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
@@ -133,7 +138,7 @@ def _join(pool: Pool, other: Pool, count: int, *, mirrored: bool) -> Iterator[tu
             _, first = np.unique(place[of_side] * len(side.videos) + rows[of_side], return_index=True)
             weights = side.weights[rows[of_side][first]]
             part = np.maximum(part, np.bincount(place[of_side][first], weights, minlength=len(keys)))
-    for n in np.flatnonzero(part >= MIN_PART):
+    for n in np.flatnonzero(part >= min_part):
         yield (int(keys[n] // count), int(keys[n] % count)), float(part[n])
 
 

@@ -100,6 +100,23 @@ def align_prints(query: VideoPrints, stored: VideoPrints, *, rate: float = PRINT
     return best
 
 
+def whole_alignment(prints: VideoPrints) -> PrintAlignment:
+    """The alignment of a video with a copy of its file."""
+    return PrintAlignment(
+        offset_s=0.0,
+        speed=1.0,
+        start_s=0.0,
+        end_s=prints.duration_s,
+        seconds=prints.duration_s,
+        share=1.0,
+        stored_share=1.0,
+        mirrored=False,
+        channels=("whole", "whole"),
+        distance=0.0,
+        best_s=(0.0, 0.0),
+    )
+
+
 def _strength(alignment: PrintAlignment) -> float:
     """How good an alignment is: many matching seconds, at small distances, rather without a change of speed."""
     return alignment.seconds * (_UNRELATED - alignment.distance) * (_SAME_SPEED if alignment.speed == 1 else 1.0)

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from firstsight.duplicates.prints.candidates import candidate_pairs
-from firstsight.duplicates.prints.print_alignment import PrintAlignment, align_prints
+from firstsight.duplicates.prints.print_alignment import PrintAlignment, align_prints, whole_alignment
 from firstsight.media.sound_prints import agreement, as_sound_codes
 from firstsight.media.video_prints import REGIONS, VideoPrints, as_codes
 from firstsight.storage.store import Store
@@ -61,6 +61,24 @@ def video_prints(row: Mapping[str, Any]) -> VideoPrints:
     return VideoPrints(row["duration_s"], as_codes(row["whole"]), regions, as_sound_codes(row["sound"]))
 
 
+class Groups:
+    """Groups of numbers that chains of pairs connect."""
+
+    def __init__(self) -> None:
+        self._parents: dict[int, int] = {}
+
+    def root(self, number: int) -> int:
+        """The lowest number of the group; the number itself if nothing is connected with it."""
+        while (parent := self._parents.get(number, number)) != number:
+            number = parent
+        return number
+
+    def join(self, first: int, second: int) -> None:
+        """Connect two numbers."""
+        a, b = self.root(first), self.root(second)
+        self._parents[max(a, b)] = min(a, b)
+
+
 @dataclass(frozen=True)
 class VideoPair:
     """Two videos of different items that share a part."""
@@ -77,13 +95,14 @@ class VideoPair:
 
 
 def find_video_pairs(
-    stored: StoredPrints, *, min_share: float, probes: NDArray[np.bool_] | None = None
+    stored: StoredPrints, *, min_share: float, probes: NDArray[np.bool_] | None = None, chained: bool = False
 ) -> Iterator[VideoPair]:
     """Yield pairs of videos of different items that share at least a part of one of them.
 
     Args:
         min_share: 0 to 1; minimum share of one of the videos.
         probes: (n,) mask of videos; every pair contains one of them. None for all pairs.
+        chained: leave out pairs of files that a chain of other pairs connects already.
     """
     files: dict[bytes, list[int]] = {}
     for number, digest in enumerate(stored.digests):
@@ -91,14 +110,18 @@ def find_video_pairs(
     for copies in files.values():
         for left, right in _pairs_of(copies, copies):
             if left < right and _fits(stored, left, right, probes):
-                yield VideoPair(left, right, _same(stored.prints[left]), identical=True)
+                yield VideoPair(left, right, whole_alignment(stored.prints[left]), identical=True)
     first = [copies[0] for copies in files.values()]  # one video of each file
+    groups = Groups()
     chosen = None if probes is None else np.array([bool(probes[copies].any()) for copies in files.values()], dtype=bool)
     for a, b in candidate_pairs([stored.prints[n] for n in first], probes=chosen):
         copies, others = files[stored.digests[first[a]]], files[stored.digests[first[b]]]
+        if chained and groups.root(a) == groups.root(b):
+            continue
         found = align_prints(stored.prints[first[a]], stored.prints[first[b]])
         if found is None or max(found.share, found.stored_share) < min_share:
             continue
+        groups.join(a, b)
         for left, right in _pairs_of(copies, others):
             if _fits(stored, left, right, probes):
                 yield VideoPair(left, right, found, identical=False)
@@ -119,20 +142,3 @@ def _pairs_of(copies: Sequence[int], others: Sequence[int]) -> Iterator[tuple[in
 
 def _fits(stored: StoredPrints, left: int, right: int, probes: NDArray[np.bool_] | None) -> bool:
     return stored.item_ids[left] != stored.item_ids[right] and (probes is None or bool(probes[left] or probes[right]))
-
-
-def _same(prints: VideoPrints) -> PrintAlignment:
-    """The alignment of a video with a copy of its file."""
-    return PrintAlignment(
-        offset_s=0.0,
-        speed=1.0,
-        start_s=0.0,
-        end_s=prints.duration_s,
-        seconds=prints.duration_s,
-        share=1.0,
-        stored_share=1.0,
-        mirrored=False,
-        channels=("whole", "whole"),
-        distance=0.0,
-        best_s=(0.0, 0.0),
-    )

@@ -110,6 +110,7 @@ class Recommender:
             rng=np.random.default_rng(seed),
             caps=None if cap_column is None else loaded.cap_codes(store, cap_column),
             products=products,
+            copies=None if slate_settings.allow_copies else loaded.copies(store),
         )
         slate = _slate(loaded, slots, ranking, slate_settings, user, moment, products, events=len(known))
         if log:

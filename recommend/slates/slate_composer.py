@@ -13,6 +13,7 @@ from firstsight.recommend.items import ItemSpace, Places
 from firstsight.recommend.models.score_scaling import KindScale
 from firstsight.recommend.slates.exploration import Exploration, explored_slots
 from firstsight.recommend.slates.interest_ranking import Ranking
+from firstsight.recommend.slates.slate_copies import CopyCodes
 from firstsight.recommend.slates.slate_products import SlateProducts, top_places
 from firstsight.recommend.slates.slate_settings import SlateSettings
 from firstsight.retrieval.ranking.fusion import RRF_K
@@ -66,6 +67,8 @@ class SlateComposer:
         caps: NDArray[np.int64] | None = None,
         products: SlateProducts | None = None,
         exploration: Exploration | None = None,
+        copies: CopyCodes | None = None,
+        shown_before: Places | None = None,
         rng: np.random.Generator,
     ) -> None:
         """
@@ -78,6 +81,8 @@ class SlateComposer:
             caps: (n,) the value of the capped column as a number; -1 for no value, which is not capped.
             products: of the items; the slate gets one variant of each. None for every item.
             exploration: None for a slate that only follows the ranking.
+            copies: near-duplicates of the items; the slate gets one item of each group. None for every item.
+            shown_before: items whose near-duplicates exploration leaves out too.
             rng: chooses the slots that explore.
         """
         self._space, self._ranking, self._allowed, self._settings = space, ranking, allowed, settings
@@ -92,6 +97,8 @@ class SlateComposer:
         self._available = np.ones(len(self._pool), dtype=bool)
         self._nearest = np.zeros(len(self._pool), dtype=np.float32)
         self._members = _members(ranking, self._pool)
+        self._copies = copies
+        self._taken = [] if shown_before is None else [int(place) for place in np.unique(shown_before)]
         self._shown_vectors: list[NDArray[np.float32]] = []
 
     def fill(self) -> list[Slot]:
@@ -153,6 +160,10 @@ class SlateComposer:
         np.maximum(self._nearest, cosines, out=self._nearest)
         self._available &= cosines < self._settings.near_duplicate
         self._available[self._pool == place] = False
+        self._taken.append(place)
+        if self._copies is not None:
+            codes = self._copies(np.array([place, *self._pool]))
+            self._available &= codes[1:] != codes[0]
         if self._caps is not None and self._settings.cap is not None and self._caps[place] >= 0:
             value = int(self._caps[place])
             self._taken_caps[value] = self._taken_caps.get(value, 0) + 1
@@ -164,12 +175,16 @@ class SlateComposer:
             self._available &= self._products.codes[self._pool] != product
 
     def _fits(self, place: int) -> bool:
-        """Whether an item from outside the pool is no variant or near-duplicate of the slate's, and within the cap."""
+        """Whether an item from outside the pool is no variant or copy of the slate's items, and within the cap."""
         if self._products is not None and int(self._products.codes[place]) in self._taken_products:
             return False
         if self._caps is not None and self._settings.cap is not None:
             value = int(self._caps[place])
             if value >= 0 and self._taken_caps.get(value, 0) >= self._settings.cap:
+                return False
+        if self._copies is not None:
+            codes = self._copies(np.array([place, *self._taken]))
+            if codes[0] in codes[1:]:
                 return False
         vector = self._space.vectors[place]
         return (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from firstsight.recommend.models.cold_start_model import SHELF_SPEC, ColdStartMo
 from firstsight.recommend.models.factor_recommender import FactorRecommender
 from firstsight.recommend.semantic_ids.clusters import Clusters, assign_clusters
 from firstsight.recommend.semantic_ids.semantic_id_store import load_codebooks
+from firstsight.recommend.slates.slate_copies import CopyCodes, SlateCopies
 from firstsight.recommend.slates.slate_log import read_outcomes
 from firstsight.recommend.slates.slate_maker import SlateMaker
 from firstsight.recommend.slates.slate_products import SlateProducts
@@ -39,6 +41,7 @@ class SlateData:
     titles: NDArray[np.object_]  # (n,) in the order of the items in `maker.space`
     columns: dict[str, NDArray[np.int64]] = field(default_factory=dict)  # for caps: a number for each value
     merged: NDArray[np.int64] | None = None  # (n,) number of variants of each item, once they were read
+    near: SlateCopies | None = None  # near-duplicates, once a slate needed them
 
     @classmethod
     def load(cls, store: Store, cached: SlateData | None) -> SlateData:
@@ -90,6 +93,12 @@ class SlateData:
                 self.merged = np.array([count_merged_variants(value) for value in merged], dtype=np.int64)
         return SlateProducts(self.cap_codes(store, GROUP_COLUMN), self.merged)
 
+    def copies(self, store: Store) -> CopyCodes:
+        """Near-duplicates of the items: each call compares the items that no call had before."""
+        if self.near is None:
+            self.near = SlateCopies(self.maker.space)
+        return partial(self.near.codes, store)
+
 
 def _read(store: Store, events: Events, cached: SlateData | None) -> SlateData:
     if cached is None:
@@ -116,7 +125,10 @@ def _read(store: Store, events: Events, cached: SlateData | None) -> SlateData:
         model=None if model is None else FactorRecommender(model),
         outcomes=read_outcomes(store, space, grouped, interactions),
     )
-    return SlateData(space.version, version, model_state, time.monotonic(), events, maker, titles, columns, merged)
+    near = None if cached is None else cached.near
+    return SlateData(
+        *(space.version, version, model_state, time.monotonic(), events, maker, titles, columns, merged, near)
+    )
 
 
 def _model_state(store: Store) -> int:

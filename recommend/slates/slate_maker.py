@@ -9,18 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.recommend.events.interactions import DAY_US, History, Interactions
-from firstsight.recommend.items import ItemSpace
+from firstsight.recommend.items import ItemSpace, Places
 from firstsight.recommend.recommender import Recommender
 from firstsight.recommend.semantic_ids.clusters import Clusters
 from firstsight.recommend.slates.exploration import Exploration, ExplorationOutcomes
 from firstsight.recommend.slates.interest_ranking import InterestRecommender, Ranking
 from firstsight.recommend.slates.interests import InterestSettings
-from firstsight.recommend.slates.slate_composer import SlateComposer, Slot
+from firstsight.recommend.slates.slate_composer import SlateComposer, Slot, candidate_pool
+from firstsight.recommend.slates.slate_copies import CopyCodes
 from firstsight.recommend.slates.slate_products import SlateProducts, top_places
 from firstsight.recommend.slates.slate_settings import SlateSettings
 
 NEAREST_EVENTS = 3
 """Number of a user's events nearest to an item that decide how interested the user is in it."""
+
+
+_MAX_SEEN = 100  # last events whose near-duplicates are left out
+_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -78,10 +83,33 @@ class SlateMaker:
         With `products`, events on other variants of the item count too.
         """
         allowed = self.space.showable(now_us, age=settings.age)
-        days = settings.repeat_after_days
-        seen = history.items if days is None else history.items[history.times > now_us - days * DAY_US]
+        seen = self._seen(history, settings, now_us)
         allowed[seen] = False
         return allowed if products is None else allowed & ~products.variants_of(seen)
+
+    @staticmethod
+    def _seen(history: History, settings: SlateSettings, now_us: int) -> Places:
+        """Items of the history that may not be shown again yet, the oldest event first."""
+        days = settings.repeat_after_days
+        return history.items if days is None else history.items[history.times > now_us - days * DAY_US]
+
+    def _leave_out_copies(
+        self,
+        copies: CopyCodes,
+        seen: Places,
+        ranking: Ranking,
+        allowed: NDArray[np.bool_],
+        settings: SlateSettings,
+        products: SlateProducts | None,
+    ) -> None:
+        """Disallow the candidates that are near-duplicates of seen items; then those that take their places."""
+        for _ in range(_ROUNDS):
+            pool = candidate_pool(ranking, allowed, self.recommender.kinds, settings, products)
+            codes = copies(np.concatenate([seen, pool]))
+            found = pool[np.isin(codes[len(seen) :], codes[: len(seen)])]
+            if not len(found):
+                return
+            allowed[found] = False
 
     def slate(
         self,
@@ -92,6 +120,7 @@ class SlateMaker:
         rng: np.random.Generator,
         caps: NDArray[np.int64] | None = None,
         products: SlateProducts | None = None,
+        copies: CopyCodes | None = None,
     ) -> tuple[list[Slot], Ranking]:
         """Make a slate: its slots in order, fewer than k if there are too few items, and the ranking behind it.
 
@@ -103,9 +132,14 @@ class SlateMaker:
             caps: (n,) the value of the capped column as a number, -1 for no value.
             products: of the items; the slate gets one variant of each, and none of the products in the history. None
                 for every item.
+            copies: near-duplicates of the items; the slate gets one item of each group, and none of the groups in the
+                history. None for every item.
         """
         ranking = self.rank(history, now_us)
         allowed = self.allowed(history, settings, now_us, products)
+        seen = self._seen(history, settings, now_us)[-_MAX_SEEN:]
+        if copies is not None and len(seen):
+            self._leave_out_copies(copies, seen, ranking, allowed, settings, products)
         exploration = None
         if settings.explore > 0 and self.clusters is not None:
             exploration = Exploration.open(
@@ -122,6 +156,8 @@ class SlateMaker:
             caps=caps,
             products=products,
             exploration=exploration,
+            copies=copies,
+            shown_before=seen,
             rng=rng,
         )
         return composer.fill(), ranking

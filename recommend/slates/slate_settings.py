@@ -25,6 +25,7 @@ class SlateOptions(TypedDict, total=False):
     age: int | None
     collapse: Literal["none"] | None
     repeat_after_days: float | None
+    allow_copies: bool
 
 
 def check_collapse(collapse: object) -> None:
@@ -55,6 +56,8 @@ class SlateSettings:
         collapse: None shows one variant of each product if the database knows products, and no variant of a product in
             the history; "none" shows every item.
         repeat_after_days: days after which an item that the user had an event on may be shown again; None for never.
+        allow_copies: also show near-duplicates of the slate's items and of those in the history, such as reposts of a
+            watched video. By default a group of near-duplicates counts as one item; see `firstsight duplicates`.
 
     Raises:
         QueryError: a value is out of range, or the quotas need more than k slots.
@@ -70,6 +73,7 @@ class SlateSettings:
     age: int | None = None
     collapse: Literal["none"] | None = None
     repeat_after_days: float | None = None
+    allow_copies: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.k <= MAX_SLOTS:

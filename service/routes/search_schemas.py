@@ -124,6 +124,7 @@ class RecommendRequest(StrictModel):
     explore: float = 0.1
     diversity: float = 0.0
     near_duplicate: float = 0.95
+    allow_copies: bool = Field(False, description="also near-duplicates of the slate's items and of the history")
     cap: int | None = None
     cap_column: str | None = None
     merge: Literal["score", "rank"] = "score"
