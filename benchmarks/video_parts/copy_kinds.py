@@ -80,7 +80,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         f"[1:v]{_OTHER}[d];[0:v]fps=24,{_SIZE},scale=288:162[s];[d][s]overlay=332:18:shortest=1[v]", strict=False
     ),
     "blurred vertical": Kind(
-        f"[0:v]split[a][b];[a]scale=360:640,boxblur=20:2[d];[b]scale=360:-2[s];[d][s]overlay=0:(H-h)/2[v]", strict=False
+        "[0:v]split[a][b];[a]scale=360:640,boxblur=20:2[d];[b]scale=360:-2[s];[d][s]overlay=0:(H-h)/2[v]", strict=False
     ),
     "bars": Kind(_plain("scale=360:-2,pad=360:640:-1:-1"), strict=False),
     "mirror, crop, caption": Kind(_plain(f"hflip,crop=iw*0.8:ih*0.8,{_CAPTION}"), strict=False),
