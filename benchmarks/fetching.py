@@ -25,6 +25,7 @@ from typing import Any
 import httpx
 
 from benchmarks.catalogues import make_catalogue
+from firstsight.errors import MediaError
 from firstsight.indexer.index_settings import IndexSettings
 from firstsight.indexer.media_loading.media_loader import MediaJob, MediaLoader
 from firstsight.media.pictures import open_picture
@@ -95,7 +96,7 @@ def loader(urls: Sequence[str], policy: MediaPolicy) -> int:
     """Fetch by the index run's loader. Return the number of failures."""
     jobs = [MediaJob("image", url) for url in urls]
     with MediaLoader(policy, IndexSettings(), MIN_SIDE) as loading:
-        return sum(not isinstance(loaded, list) for _, loaded in loading.load_ahead(jobs))
+        return sum(isinstance(loaded, MediaError) for _, loaded in loading.load_ahead(jobs))
 
 
 def measure(pictures: int, side: int, rounds: int, latency_s: float, failing: float) -> bool:

@@ -126,7 +126,8 @@ def rates(pictures: Sequence[tuple[Path, Image.Image, bytes]]) -> None:
     """Print match rates of copies, and false matches between all pictures of different products."""
     bank = KnownHashes.of([KnownHash(code, "bad", path.name, path.name) for path, _, code in pictures])
     paths = [path for path, *_ in pictures]
-    of_variants, _ = hashes_of_files(paths, of_set="bad", policy_id="any")
+    added, _ = hashes_of_files(paths, of_set="bad", policy_id="any")
+    of_variants = added.hashes
     varied = KnownHashes.of([replace(entry, policy_id=Path(entry.source).name) for entry in of_variants])
     originals = as_array([code for *_, code in pictures])
     products = [product(path) for path in paths]

@@ -83,26 +83,47 @@ def banded_pairs(
     Returns:
         Pairs ordered by left, then right, each once.
     """
+    width = max(len(codes if others is None else others), 1)
+    pair_keys = [np.zeros(0, dtype=np.int64)]  # left * width + right, to remove pairs found in several bands
+    bits = [np.zeros(0, dtype=np.int64)]
+    for found in banded_batches(codes, others, keys=keys, max_distance=max_distance, bands=bands):
+        pair_keys.append(found.left * width + found.right)
+        bits.append(found.distance)
+    pair, first = np.unique(np.concatenate(pair_keys), return_index=True)
+    return CodePairs(pair // width, pair % width, np.concatenate(bits)[first])
+
+
+def banded_batches(
+    codes: Fingerprints,
+    others: Fingerprints | None = None,
+    *,
+    keys: tuple[Fingerprints, Fingerprints | None] | None = None,
+    max_distance: int,
+    bands: int = BANDS,
+    flip: bool = True,
+) -> Iterator[CodePairs]:
+    """Yield the pairs of `banded_pairs` in batches of bounded memory. A pair may be in several batches.
+
+    In each batch, `left` ascends, and `right` within it.
+
+    Args:
+        codes, others, keys, max_distance, bands: as for `banded_pairs`.
+        flip: also search for bands one bit apart. Without, a seventeenth as many pairs are compared.
+    """
     within = others is None
     searched = codes if others is None else others
     left_keys, right_keys = keys or (codes, others)
     left_bands = _bands(left_keys)[:bands]
     right_bands = left_bands if right_keys is None else _bands(right_keys)[:bands]
     left_words, right_words = (np.ascontiguousarray(c).view(np.uint64) for c in (codes, searched))
-    width = max(len(searched), 1)
-    pair_keys = [np.zeros(0, dtype=np.int64)]  # left * width + right, to remove pairs found in several bands
-    bits = [np.zeros(0, dtype=np.int64)]
     for left_band, right_band in zip(left_bands, right_bands, strict=True):
-        for left, right in _same_band(left_band, right_band):
+        for left, right in _same_band(left_band, right_band, _FLIPS if flip else _FLIPS[:1]):
             if within:
                 ordered = left < right
                 left, right = left[ordered], right[ordered]
             distance = np.bitwise_count(left_words[left] ^ right_words[right]).sum(axis=1, dtype=np.int64)
             near = distance <= max_distance
-            pair_keys.append(left[near] * width + right[near])
-            bits.append(distance[near])
-    pair, first = np.unique(np.concatenate(pair_keys), return_index=True)
-    return CodePairs(pair // width, pair % width, np.concatenate(bits)[first])
+            yield CodePairs(left[near], right[near], distance[near])
 
 
 def _bands(codes: Fingerprints) -> NDArray[np.uint16]:
@@ -111,14 +132,14 @@ def _bands(codes: Fingerprints) -> NDArray[np.uint16]:
 
 
 def _same_band(
-    keys: NDArray[np.uint16], searched: NDArray[np.uint16]
+    keys: NDArray[np.uint16], searched: NDArray[np.uint16], flips: NDArray[np.uint16]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Yield batches of row pairs with equal values in a band, or values one bit apart."""
+    """Yield batches of row pairs whose values in a band are equal after one of the flips, bits to be inverted."""
     order = np.argsort(searched, kind="stable")
     sizes = np.bincount(searched, minlength=_VALUES)
     starts = np.cumsum(sizes) - sizes
     rows = np.arange(len(keys))
-    for flip in _FLIPS:
+    for flip in flips:
         probed = keys ^ flip
         counts = sizes[probed]
         cut = np.searchsorted(np.cumsum(counts), np.arange(0, counts.sum(), _PAIRS_PER_CHUNK), side="left")

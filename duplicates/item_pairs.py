@@ -5,19 +5,22 @@ its videos. Pictures of many items (a size chart, an intro) count little: a pict
 the rarest picture of its item.
 
     views with fingerprints -> view_pairs.py: pairs of views that look alike
-                            -> pictures: share of the item | videos: video_alignment.py
+                            -> pictures: share of the item | videos without fingerprints of their own:
+                               video_alignment.py
+    fingerprints of videos  -> prints/: pairs of videos that share a part
                             -> pairs of items -> groups.py
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
+from firstsight.duplicates.prints.stored_prints import StoredPrints, VideoPair, find_video_pairs
 from firstsight.duplicates.video_alignment import MIN_SHARE, Alignment, Frames, align
 from firstsight.duplicates.view_pairs import PictureViews, ViewPairs, find_view_pairs
 from firstsight.errors import QueryError
@@ -67,14 +70,15 @@ class DuplicateEvidence(Record):
     """The reason why two items are near-duplicates: their two most similar views, and the shared part.
 
     `view_id` and `time_s` belong to the item that holds this evidence; the fields named `other_…` belong to the item
-    that it is compared with.
+    that it is compared with. If two videos were compared by their own fingerprints, the views are the stored frames
+    nearest to the most similar moments.
     """
 
     kind: Literal["pictures", "video"]
-    view_id: str
-    other_view_id: str
-    distance: int  # between the two fingerprints, in bits
-    cosine: float  # between the two vectors
+    view_id: str | None  # None if no frame of the video is stored
+    other_view_id: str | None
+    distance: int  # between the two fingerprints, in bits; of videos with their own fingerprints the mean of all codes
+    cosine: float | None  # between the vectors of the two views
     mirrored: bool
     share: float  # 0 to 1: shared part of an item's pictures or video; the larger of both items' shares
     offset_s: float | None = None  # videos only: second in the other video = speed * second in this video + offset_s
@@ -82,6 +86,10 @@ class DuplicateEvidence(Record):
     seconds: float | None = None  # length in this video from the first matching frame to the last
     time_s: float | None = None  # second of the view in its video
     other_time_s: float | None = None
+    start_s: float | None = None  # videos with their own fingerprints: second in this video at which the match starts
+    identical: bool | None = None  # the same: whether both videos are the same file
+    region: str | None = None  # the same: part of the frame that matches: whole, centre, strip or inner
+    other_region: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The evidence as plain values for JSON. Fields without a value are left out."""
@@ -107,13 +115,19 @@ class DuplicatePair(Record):
     def swapped(self) -> DuplicatePair:
         """The same pair, with the evidence from the side of the other item."""
         e = self.evidence
-        offset = speed = seconds = None
-        if e.offset_s is not None and e.speed is not None and e.seconds is not None:
-            offset, speed, seconds = -e.offset_s / e.speed, 1 / e.speed, e.seconds * e.speed
-        swapped = DuplicateEvidence(
-            *(e.kind, e.other_view_id, e.view_id, e.distance, e.cosine, e.mirrored, e.share),
-            *(offset, speed, seconds, e.other_time_s, e.time_s),
+        swapped = replace(
+            e,
+            view_id=e.other_view_id,
+            other_view_id=e.view_id,
+            time_s=e.other_time_s,
+            other_time_s=e.time_s,
+            region=e.other_region,
+            other_region=e.region,
         )
+        if e.offset_s is not None and e.speed is not None and e.seconds is not None:
+            swapped = replace(swapped, offset_s=-e.offset_s / e.speed, speed=1 / e.speed, seconds=e.seconds * e.speed)
+            if e.start_s is not None:
+                swapped = replace(swapped, start_s=max(0.0, e.speed * e.start_s + e.offset_s))
         return DuplicatePair(self.other_id, self.item_id, swapped)
 
 
@@ -123,41 +137,107 @@ def find_duplicates(
     """Find all pairs of near-duplicate items, ordered by their ids.
 
     Args:
-        settings: thresholds; None for the defaults.
+        settings: thresholds for pictures; None for the defaults.
         only: item ids; every pair must contain one of them. None for all pairs.
     """
-    views = PictureViews.read(store)
-    probes = None
-    if only is not None:
-        selected = np.array([item_id in only for item_id in views.item_ids], dtype=bool)
-        probes = np.flatnonzero(selected[views.items])
-    return pairs_of_views(views, settings, probes=probes)
+    return pairs_of_views(PictureViews.read(store), settings, prints=StoredPrints.read(store), only=only)
 
 
 def pairs_of_views(
     views: PictureViews,
     settings: DuplicateSettings | None = None,
     *,
-    probes: NDArray[np.int64] | None = None,
+    prints: StoredPrints | None = None,
+    only: Collection[str] | None = None,
     weigh: bool = True,
 ) -> list[DuplicatePair]:
     """Find pairs of near-duplicate items among these views, ordered by their ids.
 
     Args:
-        settings: thresholds; None for the defaults.
-        probes: row numbers of `views`; every pair of views must contain one of them. None for all pairs.
+        settings: thresholds for pictures; None for the defaults.
+        prints: fingerprints of the videos of these items. Two videos that both have some are compared by them alone.
+        only: item ids; every pair must contain one of them. None for all pairs.
         weigh: give pictures of many items less weight. If False, a pair does not depend on other items.
     """
-    if not len(views):
-        return []
     settings = settings or DuplicateSettings()
-    view_pairs = find_view_pairs(views, probes)
-    same = view_pairs.only(_are_same(view_pairs, settings))
-    weights = _weights(views, same) if weigh else np.ones(len(views))
-    pairs = {(pair.item_id, pair.other_id): pair for pair in _by_videos(views, view_pairs, weights)}
-    for pair in _by_pictures(views, same, weights):
+    found = list(_by_prints(views, prints, only)) if prints is not None and len(prints) else []
+    if len(views):
+        probes = None
+        if only is not None:
+            selected = np.array([item_id in only for item_id in views.item_ids], dtype=bool)
+            probes = np.flatnonzero(selected[views.items])
+        view_pairs = _without_printed_videos(views, find_view_pairs(views, probes), prints)
+        same = view_pairs.only(_are_same(view_pairs, settings))
+        weights = _weights(views, same) if weigh else np.ones(len(views))
+        found += [*_by_videos(views, view_pairs, weights), *_by_pictures(views, same, weights)]
+    pairs: dict[tuple[str, str], DuplicatePair] = {}
+    for pair in found:
         pairs.setdefault((pair.item_id, pair.other_id), pair)
     return [pairs[key] for key in sorted(pairs)]
+
+
+def _without_printed_videos(views: PictureViews, view_pairs: ViewPairs, prints: StoredPrints | None) -> ViewPairs:
+    """Leave out pairs of frames of two videos that both have fingerprints."""
+    if prints is None or not len(prints) or not len(views.video_uris):
+        return view_pairs
+    known = prints.videos
+    printed = np.zeros(len(views), dtype=bool)
+    of_video = np.flatnonzero(views.videos >= 0)
+    printed[of_video] = [
+        (views.item_ids[item], views.video_uris[video]) in known
+        for item, video in zip(views.items[of_video], views.videos[of_video], strict=True)
+    ]
+    return view_pairs.only(~(printed[view_pairs.left] & printed[view_pairs.right]))
+
+
+def _by_prints(views: PictureViews, prints: StoredPrints, only: Collection[str] | None) -> Iterator[DuplicatePair]:
+    """Yield pairs of items with videos that share a part; of several videos, the pair with the largest share."""
+    probes = None if only is None else np.array([item_id in only for item_id in prints.item_ids], dtype=bool)
+    best: dict[tuple[str, str], tuple[float, VideoPair]] = {}
+    for pair in find_video_pairs(prints, min_share=MIN_SHARE, probes=probes):
+        ends = (prints.item_ids[pair.left], prints.item_ids[pair.right])
+        key = (min(ends), max(ends))
+        if key not in best or pair.share > best[key][0]:
+            best[key] = pair.share, pair
+    frames: dict[tuple[str, str], list[int]] = {}
+    ends_of_best = {(prints.item_ids[n], prints.uris[n]) for _, pair in best.values() for n in (pair.left, pair.right)}
+    for row in np.flatnonzero(views.videos >= 0):
+        video = (views.item_ids[views.items[row]], views.video_uris[views.videos[row]])
+        if video in ends_of_best:
+            frames.setdefault(video, []).append(int(row))
+    for _, pair in best.values():
+        found = _print_pair(views, prints, pair, frames)
+        yield found if found.item_id < found.other_id else found.swapped()
+
+
+def _print_pair(
+    views: PictureViews, prints: StoredPrints, pair: VideoPair, frames: Mapping[tuple[str, str], Sequence[int]]
+) -> DuplicatePair:
+    alignment = pair.alignment
+    rows = []
+    for number, second in zip((pair.left, pair.right), alignment.best_s, strict=True):
+        of_video = frames.get((prints.item_ids[number], prints.uris[number]), ())
+        rows.append(min(of_video, key=lambda row: abs(float(views.times[row]) - second), default=None))
+    left, right = rows
+    evidence = DuplicateEvidence(
+        kind="video",
+        view_id=None if left is None else views.view_ids[left],
+        other_view_id=None if right is None else views.view_ids[right],
+        distance=round(alignment.distance),
+        cosine=None if left is None or right is None else float(views.vectors[left] @ views.vectors[right]),
+        mirrored=alignment.mirrored,
+        share=pair.share,
+        offset_s=alignment.offset_s,
+        speed=alignment.speed,
+        seconds=alignment.end_s - alignment.start_s,
+        time_s=None if left is None else float(views.times[left]),
+        other_time_s=None if right is None else float(views.times[right]),
+        start_s=alignment.start_s,
+        identical=pair.identical,
+        region=alignment.channels[0],
+        other_region=alignment.channels[1],
+    )
+    return DuplicatePair(prints.item_ids[pair.left], prints.item_ids[pair.right], evidence)
 
 
 def _are_same(view_pairs: ViewPairs, settings: DuplicateSettings) -> NDArray[np.bool_]:

@@ -47,4 +47,4 @@ def pairs_between_products(
 
 def _weakness(pair: DuplicatePair) -> tuple[float, int, float, str, str]:
     evidence = pair.evidence
-    return -evidence.share, evidence.distance, -round(evidence.cosine, 4), pair.item_id, pair.other_id
+    return -evidence.share, evidence.distance, -round(evidence.cosine or 0.0, 4), pair.item_id, pair.other_id

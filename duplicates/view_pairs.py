@@ -43,6 +43,7 @@ class PictureViews:
     times: NDArray[np.float64]  # (n,) seconds; 0 for a picture
     fingerprints: Fingerprints  # (n, 32)
     vectors: Vectors  # (n, dim) unit rows
+    video_uris: Sequence[str] = ()  # of each video, by its number
 
     def __len__(self) -> int:
         return len(self.view_ids)
@@ -95,6 +96,7 @@ class PictureViews:
             times=np.array([rows[n][3] for n in order], dtype=np.float64),
             fingerprints=np.concatenate(codes)[at],
             vectors=np.concatenate(vectors)[at],
+            video_uris=[uri for _, uri in video_of],
         )
 
 

@@ -114,6 +114,7 @@ if TYPE_CHECKING:
     from firstsight.safety.audit.human_decisions import DecisionLabel, HumanDecision
     from firstsight.safety.hashes.hash_lists import KnownHash
     from firstsight.safety.hashes.hash_matching import HashMatch
+    from firstsight.safety.hashes.known_videos import KnownVideo, VideoMatch
     from firstsight.safety.policy.decisions import Evidence
     from firstsight.safety.policy.policies import Policies, Policy
     from firstsight.safety.policy.policy_heads import Head
@@ -194,6 +195,7 @@ __all__ = [
     "Item",
     "JudgedQuery",
     "KnownHash",
+    "KnownVideo",
     "LabelSuspect",
     "LinkEvaluation",
     "LinkFigures",
@@ -265,6 +267,7 @@ __all__ = [
     "UserInterest",
     "VectorMatrix",
     "Verification",
+    "VideoMatch",
     "View",
     "ViewMatch",
     "WatchCounts",

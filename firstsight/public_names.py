@@ -78,6 +78,7 @@ _NAMES = {
     "firstsight.safety.audit.human_decisions": ("DecisionLabel", "HumanDecision"),
     "firstsight.safety.hashes.hash_lists": ("KnownHash",),
     "firstsight.safety.hashes.hash_matching": ("HashMatch",),
+    "firstsight.safety.hashes.known_videos": ("KnownVideo", "VideoMatch"),
     "firstsight.safety.policy.decisions": ("Evidence",),
     "firstsight.safety.policy.policies": ("Policies", "Policy"),
     "firstsight.safety.policy.policy_heads": ("Head",),

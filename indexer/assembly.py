@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from PIL.Image import Image
@@ -18,7 +18,13 @@ from firstsight.indexer.index_settings import IndexSettings
 from firstsight.indexer.row_reader import CatalogItem
 from firstsight.media.fetch.addresses import change_stamp
 from firstsight.media.policy import MediaPolicy
+from firstsight.media.video_prints import VideoPrints
 from firstsight.storage.tables import FailureRow, Part
+from firstsight.storage.video_print_table import VideoPrintRow
+
+VIDEO_METHOD: Final = 2
+"""Number of the way in which frames are selected and fingerprints made. It is part of the digests of items with videos:
+after a change, the next index run encodes them again."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,29 @@ class LoadedPicture:
 
     picture: Image
     info: PictureInfo
+
+
+@dataclass(frozen=True)
+class FilePrints:
+    """What identifies a video: the SHA-256 of its file, and its fingerprints."""
+
+    digest: bytes
+    prints: VideoPrints
+    sound: bytes | None = None  # codes of the sound track
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of the codes."""
+        codes = [self.prints.whole, *self.prints.regions.values()]
+        return sum(found.nbytes for found in codes) + len(self.sound or b"")
+
+
+@dataclass(frozen=True)
+class LoadedMedium:
+    """A decoded picture or video."""
+
+    pictures: Sequence[LoadedPicture]
+    prints: FilePrints | None = None  # of a video
 
 
 @dataclass(frozen=True)
@@ -72,6 +101,7 @@ class PendingItem:
     waiting: int = 0  # media and texts that are not encoded yet
     views: list[View] = field(default_factory=list)
     failures: list[FailureRow] = field(default_factory=list)
+    print_rows: list[VideoPrintRow] = field(default_factory=list)
 
     @property
     def title_text(self) -> str | None:
@@ -88,6 +118,36 @@ class PendingItem:
         view_id = f"{self.item.item_id}#{part}{place}"
         shown = {} if info is None else vars(info)
         self.views.append(View(view_id, part, vector, **shown))
+
+    def add_prints(self, index: int, uri: str, found: FilePrints) -> None:
+        """Add the fingerprints of a video.
+
+        Args:
+            index: position among the item's videos.
+        """
+        regions = {name: codes.tobytes() for name, codes in found.prints.regions.items()}
+        self.print_rows.append(
+            VideoPrintRow(
+                print_id=self._print_id(index),
+                item_id=self.item.item_id,
+                uri=uri,
+                digest=found.digest,
+                duration_s=found.prints.duration_s,
+                whole=found.prints.whole.tobytes(),
+                centre=regions.get("centre"),
+                strip=regions.get("strip"),
+                inner=regions.get("inner"),
+                sound=found.sound,
+            )
+        )
+
+    def keep_prints(self, row: VideoPrintRow) -> None:
+        """Keep the stored fingerprints of a video if it is unreachable now."""
+        if row["uri"] in self.unreachable_media and row["uri"] in self.item.videos:
+            self.print_rows.append({**row, "print_id": self._print_id(self.item.videos.index(row["uri"]))})
+
+    def _print_id(self, index: int) -> str:
+        return f"{self.item.item_id}#video-{index}"
 
     def fail(self, stage: str, uri: str, error: MediaError) -> None:
         """Record why a medium could not be used."""
@@ -174,7 +234,7 @@ def fuse(views: Iterable[View], weights: Mapping[Part, float]) -> Vector | None:
 def encode_digest(item: CatalogItem, settings: IndexSettings, policy: MediaPolicy) -> str:
     """Digest of all inputs of an item's vectors, with the size and time of its media files."""
     media = [[(uri, change_stamp(uri, policy)) for uri in uris] for uris in (item.images, item.videos)]
-    frames = [settings.frames, settings.max_frames] if item.videos else None
+    frames = [settings.frames, settings.max_frames, VIDEO_METHOD] if item.videos else None
     return _digest([item.title or item.text, media, frames, sorted(settings.weights.items())])
 
 

@@ -26,7 +26,7 @@ from firstsight.duplicates.product_pairs import pairs_between_products
 from firstsight.encoders.base import Encoder
 from firstsight.encoders.isolation import try_images, try_texts
 from firstsight.errors import MediaError, StoreError
-from firstsight.indexer.assembly import LoadedPicture, PendingItem, catalog_row, encode_digest, row_digest
+from firstsight.indexer.assembly import LoadedMedium, LoadedPicture, PendingItem, catalog_row, encode_digest, row_digest
 from firstsight.indexer.catalog import Catalog, catalog_root
 from firstsight.indexer.catalog_report import count_stored_variants, describe_catalog, note_variants
 from firstsight.indexer.formats.folder import FolderSource
@@ -37,11 +37,13 @@ from firstsight.indexer.media_loading.media_loader import MediaJob, MediaLoader
 from firstsight.indexer.media_loading.shared_media import EncodedMedium, MediaUse, SharedMedia
 from firstsight.indexer.row_reader import CatalogItem
 from firstsight.indexer.stored_media_cleanup import UnusedStoredMedia
+from firstsight.indexer.unreachable_media import keep_unreachable_media
 from firstsight.media.fetch.addresses import change_stamp
 from firstsight.media.policy import MediaPolicy
 from firstsight.storage.indexes.upkeep import RunUpkeep
 from firstsight.storage.recovery import begin_write, fail_run, recover
 from firstsight.storage.store import Store
+from firstsight.storage.video_print_table import replace_prints
 
 ITEMS_PER_LOOKUP = 1_000
 
@@ -237,12 +239,12 @@ class IndexRun:
 
     # ---- load and encode
 
-    def _receive(self, job: MediaJob, loaded: list[LoadedPicture] | MediaError) -> None:
+    def _receive(self, job: MediaJob, loaded: LoadedMedium | MediaError) -> None:
         if isinstance(loaded, MediaError):
             self._media.failed(job, loaded)
         else:
-            self._pictures.extend((job, n, picture) for n, picture in enumerate(loaded))
-            self._media.loaded(job, len(loaded))
+            self._pictures.extend((job, n, picture) for n, picture in enumerate(loaded.pictures))
+            self._media.loaded(job, loaded)
 
     def _encode_pictures(self) -> None:
         batch = [self._pictures.popleft() for _ in range(min(self._settings.batch_size, len(self._pictures)))]
@@ -263,6 +265,8 @@ class IndexRun:
             else:
                 use.pending.add_view("frame", f"-{use.index}-{picture.index}", picture.vector, picture.info)
                 self._counts["frames"] += 1
+        if encoded.prints is not None:
+            use.pending.add_prints(use.index, use.uri, encoded.prints)
         self._release(use.pending)
 
     def _encode_texts(self) -> None:
@@ -333,9 +337,9 @@ class IndexRun:
         self._on_progress(self._counts.freeze())
 
     def _commit(self, done: Sequence[PendingItem], refreshed: Sequence[CatalogItem]) -> None:
-        """Write failures, then views, then the rows of `items`; then delete the failures that did not occur again."""
+        """Write failures, views, fingerprints and the rows of `items`; then delete failures that did not recur."""
         ids = [pending.item.item_id for pending in done]
-        self._keep_views_of_unreachable_media(done)
+        keep_unreachable_media(self._store, done)
         failures = [failure for pending in done for failure in pending.failures]
         begin_write(self._store, self.run_id, ids, failures)
         replaced = [pending.item.item_id for pending in done if pending.replaces]
@@ -345,6 +349,7 @@ class IndexRun:
             [row for pending in done for row in pending.view_rows()],
             replaced=replaced,
         )
+        replace_prints(self._store, replaced, [row for pending in done for row in pending.print_rows])
         written = {"catalog_dir": self._catalog_dir, "indexed_at": datetime.now(UTC), "run_id": self.run_id}
         # safety decisions stay in force until the next scoring
         decisions = self._store.safety_rows(replaced)
@@ -355,17 +360,6 @@ class IndexRun:
         self._store.write_items(rows + self._refreshed_rows(refreshed, written))
         self._store.delete_failures(resolved)
         self._upkeep.after_write()  # in the writing thread, so that no other write runs
-
-    def _keep_views_of_unreachable_media(self, done: Sequence[PendingItem]) -> None:
-        """Keep the stored views of media that cannot be fetched now, such as from a server that is down."""
-        pending_items = {
-            pending.item.item_id: pending for pending in done if pending.replaces and pending.unreachable_media
-        }
-        before: dict[str, list[dict[str, Any]]] = {}
-        for row in self._store.view_rows(list(pending_items)).to_pylist():
-            before.setdefault(row["item_id"], []).append(row)
-        for item_id, rows in before.items():
-            pending_items[item_id].keep_views(rows)
 
     def _refreshed_rows(self, items: Sequence[CatalogItem], written: dict[str, Any]) -> list[dict[str, Any]]:
         stored = self._store.item_rows([item.item_id for item in items])

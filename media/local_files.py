@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from os import PathLike
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from firstsight.errors import MediaError
 from firstsight.media.policy import MediaPolicy
+
+_DIGEST_BYTES: Final = 2**20
 
 
 def resolve_local(name: str, policy: MediaPolicy) -> Path:
@@ -50,6 +53,15 @@ def open_regular(path: str | PathLike[str]) -> BinaryIO:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def file_digest(path: str | PathLike[str]) -> bytes:
+    """Compute the SHA-256 of a file's bytes; errors as for `open_regular`."""
+    digest = hashlib.sha256()
+    with open_regular(path) as file:
+        while part := file.read(_DIGEST_BYTES):
+            digest.update(part)
+    return digest.digest()
 
 
 def _require_inside(real: Path, name: str, policy: MediaPolicy) -> None:

@@ -39,8 +39,8 @@ def quality(pixels: Pixels) -> int:
 
 def coefficients(pixels: Pixels) -> Coefficients:
     """Compute the coefficients of a picture's cosine transform that its hash needs."""
-    columns = _sum_in_order(np.einsum("ki,kj->kij", _COSINES, pixels.astype(np.float32), order="C"))  # (16, 64)
-    return _sum_in_order(np.einsum("ik,kj->kij", columns, _COSINES, order="C"))
+    columns = _sum_in_order(np.einsum("ki,kj->kij", COSINES, pixels.astype(np.float32), order="C"))  # (16, 64)
+    return _sum_in_order(np.einsum("ik,kj->kij", columns, COSINES, order="C"))
 
 
 def bits(values: Coefficients) -> bytes:
@@ -66,5 +66,5 @@ def _cosines() -> Coefficients:
     return np.array(rows, np.float32)
 
 
-_COSINES: Final = _cosines()
+COSINES: Final = _cosines()
 """(64, 16): the cosine of each frequency at each pixel."""

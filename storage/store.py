@@ -20,6 +20,7 @@ from firstsight.storage.sql.conditions import in_chunks, is_in, quote, quote_nam
 from firstsight.storage.table_store import TableStore
 from firstsight.storage.tables import FailureRow
 from firstsight.storage.upgrade import apply_upgrade
+from firstsight.storage.video_print_table import delete_prints
 
 log = logging.getLogger(__name__)
 
@@ -256,8 +257,9 @@ class Store(TableStore):
                 self.failures.delete(is_in("failure_id", part))
 
     def delete_items(self, item_ids: Sequence[str]) -> None:
-        """Delete items with their failures and views; the item row goes last, so that a kill cannot hide leftovers."""
+        """Delete items with all that belongs to them; the item row goes last, so that a kill cannot hide leftovers."""
         for part in in_chunks(item_ids):
+            delete_prints(self, part)
             for table in (self.failures, self.views, self.items):
                 with self._writes():
                     table.delete(is_in("item_id", part))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, TypedDict
 
 import pyarrow as pa
 from lancedb.table import Table
 
-from firstsight.storage.side_tables import TableLocation, open_side_table, upsert
+from firstsight.storage.side_tables import TableLocation, open_side_table, unwritable, upsert
 from firstsight.storage.sql.conditions import in_chunks, is_in
 from firstsight.storage.tables import key_field
 
@@ -28,6 +28,9 @@ SCHEMA: Final = pa.schema(
         pa.field("sound", pa.binary()),  # codes of the sound track; null if it has none, or it was not read
     ]
 )
+
+
+_READ_ROWS: Final = 10_000
 
 
 class VideoPrintRow(TypedDict):
@@ -56,13 +59,20 @@ def replace_prints(store: TableLocation, item_ids: Sequence[str], rows: Sequence
 
 
 def delete_prints(store: TableLocation, item_ids: Sequence[str], *, keep: Sequence[str] = ()) -> None:
-    """Delete the rows of these items, except for the ids in `keep`; the caller holds the writer lock."""
+    """Delete the rows of these items, except for the ids in `keep`; the caller holds the writer lock.
+
+    Raises:
+        StoreError: the database cannot be written.
+    """
     table = open_side_table(store, TABLE)
     if table is None:
         return
     for part in in_chunks(item_ids):
         condition = is_in("item_id", part)
-        table.delete(f"{condition} AND NOT ({is_in('print_id', keep)})" if keep else condition)
+        try:
+            table.delete(f"{condition} AND NOT ({is_in('print_id', keep)})" if keep else condition)
+        except (OSError, RuntimeError) as error:
+            raise unwritable(store, error) from error
 
 
 def open_prints(store: TableLocation) -> Table | None:
@@ -80,3 +90,21 @@ def read_prints(store: TableLocation, item_ids: Sequence[str] | None = None) -> 
     else:
         found = [table.search().where(is_in("item_id", part)).limit(None).to_arrow() for part in in_chunks(item_ids)]
     return pa.concat_tables([SCHEMA.empty_table(), *(rows.select(SCHEMA.names) for rows in found)]).sort_by("print_id")
+
+
+def count_videos_without_prints(store: TableLocation, views: Table) -> int:
+    """Count the videos of items that have frames but no fingerprints; frames of watched streams have none.
+
+    Args:
+        views: the table `views`.
+    """
+    frames = views.search().where("part = 'frame' AND view_id NOT LIKE '%#frame-live-%'").limit(None)
+    videos = _videos(frames.select(["item_id", "uri"]).to_batches(_READ_ROWS))
+    table = open_prints(store)
+    if table is None or not videos:
+        return len(videos)
+    return len(videos - _videos(table.search().limit(None).select(["item_id", "uri"]).to_batches(_READ_ROWS)))
+
+
+def _videos(batches: Iterable[pa.RecordBatch]) -> set[tuple[str, str]]:
+    return {(str(row["item_id"]), str(row["uri"])) for batch in batches for row in batch.to_pylist()}

@@ -78,7 +78,14 @@ def _print(groups: list[DuplicateGroup], output: options.ItemTableFlags, db: opt
         ["item", "is a near-duplicate of", "by", "share", "bits", "cosine", "mirrored", "begins at", "speed"],
         [
             (
-                *(pair.item_id, pair.other_id, e.kind, shown(e.share, ".0%"), e.distance, shown(e.cosine, ".3f")),
+                *(
+                    pair.item_id,
+                    pair.other_id,
+                    e.kind,
+                    shown(e.share, ".0%"),
+                    e.distance,
+                    shown(e.cosine, ".3f"),
+                ),
                 *("yes" if e.mirrored else "", _second(e.offset_s), shown(e.speed, ".2f")),
             )
             for group in groups

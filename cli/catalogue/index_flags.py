@@ -122,7 +122,7 @@ class MediaFlags:
             max=1000,
             help="Maximum frames of one video, 1 to 1000. If the rule gives more, take N spread evenly.",
         ),
-    ] = 64
+    ] = 512
     timeout: Annotated[
         float,
         panels.media("--timeout", metavar="SECONDS", min=0.1, help="Seconds to fetch or decode one picture or video."),

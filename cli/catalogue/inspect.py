@@ -75,6 +75,11 @@ def status(*, output: options.TableFlags, db: options.DatabaseFlags) -> None:
             ("items", f"{state.items:,}"),
             ("views", f"{state.views:,}"),
             ("failed media", f"{state.failures:,}"),
+            *(
+                [("videos without fingerprints", f"{state.videos_without_prints:,}: index their catalogue again")]
+                if state.videos_without_prints
+                else []
+            ),
             *((f"search in {table.table}", search_effort(table)) for table in state.tables),
         ],
     )

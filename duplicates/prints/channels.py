@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from firstsight.media.fingerprints import Fingerprints
 from firstsight.media.video_prints import PRINTS_PER_S, REGION_PRINTS_PER_S, VideoPrints
 
 Channel = Literal["whole", "centre", "strip", "inner"]
+
+CHANNELS: Final[tuple[Channel, ...]] = get_args(Channel)
 
 CHANNEL_PAIRS: Final[tuple[tuple[Channel, Channel], ...]] = (
     ("whole", "whole"),

@@ -38,10 +38,12 @@ _SCENE_DISTANCES: Final = (6.0, 32.0)  # limits of the bits to a scene's first c
 _SPEED_STEP: Final = 0.006
 _STEPS: Final = int(np.log(MAX_SPEED) / _SPEED_STEP)
 _SPEEDS: Final = np.exp(np.arange(-_STEPS, _STEPS + 1) * _SPEED_STEP)
-_SAME_SPEED: Final = 1.05  # other speeds need this factor more votes
+_SAME_SPEED: Final = 1.05  # other speeds must be better by this factor
 _MAX_VOTES: Final = 4_000
 _BIN_S: Final = 0.25
 _LINES: Final = 4  # with the most votes, to be tested
+_VOTERS: Final = 3  # pairs of channels with the most votes for a line, to be tested
+_NEAR_S: Final = 0.75
 _REACH_S: Final = 1.5  # distance to the line of the matches that refine it
 _ROUNDS: Final = 3
 _OUTLIER_S: Final = 0.3
@@ -90,21 +92,38 @@ def align_prints(query: VideoPrints, stored: VideoPrints, *, rate: float = PRINT
     compared = list(grids(tracks(query, rate), tracks(stored)))
     for mirrored in (False, True):
         chosen = [grid for grid in compared if grid.mirrored == mirrored]
-        for line in _vote(chosen):
-            for grid in chosen:
+        for line, voters in _vote(chosen):
+            for grid in voters:
                 found = _verify(grid, _refine(grid, line), query.duration_s, stored.duration_s)
                 if found is not None and (best is None or _strength(found) > _strength(best)):
                     best = found
     return best
 
 
+def whole_alignment(prints: VideoPrints) -> PrintAlignment:
+    """The alignment of a video with a copy of its file."""
+    return PrintAlignment(
+        offset_s=0.0,
+        speed=1.0,
+        start_s=0.0,
+        end_s=prints.duration_s,
+        seconds=prints.duration_s,
+        share=1.0,
+        stored_share=1.0,
+        mirrored=False,
+        channels=("whole", "whole"),
+        distance=0.0,
+        best_s=(0.0, 0.0),
+    )
+
+
 def _strength(alignment: PrintAlignment) -> float:
-    """How good an alignment is: many matching seconds, at small distances."""
-    return alignment.seconds * (_UNRELATED - alignment.distance)
+    """How good an alignment is: many matching seconds, at small distances, rather without a change of speed."""
+    return alignment.seconds * (_UNRELATED - alignment.distance) * (_SAME_SPEED if alignment.speed == 1 else 1.0)
 
 
-def _vote(compared: Sequence[Grid]) -> list[_Line]:
-    """The lines with the most votes of matching codes, the best first."""
+def _vote(compared: Sequence[Grid]) -> list[tuple[_Line, list[Grid]]]:
+    """The lines with the most votes of matching codes, the best first, each with the grids that voted most."""
     parts = [(grid, *grid.matches()) for grid in compared]
     if not any(len(rows) for _, rows, _, _ in parts):
         return []
@@ -113,9 +132,10 @@ def _vote(compared: Sequence[Grid]) -> list[_Line]:
     weights = np.concatenate(
         [(0.1 + nearer / _UNRELATED) / max(grid.query.rate, grid.stored.rate) for grid, _, _, nearer in parts]
     )
+    number = np.repeat(np.arange(len(parts)), [len(rows) for _, rows, _, _ in parts])
     if len(t) > _MAX_VOTES:
         kept = np.argsort(-weights, kind="stable")[:_MAX_VOTES]
-        t, u, weights = t[kept], u[kept], weights[kept]
+        t, u, weights, number = t[kept], u[kept], weights[kept], number[kept]
     scored: list[tuple[float, _Line]] = []
     for speed in _SPEEDS:
         offsets = u - speed * t
@@ -125,6 +145,7 @@ def _vote(compared: Sequence[Grid]) -> list[_Line]:
         at = int(np.argmax(votes))
         score = float(votes[at]) * (_SAME_SPEED if speed == 1 else 1.0)
         scored.append((score, _Line(float(speed), low + (at - 0.5) * _BIN_S)))
+    unchanged = scored[_STEPS][1]
     scored.sort(key=lambda pair: -pair[0])
     middle = np.atleast_1d(np.median(t))
     lines: list[_Line] = []
@@ -133,7 +154,15 @@ def _vote(compared: Sequence[Grid]) -> list[_Line]:
             break
         if all(abs(line.at(middle) - other.at(middle))[0] > 0.6 for other in lines):
             lines.append(line)
-    return lines
+    if unchanged not in lines:
+        lines.append(unchanged)
+    voters = []
+    for line in lines:
+        near = np.abs(line.at(t) - u) <= _NEAR_S
+        votes = np.bincount(number[near], weights[near], minlength=len(parts))
+        best = np.argsort(-votes, kind="stable")[:_VOTERS]
+        voters.append((line, [compared[n] for n in best if votes[n] > 0]))
+    return voters
 
 
 def _refine(grid: Grid, line: _Line) -> _Line:

@@ -11,6 +11,7 @@ from firstsight.records import Record
 from firstsight.storage.columns import ColumnKind
 from firstsight.storage.indexes.upkeep import TableState, table_state
 from firstsight.storage.store import Store
+from firstsight.storage.video_print_table import count_videos_without_prints
 from firstsight.vectors import EncoderSpec
 
 
@@ -48,6 +49,7 @@ class Status(Record):
     items: int
     views: int
     failures: int  # media that could not be used
+    videos_without_prints: int  # indexed before videos had fingerprints; `duplicates` does not compare them as videos
     columns: tuple[ColumnStatus, ...]  # columns for filters, in the order of the table
     runs: tuple[RunRecord, ...]  # index runs and watches, oldest first
     tables: tuple[TableState, ...]  # files and indexes of `items` and `views`
@@ -67,6 +69,7 @@ def read_status(store: Store) -> Status:
         items=store.items.count_rows(),
         views=store.views.count_rows(),
         failures=store.failures.count_rows(),
+        videos_without_prints=count_videos_without_prints(store, store.views),
         columns=tuple(ColumnStatus(*column) for column in store.column_states()),
         runs=tuple(run for run in runs if run.settings.get("kind") in {None, "watch"}),
         tables=tuple(table_state(table) for table in (store.items, store.views)),

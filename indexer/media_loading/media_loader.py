@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Literal
 
 from firstsight.errors import MediaError
-from firstsight.indexer.assembly import LoadedPicture, PictureInfo
+from firstsight.indexer.assembly import FilePrints, LoadedMedium, LoadedPicture, PictureInfo
 from firstsight.indexer.index_settings import IndexSettings
 from firstsight.indexer.media_loading.fetch_queue import BufferedBytes, FetchQueue
 from firstsight.media.decode.picture_decoder import PictureDecoder
@@ -27,6 +27,7 @@ from firstsight.media.decode.video_sampler import VideoSampler
 from firstsight.media.fetch.addresses import host_of
 from firstsight.media.fetch.fetched_media import FetchedMedium, fetch, require_cache
 from firstsight.media.fingerprints import fingerprint
+from firstsight.media.local_files import file_digest
 from firstsight.media.policy import MediaPolicy
 
 USUAL_FRAMES = 16
@@ -50,7 +51,7 @@ class _QueuedJob:
     job: MediaJob = field(compare=False)
     remote: bool = field(compare=False)
     pictures: int = field(compare=False)  # number of pictures; an estimate until the job is decoded
-    loaded: Future[list[LoadedPicture]] = field(compare=False, default_factory=Future)
+    loaded: Future[LoadedMedium] = field(compare=False, default_factory=Future)
     fetched: FetchedMedium | None = field(compare=False, default=None)
     buffered: BufferedBytes = field(compare=False, default=BufferedBytes())
     decoding: Future[None] | None = field(compare=False, default=None)
@@ -108,10 +109,8 @@ class MediaLoader:
             if queued.fetched and (queued.decoding is None or queued.decoding.cancelled()):
                 queued.fetched.close()
 
-    def load_ahead(
-        self, jobs: Iterable[MediaJob | None]
-    ) -> Iterator[tuple[MediaJob, list[LoadedPicture] | MediaError]]:
-        """Yield each job with its pictures, or with the error that it met.
+    def load_ahead(self, jobs: Iterable[MediaJob | None]) -> Iterator[tuple[MediaJob, LoadedMedium | MediaError]]:
+        """Yield each job with its medium, or with the error that it met.
 
         Local media come in the order of the jobs. A remote medium comes once it has arrived, before later jobs that
         have arrived too. The calling thread reads `jobs` ahead, limited by `pictures_ahead` and `media_ahead`.
@@ -217,40 +216,43 @@ class MediaLoader:
             queued.loaded.set_exception(error)
         else:
             with self._changed:
-                self._pictures += len(loaded) - queued.pictures
-                queued.pictures = len(loaded)
+                self._pictures += len(loaded.pictures) - queued.pictures
+                queued.pictures = len(loaded.pictures)
             queued.loaded.set_result(loaded)
         finally:
             self._fetches.release(queued.buffered)
 
     # ---- the decoders
 
-    def _open_picture(self, job: MediaJob, fetched: FetchedMedium) -> list[LoadedPicture]:
+    def _open_picture(self, job: MediaJob, fetched: FetchedMedium) -> LoadedMedium:
         data = fetched.read()
         job.stage = "decode"
         picture = self._images.open(data, min_side=self._min_side)
         info = PictureInfo(job.uri, fingerprint=fingerprint(picture), version=fetched.version or None)
-        return [LoadedPicture(picture, info)]
+        return LoadedMedium([LoadedPicture(picture, info)])
 
-    def _sample(self, job: MediaJob, fetched: FetchedMedium) -> list[LoadedPicture]:
+    def _sample(self, job: MediaJob, fetched: FetchedMedium) -> LoadedMedium:
         path = fetched.path()
         job.stage = "decode"
         rule, max_frames = str(self._settings.frames), self._settings.max_frames
-        frames = self._videos.sample(path, rule=rule, max_frames=max_frames, min_side=self._min_side)
+        sampled = self._videos.sample_with_prints(path, rule=rule, max_frames=max_frames, min_side=self._min_side)
         version = fetched.version or None
-        return [
+        pictures = [
             LoadedPicture(
                 f.picture, PictureInfo(job.uri, f.time_s, f.start_s, f.end_s, fingerprint(f.picture), version)
             )
-            for f in frames
+            for f in sampled.frames
         ]
+        # codes of the sound track belong here, as `FilePrints.sound`
+        prints = None if sampled.prints is None else FilePrints(file_digest(path), sampled.prints)
+        return LoadedMedium(pictures, prints)
 
     def _estimate_pictures(self, job: MediaJob) -> int:
         """Estimate the number of pictures of a job."""
         return min(self._settings.frame_rule.frame_limit, USUAL_FRAMES) if job.medium == "video" else 1
 
     @staticmethod
-    def _result(queued: _QueuedJob) -> tuple[MediaJob, list[LoadedPicture] | MediaError]:
+    def _result(queued: _QueuedJob) -> tuple[MediaJob, LoadedMedium | MediaError]:
         job = queued.job
         try:
             return job, queued.loaded.result()

@@ -15,7 +15,7 @@ from typing import Final, Literal, TypeAlias
 from firstsight.encoders.base import Vector
 from firstsight.encoders.isolation import Outcome
 from firstsight.errors import MediaError
-from firstsight.indexer.assembly import LoadedPicture, PendingItem, PictureInfo
+from firstsight.indexer.assembly import FilePrints, LoadedMedium, LoadedPicture, PendingItem, PictureInfo
 from firstsight.indexer.media_loading.media_loader import MediaJob
 
 KEPT_BYTES: Final = 32 * 2**20
@@ -55,11 +55,13 @@ class EncodedMedium:
 
     pictures: tuple[EncodedPicture, ...]
     failures: tuple[tuple[str, MediaError], ...] = ()  # stage, error
+    prints: FilePrints | None = None  # of a video
 
     @property
     def memory_bytes(self) -> int:
         """Estimated bytes of memory in use."""
-        return _MEDIUM_BYTES + sum(picture.vector.nbytes + _PICTURE_BYTES for picture in self.pictures)
+        pictures = sum(picture.vector.nbytes + _PICTURE_BYTES for picture in self.pictures)
+        return _MEDIUM_BYTES + pictures + (self.prints.memory_bytes if self.prints else 0)
 
 
 @dataclass
@@ -71,6 +73,7 @@ class _Progress:
     unencoded: int = 0  # pictures
     pictures: list[EncodedPicture] = field(default_factory=list)
     failures: list[tuple[str, MediaError]] = field(default_factory=list)
+    prints: FilePrints | None = None
 
 
 class SharedMedia:
@@ -119,11 +122,12 @@ class SharedMedia:
         self._jobs[job] = self._in_progress[key] = _Progress(key, [use])
         return job
 
-    def loaded(self, job: MediaJob, pictures: int) -> None:
-        """Note that a job's medium is decoded into this number of pictures, which the caller encodes."""
+    def loaded(self, job: MediaJob, medium: LoadedMedium) -> None:
+        """Note a job's decoded medium; the caller encodes its pictures."""
         progress = self._jobs[job]
-        progress.unencoded = pictures
-        if not pictures:
+        progress.unencoded = len(medium.pictures)
+        progress.prints = medium.prints
+        if not medium.pictures:
             self._complete(job)
 
     def failed(self, job: MediaJob, error: MediaError) -> None:
@@ -146,7 +150,7 @@ class SharedMedia:
     def _complete(self, job: MediaJob) -> None:
         progress = self._jobs.pop(job)
         del self._in_progress[progress.key]
-        encoded = EncodedMedium(tuple(progress.pictures), tuple(progress.failures))
+        encoded = EncodedMedium(tuple(progress.pictures), tuple(progress.failures), progress.prints)
         self._keep(progress.key, encoded)
         self._waiting -= len(progress.uses) - 1
         for number, use in enumerate(progress.uses):

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -21,6 +22,12 @@ SHARED_MEMORY: Final = "FIRSTSIGHT_SHARED_MEMORY"
 
 SHARED_LENGTH: Final = "in_shared_memory"
 """Key of an answer's header: length in bytes of the body in shared memory."""
+
+WORKING: Final = "working"
+"""Key of the header of a message that is no answer: the child still works, and its time limit starts again."""
+
+MAX_TIMEOUTS: Final = 20
+"""Largest total time of one answer, as a multiple of the time limit, for a child that reports that it still works."""
 
 # Returning memory to the system after every picture causes page faults: two thirds of the time of an 800 x 800 JPEG.
 _KEEP_FREED_MEMORY: Final = {
@@ -96,7 +103,8 @@ class ChildProcess:
         """Send one message and wait for the answer. After an exception the child is gone.
 
         Args:
-            timeout_s: seconds to wait for the answer.
+            timeout_s: seconds to wait for the answer, or for the next report that the child still works; at most
+                `MAX_TIMEOUTS` times in all.
             max_body: longest body of an answer through the pipe, in bytes.
 
         Returns:
@@ -104,9 +112,13 @@ class ChildProcess:
 
         Raises:
             ChildDiedError: the child ends, or its answer is not a message.
-            ChildHungError: the child does not answer within `timeout_s` seconds.
+            ChildHungError: the child neither answers nor reports within `timeout_s` seconds.
         """
+        deadline = time.monotonic() + MAX_TIMEOUTS * timeout_s
         answer, sent = self._talk(header, body, timeout_s, max_body)
+        while WORKING in answer:
+            left_s = max(0.001, deadline - time.monotonic())
+            answer, sent = self._talk(None, b"", min(timeout_s, left_s), max_body)
         length = answer.pop(SHARED_LENGTH, None)
         if length is None or self._shared is None:
             return answer, memoryview(sent)

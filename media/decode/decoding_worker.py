@@ -9,9 +9,9 @@ from __future__ import annotations
 import mmap
 import os
 import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Final
+import time
+from collections.abc import Callable, Sequence
+from typing import BinaryIO, Final
 
 from firstsight.errors import MediaError
 from firstsight.media.child_processes import child_messages
@@ -21,13 +21,11 @@ from firstsight.media.child_processes.child_limits import (
     limit_threads,
     limit_time,
 )
-from firstsight.media.child_processes.child_process import SHARED_LENGTH, SHARED_MEMORY
-from firstsight.media.frames.frame_rules import FrameRule
-from firstsight.media.frames.frame_selection import choose_frames
-from firstsight.media.frames.video_frames import Frame, VideoReader
+from firstsight.media.child_processes.child_process import SHARED_LENGTH, SHARED_MEMORY, WORKING
 from firstsight.media.pictures import open_picture
 
 _GRACE_S: Final = 5.0
+_REPORT_S: Final = 1.0
 _MAX_FILE_BYTES: Final = 2**31
 
 
@@ -44,8 +42,9 @@ def main(memory_bytes: int) -> None:
             request, body = child_messages.receive(requests, max_body=_MAX_FILE_BYTES)
         except EOFError:  # the parent has closed the pipe or has ended
             return
-        limit_time(float(request["timeout_s"]) + _GRACE_S)
-        header, answer = _answer(request, body)
+        limit_s = float(request["timeout_s"]) + _GRACE_S
+        limit_time(limit_s)
+        header, answer = _answer(request, body, _progress_reporter(answers, limit_s))
         limit_time(0)
         if shared is not None and sum(map(len, answer)) <= len(shared):
             header, answer = {**header, SHARED_LENGTH: _put(shared, answer)}, []
@@ -59,9 +58,26 @@ def _put(shared: mmap.mmap, parts: Sequence[bytes]) -> int:
     return shared.tell()
 
 
-def _answer(request: child_messages.Header, body: bytes = b"") -> tuple[child_messages.Header, list[bytes]]:
+def _progress_reporter(answers: BinaryIO, limit_s: float) -> Callable[[], None]:
+    """A function to call often during long work. Once a second it tells the parent, and the time limit starts again."""
+    last = time.monotonic()
+
+    def working() -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _REPORT_S:
+            last = now
+            limit_time(limit_s)
+            child_messages.send(answers, {WORKING: True})
+
+    return working
+
+
+def _answer(
+    request: child_messages.Header, body: bytes, working: Callable[[], None]
+) -> tuple[child_messages.Header, list[bytes]]:
     try:
-        return _picture(request, body) if request.get("picture") else _video(request)
+        return _picture(request, body) if request.get("picture") else _video(request, working)
     except (MediaError, MemoryError) as error:
         return child_messages.failure_header(error, request.get("path", "the picture"), "make it smaller"), []
 
@@ -71,28 +87,10 @@ def _picture(request: child_messages.Header, body: bytes) -> tuple[child_message
     return {"size": picture.size}, [picture.tobytes()]
 
 
-def _video(request: child_messages.Header) -> tuple[child_messages.Header, list[bytes]]:
-    from firstsight.media.decode.video_decoders import decode  # imports FFmpeg twice, which pictures do not need
+def _video(request: child_messages.Header, working: Callable[[], None]) -> tuple[child_messages.Header, list[bytes]]:
+    from firstsight.media.decode.video_answers import answer_video  # imports FFmpeg twice, which pictures do not need
 
-    path = Path(request["path"])
-    frames = decode(path, lambda reader: _frames(reader, request), max_pixels=request["max_pixels"])
-    described = [
-        [frame.time_s, frame.picture.width, frame.picture.height, frame.start_s, frame.end_s] for frame in frames
-    ]
-    return {"frames": described}, [frame.picture.tobytes() for frame in frames]
-
-
-def _frames(reader: VideoReader, request: child_messages.Header) -> list[Frame]:
-    """The frames of a request: by `rule` and `max_frames`, or the frame nearest to second `at_s`."""
-    min_side = request["min_side"]
-    if "at_s" not in request:
-        return choose_frames(
-            reader, FrameRule.parse(request["rule"], max_frames=request["max_frames"]), min_side=min_side
-        )
-    times = reader.times
-    index = int(abs(times - request["at_s"]).argmin())
-    (picture,) = reader.read([index], min_side=min_side)
-    return [Frame(round(float(times[index]), 6), picture)]
+    return answer_video(request, working)
 
 
 if __name__ == "__main__":

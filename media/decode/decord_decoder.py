@@ -15,6 +15,8 @@ from PIL import Image
 
 from firstsight.errors import MediaError
 from firstsight.media.decode.packet_index import index_packets, open_container, video_format
+from firstsight.media.frames.scanning import scan_by_reading
+from firstsight.media.frames.video_frames import ScannedFrame
 from firstsight.media.pictures import shrink
 from firstsight.media.policy import check_frame_size
 
@@ -83,6 +85,9 @@ class DecordReader:
             height, width = pixels.shape[:2]
             check_frame_size(self._name, width, height, self._max_pixels)
             yield shrink(Image.fromarray(pixels), min_side)
+
+    def scan(self) -> Iterator[ScannedFrame]:
+        return scan_by_reading(self)
 
     def close(self) -> None:
         del self._reader

@@ -14,6 +14,7 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 from PIL import Image
 
+from firstsight.media.frames.scanning import thumbnail_size
 from firstsight.media.pictures import on_white, shrink, shrink_factor
 
 _PQ: Final = 16
@@ -37,7 +38,8 @@ def to_picture(frame: av.VideoFrame, min_side: int | None, pixel_aspect: float =
         pixel_aspect: width of a pixel divided by its height.
     """
     if frame.color_trc in HDR_TRANSFERS:
-        picture = _from_hdr(frame, min_side)
+        factor = shrink_factor((frame.width, frame.height), min_side)
+        picture = _from_hdr(frame, (frame.width // factor, frame.height // factor))
     elif any(component.is_alpha for component in frame.format.components):
         picture = on_white(shrink(Image.fromarray(_pixels(frame, "rgba")), min_side))
     else:
@@ -45,12 +47,30 @@ def to_picture(frame: av.VideoFrame, min_side: int | None, pixel_aspect: float =
     return _upright(_square_pixels(picture, pixel_aspect), frame)
 
 
+def to_thumbnail(frame: av.VideoFrame, pixel_aspect: float = 1.0) -> NDArray[np.uint8]:
+    """Convert one frame to a small (h, w, 3) RGB picture, as `to_picture` would look at the size of a thumbnail.
+
+    The frame is averaged down in its own pixel format, which costs a small part of a full conversion.
+    """
+    size = thumbnail_size(*_square_size(frame.width, frame.height, pixel_aspect))
+    if frame.color_trc in HDR_TRANSFERS:
+        picture = _from_hdr(frame, size)
+    elif any(component.is_alpha for component in frame.format.components):
+        picture = on_white(Image.fromarray(_pixels(frame, "rgba", size)))
+    else:
+        picture = Image.fromarray(_pixels(frame, "rgb24", size))
+    return np.asarray(_upright(picture, frame), np.uint8)
+
+
 def _square_pixels(picture: Image.Image, aspect: float) -> Image.Image:
+    size = _square_size(*picture.size, aspect)
+    return picture if size == picture.size else picture.resize(size, Image.Resampling.BICUBIC)
+
+
+def _square_size(width: int, height: int, aspect: float) -> tuple[int, int]:
     if aspect == 1 or not 1 / _ODD_ASPECT < aspect < _ODD_ASPECT:
-        return picture
-    width, height = picture.size
-    size = (round(width * aspect), height) if aspect > 1 else (width, round(height / aspect))
-    return picture.resize(size, Image.Resampling.BICUBIC)
+        return width, height
+    return (round(width * aspect), height) if aspect > 1 else (width, round(height / aspect))
 
 
 class _Converter(threading.local):
@@ -98,9 +118,7 @@ def _upright(picture: Image.Image, frame: av.VideoFrame) -> Image.Image:
     return picture
 
 
-def _from_hdr(frame: av.VideoFrame, min_side: int | None) -> Image.Image:
-    factor = shrink_factor((frame.width, frame.height), min_side)
-    size = (frame.width // factor, frame.height // factor)
+def _from_hdr(frame: av.VideoFrame, size: tuple[int, int]) -> Image.Image:
     values = _pixels(frame, "rgb48le", size)
     light = _light(int(frame.color_trc))[values]  # (h, w, 3), 1 is diffuse white
     if frame.color_primaries == _BT2020_PRIMARIES:

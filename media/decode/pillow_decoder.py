@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from firstsight.errors import MediaError
+from firstsight.media.frames.scanning import scan_by_reading
+from firstsight.media.frames.video_frames import ScannedFrame
 from firstsight.media.local_files import open_regular
 from firstsight.media.pictures import open_lazily, upright_rgb
 
@@ -60,6 +62,9 @@ class PillowReader:
     def read(self, indices: Sequence[int], *, min_side: int | None = None) -> Iterator[Image.Image]:
         for index in indices:
             yield upright_rgb(self._frame(index), min_side)
+
+    def scan(self) -> Iterator[ScannedFrame]:
+        return scan_by_reading(self)
 
     def close(self) -> None:
         self._animation.close()

@@ -7,9 +7,10 @@ decoding starts at a key packet before it and continues until the frame with tha
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import av
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from firstsight.errors import MediaError
-from firstsight.media.decode.frame_pictures import to_picture
+from firstsight.media.decode.frame_pictures import to_picture, to_thumbnail
 from firstsight.media.decode.packet_index import (
     DEMUX_ERRORS,
     PacketIndex,
@@ -28,10 +29,15 @@ from firstsight.media.decode.packet_index import (
     video_format,
 )
 from firstsight.media.file_formats import ANIMATION_FORMATS
+from firstsight.media.frames import video_frames
+from firstsight.media.frames.scanning import at_ticks, keyframe_ticks, tick_count
+from firstsight.media.frames.video_frames import TICKS_PER_S, ScannedFrame
 from firstsight.media.policy import check_frame_size
 
 TimedFrame: TypeAlias = tuple[int, av.VideoFrame]
 """A presentation timestamp and the frame shown from that time."""
+
+SkipType: TypeAlias = Literal["DEFAULT", "NONREF"]
 
 _SOUGHT_BY_DTS: Final = frozenset({"AVI", "MPEG-PS", "MPEG-TS"})
 _REORDERING: Final = frozenset({"h264", "hevc"})
@@ -83,6 +89,64 @@ class PyavReader:
         return np.union1d([0], np.flatnonzero(self._index.is_key)).astype(np.int64)
 
     def read(self, indices: Sequence[int], *, min_side: int | None = None) -> Iterator[Image.Image]:
+        for _, frame in self._shown(indices):
+            yield to_picture(frame, min_side, self._pixel_aspect)
+
+    def scan(self) -> Iterator[ScannedFrame]:
+        last: av.VideoFrame | None = None
+        thumbnail: NDArray[np.uint8] = np.empty((0, 0, 3), np.uint8)
+        for tick, time_s, frame in self._scanned():
+            if frame is not last:
+                last, thumbnail = frame, to_thumbnail(frame, self._pixel_aspect)
+            yield ScannedFrame(tick, time_s, thumbnail, partial(self._picture, frame))
+        if last is None:
+            raise self._no_frame_error()
+
+    def close(self) -> None:
+        self._container.close()
+
+    def _picture(self, frame: av.VideoFrame, min_side: int | None) -> Image.Image:
+        return to_picture(frame, min_side, self._pixel_aspect)
+
+    def _scanned(self) -> Iterator[tuple[int, float, av.VideoFrame]]:
+        """Number, time and frame of all ticks; beyond `MAX_SCANNED_PIXELS`, of those with keyframes."""
+        pixels = 0
+        start = int(self._index.pts[0])
+
+        def decoded() -> Iterator[tuple[float, av.VideoFrame]]:
+            nonlocal pixels
+            # frames of AVI are counted, so none may be missing there
+            skip: SkipType = "DEFAULT" if self._frames_are_counted else "NONREF"
+            for pts, frame in self._frames_from(self._key_number(start), skip, self._only_at_ticks()):
+                pixels += frame.width * frame.height
+                if pts >= start:
+                    yield (pts - start) * self._unit, frame
+                if pixels > video_frames.MAX_SCANNED_PIXELS:
+                    return
+
+        ticks = tick_count(self.duration_s)
+        next_tick = 0
+        for tick, time_s, frame in at_ticks(decoded(), ticks):
+            if pixels > video_frames.MAX_SCANNED_PIXELS:
+                break
+            next_tick = tick + 1
+            yield tick, time_s, frame
+        if next_tick < ticks and pixels > video_frames.MAX_SCANNED_PIXELS:
+            plan = keyframe_ticks(self.times, self.keyframes, next_tick)
+            for (tick, _), (pts, frame) in zip(plan, self._shown([index for _, index in plan]), strict=False):
+                yield tick, (pts - start) * self._unit, frame
+
+    def _only_at_ticks(self) -> Container[int] | None:
+        """Timestamps of the packets to decode if each frame decodes without others; None for all packets."""
+        if self._frames_are_counted or not self._index.is_key.all():
+            return None
+        times = self.times
+        ticks = np.arange(tick_count(self.duration_s)) / TICKS_PER_S
+        shown = np.maximum(np.searchsorted(times, ticks + 1e-6, side="right") - 1, 0)
+        return frozenset(self._index.pts[shown].tolist())
+
+    def _shown(self, indices: Iterable[int]) -> Iterator[TimedFrame]:
+        """The frame that is shown at the time of each of these frames, in ascending order."""
         frames: Iterator[TimedFrame] = iter(())
         shown: TimedFrame | None = None
         ahead: TimedFrame | None = None  # decoded already, but shown after the requested frame
@@ -97,11 +161,11 @@ class PyavReader:
                     break
                 shown, ahead = ahead, None
             if shown is None:
-                raise MediaError("corrupt", f"{self._path} is a broken video (no frame can be decoded); replace it")
-            yield to_picture(shown[1], min_side, self._pixel_aspect)
+                raise self._no_frame_error()
+            yield shown
 
-    def close(self) -> None:
-        self._container.close()
+    def _no_frame_error(self) -> MediaError:
+        return MediaError("corrupt", f"{self._path} is a broken video (no frame can be decoded); replace it")
 
     def _indexed(self) -> PacketIndex:
         index = index_packets(self._container, self._stream, by_decoding=self._frames_are_counted)
@@ -117,9 +181,19 @@ class PyavReader:
         """Number of the last key packet shown at or before a time; -1 if there is none."""
         return int(np.searchsorted(self._index.key_pts, pts, "right")) - 1
 
-    def _frames_from(self, key: int) -> Iterator[TimedFrame]:
-        """Decode frames, starting at a key packet or an earlier one."""
+    def _frames_from(
+        self, key: int, skip: SkipType = "DEFAULT", only: Container[int] | None = None
+    ) -> Iterator[TimedFrame]:
+        """Decode frames, starting at a key packet or an earlier one.
+
+        Args:
+            skip: frames that FFmpeg leaves out, such as NONREF: those that no other frame needs.
+            only: timestamps of the packets to decode; None for all.
+        """
         first, packets = self._packets_from(key)
+        self._stream.codec_context.skip_frame = skip
+        if only is not None:
+            packets = (packet for packet in packets if packet.size == 0 or packet_time(packet) in only)
         if not self._frames_are_counted:
             for frame in self._decoded(packets):
                 pts = frame.dts if frame.pts is None else frame.pts

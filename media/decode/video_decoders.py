@@ -7,7 +7,7 @@ when a file needs it.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Final, Protocol, TypeVar, cast
@@ -41,13 +41,14 @@ class Decoder(Protocol):
         """
 
 
-def decode(path: Path, work: Callable[[VideoReader], T], *, max_pixels: int) -> T:
+def decode(path: Path, work: Callable[[VideoReader], T], *, max_pixels: int, for_scan: bool = False) -> T:
     """Open a video with the best decoder for its format and call `work`; if that fails, try the next decoder.
 
     Args:
         work: called with the open reader, which is closed afterwards. Called again with the next decoder's reader if it
             raises MediaError.
         max_pixels: largest frame, width x height.
+        for_scan: `work` scans the video: PyAV comes first, because it can leave out frames that no other frame needs.
 
     Returns:
         The result of `work`.
@@ -56,7 +57,7 @@ def decode(path: Path, work: Callable[[VideoReader], T], *, max_pixels: int) -> 
         MediaError: the error of the last decoder; or the file is no video, or no decoder is installed.
     """
     failure: MediaError | None = None
-    for name in decoders_for(path):
+    for name in _scanners_for(path) if for_scan else decoders_for(path):
         try:
             with closing(_decoder(name).open_video(path, max_pixels=max_pixels)) as reader:
                 return work(reader)
@@ -81,6 +82,15 @@ def decoders_for(path: Path) -> list[str]:
     if container in _DECORD_FORMATS and not _needs_pyav(path, container):
         return ["decord", "pyav"]
     return ["pyav"]
+
+
+def _scanners_for(path: Path) -> Iterator[str]:
+    """Names of the decoders for a scan, best first. Others than PyAV are looked for only if it fails."""
+    if video_format(path) in ANIMATION_FORMATS:
+        yield from decoders_for(path)
+    else:
+        yield "pyav"
+        yield from (name for name in decoders_for(path) if name != "pyav")
 
 
 def _needs_pyav(path: Path, container: str) -> bool:

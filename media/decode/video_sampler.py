@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 
 from PIL import Image
 
 from firstsight.media.child_processes import child_messages
 from firstsight.media.child_processes.decoding_pool import PooledDecoder
+from firstsight.media.fingerprints import Fingerprints
 from firstsight.media.frames.frame_rules import DEFAULT_MAX_FRAMES, FrameRule
 from firstsight.media.frames.video_frames import Frame
+from firstsight.media.video_prints import REGIONS, VideoPrints, as_codes
 
-__all__ = ["Frame", "VideoSampler"]
+__all__ = ["Frame", "SampledVideo", "VideoSampler"]
+
+
+@dataclass(frozen=True)
+class SampledVideo:
+    """Frames of a video, and its fingerprints if they were requested."""
+
+    frames: list[Frame]
+    prints: VideoPrints | None = None
 
 
 class VideoSampler(PooledDecoder):
@@ -52,22 +63,38 @@ class VideoSampler(PooledDecoder):
                 raise ValueError(f"count is {count}; use 1 or more")
             rule, max_frames = f"uniform:{count}", count
         frame_rule = FrameRule.parse(rule, max_frames=max_frames)
-        return self._decode(path, min_side, rule=str(frame_rule), max_frames=frame_rule.max_frames)
+        return self._decode(path, min_side, rule=str(frame_rule), max_frames=frame_rule.max_frames, prints=False).frames
+
+    def sample_with_prints(
+        self, path: str | os.PathLike[str], *, rule: str, max_frames: int, min_side: int | None = None
+    ) -> SampledVideo:
+        """Decode frames of a video by a rule, and make its fingerprints. With the rule auto it is decoded once.
+
+        Arguments and errors are those of `sample`.
+        """
+        frame_rule = FrameRule.parse(rule, max_frames=max_frames)
+        return self._decode(path, min_side, rule=str(frame_rule), max_frames=frame_rule.max_frames, prints=True)
+
+    def prints(self, path: str | os.PathLike[str]) -> VideoPrints:
+        """Make the fingerprints of a video; errors as for `sample`."""
+        prints = self._decode(path, 1).prints
+        assert prints is not None
+        return prints
 
     def frame_at(self, path: str | os.PathLike[str], time_s: float, *, min_side: int | None = None) -> Frame:
         """Decode the frame with the presentation time nearest to `time_s` seconds.
 
         The other arguments and the errors are those of `sample`.
         """
-        return self._decode(path, min_side, at_s=time_s)[0]
+        return self._decode(path, min_side, at_s=time_s).frames[0]
 
-    def _decode(self, path: str | os.PathLike[str], min_side: int | None, **selection: float | str) -> list[Frame]:
+    def _decode(self, path: str | os.PathLike[str], min_side: int | None, **selection: float | str) -> SampledVideo:
         name = os.path.abspath(path)
         request = {"path": name, "min_side": min_side, "max_pixels": self._max_pixels, **selection}
         return self._pool.ask(request, name, _unpack)
 
 
-def _unpack(header: child_messages.Header, body: memoryview) -> list[Frame]:
+def _unpack(header: child_messages.Header, body: memoryview) -> SampledVideo:
     frames: list[Frame] = []
     start = 0
     for time_s, width, height, *shot in header["frames"]:
@@ -75,4 +102,14 @@ def _unpack(header: child_messages.Header, body: memoryview) -> list[Frame]:
         end = start + size[0] * size[1] * 3
         frames.append(Frame(float(time_s), Image.frombytes("RGB", size, body[start:end]), *shot))
         start = end
-    return frames
+    if "prints" not in header:
+        return SampledVideo(frames)
+    duration_s, lengths = header["prints"]
+    codes: dict[str, Fingerprints] = {}
+    for name, length in lengths.items():
+        codes[name] = as_codes(bytes(body[start : start + length]))
+        start += length
+    whole = codes.pop("whole")
+    return SampledVideo(
+        frames, VideoPrints(float(duration_s), whole, {name: codes[name] for name in REGIONS if name in codes})
+    )

@@ -7,15 +7,11 @@ from dataclasses import dataclass
 from typing import Final, Literal, cast
 
 DEFAULT_FRAMES: Final = "auto"
-DEFAULT_MAX_FRAMES: Final = 64
+DEFAULT_MAX_FRAMES: Final = 512
+"""A safety limit. Ten minutes of shots of 1.2 s stay below it, and 30 minutes of one moving shot."""
+
 MAX_FRAMES_LIMIT: Final = 1_000
 """Largest `max_frames`. It bounds the memory of one video: about 700 MB of frames shrunk for an encoder."""
-
-AUTO_MIN_FRAMES: Final = 8
-"""Frames that `auto` may always select, even from a short video."""
-
-SECONDS_PER_FRAME: Final = 5.0
-"""Seconds of video for each further frame of `auto`."""
 
 FrameRuleKind = Literal["auto", "uniform", "every", "keyframes", "all"]
 
@@ -24,7 +20,7 @@ FrameRuleKind = Literal["auto", "uniform", "every", "keyframes", "all"]
 class FrameRule:
     """A rule that selects frames of a video.
 
-    - auto: different frames of each shot, without black and flat frames; see `frame_selection`.
+    - auto: different frames of each shot, without black and flat frames; see `shot_selection`.
     - uniform: `count` frames at the centres of equal segments.
     - every: the frames shown at 0 s, `seconds`, 2 `seconds`, and so on.
     - keyframes: frames that can be decoded without others.
@@ -76,10 +72,6 @@ class FrameRule:
     def frame_limit(self) -> int:
         """Maximum number of frames from any video."""
         return self.count if self.kind == "uniform" else self.max_frames
-
-    def auto_frame_limit(self, duration_s: float) -> int:
-        """Maximum number of frames for `auto`: 8 and one more for every 5 s of video, up to `max_frames`."""
-        return min(self.max_frames, AUTO_MIN_FRAMES + int(min(duration_s, 1e9) / SECONDS_PER_FRAME))
 
 
 def _seconds(text: str) -> float | None:

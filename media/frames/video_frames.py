@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
+
+TICKS_PER_S: Final = 2
+"""Looks at a video in each second of a scan. Tick n is at second n / TICKS_PER_S."""
+
+MAX_TICKS: Final = 24 * 3600 * TICKS_PER_S
+"""Largest number of ticks of a scan: a day. A broken file may claim a longer time."""
+
+MAX_SCANNED_PIXELS: Final = 40_000_000_000
+"""Pixels that a scan decodes before it goes on with keyframes only: 10 minutes of 1080p, or 90 of 360p, at 30 frames a
+second. It limits the time of a scan by the video alone, so a slow machine gives the same frames."""
+
+THUMBNAIL_SIDE: Final = 160
+"""Longer side of a scan's thumbnails in pixels. Smaller frames keep their size."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +32,16 @@ class Frame:
     picture: Image  # RGB, upright
     start_s: float | None = None  # start of its shot; None if no shots were detected
     end_s: float | None = None  # end of its shot
+
+
+@dataclass(frozen=True, eq=False)
+class ScannedFrame:
+    """The frame that a scan met at a tick. It holds the decoded frame, so keep few of them."""
+
+    tick: int  # shown at second tick / TICKS_PER_S, or within EARLY_S after it
+    time_s: float  # its presentation time
+    thumbnail: NDArray[np.uint8]  # (h, w, 3) RGB, upright, square pixels
+    picture: Callable[[int | None], Image]  # gives the RGB picture of a frame for a `min_side`, as `VideoReader.read`
 
 
 class VideoReader(Protocol):
@@ -49,6 +72,15 @@ class VideoReader(Protocol):
 
         Raises:
             MediaError: "corrupt" if a frame cannot be decoded, "too_large" if it exceeds a limit on pixels or memory.
+        """
+
+    def scan(self) -> Iterator[ScannedFrame]:
+        """Decode the video once and yield the frame shown at each tick, in order.
+
+        After `MAX_SCANNED_PIXELS`, the scan yields only ticks with a keyframe.
+
+        Raises:
+            MediaError: as for `read`.
         """
 
     def close(self) -> None:

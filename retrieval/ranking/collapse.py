@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from firstsight.duplicates.item_pairs import pairs_of_views
+from firstsight.duplicates.prints.stored_prints import StoredPrints
 from firstsight.duplicates.view_pairs import PictureViews
 from firstsight.retrieval.query import NO_COLLAPSE, Query
 from firstsight.retrieval.ranking.item_filters import check_collapse_column
@@ -88,7 +89,8 @@ def count_groups(store: Store, column: str, values: Sequence[object], condition:
 def collapse_duplicates(store: Store, item_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Keep the items that are no near-duplicate of a better kept item.
 
-    The result depends only on the stored views of the given items, so later items never change an earlier decision.
+    The result depends only on the stored views and fingerprints of the given items, so later items never change an
+    earlier decision.
 
     Args:
         item_ids: best first.
@@ -99,7 +101,7 @@ def collapse_duplicates(store: Store, item_ids: Sequence[str]) -> dict[str, tupl
     views = PictureViews.read(store, item_ids)
     neighbours: dict[str, set[str]] = {}
     # with weights, a decision would depend on the number of items read
-    for pair in pairs_of_views(views, weigh=False):
+    for pair in pairs_of_views(views, prints=StoredPrints.read(store, item_ids), weigh=False):
         neighbours.setdefault(pair.item_id, set()).add(pair.other_id)
         neighbours.setdefault(pair.other_id, set()).add(pair.item_id)
     kept: dict[str, list[str]] = {}

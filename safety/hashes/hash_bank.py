@@ -1,4 +1,4 @@
-"""The hash bank: the table of PDQ hashes of known-bad and known-good pictures.
+"""The hash bank: the tables of PDQ hashes of known-bad and known-good pictures, and of known videos.
 
 A known-good hash corrects a false match for all copies of a picture: it cancels known-bad hashes that are not nearer.
 """
@@ -18,6 +18,9 @@ from firstsight.safety.audit.bound_log import BoundLog
 from firstsight.safety.audit.entry_kinds import HASH_BANK_SUBJECT, HASHES
 from firstsight.safety.hashes.hash_lists import HashSet, KnownHash
 from firstsight.safety.hashes.hash_matching import KnownHashes
+from firstsight.safety.hashes.known_videos import SCHEMA as VIDEO_SCHEMA
+from firstsight.safety.hashes.known_videos import TABLE as VIDEO_TABLE
+from firstsight.safety.hashes.known_videos import KnownVideo, PrintedVideo, read_known_videos, video_row
 from firstsight.storage.side_tables import open_side_table, unwritable, upsert
 from firstsight.storage.sql.conditions import in_chunks, is_in, quote
 from firstsight.storage.store import Store
@@ -66,11 +69,24 @@ class HashBank:
         """Read the whole bank into memory, for matching."""
         return KnownHashes.of(self.hashes())
 
-    def add(self, hashes: Sequence[KnownHash], log: AuditLog, *, by: str, wait_s: float = 0.0) -> int:
+    def videos(self, *, of_set: HashSet | None = None, policy_id: str | None = None) -> list[PrintedVideo]:
+        """Read the known videos, ordered by set, policy and digest; arguments as for `hashes`."""
+        return read_known_videos(self._store, of_set=of_set, policy_id=policy_id)
+
+    def add(
+        self,
+        hashes: Sequence[KnownHash],
+        log: AuditLog,
+        *,
+        by: str,
+        videos: Sequence[PrintedVideo] = (),
+        wait_s: float = 0.0,
+    ) -> int:
         """Add entries, or replace them if they exist. The change is logged first, so that the log explains each entry.
 
         Args:
             hashes: entries to add.
+            videos: known videos to add.
             log: the audit log of the database.
             by: name of the person who adds them, for the audit log.
             wait_s: maximum wait in seconds for another process that is writing.
@@ -85,23 +101,30 @@ class HashBank:
         """
         now = datetime.now(UTC)
         entries = {entry.key: replace(entry, added_at=now) for entry in hashes}
-        if not entries:
+        clips = {video.known.key: replace(video, known=replace(video.known, added_at=now)) for video in videos}
+        if not entries and not clips:
             return 0
         with self._store.writing(wait_s):
-            before = {entry.key for entry in self.hashes()}
-            summary = {"action": "add", "by": by, **_summary(list(entries.values()))}
+            before = {entry.key for entry in self.hashes()} | {video.known.key for video in self.videos()}
+            summary = {
+                "action": "add",
+                "by": by,
+                **_summary([*entries.values(), *(video.known for video in clips.values())]),
+            }
             BoundLog.open(self._store, log).append([(HASHES, HASH_BANK_SUBJECT, summary)])
             rows = [vars(entry) | {"key": key, "tags": list(entry.tags)} for key, entry in entries.items()]
             upsert(self._store, TABLE, SCHEMA, "key", rows)
-        return len(entries.keys() - before)
+            if clips:
+                upsert(self._store, VIDEO_TABLE, VIDEO_SCHEMA, "key", [video_row(video) for video in clips.values()])
+        return len((entries.keys() | clips.keys()) - before)
 
     def remove(
         self, codes: Sequence[bytes], log: AuditLog, *, by: str, sources: Sequence[str] = (), wait_s: float = 0.0
     ) -> int:
-        """Remove hashes from both sets and every policy.
+        """Remove hashes and videos from both sets and every policy.
 
         Args:
-            codes: fingerprints to remove, 32 bytes each.
+            codes: fingerprints of pictures and digests of videos to remove, 32 bytes each.
             log: the audit log of the database.
             by: name of the person who removes them, for the audit log.
             sources: remove all entries from these sources, too.
@@ -120,20 +143,28 @@ class HashBank:
                 for entry in self.hashes()
                 if entry.fingerprint in removed_codes or entry.source in removed_sources
             ]
-            table = open_side_table(self._store, TABLE)
-            if not gone or table is None:
+            known = [video.known for video in self.videos()]
+            clips = [video for video in known if video.digest in removed_codes or video.source in removed_sources]
+            if not gone and not clips:
                 return 0
-            summary = {"action": "remove", "by": by, **_summary(gone)}
+            summary = {"action": "remove", "by": by, **_summary([*gone, *clips])}
             BoundLog.open(self._store, log).append([(HASHES, HASH_BANK_SUBJECT, summary)])
-            try:
-                for keys in in_chunks([entry.key for entry in gone]):
-                    table.delete(is_in("key", keys))
-            except (OSError, RuntimeError) as error:
-                raise unwritable(self._store, error) from error
-        return len(gone)
+            self._delete(TABLE, [entry.key for entry in gone])
+            self._delete(VIDEO_TABLE, [video.key for video in clips])
+        return len(gone) + len(clips)
+
+    def _delete(self, name: str, keys: Sequence[str]) -> None:
+        table = open_side_table(self._store, name) if keys else None
+        if table is None:
+            return
+        try:
+            for part in in_chunks(keys):
+                table.delete(is_in("key", part))
+        except (OSError, RuntimeError) as error:
+            raise unwritable(self._store, error) from error
 
 
-def _summary(hashes: Sequence[KnownHash]) -> dict[str, Any]:
+def _summary(hashes: Sequence[KnownHash | KnownVideo]) -> dict[str, Any]:
     """Return the log's record of a change: the first hashes, and a digest of all."""
     keys = sorted(entry.key for entry in hashes)
     return {

@@ -1,23 +1,28 @@
-"""Sources of known hashes: pictures and videos on disk, and indexed items.
+"""Sources of known hashes and videos: pictures and videos on disk, and indexed items.
 
 A picture also gets the hashes of its likely copies: mirrored, a little cropped, with a border. PDQ alone tolerates a
 crop of 2 % and no mirroring (docs/safety.md has the table). Known pictures are few and stored views are many, so
-variants of the known ones make matching no slower. Videos and items get one hash for each view.
+variants of the known ones make matching no slower. A video becomes a known video, with its fingerprints; its frames
+become hashes only on request, because a single frame proves little about a video.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from PIL import Image, ImageOps
 
+from firstsight.duplicates.prints.stored_prints import StoredPrints
 from firstsight.errors import MediaError, SafetyError
 from firstsight.media.decode.video_sampler import VideoSampler
 from firstsight.media.file_formats import media_kind
 from firstsight.media.fingerprints import fingerprint
+from firstsight.media.local_files import file_digest
 from firstsight.media.pictures import open_picture
 from firstsight.safety.hashes.hash_lists import HashSet, KnownHash
+from firstsight.safety.hashes.known_videos import KnownVideo, PrintedVideo
 from firstsight.storage.store import Store
 
 CROPS = (0.04, 0.07, 0.11)
@@ -43,6 +48,14 @@ def variants(picture: Image.Image) -> Iterator[tuple[str, Image.Image]]:
     yield "border", ImageOps.expand(picture, max(picture.width // 20, 1), "white")
 
 
+@dataclass(frozen=True)
+class KnownMedia:
+    """Hashes of pictures and fingerprints of videos."""
+
+    hashes: list[KnownHash]
+    videos: list[PrintedVideo]
+
+
 def hashes_of_files(
     paths: Sequence[str | os.PathLike[str]],
     *,
@@ -50,8 +63,9 @@ def hashes_of_files(
     policy_id: str,
     tags: Sequence[str] = (),
     exact: bool = False,
-) -> tuple[list[KnownHash], list[MediaError]]:
-    """Hash pictures with their variants, and videos at the frames that indexing takes.
+    frames: bool = False,
+) -> tuple[KnownMedia, list[MediaError]]:
+    """Hash pictures with their variants, and make the fingerprints of videos.
 
     Args:
         paths: local files.
@@ -59,33 +73,47 @@ def hashes_of_files(
         policy_id: policy of bad hashes; ignored for good ones.
         tags: tags of each hash; a variant has one more, such as `variant-mirrored`.
         exact: leave out the variants.
+        frames: also hash the frames of videos that indexing takes, as pictures.
 
     Returns:
-        The hashes, and an error for each file that cannot be read or is flat, such as a black picture.
+        The hashes and videos, and an error for each file that cannot be read or is flat, such as a black picture.
     """
-    hashes: list[KnownHash] = []
+    found = KnownMedia([], [])
     failed: list[MediaError] = []
+    policy_id = policy_id if of_set == "bad" else ""
     with VideoSampler() as sampler:
         for path in paths:
             name = os.fspath(path)
+            codes: dict[bytes, str] = {}
             try:
-                codes = _hash_video(sampler, name) if media_kind(name) == "video" else _hash_picture(name, exact=exact)
-                if not codes:
-                    raise MediaError("empty", f"{name} is flat, so it has no hash; choose another file")
+                if media_kind(name) == "video":
+                    prints = sampler.prints(name)
+                    if not prints.whole.any():
+                        raise MediaError("empty", f"{name} is flat, so it has no fingerprints; choose another file")
+                    digest = file_digest(name)
+                    codes = _hash_frames(sampler, name) if frames else {}
+                    known = KnownVideo(digest, of_set, policy_id, name, prints.duration_s, tuple(tags))
+                    found.videos.append(PrintedVideo(known, prints))
+                else:
+                    codes = _hash_picture(name, exact=exact)
+                    if not codes:
+                        raise MediaError("empty", f"{name} is flat, so it has no hash; choose another file")
             except MediaError as error:
                 failed.append(error)
                 continue
-            hashes += [
+            found.hashes.extend(
                 _entry(code, name, of_set, policy_id, [*tags, f"variant-{variant}"] if variant else tags)
                 for code, variant in codes.items()
-            ]
-    return hashes, failed
+            )
+    return found, failed
 
 
 def hashes_of_items(
     store: Store, item_ids: Sequence[str], *, of_set: HashSet, policy_id: str, tags: Sequence[str] = ()
-) -> list[KnownHash]:
-    """Return the stored hashes of the pictures and frames of items.
+) -> KnownMedia:
+    """Return the stored hashes of the pictures of items, and the fingerprints of their videos.
+
+    Frames of a video without fingerprints of its own, such as a live stream, become hashes.
 
     Args:
         store: the database.
@@ -93,20 +121,32 @@ def hashes_of_items(
         of_set, policy_id, tags: as for `hashes_of_files`.
 
     Raises:
-        SafetyError: an item does not exist, or none of its views has a hash.
+        SafetyError: an item does not exist, or has neither a hash nor fingerprints.
     """
-    hashes: list[KnownHash] = []
+    found = KnownMedia([], [])
+    policy_id = policy_id if of_set == "bad" else ""
     stored = store.item_rows(item_ids)
     for item_id in dict.fromkeys(item_ids):
         if item_id not in stored:
             raise SafetyError(f"there is no item {item_id!r} in {store.uri}")
-        views = store.view_rows([item_id])
-        codes = views["fingerprint"].to_pylist() if "fingerprint" in views.column_names else []
-        known = {code for code in codes if code is not None}
-        if not known:
+        name = f"item {item_id}"
+        prints = StoredPrints.read(store, [item_id])
+        videos = [
+            PrintedVideo(KnownVideo(digest, of_set, policy_id, name, made.duration_s, tuple(tags)), made)
+            for digest, made in zip(prints.digests, prints.prints, strict=True)
+            if made.whole.any()
+        ]
+        rows = store.view_rows([item_id]).select(["part", "uri", "fingerprint"]).to_pylist()
+        codes = {
+            row["fingerprint"]
+            for row in rows
+            if row["fingerprint"] is not None and (row["part"] != "frame" or row["uri"] not in prints.uris)
+        }
+        if not codes and not videos:
             raise SafetyError(f"item {item_id!r} has no picture or frame with a hash; give its files instead")
-        hashes += [_entry(code, f"item {item_id}", of_set, policy_id, tags) for code in sorted(known)]
-    return hashes
+        found.videos.extend(videos)
+        found.hashes.extend(_entry(code, name, of_set, policy_id, tags) for code in sorted(codes))
+    return found
 
 
 def _hash_picture(path: str, *, exact: bool) -> dict[bytes, str]:
@@ -123,10 +163,10 @@ def _hash_picture(path: str, *, exact: bool) -> dict[bytes, str]:
     return codes
 
 
-def _hash_video(sampler: VideoSampler, name: str) -> dict[bytes, str]:
+def _hash_frames(sampler: VideoSampler, name: str) -> dict[bytes, str]:
     codes = [fingerprint(frame.picture) for frame in sampler.sample(name, rule="auto")]
     return {code: "" for code in codes if code is not None}
 
 
 def _entry(code: bytes, source: str, of_set: HashSet, policy_id: str, tags: Sequence[str]) -> KnownHash:
-    return KnownHash(code, of_set, policy_id if of_set == "bad" else "", source, tuple(tags))
+    return KnownHash(code, of_set, policy_id, source, tuple(tags))

@@ -6,6 +6,7 @@ from firstsight.media.fingerprints import MAX_DISTANCE
 from firstsight.safety.audit.override_table import read_reviews
 from firstsight.safety.hashes.hash_bank import HashBank
 from firstsight.safety.hashes.hash_matching import match_views
+from firstsight.safety.hashes.known_videos import match_videos
 from firstsight.safety.policy.decisions import Evidence, Override, most_severe
 from firstsight.safety.policy.policies import Policies
 from firstsight.safety.policy.word_lists import group_by_item, match_words
@@ -15,8 +16,9 @@ from firstsight.storage.store import Store
 def find_overrides(store: Store, policies: Policies, *, max_distance: int = MAX_DISTANCE) -> dict[str, Override]:
     """Find the overrides of all items.
 
-    A known-bad picture blocks its item. A listed word has the action of its policy's list. A person's decision replaces
-    both. If an item has changed since a person blocked it, it goes at least to review, whatever its scores.
+    A known-bad picture blocks its item. A known-bad video blocks it, or sends it to review if the shared part is short.
+    A listed word has the action of its policy's list. A person's decision replaces all of these. If an item has changed
+    since a person blocked it, it goes at least to review, whatever its scores.
 
     Args:
         store: the database, with the hash bank and people's decisions.
@@ -29,12 +31,18 @@ def find_overrides(store: Store, policies: Policies, *, max_distance: int = MAX_
     Raises:
         SafetyError: `max_distance` is out of range.
     """
-    known = HashBank(store).known()
+    bank = HashBank(store)
+    known = bank.known()
     matched: dict[str, list[Evidence]] = {}
     for match in match_views(store, known, max_distance=max_distance) if known.entries else ():
         if match.known.set == "bad":
             matched.setdefault(match.item_id, []).append(match.evidence(max_distance))
     overrides = {item_id: Override("block", tuple(evidence)) for item_id, evidence in matched.items()}
+    for found in match_videos(store, bank.videos()):
+        if found.known.set == "bad":
+            before = overrides.get(found.item_id, Override("allow", ()))
+            action = most_severe([before.action, found.action])
+            overrides[found.item_id] = Override(action, (*before.evidence, found.evidence()))
     for item_id, words in group_by_item(match_words(store, policies.in_force)).items():
         before = overrides.get(item_id, Override("allow", ()))
         action = most_severe([before.action, words[0].action])

@@ -4,38 +4,9 @@ import numpy as np
 import pytest
 
 from firstsight.duplicates.prints.print_alignment import MIN_SECONDS, align_prints
-from firstsight.media.fingerprints import Fingerprints, orient
+from firstsight.media.fingerprints import orient
 from firstsight.media.video_prints import VideoPrints
-
-RNG = np.random.default_rng(7)
-
-
-def scenes(lengths_s: list[float], rate: int, seed: int = 0) -> Fingerprints:
-    """Codes of scenes that move: between its first and its last code, a scene's bits change one after the other."""
-    rng = np.random.default_rng(seed)
-    rows = []
-    for length in lengths_s:
-        first, last = rng.integers(0, 2, (2, 256), dtype=np.uint8)
-        order = rng.permutation(256)
-        for n in range(round(length * rate)):
-            mixed = first.copy()
-            changed = order[: int(100 * n / (length * rate))]
-            mixed[changed] = last[changed]
-            rows.append(mixed)
-    return np.packbits(np.array(rows), axis=1)
-
-
-def noisy(codes: Fingerprints, bits: int) -> Fingerprints:
-    """The codes with some bits of each flipped."""
-    flipped = np.zeros((len(codes), 256), np.uint8)
-    for row in flipped:
-        row[RNG.choice(256, bits, replace=False)] = 1
-    return codes ^ np.packbits(flipped, axis=1)
-
-
-def video(codes: Fingerprints, rate: int = 2, **regions: Fingerprints) -> VideoPrints:
-    return VideoPrints(len(codes) / rate, codes, regions)  # type: ignore[arg-type]
-
+from tests.duplicates.video_codes import noisy, scenes, video
 
 DENSE = scenes([3, 5, 2, 6, 4], rate=40)
 

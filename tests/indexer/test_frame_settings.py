@@ -49,7 +49,7 @@ def test_a_run_keeps_its_rule_and_one_of_an_earlier_version_is_still_read() -> N
     assert Recipe.from_dict(plain).settings.frame_rule.frame_limit == 8
 
 
-@pytest.mark.parametrize("rule", ["some", "uniform:65", "every:0"])
+@pytest.mark.parametrize("rule", ["some", "uniform:513", "every:0"])
 def test_the_command_refuses_a_bad_rule_as_wrong_usage(
     rule: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 import firstsight
 from firstsight.errors import MediaError
-from firstsight.indexer.assembly import LoadedPicture
+from firstsight.indexer.assembly import LoadedMedium
 from firstsight.indexer.index_settings import IndexSettings
 from firstsight.indexer.media_loading.fetch_queue import BufferedBytes, FetchQueue
 from firstsight.indexer.media_loading.media_loader import MediaJob, MediaLoader
@@ -72,7 +72,7 @@ def test_a_slow_host_is_overtaken_and_holds_only_its_share(server: Server) -> No
         results = loader.load_ahead([job(uri) for uri in slow + fast])
         first = [next(results) for _ in fast]  # while all requests to the slow host are delayed
         assert sorted(done.uri for done, _ in first) == sorted(fast)
-        assert all(isinstance(loaded, list) for _, loaded in first)
+        assert all(isinstance(loaded, LoadedMedium) for _, loaded in first)
         assert gate.most == 3
         gate.open.set()
         assert sorted(done.uri for done, _ in results) == sorted(slow)
@@ -115,7 +115,7 @@ def test_decoding_ahead_stops_at_its_limit(server: Server, monkeypatch: pytest.M
     decoded: list[str] = []
     plain = MediaLoader._open_picture
 
-    def noted(self: MediaLoader, job: MediaJob, fetched: Any) -> list[LoadedPicture]:
+    def noted(self: MediaLoader, job: MediaJob, fetched: Any) -> LoadedMedium:
         decoded.append(job.uri)
         return plain(self, job, fetched)
 

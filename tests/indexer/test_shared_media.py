@@ -13,7 +13,7 @@ from PIL import Image
 import firstsight
 from firstsight.errors import MediaError
 from firstsight.indexer import pipeline
-from firstsight.indexer.assembly import LoadedPicture, PendingItem, PictureInfo
+from firstsight.indexer.assembly import LoadedMedium, LoadedPicture, PendingItem, PictureInfo
 from firstsight.indexer.index_settings import IndexSettings
 from firstsight.indexer.media_loading import shared_media
 from firstsight.indexer.media_loading.shared_media import EncodedMedium, MediaUse, SharedMedia
@@ -255,8 +255,9 @@ def encode(media: SharedMedia, uri: str, stamp: str = "") -> bool:
     job = media.request(use(uri), stamp)
     if job is None:
         return False
-    media.loaded(job, 1)
-    media.encoded(job, 0, LoadedPicture(Image.new("RGB", (1, 1)), PictureInfo(uri)), np.ones(100, np.float32))
+    loaded = LoadedPicture(Image.new("RGB", (1, 1)), PictureInfo(uri))
+    media.loaded(job, LoadedMedium([loaded]))
+    media.encoded(job, 0, loaded, np.ones(100, np.float32))
     return True
 
 

@@ -151,9 +151,9 @@ def test_the_child_never_imports_torch(make_video: MakeVideo) -> None:
     script = (
         "import sys; sys.argv = ['worker']\n"
         "from firstsight.media.decode import decoding_worker as w\n"
-        f"request = dict(path={str(make_video('a.mp4'))!r}, rule='uniform:2', max_frames=2)\n"
+        f"request = dict(path={str(make_video('a.mp4'))!r}, rule='uniform:2', max_frames=2, prints=True)\n"
         "request |= dict(min_side=None, max_pixels=10**8)\n"
-        "header, body = w._answer(request)\n"
+        "header, body = w._answer(request, b'', lambda: None)\n"
         "assert len(header['frames']) == 2, header\n"
         "print(sorted({'torch', 'lancedb', 'transformers', 'pyarrow', 'httpcore'} & set(sys.modules)))\n"
     )

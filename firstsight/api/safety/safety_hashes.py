@@ -1,4 +1,4 @@
-"""Lists of known pictures, in the Python API: PDQ hashes that are matched before any model."""
+"""Lists of known pictures and videos, in the Python API: they are matched before any model."""
 
 from __future__ import annotations
 
@@ -17,19 +17,21 @@ from firstsight.records import Record
 if TYPE_CHECKING:
     from firstsight.safety.hashes.hash_lists import HashSet, KnownHash
     from firstsight.safety.hashes.hash_matching import HashMatch
+    from firstsight.safety.hashes.known_videos import KnownVideo, PrintedVideo, VideoMatch
 
 
 @dataclass(frozen=True)
 class HashReport(Record):
-    """Hashes that a call added to the known ones."""
+    """Hashes and videos that a call added to the known ones."""
 
     hashes: int  # hashes of the files, items or rows
-    new: int  # of these, the ones that were not known before
+    new: int  # hashes and videos that were not known before
     problems: tuple[str, ...]  # a message for each file or row that was left out
+    videos: int = 0  # videos of the files or items
 
 
 class HashLists:
-    """The known pictures of one database. A known-bad picture blocks its copies at the next `Safety.score`.
+    """The known pictures and videos of one database. A known-bad one blocks its copies at the next `Safety.score`.
 
     A known-good hash cancels a known-bad one that is not nearer to a picture. Each change is logged with its author.
     """
@@ -46,10 +48,11 @@ class HashLists:
         of_set: HashSet = "bad",
         tags: Sequence[str] = (),
         exact: bool = False,
+        frames: bool = False,
         by: str,
         wait_s: float = 0.0,
     ) -> HashReport:
-        """Add the hashes of pictures, of the frames of videos, and of the views of indexed items.
+        """Add the hashes of pictures, the fingerprints of videos, and both of indexed items.
 
         Args:
             files: local pictures and videos.
@@ -58,11 +61,14 @@ class HashLists:
             of_set: "bad" for forbidden pictures, "good" for harmless ones, which need no policy.
             tags: words to store with the hashes.
             exact: add no hashes of mirrored, lightly cropped and bordered variants of pictures.
+            frames: also add the hashes of frames of videos. A picture or a frame that matches one of them is then
+                flagged, even if nothing else of the video matches.
             by: name of the person who adds them.
             wait_s: maximum wait for another writer, in seconds.
 
         Returns:
-            The number of hashes, and a message for each file that cannot be read or is flat, such as a black picture.
+            The number of hashes and videos, and a message for each file that cannot be read or is flat, such as a black
+            picture.
 
         Raises:
             SafetyError: there is neither a file nor an item, bad pictures have no policy, a tag has a blank or a comma,
@@ -80,9 +86,17 @@ class HashLists:
             raise SafetyError("known-bad pictures need a policy; name it, or add the pictures as good ones")
         store = self._connection.open()
         words = [check_tag(tag) for tag in tags]
-        hashes, errors = hashes_of_files(files, of_set=of_set, policy_id=policy or "", tags=words, exact=exact)
-        hashes += hashes_of_items(store, items, of_set=of_set, policy_id=policy or "", tags=words)
-        return self._add(hashes, [str(error) for error in errors], by, wait_s)
+        of_files, errors = hashes_of_files(
+            files, of_set=of_set, policy_id=policy or "", tags=words, exact=exact, frames=frames
+        )
+        of_items = hashes_of_items(store, items, of_set=of_set, policy_id=policy or "", tags=words)
+        return self._add(
+            [*of_files.hashes, *of_items.hashes],
+            [str(error) for error in errors],
+            by,
+            wait_s,
+            videos=[*of_files.videos, *of_items.videos],
+        )
 
     def import_file(
         self,
@@ -102,7 +116,7 @@ class HashLists:
             by, wait_s: as for `add`.
 
         Returns:
-            The number of hashes, and a message with the line for each row that was left out.
+            The number of hashes and videos, and a message with the line for each row that was left out.
 
         Raises:
             SafetyError: the file cannot be read.
@@ -117,7 +131,7 @@ class HashLists:
     def export_file(
         self, path: str | os.PathLike[str], *, policy: str | None = None, of_set: HashSet | None = None
     ) -> int:
-        """Write hashes to a file that ThreatExchange tools can read; an existing file is replaced.
+        """Write hashes of pictures to a file that ThreatExchange tools can read; an existing file is replaced.
 
         Args:
             path: a CSV file if the name ends in .csv, else a text file with one hash a line.
@@ -152,6 +166,31 @@ class HashLists:
 
         return tuple(HashBank(self._connection.open()).hashes(of_set=of_set, policy_id=policy))
 
+    def videos(self, *, policy: str | None = None, of_set: HashSet | None = None) -> tuple[KnownVideo, ...]:
+        """Return the known videos, ordered by set, policy and digest; arguments and errors as for `entries`."""
+        from firstsight.safety.hashes.hash_bank import HashBank
+
+        bank = HashBank(self._connection.open())
+        return tuple(video.known for video in bank.videos(of_set=of_set, policy_id=policy))
+
+    def match_videos(self, *, items: Sequence[str] | None = None) -> tuple[VideoMatch, ...]:
+        """Find indexed videos that share a part with a known video, by their fingerprints.
+
+        Args:
+            items: only videos of these items; None for all.
+
+        Returns:
+            For each video and policy the best match: the shares of both videos, and the second at which it starts.
+
+        Raises:
+            MissingDatabaseError: there is no database.
+        """
+        from firstsight.safety.hashes.hash_bank import HashBank
+        from firstsight.safety.hashes.known_videos import match_videos
+
+        store = self._connection.open()
+        return tuple(match_videos(store, HashBank(store).videos(), item_ids=items))
+
     def match(self, *, items: Sequence[str] | None = None, max_distance: int = MAX_DISTANCE) -> Iterator[HashMatch]:
         """Find indexed pictures and frames that match a known hash; memory does not grow with the catalogue.
 
@@ -170,10 +209,10 @@ class HashLists:
         return match_views(store, HashBank(store).known(), max_distance=max_distance, item_ids=items)
 
     def remove(self, hashes: Sequence[str] = (), *, sources: Sequence[str] = (), by: str, wait_s: float = 0.0) -> int:
-        """Remove hashes, good and bad, of all policies.
+        """Remove hashes and videos, good and bad, of all policies.
 
         Args:
-            hashes: hashes of 64 hexadecimal digits.
+            hashes: hashes of pictures and digests of videos, of 64 hexadecimal digits.
             sources: files, lists and items whose hashes to remove, by the names that `entries` shows.
             by, wait_s: as for `add`.
 
@@ -196,9 +235,17 @@ class HashLists:
         store, log = open_with_log(self._connection)
         return HashBank(store).remove(codes, log, by=by, sources=sources, wait_s=wait_s)
 
-    def _add(self, hashes: Sequence[KnownHash], problems: Sequence[str], by: str, wait_s: float) -> HashReport:
+    def _add(
+        self,
+        hashes: Sequence[KnownHash],
+        problems: Sequence[str],
+        by: str,
+        wait_s: float,
+        *,
+        videos: Sequence[PrintedVideo] = (),
+    ) -> HashReport:
         from firstsight.safety.hashes.hash_bank import HashBank
 
         store, log = open_with_log(self._connection)
-        new = HashBank(store).add(hashes, log, by=by, wait_s=wait_s)
-        return HashReport(len(hashes), new, tuple(problems))
+        new = HashBank(store).add(hashes, log, by=by, videos=videos, wait_s=wait_s)
+        return HashReport(len(hashes), new, tuple(problems), len(videos))

@@ -141,30 +141,32 @@ def test_a_picture_added_by_file_is_found_among_the_indexed_ones(sample_db: Path
         picture = file.convert("RGB")
     picture.resize((picture.width // 2, picture.height // 2)).save(tmp_path / "copy.jpg", quality=60)
     Image.new("RGB", (64, 64)).save(tmp_path / "black.png")
-    hashes, failed = hashes_of_files(
+    added, failed = hashes_of_files(
         [tmp_path / "copy.jpg", tmp_path / "black.png", tmp_path / "gone.png"], of_set="bad", policy_id="weapons"
     )
     assert [error.reason for error in failed] == ["empty", "missing"]
     store = Store.open(sample_db)
-    found = list(match_views(store, KnownHashes.of(hashes)))
+    found = list(match_views(store, KnownHashes.of(added.hashes)))
     assert {match.uri for match in found} == {f"pictures/{path.name}"}
     evidence = found[0].evidence()
     assert (evidence.policy_id, evidence.source, evidence.part, evidence.cut) == ("weapons", "hash", "image", 31.0)
     assert evidence.score <= 31
 
 
-def test_a_video_is_found_by_its_frames_and_an_item_by_itself(sample_db: Path) -> None:
+def test_an_item_is_found_by_itself_and_a_video_by_its_frames_on_request(sample_db: Path) -> None:
     store = Store.open(sample_db)
+    pictures = store.views.search().where("part = 'image' AND fingerprint IS NOT NULL").limit(None).to_arrow()
+    item_id = pictures["item_id"][0].as_py()
+    by_item = hashes_of_items(store, [item_id], of_set="bad", policy_id="weapons").hashes
+    assert item_id in {m.item_id for m in match_views(store, KnownHashes.of(by_item))}
     frames = store.views.search().where("part = 'frame' AND fingerprint IS NOT NULL").limit(None).to_arrow()
-    item_id = frames["item_id"][0].as_py()
-    by_item = hashes_of_items(store, [item_id], of_set="bad", policy_id="weapons")
-    matches = [m for m in match_views(store, KnownHashes.of(by_item)) if m.item_id == item_id]
-    assert {m.part for m in matches} >= {"frame"}
-    assert any(m.time_s for m in matches)
-    clip = SAMPLE / next(m.uri for m in matches if m.part == "frame" and m.uri)
-    by_file, failed = hashes_of_files([clip], of_set="bad", policy_id="weapons")
+    item_id, uri = next((i, u) for i, u in zip(*(frames[c].to_pylist() for c in ("item_id", "uri")), strict=True) if u)
+    by_file, failed = hashes_of_files([SAMPLE / uri], of_set="bad", policy_id="weapons", frames=True)
     assert failed == []
-    assert any(m.item_id == item_id and m.part == "frame" for m in match_views(store, KnownHashes.of(by_file)))
+    assert len(by_file.videos) == 1
+    matches = [m for m in match_views(store, KnownHashes.of(by_file.hashes)) if m.item_id == item_id]
+    assert {m.part for m in matches} == {"frame"}
+    assert hashes_of_files([SAMPLE / uri], of_set="bad", policy_id="weapons")[0].hashes == []
     with pytest.raises(SafetyError, match="no item 'nobody'"):
         hashes_of_items(store, ["nobody"], of_set="bad", policy_id="weapons")
 

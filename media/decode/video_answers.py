@@ -1,0 +1,102 @@
+"""Answers of the decoding child about videos: frames, and fingerprints of the whole video."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from firstsight.media.child_processes import child_messages
+from firstsight.media.decode.video_decoders import decode
+from firstsight.media.fingerprints import Fingerprints
+from firstsight.media.frames.frame_rules import FrameRule
+from firstsight.media.frames.frame_selection import choose_frames, scan_shots
+from firstsight.media.frames.video_frames import Frame, ScannedFrame, VideoReader
+from firstsight.media.prints.print_maker import PrintMaker
+from firstsight.media.video_prints import VideoPrints
+
+
+def answer_video(
+    request: child_messages.Header, working: Callable[[], None]
+) -> tuple[child_messages.Header, list[bytes]]:
+    """Decode the frames of a request: by `rule` and `max_frames`, or the frame nearest to second `at_s`.
+
+    With `prints`, the answer has fingerprints too. `auto` makes them in its own scan of the video; any other rule
+    decodes its frames and then scans the video.
+
+    Args:
+        working: called often during a scan.
+
+    Returns:
+        Header and body: the pixels of the frames, then the codes.
+
+    Raises:
+        MediaError: the file cannot be decoded.
+    """
+    work = _VideoWork(Path(request["path"]), request["min_side"], request["max_pixels"], working)
+    if "at_s" in request:
+        return _answer([work.frame_at(float(request["at_s"]))], None)
+    rule = FrameRule.parse(request["rule"], max_frames=request["max_frames"]) if "rule" in request else None
+    if rule is None:
+        return _answer([], work.scan(1)[1])
+    if rule.kind == "auto":
+        frames, prints = work.scan(rule.frame_limit, with_prints=request["prints"])
+        return _answer(frames, prints)
+    frames = work.choose(rule)
+    return _answer(frames, work.scan(1)[1] if request["prints"] else None)
+
+
+@dataclass(frozen=True)
+class _VideoWork:
+    """Work on one file."""
+
+    path: Path
+    min_side: int | None
+    max_pixels: int
+    working: Callable[[], None]
+
+    def frame_at(self, second: float) -> Frame:
+        def nearest(reader: VideoReader) -> Frame:
+            times = reader.times
+            index = int(abs(times - second).argmin())
+            (picture,) = reader.read([index], min_side=self.min_side)
+            return Frame(round(float(times[index]), 6), picture)
+
+        return decode(self.path, nearest, max_pixels=self.max_pixels)
+
+    def choose(self, rule: FrameRule) -> list[Frame]:
+        return decode(
+            self.path, lambda reader: choose_frames(reader, rule, min_side=self.min_side), max_pixels=self.max_pixels
+        )
+
+    def scan(self, limit: int, *, with_prints: bool = True) -> tuple[list[Frame], VideoPrints | None]:
+        """Scan the video: at most `limit` frames by `auto`, and its fingerprints."""
+
+        def scan(reader: VideoReader) -> tuple[list[Frame], VideoPrints | None]:
+            maker = PrintMaker() if with_prints else None
+
+            def on_scan(frame: ScannedFrame, starts_shot: bool) -> None:
+                self.working()
+                if maker is not None:
+                    maker.add(frame, starts_shot)
+
+            frames = scan_shots(reader, limit=limit, min_side=self.min_side, on_scan=on_scan)
+            duration_s = max(reader.duration_s, float(reader.times[-1]))
+            return frames, None if maker is None else maker.finish(duration_s)
+
+        return decode(self.path, scan, max_pixels=self.max_pixels, for_scan=True)
+
+
+def _answer(frames: list[Frame], prints: VideoPrints | None) -> tuple[child_messages.Header, list[bytes]]:
+    header: child_messages.Header = {
+        "frames": [
+            [frame.time_s, frame.picture.width, frame.picture.height, frame.start_s, frame.end_s] for frame in frames
+        ]
+    }
+    body = [frame.picture.tobytes() for frame in frames]
+    if prints is not None:
+        all_codes: dict[str, Fingerprints] = {"whole": prints.whole}
+        all_codes |= {str(region): found for region, found in prints.regions.items()}
+        header["prints"] = [prints.duration_s, {name: found.nbytes for name, found in all_codes.items()}]
+        body += [found.tobytes() for found in all_codes.values()]
+    return header, body
