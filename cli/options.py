@@ -58,6 +58,10 @@ Where = Annotated[
 IncludeBlocked = Annotated[
     bool, panels.filters("--include-blocked", help="Include items that a safety decision blocks.")
 ]
+IncludeExpired = Annotated[
+    bool,
+    panels.filters("--include-expired", help="Include items that have expired, such as live streams that are over."),
+]
 
 Collapse = Annotated[
     str | None,

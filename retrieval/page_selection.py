@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from firstsight.retrieval.query import Query
-from firstsight.retrieval.ranking.candidates import Candidate, Ranker
+from firstsight.retrieval.ranking.candidates import Ranker
 from firstsight.retrieval.ranking.collapse import (
     DUPLICATES,
     CollapseRule,
@@ -18,6 +18,7 @@ from firstsight.retrieval.ranking.collapse import (
 )
 from firstsight.retrieval.ranking.diversity import maximal_marginal_relevance
 from firstsight.retrieval.ranking.fetch_batching import FetchGenerator
+from firstsight.retrieval.ranking.readings import Candidate, CandidateRanking
 from firstsight.retrieval.rerank.reranker import CANDIDATES, Reranker
 from firstsight.storage.product_groups import GROUP_COLUMN
 
@@ -55,11 +56,11 @@ def select_page(ranker: Ranker, reranker: Reranker | None) -> FetchGenerator[lis
         if reranker:
             reranked = reranked or reranker.order(ranker.store, ranker.encoded, candidates[:CANDIDATES])
             candidates = [*reranked, *candidates[CANDIDATES:]]
-        hits = [PageHit(c, 1.0 if c.has_every_word else ranker.background.relevance(c.cosine)) for c in candidates]
+        hits = [PageHit(candidate, _relevance(ranker, candidate)) for candidate in candidates]
         hits = [hit for hit in hits if _passes_thresholds(query, hit)]
         groups = _collapse_hits(ranker, rule, hits, want) if rule else hits
         # no unread item can pass the thresholds
-        exhausted = ranking.complete or (min_cosine is not None and ranking.bound < min_cosine)
+        exhausted = ranking.complete or _is_below_thresholds(ranker, ranking, min_cosine)
         if exhausted or len(groups) >= want:
             break
         need = 4 * max(need, len(ranking.candidates))
@@ -72,6 +73,22 @@ def select_page(ranker: Ranker, reranker: Reranker | None) -> FetchGenerator[lis
 def _passes_thresholds(query: Query, hit: PageHit) -> bool:
     return (query.min_score is None or hit.candidate.cosine >= query.min_score) and (
         query.min_relevance is None or hit.relevance >= query.min_relevance
+    )
+
+
+def _relevance(ranker: Ranker, candidate: Candidate) -> float:
+    if candidate.has_every_word:
+        return 1.0
+    return ranker.background.relevance(candidate.cosine) if candidate.relevance is None else candidate.relevance
+
+
+def _is_below_thresholds(ranker: Ranker, ranking: CandidateRanking, min_cosine: float | None) -> bool:
+    """Whether no further item can pass the thresholds."""
+    if ranking.relevance_bound is None:
+        return min_cosine is not None and ranking.bound < min_cosine
+    query = ranker.encoded.query
+    return (query.min_score is not None and ranking.bound < query.min_score) or (
+        query.min_relevance is not None and ranking.relevance_bound < query.min_relevance
     )
 
 
@@ -137,6 +154,6 @@ def _scale_to_cosines(ranker: Ranker, pool: Sequence[PageHit]) -> list[float]:
     """Scale the ranking's scores so that they compare with cosines: fused and BM25 scores as shares of the best."""
     values = [hit.candidate.value for hit in pool]
     best = max(values, default=0.0)
-    if ranker.encoded.query.resolved_mode == "vector" or best <= 0:
+    if (ranker.encoded.query.resolved_mode == "vector" and ranker.part != "moment") or best <= 0:
         return values
     return [value / best for value in values]

@@ -32,11 +32,13 @@ if TYPE_CHECKING:
 Mode = Literal["vector", "words", "hybrid"]
 """vector: cosine of embeddings; words: BM25 over title and text; hybrid: both, fused."""
 
-PartChoice = Literal["item", "title", "image", "frame", "transcript", "any", "best"]
+PartChoice = Literal["item", "title", "image", "frame", "transcript", "any", "best", "moment", "clip"]
 """Vector to compare with the query.
 
 item: the fused vector; title, image, frame, transcript: the best view of that part; any: the best view of all parts;
-best: the best of the fused vector and the views of pictures and frames.
+best: the best of the fused vector and the views of pictures and frames; moment: the fused vector, together with the
+best frame of items that have frames; clip: the frames of the query's videos and items, with the pictures and frames of
+each item.
 """
 
 Medium = Literal["words", "pictures", "mixed"]
@@ -63,8 +65,8 @@ class Query:
         text_weight: weight of the text in the query vector, 0 or more.
         images: pictures: paths, addresses, bytes, PIL images, arrays.
         image_weights: one per picture; empty: 1 each.
-        videos: paths or addresses; the query uses the mean of eight frames of each. A `Path` is stored as a string,
-            also in the fields for pictures.
+        videos: paths or addresses; the query uses frames of each, or their mean beside other parts. A `Path` is stored
+            as a string, also in the fields for pictures.
         video_weights: one per video; empty: 1 each.
         items: item ids: find similar items; these items are not in the results.
         item_weights: one per item; empty: 1 each.
@@ -75,7 +77,8 @@ class Query:
         minus_weight: maximum penalty for minus and minus_images, 0 to 1.
         mode: "vector", "words" or "hybrid"; None: hybrid for a text alone, else vector.
         fusion: how mode hybrid joins both rankings; see `firstsight.retrieval.ranking.fusion`.
-        part: vector to compare with, see `PartChoice`; None: item with a text or items, else best.
+        part: vector to compare with, see `PartChoice`; None: item with a text or items, else best. In a database with
+            frames: clip for videos and items that have frames, moment for other queries with a text or items.
         k: maximum number of results, 1 to 10,000.
         offset: number of results to skip; offset + k is at most 10,000.
         where: SQL condition over the columns of `items`.
@@ -89,6 +92,7 @@ class Query:
         moments: return the matching stretches of each video.
         snapshot: token of earlier results: search the rows of that state.
         include_blocked: include items that a safety decision blocks.
+        include_expired: include items whose `expires_at` has passed, such as live streams that are over.
         rerank: reorder the first results with the promoted reranker of this kind of query, if any.
 
     Raises:
@@ -123,6 +127,7 @@ class Query:
     moments: bool = False
     snapshot: str | None = None
     include_blocked: bool = False
+    include_expired: bool = False
     rerank: bool = True
 
     def __post_init__(self) -> None:
@@ -143,7 +148,7 @@ class Query:
         if self.mode is not None:
             return self.mode
         others = self.images or self.videos or self.items or self.vectors
-        return "hybrid" if self.text is not None and not others and self.part in {None, "item"} else "vector"
+        return "hybrid" if self.text is not None and not others and self.part in _TEXT_PARTS else "vector"
 
     @property
     def medium(self) -> Medium:
@@ -155,7 +160,7 @@ class Query:
 
     @property
     def resolved_part(self) -> PartChoice:
-        """The part in use: `part` if set, else item for a query with a text or items, else best.
+        """The part in use in a database without frames: `part` if set, else item with a text or items, else best.
 
         An item's title moves its fused vector away from its pictures. So a picture can be nearer to the fused vector of
         another item than to that of its own item. A vector may be that of a picture.
@@ -164,6 +169,12 @@ class Query:
             return self.part
         whole_items = self._has_text or self._has_part("item") or self.resolved_mode != "vector"
         return "item" if whole_items else "best"
+
+    @property
+    def is_clip(self) -> bool:
+        """Whether the query consists of videos and items alone; parts of weight 0 do not count."""
+        others = self._has_text or self._has_part("image") or self._has_part("vector")
+        return not others and (self._has_part("video") or self._has_part("item"))
 
     @property
     def summary(self) -> str:
@@ -221,7 +232,7 @@ class Query:
             value = getattr(self, name)
             if value is not None and not isinstance(value, str):
                 raise QueryError(f"{name} must be a string, not {_short_repr(value)}")
-        for name in ("rerank", "moments", "include_blocked"):
+        for name in ("rerank", "moments", "include_blocked", "include_expired"):
             value = getattr(self, name)
             if not isinstance(value, bool):
                 raise QueryError(f"{name} must be true or false, not {_short_repr(value)}")
@@ -264,8 +275,10 @@ class Query:
             raise QueryError(f"mode {mode} needs a text; give one, or use mode vector")
         if mode == "words" and (len(weights) > 1 or self.minus or self.minus_images):
             raise QueryError("mode words takes a text alone; with other parts or minus terms use mode hybrid")
-        if mode != "vector" and self.part not in {None, "item"}:
+        if mode != "vector" and self.part not in _TEXT_PARTS:
             raise QueryError(f"mode {mode} ranks whole items; with part {self.part} use mode vector")
+        if self.part == "clip" and not self.is_clip:
+            raise QueryError("part clip compares frames with frames; give videos or items, and nothing else")
 
     @property
     def _has_text(self) -> bool:
@@ -297,6 +310,9 @@ class Query:
         if self.min_relevance is not None:
             _check_number("min_relevance", self.min_relevance, 0, 1)
 
+
+_TEXT_PARTS = (None, "item", "moment")
+"""Parts that words can join: those of whole items."""
 
 _PART_NAMES = ("image", "video", "item", "vector")
 """Names of the parts that a query can have several of, in the singular."""

@@ -42,4 +42,5 @@ class QuerySettings(TypedDict, total=False):
     moments: bool
     snapshot: str | None
     include_blocked: bool
+    include_expired: bool
     rerank: bool

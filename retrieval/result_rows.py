@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from firstsight.encoders.base import Vector
+from firstsight.encoders.base import Vector, Vectors
 from firstsight.media.stored_media import open_address
 from firstsight.retrieval.moments import Moment, find_moments
 from firstsight.retrieval.page_selection import PageHit
@@ -53,11 +53,13 @@ class ResultRows:
 
     def result(self, ranker: Ranker, hit: PageHit) -> SearchResult:
         """Build the search result of an item."""
-        query, vector = ranker.encoded.query, ranker.encoded.vector
+        # a clip is compared by its nearest frame
+        encoded = ranker.encoded
+        queries = encoded.frames if ranker.part == "clip" else encoded.vector[None, :]
         item_id = hit.candidate.item_id
         row = self.items[item_id]
         folder = row["catalog_dir"]
-        matches = self._matches(item_id, vector, folder)
+        matches = self._matches(item_id, queries, folder)
         frames = ranker.frames
         return SearchResult(
             item_id=item_id,
@@ -65,21 +67,21 @@ class ResultRows:
             title=row["title"],
             score=hit.candidate.cosine,
             relevance=hit.relevance,
-            view=_matched_view(matches, query.resolved_part),
+            view=_matched_view(matches, ranker.part),
             picture=next((match for match in matches if match.part in PICTURE_PARTS), None),
             columns={name: value for name, value in row.items() if name not in RESULT_FIELDS | HIDDEN_COLUMNS},
             others=hit.others,
             rank_score=hit.candidate.rank_score,
-            moments=None if frames is None else self._moments(item_id, vector, folder, frames.floor),
+            moments=None if frames is None else self._moments(item_id, queries, folder, frames.floor),
             duplicates=hit.duplicates,
             variants=hit.variants,
             products=self.products.get(item_id),
         )
 
-    def _matches(self, item_id: str, vector: Vector, folder: str) -> list[ViewMatch]:
+    def _matches(self, item_id: str, queries: Vectors, folder: str) -> list[ViewMatch]:
         """Views of an item with their cosine to the query, best first."""
         places = self.places.get(item_id, [])
-        scores = self.vectors[places] @ vector
+        scores = (self.vectors[places] @ queries.T).max(axis=1)
         matches = []
         for n in np.argsort(-scores, kind="stable"):
             view = self.views[places[n]]
@@ -87,7 +89,7 @@ class ResultRows:
             matches.append(ViewMatch(view["part"], uri, view["time_s"], float(scores[n]), view["view_id"]))
         return matches
 
-    def _moments(self, item_id: str, vector: Vector, folder: str, floor: float) -> tuple[Moment, ...]:
+    def _moments(self, item_id: str, queries: Vectors, folder: str, floor: float) -> tuple[Moment, ...]:
         """Matching stretches of an item's videos, best first."""
         videos: dict[str, list[int]] = {}
         for place in self.places.get(item_id, []):
@@ -98,7 +100,7 @@ class ResultRows:
             views = [self.views[place] for place in places]
             times = [view["time_s"] for view in views]
             shots = [None if view["start_s"] is None else (view["start_s"], view["end_s"]) for view in views]
-            cosines = [float(cosine) for cosine in self.vectors[places] @ vector]
+            cosines = [float(cosine) for cosine in (self.vectors[places] @ queries.T).max(axis=1)]
             for moment in find_moments(locate(uri, folder), times, shots, cosines, floor=floor):
                 within = [n for n, second in enumerate(times) if moment.start_s <= second <= moment.end_s]
                 best = views[max(within, key=lambda n: cosines[n])]["view_id"] if within else None
@@ -107,9 +109,14 @@ class ResultRows:
 
 
 def _matched_view(matches: Sequence[ViewMatch], part: PartChoice) -> ViewMatch | None:
-    """Best of the compared views; with part best a picture or frame, or the title of an item that has neither."""
+    """Best of the compared views; with part best a picture or frame, or the title of an item that has neither.
+
+    With part moment, it is a frame of an item that has frames, so that every result of a video names a second.
+    """
     if part in {"item", "any"}:
         return next(iter(matches), None)
-    if part == "best":
+    if part == "moment":
+        return next((match for match in matches if match.part == "frame"), next(iter(matches), None))
+    if part in {"best", "clip"}:
         return next((match for match in matches if match.part in PICTURE_PARTS), next(iter(matches), None))
     return next((match for match in matches if match.part == part), None)

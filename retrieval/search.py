@@ -1,7 +1,8 @@
 """Search: answer queries with ranked items, each with its best-matching view.
 
 queries -> ranking/query_encoding.py   query vectors
-        -> ranking/candidates.py       rankings, read as far as needed (full_text.py, fusion.py)
+        -> ranking/part_choice.py      what to compare: items, moments, clips
+        -> ranking/candidates.py       rankings, read as far as needed (moment_ranking.py, clip_ranking.py, fusion.py)
         -> page_selection.py           reranking, thresholds, collapse, diversity, offset and k
         -> result_rows.py              results with their views
 """
@@ -9,17 +10,27 @@ queries -> ranking/query_encoding.py   query vectors
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
 
 from firstsight.encoders.base import Encoder
 from firstsight.errors import FirstsightError, QueryError
 from firstsight.media.policy import MediaPolicy
 from firstsight.retrieval.page_selection import select_page
-from firstsight.retrieval.query import Query
+from firstsight.retrieval.query import Medium, Query
 from firstsight.retrieval.query_vectors import check_dimensions
 from firstsight.retrieval.ranking.candidates import Ranker
 from firstsight.retrieval.ranking.collapse import choose_collapse
 from firstsight.retrieval.ranking.fetch_batching import run_rankings
-from firstsight.retrieval.ranking.item_filters import NOT_BLOCKED, blocked_items, build_condition
+from firstsight.retrieval.ranking.item_filters import (
+    NOT_BLOCKED,
+    blocked_items,
+    build_condition,
+    expired_items,
+    not_expired,
+)
+from firstsight.retrieval.ranking.moment_ranking import MomentScale
+from firstsight.retrieval.ranking.part_choice import choose_part
 from firstsight.retrieval.ranking.query_encoding import encode_queries
 from firstsight.retrieval.ranking.relevance import RelevanceCalibration
 from firstsight.retrieval.rerank.reranker import Reranker
@@ -94,12 +105,28 @@ def make_rankers(
             continue
         assert cosines is not None
         assert not isinstance(condition, FirstsightError)
-        background = cosines.background(encoded.medium, encoded.query.resolved_part)
-        frames = cosines.background(encoded.medium, "frame") if encoded.query.moments else None
-        full_condition, blocked_ids = _exclude_blocked(store, encoded.query, condition)
-        rule = choose_collapse(store, encoded.query)
-        rankers.append(Ranker(store, encoded, full_condition, background, frames, blocked_ids, rule))
+        query = encoded.query
+        part = choose_part(store, query, clip=len(encoded.frames) > 0)
+        full_condition, hidden_ids = _exclude_hidden(store, query, condition)
+        rankers.append(
+            Ranker(
+                store=store,
+                encoded=encoded,
+                condition=full_condition,
+                hidden_ids=hidden_ids,
+                collapse=choose_collapse(store, query),
+                part=part,
+                background=cosines.background(encoded.medium, "item" if part == "moment" else part),
+                scale=_moment_scale(cosines, encoded.medium) if part == "moment" else None,
+                frames=cosines.background(encoded.medium, "frame") if query.moments else None,
+            )
+        )
     return rankers
+
+
+def _moment_scale(cosines: RelevanceCalibration, medium: Medium) -> MomentScale:
+    item, frame, moment = (cosines.background(medium, part) for part in ("item", "frame", "moment"))
+    return MomentScale(item, frame, moment)
 
 
 def _answer_queries(
@@ -136,13 +163,21 @@ def _check_query(store: Store, query: Query) -> str | FirstsightError | None:
         return error
 
 
-def _exclude_blocked(store: Store, query: Query, condition: str | None) -> tuple[str | None, frozenset[str] | None]:
-    """Add the exclusion of blocked items to a condition.
+def _exclude_hidden(store: Store, query: Query, condition: str | None) -> tuple[str | None, frozenset[str] | None]:
+    """Add the exclusion of blocked and expired items to a condition.
 
     Returns:
-        The condition, and the blocked ids if blocking is all that the condition does, else None.
+        The condition, and the hidden ids if hiding them is all that the condition does, else None.
     """
-    blocked = frozenset[str]() if query.include_blocked else blocked_items(store)
-    if blocked is not None and not blocked:
-        return condition, None
-    return (NOT_BLOCKED, blocked) if condition is None else (f"{condition} AND {NOT_BLOCKED}", None)
+    now = datetime.now(UTC)
+    known: frozenset[str] | None = frozenset()
+    conditions = [] if condition is None else [condition]
+    for asked, ids, exclusion in (
+        (query.include_blocked, blocked_items, NOT_BLOCKED),
+        (query.include_expired, partial(expired_items, now=now), not_expired(now)),
+    ):
+        found = frozenset[str]() if asked else ids(store)
+        if found is None or found:
+            conditions.append(exclusion)
+            known = None if found is None or known is None else known | found
+    return " AND ".join(conditions) or None, known if condition is None and known else None

@@ -95,6 +95,7 @@ class SearchFlags:
         float | None, panels.filters("--min-score", metavar="COSINE", help="Minimum cosine, -1 to 1.")
     ] = None
     include_blocked: options.IncludeBlocked = False
+    include_expired: options.IncludeExpired = False
     mode: Annotated[
         str | None,
         panels.ranking(
@@ -109,9 +110,10 @@ class SearchFlags:
         panels.ranking(
             "--part",
             metavar="PART",
-            help="Part of an item to compare: item (all parts together), the best title, image, frame, transcript or "
-            "any of these, or best (the better of item and its best picture). By default item with a text or items, "
-            "else best.",
+            help="Part of an item to compare: item (all parts together), moment (item with its best frame), clip (frames "
+            "with frames), the best title, image, frame, transcript or any of these, or best (the better of item and its "
+            "best picture). By default item with a text or items, else best; if there are videos, moment with a text or "
+            "items, and clip for videos.",
         ),
     ] = None
     diversity: Annotated[
@@ -180,5 +182,6 @@ class SearchFlags:
             collapse=self.collapse,
             rerank=not self.no_rerank,
             include_blocked=self.include_blocked,
+            include_expired=self.include_expired,
             moments=self.moments,
         )

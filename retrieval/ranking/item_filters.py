@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from operator import itemgetter
 from weakref import WeakKeyDictionary
 
 from firstsight.errors import QueryError
@@ -53,6 +56,30 @@ def blocked_items(store: Store) -> frozenset[str] | None:
         blocked = None if len(found) > MAX_BLOCKED_IDS else frozenset(str(item_id) for item_id in found)
         _BLOCKED[store] = (version, blocked)
     return blocked
+
+
+_EXPIRING: WeakKeyDictionary[Store, tuple[int, list[tuple[datetime, str]] | None]] = WeakKeyDictionary()
+"""Items that expire at some time, the first one first, by the version of the items; None if they are too many."""
+
+
+def not_expired(now: datetime) -> str:
+    """The condition that an item has not expired."""
+    return f"(expires_at IS NULL OR expires_at > timestamp '{now.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}')"
+
+
+def expired_items(store: Store, now: datetime) -> frozenset[str] | None:
+    """The ids of the items that have expired; None where they are more than can be read past."""
+    version = store.items.version
+    known_version, expiring = _EXPIRING.get(store, (-1, None))
+    if known_version != version:
+        search = store.items.search().where("expires_at IS NOT NULL").select(["item_id", "expires_at"])
+        found = search.limit(MAX_BLOCKED_IDS + 1).to_arrow().to_pylist()
+        rows = sorted((row["expires_at"], str(row["item_id"])) for row in found)
+        expiring = None if len(rows) > MAX_BLOCKED_IDS else rows
+        _EXPIRING[store] = (version, expiring)
+    if expiring is None:
+        return None
+    return frozenset(item_id for _, item_id in expiring[: bisect_right(expiring, now, key=itemgetter(0))])
 
 
 def check_collapse_column(store: Store, name: str) -> None:

@@ -5,22 +5,31 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from PIL import Image
 
 from firstsight.encoders.base import Encoder, ImageInput, Vector, Vectors, unit
 from firstsight.encoders.isolation import Outcome, try_images, try_texts
 from firstsight.errors import FirstsightError, MediaError, QueryError
-from firstsight.media.decode.video_sampler import VideoSampler
+from firstsight.media.decode.video_sampler import Frame, VideoSampler
 from firstsight.media.fetch.fetched_media import fetch_bytes, fetch_file
 from firstsight.media.pictures import open_picture
 from firstsight.media.policy import MediaPolicy
 from firstsight.retrieval.query import Medium, Query
+from firstsight.retrieval.ranking.part_choice import has_frames
+from firstsight.storage.indexes.vector_index import vectors_of_column
 from firstsight.storage.store import Store
+from firstsight.storage.tables import PICTURE_PARTS
 
 QUERY_FRAMES = 8
-"""Number of frames sampled from a query video; the query uses their mean."""
+"""Number of frames sampled from a query video, of which the query uses the mean, in a database without frames."""
+
+CLIP_FRAMES = 32
+"""Maximum number of frames of a query video or item that are compared with frames."""
 
 BATCH = 32
 """Number of pictures encoded at once, and of queries prepared at once."""
@@ -34,6 +43,7 @@ class EncodedQuery:
     vector: Vector  # (dim,) of unit length
     minus: Vectors  # (m, dim) unit rows: vectors to avoid
     medium: Medium
+    frames: Vectors  # (n, dim) unit rows: frames of a query of videos and of items with frames alone; else (0, dim)
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,7 @@ class _QueryParts:
     pictures: list[Image.Image]  # images, then video frames, then minus images
     frames: list[int]  # number of frames of each video
     items: list[Vector]
+    item_frames: list[Vectors]  # of each item, if the query is a clip
 
 
 def encode_queries(
@@ -86,8 +97,9 @@ def _prepare_parts(
 ) -> _QueryParts | FirstsightError:
     try:
         items = [item_vector(store, item_id) for item_id in query.items]
+        item_frames = _item_frames(store, query)
         if not (query.images or query.videos or query.minus_images):
-            return _QueryParts(query, [], [], items)
+            return _QueryParts(query, [], [], items, item_frames)
         min_side = encoder().spec.min_side
         pictures = [_open(image, policy, min_side) for image in query.images]
         frames = []
@@ -95,13 +107,36 @@ def _prepare_parts(
         any_folder = replace(policy, allow_anywhere=True)
         for video in query.videos:
             with fetch_file(os.fspath(video), any_folder) as path, VideoSampler() as sampler:
-                sampled = sampler.sample(path, count=QUERY_FRAMES, min_side=min_side)
+                sampled = _sample(sampler, path, store, min_side)
             pictures += [frame.picture for frame in sampled]
             frames.append(len(sampled))
         pictures += [_open(image, policy, min_side) for image in query.minus_images]
-        return _QueryParts(query, pictures, frames, items)
+        return _QueryParts(query, pictures, frames, items, item_frames)
     except FirstsightError as error:
         return error
+
+
+def _sample(sampler: VideoSampler, path: Path, store: Store, min_side: int | None) -> list[Frame]:
+    if has_frames(store):
+        # the frames that an index run would choose, so that a file finds itself
+        return sampler.sample(path, rule="auto", max_frames=CLIP_FRAMES, min_side=min_side)
+    return sampler.sample(path, count=QUERY_FRAMES, min_side=min_side)
+
+
+def _item_frames(store: Store, query: Query) -> list[Vectors]:
+    """Frames of each item of a clip query, at most CLIP_FRAMES; with part clip, also pictures."""
+    if not (query.items and query.is_clip and query.part in {None, "clip"} and has_frames(store)):
+        return []
+    views = store.view_rows(query.items)
+    parts = PICTURE_PARTS if query.part == "clip" else ("frame",)
+    views = views.filter(pc.is_in(views["part"], pa.array(parts))).sort_by("time_s")
+    owners = np.array(views["item_id"].to_pylist(), dtype=object)
+    vectors = vectors_of_column(views["vector"].combine_chunks())
+    frames = []
+    for item_id in query.items:
+        of_item = vectors[owners == item_id]
+        frames.append(of_item[np.unique(np.linspace(0, len(of_item) - 1, CLIP_FRAMES).astype(int))[: len(of_item)]])
+    return frames
 
 
 def _open(image: ImageInput, policy: MediaPolicy, min_side: int) -> Image.Image:
@@ -136,7 +171,8 @@ def _weighted_sum(
 ) -> EncodedQuery | FirstsightError:
     query = parts.query
     images = [next(pictures) for _ in query.images]
-    videos = [unit(np.mean([next(pictures) for _ in range(count)], axis=0)) for count in parts.frames]
+    video_frames = [np.stack([next(pictures) for _ in range(count)]) for count in parts.frames]
+    videos = [unit(np.mean(frames, axis=0)) for frames in video_frames]
     minus = [texts[text] for text in query.minus] + [next(pictures) for _ in query.minus_images]
     weighted = [] if query.text is None else [(query.text_weight, texts[query.text])]
     own = [np.asarray(vector, dtype=np.float32) for vector in query.vectors]
@@ -153,7 +189,22 @@ def _weighted_sum(
         return QueryError("the parts of the query cancel each other out; leave one out or change the weights")
     vector = np.asarray(total / length, dtype=np.float32)
     dim = len(vector)
-    return EncodedQuery(query, vector, np.asarray(minus, dtype=np.float32).reshape(-1, dim), query.medium)
+    avoided = np.asarray(minus, dtype=np.float32).reshape(-1, dim)
+    frames = _clip_frames(query, video_frames, parts.item_frames, dim)
+    return EncodedQuery(query, vector, avoided, query.medium, frames)
+
+
+def _clip_frames(query: Query, videos: Sequence[Vectors], items: Sequence[Vectors], dim: int) -> Vectors:
+    """Frames of all parts of a clip query that have a weight above 0; none if a part has none."""
+    clips = [
+        frames
+        for weights, group in ((query.video_weights, videos), (query.item_weights, items))
+        for weight, frames in zip(weights or [1.0] * len(group), group, strict=True)
+        if weight > 0
+    ]
+    if not query.is_clip or len(items) != len(query.items) or not all(len(frames) for frames in clips):
+        return np.empty((0, dim), dtype=np.float32)
+    return np.concatenate(clips).astype(np.float32)
 
 
 def item_vector(store: Store, item_id: str) -> Vector:

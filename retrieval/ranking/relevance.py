@@ -20,6 +20,7 @@ depends only on the rows, so the same rows give the same relevance.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,6 +29,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vectors
+from firstsight.media.fingerprints import FINGERPRINT_BYTES, distances
 from firstsight.retrieval.query import Medium, PartChoice
 from firstsight.storage.indexes.vector_index import vectors_of_column
 from firstsight.storage.store import Store
@@ -35,6 +37,21 @@ from firstsight.storage.tables import PICTURE_PARTS
 
 SAMPLED_ITEMS = 1_000
 SAMPLED_QUERIES = 500
+SAMPLED_CLIPS = 60
+
+CLIP_FRAMES = 8
+"""Frames of each sampled clip."""
+
+COPY_DISTANCE = 90
+"""Maximum number of different bits in the fingerprints of two copies of a picture, if their cosine is alike too.
+Unrelated pictures differ in 128 bits, with a standard deviation of 8."""
+
+ALIKE_COSINE = 0.9
+"""Minimum cosine of two copies of a picture. Copies that are smaller or encoded again have .95 or more."""
+
+ITEM_SHARE = 0.4
+"""Share of the fused vector in the value of an item with frames; the best frame has the rest. In the video benchmark,
+.1 to .6 find about the same."""
 
 MIN_PAIRS = 100
 """Minimum number of pairs for a fit. Below it, and for texts in a database without titles, the relevance is the cosine,
@@ -65,8 +82,7 @@ class RandomPairCosines:
             return 1.0
         if self.middle is None or self.width is None:
             return max(0.0, min(cosine, 1.0))
-        rarity = -_log10_tail((cosine - self.middle) / self.width)
-        return rarity / (rarity + HALF_RELEVANCE_RARITY)
+        return self.relevance_of_deviation((cosine - self.middle) / self.width)
 
     def cosine(self, relevance: float) -> float:
         """Lowest cosine with this relevance, to a millionth: the inverse of `relevance`; 2 if no cosine reaches it."""
@@ -77,6 +93,18 @@ class RandomPairCosines:
             middle = (low + high) / 2
             low, high = (low, middle) if self.relevance(middle) >= relevance else (middle, high)
         return low
+
+    def deviation(self, cosine: float) -> float:
+        """Standard deviations of a cosine from a random item's; of an unknown distribution, a common one's."""
+        if self.middle is None or self.width is None:
+            return cosine / _USUAL_WIDTH
+        return (cosine - self.middle) / self.width
+
+    @staticmethod
+    def relevance_of_deviation(deviation: float) -> float:
+        """Relevance of a value that is some standard deviations above a random item's, 0 to 1."""
+        rarity = -_log10_tail(deviation)
+        return rarity / (rarity + HALF_RELEVANCE_RARITY)
 
     @property
     def floor(self) -> float:
@@ -90,8 +118,9 @@ class RelevanceCalibration:
 
     owners: list[str]  # ids of the sampled items
     items: Vectors  # (n, dim) their fused vectors
-    views: pa.Table  # their views: item_id, part, vector
+    views: pa.Table  # their views: item_id, part, fingerprint, vector
     _fitted: dict[tuple[Medium, PartChoice], RandomPairCosines] = field(default_factory=dict)
+    _copies: set[tuple[str, str]] | None = None  # pairs of items with near copies of a picture
 
     @classmethod
     def sample(cls, store: Store) -> RelevanceCalibration:
@@ -101,7 +130,9 @@ class RelevanceCalibration:
         drawn = store.items.take_offsets(sorted(int(n) for n in draw)).select(["item_id", "vector"]).to_arrow()
         drawn = drawn.filter(pc.is_valid(drawn["vector"]))
         owners = [str(item_id) for item_id in drawn["item_id"].to_pylist()]
-        views = store.view_rows(owners).select(["view_id", "item_id", "part", "vector"]).sort_by("view_id")
+        views = (
+            store.view_rows(owners).select(["view_id", "item_id", "part", "fingerprint", "vector"]).sort_by("view_id")
+        )
         return cls(owners, vectors_of_column(drawn["vector"].combine_chunks()), views)
 
     def background(self, medium: Medium, part: PartChoice) -> RandomPairCosines:
@@ -111,19 +142,57 @@ class RelevanceCalibration:
         return self._fitted[medium, part]
 
     def _fit(self, medium: Medium, part: PartChoice) -> RandomPairCosines:
+        copies = medium == "pictures"
+        if part == "clip":
+            return self._fit_pairs(*self._clip_scores(), copies=copies)
         query_owners, queries = self._queries(medium)
         if not query_owners and medium == "words":
             return RandomPairCosines(None, None)  # cosines of two pictures are higher than those of text and picture
         if not query_owners:  # the catalogue has no views of this medium
             query_owners, queries = self._queries("mixed")
-        owners, scores = self._scores(queries, part)
-        # an item and its own views are not a random pair
-        pairs = scores[np.array(query_owners, dtype=object)[:, None] != owners[None, :]]
-        copies = medium == "pictures"
+        if part == "moment":
+            owners, scores = self._moment_scores(queries, medium)
+        else:
+            owners, scores = self._scores(queries, part)
+        return self._fit_pairs(query_owners, owners, scores, copies=copies)
+
+    def _fit_pairs(
+        self, query_owners: Sequence[str], owners: NDArray[np.object_], scores: Vectors, *, copies: bool
+    ) -> RandomPairCosines:
+        """Fit the scores (queries, items) of random pairs: not of an item and itself, nor of near copies."""
+        random = np.array(query_owners, dtype=object)[:, None] != owners[None, :]
+        place = {item_id: n for n, item_id in enumerate(owners.tolist())}
+        near: dict[str, list[int]] = {}
+        for a, b in self._near_copies():
+            if b in place:
+                near.setdefault(a, []).append(place[b])
+        for row, owner in enumerate(query_owners):
+            random[row, near.get(owner, [])] = False
+        pairs = scores[random]
         if len(pairs) < MIN_PAIRS:
             return RandomPairCosines(None, None, copies)
         low, middle = np.quantile(pairs, [_ONE_SIGMA_DOWN, 0.5])
         return RandomPairCosines(float(middle), max(float(middle - low), MIN_WIDTH), copies)
+
+    def _near_copies(self) -> set[tuple[str, str]]:
+        """Pairs of sampled items, in both orders, of which a sampled picture of one is a near copy of one of the other.
+
+        Copies are no random pairs. Where most videos are copies of a few, they would be the usual pair.
+        """
+        if self._copies is None:
+            self._copies = set()
+            views = self._picture_views().filter(pc.is_valid(pc.field("fingerprint")))
+            owners, vectors = _column(views, "item_id"), vectors_of_column(views["vector"].combine_chunks())
+            codes = b"".join(code or b"" for code in views["fingerprint"].to_pylist())
+            prints = np.frombuffer(codes, np.uint8).reshape(-1, FINGERPRINT_BYTES)
+            for n in np.random.default_rng(1).permutation(len(owners))[:SAMPLED_QUERIES]:
+                alike = np.flatnonzero(vectors @ vectors[n] >= ALIKE_COSINE)
+                for other in alike[distances(prints[n], prints[alike]) <= COPY_DISTANCE]:
+                    self._copies |= {(owners[n], owners[other]), (owners[other], owners[n])}
+        return self._copies
+
+    def _picture_views(self) -> pa.Table:
+        return self.views.filter(pc.is_in(self.views["part"], pa.array(_PARTS["pictures"])))
 
     def _queries(self, medium: Medium) -> tuple[list[str], Vectors]:
         """Stored vectors that serve as queries, with the ids of their items."""
@@ -152,6 +221,39 @@ class RelevanceCalibration:
         scores[:, places] = np.maximum(scores[:, places], cosines)
         return owners, scores
 
+    def _moment_scores(self, queries: Vectors, medium: Medium) -> tuple[NDArray[np.object_], Vectors]:
+        """Ids of the items with frames, and the joined deviations (queries, items) of fused vector and best frame."""
+        owners, frames = self._scores(queries, "frame")
+        place = {item_id: n for n, item_id in enumerate(self.owners)}
+        items = self.items[[place[item_id] for item_id in owners]].reshape(len(owners), -1)
+        joined = np.zeros((len(queries), len(owners)), dtype=np.float32)
+        for share, background, scores in (
+            (ITEM_SHARE, self.background(medium, "item"), queries @ items.T if len(owners) else frames),
+            (1 - ITEM_SHARE, self.background(medium, "frame"), frames),
+        ):
+            # as `RandomPairCosines.deviation`, which is linear
+            zero = background.deviation(0.0)
+            joined += share * (zero + scores * (background.deviation(1.0) - zero))
+        return owners, joined
+
+    def _clip_scores(self) -> tuple[list[str], NDArray[np.object_], Vectors]:
+        """Sampled items as clips, the ids of items with pictures, and how well each item shows each clip."""
+        views = self._picture_views()
+        frames = _column(views, "item_id")
+        vectors = vectors_of_column(views["vector"].combine_chunks())
+        places: dict[str, list[int]] = {}
+        for n, item_id in enumerate(frames):
+            places.setdefault(item_id, []).append(n)
+        ids = list(places)
+        clips = [ids[n] for n in np.random.default_rng(1).permutation(len(ids))[:SAMPLED_CLIPS]]
+        scores = [np.empty((0, len(ids)), dtype=np.float32)]
+        owners = np.array(sorted(ids), dtype=object)
+        for clip in clips:
+            chosen = np.unique(np.linspace(0, len(places[clip]) - 1, CLIP_FRAMES).astype(int))
+            owners, cosines = self._view_scores(vectors[[places[clip][n] for n in chosen]], views)
+            scores.append(cosines.mean(axis=0, keepdims=True))
+        return clips, owners, np.concatenate(scores)
+
     def _view_scores(self, queries: Vectors, views: pa.Table) -> tuple[NDArray[np.object_], Vectors]:
         """Ids of the items that own these views, and the cosines (queries, items) of each item's best view."""
         views = views.sort_by("item_id")
@@ -163,6 +265,9 @@ class RelevanceCalibration:
 
 
 _PARTS: dict[Medium, list[str]] = {"words": ["title"], "pictures": list(PICTURE_PARTS)}
+
+_USUAL_WIDTH = 0.1
+"""Standard deviation of the cosines of random pairs in many catalogues."""
 
 _ONE_SIGMA_DOWN = 0.158655
 """Share of a normal distribution that is more than one standard deviation below the mean."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vector
 from firstsight.indexer.columns.catalog_options import KINDS
-from firstsight.retrieval.ranking.candidates import Candidate
+from firstsight.retrieval.ranking.readings import Candidate
 from firstsight.storage.store import Store
 
 PARTS = ("title", "image", "frame")

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from firstsight.errors import OptionalDependencyError, StoreError
 from firstsight.retrieval.query import Query
-from firstsight.retrieval.ranking.candidates import Candidate
 from firstsight.retrieval.ranking.query_encoding import EncodedQuery
+from firstsight.retrieval.ranking.readings import Candidate
 from firstsight.retrieval.rerank.candidate_features import feature_names, features
 from firstsight.retrieval.reranker_store import RerankerVersion
 from firstsight.storage.store import Store

@@ -16,8 +16,9 @@ from firstsight.retrieval.evaluation.judgements import JudgedQuery
 from firstsight.retrieval.evaluation.search_evaluation import score
 from firstsight.retrieval.evaluation.significance import paired_p_value
 from firstsight.retrieval.query import Mode, Query
-from firstsight.retrieval.ranking.candidates import Candidate, Ranker
+from firstsight.retrieval.ranking.candidates import Ranker
 from firstsight.retrieval.ranking.fetch_batching import FetchGenerator, run_rankings
+from firstsight.retrieval.ranking.readings import Candidate
 from firstsight.retrieval.rerank.candidate_features import LEARNABLE, feature_names, features
 from firstsight.retrieval.rerank.reranker import CANDIDATES
 from firstsight.retrieval.reranker_store import RerankerShelf, RerankerVersion, digest, find_version, normalise_text

@@ -32,7 +32,7 @@ from typing import Any
 
 from firstsight.errors import SafetyError
 from firstsight.records import Record
-from firstsight.storage.tables import HEAD_PARTS
+from firstsight.storage.tables import HEAD_PARTS, PICTURE_PARTS
 
 DEFAULT_REGION = "default"
 """Key of the cuts for all regions without cuts of their own."""
@@ -66,6 +66,11 @@ class Policy(Record):
     words: tuple[str, ...] = ()  # words in a title or text that send an item to review
     block_words: tuple[str, ...] = ()  # words in a title or text that block an item
     description: str = ""
+
+    @property
+    def prompt_parts(self) -> frozenset[str]:
+        """Parts that the prompts score: pictures and frames, since prompts describe them; else all of `parts`."""
+        return self.parts & frozenset(PICTURE_PARTS) or self.parts
 
     def cuts_in(self, region: str | None = None) -> tuple[float, float]:
         """Return `(review, block)`, scores from 0 to 1, for a region; the default cuts if the region has none."""

@@ -123,7 +123,11 @@ class HeadStack:
     @classmethod
     def of(cls, heads: Sequence[Head], policies: Mapping[str, Policy]) -> HeadStack:
         """Stack heads; `policies` gives the parts that each head looks at."""
-        seen = [[part in policies[head.policy_id].parts for head in heads] for part in HEAD_PARTS]
+        looks_at = [
+            policies[head.policy_id].prompt_parts if head.kind == "zero_shot" else policies[head.policy_id].parts
+            for head in heads
+        ]
+        seen = [[part in parts for parts in looks_at] for part in HEAD_PARTS]
         return cls(
             tuple(heads),
             np.ascontiguousarray(np.stack([head.coef for head in heads], axis=1)),

@@ -4,6 +4,10 @@ The prompts of each side are averaged into one vector (Radford et al., "Learning
 section 3.1.4), and a view's score is the softmax of its two cosines. Cosines between two texts spread more widely than
 cosines between a picture and a text. So the temperature is set for each part, from the spread in the catalogue.
 
+Prompts describe pictures, so they score pictures and frames. A title has a cosine to them by its words alone, such as
+"Long stream two" to those of firearms. Titles have word lists, heads trained with labels, and the prompts of policies
+that look at titles only.
+
 These scores rank well but are no probabilities: they block nothing, and only a budgeted share of the catalogue goes to
 review.
 """
@@ -66,7 +70,7 @@ def prompt_directions(policies: Sequence[Policy], encoder: Encoder) -> dict[str,
 
 def prompt_digest(policy: Policy) -> str:
     """Digest of the prompts and parts of a policy; if it changes, the zero-shot head is made again."""
-    plain = [sorted(policy.prompts), sorted(policy.neutral_prompts), sorted(policy.parts)]
+    plain = [sorted(policy.prompts), sorted(policy.neutral_prompts), sorted(policy.prompt_parts)]
     return hashlib.blake2b(json.dumps(plain).encode(), digest_size=8).hexdigest()
 
 
@@ -130,7 +134,7 @@ def zero_shot_head(
         basis=prompt_digest(policy),
     )
     logits = head.logits(sample.vectors, [HEAD_PARTS[place] for place in sample.parts])
-    logits[[HEAD_PARTS[place] not in policy.parts for place in sample.parts]] = np.nan
+    logits[[HEAD_PARTS[place] not in policy.prompt_parts for place in sample.parts]] = np.nan
     scores = HeadCalibration()(sample.item_maxima(logits))
     review = max(0.5, budget_cut(scores, budget))  # below 0.5 a view is nearer to the neutral prompts
     return Head(**(vars(head) | {"review": review}))

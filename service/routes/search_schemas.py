@@ -62,10 +62,11 @@ class SearchRequest(StrictModel):
     minus_weight: float = 0.5
     mode: Literal["vector", "words", "hybrid"] | None = None
     fusion: Literal["rrf", "weighted"] = "weighted"
-    part: Literal["item", "title", "image", "frame", "transcript", "any", "best"] | None = Field(
+    part: Literal["item", "title", "image", "frame", "transcript", "any", "best", "moment", "clip"] | None = Field(
         None,
         description="vector to compare: item is the fused vector, best the better of it and the best picture or frame; "
-        "by default item for a query with a text or items, else best",
+        "moment the fused vector with the best frame, clip frames with frames; by default item for a query with a text "
+        "or items, else best; in a database with videos, moment with a text or items, and clip for videos",
     )
     k: int = Field(24, ge=1, le=MAX_K)
     offset: int = Field(0, ge=0, lt=10_000)
@@ -82,6 +83,7 @@ class SearchRequest(StrictModel):
     moments: bool = False
     snapshot: str | None = Field(None, description="`snapshot` of an earlier answer, for the next pages of its ranking")
     include_blocked: bool = Field(False, description="needs the scope moderate")
+    include_expired: bool = Field(False, description="also items whose expires_at has passed")
     rerank: bool = True
 
 

@@ -124,7 +124,7 @@ def test_equal_items_come_in_the_order_of_their_ids_on_every_page(tmp_path: Path
 
 
 def test_collapse_gives_the_best_of_each_group_and_counts_the_others(items_db: SyntheticItems) -> None:
-    found = items_db.db.search("a query", mode="vector", collapse="group", where="price < 50", k=200)
+    found = items_db.db.search("a query", mode="vector", part="item", collapse="group", where="price < 50", k=200)
     passing = [item_id for item_id, _ in items_db.best("a query") if items_db.rows[item_id]["price"] < 50]
     expected, seen = [], set()
     for item_id in passing:

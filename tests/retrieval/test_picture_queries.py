@@ -96,19 +96,18 @@ def test_the_part_can_still_be_chosen(items_db: SyntheticItems) -> None:
         assert [result.item_id for result in found] == expected
 
 
-def test_queries_of_other_kinds_still_compare_whole_items(items_db: SyntheticItems) -> None:
+def test_queries_of_other_kinds_compare_whole_items_and_moments(items_db: SyntheticItems) -> None:
     picture = picture_of(random_vector(3))
     queries: list[dict[str, Any]] = [
         {"text": "thing 17"},
         {"text": "thing 17", "minus": ["avoid"], "where": "price > 5"},
         {"text": "thing 17", "images": [picture]},
         {"items": ["i00003"], "images": [picture]},
-        {"items": ["i00003", "i00010"], "diversity": 0.3},
     ]
     db = items_db.db
     for query in queries:
         mode = Query(**query).resolved_mode
-        assert db.search(Query(**query, k=30)) == db.search(Query(**query, k=30, part="item", mode=mode))
+        assert db.search(Query(**query, k=30)) == db.search(Query(**query, k=30, part="moment", mode=mode))
 
 
 def test_an_item_without_pictures_is_found_by_its_fused_vector(tmp_path: Path) -> None:

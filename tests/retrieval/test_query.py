@@ -29,7 +29,10 @@ from firstsight.errors import QueryError
         ({"text": "a", "offset": -1}, "offset must be between 0 and 9999, not -1"),
         ({"text": "a", "offset": 9_999, "k": 2}, "is over 10000"),
         ({"text": "a", "mode": "magic"}, "mode must be one of vector, words, hybrid, not 'magic'"),
-        ({"text": "a", "part": "sound"}, "part must be one of item, title, image, frame, any, best, not 'sound'"),
+        (
+            {"text": "a", "part": "sound"},
+            "part must be one of item, title, image, frame, transcript, any, best, moment, clip, not 'sound'",
+        ),
         ({"text": "a", "rerank": "no"}, "rerank must be true or false, not 'no'"),
         ({"text": "a", "kinds": ["film"]}, "kind 'film' is not one of product, video, live"),
         ({"text": "a", "kinds": "product"}, "kinds must be a list, not 'product'"),

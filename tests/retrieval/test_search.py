@@ -21,7 +21,7 @@ def db(sample_db: Path) -> firstsight.Database:
 
 
 def test_scores_fall_and_equal_the_cosine_to_the_items_vector(db: firstsight.Database) -> None:
-    results = db.search("a musical instrument", mode="vector", k=20)
+    results = db.search("a musical instrument", mode="vector", part="item", k=20)
     scores = [result.score for result in results]
     assert scores == sorted(scores, reverse=True)
     query = db.encoder.encode_texts(["a musical instrument"])[0]
@@ -36,7 +36,7 @@ def test_the_k_nearest_are_those_of_a_comparison_with_every_item(db: firstsight.
     vectors = np.array(rows["vector"].to_pylist(), dtype=np.float32)
     scores = vectors @ db.encoder.encode_texts(["fruit"])[0]
     expected = [rows["item_id"][int(i)].as_py() for i in np.argsort(-scores)[:10]]
-    assert [result.item_id for result in db.search("fruit", mode="vector", k=10)] == expected
+    assert [result.item_id for result in db.search("fruit", mode="vector", part="item", k=10)] == expected
 
 
 def test_no_item_comes_twice(db: firstsight.Database) -> None:
@@ -46,7 +46,7 @@ def test_no_item_comes_twice(db: firstsight.Database) -> None:
 
 def test_the_view_that_matched_is_the_nearest_of_the_items_views(db: firstsight.Database) -> None:
     query = db.encoder.encode_texts(["a cat"])[0]
-    for result in db.search("a cat", k=10):
+    for result in db.search("a cat", part="item", k=10):
         assert result.view is not None
         best = max(float(view.vector @ query) for view in db.get(result.item_id).views)
         assert result.view.score == pytest.approx(best, abs=1e-5)

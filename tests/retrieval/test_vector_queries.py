@@ -117,6 +117,7 @@ def test_vectors_are_summed_with_the_other_parts_by_weight(items_db: SyntheticIt
         items=["i00003"],
         vectors=[9 * vector, random_vector(7)],
         vector_weights=[3, 1],
+        part="item",
         k=30,
     )
     wanted = [item_id for item_id, _ in items_db.best_of_vector(expected, "item") if item_id != "i00003"]
@@ -130,7 +131,7 @@ def test_an_equal_picture_or_item_gives_the_same_results(items_db: SyntheticItem
         db.search(Query(vectors=[vector], k=30)),
     )
     assert ids(by_picture) == ids(by_vector)
-    by_item = db.search(Query(items=["i00009"], k=30))
+    by_item = db.search(Query(items=["i00009"], part="item", k=30))
     by_vector = db.search(Query(vectors=[items_db.items["i00009"]], part="item", k=31))
     assert ids(by_vector) == ["i00009", *ids(by_item)]
     # calibrated alike
