@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from firstsight.indexer.columns.catalog_options import CatalogOptions
     from firstsight.indexer.columns.column_plan import ColumnUse
     from firstsight.indexer.columns.column_types import TypeChange
+    from firstsight.indexer.columns.subtitle_cells import SubtitleSource
     from firstsight.indexer.columns.unused_media import UnusedMedia
     from firstsight.indexer.index_report import Counts, IndexReport
     from firstsight.indexer.index_settings import IndexSettings
@@ -251,6 +252,7 @@ __all__ = [
     "SpaceMap",
     "Status",
     "StoreError",
+    "SubtitleSource",
     "TableState",
     "TableUpkeep",
     "Threshold",

@@ -20,6 +20,7 @@ from firstsight.indexer.columns.prices import NoPriceError, Price, parse_price
 from firstsight.indexer.columns.row_values import as_group, name_in
 from firstsight.indexer.columns.sample import is_empty
 from firstsight.indexer.columns.stored_names import CONTROL_CHARACTERS, StoredNames
+from firstsight.indexer.columns.subtitle_cells import SubtitleSource, read_subtitles
 from firstsight.indexer.formats.source import EmbeddedMedium, Row
 from firstsight.records import Record
 
@@ -40,6 +41,7 @@ class CatalogItem(Record):
     starts_at: datetime | None
     expires_at: datetime | None
     columns: Mapping[str, ColumnValue]
+    subtitles: tuple[SubtitleSource, ...] = ()
 
 
 def placeholder_address(data: bytes) -> str:
@@ -110,6 +112,7 @@ class RowReader:
             "title": title,
             "text": text,
             **{ours: tuple(media[ours]) for ours in MEDIA},
+            "subtitles": read_subtitles(row.get(self.plan.fields.get("subtitles", ""))),
             **{name: self._time(row, name) for name in TIMES},
         }
 

@@ -17,7 +17,7 @@ VARIANTS_MODES: tuple[VariantsMode, ...] = get_args(VariantsMode)
 MediaField = Literal["images", "videos"]
 MEDIA: tuple[MediaField, ...] = get_args(MediaField)
 TIMES = ("created_at", "starts_at", "expires_at")
-KNOWN = ("item_id", "kind", "title", "text", *MEDIA, *TIMES)
+KNOWN = ("item_id", "kind", "title", "text", *MEDIA, "subtitles", *TIMES)
 """Fields of every item."""
 
 PRICES = ("price", "sale_price")
