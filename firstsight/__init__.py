@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from firstsight.indexer.columns.catalog_options import CatalogOptions
     from firstsight.indexer.columns.column_plan import ColumnUse
     from firstsight.indexer.columns.column_types import TypeChange
+    from firstsight.indexer.columns.subtitle_cells import SubtitleSource
     from firstsight.indexer.columns.timed_products import TimedProductCell
     from firstsight.indexer.columns.unused_media import UnusedMedia
     from firstsight.indexer.index_report import Counts, IndexReport
@@ -258,6 +259,7 @@ __all__ = [
     "SpaceMap",
     "Status",
     "StoreError",
+    "SubtitleSource",
     "TableState",
     "TableUpkeep",
     "Threshold",

@@ -41,6 +41,7 @@ _NAMES = {
     "firstsight.indexer.columns.timed_products": ("TimedProductCell",),
     "firstsight.indexer.index_report": ("Counts", "IndexReport"),
     "firstsight.indexer.index_settings": ("IndexSettings",),
+    "firstsight.indexer.columns.subtitle_cells": ("SubtitleSource",),
     "firstsight.indexer.row_reader": ("CatalogItem",),
     "firstsight.indexer.watch_settings": ("WatchCounts", "WatchReport", "WatchSettings"),
     "firstsight.media.policy": ("MediaPolicy",),

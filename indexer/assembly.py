@@ -16,6 +16,8 @@ from firstsight.encoders.base import Vector, unit
 from firstsight.errors import MediaError
 from firstsight.indexer.index_settings import IndexSettings
 from firstsight.indexer.row_reader import CatalogItem
+from firstsight.indexer.timed_text.item_texts import ItemText
+from firstsight.indexer.timed_text.passages import Passage
 from firstsight.media.fetch.addresses import change_stamp
 from firstsight.media.policy import MediaPolicy
 from firstsight.media.video_prints import VideoPrints
@@ -40,7 +42,11 @@ class PictureInfo:
     version: str | None = None  # ETag or Last-Modified from its server
 
 
+SPEECH: Final = "speech"
+"""Stands in the ids of views of recognised speech where those of a subtitle file have its number."""
+
 _PICTURE_FIELDS = tuple(field.name for field in fields(PictureInfo))
+_KEPT_FIELDS = (*_PICTURE_FIELDS, "text", "line_starts", "language")
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,8 @@ class View:
     end_s: float | None = None
     fingerprint: bytes | None = None  # PDQ, 32 bytes
     version: str | None = None  # ETag or Last-Modified of its file
-    text: str | None = None  # words of a passage
+    text: str | None = None  # of a passage, one line of timed text per line
+    line_starts: Sequence[float] | None = None  # second of each line
     language: str | None = None  # tag of the passage's language
 
 
@@ -99,6 +106,7 @@ class PendingItem:
     digest: str
     row_digest: str
     replaces: bool  # the database has an older version of the item
+    timed_texts: tuple[ItemText, ...] = ()
     waiting: int = 0  # media and texts that are not encoded yet
     views: list[View] = field(default_factory=list)
     failures: list[FailureRow] = field(default_factory=list)
@@ -151,6 +159,30 @@ class PendingItem:
     def _print_id(self, index: int) -> str:
         return f"{self.item.item_id}#video-{index}"
 
+    def add_passage(self, place: str, passage: Passage, vector: Vector, uri: str | None, version: str | None) -> None:
+        """Add an encoded passage of timed text.
+
+        Args:
+            place: suffix of the view id, such as "-0-1-3": of the video, of its text, of the passage in it.
+            uri: of the video; None for an item without one.
+            version: ETag or Last-Modified of a remote subtitle file.
+        """
+        self.views.append(
+            View(
+                f"{self.item.item_id}#transcript{place}",
+                "transcript",
+                vector,
+                uri=uri,
+                time_s=passage.start_s,
+                start_s=passage.start_s,
+                end_s=passage.end_s,
+                version=version,
+                text=passage.text,
+                line_starts=passage.line_starts,
+                language=passage.language,
+            )
+        )
+
     def fail(self, stage: str, uri: str, error: MediaError) -> None:
         """Record why a medium could not be used."""
         self.failures.append(
@@ -175,11 +207,13 @@ class PendingItem:
         kept = set()
         for row in stored:
             addresses = self.item.images if row["part"] == "image" else self.item.videos
+            if row["part"] == "transcript" and not _is_speech(row["view_id"]):
+                continue  # its file has been read again
             if row["uri"] in self.unreachable_media and row["uri"] in addresses:
                 # the position of the medium in the item may have changed; view ids have it: image-0, frame-0-3
                 _, *frame = row["view_id"].removeprefix(f"{self.item.item_id}#{row['part']}-").split("-")
                 place = "-".join([f"{row['part']}-{addresses.index(row['uri'])}", *frame])
-                shown = {name: row[name] for name in _PICTURE_FIELDS}
+                shown = {name: row[name] for name in _KEPT_FIELDS}
                 view_id = f"{self.item.item_id}#{place}"
                 self.views.append(View(view_id, row["part"], np.asarray(row["vector"], np.float32), **shown))
                 kept.add(row["uri"])
@@ -239,6 +273,10 @@ def timed_product_rows(item: CatalogItem) -> list[TimedProductRow]:
     ]
 
 
+def _is_speech(view_id: str) -> bool:
+    return view_id.rpartition("#")[2].split("-")[2:3] == [SPEECH]
+
+
 def fuse(views: Iterable[View], weights: Mapping[Part, float]) -> Vector | None:
     """Compute the weighted mean of an item's parts, as a unit vector.
 
@@ -261,11 +299,20 @@ def fuse(views: Iterable[View], weights: Mapping[Part, float]) -> Vector | None:
     return unit(total) if np.any(total) else None
 
 
-def encode_digest(item: CatalogItem, settings: IndexSettings, policy: MediaPolicy) -> str:
-    """Digest of all inputs of an item's vectors, with the size and time of its media files."""
+def encode_digest(
+    item: CatalogItem, settings: IndexSettings, policy: MediaPolicy, timed_texts: Sequence[object] = ()
+) -> str:
+    """Digest of all inputs of an item's vectors, with the size and time of its media files.
+
+    Args:
+        timed_texts: from `ItemTexts.stamp`.
+    """
     media = [[(uri, change_stamp(uri, policy)) for uri in uris] for uris in (item.images, item.videos)]
     frames = [settings.frames, settings.max_frames, VIDEO_METHOD] if item.videos else None
-    return _digest([item.title or item.text, media, frames, sorted(settings.weights.items())])
+    # without timed text, the digest is that of earlier versions
+    speech = [settings.transcriber] if item.videos and settings.transcriber else []
+    texts = [["passages 1", *timed_texts, *speech]] if timed_texts or speech else []
+    return _digest([item.title or item.text, media, frames, sorted(settings.weights.items()), *texts])
 
 
 def row_digest(item: CatalogItem, catalog_dir: str) -> str:

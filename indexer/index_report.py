@@ -28,9 +28,11 @@ class Counts(Record):
     pictures: int = 0  # encoded pictures of items
     frames: int = 0  # encoded video frames of items
     texts: int = 0  # titles encoded
-    media: int = 0  # pictures and videos tried, once for each item that uses them
+    passages: int = 0  # passages of timed text encoded
+    lines: int = 0  # lines of timed text in them
+    media: int = 0  # pictures, videos and timed texts tried, once for each item that uses them
     shared_media: int = 0  # of `media`: those that an earlier item had fetched and encoded
-    failed_media: int = 0  # pictures and videos that could not be used
+    failed_media: int = 0  # pictures, videos and timed texts that could not be used
     failed_texts: int = 0  # titles that the encoder failed on
     duplicates: int = 0  # encoded items that are near-duplicates of another item; 0 without the check
 

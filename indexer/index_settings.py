@@ -10,13 +10,15 @@ from firstsight.media.frames.frame_rules import DEFAULT_FRAMES, DEFAULT_MAX_FRAM
 from firstsight.storage.tables import Part
 
 DEFAULT_WEIGHTS: Mapping[Part, float] = {"title": 1.0, "image": 1.0, "frame": 1.0}
+"""Timed text has weight 0: a video's vector stays comparable with those of videos whose speech is not known, and small
+talk of an hour does not outweigh the title and the pictures. Its passages are compared one by one."""
 
 
 @dataclass(frozen=True)
 class IndexSettings:
     """Settings of an index run.
 
-    `frames`, `max_frames` and `weights` change vectors, so they are part of the items' digests.
+    `frames`, `max_frames`, `weights` and `transcriber` change views, so they are part of the items' digests.
 
     Raises:
         ValueError: a value is out of range.
@@ -25,6 +27,7 @@ class IndexSettings:
     frames: str | int = DEFAULT_FRAMES  # of each video, as for `FrameRule.parse`; N means uniform:N
     max_frames: int = DEFAULT_MAX_FRAMES  # maximum per video, for all rules
     weights: Mapping[Part, float] = field(default_factory=lambda: DEFAULT_WEIGHTS)  # of the parts in the item vector
+    transcriber: str | None = None  # NAME or NAME:OPTIONS, as for `load_transcriber`; None: no speech recognition
     batch_size: int = 32  # pictures per encoder call
     text_batch_size: int = 128  # titles per encoder call; large batches have titles of equal length: no padding
     decode_threads: int = max(2, (os.cpu_count() or 2))  # decoding releases the GIL; fetching has other threads

@@ -26,7 +26,7 @@ from firstsight.duplicates.product_pairs import pairs_between_products
 from firstsight.encoders.base import Encoder
 from firstsight.encoders.isolation import try_images, try_texts
 from firstsight.errors import MediaError, StoreError
-from firstsight.indexer.assembly import LoadedMedium, LoadedPicture, PendingItem, catalog_row, encode_digest, row_digest
+from firstsight.indexer.assembly import LoadedMedium, LoadedPicture, PendingItem, encode_digest, row_digest
 from firstsight.indexer.catalog import Catalog, catalog_root
 from firstsight.indexer.catalog_report import count_stored_variants, describe_catalog, note_variants
 from firstsight.indexer.formats.folder import FolderSource
@@ -35,9 +35,12 @@ from firstsight.indexer.index_settings import IndexSettings
 from firstsight.indexer.media_loading.changed_media import ChangedMedia
 from firstsight.indexer.media_loading.media_loader import MediaJob, MediaLoader
 from firstsight.indexer.media_loading.shared_media import EncodedMedium, MediaUse, SharedMedia
+from firstsight.indexer.passage_queue import PassageQueue
+from firstsight.indexer.refreshed_rows import refreshed_rows
 from firstsight.indexer.row_reader import CatalogItem
 from firstsight.indexer.stored_media_cleanup import UnusedStoredMedia
 from firstsight.indexer.timed_product_writes import write_timed_products
+from firstsight.indexer.timed_text.item_texts import ItemTexts
 from firstsight.indexer.unreachable_media import keep_unreachable_media
 from firstsight.media.fetch.addresses import change_stamp
 from firstsight.media.policy import MediaPolicy
@@ -91,6 +94,8 @@ class IndexRun:
         self._changed_media = ChangedMedia(store, policy)
         self._pictures: deque[tuple[MediaJob, int, LoadedPicture]] = deque()
         self._texts: list[PendingItem] = []
+        self._timed_texts = ItemTexts(policy)
+        self._passages = PassageQueue(self._timed_texts, self._release, self._counts)
         self._done: list[PendingItem] = []
         self._done_views = 0
         self._refreshed: list[CatalogItem] = []
@@ -167,6 +172,7 @@ class IndexRun:
                 MediaLoader(self._policy, self._settings, min_side=self._encoder.spec.min_side)
             )
             self._writer = stack.enter_context(ThreadPoolExecutor(1, "firstsight-write"))
+            stack.enter_context(self._passages)
             for job, loaded in loader.load_ahead(self._jobs()):
                 self._receive(job, loaded)
                 while len(self._pictures) >= self._settings.batch_size:
@@ -176,6 +182,7 @@ class IndexRun:
                 self._encode_and_write_when_due()
             while self._pictures:
                 self._encode_pictures()
+            self._passages.wait()
             self._encode_texts()
             self._write()
             self._finish_writing()
@@ -212,10 +219,11 @@ class IndexRun:
 
     def _plan(self, item: CatalogItem, stored: tuple[str, str] | None, changed: set[str]) -> PendingItem | None:
         """Return the item if it must be encoded, else None."""
-        digest = encode_digest(item, self._settings, self._policy)
+        texts = self._timed_texts.of(item)
+        digest = encode_digest(item, self._settings, self._policy, self._timed_texts.stamp(texts))
         row = row_digest(item, self._catalog_dir)
         if stored is None or stored[0] != digest or item.item_id in changed or self._only is not None:
-            return PendingItem(item, digest, row, replaces=stored is not None)
+            return PendingItem(item, digest, row, replaces=stored is not None, timed_texts=texts)
         if stored[1] == row:
             self._counts["unchanged"] += 1
             self._counts["items"] += 1
@@ -227,12 +235,13 @@ class IndexRun:
     def _start_item(self, pending: PendingItem) -> Iterator[MediaJob]:
         uses = [MediaUse(pending, "image", n, uri) for n, uri in enumerate(pending.item.images)]
         uses += [MediaUse(pending, "video", n, uri) for n, uri in enumerate(pending.item.videos)]
-        pending.waiting = len(uses) + (pending.title_text is not None)
+        pending.waiting = len(uses) + (pending.title_text is not None) + len(pending.timed_texts)
         if pending.title_text is not None:
             self._texts.append(pending)
         if not pending.waiting:
             pending.fail("catalog", "", MediaError("empty", "the item has no title, text, picture or video"))
             self._finish(pending)
+        self._passages.load(pending)
         for use in uses:
             job = self._media.request(use, change_stamp(use.uri, self._policy))
             if job is not None:
@@ -271,6 +280,7 @@ class IndexRun:
         self._release(use.pending)
 
     def _encode_texts(self) -> None:
+        self._passages.encode(self._encoder, self._settings.text_batch_size)
         pending_items, self._texts = self._texts, []
         if not pending_items:
             return
@@ -299,7 +309,8 @@ class IndexRun:
 
     def _encode_and_write_when_due(self) -> None:
         """Encode and write texts and items once a batch is full, so that memory stays constant."""
-        if len(self._texts) >= self._settings.text_batch_size:
+        self._passages.receive()
+        if max(len(self._texts), len(self._passages)) >= self._settings.text_batch_size:
             self._encode_texts()
         full = len(self._done) + len(self._refreshed) >= self._settings.write_items
         if full or time.monotonic() - self._last_write > self._settings.write_seconds:
@@ -356,21 +367,9 @@ class IndexRun:
             pending.item_row(self._settings.weights, **written) | decisions.get(pending.item.item_id, {})
             for pending in done
         ]
-        self._store.write_items(rows + self._refreshed_rows(refreshed, written))
+        self._store.write_items(rows + refreshed_rows(self._store, refreshed, written))
         self._store.delete_failures(resolved)
         self._upkeep.after_write()  # in the writing thread, so that no other write runs
-
-    def _refreshed_rows(self, items: Sequence[CatalogItem], written: dict[str, Any]) -> list[dict[str, Any]]:
-        stored = self._store.item_rows([item.item_id for item in items])
-        no_columns = dict.fromkeys(self._store.column_kinds())  # columns that the catalogue has dropped become null
-        return [
-            stored[item.item_id]
-            | no_columns
-            | catalog_row(item)
-            | {"row_digest": row_digest(item, self._catalog_dir)}
-            | written
-            for item in items
-        ]
 
     def _find_duplicates(self) -> tuple[DuplicatePair, ...]:
         """Find near-duplicates of this run's items among all stored items; each pair starts with one of this run's."""

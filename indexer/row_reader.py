@@ -28,6 +28,7 @@ from firstsight.indexer.columns.prices import NoPriceError, Price, parse_price
 from firstsight.indexer.columns.row_values import as_group, name_in
 from firstsight.indexer.columns.sample import is_empty
 from firstsight.indexer.columns.stored_names import CONTROL_CHARACTERS, StoredNames
+from firstsight.indexer.columns.subtitle_cells import SubtitleSource, read_subtitles
 from firstsight.indexer.columns.timed_products import TimedProductCell, read_timed_products
 from firstsight.indexer.formats.source import EmbeddedMedium, Row
 from firstsight.records import Record
@@ -50,6 +51,7 @@ class CatalogItem(Record):
     expires_at: datetime | None
     columns: Mapping[str, ColumnValue]
     timed_products: tuple[TimedProductCell, ...] = ()  # that its video shows
+    subtitles: tuple[SubtitleSource, ...] = ()
 
 
 def placeholder_address(data: bytes) -> str:
@@ -120,6 +122,7 @@ class RowReader:
             "title": title,
             "text": text,
             **{ours: tuple(media[ours]) for ours in MEDIA},
+            "subtitles": read_subtitles(row.get(self.plan.fields.get("subtitles", ""))),
             **{name: self._time(row, name) for name in TIMES},
             TIMED_PRODUCTS: tuple(self.timed_products(row)[0]),
         }

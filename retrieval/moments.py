@@ -33,12 +33,14 @@ class Moment(Record):
     start_s: float
     end_s: float
     score: float  # cosine of its best frame to the query, -1 to 1
-    view_id: str | None = None  # id of that frame's stored view
+    view_id: str | None = None  # id of the stored view of that frame, or of the passage of timed text
+    text: str | None = None  # what is said there: a passage that matches the query; None if none does
 
     def to_dict(self) -> dict[str, Any]:
         """Return the moment as plain values for JSON, with rounded seconds and score."""
         rounded = {"start_s": round(self.start_s, 3), "end_s": round(self.end_s, 3), "score": round(self.score, 4)}
-        return super().to_dict() | rounded
+        plain: dict[str, Any] = super().to_dict() | rounded
+        return plain if self.text is not None else {name: plain[name] for name in plain if name != "text"}
 
 
 def compute_frame_spans(times: Sequence[float], shots: Sequence[Span | None]) -> list[Span]:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from firstsight.encoders.base import Vector, Vectors
 from firstsight.media.stored_media import open_address
+from firstsight.retrieval.line_matches import NO_LINES, QueryLines, as_passage
 from firstsight.retrieval.moments import Moment, find_moments
 from firstsight.retrieval.page_selection import PageHit
 from firstsight.retrieval.query import PartChoice
@@ -43,7 +44,8 @@ class ResultRows:
         distinct = list(dict.fromkeys(item_ids))
         table = store.view_rows(distinct)
         flat = pc.list_flatten(table["vector"]).to_numpy()
-        views = table.select(["item_id", "view_id", "part", "uri", "time_s", "start_s", "end_s"]).to_pylist()
+        columns = ["item_id", "view_id", "part", "uri", "time_s", "start_s", "end_s", "text", "line_starts"]
+        views = table.select(columns).to_pylist()
         places: dict[str, list[int]] = {}
         for n, view in enumerate(views):
             view["uri"] = view["uri"] and open_address(view["uri"], store.uri)
@@ -51,16 +53,21 @@ class ResultRows:
         vectors = flat.reshape(len(views), store.spec.dim)
         return cls(store.item_rows(distinct), views, vectors, places, timed_products_of_videos(store, distinct))
 
-    def result(self, ranker: Ranker, hit: PageHit) -> SearchResult:
-        """Build the search result of an item."""
+    def result(self, ranker: Ranker, hit: PageHit, lines: QueryLines = NO_LINES) -> SearchResult:
+        """Build the search result of an item.
+
+        Args:
+            lines: passages with words of the query.
+        """
         # a clip is compared by its nearest frame
         encoded = ranker.encoded
         queries = encoded.frames if ranker.part == "clip" else encoded.vector[None, :]
         item_id = hit.candidate.item_id
         row = self.items[item_id]
         folder = row["catalog_dir"]
-        matches = self._matches(item_id, queries, folder)
+        matches = self._matches(item_id, queries, folder, encoded.query.text)
         frames = ranker.frames
+        moments = None if frames is None else self._moments(item_id, queries, folder, frames.floor)
         return SearchResult(
             item_id=item_id,
             kind=row["kind"],
@@ -72,13 +79,14 @@ class ResultRows:
             columns={name: value for name, value in row.items() if name not in RESULT_FIELDS | HIDDEN_COLUMNS},
             others=hit.others,
             rank_score=hit.candidate.rank_score,
-            moments=None if frames is None else self._moments(item_id, queries, folder, frames.floor),
+            moments=None if moments is None else lines.add_to_moments(moments, matches, MAX_MOMENTS),
+            line=lines.best_of(item_id, matches),
             duplicates=hit.duplicates,
             variants=hit.variants,
             products=self.products.get(item_id),
         )
 
-    def _matches(self, item_id: str, queries: Vectors, folder: str) -> list[ViewMatch]:
+    def _matches(self, item_id: str, queries: Vectors, folder: str, text: str | None) -> list[ViewMatch]:
         """Views of an item with their cosine to the query, best first."""
         places = self.places.get(item_id, [])
         scores = (self.vectors[places] @ queries.T).max(axis=1)
@@ -86,7 +94,8 @@ class ResultRows:
         for n in np.argsort(-scores, kind="stable"):
             view = self.views[places[n]]
             uri = None if view["uri"] is None else locate(view["uri"], folder)
-            matches.append(ViewMatch(view["part"], uri, view["time_s"], float(scores[n]), view["view_id"]))
+            match = ViewMatch(view["part"], uri, view["time_s"], float(scores[n]), view["view_id"])
+            matches.append(as_passage(match, view, text) if view["part"] == "transcript" else match)
         return matches
 
     def _moments(self, item_id: str, queries: Vectors, folder: str, floor: float) -> tuple[Moment, ...]:

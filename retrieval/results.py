@@ -19,13 +19,18 @@ class ViewMatch(Record):
 
     part: Part
     uri: str | None  # path or address of the picture or video, ready to open; None for a title
-    time_s: float | None  # position of a video frame, in seconds
+    time_s: float | None  # position of a video frame in seconds; of a passage, its line with most words of the query
     score: float  # cosine of this view to the query, -1 to 1
     view_id: str | None = None  # id of the stored view
+    text: str | None = None  # of a passage of timed text, one line per line; None for other parts
+    start_s: float | None = None  # start of the passage
+    end_s: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the view as plain values for JSON, with a rounded score."""
+        """Return the view as plain values for JSON, with a rounded score; only passages have a text and its times."""
         plain: dict[str, Any] = super().to_dict()
+        if self.text is None:
+            plain = {name: value for name, value in plain.items() if name not in {"text", "start_s", "end_s"}}
         return plain | {"score": round(self.score, 4)}
 
 
@@ -47,6 +52,7 @@ class SearchResult(Record):
     duplicates: tuple[str, ...] | None = None  # with collapse="duplicates": ids of near-duplicates among the items read
     variants: int | None = None  # with one result per product: number of its variants that pass the filter
     products: tuple[TimedProduct, ...] | None = None  # that its videos show, with their seconds; None without any
+    line: ViewMatch | None = None  # passage of its timed text with most words of the query text; None if it has none
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain values for JSON; the catalogue's columns are under `columns`."""
@@ -57,6 +63,7 @@ class SearchResult(Record):
         group |= {} if self.moments is None else {"moments": plain_value(self.moments)}
         group |= {} if self.products is None else {"products": plain_value(self.products)}
         group |= {} if self.variants is None else {"variants": self.variants}
+        group |= {} if self.line is None else {"line": self.line.to_dict()}
         group |= {} if self.duplicates is None else {"duplicates": list(self.duplicates)}
         rest: dict[str, Any] = plain_value({"view": self.view, "picture": self.picture, "columns": self.columns})
         return head | scores | rank | group | rest

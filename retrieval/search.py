@@ -16,6 +16,7 @@ from functools import partial
 from firstsight.encoders.base import Encoder
 from firstsight.errors import FirstsightError, QueryError
 from firstsight.media.policy import MediaPolicy
+from firstsight.retrieval.line_matches import QueryLines
 from firstsight.retrieval.page_selection import select_page
 from firstsight.retrieval.query import Medium, Query
 from firstsight.retrieval.query_vectors import check_dimensions
@@ -147,7 +148,8 @@ def _answer_queries(
             answers.append(error)
             continue
         reranker = rerankers[n]
-        results = tuple(rows.result(valid[n], hit) for hit in pages[n])
+        lines = QueryLines.find(store, valid[n].encoded.query.text, [hit.candidate.item_id for hit in pages[n]])
+        results = tuple(rows.result(valid[n], hit, lines) for hit in pages[n])
         answers.append(SearchResults(results, snapshot, reranker.version.version if reranker else None))
     return answers
 

@@ -132,7 +132,8 @@ def views_schema(dim: int) -> pa.Schema:
             pa.field("end_s", pa.float64()),
             pa.field("fingerprint", pa.binary(32)),  # PDQ of the picture or frame; null for a title or a flat picture
             pa.field("version", pa.string()),  # ETag or Last-Modified of a remote medium when it was encoded
-            pa.field("text", pa.string()),  # words of a passage; null for other parts
+            pa.field("text", pa.string()),  # of a passage, one line of timed text per line; null for other parts
+            pa.field("line_starts", pa.list_(pa.float64())),  # second of each line of `text`
             pa.field("language", pa.string()),  # tag of a passage's language, such as pt-BR; null if unknown
             pa.field("vector", vector_type(dim), nullable=False),
         ]

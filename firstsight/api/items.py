@@ -34,7 +34,8 @@ class View(Record):
     end_s: float | None
     fingerprint: str | None  # PDQ of the picture or frame, hexadecimal; None for a title or a flat picture
     version: str | None  # ETag or Last-Modified of a remote medium when it was encoded
-    text: str | None  # words of a passage of timed text; None for other parts
+    text: str | None  # of a passage of timed text, one line per line; None for other parts
+    line_starts: tuple[float, ...] | None  # second of each line of `text`
     language: str | None  # tag of the passage's language, such as "pt-BR"; None if unknown
     vector: Vector = field(compare=False, repr=False)
 
@@ -102,6 +103,7 @@ def read_item(store: Store, item_id: str) -> Item:
     for view in sorted(view_rows, key=lambda view: _numbers_by_value(view["view_id"])):
         view["fingerprint"] = view["fingerprint"].hex() if view["fingerprint"] else None
         view["uri"] = locate(open_address(view["uri"], store.uri), row["catalog_dir"]) if view["uri"] else None
+        view["line_starts"] = view["line_starts"] and tuple(view["line_starts"])
         view["vector"] = np.asarray(view["vector"], dtype=np.float32)
         views.append(View(**view))
     return Item(

@@ -20,7 +20,7 @@ TIMES = ("created_at", "starts_at", "expires_at")
 TIMED_PRODUCTS = "timed_products"
 """Field of the products that a video shows, with their seconds; see timed_products.py."""
 
-KNOWN = ("item_id", "kind", "title", "text", *MEDIA, *TIMES, TIMED_PRODUCTS)
+KNOWN = ("item_id", "kind", "title", "text", *MEDIA, "subtitles", *TIMES, TIMED_PRODUCTS)
 """Fields of every item."""
 
 PRICES = ("price", "sale_price")

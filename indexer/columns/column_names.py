@@ -71,6 +71,13 @@ NAMES: Final[Mapping[str, str]] = {
         produktgruppe, categorie, categories_produit, rayon, categoria, categorias, categorie_prodotto, categorieen,
         kategoria, standard_product_type, custom_product_type, type, google_product_category,
         fb_product_category""",
+    "subtitles": """
+        subtitles, subtitle, subtitle_url, subtitle_urls, subtitle_file, subtitle_files, subtitle_link,
+        subtitle_path, subs, captions, caption_file, caption_files, caption_url, caption_urls, closed_captions,
+        timed_text, timed_texts, text_track, text_tracks, transcript, transcripts, transcript_file, transcript_url,
+        transcription, speech, srt, srt_file, srt_url, vtt, vtt_file, vtt_url, untertitel, untertitel_datei,
+        transkript, sous_titres, transcription_audio, subtitulos, transcripcion, sottotitoli, trascrizione,
+        legendas, transcricao, ondertitels, ondertiteling, napisy""",
     "kind": "kind",
     "created_at": "created_at",
     "starts_at": "starts_at",

@@ -31,6 +31,7 @@ from firstsight.indexer.columns.media_values import MediaFinder
 from firstsight.indexer.columns.prices import MAX_NO_PRICES, NoPriceError, decimal_mark, parse_price
 from firstsight.indexer.columns.row_values import as_group, name_in
 from firstsight.indexer.columns.sample import ColumnSample, Sample
+from firstsight.indexer.columns.subtitle_cells import holds_subtitles
 from firstsight.indexer.columns.timed_products import read_timed_products
 
 
@@ -60,6 +61,7 @@ _TYPES_OF_ROWS: Final = _words(
 )
 _DECIMAL_ID: Final = re.compile(r"\d+\.0+")
 _MAX_VARIANT_VALUE: Final = 40  # characters
+_MIN_SUBTITLES: Final = 0.5  # share of values of a column of subtitles that must be files or timed lines
 _MIN_LETTERS: Final = 0.5  # share of titles and texts that must contain a letter
 
 
@@ -218,6 +220,7 @@ class _Planner:
             "sale_price": _no_prices,
             "currency": _no_currency,
             "category": _no_category,
+            "subtitles": _no_subtitles,
             "kind": lambda column: (
                 "" if set(column.texts) <= set(KINDS) else f"its values are none of {', '.join(KINDS)}"
             ),
@@ -357,3 +360,10 @@ def _no_times(column: ColumnSample) -> str:
         except ValueError:
             return f"{value!r:.40} is not an ISO 8601 time"
     return ""
+
+
+def _no_subtitles(column: ColumnSample) -> str:
+    fitting = sum(map(holds_subtitles, column.values))
+    if fitting >= _MIN_SUBTITLES * len(column.values):
+        return ""
+    return f"{str(column.values[0])[:40]!r} is neither a .srt or .vtt file nor a list of timed lines"

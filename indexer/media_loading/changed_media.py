@@ -44,15 +44,22 @@ class ChangedMedia:
             Ids of the items to encode again.
         """
         listed = {(item.item_id, uri) for item in items for uri in (*item.images, *item.videos) if _is_http(uri)}
-        views = self._store.view_rows(sorted({item_id for item_id, _ in listed})).select(["item_id", "uri", "version"])
+        subtitles = {item.item_id: _remote_subtitles(item) for item in items}
+        several = {item_id for item_id, uris in subtitles.items() if len(uris) > 1}  # their views do not name the file
+        ids = sorted({item_id for item_id, _ in listed} | {item_id for item_id, uris in subtitles.items() if uris})
+        views = self._store.view_rows(ids).select(["item_id", "part", "uri", "version"])
         users: dict[_StoredMedium, set[str]] = {}
         for row in views.to_pylist():
-            if (row["item_id"], row["uri"]) in listed:
+            if row["part"] == "transcript":
+                for uri in subtitles[row["item_id"]][:1] if row["version"] is not None else ():
+                    users.setdefault((uri, row["version"]), set()).add(row["item_id"])
+            elif (row["item_id"], row["uri"]) in listed:
                 users.setdefault((row["uri"], row["version"] or ""), set()).add(row["item_id"])
         answers = {medium: self._answers[medium] for medium in users if medium in self._answers}
         answers |= self._ask(users.keys() - answers.keys())
         self._keep(answers)
-        return {item_id for medium, has_changed in answers.items() if has_changed for item_id in users[medium]}
+        changed = {item_id for medium, has_changed in answers.items() if has_changed for item_id in users[medium]}
+        return changed | several
 
     def _keep(self, answers: dict[_StoredMedium, bool]) -> None:
         for medium, answer in answers.items():
@@ -83,6 +90,10 @@ class ChangedMedia:
             return dict(_received(answers, len(media)))
         finally:
             queue.close(wait=False)
+
+
+def _remote_subtitles(item: CatalogItem) -> list[str]:
+    return [source.uri for source in item.subtitles if source.uri is not None and _is_http(source.uri)]
 
 
 def _received(

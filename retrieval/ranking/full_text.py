@@ -1,8 +1,9 @@
-"""Search by words: BM25 over title and text, through LanceDB's full-text indexes.
+"""Search by words: BM25 over title, text and timed texts, through LanceDB's full-text indexes.
 
 Words are split, folded to ASCII and stemmed as in the indexes (`firstsight.storage.indexes.text_index`). An item's
-score is the sum of BM25 (Robertson and Zaragoza, 2009) over its title, with weight 2, and its text. A word of five
-letters or more that no item has is treated as misspelt: it then matches stems at edit distance one.
+score is the sum of BM25 (Robertson and Zaragoza, 2009) over its title, with weight 2, its text, and the best passage of
+its timed texts (`line_search`). A word of five letters or more that no item has is treated as misspelt: it then matches
+stems at edit distance one.
 
 A search never writes. If an old database has no text indexes, its texts are indexed in memory, once per state.
 """
@@ -10,6 +11,7 @@ A search never writes. If an old database has no text indexes, its texts are ind
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -18,7 +20,9 @@ import lancedb
 from lancedb.query import BooleanQuery, FullTextQuery, MatchQuery, Occur
 from lancedb.table import Table
 
+from firstsight.retrieval.ranking import line_search
 from firstsight.storage.indexes.text_index import index_columns, stored_language
+from firstsight.storage.sql.conditions import is_in
 from firstsight.storage.store import Store
 
 BOOSTS = {"title": 2.0, "text": 1.0}
@@ -32,6 +36,9 @@ MAX_WORDS = 64
 
 MAX_KNOWN_WORDS = 100_000
 """Number of words whose presence is cached per database state. A lookup takes 3 to 10 ms."""
+
+LINES_PER_ITEM = 8
+"""Passages that `find_lines` reads for each item."""
 
 _WORD = re.compile(r"\w+")
 
@@ -78,7 +85,7 @@ def search_by_words(
     Args:
         limit: maximum number of items.
         condition: from `build_condition`; applied before the limit.
-        every: only items that have all words, each in the title or the text.
+        every: only items that have all words: each in the title or the text, or all in one passage of timed text.
 
     Returns:
         `(item_id, BM25 score)`, best first; ties by id.
@@ -89,6 +96,60 @@ def search_by_words(
     """
     if not word_query.words or (every and word_query.missing):
         return []
+    if not line_search.has_lines(store):
+        return _search_items(store, word_query, limit=limit, condition=condition, every=every)
+    lines = line_search.match_words(word_query.words, word_query.misspelt, every=every)
+    read = limit
+    while True:
+        own = _search_items(store, word_query, limit=read, condition=condition, every=every)
+        found = line_search.search_items_by_lines(store, lines, limit=read, condition=condition)
+        totals = _add_scores(store, word_query, lines, dict(own), found.scores, every=every)
+        bound = (own[-1][1] if len(own) == read else 0.0) + found.bound
+        hits = sorted(totals.items(), key=lambda hit: (-hit[1], hit[0]))[:limit]
+        if bound == 0.0 or (len(hits) == limit and hits[-1][1] >= bound):
+            return hits
+        read *= 4
+
+
+def find_lines(store: Store, text: str, item_ids: Sequence[str], *, every: bool) -> list[line_search.LineHit]:
+    """Find the passages of some items with words of a text, best first.
+
+    Args:
+        text: the query text.
+        item_ids: the items.
+        every: only passages with all words.
+    """
+    if not item_ids or not line_search.has_lines(store):
+        return []
+    query = split_query_words(store, text)
+    if not query.words or (every and query.missing):
+        return []
+    words = line_search.match_words(query.words, query.misspelt, every=every)
+    return line_search.search_lines(store, words, limit=LINES_PER_ITEM * len(item_ids), item_ids=item_ids)
+
+
+def _add_scores(
+    store: Store,
+    word_query: WordQuery,
+    lines: FullTextQuery,
+    own: dict[str, float],
+    of_lines: dict[str, float],
+    *,
+    every: bool,
+) -> dict[str, float]:
+    """Sum of both scores of each item, after reading those that one of the searches has not reached."""
+    if missing := [item_id for item_id in of_lines if item_id not in own]:
+        condition = is_in("item_id", missing)
+        own = {**own, **dict(_search_items(store, word_query, limit=len(missing), condition=condition, every=every))}
+    missing = [item_id for item_id in own if item_id not in of_lines]
+    of_lines = {**of_lines, **line_search.score_items_by_lines(store, lines, missing)}
+    return {item_id: own.get(item_id, 0.0) + of_lines.get(item_id, 0.0) for item_id in {**own, **of_lines}}
+
+
+def _search_items(
+    store: Store, word_query: WordQuery, *, limit: int, condition: str | None, every: bool
+) -> list[tuple[str, float]]:
+    """Find items by the words of their titles and texts; arguments and result as for `search_by_words`."""
     occur = Occur.MUST if every else Occur.SHOULD
     parts = [(occur, _match(word, fuzziness=int(word in word_query.misspelt))) for word in word_query.words]
     rows = _search(store, _word_lookups(store), BooleanQuery(parts), limit, condition)
@@ -109,7 +170,7 @@ def _match_in(column: str, word: str, boost: float, fuzziness: int) -> FullTextQ
 class _WordLookups:
     """Cached word lookups of one database state."""
 
-    version: int  # of the items table
+    version: tuple[int, int]  # of the tables of items and views
     indexed: bool  # the database has text indexes
     words: dict[tuple[str, int], bool] = field(default_factory=dict)  # (word, edits allowed) to presence
 
@@ -119,7 +180,7 @@ _LOOKUPS: WeakKeyDictionary[Store, _WordLookups] = WeakKeyDictionary()
 
 
 def _word_lookups(store: Store) -> _WordLookups:
-    version = store.items.version
+    version = (store.items.version, store.views.version)
     lookups = _LOOKUPS.get(store)
     if lookups is None or lookups.version != version:
         lookups = _LOOKUPS[store] = _WordLookups(version, stored_language(store) is not None)
@@ -131,8 +192,15 @@ def _is_in_catalogue(store: Store, lookups: _WordLookups, word: str, *, fuzzines
     if key not in lookups.words:
         if len(lookups.words) >= MAX_KNOWN_WORDS:
             lookups.words.clear()
-        lookups.words[key] = bool(_search(store, lookups, _match(word, fuzziness=fuzziness), 1, None))
+        lookups.words[key] = bool(_search(store, lookups, _match(word, fuzziness=fuzziness), 1, None)) or _is_in_lines(
+            store, word, fuzziness
+        )
     return lookups.words[key]
+
+
+def _is_in_lines(store: Store, word: str, fuzziness: int) -> bool:
+    query = line_search.match_line(word, fuzziness=fuzziness)
+    return line_search.has_lines(store) and bool(line_search.search_lines(store, query, limit=1))
 
 
 _MEMORY_INDEX: dict[tuple[str, int], Table] = {}
@@ -156,7 +224,7 @@ def _search(
     store: Store, lookups: _WordLookups, query: FullTextQuery, limit: int, condition: str | None
 ) -> list[dict[str, Any]]:
     """Ids and BM25 scores of the matching items, best first."""
-    table = store.items if lookups.indexed else _build_memory_index(store, lookups.version)
+    table = store.items if lookups.indexed else _build_memory_index(store, lookups.version[0])
     search = table.search(query, query_type="fts").limit(limit)
     if condition is not None:
         search = search.where(condition, prefilter=True)

@@ -1,8 +1,9 @@
-"""The full-text indexes over title and text: LanceDB's, in the language of the database.
+"""The full-text indexes over title, text and timed texts: LanceDB's, in the language of the database.
 
-The first index run creates both before it writes rows; the end of each run adds the new rows. Until then, LanceDB
-compares new rows one by one with the same tokeniser, so searches by words find them too, except for misspelt words.
-The indexes store the language.
+The first index run creates those of titles and texts before it writes rows; the end of each run adds the new rows.
+Until then, LanceDB compares new rows one by one with the same tokeniser, so searches by words find them too, except for
+misspelt words. The indexes store the language. The index of timed texts, in `views`, is made at the end of the first
+run that has some.
 """
 
 from __future__ import annotations
@@ -84,10 +85,13 @@ def index_texts(store: Store, language: str | None = None) -> None:
     """
     stored = stored_language(store)
     chosen = check_language(language) if language else stored or DEFAULT_LANGUAGE
-    for column in COLUMNS:
-        if chosen != stored or _is_behind(store.items, column):
+    columns = [(store.items, column) for column in COLUMNS]
+    if "text" in store.views.schema.names and store.views.count_rows("text IS NOT NULL"):
+        columns.append((store.views, "text"))
+    for table, column in columns:
+        if chosen != stored or _is_behind(table, column):
             try:
-                store.items.create_index(column, config=_config(chosen), replace=True)
+                table.create_index(column, config=_config(chosen), replace=True)
             except (RuntimeError, OSError) as error:
                 raise StoreError(
                     f"{store.uri}: the text index of {column!r} could not be built ({first_line(error)}); "
@@ -101,9 +105,9 @@ def index_columns(items: Table, language: str = DEFAULT_LANGUAGE) -> None:
         items.create_index(column, config=_config(language), replace=True)
 
 
-def _is_behind(items: Table, column: str) -> bool:
-    name = next((index.name for index in items.list_indices() if index.columns == [column]), None)
-    stats = None if name is None else items.index_stats(name)
+def _is_behind(table: Table, column: str) -> bool:
+    name = next((index.name for index in table.list_indices() if index.columns == [column]), None)
+    stats = None if name is None else table.index_stats(name)
     if stats is None:
         return True
     rows = stats.num_indexed_rows + stats.num_unindexed_rows

@@ -158,7 +158,7 @@ def test_the_columns_that_views_of_early_databases_lack_are_added(layout_1_db: P
     found = read_all(db)
     report = firstsight.open(db).maintenance.upgrade()
     assert [change.does for change in report.changes][-1:] == [
-        "Add empty columns to the table of views: start_s, version, text, language."
+        "Add empty columns to the table of views: start_s, version, text, line_starts, language."
     ]
     assert set(Store.open(db).views.schema.names) == set(tables.views_schema(384).names)
     assert read_all(db) == found

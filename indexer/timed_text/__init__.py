@@ -1,0 +1,1 @@
+"""Timed text of videos: subtitle files, lines of the catalogue, and recognised speech."""
