@@ -79,6 +79,8 @@ if TYPE_CHECKING:
     from firstsight.indexer.row_reader import CatalogItem
     from firstsight.indexer.watch_settings import WatchCounts, WatchReport, WatchSettings
     from firstsight.media.policy import MediaPolicy
+    from firstsight.media.subtitles import TimedLine
+    from firstsight.media.transcribers import Transcriber
     from firstsight.recommend.evaluation.link_evaluation import LinkEvaluation, LinkFigures, LinkReport
     from firstsight.recommend.evaluation.measures import Difference
     from firstsight.recommend.evaluation.recommender_evaluation import ModelFigures, ProtocolReport
@@ -256,9 +258,11 @@ __all__ = [
     "TableState",
     "TableUpkeep",
     "Threshold",
+    "TimedLine",
     "TrainReport",
     "TrainSettings",
     "TrainedHead",
+    "Transcriber",
     "TypeChange",
     "UnusedMedia",
     "UpgradeChange",

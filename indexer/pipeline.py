@@ -272,6 +272,7 @@ class IndexRun:
             else:
                 use.pending.add_view("frame", f"-{use.index}-{picture.index}", picture.vector, picture.info)
                 self._counts["frames"] += 1
+        self._passages.add_speech(use, encoded.speech)
         self._release(use.pending)
 
     def _encode_texts(self) -> None:

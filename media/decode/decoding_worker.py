@@ -1,4 +1,4 @@
-"""The decoding child: reads requests from stdin and writes frames and pictures to stdout, until stdin ends.
+"""The decoding child: reads requests from stdin and writes frames, pictures and sound to stdout, until stdin ends.
 
 `decoding_pool.DecodingPool` runs it as `python -m firstsight.media.decode.decoding_worker MEMORY_BYTES`. It never
 imports torch.
@@ -61,6 +61,8 @@ def _put(shared: mmap.mmap, parts: Sequence[bytes]) -> int:
 
 def _answer(request: child_messages.Header, body: bytes = b"") -> tuple[child_messages.Header, list[bytes]]:
     try:
+        if "sound_from" in request:
+            return _sound(request)
         return _picture(request, body) if request.get("picture") else _video(request)
     except (MediaError, MemoryError) as error:
         return child_messages.failure_header(error, request.get("path", "the picture"), "make it smaller"), []
@@ -80,6 +82,14 @@ def _video(request: child_messages.Header) -> tuple[child_messages.Header, list[
         [frame.time_s, frame.picture.width, frame.picture.height, frame.start_s, frame.end_s] for frame in frames
     ]
     return {"frames": described}, [frame.picture.tobytes() for frame in frames]
+
+
+def _sound(request: child_messages.Header) -> tuple[child_messages.Header, list[bytes]]:
+    from firstsight.media.decode.sound_decoder import decode_sound
+
+    start_s, seconds, rate = float(request["sound_from"]), float(request["seconds"]), int(request["rate"])
+    samples = decode_sound(Path(request["path"]), start_s=start_s, seconds=seconds, rate=rate)
+    return {"samples": len(samples)}, [samples.tobytes()]
 
 
 def _frames(reader: VideoReader, request: child_messages.Header) -> list[Frame]:

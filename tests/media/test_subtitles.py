@@ -22,7 +22,9 @@ from firstsight.media.subtitles import (
     parse_timed_lines,
 )
 
-SRT = "1\n00:00:01,000 --> 00:00:02,500\nGrün &amp; <i>blau</i>\n\n2\n00:01:02,5 --> 01:00:00,000\n{\\an8}zwei\nZeilen\n"
+SRT = (
+    "1\n00:00:01,000 --> 00:00:02,500\nGrün &amp; <i>blau</i>\n\n2\n00:01:02,5 --> 01:00:00,000\n{\\an8}zwei\nZeilen\n"
+)
 LINES = (TimedLine(1.0, 2.5, "Grün & blau"), TimedLine(62.5, 3600.0, "zwei Zeilen"))
 
 
@@ -34,7 +36,9 @@ def test_a_file_is_read_in_each_encoding(encoding: str, ends: str) -> None:
 
 
 def test_other_encodings_are_refused_with_a_remedy() -> None:
-    with pytest.raises(MediaError, match=r"^a.srt is neither UTF-8 nor UTF-16 \(byte 34\); save it as UTF-8$") as caught:
+    with pytest.raises(
+        MediaError, match=r"^a.srt is neither UTF-8 nor UTF-16 \(byte 34\); save it as UTF-8$"
+    ) as caught:
         parse_subtitle_file(SRT.encode("latin-1"), "a.srt")
     assert caught.value.reason == "unsupported"
 
@@ -76,7 +80,7 @@ def test_lines_that_cannot_be_used_are_left_out_and_counted() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"just words", b"WEBVTT\n\n", b"\0" * 100, b"<html></html>"])
 def test_a_file_without_lines_is_corrupt(data: bytes) -> None:
-    with pytest.raises(MediaError, match="a.srt has no timed lines") as caught:
+    with pytest.raises(MediaError, match=r"a.srt has no timed lines") as caught:
         parse_subtitle_file(data, "a.srt")
     assert caught.value.reason == "corrupt"
 
