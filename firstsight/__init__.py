@@ -81,6 +81,8 @@ if TYPE_CHECKING:
     from firstsight.indexer.row_reader import CatalogItem
     from firstsight.indexer.watch_settings import WatchCounts, WatchReport, WatchSettings
     from firstsight.media.policy import MediaPolicy
+    from firstsight.media.subtitles import TimedLine
+    from firstsight.media.transcribers import Transcriber
     from firstsight.recommend.evaluation.link_evaluation import LinkEvaluation, LinkFigures, LinkReport
     from firstsight.recommend.evaluation.measures import Difference
     from firstsight.recommend.evaluation.recommender_evaluation import ModelFigures, ProtocolReport
@@ -263,12 +265,14 @@ __all__ = [
     "TableState",
     "TableUpkeep",
     "Threshold",
+    "TimedLine",
     "TimedProduct",
     "TimedProductCell",
     "TimedProducts",
     "TrainReport",
     "TrainSettings",
     "TrainedHead",
+    "Transcriber",
     "TypeChange",
     "UnusedMedia",
     "UpgradeChange",

@@ -45,6 +45,8 @@ _NAMES = {
     "firstsight.indexer.row_reader": ("CatalogItem",),
     "firstsight.indexer.watch_settings": ("WatchCounts", "WatchReport", "WatchSettings"),
     "firstsight.media.policy": ("MediaPolicy",),
+    "firstsight.media.subtitles": ("TimedLine",),
+    "firstsight.media.transcribers": ("Transcriber",),
     "firstsight.recommend.evaluation.link_evaluation": ("LinkEvaluation", "LinkFigures", "LinkReport"),
     "firstsight.recommend.evaluation.measures": ("Difference",),
     "firstsight.recommend.evaluation.recommender_evaluation": ("ModelFigures", "ProtocolReport"),

@@ -12,8 +12,9 @@ from typing import Final
 from firstsight.encoders.base import Encoder
 from firstsight.encoders.isolation import try_texts
 from firstsight.errors import MediaError
-from firstsight.indexer.assembly import PendingItem
+from firstsight.indexer.assembly import SPEECH, PendingItem
 from firstsight.indexer.index_report import RunningCounts
+from firstsight.indexer.media_loading.shared_media import MediaUse
 from firstsight.indexer.timed_text.item_texts import ItemText, ItemTexts, LoadedText
 from firstsight.indexer.timed_text.passages import Passage
 
@@ -114,6 +115,15 @@ class PassageQueue:
             use = _Use(pending, place, uri, version, len(passages))
             pending.waiting += 1
             self._waiting.extend((use, number, passage) for number, passage in enumerate(passages))
+
+    def add_speech(self, use: MediaUse, speech: LoadedText | None) -> None:
+        """Queue the recognised speech of a medium, if it has some."""
+        if speech is None:
+            return
+        self._counts["lines"] += speech.lines
+        if speech.problem is not None:
+            use.pending.fail(speech.problem[0], use.uri, speech.problem[1])
+        self.add(use.pending, f"-{use.index}-{SPEECH}", use.uri, speech.passages)
 
     def encode(self, encoder: Encoder, batch_size: int) -> None:
         """Encode all waiting passages."""

@@ -277,6 +277,7 @@ class IndexRun:
                 self._counts["frames"] += 1
         if encoded.prints is not None:
             use.pending.add_prints(use.index, use.uri, encoded.prints)
+        self._passages.add_speech(use, encoded.speech)
         self._release(use.pending)
 
     def _encode_texts(self) -> None:

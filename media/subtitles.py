@@ -11,7 +11,7 @@ import html
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -117,6 +117,18 @@ def parse_timed_json(text: str, name: str, *, language: str | None = None) -> Ti
     return parse_timed_lines(entries if isinstance(entries, list) else [entries], name, language=language)
 
 
+def check_timed_lines(lines: Iterable[TimedLine], name: str) -> TimedText:
+    """Check and clean lines of another package; none are no error: a video may be silent.
+
+    Raises:
+        MediaError: "too_large" above `MAX_LINES`; "corrupt" if no line can be used.
+    """
+    collector = _Collector(name, None)
+    for number, line in enumerate(lines, 1):
+        collector.add(f"line {number:,}", line.start_s, line.end_s, line.text.split("\n"), line.language)
+    return TimedText(()) if collector.is_empty else collector.finish()
+
+
 def _decode(data: bytes, name: str) -> str:
     head = data[:2_000]
     try:
@@ -180,6 +192,10 @@ class _Collector:
         self._seen = 0
         self._left_out = 0
         self._first = ""  # the first line that was left out, and why
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._seen
 
     def leave_out(self, place: str, why: str) -> None:
         self._seen += 1

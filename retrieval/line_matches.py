@@ -46,7 +46,9 @@ class QueryLines:
         found = [match for match in matches if match.view_id in self.any_word]
         return max(found, key=lambda match: (self.any_word[match.view_id or ""], match.score), default=None)
 
-    def add_to_moments(self, moments: Sequence[Moment], matches: Sequence[ViewMatch], most: int) -> tuple[Moment, ...]:
+    def add_to_moments(
+        self, moments: Sequence[Moment], matches: Sequence[ViewMatch], most: int, nearest: ViewMatch | None = None
+    ) -> tuple[Moment, ...]:
         """Add passages with every word of the query to the moments of an item, best first.
 
         A moment that a passage overlaps gets its text. Other passages are moments of their own, after the moment of the
@@ -56,8 +58,12 @@ class QueryLines:
             moments: of its frames, best first.
             matches: the views of the item, best first.
             most: maximum number of moments.
+            nearest: the view that the item is ranked by; a passage is like one with every word.
         """
-        spoken = [match for match in matches if match.view_id in self.every_word and match.uri is not None]
+        chosen = self.every_word
+        if nearest is not None and nearest.view_id is not None and nearest.part == "transcript":
+            chosen = chosen | {nearest.view_id}
+        spoken = [match for match in matches if match.view_id in chosen and match.uri is not None]
         spoken.sort(key=lambda match: -self.any_word.get(match.view_id or "", 0.0))
         visual, of_words = list(moments), list[Moment]()
         for match in spoken:

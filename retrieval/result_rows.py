@@ -66,6 +66,8 @@ class ResultRows:
         row = self.items[item_id]
         folder = row["catalog_dir"]
         matches = self._matches(item_id, queries, folder, encoded.query.text)
+        view = _matched_view(matches, ranker.part)
+        nearest = view if ranker.part == "transcript" else None
         frames = ranker.frames
         moments = None if frames is None else self._moments(item_id, queries, folder, frames.floor)
         return SearchResult(
@@ -74,12 +76,12 @@ class ResultRows:
             title=row["title"],
             score=hit.candidate.cosine,
             relevance=hit.relevance,
-            view=_matched_view(matches, ranker.part),
+            view=view,
             picture=next((match for match in matches if match.part in PICTURE_PARTS), None),
             columns={name: value for name, value in row.items() if name not in RESULT_FIELDS | HIDDEN_COLUMNS},
             others=hit.others,
             rank_score=hit.candidate.rank_score,
-            moments=None if moments is None else lines.add_to_moments(moments, matches, MAX_MOMENTS),
+            moments=None if moments is None else lines.add_to_moments(moments, matches, MAX_MOMENTS, nearest),
             line=lines.best_of(item_id, matches),
             duplicates=hit.duplicates,
             variants=hit.variants,

@@ -80,7 +80,7 @@ class FailureRow(TypedDict):
 
     item_id: str
     uri: str
-    stage: str  # "catalog", "fetch", "decode" or "encode"
+    stage: str  # "catalog", "fetch", "decode", "speech" or "encode"
     reason: str  # one of firstsight.errors.FAILURE_REASONS
     message: str
 

@@ -124,6 +124,15 @@ class MediaFlags:
             help="Maximum frames of one video, 1 to 1000. If the rule gives more, take N spread evenly.",
         ),
     ] = 512
+    transcriber: Annotated[
+        str | None,
+        panels.media(
+            "--transcriber",
+            metavar="NAME[:OPTIONS]",
+            help="Recognise the speech of videos with a transcriber of an installed package. By default only subtitle "
+            "files are read.",
+        ),
+    ] = None
     timeout: Annotated[
         float,
         panels.media("--timeout", metavar="SECONDS", min=0.1, help="Seconds to fetch or decode one picture or video."),
@@ -163,7 +172,9 @@ class MediaFlags:
 
         try:
             return firstsight.IndexSettings(
-                frames=int(self.frames) if self.frames.isdecimal() else self.frames, max_frames=self.max_frames
+                frames=int(self.frames) if self.frames.isdecimal() else self.frames,
+                max_frames=self.max_frames,
+                transcriber=self.transcriber,
             )
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="--frames") from None

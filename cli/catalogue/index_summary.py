@@ -74,4 +74,5 @@ def _counted(report: IndexReport, db: str) -> str:
     parts += [f"{n:,} {what}" for n, what in ((c.refreshed, "refreshed"), (c.unchanged, "unchanged")) if n]
     parts += [f"{n:,} {what}" for n, what in ((c.pruned, "pruned"), (c.skipped_rows, "bad rows skipped")) if n]
     encoded = f"{c.texts:,} titles, {c.pictures:,} pictures, {c.frames:,} video frames"
+    encoded += f", {c.lines:,} lines of timed text in {c.passages:,} passages" if c.lines else ""
     return f"{db}: {c.items:,} of {c.total:,} items in {report.seconds:.1f} s: {', '.join(parts)} ({encoded})"

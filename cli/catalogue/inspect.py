@@ -50,7 +50,8 @@ def get(
     if output.columns:
         return
     print_table(
-        ["view", "second", "of"], [(view.part, clock(view.time_s), view.uri or item.title) for view in item.views]
+        ["view", "second", "of"],
+        [(view.part, clock(view.time_s), view.text or view.uri or item.title) for view in item.views],
     )
 
 

@@ -24,6 +24,9 @@ from firstsight.cli.search.search_flags import SearchFlags
 if TYPE_CHECKING:
     from firstsight import Query, SearchResult, SearchResults
 
+SAID = 80
+"""Characters of a passage of timed text in the table of results."""
+
 EXAMPLES = [
     'search "red running shoes"',
     "search --image photo.jpg --kind product -k 5",
@@ -68,7 +71,8 @@ def search(
 ) -> None:
     """Search by text, pictures, videos, items and vectors, alone or together.
 
-    Each result names the view that matched: the title, a picture, or a second of a video.
+    Each result names the view that matched: the title, a picture, or a second of a video. The table has a column
+    `said` if a timed text has words of the query.
     """
     import firstsight
 
@@ -101,22 +105,25 @@ def search(
 def _print(results: SearchResults, query: Query, output: options.ItemTableFlags, db: options.DatabaseFlags) -> None:
     by_product = any(r.variants is not None for r in results)
     collapsed = query.collapse not in {None, "none"} and not by_product
+    spoken = any(r.line is not None for r in results)
     output.print_items(
         db,
         ["score", "relevance", "item", "kind", "title", "matched", "at"]
         + ["others"] * collapsed
         + ["variants"] * by_product
+        + ["said"] * spoken
         + ["moments"] * query.moments,
         [
             (shown(r.score, ".3f"), shown(r.relevance, ".2f"), r.item_id, r.kind, r.title)
             + ((r.view.part, at_second(r.view.time_s)) if r.view else ("", ""))
             + (r.others,) * collapsed
             + (shown_variants(r.variants),) * by_product
+            + (_said(r),) * spoken
             + (_moments(r),) * query.moments
             for r in results
         ],
         right=["score", "relevance", "others"],
-        absent=["others", "variants", "moments"],
+        absent=["others", "variants", "said", "moments"],
         empty="nothing matches" if not query.offset else f"no results after the first {query.offset}",
     )
     if not results:
@@ -125,6 +132,11 @@ def _print(results: SearchResults, query: Query, output: options.ItemTableFlags,
         print_message(f"reranker {results.reranker} ordered the first 100 results; --no-rerank shows the search order")
     if query.offset or query.snapshot:  # the user reads page by page
         print_message(f"next page: --offset {query.offset + query.k} --snapshot {results.snapshot}")
+
+
+def _said(result: SearchResult) -> str:
+    line = result.line
+    return "" if line is None or line.text is None else f"{clock(line.time_s)} {line.text[:SAID].replace(chr(10), ' ')}"
 
 
 def _moments(result: SearchResult) -> str:

@@ -82,7 +82,7 @@ class Failure(Record):
 
     item_id: str
     uri: str  # as in the catalogue; empty for a title, or for an item with nothing to encode
-    stage: str  # "catalog", "fetch", "decode" or "encode"
+    stage: str  # "catalog", "fetch", "decode", "speech" or "encode"
     reason: FailureReason
     message: str  # one sentence
     attempts: int

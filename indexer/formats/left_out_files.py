@@ -77,21 +77,8 @@ _FORMATS: Final = {  # names of `file_formats.sniff`
 _IGNORED_EXTENSIONS: Final = frozenset(
     (
         *(".aae", ".thm", ".lrv", ".lrf", ".xmp", ".ifo", ".bup", ".moi", ".pgi", ".cpi", ".clpi", ".mpl", ".mpls"),
-        *(
-            ".bdm",
-            ".bdmv",
-            ".tdt",
-            ".tid",
-            ".ctg",
-            ".db",
-            ".ini",
-            ".lnk",
-            ".url",
-            ".webloc",
-            ".ds_store",
-            ".srt",
-            ".vtt",
-        ),
+        *(".bdm", ".bdmv", ".tdt", ".tid", ".ctg", ".db", ".ini", ".lnk", ".url", ".webloc", ".ds_store"),
+        *(".srt", ".vtt"),  # read with the video beside them
         *(".pp3", ".dop", ".cos", ".on1", ".arp", ".rws", ".tmp"),
     )
 )

@@ -22,6 +22,8 @@ from firstsight.errors import MediaError
 from firstsight.indexer.assembly import FilePrints, LoadedMedium, LoadedPicture, PictureInfo
 from firstsight.indexer.index_settings import IndexSettings
 from firstsight.indexer.media_loading.fetch_queue import BufferedBytes, FetchQueue
+from firstsight.indexer.media_loading.speech import SpeechRecogniser
+from firstsight.indexer.timed_text.item_texts import LoadedText
 from firstsight.media.decode.picture_decoder import PictureDecoder
 from firstsight.media.decode.video_sampler import VideoSampler
 from firstsight.media.fetch.addresses import host_of
@@ -41,6 +43,7 @@ class MediaJob:
     medium: Literal["image", "video"]
     uri: str
     stage: Literal["fetch", "decode"] = "fetch"  # the stage that an error belongs to
+    speech: LoadedText | None = None  # of a video, with a transcriber
 
 
 @dataclass(order=True)
@@ -67,6 +70,7 @@ class MediaLoader:
 
     Raises:
         StoreError: the cache folder of the policy cannot be written.
+        EncoderError: the transcriber of the settings cannot be loaded.
     """
 
     def __init__(self, policy: MediaPolicy, settings: IndexSettings, min_side: int) -> None:
@@ -78,6 +82,7 @@ class MediaLoader:
         workers, timeout_s, max_pixels = settings.decode_threads, policy.timeout_s, policy.max_pixels
         self._images = PictureDecoder(workers=workers, timeout_s=timeout_s, max_pixels=max_pixels)
         self._videos = VideoSampler(workers=workers, timeout_s=timeout_s, max_pixels=max_pixels)
+        self._speech = SpeechRecogniser(settings.transcriber, policy) if settings.transcriber else None
         self._fetches = FetchQueue[_QueuedJob](
             self._fetch,
             at_once=policy.fetches,
@@ -105,6 +110,8 @@ class MediaLoader:
         self._decoders.shutdown(wait=kind is None, cancel_futures=True)
         self._images.close()
         self._videos.close()
+        if self._speech is not None:
+            self._speech.close()
         for queued in self._waiting + self._decoding:  # fetched, but never decoded
             if queued.fetched and (queued.decoding is None or queued.decoding.cancelled()):
                 queued.fetched.close()
@@ -236,6 +243,8 @@ class MediaLoader:
         job.stage = "decode"
         rule, max_frames = str(self._settings.frames), self._settings.max_frames
         sampled = self._videos.sample_with_prints(path, rule=rule, max_frames=max_frames, min_side=self._min_side)
+        if self._speech is not None:
+            job.speech = self._speech.recognise(path, job.uri)
         version = fetched.version or None
         pictures = [
             LoadedPicture(

@@ -17,6 +17,7 @@ from firstsight.encoders.isolation import Outcome
 from firstsight.errors import MediaError
 from firstsight.indexer.assembly import FilePrints, LoadedMedium, LoadedPicture, PendingItem, PictureInfo
 from firstsight.indexer.media_loading.media_loader import MediaJob
+from firstsight.indexer.timed_text.item_texts import LoadedText
 
 KEPT_BYTES: Final = 32 * 2**20
 """Memory for encoded media that later items may use: about 14,000 pictures with vectors of 384 numbers."""
@@ -56,12 +57,14 @@ class EncodedMedium:
     pictures: tuple[EncodedPicture, ...]
     failures: tuple[tuple[str, MediaError], ...] = ()  # stage, error
     prints: FilePrints | None = None  # of a video
+    speech: LoadedText | None = None  # of a video, with a transcriber
 
     @property
     def memory_bytes(self) -> int:
         """Estimated bytes of memory in use."""
         pictures = sum(picture.vector.nbytes + _PICTURE_BYTES for picture in self.pictures)
-        return _MEDIUM_BYTES + pictures + (self.prints.memory_bytes if self.prints else 0)
+        spoken = sum(_PICTURE_BYTES + len(passage.text) for passage in self.speech.passages) if self.speech else 0
+        return _MEDIUM_BYTES + pictures + spoken + (self.prints.memory_bytes if self.prints else 0)
 
 
 @dataclass
@@ -150,7 +153,7 @@ class SharedMedia:
     def _complete(self, job: MediaJob) -> None:
         progress = self._jobs.pop(job)
         del self._in_progress[progress.key]
-        encoded = EncodedMedium(tuple(progress.pictures), tuple(progress.failures), progress.prints)
+        encoded = EncodedMedium(tuple(progress.pictures), tuple(progress.failures), progress.prints, job.speech)
         self._keep(progress.key, encoded)
         self._waiting -= len(progress.uses) - 1
         for number, use in enumerate(progress.uses):

@@ -1,4 +1,4 @@
-"""The decoding child: reads requests from stdin and writes frames and pictures to stdout, until stdin ends.
+"""The decoding child: reads requests from stdin and writes frames, pictures and sound to stdout, until stdin ends.
 
 `decoding_pool.DecodingPool` runs it as `python -m firstsight.media.decode.decoding_worker MEMORY_BYTES`. It never
 imports torch.
@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import BinaryIO, Final
 
 from firstsight.errors import MediaError
@@ -77,6 +78,8 @@ def _answer(
     request: child_messages.Header, body: bytes, working: Callable[[], None]
 ) -> tuple[child_messages.Header, list[bytes]]:
     try:
+        if "sound_from" in request:
+            return _sound(request)
         return _picture(request, body) if request.get("picture") else _video(request, working)
     except (MediaError, MemoryError) as error:
         return child_messages.failure_header(error, request.get("path", "the picture"), "make it smaller"), []
@@ -91,6 +94,14 @@ def _video(request: child_messages.Header, working: Callable[[], None]) -> tuple
     from firstsight.media.decode.video_answers import answer_video  # imports FFmpeg twice, which pictures do not need
 
     return answer_video(request, working)
+
+
+def _sound(request: child_messages.Header) -> tuple[child_messages.Header, list[bytes]]:
+    from firstsight.media.decode.sound_decoder import decode_sound
+
+    start_s, seconds, rate = float(request["sound_from"]), float(request["seconds"]), int(request["rate"])
+    samples = decode_sound(Path(request["path"]), start_s=start_s, seconds=seconds, rate=rate)
+    return {"samples": len(samples)}, [samples.tobytes()]
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from firstsight.errors import MediaError
 from firstsight.media.child_processes import child_messages
-from firstsight.media.decode.sound_reader import read_sound
+from firstsight.media.decode.sound_decoder import read_sound
 from firstsight.media.decode.video_decoders import decode
 from firstsight.media.frames.frame_rules import FrameRule
 from firstsight.media.frames.frame_selection import choose_frames, scan_shots

@@ -75,6 +75,7 @@ def _matched(view: ViewMatch | None) -> str:
     if view is None:
         return "no view to compare"
     parts = {"title": "its title", "image": "its picture", "frame": f"its video at {_clock(view.time_s)}"}
+    parts["transcript"] = f"its words at {_clock(view.time_s)}"
     return f"matched by {parts[view.part]} ({view.score:.2f})"
 
 

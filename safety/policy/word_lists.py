@@ -1,4 +1,4 @@
-"""Search for a policy's listed words in the titles and texts of a catalogue, in any case and width.
+"""Search for a policy's listed words in titles, texts and timed texts of a catalogue, in any case and width.
 
 Words match whole words; in scripts without blanks between words, they match anywhere. Titles are untrusted input, so
 the pass over all of them uses Arrow's RE2, which takes linear time.
@@ -20,6 +20,9 @@ from firstsight.storage.store import Store
 
 ROWS_PER_BATCH = 50_000
 
+LINE_CHARACTERS = 120
+"""Maximum characters of a line of timed text in evidence."""
+
 _UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
 """Prefixes of the Unicode names of letters in scripts without blanks between words."""
 
@@ -28,22 +31,33 @@ _NON_WORD = r"[^\p{L}\p{M}\p{N}_]"  # RE2's own \b only knows ASCII
 
 @dataclass(frozen=True)
 class WordMatch:
-    """A word of a policy in an item's title or text."""
+    """A word of a policy in an item's title or text, or in a line of its timed text."""
 
     item_id: str
     policy_id: str
     action: Action
     word: str  # as in the policy
-    field: str  # "title" or "text"
+    field: str  # "title", "text" or "timed text"
+    view_id: str = ""  # of the passage of timed text
+    uri: str | None = None  # of its video
+    time_s: float | None = None  # of the line
+    line: str = ""
 
     def evidence(self) -> Evidence:
         """Return the match as evidence for a decision."""
         note = f"{self.word!r} in its {self.field}"
+        if self.view_id:
+            note += f": {self.line[:LINE_CHARACTERS]}"
+            return Evidence(self.policy_id, self.view_id, "transcript", self.uri, self.time_s, 1.0, 1.0, "words", note)
         return Evidence(self.policy_id, "", "title", None, None, 1.0, 1.0, "words", note)
 
 
 def match_words(store: Store, policies: Iterable[Policy]) -> list[WordMatch]:
-    """Find the policies' words in titles and texts: one match for each policy, word and item."""
+    """Find the policies' words in titles, texts and timed texts.
+
+    Returns:
+        For each policy, word and item one match in its title or text, and one in the earliest line of its timed text.
+    """
     listed = [(policy.id, action, word) for policy in policies for action, word in _policy_words(policy)]
     if not listed:
         return []
@@ -60,7 +74,46 @@ def match_words(store: Store, policies: Iterable[Policy]) -> list[WordMatch]:
                 field = next((name for name, value in fields.items() if pattern.search(value)), None)
                 if field is not None:
                     matches.append(WordMatch(item_id, policy_id, action, word, field))
-    return matches
+    return matches + _match_lines(store, any_of, each)
+
+
+def _match_lines(
+    store: Store, any_of: str, each: Sequence[tuple[str, Action, str, re.Pattern[str]]]
+) -> list[WordMatch]:
+    if "line_starts" not in store.views.schema.names:  # a database of an earlier layout
+        return []
+    first: dict[tuple[str, str, str], WordMatch] = {}
+    columns = ["view_id", "item_id", "uri", "time_s", "text", "line_starts"]
+    search = store.views.search().where("text IS NOT NULL").select(columns).limit(None)
+    for batch in search.to_batches(ROWS_PER_BATCH):
+        # the words of "for sale" may stand in two lines
+        plain: Any = pc.call_function(
+            "replace_substring", [_normal(batch["text"])], pc.ReplaceSubstringOptions("\n", " ")
+        )
+        hit: Any = pc.match_substring_regex(plain, any_of)
+        for row, text in zip(batch.filter(hit).to_pylist(), plain.filter(hit).to_pylist(), strict=True):
+            lines = unicodedata.normalize("NFKC", row["text"]).split("\n")
+            starts = row["line_starts"] or [row["time_s"]]
+            for policy_id, action, word, pattern in each:
+                found = pattern.search(text)
+                key = (row["item_id"], policy_id, word)
+                if found is None:
+                    continue
+                number = _line_at(lines, found.start())
+                second = float(starts[min(number, len(starts) - 1)])
+                if key not in first or second < (first[key].time_s or 0.0):
+                    place = (row["view_id"], row["uri"], second, lines[number])
+                    first[key] = WordMatch(row["item_id"], policy_id, action, word, "timed text", *place)
+    return list(first.values())
+
+
+def _line_at(lines: Sequence[str], place: int) -> int:
+    """Number of the line with the character at a place of the joined lines."""
+    for number, line in enumerate(lines):
+        if place <= len(line):
+            return number
+        place -= len(line) + 1
+    return len(lines) - 1
 
 
 def _normal(column: Any) -> Any:

@@ -91,7 +91,8 @@ class SearchAnswer(BaseModel):
     """A page of results."""
 
     results: list[dict[str, Any]] = Field(
-        description="as SearchResult.to_dict; view and picture have a view_id; with one result per product, variants "
+        description="as SearchResult.to_dict; view, picture and line have a view_id; line is the passage of timed text "
+        "with most words of the query; with one result per product, variants "
         "is the number of its variants"
     )
     snapshot: str = Field(description="send it with next_offset to get the next page of the same ranking")

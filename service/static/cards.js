@@ -19,7 +19,7 @@ export function describeMatch(result) {
 
 /** The frame that a result's video starts from: {viewId, seconds}; null if there is no video. */
 export function videoStart(result) {
-  const view = [result.view, result.picture].find((candidate) => candidate?.view_id && candidate.time_s != null);
+  const view = [result.line, result.view, result.picture].find((candidate) => candidate?.view_id && candidate.time_s != null);
   return view ? { viewId: view.view_id, seconds: view.time_s } : null;
 }
 

@@ -72,9 +72,19 @@ function fill(item, from) {
         h('a', { class: 'button main', href: `#/search?item=${encodeId(item.item_id)}`, onclick: () => dialog.close() },
           icon('like'), 'More like this')),
       columnList(item),
+      timedText(item, show),
       h('section', { class: 'decision', hidden: true }),
       h('section', { class: 'similar', hidden: true })),
   ));
+}
+
+/** The passages of an item's timed text; each plays its video from its second. */
+function timedText(item, show) {
+  const passages = item.views.filter((view) => view.part === 'transcript');
+  return passages.length > 0 && h('details', { class: 'timed-text' }, h('summary', {}, 'Timed text'),
+    h('ol', {}, ...passages.map((view) => h('li', { dir: 'auto', lang: view.language ?? '' },
+      view.uri && h('button', { type: 'button', class: 'quiet', 'aria-label': `Play from ${clock(view.time_s)}`, onclick: () => show(view, { play: true }) }, clock(view.time_s)),
+      ' ', view.text.replaceAll('\n', ' ')))));
 }
 
 function columnList(item) {

@@ -3,7 +3,7 @@
 import { post } from './api.js';
 import { emptyState, makeChips, pushHistoryEntry, requestBody, settingsFromState, stateFromSettings } from './search_state.js';
 import { card, describeMatch, placeholderCards, relevance, variants } from './cards.js';
-import { empty, h, icon, latestRequest, toast } from './dom.js';
+import { clock, empty, h, icon, latestRequest, toast } from './dom.js';
 import { filters } from './filters.js';
 import { viewAsDataUri } from './media.js';
 import { readPictures } from './picture_input.js';
@@ -147,6 +147,7 @@ export function build(main) {
   function resultCard(result) {
     const name = result.title || result.item_id;
     const lines = [h('p', { class: 'why' }, relevance(result.relevance), h('span', { title: 'The view that matched, and its cosine similarity to the query' }, describeMatch(result)))];
+    if (result.line) lines.push(h('p', { class: 'said', dir: 'auto' }, `${clock(result.line.time_s)} “${result.line.text.replaceAll('\n', ' ')}”`));
     if (result.variants) lines.push(variants(result, canShowVariants(result) && (() => everyVariant(result))));
     else if (result.others) lines.push(h('p', { class: 'why' }, `and ${result.others} more of this group`));
     return card(result, {

@@ -206,7 +206,7 @@ def test_words_of_lines_are_found_with_their_second(folder: Path, db: Path) -> N
         assert first.line is not None
         assert (first.line.time_s, first.line.start_s, first.line.end_s) == (1.5, 0.5, 2.5)
         assert first.line.text == "Welcome, today we look at\na turquoise watering can"
-    assert [r.item_id for r in opened.search("turqoise", mode="words")] == ["talk.mp4"]
+    assert [r.item_id for r in opened.search("tomorow", mode="words")] == ["talk.mp4"]
     assert [r.item_id for r in opened.search("watering", mode="words", kinds=["product"])] == []
     assert [r.item_id for r in opened.search("watering", mode="words", where="title = 'talk'")] == ["talk.mp4"]
 
@@ -228,3 +228,5 @@ def test_moments_have_the_lines_that_match(folder: Path, db: Path) -> None:
     (result,) = opened.search("turquoise", moments=True, mode="words")
     assert result.moments is not None
     assert any(moment.text and moment.start_s < 2.5 for moment in result.moments)
+    result = opened.search("goodbye until the next day", part="transcript", moments=True)[0]
+    assert "See you tomorrow" in [moment.text for moment in result.moments or ()]

@@ -80,7 +80,7 @@ def test_lines_that_cannot_be_used_are_left_out_and_counted() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"just words", b"WEBVTT\n\n", b"\0" * 100, b"<html></html>"])
 def test_a_file_without_lines_is_corrupt(data: bytes) -> None:
-    with pytest.raises(MediaError, match="a.srt has no timed lines") as caught:
+    with pytest.raises(MediaError, match=r"a.srt has no timed lines") as caught:
         parse_subtitle_file(data, "a.srt")
     assert caught.value.reason == "corrupt"
 

@@ -103,3 +103,29 @@ def test_words_need_a_policy_that_looks_at_titles(policies: Policies) -> None:
     renamed = parse_policies(WORDS.replace("severity: 4", "severity: 4, name: Arms"), "w.yaml")
     assert renamed.version == parse_policies(WORDS, "w.yaml").version
     assert parse_policies(WORDS.replace("rum", "gin"), "w.yaml").version != renamed.version
+
+
+def test_a_word_in_timed_text_names_its_line_and_second(tmp_path: Path) -> None:
+    store = titled(tmp_path / "db", {"a": ("a talk", None), "b": ("ammo", None)})
+    common = {"part": "transcript", "uri": "talk.mp4", "vector": [1.0] + [0.0] * 7, "time_s": 5.0}
+    passages = {
+        "a#transcript-0-0-1": ("a", "later, more AMMO", [65.0]),
+        "a#transcript-0-0-0": ("a", "we start\nwith a gun\n(real) and ammo for it", [5.0, 7.5, 9.0]),
+        "b#transcript-0-0-0": ("b", "a box of ammonite", [1.0]),
+    }
+    with store.writing():
+        rows = [
+            common | {"view_id": view, "item_id": item, "text": text, "line_starts": starts}
+            for view, (item, text, starts) in passages.items()
+        ]
+        store.write_views(rows, replaced=())
+    policies = parse_policies(WORDS, "w.yaml").in_force
+    matches = match_words(store, policies)
+    assert [(m.item_id, m.word, m.field, m.time_s) for m in matches] == [
+        ("b", "ammo", "title", None),
+        ("a", "ammo", "timed text", 9.0),
+        ("a", "gun (real)", "timed text", 7.5),
+    ]
+    evidence = matches[1].evidence()
+    assert (evidence.part, evidence.view_id, evidence.uri) == ("transcript", "a#transcript-0-0-0", "talk.mp4")
+    assert (evidence.time_s, evidence.note) == (9.0, "'ammo' in its timed text: (real) and ammo for it")

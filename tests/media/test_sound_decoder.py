@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firstsight.media.decode.sound_reader import read_sound
+from firstsight.media.decode.sound_decoder import read_sound
 from firstsight.media.decode.video_sampler import VideoSampler
 from firstsight.media.sound_prints import SAME_SOUND, SOUND_RATE, agreement, sound_codes
 from tests.media.streams import needs_ffmpeg
