@@ -13,7 +13,9 @@ from firstsight.errors import CatalogError
 from firstsight.indexer.columns.subtitle_cells import SubtitleSource, holds_subtitles, read_subtitles
 from firstsight.indexer.timed_text.passages import make_passages
 from firstsight.media.subtitles import TimedLine
+from firstsight.retrieval.query import Mode
 from firstsight.storage.store import Store
+from firstsight.storage.tables import Part
 from tests.indexer.shop import ColourEncoder, failures, index, write_jsonl
 
 CLIPS = Path(__file__).parents[2] / "sample_media" / "clips"
@@ -142,7 +144,7 @@ def test_files_beside_videos_are_indexed_and_changes_seen(folder: Path, db: Path
 
 def test_timed_text_leaves_the_vector_of_its_item_unless_it_has_a_weight(folder: Path, tmp_path: Path) -> None:
     index(tmp_path / "with", folder)
-    weights = {"title": 1.0, "frame": 1.0, "transcript": 1.0}
+    weights: dict[Part, float] = {"title": 1.0, "frame": 1.0, "transcript": 1.0}
     index(tmp_path / "weighted", folder, settings=firstsight.IndexSettings(weights=weights))
     for path in folder.glob("talk.*.*"):
         path.unlink()
@@ -199,8 +201,9 @@ def test_subtitles_of_a_catalogue(folder: Path, db: Path) -> None:
 def test_words_of_lines_are_found_with_their_second(folder: Path, db: Path) -> None:
     opened = firstsight.open(db)
     opened.index(folder)
-    for how in ({"mode": "words"}, {"mode": "hybrid"}, {}):
-        first = opened.search("watering cans", **how)[0]
+    modes: tuple[Mode | None, ...] = ("words", "hybrid", None)
+    for mode in modes:
+        first = opened.search("watering cans", mode=mode)[0]
         assert first.item_id == "talk.mp4"
         assert first.relevance == 1.0
         assert first.line is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
@@ -70,7 +71,7 @@ def write_video(path: Path, *, sound: bool = True, codec: str = "aac") -> Path:
         video = container.add_stream("mpeg4", rate=1)
         video.width = video.height = 64
         video.pix_fmt = "yuv420p"
-        audio = container.add_stream(codec, rate=44_100, layout="stereo") if sound else None
+        audio = cast("av.AudioStream", container.add_stream(codec, rate=44_100, layout="stereo")) if sound else None
         for second in range(SECONDS):
             pixels = np.full((64, 64, 3), 6 * second, dtype=np.uint8)
             container.mux(video.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
