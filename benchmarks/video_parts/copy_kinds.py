@@ -69,7 +69,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "border": Kind(
         f"[2:v]scale=640:360[d];[0:v]{_SIZE},scale=480:270[s];[d][s]overlay=80:45:shortest=1[v]", strict=False
     ),
-    "crop": Kind(_plain("crop=iw*0.8:ih*0.8:iw*0.15:ih*0.08"), strict=False),
+    "crop": Kind(_plain("crop=iw*0.8:ih*0.8"), strict=False),
     "centre crop": Kind(_plain("crop=ih*9/16:ih,scale=360:640"), strict=False),
     "screen recording": Kind(
         f"[2:v]scale=1280:720[d];[0:v]{_SIZE}[s];[d]drawbox=x=200:y=80:w=640:h=40:color=gray:t=fill[e];"
