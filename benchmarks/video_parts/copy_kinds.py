@@ -128,15 +128,6 @@ def make_slideshow(pictures: Sequence[Path], each_s: float, target: Path) -> Pat
     return target
 
 
-def join_videos(videos: Sequence[Path], target: Path) -> Path:
-    """Write one video of several, with a cut between them."""
-    inputs = [part for video in videos for part in ("-i", video)]
-    joined = "".join(f"[{n}:v]fps=24,{_SIZE},setsar=1[p{n}];" for n in range(len(videos)))
-    joined += "".join(f"[p{n}]" for n in range(len(videos))) + f"concat=n={len(videos)}:v=1[v]"
-    run_ffmpeg([*inputs, "-filter_complex", joined, "-map", "[v]", *_ENCODE, target])
-    return target
-
-
 def cut_video(video: Path, start_s: float, seconds: float, target: Path) -> Path:
     """Write a part of a video."""
     run_ffmpeg(["-ss", start_s, "-i", video, "-t", seconds, *_ENCODE, target])
