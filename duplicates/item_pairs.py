@@ -93,7 +93,7 @@ class DuplicateEvidence(Record):
     other_time_s: float | None = None
     start_s: float | None = None  # videos with their own fingerprints: second in this video at which the match starts
     identical: bool | None = None  # the same: whether both videos are the same file
-    region: str | None = None  # the same: part of the frame that matches: whole, centre, strip or inner
+    region: str | None = None  # the same: part of the frame that matches: whole, centre, core, strip or inner
     other_region: str | None = None
     sound: float | None = None  # the same: share of equal bits of both sound tracks; .66 or more for the same sound
 

@@ -69,7 +69,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "border": Kind(
         f"[2:v]scale=640:360[d];[0:v]{_SIZE},scale=480:270[s];[d][s]overlay=80:45:shortest=1[v]", strict=False
     ),
-    "crop": Kind(_plain("crop=iw*0.8:ih*0.8:iw*0.15:ih*0.08"), strict=False),
+    "crop": Kind(_plain("crop=iw*0.8:ih*0.8"), strict=False),
     "centre crop": Kind(_plain("crop=ih*9/16:ih,scale=360:640"), strict=False),
     "screen recording": Kind(
         f"[2:v]scale=1280:720[d];[0:v]{_SIZE}[s];[d]drawbox=x=200:y=80:w=640:h=40:color=gray:t=fill[e];"
@@ -124,15 +124,6 @@ def make_slideshow(pictures: Sequence[Path], each_s: float, target: Path) -> Pat
     inputs = [part for picture in pictures for part in ("-loop", "1", "-t", str(each_s), "-i", picture)]
     joined = "".join(f"[{n}:v]{_OTHER}[p{n}];" for n in range(len(pictures)))
     joined += "".join(f"[p{n}]" for n in range(len(pictures))) + f"concat=n={len(pictures)}:v=1[v]"
-    run_ffmpeg([*inputs, "-filter_complex", joined, "-map", "[v]", *_ENCODE, target])
-    return target
-
-
-def join_videos(videos: Sequence[Path], target: Path) -> Path:
-    """Write one video of several, with a cut between them."""
-    inputs = [part for video in videos for part in ("-i", video)]
-    joined = "".join(f"[{n}:v]fps=24,{_SIZE},setsar=1[p{n}];" for n in range(len(videos)))
-    joined += "".join(f"[p{n}]" for n in range(len(videos))) + f"concat=n={len(videos)}:v=1[v]"
     run_ffmpeg([*inputs, "-filter_complex", joined, "-map", "[v]", *_ENCODE, target])
     return target
 

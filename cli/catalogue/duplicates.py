@@ -65,11 +65,17 @@ def duplicates(
     All items of a group are near-duplicates of its first item. Each pair has its evidence. Two variants of one product
     are no pair.
     """
-    groups = db.open().duplicates.find(items=item, collapse=collapse, max_distance=max_distance, min_cosine=min_cosine)
+    near = db.open().duplicates
+    groups = near.find(items=item, collapse=collapse, max_distance=max_distance, min_cosine=min_cosine)
     if output.as_json:
         print_json_lines(group.to_dict() for group in groups)
     else:
         _print(groups, output, db)
+    if missing := near.videos_without_prints():
+        print_message(
+            f"{missing:,} videos have no fingerprints and are compared by their encoded frames only, which misses most "
+            "edited copies; index their catalogue again"
+        )
 
 
 def _print(groups: list[DuplicateGroup], output: options.ItemTableFlags, db: options.DatabaseFlags) -> None:
@@ -78,14 +84,8 @@ def _print(groups: list[DuplicateGroup], output: options.ItemTableFlags, db: opt
         ["item", "is a near-duplicate of", "by", "share", "bits", "cosine", "mirrored", "begins at", "speed"],
         [
             (
-                *(
-                    pair.item_id,
-                    pair.other_id,
-                    e.kind,
-                    shown(e.share, ".0%"),
-                    e.distance,
-                    shown(e.cosine, ".3f"),
-                ),
+                *(pair.item_id, pair.other_id, "same file" if e.identical else e.kind),
+                *(shown(e.share, ".0%"), e.distance, shown(e.cosine, ".3f")),
                 *("yes" if e.mirrored else "", _second(e.offset_s), shown(e.speed, ".2f")),
             )
             for group in groups

@@ -39,6 +39,7 @@ _FEW_CODES: Final = 1 << 14  # up to which bands one bit apart are searched too
 _JOINS: Final[tuple[tuple[Channel, Channel], ...]] = (
     ("whole", "whole"),
     ("whole", "centre"),
+    ("whole", "core"),
     ("whole", "strip"),
     ("whole", "inner"),
     ("inner", "inner"),

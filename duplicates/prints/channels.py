@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from firstsight.media.fingerprints import Fingerprints
 from firstsight.media.video_prints import PRINTS_PER_S, REGION_PRINTS_PER_S, VideoPrints
 
-Channel = Literal["whole", "centre", "strip", "inner"]
+Channel = Literal["whole", "centre", "core", "strip", "inner"]
 
 CHANNELS: Final[tuple[Channel, ...]] = get_args(Channel)
 
@@ -19,6 +19,8 @@ CHANNEL_PAIRS: Final[tuple[tuple[Channel, Channel], ...]] = (
     ("whole", "whole"),
     ("whole", "centre"),
     ("centre", "whole"),
+    ("whole", "core"),
+    ("core", "whole"),
     ("whole", "strip"),
     ("strip", "whole"),
     ("whole", "inner"),
@@ -30,7 +32,7 @@ CHANNEL_PAIRS: Final[tuple[tuple[Channel, Channel], ...]] = (
     ("centre", "inner"),
     ("inner", "centre"),
 )
-"""Channels that are compared. Two strips, or a strip and a centre, say nothing that the other pairs do not."""
+"""Channels that are compared. Two strips, or a strip and a core, say nothing that the other pairs do not."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,10 @@ MIN_CONTRAST: Final = 24
 STILL_DISTANCE: Final = 20
 """Maximum bits of a match that does not stand out, such as of two videos of one still picture."""
 
+LINE_DISTANCE: Final = 100
+"""Maximum bits between two codes of a match on a line that is tested as a whole."""
+
+_VOTE_SHARE, _LINE_SHARE = 0.2, 0.08  # minimum contrast, as a share of the bits to other moments, if these are few
 _STILL_VIDEO: Final = 6  # median bits between moments of a video that shows one still picture
 _STILL_CONTRAST: Final = 0.6  # else a near match has at most this share of the bits between other moments
 _SPREADS: Final = (4.0, 9.0)  # limits of a standard deviation; that of unrelated pictures is about 8
@@ -52,12 +56,19 @@ class Grid:
         """Bits to be expected for pairs of codes if their moments are unrelated."""
         return np.asarray(np.fmin(self.query_usual[rows], self.stored_usual[columns]))
 
-    def match(self, bits: NDArray[np.float32], usual: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Whether pairs of codes are near, and nearer than those of unrelated moments."""
+    def match(
+        self, bits: NDArray[np.float32], usual: NDArray[np.float32], *, on_line: bool = False
+    ) -> NDArray[np.bool_]:
+        """Whether pairs of codes are near, and nearer than those of unrelated moments.
+
+        Args:
+            on_line: the pairs lie on one line and are judged together, so each may be weaker.
+        """
+        limit, share = (LINE_DISTANCE, _LINE_SHARE) if on_line else (MAX_DISTANCE, _VOTE_SHARE)
         with np.errstate(invalid="ignore"):
-            near = (bits <= MAX_DISTANCE) & (usual - bits >= MIN_CONTRAST)
+            near = (bits <= limit) & (usual - bits >= np.clip(share * usual, 2, MIN_CONTRAST))
             near |= (bits <= STILL_DISTANCE) & (self.still | (bits <= _STILL_CONTRAST * usual))
-        return near
+        return np.asarray(near)
 
     def matches(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
         """Rows and columns of the codes that match, and by how many bits they are nearer than usual."""

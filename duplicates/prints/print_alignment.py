@@ -26,13 +26,17 @@ MAX_SPEED: Final = 1.55
 MIN_SECONDS: Final = 2.0
 """Minimum length of the matching part, in both videos."""
 
-MIN_FILL: Final = 0.6
+MAX_MEAN_DISTANCE: Final = 64.0
+"""Maximum mean distance of the matching codes. Two videos that show the same picture at different sizes reach 68."""
+
+MIN_FILL: Final = 0.5
 """Minimum share of the codes within the matching part that match."""
 
 MIN_EVIDENCE: Final = 6.0
 """Minimum evidence per square root of the number of scenes. Of unrelated videos, the best of all lines reaches 4.3."""
 
 _UNRELATED: Final = 128.0
+_MISS: Final = 0.6  # codes that do not match count this much against those that do
 _MAX_SCENE_EVIDENCE: Final = 8.0
 _SCENE_DISTANCES: Final = (6.0, 32.0)  # limits of the bits to a scene's first code at which another scene begins
 _SPEED_STEP: Final = 0.006
@@ -47,6 +51,7 @@ _NEAR_S: Final = 0.75
 _REACH_S: Final = 1.5  # distance to the line of the matches that refine it
 _ROUNDS: Final = 3
 _OUTLIER_S: Final = 0.3
+_STEPS_AROUND: Final = 3  # codes around an offset at which others are tried
 
 
 @dataclass(frozen=True)
@@ -180,7 +185,43 @@ def _refine(grid: Grid, line: _Line) -> _Line:
             speed = 1.0 if abs(speed - 1) <= max(3 * error, 0.003) else line.speed
             offset = float(np.average(u - speed * t, weights=w))
         line = _Line(speed, offset)
-    return line
+    return _without_speed(grid, line) if line.speed == 1 else line
+
+
+def _without_speed(grid: Grid, line: _Line) -> _Line:
+    """Find the offset at which all codes together are nearest, between two steps of the denser video.
+
+    The mean distance rises about evenly on both sides of the true offset, so three of them tell where it lies.
+    """
+    dense, sparse = grid.query.rate, grid.stored.rate
+    sign = 1
+    if sparse > dense:
+        dense, sparse, sign = sparse, dense, -1
+    own, other = (grid.stored, grid.query) if sign == 1 else (grid.query, grid.stored)
+    # second in `other` = second in `own` - sign * offset
+    steps = np.arange(-_STEPS_AROUND, _STEPS_AROUND + 1)
+    middle = round(-sign * line.offset_s * dense)
+    at = np.round(np.arange(len(own.codes)) / sparse * dense).astype(np.int64)
+    places = at[:, None] + middle + steps
+    rows = np.flatnonzero((places[:, 0] >= 0) & (places[:, -1] < len(other.codes)))
+    if len(rows) < 4:
+        return line
+    own_rows, other_rows = np.repeat(rows, len(steps)), places[rows].ravel()
+    pair = (other_rows, own_rows) if sign == 1 else (own_rows, other_rows)
+    bits = grid.bits(*pair).reshape(len(rows), -1)
+    match = grid.match(bits, grid.usual(*pair).reshape(bits.shape), on_line=True).any(axis=1)
+    kept = bits[match & ~np.isnan(bits).any(axis=1)]
+    if len(kept) < 4:
+        return line
+    means = kept.mean(axis=0)
+    best = int(np.argmin(means))
+    if not 0 < best < len(steps) - 1:
+        return line
+    before, here, after = means[best - 1 : best + 2]
+    rise = max(before, after) - here
+    if rise < 0.5:
+        return line
+    return _Line(1.0, -sign * float(middle + steps[best] + (before - after) / (2 * rise)) / dense)
 
 
 def _fit(t: NDArray[np.float64], u: NDArray[np.float64], w: NDArray[np.float64]) -> tuple[float, float, float]:
@@ -261,13 +302,15 @@ def _verify(grid: Grid, line: _Line, duration_s: float, stored_s: float) -> Prin
     columns = np.where(bits_right < bits_left, right, left)
     bits = np.fmin(bits_left, bits_right)
     usual = np.fmin(grid.usual(rows, left), grid.usual(rows, right))
-    match = grid.match(bits, usual)
-    run = _best_run(np.where(np.isnan(bits), -0.1, np.where(match, 1.0, -1.0)))
+    match = grid.match(bits, usual, on_line=True)
+    run = _best_run(np.where(np.isnan(bits), -0.1, np.where(match, 1.0, -_MISS)))
     rows, columns, bits, usual, match = rows[run], columns[run], bits[run], usual[run], match[run]
     seconds = float(match.sum()) / grid.query.rate
     if seconds * min(line.speed, 1.0) < MIN_SECONDS - 1e-9 or match.mean() < MIN_FILL:
         return None
-    if not (grid.still or _stands_out(grid, rows, match, (usual - bits) / grid.spread)):
+    if bits[match].mean() > MAX_MEAN_DISTANCE:
+        return None
+    if not (grid.still or _stands_out(grid, rows, ~np.isnan(bits), (usual - bits) / grid.spread)):
         return None
     best = int(np.nanargmin(np.where(match, bits, np.nan)))
     return PrintAlignment(
@@ -293,13 +336,13 @@ def _best_run(gains: NDArray[np.float64]) -> slice:
 
 
 def _stands_out(
-    grid: Grid, rows: NDArray[np.int64], match: NDArray[np.bool_], deviations: NDArray[np.floating]
+    grid: Grid, rows: NDArray[np.int64], known: NDArray[np.bool_], deviations: NDArray[np.floating]
 ) -> bool:
-    """Whether the matches of all scenes together are nearer than those of the best line of unrelated videos."""
+    """Whether the codes of all scenes together are nearer than those of the best line of unrelated videos."""
     low, high = _SCENE_DISTANCES
-    scene = _scenes(grid.query, rows, min(max(grid.own_distance / 2, low), high))[match]
+    scene = _scenes(grid.query, rows, min(max(grid.own_distance / 2, low), high))[known]
     counts = np.bincount(scene)
-    sums = np.bincount(scene, deviations[match])
+    sums = np.bincount(scene, deviations[known])
     evidence = np.minimum(sums[counts > 0] / counts[counts > 0], _MAX_SCENE_EVIDENCE)
     return bool(evidence.sum() >= MIN_EVIDENCE * np.sqrt(len(evidence)))
 

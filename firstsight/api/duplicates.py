@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Duplicates:
-    """Near-duplicate items: equal or edited pictures, and texts that are almost equal."""
+    """Near-duplicate items: equal or edited pictures and videos."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -52,3 +52,16 @@ class Duplicates:
             pairs = pairs_between_products(store, pairs, keep=set(items or ()))
         groups = group_pairs(pairs)
         return groups if items is None else [group for group in groups if group.item_ids & set(items)]
+
+    def videos_without_prints(self) -> int:
+        """Count videos that were indexed without fingerprints; index their catalogue again.
+
+        They are compared by their encoded frames, which misses most edited copies.
+
+        Raises:
+            MissingDatabaseError: there is no database.
+        """
+        from firstsight.storage.video_print_table import count_videos_without_prints
+
+        store = self._connection.open()
+        return count_videos_without_prints(store, store.views)

@@ -19,8 +19,8 @@ MAX_ITEMS: Final = 3_000
 """Items whose groups are kept, so that the next slate does not compare them again; beyond it they are dropped."""
 
 CopyCodes = Callable[[Places], NDArray[np.int64]]
-"""Numbers for items: equal for near-duplicates, or for items between which there is a chain of near-duplicates. They are
-comparable only within one call."""
+"""Numbers for items: equal for near-duplicates, or for items between which there is a chain of near-duplicates.
+They are comparable only within one call."""
 
 
 class SlateCopies:

@@ -40,6 +40,7 @@ SCHEMA: Final = pa.schema(
         pa.field("duration_s", pa.float64(), nullable=False),
         pa.field("whole", pa.binary(), nullable=False),  # codes, see `media.video_prints`
         pa.field("centre", pa.binary()),
+        pa.field("core", pa.binary()),
         pa.field("strip", pa.binary()),
         pa.field("inner", pa.binary()),
     ]

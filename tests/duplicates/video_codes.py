@@ -57,6 +57,7 @@ def write_prints(store: Store, videos: dict[str, VideoPrints], *, digests: dict[
                     "duration_s": prints.duration_s,
                     "whole": prints.whole.tobytes(),
                     "centre": prints.regions["centre"].tobytes() if "centre" in prints.regions else None,
+                    "core": None,
                     "strip": None,
                     "inner": None,
                     "sound": None if prints.sound is None else prints.sound.tobytes(),
