@@ -15,7 +15,7 @@ from firstsight.retrieval.moments import Moment, find_moments
 from firstsight.retrieval.page_selection import PageHit
 from firstsight.retrieval.query import PartChoice
 from firstsight.retrieval.ranking.candidates import Ranker
-from firstsight.retrieval.results import SearchResult, ViewMatch, locate
+from firstsight.retrieval.results import ClipMatch, SearchResult, ViewMatch, locate
 from firstsight.storage.store import Store
 from firstsight.storage.tables import HIDDEN_COLUMNS, PICTURE_PARTS
 
@@ -34,6 +34,7 @@ class ResultRows:
     views: list[dict[str, Any]]
     vectors: Vector  # (views, dim)
     places: dict[str, list[int]]  # item id to indices into `views`
+    address: str  # of the database
 
     @classmethod
     def read(cls, store: Store, item_ids: Sequence[str]) -> ResultRows:
@@ -46,7 +47,7 @@ class ResultRows:
         for n, view in enumerate(views):
             view["uri"] = view["uri"] and open_address(view["uri"], store.uri)
             places.setdefault(view["item_id"], []).append(n)
-        return cls(store.item_rows(distinct), views, flat.reshape(len(views), store.spec.dim), places)
+        return cls(store.item_rows(distinct), views, flat.reshape(len(views), store.spec.dim), places, store.uri)
 
     def result(self, ranker: Ranker, hit: PageHit) -> SearchResult:
         """Build the search result of an item."""
@@ -72,7 +73,12 @@ class ResultRows:
             moments=None if frames is None else self._moments(item_id, queries, folder, frames.floor),
             duplicates=hit.duplicates,
             variants=hit.variants,
+            clip=self._clip(hit, folder),
         )
+
+    def _clip(self, hit: PageHit, folder: str) -> ClipMatch | None:
+        clip = hit.candidate.clip
+        return None if clip is None else replace(clip, uri=locate(open_address(clip.uri, self.address), folder))
 
     def _matches(self, item_id: str, queries: Vectors, folder: str) -> list[ViewMatch]:
         """Views of an item with their cosine to the query, best first."""

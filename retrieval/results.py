@@ -29,6 +29,24 @@ class ViewMatch(Record):
 
 
 @dataclass(frozen=True)
+class ClipMatch(Record):
+    """Where the video of an item contains the clip of the query, by their fingerprints.
+
+    Second t of the clip is second `speed * t + offset_s` of the video.
+    """
+
+    uri: str  # path or address of the video, ready to open
+    offset_s: float  # second of the video at which the clip begins; negative if the clip begins before it
+    speed: float  # of the clip: 1.25 if it plays the video a quarter faster
+    share: float  # of the clip that the video contains, 0 to 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the match as plain values for JSON, with rounded numbers."""
+        rounded = {"offset_s": round(self.offset_s, 2), "speed": round(self.speed, 3), "share": round(self.share, 3)}
+        return super().to_dict() | rounded
+
+
+@dataclass(frozen=True)
 class SearchResult(Record):
     """One item with its scores and its best-matching views."""
 
@@ -45,6 +63,7 @@ class SearchResult(Record):
     moments: tuple[Moment, ...] | None = None  # with moments: matching stretches of its videos, best first
     duplicates: tuple[str, ...] | None = None  # with collapse="duplicates": ids of near-duplicates among the items read
     variants: int | None = None  # with one result per product: number of its variants that pass the filter
+    clip: ClipMatch | None = None  # where its video contains the clip of the query; None if it does not
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain values for JSON; the catalogue's columns are under `columns`."""
@@ -54,6 +73,7 @@ class SearchResult(Record):
         group: dict[str, Any] = {} if self.others is None else {"others": self.others}
         group |= {} if self.moments is None else {"moments": plain_value(self.moments)}
         group |= {} if self.variants is None else {"variants": self.variants}
+        group |= {} if self.clip is None else {"clip": plain_value(self.clip)}
         group |= {} if self.duplicates is None else {"duplicates": list(self.duplicates)}
         rest: dict[str, Any] = plain_value({"view": self.view, "picture": self.picture, "columns": self.columns})
         return head | scores | rank | group | rest
