@@ -108,7 +108,7 @@ if TYPE_CHECKING:
     from firstsight.retrieval.query import Query
     from firstsight.retrieval.query_settings import QuerySettings
     from firstsight.retrieval.reranker_store import RerankerVersion
-    from firstsight.retrieval.results import SearchResult, SearchResults, ViewMatch
+    from firstsight.retrieval.results import ClipMatch, SearchResult, SearchResults, ViewMatch
     from firstsight.safety.audit.adoption import Adoption
     from firstsight.safety.audit.audit_entries import LogProblem, Verification
     from firstsight.safety.audit.human_decisions import DecisionLabel, HumanDecision
@@ -144,6 +144,7 @@ __all__ = [
     "CatalogItem",
     "CatalogOptions",
     "CatalogPreview",
+    "ClipMatch",
     "ColdStart",
     "ColdStartVersion",
     "Colouring",
