@@ -113,7 +113,7 @@ if TYPE_CHECKING:
     from firstsight.retrieval.query import Query
     from firstsight.retrieval.query_settings import QuerySettings
     from firstsight.retrieval.reranker_store import RerankerVersion
-    from firstsight.retrieval.results import SearchResult, SearchResults, ViewMatch
+    from firstsight.retrieval.results import ClipMatch, SearchResult, SearchResults, ViewMatch
     from firstsight.retrieval.timed_product import ProductEvidence, TimedProduct
     from firstsight.safety.audit.adoption import Adoption
     from firstsight.safety.audit.audit_entries import LogProblem, Verification
@@ -150,6 +150,7 @@ __all__ = [
     "CatalogItem",
     "CatalogOptions",
     "CatalogPreview",
+    "ClipMatch",
     "ColdStart",
     "ColdStartVersion",
     "Colouring",

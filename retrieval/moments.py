@@ -2,8 +2,9 @@
 
 Each frame represents a span: the part of its shot that is nearer to it than to the other frames of the shot. Without
 shots, all frames of the video share the time in this way. The lift of a frame is its cosine minus that of a random
-item. A frame matches if its lift is at least MIN_LIFT_SHARE of the best frame's lift. Consecutive matching frames form
-one moment. A moment may contain one frame that does not match, if the gap is at most LONGEST_GAP_S. So a short look
+item. A frame matches if its lift is at least MIN_LIFT_SHARE of the best frame's lift, or SAME_SHOT_LIFT_SHARE if it is
+in one shot with such a frame: a shot shows one thing, while the camera moves. Consecutive matching frames form one
+moment. A moment may contain one frame that does not match, if the gap is at most LONGEST_GAP_S. So a short look
 away of the camera does not end a moment.
 """
 
@@ -17,6 +18,9 @@ from firstsight.records import Record
 
 MIN_LIFT_SHARE: Final = 0.8
 """Minimum lift of a matching frame, as a share of the best frame's lift."""
+
+SAME_SHOT_LIFT_SHARE: Final = 0.6
+"""Minimum lift of a frame in the shot of a frame that matches, as a share of the best frame's lift."""
 
 LONGEST_GAP_S: Final = 5.0
 """Maximum length of a gap inside a moment, in seconds."""
@@ -93,8 +97,13 @@ def find_moments(
     best = max(scores)
     # if no frame is above chance, only the best frame counts
     threshold = floor + MIN_LIFT_SHARE * (best - floor) if best > floor else best
+    same_shot = floor + SAME_SHOT_LIFT_SHARE * (best - floor) if best > floor else best
+    of_frame = [shots[n] for n in order]
+    matching = {shot for shot, score in zip(of_frame, scores, strict=True) if score >= threshold and shot is not None}
     groups: list[list[int]] = []
-    for n in (n for n, score in enumerate(scores) if score >= threshold):
+    for n in range(len(scores)):
+        if scores[n] < (same_shot if of_frame[n] in matching else threshold):
+            continue
         if groups and _is_one_moment(spans, groups[-1][-1], n):
             groups[-1].append(n)
         else:

@@ -16,7 +16,7 @@ from firstsight.retrieval.moments import Moment, find_moments
 from firstsight.retrieval.page_selection import PageHit
 from firstsight.retrieval.query import PartChoice
 from firstsight.retrieval.ranking.candidates import Ranker
-from firstsight.retrieval.results import SearchResult, ViewMatch, locate
+from firstsight.retrieval.results import ClipMatch, SearchResult, ViewMatch, locate
 from firstsight.retrieval.timed_product import TimedProduct, timed_products_of_videos
 from firstsight.storage.store import Store
 from firstsight.storage.tables import HIDDEN_COLUMNS, PICTURE_PARTS
@@ -37,6 +37,7 @@ class ResultRows:
     vectors: Vector  # (views, dim)
     places: dict[str, list[int]]  # item id to indices into `views`
     products: dict[str, tuple[TimedProduct, ...]]  # item id to the products that its videos show
+    address: str  # of the database
 
     @classmethod
     def read(cls, store: Store, item_ids: Sequence[str]) -> ResultRows:
@@ -51,7 +52,8 @@ class ResultRows:
             view["uri"] = view["uri"] and open_address(view["uri"], store.uri)
             places.setdefault(view["item_id"], []).append(n)
         vectors = flat.reshape(len(views), store.spec.dim)
-        return cls(store.item_rows(distinct), views, vectors, places, timed_products_of_videos(store, distinct))
+        products = timed_products_of_videos(store, distinct)
+        return cls(store.item_rows(distinct), views, vectors, places, products, store.uri)
 
     def result(self, ranker: Ranker, hit: PageHit, lines: QueryLines = NO_LINES) -> SearchResult:
         """Build the search result of an item.
@@ -86,7 +88,12 @@ class ResultRows:
             duplicates=hit.duplicates,
             variants=hit.variants,
             products=self.products.get(item_id),
+            clip=self._clip(hit, folder),
         )
+
+    def _clip(self, hit: PageHit, folder: str) -> ClipMatch | None:
+        clip = hit.candidate.clip
+        return None if clip is None else replace(clip, uri=locate(open_address(clip.uri, self.address), folder))
 
     def _matches(self, item_id: str, queries: Vectors, folder: str, text: str | None) -> list[ViewMatch]:
         """Views of an item with their cosine to the query, best first."""

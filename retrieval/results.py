@@ -35,6 +35,24 @@ class ViewMatch(Record):
 
 
 @dataclass(frozen=True)
+class ClipMatch(Record):
+    """Where the video of an item contains the clip of the query, by their fingerprints.
+
+    Second t of the clip is second `speed * t + offset_s` of the video.
+    """
+
+    uri: str  # path or address of the video, ready to open
+    offset_s: float  # second of the video at which the clip begins; negative if the clip begins before it
+    speed: float  # of the clip: 1.25 if it plays the video a quarter faster
+    share: float  # of the clip that the video contains, 0 to 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the match as plain values for JSON, with rounded numbers."""
+        rounded = {"offset_s": round(self.offset_s, 2), "speed": round(self.speed, 3), "share": round(self.share, 3)}
+        return super().to_dict() | rounded
+
+
+@dataclass(frozen=True)
 class SearchResult(Record):
     """One item with its scores and its best-matching views."""
 
@@ -53,6 +71,7 @@ class SearchResult(Record):
     variants: int | None = None  # with one result per product: number of its variants that pass the filter
     products: tuple[TimedProduct, ...] | None = None  # that its videos show, with their seconds; None without any
     line: ViewMatch | None = None  # passage of its timed text with most words of the query text; None if it has none
+    clip: ClipMatch | None = None  # where its video contains the clip of the query; None if it does not
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain values for JSON; the catalogue's columns are under `columns`."""
@@ -64,6 +83,7 @@ class SearchResult(Record):
         group |= {} if self.products is None else {"products": plain_value(self.products)}
         group |= {} if self.variants is None else {"variants": self.variants}
         group |= {} if self.line is None else {"line": self.line.to_dict()}
+        group |= {} if self.clip is None else {"clip": plain_value(self.clip)}
         group |= {} if self.duplicates is None else {"duplicates": list(self.duplicates)}
         rest: dict[str, Any] = plain_value({"view": self.view, "picture": self.picture, "columns": self.columns})
         return head | scores | rank | group | rest

@@ -229,7 +229,13 @@ def duration(path: Path) -> float:
 
 
 def _timeline(sources: Sequence[str], seconds: float) -> tuple[Shot, ...]:
-    return tuple(Shot(source, n * seconds, (n + 1) * seconds) for n, source in enumerate(sources))
+    shots: list[Shot] = []
+    for n, source in enumerate(sources):
+        start_s = n * seconds
+        if shots and shots[-1].source == source:
+            start_s = shots.pop().start_s
+        shots.append(Shot(source, start_s, (n + 1) * seconds))
+    return tuple(shots)
 
 
 def picture_path(stem: str) -> Path:

@@ -25,7 +25,7 @@ from firstsight.retrieval.results import SearchResult, SearchResults
 T = TypeVar("T")
 
 CUT_S: Final = 3.0
-CUTS_PER_ORIGINAL: Final = 2
+CUTS_PER_ORIGINAL: Final = 1
 MIN_RELEVANCE: Final = 0.5
 NEAR_S: Final = 0.3
 """Largest error of an offset that counts as right, in seconds."""

@@ -110,10 +110,10 @@ class SearchFlags:
         panels.ranking(
             "--part",
             metavar="PART",
-            help="Part of an item to compare: item (all parts together), moment (item with its best frame), clip (frames "
-            "with frames), the best title, image, frame, transcript or any of these, or best (the better of item and its "
-            "best picture). By default item with a text or items, else best; if there are videos, moment with a text or "
-            "items, and clip for videos.",
+            help="Part of an item to compare: item (all parts together), moment (item with its best frame), clip "
+            "(frames with frames), the best title, image, frame, transcript or any of these, or best (the better of "
+            "item and its best picture). By default item with a text or items, else best; if there are videos, moment "
+            "with a text or items, and clip for videos.",
         ),
     ] = None
     diversity: Annotated[

@@ -20,6 +20,7 @@ from typing import Final
 import numpy as np
 
 from firstsight.encoders.base import Vectors
+from firstsight.retrieval.ranking.clip_identification import IDENTIFIED, put_identified_first
 from firstsight.retrieval.ranking.fetch_batching import FetchGenerator
 from firstsight.retrieval.ranking.item_reader import ItemReader
 from firstsight.retrieval.ranking.readings import TIE_TOLERANCE, Candidate, CandidateRanking
@@ -42,7 +43,8 @@ def clip_similarity(clip: Vectors, pictures: Vectors) -> float:
 
 def rank_by_clip(reader: ItemReader, need: int) -> FetchGenerator[CandidateRanking]:
     """Rank at least `need` items, or all items with pictures if there are fewer."""
-    frames = reader.encoded.frames
+    frames, prints = reader.encoded.frames, reader.encoded.prints
+    need = need if prints is None else max(need, IDENTIFIED)
     readings = reader.views_readings(need, None, ("item_id", "part"), list(frames))
     allowed = dict.fromkeys(reader.encoded.query.items, False)
     known: dict[str, Candidate] = {}
@@ -59,6 +61,8 @@ def rank_by_clip(reader: ItemReader, need: int) -> FetchGenerator[CandidateRanki
         certain = [candidate for candidate in known.values() if candidate.value > bound]
         if complete or len(certain) >= need:
             certain.sort(key=lambda candidate: (-candidate.value, candidate.item_id))
+            if prints is not None:
+                certain = put_identified_first(reader.store, prints, certain)
             return CandidateRanking(certain, -1.0 if complete else last, complete)
         for reading in readings:
             reading.k *= 4

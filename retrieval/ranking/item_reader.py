@@ -107,7 +107,7 @@ class ItemReader:
             if self.collapse:
                 self.note_groups(rows.drop_columns("vector").to_pylist())
             ids += (str(item_id) for item_id in rows["item_id"].to_pylist())
-            vectors.append(pc.list_flatten(rows["vector"]).to_numpy().reshape(rows.num_rows, -1))
+            vectors.append(pc.list_flatten(rows["vector"]).to_numpy().reshape(rows.num_rows, self.store.spec.dim))
         return ids, np.concatenate(vectors)
 
     def picture_vectors(self, item_ids: Sequence[str], *, frames_only: bool = False) -> dict[str, Vectors]:
@@ -118,7 +118,7 @@ class ItemReader:
         vectors = [np.empty((0, self.store.spec.dim), dtype=np.float32)]
         for rows in self.store.rows_by_id(self.store.views, item_ids, columns=columns, condition=condition):
             owners += (str(item_id) for item_id in rows["item_id"].to_pylist())
-            vectors.append(pc.list_flatten(rows["vector"]).to_numpy().reshape(rows.num_rows, -1))
+            vectors.append(pc.list_flatten(rows["vector"]).to_numpy().reshape(rows.num_rows, self.store.spec.dim))
         matrix = np.concatenate(vectors)
         places: dict[str, list[int]] = {}
         for place, owner in enumerate(owners):

@@ -27,10 +27,8 @@ from firstsight.retrieval.ranking.relevance import ITEM_SHARE, RandomPairCosines
 
 _FRAMES: Final = "part = 'frame'"
 
-_DECIMALS: Final = 5
-"""Decimals of a value, in standard deviations: two ways to compute a cosine differ by less."""
-
-_TOLERANCE: Final = 2 * 10**-_DECIMALS
+_TOLERANCE: Final = 2e-5
+"""Values closer than this may change their order with the number of rows read, in standard deviations."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ class MomentScale:
         else:
             relevance = self.moment.relevance_of_deviation(value)
         lowered = value - (self.item.deviation(penalty) - self.item.deviation(0.0))
-        return Candidate(item_id, item if frame is None else frame, round(lowered, _DECIMALS), relevance=relevance)
+        return Candidate(item_id, item if frame is None else frame, lowered, relevance=relevance)
 
 
 def rank_by_moments(reader: ItemReader, scale: MomentScale, need: int) -> FetchGenerator[CandidateRanking]:

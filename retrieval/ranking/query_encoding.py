@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
+from firstsight.duplicates.prints.stored_prints import StoredPrints
 from firstsight.encoders.base import Encoder, ImageInput, Vector, Vectors, unit
 from firstsight.encoders.isolation import Outcome, try_images, try_texts
 from firstsight.errors import FirstsightError, MediaError, QueryError
@@ -19,6 +20,7 @@ from firstsight.media.decode.video_sampler import Frame, VideoSampler
 from firstsight.media.fetch.fetched_media import fetch_bytes, fetch_file
 from firstsight.media.pictures import open_picture
 from firstsight.media.policy import MediaPolicy
+from firstsight.media.video_prints import VideoPrints
 from firstsight.retrieval.query import Medium, Query
 from firstsight.retrieval.ranking.part_choice import has_frames
 from firstsight.storage.indexes.vector_index import vectors_of_column
@@ -44,6 +46,7 @@ class EncodedQuery:
     minus: Vectors  # (m, dim) unit rows: vectors to avoid
     medium: Medium
     frames: Vectors  # (n, dim) unit rows: frames of a query of videos and of items with frames alone; else (0, dim)
+    prints: VideoPrints | None = None  # of a query of one video or item alone; None if unknown
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class _QueryParts:
     frames: list[int]  # number of frames of each video
     items: list[Vector]
     item_frames: list[Vectors]  # of each item, if the query is a clip
+    prints: VideoPrints | None  # if the query is one video or item
 
 
 def encode_queries(
@@ -99,28 +103,40 @@ def _prepare_parts(
         items = [item_vector(store, item_id) for item_id in query.items]
         item_frames = _item_frames(store, query)
         if not (query.images or query.videos or query.minus_images):
-            return _QueryParts(query, [], [], items, item_frames)
+            return _QueryParts(query, [], [], items, item_frames, _stored_prints(store, query))
         min_side = encoder().spec.min_side
         pictures = [_open(image, policy, min_side) for image in query.images]
-        frames = []
+        frames, prints = [], None
         # the caller names the file, so every folder is allowed
         any_folder = replace(policy, allow_anywhere=True)
         for video in query.videos:
             with fetch_file(os.fspath(video), any_folder) as path, VideoSampler() as sampler:
-                sampled = _sample(sampler, path, store, min_side)
+                sampled, prints = _sample(sampler, path, store, min_side)
             pictures += [frame.picture for frame in sampled]
             frames.append(len(sampled))
         pictures += [_open(image, policy, min_side) for image in query.minus_images]
-        return _QueryParts(query, pictures, frames, items, item_frames)
+        one_clip = query.is_clip and len(query.videos) == 1 and not query.items
+        return _QueryParts(query, pictures, frames, items, item_frames, prints if one_clip else None)
     except FirstsightError as error:
         return error
 
 
-def _sample(sampler: VideoSampler, path: Path, store: Store, min_side: int | None) -> list[Frame]:
+def _sample(
+    sampler: VideoSampler, path: Path, store: Store, min_side: int | None
+) -> tuple[list[Frame], VideoPrints | None]:
     if has_frames(store):
         # the frames that an index run would choose, so that a file finds itself
-        return sampler.sample(path, rule="auto", max_frames=CLIP_FRAMES, min_side=min_side)
-    return sampler.sample(path, count=QUERY_FRAMES, min_side=min_side)
+        sampled = sampler.sample_with_prints(path, rule="auto", max_frames=CLIP_FRAMES, min_side=min_side)
+        return sampled.frames, sampled.prints
+    return sampler.sample(path, count=QUERY_FRAMES, min_side=min_side), None
+
+
+def _stored_prints(store: Store, query: Query) -> VideoPrints | None:
+    """Fingerprints of the only video of a query of one item."""
+    if not query.is_clip or len(query.items) != 1 or not has_frames(store):
+        return None
+    stored = StoredPrints.read(store, query.items)
+    return stored.prints[0] if len(stored) == 1 else None
 
 
 def _item_frames(store: Store, query: Query) -> list[Vectors]:
@@ -191,7 +207,7 @@ def _weighted_sum(
     dim = len(vector)
     avoided = np.asarray(minus, dtype=np.float32).reshape(-1, dim)
     frames = _clip_frames(query, video_frames, parts.item_frames, dim)
-    return EncodedQuery(query, vector, avoided, query.medium, frames)
+    return EncodedQuery(query, vector, avoided, query.medium, frames, parts.prints)
 
 
 def _clip_frames(query: Query, videos: Sequence[Vectors], items: Sequence[Vectors], dim: int) -> Vectors:

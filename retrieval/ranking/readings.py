@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from firstsight.encoders.base import Vector
 from firstsight.retrieval.ranking.fetch_batching import FetchRequest, Rows, TableName
+from firstsight.retrieval.results import ClipMatch
 
 FIRST_READ = 64
 """Minimum number of rows to read first: a page, and some rows for uncertain places."""
@@ -25,6 +26,7 @@ class Candidate:
     words: float | None = None  # BM25 score, 0 without the words; None if the search did not compare words
     rank_score: float | None = None  # score of the reranker; None if not reranked
     relevance: float | None = None  # 0 to 1; None if it follows from the cosine and the background of the ranking
+    clip: ClipMatch | None = None  # where its video contains the clip of the query, if fingerprints show it
 
 
 @dataclass(frozen=True)

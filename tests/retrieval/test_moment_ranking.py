@@ -1,0 +1,207 @@
+"""Rankings by moments and by clips equal a comparison with every row, and hidden moments are found."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import firstsight
+from firstsight import Query
+from firstsight.encoders.base import unit
+from firstsight.errors import QueryError
+from firstsight.retrieval.ranking.clip_identification import nearest_place
+from firstsight.retrieval.ranking.clip_ranking import clip_similarity
+from firstsight.retrieval.ranking.relevance import ITEM_SHARE, RandomPairCosines, RelevanceCalibration
+from tests.retrieval.synthetic_items import SyntheticEncoder, SyntheticItems
+
+
+@pytest.fixture(scope="module")
+def items_db(tmp_path_factory: pytest.TempPathFactory) -> SyntheticItems:
+    """Items of which every third has no frame, as a product has none."""
+    items_db = SyntheticItems(tmp_path_factory.mktemp("moments") / "db")
+    store = items_db.store
+    without = [item_id for n, item_id in enumerate(items_db.items) if n % 3 == 0]
+    with store.writing():
+        store.delete_views([f"{item_id}#frame-3" for item_id in without])
+    for item_id in without:
+        items_db.views[item_id] = [view for view in items_db.views[item_id] if view[0] != "frame"]
+    return items_db
+
+
+def _standardised(cosine: float, background: RandomPairCosines) -> float:
+    assert background.middle is not None
+    assert background.width is not None
+    return (cosine - background.middle) / background.width
+
+
+def _expected_by_moment(items_db: SyntheticItems, text: str) -> list[str]:
+    query = SyntheticEncoder().encode_texts([text])[0]
+    calibration = RelevanceCalibration.sample(items_db.store)
+    item, frame, moment = (calibration.background("words", part) for part in ("item", "frame", "moment"))
+    values = {}
+    for item_id, fused in items_db.items.items():
+        value = _standardised(float(fused @ query), item)
+        frames = [float(vector @ query) for part, vector in items_db.views[item_id] if part == "frame"]
+        if frames:
+            joined = ITEM_SHARE * value + (1 - ITEM_SHARE) * _standardised(max(frames), frame)
+            value = _standardised(joined, moment)
+        values[item_id] = value
+    return sorted(values, key=lambda item_id: -values[item_id])
+
+
+@pytest.mark.parametrize("where", [None, "price < 10", "rare"])
+def test_a_ranking_by_moments_equals_a_comparison_with_every_row(items_db: SyntheticItems, where: str | None) -> None:
+    expected = _expected_by_moment(items_db, "a query")
+    if where is not None:
+        passes = (lambda row: row["price"] < 10) if "price" in where else (lambda row: row["rare"])
+        expected = [item_id for item_id in expected if passes(items_db.rows[item_id])]
+    found = items_db.db.search("a query", mode="vector", where=where, k=40)
+    assert [result.item_id for result in found] == expected[:40]
+
+
+def test_items_without_frames_keep_their_order(items_db: SyntheticItems) -> None:
+    plain = items_db.db.search("a query", mode="vector", part="item", k=2_000)
+    moments = items_db.db.search("a query", mode="vector", k=2_000)
+    framed = {item_id for item_id, views in items_db.views.items() if any(part == "frame" for part, _ in views)}
+    order = [[result.item_id for result in results if result.item_id not in framed] for results in (plain, moments)]
+    assert order[0] == order[1]
+    relevance = [{result.item_id: result.relevance for result in results} for results in (plain, moments)]
+    assert all(relevance[0][i] == pytest.approx(relevance[1][i]) for i in order[0])
+
+
+def test_minus_terms_and_pages_hold_for_moments(items_db: SyntheticItems) -> None:
+    settings = {"mode": "vector", "minus": ["another"], "k": 20}
+    first = items_db.db.search("a query", **settings)  # type: ignore[arg-type]
+    second = items_db.db.search("a query", offset=20, snapshot=first.snapshot, **settings)  # type: ignore[arg-type]
+    both = items_db.db.search("a query", **(settings | {"k": 40}))  # type: ignore[arg-type]
+    assert [r.item_id for r in (*first, *second)] == [r.item_id for r in both]
+    assert [r.item_id for r in first] != [r.item_id for r in items_db.db.search("a query", mode="vector", k=20)]
+
+
+def test_thresholds_end_a_ranking_by_moments(items_db: SyntheticItems) -> None:
+    every = items_db.db.search("a query", mode="vector", k=2_000)
+    kept = items_db.db.search("a query", mode="vector", k=2_000, min_relevance=0.4)
+    assert [r.item_id for r in kept] == [r.item_id for r in every if r.relevance >= 0.4]
+    assert len(kept) < len(every)
+
+
+def test_every_result_with_a_frame_names_it(items_db: SyntheticItems) -> None:
+    for result in items_db.db.search("a query", k=30):
+        framed = any(part == "frame" for part, _ in items_db.views[result.item_id])
+        assert result.view is not None
+        assert (result.view.part == "frame") == framed
+
+
+def test_a_short_moment_is_found_beside_titles_that_say_otherwise(items_db: SyntheticItems, tmp_path: Path) -> None:
+    """The right frame is one of twenty, so the fused vector hardly knows it."""
+    other = SyntheticItems(tmp_path / "db", 400)
+    query = SyntheticEncoder().encode_texts(["the moment"])[0]
+    rng = np.random.default_rng(5)
+    frames = unit(np.concatenate([rng.normal(size=(19, 16)), 3 * query[None] + 0.4 * rng.normal(size=(1, 16))]))
+    fused = unit(frames.mean(axis=0) + unit(rng.normal(size=16)))
+    row = other.rows["i00000"] | {"item_id": "long", "title": "something else", "vector": fused}
+    with other.store.writing():
+        other.store.write_views(
+            [
+                {"view_id": f"long#frame-{n}", "item_id": "long", "part": "frame", "uri": "long.mp4", "time_s": 5.0 * n}
+                | {"vector": vector}
+                for n, vector in enumerate(frames)
+            ],
+            replaced=[],
+        )
+        other.store.write_items([row | {"indexed_at": datetime.now(UTC)}])
+    before = [r.item_id for r in other.db.search("the moment", mode="vector", part="item", k=401)]
+    now = other.db.search("the moment", mode="vector", k=401)
+    ranks = before.index("long"), [r.item_id for r in now].index("long")
+    assert ranks[1] < ranks[0] / 4
+    view = now[ranks[1]].view
+    assert view is not None
+    assert view.time_s == 95.0
+
+
+def test_a_clip_equals_a_comparison_with_every_row(items_db: SyntheticItems) -> None:
+    """Two example items with frames are a clip of two frames."""
+    examples = ["i00001", "i00002"]
+    clip = np.array([v for i in examples for part, v in items_db.views[i] if part == "frame"], dtype=np.float32)
+    values = {
+        item_id: clip_similarity(clip, np.array([v for part, v in views if part != "title"], dtype=np.float32))
+        for item_id, views in items_db.views.items()
+        if item_id not in examples
+    }
+    expected = sorted(values, key=lambda item_id: -values[item_id])[:30]
+    found = items_db.db.search(Query(items=examples, k=30))
+    assert [result.item_id for result in found] == expected
+    assert found[0].score == pytest.approx(values[expected[0]], abs=1e-5)
+
+
+def test_part_clip_takes_videos_and_items_alone(items_db: SyntheticItems) -> None:
+    with pytest.raises(QueryError, match="part clip compares frames with frames; give videos or items, and nothing"):
+        items_db.db.search("a query", part="clip", mode="vector")
+    # an item without frames has pictures
+    assert len(items_db.db.search(item="i00000", part="clip", k=5)) == 5
+
+
+def test_copies_are_no_random_pairs(tmp_path: Path) -> None:
+    """Most items are copies of one picture; a frame that is equal to them stays relevant."""
+    items_db = SyntheticItems(tmp_path / "db", 100)
+    rng = np.random.default_rng(1)
+    vectors, code = unit(items_db.centres[0] + 0.1 * rng.normal(size=(300, 16))), rng.bytes(32)
+    views = [
+        {"view_id": f"c{n}#frame-0-0", "item_id": f"c{n}", "part": "frame", "uri": "c.mp4", "time_s": 0.0}
+        | {"vector": vector, "fingerprint": code}
+        for n, vector in enumerate(vectors)
+    ]
+    rows = [
+        items_db.rows["i00000"] | {"item_id": f"c{n}", "vector": v, "indexed_at": datetime.now(UTC)}
+        for n, v in enumerate(vectors)
+    ]
+    with items_db.store.writing():
+        items_db.store.write_views(views, replaced=[])
+        items_db.store.write_items(rows)
+    cosine = float(vectors[0] @ vectors[1])
+    background = RelevanceCalibration.sample(items_db.store).background("pictures", "frame")
+    with items_db.store.writing():
+        for view in views:
+            view["fingerprint"] = None
+        items_db.store.write_views(views, replaced=[])
+    mixed = RelevanceCalibration.sample(items_db.store).background("pictures", "frame")
+    assert background.relevance(cosine) > 0.3 > mixed.relevance(cosine)
+
+
+def test_a_clip_is_placed_where_its_codes_are_nearest() -> None:
+    rng = np.random.default_rng(2)
+    video = rng.integers(0, 256, (40, 32), dtype=np.uint8)
+    found = nearest_place(video[10:16] ^ 1, video)
+    assert found is not None
+    offset_s, distance, share = found
+    assert offset_s == pytest.approx(5.0, abs=0.1)
+    assert (distance, share) == (32.0, 1.0)
+    assert nearest_place(rng.integers(0, 256, (6, 32), dtype=np.uint8), video) is None
+    assert nearest_place(video[:0], video) is None
+
+
+def test_expired_items_are_left_out_unless_asked(tmp_path: Path) -> None:
+    items_db = SyntheticItems(tmp_path / "db", 60)
+    now = datetime.now(UTC)
+    times = {"i00003": now - timedelta(hours=1), "i00004": now + timedelta(hours=1)}
+    with items_db.store.writing():
+        items_db.store.write_items(
+            [items_db.rows[i] | {"expires_at": time, "indexed_at": now, "kind": "live"} for i, time in times.items()]
+        )
+    for settings in ({"mode": "vector"}, {"mode": "words"}, {"where": "price >= 0"}, {"part": "frame"}):
+        text = "thing" if settings.get("mode") == "words" else "a query"
+        shown = {result.item_id for result in items_db.db.search(text, k=60, **settings)}  # type: ignore[arg-type]
+        assert "i00003" not in shown
+        assert {"i00004", "i00005"} <= shown
+        asked = items_db.db.search(text, k=60, include_expired=True, **settings)  # type: ignore[arg-type]
+        assert len(asked) == 60
+
+
+def test_the_best_moment_of_a_real_catalogue_is_named(sample_db: Path) -> None:
+    db = firstsight.open(sample_db)
+    results = db.search("a cat", kinds=["video"], k=3)
+    assert results[0].item_id == "video-cat"
+    assert all(result.view is not None and result.view.time_s is not None for result in results)
