@@ -135,7 +135,12 @@ class Figures:
 def measure(clip: Clip, rule: FrameRule) -> Figures:
     """Select frames by a rule and compare them with the known shots."""
     started = time.process_time()
-    frames = decode(clip.path, lambda reader: choose_frames(reader, rule, min_side=224), max_pixels=10**8)
+    frames = decode(
+        clip.path,
+        lambda reader: choose_frames(reader, rule, min_side=224),
+        max_pixels=10**8,
+        for_scan=rule.kind == "auto",
+    )
     seconds = time.process_time() - started
     middles = [frame.time_s + 0.5 / RATE for frame in frames]
     covered = [any(a < second < b for second in middles) for a, b in clip.shots]

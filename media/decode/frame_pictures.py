@@ -58,7 +58,10 @@ def to_thumbnail(frame: av.VideoFrame, pixel_aspect: float = 1.0) -> NDArray[np.
     elif any(component.is_alpha for component in frame.format.components):
         picture = on_white(Image.fromarray(_pixels(frame, "rgba", size)))
     else:
-        picture = Image.fromarray(_pixels(frame, "rgb24", size))
+        pixels: NDArray[np.uint8] = _pixels(frame, "rgb24", size)
+        if not _has_matrix(frame):
+            return pixels
+        picture = Image.fromarray(pixels)
     return np.asarray(_upright(picture, frame), np.uint8)
 
 
@@ -97,6 +100,13 @@ def _pixels(frame: av.VideoFrame, layout: str, size: tuple[int, int] | None = No
 
 # Not `frame.side_data`: PyAV 18 stores it in the frame, a cycle that keeps the pixels until garbage collection.
 _side_data_of: Final = cast("Callable[[av.VideoFrame], Mapping[Type, SideData]]", SideDataContainer)
+
+
+def _has_matrix(frame: av.VideoFrame) -> bool:
+    try:
+        return _side_data_of(frame).get(Type.DISPLAYMATRIX) is not None
+    except ValueError:  # as in `_upright`
+        return True
 
 
 def _upright(picture: Image.Image, frame: av.VideoFrame) -> Image.Image:

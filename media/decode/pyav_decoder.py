@@ -30,7 +30,7 @@ from firstsight.media.decode.packet_index import (
 )
 from firstsight.media.file_formats import ANIMATION_FORMATS
 from firstsight.media.frames import video_frames
-from firstsight.media.frames.scanning import at_ticks, keyframe_ticks, tick_count
+from firstsight.media.frames.scanning import EARLY_S, at_ticks, keyframe_ticks, tick_count
 from firstsight.media.frames.video_frames import TICKS_PER_S, ScannedFrame
 from firstsight.media.policy import check_frame_size
 
@@ -136,6 +136,24 @@ class PyavReader:
             for (tick, _), (pts, frame) in zip(plan, self._shown([index for _, index in plan]), strict=False):
                 yield tick, (pts - start) * self._unit, frame
 
+    def _until_last_ticks(self, packets: Iterator[av.Packet[av.VideoStream]]) -> Iterator[av.Packet[av.VideoStream]]:
+        """Leave out the packets after the last tick of each group of pictures: nothing before them needs them."""
+        starts = self._index.key_pts
+        if self._index.open_groups or not starts.size:
+            yield from packets
+            return
+        seconds = (np.append(starts[1:], self._index.end) - self._index.pts[0]) * self._unit
+        last_ticks = (np.ceil(seconds * TICKS_PER_S - 1e-6) - 1) / TICKS_PER_S
+        limits = self._index.pts[0] + (last_ticks + EARLY_S) / self._unit
+        limit_of = dict(zip(starts.tolist(), limits.tolist(), strict=True))
+        limit: float | None = None
+        for packet in packets:
+            if packet.is_keyframe:
+                limit = limit_of.get(packet_time(packet))
+            elif limit is not None and packet.dts is not None and packet.dts > limit:
+                continue
+            yield packet
+
     def _only_at_ticks(self) -> Container[int] | None:
         """Timestamps of the packets to decode if each frame decodes without others; None for all packets."""
         if self._frames_are_counted or not self._index.is_key.all():
@@ -194,6 +212,8 @@ class PyavReader:
         self._stream.codec_context.skip_frame = skip
         if only is not None:
             packets = (packet for packet in packets if packet.size == 0 or packet_time(packet) in only)
+        elif skip != "DEFAULT":
+            packets = self._until_last_ticks(packets)
         if not self._frames_are_counted:
             for frame in self._decoded(packets):
                 pts = frame.dts if frame.pts is None else frame.pts

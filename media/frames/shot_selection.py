@@ -76,6 +76,7 @@ class ShotSelection:
         self._min_side = min_side
         self._shots = [_Shot(0.0)]
         self._pictures = 0  # in all shots
+        self._stride = 1  # only every so many shots keep pictures
         self._last: _Seen | None = None
         self._before_cut: FrameSummary | None = None  # the last frame of the shot before
         self._change: float | None = None  # difference of the last two frames of the shot
@@ -86,8 +87,10 @@ class ShotSelection:
 
     def add(self, frame: ScannedFrame) -> bool:
         """Take the next frame of the scan; return whether it starts a new shot."""
-        seen = _Seen(frame, summarise(frame.thumbnail))
-        last, self._last = self._last, seen
+        last = self._last
+        stands = last is not None and last.frame.thumbnail is frame.thumbnail  # the same frame is still shown
+        seen = _Seen(frame, last.summary if last is not None and stands else summarise(frame.thumbnail))
+        self._last = seen
         starts = last is None or is_cut(last.summary, seen.summary, self._change)
         if last is not None and starts:
             self._cut(last, seen)
@@ -168,6 +171,8 @@ class ShotSelection:
         return use_next
 
     def _keep(self, seen: _Seen) -> None:
+        if (len(self._shots) - 1) % self._stride:
+            return
         picture = seen.frame.picture(self._min_side)
         self._shots[-1].looks.append(_Look(seen.frame.time_s, picture))
         self._compared.append(seen.summary)
@@ -189,8 +194,10 @@ class ShotSelection:
             shot.looks = kept
         self._pictures = sum(len(shot.looks) for shot in self._shots)
         if self._pictures > self._limit + self._limit // 2:
-            for shot in [shot for shot in self._shots if shot.looks][1:-1:2]:  # not the shot in progress
-                shot.looks.clear()
+            self._stride *= 2  # for later shots too, so that the pictures stay spread over the video
+            for number, shot in enumerate(self._shots):
+                if number % self._stride:
+                    shot.looks.clear()
             self._pictures = sum(len(shot.looks) for shot in self._shots)
 
 

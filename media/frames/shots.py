@@ -39,7 +39,7 @@ FLAT_DEVIATION: Final = 5.0
 BLACK_LEVEL: Final = 32
 """A frame is black if 99 % of its pixels are darker than this (0 to 255)."""
 
-_SUMMARY_SIDE: Final = 64
+_SUMMARY_SIDE: Final = 32
 _HUES, _SATURATIONS, _VALUES = 12, 3, 5
 _GREY_SATURATION: Final = 38  # below this saturation a pixel's hue is noise
 
@@ -55,19 +55,19 @@ class FrameSummary:
 
 
 def summarise(thumbnail: NDArray[np.uint8]) -> FrameSummary:
-    """Summarise an RGB frame from its thumbnail, (h, w, 3). It takes .25 ms for 160 x 90 pixels."""
+    """Summarise an RGB frame from its thumbnail, (h, w, 3). It takes .2 ms for 160 x 90 pixels."""
     small = Image.fromarray(thumbnail).resize((_SUMMARY_SIDE, _SUMMARY_SIDE), Image.Resampling.BOX)
-    pixels = np.asarray(small)
-    levels = pixels.reshape(-1, 3)
     mean = np.asarray(small.resize((16, 16), Image.Resampling.BOX), np.float32)
-    contrast = float(levels.astype(np.float32).std(axis=0).max())
-    black = np.count_nonzero(levels.max(axis=1) >= BLACK_LEVEL) <= levels.shape[0] // 100
-    return FrameSummary(_histogram(small), mean, bool(black or contrast < FLAT_DEVIATION), contrast)
+    levels = np.asarray(small, np.float32).reshape(-1, 3)
+    variances = np.einsum("ij,ij->j", levels, levels) / len(levels) - levels.mean(axis=0) ** 2
+    contrast = float(np.sqrt(max(0.0, variances.max())))
+    hue, saturation, value = (np.asarray(band).ravel().astype(np.int16) for band in small.convert("HSV").split())
+    black = np.count_nonzero(value >= BLACK_LEVEL) <= len(value) // 100
+    histogram = _histogram(hue, saturation, value)
+    return FrameSummary(histogram, mean, bool(black or contrast < FLAT_DEVIATION), contrast)
 
 
-def _histogram(small: Image.Image) -> NDArray[np.float32]:
-    hsv = np.asarray(small.convert("HSV")).reshape(-1, 3).astype(np.int16)
-    hue, saturation, value = np.ascontiguousarray(hsv.T)
+def _histogram(hue: NDArray[np.int16], saturation: NDArray[np.int16], value: NDArray[np.int16]) -> NDArray[np.float32]:
     values = value * _VALUES >> 8
     colours = (hue * _HUES >> 8) * _SATURATIONS + (saturation - _GREY_SATURATION) * _SATURATIONS // (
         256 - _GREY_SATURATION

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -31,7 +32,7 @@ class Box(NamedTuple):
         return self.bottom - self.top
 
 
-def codes(pictures: NDArray[np.uint8], box: Box) -> Fingerprints:
+def codes(pictures: NDArray[np.uint8] | NDArray[np.float32], box: Box) -> Fingerprints:
     """Compute the code of a rectangle in each picture.
 
     Args:
@@ -44,7 +45,7 @@ def codes(pictures: NDArray[np.uint8], box: Box) -> Fingerprints:
     rows = _weights(pictures.shape[1], box.top, box.bottom)
     columns = _weights(pictures.shape[2], box.left, box.right)
     parts = [
-        _codes_of_squares(rows @ pictures[n : n + _PICTURES_AT_ONCE].astype(np.float32) @ columns.T)
+        _codes_of_squares(rows @ pictures[n : n + _PICTURES_AT_ONCE].astype(np.float32, copy=False) @ columns.T)
         for n in range(0, len(pictures), _PICTURES_AT_ONCE)
     ]
     return np.concatenate([np.zeros((0, FINGERPRINT_BYTES), np.uint8), *parts])
@@ -54,7 +55,7 @@ def _codes_of_squares(squares: NDArray[np.float32]) -> Fingerprints:
     """Codes of (n, 64, 64) grey values from 0 to 255."""
     values = (COSINES.T @ squares @ COSINES).reshape(len(squares), -1)  # (n, 256)
     middle = values.shape[1] // 2 - 1
-    median = np.partition(values, middle, axis=1)[:, middle, None]
+    median = np.sort(values, axis=1)[:, middle, None]
     found = np.packbits((values > median)[:, ::-1], axis=1)
     found[_qualities(squares) < MIN_QUALITY] = 0
     return found
@@ -70,6 +71,7 @@ def _qualities(squares: NDArray[np.float32]) -> NDArray[np.int64]:
     return total // _STEPS_PER_QUALITY
 
 
+@lru_cache(maxsize=64)
 def _weights(length: int, start: float, stop: float) -> NDArray[np.float32]:
     """(64, length) weights that resample a span of pixels to 64, as an antialiased bilinear resize does."""
     scale = (stop - start) / SIDE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,8 @@ from firstsight.media.prints.codes import Box
 
 Pictures = NDArray[np.uint8]
 """(n, h, w) grey thumbnails in order of time."""
+
+T = TypeVar("T", bound=np.generic)
 
 MAX_BAR_SHARE: Final = 0.4
 """Largest share of the width or height that a bar or border takes at one side."""
@@ -22,8 +24,9 @@ _BAR_SPREAD: Final = 4.0  # standard deviation of the grey levels in a line of a
 _BAR_STEP: Final = 8  # smallest step of grey levels from a bar to the content, at _STEP_SHARE of the line
 _STEP_SHARE: Final = 0.3
 _SAMPLED: Final = 64
+_SAMPLED_FOR_BARS: Final = 24
 _CHANGE: Final = 8  # grey levels: more than the noise of video encoders
-_CHANGING_SHARE: Final = 0.04  # of the pictures, in which a pixel that is not static differs from its median
+_CHANGING_SHARE: Final = 0.04  # of the pictures, in which a pixel that is not static differs from its mean
 _MIN_CHANGING: Final = 6  # pictures from which a static part can be told from a calm one
 _EDGE_ACTIVE: Final = 0.5  # share of a line's pixels that change, just inside a static border
 _EDGE_STATIC: Final = 0.05  # the same, just outside
@@ -35,7 +38,7 @@ def without_bars(pictures: Pictures) -> Box:
 
     A bar has a sharp edge: a sky is none.
     """
-    sample = _sampled(pictures).astype(np.float32)
+    sample = _sampled(pictures, _SAMPLED_FOR_BARS).astype(np.float32)
     _, height, width = sample.shape
     top, bottom = _bars(sample)
     first = int(np.ceil(top))
@@ -57,6 +60,8 @@ def _bars(lines: NDArray[np.float32]) -> tuple[float, float]:
 
 def _even_lines(lines: NDArray[np.float32]) -> int:
     """Number of lines at the start of axis 1 with one even colour in all pictures; at most `MAX_BAR_SHARE`."""
+    if (lines[:, 0].std(axis=1) >= _BAR_SPREAD).any():
+        return 0  # most videos have no bars
     most = int(lines.shape[1] * MAX_BAR_SHARE)
     means = lines[:, : most + 1].mean(axis=2)
     even = (
@@ -82,14 +87,14 @@ def _bar(lines: NDArray[np.float32], count: int) -> float:
     return count + (1 - min(1.0, content) if content < 0.8 else 0.0)
 
 
-def without_static_border(pictures: Pictures) -> Box | None:
+def without_static_border(active: NDArray[np.bool_]) -> Box | None:
     """Find the part of the picture that changes, inside a border that never does; None without such a border.
 
     Around the changing part the border has a straight edge on each side where it is.
+
+    Args:
+        active: as from `activity`.
     """
-    active = activity(pictures)
-    if active is None:
-        return None
     height, width = active.shape
     rows, columns = np.flatnonzero(active.mean(axis=1) > 0.1), np.flatnonzero(active.mean(axis=0) > 0.1)
     if not rows.size or not columns.size:
@@ -115,11 +120,11 @@ def _is_edge(outside: NDArray[np.float64], inside: NDArray[np.float64]) -> bool:
 
 def activity(pictures: Pictures) -> NDArray[np.bool_] | None:
     """(h, w) True for the pixels that change; None if there are too few pictures."""
-    sample = _sampled(pictures)
+    sample = _sampled(pictures, _SAMPLED)
     if len(sample) < _MIN_CHANGING:
         return None
-    median = np.median(sample, axis=0).astype(np.int16)
-    changing = np.abs(sample - median) > _CHANGE
+    mean = sample.mean(axis=0, dtype=np.float32).astype(np.int16)
+    changing = np.abs(sample - mean) > _CHANGE
     return np.asarray(changing.mean(axis=0) > max(_CHANGING_SHARE, 1.5 / len(sample)))
 
 
@@ -143,9 +148,10 @@ def overlay(active: NDArray[np.bool_], box: Box) -> NDArray[np.bool_] | None:
     return wide & inside
 
 
-def cut_out(pictures: Pictures, box: Box) -> Pictures:
+def cut_out(pictures: NDArray[T], box: Box) -> NDArray[T]:
     """The pixels that lie in a box as a whole."""
-    return pictures[:, int(np.ceil(box.top)) : int(box.bottom), int(np.ceil(box.left)) : int(box.right)]
+    found: NDArray[T] = pictures[:, int(np.ceil(box.top)) : int(box.bottom), int(np.ceil(box.left)) : int(box.right)]
+    return found
 
 
 def within(box: Box, inner: Box) -> Box:
@@ -154,8 +160,8 @@ def within(box: Box, inner: Box) -> Box:
     return Box(left + inner.left, top + inner.top, left + inner.right, top + inner.bottom)
 
 
-def _sampled(pictures: Pictures) -> Pictures:
-    places = np.linspace(0, len(pictures) - 1, min(len(pictures), _SAMPLED)).astype(int)
+def _sampled(pictures: Pictures, count: int) -> Pictures:
+    places = np.linspace(0, len(pictures) - 1, min(len(pictures), count)).astype(int)
     return np.asarray(pictures[places])
 
 

@@ -7,7 +7,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from firstsight.media.fingerprints import FINGERPRINT_BYTES, Fingerprints
 from firstsight.media.frames.video_frames import TICKS_PER_S, ScannedFrame
@@ -47,7 +46,7 @@ class PrintMaker:
 
     def add(self, frame: ScannedFrame, starts_shot: bool) -> None:
         """Take the next frame of the scan."""
-        grey = np.asarray(Image.fromarray(frame.thumbnail).convert("L"))
+        grey = _grey(frame.thumbnail)
         if self._ticks and (
             grey.shape != self._pictures[-1].shape or frame.tick // CHUNK_TICKS != self._ticks[-1] // CHUNK_TICKS
         ):
@@ -78,7 +77,8 @@ class PrintMaker:
         ticks, pictures = np.array(self._ticks), np.stack(self._pictures)
         bounds = [*self._starts, len(ticks)]
         self._ticks, self._pictures, self._starts = [], [], []
-        content, active = _content_box(pictures), layout.activity(pictures)
+        active = layout.activity(pictures)
+        content = _content_box(pictures, active)
         for a, b in pairwise(bounds):
             box = _without_bars(pictures[a:b], content)
             of_shot = pictures[a:b] if active is None else _without_overlay(pictures[a:b], active, box)
@@ -99,14 +99,21 @@ class PrintMaker:
             self._found.setdefault(name, []).append((places, codes(pictures, box)))
 
 
-def _content_box(pictures: Pictures) -> Box:
+def _grey(thumbnail: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(h, w) brightness of an RGB picture, with the weights of ITU-R BT.601 in steps of 1 / 256."""
+    red, green, blue = (thumbnail[..., n].astype(np.uint16) for n in range(3))
+    return ((red * 77 + green * 150 + blue * 29) >> 8).astype(np.uint8)
+
+
+def _content_box(pictures: Pictures, active: NDArray[np.bool_] | None) -> Box:
     """The picture inside bars and borders that stay for the whole chunk."""
     box = layout.without_bars(pictures)
-    sample = _distinct(pictures[:: max(1, len(pictures) // INNER_TICKS)])
-    inner, active = inner_picture(sample, box), layout.activity(pictures)
-    if inner is not None and active is not None and is_border(active, inner):
+    if active is None:
+        return box
+    inner = inner_picture(_distinct(pictures[:: max(1, len(pictures) // INNER_TICKS)]), box)
+    if inner is not None and is_border(active, inner):
         return inner
-    inside = layout.without_static_border(layout.cut_out(pictures, box))
+    inside = layout.without_static_border(layout.cut_out(active[None], box)[0])
     return box if inside is None else layout.within(box, inside)
 
 
