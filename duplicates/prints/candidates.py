@@ -10,7 +10,8 @@ near codes stand for a part of one of them. So an intro or a test card that many
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -58,6 +59,16 @@ class Pool:
     codes: Fingerprints  # (n, 32)
     videos: NDArray[np.int64]  # (n,) number of the video
     weights: NDArray[np.float64]  # (n,) share of its video that the code stands for
+
+    @cached_property
+    def shuffled(self) -> Fingerprints:
+        """The codes with their bits in another order."""
+        return np.packbits(np.unpackbits(self.codes, axis=1)[:, _SHUFFLED], axis=1)
+
+    @cached_property
+    def mirrored(self) -> Pool:
+        """The codes of the mirrored pictures."""
+        return replace(self, codes=orient(self.codes, "mirror"))
 
     def only(self, kept: NDArray[np.bool_]) -> Pool:
         """The codes selected by a mask."""
@@ -120,9 +131,9 @@ def _join(
     pool: Pool, other: Pool, count: int, min_part: float, *, mirrored: bool
 ) -> Iterator[tuple[tuple[int, int], float]]:
     """Yield pairs of different videos with the larger of the shares that near codes of two pools stand for."""
-    others = orient(other.codes, "mirror") if mirrored else other.codes
+    within = pool is other and not mirrored
     lefts, rights = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for found in _near_codes(pool.codes, None if pool is other and not mirrored else others):
+    for found in _near_codes(pool, None if within else other.mirrored if mirrored else other):
         kept = _first_hits(found, pool.videos, other.videos)
         lefts.append(found.left[kept])
         rights.append(found.right[kept])
@@ -143,18 +154,14 @@ def _join(
         yield (int(keys[n] // count), int(keys[n] % count)), float(part[n])
 
 
-def _near_codes(codes: Fingerprints, others: Fingerprints | None) -> Iterator[CodePairs]:
+def _near_codes(pool: Pool, other: Pool | None) -> Iterator[CodePairs]:
     """Batches of near codes. Of many codes, those are found that agree in 16 bits at one of 32 choices of bits."""
-    flip = max(len(codes), 0 if others is None else len(others)) <= _FEW_CODES
-    yield from banded_batches(codes, others, max_distance=MAX_DISTANCE, flip=flip)
+    flip = max(len(pool.codes), 0 if other is None else len(other.codes)) <= _FEW_CODES
+    others = None if other is None else other.codes
+    yield from banded_batches(pool.codes, others, max_distance=MAX_DISTANCE, flip=flip)
     if not flip:
-        keys = _shuffle(codes), None if others is None else _shuffle(others)
-        yield from banded_batches(codes, others, keys=keys, max_distance=MAX_DISTANCE, flip=False)
-
-
-def _shuffle(codes: Fingerprints) -> Fingerprints:
-    """The codes with their bits in another order."""
-    return np.packbits(np.unpackbits(codes, axis=1)[:, _SHUFFLED], axis=1)
+        keys = pool.shuffled, None if other is None else other.shuffled
+        yield from banded_batches(pool.codes, others, keys=keys, max_distance=MAX_DISTANCE, flip=False)
 
 
 def _first_hits(found: CodePairs, videos: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.int64]:

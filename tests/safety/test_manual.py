@@ -46,6 +46,7 @@ def test_the_review_example_decides_and_checks_the_log(
     monkeypatch.chdir(tmp_path)
     (picture, *_) = sorted(SAMPLE_CATALOGUE.parent.glob("pictures/*guitar*"))
     (tmp_path / "knife.jpg").write_bytes(picture.read_bytes())
+    (tmp_path / "clip.mp4").write_bytes((SAMPLE_CATALOGUE.parent / "clips" / "cat.mp4").read_bytes())
     rows = [{"item_id": "sku-123", "title": "Bread knife"}, {"item_id": "sku-124", "title": "Green mug"}]
     firstsight.open("shop-db", encoder=starter).index(rows)
     exec(compile(example("safety-review.md"), "docs/safety-review.md", "exec"), {})
