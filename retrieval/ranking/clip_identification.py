@@ -36,6 +36,8 @@ MAX_DISTANCE: Final = 64.0
 
 _UNRELATED: Final = 128  # bits in which codes of unrelated pictures differ
 
+_PART_FACTOR: Final = 0.9
+
 
 def put_identified_first(store: Store, prints: VideoPrints, candidates: Sequence[Candidate]) -> list[Candidate]:
     """Move the items that contain the clip to the front, with relevance 1; those that match best come first.
@@ -51,6 +53,8 @@ def put_identified_first(store: Store, prints: VideoPrints, candidates: Sequence
         alignment = align_prints(prints, of_item)
         if alignment is not None and alignment.share >= MIN_SHARE:
             strength = alignment.seconds * (_UNRELATED - alignment.distance)
+            if alignment.channels != ("whole", "whole"):
+                strength *= _PART_FACTOR  # a version that shows a part of the picture is rather the copy
             match = ClipMatch(uri, alignment.offset_s, alignment.speed, alignment.share)
         elif nearest := nearest_place(prints.whole, of_item.whole):
             offset_s, distance, share = nearest

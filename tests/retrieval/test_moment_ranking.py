@@ -12,6 +12,7 @@ import firstsight
 from firstsight import Query
 from firstsight.encoders.base import unit
 from firstsight.errors import QueryError
+from firstsight.retrieval.query_settings import QuerySettings
 from firstsight.retrieval.ranking.clip_identification import nearest_place
 from firstsight.retrieval.ranking.clip_ranking import clip_similarity
 from firstsight.retrieval.ranking.relevance import ITEM_SHARE, RandomPairCosines, RelevanceCalibration
@@ -56,8 +57,8 @@ def _expected_by_moment(items_db: SyntheticItems, text: str) -> list[str]:
 def test_a_ranking_by_moments_equals_a_comparison_with_every_row(items_db: SyntheticItems, where: str | None) -> None:
     expected = _expected_by_moment(items_db, "a query")
     if where is not None:
-        passes = (lambda row: row["price"] < 10) if "price" in where else (lambda row: row["rare"])
-        expected = [item_id for item_id in expected if passes(items_db.rows[item_id])]
+        rows = items_db.rows
+        expected = [i for i in expected if (rows[i]["price"] < 10 if "price" in where else rows[i]["rare"])]
     found = items_db.db.search("a query", mode="vector", where=where, k=40)
     assert [result.item_id for result in found] == expected[:40]
 
@@ -73,10 +74,10 @@ def test_items_without_frames_keep_their_order(items_db: SyntheticItems) -> None
 
 
 def test_minus_terms_and_pages_hold_for_moments(items_db: SyntheticItems) -> None:
-    settings = {"mode": "vector", "minus": ["another"], "k": 20}
-    first = items_db.db.search("a query", **settings)  # type: ignore[arg-type]
-    second = items_db.db.search("a query", offset=20, snapshot=first.snapshot, **settings)  # type: ignore[arg-type]
-    both = items_db.db.search("a query", **(settings | {"k": 40}))  # type: ignore[arg-type]
+    settings: QuerySettings = {"mode": "vector", "minus": ["another"]}
+    first = items_db.db.search("a query", k=20, **settings)
+    second = items_db.db.search("a query", k=20, offset=20, snapshot=first.snapshot, **settings)
+    both = items_db.db.search("a query", k=40, **settings)
     assert [r.item_id for r in (*first, *second)] == [r.item_id for r in both]
     assert [r.item_id for r in first] != [r.item_id for r in items_db.db.search("a query", mode="vector", k=20)]
 
@@ -191,12 +192,13 @@ def test_expired_items_are_left_out_unless_asked(tmp_path: Path) -> None:
         items_db.store.write_items(
             [items_db.rows[i] | {"expires_at": time, "indexed_at": now, "kind": "live"} for i, time in times.items()]
         )
-    for settings in ({"mode": "vector"}, {"mode": "words"}, {"where": "price >= 0"}, {"part": "frame"}):
+    cases: list[QuerySettings] = [{"mode": "vector"}, {"mode": "words"}, {"where": "price >= 0"}, {"part": "frame"}]
+    for settings in cases:
         text = "thing" if settings.get("mode") == "words" else "a query"
-        shown = {result.item_id for result in items_db.db.search(text, k=60, **settings)}  # type: ignore[arg-type]
+        shown = {result.item_id for result in items_db.db.search(text, k=60, **settings)}
         assert "i00003" not in shown
         assert {"i00004", "i00005"} <= shown
-        asked = items_db.db.search(text, k=60, include_expired=True, **settings)  # type: ignore[arg-type]
+        asked = items_db.db.search(text, k=60, include_expired=True, **settings)
         assert len(asked) == 60
 
 
