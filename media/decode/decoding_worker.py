@@ -83,16 +83,17 @@ def _video(request: child_messages.Header) -> tuple[child_messages.Header, list[
 
 
 def _frames(reader: VideoReader, request: child_messages.Header) -> list[Frame]:
-    """The frames of a request: by `rule` and `max_frames`, or the frame nearest to second `at_s`."""
+    """The frames of a request: by `rule` and `max_frames`, or the frames nearest to the seconds `at_s`."""
     min_side = request["min_side"]
     if "at_s" not in request:
         return choose_frames(
             reader, FrameRule.parse(request["rule"], max_frames=request["max_frames"]), min_side=min_side
         )
     times = reader.times
-    index = int(abs(times - request["at_s"]).argmin())
-    (picture,) = reader.read([index], min_side=min_side)
-    return [Frame(round(float(times[index]), 6), picture)]
+    indices = [int(abs(times - second).argmin()) for second in request["at_s"]]
+    ascending = sorted(set(indices))
+    pictures = dict(zip(ascending, reader.read(ascending, min_side=min_side), strict=True))
+    return [Frame(round(float(times[index]), 6), pictures[index]) for index in indices]
 
 
 if __name__ == "__main__":
