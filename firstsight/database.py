@@ -202,13 +202,19 @@ class Database:
         parts: Sequence[Part] = (),
         include_blocked: bool = False,
         batch_rows: int = BATCH_ROWS,
+        thumbnails: bool = True,
     ) -> pa.RecordBatchReader:
-        """Stream items, or views with of="views", as Arrow batches in constant memory, as they are at the call.
+        """Stream items, or views or shots with `of`, as Arrow batches in constant memory, as they are at the call.
 
-        `parts` limits views to titles, images or frames. QueryError: a column is unknown, or the filter is wrong.
+        `parts` limits views to titles, images or frames; shots have `thumbnails`. QueryError: a column is unknown, or
+        the filter is wrong.
         """
         return self._export.to_arrow(
-            *(columns, where, vectors, of), parts=parts, include_blocked=include_blocked, batch_rows=batch_rows
+            *(columns, where, vectors, of),
+            parts=parts,
+            include_blocked=include_blocked,
+            batch_rows=batch_rows,
+            thumbnails=thumbnails,
         )
 
     def vectors(

@@ -10,6 +10,7 @@ in the middle of a write.
 
 from __future__ import annotations
 
+import io
 import os
 import time
 from collections import deque
@@ -21,6 +22,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 import numpy as np
+from PIL.Image import Image, Resampling
 
 from firstsight.encoders.base import Encoder
 from firstsight.encoders.isolation import try_images, try_texts
@@ -33,6 +35,7 @@ from firstsight.media.live.live_sampler import MAX_WAITING_FRAMES, LiveFrame, Li
 from firstsight.media.policy import MediaPolicy
 from firstsight.storage.indexes.text_index import index_texts
 from firstsight.storage.indexes.upkeep import RunUpkeep
+from firstsight.storage.live_pictures import LIVE_PART, write_live_pictures
 from firstsight.storage.locks import watch_lock
 from firstsight.storage.recovery import begin_write, fail_run, recover
 from firstsight.storage.store import Store
@@ -40,6 +43,7 @@ from firstsight.storage.tables import FailureRow
 
 _BATCH: Final = 8
 _TICK_S: Final = 0.2  # between two checks of should_stop
+_PICTURE_SIDE: Final = 384  # pixels of the longer side of a stored picture: a card of the gallery
 
 
 class WatchRun:
@@ -72,10 +76,11 @@ class WatchRun:
         self._on_update = on_update
         self._on_event = on_event
         self._should_stop = should_stop
-        self._prefix = f"{item_id}#frame-live-"
+        self._prefix = f"{item_id}{LIVE_PART}"
         self._uri = ""  # of its frames; only a file's address can be fetched again
         self._row: dict[str, Any] = {}  # of `runs`
         self._window: deque[View] = deque()
+        self._pictures: dict[str, bytes] = {}  # JPEGs of the window by view id
         self._written: set[str] = set()  # view ids that this watch wrote; views of earlier watches have equal ids
         self._newest: LiveFrame | None = None
         # row and title view of a new item; no title view if the encoder fails on the title
@@ -205,10 +210,11 @@ class WatchRun:
                 continue
             view_id, marks = f"{self._prefix}{frame.number}", fingerprint(frame.picture)
             self._window.append(View(view_id, "frame", outcome, self._uri, time_s, fingerprint=marks))
+            self._pictures[view_id] = _small_jpeg(frame.picture)
         self._newest = frames[-1]
         oldest_s = self._newest.time_s - self._settings.window_s
         while self._window and (self._window[0].time_s or 0.0) <= oldest_s:
-            self._window.popleft()
+            self._pictures.pop(self._window.popleft().view_id, None)
         self.counts = replace(
             self.counts, frames=self.counts.frames + len(frames) - failed, failed=self.counts.failed + failed
         )
@@ -252,6 +258,8 @@ class WatchRun:
         begin_write(self._store, self.run_id, [self._item_id], failures)
         self._store.write_failures(failures, self.run_id, tried=[self._item_id])
         self._store.write_views([{**vars(view), "item_id": self._item_id} for view in added], replaced=())
+        pictures = {view.view_id: self._pictures[view.view_id] for view in added if view.view_id in self._pictures}
+        write_live_pictures(self._store, self._item_id, pictures)
         self._store.delete_views(sorted(live - {view.view_id for view in self._window}))
         vector = fuse([*others, *self._window], self._weights)
         self._store.write_items([row | {"vector": vector, "indexed_at": datetime.now(UTC)}])
@@ -280,3 +288,11 @@ class WatchRun:
         """Write the row of `runs` of this watch."""
         ended = {} if outcome == "watching" else {"finished_at": datetime.now(UTC)}
         self._store.write_run({**self._row, **ended, "outcome": outcome, "counts": asdict(self.counts)})
+
+
+def _small_jpeg(picture: Image) -> bytes:
+    small = picture.copy()
+    small.thumbnail((_PICTURE_SIDE, _PICTURE_SIDE), Resampling.BILINEAR)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=80)
+    return buffer.getvalue()

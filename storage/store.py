@@ -16,6 +16,7 @@ from lancedb.table import Table
 from firstsight.errors import StoreError
 from firstsight.storage import tables
 from firstsight.storage.columns import ColumnKind, arrow_type, kind_of_arrow
+from firstsight.storage.live_pictures import delete_live_pictures
 from firstsight.storage.sql.conditions import in_chunks, is_in, quote, quote_name
 from firstsight.storage.table_store import TableStore
 from firstsight.storage.tables import FailureRow
@@ -220,11 +221,13 @@ class Store(TableStore):
         for part in in_chunks(replaced):
             keep = [view_id for item_id in part for view_id in kept.get(item_id, ())]
             stale = is_in("item_id", part)
+            delete_live_pictures(self, items=part)
             with self._writes():
                 self.views.delete(f"{stale} AND NOT ({is_in('view_id', keep)})" if keep else stale)
 
     def delete_views(self, view_ids: Sequence[str]) -> None:
-        """Delete views."""
+        """Delete views, with their stored pictures."""
+        delete_live_pictures(self, views=view_ids)
         for part in in_chunks(view_ids):
             with self._writes():
                 self.views.delete(is_in("view_id", part))
@@ -262,6 +265,7 @@ class Store(TableStore):
         for part in in_chunks(item_ids):
             delete_prints(self, part)
             delete_entries_of_items(self, part)
+            delete_live_pictures(self, items=part)
             for table in (self.failures, self.views, self.items):
                 with self._writes():
                     table.delete(is_in("item_id", part))

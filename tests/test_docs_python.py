@@ -62,10 +62,12 @@ def test_the_export_page_runs(
         "starter 384",
         "['guitar-acoustic', 'guitar-electric', 'bass-guitar']",
         "float32 384 True",
+        *(line for line in others if line.endswith("(160, 90)")),
         "float32 384",
         "Array(Float32, shape=(384,))",
         "True starter",
     ]
+    assert [line.split()[0] for line in others if line.endswith("(160, 90)")] == ["0", "1", "2"]  # its three shots
 
 
 def test_an_encoder_object_of_ones_own_indexes_and_searches(

@@ -12,7 +12,7 @@ from firstsight.cli.commands import command, group
 from firstsight.cli.output import clock, print_json_lines, print_message, shown, shown_variants
 
 if TYPE_CHECKING:
-    from firstsight import Database
+    from firstsight import Database, Moment
     from firstsight.recommend.slates.slate_results import Slate
 
 EXAMPLES = [
@@ -119,6 +119,9 @@ def recommend(
         int | None,
         panels.slate("--seed", metavar="N", help="Random seed for exploration; the same seed gives the same slate."),
     ] = None,
+    moments: Annotated[
+        bool, panels.output("--moments", help="Give each video the stretch that suits the user's interests best.")
+    ] = False,
     log: Annotated[bool, panels.output("--log", help="Store the slate with its propensities in the database.")] = False,
     output: options.ItemTableFlags,
     db: options.DatabaseFlags,
@@ -154,6 +157,7 @@ def recommend(
         cap_column=column,
         seed=seed,
         log=log,
+        moments=moments,
         **settings,
     )
     if not slate.events:
@@ -236,20 +240,28 @@ def _print_users(database: Database, item_id: str, k: int, output: options.ItemT
 
 def _print(slate: Slate, output: options.ItemTableFlags, db: options.DatabaseFlags) -> None:
     by_product = any(item.variants is not None for item in slate)
+    with_moments = any(item.moment is not None for item in slate)
     output.print_items(
         db,
-        ["score", "item", "kind", "title", "source", "because of", "propensity"] + ["variants"] * by_product,
+        ["score", "item", "kind", "title", "source", "because of", "propensity"]
+        + ["moment"] * with_moments
+        + ["variants"] * by_product,
         [
             (
                 *(shown(item.score, ".2f"), item.item_id, item.kind, item.title, item.source.replace("_", " ")),
                 *(item.because, shown(item.propensity, ".3g")),
+                *(_shown_moment(item.moment),) * with_moments,
                 *(shown_variants(item.variants),) * by_product,
             )
             for item in slate
         ],
         right=["score", "propensity"],
-        absent=["variants"],
+        absent=["variants", "moment"],
     )
+
+
+def _shown_moment(moment: Moment | None) -> str | None:
+    return None if moment is None else f"{clock(moment.start_s)}-{clock(moment.end_s)}"
 
 
 def _pair(text: str, option: str) -> tuple[str, str]:

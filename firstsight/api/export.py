@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from firstsight.api.connection import Connection
 from firstsight.keywords import check_texts
-from firstsight.retrieval.export.row_stream import BATCH_ROWS, RowSelection, RowStream
+from firstsight.retrieval.export.row_stream import BATCH_ROWS, RowSelection
+from firstsight.retrieval.export.shot_stream import open_stream
 from firstsight.retrieval.export.vector_matrix import read_vectors
 from firstsight.storage.tables import Part
 
@@ -34,8 +35,9 @@ class Export:
         parts: Sequence[Part] = (),
         include_blocked: bool = False,
         batch_rows: int = BATCH_ROWS,
+        thumbnails: bool = True,
     ) -> pa.RecordBatchReader:
-        """Stream items or views as Arrow record batches, in constant memory.
+        """Stream items, views or shots as Arrow record batches, in constant memory.
 
         The rows are those of the call: later writes, removals and upkeep change nothing for six hours. They come in
         the order of the table. Times are timestamps in UTC with microseconds, and vectors are
@@ -49,11 +51,16 @@ class Export:
                 end_s and fingerprint, with the values of `Database.get`; columns of their items are there by name.
             where: a condition over the columns of items, as in a search; of="views" gives the views of these items.
             vectors: add the column `vector` at the end, if `columns` does not name it.
-            of: "items", or "views" for one row per encoded title, picture and video frame.
+            of: "items"; "views" for one row per encoded title, picture and video frame; or "shots" for one row per
+                shot of a video: item_id, uri, shot (from 0), start_s, end_s, view_id and time_s of the frame nearest to
+                its middle, frames, the fingerprint of that frame, thumbnail, and the vector: the mean of its frames,
+                of unit length.
             parts: only views of these parts: "title", "image", "frame", "transcript". By default all.
             include_blocked: include items that a safety decision blocks, and their views. By default they are left out,
                 as in a search.
             batch_rows: maximum number of rows in a batch.
+            thumbnails: for shots, read a JPEG of at most 160 x 160 pixels from each video; null if the video cannot be
+                read now. Frames of live streams have the pictures that `watch` stored.
 
         Returns:
             A reader, to be read once, by one thread.
@@ -66,8 +73,8 @@ class Export:
         if columns is not None:
             check_texts("columns", columns)
         check_texts("parts", parts)
-        selection = RowSelection(of, columns, where, vectors, parts, include_blocked)
-        return RowStream(self._connection.open(), selection).reader(batch_rows)
+        selection = RowSelection(of, columns, where, vectors, parts, include_blocked, thumbnails)
+        return open_stream(self._connection.open(), selection, self._connection.policy).reader(batch_rows)
 
     def vectors(
         self,

@@ -21,6 +21,7 @@ class RecommendOptions(SlateOptions, total=False):
         now: time of the slate, with a time zone; the present time by default.
         seed: random seed of exploration; the same seed gives the same slate. Random by default.
         log: write the slots with their propensities to the table `slates`.
+        moments: give each video the stretch that suits the user's interests best; without it by default.
     """
 
     history: Sequence[str | Mapping[str, object]] | None
@@ -29,6 +30,7 @@ class RecommendOptions(SlateOptions, total=False):
     now: datetime | None
     seed: int | None
     log: bool
+    moments: bool
 
 
 class SimilarOptions(TypedDict, total=False):

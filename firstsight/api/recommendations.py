@@ -6,6 +6,7 @@ import os
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
@@ -48,6 +49,7 @@ class Recommender:
         now: datetime | None = None,
         seed: int | None = None,
         log: bool = False,
+        moments: bool = False,
         **settings: Unpack[SlateOptions],
     ) -> Slate:
         """Make a slate for a user from logged events, from a history, or from both.
@@ -64,6 +66,8 @@ class Recommender:
             now: time of the slate, with a time zone; the present time by default.
             seed: random seed of exploration; the same seed gives the same slate. Random by default.
             log: write the slots with their propensities to the table `slates`.
+            moments: give each video the stretch that suits the user's nearest interest best: its frames are compared
+                with the interest. None for a user without interests.
             settings: fields of `firstsight.recommend.slates.slate_settings.SlateSettings`: k, quotas, explore,
                 diversity, …
 
@@ -113,6 +117,12 @@ class Recommender:
             copies=None if slate_settings.allow_copies else loaded.copies(store),
         )
         slate = _slate(loaded, slots, ranking, slate_settings, user, moment, products, events=len(known))
+        if moments:
+            from firstsight.recommend.slates.slate_moments import slate_moments
+
+            found = slate_moments(store, space, [slot.place for slot in slots], ranking.interests)
+            items = (replace(item, moment=found.get(slot.place)) for item, slot in zip(slate, slots, strict=True))
+            slate = replace(slate, items=tuple(items))
         if log:
             from firstsight.recommend.slates.slate_log import log_slate
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from firstsight.media.video_prints import VideoPrints
 def answer_video(
     request: child_messages.Header, working: Callable[[], None]
 ) -> tuple[child_messages.Header, list[bytes]]:
-    """Decode the frames of a request: by `rule` and `max_frames`, or the frame nearest to second `at_s`.
+    """Decode the frames of a request: by `rule` and `max_frames`, or the frames nearest to the seconds `at_s`.
 
     With `prints`, the answer has fingerprints too. `auto` makes them in its own scan of the video; any other rule
     decodes its frames and then scans the video.
@@ -37,7 +37,7 @@ def answer_video(
     """
     work = _VideoWork(Path(request["path"]), request["min_side"], request["max_pixels"], working)
     if "at_s" in request:
-        return _answer([work.frame_at(float(request["at_s"]))], None)
+        return _answer(work.frames_at(request["at_s"]), None)
     rule = FrameRule.parse(request["rule"], max_frames=request["max_frames"]) if "rule" in request else None
     if rule is None:
         return _answer([], work.scan(1)[1])
@@ -57,12 +57,13 @@ class _VideoWork:
     max_pixels: int
     working: Callable[[], None]
 
-    def frame_at(self, second: float) -> Frame:
-        def nearest(reader: VideoReader) -> Frame:
+    def frames_at(self, seconds: Sequence[float]) -> list[Frame]:
+        def nearest(reader: VideoReader) -> list[Frame]:
             times = reader.times
-            index = int(abs(times - second).argmin())
-            (picture,) = reader.read([index], min_side=self.min_side)
-            return Frame(round(float(times[index]), 6), picture)
+            indices = [int(abs(times - second).argmin()) for second in seconds]
+            ascending = sorted(set(indices))
+            pictures = dict(zip(ascending, reader.read(ascending, min_side=self.min_side), strict=True))
+            return [Frame(round(float(times[index]), 6), pictures[index]) for index in indices]
 
         return decode(self.path, nearest, max_pixels=self.max_pixels)
 

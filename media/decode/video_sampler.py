@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PIL import Image
@@ -86,9 +87,22 @@ class VideoSampler(PooledDecoder):
 
         The other arguments and the errors are those of `sample`.
         """
-        return self._decode(path, min_side, at_s=time_s).frames[0]
+        return self.frames_at(path, [time_s], min_side=min_side)[0]
 
-    def _decode(self, path: str | os.PathLike[str], min_side: int | None, **selection: float | str) -> SampledVideo:
+    def frames_at(
+        self, path: str | os.PathLike[str], times_s: Sequence[float], *, min_side: int | None = None
+    ) -> list[Frame]:
+        """Decode the frames with the presentation times nearest to these seconds, in one pass over the file.
+
+        Returns:
+            One frame for each time, in the order of the times. The other arguments and the errors are those of
+            `sample`.
+        """
+        return self._decode(path, min_side, at_s=list(times_s)).frames
+
+    def _decode(
+        self, path: str | os.PathLike[str], min_side: int | None, **selection: float | str | list[float]
+    ) -> SampledVideo:
         name = os.path.abspath(path)
         request = {"path": name, "min_side": min_side, "max_pixels": self._max_pixels, **selection}
         return self._pool.ask(request, name, _unpack)

@@ -10,6 +10,7 @@ from typing import Any
 from firstsight.recommend.slates.interests import InterestKind
 from firstsight.recommend.slates.slate_composer import Source
 from firstsight.records import Record, RecordList
+from firstsight.retrieval.moments import Moment
 from firstsight.retrieval.timed_product import TimedProduct
 
 
@@ -27,6 +28,7 @@ class Recommendation(Record):
         explore: whether exploration chose the item.
         propensity: the probability that this slot holds this item, 0 to 1; see `slate_composer.Slot`.
         variants: number of variants of its product that may be shown; None if every item is shown.
+        moment: the stretch of its video that suits the user's nearest interest best; None unless moments are requested.
     """
 
     item_id: str
@@ -38,6 +40,7 @@ class Recommendation(Record):
     explore: bool
     propensity: float
     variants: int | None = None
+    moment: Moment | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The item as JSON fields."""

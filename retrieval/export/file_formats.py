@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import errno
 import json
@@ -19,8 +20,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from firstsight.errors import QueryError
+from firstsight.media.policy import MediaPolicy
 from firstsight.records import Record, plain_value
 from firstsight.retrieval.export.row_stream import VECTOR, RowSelection, RowStream
+from firstsight.retrieval.export.shot_stream import ShotStream, open_stream
 from firstsight.storage.indexes.vector_index import vectors_of_column
 from firstsight.storage.store import Store
 
@@ -33,7 +36,7 @@ class ExportSummary(Record):
     """A written export."""
 
     file: str
-    table: str  # items or views
+    table: str  # items, views or shots
     rows: int
     columns: tuple[str, ...]  # names of the columns, or of the arrays of an .npz
     blocked_items: int  # left out, because a safety decision blocks them
@@ -41,10 +44,16 @@ class ExportSummary(Record):
     fingerprint: str
     dim: int
     bytes: int
+    unreadable_videos: int = 0  # of shots: videos without thumbnails, because they could not be read
 
 
 def write_file(
-    store: Store, path: Path, selection: RowSelection, on_rows: OnRows = lambda done, total: None
+    store: Store,
+    path: Path,
+    selection: RowSelection,
+    on_rows: OnRows = lambda done, total: None,
+    *,
+    policy: MediaPolicy | None = None,
 ) -> ExportSummary:
     """Write the selected rows of a database to a file, whole or not at all; an existing file is replaced.
 
@@ -53,6 +62,7 @@ def write_file(
         path: the file; its ending chooses the format: .parquet, .npz or .jsonl. An .npz has ids and vectors only.
         selection: rows and columns.
         on_rows: called after each batch.
+        policy: limits of the videos that thumbnails of shots are read from.
 
     Raises:
         QueryError: the ending is unknown, a name is unknown, the filter is wrong, or an .npz is to have columns or no
@@ -65,7 +75,7 @@ def write_file(
         raise QueryError(f"{path} ends in none of {', '.join(FORMATS)}; the ending chooses the format")
     if write is _write_npz:
         selection = _select_vectors(path, selection)
-    stream = RowStream(store, selection)
+    stream = open_stream(store, selection, policy)
     with _replaced_file(path) as file:
         rows, columns = write(file, stream, on_rows)
     spec = store.spec
@@ -79,19 +89,24 @@ def write_file(
         fingerprint=spec.fingerprint,
         dim=spec.dim,
         bytes=path.stat().st_size,
+        unreadable_videos=stream.unreadable_videos if isinstance(stream, ShotStream) else 0,
     )
 
 
 def json_lines(batch: pa.RecordBatch) -> str:
-    """Format one JSON object a line: times in ISO 8601, and the vector as the last entry."""
+    """Format one JSON object a line: times in ISO 8601, bytes in base64, and the vector as the last entry."""
     plain = [name for name in batch.schema.names if name != VECTOR]
     rows = batch.select(plain).to_pylist() if plain else [{}] * len(batch)
-    lines = [json.dumps(row, ensure_ascii=False, default=plain_value) for row in rows]
+    lines = [json.dumps(row, ensure_ascii=False, default=_json_value) for row in rows]
     if VECTOR in batch.schema.names:
         separator = ", " if plain else ""
         vectors = _vector_texts(batch[VECTOR])
         lines = [f'{line[:-1]}{separator}"vector": {vector}}}' for line, vector in zip(lines, vectors, strict=True)]
     return "".join(f"{line}\n" for line in lines)
+
+
+def _json_value(value: object) -> Any:
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else plain_value(value)
 
 
 def _vector_texts(column: pa.Array[Any]) -> list[str]:
@@ -104,7 +119,7 @@ def _vector_texts(column: pa.Array[Any]) -> list[str]:
     return [f"[{next(texts)}]" if valid else "null" for valid in column.is_valid().to_pylist()]
 
 
-def _write_json_lines(file: IO[bytes], stream: RowStream, on_rows: OnRows) -> tuple[int, list[str]]:
+def _write_json_lines(file: IO[bytes], stream: RowStream | ShotStream, on_rows: OnRows) -> tuple[int, list[str]]:
     rows, total = 0, stream.expected_rows()
     for batch in stream.batches():
         file.write(json_lines(batch).encode())
@@ -113,7 +128,7 @@ def _write_json_lines(file: IO[bytes], stream: RowStream, on_rows: OnRows) -> tu
     return rows, stream.schema.names
 
 
-def _write_parquet(file: IO[bytes], stream: RowStream, on_rows: OnRows) -> tuple[int, list[str]]:
+def _write_parquet(file: IO[bytes], stream: RowStream | ShotStream, on_rows: OnRows) -> tuple[int, list[str]]:
     import pyarrow.parquet as pq
 
     schema = stream.schema
@@ -128,14 +143,17 @@ def _write_parquet(file: IO[bytes], stream: RowStream, on_rows: OnRows) -> tuple
 
 
 def _select_vectors(path: Path, selection: RowSelection) -> RowSelection:
+    if selection.of == "shots":
+        raise QueryError(f"{path.name} cannot hold shots; write a .parquet or .jsonl")
     if selection.columns is not None or not selection.vectors:
         raise QueryError(f"{path.name} has ids and vectors only; choose columns with .parquet or .jsonl")
     columns = ["item_id"] if selection.of == "items" else ["view_id", "item_id"]
     return replace(selection, columns=[*columns, VECTOR])
 
 
-def _write_npz(file: IO[bytes], stream: RowStream, on_rows: OnRows) -> tuple[int, list[str]]:
+def _write_npz(file: IO[bytes], stream: RowStream | ShotStream, on_rows: OnRows) -> tuple[int, list[str]]:
     """Write arrays that numpy loads without pickle; rows without a vector are left out."""
+    assert isinstance(stream, RowStream)  # checked by _select_vectors
     total = _count_vectors(stream)  # numpy writes the number of rows first
     names = [name for name in stream.schema.names if name != VECTOR]
     ids: dict[str, list[pa.Array[Any]]] = {name: [] for name in names}
@@ -181,7 +199,7 @@ def _texts(chunks: list[Any]) -> np.ndarray[Any, Any]:
     return texts
 
 
-FORMATS: Final[dict[str, Callable[[IO[bytes], RowStream, OnRows], tuple[int, list[str]]]]] = {
+FORMATS: Final[dict[str, Callable[[IO[bytes], RowStream | ShotStream, OnRows], tuple[int, list[str]]]]] = {
     ".parquet": _write_parquet,
     ".npz": _write_npz,
     ".jsonl": _write_json_lines,

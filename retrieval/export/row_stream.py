@@ -13,7 +13,7 @@ from copy import copy
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import islice
-from typing import Any, Final, Literal, TypeVar, get_args
+from typing import Any, Final, Literal, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -30,8 +30,9 @@ from firstsight.storage.tables import KEYS, PARTS, Part, vector_type, views_sche
 
 T = TypeVar("T")
 
-ExportTable = Literal["items", "views"]
-"""Rows of an export: one per item, or one per encoded title, picture, video frame or passage of timed text."""
+ExportTable = Literal["items", "views", "shots"]
+"""Rows of an export: one per item; per encoded title, picture, video frame or passage of timed text; or per shot of a
+video."""
 
 BATCH_ROWS: Final = 4_096
 """Default maximum number of rows in a batch."""
@@ -58,6 +59,7 @@ class RowSelection:
     vectors: bool = True  # whether the column `vector` is added
     parts: Sequence[Part] = ()  # only views of these parts; empty for all
     include_blocked: bool = False  # include items that a safety decision blocks, and their views
+    thumbnails: bool = True  # whether shots have the column `thumbnail`, if `columns` does not decide it
 
 
 class RowStream:
@@ -78,7 +80,7 @@ class RowStream:
         self.selection = selection
         self.snapshot = pin_snapshot(store)
         self._names = _choose_columns(self.snapshot, selection)
-        self.schema = pa.schema(self._fields(), metadata=_metadata(self.snapshot, selection.of))
+        self.schema = pa.schema(self._fields(), metadata=export_metadata(self.snapshot, selection.of))
         self.condition = _condition(self.snapshot, selection)
 
     def reader(self, batch_rows: int = BATCH_ROWS) -> pa.RecordBatchReader:
@@ -98,29 +100,29 @@ class RowStream:
     def batches(self, batch_rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """Yield all batches; arguments and exceptions as for `reader`."""
         batches = self._item_batches if self.selection.of == "items" else self._view_batches
-        with _reading(self.snapshot):
+        with reading(self.snapshot):
             yield from batches(batch_rows)
 
     def with_columns(self, columns: Sequence[str]) -> RowStream:
         """The same rows with other columns."""
         other = copy(self)
         other._names = list(columns)
-        other.schema = pa.schema(other._fields(), metadata=_metadata(self.snapshot, self.selection.of))
+        other.schema = pa.schema(other._fields(), metadata=export_metadata(self.snapshot, self.selection.of))
         return other
 
     def count_rows(self) -> int:
         """Count the rows; for views of selected items it reads the ids of all of them."""
-        with _reading(self.snapshot):
+        with reading(self.snapshot):
             if self.selection.of == "items":
                 return int(self.snapshot.items.count_rows(self.condition))
-            return sum(len(row_ids) for _, row_ids in self._views_of_items(["item_id"]))
+            return sum(len(ids) for _, ids in self._views_of_items(["item_id"]))
 
     def expected_rows(self) -> int | None:
         """A number that the rows do not exceed, without reading any; None for views of selected items.
 
         It is exact except for views of items that a killed run did not store.
         """
-        with _reading(self.snapshot):
+        with reading(self.snapshot):
             if self.selection.of == "items":
                 return int(self.snapshot.items.count_rows(self.condition))
             return int(self.snapshot.views.count_rows(self._part_condition())) if self.condition is None else None
@@ -136,8 +138,8 @@ class RowStream:
     # ---- items
 
     def _item_batches(self, batch_rows: int) -> Iterator[pa.RecordBatch]:
-        for row_ids in _row_ids(self.snapshot.items, self.condition, batch_rows):
-            yield self._batch(_read_rows(self.snapshot.items, row_ids, self._names))
+        for ids in row_ids(self.snapshot.items, self.condition, batch_rows):
+            yield self._batch(read_rows(self.snapshot.items, ids, self._names))
 
     # ---- views
 
@@ -146,9 +148,9 @@ class RowStream:
         exported = {STORED_NAMES.get(name, name): name for name in ("item_id", *own)}
         stored = [name for name in exported if name in self.snapshot.views.schema.names]
         of_items = [name for name in self._names if name not in own]
-        for items, row_ids in self._views_of_items(["item_id", "catalog_dir", *of_items]):
-            for part in _chunks(row_ids, batch_rows):
-                views = _read_rows(self.snapshot.views, part, stored)
+        for items, view_rows in self._views_of_items(["item_id", "catalog_dir", *of_items]):
+            for part in _chunks(view_rows, batch_rows):
+                views = read_rows(self.snapshot.views, part, stored)
                 views = views.rename_columns([exported[name] for name in stored])
                 for name in own:
                     if name not in views.column_names:  # a database of an early version, before its upgrade
@@ -162,8 +164,8 @@ class RowStream:
         """Yield some items with these columns, and the row ids of their views in the order of the table."""
         items, views = self.snapshot.items, self.snapshot.views
         on_part = self._part_condition()
-        for row_ids in _row_ids(items, self.condition, IDS_PER_LOOKUP):
-            rows = _read_rows(items, row_ids, list(dict.fromkeys(columns)))
+        for item_rows in row_ids(items, self.condition, IDS_PER_LOOKUP):
+            rows = read_rows(items, item_rows, list(dict.fromkeys(columns)))
             among = is_in("item_id", rows["item_id"].to_pylist())
             found = views.search().where(among if on_part is None else f"{on_part} AND {among}")
             ids: list[Any] = found.select(["view_id"]).with_row_id(True).limit(None).to_arrow()["_rowid"].to_pylist()
@@ -214,7 +216,7 @@ def check_selection(selection: RowSelection) -> None:
     Raises:
         QueryError: the table or a part is unknown, or there are parts for items.
     """
-    if selection.of not in get_args(ExportTable):
+    if selection.of not in ("items", "views"):  # shots have a stream of their own
         raise QueryError(f"of is {selection.of!r}; give items or views")
     for part in selection.parts:
         if part not in PARTS:
@@ -253,7 +255,7 @@ def _condition(store: Store, selection: RowSelection) -> str | None:
     return " AND ".join(condition for condition in conditions if condition is not None) or None
 
 
-def _metadata(store: Store, of: ExportTable) -> dict[bytes | str, bytes | str]:
+def export_metadata(store: Store, of: ExportTable) -> dict[bytes | str, bytes | str]:
     facts = {
         "version": version("firstsight"),
         "table": of,
@@ -265,7 +267,7 @@ def _metadata(store: Store, of: ExportTable) -> dict[bytes | str, bytes | str]:
 
 
 @contextmanager
-def _reading(store: Store) -> Iterator[None]:
+def reading(store: Store) -> Iterator[None]:
     """Report LanceDB's errors as StoreError."""
     try:
         yield
@@ -276,7 +278,7 @@ def _reading(store: Store) -> Iterator[None]:
         ) from error
 
 
-def _row_ids(table: Table, condition: str | None, rows: int) -> Iterator[list[int]]:
+def row_ids(table: Table, condition: str | None, rows: int) -> Iterator[list[int]]:
     """Yield the ids of the rows that fulfil a condition, in lists of `rows`."""
     search = table.search() if condition is None else table.search().where(condition)
     batches = search.select([KEYS[table.name]]).with_row_id(True).limit(None).to_batches(BATCH_ROWS)
@@ -290,8 +292,8 @@ def _chunks(values: Iterable[T], size: int) -> Iterator[list[T]]:
         yield chunk
 
 
-def _read_rows(table: Table, row_ids: list[int], names: list[str]) -> pa.Table:
-    return table.take_row_ids(row_ids).select(names).to_arrow()
+def read_rows(table: Table, ids: list[int], names: list[str]) -> pa.Table:
+    return table.take_row_ids(ids).select(names).to_arrow()
 
 
 def _replace(table: pa.Table, name: str, values: pa.Array[Any]) -> pa.Table:

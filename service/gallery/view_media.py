@@ -24,6 +24,7 @@ from firstsight.media.local_files import open_regular
 from firstsight.media.policy import MediaPolicy
 from firstsight.media.stored_media import is_stored_name, media_location, open_address
 from firstsight.service.gallery.remote_video_cache import RemoteVideoCache
+from firstsight.storage.live_pictures import read_live_pictures
 from firstsight.storage.sql.conditions import quote
 from firstsight.storage.store import Store
 
@@ -49,6 +50,7 @@ class StoredView:
     version: str  # of a remote medium when it was encoded; empty if its server sent none
     catalog_dir: str  # base of relative paths, or the folder of stored media; local files must be inside it
     blocked: bool  # whether a safety decision blocks its item
+    stored: bytes | None = None  # JPEG of a frame of a live stream, which the database keeps
 
 
 def find_view(store: Store, view_id: str) -> StoredView | None:
@@ -88,7 +90,8 @@ class ViewMedia:
     def etag(self, view: StoredView, size: int = 0) -> str:
         """Return a quoted ETag, which changes when the medium changes."""
         state = change_stamp(view.uri, self._policy_for(view))
-        parts = (view.view_id, view.uri, view.catalog_dir, view.version, state, str(size))
+        stored = hashlib.blake2b(view.stored or b"", digest_size=12).hexdigest()  # a later watch reuses the id
+        parts = (view.view_id, view.uri, view.catalog_dir, view.version, state, str(size), stored)
         return f'"{hashlib.blake2b(chr(0).join(parts).encode(), digest_size=12).hexdigest()}"'
 
     def thumbnail(self, view: StoredView, size: int) -> bytes:
@@ -128,6 +131,8 @@ class ViewMedia:
 
     def _picture(self, view: StoredView, side: int) -> Image.Image:
         policy = self._policy_for(view)
+        if view.stored is not None:
+            return self._pictures.open(view.stored, min_side=side)
         _refuse_live_frame(view)
         if view.time_s is None:
             with fetch(view.uri, policy, "picture") as fetched:
@@ -187,6 +192,7 @@ def _find_first(store: Store, item_id: str, conditions: Sequence[str]) -> Stored
         version=row.get("version") or "",
         catalog_dir=folder,
         blocked=items[0].get("safety_decision") == "block",
+        stored=read_live_pictures(store, [row["view_id"]]).get(row["view_id"]),
     )
 
 
@@ -212,4 +218,4 @@ def _jpeg(picture: Image.Image, side: int) -> bytes:
 
 def _refuse_live_frame(view: StoredView) -> None:
     if view.uri.startswith("live+"):
-        raise MediaError("missing", f"view {view.view_id} is a frame of a live stream; its pictures are not stored")
+        raise MediaError("missing", f"view {view.view_id} is a frame of a live stream, and its picture was not stored")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends, Request
@@ -36,6 +36,9 @@ from firstsight.service.routes.search_schemas import (
 )
 from firstsight.service.search_queue import PendingSearch
 from firstsight.service.state import ServiceDep
+
+if TYPE_CHECKING:
+    from firstsight import Recommendation
 
 router = APIRouter(tags=["search"], default_response_class=LibraryJSONResponse)
 
@@ -166,13 +169,18 @@ def recommend(request: Request, body: RecommendRequest, service: ServiceDep) -> 
     return LibraryJSONResponse(
         {
             "slate_id": slate.slate_id,
-            "items": [item.to_dict() | {"view_id": pictures.get(item.item_id)} for item in slate],
+            "items": [_slot_as_json(item) | {"view_id": pictures.get(item.item_id)} for item in slate],
             "interests": [interest.to_dict() for interest in slate.interests],
             "titles": titles,
             "missing": slate.missing,
             "events": slate.events,
         }
     )
+
+
+def _slot_as_json(item: Recommendation) -> dict[str, Any]:
+    content = item.to_dict()
+    return content if item.moment is None else content | {"moment": hide_local_uri(content["moment"])}
 
 
 def _titles(request: Request, db: Database, item_ids: list[str]) -> dict[str, str]:

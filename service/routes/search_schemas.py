@@ -135,6 +135,7 @@ class RecommendRequest(StrictModel):
     age: int | None = Field(None, le=150)
     repeat_after_days: float | None = Field(None, le=36_500)
     seed: int | None = Field(None, ge=0, lt=2**63)
+    moments: bool = Field(False, description="give each video the stretch that suits the user's interests best")
     log: bool = Field(False, description="log the slots with their propensities; needs the scope write")
 
 

@@ -2,7 +2,8 @@
 
 import { clock, h, icon, iconButton } from './dom.js';
 import { openDetails } from './details.js';
-import { picture, player } from './media.js';
+import { picture, shapeOf } from './media.js';
+import { player, previewOn, timeline } from './player.js';
 
 const BLURRED = new Set(['review', 'block']);
 const money = (value) => value.toLocaleString('en', { minimumFractionDigits: Number.isInteger(value) ? 0 : 2, maximumFractionDigits: 2 });
@@ -17,16 +18,20 @@ export function describeMatch(result) {
   return `${part} · ${result.view.score.toFixed(2)}`;
 }
 
-/** The frame that a result's video starts from: {viewId, seconds}; null if there is no video. */
+/** The frame that a result's video starts from, with its moments and products; null if there is no video. */
 export function videoStart(result) {
-  const view = [result.line, result.view, result.picture].find((candidate) => candidate?.view_id && candidate.time_s != null);
-  return view ? { viewId: view.view_id, seconds: view.time_s } : null;
+  const { line, moments, products } = result;
+  if (line?.view_id && line.time_s != null) return { viewId: line.view_id, seconds: line.time_s, moments, products };
+  const best = moments?.[0] ?? result.moment;
+  if (best?.view_id) return { viewId: best.view_id, seconds: best.start_s, end: best.end_s, moments: moments ?? [best], products };
+  const view = [result.view, result.picture].find((candidate) => candidate?.part === 'frame' && candidate.view_id);
+  return view ? { viewId: view.view_id, seconds: view.time_s, moments, products } : null;
 }
 
 /**
  * A card.
  *
- * @param item {item_id, title, kind, columns?, view_id?, view?, picture?, relevance?}
+ * @param item {item_id, title, kind, columns?, view_id?, view?, picture?, relevance?, moments?, products?}
  * @param lines nodes below the title
  * @param actions list of [icon, label, function]
  * @param veiled whether the item is in review, for items without columns
@@ -39,9 +44,13 @@ export function card(item, { lines = [], actions = [], badge = null, veiled = fa
   });
   shot.append(picture({ viewId: item.picture?.view_id ?? item.view_id, itemId: item.item_id, alt: '' }));
   const stage = h('div', { class: 'stage' }, shot);
+  if (item.kind !== 'product') keepShape(stage, item);
   if (badge) stage.append(badge);
   if (item.kind !== 'product') stage.append(h('span', { class: 'kind' }, item.kind));
-  if (from) stage.append(playButton(stage, shot, from, name));
+  if (from) {
+    stage.append(playButton(stage, shot, from, name));
+    previewOn(stage, shot, from);
+  }
   const node = h('article', { class: 'card', 'data-item': item.item_id, 'aria-label': name }, stage);
   if (veiled || BLURRED.has(item.columns?.safety_decision)) veil(stage, shot);
   const facts = h('p', { class: 'facts' }, ...factNodes(item));
@@ -52,13 +61,29 @@ export function card(item, { lines = [], actions = [], badge = null, veiled = fa
   return node;
 }
 
+/** Give the card of a vertical video its shape; once the card is in sight, nothing may move any more. */
+function keepShape(stage, item) {
+  const apply = (shape) => { if (shape < 1) stage.style.aspectRatio = String(Math.max(shape, 0.5)); };
+  apply(shapeOf(item));
+  const image = stage.querySelector('img');
+  image.addEventListener('load', () => {
+    if (stage.getBoundingClientRect().top > innerHeight) apply(image.naturalWidth / image.naturalHeight);
+  }, { once: true });
+}
+
 function playButton(stage, shot, from, name) {
   const button = h('button', {
     type: 'button', class: 'play', 'aria-label': `Play ${name} from ${clock(from.seconds)}`,
     onclick: () => {
       const video = player({ ...from, label: name });
+      video.addEventListener('loadedmetadata', () => { // no bars beside or above the picture
+        if (video.videoHeight) stage.style.aspectRatio = String(Math.max(video.videoWidth / video.videoHeight, 0.5));
+      }, { once: true });
       shot.replaceWith(video);
       button.remove();
+      const below = timeline(() => video, { ...from, open: openDetails });
+      below?.follow(video);
+      if (below) stage.after(below);
       video.focus();
     },
   }, icon('play'), clock(from.seconds));

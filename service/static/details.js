@@ -2,14 +2,15 @@
 
 import { call, encodeId, findVeiled, get } from './api.js';
 import { clock, h, icon, iconButton, reducedMotion } from './dom.js';
-import { PICTURE_PARTS, picture, player } from './media.js';
+import { PICTURE_PARTS, picture } from './media.js';
+import { player, timeline } from './player.js';
 
 const dialog = document.getElementById('details');
 let request = null;
 
 const NOT_SHOWN = new Set(['safety_scores', 'safety_policy_version']);
 
-/** Open an item; `from` is {viewId, seconds}: the frame that its video starts from. */
+/** Open an item; `from` is {viewId?, seconds, moments?}: the frame or second that its video starts from. */
 export async function openDetails(itemId, from = null) {
   request?.abort();
   request = new AbortController();
@@ -17,8 +18,12 @@ export async function openDetails(itemId, from = null) {
   dialog.replaceChildren(sheet(h('p', { class: 'dim' }, 'Loading…')));
   if (!dialog.open) dialog.showModal();
   try {
-    const item = await get(`items/${encodeId(itemId)}`, signal);
-    fill(item, from);
+    const [item, timed] = await Promise.all([
+      get(`items/${encodeId(itemId)}`, signal),
+      get(`items/${encodeId(itemId)}/timed-products`, signal).catch(() => ({ products: [], videos: [] })),
+    ]);
+    if (signal.aborted) return;
+    fill(item, from, timed);
     loadSimilar(item, signal);
     if (item.columns.safety_decision) loadDecision(item, signal);
   } catch (error) {
@@ -36,17 +41,28 @@ function sheet(...content) {
     iconButton('close', 'Close', () => dialog.close(), { class: 'quiet close', autofocus: true }), ...content);
 }
 
-function fill(item, from) {
+function fill(item, from, timed) {
   const name = item.title || item.item_id;
   const media = item.views.filter((view) => PICTURE_PARTS.includes(view.part));
   const hidden = Boolean(item.columns.safety_decision);
   const big = h('div', { class: hidden ? 'big veiled' : 'big' });
-  const show = (view, play) => big.replaceChildren(
-    play ? player({ viewId: view.view_id, seconds: view.time_s, label: name, ...play })
-      : view ? picture({ viewId: view.view_id, size: 1280, alt: name }) : h('p', { class: 'no-picture' }),
-  );
-  const start = from ? media.find((view) => view.view_id === from.viewId) : media[0];
-  show(start ?? media[0], from && start && { play: !hidden && !reducedMotion() });
+  const frames = media.filter((view) => view.part === 'frame');
+  const frameAt = (seconds) => frames.reduce((best, view) => (
+    !best || Math.abs(view.time_s - seconds) < Math.abs(best.time_s - seconds) ? view : best), null);
+  const show = (view, play) => {
+    const shown = play ? player({ viewId: view.view_id, seconds: view.time_s, label: name, ...play })
+      : view ? picture({ viewId: view.view_id, size: 1280, alt: name }) : h('p', { class: 'no-picture' });
+    big.replaceChildren(shown);
+    if (play) below?.follow(shown);
+    return shown;
+  };
+  const below = frames.length ? timeline(
+    (seconds) => big.querySelector('video') ?? show(frameAt(seconds), { seconds, play: true }),
+    { moments: from?.moments, products: timed.products, open: openDetails },
+  ) : null;
+  const start = from ? item.views.find((view) => view.view_id === from.viewId) ?? (from.viewId ? null : frameAt(from.seconds)) : media[0];
+  const plays = from && start?.uri && (start.part === 'frame' || start.part === 'transcript');
+  show(start ?? media[0], plays && { seconds: from.seconds ?? start.time_s, play: !hidden && !reducedMotion() });
   const strip = h('div', { class: hidden ? 'strip veiled' : 'strip', role: 'group', 'aria-label': 'Views' });
   for (const view of media.length > 1 ? media : []) {
     const at = view.part === 'frame' ? clock(view.time_s) : null;
@@ -63,7 +79,7 @@ function fill(item, from) {
     },
   }, icon('eye'), 'Show the pictures');
   dialog.replaceChildren(sheet(
-    h('div', { class: 'show' }, big, reveal, strip),
+    h('div', { class: 'show' }, big, below, reveal, strip),
     h('div', { class: 'tells' },
       h('p', { class: 'dim' }, item.kind, ' · ', h('code', {}, item.item_id)),
       h('h2', { id: 'details-title', dir: 'auto' }, name),
@@ -71,6 +87,7 @@ function fill(item, from) {
       h('p', { class: 'row' },
         h('a', { class: 'button main', href: `#/search?item=${encodeId(item.item_id)}`, onclick: () => dialog.close() },
           icon('like'), 'More like this')),
+      seenIn(timed.videos),
       columnList(item),
       timedText(item, show),
       h('section', { class: 'decision', hidden: true }),
@@ -85,6 +102,14 @@ function timedText(item, show) {
     h('ol', {}, ...passages.map((view) => h('li', { dir: 'auto', lang: view.language ?? '' },
       view.uri && h('button', { type: 'button', class: 'quiet', 'aria-label': `Play from ${clock(view.time_s)}`, onclick: () => show(view, { play: true }) }, clock(view.time_s)),
       ' ', view.text.replaceAll('\n', ' ')))));
+}
+
+/** The videos that show a product, with their seconds; null without any. */
+function seenIn(videos) {
+  if (!videos.length) return null;
+  return h('section', { class: 'seen' }, h('h3', {}, 'Shown in'), h('ul', {}, ...videos.map((entry) => h('li', {}, h('button', {
+    type: 'button', class: 'chip', onclick: () => openDetails(entry.video_id, { seconds: entry.start_s }),
+  }, h('b', {}, clock(entry.start_s)), h('span', { dir: 'auto' }, entry.video_title || entry.video_id))))));
 }
 
 function columnList(item) {

@@ -1,4 +1,4 @@
-// Pictures and videos of stored views.
+// Pictures of stored views.
 
 import { encodeId, fetchBlob } from './api.js';
 import { h } from './dom.js';
@@ -33,21 +33,22 @@ export function picture({ viewId, itemId, size = 384, alt = '' }) {
   return image;
 }
 
-/** A player that starts at a second of a view's video. With `play` it starts at once, also with reduced motion. */
-export function player({ viewId, seconds, label, play = true }) {
-  const video = h('video', {
-    controls: true, muted: true, loop: false, playsInline: true, preload: 'auto', autoplay: play,
-    'aria-label': `Video of ${label}`,
+const shapes = new Map(); // width / height of pictures, by path
+const SHAPES_WAIT_MS = 1500; // a video that the service has not decoded yet takes about half a second
+
+const shapeKey = (item) => item.picture?.view_id ?? item.view_id ?? item.item_id;
+
+/** Width / height of an item's picture; undefined if it is not known. */
+export const shapeOf = (item) => shapes.get(shapeKey(item));
+
+/** Load the pictures of videos before their cards are shown, so that no card changes its shape later. */
+export async function learnShapes(items) {
+  const loads = items.filter((item) => item.kind !== 'product' && !shapes.has(shapeKey(item))).map((item) => {
+    const image = new Image();
+    image.src = picturePath({ viewId: item.picture?.view_id ?? item.view_id, itemId: item.item_id, size: 384 });
+    return image.decode().then(() => shapes.set(shapeKey(item), image.naturalWidth / image.naturalHeight), () => {});
   });
-  video.dataset.from = String(seconds);
-  video.addEventListener('loadedmetadata', () => {
-    video.currentTime = Math.min(seconds, Math.max(0, (video.duration || seconds) - 0.05));
-  }, { once: true });
-  video.addEventListener('error', () => {
-    video.replaceWith(h('p', { class: 'no-picture' }, 'This video cannot be played here.'));
-  });
-  video.src = `media/${encodeId(viewId)}/file`;
-  return video;
+  if (loads.length) await Promise.race([Promise.all(loads), new Promise((done) => { setTimeout(done, SHAPES_WAIT_MS); })]);
 }
 
 /** A picture file as a data URI, scaled down to at most `maxSide` pixels: encoders use no more. */

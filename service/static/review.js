@@ -3,7 +3,8 @@
 import { encodeId, get, post } from './api.js';
 import { clock, empty, h, icon, latestRequest, toast } from './dom.js';
 import { scoreBars } from './details.js';
-import { PICTURE_PARTS, picture, player } from './media.js';
+import { PICTURE_PARTS, picture } from './media.js';
+import { player } from './player.js';
 
 const WHY = { appeal: 'appealed', changed: 'changed since it was blocked', score: 'its scores are uncertain' };
 const QUEUE = 100;

@@ -5,7 +5,7 @@ import { emptyState, makeChips, pushHistoryEntry, requestBody, settingsFromState
 import { card, describeMatch, placeholderCards, relevance, variants } from './cards.js';
 import { clock, empty, h, icon, latestRequest, toast } from './dom.js';
 import { filters } from './filters.js';
-import { viewAsDataUri } from './media.js';
+import { learnShapes, viewAsDataUri } from './media.js';
 import { readPictures } from './picture_input.js';
 import { parseQuery } from './query_parser.js';
 
@@ -91,7 +91,7 @@ export function build(main) {
 
   async function load(next = false) {
     const signal = request();
-    const query = { k: PAGE, ...requestBody(state), ...where.query() };
+    const query = { k: PAGE, moments: true, ...requestBody(state), ...where.query() };
     const nothing = !query.text && !query.items.length && !query.images.length;
     start.hidden = !nothing;
     if (nothing) {
@@ -110,7 +110,10 @@ export function build(main) {
     const began = performance.now();
     try {
       const found = await post('search', query, signal);
-      show(found, next, Math.round(performance.now() - began));
+      const took = Math.round(performance.now() - began);
+      await learnShapes(found.results);
+      if (signal.aborted) return;
+      show(found, next, took);
     } catch (error) {
       if (signal.aborted) return;
       status.textContent = '';

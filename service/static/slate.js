@@ -4,7 +4,7 @@ import { findVeiled, get, post } from './api.js';
 import { card, placeholderCards, variants } from './cards.js';
 import { empty, h, icon, latestRequest } from './dom.js';
 import { openDetails } from './details.js';
-import { picture } from './media.js';
+import { learnShapes, picture } from './media.js';
 
 const SOURCES = {
   recent: ['recent interest', 'similar to the user’s latest events'],
@@ -53,7 +53,7 @@ export function build(main) {
 
   async function make(settings) {
     const items = (settings.get('history') ?? '').split(/[\s,]+/).filter(Boolean);
-    const body = { k: Number(settings.get('k') ?? 12), explore: Number(settings.get('explore') ?? 0.1) };
+    const body = { k: Number(settings.get('k') ?? 12), explore: Number(settings.get('explore') ?? 0.1), moments: true };
     if (settings.get('user')) body.user = settings.get('user');
     if (items.length) body.history = items;
     if (settings.get('collapse') === 'none') body.collapse = 'none';
@@ -63,6 +63,7 @@ export function build(main) {
     try {
       const slate = await post('recommend', body, signal);
       const veiled = await findVeiled([...slate.items, ...slate.interests].map((entry) => entry.item_id), signal);
+      await learnShapes(slate.items);
       if (signal.aborted) return;
       showInterests(slate, veiled);
       grid.replaceChildren(...slate.items.map((item, place) => slot(item, place, { veiled: veiled.has(item.item_id), titles: slate.titles })));

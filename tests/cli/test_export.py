@@ -83,6 +83,7 @@ def test_parquet_has_the_rows_of_to_arrow_and_names_the_encoder(run: Run, shop: 
         "fingerprint": "c0105",
         "dim": 16,
         "bytes": Path("out.parquet").stat().st_size,
+        "unreadable_videos": 0,
     }
 
 

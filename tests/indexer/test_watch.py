@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from firstsight.api.items import Item, View
 from firstsight.encoders.base import Encoder, ImageInput, Vectors, unit
 from firstsight.errors import BrokenEncoderError, DatabaseBusyError, MediaError, QueryError
 from firstsight.indexer.watch_settings import WatchCounts, WatchReport, WatchSettings
+from firstsight.storage.live_pictures import read_live_pictures
 from firstsight.storage.locks import watch_lock
 from firstsight.storage.store import Store
 from firstsight.storage.tables import Part
@@ -129,6 +131,11 @@ def test_the_window_slides_and_the_items_vector_follows(db: Path, clip: Path) ->
     assert report.counts.window == 3
     assert report.counts.updates == len(at)
     assert report.counts.time_s == 7
+    stored = read_live_pictures(Store.open(db), [f"item-3#frame-live-{n}" for n in range(8)])
+    assert sorted(stored) == [f"item-3#frame-live-{n}" for n in (5, 6, 7)]  # those of the window
+    assert [grey(Image.open(io.BytesIO(stored[view.view_id]))) for view in live_views(db)] == [50, 60, 70]
+    open_(db).remove(["item-3"])
+    assert read_live_pictures(Store.open(db), sorted(stored)) == {}
 
 
 class GreyFailingEncoder(ColourEncoder):

@@ -280,7 +280,7 @@ def test_vectors_of_views_have_the_ids_of_views(items: SyntheticItems) -> None:
         ({"columns": ["zzz"], "of": "views"}, r"there is no column 'zzz' to export; the columns are view_id, "),
         ({"columns": ["vector"], "vectors": False}, "vector is named and vectors are left out"),
         ({"columns": [], "vectors": False}, "no column is left to export; name some of item_id, "),
-        ({"of": "failures"}, "of is 'failures'; give items or views"),
+        ({"of": "failures"}, "of is 'failures'; give items, views or shots"),
         ({"of": "views", "parts": ["sound"]}, "there is no part 'sound'; the parts are title, image, frame"),
         ({"parts": ["image"]}, "parts choose views; leave them out, or export views"),
         ({"batch_rows": 0}, "batch_rows is 0; give 1 or more"),

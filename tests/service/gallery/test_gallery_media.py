@@ -17,6 +17,7 @@ from firstsight.encoders.base import Encoder
 from firstsight.media.policy import MediaPolicy
 from tests.conftest import SAMPLE_CATALOGUE
 from tests.media.conftest import Server
+from tests.media.streams import grey, grey_clip
 from tests.service.gallery.conftest import Serving, view
 
 CLIPS = SAMPLE_CATALOGUE.parent / "clips"
@@ -234,3 +235,19 @@ def test_a_picture_from_inside_a_catalogue_is_answered_without_its_catalogue(
         found = client.post("/search", json={"text": "red"}).json()
         assert found["results"][0]["item_id"] == "a"
         assert str(tmp_path) not in str(found)
+
+
+def test_a_frame_of_a_stream_that_is_over_has_its_stored_picture(
+    serving: Serving, indexed: Callable[..., Path], tmp_path: Path
+) -> None:
+    db = indexed(tmp_path / "shop", "show,live,A show,,\n")
+    clip = grey_clip(tmp_path / "c.ts", 3)
+    firstsight.open(db).indexing.watch(clip, item_id="show", settings=firstsight.WatchSettings(every_s=1, update_s=0))
+    clip.unlink()
+    with serving(db) as client:
+        answer = client.get(view("show#frame-live-2"))
+        assert answer.status_code == 200, answer.text
+        assert grey(Image.open(io.BytesIO(answer.content))) == 20
+        assert client.get("/media", params={"item_id": "show"}).status_code == 200
+        tag = answer.headers["etag"]
+        assert client.get(view("show#frame-live-2"), headers={"If-None-Match": tag}).status_code == 304
