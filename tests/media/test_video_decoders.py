@@ -318,3 +318,22 @@ def test_a_frame_above_the_pixel_limit_is_too_large_for_every_decoder(tmp_path: 
         with pytest.raises(MediaError) as caught:
             opener.open_video(path, max_pixels=64 * 48 - 1)
         assert caught.value.reason == "too_large"
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("a.mp4", "libx264", X264),
+        ("a.mp4", "libx264", {"g": "1"}),
+        ("a.ts", "libx264", X264),
+        ("a.mpg", "mpeg2video", {"bf": "2", "g": "12", "b": "8M"}),
+        ("a.avi", "libx264", X264),
+    ],
+)
+def test_a_scan_gives_the_picture_of_each_tick(name: str, codec: str, options: dict[str, str], tmp_path: Path) -> None:
+    with closing(pyav_decoder.open_video(write(tmp_path / name, codec, options), max_pixels=MAX_PIXELS)) as reader:
+        ticks = list(reader.scan())
+    assert [frame.tick for frame in ticks] == list(range(8))
+    for frame in ticks:
+        assert frame.time_s == pytest.approx(frame.tick / 2, abs=0.13)  # a frame that no other needs may be left out
+        assert shown([frame.picture(None), Image.fromarray(frame.thumbnail)]) == [round(frame.time_s * RATE)] * 2
