@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import firstsight
+from firstsight.duplicates.item_pairs import DuplicatePair, pairs_of_views
 from firstsight.recommend.items import ItemSpace
 from firstsight.recommend.slates import slate_copies
 from firstsight.recommend.slates.slate_copies import SlateCopies
@@ -63,11 +65,13 @@ def test_items_are_compared_once(path: Path, monkeypatch: pytest.MonkeyPatch) ->
     store = Store.open(path)
     space = ItemSpace.load(store)
     copies = SlateCopies(space)
-    compared = []
-    compare = slate_copies.pairs_of_views
-    monkeypatch.setattr(
-        slate_copies, "pairs_of_views", lambda *args, **named: compared.append(named["only"]) or compare(*args, **named)
-    )
+    compared: list[set[str]] = []
+
+    def compare(*args: Any, **named: Any) -> list[DuplicatePair]:
+        compared.append(named["only"])
+        return pairs_of_views(*args, **named)
+
+    monkeypatch.setattr(slate_copies, "pairs_of_views", compare)
     first = space.places(["film", "copy00", "other00"])
     assert len(set(copies.codes(store, first).tolist())) == 2
     copies.codes(store, first)
