@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Final, cast
+from typing import Final
 
 import pyarrow as pa
 from lancedb.table import Table
 
-from firstsight.storage.side_tables import TableLocation, open_side_table, unwritable, upsert
+from firstsight.storage.side_tables import TableLocation, merge_small_files, open_side_table, unwritable, upsert
 from firstsight.storage.sql.conditions import in_chunks, is_in
 from firstsight.storage.tables import key_field
 
@@ -17,9 +17,6 @@ TABLE: Final = "live_pictures"
 
 LIVE_PART: Final = "#frame-live-"
 """Part of the ids of views that a watch writes: ITEM#frame-live-NUMBER."""
-
-MAX_FRAGMENTS: Final = 64
-"""Small files of the table at which they are merged: each write of a watch adds one."""
 
 KEEP_VERSIONS_FOR: Final = timedelta(minutes=10)
 """Time for which replaced versions stay, for readers that still use them."""
@@ -44,12 +41,7 @@ def write_live_pictures(store: TableLocation, item_id: str, pictures: Mapping[st
     table = _open(store)
     if table is None:
         return
-    stats = cast("dict[str, Any]", table.stats())  # typed as a class, but a dictionary
-    if stats["fragment_stats"]["num_fragments"] >= MAX_FRAGMENTS:
-        try:
-            table.optimize(cleanup_older_than=KEEP_VERSIONS_FOR)
-        except (OSError, RuntimeError) as error:
-            raise unwritable(store, error) from error
+    merge_small_files(store, table, KEEP_VERSIONS_FOR)  # each write of a watch adds a file
 
 
 def read_live_pictures(store: TableLocation, view_ids: Collection[str]) -> dict[str, bytes]:

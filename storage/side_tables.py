@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol, cast
 
 import pyarrow as pa
 from lancedb.table import Table
@@ -13,6 +14,12 @@ from lancedb.table import Table
 from firstsight.errors import StoreError, first_line
 from firstsight.storage.layout import is_remote
 from firstsight.storage.sessions import SharedSession, shared_session
+
+MAX_FRAGMENTS: Final = 64
+"""Small files of a table at which `merge_small_files` merges them; each write adds one."""
+
+KEEP_VERSIONS_FOR: Final = timedelta(hours=6)
+"""Time for which replaced versions stay, for readers that still use them."""
 
 
 class TableLocation(Protocol):
@@ -86,6 +93,23 @@ def upsert(store: TableLocation, name: str, schema: pa.Schema, key: str, rows: S
     except (OSError, RuntimeError, ValueError) as error:  # ValueError: the table has another schema
         raise unwritable(store, error) from error
     return int(done.num_inserted_rows)
+
+
+def merge_small_files(store: TableLocation, table: Table, keep_versions_for: timedelta = KEEP_VERSIONS_FOR) -> None:
+    """Merge the small files of a table that is often written, and remove its old versions, once there are many.
+
+    The caller holds the writer lock.
+
+    Raises:
+        StoreError: the database cannot be written.
+    """
+    stats = cast("dict[str, Any]", table.stats())  # typed as a class, but a dictionary
+    if stats["fragment_stats"]["num_fragments"] < MAX_FRAGMENTS:
+        return
+    try:
+        table.optimize(cleanup_older_than=keep_versions_for)
+    except (OSError, RuntimeError) as error:
+        raise unwritable(store, error) from error
 
 
 def unwritable(store: TableLocation, error: Exception) -> StoreError:

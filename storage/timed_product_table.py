@@ -10,7 +10,7 @@ from urllib.parse import quote as percent_encode
 import pyarrow as pa
 from lancedb.table import Table
 
-from firstsight.storage.side_tables import TableLocation, open_side_table, unwritable, upsert
+from firstsight.storage.side_tables import TableLocation, merge_small_files, open_side_table, unwritable, upsert
 from firstsight.storage.sql.conditions import in_chunks, is_in
 from firstsight.storage.tables import TIME, key_field
 
@@ -129,6 +129,8 @@ def write_entries(store: TableLocation, rows: Sequence[TimedProductRow]) -> None
         StoreError: the database cannot be written.
     """
     upsert(store, TABLE, SCHEMA, "entry_id", rows)
+    if rows and (table := open_timed_products(store)) is not None:
+        merge_small_files(store, table)
 
 
 def delete_entries(store: TableLocation, entry_ids: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Final, TypedDict
 import pyarrow as pa
 from lancedb.table import Table
 
-from firstsight.storage.side_tables import TableLocation, open_side_table, unwritable, upsert
+from firstsight.storage.side_tables import TableLocation, merge_small_files, open_side_table, unwritable, upsert
 from firstsight.storage.sql.conditions import in_chunks, is_in
 from firstsight.storage.tables import key_field
 
@@ -58,6 +58,8 @@ def replace_prints(store: TableLocation, item_ids: Sequence[str], rows: Sequence
     """
     delete_prints(store, item_ids, keep=[row["print_id"] for row in rows])
     upsert(store, TABLE, SCHEMA, "print_id", rows)
+    if rows and (table := open_prints(store)) is not None:
+        merge_small_files(store, table)
 
 
 def delete_prints(store: TableLocation, item_ids: Sequence[str], *, keep: Sequence[str] = ()) -> None:
@@ -71,8 +73,11 @@ def delete_prints(store: TableLocation, item_ids: Sequence[str], *, keep: Sequen
         return
     for part in in_chunks(item_ids):
         condition = is_in("item_id", part)
+        if keep:
+            condition = f"{condition} AND NOT ({is_in('print_id', keep)})"
         try:
-            table.delete(f"{condition} AND NOT ({is_in('print_id', keep)})" if keep else condition)
+            if table.count_rows(condition):  # a delete of no rows would commit a version
+                table.delete(condition)
         except (OSError, RuntimeError) as error:
             raise unwritable(store, error) from error
 
