@@ -13,6 +13,8 @@ import importlib
 from pathlib import Path
 from typing import Final
 
+from benchmarks.video_parts.clips import use_folder
+
 PARTS: Final = ("shots", "copies", "search", "slates", "cost")
 
 
@@ -21,7 +23,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="parts to run; all by default")
     parser.add_argument("--footage", type=Path, default=None, help="folder with real recordings, searched recursively")
+    parser.add_argument(
+        "--work", type=Path, default=None, help="folder that keeps clips and databases for the next run"
+    )
     options = parser.parse_args()
+    if options.work is not None:
+        use_folder(options.work)
     for name in options.parts or PARTS:
         print(f"\n# {name}\n", flush=True)
         importlib.import_module(f"benchmarks.video_parts.{name}").run(options.footage)

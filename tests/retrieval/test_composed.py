@@ -34,7 +34,7 @@ def test_a_query_of_several_parts_is_their_weighted_sum(db: firstsight.Database)
     assert item is not None
     wanted = 2 * text + 0.5 * image + 1 * item
     wanted /= np.linalg.norm(wanted)
-    query = Query("red", text_weight=2, images=[GUITAR], image_weights=[0.5], items=["violin"], k=20)
+    query = Query("red", text_weight=2, images=[GUITAR], image_weights=[0.5], items=["violin"], part="item", k=20)
     for result in db.search(query):
         assert result.score == pytest.approx(float(db.get(result.item_id).vector @ wanted), abs=1e-4)
 
@@ -86,8 +86,8 @@ def test_a_penalty_of_no_weight_changes_nothing(db: firstsight.Database, mode: M
 
 def test_avoiding_the_query_itself_does_not_turn_it_around(db: firstsight.Database) -> None:
     """A subtraction would give the zero vector, or the opposite direction."""
-    plain = ids(db.search("guitar", mode="vector", k=5))
-    assert ids(db.search("guitar", mode="vector", minus=["guitar"], minus_weight=0.9, k=5)) == plain
+    plain = ids(db.search("guitar", mode="vector", part="item", k=5))
+    assert ids(db.search("guitar", mode="vector", part="item", minus=["guitar"], minus_weight=0.9, k=5)) == plain
 
 
 @pytest.mark.slow

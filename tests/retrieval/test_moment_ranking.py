@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,6 @@ import firstsight
 from firstsight import Query
 from firstsight.encoders.base import unit
 from firstsight.errors import QueryError
-from firstsight.retrieval.query_settings import QuerySettings
 from firstsight.retrieval.ranking.clip_identification import nearest_place
 from firstsight.retrieval.ranking.clip_ranking import clip_similarity
 from firstsight.retrieval.ranking.relevance import ITEM_SHARE, RandomPairCosines, RelevanceCalibration
@@ -74,10 +74,10 @@ def test_items_without_frames_keep_their_order(items_db: SyntheticItems) -> None
 
 
 def test_minus_terms_and_pages_hold_for_moments(items_db: SyntheticItems) -> None:
-    settings: QuerySettings = {"mode": "vector", "minus": ["another"]}
-    first = items_db.db.search("a query", k=20, **settings)
-    second = items_db.db.search("a query", k=20, offset=20, snapshot=first.snapshot, **settings)
-    both = items_db.db.search("a query", k=40, **settings)
+    settings: dict[str, Any] = {"mode": "vector", "minus": ["another"]}
+    first = items_db.db.search(Query("a query", k=20, **settings))
+    second = items_db.db.search(Query("a query", k=20, offset=20, snapshot=first.snapshot, **settings))
+    both = items_db.db.search(Query("a query", k=40, **settings))
     assert [r.item_id for r in (*first, *second)] == [r.item_id for r in both]
     assert [r.item_id for r in first] != [r.item_id for r in items_db.db.search("a query", mode="vector", k=20)]
 
@@ -175,7 +175,7 @@ def test_copies_are_no_random_pairs(tmp_path: Path) -> None:
 def test_a_clip_is_placed_where_its_codes_are_nearest() -> None:
     rng = np.random.default_rng(2)
     video = rng.integers(0, 256, (40, 32), dtype=np.uint8)
-    found = nearest_place(video[10:16] ^ 1, video)
+    found = nearest_place(video[10:16] ^ np.uint8(1), video)
     assert found is not None
     offset_s, distance, share = found
     assert offset_s == pytest.approx(5.0, abs=0.1)
@@ -192,13 +192,13 @@ def test_expired_items_are_left_out_unless_asked(tmp_path: Path) -> None:
         items_db.store.write_items(
             [items_db.rows[i] | {"expires_at": time, "indexed_at": now, "kind": "live"} for i, time in times.items()]
         )
-    cases: list[QuerySettings] = [{"mode": "vector"}, {"mode": "words"}, {"where": "price >= 0"}, {"part": "frame"}]
+    cases: list[dict[str, Any]] = [{"mode": "vector"}, {"mode": "words"}, {"where": "price >= 0"}, {"part": "frame"}]
     for settings in cases:
         text = "thing" if settings.get("mode") == "words" else "a query"
-        shown = {result.item_id for result in items_db.db.search(text, k=60, **settings)}
+        shown = {result.item_id for result in items_db.db.search(Query(text, k=60, **settings))}
         assert "i00003" not in shown
         assert {"i00004", "i00005"} <= shown
-        asked = items_db.db.search(text, k=60, include_expired=True, **settings)
+        asked = items_db.db.search(Query(text, k=60, include_expired=True, **settings))
         assert len(asked) == 60
 
 
