@@ -134,21 +134,15 @@ class PendingItem:
         Args:
             index: position among the item's videos.
         """
-        regions = {name: codes.tobytes() for name, codes in found.prints.regions.items()}
         self.print_rows.append(
-            VideoPrintRow(
-                print_id=self._print_id(index),
-                item_id=self.item.item_id,
-                uri=uri,
-                digest=found.digest,
-                duration_s=found.prints.duration_s,
-                whole=found.prints.whole.tobytes(),
-                centre=regions.get("centre"),
-                core=regions.get("core"),
-                strip=regions.get("strip"),
-                inner=regions.get("inner"),
-                sound=None if found.prints.sound is None else found.prints.sound.tobytes(),
-            )
+            {
+                "print_id": self._print_id(index),
+                "item_id": self.item.item_id,
+                "uri": uri,
+                "digest": found.digest,
+                "duration_s": found.prints.duration_s,
+                **found.prints.pack(),
+            }
         )
 
     def keep_prints(self, row: VideoPrintRow) -> None:

@@ -7,14 +7,16 @@ or the original as a part of their picture.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, TypedDict, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from firstsight.media.fingerprints import FINGERPRINT_BYTES, Fingerprints
-from firstsight.media.sound_prints import SoundCodes
+from firstsight.media.sound_prints import CODE_BYTES, SoundCodes
 
 PRINTS_PER_S: Final = 2
 """Codes of the whole frame for each second of video."""
@@ -34,6 +36,21 @@ Region = Literal["centre", "core", "strip", "inner"]
 REGIONS: Final[tuple[Region, ...]] = get_args(Region)
 
 
+MAX_CODES_BYTES: Final = 64 * 2**20
+"""Largest size of the unpacked codes of one kind: 12 days of whole frames."""
+
+
+class PackedPrints(TypedDict):
+    """The codes of a video as compressed bytes; None for a region, or the sound, that has no codes."""
+
+    whole: bytes
+    centre: bytes | None
+    core: bytes | None
+    strip: bytes | None
+    inner: bytes | None
+    sound: bytes | None
+
+
 @dataclass(frozen=True)
 class VideoPrints:
     """The fingerprints of one video.
@@ -47,7 +64,49 @@ class VideoPrints:
     regions: Mapping[Region, Fingerprints] = field(default_factory=dict)  # (m, 32) each; only those that the video has
     sound: SoundCodes | None = None  # (k, 4), see `media.sound_prints`; None without a sound track
 
+    def pack(self) -> PackedPrints:
+        """Compress the codes, for storing them."""
+        regions = {name: _pack(codes) for name, codes in self.regions.items()}
+        return PackedPrints(
+            whole=_pack(self.whole),
+            centre=regions.get("centre"),
+            core=regions.get("core"),
+            strip=regions.get("strip"),
+            inner=regions.get("inner"),
+            sound=None if self.sound is None else _pack(self.sound),
+        )
+
+    @classmethod
+    def unpack(cls, duration_s: float, packed: Mapping[str, Any]) -> VideoPrints:
+        """Read a row of a table with what `pack` made.
+
+        Raises:
+            ValueError: the bytes are damaged.
+        """
+        regions = {name: _unpack(codes, FINGERPRINT_BYTES) for name in REGIONS if (codes := packed[name]) is not None}
+        sound = None if packed["sound"] is None else _unpack(packed["sound"], CODE_BYTES)
+        return cls(duration_s, _unpack(packed["whole"], FINGERPRINT_BYTES), regions, sound)
+
+
+def _pack(codes: NDArray[np.uint8]) -> bytes:
+    """Compress codes. Neighbouring codes are alike, so each is stored as its difference from the one before."""
+    changes = codes.copy()
+    changes[1:] ^= codes[:-1]
+    return zlib.compress(changes.tobytes())
+
+
+def _unpack(data: bytes, width: int) -> NDArray[np.uint8]:
+    inflater = zlib.decompressobj()
+    try:
+        changes = inflater.decompress(data, MAX_CODES_BYTES)
+    except zlib.error as error:
+        raise ValueError(f"the codes cannot be decompressed ({error})") from None
+    if not inflater.eof or len(changes) % width:
+        raise ValueError("the codes are cut off")
+    codes: NDArray[np.uint8] = np.bitwise_xor.accumulate(np.frombuffer(changes, np.uint8).reshape(-1, width), axis=0)
+    return codes
+
 
 def as_codes(data: bytes | None) -> Fingerprints:
-    """Read stored codes, (n, 32); none for None."""
+    """Read codes from their bytes, (n, 32); none for None."""
     return np.frombuffer(data or b"", np.uint8).reshape(-1, FINGERPRINT_BYTES)

@@ -21,7 +21,7 @@ SCHEMA: Final = pa.schema(
         pa.field("uri", pa.string(), nullable=False),  # of the video, as in the catalogue
         pa.field("digest", pa.binary(32), nullable=False),  # SHA-256 of the file
         pa.field("duration_s", pa.float64(), nullable=False),
-        pa.field("whole", pa.binary(), nullable=False),  # codes, see `media.video_prints`
+        pa.field("whole", pa.binary(), nullable=False),  # packed codes, see `media.video_prints`
         pa.field("centre", pa.binary()),
         pa.field("core", pa.binary()),
         pa.field("strip", pa.binary()),

@@ -11,6 +11,8 @@ from pathlib import Path
 from benchmarks.video_parts.recordings import SAMPLE, recordings
 from firstsight.media.decode.video_answers import answer_video
 from firstsight.media.frames.frame_rules import DEFAULT_MAX_FRAMES
+from firstsight.media.sound_prints import as_sound_codes
+from firstsight.media.video_prints import REGIONS, VideoPrints, as_codes
 
 MINUTES = 10_000
 _REPEATS = 2
@@ -37,10 +39,15 @@ def _scan(path: Path) -> tuple[float, float, int, int]:
     """Processor seconds of the child's work, seconds of the video, number of frames, and bytes of the fingerprints."""
     request = {"path": str(path), "min_side": 224, "max_pixels": 10**8, "rule": "auto", "prints": True}
     began = time.process_time()
-    header, _ = answer_video(request | {"max_frames": DEFAULT_MAX_FRAMES}, lambda: None)
+    header, body = answer_video(request | {"max_frames": DEFAULT_MAX_FRAMES}, lambda: None)
     cpu_s = time.process_time() - began
     duration_s, sizes = header["prints"]
-    return cpu_s, duration_s, len(header["frames"]), sum(sizes.values())
+    codes = dict(zip(sizes, body[len(header["frames"]) :], strict=True))
+    regions = {name: as_codes(codes[name]) for name in REGIONS if name in codes}
+    prints = VideoPrints(duration_s, as_codes(codes["whole"]), regions, as_sound_codes(codes.get("sound")))
+    packed = prints.pack()
+    stored = (packed["whole"], packed["centre"], packed["core"], packed["strip"], packed["inner"], packed["sound"])
+    return cpu_s, duration_s, len(header["frames"]), sum(len(one) for one in stored if one is not None)
 
 
 def _index(paths: list[Path], total_s: float) -> None:

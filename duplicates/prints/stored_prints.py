@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from firstsight.duplicates.prints.candidates import candidate_pairs
 from firstsight.duplicates.prints.print_alignment import PrintAlignment, align_prints, whole_alignment
-from firstsight.media.sound_prints import agreement, as_sound_codes
-from firstsight.media.video_prints import REGIONS, VideoPrints, as_codes
+from firstsight.errors import StoreError
+from firstsight.media.sound_prints import agreement
+from firstsight.media.video_prints import VideoPrints
 from firstsight.storage.store import Store
 from firstsight.storage.video_print_table import read_prints
 
@@ -56,9 +57,16 @@ class StoredPrints:
 
 
 def video_prints(row: Mapping[str, Any]) -> VideoPrints:
-    """The fingerprints in a row of the table `video_prints`."""
-    regions = {region: as_codes(row[region]) for region in REGIONS if row[region]}
-    return VideoPrints(row["duration_s"], as_codes(row["whole"]), regions, as_sound_codes(row["sound"]))
+    """The fingerprints in a row of a table that keeps them packed.
+
+    Raises:
+        StoreError: they are damaged.
+    """
+    try:
+        return VideoPrints.unpack(row["duration_s"], row)
+    except ValueError as error:
+        name = row.get("item_id") or row.get("source")
+        raise StoreError(f"the fingerprints of {name} are damaged: {error}; index or add the video again") from None
 
 
 class Groups:

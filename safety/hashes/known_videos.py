@@ -18,7 +18,7 @@ from firstsight.duplicates.prints.candidates import candidate_pairs
 from firstsight.duplicates.prints.grids import MAX_DISTANCE
 from firstsight.duplicates.prints.print_alignment import PrintAlignment, align_prints, whole_alignment
 from firstsight.duplicates.prints.stored_prints import StoredPrints, video_prints
-from firstsight.media.video_prints import REGIONS, VideoPrints
+from firstsight.media.video_prints import VideoPrints
 from firstsight.records import Record
 from firstsight.safety.hashes.hash_lists import HashSet
 from firstsight.safety.policy.decisions import Action, Evidence
@@ -38,11 +38,12 @@ SCHEMA: Final = pa.schema(
         pa.field("tags", pa.list_(pa.string()), nullable=False),
         pa.field("added_at", TIME, nullable=False),
         pa.field("duration_s", pa.float64(), nullable=False),
-        pa.field("whole", pa.binary(), nullable=False),  # codes, see `media.video_prints`
+        pa.field("whole", pa.binary(), nullable=False),  # packed codes, see `media.video_prints`
         pa.field("centre", pa.binary()),
         pa.field("core", pa.binary()),
         pa.field("strip", pa.binary()),
         pa.field("inner", pa.binary()),
+        pa.field("sound", pa.binary()),
     ]
 )
 
@@ -193,8 +194,6 @@ def read_known_videos(
 def video_row(video: PrintedVideo) -> Mapping[str, object]:
     """The row of a known video in its table."""
     known, prints = video.known, video.prints
-    regions: dict[str, object] = dict.fromkeys(REGIONS)
-    regions |= {name: codes.tobytes() for name, codes in prints.regions.items()}
     return {
         "key": known.key,
         "digest": known.digest,
@@ -204,8 +203,7 @@ def video_row(video: PrintedVideo) -> Mapping[str, object]:
         "tags": list(known.tags),
         "added_at": known.added_at,
         "duration_s": prints.duration_s,
-        "whole": prints.whole.tobytes(),
-        **regions,
+        **prints.pack(),
     }
 
 

@@ -55,12 +55,7 @@ def write_prints(store: Store, videos: dict[str, VideoPrints], *, digests: dict[
                     "uri": f"{item_id}.mp4",
                     "digest": (digests or {}).get(item_id, item_id.encode().ljust(32)[:32]),
                     "duration_s": prints.duration_s,
-                    "whole": prints.whole.tobytes(),
-                    "centre": prints.regions["centre"].tobytes() if "centre" in prints.regions else None,
-                    "core": None,
-                    "strip": None,
-                    "inner": None,
-                    "sound": None if prints.sound is None else prints.sound.tobytes(),
+                    **prints.pack(),
                 }
                 for item_id, prints in videos.items()
             ],

@@ -51,7 +51,9 @@ def test_each_item_has_a_row_for_each_video(indexed: Path) -> None:
     assert [row["uri"] for row in found.values()] == ["cat.mp4", "espresso-cup.mp4", "cat.mp4"]
     for row in found.values():
         assert row["digest"] == hashlib.sha256((indexed / row["uri"]).read_bytes()).digest()
-        assert len(as_codes(row["whole"])) == pytest.approx(row["duration_s"] * PRINTS_PER_S, abs=1)
+        assert len(VideoPrints.unpack(row["duration_s"], row).whole) == pytest.approx(
+            row["duration_s"] * PRINTS_PER_S, abs=1
+        )
         assert row["sound"] is None
     shared = [{**found[name], "print_id": "", "item_id": ""} for name in ("a#video-0", "b#video-0")]
     assert shared[0] == shared[1]

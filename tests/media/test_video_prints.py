@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from firstsight.media.frames.video_frames import THUMBNAIL_SIDE, ScannedFrame
 from firstsight.media.prints import print_maker
 from firstsight.media.prints.codes import Box, codes
 from firstsight.media.prints.print_maker import PrintMaker
-from firstsight.media.video_prints import PRINTS_PER_S, VideoPrints
+from firstsight.media.video_prints import MAX_CODES_BYTES, PRINTS_PER_S, VideoPrints
 
 PICTURES = Path(__file__).parents[2] / "sample_media" / "pictures"
 SIZE = (640, 360)
@@ -237,3 +238,32 @@ def test_a_file_encoded_again_keeps_its_codes(original: list[Image.Image], tmp_p
         assert prints is not None
         assert prints.whole.tobytes() == a.whole.tobytes()
         assert {n: r.tobytes() for n, r in prints.regions.items()} == {n: r.tobytes() for n, r in a.regions.items()}
+
+
+def test_packed_codes_are_the_same_and_smaller() -> None:
+    film = np.random.default_rng(0).integers(0, 256, (1, 32), dtype=np.uint8).repeat(600, axis=0)
+    film[300:, :4] ^= 7
+    prints = VideoPrints(300.0, film, {"core": film[::2], "inner": film[:0]}, film[:, :4])
+    packed = prints.pack()
+    read = VideoPrints.unpack(300.0, packed)
+    np.testing.assert_array_equal(read.whole, film)
+    np.testing.assert_array_equal(read.regions["core"], film[::2])
+    assert read.regions["inner"].shape == (0, 32)
+    assert read.sound is not None
+    np.testing.assert_array_equal(read.sound, film[:, :4])
+    assert packed["centre"] is None
+    assert len(packed["whole"]) < film.nbytes / 20
+    assert VideoPrints.unpack(0.0, VideoPrints(0.0, film[:0]).pack()).sound is None
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-5], lambda data: b"x" + data, lambda _: zlib.compress(b"abc")])
+def test_damaged_codes_are_refused(damage: Callable[[bytes], bytes]) -> None:
+    packed = VideoPrints(1.0, np.ones((2, 32), np.uint8)).pack()
+    with pytest.raises(ValueError, match="the codes"):
+        VideoPrints.unpack(1.0, {**packed, "whole": damage(packed["whole"])})
+
+
+def test_a_bomb_is_not_unpacked() -> None:
+    packed = VideoPrints(1.0, np.ones((2, 32), np.uint8)).pack()
+    with pytest.raises(ValueError, match="cut off"):
+        VideoPrints.unpack(1.0, {**packed, "whole": zlib.compress(bytes(MAX_CODES_BYTES + 32))})
