@@ -100,4 +100,4 @@ def test_the_page_on_products_in_videos_runs(
     exec(compile(block, "docs/timed-products.md", "exec"), {})
     *_, video, product, similar, result = capsys.readouterr().out.splitlines()
     assert video == result == "['espresso-cup', 'electric-kettle', 'grapes']"
-    assert (product, similar) == ("[('video-kitchen-haul', 5)]", "['video-kitchen-haul']")
+    assert (product, similar) == ("[('video-kitchen-haul', 6)]", "['video-kitchen-haul']")

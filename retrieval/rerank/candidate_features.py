@@ -52,11 +52,12 @@ def features(
     ids = [candidate.item_id for candidate in candidates]
     rows = _item_rows(store, ids, columns)
     parts = _part_scores(store, vector, ids)
+    cosines = _fused_cosines(store, vector, ids)
     for rank, candidate in enumerate(candidates):
         row = rows.get(candidate.item_id, {})
         values: dict[str, float | None] = {
             "rank": float(rank),
-            "vector_score": candidate.cosine,
+            "vector_score": cosines.get(candidate.item_id, 0.0),
             "words_score": candidate.words,
             **{f"{part}_score": score for part, score in parts.get(candidate.item_id, {}).items()},
             "age_days": _age(row.get("created_at"), day),
@@ -75,6 +76,16 @@ def _item_rows(store: Store, item_ids: Sequence[str], columns: Sequence[str]) ->
     names = ["item_id", "kind", "created_at", *(name for name in columns if name in existing)]
     tables = store.rows_by_id(store.items, item_ids, columns=names)
     return {row["item_id"]: row for table in tables for row in table.to_pylist()}
+
+
+def _fused_cosines(store: Store, vector: Vector, item_ids: Sequence[str]) -> dict[str, float]:
+    """Cosine of each item's fused vector to the query. The score of a candidate may be that of its best frame."""
+    found: dict[str, float] = {}
+    columns = ["item_id", "vector"]
+    for rows in store.rows_by_id(store.items, item_ids, columns=columns, condition="vector IS NOT NULL"):
+        vectors = pc.list_flatten(rows["vector"]).to_numpy().reshape(rows.num_rows, store.spec.dim)
+        found |= dict(zip(rows["item_id"].to_pylist(), (vectors @ vector).tolist(), strict=True))
+    return found
 
 
 def _part_scores(store: Store, vector: Vector, item_ids: Sequence[str]) -> Mapping[str, dict[str, float]]:

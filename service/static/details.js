@@ -60,8 +60,10 @@ function fill(item, from, timed) {
     (seconds) => big.querySelector('video') ?? show(frameAt(seconds), { seconds, play: true }),
     { moments: from?.moments, products: timed.products, open: openDetails },
   ) : null;
-  const start = from ? item.views.find((view) => view.view_id === from.viewId) ?? (from.viewId ? null : frameAt(from.seconds)) : media[0];
-  const plays = from && start?.uri && (start.part === 'frame' || start.part === 'transcript');
+  const named = from && item.views.find((view) => view.view_id === from.viewId);
+  // a passage of timed text has no picture: its video starts from the nearest frame's view
+  const start = named && PICTURE_PARTS.includes(named.part) ? named : from && (named || !from.viewId) ? frameAt(from.seconds ?? named.time_s) : null;
+  const plays = start?.part === 'frame' && from;
   show(start ?? media[0], plays && { seconds: from.seconds ?? start.time_s, play: !hidden && !reducedMotion() });
   const strip = h('div', { class: hidden ? 'strip veiled' : 'strip', role: 'group', 'aria-label': 'Views' });
   for (const view of media.length > 1 ? media : []) {
@@ -89,18 +91,18 @@ function fill(item, from, timed) {
           icon('like'), 'More like this')),
       seenIn(timed.videos),
       columnList(item),
-      timedText(item, show),
+      timedText(item, frames.length && ((seconds) => show(frameAt(seconds), { seconds, play: true }))),
       h('section', { class: 'decision', hidden: true }),
       h('section', { class: 'similar', hidden: true })),
   ));
 }
 
-/** The passages of an item's timed text; each plays its video from its second. */
-function timedText(item, show) {
+/** The passages of an item's timed text; each plays the item's video from its second, if it has one. */
+function timedText(item, play) {
   const passages = item.views.filter((view) => view.part === 'transcript');
   return passages.length > 0 && h('details', { class: 'timed-text' }, h('summary', {}, 'Timed text'),
     h('ol', {}, ...passages.map((view) => h('li', { dir: 'auto', lang: view.language ?? '' },
-      view.uri && h('button', { type: 'button', class: 'quiet', 'aria-label': `Play from ${clock(view.time_s)}`, onclick: () => show(view, { play: true }) }, clock(view.time_s)),
+      play ? h('button', { type: 'button', class: 'quiet', 'aria-label': `Play from ${clock(view.time_s)}`, onclick: () => play(view.time_s) }, clock(view.time_s)) : clock(view.time_s),
       ' ', view.text.replaceAll('\n', ' ')))));
 }
 

@@ -187,5 +187,5 @@ def test_commands_with_a_table_take_csv_and_those_with_items_take_columns() -> N
         ),
         *("rerank fit", "rerank list", "evaluate search", "evaluate recommend", "evaluate links", "models list"),
         *("keys list", "safety policies", "safety explain", "safety report", "safety audit", "safety hashes list"),
-        *("safety heads", "safety train", "safety retrain"),
+        *("safety heads", "safety train", "safety retrain", "video-products list"),
     }

@@ -46,14 +46,14 @@ def test_a_plan_then_an_upgrade_then_nothing_to_do(run: Run, db: str) -> None:
 
 def test_on_a_terminal_it_is_a_table_and_a_sentence(run: Run, db: str, monkeypatch: pytest.MonkeyPatch) -> None:
     Store.open(db).views.drop_columns(["version"])
-    monkeypatch.setenv("COLUMNS", "150")
+    monkeypatch.setenv("COLUMNS", "220")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     assert f"1 of {CURRENT_LAYOUT}; firstsight upgrade or the next write upgrades it" in run("status", "--db", db)[1]
     _, out, err = run("upgrade", "--db", db, "--dry-run")
-    assert "Add empty columns to the table of views: version." in out
+    assert "Add empty columns to the table of views: version, text, line_starts, language." in out
     assert f"upgrade from layout 1 to layout {CURRENT_LAYOUT}, less than a second; nothing was written\n" in err
     _, out, err = run("upgrade", "--db", db)
-    assert "Add empty columns to the table of views: version." in out
+    assert "Add empty columns to the table of views: version, text, line_starts, language." in out
     assert re.search(rf"shop-db has layout {CURRENT_LAYOUT} now, after [0-9.]+ s\n", err)
     assert run("upgrade", "--db", db) == (
         0,

@@ -19,8 +19,8 @@ SHOWN = {
     ("video-cat", "poster-cat", 0.0),
     ("video-guitar-lesson", "guitar-acoustic", 0.0),
     ("video-kitchen-haul", "espresso-cup", 0.0),
-    ("video-kitchen-haul", "electric-kettle", 2.6),
-    ("video-kitchen-haul", "grapes", 5.2),
+    ("video-kitchen-haul", "electric-kettle", 2.75),
+    ("video-kitchen-haul", "grapes", 5.75),
 }
 """Products that the sample clips show, with the start of their shot."""
 
