@@ -84,7 +84,8 @@ def _fused_cosines(store: Store, vector: Vector, item_ids: Sequence[str]) -> dic
     columns = ["item_id", "vector"]
     for rows in store.rows_by_id(store.items, item_ids, columns=columns, condition="vector IS NOT NULL"):
         vectors = pc.list_flatten(rows["vector"]).to_numpy().reshape(rows.num_rows, store.spec.dim)
-        found |= dict(zip(rows["item_id"].to_pylist(), (vectors @ vector).tolist(), strict=True))
+        ids = [str(item_id) for item_id in rows["item_id"].to_pylist()]
+        found |= dict(zip(ids, (vectors @ vector).tolist(), strict=True))
     return found
 
 
