@@ -181,6 +181,14 @@ def test_similar_items_come_with_a_picture(client: TestClient) -> None:
     assert results[0]["view_id"] == "guitar-electric#image-0"
 
 
+def test_similar_videos_name_the_view_to_play(client: TestClient) -> None:
+    result = client.get("/items/grapes/similar", params={"kinds": "video", "k": 1}).json()["results"][0]
+    assert result["item_id"] == "video-kitchen-haul"
+    assert result["moment"]["view_id"].startswith("video-kitchen-haul#frame-")
+    assert result["moment"]["start_s"] <= 7.0 <= result["moment"]["end_s"]
+    assert "uri" not in result["moment"]
+
+
 def test_a_slate_keeps_quotas_and_kinds(client: TestClient) -> None:
     asked = {"history": ["guitar-acoustic", "bass-guitar"], "k": 6, "quotas": {"video": 2}, "seed": 1}
     slate = client.post("/recommend", json=asked).json()
