@@ -31,10 +31,14 @@ def views_of(titles: bool, count: int = 60) -> TrainingSet:
         parts.append(np.full(count, place["image"]))
         units.append(np.arange(count))
     ids = tuple(f"unit-{n}" for n in range(count))
-    groups = np.array(ids, dtype=object)
     return TrainingSet(
-        *(np.concatenate(vectors), np.concatenate(parts).astype(np.int8), np.concatenate(units)),
-        *(ids, labels, np.ones(count), groups),
+        np.concatenate(vectors),
+        np.concatenate(parts).astype(np.int8),
+        np.concatenate(units),
+        ids,
+        labels.astype(np.int8),
+        np.ones(count),
+        np.array(ids, dtype=object),
     )
 
 
