@@ -17,7 +17,7 @@ from firstsight.vectors import Vectors
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the frames of a video are compared with."""
+    """Vectors that the frames of a video are compared with."""
 
     vectors: Vectors  # (n, dim) unit rows; a frame counts by its greatest cosine to one of them
     floor: float  # such a cosine of a random item

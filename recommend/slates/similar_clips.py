@@ -102,7 +102,7 @@ def similar_to_clip(
 
 
 def wanted_moment(space: ItemSpace, vectors: Vectors) -> Wanted:
-    """What the frames of similar videos are compared with, to find their moments.
+    """Choose what the frames of similar videos are compared with, to find their moments.
 
     Args:
         space: all items.
