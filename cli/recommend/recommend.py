@@ -201,6 +201,8 @@ def similar(
 ) -> None:
     """List the items with the most similar content. Expired and blocked items are excluded.
 
+    An item with videos is compared frame by frame. Each video in the list has its most similar moment.
+
     If the catalogue has group ids, each product is listed once, and the product of the item is left out.
     """
     items = db.open().similar(item, k=k, kinds=kind or (), near_duplicate=near_duplicate, collapse=collapse)
@@ -208,16 +210,18 @@ def similar(
         print_json_lines(found.to_dict() for found in items)
     else:
         by_product = any(found.variants is not None for found in items)
+        with_moments = any(found.moment is not None for found in items)
         output.print_items(
             db,
-            ["score", "item", "kind", "title"] + ["variants"] * by_product,
+            ["score", "item", "kind", "title"] + ["moment"] * with_moments + ["variants"] * by_product,
             [
                 (shown(found.score, ".3f"), found.item_id, found.kind, found.title)
+                + (_shown_moment(found.moment),) * with_moments
                 + (shown_variants(found.variants),) * by_product
                 for found in items
             ],
             right=["score"],
-            absent=["variants"],
+            absent=["variants", "moment"],
         )
         if not output.csv:
             for entry in items.videos:

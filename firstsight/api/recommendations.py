@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from firstsight.recommend.slates.slate_products import SlateProducts
     from firstsight.recommend.slates.slate_results import InterestedUsers, SimilarItems, Slate
     from firstsight.recommend.slates.slate_settings import SlateOptions, SlateSettings
+    from firstsight.retrieval.moments import Moment
     from firstsight.storage.store import Store
 
 LOG_WAIT_S = 10.0
@@ -142,12 +143,16 @@ class Recommender:
     ) -> SimilarItems:
         """Find the items nearest to an item by content, so that items without clicks get equal results.
 
+        If the item has frames, they are compared with the frames and pictures of the others, as in a search by clip:
+        items without both are not found, and videos that contain the item's video come first. Each video among the
+        results has its best moment.
+
         Args:
             item: item id.
             k: maximum number of results, 1 to 1,000.
             kinds: return only these kinds: product, video, live. Empty for all.
-            near_duplicate: cosine, above 0 and at most 1, from which two results are near-duplicates and only the
-                nearer one stays; 1 keeps all.
+            near_duplicate: cosine of fused vectors, above 0 and at most 1, from which two results are near-duplicates
+                and only the nearer one stays; 1 keeps all.
             collapse: None returns one variant of each product if the database knows products, and leaves out the
                 item's own product; "none" returns every item.
             now: time for which items must be available; the present time by default.
@@ -156,9 +161,12 @@ class Recommender:
             QueryError: the item is unknown or has no vector, a kind is unknown, or a value is out of range.
             MissingDatabaseError: there is no database.
         """
+        from firstsight.recommend.slates.best_moments import best_moments
         from firstsight.recommend.slates.profiles import utc_now
+        from firstsight.recommend.slates.similar_clips import Similarity, read_clip, similar_to_clip, wanted_moment
         from firstsight.recommend.slates.slate_results import SimilarItem, SimilarItems
         from firstsight.recommend.slates.slate_settings import KINDS, check_collapse
+        from firstsight.retrieval.ranking.part_choice import has_frames
         from firstsight.retrieval.timed_product import timed_products_of_videos, videos_of_product
 
         _check_k(k)
@@ -174,21 +182,34 @@ class Recommender:
         space = loaded.maker.space
         now_us = int((now or utc_now()).timestamp() * 1_000_000)
         products = loaded.products(store) if collapse is None else None
-        nearest = loaded.maker.similar(
-            *(_with_vector(space, item), k),
-            now_us=now_us,
-            kinds=kinds,
-            near_duplicate=near_duplicate,
-            products=products,
-        )
-        variants = _count_variants(products, [n for n, _ in nearest], loaded.maker.showable(now_us, kinds))
-        shown = timed_products_of_videos(store, [space.item_ids[n] for n, _ in nearest])
+        place = _with_vector(space, item)
+        clip = read_clip(store, item)
+        if clip is None:
+            by_vector = loaded.maker.similar(
+                *(place, k), now_us=now_us, kinds=kinds, near_duplicate=near_duplicate, products=products
+            )
+            nearest = [Similarity(n, score) for n, score in by_vector]
+        else:
+            allowed = loaded.maker.may_be_similar(place, now_us, kinds, products)
+            nearest = similar_to_clip(
+                *(store, space, clip, k), allowed=allowed, near_duplicate=near_duplicate, products=products
+            )
+        places = [found.place for found in nearest]
+        ids = [str(space.item_ids[n]) for n in places]
+        variants = _count_variants(products, places, loaded.maker.showable(now_us, kinds))
+        shown = timed_products_of_videos(store, ids)
+        moments: dict[str, Moment] = {}
+        if has_frames(store):
+            wanted = wanted_moment(space, space.vectors[[place]] if clip is None else clip.frames)
+            moments = best_moments(store, dict.fromkeys(ids, wanted))
         items = (
             SimilarItem(
-                *(space.item_ids[n], space.kinds[n], loaded.titles[n], score, count),
-                products=shown.get(space.item_ids[n]),
+                *(item_id, space.kinds[found.place], loaded.titles[found.place], found.score, count),
+                products=shown.get(item_id),
+                moment=moments.get(item_id),
+                clip=found.clip,
             )
-            for (n, score), count in zip(nearest, variants, strict=True)
+            for item_id, found, count in zip(ids, nearest, variants, strict=True)
         )
         return SimilarItems(tuple(items), item, videos_of_product(store, item))
 

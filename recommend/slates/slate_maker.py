@@ -162,6 +162,14 @@ class SlateMaker:
         )
         return composer.fill(), ranking
 
+    def may_be_similar(
+        self, place: int, now_us: int, kinds: Iterable[str] = (), products: SlateProducts | None = None
+    ) -> NDArray[np.bool_]:
+        """(n,) whether an item may be similar to an item: it has a vector and may be shown. Arguments as `similar`."""
+        allowed = self.showable(now_us, kinds) & self.space.has_vector
+        allowed[place] = False
+        return allowed if products is None else allowed & ~products.variants_of(np.array([place]))
+
     def similar(
         self,
         place: int,
@@ -172,7 +180,7 @@ class SlateMaker:
         near_duplicate: float = 1.0,
         products: SlateProducts | None = None,
     ) -> list[tuple[int, float]]:
-        """Find the nearest items by content alone: rows and cosines, best first, without the item itself.
+        """Find the items with the nearest fused vectors: rows and cosines, best first, without the item itself.
 
         Args:
             place: row of the item.
@@ -184,10 +192,7 @@ class SlateMaker:
                 item.
         """
         cosines = self.space.vectors @ self.space.vectors[place]
-        allowed = self.showable(now_us, kinds) & self.space.has_vector
-        allowed[place] = False
-        if products is not None:
-            allowed &= ~products.variants_of(np.array([place]))
+        allowed = self.may_be_similar(place, now_us, kinds, products)
         fitting = top_places(cosines, np.flatnonzero(allowed), 10 * k + 100, products)
         found: list[int] = []
         for candidate in fitting[np.argsort(-cosines[fitting], kind="stable")]:

@@ -11,6 +11,7 @@ from firstsight.recommend.slates.interests import InterestKind
 from firstsight.recommend.slates.slate_composer import Source
 from firstsight.records import Record, RecordList
 from firstsight.retrieval.moments import Moment
+from firstsight.retrieval.results import ClipMatch
 from firstsight.retrieval.timed_product import TimedProduct
 
 
@@ -86,9 +87,11 @@ class SimilarItem(Record):
     """An item similar to another one.
 
     Attributes:
-        score: cosine of their vectors, -1 to 1.
+        score: cosine of their vectors; if the other item has frames, similarity of frames and pictures. -1 to 1.
         variants: number of variants of its product that may be shown; None if every item is listed.
         products: products that its videos show, with their seconds; None without any.
+        moment: the stretch of its video that is most like the other item; None without frames.
+        clip: where its video contains that of the other item; None if it does not.
     """
 
     item_id: str
@@ -97,6 +100,8 @@ class SimilarItem(Record):
     score: float
     variants: int | None = None
     products: tuple[TimedProduct, ...] | None = None
+    moment: Moment | None = None
+    clip: ClipMatch | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The item as JSON fields."""
@@ -114,7 +119,7 @@ class SimilarItems(RecordList[SimilarItem]):
 
 def _without_empty(plain: dict[str, Any]) -> dict[str, Any]:
     """Leave out fields that only some items have."""
-    optional = ("variants", "products", "moment")
+    optional = ("variants", "products", "moment", "clip")
     return {name: value for name, value in plain.items() if name not in optional or value is not None}
 
 

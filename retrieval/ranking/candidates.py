@@ -42,7 +42,6 @@ remaining items follow by cosine."""
 class Ranker(ItemReader):
     """Ranks the items of one query."""
 
-    part: PartChoice  # what the query is compared with
     background: RandomPairCosines  # of the compared part
     scale: MomentScale | None = None  # with part moment
     frames: RandomPairCosines | None = None  # of frames, if the query asks for moments
@@ -192,7 +191,7 @@ class Ranker(ItemReader):
             # the values of moments are deviations from a random item's
             floor = 0.0 if self.part == "moment" else self.background.floor
             fused = weighted({i: c.value for i, c in similar.items()}, dict(hits), floor=floor)
-        penalties = self.penalties(list(fused))
+        penalties = self.penalties(list(fused), *([self.scale.minus_cosine] if self.scale else []))
         values = {item_id: score * (1.0 - penalties.get(item_id, 0.0)) for item_id, score in fused.items()}
         every = self._find_items_with_every_word(words, [item_id for item_id, _ in hits])
         order = sorted(values, key=lambda item_id: (-values[item_id], -similar[item_id].value, item_id))

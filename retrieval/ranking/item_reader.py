@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, overload
+from typing import Any, Final, overload
 
 import numpy as np
 import pyarrow.compute as pc
 
 from firstsight.encoders.base import Vector, Vectors
+from firstsight.retrieval.query import PartChoice
 from firstsight.retrieval.ranking.collapse import DUPLICATES, CollapseRule
+from firstsight.retrieval.ranking.part_choice import has_frames
 from firstsight.retrieval.ranking.query_encoding import EncodedQuery
 from firstsight.retrieval.ranking.readings import Reading, first_read
 from firstsight.storage.sql.conditions import is_in
@@ -21,12 +23,17 @@ SELECTIVE_ITEMS = 1_000
 """Maximum number of items for which a filter is passed to the view search as a list of ids."""
 
 
+FRAME_PARTS: Final[frozenset[PartChoice]] = frozenset({"frame", "any", "moment", "clip"})
+"""Parts with which frames are compared one by one, so that a single frame can be the reason for a penalty."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ItemReader:
     """Reads rows of the items of one query."""
 
     store: Store
     encoded: EncodedQuery
+    part: PartChoice  # what the query is compared with
     condition: str | None  # from `build_condition`
     hidden_ids: frozenset[str] | None = None  # ids that `condition` excludes, if it excludes nothing else; else None
     collapse: CollapseRule | None = None  # what to keep one result of; None for every item
@@ -63,12 +70,14 @@ class ItemReader:
             if row.get("part", "image") in PICTURE_PARTS:
                 best.setdefault(str(row["item_id"]), 1.0 - float(row["_distance"]))
         new = [item_id for item_id in best if item_id not in allowed]
-        if reading.table == "items":  # read with the condition, except for hidden ids
-            passing = set(new) - (self.hidden_ids or set())
-        else:
-            passing = {str(row["item_id"]) for row in self._rows(new, self.with_group("item_id"), self.condition)}
+        # items are read with the condition, except for hidden ids
+        passing = set(new) - (self.hidden_ids or set()) if reading.table == "items" else self.passing(new)
         allowed.update((item_id, item_id in passing) for item_id in new)
         return {item_id: cosine for item_id, cosine in best.items() if allowed[item_id]}
+
+    def passing(self, item_ids: Sequence[str]) -> set[str]:
+        """The items of these that pass the filter."""
+        return {str(row["item_id"]) for row in self._rows(item_ids, self.with_group("item_id"), self.condition)}
 
     def ids_of_selective_filter(self) -> list[str] | None:
         """Ids of the items that pass the filter; None without a filter or if they are more than SELECTIVE_ITEMS.
@@ -84,15 +93,27 @@ class ItemReader:
         found = self.store.items.search().where(self.condition).select(["item_id"]).limit(None).to_arrow()
         return [str(item_id) for item_id in found["item_id"].to_pylist()]
 
-    def penalties(self, item_ids: Sequence[str]) -> dict[str, float]:
-        """Penalty of each item for the query's `minus` terms, 0 to `minus_weight`; only items that have one."""
+    def penalties(self, item_ids: Sequence[str], join: Callable[[float, float], float] = max) -> dict[str, float]:
+        """Penalty of each item for the query's `minus` terms, 0 to `minus_weight`; only items that have one.
+
+        It follows from the largest cosine to a term: of the fused vector, and where frames are compared, of a frame.
+
+        Args:
+            item_ids: the items.
+            join: gives one cosine for those of a fused vector and of the best frame to a term.
+        """
         minus = self.encoded.minus
         if not len(minus) or not item_ids:
             return {}
         ids, vectors = self.vectors(item_ids)
-        largest = (vectors @ minus.T).max(axis=1) if ids else []
+        cosines = dict(zip(ids, vectors @ minus.T, strict=True))
+        largest = {item_id: float(of_item.max()) for item_id, of_item in cosines.items()}
+        if self.part in FRAME_PARTS and has_frames(self.store):
+            for item_id, frames in self.picture_vectors(ids, frames_only=True).items():
+                by_frame = (frames @ minus.T).max(axis=0)
+                largest[item_id] = max(map(join, cosines[item_id].tolist(), by_frame.tolist()))
         weight = self.encoded.query.minus_weight
-        return {i: weight * min(float(cosine), 1.0) for i, cosine in zip(ids, largest, strict=True) if cosine > 0}
+        return {item_id: weight * min(cosine, 1.0) for item_id, cosine in largest.items() if cosine > 0}
 
     def vectors(self, item_ids: Sequence[str]) -> tuple[list[str], Vector]:
         """Read the fused vectors of items.

@@ -51,6 +51,14 @@ class MomentScale:
         joined = ITEM_SHARE * self.item.deviation(item) + (1 - ITEM_SHARE) * self.frame.deviation(frame)
         return joined if self.moment.middle is None else self.moment.deviation(joined)
 
+    def minus_cosine(self, item: float, frame: float) -> float:
+        """Cosine of an item with frames to something to avoid: the one that gives an item without frames its value.
+
+        The best frame alone would say too much: for one text, an item would have a larger penalty than value.
+        """
+        low, high = self.item.deviation(0.0), self.item.deviation(1.0)
+        return (self.value(item, frame) - low) / (high - low)
+
     def candidate(self, item_id: str, item: float, frame: float | None, penalty: float) -> Candidate:
         """The candidate of an item; the penalty is in cosines."""
         value = self.value(item, frame)
@@ -137,7 +145,7 @@ def _compare(
         item_id: float((matrix @ reader.encoded.vector).max())
         for item_id, matrix in reader.picture_vectors(without, frames_only=True).items()
     }
-    penalties = reader.penalties(item_ids)
+    penalties = reader.penalties(item_ids, scale.minus_cosine)
     candidates = {}
     for item_id in item_ids:
         item = item_cosines.get(item_id, computed.get(item_id))

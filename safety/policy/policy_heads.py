@@ -81,6 +81,14 @@ class Head(Record):
         intercept = np.array([self.intercepts[part] for part in parts])
         return np.asarray((vectors @ self.coef).astype(np.float64) * scale + intercept, dtype=np.float64)
 
+    def parts(self, policy: Policy) -> frozenset[str]:
+        """Parts of items that the head scores; those of prompts for a zero-shot head.
+
+        Args:
+            policy: the head's policy.
+        """
+        return policy.prompt_parts if self.kind == "zero_shot" else policy.parts
+
     def cuts(self, policy: Policy, region: str | None = None) -> tuple[float, float | None]:
         """Return the cuts `(review, block)` for its scores in a region.
 
@@ -123,10 +131,7 @@ class HeadStack:
     @classmethod
     def of(cls, heads: Sequence[Head], policies: Mapping[str, Policy]) -> HeadStack:
         """Stack heads; `policies` gives the parts that each head looks at."""
-        looks_at = [
-            policies[head.policy_id].prompt_parts if head.kind == "zero_shot" else policies[head.policy_id].parts
-            for head in heads
-        ]
+        looks_at = [head.parts(policies[head.policy_id]) for head in heads]
         seen = [[part in parts for parts in looks_at] for part in HEAD_PARTS]
         return cls(
             tuple(heads),

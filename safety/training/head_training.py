@@ -31,7 +31,7 @@ from firstsight.heads.labels import LabelSet
 from firstsight.heads.view_sample import ViewSample, budget_cut
 from firstsight.records import Record
 from firstsight.safety.policy.policies import DEFAULT_CUTS, Policy
-from firstsight.safety.policy.policy_heads import Head
+from firstsight.safety.policy.policy_heads import Head, HeadStack
 from firstsight.storage.store import Store
 from firstsight.storage.tables import HEAD_PARTS
 
@@ -123,14 +123,17 @@ def train_head(
     if fitted.held_out is None:
         return TrainedHead(head, None, data.unit_ids)
     head = _raise_review_cut(head, policy, sample, settings)
-    comparison = None if champion is None else compare_heads(champion, data, fitted.held_out)
+    comparison = None if champion is None else compare_heads(policy, champion, data, fitted.held_out)
     return TrainedHead(head, fitted.held_out, data.unit_ids, comparison)
 
 
-def compare_heads(champion: Head, data: TrainingSet, held_out: HeldOutUnits) -> HeadComparison:
+def compare_heads(policy: Policy, champion: Head, data: TrainingSet, held_out: HeldOutUnits) -> HeadComparison:
     """Compare a new head with the head in use, on units that neither has seen.
 
+    A unit without any part that the champion scores, such as a title for a zero-shot head, gets the lowest score.
+
     Args:
+        policy: the policy of both heads.
         champion: the head in use.
         data: all labelled units of the policy.
         held_out: units that the new head has not seen, with its scores.
@@ -142,7 +145,10 @@ def compare_heads(champion: Head, data: TrainingSet, held_out: HeldOutUnits) -> 
         reason = "kept: the champion has seen every label of the held-out units; label other units"
         return HeadComparison(np.nan, np.nan, np.nan, np.nan, np.nan, 0.95, 0, 0, False, reason)
     units = data.select_units(held_out.places[fresh])
-    champion_scores = units.unit_maxima(champion.logits(units.vectors, [HEAD_PARTS[place] for place in units.parts]))
+    logits = HeadStack.of([champion], {policy.id: policy}).logits(units.vectors, units.parts)[:, 0]
+    scored = ~np.isnan(logits)
+    lowest = logits[scored].min(initial=0.0) - 1.0
+    champion_scores = units.unit_maxima(np.where(scored, logits, lowest))
     return compare(units.labels, champion_scores, held_out.scores[fresh], weights=units.weights, groups=units.groups)
 
 

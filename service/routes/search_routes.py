@@ -38,7 +38,7 @@ from firstsight.service.search_queue import PendingSearch
 from firstsight.service.state import ServiceDep
 
 if TYPE_CHECKING:
-    from firstsight import Recommendation
+    from firstsight import Recommendation, SimilarItem
 
 router = APIRouter(tags=["search"], default_response_class=LibraryJSONResponse)
 
@@ -106,6 +106,9 @@ def result_as_json(result: SearchResult, *, moderates: bool) -> dict[str, Any]:
     content["columns"] = visible_columns(content["columns"], moderates=moderates)
     for name in ("view", "picture"):
         content[name] = hide_local_uri(content[name])
+    for name in ("line", "clip"):
+        if name in content:
+            content[name] = hide_local_uri(content[name])
     if "moments" in content:
         content["moments"] = [hide_local_uri(moment) for moment in content["moments"]]
     return content
@@ -121,12 +124,12 @@ def similar(
     near_duplicate: Annotated[float, Parameter(gt=0, le=1)] = 1.0,
     collapse: Annotated[Literal["none"] | None, Parameter(description=COLLAPSE)] = None,
 ) -> LibraryJSONResponse:
-    """The items with the nearest vectors; only content counts."""
+    """The items with the most similar content; videos are compared frame by frame, and each has its moment."""
     with service.databases.slates() as db:
         require_visible_item(request, db, item_id)
         similar_items = db.similar(item_id, k=k, kinds=kinds, near_duplicate=near_duplicate, collapse=collapse)
         pictures = choose_pictures(open_tables(db), [item.item_id for item in similar_items])
-    results = [item.to_dict() | {"view_id": pictures.get(item.item_id)} for item in similar_items]
+    results = [_with_hidden_paths(item) | {"view_id": pictures.get(item.item_id)} for item in similar_items]
     return LibraryJSONResponse({"results": results, "videos": [entry.to_dict() for entry in similar_items.videos]})
 
 
@@ -169,7 +172,7 @@ def recommend(request: Request, body: RecommendRequest, service: ServiceDep) -> 
     return LibraryJSONResponse(
         {
             "slate_id": slate.slate_id,
-            "items": [_slot_as_json(item) | {"view_id": pictures.get(item.item_id)} for item in slate],
+            "items": [_with_hidden_paths(item) | {"view_id": pictures.get(item.item_id)} for item in slate],
             "interests": [interest.to_dict() for interest in slate.interests],
             "titles": titles,
             "missing": slate.missing,
@@ -178,9 +181,9 @@ def recommend(request: Request, body: RecommendRequest, service: ServiceDep) -> 
     )
 
 
-def _slot_as_json(item: Recommendation) -> dict[str, Any]:
+def _with_hidden_paths(item: Recommendation | SimilarItem) -> dict[str, Any]:
     content = item.to_dict()
-    return content if item.moment is None else content | {"moment": hide_local_uri(content["moment"])}
+    return content | {name: hide_local_uri(content[name]) for name in ("moment", "clip") if name in content}
 
 
 def _titles(request: Request, db: Database, item_ids: list[str]) -> dict[str, str]:

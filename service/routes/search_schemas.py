@@ -164,5 +164,7 @@ class ItemAnswer(BaseModel):
 class SimilarAnswer(BaseModel):
     """Items similar to an item."""
 
-    results: list[dict[str, Any]]
+    results: list[dict[str, Any]] = Field(
+        description="as SimilarItem.to_dict, with view_id; a video has its moment: start_s, end_s, score, view_id"
+    )
     videos: list[dict[str, Any]] = Field(description="videos that show the item, with their seconds")

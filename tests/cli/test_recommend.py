@@ -63,6 +63,11 @@ def test_similar_items_are_listed(run: Run, sample_db: Path) -> None:
     assert [one["score"] for one in shown] == sorted((one["score"] for one in shown), reverse=True)
 
 
+def test_similar_videos_are_listed_with_their_moment(run: Run, sample_db: Path) -> None:
+    arguments = ("similar", "grapes", "-k", "2", "--columns", "item,moment", "--csv", "--db", str(sample_db))
+    assert run(*arguments)[1].splitlines() == ["item,moment", "fruit-basket,", "video-kitchen-haul,0:05-0:09"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -72,7 +72,8 @@ class SyntheticItems:
             item_rows.append(row | {"indexed_at": datetime.now(UTC)})
             for place, (part, vector) in enumerate(self.views[item_id]):
                 view = {"view_id": f"{item_id}#{part}-{place}", "item_id": item_id, "part": part, "vector": vector}
-                view_rows.append(view | {"uri": None if part == "title" else f"{item_id}-{place}.jpg"})
+                uri, time_s = None if part == "title" else f"{item_id}-{place}.jpg", 1.0 if part == "frame" else None
+                view_rows.append(view | {"uri": uri, "time_s": time_s})
         with self.store.writing():
             self.store.write_views(view_rows, replaced=[])
             self.store.write_items(item_rows)

@@ -65,7 +65,10 @@ def test_the_evidence_is_of_the_part_that_was_compared(items_db: SyntheticItems,
 def test_something_to_avoid_reorders_exactly_as_written_down(items_db: SyntheticItems, part: PartChoice) -> None:
     avoided = SyntheticEncoder().encode_texts(["avoid this", "and that"])
     scores = dict(items_db.best("a query", part))
-    penalties = {i: 0.8 * max(0.0, float((avoided @ vector).max())) for i, vector in items_db.items.items()}
+    penalties = {}
+    for item_id, fused in items_db.items.items():
+        frames = [vector for name, vector in items_db.views[item_id] if name == "frame" and part in {"frame", "any"}]
+        penalties[item_id] = 0.8 * max(0.0, float((np.array([fused, *frames]) @ avoided.T).max()))
     expected = sorted(scores, key=lambda item_id: penalties[item_id] - scores[item_id])[:30]
     found = items_db.db.search(
         "a query", mode="vector", part=part, minus=["avoid this", "and that"], minus_weight=0.8, k=30

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ import pytest
 
 import firstsight
 from firstsight import Query
-from firstsight.encoders.base import unit
+from firstsight.encoders.base import Vector, unit
 from firstsight.errors import QueryError
+from firstsight.retrieval.query import PartChoice
 from firstsight.retrieval.ranking.clip_identification import nearest_place
 from firstsight.retrieval.ranking.clip_ranking import clip_similarity
 from firstsight.retrieval.ranking.relevance import ITEM_SHARE, RandomPairCosines, RelevanceCalibration
@@ -38,18 +40,24 @@ def _standardised(cosine: float, background: RandomPairCosines) -> float:
     return (cosine - background.middle) / background.width
 
 
-def _expected_by_moment(items_db: SyntheticItems, text: str) -> list[str]:
+def _expected_by_moment(items_db: SyntheticItems, text: str, minus: Sequence[str] = ()) -> list[str]:
     query = SyntheticEncoder().encode_texts([text])[0]
     calibration = RelevanceCalibration.sample(items_db.store)
     item, frame, moment = (calibration.background("words", part) for part in ("item", "frame", "moment"))
-    values = {}
-    for item_id, fused in items_db.items.items():
-        value = _standardised(float(fused @ query), item)
-        frames = [float(vector @ query) for part, vector in items_db.views[item_id] if part == "frame"]
-        if frames:
-            joined = ITEM_SHARE * value + (1 - ITEM_SHARE) * _standardised(max(frames), frame)
-            value = _standardised(joined, moment)
-        values[item_id] = value
+
+    def value(item_id: str, vector: Vector) -> float:
+        fused = _standardised(float(items_db.items[item_id] @ vector), item)
+        frames = [float(view @ vector) for part, view in items_db.views[item_id] if part == "frame"]
+        if not frames:
+            return fused
+        return _standardised(ITEM_SHARE * fused + (1 - ITEM_SHARE) * _standardised(max(frames), frame), moment)
+
+    def penalty(item_id: str, avoided: str) -> float:
+        """In standard deviations: half of the cosine that an item without frames has with the same value."""
+        vector, zero = SyntheticEncoder().encode_texts([avoided])[0], _standardised(0.0, item)
+        return 0.5 * max(0.0, min(value(item_id, vector), _standardised(1.0, item)) - zero)
+
+    values = {i: value(i, query) - max((penalty(i, term) for term in minus), default=0.0) for i in items_db.items}
     return sorted(values, key=lambda item_id: -values[item_id])
 
 
@@ -61,6 +69,40 @@ def test_a_ranking_by_moments_equals_a_comparison_with_every_row(items_db: Synth
         expected = [i for i in expected if (rows[i]["price"] < 10 if "price" in where else rows[i]["rare"])]
     found = items_db.db.search("a query", mode="vector", where=where, k=40)
     assert [result.item_id for result in found] == expected[:40]
+
+
+def test_what_is_avoided_counts_by_moments_too(items_db: SyntheticItems) -> None:
+    minus = ["another", "and that"]
+    found = items_db.db.search(Query("a query", mode="vector", minus=minus, k=40))
+    assert [result.item_id for result in found] == _expected_by_moment(items_db, "a query", minus)[:40]
+
+
+@pytest.mark.parametrize("part", ["moment", "frame", "any", "clip"])
+def test_one_frame_like_what_is_avoided_lowers_a_video(tmp_path: Path, part: PartChoice) -> None:
+    """One of twenty frames, so the fused vector hardly knows it; the other frames suit the query."""
+    other = SyntheticItems(tmp_path / "db", 400)
+    query, avoided = SyntheticEncoder().encode_texts(["a query", "avoid this"])
+    rng = np.random.default_rng(7)
+    frames = unit(query + 0.1 * rng.normal(size=(20, 16)))
+    with other.store.writing():
+        for name, last in (("shows it", avoided), ("does not", frames[-1])):
+            vectors = unit(np.concatenate([frames[:-1], last[None]]))
+            row = other.rows["i00000"] | {"item_id": name, "vector": unit(vectors.mean(axis=0))}
+            other.store.write_items([row | {"indexed_at": datetime.now(UTC)}])
+            views = [
+                {"view_id": f"{name}#frame-{n}", "item_id": name, "part": "frame", "uri": f"{name}.mp4"}
+                | {"time_s": float(n), "vector": vector}
+                for n, vector in enumerate(vectors)
+            ]
+            other.store.write_views(views, replaced=[])
+        other.store.write_views([views[0] | {"view_id": "i00001#frame-9", "item_id": "i00001"}], replaced=[])
+    parts: dict[str, Any] = {"items": ["i00001"]} if part == "clip" else {"text": "a query", "mode": "vector"}
+    plain, lowered = (
+        [r.item_id for r in other.db.search(Query(part=part, minus=minus, minus_weight=1.0, k=402, **parts))]
+        for minus in ([], ["avoid this"])
+    )
+    falls = {name: lowered.index(name) - plain.index(name) for name in ("shows it", "does not")}
+    assert falls["shows it"] > falls["does not"] + 3
 
 
 def test_items_without_frames_keep_their_order(items_db: SyntheticItems) -> None:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from fastapi.testclient import TestClient
 import firstsight
 from firstsight import Query
 from firstsight.encoders.base import Encoder, ImageInput, Vectors
+from firstsight.retrieval.results import ClipMatch, SearchResult, ViewMatch
+from firstsight.service.routes.search_routes import result_as_json
 from firstsight.service.service_settings import ServiceSettings
 from tests.service.conftest import serving
 
@@ -179,6 +182,22 @@ def test_similar_items_come_with_a_picture(client: TestClient) -> None:
     results = client.get("/items/guitar-acoustic/similar", params={"k": 2, "kinds": "product"}).json()["results"]
     assert results[0]["item_id"] == "guitar-electric"
     assert results[0]["view_id"] == "guitar-electric#image-0"
+
+
+def test_similar_videos_name_the_view_to_play(client: TestClient) -> None:
+    result = client.get("/items/grapes/similar", params={"kinds": "video", "k": 1}).json()["results"][0]
+    assert result["item_id"] == "video-kitchen-haul"
+    assert result["moment"]["view_id"].startswith("video-kitchen-haul#frame-")
+    assert result["moment"]["start_s"] <= 7.0 <= result["moment"]["end_s"]
+    assert "uri" not in result["moment"]
+
+
+def test_results_tell_no_path_of_the_server() -> None:
+    path = "/srv/videos/a.mp4"
+    view = ViewMatch("frame", path, 1.0, 0.5, "a#frame-0-0")
+    scores: dict[str, Any] = {"score": 0.5, "relevance": 0.5, "view": view, "picture": view, "line": view}
+    result = SearchResult("a", "video", "A", columns={}, clip=ClipMatch(path, 1.0, 1.0, 1.0), **scores)
+    assert path not in json.dumps(result_as_json(result, moderates=True))
 
 
 def test_a_slate_keeps_quotas_and_kinds(client: TestClient) -> None:
