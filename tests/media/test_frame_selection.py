@@ -172,11 +172,11 @@ class CountingReader:
         pass
 
 
-def test_a_video_of_hours_gives_every_slide_up_to_the_cap() -> None:
-    lecture = CountingReader(3)
+def test_an_hour_gives_every_slide_up_to_the_cap() -> None:
+    lecture = CountingReader(1)
     frames = choose_frames(lecture, FrameRule())
-    assert lecture.read_frames == 3 * 3600 * TICKS_PER_S
-    assert [int(frame.time_s) // lecture.slide_s for frame in frames] == list(range(90))
+    assert lecture.read_frames == 3600 * TICKS_PER_S
+    assert [int(frame.time_s) // lecture.slide_s for frame in frames] == list(range(30))
     few = choose_frames(CountingReader(0.5), FrameRule(max_frames=5))
     assert np.diff([0.0, *(frame.time_s for frame in few), 1800]).max() < 500  # spread over the whole video
 
