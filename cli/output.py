@@ -69,6 +69,15 @@ def at_second(seconds: float | None) -> Cell:
     return Cell(seconds, clock(seconds))
 
 
+def at_tenth(seconds: float | None) -> Cell:
+    """Seconds with two decimals, for people as m:ss.s; they may be negative."""
+    if seconds is None:
+        return Cell(None, "")
+    tenths = round(abs(seconds) * 10)
+    sign = "-" if seconds < 0 and tenths else ""
+    return Cell(round(seconds, 2), f"{sign}{tenths // 600}:{tenths % 600 / 10:04.1f}")
+
+
 def shown_variants(variants: int | None) -> Cell:
     """A number of variants, for people as "3 variants"; empty for them if an item has no other variants."""
     return Cell(variants, "" if variants is None or variants < 2 else f"{variants:,} variants")

@@ -21,6 +21,12 @@ from firstsight.media.sound_prints import CODE_BYTES, SoundCodes
 PRINTS_PER_S: Final = 2
 """Codes of the whole frame for each second of video."""
 
+CROPS_PER_S: Final = 8
+"""Codes of each crop of a clip that somebody searches with, for each second: they tell the offset more exactly."""
+
+CROPS_UP_TO_S: Final = 30.0
+"""Longest clip with codes of crops, in seconds."""
+
 REGION_PRINTS_PER_S: Final = 1
 """Codes of each region for each second of video."""
 
@@ -63,6 +69,8 @@ class VideoPrints:
     whole: Fingerprints  # (n, 32) of the picture without borders, bars and overlays that never change
     regions: Mapping[Region, Fingerprints] = field(default_factory=dict)  # (m, 32) each; only those that the video has
     sound: SoundCodes | None = None  # (k, 4), see `media.sound_prints`; None without a sound track
+    crops: NDArray[np.uint8] | None = None
+    """(c, n, 32) of a short clip that somebody searches with, `CROPS_PER_S` a second: c crops of the whole frame."""
 
     def pack(self) -> PackedPrints:
         """Compress the codes, for storing them."""

@@ -163,13 +163,16 @@ def _time_catalogue(prints: Sequence[VideoPrints], minutes: int) -> None:
         made.append(VideoPrints(60.0, whole, regions))
     names = [str(n) for n in range(minutes)]
     stored = StoredPrints(names, names, [name.encode() for name in names], made)
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     count = sum(1 for _ in find_video_pairs(stored, min_share=MIN_SHARE))
-    whole_s = time.perf_counter() - start
+    whole_s, whole_cpu_s = time.perf_counter() - start, time.process_time() - cpu
     probes = np.zeros(minutes, bool)
     probes[-10:] = True
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     sum(1 for _ in find_video_pairs(stored, min_share=MIN_SHARE, probes=probes))
+    new_s, new_cpu_s = time.perf_counter() - start, time.process_time() - cpu
     print(
-        f"{minutes:,} minutes: {whole_s:.0f} s, {count:,} pairs; of 10 new videos {time.perf_counter() - start:.1f} s"
+        f"{minutes:,} minutes: {whole_s:.0f} s ({whole_cpu_s:.0f} s of processor time), {count:,} pairs; "
+        f"of 10 new videos {new_s:.1f} s ({new_cpu_s:.1f} s)",
+        flush=True,
     )

@@ -11,6 +11,7 @@ from firstsight.cli import options, panels
 from firstsight.cli.commands import command, group
 from firstsight.cli.output import (
     at_second,
+    at_tenth,
     clock,
     print_json_lines,
     print_message,
@@ -72,7 +73,8 @@ def search(
     """Search by text, pictures, videos, items and vectors, alone or together.
 
     Each result names the view that matched: the title, a picture, or a second of a video. The table has a column
-    `said` if a timed text has words of the query.
+    `said` if a timed text has words of the query, and `clip_at` if videos contain the clip of the query: the second at
+    which it begins.
     """
     import firstsight
 
@@ -106,11 +108,13 @@ def _print(results: SearchResults, query: Query, output: options.ItemTableFlags,
     by_product = any(r.variants is not None for r in results)
     collapsed = query.collapse not in {None, "none"} and not by_product
     spoken = any(r.line is not None for r in results)
+    has_clip = any(r.clip is not None for r in results)
     output.print_items(
         db,
         ["score", "relevance", "item", "kind", "title", "matched", "at"]
         + ["others"] * collapsed
         + ["variants"] * by_product
+        + ["clip_at"] * has_clip
         + ["said"] * spoken
         + ["moments"] * query.moments,
         [
@@ -118,12 +122,13 @@ def _print(results: SearchResults, query: Query, output: options.ItemTableFlags,
             + ((r.view.part, at_second(r.view.time_s)) if r.view else ("", ""))
             + (r.others,) * collapsed
             + (shown_variants(r.variants),) * by_product
+            + (at_tenth(None if r.clip is None else r.clip.offset_s),) * has_clip
             + (_said(r),) * spoken
             + (_moments(r),) * query.moments
             for r in results
         ],
         right=["score", "relevance", "others"],
-        absent=["others", "variants", "said", "moments"],
+        absent=["others", "variants", "clip_at", "said", "moments"],
         empty="nothing matches" if not query.offset else f"no results after the first {query.offset}",
     )
     if not results:

@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from firstsight.errors import MediaError
 from firstsight.media.child_processes import child_messages
 from firstsight.media.decode.sound_decoder import read_sound
@@ -13,6 +16,7 @@ from firstsight.media.decode.video_decoders import decode
 from firstsight.media.frames.frame_rules import FrameRule
 from firstsight.media.frames.frame_selection import choose_frames, scan_shots
 from firstsight.media.frames.video_frames import Frame, ScannedFrame, VideoReader
+from firstsight.media.prints.crop_codes import crop_codes
 from firstsight.media.prints.print_maker import PrintMaker
 from firstsight.media.sound_prints import SOUND_RATE, SoundCodes, sound_codes
 from firstsight.media.video_prints import VideoPrints
@@ -24,7 +28,8 @@ def answer_video(
     """Decode the frames of a request: by `rule` and `max_frames`, or the frames nearest to the seconds `at_s`.
 
     With `prints`, the answer has fingerprints too. `auto` makes them in its own scan of the video; any other rule
-    decodes its frames and then scans the video.
+    decodes its frames and then scans the video. With `crops`, a short video is decoded once more for the codes of
+    crops.
 
     Args:
         working: called often during a scan.
@@ -43,6 +48,8 @@ def answer_video(
         return _answer([], work.scan(1)[1])
     if rule.kind == "auto":
         frames, prints = work.scan(rule.frame_limit, with_prints=request["prints"])
+        if prints is not None and request.get("crops"):
+            prints = replace(prints, crops=work.crops())
         return _answer(frames, prints)
     frames = work.choose(rule)
     return _answer(frames, work.scan(1)[1] if request["prints"] else None)
@@ -90,6 +97,9 @@ class _VideoWork:
         frames, prints = decode(self.path, scan, max_pixels=self.max_pixels, for_scan=True)
         return frames, None if prints is None else replace(prints, sound=self._sound())
 
+    def crops(self) -> NDArray[np.uint8] | None:
+        return decode(self.path, lambda reader: crop_codes(reader, self.working), max_pixels=self.max_pixels)
+
     def _sound(self) -> SoundCodes | None:
         """The fingerprints of the sound track; None without one, and for one that is silent or broken."""
         try:
@@ -110,6 +120,9 @@ def _answer(frames: list[Frame], prints: VideoPrints | None) -> tuple[child_mess
         all_codes = {"whole": prints.whole} | {str(region): found for region, found in prints.regions.items()}
         if prints.sound is not None:
             all_codes["sound"] = prints.sound
+        if prints.crops is not None:
+            all_codes["crops"] = prints.crops
+            header["crops"] = len(prints.crops)
         header["prints"] = [prints.duration_s, {name: found.nbytes for name, found in all_codes.items()}]
         body += [found.tobytes() for found in all_codes.values()]
     return header, body

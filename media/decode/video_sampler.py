@@ -10,6 +10,7 @@ from PIL import Image
 
 from firstsight.media.child_processes import child_messages
 from firstsight.media.child_processes.decoding_pool import PooledDecoder
+from firstsight.media.fingerprints import FINGERPRINT_BYTES
 from firstsight.media.frames.frame_rules import DEFAULT_MAX_FRAMES, FrameRule
 from firstsight.media.frames.video_frames import Frame
 from firstsight.media.sound_prints import as_sound_codes
@@ -67,14 +68,25 @@ class VideoSampler(PooledDecoder):
         return self._decode(path, min_side, rule=str(frame_rule), max_frames=frame_rule.max_frames, prints=False).frames
 
     def sample_with_prints(
-        self, path: str | os.PathLike[str], *, rule: str, max_frames: int, min_side: int | None = None
+        self,
+        path: str | os.PathLike[str],
+        *,
+        rule: str,
+        max_frames: int,
+        min_side: int | None = None,
+        crops: bool = False,
     ) -> SampledVideo:
         """Decode frames of a video by a rule, and make its fingerprints. With the rule auto it is decoded once.
 
-        Arguments and errors are those of `sample`.
+        Args:
+            crops: with the rule auto, also make the codes of crops of a short video. It is decoded once more.
+
+        The other arguments and the errors are those of `sample`.
         """
         frame_rule = FrameRule.parse(rule, max_frames=max_frames)
-        return self._decode(path, min_side, rule=str(frame_rule), max_frames=frame_rule.max_frames, prints=True)
+        return self._decode(
+            path, min_side, rule=str(frame_rule), max_frames=frame_rule.max_frames, prints=True, crops=crops
+        )
 
     def prints(self, path: str | os.PathLike[str]) -> VideoPrints:
         """Make the fingerprints of a video; errors as for `sample`."""
@@ -125,4 +137,5 @@ def _unpack(header: child_messages.Header, body: memoryview) -> SampledVideo:
         start += length
     regions = {name: as_codes(stored[name]) for name in REGIONS if name in stored}
     sound = as_sound_codes(stored.get("sound"))
-    return SampledVideo(frames, VideoPrints(float(duration_s), as_codes(stored["whole"]), regions, sound))
+    crops = as_codes(stored["crops"]).reshape(header["crops"], -1, FINGERPRINT_BYTES) if "crops" in stored else None
+    return SampledVideo(frames, VideoPrints(float(duration_s), as_codes(stored["whole"]), regions, sound, crops))

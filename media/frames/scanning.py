@@ -24,9 +24,9 @@ _READ_AT_ONCE: Final = 64
 T = TypeVar("T")
 
 
-def tick_count(duration_s: float) -> int:
-    """Number of ticks of a video: at 0 s and every 1 / `TICKS_PER_S` seconds before its end."""
-    return max(1, min(MAX_TICKS, math.ceil(duration_s * TICKS_PER_S - 1e-6)))
+def tick_count(duration_s: float, per_s: int = TICKS_PER_S) -> int:
+    """Number of ticks of a video: at 0 s and every 1 / `per_s` seconds before its end."""
+    return max(1, min(MAX_TICKS, math.ceil(duration_s * per_s - 1e-6)))
 
 
 def at_ticks(frames: Iterator[tuple[float, T]], ticks: int) -> Iterator[tuple[int, float, T]]:
@@ -52,20 +52,26 @@ def at_ticks(frames: Iterator[tuple[float, T]], ticks: int) -> Iterator[tuple[in
             yield rest, *before
 
 
-def keyframe_ticks(times: NDArray[np.float64], keyframes: NDArray[np.int64], first: int) -> list[tuple[int, int]]:
+def keyframe_ticks(
+    times: NDArray[np.float64], keyframes: NDArray[np.int64], first: int, per_s: int = TICKS_PER_S
+) -> list[tuple[int, int]]:
     """Ticks from number `first` on that have a keyframe, each with the index of the keyframe nearest to it."""
     nearest: dict[int, int] = {}
     for index in keyframes:
-        tick = round(float(times[index]) * TICKS_PER_S)
+        tick = round(float(times[index]) * per_s)
         if first <= tick < MAX_TICKS:
             nearest.setdefault(tick, int(index))
     return sorted(nearest.items())
 
 
-def scan_by_reading(reader: VideoReader) -> Iterator[ScannedFrame]:
-    """Do the work of `VideoReader.scan` with `VideoReader.read`."""
+def scan_by_reading(reader: VideoReader, per_s: int = TICKS_PER_S) -> Iterator[ScannedFrame]:
+    """Do the work of `VideoReader.scan` with `VideoReader.read`, without leaving out any frame.
+
+    Args:
+        per_s: ticks per second. With another number than `TICKS_PER_S` the video must be short.
+    """
     times = reader.times
-    ticks = np.arange(tick_count(max(reader.duration_s, float(times[-1])))) / TICKS_PER_S
+    ticks = np.arange(tick_count(max(reader.duration_s, float(times[-1])), per_s)) / per_s
     shown = np.maximum(np.searchsorted(times, ticks + 1e-6, side="right") - 1, 0)
     plan = list(enumerate(shown.tolist()))
     pixels = 0
@@ -81,7 +87,7 @@ def scan_by_reading(reader: VideoReader) -> Iterator[ScannedFrame]:
                 current = index
             yield ScannedFrame(tick, float(times[index]), thumbnail, partial(shrink, picture))
         if pixels > video_frames.MAX_SCANNED_PIXELS and plan:
-            plan, pixels = keyframe_ticks(times, reader.keyframes, plan[0][0]), 0
+            plan, pixels = keyframe_ticks(times, reader.keyframes, plan[0][0], per_s), 0
 
 
 def thumbnail_size(width: int, height: int) -> tuple[int, int]:

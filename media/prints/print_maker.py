@@ -46,15 +46,15 @@ class PrintMaker:
 
     def add(self, frame: ScannedFrame, starts_shot: bool) -> None:
         """Take the next frame of the scan."""
-        grey = _grey(frame.thumbnail)
+        picture = grey(frame.thumbnail)
         if self._ticks and (
-            grey.shape != self._pictures[-1].shape or frame.tick // CHUNK_TICKS != self._ticks[-1] // CHUNK_TICKS
+            picture.shape != self._pictures[-1].shape or frame.tick // CHUNK_TICKS != self._ticks[-1] // CHUNK_TICKS
         ):
             self._finish_chunk()
         if starts_shot or not self._ticks:
             self._starts.append(len(self._ticks))
         self._ticks.append(frame.tick)
-        self._pictures.append(grey)
+        self._pictures.append(picture)
 
     def finish(self, duration_s: float) -> VideoPrints:
         """Make the fingerprints of all frames."""
@@ -99,7 +99,7 @@ class PrintMaker:
             self._found.setdefault(name, []).append((places, codes(pictures, box)))
 
 
-def _grey(thumbnail: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def grey(thumbnail: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(h, w) brightness of an RGB picture, with the weights of ITU-R BT.601 in steps of 1 / 256."""
     red, green, blue = (thumbnail[..., n].astype(np.uint16) for n in range(3))
     return ((red * 77 + green * 150 + blue * 29) >> 8).astype(np.uint8)

@@ -12,7 +12,7 @@ from firstsight.media.decode.video_sampler import VideoSampler
 from firstsight.media.policy import MediaPolicy
 from firstsight.retrieval.pages.templating import PAGES, page_template
 from firstsight.retrieval.pages.thumbnails import jpeg_uri, load_picture
-from firstsight.retrieval.results import SearchResult, ViewMatch
+from firstsight.retrieval.results import ClipMatch, SearchResult, ViewMatch
 
 THUMBNAIL = 320
 """Longer side of a picture on the page, in pixels: twice its displayed size, for screens of double density."""
@@ -67,6 +67,7 @@ def _card(result: SearchResult, policy: MediaPolicy, sampler: VideoSampler) -> d
             f"{_clock(moment.start_s)} to {_clock(moment.end_s)} ({moment.score:.2f})"
             for moment in result.moments or ()
         ],
+        "clip": _contains(result.clip),
         "columns": list(columns.items())[:SHOWN_COLUMNS],
     }
 
@@ -77,6 +78,14 @@ def _matched(view: ViewMatch | None) -> str:
     parts = {"title": "its title", "image": "its picture", "frame": f"its video at {_clock(view.time_s)}"}
     parts["transcript"] = f"its words at {_clock(view.time_s)}"
     return f"matched by {parts[view.part]} ({view.score:.2f})"
+
+
+def _contains(clip: ClipMatch | None) -> str | None:
+    if clip is None:
+        return None
+    sign = "-" if clip.offset_s < -0.05 else ""
+    changed = f", at {clip.speed:.2f} times the speed" if round(clip.speed, 2) != 1 else ""
+    return f"contains {clip.share:.0%} of the clip, which begins at {sign}{_clock(abs(clip.offset_s))}{changed}"
 
 
 def _clock(seconds: float | None) -> str | None:

@@ -111,7 +111,7 @@ def _prepare_parts(
         any_folder = replace(policy, allow_anywhere=True)
         for video in query.videos:
             with fetch_file(os.fspath(video), any_folder) as path, VideoSampler() as sampler:
-                sampled, prints = _sample(sampler, path, store, min_side)
+                sampled, prints = _sample(sampler, path, store, min_side, crops=query.is_clip)
             pictures += [frame.picture for frame in sampled]
             frames.append(len(sampled))
         pictures += [_open(image, policy, min_side) for image in query.minus_images]
@@ -122,11 +122,11 @@ def _prepare_parts(
 
 
 def _sample(
-    sampler: VideoSampler, path: Path, store: Store, min_side: int | None
+    sampler: VideoSampler, path: Path, store: Store, min_side: int | None, *, crops: bool
 ) -> tuple[list[Frame], VideoPrints | None]:
     if has_frames(store):
         # the frames that an index run would choose, so that a file finds itself
-        sampled = sampler.sample_with_prints(path, rule="auto", max_frames=CLIP_FRAMES, min_side=min_side)
+        sampled = sampler.sample_with_prints(path, rule="auto", max_frames=CLIP_FRAMES, min_side=min_side, crops=crops)
         return sampled.frames, sampled.prints
     return sampler.sample(path, count=QUERY_FRAMES, min_side=min_side), None
 

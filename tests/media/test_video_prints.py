@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import Image, ImageFilter, ImageOps
 
 from firstsight.media import pdq
 from firstsight.media.decode.video_sampler import VideoSampler
@@ -19,7 +19,7 @@ from firstsight.media.frames.video_frames import THUMBNAIL_SIDE, ScannedFrame
 from firstsight.media.prints import print_maker
 from firstsight.media.prints.codes import Box, codes
 from firstsight.media.prints.print_maker import PrintMaker
-from firstsight.media.video_prints import MAX_CODES_BYTES, PRINTS_PER_S, VideoPrints
+from firstsight.media.video_prints import CROPS_PER_S, MAX_CODES_BYTES, PRINTS_PER_S, VideoPrints
 
 PICTURES = Path(__file__).parents[2] / "sample_media" / "pictures"
 SIZE = (640, 360)
@@ -267,3 +267,19 @@ def test_a_bomb_is_not_unpacked() -> None:
     packed = VideoPrints(1.0, np.ones((2, 32), np.uint8)).pack()
     with pytest.raises(ValueError, match="cut off"):
         VideoPrints.unpack(1.0, {**packed, "whole": zlib.compress(bytes(MAX_CODES_BYTES + 32))})
+
+
+def test_a_clip_has_dense_codes_with_several_borders(original: list[Image.Image], tmp_path: Path) -> None:
+    plain = write(tmp_path / "a.mp4", original, crf=20, size=SIZE, rate=24)
+    bordered = [ImageOps.expand(frame.resize((256, 180)), (32, 0), "white") for frame in original]
+    framed = write(tmp_path / "b.mp4", bordered, crf=20, size=(320, 180), rate=24)
+    with VideoSampler() as sampler:
+        a, b = (sampler.sample_with_prints(p, rule="auto", max_frames=4, crops=True).prints for p in (plain, framed))
+    assert a is not None
+    assert b is not None
+    assert a.crops is not None
+    assert b.crops is not None
+    assert a.crops.shape[1:] == (12 * CROPS_PER_S, 32)
+    of_ticks = a.crops[:, :: CROPS_PER_S // PRINTS_PER_S]
+    assert distance(of_ticks[0], a.whole) < 12
+    assert min(distance(crop, a.crops[0]) for crop in b.crops) < 48 < distance(b.crops[0], a.crops[0])

@@ -18,6 +18,7 @@ from firstsight.retrieval.query import PartChoice
 from firstsight.retrieval.ranking.clip_identification import nearest_place
 from firstsight.retrieval.ranking.clip_ranking import clip_similarity
 from firstsight.retrieval.ranking.relevance import ITEM_SHARE, RandomPairCosines, RelevanceCalibration
+from tests.duplicates.video_codes import noisy, scenes
 from tests.retrieval.synthetic_items import SyntheticEncoder, SyntheticItems
 
 
@@ -224,6 +225,22 @@ def test_a_clip_is_placed_where_its_codes_are_nearest() -> None:
     assert (distance, share) == (32.0, 1.0)
     assert nearest_place(rng.integers(0, 256, (6, 32), dtype=np.uint8), video) is None
     assert nearest_place(video[:0], video) is None
+
+
+def test_dense_codes_place_a_clip_between_two_stored_codes() -> None:
+    moving = scenes([3, 5, 2, 6, 4], rate=40)
+    found = nearest_place(noisy(moving[40 * 6 + 13 : 40 * 9 + 13 : 5], 12), moving[::20], 8)
+    assert found is not None
+    assert found[0] == pytest.approx(6 + 13 / 40, abs=0.15)
+
+
+def test_of_places_that_fit_equally_the_middle_is_given() -> None:
+    """The change of two stills lies anywhere between two stored codes."""
+    first, second = np.random.default_rng(3).integers(0, 256, (2, 1, 32), dtype=np.uint8)
+    stored = np.concatenate([first.repeat(10, 0), second.repeat(10, 0)])  # changes after 4.5 s, at 5 s at the latest
+    found = nearest_place(np.concatenate([first.repeat(8, 0), second.repeat(16, 0)]), stored, 8)
+    assert found is not None
+    assert found[0] == pytest.approx(3.75, abs=0.1)
 
 
 def test_expired_items_are_left_out_unless_asked(tmp_path: Path) -> None:

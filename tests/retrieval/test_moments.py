@@ -134,19 +134,25 @@ def test_a_video_without_frames_has_no_moment() -> None:
 SCENES = [("bananas.jpg", 3), ("guitar-acoustic.jpg", 4), ("alarm-clock.jpg", 5), ("pineapple.png", 2)]
 
 
+def write_scenes(path: Path, start_s: float, end_s: float) -> Path:
+    """Write a part of the scenes, 10 frames a second."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"preset": "ultrafast", "g": "20"})
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 320, 320, "yuv420p"
+        shown = [name for name, seconds in SCENES for _ in range(10 * seconds)]
+        for name in shown[round(10 * start_s) : round(10 * end_s)]:
+            picture = Image.open(PICTURES / name).convert("RGB").resize((320, 320))
+            container.mux(stream.encode(av.VideoFrame.from_image(picture)))
+        container.mux(stream.encode())
+    return path
+
+
 @pytest.fixture(scope="module")
 def db(tmp_path_factory: pytest.TempPathFactory, starter: Encoder) -> firstsight.Database:
     """A video of four scenes, with the sample pictures as items for the random-pair distribution."""
     folder = tmp_path_factory.mktemp("moments")
-    with av.open(str(folder / "scenes.mp4"), "w") as container:
-        stream = container.add_stream("libx264", rate=10, options={"preset": "ultrafast", "g": "20"})
-        assert isinstance(stream, av.VideoStream)
-        stream.width, stream.height, stream.pix_fmt = 320, 320, "yuv420p"
-        for name, seconds in SCENES:
-            picture = Image.open(PICTURES / name).convert("RGB").resize((320, 320))
-            for _ in range(10 * seconds):
-                container.mux(stream.encode(av.VideoFrame.from_image(picture)))
-        container.mux(stream.encode())
+    write_scenes(folder / "scenes.mp4", 0, 14)
     rows = [{"item_id": "scenes", "kind": "video", "videos": ["scenes.mp4"]}]
     rows += [
         {"item_id": path.stem, "title": path.stem.replace("-", " "), "images": [str(path)]}
@@ -211,3 +217,24 @@ def test_the_command_prints_moments_and_writes_them_on_the_page(
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     _, out, _ = run("--db", db.uri)
     assert f"0:0{int(moment['start_s'])}-0:0{int(moment['end_s'])}" in out
+
+
+@pytest.mark.slow
+def test_the_command_and_the_page_say_where_a_clip_begins(
+    db: firstsight.Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tests.cli.calling import call_in_process, parse_json_lines
+
+    cut, page = write_scenes(tmp_path / "cut.mp4", 1.1, 8.1), tmp_path / "page.html"
+    run = partial(call_in_process, monkeypatch, capsys, "search", "--video", str(cut), "--db", db.uri)
+    code, out, _ = run("--html", str(page))
+    assert code == 0
+    clip = parse_json_lines(out)[0]["clip"]
+    assert clip["offset_s"] == pytest.approx(1.1, abs=0.3)
+    tenth = round(clip["offset_s"], 1)
+    assert f"contains {clip['share']:.0%} of the clip, which begins at 0:{tenth:04.1f}" in page.read_text()
+    _, out, _ = run("--columns", "item,clip_at", "--csv")
+    assert out.splitlines()[:2] == ["item,clip_at", f"scenes,{clip['offset_s']:g}"]
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    _, out, _ = run()
+    assert f"0:{tenth:04.1f}" in out
