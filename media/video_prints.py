@@ -96,23 +96,38 @@ class VideoPrints:
         return cls(duration_s, _unpack(packed["whole"], FINGERPRINT_BYTES), regions, sound)
 
 
+_PLAIN: Final = b"\0"  # no zlib stream starts with it
+
+
 def _pack(codes: NDArray[np.uint8]) -> bytes:
-    """Compress codes. Neighbouring codes are alike, so each is stored as its difference from the one before."""
+    """Compress codes. Neighbouring codes are alike, so each is stored as its difference from the one before.
+
+    Codes of a fast video may take more bytes in this way; they are stored as they are, after `_PLAIN`.
+    """
     changes = codes.copy()
     changes[1:] ^= codes[:-1]
-    return zlib.compress(changes.tobytes())
+    packed = zlib.compress(changes.tobytes())
+    return packed if len(packed) <= codes.nbytes else _PLAIN + codes.tobytes()
 
 
 def _unpack(data: bytes, width: int) -> NDArray[np.uint8]:
+    if data.startswith(_PLAIN):
+        return _rows(data[len(_PLAIN) :], width)
     inflater = zlib.decompressobj()
     try:
         changes = inflater.decompress(data, MAX_CODES_BYTES)
     except zlib.error as error:
         raise ValueError(f"the codes cannot be decompressed ({error})") from None
-    if not inflater.eof or len(changes) % width:
+    if not inflater.eof:
         raise ValueError("the codes are cut off")
-    codes: NDArray[np.uint8] = np.bitwise_xor.accumulate(np.frombuffer(changes, np.uint8).reshape(-1, width), axis=0)
+    codes: NDArray[np.uint8] = np.bitwise_xor.accumulate(_rows(changes, width), axis=0)
     return codes
+
+
+def _rows(data: bytes, width: int) -> NDArray[np.uint8]:
+    if len(data) % width:
+        raise ValueError("the codes are cut off")
+    return np.frombuffer(data, np.uint8).reshape(-1, width)
 
 
 def as_codes(data: bytes | None) -> Fingerprints:

@@ -263,6 +263,15 @@ def test_damaged_codes_are_refused(damage: Callable[[bytes], bytes]) -> None:
         VideoPrints.unpack(1.0, {**packed, "whole": damage(packed["whole"])})
 
 
+def test_codes_that_do_not_compress_are_kept_as_they_are() -> None:
+    film = np.random.default_rng(0).integers(0, 256, (9, 32), dtype=np.uint8)
+    packed = VideoPrints(4.5, film).pack()
+    assert len(packed["whole"]) == film.nbytes + 1
+    np.testing.assert_array_equal(VideoPrints.unpack(4.5, packed).whole, film)
+    with pytest.raises(ValueError, match="cut off"):
+        VideoPrints.unpack(4.5, {**packed, "whole": packed["whole"][:-1]})
+
+
 def test_a_bomb_is_not_unpacked() -> None:
     packed = VideoPrints(1.0, np.ones((2, 32), np.uint8)).pack()
     with pytest.raises(ValueError, match="cut off"):
