@@ -152,6 +152,7 @@ _NO_WORDS: Final = frozenset("`;:!|{}&^~#@$?\\\"'")
 def _check_depth(text: str, tokens: Sequence[Token]) -> None:
     """Refuse a filter whose expressions nest so deeply that sqlglot or LanceDB cannot go through them."""
     lengths, deepest, betweens = [0], [0], [0]  # of the chain, of its parts, ANDs to come: for each open parenthesis
+    nots = 0  # side by side
     for token in tokens:
         word = token.text.lower() if text[token.start] not in "'\"`" else ""
         if word in {"(", "[", "case"}:
@@ -173,7 +174,8 @@ def _check_depth(text: str, tokens: Sequence[Token]) -> None:
                 f"has more than {MAX_CHAIN} words and signs in one expression",
                 "split it with AND or OR, or give a list of values: color IN ('red', 'blue')",
             )
-        if len(lengths) > MAX_DEPTH + 1:
+        nots = nots + 1 if word == "not" else 0
+        if len(lengths) > MAX_DEPTH + 1 or nots > MAX_DEPTH:
             raise _too_deep()
 
 

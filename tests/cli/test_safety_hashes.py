@@ -29,7 +29,7 @@ def test_a_picture_is_added_matched_exported_removed_and_imported(run: Run, db: 
     added = run(
         "safety", "hashes", "add", str(GUITAR), "--policy", "weapons", "--tag", "batch-7", "--by", "ana", "--exact", *at
     )
-    assert added == (0, "", "1 hashes, 1 of them new\n")
+    assert added == (0, "", "1 hashes and 0 videos, 1 of them new\n")
     (entry,) = parse_json_lines(run("safety", "hashes", "list", *at)[1])
     assert (entry["set"], entry["policy"], entry["tags"]) == ("bad", "weapons", ["batch-7"])
     (match,) = parse_json_lines(run("safety", "hashes", "match", *at)[1])
@@ -109,4 +109,4 @@ def test_on_a_terminal_it_is_a_table(run: Run, run_on_terminal: Run, db: Path) -
     code, shown, said = run_on_terminal("safety", "hashes", "match", "--db", str(db))
     assert code == 0, said
     assert "weapons" in shown
-    assert "1 items match bad hashes" in said
+    assert "1 items match known-bad pictures or videos" in said

@@ -177,8 +177,9 @@ def test_pictures_in_review_are_blurred_beside_other_items_and_in_slates(page: P
     expect(beside.locator("img")).to_have_css("filter", blurred)
     other = page.get_by_role("dialog").get_by_label("Open Light blue bass guitar")
     expect(other.locator("img")).to_have_css("filter", "none")
+    page.goto(f"{address}/#/slate?history=guitar-electric&k=100&explore=0")
+    expect(page.locator('[data-item="guitar-acoustic"] img')).to_have_css("filter", blurred)
     page.goto(f"{address}/#/slate?history=guitar-electric,guitar-acoustic&k=100&explore=0")
-    expect(page.locator('[data-item="video-cat"] img')).to_have_css("filter", blurred)
     expect(page.locator(".interests button", has_text="Acoustic guitar").locator("img").first).to_have_css(
         "filter", blurred
     )
@@ -287,7 +288,13 @@ def test_on_a_phone_a_touched_point_keeps_its_hint_and_the_page_scrolls_on(brows
                 "tip => tip.offsetLeft >= 0 && tip.offsetLeft + tip.offsetWidth <= tip.parentElement.clientWidth"
             )
         made = httpx.get(f"{address}/map?sample=2000", timeout=60).json()
-        x, y, _, title, _ = min(made["points"])
+        # a point that no other covers
+        points = [point[:4] for point in made["points"]]
+        x, y, _, title = min(
+            one
+            for one in points
+            if all(abs(one[0] - x) + abs(one[1] - y) > 0.05 for x, y, *_ in points if [x, y] != one[:2])
+        )
         box = canvas.bounding_box()
         assert box is not None
         wide, tall = (
