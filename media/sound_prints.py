@@ -21,6 +21,9 @@ from numpy.typing import NDArray
 SOUND_RATE: Final = 5_512
 """Samples per second that the codes are made from."""
 
+MAX_SOUND_S: Final = 12 * 3600.0
+"""Seconds of sound that are read of one video."""
+
 SOUND_PRINTS_PER_S: Final = 4
 """Codes for each second of sound."""
 

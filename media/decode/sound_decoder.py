@@ -13,15 +13,13 @@ from numpy.typing import NDArray
 
 from firstsight.errors import MediaError
 from firstsight.media.decode.packet_index import open_container, video_format
+from firstsight.media.sound_prints import MAX_SOUND_S
 
 _WRAP_S = 2**33 / 90_000
 """Seconds after which the times of MPEG-TS and MPEG-PS start again."""
 
 _MAX_DRIFT_S = 0.1
 """Difference between the time of a frame and the samples before it above which there is a gap in the sound."""
-
-MAX_SOUND_S: Final = 12 * 3600.0
-"""Seconds of sound that are read of one video."""
 
 _CHUNK_S: Final = 60.0
 

@@ -10,13 +10,11 @@ import numpy as np
 
 from firstsight.media.child_processes import child_messages
 from firstsight.media.child_processes.decoding_pool import PooledDecoder
+from firstsight.media.sound_prints import MAX_SOUND_S
 from firstsight.media.transcribers import SAMPLE_RATE, Samples
 
 CHUNK_S: Final = 30.0
 """Seconds of sound that are decoded at once: 1.9 MB."""
-
-MAX_SOUND_S: Final = 12 * 3600.0
-"""Seconds of sound that are read of one video."""
 
 
 class SoundReader(PooledDecoder):

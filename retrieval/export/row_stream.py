@@ -239,13 +239,23 @@ def _choose_columns(store: Store, selection: RowSelection) -> list[str]:
             similar = difflib.get_close_matches(name, known, n=3)
             hint = f"did you mean {' or '.join(similar)}? The" if similar else "the"
             raise QueryError(f"there is no column {name!r} to export; {hint} columns are {', '.join(known)}")
-    if VECTOR in names and not selection.vectors:
+    return with_vector(names, selection, known)
+
+
+def with_vector(names: Sequence[str], selection: RowSelection, known: Sequence[str]) -> list[str]:
+    """Add the vector to the chosen columns, unless vectors are left out.
+
+    Raises:
+        QueryError: the vector is named and left out; or no column is left, with the `known` ones.
+    """
+    chosen = list(names)
+    if VECTOR in chosen and not selection.vectors:
         raise QueryError("the column vector is named and vectors are left out; choose one of them")
-    if selection.vectors and VECTOR not in names:
-        names.append(VECTOR)
-    if not names:
+    if selection.vectors and VECTOR not in chosen:
+        chosen.append(VECTOR)
+    if not chosen:
         raise QueryError(f"no column is left to export; name some of {', '.join(known)}")
-    return names
+    return chosen
 
 
 def _condition(store: Store, selection: RowSelection) -> str | None:

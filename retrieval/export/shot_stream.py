@@ -24,6 +24,7 @@ from firstsight.retrieval.export.row_stream import (
     read_rows,
     reading,
     row_ids,
+    with_vector,
 )
 from firstsight.retrieval.export.shot_thumbnails import ShotFrame, ShotThumbnails
 from firstsight.retrieval.moments import Span, compute_frame_spans
@@ -112,13 +113,7 @@ class ShotStream:
         for name in names:
             if name not in known:
                 raise QueryError(f"shots have no column {name!r}; the columns are {', '.join(known)}")
-        if VECTOR in names and not selection.vectors:
-            raise QueryError("the column vector is named and vectors are left out; choose one of them")
-        if selection.vectors and VECTOR not in names:
-            names.append(VECTOR)
-        if not names:
-            raise QueryError(f"no column is left to export; name some of {', '.join(known)}")
-        return names
+        return with_vector(names, selection, known)
 
     def reader(self, batch_rows: int = BATCH_ROWS) -> pa.RecordBatchReader:
         """A reader of all batches; arguments and exceptions as for `RowStream.reader`."""
