@@ -132,7 +132,7 @@ def interests(work: Path, industrial: Path | None) -> None:
         histories, targets = [], []
         for known in events.histories():
             half = len(known) // 2
-            first = History(known.items[:half], known.times[:half], known.weights[:half]).last(100)
+            first = known.first(half).last(100)
             target = np.setdiff1d(known.items[half:], first.items)
             if len(known) >= min_events and len(target):
                 histories.append(first)

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from lancedb.index import BTree
 from lancedb.table import Table
+from numpy.typing import NDArray
 
 from firstsight.errors import CatalogError, QueryError
 from firstsight.indexer.formats.opening import open_source
@@ -24,6 +25,7 @@ from firstsight.indexer.formats.source import Source
 from firstsight.recommend.events.event_reader import EventOptions, EventReader
 from firstsight.recommend.events.event_reports import AddedEvents, EventsPreview, EventsStatus
 from firstsight.recommend.events.event_rows import Event
+from firstsight.recommend.events.event_types import type_code
 from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.events.item_ids import ItemIds
 from firstsight.recommend.items import NEVER, ItemSpace
@@ -178,7 +180,7 @@ class Events:
             raise QueryError(f"{self._store.uri} has no events; add some first: firstsight events add FILE")
         query = (
             table.search()
-            .select(["user_id", "item_id", "timestamp", "weight"])
+            .select(["user_id", "item_id", "timestamp", "weight", "event"])
             .where(_preference_condition(before))
             .limit(None)
         )
@@ -192,6 +194,7 @@ class Events:
                     "item": places,
                     "time": batch["timestamp"].cast(pa.int64()),
                     "weight": batch["weight"],
+                    "type": pa.array(_type_codes(batch["event"])),
                 }
             )
             parts.append(part.filter(places.is_valid()))
@@ -209,7 +212,8 @@ class Events:
         users = sorted_place[codes.indices.to_numpy(zero_copy_only=False)]
         items, times = events["item"].to_numpy().astype(np.int64), events["time"].to_numpy()
         by = np.lexsort((items, times, users))  # a table returns its rows in any order
-        return Interactions(space, names[order], users[by], items[by], times[by], events["weight"].to_numpy()[by])
+        weights, types = events["weight"].to_numpy(), events["type"].to_numpy()
+        return Interactions(space, names[order], users[by], items[by], times[by], weights[by], types[by])
 
     def history(self, user_id: str, space: ItemSpace, before: datetime | None = None) -> History:
         """Read one user's events on items of the space, oldest first; empty for an unknown user."""
@@ -217,12 +221,13 @@ class Events:
         if table is None:
             return History.of(np.empty(0, dtype=np.int64))
         query = table.search().where(f"user_id = {quote(user_id)} AND {_preference_condition(before)}")
-        rows = query.select(["item_id", "timestamp", "weight"]).limit(None).to_arrow()
+        rows = query.select(["item_id", "timestamp", "weight", "event"]).limit(None).to_arrow()
         items = space.places(map(str, rows["item_id"].to_pylist()))
         times = rows["timestamp"].cast(pa.int64()).to_numpy()
         order = np.lexsort((items, times))
         order = order[items[order] >= 0]
-        return History(items[order], times[order], rows["weight"].to_numpy()[order])
+        types = _type_codes(rows["event"].combine_chunks())
+        return History(items[order], times[order], rows["weight"].to_numpy()[order], types[order])
 
     def version(self) -> int:
         """Version of the table, for caches; 0 if there are no events."""
@@ -277,6 +282,13 @@ class Events:
 
         with self._store.writing(wait_s):
             self._store.maintain(table, update_index)
+
+
+def _type_codes(names: Any) -> NDArray[np.int8]:
+    """(rows,) codes of event types."""
+    encoded = names.fill_null("").dictionary_encode()
+    codes = np.array([type_code(name) for name in encoded.dictionary.to_pylist()], dtype=np.int8)
+    return np.asarray(codes[encoded.indices.to_numpy(zero_copy_only=False)])
 
 
 def _to_datetime(time_us: int) -> datetime:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from firstsight.recommend.events.searches import Searches, SearchLog
 from firstsight.recommend.items import ItemSpace, Places
 
 DAY_US = 86_400_000_000
@@ -21,30 +22,42 @@ class History:
         items: (k,) rows of the space; an item may occur several times.
         times: (k,) int64 microseconds since 1970, ascending.
         weights: (k,) float64, positive.
+        types: (k,) int8, indices into `event_types.EVENT_TYPES`.
+        searches: the user's queries; a query with a clicked item is an event on the item, too.
     """
 
     items: Places
     times: NDArray[np.int64]
     weights: NDArray[np.float64]
+    types: NDArray[np.int8]
+    searches: Searches = field(default_factory=Searches.none)
 
     @classmethod
     def of(cls, items: Places, times: NDArray[np.int64] | None = None) -> History:
         """Make a history of items in order, with weight 1; without times, one second lies between two events."""
         when = np.arange(len(items), dtype=np.int64) * 1_000_000 if times is None else times
-        return cls(np.asarray(items, dtype=np.int64), when, np.ones(len(items)))
+        return cls(np.asarray(items, dtype=np.int64), when, np.ones(len(items)), np.zeros(len(items), dtype=np.int8))
 
     def __len__(self) -> int:
         return len(self.items)
 
     def last(self, k: int) -> History:
-        """The k newest events."""
+        """The k newest events, with all searches."""
         kept = slice(max(0, len(self.items) - k), None)
-        return History(self.items[kept], self.times[kept], self.weights[kept])
+        return History(self.items[kept], self.times[kept], self.weights[kept], self.types[kept], self.searches)
+
+    def first(self, k: int) -> History:
+        """The k oldest events, and the searches before the next one."""
+        if k >= len(self):
+            return self
+        earlier = self.searches.before(int(self.times[k]))
+        return History(self.items[:k], self.times[:k], self.weights[:k], self.types[:k], earlier)
 
     def before(self, time_us: int) -> History:
-        """The events before a moment."""
+        """The events and searches before a moment."""
         end = int(np.searchsorted(self.times, time_us, side="left"))
-        return History(self.items[:end], self.times[:end], self.weights[:end])
+        earlier = self.searches.before(time_us)
+        return History(self.items[:end], self.times[:end], self.weights[:end], self.types[:end], earlier)
 
 
 @dataclass(frozen=True)
@@ -58,6 +71,8 @@ class Interactions:
         items: (e,) rows of the space.
         times: (e,) int64 microseconds since 1970, ascending within a user.
         weights: (e,) float64, positive.
+        types: (e,) int8, indices into `event_types.EVENT_TYPES`.
+        searches: of the same users.
     """
 
     space: ItemSpace
@@ -66,6 +81,8 @@ class Interactions:
     items: Places
     times: NDArray[np.int64]
     weights: NDArray[np.float64]
+    types: NDArray[np.int8]
+    searches: SearchLog = field(default_factory=SearchLog.none)
 
     @classmethod
     def of(
@@ -75,27 +92,37 @@ class Interactions:
         items: Places,
         times: NDArray[np.int64],
         weights: NDArray[np.float64] | None = None,
+        types: NDArray[np.int8] | None = None,
     ) -> Interactions:
         """Make interactions from parallel columns in any order; events on unknown items (-1) are left out."""
         known = items >= 0
         user_ids, codes = np.unique(users[known], return_inverse=True)
         all_weights = np.ones(len(items)) if weights is None else weights
+        all_types = np.zeros(len(items), dtype=np.int8) if types is None else types
         order = np.lexsort((np.arange(len(codes)), times[known], codes))
-        return cls(space, user_ids, codes[order], items[known][order], times[known][order], all_weights[known][order])
+        kept = np.flatnonzero(known)[order]
+        return cls(space, user_ids, codes[order], items[kept], times[kept], all_weights[kept], all_types[kept])
 
     def __len__(self) -> int:
         return len(self.items)
 
     def where(self, mask: NDArray[np.bool_]) -> Interactions:
-        """The events of a mask (e,). `user_ids` stays the same, with users who have no event left."""
-        return Interactions(
-            self.space, self.user_ids, self.users[mask], self.items[mask], self.times[mask], self.weights[mask]
+        """The events of a mask (e,), with all searches. `user_ids` stays, with users who have no event left."""
+        return replace(
+            self,
+            users=self.users[mask],
+            items=self.items[mask],
+            times=self.times[mask],
+            weights=self.weights[mask],
+            types=self.types[mask],
         )
 
     def history(self, user: int) -> History:
         """The events of one user, given as an index into `user_ids`."""
         start, end = np.searchsorted(self.users, [user, user + 1])
-        return History(self.items[start:end], self.times[start:end], self.weights[start:end])
+        rows = slice(start, end)
+        searches = self.searches.of_user(user)
+        return History(self.items[rows], self.times[rows], self.weights[rows], self.types[rows], searches)
 
     def histories(self) -> list[History]:
         """The history of every user, in order."""

@@ -14,6 +14,7 @@ import numpy as np
 from firstsight.errors import CatalogError, QueryError
 from firstsight.recommend.events.event_rows import canonical_row, read_event
 from firstsight.recommend.events.event_times import RefusedRow, detect_unit, time_us
+from firstsight.recommend.events.event_types import type_code
 from firstsight.recommend.events.interactions import History, make_history
 from firstsight.recommend.items import ItemSpace
 
@@ -93,7 +94,9 @@ def read_history(space: ItemSpace, entries: Sequence[str | Mapping[str, Any]], n
     places = np.array([space.place(event.item_id) for event in read], dtype=np.int64)
     times = np.array([event.time_us for event in read], dtype=np.int64)
     order = np.argsort(times, kind="stable")
-    return History(places[order], times[order], np.array([event.weight for event in read])[order])
+    weights = np.array([event.weight for event in read])
+    types = np.array([type_code(event.event) for event in read], dtype=np.int8)
+    return History(places[order], times[order], weights[order], types[order])
 
 
 def merge_histories(first: History, second: History) -> History:
@@ -104,6 +107,8 @@ def merge_histories(first: History, second: History) -> History:
         np.concatenate([first.items, second.items])[order],
         times[order],
         np.concatenate([first.weights, second.weights])[order],
+        np.concatenate([first.types, second.types])[order],
+        first.searches.merge(second.searches),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -50,7 +52,7 @@ def test_the_mean_profile_is_the_cosine_to_the_weighted_mean() -> None:
     space = ItemSpace.of(["a", "b", "c"], np.eye(3, dtype=np.float32))
     model = MeanProfile()
     model.fit(Interactions.of(space, np.array(["u"], dtype=object), np.array([0]), np.array([0])))
-    history = History(np.array([0, 1]), np.array([0, 1]), np.array([3.0, 4.0]))
+    history = replace(History.of(np.array([0, 1])), weights=np.array([3.0, 4.0]))
     assert model.scores([history], np.array([0, 1, 2]))[0] == pytest.approx([0.6, 0.8, 0.0])
 
 

@@ -1,0 +1,1 @@
+"""Logged slates as evidence: estimates of the value of another ranking."""

@@ -1,0 +1,1 @@
+"""Search results moved up or down by the interests of a user."""
