@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -24,3 +26,23 @@ class Recommender(Protocol):
 
         The users may be unknown to `fit`: a model folds their events in. A user with an empty history has scores, too.
         """
+
+
+@dataclass(frozen=True)
+class NextItem:
+    """A history and the item that came next: one sample of the protocol `next`.
+
+    Attributes:
+        history: events before it; may be empty.
+        item: row of the space.
+    """
+
+    history: History
+    item: int
+
+
+class SelectsOnNextItems(Recommender, Protocol):
+    """A recommender that selects settings or weights on validation samples, after `fit` on other events."""
+
+    def select(self, validation: Sequence[NextItem]) -> None:
+        """Select on samples that `fit` did not see. Without this call, `fit` must select on its own events."""
