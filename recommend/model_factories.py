@@ -16,14 +16,26 @@ from firstsight.recommend.models.baselines import EASE, MeanProfile, Popularity,
 from firstsight.recommend.models.blend import Blend, MaxSimilarity
 from firstsight.recommend.models.collaborative import ALS
 from firstsight.recommend.models.factor_recommender import FactorRecommender
-from firstsight.recommend.models.text_vectors import load_content_vectors
+from firstsight.recommend.models.text_vectors import WordSpace, content_vectors, read_texts
+from firstsight.recommend.ranking.fitted_ranking import FittedRanking
+from firstsight.recommend.ranking.item_content import ItemContent, read_prices
 from firstsight.recommend.recommender import Recommender
 from firstsight.recommend.semantic_ids.clusters import Clusters, assign_clusters
 from firstsight.recommend.semantic_ids.semantic_id_store import load_codebooks
 from firstsight.recommend.slates.interest_ranking import InterestRecommender
 from firstsight.storage.store import Store
 
-MODEL_NAMES = ("random", "popularity", "mean profile", "max similarity", "ALS", "EASE", "blend", "interests")
+MODEL_NAMES = (
+    "random",
+    "popularity",
+    "mean profile",
+    "max similarity",
+    "ALS",
+    "EASE",
+    "blend",
+    "interests",
+    "recommend",
+)
 
 
 def select_model_factories(
@@ -55,6 +67,7 @@ def select_model_factories(
         "EASE": EASE,
         "blend": lambda: _BlendModel(shared),
         "interests": lambda: _InterestModel(shared),
+        "recommend": lambda: FittedRanking(shared.item_content, lambda train: shared.blend(train).settings),
     }
     return {name: known[name] for name in MODEL_NAMES if not names or name in names}
 
@@ -68,7 +81,12 @@ class _SharedInputs:
 
     @cached_property
     def content(self) -> Vectors:
-        return load_content_vectors(self._store, self.space)
+        return content_vectors(self.space, self.item_content.words)
+
+    @cached_property
+    def item_content(self) -> ItemContent:
+        texts = read_texts(self._store, self.space)
+        return ItemContent(self.space, WordSpace.fit(texts).transform(texts), read_prices(self._store, self.space))
 
     @cached_property
     def clusters(self) -> Clusters:
