@@ -22,6 +22,7 @@ from firstsight.recommend.ranking.item_content import ItemContent, read_prices
 from firstsight.recommend.recommender import Recommender
 from firstsight.recommend.semantic_ids.clusters import Clusters, assign_clusters
 from firstsight.recommend.semantic_ids.semantic_id_store import load_codebooks
+from firstsight.recommend.sequence.sequence_recommender import SequenceRecommender
 from firstsight.recommend.slates.interest_ranking import InterestRecommender
 from firstsight.storage.store import Store
 
@@ -35,7 +36,11 @@ MODEL_NAMES = (
     "blend",
     "interests",
     "recommend",
+    "sequence",
 )
+
+SLOW_MODELS = ("sequence",)
+"""Models that train for minutes: they are left out unless they are named."""
 
 
 def select_model_factories(
@@ -46,7 +51,7 @@ def select_model_factories(
     Args:
         store: the database that content vectors and codebooks are read from.
         space: the items that the models rank.
-        names: some of `MODEL_NAMES`; all by default.
+        names: some of `MODEL_NAMES`; all but `SLOW_MODELS` by default.
 
     Returns:
         Factories by name, in the order of `MODEL_NAMES`.
@@ -68,8 +73,10 @@ def select_model_factories(
         "blend": lambda: _BlendModel(shared),
         "interests": lambda: _InterestModel(shared),
         "recommend": lambda: FittedRanking(shared.item_content, lambda train: shared.blend(train).settings),
+        "sequence": lambda: SequenceRecommender(space, shared.content),
     }
-    return {name: known[name] for name in MODEL_NAMES if not names or name in names}
+    chosen = names or [name for name in MODEL_NAMES if name not in SLOW_MODELS]
+    return {name: known[name] for name in MODEL_NAMES if name in chosen}
 
 
 class _SharedInputs:
