@@ -91,4 +91,4 @@ class FittedRanking:
 
     def _terms(self, train: Interactions) -> ScoreTerms:
         sequence = None if self._fit_sequence is None else self._fit_sequence(train)
-        return ScoreTerms(self._content, train, TermModels.fit(train, self._settings), sequence=sequence)
+        return ScoreTerms(self._content, train, TermModels.fit(self._content, train, self._settings), sequence=sequence)

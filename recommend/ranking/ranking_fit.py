@@ -77,16 +77,15 @@ def fit_to_log(
     began = time.perf_counter()
     check_enough_events(events)
     on_progress("reading titles and texts")
-    texts = read_texts(store, space)
-    words = WordSpace.fit(texts)
-    content = ItemContent(space, words.transform(texts), read_prices(store, space))
+    words = WordSpace.fit(read_texts(store, space))
+    content = read_content(store, space, words)
     drawn = _draw_users(events, seed)
     on_progress(f"choosing the settings of the blend on {len(drawn):,} events")
     settings = choose_settings(drawn, content_vectors(space, content.words)).settings
     held = hold_out(drawn, seed=seed)
     on_progress(f"fitting the models behind the terms to {len(held.train):,} earlier events")
     sequence = None if fit_sequence is None else fit_sequence(held.train)
-    terms = ScoreTerms(content, held.train, TermModels.fit(held.train, settings), sequence=sequence)
+    terms = ScoreTerms(content, held.train, TermModels.fit(content, held.train, settings), sequence=sequence)
     on_progress("fitting the weights of cold items")
     cold = fit_cold_weights(content, held.train, settings, seed=seed)
     on_progress(f"fitting the weights to {len(held.samples):,} next events")
@@ -104,8 +103,13 @@ def fit_to_log(
         figures |= dict.fromkeys(("hr", "ndcg", "hr_before", "ndcg_before", "gain", "low", "high"), 0.0)
     weights = fit.fit()
     on_progress(f"fitting the models to all {len(events):,} events")
-    models = TermModels.fit(events, settings)
+    models = TermModels.fit(content, events, settings)
     return RankingFit(weights, models, words, figures | {"seconds": round(time.perf_counter() - began, 1)})
+
+
+def read_content(store: Store, space: ItemSpace, words: WordSpace) -> ItemContent:
+    """Read texts and prices of the items, and prepare them for terms."""
+    return ItemContent(space, words.transform(read_texts(store, space)), read_prices(store, space))
 
 
 def compare(ranking: WeightedTerms, before: WeightedTerms, samples: Sequence[NextItem]) -> dict[str, float]:

@@ -19,11 +19,12 @@ from firstsight.heads.model_shelf import ModelShelf, ShelfSpec
 from firstsight.recommend.events.interactions import Interactions
 from firstsight.recommend.items import ItemSpace
 from firstsight.recommend.models.blend_scoring import BlendSettings
-from firstsight.recommend.models.text_vectors import WordSpace
-from firstsight.recommend.ranking.ranking_fit import RankingFit, fit_to_log
+from firstsight.recommend.ranking.item_content import ItemContent
+from firstsight.recommend.ranking.ranking_fit import RankingFit, fit_to_log, read_content
 from firstsight.recommend.ranking.ranking_weights import RankingWeights
 from firstsight.recommend.ranking.stored_terms import MODEL_FIELDS, pack_models, unpack_models
-from firstsight.recommend.ranking.terms import TermModels
+from firstsight.recommend.ranking.terms import ScoreTerms, TermModels
+from firstsight.recommend.ranking.weighted_terms import WeightedTerms
 from firstsight.recommend.recommender import Recommender
 from firstsight.records import Record
 from firstsight.storage.store import Store
@@ -102,8 +103,17 @@ class StoredRanking:
     """A version with its models, for the items of one space."""
 
     version: RankingVersion
+    content: ItemContent
     models: TermModels
-    words: WordSpace
+
+    def ranking(self, events: Interactions, sequence: Recommender | None = None) -> WeightedTerms:
+        """The ranking by this version, with popularity and neighbours of some events.
+
+        Args:
+            events: on the items.
+            sequence: the sequence model in use; its term counts if the version has a weight for it.
+        """
+        return WeightedTerms(ScoreTerms(self.content, events, self.models, sequence=sequence), self.version.weights)
 
 
 def fit_ranking(
@@ -201,12 +211,14 @@ def load_ranking(store: Store, space: ItemSpace, version: int | None = None) -> 
         )
     described = _parse_version(row)
     try:
-        models, words = unpack_models(row, space, _parse_settings(row))
+        models, content = unpack_models(
+            *(row, space, _parse_settings(row)), lambda words: read_content(store, space, words)
+        )
     except ValueError as error:
         raise StoreError(
             f"ranking {row['version']} of {store.uri} is damaged ({error}); fit it again: {FIT_COMMAND}"
         ) from None
-    return StoredRanking(described, models, words)
+    return StoredRanking(described, content, models)
 
 
 def ranking_state(store: Store) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,9 @@ from firstsight.recommend.items import ItemSpace
 from firstsight.recommend.models.blend_scoring import BlendSettings
 from firstsight.recommend.models.stored_factors import FIELDS, pack_factors, unpack_factors
 from firstsight.recommend.models.text_vectors import WordSpace
+from firstsight.recommend.ranking.item_content import ItemContent
 from firstsight.recommend.ranking.item_weights import ItemWeights
-from firstsight.recommend.ranking.terms import TermModels
+from firstsight.recommend.ranking.terms import TermModels, map_factors
 
 MODEL_FIELDS: list[pa.Field[Any]] = [
     *FIELDS,
@@ -27,20 +30,28 @@ def pack_models(space: ItemSpace, models: TermModels, words: WordSpace) -> dict[
     """Columns of fitted models, and of the words of the texts."""
     n = len(space)
     matrix = sparse.csr_array((n, n), dtype=np.float32) if models.weights is None else models.weights.matrix
-    known = np.abs(models.factors.items).max(axis=1) > 0
+    known = models.own.copy()
     known[matrix.indices] = True
     warm = np.flatnonzero(known)
     part = sparse.csr_array(matrix[warm][:, warm])
     return {
-        **pack_factors(space, warm, models.factors, words),
+        **pack_factors(space, warm, replace(models.factors, items=models.factors.items * models.own[:, None]), words),
         "ease_starts": part.indptr.astype("<i8").tobytes(),
         "ease_items": part.indices.astype("<i4").tobytes(),
         "ease_weights": part.data.astype("<f4").tobytes(),
     }
 
 
-def unpack_models(row: dict[str, Any], space: ItemSpace, settings: BlendSettings) -> tuple[TermModels, WordSpace]:
+def unpack_models(
+    row: dict[str, Any], space: ItemSpace, settings: BlendSettings, read_content: Callable[[WordSpace], ItemContent]
+) -> tuple[TermModels, ItemContent]:
     """Read what `pack_models` wrote, for the items of now.
+
+    Args:
+        row: columns of `MODEL_FIELDS`.
+        space: items of now.
+        settings: of the blend.
+        read_content: prepares the items with the words of the model.
 
     Raises:
         ValueError: sizes do not fit, an index is out of range, or a value is not finite.
@@ -58,4 +69,6 @@ def unpack_models(row: dict[str, Any], space: ItemSpace, settings: BlendSettings
     kept = (rows >= 0) & (columns >= 0)
     shape = (len(space), len(space))
     matrix = sparse.csr_array(sparse.coo_array((values[kept], (rows[kept], columns[kept])), shape=shape).tocsr())
-    return TermModels(factors, ItemWeights(matrix), settings), words
+    content = read_content(words)
+    own = np.abs(factors.items).max(axis=1, initial=0.0) > 0
+    return TermModels(map_factors(content, factors, own, settings), own, settings, ItemWeights(matrix)), content

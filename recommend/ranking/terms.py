@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,24 +53,44 @@ class TermModels:
     """The models behind terms, fitted on one set of events.
 
     Attributes:
-        factors: of the items that had events, (n, f); other rows are zeros.
+        factors: of every item; those of items without factors of their own are mapped from content.
+        own: (n,) whether an item has factors of its own.
+        settings: of the mapping of factors, and of the blend.
         weights: of EASE; None for no such term.
-        settings: of the mapping of factors to cold items, and of the blend.
     """
 
     factors: Factors
-    weights: ItemWeights | None
+    own: NDArray[np.bool_]
     settings: BlendSettings
+    weights: ItemWeights | None = None
 
     @classmethod
-    def fit(cls, train: Interactions, settings: BlendSettings) -> TermModels:
+    def fit(
+        cls, content: ItemContent, train: Interactions, settings: BlendSettings, *, item_weights: bool = True
+    ) -> TermModels:
         """Fit to events.
+
+        Args:
+            content: of the items.
+            train: the events.
+            settings: of the factors and the blend.
+            item_weights: fit EASE, too.
 
         Raises:
             QueryError: there are no events.
             OptionalDependencyError: implicit is not installed.
         """
-        return cls(fit_factors(train, alpha=settings.alpha), ItemWeights.fit(train), settings)
+        factors = fit_factors(train, alpha=settings.alpha)
+        own = np.abs(factors.items).max(axis=1) > 0
+        weights = ItemWeights.fit(train) if item_weights else None
+        return cls(map_factors(content, factors, own, settings), own, settings, weights)
+
+
+def map_factors(content: ItemContent, factors: Factors, own: NDArray[np.bool_], settings: BlendSettings) -> Factors:
+    """Map factors to the items without their own."""
+    words = content.words if content.word_scale is not None else None
+    vectors = content_vectors(content.space, words)
+    return add_cold_factors(factors, vectors, own, settings.mapping, ridge=settings.ridge)
 
 
 class ScoreTerms:
@@ -122,22 +141,11 @@ class ScoreTerms:
             missing.add("EASE")
         self.names: tuple[str, ...] = tuple(name for name in names if name not in missing)
 
-    @cached_property
-    def factors(self) -> Factors:
-        """Factors of every item; those of items without factors of their own are mapped from content."""
-        assert self.models is not None
-        fitted, settings = self.models.factors, self.models.settings
-        own = np.abs(fitted.items).max(axis=1) > 0
-        words = self.content.words if self.content.word_scale is not None else None
-        return add_cold_factors(
-            fitted, content_vectors(self.content.space, words), own, settings.mapping, ridge=settings.ridge
-        )
-
     def values(self, history: History) -> NDArray[np.float32]:
         """(terms, n) values of the terms in `names` for one user."""
         found = dict(self._general)
         if self.models is not None:
-            found["factors"] = _standardise(self.factors.scores([history], self._every)[0])
+            found["factors"] = _standardise(self.models.factors.scores([history], self._every)[0])
         if len(history):
             self._add_cosines(history, found)
             if self._neighbours is not None:

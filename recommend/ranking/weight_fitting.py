@@ -12,7 +12,6 @@ from firstsight.errors import QueryError
 from firstsight.recommend.evaluation.protocols import item_cold
 from firstsight.recommend.events.interactions import Interactions
 from firstsight.recommend.models.blend_scoring import BlendSettings
-from firstsight.recommend.models.collaborative import fit_factors
 from firstsight.recommend.models.score_scaling import personal_share
 from firstsight.recommend.ranking.conditional_logit import Choices, fit_conditional_logit
 from firstsight.recommend.ranking.held_out_events import shorten
@@ -65,7 +64,7 @@ def fit_cold_weights(
         split = item_cold(train, seed=seed)
     except QueryError:  # no user has events on items of both parts
         return plain
-    models = TermModels(fit_factors(split.train, alpha=settings.alpha), None, settings)
+    models = TermModels.fit(content, split.train, settings, item_weights=False)
     terms = ScoreTerms(content, split.train, models)
     rng = np.random.default_rng(seed)
     pairs = [

@@ -14,7 +14,6 @@ from firstsight.errors import EncoderMismatchError, QueryError, StoreError
 from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.items import ItemSpace
 from firstsight.recommend.models import blend_selection
-from firstsight.recommend.ranking.item_content import ItemContent
 from firstsight.recommend.ranking.ranking_store import (
     TABLE,
     RankingVersion,
@@ -24,8 +23,6 @@ from firstsight.recommend.ranking.ranking_store import (
     ranking_state,
     use_ranking,
 )
-from firstsight.recommend.ranking.terms import ScoreTerms
-from firstsight.recommend.ranking.weighted_terms import WeightedTerms
 from firstsight.storage.store import Store
 from tests.recommend.conftest import write_items
 from tests.recommend.synthetic_events import clustered_space, make_preference_log
@@ -65,13 +62,11 @@ def test_a_version_says_what_held_out_events_gained(fitted: tuple[Store, Ranking
 def test_a_loaded_version_scores_items_that_were_indexed_after_the_fit(fitted: tuple[Store, RankingVersion]) -> None:
     store, _ = fitted
     space = clustered_space(130)
+    write_items(store, space, TITLES)
     loaded = load_ranking(store, space)
     assert loaded is not None
-    events = Interactions.of(
-        space, LOG.user_ids[LOG.users], space.places(SPACE.item_ids[LOG.items].tolist()), LOG.times
-    )
-    words = loaded.words.transform([TITLES[item_id] for item_id in space.item_ids.tolist()])
-    ranking = WeightedTerms(ScoreTerms(ItemContent(space, words), events, loaded.models), loaded.version.weights)
+    users, places = LOG.user_ids[LOG.users], space.places(SPACE.item_ids[LOG.items].tolist())
+    ranking = loaded.ranking(Interactions.of(space, users, places, LOG.times))
     score = ranking.score(History.of(np.array([2, 8, 14, 20])))  # all of cluster 2
     new = np.arange(120, 130)
     assert np.isfinite(score).all()
