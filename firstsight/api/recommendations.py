@@ -279,6 +279,7 @@ def _slate(
             slot.explore,
             slot.propensity,
             count,
+            terms=ranking.explain(slot.place),
         )
         for slot, count in zip(slots, variants, strict=True)
     )

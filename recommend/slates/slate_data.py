@@ -13,10 +13,12 @@ from firstsight.errors import QueryError
 from firstsight.heads.model_shelf import ModelShelf
 from firstsight.recommend.events.event_log import Events
 from firstsight.recommend.items import ItemSpace
-from firstsight.recommend.models.cold_start_model import SHELF_SPEC, ColdStartModel
-from firstsight.recommend.models.factor_recommender import FactorRecommender
+from firstsight.recommend.models.cold_start_model import SHELF_SPEC
+from firstsight.recommend.ranking.ranking_inputs import RankingInputs
+from firstsight.recommend.ranking.ranking_store import ranking_state
 from firstsight.recommend.semantic_ids.clusters import Clusters, assign_clusters
 from firstsight.recommend.semantic_ids.semantic_id_store import load_codebooks
+from firstsight.recommend.sequence.sequence_store import sequence_model_state
 from firstsight.recommend.slates.slate_copies import CopyCodes, SlateCopies
 from firstsight.recommend.slates.slate_log import read_outcomes
 from firstsight.recommend.slates.slate_maker import SlateMaker
@@ -34,21 +36,29 @@ class SlateData:
 
     items_version: int
     events_version: int
-    model_state: int  # version of the table of cold-start models
+    model_states: tuple[int, int, int]  # versions of the tables of cold-start, ranking and sequence models
     read_at: float  # seconds of the monotonic clock
     events: Events
     maker: SlateMaker
     titles: NDArray[np.object_]  # (n,) in the order of the items in `maker.space`
     columns: dict[str, NDArray[np.int64]] = field(default_factory=dict)  # for caps: a number for each value
+    inputs: RankingInputs | None = None  # of the ranking, apart from the events
     merged: NDArray[np.int64] | None = None  # (n,) number of variants of each item, once they were read
     near: SlateCopies | None = None  # near-duplicates, once a slate needed them
 
     @classmethod
-    def load(cls, store: Store, cached: SlateData | None) -> SlateData:
+    def load(cls, store: Store, cached: SlateData | None, *, ranking: int | None = None) -> SlateData:
         """Get the data of the present state.
 
         Args:
-            cached: data from the last call; returned if it is current, and else reused in part.
+            store: the database.
+            cached: data from the last call with the same `ranking`; returned if it is current, and else reused in part.
+            ranking: a version of the fitted rankings other than the one in use.
+
+        Raises:
+            QueryError: there is no such version, or the database has no items.
+            EncoderMismatchError: a model in use was fitted on vectors of another encoder.
+            StoreError: a model in use is damaged.
         """
         version = int(store.items.version)
         events = Events(store) if cached is None else cached.events
@@ -58,9 +68,9 @@ class SlateData:
             is_fresh = time.monotonic() - cached.read_at < EVENTS_FRESH_S
             if is_fresh and cached.events_version:
                 return cached
-            if (events.version(), _model_state(store)) == (cached.events_version, cached.model_state):
+            if (events.version(), _model_states(store)) == (cached.events_version, cached.model_states):
                 return cached
-        return _read(store, events, cached)
+        return _read(store, events, cached, ranking)
 
     def cap_codes(self, store: Store, column: str) -> NDArray[np.int64]:
         """Number the values of a catalogue column, for a cap: (n,), equal numbers for equal values, -1 for no value.
@@ -100,7 +110,7 @@ class SlateData:
         return partial(self.near.codes, store)
 
 
-def _read(store: Store, events: Events, cached: SlateData | None) -> SlateData:
+def _read(store: Store, events: Events, cached: SlateData | None, number: int | None) -> SlateData:
     if cached is None:
         space = ItemSpace.load(store)
         books = load_codebooks(store)
@@ -112,8 +122,11 @@ def _read(store: Store, events: Events, cached: SlateData | None) -> SlateData:
         space, titles, columns, merged = cached.maker.space, cached.titles, cached.columns, cached.merged
         assert cached.maker.clusters is not None
         grouped = cached.maker.clusters
-    version, model_state = events.version(), _model_state(store)
-    model = ColdStartModel.load(store, space)
+    version, model_states = events.version(), _model_states(store)
+    if cached is not None and cached.model_states == model_states and cached.inputs is not None:
+        inputs = cached.inputs
+    else:
+        inputs = RankingInputs.load(store, space, number)
     try:
         interactions = events.interactions(space) if version else None
     except QueryError:  # events on items that are not indexed yet
@@ -122,17 +135,18 @@ def _read(store: Store, events: Events, cached: SlateData | None) -> SlateData:
         space,
         interactions,
         clusters=grouped,
-        model=None if model is None else FactorRecommender(model),
+        ranking=inputs.ranking(interactions),
         outcomes=read_outcomes(store, space, grouped, interactions),
     )
     near = None if cached is None else cached.near
+    read_at = time.monotonic()
     return SlateData(
-        *(space.version, version, model_state, time.monotonic(), events, maker, titles, columns, merged, near)
+        *(space.version, version, model_states, read_at, events, maker, titles, columns, inputs, merged, near)
     )
 
 
-def _model_state(store: Store) -> int:
-    return ModelShelf(store, SHELF_SPEC).state() or 0
+def _model_states(store: Store) -> tuple[int, int, int]:
+    return (ModelShelf(store, SHELF_SPEC).state() or 0, ranking_state(store), sequence_model_state(store))
 
 
 def _read_column(store: Store, space: ItemSpace, name: str) -> NDArray[np.object_]:

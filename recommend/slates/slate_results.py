@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -30,6 +30,7 @@ class Recommendation(Record):
         propensity: the probability that this slot holds this item, 0 to 1; see `slate_composer.Slot`.
         variants: number of variants of its product that may be shown; None if every item is shown.
         moment: the stretch of its video that suits the user's nearest interest best; None unless moments are requested.
+        terms: what each term of the ranking adds to the score, the largest first; see docs/recommend.md.
     """
 
     item_id: str
@@ -42,10 +43,12 @@ class Recommendation(Record):
     propensity: float
     variants: int | None = None
     moment: Moment | None = None
+    terms: Mapping[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The item as JSON fields."""
         plain = super().to_dict() | {"score": round(self.score, 4), "propensity": round(self.propensity, 6)}
+        plain["terms"] = {name: round(added, 4) for name, added in self.terms.items()}
         return _without_empty(plain)
 
 
