@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from firstsight.errors import QueryError
 from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.events.order_times import has_order_only
-from firstsight.recommend.events.searches import SearchLog
 from firstsight.recommend.recommender import NextItem
 
 HISTORY = 50
@@ -75,8 +74,7 @@ def split_by_time(interactions: Interactions, *, history: int = HISTORY) -> Next
     times = interactions.times
     ends = np.quantile(times[is_next], [1 - VALIDATION_SHARE - TEST_SHARE, 1 - TEST_SHARE], method="higher")
     validation_from, test_from = int(ends[0]), int(ends[1])
-    train = interactions.where(times < validation_from)
-    train = replace(train, searches=_searches_before(interactions.searches, validation_from))
+    train = interactions.where(times < validation_from, interactions.searches.times < validation_from)
     validation = is_next[(times[is_next] >= validation_from) & (times[is_next] < test_from)]
     test = is_next[times[is_next] >= test_from]
     if not len(train) or not len(validation):
@@ -106,7 +104,8 @@ def split_by_order(interactions: Interactions, *, history: int = HISTORY) -> Nex
     is_validation = (places == sizes - 2) & (sizes >= 3)
     if not is_validation.any():
         raise QueryError("no user has three events: training, validation and test need one each; add more events")
-    train = replace(interactions.where(~is_test & ~is_validation), searches=SearchLog.none())
+    no_searches = np.zeros(len(interactions.searches), dtype=bool)  # their times cannot be compared with an order
+    train = interactions.where(~is_test & ~is_validation, no_searches)
     about = "split by the order of each user's events: the last one is the test, the one before it the validation"
     validation, test = np.flatnonzero(is_validation), np.flatnonzero(is_test)
     return _make_split(interactions, train, validation, test, history=history, about=about)
@@ -156,11 +155,6 @@ def _places_in_history(interactions: Interactions) -> NDArray[np.int64]:
     """(events,) number of earlier events of the same user."""
     starts = np.searchsorted(interactions.users, interactions.users)
     return np.asarray(np.arange(len(interactions)) - starts)
-
-
-def _searches_before(searches: SearchLog, time_us: int) -> SearchLog:
-    kept = searches.times < time_us
-    return SearchLog(searches.users[kept], searches.texts[kept], searches.times[kept], searches.clicked[kept])
 
 
 def _check_history(history: int) -> None:
