@@ -123,6 +123,14 @@ class EASE:
         np.fill_diagonal(weights, 0)
         self._weights = weights.astype(np.float32)
 
+    def item_weights(self) -> tuple[NDArray[np.float32], Places]:
+        """Weights (m, m) from an event on one item to the score of another, and the (m,) rows of the items.
+
+        Raises:
+            QueryError: the model is not fitted.
+        """
+        return _fitted(self._weights, self.name), np.flatnonzero(self._column >= 0)
+
     def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
         """(users, candidates) sums of the weights from the history; 0 for items without weights.
 
