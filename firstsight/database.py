@@ -17,6 +17,7 @@ from firstsight.api.index_options import IndexOptions, RunOptions
 from firstsight.api.indexing import Indexing
 from firstsight.api.items import Item, read_item
 from firstsight.api.maintenance import Maintenance
+from firstsight.api.ranking import RankingModels
 from firstsight.api.recommend_options import RecommendOptions, SimilarOptions
 from firstsight.api.recommendations import Recommender
 from firstsight.api.rerankers import Rerankers
@@ -62,6 +63,7 @@ class Database:
 
         db.indexing      preview a catalogue, retry failed media, watch a live stream
         db.events        what users did, for recommendations
+        db.ranking       the fitted order of recommendations, and why items are in their place
         db.cold_start    models that rank new items, and the users for a new item
         db.rerankers     models that reorder search results
         db.semantic_ids  a few small numbers for each item
@@ -82,6 +84,7 @@ class Database:
         self._export = Export(connection)
         self.indexing = Indexing(connection)
         self.events = EventLog(connection)
+        self.ranking = RankingModels(connection)
         self.cold_start = ColdStart(connection, self._recommender)
         self.rerankers = Rerankers(connection)
         self.semantic_ids = SemanticIds(connection)
@@ -128,8 +131,7 @@ class Database:
     ) -> SearchResults:
         """Search by a text, a picture, a video, an item id, a vector, or a mix; settings: help(firstsight.Query).
 
-        Results come best first, each item once. QueryError: the query is empty, a value is out of range, the item is
-        unknown, or the filter is wrong. MediaError: the picture or video cannot be used.
+        Results come best first, each item once. QueryError: the query is wrong; MediaError: so is its picture or video.
         """
         return self._searching.search(text, image=image, video=video, item=item, vector=vector, **settings)
 
@@ -206,8 +208,7 @@ class Database:
     ) -> pa.RecordBatchReader:
         """Stream items, or views or shots with `of`, as Arrow batches in constant memory, as they are at the call.
 
-        `parts` limits views to titles, images or frames; shots have `thumbnails`. QueryError: a column is unknown, or
-        the filter is wrong.
+        `parts` limits views to titles, images or frames. QueryError: a column is unknown, or the filter is wrong.
         """
         return self._export.to_arrow(
             *(columns, where, vectors, of),

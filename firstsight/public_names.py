@@ -11,6 +11,7 @@ _NAMES = {
     "firstsight.api.indexing": ("Indexing",),
     "firstsight.api.items": ("Failure", "Item", "View"),
     "firstsight.api.maintenance": ("Maintenance",),
+    "firstsight.api.ranking": ("RankingModels",),
     "firstsight.api.recommend_options": ("RecommendOptions", "SimilarOptions"),
     "firstsight.api.rerankers": ("Rerankers",),
     "firstsight.api.safety.safety": ("Safety",),
@@ -57,6 +58,9 @@ _NAMES = {
     "firstsight.recommend.events.event_rows": ("Event",),
     "firstsight.recommend.models.blend_scoring": ("BlendSettings",),
     "firstsight.recommend.models.cold_start_model": ("ColdStartVersion",),
+    "firstsight.recommend.ranking.ranking_explanation": ("ItemExplanation", "RankingExplanation", "TermContribution"),
+    "firstsight.recommend.ranking.ranking_store": ("RankingVersion",),
+    "firstsight.recommend.ranking.ranking_weights": ("RankingWeights", "TermWeight"),
     "firstsight.recommend.semantic_ids.semantic_id_export": ("SemanticId",),
     "firstsight.recommend.semantic_ids.semantic_id_store": ("AssignedIds", "SemanticIdVersion"),
     "firstsight.recommend.slates.slate_results": (
