@@ -20,10 +20,24 @@ from firstsight.recommend.models.text_vectors import load_content_vectors
 from firstsight.recommend.recommender import Recommender
 from firstsight.recommend.semantic_ids.clusters import Clusters, assign_clusters
 from firstsight.recommend.semantic_ids.semantic_id_store import load_codebooks
+from firstsight.recommend.sequence.sequence_recommender import SequenceRecommender
 from firstsight.recommend.slates.interest_ranking import InterestRecommender
 from firstsight.storage.store import Store
 
-MODEL_NAMES = ("random", "popularity", "mean profile", "max similarity", "ALS", "EASE", "blend", "interests")
+MODEL_NAMES = (
+    "random",
+    "popularity",
+    "mean profile",
+    "max similarity",
+    "ALS",
+    "EASE",
+    "blend",
+    "interests",
+    "sequence",
+)
+
+SLOW_MODELS = ("sequence",)
+"""Models that train for minutes: they are left out unless they are named."""
 
 
 def select_model_factories(
@@ -34,7 +48,7 @@ def select_model_factories(
     Args:
         store: the database that content vectors and codebooks are read from.
         space: the items that the models rank.
-        names: some of `MODEL_NAMES`; all by default.
+        names: some of `MODEL_NAMES`; all but `SLOW_MODELS` by default.
 
     Returns:
         Factories by name, in the order of `MODEL_NAMES`.
@@ -55,8 +69,10 @@ def select_model_factories(
         "EASE": EASE,
         "blend": lambda: _BlendModel(shared),
         "interests": lambda: _InterestModel(shared),
+        "sequence": lambda: SequenceRecommender(space, shared.content),
     }
-    return {name: known[name] for name in MODEL_NAMES if not names or name in names}
+    chosen = names or [name for name in MODEL_NAMES if name not in SLOW_MODELS]
+    return {name: known[name] for name in MODEL_NAMES if name in chosen}
 
 
 class _SharedInputs:

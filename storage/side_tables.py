@@ -64,12 +64,22 @@ def open_side_table(store: TableLocation, name: str) -> Table | None:
         return None
 
 
-def upsert(store: TableLocation, name: str, schema: pa.Schema, key: str, rows: Sequence[Mapping[str, Any]]) -> int:
+def upsert(
+    store: TableLocation,
+    name: str,
+    schema: pa.Schema,
+    key: str,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    use_index: bool = False,
+) -> int:
     """Insert rows, or replace rows of equal key, in one commit; the caller holds the writer lock.
 
     Args:
         name: of the table; created with `schema` if it does not exist.
         key: name of the key column.
+        use_index: find equal keys with the index of the key column, if there is one. Only for a writer that holds a
+            lock: see `TableStore._merge`.
 
     Returns:
         Number of new keys.
@@ -82,12 +92,11 @@ def upsert(store: TableLocation, name: str, schema: pa.Schema, key: str, rows: S
     by_key = {row[key]: row for row in rows}  # LanceDB inserts a new key twice if one batch has it twice
     try:
         table = store.session.create_table(name, schema=schema, exist_ok=True)
-        # use_index(False): as in `TableStore._merge`
         done = (
             table.merge_insert(key)
             .when_matched_update_all()
             .when_not_matched_insert_all()
-            .use_index(False)
+            .use_index(use_index)
             .execute(pa.Table.from_pylist(list(by_key.values()), schema=schema))
         )
     except (OSError, RuntimeError, ValueError) as error:  # ValueError: the table has another schema

@@ -41,14 +41,17 @@ def print_events(events: Sequence[Event]) -> None:
     rows = [
         (
             event.user_id,
-            event.item_id,
+            event.item_id or "",
             f"{datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=event.time_us):%Y-%m-%d %H:%M:%S}",
             event.event or "",
             f"{event.weight:g}",
+            event.query or "",
         )
         for event in events
     ]
-    for line in _lines(("user_id", "item_id", "timestamp (UTC)", "event", "weight"), rows):
+    heads = ("user_id", "item_id", "timestamp (UTC)", "event", "weight", "query")
+    shown = len(heads) if any(event.query for event in events) else len(heads) - 1
+    for line in _lines(heads[:shown], [row[:shown] for row in rows]):
         print_message(line)
 
 

@@ -20,15 +20,17 @@ EXAMPLES = [
     "events add orders_export.csv --dry-run",
     "events add log.parquet --map user_id=shopper,item_id=article --time-unit ms",
     "events add interactions.csv --order position",
+    "events add searches.csv --map query=words",
 ]
 NOTE = (
     "A file is CSV, TSV, XLSX, JSON, JSON Lines, Parquet or Arrow: a log with a user, an item and a time in each row, "
-    "a GA4 export, or orders of Shopify or WooCommerce. Optional are event (click, like, purchase, …) and weight (a "
-    "number above 0, by default 1). An event that is added twice is stored once."
+    "a GA4 export, or orders of Shopify or WooCommerce. Optional are event (click, like, purchase, …), weight (a "
+    "number above 0, by default 1) and query (the text of a search): a row with a query and no item is a search, one "
+    "with both a click on a result. An event that is added twice is stored once."
 )
 
 app = group(
-    "Store and count user events: who clicked, liked or bought which item, and when.",
+    "Store and count user events: who clicked, liked or bought which item or searched, and when.",
     examples=[*EXAMPLES, "events status"],
     note=NOTE,
 )
@@ -50,7 +52,7 @@ def add(
             "--map",
             metavar="OURS=THEIRS,…",
             help="Name columns (repeatable): user_id=customer,item_id=sku. OURS is one of user_id, item_id, timestamp, "
-            "event, weight. Quote names with commas: 'item_id=\"sku, long\"'. Other columns are recognised.",
+            "event, weight, query. Quote names with commas: 'item_id=\"sku, long\"'. Other columns are recognised.",
         ),
     ] = None,
     order: Annotated[
@@ -140,7 +142,7 @@ def add(
 
 @command(app, examples=["events status --json"])
 def status(*, json: options.Json = False, db: options.DatabaseFlags) -> None:
-    """Count events, users and items, and the events on items that are not indexed."""
+    """Count events, searches, users and items, and the events on items that are not indexed."""
     counts = db.open().events.status()
     if wants_json(json):
         print_json_lines([counts.to_dict()])
@@ -172,6 +174,8 @@ def _print_counts(added: AddedEvents) -> None:
         print_message(f"events from {added.first:%Y-%m-%d} to {added.last:%Y-%m-%d}, UTC")
     for reason, count in added.left_out.items():
         print_message(f"left out: {count:,} {reason}")
+    if added.searches:
+        print_message(f"{added.searches:,} rows have the text of a search")
     if added.mapped:
         print_message(f"{added.mapped:,} events are on merged variants; they count for the items of the variants")
     if added.unknown:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class EventLog:
-    """Events of users on items."""
+    """Events of users on items, and their searches."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -38,8 +38,8 @@ class EventLog:
 
         Args:
             source: a file, or rows in memory of the same kinds as for `index`: a log, a GA4 export, or orders of
-                Shopify or WooCommerce. Columns for user_id, item_id and timestamp, and optionally event and weight, are
-                recognised.
+                Shopify or WooCommerce. Columns for user_id, item_id and timestamp, and optionally event, weight and
+                query (the text of a search; a row with a query needs no item), are recognised.
             mapping: names of the file's columns by ours, such as {"user_id": "customer", "item_id": "sku"}.
             order: column of positions (0 is the oldest) of a log without times, or "rows" for the order of the rows.
             time_unit: "s", "ms" or "us" since 1970, "iso" for dates, or "dmy" or "mdy" for dates such as 05/01/2026. By

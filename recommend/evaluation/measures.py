@@ -172,6 +172,39 @@ def difference(
     return Difference(float(pairs.mean()), float(low), float(high), len(pairs))
 
 
+def cluster_bootstrap(
+    sums: NDArray[np.float64], counts: NDArray[np.float64], *, resamples: int = RESAMPLES, seed: int = 0
+) -> NDArray[np.float64]:
+    """Draw clusters with replacement, and compute means over the drawn ones: sums divided by counts.
+
+    Samples of one user are not independent, so users are drawn instead of samples. Equal numbers of clusters and equal
+    seeds give equal draws: columns, also of different calls, can be compared pair by pair.
+
+    Source: Davison and Hinkley, "Bootstrap Methods and their Application", 1997, section 3.8.
+
+    Args:
+        sums: (clusters, figures) sum of a figure over the samples of a cluster.
+        counts: (clusters, figures) number of these samples; 0 for a cluster without any.
+        resamples: number of bootstrap samples, each with as many draws as clusters.
+        seed: of the draws.
+
+    Returns:
+        (resamples, figures) means; NaN where no drawn cluster has a sample.
+    """
+    rng = np.random.default_rng(seed)
+    clusters = len(sums)
+    columns = np.concatenate([sums, counts], axis=1)
+    batch = max(1, _BOOTSTRAP_CELLS // max(clusters, 1))
+    parts = []
+    for done in range(0, resamples, batch):
+        rows = min(batch, resamples - done)
+        drawn = rng.integers(0, clusters, (rows, clusters)) + np.arange(rows)[:, None] * clusters
+        times = np.bincount(drawn.ravel(), minlength=rows * clusters).reshape(rows, clusters)
+        parts.append(times.astype(np.float64) @ columns)
+    totals, numbers = np.split(np.concatenate(parts), 2, axis=1)
+    return np.asarray(np.divide(totals, numbers, out=np.full(totals.shape, np.nan), where=numbers > 0))
+
+
 def _hits(
     ranked: Places, targets: Sequence[Places], among: NDArray[np.bool_] | None
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:

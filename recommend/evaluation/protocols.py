@@ -78,7 +78,10 @@ def item_cold(interactions: Interactions, *, share: float = 0.2, seed: int = 0) 
     drawn = np.random.default_rng(seed).permutation(n)[: max(1, round(share * n))]
     cold = np.zeros(n, dtype=bool)
     cold[drawn] = True
-    train = interactions.where(~cold[interactions.items])
+    searches = interactions.searches
+    # a search that led to a held-out item would tell it
+    told = (searches.clicked >= 0) & cold[searches.clicked]
+    train = interactions.where(~cold[interactions.items], ~told)
     later = interactions.where(cold[interactions.items])
     users = np.intersect1d(train.users, later.users)
     return _make_split("item-cold", train, users, train, later, np.flatnonzero(cold))
@@ -113,8 +116,12 @@ def user_cold(
     starts = np.searchsorted(interactions.users, np.arange(len(counts)))
     early = np.arange(len(interactions)) - starts[interactions.users] < first
     of_held = is_held[interactions.users]
-    train = interactions.where(~of_held)
-    known, later = interactions.where(of_held & early), interactions.where(of_held & ~early)
+    searches = interactions.searches
+    next_us = np.zeros(len(counts), dtype=np.int64)  # of the first event to find
+    next_us[held] = interactions.times[starts[held] + first]
+    train = interactions.where(~of_held, ~is_held[searches.users])
+    known = interactions.where(of_held & early, is_held[searches.users] & (searches.times < next_us[searches.users]))
+    later = interactions.where(of_held & ~early)
     return _make_split("user-cold", train, held, known, later, np.arange(len(interactions.space)))
 
 
@@ -137,7 +144,7 @@ def global_time(interactions: Interactions, *, share: float = 0.2, cut_us: int |
         if not len(interactions):
             raise QueryError("there are no events to divide; add some first: firstsight events add FILE")
         cut_us = int(np.quantile(interactions.times, 1 - share, method="higher"))
-    train = interactions.where(interactions.times < cut_us)
+    train = interactions.where(interactions.times < cut_us, interactions.searches.times < cut_us)
     later = interactions.where(interactions.times >= cut_us)
     return _make_split("time", train, np.unique(later.users), train, later, np.arange(len(interactions.space)))
 

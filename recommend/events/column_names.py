@@ -8,6 +8,7 @@ from functools import lru_cache
 from firstsight.indexer.columns.column_names import plain_name
 
 REQUIRED = ("user_id", "item_id", "timestamp")
+"""Our columns that a log must have; a log of searches alone has `query` in place of `item_id`."""
 
 SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "user_id": (
@@ -24,6 +25,8 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
         *("lineitem_variant_id", "variation_id", "items_item_id", "article_id", "article", "article_number", "asin"),
         *("parent_asin", "stock_code", "content_id", "object_id", "listing_id", "goods_id", "offer_id", "style_id"),
         *("movie_id", "book_id", "video_id", "track_id", "product_code", "item_code", "barcode", "gtin", "ean", "upc"),
+        *("live_id", "live_room_id", "room_id", "live_stream_id", "livestream_id", "stream_id", "broadcast_id"),
+        *("photo_id", "clip_id", "short_video_id", "note_id", "post_id"),
     ),
     "timestamp": (
         *("timestamp", "ts", "event_timestamp", "event_time", "time", "datetime", "date_time", "time_stamp"),
@@ -39,13 +42,19 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
         ),
         *("purchase_date", "purchase_time", "invoice_date", "transaction_date", "transaction_time", "date_paid"),
         *("paid_date", "original_timestamp", "sent_at", "received_at", "review_time", "unix_review_time"),
-        *("server_time", "client_time", "hit_time", "visit_time", "log_time", "event_at"),
+        *("server_time", "client_time", "hit_time", "visit_time", "log_time", "event_at", "time_ms", "timestamp_ms"),
+        *("searched_at", "search_time", "search_timestamp", "search_session_timestamp", "search_session_time"),
     ),
     "event": (
         *("event", "event_type", "event_name", "action", "action_type", "interaction", "interaction_type"),
         *("behavior", "behaviour", "behavior_type", "activity", "activity_type"),
     ),
     "weight": ("weight", "event_weight"),
+    "query": (
+        *("query", "search_query", "query_text", "search_term", "search_keyword", "keyword", "keywords", "search_text"),
+        *("search_terms", "search_keywords", "search_phrase", "search_string", "searched_text", "q", "query_string"),
+        *("site_search_term", "internal_search_term", "raw_query", "user_query"),
+    ),
 }
 """Our columns and the names for them, the most usual first. Of names with values equally often the first one counts."""
 

@@ -45,8 +45,8 @@ class EventColumns(Record):
     """Which column of a log is taken for what.
 
     Attributes:
-        taken: names of the file's columns by ours; a second one is used where the first is empty (`item_id`), or holds
-            the time of day (`timestamp`).
+        taken: names of the file's columns by ours; further ones are used where the first is empty (`item_id`), or a
+            second one has the time of day (`timestamp`).
         filled: share of the first rows that have a value, by our name, 0 to 1.
         other: columns that could be the same but are not used, by our name.
         unused: the file's other columns.
@@ -141,6 +141,8 @@ def choose_columns(
         free = [name for name in fills if name not in mapping.values()]
         found = sample.candidates(ours, free)
         if not found and ours in REQUIRED:
+            if ours == "item_id" and ("query" in mapping or sample.candidates("query", free)):
+                continue
             raise CatalogError(_missing(ours, list(fills), place))
         if found:
             taken[ours], other[ours] = sample.first_and_others(ours, found)
@@ -189,14 +191,23 @@ class _Sample:
         """The column to take, with a second one that completes it, and the columns that are not used."""
         first = found[0]
         others = [name for name in found[1:] if ours != "user_id" or not is_last_resort(ours, name)]
-        second: str | None = None
+        more: list[str] = []
         if ours == "timestamp" and all(map(is_day, self.values(first)[:100])):
-            second = next((name for name in others if self._share(name, is_clock) == 1), None)
-        elif ours == "item_id" and self._fills[first] < len(self._rows):
-            second = next((name for name in others if self.known_share(name) > 0), None)
-        if second is None:
-            return (first,), tuple(others)
-        return (first, second), tuple(name for name in others if name != second)
+            more = [name for name in others if self._share(name, is_clock) == 1][:1]
+        elif ours == "item_id":
+            for name in others:
+                if self._completes((first, *more), name):
+                    more.append(name)
+        return (first, *more), tuple(name for name in others if name not in more)
+
+    def _completes(self, taken: Sequence[str], name: str) -> bool:
+        """Whether a column has ids where the taken ones are empty: known ids, or in no row beside the others."""
+        empty = [not any(_is_filled(row, other) for other in taken) for row in self._rows]
+        filled = [_is_filled(row, name) for row in self._rows]
+        if not any(gap and has for gap, has in zip(empty, filled, strict=True)):
+            return False
+        apart = all(gap or not has for gap, has in zip(empty, filled, strict=True))
+        return apart or self.known_share(name) > 0
 
     def known_share(self, name: str) -> float:
         """Share of a column's ids that are in the index."""

@@ -1,4 +1,4 @@
-"""The event log: which user interacted with which item, and when. Index runs never write this table.
+"""The event log: which user interacted with which item or searched, and when. Index runs never write this table.
 
 Events on items outside the index are kept as well. Readers leave them out; they appear as soon as such an item is
 indexed. No column marks them, since such a mark could become wrong.
@@ -10,14 +10,10 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from lancedb.index import BTree
 from lancedb.table import Table
-from numpy.typing import NDArray
 
 from firstsight.errors import CatalogError, QueryError
 from firstsight.indexer.formats.opening import open_source
@@ -25,40 +21,27 @@ from firstsight.indexer.formats.source import Source
 from firstsight.recommend.events.event_reader import EventOptions, EventReader
 from firstsight.recommend.events.event_reports import AddedEvents, EventsPreview, EventsStatus
 from firstsight.recommend.events.event_rows import Event
-from firstsight.recommend.events.event_types import type_code
+from firstsight.recommend.events.event_table import (
+    index_events,
+    is_large,
+    open_events,
+    read_columns,
+    wanted_condition,
+    write_events,
+)
 from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.events.item_ids import ItemIds
+from firstsight.recommend.events.loaded_events import LoadedEvents
 from firstsight.recommend.items import NEVER, ItemSpace
-from firstsight.storage.side_tables import open_side_table, upsert
-from firstsight.storage.sql.conditions import is_in, quote
+from firstsight.storage.sql.conditions import quote
 from firstsight.storage.store import Store
-from firstsight.storage.tables import TIME
 
-TABLE = "events"
-
-READ_ROWS = 50_000
-"""Events that are read from the table together."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 DEFAULT_OPTIONS = EventOptions()
 
-MIN_INDEXED_EVENTS = 50_000
-"""Number of events from which the user column gets an index."""
-
 MAX_LISTED_REFUSALS = 10
 """Maximum number of refused rows that a report lists."""
-
-NON_PREFERENCE_EVENTS = ("impression", "skip", "hide", "dislike", "report")
-"""Event types that do not mean that a user likes an item: stored, but left out of histories and of training."""
-
-_FIELDS: list[pa.Field[Any]] = [
-    pa.field("event_id", pa.string(), nullable=False, metadata={b"lance-schema:unenforced-primary-key": b"true"}),
-    pa.field("user_id", pa.string(), nullable=False),
-    pa.field("item_id", pa.string(), nullable=False),
-    pa.field("timestamp", TIME, nullable=False),
-    pa.field("event", pa.string()),
-    pa.field("weight", pa.float64(), nullable=False),
-]
-SCHEMA = pa.schema(_FIELDS)
 
 
 class Events:
@@ -66,6 +49,7 @@ class Events:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._loaded = LoadedEvents()
 
     def add(
         self,
@@ -77,15 +61,17 @@ class Events:
         on_columns: Callable[[EventReader], None] = lambda reader: None,
         on_progress: Callable[[AddedEvents], None] = lambda so_far: None,
     ) -> AddedEvents:
-        """Add the events of a file. An event that is already there is overwritten, so repeating a run adds nothing.
+        """Add the events of a file. An event that is already there is not added again, so repeating a run adds nothing.
 
-        Two events are equal if their user, item, time and type are equal; the weight of the later row wins. A row that
+        Two events are equal if their user, item, time and type are equal, without an item also their query; the weight
+        and the query of the later row win. Events at one time keep the order of the file. A row that
         cannot be used is refused alone: the other rows are added. An event on a merged variant counts for its item.
 
         Args:
             source: a file or folder name as `firstsight.indexer.formats.opening.open_source` reads it, `-` for JSON
                 Lines on standard input, or an opened source. Columns for user_id, item_id and timestamp, and
-                optionally event and weight (1 by default), are recognised by their names and values.
+                optionally event, weight (1 by default) and query, are recognised by their names and values. A row with
+                a query and no item is a search, one with both a click on a result.
             options: columns, order and time unit. Times without a zone are UTC.
             encoding: of a text file.
             wait_s: maximum wait for another process that is writing, in seconds.
@@ -107,6 +93,7 @@ class Events:
                 refused=report.refused + len(batch.refusals),
                 refusals=(*report.refusals, *batch.refusals[: MAX_LISTED_REFUSALS - len(report.refusals)]),
                 unknown=report.unknown + batch.unknown,
+                searches=report.searches + batch.searches,
                 mapped=report.mapped + batch.mapped,
                 left_out=reader.left_out,
                 format=reader.format,
@@ -118,7 +105,9 @@ class Events:
             raise CatalogError(
                 f"none of the {report.rows} rows of {name} is usable; the first problem: {report.refusals[0]}"
             )
-        self._index(wait_s)
+        if is_large(self._store):
+            with self._store.writing(wait_s):
+                index_events(self._store)
         return report
 
     def preview(
@@ -145,32 +134,39 @@ class Events:
         items: Counter[str] = Counter()
         types: Counter[str] = Counter()
         first, last = NEVER, -NEVER
-        columns = ["user_id", "item_id", "timestamp", "event"]
-        for batch in [] if table is None else table.search().select(columns).limit(None).to_batches(READ_ROWS):
+        searches = 0
+        columns = ("user_id", "item_id", "timestamp", "event", "query")
+        for batch in [] if table is None else read_columns(table, None, columns):
             users.update(map(str, batch["user_id"].unique().to_pylist()))
             items.update(map(str, batch["item_id"].to_pylist()))
             types.update(name or "" for name in batch["event"].to_pylist())
+            searches += len(batch) - batch["query"].null_count
             times = batch["timestamp"].cast(pa.int64()).to_numpy()
             first, last = min(first, int(times.min())), max(last, int(times.max()))
+        total = items.total()
+        del items[""]  # searches without an item
         indexed = ItemIds(self._store).known(items)
         unknown = sum(count for item_id, count in items.items() if item_id not in indexed)
         return EventsStatus(
-            items.total(),
+            total,
             len(users),
             len(indexed),
             unknown,
             len(items) - len(indexed),
-            _to_datetime(first) if items else None,
-            _to_datetime(last) if items else None,
+            _to_datetime(first) if total else None,
+            _to_datetime(last) if total else None,
             dict(types),
+            searches,
         )
 
     def interactions(self, space: ItemSpace, before: datetime | None = None) -> Interactions:
-        """Read all events on items of the space that mean that a user likes an item.
+        """Read all events on items of the space that mean that a user likes an item, and the searches of their users.
+
+        Later calls read only the events that were added or corrected since.
 
         Args:
             space: the items.
-            before: only events before this moment.
+            before: only events and searches before this moment.
 
         Raises:
             QueryError: there are no such events.
@@ -178,56 +174,26 @@ class Events:
         table = self._open()
         if table is None:
             raise QueryError(f"{self._store.uri} has no events; add some first: firstsight events add FILE")
-        query = (
-            table.search()
-            .select(["user_id", "item_id", "timestamp", "weight", "event"])
-            .where(_preference_condition(before))
-            .limit(None)
-        )
-        parts = []
-        ids = pa.array(space.item_ids, pa.string())
-        for batch in query.to_batches(READ_ROWS):
-            places = pc.index_in(batch["item_id"], value_set=ids)
-            part = pa.table(
-                {
-                    "user": batch["user_id"],
-                    "item": places,
-                    "time": batch["timestamp"].cast(pa.int64()),
-                    "weight": batch["weight"],
-                    "type": pa.array(_type_codes(batch["event"])),
-                }
-            )
-            parts.append(part.filter(places.is_valid()))
-        events = pa.concat_tables(parts) if parts else None
-        if events is None or not events.num_rows:
+        self._loaded.refresh(table)
+        interactions = self._loaded.interactions(space)
+        if before is not None:
+            interactions = interactions.before(to_us(before))
+        if not len(interactions):
             raise QueryError(
                 f"{self._store.uri} has no events on items of its index; see firstsight events status, then index the "
                 "items or add events on indexed ones"
             )
-        codes = events["user"].combine_chunks().dictionary_encode()
-        names = codes.dictionary.to_numpy(zero_copy_only=False)
-        order = np.argsort(names)
-        sorted_place = np.empty(len(names), dtype=np.int64)
-        sorted_place[order] = np.arange(len(names))
-        users = sorted_place[codes.indices.to_numpy(zero_copy_only=False)]
-        items, times = events["item"].to_numpy().astype(np.int64), events["time"].to_numpy()
-        by = np.lexsort((items, times, users))  # a table returns its rows in any order
-        weights, types = events["weight"].to_numpy(), events["type"].to_numpy()
-        return Interactions(space, names[order], users[by], items[by], times[by], weights[by], types[by])
+        return interactions
 
     def history(self, user_id: str, space: ItemSpace, before: datetime | None = None) -> History:
-        """Read one user's events on items of the space, oldest first; empty for an unknown user."""
+        """Read one user's events on items of the space, and searches, oldest first; empty for an unknown user."""
         table = self._open()
         if table is None:
             return History.of(np.empty(0, dtype=np.int64))
-        query = table.search().where(f"user_id = {quote(user_id)} AND {_preference_condition(before)}")
-        rows = query.select(["item_id", "timestamp", "weight", "event"]).limit(None).to_arrow()
-        items = space.places(map(str, rows["item_id"].to_pylist()))
-        times = rows["timestamp"].cast(pa.int64()).to_numpy()
-        order = np.lexsort((items, times))
-        order = order[items[order] >= 0]
-        types = _type_codes(rows["event"].combine_chunks())
-        return History(items[order], times[order], rows["weight"].to_numpy()[order], types[order])
+        condition = f"user_id = {quote(user_id)} AND {wanted_condition(table)}"
+        if before is not None:
+            condition += f" AND timestamp < to_timestamp_micros({to_us(before)})"
+        return LoadedEvents.of(table, condition).history(space)
 
     def version(self) -> int:
         """Version of the table, for caches; 0 if there are no events."""
@@ -238,7 +204,7 @@ class Events:
 
     def _open(self) -> Table | None:
         """The newest version of the table."""
-        return open_side_table(self._store, TABLE)
+        return open_events(self._store)
 
     def _reader(self, source: str | Source, options: EventOptions, encoding: str) -> tuple[EventReader, str]:
         """A reader of the source, and the source's name."""
@@ -249,19 +215,8 @@ class Events:
         if not events:
             return report
         times = [event.time_us for event in events.values()]
-        rows = [
-            {
-                "event_id": event_id,
-                "user_id": event.user_id,
-                "item_id": event.item_id,
-                "timestamp": event.time_us,
-                "event": event.event,
-                "weight": event.weight,
-            }
-            for event_id, event in events.items()
-        ]
         with self._store.writing(wait_s):
-            added = upsert(self._store, TABLE, SCHEMA, "event_id", rows)
+            added = write_events(self._store, events)
         return replace(
             report,
             added=report.added + added,
@@ -269,34 +224,11 @@ class Events:
             last=max(filter(None, (report.last, _to_datetime(max(times))))),
         )
 
-    def _index(self, wait_s: float) -> None:
-        """Index the user column of a large log, so that one user's events are found without reading all."""
-        table = self._open()
-        if table is None or table.count_rows() < MIN_INDEXED_EVENTS:
-            return
 
-        def update_index(events: Table) -> None:
-            if not any(index.columns == ["user_id"] for index in events.list_indices()):
-                events.create_index("user_id", config=BTree())
-            events.optimize()
-
-        with self._store.writing(wait_s):
-            self._store.maintain(table, update_index)
-
-
-def _type_codes(names: Any) -> NDArray[np.int8]:
-    """(rows,) codes of event types."""
-    encoded = names.fill_null("").dictionary_encode()
-    codes = np.array([type_code(name) for name in encoded.dictionary.to_pylist()], dtype=np.int8)
-    return np.asarray(codes[encoded.indices.to_numpy(zero_copy_only=False)])
+def to_us(moment: datetime) -> int:
+    """Microseconds since 1970 of a time with a zone."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def _to_datetime(time_us: int) -> datetime:
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=time_us)
-
-
-def _preference_condition(before: datetime | None) -> str:
-    condition = f"(event IS NULL OR NOT {is_in('event', NON_PREFERENCE_EVENTS)})"
-    if before is None:
-        return condition
-    return f"{condition} AND timestamp < to_timestamp_micros({int(before.timestamp() * 1_000_000)})"
+    return _EPOCH + timedelta(microseconds=time_us)

@@ -35,7 +35,8 @@ class EventOptions:
     """How to read a log of events.
 
     Attributes:
-        mapping: names of the log's columns by ours (user_id, item_id, timestamp, event, weight); others are recognised.
+        mapping: names of the log's columns by ours (user_id, item_id, timestamp, event, weight, query); others are
+            recognised.
         order: column of positions (0 is the oldest) of a log without times, or "rows" for the order of the rows.
         time_unit: unit of the times; None detects it.
         hash_users: store hashes instead of user ids.
@@ -75,6 +76,7 @@ class EventBatch:
         refusals: the unusable rows, each with its place and reason.
         mapped: events on ids of merged variants, which count for the variants' items.
         unknown: events on items outside the index.
+        searches: events with the text of a search.
     """
 
     rows: int
@@ -82,6 +84,7 @@ class EventBatch:
     refusals: list[str]
     mapped: int = 0
     unknown: int = 0
+    searches: int = 0
 
 
 class EventReader:
@@ -148,11 +151,12 @@ class EventReader:
                 batch.events.append(self._event(row))
             except RefusedRow as problem:
                 batch.refusals.append(f"{self._source.name}, {self._source.place} {number}: {problem}")
-        ids = {event.item_id for event in batch.events}
+        ids = {event.item_id for event in batch.events if event.item_id is not None}
         merged = self._items.items_of_variants(ids)
         known = self._items.known(ids)
         batch.mapped = sum(event.item_id in merged for event in batch.events)
-        batch.unknown = sum(event.item_id not in known for event in batch.events)
+        batch.unknown = sum(event.item_id is not None and event.item_id not in known for event in batch.events)
+        batch.searches = sum(event.query is not None for event in batch.events)
         if merged:
             batch.events = [
                 replace(event, item_id=merged[event.item_id]) if event.item_id in merged else event
@@ -187,4 +191,4 @@ class EventReader:
                 f"none of the first {len(self._first)} rows of {name} is usable; the first problem: "
                 f"{self._source.place} {self._first[0][0]}: {self._first[0][1]}"
             )
-        return f"{name} has no events; give rows of user_id, item_id and timestamp"
+        return f"{name} has no events; give rows of user_id, timestamp, and item_id or query"

@@ -22,6 +22,7 @@ class AddedEvents(Record):
         refused: rows that could not be used.
         refusals: the first refused rows, each with its place and reason.
         unknown: usable events on items outside the index.
+        searches: usable rows with the text of a search, with an item or without.
         mapped: usable events on ids of merged variants; they count for the items of the variants.
         left_out: number of rows that are no events on items, by reason; they are not among `rows`.
         time_unit: unit of the file's times: "s", "ms", "us", "iso" (dates), "dmy" or "mdy" (dates with slashes, day or
@@ -36,6 +37,7 @@ class AddedEvents(Record):
     refused: int = 0
     refusals: tuple[str, ...] = ()
     unknown: int = 0
+    searches: int = 0
     mapped: int = 0
     left_out: Mapping[str, int] = field(default_factory=dict)
     time_unit: str = "iso"
@@ -79,7 +81,7 @@ class EventsPreview(Record):
 class EventsStatus(Record):
     """Counts of the event log."""
 
-    events: int
+    events: int  # searches without an item included
     users: int
     items: int  # items in the index
     unknown_events: int  # events on items outside the index
@@ -87,3 +89,4 @@ class EventsStatus(Record):
     first: datetime | None
     last: datetime | None
     types: Mapping[str, int]  # number of events by type; "" for events without a type
+    searches: int = 0  # events with the text of a search, with an item or without

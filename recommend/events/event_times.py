@@ -138,7 +138,7 @@ def time_us(value: object, unit: str, now: datetime, *, unit_is_given: bool = Fa
         RefusedRow: the value is no time of this unit, before 1970, or in the future.
     """
     if value is None:
-        raise RefusedRow("the event has no timestamp; an event needs user_id, item_id and timestamp")
+        raise RefusedRow("the event has no timestamp; an event needs user_id, timestamp, and item_id or query")
     shown = repr(value.isoformat() if isinstance(value, date) else str(value)[:60])
     if isinstance(value, date) or unit not in _PER_SECOND:
         typed = _date_to_utc(value) if isinstance(value, date) else parse_time(value, unit)

@@ -49,6 +49,8 @@ SYNONYMS: Mapping[str, str] = MappingProxyType(
         "order": "purchase",
         "transaction": "purchase",
         "pay": "purchase",
+        "search": "search click",  # with an item: a search alone is no event on an item
+        "search_click": "search click",
     }
 )
 """Names of the same types in the logs of other systems, in lower case."""

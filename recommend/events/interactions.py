@@ -106,8 +106,13 @@ class Interactions:
     def __len__(self) -> int:
         return len(self.items)
 
-    def where(self, mask: NDArray[np.bool_]) -> Interactions:
-        """The events of a mask (e,), with all searches. `user_ids` stays, with users who have no event left."""
+    def where(self, mask: NDArray[np.bool_], searches: NDArray[np.bool_] | None = None) -> Interactions:
+        """The events of a mask. `user_ids` stays, with users who have no event left.
+
+        Args:
+            mask: (e,)
+            searches: (s,) the searches to keep; all by default.
+        """
         return replace(
             self,
             users=self.users[mask],
@@ -115,6 +120,21 @@ class Interactions:
             times=self.times[mask],
             weights=self.weights[mask],
             types=self.types[mask],
+            searches=self.searches if searches is None else self.searches.where(searches),
+        )
+
+    def before(self, time_us: int) -> Interactions:
+        """The events and searches before a moment, with the users who have such an event."""
+        earlier = self.where(self.times < time_us, self.searches.times < time_us)
+        kept = np.unique(earlier.users)
+        code_of = np.full(len(self.user_ids), -1, dtype=np.int64)
+        code_of[kept] = np.arange(len(kept))
+        searches = earlier.searches.where(code_of[earlier.searches.users] >= 0)
+        return replace(
+            earlier,
+            user_ids=self.user_ids[kept],
+            users=code_of[earlier.users],
+            searches=replace(searches, users=code_of[searches.users]),
         )
 
     def history(self, user: int) -> History:

@@ -51,6 +51,7 @@ class _Shape:
     cancelled: tuple[str, ...]
     users: tuple[str, ...]
     items: tuple[str, ...]
+    queries: tuple[str, ...]  # texts of searches
     has_event: bool
     is_orders: bool
     is_ga4: bool
@@ -92,6 +93,9 @@ class RowExpansion:
         if any(isinstance(row[name], Mapping) for name in shape.nested):
             row = _flatten(row, shape.nested)
             shape = self._shape(row)
+        if shape.is_ga4:
+            row = _with_search_term(row)
+            shape = self._shape(row)
         if shape.is_plain:
             yield row
             return
@@ -110,7 +114,7 @@ class RowExpansion:
         without = {*lists, *(name for name in shape.lists if not _filled(row[name]))}
         shared = {name: value for name, value in row.items() if name not in without and _is_scalar(value)}
         entries = [entry for listed in lists.values() for entry in listed]
-        if not entries and any(_filled(shared.get(name)) for name in shape.items):
+        if not entries and any(_filled(shared.get(name)) for name in (*shape.items, *shape.queries)):
             yield from self._single(shared, self._shape(shared), is_orders=shape.is_orders, is_ga4=shape.is_ga4)
         elif not entries:
             self.left_out[WITHOUT_ITEM] += 1
@@ -125,7 +129,7 @@ class RowExpansion:
         """Complete one event of an export."""
         orders, ga4 = is_orders or shape.is_orders, is_ga4 or shape.is_ga4
         if not (orders or ga4 or in_list):
-            if shape.lists and not any(_filled(row[name]) for name in (*shape.items, *shape.lists)):
+            if shape.lists and not any(_filled(row[name]) for name in (*shape.items, *shape.queries, *shape.lists)):
                 self.left_out[WITHOUT_ITEM] += 1
                 return
             yield row
@@ -134,7 +138,7 @@ class RowExpansion:
         for name in (*shape.users, *shape.items):
             if not _filled(event[name]) or (orders and str(event[name]) == "0"):  # 0: a guest, or no variation
                 event[name] = None
-        if ga4 and not any(_filled(event[name]) for name in shape.items):
+        if ga4 and not any(_filled(event[name]) for name in (*shape.items, *shape.queries)):
             self.left_out[WITHOUT_ITEM] += 1
             return
         if orders and not shape.has_event:
@@ -190,6 +194,7 @@ def _shape_of(names: tuple[str, ...]) -> _Shape:
         cancelled=states,
         users=tuple(name for name in names if roles[name] == "user_id"),
         items=tuple(name for name in names if roles[name] == "item_id"),
+        queries=tuple(name for name in names if roles[name] == "query"),
         has_event=any(roles[name] == "event" and plain[name] != "type" for name in names),
         is_orders=is_orders,
         is_ga4=is_ga4,
@@ -203,6 +208,15 @@ def _shop_of(names: set[str], has_lines: bool, has_cells: bool) -> str:
     if has_cells or names & {"date_created", "date_created_gmt", "customer_user", "customer_note", "order_key"}:
         return "WooCommerce orders"
     return "orders"
+
+
+def _with_search_term(row: Row) -> Row:
+    """Lift GA4's search term from the list of the event's parameters to the row."""
+    parameters = row.get("event_params")
+    for entry in parameters if isinstance(parameters, list | tuple) else ():
+        if isinstance(entry, Mapping) and entry.get("key") == "search_term" and isinstance(entry.get("value"), Mapping):
+            return {**row, "search_term": entry["value"].get("string_value")}
+    return row
 
 
 def _flatten(row: Row, nested: Iterable[str]) -> Row:

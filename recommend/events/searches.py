@@ -66,6 +66,43 @@ class SearchLog:
         return len(self.texts)
 
     def of_user(self, user: int) -> Searches:
-        """The searches of one user, given as an index into `Interactions.user_ids`."""
+        """The searches of one user, given as an index into `Interactions.user_ids`; several clicks are one search."""
         start, end = np.searchsorted(self.users, [user, user + 1])
-        return Searches(self.texts[start:end], self.times[start:end])
+        texts, times = self.texts[start:end], self.times[start:end]
+        place_of: dict[tuple[str, int], int] = {}
+        for place, key in enumerate(zip(texts.tolist(), times.tolist(), strict=True)):
+            place_of.setdefault(key, place)
+        first = np.array(list(place_of.values()), dtype=np.int64)
+        return Searches(texts[first], times[first])
+
+    def where(self, mask: NDArray[np.bool_]) -> SearchLog:
+        """The searches of a mask (s,)."""
+        return SearchLog(self.users[mask], self.texts[mask], self.times[mask], self.clicked[mask])
+
+
+def distinct_searches(
+    users: NDArray[np.int64], times: NDArray[np.int64], queries: NDArray[np.int64], clicked: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Choose the rows of distinct searches: one for each clicked item of a search, one for a search without a click.
+
+    Logs have a row for each shown result, all with the same user, time and query.
+
+    Args:
+        users, times: (r,), sorted.
+        queries: (r,) a number for each text.
+        clicked: (r,) a number for each item; -1 for no click.
+
+    Returns:
+        Indices of rows, ascending.
+    """
+    order = np.lexsort((np.arange(len(users)), clicked, clicked < 0, queries, times, users))
+    same = np.ones(len(order), dtype=bool)
+    for column in (users, times, queries):
+        same[1:] &= column[order][1:] == column[order][:-1]
+    same[:1] = False
+    is_clicked = clicked[order] >= 0
+    search = np.cumsum(~same) - 1
+    has_click = is_clicked[np.flatnonzero(~same)][search] if len(order) else is_clicked
+    repeated = same.copy()
+    repeated[1:] &= clicked[order][1:] == clicked[order][:-1]
+    return np.sort(order[np.where(has_click, is_clicked & ~repeated, ~same)])

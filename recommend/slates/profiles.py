@@ -16,6 +16,7 @@ from firstsight.recommend.events.event_rows import canonical_row, read_event
 from firstsight.recommend.events.event_times import RefusedRow, detect_unit, time_us
 from firstsight.recommend.events.event_types import type_code
 from firstsight.recommend.events.interactions import History, make_history
+from firstsight.recommend.events.searches import Searches
 from firstsight.recommend.items import ItemSpace
 
 MAX_PROFILE_BYTES = 10_000_000
@@ -27,7 +28,8 @@ class Profile:
 
     Attributes:
         user: a user with logged events; None for a person without a user id.
-        history: item ids, oldest first, or events with item_id, timestamp and optionally weight.
+        history: item ids, oldest first, or events with item_id, timestamp and optionally weight and event; an event
+            with query in place of item_id is a search.
         age: in years.
     """
 
@@ -91,12 +93,18 @@ def read_history(space: ItemSpace, entries: Sequence[str | Mapping[str, Any]], n
         raise QueryError(str(error).partition(" with --")[0]) from None
     except RefusedRow as error:
         raise QueryError(f"an event of the history is unusable: {error}") from None
-    places = np.array([space.place(event.item_id) for event in read], dtype=np.int64)
-    times = np.array([event.time_us for event in read], dtype=np.int64)
-    order = np.argsort(times, kind="stable")
-    weights = np.array([event.weight for event in read])
-    types = np.array([type_code(event.event) for event in read], dtype=np.int8)
-    return History(places[order], times[order], weights[order], types[order])
+    read.sort(key=lambda event: event.time_us)
+    on_items = [(event, space.place(event.item_id)) for event in read if event.item_id is not None]
+    searches = [event for event in read if event.query is not None]
+    texts = np.empty(len(searches), dtype=object)
+    texts[:] = [event.query for event in searches]
+    return History(
+        np.array([place for _, place in on_items], dtype=np.int64),
+        np.array([event.time_us for event, _ in on_items], dtype=np.int64),
+        np.array([event.weight for event, _ in on_items], dtype=np.float64),
+        np.array([type_code(event.event) for event, _ in on_items], dtype=np.int8),
+        Searches(texts, np.array([event.time_us for event in searches], dtype=np.int64)),
+    )
 
 
 def merge_histories(first: History, second: History) -> History:

@@ -100,11 +100,13 @@ class SearchAnswer(BaseModel):
 
 
 class HistoryEvent(StrictModel):
-    """An event of a user on an item."""
+    """An event of a user on an item, or a search."""
 
-    item_id: ItemId
+    item_id: ItemId | None = Field(None, description="null for a search")
     timestamp: str | float
     weight: float = 1.0
+    event: str | None = Field(None, max_length=100, description="such as click or purchase")
+    query: str | None = Field(None, max_length=2_000, description="text of a search")
 
 
 GroupName = Annotated[str, Field(min_length=1, max_length=1_000)]

@@ -78,3 +78,14 @@ def test_the_bootstrap_sees_a_difference_and_sees_none() -> None:
     assert measures.difference(base, holes).users == 300
     with pytest.raises(QueryError, match="no user"):
         measures.difference(base, np.full(400, np.nan))
+
+
+def test_means_of_drawn_clusters_vary_more_than_means_of_drawn_samples() -> None:
+    rng = np.random.default_rng(0)
+    of_cluster = rng.integers(0, 2, 80).astype(float)
+    sizes = np.full(80, 5.0)
+    means = measures.cluster_bootstrap((of_cluster * sizes)[:, None], sizes[:, None])[:, 0]
+    assert means.mean() == pytest.approx(of_cluster.mean(), abs=0.02)
+    assert means.std() == pytest.approx(of_cluster.std() / np.sqrt(80), rel=0.1)
+    none = measures.cluster_bootstrap(np.zeros((3, 1)), np.zeros((3, 1)))
+    assert np.isnan(none).all()

@@ -1,0 +1,245 @@
+"""Fairness of exposure: the share of the slots of rankings that each group of items gets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstsight.errors import QueryError
+from firstsight.recommend.evaluation.measures import cluster_bootstrap
+from firstsight.recommend.items import ItemSpace, Places
+from firstsight.records import Record
+from firstsight.storage.store import Store
+
+MAX_GROUPS = 20
+"""Maximum number of groups of a column that are reported on their own, the largest ones; the rest is `OTHER`."""
+
+OTHER, NO_VALUE = "other", "no value"
+NEW_ITEMS, KIND, SELLER = "new items", "kind", "seller"
+
+
+@dataclass(frozen=True, eq=False)
+class ItemGroups:
+    """One way to divide the items of a space into groups.
+
+    Attributes:
+        name: column of the catalogue, "kind", or "new items".
+        groups: (g,) names.
+        codes: (items,) int64, index of each item's group.
+    """
+
+    name: str
+    groups: tuple[str, ...]
+    codes: NDArray[np.int64]
+
+    @classmethod
+    def by_value(cls, name: str, values: Sequence[object], *, max_groups: int = MAX_GROUPS) -> ItemGroups:
+        """Group items by a value: the groups with the most items on their own, the others together.
+
+        Args:
+            name: name of the column.
+            values: one for each item of the space; None, NaN and "" are the group `NO_VALUE`.
+            max_groups: maximum number of groups on their own.
+        """
+        texts = [None if value is None or value != value or value == "" else str(value) for value in values]
+        sizes = Counter(text for text in texts if text is not None)
+        largest = sorted(sizes, key=lambda text: (-sizes[text], text))[:max_groups]
+        rest = [OTHER] * (len(sizes) > len(largest)) + [NO_VALUE] * (None in texts)
+        code_of: dict[str | None, int] = {text: code for code, text in enumerate(largest)}
+        other = len(largest)
+        code_of[None] = len(largest) + len(rest) - 1
+        codes = np.array([code_of.get(text, other) for text in texts], dtype=np.int64)
+        return cls(name, (*largest, *rest), codes)
+
+    @classmethod
+    def by_newness(cls, popularity: NDArray[np.int64]) -> ItemGroups:
+        """Group items into new ones, without an event in the training data, and known ones.
+
+        Args:
+            popularity: (items,) number of users of each item in the training data.
+        """
+        return cls(NEW_ITEMS, ("new", "known"), (popularity > 0).astype(np.int64))
+
+
+@dataclass(frozen=True)
+class GroupExposure(Record):
+    """What one group of items gets, with 95 % bootstrap intervals over users.
+
+    Attributes:
+        group: its name.
+        share: share of the slots, 0 to 1.
+        low, high: ends of its interval.
+        discounted_share: share of the slots with slot j weighted by 1 / log2(1 + j): first slots are seen more.
+        discounted_low, discounted_high: ends of its interval.
+        catalogue_share: the group's share of the items.
+        event_share: the group's share of the training events; NaN if there are none.
+    """
+
+    group: str
+    share: float
+    low: float
+    high: float
+    discounted_share: float
+    discounted_low: float
+    discounted_high: float
+    catalogue_share: float
+    event_share: float
+
+
+@dataclass(frozen=True)
+class Exposure(Record):
+    """Exposure of the groups of one division of the items.
+
+    Attributes:
+        by: name of the division: a column, "kind", or "new items".
+        k: number of slots of a ranking.
+        groups: the largest in the catalogue first; "other" and "no value" last.
+    """
+
+    by: str
+    k: int
+    groups: tuple[GroupExposure, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """The shares as JSON fields, rounded to four digits."""
+        plain = Record.to_dict(self)
+        for group in plain["groups"]:
+            group.update({name: round(value, 4) for name, value in group.items() if isinstance(value, float)})
+        return plain
+
+
+def measure_exposure(
+    rankings: Places,
+    divisions: Sequence[ItemGroups],
+    *,
+    users: NDArray[np.int64] | None = None,
+    events: NDArray[np.int64] | None = None,
+) -> tuple[Exposure, ...]:
+    """Measure the share of slots that each group gets, by number and weighted by position.
+
+    The weight of a position is the logarithmic discount of NDCG, as in Singh and Joachims, "Fairness of exposure in
+    rankings", KDD 2018, section 3. A group's exposure is fair by their demographic parity if it equals its share of the
+    catalogue, and by Biega et al., "Equity of attention", SIGIR 2018, if it equals its share of relevance, which the
+    share of events approximates.
+
+    Args:
+        rankings: (rankings, k) rows of the space, best first; -1 for an empty slot.
+        divisions: of the same items into groups.
+        users: (rankings,) number of the user of each ranking: users are drawn for the intervals. By default each
+            ranking is drawn by itself.
+        events: (items,) number of training events of each item; without them there is no share of events.
+
+    Returns:
+        One exposure for each division.
+
+    Raises:
+        QueryError: the rankings are empty, or the users are not one for each ranking.
+    """
+    if not (rankings >= 0).any():
+        raise QueryError("the rankings show no item, so no group has exposure")
+    if users is not None and len(users) != len(rankings):
+        raise QueryError(f"{len(users)} users do not match {len(rankings)} rankings")
+    codes = [np.append(division.codes, -1)[rankings] for division in divisions]
+    sizes = [len(division.groups) for division in divisions]
+    shares = measure_slots(codes, sizes, users=users)
+    found = []
+    for division, (share, interval, discounted, discounted_interval) in zip(divisions, shares, strict=True):
+        catalogue = np.bincount(division.codes, minlength=len(division.groups)) / max(len(division.codes), 1)
+        of_events = np.full(len(division.groups), np.nan)
+        if events is not None and events.sum() > 0:
+            of_events = np.bincount(division.codes, weights=events, minlength=len(of_events)) / events.sum()
+        groups = tuple(
+            GroupExposure(
+                group,
+                float(share[n]),
+                float(interval[0, n]),
+                float(interval[1, n]),
+                float(discounted[n]),
+                float(discounted_interval[0, n]),
+                float(discounted_interval[1, n]),
+                float(catalogue[n]),
+                float(of_events[n]),
+            )
+            for n, group in enumerate(division.groups)
+        )
+        found.append(Exposure(division.name, rankings.shape[1], groups))
+    return tuple(found)
+
+
+_Shares = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+
+
+def measure_slots(
+    slots: Sequence[NDArray[np.int64]], sizes: Sequence[int], *, users: NDArray[np.int64] | None = None
+) -> list[_Shares]:
+    """Measure shares of slots with known groups, for instance of rankings from several draws of new items.
+
+    Args:
+        slots: for each division, (rankings, k) the group of each slot; -1 for an empty slot.
+        sizes: number of groups of each division.
+        users: as for `measure_exposure`.
+
+    Returns:
+        For each division: shares (g,), their intervals (2, g), discounted shares (g,), their intervals (2, g).
+    """
+    rows, k = slots[0].shape
+    _, clusters = np.unique(np.arange(rows) if users is None else users, return_inverse=True)
+    count = int(clusters.max()) + 1
+    weights = np.stack([np.ones(k), 1 / np.log2(np.arange(2, k + 2))])
+    sums, totals = [], []
+    for codes, size in zip(slots, sizes, strict=True):
+        shown = codes >= 0
+        cells = (clusters[:, None] * size + codes)[shown]
+        for weight in weights:
+            of_slot = np.broadcast_to(weight, codes.shape)
+            by_cell = np.bincount(cells, weights=of_slot[shown], minlength=count * size).astype(np.float64)
+            by_group = by_cell.reshape(count, size)
+            sums.append(by_group)
+            totals.append(np.broadcast_to(by_group.sum(axis=1, keepdims=True), by_group.shape))
+    sums_of_user, totals_of_user = np.concatenate(sums, axis=1), np.concatenate(totals, axis=1)
+    shares = sums_of_user.sum(axis=0) / totals_of_user.sum(axis=0)
+    intervals = np.nanquantile(cluster_bootstrap(sums_of_user, totals_of_user), [0.025, 0.975], axis=0)
+    found: list[_Shares] = []
+    start = 0
+    for size in sizes:
+        plain, discounted = slice(start, start + size), slice(start + size, start + 2 * size)
+        found.append((shares[plain], intervals[:, plain], shares[discounted], intervals[:, discounted]))
+        start += 2 * size
+    return found
+
+
+def read_item_groups(store: Store, space: ItemSpace, columns: Sequence[str] | None = None) -> list[ItemGroups]:
+    """Divide the items of a database by kind, if there are several, and by columns of the catalogue.
+
+    Args:
+        store: the database.
+        space: its items.
+        columns: names of columns; by default `seller`, if the catalogue has it.
+
+    Raises:
+        QueryError: the catalogue has no such column.
+    """
+    known = sorted(store.column_kinds())
+    for column in columns or ():
+        if column not in known and column != KIND:
+            raise QueryError(
+                f"there is no column {column!r} to measure exposure by; the catalogue has {', '.join(known) or 'none'}"
+            )
+    chosen = [SELLER] * (SELLER in known) if columns is None else [name for name in columns if name != KIND]
+    kinds = [ItemGroups.by_value(KIND, space.kinds.tolist())] * (len(set(space.kinds.tolist())) > 1)
+    return kinds + [ItemGroups.by_value(name, _values(store, space, name)) for name in dict.fromkeys(chosen)]
+
+
+def _values(store: Store, space: ItemSpace, column: str) -> list[object]:
+    """Values of a column in the order of the space."""
+    values: list[object] = [None] * len(space)
+    for batch in store.items.search().select(["item_id", column]).limit(None).to_batches(20_000):
+        places = space.places(map(str, batch["item_id"].to_pylist()))
+        for place, value in zip(places.tolist(), batch[column].to_pylist(), strict=True):
+            if place >= 0:
+                values[place] = value
+    return values
