@@ -155,10 +155,7 @@ class Database:
         return self._searching.search_many(queries, reranker=reranker, on_error=on_error)
 
     def similar(self, item: str, **options: Unpack[SimilarOptions]) -> SimilarItems:
-        """Find the items nearest to an item by content; options: help(firstsight.SimilarOptions).
-
-        QueryError: the item is unknown or has no vector, or an option is out of range.
-        """
+        """Find the items nearest to an item; options: help(firstsight.SimilarOptions); QueryError: it is unknown."""
         check_keywords("similar", options, SimilarOptions)
         return self._recommender.similar(item, **options)
 
@@ -175,10 +172,7 @@ class Database:
         return self._recommender.log_slates(slates)
 
     def index(self, source: CatalogueInput, **options: Unpack[IndexOptions]) -> IndexReport:
-        """Index a file, a folder or rows: encode new and changed items. All arguments: help(db.indexing.index).
-
-        CatalogError: the catalogue cannot be used; nothing was written. DatabaseBusyError: another process writes.
-        """
+        """Index a file, a folder or rows: encode new and changed items; arguments, errors: help(db.indexing.index)."""
         check_keywords("index", options, IndexOptions)
         return self.indexing.index(source, **options)
 
