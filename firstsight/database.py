@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, Unpack, overload
 
@@ -169,6 +169,10 @@ class Database:
         """
         check_keywords("recommend", options, RecommendOptions)
         return self._recommender.recommend(user, **options)
+
+    def log_slates(self, slates: Iterable[Slate]) -> int:
+        """Log slates that were made without `log=True`, in one write; DatabaseBusyError: another process writes."""
+        return self._recommender.log_slates(slates)
 
     def index(self, source: CatalogueInput, **options: Unpack[IndexOptions]) -> IndexReport:
         """Index a file, a folder or rows: encode new and changed items. All arguments: help(db.indexing.index).

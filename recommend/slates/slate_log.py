@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +15,7 @@ from firstsight.recommend.items import ItemSpace
 from firstsight.recommend.semantic_ids.clusters import Clusters
 from firstsight.recommend.slates.exploration import ExplorationOutcomes
 from firstsight.recommend.slates.slate_results import Slate
-from firstsight.storage.side_tables import open_side_table, upsert
+from firstsight.storage.side_tables import append, open_side_table
 from firstsight.storage.store import Store
 from firstsight.storage.tables import TIME
 
@@ -34,28 +36,52 @@ _FIELDS: list[pa.Field[Any]] = [
     pa.field("because", pa.string()),
     pa.field("explore", pa.bool_(), nullable=False),
     pa.field("propensity", pa.float64(), nullable=False),
+    # empty in slates that were logged before these columns existed
+    pa.field("ranked_item", pa.string()),  # the item of the ranking: the slot's own, or the one that was overwritten
+    pa.field("k", pa.int64()),
+    pa.field("events", pa.int64()),  # of the user's history
+    pa.field("settings", pa.string()),  # JSON: Slate.settings
+    pa.field("versions", pa.string()),  # JSON: Slate.versions
+    pa.field("experiment", pa.string()),
+    pa.field("bucket", pa.int64()),
 ]
 SCHEMA = pa.schema(_FIELDS)
 
 
-def log_slate(store: Store, slate: Slate) -> None:
-    """Log the slots of a slate; the caller holds the writer lock.
+def log_slates(store: Store, slates: Iterable[Slate]) -> int:
+    """Log the slots of slates in one write; the caller holds the writer lock.
+
+    Returns:
+        Number of slots.
 
     Raises:
         StoreError: the database cannot be written.
     """
-    rows = [
-        {
+    rows = [row for slate in slates for row in _rows(slate)]
+    append(store, TABLE, SCHEMA, rows)
+    return len(rows)
+
+
+def _rows(slate: Slate) -> Iterator[dict[str, Any]]:
+    for n, item in enumerate(slate):
+        yield {
             "slot_id": f"{slate.slate_id}#{n}",
             "slate_id": slate.slate_id,
             "slot": n,
             "user_id": slate.user_id,
             "made_at": slate.made_at,
-            **{name: getattr(item, name) for name in SCHEMA.names[5:]},
+            **{name: getattr(item, name) for name in _OF_ITEM},
+            "ranked_item": item.replaces or item.item_id,
+            "k": slate.settings.get("k"),
+            "events": slate.events,
+            "settings": json.dumps(dict(slate.settings)),
+            "versions": json.dumps(dict(slate.versions)),
+            "experiment": slate.experiment,
+            "bucket": slate.bucket,
         }
-        for n, item in enumerate(slate)
-    ]
-    upsert(store, TABLE, SCHEMA, "slot_id", rows)
+
+
+_OF_ITEM = ("item_id", "score", "source", "because", "explore", "propensity")
 
 
 def read_outcomes(
