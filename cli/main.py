@@ -41,6 +41,7 @@ COMMANDS = {
         "events": ("recommend.events:app", "Store and count user events."),
         "ranking": ("recommend.ranking:app", "Fit the ranking of recommendations, and explain it."),
         "cold-start": ("recommend.cold_start:app", "Train models that rank new items."),
+        "sequence": ("recommend.sequence:app", "Train models of what comes next."),
         "semantic-ids": ("recommend.semantic_ids:app", "Give items semantic IDs such as 12-200-7-0."),
     },
     "Models": {

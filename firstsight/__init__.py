@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from firstsight.api.safety.safety_hashes import HashLists, HashReport
     from firstsight.api.safety.safety_heads import SafetyHeads
     from firstsight.api.semantic_ids import SemanticIds
+    from firstsight.api.sequence import SequenceModels
     from firstsight.api.status import ColumnStatus, RunRecord, Status
     from firstsight.api.timed_products import ProposalReport, TimedProducts
     from firstsight.database import Database
@@ -99,6 +100,10 @@ if TYPE_CHECKING:
     from firstsight.recommend.ranking.ranking_weights import RankingWeights, TermWeight
     from firstsight.recommend.semantic_ids.semantic_id_export import SemanticId
     from firstsight.recommend.semantic_ids.semantic_id_store import AssignedIds, SemanticIdVersion
+    from firstsight.recommend.sequence.item_projection import ProjectedItems
+    from firstsight.recommend.sequence.sequence_settings import SequenceSettings
+    from firstsight.recommend.sequence.sequence_store import SequenceVersion
+    from firstsight.recommend.sequence.user_export import ExportedUsers
     from firstsight.recommend.slates.slate_results import (
         InterestedUser,
         InterestedUsers,
@@ -188,6 +193,7 @@ __all__ = [
     "EventsStatus",
     "Evidence",
     "Explanation",
+    "ExportedUsers",
     "Exposure",
     "Failure",
     "FirstsightError",
@@ -235,6 +241,7 @@ __all__ = [
     "PolicyScore",
     "PrecisionRecall",
     "ProductEvidence",
+    "ProjectedItems",
     "ProposalReport",
     "ProtocolReport",
     "Query",
@@ -267,6 +274,9 @@ __all__ = [
     "SemanticId",
     "SemanticIdVersion",
     "SemanticIds",
+    "SequenceModels",
+    "SequenceSettings",
+    "SequenceVersion",
     "SimilarItem",
     "SimilarItems",
     "SimilarOptions",

@@ -24,6 +24,7 @@ from firstsight.api.rerankers import Rerankers
 from firstsight.api.safety.safety import Safety
 from firstsight.api.searching import OnError, Searching
 from firstsight.api.semantic_ids import SemanticIds
+from firstsight.api.sequence import SequenceModels
 from firstsight.api.status import Status, read_status
 from firstsight.api.timed_products import TimedProducts
 from firstsight.encoders.base import Encoder, ImageInput
@@ -58,13 +59,13 @@ class Database:
             for result in db.search("red running shoes", k=5, where="price < 50"):
                 print(result.score, result.title)
 
-    Each call sees the latest writes of other processes; the first call that needs the encoder loads it.
-    Further methods are on its parts; help(db.events) describes one:
+    Each call sees the latest writes of other processes. More methods are on its parts; help(db.events) describes one:
 
         db.indexing      preview a catalogue, retry failed media, watch a live stream
         db.events        what users did, for recommendations
         db.ranking       the fitted order of recommendations, and why items are in their place
         db.cold_start    models that rank new items, and the users for a new item
+        db.sequence      models of what comes next, and vectors of users
         db.rerankers     models that reorder search results
         db.semantic_ids  a few small numbers for each item
         db.duplicates    near-duplicate items
@@ -86,6 +87,7 @@ class Database:
         self.events = EventLog(connection)
         self.ranking = RankingModels(connection)
         self.cold_start = ColdStart(connection, self._recommender)
+        self.sequence = SequenceModels(connection)
         self.rerankers = Rerankers(connection)
         self.semantic_ids = SemanticIds(connection)
         self.duplicates = Duplicates(connection)

@@ -19,6 +19,7 @@ _NAMES = {
     "firstsight.api.safety.safety_hashes": ("HashLists", "HashReport"),
     "firstsight.api.safety.safety_heads": ("SafetyHeads",),
     "firstsight.api.semantic_ids": ("SemanticIds",),
+    "firstsight.api.sequence": ("SequenceModels",),
     "firstsight.api.status": ("ColumnStatus", "RunRecord", "Status"),
     "firstsight.api.timed_products": ("ProposalReport", "TimedProducts"),
     "firstsight.database": ("Database",),
@@ -63,6 +64,10 @@ _NAMES = {
     "firstsight.recommend.ranking.ranking_weights": ("RankingWeights", "TermWeight"),
     "firstsight.recommend.semantic_ids.semantic_id_export": ("SemanticId",),
     "firstsight.recommend.semantic_ids.semantic_id_store": ("AssignedIds", "SemanticIdVersion"),
+    "firstsight.recommend.sequence.item_projection": ("ProjectedItems",),
+    "firstsight.recommend.sequence.sequence_settings": ("SequenceSettings",),
+    "firstsight.recommend.sequence.sequence_store": ("SequenceVersion",),
+    "firstsight.recommend.sequence.user_export": ("ExportedUsers",),
     "firstsight.recommend.slates.slate_results": (
         "InterestedUser",
         "InterestedUsers",
