@@ -32,7 +32,7 @@ COMMANDS = {
     "Search": {
         "search": ("search.search:app", "Search by text, picture, video or item."),
         "map": ("search.map:app", "Draw a map of all items as an HTML page."),
-        "evaluate": ("search.evaluate:app", "Measure search and recommendation quality."),
+        "evaluate": ("evaluate.app:app", "Measure search and recommendation quality."),
         "rerank": ("search.rerank:app", "Train rerankers for search results."),
     },
     "Recommend": {

@@ -83,8 +83,10 @@ if TYPE_CHECKING:
     from firstsight.media.policy import MediaPolicy
     from firstsight.media.subtitles import TimedLine
     from firstsight.media.transcribers import Transcriber
+    from firstsight.recommend.evaluation.exposure import Exposure, GroupExposure
     from firstsight.recommend.evaluation.link_evaluation import LinkEvaluation, LinkFigures, LinkReport
     from firstsight.recommend.evaluation.measures import Difference
+    from firstsight.recommend.evaluation.next_item_evaluation import NextItemFigures, NextItemReport
     from firstsight.recommend.evaluation.recommender_evaluation import ModelFigures, ProtocolReport
     from firstsight.recommend.events.event_columns import EventColumns
     from firstsight.recommend.events.event_reports import AddedEvents, EventsPreview, EventsStatus
@@ -182,8 +184,10 @@ __all__ = [
     "EventsStatus",
     "Evidence",
     "Explanation",
+    "Exposure",
     "Failure",
     "FirstsightError",
+    "GroupExposure",
     "HashLists",
     "HashMatch",
     "HashReport",
@@ -217,6 +221,8 @@ __all__ = [
     "ModeReport",
     "ModelFigures",
     "Moment",
+    "NextItemFigures",
+    "NextItemReport",
     "OptionalDependencyError",
     "Policies",
     "Policy",

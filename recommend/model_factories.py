@@ -16,7 +16,9 @@ from firstsight.recommend.models.baselines import EASE, MeanProfile, Popularity,
 from firstsight.recommend.models.blend import Blend, MaxSimilarity
 from firstsight.recommend.models.collaborative import ALS
 from firstsight.recommend.models.factor_recommender import FactorRecommender
-from firstsight.recommend.models.text_vectors import load_content_vectors
+from firstsight.recommend.models.text_vectors import WordSpace, content_vectors, read_texts
+from firstsight.recommend.ranking.fitted_ranking import FittedRanking
+from firstsight.recommend.ranking.item_content import ItemContent, read_prices
 from firstsight.recommend.recommender import Recommender
 from firstsight.recommend.semantic_ids.clusters import Clusters, assign_clusters
 from firstsight.recommend.semantic_ids.semantic_id_store import load_codebooks
@@ -33,6 +35,7 @@ MODEL_NAMES = (
     "EASE",
     "blend",
     "interests",
+    "recommend",
     "sequence",
 )
 
@@ -69,6 +72,7 @@ def select_model_factories(
         "EASE": EASE,
         "blend": lambda: _BlendModel(shared),
         "interests": lambda: _InterestModel(shared),
+        "recommend": lambda: FittedRanking(shared.item_content, lambda train: shared.blend(train).settings),
         "sequence": lambda: SequenceRecommender(space, shared.content),
     }
     chosen = names or [name for name in MODEL_NAMES if name not in SLOW_MODELS]
@@ -84,7 +88,12 @@ class _SharedInputs:
 
     @cached_property
     def content(self) -> Vectors:
-        return load_content_vectors(self._store, self.space)
+        return content_vectors(self.space, self.item_content.words)
+
+    @cached_property
+    def item_content(self) -> ItemContent:
+        texts = read_texts(self._store, self.space)
+        return ItemContent(self.space, WordSpace.fit(texts).transform(texts), read_prices(self._store, self.space))
 
     @cached_property
     def clusters(self) -> Clusters:

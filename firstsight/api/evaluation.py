@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firstsight.api.connection import Connection
+from firstsight.errors import QueryError
 
 if TYPE_CHECKING:
     from firstsight.api.searching import Searching
     from firstsight.recommend.evaluation.link_evaluation import LinkEvaluation
+    from firstsight.recommend.evaluation.next_item_evaluation import NextItemReport, Repeats
     from firstsight.recommend.evaluation.recommender_evaluation import ProtocolReport
     from firstsight.recommend.off_policy.slate_evaluation import SlateEvaluation
     from firstsight.retrieval.evaluation.search_evaluation import SearchTask
@@ -96,31 +98,103 @@ class Evaluation:
     def recommend(
         self,
         *,
-        protocols: Sequence[str] = ("item-cold", "user-cold", "time"),
+        protocols: Sequence[str] | None = None,
         models: Sequence[str] = (),
         k: int = 20,
         seeds: int = 3,
         share: float = 0.2,
         first: Sequence[int] = (1, 5, 10),
+        exposure: Sequence[str] | None = None,
         on_progress: Callable[[str], None] = lambda line: None,
     ) -> list[ProtocolReport]:
         """Compare recommenders on the database's events, fitted to the training events of each protocol.
 
         Args:
-            protocols: "item-cold", "user-cold", "time"; see `firstsight.recommend.evaluation.protocols`.
+            protocols: "item-cold", "user-cold", "time"; see `firstsight.recommend.evaluation.protocols`. By default
+                all, without "time" if the events have an order but no times. For the next item, see `next_items`.
             models: names from `firstsight.recommend.model_factories`; all by default.
             k: depth of the measures.
             seeds: number of random draws of held-out items and users; figures are means over the draws.
             share: share of held-out items, users or events, between 0 and 1.
             first: numbers of known events of a new user; one report for each number.
+            exposure: columns of the catalogue whose values share the slots, besides new items and kinds; by default
+                `seller`, if the catalogue has it.
             on_progress: called with one line before each step.
 
         Raises:
-            QueryError: there are no events, or too few; a name is unknown; or a number is out of range.
+            QueryError: there are no events, or too few; a name is unknown; a number is out of range; or the protocol is
+                "time" and the events have no times.
             MissingDatabaseError: there is no database.
             OptionalDependencyError: implicit is not installed, and one of the models needs it.
         """
-        from firstsight.recommend.evaluation.recommender_evaluation import evaluate_recommenders
+        from firstsight.recommend.evaluation.exposure import read_item_groups
+        from firstsight.recommend.evaluation.recommender_evaluation import PROTOCOLS, evaluate_recommenders
+        from firstsight.recommend.events.event_log import Events
+        from firstsight.recommend.events.order_times import has_order_only
+        from firstsight.recommend.items import ItemSpace
+        from firstsight.recommend.model_factories import select_model_factories
+
+        store = self._connection.open()
+        space = ItemSpace.load(store)
+        recommenders = select_model_factories(store, space, models)
+        divisions = read_item_groups(store, space, exposure)
+        interactions = Events(store).interactions(space)
+        if protocols is None:
+            protocols = PROTOCOLS
+            if has_order_only(interactions.times):
+                protocols = [name for name in PROTOCOLS if name != "time"]
+                on_progress("the events have an order but no times, so the protocol time is left out")
+        return evaluate_recommenders(
+            interactions,
+            recommenders,
+            protocols=protocols,
+            k=k,
+            seeds=seeds,
+            share=share,
+            first=first,
+            divisions=divisions,
+            on_progress=on_progress,
+        )
+
+    def next_items(
+        self,
+        samples: str | os.PathLike[str] | None = None,
+        *,
+        models: Sequence[str] = (),
+        repeats: Repeats = "keep",
+        order_only: bool = False,
+        history: int | None = None,
+        k: int = 20,
+        exposure: Sequence[str] | None = None,
+        on_progress: Callable[[str], None] = lambda line: None,
+    ) -> NextItemReport:
+        """Compare recommenders on the next item of each history: HR and NDCG at 5, 10 and 20, of all items.
+
+        Args:
+            samples: a file of samples, see `firstsight.recommend.evaluation.next_item_file.read_next_item_file`: models
+                are fitted to its training, and need no events in the database. By default the database's events, split
+                by time: the last tenth of the next events is the test, the tenth before it the validation.
+            models: names from `firstsight.recommend.model_factories`; all by default.
+            repeats: "keep": items of the history are ranked; "leave-out": they are not, and samples whose target is in
+                the history are left out.
+            order_only: hold out the last events of each user instead, as events without times need it.
+            history: maximum number of events of a history, the newest ones; by default 50 of the database's events, and
+                all of a file's.
+            k: length of the rankings whose exposure is measured, 1 to 100.
+            exposure: as for `recommend`.
+            on_progress: called with one line before each step.
+
+        Raises:
+            QueryError: there are no events, too few, or ones without times; a name is unknown; or a value is out of
+                range.
+            CatalogError: the file of samples cannot be used.
+            MissingDatabaseError: there is no database.
+            OptionalDependencyError: implicit is not installed, and one of the models needs it.
+        """
+        from firstsight.recommend.evaluation.exposure import read_item_groups
+        from firstsight.recommend.evaluation.next_item_evaluation import evaluate_next_items
+        from firstsight.recommend.evaluation.next_item_file import read_next_item_file
+        from firstsight.recommend.evaluation.next_item_split import HISTORY, split_by_order, split_by_time
         from firstsight.recommend.events.event_log import Events
         from firstsight.recommend.items import ItemSpace
         from firstsight.recommend.model_factories import select_model_factories
@@ -128,19 +202,23 @@ class Evaluation:
         store = self._connection.open()
         space = ItemSpace.load(store)
         recommenders = select_model_factories(store, space, models)
-        return evaluate_recommenders(
-            Events(store).interactions(space),
-            recommenders,
-            protocols=protocols,
-            k=k,
-            seeds=seeds,
-            share=share,
-            first=first,
-            on_progress=on_progress,
+        divisions = read_item_groups(store, space, exposure)
+        if samples is not None:
+            if order_only:
+                raise QueryError("a file of samples is split already; leave out order_only")
+            split = read_next_item_file(os.fspath(samples), store, space, history=history)
+        else:
+            make = split_by_order if order_only else split_by_time
+            length = HISTORY if history is None else history
+            split = make(Events(store).interactions(space), history=length)
+        return evaluate_next_items(
+            split, recommenders, repeats=repeats, k=k, divisions=divisions, on_progress=on_progress
         )
 
-    def write_recommend_page(self, path: str | os.PathLike[str], reports: Sequence[ProtocolReport]) -> None:
-        """Write the reports of `recommend` as an HTML page.
+    def write_recommend_page(
+        self, path: str | os.PathLike[str], reports: Sequence[ProtocolReport | NextItemReport]
+    ) -> None:
+        """Write the reports of `recommend` and `next_items` as an HTML page.
 
         Args:
             path: of the page; an existing file is replaced.

@@ -24,7 +24,8 @@ from firstsight.recommend.models.blend import Blend
 from firstsight.recommend.models.blend_scoring import BlendSettings
 from firstsight.recommend.models.blend_selection import check_enough_events, choose_settings
 from firstsight.recommend.models.cold_factors import add_cold_factors
-from firstsight.recommend.models.collaborative import Factors, fit_factors, gram_of
+from firstsight.recommend.models.collaborative import fit_factors
+from firstsight.recommend.models.stored_factors import FIELDS, pack_factors, unpack_factors
 from firstsight.recommend.models.text_vectors import WordSpace, content_vectors, read_texts
 from firstsight.records import Record
 from firstsight.storage.store import Store
@@ -39,12 +40,7 @@ _FIELDS: list[pa.Field[Any]] = [
     pa.field("fingerprint", pa.string(), nullable=False),  # of the encoder that made the content vectors
     pa.field("settings", pa.string(), nullable=False),  # JSON: BlendSettings
     pa.field("figures", pa.string(), nullable=False),  # JSON: sizes of the training data, and held-out recall
-    pa.field("item_ids", pa.list_(pa.string()), nullable=False),  # items that had events
-    pa.field("factors", pa.large_binary(), nullable=False),  # (items, f) little-endian float32
-    pa.field("crowd", pa.large_binary(), nullable=False),  # (f,) float64, the mean user
-    pa.field("words", pa.list_(pa.string()), nullable=False),
-    pa.field("idf", pa.large_binary(), nullable=False),  # (words,) float64
-    pa.field("components", pa.large_binary(), nullable=False),  # (d, words) float32
+    *FIELDS,
 ]
 SCHEMA = pa.schema(_FIELDS)
 SHELF_SPEC: ShelfSpec[dict[str, Any]] = ShelfSpec(
@@ -126,29 +122,16 @@ class ColdStartModel:
             )
         described = _parse_version(row)
         try:
-            width = len(row["crowd"]) // 8
-            kept = np.frombuffer(row["factors"], "<f4").reshape(len(row["item_ids"]), width)
-            words = WordSpace(
-                tuple(row["words"]),
-                np.frombuffer(row["idf"], "<f8").reshape(len(row["words"])),
-                np.frombuffer(row["components"], "<f4").reshape(-1, max(1, len(row["words"]))),
-            )
-            mean_user = np.frombuffer(row["crowd"], "<f8")
-            if not (np.isfinite(kept).all() and np.isfinite(mean_user).all() and np.isfinite(words.components).all()):
-                raise ValueError("a value is not finite")
+            fitted, places, words = unpack_factors(row, space, described.settings.alpha)
         except ValueError as error:
             raise StoreError(
                 f"cold-start model {row['version']} of {store.uri} is damaged ({error}); fit it again: "
                 "firstsight cold-start fit"
             ) from None
         content = content_vectors(space, words.transform(read_texts(store, space)))
-        places = space.places(row["item_ids"])
-        items = np.zeros((len(space), width), dtype=np.float32)
-        items[places[places >= 0]] = kept[places >= 0]
         warm = np.zeros(len(space), dtype=bool)
         warm[places[places >= 0]] = True
         settings = described.settings
-        fitted = Factors(items, gram_of(kept), mean_user, settings.alpha)
         factors = add_cold_factors(fitted, content, warm, settings.mapping, ridge=settings.ridge)
         return cls(described, Blend(content, settings, factors=factors))
 
@@ -219,12 +202,7 @@ def fit_cold_start_model(
         "fingerprint": store.spec.fingerprint,
         "settings": json.dumps(asdict(choice.settings)),
         "figures": figures,
-        "item_ids": space.item_ids[warm].tolist(),
-        "factors": factors.items[warm].astype("<f4").tobytes(),
-        "crowd": factors.mean_user.astype("<f8").tobytes(),
-        "words": list(words.words),
-        "idf": words.idf.astype("<f8").tobytes(),
-        "components": words.components.astype("<f4").tobytes(),
+        **pack_factors(space, warm, factors, words),
     }
     shelf = ModelShelf(store, SHELF_SPEC)
     with store.writing(wait_s):
