@@ -104,6 +104,33 @@ def upsert(
     return int(done.num_inserted_rows)
 
 
+def append(store: TableLocation, name: str, schema: pa.Schema, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Append rows with new keys in one commit; the caller holds the writer lock.
+
+    A table of an earlier version first gets the columns of the schema that it lacks, without values.
+
+    Args:
+        name: of the table; created with `schema` if it does not exist.
+
+    Raises:
+        StoreError: the database cannot be written.
+    """
+    if not rows:
+        return
+    try:
+        table = open_side_table(store, name)
+        if table is None:
+            table = store.session.create_table(name, schema=schema, exist_ok=True)
+        missing = [field for field in schema if field.name not in table.schema.names]
+        if missing:
+            table.add_columns(pa.schema(missing))
+        ordered = pa.schema([schema.field(column) for column in table.schema.names if column in schema.names])
+        table.add(pa.Table.from_pylist(list(rows), schema=ordered))
+    except (OSError, RuntimeError, ValueError) as error:  # ValueError: the table has another schema
+        raise unwritable(store, error) from error
+    merge_small_files(store, table)
+
+
 def merge_small_files(store: TableLocation, table: Table, keep_versions_for: timedelta = KEEP_VERSIONS_FOR) -> None:
     """Merge the small files of a table that is often written, and remove its old versions, once there are many.
 

@@ -152,6 +152,42 @@ def status(*, json: options.Json = False, db: options.DatabaseFlags) -> None:
         print_message("there are no events yet; add some with: firstsight events add FILE")
 
 
+@command(
+    app,
+    examples=["events weights", "events weights purchase=3 view=0.2", "events weights --reset"],
+    note="Types: other, view, click, watch, like, share, follow, comment, cart, purchase, gift, search click. Names of "
+    "other systems count as these (add_to_cart, page_view, …). Fit models again after a change.",
+)
+def weights(
+    *,
+    pairs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="TYPE=WEIGHT…", help="Weights to set, above 0 and up to 100; other types keep theirs."),
+    ] = None,
+    reset: Annotated[bool, panels.events("--reset", help="Set all types to their default weights first.")] = False,
+    json: options.Json = False,
+    db: options.WriterFlags,
+) -> None:
+    """Show or set what an event of each type says about a user's taste, compared with a click."""
+    changed = {}
+    for pair in pairs or ():
+        name, _, text = pair.rpartition("=")
+        try:
+            changed[name.strip()] = float(text)
+        except ValueError:
+            raise typer.BadParameter(f"{pair!r} is not of the form TYPE=WEIGHT", param_hint="TYPE=WEIGHT") from None
+    events = db.open().events
+    if changed or reset:
+        known = {} if reset else events.type_weights()
+        current = events.set_type_weights(known | changed, wait_s=db.wait)
+    else:
+        current = events.type_weights()
+    if wants_json(json):
+        print_json_lines([current])
+    else:
+        print_table(["type", "weight"], [(name, f"{weight:g}") for name, weight in current.items()], right=["weight"])
+
+
 def _print_times(unit: str, given: str | None) -> None:
     from firstsight.recommend.events.event_times import UNIT_WORDS
 

@@ -10,6 +10,7 @@ import typer
 from firstsight.cli import options, panels
 from firstsight.cli.commands import command, group
 from firstsight.cli.output import clock, print_json_lines, print_message, shown, shown_variants
+from firstsight.cli.recommend.slate_numbers import read_limits, read_quotas
 
 if TYPE_CHECKING:
     from firstsight import Database, Moment
@@ -20,6 +21,7 @@ EXAMPLES = [
     "recommend --history guitar-acoustic,violin-red --kind product=6 --kind video=4 -k 10",
     "recommend --profile profile.json --explore 0.05 --log",
     "recommend --user u42 --cap brand=2 --diversity 0.3 --age 16",
+    "recommend --user u42 --floor seller=acme:2 --floor new=0.1 --cap seller=acme:5",
     "recommend --for-item guitar-acoustic",
 ]
 NOTE = 'A profile: {"user": "u42", "history": ["guitar-acoustic", "violin-red"], "age": 30}'
@@ -99,7 +101,22 @@ def recommend(
         ),
     ] = False,
     cap: Annotated[
-        str | None, panels.slate("--cap", metavar="COLUMN=N", help="Maximum items with the same value of a column.")
+        list[str] | None,
+        panels.slate(
+            "--cap",
+            metavar="GROUP=N",
+            help="Maximum items, or share of the slots: with the same value of a column (brand=2), with one value "
+            "(seller=acme:3), or without events (new=0.2). Repeatable.",
+        ),
+    ] = None,
+    floor: Annotated[
+        list[str] | None,
+        panels.slate(
+            "--floor",
+            metavar="GROUP=N",
+            help="Minimum items, or share of the slots: with one value of a column (seller=acme:2), or without events "
+            "(new=0.1). Repeatable.",
+        ),
     ] = None,
     merge: Annotated[
         str,
@@ -123,10 +140,15 @@ def recommend(
         bool, panels.output("--moments", help="Give each video the stretch that suits the user's interests best.")
     ] = False,
     log: Annotated[bool, panels.output("--log", help="Store the slate with its propensities in the database.")] = False,
+    experiment: Annotated[
+        str, panels.output("--experiment", metavar="NAME", help="Experiment of the user's A/B bucket in the log.")
+    ] = "",
     output: options.ItemTableFlags,
     db: options.DatabaseFlags,
 ) -> None:
     """Recommend items to a user, each with its reason; or list the users interested in an item."""
+    from firstsight.recommend.slates.slate_settings import KINDS
+
     database = db.open()
     profile = profile or json_profile
     if for_item is not None:
@@ -134,17 +156,16 @@ def recommend(
             raise typer.BadParameter("cannot be combined with a user, history or profile", param_hint="--for-item")
         _print_users(database, for_item, k, output)
         return
-    column, count = _pair(cap, "--cap") if cap else (None, None)
-    quotas = dict(_pair(quota, "--kind") for quota in kind or ())
     settings: dict[str, Any] = {
         "k": k,
-        "quotas": {name: float(number) if "." in number else int(number) for name, number in quotas.items()},
+        "quotas": read_quotas(kind or ()),
+        "caps": read_limits(cap or (), "--cap"),
+        "floors": read_limits(floor or (), "--floor"),
         "explore": explore,
         "diversity": diversity,
         "near_duplicate": near_duplicate,
         "allow_copies": allow_copies,
         "collapse": collapse,
-        "cap": None if count is None else int(float(count)),
         "merge": merge,
         "repeat_after_days": repeat_after_days,
     }
@@ -154,17 +175,20 @@ def recommend(
         user,
         history=None if history is None else [part.strip() for part in history.split(",") if part.strip()],
         profile=profile,
-        cap_column=column,
         seed=seed,
         log=log,
         moments=moments,
+        experiment=experiment,
         **settings,
     )
     if not slate.events:
         who = f"user {slate.user_id!r} has no events" if slate.user_id else "there is no history"
         print_message(f"{who} on items of this database: popular and new items")
     for name, missing in slate.missing.items():
-        print_message(f"{missing} slots of {name} are left out: no more items of that kind may be shown")
+        if name in KINDS:
+            print_message(f"{missing} slots of {name} are left out: no more items of that kind may be shown")
+        else:
+            print_message(f"the floor of {name} lacks {missing} items: no more of them may be shown")
     if output.as_json:
         print_json_lines({"slate_id": slate.slate_id, "slot": n} | item.to_dict() for n, item in enumerate(slate))
     else:
@@ -266,11 +290,3 @@ def _print(slate: Slate, output: options.ItemTableFlags, db: options.DatabaseFla
 
 def _shown_moment(moment: Moment | None) -> str | None:
     return None if moment is None else f"{clock(moment.start_s)}-{clock(moment.end_s)}"
-
-
-def _pair(text: str, option: str) -> tuple[str, str]:
-    """Split `NAME=NUMBER`."""
-    name, equals, number = text.rpartition("=")
-    if not equals or not name or not number.replace(".", "", 1).isdecimal() or not number.isascii():
-        raise typer.BadParameter(f"{text!r} is not NAME=NUMBER, such as product=6", param_hint=option)
-    return name, number

@@ -10,6 +10,7 @@ import typer
 from firstsight.cli import options, panels
 from firstsight.cli.commands import command, group
 from firstsight.cli.output import Cell, print_json_lines, print_message, print_table, shown, writing
+from firstsight.cli.search.evaluate_slates import SLATES_EXAMPLES, SLATES_NOTE, slates
 
 if TYPE_CHECKING:
     from firstsight.recommend.evaluation.link_evaluation import LinkReport
@@ -22,6 +23,7 @@ app = group(
     examples=[
         "evaluate search --judgements judged.csv --html page.html",
         "evaluate recommend --protocol item-cold",
+        "evaluate slates --diversity 0.3",
         "evaluate links links.csv",
     ],
 )
@@ -212,6 +214,9 @@ def links(
         return
     for report in reports:
         _print_links(report)
+
+
+command(app, examples=SLATES_EXAMPLES, note=SLATES_NOTE)(slates)
 
 
 def _search_table(task: SearchTask) -> options.NamedTable:

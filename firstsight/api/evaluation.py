@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from firstsight.api.connection import Connection
+from firstsight.errors import QueryError
 
 if TYPE_CHECKING:
     from firstsight.api.searching import Searching
     from firstsight.recommend.evaluation.link_evaluation import LinkEvaluation
+    from firstsight.recommend.evaluation.next_item_evaluation import NextItemReport, Repeats
     from firstsight.recommend.evaluation.recommender_evaluation import ProtocolReport
+    from firstsight.recommend.off_policy.slate_evaluation import SlateEvaluation
     from firstsight.retrieval.evaluation.search_evaluation import SearchTask
     from firstsight.retrieval.pages.space_map import Method, SpaceMap
     from firstsight.storage.store import Store
@@ -94,31 +98,103 @@ class Evaluation:
     def recommend(
         self,
         *,
-        protocols: Sequence[str] = ("item-cold", "user-cold", "time"),
+        protocols: Sequence[str] | None = None,
         models: Sequence[str] = (),
         k: int = 20,
         seeds: int = 3,
         share: float = 0.2,
         first: Sequence[int] = (1, 5, 10),
+        exposure: Sequence[str] | None = None,
         on_progress: Callable[[str], None] = lambda line: None,
     ) -> list[ProtocolReport]:
         """Compare recommenders on the database's events, fitted to the training events of each protocol.
 
         Args:
-            protocols: "item-cold", "user-cold", "time"; see `firstsight.recommend.evaluation.protocols`.
+            protocols: "item-cold", "user-cold", "time"; see `firstsight.recommend.evaluation.protocols`. By default
+                all, without "time" if the events have an order but no times. For the next item, see `next_items`.
             models: names from `firstsight.recommend.model_factories`; all by default.
             k: depth of the measures.
             seeds: number of random draws of held-out items and users; figures are means over the draws.
             share: share of held-out items, users or events, between 0 and 1.
             first: numbers of known events of a new user; one report for each number.
+            exposure: columns of the catalogue whose values share the slots, besides new items and kinds; by default
+                `seller`, if the catalogue has it.
             on_progress: called with one line before each step.
 
         Raises:
-            QueryError: there are no events, or too few; a name is unknown; or a number is out of range.
+            QueryError: there are no events, or too few; a name is unknown; a number is out of range; or the protocol is
+                "time" and the events have no times.
             MissingDatabaseError: there is no database.
             OptionalDependencyError: implicit is not installed, and one of the models needs it.
         """
-        from firstsight.recommend.evaluation.recommender_evaluation import evaluate_recommenders
+        from firstsight.recommend.evaluation.exposure import read_item_groups
+        from firstsight.recommend.evaluation.recommender_evaluation import PROTOCOLS, evaluate_recommenders
+        from firstsight.recommend.events.event_log import Events
+        from firstsight.recommend.events.order_times import has_order_only
+        from firstsight.recommend.items import ItemSpace
+        from firstsight.recommend.model_factories import select_model_factories
+
+        store = self._connection.open()
+        space = ItemSpace.load(store)
+        recommenders = select_model_factories(store, space, models)
+        divisions = read_item_groups(store, space, exposure)
+        interactions = Events(store).interactions(space)
+        if protocols is None:
+            protocols = PROTOCOLS
+            if has_order_only(interactions.times):
+                protocols = [name for name in PROTOCOLS if name != "time"]
+                on_progress("the events have an order but no times, so the protocol time is left out")
+        return evaluate_recommenders(
+            interactions,
+            recommenders,
+            protocols=protocols,
+            k=k,
+            seeds=seeds,
+            share=share,
+            first=first,
+            divisions=divisions,
+            on_progress=on_progress,
+        )
+
+    def next_items(
+        self,
+        samples: str | os.PathLike[str] | None = None,
+        *,
+        models: Sequence[str] = (),
+        repeats: Repeats = "keep",
+        order_only: bool = False,
+        history: int | None = None,
+        k: int = 20,
+        exposure: Sequence[str] | None = None,
+        on_progress: Callable[[str], None] = lambda line: None,
+    ) -> NextItemReport:
+        """Compare recommenders on the next item of each history: HR and NDCG at 5, 10 and 20, of all items.
+
+        Args:
+            samples: a file of samples, see `firstsight.recommend.evaluation.next_item_file.read_next_item_file`: models
+                are fitted to its training, and need no events in the database. By default the database's events, split
+                by time: the last tenth of the next events is the test, the tenth before it the validation.
+            models: names from `firstsight.recommend.model_factories`; all by default.
+            repeats: "keep": items of the history are ranked; "leave-out": they are not, and samples whose target is in
+                the history are left out.
+            order_only: hold out the last events of each user instead, as events without times need it.
+            history: maximum number of events of a history, the newest ones; by default 50 of the database's events, and
+                all of a file's.
+            k: length of the rankings whose exposure is measured, 1 to 100.
+            exposure: as for `recommend`.
+            on_progress: called with one line before each step.
+
+        Raises:
+            QueryError: there are no events, too few, or ones without times; a name is unknown; or a value is out of
+                range.
+            CatalogError: the file of samples cannot be used.
+            MissingDatabaseError: there is no database.
+            OptionalDependencyError: implicit is not installed, and one of the models needs it.
+        """
+        from firstsight.recommend.evaluation.exposure import read_item_groups
+        from firstsight.recommend.evaluation.next_item_evaluation import evaluate_next_items
+        from firstsight.recommend.evaluation.next_item_file import read_next_item_file
+        from firstsight.recommend.evaluation.next_item_split import HISTORY, split_by_order, split_by_time
         from firstsight.recommend.events.event_log import Events
         from firstsight.recommend.items import ItemSpace
         from firstsight.recommend.model_factories import select_model_factories
@@ -126,19 +202,23 @@ class Evaluation:
         store = self._connection.open()
         space = ItemSpace.load(store)
         recommenders = select_model_factories(store, space, models)
-        return evaluate_recommenders(
-            Events(store).interactions(space),
-            recommenders,
-            protocols=protocols,
-            k=k,
-            seeds=seeds,
-            share=share,
-            first=first,
-            on_progress=on_progress,
+        divisions = read_item_groups(store, space, exposure)
+        if samples is not None:
+            if order_only:
+                raise QueryError("a file of samples is split already; leave out order_only")
+            split = read_next_item_file(os.fspath(samples), store, space, history=history)
+        else:
+            make = split_by_order if order_only else split_by_time
+            length = HISTORY if history is None else history
+            split = make(Events(store).interactions(space), history=length)
+        return evaluate_next_items(
+            split, recommenders, repeats=repeats, k=k, divisions=divisions, on_progress=on_progress
         )
 
-    def write_recommend_page(self, path: str | os.PathLike[str], reports: Sequence[ProtocolReport]) -> None:
-        """Write the reports of `recommend` as an HTML page.
+    def write_recommend_page(
+        self, path: str | os.PathLike[str], reports: Sequence[ProtocolReport | NextItemReport]
+    ) -> None:
+        """Write the reports of `recommend` and `next_items` as an HTML page.
 
         Args:
             path: of the page; an existing file is replaced.
@@ -150,6 +230,52 @@ class Evaluation:
         from firstsight.recommend.evaluation.recommender_page import write_recommender_page
 
         write_recommender_page(Path(path), reports, self._connection.uri)
+
+    def slates(
+        self,
+        other: Mapping[str, Any] | None = None,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        experiment: str | None = None,
+        buckets: tuple[int, int] | None = None,
+        columns: Sequence[str] | None = None,
+        event: str | None = None,
+        on_progress: Callable[[str], None] = lambda line: None,
+    ) -> SlateEvaluation:
+        """Estimate from logged slates what the ranking that made them earns, and what another one would.
+
+        A reward is an event of the slate's user on the item within a day of the slate; values are responses per slate.
+
+        Args:
+            other: settings of another ranking, which replace those of each logged slate: diversity, merge, floors, …;
+                explore is 0 by default. None evaluates only the log and its ranking.
+            since, until: only slates from this moment on, and before this one; with a time zone.
+            experiment: only slates of this experiment.
+            buckets: first and last A/B bucket, 0 to 99, both included.
+            columns: columns for the exposure of groups of items; `seller` by default, if the catalogue has it.
+            event: count only events of this type, such as purchase.
+            on_progress: called with one line before each step.
+
+        Returns:
+            Estimates by IPS, SNIPS and the doubly robust estimator with 95 % intervals, and the exposure of groups.
+
+        Raises:
+            QueryError: there are no slates to evaluate, a setting is out of range or has the wrong name, or there is no
+                such column.
+            MissingDatabaseError: there is no database.
+        """
+        from firstsight.recommend.off_policy.slate_evaluation import evaluate_slates
+        from firstsight.recommend.off_policy.slate_records import SlateFilter
+
+        return evaluate_slates(
+            self._connection.open(),
+            which=SlateFilter(since, until, experiment, buckets),
+            other=other,
+            columns=columns,
+            event=event,
+            on_progress=on_progress,
+        )
 
     def links(self, file: str | os.PathLike[str], *, column: str | None = None, k: int = 10) -> LinkEvaluation:
         """Measure how many of the items that people have linked are among the nearest items, for each kind of link.

@@ -106,6 +106,39 @@ class EventLog:
 
         return Events(self._connection.open()).status()
 
+    def type_weights(self) -> dict[str, float]:
+        """Read the weight of each event type: models multiply it with the weights of events.
+
+        Raises:
+            MissingDatabaseError: there is no database.
+        """
+        from firstsight.recommend.events.event_log import Events
+
+        return Events(self._connection.open()).type_weights()
+
+    def set_type_weights(self, weights: Mapping[str, float], *, wait_s: float = 0.0) -> dict[str, float]:
+        """Set weights of event types, such as {"purchase": 3}; types that are left out get their default weight.
+
+        Fit models again afterwards; slates use the new weights within a minute.
+
+        Args:
+            weights: above 0 and up to 100, by type: other, view, click, watch, like, share, follow, comment, cart,
+                purchase, gift or search click.
+            wait_s: maximum wait for another writer, in seconds.
+
+        Returns:
+            The weight of each type.
+
+        Raises:
+            QueryError: a type is unknown, or a weight is out of range.
+            MissingDatabaseError: there is no database.
+            DatabaseBusyError: another process is still writing after `wait_s`.
+            StoreError: the database cannot be written.
+        """
+        from firstsight.recommend.events.event_log import Events
+
+        return Events(self._connection.open()).set_type_weights(weights, wait_s=wait_s)
+
 
 def _source(source: CatalogueInput) -> str | Source:
     return os.fspath(source) if isinstance(source, str | os.PathLike) else open_input(source)

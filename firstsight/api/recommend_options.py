@@ -22,6 +22,7 @@ class RecommendOptions(SlateOptions, total=False):
         seed: random seed of exploration; the same seed gives the same slate. Random by default.
         log: write the slots with their propensities to the table `slates`.
         moments: give each video the stretch that suits the user's interests best; without it by default.
+        experiment: name of the A/B experiment that decides the bucket of the user; by default no name.
     """
 
     history: Sequence[str | Mapping[str, object]] | None
@@ -31,6 +32,7 @@ class RecommendOptions(SlateOptions, total=False):
     seed: int | None
     log: bool
     moments: bool
+    experiment: str
 
 
 class SimilarOptions(TypedDict, total=False):

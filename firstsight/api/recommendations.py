@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -20,9 +20,9 @@ from firstsight.keywords import check_texts
 
 if TYPE_CHECKING:
     from firstsight.recommend.items import ItemSpace
-    from firstsight.recommend.slates.interest_ranking import Ranking
     from firstsight.recommend.slates.slate_composer import Slot
     from firstsight.recommend.slates.slate_data import SlateData
+    from firstsight.recommend.slates.slate_policy import SlatePolicy
     from firstsight.recommend.slates.slate_products import SlateProducts
     from firstsight.recommend.slates.slate_results import InterestedUsers, SimilarItems, Slate
     from firstsight.recommend.slates.slate_settings import SlateOptions, SlateSettings
@@ -51,6 +51,7 @@ class Recommender:
         seed: int | None = None,
         log: bool = False,
         moments: bool = False,
+        experiment: str = "",
         **settings: Unpack[SlateOptions],
     ) -> Slate:
         """Make a slate for a user from logged events, from a history, or from both.
@@ -66,7 +67,8 @@ class Recommender:
             cap_column: catalogue column for `cap`, the maximum number of items with an equal value in it.
             now: time of the slate, with a time zone; the present time by default.
             seed: random seed of exploration; the same seed gives the same slate. Random by default.
-            log: write the slots with their propensities to the table `slates`.
+            log: write the slots with their propensities to the table `slates`; see `log_slates` for many slates.
+            experiment: name of the A/B experiment that decides the user's bucket, `Slate.bucket`.
             moments: give each video the stretch that suits the user's nearest interest best: its frames are compared
                 with the interest. None for a user without interests.
             settings: fields of `firstsight.recommend.slates.slate_settings.SlateSettings`: k, quotas, explore,
@@ -84,6 +86,7 @@ class Recommender:
             StoreError: the slate could not be logged.
         """
         from firstsight.recommend.events.interactions import History
+        from firstsight.recommend.slates.ab_buckets import bucket_of
         from firstsight.recommend.slates.profiles import merge_histories, read_history, read_profile, utc_now
         from firstsight.recommend.slates.slate_settings import SlateSettings
 
@@ -98,6 +101,8 @@ class Recommender:
         slate_settings = SlateSettings(**settings)
         if (cap_column is None) != (slate_settings.cap is None):
             raise QueryError("a cap needs a column and a number: cap_column and cap, as in 2 of each brand")
+        if cap_column is not None and slate_settings.cap is not None:
+            slate_settings = replace(slate_settings, caps={**slate_settings.caps, cap_column: slate_settings.cap})
         if now is not None and now.tzinfo is None:
             raise QueryError(f"the time {now.isoformat()} has no time zone; add one, such as UTC")
         store = self._connection.open()
@@ -108,16 +113,18 @@ class Recommender:
         if history is not None:
             known = merge_histories(known, read_history(space, history, moment))
         products = loaded.products(store) if slate_settings.collapse is None else None
-        slots, ranking = loaded.maker.slate(
+        groups = loaded.group_rules(store, slate_settings)
+        policy = loaded.maker.policy(
             known,
             slate_settings,
             now_us=int(moment.timestamp() * 1_000_000),
-            rng=np.random.default_rng(seed),
-            caps=None if cap_column is None else loaded.cap_codes(store, cap_column),
+            groups=groups,
             products=products,
             copies=None if slate_settings.allow_copies else loaded.copies(store),
         )
-        slate = _slate(loaded, slots, ranking, slate_settings, user, moment, products, events=len(known))
+        slots, ranking = policy.draw(np.random.default_rng(seed)), policy.ranking
+        slate = _slate(loaded, slots, policy, slate_settings, user, moment, products, events=len(known))
+        slate = replace(slate, experiment=experiment, bucket=None if user is None else bucket_of(user, experiment))
         if moments:
             from firstsight.recommend.slates.slate_moments import slate_moments
 
@@ -125,11 +132,30 @@ class Recommender:
             items = (replace(item, moment=found.get(slot.place)) for item, slot in zip(slate, slots, strict=True))
             slate = replace(slate, items=tuple(items))
         if log:
-            from firstsight.recommend.slates.slate_log import log_slate
-
-            with store.writing(LOG_WAIT_S):
-                log_slate(store, slate)
+            self.log_slates([slate])
         return slate
+
+    def log_slates(self, slates: Iterable[Slate]) -> int:
+        """Write the slots of slates with their propensities to the table `slates`, in one write for all of them.
+
+        A slate is logged once, when it is shown: by `recommend(log=True)`, or here.
+
+        Args:
+            slates: results of `recommend`.
+
+        Returns:
+            Number of written slots.
+
+        Raises:
+            MissingDatabaseError: there is no database.
+            DatabaseBusyError: another process is still writing after 10 s, so nothing was logged.
+            StoreError: the slates could not be logged.
+        """
+        from firstsight.recommend.slates.slate_log import log_slates
+
+        store = self._connection.open()
+        with store.writing(LOG_WAIT_S):
+            return log_slates(store, slates)
 
     def similar(
         self,
@@ -255,7 +281,7 @@ class Recommender:
 def _slate(
     loaded: SlateData,
     slots: Sequence[Slot],
-    ranking: Ranking,
+    policy: SlatePolicy,
     settings: SlateSettings,
     user: str | None,
     made_at: datetime,
@@ -279,7 +305,8 @@ def _slate(
             slot.explore,
             slot.propensity,
             count,
-            terms=ranking.explain(slot.place),
+            terms=policy.ranking.explain(slot.place),
+            replaces=space.item_ids[slot.replaces] if slot.replaces >= 0 else None,
         )
         for slot, count in zip(slots, variants, strict=True)
     )
@@ -293,9 +320,11 @@ def _slate(
         events=events,
         interests=tuple(
             UserInterest(interest.kind, space.item_ids[interest.medoid], interest.share, len(interest.members))
-            for interest in ranking.interests
+            for interest in policy.ranking.interests
         ),
-        missing=missing,
+        missing={**missing, **policy.ranked.missing},
+        settings=settings.to_dict(),
+        versions=loaded.versions,
     )
 
 

@@ -112,6 +112,25 @@ class Exposure(Record):
         return plain
 
 
+@dataclass(frozen=True, eq=False)
+class ShownItems:
+    """Rankings of one draw, and what their exposure is compared with.
+
+    Attributes:
+        rankings: (rankings, k) rows of the space, best first; -1 for an empty slot.
+        divisions: of the items of the space into groups.
+        users: (rankings,) number of the user of each ranking.
+        events: (items,) number of training events of each item; None: not known.
+        candidates: (c,) rows that could be shown; None for all items.
+    """
+
+    rankings: Places
+    divisions: Sequence[ItemGroups]
+    users: NDArray[np.int64]
+    events: NDArray[np.int64] | None = None
+    candidates: Places | None = None
+
+
 def measure_exposure(
     rankings: Places,
     divisions: Sequence[ItemGroups],
@@ -139,55 +158,82 @@ def measure_exposure(
     Raises:
         QueryError: the rankings are empty, or the users are not one for each ranking.
     """
-    if not (rankings >= 0).any():
+    drawn = np.arange(len(rankings)) if users is None else users
+    return measure_exposure_of_draws([ShownItems(rankings, divisions, drawn, events)])
+
+
+def measure_exposure_of_draws(draws: Sequence[ShownItems]) -> tuple[Exposure, ...]:
+    """Measure exposure as `measure_exposure` does, over the rankings of several draws, as means over all slots.
+
+    Args:
+        draws: with equal names of divisions and groups; the groups of an item may differ between draws, as new items
+            do.
+
+    Raises:
+        QueryError: the rankings are empty, or the users are not one for each ranking.
+    """
+    for draw in draws:
+        if len(draw.users) != len(draw.rankings):
+            raise QueryError(f"{len(draw.users)} users do not match {len(draw.rankings)} rankings")
+    if not any((draw.rankings >= 0).any() for draw in draws):
         raise QueryError("the rankings show no item, so no group has exposure")
-    if users is not None and len(users) != len(rankings):
-        raise QueryError(f"{len(users)} users do not match {len(rankings)} rankings")
-    codes = [np.append(division.codes, -1)[rankings] for division in divisions]
-    sizes = [len(division.groups) for division in divisions]
-    shares = measure_slots(codes, sizes, users=users)
+    divisions = draws[0].divisions
+    slots = [
+        np.concatenate([np.append(draw.divisions[n].codes, -1)[draw.rankings] for draw in draws])
+        for n in range(len(divisions))
+    ]
+    shares = _measure_slots(
+        slots, [len(division.groups) for division in divisions], np.concatenate([draw.users for draw in draws])
+    )
     found = []
-    for division, (share, interval, discounted, discounted_interval) in zip(divisions, shares, strict=True):
-        catalogue = np.bincount(division.codes, minlength=len(division.groups)) / max(len(division.codes), 1)
-        of_events = np.full(len(division.groups), np.nan)
-        if events is not None and events.sum() > 0:
-            of_events = np.bincount(division.codes, weights=events, minlength=len(of_events)) / events.sum()
+    for n, division in enumerate(divisions):
+        size = len(division.groups)
+        catalogue = np.mean([_share_of_items(draw, n, size) for draw in draws], axis=0)
+        of_events = np.mean([_share_of_events(draw, n, size) for draw in draws], axis=0)
+        share, interval, discounted, discounted_interval = shares[n]
         groups = tuple(
             GroupExposure(
-                group,
-                float(share[n]),
-                float(interval[0, n]),
-                float(interval[1, n]),
-                float(discounted[n]),
-                float(discounted_interval[0, n]),
-                float(discounted_interval[1, n]),
-                float(catalogue[n]),
-                float(of_events[n]),
+                name,
+                float(share[group]),
+                float(interval[0, group]),
+                float(interval[1, group]),
+                float(discounted[group]),
+                float(discounted_interval[0, group]),
+                float(discounted_interval[1, group]),
+                float(catalogue[group]),
+                float(of_events[group]),
             )
-            for n, group in enumerate(division.groups)
+            for group, name in enumerate(division.groups)
         )
-        found.append(Exposure(division.name, rankings.shape[1], groups))
+        found.append(Exposure(division.name, draws[0].rankings.shape[1], groups))
     return tuple(found)
+
+
+def _share_of_items(draw: ShownItems, division: int, size: int) -> NDArray[np.float64]:
+    codes = draw.divisions[division].codes
+    shown = codes if draw.candidates is None else codes[draw.candidates]
+    return np.asarray(np.bincount(shown, minlength=size) / max(len(shown), 1))
+
+
+def _share_of_events(draw: ShownItems, division: int, size: int) -> NDArray[np.float64]:
+    if draw.events is None or not draw.events.sum():
+        return np.full(size, np.nan)
+    by_group = np.bincount(draw.divisions[division].codes, weights=draw.events, minlength=size)
+    return np.asarray(by_group / draw.events.sum())
 
 
 _Shares = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 
 
-def measure_slots(
-    slots: Sequence[NDArray[np.int64]], sizes: Sequence[int], *, users: NDArray[np.int64] | None = None
-) -> list[_Shares]:
-    """Measure shares of slots with known groups, for instance of rankings from several draws of new items.
+def _measure_slots(slots: Sequence[NDArray[np.int64]], sizes: Sequence[int], users: NDArray[np.int64]) -> list[_Shares]:
+    """Shares of slots (rankings, k) with known groups, -1 for an empty slot, for each division.
 
-    Args:
-        slots: for each division, (rankings, k) the group of each slot; -1 for an empty slot.
-        sizes: number of groups of each division.
-        users: as for `measure_exposure`.
-
-    Returns:
-        For each division: shares (g,), their intervals (2, g), discounted shares (g,), their intervals (2, g).
+    For each: shares (g,), their intervals (2, g), discounted shares (g,), their intervals (2, g).
     """
-    rows, k = slots[0].shape
-    _, clusters = np.unique(np.arange(rows) if users is None else users, return_inverse=True)
+    if not slots:
+        return []
+    k = slots[0].shape[1]
+    clusters = np.unique(users, return_inverse=True)[1]
     count = int(clusters.max()) + 1
     weights = np.stack([np.ones(k), 1 / np.log2(np.arange(2, k + 2))])
     sums, totals = [], []

@@ -6,6 +6,7 @@ recommendation", KDD 2020). Items of a user's history are not ranked.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from firstsight.recommend.items import Places
 from firstsight.recommend.recommender import Recommender
 
 USERS_PER_BATCH = 512
+_SCORES_PER_BATCH = 16_000_000  # 64 MB, several times over while a model computes them
 
 
 @dataclass(frozen=True)
@@ -47,17 +49,7 @@ class Split:
 
         Items of a user's history are left out.
         """
-        column = np.full(len(self.train.space), -1, dtype=np.int64)
-        column[self.candidates] = np.arange(len(self.candidates))
-        parts = [np.empty((0, k), dtype=np.int64)]
-        for start in range(0, len(self.histories), USERS_PER_BATCH):
-            histories = self.histories[start : start + USERS_PER_BATCH]
-            scores = np.array(model.scores(histories, self.candidates), dtype=np.float32)
-            for row, history in enumerate(histories):
-                own = column[history.items]
-                scores[row, own[own >= 0]] = -np.inf
-            parts.append(rank(scores, self.candidates, k))
-        return np.concatenate(parts)
+        return rank_for_histories(model, self.histories, self.candidates, k)
 
 
 def item_cold(interactions: Interactions, *, share: float = 0.2, seed: int = 0) -> Split:
@@ -147,6 +139,36 @@ def global_time(interactions: Interactions, *, share: float = 0.2, cut_us: int |
     train = interactions.where(interactions.times < cut_us, interactions.searches.times < cut_us)
     later = interactions.where(interactions.times >= cut_us)
     return _make_split("time", train, np.unique(later.users), train, later, np.arange(len(interactions.space)))
+
+
+def rank_for_histories(
+    model: Recommender, histories: Sequence[History], candidates: Places, k: int, *, leave_out_history: bool = True
+) -> Places:
+    """Rank the k best candidates for each history with a fitted model.
+
+    Args:
+        model: the model.
+        histories: of u users.
+        candidates: (c,) rows to rank, ascending, at least one.
+        k: length of a ranking.
+        leave_out_history: exclude items of a history from its ranking.
+
+    Returns:
+        (u, k) rows, -1 for none.
+    """
+    column = np.full(int(candidates[-1]) + 1, -1, dtype=np.int64)
+    column[candidates] = np.arange(len(candidates))
+    batch = max(1, min(USERS_PER_BATCH, _SCORES_PER_BATCH // len(candidates)))
+    parts = [np.empty((0, k), dtype=np.int64)]
+    for start in range(0, len(histories), batch):
+        batch_histories = list(histories[start : start + batch])
+        scores = np.array(model.scores(batch_histories, candidates), dtype=np.float32)
+        if leave_out_history:
+            for row, history in enumerate(batch_histories):
+                own = column[history.items[history.items < len(column)]]
+                scores[row, own[own >= 0]] = -np.inf
+        parts.append(rank(scores, candidates, k))
+    return np.concatenate(parts)
 
 
 def _make_split(

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from firstsight.errors import QueryError
 from firstsight.recommend.evaluation import measures
+from firstsight.recommend.evaluation.exposure import Exposure, ItemGroups, ShownItems, measure_exposure_of_draws
 from firstsight.recommend.evaluation.measures import Difference
 from firstsight.recommend.evaluation.protocols import Split, global_time, item_cold, user_cold
 from firstsight.recommend.events.interactions import Interactions
+from firstsight.recommend.events.order_times import has_order_only
 from firstsight.recommend.items import Places
 from firstsight.recommend.recommender import Recommender
 from firstsight.records import Record
@@ -46,6 +48,7 @@ class ModelFigures(Record):
         interval: 95 % bootstrap interval of the mean recall over users.
         against_best: recall of the best model minus this one's; None for the best model.
         seconds: time to fit and to rank for all users, mean over the seeds.
+        exposure: of groups of items in the rankings of all seeds.
     """
 
     model: str
@@ -59,6 +62,7 @@ class ModelFigures(Record):
     interval: tuple[float, float]
     against_best: Difference | None
     seconds: float
+    exposure: tuple[Exposure, ...] = ()
 
     def mean(self, name: str) -> float:
         """Mean of a per-user figure over the users who have it; NaN if nobody has it."""
@@ -79,6 +83,7 @@ class ModelFigures(Record):
             if behind is None
             else {"mean": round(behind.mean, 4), "low": round(behind.low, 4), "high": round(behind.high, 4)},
             "seconds": round(self.seconds, 2),
+            "exposure": [one.to_dict() for one in self.exposure],
         }
 
 
@@ -122,6 +127,7 @@ def evaluate_recommenders(
     seeds: int = SEEDS,
     share: float = 0.2,
     first: Sequence[int] = KNOWN_EVENTS,
+    divisions: Sequence[ItemGroups] = (),
     on_progress: Callable[[str], None] = lambda line: None,
 ) -> list[ProtocolReport]:
     """Fit every model on the training data of each protocol, and measure its rankings.
@@ -134,13 +140,15 @@ def evaluate_recommenders(
         seeds: number of draws of held-out items and users; "time" draws nothing and runs once.
         share: share of items, users or events to hold out, between 0 and 1.
         first: under "user-cold", numbers of known events of each held-out user; one report for each number.
+        divisions: groups of items whose exposure is measured, besides new items.
         on_progress: called with the next step.
 
     Returns:
         One report for each protocol and number of known events.
 
     Raises:
-        QueryError: a protocol is unknown, a number is out of range, or there are too few events.
+        QueryError: a protocol is unknown, a number is out of range, there are too few events, or the events have no
+            real times and the protocol is "time".
     """
     for name in protocols:
         if name not in PROTOCOL_DESCRIPTIONS:
@@ -151,6 +159,11 @@ def evaluate_recommenders(
         raise QueryError(f"{seeds} seeds are out of range; give 1 or more seeds")
     if k < 1:
         raise QueryError(f"a ranking of {k} items cannot be measured; take k of 1 or more")
+    if "time" in protocols and has_order_only(interactions.times):
+        raise QueryError(
+            "the events have an order but no times (they were added with --order), so no moment divides them; use the "
+            "other protocols, or next with --order-only"
+        )
     reports = []
     for protocol, known, splits in _make_splits(interactions, protocols, seeds=seeds, share=share, first=first):
         runs: dict[str, list[_EvaluationRun]] = {name: [] for name in models}
@@ -158,7 +171,7 @@ def evaluate_recommenders(
             for name, make in models.items():
                 on_progress(f"{protocol}{'' if known is None else f', {known} known'}, draw {number}: {name}")
                 runs[name].append(_run(split, make(), k))
-        reports.append(_report(protocol, known, k, splits, runs))
+        reports.append(_report(protocol, known, k, splits, runs, divisions))
     return reports
 
 
@@ -167,6 +180,7 @@ class _EvaluationRun:
     """Figures of one model on one split, per user of the whole log."""
 
     figures: dict[str, NDArray[np.float64]]  # (users of the log,) NaN for users outside the split
+    ranked: Places
     coverage: float
     seconds: float
 
@@ -211,11 +225,16 @@ def _run(split: Split, model: Recommender, k: int) -> _EvaluationRun:
     per_user = {name: np.full(len(split.train.user_ids), np.nan) for name in values}
     for name, column in values.items():
         per_user[name][split.users] = column
-    return _EvaluationRun(per_user, measures.coverage(ranked, split.candidates), seconds)
+    return _EvaluationRun(per_user, ranked, measures.coverage(ranked, split.candidates), seconds)
 
 
 def _report(
-    protocol: str, first: int | None, k: int, splits: Sequence[Split], runs: Mapping[str, list[_EvaluationRun]]
+    protocol: str,
+    first: int | None,
+    k: int,
+    splits: Sequence[Split],
+    runs: Mapping[str, list[_EvaluationRun]],
+    divisions: Sequence[ItemGroups],
 ) -> ProtocolReport:
     users: Places = np.unique(np.concatenate([split.users for split in splits]))
     means = {
@@ -234,6 +253,7 @@ def _report(
             interval=_interval(means[name]["recall"]),
             against_best=None if name == best else measures.difference(means[best]["recall"], means[name]["recall"]),
             seconds=float(np.mean([run.seconds for run in model_runs])),
+            exposure=_exposure(splits, model_runs, divisions),
         )
         for name, model_runs in runs.items()
     ]
@@ -247,6 +267,17 @@ def _report(
         cold=round(float(np.mean([split.cold[split.candidates].sum() for split in splits]))),
         models=tuple(sorted(figures, key=lambda model: -model.mean("recall"))),
     )
+
+
+def _exposure(
+    splits: Sequence[Split], runs: Sequence[_EvaluationRun], divisions: Sequence[ItemGroups]
+) -> tuple[Exposure, ...]:
+    draws = []
+    for split, run in zip(splits, runs, strict=True):
+        counts = np.bincount(split.train.items, minlength=len(split.cold))
+        groups = [ItemGroups.by_newness(counts), *divisions]
+        draws.append(ShownItems(run.ranked, groups, split.users, counts, split.candidates))
+    return measure_exposure_of_draws(draws)
 
 
 def _mean_of_draws(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from firstsight.recommend.evaluation.next_item_evaluation import ABOUT, BEST_BY, KS, NextItemReport
 from firstsight.recommend.evaluation.recommender_evaluation import ModelFigures, ProtocolReport
 from firstsight.retrieval.pages.plots import Svg, bar_chart, line_chart, scatter_chart
 from firstsight.retrieval.pages.templating import page_template
 
 
-def write_recommender_page(path: Path, reports: Sequence[ProtocolReport], database: str) -> None:
+def write_recommender_page(path: Path, reports: Sequence[ProtocolReport | NextItemReport], database: str) -> None:
     """Write reports as a page without external resources.
 
     Args:
@@ -21,11 +22,18 @@ def write_recommender_page(path: Path, reports: Sequence[ProtocolReport], databa
     Raises:
         OSError: the page cannot be written.
     """
-    by_known_events = sorted((report for report in reports if report.first is not None), key=lambda r: r.first or 0)
+    protocols = [report for report in reports if isinstance(report, ProtocolReport)]
+    by_known_events = sorted((report for report in protocols if report.first is not None), key=lambda r: r.first or 0)
     page = page_template("firstsight.recommend.evaluation", "evaluation.html").render(
         database=database,
         known=_recall_by_known_events(by_known_events) if len(by_known_events) > 1 else None,
-        sections=[(report, _plots(report)) for report in reports],
+        sections=[(report, _plots(report)) for report in protocols],
+        next_sections=[
+            (report, _next_plots(report), _next_figures(report))
+            for report in reports
+            if isinstance(report, NextItemReport)
+        ],
+        about_next=ABOUT,
     )
     path.write_text(page, encoding="utf-8")
 
@@ -54,6 +62,27 @@ def _plots(report: ProtocolReport) -> list[tuple[str, Svg, str]]:
         ("Recall", bars, "Mean over users, with its 95 % interval."),
         ("Recall and coverage", coverage, "A model on the left shows only few items of the catalogue."),
     ]
+
+
+def _next_plots(report: NextItemReport) -> list[tuple[str, Svg, str]]:
+    names = [model.model for model in report.models]
+    plots = []
+    for figure, heading in ((BEST_BY, "HR@10"), ("ndcg@10", "NDCG@10")):
+        plot = bar_chart(
+            names,
+            [model.figures[figure] for model in report.models],
+            [model.intervals[figure] for model in report.models],
+            x_name=heading,
+            title=f"{heading} by model, {report.name}",
+        )
+        plots.append((heading, plot, "Mean over samples, with its 95 % interval over users."))
+    return plots
+
+
+def _next_figures(report: NextItemReport) -> list[str]:
+    """Names of the figures in the table; those of cold targets only if there are any."""
+    shown = [f"{name}@{k}" for name in ("hr", "ndcg") for k in KS]
+    return [*shown, "warm_hr@10", *(["cold_hr@10", "cold_ndcg@10"] if report.n_cold else [])]
 
 
 def _recall_by_known_events(reports: Sequence[ProtocolReport]) -> Svg:

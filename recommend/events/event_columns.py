@@ -25,6 +25,7 @@ from firstsight.recommend.events.column_names import (
 )
 from firstsight.recommend.events.event_times import is_clock, is_day, is_time
 from firstsight.recommend.events.item_ids import ItemIds
+from firstsight.recommend.events.wide_rows import WideColumns, find_wide_columns
 from firstsight.records import Record
 from firstsight.storage.quoted_names import quote_name
 
@@ -52,6 +53,7 @@ class EventColumns(Record):
         unused: the file's other columns.
         order: the column of positions, or "rows"; None if the log has times.
         notes: sentences about the choice.
+        wide: columns that tell the type of event together, in a log without types.
     """
 
     taken: Mapping[str, tuple[str, ...]]
@@ -60,6 +62,7 @@ class EventColumns(Record):
     unused: tuple[str, ...] = ()
     order: str | None = None
     notes: tuple[str, ...] = ()
+    wide: WideColumns | None = None
 
     def canonical(self, row: Row) -> dict[str, object]:
         """The cells of a row under our names; None for empty ones."""
@@ -67,6 +70,10 @@ class EventColumns(Record):
         times = self.taken.get("timestamp", ())
         if len(times) == 2 and cells["timestamp"] is not None and (clock := cell(row, times[1])) is not None:
             cells["timestamp"] = f"{as_text(cell(row, times[0])).strip()} {clock}"
+        if self.wide is not None:
+            cells["event"], weight = self.wide.event(row)
+            if weight is not None:
+                cells.setdefault("weight", weight)
         return cells
 
     def to_dict(self) -> dict[str, Any]:
@@ -148,6 +155,12 @@ def choose_columns(
             taken[ours], other[ours] = sample.first_and_others(ours, found)
     position = None if order is None or order == ROWS_ORDER else _position(order, fills, place)
     used = {name for names in (*taken.values(), *other.values()) for name in names} | {position}
+    wide = None
+    if "event" not in taken:
+        wide = find_wide_columns([name for name in fills if name not in used], sample.values)
+        if wide is not None:
+            taken["event"] = wide.names
+            used |= set(wide.names)
     return EventColumns(
         taken,
         {
@@ -157,7 +170,8 @@ def choose_columns(
         {ours: names for ours, names in other.items() if names},
         tuple(name for name in fills if name not in used),
         position if order != ROWS_ORDER else ROWS_ORDER,
-        tuple(_notes(taken, fills, sample, hash_users)),
+        (*_notes(taken, fills, sample, hash_users), *([] if wide is None else [wide.note()])),
+        wide,
     )
 
 

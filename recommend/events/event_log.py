@@ -7,7 +7,7 @@ indexed. No column marks them, since such a mark could become wrong.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -26,8 +26,10 @@ from firstsight.recommend.events.event_table import (
     is_large,
     open_events,
     read_columns,
+    read_type_weights,
     wanted_condition,
     write_events,
+    write_type_weights,
 )
 from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.events.item_ids import ItemIds
@@ -194,6 +196,22 @@ class Events:
         if before is not None:
             condition += f" AND timestamp < to_timestamp_micros({to_us(before)})"
         return LoadedEvents.of(table, condition).history(space)
+
+    def type_weights(self) -> dict[str, float]:
+        """Weight of each event type, which models multiply with the weights of events."""
+        return read_type_weights(self._open())
+
+    def set_type_weights(self, weights: Mapping[str, float], *, wait_s: float = 0.0) -> dict[str, float]:
+        """Set weights of event types; types that are left out get their default weight.
+
+        Raises:
+            QueryError: a type is unknown, or a weight is not above 0 and up to 100.
+            DatabaseBusyError: another process is still writing after `wait_s`.
+            StoreError: the database cannot be written.
+        """
+        with self._store.writing(wait_s):
+            write_type_weights(self._store, weights)
+        return self.type_weights()
 
     def version(self) -> int:
         """Version of the table, for caches; 0 if there are no events."""

@@ -5,6 +5,7 @@ Databases of earlier versions lack the last three columns; the next write adds t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,7 +14,9 @@ import pyarrow.compute as pc
 from lancedb.index import BTree
 from lancedb.table import Table
 
+from firstsight.errors import QueryError, StoreError
 from firstsight.recommend.events.event_rows import Event
+from firstsight.recommend.events.event_types import check_type_weights
 from firstsight.storage.side_tables import open_side_table, unwritable, upsert
 from firstsight.storage.sql.conditions import is_in
 from firstsight.storage.store import Store
@@ -27,8 +30,13 @@ READ_ROWS = 50_000
 MIN_INDEXED_EVENTS = 50_000
 """Number of events from which the columns of users and keys get an index."""
 
+ROWS_PER_LOOKUP = 50
+"""Rows that are read in the time of finding one key in the index: a few keys are looked up, many are compared."""
+
 NON_PREFERENCE_EVENTS = ("impression", "skip", "hide", "dislike", "report", "view_search_results")
 """Event types that do not mean that a user likes an item: stored, but left out of histories and of training."""
+
+_WEIGHTS_KEY = b"firstsight:type_weights"
 
 POSITION_BITS = 20
 """Bits of a position that number the events of one write; a batch has fewer than 2^20."""
@@ -116,7 +124,8 @@ def write_events(store: Store, events: Mapping[str, Event]) -> int:
             }
         )
     # writers on an object store have no lock, and the index then lets two of them insert one event twice
-    upsert(store, TABLE, SCHEMA, "event_id", rows, use_index=store.folder is not None and _is_indexed(table))
+    use_index = store.folder is not None and _is_indexed(table)
+    upsert(store, TABLE, table.schema, "event_id", rows, use_index=use_index)
     return added
 
 
@@ -146,6 +155,40 @@ def index_events(store: Store) -> None:
     store.maintain(table, update_indexes)
 
 
+def read_type_weights(table: Table | None) -> dict[str, float]:
+    """Weight of each event type: those that were set, and the default ones.
+
+    Raises:
+        StoreError: a newer firstsight set them.
+    """
+    if table is None:
+        return check_type_weights({})
+    stored = (table.schema.field("weight").metadata or {}).get(_WEIGHTS_KEY, b"{}")
+    try:
+        return check_type_weights(json.loads(stored))
+    except (ValueError, AttributeError, QueryError) as error:
+        raise StoreError(
+            f"the weights of event types cannot be read ({error}); set them again: firstsight events weights --reset"
+        ) from None
+
+
+def write_type_weights(store: Store, weights: Mapping[str, float]) -> None:
+    """Set the weights of event types, in place of all earlier ones; the caller holds the writer lock.
+
+    They are metadata of a column, so that a change gives the table a new version, and readers notice it.
+
+    Raises:
+        QueryError: a type or a weight is unknown or out of range.
+        StoreError: the database cannot be written.
+    """
+    check_type_weights(weights)
+    table = _writable_table(store)
+    text = json.dumps(dict(weights))
+    store.maintain(
+        table, lambda t: t.update_field_metadata({"path": "weight", "metadata": {_WEIGHTS_KEY.decode(): text}})
+    )
+
+
 def _writable_table(store: Store) -> Table:
     try:
         table = open_events(store)
@@ -162,7 +205,7 @@ def _writable_table(store: Store) -> Table:
 def _stored(table: Table, events: Mapping[str, Event]) -> dict[str, tuple[float, str | None, int | None]]:
     """Weight, query and position of the events that the table has already."""
     columns = ("event_id", "weight", "query", "position")
-    if _is_indexed(table):
+    if _is_indexed(table) and len(events) * ROWS_PER_LOOKUP < table.count_rows():
         parts = list(Store.rows_by_id(table, list(events), key="event_id", columns=columns))
     else:
         ids = pa.array(list(events), pa.string())

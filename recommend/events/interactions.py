@@ -13,6 +13,9 @@ from firstsight.recommend.items import ItemSpace, Places
 
 DAY_US = 86_400_000_000
 
+MAX_STRENGTH = 5.0
+"""Largest strength of one user's preference for an item: one event with a huge weight must not decide alone."""
+
 
 @dataclass(frozen=True)
 class History:
@@ -21,7 +24,7 @@ class History:
     Attributes:
         items: (k,) rows of the space; an item may occur several times.
         times: (k,) int64 microseconds since 1970, ascending.
-        weights: (k,) float64, positive.
+        weights: (k,) float64, positive: weight of the event times weight of its type.
         types: (k,) int8, indices into `event_types.EVENT_TYPES`.
         searches: the user's queries; a query with a clicked item is an event on the item, too.
     """
@@ -40,6 +43,13 @@ class History:
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def strengths(self) -> tuple[Places, NDArray[np.float64]]:
+        """Distinct items, ascending, and the largest weight of each, at most `MAX_STRENGTH`."""
+        places, inverse = np.unique(self.items, return_inverse=True)
+        strongest = np.zeros(len(places))
+        np.maximum.at(strongest, inverse, self.weights)
+        return places, np.minimum(strongest, MAX_STRENGTH)
 
     def last(self, k: int) -> History:
         """The k newest events, with all searches."""
@@ -70,7 +80,7 @@ class Interactions:
         users: (e,) int64, indices into `user_ids`, ascending.
         items: (e,) rows of the space.
         times: (e,) int64 microseconds since 1970, ascending within a user.
-        weights: (e,) float64, positive.
+        weights: (e,) float64, positive: weight of the event times weight of its type.
         types: (e,) int8, indices into `event_types.EVENT_TYPES`.
         searches: of the same users.
     """
@@ -159,6 +169,23 @@ class Interactions:
         shape = (len(self.user_ids), len(self.space))
         coordinates = (self.weights.astype(np.float32), (self.users, self.items))
         return sparse.csr_array(sparse.coo_array(coordinates, shape=shape).tocsr())
+
+    def strengths(self) -> sparse.csr_array:
+        """(users, items) float32: the largest weight of a user's events on an item, at most `MAX_STRENGTH`.
+
+        Without weights and types it is 1 for each item that a user chose, however often.
+        """
+        if (self.weights == 1).all():
+            matrix = self.matrix()
+            matrix.data[:] = 1.0
+            return matrix
+        order = np.lexsort((self.weights, self.items, self.users))
+        users, items = self.users[order], self.items[order]
+        last = np.ones(len(order), dtype=bool)
+        last[:-1] = (users[1:] != users[:-1]) | (items[1:] != items[:-1])
+        strongest = np.minimum(self.weights[order][last], MAX_STRENGTH).astype(np.float32)
+        shape = (len(self.user_ids), len(self.space))
+        return sparse.csr_array(sparse.coo_array((strongest, (users[last], items[last])), shape=shape).tocsr())
 
     def popularity(self) -> NDArray[np.int64]:
         """(items,) number of users with an event on each item."""

@@ -17,6 +17,7 @@ from firstsight.recommend.events.event_table import (
     SCHEMA,
     first_position,
     read_columns,
+    read_type_weights,
     wanted_condition,
 )
 from firstsight.recommend.events.event_types import EVENT_TYPES, type_code
@@ -89,6 +90,7 @@ class LoadedEvents:
 
     def __init__(self) -> None:
         self._version = 0
+        self._type_weights = _weights_by_code(None)
         self._clear()
 
     @classmethod
@@ -96,6 +98,7 @@ class LoadedEvents:
         """The events and searches that fulfil a condition; they are not to be refreshed."""
         loaded = cls()
         loaded._rows = loaded._sorted(read_columns(table, condition, _COLUMNS))
+        loaded._type_weights = _weights_by_code(table)
         return loaded
 
     def refresh(self, table: Table) -> None:
@@ -108,6 +111,7 @@ class LoadedEvents:
             self._rows = self._sorted(read_columns(table, wanted_condition(table), _COLUMNS))
             self._count = table.count_rows()
         self._version = version
+        self._type_weights = _weights_by_code(table)
 
     def interactions(self, space: ItemSpace) -> Interactions:
         """The events on items of a space, with the searches of their users; empty if there are none."""
@@ -127,7 +131,7 @@ class LoadedEvents:
             codes[kept],
             places[kept],
             rows.times[kept],
-            rows.weights[kept],
+            self._weights(kept),
             rows.types[kept],
             self._search_log(codes, np.where(known, places, -1)),
         )
@@ -137,7 +141,8 @@ class LoadedEvents:
         rows, places = self._rows, self._places(space)
         known = rows.liked & (places >= 0)
         searches = self._search_log(np.zeros_like(rows.users), np.where(known, places, -1)).of_user(0)
-        return History(places[known], rows.times[known], rows.weights[known], rows.types[known], searches)
+        kept = np.flatnonzero(known)
+        return History(places[kept], rows.times[kept], self._weights(kept), rows.types[kept], searches)
 
     # ---- inside
 
@@ -145,6 +150,10 @@ class LoadedEvents:
         self._count = 0  # rows of the table at that version
         self._user_ids, self._item_ids, self._queries = _Texts(), _Texts(), _Texts()
         self._rows = self._sorted([])
+
+    def _weights(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(rows,) weights of events times those of their types."""
+        return np.asarray(self._rows.weights[rows] * self._type_weights[self._rows.types[rows]])
 
     def _places(self, space: ItemSpace) -> NDArray[np.int64]:
         """(events,) rows of the space; -1 for an item outside of it, and for a search alone."""
@@ -215,6 +224,12 @@ class LoadedEvents:
             batch["weight"].to_numpy(),
             queries,
         )
+
+
+def _weights_by_code(table: Table | None) -> NDArray[np.float64]:
+    """(types,) weight of each event type."""
+    weights = read_type_weights(table)
+    return np.array([weights[name] for name in EVENT_TYPES])
 
 
 def _types_of(batch: pa.RecordBatch) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:

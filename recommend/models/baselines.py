@@ -40,16 +40,16 @@ class RandomOrder:
 
 
 class Popularity:
-    """Number of users of each item: the same scores for everybody, 0 for a cold item."""
+    """Number of users of each item, strong preferences counting more: the same for everybody, 0 for a cold item."""
 
     name = "popularity"
 
     def __init__(self) -> None:
-        self._counts: NDArray[np.int64] | None = None
+        self._counts: NDArray[np.float32] | None = None
 
     def fit(self, train: Interactions) -> None:
-        """Count users."""
-        self._counts = train.popularity()
+        """Sum the strengths of the users' preferences: without weights and types the number of users."""
+        self._counts = np.asarray(train.strengths().sum(axis=0), dtype=np.float32).ravel()
 
     def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
         """(users, candidates) counts.
@@ -57,7 +57,7 @@ class Popularity:
         Raises:
             QueryError: the model is not fitted.
         """
-        counts = _fitted(self._counts, self.name)[candidates].astype(np.float32)
+        counts = _fitted(self._counts, self.name)[candidates]
         return np.tile(counts, (len(users), 1))
 
 
@@ -116,7 +116,7 @@ class EASE:
         known = np.sort(np.argsort(-counts, kind="stable")[: min(self._max_items, int(np.count_nonzero(counts)))])
         self._column = np.full(len(counts), -1, dtype=np.int64)
         self._column[known] = np.arange(len(known))
-        seen = (train.matrix()[:, known] > 0).astype(np.float32)
+        seen = train.strengths()[:, known]
         gram = (seen.T @ seen).toarray().astype(np.float64)
         inverse = np.linalg.inv(gram + self._penalty * np.eye(len(known)))
         weights = -inverse / np.diag(inverse)
@@ -142,8 +142,10 @@ class EASE:
         weighted = np.flatnonzero(columns >= 0)
         rows = np.zeros((len(users), len(candidates)), dtype=np.float32)
         for row, history in zip(rows, users, strict=True):
-            seen = self._column[np.unique(history.items)]
-            row[weighted] = weights[seen[seen >= 0]].sum(axis=0)[columns[weighted]]
+            places, strengths = history.strengths()
+            seen = self._column[places]
+            chosen = weights[seen[seen >= 0]] * strengths[seen >= 0, None].astype(np.float32)
+            row[weighted] = chosen.sum(axis=0)[columns[weighted]]
         return rows
 
 

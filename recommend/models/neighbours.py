@@ -16,7 +16,7 @@ MAX_USERS = 2_000
 
 
 class ItemNeighbours:
-    """Damped cosine between the users of two items, summed over a user's history.
+    """Damped cosine between the users of two items, summed over a user's history; strong preferences count more.
 
     Works for users outside the events, too. Items without events score 0.
     Source: Sarwar et al., "Item-Based Collaborative Filtering Recommendation Algorithms", WWW 2001, with counts
@@ -31,21 +31,22 @@ class ItemNeighbours:
 
     def fit(self, train: Interactions) -> None:
         """Arrange the events for access by item and by user."""
-        matrix = train.matrix()
-        matrix.data[:] = 1.0
-        self._by_user = matrix
-        self._by_item = matrix.tocsc()
-        self._norm: NDArray[np.float32] = 1 / np.sqrt(np.diff(self._by_item.indptr) + DAMPING).astype(np.float32)
+        self._by_user = train.strengths()
+        self._by_item = self._by_user.tocsc()
+        squares = np.asarray(self._by_item.power(2).sum(axis=0), dtype=np.float64).ravel()
+        self._norm = 1 / np.sqrt(squares + DAMPING, dtype=np.float64).astype(np.float32)
 
     def score(self, history: History) -> NDArray[np.float32]:
         """(n,) sums of the similarities of each item to the items of the history, 0 or more."""
-        places = np.unique(history.items)
-        indptr, indices = self._by_item.indptr, self._by_item.indices
-        spans = [indices[indptr[place] : indptr[place + 1]] for place in places]
-        users = np.concatenate(spans) if spans else np.zeros(0, dtype=np.int32)
+        places, strengths = history.strengths()
+        indptr = self._by_item.indptr
+        spans = [slice(indptr[place], indptr[place + 1]) for place in places]
+        users = np.concatenate([self._by_item.indices[span] for span in spans] or [np.zeros(0, dtype=np.int32)])
         if not len(users):
             return np.zeros(len(self._norm), dtype=np.float32)
-        norms = np.repeat(self._norm[places], [len(span) for span in spans])
+        own = (self._norm[places] * strengths).astype(np.float32)
+        norms = np.repeat(own, [span.stop - span.start for span in spans])
+        norms *= np.concatenate([self._by_item.data[span] for span in spans])
         near, where = np.unique(users, return_inverse=True)
         weight = np.bincount(where, weights=norms)
         if len(near) > MAX_USERS:
@@ -54,8 +55,9 @@ class ItemNeighbours:
         rows = self._by_user.indptr
         lengths = rows[near + 1] - rows[near]
         offsets = np.repeat(rows[near] - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths)
-        touched = self._by_user.indices[np.arange(lengths.sum()) + offsets]
-        sums = np.bincount(touched, weights=np.repeat(weight, lengths), minlength=len(self._norm))
+        events = np.arange(lengths.sum()) + offsets
+        shares = np.repeat(weight, lengths) * self._by_user.data[events]
+        sums = np.bincount(self._by_user.indices[events], weights=shares, minlength=len(self._norm))
         return (sums * self._norm).astype(np.float32)
 
     def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:

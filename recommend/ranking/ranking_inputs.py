@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
+from firstsight.encoders.base import Vectors
 from firstsight.recommend.events.interactions import Interactions
 from firstsight.recommend.items import ItemSpace
 from firstsight.recommend.models.blend import Blend
@@ -25,21 +27,31 @@ class RankingInputs:
         stored: the fitted ranking; None for fixed weights.
         blend: of the cold-start model in use, for fixed weights; None without one.
         sequence: the sequence model in use, for a fitted ranking with a weight for it.
+        versions: of the models, by name, for the log of slates.
     """
 
     content: ItemContent
     stored: StoredRanking | None = None
     blend: Blend | None = None
     sequence: Recommender | None = None
+    versions: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, store: Store, space: ItemSpace, version: int | None = None) -> RankingInputs:
+    def load(
+        cls,
+        store: Store,
+        space: ItemSpace,
+        version: int | None = None,
+        *,
+        encode: Callable[[Sequence[str]], Vectors] | None = None,
+    ) -> RankingInputs:
         """Load the models in use.
 
         Args:
             store: the database.
             space: its items.
             version: of the fitted ranking, other than the one in use.
+            encode: the encoder's text tower, for searches that a sequence model reads; see `load_sequence_model`.
 
         Raises:
             QueryError: there is no such version.
@@ -49,13 +61,15 @@ class RankingInputs:
         stored = load_ranking(store, space, version)
         if stored is None:
             model = ColdStartModel.load(store, space)
-            return cls(ItemContent(space), blend=None if model is None else model.blend)
+            if model is None:
+                return cls(ItemContent(space))
+            return cls(ItemContent(space), blend=model.blend, versions={"cold_start": model.version.version})
         sequence = None
         if "sequence" in stored.version.terms:
             from firstsight.recommend.sequence.sequence_store import load_sequence_model  # imports torch
 
-            sequence = load_sequence_model(store, space)
-        return cls(stored.content, stored, sequence=sequence)
+            sequence = load_sequence_model(store, space, encode=encode)
+        return cls(stored.content, stored, sequence=sequence, versions={"ranking": stored.version.version})
 
     def ranking(self, events: Interactions | None) -> WeightedTerms:
         """The ranking with popularity and neighbours of some events."""

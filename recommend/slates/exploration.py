@@ -1,15 +1,48 @@
-"""Exploration: slots for items that were hardly shown yet, and for clusters next to those of the user."""
+"""Exploration: some slots of a ranked slate are overwritten by new items, or by items of clusters next to the user's.
+
+The ranked slate of k slots is composed first, and nothing that is drawn changes it. A slot that explores shows another
+item in place of its ranked one; every other slot keeps its item. Everything below is computed before anything is drawn:
+
+1. Open items. New items of the user's clusters and all items of the clusters next to them, the best of each cluster.
+   An open item fits the whole ranked slate and all other open items: no cap could be broken, none is a variant or a
+   near-duplicate of another. So any set of open items can be shown together.
+2. Open slots. Slots that hold a floor do not explore. The others are grouped by the kind of their quota.
+3. Shares of the open items of a group, q_i, sum to 1: the cluster's Thompson share over the number of its open items.
+
+Then, for each group with s slots, the number of exploring slots is m = floor(s * explore + u) with u uniform in [0, 1).
+Item i is drawn with probability pi_i(m) = min(1, lambda * q_i), where lambda makes the sum m, by systematic sampling
+(Madow 1949), which draws exactly m different items. They go to m random slots in random order. By symmetry,
+
+    P(slot n holds item i) = sum over m of P(m) * pi_i(m) / s,
+    P(slot n holds its ranked item) = 1 - sum over i of P(slot n holds item i).
+
+These marginal probabilities are the propensities: exact, given the user's context, and not dependent on other draws. An
+open item is never in the ranked slate, so no item has a second way into a slot. With nothing open the ranked item
+stays, with probability 1.
+
+Estimates from such logs: the sum over slots of reward * P_target(item) / propensity has the target's value as its
+expectation, by linearity, however the draws of different slots depend on each other, if the reward of a slot depends on
+its item and not on the other slots' items. The dependence only enters the variance: errors are computed over users.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.recommend.events.interactions import History
-from firstsight.recommend.items import Places
+from firstsight.recommend.items import ItemSpace, Places
 from firstsight.recommend.semantic_ids.clusters import Clusters
+from firstsight.recommend.slates.group_limits import GroupRules
+from firstsight.recommend.slates.slate_composer import RankedSlate, SlateComposer
+from firstsight.recommend.slates.slate_copies import CopyCodes
+from firstsight.recommend.slates.slate_products import SlateProducts
+from firstsight.recommend.slates.slate_rules import SlateRules
+from firstsight.recommend.slates.slate_settings import SlateSettings
 
 NEIGHBOURS = 3
 """Number of nearest clusters that are open to exploration, for each of the user's own clusters."""
@@ -18,10 +51,16 @@ MAX_NEW_ITEM_SLOTS = 100
 """Number of slots after which an item without events is no longer new."""
 
 ITEMS_PER_CLUSTER = 10
-"""Number of items of a drawn cluster that the item is drawn from: those that suit the user best, with equal chances."""
+"""Maximum number of open items of a cluster: those that suit the user best, with equal chances."""
+
+MAX_OPEN_ITEMS = 320
+"""Number of open items from which each cluster gives fewer, but at least two."""
 
 DRAWS = 256
-"""Draws from the posterior of every cluster. A cluster is chosen by its share of wins, so its probability is exact."""
+"""Draws from the posterior of every cluster. A cluster's share is its share of wins; one more draw is shared equally,
+so that no open item has probability 0."""
+
+_POSTERIOR_SEED = 1  # fixed: propensities must not depend on draws that no log has
 
 
 @dataclass(frozen=True)
@@ -44,112 +83,207 @@ class ExplorationOutcomes:
 
 
 @dataclass(frozen=True)
-class ExploredItem:
-    """An item that exploration chose.
+class OpenGroup:
+    """Slots of one kind that may explore, and the items that are open to them.
 
     Attributes:
-        place: its row of the space.
-        is_new: the item has no events and was hardly shown; otherwise it is from a neighbouring cluster.
-        propensity: the probability of this draw, given the draws before it.
+        slots: (s,) numbers of the slots.
+        places: (o,) rows of the open items.
+        is_new: (o,) whether an item has no events and was hardly shown.
+        shares: (o,) q_i, positive; they sum to 1.
+        explore: share of slots that explore.
     """
 
-    place: int
-    is_new: bool
-    propensity: float
+    slots: NDArray[np.int64]
+    places: Places
+    is_new: NDArray[np.bool_]
+    shares: NDArray[np.float64]
+    explore: float
+
+    @cached_property
+    def probabilities(self) -> NDArray[np.float64]:
+        """(o,) the probability that a slot of the group holds each item; the same for all its slots."""
+        expected = len(self.slots) * self.explore
+        fewer = int(np.floor(expected))
+        more = expected - fewer
+        mixed = (1 - more) * inclusion(self.shares, fewer) + more * inclusion(self.shares, fewer + 1)
+        return np.asarray(mixed / len(self.slots))
+
+    def draw(self, rng: np.random.Generator) -> list[tuple[int, int]]:
+        """Draw the slots that explore and their items: pairs of a slot and an index into `places`."""
+        count = int(np.floor(len(self.slots) * self.explore + rng.random()))
+        if not count:
+            return []
+        order = rng.permutation(len(self.places))
+        ends = np.cumsum(inclusion(self.shares, count)[order])
+        points = rng.random() + np.arange(round(float(ends[-1])))
+        drawn = order[np.minimum(np.searchsorted(ends, points, side="right"), len(order) - 1)]
+        slots = rng.permutation(self.slots)[: len(drawn)]
+        return list(zip(slots.tolist(), rng.permutation(drawn).tolist(), strict=True))
 
 
-@dataclass
+def inclusion(shares: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Probabilities min(1, lambda * share) that sum to `count`, or to the number of items if that is smaller."""
+    if count >= len(shares):
+        return np.ones(len(shares))
+    certain = np.zeros(len(shares), dtype=bool)
+    while True:
+        factor = (count - certain.sum()) / max(float(shares[~certain].sum()), 1e-300)
+        probabilities = np.where(certain, 1.0, shares * factor)
+        beyond = probabilities > 1
+        if not beyond.any():
+            return np.asarray(probabilities)
+        certain |= beyond
+
+
 class Exploration:
-    """Draws for one slate: a cluster by Thompson sampling, then one of its items that suit the user best.
+    """Open items of the slates over one state of a database. Threads may share it.
 
     A cluster's success rate has a Beta(1 + successes, 1 + failures) posterior. Source: Chapelle and Li, "An Empirical
     Evaluation of Thompson Sampling", NeurIPS 2011. The choice probabilities have no closed form. Here they are the
-    shares of `DRAWS` draws that each cluster wins. The cluster is drawn with exactly these shares, so that the logged
-    propensity is the one that was used.
+    shares of `DRAWS` draws that each cluster wins, and a cluster is drawn with exactly these shares.
     """
 
-    places: Places
-    labels: NDArray[np.int32]
-    is_new: NDArray[np.bool_]
-    personal_scores: NDArray[np.float32]
-    outcomes: ExplorationOutcomes
-    rng: np.random.Generator
-    _drawn_places: set[int] = field(default_factory=set)
-    _known: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
-    _posterior_draws: NDArray[np.float64] | None = None
+    def __init__(self, space: ItemSpace, clusters: Clusters, counts: NDArray[np.int64], outcomes: ExplorationOutcomes):
+        """
+        Args:
+            space: the items.
+            clusters: of the items.
+            counts: (n,) number of users of each item.
+            outcomes: of earlier exploration.
+        """
+        self._space, self._clusters, self._outcomes = space, clusters, outcomes
+        self._new = (counts == 0) & (outcomes.shown < MAX_NEW_ITEM_SLOTS)
 
-    @classmethod
+    @cached_property
+    def _rates(self) -> NDArray[np.float64]:
+        """(draws, clusters) draws from the posterior success rates."""
+        good, bad = self._outcomes.successes, self._outcomes.failures
+        rng = np.random.default_rng(_POSTERIOR_SEED)
+        return rng.beta(1 + good, 1 + bad, (DRAWS, len(self._clusters)))
+
+    @cached_property
+    def _members(self) -> list[Places]:
+        """Items of each cluster, in ascending order."""
+        order = np.argsort(self._clusters.labels, kind="stable")
+        ends = np.searchsorted(self._clusters.labels[order], np.arange(len(self._clusters) + 1))
+        return [order[start:end] for start, end in pairwise(ends)]
+
+    @cached_property
+    def _new_members(self) -> list[Places]:
+        return [places[self._new[places]] for places in self._members]
+
     def open(
-        cls,
-        clusters: Clusters,
+        self,
         history: History,
+        ranked: RankedSlate,
+        composer: SlateComposer,
         *,
         allowed: NDArray[np.bool_],
-        counts: NDArray[np.int64],
         personal: NDArray[np.float32],
-        outcomes: ExplorationOutcomes,
-        rng: np.random.Generator,
-    ) -> Exploration:
-        """Open new items of the user's clusters, and all items of the clusters next to them, to exploration.
+        settings: SlateSettings,
+        groups: GroupRules | None = None,
+        products: SlateProducts | None = None,
+        copies: CopyCodes | None = None,
+        shown_before: Places | None = None,
+    ) -> list[OpenGroup]:
+        """Find the slots that may explore, and their open items.
 
         Args:
-            clusters: of the whole index.
             history: of the user; if it is empty, new items of all clusters are open.
+            ranked: the ranked slate.
+            composer: of the ranked slate.
             allowed: (n,) whether an item may be shown to this user.
-            counts: (n,) number of users of each item.
             personal: (n,) the user's own scores.
-            outcomes: of earlier exploration.
-            rng: of the draws.
+            settings: of the slate.
+            groups: caps and floors.
+            products: of the items; no variant of a product of the slate is open.
+            copies: near-duplicates of the items; none of an item of the slate is open.
+            shown_before: items whose near-duplicates are not open either.
         """
-        new = (counts == 0) & (outcomes.shown < MAX_NEW_ITEM_SLOTS)
-        own = np.unique(clusters.labels[history.items]) if len(history) else np.zeros(0, dtype=np.int32)
-        own = own[own >= 0]
-        # one more element for label -1: an item without a vector has no cluster
-        is_own, is_near = np.zeros(len(clusters) + 1, dtype=bool), np.zeros(len(clusters) + 1, dtype=bool)
-        if len(own):
-            is_own[own] = True
-            is_near[clusters.nearest[own, :NEIGHBOURS]] = True
-            is_near &= ~is_own
-        else:
-            is_own[:-1] = True
-        open_ = allowed & ((is_own[clusters.labels] & new) | is_near[clusters.labels])
-        places = np.flatnonzero(open_)
-        return cls(places, clusters.labels[places], new[places], personal[places], outcomes, rng)
+        slots = _free_slots(ranked, groups)
+        if not len(slots) or not settings.explore:
+            return []
+        places = self._candidates(history, allowed, personal, int(np.ceil(2 * settings.k * settings.explore)))
+        places = places[~np.isin(places, [slot.place for slot in ranked.slots])]
+        fitting = self._fitting(places, ranked, settings, groups, products, copies, shown_before)
+        kinds = [composer.slot_kind(int(place)) for place in fitting]
+        opened = []
+        for kind in dict.fromkeys(ranked.kinds):
+            own = fitting[[n for n, other in enumerate(kinds) if other == kind]]
+            of_kind = slots[[ranked.kinds[n] == kind for n in slots]]
+            if len(own) and len(of_kind):
+                opened.append(OpenGroup(of_kind, own, self._new[own], self._shares(own), settings.explore))
+        return opened
 
-    def draw(self, among: NDArray[np.bool_]) -> ExploredItem | None:
-        """Draw one item of a mask (n,), never the same twice; None if no open item is left."""
-        remaining = np.flatnonzero(among[self.places])
-        if self._drawn_places:
-            remaining = remaining[~np.isin(self.places[remaining], list(self._drawn_places))]
-        if not len(remaining):
-            return None
-        labels = np.unique(self.labels[remaining])
-        wins = self._wins(labels)
-        chosen = int(self.rng.choice(len(labels), p=wins))
-        inside = remaining[self.labels[remaining] == labels[chosen]]
-        best = inside[np.argsort(-self.personal_scores[inside], kind="stable")[:ITEMS_PER_CLUSTER]]
-        drawn = int(best[self.rng.integers(len(best))])
-        self._drawn_places.add(int(self.places[drawn]))
-        return ExploredItem(int(self.places[drawn]), bool(self.is_new[drawn]), float(wins[chosen]) / len(best))
+    def _candidates(
+        self, history: History, allowed: NDArray[np.bool_], personal: NDArray[np.float32], needed: int
+    ) -> Places:
+        """New items of the user's clusters and all items of the clusters next to them: the best of each, best first."""
+        labels = np.unique(self._clusters.labels[history.items])
+        own = labels[labels >= 0].tolist() if len(history) else list(range(len(self._clusters)))
+        near = set(self._clusters.nearest[own, :NEIGHBOURS].ravel().tolist()) - set(own) if len(history) else set()
+        parts = [self._new_members[label] for label in own] + [self._members[label] for label in sorted(near)]
+        parts = [part for part in (part[allowed[part]] for part in parts) if len(part)]
+        if not parts:
+            return np.zeros(0, dtype=np.int64)
+        size = min(max(ITEMS_PER_CLUSTER, needed), max(MAX_OPEN_ITEMS, 2 * needed) // len(parts))
+        best = [part[np.argsort(-personal[part], kind="stable")[: max(size, 2)]] for part in parts]
+        places = np.concatenate(best)
+        return places[np.argsort(-personal[places], kind="stable")]
 
-    def _wins(self, labels: NDArray[np.int32]) -> NDArray[np.float64]:
-        """(labels,) the share of posterior draws in which each cluster has the highest success rate."""
-        if self._posterior_draws is None:  # all slots of a slate use the same draws
-            self._known = np.unique(self.labels)
-            good, bad = self.outcomes.successes[self._known], self.outcomes.failures[self._known]
-            self._posterior_draws = self.rng.beta(1 + good, 1 + bad, (DRAWS, len(self._known)))
-        rates = self._posterior_draws[:, np.searchsorted(self._known, labels)]
-        wins = np.bincount(rates.argmax(axis=1), minlength=len(labels))
-        return np.asarray(wins / DRAWS)
+    def _fitting(
+        self,
+        places: Places,
+        ranked: RankedSlate,
+        settings: SlateSettings,
+        groups: GroupRules | None,
+        products: SlateProducts | None,
+        copies: CopyCodes | None,
+        shown_before: Places | None,
+    ) -> Places:
+        """The items that fit the ranked slate and each other, the better one of two that do not."""
+        shown = [slot.place for slot in ranked.slots]
+        codes: dict[int, int] | None = None
+        before = [] if shown_before is None else np.unique(shown_before).tolist()
+        if copies is not None and len(places):
+            known = np.array([*before, *shown, *places], dtype=np.int64)
+            codes = dict(zip(known.tolist(), copies(known).tolist(), strict=True))
+            old = {codes[place] for place in before}
+            places = places[[codes[place] not in old for place in places.tolist()]]
+        # the vectors of open items are compared together below
+        rules = SlateRules(
+            *(self._space, 2.0, len(shown) + len(places)), groups=groups, products=products, copy_codes=codes
+        )
+        for place in shown:
+            rules.add(place)
+        vectors = self._space.vectors[places]
+        far = rules.cosines(vectors) < settings.near_duplicate
+        pairs = np.argwhere(np.triu(vectors @ vectors.T >= settings.near_duplicate, 1))
+        same: dict[int, list[int]] = {}
+        for better, worse in pairs.tolist():
+            same.setdefault(worse, []).append(better)
+        kept: dict[int, int] = {}
+        for n, place in enumerate(places.tolist()):
+            if far[n] and not any(better in kept for better in same.get(n, ())) and rules.fits(place):
+                kept[n] = place
+                rules.add(place)
+        return np.array(list(kept.values()), dtype=np.int64)
+
+    def _shares(self, places: Places) -> NDArray[np.float64]:
+        """(o,) shares of open items: the Thompson share of the cluster, divided among its items."""
+        labels, cluster, counts = np.unique(self._clusters.labels[places], return_inverse=True, return_counts=True)
+        wins = np.bincount(self._rates[:, labels].argmax(axis=1), minlength=len(labels)) + 1 / len(labels)
+        return np.asarray((wins / (DRAWS + 1) / counts)[cluster])
 
 
-def explored_slots(slots: int, share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Choose which slots explore, at evenly drawn positions: (slots,) bool.
-
-    Every slot explores with probability `share` exactly. The number of slots that explore is `slots * share` on
-    average, and never more than one off.
-    """
-    count = int(np.floor(slots * share + rng.random()))
-    mask = np.zeros(slots, dtype=bool)
-    mask[rng.permutation(slots)[:count]] = True
-    return mask
+def _free_slots(ranked: RankedSlate, groups: GroupRules | None) -> NDArray[np.int64]:
+    """Slots that may explore: the last items that fill a floor stay."""
+    held: set[int] = set()
+    places = np.array([slot.place for slot in ranked.slots], dtype=np.int64)
+    for _, mask, slots in () if groups is None else groups.floors:
+        members = np.flatnonzero(mask[places]).tolist() if len(places) else []
+        already = sum(n in held for n in members)
+        free = [n for n in members if n not in held]
+        held.update(free[::-1][: max(slots - already, 0)])
+    return np.array([n for n in range(len(ranked.slots)) if n not in held], dtype=np.int64)

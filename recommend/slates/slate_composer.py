@@ -1,8 +1,9 @@
-"""Composition of a slate: which item goes into which slot, under quotas, caps and shares."""
+"""Composition of the ranked slate: which item goes into which slot, under quotas, caps, floors and shares."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,24 +12,25 @@ from numpy.typing import NDArray
 
 from firstsight.recommend.items import ItemSpace, Places
 from firstsight.recommend.models.score_scaling import KindScale
-from firstsight.recommend.slates.exploration import Exploration, explored_slots
+from firstsight.recommend.slates.exact_selection import select_exactly
+from firstsight.recommend.slates.group_limits import GroupRules
 from firstsight.recommend.slates.interest_ranking import Ranking
+from firstsight.recommend.slates.slate_candidates import (
+    MIN_AFFINITY,
+    candidate_pool,
+    candidate_values,
+    interest_members,
+)
 from firstsight.recommend.slates.slate_copies import CopyCodes
-from firstsight.recommend.slates.slate_products import SlateProducts, top_places
+from firstsight.recommend.slates.slate_products import SlateProducts
+from firstsight.recommend.slates.slate_rules import SlateRules
 from firstsight.recommend.slates.slate_settings import SlateSettings
-from firstsight.retrieval.ranking.fusion import RRF_K
 
 Source = Literal["recent", "lasting", "long_tail", "neighbours", "popular", "newest", "new", "nearby"]
 """Reason for an item. Ranked items: an interest, similar users, popularity, or its date if there are no events at all.
 Explored items: "new" was hardly shown yet, "nearby" is from a cluster next to those of the user."""
 
-_POOL = 10  # candidates by relevance for each slot
-_MIN_POOL = 200
-_PER_INTEREST = 50
-_MAX_AFFINITY_GAP = 0.5  # standard deviations: an item of an interest may be nearer to another one by this much
-_MIN_SHARED_COSINE = 0.6  # cosine of two interests from which they share their candidates
-_MIN_AFFINITY_SHARE = 0.5  # minimum share of the nearest candidate's affinity, for an item to be of an interest
-_MIN_AFFINITY = 1.0  # standard deviations above the mean cosine, for an item to be of an interest at all
+_WIDER = 4  # factor of the candidates in a next round, if slots stayed empty
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,9 @@ class Slot:
         source: the reason for it.
         because: row of the history's item that names the interest: the nearest recent one, or the medoid; -1 for none.
         explore: whether exploration chose it.
-        propensity: the probability that this slot holds this item, given the draws before it: share * draw for an
-            explored item, and 1 - share for a ranked one.
+        propensity: the probability that this slot holds this item, for this user at this time: see
+            `firstsight.recommend.slates.exploration`.
+        replaces: row of the ranked item that exploration overwrote; -1 for a ranked item.
     """
 
     place: int
@@ -51,10 +54,26 @@ class Slot:
     because: int
     explore: bool
     propensity: float
+    replaces: int = -1
+
+
+@dataclass(frozen=True)
+class RankedSlate:
+    """The slate of the ranking alone.
+
+    Attributes:
+        slots: in order, at most k.
+        kinds: the kind of each slot's quota; None for a slot of a kind without quota.
+        missing: number of items that floors lack, by group.
+    """
+
+    slots: list[Slot]
+    kinds: list[str | None]
+    missing: Mapping[str, int]
 
 
 class SlateComposer:
-    """Fills the slots of one slate."""
+    """Composes the ranked slate. Nothing is drawn: the same input gives the same slate."""
 
     def __init__(
         self,
@@ -64,12 +83,10 @@ class SlateComposer:
         allowed: NDArray[np.bool_],
         settings: SlateSettings,
         *,
-        caps: NDArray[np.int64] | None = None,
+        groups: GroupRules | None = None,
         products: SlateProducts | None = None,
-        exploration: Exploration | None = None,
         copies: CopyCodes | None = None,
         shown_before: Places | None = None,
-        rng: np.random.Generator,
     ) -> None:
         """
         Args:
@@ -78,183 +95,241 @@ class SlateComposer:
             ranking: of the items for this user.
             allowed: (n,) whether an item may be shown to this user now.
             settings: of the slate.
-            caps: (n,) the value of the capped column as a number; -1 for no value, which is not capped.
+            groups: caps and floors; None for none.
             products: of the items; the slate gets one variant of each. None for every item.
-            exploration: None for a slate that only follows the ranking.
             copies: near-duplicates of the items; the slate gets one item of each group. None for every item.
-            shown_before: items whose near-duplicates exploration leaves out too.
-            rng: chooses the slots that explore.
+            shown_before: items whose near-duplicates the slate does not get.
         """
         self._space, self._ranking, self._allowed, self._settings = space, ranking, allowed, settings
-        self._all_kinds = kinds
-        self._caps, self._products, self._exploration, self._rng = caps, products, exploration, rng
-        self._taken_products: set[int] = set()
-        self._taken_caps: dict[int, int] = {}
-        self._pool = candidate_pool(ranking, allowed, kinds, settings, products)
-        self._vectors = space.vectors[self._pool]
-        self._kinds = kinds.codes[self._pool]
-        self._value = self._values()
-        self._available = np.ones(len(self._pool), dtype=bool)
-        self._nearest = np.zeros(len(self._pool), dtype=np.float32)
-        self._members = _members(ranking, self._pool)
-        self._copies = copies
-        self._taken = [] if shown_before is None else [int(place) for place in np.unique(shown_before)]
-        self._shown_vectors: list[NDArray[np.float32]] = []
+        self._kinds, self._groups, self._products, self._copies = kinds, groups, products, copies
+        self._shown_before = np.zeros(0, dtype=np.int64) if shown_before is None else np.unique(shown_before)
+        self._slot_kinds = spread(settings.counts(), settings.k)
+        self._quota_codes = {int(kinds.codes_of([kind])[0]): kind for kind in settings.counts() if kind in kinds.names}
 
-    def fill(self) -> list[Slot]:
-        """Fill the slots in order; slots of a kind with too few items are left out."""
-        settings = self._settings
-        counts = settings.counts()
-        kinds = spread(counts, settings.k)
-        explored = explored_slots(settings.k, settings.explore if self._exploration else 0.0, self._rng)
-        quota_kinds = self._all_kinds.codes_of(counts)
-        slots: list[Slot | None] = [None] * settings.k
-        general = 1.0 - self._ranking.personal_share
-        shares = [general, *(interest.share * self._ranking.personal_share for interest in self._ranking.interests)]
-        taken = np.zeros(len(shares))
-        for n in [*np.flatnonzero(~explored), *np.flatnonzero(explored)]:
-            if explored[n]:
-                slots[n] = self._explore(self._allowed & self._of_kind(kinds[n], quota_kinds, self._all_kinds.codes))
-            if slots[n] is None:
-                slots[n] = self._next(self._of_kind(kinds[n], quota_kinds, self._kinds), np.asarray(shares), taken)
-        return [slot for slot in slots if slot is not None]
+    def fill(self) -> RankedSlate:
+        """Fill the slots in order; slots of a kind with too few items are left out.
 
-    def _next(self, fitting: NDArray[np.bool_], shares: NDArray[np.float64], taken: NDArray[np.float64]) -> Slot | None:
-        """Take the best remaining item of the interest that is furthest behind its share (Sainte-Laguë)."""
-        fitting = fitting & self._available
-        if not fitting.any():
-            return None
-        for group in np.argsort(-shares / (2 * taken + 1), kind="stable"):
-            of = fitting if group == 0 else fitting & self._members[group - 1]
-            if of.any():
-                taken[group] += 1
+        If slots or floors lack items, more candidates are tried, up to all allowed items. If a floor still lacks items,
+        because the best items of one group leave no slots for another, the items of the slate are selected together.
+        """
+        widen = 1
+        while True:
+            arguments = (self._ranking, self._allowed, self._kinds, self._settings, self._products, self._groups)
+            pool = candidate_pool(*arguments, widen=widen)
+            candidates = _Candidates(self, pool)
+            chosen = candidates.compose()
+            if not self._lacks_items(chosen) or not self._can_widen(pool):
                 break
-        diversity = self._settings.diversity
-        value = (1 - diversity) * self._value - diversity * self._nearest if diversity else self._value
-        best = int(np.argmax(np.where(of, value, -np.inf)))
-        place = int(self._pool[best])
-        self._take(place)
-        source, because = self._find_source(place, int(group) - 1)
-        share = self._settings.explore if self._exploration else 0.0
-        return Slot(place, float(self._ranking.relevance[place]), source, because, False, 1.0 - share)
+            widen *= _WIDER
+        if self._groups is not None and self._lacking_floors(chosen):
+            capacities = Counter(self._slot_kinds)
+            selected = select_exactly(
+                *(self._space, pool, candidates.usable, candidates.values, candidates.slot_kinds, capacities),
+                groups=self._groups,
+                products=self._products,
+                copy_codes=candidates.copy_codes,
+                near_duplicate=self._settings.near_duplicate,
+            )
+            again = _Candidates(self, pool).compose(selected)
+            if sum(self._lacking_floors(again).values()) < sum(self._lacking_floors(chosen).values()):
+                chosen = again
+        filled = [
+            (kind, place, group) for kind, (place, group) in zip(self._slot_kinds, chosen, strict=True) if place >= 0
+        ]
+        sources = self._find_sources([place for _, place, _ in filled], [group for _, _, group in filled])
+        slots = [
+            Slot(place, float(self._ranking.relevance[place]), source, because, False, 1.0)
+            for (_, place, _), (source, because) in zip(filled, sources, strict=True)
+        ]
+        return RankedSlate(slots, [kind for kind, _, _ in filled], self._lacking_floors(chosen))
 
-    def _explore(self, fitting: NDArray[np.bool_]) -> Slot | None:
-        assert self._exploration is not None
-        fitting = fitting.copy()
-        # the slate has these items already, or their near-duplicates, or their cap is reached
-        fitting[self._pool[~self._available]] = False
-        while (drawn := self._exploration.draw(fitting)) is not None:
-            if self._fits(drawn.place):
-                self._take(drawn.place)
-                score = float(self._ranking.relevance[drawn.place])
-                source: Source = "new" if drawn.is_new else "nearby"
-                because = self._find_source(drawn.place, -1)[1]
-                return Slot(drawn.place, score, source, because, True, drawn.propensity * self._settings.explore)
-        return None
+    def slot_kind(self, place: int) -> str | None:
+        """The kind of slot that an item fits: its kind if that has a quota, else None."""
+        return self._quota_codes.get(int(self._kinds.codes[place]))
 
-    def _take(self, place: int) -> None:
-        """Put an item into the slate, and remove near-duplicates and capped items from the pool."""
-        vector = self._space.vectors[place]
-        self._shown_vectors.append(vector)
-        cosines = self._vectors @ vector
-        np.maximum(self._nearest, cosines, out=self._nearest)
-        self._available &= cosines < self._settings.near_duplicate
-        self._available[self._pool == place] = False
-        self._taken.append(place)
-        if self._copies is not None:
-            codes = self._copies(np.array([place, *self._pool]))
-            self._available &= codes[1:] != codes[0]
-        if self._caps is not None and self._settings.cap is not None and self._caps[place] >= 0:
-            value = int(self._caps[place])
-            self._taken_caps[value] = self._taken_caps.get(value, 0) + 1
-            if self._taken_caps[value] >= self._settings.cap:
-                self._available &= self._caps[self._pool] != value
-        if self._products is not None and self._products.codes[place] >= 0:
-            product = int(self._products.codes[place])
-            self._taken_products.add(product)
-            self._available &= self._products.codes[self._pool] != product
+    def explored_source(self, place: int, *, is_new: bool) -> tuple[Source, int]:
+        """The reason for an explored item, and the item of the history that is nearest to it in taste."""
+        return "new" if is_new else "nearby", self._find_sources([place], [-1])[0][1]
 
-    def _fits(self, place: int) -> bool:
-        """Whether an item from outside the pool is no variant or copy of the slate's items, and within the cap."""
-        if self._products is not None and int(self._products.codes[place]) in self._taken_products:
-            return False
-        if self._caps is not None and self._settings.cap is not None:
-            value = int(self._caps[place])
-            if value >= 0 and self._taken_caps.get(value, 0) >= self._settings.cap:
-                return False
-        if self._copies is not None:
-            codes = self._copies(np.array([place, *self._taken]))
-            if codes[0] in codes[1:]:
-                return False
-        vector = self._space.vectors[place]
-        return (
-            not self._shown_vectors
-            or float((np.stack(self._shown_vectors) @ vector).max()) < self._settings.near_duplicate
+    def _lacks_items(self, chosen: list[tuple[int, int]]) -> bool:
+        return any(place < 0 for place, _ in chosen) or bool(self._lacking_floors(chosen))
+
+    def _can_widen(self, pool: Places) -> bool:
+        """Whether more items are allowed than the pool has; with products, one variant of each."""
+        allowed = np.flatnonzero(self._allowed)
+        return len(pool) < len(allowed if self._products is None else self._products.first_of_each(allowed))
+
+    def _lacking_floors(self, chosen: list[tuple[int, int]]) -> dict[str, int]:
+        floors = () if self._groups is None else self._groups.floors
+        places = [place for place, _ in chosen if place >= 0]
+        lacking = {group: slots - int(mask[places].sum()) for group, mask, slots in floors}
+        return {group: count for group, count in lacking.items() if count > 0}
+
+    def _find_sources(self, places: list[int], groups: list[int]) -> list[tuple[Source, int]]:
+        """The reason for each item; `groups` are the interests that brought them, -1 for the general part."""
+        ranking, vectors = self._ranking, self._space.vectors
+        found: list[tuple[Source, int]] = []
+        if not ranking.interests:
+            return [("newest" if ranking.by_newest else "popular", -1)] * len(places)
+        affinity = ranking.affinity[:, places]
+        nearest, popular = affinity.argmax(axis=0), ranking.popularity[places] > ranking.personal[places]
+        near = affinity.max(axis=0) >= MIN_AFFINITY
+        members = [n for n, interest in enumerate(ranking.interests) if interest.kind == "recent"]
+        # recent events may have nothing in common, so one name for all of them would explain nothing
+        recent = {n: vectors[ranking.interests[n].members] @ vectors[places].T for n in members}
+        for n, group in enumerate(groups):
+            if group < 0 and popular[n]:
+                found.append(("popular", -1))
+                continue
+            interest = group if group >= 0 else int(nearest[n]) if near[n] else -1
+            if interest < 0:
+                found.append(("newest" if ranking.by_newest else "neighbours", -1))
+            elif interest in recent:
+                closest = ranking.interests[interest].members[int(recent[interest][:, n].argmax())]
+                found.append(("recent", int(closest)))
+            else:
+                found.append((ranking.interests[interest].kind, ranking.interests[interest].medoid))
+        return found
+
+
+class _Candidates:
+    """The candidates of one round, and the slots that they fill."""
+
+    def __init__(self, composer: SlateComposer, pool: Places) -> None:
+        settings, space, groups = composer._settings, composer._space, composer._groups
+        self._settings, self._pool, self._slots = settings, pool, composer._slot_kinds
+        kinds = composer._kinds.codes[pool]
+        self.values = candidate_values(composer._ranking.relevance[pool], kinds, settings)
+        self.slot_kinds = [composer._quota_codes.get(code) for code in kinds.tolist()]
+        self._gone = bytearray(len(pool))
+        self.copy_codes: dict[int, int] | None = None
+        if composer._copies is not None:
+            codes = composer._copies(np.concatenate([composer._shown_before, pool])).tolist()
+            own = codes[len(composer._shown_before) :]
+            shown = set(codes[: len(composer._shown_before)])
+            self.copy_codes = dict(zip(pool.tolist(), own, strict=True))
+            self._gone[:] = bytes(code in shown for code in own)
+        self.usable = np.frombuffer(self._gone, dtype=np.uint8) == 0  # no near-duplicate of an item shown before
+        self._rules = SlateRules(
+            *(space, settings.near_duplicate, settings.k),
+            groups=groups,
+            products=composer._products,
+            copy_codes=self.copy_codes,
         )
+        ranking = composer._ranking
+        general = 1.0 - ranking.personal_share
+        self._shares = np.array([general, *(one.share * ranking.personal_share for one in ranking.interests)])
+        self._members = interest_members(ranking, pool)
+        self._order = np.argsort(-self.values, kind="stable")
+        self._lists: dict[tuple[int, str | None], list[int]] = {}
+        self._vectors = space.vectors[pool] if settings.diversity else None
+        self._nearest = np.zeros(len(pool), dtype=np.float32)
+        self._floors = [] if groups is None else [(mask[pool], slots) for _, mask, slots in groups.floors]
+        self._counts = [0] * len(self._floors)  # items that were taken or are reserved, by floor
+        self._reserved: list[int] = []  # the best first
 
-    def _find_source(self, place: int, interest: int) -> tuple[Source, int]:
-        ranking = self._ranking
-        if interest < 0 and len(ranking.interests):
-            nearest = int(np.argmax(ranking.affinity[:, place]))
-            interest = nearest if ranking.affinity[nearest, place] >= _MIN_AFFINITY else -1
-            if ranking.popularity[place] > ranking.personal[place]:
-                return "popular", -1
-        if interest >= 0:
-            chosen = ranking.interests[interest]
-            if chosen.kind != "recent":
-                return chosen.kind, chosen.medoid
-            # recent events may have nothing in common, so one name for all of them would explain nothing
-            cosines = self._space.vectors[chosen.members] @ self._space.vectors[place]
-            return chosen.kind, int(chosen.members[np.argmax(cosines)])
-        if ranking.by_newest:
-            return "newest", -1
-        return ("neighbours" if len(ranking.interests) else "popular"), -1
+    def compose(self, reserved: list[int] | None = None) -> list[tuple[int, int]]:
+        """Fill the slots: rows of the space and numbers of interests, -1 for the general part; (-1, -1) for no item.
 
-    def _values(self) -> NDArray[np.float32]:
-        """(pool,) relevance from 0 to 1, so that diversity can be weighed against cosines."""
-        relevance = self._ranking.relevance[self._pool]
-        if self._settings.merge == "rank":
-            value = np.zeros(len(relevance), dtype=np.float32)
-            for kind in np.unique(self._kinds):
-                rows = np.flatnonzero(self._kinds == kind)
-                order = rows[np.argsort(-relevance[rows], kind="stable")]
-                value[order] = (RRF_K + 1) / (RRF_K + 1 + np.arange(len(rows)))
-            return value
-        low, high = relevance.min(initial=np.inf), relevance.max(initial=-np.inf)
-        return np.asarray((relevance - low) / max(float(high - low), 1e-9), dtype=np.float32)
+        Args:
+            reserved: candidates that the slate must have; by default the best of those that floors need.
+        """
+        for candidate in self._needed_by_floors() if reserved is None else reserved:
+            self._reserve(candidate)
+        left = Counter(self._slots)
+        taken = np.zeros(len(self._shares))
+        chosen: list[tuple[int, int]] = []
+        for kind in self._slots:
+            candidate, group = self._next(kind, left[kind], taken)
+            left[kind] -= 1
+            if candidate < 0:
+                chosen.append((-1, -1))
+                continue
+            taken[group] += 1
+            self._take(candidate)
+            chosen.append((int(self._pool[candidate]), group - 1))
+        return chosen
 
-    def _of_kind(self, kind: str | None, quota_kinds: NDArray[np.int64], codes: NDArray[np.int64]) -> NDArray[np.bool_]:
-        if kind is None:
-            return ~np.isin(codes, quota_kinds) if len(quota_kinds) else np.ones(len(codes), dtype=bool)
-        code = self._all_kinds.codes_of([kind])
-        return np.asarray(codes == code[0]) if len(code) else np.zeros(len(codes), dtype=bool)
+    def _next(self, kind: str | None, left: int, taken: NDArray[np.float64]) -> tuple[int, int]:
+        """The best remaining item of the interest that is furthest behind its share (Sainte-Laguë), and its group."""
+        groups = np.argsort(-self._shares / (2 * taken + 1), kind="stable").tolist()
+        waiting = [candidate for candidate in self._reserved if self.slot_kinds[candidate] == kind]
+        must = len(waiting) >= left
+        for group in groups:
+            for candidate in self._fitting(group, kind):
+                if candidate in waiting or (not must and self._fits(candidate)):
+                    return candidate, group
+        return (waiting[0], 0) if must and waiting else (-1, -1)
 
+    def _fitting(self, group: int, kind: str | None) -> Iterator[int]:
+        """Candidates of an interest for a kind of slot, the best first."""
+        if (group, kind) not in self._lists:
+            order = self._order if group == 0 else self._order[self._members[group - 1][self._order]]
+            self._lists[group, kind] = [n for n in order.tolist() if self.slot_kinds[n] == kind]
+        remaining = [n for n in self._lists[group, kind] if not self._gone[n]]
+        self._lists[group, kind] = remaining
+        if self._vectors is not None and remaining:
+            diversity, rows = self._settings.diversity, np.array(remaining)
+            values = (1 - diversity) * self.values[rows] - diversity * self._nearest[rows]
+            remaining = rows[np.argsort(-values, kind="stable")].tolist()
+        return iter(remaining)
 
-def candidate_pool(
-    ranking: Ranking,
-    allowed: NDArray[np.bool_],
-    kinds: KindScale,
-    settings: SlateSettings,
-    products: SlateProducts | None = None,
-) -> Places:
-    """Collect the candidates of a slate: the most relevant items of every kind, and the nearest of every interest.
+    def _fits(self, candidate: int) -> bool:
+        if self._rules.fits(int(self._pool[candidate])):
+            return True
+        if not self._reserved:  # a reserved item can still be released
+            self._gone[candidate] = 1
+        return False
 
-    With `products`, only the best variant of each product counts, so that a product with many fills no pool.
-    """
-    size = max(_MIN_POOL, _POOL * settings.k)
-    by_kind = bool(settings.quotas) or settings.merge == "rank"
-    parts = []
-    for code in range(len(kinds.names)) if by_kind else [None]:
-        fitting = np.flatnonzero(allowed if code is None else allowed & (kinds.codes == code))
-        parts.append(top_places(ranking.relevance, fitting, size, products))
-    for affinity in ranking.affinity:
-        for level in (5.0, 4.0, 3.0, 2.0, -np.inf):  # few items are above a high level, and few are quick to sort
-            near = np.flatnonzero(affinity > level)
-            near = near[allowed[near]]
-            if len(near if products is None else products.first_of_each(near)) >= _PER_INTEREST:
-                break
-        parts.append(top_places(affinity, near, _PER_INTEREST, products))
-    return np.unique(np.concatenate(parts)).astype(np.int64)
+    def _take(self, candidate: int) -> None:
+        self._gone[candidate] = 1
+        place = int(self._pool[candidate])
+        if candidate in self._reserved:
+            self._reserved.remove(candidate)
+        else:
+            self._rules.add(place)
+            self._count(candidate, 1)
+            self._release()
+        if self._vectors is not None:
+            row = np.flatnonzero(self._pool == place)[0]
+            np.maximum(self._nearest, self._vectors @ self._vectors[row], out=self._nearest)
+
+    def _needed_by_floors(self) -> Iterator[int]:
+        """The best candidates that fill the floors, those of the smallest group first."""
+        capacities = Counter(self._slots)
+        for n in sorted(range(len(self._floors)), key=lambda n: int(self._floors[n][0].sum())):
+            mask, slots = self._floors[n]
+            for candidate in self._order[mask[self._order]].tolist():
+                if self._counts[n] >= slots:
+                    break
+                kind = self.slot_kinds[candidate]
+                if (
+                    candidate not in self._reserved
+                    and capacities[kind]
+                    and self._rules.fits(int(self._pool[candidate]))
+                ):
+                    capacities[kind] -= 1
+                    yield candidate
+
+    def _reserve(self, candidate: int) -> None:
+        self._rules.add(int(self._pool[candidate]))
+        self._count(candidate, 1)
+        self._reserved.append(candidate)
+        self._reserved.sort(key=lambda n: (-self.values[n], n))
+
+    def _release(self) -> None:
+        """Give up the worst reserved item that no floor needs any more."""
+        for candidate in reversed(self._reserved):
+            floors = zip(self._floors, self._counts, strict=True)
+            if all(count - bool(mask[candidate]) >= slots for (mask, slots), count in floors):
+                self._reserved.remove(candidate)
+                self._rules.remove(int(self._pool[candidate]))
+                self._count(candidate, -1)
+                return
+
+    def _count(self, candidate: int, change: int) -> None:
+        for n, (mask, _) in enumerate(self._floors):
+            self._counts[n] += change * bool(mask[candidate])
 
 
 def spread(counts: Mapping[str, int], k: int) -> list[str | None]:
@@ -271,18 +346,3 @@ def spread(counts: Mapping[str, int], k: int) -> list[str | None]:
         taken[kind] += 1
         order.append(kind)
     return order
-
-
-def _members(ranking: Ranking, places: Places) -> NDArray[np.bool_]:
-    """(interests, pool) whether a candidate is of an interest: near to it, and almost as near as to any other.
-
-    Interests in the same direction, such as the last events and the cluster around them, share their candidates.
-    """
-    affinity = ranking.affinity[:, places]
-    if not affinity.size:
-        return np.zeros(affinity.shape, dtype=bool)
-    vectors = np.stack([interest.vector for interest in ranking.interests])
-    shared = vectors @ vectors.T >= _MIN_SHARED_COSINE
-    near = affinity >= np.maximum(_MIN_AFFINITY, _MIN_AFFINITY_SHARE * affinity.max(axis=1, keepdims=True))
-    best = np.stack([affinity[~same].max(axis=0, initial=-np.inf) for same in shared])
-    return np.asarray(near & (affinity >= best - _MAX_AFFINITY_GAP))

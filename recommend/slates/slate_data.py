@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 
 import numpy as np
@@ -19,12 +20,16 @@ from firstsight.recommend.ranking.ranking_store import ranking_state
 from firstsight.recommend.semantic_ids.clusters import Clusters, assign_clusters
 from firstsight.recommend.semantic_ids.semantic_id_store import load_codebooks
 from firstsight.recommend.sequence.sequence_store import sequence_model_state
+from firstsight.recommend.slates.group_limits import GroupRules
 from firstsight.recommend.slates.slate_copies import CopyCodes, SlateCopies
 from firstsight.recommend.slates.slate_log import read_outcomes
 from firstsight.recommend.slates.slate_maker import SlateMaker
 from firstsight.recommend.slates.slate_products import SlateProducts
+from firstsight.recommend.slates.slate_settings import SlateSettings
 from firstsight.storage.product_groups import GROUP_COLUMN, VARIANT_IDS_COLUMN, count_merged_variants
 from firstsight.storage.store import Store
+
+ColumnValues = tuple[NDArray[np.int64], NDArray[np.object_]]
 
 EVENTS_FRESH_S = 60.0
 """Age, in seconds, after which events and model are checked for changes; a user's own events are read each time."""
@@ -41,10 +46,11 @@ class SlateData:
     events: Events
     maker: SlateMaker
     titles: NDArray[np.object_]  # (n,) in the order of the items in `maker.space`
-    columns: dict[str, NDArray[np.int64]] = field(default_factory=dict)  # for caps: a number for each value
+    columns: dict[str, ColumnValues] = field(default_factory=dict)  # by name, once slates needed them
     inputs: RankingInputs | None = None  # of the ranking, apart from the events
     merged: NDArray[np.int64] | None = None  # (n,) number of variants of each item, once they were read
     near: SlateCopies | None = None  # near-duplicates, once a slate needed them
+    versions: dict[str, int] = field(default_factory=dict)  # of the tables and models, for the log of slates
 
     @classmethod
     def load(cls, store: Store, cached: SlateData | None, *, ranking: int | None = None) -> SlateData:
@@ -70,26 +76,39 @@ class SlateData:
                 return cached
             if (events.version(), _model_states(store)) == (cached.events_version, cached.model_states):
                 return cached
-        return _read(store, events, cached, ranking)
+        return _read(store, events, cached, ranking=ranking)
 
-    def cap_codes(self, store: Store, column: str) -> NDArray[np.int64]:
-        """Number the values of a catalogue column, for a cap: (n,), equal numbers for equal values, -1 for no value.
+    @classmethod
+    def load_before(cls, store: Store, before: datetime, *, ranking: int | None = None) -> SlateData:
+        """Get the data as of the events and slates before a moment; items and models are the present ones.
+
+        Args:
+            store: the database.
+            before: the moment.
+            ranking: a version of the fitted rankings other than the one in use.
+
+        Raises: see `load`.
+        """
+        return _read(store, Events(store), None, before, ranking=ranking)
+
+    def column_codes(self, store: Store, column: str) -> ColumnValues:
+        """Number the values of a catalogue column: (n,), equal for equal values, -1 for no value; and the values.
 
         Raises:
             QueryError: the catalogue has no such column.
         """
         if column not in self.columns:
-            known = sorted(store.column_kinds())
-            if column not in known:
-                raise QueryError(
-                    f"there is no column {column!r} to cap; the catalogue has {', '.join(known) or 'none'}"
-                )
-            values = _read_column(store, self.maker.space, column)
-            empty = np.array([value is None or value != value for value in values], dtype=bool)
-            codes = np.full(len(values), -1, dtype=np.int64)
-            codes[~empty] = np.unique(values[~empty].astype(str), return_inverse=True)[1]
-            self.columns[column] = codes
+            self.columns[column] = read_column_codes(store, self.maker.space, column)
         return self.columns[column]
+
+    def group_rules(self, store: Store, settings: SlateSettings) -> GroupRules | None:
+        """Caps and floors of a slate; None if it has none.
+
+        Raises:
+            QueryError: the catalogue has no such column.
+        """
+        is_new = self.maker.recommender.counts == 0
+        return GroupRules.of(*settings.group_limits(), column=partial(self.column_codes, store), is_new=is_new)
 
     def products(self, store: Store) -> SlateProducts | None:
         """Products of the items; None if the database knows none."""
@@ -101,7 +120,7 @@ class SlateData:
             if VARIANT_IDS_COLUMN in names:
                 merged = _read_column(store, self.maker.space, VARIANT_IDS_COLUMN)
                 self.merged = np.array([count_merged_variants(value) for value in merged], dtype=np.int64)
-        return SlateProducts(self.cap_codes(store, GROUP_COLUMN), self.merged)
+        return SlateProducts(self.column_codes(store, GROUP_COLUMN)[0], self.merged)
 
     def copies(self, store: Store) -> CopyCodes:
         """Near-duplicates of the items: each call compares the items that no call had before."""
@@ -110,25 +129,34 @@ class SlateData:
         return partial(self.near.codes, store)
 
 
-def _read(store: Store, events: Events, cached: SlateData | None, number: int | None) -> SlateData:
+def _read(
+    store: Store,
+    events: Events,
+    cached: SlateData | None,
+    before: datetime | None = None,
+    *,
+    ranking: int | None = None,
+) -> SlateData:
     if cached is None:
         space = ItemSpace.load(store)
         books = load_codebooks(store)
         grouped = Clusters(space, assign_clusters(space, books[1] if books else None))
         titles = _read_column(store, space, "title")
-        columns: dict[str, NDArray[np.int64]] = {}
+        columns: dict[str, ColumnValues] = {}
         merged = None
+        book_version = books[0] if books else None
     else:
         space, titles, columns, merged = cached.maker.space, cached.titles, cached.columns, cached.merged
         assert cached.maker.clusters is not None
+        book_version = cached.versions.get("semantic_ids")
         grouped = cached.maker.clusters
     version, model_states = events.version(), _model_states(store)
     if cached is not None and cached.model_states == model_states and cached.inputs is not None:
         inputs = cached.inputs
     else:
-        inputs = RankingInputs.load(store, space, number)
+        inputs = RankingInputs.load(store, space, ranking)
     try:
-        interactions = events.interactions(space) if version else None
+        interactions = events.interactions(space, before) if version else None
     except QueryError:  # events on items that are not indexed yet
         interactions = None
     maker = SlateMaker(
@@ -136,17 +164,41 @@ def _read(store: Store, events: Events, cached: SlateData | None, number: int | 
         interactions,
         clusters=grouped,
         ranking=inputs.ranking(interactions),
-        outcomes=read_outcomes(store, space, grouped, interactions),
+        outcomes=read_outcomes(store, space, grouped, interactions, before=before),
     )
     near = None if cached is None else cached.near
+    versions = {
+        "items": space.version,
+        "events": version,
+        **inputs.versions,
+        "semantic_ids": book_version,
+    }
     read_at = time.monotonic()
     return SlateData(
-        *(space.version, version, model_states, read_at, events, maker, titles, columns, inputs, merged, near)
+        *(space.version, version, model_states, read_at, events, maker, titles, columns, inputs, merged, near),
+        versions={name: number for name, number in versions.items() if number},
     )
 
 
 def _model_states(store: Store) -> tuple[int, int, int]:
     return (ModelShelf(store, SHELF_SPEC).state() or 0, ranking_state(store), sequence_model_state(store))
+
+
+def read_column_codes(store: Store, space: ItemSpace, column: str) -> ColumnValues:
+    """Number the values of a catalogue column; see `SlateData.column_codes`.
+
+    Raises:
+        QueryError: the catalogue has no such column.
+    """
+    known = sorted(store.column_kinds())
+    if column not in known:
+        listed = ", ".join(known) or "none"
+        raise QueryError(f"there is no column {column!r} for caps, floors and groups; the catalogue has {listed}")
+    values = _read_column(store, space, column)
+    empty = np.array([value is None or value != value for value in values], dtype=bool)
+    codes = np.full(len(values), -1, dtype=np.int64)
+    names, codes[~empty] = np.unique(values[~empty].astype(str), return_inverse=True)
+    return codes, names.astype(object)
 
 
 def _read_column(store: Store, space: ItemSpace, name: str) -> NDArray[np.object_]:

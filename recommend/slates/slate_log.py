@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from firstsight.recommend.events.interactions import DAY_US, Interactions
 from firstsight.recommend.items import ItemSpace
 from firstsight.recommend.semantic_ids.clusters import Clusters
 from firstsight.recommend.slates.exploration import ExplorationOutcomes
 from firstsight.recommend.slates.slate_results import Slate
-from firstsight.storage.side_tables import open_side_table, upsert
+from firstsight.storage.side_tables import append, open_side_table
 from firstsight.storage.store import Store
 from firstsight.storage.tables import TIME
 
@@ -34,32 +37,62 @@ _FIELDS: list[pa.Field[Any]] = [
     pa.field("because", pa.string()),
     pa.field("explore", pa.bool_(), nullable=False),
     pa.field("propensity", pa.float64(), nullable=False),
+    # empty in slates that were logged before these columns existed
+    pa.field("ranked_item", pa.string()),  # the item of the ranking: the slot's own, or the one that was overwritten
+    pa.field("k", pa.int64()),
+    pa.field("events", pa.int64()),  # of the user's history
+    pa.field("settings", pa.string()),  # JSON: Slate.settings
+    pa.field("versions", pa.string()),  # JSON: Slate.versions
+    pa.field("experiment", pa.string()),
+    pa.field("bucket", pa.int64()),
 ]
 SCHEMA = pa.schema(_FIELDS)
 
 
-def log_slate(store: Store, slate: Slate) -> None:
-    """Log the slots of a slate; the caller holds the writer lock.
+def log_slates(store: Store, slates: Iterable[Slate]) -> int:
+    """Log the slots of slates in one write; the caller holds the writer lock.
+
+    Returns:
+        Number of slots.
 
     Raises:
         StoreError: the database cannot be written.
     """
-    rows = [
-        {
+    rows = [row for slate in slates for row in _rows(slate)]
+    append(store, TABLE, SCHEMA, rows)
+    return len(rows)
+
+
+def _rows(slate: Slate) -> Iterator[dict[str, Any]]:
+    for n, item in enumerate(slate):
+        yield {
             "slot_id": f"{slate.slate_id}#{n}",
             "slate_id": slate.slate_id,
             "slot": n,
             "user_id": slate.user_id,
             "made_at": slate.made_at,
-            **{name: getattr(item, name) for name in SCHEMA.names[5:]},
+            **{name: getattr(item, name) for name in _OF_ITEM},
+            "ranked_item": item.replaces or item.item_id,
+            "k": slate.settings.get("k"),
+            "events": slate.events,
+            "settings": json.dumps(dict(slate.settings)),
+            "versions": json.dumps(dict(slate.versions)),
+            "experiment": slate.experiment,
+            "bucket": slate.bucket,
         }
-        for n, item in enumerate(slate)
-    ]
-    upsert(store, TABLE, SCHEMA, "slot_id", rows)
+
+
+_OF_ITEM = ("item_id", "score", "source", "because", "explore", "propensity")
 
 
 def read_outcomes(
-    store: Store, space: ItemSpace, clusters: Clusters, interactions: Interactions | None, now: datetime | None = None
+    store: Store,
+    space: ItemSpace,
+    clusters: Clusters,
+    interactions: Interactions | None,
+    now: datetime | None = None,
+    *,
+    before: datetime | None = None,
 ) -> ExplorationOutcomes:
     """Read the outcomes of logged slates: how often items were shown, and which explored slots had a response.
 
@@ -72,6 +105,7 @@ def read_outcomes(
         clusters: of the items.
         interactions: events of all users; None for none.
         now: with a zone; the present time by default.
+        before: only slates before this moment; all by default.
     """
     table = open_side_table(store, TABLE)
     none = ExplorationOutcomes.none(len(space), len(clusters))
@@ -79,6 +113,8 @@ def read_outcomes(
         return none
     names = ["user_id", "made_at", "item_id", "explore"]
     rows = table.search().select(names).limit(None).to_arrow()
+    if before is not None:
+        rows = rows.filter(pc.less(rows["made_at"], pa.scalar(before, TIME)))
     places = space.places(str(item_id) for item_id in rows["item_id"].to_pylist())
     shown = np.bincount(places[places >= 0], minlength=len(space)).astype(np.int64)
     explored = rows["explore"].to_numpy() & rows["user_id"].is_valid().to_numpy() & (places >= 0)

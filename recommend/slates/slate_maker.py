@@ -15,10 +15,12 @@ from firstsight.recommend.ranking.unfitted_ranking import unfitted_ranking
 from firstsight.recommend.ranking.weighted_terms import WeightedTerms
 from firstsight.recommend.semantic_ids.clusters import Clusters
 from firstsight.recommend.slates.exploration import Exploration, ExplorationOutcomes
+from firstsight.recommend.slates.group_limits import GroupRules
 from firstsight.recommend.slates.interest_ranking import InterestRecommender, Ranking
 from firstsight.recommend.slates.interests import InterestSettings
-from firstsight.recommend.slates.slate_composer import SlateComposer, Slot, candidate_pool
+from firstsight.recommend.slates.slate_composer import SlateComposer, Slot
 from firstsight.recommend.slates.slate_copies import CopyCodes
+from firstsight.recommend.slates.slate_policy import SlatePolicy
 from firstsight.recommend.slates.slate_products import SlateProducts, top_places
 from firstsight.recommend.slates.slate_settings import SlateSettings
 
@@ -27,7 +29,6 @@ NEAREST_EVENTS = 3
 
 
 _MAX_SEEN = 100  # last events whose near-duplicates are left out
-_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,9 @@ class SlateMaker:
             clusters=clusters,
             settings=interest_settings,
         )
+        self._exploration = (
+            None if clusters is None else Exploration(space, clusters, self.recommender.counts, self._outcomes)
+        )
 
     def rank(self, history: History, now_us: int) -> Ranking:
         """Score every item for a user; see `InterestRecommender.rank`."""
@@ -98,43 +102,23 @@ class SlateMaker:
         days = settings.repeat_after_days
         return history.items if days is None else history.items[history.times > now_us - days * DAY_US]
 
-    def _leave_out_copies(
-        self,
-        copies: CopyCodes,
-        seen: Places,
-        ranking: Ranking,
-        allowed: NDArray[np.bool_],
-        settings: SlateSettings,
-        products: SlateProducts | None,
-    ) -> None:
-        """Disallow the candidates that are near-duplicates of seen items; then those that take their places."""
-        for _ in range(_ROUNDS):
-            pool = candidate_pool(ranking, allowed, self.recommender.kinds, settings, products)
-            codes = copies(np.concatenate([seen, pool]))
-            found = pool[np.isin(codes[len(seen) :], codes[: len(seen)])]
-            if not len(found):
-                return
-            allowed[found] = False
-
-    def slate(
+    def policy(
         self,
         history: History,
         settings: SlateSettings,
         *,
         now_us: int,
-        rng: np.random.Generator,
-        caps: NDArray[np.int64] | None = None,
+        groups: GroupRules | None = None,
         products: SlateProducts | None = None,
         copies: CopyCodes | None = None,
-    ) -> tuple[list[Slot], Ranking]:
-        """Make a slate: its slots in order, fewer than k if there are too few items, and the ranking behind it.
+    ) -> SlatePolicy:
+        """Compose the ranked slate of a user, and find what exploration may show in its slots.
 
         Args:
             history: if it is empty, popular items and, by exploration, new ones.
             settings: of the slate.
             now_us: microseconds since 1970.
-            rng: of exploration; the same state gives the same slate.
-            caps: (n,) the value of the capped column as a number, -1 for no value.
+            groups: caps and floors; None for none.
             products: of the items; the slate gets one variant of each, and none of the products in the history. None
                 for every item.
             copies: near-duplicates of the items; the slate gets one item of each group, and none of the groups in the
@@ -143,29 +127,47 @@ class SlateMaker:
         ranking = self.rank(history, now_us)
         allowed = self.allowed(history, settings, now_us, products)
         seen = self._seen(history, settings, now_us)[-_MAX_SEEN:]
-        if copies is not None and len(seen):
-            self._leave_out_copies(copies, seen, ranking, allowed, settings, products)
-        exploration = None
-        if settings.explore > 0 and self.clusters is not None:
-            exploration = Exploration.open(
-                self.clusters,
-                history,
-                allowed=allowed,
-                counts=self.recommender.counts,
-                personal=ranking.personal,
-                outcomes=self._outcomes,
-                rng=rng,
-            )
         composer = SlateComposer(
             *(self.space, self.recommender.kinds, ranking, allowed, settings),
-            caps=caps,
+            groups=groups,
             products=products,
-            exploration=exploration,
             copies=copies,
             shown_before=seen,
-            rng=rng,
         )
-        return composer.fill(), ranking
+        ranked = composer.fill()
+        opened = []
+        if settings.explore > 0 and self._exploration is not None:
+            opened = self._exploration.open(
+                *(history, ranked, composer),
+                allowed=allowed,
+                personal=ranking.personal,
+                settings=settings,
+                groups=groups,
+                products=products,
+                copies=copies,
+                shown_before=seen,
+            )
+        return SlatePolicy(ranked, opened, ranking, composer)
+
+    def slate(
+        self,
+        history: History,
+        settings: SlateSettings,
+        *,
+        now_us: int,
+        rng: np.random.Generator,
+        groups: GroupRules | None = None,
+        products: SlateProducts | None = None,
+        copies: CopyCodes | None = None,
+    ) -> tuple[list[Slot], Ranking]:
+        """Make a slate: its slots in order, fewer than k if there are too few items, and the ranking behind it.
+
+        Args:
+            rng: of exploration; the same state gives the same slate.
+            history, settings, now_us, groups, products, copies: as for `policy`.
+        """
+        policy = self.policy(history, settings, now_us=now_us, groups=groups, products=products, copies=copies)
+        return policy.draw(rng), policy.ranking
 
     def may_be_similar(
         self, place: int, now_us: int, kinds: Iterable[str] = (), products: SlateProducts | None = None

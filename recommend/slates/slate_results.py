@@ -31,6 +31,7 @@ class Recommendation(Record):
         variants: number of variants of its product that may be shown; None if every item is shown.
         moment: the stretch of its video that suits the user's nearest interest best; None unless moments are requested.
         terms: what each term of the ranking adds to the score, the largest first; see docs/recommend.md.
+        replaces: the item of the ranking that exploration overwrote; None for a ranked item.
     """
 
     item_id: str
@@ -44,6 +45,7 @@ class Recommendation(Record):
     variants: int | None = None
     moment: Moment | None = None
     terms: Mapping[str, float] = field(default_factory=dict)
+    replaces: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The item as JSON fields."""
@@ -73,7 +75,12 @@ class Slate(RecordList[Recommendation]):
         made_at: UTC.
         events: number of the user's events on items of the database; 0 for an unknown user.
         interests: interests found in the history.
-        missing: number of slots that stayed empty, by kind with a quota.
+        missing: number of slots that stayed empty, by kind with a quota; number of items that a floor lacks, by group.
+        settings: of the slate, as JSON fields; those that differ from their defaults, and k and explore.
+        versions: of the tables and models that made the slate: items, events, cold_start, semantic_ids, …; tables and
+            models that the database lacks are left out.
+        experiment: name of the experiment of `bucket`.
+        bucket: stable number of the user in the experiment, 0 to 99; None without a user id. See `bucket_of`.
     """
 
     items: tuple[Recommendation, ...]
@@ -83,6 +90,10 @@ class Slate(RecordList[Recommendation]):
     events: int
     interests: tuple[UserInterest, ...]
     missing: Mapping[str, int]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, int] = field(default_factory=dict)
+    experiment: str = ""
+    bucket: int | None = None
 
 
 @dataclass(frozen=True)
@@ -122,7 +133,7 @@ class SimilarItems(RecordList[SimilarItem]):
 
 def _without_empty(plain: dict[str, Any]) -> dict[str, Any]:
     """Leave out fields that only some items have."""
-    optional = ("variants", "products", "moment", "clip")
+    optional = ("variants", "products", "moment", "clip", "replaces")
     return {name: value for name, value in plain.items() if name not in optional or value is not None}
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal, TypedDict
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, TypedDict
 
 from firstsight.errors import QueryError
+from firstsight.recommend.slates.group_limits import GroupLimit, check_contradictions, read_caps, read_floors
 
 KINDS = ("product", "video", "live")
 MAX_SLOTS = 1_000
@@ -21,6 +22,8 @@ class SlateOptions(TypedDict, total=False):
     diversity: float
     near_duplicate: float
     cap: int | None
+    caps: Mapping[str, float]
+    floors: Mapping[str, float]
     merge: Literal["score", "rank"]
     age: int | None
     collapse: Literal["none"] | None
@@ -51,6 +54,9 @@ class SlateSettings:
         near_duplicate: cosine from which two items count as the same, and only the better one is kept; 1 removes
             identical vectors only.
         cap: maximum number of items with the same value of the capped column.
+        caps: maximum number of items by group: a count, or a share of k between 0 and 1. A group is a column, which
+            means each of its values (`brand`), a value (`seller=acme`), or `new`, the items without events.
+        floors: minimum number of items by group, as for `caps`; a group is a value or `new`.
         merge: "score" compares kinds by standardised scores; "rank" by reciprocal rank, so that kinds alternate.
         age: the viewer's age in years. None if unknown: no item with a minimum age is shown.
         collapse: None shows one variant of each product if the database knows products, and no variant of a product in
@@ -60,7 +66,7 @@ class SlateSettings:
             watched video. By default a group of near-duplicates counts as one item; see `firstsight duplicates`.
 
     Raises:
-        QueryError: a value is out of range, or the quotas need more than k slots.
+        QueryError: a value is out of range, quotas or floors need more than k slots, or a floor is above a cap.
     """
 
     k: int = 20
@@ -69,6 +75,8 @@ class SlateSettings:
     diversity: float = 0.0
     near_duplicate: float = 0.95
     cap: int | None = None
+    caps: Mapping[str, float] = field(default_factory=dict)
+    floors: Mapping[str, float] = field(default_factory=dict)
     merge: Literal["score", "rank"] = "score"
     age: int | None = None
     collapse: Literal["none"] | None = None
@@ -93,6 +101,17 @@ class SlateSettings:
         if self.repeat_after_days is not None and not self.repeat_after_days >= 0:
             raise QueryError(f"repeat_after_days is {self.repeat_after_days}; it must be 0 or more")
         self.counts()
+        self.group_limits()
+
+    def group_limits(self) -> tuple[tuple[GroupLimit, ...], tuple[GroupLimit, ...]]:
+        """Floors and caps as numbers of slots.
+
+        Raises:
+            QueryError: a number is out of range, the floors need more than k slots, or a floor is above a cap.
+        """
+        floors, caps = read_floors(self.floors, self.k), read_caps(self.caps, self.k)
+        check_contradictions(floors, caps)
+        return floors, caps
 
     def counts(self) -> dict[str, int]:
         """Number of slots by kind, for kinds with a quota; shares become counts by the largest remainder.
@@ -116,3 +135,12 @@ class SlateSettings:
             listed = ", ".join(f"{kind} {count}" for kind, count in counts.items())
             raise QueryError(f"quotas of {listed} need more than the {self.k} slots; raise k or lower them")
         return counts
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as JSON fields: k, explore, and those that differ from their defaults."""
+        plain = {one.name: getattr(self, one.name) for one in fields(self)}
+        kept = {name: value for name, value in plain.items() if name in ("k", "explore") or value != _DEFAULTS[name]}
+        return {name: dict(value) if isinstance(value, Mapping) else value for name, value in kept.items()}
+
+
+_DEFAULTS = {one.name: getattr(SlateSettings(), one.name) for one in fields(SlateSettings)}

@@ -177,6 +177,8 @@ def recommend(request: Request, body: RecommendRequest, service: ServiceDep) -> 
             "titles": titles,
             "missing": slate.missing,
             "events": slate.events,
+            "bucket": slate.bucket,
+            "versions": slate.versions,
         }
     )
 

@@ -109,6 +109,11 @@ class HistoryEvent(StrictModel):
     query: str | None = Field(None, max_length=2_000, description="text of a search")
 
 
+GroupName = Annotated[str, Field(min_length=1, max_length=1_000)]
+CAPS = "maximum items, or share, by group: brand (each value), seller=acme (one value), new (items without events)"
+FLOORS = "minimum items, or share, by group: seller=acme (one value), new (items without events)"
+
+
 class RecommendRequest(StrictModel):
     """The user or history of a slate, and its settings: fields of `SlateSettings`."""
 
@@ -132,6 +137,8 @@ class RecommendRequest(StrictModel):
     allow_copies: bool = Field(False, description="also near-duplicates of the slate's items and of the history")
     cap: int | None = None
     cap_column: str | None = None
+    caps: dict[GroupName, int | float] = Field(default_factory=dict, max_length=100, description=CAPS)
+    floors: dict[GroupName, int | float] = Field(default_factory=dict, max_length=100, description=FLOORS)
     merge: Literal["score", "rank"] = "score"
     collapse: Literal["none"] | None = Field(None, description=COLLAPSE)
     age: int | None = Field(None, le=150)
@@ -139,6 +146,7 @@ class RecommendRequest(StrictModel):
     seed: int | None = Field(None, ge=0, lt=2**63)
     moments: bool = Field(False, description="give each video the stretch that suits the user's interests best")
     log: bool = Field(False, description="log the slots with their propensities; needs the scope write")
+    experiment: str = Field("", max_length=200, description="name of the A/B experiment that decides the bucket")
 
 
 class SlateAnswer(BaseModel):
@@ -148,8 +156,10 @@ class SlateAnswer(BaseModel):
     items: list[dict[str, Any]] = Field(description="as Recommendation.to_dict, with view_id")
     interests: list[dict[str, Any]] = Field(description="interests of the user: kind, item_id, share, items")
     titles: dict[str, str] = Field(description="titles of the items that interests and slots refer to")
-    missing: dict[str, int] = Field(description="slots of quotas that no item could fill")
+    missing: dict[str, int] = Field(description="slots of quotas that no item could fill, items that floors lack")
     events: int
+    bucket: int | None = Field(None, description="number of the user in the experiment, 0 to 99")
+    versions: dict[str, int] = Field(default_factory=dict, description="of the tables and models of the slate")
 
 
 class ItemAnswer(BaseModel):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from firstsight.storage.store import Store
@@ -47,7 +50,7 @@ def test_models_are_compared_on_the_events_of_the_database(run: Run, logged: Pat
         assert sorted(one["model"] for one in report["models"]) == sorted(names)
     cold = {one["model"]: one["recall"] for one in reports[0]["models"]}
     assert min(cold["blend"], cold["recommend"], cold["mean profile"]) > 2 * cold["random"]
-    assert page.read_text().count("<table>") == 3
+    assert page.read_text().count("<table>") == 6  # figures and exposure of each report
 
 
 def test_what_an_evaluation_cannot_do_is_said(run: Run, logged: Path) -> None:
@@ -61,6 +64,79 @@ def test_what_an_evaluation_cannot_do_is_said(run: Run, logged: Path) -> None:
     ):
         code, _, err = run("evaluate", "recommend", option, value, *db)
         assert (code, said in err) == (2, True), err
+
+
+def test_next_items_of_a_file_need_no_events(run: Run, run_on_terminal: Run, logged: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows: list[dict[str, object]] = []
+    for user in range(40):
+        liked = [f"i{user % 8 + 8 * int(n):05d}" for n in rng.permutation(20)[:6]]
+        rows += [
+            {"split": "train", "user": user, "items": liked[:4]},
+            {"split": "valid", "user": user, "history": liked[:4], "target": liked[4]},
+            {"split": "test", "user": user, "history": liked[:5], "target": liked[5]},
+        ]
+    file, page = tmp_path / "samples.jsonl", tmp_path / "page.html"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    db = ["--db", str(logged)]
+    asked = ["evaluate", "recommend", "--samples", str(file), "--model", "popularity", "--model", "max similarity"]
+    code, out, err = run(*asked, "--html", str(page), "--exposure", "kind", *db)
+    assert code == 0, err
+    best, other = parse_json_lines(out)
+    assert (best["model"], other["model"], best["n"]) == ("max similarity", "popularity", 40)
+    assert best["hr@10"] > other["hr@10"]
+    assert page.read_text().count("<table>") == 2
+    code, shown, err = run_on_terminal(*asked, "--repeats", "leave-out", *db)
+    assert code == 0, err
+    assert "next, repeats left out" in shown
+    assert "share of the first 20 by new items" in shown
+    assert "40 test samples of 40 users" in err
+    code, out, err = run(*asked, "--csv", *db)
+    assert out.splitlines()[0].startswith("protocol,model,HR@10,HR behind,NDCG@10")
+    file.write_text('{"split": "dev"}\n')
+    code, _, err = run(*asked, *db)
+    assert (code, "samples.jsonl, line 1: split is 'dev'" in err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--protocol", "time", "--samples", "x.jsonl"], "is for --protocol next"),
+        (["--order-only"], "is for --protocol next"),
+        (["--protocol", "next", "--repeats", "drop"], "neither keep nor leave-out"),
+        (["--samples", "x.jsonl", "--order-only"], "cannot be used with --samples"),
+        (["--samples", "gone.jsonl"], "there is no file or folder 'gone.jsonl'"),
+        (["--protocol", "next", "--exposure", "maker"], "there is no column 'maker'"),
+        (["--protocol", "next", "--protocol", "time", "--csv"], "has other columns for next"),
+    ],
+)
+def test_settings_of_next_that_do_not_fit_are_named(run: Run, logged: Path, options: list[str], said: str) -> None:
+    code, _, err = run("evaluate", "recommend", "--model", "popularity", *options, "--db", str(logged))
+    assert code in {1, 2}
+    assert said in " ".join(err.replace("│", " ").split())
+
+
+def test_events_without_times_are_not_split_by_time(run: Run, logged: Path, tmp_path: Path) -> None:
+    db = ["--db", str(shutil.copytree(logged, tmp_path / "db"))]
+    shutil.rmtree(tmp_path / "db" / "events.lance", ignore_errors=True)
+    file = tmp_path / "order.csv"
+    rows = [f"u{user},i{user % 8 + 8 * ((user + event) % 20):05d},{event}" for user in range(40) for event in range(6)]
+    file.write_text("\n".join(["user_id,item_id,position", *rows]))
+    assert run("events", "add", str(file), "--order", "position", *db)[0] == 0
+    asked = ["evaluate", "recommend", "--model", "popularity", "--seeds", "1", "--first", "1", *db]
+    code, _, err = run(*asked, "--protocol", "next")
+    assert (code, "use --order-only" in err) == (2, True)
+    code, _, err = run(*asked, "--protocol", "time")
+    assert (code, "no moment divides them" in err) == (2, True)
+    code, out, err = run(*asked)
+    assert code == 0, err
+    assert [report["protocol"] for report in parse_json_lines(out)] == ["item-cold", "user-cold"]
+    assert "the protocol time is left out" in err
+    code, out, err = run(*asked, "--protocol", "next", "--order-only")
+    assert code == 0, err
+    (row,) = parse_json_lines(out)
+    assert (row["protocol"], row["n"]) == ("next", 40)
+    assert row["samples"].startswith("split by the order")
 
 
 def test_links_are_looked_for_among_the_nearest(run: Run, sample_db: Path, tmp_path: Path) -> None:

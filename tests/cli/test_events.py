@@ -83,3 +83,23 @@ def test_a_mapping_that_cannot_be_read_is_wrong_usage(run: Run, own_db: Path, tm
     code, _, err = run("events", "add", str(tmp_path / "log.csv"), "--db", str(own_db), "--map", "item=sku")
     assert code == 2
     assert "'item' is not one of" in err
+
+
+def test_weights_of_types_are_shown_set_and_reset(run: Run, own_db: Path) -> None:
+    shown = json.loads(run("events", "weights", "--db", str(own_db), "--json")[1])
+    assert (shown["other"], shown["purchase"]) == (1, 2)
+    assert json.loads(run("events", "weights", "purchase=3", "--db", str(own_db), "--json")[1])["purchase"] == 3
+    changed = json.loads(run("events", "weights", "search click=2", "--db", str(own_db), "--json")[1])
+    assert (changed["purchase"], changed["search click"]) == (3, 2)
+    assert json.loads(run("events", "weights", "--reset", "--db", str(own_db), "--json")[1]) == shown
+    assert run("events", "weights", "purchase", "--db", str(own_db))[0] == 2
+    code, _, err = run("events", "weights", "adore=2", "--db", str(own_db))
+    assert (code, "the types are other, view" in err) == (2, True)
+
+
+def test_a_dry_run_shows_queries(run: Run, own_db: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text("user_id,keyword,item_id,timestamp\nann,red shoes,,2026-05-01\nann,,x,2026-05-01\n")
+    err = run("events", "add", str(log), "--db", str(own_db), "--dry-run")[2]
+    assert "  query      keyword    50%" in err.splitlines()
+    assert "  ann               2026-05-01 00:00:00         1       red shoes" in err.splitlines()

@@ -96,7 +96,7 @@ def test_the_page_has_tables_and_plots_and_escapes_names(log: Interactions, tmp_
     some = evaluate_recommenders(log, named, protocols=["user-cold", "time"], seeds=1, first=(1, 4), k=10)
     write_recommender_page(tmp_path / "page.html", some, "a <database>")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert page.count("<table>") == 3
+    assert page.count("<table>") == 6  # figures and exposure of each report
     assert page.count("<svg") == 7  # two for each report, and one over the number of known events
     assert "<b>random" not in page
     assert "&lt;b&gt;random&lt;/b&gt;" in page

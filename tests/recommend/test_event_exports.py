@@ -150,7 +150,7 @@ def test_shopify_orders_give_an_event_for_each_line(log: Events, tmp_path: Path,
     assert added.left_out == {"rows of cancelled orders": 1}
     assert taken(added)["item_id"] == ("sku",)
     assert stored(log, "5001") == [("i0001", SECOND), ("i0002", SECOND)]
-    assert log.history("5001", SPACE).weights.tolist() == [1, 1]
+    assert log.history("5001", SPACE).weights.tolist() == [2, 2]  # two purchases
 
 
 def test_woocommerce_orders_know_guests_and_variations(log: Events, tmp_path: Path) -> None:

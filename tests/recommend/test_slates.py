@@ -19,7 +19,8 @@ from firstsight.recommend.models.collaborative import Factors, gram_of
 from firstsight.recommend.ranking.item_content import ItemContent
 from firstsight.recommend.ranking.unfitted_ranking import unfitted_ranking
 from firstsight.recommend.semantic_ids.clusters import Clusters
-from firstsight.recommend.slates.exploration import ExplorationOutcomes, explored_slots
+from firstsight.recommend.slates.exploration import ExplorationOutcomes
+from firstsight.recommend.slates.group_limits import GroupRules
 from firstsight.recommend.slates.interests import InterestSettings
 from firstsight.recommend.slates.slate_composer import Slot, spread
 from firstsight.recommend.slates.slate_maker import SlateMaker
@@ -260,7 +261,11 @@ def test_near_duplicates_collapse_and_caps_hold() -> None:
     assert (shown // EACH == 3).sum() == 21  # twenty others, and one of the thirty duplicates
     caps = np.arange(len(space)) % 4
     capped, _ = maker.slate(
-        history, replace(PLAIN, k=12, cap=3), now_us=NOW, rng=np.random.default_rng(0), caps=caps.astype(np.int64)
+        history,
+        replace(PLAIN, k=12),
+        now_us=NOW,
+        rng=np.random.default_rng(0),
+        groups=GroupRules(caps=((caps.astype(np.int64), 3),)),
     )
     assert np.bincount(caps[places_of(capped)]).tolist() == [3, 3, 3, 3]
 
@@ -319,11 +324,6 @@ def test_nothing_to_explore_leaves_the_slots_to_the_ranking(space: ItemSpace) ->
     )
     assert len(slots) == 20
     assert not any(slot.explore for slot in slots)
-
-
-@given(slots=st.integers(1, 60), share=st.floats(0, 1), seed=st.integers(0, 99))
-def test_explored_slots_are_never_more_than_one_off(slots: int, share: float, seed: int) -> None:
-    assert abs(explored_slots(slots, share, np.random.default_rng(seed)).sum() - slots * share) <= 1
 
 
 def test_similar_items_are_of_the_same_topic_and_not_the_item_itself(maker: SlateMaker) -> None:

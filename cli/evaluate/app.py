@@ -1,0 +1,19 @@
+"""`firstsight evaluate`: measure search and recommendation quality."""
+
+from __future__ import annotations
+
+from firstsight.cli.commands import group
+from firstsight.cli.evaluate import links, recommend, search
+
+app = group(
+    "Measure how well search and recommendation rank items.",
+    examples=[
+        "evaluate search --judgements judged.csv --html page.html",
+        "evaluate recommend --protocol item-cold",
+        "evaluate recommend --samples next_item.jsonl",
+        "evaluate links links.csv",
+    ],
+)
+search.register(app)
+recommend.register(app)
+links.register(app)

@@ -1,0 +1,33 @@
+"""Options and tables that the commands of `firstsight evaluate` share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from firstsight.cli import options, panels
+from firstsight.cli.output import Cell, print_table, shown
+
+if TYPE_CHECKING:
+    from firstsight.recommend.evaluation.measures import Difference
+
+Depth = Annotated[int, panels.evaluation("-k", "--k", metavar="N", help="Ranks to measure, from the first.")]
+Html = Annotated[Path | None, panels.output("--html", metavar="FILE", help="HTML page with the results to write.")]
+
+
+def print_figures(table: options.NamedTable) -> None:
+    """Print a table of figures; its name heads the first column."""
+    name, heads, rows = table
+    print_table([name, *heads], rows, right=heads)
+
+
+def figure(value: float) -> Cell:
+    """A figure between 0 and 1; empty for NaN, which means not measured."""
+    return shown(None if value != value else value, ".3f")
+
+
+def gap(behind: Difference | None) -> str:
+    """A difference to the best model, with its interval; empty for the best model."""
+    if behind is None:
+        return ""
+    return f"{behind.mean:.3f} ({behind.low:.3f} to {behind.high:.3f})"
