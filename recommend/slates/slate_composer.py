@@ -39,7 +39,7 @@ class Slot:
 
     Attributes:
         place: its row of the space.
-        score: its relevance, in standard deviations of its kind.
+        score: its relevance, in standard deviations above the mean item.
         source: the reason for it.
         because: row of the history's item that names the interest: the nearest recent one, or the medoid; -1 for none.
         explore: whether exploration chose it.

@@ -20,7 +20,7 @@ class Recommendation(Record):
     """One item of a slate and the reason for it.
 
     Attributes:
-        score: standard deviations above the mean of its kind, for this user.
+        score: standard deviations above the mean item, for this user.
         source: the reason: an interest of the user (recent, lasting, long_tail), similar users (neighbours), popularity
             (popular), its date if there are no events at all (newest), or exploration (new: hardly shown yet; nearby:
             from a cluster next to those of the user).
