@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from firstsight.api.indexing import Indexing
     from firstsight.api.items import Failure, Item, View
     from firstsight.api.maintenance import Maintenance
+    from firstsight.api.ranking import RankingModels
     from firstsight.api.recommend_options import RecommendOptions, SimilarOptions
     from firstsight.api.rerankers import Rerankers
     from firstsight.api.safety.safety import Safety
@@ -94,6 +95,9 @@ if TYPE_CHECKING:
     from firstsight.recommend.events.event_rows import Event
     from firstsight.recommend.models.blend_scoring import BlendSettings
     from firstsight.recommend.models.cold_start_model import ColdStartVersion
+    from firstsight.recommend.ranking.ranking_explanation import ItemExplanation, RankingExplanation, TermContribution
+    from firstsight.recommend.ranking.ranking_store import RankingVersion
+    from firstsight.recommend.ranking.ranking_weights import RankingWeights, TermWeight
     from firstsight.recommend.semantic_ids.semantic_id_export import SemanticId
     from firstsight.recommend.semantic_ids.semantic_id_store import AssignedIds, SemanticIdVersion
     from firstsight.recommend.sequence.item_projection import ProjectedItems
@@ -210,6 +214,7 @@ __all__ = [
     "InterestedUser",
     "InterestedUsers",
     "Item",
+    "ItemExplanation",
     "JudgedQuery",
     "KnownHash",
     "KnownVideo",
@@ -244,6 +249,10 @@ __all__ = [
     "QueryOutcome",
     "QuerySettings",
     "QueueEntry",
+    "RankingExplanation",
+    "RankingModels",
+    "RankingVersion",
+    "RankingWeights",
     "RecommendOptions",
     "Recommendation",
     "Record",
@@ -281,6 +290,8 @@ __all__ = [
     "SubtitleSource",
     "TableState",
     "TableUpkeep",
+    "TermContribution",
+    "TermWeight",
     "Threshold",
     "TimedLine",
     "TimedProduct",

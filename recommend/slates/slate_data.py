@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 
 import numpy as np
@@ -67,6 +68,11 @@ class SlateData:
                 return cached
         return _read(store, events, cached)
 
+    @classmethod
+    def load_before(cls, store: Store, before: datetime) -> SlateData:
+        """Get the data as of the events and slates before a moment; items and models are the present ones."""
+        return _read(store, Events(store), None, before)
+
     def column_codes(self, store: Store, column: str) -> ColumnValues:
         """Number the values of a catalogue column: (n,), equal for equal values, -1 for no value; and the values.
 
@@ -105,7 +111,7 @@ class SlateData:
         return partial(self.near.codes, store)
 
 
-def _read(store: Store, events: Events, cached: SlateData | None) -> SlateData:
+def _read(store: Store, events: Events, cached: SlateData | None, before: datetime | None = None) -> SlateData:
     if cached is None:
         space = ItemSpace.load(store)
         books = load_codebooks(store)
@@ -122,7 +128,7 @@ def _read(store: Store, events: Events, cached: SlateData | None) -> SlateData:
     version, model_state = events.version(), _model_state(store)
     model = ColdStartModel.load(store, space)
     try:
-        interactions = events.interactions(space) if version else None
+        interactions = events.interactions(space, before) if version else None
     except QueryError:  # events on items that are not indexed yet
         interactions = None
     maker = SlateMaker(
@@ -130,7 +136,7 @@ def _read(store: Store, events: Events, cached: SlateData | None) -> SlateData:
         interactions,
         clusters=grouped,
         model=None if model is None else FactorRecommender(model),
-        outcomes=read_outcomes(store, space, grouped, interactions),
+        outcomes=read_outcomes(store, space, grouped, interactions, before=before),
     )
     near = None if cached is None else cached.near
     versions = {
