@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from firstsight.api.indexing import Indexing
     from firstsight.api.items import Failure, Item, View
     from firstsight.api.maintenance import Maintenance
+    from firstsight.api.personal_search import PersonalSearch
     from firstsight.api.recommend_options import RecommendOptions, SimilarOptions
     from firstsight.api.rerankers import Rerankers
     from firstsight.api.safety.safety import Safety
@@ -91,8 +92,11 @@ if TYPE_CHECKING:
     from firstsight.recommend.events.event_columns import EventColumns
     from firstsight.recommend.events.event_reports import AddedEvents, EventsPreview, EventsStatus
     from firstsight.recommend.events.event_rows import Event
+    from firstsight.recommend.events.wide_rows import WideColumns
     from firstsight.recommend.models.blend_scoring import BlendSettings
     from firstsight.recommend.models.cold_start_model import ColdStartVersion
+    from firstsight.recommend.personal_search.interest_boost import BoostSettings
+    from firstsight.recommend.personal_search.personal_search_store import PersonalSearchVersion
     from firstsight.recommend.semantic_ids.semantic_id_export import SemanticId
     from firstsight.recommend.semantic_ids.semantic_id_store import AssignedIds, SemanticIdVersion
     from firstsight.recommend.slates.slate_results import (
@@ -148,6 +152,7 @@ __all__ = [
     "AuditLogError",
     "AuditTrail",
     "BlendSettings",
+    "BoostSettings",
     "CatalogError",
     "CatalogItem",
     "CatalogOptions",
@@ -224,6 +229,8 @@ __all__ = [
     "NextItemFigures",
     "NextItemReport",
     "OptionalDependencyError",
+    "PersonalSearch",
+    "PersonalSearchVersion",
     "Policies",
     "Policy",
     "PolicyReport",
@@ -294,6 +301,7 @@ __all__ = [
     "WatchCounts",
     "WatchReport",
     "WatchSettings",
+    "WideColumns",
     "__version__",
     "load_encoder",
     "open",
