@@ -90,8 +90,11 @@ def ranking_of_log(slates: LoggedSlates, rewards: CrossFittedRewards) -> TargetP
     slots = slates.sums(np.ones(len(weights)))
     # no slot of a log at explore 1 shows a ranked item, and none can
     never = np.zeros(len(slates)) if shows.any() else slots
-    expected = slates.sums(rewards.predict(slates.ranked, scores))
-    return TargetPolicy(weights, expected, slots, never, np.zeros(len(slates)))
+    predicted = rewards.predict(slates.ranked, scores)
+    # the propensity of an overwritten item is that of the other ranked items
+    usual = float(slates.propensities[shows].mean()) if shows.any() else 1.0
+    second = slates.sums(predicted / np.where(shows, slates.propensities, usual))
+    return TargetPolicy(weights, slates.sums(predicted), slots, never, second)
 
 
 def estimates_of(

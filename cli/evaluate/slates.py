@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from firstsight.cli import options, panels
+from firstsight.cli.commands import command
 from firstsight.cli.output import print_json_lines, print_message, print_table, shown
 from firstsight.cli.recommend.slate_numbers import read_limits, read_quotas
 
@@ -24,6 +25,11 @@ SLATES_NOTE = (
     "Slates come from recommend --user ID --log, responses from events add: an event of the user on the item within a "
     "day. Exploration (--explore of recommend) is what makes other rankings comparable."
 )
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to `firstsight evaluate`."""
+    command(app, examples=SLATES_EXAMPLES, note=SLATES_NOTE)(slates)
 
 
 def slates(
