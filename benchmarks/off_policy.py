@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.items import ItemSpace, Places
-from firstsight.recommend.off_policy.estimators import Estimate
+from firstsight.recommend.off_policy.estimators import PolicyEstimate
 from firstsight.recommend.off_policy.policy_estimates import (
     CrossFittedRewards,
     TargetPolicy,
@@ -129,7 +129,9 @@ def simulate(world: World, policies: list[SlatePolicy], settings: SlateSettings,
     )
 
 
-def rows_of(world: World, explore: float, logs: int, seed: int) -> Iterator[tuple[str, str, float, list[Estimate]]]:
+def rows_of(
+    world: World, explore: float, logs: int, seed: int
+) -> Iterator[tuple[str, str, float, list[PolicyEstimate]]]:
     """Estimates over many logs: name of the policy, estimator, truth, and one estimate for each log."""
     users = len(world.events.user_ids)
     settings = SlateSettings(k=K, explore=explore)
@@ -141,7 +143,7 @@ def rows_of(world: World, explore: float, logs: int, seed: int) -> Iterator[tupl
     others = [make(history, other, now_us=NOW + 1) for history in histories]
     truths = {"ranking": world.value(policies), "other ranking": world.value(others)}
     kinds = np.zeros(ITEMS, dtype=np.int64)
-    found: dict[tuple[str, str], list[Estimate]] = {}
+    found: dict[tuple[str, str], list[PolicyEstimate]] = {}
     fixed: TargetPolicy | None = None
     for log in range(logs):
         slates = simulate(world, policies, settings, seed + log)

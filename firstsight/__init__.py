@@ -95,6 +95,8 @@ if TYPE_CHECKING:
     from firstsight.recommend.events.event_rows import Event
     from firstsight.recommend.models.blend_scoring import BlendSettings
     from firstsight.recommend.models.cold_start_model import ColdStartVersion
+    from firstsight.recommend.off_policy.estimators import PolicyEstimate
+    from firstsight.recommend.off_policy.slate_evaluation import SlateEvaluation, SlatePolicyReport
     from firstsight.recommend.ranking.ranking_explanation import ItemExplanation, RankingExplanation, TermContribution
     from firstsight.recommend.ranking.ranking_store import RankingVersion
     from firstsight.recommend.ranking.ranking_weights import RankingWeights, TermWeight
@@ -237,6 +239,7 @@ __all__ = [
     "OptionalDependencyError",
     "Policies",
     "Policy",
+    "PolicyEstimate",
     "PolicyReport",
     "PolicyScore",
     "PrecisionRecall",
@@ -281,7 +284,9 @@ __all__ = [
     "SimilarItems",
     "SimilarOptions",
     "Slate",
+    "SlateEvaluation",
     "SlateOptions",
+    "SlatePolicyReport",
     "SlateSettings",
     "SliceRate",
     "SpaceMap",

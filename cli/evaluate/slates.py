@@ -13,7 +13,7 @@ from firstsight.cli.output import print_json_lines, print_message, print_table, 
 from firstsight.cli.recommend.slate_numbers import read_limits, read_quotas
 
 if TYPE_CHECKING:
-    from firstsight.recommend.off_policy.slate_evaluation import PolicyReport, SlateEvaluation
+    from firstsight.recommend.off_policy.slate_evaluation import SlateEvaluation, SlatePolicyReport
 
 SLATES_EXAMPLES = [
     "evaluate slates",
@@ -125,7 +125,7 @@ def _print(report: SlateEvaluation) -> None:
     print_message(f"{report.slates:,} slates of {report.users:,} users, {report.slots:,} slots")
 
 
-def _table(policy: PolicyReport) -> options.NamedTable:
+def _table(policy: SlatePolicyReport) -> options.NamedTable:
     heads = ["per slate", "error", "low", "high", "effective", "slates"]
     rows = [
         (

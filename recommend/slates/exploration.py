@@ -52,7 +52,7 @@ MAX_NEW_ITEM_SLOTS = 100
 ITEMS_PER_CLUSTER = 10
 """Maximum number of open items of a cluster: those that suit the user best, with equal chances."""
 
-MAX_OPEN_ITEMS = 320
+MAX_OPEN_ITEMS = 200
 """Number of open items from which each cluster gives fewer, but at least two."""
 
 DRAWS = 256
