@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -14,6 +14,7 @@ from firstsight.cli.recommend.slate_numbers import read_limits, read_quotas
 
 if TYPE_CHECKING:
     from firstsight.recommend.off_policy.slate_evaluation import SlateEvaluation, SlatePolicyReport
+    from firstsight.recommend.slates.slate_settings import SlateOptions
 
 SLATES_EXAMPLES = [
     "evaluate slates",
@@ -86,12 +87,13 @@ def slates(
 ) -> None:
     """Estimate the responses that the ranking of the log earns, and another one, by IPS, SNIPS and doubly robust."""
     given = {"explore": explore, "diversity": diversity, "merge": merge}
-    other: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    other |= {"quotas": read_quotas(kind)} if kind else {}
-    other |= {"caps": read_limits(cap, "--cap")} if cap else {}
-    other |= {"floors": read_limits(floor, "--floor")} if floor else {}
+    options_given: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    options_given |= {"quotas": read_quotas(kind)} if kind else {}
+    options_given |= {"caps": read_limits(cap, "--cap")} if cap else {}
+    options_given |= {"floors": read_limits(floor, "--floor")} if floor else {}
+    other = cast("SlateOptions | None", options_given or None)
     report = db.open().evaluation.slates(
-        other or None,
+        other,
         since=_time(since, "--since"),
         until=_time(until, "--until"),
         experiment=experiment,
