@@ -60,6 +60,8 @@ _NAMES = {
     "firstsight.recommend.events.event_rows": ("Event",),
     "firstsight.recommend.events.wide_rows": ("WideColumns",),
     "firstsight.recommend.models.blend_scoring": ("BlendSettings",),
+    "firstsight.recommend.off_policy.estimators": ("PolicyEstimate",),
+    "firstsight.recommend.off_policy.slate_evaluation": ("SlateEvaluation", "SlatePolicyReport"),
     "firstsight.recommend.models.cold_start_model": ("ColdStartVersion",),
     "firstsight.recommend.ranking.ranking_explanation": ("ItemExplanation", "RankingExplanation", "TermContribution"),
     "firstsight.recommend.ranking.ranking_store": ("RankingVersion",),
