@@ -151,22 +151,13 @@ class RankingModels:
     def _ranking(self, store: Store, space: ItemSpace, version: int | None) -> tuple[int | None, WeightedTerms]:
         """The version, None for unfitted weights, and its terms over the events of now."""
         from firstsight.recommend.events.event_log import Events
-        from firstsight.recommend.models.text_vectors import WordSpace, read_texts
-        from firstsight.recommend.ranking.ranking_fit import read_content
-        from firstsight.recommend.ranking.ranking_store import load_ranking
-        from firstsight.recommend.ranking.terms import ScoreTerms
-        from firstsight.recommend.ranking.unfitted_weights import unfitted_weights
-        from firstsight.recommend.ranking.weighted_terms import WeightedTerms
+        from firstsight.recommend.ranking.ranking_inputs import RankingInputs
 
-        events = Events(store).interactions(space)
-        stored = load_ranking(store, space, version)
-        if stored is not None:
-            needs_sequence = "sequence" in stored.version.terms
-            return stored.version.version, stored.ranking(
-                events, self._sequence_model(store, space) if needs_sequence else None
-            )
-        terms = ScoreTerms(read_content(store, space, WordSpace.fit(read_texts(store, space))), events)
-        return None, WeightedTerms(terms, unfitted_weights(terms.names))
+        inputs = RankingInputs.load(
+            store, space, version, encode=lambda texts: self._connection.encoder.encode_texts(texts)
+        )
+        used = None if inputs.stored is None else inputs.stored.version.version
+        return used, inputs.ranking(Events(store).interactions(space))
 
     def _sequence_model(self, store: Store, space: ItemSpace) -> SequenceRecommender | None:
         """The sequence model in use; its `fit` learns other events with the same settings."""
