@@ -11,7 +11,7 @@ from firstsight.errors import QueryError
 from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.items import Places
 from firstsight.recommend.models.blend_scoring import BlendSettings
-from firstsight.recommend.ranking.held_out_events import hold_out, shorten
+from firstsight.recommend.ranking.held_out_events import MAX_SAMPLES, hold_out, shorten
 from firstsight.recommend.ranking.item_content import ItemContent
 from firstsight.recommend.ranking.terms import ScoreTerms, TermModels
 from firstsight.recommend.ranking.unfitted_ranking import unfitted_weights
@@ -51,7 +51,7 @@ class FittedRanking:
         self._settings = self._choose(train)
 
     def select(self, validation: Sequence[NextItem]) -> None:
-        """Fit the weights to next events after those of `fit`.
+        """Fit the weights to next events after those of `fit`, and to half of them with shortened histories.
 
         Raises:
             QueryError: the model is not fitted, or there are no samples.
@@ -60,7 +60,9 @@ class FittedRanking:
         if not validation:
             raise QueryError("there are no samples to fit weights to; give at least one history with its next item")
         terms = self._terms(train)
-        samples = [*validation, *shorten(validation, seed=self._seed)]
+        drawn = np.random.default_rng(self._seed).permutation(len(validation))[:MAX_SAMPLES]
+        samples = [validation[row] for row in np.sort(drawn).tolist()]
+        samples += shorten(samples[::2], seed=self._seed)
         self._ranking = WeightedTerms(terms, fit_weights(self._content, train, terms, samples, seed=self._seed))
 
     @property
