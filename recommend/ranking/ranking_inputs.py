@@ -1,4 +1,4 @@
-"""What a ranking needs of a database apart from events: loaded once, and kept while items and models do not change."""
+"""Inputs of a ranking apart from events: loaded once, and kept while items and models do not change."""
 
 from __future__ import annotations
 

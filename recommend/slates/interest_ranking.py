@@ -61,7 +61,7 @@ class Ranking:
     contributions: NDArray[np.float32] | None = None
 
     def explain(self, place: int) -> dict[str, float]:
-        """What each term adds to the relevance of an item, the largest first; they sum to its relevance."""
+        """Contributions of the terms to the relevance of an item, the largest first; they sum to its relevance."""
         if self.contributions is None:
             return {}
         added = dict(zip(self.terms, self.contributions[:, place].tolist(), strict=True))
