@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from benchmarks.interaction_logs import amazon_industrial, movielens
 from firstsight.recommend.evaluation.measures import coverage, difference, rank, recall
-from firstsight.recommend.evaluation.protocols import user_cold
+from firstsight.recommend.evaluation.protocols import Split, user_cold
 from firstsight.recommend.events.interactions import DAY_US, History, Interactions
 from firstsight.recommend.items import NEVER, ItemSpace, Places
 from firstsight.recommend.models.baselines import MeanProfile, Popularity
@@ -88,6 +89,14 @@ def latency() -> None:
             print(f"{name}, {clock}: median {middle:.1f} ms, 95 % within {late:.1f} ms, best {min(values):.1f} ms")
 
 
+def rank_users(split: Split, maker: SlateMaker, k: int) -> NDArray[np.int64]:
+    """Rank the k best items of each user by the ranking behind slates: (users, k) rows."""
+    scores = maker.recommender.scores(split.histories, split.candidates)
+    for row, history in zip(scores, split.histories, strict=True):
+        row[np.searchsorted(split.candidates, history.items)] = -np.inf
+    return rank(scores, split.candidates, k)
+
+
 def new_users(work: Path) -> None:
     """Measure recall@20 and coverage for new users: the ranking and whole slates, against popularity and content."""
     log = movielens(work)
@@ -110,7 +119,7 @@ def new_users(work: Path) -> None:
             ranked = {
                 "popularity": split.rank(popularity, 20),
                 "content": split.rank(mean, 20),
-                "ranking": split.rank(maker.recommender, 20),
+                "ranking": rank_users(split, maker, 20),
                 "slate": slates,
             }
             for name, places in ranked.items():

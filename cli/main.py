@@ -40,7 +40,9 @@ COMMANDS = {
         "recommend": ("recommend.recommend:app", "Recommend items to a user, or users for an item."),
         "similar": ("recommend.recommend:similar_app", "List items with similar content."),
         "events": ("recommend.events:app", "Store and count user events."),
+        "ranking": ("recommend.ranking:app", "Fit the ranking of recommendations, and explain it."),
         "cold-start": ("recommend.cold_start:app", "Train models that rank new items."),
+        "sequence": ("recommend.sequence:app", "Train models of what comes next."),
         "semantic-ids": ("recommend.semantic_ids:app", "Give items semantic IDs such as 12-200-7-0."),
     },
     "Models": {

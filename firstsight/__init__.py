@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from firstsight.api.items import Failure, Item, View
     from firstsight.api.maintenance import Maintenance
     from firstsight.api.personal_search import PersonalSearch
+    from firstsight.api.ranking import RankingModels
     from firstsight.api.recommend_options import RecommendOptions, SimilarOptions
     from firstsight.api.rerankers import Rerankers
     from firstsight.api.safety.safety import Safety
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from firstsight.api.safety.safety_hashes import HashLists, HashReport
     from firstsight.api.safety.safety_heads import SafetyHeads
     from firstsight.api.semantic_ids import SemanticIds
+    from firstsight.api.sequence import SequenceModels
     from firstsight.api.status import ColumnStatus, RunRecord, Status
     from firstsight.api.timed_products import ProposalReport, TimedProducts
     from firstsight.database import Database
@@ -97,8 +99,15 @@ if TYPE_CHECKING:
     from firstsight.recommend.models.cold_start_model import ColdStartVersion
     from firstsight.recommend.personal_search.interest_boost import BoostSettings
     from firstsight.recommend.personal_search.personal_search_store import PersonalSearchVersion
+    from firstsight.recommend.ranking.ranking_explanation import ItemExplanation, RankingExplanation, TermContribution
+    from firstsight.recommend.ranking.ranking_store import RankingVersion
+    from firstsight.recommend.ranking.ranking_weights import RankingWeights, TermWeight
     from firstsight.recommend.semantic_ids.semantic_id_export import SemanticId
     from firstsight.recommend.semantic_ids.semantic_id_store import AssignedIds, SemanticIdVersion
+    from firstsight.recommend.sequence.item_projection import ProjectedItems
+    from firstsight.recommend.sequence.sequence_settings import SequenceSettings
+    from firstsight.recommend.sequence.sequence_store import SequenceVersion
+    from firstsight.recommend.sequence.user_export import ExportedUsers
     from firstsight.recommend.slates.slate_results import (
         InterestedUser,
         InterestedUsers,
@@ -189,6 +198,7 @@ __all__ = [
     "EventsStatus",
     "Evidence",
     "Explanation",
+    "ExportedUsers",
     "Exposure",
     "Failure",
     "FirstsightError",
@@ -209,6 +219,7 @@ __all__ = [
     "InterestedUser",
     "InterestedUsers",
     "Item",
+    "ItemExplanation",
     "JudgedQuery",
     "KnownHash",
     "KnownVideo",
@@ -237,6 +248,7 @@ __all__ = [
     "PolicyScore",
     "PrecisionRecall",
     "ProductEvidence",
+    "ProjectedItems",
     "ProposalReport",
     "ProtocolReport",
     "Query",
@@ -244,6 +256,10 @@ __all__ = [
     "QueryOutcome",
     "QuerySettings",
     "QueueEntry",
+    "RankingExplanation",
+    "RankingModels",
+    "RankingVersion",
+    "RankingWeights",
     "RecommendOptions",
     "Recommendation",
     "Record",
@@ -265,6 +281,9 @@ __all__ = [
     "SemanticId",
     "SemanticIdVersion",
     "SemanticIds",
+    "SequenceModels",
+    "SequenceSettings",
+    "SequenceVersion",
     "SimilarItem",
     "SimilarItems",
     "SimilarOptions",
@@ -278,6 +297,8 @@ __all__ = [
     "SubtitleSource",
     "TableState",
     "TableUpkeep",
+    "TermContribution",
+    "TermWeight",
     "Threshold",
     "TimedLine",
     "TimedProduct",

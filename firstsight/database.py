@@ -18,12 +18,14 @@ from firstsight.api.indexing import Indexing
 from firstsight.api.items import Item, read_item
 from firstsight.api.maintenance import Maintenance
 from firstsight.api.personal_search import PersonalSearch
+from firstsight.api.ranking import RankingModels
 from firstsight.api.recommend_options import RecommendOptions, SimilarOptions
 from firstsight.api.recommendations import Recommender
 from firstsight.api.rerankers import Rerankers
 from firstsight.api.safety.safety import Safety
 from firstsight.api.searching import OnError, Searching
 from firstsight.api.semantic_ids import SemanticIds
+from firstsight.api.sequence import SequenceModels
 from firstsight.api.status import Status, read_status
 from firstsight.api.timed_products import TimedProducts
 from firstsight.encoders.base import Encoder, ImageInput
@@ -58,12 +60,13 @@ class Database:
             for result in db.search("red running shoes", k=5, where="price < 50"):
                 print(result.score, result.title)
 
-    Each call sees the latest writes of other processes; the first call that needs the encoder loads it.
-    Further methods are on its parts; help(db.events) describes one:
+    Each call sees the latest writes of other processes. More methods are on its parts; help(db.events) describes one:
 
         db.indexing      preview a catalogue, retry failed media, watch a live stream
         db.events        what users did, for recommendations
+        db.ranking       the fitted order of recommendations, and why items are in their place
         db.cold_start    models that rank new items, and the users for a new item
+        db.sequence      models of what comes next, and vectors of users
         db.rerankers     models that reorder search results
         db.personal_search  search results ordered for a user of the events
         db.semantic_ids  a few small numbers for each item
@@ -85,7 +88,9 @@ class Database:
         self._export = Export(connection)
         self.indexing = Indexing(connection)
         self.events = EventLog(connection)
+        self.ranking = RankingModels(connection)
         self.cold_start = ColdStart(connection, self._recommender)
+        self.sequence = SequenceModels(connection)
         self.rerankers = Rerankers(connection)
         self.semantic_ids = SemanticIds(connection)
         self.duplicates = Duplicates(connection)
@@ -131,8 +136,7 @@ class Database:
     ) -> SearchResults:
         """Search by a text, a picture, a video, an item id, a vector, or a mix; settings: help(firstsight.Query).
 
-        Results come best first, each item once. QueryError: the query is empty, a value is out of range, the item is
-        unknown, or the filter is wrong. MediaError: the picture or video cannot be used.
+        Results come best first, each item once. QueryError: the query is wrong; MediaError: so is its picture or video.
         """
         return self._searching.search(text, image=image, video=video, item=item, vector=vector, **settings)
 
@@ -153,7 +157,7 @@ class Database:
         return self._searching.search_many(queries, reranker=reranker, on_error=on_error)
 
     def similar(self, item: str, **options: Unpack[SimilarOptions]) -> SimilarItems:
-        """Find items like an item, as in help(firstsight.SimilarOptions); QueryError: unknown item, or wrong option."""
+        """Find the items nearest to an item; options: help(firstsight.SimilarOptions); QueryError: it is unknown."""
         check_keywords("similar", options, SimilarOptions)
         return self._recommender.similar(item, **options)
 
@@ -167,10 +171,7 @@ class Database:
         return self._recommender.log_slates(slates)
 
     def index(self, source: CatalogueInput, **options: Unpack[IndexOptions]) -> IndexReport:
-        """Index a file, a folder or rows: encode new and changed items. All arguments: help(db.indexing.index).
-
-        CatalogError: the catalogue cannot be used; nothing was written. DatabaseBusyError: another process writes.
-        """
+        """Index a file, a folder or rows: encode new and changed items; arguments, errors: help(db.indexing.index)."""
         check_keywords("index", options, IndexOptions)
         return self.indexing.index(source, **options)
 
@@ -204,8 +205,7 @@ class Database:
     ) -> pa.RecordBatchReader:
         """Stream items, or views or shots with `of`, as Arrow batches in constant memory, as they are at the call.
 
-        `parts` limits views to titles, images or frames; shots have `thumbnails`. QueryError: a column is unknown, or
-        the filter is wrong.
+        `parts` limits views to titles, images or frames. QueryError: a column is unknown, or the filter is wrong.
         """
         return self._export.to_arrow(
             *(columns, where, vectors, of),

@@ -15,15 +15,11 @@ from firstsight.recommend.items import ItemSpace, Places
 from firstsight.recommend.models.baselines import EASE, MeanProfile, Popularity, RandomOrder
 from firstsight.recommend.models.blend import Blend, MaxSimilarity
 from firstsight.recommend.models.collaborative import ALS
-from firstsight.recommend.models.factor_recommender import FactorRecommender
 from firstsight.recommend.models.text_vectors import WordSpace, content_vectors, read_texts
 from firstsight.recommend.ranking.fitted_ranking import FittedRanking
 from firstsight.recommend.ranking.item_content import ItemContent, read_prices
 from firstsight.recommend.recommender import Recommender
-from firstsight.recommend.semantic_ids.clusters import Clusters, assign_clusters
-from firstsight.recommend.semantic_ids.semantic_id_store import load_codebooks
 from firstsight.recommend.sequence.sequence_recommender import SequenceRecommender
-from firstsight.recommend.slates.interest_ranking import InterestRecommender
 from firstsight.storage.store import Store
 
 MODEL_NAMES = (
@@ -34,7 +30,6 @@ MODEL_NAMES = (
     "ALS",
     "EASE",
     "blend",
-    "interests",
     "recommend",
     "sequence",
 )
@@ -71,7 +66,6 @@ def select_model_factories(
         "ALS": ALS,
         "EASE": EASE,
         "blend": lambda: _BlendModel(shared),
-        "interests": lambda: _InterestModel(shared),
         "recommend": lambda: FittedRanking(shared.item_content, lambda train: shared.blend(train).settings),
         "sequence": lambda: SequenceRecommender(space, shared.content),
     }
@@ -80,7 +74,7 @@ def select_model_factories(
 
 
 class _SharedInputs:
-    """Inputs that several models share: content, clusters, and the blend of the latest training events."""
+    """Inputs that several models share: content, and the blend of the latest training events."""
 
     def __init__(self, store: Store, space: ItemSpace) -> None:
         self._store, self.space = store, space
@@ -94,11 +88,6 @@ class _SharedInputs:
     def item_content(self) -> ItemContent:
         texts = read_texts(self._store, self.space)
         return ItemContent(self.space, WordSpace.fit(texts).transform(texts), read_prices(self._store, self.space))
-
-    @cached_property
-    def clusters(self) -> Clusters:
-        books = load_codebooks(self._store)
-        return Clusters(self.space, assign_clusters(self.space, None if books is None else books[1]))
 
     def blend(self, train: Interactions) -> Blend:
         if self._last is None or self._last[0] is not train:
@@ -123,28 +112,5 @@ class _BlendModel:
 
     def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
         """(users, candidates) scores."""
-        assert self._model is not None  # fitted first
-        return self._model.scores(users, candidates)
-
-
-class _InterestModel:
-    """The ranking of `firstsight recommend` with a cold-start model in use."""
-
-    name = "interests"
-
-    def __init__(self, shared: _SharedInputs) -> None:
-        self._shared = shared
-        self._model: InterestRecommender | None = None
-
-    def fit(self, train: Interactions) -> None:
-        """Take the events, and learn the blend that scores items without events."""
-        blend = self._shared.blend(train)
-        self._model = InterestRecommender(
-            self._shared.space, clusters=self._shared.clusters, model=FactorRecommender(blend)
-        )
-        self._model.fit(train)
-
-    def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
-        """(users, candidates) relevance."""
         assert self._model is not None  # fitted first
         return self._model.scores(users, candidates)

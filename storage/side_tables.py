@@ -118,7 +118,9 @@ def append(store: TableLocation, name: str, schema: pa.Schema, rows: Sequence[Ma
     if not rows:
         return
     try:
-        table = store.session.create_table(name, schema=schema, exist_ok=True)
+        table = open_side_table(store, name)
+        if table is None:
+            table = store.session.create_table(name, schema=schema, exist_ok=True)
         missing = [field for field in schema if field.name not in table.schema.names]
         if missing:
             table.add_columns(pa.schema(missing))

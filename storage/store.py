@@ -201,11 +201,15 @@ class Store(TableStore):
         for name, kind in tables.SAFETY_COLUMNS.items():
             index = rows.schema.get_field_index(name)
             rows = rows.set_column(index, name, pa.array([of_item.get(name) for of_item in values], kind))
-        self._merge(self.items, "item_id", rows)
+        self.merge_item_rows(rows)
 
     def write_items(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Upsert rows of `items`; a column that is missing in a row becomes null."""
         self._upsert(self.items, "item_id", rows)
+
+    def merge_item_rows(self, rows: pa.Table) -> None:
+        """Upsert complete rows of `items`, kept as Arrow; they leave the indexes until the next upkeep."""
+        self._merge(self.items, "item_id", rows)
 
     def write_views(self, rows: Sequence[Mapping[str, Any]], replaced: Sequence[str]) -> None:
         """Upsert views, and delete all other views of the `replaced` items.

@@ -44,6 +44,9 @@ SAFETY_COLUMNS: dict[str, pa.DataType] = {
 }
 """Columns that the first safety scoring adds to `items`; they have values for items in review and blocked items."""
 
+PROJECTION_COLUMN = "sequence_vector"
+"""Column that the first projection of items by a sequence model adds to `items` (`projection_column.py`)."""
+
 CONVERSION_COLUMNS = ("_firstsight_converted", "_firstsight_replaced")
 """Columns of `items` while a column changes its type: its new values, then its old ones (`column_conversion.py`)."""
 
@@ -62,6 +65,7 @@ OWN_COLUMNS = (
     "indexed_at",
     "run_id",
     *SAFETY_COLUMNS,
+    PROJECTION_COLUMN,
     *CONVERSION_COLUMNS,
 )
 """Columns of `items` that do not come from extra columns of the catalogue."""
@@ -70,7 +74,7 @@ KEYS = {"items": "item_id", "views": "view_id", "failures": "failure_id", "runs"
 """The primary key of each table."""
 
 HIDDEN_COLUMNS = frozenset(
-    {"vector", "digest", "row_digest", "catalog_dir", "indexed_at", "run_id", *CONVERSION_COLUMNS}
+    {"vector", "digest", "row_digest", "catalog_dir", "indexed_at", "run_id", PROJECTION_COLUMN, *CONVERSION_COLUMNS}
 )
 """Columns of `items` that search results and filters leave out."""
 

@@ -24,7 +24,7 @@ PACKAGE = Path(firstsight.__file__).parent
 PARTS = [
     firstsight.Database,
     *(firstsight.Indexing, firstsight.EventLog, firstsight.ColdStart, firstsight.Rerankers, firstsight.SemanticIds),
-    *(firstsight.Duplicates, firstsight.Evaluation, firstsight.Maintenance),
+    *(firstsight.Duplicates, firstsight.Evaluation, firstsight.Maintenance, firstsight.RankingModels),
     *(firstsight.Safety, firstsight.HashLists, firstsight.SafetyHeads, firstsight.AuditTrail),
 ]
 TWO_SCREENS = 110 if sys.version_info < (3, 13) else 170

@@ -10,6 +10,7 @@ import typer
 from firstsight.cli import options, panels
 from firstsight.cli.commands import command, group
 from firstsight.cli.output import clock, print_json_lines, print_message, shown, shown_variants
+from firstsight.cli.recommend.slate_numbers import read_limits, read_quotas
 
 if TYPE_CHECKING:
     from firstsight import Database, Moment
@@ -155,12 +156,11 @@ def recommend(
             raise typer.BadParameter("cannot be combined with a user, history or profile", param_hint="--for-item")
         _print_users(database, for_item, k, output)
         return
-    quotas = dict(_pair(quota, "--kind") for quota in kind or ())
     settings: dict[str, Any] = {
         "k": k,
-        "quotas": {name: _number(number) for name, number in quotas.items()},
-        "caps": {group: _number(number) for group, number in (_group_limit(limit, "--cap") for limit in cap or ())},
-        "floors": {group: _number(number) for group, number in (_group_limit(one, "--floor") for one in floor or ())},
+        "quotas": read_quotas(kind or ()),
+        "caps": read_limits(cap or (), "--cap"),
+        "floors": read_limits(floor or (), "--floor"),
         "explore": explore,
         "diversity": diversity,
         "near_duplicate": near_duplicate,
@@ -290,24 +290,3 @@ def _print(slate: Slate, output: options.ItemTableFlags, db: options.DatabaseFla
 
 def _shown_moment(moment: Moment | None) -> str | None:
     return None if moment is None else f"{clock(moment.start_s)}-{clock(moment.end_s)}"
-
-
-def _pair(text: str, option: str) -> tuple[str, str]:
-    """Split `NAME=NUMBER`."""
-    name, equals, number = text.rpartition("=")
-    if not equals or not name or not number.replace(".", "", 1).isdecimal() or not number.isascii():
-        raise typer.BadParameter(f"{text!r} is not NAME=NUMBER, such as product=6", param_hint=option)
-    return name, number
-
-
-def _group_limit(text: str, option: str) -> tuple[str, str]:
-    """Split `COLUMN=NUMBER`, `COLUMN=VALUE:NUMBER` or `new=NUMBER` into the group and the number."""
-    group, colon, number = text.rpartition(":")
-    if colon and "=" in group and number.replace(".", "", 1).isdecimal() and number.isascii():
-        return group, number
-    return _pair(text, option)
-
-
-def _number(text: str) -> float:
-    """A count, or a share if it has a decimal point."""
-    return float(text) if "." in text else int(text)

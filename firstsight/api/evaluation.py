@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from firstsight.api.connection import Connection
 from firstsight.errors import QueryError
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from firstsight.recommend.evaluation.link_evaluation import LinkEvaluation
     from firstsight.recommend.evaluation.next_item_evaluation import NextItemReport, Repeats
     from firstsight.recommend.evaluation.recommender_evaluation import ProtocolReport
+    from firstsight.recommend.off_policy.slate_evaluation import SlateEvaluation
     from firstsight.retrieval.evaluation.search_evaluation import SearchTask
     from firstsight.retrieval.pages.space_map import Method, SpaceMap
     from firstsight.storage.store import Store
@@ -228,6 +230,52 @@ class Evaluation:
         from firstsight.recommend.evaluation.recommender_page import write_recommender_page
 
         write_recommender_page(Path(path), reports, self._connection.uri)
+
+    def slates(
+        self,
+        other: Mapping[str, Any] | None = None,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        experiment: str | None = None,
+        buckets: tuple[int, int] | None = None,
+        columns: Sequence[str] | None = None,
+        event: str | None = None,
+        on_progress: Callable[[str], None] = lambda line: None,
+    ) -> SlateEvaluation:
+        """Estimate from logged slates what the ranking that made them earns, and what another one would.
+
+        A reward is an event of the slate's user on the item within a day of the slate; values are responses per slate.
+
+        Args:
+            other: settings of another ranking, which replace those of each logged slate: diversity, merge, floors, …;
+                explore is 0 by default. None evaluates only the log and its ranking.
+            since, until: only slates from this moment on, and before this one; with a time zone.
+            experiment: only slates of this experiment.
+            buckets: first and last A/B bucket, 0 to 99, both included.
+            columns: columns for the exposure of groups of items; `seller` by default, if the catalogue has it.
+            event: count only events of this type, such as purchase.
+            on_progress: called with one line before each step.
+
+        Returns:
+            Estimates by IPS, SNIPS and the doubly robust estimator with 95 % intervals, and the exposure of groups.
+
+        Raises:
+            QueryError: there are no slates to evaluate, a setting is out of range or has the wrong name, or there is no
+                such column.
+            MissingDatabaseError: there is no database.
+        """
+        from firstsight.recommend.off_policy.slate_evaluation import evaluate_slates
+        from firstsight.recommend.off_policy.slate_records import SlateFilter
+
+        return evaluate_slates(
+            self._connection.open(),
+            which=SlateFilter(since, until, experiment, buckets),
+            other=other,
+            columns=columns,
+            event=event,
+            on_progress=on_progress,
+        )
 
     def links(self, file: str | os.PathLike[str], *, column: str | None = None, k: int = 10) -> LinkEvaluation:
         """Measure how many of the items that people have linked are among the nearest items, for each kind of link.

@@ -13,6 +13,7 @@ from firstsight.api.connection import Connection
 from firstsight.api.index_options import RunOptions
 from firstsight.api.items import Failure, read_failures
 from firstsight.api.semantic_ids import assign_ids_to_new_items
+from firstsight.api.sequence import project_new_items
 from firstsight.errors import CatalogError
 from firstsight.indexer.catalog import Catalog, catalog_root, check_catalog
 from firstsight.indexer.catalog_report import CatalogPreview, preview_catalog
@@ -283,6 +284,7 @@ class Indexing:
                 yield store, catalog
                 index_texts(store)
                 assign_ids_to_new_items(store)
+                project_new_items(store)
         finally:
             catalog.close()
 

@@ -305,6 +305,7 @@ def _slate(
             slot.explore,
             slot.propensity,
             count,
+            terms=policy.ranking.explain(slot.place),
             replaces=space.item_ids[slot.replaces] if slot.replaces >= 0 else None,
         )
         for slot, count in zip(slots, variants, strict=True)

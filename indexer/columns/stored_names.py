@@ -12,7 +12,7 @@ from firstsight.indexer.columns.mapping_text import format_names
 
 RESERVED = frozenset(
     {
-        *("vector", "digest", "row_digest", "catalog_dir", "indexed_at", "run_id"),
+        *("vector", "digest", "row_digest", "catalog_dir", "indexed_at", "run_id", "sequence_vector"),
         *("safety_decision", "safety_scores", "safety_policy_version", "safety_min_age"),
     }
 )  # columns that firstsight adds to the items table

@@ -6,6 +6,7 @@ from array import array
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,7 +97,7 @@ def read_next_item_file(file: str, store: Store, space: ItemSpace, *, history: i
         )
     if history is not None:
         validation, test = cut_histories(validation, history), cut_histories(test, history)
-    about = f"samples of {file}: the training, validation and test of the file"
+    about = f"training, validation and test samples of {Path(file).name}"
     return NextItemSplit(train, validation, test, test_users, about, dict(left_out), drawn_from)
 
 

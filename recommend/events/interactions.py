@@ -113,6 +113,12 @@ class Interactions:
         kept = np.flatnonzero(known)[order]
         return cls(space, user_ids, codes[order], items[kept], times[kept], all_weights[kept], all_types[kept])
 
+    @classmethod
+    def none(cls, space: ItemSpace) -> Interactions:
+        """No events."""
+        numbers = np.empty(0, dtype=np.int64)
+        return cls.of(space, np.empty(0, dtype=object), numbers, numbers)
+
     def __len__(self) -> int:
         return len(self.items)
 

@@ -1,1 +1,1 @@
-"""Logged slates as evidence: estimates of the value of another ranking."""
+"""Off-policy evaluation: what another ranking would have earned in the slates of the log."""

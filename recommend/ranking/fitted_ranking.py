@@ -11,9 +11,10 @@ from firstsight.errors import QueryError
 from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.items import Places
 from firstsight.recommend.models.blend_scoring import BlendSettings
-from firstsight.recommend.ranking.held_out_events import hold_out
+from firstsight.recommend.ranking.held_out_events import hold_out, shorten
 from firstsight.recommend.ranking.item_content import ItemContent
 from firstsight.recommend.ranking.terms import ScoreTerms, TermModels
+from firstsight.recommend.ranking.unfitted_ranking import unfitted_weights
 from firstsight.recommend.ranking.weight_fitting import fit_weights
 from firstsight.recommend.ranking.weighted_terms import WeightedTerms
 from firstsight.recommend.recommender import NextItem, Recommender
@@ -59,19 +60,26 @@ class FittedRanking:
         if not validation:
             raise QueryError("there are no samples to fit weights to; give at least one history with its next item")
         terms = self._terms(train)
-        self._ranking = WeightedTerms(terms, fit_weights(self._content, train, terms, validation, seed=self._seed))
+        samples = [*validation, *shorten(validation, seed=self._seed)]
+        self._ranking = WeightedTerms(terms, fit_weights(self._content, train, terms, samples, seed=self._seed))
 
     @property
     def ranking(self) -> WeightedTerms:
-        """The terms and weights.
+        """The terms and weights; fixed weights if there are too few users to hold some out.
 
         Raises:
-            QueryError: the model is not fitted, or has too few events.
+            QueryError: the model is not fitted, or has no events.
         """
         if self._ranking is None:
             train = self._fitted()
-            held = hold_out(train, seed=self._seed)
-            weights = fit_weights(self._content, held.train, self._terms(held.train), held.samples, seed=self._seed)
+            try:
+                held = hold_out(train, seed=self._seed)
+            except QueryError:  # too few users
+                terms = self._terms(train)
+                self._ranking = WeightedTerms(terms, unfitted_weights(terms))
+                return self._ranking
+            earlier = self._terms(held.train)
+            weights = fit_weights(self._content, held.train, earlier, held.samples, seed=self._seed)
             self._ranking = WeightedTerms(self._terms(train), weights)
         return self._ranking
 
@@ -79,7 +87,7 @@ class FittedRanking:
         """(users, candidates) scores.
 
         Raises:
-            QueryError: the model is not fitted, or has too few events.
+            QueryError: the model is not fitted, or has no events.
         """
         ranking = self.ranking
         return np.stack([ranking.score(history)[candidates] for history in users])

@@ -14,11 +14,11 @@ from firstsight.recommend.events.interactions import Interactions
 from firstsight.recommend.items import ItemSpace
 from firstsight.recommend.models.blend_selection import check_enough_events, choose_settings
 from firstsight.recommend.models.text_vectors import WordSpace, content_vectors, read_texts
-from firstsight.recommend.ranking.held_out_events import hold_out, shorten
+from firstsight.recommend.ranking.held_out_events import hold_out
 from firstsight.recommend.ranking.item_content import ItemContent, read_prices
 from firstsight.recommend.ranking.ranking_weights import RankingWeights
 from firstsight.recommend.ranking.terms import ScoreTerms, TermModels
-from firstsight.recommend.ranking.unfitted_weights import unfitted_weights
+from firstsight.recommend.ranking.unfitted_ranking import unfitted_weights
 from firstsight.recommend.ranking.weight_fitting import WeightFit, fit_cold_weights
 from firstsight.recommend.ranking.weighted_terms import WeightedTerms
 from firstsight.recommend.recommender import NextItem, Recommender
@@ -83,7 +83,7 @@ def fit_to_log(
     on_progress(f"choosing the settings of the blend on {len(drawn):,} events")
     settings = choose_settings(drawn, content_vectors(space, content.words)).settings
     held = hold_out(drawn, seed=seed)
-    on_progress(f"fitting the models behind the terms to {len(held.train):,} earlier events")
+    on_progress(f"fitting the models behind the terms to {len(held.train):,} events")
     sequence = None if fit_sequence is None else fit_sequence(held.train)
     terms = ScoreTerms(content, held.train, TermModels.fit(content, held.train, settings), sequence=sequence)
     on_progress("fitting the weights of cold items")
@@ -92,12 +92,11 @@ def fit_to_log(
     decides = np.random.default_rng(seed).permutation(len(drawn.user_ids))[held.users] % 2 == 1
     learning = [sample for sample, later in zip(held.samples, decides, strict=True) if not later]
     deciding = [sample for sample, later in zip(held.samples, decides, strict=True) if later]
-    learning += shorten(learning, seed=seed)
-    fit = WeightFit(terms, [*learning, *deciding, *shorten(deciding, seed=seed)], cold, seed=seed)
+    fit = WeightFit(terms, [*learning, *deciding], cold, seed=seed)
     figures = {"events": float(len(events)), "samples": float(len(deciding))}
     if learning and deciding:
         half = WeightedTerms(terms, fit.fit(np.arange(len(learning))))
-        before = WeightedTerms(terms, unfitted_weights(terms.names))
+        before = WeightedTerms(terms, unfitted_weights(terms))
         figures |= compare(half, before, deciding)
     else:  # too few users to compare: never better
         figures |= dict.fromkeys(("hr", "ndcg", "hr_before", "ndcg_before", "gain", "low", "high"), 0.0)

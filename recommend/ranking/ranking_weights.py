@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.recommend.models.score_scaling import personal_share
+from firstsight.records import Record
 
 COLD_PRIOR = "cold prior"
 """Term of cold items with the value 1: its weight stands for the popularity that a cold item does not have."""
 
 
 @dataclass(frozen=True)
-class TermWeight:
+class TermWeight(Record):
     """Weight of one term: `base + by_share * k / (k + 5)` for a history of k events."""
 
     base: float
@@ -30,7 +31,7 @@ class TermWeight:
 
 
 @dataclass(frozen=True)
-class RankingWeights:
+class RankingWeights(Record):
     """Weights of the terms of a ranking, by the term's name. A term without a weight does not count.
 
     Attributes:

@@ -44,6 +44,7 @@ KIND_PREFIX = "kind "
 """Begin of the name of an intercept, such as "kind video"; there are none in a space of one kind."""
 
 _NEIGHBOUR_FLOOR = 0.01  # damped cosines below it hardly differ: log(x + floor) - log(floor)
+_MIN_GROUP = 30  # cold items, or warm ones: fewer are standardised with the others
 _RECENT_SHARE = 0.1  # of the events: after so many newer ones, an event counts half
 _BOUGHT = (type_code("purchase"), type_code("gift"))
 
@@ -115,6 +116,9 @@ class ScoreTerms:
         n = len(content.space)
         self.counts = events.popularity()
         self.cold: NDArray[np.bool_] = self.counts == 0
+        groups = [np.flatnonzero(self.cold), np.flatnonzero(~self.cold)]
+        few = min(map(len, groups)) < _MIN_GROUP
+        self._groups = [np.arange(n)] if few else groups
         self._neighbours = ItemNeighbours(events) if len(events) else None
         self._general = {
             "popularity": np.log1p(self.counts).astype(np.float32),
@@ -133,6 +137,8 @@ class ScoreTerms:
             missing.add("price distance")
         if content.word_scale is None:
             missing |= {"greatest words", "last words", "mean words"}
+        if not len(events):
+            missing |= {*EVENT_TERMS, "popularity", "recent popularity"}
         if not (content.newness != 0).any():
             missing.add("newness")
         if models is None:
@@ -145,7 +151,7 @@ class ScoreTerms:
         """(terms, n) values of the terms in `names` for one user."""
         found = dict(self._general)
         if self.models is not None:
-            found["factors"] = _standardise(self.models.factors.scores([history], self._every)[0])
+            found["factors"] = _standardise(self.models.factors.scores([history], self._every)[0], self._groups)
         if len(history):
             self._add_cosines(history, found)
             if self._neighbours is not None:
@@ -162,6 +168,12 @@ class ScoreTerms:
             if name in found:
                 row[:] = found[name]
         return out
+
+    def mean_popularity(self) -> dict[str, float]:
+        """Means of the terms of popularity over the items with events."""
+        warm = ~self.cold
+        names = ("popularity", "recent popularity")
+        return {name: float(self._general[name][warm].mean()) if warm.any() else 0.0 for name in names}
 
     def _add_cosines(self, history: History, found: dict[str, NDArray[np.float32]]) -> None:
         content = self.content
@@ -186,7 +198,7 @@ class ScoreTerms:
             joint = self._joint(history, each, words) if self.models is not None else joint
         if self.models is not None:
             weight = self.models.settings.weight
-            found["blend"] = weight * found["factors"] + (1 - weight) * _standardise(joint)
+            found["blend"] = weight * found["factors"] + (1 - weight) * _standardise(joint, self._groups)
 
     def _joint(self, history: History, each: NDArray[np.float32], words: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n,) greatest cosine of the joined vectors and words, from the cosines of both: no third product."""
@@ -214,9 +226,9 @@ class ScoreTerms:
             found[name][places] = 1
 
 
-def select_rows(names: Sequence[str], among: Sequence[str]) -> list[int]:
-    """Rows of `ScoreTerms.values` of the terms that are among others."""
-    return [row for row, name in enumerate(names) if name in among]
+def is_general(name: str) -> bool:
+    """Whether a term is the same for everybody."""
+    return name in POPULARITY_TERMS or name.startswith(KIND_PREFIX)
 
 
 def _log_neighbours(scores: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -230,6 +242,12 @@ def _recent_popularity(events: Interactions) -> NDArray[np.float32]:
     return np.log1p(np.bincount(events.items, weights=0.5**newer, minlength=len(events.space))).astype(np.float32)
 
 
-def _standardise(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    spread = float(values.std())
-    return np.asarray((values - values.mean()) / spread if spread > 1e-9 else values * 0, dtype=np.float32)
+def _standardise(values: NDArray[np.float32], groups: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
+    """Standardise within groups of items: mapped factors vary less than those of items with events."""
+    out = np.zeros(len(values), dtype=np.float32)
+    for group in groups:
+        part = values[group]
+        spread = float(part.std())
+        if spread > 1e-9:
+            out[group] = (part - part.mean()) / spread
+    return out

@@ -14,10 +14,10 @@ from firstsight.recommend.events.interactions import Interactions
 from firstsight.recommend.models.blend_scoring import BlendSettings
 from firstsight.recommend.models.score_scaling import personal_share
 from firstsight.recommend.ranking.conditional_logit import Choices, fit_conditional_logit
-from firstsight.recommend.ranking.held_out_events import shorten
 from firstsight.recommend.ranking.item_content import ItemContent
 from firstsight.recommend.ranking.ranking_weights import COLD_PRIOR, RankingWeights, TermWeight
 from firstsight.recommend.ranking.terms import EVENT_TERMS, ScoreTerms, TermModels
+from firstsight.recommend.ranking.unfitted_ranking import cold_prior
 from firstsight.recommend.recommender import NextItem
 
 NEAREST_ALTERNATIVES = 100
@@ -27,9 +27,14 @@ DRAWN_ALTERNATIVES = 200
 """Number of other alternatives that are drawn; they stand for all other items."""
 
 MAX_COLD_SAMPLES = 1_500
+
+MIN_COLD_EVENTS = 20
+"""Number of held-out events on cold items below which they say nothing about a prior: see `cold_prior`."""
+
 _COLD_EVENTS_PER_USER = 3
-_COLD_ALTERNATIVES = 1_000
+_COLD_ALTERNATIVES = 600
 _MIN_COLD_SCALE = 0.2
+_COLD_SEED = 2_000  # other items than an evaluation with the same seed holds out
 
 _ROUGH = {
     "greatest cosine": 0.2,
@@ -61,7 +66,7 @@ def fit_cold_weights(
     """
     plain = {"blend": TermWeight(1.0)}
     try:
-        split = item_cold(train, seed=seed)
+        split = item_cold(train, seed=_COLD_SEED + seed)
     except QueryError:  # no user has events on items of both parts
         return plain
     models = TermModels.fit(content, split.train, settings, item_weights=False)
@@ -74,7 +79,8 @@ def fit_cold_weights(
     ]
     pairs = [pairs[n] for n in sorted(rng.permutation(len(pairs))[:MAX_COLD_SAMPLES])]
     rows = [row for row, name in enumerate(terms.names) if name not in _NOT_COLD]
-    alternatives = rng.permutation(split.candidates)[:_COLD_ALTERNATIVES]
+    chosen_before = split.candidates[train.popularity()[split.candidates] > 0]  # nobody could choose the others
+    alternatives = rng.permutation(chosen_before)[:_COLD_ALTERNATIVES]
     parts, chosen, last, values = [], [], -1, np.empty((0, 0), dtype=np.float32)
     for user, item in pairs:
         history = split.histories[user]
@@ -110,6 +116,7 @@ class WeightFit:
             seed: of the alternatives.
         """
         self._names, self._cold = terms.names, cold
+        self._popularity = terms.mean_popularity()
         self._shares = np.array([personal_share(len(sample.history)) for sample in samples], dtype=np.float32)
         rng = np.random.default_rng(seed)
         n = len(terms.counts)
@@ -151,34 +158,36 @@ class WeightFit:
         centre[scale_column] = 1.0
         with threadpool_limits(1, "blas"):
             weights = fit_conditional_logit(choices, centre=centre)
+        warm_weights = {
+            name: TermWeight(float(weights[k]), float(weights[len(names) + k])) for k, name in enumerate(names)
+        }
         scale = max(_MIN_COLD_SCALE, float(weights[scale_column]))
         cold_weights = {
             name: TermWeight(scale * weight.base, scale * weight.by_share) for name, weight in self._cold.items()
         }
         cold_weights[COLD_PRIOR] = TermWeight(float(weights[scale_column - 1]), float(weights[scale_column + 1]))
+        if self._is_cold[kept, 0].sum() < MIN_COLD_EVENTS:
+            cold_weights[COLD_PRIOR] = cold_prior(warm_weights, self._popularity)
         if sequence:
             cold_weights["sequence"] = TermWeight(float(weights[-2]), float(weights[-1]))
-        return RankingWeights(
-            {name: TermWeight(float(weights[k]), float(weights[len(names) + k])) for k, name in enumerate(names)},
-            cold_weights,
-        )
+        return RankingWeights(warm_weights, cold_weights)
 
 
 def fit_weights(
     content: ItemContent, train: Interactions, terms: ScoreTerms, samples: Sequence[NextItem], *, seed: int = 0
 ) -> RankingWeights:
-    """Fit weights to next events, and to the same ones with shortened histories.
+    """Fit the weights of warm and cold items to samples.
 
     Args:
         content: of the items.
         train: events that `terms` was fitted on.
         terms: of the items.
-        samples: next events after `train`, at least one.
+        samples: that `terms` has not seen, at least one.
         seed: of everything that is drawn.
     """
     settings = BlendSettings() if terms.models is None else terms.models.settings
     cold = fit_cold_weights(content, train, settings, seed=seed)
-    return WeightFit(terms, [*samples, *shorten(samples, seed=seed)], cold, seed=seed).fit()
+    return WeightFit(terms, samples, cold, seed=seed).fit()
 
 
 def _alternatives(

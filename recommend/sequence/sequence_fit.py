@@ -145,7 +145,7 @@ def _start(
     if found is None:
         return None
     own, number = found.described.settings, found.described.version
-    shape = ("layers", "width", "heads", "events", "ids", "long_term")
+    shape = ("layers", "width", "heads", "events", "ids")
     different = [name for name in shape if settings is not None and getattr(settings, name) != getattr(own, name)]
     if own.ids:
         different.append("ids")  # the items with learned vectors change

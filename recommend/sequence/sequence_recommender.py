@@ -41,15 +41,14 @@ _USERS_PER_BATCH = 512
 
 @dataclass(frozen=True)
 class UserVectors:
-    """Vectors of users in the space of projected items, unit rows; zeros for a user without readable events.
+    """Vectors of users in the space of projected items.
 
     Attributes:
-        joined: (u, width) float32: its cosine with an item's vector orders the items.
-        short_term: (u, width) float32, of the last state.
-        long_term: (u, width) float32, of the whole history; equal to `short_term` in a model without a long-term part.
+        short_term: (u, width) float32 unit rows, the last state: its cosine with an item's vector orders the items.
+        long_term: (u, width) float32, unit mean of the projected items of the whole history, by the weights of the
+            events; zeros for an empty history.
     """
 
-    joined: Vectors
     short_term: Vectors
     long_term: Vectors
 
@@ -155,23 +154,23 @@ class SequenceRecommender:
         learned = self._known()
         with torch.inference_mode():
             items = learned.items[torch.from_numpy(np.asarray(candidates, dtype=np.int64))]
-            rows = [joined @ items.T for joined, _, _ in self._states(users)]
+            rows = [states @ items.T for states in self._states(users)]
             return (torch.cat(rows) * learned.scale).numpy() if rows else np.empty((0, len(candidates)), np.float32)
 
     def user_vectors(self, users: Sequence[History]) -> UserVectors:
         """Vectors of users in the space of projected items."""
         import torch
-        from torch.nn import functional
 
         self.learn()
+        width = self.settings.width
         with torch.inference_mode():
-            parts = [
-                (joined, functional.normalize(short, dim=-1), functional.normalize(long, dim=-1))
-                for joined, short, long in self._states(users)
-            ]
-        if not parts:
-            return UserVectors(*(np.empty((0, self.settings.width), dtype=np.float32) for _ in range(3)))
-        return UserVectors(*(torch.cat(vectors).numpy() for vectors in zip(*parts, strict=True)))
+            short = [np.empty((0, width), dtype=np.float32), *(states.numpy() for states in self._states(users))]
+        items = self.item_vectors()
+        long = np.zeros((len(users), width), dtype=np.float32)
+        for row, history in zip(long, users, strict=True):
+            mean = history.weights @ items[history.items]
+            row[:] = mean / max(float(np.linalg.norm(mean)), 1e-9)
+        return UserVectors(np.concatenate(short), long)
 
     def item_vectors(self) -> Vectors:
         """(n, width) float32 projected items: unit rows; zeros for items without content and learned vector."""
@@ -288,8 +287,8 @@ class SequenceRecommender:
             scale = math.exp(min(float(network.scale), math.log(100)))
             self._learned = _Learned(network, torch.cat(read), codes, torch.cat(items), scale)
 
-    def _states(self, users: Sequence[History]) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Joined, short-term and long-term vectors of users, in batches."""
+    def _states(self, users: Sequence[History]) -> list[Tensor]:
+        """The last states of users, in batches."""
         import torch
 
         learned, batches = self._known(), []
@@ -301,9 +300,8 @@ class SequenceRecommender:
             if len(queries):  # between the items and the row of no content
                 read = torch.cat([read[:-1], learned.network.read(torch.from_numpy(queries)), read[-1:]])
                 ids = torch.cat([ids, torch.zeros(len(queries), dtype=ids.dtype)])
-            short, long = learned.network.states(read[tokens.rows], ids[tokens.rows], tokens)
-            last = (torch.arange(len(batch)), tokens.lengths - 1)
-            batches.append((learned.network.users(short[last], long[last]), short[last], long[last]))
+            states = learned.network.states(read[tokens.rows], ids[tokens.rows], tokens)
+            batches.append(states[torch.arange(len(batch)), tokens.lengths - 1])
         return batches
 
     def _tokens(self, history: History, query_row: Callable[[str], int] | None) -> TokenSequence:

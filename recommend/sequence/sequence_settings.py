@@ -19,7 +19,6 @@ class SequenceSettings(Record):
         heads: of the self-attention.
         events: newest events and searches of a history that are read, 2 and up.
         ids: add a learned vector for each item that had events. It overfits small logs.
-        long_term: add a vector pooled over the whole history to the last state, joined by a gate.
         dropout: share of the inputs and activations that training leaves out, 0 to 1.
         content_dropout: share of the content numbers that training leaves out, 0 to 1.
         learning_rate: of AdamW, above 0.
@@ -36,7 +35,6 @@ class SequenceSettings(Record):
     heads: int = 2
     events: int = 50
     ids: bool = False
-    long_term: bool = False
     dropout: float = 0.3
     content_dropout: float = 0.3
     learning_rate: float = 3e-3

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
+from torch.optim.adamw import adamw
 
 from firstsight.errors import QueryError
 from firstsight.recommend.sequence.checkpoints import Checkpoint, TrainingState
@@ -146,23 +147,13 @@ class _Run:
         self._content, self._ids = data.content.to(group.device), data.ids.to(group.device)
         self._column = np.full(data.items, -1, dtype=np.int64)
         self._column[data.warm] = np.arange(len(data.warm))
-        self._optimizer = torch.optim.AdamW(
-            network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
-        for parameter in network.parameters():  # state from the start: a checkpoint has the same tensors at any time
-            self._optimizer.state[parameter] = {
-                "step": torch.zeros(()),
-                "exp_avg": torch.zeros_like(parameter),
-                "exp_avg_sq": torch.zeros_like(parameter),
-            }
+        self._optimizer = _AdamW(network, settings)
 
     def tensors(self, best: dict[str, Tensor]) -> dict[str, Tensor]:
         """Everything that a checkpoint keeps."""
         kept = {f"best.{name}": tensor for name, tensor in best.items()}
         kept |= {f"network.{name}": tensor for name, tensor in self._network.state_dict().items()}
-        for name, parameter in self._network.named_parameters():
-            kept |= {f"optimizer.{name}.{key}": value for key, value in self._optimizer.state[parameter].items()}
-        return kept
+        return kept | self._optimizer.tensors()
 
     def restore(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """Take the state of a checkpoint; returns the weights of its best epoch."""
@@ -202,10 +193,8 @@ class _Run:
     def _step(self, windows: list[Window], drawn: NDArray[np.int64] | None) -> tuple[float, float]:
         """Learn from a batch; the sums of losses and weights over all processes."""
         sums = torch.zeros(2, device=self._group.device)
-        self._optimizer.zero_grad(set_to_none=False)
         for parameter in self._network.parameters():
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
+            parameter.grad = torch.zeros_like(parameter)
         if windows:
             loss, weights = self._loss(windows, drawn)
             loss.backward()
@@ -226,8 +215,7 @@ class _Run:
         rows = targets[targets >= 0]
         factor = torch.from_numpy(weights[targets >= 0]).to(device)
         states = network.states(network.read(self._content[tokens.rows]), self._ids[tokens.rows], tokens)
-        short, long = (part.flatten(0, 1)[places] for part in states)
-        users = network.users(short, long)
+        users = states.flatten(0, 1)[places]
         if drawn is None:
             items = self._items(self._data.warm)
             right = torch.from_numpy(self._column[rows]).to(device)
@@ -267,16 +255,51 @@ class _Run:
             if not len(part):
                 continue
             tokens = pad([data.held_out[row] for row in part], self._group.device)
-            short, long = network.states(network.read(self._content[tokens.rows]), self._ids[tokens.rows], tokens)
-            last = (torch.arange(len(part), device=short.device), tokens.lengths - 1)
-            scores = network.users(short[last], long[last]) @ items.T
-            right = torch.from_numpy(data.held_out_items[part]).to(short.device)
+            states = network.states(network.read(self._content[tokens.rows]), self._ids[tokens.rows], tokens)
+            scores = states[torch.arange(len(part), device=states.device), tokens.lengths - 1] @ items.T
+            right = torch.from_numpy(data.held_out_items[part]).to(states.device)
             ranks = (scores > scores.gather(1, right[:, None])).sum(dim=1)
             hits = ranks < RANKED
-            gains = torch.where(hits, 1 / torch.log2(ranks + 2.0), torch.zeros((), device=short.device))
+            gains = torch.where(hits, 1 / torch.log2(ranks + 2.0), torch.zeros((), device=states.device))
             sums += torch.stack([hits.sum().float(), gains.sum(), hits.new_tensor(len(part), dtype=torch.float32)])
         self._group.sum([sums])
         return float(sums[0] / sums[2].clamp(min=1)), float(sums[1] / sums[2].clamp(min=1))
+
+
+class _AdamW:
+    """AdamW by torch's function: its class imports the compiler, which takes seconds and is not used here."""
+
+    def __init__(self, network: SequenceNetwork, settings: SequenceSettings) -> None:
+        self._settings = settings
+        self._names = [name for name, _ in network.named_parameters()]
+        self._parameters: list[Tensor] = list(network.parameters())
+        self._means = [torch.zeros_like(parameter) for parameter in self._parameters]
+        self._squares = [torch.zeros_like(parameter) for parameter in self._parameters]
+        self._steps = [torch.zeros(()) for _ in self._parameters]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The state, for a checkpoint."""
+        parts = {"mean": self._means, "square": self._squares, "step": self._steps}
+        return {
+            f"optimizer.{name}.{part}": tensor
+            for part, tensors in parts.items()
+            for name, tensor in zip(self._names, tensors, strict=True)
+        }
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Move the parameters against their gradients."""
+        adamw(
+            *(self._parameters, [parameter.grad for parameter in self._parameters if parameter.grad is not None]),
+            *(self._means, self._squares, [], self._steps),
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=self._settings.learning_rate,
+            weight_decay=self._settings.weight_decay,
+            eps=1e-8,
+            maximize=False,
+        )
 
 
 def _padded(windows: list[Window], length: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

@@ -1,4 +1,4 @@
-"""Ranking of all items for a user: interests, neighbours and popularity on one scale."""
+"""Ranking of all items for a user by weighted terms, with the interests that give slates their reasons."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.encoders.base import Vectors
-from firstsight.recommend.events.interactions import History, Interactions
+from firstsight.recommend.events.interactions import History
 from firstsight.recommend.items import ItemSpace, Places
-from firstsight.recommend.models.neighbours import ItemNeighbours
 from firstsight.recommend.models.score_scaling import KindScale, personal_share
-from firstsight.recommend.recommender import Recommender
+from firstsight.recommend.ranking.item_content import EXACT_ITEMS, ItemContent
+from firstsight.recommend.ranking.terms import is_general
+from firstsight.recommend.ranking.unfitted_ranking import unfitted_ranking
+from firstsight.recommend.ranking.weighted_terms import WeightedTerms
 from firstsight.recommend.semantic_ids.clusters import Clusters
 from firstsight.recommend.slates.interests import (
     Interest,
@@ -24,15 +26,6 @@ from firstsight.recommend.slates.interests import (
     recent_interest,
 )
 from firstsight.recommend.slates.long_tail import long_tail_interests
-
-CONTENT_SHARE = 0.5
-"""Weight of content against neighbours: measured on two catalogues, see docs/recommend.md."""
-
-PROFILE_SHARE = 0.5
-"""Weight of the mean of a history against the nearest interest: it prefers items that suit the whole history."""
-
-EXACT_ITEMS = 20_000
-"""Number of items up to which interests are compared with all items in full."""
 
 DIMENSIONS = 64
 """Principal directions that larger spaces are compared in first."""
@@ -53,6 +46,8 @@ class Ranking:
         affinity: (interests, n) cosines of each interest, in standard deviations of the item's kind.
         personal_share: share of slots for interests: k / (k + 5).
         by_newest: there are no events at all, so the part for everybody is the newness of an item.
+        terms: names of the terms.
+        contributions: (terms, n) what each term adds to the relevance of an item, relative to the mean item.
     """
 
     relevance: NDArray[np.float32]
@@ -62,6 +57,15 @@ class Ranking:
     affinity: NDArray[np.float32]
     personal_share: float
     by_newest: bool = False
+    terms: Sequence[str] = ()
+    contributions: NDArray[np.float32] | None = None
+
+    def explain(self, place: int) -> dict[str, float]:
+        """What each term adds to the relevance of an item, the largest first; they sum to its relevance."""
+        if self.contributions is None:
+            return {}
+        added = dict(zip(self.terms, self.contributions[:, place].tolist(), strict=True))
+        return dict(sorted(added.items(), key=lambda term: -abs(term[1])))
 
 
 class ContentScale:
@@ -120,11 +124,9 @@ class ContentScale:
 
 
 class InterestRecommender:
-    """Ranks by the user's interests, by the choices of similar users, and by popularity for users with few events.
+    """Ranks by weighted terms, and finds the interests of users, which give slates their reasons.
 
-    Each part is standardised within each kind of item. With k events, the user's own part (neighbours + .5 * content)
-    has the weight k / (k + 5) and popularity the rest. Items without events get a collaborative score from `model`;
-    without a model, only content scores them.
+    The weights are those of a fitted ranking, or `unfitted_weights`.
     """
 
     name = "interests"
@@ -132,41 +134,31 @@ class InterestRecommender:
     def __init__(
         self,
         space: ItemSpace,
+        ranking: WeightedTerms | None = None,
         *,
         clusters: Clusters | None = None,
-        model: Recommender | None = None,
         settings: InterestSettings | None = None,
     ) -> None:
         """
         Args:
             space: the items.
+            ranking: of the items; by default newness and content, without any events.
             clusters: of the whole index, for long-tail interests; without them there are no such interests.
-            model: a fitted model that scores items without events.
             settings: of interests.
         """
-        self.space, self.clusters, self.model = space, clusters, model
+        self.space, self.clusters = space, clusters
         self.settings = settings or InterestSettings()
         self.kinds = KindScale(space.kinds)
-        self.counts = np.zeros(len(space), dtype=np.int64)
-        self._popularity = np.zeros(len(space), dtype=np.float32)
-        self._neighbours: ItemNeighbours | None = None
+        self.ranking = unfitted_ranking(ItemContent(space)) if ranking is None else ranking
 
-    def fit(self, train: Interactions) -> None:
-        """Take the events for popularity and neighbours; nothing else is fitted."""
-        self.counts = train.popularity()
-        # the square root evens out the variance of counts. The long tail of plain counts outweighs the user's own part
-        # (docs/evaluation.md); the logarithm makes popularity too weak for films
-        self._popularity = self.kinds.standardise(np.sqrt(self.counts))
-        self._neighbours = ItemNeighbours(train) if len(train) else None
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """(n,) number of users of each item."""
+        return self.ranking.terms.counts
 
     @cached_property
     def _content(self) -> ContentScale:
         return ContentScale(self.space, self.kinds, exact_items=EXACT_ITEMS)
-
-    @cached_property
-    def _newness(self) -> NDArray[np.float32]:
-        """(n,) newness of an item within its kind; items of unknown age count as the oldest."""
-        return self.kinds.standardise(np.unique(self.space.created, return_inverse=True)[1].astype(np.float64))
 
     def interests(self, history: History, now_us: int) -> list[Interest]:
         """Find a user's interests, with shares that sum to 1; none if no item of the history has a vector."""
@@ -182,37 +174,31 @@ class InterestRecommender:
             history: events of the user; if it is empty, popularity alone decides.
             now_us: microseconds since 1970; ages of events are relative to it.
         """
-        n = len(self.space)
         interests = self.interests(history, now_us) if len(history) else []
-        affinity = np.zeros((0, n), dtype=np.float32)
-        own = np.zeros(n, dtype=np.float32)
+        affinity = np.zeros((0, len(self.space)), dtype=np.float32)
         if interests:
-            profile = self.space.vectors[history.items].mean(axis=0)
-            profile /= max(float(np.linalg.norm(profile)), 1e-9)
-            affinity = self._content.affinity(np.stack([*(interest.vector for interest in interests), profile]))
-            affinity, profile_affinity = affinity[:-1], affinity[-1]
-            own = self.kinds.standardise(affinity.max(axis=0), self.space.has_vector)
-            own += PROFILE_SHARE * self.kinds.standardise(profile_affinity, self.space.has_vector)
-        if self._neighbours is not None and len(history):
-            own *= CONTENT_SHARE
-            own += self._collaborative(history)
-        share = personal_share(len(history)) if self._neighbours is not None else float(bool(interests))
-        personal = share * self.kinds.standardise(own)
-        by_newest = self._neighbours is None and not interests
-        general = self._newness if by_newest else (1 - share) * self._popularity
-        popularity = np.asarray(general, dtype=np.float32)
-        return Ranking(popularity + personal, popularity, personal, interests, affinity, share, by_newest)
-
-    def _collaborative(self, history: History) -> NDArray[np.float32]:
-        assert self._neighbours is not None
-        score = self.kinds.standardise(self._neighbours.score(history))
-        cold = self.counts == 0
-        if self.model is not None and cold.any():
-            places = np.flatnonzero(cold)
-            known = np.zeros(len(score), dtype=np.float32)
-            known[places] = self.model.scores([history], places)[0]
-            score[places] = self.kinds.standardise(known, cold)[places]
-        return score
+            affinity = self._content.affinity(np.stack([interest.vector for interest in interests]))
+        contributions = self.ranking.contributions(history)
+        contributions -= contributions.mean(axis=1, keepdims=True)
+        relevance = contributions.sum(axis=0)
+        spread = max(float(relevance.std()), 1e-9)
+        contributions /= spread
+        relevance /= spread
+        general = [row for row, name in enumerate(self.ranking.names) if is_general(name)]
+        popularity = contributions[general].sum(axis=0)
+        any_events = bool(self.counts.any())
+        share = personal_share(len(history)) if any_events else float(bool(interests))
+        return Ranking(
+            relevance,
+            popularity,
+            relevance - popularity,
+            interests,
+            affinity,
+            share,
+            by_newest=not any_events and not interests,
+            terms=self.ranking.names,
+            contributions=contributions,
+        )
 
     def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
         """(users, candidates) relevance, at the time of each user's last event."""

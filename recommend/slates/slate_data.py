@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 
 import numpy as np
@@ -13,10 +14,12 @@ from firstsight.errors import QueryError
 from firstsight.heads.model_shelf import ModelShelf
 from firstsight.recommend.events.event_log import Events
 from firstsight.recommend.items import ItemSpace
-from firstsight.recommend.models.cold_start_model import SHELF_SPEC, ColdStartModel
-from firstsight.recommend.models.factor_recommender import FactorRecommender
+from firstsight.recommend.models.cold_start_model import SHELF_SPEC
+from firstsight.recommend.ranking.ranking_inputs import RankingInputs
+from firstsight.recommend.ranking.ranking_store import ranking_state
 from firstsight.recommend.semantic_ids.clusters import Clusters, assign_clusters
 from firstsight.recommend.semantic_ids.semantic_id_store import load_codebooks
+from firstsight.recommend.sequence.sequence_store import sequence_model_state
 from firstsight.recommend.slates.group_limits import GroupRules
 from firstsight.recommend.slates.slate_copies import CopyCodes, SlateCopies
 from firstsight.recommend.slates.slate_log import read_outcomes
@@ -38,22 +41,30 @@ class SlateData:
 
     items_version: int
     events_version: int
-    model_state: int  # version of the table of cold-start models
+    model_states: tuple[int, int, int]  # versions of the tables of cold-start, ranking and sequence models
     read_at: float  # seconds of the monotonic clock
     events: Events
     maker: SlateMaker
     titles: NDArray[np.object_]  # (n,) in the order of the items in `maker.space`
     columns: dict[str, ColumnValues] = field(default_factory=dict)  # by name, once slates needed them
+    inputs: RankingInputs | None = None  # of the ranking, apart from the events
     merged: NDArray[np.int64] | None = None  # (n,) number of variants of each item, once they were read
     near: SlateCopies | None = None  # near-duplicates, once a slate needed them
     versions: dict[str, int] = field(default_factory=dict)  # of the tables and models, for the log of slates
 
     @classmethod
-    def load(cls, store: Store, cached: SlateData | None) -> SlateData:
+    def load(cls, store: Store, cached: SlateData | None, *, ranking: int | None = None) -> SlateData:
         """Get the data of the present state.
 
         Args:
-            cached: data from the last call; returned if it is current, and else reused in part.
+            store: the database.
+            cached: data from the last call with the same `ranking`; returned if it is current, and else reused in part.
+            ranking: a version of the fitted rankings other than the one in use.
+
+        Raises:
+            QueryError: there is no such version, or the database has no items.
+            EncoderMismatchError: a model in use was fitted on vectors of another encoder.
+            StoreError: a model in use is damaged.
         """
         version = int(store.items.version)
         events = Events(store) if cached is None else cached.events
@@ -63,9 +74,22 @@ class SlateData:
             is_fresh = time.monotonic() - cached.read_at < EVENTS_FRESH_S
             if is_fresh and cached.events_version:
                 return cached
-            if (events.version(), _model_state(store)) == (cached.events_version, cached.model_state):
+            if (events.version(), _model_states(store)) == (cached.events_version, cached.model_states):
                 return cached
-        return _read(store, events, cached)
+        return _read(store, events, cached, ranking=ranking)
+
+    @classmethod
+    def load_before(cls, store: Store, before: datetime, *, ranking: int | None = None) -> SlateData:
+        """Get the data as of the events and slates before a moment; items and models are the present ones.
+
+        Args:
+            store: the database.
+            before: the moment.
+            ranking: a version of the fitted rankings other than the one in use.
+
+        Raises: see `load`.
+        """
+        return _read(store, Events(store), None, before, ranking=ranking)
 
     def column_codes(self, store: Store, column: str) -> ColumnValues:
         """Number the values of a catalogue column: (n,), equal for equal values, -1 for no value; and the values.
@@ -105,7 +129,14 @@ class SlateData:
         return partial(self.near.codes, store)
 
 
-def _read(store: Store, events: Events, cached: SlateData | None) -> SlateData:
+def _read(
+    store: Store,
+    events: Events,
+    cached: SlateData | None,
+    before: datetime | None = None,
+    *,
+    ranking: int | None = None,
+) -> SlateData:
     if cached is None:
         space = ItemSpace.load(store)
         books = load_codebooks(store)
@@ -119,34 +150,38 @@ def _read(store: Store, events: Events, cached: SlateData | None) -> SlateData:
         assert cached.maker.clusters is not None
         book_version = cached.versions.get("semantic_ids")
         grouped = cached.maker.clusters
-    version, model_state = events.version(), _model_state(store)
-    model = ColdStartModel.load(store, space)
+    version, model_states = events.version(), _model_states(store)
+    if cached is not None and cached.model_states == model_states and cached.inputs is not None:
+        inputs = cached.inputs
+    else:
+        inputs = RankingInputs.load(store, space, ranking)
     try:
-        interactions = events.interactions(space) if version else None
+        interactions = events.interactions(space, before) if version else None
     except QueryError:  # events on items that are not indexed yet
         interactions = None
     maker = SlateMaker(
         space,
         interactions,
         clusters=grouped,
-        model=None if model is None else FactorRecommender(model),
-        outcomes=read_outcomes(store, space, grouped, interactions),
+        ranking=inputs.ranking(interactions),
+        outcomes=read_outcomes(store, space, grouped, interactions, before=before),
     )
     near = None if cached is None else cached.near
     versions = {
         "items": space.version,
         "events": version,
-        "cold_start": None if model is None else model.version.version,
+        **inputs.versions,
         "semantic_ids": book_version,
     }
+    read_at = time.monotonic()
     return SlateData(
-        *(space.version, version, model_state, time.monotonic(), events, maker, titles, columns, merged, near),
+        *(space.version, version, model_states, read_at, events, maker, titles, columns, inputs, merged, near),
         versions={name: number for name, number in versions.items() if number},
     )
 
 
-def _model_state(store: Store) -> int:
-    return ModelShelf(store, SHELF_SPEC).state() or 0
+def _model_states(store: Store) -> tuple[int, int, int]:
+    return (ModelShelf(store, SHELF_SPEC).state() or 0, ranking_state(store), sequence_model_state(store))
 
 
 def read_column_codes(store: Store, space: ItemSpace, column: str) -> ColumnValues:

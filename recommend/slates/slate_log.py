@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from firstsight.recommend.events.interactions import DAY_US, Interactions
 from firstsight.recommend.items import ItemSpace
@@ -85,7 +86,13 @@ _OF_ITEM = ("item_id", "score", "source", "because", "explore", "propensity")
 
 
 def read_outcomes(
-    store: Store, space: ItemSpace, clusters: Clusters, interactions: Interactions | None, now: datetime | None = None
+    store: Store,
+    space: ItemSpace,
+    clusters: Clusters,
+    interactions: Interactions | None,
+    now: datetime | None = None,
+    *,
+    before: datetime | None = None,
 ) -> ExplorationOutcomes:
     """Read the outcomes of logged slates: how often items were shown, and which explored slots had a response.
 
@@ -98,6 +105,7 @@ def read_outcomes(
         clusters: of the items.
         interactions: events of all users; None for none.
         now: with a zone; the present time by default.
+        before: only slates before this moment; all by default.
     """
     table = open_side_table(store, TABLE)
     none = ExplorationOutcomes.none(len(space), len(clusters))
@@ -105,6 +113,8 @@ def read_outcomes(
         return none
     names = ["user_id", "made_at", "item_id", "explore"]
     rows = table.search().select(names).limit(None).to_arrow()
+    if before is not None:
+        rows = rows.filter(pc.less(rows["made_at"], pa.scalar(before, TIME)))
     places = space.places(str(item_id) for item_id in rows["item_id"].to_pylist())
     shown = np.bincount(places[places >= 0], minlength=len(space)).astype(np.int64)
     explored = rows["explore"].to_numpy() & rows["user_id"].is_valid().to_numpy() & (places >= 0)

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from firstsight.recommend.events.interactions import DAY_US, History, Interactions
 from firstsight.recommend.items import ItemSpace, Places
-from firstsight.recommend.recommender import Recommender
+from firstsight.recommend.ranking.item_content import ItemContent
+from firstsight.recommend.ranking.unfitted_ranking import unfitted_ranking
+from firstsight.recommend.ranking.weighted_terms import WeightedTerms
 from firstsight.recommend.semantic_ids.clusters import Clusters
 from firstsight.recommend.slates.exploration import Exploration, ExplorationOutcomes
 from firstsight.recommend.slates.group_limits import GroupRules
@@ -53,7 +55,7 @@ class SlateMaker:
         interactions: Interactions | None = None,
         *,
         clusters: Clusters | None = None,
-        model: Recommender | None = None,
+        ranking: WeightedTerms | None = None,
         outcomes: ExplorationOutcomes | None = None,
         interest_settings: InterestSettings | None = None,
     ) -> None:
@@ -62,15 +64,18 @@ class SlateMaker:
             space: the items.
             interactions: events of all users; without them content alone decides.
             clusters: of the index; without them there are no long-tail interests and no exploration.
-            model: a fitted model that scores items without events.
+            ranking: terms and weights that score items; by default fixed weights, see `unfitted_ranking`.
             outcomes: of logged exploration.
             interest_settings: settings that divide histories into interests.
         """
         self.space, self.interactions, self.clusters = space, interactions, clusters
         self._outcomes = outcomes or ExplorationOutcomes.none(len(space), len(clusters) if clusters else 0)
-        self.recommender = InterestRecommender(space, clusters=clusters, model=model, settings=interest_settings)
-        if interactions is not None and len(interactions):
-            self.recommender.fit(interactions)
+        self.recommender = InterestRecommender(
+            space,
+            unfitted_ranking(ItemContent(space), interactions) if ranking is None else ranking,
+            clusters=clusters,
+            settings=interest_settings,
+        )
         self._exploration = (
             None if clusters is None else Exploration(space, clusters, self.recommender.counts, self._outcomes)
         )

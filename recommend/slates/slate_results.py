@@ -30,6 +30,7 @@ class Recommendation(Record):
         propensity: the probability that this slot holds this item, 0 to 1; see `slate_composer.Slot`.
         variants: number of variants of its product that may be shown; None if every item is shown.
         moment: the stretch of its video that suits the user's nearest interest best; None unless moments are requested.
+        terms: what each term of the ranking adds to the score, the largest first; see docs/recommend.md.
         replaces: the item of the ranking that exploration overwrote; None for a ranked item.
     """
 
@@ -43,11 +44,13 @@ class Recommendation(Record):
     propensity: float
     variants: int | None = None
     moment: Moment | None = None
+    terms: Mapping[str, float] = field(default_factory=dict)
     replaces: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The item as JSON fields."""
         plain = super().to_dict() | {"score": round(self.score, 4), "propensity": round(self.propensity, 6)}
+        plain["terms"] = {name: round(added, 4) for name, added in self.terms.items()}
         return _without_empty(plain)
 
 

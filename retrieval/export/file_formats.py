@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import base64
-import contextlib
-import errno
 import json
-import os
-import shutil
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Final
-from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +17,7 @@ import pyarrow.compute as pc
 from firstsight.errors import QueryError
 from firstsight.media.policy import MediaPolicy
 from firstsight.records import Record, plain_value
+from firstsight.retrieval.export.file_replacement import replaced_file
 from firstsight.retrieval.export.row_stream import VECTOR, RowSelection, RowStream
 from firstsight.retrieval.export.shot_stream import ShotStream, open_stream
 from firstsight.storage.indexes.vector_index import vectors_of_column
@@ -76,7 +72,7 @@ def write_file(
     if write is _write_npz:
         selection = _select_vectors(path, selection)
     stream = open_stream(store, selection, policy)
-    with _replaced_file(path) as file:
+    with replaced_file(path) as file:
         rows, columns = write(file, stream, on_rows)
     spec = store.spec
     return ExportSummary(
@@ -205,24 +201,3 @@ FORMATS: Final[dict[str, Callable[[IO[bytes], RowStream | ShotStream, OnRows], t
     ".jsonl": _write_json_lines,
 }
 """Ending of a file to the function that writes it; it returns the number of rows and the names of their columns."""
-
-
-@contextlib.contextmanager
-def _replaced_file(path: Path) -> Iterator[IO[bytes]]:
-    """Write a temporary file beside `path`, and move it there when it is complete; a link keeps its place."""
-    target = Path(os.path.realpath(path))
-    if target.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if target.exists() and not target.is_file():  # a pipe or a device would be replaced by a file
-        raise OSError(errno.EINVAL, "it is no regular file", str(path))
-    temporary = target.parent / f".export-{uuid4().hex}.part"
-    try:
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileNotFoundError):
-            shutil.copymode(target, temporary)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)

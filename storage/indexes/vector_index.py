@@ -137,16 +137,16 @@ def stored_tuning(handle: Table) -> IndexTuning | None:
     return None if raw is None else IndexTuning(**json.loads(raw))
 
 
-def store_tuning(handle: Table, tuning: IndexTuning) -> None:
+def store_tuning(handle: Table, tuning: IndexTuning, column: str = COLUMN) -> None:
     """Store the search effort for all readers, in one small commit."""
-    handle.update_field_metadata({"path": COLUMN, "metadata": {_METADATA: json.dumps(asdict(tuning))}})
+    handle.update_field_metadata({"path": column, "metadata": {_METADATA: json.dumps(asdict(tuning))}})
 
 
 # ---- building
 
 
-def build_index(handle: Table) -> IndexTuning:
-    """Build or replace the table's vector index; readers use the old one until the build ends.
+def build_index(handle: Table, column: str = COLUMN, name: str = NAME) -> IndexTuning:
+    """Build or replace the index of a column of vectors; readers use the old one until the build ends.
 
     Returns:
         The initial search effort, without a measured recall.
@@ -155,11 +155,11 @@ def build_index(handle: Table) -> IndexTuning:
     partitions = max(1, rows // ROWS_PER_PARTITION)
     tuning = IndexTuning(rows, partitions, *search_effort(partitions, *_INITIAL_EFFORT))
     # the effort before the index: after a kill in between, the missing recall marks the index for another build
-    store_tuning(handle, tuning)
-    dim = handle.schema.field(COLUMN).type.list_size
+    store_tuning(handle, tuning, column)
+    dim = handle.schema.field(column).type.list_size
     # RaBitQ needs dimensions that are multiples of eight
     config = (IvfRq if dim % 8 == 0 else IvfSq)(distance_type="cosine", num_partitions=partitions)
-    handle.create_index(COLUMN, config=config, replace=True, name=NAME)
+    handle.create_index(column, config=config, replace=True, name=name)
     return tuning
 
 

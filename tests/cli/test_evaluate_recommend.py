@@ -37,7 +37,7 @@ def test_models_are_compared_on_the_events_of_the_database(run: Run, logged: Pat
     assert "firstsight events add" in err
     assert run("events", "add", str(logged.parent / "events.csv"), *db)[0] == 0
     page = tmp_path / "page.html"
-    names = ["random", "popularity", "mean profile", "max similarity", "ALS", "EASE", "blend", "interests"]
+    names = ["random", "popularity", "mean profile", "max similarity", "ALS", "EASE", "blend", "recommend"]
     code, out, err = run("evaluate", "recommend", "--seeds", "1", "--first", "2", "-k", "5", "--html", str(page), *db)
     assert code == 0, err
     reports = parse_json_lines(out)
@@ -49,7 +49,7 @@ def test_models_are_compared_on_the_events_of_the_database(run: Run, logged: Pat
     for report in reports:
         assert sorted(one["model"] for one in report["models"]) == sorted(names)
     cold = {one["model"]: one["recall"] for one in reports[0]["models"]}
-    assert min(cold["blend"], cold["interests"], cold["mean profile"]) > 2 * cold["random"]
+    assert min(cold["blend"], cold["recommend"], cold["mean profile"]) > 2 * cold["random"]
     assert page.read_text().count("<table>") == 6  # figures and exposure of each report
 
 
@@ -157,18 +157,6 @@ def test_links_are_looked_for_among_the_nearest(run: Run, sample_db: Path, tmp_p
     file.write_text("left,right\n1,2\n")
     code, _, err = run("evaluate", "links", str(file), "--db", str(sample_db))
     assert (code, "from and to" in err) == (1, True)
-
-
-@pytest.mark.slow
-def test_clusters_come_from_stored_ids_or_are_made_on_the_spot(run: Run, logged: Path, tmp_path: Path) -> None:
-    """Clusters of a database come from its semantic IDs where it has them, and are made on the spot where not."""
-    shutil.copytree(logged, tmp_path / "db")
-    db = ["--db", str(tmp_path / "db")]
-    run("events", "add", str(logged.parent / "events.csv"), *db)
-    asked = ["evaluate", "recommend", "--model", "interests", "--protocol", "time", *db]
-    assert run(*asked)[0] == 0
-    assert run("semantic-ids", "fit", *db)[0] == 0
-    assert run(*asked)[0] == 0
 
 
 @pytest.mark.slow

@@ -13,6 +13,11 @@ from numpy.typing import NDArray
 from firstsight.errors import QueryError
 from firstsight.recommend.events.interactions import DAY_US, History, Interactions
 from firstsight.recommend.items import ItemSpace, Places
+from firstsight.recommend.models.blend import Blend
+from firstsight.recommend.models.blend_scoring import BlendSettings
+from firstsight.recommend.models.collaborative import Factors, gram_of
+from firstsight.recommend.ranking.item_content import ItemContent
+from firstsight.recommend.ranking.unfitted_ranking import unfitted_ranking
 from firstsight.recommend.semantic_ids.clusters import Clusters
 from firstsight.recommend.slates.exploration import ExplorationOutcomes
 from firstsight.recommend.slates.group_limits import GroupRules
@@ -151,31 +156,35 @@ def test_neighbours_bring_what_users_alike_chose(space: ItemSpace) -> None:
     assert (shown == 28).sum() >= 5
 
 
-class LikesTopic:
-    """A fitted model for slates: every user likes one topic."""
-
-    name = "likes a topic"
-
-    def __init__(self, liked: int) -> None:
-        self._liked = liked
-
-    def fit(self, train: Interactions) -> None:
-        """Do nothing: the topic is given."""
-
-    def scores(self, users: list[History], candidates: Places) -> NDArray[np.float32]:
-        return np.tile((topic(candidates) == self._liked).astype(np.float32), (len(users), 1))
-
-
 def test_a_model_brings_items_without_events_that_content_would_not(space: ItemSpace) -> None:
     rng = np.random.default_rng(8)
     users = np.repeat([f"u{n}" for n in range(40)], 5).astype(object)
     known = Interactions.of(space, users, rng.integers(0, 20 * EACH, 200), np.arange(200))
     history = events_on([3] * 20, [float(n) for n in range(20)])
     slate_settings = replace(PLAIN, k=60)
-    with_model = topic(places_of(make(SlateMaker(space, known, model=LikesTopic(25)), history, slate_settings)))
+    # users of topic 3 like topic 25, where nothing has events yet
+    taste = np.zeros((len(space), 2), dtype=np.float32)
+    taste[topic(np.arange(len(space))) == 3, 0] = 1
+    taste[topic(np.arange(len(space))) == 25, 0] = 3
+    taste[topic(np.arange(len(space))) == 7, 1] = 1
+    factors = Factors(taste, gram_of(taste), np.array([0.1, 0.1]), 10.0)
+    ranking = unfitted_ranking(ItemContent(space), known, blend=Blend(settings=BlendSettings(), factors=factors))
+    with_model = topic(places_of(make(SlateMaker(space, known, ranking=ranking), history, slate_settings)))
     without = topic(places_of(make(SlateMaker(space, known), history, slate_settings)))
     assert (with_model == 25).sum() >= 3
     assert 25 not in without
+
+
+def test_terms_add_up_to_the_relevance_of_an_item(space: ItemSpace) -> None:
+    rng = np.random.default_rng(9)
+    users = np.repeat([f"u{n}" for n in range(40)], 5).astype(object)
+    maker = SlateMaker(space, Interactions.of(space, users, rng.integers(0, len(space), 200), np.arange(200)))
+    ranking = maker.rank(events_on([3] * 5, [1.0] * 5), NOW)
+    best = int(np.argmax(ranking.relevance))
+    terms = ranking.explain(best)
+    assert sum(terms.values()) == pytest.approx(float(ranking.relevance[best]), abs=1e-4)
+    assert ranking.popularity[best] + ranking.personal[best] == pytest.approx(ranking.relevance[best], abs=1e-4)
+    assert {"greatest cosine", "neighbours", "popularity"} <= terms.keys()
 
 
 def test_ended_and_blocked_items_are_never_shown() -> None:

@@ -61,8 +61,11 @@ def test_user_vectors_order_items_as_the_scores_do(model: SequenceRecommender) -
     histories = [sample.history for sample in NEW[:8]]
     vectors = model.user_vectors(histories)
     order = np.argsort(-model.scores(histories, EVERY), axis=1)
-    np.testing.assert_array_equal(np.argsort(-vectors.joined @ model.item_vectors().T, axis=1), order)
+    np.testing.assert_array_equal(np.argsort(-vectors.short_term @ model.item_vectors().T, axis=1), order)
     np.testing.assert_allclose(np.linalg.norm(vectors.short_term, axis=1), 1, atol=1e-5)
+    mean = model.item_vectors()[histories[0].items].mean(axis=0)
+    np.testing.assert_allclose(vectors.long_term[0], mean / np.linalg.norm(mean), atol=1e-5)
+    assert not model.user_vectors([History.of(np.empty(0, np.int64))]).long_term.any()
 
 
 def test_an_item_without_events_has_the_score_of_its_content() -> None:
@@ -157,14 +160,12 @@ def test_a_sample_of_the_softmax_learns_the_same_rule() -> None:
     assert hit_rate(model.scores([sample.history for sample in NEW], EVERY), NEW) > 0.8
 
 
-def test_learned_item_vectors_and_a_long_term_vector_are_options() -> None:
-    model = SequenceRecommender(SPACE, SPACE.vectors, replace(SMALL, ids=True, long_term=True), epochs=6)
+def test_learned_item_vectors_are_an_option() -> None:
+    model = SequenceRecommender(SPACE, SPACE.vectors, replace(SMALL, ids=True), epochs=6)
     model.fit(LOG)
     histories = [sample.history for sample in NEW[:4]]
     assert np.isfinite(model.scores(histories, EVERY)).all()
     assert model.id_items.tolist() == EVERY.tolist()
-    vectors = model.user_vectors(histories)
-    assert not np.allclose(vectors.short_term, vectors.long_term)
 
 
 def test_the_same_seed_gives_the_same_scores() -> None:
