@@ -21,10 +21,9 @@ from threadpoolctl import threadpool_limits
 
 from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.items import ItemSpace, Places
-from firstsight.recommend.off_policy.estimators import Estimate
+from firstsight.recommend.off_policy.estimators import PolicyEstimate
 from firstsight.recommend.off_policy.policy_estimates import (
     CrossFittedRewards,
-    TargetPolicy,
     estimates_of,
     mean_of_log,
     ranking_of_log,
@@ -129,7 +128,10 @@ def simulate(world: World, policies: list[SlatePolicy], settings: SlateSettings,
     )
 
 
-def rows_of(world: World, explore: float, logs: int, seed: int) -> Iterator[tuple[str, str, float, list[Estimate]]]:
+Row = tuple[str, str, float, list[PolicyEstimate]]
+
+
+def rows_of(world: World, explore: float, logs: int, seed: int, *, with_other: bool) -> Iterator[Row]:
     """Estimates over many logs: name of the policy, estimator, truth, and one estimate for each log."""
     users = len(world.events.user_ids)
     settings = SlateSettings(k=K, explore=explore)
@@ -141,20 +143,21 @@ def rows_of(world: World, explore: float, logs: int, seed: int) -> Iterator[tupl
     others = [make(history, other, now_us=NOW + 1) for history in histories]
     truths = {"ranking": world.value(policies), "other ranking": world.value(others)}
     kinds = np.zeros(ITEMS, dtype=np.int64)
-    found: dict[tuple[str, str], list[Estimate]] = {}
-    fixed: TargetPolicy | None = None
+    found: dict[tuple[str, str], list[PolicyEstimate]] = {}
+    lacking = 0.0
     for log in range(logs):
         slates = simulate(world, policies, settings, seed + log)
         rewards = CrossFittedRewards(slates, kinds)
-        remade = SlateRemaker(maker, world.events).remake(slates, rewards, {"explore": 0.0, "diversity": OTHER})
-        for name, target in (("ranking", ranking_of_log(slates, rewards)), ("other ranking", remade.target)):
+        targets = {"ranking": ranking_of_log(slates, rewards)}
+        if with_other:
+            remade = SlateRemaker(maker, world.events).remake(slates, rewards, {"explore": 0.0, "diversity": OTHER})
+            targets["other ranking"] = remade.target
+        for name, target in targets.items():
             for one in estimates_of(slates, rewards, target):
                 found.setdefault((name, one.estimator), []).append(one)
-        fixed = remade.target
+        lacking = target.unsupported.sum() / target.slots.sum()
         found.setdefault(("log", "mean"), []).append(mean_of_log(slates))
-    assert fixed is not None
-    lacking = fixed.unsupported.sum() / fixed.slots.sum()
-    print(f"explore {explore}: {lacking:.2%} of the other ranking's slots hold items that the log cannot show")
+    print(f"explore {explore}: {lacking:.2%} of the slots of the last ranking hold items that the log cannot show")
     for (name, estimator), values in found.items():
         yield name, estimator, truths.get(name, float(np.mean([one.value for one in values]))), values
 
@@ -166,12 +169,14 @@ def main() -> None:
     parser.add_argument("--slates", type=int, default=1_000)
     parser.add_argument("--explore", type=float, nargs="+", default=[0.05, 0.1, 0.2, 0.3])
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--ranking-only", action="store_true", help="leave the other ranking out")
     arguments = parser.parse_args()
     with threadpool_limits(1):
         world = World(arguments.slates, arguments.seed)
         for explore in arguments.explore:
             start = time.perf_counter()
-            for name, estimator, truth, values in rows_of(world, explore, arguments.logs, arguments.seed):
+            rows = rows_of(world, explore, arguments.logs, arguments.seed, with_other=not arguments.ranking_only)
+            for name, estimator, truth, values in rows:
                 centre = np.array([one.value for one in values])
                 errors = np.array([one.standard_error for one in values])
                 within = int((np.abs(centre - truth) <= 2 * errors).sum())

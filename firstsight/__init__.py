@@ -97,6 +97,8 @@ if TYPE_CHECKING:
     from firstsight.recommend.events.wide_rows import WideColumns
     from firstsight.recommend.models.blend_scoring import BlendSettings
     from firstsight.recommend.models.cold_start_model import ColdStartVersion
+    from firstsight.recommend.off_policy.estimators import PolicyEstimate
+    from firstsight.recommend.off_policy.slate_evaluation import SlateEvaluation, SlatePolicyReport
     from firstsight.recommend.personal_search.interest_boost import BoostSettings
     from firstsight.recommend.personal_search.personal_search_store import PersonalSearchVersion
     from firstsight.recommend.ranking.ranking_explanation import ItemExplanation, RankingExplanation, TermContribution
@@ -244,6 +246,7 @@ __all__ = [
     "PersonalSearchVersion",
     "Policies",
     "Policy",
+    "PolicyEstimate",
     "PolicyReport",
     "PolicyScore",
     "PrecisionRecall",
@@ -288,7 +291,9 @@ __all__ = [
     "SimilarItems",
     "SimilarOptions",
     "Slate",
+    "SlateEvaluation",
     "SlateOptions",
+    "SlatePolicyReport",
     "SlateSettings",
     "SliceRate",
     "SpaceMap",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from firstsight.cli.commands import group
-from firstsight.cli.evaluate import links, recommend, search
+from firstsight.cli.evaluate import links, recommend, search, slates
 
 app = group(
     "Measure how well search and recommendation rank items.",
@@ -11,9 +11,11 @@ app = group(
         "evaluate search --judgements judged.csv --html page.html",
         "evaluate recommend --protocol item-cold",
         "evaluate recommend --samples next_item.jsonl",
+        "evaluate slates --diversity 0.3",
         "evaluate links links.csv",
     ],
 )
 search.register(app)
 recommend.register(app)
+slates.register(app)
 links.register(app)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from firstsight.api.connection import Connection
 from firstsight.errors import QueryError
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from firstsight.recommend.evaluation.next_item_evaluation import NextItemReport, Repeats
     from firstsight.recommend.evaluation.recommender_evaluation import ProtocolReport
     from firstsight.recommend.off_policy.slate_evaluation import SlateEvaluation
+    from firstsight.recommend.slates.slate_settings import SlateOptions
     from firstsight.retrieval.evaluation.search_evaluation import SearchTask
     from firstsight.retrieval.pages.space_map import Method, SpaceMap
     from firstsight.storage.store import Store
@@ -233,7 +234,7 @@ class Evaluation:
 
     def slates(
         self,
-        other: Mapping[str, Any] | None = None,
+        other: SlateOptions | None = None,
         *,
         since: datetime | None = None,
         until: datetime | None = None,
@@ -271,7 +272,7 @@ class Evaluation:
         return evaluate_slates(
             self._connection.open(),
             which=SlateFilter(since, until, experiment, buckets),
-            other=other,
+            other=None if other is None else dict(other),
             columns=columns,
             event=event,
             on_progress=on_progress,

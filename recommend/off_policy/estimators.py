@@ -35,7 +35,7 @@ CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
-class Estimate(Record):
+class PolicyEstimate(Record):
     """An estimate of the expected number of responses to a slate.
 
     Attributes:
@@ -64,7 +64,7 @@ def estimate(
     users: NDArray[np.int64],
     effective: float,
     least_variance: float = 0.0,
-) -> Estimate:
+) -> PolicyEstimate:
     """Make an estimate from the influence of each slate.
 
     Args:
@@ -81,7 +81,7 @@ def estimate(
     variance = max(groups / max(groups - 1, 1) * float((sums**2).sum()) / n**2, least_variance)
     error = float(np.sqrt(variance)) if groups > 1 else float("nan")
     wide = float(student.ppf(0.5 + CONFIDENCE / 2, groups - 1)) * error if groups > 1 else float("nan")
-    return Estimate(estimator, value, error, value - wide, value + wide, effective, n)
+    return PolicyEstimate(estimator, value, error, value - wide, value + wide, effective, n)
 
 
 def effective_sample_size(weights: NDArray[np.float64]) -> float:

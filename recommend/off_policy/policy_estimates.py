@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firstsight.recommend.items import Places
-from firstsight.recommend.off_policy.estimators import Estimate, effective_sample_size, estimate
+from firstsight.recommend.off_policy.estimators import PolicyEstimate, effective_sample_size, estimate
 from firstsight.recommend.off_policy.reward_model import FOLDS, RewardModel
 from firstsight.recommend.off_policy.slate_records import LoggedSlates
 from firstsight.recommend.slates.slate_policy import SlatePolicy
@@ -16,7 +16,7 @@ from firstsight.recommend.slates.slate_policy import SlatePolicy
 
 @dataclass
 class TargetPolicy:
-    """What a target policy does in the slates of a log.
+    """Weights and expectations of a target policy in the slates of a log.
 
     Attributes:
         weights: (n,) probability of each logged slot's item under the target, over its propensity.
@@ -90,13 +90,16 @@ def ranking_of_log(slates: LoggedSlates, rewards: CrossFittedRewards) -> TargetP
     slots = slates.sums(np.ones(len(weights)))
     # no slot of a log at explore 1 shows a ranked item, and none can
     never = np.zeros(len(slates)) if shows.any() else slots
-    expected = slates.sums(rewards.predict(slates.ranked, scores))
-    return TargetPolicy(weights, expected, slots, never, np.zeros(len(slates)))
+    predicted = rewards.predict(slates.ranked, scores)
+    # the propensity of an overwritten item is that of the other ranked items
+    usual = float(slates.propensities[shows].mean()) if shows.any() else 1.0
+    second = slates.sums(predicted / np.where(shows, slates.propensities, usual))
+    return TargetPolicy(weights, slates.sums(predicted), slots, never, second)
 
 
 def estimates_of(
     slates: LoggedSlates, rewards: CrossFittedRewards, target: TargetPolicy
-) -> tuple[Estimate, Estimate, Estimate]:
+) -> tuple[PolicyEstimate, PolicyEstimate, PolicyEstimate]:
     """IPS, SNIPS and doubly robust estimates of a target policy; see `firstsight.recommend.off_policy.estimators`."""
     users, weights = slates.users, target.weights
     effective = effective_sample_size(weights)
@@ -118,7 +121,7 @@ def estimates_of(
     )
 
 
-def mean_of_log(slates: LoggedSlates) -> Estimate:
+def mean_of_log(slates: LoggedSlates) -> PolicyEstimate:
     """Mean number of responses to the slates of the log."""
     sums = slates.sums(slates.rewards)
     value = float(sums.mean())

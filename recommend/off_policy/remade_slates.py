@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from firstsight.errors import QueryError
 from firstsight.recommend.events.interactions import History, Interactions
 from firstsight.recommend.items import Places
 from firstsight.recommend.off_policy.policy_estimates import CrossFittedRewards, TargetPolicy
+from firstsight.recommend.off_policy.reward_model import RewardModel
 from firstsight.recommend.off_policy.slate_records import LoggedSlates, parse_settings
 from firstsight.recommend.slates.group_limits import GroupRules
 from firstsight.recommend.slates.slate_copies import CopyCodes
@@ -112,15 +112,8 @@ class SlateRemaker:
             was_ranked = slates.ranked[rows]
             is_same = [slot.place for slot in logged.ranked.slots] == was_ranked.tolist()
             same += is_same
-            for slot in range(int(slots[n])):
-                ranked[n, slot] = policy.ranked.slots[slot].place
-                places, chances = policy.chances(slot)
-                propensities = _propensities(logged, slot, int(was_ranked[slot]), places)
-                can = propensities > 0
-                unsupported[n] += chances[~can].sum()
-                scores = policy.ranking.relevance[places[can]].astype(np.float64)
-                predicted = rewards.model_of(n).predict(np.array([slot]), places[can], scores)
-                second[n] += float((chances[can] ** 2 * predicted / propensities[can]).sum())
+            ranked[n, : int(slots[n])] = [slot.place for slot in policy.ranked.slots[:count]]
+            unsupported[n], second[n] = _support(logged, policy, was_ranked, rewards.model_of(n))
         target = TargetPolicy(weights, expected, slots, unsupported, second)
         return RemadeSlates(target, ranked, same / len(slates), changed)
 
@@ -143,13 +136,40 @@ class SlateRemaker:
         return {"settings": read, "groups": groups, "products": products, "copies": copies}
 
 
-def _propensities(logged: SlatePolicy, slot: int, was_ranked: int, places: Places) -> NDArray[np.float64]:
-    """Probability of each item in a slot under the policy of the log; the log knows the ranked item."""
-    if slot >= len(logged):
-        return np.where(places == was_ranked, 1.0, 0.0)
-    shown, chances = logged.chances(slot)
-    shown = shown.copy()
-    shown[0] = was_ranked
-    order = np.argsort(shown)
-    rows = order[np.minimum(np.searchsorted(shown, places, sorter=order), len(shown) - 1)]
-    return np.where(shown[rows] == places, chances[rows], 0.0)
+def _support(logged: SlatePolicy, policy: SlatePolicy, was_ranked: Places, model: RewardModel) -> tuple[float, float]:
+    """What the log could show of a target's slate: see `unsupported` and `second` of `TargetPolicy`."""
+    known: list[dict[int, float]] = [{} for _ in was_ranked]
+    for group in logged.opened:
+        shown = dict(zip(group.places.tolist(), group.probabilities.tolist(), strict=True))
+        for slot in group.slots.tolist():
+            if slot < len(known):
+                known[slot] = shown
+    lacking = second = 0.0
+    relevance = policy.ranking.relevance
+    ranked = [slot.place for slot in policy.ranked.slots[: len(was_ranked)]]
+    parts = [
+        (
+            np.arange(len(ranked)),
+            np.array(ranked, dtype=np.int64),
+            [policy.ranked_propensity(n) for n in range(len(ranked))],
+        )
+    ]
+    for group in policy.opened:
+        for slot in group.slots.tolist():
+            if slot < len(was_ranked):
+                parts.append((np.full(len(group.places), slot), group.places, group.probabilities.tolist()))
+    for slots, places, chances in parts:
+        propensities = np.array(
+            [
+                (logged.ranked_propensity(slot) if slot < len(logged) else 1.0)
+                if place == was_ranked[slot]
+                else known[slot].get(place, 0.0)
+                for slot, place in zip(slots.tolist(), places.tolist(), strict=True)
+            ]
+        )
+        own = np.array(chances)
+        can = propensities > 0
+        lacking += float(own[~can].sum())
+        predicted = model.predict(slots[can], places[can], relevance[places[can]].astype(np.float64))
+        second += float((own[can] ** 2 * predicted / propensities[can]).sum())
+    return lacking, second

@@ -15,7 +15,7 @@ from firstsight.recommend.events.event_log import Events
 from firstsight.recommend.events.interactions import Interactions
 from firstsight.recommend.items import ItemSpace, Places
 from firstsight.recommend.models.score_scaling import KindScale
-from firstsight.recommend.off_policy.estimators import Estimate
+from firstsight.recommend.off_policy.estimators import PolicyEstimate
 from firstsight.recommend.off_policy.policy_estimates import (
     CrossFittedRewards,
     TargetPolicy,
@@ -34,7 +34,7 @@ FEW_EFFECTIVE = 100.0
 
 
 @dataclass(frozen=True)
-class PolicyReport(Record):
+class SlatePolicyReport(Record):
     """Estimates of one policy.
 
     Attributes:
@@ -48,7 +48,7 @@ class PolicyReport(Record):
 
     policy: str
     settings: Mapping[str, Any]
-    estimates: tuple[Estimate, ...]
+    estimates: tuple[PolicyEstimate, ...]
     unsupported: float
     exposure: tuple[Exposure, ...]
 
@@ -75,7 +75,7 @@ class SlateEvaluation(Record):
         notes: what to know before trusting the figures.
     """
 
-    policies: tuple[PolicyReport, ...]
+    policies: tuple[SlatePolicyReport, ...]
     slates: int
     slots: int
     users: int
@@ -94,7 +94,7 @@ def evaluate_slates(
     now: datetime | None = None,
     on_progress: Callable[[str], None] = lambda line: None,
 ) -> SlateEvaluation:
-    """Estimate what rankings earn from the slates in the log.
+    """PolicyEstimate what rankings earn from the slates in the log.
 
     A reward is an event of the slate's user on the item within a day. The other ranking makes the slate of each user
     again, with the user's events before the slate, popularity and neighbours from the events before the first slate.
@@ -126,8 +126,9 @@ def evaluate_slates(
     divisions = [*divisions, ItemGroups.by_newness(popularity)]
     rewards = CrossFittedRewards(slates, KindScale(space.kinds).codes)
     ranking = ranking_of_log(slates, rewards)
+    shown = measure_exposure(slates.rankings(slates.places), divisions, users=slates.users, events=popularity)
     policies = [
-        PolicyReport("log", {}, (mean_of_log(slates),), 0.0, _exposure(slates, slates.places, divisions, popularity)),
+        SlatePolicyReport("log", {}, (mean_of_log(slates),), 0.0, shown),
         _report("ranking", {}, slates, rewards, ranking, slates.rankings(slates.ranked), divisions, popularity),
     ]
     notes = _notes(slates)
@@ -176,16 +177,10 @@ def _report(
     rankings: Places,
     divisions: Sequence[ItemGroups],
     popularity: Places,
-) -> PolicyReport:
+) -> SlatePolicyReport:
     unsupported = float(target.unsupported.sum() / max(target.slots.sum(), 1))
     exposure = measure_exposure(rankings, divisions, users=slates.users, events=popularity)
-    return PolicyReport(name, settings, estimates_of(slates, rewards, target), unsupported, exposure)
-
-
-def _exposure(
-    slates: LoggedSlates, places: Places, divisions: Sequence[ItemGroups], popularity: Places
-) -> tuple[Exposure, ...]:
-    return measure_exposure(slates.rankings(places), divisions, users=slates.users, events=popularity)
+    return SlatePolicyReport(name, settings, estimates_of(slates, rewards, target), unsupported, exposure)
 
 
 def _notes(slates: LoggedSlates) -> list[str]:
@@ -199,7 +194,7 @@ def _notes(slates: LoggedSlates) -> list[str]:
     return notes
 
 
-def _warnings(report: PolicyReport) -> list[str]:
+def _warnings(report: SlatePolicyReport) -> list[str]:
     name = "the ranking of the log" if report.policy == "ranking" else "the other ranking"
     found = []
     if report.unsupported > 0:

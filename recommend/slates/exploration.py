@@ -40,8 +40,7 @@ from firstsight.recommend.semantic_ids.clusters import Clusters
 from firstsight.recommend.slates.group_limits import GroupRules
 from firstsight.recommend.slates.slate_composer import RankedSlate, SlateComposer
 from firstsight.recommend.slates.slate_copies import CopyCodes
-from firstsight.recommend.slates.slate_products import SlateProducts
-from firstsight.recommend.slates.slate_rules import SlateRules
+from firstsight.recommend.slates.slate_products import SlateProducts, top_places
 from firstsight.recommend.slates.slate_settings import SlateSettings
 
 NEIGHBOURS = 3
@@ -53,7 +52,7 @@ MAX_NEW_ITEM_SLOTS = 100
 ITEMS_PER_CLUSTER = 10
 """Maximum number of open items of a cluster: those that suit the user best, with equal chances."""
 
-MAX_OPEN_ITEMS = 320
+MAX_OPEN_ITEMS = 200
 """Number of open items from which each cluster gives fewer, but at least two."""
 
 DRAWS = 256
@@ -108,6 +107,11 @@ class OpenGroup:
         more = expected - fewer
         mixed = (1 - more) * inclusion(self.shares, fewer) + more * inclusion(self.shares, fewer + 1)
         return np.asarray(mixed / len(self.slots))
+
+    @cached_property
+    def ranked_probability(self) -> float:
+        """The probability that a slot of the group keeps its ranked item."""
+        return max(0.0, 1.0 - float(self.probabilities.sum()))
 
     def draw(self, rng: np.random.Generator) -> list[tuple[int, int]]:
         """Draw the slots that explore and their items: pairs of a slot and an index into `places`."""
@@ -207,10 +211,10 @@ class Exploration:
         places = self._candidates(history, allowed, personal, int(np.ceil(2 * settings.k * settings.explore)))
         places = places[~np.isin(places, [slot.place for slot in ranked.slots])]
         fitting = self._fitting(places, ranked, settings, groups, products, copies, shown_before)
-        kinds = [composer.slot_kind(int(place)) for place in fitting]
+        kinds = composer.slot_kinds(fitting)
         opened = []
         for kind in dict.fromkeys(ranked.kinds):
-            own = fitting[[n for n, other in enumerate(kinds) if other == kind]]
+            own = fitting[[other == kind for other in kinds]]
             of_kind = slots[[ranked.kinds[n] == kind for n in slots]]
             if len(own) and len(of_kind):
                 opened.append(OpenGroup(of_kind, own, self._new[own], self._shares(own), settings.explore))
@@ -228,8 +232,7 @@ class Exploration:
         if not parts:
             return np.zeros(0, dtype=np.int64)
         size = min(max(ITEMS_PER_CLUSTER, needed), max(MAX_OPEN_ITEMS, 2 * needed) // len(parts))
-        best = [part[np.argsort(-personal[part], kind="stable")[: max(size, 2)]] for part in parts]
-        places = np.concatenate(best)
+        places = np.concatenate([top_places(personal, part, max(size, 2)) for part in parts])
         return places[np.argsort(-personal[places], kind="stable")]
 
     def _fitting(
@@ -242,39 +245,42 @@ class Exploration:
         copies: CopyCodes | None,
         shown_before: Places | None,
     ) -> Places:
-        """The items that fit the ranked slate and each other, the better one of two that do not."""
-        shown = [slot.place for slot in ranked.slots]
-        codes: dict[int, int] | None = None
-        before = [] if shown_before is None else np.unique(shown_before).tolist()
-        if copies is not None and len(places):
-            known = np.array([*before, *shown, *places], dtype=np.int64)
-            codes = dict(zip(known.tolist(), copies(known).tolist(), strict=True))
-            old = {codes[place] for place in before}
-            places = places[[codes[place] not in old for place in places.tolist()]]
-        # the vectors of open items are compared together below
-        rules = SlateRules(
-            *(self._space, 2.0, len(shown) + len(places)), groups=groups, products=products, copy_codes=codes
-        )
-        for place in shown:
-            rules.add(place)
+        """The items that fit the ranked slate and each other; of two that do not, the better one or none."""
+        shown = np.array([slot.place for slot in ranked.slots], dtype=np.int64)
         vectors = self._space.vectors[places]
-        far = rules.cosines(vectors) < settings.near_duplicate
-        pairs = np.argwhere(np.triu(vectors @ vectors.T >= settings.near_duplicate, 1))
-        same: dict[int, list[int]] = {}
-        for better, worse in pairs.tolist():
-            same.setdefault(worse, []).append(better)
-        kept: dict[int, int] = {}
-        for n, place in enumerate(places.tolist()):
-            if far[n] and not any(better in kept for better in same.get(n, ())) and rules.fits(place):
-                kept[n] = place
-                rules.add(place)
-        return np.array(list(kept.values()), dtype=np.int64)
+        far = (vectors @ self._space.vectors[shown].T).max(axis=1, initial=-1) < settings.near_duplicate
+        places, vectors = places[far], vectors[far]
+        worse = np.triu(vectors @ vectors.T >= settings.near_duplicate, 1).any(axis=0)
+        places = places[~worse]
+        if copies is not None and len(places):
+            before = shown if shown_before is None else np.concatenate([shown, np.unique(shown_before)])
+            codes = copies(np.concatenate([before, places]))
+            own = codes[len(before) :]
+            places = places[(_earlier_equal(own) == 0) & ~np.isin(own, codes[: len(before)])]
+        if products is not None:
+            own = products.codes[places]
+            places = places[(own < 0) | ((_earlier_equal(own) == 0) & ~np.isin(own, products.codes[shown]))]
+        for cap_codes, most in () if groups is None else groups.caps:
+            own, taken = cap_codes[places], cap_codes[shown]
+            counts = np.bincount(taken[taken >= 0], minlength=int(own.max(initial=-1)) + 1)
+            places = places[(own < 0) | (counts[own] + _earlier_equal(own) < most)]
+        return places
 
     def _shares(self, places: Places) -> NDArray[np.float64]:
         """(o,) shares of open items: the Thompson share of the cluster, divided among its items."""
         labels, cluster, counts = np.unique(self._clusters.labels[places], return_inverse=True, return_counts=True)
         wins = np.bincount(self._rates[:, labels].argmax(axis=1), minlength=len(labels)) + 1 / len(labels)
         return np.asarray((wins / (DRAWS + 1) / counts)[cluster])
+
+
+def _earlier_equal(codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(n,) number of equal codes before each one."""
+    order = np.argsort(codes, kind="stable")
+    arranged = codes[order]
+    first = np.searchsorted(arranged, arranged)
+    counts = np.empty(len(codes), dtype=np.int64)
+    counts[order] = np.arange(len(codes)) - first
+    return counts
 
 
 def _free_slots(ranked: RankedSlate, groups: GroupRules | None) -> NDArray[np.int64]:

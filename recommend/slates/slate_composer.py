@@ -143,9 +143,11 @@ class SlateComposer:
         ]
         return RankedSlate(slots, [kind for kind, _, _ in filled], self._lacking_floors(chosen))
 
-    def slot_kind(self, place: int) -> str | None:
-        """The kind of slot that an item fits: its kind if that has a quota, else None."""
-        return self._quota_codes.get(int(self._kinds.codes[place]))
+    def slot_kinds(self, places: Places) -> list[str | None]:
+        """The kind of slot that each item fits: its kind if that has a quota, else None."""
+        if not self._quota_codes:
+            return [None] * len(places)
+        return [self._quota_codes.get(code) for code in self._kinds.codes[places].tolist()]
 
     def explored_source(self, place: int, *, is_new: bool) -> tuple[Source, int]:
         """The reason for an explored item, and the item of the history that is nearest to it in taste."""
@@ -200,7 +202,7 @@ class _Candidates:
         self._settings, self._pool, self._slots = settings, pool, composer._slot_kinds
         kinds = composer._kinds.codes[pool]
         self.values = candidate_values(composer._ranking.relevance[pool], kinds, settings)
-        self.slot_kinds = [composer._quota_codes.get(code) for code in kinds.tolist()]
+        self.slot_kinds = composer.slot_kinds(pool)
         self._gone = bytearray(len(pool))
         self.copy_codes: dict[int, int] | None = None
         if composer._copies is not None:
@@ -266,13 +268,12 @@ class _Candidates:
         if (group, kind) not in self._lists:
             order = self._order if group == 0 else self._order[self._members[group - 1][self._order]]
             self._lists[group, kind] = [n for n in order.tolist() if self.slot_kinds[n] == kind]
-        remaining = [n for n in self._lists[group, kind] if not self._gone[n]]
-        self._lists[group, kind] = remaining
-        if self._vectors is not None and remaining:
-            diversity, rows = self._settings.diversity, np.array(remaining)
+        candidates, gone = self._lists[group, kind], self._gone
+        if self._vectors is not None and candidates:
+            diversity, rows = self._settings.diversity, np.array(candidates)
             values = (1 - diversity) * self.values[rows] - diversity * self._nearest[rows]
-            remaining = rows[np.argsort(-values, kind="stable")].tolist()
-        return iter(remaining)
+            candidates = rows[np.argsort(-values, kind="stable")].tolist()
+        return (candidate for candidate in candidates if not gone[candidate])
 
     def _fits(self, candidate: int) -> bool:
         if self._rules.fits(int(self._pool[candidate])):

@@ -40,7 +40,7 @@ class SlatePolicy:
     def ranked_propensity(self, slot: int) -> float:
         """The probability that a slot, counted from 0, shows its ranked item."""
         group = self._group_of.get(slot)
-        return 1.0 if group is None else max(0.0, 1.0 - float(group.probabilities.sum()))
+        return 1.0 if group is None else group.ranked_probability
 
     def probability(self, slot: int, place: int) -> float:
         """The probability that a slot, counted from 0, shows an item; 0 for a slot that the slate does not have."""

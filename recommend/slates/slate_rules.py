@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from firstsight.recommend.items import ItemSpace
 from firstsight.recommend.slates.group_limits import GroupRules
@@ -72,12 +71,6 @@ class SlateRules:
         self._places[n], self._vectors[n] = self._places[last], self._vectors[last]
         self._places.pop()
         self._count(place, -1)
-
-    def cosines(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(m,) greatest cosine of each unit row (m, dim) to the items; -1 without items."""
-        if not self._places:
-            return np.full(len(vectors), -1, dtype=np.float32)
-        return np.asarray((vectors @ self._vectors[: len(self._places)].T).max(axis=1))
 
     def _count(self, place: int, change: int) -> None:
         for (codes, _), counts in zip(self._caps, self._capped, strict=True):

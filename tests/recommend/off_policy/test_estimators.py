@@ -11,7 +11,7 @@ import pytest
 from firstsight.errors import QueryError
 from firstsight.recommend.events.interactions import DAY_US, History, Interactions
 from firstsight.recommend.items import ItemSpace
-from firstsight.recommend.off_policy.estimators import Estimate, effective_sample_size, estimate
+from firstsight.recommend.off_policy.estimators import PolicyEstimate, effective_sample_size, estimate
 from firstsight.recommend.off_policy.policy_estimates import (
     CrossFittedRewards,
     estimates_of,
@@ -99,7 +99,7 @@ def kinds(world: World) -> np.ndarray:
     return np.zeros(len(world.space), dtype=np.int64)
 
 
-def within_two_errors(estimates: list[Estimate], truth: float) -> int:
+def within_two_errors(estimates: list[PolicyEstimate], truth: float) -> int:
     return sum(abs(one.value - truth) <= 2 * one.standard_error for one in estimates)
 
 

@@ -18,6 +18,7 @@ from firstsight.errors import QueryError
 from firstsight.recommend.items import ItemSpace
 from firstsight.recommend.slates import slate_log
 from firstsight.recommend.slates.ab_buckets import bucket_of
+from firstsight.recommend.slates.slate_settings import SlateOptions
 from firstsight.storage.side_tables import open_side_table
 from firstsight.storage.store import Store
 from tests.cli.calling import call_in_process, call_on_a_terminal
@@ -117,7 +118,7 @@ def test_values_are_responses_per_slate(db: Database, folder: Path) -> None:
 
 
 def test_exposure_is_measured_for_each_policy(db: Database) -> None:
-    floors = {"floors": {"seller=bolt": 4}}
+    floors: SlateOptions = {"floors": {"seller=bolt": 4}}
     report = db.evaluation.slates(floors)
     shares = {
         policy.policy: {group.group: group.share for exposure in policy.exposure for group in exposure.groups}
@@ -147,7 +148,7 @@ def test_filters_choose_slates(db: Database) -> None:
     with pytest.raises(QueryError, match="no time zone"):
         db.evaluation.slates(since=datetime(2026, 1, 1))
     with pytest.raises(QueryError, match="no slate setting colour"):
-        db.evaluation.slates({"colour": 1})
+        db.evaluation.slates({"colour": 1})  # type: ignore[arg-type]
 
 
 def test_the_command_prints_one_object_for_each_estimate_and_exposure(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from firstsight.cli import options, panels
+from firstsight.cli.commands import command
 from firstsight.cli.output import print_json_lines, print_message, print_table, shown
 from firstsight.cli.recommend.slate_numbers import read_limits, read_quotas
 
 if TYPE_CHECKING:
-    from firstsight.recommend.off_policy.slate_evaluation import PolicyReport, SlateEvaluation
+    from firstsight.recommend.off_policy.slate_evaluation import SlateEvaluation, SlatePolicyReport
+    from firstsight.recommend.slates.slate_settings import SlateOptions
 
 SLATES_EXAMPLES = [
     "evaluate slates",
@@ -24,6 +26,11 @@ SLATES_NOTE = (
     "Slates come from recommend --user ID --log, responses from events add: an event of the user on the item within a "
     "day. Exploration (--explore of recommend) is what makes other rankings comparable."
 )
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to `firstsight evaluate`."""
+    command(app, examples=SLATES_EXAMPLES, note=SLATES_NOTE)(slates)
 
 
 def slates(
@@ -80,12 +87,13 @@ def slates(
 ) -> None:
     """Estimate the responses that the ranking of the log earns, and another one, by IPS, SNIPS and doubly robust."""
     given = {"explore": explore, "diversity": diversity, "merge": merge}
-    other: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    other |= {"quotas": read_quotas(kind)} if kind else {}
-    other |= {"caps": read_limits(cap, "--cap")} if cap else {}
-    other |= {"floors": read_limits(floor, "--floor")} if floor else {}
+    options_given: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    options_given |= {"quotas": read_quotas(kind)} if kind else {}
+    options_given |= {"caps": read_limits(cap, "--cap")} if cap else {}
+    options_given |= {"floors": read_limits(floor, "--floor")} if floor else {}
+    other = cast("SlateOptions | None", options_given or None)
     report = db.open().evaluation.slates(
-        other or None,
+        other,
         since=_time(since, "--since"),
         until=_time(until, "--until"),
         experiment=experiment,
@@ -119,7 +127,7 @@ def _print(report: SlateEvaluation) -> None:
     print_message(f"{report.slates:,} slates of {report.users:,} users, {report.slots:,} slots")
 
 
-def _table(policy: PolicyReport) -> options.NamedTable:
+def _table(policy: SlatePolicyReport) -> options.NamedTable:
     heads = ["per slate", "error", "low", "high", "effective", "slates"]
     rows = [
         (
