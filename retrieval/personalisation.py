@@ -1,6 +1,6 @@
 """Personal search: move the first candidates of a search by a bounded boost for one user.
 
-Who the user is, and what they like, is known above this package. It hands in a `Personaliser`.
+Packages above this one know the user and their events; they pass a `Personaliser`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PERSONAL_CANDIDATES = 100
 
 
 class Personaliser(Protocol):
-    """What one user likes among the candidates of a search."""
+    """The preferences of one user among the candidates of a search."""
 
     def boosts(self, item_ids: Sequence[str]) -> NDArray[np.float64]:
         """Boost of each item: (n,), in standard deviations of the candidates' ranking scores; 0 for no boost."""

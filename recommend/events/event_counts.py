@@ -1,7 +1,7 @@
 """Counts of a large event log in a table of their own, kept up by reading only the events added since.
 
 The table belongs to a version of the events. A reader adds the events of later versions, so counts are right also after
-a kill between the two writes. Counts that do not fit the number of events are made anew.
+a kill between the two writes. Counts that do not fit the number of events are made again.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ def test_events_that_were_deleted_by_hand_are_noticed(store: Store, tmp_path: Pa
     assert_right(store)
 
 
-def test_damaged_counts_are_made_anew(store: Store, tmp_path: Path) -> None:
+def test_damaged_counts_are_made_again(store: Store, tmp_path: Path) -> None:
     log = Events(store)
     log.add(write_lines(tmp_path / "log.jsonl", [event(item=f"i{n:04d}", timestamp=T + n) for n in range(30)]))
     table = open_side_table(store, event_counts.TABLE)
